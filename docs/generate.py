@@ -1,0 +1,395 @@
+"""Writes docs/reference, and the list of files in docs/tour.md, from the code: `make docs`.
+
+What it cannot know is what a sentence should say: those stand under the fields and in the docstrings.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import nlpmtl
+import nlpmtl.run
+from nlpmtl.config import DatasetConfig, RunConfig, TaskOptions
+from nlpmtl.metrics import Metric
+from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS, Options, Registry
+from nlpmtl.sampling import SamplingOptions
+from nlpmtl.tasks import Task
+
+Schema: TypeAlias = Mapping[str, Any]
+
+ROOT: Final = Path(__file__).parents[1]
+DOCS: Final = ROOT / "docs"
+_BEGIN, _END = "<!-- files: written by docs/generate.py -->", "<!-- files: end -->"
+_NOTE = "<!-- Written by docs/generate.py from the code: change it there, then `make docs`. -->"
+_BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+_WIDE = 110
+_SECTIONS = ("Args:", "Returns:", "Raises:")
+
+
+def pages() -> dict[Path, str]:
+    """Every file that is written, and its text."""
+    written = {
+        "run-file.md": run_file(),
+        "dataset-file.md": dataset_file(),
+        "kinds.md": kinds(),
+        "metrics.md": metrics(),
+        "python.md": python(),
+    }
+    found = {DOCS / "reference" / name: text for name, text in written.items()}
+    return {**found, DOCS / "tour.md": tour((DOCS / "tour.md").read_text(encoding="utf-8"))}
+
+
+# --- config files -------------------------------------------------------------------------------------------------
+
+
+def run_file() -> str:
+    """The reference of run files."""
+    schema = RunConfig.model_json_schema()
+    tables = schema["$defs"]
+    links = {
+        "datasets": "tables, one a dataset, each with the keys of a [dataset file](dataset-file.md) and `use`",
+        "sampling": "a table, see [samplers](kinds.md#samplers)",
+        "weighting": "a table, see [weightings](kinds.md#weightings)",
+        "sharing": "a table, see [sharing schemes](kinds.md#sharing-schemes)",
+        **{name: f"a table, see [below](#{name})" for name in ("encoder", "train", "eval")},
+    }
+    return _page(
+        "The run file",
+        "Says what to train, on what, and how. TOML; unknown keys are errors. Paths that are read are relative to the",
+        "file that names them, `output` to the working directory. On the command line `--set train.lr=3e-5` overrides",
+        "any key.",
+        "",
+        *_keys(schema, types=links),
+        "",
+        "In `[datasets.<name>]`, `use` names a dataset file, relative to the run file; every other key there is laid",
+        "over that file's. Another `files` or `hub` replaces the source as a whole.",
+        *_table("encoder", tables["EncoderConfig"]),
+        *_table("train", tables["TrainConfig"]),
+        *_table("eval", tables["EvalConfig"]),
+    )
+
+
+def dataset_file() -> str:
+    """The reference of dataset files."""
+    schema = DatasetConfig.model_json_schema()
+    tables = schema["$defs"]
+    links = {
+        **{name: f"a table, see [below](#{name})" for name in ("data", "input")},
+        "tasks": "tables, one a task, see [below](#tasksname)",
+    }
+    return _page(
+        "The dataset file",
+        "Says where rows come from and which tasks are labelled on them. Names of tasks and datasets are letters,",
+        "digits, `_` and `-`, not starting with a digit, 64 at most.",
+        "",
+        *_keys(schema, types=links),
+        *_table("data", tables["DataConfig"]),
+        *_table("input", tables["InputConfig"]),
+        *_table("tasks.<name>", TaskOptions.model_json_schema()),
+        "",
+        "Each kind of task adds its own keys: see [kinds of task](kinds.md#kinds-of-task).",
+    )
+
+
+def _table(name: str, schema: Schema) -> list[str]:
+    return [
+        "",
+        f"## {name}" if "<" not in name else f"## {name.replace('<', '').replace('>', '')}",
+        "",
+        *_about(schema),
+    ]
+
+
+def _about(schema: Schema) -> list[str]:
+    return [schema["description"], "", *_keys(schema)] if "description" in schema else _keys(schema)
+
+
+def _keys(schema: Schema, *, types: Mapping[str, str] | None = None, leave_out: Sequence[str] = ()) -> list[str]:
+    """A row for each key: its type and range, its default, its sentence."""
+    required = schema.get("required", ())
+    rows = [
+        f"| `{key}` | {(types or {}).get(key) or _type(value)} | {_default(key, value, required)} | {_cell(value)} |"
+        for key, value in schema["properties"].items()
+        if key not in leave_out
+    ]
+    return ["| key | value | default | |", "|---|---|---|---|", *rows] if rows else []
+
+
+def _cell(value: Schema) -> str:
+    return " ".join(value.get("description", "").split()).replace("|", "\\|")
+
+
+def _default(key: str, value: Schema, required: Sequence[str]) -> str:
+    if key in required:
+        return "*needed*"
+    default = value.get("default")
+    if default is None or default == {} or default == []:
+        return ""
+    if isinstance(default, Mapping):
+        return f"`kind = {_literal(default['kind'])}`" if "kind" in default else ""
+    return f"`{_literal(default)}`"
+
+
+def _literal(value: object) -> str:
+    """A value as TOML writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _type(schema: Schema) -> str:
+    """The type of a value and its range, in words."""
+    if "anyOf" in schema:
+        return " or ".join(_type(one) for one in schema["anyOf"] if one.get("type") != "null")
+    if "enum" in schema or "const" in schema:
+        return ", ".join(f"`{_literal(value)}`" for value in schema.get("enum", [schema.get("const")]))
+    if schema.get("type") == "array":
+        return f"list of {_type(schema['items'])}"
+    if schema.get("type") == "object":
+        inner = schema.get("additionalProperties")
+        return f"table of {_type(inner)}" if isinstance(inner, Mapping) and inner else "table"
+    if "$ref" in schema:
+        return "table"
+    word = {"integer": "whole number", "number": "number", "boolean": "true or false", "string": "string"}
+    name = word.get(schema.get("type", ""), "value")
+    bounds = [f"{sign} {schema[key]:g}" for key, sign in _BOUNDS.items() if key in schema and schema[key] < 2**31]
+    return f"{name} {', '.join(bounds)}" if bounds else name
+
+
+# --- kinds and metrics --------------------------------------------------------------------------------------------
+
+
+def kinds() -> str:
+    """The reference of everything that `kind = "…"` can say."""
+    common = {*TaskOptions.model_fields, *SamplingOptions.model_fields}
+    return _page(
+        "Kinds",
+        'What `kind = "…"` can say, with the keys that go with it. A [plugin](../howto/plugins.md) can add more.',
+        "",
+        "## Kinds of task",
+        "",
+        "In `[tasks.<name>]`. All of them understand `label`, `labels` and `metrics`: see",
+        "[the dataset file](dataset-file.md#tasksname).",
+        *_members(TASKS, leave_out=common),
+        "",
+        "## Samplers",
+        "",
+        "In `[sampling]`: how the datasets are mixed. All of them understand `batches`:",
+        "",
+        *_keys(SamplingOptions.model_json_schema(), leave_out=["kind"]),
+        *_members(SAMPLERS, leave_out=common),
+        "",
+        "## Weightings",
+        "",
+        "In `[weighting]`: how the tasks' losses become one. A task's weight is multiplied with its share of the",
+        "labels in the step.",
+        *_members(WEIGHTINGS, leave_out=common),
+        "",
+        "## Sharing schemes",
+        "",
+        "In `[sharing]`: what the tasks share.",
+        *_members(SHARINGS, leave_out=common),
+    )
+
+
+def _members(registry: Registry, *, leave_out: set[str]) -> list[str]:
+    lines: list[str] = []
+    for name in registry.names():
+        member = registry.get(name)
+        keys = _own_keys(registry.options(name), leave_out=leave_out)
+        facts = _task_facts(member) if issubclass(member, Task) else []
+        lines += ["", f"### {name}", "", *_prose(member, sections=False), *facts, *(["", *keys] if keys else [])]
+    return lines
+
+
+def _own_keys(options: type[Options], *, leave_out: set[str]) -> list[str]:
+    """The keys of one kind, those that all of its sort have left out, unless it changes them."""
+    shared = options in (TaskOptions, SamplingOptions)
+    changed = set() if shared else leave_out & inspect.get_annotations(options).keys()
+    return _keys(options.model_json_schema(), leave_out=[*(leave_out - changed), "kind"])
+
+
+def _task_facts(member: type[Task]) -> list[str]:
+    """What it answers, and what it is scored by."""
+    default = member.default_metrics
+    if isinstance(default, property):
+        scored = inspect.getdoc(default)
+    else:
+        scored = ", ".join(f"[`{name}`](metrics.md#{name})" for name in default)
+    return ["", "Answers: " + "\n".join(_prose(member.present)), "", f"Default metrics: {scored}"]
+
+
+def metrics() -> str:
+    """The reference of metrics, with what each is defined as."""
+    lines: list[str] = []
+    for name in METRICS.names():
+        member = METRICS.get(name)
+        assert issubclass(member, Metric)
+        able = [f"[`{kind}`](kinds.md#{kind})" for kind in TASKS.names() if member.reads & set(_reads(kind))]
+        direction = "higher is better" if member.higher_is_better else "an error: lower is better"
+        positive = "; needs `positive`" if member.needs_positive else ""
+        lines += ["", f"## {name}", "", *_prose(member), "", f"For {', '.join(able)}; {direction}{positive}."]
+    return _page(
+        "Metrics",
+        "What `metrics = […]` of a task can list. Values are fractions. An undefined value is null, and counts 0 in",
+        "the task's score. That score is the mean of the task's metrics; errors are left out unless there is nothing",
+        "else, then the score is their negated mean.",
+        "",
+        "A name of the form `evaluate:<id>` is loaded with `evaluate.load(<id>)`: that needs the network and runs the",
+        "code of that metric, so it happens only where a run file asks for it.",
+        *lines,
+    )
+
+
+def _reads(kind: str) -> tuple[str, ...]:
+    member = TASKS.get(kind)
+    assert issubclass(member, Task)
+    return member.reads
+
+
+# --- Python -------------------------------------------------------------------------------------------------------
+
+
+def python() -> str:
+    """The reference of what `import nlpmtl` offers."""
+    lines: list[str] = []
+    for name in nlpmtl.__all__:
+        lines += ["", f"## {name}", "", *_member(name, getattr(nlpmtl, name))]
+    return _page(
+        "Python", "What `import nlpmtl` offers. Torch is imported when something that needs it is first used.", *lines
+    )
+
+
+def _member(name: str, value: Any) -> list[str]:
+    if value is RunConfig:
+        return ["A checked run file. Its fields are the keys of [the run file](run-file.md).", *_prose(value)[1:]]
+    if not inspect.isclass(value):
+        return [*_signature(name, value), "", *_prose(value)]
+    shown = [] if issubclass(value, Exception) else [*_signature(name, value), ""]
+    lines = [*shown, *_prose(value)]
+    for key, inner in vars(value).items():
+        documented = inspect.isroutine(inner) or isinstance(inner, (classmethod, property))
+        if documented and not key.startswith("_") and inspect.getdoc(getattr(value, key)):
+            lines += ["", f"### {name}.{key}", "", *_method(key, inner, getattr(value, key))]
+    return lines
+
+
+def _method(name: str, declared: Any, value: Any) -> list[str]:
+    if isinstance(declared, property):
+        return ["A property.", "", *_prose(declared.fget)]
+    return [*_signature(name, value), "", *_prose(value)]
+
+
+class _Bare:
+    """An annotation as it was written."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def _signature(name: str, value: Any) -> list[str]:
+    found = inspect.signature(value)
+    own = [p.replace(annotation=_bare(p.annotation)) for n, p in found.parameters.items() if n != "self"]
+    returned = found.empty if inspect.isclass(value) else _bare(found.return_annotation)
+    line = f"{name}{found.replace(parameters=own, return_annotation=returned)}"
+    if len(line) > _WIDE:
+        tail = "" if returned is found.empty else f" -> {returned}"
+        star = next((i for i, p in enumerate(own) if p.kind is p.KEYWORD_ONLY), len(own))
+        written = [*map(str, own[:star]), *(["*"] if star < len(own) else []), *map(str, own[star:])]
+        line = "\n".join([f"{name}(", *(f"    {one}," for one in written), f"){tail}"])
+    return ["```text", line, "```"]
+
+
+def _bare(annotation: Any) -> Any:
+    return _Bare(annotation) if isinstance(annotation, str) else annotation
+
+
+# --- docstrings ---------------------------------------------------------------------------------------------------
+
+
+def _prose(member: object, *, sections: bool = True) -> list[str]:
+    """A docstring as Markdown: indented code as a block, sections of Google's style as lists or left out."""
+    text = inspect.getdoc(member) or ""
+    lines: list[str] = []
+    for chunk in re.split(r"\n(?=(?:Args|Returns|Raises):\n)", text):
+        title, _, rest = chunk.partition("\n")
+        if title in _SECTIONS and not sections:
+            continue
+        if title in _SECTIONS:
+            lines += ["", *_section(title.removesuffix(":"), inspect.cleandoc(rest).replace("``", "`"))]
+        else:
+            lines += _paragraphs(chunk.strip())
+    return lines
+
+
+def _section(title: str, body: str) -> list[str]:
+    if title == "Returns":
+        return [f"Returns: {' '.join(body.split())}"]
+    items = re.split(r"\n(?=\S)", body)
+    heads = {"Args": "Arguments", "Raises": "Raises"}
+    return [f"{heads[title]}:", "", *(_item(" ".join(item.split())) for item in items)]
+
+
+def _item(text: str) -> str:
+    name, sign, rest = text.partition(": ")
+    return f"- `{name}`: {rest}" if sign and " " not in name else f"- {text}"
+
+
+def _paragraphs(text: str) -> list[str]:
+    """Paragraphs joined into lines; those that are indented are code or formulas."""
+    lines: list[str] = []
+    for paragraph in re.split(r"\n\s*\n", text):
+        if lines:
+            lines.append("")
+        if all(line.startswith("    ") for line in paragraph.splitlines()):
+            lines += ["```text", *(line.removeprefix("    ") for line in paragraph.splitlines()), "```"]
+        else:
+            lines.append(" ".join(paragraph.replace("``", "`").split()))
+    return lines
+
+
+# --- the tour's list of files -------------------------------------------------------------------------------------
+
+
+def tour(text: str) -> str:
+    """The tour, with its list of files replaced by that of today."""
+    before, _, rest = text.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    return f"{before}{_BEGIN}\n\n{chr(10).join(_files())}\n\n{_END}{after}"
+
+
+def _files() -> Iterator[str]:
+    package = ROOT / "nlpmtl"
+    yield "| file | |"
+    yield "|---|---|"
+    for path in sorted(package.rglob("*.py"), key=lambda path: (path.parent != package, path)):
+        said = _first_sentence(path)
+        if said:
+            yield f"| [`{path.relative_to(package)}`](../{path.relative_to(ROOT)}) | {said} |"
+
+
+def _first_sentence(path: Path) -> str:
+    found = re.match(r'"""(.*?)(?:\n\s*\n|""")', path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return " ".join(found[1].split()).replace("|", "\\|") if found else ""
+
+
+def _page(title: str, *lines: str) -> str:
+    return "\n".join([f"# {title}", "", _NOTE, "", *lines]).rstrip() + "\n"
+
+
+def main() -> None:
+    """Write every page."""
+    for path, text in pages().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

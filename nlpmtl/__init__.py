@@ -1,0 +1,56 @@
+"""Multi-task fine-tuning in NLP: one pretrained encoder, many heads.
+
+    import nlpmtl
+
+    result = nlpmtl.train("quickstart", output="runs/quickstart")
+    model = nlpmtl.Predictor.from_pretrained(result.model_dir)
+    model.predict_all("Ada lives in Turin.")
+
+Importing this loads no torch: what needs it is loaded when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from nlpmtl.errors import ConfigError, DataError, ModelError, NlpmtlError, RunError
+
+if TYPE_CHECKING:
+    from nlpmtl.config import RunConfig
+    from nlpmtl.model import MultiTaskConfig, MultiTaskModel
+    from nlpmtl.predictor import Predictor
+    from nlpmtl.run import TrainResult, evaluate, train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "ModelError",
+    "MultiTaskConfig",
+    "MultiTaskModel",
+    "NlpmtlError",
+    "Predictor",
+    "RunConfig",
+    "RunError",
+    "TrainResult",
+    "evaluate",
+    "train",
+]
+
+_LAZY = {
+    "MultiTaskConfig": "nlpmtl.model",
+    "MultiTaskModel": "nlpmtl.model",
+    "Predictor": "nlpmtl.predictor",
+    "RunConfig": "nlpmtl.config",
+    "TrainResult": "nlpmtl.run",
+    "evaluate": "nlpmtl.run",
+    "train": "nlpmtl.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

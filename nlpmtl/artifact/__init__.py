@@ -1,0 +1,8 @@
+"""The finished model: its directory and its card."""
+
+from __future__ import annotations
+
+from nlpmtl.artifact.card import write_card
+from nlpmtl.artifact.files import load_model, save_model
+
+__all__ = ["load_model", "save_model", "write_card"]

@@ -1,0 +1,48 @@
+"""The model directory: written as transformers writes models, read from a directory or the Hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from nlpmtl.errors import ModelError
+from nlpmtl.model import MultiTaskModel
+
+
+def save_model(
+    directory: Path,
+    *,
+    model: MultiTaskModel,
+    tokenizer: PreTrainedTokenizerBase,
+    scores: Mapping[str, Any] | None,
+    card: str,
+) -> None:
+    """Write a model directory: config, weights, tokenizer, card and scores."""
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    (directory / "README.md").write_text(card, encoding="utf-8")
+    if scores is not None:
+        (directory / "scores.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+
+
+def load_model(name: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
+    """A model and its tokenizer, from a directory or a Hub id, ready to predict.
+
+    Raises:
+        ModelError: there is no such model, or it is not one of nlpmtl's.
+    """
+    try:
+        loaded: Any = MultiTaskModel.from_pretrained(name, trust_remote_code=False, output_loading_info=True)
+        model: MultiTaskModel = loaded[0]
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"the model {name!r} cannot be loaded: {error}") from error
+    missing = loaded[1]["missing_keys"]
+    if missing:  # transformers would go on with whatever numbers stand there
+        raise ModelError(f"the model {name!r} lacks weights: {', '.join(sorted(missing)[:5])}")
+    return model.eval(), tokenizer  # type: ignore[no-untyped-call]

@@ -1,0 +1,93 @@
+"""The verbs under one roof: their exit codes, and how an error is told. What the verbs do, it does not know.
+
+    0 done · 1 the run failed · 2 config, data or usage error · 130 and 143 after SIGINT and SIGTERM
+
+What is heavy is imported by the verbs when they run, so that `nlpmtl --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import signal
+import traceback
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from nlpmtl import __version__
+from nlpmtl.cli.check import check
+from nlpmtl.cli.evaluate import evaluate
+from nlpmtl.cli.predict import predict
+from nlpmtl.cli.schema import schema
+from nlpmtl.cli.show import show
+from nlpmtl.cli.train import train
+from nlpmtl.errors import NlpmtlError
+
+_INTERRUPTED, _TERMINATED = 130, 143
+_VERBS = (check, train, evaluate, predict, show, schema)
+
+
+class Verb(TyperCommand):
+    """A command whose errors are a few plain lines; the traceback is for those who ask for it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb, and turn what it raises into an exit code."""
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, BrokenPipeError):  # the latter is met with silence: who read us has read enough
+            raise
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(_INTERRUPTED) from None
+        except Exception as error:
+            typer.echo(_tell(error, debug=ctx.find_root().params["debug"]), err=True)
+            raise typer.Exit(error.exit_code if isinstance(error, NlpmtlError) else 1) from None
+
+
+def _tell(error: Exception, *, debug: bool) -> str:
+    if debug:
+        return "".join(traceback.format_exception(error)).rstrip()
+    if isinstance(error, NlpmtlError):
+        return f"error: {error}"
+    return f"error: {type(error).__name__}: {error}  (run with --debug for the traceback)"
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"nlpmtl {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    name="nlpmtl",
+    help="Multi-task fine-tuning in NLP: one pretrained encoder, many heads.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of all verbs, which stand before the verb."""
+
+
+for _verb in _VERBS:
+    app.command(cls=Verb)(_verb)
+
+
+def main() -> None:
+    """The console script."""
+    signal.signal(signal.SIGTERM, _terminate)
+    app(prog_name="nlpmtl")
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise SystemExit(_TERMINATED)

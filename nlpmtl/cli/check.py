@@ -1,0 +1,57 @@
+"""`nlpmtl check`: whether a run can start, and what its data look like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nlpmtl.cli.console import print_table, quiet_libraries
+
+if TYPE_CHECKING:
+    from nlpmtl.check import CheckReport
+
+
+def check(
+    run: Annotated[str, typer.Argument(metavar="RUN.toml", help="A run file, or the name of a shipped one.")],
+) -> None:
+    """Check that a run can start; change nothing.
+
+    The config is validated, the data are loaded, and one batch of every task is tried.
+    """
+    from nlpmtl.check import check as check_run
+
+    quiet_libraries()
+    _print_report(check_run(run))
+
+
+def _print_report(report: CheckReport) -> None:
+    numbers = ["rows", "mean", "95 %", "longest", "cut"]
+    rows = [
+        (
+            one.dataset,
+            one.split,
+            str(one.rows),
+            ", ".join(f"{task} {many}" for task, many in one.labelled.items()),
+            f"{one.mean:.1f}",
+            str(one.percentile),
+            str(one.longest),
+            str(one.cut),
+        )
+        for one in report.splits
+    ]
+    typer.echo(f"rows and their wordpieces; those longer than max_length = {report.max_length} are cut")
+    print_table("dataset", "split", "rows", "labelled", *numbers[1:], rows=rows, numbers=numbers)
+    typer.echo("tasks, and the loss of the untrained model on a batch of their longest rows")
+    tasks = [
+        (one.name, one.kind, one.input, str(len(one.labels) or ""), str(one.rows), f"{one.loss:.4f}")
+        for one in report.tasks
+    ]
+    numbers = ["labels", "rows tried", "loss"]
+    print_table("task", "kind", "input", *numbers, rows=tasks, numbers=numbers)
+    for note in report.notes:
+        typer.echo(note)
+    for split in report.splits:
+        for task, labels in split.unseen.items():
+            typer.echo(f"{split.dataset}, {split.split}: task {task!r}: no train row has {', '.join(labels)}")
+    typer.echo(f"this run can start: {report.steps} steps")

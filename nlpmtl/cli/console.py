@@ -1,0 +1,65 @@
+"""What several verbs say alike: tables on stdout, and silence where other libraries would talk."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nlpmtl.evaluation import Scores
+
+_WIDE = 240
+"""Columns of a table that goes into a file or a pipe: nothing wraps."""
+
+
+def is_main_process() -> bool:
+    """Whether this is the process that talks, of those that a launcher started."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
+
+
+def quiet_libraries() -> None:
+    """No bars of transformers for reading and writing weights: progress is ours to show."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
+def print_table(*columns: str, rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> None:
+    """A table on stdout.
+
+    Args:
+        columns: their headings.
+        rows: the cells.
+        numbers: the columns that are aligned to the right.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        right = column in numbers
+        table.add_column(column, justify="right" if right else "left", no_wrap=right, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    # Labels and names are shown as they are: [brackets] and :colons: mean nothing.
+    width = None if sys.stdout.isatty() else _WIDE
+    Console(markup=False, emoji=False, highlight=False, width=width).print(table)
+
+
+def print_scores(scores: Scores) -> None:
+    """A row for each metric of each task, then the mean of the tasks."""
+    numbers = ("value", "rows")
+    print_table("task", "metric", "value", "rows", rows=list(_score_rows(scores)), numbers=numbers)
+
+
+def _score_rows(scores: Scores) -> Iterator[tuple[str, str, str, str]]:
+    for task, values in scores.tasks.items():
+        metrics = {name: value for name, value in values.items() if name not in ("score", "rows")}
+        if list(metrics.values()) != [values["score"]]:  # of several metrics, or of an error, the score is a new number
+            metrics["score"] = values["score"]
+        for name, value in metrics.items():
+            yield task, name, "undefined" if value is None else f"{value:.4f}", str(values["rows"])
+    yield "mean", "", f"{scores.mean:.4f}", ""

@@ -1,0 +1,27 @@
+"""`nlpmtl evaluate`: what a model scores."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from nlpmtl.cli.console import print_scores, quiet_libraries
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model directory, or a Hub id.")],
+    data: Annotated[str, typer.Option(metavar="RUN.toml|DATASET.toml", help="Where the rows come from.")],
+    split: Annotated[str, typer.Option(help="Which rows.")] = "validation",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Score a model on a split of labelled rows."""
+    from nlpmtl.run import evaluate as score
+
+    quiet_libraries()
+    scores = score(model, data, split=split)
+    if as_json:
+        typer.echo(json.dumps({"split": split, **scores.to_json()}, indent=2))
+    else:
+        print_scores(scores)

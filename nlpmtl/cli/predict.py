@@ -1,0 +1,112 @@
+"""`nlpmtl predict`: texts in, answers out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nlpmtl.cli.console import quiet_libraries
+from nlpmtl.cli.texts import check_input, read_texts
+from nlpmtl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nlpmtl.predictor import Text
+
+_ROWS_AT_ONCE = 256
+_ENDING = ".jsonl"
+
+Write = Callable[[str], object]
+
+
+def predict(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model directory, or a Hub id.")],
+    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts.", show_default=False)] = None,
+    task: Annotated[
+        list[str] | None, typer.Option(help="Ask this task; as often as needed; left out: all that read such input.")
+    ] = None,
+    input: Annotated[
+        str | None,
+        typer.Option(metavar="F.jsonl|F.csv|F.txt|-", help="Rows with text, or text and pair, or words; or lines."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="F.jsonl", help="Write there instead of on stdout.", show_default=False)
+    ] = None,
+) -> None:
+    """Predict with a model: one JSON object for each text."""
+    _check_arguments(texts, input=input, output=output)
+    from nlpmtl.predictor import Predictor
+
+    quiet_libraries()
+    inputs: Iterable[Text] = read_texts(input) if input is not None else texts or ()
+    predictor = Predictor.from_pretrained(model)
+    shape = _to_lines if input is None and output is None and sys.stdout.isatty() else _to_json
+    with _open(output) as write:
+        for some in _chunks(inputs):
+            answers = predictor.predict_all(some, tasks=task or None)
+            write("".join(map(shape, some, answers)))
+
+
+def _check_arguments(texts: list[str] | None, *, input: str | None, output: Path | None) -> None:
+    if texts and input is not None:
+        raise ConfigError("texts come as arguments or from --input, not from both")
+    if not texts and input is None:
+        raise ConfigError("no text: write it after the model, or name a file with --input (- is stdin)")
+    if any("\ud800" <= character <= "\udfff" for text in texts or () for character in text):
+        raise ConfigError("a text is not valid Unicode")
+    if output is not None and output.suffix != _ENDING:
+        raise ConfigError(f"--output {output}: answers are JSON Lines, so the name ends in {_ENDING}")
+    if input is not None:
+        check_input(input)
+
+
+def _chunks(inputs: Iterable[Text]) -> Iterator[list[Text]]:
+    rest = iter(inputs)
+    while some := list(islice(rest, _ROWS_AT_ONCE)):
+        yield some
+
+
+@contextmanager
+def _open(output: Path | None) -> Iterator[Write]:
+    """Where to write: stdout, or a file that is there only when it is whole."""
+    if output is None:
+        yield lambda text: typer.echo(text.encode(), nl=False)  # JSON is UTF-8, whatever the terminal's encoding
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    part = output.with_name(f".{output.name}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            yield file.write
+        part.replace(output)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _to_json(one: Text, answers: Mapping[str, Any]) -> str:
+    asked = {"text": one} if isinstance(one, str) else {"text": one[0], "pair": one[1]}
+    return json.dumps({**asked, "predictions": answers}, ensure_ascii=False) + "\n"
+
+
+def _to_lines(one: Text, answers: Mapping[str, Any]) -> str:
+    """A text and its answers for a person."""
+    width = max(map(len, answers), default=0)
+    lines = [f"  {task:{width}}  {_say(answer)}\n" for task, answer in answers.items()]
+    return "".join([f"{one if isinstance(one, str) else ' | '.join(one)}\n", *lines])
+
+
+def _say(answer: Any) -> str:
+    if isinstance(answer, list):
+        separator = ", " if any("label" in part for part in answer) else "  "
+        return separator.join(map(_say, answer)) or "none"
+    if "word" in answer:
+        return f"{answer['word']}/{answer.get('entity_group', answer.get('entity'))}"
+    if "label" in answer:
+        polarity = f", polarity {answer['polarity']:+.2f}" if "polarity" in answer else ""
+        return f"{answer['label']} ({answer['score']:.2f}){polarity}"
+    return f"{answer['value']:.4g}" if "value" in answer else json.dumps(answer, ensure_ascii=False)

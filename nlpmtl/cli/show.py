@@ -1,0 +1,67 @@
+"""`nlpmtl show`: what is in a model, what a run file comes to, which names are registered."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nlpmtl.cli.console import print_table, quiet_libraries
+
+
+def show(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL|RUN.toml|kinds",
+            help="A model directory or Hub id; a run file or the name of a shipped one; the word kinds.",
+        ),
+    ],
+) -> None:
+    """Show a model, a resolved config, or all kinds."""
+    quiet_libraries()
+    if what == "kinds":
+        _show_kinds()
+    elif Path(what).is_dir() or ("/" in what and not what.endswith(".toml")):
+        _show_model(what)
+    else:
+        _show_config(what)
+
+
+def _show_kinds() -> None:
+    import nlpmtl.run  # noqa: F401 - it imports every registered kind
+    from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS
+
+    for registry in (TASKS, SAMPLERS, WEIGHTINGS, SHARINGS, METRICS):
+        members = [(name, registry.get(name)) for name in registry.names()]
+        rows = [(name, inspect.cleandoc(member.__doc__ or "").partition("\n")[0]) for name, member in members]
+        print_table(registry.noun, "", rows=rows)
+
+
+def _show_config(run: str) -> None:
+    from nlpmtl.run import load_config
+
+    typer.echo(json.dumps(load_config(run).model_dump(mode="json"), indent=2, ensure_ascii=False))
+
+
+def _show_model(name: str) -> None:
+    from torch import nn
+
+    from nlpmtl.artifact import load_model
+
+    def size(module: nn.Module) -> str:
+        return f"{sum(parameter.numel() for parameter in module.parameters()):,}"
+
+    model, _ = load_model(name)
+    encoder = model.config.encoder_config
+    typer.echo(f"encoder: {encoder.model_type}, {encoder.num_hidden_layers} layers of width {encoder.hidden_size}")
+    typer.echo(f"sharing: {model.config.sharing['kind']}; input: {model.config.input_length} wordpieces at most")
+    typer.echo(f"parameters: {size(model)}")
+    rows = [
+        (task.name, task.kind, task.input, ", ".join(task.labels), size(model.head(task.name)))
+        for task in model.tasks.values()
+    ]
+    print_table("task", "kind", "input", "labels", "head's parameters", rows=rows, numbers=["head's parameters"])

@@ -1,0 +1,81 @@
+"""The texts that `nlpmtl predict` answers for, read as they are needed, each checked at its place."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from nlpmtl.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from nlpmtl.predictor import Text
+
+STDIN = "-"
+_LINES = ".txt"
+
+
+def check_input(name: str) -> None:
+    """ConfigError if a file cannot be one of texts; before anything slow is done."""
+    from nlpmtl.data.files import ENDINGS
+
+    if name == STDIN:
+        return
+    if not name.lower().endswith((_LINES, *ENDINGS)):
+        raise ConfigError(f"--input {name}: the name of a file of texts ends in {_LINES} or {', '.join(ENDINGS)}")
+    if not Path(name).is_file():
+        raise DataError(f"{name}: no such file")
+
+
+def read_texts(name: str) -> Iterator[Text]:
+    """The texts, or pairs, of a file or of stdin.
+
+    A line of a .txt file or of stdin is a text. A row of other files has ``text``, and ``pair`` where it is one, or
+    ``words``, which are joined with spaces.
+
+    Raises:
+        DataError: a line or a row that is none, with its place.
+    """
+    if name == STDIN:
+        yield from _read_lines(sys.stdin.buffer, where="stdin")
+    elif name.lower().endswith(_LINES):
+        with Path(name).open("rb") as lines:
+            yield from _read_lines(lines, where=name)
+    else:
+        yield from _read_rows(name)
+
+
+def _read_lines(lines: IO[bytes], *, where: str) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise DataError(f"{where}:{number}: not valid UTF-8") from None
+
+
+def _read_rows(name: str) -> Iterator[Text]:
+    from nlpmtl.data.files import open_file
+    from nlpmtl.data.stream import Broken
+
+    # An empty cell of a label is nothing: so a csv can hold pairs and single texts.
+    stream = open_file(name, inputs=["text", "words"], labels={"pair": "class"})
+    for number, row in stream.rows:
+        place = f"{stream.where}{stream.mark}{number}"
+        if isinstance(row, Broken):
+            raise DataError(f"{place}: {row.rule}")
+        yield _to_input(row, place=place)
+
+
+def _to_input(row: Mapping[str, Any], *, place: str) -> Text:
+    from nlpmtl.data.inputs import to_text, to_words
+
+    column = "text" if "text" in row or "words" not in row else "words"
+    try:
+        if column == "words":
+            return " ".join(to_words(row["words"]))
+        text = to_text(row.get("text"))
+        column = "pair"
+        return text if row.get("pair") is None else (text, to_text(row["pair"]))
+    except ValueError as error:
+        raise DataError(f"{place}: {column}: {error}; a row has `text`, and perhaps `pair`, or `words`") from None

@@ -1,0 +1,37 @@
+"""`nlpmtl train`: a run, from its file to its scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nlpmtl.cli.console import is_main_process, print_scores, quiet_libraries
+from nlpmtl.cli.progress import follow
+
+
+def train(
+    run: Annotated[str, typer.Argument(metavar="RUN.toml|NAME", help="A run file, or the name of a shipped one.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as train.lr=3e-5; as often as needed."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The run's directory; left out: the run file's `output`.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest intact checkpoint.")] = False,
+) -> None:
+    """Train a model."""
+    from nlpmtl.config import parse_override
+    from nlpmtl.run import load_config, training
+
+    quiet_libraries()
+    config = load_config(run, overrides=dict(map(parse_override, overrides or ())))
+    result = follow(training(config, output=output, resume=resume))
+    if is_main_process():
+        if result.scores is None:
+            typer.echo("no dataset has a validation split: nothing was scored")
+        else:
+            print_scores(result.scores)
+        typer.echo(f"model: {result.model_dir}")

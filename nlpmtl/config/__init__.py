@@ -1,0 +1,48 @@
+"""Configs: what a run is, checked before anything is loaded.
+
+    raw = read_run("run.toml", overrides={"train.lr": 3e-5})
+    run = parse_run(raw, where="run.toml")
+    run.train.lr                                                     # 3e-05
+
+Kinds (of tasks, samplers, …) are looked up in the registries, so their members must have been imported before.
+"""
+
+from __future__ import annotations
+
+from nlpmtl.config.dataset import DataConfig, DatasetConfig, InputConfig, Name, TaskOptions
+from nlpmtl.config.find import find_run, shipped_configs
+from nlpmtl.config.load import (
+    describe,
+    parse_dataset,
+    parse_override,
+    parse_run,
+    plugins_of,
+    read_dataset,
+    read_run,
+    read_toml,
+)
+from nlpmtl.config.run import EncoderConfig, EvalConfig, RunConfig, TrainConfig
+from nlpmtl.config.schema import schemas
+
+__all__ = [
+    "DataConfig",
+    "DatasetConfig",
+    "EncoderConfig",
+    "EvalConfig",
+    "InputConfig",
+    "Name",
+    "RunConfig",
+    "TaskOptions",
+    "TrainConfig",
+    "describe",
+    "find_run",
+    "parse_dataset",
+    "parse_override",
+    "parse_run",
+    "plugins_of",
+    "read_dataset",
+    "read_run",
+    "read_toml",
+    "schemas",
+    "shipped_configs",
+]

@@ -1,0 +1,117 @@
+"""The tables of a dataset file: where rows come from, what the input is, and which tasks are labelled on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, SerializeAsAny, StringConstraints, field_serializer, model_validator
+
+from nlpmtl.registry import TASKS, Options
+from nlpmtl.table import Table
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_-][A-Za-z0-9_-]{0,63}$")]
+"""A task or a dataset: letters, digits, `_` and `-`, not starting with a digit, 64 at most."""
+
+
+class TaskOptions(Options):
+    """What every kind of task understands; each kind adds its own keys."""
+
+    label: str
+    """The column that holds the label."""
+    metrics: tuple[str, ...] | None = None
+    """What to score; left out: the kind's default."""
+    labels: tuple[str, ...] | None = None
+    """The names of the labels, in order; left out: the Hub's order, else those of the train split, sorted."""
+
+    @model_validator(mode="after")
+    def _no_repeated_names(self) -> Self:
+        for key, names in (("labels", self.labels), ("metrics", self.metrics)):
+            if names is not None and (not names or len(set(names)) < len(names)):
+                raise ValueError(f"`{key}` must list at least one name, each once; found {list(names)}")
+        return self
+
+
+class DataConfig(Table):
+    """Where rows come from: exactly one source."""
+
+    files: dict[str, Any] | None = None
+    """Our split name = a file: .jsonl, .jsonl.gz, .csv, .tsv or .parquet.
+
+    From Python also a Dataset, a DataFrame or a list of dicts.
+    """
+    hub: str | None = None
+    """A dataset id on the Hub."""
+    revision: str | None = None
+    """A commit, tag or branch of the Hub's dataset."""
+    subset: str | None = None
+    """The Hub dataset's configuration."""
+    splits: dict[str, str] | None = None
+    """Our split name = the Hub's; left out: the Hub's own train, validation and test."""
+    validation: float | None = Field(None, gt=0, lt=1)
+    """The share of train that becomes validation where there is none: the same rows for every seed."""
+    on_bad_row: Literal["stop", "skip"] = "stop"
+    """What a row that breaks a rule does: stop the run before training, or be left out and counted."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.files is None) == (self.hub is None):
+            raise ValueError("exactly one source is needed: `files` or `hub`")
+        if self.hub is None and (self.subset or self.splits or self.revision):
+            raise ValueError("`subset`, `splits` and `revision` belong to `hub`")
+        if not (self.files or self.hub):
+            raise ValueError("the source is empty")
+        splits = self.files or self.splits or {}
+        if self.validation is not None and "validation" in splits:
+            raise ValueError("`validation` is a share of train, for data without a validation split; this one has one")
+        return self
+
+    @field_serializer("files", when_used="json")
+    def _name_objects(self, files: dict[str, Any] | None) -> dict[str, str] | None:
+        if files is None:
+            return None
+        return {k: str(v) if isinstance(v, str | Path) else f"<{type(v).__name__} in memory>" for k, v in files.items()}
+
+
+class InputConfig(Table):
+    """The shape of the input: `words`, or `text`, or `text` and `pair`."""
+
+    words: str | None = None
+    """The column of pre-split words."""
+    text: str | None = None
+    """The column of the text."""
+    pair: str | None = None
+    """The column of the second text of a pair."""
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> Self:
+        if (self.words is None) == (self.text is None):
+            raise ValueError("exactly one shape of input is needed: `words` or `text`")
+        if self.pair is not None and self.text is None:
+            raise ValueError("`pair` goes with `text`")
+        return self
+
+    @property
+    def shape(self) -> Literal["words", "text", "pair"]:
+        """Which of the three it is."""
+        if self.words is not None:
+            return "words"
+        return "pair" if self.pair is not None else "text"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that hold it."""
+        return tuple(c for c in (self.words, self.text, self.pair) if c is not None)
+
+
+class DatasetConfig(Table):
+    """A dataset file: one source, one shape of input, the tasks labelled on it."""
+
+    data: DataConfig
+    """Where rows come from."""
+    input: InputConfig
+    """What the encoder reads."""
+    tasks: dict[Name, Annotated[SerializeAsAny[TaskOptions], BeforeValidator(TASKS.parse)]] = Field(min_length=1)
+    """The tasks labelled on these rows."""
+    limit: dict[str, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
+    """Split = how many rows of it to use: the first of a shuffle that is the same for every seed."""

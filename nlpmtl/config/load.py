@@ -1,0 +1,196 @@
+"""From files, dicts and overrides to checked configs, with errors that name the file and the dotted key."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from nlpmtl.config.dataset import DatasetConfig
+from nlpmtl.config.run import RunConfig
+from nlpmtl.errors import ConfigError
+from nlpmtl.table import Table
+
+Raw = dict[str, Any]
+T = TypeVar("T", bound=Table)
+
+
+def read_run(source: str | Path | Mapping[str, Any] | RunConfig, *, overrides: Mapping[str, Any] | None = None) -> Raw:
+    """A run file or dict as plain tables: each `use` followed, paths resolved, overrides laid over.
+
+    Args:
+        source: a run file (what it names is relative to it), or a dict or a config (relative to the working directory).
+        overrides: dotted key = value, such as ``{"train.lr": 3e-5}``; paths are relative to the working directory.
+
+    Raises:
+        ConfigError: a file is missing, is not TOML, or a `use` or an override cannot be followed.
+    """
+    if isinstance(source, str | Path):
+        base, raw = Path(source).parent, read_toml(Path(source))
+    else:
+        base, raw = Path(), _copy(source.model_dump() if isinstance(source, RunConfig) else source)
+    where = describe(source)
+    _resolve_encoder(raw, base)
+    datasets: Any = raw.get("datasets")
+    for name, table in datasets.items() if isinstance(datasets, dict) else ():
+        if isinstance(table, dict):
+            datasets[name] = _follow_use(table, base=base, where=f"{where}: datasets.{name}")
+    for key, value in (overrides or {}).items():
+        _lay(raw, key, value)
+    return raw
+
+
+def plugins_of(source: str | Path | Mapping[str, Any] | RunConfig) -> list[str]:
+    """The modules that a run wants imported before its kinds are looked up."""
+    if isinstance(source, RunConfig):
+        return list(source.plugins)
+    raw = read_toml(Path(source)) if isinstance(source, str | Path) else source
+    names = raw.get("plugins", [])
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list | tuple) else []
+
+
+def read_dataset(path: Path) -> Raw:
+    """A dataset file as plain tables, its paths resolved."""
+    raw = read_toml(path)
+    _resolve_files(raw, path.parent)
+    return raw
+
+
+def parse_run(raw: Mapping[str, Any], *, where: str) -> RunConfig:
+    """Check a run's tables; every problem stands in one ConfigError."""
+    return _parse(RunConfig, raw, where)
+
+
+def parse_dataset(raw: Mapping[str, Any], *, where: str) -> DatasetConfig:
+    """Check a dataset's tables; every problem stands in one ConfigError."""
+    return _parse(DatasetConfig, raw, where)
+
+
+def describe(source: object) -> str:
+    """How an error calls where a config came from."""
+    return str(source) if isinstance(source, str | Path) else "config"
+
+
+def read_toml(path: Path) -> Raw:
+    """The tables of a TOML file; ConfigError with the place if it cannot be read."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    except ValueError as error:  # a path with a null character, an integer of thousands of digits
+        raise ConfigError(f"{str(path)!r}: cannot be read: {error}") from None
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """``"train.lr=3e-5"`` as a dotted key and a value: TOML if it reads as such, else a string."""
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise ConfigError(f"--set {text}: write KEY=VALUE, such as train.lr=3e-5")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except ValueError:
+        return key.strip(), value.strip()
+
+
+def _parse(model: type[T], raw: Mapping[str, Any], where: str) -> T:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        lines = []
+        for found in error.errors(include_url=False):
+            key = ".".join(str(part) for part in found["loc"] if part != "[key]")
+            said = found["msg"].removeprefix("Value error, ")  # the rules of the outermost table still carry it
+            value = "" if found["type"] == "missing" else f" (found {_short(found['input'])})"
+            lines.append(f"{where}: {key + ': ' if key else ''}{said}{value}")
+        raise ConfigError("\n".join(lines)) from None
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _follow_use(table: Raw, *, base: Path, where: str) -> Raw:
+    """The dataset file that a table names, with the rest of the table laid over it."""
+    used = table.pop("use", None)
+    _resolve_files(table, base)
+    if used is None:
+        return table
+    if not isinstance(used, str):
+        raise ConfigError(f"{where}.use: the path of a dataset file was expected, found {used!r}")
+    path = _resolve(base, used)
+    try:
+        raw = read_dataset(path)
+    except ConfigError as error:
+        raise ConfigError(f"{where}.use: {error}") from None
+    parse_dataset(raw, where=str(path))
+    own = table.get("data")
+    if isinstance(own, dict) and {"files", "hub"} & own.keys():  # another source replaces the first whole
+        raw["data"] = _beside_source(raw["data"], own)
+    return _merge(raw, table)
+
+
+def _beside_source(data: Raw, own: Raw) -> Raw:
+    """What stays of a file's `data` beside another source: no share for validation where that has such a split."""
+    splits = own.get("files", own.get("splits"))
+    moot = {"validation"} if isinstance(splits, dict) and "validation" in splits else set()
+    return {key: value for key, value in data.items() if key in {"validation", "on_bad_row"} - moot}
+
+
+def _merge(below: Raw, above: Raw) -> Raw:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _copy(value: Any) -> Any:
+    return {key: _copy(item) for key, item in value.items()} if isinstance(value, Mapping) else value
+
+
+def _lay(raw: Raw, key: str, value: Any) -> None:
+    """Set a dotted key, making tables on the way."""
+    *tables, last = key.split(".")
+    for name in tables:
+        raw = raw.setdefault(name, {})
+        if not isinstance(raw, dict):
+            raise ConfigError(f"{key}: {name!r} is no table, so nothing can be set inside it")
+    raw[last] = value
+
+
+def _resolve(base: Path, name: str | Path) -> Path:
+    """A path as it is written, from the folder that it is relative to."""
+    try:
+        return base / Path(name).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{name}: there is no such home directory") from None
+
+
+def _resolve_files(raw: Raw, base: Path) -> None:
+    data = raw.get("data")
+    files = data.get("files") if isinstance(data, dict) else None
+    if isinstance(files, dict):
+        for split, value in files.items():
+            if isinstance(value, str | Path):
+                files[split] = str(_resolve(base, value))
+
+
+def _resolve_encoder(raw: Raw, base: Path) -> None:
+    """A directory beside the file wins over a Hub id of the same spelling."""
+    encoder = raw.get("encoder")
+    if not isinstance(encoder, dict):
+        return
+    name = encoder.get("name")
+    if isinstance(name, str) and not name.startswith("package:"):
+        path = _resolve(base, name)
+        if os.path.isdir(path) or name.startswith((".", "~", os.sep)):  # noqa: PTH112 (is_dir raises on a long id)
+            encoder["name"] = str(path)

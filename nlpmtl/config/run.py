@@ -1,0 +1,137 @@
+"""The tables of a run file: what to train, on what, and how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+
+from nlpmtl.config.dataset import DatasetConfig, Name, TaskOptions
+from nlpmtl.errors import did_you_mean
+from nlpmtl.registry import SAMPLERS, SHARINGS, WEIGHTINGS, Options
+from nlpmtl.table import Table
+
+
+class EncoderConfig(Table):
+    """The pretrained encoder that all tasks share."""
+
+    name: str
+    """A Hub id, a directory, or "package:some_package/model" (a directory inside an installed package)."""
+    max_length: int = Field(128, ge=4)
+    """The longest input in wordpieces; the rest is cut off."""
+    revision: str | None = None
+    """A commit, tag or branch of the Hub's model."""
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    """What the encoder's weights (`model.safetensors`) must hash to."""
+    attention: str | None = None
+    """The attention implementation of transformers: "sdpa", "eager", "flash_attention_2", …; left out: its choice."""
+    freeze: bool = False
+    """Train the heads alone."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice instead of keeping them: less memory, more time, the same result."""
+
+
+class TrainConfig(Table):
+    """How long, how fast, and how often to save."""
+
+    epochs: float | None = Field(None, gt=0)
+    """Passes over the data (one is ceil(train rows of all datasets / batch_size) steps); 3 if no `steps` either."""
+    steps: int | None = Field(None, gt=0)
+    """Optimizer steps, instead of epochs."""
+    batch_size: int = Field(32, gt=0)
+    """Rows per optimizer step, over all processes."""
+    micro_tokens: int = Field(4096, gt=0)
+    """Most padded wordpieces in one forward of one process; it changes memory and speed, not the result."""
+    lr: float = Field(5e-5, gt=0)
+    """The encoder's highest learning rate."""
+    head_lr: float | None = Field(None, gt=0)
+    """The heads' highest learning rate; left out: `lr`."""
+    weight_decay: float = Field(0.01, ge=0)
+    """AdamW's, on weight matrices alone: not on biases or normalisation."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rates fall after the warm-up."""
+    warmup: float = Field(0.1, ge=0, lt=1)
+    """The share of all steps in which the learning rates rise from 0."""
+    clip: float = Field(1.0, ge=0)
+    """The largest norm of the gradient; 0: never clipped."""
+    precision: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
+    """What to compute in; auto: bf16 where the hardware computes in it, else fp32."""
+    save_every: int = Field(200, gt=0)
+    """Steps between checkpoints."""
+    keep: int = Field(2, gt=0)
+    """How many checkpoints to keep."""
+    trackers: tuple[Literal["tensorboard", "trackio", "wandb", "mlflow"], ...] = ()
+    """Where else to log, through Accelerate; each needs its own package."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("the length is given twice: say `epochs` or `steps`")
+        return self
+
+
+class EvalConfig(Table):
+    """When to evaluate, and what the best model is."""
+
+    every: int = Field(200, gt=0)
+    """Steps between evaluations."""
+    select: str = "mean"
+    """Which score keeps the best model: "mean", or a task's name."""
+    patience: int = Field(0, ge=0)
+    """Evaluations without a better score before it stops; 0: never."""
+
+
+class RunConfig(Table):
+    """A run file."""
+
+    seed: int = Field(0, ge=0, lt=2**32)
+    """Of the heads' first weights, the order of rows and dropout."""
+    output: Path | None = None
+    """The run's directory."""
+    plugins: tuple[str, ...] = ()
+    """Modules to import first: they register kinds of their own."""
+    encoder: EncoderConfig
+    """The pretrained encoder."""
+    datasets: dict[Name, DatasetConfig] = Field(min_length=1)
+    """The datasets by name, each with `use = "a dataset file"` and overrides, or in full."""
+    sampling: Annotated[SerializeAsAny[Options], BeforeValidator(SAMPLERS.parse)] = Field(
+        {"kind": "proportional"}, validate_default=True
+    )
+    """How the datasets are mixed."""
+    weighting: Annotated[SerializeAsAny[Options], BeforeValidator(WEIGHTINGS.parse)] = Field(
+        {"kind": "constant"}, validate_default=True
+    )
+    """How the tasks' losses become one."""
+    sharing: Annotated[SerializeAsAny[Options], BeforeValidator(SHARINGS.parse)] = Field(
+        {"kind": "hard"}, validate_default=True
+    )
+    """What the tasks share."""
+    train: TrainConfig = TrainConfig()
+    """How to train."""
+    eval: EvalConfig = EvalConfig()
+    """How to evaluate."""
+
+    @model_validator(mode="after")
+    def _one_meaning_per_task(self) -> Self:
+        for name, options in self.tasks.items():
+            for dataset in self.datasets.values():
+                other = dataset.tasks.get(name, options)
+                if other.model_copy(update={"label": options.label}) != options:
+                    raise ValueError(
+                        f"task {name!r} means two things: its kind, labels and options must agree in all its datasets"
+                    )
+        if self.eval.select != "mean" and self.eval.select not in self.tasks:
+            raise ValueError(
+                f"eval.select: no task {self.eval.select!r}; {did_you_mean(self.eval.select, ['mean', *self.tasks])}"
+            )
+        return self
+
+    @property
+    def tasks(self) -> dict[str, TaskOptions]:
+        """The options of every task, in the order of the datasets."""
+        found: dict[str, TaskOptions] = {}
+        for dataset in self.datasets.values():
+            for name, options in dataset.tasks.items():
+                found.setdefault(name, options)
+        return found

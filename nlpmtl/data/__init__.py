@@ -1,0 +1,42 @@
+"""Data: from files, the Hub or memory to checked rows, to wordpieces and label ids, to batches.
+
+rows = load_rows(data, input=input, columns={"label": "class"}, limit={}, name="sst2")["train"]
+encoded = encode(rows, tokenizer=tokenizer, max_length=128, targets=targets, train=True)
+batch = Collator([encoded], pad=0, types=True)([(0, 0), (0, 1)])
+"""
+
+from __future__ import annotations
+
+from nlpmtl.data.align import NO_PIECE, Span, first_pieces, join_words, split_words
+from nlpmtl.data.collate import Batch, Collator, Part
+from nlpmtl.data.encode import Encoded, Pieces, Target, encode, tokenize
+from nlpmtl.data.labels import Shape
+from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.rows import Rows, load_rows
+from nlpmtl.data.targets import IGNORED, ClassLabels, Labels, NumberLabels, SetLabels, TagLabels
+
+__all__ = [
+    "IGNORED",
+    "NO_PIECE",
+    "Batch",
+    "ClassLabels",
+    "Collator",
+    "Encoded",
+    "Labels",
+    "NumberLabels",
+    "Part",
+    "Pieces",
+    "Ragged",
+    "Rows",
+    "SetLabels",
+    "Shape",
+    "Span",
+    "TagLabels",
+    "Target",
+    "encode",
+    "first_pieces",
+    "join_words",
+    "load_rows",
+    "split_words",
+    "tokenize",
+]

@@ -1,0 +1,187 @@
+"""Every raw row is looked at; what passes becomes a compact table of canonical values, what does not is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from nlpmtl.config.dataset import InputConfig
+from nlpmtl.data.inputs import to_text, to_words
+from nlpmtl.data.labels import Shape, to_label
+from nlpmtl.data.stream import Broken, RawRow, Stream
+from nlpmtl.errors import ConfigError, did_you_mean
+
+_ROWS_AT_ONCE = 4000
+_SHOWN = 5
+_SHOWN_CHARACTERS = 60
+_STRINGS = pa.list_(pa.string())
+_TYPES: dict[Shape, pa.DataType] = {"class": pa.string(), "number": pa.float64(), "set": _STRINGS, "tags": _STRINGS}
+
+
+class Problem(NamedTuple):
+    """A value that breaks a rule; without a column it is the row itself."""
+
+    column: str
+    found: Any
+    rule: str
+
+
+@dataclass
+class Problems:
+    """What is wrong with the rows of a dataset: all of it counted, the first few told."""
+
+    total: int = 0
+    rows: int = 0
+    told: list[str] = field(default_factory=list)
+
+    def add(self, place: str, problems: Sequence[Problem]) -> None:
+        """Count the problems of one more row."""
+        self.total += len(problems)
+        self.rows += 1
+        for column, found, rule in problems[: _SHOWN - len(self.told)]:
+            value = "" if found is None and not column else f" (found {_shorten(found)})"
+            self.told.append(f"{place}: {column + ': ' if column else ''}{rule}{value}")
+
+    def __str__(self) -> str:
+        rest = self.total - len(self.told)
+        lines = [*self.told, f"and {rest} more"] if rest else self.told
+        return "\n".join(f"  {line}" for line in lines)
+
+
+class Checked(NamedTuple):
+    """The rows of a stream that keep the rules, their numbers in the source, and how many do not."""
+
+    table: pa.Table
+    numbers: NDArray[np.int64]
+    broken: int
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A canonical column: how a raw value becomes one of its own, given the row's words or None."""
+
+    name: str
+    raw: str
+    type: pa.DataType
+    convert: Callable[[Any, Sequence[str] | None], Any]
+
+
+def check_rows(
+    stream: Stream,
+    *,
+    inputs: InputConfig,
+    labels: Mapping[str, Shape],
+    needed: Collection[str],
+    problems: Problems,
+) -> Checked:
+    """Read a stream to its end.
+
+    Args:
+        stream: raw rows.
+        inputs: the shape of the input.
+        labels: the columns of labels, and the shape of each.
+        needed: the columns that must be in some row.
+        problems: what is wrong is added here.
+
+    Raises:
+        ConfigError: a needed column is in no row.
+        DataError: the source cannot be read.
+    """
+    seen = set(stream.columns)
+    _check_columns(needed, seen=seen, where=stream.where)
+    builder = _Builder(_columns(inputs, labels, stream.class_names))
+    broken = 0
+    for number, raw in stream.rows:
+        found = builder.add(raw, number=number)
+        if not isinstance(raw, Broken):
+            seen.update(raw)
+        if found:
+            broken += 1
+            problems.add(f"{stream.where}{stream.mark}{number}", found)
+    _check_columns(needed, seen=seen, where=stream.where)
+    return Checked(*builder.finish(), broken)
+
+
+def _check_columns(needed: Collection[str], *, seen: Collection[str], where: str) -> None:
+    """Nothing seen is no evidence: there may be no rows, or only some that cannot be read."""
+    for column in needed if seen else ():
+        if column not in seen:
+            names = sorted(map(str, seen))
+            listed, hint = ", ".join(names), did_you_mean(column, names)
+            near = "" if listed in hint else f"; {hint}"
+            raise ConfigError(f"{where}: column {column!r} is in no row; columns found: {listed}{near}")
+
+
+def _columns(
+    inputs: InputConfig, labels: Mapping[str, Shape], class_names: Mapping[str, tuple[str, ...]]
+) -> list[_Column]:
+    def label(column: str, shape: Shape) -> _Column:
+        names = class_names.get(column)
+        return _Column(
+            name=f"label:{column}",
+            raw=column,
+            type=_TYPES[shape],
+            convert=lambda value, words: to_label(value, shape=shape, names=names, words=words),
+        )
+
+    texts = {"text": inputs.text, "pair": inputs.pair}
+    found = [_Column(k, c, pa.string(), lambda value, _: to_text(value)) for k, c in texts.items() if c is not None]
+    if inputs.words is not None:
+        found.append(_Column("words", inputs.words, _STRINGS, lambda value, _: to_words(value)))
+    return found + [label(column, shape) for column, shape in labels.items()]
+
+
+class _Builder:
+    """Canonical rows, as Python values for a while, then as Arrow."""
+
+    def __init__(self, columns: Sequence[_Column]) -> None:
+        self._columns = columns
+        self._schema = pa.schema([(column.name, column.type) for column in columns])
+        self._batches: list[pa.RecordBatch] = []
+        self._waiting: list[list[Any]] = []
+        self._numbers: list[NDArray[np.int64]] = []
+        self._waiting_numbers: list[int] = []
+
+    def add(self, raw: RawRow, *, number: int) -> list[Problem]:
+        """Keep a row, unless something is wrong with it: then say what."""
+        if isinstance(raw, Broken):
+            return [Problem("", *raw)]
+        values: list[Any] = []
+        problems = []
+        words = None
+        for column in self._columns:
+            value = raw.get(column.raw)
+            try:
+                values.append(column.convert(value, words))
+            except ValueError as error:
+                problems.append(Problem(column.raw, value, str(error)))
+                continue
+            if column.name == "words":
+                words = values[-1]
+        if not problems:
+            self._waiting.append(values)
+            self._waiting_numbers.append(number)
+            if len(self._waiting) == _ROWS_AT_ONCE:
+                self._flush()
+        return problems
+
+    def finish(self) -> tuple[pa.Table, NDArray[np.int64]]:
+        self._flush()
+        return pa.Table.from_batches(self._batches, self._schema), np.concatenate(self._numbers)
+
+    def _flush(self) -> None:
+        columns = zip(*self._waiting, strict=True) if self._waiting else [[] for _ in self._columns]
+        arrays = [pa.array(values, field.type) for values, field in zip(columns, self._schema, strict=True)]
+        self._batches.append(pa.record_batch(arrays, schema=self._schema))
+        self._numbers.append(np.array(self._waiting_numbers, dtype=np.int64))
+        self._waiting, self._waiting_numbers = [], []
+
+
+def _shorten(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"

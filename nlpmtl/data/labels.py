@@ -1,0 +1,88 @@
+"""Raw labels to canonical ones: the four shapes that a column of labels can have."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from nlpmtl.data.inputs import has_surrogate
+
+Shape = Literal["class", "number", "set", "tags"]
+"""One label's name; a number; any number of names; a name for each word."""
+
+LISTS: frozenset[Shape] = frozenset({"set", "tags"})
+"""The shapes that are lists."""
+
+_UNLABELLED = -1
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+def to_label(
+    value: Any, *, shape: Shape, names: Sequence[str] | None = None, words: Sequence[str] | None = None
+) -> str | float | list[str] | None:
+    """A label in its canonical form; None where the row is unlabelled.
+
+    Args:
+        value: what the source has.
+        shape: the shape of the column's labels.
+        names: the names behind integers, where the source keeps both; −1 is then unlabelled.
+        words: the row's words, which tags must match in number.
+
+    Raises:
+        ValueError: the rule that the value breaks.
+    """
+    if value is None or (names is not None and value == _UNLABELLED):
+        return None
+    if shape == "class":
+        return _to_name(value, names)
+    if shape == "number":
+        return _to_number(value)
+    return _to_set(value, names) if shape == "set" else _to_tags(value, names, words)
+
+
+def _to_name(value: Any, names: Sequence[str] | None) -> str:
+    """A csv has "0", JSON 0, and a column with gaps 0.0: the same label."""
+    if isinstance(value, str):
+        if has_surrogate(value):
+            raise ValueError("not valid Unicode")
+        return value
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if not whole:
+        raise ValueError("the name of a label was expected: a string or a whole number")
+    if names is None:
+        return str(int(value))
+    if not 0 <= value < len(names):
+        raise ValueError(f"the classes of this column are 0 to {len(names) - 1}")
+    return names[int(value)]
+
+
+def _to_number(value: Any) -> float:
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("a number was expected")
+    if not -sys.float_info.max <= value <= sys.float_info.max:
+        raise ValueError("a finite number was expected")
+    return float(value)
+
+
+def _to_set(value: Any, names: Sequence[str] | None) -> list[str]:
+    if not isinstance(value, list | tuple):
+        raise ValueError("a list of labels was expected")
+    labels = [_to_name(label, names) for label in value]
+    if len(set(labels)) < len(labels):
+        raise ValueError("a label stands twice in the list")
+    return labels
+
+
+def _to_tags(value: Any, names: Sequence[str] | None, words: Sequence[str] | None) -> list[str]:
+    if not isinstance(value, list | tuple):
+        raise ValueError("a list of tags was expected")
+    if words is not None and len(value) != len(words):
+        raise ValueError(f"a tag for each word was expected: {len(value)} for {len(words)}")
+    for number, tag in enumerate(value, 1):
+        if not isinstance(tag, str if names is None else int):
+            raise ValueError(f"tag {number} is no string")
+    return [_to_name(tag, names) for tag in value]

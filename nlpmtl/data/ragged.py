@@ -1,0 +1,48 @@
+"""Rows of different lengths in one flat array: a million short rows cost what their numbers cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Row ``i`` is ``values[bounds[i]:bounds[i + 1]]``.
+
+    Args:
+        values: all rows end to end, ``[items]``.
+        bounds: where each row starts, and the end of the last, ``[rows + 1]``.
+    """
+
+    values: NDArray[np.integer]
+    bounds: NDArray[np.int64]
+
+    @classmethod
+    def pack(cls, rows: Iterable[Sequence[int]], *, dtype: DTypeLike = np.int32) -> Ragged:
+        """Pack rows of numbers."""
+        parts = [np.asarray(row, dtype=dtype) for row in rows]
+        bounds = np.zeros(len(parts) + 1, dtype=np.int64)
+        np.cumsum([len(part) for part in parts], out=bounds[1:])
+        return cls(np.concatenate(parts) if parts else np.zeros(0, dtype=dtype), bounds)
+
+    @classmethod
+    def join(cls, pieces: Sequence[Ragged]) -> Ragged:
+        """The rows of several, one after another."""
+        bounds = np.zeros(sum(map(len, pieces)) + 1, dtype=np.int64)
+        np.cumsum(np.concatenate([piece.lengths for piece in pieces]), out=bounds[1:])
+        return cls(np.concatenate([piece.values for piece in pieces]), bounds)
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    def __getitem__(self, row: int) -> NDArray[np.integer]:
+        return self.values[self.bounds[row] : self.bounds[row + 1]]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Items in each row, ``[rows]``."""
+        return np.diff(self.bounds)

@@ -1,0 +1,127 @@
+"""From a dataset's config to streams of raw rows, one for each split. The only file that knows the Hub's datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nlpmtl.config.dataset import DataConfig, InputConfig
+from nlpmtl.data.files import check_ending, check_lists, open_file
+from nlpmtl.data.labels import Shape
+from nlpmtl.data.memory import is_frame, open_frame, open_list
+from nlpmtl.data.stream import Numbered, Stream, arrow_rows
+from nlpmtl.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Opener = Callable[[], Stream]
+"""Opens one split."""
+
+_HUB_SPLITS = ("train", "validation", "test")
+_ROWS_AT_ONCE = 1000
+
+
+def find_splits(data: DataConfig, *, inputs: InputConfig, columns: Mapping[str, Shape], name: str) -> dict[str, Opener]:
+    """The splits of a dataset, none of them read yet.
+
+    Args:
+        data: where rows come from.
+        inputs: the shape of the input.
+        columns: the columns of labels, and the shape of each.
+        name: what messages call the dataset.
+
+    Raises:
+        ConfigError: a file or a value is of no kind that can be read.
+        DataError: the Hub does not have it, or cannot be reached.
+    """
+    if data.files is None:
+        return _find_hub_splits(data, columns=[*inputs.columns, *columns], name=name)
+    return {
+        split: _opener(value, inputs=inputs, labels=columns, where=f"{name}: {split}")
+        for split, value in data.files.items()
+    }
+
+
+def _opener(value: Any, *, inputs: InputConfig, labels: Mapping[str, Shape], where: str) -> Opener:
+    columns = [*inputs.columns, *labels]
+    if isinstance(value, str | Path):
+        check_ending(str(value))
+        check_lists(str(value), words=inputs.words, labels=labels)
+        return partial(open_file, str(value), inputs=inputs.columns, labels=labels)
+    if isinstance(value, list | tuple):
+        return partial(open_list, value, where=where)
+    if is_frame(value):
+        return partial(open_frame, value, where=where, columns=columns)
+    if _is_dataset(value):
+        return partial(_open_dataset, value, where=where, columns=columns)
+    raise ConfigError(
+        f"{where}: rows come from the path of a file, a datasets.Dataset, a pandas DataFrame or a list of dicts; "
+        f"found a value of type {type(value).__name__}"
+    )
+
+
+def _is_dataset(value: object) -> bool:
+    """Asked by name first, so that `datasets`, which is slow to import, is imported by those who use it."""
+    if type(value).__module__.partition(".")[0] != "datasets":
+        return False
+    from datasets import Dataset
+
+    return isinstance(value, Dataset)
+
+
+def _open_dataset(dataset: Dataset, *, where: str, columns: Collection[str]) -> Stream:
+    from datasets import ClassLabel
+
+    needed = [column for column in dataset.column_names if column in columns]
+    names = {}
+    for column in needed:
+        feature = dataset.features[column]
+        item = getattr(feature, "feature", feature)
+        if isinstance(item, ClassLabel):
+            names[column] = tuple(item.names)
+    rows = _read_dataset(dataset.select_columns(needed))
+    return Stream(where, ", row ", rows, columns=dataset.column_names, class_names=names)
+
+
+def _read_dataset(dataset: Dataset) -> Numbered:
+    number = 0
+    for batch in dataset.with_format("arrow").iter(batch_size=_ROWS_AT_ONCE):
+        for row in arrow_rows(batch):
+            number += 1
+            yield number, row
+
+
+def _find_hub_splits(data: DataConfig, *, columns: Collection[str], name: str) -> dict[str, Opener]:
+    found = _load_from_hub(data)
+    wanted = data.splits or {split: split for split in _HUB_SPLITS if split in found}
+    missing = sorted(set(wanted.values()) - set(found))
+    if missing or not wanted:
+        what = f"no split {', '.join(map(repr, missing))}" if missing else f"none of {', '.join(_HUB_SPLITS)}"
+        raise DataError(f"{_call(data)}: {what}; it has {', '.join(found)}. `splits` maps our names to its names")
+    return {
+        ours: partial(_open_dataset, found[theirs], where=f"{name}: {ours}", columns=columns)
+        for ours, theirs in wanted.items()
+    }
+
+
+def _load_from_hub(data: DataConfig) -> Mapping[str, Dataset]:
+    from datasets import load_dataset
+
+    try:
+        found: Mapping[str, Dataset] = load_dataset(data.hub, name=data.subset, revision=data.revision)
+    except Exception as error:  # network, cache and parsers each raise their own kinds, and they share no base
+        raise DataError(
+            f"{_call(data)}: cannot be loaded: {error}\n"
+            "Check the id, the subset and the revision. A private or gated dataset needs `hf auth login`. "
+            "With HF_HUB_OFFLINE=1 only what was downloaded before can be loaded."
+        ) from error
+    return found
+
+
+def _call(data: DataConfig) -> str:
+    parts = [f"subset {data.subset!r}"] if data.subset else []
+    parts += [f"revision {data.revision!r}"] if data.revision else []
+    return f"{data.hub} ({', '.join(parts)})" if parts else str(data.hub)

@@ -1,0 +1,68 @@
+"""What every source is turned into before a row is looked at: numbered raw rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from nlpmtl.errors import DataError
+
+
+class Broken(NamedTuple):
+    """A row that cannot be read at all: what was found in its place, and the rule that it breaks."""
+
+    found: Any
+    rule: str
+
+
+RawRow = Mapping[str, Any] | Broken
+"""Column = value, as the source has it."""
+
+Numbered = Iterator[tuple[int, RawRow]]
+"""Raw rows with their numbers: lines of a text file, rows from 1 elsewhere."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The rows of one split, to be read once.
+
+    Args:
+        where: how an error calls the source.
+        mark: what stands between that and a row's number, such as ``":"`` for lines.
+        rows: the rows; more columns than are needed do no harm.
+        columns: the columns of the source where it names them before its rows, else empty.
+        class_names: the names behind the integers of a column, where the source keeps both.
+    """
+
+    where: str
+    mark: str
+    rows: Numbered
+    columns: Sequence[str] = ()
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def check_distinct(columns: Sequence[str], *, where: str) -> None:
+    """DataError if two columns have one name: nobody could say which of them is meant."""
+    repeated = sorted({str(column) for column in columns if columns.count(column) > 1})
+    if repeated:
+        raise DataError(f"{where}: each column needs a name of its own; found more than once: {', '.join(repeated)}")
+
+
+def arrow_rows(batch: pa.Table | pa.RecordBatch) -> Iterator[RawRow]:
+    """The rows of an Arrow batch. Arrow does not check that strings are UTF-8, so a row can fail here."""
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:
+        for row in range(batch.num_rows):
+            yield _arrow_row(batch.slice(row, 1))
+
+
+def _arrow_row(batch: pa.Table | pa.RecordBatch) -> RawRow:
+    try:
+        row: dict[str, Any] = batch.to_pylist()[0]
+    except UnicodeDecodeError as error:
+        return Broken(error.object, "not valid UTF-8")
+    return row

@@ -1,0 +1,105 @@
+"""Labels as arrays: one small class for each of the four shapes that a column of labels can have."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nlpmtl.data.ragged import Ragged
+
+IGNORED = -100
+"""PyTorch's mark of a position without a label."""
+
+
+@dataclass(frozen=True)
+class Labels(ABC):
+    """The labels of one task on one split.
+
+    Args:
+        names: the labels' names by id; those past ``known`` occur in this split alone and count as wrong answers.
+        known: how many of the names the model can say.
+        labelled: whether each row has a label, ``[rows]``.
+        counts: items that a loss counts in each row, ``[rows]``: 0 where it is unlabelled, the first wordpieces of
+            words in a tagged one, 1 in others.
+    """
+
+    names: tuple[str, ...]
+    known: int
+    labelled: NDArray[np.bool_]
+    counts: NDArray[np.int64]
+
+    @abstractmethod
+    def gold(self, rows: Sequence[int]) -> list[Any]:
+        """What is right for each row, as `Task.choose` answers: an id, a number, the ids of a set, or those of tags."""
+
+    @abstractmethod
+    def tensor(self, rows: Sequence[int], *, firsts: Ragged | None, time: int) -> Tensor:
+        """What a loss reads, for these labelled rows of a batch that is ``time`` wordpieces long."""
+
+
+@dataclass(frozen=True)
+class ClassLabels(Labels):
+    """One label a row: ids, ``[rows]``."""
+
+    ids: NDArray[np.int64]
+
+    def gold(self, rows: Sequence[int]) -> list[Any]:
+        return [int(self.ids[row]) for row in rows]
+
+    def tensor(self, rows: Sequence[int], *, firsts: Ragged | None, time: int) -> Tensor:
+        return torch.from_numpy(self.ids[list(rows)])
+
+
+@dataclass(frozen=True)
+class NumberLabels(Labels):
+    """One number a row, ``[rows]``."""
+
+    numbers: NDArray[np.float64]
+
+    def gold(self, rows: Sequence[int]) -> list[Any]:
+        return [float(self.numbers[row]) for row in rows]
+
+    def tensor(self, rows: Sequence[int], *, firsts: Ragged | None, time: int) -> Tensor:
+        return torch.from_numpy(self.numbers[list(rows)])
+
+
+@dataclass(frozen=True)
+class SetLabels(Labels):
+    """Any number of labels a row: ids."""
+
+    ids: Ragged
+
+    def gold(self, rows: Sequence[int]) -> list[Any]:
+        return [self.ids[row].tolist() for row in rows]
+
+    def tensor(self, rows: Sequence[int], *, firsts: Ragged | None, time: int) -> Tensor:
+        hot = torch.zeros(len(rows), self.known)
+        for i, row in enumerate(rows):
+            hot[i, torch.from_numpy(self.ids[row].astype(np.int64))] = 1
+        return hot
+
+
+@dataclass(frozen=True)
+class TagLabels(Labels):
+    """One tag a word: ids."""
+
+    ids: Ragged
+
+    def gold(self, rows: Sequence[int]) -> list[Any]:
+        return [self.ids[row].tolist() for row in rows]
+
+    def tensor(self, rows: Sequence[int], *, firsts: Ragged | None, time: int) -> Tensor:
+        assert firsts is not None, "tags stand on words"
+        labels = np.full((len(rows), time), IGNORED, dtype=np.int64)
+        for i, row in enumerate(rows):
+            places = firsts[row]
+            kept = places >= 0
+            labels[i, places[kept]] = self.ids[row][kept]
+        return torch.from_numpy(labels)

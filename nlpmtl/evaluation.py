@@ -1,0 +1,155 @@
+"""Rows through a model, and what the answers score.
+
+It knows nothing of processes: which share of the batches to compute, and how the shares come together, is passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nlpmtl.data import Batch, Collator, Encoded, Labels
+from nlpmtl.tasks import Logits, Task
+
+Forward = Callable[[Batch, Mapping[str, Tensor]], Mapping[str, Tensor]]
+"""A batch and which of its rows each task is asked about, to logits."""
+Gather = Callable[[list[Any]], list[Any]]
+"""The lists of all processes as one."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a model scores on a split.
+
+    Args:
+        tasks: for each task its metrics, ``"score"`` (its one number) and ``"rows"``.
+        mean: the mean of the tasks' scores.
+    """
+
+    tasks: dict[str, dict[str, float | int | None]]
+    mean: float
+
+    def __getitem__(self, task: str) -> dict[str, float | int | None]:
+        return self.tasks[task]
+
+    def of(self, select: str) -> float:
+        """The score that selects a model: ``"mean"``, or a task's."""
+        if select == "mean":
+            return self.mean
+        return float(self.tasks[select]["score"] or 0.0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return {"tasks": self.tasks, "mean": self.mean}
+
+
+@dataclass(frozen=True)
+class Inference:
+    """How rows go through a model.
+
+    Args:
+        forward: the model.
+        pad: the id of the padding wordpiece.
+        types: whether the encoder takes segments.
+        tokens: most padded wordpieces in one forward.
+        rank: this process …
+        world: … of how many.
+    """
+
+    forward: Forward
+    pad: int
+    types: bool
+    tokens: int
+    rank: int = 0
+    world: int = 1
+
+    def answers(
+        self, encoded: Encoded, *, asked: Mapping[str, NDArray[np.bool_]], answer: Callable[[str, Logits, int], Any]
+    ) -> Iterator[tuple[int, str, Any]]:
+        """(row, task, answer) for this process's share of the rows, the longest first.
+
+        Args:
+            encoded: the rows.
+            asked: for each task, which rows it is asked about, ``[rows]``.
+            answer: makes an answer of (task, logits of one row, row), the logits as `Task.choose` takes them.
+        """
+        collate = Collator([encoded], pad=self.pad, types=self.types)
+        wanted = np.flatnonzero(np.logical_or.reduce(list(asked.values())))
+        for rows in list(self._batches(encoded, wanted))[self.rank :: self.world]:
+            batch = collate([(0, int(row)) for row in rows])
+            at = {task: np.flatnonzero(mask[rows]) for task, mask in asked.items()}
+            at = {task: places for task, places in at.items() if len(places)}
+            with torch.inference_mode():
+                logits = self.forward(batch, {task: torch.from_numpy(places) for task, places in at.items()})
+            for task, places in at.items():
+                values = logits[task].float().cpu().numpy()
+                for row, value in zip(rows[places], values, strict=True):
+                    yield int(row), task, answer(task, self._by_word(value, encoded, int(row)), int(row))
+
+    def _batches(self, encoded: Encoded, wanted: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Rows of like length together, as many as the limit on padded wordpieces allows."""
+        lengths = encoded.ids.lengths
+        order = wanted[np.argsort(-lengths[wanted], kind="stable")]
+        start = 0
+        while start < len(order):
+            many = max(1, self.tokens // int(lengths[order[start]]))
+            yield order[start : start + many]
+            start += many
+
+    @staticmethod
+    def _by_word(logits: Logits, encoded: Encoded, row: int) -> Logits:
+        """Logits of wordpieces, ``[time, outputs]``, as logits of words, NaN where a word has no wordpiece."""
+        if logits.ndim == 1:
+            return logits
+        assert encoded.firsts is not None, "a task that labels words has rows of words"
+        firsts = encoded.firsts[row].astype(np.int64)
+        words = logits[firsts]
+        words[firsts < 0] = np.nan
+        return words
+
+
+def evaluate(
+    inference: Inference, *, tasks: Mapping[str, Task], datasets: Mapping[str, Encoded], gather: Gather = list
+) -> Scores:
+    """Score the tasks on the rows that carry a label for them; a row of several tasks is encoded once.
+
+    A task whose rows are in several datasets is scored over all of them. One without labelled rows is left out.
+    """
+    predicted: dict[str, list[Any]] = {}
+    gold: dict[str, list[Any]] = {}
+    names: dict[str, list[str]] = {task: list(tasks[task].labels) for task in tasks}
+    for encoded in datasets.values():
+        asked = {task: labels.labelled for task, labels in encoded.labels.items() if labels.labelled.any()}
+        if not asked:
+            continue
+        own = list(inference.answers(encoded, asked=asked, answer=lambda task, logits, _: tasks[task].choose(logits)))
+        found = {(row, task): value for row, task, value in gather(own)}
+        for task, labelled in asked.items():
+            rows = np.flatnonzero(labelled).tolist()
+            predicted.setdefault(task, []).extend(found[row, task] for row in rows)
+            gold.setdefault(task, []).extend(_gold(encoded.labels[task], rows, names[task]))
+    scored = {
+        task: {
+            **tasks[task].score(predicted=predicted[task], gold=gold[task], names=names[task]),
+            "rows": len(gold[task]),
+        }
+        for task in tasks
+        if task in gold
+    }
+    return Scores(scored, float(np.mean([one["score"] or 0.0 for one in scored.values()])) if scored else 0.0)
+
+
+def _gold(labels: Labels, rows: Sequence[int], names: list[str]) -> list[Any]:
+    """What is right, names that only this dataset has being added to those of all."""
+    gold, extra = labels.gold(rows), labels.names[labels.known :]
+    if not extra:
+        return gold
+    names.extend(name for name in extra if name not in names)
+    shared = {labels.known + i: names.index(name) for i, name in enumerate(extra)}
+    return [[shared.get(i, i) for i in one] if isinstance(one, list) else shared.get(one, one) for one in gold]

@@ -1,0 +1,46 @@
+"""Metrics: predictions and references in, a fraction out, or None where the value is undefined.
+
+    >>> from nlpmtl.metrics import scores, task_score
+    >>> values = scores(["accuracy", "macro_f1"], predictions=[0, 1, 1, 1], references=[0, 1, 1, 0], reads="label")
+    >>> values["accuracy"]
+    0.75
+    >>> round(task_score(values), 4)
+    0.7417
+
+Each is an `evaluate.Metric` that needs neither network nor cache, alone or through `evaluate.combine`:
+
+    >>> from nlpmtl.metrics import SpanF1
+    >>> SpanF1().compute(predictions=[["B-PER", "I-PER", "O"]], references=[["B-PER", "I-PER", "B-LOC"]])
+    {'span_f1': 0.6666666666666666}
+"""
+
+from __future__ import annotations
+
+from nlpmtl.metrics.accuracy import Accuracy
+from nlpmtl.metrics.base import Metric, Shape
+from nlpmtl.metrics.correlation import Pearson, Spearman
+from nlpmtl.metrics.distance import MeanAbsoluteError, MeanSquaredError
+from nlpmtl.metrics.f1 import F1, MacroF1, MicroF1
+from nlpmtl.metrics.matthews import MatthewsCorrelation
+from nlpmtl.metrics.scores import check, scores, task_score
+from nlpmtl.metrics.tags import SpanF1, TokenAccuracy, spans
+
+__all__ = [
+    "F1",
+    "Accuracy",
+    "MacroF1",
+    "MatthewsCorrelation",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "Metric",
+    "MicroF1",
+    "Pearson",
+    "Shape",
+    "SpanF1",
+    "Spearman",
+    "TokenAccuracy",
+    "check",
+    "scores",
+    "spans",
+    "task_score",
+]

@@ -1,0 +1,80 @@
+"""F1 of one class, and its two averages over classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import f1_score
+
+from nlpmtl.metrics.base import Metric
+from nlpmtl.registry import METRICS
+
+
+@METRICS.register("f1")
+class F1(Metric):
+    """F1 of the class `pos_label` against all others: 2 tp / (2 tp + fp + fn), from 0 to 1.
+
+    `compute` needs `pos_label`, the id of that class, and raises ValueError without it. Undefined: the class is
+    neither in the references nor predicted (scikit-learn gives 0 there).
+
+    Source: van Rijsbergen, Information Retrieval, 2nd edition (1979), chapter 7.
+    """
+
+    name = "f1"
+    reads = frozenset({"label"})
+    needs_positive = True
+
+    def _compute(
+        self, *, predictions: Sequence[int], references: Sequence[int], pos_label: int | None = None
+    ) -> dict[str, float | None]:
+        if pos_label is None:
+            raise ValueError("f1 needs to know the positive class: compute(…, pos_label=<class id>), found none")
+        return super()._compute(
+            predictions=[label == pos_label for label in predictions],
+            references=[label == pos_label for label in references],
+        )
+
+    def score(self, predictions: Sequence[bool], references: Sequence[bool]) -> float:
+        return float(f1_score(references, predictions, zero_division=np.nan))
+
+
+@METRICS.register("macro_f1")
+class MacroF1(Metric):
+    """The unweighted mean of the classes' F1, from 0 to 1.
+
+    The classes are those that occur in references or predictions, or every column of a set of labels. A class of a set
+    that is neither there nor predicted counts 0, as with scikit-learn's `zero_division=0`. Undefined: no rows.
+
+    Source: the "averaged F1" of Opitz and Burst, Macro F1 and Macro F1, arXiv:1911.03347 (2019).
+    """
+
+    name = "macro_f1"
+    reads = frozenset({"label", "label_set"})
+
+    def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> float:
+        if self.reads_as == "label":
+            return float(f1_score(references, predictions, average="macro", zero_division=0))
+        # By column: scikit-learn would take a set of one column for two classes.
+        columns = zip(np.transpose(references), np.transpose(predictions), strict=True)
+        return float(np.mean([f1_score(right, said, zero_division=0) for right, said in columns]))
+
+
+@METRICS.register("micro_f1")
+class MicroF1(Metric):
+    """F1 of the true and false positives of all classes taken together, from 0 to 1.
+
+    With one label a row it equals accuracy. Where no set of labels holds or predicts anything it is 0, as with
+    scikit-learn's `zero_division=0`. Undefined: no rows.
+
+    Source: Manning, Raghavan and Schütze, Introduction to Information Retrieval (2008), section 13.6.
+    """
+
+    name = "micro_f1"
+    reads = frozenset({"label", "label_set"})
+
+    def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> float:
+        if self.reads_as == "label":
+            return float(f1_score(references, predictions, average="micro", zero_division=0))
+        return float(f1_score(np.ravel(references), np.ravel(predictions), zero_division=0))

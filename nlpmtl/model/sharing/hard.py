@@ -1,0 +1,20 @@
+"""Hard parameter sharing: one encoder for all (Caruana 1997, Multitask Learning)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from nlpmtl.model.sharing.base import Sharing
+from nlpmtl.registry import SHARINGS
+
+
+@SHARINGS.register("hard")
+class Hard(Sharing):
+    """All rows go through the encoder once; each task takes its own."""
+
+    def forward(self, inputs: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        hidden: Tensor = self.encoder(**inputs).last_hidden_state
+        # A part holds each row at most once and in order, so one as long as the batch is the batch.
+        return {task: hidden if len(at) == len(hidden) else hidden[at] for task, at in rows.items()}

@@ -1,0 +1,109 @@
+"""Names to classes: what `kind = "…"` in a config file can say, and the names of metrics.
+
+A member is one class, registered under one name, with a torch-free model of the options that a config may give it:
+
+    class TemperatureOptions(Options):
+        temperature: float = Field(2.0, gt=0)
+        "One sentence."
+
+    @SAMPLERS.register("temperature", TemperatureOptions)
+    class Temperature(Sampler): ...
+
+This file imports none of its members: whoever composes a run imports them, and the user's plugins, first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
+
+from nlpmtl.errors import did_you_mean
+from nlpmtl.table import Table
+
+T = TypeVar("T")
+
+
+class Options(Table):
+    """The keys that one kind understands."""
+
+    kind: str
+    """A registered name."""
+
+
+class Registry:
+    """The members of one section, by name.
+
+    Args:
+        noun: what a member is called in an error, such as ``"sampler"``.
+    """
+
+    def __init__(self, noun: str) -> None:
+        self.noun = noun
+        self._members: dict[str, tuple[type, type[Options]]] = {}
+
+    def register(self, name: str, options: type[Options] = Options) -> Callable[[type[T]], type[T]]:
+        """Register the decorated class under a name.
+
+        Raises:
+            ValueError: the name is taken by another class.
+        """
+
+        def add(member: type[T]) -> type[T]:
+            known = self._members.get(name)
+            if known and (known[0].__module__, known[0].__qualname__) != (member.__module__, member.__qualname__):
+                raise ValueError(f"the {self.noun} {name!r} is already registered, by {known[0].__module__}")
+            self._members[name] = (member, options)
+            return member
+
+        return add
+
+    def parse(self, value: Any) -> Options:
+        """Options from a mapping with a ``kind``; options pass through.
+
+        Raises:
+            ValueError: no kind, or an unknown one.
+            pydantic.ValidationError: the kind is known, and its keys are wrong.
+        """
+        if isinstance(value, Options):
+            return value
+        if not isinstance(value, Mapping):
+            raise ValueError(f"a table with a `kind` was expected, found {value!r}")
+        if "kind" not in value:
+            raise ValueError(f"`kind` is missing; known: {', '.join(self.names())}")
+        return self.options(value["kind"]).model_validate(dict(value))
+
+    def build(self, options: Options, base: type[T], *, exclude: Collection[str] = (), **context: Any) -> T:
+        """The member of these options, made from their fields and the context as named arguments.
+
+        The caller says which base class it expects back, and which fields are not the member's: the registry knows no
+        room of the house.
+        """
+        member = self.get(options.kind)
+        if not issubclass(member, base):
+            raise TypeError(f"the {self.noun} {options.kind!r} is no {base.__name__}")
+        fields = {name: getattr(options, name) for name in type(options).model_fields if name not in {"kind", *exclude}}
+        return member(**fields, **context)
+
+    def get(self, name: str) -> type:
+        """The class of a name; ValueError with the nearest known name if there is none."""
+        return self._find(name)[0]
+
+    def options(self, name: str) -> type[Options]:
+        """The options model of a name; ValueError with the nearest known name if there is none."""
+        return self._find(name)[1]
+
+    def names(self) -> list[str]:
+        """The registered names, sorted."""
+        return sorted(self._members)
+
+    def _find(self, name: object) -> tuple[type, type[Options]]:
+        if not isinstance(name, str) or name not in self._members:
+            raise ValueError(f"unknown {self.noun} {name!r}; {did_you_mean(str(name), self._members)}")
+        return self._members[name]
+
+
+TASKS = Registry("kind of task")
+SAMPLERS = Registry("sampler")
+WEIGHTINGS = Registry("weighting")
+SHARINGS = Registry("sharing scheme")
+METRICS = Registry("metric")

@@ -1,0 +1,385 @@
+"""The composition root: the only file that sees every floor. A run file goes in; a model directory comes out."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
+from torch import Tensor
+
+from nlpmtl.artifact import load_model, save_model, write_card
+from nlpmtl.config import (
+    DatasetConfig,
+    RunConfig,
+    describe,
+    find_run,
+    parse_dataset,
+    parse_run,
+    plugins_of,
+    read_dataset,
+    read_run,
+    read_toml,
+)
+from nlpmtl.data import Batch, Collator, Encoded
+from nlpmtl.errors import ConfigError
+from nlpmtl.evaluation import Inference, Scores
+from nlpmtl.evaluation import evaluate as score
+from nlpmtl.model import Encoder, MultiTaskModel, load_encoder
+from nlpmtl.registry import WEIGHTINGS
+from nlpmtl.sampling import Plan, build_plan
+from nlpmtl.training import (
+    Evaluated,
+    Fit,
+    Progressed,
+    RunState,
+    Stepper,
+    build_optimizer,
+    build_schedule,
+    keep_freed_memory,
+    open_run,
+    restore,
+    run_facts,
+)
+from nlpmtl.weighting import Weighting
+from nlpmtl.workload import Workload, load_split, load_workload
+
+Source = str | Path | Mapping[str, Any] | RunConfig
+"""A run file, the name of a shipped one, a dict, or a config."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run is about to take its first step."""
+
+    total: int
+    step: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a finished run left behind.
+
+    Args:
+        scores: of the best model on validation; None where no dataset has such a split.
+        model_dir: the model directory.
+        step: the step of that model.
+    """
+
+    scores: Scores | None
+    model_dir: Path
+    step: int
+
+
+Event = Started | Progressed | Evaluated | TrainResult
+
+
+def load_config(source: Source, *, overrides: Mapping[str, Any] | None = None) -> RunConfig:
+    """A checked config; the members of the house and the plugins that it names are imported first.
+
+    Raises:
+        ConfigError: it cannot be read, or says something that cannot be done: every problem, one a line.
+    """
+    found = find_run(source) if isinstance(source, str | Path) else source
+    for name in plugins_of(found):
+        _import_plugin(name)
+    return parse_run(read_run(found, overrides=overrides), where=describe(found))
+
+
+def train(source: Source, *, output: str | Path | None = None, resume: bool = False, **overrides: Any) -> TrainResult:
+    """Train a model.
+
+    Args:
+        source: a run file, the name of a shipped one, a dict, or a `RunConfig`.
+        output: the run's directory; left out: the config's.
+        resume: go on from the newest checkpoint that is intact.
+        overrides: keys of the config: ``seed=3``, ``train={"lr": 3e-5}``, or dotted, ``**{"train.lr": 3e-5}``.
+
+    Raises:
+        NlpmtlError: one of its branches, see `nlpmtl.errors`.
+    """
+    *_, result = training(load_config(source, overrides=_dotted(overrides)), output=output, resume=resume)
+    assert isinstance(result, TrainResult), "a run that ends without an error ends with its result"
+    return result
+
+
+def training(config: RunConfig, *, output: str | Path | None = None, resume: bool = False) -> Iterator[Event]:
+    """Train a model, and tell what happens while it does. The last event is the `TrainResult`."""
+    directory = Path(output) if output is not None else config.output
+    if directory is None:
+        raise ConfigError('output: say where the run\'s directory shall be: output = "runs/…", or --output DIR')
+    plain = config.model_dump(mode="json")
+    with accelerating(config, directory=directory) as accelerator:
+        checkpoint, notes = open_run(directory, config=plain, resume=resume)
+        accelerator.wait_for_everyone()  # all have looked before the first of them writes
+        if config.train.trackers:
+            accelerator.init_trackers("nlpmtl")
+        encoder, work, fit = prepare(config, directory=directory, accelerator=accelerator)
+        if checkpoint is not None:
+            fit.state = RunState.from_json(restore(checkpoint, model=fit.model, optimizer=fit.optimizer))
+        if accelerator.is_main_process:
+            _write_json(
+                directory / "run.json",
+                run_facts(
+                    plain,
+                    precision=resolve_precision(config.train.precision),
+                    processes=accelerator.num_processes,
+                    device=str(accelerator.device),
+                ),
+            )
+        yield Started(total=fit.total, step=fit.state.cursor.step, notes=(*notes, *work.notes))
+        yield from fit.events()
+        yield _finish(fit, config=config, encoder=encoder)
+        for tracker in accelerator.trackers:  # `end_training` would end the process group too: a second run needs it
+            tracker.finish()
+
+
+@contextmanager
+def accelerating(config: RunConfig, *, directory: Path) -> Iterator[Accelerator]:
+    """Device, precision and processes, for as long as a run needs them."""
+    accelerator = _accelerate(config, directory=directory, precision=resolve_precision(config.train.precision))
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
+    try:
+        yield accelerator
+    finally:
+        AcceleratorState._reset_state()
+
+
+def prepare(config: RunConfig, *, directory: Path, accelerator: Accelerator) -> tuple[Encoder, Workload, Fit]:
+    """Everything up to a run's first step: loaded, checked and put together; nothing is written."""
+    encoder = load_encoder(
+        config.encoder.name,
+        revision=config.encoder.revision,
+        sha256=config.encoder.sha256,
+        attention=config.encoder.attention,
+    )
+    if config.encoder.max_length > encoder.longest:
+        raise ConfigError(
+            f"encoder.max_length: {config.encoder.name} reads at most {encoder.longest} wordpieces, "
+            f"found {config.encoder.max_length}"
+        )
+    work = load_workload(config.datasets, tokenizer=encoder.tokenizer, max_length=config.encoder.max_length)
+    fit = _compose(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
+    return encoder, work, fit
+
+
+def resolve_precision(asked: str) -> str:
+    """What "auto" becomes here: bf16 where the hardware computes in it, else fp32."""
+    if asked != "auto":
+        return asked
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
+
+
+def _accelerate(config: RunConfig, *, directory: Path, precision: str) -> Accelerator:
+    trackers = list(config.train.trackers)
+    for name in trackers:
+        if importlib.util.find_spec(name) is None:  # Accelerate would go on without it
+            raise ConfigError(f"train.trackers: {name} is not installed: pip install 'nlpmtl[{name}]'")
+    return Accelerator(
+        cpu=not torch.accelerator.is_available(),  # unless told so, it takes each of several processes for the only one
+        mixed_precision="bf16" if precision == "bf16" else "no",
+        log_with=trackers or None,
+        project_dir=directory,
+        # A step need not have rows of every task: heads without any get no gradient.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+
+
+def _compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, encoder: Encoder, work: Workload) -> Fit:
+    """Everything that a run is made of, put together."""
+    model = MultiTaskModel.assemble(
+        encoder,
+        tasks=work.tasks.values(),
+        sharing=config.sharing.model_dump(mode="json"),
+        input_length=config.encoder.max_length,
+        seed=config.seed,
+    )
+    if config.encoder.freeze:
+        model.sharing.encoder.requires_grad_(False)
+    if config.encoder.gradient_checkpointing:
+        inner = model.sharing.encoder
+        old_name = inner.gradient_checkpointing_enable
+        getattr(inner, "activation_checkpointing_enable", old_name)({"use_reentrant": False})
+    if config.train.precision == "fp64":
+        model.double()
+    optimizer = build_optimizer(
+        model,
+        lr=config.train.lr,
+        head_lr=config.train.head_lr or config.train.lr,
+        weight_decay=config.train.weight_decay,
+    )
+    prepared, ready = accelerator.prepare(model, optimizer)
+    plan, total = _plan(config, work)
+    types = "token_type_ids" in encoder.tokenizer.model_input_names
+    pad = encoder.tokenizer.pad_token_id
+    train_rows = list(work.splits["train"].values())
+    stepper = Stepper(
+        accelerator=accelerator,
+        model=prepared,
+        optimizer=ready,
+        tasks=work.tasks,
+        weighting=WEIGHTINGS.build(config.weighting, Weighting, tasks=list(work.tasks)),
+        datasets=train_rows,
+        collate=Collator(train_rows, pad=pad, types=types),
+        schedule=build_schedule(config.train.schedule, total=total, warmup=config.train.warmup),
+        micro_tokens=config.train.micro_tokens,
+        clip=config.train.clip,
+        seed=config.seed,
+    )
+
+    def forward(batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        with accelerator.autocast():
+            return model.infer(batch, rows)
+
+    validation = work.splits.get("validation", {})
+    _check_select(config.eval.select, validation=validation)
+    return Fit(
+        directory=directory,
+        accelerator=accelerator,
+        model=model,
+        optimizer=optimizer,
+        stepper=stepper,
+        plan=plan,
+        total=total,
+        tasks=work.tasks,
+        validation=validation,
+        inference=Inference(
+            forward,
+            pad=pad,
+            types=types,
+            tokens=config.train.micro_tokens,
+            rank=accelerator.process_index,
+            world=accelerator.num_processes,
+        ),
+        evaluate_every=config.eval.every,
+        select=config.eval.select,
+        patience=config.eval.patience,
+        save_every=config.train.save_every,
+        keep=config.train.keep,
+        config=config.model_dump(mode="json"),
+        state=RunState(cursor=plan.start()),
+    )
+
+
+def _plan(config: RunConfig, work: Workload) -> tuple[Plan, int]:
+    """The plan, and how many steps it is followed."""
+    train_rows = work.splits["train"]
+    epoch = math.ceil(sum(map(len, train_rows.values())) / config.train.batch_size)
+    total = config.train.steps or math.ceil((config.train.epochs or 3) * epoch)
+    plan = build_plan(
+        config.sampling,
+        names=list(train_rows),
+        sizes=[len(rows) for rows in train_rows.values()],
+        total_steps=total,
+        epoch_steps=epoch,
+        batch_size=config.train.batch_size,
+        seed=config.seed,
+    )
+    return plan, total
+
+
+def _check_select(select: str, *, validation: Mapping[str, Encoded]) -> None:
+    scored = {task for e in validation.values() for task, labels in e.labels.items() if labels.labelled.any()}
+    if select != "mean" and select not in scored:
+        raise ConfigError(f"eval.select: task {select!r} has no labelled validation rows to be selected on")
+
+
+def _finish(fit: Fit, *, config: RunConfig, encoder: Encoder) -> TrainResult:
+    """Write the model directory of the best model, and its scores."""
+    best, weights, directory = fit.state.best, fit.best_weights(), fit.directory / "model"
+    step = fit.state.cursor.step if best is None else best.step
+    if fit.accelerator.is_main_process:
+        if weights is not None:
+            fit.model.load_state_dict(load_file(weights))
+        model = fit.model.float().eval()
+        assert isinstance(model, MultiTaskModel)
+        scores = None if best is None else {"step": best.step, "split": "validation", **best.scores}
+        facts = [
+            f"steps: {fit.state.cursor.step}, the weights are those of step {step}",
+            f"datasets: {', '.join(config.datasets)}; sampler: {config.sampling.kind}; sharing: {config.sharing.kind}",
+            f"batches of {config.train.batch_size} rows, learning rate {config.train.lr:g}, seed {config.seed}",
+        ]
+        card = write_card(encoder=config.encoder.name, tasks=model.config.tasks, scores=scores, facts=facts)
+        save_model(directory, model=model, tokenizer=encoder.tokenizer, scores=scores, card=card)
+        if scores is not None:
+            _write_json(fit.directory / "scores.json", scores)
+    fit.accelerator.wait_for_everyone()
+    return TrainResult(None if best is None else Scores(**best.scores), directory, step)
+
+
+def evaluate(
+    model: str | Path, data: str | Path | Mapping[str, Any], *, split: str = "validation", **overrides: Any
+) -> Scores:
+    """Score a saved model on a split of a run's datasets, or of one dataset file.
+
+    Args:
+        model: a model directory, or a Hub id.
+        data: a run file, the name of a shipped one, a dict of one, or a dataset file.
+        split: which rows.
+        overrides: keys of a run's config, as for `train`.
+
+    Raises:
+        NlpmtlError: one of its branches, see `nlpmtl.errors`.
+    """
+    datasets = load_datasets(data, overrides=_dotted(overrides))
+    loaded, tokenizer = load_model(str(model))
+    rows = load_split(
+        datasets, tasks=loaded.tasks, tokenizer=tokenizer, max_length=loaded.config.input_length, split=split
+    )
+    inference = Inference(
+        loaded.infer,
+        pad=tokenizer.pad_token_id,
+        types="token_type_ids" in tokenizer.model_input_names,
+        tokens=4096,
+    )
+    return score(inference, tasks=loaded.tasks, datasets=rows)
+
+
+def load_datasets(
+    data: str | Path | Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None
+) -> Mapping[str, DatasetConfig]:
+    """The datasets of a run file, or the one of a dataset file."""
+    if isinstance(data, str | Path):
+        path = find_run(data)
+        if "data" in read_toml(path):
+            return {path.stem: parse_dataset(read_dataset(path), where=str(path))}
+    return load_config(data, overrides=overrides).datasets
+
+
+def _dotted(overrides: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in overrides.items():
+        flat |= _dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _import_plugin(name: str) -> None:
+    """Import a module that registers kinds of its own, from where packages are or from the working directory."""
+    sys.path.append(str(Path.cwd()))
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        raise ConfigError(f"plugins: {name!r} cannot be imported: {error}") from error
+    finally:
+        sys.path.pop()
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,52 @@
+"""Sampling: which data set every row of a step comes from, and which row.
+
+>>> from nlpmtl.registry import SAMPLERS
+>>> from nlpmtl.sampling import build_plan
+>>> options = SAMPLERS.parse({"kind": "temperature", "temperature": 2.0})
+>>> plan = build_plan(
+...     options, names=["small", "large"], sizes=[100, 10_000], total_steps=600, epoch_steps=200, batch_size=11, seed=17
+... )
+>>> plan.sampler.probabilities(0)
+(0.09090909090909091, 0.9090909090909091)
+>>> step, cursor = plan.next(plan.start())
+>>> cursor.picks
+(2, 9)
+>>> len(step.rows)
+11
+
+A sampler of your own is one class with one method, `probabilities`, registered with options that derive from
+`SamplingOptions`.
+"""
+
+from __future__ import annotations
+
+from nlpmtl.sampling.annealed import Annealed
+from nlpmtl.sampling.base import Batches, Sampler, SamplingOptions
+from nlpmtl.sampling.capped import Capped, CappedOptions
+from nlpmtl.sampling.plan import Cursor, Plan, StepPlan, build_plan, build_sampler
+from nlpmtl.sampling.proportional import Proportional
+from nlpmtl.sampling.round_robin import RoundRobin
+from nlpmtl.sampling.temperature import Temperature, TemperatureOptions
+from nlpmtl.sampling.uniform import Uniform
+from nlpmtl.sampling.unimax import UniMax, UniMaxOptions
+
+__all__ = [
+    "Annealed",
+    "Batches",
+    "Capped",
+    "CappedOptions",
+    "Cursor",
+    "Plan",
+    "Proportional",
+    "RoundRobin",
+    "Sampler",
+    "SamplingOptions",
+    "StepPlan",
+    "Temperature",
+    "TemperatureOptions",
+    "UniMax",
+    "UniMaxOptions",
+    "Uniform",
+    "build_plan",
+    "build_sampler",
+]

@@ -1,0 +1,29 @@
+"""Kinds of task: one file each, with its head, loss, decoding and metrics.
+
+task = task_from_spec("topic", {"kind": "classification", "labels": ["a", "b"], "metrics": None, "input": "text"})
+task.present(np.array([2.0, 0.0]), text="…", words=[])              # {"label": "a", "score": 0.88…}
+"""
+
+from __future__ import annotations
+
+from nlpmtl.tasks.base import LabelOptions, Logits, Prediction, Task
+from nlpmtl.tasks.build import build_task, task_from_spec
+from nlpmtl.tasks.classification import Classification
+from nlpmtl.tasks.labeling import Labeling
+from nlpmtl.tasks.multilabel import Multilabel
+from nlpmtl.tasks.regression import Regression
+from nlpmtl.tasks.sentiment import Sentiment
+
+__all__ = [
+    "Classification",
+    "LabelOptions",
+    "Labeling",
+    "Logits",
+    "Multilabel",
+    "Prediction",
+    "Regression",
+    "Sentiment",
+    "Task",
+    "build_task",
+    "task_from_spec",
+]

@@ -1,0 +1,194 @@
+"""What a kind of task is: its head, its loss, its decoding and its metrics, in one class."""
+
+from __future__ import annotations
+
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+from transformers import PretrainedConfig
+
+from nlpmtl.config import TaskOptions
+from nlpmtl.data import Labels, Shape, Span
+from nlpmtl.errors import ConfigError, did_you_mean
+from nlpmtl.heads import Head, sequence_shape, token_shape
+from nlpmtl.metrics import Shape as Reads
+from nlpmtl.metrics import check, scores, task_score
+from nlpmtl.registry import METRICS
+
+Logits = NDArray[np.floating]
+Prediction = Any
+"""What `present` answers: plain values that JSON can say."""
+_LEAST_LABELS: dict[Shape, int] = {"class": 2, "tags": 2, "set": 1, "number": 0}
+ClassWeights = dict[str, Annotated[float, Field(ge=0)]] | Literal["balanced"]
+
+
+class LabelOptions(TaskOptions):
+    """Options of the kinds whose answers are among a list of labels."""
+
+    class_weights: ClassWeights | None = None
+    """Label = its weight in the loss, 1 for those left out; or "balanced": rows / (labels · rows of the label)."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """The share of the target's mass that is spread over all labels."""
+
+
+class Task(ABC):
+    """One task of a model.
+
+    Args:
+        name: the task's name.
+        labels: the names of its labels, in order; empty for a kind that has none.
+        metrics: what to score; None for the kind's default.
+        input: the shape of input that it was trained on.
+
+    Raises:
+        ConfigError: a metric that is unknown, or that cannot score this kind.
+    """
+
+    kind: ClassVar[str]
+    """The registered name."""
+    shape: ClassVar[Shape]
+    """Of a column of its labels."""
+    reads: ClassVar[tuple[Reads, ...]]
+    """The shapes in which its predictions can be scored."""
+    level: ClassVar[Literal["sequence", "token"]] = "sequence"
+    default_metrics: ClassVar[tuple[str, ...]]
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        labels: Sequence[str],
+        metrics: Sequence[str] | None,
+        input: Literal["text", "pair", "words"],
+    ) -> None:
+        self.name, self.labels, self.input = name, tuple(labels), input
+        self.metrics = tuple(metrics) if metrics is not None else self.default_metrics
+        if self.level == "token" and input != "words":
+            raise ConfigError(f'task {name!r}: {self.kind} labels words, so its input must be `words = "…"`')
+        if len(self.labels) < _LEAST_LABELS[self.shape]:
+            least = _LEAST_LABELS[self.shape]
+            raise ConfigError(f"task {name!r}: at least {least} label(s) are needed, found {list(self.labels)}")
+        for metric in self.metrics:
+            try:
+                check(metric, reads=self._read_by(metric), positive=self._positive)
+            except ConfigError as error:
+                raise ConfigError(f"task {name!r}: {error}") from None
+
+    @property
+    def outputs(self) -> int:
+        """How many logits its head has."""
+        return len(self.labels)
+
+    @property
+    def _positive(self) -> int | None:
+        """The id of the label that the metric `f1` counts."""
+        return None
+
+    def head(self, config: PretrainedConfig, *, seed: int = 0) -> Head:
+        """A new head for an encoder, in the shape that transformers gives its architecture."""
+        shape = token_shape(config) if self.level == "token" else sequence_shape(config)
+        std = getattr(config, "initializer_range", None) or 0.02
+        own = zlib.crc32(f"{seed}/{self.name}".encode())
+        return Head(width=config.hidden_size, outputs=self.outputs, shape=shape, level=self.level, std=std, seed=own)
+
+    def fit(self, labels: Iterable[Labels]) -> None:  # noqa: B027 - most kinds need to know nothing
+        """Learn what training needs to know of the train splits' labels, before the first step."""
+
+    @abstractmethod
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss summed over labelled items, a scalar.
+
+        Args:
+            logits: ``[part, outputs]`` or, for tokens, ``[part, time, outputs]``.
+            labels: of that part, as `Labels.tensor` makes them.
+        """
+
+    @abstractmethod
+    def choose(self, logits: Logits) -> Any:
+        """The answer for one row: an id, a number, the ids of a set, or those of a row of tags.
+
+        Args:
+            logits: ``[outputs]`` or, for tokens, ``[words, outputs]`` with NaN where a word has no wordpiece.
+        """
+
+    @abstractmethod
+    def present(self, logits: Logits, *, text: str, words: Sequence[Span]) -> Prediction:
+        """The answer for one row, as a person reads it.
+
+        Args:
+            logits: as in `choose`.
+            text: the text.
+            words: its words, for the kinds that label them.
+        """
+
+    def score(self, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> dict[str, float | None]:
+        """The value of each metric, and ``"score"``, the task's one number.
+
+        Args:
+            predicted: what `choose` answered, one a row.
+            gold: what is right, one a row.
+            names: the names of the ids in ``gold``: the task's labels first, then those that it does not know.
+        """
+        values: dict[str, float | None] = {}
+        for metric in self.metrics:
+            reads = self._read_by(metric)
+            values |= scores(
+                [metric],
+                predictions=[self._as(reads, value, names) for value in predicted],
+                references=[self._as(reads, value, names) for value in gold],
+                reads=reads,
+                positive=self._positive,
+            )
+        return {**values, "score": task_score(values)}
+
+    def _read_by(self, metric: str) -> Reads:
+        """The shape in which a metric is given this kind's answers."""
+        known = METRICS.get(metric).reads if metric in METRICS.names() else ()  # type: ignore[attr-defined]
+        return next((shape for shape in self.reads if shape in known), self.reads[0])
+
+    def _as(self, reads: Reads, value: Any, names: Sequence[str]) -> Any:
+        """One answer in that shape."""
+        return value
+
+    def spec(self) -> dict[str, Any]:
+        """What a saved model must know to make this task again: plain values."""
+        return {"kind": self.kind, "labels": list(self.labels), "metrics": list(self.metrics), "input": self.input}
+
+
+def class_weights(
+    given: ClassWeights | Sequence[float] | None, *, task: str, labels: Sequence[str], counts: Sequence[int] | None
+) -> Tensor | None:
+    """The weight of each label in the loss, ``[labels]``; None where all are 1.
+
+    Raises:
+        ConfigError: a weight for an unknown label.
+    """
+    if given is None or (isinstance(given, Sequence) and not isinstance(given, str)):
+        return None if given is None else torch.tensor(given)
+    if isinstance(given, Mapping):
+        for name in given:
+            if name not in labels:
+                raise ConfigError(f"task {task!r}: class_weights: {name!r} is no label; {did_you_mean(name, labels)}")
+        return torch.tensor([float(given.get(label, 1.0)) for label in labels])
+    if counts is None:
+        return None
+    return torch.tensor([sum(counts) / (len(labels) * count) if count else 0.0 for count in counts])
+
+
+def softmax(logits: Logits) -> Logits:
+    """Probabilities over the last axis."""
+    exp = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    probabilities: Logits = exp / exp.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
+def full(logits: Tensor) -> Tensor:
+    """Logits in at least single precision: losses are not summed in half."""
+    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits

@@ -1,0 +1,45 @@
+"""Tasks from what describes them: the options of a config, or the plain values of a saved model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from nlpmtl.config import TaskOptions
+from nlpmtl.errors import ConfigError, ModelError
+from nlpmtl.registry import TASKS
+from nlpmtl.tasks.base import Task
+
+
+def build_task(
+    options: TaskOptions, *, name: str, labels: Sequence[str], input: Literal["text", "pair", "words"]
+) -> Task:
+    """A task as a config describes it, with its labels found."""
+    resolved = options.model_copy(update={"labels": tuple(labels)})
+    return TASKS.build(resolved, Task, exclude={"label"}, name=name, input=input)
+
+
+def task_from_spec(name: str, spec: Mapping[str, Any]) -> Task:
+    """A task as `Task.spec` described it.
+
+    Raises:
+        ModelError: the description is of an unknown kind, lacks or adds something, or says something impossible.
+    """
+    try:
+        values = dict(spec)
+        member = TASKS.get(values.pop("kind"))
+        _check(**values)
+        task = member(name=name, **values)
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise ModelError(f"task {name!r} of this model cannot be made: {said}") from None
+    assert isinstance(task, Task)
+    return task
+
+
+def _check(*, labels: object, input: object, **_: object) -> None:
+    """What the classes take on trust, because a config has been checked."""
+    if not isinstance(labels, list | tuple) or not all(isinstance(label, str) for label in labels):
+        raise TypeError(f"`labels` must be a list of names, found {labels!r}")
+    if input not in ("text", "pair", "words"):
+        raise ValueError(f'`input` is "text", "pair" or "words", found {input!r}')

@@ -1,0 +1,92 @@
+"""One label a text, or a pair of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from pydantic import model_validator
+from torch import Tensor
+from torch.nn import functional
+
+from nlpmtl.data import ClassLabels, Labels, Span
+from nlpmtl.errors import ConfigError
+from nlpmtl.metrics import Shape as Reads
+from nlpmtl.registry import TASKS
+from nlpmtl.tasks.base import ClassWeights, LabelOptions, Logits, Prediction, Task, class_weights, full, softmax
+
+
+class ClassificationOptions(LabelOptions):
+    """Options of `Classification`."""
+
+    positive: str | None = None
+    """The label that the metric `f1` counts."""
+
+    @model_validator(mode="after")
+    def _positive_is_a_label(self) -> Self:
+        if self.positive is not None and self.labels is not None and self.positive not in self.labels:
+            raise ValueError(f"`positive`: {self.positive!r} is not among the labels {list(self.labels)}")
+        return self
+
+
+@TASKS.register("classification", ClassificationOptions)
+class Classification(Task):
+    """One of several labels, by cross-entropy over a softmax.
+
+    Args:
+        class_weights: see `LabelOptions`; from a saved model a list, one a label.
+        label_smoothing: the share of the target's mass that is spread over all labels (Szegedy et al. 2016).
+        positive: the label that the metric `f1` counts.
+        task: what every `Task` takes.
+    """
+
+    kind = "classification"
+    shape = "class"
+    reads: ClassVar[tuple[Reads, ...]] = ("label",)
+    default_metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
+
+    def __init__(
+        self,
+        *,
+        labels: Sequence[str],
+        class_weights: ClassWeights | None = None,
+        label_smoothing: float = 0.0,
+        positive: str | None = None,
+        **task: Any,
+    ) -> None:
+        if positive is not None and positive not in labels:
+            raise ConfigError(f"task {task['name']!r}: `positive`: {positive!r} is not among the labels {list(labels)}")
+        self.positive, self.class_weights, self.label_smoothing = positive, class_weights, label_smoothing
+        super().__init__(labels=labels, **task)
+        self._weights = self._weigh(None)
+
+    @property
+    def _positive(self) -> int | None:
+        return None if self.positive is None else self.labels.index(self.positive)
+
+    def fit(self, labels: Iterable[Labels]) -> None:
+        ids = np.concatenate([one.ids for one in labels if isinstance(one, ClassLabels)])
+        self._weights = self._weigh(np.bincount(ids[ids >= 0], minlength=len(self.labels)).tolist())
+
+    def _weigh(self, counts: Sequence[int] | None) -> Tensor | None:
+        return class_weights(self.class_weights, task=self.name, labels=self.labels, counts=counts)
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        logits = full(logits)
+        weight = None if self._weights is None else self._weights.to(logits)
+        return functional.cross_entropy(
+            logits, labels, weight=weight, label_smoothing=self.label_smoothing, reduction="sum"
+        )
+
+    def choose(self, logits: Logits) -> Any:
+        return int(logits.argmax())
+
+    def present(self, logits: Logits, *, text: str, words: Sequence[Span]) -> Prediction:
+        """``{"label": "spam", "score": 0.98}``."""
+        probabilities = softmax(logits)
+        best = int(probabilities.argmax())
+        return {"label": self.labels[best], "score": float(probabilities[best])}
+
+    def spec(self) -> dict[str, Any]:
+        return super().spec() if self.positive is None else {**super().spec(), "positive": self.positive}

@@ -1,0 +1,179 @@
+"""One label a word: spans by BIO tags, or plain tags such as parts of speech."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from nlpmtl.data import IGNORED, Labels, Span, TagLabels
+from nlpmtl.errors import ConfigError
+from nlpmtl.metrics import Shape as Reads
+from nlpmtl.metrics import spans
+from nlpmtl.registry import TASKS
+from nlpmtl.tasks.base import ClassWeights, LabelOptions, Logits, Prediction, Task, class_weights, full, softmax
+
+NO_TAG = -1
+"""What a plain scheme answers for a word that no wordpiece stands for: never right."""
+_HUGE = 1e300
+"""More than any score, and any number of words times it is still a number."""
+
+
+class LabelingOptions(LabelOptions):
+    """Options of `Labeling`."""
+
+    scheme: Literal["bio", "plain"] = "bio"
+    """What the tags are: "bio" marks spans by O, B-… and I-…; "plain" tags are independent of each other."""
+
+
+@TASKS.register("labeling", LabelingOptions)
+class Labeling(Task):
+    """A tag for each word, by cross-entropy at the word's first wordpiece.
+
+    Under `bio` the answer is the most probable *valid* sequence (Viterbi): I-x follows only B-x or I-x. A word without
+    a wordpiece, or past the encoder's limit, is O under `bio`, and wrong under `plain`.
+
+    Args:
+        scheme: see `LabelingOptions`.
+        class_weights: see `LabelOptions`.
+        label_smoothing: the share of the target's mass that is spread over all tags.
+        task: what every `Task` takes.
+    """
+
+    kind = "labeling"
+    shape = "tags"
+    reads = ("tags",)
+    level = "token"
+
+    def __init__(
+        self,
+        *,
+        scheme: Literal["bio", "plain"] = "bio",
+        class_weights: ClassWeights | None = None,
+        label_smoothing: float = 0.0,
+        **task: Any,
+    ) -> None:
+        if scheme not in ("bio", "plain"):  # from a saved model
+            raise ConfigError(f'task {task["name"]!r}: `scheme` is "bio" or "plain", found {scheme!r}')
+        self.scheme, self.class_weights, self.label_smoothing = scheme, class_weights, label_smoothing
+        super().__init__(**task)
+        self._before = inside_of(self.labels, task=self.name) if scheme == "bio" else None
+        self._weights = self._weigh(None)
+
+    @property
+    def default_metrics(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Spans are scored as spans, plain tags as tags."""
+        return ("span_f1",) if self.scheme == "bio" else ("token_accuracy",)
+
+    def fit(self, labels: Iterable[Labels]) -> None:
+        ids = np.concatenate([one.ids.values for one in labels if isinstance(one, TagLabels)])
+        self._weights = self._weigh(np.bincount(ids, minlength=len(self.labels)).tolist())
+
+    def _weigh(self, counts: Sequence[int] | None) -> Tensor | None:
+        return class_weights(self.class_weights, task=self.name, labels=self.labels, counts=counts)
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        placed = labels != IGNORED
+        logits = full(logits[placed])
+        weight = None if self._weights is None else self._weights.to(logits)
+        return functional.cross_entropy(
+            logits, labels[placed], weight=weight, label_smoothing=self.label_smoothing, reduction="sum"
+        )
+
+    def choose(self, logits: Logits) -> Any:
+        placed = ~np.isnan(logits[:, 0])
+        missing = self.labels.index("O") if self._before is not None else NO_TAG
+        tags = np.full(len(logits), missing)
+        if self._before is None:
+            tags[placed] = logits[placed].argmax(axis=-1)
+        else:  # a word that has no wordpiece is sure to be O, so no span reaches over it
+            sure = np.full(logits.shape[1], -np.inf)
+            sure[missing] = 0.0
+            tags = decode_bio(np.where(placed[:, None], log_softmax(logits), sure), self._before)
+        return tags.tolist()
+
+    def _as(self, reads: Reads, value: Any, names: Sequence[str]) -> Any:
+        return [names[tag] if tag != NO_TAG else "" for tag in value]
+
+    def present(self, logits: Logits, *, text: str, words: Sequence[Span]) -> Prediction:
+        """Spans, ``[{"entity_group": "person", "score": 0.99, "word": "Ada", "start": 0, "end": 3}, …]``.
+
+        Under `plain` one entry a word, with ``"entity"`` for ``"entity_group"``. A span's score is the mean of its
+        words' probabilities; ``text[start:end] == word``.
+        """
+        tags = self.choose(logits)
+        sure = softmax(np.nan_to_num(logits))
+        if self.scheme == "plain":
+            found = [(self.labels[tag], i, i + 1) for i, tag in enumerate(tags) if tag != NO_TAG]
+        else:
+            found = spans([self.labels[tag] for tag in tags])
+        answers = []
+        for name, first, end in found:
+            start, stop = words[first][0], words[end - 1][1]
+            score = float(np.mean([sure[i, tags[i]] for i in range(first, end)]))
+            key = "entity" if self.scheme == "plain" else "entity_group"
+            answers.append({key: name, "score": score, "word": text[start:stop], "start": start, "end": stop})
+        return answers
+
+    def spec(self) -> dict[str, Any]:
+        return {**super().spec(), "scheme": self.scheme}
+
+
+def inside_of(labels: Sequence[str], *, task: str) -> NDArray[np.int64]:
+    """For each tag I-x the index of its B-x, for all others −1, ``[labels]``.
+
+    Raises:
+        ConfigError: a tag is not O, B-… or I-…, an I-x has no B-x, or there is no O.
+    """
+    before = np.full(len(labels), -1)
+    for i, label in enumerate(labels):
+        if label != "O" and not (label[:2] in ("B-", "I-") and label[2:]):
+            raise ConfigError(f'task {task!r}: {label!r} is no BIO tag (O, B-… or I-…); for others: scheme = "plain"')
+        if label.startswith("I-"):
+            if f"B-{label[2:]}" not in labels:
+                raise ConfigError(
+                    f"task {task!r}: {label!r} has no 'B-{label[2:]}': every span must begin with a B- tag"
+                )
+            before[i] = labels.index(f"B-{label[2:]}")
+    if "O" not in labels:
+        raise ConfigError(f"task {task!r}: the scheme \"bio\" needs the tag 'O'; found {list(labels)[:10]}")
+    return before
+
+
+def decode_bio(scores: Logits, before: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The sequence of tags with the highest sum of scores in which I-x follows only B-x or I-x (Viterbi).
+
+    Args:
+        scores: ``[words, labels]``; −inf rules a tag out, unless nothing valid is left.
+        before: of each label, as `inside_of` gives it.
+    """
+    # Infinities have no sums to compare: only what may never be, a span that begins with I-x, is kept at −inf.
+    scores = np.clip(np.nan_to_num(scores.astype(np.float64), nan=-np.inf), -_HUGE, _HUGE)
+    inside = np.flatnonzero(before >= 0)
+    best = np.empty((len(scores), len(before)))
+    came = np.zeros((len(scores), len(before)), dtype=np.int64)
+    for word, emitted in enumerate(scores):
+        if word == 0:
+            best[0] = emitted
+            best[0, inside] = -np.inf
+            continue
+        last = best[word - 1]
+        came[word] = last.argmax()
+        begun = last[before[inside]] >= last[inside]
+        came[word, inside] = np.where(begun, before[inside], inside)
+        best[word] = emitted + last[came[word]]
+    tags = np.zeros(len(scores), dtype=np.int64)
+    for word in range(len(scores) - 1, -1, -1):
+        tags[word] = best[word].argmax() if word == len(scores) - 1 else came[word + 1, tags[word + 1]]
+    return tags
+
+
+def log_softmax(logits: Logits) -> Logits:
+    """Log-probabilities over the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    values: Logits = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return values

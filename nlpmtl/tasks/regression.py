@@ -1,0 +1,73 @@
+"""One number a text, or a pair of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from pydantic import model_validator
+from torch import Tensor
+
+from nlpmtl.config import TaskOptions
+from nlpmtl.data import Labels, NumberLabels, Span
+from nlpmtl.registry import TASKS
+from nlpmtl.tasks.base import Logits, Prediction, Task, full
+
+
+class RegressionOptions(TaskOptions):
+    """Options of `Regression`."""
+
+    @model_validator(mode="after")
+    def _has_no_labels(self) -> Self:
+        if self.labels is not None:
+            raise ValueError("a regression has no `labels`: its label is a number")
+        return self
+
+
+@TASKS.register("regression", RegressionOptions)
+class Regression(Task):
+    """A number, by squared error on standardised targets.
+
+    The targets of train have mean 0 and standard deviation 1 inside, so that tasks of any scale learn alike; what it
+    predicts and reports is on the scale of the data.
+
+    Args:
+        target: the mean and the standard deviation of train's targets, from a saved model.
+        task: what every `Task` takes.
+    """
+
+    kind = "regression"
+    shape = "number"
+    reads = ("number",)
+    default_metrics = ("pearsonr", "spearmanr")
+
+    def __init__(self, *, target: Mapping[str, float] | None = None, **task: Any) -> None:
+        super().__init__(**task)
+        target = {"mean": 0.0, "std": 1.0} if target is None else target
+        self.target = {"mean": float(target["mean"]), "std": float(target["std"])}
+
+    @property
+    def outputs(self) -> int:
+        return 1
+
+    def fit(self, labels: Iterable[Labels]) -> None:
+        numbers = np.concatenate([one.numbers for one in labels if isinstance(one, NumberLabels)])
+        numbers = numbers[~np.isnan(numbers)]
+        std = float(numbers.std()) if len(numbers) else 0.0
+        self.target = {"mean": float(numbers.mean()) if len(numbers) else 0.0, "std": std or 1.0}
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        logits = full(logits).squeeze(-1)
+        targets = (labels - self.target["mean"]) / self.target["std"]
+        return (logits - targets.to(logits.dtype)).square().sum()
+
+    def choose(self, logits: Logits) -> Any:
+        return float(logits[0]) * self.target["std"] + self.target["mean"]
+
+    def present(self, logits: Logits, *, text: str, words: Sequence[Span]) -> Prediction:
+        """``{"value": 3.7}``, on the scale of the data."""
+        return {"value": self.choose(logits)}
+
+    def spec(self) -> dict[str, Any]:
+        return {**super().spec(), "target": self.target}

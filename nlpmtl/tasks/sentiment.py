@@ -1,0 +1,43 @@
+"""An ordered scale of labels, such as negative < neutral < positive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from nlpmtl.data import Span
+from nlpmtl.metrics import Shape as Reads
+from nlpmtl.registry import TASKS
+from nlpmtl.tasks.base import LabelOptions, Logits, Prediction, softmax
+from nlpmtl.tasks.classification import Classification
+
+
+class SentimentOptions(LabelOptions):
+    """Options of `Sentiment`."""
+
+    labels: tuple[str, ...] = Field(min_length=2)
+    """The names of the labels, lowest first."""
+
+
+@TASKS.register("sentiment", SentimentOptions)
+class Sentiment(Classification):
+    """A classification whose labels have an order: it adds a polarity, and an error in steps of the scale."""
+
+    kind = "sentiment"
+    reads = ("label", "number")
+    default_metrics = ("accuracy", "macro_f1", "mae")
+
+    def _as(self, reads: Reads, value: Any, names: Sequence[str]) -> Any:
+        return float(value) if reads == "number" else value
+
+    def present(self, logits: Logits, *, text: str, words: Sequence[Span]) -> Prediction:
+        """``{"label": "positive", "score": 0.99, "polarity": 0.98}``.
+
+        The polarity is the expected place on the scale, from −1 for the lowest label to 1 for the highest.
+        """
+        places = np.linspace(-1.0, 1.0, len(self.labels))
+        polarity = float(np.clip(softmax(logits) @ places, -1.0, 1.0))
+        return {**super().present(logits, text=text, words=words), "polarity": polarity}

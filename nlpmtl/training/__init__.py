@@ -1,0 +1,38 @@
+"""Training: the loop, one step of it, its optimizer, checkpoints, and what a run writes about itself."""
+
+from __future__ import annotations
+
+from nlpmtl.training.checkpoint import commit, newest, problem, prune, restore, save
+from nlpmtl.training.fit import Best, Evaluated, Fit, Progressed, RunState
+from nlpmtl.training.loop import train_steps
+from nlpmtl.training.memory import keep_freed_memory
+from nlpmtl.training.observe import Observer
+from nlpmtl.training.optim import Schedule, build_optimizer, build_schedule
+from nlpmtl.training.record import open_run, run_facts
+from nlpmtl.training.step import Stepper, StepReport, deal, dropout_seed
+
+__all__ = [
+    "Best",
+    "Evaluated",
+    "Fit",
+    "Observer",
+    "Progressed",
+    "RunState",
+    "Schedule",
+    "StepReport",
+    "Stepper",
+    "build_optimizer",
+    "build_schedule",
+    "commit",
+    "deal",
+    "dropout_seed",
+    "keep_freed_memory",
+    "newest",
+    "open_run",
+    "problem",
+    "prune",
+    "restore",
+    "run_facts",
+    "save",
+    "train_steps",
+]

@@ -1,0 +1,133 @@
+"""Checkpoints: a directory that exists whole or not at all, and that says itself whether it is intact.
+
+Written to a temporary directory beside, flushed to the disk, listed with sha256 in a manifest, then renamed.
+safetensors and JSON only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from nlpmtl.errors import RunError
+
+_MANIFEST = "manifest.json"
+
+
+def commit(directory: Path, *, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
+    """Write a directory of safetensors files and one ``state.json``, whole or not at all."""
+    part = directory.with_name(f".{directory.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for name, values in tensors.items():
+        save_file({key: value.detach().contiguous().cpu() for key, value in values.items()}, part / name)
+    (part / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+    digests = {file.name: _sha256(file) for file in sorted(part.iterdir())}
+    (part / _MANIFEST).write_text(json.dumps({"sha256": digests}, indent=1), encoding="utf-8")
+    for path in [*part.iterdir(), part]:
+        _flush(path)
+    shutil.rmtree(directory, ignore_errors=True)
+    part.rename(directory)
+    _flush(directory.parent)
+
+
+def problem(directory: Path) -> str | None:
+    """What is wrong with a committed directory; None if it is intact."""
+    try:
+        manifest = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))
+        digests: dict[str, str] = dict(manifest["sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"its {_MANIFEST} cannot be read ({error})"
+    for name, digest in digests.items():
+        path = directory / name
+        if Path(name).name != name or path.is_symlink() or not path.is_file():
+            return f"{name} is missing"
+        if _sha256(path) != digest:
+            return f"{name} is damaged: its sha256 is not the one in {_MANIFEST}"
+    return None
+
+
+def newest(directory: Path) -> tuple[Path | None, list[str]]:
+    """The newest checkpoint that verifies, and what is wrong with those that were passed over.
+
+    Raises:
+        RunError: there are checkpoints and none verifies.
+    """
+    passed_over: list[str] = []
+    for path in sorted(directory.glob("step-*"), reverse=True):
+        wrong = problem(path)
+        if wrong is None:
+            return path, passed_over
+        passed_over.append(f"{path}: {wrong}")
+    if passed_over:
+        raise RunError("no checkpoint is intact:\n" + "\n".join(passed_over))
+    return None, []
+
+
+def prune(directory: Path, *, keep: int) -> set[int]:
+    """Remove all but the newest checkpoints; the steps of the best models that those know of come back."""
+    paths = sorted(directory.glob("step-*"))
+    for path in paths[:-keep]:
+        shutil.rmtree(path)
+    states = [json.loads((path / "state.json").read_text(encoding="utf-8")) for path in paths[-keep:]]
+    return {state["best"]["step"] for state in states if state["best"] is not None}
+
+
+def save(directory: Path, *, model: nn.Module, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    """Commit everything that the future of a run depends on."""
+    tensors = {"model.safetensors": model.state_dict(), "optimizer.safetensors": _moments(model, optimizer)}
+    commit(directory, tensors=tensors, state=state)
+
+
+def restore(directory: Path, *, model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
+    """Load what `save` committed into a model and its optimizer, and return its state.
+
+    Raises:
+        RunError: it is of another model.
+    """
+    try:
+        model.load_state_dict(load_file(directory / "model.safetensors"))
+        moments = load_file(directory / "optimizer.safetensors")
+    except (RuntimeError, SafetensorError) as error:
+        raise RunError(f"{directory} is a checkpoint of another model: {error}") from None
+    named = dict(model.named_parameters())
+    for key, value in moments.items():
+        name, _, moment = key.rpartition("/")
+        parameter = named[name]
+        like = value if moment == "step" else value.to(parameter)
+        optimizer.state[parameter][moment] = like
+    state: dict[str, Any] = json.loads((directory / "state.json").read_text(encoding="utf-8"))
+    return state
+
+
+def _moments(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
+    """The optimizer's memory by parameter name; a head that never had a row has none yet."""
+    found = {}
+    for name, parameter in model.named_parameters():
+        for moment, value in optimizer.state.get(parameter, {}).items():
+            found[f"{name}/{moment}"] = value if isinstance(value, Tensor) else torch.tensor(value)
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

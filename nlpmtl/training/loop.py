@@ -1,0 +1,20 @@
+"""The training loop: a generator of what happened. Logging, saving, evaluating and stopping are its caller's `for`.
+
+for report, cursor in train_steps(plan, cursor=cursor, total=total, stepper=stepper):
+    ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nlpmtl.sampling import Cursor, Plan
+from nlpmtl.training.step import Stepper, StepReport
+
+
+def train_steps(plan: Plan, *, cursor: Cursor, total: int, stepper: Stepper) -> Iterator[tuple[StepReport, Cursor]]:
+    """Compute the steps from a cursor on; each comes with the cursor after it."""
+    stepper.model.train()
+    for step, after in plan.steps(cursor, total):
+        yield stepper(step), after
+        stepper.model.train()  # the caller may have evaluated

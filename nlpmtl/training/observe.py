@@ -1,0 +1,96 @@
+"""What a run says while it trains: metrics.jsonl, scores.json, trackers, and progress for a person."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from nlpmtl.evaluation import Scores
+from nlpmtl.training.step import StepReport
+
+_FLUSH_EVERY = 10
+"""Steps between two looks at the device's losses: each look waits for it."""
+
+
+class Observer:
+    """Collects step reports and writes them out: one line of metrics.jsonl a step.
+
+    Args:
+        accelerator: to bring together the losses of all processes, and for trackers.
+        path: of metrics.jsonl.
+        tasks: the names of the run's tasks.
+    """
+
+    def __init__(self, accelerator: Accelerator, *, path: Path, tasks: Sequence[str]) -> None:
+        self.accelerator, self.path, self.tasks = accelerator, path, tasks
+        self._reports: list[StepReport] = []
+        self._since = time.perf_counter()
+
+    def cut_back(self, step: int) -> None:
+        """Cut off the lines of the steps past one: a resumed run writes them again."""
+        if self.accelerator.is_main_process:
+            _cut_back(self.path, step=step)
+
+    def step(self, report: StepReport) -> dict[str, Any] | None:
+        """Take in a step; every few steps the newest line of metrics comes back."""
+        self._reports.append(report)
+        return self.flush() if len(self._reports) >= _FLUSH_EVERY else None
+
+    def start_clock(self) -> None:
+        """Leave out of the next steps' seconds what came before: an evaluation or a save."""
+        if not self._reports:
+            self._since = time.perf_counter()
+
+    def flush(self) -> dict[str, Any] | None:
+        """Write the lines of all steps since the last flush; the newest comes back."""
+        if not self._reports:
+            return None
+        sums = self.accelerator.reduce(torch.stack([report.sums for report in self._reports]), "sum").tolist()
+        now = time.perf_counter()
+        seconds = (now - self._since) / len(self._reports)
+        lines = [_line(r, tasks=self.tasks, sums=s, seconds=seconds) for r, s in zip(self._reports, sums, strict=True)]
+        self._reports, self._since = [], now
+        if self.accelerator.is_main_process:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(line) + "\n" for line in lines)
+        for line in lines:
+            flat = {f"loss/{task}": loss for task, loss in line["losses"].items()}
+            self.accelerator.log({"loss": line["loss"], "lr": line["lr"], **flat}, step=line["step"])
+        return lines[-1]
+
+    def scores(self, scores: Scores, *, step: int) -> None:
+        """Send an evaluation to the trackers."""
+        flat = {f"score/{task}": values["score"] for task, values in scores.tasks.items()}
+        self.accelerator.log({"score/mean": scores.mean, **flat}, step=step)
+
+
+def _line(report: StepReport, *, tasks: Sequence[str], sums: Sequence[float], seconds: float) -> dict[str, Any]:
+    means = [summed / count if count else None for summed, count in zip(sums, report.counts, strict=True)]
+    return {
+        "step": report.step,
+        "loss": sum(share * mean for share, mean in zip(report.shares, means, strict=True) if mean is not None),
+        "losses": {task: mean for task, mean in zip(tasks, means, strict=True) if mean is not None},
+        "lr": report.lr,
+        "tokens": report.tokens,
+        "tokens_per_second": report.tokens / seconds,
+        "seconds": seconds,
+    }
+
+
+def _cut_back(path: Path, *, step: int) -> None:
+    """Keep the whole lines of the first steps."""
+    kept = []
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line + "\n")
+            except ValueError:  # the run was killed while it wrote this line
+                break
+    path.write_text("".join(kept), encoding="utf-8")

@@ -1,0 +1,79 @@
+"""What a run's directory holds before it starts, and the run.json that says how it was made."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nlpmtl.errors import RunError
+from nlpmtl.training.checkpoint import newest
+
+_FREE_TO_DIFFER = ("output", "train.micro_tokens", "train.save_every", "train.keep", "train.trackers")
+"""What a resumed run may change: the weights do not depend on it."""
+_PACKAGES = ("nlpmtl", "torch", "transformers", "accelerate", "datasets", "tokenizers", "numpy")
+
+
+def open_run(directory: Path, *, config: Mapping[str, Any], resume: bool) -> tuple[Path | None, list[str]]:
+    """The checkpoint to go on from, if any, and what to tell about it.
+
+    Args:
+        directory: the run's directory.
+        config: the run's config in plain values.
+        resume: go on from what is there; otherwise nothing may be there.
+
+    Raises:
+        RunError: a run is there already, no checkpoint is intact, or the newest is of another config.
+    """
+    checkpoints = directory / "checkpoints"
+    if not resume:
+        if (directory / "run.json").exists() or checkpoints.exists():
+            raise RunError(f"{directory} holds a run already: go on with --resume, or choose another output")
+        return None, []
+    found, passed_over = newest(checkpoints)
+    notes = [f"passed over {line}" for line in passed_over]
+    if found is None:
+        return None, [*notes, f"{directory} holds no checkpoint to resume from: starting anew"]
+    state = json.loads((found / "state.json").read_text(encoding="utf-8"))
+    differing = _differing(state["config"], config)
+    if differing:
+        raise RunError(f"{found} is of another config; what differs: {', '.join(differing)}")
+    return found, [*notes, f"resuming from {found}"]
+
+
+def run_facts(config: Mapping[str, Any], *, precision: str, processes: int, device: str) -> dict[str, Any]:
+    """What run.json says: enough to run it again and to know why another machine's numbers differ."""
+    return {
+        "config": config,
+        "seed": config["seed"],
+        "precision": precision,
+        "processes": processes,
+        "threads": torch.get_num_threads(),
+        "device": device,
+        "machine": {
+            "system": platform.platform(),
+            "processor": torch.backends.cpu.get_cpu_capability(),
+            "python": platform.python_version(),
+        },
+        "versions": {name: metadata.version(name) for name in _PACKAGES},
+    }
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The dotted keys whose values differ and matter."""
+    old, new = dict(_flat(before)), dict(_flat(now))
+    keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+    return [f"{key} (was {old.get(key)!r}, is {new.get(key)!r})" for key in keys if key not in _FREE_TO_DIFFER]
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

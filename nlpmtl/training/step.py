@@ -1,0 +1,208 @@
+"""One optimizer step: its rows shared out and cut into micro-batches, each task's loss a sum over a count."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from nlpmtl.data import Batch, Collator, Encoded
+from nlpmtl.sampling import StepPlan
+from nlpmtl.tasks import Task
+from nlpmtl.training.optim import Schedule
+from nlpmtl.weighting import Weighting
+
+Row = tuple[int, int]
+"""(dataset, row)."""
+
+_OVERHEAD = {"cpu": 64, "cuda": 4096}
+"""What a forward and backward costs beside its wordpieces, in wordpieces: measured for small encoders."""
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What happened in a step.
+
+    Args:
+        step: counted from 1.
+        sums: each task's summed loss in this process, ``[tasks]``, in the order of the run's tasks.
+        counts: each task's labelled items in the whole step.
+        shares: what a task's mean loss is multiplied with in the step's loss.
+        tokens: wordpieces in the whole step, padding excluded.
+        lr: the encoder's learning rate.
+    """
+
+    step: int
+    sums: Tensor
+    counts: Sequence[int]
+    shares: Sequence[float]
+    tokens: int
+    lr: float
+
+
+def deal(
+    rows: Sequence[Row], *, lengths: Sequence[int], world: int, limit: int, overhead: int
+) -> list[list[list[Row]]]:
+    """The micro-batches of every process: rows of like length together, the same number of batches for all.
+
+    Rows are dealt out in the order of their lengths, so that processes have alike work. Each process cuts its own so
+    that padded wordpieces and `overhead` for each cut are together least.
+
+    Args:
+        rows: of the step.
+        lengths: wordpieces of each.
+        world: processes.
+        limit: most padded wordpieces in a micro-batch; a row that is longer alone is one by itself.
+        overhead: what a micro-batch costs beside its wordpieces.
+
+    Returns:
+        For each process its micro-batches; one that has fewer than others ends with empty ones.
+    """
+    order = sorted(range(len(rows)), key=lambda i: -lengths[i])
+    dealt = []
+    for rank in range(world):
+        own = order[rank::world]
+        cuts = _cut([lengths[i] for i in own], limit=limit, overhead=overhead)
+        dealt.append([[rows[i] for i in own[a:b]] for a, b in cuts])
+    most = max(map(len, dealt), default=0)
+    return [micros + [[] for _ in range(most - len(micros))] for micros in dealt]
+
+
+def _cut(lengths: Sequence[int], *, limit: int, overhead: int) -> list[tuple[int, int]]:
+    """The cheapest way to cut rows sorted by falling length into consecutive batches (dynamic programming)."""
+    cost = [0.0] + [float("inf")] * len(lengths)
+    start = [0] * (len(lengths) + 1)
+    for a, longest in enumerate(lengths):
+        for b in range(a + 1, min(len(lengths), a + max(1, limit // longest)) + 1):
+            price = cost[a] + overhead + (b - a) * longest
+            if price < cost[b]:
+                cost[b], start[b] = price, a
+    cuts = []
+    end = len(lengths)
+    while end > 0:
+        cuts.append((start[end], end))
+        end = start[end]
+    return cuts[::-1]
+
+
+def dropout_seed(seed: int, *, step: int, rank: int, micro: int) -> int:
+    """The seed of one micro-batch's dropout: nothing of it needs to be saved."""
+    digest = hashlib.blake2b(f"{seed}/{step}/{rank}/{micro}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+@dataclass
+class Stepper:
+    """Computes steps.
+
+    Args:
+        accelerator: device, precision and processes.
+        model: the prepared model.
+        optimizer: its optimizer.
+        tasks: the run's tasks.
+        weighting: the tasks' weights.
+        datasets: the train splits, in the order of the plan.
+        collate: makes batches of their rows.
+        schedule: (step counted from 0) → factor of the learning rates.
+        micro_tokens: most padded wordpieces in a forward.
+        clip: the largest norm of the gradient; 0 for never clipped.
+        seed: of dropout.
+    """
+
+    accelerator: Accelerator
+    model: nn.Module
+    optimizer: Optimizer
+    tasks: Mapping[str, Task]
+    weighting: Weighting
+    datasets: Sequence[Encoded]
+    collate: Collator
+    schedule: Schedule
+    micro_tokens: int
+    clip: float
+    seed: int
+    _parameters: list[nn.Parameter] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._parameters = [p for p in self.model.parameters() if p.requires_grad]
+
+    def __call__(self, plan: StepPlan) -> StepReport:
+        """Compute a step and move the weights."""
+        labelled = [row for row in plan.rows if self._tasks_of(row)]
+        lengths = [len(self.datasets[d].ids[r]) for d, r in labelled]
+        counts, shares = self._counts(labelled), self._shares(labelled)
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        overhead = _OVERHEAD.get(self.accelerator.device.type, _OVERHEAD["cuda"])
+        micros = deal(labelled, lengths=lengths, world=world, limit=self.micro_tokens, overhead=overhead)[rank]
+        scales = {task: shares[task] / counts[task] * world for task in shares}  # DDP averages over processes: undo it
+        sums = torch.zeros(len(self.tasks), dtype=torch.float64, device=self.accelerator.device)
+        lr = self._set_rates(plan.step)
+        for number, rows in enumerate(micros):
+            last = number == len(micros) - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.model):
+                torch.manual_seed(dropout_seed(self.seed, step=plan.step, rank=rank, micro=number))
+                if rows:
+                    self._backward(rows, scales=scales, sums=sums)
+                else:  # every process runs as many micro-batches: this one has no rows left, and adds nothing
+                    self._backward(labelled[:1], scales=dict.fromkeys(scales, 0.0), sums=None)
+        if self.clip > 0:
+            self.accelerator.clip_grad_norm_(self._parameters, self.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return StepReport(
+            step=plan.step + 1,
+            sums=sums,
+            counts=[counts.get(task, 0) for task in self.tasks],
+            shares=[shares.get(task, 0.0) for task in self.tasks],
+            tokens=sum(lengths),
+            lr=lr,
+        )
+
+    def _backward(self, rows: Sequence[Row], *, scales: Mapping[str, float], sums: Tensor | None) -> None:
+        batch = self.collate(rows).to(self.accelerator.device)
+        logits = self._forward(batch)
+        losses = []
+        for index, (name, task) in enumerate(self.tasks.items()):
+            if name in batch.parts:
+                summed = task.loss(logits[name], batch.parts[name].labels)
+                losses.append(summed * scales[name])
+                if sums is not None:
+                    sums[index] += summed.detach()
+        self.accelerator.backward(torch.stack(losses).sum())
+
+    def _forward(self, batch: Batch) -> Mapping[str, Tensor]:
+        rows = {task: part.rows for task, part in batch.parts.items()}
+        logits: Mapping[str, Tensor] = self.model(**batch.inputs, rows=rows)
+        return logits
+
+    def _tasks_of(self, row: Row) -> list[str]:
+        """The tasks that a row carries a label for."""
+        return [task for task, labels in self.datasets[row[0]].labels.items() if labels.counts[row[1]] > 0]
+
+    def _counts(self, rows: Sequence[Row]) -> dict[str, int]:
+        """Labelled items of each task in the step."""
+        counts: dict[str, int] = {}
+        for d, r in rows:
+            for task in self._tasks_of((d, r)):
+                counts[task] = counts.get(task, 0) + int(self.datasets[d].labels[task].counts[r])
+        return counts
+
+    def _shares(self, rows: Sequence[Row]) -> dict[str, float]:
+        """Each task's weight times its share of the labels of the step's rows."""
+        many: dict[str, int] = {}
+        for row in rows:
+            for task in self._tasks_of(row):
+                many[task] = many.get(task, 0) + 1
+        weights, total = self.weighting.weights(), sum(many.values())
+        return {task: weights[task] * share / total for task, share in many.items()}
+
+    def _set_rates(self, step: int) -> float:
+        factor = self.schedule(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+        return float(self.optimizer.param_groups[0]["lr"])

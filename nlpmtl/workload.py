@@ -1,0 +1,160 @@
+"""The work of a run: its datasets read and tokenised, and its tasks, with the labels that were found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow.compute as pc
+from transformers import PreTrainedTokenizerBase
+
+from nlpmtl.config import DatasetConfig
+from nlpmtl.data import Encoded, Rows, Target, encode, load_rows
+from nlpmtl.errors import ConfigError
+from nlpmtl.registry import TASKS
+from nlpmtl.tasks import Task, build_task
+
+Splits = dict[str, dict[str, Encoded]]
+"""Split → dataset → its rows."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What there is to learn.
+
+    Args:
+        tasks: by name, their labels found, what they need to know of train learnt.
+        splits: the rows of every dataset, by split.
+        notes: what to tell a person: rows that were left out, rows that were cut, labels that only other splits have.
+    """
+
+    tasks: dict[str, Task]
+    splits: Splits
+    notes: tuple[str, ...]
+
+
+def load_workload(
+    datasets: Mapping[str, DatasetConfig],
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    splits: Sequence[str] = ("train", "validation"),
+) -> Workload:
+    """Read, check and tokenise everything that a run trains and selects on.
+
+    Raises:
+        ConfigError: a task has no labels to learn, or is described in a way that its data cannot follow.
+        DataError: a row breaks a rule.
+    """
+    rows = {name: _load(name, dataset, splits) for name, dataset in datasets.items()}
+    tasks = _build_tasks(datasets, rows)
+    encoded = _encode(datasets, rows, tasks=tasks, tokenizer=tokenizer, max_length=max_length)
+    for name, task in tasks.items():
+        labels = [e.labels[name] for e in encoded.get("train", {}).values() if name in e.labels]
+        if not any(one.counts.any() for one in labels):
+            raise ConfigError(f"task {name!r}: no train row has a label for it")
+        task.fit(labels)
+    return Workload(tasks, encoded, tuple(_notes(rows, encoded)))
+
+
+def load_split(
+    datasets: Mapping[str, DatasetConfig],
+    *,
+    tasks: Mapping[str, Task],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    split: str,
+) -> dict[str, Encoded]:
+    """One split of every dataset that has it, labelled for the tasks of a model that exists.
+
+    Raises:
+        ConfigError: a task of the data is unknown to the model or of another kind, or no dataset has the split.
+    """
+    for dataset in datasets.values():
+        for name, options in dataset.tasks.items():
+            if name not in tasks or tasks[name].kind != options.kind:
+                had = ", ".join(f"{task.name} ({task.kind})" for task in tasks.values())
+                raise ConfigError(f"task {name!r} ({options.kind}) is not in this model, which has: {had}")
+    rows = {name: _load(name, dataset, [split]) for name, dataset in datasets.items()}
+    found = _encode(datasets, rows, tasks=tasks, tokenizer=tokenizer, max_length=max_length).get(split, {})
+    if not found:
+        raise ConfigError(f"no dataset has a split {split!r}")
+    return found
+
+
+def _notes(rows: Mapping[str, dict[str, Rows]], encoded: Splits) -> Iterator[str]:
+    for split, datasets in encoded.items():
+        for name, one in datasets.items():
+            skipped = rows[name][split].skipped
+            if skipped:
+                yield f"{name}, {split}: {skipped} bad rows were left out"
+            if one.cut:
+                yield f"{name}, {split}: {one.cut} of {len(one)} rows are longer than max_length and were cut"
+            for task, labels in one.labels.items():
+                extra = labels.names[labels.known :]
+                if extra:
+                    shown = ", ".join(extra[:5]) + (", …" if len(extra) > 5 else "")
+                    yield f"{name}, {split}: task {task!r} does not know {shown}: those rows count as wrong"
+
+
+def _load(name: str, dataset: DatasetConfig, splits: Sequence[str]) -> dict[str, Rows]:
+    columns = {options.label: TASKS.get(options.kind).shape for options in dataset.tasks.values()}  # type: ignore[attr-defined]
+    return load_rows(dataset.data, input=dataset.input, columns=columns, limit=dataset.limit, name=name, splits=splits)
+
+
+def _build_tasks(datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, Rows]]) -> dict[str, Task]:
+    tasks: dict[str, Task] = {}
+    for name, dataset in datasets.items():
+        for task, options in dataset.tasks.items():
+            if task in tasks:
+                if tasks[task].input != dataset.input.shape:
+                    raise ConfigError(
+                        f"task {task!r} reads {tasks[task].input} in one dataset, {dataset.input.shape} in {name!r}"
+                    )
+                continue
+            labels = options.labels or _find_labels(task, datasets, rows)
+            tasks[task] = build_task(options, name=task, labels=labels, input=dataset.input.shape)
+    return tasks
+
+
+def _find_labels(
+    task: str, datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, Rows]]
+) -> tuple[str, ...]:
+    """The order that the source gives, else the names that occur in the train splits, sorted."""
+    found: set[str] = set()
+    for name, dataset in datasets.items():
+        if task not in dataset.tasks or not rows[name]:
+            continue
+        if TASKS.get(dataset.tasks[task].kind).shape == "number":  # type: ignore[attr-defined]
+            return ()
+        column = dataset.tasks[task].label
+        first = next(iter(rows[name].values()))
+        if column in first.class_names:
+            return first.class_names[column]
+        if "train" in rows[name]:
+            values = rows[name]["train"].table[f"label:{column}"]
+            if hasattr(values.type, "value_type"):
+                values = pc.list_flatten(values)
+            found |= {str(v) for v in pc.unique(values.drop_null()).to_pylist()}
+    return tuple(sorted(found))
+
+
+def _encode(
+    datasets: Mapping[str, DatasetConfig],
+    rows: Mapping[str, dict[str, Rows]],
+    *,
+    tasks: Mapping[str, Task],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+) -> Splits:
+    encoded: Splits = {}
+    for name, dataset in datasets.items():
+        targets = {
+            task: Target(options.label, tasks[task].shape, tasks[task].labels)
+            for task, options in dataset.tasks.items()
+        }
+        for split, found in rows[name].items():
+            encoded.setdefault(split, {})[name] = encode(
+                found, tokenizer=tokenizer, max_length=max_length, targets=targets, train=split == "train"
+            )
+    return encoded

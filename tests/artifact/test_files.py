@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel, AutoTokenizer
+
+from nlpmtl.artifact import load_model
+from nlpmtl.errors import ModelError
+from nlpmtl.model import MultiTaskModel
+from tests.tiny import Trained, apart, read_json, write_encoder
+
+
+def test_the_model_directory_holds_all_of_it_and_no_pickle(trained: Trained) -> None:
+    names = {path.name for path in trained.model_dir.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "README.md", "scores.json"} <= names
+    for path in trained.model_dir.rglob("*"):
+        if path.is_file():
+            assert path.suffix in (".json", ".safetensors", ".md", ".txt", ".yaml"), path
+            assert not path.read_bytes().startswith((b"\x80", b"PK")), path
+    assert read_json(trained.model_dir / "scores.json") == read_json(trained.output / "scores.json")
+
+
+def test_the_weights_are_those_of_the_best_step(trained: Trained) -> None:
+    best = trained.output / "best" / f"step-{trained.result.step:06d}"
+    assert apart(best, trained.model_dir) == 0.0
+
+
+def test_it_loads_ready_to_predict(trained: Trained) -> None:
+    model, tokenizer = load_model(str(trained.model_dir))
+    assert not model.training
+    assert tokenizer.is_fast
+    inputs = AutoTokenizer.from_pretrained(trained.model_dir)("ada lives in turin", return_tensors="pt")
+    auto = AutoModel.from_pretrained(trained.model_dir).eval()
+    for task, logits in model(**inputs).items():
+        torch.testing.assert_close(logits, auto(**inputs)[task], rtol=0, atol=1e-7)
+    assert set(model.tasks) == {"topic", "mood", "places", "grade", "kinds"}
+
+
+def test_what_is_saved_again_is_the_same(trained: Trained, tmp_path: Path) -> None:
+    MultiTaskModel.from_pretrained(trained.model_dir).save_pretrained(tmp_path)
+    assert read_json(tmp_path / "config.json") == read_json(trained.model_dir / "config.json")
+    assert (tmp_path / "model.safetensors").read_bytes() == (trained.model_dir / "model.safetensors").read_bytes()
+
+
+def copy(trained: Trained, to: Path) -> Path:
+    shutil.copytree(trained.model_dir, to)
+    return to
+
+
+def test_a_wrong_directory_is_refused(tmp_path: Path) -> None:
+    for name in (tmp_path, tmp_path / "absent", "nobody/has-this"):
+        with pytest.raises(ModelError, match="cannot be loaded"):
+            load_model(str(name))
+
+
+def test_another_models_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError):
+        load_model(str(write_encoder(tmp_path)))
+
+
+def test_another_models_config_is_refused(trained: Trained, tmp_path: Path) -> None:
+    changed = copy(trained, tmp_path / "model")
+    shutil.copy(write_encoder(tmp_path / "encoder") / "config.json", changed / "config.json")
+    with pytest.raises(ModelError):
+        load_model(str(changed))
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize("content", [b"torn", b"[]", None])
+def test_a_torn_or_missing_file_is_a_model_error(
+    trained: Trained, tmp_path: Path, file: str, content: bytes | None
+) -> None:
+    changed = copy(trained, tmp_path / "model")
+    if content is None:
+        (changed / file).unlink()
+        (changed / "tokenizer_config.json").unlink()
+    else:
+        (changed / file).write_bytes(content)
+    with pytest.raises(ModelError):
+        load_model(str(changed))
+
+
+def test_weights_that_are_missing_are_not_made_up(trained: Trained, tmp_path: Path) -> None:
+    changed = copy(trained, tmp_path / "model")
+    weights = load_file(changed / "model.safetensors")
+    del weights["heads.topic_head.out.weight"]
+    save_file(weights, changed / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="topic_head"):
+        load_model(str(changed))
+
+
+@pytest.mark.parametrize(
+    ("task", "change"),
+    [
+        ("topic", {"kind": "no_such_kind"}),
+        ("topic", {"labels": ["one"]}),
+        ("topic", {"labels": ["a", "b", "c", "d"]}),
+        ("topic", {"surprise": 1}),
+        ("places", {"input": "text"}),
+    ],
+)
+def test_a_config_that_does_not_fit_is_refused(
+    trained: Trained, tmp_path: Path, task: str, change: dict[str, object]
+) -> None:
+    changed = copy(trained, tmp_path / "model")
+    config = read_json(changed / "config.json")
+    config["tasks"][task] |= change
+    (changed / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError):
+        load_model(str(changed))
+
+
+def test_a_downloaded_config_imports_nothing(trained: Trained, tmp_path: Path) -> None:
+    """Neither code beside the model nor a plugin that it names."""
+    changed = copy(trained, tmp_path / "model")
+    config = read_json(changed / "config.json")
+    config |= {"plugins": ["trap"], "auto_map": {"AutoModel": "trap.Trap", "AutoConfig": "trap.Trap"}}
+    (changed / "config.json").write_text(json.dumps(config))
+    (changed / "trap.py").write_text(f"import pathlib; pathlib.Path({str(tmp_path / 'sprung')!r}).touch()\n")
+    load_model(str(changed))
+    assert not (tmp_path / "sprung").exists()

@@ -1,0 +1,47 @@
+"""The command line in this process, and the run of the small trained model as a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from nlpmtl.cli import app
+
+if TYPE_CHECKING:
+    from tests.tiny import Trained
+
+Nlpmtl = Callable[..., Result]
+
+
+@pytest.fixture(scope="session")
+def nlpmtl_() -> Nlpmtl:
+    """`nlpmtl_("train", "quickstart", input=b"…")`."""
+
+    def invoke(*arguments: object, input: bytes | None = None) -> Result:
+        return CliRunner().invoke(app, [str(one) for one in arguments], input=input)
+
+    return invoke
+
+
+@pytest.fixture(scope="session")
+def to_toml() -> Callable[[Mapping[str, Any]], str]:
+    def write(value: object) -> str:
+        if isinstance(value, Mapping):
+            return "{" + ", ".join(f"{key} = {write(inner)}" for key, inner in value.items()) + "}"
+        return json.dumps(value)
+
+    return lambda tables: "".join(f"{key} = {write(value)}\n" for key, value in tables.items())
+
+
+@pytest.fixture(scope="session")
+def run_file(
+    trained: Trained, to_toml: Callable[[Mapping[str, Any]], str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "tiny.toml"
+    path.write_text(to_toml(trained.run), encoding="utf-8")
+    return path

@@ -1,0 +1,172 @@
+"""The command line as a whole: what it is called with, how it ends, and what it does not load."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.main import get_command
+from typer.testing import CliRunner
+
+import nlpmtl
+from nlpmtl.cli import app
+from nlpmtl.cli.app import Verb
+from nlpmtl.errors import ConfigError, RunError
+from tests.cli.conftest import Nlpmtl
+
+COMMAND_LINE = {
+    "check": ["RUN.toml"],
+    "train": ["RUN.toml|NAME", "--set KEY=VALUE...", "--output DIR", "--resume"],
+    "evaluate": ["MODEL", "--data RUN.toml|DATASET.toml", "--split TEXT", "--json"],
+    "predict": ["MODEL", "[TEXT]...", "--task TEXT...", "--input F.jsonl|F.csv|F.txt|-", "--output F.jsonl"],
+    "show": ["MODEL|RUN.toml|kinds"],
+    "schema": ["--output DIR"],
+}
+HEAVY = {"torch", "transformers", "datasets", "accelerate", "evaluate", "numpy", "nlpmtl.config"}
+
+
+def describe(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.metavar)
+    assert len(parameter.opts) == 1
+    value = "" if parameter.is_flag else f" {parameter.metavar or 'TEXT'}"
+    return f"{parameter.opts[0]}{value}{'...' if parameter.multiple else ''}"
+
+
+def test_the_command_line_is_frozen() -> None:
+    group: Any = get_command(app)
+    assert {verb: [describe(one) for one in command.params] for verb, command in group.commands.items()} == COMMAND_LINE
+    assert [one.opts for one in group.params] == [["--debug"], ["--version"]]
+
+
+def test_the_arguments_of_train_parse() -> None:
+    group: Any = get_command(app)
+    given = ["quickstart", "--set", "train.lr=3e-5", "--set", "seed=3", "--output", "out", "--resume"]
+    context = group.commands["train"].make_context("train", given)
+    assert context.params == {
+        "run": "quickstart",
+        "overrides": ["train.lr=3e-5", "seed=3"],
+        "output": Path("out"),
+        "resume": True,
+    }
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["predict", "--help"], ["--version"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        f"import sys; sys.argv = ['nlpmtl', *{arguments}]\n"
+        "from nlpmtl.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        f"print('loaded:', *sorted({HEAVY} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "loaded:"
+    assert "nlpmtl" in done.stdout.splitlines()[0]
+
+
+def test_version(nlpmtl_: Nlpmtl) -> None:
+    assert nlpmtl_("--version").stdout == f"nlpmtl {nlpmtl.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["trian"], "No such command 'trian'"),
+        (["train"], "Missing argument"),
+        (["train", "quickstart", "--stepps", "3"], "No such option: --stepps"),
+        (["evaluate", "somewhere"], "Missing option '--data'"),
+        (["train", "quickstat"], "no run file 'quickstat', neither here nor shipped; did you mean 'quickstart'?"),
+        (["train", "quickstart", "--set", "train.lr"], "--set train.lr: write KEY=VALUE"),
+        (["check", "there/is/none.toml"], "none.toml: cannot be read: No such file or directory"),
+    ],
+)
+def test_usage_and_config_errors_end_with_2(arguments: list[str], said: str, nlpmtl_: Nlpmtl) -> None:
+    done = nlpmtl_(*arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def ending(raised: BaseException, *options: str) -> tuple[int, str]:
+    """Exit code and stderr of a command line whose one verb raises."""
+    failing = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+
+    @failing.callback()
+    def _options(debug: bool = False) -> None: ...
+
+    @failing.command(cls=Verb)
+    def fail() -> None:
+        raise raised
+
+    done = CliRunner().invoke(failing, [*options, "fail"])
+    return done.exit_code, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "said"),
+    [
+        (ConfigError("a.toml: x: wrong\na.toml: y: wrong"), 2, "error: a.toml: x: wrong\na.toml: y: wrong\n"),
+        (RunError("no disk"), 1, "error: no disk\n"),
+        (ZeroDivisionError("by 0"), 1, "error: ZeroDivisionError: by 0  (run with --debug for the traceback)\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (BrokenPipeError(32, "Broken pipe"), 1, ""),
+        (SystemExit(143), 143, ""),
+    ],
+)
+def test_what_is_raised_becomes_a_code_and_a_few_lines(raised: BaseException, code: int, said: str) -> None:
+    assert ending(raised) == (code, said)
+
+
+@pytest.mark.parametrize(("raised", "code"), [(ConfigError("wrong"), 2), (ZeroDivisionError("by 0"), 1)])
+def test_debug_shows_the_traceback(raised: Exception, code: int) -> None:
+    found, said = ending(raised, "--debug")
+    assert found == code
+    assert said.startswith("Traceback (most recent call last)")
+    assert said.splitlines()[-1].endswith(str(raised))
+
+
+def test_a_typo_ends_the_process_with_2(tmp_path: Path, to_toml: Callable[[Mapping[str, Any]], str]) -> None:
+    path = tmp_path / "typo.toml"
+    tables = {
+        "encoder": {"name": "nowhere", "max_lenght": 8},
+        "datasets": {
+            "d": {
+                "data": {"files": {"train": "t.jsonl"}},
+                "input": {"text": "t"},
+                "tasks": {"a": {"kind": "classification", "label": "l"}},
+            }
+        },
+    }
+    path.write_text(to_toml(tables), encoding="utf-8")
+    done = subprocess.run([sys.executable, "-m", "nlpmtl", "train", path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (f"error: {path}: encoder.max_lenght: unknown key; did you mean 'max_length'? (found 8)\n")
+
+
+def test_signals_end_a_run_without_a_traceback(tmp_path: Path, run_file: Path) -> None:
+    runs = {}
+    for sent in (signal.SIGINT, signal.SIGTERM):  # both at once: most of the time goes into loading
+        output = tmp_path / sent.name
+        endless = ["--set", "train={steps=1000000, save_every=1000000}", "--set", "eval.every=1000000"]
+        command = [sys.executable, "-m", "nlpmtl", "train", str(run_file), *endless, "--output", str(output)]
+        runs[sent] = output, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        for sent, (output, process) in runs.items():
+            metrics = output / "metrics.jsonl"
+            while process.poll() is None and not (metrics.exists() and metrics.stat().st_size):
+                time.sleep(0.05)
+            process.send_signal(sent)
+            stdout, stderr = process.communicate(timeout=120)
+            assert (process.returncode, stdout) == (128 + sent, "")
+            assert not any(word in stderr for word in ("Traceback", "error", "Error"))
+            assert (stderr.splitlines()[-1] == "interrupted") == (sent == signal.SIGINT)
+    finally:
+        for _, process in runs.values():
+            process.kill()

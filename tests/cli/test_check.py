@@ -1,0 +1,22 @@
+"""`nlpmtl check`: the report as tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.cli.conftest import Nlpmtl
+
+if TYPE_CHECKING:
+    from tests.tiny import Trained
+
+
+def test_a_run_that_can_start(trained: Trained, run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+    done = nlpmtl_("check", run_file)
+    assert (done.exit_code, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].endswith("max_length = 48 are cut")
+    assert lines[-1] == f"this run can start: {trained.run['train']['steps']} steps"
+    rows = [line.split() for line in lines]
+    assert any(row[:5] == ["pairs", "train", "30", "grade", "29"] for row in rows)
+    assert any(row[:3] == ["grade", "regression", "pair"] for row in rows)

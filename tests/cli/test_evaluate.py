@@ -1,0 +1,46 @@
+"""`nlpmtl evaluate`: a table or JSON, over a run file or one dataset file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cli.conftest import Nlpmtl
+
+if TYPE_CHECKING:
+    from tests.tiny import Trained
+
+
+def test_json_of_a_run(trained: Trained, run_file: Path, nlpmtl_: Nlpmtl) -> None:
+    done = nlpmtl_("evaluate", trained.model_dir, "--data", run_file, "--json")
+    assert (done.exit_code, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert list(found) == ["split", "tasks", "mean"]
+    assert found["split"] == "validation"
+    assert trained.result.scores is not None
+    assert found["mean"] == pytest.approx(trained.result.scores.mean, abs=1e-3)
+
+
+def test_a_table_of_a_dataset_file(
+    trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path, to_toml: Callable[[Mapping[str, Any]], str]
+) -> None:
+    path = tmp_path / "texts.toml"
+    path.write_text(to_toml(trained.run["datasets"]["texts"]), encoding="utf-8")
+    done = nlpmtl_("evaluate", trained.model_dir, "--data", path, "--split", "train")
+    assert done.exit_code == 0
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert [row[:2] + row[3:] for row in rows if row[:1] == ["kinds"]] == [
+        ["kinds", "micro_f1", "20"],
+        ["kinds", "macro_f1", "20"],
+        ["kinds", "score", "20"],
+    ]
+
+
+def test_a_split_that_is_not_there(trained: Trained, run_file: Path, nlpmtl_: Nlpmtl) -> None:
+    done = nlpmtl_("evaluate", trained.model_dir, "--data", run_file, "--split", "tests")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == "error: no dataset has a split 'tests'\n"

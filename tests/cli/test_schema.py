@@ -1,0 +1,26 @@
+"""`nlpmtl schema`: printed, written, and the shipped copies up to date."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Nlpmtl
+
+SHIPPED = Path(__file__).parents[2] / "task_configs" / "schemas"
+
+
+def test_the_shipped_schemas_are_up_to_date(nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+    done = nlpmtl_("schema", "--output", tmp_path / "new")
+    assert done.exit_code == 0
+    written = sorted((tmp_path / "new").iterdir())
+    assert [path.name for path in written] == ["dataset.schema.json", "run.schema.json"]
+    for path in written:
+        shipped = (SHIPPED / path.name).read_text(encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == shipped, "nlpmtl schema --output task_configs/schemas"
+
+
+def test_both_on_stdout(nlpmtl_: Nlpmtl) -> None:
+    both = json.loads(nlpmtl_("schema").stdout)
+    assert list(both) == ["run", "dataset"]
+    assert both["run"] == json.loads((SHIPPED / "run.schema.json").read_text(encoding="utf-8"))

@@ -1,0 +1,49 @@
+"""`nlpmtl show`: models, configs and kinds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS
+from tests.cli.conftest import Nlpmtl
+
+if TYPE_CHECKING:
+    from tests.tiny import Trained
+
+
+def test_a_model(trained: Trained, nlpmtl_: Nlpmtl) -> None:
+    from tests.tiny import weights
+
+    done = nlpmtl_("show", trained.model_dir)
+    assert (done.exit_code, done.stderr) == (0, "")
+    total = sum(weight.numel() for weight in weights(trained.model_dir).values())
+    head = sum(w.numel() for name, w in weights(trained.model_dir).items() if name.startswith("heads.mood_head."))
+    assert f"parameters: {total:,}" in done.stdout.splitlines()
+    assert "encoder: bert, 2 layers of width 32" in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["mood", "sentiment", "words", "negative,", "neutral,", "positive", f"{head:,}"] in rows
+
+
+def test_a_run_file_and_a_shipped_name(trained: Trained, run_file: Path, nlpmtl_: Nlpmtl) -> None:
+    config = json.loads(nlpmtl_("show", run_file).stdout)
+    assert config["encoder"]["name"] == trained.run["encoder"]["name"]
+    assert config["sampling"] == {"kind": "proportional", "batches": "mixed"}
+    shipped = nlpmtl_("show", "quickstart")
+    assert json.loads(shipped.stdout)["output"] == "runs/quickstart"
+    assert shipped.stdout.startswith('{\n  "seed": 17,')
+
+
+def test_kinds(nlpmtl_: Nlpmtl) -> None:
+    done = nlpmtl_("show", "kinds")
+    shown = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+    for registry in (TASKS, SAMPLERS, WEIGHTINGS, SHARINGS, METRICS):
+        for name in registry.names():
+            assert any(line[0] == name and len(line) == 2 for line in shown if line), f"{name} has no first line"
+
+
+def test_nothing_of_the_name(nlpmtl_: Nlpmtl) -> None:
+    done = nlpmtl_("show", "kindz")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "no run file 'kindz'" in done.stderr

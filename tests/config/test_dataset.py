@@ -1,0 +1,196 @@
+"""A dataset file: one source, one shape of input, at least one task; everything else is an error with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nlpmtl.tasks  # noqa: F401
+from nlpmtl.config import DatasetConfig, parse_dataset
+from nlpmtl.errors import ConfigError
+
+FILES = {"train": "train.jsonl"}
+TASK = {"kind": "classification", "label": "label", "labels": ["no", "yes"]}
+
+
+def raw(**sections: Any) -> dict[str, Any]:
+    return {"data": {"files": FILES}, "input": {"text": "sentence"}, "tasks": {"mood": TASK}} | sections
+
+
+def parse(**sections: Any) -> DatasetConfig:
+    return parse_dataset(raw(**sections), where="mood.toml")
+
+
+def problem(**sections: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse(**sections)
+    return str(caught.value)
+
+
+def test_the_least_that_a_dataset_needs() -> None:
+    parsed = parse()
+    assert parsed.data.on_bad_row == "stop"
+    assert parsed.input.shape == "text"
+    assert parsed.tasks["mood"].labels == ("no", "yes")
+    assert parsed.limit == {}
+
+
+@pytest.mark.parametrize("section", ["data", "input", "tasks"])
+def test_a_missing_section(section: str) -> None:
+    tables = raw()
+    del tables[section]
+    with pytest.raises(ConfigError, match=rf"mood\.toml: {section}: Field required$"):
+        parse_dataset(tables, where="mood.toml")
+
+
+def test_a_dataset_without_a_task() -> None:
+    assert problem(tasks={}).startswith("mood.toml: tasks: ")
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"dta": {}}, "mood.toml: dta: unknown key; did you mean 'data'?"),
+        ({"data": {"file": FILES}}, "mood.toml: data.file: unknown key; did you mean 'files'?"),
+        ({"input": {"txt": "a"}}, "mood.toml: input.txt: unknown key; did you mean 'text'?"),
+        ({"tasks": {"a": TASK | {"lables": []}}}, "mood.toml: tasks.a.lables: unknown key; did you mean 'labels'?"),
+        ({"tasks": {"a": TASK | {"q": 1}}}, "mood.toml: tasks.a.q: unknown key; known: class_weights, kind, label, "),
+    ],
+)
+def test_an_unknown_key_is_answered_with_the_nearest(sections: dict[str, Any], said: str) -> None:
+    assert said in problem(**sections)
+
+
+@pytest.mark.parametrize(
+    ("sections", "key"),
+    [
+        ({"data": 3}, "data"),
+        ({"data": {"files": "train.jsonl"}}, "data.files"),
+        ({"data": {"hub": 3}}, "data.hub"),
+        ({"data": {"hub": "a/b", "splits": {"train": 1}}}, "data.splits.train"),
+        ({"data": {"files": FILES, "validation": "some"}}, "data.validation"),
+        ({"data": {"files": FILES, "on_bad_row": "ignore"}}, "data.on_bad_row"),
+        ({"input": {"text": ["sentence"]}}, "input.text"),
+        ({"tasks": [TASK]}, "tasks"),
+        ({"tasks": {"a": TASK | {"label": 3}}}, "tasks.a.label"),
+        ({"tasks": {"a": TASK | {"labels": "yes"}}}, "tasks.a.labels"),
+        ({"tasks": {"a": TASK | {"labels": [0, 1]}}}, "tasks.a.labels.0"),
+        ({"tasks": {"a": TASK | {"metrics": "accuracy"}}}, "tasks.a.metrics"),
+        ({"limit": {"train": "few"}}, "limit.train"),
+        ({"limit": {"train": 0}}, "limit.train"),
+    ],
+)
+def test_a_wrong_type_names_the_key_and_what_was_found(sections: dict[str, Any], key: str) -> None:
+    said = problem(**sections)
+    assert f"mood.toml: {key}: " in said
+    assert "(found " in said
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"files": FILES, "hub": "a/b"}, "exactly one source is needed: `files` or `hub`"),
+        ({}, "exactly one source is needed: `files` or `hub`"),
+        ({"files": {}}, "the source is empty"),
+        ({"hub": ""}, "the source is empty"),
+        ({"files": FILES, "subset": "x"}, "`subset`, `splits` and `revision` belong to `hub`"),
+        ({"files": FILES, "splits": {"train": "train"}}, "`subset`, `splits` and `revision` belong to `hub`"),
+        ({"files": FILES, "revision": "main"}, "`subset`, `splits` and `revision` belong to `hub`"),
+        ({"files": FILES | {"validation": "v.csv"}, "validation": 0.1}, "`validation` is a share of train"),
+        ({"hub": "a/b", "splits": {"validation": "dev"}, "validation": 0.1}, "`validation` is a share of train"),
+    ],
+)
+def test_the_source_is_one(data: dict[str, Any], said: str) -> None:
+    assert f"mood.toml: data: {said}" in problem(data=data)
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, 1.5])
+def test_a_share_lies_between_0_and_1(share: float) -> None:
+    assert "mood.toml: data.validation: " in problem(data={"files": FILES, "validation": share})
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({}, "exactly one shape of input is needed: `words` or `text`"),
+        ({"words": "tokens", "text": "sentence"}, "exactly one shape of input is needed: `words` or `text`"),
+        ({"pair": "other"}, "exactly one shape of input is needed: `words` or `text`"),
+        ({"words": "tokens", "pair": "other"}, "`pair` goes with `text`"),
+    ],
+)
+def test_the_input_has_one_shape(table: dict[str, str], said: str) -> None:
+    assert f"mood.toml: input: {said}" in problem(input=table)
+
+
+@pytest.mark.parametrize(
+    ("table", "shape", "columns"),
+    [
+        ({"words": "tokens"}, "words", ("tokens",)),
+        ({"text": "a"}, "text", ("a",)),
+        ({"text": "a", "pair": "b"}, "pair", ("a", "b")),
+    ],
+)
+def test_the_shapes_of_input(table: dict[str, str], shape: str, columns: tuple[str, ...]) -> None:
+    parsed = parse(input=table).input
+    assert (parsed.shape, parsed.columns) == (shape, columns)
+
+
+@pytest.mark.parametrize("name", ["a", "A-b_9", "-", "_0", "x" * 64, "keys"])
+def test_good_names_of_tasks(name: str) -> None:
+    assert list(parse(tasks={name: TASK}).tasks) == [name]
+
+
+@pytest.mark.parametrize("name", ["a.b", "1a", "x" * 65, "a/b", "", "a b", "é", "a\n", "../a", "a\\b"])
+def test_bad_names_of_tasks(name: str) -> None:
+    assert problem(tasks={name: TASK}).startswith(f"mood.toml: tasks.{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        (
+            {"kind": "clasification", "label": "l"},
+            "unknown kind of task 'clasification'; did you mean 'classification'?",
+        ),
+        ({"kind": 3, "label": "l"}, "unknown kind of task 3; known: "),
+        ({"label": "l"}, "`kind` is missing; known: classification"),
+        (3, "a table with a `kind` was expected, found 3"),
+    ],
+)
+def test_an_unknown_kind(task: object, said: str) -> None:
+    assert f"mood.toml: tasks.mood: {said}" in problem(tasks={"mood": task})
+
+
+def test_a_task_without_a_label() -> None:
+    assert problem(tasks={"mood": {"kind": "classification"}}) == "mood.toml: tasks.mood.label: Field required"
+
+
+@pytest.mark.parametrize("key", ["labels", "metrics"])
+@pytest.mark.parametrize("names", [[], ["a", "a"]])
+def test_names_stand_once(key: str, names: list[str]) -> None:
+    said = problem(tasks={"mood": TASK | {key: names}})
+    assert f"mood.toml: tasks.mood: `{key}` must list at least one name, each once; found {names}" in said
+
+
+def test_a_sentiment_must_list_its_labels() -> None:
+    task = {"kind": "sentiment", "label": "label"}
+    assert problem(tasks={"mood": task}) == "mood.toml: tasks.mood.labels: Field required"
+
+
+def test_files_in_memory_are_named_by_type_when_dumped() -> None:
+    files = {"train": [{"sentence": "fine"}], "validation": Path("v.csv")}
+    parsed = parse(data={"files": files})
+    assert parsed.data.files == files
+    assert parsed.model_dump(mode="json")["data"]["files"] == {"train": "<list in memory>", "validation": "v.csv"}
+
+
+def test_a_dumped_dataset_parses_to_the_same() -> None:
+    parsed = parse(limit={"train": 3})
+    assert parse_dataset(parsed.model_dump(mode="json"), where="again") == parsed
+
+
+def test_a_dataset_is_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        parse().data.hub = "other"  # type: ignore[misc]

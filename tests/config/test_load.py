@@ -1,0 +1,299 @@
+"""Files, dicts and overrides become plain tables; what cannot be read or followed says where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nlpmtl.model
+import nlpmtl.sampling
+import nlpmtl.tasks
+import nlpmtl.weighting  # noqa: F401
+from nlpmtl.config import describe, parse_dataset, parse_override, parse_run, read_dataset, read_run, read_toml
+from nlpmtl.errors import ConfigError
+
+DATASET = """
+[data]
+files = { train = "rows/train.jsonl", validation = "rows/validation.jsonl" }
+on_bad_row = "skip"
+[input]
+text = "sentence"
+[tasks.mood]
+kind = "sentiment"
+label = "label"
+labels = ["negative", "positive"]
+"""
+HUB = """
+[data]
+hub = "someone/mood"
+subset = "plain"
+revision = "abc"
+splits = { train = "train" }
+validation = 0.2
+on_bad_row = "skip"
+[input]
+text = "sentence"
+[tasks.mood]
+kind = "sentiment"
+label = "label"
+labels = ["negative", "positive"]
+"""
+RUN = """
+[encoder]
+name = "some/encoder"
+[datasets.reviews]
+use = "../mood.toml"
+"""
+FILES = "datasets.reviews.data.files"
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """A dataset file and a run file one folder below it; answers the run file."""
+
+    def make(*, dataset: str = DATASET, run: str = RUN) -> Path:
+        (tmp_path / "mood.toml").write_text(dataset, encoding="utf-8")
+        path = tmp_path / "runs" / "run.toml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(run, encoding="utf-8")
+        return path
+
+    return make
+
+
+def problem(path: Path, **overrides: Any) -> str:
+    """What is wrong with a run file."""
+    with pytest.raises(ConfigError) as caught:
+        parse_run(read_run(path, overrides=overrides), where=describe(path))
+    return str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.toml: cannot be read: No such file"):
+        read_toml(tmp_path / "none.toml")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        read_toml(tmp_path)
+
+
+def test_bad_toml_names_the_line(write: Callable[..., Path]) -> None:
+    path = write(run="seed = 1\noutput = runs/demo\n")
+    with pytest.raises(ConfigError, match=r"run\.toml: not TOML: .*line 2"):
+        read_run(path)
+
+
+def test_bad_toml_in_a_used_file_names_that_file(write: Callable[..., Path]) -> None:
+    path = write(dataset="[data\n")
+    with pytest.raises(ConfigError, match=r"mood\.toml: not TOML: .*line 1"):
+        read_run(path)
+
+
+def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_bytes("output = 'é'".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"run\.toml: not UTF-8: .* at byte 10"):
+        read_toml(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("train.lr=3e-5", "train.lr", 3e-5),
+        ("train.steps = 20", "train.steps", 20),
+        ("encoder.freeze=true", "encoder.freeze", True),
+        ('encoder.name="1"', "encoder.name", "1"),
+        ("encoder.name=some/encoder", "encoder.name", "some/encoder"),
+        ("a.b=x=y", "a.b", "x=y"),
+        ('plugins=["a", "b"]', "plugins", ["a", "b"]),
+        ("sampling={ kind = 'uniform' }", "sampling", {"kind": "uniform"}),
+        ("output=", "output", ""),
+    ],
+)
+def test_an_override_is_toml_if_it_reads_as_such_else_a_string(text: str, key: str, value: object) -> None:
+    assert parse_override(text) == (key, value)
+
+
+@pytest.mark.parametrize("text", ["train.lr", "=3", " = 3", ""])
+def test_an_override_without_a_key_or_a_value(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--set .*: write KEY=VALUE, such as train\.lr=3e-5"):
+        parse_override(text)
+
+
+def test_overrides_lie_over_the_file(write: Callable[..., Path]) -> None:
+    path = write(run=RUN + "[train]\nlr = 1e-3\nsteps = 5\n")
+    run = parse_run(read_run(path, overrides={"train.lr": 3e-5, "eval.every": 7}), where="run")
+    assert (run.train.lr, run.train.steps, run.eval.every) == (3e-5, 5, 7)
+
+
+def test_an_override_of_an_unknown_key_names_the_nearest(write: Callable[..., Path]) -> None:
+    assert "train.epoch: unknown key; did you mean 'epochs'?" in problem(write(), **{"train.epoch": 3})
+
+
+def test_an_override_inside_what_is_no_table(write: Callable[..., Path]) -> None:
+    path = write(run="seed = 1\n" + RUN)
+    assert "seed.deep: 'seed' is no table" in problem(path, **{"seed.deep": 3})
+
+
+def test_paths_are_relative_to_the_file_that_names_them(write: Callable[..., Path], tmp_path: Path) -> None:
+    raw = read_run(write())
+    assert raw["datasets"]["reviews"]["data"]["files"]["train"] == str(tmp_path / "runs/../rows/train.jsonl")
+
+
+def test_paths_of_a_dataset_in_a_run_file_are_relative_to_the_run_file(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = write(run=RUN + 'data.files = { train = "own.jsonl" }')
+    assert read_run(path)["datasets"]["reviews"]["data"]["files"] == {"train": str(tmp_path / "runs/own.jsonl")}
+
+
+def test_paths_of_a_dataset_file_alone(write: Callable[..., Path], tmp_path: Path) -> None:
+    write()
+    raw = read_dataset(tmp_path / "mood.toml")
+    assert raw["data"]["files"]["train"] == str(tmp_path / "rows/train.jsonl")
+    assert parse_dataset(raw, where="mood").input.columns == ("sentence",)
+
+
+def test_paths_of_a_dict_are_relative_to_the_working_directory() -> None:
+    raw = {"encoder": {"name": "./enc"}, "datasets": {"a": {"data": {"files": {"train": "a.jsonl", "test": "/b.csv"}}}}}
+    read = read_run(raw)
+    assert read["datasets"]["a"]["data"]["files"] == {"train": "a.jsonl", "test": "/b.csv"}
+    assert Path(read["encoder"]["name"]) == Path("enc")
+
+
+def test_paths_of_overrides_are_relative_to_the_working_directory(write: Callable[..., Path]) -> None:
+    raw = read_run(write(), overrides={f"{FILES}.train": "here.jsonl", "encoder.name": "./enc"})
+    assert raw["datasets"]["reviews"]["data"]["files"]["train"] == "here.jsonl"
+    assert raw["encoder"]["name"] == "./enc"
+
+
+def test_a_path_may_begin_at_home(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    raw = read_run(write(run=RUN.replace("some/encoder", "~/enc") + 'data.files = { train = "~/own.jsonl" }'))
+    assert raw["datasets"]["reviews"]["data"]["files"]["train"] == "/home/ada/own.jsonl"
+    assert raw["encoder"]["name"] == "/home/ada/enc"
+
+
+@pytest.mark.parametrize(
+    "run",
+    [RUN.replace("some/encoder", "~nobody-here/enc"), RUN + 'data.files = { train = "~nobody-here/own.jsonl" }'],
+    ids=["encoder", "files"],
+)
+def test_a_home_that_nobody_has(write: Callable[..., Path], run: str) -> None:
+    with pytest.raises(ConfigError, match="~nobody-here"):
+        read_run(write(run=run))
+
+
+def test_an_encoder_beside_the_file_wins_over_a_hub_id(write: Callable[..., Path], tmp_path: Path) -> None:
+    path = write()
+    assert read_run(path)["encoder"]["name"] == "some/encoder"
+    (tmp_path / "runs/some/encoder").mkdir(parents=True)
+    assert read_run(path)["encoder"]["name"] == str(tmp_path / "runs/some/encoder")
+
+
+def test_an_encoder_with_a_name_that_no_file_can_have(write: Callable[..., Path]) -> None:
+    assert read_run(write(run=RUN.replace("some/encoder", "x" * 300)))["encoder"]["name"] == "x" * 300
+
+
+def test_an_encoder_in_a_package_is_no_path(write: Callable[..., Path]) -> None:
+    assert read_run(write(run=RUN.replace("some/encoder", "package:p/m")))["encoder"]["name"] == "package:p/m"
+
+
+def test_output_stays_as_it_is_written(write: Callable[..., Path]) -> None:
+    assert read_run(write(run='output = "runs/demo"\n' + RUN))["output"] == "runs/demo"
+
+
+def test_use_that_is_not_there(write: Callable[..., Path]) -> None:
+    path = write(run=RUN.replace("mood", "modo"))
+    assert problem(path).startswith(f"{path}: datasets.reviews.use: ")
+    assert problem(path).endswith("modo.toml: cannot be read: No such file or directory")
+
+
+@pytest.mark.parametrize("use", ["3", '["../mood.toml"]', '""', f'"{"x" * 300}"'])
+def test_use_that_is_no_path_of_a_file(write: Callable[..., Path], use: str) -> None:
+    path = write(run=RUN.replace('"../mood.toml"', use))
+    assert problem(path).startswith(f"{path}: datasets.reviews.use: ")
+
+
+def test_an_error_in_a_used_file_names_that_file(write: Callable[..., Path], tmp_path: Path) -> None:
+    path = write(dataset=DATASET.replace("[input]\ntext", "[input]\ntxt"))
+    said = problem(path)
+    assert f"{tmp_path}/runs/../mood.toml: input.txt: unknown key; did you mean 'text'?" in said
+
+
+def test_an_error_in_an_override_names_the_run_file(write: Callable[..., Path]) -> None:
+    path = write(run=RUN + "tasks.mood.lables = []")
+    assert f"{path}: datasets.reviews.tasks.mood.lables: unknown key; did you mean 'labels'?" in problem(path)
+
+
+def test_one_key_of_a_used_file_is_overridden(write: Callable[..., Path]) -> None:
+    path = write(run=RUN + 'tasks.mood.label = "gold"\nlimit.train = 5')
+    used = parse_run(read_run(path), where="run").datasets["reviews"]
+    assert (used.tasks["mood"].label, used.tasks["mood"].labels) == ("gold", ("negative", "positive"))
+    assert (used.limit, used.data.on_bad_row) == ({"train": 5}, "skip")
+
+
+def test_files_replace_a_hub_source_whole(write: Callable[..., Path]) -> None:
+    path = write(dataset=HUB, run=RUN + 'data.files = { train = "own.jsonl" }')
+    data = parse_run(read_run(path), where="run").datasets["reviews"].data
+    assert (data.hub, data.subset, data.revision, data.splits) == (None, None, None, None)
+    assert (data.validation, data.on_bad_row) == (0.2, "skip")
+
+
+def test_a_source_with_its_own_validation_needs_no_share_of_train(write: Callable[..., Path]) -> None:
+    path = write(dataset=HUB, run=RUN + 'data.files = { train = "own.jsonl", validation = "val.jsonl" }')
+    data = parse_run(read_run(path), where="run").datasets["reviews"].data
+    assert (data.validation, data.on_bad_row) == (None, "skip")
+
+
+def test_a_hub_source_replaces_files_whole(write: Callable[..., Path]) -> None:
+    path = write(run=RUN + 'data = { hub = "someone/else", splits = { train = "train", validation = "dev" } }')
+    data = parse_run(read_run(path), where="run").datasets["reviews"].data
+    assert (data.files, data.hub) == (None, "someone/else")
+
+
+def test_a_used_file_is_not_changed_by_its_first_reader(write: Callable[..., Path]) -> None:
+    path = write(run=RUN + 'tasks.mood.label = "gold"\n[datasets.others]\nuse = "../mood.toml"')
+    datasets = read_run(path)["datasets"]
+    assert datasets["others"]["tasks"]["mood"]["label"] == "label"
+
+
+def test_a_dict_is_left_as_it_was() -> None:
+    table = {"data": {"files": {"train": "a.jsonl"}}, "input": {"text": "t"}, "tasks": {}}
+    source: dict[str, Any] = {"encoder": {"name": "e"}, "datasets": {"a": table}}
+    read_run(source, overrides={"encoder.name": "other", "datasets.a.data.files.train": "b.jsonl"})
+    assert source == {"encoder": {"name": "e"}, "datasets": {"a": table}}
+    assert table["data"] == {"files": {"train": "a.jsonl"}}
+
+
+def test_rows_in_memory_pass_through() -> None:
+    rows = [{"t": "fine", "l": "good"}]
+    raw = read_run({"datasets": {"a": {"data": {"files": {"train": rows}}}}})
+    assert raw["datasets"]["a"]["data"]["files"]["train"] is rows
+
+
+@pytest.mark.parametrize("source", [{"datasets": 3}, {"datasets": {"a": 3}}, {"encoder": 3}, {"encoder": {"name": 3}}])
+def test_what_is_no_table_is_left_to_the_checks(source: dict[str, Any]) -> None:
+    assert read_run(source) == source
+    with pytest.raises(ConfigError):
+        parse_run(read_run(source), where=describe(source))
+
+
+def test_every_problem_stands_in_one_error(write: Callable[..., Path]) -> None:
+    path = write(run=RUN + "[train]\nlr = -1\nepoch = 3\n[eval]\nevery = 0\n")
+    lines = problem(path).splitlines()
+    assert [line.split(": ")[1] for line in lines] == ["train.lr", "train.epoch", "eval.every"]
+    assert all(line.startswith(f"{path}: ") for line in lines)
+
+
+def test_a_long_value_is_cut_in_the_error(write: Callable[..., Path]) -> None:
+    assert len(problem(write(), **{"train.lr": "x" * 1000})) < 300
+
+
+@pytest.mark.parametrize(("source", "said"), [("a.toml", "a.toml"), (Path("b/c.toml"), "b/c.toml"), ({}, "config")])
+def test_what_an_error_calls_a_source(source: object, said: str) -> None:
+    assert describe(source) == said

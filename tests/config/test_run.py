@@ -1,0 +1,257 @@
+"""A run file: what is wrong with one, and that nothing but a RunConfig or a ConfigError comes of any."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import nlpmtl.model
+import nlpmtl.sampling
+import nlpmtl.tasks
+import nlpmtl.weighting  # noqa: F401
+from nlpmtl.config import RunConfig, parse_run, read_run
+from nlpmtl.errors import ConfigError
+
+
+def valid() -> dict[str, Any]:
+    """A run that says something in each of its tables."""
+    mood = {"kind": "sentiment", "label": "mood", "labels": ["low", "high"], "metrics": ["accuracy"]}
+    tags = {"kind": "labeling", "label": "tags", "scheme": "bio", "labels": ["O", "B-x", "I-x"]}
+    same = {"kind": "classification", "label": "label", "labels": ["no", "yes"], "positive": "yes"}
+    pairs = {"hub": "nyu-mll/glue", "subset": "mrpc", "splits": {"train": "train"}, "validation": 0.1}
+    return {
+        "seed": 17,
+        "output": "runs/demo",
+        "plugins": [],
+        "encoder": {"name": "some/encoder", "max_length": 64, "sha256": "0" * 64, "freeze": False},
+        "datasets": {
+            "notes": {
+                "data": {"files": {"train": "a.jsonl"}, "on_bad_row": "skip"},
+                "input": {"words": "tokens"},
+                "tasks": {"mood": mood, "tags": tags},
+                "limit": {"train": 5},
+            },
+            "pairs": {"data": pairs, "input": {"text": "one", "pair": "two"}, "tasks": {"same": same}},
+        },
+        "sampling": {"kind": "temperature", "temperature": 2.0},
+        "weighting": {"kind": "constant"},
+        "sharing": {"kind": "hard"},
+        "train": {"epochs": 3, "lr": 1e-4, "schedule": "cosine", "trackers": ["tensorboard"]},
+        "eval": {"every": 5, "select": "tags", "patience": 2},
+    }
+
+
+def parse(raw: Any) -> RunConfig:
+    return parse_run(raw, where="run.toml")
+
+
+def changed(key: str, value: Any) -> dict[str, Any]:
+    return read_run(valid(), overrides={key: value})
+
+
+def problem(key: str, value: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse(changed(key, value))
+    return str(caught.value)
+
+
+def test_a_valid_run() -> None:
+    run = parse(valid())
+    assert list(run.tasks) == ["mood", "tags", "same"]
+    assert run.output == Path("runs/demo")
+    assert (run.train.epochs, run.train.head_lr, run.train.batch_size) == (3, None, 32)
+
+
+def test_the_least_that_a_run_needs() -> None:
+    raw = valid()
+    run = parse({"encoder": {"name": "e"}, "datasets": raw["datasets"]})
+    assert (run.sampling.kind, run.weighting.kind, run.sharing.kind) == ("proportional", "constant", "hard")
+    assert (run.seed, run.output, run.eval.select, run.train.epochs, run.train.steps) == (0, None, "mean", None, None)
+
+
+@pytest.mark.parametrize("section", ["encoder", "datasets"])
+def test_a_missing_section(section: str) -> None:
+    raw = valid()
+    del raw[section]
+    with pytest.raises(ConfigError, match=rf"^run\.toml: {section}: Field required$"):
+        parse(raw)
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("sed", "sed: unknown key; did you mean 'seed'?"),
+        ("encoder.nme", "encoder.nme: unknown key; did you mean 'name'?"),
+        ("train.learning_rate", "train.learning_rate: unknown key; known: batch_size, clip, epochs, "),
+        ("eval.selct", "eval.selct: unknown key; did you mean 'select'?"),
+        ("sampling.temprature", "sampling.temprature: unknown key; did you mean 'temperature'?"),
+        ("weighting.wieghts", "weighting.wieghts: unknown key; did you mean 'weights'?"),
+        ("datasets.pairs.limt", "datasets.pairs.limt: unknown key; did you mean 'limit'?"),
+        ("datasets.pairs.data.sub", "datasets.pairs.data.sub: unknown key; did you mean 'subset'?"),
+        ("datasets.pairs.tasks.same.lable", "datasets.pairs.tasks.same.lable: unknown key; did you mean 'label'?"),
+    ],
+)
+def test_an_unknown_key_is_answered_with_the_nearest(key: str, said: str) -> None:
+    assert f"run.toml: {said}" in problem(key, 1)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", "some"),
+        ("seed", -1),
+        ("seed", 1.5),
+        ("output", 3),
+        ("plugins", "module"),
+        ("encoder", "some/encoder"),
+        ("encoder.name", 3),
+        ("encoder.max_length", "long"),
+        ("encoder.max_length", 3),
+        ("encoder.sha256", "short"),
+        ("encoder.freeze", 2),
+        ("datasets", {}),
+        ("datasets", []),
+        ("datasets.pairs", 3),
+        ("sampling.temperature", "hot"),
+        ("sampling.temperature", 0),
+        ("train.epochs", 0),
+        ("train.steps", 0),
+        ("train.batch_size", 0.5),
+        ("train.lr", "3e-5 or so"),
+        ("train.lr", 0),
+        ("train.lr", float("nan")),
+        ("train.schedule", "cosinus"),
+        ("train.warmup", 1),
+        ("train.clip", -1),
+        ("train.precision", "fp16"),
+        ("train.keep", 0),
+        ("eval.every", 0),
+        ("eval.patience", -1),
+    ],
+)
+def test_a_wrong_value_names_the_key_and_what_was_found(key: str, value: object) -> None:
+    said = problem(key, value)
+    assert f"run.toml: {key}: " in said
+    assert f"(found {value!r})" in said
+
+
+def test_an_unknown_tracker() -> None:
+    assert "run.toml: train.trackers.0: " in problem("train.trackers", ["tensorbord"])
+
+
+def test_epochs_or_steps_but_not_both() -> None:
+    assert "run.toml: train: the length is given twice: say `epochs` or `steps`" in problem("train.steps", 5)
+
+
+@pytest.mark.parametrize(
+    ("section", "kind", "said"),
+    [
+        ("sampling", "temprature", "unknown sampler 'temprature'; did you mean 'temperature'?"),
+        ("weighting", "konstant", "unknown weighting 'konstant'; did you mean 'constant'?"),
+        ("sharing", "hart", "unknown sharing scheme 'hart'; did you mean 'hard'?"),
+        ("datasets.pairs.tasks.same", "regresion", "unknown kind of task 'regresion'; did you mean 'regression'?"),
+    ],
+)
+def test_an_unknown_kind(section: str, kind: str, said: str) -> None:
+    assert f"run.toml: {section}: {said}" in problem(f"{section}.kind", kind)
+
+
+@pytest.mark.parametrize("section", ["sampling", "weighting", "sharing"])
+def test_a_section_without_a_kind(section: str) -> None:
+    assert f"run.toml: {section}: `kind` is missing; known: " in problem(section, {})
+
+
+@pytest.mark.parametrize("name", ["a/b", "1a", "x" * 65])
+def test_bad_names_of_datasets(name: str) -> None:
+    assert problem(f"datasets.{name}", valid()["datasets"]["pairs"]).startswith(f"run.toml: datasets.{name}: ")
+
+
+def test_one_task_may_stand_in_two_datasets_under_two_columns() -> None:
+    other = copy.deepcopy(valid()["datasets"]["pairs"])
+    other["tasks"]["same"]["label"] = "gold"
+    assert list(parse(changed("datasets.other", other)).tasks) == ["mood", "tags", "same"]
+
+
+SAME = {"kind": "classification", "label": "l", "labels": ["no", "yes"], "positive": "yes"}
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        SAME | {"labels": ["yes", "no"]},
+        SAME | {"labels": ["no", "maybe", "yes"]},
+        SAME | {"metrics": ["macro_f1"]},
+        SAME | {"positive": "no"},
+        {"kind": "sentiment", "label": "l", "labels": ["no", "yes"]},
+    ],
+)
+def test_one_name_with_two_meanings(task: dict[str, Any]) -> None:
+    other = valid()["datasets"]["pairs"] | {"tasks": {"same": SAME}}
+    assert "other" in parse(changed("datasets.other", other)).datasets
+    said = problem("datasets.other", other | {"tasks": {"same": task}})
+    assert "run.toml: task 'same' means two things: " in said
+
+
+def test_the_best_model_is_chosen_by_a_known_task() -> None:
+    assert "run.toml: eval.select: no task 'tag'; did you mean 'tags'?" in problem("eval.select", "tag")
+    assert parse(changed("eval.select", "mean")).eval.select == "mean"
+
+
+def test_a_dumped_run_parses_to_the_same() -> None:
+    run = parse(valid())
+    assert parse(run.model_dump(mode="json")) == run
+
+
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(), max_size=8)
+    | st.sampled_from(
+        ["mean", "sentiment", "temperature", "~", "~nobody-here", "a\0b", "x" * 300, "a/b", "\ud800", "{said}"]
+    )
+)
+keys = st.text(max_size=5) | st.sampled_from(["kind", "label", "labels", "use", "files", "hub", "steps", "pair"])
+values = st.recursive(leaves, lambda v: st.lists(v, max_size=3) | st.dictionaries(keys, v, max_size=3), max_leaves=5)
+
+
+def tables(node: Any) -> list[Any]:
+    """Every table and list inside, itself included."""
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    inside = [found for child in children for found in tables(child)]
+    return [node, *inside] if isinstance(node, dict | list) else inside
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> dict[str, Any]:
+    """A valid run after a few changes anywhere in it: values put in, replaced or taken out."""
+    raw = valid()
+    for _ in range(draw(st.integers(1, 3))):
+        node = draw(st.sampled_from(tables(raw)))
+        if isinstance(node, list):
+            node.append(draw(values))
+            continue
+        key = draw(st.sampled_from(sorted(node)) | keys) if node else draw(keys)
+        if key in node and draw(st.booleans()):
+            del node[key]
+        else:
+            node[key] = draw(values)
+    return raw
+
+
+@given(mutated())
+@example({"encoder": {"name": "e"}, "\ud800": 1})
+@example({"encoder": {"name": "e"}, "datasets": {"\ud800": {}}})
+@example({"encoder": {"name": "~nobody-here"}})
+@example({"encoder": {"name": "e"}, "datasets": {"a": {"use": "a\0b"}}})
+@settings(max_examples=400, deadline=None)
+def test_any_run_is_a_run_config_or_a_config_error(raw: dict[str, Any]) -> None:
+    with suppress(ConfigError):
+        assert isinstance(parse(read_run(raw)), RunConfig)

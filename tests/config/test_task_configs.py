@@ -1,0 +1,137 @@
+"""Every shipped file loads, says where its data come from, and names nothing that is not there."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nlpmtl.model
+import nlpmtl.sampling
+import nlpmtl.tasks
+import nlpmtl.weighting  # noqa: F401
+from nlpmtl.config import DatasetConfig, parse_dataset, parse_run, read_dataset, read_run
+
+ROOT = Path(__file__).parents[2] / "task_configs"
+DATASETS = sorted(ROOT.glob("*.toml"))
+RUNS = sorted((ROOT / "runs").glob("*.toml"))
+GLUE = {"cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"}
+
+
+def dataset(name: str) -> DatasetConfig:
+    path = ROOT / f"{name}.toml"
+    return parse_dataset(read_dataset(path), where=str(path))
+
+
+def run_tables(path: Path) -> dict[str, Any]:
+    tables: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))["datasets"]
+    return tables
+
+
+def opening(path: Path) -> list[str]:
+    """The lines of comment that a file begins with."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))]
+
+
+def test_the_shipped_files_are_found() -> None:
+    assert {path.stem for path in DATASETS} >= GLUE | {"ax", "support", "conll2003", "go_emotions", "snips"}
+    assert {path.stem for path in RUNS} >= {"quickstart", "glue", "reviews_and_entities", "eleven"}
+
+
+def test_names_of_files_are_unique() -> None:
+    names = [path.stem.lower() for path in [*DATASETS, *RUNS]]
+    assert len(set(names)) == len(names)
+
+
+def test_every_file_is_where_the_tests_look() -> None:
+    assert set(ROOT.rglob("*.toml")) == {*DATASETS, *RUNS}
+
+
+@pytest.mark.parametrize("path", DATASETS, ids=lambda path: path.stem)
+def test_a_dataset_file_loads(path: Path) -> None:
+    parsed = dataset(path.stem)
+    if parsed.data.files is not None:
+        assert set(parsed.data.files) >= {"train", "validation"}
+        assert all(str(file).startswith(str(ROOT)) for file in parsed.data.files.values())
+
+
+@pytest.mark.parametrize("path", DATASETS, ids=lambda path: path.stem)
+def test_a_dataset_file_opens_with_its_source_and_licence(path: Path) -> None:
+    said = opening(path)
+    assert 2 <= len(said) <= 3
+    assert "Source: " in "\n".join(said)
+    assert "Licence: " in "\n".join(said)
+    hub = dataset(path.stem).data.hub
+    assert hub is None or f"{hub} on the Hub" in "\n".join(said)
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+def test_a_run_file_loads(path: Path) -> None:
+    run = parse_run(read_run(path), where=str(path))
+    assert run.output == Path("runs") / path.stem
+    assert all("train" in (data.data.files or data.data.splits or {"train"}) for data in run.datasets.values())
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+def test_a_run_file_opens_with_the_command_that_starts_it(path: Path) -> None:
+    assert f"#     nlpmtl train {path.stem}" in opening(path)
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+def test_every_data_set_of_a_run_is_a_shipped_file(path: Path) -> None:
+    tables = run_tables(path)
+    assert tables
+    for name, table in tables.items():
+        assert (path.parent / table["use"]).resolve() in DATASETS, name
+
+
+def test_what_a_run_reads_from_the_shipped_files_is_there() -> None:
+    run = parse_run(read_run(ROOT / "runs/quickstart.toml"), where="quickstart")
+    files = run.datasets["support"].data.files
+    assert files is not None
+    assert all(Path(file).is_file() for file in files.values())
+    assert list(run.tasks) == ["topic", "sentiment", "entities"]
+
+
+def test_the_glue_run_trains_on_all_of_glue() -> None:
+    run = parse_run(read_run(ROOT / "runs/glue.toml"), where="glue")
+    assert set(run.tasks) == GLUE
+
+
+@pytest.mark.parametrize("name", sorted(GLUE | {"ax"}))
+def test_glue_is_read_from_the_hub(name: str) -> None:
+    data = dataset(name).data
+    assert (data.hub, data.subset) == ("nyu-mll/glue", name)
+
+
+def test_the_diagnostic_set_is_the_task_of_mnli() -> None:
+    assert dataset("ax").tasks == dataset("mnli").tasks
+    assert dataset("ax").data.splits == {"test": "test"}
+
+
+@pytest.mark.parametrize(
+    ("name", "metrics"),
+    [
+        ("cola", ("matthews_correlation",)),
+        ("mrpc", ("accuracy", "f1")),
+        ("qqp", ("accuracy", "f1")),
+        ("stsb", ("pearsonr", "spearmanr")),
+        *((name, ("accuracy",)) for name in ("sst2", "mnli", "qnli", "rte", "wnli")),
+    ],
+)
+def test_glue_is_scored_as_glue_scores_it(name: str, metrics: tuple[str, ...]) -> None:
+    assert dataset(name).tasks[name].metrics == metrics
+
+
+def test_the_eleven_read_local_files_alone() -> None:
+    run = parse_run(read_run(ROOT / "runs/eleven.toml"), where="eleven")
+    assert len(run.tasks) == 11
+    for name, data in run.datasets.items():
+        assert data.data.hub is None
+        assert data.data.validation is None
+        files = {split: Path(file).resolve() for split, file in (data.data.files or {}).items()}
+        assert files == {split: (ROOT.parent / "data" / name / f"{split}.jsonl.gz").resolve() for split in files}
+        assert files.keys() >= {"train", "validation"}

@@ -1,0 +1,30 @@
+"""What all tests stand on: no network, no progress bars, one thread, and one small trained model."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:  # both import torch, which many tests do without
+    from tests.tiny import Trained
+
+# Before anything imports the libraries that read these; the processes that tests start inherit them.
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    HF_HUB_DISABLE_PROGRESS_BARS="1",
+    HF_DATASETS_DISABLE_PROGRESS_BARS="1",
+    OMP_NUM_THREADS="1",
+    TOKENIZERS_PARALLELISM="false",
+)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A run over all kinds of task, trained until it finds the places and the people."""
+    from tests.tiny import make_run, train_tiny
+
+    directory = tmp_path_factory.mktemp("trained")
+    train = {"steps": 60, "batch_size": 16, "lr": 5e-3, "save_every": 20, "precision": "fp32"}
+    return train_tiny(make_run(directory, train=train, eval={"every": 20}))

@@ -1,0 +1,11 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.hub import Hub, serve_hub
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with serve_hub() as served:
+        yield served

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nlpmtl.config import DataConfig, InputConfig
+from nlpmtl.data import IGNORED, Batch, Collator, Encoded, Target, encode, load_rows
+from tests.tiny import make_rows
+from tests.tokenizing import wordpiece
+
+PAD = 77
+ROWS = [{**row, "kinds": None} if i == 7 else row for i, row in enumerate(make_rows(15, seed=4))]
+TARGETS = {
+    "topic": Target("topic", "class", ("animals", "places", "things")),
+    "kinds": Target("kinds", "set", ("x", "y", "z")),
+    "tags": Target("tags", "tags", ("O", "B-place", "B-person")),
+    "grade": Target("grade", "number", ()),
+}
+
+
+def encoded(input: dict[str, str], *tasks: str) -> Encoded:
+    rows = load_rows(
+        DataConfig(files={"train": ROWS}),
+        input=InputConfig(**input),
+        columns={TARGETS[task].column: TARGETS[task].shape for task in tasks},
+        limit={},
+        name="d",
+    )["train"]
+    targets = {task: TARGETS[task] for task in tasks}
+    return encode(rows, tokenizer=wordpiece(), max_length=64, targets=targets, train=True)
+
+
+@cache
+def collator(*, types: bool = True) -> Collator:
+    """Words with three tasks, pairs with two of which one is the words' too, and texts of one task."""
+    datasets = (
+        encoded({"words": "tokens"}, "topic", "tags", "kinds"),
+        encoded({"text": "text", "pair": "other"}, "grade", "topic"),
+        encoded({"text": "other"}, "grade"),
+    )
+    return Collator(datasets, pad=PAD, types=types)
+
+
+def labels_of(batch: Batch) -> dict[str, dict[int, Any]]:
+    return {
+        task: dict(zip(part.rows.tolist(), part.labels.tolist(), strict=True)) for task, part in batch.parts.items()
+    }
+
+
+ANY = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 14)), min_size=1, max_size=9)
+
+
+@settings(deadline=None, max_examples=60)
+@given(ANY)
+def test_wordpieces_are_padded_to_the_longest(rows: list[tuple[int, int]]) -> None:
+    collate = collator()
+    batch = collate(rows)
+    lengths = [len(collate.datasets[d].ids[r]) for d, r in rows]
+    assert batch.input_ids.shape == batch.attention_mask.shape == (len(rows), max(lengths))
+    assert batch.input_ids.dtype == batch.attention_mask.dtype == torch.int64
+    assert batch.tokens == sum(lengths) == int(batch.attention_mask.sum())
+    assert batch.token_type_ids is not None
+    for i, ((d, r), length) in enumerate(zip(rows, lengths, strict=True)):
+        assert batch.input_ids[i].tolist() == [*collate.datasets[d].ids[r], *[PAD] * (max(lengths) - length)]
+        assert batch.attention_mask[i].tolist() == [1] * length + [0] * (max(lengths) - length)
+        types = collate.datasets[d].types
+        assert batch.token_type_ids[i, :length].tolist() == (types[r].tolist() if types is not None else [0] * length)
+        assert batch.token_type_ids[i, length:].sum() == 0
+
+
+@settings(deadline=None, max_examples=60)
+@given(ANY)
+def test_parts_name_the_rows_that_carry_a_label_and_their_labels(rows: list[tuple[int, int]]) -> None:
+    datasets = collator().datasets
+    batch = collator()(rows)
+    found = labels_of(batch)
+    for task in TARGETS:
+        carrying = [
+            i
+            for i, (d, r) in enumerate(rows)
+            if task in datasets[d].labels and ROWS[r][TARGETS[task].column] is not None
+        ]
+        assert list(found.get(task, {})) == carrying  # ascending, and no part without a row
+        for i in carrying:
+            _, r = rows[i]
+            expected = ROWS[r][TARGETS[task].column]
+            label = found[task][i]
+            if task == "topic":
+                assert TARGETS[task].names[label] == expected
+            elif task == "grade":
+                assert label == expected
+            elif task == "kinds":
+                assert [name for name, hot in zip("xyz", label, strict=True) if hot] == expected
+            else:
+                assert len(label) == batch.input_ids.shape[1]
+                assert [TARGETS[task].names[tag] for tag in label if tag != IGNORED] == expected
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data(), ANY)
+def test_the_order_of_rows_changes_their_places_alone(data: st.DataObject, rows: list[tuple[int, int]]) -> None:
+    order = data.draw(st.permutations(range(len(rows))))
+    batch, moved = collator()(rows), collator()([rows[i] for i in order])
+    assert torch.equal(moved.input_ids, batch.input_ids[order])
+    assert torch.equal(moved.attention_mask, batch.attention_mask[order])
+    labels, others = labels_of(batch), labels_of(moved)
+    assert {task: {order[i]: label for i, label in part.items()} for task, part in others.items()} == labels
+
+
+def test_a_batch_of_one_task_is_the_one_part_case() -> None:
+    labelled = [(2, r) for r, row in enumerate(ROWS) if row["grade"] is not None]
+    batch = collator()(labelled)
+    assert list(batch.parts) == ["grade"]
+    assert batch.parts["grade"].rows.tolist() == list(range(len(labelled)))
+    assert batch.parts["grade"].labels.shape == (len(labelled),)
+
+
+def test_a_row_without_any_label_is_in_no_part() -> None:
+    missing = next(r for r, row in enumerate(ROWS) if row["topic"] is None)
+    texts = Collator([encoded({"text": "text"}, "topic")], pad=PAD, types=False)
+    assert texts([(0, missing)]).parts == {}
+    assert texts([(0, missing), (0, missing + 1)]).parts["topic"].rows.tolist() == [1]
+
+
+def test_a_text_of_three_tasks_is_one_row() -> None:
+    whole = next(r for r, row in enumerate(ROWS) if all(row[key] is not None for key in ("topic", "tags", "kinds")))
+    batch = collator()([(0, whole)])
+    assert len(batch.input_ids) == 1
+    assert {task: part.rows.tolist() for task, part in batch.parts.items()} == {"topic": [0], "tags": [0], "kinds": [0]}
+
+
+def test_a_task_of_two_datasets_is_one_part_in_the_order_of_rows() -> None:
+    at = [r for r, row in enumerate(ROWS) if row["topic"] is not None][:3]
+    batch = collator()([(1, at[0]), (0, at[1]), (1, at[2])])
+    assert batch.parts["topic"].rows.tolist() == [0, 1, 2]
+    names = TARGETS["topic"].names
+    assert [names[i] for i in batch.parts["topic"].labels.tolist()] == [ROWS[r]["topic"] for r in at]
+
+
+@pytest.mark.parametrize("types", [True, False])
+def test_segments_go_to_encoders_that_have_them(types: bool) -> None:
+    batch = collator(types=types)([(1, 0), (2, 0)])
+    assert set(batch.inputs) == {"input_ids", "attention_mask"} | ({"token_type_ids"} if types else set())
+    assert all(value is getattr(batch, name) for name, value in batch.inputs.items())
+
+
+@pytest.mark.parametrize("types", [True, False])
+def test_moving_a_batch_keeps_all_of_it(types: bool) -> None:
+    batch = collator(types=types)([(0, 1), (1, 2)])
+    moved = batch.to(torch.device("meta"))
+    assert moved.inputs.keys() == batch.inputs.keys()
+    assert all(value.is_meta and value.shape == batch.inputs[name].shape for name, value in moved.inputs.items())
+    assert moved.parts.keys() == batch.parts.keys()
+    assert all(part.rows.is_meta and part.labels.is_meta for part in moved.parts.values())
+    assert moved.tokens == batch.tokens
+    assert labels_of(batch.to(torch.device("cpu"))) == labels_of(batch)

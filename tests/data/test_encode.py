@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from nlpmtl.config import DataConfig, InputConfig
+from nlpmtl.data import (
+    IGNORED,
+    ClassLabels,
+    Encoded,
+    NumberLabels,
+    SetLabels,
+    TagLabels,
+    Target,
+    encode,
+    load_rows,
+    tokenize,
+)
+from nlpmtl.errors import DataError
+from tests.tiny import make_rows
+from tests.tokenizing import TOKENIZERS, byte_level, wordpiece
+
+TOPIC = Target("topic", "class", ("animals", "places", "things"))
+KINDS = Target("kinds", "set", ("x", "y", "z"))
+TAGS = Target("tags", "tags", ("O", "B-place", "B-person"))
+GRADE = Target("grade", "number", ())
+ALL = {"topic": TOPIC, "kinds": KINDS, "tags": TAGS, "grade": GRADE}
+
+
+def encoded(
+    rows: Sequence[dict[str, Any]],
+    targets: Mapping[str, Target],
+    *,
+    input: dict[str, str] | None = None,
+    max_length: int = 64,
+    train: bool = True,
+    tokenizer: Any = None,
+) -> Encoded:
+    split = "train" if train else "test"
+    found = load_rows(
+        DataConfig(files={split: list(rows)}),
+        input=InputConfig(**(input or {"words": "tokens"})),
+        columns={target.column: target.shape for target in targets.values()},
+        limit={},
+        name="d",
+    )[split]
+    return encode(found, tokenizer=tokenizer or wordpiece(), max_length=max_length, targets=targets, train=train)
+
+
+class TestLabels:
+    def test_ids_follow_the_list_and_missing_ones_are_nothing(self) -> None:
+        rows: list[dict[str, Any]] = [
+            {"tokens": ["a", "film"], "topic": "things", "kinds": ["z", "x"], "tags": ["O", "B-person"], "grade": 1.5},
+            {"tokens": ["ada"], "topic": None, "kinds": None, "tags": None, "grade": None},
+            {"tokens": ["a", "", "dog"], "topic": "animals", "kinds": [], "tags": ["O", "O", "B-place"], "grade": -2},
+        ]
+        labels = encoded(rows, ALL).labels
+        topic, kinds, tags, grade = (labels[task] for task in ("topic", "kinds", "tags", "grade"))
+        assert isinstance(topic, ClassLabels)
+        assert isinstance(kinds, SetLabels)
+        assert isinstance(tags, TagLabels)
+        assert isinstance(grade, NumberLabels)
+        assert topic.gold([0, 2]) == [2, 0]
+        assert kinds.gold([0, 2]) == [[2, 0], []]
+        assert tags.gold([0, 2]) == [[0, 2], [0, 0, 1]]
+        assert grade.gold([0, 2]) == [1.5, -2.0]
+        for one in labels.values():
+            assert one.labelled.tolist() == [True, False, True]
+            assert one.known == len(one.names)
+        assert np.isnan(grade.numbers[1])
+        assert topic.counts.tolist() == kinds.counts.tolist() == grade.counts.tolist() == [1, 0, 1]
+        assert tags.counts.tolist() == [2, 0, 2]  # an empty word has no wordpiece: nothing to count
+
+    @pytest.mark.parametrize(
+        ("task", "wrong", "said"),
+        [
+            ("topic", "animal", "topic: 'animal' is not in the list of labels; did you mean 'animals'?"),
+            ("kinds", ["x", "w"], "kinds: 'w' is not in the list of labels; known: x, y, z"),
+            ("tags", ["O", "B-plaec"], "tags: 'B-plaec' is not in the list of labels; did you mean 'B-place'?"),
+        ],
+    )
+    def test_a_label_out_of_the_list_stops_train_at_its_place(self, task: str, wrong: Any, said: str) -> None:
+        right: dict[str, Any] = {"tokens": ["a", "dog"], "topic": "animals", "kinds": ["x"], "tags": ["O", "O"]}
+        rows = [right, {**right, task: None}, {**right, task: wrong}]
+        with pytest.raises(DataError) as caught:
+            encoded(rows, {task: ALL[task]})
+        assert str(caught.value) == f"d: train, row 3: {said}"
+
+    def test_in_other_splits_it_is_an_id_that_no_prediction_equals(self) -> None:
+        right = {"tokens": ["a", "dog"], "topic": "animals", "kinds": ["x"], "tags": ["O", "B-place"]}
+        wrong = {"tokens": ["a", "dog"], "topic": "new", "kinds": ["x", "new"], "tags": ["B-new", "O"]}
+        again = {**right, "topic": "new", "kinds": ["newer"]}
+        found = encoded([right, wrong, again], {t: ALL[t] for t in ("topic", "kinds", "tags")}, train=False).labels
+        assert found["topic"].gold([0, 1, 2]) == [0, 3, 3]
+        assert found["topic"].names == (*TOPIC.names, "new")
+        assert found["kinds"].gold([0, 1, 2]) == [[0], [0, 3], [4]]
+        assert found["kinds"].names == (*KINDS.names, "new", "newer")
+        assert found["tags"].gold([0, 1]) == [[0, 1], [3, 0]]
+        assert all(labels.known == 3 for labels in found.values())
+        assert all(labels.labelled.all() for labels in found.values())
+
+    @pytest.mark.parametrize("name", sorted(TOKENIZERS))
+    @settings(deadline=None, max_examples=40)
+    @given(
+        words=st.lists(
+            st.text(st.characters(codec="utf-8"), max_size=3) | st.sampled_from(["", " ", "\u200b", "\u00a0"]),
+            min_size=1,
+            max_size=8,
+        ),
+        max_length=st.sampled_from([4, 7, 64]),
+    )
+    @example(words=["a", " ", " ", "b"], max_length=64)  # one wordpiece for both, in those that count spaces in
+    def test_what_a_loss_counts_is_what_it_is_given(self, name: str, words: list[str], max_length: int) -> None:
+        rows = [{"tokens": words, "tags": ["O"] * len(words)}]
+        found = encoded(rows, {"tags": TAGS}, max_length=max_length, tokenizer=TOKENIZERS[name]())
+        tags = found.labels["tags"]
+        target = tags.tensor([0], firsts=found.firsts, time=len(found.ids[0]))
+        assert int((target != IGNORED).sum()) == tags.counts[0]
+
+
+class TestWordpieces:
+    def test_each_text_once_however_many_tasks_read_it(self) -> None:
+        rows = make_rows(20)
+        joint, alone = encoded(rows, ALL), encoded(rows, {"topic": TOPIC})
+        assert len(joint) == len(joint.ids) == 20
+        assert joint.ids.values.tolist() == alone.ids.values.tolist()
+        assert list(joint.labels) == list(ALL)
+        assert all(len(labels.labelled) == 20 for labels in joint.labels.values())
+
+    def test_words_are_tokenised_as_their_text(self) -> None:
+        rows = make_rows(10)
+        words, texts = encoded(rows, {"topic": TOPIC}), encoded(rows, {"topic": TOPIC}, input={"text": "text"})
+        assert words.ids.values.tolist() == texts.ids.values.tolist()
+        assert words.firsts is not None
+        assert words.firsts.lengths.tolist() == [len(row["tokens"]) for row in rows]
+        assert texts.firsts is None
+
+    def test_more_rows_than_are_tokenised_at_once_keep_their_order(self) -> None:
+        rows = [{"tokens": ["a"] * (1 + i % 3), "tags": ["O"] * (1 + i % 3)} for i in range(2003)]
+        found = encoded(rows, {"tags": TAGS})
+        assert found.ids.lengths.tolist() == [3 + i % 3 for i in range(2003)]
+        assert found.firsts is not None
+        assert found.firsts[2002].tolist() == [1, 2]
+        assert found.labels["tags"].counts.tolist() == [1 + i % 3 for i in range(2003)]
+
+    @pytest.mark.parametrize(("max_length", "cut"), [(5, 2), (6, 1), (7, 1), (8, 0), (64, 0)])
+    def test_a_row_is_cut_only_if_it_is_longer_than_the_limit(self, max_length: int, cut: int) -> None:
+        rows = [{"tokens": ["a"] * n, "tags": ["B-place"] * n} for n in (6, 4, 2)]  # and two special ones
+        found = encoded(rows, {"tags": TAGS}, max_length=max_length)
+        assert found.cut == cut
+        assert found.ids.lengths.tolist() == [min(n + 2, max_length) for n in (6, 4, 2)]
+        assert found.labels["tags"].counts.tolist() == [min(n, max_length - 2) for n in (6, 4, 2)]
+        assert found.firsts is not None
+        assert found.firsts[0].tolist() == [*range(1, 7)][: max_length - 2] + [-1] * max(0, 8 - max_length)
+        assert len(found.labels["tags"].gold([0])[0]) == 6  # what is right does not change
+
+
+class TestPairs:
+    ROWS = ({"one": "a cat", "two": "two birds sing", "topic": "animals"}, {"one": "", "two": "a", "topic": "things"})
+    INPUT = {"text": "one", "pair": "two"}  # noqa: RUF012
+
+    def test_segments_tell_the_texts_apart(self) -> None:
+        found = encoded(self.ROWS, {"topic": TOPIC}, input=self.INPUT)
+        assert found.types is not None
+        pieces = [wordpiece().convert_ids_to_tokens(found.ids[i].tolist()) for i in range(2)]
+        assert pieces[0][:5] == ["[CLS]", "a", "cat", "[SEP]", "two"]
+        assert pieces[1] == ["[CLS]", "[SEP]", "a", "[SEP]"]
+        for i, row in enumerate(pieces):
+            first = row.index("[SEP]") + 1
+            assert found.types[i].tolist() == [0] * first + [1] * (len(row) - first)
+
+    def test_no_segments_for_single_texts_or_where_the_encoder_has_none(self) -> None:
+        assert encoded(self.ROWS, {"topic": TOPIC}, input={"text": "one"}).types is None
+        roberta = byte_level(prefix=False, trim=True)
+        assert encoded(self.ROWS, {"topic": TOPIC}, input=self.INPUT, tokenizer=roberta).types is None
+
+    def test_the_longer_text_is_cut_first(self) -> None:
+        long, short = " ".join(["cat"] * 20), "dog"
+        for one, two in ((long, short), (short, long)):
+            row = {"one": one, "two": two, "topic": "animals"}
+            found = encoded([row], {"topic": TOPIC}, input=self.INPUT, max_length=10)
+            pieces = wordpiece().convert_ids_to_tokens(found.ids[0].tolist())
+            assert (len(pieces), pieces.count("dog"), pieces.count("cat"), found.cut) == (10, 1, 6, 1)
+
+
+def test_a_text_is_tokenised_with_its_words() -> None:
+    text = "Ada sings, today"
+    words = [(0, 3), (4, 9), (9, 10), (11, 16)]
+    pieces = tokenize(wordpiece(), [text, ""], words=[words, []], max_length=64)
+    assert pieces.firsts is not None
+    names = wordpiece().convert_ids_to_tokens(pieces.ids[0].tolist())
+    assert [names[first] for first in pieces.firsts[0]] == ["ada", "sings", ",", "today"]
+    assert pieces.firsts[1].tolist() == []
+    assert pieces.cut.tolist() == [False, False]
+    assert len(pieces.ids[1]) == 2

@@ -1,0 +1,146 @@
+"""The real client against a stand-in for the Hub, each time in a process of its own: it reads its address at import."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from datasets import ClassLabel, Dataset, Features, Value
+
+from tests.hub import Hub
+
+Ask = Callable[..., list[Any]]
+
+CODE = """
+import json, sys
+from nlpmtl.config.dataset import DataConfig, InputConfig
+from nlpmtl.data.rows import load_rows
+from nlpmtl.errors import NlpmtlError
+
+for config in json.loads(sys.argv[1]):
+    try:
+        rows = load_rows(
+            DataConfig(**config), input=InputConfig(text="text"), columns={"label": "class"}, limit={}, name="d"
+        )
+        answer = {
+            split: [found.place(0), found.table["label:label"].to_pylist(), list(found.class_names["label"])]
+            for split, found in rows.items()
+        }
+    except NlpmtlError as error:
+        answer = f"{type(error).__name__}: {error}"
+    print("ANSWER", json.dumps(answer))
+"""
+
+CARD = b"""---
+configs:
+- config_name: one
+  data_files:
+  - split: train
+    path: one/train-*
+  - split: dev
+    path: one/dev-*
+- config_name: two
+  data_files:
+  - split: train
+    path: two/train-*
+---
+"""
+
+
+def parquet(labels: list[int], *, names: Sequence[str] = ("zebra", "ant")) -> bytes:
+    features = Features(text=Value("string"), label=ClassLabel(names=list(names)))
+    dataset = Dataset.from_dict({"text": ["a"] * len(labels), "label": labels}, features=features)
+    content = io.BytesIO()
+    pq.write_table(dataset.data.table.replace_schema_metadata(dataset.features.arrow_schema.metadata), content)
+    return content.getvalue()
+
+
+@pytest.fixture
+def ask(hub: Hub, tmp_path: Path) -> Ask:
+    hub.repos["org/plain"] = {
+        "data/train.parquet": parquet([0, 1, 0]),
+        "data/test.parquet": parquet([-1, -1]),
+        "data/extra.parquet": parquet([0]),
+    }
+    hub.repos["org/subsets"] = {
+        "README.md": CARD,
+        "one/train-0.parquet": parquet([1]),
+        "one/dev-0.parquet": parquet([0, 1]),
+        "two/train-0.parquet": parquet([0], names=["b", "a"]),
+    }
+    hub.repos["org/odd"] = {**hub.repos["org/subsets"], "README.md": CARD.replace(b"train\n", b"first\n")}
+    hub.repos["org/broken"] = {"data/train.parquet": b"PAR1 no more PAR1"}
+    hub.repos["org/secret"] = {"data/train.parquet": parquet([0])}
+    hub.gated.add("org/secret")
+
+    def ask(*configs: dict[str, Any], **environment: str) -> list[Any]:
+        done = subprocess.run(
+            [sys.executable, "-c", CODE, json.dumps(configs)],
+            env=hub.environment(tmp_path / "home") | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+        return [json.loads(line[7:]) for line in done.stdout.splitlines() if line.startswith("ANSWER ")]
+
+    return ask
+
+
+def test_splits_subsets_and_names(ask: Ask) -> None:
+    plain, one, two = ask(
+        {"hub": "org/plain"},
+        {"hub": "org/subsets", "subset": "one", "splits": {"train": "train", "validation": "dev"}},
+        {"hub": "org/subsets", "subset": "two", "revision": "main"},
+    )
+    assert plain == {
+        "train": ["d: train, row 1", ["zebra", "ant", "zebra"], ["zebra", "ant"]],
+        "test": ["d: test, row 1", [None, None], ["zebra", "ant"]],
+    }
+    assert one == {
+        "train": ["d: train, row 1", ["ant"], ["zebra", "ant"]],
+        "validation": ["d: validation, row 1", ["zebra", "ant"], ["zebra", "ant"]],
+    }
+    assert two == {"train": ["d: train, row 1", ["b"], ["b", "a"]]}
+
+
+def test_the_second_time_comes_from_the_cache(ask: Ask, hub: Hub) -> None:
+    first, second = ask({"hub": "org/plain"}, {"hub": "org/plain"})
+    downloads = [line for line in hub.asked if line.startswith("GET") and line.endswith(".parquet")]
+    assert len(downloads) == len(set(downloads)) == 2
+    hub.asked.clear()
+    offline, unknown = ask({"hub": "org/plain"}, {"hub": "org/subsets", "subset": "one"}, HF_HUB_OFFLINE="1")
+    assert not hub.asked
+    assert first == second == offline
+    assert unknown.startswith("DataError: org/subsets (subset 'one'): cannot be loaded: Couldn't reach")
+
+
+def test_what_cannot_be_loaded_says_what_and_what_to_try(ask: Ask) -> None:
+    expected = {
+        "org/missing: cannot be loaded: Dataset 'org/missing' doesn't exist on the Hub": {"hub": "org/missing"},
+        "org/secret: cannot be loaded: Dataset 'org/secret' is a gated dataset": {"hub": "org/secret"},
+        "org/broken: cannot be loaded: ": {"hub": "org/broken"},
+        "org/subsets (subset 'six'): cannot be loaded: ": {"hub": "org/subsets", "subset": "six"},
+        "org/plain (revision 'v9'): cannot be loaded: Revision 'v9'": {"hub": "org/plain", "revision": "v9"},
+        "org/subsets (subset 'one'): no split 'final'; it has train, dev. `splits` maps": {
+            "hub": "org/subsets",
+            "subset": "one",
+            "splits": {"train": "train", "test": "final"},
+        },
+        "org/odd (subset 'one'): none of train, validation, test; it has first, dev. `splits` maps": {
+            "hub": "org/odd",
+            "subset": "one",
+        },
+    }
+    answers = ask(*expected.values())
+    for answer, start in zip(answers, expected, strict=True):
+        assert answer.startswith(f"DataError: {start}")
+        assert "`splits` maps" in start or ("hf auth login" in answer and "HF_HUB_OFFLINE" in answer)

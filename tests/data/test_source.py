@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pandas as pd
+import pyarrow as pa
+import pytest
+from datasets import ClassLabel, Dataset, Features, List, Value
+
+from nlpmtl.config.dataset import DataConfig, InputConfig
+from nlpmtl.data.labels import Shape
+from nlpmtl.data.source import Opener, find_splits
+from nlpmtl.data.stream import Broken
+from nlpmtl.errors import ConfigError, DataError
+
+TEXT = InputConfig(text="text")
+
+
+def find(value: Any, *, inputs: InputConfig = TEXT, columns: Mapping[str, Shape] | None = None) -> Opener:
+    return find_splits(DataConfig(files={"train": value}), inputs=inputs, columns=columns or {}, name="d")["train"]
+
+
+def test_a_path_is_opened_when_its_split_is(tmp_path: Path) -> None:
+    opener = find(tmp_path / "a.jsonl")
+    with pytest.raises(DataError, match="no such file"):
+        opener()
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n')
+    assert list(opener().rows) == [(1, {"text": "a"})]
+    assert opener().where == str(tmp_path / "a.jsonl")
+
+
+def test_an_unknown_ending_is_told_before_anything_is_opened() -> None:
+    with pytest.raises(ConfigError, match=r"a\.txt: .*\.jsonl"):
+        find("a.txt")
+
+
+def test_lists_in_a_csv_are_told_before_anything_is_opened() -> None:
+    with pytest.raises(ConfigError, match="'tokens' holds lists"):
+        find("a.csv", inputs=InputConfig(words="tokens"))
+    with pytest.raises(ConfigError, match="'topics' holds lists"):
+        find("a.csv", columns={"topics": "set"})
+
+
+@pytest.mark.parametrize(
+    "value", [[{"text": "a"}], ({"text": "a"},), pd.DataFrame({"text": ["a"]}), Dataset.from_dict({"text": ["a"]})]
+)
+def test_rows_in_memory(value: Any) -> None:
+    stream = find(value)()
+    assert list(stream.rows) == [(1, {"text": "a"})]
+    assert f"{stream.where}{stream.mark}1" == "d: train, row 1"
+
+
+@pytest.mark.parametrize(
+    "value", [3, {"text": ["a"]}, Dataset.from_dict({"text": ["a"]}).to_iterable_dataset(), datasets.DatasetDict()]
+)
+def test_a_value_of_no_known_type(value: Any) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"d: train: .*a list of dicts; found a value of type {type(value).__name__}"
+    ):
+        find(value)
+
+
+def test_a_dataset_keeps_its_names_of_classes() -> None:
+    dataset = Dataset.from_dict(
+        {"text": ["a", "b"], "c": [1, -1], "t": [[0, 1], []], "s": [[1], None], "n": [0.5, None]},
+        features=Features(
+            text=Value("string"),
+            c=ClassLabel(names=["no", "yes"]),
+            t=List(ClassLabel(names=["O", "B"])),
+            s=List(Value("int64")),
+            n=Value("float32"),
+        ),
+    )
+    stream = find(dataset, columns={"c": "class", "t": "tags", "s": "set", "n": "number"})()
+    assert stream.class_names == {"c": ("no", "yes"), "t": ("O", "B")}
+    assert list(stream.rows) == [
+        (1, {"text": "a", "c": 1, "t": [0, 1], "s": [1], "n": 0.5}),
+        (2, {"text": "b", "c": -1, "t": [], "s": None, "n": None}),
+    ]
+
+
+def test_a_dataset_is_read_in_its_own_order_whatever_its_format() -> None:
+    dataset = Dataset.from_dict({"text": [str(i) for i in range(2500)], "other": range(2500)}).select(
+        range(2499, -1, -1)
+    )
+    stream = find(dataset.with_format("numpy"))()
+    assert list(stream.columns) == ["text", "other"]
+    assert list(stream.rows) == [(i + 1, {"text": str(2499 - i)}) for i in range(2500)]
+
+
+def test_bytes_that_are_no_utf8_in_a_dataset() -> None:
+    text = pa.array([b"a", b"\xff"], pa.binary()).view(pa.string())
+    rows = list(find(Dataset(pa.table({"text": text})))().rows)
+    assert rows == [(1, {"text": "a"}), (2, Broken(b"\xff", "not valid UTF-8"))]

@@ -1,0 +1,216 @@
+"""The pages are tried out: their blocks are run, or at least read, in a directory like a reader's.
+
+What a block is for stands in docs/README.md, "How these pages are tested".
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shlex
+import signal
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import nlpmtl.run
+from nlpmtl.config import parse_dataset, parse_override, read_dataset
+from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS
+from tests.tiny import make_rows, write_encoder, write_rows
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = [DOCS / "tour.md", *sorted(DOCS.glob("howto/*.md")), *sorted(DOCS.glob("decisions/*.md"))]
+ENCODER = "answerdotai/ModernBERT-base"
+BLOCK = re.compile(
+    r"^(?:<!-- not run: (?P<why>.+?) -->\n+)?```(?P<tag>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
+)
+NAME = re.compile(r"# ([\w/-]+\.(?:toml|py))\n")
+SPLITS = {"train": 40, "validation": 12, "test": 12}
+DATASET: dict[str, Any] = {
+    "data": {"files": {"train": "messages/train.jsonl", "validation": "messages/validation.jsonl"}},
+    "input": {"text": "text"},
+    "tasks": {"topic": {"kind": "classification", "label": "topic"}},
+}
+RUN: dict[str, Any] = {"encoder": {"name": ENCODER}, "datasets": {"messages": DATASET}, "train": {"steps": 2}}
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    page: Path
+    line: int
+    tag: str
+    text: str
+    why: str | None
+    """Why it cannot be run here."""
+
+    @property
+    def file(self) -> str | None:
+        """The name of the file that it is."""
+        found = NAME.match(self.text)
+        return found[1] if found else None
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    found = [
+        Block(page, text.count("\n", 0, one.start("text")), one["tag"], one["text"], one["why"])
+        for one in BLOCK.finditer(text)
+    ]
+    fences = text.count("```")
+    assert fences == 2 * len(found), f"{page}: {fences} fences, and {len(found)} blocks that are understood"
+    return found
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory that readers stand in: files of messages, and an encoder where the Hub's name leads."""
+    root = tmp_path_factory.mktemp("desk")
+    write_encoder(root / ENCODER)
+    for split, many in SPLITS.items():
+        rows = make_rows(many, seed=many)
+        write_rows(root / "messages" / f"{split}.jsonl", rows)
+        pq.write_table(pa.Table.from_pylist(rows), root / "messages" / f"{split}.parquet")
+        with (root / "messages" / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
+            table = csv.DictWriter(file, ["text", "other", "topic", "mood", "grade"], extrasaction="ignore")
+            table.writeheader()
+            table.writerows(rows)
+    (root / "new.txt").write_text("Ada lives in Turin.\nThe kettle is awful.\n", encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def here(desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory like the desk, and registries and modules that are afterwards as they were."""
+    for path in [*desk.iterdir(), DOCS.parent / "task_configs"]:
+        (tmp_path / path.name).symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    registries = (TASKS, SAMPLERS, WEIGHTINGS, SHARINGS, METRICS)
+    before = [dict(registry._members) for registry in registries]
+    modules = set(sys.modules)
+    terminate = signal.getsignal(signal.SIGTERM)
+    yield tmp_path
+    signal.signal(signal.SIGTERM, terminate)
+    for registry, members in zip(registries, before, strict=True):
+        registry._members = members
+    for name in set(sys.modules) - modules:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and Path(file).is_relative_to(tmp_path):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_page(page: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(here)
+    names: dict[str, Any] = {"__name__": "__page__"}
+    for block in blocks(page):
+        match block.tag:
+            case "python":
+                run_python(block, names)
+            case "toml":
+                read_toml(block)
+            case "json":
+                for line in block.text.splitlines():
+                    assert isinstance(json.loads(line), dict)
+            case "console":
+                for line in block.text.splitlines():
+                    run_command(line, block=block, monkeypatch=monkeypatch)
+            case "text":
+                pass
+            case other:
+                pytest.fail(f"{page}:{block.line}: nobody tries out a block tagged {other!r}")
+
+
+def run_python(block: Block, names: dict[str, Any]) -> None:
+    # Empty lines before it, so that a traceback names the page's own line.
+    code = compile("\n" * block.line + block.text, str(block.page), "exec")
+    if block.file is not None:
+        Path(block.file).write_text(block.text, encoding="utf-8")
+    elif block.why is None:
+        exec(code, names)
+
+
+def read_toml(block: Block) -> None:
+    """A file of its own is written and checked as one; a fragment is checked in the place of the usual tables."""
+    tables = tomllib.loads(block.text)
+    dataset = not tables.keys() - {"data", "input", "tasks", "limit"}
+    if block.file is not None:
+        path = Path(block.file)
+        path.write_text(block.text, encoding="utf-8")
+        if dataset:
+            parse_dataset(read_dataset(path), where=block.file)
+        else:
+            nlpmtl.run.load_config(path)
+    elif dataset:
+        parse_dataset({**DATASET, **tables}, where=f"{block.page}:{block.line}")
+    else:
+        nlpmtl.run.load_config({**RUN, **tables})
+
+
+def run_command(line: str, *, block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command of ours ends well; where it cannot be run, its arguments are at least understood."""
+    assert line.startswith("$ "), f"{block.page}:{block.line}: a command begins with $"
+    words = shlex.split(line.removeprefix("$ "), comments=True)
+    if words[:2] == ["pip", "install"]:
+        return
+    at = words.index("nlpmtl")
+    from nlpmtl import cli
+
+    if block.why is not None:
+        parse_arguments(words[at + 1 :])
+        return
+    assert at == 0, f"{block.page}:{block.line}: several processes are not started here: say why it is not run"
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code, f"{block.page}: {line}: exit code {end.value.code}"
+
+
+def parse_arguments(words: list[str]) -> None:
+    """Fails on a verb, an option or an argument that the command line does not have, and on a config that is wrong."""
+    import typer.main
+
+    from nlpmtl import cli
+
+    group: Any = typer.main.get_command(cli.app)
+    found = group.commands[words[0]].make_context(words[0], words[1:]).params
+    if words[0] == "train":
+        nlpmtl.run.load_config(found["run"], overrides=dict(map(parse_override, found["overrides"] or ())))
+
+
+def test_a_broken_block_is_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```python\n1 / 0\n```\n\n```toml\n[train]\nstep = 3\n```\n", encoding="utf-8")
+    python, toml = blocks(page)
+    with pytest.raises(ZeroDivisionError):
+        run_python(python, {})
+    with pytest.raises(nlpmtl.ConfigError, match="unknown key; did you mean 'steps'"):
+        read_toml(toml)
+
+
+@pytest.mark.parametrize(
+    "line", ["$ nlpmtl trian run.toml", "$ nlpmtl train run.toml --fast", "$ nlpmtl train no-such"]
+)
+def test_a_broken_command_is_noticed(line: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Block(here, 1, "console", line, None)
+    with pytest.raises(AssertionError, match="exit code 2"):
+        run_command(line, block=run, monkeypatch=monkeypatch)
+    with pytest.raises(Exception, match=r"trian|--fast|no-such"):
+        run_command(line, block=run._replace(why="…"), monkeypatch=monkeypatch)
+
+
+def test_reasons_and_names_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- not run: needs the Hub -->\n```python\n# my_kinds.py\n1 / 0\n```\n", encoding="utf-8")
+    (block,) = blocks(page)
+    assert (block.why, block.file, block.line) == ("needs the Hub", "my_kinds.py", 2)
+    monkeypatch.chdir(tmp_path)
+    run_python(block, {})
+    assert (tmp_path / "my_kinds.py").is_file()

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from nlpmtl.heads import Head, HeadShape, sequence_shape, token_shape
+from tests.heads.stock import VARIANTS, config_of
+
+HIDDEN = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(0))
+MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 0, 0, 0, 0]])
+
+
+def head(shape: HeadShape | None = None, **other: Any) -> Head:
+    shape = shape or HeadShape(dense=False)
+    return Head(**{"width": 8, "outputs": 4, "shape": shape, "level": "sequence", **other}).eval()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_shapes_of_logits(variant: str) -> None:
+    config = config_of(variant)
+    hidden = torch.randn(2, 5, 16)
+    mask = torch.ones(2, 5, dtype=torch.int64)
+    assert head(sequence_shape(config), width=16)(hidden, mask).shape == (2, 4)
+    assert head(token_shape(config), width=16, level="token")(hidden, mask).shape == (2, 5, 4)
+
+
+def test_a_part_without_rows_has_logits_of_that_shape() -> None:
+    for pooling in ("first", "mean"):
+        shape = HeadShape(pooling=pooling)
+        assert head(shape)(HIDDEN[:0], MASK[:0]).shape == (0, 4)
+
+
+def test_first_reads_the_first_wordpiece_alone() -> None:
+    one = head()
+    changed = HIDDEN.clone()
+    changed[:, 1:] = 9.0
+    assert torch.equal(one(HIDDEN, MASK), one(changed, MASK))
+    assert torch.allclose(one(HIDDEN, MASK), one.out(HIDDEN[:, 0]))
+
+
+def test_mean_is_over_wordpieces_and_not_over_padding() -> None:
+    one = head(HeadShape(dense=False, pooling="mean"))
+    expected = torch.stack([HIDDEN[i, :n].mean(0) for i, n in enumerate((5, 2, 1))])
+    assert torch.allclose(one(HIDDEN, MASK), one.out(expected), atol=1e-6)
+    padded = HIDDEN.clone()
+    padded[MASK == 0] = 1e4
+    assert torch.equal(one(padded, MASK), one(HIDDEN, MASK))
+
+
+def test_at_the_level_of_tokens_each_has_its_own_logits() -> None:
+    one = head(HeadShape(pooling="mean"), level="token")
+    whole = one(HIDDEN, MASK)
+    for at in range(5):
+        assert torch.allclose(whole[:, at : at + 1], one(HIDDEN[:, at : at + 1], MASK[:, :1]), atol=1e-6)
+
+
+def test_the_layers_between_are_those_of_the_shape() -> None:
+    plain = head(HeadShape(dense=False, norm=1e-5))
+    assert sorted(dict(plain.named_parameters())) == ["out.bias", "out.weight"]
+    full = head(HeadShape(bias=False, norm=0.25, norm_bias=True, activation="gelu", drop_in=0.1, drop_out=0.2))
+    names = ["dense.weight", "norm.bias", "norm.weight", "out.bias", "out.weight"]
+    assert sorted(dict(full.named_parameters())) == names
+    assert (full.drop_in.p, full.drop_out.p, full.norm.eps) == (0.1, 0.2, 0.25)
+    normed = nn.functional.layer_norm(nn.functional.gelu(full.dense(HIDDEN[:, 0])), (8,), eps=0.25)
+    assert torch.allclose(full(HIDDEN, MASK), full.out(normed), atol=1e-6)
+
+
+def test_first_weights_have_the_asked_spread_biases_are_0_and_norms_1() -> None:
+    one = head(HeadShape(norm=1e-5, norm_bias=True), width=200, std=0.05)
+    assert one.dense.weight.std().item() == pytest.approx(0.05, rel=0.02)
+    assert abs(one.dense.weight.mean().item()) < 1e-3
+    assert one.dense.bias.abs().sum() == one.out.bias.abs().sum() == one.norm.bias.abs().sum() == 0
+    assert torch.equal(one.norm.weight, torch.ones(200))
+
+
+def test_first_weights_come_of_the_seed_and_of_nothing_else() -> None:
+    torch.manual_seed(1)
+    one = head(HeadShape(), seed=4)
+    torch.manual_seed(2)
+    head(HeadShape(), seed=9, outputs=7)
+    again = head(HeadShape(), seed=4)
+    for name, weight in one.named_parameters():
+        assert torch.equal(weight, again.get_parameter(name))
+    assert not torch.equal(one.out.weight, head(HeadShape(), seed=5).out.weight)
+
+
+def test_made_without_memory_for_weights_that_will_be_loaded() -> None:
+    with torch.device("meta"):
+        assert all(weight.is_meta for weight in head(HeadShape(norm=1e-5)).parameters())
+
+
+def test_gradient_reaches_every_layer() -> None:
+    one = head(HeadShape(norm=1e-5, norm_bias=True, pooling="mean"))
+    one(HIDDEN, MASK).square().sum().backward()
+    for name, weight in one.named_parameters():
+        assert weight.grad is not None, name
+        assert weight.grad.abs().sum() > 0, name

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score
+
+from nlpmtl.metrics import Accuracy
+
+QUICK = settings(deadline=None, max_examples=50)
+LABELS = st.integers(0, 3)
+SETS = st.lists(st.integers(0, 1), min_size=2, max_size=2)
+
+
+def test_labels_by_hand() -> None:
+    assert Accuracy().compute(predictions=[0, 1, 2, 2], references=[0, 1, 1, 0]) == {"accuracy": 0.5}
+
+
+def test_a_set_counts_only_whole() -> None:
+    metric = Accuracy(reads_as="label_set")
+    rows = {"predictions": [[1, 0], [1, 1], [0, 0]], "references": [[1, 0], [1, 0], [0, 0]]}
+    assert metric.compute(**rows) == {"accuracy": 2 / 3}
+
+
+def test_a_set_of_one_column() -> None:
+    assert Accuracy(reads_as="label_set").compute(predictions=[[1], [0]], references=[[1], [1]]) == {"accuracy": 0.5}
+
+
+@QUICK
+@given(st.lists(st.tuples(LABELS, LABELS), min_size=1))
+def test_labels_as_scikit_learn(rows: list[tuple[int, int]]) -> None:
+    said, right = (list(column) for column in zip(*rows, strict=True))
+    assert Accuracy().compute(predictions=said, references=right) == {"accuracy": accuracy_score(right, said)}
+
+
+@QUICK
+@given(st.lists(st.tuples(SETS, SETS), min_size=1))
+def test_sets_as_scikit_learn(rows: list[tuple[list[int], list[int]]]) -> None:
+    said, right = (list(column) for column in zip(*rows, strict=True))
+    found = Accuracy(reads_as="label_set").compute(predictions=said, references=right)
+    assert found == {"accuracy": accuracy_score(right, said)}

@@ -1,0 +1,167 @@
+"""Contracts that hold for every registered metric, and what the base class promises."""
+
+from __future__ import annotations
+
+import math
+import socket
+from pathlib import Path
+from typing import Any
+
+import evaluate
+import numpy as np
+import pytest
+
+from nlpmtl.metrics import F1, Accuracy, MacroF1, MeanSquaredError, Metric, Pearson, Shape, SpanF1, TokenAccuracy
+from nlpmtl.metrics.base import FEATURES, defined
+from nlpmtl.registry import METRICS
+
+RIGHT: dict[Shape, list[Any]] = {
+    "label": [0, 1, 1, 2],
+    "label_set": [[0, 1], [1, 1], [0, 0], [1, 0]],
+    "number": [0.5, -1.0, 2.0, 3.5],
+    "tags": [["B-a", "I-a"], ["O"], [], ["B-b"]],
+}
+WRONG: dict[Shape, list[Any]] = {
+    "label": [1, 0, 1, 1],
+    "label_set": [[1, 1], [1, 1], [0, 1], [0, 0]],
+    "number": [0.4, 2.0, -1.0, 3.5],
+    "tags": [["B-a", "O"], ["O"], [], ["B-b"]],
+}
+
+
+def find(name: str) -> type[Metric]:
+    member = METRICS.get(name)
+    assert issubclass(member, Metric)
+    return member
+
+
+EACH = [(name, shape) for name in METRICS.names() for shape in sorted(find(name).reads)]
+
+
+def test_these_are_registered() -> None:
+    classes = ["accuracy", "f1", "macro_f1", "matthews_correlation", "micro_f1"]
+    numbers = ["mae", "mse", "pearsonr", "spearmanr"]
+    assert METRICS.names() == sorted([*classes, *numbers, "span_f1", "token_accuracy"])
+    assert [name for name in METRICS.names() if not find(name).higher_is_better] == ["mae", "mse"]
+    assert [name for name in METRICS.names() if find(name).needs_positive] == ["f1"]
+
+
+@pytest.mark.parametrize(("name", "shape"), EACH)
+class TestEvery:
+    def test_perfect_predictions_get_the_best_value(self, name: str, shape: Shape) -> None:
+        metric = find(name)(reads_as=shape)
+        found = metric.compute(predictions=RIGHT[shape], references=RIGHT[shape], pos_label=1)
+        assert found == {name: pytest.approx(1.0 if metric.higher_is_better else 0.0)}
+        assert type(found[name]) is float
+
+    def test_wrong_predictions_get_a_worse_one(self, name: str, shape: Shape) -> None:
+        metric = find(name)(reads_as=shape)
+        value = metric.compute(predictions=WRONG[shape], references=RIGHT[shape], pos_label=1)[name]
+        assert (value < 1.0) if metric.higher_is_better else (value > 0.0)
+
+    def test_no_rows_are_undefined(self, name: str, shape: Shape) -> None:
+        assert find(name)(reads_as=shape).compute(predictions=[], references=[], pos_label=1) == {name: None}
+
+    def test_the_order_of_rows_means_nothing(self, name: str, shape: Shape) -> None:
+        metric = find(name)(reads_as=shape)
+        there = metric.compute(predictions=WRONG[shape], references=RIGHT[shape], pos_label=1)
+        back = metric.compute(predictions=WRONG[shape][::-1], references=RIGHT[shape][::-1], pos_label=1)
+        assert there[name] == pytest.approx(back[name])
+
+    def test_rows_can_come_bit_by_bit(self, name: str, shape: Shape) -> None:
+        metric = find(name)(reads_as=shape)
+        metric.add(prediction=WRONG[shape][0], reference=RIGHT[shape][0])
+        metric.add_batch(predictions=WRONG[shape][1:], references=RIGHT[shape][1:])
+        bits = metric.compute(pos_label=1)
+        assert bits == metric.compute(predictions=WRONG[shape], references=RIGHT[shape], pos_label=1)
+
+    def test_columns_of_different_length_are_refused(self, name: str, shape: Shape) -> None:
+        with pytest.raises(ValueError, match="Mismatch"):
+            find(name)(reads_as=shape).compute(predictions=RIGHT[shape][:2], references=RIGHT[shape], pos_label=1)
+
+    def test_it_says_what_it_is(self, name: str, shape: Shape) -> None:
+        metric = find(name)(reads_as=shape)
+        assert metric.name == name
+        assert "Undefined:" in metric.description
+        assert "rom 0" in metric.description or "from −1" in metric.description
+        assert metric.features["predictions"] == metric.features["references"] == FEATURES[shape]
+
+
+def test_the_shape_is_the_first_that_it_reads() -> None:
+    assert (Accuracy().reads_as, Pearson().reads_as, SpanF1().reads_as) == ("label", "number", "tags")
+
+
+def test_a_shape_that_it_does_not_read_is_refused() -> None:
+    with pytest.raises(ValueError, match="pearsonr reads number, found reads_as='tags'"):
+        Pearson(reads_as="tags")
+
+
+def test_a_label_is_no_set() -> None:
+    with pytest.raises(ValueError, match="don't match the expected format"):
+        Accuracy().compute(predictions=[[0, 1]], references=[[0, 1]])
+
+
+def test_arrays_will_do() -> None:
+    assert Accuracy().compute(predictions=np.array([1, 2]), references=np.array([1, 3])) == {"accuracy": 0.5}
+
+
+def test_metrics_combine() -> None:
+    both = evaluate.combine([Accuracy(), MacroF1(), F1()])
+    assert both.compute(predictions=[0, 1, 1, 1], references=[0, 1, 1, 0], pos_label=1) == {
+        "accuracy": 0.75,
+        "macro_f1": pytest.approx((2 / 3 + 4 / 5) / 2),
+        "f1": pytest.approx(4 / 5),
+    }
+    words = evaluate.combine([SpanF1(), TokenAccuracy()])
+    words.add_batch(predictions=[["B-a", "O"]], references=[["B-a", "B-b"]])
+    assert words.compute() == {"span_f1": pytest.approx(2 / 3), "token_accuracy": 0.5}
+
+
+def test_a_metric_without_a_score_is_none() -> None:
+    class Nothing(Metric):
+        name = "nothing"
+        reads = frozenset({"label"})
+
+    with pytest.raises(TypeError, match="abstract"):
+        Nothing()
+
+
+def test_a_metric_of_ones_own_is_one_class() -> None:
+    class Bias(Metric):
+        name = "bias"
+        reads = frozenset({"number"})
+
+        def score(self, predictions: Any, references: Any) -> float:
+            return float(np.nanmean(predictions) - np.nanmean(references))
+
+    assert Bias().compute(predictions=[1.0, 2.0], references=[0.0, 1.0]) == {"bias": 1.0}
+    assert Bias().compute(predictions=[math.nan, 2.0], references=[0.0, 1.0]) == {"bias": None}
+
+
+def test_overflow_is_undefined_and_silent() -> None:
+    assert MeanSquaredError().compute(predictions=[1e200], references=[-1e200]) == {"mse": None}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None])
+def test_what_is_not_finite_is_none(value: float | None) -> None:
+    assert defined(value) is None
+
+
+def test_what_is_finite_is_a_plain_float() -> None:
+    assert type(defined(np.float64(0.5))) is float
+    assert defined(np.float64(0.5)) == 0.5
+
+
+def test_nothing_is_written_to_the_cache_or_read_from_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no network here")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(evaluate.config, "HF_METRICS_CACHE", tmp_path / "metrics")
+    monkeypatch.chdir(tmp_path)
+    for name, shape in EACH:
+        find(name)(reads_as=shape).compute(predictions=RIGHT[shape], references=RIGHT[shape], pos_label=1)
+    assert list(tmp_path.rglob("*")) == []

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import mean_absolute_error, mean_squared_error
+
+from nlpmtl.metrics import MeanAbsoluteError, MeanSquaredError
+
+QUICK = settings(deadline=None, max_examples=50)
+NUMBERS = st.floats(-1e6, 1e6)
+
+
+def test_by_hand() -> None:
+    rows = {"predictions": [1.0, 2.0, -3.0], "references": [1.0, 4.0, -2.0]}
+    assert MeanAbsoluteError().compute(**rows) == {"mae": pytest.approx(1.0)}
+    assert MeanSquaredError().compute(**rows) == {"mse": pytest.approx(5 / 3)}
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_is_undefined(odd: float) -> None:
+    assert MeanAbsoluteError().compute(predictions=[odd, 1.0], references=[0.0, 1.0]) == {"mae": None}
+    assert MeanSquaredError().compute(predictions=[0.0, 1.0], references=[odd, 1.0]) == {"mse": None}
+
+
+@QUICK
+@given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1))
+def test_as_scikit_learn(rows: list[tuple[float, float]]) -> None:
+    said, right = (list(column) for column in zip(*rows, strict=True))
+    mae, mse = mean_absolute_error(right, said), mean_squared_error(right, said)
+    assert MeanAbsoluteError().compute(predictions=said, references=right) == {"mae": pytest.approx(mae)}
+    assert MeanSquaredError().compute(predictions=said, references=right) == {"mse": pytest.approx(mse)}

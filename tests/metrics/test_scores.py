@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nlpmtl.errors import ConfigError
+from nlpmtl.metrics import Shape, check, scores, task_score
+from nlpmtl.registry import METRICS
+
+FOREIGN = """
+import datasets
+import evaluate
+
+
+class Foreign(evaluate.Metric):
+    def _info(self):
+        value = datasets.Value("int64")
+        features = datasets.Features({"predictions": value, "references": value})
+        return evaluate.MetricInfo(description="", citation="", features=features)
+
+    def _compute(self, predictions, references):
+        shares = [0.25, float("nan")]
+        return {"first": shares[predictions[0]], "second": -1.0}
+"""
+
+
+class TestScores:
+    def test_several_in_their_order(self) -> None:
+        names = ["macro_f1", "f1", "accuracy"]
+        found = scores(names, predictions=[0, 1, 1, 1], references=[0, 1, 1, 0], reads="label", positive=1)
+        assert found == {"macro_f1": pytest.approx((2 / 3 + 4 / 5) / 2), "f1": pytest.approx(4 / 5), "accuracy": 0.75}
+        assert list(found) == names
+
+    def test_the_positive_class_may_be_zero(self) -> None:
+        assert scores(["f1"], predictions=[0, 0], references=[0, 1], reads="label", positive=0) == {"f1": 2 / 3}
+
+    @pytest.mark.parametrize(
+        ("name", "reads", "said", "right", "value"),
+        [
+            ("accuracy", "label_set", [[1, 0], [0, 1]], [[1, 0], [1, 1]], 0.5),
+            ("mae", "number", [1.0, 2.0], [1.0, 1.0], 0.5),
+            ("token_accuracy", "tags", [["O", "B-a"]], [["O", "O"]], 0.5),
+        ],
+    )
+    def test_every_shape(self, name: str, reads: Shape, said: list[Any], right: list[Any], value: float) -> None:
+        assert scores([name], predictions=said, references=right, reads=reads) == {name: value}
+
+    def test_an_undefined_one_is_none(self) -> None:
+        found = scores(["pearsonr", "mae"], predictions=[1.0, 1.0], references=[1.0, 2.0], reads="number")
+        assert found == {"pearsonr": None, "mae": 0.5}
+
+    @pytest.mark.parametrize(
+        ("name", "reads", "message"),
+        [
+            ("acuracy", "label", "did you mean 'accuracy'"),
+            ("pearsonr", "label", "pearsonr reads number"),
+            ("f1", "label", "f1 needs to know the positive class"),
+        ],
+    )
+    def test_what_cannot_be_scored(self, name: str, reads: Shape, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            scores([name], predictions=[0, 1], references=[0, 1], reads=reads)
+
+
+class TestScoresOfEvaluate:
+    @pytest.mark.slow
+    def test_the_first_value_of_a_foreign_metric(self, tmp_path: Path) -> None:
+        # In a process of its own: evaluate leaves the code that it loads in the cache, and on the path of imports.
+        script = tmp_path / "foreign" / "foreign.py"
+        script.parent.mkdir()
+        script.write_text(FOREIGN)
+        code = f"""
+from nlpmtl.metrics import scores
+
+for said in ([0, 0], [1, 0]):
+    print(scores(["evaluate:{script}", "accuracy"], predictions=said, references=[0, 0], reads="label"))
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"},
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout.splitlines() == [
+            f"{{'evaluate:{script}': 0.25, 'accuracy': 1.0}}",
+            f"{{'evaluate:{script}': None, 'accuracy': 0.5}}",
+        ], done.stderr
+
+    def test_no_rows_load_nothing(self) -> None:
+        assert scores(["evaluate:none/such"], predictions=[], references=[], reads="label") == {
+            "evaluate:none/such": None
+        }
+
+
+class TestTaskScore:
+    @pytest.mark.parametrize(
+        ("values", "score"),
+        [
+            ({"accuracy": 0.8}, 0.8),
+            ({"accuracy": 0.8, "f1": 0.6}, 0.7),
+            ({"pearsonr": -0.5, "spearmanr": None}, -0.25),
+            ({"span_f1": None}, 0.0),
+            ({"pearsonr": 0.9, "mae": 3.0, "mse": 9.0}, 0.9),
+            ({"pearsonr": None, "mae": 3.0}, 0.0),
+            ({"mae": 3.0}, -3.0),
+            ({"mae": 3.0, "mse": 9.0}, -6.0),
+            ({"evaluate:bleu": 0.5, "mae": 3.0}, 0.5),
+        ],
+    )
+    def test_by_hand(self, values: dict[str, float | None], score: float) -> None:
+        assert task_score(values) == pytest.approx(score)
+
+    def test_a_perfect_error_is_a_plain_zero(self) -> None:
+        assert str(task_score({"mae": 0.0})) == "0.0"
+
+    def test_no_metric_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="at least one metric"):
+            task_score({})
+
+    def test_an_unknown_metric_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="did you mean 'span_f1'"):
+            task_score({"span_f": 1.0})
+
+
+class TestCheck:
+    def test_an_unknown_metric(self) -> None:
+        with pytest.raises(ConfigError, match="unknown metric 'span_f'; did you mean 'span_f1'"):
+            check("span_f", reads="tags", positive=None)
+
+    def test_a_metric_that_does_not_read_this(self) -> None:
+        message = (
+            "the metric 'matthews_correlation' scores label, found label_set; "
+            "those that score label_set: accuracy, macro_f1, micro_f1"
+        )
+        with pytest.raises(ConfigError, match=message):
+            check("matthews_correlation", reads="label_set", positive=None)
+
+    def test_f1_without_a_positive_class(self) -> None:
+        with pytest.raises(ConfigError, match="'f1' needs the positive class; write `positive = \"<label>\"`"):
+            check("f1", reads="label", positive=None)
+
+    @pytest.mark.parametrize("positive", [0, "not_entailment"])
+    def test_f1_with_one(self, positive: int | str) -> None:
+        check("f1", reads="label", positive=positive)
+
+    def test_foreign_names_pass(self) -> None:
+        check("evaluate:bleu", reads="tags", positive=None)
+
+    @pytest.mark.parametrize("name", METRICS.names())
+    def test_what_passes_can_be_scored(self, name: str) -> None:
+        rows: dict[Shape, list[Any]] = {"label": [0, 1], "label_set": [[0], [1]], "number": [0.0, 1.0], "tags": [["O"]]}
+        passed = 0
+        for reads, row in rows.items():
+            try:
+                check(name, reads=reads, positive=1)
+            except ConfigError:
+                with pytest.raises(ValueError, match=f"{name} reads"):
+                    scores([name], predictions=row, references=row, reads=reads, positive=1)
+            else:
+                passed += 1
+                assert name in scores([name], predictions=row, references=row, reads=reads, positive=1)
+        assert passed > 0

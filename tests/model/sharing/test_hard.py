@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import AutoModel
+
+from nlpmtl.model import Hard, Sharing
+from nlpmtl.registry import SHARINGS
+from tests.tiny import write_encoder
+
+
+@pytest.fixture(scope="module")
+def hard(tmp_path_factory: pytest.TempPathFactory) -> Hard:
+    encoder = AutoModel.from_pretrained(write_encoder(tmp_path_factory.mktemp("encoder")), add_pooling_layer=False)
+    sharing = SHARINGS.build(SHARINGS.parse({"kind": "hard"}), Sharing, encoder=encoder.eval(), tasks=("a", "b"))
+    assert isinstance(sharing, Hard)
+    return sharing
+
+
+def test_the_encoder_runs_once_whatever_is_asked(hard: Hard) -> None:
+    seen: list[int] = []
+    hook = hard.encoder.register_forward_hook(
+        lambda module, args, kwargs, output: seen.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
+    ids = torch.tensor([[2, 7, 3], [2, 8, 3], [2, 9, 3]])
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    found = hard(inputs, {"a": torch.arange(3), "b": torch.tensor([2])})
+    hook.remove()
+    assert seen == [3]
+    hidden = hard.encoder(**inputs).last_hidden_state
+    assert torch.equal(found["a"], hidden)
+    assert torch.equal(found["b"], hidden[[2]])

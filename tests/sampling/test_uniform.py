@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from nlpmtl.sampling import Sampler
+
+
+def test_frequencies(
+    build: Callable[..., Sampler], frequencies: Callable[..., list[float]], sizes: tuple[int, ...]
+) -> None:
+    expected = [1 / len(sizes)] * len(sizes)
+    assert frequencies(build("uniform", sizes)) == pytest.approx(expected, abs=5e-5)

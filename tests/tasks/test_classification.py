@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from nlpmtl.data import ClassLabels
+from nlpmtl.errors import ConfigError
+from nlpmtl.registry import TASKS
+from nlpmtl.tasks import Classification
+from tests.tasks.kinds import batch_of
+
+LABELS = ("a", "b", "c")
+TASK: dict[str, Any] = {"name": "t", "labels": LABELS, "metrics": None, "input": "text"}
+
+
+def labels_of(ids: list[int]) -> ClassLabels:
+    found = np.array(ids)
+    return ClassLabels(LABELS, 3, found >= 0, (found >= 0).astype(np.int64), found)
+
+
+def loss_of(task: Classification, **torchs: Any) -> tuple[float, float]:
+    logits, labels, _ = batch_of(task)
+    return float(task.loss(logits, labels)), float(functional.cross_entropy(logits, labels, reduction="sum", **torchs))
+
+
+def test_the_loss_is_torchs() -> None:
+    found, expected = loss_of(Classification(**TASK))
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_loss_with_weights_and_smoothing_is_torchs() -> None:
+    weight = torch.tensor([1.0, 0.25, 3.0])
+    weights = {"b": 0.25, "c": 3.0}
+    found, expected = loss_of(Classification(**TASK, class_weights=weights), weight=weight)
+    assert found == pytest.approx(expected, rel=1e-6)
+    task = Classification(**TASK, class_weights=weights, label_smoothing=0.2)
+    found, expected = loss_of(task, weight=weight, label_smoothing=0.2)
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert found != pytest.approx(loss_of(Classification(**TASK, label_smoothing=0.2))[0], rel=1e-2)
+
+
+def test_balanced_weights_are_learnt_of_all_train_splits_and_of_labelled_rows_alone() -> None:
+    task = Classification(**TASK, class_weights="balanced")
+    task.fit([labels_of([0, 0, 0, 1, -1]), labels_of([1, 2, -1])])
+    found, expected = loss_of(task, weight=torch.tensor([6 / 9, 6 / 6, 6 / 3]))
+    assert found == pytest.approx(expected, rel=1e-6)
+    task.fit([labels_of([0, 1, 2])])
+    assert loss_of(task)[0] == pytest.approx(loss_of(Classification(**TASK))[0], rel=1e-6)
+
+
+def test_given_weights_do_not_depend_on_the_data() -> None:
+    task = Classification(**TASK, class_weights={"a": 2.0})
+    before = loss_of(task)
+    task.fit([labels_of([0, 1, 1, 2, 2, 2])])
+    assert loss_of(task) == before
+
+
+def test_the_answer_is_the_most_probable_label() -> None:
+    task = Classification(**TASK)
+    logits = np.array([0.0, np.log(6.0), np.log(3.0)])
+    assert task.choose(logits) == 1
+    assert task.present(logits, text="x", words=[]) == {"label": "b", "score": pytest.approx(0.6)}
+
+
+def test_the_positive_label_reaches_f1_and_the_saved_model() -> None:
+    task = Classification(**{**TASK, "metrics": ["f1"]}, positive="c")
+    assert task.score(predicted=[2, 2, 0], gold=[2, 0, 1], names=LABELS)["f1"] == pytest.approx(2 / 3)
+    assert task.spec()["positive"] == "c"
+    assert "positive" not in Classification(**TASK).spec()
+    with pytest.raises(ConfigError, match="task 't': `positive`: 'd' is not among the labels"):
+        Classification(**TASK, positive="d")
+
+
+def test_a_positive_label_that_is_not_listed_is_refused_before_data_is_read() -> None:
+    with pytest.raises(ValueError, match=r"`positive`: 'c' is not among the labels \['a', 'b'\]"):
+        TASKS.parse({"kind": "classification", "label": "l", "labels": ["a", "b"], "positive": "c"})
+    TASKS.parse({"kind": "classification", "label": "l", "positive": "c"})  # labels are found in the data later
+
+
+def test_default_metrics() -> None:
+    assert Classification(**TASK).metrics == ("accuracy",)

@@ -1,0 +1,159 @@
+"""What holds for every registered kind of task."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+import nlpmtl.tasks as tasks
+from nlpmtl.config import TaskOptions
+from nlpmtl.registry import METRICS, TASKS
+from nlpmtl.tasks import Task, task_from_spec
+from tests.heads.stock import config_of
+from tests.tasks.kinds import TEXT, WORDS, batch_of, logits_of, make, spec_of
+
+pytestmark = pytest.mark.parametrize("kind", TASKS.names())
+
+
+def plain(value: Any) -> bool:
+    """Whether a value is Python's own through and through (NumPy's float64 would pass for a float)."""
+    if isinstance(value, dict):
+        return all(type(key) is str and plain(inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return all(map(plain, value))
+    return type(value) in (str, int, float, bool, type(None))
+
+
+def test_is_registered_under_its_own_name(kind: str) -> None:
+    member = TASKS.get(kind)
+    assert issubclass(member, Task)
+    assert member.kind == kind
+    assert member in {getattr(tasks, name) for name in tasks.__all__}
+    assert issubclass(TASKS.options(kind), TaskOptions)
+
+
+def test_a_saved_task_is_made_again(kind: str) -> None:
+    task = make(kind)
+    spec = task.spec()
+    assert plain(spec)
+    again = task_from_spec("t", json.loads(json.dumps(spec)))
+    assert again.spec() == spec
+    assert (again.name, again.labels, again.metrics, again.input) == ("t", task.labels, task.metrics, task.input)
+    for seed in range(5):
+        logits = logits_of(task, seed=seed)
+        assert again.choose(logits) == task.choose(logits)
+        assert again.present(logits, text=TEXT, words=WORDS) == task.present(logits, text=TEXT, words=WORDS)
+
+
+def test_what_training_learns_of_a_task_is_saved(kind: str) -> None:
+    """Of options and data nothing that an answer depends on is lost: the spec alone answers the same."""
+    options = TASKS.parse({"kind": kind, "label": "l", **({"labels": ["a", "b"]} if kind == "sentiment" else {})})
+    assert isinstance(options, TaskOptions)
+    labels = spec_of(kind)["labels"]
+    task = tasks.build_task(options, name="t", labels=labels, input=spec_of(kind)["input"])
+    assert task.labels == tuple(labels)
+    again = task_from_spec("t", task.spec())
+    assert again.present(logits_of(task), text=TEXT, words=WORDS) == task.present(
+        logits_of(task), text=TEXT, words=WORDS
+    )
+
+
+def test_answers_are_plain_values(kind: str) -> None:
+    task = make(kind)
+    for seed in range(5):
+        logits = logits_of(task, seed=seed)
+        for answer in (task.present(logits, text=TEXT, words=WORDS), task.choose(logits)):
+            assert plain(answer)
+            json.dumps(answer, allow_nan=False)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-30, 1e4, 1e30])
+def test_logits_of_any_size_have_a_finite_answer(kind: str, scale: float) -> None:
+    task = make(kind)
+    logits = logits_of(task, scale=scale)
+    json.dumps(task.present(logits, text=TEXT, words=WORDS), allow_nan=False)
+    assert plain(task.choose(logits))
+
+
+def test_logits_are_left_as_they_are(kind: str) -> None:
+    task = make(kind)
+    logits = logits_of(task)
+    before = logits.copy()
+    task.choose(logits)
+    task.present(logits, text=TEXT, words=WORDS)
+    assert np.array_equal(logits, before, equal_nan=True)
+
+
+def test_a_loss_is_a_sum_over_rows(kind: str) -> None:
+    """So that a step may be cut anywhere: the parts' losses and counts add up to the whole's."""
+    task = make(kind)
+    logits, labels, _ = batch_of(task)
+    whole = task.loss(logits, labels)
+    assert whole.shape == ()
+    for cut in (1, 2, 5):
+        parts = task.loss(logits[:cut], labels[:cut]) + task.loss(logits[cut:], labels[cut:])
+        assert float(parts) == pytest.approx(float(whole), rel=1e-5)
+    order = torch.tensor([3, 0, 5, 1, 4, 2])
+    assert float(task.loss(logits[order], labels[order])) == pytest.approx(float(whole), rel=1e-5)
+    assert float(task.loss(logits[:0], labels[:0])) == 0.0
+
+
+def test_a_gradient_reaches_every_labelled_row(kind: str) -> None:
+    task = make(kind)
+    logits, labels, counts = batch_of(task)
+    logits.requires_grad_()
+    (gradient,) = torch.autograd.grad(task.loss(logits, labels), logits)
+    assert torch.isfinite(gradient).all()
+    assert all((row.abs().sum() > 0) == (count > 0) for row, count in zip(gradient, counts, strict=True))
+
+
+def test_a_loss_is_summed_in_single_precision_at_least(kind: str) -> None:
+    task = make(kind)
+    logits, labels, _ = batch_of(task)
+    assert task.loss(logits.bfloat16(), labels).dtype == torch.float32
+    assert task.loss(logits.double(), labels).dtype == torch.float64
+    half = logits.bfloat16()
+    assert torch.equal(task.loss(half, labels), task.loss(half.float(), labels))
+
+
+def test_a_head_has_the_tasks_outputs_and_starts_the_same_whatever_other_heads_there_are(kind: str) -> None:
+    task, config = make(kind), config_of("bert")
+    first = task.head(config, seed=3)
+    make("sentiment").head(config, seed=8)
+    again = task.head(config, seed=3)
+    assert first.out.out_features == task.outputs
+    assert first.level == task.level
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    other_seed = task.head(config, seed=4)
+    other_name = task_from_spec("u", spec_of(kind)).head(config, seed=3)
+    assert not torch.equal(first.out.weight, other_seed.out.weight)
+    assert not torch.equal(first.out.weight, other_name.out.weight)
+    assert first.out.weight.std() < 0.04  # initializer_range, 0.02
+
+
+def test_right_answers_score_best(kind: str) -> None:
+    task = make(kind, metrics=None)
+    answers = [task.choose(logits_of(task, seed=seed, scale=5)) for seed in range(8)]
+    scores = task.score(predicted=answers, gold=answers, names=task.labels)
+    assert set(scores) == {*task.metrics, "score"}
+    for metric in task.metrics:
+        assert scores[metric] == pytest.approx(1.0 if METRICS.get(metric).higher_is_better else 0.0)  # type: ignore[attr-defined]
+    assert scores["score"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("labl", "x"), ("label", 3), ("label", None), ("metrics", "accuracy"), ("metrics", [])]
+)
+def test_wrong_keys_are_refused_by_name(kind: str, key: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=key):
+        TASKS.parse({"kind": kind, "label": "l", "labels": ["a", "b"], key: value})
+
+
+def test_the_column_must_be_named(kind: str) -> None:
+    with pytest.raises(ValidationError, match="label"):
+        TASKS.parse({"kind": kind})

@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import itertools
+import math
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from nlpmtl.data import IGNORED, Ragged, TagLabels, join_words, tokenize
+from nlpmtl.errors import ConfigError
+from nlpmtl.metrics import spans
+from nlpmtl.tasks import Labeling
+from nlpmtl.tasks.labeling import decode_bio, inside_of, log_softmax
+from tests.tasks.kinds import batch_of
+from tests.tokenizing import TOKENIZERS
+
+SLOW = settings(deadline=None, max_examples=80)
+TAGS = ("I-p", "O", "B-q", "B-p", "I-q")
+TASK: dict[str, Any] = {"name": "t", "labels": TAGS, "metrics": None, "input": "words"}
+LABEL_SETS = [("O",), ("I-p", "B-p", "O"), ("O", "B-p", "B-q", "I-q"), TAGS, ("B-p", "I-p", "I-q", "B-q", "O")]
+FINITE = st.floats(-50, 50) | st.sampled_from([0.0, 1.0, -1.0, 1e5, -1e5])
+ANY = st.floats(width=64) | st.sampled_from([0.0, math.inf, -math.inf, math.nan, 1.7e308, -1.7e308])
+
+
+def is_valid(tags: list[str]) -> bool:
+    return all(tag[0] != "I" or before[1:] == tag[1:] for before, tag in itertools.pairwise(["O", *tags]))
+
+
+@cache
+def valid_sequences(labels: tuple[str, ...], words: int) -> list[tuple[int, ...]]:
+    every = itertools.product(range(len(labels)), repeat=words)
+    return [one for one in every if is_valid([labels[i] for i in one])]
+
+
+def scores_of(elements: st.SearchStrategy[float], *, most: int) -> st.SearchStrategy[tuple[Any, NDArray[np.float64]]]:
+    def grid(labels: tuple[str, ...]) -> st.SearchStrategy[tuple[Any, NDArray[np.float64]]]:
+        rows = st.integers(0, most).flatmap(lambda n: arrays(np.float64, (n, len(labels)), elements=elements))
+        return st.tuples(st.just(labels), rows)
+
+    return st.sampled_from(LABEL_SETS).flatmap(grid)
+
+
+class TestDecode:
+    @SLOW
+    @given(scores_of(ANY, most=12))
+    def test_no_scores_give_an_invalid_sequence(self, problem: tuple[tuple[str, ...], NDArray[np.float64]]) -> None:
+        labels, scores = problem
+        for dtype in (np.float64, np.float32):
+            with np.errstate(over="ignore"):
+                tags = decode_bio(scores.astype(dtype), inside_of(labels, task="t"))
+            assert len(tags) == len(scores)
+            assert is_valid([labels[i] for i in tags])
+
+    @SLOW
+    @given(scores_of(FINITE | st.just(-math.inf), most=5))
+    def test_no_valid_sequence_is_better(self, problem: tuple[tuple[str, ...], NDArray[np.float64]]) -> None:
+        labels, scores = problem
+
+        def value(tags: Any) -> float:
+            return sum((float(scores[word, tag]) for word, tag in enumerate(tags)), 0.0)
+
+        best = max(map(value, valid_sequences(labels, len(scores))))
+        found = value(decode_bio(scores, inside_of(labels, task="t")))
+        assert found == best  # sums in the same order round alike
+
+    @pytest.mark.parametrize("labels", [one for one in LABEL_SETS if "I-p" in one])
+    def test_a_span_that_only_ever_continues_begins(self, labels: tuple[str, ...]) -> None:
+        scores = np.zeros((3, len(labels)))
+        scores[:, labels.index("I-p")] = [9, 9, 0]
+        tags = [labels[i] for i in decode_bio(scores, inside_of(labels, task="t"))]
+        assert tags[:2] == ["B-p", "I-p"]
+
+    def test_ruled_out_starts_leave_something_valid(self) -> None:
+        labels = ("I-p", "B-p", "O")
+        never = [5.0, -math.inf, -math.inf]
+        tags = decode_bio(np.array([never, never]), inside_of(labels, task="t"))
+        assert is_valid([labels[i] for i in tags])
+
+    def test_the_scores_are_left_as_they_are(self) -> None:
+        scores = np.array([[math.nan, math.inf, -math.inf]])
+        before = scores.copy()
+        decode_bio(scores, inside_of(("O", "B-p", "I-p"), task="t"))
+        assert np.array_equal(scores, before, equal_nan=True)
+
+
+class TestInsideOf:
+    def test_by_hand(self) -> None:
+        assert inside_of(TAGS, task="t").tolist() == [3, -1, -1, -1, 2]
+        assert inside_of(("O", "B-a-b", "I-a-b"), task="t").tolist() == [-1, -1, 1]
+
+    @pytest.mark.parametrize(
+        ("labels", "said"),
+        [
+            (("O", "NN"), "task 't': 'NN' is no BIO tag.*plain"),
+            (("O", "B-"), "'B-' is no BIO tag"),
+            (("O", "b-x"), "'b-x' is no BIO tag"),
+            (("O", "E-x"), "'E-x' is no BIO tag"),
+            (("O", ""), "'' is no BIO tag"),
+            (("O", "B-x", "I-y"), "'I-y' has no 'B-y'"),
+            (("B-x", "I-x"), "needs the tag 'O'"),
+        ],
+    )
+    def test_what_is_no_set_of_bio_tags(self, labels: tuple[str, ...], said: str) -> None:
+        with pytest.raises(ConfigError, match=said):
+            inside_of(labels, task="t")
+
+
+@st.composite
+def tagged(draw: st.DrawFn, words: int, *, free: set[int]) -> list[str]:
+    """Spans over words, as BIO tags; those in `free` begin or continue none."""
+    tags: list[str] = []
+    for word in range(words):
+        before = tags[-1] if tags else "O"
+        goes_on = [f"I{before[1:]}"] if before != "O" else []
+        tags.append("O" if word in free else draw(st.sampled_from(["O", "B-p", "B-q", *goes_on])))
+    return tags
+
+
+def one_hot(tags: list[str], *, firsts: list[int], time: int) -> NDArray[np.float32]:
+    """The way of labels through training and back: onto wordpieces, and from those to logits of words."""
+    ids = Ragged.pack([[TAGS.index(tag) for tag in tags]])
+    flags = np.ones(1, dtype=np.bool_)
+    labels = TagLabels(TAGS, len(TAGS), flags, np.array([len(tags)]), ids)
+    target = labels.tensor([0], firsts=Ragged.pack([firsts]), time=time)[0]
+    pieces = torch.zeros(time, len(TAGS))
+    placed = target != IGNORED
+    pieces[placed] = 12.0 * functional.one_hot(target[placed], len(TAGS)).float()
+    logits: NDArray[np.float32] = pieces.numpy()[np.array(firsts, dtype=np.int64)]
+    logits[np.array(firsts) < 0] = np.nan
+    return logits
+
+
+WORD = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S"]), min_size=1, max_size=4)
+WORDS = st.lists(st.sampled_from(["", "\u200b", "Turin", "a"]) | WORD, min_size=1, max_size=8)
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize("name", sorted(TOKENIZERS))
+    @SLOW
+    @given(data=st.data(), words=WORDS, max_length=st.sampled_from([4, 9, 400]))
+    def test_spans_come_back(self, name: str, data: st.DataObject, words: list[str], max_length: int) -> None:
+        text, places = join_words(words)
+        pieces = tokenize(TOKENIZERS[name](), [text], words=[places], max_length=max_length)
+        assert pieces.firsts is not None
+        firsts = pieces.firsts[0].tolist()
+        unplaced = {word for word, first in enumerate(firsts) if first < 0}
+        shared = len(set(firsts) - {-1}) < len(firsts) - len(unplaced)
+        assume(not shared)  # two words in one wordpiece have one label
+        cut = next((word for word in range(len(words)) if set(range(word, len(words))) <= unplaced), len(words))
+        gold = data.draw(tagged(len(words), free={word for word in unplaced if word < cut}))
+        expected = ["O" if word in unplaced else tag for word, tag in enumerate(gold)]
+
+        task = Labeling(**TASK)
+        logits = one_hot(gold, firsts=firsts, time=len(pieces.ids[0]))
+        assert [TAGS[i] for i in task.choose(logits)] == expected
+        shown = task.present(logits, text=text, words=places)
+        assert [(one["entity_group"], one["start"], one["end"]) for one in shown] == [
+            (kind, places[first][0], places[end - 1][1]) for kind, first, end in spans(expected)
+        ]
+        for one, (_, first, end) in zip(shown, spans(expected), strict=True):
+            assert text[one["start"] : one["end"]] == one["word"] == " ".join(words[first:end])
+            assert one["score"] > 0.99
+
+    @SLOW
+    @given(arrays(np.float32, (6, len(TAGS)), elements=st.floats(-9, 9, width=32)), st.sets(st.integers(0, 5)))
+    def test_a_word_without_a_wordpiece_is_O_and_no_span_reaches_over_it(
+        self, logits: NDArray[np.float32], unplaced: set[int]
+    ) -> None:
+        logits = logits.copy()
+        logits[list(unplaced)] = np.nan
+        tags = [TAGS[i] for i in Labeling(**TASK).choose(logits)]
+        assert is_valid(tags)
+        assert all(tags[word] == "O" for word in unplaced)
+
+
+class TestAnswers:
+    def test_spans(self) -> None:
+        text, places = join_words(["Ada", "Lovelace", "saw", "Turin"])
+        scores = np.log(np.array([[0.1, 0.1, 0.1, 0.6, 0.1], [0.8, 0.05, 0.05, 0.05, 0.05], [0.1, 0.6, 0.1, 0.1, 0.1]]))
+        logits = np.concatenate([scores, np.full((1, 5), np.nan)])
+        assert Labeling(**TASK).present(logits, text=text, words=places) == [
+            {"entity_group": "p", "score": pytest.approx(0.7), "word": "Ada Lovelace", "start": 0, "end": 12}
+        ]
+
+    def test_plain_tags_are_one_a_word_and_none_where_no_wordpiece_is(self) -> None:
+        task = Labeling(**{**TASK, "labels": ["N", "V"]}, scheme="plain")
+        logits = np.array([[2.0, 0.0], [np.nan, np.nan], [0.0, 2.0]])
+        assert task.choose(logits) == [0, -1, 1]
+        sure = pytest.approx(1 / (1 + math.exp(-2)))
+        assert task.present(logits, text="a b c", words=[(0, 1), (2, 3), (4, 5)]) == [
+            {"entity": "N", "score": sure, "word": "a", "start": 0, "end": 1},
+            {"entity": "V", "score": sure, "word": "c", "start": 4, "end": 5},
+        ]
+        scores = task.score(predicted=[[0, -1, 1]], gold=[[0, 0, 1]], names=["N", "V"])
+        assert scores["token_accuracy"] == pytest.approx(2 / 3)
+
+    @pytest.mark.parametrize("scheme", ["bio", "plain"])
+    def test_no_words_and_words_that_all_have_no_wordpiece(self, scheme: Any) -> None:
+        task = Labeling(**TASK, scheme=scheme)
+        empty = np.zeros((0, len(TAGS)), dtype=np.float32)
+        assert task.choose(empty) == []
+        assert task.present(empty, text="", words=[]) == []
+        none = np.full((2, len(TAGS)), np.nan, dtype=np.float32)
+        assert task.present(none, text="a b", words=[(0, 1), (2, 3)]) == []
+
+    def test_default_metrics_follow_the_scheme(self) -> None:
+        assert Labeling(**TASK).metrics == ("span_f1",)
+        assert Labeling(**TASK, scheme="plain").metrics == ("token_accuracy",)
+
+    def test_a_tag_that_only_a_test_split_has_is_a_span_that_was_missed(self) -> None:
+        scores = Labeling(**TASK).score(predicted=[[3, 0, 1]], gold=[[3, 0, 5]], names=[*TAGS, "B-new"])
+        assert scores["span_f1"] == pytest.approx(2 * 1 / (1 + 2))
+
+
+class TestLoss:
+    def test_is_torchs_over_the_words_that_have_a_wordpiece(self) -> None:
+        task = Labeling(**TASK)
+        logits, labels, _ = batch_of(task)
+        expected = functional.cross_entropy(
+            logits.flatten(0, 1), labels.flatten(), reduction="sum", ignore_index=IGNORED
+        )
+        assert float(task.loss(logits, labels)) == pytest.approx(float(expected), rel=1e-6)
+
+    def test_weights_and_smoothing_are_torchs(self) -> None:
+        task = Labeling(**TASK, class_weights={"O": 0.2}, label_smoothing=0.1)
+        logits, labels, _ = batch_of(task)
+        expected = functional.cross_entropy(
+            logits.flatten(0, 1),
+            labels.flatten(),
+            weight=torch.tensor([1, 0.2, 1, 1, 1]),
+            label_smoothing=0.1,
+            reduction="sum",
+        )
+        assert float(task.loss(logits, labels)) == pytest.approx(float(expected), rel=1e-6)
+
+    def test_balanced_weights_are_learnt_of_all_words_of_train(self) -> None:
+        task = Labeling(**{**TASK, "labels": ["O", "B-p"]}, class_weights="balanced")
+        rows = Ragged.pack([[0, 0, 0], [], [0, 1]])
+        task.fit([TagLabels(("O", "B-p"), 2, np.array([True, False, True]), np.array([3, 0, 2]), rows)])
+        logits, labels = torch.randn(1, 3, 2), torch.tensor([[IGNORED, 0, 1]])
+        expected = functional.cross_entropy(
+            logits[0, 1:], labels[0, 1:], weight=torch.tensor([5 / 8, 5 / 2]), reduction="sum"
+        )
+        assert float(task.loss(logits, labels)) == pytest.approx(float(expected), rel=1e-5)
+
+
+@SLOW
+@given(arrays(np.float64, (3, 4), elements=st.floats(-1e6, 1e6)))
+def test_log_softmax_is_torchs(logits: NDArray[np.float64]) -> None:
+    expected = torch.from_numpy(logits).log_softmax(-1).numpy()
+    assert log_softmax(logits) == pytest.approx(expected, abs=1e-9)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from nlpmtl.registry import TASKS
+from nlpmtl.tasks import Multilabel
+from tests.tasks.kinds import batch_of
+
+LABELS = ("joy", "fear", "anger")
+TASK: dict[str, Any] = {"name": "t", "labels": LABELS, "metrics": None, "input": "text"}
+
+
+def loss_of(**options: Any) -> float:
+    task = Multilabel(**TASK, **options)
+    logits, labels, _ = batch_of(task)
+    return float(task.loss(logits, labels))
+
+
+def torchs(*, targets: Any = None, weight: Any = None) -> float:
+    logits, labels, _ = batch_of(Multilabel(**TASK))
+    labels = labels if targets is None else targets(labels)
+    summed = functional.binary_cross_entropy_with_logits(logits, labels, weight=weight, reduction="sum")
+    return float(summed / 3)
+
+
+def test_the_loss_is_torchs_averaged_over_the_labels_of_a_row() -> None:
+    assert loss_of() == pytest.approx(torchs(), rel=1e-6)
+
+
+def test_weights_and_smoothing() -> None:
+    weight = torch.tensor([1.0, 0.5, 2.0])
+    assert loss_of(class_weights={"fear": 0.5, "anger": 2.0}) == pytest.approx(torchs(weight=weight), rel=1e-6)
+    smooth = torchs(targets=lambda labels: labels * 0.8 + 0.1)  # 0 is 0.1, 1 is 0.9
+    assert loss_of(label_smoothing=0.2) == pytest.approx(smooth, rel=1e-6)
+
+
+def test_an_answer_is_what_is_above_the_threshold_the_surest_first() -> None:
+    task = Multilabel(**TASK)
+    logits = np.array([0.5, -0.1, 2.0])
+    assert task.choose(logits) == [0, 2]
+    assert task.present(logits, text="x", words=[]) == [
+        {"label": "anger", "score": pytest.approx(1 / (1 + np.exp(-2.0)))},
+        {"label": "joy", "score": pytest.approx(1 / (1 + np.exp(-0.5)))},
+    ]
+
+
+def test_no_label_is_an_answer_too_and_one_half_is_not_above_it() -> None:
+    task = Multilabel(**TASK)
+    assert task.choose(np.array([0.0, -1.0, -2.0])) == []
+    assert task.present(np.array([0.0, -1.0, -2.0]), text="x", words=[]) == []
+
+
+def test_another_threshold() -> None:
+    task = Multilabel(**TASK)
+    task.threshold = 0.9
+    assert task.choose(np.array([2.0, 2.5, 0.0])) == [1]
+    assert [one["label"] for one in task.present(np.array([2.0, 2.5, 0.0]), text="x", words=[])] == ["fear"]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.floats(allow_nan=False, width=32), min_size=3, max_size=3))
+def test_both_answers_agree_on_any_logits(logits: list[float]) -> None:
+    task = Multilabel(**TASK)
+    shown = task.present(np.array(logits), text="x", words=[])
+    assert sorted(LABELS.index(one["label"]) for one in shown) == task.choose(np.array(logits))
+    assert [one["score"] for one in shown] == sorted((one["score"] for one in shown), reverse=True)
+    assert all(0.5 < one["score"] <= 1 for one in shown)
+
+
+def test_one_label_is_enough() -> None:
+    assert Multilabel(**{**TASK, "labels": ["spam"]}).outputs == 1
+
+
+def test_scores_are_over_sets_and_an_unknown_label_counts_as_missed() -> None:
+    scores = Multilabel(**{**TASK, "metrics": ["micro_f1"]}).score(
+        predicted=[[0, 1], [], [2]], gold=[[0], [], [2, 3]], names=[*LABELS, "new"]
+    )
+    assert scores["micro_f1"] == pytest.approx(2 * 2 / (3 + 3))
+
+
+@pytest.mark.parametrize("weights", ["balanced", {"joy": -1.0}, {"joy": "much"}])
+def test_weights_are_by_name(weights: object) -> None:
+    with pytest.raises(ValueError, match="class_weights"):
+        TASKS.parse({"kind": "multilabel", "label": "l", "class_weights": weights})

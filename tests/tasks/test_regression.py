@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from nlpmtl.data import NumberLabels
+from nlpmtl.registry import TASKS
+from nlpmtl.tasks import Regression
+
+TASK: dict[str, Any] = {"name": "t", "labels": [], "metrics": None, "input": "pair"}
+NUMBERS = st.lists(st.floats(-1e6, 1e6, width=32), min_size=2, max_size=20)
+
+
+def labels_of(numbers: list[float]) -> NumberLabels:
+    found = np.array(numbers)
+    there = ~np.isnan(found)
+    return NumberLabels((), 0, there, there.astype(np.int64), found)
+
+
+def fitted(*splits: list[float]) -> Regression:
+    task = Regression(**TASK)
+    task.fit(map(labels_of, splits))
+    return task
+
+
+def test_targets_have_mean_0_and_deviation_1_over_all_train_splits() -> None:
+    task = fitted([1.0, float("nan"), 5.0], [9.0])
+    assert task.target == {"mean": 5.0, "std": pytest.approx(np.std([1, 5, 9]))}
+
+
+def test_the_loss_is_torchs_on_standardised_targets() -> None:
+    task = fitted([1.0, 5.0, 9.0, 3.0])
+    logits, labels = torch.randn(4, 1), torch.tensor([1.0, 5.0, 9.0, 2.0], dtype=torch.float64)
+    standard = ((labels - task.target["mean"]) / task.target["std"]).float()
+    expected = functional.mse_loss(logits[:, 0], standard, reduction="sum")
+    assert float(task.loss(logits, labels)) == pytest.approx(float(expected), rel=1e-5)
+
+
+@settings(deadline=None, max_examples=60)
+@given(NUMBERS)
+def test_what_it_answers_is_on_the_scale_of_the_data(numbers: list[float]) -> None:
+    """The logits that have no loss give back the data."""
+    task = fitted(numbers)
+    wide = max(1.0, *map(abs, numbers))
+    for number in numbers:
+        logit = np.array([(number - task.target["mean"]) / task.target["std"]])
+        assert task.choose(logit) == pytest.approx(number, abs=1e-6 * wide)
+        assert task.present(logit, text="x", words=[]) == {"value": task.choose(logit)}
+        labels = torch.tensor([number], dtype=torch.float64)
+        assert float(task.loss(torch.from_numpy(logit)[None], labels)) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("numbers", [[3.0], [3.0, 3.0, float("nan")]])
+def test_a_constant_target_is_learnt_as_a_constant(numbers: list[float]) -> None:
+    task = fitted(numbers)
+    assert task.target == {"mean": 3.0, "std": 1.0}
+    assert task.choose(np.zeros(1)) == 3.0
+
+
+def test_no_number_at_all_leaves_the_scale() -> None:
+    assert fitted([float("nan")]).target == {"mean": 0.0, "std": 1.0}
+
+
+def test_the_scale_is_saved() -> None:
+    task = fitted([1.0, 2.0, 4.0])
+    assert task.spec()["target"] == task.target
+    assert Regression(**TASK, target=task.target).choose(np.ones(1)) == task.choose(np.ones(1))
+    assert Regression(**TASK).target == {"mean": 0.0, "std": 1.0}
+
+
+def test_it_is_scored_by_correlations_on_the_scale_of_the_data() -> None:
+    scores = Regression(**TASK).score(predicted=[1.0, 2.0, 4.0], gold=[2.0, 4.0, 8.0], names=[])
+    assert scores == {"pearsonr": pytest.approx(1), "spearmanr": pytest.approx(1), "score": pytest.approx(1)}
+    error = Regression(**{**TASK, "metrics": ["mae"]}).score(predicted=[1.0], gold=[3.5], names=[])
+    assert error == {"mae": 2.5, "score": -2.5}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({"labels": ["a"]}, "a regression has no `labels`"), ({"class_weights": "balanced"}, "class_weights")],
+)
+def test_it_has_no_labels(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        TASKS.parse({"kind": "regression", "label": "l", **given})
+
+
+def test_it_has_one_output() -> None:
+    assert Regression(**TASK).outputs == 1

@@ -1,0 +1,105 @@
+"""A run looked at before it starts: numbers that are right, mistakes that are found, a disk that stays as it was."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from nlpmtl.check import CheckReport, SplitReport, check
+from nlpmtl.errors import ConfigError, RunError
+from tests.tiny import make_run, write_encoder, write_rows
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("check")
+
+
+@pytest.fixture(scope="module")
+def run(directory: Path) -> dict[str, Any]:
+    """With texts of known lengths, a label that train lacks, one that the task does not know, and a third split."""
+    run = make_run(directory, rows=24)
+    run["encoder"]["max_length"] = 8
+    train = [{"text": "cat " * words, "topic": topic} for words, topic in [(2, "a"), (2, "b"), (4, "a"), (20, None)]]
+    odd = [{"text": "cat", "topic": topic} for topic in ("a", "c", "d")]
+    files = {
+        split: str(write_rows(directory / "data" / "known" / f"{split}.jsonl", rows))
+        for split, rows in (("train", train), ("validation", odd), ("extra", train[:1]))
+    }
+    run["datasets"]["known"] = {
+        "data": {"files": files},
+        "input": {"text": "text"},
+        "tasks": {"known": {"kind": "classification", "label": "topic", "labels": ["a", "b", "c"]}},
+    }
+    return run
+
+
+@pytest.fixture(scope="module")
+def before(directory: Path, run: dict[str, Any]) -> set[Path]:
+    return set(directory.rglob("*"))
+
+
+@pytest.fixture(scope="module")
+def report(run: dict[str, Any], before: set[Path]) -> CheckReport:
+    return check(run, overrides={"train.steps": 3})
+
+
+def test_the_rows_of_a_split(report: CheckReport) -> None:
+    found = {(one.dataset, one.split): one for one in report.splits}
+    assert found["known", "train"] == SplitReport(
+        dataset="known",
+        split="train",
+        rows=4,
+        labelled={"known": 3},
+        mean=(4 + 4 + 6 + 22) / 4,
+        percentile=22,
+        longest=22,
+        cut=1,
+        unseen={},
+    )
+    assert found["known", "validation"].unseen == {"known": ("c",)}
+    assert found["known", "extra"].rows == 1
+    assert [split for dataset, split in found if dataset == "pairs"] == ["train", "validation"]
+
+
+def test_the_tasks(report: CheckReport, run: dict[str, Any]) -> None:
+    tasks = {task.name: task for task in report.tasks}
+    assert list(tasks) == ["topic", "mood", "places", "grade", "kinds", "known"]
+    assert (tasks["known"].kind, tasks["known"].labels, tasks["known"].rows) == ("classification", ("a", "b", "c"), 3)
+    assert 0.9 < tasks["known"].loss < 1.3, "near log 3: the head knows nothing yet"
+    assert (report.steps, report.max_length) == (3, 8)
+
+
+def test_the_notes(report: CheckReport) -> None:
+    assert report.notes == ("known, validation: task 'known' does not know d: those rows count as wrong",)
+
+
+def test_the_disk_stays_as_it_was(report: CheckReport, directory: Path, before: set[Path]) -> None:
+    assert set(directory.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("weighting", {"kind": "constant", "weights": {"topik": 2.0}}, "weighting.weights.topik: no such task"),
+        ("eval.select", "topik", "eval.select: no task 'topik'; did you mean 'topic'"),
+        ("sampling.kind", "temprature", "unknown sampler 'temprature'; did you mean 'temperature'"),
+    ],
+)
+def test_what_training_refuses_is_refused(run: dict[str, Any], key: str, value: object, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        check(copy.deepcopy(run), overrides={"train.steps": 3, key: value})
+
+
+def test_a_batch_that_cannot_be_computed_is_told(run: dict[str, Any], directory: Path) -> None:
+    broken = copy.deepcopy(run)
+    broken["encoder"]["name"] = str(write_encoder(directory / "broken"))
+    weights = directory / "broken" / "model.safetensors"
+    save_file({name: value * math.nan for name, value in load_file(weights).items()}, weights)
+    with pytest.raises(RunError, match="task 'topic': the loss of a batch of its 8 longest rows is nan"):
+        check(broken)

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+
+import nlpmtl.errors as errors
+from nlpmtl.errors import ConfigError, DataError, ModelError, NlpmtlError, RunError, did_you_mean
+
+
+@pytest.mark.parametrize(("error", "code"), [(ConfigError, 2), (DataError, 2), (ModelError, 2), (RunError, 1)])
+def test_one_base_catches_them_all_and_each_has_its_exit_code(error: type[NlpmtlError], code: int) -> None:
+    with pytest.raises(NlpmtlError, match="what is wrong") as caught:
+        raise error("what is wrong")
+    assert caught.value.exit_code == code
+
+
+def test_the_tree_that_is_drawn_is_the_tree_that_is() -> None:
+    drawn = [line.split()[1] for line in str(errors.__doc__).splitlines() if line.strip()[:1] in ("├", "└")]
+    assert drawn == [error.__name__ for error in NlpmtlError.__subclasses__()]
+
+
+@pytest.mark.parametrize(
+    ("found", "known", "said"),
+    [
+        ("temprature", ["uniform", "temperature"], "did you mean 'temperature'?"),
+        ("zzz", ["uniform", "capped"], "known: capped, uniform"),
+        ("", ["b", "a"], "known: a, b"),
+        ("anything", [], "none is known here"),
+        ("lr", {"lrs": 1, "head_lr": 2}, "did you mean 'lrs'?"),
+    ],
+)
+def test_the_nearest_name_or_all(found: str, known: list[str], said: str) -> None:
+    assert did_you_mean(found, known) == said
+    assert did_you_mean(found, iter(known)) == said

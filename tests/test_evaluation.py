@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from nlpmtl.data import Batch, Encoded
+from nlpmtl.evaluation import Inference, Scores, evaluate
+from nlpmtl.model import load_encoder
+from nlpmtl.run import load_config
+from nlpmtl.workload import Workload, load_workload
+from tests.tiny import make_run, write_encoder, write_rows
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Workload:
+    config = load_config(make_run(tmp_path_factory.mktemp("evaluation"), rows=20))
+    tokenizer = load_encoder(config.encoder.name).tokenizer
+    return load_workload(config.datasets, tokenizer=tokenizer, max_length=48)
+
+
+class Watched:
+    """A forward that answers each task's first label, and notes the rows that it was given."""
+
+    def __init__(self, work: Workload) -> None:
+        self.work = work
+        self.sizes: list[tuple[int, int]] = []
+        self.asked: list[Mapping[str, Tensor]] = []
+
+    def __call__(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        many, time = batch.input_ids.shape
+        self.sizes.append((many, time))
+        self.asked.append(rows)
+        logits = {}
+        for name, at in rows.items():
+            task = self.work.tasks[name]
+            one = torch.zeros(task.outputs)
+            one[0] = 1.0
+            shape = (len(at), time, task.outputs) if task.level == "token" else (len(at), task.outputs)
+            logits[name] = one.expand(shape)
+        return logits
+
+
+def inference(forward: Any, *, tokens: int = 4096, rank: int = 0, world: int = 1) -> Inference:
+    return Inference(forward, pad=0, types=True, tokens=tokens, rank=rank, world=world)
+
+
+@pytest.mark.parametrize("tokens", [1, 30, 4096])
+def test_every_row_is_asked_once_within_the_limit(work: Workload, tokens: int) -> None:
+    """A row of several tasks is encoded once, and each of them is asked about it if it has a label."""
+    forward = Watched(work)
+    scores = evaluate(inference(forward, tokens=tokens), tasks=work.tasks, datasets=work.splits["validation"])
+    assert all(many == 1 or many * time <= tokens for many, time in forward.sizes)
+    labelled = {
+        name: np.logical_or.reduce([labels.labelled for labels in one.labels.values()]).sum()
+        for name, one in work.splits["validation"].items()
+    }
+    assert sum(many for many, _ in forward.sizes) == sum(labelled.values())
+    for task in work.tasks:
+        many = sum(one.labels[task].labelled.sum() for one in work.splits["validation"].values() if task in one.labels)
+        assert sum(len(rows[task]) for rows in forward.asked if task in rows) == many
+        assert scores[task]["rows"] == many
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 40])
+def test_processes_share_the_rows_out(work: Workload, world: int) -> None:
+    alone = evaluate(inference(Watched(work)), tasks=work.tasks, datasets=work.splits["validation"])
+    for name, rows in work.splits["validation"].items():
+        asked = {task: labels.labelled for task, labels in rows.labels.items()}
+        found: list[tuple[int, str]] = []
+        for rank in range(world):
+            own = inference(Watched(work), tokens=20, rank=rank, world=world)
+            found += [
+                (row, task) for row, task, _ in own.answers(rows, asked=asked, answer=lambda task, logits, row: row)
+            ]
+        assert len(found) == len(set(found)) == sum(int(mask.sum()) for mask in asked.values()), name
+    assert alone.tasks.keys() == work.tasks.keys()
+
+
+def test_gathered_answers_are_scored(work: Workload) -> None:
+    """Two processes' shares, gathered: the scores of one process."""
+    texts = {"texts": work.splits["validation"]["texts"]}
+    shares: list[Any] = []
+
+    def keep(own: list[Any]) -> list[Any]:
+        shares.extend(own)
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        evaluate(inference(Watched(work), tokens=20, rank=1, world=2), tasks=work.tasks, datasets=texts, gather=keep)
+    both = evaluate(
+        inference(Watched(work), tokens=20, rank=0, world=2),
+        tasks=work.tasks,
+        datasets=texts,
+        gather=lambda own: own + shares,
+    )
+    assert 0 < len(shares) < int(both["kinds"]["rows"] or 0)
+    assert both == evaluate(inference(Watched(work)), tasks=work.tasks, datasets=texts)
+
+
+def test_a_task_without_labelled_rows_is_left_out(work: Workload) -> None:
+    scores = evaluate(
+        inference(Watched(work)), tasks=work.tasks, datasets={"texts": work.splits["validation"]["texts"]}
+    )
+    assert set(scores.tasks) == {"kinds"}
+    assert scores.mean == scores["kinds"]["score"]
+    nothing = evaluate(inference(Watched(work)), tasks=work.tasks, datasets={})
+    assert nothing == Scores({}, 0.0)
+
+
+def test_the_scores_of_a_constant_answer_are_known(work: Workload) -> None:
+    scores = evaluate(inference(Watched(work)), tasks=work.tasks, datasets=work.splits["validation"])
+    labels = work.splits["validation"]["words"].labels["topic"]
+    gold = labels.gold(np.flatnonzero(labels.labelled).tolist())
+    assert scores["topic"]["accuracy"] == pytest.approx(gold.count(0) / len(gold))
+    assert scores["grade"]["score"] == 0.0, "the correlation with a constant is undefined, and counts 0"
+    assert scores["grade"]["pearsonr"] is None
+    assert scores.mean == pytest.approx(np.mean([one["score"] or 0.0 for one in scores.tasks.values()]))
+
+
+def test_a_score_can_be_selected() -> None:
+    scores = Scores({"a": {"score": 0.5}, "b": {"score": None}}, 0.25)
+    assert (scores.of("mean"), scores.of("a"), scores.of("b")) == (0.25, 0.5, 0.0)
+    assert scores.to_json() == {"tasks": {"a": {"score": 0.5}, "b": {"score": None}}, "mean": 0.25}
+
+
+def test_labels_that_two_datasets_alone_have_are_wrong_and_not_confused(tmp_path: Path) -> None:
+    """Each has a label of its own in validation: id 2 in both, yet not the same class."""
+    train = [{"text": "ada", "label": "a"}, {"text": "turin", "label": "b"}]
+    datasets = {}
+    for name, extra in (("one", "x"), ("two", "y")):
+        rows = [{"text": "ada", "label": "a"}, {"text": "a cat", "label": extra}, {"text": "a dog", "label": "a"}]
+        datasets[name] = {
+            "data": {
+                "files": {
+                    "train": str(write_rows(tmp_path / name / "train.jsonl", train)),
+                    "validation": str(write_rows(tmp_path / name / "validation.jsonl", rows)),
+                }
+            },
+            "input": {"text": "text"},
+            "tasks": {"t": {"kind": "classification", "label": "label", "metrics": ["accuracy", "macro_f1"]}},
+        }
+    encoder = write_encoder(tmp_path / "encoder")
+    config = load_config({"encoder": {"name": str(encoder)}, "datasets": datasets})
+    work = load_workload(config.datasets, tokenizer=load_encoder(str(encoder)).tokenizer, max_length=16)
+    scores = evaluate(inference(Watched(work)), tasks=work.tasks, datasets=work.splits["validation"])
+    assert scores["t"]["rows"] == 6
+    assert scores["t"]["accuracy"] == pytest.approx(4 / 6)
+    # `a` has precision 4/6 and recall 1; x and y, one row each, have none: three classes occur.
+    assert scores["t"]["macro_f1"] == pytest.approx((2 * 4 / 6 / (1 + 4 / 6)) / 3)
+
+
+def test_words_without_a_wordpiece_come_as_nan(work: Workload) -> None:
+    one = work.splits["validation"]["words"]
+    assert one.firsts is not None
+    firsts = one.firsts.values.copy()
+    firsts[1] = -1
+    holed = Encoded(one.ids, one.types, type(one.firsts)(firsts, one.firsts.bounds), one.labels, one.cut)
+    mask = np.zeros(len(one), dtype=np.bool_)
+    mask[0] = True
+    ((row, task, logits),) = inference(Watched(work)).answers(
+        holed, asked={"places": mask}, answer=lambda task, logits, row: logits
+    )
+    assert (row, task) == (0, "places")
+    assert logits.shape == (len(one.firsts[0]), 4)
+    assert np.isnan(logits[:, 0]).tolist() == [i == 1 for i in range(len(logits))]

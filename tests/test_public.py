@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import nlpmtl
+
+
+def test_what_is_public() -> None:
+    errors = {"ConfigError", "DataError", "ModelError", "NlpmtlError", "RunError"}
+    others = {"MultiTaskConfig", "MultiTaskModel", "Predictor", "RunConfig", "TrainResult", "evaluate", "train"}
+    assert set(nlpmtl.__all__) == errors | others
+    assert all(getattr(nlpmtl, name).__module__.startswith("nlpmtl.") for name in nlpmtl.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="Trainer"):
+        _ = nlpmtl.Trainer
+
+
+def test_importing_loads_no_torch() -> None:
+    code = "import sys, nlpmtl; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"torch", "transformers", "datasets", "accelerate", "evaluate", "numpy", "pandas", "sklearn", "scipy"}
+    assert heavy.isdisjoint(done.stdout.split())
+    assert done.stderr == ""

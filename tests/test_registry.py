@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from pydantic import Field, ValidationError
+
+from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS, Options, Registry
+
+
+class Animal:
+    def __init__(self, *, legs: int, name: str) -> None:
+        self.legs, self.name = legs, name
+
+
+class AnimalOptions(Options):
+    legs: int = Field(4, gt=0)
+    column: str = ""
+
+
+@pytest.fixture
+def animals() -> Registry:
+    registry = Registry("animal")
+
+    @registry.register("dog", AnimalOptions)
+    class Dog(Animal): ...
+
+    @registry.register("stone")
+    class Stone: ...
+
+    return registry
+
+
+def test_a_member_is_built_from_its_options_and_the_context(animals: Registry) -> None:
+    dog = animals.build(animals.parse({"kind": "dog", "legs": 3}), Animal, exclude={"column"}, name="Rex")
+    assert (type(dog).__name__, dog.legs, dog.name) == ("Dog", 3, "Rex")
+    assert type(animals.build(Options(kind="stone"), object)).__name__ == "Stone"
+
+
+def test_names_are_sorted_and_lead_to_classes_and_options(animals: Registry) -> None:
+    assert animals.names() == ["dog", "stone"]
+    assert animals.get("dog").__name__ == "Dog"
+    assert animals.options("dog") is AnimalOptions
+    assert animals.options("stone") is Options
+
+
+def test_registering_gives_the_class_back(animals: Registry) -> None:
+    class Cat: ...
+
+    assert animals.register("cat")(Cat) is Cat
+
+
+def test_a_name_is_given_once(animals: Registry) -> None:
+    with pytest.raises(ValueError, match=r"the animal 'dog' is already registered, by .*test_registry"):
+
+        @animals.register("dog")
+        class Wolf: ...
+
+    assert animals.get("dog").__name__ == "Dog"
+
+
+def test_a_module_that_is_read_again_registers_its_classes_anew(animals: Registry) -> None:
+    old = animals.get("dog")
+    new = type("Dog", (Animal,), {"__module__": old.__module__, "__qualname__": old.__qualname__})
+    animals.register("dog", AnimalOptions)(new)
+    assert animals.get("dog") is new
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({}, "`kind` is missing; known: dog, stone"),
+        ({"legs": 3}, "`kind` is missing; known: dog, stone"),
+        ("dog", "a table with a `kind` was expected, found 'dog'"),
+        (None, "a table with a `kind` was expected, found None"),
+        ({"kind": "dgo"}, "unknown animal 'dgo'; did you mean 'dog'?"),
+        ({"kind": "zz"}, "unknown animal 'zz'; known: dog, stone"),
+        ({"kind": 3}, "unknown animal 3; known: dog, stone"),
+        ({"kind": ["dog"]}, "unknown animal ['dog']; did you mean 'dog'?"),
+    ],
+)
+def test_what_cannot_be_parsed(animals: Registry, value: object, said: str) -> None:
+    with pytest.raises(ValueError, match=r"animal|kind") as caught:
+        animals.parse(value)
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("value", [{"kind": "dog", "legs": 0}, {"kind": "dog", "leg": 1}, {"kind": "stone", "legs": 1}])
+def test_wrong_keys_of_a_known_kind(animals: Registry, value: Mapping[str, object]) -> None:
+    with pytest.raises(ValidationError, match="leg"):
+        animals.parse(value)
+
+
+def test_options_pass_through(animals: Registry) -> None:
+    options = AnimalOptions(kind="dog", legs=2)
+    assert animals.parse(options) is options
+
+
+def test_a_member_of_another_base_is_refused(animals: Registry) -> None:
+    with pytest.raises(TypeError, match="the animal 'stone' is no Animal"):
+        animals.build(Options(kind="stone"), Animal)
+
+
+@pytest.mark.parametrize("name", ["get", "options"])
+def test_unknown_names(animals: Registry, name: str) -> None:
+    with pytest.raises(ValueError, match="unknown animal 'dig'; did you mean 'dog'"):
+        getattr(animals, name)("dig")
+
+
+def test_sections_share_nothing() -> None:
+    sections = [TASKS, SAMPLERS, WEIGHTINGS, SHARINGS, METRICS]
+    assert len({section.noun for section in sections}) == len(sections)
+    for section in sections:
+        assert section.names() == sorted(section.names())

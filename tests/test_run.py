@@ -1,0 +1,340 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pandas as pd
+import pytest
+import torch
+
+import nlpmtl
+from nlpmtl import ConfigError, Predictor
+from nlpmtl.run import Started, TrainResult, load_config, resolve_precision, training
+from nlpmtl.training import Progressed
+from tests.tiny import Trained, apart, checkpoint, digest, make_rows, make_run, metrics, read_json, train_tiny, weights
+
+SHORT = {"steps": 4, "batch_size": 6, "lr": 1e-3, "save_every": 4, "precision": "fp32"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return make_run(tmp_path_factory.mktemp("run"), rows=20, train=SHORT)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Without dropout, in double precision."""
+    train = {**SHORT, "precision": "fp64"}
+    return make_run(tmp_path_factory.mktemp("plain"), rows=20, dropout=0.0, train=train)
+
+
+def rows_in(path: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
+def without(run: dict[str, Any], split: str) -> dict[str, Any]:
+    """The run without one of its splits."""
+    found = {}
+    for name, dataset in run["datasets"].items():
+        files = {key: value for key, value in dataset["data"]["files"].items() if key != split}
+        found[name] = {**dataset, "data": {"files": files}}
+    return {**run, "datasets": found}
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(run: dict[str, Any], tmp_path: Path) -> None:
+    """Dropout is on."""
+    one, two, other = (train_tiny(run, tmp_path / name, seed=seed) for name, seed in (("a", 5), ("b", 5), ("c", 6)))
+    assert digest(one.model_dir) == digest(two.model_dir)
+    assert digest(one.model_dir) != digest(other.model_dir)
+    assert [line["losses"] for line in metrics(one.output)] == [line["losses"] for line in metrics(two.output)]
+
+
+def test_dropout_is_on_where_the_encoder_has_it(run: dict[str, Any], plain: dict[str, Any], tmp_path: Path) -> None:
+    """Without it, what is drawn for dropout would change nothing, and the test of seeds would be weaker."""
+    losses = [metrics(train_tiny(r, tmp_path / n).output)[0]["loss"] for r, n in ((run, "a"), (plain, "b"))]
+    assert abs(losses[0] - losses[1]) > 1e-6
+
+
+def test_the_events_of_a_run(run: dict[str, Any], tmp_path: Path) -> None:
+    events = list(training(load_config(run, overrides={"train.steps": 12, "eval.every": 6}), output=tmp_path))
+    names = [type(event).__name__ for event in events]
+    assert names == ["Started", "Evaluated", "Evaluated", "TrainResult"]
+    assert isinstance(events[0], Started)
+    assert (events[0].total, events[0].step) == (12, 0)
+    assert isinstance(events[-1], TrainResult)
+    assert events[-1].model_dir == tmp_path / "model"
+    long = list(
+        training(
+            load_config(run, overrides={"train.steps": 12, "train.save_every": 50, "eval.every": 50}),
+            output=tmp_path / "long",
+        )
+    )
+    progressed = [event for event in long if isinstance(event, Progressed)]
+    assert [event.metrics["step"] for event in progressed] == [10]
+
+
+def test_the_output_of_a_run(trained: Trained) -> None:
+    names = {path.name for path in trained.output.iterdir()}
+    assert names == {"run.json", "metrics.jsonl", "scores.json", "checkpoints", "best", "model"}
+
+
+def test_run_json_is_enough_to_run_it_again(trained: Trained, tmp_path: Path) -> None:
+    facts = read_json(trained.output / "run.json")
+    assert {"config", "seed", "precision", "processes", "threads", "device", "machine", "versions"} <= facts.keys()
+    assert (facts["seed"], facts["processes"]) == (5, 1)
+    assert facts["precision"] == "fp32"
+    assert load_config(facts["config"]) == load_config(trained.run)
+    again = train_tiny(facts["config"], tmp_path / "again")
+    assert digest(again.model_dir) == digest(trained.model_dir)
+
+
+def test_run_json_pins_what_the_precision_became(run: dict[str, Any], tmp_path: Path) -> None:
+    events = training(load_config(run, overrides={"train.precision": "auto"}), output=tmp_path)
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert read_json(tmp_path / "run.json")["precision"] == resolve_precision("auto") != "auto"
+
+
+def test_scores_json(trained: Trained) -> None:
+    scores = read_json(trained.output / "scores.json")
+    assert set(scores) == {"step", "split", "tasks", "mean"}
+    assert (scores["step"], scores["split"]) == (trained.result.step, "validation")
+    tasks = scores["tasks"]
+    assert set(tasks) == {"topic", "mood", "places", "grade", "kinds"}
+    assert set(tasks["topic"]) == {"accuracy", "score", "rows"}
+    assert set(tasks["mood"]) == {"accuracy", "macro_f1", "mae", "score", "rows"}
+    assert tasks["mood"]["score"] == pytest.approx((tasks["mood"]["accuracy"] + tasks["mood"]["macro_f1"]) / 2)
+    assert tasks["grade"]["score"] == pytest.approx((tasks["grade"]["pearsonr"] + tasks["grade"]["spearmanr"]) / 2)
+    assert scores["mean"] == pytest.approx(sum(task["score"] or 0.0 for task in tasks.values()) / 5)
+    for dataset, column, task in (
+        ("words", "topic", "topic"),
+        ("words", "tags", "places"),
+        ("pairs", "grade", "grade"),
+    ):
+        rows = rows_in(trained.run["datasets"][dataset]["data"]["files"]["validation"])
+        assert tasks[task]["rows"] == sum(row[column] is not None for row in rows)
+    assert trained.result.scores is not None
+    assert trained.result.scores.to_json() == {"tasks": tasks, "mean": scores["mean"]}
+    assert trained.result.scores["topic"]["accuracy"] == tasks["topic"]["accuracy"]
+
+
+def test_metrics_jsonl(trained: Trained) -> None:
+    lines = metrics(trained.output)
+    assert [line["step"] for line in lines] == list(range(1, 61))
+    for line in lines:
+        assert set(line) == {"step", "loss", "losses", "lr", "tokens", "tokens_per_second", "seconds"}
+        assert set(line["losses"]) <= {"topic", "mood", "places", "grade", "kinds"}
+        assert line["tokens"] > 0
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    """The words say what the tags are: an encoder that is trained on them finds out."""
+    train = {"steps": 80, "batch_size": 16, "lr": 5e-3, "save_every": 80, "precision": "fp32"}
+    run = make_run(tmp_path, rows=80, dropout=0.0, train=train, eval={"every": 80})
+    words = run["datasets"]["words"]
+    words["tasks"] = {"places": words["tasks"]["places"]}
+    run["datasets"] = {"words": words}
+    result = train_tiny(run).result
+    assert result.scores is not None
+    assert result.scores.mean > 0.9
+    found = Predictor.from_pretrained(result.model_dir).predict("ada lives in turin", task="places")
+    assert [(span["word"], span["entity_group"]) for span in found] == [("ada", "person"), ("turin", "place")]
+
+
+def test_rows_from_python_train_the_same_weights_as_files(run: dict[str, Any], tmp_path: Path) -> None:
+    """Lists of dicts, a datasets.Dataset and a DataFrame, in place of the files of the same rows."""
+
+    makers: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
+        "list": list,
+        "dataset": datasets.Dataset.from_list,
+        "frame": pd.DataFrame,
+    }
+
+    expected = digest(train_tiny(run, tmp_path / "files").model_dir)
+    for kind, make in makers.items():
+        held = {
+            name: {
+                **one,
+                "data": {"files": {split: make(rows_in(path)) for split, path in one["data"]["files"].items()}},
+            }
+            for name, one in run["datasets"].items()
+        }
+        done = train_tiny({**run, "datasets": held}, tmp_path / kind)
+        assert digest(done.model_dir) == expected, kind
+        said = read_json(done.output / "run.json")["config"]["datasets"]["words"]["data"]["files"]["train"]
+        assert "in memory" in said
+
+
+def test_without_a_validation_split_the_last_model_is_kept(run: dict[str, Any], tmp_path: Path) -> None:
+    done = train_tiny(without(run, "validation"), tmp_path / "out")
+    assert done.result.scores is None
+    assert done.result.step == 4
+    assert not (done.output / "scores.json").exists()
+    assert not (done.model_dir / "scores.json").exists()
+    assert apart(checkpoint(done.output, 4), done.model_dir) == 0.0
+    assert "Not evaluated" in (done.model_dir / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_share_of_train_can_be_the_validation_split(run: dict[str, Any], tmp_path: Path) -> None:
+    held = without(run, "validation")
+    held["datasets"] = {"words": {**held["datasets"]["words"]}}
+    held["datasets"]["words"]["data"] = {**held["datasets"]["words"]["data"], "validation": 0.25}
+    scores = train_tiny(held, tmp_path / "out").result.scores
+    assert scores is not None
+    assert 0 < int(scores["topic"]["rows"] or 0) <= 5
+
+
+def test_selecting_on_a_task_without_validation_rows_is_refused(run: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"eval\.select: task 'grade' has no labelled validation rows"):
+        train_tiny({**without(run, "validation"), "eval": {"select": "grade"}}, tmp_path / "out")
+    assert not (tmp_path / "out" / "checkpoints").exists()
+
+
+def test_a_task_in_two_datasets_is_one_head(run: dict[str, Any], tmp_path: Path) -> None:
+    task = {"topic": {"kind": "classification", "label": "topic"}}
+    two = {name: {**run["datasets"][name], "tasks": task} for name in ("words", "texts")}
+    two["words"]["input"] = {"text": "text"}
+    done = train_tiny({**run, "datasets": two, "train": {**SHORT, "batch_size": 30}}, tmp_path / "out")
+    heads = {name.split(".")[1] for name in weights(done.model_dir) if name.startswith("heads.")}
+    assert heads == {"topic_head"}
+    labelled = [
+        sum(row["topic"] is not None for row in rows_in(dataset["data"]["files"]["validation"]))
+        for dataset in two.values()
+    ]
+    assert done.result.scores is not None
+    assert done.result.scores["topic"]["rows"] == sum(labelled)
+
+
+def test_freeze_leaves_the_encoder_untouched(run: dict[str, Any], tmp_path: Path) -> None:
+    done = train_tiny(run, tmp_path / "out", encoder={"freeze": True})
+    before, after = weights(checkpoint(done.output, 0)), weights(done.model_dir)
+    for name in before:
+        if name.startswith("sharing."):
+            assert torch.equal(before[name], after[name]), name
+    assert not torch.equal(before["heads.topic_head.out.weight"], after["heads.topic_head.out.weight"])
+
+
+def test_gradient_checkpointing_gives_the_same_weights(plain: dict[str, Any], tmp_path: Path) -> None:
+    one = train_tiny(plain, tmp_path / "without")
+    two = train_tiny(plain, tmp_path / "with", **{"encoder.gradient_checkpointing": True})
+    assert apart(checkpoint(one.output, 4), checkpoint(two.output, 4)) < 1e-12
+
+
+@pytest.mark.parametrize("batches", ["mixed", "single"])
+def test_class_weights_and_smoothing_change_what_is_learnt(plain: dict[str, Any], tmp_path: Path, batches: str) -> None:
+    words = plain["datasets"]["words"]
+    weighted = {"class_weights": {"animals": 5.0}}
+    changed = [
+        {**words, "tasks": {**words["tasks"], "topic": {**words["tasks"]["topic"], **options}}}
+        for options in ({}, weighted, {"label_smoothing": 0.3})
+    ]
+    outputs = [
+        train_tiny(
+            {**plain, "datasets": {"words": one}, "sampling": {"kind": "uniform", "batches": batches}},
+            tmp_path / str(i),
+        )
+        for i, one in enumerate(changed)
+    ]
+    losses = {round(metrics(done.output)[0]["losses"]["topic"], 6) for done in outputs}
+    assert len(losses) == 3
+    assert len({round(metrics(done.output)[0]["losses"]["mood"], 9) for done in outputs}) == 1
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "trackio", "wandb", "mlflow"])
+def test_a_tracker_that_is_not_installed_is_named(run: dict[str, Any], tmp_path: Path, name: str) -> None:
+    if importlib.util.find_spec(name) is not None:
+        pytest.skip(f"{name} is installed")
+    with pytest.raises(ConfigError, match=rf"pip install 'nlpmtl\[{name}\]'"):
+        train_tiny(run, tmp_path / "out", **{"train.trackers": [name]})
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorboard") is None, reason="tensorboard is not installed")
+def test_tensorboard_writes_beside_the_run(run: dict[str, Any], tmp_path: Path) -> None:
+    train_tiny(run, tmp_path / "out", **{"train.trackers": ["tensorboard"]})
+    assert list((tmp_path / "out").rglob("events.out.tfevents*"))
+
+
+def test_an_output_is_needed(run: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="output"):
+        nlpmtl.train({key: value for key, value in run.items() if key != "output"})
+
+
+def test_a_plugin_that_is_not_there_is_named(run: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="plugins: 'no_such_module' cannot be imported"):
+        load_config({**run, "plugins": ["no_such_module"]})
+
+
+def test_overrides_are_tables_or_dotted_keys(run: dict[str, Any]) -> None:
+    config = load_config(run, overrides={"train.lr": 3e-5, "eval.select": "topic"})
+    assert (config.train.lr, config.train.steps, config.eval.select) == (3e-5, 4, "topic")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp64"])
+def test_a_precision_that_is_named_is_kept(precision: str) -> None:
+    assert resolve_precision(precision) == precision
+    assert resolve_precision("auto") in ("fp32", "bf16")
+
+
+def test_an_epoch_is_as_many_steps_as_the_rows_fill(run: dict[str, Any], tmp_path: Path) -> None:
+    train = {"batch_size": 6, "epochs": 2}
+    events = training(load_config({**run, "train": train}), output=tmp_path)
+    first = next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert isinstance(first, Started)
+    assert first.total == 2 * 6, "20 + 10 + 6 rows are 6 batches of 6"
+
+
+def test_evaluate_gives_the_scores_of_training(trained: Trained) -> None:
+    scores = nlpmtl.evaluate(trained.model_dir, trained.run)
+    assert trained.result.scores is not None
+    for task, values in trained.result.scores.tasks.items():
+        assert scores[task] == pytest.approx(values, abs=1e-3), task
+    rows = rows_in(trained.run["datasets"]["words"]["data"]["files"]["train"])
+    labelled = sum(row["topic"] is not None for row in rows)
+    assert nlpmtl.evaluate(trained.model_dir, trained.run, split="train")["topic"]["rows"] == labelled
+
+
+def test_evaluate_reads_a_dataset_file(trained: Trained, tmp_path: Path) -> None:
+    files = trained.run["datasets"]["texts"]["data"]["files"]
+    path = tmp_path / "texts.toml"
+    path.write_text(
+        f'[data]\nfiles = {{ test = "{files["validation"]}" }}\n[input]\ntext = "text"\n'
+        '[tasks.kinds]\nkind = "multilabel"\nlabel = "kinds"\n'
+    )
+    scores = nlpmtl.evaluate(trained.model_dir, path, split="test")
+    assert set(scores.tasks) == {"kinds"}
+    assert trained.result.scores is not None
+    assert scores["kinds"]["micro_f1"] == pytest.approx(trained.result.scores["kinds"]["micro_f1"], abs=1e-3)
+
+
+def test_evaluate_refuses_an_unknown_task_and_an_unknown_split(trained: Trained) -> None:
+    with pytest.raises(ConfigError, match="no dataset has a split 'test'"):
+        nlpmtl.evaluate(trained.model_dir, trained.run, split="test")
+    texts = trained.run["datasets"]["texts"]
+    renamed = {**trained.run, "datasets": {"texts": {**texts, "tasks": {"sorts": texts["tasks"]["kinds"]}}}}
+    with pytest.raises(ConfigError, match=r"task 'sorts' \(multilabel\) is not in this model, which has: .*kinds"):
+        nlpmtl.evaluate(trained.model_dir, renamed)
+    other = {**texts["tasks"]["kinds"], "kind": "classification", "label": "topic"}
+    renamed = {**trained.run, "datasets": {"texts": {**texts, "tasks": {"kinds": other}}}}
+    with pytest.raises(ConfigError, match=r"task 'kinds' \(classification\) is not in this model"):
+        nlpmtl.evaluate(trained.model_dir, renamed)
+
+
+def test_a_task_without_labelled_train_rows_is_refused(run: dict[str, Any], tmp_path: Path) -> None:
+    texts = run["datasets"]["texts"]
+    rows = [{**row, "kinds": None} for row in make_rows(8)]
+    empty = {**texts, "data": {"files": {"train": rows}}}
+    empty["tasks"] = {"kinds": {**texts["tasks"]["kinds"], "labels": ["x", "y", "z"]}}
+    with pytest.raises(ConfigError, match="task 'kinds': no train row has a label for it"):
+        train_tiny({**run, "datasets": {"texts": empty}}, tmp_path / "out")
+
+
+def test_an_input_longer_than_the_encoder_reads_is_refused(run: dict[str, Any], tmp_path: Path) -> None:
+    run["encoder"]["max_length"] = 129
+    with pytest.raises(ConfigError, match=r"encoder\.max_length: .* reads at most 128 wordpieces, found 129"):
+        nlpmtl.train(run, output=tmp_path / "out")

@@ -1,0 +1,85 @@
+"""Tokenizers built in memory that split text in different ways, as the families of encoders do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from tests.tiny import WORDS, write_encoder
+
+_SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+_CORPUS = [" ".join(WORDS), " ".join(reversed(WORDS)), "Ada's lamp, in Turin: good!"] * 3
+
+
+def _wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerBase:
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        unk_token="<unk>",
+        cls_token="<s>",
+        sep_token="</s>",
+        mask_token="<mask>",
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+@cache
+def wordpiece() -> PreTrainedTokenizerBase:
+    """As BERT: the tests' tiny one."""
+    with TemporaryDirectory() as directory:
+        tokenizer = AutoTokenizer.from_pretrained(write_encoder(Path(directory)))
+    assert isinstance(tokenizer, PreTrainedTokenizerBase)
+    return tokenizer
+
+
+@cache
+def byte_level(*, prefix: bool, trim: bool) -> PreTrainedTokenizerBase:
+    """As RoBERTa: bytes merged to pieces, the space before a word counted as part of it or trimmed from its span."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
+    tokenizer.train_from_iterator(
+        [*_CORPUS, *(["a" + " " * 9 + "b"] * 40)],  # runs of spaces become pieces, as in RoBERTa's own list
+        trainers.BpeTrainer(
+            vocab_size=400,
+            special_tokens=_SPECIAL,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    tokenizer.post_processor = processors.RobertaProcessing(
+        ("</s>", 2), ("<s>", 0), trim_offsets=trim, add_prefix_space=prefix
+    )
+    return _wrap(tokenizer)
+
+
+@cache
+def metaspace(*, split: bool) -> PreTrainedTokenizerBase:
+    """As XLM-R: a unigram model over words that begin with ▁, of a text that is normalised first."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
+    meta = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), meta]) if split else meta
+    tokenizer.train_from_iterator(
+        _CORPUS,
+        trainers.UnigramTrainer(vocab_size=120, special_tokens=_SPECIAL, unk_token="<unk>", show_progress=False),
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return _wrap(tokenizer)
+
+
+TOKENIZERS: dict[str, Callable[[], PreTrainedTokenizerBase]] = {
+    "wordpiece": wordpiece,
+    "byte-level": partial(byte_level, prefix=False, trim=True),
+    "byte-level, prefix": partial(byte_level, prefix=True, trim=True),
+    "byte-level, spaces": partial(byte_level, prefix=False, trim=False),
+    "byte-level, prefix, spaces": partial(byte_level, prefix=True, trim=False),
+    "metaspace": partial(metaspace, split=False),
+    "metaspace, split": partial(metaspace, split=True),
+}

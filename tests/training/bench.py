@@ -1,0 +1,79 @@
+"""A bench on which single steps can be computed: model, work and stepper of a tiny run, put together by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch.optim import Optimizer
+
+from nlpmtl.data import Collator, Encoded
+from nlpmtl.model import MultiTaskModel, load_encoder
+from nlpmtl.run import load_config
+from nlpmtl.training import Stepper
+from nlpmtl.weighting import Constant
+from nlpmtl.workload import Workload, load_workload
+from tests.tiny import checkpoint, metrics, weights
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A model in double precision and the work of its run.
+
+    Plain gradient descent with a rate of 1: what a step takes off the weights is the gradient.
+    """
+
+    accelerator: Accelerator
+    model: MultiTaskModel
+    optimizer: Optimizer
+    work: Workload
+
+    @property
+    def datasets(self) -> list[Encoded]:
+        return list(self.work.splits["train"].values())
+
+    def stepper(self, **options: Any) -> Stepper:
+        given: dict[str, Any] = {"micro_tokens": 10_000, "clip": 0.0, "schedule": lambda step: 1.0, "seed": 3}
+        weighting = Constant(tasks=list(self.work.tasks), weights=options.pop("weights", {}))
+        return Stepper(
+            accelerator=self.accelerator,
+            model=self.model,
+            optimizer=self.optimizer,
+            tasks=self.work.tasks,
+            weighting=weighting,
+            datasets=self.datasets,
+            collate=Collator(self.datasets, pad=0, types=True),
+            **{**given, **options},
+        )
+
+    def snapshot(self) -> dict[str, torch.Tensor]:
+        return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+
+def make_bench(run: dict[str, Any], accelerator: Accelerator) -> Bench:
+    config = load_config(run)
+    encoder = load_encoder(config.encoder.name)
+    work = load_workload(config.datasets, tokenizer=encoder.tokenizer, max_length=48)
+    model = MultiTaskModel.assemble(
+        encoder, tasks=work.tasks.values(), sharing={"kind": "hard"}, input_length=48, seed=1
+    ).double()
+    groups = [{"params": list(model.parameters()), "lr": 1.0, "initial_lr": 1.0}]
+    return Bench(accelerator, model, torch.optim.SGD(groups), work)
+
+
+def assert_idle_heads_rest(output: Path) -> None:
+    """In a run that saved every step: what had rows moved, and a head without any did not, not by a bit."""
+    idle = 0
+    for line in metrics(output):
+        before, after = weights(checkpoint(output, line["step"] - 1)), weights(checkpoint(output, line["step"]))
+        for name in before:
+            task = name.removeprefix("heads.").partition("_head.")[0]
+            if name.startswith("heads.") and task not in line["losses"]:
+                assert torch.equal(before[name], after[name]), (line["step"], name)
+                idle += 1
+            elif name.endswith("weight"):
+                assert not torch.equal(before[name], after[name]), (line["step"], name)
+    assert idle > 0

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import AdamW
+
+from nlpmtl.errors import RunError
+from nlpmtl.training import commit, newest, problem, prune, restore, save
+from tests.tiny import digest, read_json
+
+
+class Small(nn.Module):
+    def __init__(self, width: int = 3) -> None:
+        super().__init__()
+        self.used, self.idle = nn.Linear(width, 2), nn.Linear(width, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.used(x)
+        return answer
+
+
+def stepped(seed: int) -> tuple[Small, AdamW]:
+    """A model and an optimizer that has taken a step; one layer has had no gradient yet."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = Small()
+        optimizer = AdamW(model.parameters(), lr=0.1, fused=True)
+        step(model, optimizer)
+    return model, optimizer
+
+
+def step(model: Small, optimizer: AdamW) -> None:
+    model(torch.ones(4, 3)).square().sum().backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def write(directory: Path, number: int, *, best: int | None = None) -> Path:
+    path = directory / f"step-{number:06d}"
+    state = {"step": number, "best": None if best is None else {"step": best}}
+    commit(path, tensors={"model.safetensors": {"w": torch.full((2,), float(number))}}, state=state)
+    return path
+
+
+def test_a_restored_optimizer_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    model, optimizer = stepped(1)
+    save(tmp_path / "step-000001", model=model, optimizer=optimizer, state={"answer": [1, None, "x"]})
+    other, its = stepped(2)
+    assert restore(tmp_path / "step-000001", model=other, optimizer=its) == {"answer": [1, None, "x"]}
+    for _ in range(3):
+        step(model, optimizer)
+        step(other, its)
+    for (name, one), two in zip(model.state_dict().items(), other.state_dict().values(), strict=True):
+        assert torch.equal(one, two), name
+
+
+def test_a_layer_without_a_gradient_yet_has_no_moments(tmp_path: Path) -> None:
+    model, optimizer = stepped(1)
+    save(tmp_path / "c", model=model, optimizer=optimizer, state={})
+    fresh = Small()
+    its = AdamW(fresh.parameters(), lr=0.1, fused=True)
+    restore(tmp_path / "c", model=fresh, optimizer=its)
+    assert {name for name, p in fresh.named_parameters() if p in its.state} == {"used.weight", "used.bias"}
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    model, optimizer = stepped(1)
+    save(tmp_path / "c", model=model, optimizer=optimizer, state={})
+    other = Small(width=4)
+    with pytest.raises(RunError, match="another model"):
+        restore(tmp_path / "c", model=other, optimizer=AdamW(other.parameters()))
+
+
+def test_it_holds_safetensors_and_json_only(tmp_path: Path) -> None:
+    model, optimizer = stepped(1)
+    save(tmp_path / "c", model=model, optimizer=optimizer, state={})
+    names = sorted(path.name for path in (tmp_path / "c").iterdir())
+    assert names == ["manifest.json", "model.safetensors", "optimizer.safetensors", "state.json"]
+    listed = read_json(tmp_path / "c" / "manifest.json")["sha256"]
+    assert listed == {name: digest(tmp_path / "c", name) for name in names if name != "manifest.json"}
+    assert [path.name for path in tmp_path.iterdir()] == ["c"], "nothing temporary stays"
+
+
+def test_a_write_that_fails_leaves_the_old_one_whole(tmp_path: Path) -> None:
+    path = write(tmp_path, 4)
+    with pytest.raises(TypeError):
+        commit(path, tensors={}, state={"unserialisable": object()})
+    assert problem(path) is None
+    assert newest(tmp_path) == (path, [])
+    write(tmp_path, 4)
+    assert [one.name for one in tmp_path.iterdir()] == ["step-000004"], "the next write clears the remains"
+
+
+def damage(path: Path, how: str) -> None:
+    file = path / "model.safetensors"
+    if how == "flipped bit":
+        data = bytearray(file.read_bytes())
+        data[-1] ^= 1
+        file.write_bytes(data)
+    elif how == "truncated":
+        file.write_bytes(file.read_bytes()[:-1])
+    elif how == "missing":
+        file.unlink()
+    elif how == "link":
+        shutil.copy(file, path.parent / "copy")
+        file.unlink()
+        file.symlink_to(path.parent / "copy")
+    elif how == "state":
+        (path / "state.json").write_text("{}")
+    elif how == "no manifest":
+        (path / "manifest.json").unlink()
+    elif how == "torn manifest":
+        (path / "manifest.json").write_text('{"sha2')
+    elif how == "odd manifest":
+        (path / "manifest.json").write_text(json.dumps(["sha256"]))
+    elif how == "outside":
+        (path / "manifest.json").write_text(json.dumps({"sha256": {"../copy": "0"}}))
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("flipped bit", "model.safetensors is damaged"),
+        ("truncated", "model.safetensors is damaged"),
+        ("missing", "model.safetensors is missing"),
+        ("link", "model.safetensors is missing"),
+        ("state", "state.json is damaged"),
+        ("no manifest", "manifest.json cannot be read"),
+        ("torn manifest", "manifest.json cannot be read"),
+        ("odd manifest", "manifest.json cannot be read"),
+        ("outside", "is missing"),
+    ],
+)
+def test_a_damaged_newest_checkpoint_is_passed_over_and_said(tmp_path: Path, how: str, said: str) -> None:
+    old, new = write(tmp_path, 4), write(tmp_path, 8)
+    damage(new, how)
+    found, passed_over = newest(tmp_path)
+    assert found == old
+    assert len(passed_over) == 1
+    assert str(new) in passed_over[0]
+    assert said in passed_over[0]
+    damage(old, how)
+    with pytest.raises(RunError, match="no checkpoint is intact") as error:
+        newest(tmp_path)
+    assert str(old) in str(error.value)
+    assert str(new) in str(error.value)
+
+
+def test_no_checkpoint_is_no_error(tmp_path: Path) -> None:
+    assert newest(tmp_path / "absent") == (None, [])
+    (tmp_path / ".step-000004.part").mkdir()
+    assert newest(tmp_path) == (None, []), "what was never renamed is no checkpoint"
+
+
+def test_pruning_keeps_the_newest_and_names_the_best_they_know_of(tmp_path: Path) -> None:
+    write(tmp_path, 0)
+    write(tmp_path, 4, best=2)
+    write(tmp_path, 8, best=6)
+    write(tmp_path, 12, best=10)
+    assert prune(tmp_path, keep=2) == {6, 10}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000008", "step-000012"]

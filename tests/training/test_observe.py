@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from nlpmtl.training import Observer, StepReport
+from tests.tiny import metrics
+
+
+def report(step: int) -> StepReport:
+    """Ten words of `a` lost 5, and `b` had no rows."""
+    sums = torch.tensor([5.0, 0.0], dtype=torch.float64)
+    return StepReport(step=step, sums=sums, counts=[10, 0], shares=[0.5, 0.0], tokens=120, lr=1e-4)
+
+
+def observer(directory: Path, accelerator: Accelerator) -> Observer:
+    return Observer(accelerator, path=directory / "metrics.jsonl", tasks=["a", "b"])
+
+
+def test_a_line_for_every_step(tmp_path: Path, accelerator: Accelerator) -> None:
+    watching = observer(tmp_path, accelerator)
+    answers = [watching.step(report(step)) for step in range(1, 12)]
+    assert [answer is not None for answer in answers] == [False] * 9 + [True, False]
+    assert len(metrics(tmp_path)) == 10
+    newest = watching.flush()
+    assert watching.flush() is None
+    lines = metrics(tmp_path)
+    assert [line["step"] for line in lines] == list(range(1, 12))
+    assert lines[-1] == newest
+    line = lines[0]
+    assert set(line) == {"step", "loss", "losses", "lr", "tokens", "tokens_per_second", "seconds"}
+    assert (line["loss"], line["losses"], line["lr"], line["tokens"]) == (0.25, {"a": 0.5}, 1e-4, 120)
+    assert line["tokens_per_second"] * line["seconds"] == pytest.approx(120)
+    assert line["seconds"] > 0
+
+
+def test_a_resumed_run_cuts_back_what_it_writes_again(tmp_path: Path, accelerator: Accelerator) -> None:
+    watching = observer(tmp_path, accelerator)
+    for step in range(1, 8):
+        watching.step(report(step))
+    watching.flush()
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 8, "lo')  # killed while it wrote
+    watching.cut_back(4)
+    assert [line["step"] for line in metrics(tmp_path)] == [1, 2, 3, 4]
+    watching.cut_back(10)
+    assert [line["step"] for line in metrics(tmp_path)] == [1, 2, 3, 4]
+    watching.cut_back(0)
+    assert (tmp_path / "metrics.jsonl").read_text() == ""
+
+
+def test_a_torn_line_is_cut_off(tmp_path: Path, accelerator: Accelerator) -> None:
+    whole = json.dumps({"step": 1})
+    (tmp_path / "metrics.jsonl").write_text(f'{whole}\n{{"step": 2, "lo')
+    observer(tmp_path, accelerator).cut_back(5)
+    assert (tmp_path / "metrics.jsonl").read_text() == f"{whole}\n"

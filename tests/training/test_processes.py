@@ -1,0 +1,101 @@
+"""Two processes train what one trains. Starting them is slow, so all configurations share one start."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tiny import apart, checkpoint, make_run, metrics, read_json, train_tiny
+from tests.training.bench import assert_idle_heads_rest
+
+SCRIPT = """
+import json
+import os
+import pathlib
+import sys
+
+import nlpmtl
+
+assert os.environ["WORLD_SIZE"] == "2"
+for run in json.loads(pathlib.Path(sys.argv[1]).read_text()):
+    nlpmtl.train(run)
+"""
+
+pytestmark = pytest.mark.slow
+
+BASE: dict[str, Any] = {"steps": 6, "batch_size": 8, "lr": 1e-4, "save_every": 6, "precision": "fp64"}
+MIXED = {"kind": "proportional", "batches": "mixed"}
+SINGLE = {"kind": "uniform", "batches": "single"}
+CONFIGS: dict[str, dict[str, Any]] = {
+    "mixed": {"train": BASE, "sampling": MIXED},
+    "micro": {"train": {**BASE, "micro_tokens": 30}, "sampling": MIXED},
+    "single": {
+        "train": {**BASE, "batch_size": 4, "weight_decay": 0.5, "save_every": 1, "keep": 9},
+        "sampling": SINGLE,
+    },
+    "three rows": {"train": {**BASE, "batch_size": 3, "micro_tokens": 1}, "sampling": MIXED},
+    "one row": {"train": {**BASE, "batch_size": 1}, "sampling": MIXED},
+    "fp32": {"train": {**BASE, "steps": 20, "save_every": 20, "precision": "fp32"}, "sampling": MIXED},
+}
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path]]:
+    """The output of each configuration, by one process and by two."""
+    root = tmp_path_factory.mktemp("processes")
+    run = make_run(root, rows=20, dropout=0.0, eval={"every": 3})
+    alone = {name: train_tiny({**run, **config}, root / "one" / name).output for name, config in CONFIGS.items()}
+    together = {name: root / "two" / name for name in CONFIGS}
+    (root / "script.py").write_text(SCRIPT, encoding="utf-8")
+    runs = [{**run, **config, "output": str(together[name])} for name, config in CONFIGS.items()]
+    (root / "runs.json").write_text(json.dumps(runs), encoding="utf-8")
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*start, str(root / "script.py"), str(root / "runs.json")], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return {name: (alone[name], together[name]) for name in CONFIGS}
+
+
+@pytest.fixture(params=list(CONFIGS))
+def pair(request: pytest.FixtureRequest, outputs: dict[str, tuple[Path, Path]]) -> tuple[str, Path, Path]:
+    name = str(request.param)
+    return name, *outputs[name]
+
+
+def test_two_processes_give_the_weights_of_one(pair: tuple[str, Path, Path]) -> None:
+    """Also where a process has fewer rows than the other, or none."""
+    name, one, two = pair
+    assert [read_json(output / "run.json")["processes"] for output in (one, two)] == [1, 2]
+    steps = CONFIGS[name]["train"]["steps"]
+    assert apart(checkpoint(one, steps), checkpoint(two, steps)) < (1e-5 if name == "fp32" else 1e-10)
+
+
+def test_two_processes_report_the_losses_of_one(pair: tuple[str, Path, Path]) -> None:
+    name, one, two = pair
+    limit = 1e-5 if name == "fp32" else 1e-8
+    assert len(metrics(one)) == len(metrics(two)) == CONFIGS[name]["train"]["steps"]
+    for first, second in zip(metrics(one), metrics(two), strict=True):
+        assert (first["step"], first["tokens"], first["lr"]) == (second["step"], second["tokens"], second["lr"])
+        assert first["loss"] == pytest.approx(second["loss"], abs=limit)
+        assert first["losses"] == pytest.approx(second["losses"], abs=limit)
+
+
+def test_two_processes_evaluate_every_row_once(pair: tuple[str, Path, Path]) -> None:
+    name, one, two = pair
+    first, second = (read_json(output / "scores.json") for output in (one, two))
+    assert {task: values["rows"] for task, values in first["tasks"].items()} == {
+        task: values["rows"] for task, values in second["tasks"].items()
+    }
+    for task, values in first["tasks"].items():
+        assert values == pytest.approx(second["tasks"][task], abs=1e-3 if name == "fp32" else 1e-8), task
+    assert first["step"] == second["step"]
+
+
+def test_a_head_without_rows_is_unchanged_bit_for_bit_in_two_processes(outputs: dict[str, tuple[Path, Path]]) -> None:
+    assert_idle_heads_rest(outputs["single"][1])

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nlpmtl.errors import RunError
+from nlpmtl.training import commit, open_run, run_facts
+
+CONFIG: dict[str, Any] = {
+    "seed": 3,
+    "output": "runs/a",
+    "train": {"lr": 1e-4, "micro_tokens": 4096, "save_every": 4, "keep": 2, "trackers": []},
+    "weighting": {"kind": "constant", "weights": {}},
+}
+
+
+def checkpointed(directory: Path) -> Path:
+    path = directory / "checkpoints" / "step-000004"
+    commit(path, tensors={}, state={"config": CONFIG})
+    return path
+
+
+def test_a_new_run_starts_in_an_empty_place(tmp_path: Path) -> None:
+    assert open_run(tmp_path / "new", config=CONFIG, resume=False) == (None, [])
+
+
+def test_resume_on_an_empty_output_starts_and_says_so(tmp_path: Path) -> None:
+    found, notes = open_run(tmp_path, config=CONFIG, resume=True)
+    assert found is None
+    assert notes == [f"{tmp_path} holds no checkpoint to resume from: starting anew"]
+
+
+@pytest.mark.parametrize("there", ["run.json", "checkpoints/step-000000/state.json"])
+def test_an_output_that_holds_a_run_is_refused(tmp_path: Path, there: str) -> None:
+    (tmp_path / there).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / there).write_text("{}")
+    with pytest.raises(RunError, match="holds a run already: go on with --resume"):
+        open_run(tmp_path, config=CONFIG, resume=False)
+
+
+def test_resume_goes_on_from_the_newest(tmp_path: Path) -> None:
+    path = checkpointed(tmp_path)
+    assert open_run(tmp_path, config=CONFIG, resume=True) == (path, [f"resuming from {path}"])
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value", "said"),
+    [
+        ("train", "lr", 2e-4, "train.lr (was 0.0001, is 0.0002)"),
+        ("train", "added", 1, "train.added (was None, is 1)"),
+        ("weighting", "weights", {"a": 2.0}, "weighting.weights.a (was None, is 2.0)"),
+        (None, "seed", 4, "seed (was 3, is 4)"),
+    ],
+)
+def test_another_config_is_refused_with_the_key_that_differs(
+    tmp_path: Path, table: str | None, key: str, value: Any, said: str
+) -> None:
+    checkpointed(tmp_path)
+    config = {**CONFIG, key: value} if table is None else {**CONFIG, table: {**CONFIG[table], key: value}}
+    with pytest.raises(RunError) as error:
+        open_run(tmp_path, config=config, resume=True)
+    assert said in str(error.value)
+    assert str(error.value).count("(was") <= 2
+
+
+def test_what_the_weights_do_not_depend_on_may_differ(tmp_path: Path) -> None:
+    path = checkpointed(tmp_path)
+    train = {"lr": 1e-4, "micro_tokens": 1, "save_every": 1, "keep": 1, "trackers": ["tensorboard"]}
+    found, _ = open_run(tmp_path, config={**CONFIG, "output": "elsewhere", "train": train}, resume=True)
+    assert found == path
+
+
+def test_run_facts_say_what_made_the_numbers() -> None:
+    facts = run_facts(CONFIG, precision="bf16", processes=2, device="cpu")
+    assert (facts["config"], facts["seed"], facts["precision"]) == (CONFIG, 3, "bf16")
+    assert (facts["processes"], facts["device"], facts["threads"]) == (2, "cpu", torch.get_num_threads())
+    assert {"nlpmtl", "torch", "transformers", "accelerate", "datasets", "tokenizers"} <= facts["versions"].keys()
+    assert facts["versions"]["torch"] == torch.__version__
+    assert set(facts["machine"]) == {"system", "processor", "python"}

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from nlpmtl.sampling import StepPlan
+from nlpmtl.training import deal, dropout_seed
+from nlpmtl.training.step import Row
+from tests.tiny import apart, checkpoint, make_run, metrics, train_tiny, weights
+from tests.training.bench import Bench, assert_idle_heads_rest, make_bench
+
+lengths_of_rows = st.lists(st.integers(1, 60), max_size=30)
+
+
+def price(lengths: list[int], *, overhead: int) -> int:
+    """What a micro-batch of such rows costs."""
+    return overhead + len(lengths) * max(lengths)
+
+
+def dealt(lengths: list[int], **options: int) -> list[list[list[int]]]:
+    """Micro-batches of every process, as the lengths of their rows."""
+    rows: list[Row] = [(0, i) for i in range(len(lengths))]
+    ranks = deal(rows, lengths=lengths, **options)
+    assert sorted(row for micros in ranks for micro in micros for row in micro) == rows
+    return [[[lengths[i] for _, i in micro] for micro in micros] for micros in ranks]
+
+
+@settings(max_examples=200, deadline=None)
+@given(lengths_of_rows, st.integers(1, 5), st.integers(1, 200), st.integers(0, 64))
+def test_deal_gives_every_row_once_and_all_processes_as_many_batches(
+    lengths: list[int], world: int, limit: int, overhead: int
+) -> None:
+    ranks = dealt(lengths, world=world, limit=limit, overhead=overhead)
+    assert len(ranks) == world
+    assert len({len(micros) for micros in ranks}) == 1
+    many = [sum(map(len, micros)) for micros in ranks]
+    assert max(many) - min(many) <= 1
+    for micros in ranks:
+        filled = [micro for micro in micros if micro]
+        assert micros[: len(filled)] == filled, "empty ones stand at the end"
+        assert all(len(micro) == 1 or len(micro) * max(micro) <= limit for micro in filled)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=30), st.integers(1, 2000), st.integers(0, 64))
+def test_deal_costs_no_more_than_one_row_each_nor_than_all_at_once(
+    lengths: list[int], limit: int, overhead: int
+) -> None:
+    (micros,) = dealt(lengths, world=1, limit=limit, overhead=overhead)
+    cost = sum(price(micro, overhead=overhead) for micro in micros)
+    assert cost <= sum(price([length], overhead=overhead) for length in lengths)
+    if len(lengths) * max(lengths) <= limit:
+        assert cost <= price(lengths, overhead=overhead)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=8), st.integers(1, 80), st.integers(0, 30))
+def test_deal_finds_the_cheapest_cut(lengths: list[int], limit: int, overhead: int) -> None:
+    (micros,) = dealt(lengths, world=1, limit=limit, overhead=overhead)
+    falling = sorted(lengths, reverse=True)
+    prices = []
+    for chosen in itertools.product([False, True], repeat=len(lengths) - 1):
+        ends = [0, *(i + 1 for i, cut in enumerate(chosen) if cut), len(lengths)]
+        cut = [falling[a:b] for a, b in itertools.pairwise(ends)]
+        if all(len(one) == 1 or len(one) * one[0] <= limit for one in cut):
+            prices.append(sum(price(one, overhead=overhead) for one in cut))
+    assert sum(price(micro, overhead=overhead) for micro in micros) == min(prices)
+
+
+def test_deal_of_no_rows_has_no_batches() -> None:
+    assert deal([], lengths=[], world=3, limit=10, overhead=1) == [[], [], []]
+
+
+def test_dropout_has_a_seed_of_its_own_in_every_micro_batch() -> None:
+    places = list(itertools.product(range(3), range(3), range(3), range(3)))
+    seeds = {dropout_seed(seed, step=step, rank=rank, micro=micro) for seed, step, rank, micro in places}
+    assert len(seeds) == len(places)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, accelerator: Accelerator) -> Bench:
+    return make_bench(make_run(tmp_path, dropout=0.0, rows=20), accelerator)
+
+
+ROWS = ((0, 1), (0, 2), (1, 3), (0, 5), (2, 4), (1, 1), (2, 0), (0, 7), (0, 0))
+
+
+def by_hand(bench: Bench, rows: tuple[Row, ...], weights: dict[str, float]) -> tuple[torch.Tensor, dict[str, Any]]:
+    """The loss of a step, a row at a time: Σ w_t · (rows_t / Σ rows_u) · (sum_t / count_t)."""
+    sums: dict[str, torch.Tensor] = {}
+    counts: dict[str, int] = {}
+    many: dict[str, int] = {}
+    for row in rows:
+        batch = bench.stepper().collate([row])
+        logits = bench.model(**batch.inputs)
+        for task, part in batch.parts.items():
+            sums[task] = sums.get(task, torch.zeros(())) + bench.work.tasks[task].loss(logits[task], part.labels)
+            counts[task] = counts.get(task, 0) + int(bench.datasets[row[0]].labels[task].counts[row[1]])
+            many[task] = many.get(task, 0) + 1
+    total = sum(many.values())
+    means = {task: sums[task] / counts[task] for task in sums}
+    shares = {task: weights.get(task, 1.0) * many[task] / total for task in sums}
+    loss = torch.stack([shares[task] * means[task] for task in sums]).sum()
+    return loss, {"sums": sums, "counts": counts, "shares": shares}
+
+
+@pytest.mark.parametrize("micro_tokens", [10_000, 40, 1])
+def test_a_step_follows_the_gradient_of_sums_over_counts(bench: Bench, micro_tokens: int) -> None:
+    weighted = {"places": 0.5, "grade": 2.0}
+    loss, parts = by_hand(bench, ROWS, weighted)
+    names = [name for name, _ in bench.model.named_parameters()]
+    gradients = torch.autograd.grad(loss, list(bench.model.parameters()), allow_unused=True)
+    before = bench.snapshot()
+    report = bench.stepper(micro_tokens=micro_tokens, weights=weighted)(StepPlan(step=0, rows=ROWS))
+    after = bench.snapshot()
+    for name, gradient in zip(names, gradients, strict=True):
+        moved = before[name] - after[name]
+        torch.testing.assert_close(moved, torch.zeros_like(moved) if gradient is None else gradient, rtol=0, atol=1e-12)
+    tasks = list(bench.work.tasks)
+    assert report.step == 1
+    assert report.lr == 1.0
+    assert list(report.counts) == [parts["counts"][task] for task in tasks]
+    assert list(report.shares) == pytest.approx([parts["shares"][task] for task in tasks])
+    assert report.sums.tolist() == pytest.approx([float(parts["sums"][task].detach()) for task in tasks], rel=1e-12)
+    labelled = [(d, r) for d, r in ROWS if any(one.counts[r] for one in bench.datasets[d].labels.values())]
+    assert report.tokens == sum(len(bench.datasets[d].ids[r]) for d, r in labelled)
+
+
+def test_the_gradient_is_clipped_as_one_over_all_weights(bench: Bench) -> None:
+    before = bench.snapshot()
+    bench.stepper(clip=0.01)(StepPlan(step=0, rows=ROWS))
+    moved = torch.cat([(before[name] - value).flatten() for name, value in bench.snapshot().items()])
+    assert float(moved.norm()) == pytest.approx(0.01, rel=1e-4)
+
+
+def test_the_schedule_sets_the_rate_of_the_step(bench: Bench) -> None:
+    report = bench.stepper(schedule=lambda step: 0.25 * step)(StepPlan(step=2, rows=ROWS))
+    assert report.lr == 0.5
+    before = bench.snapshot()
+    bench.stepper(schedule=lambda step: 0.0)(StepPlan(step=0, rows=ROWS))
+    assert all(torch.equal(before[name], value) for name, value in bench.snapshot().items())
+
+
+def test_joint_tasks_encode_each_text_once(bench: Bench) -> None:
+    """A text with labels for three tasks is one row of one forward."""
+    seen: list[int] = []
+    hook = bench.model.sharing.encoder.register_forward_hook(
+        lambda module, args, kwargs, output: seen.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
+    full = [r for r in range(20) if all(one.counts[r] for one in bench.datasets[0].labels.values())][:4]
+    report = bench.stepper()(StepPlan(step=0, rows=tuple((0, r) for r in full)))
+    hook.remove()
+    assert sum(seen) == 4
+    assert [bool(count) for count in report.counts] == [True, True, True, False, False]
+
+
+def test_rows_without_any_label_are_left_out(bench: Bench) -> None:
+    unlabelled = [r for r, one in enumerate(bench.datasets[2].labels["kinds"].counts) if not one]
+    report = bench.stepper()(StepPlan(step=0, rows=((2, unlabelled[0]), (1, 1))))
+    assert report.tokens == len(bench.datasets[1].ids[1])
+    assert sum(report.counts) == 1
+
+
+def test_a_step_without_any_label_moves_nothing(bench: Bench) -> None:
+    unlabelled = [r for r, one in enumerate(bench.datasets[2].labels["kinds"].counts) if not one]
+    before = bench.snapshot()
+    report = bench.stepper()(StepPlan(step=0, rows=((2, unlabelled[0]),)))
+    assert report.tokens == 0
+    assert all(torch.equal(before[name], value) for name, value in bench.snapshot().items())
+
+
+def test_class_weights_and_label_smoothing_reach_the_loss(tmp_path: Path, accelerator: Accelerator) -> None:
+    run = make_run(tmp_path, dropout=0.0, rows=20)
+    run["datasets"]["words"]["tasks"]["topic"] |= {"class_weights": {"animals": 3.0}, "label_smoothing": 0.2}
+    run["datasets"]["words"]["tasks"]["places"] |= {"class_weights": "balanced"}
+    bench = make_bench(run, accelerator)
+    task, labels = bench.work.tasks["topic"], bench.datasets[0].labels["topic"]
+    rows = tuple((0, int(r)) for r in range(10) if labels.counts[r])
+    with torch.no_grad():
+        report = bench.stepper()
+        batch = report.collate(rows)
+        logs = functional.log_softmax(bench.model(**batch.inputs)["topic"], dim=-1)[batch.parts["topic"].rows]
+    weigh = torch.tensor([3.0 if label == "animals" else 1.0 for label in task.labels], dtype=torch.float64)
+    answers = batch.parts["topic"].labels
+    expected = sum(
+        -0.8 * float(weigh[y] * log[y]) - 0.2 / 3 * float((weigh * log).sum())
+        for log, y in zip(logs, answers.tolist(), strict=True)
+    )
+    sums = bench.stepper()(StepPlan(step=0, rows=rows)).sums
+    assert float(sums[0]) == pytest.approx(expected, rel=1e-9)
+    tags = bench.datasets[0].labels["places"]
+    balanced = bench.work.tasks["places"]._weights  # type: ignore[attr-defined]
+    often = torch.bincount(torch.from_numpy(tags.ids.values), minlength=4)  # type: ignore[attr-defined]
+    assert balanced.tolist() == pytest.approx([int(often.sum()) / (4 * int(n)) if n else 0.0 for n in often])
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Twenty steps without dropout, over all kinds of task, some labels missing."""
+    train = {"steps": 20, "batch_size": 8, "lr": 1e-4, "save_every": 20, "precision": "fp64"}
+    return make_run(tmp_path_factory.mktemp("plain"), rows=40, dropout=0.0, train=train, eval={"every": 20})
+
+
+@pytest.mark.parametrize(
+    ("batches", "precision", "limit"), [("mixed", "fp64", 1e-10), ("single", "fp64", 1e-10), ("mixed", "fp32", 1e-5)]
+)
+def test_micro_batches_of_any_size_give_the_same_weights(
+    plain: dict[str, Any], tmp_path: Path, batches: str, precision: str, limit: float
+) -> None:
+    runs = [
+        train_tiny(
+            plain,
+            tmp_path / str(tokens),
+            train={"micro_tokens": tokens, "precision": precision},
+            sampling={"kind": "proportional", "batches": batches},
+        )
+        for tokens in (100_000, 60, 1)
+    ]
+    for other in runs[1:]:
+        assert apart(checkpoint(runs[0].output, 20), checkpoint(other.output, 20)) < limit
+        for one, two in zip(metrics(runs[0].output), metrics(other.output), strict=True):
+            assert (one["step"], one["tokens"], one["lr"]) == (two["step"], two["tokens"], two["lr"])
+            assert one["losses"] == pytest.approx(two["losses"], abs=limit)
+    start, end = weights(checkpoint(runs[0].output, 0)), weights(checkpoint(runs[0].output, 20))
+    assert all(not torch.equal(start[name], end[name]) for name in start if "out.weight" in name), "all heads learnt"
+    assert end["heads.topic_head.out.weight"].dtype == (torch.float64 if precision == "fp64" else torch.float32)
+
+
+def test_a_head_without_rows_in_a_step_is_unchanged_bit_for_bit(tmp_path: Path) -> None:
+    """Not moved by its weight decay either, nor by the momentum of earlier steps."""
+    train = {"steps": 8, "batch_size": 4, "lr": 1e-3, "save_every": 1, "keep": 9, "weight_decay": 0.5}
+    run = make_run(tmp_path, rows=20, train=train, sampling={"kind": "uniform", "batches": "single"})
+    assert_idle_heads_rest(train_tiny(run).output)

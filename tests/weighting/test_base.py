@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+import pytest
+
+from nlpmtl.weighting import Weighting
+
+
+def test_a_weighting_must_say_its_weights() -> None:
+    class Silent(Weighting): ...
+
+    with pytest.raises(TypeError, match="weights"):
+        Silent()  # type: ignore[abstract]
