@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from nlpmtl.config import DataConfig
 from nlpmtl.data import ClassLabels, Encoded, Labels, SetLabels, TagLabels
 from nlpmtl.errors import RunError
-from nlpmtl.run import Source, accelerating, load_config, prepare
-from nlpmtl.training import Fit
+from nlpmtl.run import Source, load_config, prepare
+from nlpmtl.training import Fit, accelerating, resolve_precision
 from nlpmtl.workload import load_workload
 
 _SPLITS = ("train", "validation", "test")
@@ -96,9 +96,10 @@ def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> Chec
         NlpmtlError: what training would raise before its first step; RunError if a batch cannot be computed.
     """
     config = load_config(source, overrides=overrides)
-    limit = config.encoder.max_length
-    with accelerating(config, directory=config.output or Path()) as accelerator:
-        encoder, work, fit = prepare(config, directory=config.output or Path(), accelerator=accelerator)
+    limit, directory = config.encoder.max_length, config.output or Path()
+    precision = resolve_precision(config.train.precision)
+    with accelerating(directory=directory, precision=precision, trackers=config.train.trackers) as accelerator:
+        encoder, work, fit = prepare(config, directory=directory, accelerator=accelerator)
         tasks = tuple(_try_task(name, fit=fit, most=config.train.batch_size) for name in work.tasks)
         steps = fit.total
     # Training has read what it needs, as short as it needs it; now all that is there, at full length.

@@ -6,7 +6,7 @@ It knows nothing of processes: which share of the batches to compute, and how th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,10 +30,12 @@ class Scores:
     Args:
         tasks: for each task its metrics, ``"score"`` (its one number) and ``"rows"``.
         mean: the mean of the tasks' scores.
+        notes: what to tell a person about the rows: some were left out or cut, or have labels that no task knows.
     """
 
     tasks: dict[str, dict[str, float | int | None]]
     mean: float
+    notes: tuple[str, ...] = ()
 
     def __getitem__(self, task: str) -> dict[str, float | int | None]:
         return self.tasks[task]
@@ -79,7 +81,7 @@ class Inference:
             asked: for each task, which rows it is asked about, ``[rows]``.
             answer: makes an answer of (task, logits of one row, row), the logits as `Task.choose` takes them.
         """
-        collate = Collator([encoded], pad=self.pad, types=self.types)
+        collate = Collator([replace(encoded, labels={})], pad=self.pad, types=self.types)
         wanted = np.flatnonzero(np.logical_or.reduce(list(asked.values())))
         for rows in list(self._batches(encoded, wanted))[self.rank :: self.world]:
             batch = collate([(0, int(row)) for row in rows])

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import json
 import math
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.state import AcceleratorState
+from accelerate import Accelerator
 from safetensors.torch import load_file
 from torch import Tensor
 
-from nlpmtl.artifact import load_model, save_model, write_card
+from nlpmtl.artifact import load_model, save_model, write_card, write_json
 from nlpmtl.config import (
     DatasetConfig,
     RunConfig,
     describe,
+    dotted,
     find_run,
     parse_dataset,
     parse_run,
@@ -32,7 +28,7 @@ from nlpmtl.config import (
     read_run,
     read_toml,
 )
-from nlpmtl.data import Batch, Collator, Encoded
+from nlpmtl.data import Batch, Collator
 from nlpmtl.errors import ConfigError
 from nlpmtl.evaluation import Inference, Scores
 from nlpmtl.evaluation import evaluate as score
@@ -45,10 +41,11 @@ from nlpmtl.training import (
     Progressed,
     RunState,
     Stepper,
+    accelerating,
     build_optimizer,
     build_schedule,
-    keep_freed_memory,
     open_run,
+    resolve_precision,
     restore,
     run_facts,
 )
@@ -110,7 +107,7 @@ def train(source: Source, *, output: str | Path | None = None, resume: bool = Fa
     Raises:
         NlpmtlError: one of its branches, see `nlpmtl.errors`.
     """
-    *_, result = training(load_config(source, overrides=_dotted(overrides)), output=output, resume=resume)
+    *_, result = training(load_config(source, overrides=dotted(overrides)), output=output, resume=resume)
     assert isinstance(result, TrainResult), "a run that ends without an error ends with its result"
     return result
 
@@ -121,7 +118,8 @@ def training(config: RunConfig, *, output: str | Path | None = None, resume: boo
     if directory is None:
         raise ConfigError('output: say where the run\'s directory shall be: output = "runs/…", or --output DIR')
     plain = config.model_dump(mode="json")
-    with accelerating(config, directory=directory) as accelerator:
+    precision = resolve_precision(config.train.precision)
+    with accelerating(directory=directory, precision=precision, trackers=config.train.trackers) as accelerator:
         checkpoint, notes = open_run(directory, config=plain, resume=resume)
         accelerator.wait_for_everyone()  # all have looked before the first of them writes
         if config.train.trackers:
@@ -130,11 +128,11 @@ def training(config: RunConfig, *, output: str | Path | None = None, resume: boo
         if checkpoint is not None:
             fit.state = RunState.from_json(restore(checkpoint, model=fit.model, optimizer=fit.optimizer))
         if accelerator.is_main_process:
-            _write_json(
+            write_json(
                 directory / "run.json",
                 run_facts(
                     plain,
-                    precision=resolve_precision(config.train.precision),
+                    precision=precision,
                     processes=accelerator.num_processes,
                     device=str(accelerator.device),
                 ),
@@ -142,20 +140,6 @@ def training(config: RunConfig, *, output: str | Path | None = None, resume: boo
         yield Started(total=fit.total, step=fit.state.cursor.step, notes=(*notes, *work.notes))
         yield from fit.events()
         yield _finish(fit, config=config, encoder=encoder)
-        for tracker in accelerator.trackers:  # `end_training` would end the process group too: a second run needs it
-            tracker.finish()
-
-
-@contextmanager
-def accelerating(config: RunConfig, *, directory: Path) -> Iterator[Accelerator]:
-    """Device, precision and processes, for as long as a run needs them."""
-    accelerator = _accelerate(config, directory=directory, precision=resolve_precision(config.train.precision))
-    if accelerator.device.type == "cpu":
-        keep_freed_memory()
-    try:
-        yield accelerator
-    finally:
-        AcceleratorState._reset_state()
 
 
 def prepare(config: RunConfig, *, directory: Path, accelerator: Accelerator) -> tuple[Encoder, Workload, Fit]:
@@ -174,30 +158,6 @@ def prepare(config: RunConfig, *, directory: Path, accelerator: Accelerator) -> 
     work = load_workload(config.datasets, tokenizer=encoder.tokenizer, max_length=config.encoder.max_length)
     fit = _compose(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
     return encoder, work, fit
-
-
-def resolve_precision(asked: str) -> str:
-    """What "auto" becomes here: bf16 where the hardware computes in it, else fp32."""
-    if asked != "auto":
-        return asked
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
-
-
-def _accelerate(config: RunConfig, *, directory: Path, precision: str) -> Accelerator:
-    trackers = list(config.train.trackers)
-    for name in trackers:
-        if importlib.util.find_spec(name) is None:  # Accelerate would go on without it
-            raise ConfigError(f"train.trackers: {name} is not installed: pip install 'nlpmtl[{name}]'")
-    return Accelerator(
-        cpu=not torch.accelerator.is_available(),  # unless told so, it takes each of several processes for the only one
-        mixed_precision="bf16" if precision == "bf16" else "no",
-        log_with=trackers or None,
-        project_dir=directory,
-        # A step need not have rows of every task: heads without any get no gradient.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
 
 
 def _compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, encoder: Encoder, work: Workload) -> Fit:
@@ -246,8 +206,6 @@ def _compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, en
         with accelerator.autocast():
             return model.infer(batch, rows)
 
-    validation = work.splits.get("validation", {})
-    _check_select(config.eval.select, validation=validation)
     return Fit(
         directory=directory,
         accelerator=accelerator,
@@ -257,7 +215,7 @@ def _compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, en
         plan=plan,
         total=total,
         tasks=work.tasks,
-        validation=validation,
+        validation=work.splits.get("validation", {}),
         inference=Inference(
             forward,
             pad=pad,
@@ -293,12 +251,6 @@ def _plan(config: RunConfig, work: Workload) -> tuple[Plan, int]:
     return plan, total
 
 
-def _check_select(select: str, *, validation: Mapping[str, Encoded]) -> None:
-    scored = {task for e in validation.values() for task, labels in e.labels.items() if labels.labelled.any()}
-    if select != "mean" and select not in scored:
-        raise ConfigError(f"eval.select: task {select!r} has no labelled validation rows to be selected on")
-
-
 def _finish(fit: Fit, *, config: RunConfig, encoder: Encoder) -> TrainResult:
     """Write the model directory of the best model, and its scores."""
     best, weights, directory = fit.state.best, fit.best_weights(), fit.directory / "model"
@@ -317,7 +269,7 @@ def _finish(fit: Fit, *, config: RunConfig, encoder: Encoder) -> TrainResult:
         card = write_card(encoder=config.encoder.name, tasks=model.config.tasks, scores=scores, facts=facts)
         save_model(directory, model=model, tokenizer=encoder.tokenizer, scores=scores, card=card)
         if scores is not None:
-            _write_json(fit.directory / "scores.json", scores)
+            write_json(fit.directory / "scores.json", scores)
     fit.accelerator.wait_for_everyone()
     return TrainResult(None if best is None else Scores(**best.scores), directory, step)
 
@@ -336,9 +288,9 @@ def evaluate(
     Raises:
         NlpmtlError: one of its branches, see `nlpmtl.errors`.
     """
-    datasets = load_datasets(data, overrides=_dotted(overrides))
+    datasets = load_datasets(data, overrides=dotted(overrides))
     loaded, tokenizer = load_model(str(model))
-    rows = load_split(
+    work = load_split(
         datasets, tasks=loaded.tasks, tokenizer=tokenizer, max_length=loaded.config.input_length, split=split
     )
     inference = Inference(
@@ -347,7 +299,8 @@ def evaluate(
         types="token_type_ids" in tokenizer.model_input_names,
         tokens=4096,
     )
-    return score(inference, tasks=loaded.tasks, datasets=rows)
+    scores = score(inference, tasks=work.tasks, datasets=work.splits[split])
+    return replace(scores, notes=work.notes)
 
 
 def load_datasets(
@@ -361,14 +314,6 @@ def load_datasets(
     return load_config(data, overrides=overrides).datasets
 
 
-def _dotted(overrides: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in overrides.items():
-        flat |= _dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
-
-
 def _import_plugin(name: str) -> None:
     """Import a module that registers kinds of its own, from where packages are or from the working directory."""
     sys.path.append(str(Path.cwd()))
@@ -378,8 +323,3 @@ def _import_plugin(name: str) -> None:
         raise ConfigError(f"plugins: {name!r} cannot be imported: {error}") from error
     finally:
         sys.path.pop()
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -20,7 +20,7 @@ Splits = dict[str, dict[str, Encoded]]
 
 @dataclass(frozen=True)
 class Workload:
-    """What there is to learn.
+    """What there is to learn, or to be scored on.
 
     Args:
         tasks: by name, their labels found, what they need to know of train learnt.
@@ -64,7 +64,7 @@ def load_split(
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     split: str,
-) -> dict[str, Encoded]:
+) -> Workload:
     """One split of every dataset that has it, labelled for the tasks of a model that exists.
 
     Raises:
@@ -76,10 +76,10 @@ def load_split(
                 had = ", ".join(f"{task.name} ({task.kind})" for task in tasks.values())
                 raise ConfigError(f"task {name!r} ({options.kind}) is not in this model, which has: {had}")
     rows = {name: _load(name, dataset, [split]) for name, dataset in datasets.items()}
-    found = _encode(datasets, rows, tasks=tasks, tokenizer=tokenizer, max_length=max_length).get(split, {})
-    if not found:
+    encoded = _encode(datasets, rows, tasks=tasks, tokenizer=tokenizer, max_length=max_length)
+    if split not in encoded:
         raise ConfigError(f"no dataset has a split {split!r}")
-    return found
+    return Workload(dict(tasks), encoded, tuple(_notes(rows, encoded)))
 
 
 def _notes(rows: Mapping[str, dict[str, Rows]], encoded: Splits) -> Iterator[str]:

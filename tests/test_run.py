@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ import pytest
 import torch
 
 import nlpmtl
-from nlpmtl import ConfigError, Predictor
-from nlpmtl.run import Started, TrainResult, load_config, resolve_precision, training
-from nlpmtl.training import Progressed
+from nlpmtl import ConfigError, Predictor, RunError
+from nlpmtl.run import Started, TrainResult, load_config, training
+from nlpmtl.training import Progressed, resolve_precision
 from tests.tiny import Trained, apart, checkpoint, digest, make_rows, make_run, metrics, read_json, train_tiny, weights
 
 SHORT = {"steps": 4, "batch_size": 6, "lr": 1e-3, "save_every": 4, "precision": "fp32"}
@@ -259,6 +260,15 @@ def test_tensorboard_writes_beside_the_run(run: dict[str, Any], tmp_path: Path) 
     assert list((tmp_path / "out").rglob("events.out.tfevents*"))
 
 
+def test_a_loss_that_is_lost_ends_the_run_before_it_is_saved(run: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"step [2-9]: the loss of task '\w+' is (nan|inf); lower train\.lr"):
+        train_tiny(run, tmp_path / "out", **{"train.lr": 1e30, "train.steps": 12, "train.save_every": 12})
+    assert [path.name for path in (tmp_path / "out" / "checkpoints").iterdir()] == ["step-000000"]
+    lines = metrics(tmp_path / "out")
+    assert lines, "the steps before it are told"
+    assert all(math.isfinite(line["loss"]) for line in lines)
+
+
 def test_an_output_is_needed(run: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="output"):
         nlpmtl.train({key: value for key, value in run.items() if key != "output"})
@@ -310,6 +320,19 @@ def test_evaluate_reads_a_dataset_file(trained: Trained, tmp_path: Path) -> None
     assert set(scores.tasks) == {"kinds"}
     assert trained.result.scores is not None
     assert scores["kinds"]["micro_f1"] == pytest.approx(trained.result.scores["kinds"]["micro_f1"], abs=1e-3)
+
+
+def test_evaluate_tells_of_labels_that_the_model_does_not_know(trained: Trained) -> None:
+    words = trained.run["datasets"]["words"]
+    rows = rows_in(words["data"]["files"]["validation"])
+    rows[0]["topic"] = "zebras"
+    topic = {"topic": words["tasks"]["topic"]}
+    scores = nlpmtl.evaluate(
+        trained.model_dir,
+        {**trained.run, "datasets": {"words": {**words, "tasks": topic, "data": {"files": {"test": rows}}}}},
+        split="test",
+    )
+    assert scores.notes == ("words, test: task 'topic' does not know zebras: those rows count as wrong",)
 
 
 def test_evaluate_refuses_an_unknown_task_and_an_unknown_split(trained: Trained) -> None:

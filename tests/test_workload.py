@@ -118,7 +118,8 @@ def test_one_split_for_a_model_that_exists(encoder: Path, tokenizer: PreTrainedT
     )
     options: dict[str, Any] = {"tokenizer": tokenizer, "max_length": 16}
     found = load_split(config.datasets, tasks=work.tasks, split="test", **options)
-    assert found["one"].labels["t"].gold([0, 1]) == [1, 2], "the model's ids, and one past them"
+    assert found.splits["test"]["one"].labels["t"].gold([0, 1]) == [1, 2], "the model's ids, and one past them"
+    assert found.notes == ("one, test: task 't' does not know zebra: those rows count as wrong",)
     with pytest.raises(ConfigError, match="no dataset has a split 'validation'"):
         load_split(config.datasets, tasks=work.tasks, split="validation", **options)
     with pytest.raises(ConfigError, match=r"task 't' \(classification\) is not in this model"):

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from nlpmtl.artifact.card import write_card
-from nlpmtl.artifact.files import load_model, save_model
+from nlpmtl.artifact.files import load_model, save_model, write_json
 
-__all__ = ["load_model", "save_model", "write_card"]
+__all__ = ["load_model", "save_model", "write_card", "write_json"]

@@ -27,7 +27,13 @@ def save_model(
     tokenizer.save_pretrained(directory)
     (directory / "README.md").write_text(card, encoding="utf-8")
     if scores is not None:
-        (directory / "scores.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+        write_json(directory / "scores.json", scores)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a file of JSON for people and programs, its folder too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 def load_model(name: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:

@@ -21,6 +21,8 @@ def evaluate(
 
     quiet_libraries()
     scores = score(model, data, split=split)
+    for note in scores.notes:
+        typer.echo(note, err=True)
     if as_json:
         typer.echo(json.dumps({"split": split, **scores.to_json()}, indent=2))
     else:

@@ -13,6 +13,7 @@ from nlpmtl.config.dataset import DataConfig, DatasetConfig, InputConfig, Name, 
 from nlpmtl.config.find import find_run, shipped_configs
 from nlpmtl.config.load import (
     describe,
+    dotted,
     parse_dataset,
     parse_override,
     parse_run,
@@ -35,6 +36,7 @@ __all__ = [
     "TaskOptions",
     "TrainConfig",
     "describe",
+    "dotted",
     "find_run",
     "parse_dataset",
     "parse_override",

@@ -100,6 +100,15 @@ def parse_override(text: str) -> tuple[str, Any]:
         return key.strip(), value.strip()
 
 
+def dotted(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys; an empty table stays a value."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        inside = isinstance(value, Mapping) and value
+        flat |= dotted(value, f"{prefix}{key}.") if inside else {f"{prefix}{key}": value}
+    return flat
+
+
 def _parse(model: type[T], raw: Mapping[str, Any], where: str) -> T:
     try:
         return model.model_validate(raw)

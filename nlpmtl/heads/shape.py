@@ -74,8 +74,7 @@ def token_shape(config: PretrainedConfig) -> HeadShape:
     """The head of ``…ForTokenClassification`` of an encoder's architecture: a last layer alone, but for ModernBERT."""
     if config.model_type == "modernbert":
         return _modernbert(config)
-    drop = config.dropout if config.model_type == "distilbert" else _classifier_dropout(config)
-    return HeadShape(dense=False, drop_out=drop)
+    return HeadShape(dense=False, drop_out=_classifier_dropout(config))
 
 
 def _modernbert(config: PretrainedConfig) -> HeadShape:

@@ -163,15 +163,15 @@ class Task(ABC):
 
 
 def class_weights(
-    given: ClassWeights | Sequence[float] | None, *, task: str, labels: Sequence[str], counts: Sequence[int] | None
+    given: ClassWeights | None, *, task: str, labels: Sequence[str], counts: Sequence[int] | None
 ) -> Tensor | None:
     """The weight of each label in the loss, ``[labels]``; None where all are 1.
 
     Raises:
         ConfigError: a weight for an unknown label.
     """
-    if given is None or (isinstance(given, Sequence) and not isinstance(given, str)):
-        return None if given is None else torch.tensor(given)
+    if given is None:
+        return None
     if isinstance(given, Mapping):
         for name in given:
             if name not in labels:

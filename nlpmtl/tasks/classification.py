@@ -35,7 +35,7 @@ class Classification(Task):
     """One of several labels, by cross-entropy over a softmax.
 
     Args:
-        class_weights: see `LabelOptions`; from a saved model a list, one a label.
+        class_weights: see `LabelOptions`.
         label_smoothing: the share of the target's mass that is spread over all labels (Szegedy et al. 2016).
         positive: the label that the metric `f1` counts.
         task: what every `Task` takes.

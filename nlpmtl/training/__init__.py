@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from nlpmtl.training.checkpoint import commit, newest, problem, prune, restore, save
+from nlpmtl.training.device import accelerating, resolve_precision
 from nlpmtl.training.fit import Best, Evaluated, Fit, Progressed, RunState
 from nlpmtl.training.loop import train_steps
-from nlpmtl.training.memory import keep_freed_memory
 from nlpmtl.training.observe import Observer
 from nlpmtl.training.optim import Schedule, build_optimizer, build_schedule
 from nlpmtl.training.record import open_run, run_facts
@@ -21,16 +21,17 @@ __all__ = [
     "Schedule",
     "StepReport",
     "Stepper",
+    "accelerating",
     "build_optimizer",
     "build_schedule",
     "commit",
     "deal",
     "dropout_seed",
-    "keep_freed_memory",
     "newest",
     "open_run",
     "problem",
     "prune",
+    "resolve_precision",
     "restore",
     "run_facts",
     "save",

@@ -14,6 +14,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from nlpmtl.data import Encoded
+from nlpmtl.errors import ConfigError
 from nlpmtl.evaluation import Inference, Scores, evaluate
 from nlpmtl.sampling import Cursor, Plan
 from nlpmtl.tasks import Task
@@ -99,6 +100,9 @@ class Fit:
         keep: checkpoints kept.
         config: the run's config in plain values, kept in checkpoints.
         state: where the run stands.
+
+    Raises:
+        ConfigError: no validation row has a label for the task that selects.
     """
 
     directory: Path
@@ -121,6 +125,9 @@ class Fit:
     observer: Observer = field(init=False)
 
     def __post_init__(self) -> None:
+        scored = {name for rows in self.validation.values() for name, own in rows.labels.items() if own.labelled.any()}
+        if self.select != "mean" and self.select not in scored:
+            raise ConfigError(f"eval.select: task {self.select!r} has no labelled validation rows to be selected on")
         self.observer = Observer(self.accelerator, path=self.directory / "metrics.jsonl", tasks=list(self.tasks))
 
     def events(self) -> Iterator[Progressed | Evaluated]:

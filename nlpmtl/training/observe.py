@@ -1,16 +1,18 @@
-"""What a run says while it trains: metrics.jsonl, scores.json, trackers, and progress for a person."""
+"""What a run says while it trains: metrics.jsonl, and what trackers are told."""
 
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 
+from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Scores
 from nlpmtl.training.step import StepReport
 
@@ -48,7 +50,11 @@ class Observer:
             self._since = time.perf_counter()
 
     def flush(self) -> dict[str, Any] | None:
-        """Write the lines of all steps since the last flush; the newest comes back."""
+        """Write the lines of all steps since the last flush; the newest comes back.
+
+        Raises:
+            RunError: a loss is not finite, so nothing can be learnt any more; in all processes alike.
+        """
         if not self._reports:
             return None
         sums = self.accelerator.reduce(torch.stack([report.sums for report in self._reports]), "sum").tolist()
@@ -56,12 +62,17 @@ class Observer:
         seconds = (now - self._since) / len(self._reports)
         lines = [_line(r, tasks=self.tasks, sums=s, seconds=seconds) for r, s in zip(self._reports, sums, strict=True)]
         self._reports, self._since = [], now
+        lost = _first_lost(lines)
+        told = [line for line in lines if lost is None or line["step"] < lost[0]]
         if self.accelerator.is_main_process:
             with self.path.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(line) + "\n" for line in lines)
-        for line in lines:
+                file.writelines(json.dumps(line) + "\n" for line in told)
+        for line in told:
             flat = {f"loss/{task}": loss for task, loss in line["losses"].items()}
             self.accelerator.log({"loss": line["loss"], "lr": line["lr"], **flat}, step=line["step"])
+        if lost is not None:
+            step, task, loss = lost
+            raise RunError(f"step {step}: the loss of task {task!r} is {loss}; lower train.lr, or raise train.warmup")
         return lines[-1]
 
     def scores(self, scores: Scores, *, step: int) -> None:
@@ -81,6 +92,15 @@ def _line(report: StepReport, *, tasks: Sequence[str], sums: Sequence[float], se
         "tokens_per_second": report.tokens / seconds,
         "seconds": seconds,
     }
+
+
+def _first_lost(lines: Sequence[Mapping[str, Any]]) -> tuple[int, str, float] | None:
+    """The first step and task whose loss is not finite."""
+    for line in lines:
+        for task, loss in line["losses"].items():
+            if not math.isfinite(loss):
+                return line["step"], task, loss
+    return None
 
 
 def _cut_back(path: Path, *, step: int) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from nlpmtl.config import dotted
 from nlpmtl.errors import RunError
 from nlpmtl.training.checkpoint import newest
 
@@ -66,14 +67,6 @@ def run_facts(config: Mapping[str, Any], *, precision: str, processes: int, devi
 
 def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """The dotted keys whose values differ and matter."""
-    old, new = dict(_flat(before)), dict(_flat(now))
+    old, new = dotted(before), dotted(now)
     keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
     return [f"{key} (was {old.get(key)!r}, is {new.get(key)!r})" for key in keys if key not in _FREE_TO_DIFFER]
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in table.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -40,6 +40,20 @@ def test_a_table_of_a_dataset_file(
     ]
 
 
+def test_an_unknown_label_is_reported(
+    trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path, to_toml: Callable[[Mapping[str, Any]], str]
+) -> None:
+    rows = tmp_path / "test.jsonl"
+    rows.write_text('{"text": "a cat", "kinds": ["x", "zebra"]}\n', encoding="utf-8")
+    texts = trained.run["datasets"]["texts"]
+    kinds = {"kinds": {"kind": "multilabel", "label": "kinds"}}
+    path = tmp_path / "texts.toml"
+    path.write_text(to_toml({**texts, "tasks": kinds, "data": {"files": {"test": str(rows)}}}), encoding="utf-8")
+    done = nlpmtl_("evaluate", trained.model_dir, "--data", path, "--split", "test")
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr == "texts, test: task 'kinds' does not know zebra: those rows count as wrong\n"
+
+
 def test_a_split_that_is_not_there(trained: Trained, run_file: Path, nlpmtl_: Nlpmtl) -> None:
     done = nlpmtl_("evaluate", trained.model_dir, "--data", run_file, "--split", "tests")
     assert (done.exit_code, done.stdout) == (2, "")

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from nlpmtl.training import keep_freed_memory
+from nlpmtl.training.memory import keep_freed_memory
 
 
 @pytest.mark.skipif(

@@ -1,0 +1,57 @@
+"""Where a run computes, and in which precision: Accelerate, told what it needs to know."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
+
+from nlpmtl.errors import ConfigError
+from nlpmtl.training.memory import keep_freed_memory
+
+
+def resolve_precision(asked: str) -> str:
+    """What "auto" becomes here: bf16 where the hardware computes in it, else fp32."""
+    if asked != "auto":
+        return asked
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
+
+
+@contextmanager
+def accelerating(*, directory: Path, precision: str, trackers: Sequence[str]) -> Iterator[Accelerator]:
+    """Device, precision and processes, for as long as a run needs them.
+
+    Args:
+        directory: where trackers may write.
+        precision: "bf16", "fp32" or "fp64", as `resolve_precision` gives it.
+        trackers: Accelerate's names of those that `init_trackers` shall start.
+
+    Raises:
+        ConfigError: a tracker is not installed.
+    """
+    for name in trackers:
+        if importlib.util.find_spec(name) is None:  # Accelerate would go on without it
+            raise ConfigError(f"train.trackers: {name} is not installed: pip install 'nlpmtl[{name}]'")
+    accelerator = Accelerator(
+        cpu=not torch.accelerator.is_available(),  # unless told so, it takes each of several processes for the only one
+        mixed_precision="bf16" if precision == "bf16" else "no",
+        log_with=list(trackers) or None,
+        project_dir=directory,
+        # A step need not have rows of every task: heads without any get no gradient.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
+    try:
+        yield accelerator
+    finally:
+        for tracker in accelerator.trackers:  # `end_training` would end the process group too: a second run needs it
+            tracker.finish()
+        AcceleratorState._reset_state()
