@@ -92,9 +92,8 @@ def main() -> None:
         encoder = str(without_dropout(root / "encoder"))
         for precision in ("fp64", "fp32"):
             base = train(root / precision, encoder=encoder, steps=steps, precision=precision)
-            micro = train(
-                root / f"{precision}-micro", encoder=encoder, steps=steps, precision=precision, micro_tokens=1
-            )
+            tiny = {"micro_tokens": 1}
+            micro = train(root / f"{precision}-micro", encoder=encoder, steps=steps, precision=precision, **tiny)
             print(f"| {precision} | micro-batches of one row | {apart(base, micro)} |", flush=True)
             two = train(root / f"{precision}-two", encoder=encoder, steps=steps, precision=precision, processes=2)
             print(f"| {precision} | two processes (torchrun, gloo) | {apart(base, two)} |", flush=True)

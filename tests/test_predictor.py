@@ -125,9 +125,8 @@ def test_offsets_give_back_the_word(predictor: Predictor) -> None:
     texts += [row["text"] for row in make_rows(30, seed=8)]
     eager = copy.deepcopy(predictor.model)
     with torch.no_grad():
-        eager.head("places").get_submodule("out").get_parameter("bias")[0] -= (
-            10  # O: so that it sees entities everywhere
-        )
+        bias = eager.head("places").get_submodule("out").get_parameter("bias")
+        bias[0] -= 10  # of O: so that it sees entities everywhere
     spans = 0
     for text, found in zip(texts, Predictor(eager, predictor.tokenizer).predict(texts, task="places"), strict=True):
         last = 0
