@@ -8,7 +8,7 @@ DATA   ?= data
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help quickstart test test-all lint format schemas docs bench-startup bench-eleven package clean
+.PHONY: help quickstart test test-all lint format schemas docs bench bench-eleven package clean
 
 help:            ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -51,8 +51,10 @@ schemas: $(VENV)/ready      ## Write the JSON Schemas of the config files
 docs: $(VENV)/ready         ## Write the reference from the code
 	$(BIN)/python docs/generate.py
 
-bench-startup: $(VENV)/ready  ## How soon the command line answers
+bench: $(VENV)/ready        ## The figures of docs/results.md that take minutes
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/sampler_frequencies.py
+	$(BIN)/python benchmarks/same_weights.py
 
 bench-eleven: $(VENV)/ready  ## One model of eleven tasks beside eleven fine-tunes (hours; DATA=folder)
 	$(BIN)/python benchmarks/eleven.py $(DATA)

@@ -49,14 +49,14 @@ class Sampler(ABC):
         sizes: train rows of each data set, all ≥ 1.
         total_steps: optimizer steps of the run.
         epoch_steps: optimizer steps of one epoch.
-        picks_per_step: rows that a step takes, each by its own pick ("mixed") or all by one ("single").
+        rows_per_step: rows that a step takes, each by its own pick ("mixed") or all by one ("single").
         seed: ≥ 0.
     """
 
     sizes: Sequence[int]
     total_steps: int
     epoch_steps: int
-    picks_per_step: int
+    rows_per_step: int
     seed: int
 
     @abstractmethod

@@ -132,7 +132,7 @@ class Plan:
 
 
 def build_sampler(
-    options: Options, *, sizes: Sequence[int], total_steps: int, epoch_steps: int, picks_per_step: int, seed: int
+    options: Options, *, sizes: Sequence[int], total_steps: int, epoch_steps: int, rows_per_step: int, seed: int
 ) -> Sampler:
     """The sampler of the options, as `SAMPLERS.parse` gives them; the other arguments are those of `Sampler`."""
     return SAMPLERS.build(
@@ -142,7 +142,7 @@ def build_sampler(
         sizes=sizes,
         total_steps=total_steps,
         epoch_steps=epoch_steps,
-        picks_per_step=picks_per_step,
+        rows_per_step=rows_per_step,
         seed=seed,
     )
 
@@ -166,7 +166,7 @@ def build_plan(
     if not isinstance(options, SamplingOptions):
         raise TypeError(f"the options of the sampler {options.kind!r} must derive from SamplingOptions")
     sampler = build_sampler(
-        options, sizes=sizes, total_steps=total_steps, epoch_steps=epoch_steps, picks_per_step=batch_size, seed=seed
+        options, sizes=sizes, total_steps=total_steps, epoch_steps=epoch_steps, rows_per_step=batch_size, seed=seed
     )
     return Plan(names, sizes=sizes, sampler=sampler, batch_size=batch_size, batches=options.batches, seed=seed)
 

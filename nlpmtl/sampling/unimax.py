@@ -25,7 +25,7 @@ class UniMax(Sampler):
     UniMax (Chung et al. 2023, UniMax: Fairer and more Effective Language Sampling for Large-Scale Multilingual
     Pretraining): from the smallest data set to the largest, each gets min(B / d, N · n), where B is what is left of the
     budget, d how many data sets are left, this one included, and n its train rows; p is in proportion to that. The
-    budget is all rows of the run: total_steps · picks_per_step. Where all the limits together stay below the budget,
+    budget is all rows of the run: total_steps · rows_per_step. Where all the limits together stay below the budget,
     p ∝ N · n: the run is too long for the limit, and goes through every data set equally often, more than N times.
 
     The paper counts characters, and this rows; the default N is a choice of this library.
@@ -38,7 +38,7 @@ class UniMax(Sampler):
 
     def probabilities(self, step: int) -> tuple[float, ...]:
         shares = [0.0] * len(self.sizes)
-        budget = float(self.total_steps * self.picks_per_step)
+        budget = float(self.total_steps * self.rows_per_step)
         ascending = sorted(range(len(self.sizes)), key=lambda index: self.sizes[index])
         for done, index in enumerate(ascending):
             shares[index] = min(budget / (len(ascending) - done), self.sizes[index] * self.max_epochs)

@@ -26,12 +26,13 @@ from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS
 from tests.tiny import make_rows, write_encoder, write_rows
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = [DOCS / "tour.md", *sorted(DOCS.glob("howto/*.md")), *sorted(DOCS.glob("decisions/*.md"))]
+PAGES = [DOCS.parent / "README.md", DOCS / "results.md", DOCS / "tour.md", *sorted(DOCS.glob("howto/*.md")), *sorted(DOCS.glob("decisions/*.md"))]
 ENCODER = "answerdotai/ModernBERT-base"
 BLOCK = re.compile(
     r"^(?:<!-- not run: (?P<why>.+?) -->\n+)?```(?P<tag>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
 )
 NAME = re.compile(r"# ([\w/-]+\.(?:toml|py))\n")
+MAKEFILE = (DOCS.parent / "Makefile").read_text(encoding="utf-8")
 SPLITS = {"train": 40, "validation": 12, "test": 12}
 DATASET: dict[str, Any] = {
     "data": {"files": {"train": "messages/train.jsonl", "validation": "messages/validation.jsonl"}},
@@ -106,7 +107,7 @@ def here(desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
             del sys.modules[name]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS.parent)))
 def test_page(page: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(here)
     names: dict[str, Any] = {"__name__": "__page__"}
@@ -159,6 +160,9 @@ def run_command(line: str, *, block: Block, monkeypatch: pytest.MonkeyPatch) -> 
     assert line.startswith("$ "), f"{block.page}:{block.line}: a command begins with $"
     words = shlex.split(line.removeprefix("$ "), comments=True)
     if words[:2] == ["pip", "install"]:
+        return
+    if words[0] == "make":
+        assert f"\n{words[1]}:" in MAKEFILE, f"{block.page}:{block.line}: no target {words[1]}"
         return
     at = words.index("nlpmtl")
     from nlpmtl import cli

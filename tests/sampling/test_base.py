@@ -25,7 +25,7 @@ class Fixed(Sampler):
 
 def fixed(weights: list[float], *, seed: int) -> Fixed:
     sizes = [1] * len(weights)
-    return Fixed(weights=tuple(weights), sizes=sizes, total_steps=1, epoch_steps=1, picks_per_step=1, seed=seed)
+    return Fixed(weights=tuple(weights), sizes=sizes, total_steps=1, epoch_steps=1, rows_per_step=1, seed=seed)
 
 
 def test_golden_is_the_whole_part_of_2_64_over_phi() -> None:

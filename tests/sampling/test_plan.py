@@ -106,8 +106,8 @@ def test_unimax_keeps_its_limit(batches: str) -> None:
 
 def test_batches_are_not_for_the_sampler() -> None:
     options = SAMPLERS.parse({"kind": "temperature", "temperature": 3.0, "batches": "single"})
-    sampler = build_sampler(options, sizes=(1, 2), total_steps=9, epoch_steps=4, picks_per_step=6, seed=7)
-    assert sampler == Temperature(sizes=(1, 2), total_steps=9, epoch_steps=4, picks_per_step=6, seed=7, temperature=3.0)
+    sampler = build_sampler(options, sizes=(1, 2), total_steps=9, epoch_steps=4, rows_per_step=6, seed=7)
+    assert sampler == Temperature(sizes=(1, 2), total_steps=9, epoch_steps=4, rows_per_step=6, seed=7, temperature=3.0)
 
 
 def test_an_empty_data_set_is_refused() -> None:

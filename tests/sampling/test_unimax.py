@@ -29,12 +29,12 @@ def test_frequencies(
 
 def test_by_hand(build: Callable[..., Sampler]) -> None:
     # 1,000 rows: 4 · 10 for the first, 4 · 50 for the second, and the other two share 760.
-    sampler = build("unimax", (10_000, 10, 50, 20_000), total_steps=100, picks_per_step=10)
+    sampler = build("unimax", (10_000, 10, 50, 20_000), total_steps=100, rows_per_step=10)
     assert sampler.probabilities(0) == pytest.approx((0.38, 0.04, 0.2, 0.38))
 
 
 def test_a_run_too_long_for_the_limit_is_proportional(build: Callable[..., Sampler]) -> None:
-    sampler = build("unimax", (10, 30), max_epochs=2, total_steps=100, picks_per_step=10)
+    sampler = build("unimax", (10, 30), max_epochs=2, total_steps=100, rows_per_step=10)
     assert sampler.probabilities(0) == pytest.approx((0.25, 0.75))
 
 

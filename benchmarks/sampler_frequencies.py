@@ -1,0 +1,66 @@
+"""Does every sampler do what its formula says? GLUE's nine train sets, 100,000 picks, and the rows of a whole run.
+
+    python benchmarks/sampler_frequencies.py
+
+The first column of numbers is the largest difference of a data set's count from N · p, over all data sets, three places
+of the run (its first, middle and last step) and five seeds. The second follows the plan of a run of 3,000 steps of 32
+rows (proportional to 1/50 of GLUE's sizes, so that every row is used several times) and counts the rows that are not
+used as often as the plan's cursor says: k · full passes, or one more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from nlpmtl.registry import SAMPLERS
+from nlpmtl.sampling import build_plan, build_sampler
+
+GLUE = (8_551, 67_349, 3_668, 5_749, 363_846, 392_702, 104_743, 2_490, 635)
+PICKS, SEEDS, STEPS, ROWS = 100_000, range(5), 3_000, 32
+RUN = {"total_steps": STEPS, "epoch_steps": 1_000}
+OPTIONS = {"temperature": {"temperature": 2.0}, "capped": {"cap": 20_000}, "unimax": {"max_epochs": 4.0}}
+
+
+def largest_difference(kind: str) -> float:
+    worst = 0.0
+    for seed in SEEDS:
+        options = SAMPLERS.parse({"kind": kind, **OPTIONS.get(kind, {})})
+        sampler = build_sampler(options, sizes=GLUE, rows_per_step=ROWS, seed=seed, **RUN)
+        for step in (0, STEPS // 2, STEPS - 1):
+            counts = Counter(sampler.choose(0, PICKS, step=step))
+            differences = (abs(counts[i] - PICKS * p) for i, p in enumerate(sampler.probabilities(step)))
+            worst = max(worst, *differences)
+    return worst
+
+
+def rows_used_otherwise(kind: str) -> tuple[int, int]:
+    """Rows whose use is not what the cursor says, and all rows used."""
+    sizes = [max(1, size // 50) for size in GLUE]
+    options = SAMPLERS.parse({"kind": kind, **OPTIONS.get(kind, {})})
+    plan = build_plan(options, names=list("abcdefghi"), sizes=sizes, batch_size=ROWS, seed=17, **RUN)
+    used: Counter[tuple[int, int]] = Counter()
+    cursor = plan.start()
+    for step, after in plan.steps(cursor, STEPS):
+        used.update(step.rows)
+        cursor = after
+    wrong = 0
+    for d, size in enumerate(sizes):
+        passes, rest = divmod(cursor.picks[d], size)
+        times = Counter(used[d, r] for r in range(size))
+        expected = Counter({passes: size - rest, passes + 1: rest})
+        wrong += (times - expected).total()
+    assert used.total() == STEPS * ROWS
+    return wrong, len(used)
+
+
+def main() -> None:
+    print("| sampler | largest \\|count − N · p\\| | largest difference of a frequency | rows used otherwise than planned |")
+    print("|---|---|---|---|")
+    for kind in SAMPLERS.names():
+        worst = largest_difference(kind)
+        wrong, rows = rows_used_otherwise(kind)
+        print(f"| {kind} | {worst:.2f} | {worst / PICKS:.1e} | {wrong} of {rows:,} |")
+
+
+if __name__ == "__main__":
+    main()
