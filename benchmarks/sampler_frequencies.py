@@ -54,7 +54,7 @@ def rows_used_otherwise(kind: str) -> tuple[int, int]:
 
 
 def main() -> None:
-    print("| sampler | largest \\|count − N · p\\| | largest difference of a frequency | rows used otherwise than planned |")
+    print("| sampler | largest difference of a count | of a frequency | rows used otherwise than planned |")
     print("|---|---|---|---|")
     for kind in SAMPLERS.names():
         worst = largest_difference(kind)

@@ -26,7 +26,13 @@ from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS
 from tests.tiny import make_rows, write_encoder, write_rows
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = [DOCS.parent / "README.md", DOCS / "results.md", DOCS / "tour.md", *sorted(DOCS.glob("howto/*.md")), *sorted(DOCS.glob("decisions/*.md"))]
+PAGES = [
+    DOCS.parent / "README.md",
+    DOCS / "results.md",
+    DOCS / "tour.md",
+    *sorted(DOCS.glob("howto/*.md")),
+    *sorted(DOCS.glob("decisions/*.md")),
+]
 ENCODER = "answerdotai/ModernBERT-base"
 BLOCK = re.compile(
     r"^(?:<!-- not run: (?P<why>.+?) -->\n+)?```(?P<tag>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
