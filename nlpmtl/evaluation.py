@@ -135,7 +135,7 @@ def evaluate(
         for task, labelled in asked.items():
             rows = np.flatnonzero(labelled).tolist()
             predicted.setdefault(task, []).extend(found[row, task] for row in rows)
-            gold.setdefault(task, []).extend(_gold(encoded.labels[task], rows, names[task]))
+            gold.setdefault(task, []).extend(right_answers(encoded.labels[task], rows, names=names[task]))
     scored = {
         task: {
             **tasks[task].score(predicted=predicted[task], gold=gold[task], names=names[task]),
@@ -147,8 +147,8 @@ def evaluate(
     return Scores(scored, float(np.mean([one["score"] or 0.0 for one in scored.values()])) if scored else 0.0)
 
 
-def _gold(labels: Labels, rows: Sequence[int], names: list[str]) -> list[Any]:
-    """What is right, names that only this dataset has being added to those of all."""
+def right_answers(labels: Labels, rows: Sequence[int], *, names: list[str]) -> list[Any]:
+    """What is right for some rows of a dataset, names that only it has being added to those of all its task's rows."""
     gold, extra = labels.gold(rows), labels.names[labels.known :]
     if not extra:
         return gold

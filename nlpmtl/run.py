@@ -6,15 +6,16 @@ import importlib
 import math
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
-from safetensors.torch import load_file
+from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from nlpmtl.artifact import load_model, save_model, write_card, write_json
+from nlpmtl.calibration import calibrate
 from nlpmtl.config import (
     DatasetConfig,
     RunConfig,
@@ -252,26 +253,36 @@ def _plan(config: RunConfig, work: Workload) -> tuple[Plan, int]:
 
 
 def _finish(fit: Fit, *, config: RunConfig, encoder: Encoder) -> TrainResult:
-    """Write the model directory of the best model, and its scores."""
-    best, weights, directory = fit.state.best, fit.best_weights(), fit.directory / "model"
+    """Calibrate the best model, and write its directory and its scores."""
+    best, directory = fit.state.best, fit.directory / "model"
     step = fit.state.cursor.step if best is None else best.step
+    told: list[dict[str, Any] | None] = [None]
     if fit.accelerator.is_main_process:
-        if weights is not None:
-            fit.model.load_state_dict(load_file(weights))
-        model = fit.model.float().eval()
+        model = fit.best_model()
         assert isinstance(model, MultiTaskModel)
-        scores = None if best is None else {"step": best.step, "split": "validation", **best.scores}
+        calibrated = calibrate(fit.alone, tasks=fit.tasks, datasets=fit.validation)
+        model.config.tasks = {name: task.spec() for name, task in fit.tasks.items()}
+        if best is not None:  # scored anew: the best model's thresholds are others now
+            scores = score(fit.alone, tasks=fit.tasks, datasets=fit.validation)
+            final = {"step": step, "split": "validation", **scores.to_json()}
+            write_json(fit.directory / "scores.json", final)
+            told = [final]
         facts = [
             f"steps: {fit.state.cursor.step}, the weights are those of step {step}",
             f"datasets: {', '.join(config.datasets)}; sampler: {config.sampling.kind}; sharing: {config.sharing.kind}",
             f"batches of {config.train.batch_size} rows, learning rate {config.train.lr:g}, seed {config.seed}",
         ]
-        card = write_card(encoder=config.encoder.name, tasks=model.config.tasks, scores=scores, facts=facts)
-        save_model(directory, model=model, tokenizer=encoder.tokenizer, scores=scores, card=card)
-        if scores is not None:
-            write_json(fit.directory / "scores.json", scores)
-    fit.accelerator.wait_for_everyone()
-    return TrainResult(None if best is None else Scores(**best.scores), directory, step)
+        card = write_card(
+            encoder=config.encoder.name,
+            tasks=model.config.tasks,
+            scores=told[0],
+            calibrated={name: asdict(one) for name, one in calibrated.items()},
+            facts=facts,
+        )
+        save_model(directory, model=model, tokenizer=encoder.tokenizer, scores=told[0], card=card)
+    broadcast_object_list(told)
+    final_scores = None if told[0] is None else Scores(tasks=told[0]["tasks"], mean=told[0]["mean"])
+    return TrainResult(final_scores, directory, step)
 
 
 def evaluate(

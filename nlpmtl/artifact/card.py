@@ -11,6 +11,7 @@ def write_card(
     encoder: str,
     tasks: Mapping[str, Mapping[str, Any]],
     scores: Mapping[str, Any] | None,
+    calibrated: Mapping[str, Mapping[str, Any]],
     facts: Sequence[str],
 ) -> str:
     """A README for the model directory.
@@ -19,6 +20,7 @@ def write_card(
         encoder: the name of the pretrained encoder.
         tasks: each task as `Task.spec` describes it.
         scores: as in scores.json; None where nothing was scored.
+        calibrated: what calibration did to tasks, as `Calibrated` says it.
         facts: one sentence each, on how it was trained.
     """
     lines = [
@@ -40,6 +42,7 @@ def write_card(
         "",
         *_scores(scores),
         "",
+        *_calibration(calibrated),
         "## Training",
         "",
         *(f"- {fact}" for fact in facts),
@@ -55,6 +58,26 @@ def write_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _calibration(calibrated: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    if not calibrated:
+        return []
+    return [
+        "## Calibration",
+        "",
+        "Fitted on one half of the validation rows, told on the other: the expected calibration error (15 bins), and",
+        "the task's score, before and after.",
+        "",
+        "| task | temperature | error before | error | score before | score | rows |",
+        "|---|---|---|---|---|---|---|",
+        *(
+            f"| {name} | {one['temperature']:.3f} | {one['error_before']:.4f} | {one['error']:.4f} "
+            f"| {one['score_before']:.4f} | {one['score']:.4f} | {one['rows']} |"
+            for name, one in calibrated.items()
+        ),
+        "",
+    ]
 
 
 def _labels(spec: Mapping[str, Any]) -> str:

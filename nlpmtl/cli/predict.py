@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
+from itertools import tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +19,6 @@ from nlpmtl.errors import ConfigError
 if TYPE_CHECKING:
     from nlpmtl.predictor import Text
 
-_ROWS_AT_ONCE = 256
 _ENDING = ".jsonl"
 
 Write = Callable[[str], object]
@@ -35,6 +34,7 @@ def predict(
         str | None,
         typer.Option(metavar="F.jsonl|F.csv|F.txt|-", help="Rows with text, or text and pair, or words; or lines."),
     ] = None,
+    all_scores: Annotated[bool, typer.Option("--all-scores", help="Add the probability of every label.")] = False,
     output: Annotated[
         Path | None, typer.Option(metavar="F.jsonl", help="Write there instead of on stdout.", show_default=False)
     ] = None,
@@ -48,9 +48,10 @@ def predict(
     predictor = Predictor.from_pretrained(model)
     shape = _to_lines if input is None and output is None and sys.stdout.isatty() else _to_json
     with _open(output) as write:
-        for some in _chunks(inputs):
-            answers = predictor.predict_all(some, tasks=task or None)
-            write("".join(map(shape, some, answers)))
+        asked, kept = tee(inputs)
+        answers = predictor.predict_all(asked, tasks=task or None, all_scores=all_scores)
+        for one, answer in zip(kept, answers, strict=True):
+            write(shape(one, answer))
 
 
 def _check_arguments(texts: list[str] | None, *, input: str | None, output: Path | None) -> None:
@@ -64,12 +65,6 @@ def _check_arguments(texts: list[str] | None, *, input: str | None, output: Path
         raise ConfigError(f"--output {output}: answers are JSON Lines, so the name ends in {_ENDING}")
     if input is not None:
         check_input(input)
-
-
-def _chunks(inputs: Iterable[Text]) -> Iterator[list[Text]]:
-    rest = iter(inputs)
-    while some := list(islice(rest, _ROWS_AT_ONCE)):
-        yield some
 
 
 @contextmanager
@@ -89,24 +84,32 @@ def _open(output: Path | None) -> Iterator[Write]:
 
 
 def _to_json(one: Text, answers: Mapping[str, Any]) -> str:
-    asked = {"text": one} if isinstance(one, str) else {"text": one[0], "pair": one[1]}
-    return json.dumps({**asked, "predictions": answers}, ensure_ascii=False) + "\n"
+    return json.dumps({**_as_row(one), "predictions": answers}, ensure_ascii=False) + "\n"
 
 
 def _to_lines(one: Text, answers: Mapping[str, Any]) -> str:
     """A text and its answers for a person."""
     width = max(map(len, answers), default=0)
     lines = [f"  {task:{width}}  {_say(answer)}\n" for task, answer in answers.items()]
-    return "".join([f"{one if isinstance(one, str) else ' | '.join(one)}\n", *lines])
+    return "".join([f"{' | '.join(map(str, _as_row(one).values()))}\n", *lines])
+
+
+def _as_row(one: Text) -> Mapping[str, Any]:
+    if isinstance(one, str):
+        return {"text": one}
+    return {"text": one[0], "pair": one[1]} if isinstance(one, tuple) else one
 
 
 def _say(answer: Any) -> str:
     if isinstance(answer, list):
-        separator = ", " if any("label" in part for part in answer) else "  "
+        separator = "  " if any("word" in part for part in answer) else ", "
         return separator.join(map(_say, answer)) or "none"
     if "word" in answer:
         return f"{answer['word']}/{answer.get('entity_group', answer.get('entity'))}"
+    cut = "  (of the beginning: the text is too long)" * answer.get("truncated", False)
+    if "labels" in answer:
+        return _say(answer["labels"]) + cut
     if "label" in answer:
         polarity = f", polarity {answer['polarity']:+.2f}" if "polarity" in answer else ""
-        return f"{answer['label']} ({answer['score']:.2f}){polarity}"
-    return f"{answer['value']:.4g}" if "value" in answer else json.dumps(answer, ensure_ascii=False)
+        return f"{answer['label']} ({answer['score']:.2f}){polarity}{cut}"
+    return f"{answer['value']:.4g}{cut}" if "value" in answer else json.dumps(answer, ensure_ascii=False)

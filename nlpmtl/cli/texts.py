@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from nlpmtl.errors import ConfigError, DataError
 
@@ -32,7 +32,7 @@ def read_texts(name: str) -> Iterator[Text]:
     """The texts, or pairs, of a file or of stdin.
 
     A line of a .txt file or of stdin is a text. A row of other files has ``text``, and ``pair`` where it is one, or
-    ``words``, which are joined with spaces.
+    ``words``.
 
     Raises:
         DataError: a line or a row that is none, with its place.
@@ -55,6 +55,7 @@ def _read_lines(lines: IO[bytes], *, where: str) -> Iterator[str]:
 
 
 def _read_rows(name: str) -> Iterator[Text]:
+    from nlpmtl.data import to_input
     from nlpmtl.data.files import open_file
     from nlpmtl.data.stream import Broken
 
@@ -64,18 +65,8 @@ def _read_rows(name: str) -> Iterator[Text]:
         place = f"{stream.where}{stream.mark}{number}"
         if isinstance(row, Broken):
             raise DataError(f"{place}: {row.rule}")
-        yield _to_input(row, place=place)
-
-
-def _to_input(row: Mapping[str, Any], *, place: str) -> Text:
-    from nlpmtl.data.inputs import to_text, to_words
-
-    column = "text" if "text" in row or "words" not in row else "words"
-    try:
-        if column == "words":
-            return " ".join(to_words(row["words"]))
-        text = to_text(row.get("text"))
-        column = "pair"
-        return text if row.get("pair") is None else (text, to_text(row["pair"]))
-    except ValueError as error:
-        raise DataError(f"{place}: {column}: {error}; a row has `text`, and perhaps `pair`, or `words`") from None
+        try:
+            to_input(row)
+        except ValueError as error:
+            raise DataError(f"{place}: {error}") from None
+        yield {key: row[key] for key in ("text", "pair", "words") if row.get(key) is not None}

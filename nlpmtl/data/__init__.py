@@ -10,10 +10,12 @@ from __future__ import annotations
 from nlpmtl.data.align import NO_PIECE, Span, first_pieces, join_words, split_words
 from nlpmtl.data.collate import Batch, Collator, Part
 from nlpmtl.data.encode import Encoded, Pieces, Target, encode, tokenize
+from nlpmtl.data.inputs import Input, to_input
 from nlpmtl.data.labels import Shape
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.rows import Rows, load_rows
 from nlpmtl.data.targets import IGNORED, ClassLabels, Labels, NumberLabels, SetLabels, TagLabels
+from nlpmtl.data.windows import Windows, tokenize_windows
 
 __all__ = [
     "IGNORED",
@@ -22,6 +24,7 @@ __all__ = [
     "ClassLabels",
     "Collator",
     "Encoded",
+    "Input",
     "Labels",
     "NumberLabels",
     "Part",
@@ -33,10 +36,13 @@ __all__ = [
     "Span",
     "TagLabels",
     "Target",
+    "Windows",
     "encode",
     "first_pieces",
     "join_words",
     "load_rows",
     "split_words",
+    "to_input",
     "tokenize",
+    "tokenize_windows",
 ]

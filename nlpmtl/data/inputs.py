@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+from nlpmtl.data.align import Span, join_words, split_words
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -38,3 +42,47 @@ def to_words(value: Any) -> list[str]:
         if has_surrogate(word):
             raise ValueError(f"word {number} is not valid Unicode")
     return list(value)
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input to predict for.
+
+    Args:
+        text: the text; of pre-split words, these with single spaces between.
+        pair: the second text of a pair.
+        words: where the words of the text are.
+    """
+
+    text: str
+    pair: str | None
+    words: Sequence[Span]
+
+
+def to_input(value: Any) -> Input:
+    """A text, a pair ``(text, pair)``, or a mapping as rows are: ``text``, perhaps ``pair``, or ``words``."""
+    if isinstance(value, Mapping):
+        return _from_row(value)
+    if isinstance(value, tuple):
+        if len(value) != 2:
+            raise ValueError(f"a pair has two texts, found {len(value)}")
+        return Input(to_text(value[0]), to_text(value[1]), ())
+    if isinstance(value, list):
+        raise ValueError('pre-split words are given as {"words": [...]}, a pair as (text, pair)')
+    text = to_text(value)
+    return Input(text, None, split_words(text))
+
+
+def _from_row(row: Mapping[str, Any]) -> Input:
+    column = "text" if "text" in row or "words" not in row else "words"
+    try:
+        if column == "words":
+            text, spans = join_words(to_words(row["words"]))
+            return Input(text, None, spans)
+        text = to_text(row.get("text"))
+        column = "pair"
+        if row.get("pair") is None:
+            return Input(text, None, split_words(text))
+        return Input(text, to_text(row["pair"]), ())
+    except ValueError as error:
+        raise ValueError(f"{column}: {error}; a row has `text`, and perhaps `pair`, or `words`") from None

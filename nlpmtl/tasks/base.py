@@ -23,6 +23,8 @@ from nlpmtl.metrics import check, scores, task_score
 from nlpmtl.registry import METRICS
 
 Logits = NDArray[np.floating]
+Confidence = tuple[NDArray[np.floating], NDArray[np.bool_]]
+"""The probability of each answer, and whether it is right, ``[items]`` both."""
 Prediction = Any
 """What `present` answers: plain values that JSON can say."""
 _LEAST_LABELS: dict[Shape, int] = {"class": 2, "tags": 2, "set": 1, "number": 0}
@@ -46,6 +48,7 @@ class Task(ABC):
         labels: the names of its labels, in order; empty for a kind that has none.
         metrics: what to score; None for the kind's default.
         input: the shape of input that it was trained on.
+        temperature: what logits are divided by before they become probabilities; `calibrate` fits it.
 
     Raises:
         ConfigError: a metric that is unknown, or that cannot score this kind.
@@ -67,8 +70,9 @@ class Task(ABC):
         labels: Sequence[str],
         metrics: Sequence[str] | None,
         input: Literal["text", "pair", "words"],
+        temperature: float = 1.0,
     ) -> None:
-        self.name, self.labels, self.input = name, tuple(labels), input
+        self.name, self.labels, self.input, self.temperature = name, tuple(labels), input, float(temperature)
         self.metrics = tuple(metrics) if metrics is not None else self.default_metrics
         if self.level == "token" and input != "words":
             raise ConfigError(f'task {name!r}: {self.kind} labels words, so its input must be `words = "…"`')
@@ -119,14 +123,27 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def present(self, logits: Logits, *, text: str, words: Sequence[Span]) -> Prediction:
+    def present(self, logits: Logits, *, text: str, words: Sequence[Span], all_scores: bool = False) -> Prediction:
         """The answer for one row, as a person reads it.
 
         Args:
             logits: as in `choose`.
             text: the text.
             words: its words, for the kinds that label them.
+            all_scores: add ``"scores"``, the probability of every label.
         """
+
+    def calibrate(self, logits: Sequence[Logits], gold: Sequence[Any]) -> None:  # noqa: B027 - a number has no confidence
+        """Learn how sure answers may be, from rows that training has not seen.
+
+        Args:
+            logits: of each row, as in `choose`.
+            gold: what is right for each.
+        """
+
+    def confidence(self, logits: Sequence[Logits], gold: Sequence[Any]) -> Confidence:
+        """How sure the answers are, and whether they are right; empty for kinds that are never sure."""
+        return np.zeros(0), np.zeros(0, dtype=np.bool_)
 
     def score(self, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> dict[str, float | None]:
         """The value of each metric, and ``"score"``, the task's one number.
@@ -159,7 +176,8 @@ class Task(ABC):
 
     def spec(self) -> dict[str, Any]:
         """What a saved model must know to make this task again: plain values."""
-        return {"kind": self.kind, "labels": list(self.labels), "metrics": list(self.metrics), "input": self.input}
+        plain = {"kind": self.kind, "labels": list(self.labels), "metrics": list(self.metrics), "input": self.input}
+        return plain if self.temperature == 1.0 else {**plain, "temperature": self.temperature}
 
 
 def class_weights(
@@ -187,6 +205,11 @@ def softmax(logits: Logits) -> Logits:
     exp = np.exp(logits - logits.max(axis=-1, keepdims=True))
     probabilities: Logits = exp / exp.sum(axis=-1, keepdims=True)
     return probabilities
+
+
+def named(labels: Sequence[str], values: NDArray[np.floating]) -> dict[str, float]:
+    """Label = its number."""
+    return dict(zip(labels, map(float, values), strict=True))
 
 
 def full(logits: Tensor) -> Tensor:

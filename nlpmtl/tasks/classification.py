@@ -14,7 +14,19 @@ from nlpmtl.data import ClassLabels, Labels, Span
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as Reads
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import ClassWeights, LabelOptions, Logits, Prediction, Task, class_weights, full, softmax
+from nlpmtl.tasks.base import (
+    ClassWeights,
+    Confidence,
+    LabelOptions,
+    Logits,
+    Prediction,
+    Task,
+    class_weights,
+    full,
+    named,
+    softmax,
+)
+from nlpmtl.tasks.calibration import fit_temperature
 
 
 class ClassificationOptions(LabelOptions):
@@ -82,11 +94,20 @@ class Classification(Task):
     def choose(self, logits: Logits) -> Any:
         return int(logits.argmax())
 
-    def present(self, logits: Logits, *, text: str, words: Sequence[Span]) -> Prediction:
+    def present(self, logits: Logits, *, text: str, words: Sequence[Span], all_scores: bool = False) -> Prediction:
         """``{"label": "spam", "score": 0.98}``."""
-        probabilities = softmax(logits)
-        best = int(probabilities.argmax())
-        return {"label": self.labels[best], "score": float(probabilities[best])}
+        sure = softmax(logits / self.temperature)
+        best = int(sure.argmax())
+        answer = {"label": self.labels[best], "score": float(sure[best])}
+        return {**answer, "scores": named(self.labels, sure)} if all_scores else answer
+
+    def calibrate(self, logits: Sequence[Logits], gold: Sequence[Any]) -> None:
+        known = [i for i, label in enumerate(gold) if label < len(self.labels)]
+        self.temperature = fit_temperature(np.stack([logits[i] for i in known]), np.array([gold[i] for i in known]))
+
+    def confidence(self, logits: Sequence[Logits], gold: Sequence[Any]) -> Confidence:
+        sure = softmax(np.stack(list(logits)) / self.temperature)
+        return sure.max(axis=-1), sure.argmax(axis=-1) == np.array(gold)
 
     def spec(self) -> dict[str, Any]:
         return super().spec() if self.positive is None else {**super().spec(), "positive": self.positive}

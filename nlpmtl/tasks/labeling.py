@@ -15,7 +15,19 @@ from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as Reads
 from nlpmtl.metrics import spans
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import ClassWeights, LabelOptions, Logits, Prediction, Task, class_weights, full, softmax
+from nlpmtl.tasks.base import (
+    ClassWeights,
+    Confidence,
+    LabelOptions,
+    Logits,
+    Prediction,
+    Task,
+    class_weights,
+    full,
+    named,
+    softmax,
+)
+from nlpmtl.tasks.calibration import fit_temperature
 
 NO_TAG = -1
 """What a plain scheme answers for a word that no wordpiece stands for: never right."""
@@ -99,14 +111,15 @@ class Labeling(Task):
     def _as(self, reads: Reads, value: Any, names: Sequence[str]) -> Any:
         return [names[tag] if tag != NO_TAG else "" for tag in value]
 
-    def present(self, logits: Logits, *, text: str, words: Sequence[Span]) -> Prediction:
+    def present(self, logits: Logits, *, text: str, words: Sequence[Span], all_scores: bool = False) -> Prediction:
         """Spans, ``[{"entity_group": "person", "score": 0.99, "word": "Ada", "start": 0, "end": 3}, …]``.
 
         Under `plain` one entry a word, with ``"entity"`` for ``"entity_group"``. A span's score is the mean of its
-        words' probabilities; ``text[start:end] == word``.
+        words' probabilities; ``text[start:end] == word``. Of all scores a span has those of ``"O"`` and of each
+        entity, B- and I- together.
         """
         tags = self.choose(logits)
-        sure = softmax(np.nan_to_num(logits))
+        sure = softmax(np.nan_to_num(logits) / self.temperature)
         if self.scheme == "plain":
             found = [(self.labels[tag], i, i + 1) for i, tag in enumerate(tags) if tag != NO_TAG]
         else:
@@ -116,8 +129,38 @@ class Labeling(Task):
             start, stop = words[first][0], words[end - 1][1]
             score = float(np.mean([sure[i, tags[i]] for i in range(first, end)]))
             key = "entity" if self.scheme == "plain" else "entity_group"
-            answers.append({key: name, "score": score, "word": text[start:stop], "start": start, "end": stop})
+            answer: dict[str, Any] = {key: name, "score": score, "word": text[start:stop], "start": start, "end": stop}
+            answers.append({**answer, "scores": self._scores(sure[first:end])} if all_scores else answer)
         return answers
+
+    def _scores(self, sure: Logits) -> dict[str, float]:
+        """The probabilities of the words of a span, ``[words, labels]``, as those of its entities."""
+        scores: dict[str, float] = {}
+        for label, value in named(self.labels, sure.mean(axis=0)).items():
+            name = label[2:] if self.scheme == "bio" and label != "O" else label
+            scores[name] = scores.get(name, 0.0) + value
+        return scores
+
+    def calibrate(self, logits: Sequence[Logits], gold: Sequence[Any]) -> None:
+        of_words, tags, _ = self._words(logits, gold)
+        known = tags < len(self.labels)
+        self.temperature = fit_temperature(of_words[known], tags[known])
+
+    def confidence(self, logits: Sequence[Logits], gold: Sequence[Any]) -> Confidence:
+        """Every word that has a wordpiece is an answer."""
+        of_words, tags, chosen = self._words(logits, gold)
+        sure = softmax(of_words / self.temperature)
+        return sure[np.arange(len(chosen)), chosen], chosen == tags
+
+    def _words(
+        self, logits: Sequence[Logits], gold: Sequence[Any]
+    ) -> tuple[Logits, NDArray[np.int64], NDArray[np.int64]]:
+        """Of all words with a wordpiece: their logits, the right tags, and the chosen ones."""
+        placed = [~np.isnan(one[:, 0]) for one in logits]
+        chosen = [np.array(self.choose(one), dtype=np.int64)[at] for one, at in zip(logits, placed, strict=True)]
+        right = [np.array(one, dtype=np.int64)[at] for one, at in zip(gold, placed, strict=True)]
+        of_words = [one[at] for one, at in zip(logits, placed, strict=True)]
+        return np.concatenate(of_words), np.concatenate(right), np.concatenate(chosen)
 
     def spec(self) -> dict[str, Any]:
         return {**super().spec(), "scheme": self.scheme}

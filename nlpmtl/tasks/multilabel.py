@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from nlpmtl.data import Span
+from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as Reads
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import LabelOptions, Logits, Prediction, Task, class_weights, full
+from nlpmtl.tasks.base import Confidence, LabelOptions, Logits, Prediction, Task, class_weights, full, named
+from nlpmtl.tasks.calibration import best_threshold, fit_temperature_of_each
 
 
 class MultilabelOptions(LabelOptions):
@@ -30,6 +33,7 @@ class Multilabel(Task):
     Args:
         class_weights: see `MultilabelOptions`.
         label_smoothing: how far the targets 0 and 1 are drawn towards one half.
+        thresholds: the probability of each label above which it is an answer; `calibrate` tunes them.
         task: what every `Task` takes.
     """
 
@@ -37,13 +41,20 @@ class Multilabel(Task):
     shape = "set"
     reads = ("label_set",)
     default_metrics = ("micro_f1", "macro_f1")
-    threshold = 0.5
 
     def __init__(
-        self, *, class_weights: dict[str, float] | None = None, label_smoothing: float = 0.0, **task: Any
+        self,
+        *,
+        class_weights: dict[str, float] | None = None,
+        label_smoothing: float = 0.0,
+        thresholds: Sequence[float] | None = None,
+        **task: Any,
     ) -> None:
         super().__init__(**task)
         self.label_smoothing = label_smoothing
+        self.thresholds = tuple(map(float, thresholds)) if thresholds is not None else (0.5,) * len(self.labels)
+        if len(self.thresholds) != len(self.labels):
+            raise ConfigError(f"task {self.name!r}: {len(self.labels)} labels have {len(self.thresholds)} `thresholds`")
         self._weights = self._weigh(class_weights)
 
     def _weigh(self, given: dict[str, float] | None) -> Tensor | None:
@@ -57,16 +68,40 @@ class Multilabel(Task):
         return summed / len(self.labels)
 
     def choose(self, logits: Logits) -> Any:
-        return np.flatnonzero(_sigmoid(logits) > self.threshold).tolist()
+        return np.flatnonzero(self._sure(logits) > self.thresholds).tolist()
 
     def _as(self, reads: Reads, value: Any, names: Sequence[str]) -> Any:
         return [int(i in value) for i in range(len(names))]
 
-    def present(self, logits: Logits, *, text: str, words: Sequence[Span]) -> Prediction:
-        """``[{"label": "joy", "score": 0.91}, …]``: the labels above the threshold, the surest first."""
-        scores = _sigmoid(logits)
-        order = [int(i) for i in np.argsort(-scores, kind="stable") if scores[i] > self.threshold]
-        return [{"label": self.labels[i], "score": float(scores[i])} for i in order]
+    def present(self, logits: Logits, *, text: str, words: Sequence[Span], all_scores: bool = False) -> Prediction:
+        """``{"labels": [{"label": "joy", "score": 0.91}, …]}``: those above their thresholds, the surest first."""
+        sure = self._sure(logits)
+        chosen = sorted(self.choose(logits), key=lambda i: -sure[i])
+        answer = {"labels": [{"label": self.labels[i], "score": float(sure[i])} for i in chosen]}
+        return {**answer, "scores": named(self.labels, sure)} if all_scores else answer
+
+    def calibrate(self, logits: Sequence[Logits], gold: Sequence[Any]) -> None:
+        """Each label's threshold is the one with the best F1, after the temperature of all is fitted."""
+        hot = self._hot(gold)
+        self.temperature = fit_temperature_of_each(np.stack(list(logits)), hot)
+        sure = self._sure(np.stack(list(logits)))
+        self.thresholds = tuple(best_threshold(sure[:, i], hot[:, i]) for i in range(len(self.labels)))
+
+    def confidence(self, logits: Sequence[Logits], gold: Sequence[Any]) -> Confidence:
+        """Every label of every row is an answer: yes or no."""
+        yes = self._sure(np.stack(list(logits)))
+        return np.maximum(yes, 1 - yes).ravel(), ((yes > 0.5) == self._hot(gold)).ravel()
+
+    def _hot(self, gold: Sequence[Any]) -> NDArray[np.bool_]:
+        return np.array([[i in one for i in range(len(self.labels))] for one in gold], dtype=np.bool_)
+
+    def _sure(self, logits: Logits) -> Logits:
+        """The probability of each label."""
+        return _sigmoid(logits / self.temperature)
+
+    def spec(self) -> dict[str, Any]:
+        tuned = any(threshold != 0.5 for threshold in self.thresholds)
+        return {**super().spec(), "thresholds": list(self.thresholds)} if tuned else super().spec()
 
 
 def _sigmoid(logits: Logits) -> Logits:

@@ -65,7 +65,7 @@ class Regression(Task):
     def choose(self, logits: Logits) -> Any:
         return float(logits[0]) * self.target["std"] + self.target["mean"]
 
-    def present(self, logits: Logits, *, text: str, words: Sequence[Span]) -> Prediction:
+    def present(self, logits: Logits, *, text: str, words: Sequence[Span], all_scores: bool = False) -> Prediction:
         """``{"value": 3.7}``, on the scale of the data."""
         return {"value": self.choose(logits)}
 

@@ -33,11 +33,11 @@ class Sentiment(Classification):
     def _as(self, reads: Reads, value: Any, names: Sequence[str]) -> Any:
         return float(value) if reads == "number" else value
 
-    def present(self, logits: Logits, *, text: str, words: Sequence[Span]) -> Prediction:
+    def present(self, logits: Logits, *, text: str, words: Sequence[Span], all_scores: bool = False) -> Prediction:
         """``{"label": "positive", "score": 0.99, "polarity": 0.98}``.
 
         The polarity is the expected place on the scale, from −1 for the lowest label to 1 for the highest.
         """
         places = np.linspace(-1.0, 1.0, len(self.labels))
-        polarity = float(np.clip(softmax(logits) @ places, -1.0, 1.0))
-        return {**super().present(logits, text=text, words=words), "polarity": polarity}
+        polarity = float(np.clip(softmax(logits / self.temperature) @ places, -1.0, 1.0))
+        return {**super().present(logits, text=text, words=words, all_scores=all_scores), "polarity": polarity}

@@ -10,6 +10,7 @@ from typing import Any
 
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from safetensors.torch import load_file
 from torch import nn
 from torch.optim import Optimizer
 
@@ -157,10 +158,17 @@ class Fit:
             if last:
                 return
 
-    def best_weights(self) -> Path | None:
-        """The file of the best model's weights; None where nothing was evaluated."""
-        best = self.state.best
-        return None if best is None else self._best_directory(best) / "model.safetensors"
+    def best_model(self) -> nn.Module:
+        """The best model so far, or the last where nothing was evaluated: in single precision, ready to predict."""
+        if self.state.best is not None:
+            weights = load_file(self._best_directory(self.state.best) / "model.safetensors")
+            self.model.load_state_dict(weights)
+        return self.model.float().eval()
+
+    @property
+    def alone(self) -> Inference:
+        """How rows go through the model in this process alone."""
+        return replace(self.inference, rank=0, world=1)
 
     def _out_of_patience(self) -> bool:
         return 0 < self.patience <= self.state.worse

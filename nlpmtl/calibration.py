@@ -1,0 +1,113 @@
+"""Calibration at the end of training: temperatures and thresholds from one half of validation, told on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nlpmtl.data import Encoded
+from nlpmtl.data.subsets import hold_out
+from nlpmtl.evaluation import Inference, right_answers
+from nlpmtl.tasks import Logits, Task
+from nlpmtl.tasks.calibration import expected_calibration_error
+
+_LEAST_ROWS = 20
+"""Fewer labelled rows in a half say nothing, and the task stays as it is."""
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What calibration did to a task, told on rows that it was not fitted on.
+
+    Args:
+        rows: how many.
+        temperature: what its logits are divided by.
+        error_before: the expected calibration error as the task was …
+        error: … and as it is now.
+        score_before: the task's score as it was …
+        score: … and as it is now: other thresholds give other answers.
+    """
+
+    rows: int
+    temperature: float
+    error_before: float
+    error: float
+    score_before: float
+    score: float
+
+
+@dataclass
+class _Half:
+    """Labelled rows of one task."""
+
+    names: list[str]
+    logits: list[Logits] = field(default_factory=list)
+    gold: list[Any] = field(default_factory=list)
+
+
+def calibrate(
+    inference: Inference, *, tasks: Mapping[str, Task], datasets: Mapping[str, Encoded]
+) -> dict[str, Calibrated]:
+    """Calibrate the tasks on half of their labelled rows; those without enough of them, or without any confidence,
+    stay as they are and are left out of the answer.
+
+    Args:
+        inference: the model.
+        tasks: they are changed.
+        datasets: rows that training has not seen.
+    """
+    found = {}
+    for name, (fitted, told) in _halves(inference, tasks=tasks, datasets=datasets).items():
+        task = tasks[name]
+        error_before, score_before = _error(task, told), _score(task, told)
+        if min(len(fitted.gold), len(told.gold)) < _LEAST_ROWS or error_before is None:
+            continue
+        task.calibrate(fitted.logits, fitted.gold)
+        error = _error(task, told)
+        assert error is not None, "the same rows as before"
+        found[name] = Calibrated(
+            rows=len(told.gold),
+            temperature=task.temperature,
+            error_before=error_before,
+            error=error,
+            score_before=score_before,
+            score=_score(task, told),
+        )
+    return found
+
+
+def _halves(
+    inference: Inference, *, tasks: Mapping[str, Task], datasets: Mapping[str, Encoded]
+) -> dict[str, tuple[_Half, _Half]]:
+    """For each task the rows to fit on, and those to tell of."""
+    names = {name: list(task.labels) for name, task in tasks.items()}
+    halves = {name: (_Half(names[name]), _Half(names[name])) for name in tasks}
+    for encoded in datasets.values():
+        asked = {task: labels.labelled for task, labels in encoded.labels.items() if labels.labelled.any()}
+        if not asked:
+            continue
+        answers = inference.answers(encoded, asked=asked, answer=lambda task, logits, row: logits.copy())
+        logits = {(row, task): value for row, task, value in answers}
+        for task, labelled in asked.items():
+            rows = np.flatnonzero(labelled)
+            for half, places in zip(halves[task], hold_out(len(rows), share=0.5), strict=True):
+                own = rows[places].tolist()
+                half.logits.extend(logits[row, task] for row in own)
+                half.gold.extend(right_answers(encoded.labels[task], own, names=names[task]))
+    return halves
+
+
+def _error(task: Task, half: _Half) -> float | None:
+    if not half.gold:
+        return None
+    return expected_calibration_error(*task.confidence(half.logits, half.gold))
+
+
+def _score(task: Task, half: _Half) -> float:
+    if not half.gold:
+        return 0.0
+    scores = task.score(predicted=[task.choose(one) for one in half.logits], gold=half.gold, names=half.names)
+    return float(scores["score"] or 0.0)
