@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.artifact import load_model
@@ -59,7 +60,10 @@ class Predictor:
             ModelError: there is no such model, or it is not one of nlpmtl's.
         """
         model, tokenizer = load_model(str(name))
-        return cls(model.to(device=device, dtype=dtype), tokenizer)
+        module: nn.Module = model  # whose `to` has types
+        if device is not None or dtype is not None:
+            module.to(device=device, dtype=dtype)
+        return cls(model, tokenizer)
 
     @property
     def tasks(self) -> Mapping[str, Task]:

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from nlpmtl import ConfigError, ModelError, Predictor
+from nlpmtl import ConfigError, DataError, ModelError, Predictor
 from tests.tiny import Trained, make_rows
 
 TEXTS = ["Ada lives in Turin.", "a cat", "", "   ", "big red lamp and old blue kettle yesterday", "É, ¿qué?", "Rome"]
@@ -47,7 +50,7 @@ def test_one_text_in_one_answer_out(predictor: Predictor) -> None:
     assert 0 < answer["score"] <= 1
     assert set(predictor.predict("a cat", task="mood")) == {"label", "score", "polarity"}
     assert isinstance(predictor.predict("a cat", task="places"), list)
-    assert isinstance(predictor.predict("a cat", task="kinds"), list)
+    assert set(predictor.predict("a cat", task="kinds")) == {"labels"}
     assert set(predictor.predict(("a cat", "a dog"), task="grade")) == {"value"}
 
 
@@ -123,12 +126,8 @@ def test_the_order_of_a_pair_matters(predictor: Predictor) -> None:
 def test_offsets_give_back_the_word(predictor: Predictor) -> None:
     texts = [*TEXTS, "  Ada   (Turin), \tRome\n\nParis…", "“Ada” lives—Turin!", "ada " * 100]
     texts += [row["text"] for row in make_rows(30, seed=8)]
-    eager = copy.deepcopy(predictor.model)
-    with torch.no_grad():
-        bias = eager.head("places").get_submodule("out").get_parameter("bias")
-        bias[0] -= 10  # of O: so that it sees entities everywhere
     spans = 0
-    for text, found in zip(texts, Predictor(eager, predictor.tokenizer).predict(texts, task="places"), strict=True):
+    for text, found in zip(texts, predictor_that_sees(predictor).predict(texts, task="places"), strict=True):
         last = 0
         for span in found:
             assert set(span) == {"entity_group", "score", "word", "start", "end"}
@@ -171,3 +170,112 @@ def test_the_tasks_of_a_model(predictor: Predictor) -> None:
 def test_what_is_no_model_is_refused(tmp_path: Any) -> None:
     with pytest.raises(ModelError):
         Predictor.from_pretrained(tmp_path)
+
+
+def test_an_iterator_in_an_iterator_out(predictor: Predictor) -> None:
+    taken = 0
+
+    def texts() -> Iterator[str]:
+        nonlocal taken
+        for i in range(700):
+            taken += 1
+            yield f"a cat {'big ' * (i % 5)}"
+
+    answers = predictor.predict(texts(), task="topic")
+    assert isinstance(answers, Iterator)
+    assert taken == 0
+    first = next(answers)
+    assert 0 < taken < 700, "it reads ahead, but not all of it"
+    rest = list(answers)
+    assert (len(rest), taken) == (699, 700)
+    assert_alike([first, *rest], predictor.predict(list(texts()), task="topic"))
+    assert_alike(next(predictor.predict_all(iter([("a", "b")]))), predictor.predict_all(("a", "b")))
+
+
+def test_rows_are_inputs_too(predictor: Predictor) -> None:
+    text = "ada lives in turin ."
+    assert_alike(predictor.predict_all({"words": text.split()}), predictor.predict_all(text))
+    assert_alike(predictor.predict_all({"text": text}), predictor.predict_all(text))
+    assert_alike(predictor.predict_all({"text": "a", "pair": "b"}), predictor.predict_all(("a", "b")))
+    odd = {"words": ["New York", "", "don't", "…"]}
+    for span in predictor.predict(odd, task="places"):
+        assert "New York  don't …"[span["start"] : span["end"]] == span["word"]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (["ok", 3], "input 2: a string was expected"),
+        (["a \ud800"], "input 1: not valid Unicode"),
+        ([["Ada", "lives"]], r'input 1: pre-split words are given as \{"words": \[\.\.\.\]\}'),
+        ([("a", "b", "c")], "input 1: a pair has two texts, found 3"),
+        ({"words": "Ada lives"}, "input 1: words: a list of words was expected"),
+        ({"text": "a", "pair": 3}, "input 1: pair: a string was expected"),
+        ({"sentence": "a"}, "input 1: text: null, or not there"),
+    ],
+)
+def test_what_is_no_input_is_named(predictor: Predictor, value: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        predictor.predict_all(value)
+
+
+def test_all_scores(predictor: Predictor) -> None:
+    answers = predictor.predict_all("ada lives in rome", all_scores=True)
+    assert list(answers["topic"]["scores"]) == list(predictor.tasks["topic"].labels)
+    assert sum(answers["topic"]["scores"].values()) == pytest.approx(1)
+    assert answers["topic"]["scores"][answers["topic"]["label"]] == answers["topic"]["score"]
+    assert sum(answers["mood"]["scores"].values()) == pytest.approx(1)
+    assert set(answers["kinds"]["scores"]) == {"x", "y", "z"}
+    for span in predictor_that_sees(predictor).predict("ada lives in rome", task="places", all_scores=True):
+        assert set(span["scores"]) == {"O", "person", "place"}
+        assert sum(span["scores"].values()) == pytest.approx(1)
+
+
+def test_a_text_that_is_too_long_is_labelled_whole_and_others_say_that_they_cut(predictor: Predictor) -> None:
+    """48 wordpieces are what this model reads."""
+    text = " ".join(f"ada lives in {place} ." for place in ("turin", "rome", "paris") * 20)
+    eager = predictor_that_sees(predictor)
+    long = eager.predict_all(text)
+    assert long["topic"]["truncated"] is long["mood"]["truncated"] is long["kinds"]["truncated"] is True
+    assert long["places"][-1]["end"] > len(text) - 10
+    short = eager.predict_all(text[: text.index("paris")])
+    assert not any("truncated" in short[task] for task in ("topic", "mood", "kinds"))
+    pair = predictor.predict((text, "a"), task="grade")
+    assert pair["truncated"] is True
+    assert "truncated" not in predictor.predict(("a", "a"), task="grade")
+
+
+def test_one_device_and_one_precision(trained: Trained) -> None:
+    half = Predictor.from_pretrained(trained.model_dir, device="cpu", dtype=torch.bfloat16)
+    assert half.model.dtype == torch.bfloat16
+    assert half.predict("a cat", task="topic")["label"] in half.tasks["topic"].labels
+
+
+ODD = st.sampled_from(
+    ["👩🏽‍🚀", "é", "e\u0301", "\u200b", "\u200d", "שלום", "مرحبا", "\u202e", "ﬁ", "İ", "ß", "\xa0", "\u3000", "漢字"]
+)
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(
+        st.lists(st.one_of(ODD, st.text(max_size=6), st.sampled_from(["ada", " ", ". ", "(Rome)"]))),
+        min_size=50,
+        max_size=50,
+    )
+)
+def test_offsets_give_back_the_word_in_any_text(predictor: Predictor, parts: list[list[str]]) -> None:
+    """10,000 texts: 200 lists of 50."""
+    texts = ["".join(one).encode("utf-8", "replace").decode() for one in parts]
+    for text, spans in zip(texts, predictor_that_sees(predictor).predict(texts, task="places"), strict=True):
+        for span in spans:
+            assert text[span["start"] : span["end"]] == span["word"] != ""
+
+
+def predictor_that_sees(predictor: Predictor) -> Predictor:
+    """One that finds entities everywhere."""
+    eager = copy.deepcopy(predictor.model)
+    with torch.no_grad():
+        eager.head("places").get_submodule("out").get_parameter("bias")[0] -= 10  # of O
+    return Predictor(eager, predictor.tokenizer)

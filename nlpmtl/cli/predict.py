@@ -106,7 +106,7 @@ def _say(answer: Any) -> str:
         return separator.join(map(_say, answer)) or "none"
     if "word" in answer:
         return f"{answer['word']}/{answer.get('entity_group', answer.get('entity'))}"
-    cut = "  (of the beginning: the text is too long)" * answer.get("truncated", False)
+    cut = "  (of its beginning: the text is too long)" if "truncated" in answer else ""
     if "labels" in answer:
         return _say(answer["labels"]) + cut
     if "label" in answer:

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from nlpmtl.errors import ConfigError
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks import Multilabel
+from nlpmtl.tasks.calibration import expected_calibration_error
 from tests.tasks.kinds import batch_of
 
 LABELS = ("joy", "fear", "anger")
@@ -45,30 +47,56 @@ def test_an_answer_is_what_is_above_the_threshold_the_surest_first() -> None:
     task = Multilabel(**TASK)
     logits = np.array([0.5, -0.1, 2.0])
     assert task.choose(logits) == [0, 2]
-    assert task.present(logits, text="x", words=[]) == [
-        {"label": "anger", "score": pytest.approx(1 / (1 + np.exp(-2.0)))},
-        {"label": "joy", "score": pytest.approx(1 / (1 + np.exp(-0.5)))},
-    ]
+    joy, fear, anger = (1 / (1 + np.exp(-logits))).tolist()
+    chosen = [{"label": "anger", "score": pytest.approx(anger)}, {"label": "joy", "score": pytest.approx(joy)}]
+    assert task.present(logits, text="x", words=[]) == {"labels": chosen}
+    scores = {"joy": pytest.approx(joy), "fear": pytest.approx(fear), "anger": pytest.approx(anger)}
+    assert task.present(logits, text="x", words=[], all_scores=True) == {"labels": chosen, "scores": scores}
 
 
 def test_no_label_is_an_answer_too_and_one_half_is_not_above_it() -> None:
     task = Multilabel(**TASK)
     assert task.choose(np.array([0.0, -1.0, -2.0])) == []
-    assert task.present(np.array([0.0, -1.0, -2.0]), text="x", words=[]) == []
+    assert task.present(np.array([0.0, -1.0, -2.0]), text="x", words=[]) == {"labels": []}
 
 
-def test_another_threshold() -> None:
+def test_thresholds_of_its_own_for_each_label() -> None:
+    task = Multilabel(**TASK, thresholds=[0.9, 0.9, 0.1])
+    logits = np.array([2.0, 2.5, -2.0])
+    assert task.choose(logits) == [1, 2]
+    assert [one["label"] for one in task.present(logits, text="x", words=[])["labels"]] == ["fear", "anger"]
+    assert task.spec()["thresholds"] == [0.9, 0.9, 0.1]
+    assert "thresholds" not in Multilabel(**TASK).spec()
+    with pytest.raises(ConfigError, match="task 't': 3 labels have 2 `thresholds`"):
+        Multilabel(**TASK, thresholds=[0.5, 0.5])
+
+
+def test_calibration_finds_the_temperature_and_the_thresholds_of_its_data() -> None:
+    """Logits twice too large, and a label that is right from a probability of 0.2 on."""
+    source = np.random.default_rng(0)
+    true = source.normal(size=(20_000, 3)) * 1.5
+    gold = [np.flatnonzero(row).tolist() for row in source.random((20_000, 3)) < 1 / (1 + np.exp(-true))]
     task = Multilabel(**TASK)
-    task.threshold = 0.9
-    assert task.choose(np.array([2.0, 2.5, 0.0])) == [1]
-    assert [one["label"] for one in task.present(np.array([2.0, 2.5, 0.0]), text="x", words=[])] == ["fear"]
+    before = expected_calibration_error(*task.confidence(list(2 * true), gold))
+    task.calibrate(list(2 * true), gold)
+    assert task.temperature == pytest.approx(2.0, rel=0.05)
+    after = expected_calibration_error(*task.confidence(list(2 * true), gold))
+    assert before is not None
+    assert after is not None
+    assert after < 0.01 < 0.05 < before
+    task.calibrate(
+        [np.array([x, x, x]) for x in np.linspace(-3, 3, 61)],
+        [[0] if x > -1.42 else [] for x in np.linspace(-3, 3, 61)],
+    )
+    assert task.choose(np.array([-1.38, -1.38, -1.38]))[:1] == [0]
+    assert task.choose(np.array([-1.52, -1.52, -1.52]))[:1] != [0]
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.floats(allow_nan=False, width=32), min_size=3, max_size=3))
 def test_both_answers_agree_on_any_logits(logits: list[float]) -> None:
     task = Multilabel(**TASK)
-    shown = task.present(np.array(logits), text="x", words=[])
+    shown = task.present(np.array(logits), text="x", words=[])["labels"]
     assert sorted(LABELS.index(one["label"]) for one in shown) == task.choose(np.array(logits))
     assert [one["score"] for one in shown] == sorted((one["score"] for one in shown), reverse=True)
     assert all(0.5 < one["score"] <= 1 for one in shown)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from nlpmtl.tasks import Classification, Labeling
+from nlpmtl.tasks.calibration import best_threshold, expected_calibration_error, fit_temperature
+
+
+def drawn(many: int, *, labels: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits, and labels drawn with exactly their probabilities."""
+    source = np.random.default_rng(seed)
+    logits = source.normal(size=(many, labels)) * 1.5
+    gumbel = source.gumbel(size=logits.shape)
+    return logits, (logits + gumbel).argmax(axis=-1)
+
+
+@pytest.mark.parametrize("temperature", [0.25, 1.0, 3.0])
+def test_the_temperature_that_spoilt_the_logits_is_found(temperature: float) -> None:
+    logits, gold = drawn(20_000)
+    assert fit_temperature(logits * temperature, gold) == pytest.approx(temperature, rel=0.05)
+
+
+def test_the_calibration_error_by_hand() -> None:
+    sure = np.array([0.95, 0.95, 0.95, 0.95, 0.55, 0.55])
+    right = np.array([True, True, True, False, True, False])
+    assert expected_calibration_error(sure, right) == pytest.approx((4 * 0.2 + 2 * 0.05) / 6)
+    assert expected_calibration_error(np.ones(5), np.ones(5, dtype=bool)) == 0
+    assert expected_calibration_error(np.zeros(0), np.zeros(0, dtype=bool)) is None
+
+
+def test_no_threshold_has_a_better_f1() -> None:
+    source = np.random.default_rng(1)
+    for _ in range(20):
+        sure = source.random(60)
+        right = source.random(60) < sure**2
+        ours = f1_score(right, sure > best_threshold(sure, right))
+        assert ours >= max(f1_score(right, sure > cut) for cut in np.linspace(0.001, 0.999, 997)) - 1e-12
+    assert best_threshold(sure, np.zeros(60, dtype=bool)) == 0.5
+    assert best_threshold(np.array([0.9, 0.8, 0.1]), np.array([True, True, False])) == 0.5, "as good, and nearest"
+
+
+def test_a_classification_learns_how_sure_it_may_be() -> None:
+    logits, gold = drawn(4_000)
+    task = Classification(name="t", labels=["a", "b", "c", "d"], metrics=None, input="text")
+    before = expected_calibration_error(*task.confidence(list(5 * logits), gold.tolist()))
+    task.calibrate(list(5 * logits), [*gold[:-1].tolist(), 4])  # the last is of a label that it does not know
+    after = expected_calibration_error(*task.confidence(list(5 * logits), gold.tolist()))
+    assert before is not None
+    assert after is not None
+    assert after < 0.03 < 0.1 < before
+    shown = task.present(5 * logits[0], text="x", words=[])
+    assert shown["label"] == task.labels[int(logits[0].argmax())]
+    assert task.spec()["temperature"] == task.temperature != 1.0
+
+
+def test_a_labeling_is_calibrated_by_the_words_that_have_a_wordpiece() -> None:
+    logits, gold = drawn(4_000, labels=3)
+    task = Labeling(name="t", labels=["a", "b", "c"], metrics=None, input="words", scheme="plain")
+    rows = [2 * logits[i : i + 10].copy() for i in range(0, 4_000, 10)]
+    tags = [gold[i : i + 10].tolist() for i in range(0, 4_000, 10)]
+    rows[0][3] = np.nan
+    task.calibrate(rows, tags)
+    assert task.temperature == pytest.approx(2.0, rel=0.1)
+    sure, right = task.confidence(rows, tags)
+    assert len(sure) == len(right) == 3_999
