@@ -63,7 +63,8 @@ def test_dropout_is_on_where_the_encoder_has_it(run: dict[str, Any], plain: dict
 def test_the_events_of_a_run(run: dict[str, Any], tmp_path: Path) -> None:
     events = list(training(load_config(run, overrides={"train.steps": 12, "eval.every": 6}), output=tmp_path))
     names = [type(event).__name__ for event in events]
-    assert names == ["Started", "Evaluated", "Evaluated", "TrainResult"]
+    steps = ["Progressed", "Progressed", "Evaluated"]  # to the next save, then to the next evaluation
+    assert names == ["Started", *steps, *steps, "TrainResult"]
     assert isinstance(events[0], Started)
     assert (events[0].total, events[0].step) == (12, 0)
     assert isinstance(events[-1], TrainResult)
@@ -75,7 +76,7 @@ def test_the_events_of_a_run(run: dict[str, Any], tmp_path: Path) -> None:
         )
     )
     progressed = [event for event in long if isinstance(event, Progressed)]
-    assert [event.metrics["step"] for event in progressed] == [10]
+    assert [event.metrics["step"] for event in progressed] == [10, 12]
 
 
 def test_the_output_of_a_run(trained: Trained) -> None:
@@ -355,9 +356,9 @@ def test_a_task_without_labelled_train_rows_is_refused(run: dict[str, Any], tmp_
 
 
 def test_an_input_longer_than_the_encoder_reads_is_refused(run: dict[str, Any], tmp_path: Path) -> None:
-    run["encoder"]["max_length"] = 129
+    long = {**run, "encoder": {**run["encoder"], "max_length": 129}}
     with pytest.raises(ConfigError, match=r"encoder\.max_length: .* reads at most 128 wordpieces, found 129"):
-        nlpmtl.train(run, output=tmp_path / "out")
+        nlpmtl.train(long, output=tmp_path / "out")
 
 
 def test_a_column_that_is_read_in_two_ways_is_refused(run: dict[str, Any], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from nlpmtl.config.dataset import DatasetConfig
 from nlpmtl.config.run import RunConfig
@@ -146,7 +146,7 @@ def _parse(model: type[T], raw: Mapping[str, Any], where: str) -> T:
         for found in error.errors(include_url=False):
             key = ".".join(str(part) for part in found["loc"] if part != "[key]")
             said = found["msg"].removeprefix("Value error, ")  # the rules of the outermost table still carry it
-            told = found["type"] != "missing" and not isinstance(found["input"], dict | BaseModel)
+            told = key and found["type"] != "missing"  # a rule of the outermost table would show all of it
             value = f" (found {_short(found['input'])})" if told else ""
             lines.append(f"{where}: {key + ': ' if key else ''}{said}{value}")
         raise ConfigError("\n".join(lines)) from None

@@ -83,7 +83,7 @@ class Collator:
             mask[i, : lengths[i]] = 1
             if types is not None and source.types is not None:
                 types[i, : lengths[i]] = torch.from_numpy(source.types[r])
-        return Batch(ids, mask, types, self._parts(rows, time), sum(lengths))
+        return Batch(ids, mask, types, self._parts(rows, time))
 
     def _parts(self, rows: Sequence[tuple[int, int]], time: int) -> dict[str, Part]:
         """A task's labels are joined over the datasets that carry it, in the order of the batch's rows."""
