@@ -21,7 +21,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@touch $@
 
 quickstart: $(VENV)/ready   ## Train three tasks on the shipped corpus, then predict
-	rm -rf $(OUTPUT)
+	rm -rf runs/quickstart
 	$(BIN)/nlpmtl train quickstart --output $(OUTPUT)
 	$(BIN)/nlpmtl predict $(OUTPUT)/model \
 	    "My Halden toaster arrived in Bristol on Friday with a cracked lid, and I want my £39.50 back." \

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nlpmtl.config import DataConfig
 from nlpmtl.data import ClassLabels, Encoded, Labels, SetLabels, TagLabels
 from nlpmtl.errors import RunError
 from nlpmtl.run import Source, load_config, prepare
@@ -103,7 +102,7 @@ def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> Chec
         tasks = tuple(_try_task(name, fit=fit, most=config.train.batch_size) for name in work.tasks)
         steps = fit.total
     # Training has read what it needs, as short as it needs it; now all that is there, at full length.
-    names = dict.fromkeys([*_SPLITS, *(split for one in config.datasets.values() for split in _named(one.data))])
+    names = dict.fromkeys([*_SPLITS, *(split for one in config.datasets.values() for split in one.data.split_names)])
     whole = load_workload(config.datasets, tokenizer=encoder.tokenizer, max_length=_NO_LIMIT, splits=list(names))
     seen = _seen(whole.splits["train"])
     splits = [
@@ -113,10 +112,6 @@ def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> Chec
         if name in whole.splits.get(split, {})
     ]
     return CheckReport(steps, limit, tuple(splits), tasks, whole.notes)
-
-
-def _named(data: DataConfig) -> Mapping[str, Any]:
-    return data.files or data.splits or {}
 
 
 def _report(dataset: str, split: str, *, rows: Encoded, limit: int, seen: Mapping[str, set[int]]) -> SplitReport:

@@ -24,13 +24,14 @@ from nlpmtl.config import (
     find_run,
     parse_dataset,
     parse_run,
+    plain_config,
     plugins_of,
     read_dataset,
     read_run,
     read_toml,
 )
 from nlpmtl.data import Batch, Collator
-from nlpmtl.errors import ConfigError
+from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.evaluation import Inference, Scores
 from nlpmtl.evaluation import evaluate as score
 from nlpmtl.model import Encoder, MultiTaskModel, load_encoder
@@ -46,9 +47,11 @@ from nlpmtl.training import (
     build_optimizer,
     build_schedule,
     open_run,
+    pinned_precision,
     resolve_precision,
     restore,
     run_facts,
+    set_aside,
 )
 from nlpmtl.weighting import Weighting
 from nlpmtl.workload import Workload, load_split, load_workload
@@ -91,7 +94,7 @@ def load_config(source: Source, *, overrides: Mapping[str, Any] | None = None) -
         ConfigError: it cannot be read, or says something that cannot be done: every problem, one a line.
     """
     found = find_run(source) if isinstance(source, str | Path) else source
-    for name in plugins_of(found):
+    for name in plugins_of(found, overrides=overrides):
         _import_plugin(name)
     return parse_run(read_run(found, overrides=overrides), where=describe(found))
 
@@ -118,11 +121,14 @@ def training(config: RunConfig, *, output: str | Path | None = None, resume: boo
     directory = Path(output) if output is not None else config.output
     if directory is None:
         raise ConfigError('output: say where the run\'s directory shall be: output = "runs/…", or --output DIR')
-    plain = config.model_dump(mode="json")
-    precision = resolve_precision(config.train.precision)
+    plain = plain_config(config, output=directory)
+    pinned = pinned_precision(directory) if resume and config.train.precision == "auto" else None
+    precision = pinned or resolve_precision(config.train.precision)
     with accelerating(directory=directory, precision=precision, trackers=config.train.trackers) as accelerator:
         checkpoint, notes = open_run(directory, config=plain, resume=resume)
         accelerator.wait_for_everyone()  # all have looked before the first of them writes
+        if accelerator.is_main_process:
+            set_aside(directory / "checkpoints")
         if config.train.trackers:
             accelerator.init_trackers("nlpmtl")
         encoder, work, fit = prepare(config, directory=directory, accelerator=accelerator)
@@ -174,8 +180,8 @@ def _compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, en
         model.sharing.encoder.requires_grad_(False)
     if config.encoder.gradient_checkpointing:
         inner = model.sharing.encoder
-        old_name = inner.gradient_checkpointing_enable
-        getattr(inner, "activation_checkpointing_enable", old_name)({"use_reentrant": False})
+        enable = inner.gradient_checkpointing_enable  # its name before transformers renamed it
+        getattr(inner, "activation_checkpointing_enable", enable)({"use_reentrant": False})
     if config.train.precision == "fp64":
         model.double()
     optimizer = build_optimizer(
@@ -230,7 +236,7 @@ def _compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, en
         patience=config.eval.patience,
         save_every=config.train.save_every,
         keep=config.train.keep,
-        config=config.model_dump(mode="json"),
+        config=plain_config(config, output=directory),
         state=RunState(cursor=plan.start()),
     )
 
@@ -311,6 +317,8 @@ def evaluate(
         tokens=4096,
     )
     scores = score(inference, tasks=work.tasks, datasets=work.splits[split])
+    if not scores.tasks:
+        raise DataError(f"no row of the split {split!r} has a label for a task of this model, so nothing can be scored")
     return replace(scores, notes=work.notes)
 
 
@@ -327,10 +335,11 @@ def load_datasets(
 
 def _import_plugin(name: str) -> None:
     """Import a module that registers kinds of its own, from where packages are or from the working directory."""
-    sys.path.append(str(Path.cwd()))
+    here = str(Path.cwd())
+    sys.path.append(here)
     try:
         importlib.import_module(name)
     except ImportError as error:
         raise ConfigError(f"plugins: {name!r} cannot be imported: {error}") from error
     finally:
-        sys.path.pop()
+        sys.path.remove(here)

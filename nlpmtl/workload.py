@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config import DatasetConfig
-from nlpmtl.data import Encoded, Rows, Target, encode, load_rows
+from nlpmtl.data import Encoded, Rows, Shape, Target, encode, load_rows
 from nlpmtl.errors import ConfigError
+from nlpmtl.metrics import load_foreign
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks import Task, build_task
 
@@ -47,6 +48,9 @@ def load_workload(
         DataError: a row breaks a rule.
     """
     rows = {name: _load(name, dataset, splits) for name, dataset in datasets.items()}
+    if not any("train" in found for found in rows.values()):
+        had = ", ".join(dict.fromkeys(split for one in datasets.values() for split in one.data.split_names))
+        raise ConfigError(f"no dataset has a split `train`, so there is nothing to learn; found: {had}")
     tasks = _build_tasks(datasets, rows)
     encoded = _encode(datasets, rows, tasks=tasks, tokenizer=tokenizer, max_length=max_length)
     for name, task in tasks.items():
@@ -54,7 +58,8 @@ def load_workload(
         if not any(one.counts.any() for one in labels):
             raise ConfigError(f"task {name!r}: no train row has a label for it")
         task.fit(labels)
-    return Workload(tasks, encoded, tuple(_notes(rows, encoded)))
+        load_foreign(task.metrics)
+    return Workload(tasks, encoded, (*_notes(rows, encoded), *_unscored(tasks, encoded.get("validation", {}))))
 
 
 def load_split(
@@ -75,6 +80,9 @@ def load_split(
             if name not in tasks or tasks[name].kind != options.kind:
                 had = ", ".join(f"{task.name} ({task.kind})" for task in tasks.values())
                 raise ConfigError(f"task {name!r} ({options.kind}) is not in this model, which has: {had}")
+            shape, wanted = dataset.input.shape, tasks[name].input
+            if (shape == "pair") != (wanted == "pair") or (tasks[name].level == "token" and shape != "words"):
+                raise ConfigError(f"task {name!r} of this model reads {wanted}, the dataset has {shape}")
     rows = {name: _load(name, dataset, [split]) for name, dataset in datasets.items()}
     encoded = _encode(datasets, rows, tasks=tasks, tokenizer=tokenizer, max_length=max_length)
     if split not in encoded:
@@ -97,8 +105,21 @@ def _notes(rows: Mapping[str, dict[str, Rows]], encoded: Splits) -> Iterator[str
                     yield f"{name}, {split}: task {task!r} does not know {shown}: those rows count as wrong"
 
 
+def _unscored(tasks: Mapping[str, Task], validation: Mapping[str, Encoded]) -> Iterator[str]:
+    for name in tasks:
+        if not any(name in one.labels and one.labels[name].labelled.any() for one in validation.values()):
+            yield f"task {name!r} has no labelled validation rows: it is trained, but not scored"
+
+
 def _load(name: str, dataset: DatasetConfig, splits: Sequence[str]) -> dict[str, Rows]:
-    columns = {options.label: TASKS.get(options.kind).shape for options in dataset.tasks.values()}  # type: ignore[attr-defined]
+    columns: dict[str, Shape] = {}
+    for task, options in dataset.tasks.items():
+        shape: Shape = TASKS.get(options.kind).shape  # type: ignore[attr-defined]
+        if columns.setdefault(options.label, shape) != shape:
+            raise ConfigError(
+                f"datasets.{name}: the column {options.label!r} is read in two ways, as {columns[options.label]} and "
+                f"as {shape} (task {task!r}): give one of them a column of its own"
+            )
     return load_rows(dataset.data, input=dataset.input, columns=columns, limit=dataset.limit, name=name, splits=splits)
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import nlpmtl
-from nlpmtl import ConfigError, Predictor, RunError
+from nlpmtl import ConfigError, DataError, Predictor, RunError
 from nlpmtl.run import Started, TrainResult, load_config, training
 from nlpmtl.training import Progressed, resolve_precision
 from tests.tiny import Trained, apart, checkpoint, digest, make_rows, make_run, metrics, read_json, train_tiny, weights
@@ -63,7 +63,8 @@ def test_dropout_is_on_where_the_encoder_has_it(run: dict[str, Any], plain: dict
 def test_the_events_of_a_run(run: dict[str, Any], tmp_path: Path) -> None:
     events = list(training(load_config(run, overrides={"train.steps": 12, "eval.every": 6}), output=tmp_path))
     names = [type(event).__name__ for event in events]
-    assert names == ["Started", "Evaluated", "Evaluated", "TrainResult"]
+    steps = ["Progressed", "Progressed", "Evaluated"]  # to the next save, then to the next evaluation
+    assert names == ["Started", *steps, *steps, "TrainResult"]
     assert isinstance(events[0], Started)
     assert (events[0].total, events[0].step) == (12, 0)
     assert isinstance(events[-1], TrainResult)
@@ -75,7 +76,7 @@ def test_the_events_of_a_run(run: dict[str, Any], tmp_path: Path) -> None:
         )
     )
     progressed = [event for event in long if isinstance(event, Progressed)]
-    assert [event.metrics["step"] for event in progressed] == [10]
+    assert [event.metrics["step"] for event in progressed] == [10, 12]
 
 
 def test_the_output_of_a_run(trained: Trained) -> None:
@@ -355,6 +356,71 @@ def test_a_task_without_labelled_train_rows_is_refused(run: dict[str, Any], tmp_
 
 
 def test_an_input_longer_than_the_encoder_reads_is_refused(run: dict[str, Any], tmp_path: Path) -> None:
-    run["encoder"]["max_length"] = 129
+    long = {**run, "encoder": {**run["encoder"], "max_length": 129}}
     with pytest.raises(ConfigError, match=r"encoder\.max_length: .* reads at most 128 wordpieces, found 129"):
-        nlpmtl.train(run, output=tmp_path / "out")
+        nlpmtl.train(long, output=tmp_path / "out")
+
+
+def test_a_column_that_is_read_in_two_ways_is_refused(run: dict[str, Any], tmp_path: Path) -> None:
+    texts = run["datasets"]["texts"]
+    tasks = {"stars": {"kind": "classification", "label": "grade"}, "grade": {"kind": "regression", "label": "grade"}}
+    with pytest.raises(
+        ConfigError, match=r"datasets\.texts: the column 'grade' is read in two ways, as class and as number"
+    ):
+        train_tiny({**run, "datasets": {"texts": {**texts, "tasks": tasks}}}, tmp_path / "out")
+
+
+def test_data_without_a_train_split_are_refused(run: dict[str, Any], tmp_path: Path) -> None:
+    texts = run["datasets"]["texts"]
+    files = {"training": texts["data"]["files"]["train"]}
+    with pytest.raises(
+        ConfigError, match="no dataset has a split `train`, so there is nothing to learn; found: training"
+    ):
+        train_tiny({**run, "datasets": {"texts": {**texts, "data": {"files": files}}}}, tmp_path / "out")
+
+
+def test_validation_rows_without_a_label_are_no_validation(run: dict[str, Any], tmp_path: Path) -> None:
+    texts = run["datasets"]["texts"]
+    files = {**texts["data"]["files"], "validation": [{"text": "a cat"}, {"text": "a dog"}]}
+    one = {**run, "datasets": {"texts": {**texts, "data": {"files": files}}}, "eval": {"every": 1, "patience": 1}}
+    events = list(training(load_config(one), output=tmp_path))
+    assert isinstance(events[0], Started)
+    assert events[0].notes == ("task 'kinds' has no labelled validation rows: it is trained, but not scored",)
+    assert isinstance(events[-1], TrainResult)
+    assert (events[-1].scores, events[-1].step) == (None, 4), "the last model is kept"
+
+
+def test_a_split_without_labels_cannot_be_scored(trained: Trained) -> None:
+    texts = trained.run["datasets"]["texts"]
+    hidden = {**texts, "data": {"files": {"test": [{"text": "a cat"}]}}}
+    with pytest.raises(DataError, match="no row of the split 'test' has a label"):
+        nlpmtl.evaluate(trained.model_dir, {**trained.run, "datasets": {"texts": hidden}}, split="test")
+
+
+def test_evaluate_refuses_another_shape_of_input(trained: Trained) -> None:
+    words, texts = trained.run["datasets"]["words"], trained.run["datasets"]["texts"]
+    places = {"places": {**words["tasks"]["places"]}}
+    for other, said in (
+        (
+            {**words, "input": {"text": "text"}, "tasks": places},
+            "task 'places' of this model reads words, the dataset has text",
+        ),
+        (
+            {**texts, "input": {"text": "text", "pair": "other"}},
+            "task 'kinds' of this model reads text, the dataset has pair",
+        ),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            nlpmtl.evaluate(trained.model_dir, {**trained.run, "datasets": {"other": other}})
+
+
+def test_a_resumed_run_keeps_the_precision_that_it_found(run: dict[str, Any], tmp_path: Path) -> None:
+    events = training(load_config(run, overrides={"train.precision": "auto"}), output=tmp_path)
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    facts = read_json(tmp_path / "run.json")
+    (tmp_path / "run.json").write_text(json.dumps({**facts, "precision": "fp64"}))
+    events = training(load_config(run, overrides={"train.precision": "auto"}), output=tmp_path, resume=True)
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert read_json(tmp_path / "run.json")["precision"] == "fp64"

@@ -50,7 +50,7 @@ def _tell(error: Exception, *, debug: bool) -> str:
         return "".join(traceback.format_exception(error)).rstrip()
     if isinstance(error, NlpmtlError):
         return f"error: {error}"
-    return f"error: {type(error).__name__}: {error}  (run with --debug for the traceback)"
+    return f"error: {type(error).__name__}: {error}  (`nlpmtl --debug VERB …` shows the traceback)"
 
 
 def _print_version(asked: bool) -> None:

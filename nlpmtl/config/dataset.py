@@ -66,6 +66,11 @@ class DataConfig(Table):
             raise ValueError("`validation` is a share of train, for data without a validation split; this one has one")
         return self
 
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """Our names of the splits, where they are given."""
+        return tuple(self.files or self.splits or ())
+
     @field_serializer("files", when_used="json")
     def _name_objects(self, files: dict[str, Any] | None) -> dict[str, str] | None:
         if files is None:

@@ -10,7 +10,7 @@ from nlpmtl.errors import ConfigError, did_you_mean
 def find_run(name: str | Path) -> Path:
     """A run file: a path, or the name of a shipped one."""
     path = Path(name)
-    if path.exists() or path.suffix or len(path.parts) > 1:
+    if path.is_file() or path.suffix or len(path.parts) > 1:  # a folder of that name hides no shipped run
         return path
     runs = shipped_configs() / "runs"
     if not (runs / f"{name}.toml").is_file():

@@ -16,6 +16,8 @@ from nlpmtl.errors import ConfigError
 from nlpmtl.table import Table
 
 Raw = dict[str, Any]
+_INSTEAD = {"epochs": "steps", "steps": "epochs", "words": "text", "text": "words"}
+"""Keys of which a table has one or the other."""
 T = TypeVar("T", bound=Table)
 
 
@@ -34,22 +36,27 @@ def read_run(source: str | Path | Mapping[str, Any] | RunConfig, *, overrides: M
     else:
         base, raw = Path(), _copy(source.model_dump() if isinstance(source, RunConfig) else source)
     where = describe(source)
+    laid = dict(overrides or {})
+    for key in [key for key in laid if key.endswith(".use")]:
+        _lay(raw, key, str(Path.cwd() / str(laid.pop(key))))
     _resolve_encoder(raw, base)
     datasets: Any = raw.get("datasets")
     for name, table in datasets.items() if isinstance(datasets, dict) else ():
         if isinstance(table, dict):
             datasets[name] = _follow_use(table, base=base, where=f"{where}: datasets.{name}")
-    for key, value in (overrides or {}).items():
+    for key, value in laid.items():
         _lay(raw, key, value)
     return raw
 
 
-def plugins_of(source: str | Path | Mapping[str, Any] | RunConfig) -> list[str]:
+def plugins_of(
+    source: str | Path | Mapping[str, Any] | RunConfig, *, overrides: Mapping[str, Any] | None = None
+) -> list[str]:
     """The modules that a run wants imported before its kinds are looked up."""
     if isinstance(source, RunConfig):
         return list(source.plugins)
     raw = read_toml(Path(source)) if isinstance(source, str | Path) else source
-    names = raw.get("plugins", [])
+    names = {**raw, **(overrides or {})}.get("plugins", [])
     return [name for name in names if isinstance(name, str)] if isinstance(names, list | tuple) else []
 
 
@@ -101,12 +108,34 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def dotted(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as dotted keys; an empty table stays a value."""
+    """Nested tables as dotted keys; an empty table inside another stays a value."""
     flat: dict[str, Any] = {}
     for key, value in table.items():
-        inside = isinstance(value, Mapping) and value
+        inside = isinstance(value, Mapping) and (value or not prefix)
         flat |= dotted(value, f"{prefix}{key}.") if inside else {f"{prefix}{key}": value}
     return flat
+
+
+def plain_config(config: RunConfig, *, output: Path) -> Raw:
+    """A run's config in plain values that mean the same wherever one stands: paths are absolute.
+
+    Args:
+        config: the config.
+        output: the run's directory, which need not be the config's.
+    """
+    plain = config.model_dump(mode="json")
+    plain["output"] = _absolute(output)
+    if Path(config.encoder.name).is_dir():
+        plain["encoder"]["name"] = _absolute(config.encoder.name)
+    for name, dataset in config.datasets.items():
+        for split, value in (dataset.data.files or {}).items():
+            if isinstance(value, str | Path):
+                plain["datasets"][name]["data"]["files"][split] = _absolute(value)
+    return plain
+
+
+def _absolute(path: str | Path) -> str:
+    return os.path.abspath(path)  # noqa: PTH100 (it also removes what `..` undoes, which Path.absolute leaves)
 
 
 def _parse(model: type[T], raw: Mapping[str, Any], where: str) -> T:
@@ -117,7 +146,8 @@ def _parse(model: type[T], raw: Mapping[str, Any], where: str) -> T:
         for found in error.errors(include_url=False):
             key = ".".join(str(part) for part in found["loc"] if part != "[key]")
             said = found["msg"].removeprefix("Value error, ")  # the rules of the outermost table still carry it
-            value = "" if found["type"] == "missing" else f" (found {_short(found['input'])})"
+            told = key and found["type"] != "missing"  # a rule of the outermost table would show all of it
+            value = f" (found {_short(found['input'])})" if told else ""
             lines.append(f"{where}: {key + ': ' if key else ''}{said}{value}")
         raise ConfigError("\n".join(lines)) from None
 
@@ -144,6 +174,11 @@ def _follow_use(table: Raw, *, base: Path, where: str) -> Raw:
     own = table.get("data")
     if isinstance(own, dict) and {"files", "hub"} & own.keys():  # another source replaces the first whole
         raw["data"] = _beside_source(raw["data"], own)
+    shape = table.get("input")
+    if isinstance(shape, dict):  # another shape of input replaces the first
+        raw["input"] = {key: value for key, value in raw["input"].items() if _INSTEAD.get(key) not in shape}
+        if "words" in shape:
+            raw["input"].pop("pair", None)
     return _merge(raw, table)
 
 
@@ -167,13 +202,15 @@ def _copy(value: Any) -> Any:
 
 
 def _lay(raw: Raw, key: str, value: Any) -> None:
-    """Set a dotted key, making tables on the way."""
+    """Set a dotted key, making tables on the way; another key that says the same in other words is dropped."""
     *tables, last = key.split(".")
     for name in tables:
         raw = raw.setdefault(name, {})
         if not isinstance(raw, dict):
             raise ConfigError(f"{key}: {name!r} is no table, so nothing can be set inside it")
     raw[last] = value
+    if tables[-1:] in (["train"], ["input"]):
+        raw.pop(_INSTEAD.get(last, ""), None)
 
 
 def _resolve(base: Path, name: str | Path) -> Path:

@@ -82,6 +82,16 @@ class EvalConfig(Table):
     """Evaluations without a better score before it stops; 0: never."""
 
 
+def _difference(one: TaskOptions, other: TaskOptions) -> str | None:
+    """The first key of two tasks, the column aside, whose values differ, and these; None where all agree."""
+    if one.kind != other.kind:
+        return f"kind is {one.kind!r} and {other.kind!r}"
+    for key, value in one:
+        if key != "label" and getattr(other, key) != value:
+            return f"{key} is {value!r} and {getattr(other, key)!r}"
+    return None
+
+
 class RunConfig(Table):
     """A run file."""
 
@@ -115,12 +125,12 @@ class RunConfig(Table):
     @model_validator(mode="after")
     def _one_meaning_per_task(self) -> Self:
         for name, options in self.tasks.items():
-            for dataset in self.datasets.values():
-                other = dataset.tasks.get(name, options)
-                if other.model_copy(update={"label": options.label}) != options:
-                    raise ValueError(
-                        f"task {name!r} means two things: its kind, labels and options must agree in all its datasets"
-                    )
+            first, *others = [key for key, dataset in self.datasets.items() if name in dataset.tasks]
+            for key in others:
+                differs = _difference(options, self.datasets[key].tasks[name])
+                if differs is not None:
+                    where = f"datasets.{first} and datasets.{key}"
+                    raise ValueError(f"task {name!r} means two things: in {where} its {differs}")
         if self.eval.select != "mean" and self.eval.select not in self.tasks:
             raise ValueError(
                 f"eval.select: no task {self.eval.select!r}; {did_you_mean(self.eval.select, ['mean', *self.tasks])}"

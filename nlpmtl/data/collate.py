@@ -33,14 +33,12 @@ class Batch:
         attention_mask: 1 on wordpieces, 0 on padding, ``[rows, time]``.
         token_type_ids: segments, ``[rows, time]``, for encoders that have them.
         parts: the tasks that have rows here.
-        tokens: wordpieces, padding excluded.
     """
 
     input_ids: Tensor
     attention_mask: Tensor
     token_type_ids: Tensor | None
     parts: Mapping[str, Part]
-    tokens: int
 
     @property
     def inputs(self) -> dict[str, Tensor]:
@@ -55,7 +53,6 @@ class Batch:
             attention_mask=self.attention_mask.to(device, non_blocking=True),
             token_type_ids=None if self.token_type_ids is None else self.token_type_ids.to(device, non_blocking=True),
             parts={task: Part(part.rows.to(device), part.labels.to(device)) for task, part in self.parts.items()},
-            tokens=self.tokens,
         )
 
 
@@ -86,7 +83,7 @@ class Collator:
             mask[i, : lengths[i]] = 1
             if types is not None and source.types is not None:
                 types[i, : lengths[i]] = torch.from_numpy(source.types[r])
-        return Batch(ids, mask, types, self._parts(rows, time), sum(lengths))
+        return Batch(ids, mask, types, self._parts(rows, time))
 
     def _parts(self, rows: Sequence[tuple[int, int]], time: int) -> dict[str, Part]:
         """A task's labels are joined over the datasets that carry it, in the order of the batch's rows."""

@@ -22,7 +22,7 @@ from nlpmtl.metrics.correlation import Pearson, Spearman
 from nlpmtl.metrics.distance import MeanAbsoluteError, MeanSquaredError
 from nlpmtl.metrics.f1 import F1, MacroF1, MicroF1
 from nlpmtl.metrics.matthews import MatthewsCorrelation
-from nlpmtl.metrics.scores import check, scores, task_score
+from nlpmtl.metrics.scores import check, load_foreign, scores, task_score
 from nlpmtl.metrics.tags import SpanF1, TokenAccuracy, spans
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "Spearman",
     "TokenAccuracy",
     "check",
+    "load_foreign",
     "scores",
     "spans",
     "task_score",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from statistics import fmean
 from typing import Any
 
@@ -53,7 +54,7 @@ def scores(
     """The values of several metrics, by name, in the order of the names; None where one is undefined.
 
     A name of the form `evaluate:<id>` is loaded with `evaluate.load(<id>)`: that needs the network and runs the code of
-    that metric, so it happens only where the name asks for it. The first value of its result is taken.
+    that metric, so it happens only where the name asks for it. The first number of its result is taken.
 
     Args:
         names: registered names, or `evaluate:<id>`.
@@ -96,11 +97,25 @@ def task_score(values: Mapping[str, float | None]) -> float:
     return mean if upward else 0.0 - mean  # -mean would make a perfect error -0.0
 
 
+def load_foreign(names: Sequence[str]) -> None:
+    """Load the metrics of the form `evaluate:<id>` among these names, so that a run need not find out late.
+
+    Raises:
+        ConfigError: one cannot be loaded.
+    """
+    for name in names:
+        if name.startswith(FOREIGN):
+            try:
+                evaluate.load(name.removeprefix(FOREIGN), keep_in_memory=True)
+            except (OSError, ValueError, ImportError) as error:
+                raise ConfigError(f"the metric {name!r} cannot be loaded: {error}") from error
+
+
 def _foreign(identifier: str, *, predictions: Sequence[Any], references: Sequence[Any]) -> float | None:
     if not len(references):
         return None
     result = evaluate.load(identifier, keep_in_memory=True).compute(predictions=predictions, references=references)
-    return defined(next(iter(result.values())))
+    return defined(next((value for value in result.values() if isinstance(value, Real)), None))
 
 
 def _higher_is_better(name: str) -> bool:

@@ -83,6 +83,8 @@ def load_encoder(
         raise ModelError(f"the encoder {name!r} cannot be loaded: {error}") from error
     if not tokenizer.is_fast:
         raise ModelError(f"the encoder {name!r} has no fast tokenizer (tokenizer.json), which is needed to find words")
+    if tokenizer.pad_token_id is None:
+        raise ModelError(f"the tokenizer of the encoder {name!r} has no padding token, which batches need")
     return Encoder(model, tokenizer, start)
 
 
@@ -144,10 +146,16 @@ def _load(
 
 
 def _pretrained_layers(stock: PreTrainedModel, shape: HeadShape, *, missing: set[str]) -> dict[str, Tensor]:
-    """The head's layers that came out of the checkpoint: all but the last, which is always new."""
-    start = {}
+    """The head's layers that came out of the checkpoint: all but the last, which is always new.
+
+    An architecture whose own head has another shape than ours gives none.
+    """
+    start: dict[str, Tensor] = {}
+    modules = dict(stock.named_modules())
+    if not modules.keys() >= set(shape.stock):
+        return start
     for ours, theirs in zip(("dense", "norm"), shape.stock[:-1], strict=False):
-        for name, weight in stock.get_submodule(theirs).named_parameters():
+        for name, weight in modules[theirs].named_parameters():
             if f"{theirs}.{name}" not in missing:
                 start[f"{ours}.{name}"] = weight.detach().clone()
     return start

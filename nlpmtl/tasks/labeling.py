@@ -109,7 +109,10 @@ class Labeling(Task):
         return tags.tolist()
 
     def _as(self, reads: Reads, value: Any, names: Sequence[str]) -> Any:
-        return [names[tag] if tag != NO_TAG else "" for tag in value]
+        tags = [names[tag] if tag != NO_TAG else "" for tag in value]
+        if self.scheme == "bio":  # a tag of another split that is none, such as MISC, is a span that nobody finds
+            tags = [tag if tag == "O" or tag[:2] in ("B-", "I-") else f"B-{tag}" for tag in tags]
+        return tags
 
     def present(self, logits: Logits, *, text: str, words: Sequence[Span], all_scores: bool = False) -> Prediction:
         """Spans, ``[{"entity_group": "person", "score": 0.99, "word": "Ada", "start": 0, "end": 3}, …]``.

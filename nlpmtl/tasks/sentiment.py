@@ -31,7 +31,10 @@ class Sentiment(Classification):
     default_metrics = ("accuracy", "macro_f1", "mae")
 
     def _as(self, reads: Reads, value: Any, names: Sequence[str]) -> Any:
-        return float(value) if reads == "number" else value
+        if reads != "number":
+            return value
+        top = len(self.labels) - 1
+        return float(value) if value <= top else 2.0 * top  # a label that is not on the scale is far from all of it
 
     def present(self, logits: Logits, *, text: str, words: Sequence[Span], all_scores: bool = False) -> Prediction:
         """``{"label": "positive", "score": 0.99, "polarity": 0.98}``.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from nlpmtl.training.checkpoint import commit, newest, problem, prune, restore, save
+from nlpmtl.training.checkpoint import commit, newest, problem, prune, restore, save, set_aside
 from nlpmtl.training.device import accelerating, resolve_precision
 from nlpmtl.training.fit import Best, Evaluated, Fit, Progressed, RunState
 from nlpmtl.training.loop import train_steps
 from nlpmtl.training.observe import Observer
 from nlpmtl.training.optim import Schedule, build_optimizer, build_schedule
-from nlpmtl.training.record import open_run, run_facts
+from nlpmtl.training.record import open_run, pinned_precision, run_facts
 from nlpmtl.training.step import Stepper, StepReport, deal, dropout_seed
 
 __all__ = [
@@ -29,11 +29,13 @@ __all__ = [
     "dropout_seed",
     "newest",
     "open_run",
+    "pinned_precision",
     "problem",
     "prune",
     "resolve_precision",
     "restore",
     "run_facts",
     "save",
+    "set_aside",
     "train_steps",
 ]

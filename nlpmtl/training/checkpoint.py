@@ -65,7 +65,7 @@ def newest(directory: Path) -> tuple[Path | None, list[str]]:
         RunError: there are checkpoints and none verifies.
     """
     passed_over: list[str] = []
-    for path in sorted(directory.glob("step-*"), reverse=True):
+    for path in reversed(_in_order(directory)):
         wrong = problem(path)
         if wrong is None:
             return path, passed_over
@@ -77,11 +77,30 @@ def newest(directory: Path) -> tuple[Path | None, list[str]]:
 
 def prune(directory: Path, *, keep: int) -> set[int]:
     """Remove all but the newest checkpoints; the steps of the best models that those know of come back."""
-    paths = sorted(directory.glob("step-*"))
+    paths = _in_order(directory)
     for path in paths[:-keep]:
         shutil.rmtree(path)
     states = [json.loads((path / "state.json").read_text(encoding="utf-8")) for path in paths[-keep:]]
     return {state["best"]["step"] for state in states if state["best"] is not None}
+
+
+def set_aside(directory: Path) -> None:
+    """Rename the damaged checkpoints, so that a run that goes on from an older one does not count them."""
+    for path in _in_order(directory):
+        if problem(path) is not None:
+            aside = path.with_name(f"damaged-{path.name}")
+            shutil.rmtree(aside, ignore_errors=True)
+            path.rename(aside)
+
+
+def _in_order(directory: Path) -> list[Path]:
+    """The checkpoints, the oldest first."""
+    return sorted(directory.glob("step-*"), key=_step)
+
+
+def _step(path: Path) -> int:
+    number = path.name.removeprefix("step-")
+    return int(number) if number.isdecimal() else -1
 
 
 def save(directory: Path, *, model: nn.Module, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
@@ -105,7 +124,8 @@ def restore(directory: Path, *, model: nn.Module, optimizer: Optimizer) -> dict[
     for key, value in moments.items():
         name, _, moment = key.rpartition("/")
         parameter = named[name]
-        like = value if moment == "step" else value.to(parameter)
+        # The fused kernel reads the count of steps where the parameter is; it is in single precision whatever that is.
+        like = value.to(parameter.device) if moment == "step" else value.to(parameter)
         optimizer.state[parameter][moment] = like
     state: dict[str, Any] = json.loads((directory / "state.json").read_text(encoding="utf-8"))
     return state

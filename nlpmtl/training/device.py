@@ -10,9 +10,13 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
 
 from nlpmtl.errors import ConfigError
 from nlpmtl.training.memory import keep_freed_memory
+
+_APPLE = torch.device("mps")
+_SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
 def resolve_precision(asked: str) -> str:
@@ -22,6 +26,11 @@ def resolve_precision(asked: str) -> str:
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
+
+
+def _has_accelerator() -> bool:
+    """Whether there is one that computes in double precision too, as sums of losses are: Apple's does not."""
+    return torch.accelerator.is_available() and torch.accelerator.current_accelerator(check_available=True) != _APPLE
 
 
 @contextmanager
@@ -34,19 +43,25 @@ def accelerating(*, directory: Path, precision: str, trackers: Sequence[str]) ->
         trackers: Accelerate's names of those that `init_trackers` shall start.
 
     Raises:
-        ConfigError: a tracker is not installed.
+        ConfigError: a tracker is not installed, or the processes were started to share out a model.
     """
     for name in trackers:
         if importlib.util.find_spec(name) is None:  # Accelerate would go on without it
             raise ConfigError(f"train.trackers: {name} is not installed: pip install 'nlpmtl[{name}]'")
     accelerator = Accelerator(
-        cpu=not torch.accelerator.is_available(),  # unless told so, it takes each of several processes for the only one
+        cpu=not _has_accelerator(),  # unless told so, it takes each of several processes for the only one
         mixed_precision="bf16" if precision == "bf16" else "no",
         log_with=list(trackers) or None,
         project_dir=directory,
         # A step need not have rows of every task: heads without any get no gradient.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
+    if accelerator.distributed_type in _SHARDED:
+        AcceleratorState._reset_state()
+        raise ConfigError(
+            f"{accelerator.distributed_type.value} shares out a model over processes, which is not supported: start "
+            "plain data parallel ones, with torchrun or accelerate launch --multi_gpu"
+        )
     if accelerator.device.type == "cpu":
         keep_freed_memory()
     try:

@@ -15,11 +15,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from nlpmtl.data import Encoded
-from nlpmtl.errors import ConfigError
+from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.evaluation import Inference, Scores, evaluate
 from nlpmtl.sampling import Cursor, Plan
 from nlpmtl.tasks import Task
-from nlpmtl.training.checkpoint import commit, prune, save
+from nlpmtl.training.checkpoint import commit, problem, prune, save
 from nlpmtl.training.loop import train_steps
 from nlpmtl.training.observe import Observer
 from nlpmtl.training.step import Stepper
@@ -92,7 +92,8 @@ class Fit:
         plan: the rows of each step.
         total: optimizer steps.
         tasks: the run's tasks.
-        validation: the validation rows of each dataset; none: nothing is evaluated, the last model is kept.
+        validation: the validation rows of each dataset; none with a label: nothing is evaluated, the last model is
+            kept.
         inference: how rows go through the model when it is evaluated.
         evaluate_every: steps between evaluations.
         select: which score keeps the best model.
@@ -127,6 +128,7 @@ class Fit:
 
     def __post_init__(self) -> None:
         scored = {name for rows in self.validation.values() for name, own in rows.labels.items() if own.labelled.any()}
+        self._evaluates = bool(scored)
         if self.select != "mean" and self.select not in scored:
             raise ConfigError(f"eval.select: task {self.select!r} has no labelled validation rows to be selected on")
         self.observer = Observer(self.accelerator, path=self.directory / "metrics.jsonl", tasks=list(self.tasks))
@@ -146,23 +148,33 @@ class Fit:
             if line is not None:
                 yield Progressed(line)
             last = cursor.step == self.total
-            evaluates = bool(self.validation) and (last or cursor.step % self.evaluate_every == 0)
+            evaluates = self._evaluates and (last or cursor.step % self.evaluate_every == 0)
+            saves = last or cursor.step % self.save_every == 0
+            if evaluates or saves:
+                line = self.observer.flush()
+                if line is not None:
+                    yield Progressed(line)
             if evaluates:
-                self.observer.flush()
                 yield self._evaluate(cursor.step)
             last = last or self._out_of_patience()
-            if last or cursor.step % self.save_every == 0:
-                self.observer.flush()
+            if last or saves:
                 self._save()
             self.observer.start_clock()
             if last:
                 return
 
     def best_model(self) -> nn.Module:
-        """The best model so far, or the last where nothing was evaluated: in single precision, ready to predict."""
+        """The best model so far, or the last where nothing was evaluated: in single precision, ready to predict.
+
+        Raises:
+            RunError: its file is damaged.
+        """
         if self.state.best is not None:
-            weights = load_file(self._best_directory(self.state.best) / "model.safetensors")
-            self.model.load_state_dict(weights)
+            directory = self._best_directory(self.state.best)
+            wrong = problem(directory)
+            if wrong is not None:
+                raise RunError(f"the best model cannot be read: {directory}: {wrong}; the last one is in checkpoints/")
+            self.model.load_state_dict(load_file(directory / "model.safetensors"))
         return self.model.float().eval()
 
     @property

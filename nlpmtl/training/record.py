@@ -16,7 +16,7 @@ from nlpmtl.errors import RunError
 from nlpmtl.training.checkpoint import newest
 
 _FREE_TO_DIFFER = ("output", "train.micro_tokens", "train.save_every", "train.keep", "train.trackers")
-"""What a resumed run may change: the weights do not depend on it."""
+"""What a resumed run may change: what is learned does not depend on it (but for the draws of dropout)."""
 _PACKAGES = ("nlpmtl", "torch", "transformers", "accelerate", "datasets", "tokenizers", "numpy")
 
 
@@ -45,6 +45,15 @@ def open_run(directory: Path, *, config: Mapping[str, Any], resume: bool) -> tup
     if differing:
         raise RunError(f"{found} is of another config; what differs: {', '.join(differing)}")
     return found, [*notes, f"resuming from {found}"]
+
+
+def pinned_precision(directory: Path) -> str | None:
+    """What the precision of the run in a directory became; None where none is there."""
+    try:
+        facts = json.loads((directory / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return facts.get("precision") if isinstance(facts, dict) else None
 
 
 def run_facts(config: Mapping[str, Any], *, precision: str, processes: int, device: str) -> dict[str, Any]:

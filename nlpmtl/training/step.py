@@ -35,7 +35,7 @@ class StepReport:
         counts: each task's labelled items in the whole step.
         shares: what a task's mean loss is multiplied with in the step's loss.
         tokens: wordpieces in the whole step, padding excluded.
-        lr: the encoder's learning rate.
+        lr: the learning rate of the first group of parameters: the encoder's, unless it is frozen.
     """
 
     step: int

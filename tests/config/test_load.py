@@ -12,7 +12,17 @@ import nlpmtl.model
 import nlpmtl.sampling
 import nlpmtl.tasks
 import nlpmtl.weighting  # noqa: F401
-from nlpmtl.config import describe, parse_dataset, parse_override, parse_run, read_dataset, read_run, read_toml
+from nlpmtl.config import (
+    describe,
+    dotted,
+    parse_dataset,
+    parse_override,
+    parse_run,
+    plain_config,
+    read_dataset,
+    read_run,
+    read_toml,
+)
 from nlpmtl.errors import ConfigError
 
 DATASET = """
@@ -297,3 +307,49 @@ def test_a_long_value_is_cut_in_the_error(write: Callable[..., Path]) -> None:
 @pytest.mark.parametrize(("source", "said"), [("a.toml", "a.toml"), (Path("b/c.toml"), "b/c.toml"), ({}, "config")])
 def test_what_an_error_calls_a_source(source: object, said: str) -> None:
     assert describe(source) == said
+
+
+def test_an_override_drops_what_says_the_same_in_other_words(write: Callable[..., Path]) -> None:
+    path = write(run=f"{RUN}\n[train]\nepochs = 3\n")
+    assert read_run(path, overrides={"train.steps": 7})["train"] == {"steps": 7}
+    assert read_run(path, overrides={"train.epochs": 7})["train"] == {"epochs": 7}
+    raw = read_run(path, overrides={"datasets.reviews.input.words": "tokens"})
+    assert raw["datasets"]["reviews"]["input"] == {"words": "tokens"}
+
+
+def test_a_run_file_may_give_another_shape_of_input(write: Callable[..., Path]) -> None:
+    path = write(run=f'{RUN}input.words = "tokens"\n')
+    assert read_run(path)["datasets"]["reviews"]["input"] == {"words": "tokens"}
+    path = write(run=f'{RUN}input.pair = "other"\n')
+    assert read_run(path)["datasets"]["reviews"]["input"] == {"text": "sentence", "pair": "other"}
+
+
+def test_an_override_may_name_another_dataset_file(
+    write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write()
+    (tmp_path / "other.toml").write_text(DATASET.replace("mood]", "humour]"), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert set(read_run(path, overrides={"datasets.reviews.use": "other.toml"})["datasets"]["reviews"]["tasks"]) == {
+        "humour"
+    }
+
+
+def test_a_plain_config_means_the_same_everywhere(
+    write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write()
+    (tmp_path / "runs" / "some" / "encoder").mkdir(parents=True)
+    found = []
+    for here, name in ((tmp_path, "runs/run.toml"), (tmp_path / "runs", "../runs/run.toml")):
+        monkeypatch.chdir(here)
+        config = parse_run(read_run(name), where="run.toml")
+        found.append(plain_config(config, output=tmp_path / "out"))
+    assert found[0] == found[1]
+    assert found[0]["output"] == str(tmp_path / "out")
+    assert found[0]["encoder"]["name"] == str(tmp_path / "runs" / "some" / "encoder")
+    assert found[0]["datasets"]["reviews"]["data"]["files"]["train"] == str(tmp_path / "rows" / "train.jsonl")
+
+
+def test_tables_as_dotted_keys() -> None:
+    assert dotted({"a": {"b": {"c": 1}, "d": {}}, "e": 2, "f": {}}) == {"a.b.c": 1, "a.d": {}, "e": 2}

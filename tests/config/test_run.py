@@ -146,7 +146,9 @@ def test_an_unknown_tracker() -> None:
 
 
 def test_epochs_or_steps_but_not_both() -> None:
-    assert "run.toml: train: the length is given twice: say `epochs` or `steps`" in problem("train.steps", 5)
+    assert "run.toml: train: the length is given twice: say `epochs` or `steps`" in problem(
+        "train", {"epochs": 1, "steps": 5}
+    )
 
 
 @pytest.mark.parametrize(

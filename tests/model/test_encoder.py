@@ -5,11 +5,20 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel, BertConfig, BertForSequenceClassification
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+    ErnieConfig,
+    MobileBertConfig,
+    XLMRobertaConfig,
+)
 
 from nlpmtl.errors import ModelError
 from nlpmtl.model import find_encoder, load_encoder
@@ -146,3 +155,31 @@ def test_a_path_out_of_this_package_is_refused() -> None:
 
 def test_other_names_stand_as_they_are() -> None:
     assert find_encoder("org/model") == "org/model"
+
+
+@pytest.mark.parametrize("kind", [ErnieConfig, MobileBertConfig, XLMRobertaConfig])
+def test_an_architecture_that_is_not_listed_gets_a_head_of_its_own(kind: Any, directory: Path, tmp_path: Path) -> None:
+    config = kind(
+        vocab_size=100,
+        hidden_size=32,
+        embedding_size=32,
+        intra_bottleneck_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=48,
+    )
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(directory).save_pretrained(tmp_path)
+    encoder = load_encoder(str(tmp_path))
+    assert encoder.start == {}
+    assert encoder.model(torch.tensor([[2, 9, 3]])).last_hidden_state.shape == (1, 3, 32)
+
+
+def test_a_tokenizer_without_padding_is_refused(directory: Path, tmp_path: Path) -> None:
+    for path in directory.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="has no padding token"):
+        load_encoder(str(tmp_path))

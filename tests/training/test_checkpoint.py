@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from nlpmtl.errors import RunError
-from nlpmtl.training import commit, newest, problem, prune, restore, save
+from nlpmtl.training import commit, newest, problem, prune, restore, save, set_aside
 from tests.tiny import digest, read_json
 
 
@@ -164,3 +164,22 @@ def test_pruning_keeps_the_newest_and_names_the_best_they_know_of(tmp_path: Path
     write(tmp_path, 12, best=10)
     assert prune(tmp_path, keep=2) == {6, 10}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000008", "step-000012"]
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_does_not_count(tmp_path: Path) -> None:
+    write(tmp_path, 4)
+    write(tmp_path, 8)
+    damage(write(tmp_path, 12), "missing")
+    set_aside(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged-step-000012", "step-000004", "step-000008"]
+    write(tmp_path, 10, best=10)
+    assert prune(tmp_path, keep=1) == {10}
+    assert newest(tmp_path) == (tmp_path / "step-000010", [])
+
+
+def test_steps_are_numbers_past_a_million_too(tmp_path: Path) -> None:
+    old, new = write(tmp_path, 999_999), write(tmp_path, 1_000_000)
+    assert newest(tmp_path) == (new, [])
+    prune(tmp_path, keep=1)
+    assert not old.exists()
+    assert new.exists()

@@ -32,7 +32,7 @@ BASE: dict[str, Any] = {"steps": 6, "batch_size": 8, "lr": 1e-4, "save_every": 6
 MIXED = {"kind": "proportional", "batches": "mixed"}
 SINGLE = {"kind": "uniform", "batches": "single"}
 CONFIGS: dict[str, dict[str, Any]] = {
-    "mixed": {"train": BASE, "sampling": MIXED},
+    "mixed": {"train": {**BASE, "steps": 20, "save_every": 20}, "sampling": MIXED},
     "micro": {"train": {**BASE, "micro_tokens": 30}, "sampling": MIXED},
     "single": {
         "train": {**BASE, "batch_size": 4, "weight_decay": 0.5, "save_every": 1, "keep": 9},
