@@ -107,6 +107,7 @@ def _say(answer: Any) -> str:
     if "word" in answer:
         return f"{answer['word']}/{answer.get('entity_group', answer.get('entity'))}"
     if "label" in answer:
-        polarity = f", polarity {answer['polarity']:+.2f}" if "polarity" in answer else ""
+        # + 0.0 turns the -0.0 that a small negative number is rounded to into 0.0
+        polarity = f", polarity {round(answer['polarity'], 2) + 0.0:+.2f}" if "polarity" in answer else ""
         return f"{answer['label']} ({answer['score']:.2f}){polarity}"
     return f"{answer['value']:.4g}" if "value" in answer else json.dumps(answer, ensure_ascii=False)
