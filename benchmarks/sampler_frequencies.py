@@ -18,7 +18,11 @@ from nlpmtl.sampling import build_plan, build_sampler
 GLUE = (8_551, 67_349, 3_668, 5_749, 363_846, 392_702, 104_743, 2_490, 635)
 PICKS, SEEDS, STEPS, ROWS = 100_000, range(5), 3_000, 32
 RUN = {"total_steps": STEPS, "epoch_steps": 1_000}
-OPTIONS = {"temperature": {"temperature": 2.0}, "capped": {"cap": 20_000}, "unimax": {"max_epochs": 4.0}}
+OPTIONS: dict[str, dict[str, object]] = {
+    "temperature": {"temperature": 2.0},
+    "capped": {"cap": 20_000},
+    "unimax": {"max_epochs": 4.0},
+}
 
 
 def largest_difference(kind: str) -> float:

@@ -101,6 +101,8 @@ def _as_row(one: Text) -> Mapping[str, Any]:
 
 
 def _say(answer: Any) -> str:
+    if not isinstance(answer, list | dict):  # of a kind from a plugin
+        return str(answer)
     if isinstance(answer, list):
         separator = "  " if any("word" in part for part in answer) else ", "
         return separator.join(map(_say, answer)) or "none"
@@ -110,6 +112,9 @@ def _say(answer: Any) -> str:
     if "labels" in answer:
         return _say(answer["labels"]) + cut
     if "label" in answer:
-        polarity = f", polarity {answer['polarity']:+.2f}" if "polarity" in answer else ""
+        # + 0.0 turns the -0.0 that a small negative number is rounded to into 0.0
+        polarity = f", polarity {round(answer['polarity'], 2) + 0.0:+.2f}" if "polarity" in answer else ""
         return f"{answer['label']} ({answer['score']:.2f}){polarity}{cut}"
-    return f"{answer['value']:.4g}{cut}" if "value" in answer else json.dumps(answer, ensure_ascii=False)
+    if "value" in answer:
+        return f"{answer['value']:.4g}{cut}"
+    return json.dumps(answer, ensure_ascii=False)

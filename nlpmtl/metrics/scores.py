@@ -115,7 +115,7 @@ def _foreign(identifier: str, *, predictions: Sequence[Any], references: Sequenc
     if not len(references):
         return None
     result = evaluate.load(identifier, keep_in_memory=True).compute(predictions=predictions, references=references)
-    return defined(next((value for value in result.values() if isinstance(value, Real)), None))
+    return defined(next((float(value) for value in result.values() if isinstance(value, Real)), None))
 
 
 def _higher_is_better(name: str) -> bool:

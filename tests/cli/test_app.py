@@ -114,7 +114,11 @@ def ending(raised: BaseException, *options: str) -> tuple[int, str]:
     [
         (ConfigError("a.toml: x: wrong\na.toml: y: wrong"), 2, "error: a.toml: x: wrong\na.toml: y: wrong\n"),
         (RunError("no disk"), 1, "error: no disk\n"),
-        (ZeroDivisionError("by 0"), 1, "error: ZeroDivisionError: by 0  (run with --debug for the traceback)\n"),
+        (
+            ZeroDivisionError("by 0"),
+            1,
+            "error: ZeroDivisionError: by 0  (`nlpmtl --debug VERB …` shows the traceback)\n",
+        ),
         (KeyboardInterrupt(), 130, "interrupted\n"),
         (BrokenPipeError(32, "Broken pipe"), 1, ""),
         (SystemExit(143), 143, ""),

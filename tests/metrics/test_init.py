@@ -16,6 +16,6 @@ def test_the_examples_run() -> None:
 
 def test_this_is_public() -> None:
     members = "F1 Accuracy MacroF1 MatthewsCorrelation MeanAbsoluteError MeanSquaredError Metric MicroF1 Pearson Shape"
-    others = "SpanF1 Spearman TokenAccuracy check scores spans task_score"
+    others = "SpanF1 Spearman TokenAccuracy check load_foreign scores spans task_score"
     assert nlpmtl.metrics.__all__ == [*members.split(), *others.split()]
     assert all(hasattr(nlpmtl.metrics, name) for name in nlpmtl.metrics.__all__)

@@ -26,7 +26,6 @@ for run in json.loads(pathlib.Path(sys.argv[1]).read_text()):
     nlpmtl.train(run)
 """
 
-pytestmark = pytest.mark.slow
 
 BASE: dict[str, Any] = {"steps": 6, "batch_size": 8, "lr": 1e-4, "save_every": 6, "precision": "fp64"}
 MIXED = {"kind": "proportional", "batches": "mixed"}
