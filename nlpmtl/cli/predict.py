@@ -97,7 +97,9 @@ def _to_lines(one: Text, answers: Mapping[str, Any]) -> str:
 def _as_row(one: Text) -> Mapping[str, Any]:
     if isinstance(one, str):
         return {"text": one}
-    return {"text": one[0], "pair": one[1]} if isinstance(one, tuple) else one
+    if isinstance(one, tuple):
+        return {"text": one[0], "pair": one[1]}
+    return {"text": " ".join(one["words"])} if "words" in one else one  # what offsets refer to
 
 
 def _say(answer: Any) -> str:
