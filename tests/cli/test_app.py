@@ -25,7 +25,14 @@ COMMAND_LINE = {
     "check": ["RUN.toml"],
     "train": ["RUN.toml|NAME", "--set KEY=VALUE...", "--output DIR", "--resume"],
     "evaluate": ["MODEL", "--data RUN.toml|DATASET.toml", "--split TEXT", "--json"],
-    "predict": ["MODEL", "[TEXT]...", "--task TEXT...", "--input F.jsonl|F.csv|F.txt|-", "--output F.jsonl"],
+    "predict": [
+        "MODEL",
+        "[TEXT]...",
+        "--task TEXT...",
+        "--input F.jsonl|F.csv|F.txt|-",
+        "--all-scores",
+        "--output F.jsonl",
+    ],
     "show": ["MODEL|RUN.toml|kinds"],
     "schema": ["--output DIR"],
 }
