@@ -162,9 +162,27 @@ def prepare(config: RunConfig, *, directory: Path, accelerator: Accelerator) -> 
             f"encoder.max_length: {config.encoder.name} reads at most {encoder.longest} wordpieces, "
             f"found {config.encoder.max_length}"
         )
-    work = load_workload(config.datasets, tokenizer=encoder.tokenizer, max_length=config.encoder.max_length)
+    work = load_workload(
+        config.datasets,
+        tokenizer=encoder.tokenizer,
+        max_length=config.encoder.max_length,
+        earlier=encoder.tasks,
+    )
+    work = replace(work, notes=(*work.notes, *_idle(encoder, work, frozen=config.encoder.freeze)))
     fit = _compose(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
     return encoder, work, fit
+
+
+def _idle(encoder: Encoder, work: Workload, *, frozen: bool) -> Iterator[str]:
+    """What becomes of the tasks that the encoder brings and the run does not train."""
+    idle = [name for name in encoder.tasks if name not in work.tasks]
+    if idle and frozen:
+        yield f"kept as they are: {', '.join(idle)}"
+    elif idle:
+        yield (
+            f"kept, but not trained along, while the encoder changes under them: {', '.join(idle)}. Add their datasets "
+            "to the run, or freeze the encoder (encoder.freeze = true); or evaluate them afterwards"
+        )
 
 
 def _compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, encoder: Encoder, work: Workload) -> Fit:
@@ -267,7 +285,7 @@ def _finish(fit: Fit, *, config: RunConfig, encoder: Encoder) -> TrainResult:
         model = fit.best_model()
         assert isinstance(model, MultiTaskModel)
         calibrated = calibrate(fit.alone, tasks=fit.tasks, datasets=fit.validation)
-        model.config.tasks = {name: task.spec() for name, task in fit.tasks.items()}
+        model.config.tasks |= {name: task.spec() for name, task in fit.tasks.items()}
         if best is not None:  # scored anew: the best model's thresholds are others now
             scores = score(fit.alone, tasks=fit.tasks, datasets=fit.validation)
             final = {"step": step, "split": "validation", **scores.to_json()}

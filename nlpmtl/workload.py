@@ -39,25 +39,37 @@ def load_workload(
     *,
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
+    earlier: Mapping[str, Task] | None = None,
     splits: Sequence[str] = ("train", "validation"),
 ) -> Workload:
     """Read, check and tokenise everything that a run trains and selects on.
 
+    Args:
+        datasets: the datasets by name.
+        tokenizer: the encoder's.
+        max_length: of a row, in wordpieces.
+        earlier: the tasks of the model that the run starts from; those of the same name go on.
+        splits: which.
+
     Raises:
-        ConfigError: a task has no labels to learn, or is described in a way that its data cannot follow.
+        ConfigError: a task has no labels to learn, or is described in a way that its data or its earlier self cannot
+            follow.
         DataError: a row breaks a rule.
     """
     rows = {name: _load(name, dataset, splits) for name, dataset in datasets.items()}
     if not any("train" in found for found in rows.values()):
         had = ", ".join(dict.fromkeys(split for one in datasets.values() for split in one.data.split_names))
         raise ConfigError(f"no dataset has a split `train`, so there is nothing to learn; found: {had}")
-    tasks = _build_tasks(datasets, rows)
+    earlier = earlier or {}
+    tasks = _build_tasks(datasets, rows, earlier=earlier)
     encoded = _encode(datasets, rows, tasks=tasks, tokenizer=tokenizer, max_length=max_length)
     for name, task in tasks.items():
         labels = [e.labels[name] for e in encoded.get("train", {}).values() if name in e.labels]
         if not any(one.counts.any() for one in labels):
             raise ConfigError(f"task {name!r}: no train row has a label for it")
         task.fit(labels)
+        if name in earlier:
+            task.follow(earlier[name])
         load_foreign(task.metrics)
     return Workload(tasks, encoded, (*_notes(rows, encoded), *_unscored(tasks, encoded.get("validation", {}))))
 
@@ -123,7 +135,9 @@ def _load(name: str, dataset: DatasetConfig, splits: Sequence[str]) -> dict[str,
     return load_rows(dataset.data, input=dataset.input, columns=columns, limit=dataset.limit, name=name, splits=splits)
 
 
-def _build_tasks(datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, Rows]]) -> dict[str, Task]:
+def _build_tasks(
+    datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, Rows]], *, earlier: Mapping[str, Task]
+) -> dict[str, Task]:
     tasks: dict[str, Task] = {}
     for name, dataset in datasets.items():
         for task, options in dataset.tasks.items():
@@ -133,7 +147,8 @@ def _build_tasks(datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[
                         f"task {task!r} reads {tasks[task].input} in one dataset, {dataset.input.shape} in {name!r}"
                     )
                 continue
-            labels = options.labels or _find_labels(task, datasets, rows)
+            known = earlier[task].labels if task in earlier else ()
+            labels = options.labels or known or _find_labels(task, datasets, rows)
             tasks[task] = build_task(options, name=task, labels=labels, input=dataset.input.shape)
     return tasks
 

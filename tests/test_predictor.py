@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nlpmtl import ConfigError, DataError, ModelError, Predictor
-from tests.tiny import Trained, make_rows
+from tests.tiny import Trained, make_rows, numbers
 
 TEXTS = ["Ada lives in Turin.", "a cat", "", "   ", "big red lamp and old blue kettle yesterday", "É, ¿qué?", "Rome"]
 SINGLE = {"topic", "mood", "places", "kinds"}
@@ -20,15 +20,6 @@ SINGLE = {"topic", "mood", "places", "kinds"}
 @pytest.fixture(scope="module")
 def predictor(trained: Trained) -> Predictor:
     return Predictor.from_pretrained(trained.model_dir)
-
-
-def numbers(value: Any) -> list[float]:
-    """All numbers of a prediction, in order."""
-    if isinstance(value, dict):
-        return [number for key in sorted(value) for number in numbers(value[key])]
-    if isinstance(value, list):
-        return [number for one in value for number in numbers(one)]
-    return [float(value)] if isinstance(value, int | float) else []
 
 
 def names(value: Any) -> Any:

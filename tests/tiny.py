@@ -190,3 +190,12 @@ def metrics(output: Path) -> list[dict[str, Any]]:
 def read_json(path: Path) -> Any:
     """What a JSON file says."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def numbers(value: Any) -> list[float]:
+    """All numbers of a prediction, in order."""
+    if isinstance(value, dict):
+        return [number for key in sorted(value) for number in numbers(value[key])]
+    if isinstance(value, list):
+        return [number for one in value for number in numbers(one)]
+    return [float(value)] if isinstance(value, int | float) else []

@@ -17,7 +17,8 @@ class EncoderConfig(Table):
     """The pretrained encoder that all tasks share."""
 
     name: str
-    """A Hub id, a directory, or "package:some_package/model" (a directory inside an installed package)."""
+    """A Hub id, a directory, or "package:some_package/model" (a directory inside an installed package). A model that
+    nlpmtl trained is one too: its heads are kept, and those of the run's tasks go on."""
     max_length: int = Field(128, ge=4)
     """The longest input in wordpieces; the rest is cut off."""
     revision: str | None = None
@@ -27,7 +28,7 @@ class EncoderConfig(Table):
     attention: str | None = None
     """The attention implementation of transformers: "sdpa", "eager", "flash_attention_2", …; left out: its choice."""
     freeze: bool = False
-    """Train the heads alone."""
+    """Train the heads of the run's tasks alone."""
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them: less memory, more time, the same result."""
 

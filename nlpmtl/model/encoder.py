@@ -1,4 +1,7 @@
-"""Encoders: found, verified, loaded without their pooler, which becomes the start of each task's head."""
+"""Encoders: found, verified, loaded without their pooler, which becomes the start of each task's head.
+
+A model that nlpmtl trained before is an encoder too, one that brings its tasks and their heads.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import importlib.util
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +30,11 @@ from transformers import (
 from transformers.utils import logging
 
 from nlpmtl.errors import ModelError
-from nlpmtl.heads import HeadShape, sequence_shape
+from nlpmtl.heads import Head, HeadShape, sequence_shape
+from nlpmtl.tasks import Task
 
+OWN_TYPE = "nlpmtl"
+"""What `model_type` says in the config.json of a multi-task model."""
 _PACKAGE = "package:"
 
 
@@ -41,11 +47,15 @@ class Encoder:
         tokenizer: its tokenizer, a fast one.
         start: pretrained weights of the layers that a sequence head shares with the checkpoint, by our names for them;
             empty where the checkpoint has none.
+        tasks: those of the multi-task model that it was part of, if any …
+        heads: … and their heads.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     start: Mapping[str, Tensor]
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    heads: Mapping[str, Head] = field(default_factory=dict)
 
     @property
     def longest(self) -> int:
@@ -58,7 +68,7 @@ class Encoder:
 def load_encoder(
     name: str, *, revision: str | None = None, sha256: str | None = None, attention: str | None = None
 ) -> Encoder:
-    """Load an encoder in single precision.
+    """Load an encoder in single precision; out of a multi-task model, with its tasks and heads.
 
     Args:
         name: a Hub id, a directory, or ``"package:some_package/model"``: a directory inside an installed package, which
@@ -73,19 +83,23 @@ def load_encoder(
     path = find_encoder(name)
     if sha256 is not None:
         _verify(path, sha256)
-    options = {"revision": revision, "trust_remote_code": False}
+    options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     try:
         with _quiet():
             config = AutoConfig.from_pretrained(path, **options)
             tokenizer = AutoTokenizer.from_pretrained(path, **options)
-            model, start = _load(path, config=config, attention=attention, **options)
+            options |= {"config": config, "dtype": torch.float32}
+            if attention is not None:
+                options["attn_implementation"] = attention
+            load = _load_own if config.model_type == OWN_TYPE else _load_stock
+            encoder = load(path, tokenizer=tokenizer, **options)
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise ModelError(f"the encoder {name!r} cannot be loaded: {error}") from error
     if not tokenizer.is_fast:
         raise ModelError(f"the encoder {name!r} has no fast tokenizer (tokenizer.json), which is needed to find words")
     if tokenizer.pad_token_id is None:
         raise ModelError(f"the tokenizer of the encoder {name!r} has no padding token, which batches need")
-    return Encoder(model, tokenizer, start)
+    return encoder
 
 
 def blank_encoder(config: PretrainedConfig) -> PreTrainedModel:
@@ -126,15 +140,21 @@ def _verify(path: str, expected: str) -> None:
         raise ModelError(f"{weights} is not the expected file: its sha256 is {found}, encoder.sha256 says {expected}")
 
 
-def _load(
-    path: str, *, config: PretrainedConfig, attention: str | None, **options: object
-) -> tuple[PreTrainedModel, dict[str, Tensor]]:
+def _load_own(path: str, *, tokenizer: PreTrainedTokenizerBase, **options: Any) -> Encoder:
+    """The encoder of a multi-task model, and what stands on it."""
+    model, info = AutoModel.from_pretrained(path, output_loading_info=True, **options)
+    if info["missing_keys"]:  # transformers would go on with whatever numbers stand there
+        raise ModelError(f"the model {path!r} lacks weights: {', '.join(sorted(info['missing_keys'])[:5])}")
+    if model.config.sharing["kind"] != "hard":
+        raise ModelError(f"the model {path!r} shares by {model.config.sharing['kind']!r}: it has no encoder of its own")
+    heads = {name: model.head(name) for name in model.tasks}
+    return Encoder(model.sharing.encoder, tokenizer, start={}, tasks=model.tasks, heads=heads)
+
+
+def _load_stock(path: str, *, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, **options: Any) -> Encoder:
     """The encoder, by way of the stock classifier, which knows which of its head's layers the checkpoint has."""
-    options |= {"dtype": torch.float32}
-    if attention is not None:
-        options["attn_implementation"] = attention
     if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
-        return AutoModel.from_pretrained(path, config=config, **options), {}
+        return Encoder(AutoModel.from_pretrained(path, config=config, **options), tokenizer, start={})
     stock, info = AutoModelForSequenceClassification.from_pretrained(
         path, config=config, output_loading_info=True, **options
     )
@@ -142,7 +162,7 @@ def _load(
     model = blank_encoder(stock.config)
     inner = stock.base_model.state_dict()
     model.load_state_dict({name: inner[name] for name in model.state_dict()})
-    return model, start
+    return Encoder(model, tokenizer, start)
 
 
 def _pretrained_layers(stock: PreTrainedModel, shape: HeadShape, *, missing: set[str]) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedMode
 
 from nlpmtl.data import Batch
 from nlpmtl.errors import ModelError
-from nlpmtl.model.encoder import Encoder, blank_encoder
+from nlpmtl.model.encoder import OWN_TYPE, Encoder, blank_encoder
 from nlpmtl.model.sharing import Sharing
 from nlpmtl.registry import SHARINGS
 from nlpmtl.tasks import Task, task_from_spec
@@ -27,7 +27,7 @@ class MultiTaskConfig(PretrainedConfig):
         input_length: the longest input in wordpieces.
     """
 
-    model_type = "nlpmtl"
+    model_type = OWN_TYPE
     sub_configs = {"encoder_config": AutoConfig}  # noqa: RUF012 - transformers declares it so
 
     def __init__(
@@ -78,6 +78,9 @@ class MultiTaskModel(PreTrainedModel):
     ) -> MultiTaskModel:
         """A new model out of a pretrained encoder and tasks.
 
+        An encoder that was part of a multi-task model brings its heads: those of the tasks are where they go on, all
+        others are kept as they are.
+
         Args:
             encoder: the encoder; where its checkpoint has the dense layer of a head, each sequence head starts from it.
             tasks: the tasks.
@@ -85,20 +88,23 @@ class MultiTaskModel(PreTrainedModel):
             input_length: the longest input in wordpieces.
             seed: of the heads' first weights.
         """
-        made = list(tasks)
+        made = {task.name: task for task in tasks}
+        own = {**encoder.tasks, **made}  # with what training alone knows, such as class weights
         config = MultiTaskConfig(
             encoder_config=encoder.model.config,
-            tasks={task.name: task.spec() for task in made},
+            tasks={name: task.spec() for name, task in own.items()},
             sharing=sharing,
             input_length=input_length,
         )
         model = cls(config, encoder=encoder.model)
-        model.tasks = {task.name: task for task in made}  # with what training alone knows, such as class weights
-        for task in made:
+        model.tasks = own
+        for name, task in own.items():
             head = task.head(encoder.model.config, seed=seed)
             if head.level == "sequence":
                 head.load_state_dict({**head.state_dict(), **encoder.start})
-            model.heads[_key(task.name)] = head
+            if name in encoder.heads:
+                head.load_state_dict(encoder.heads[name].state_dict())
+            model.heads[_key(name)] = head.requires_grad_(name in made)
         return model
 
     def head(self, task: str) -> nn.Module:

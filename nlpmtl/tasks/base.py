@@ -62,6 +62,8 @@ class Task(ABC):
     """The shapes in which its predictions can be scored."""
     level: ClassVar[Literal["sequence", "token"]] = "sequence"
     default_metrics: ClassVar[tuple[str, ...]]
+    _meaning: ClassVar[tuple[str, ...]] = ("kind", "labels", "takes_pairs")
+    """What gives a head's outputs their meaning."""
 
     def __init__(
         self,
@@ -91,6 +93,11 @@ class Task(ABC):
         return len(self.labels)
 
     @property
+    def takes_pairs(self) -> bool:
+        """Whether its input is a pair of texts, not a single one."""
+        return self.input == "pair"
+
+    @property
     def _positive(self) -> int | None:
         """The id of the label that the metric `f1` counts."""
         return None
@@ -104,6 +111,21 @@ class Task(ABC):
 
     def fit(self, labels: Iterable[Labels]) -> None:  # noqa: B027 - most kinds need to know nothing
         """Learn what training needs to know of the train splits' labels, before the first step."""
+
+    def follow(self, earlier: Task) -> None:
+        """Go on with a head that was trained before, whose outputs go on to mean what they meant.
+
+        Raises:
+            ConfigError: it was of another task.
+        """
+        for what in self._meaning:
+            found, had = getattr(self, what), getattr(earlier, what, None)
+            if found != had:
+                called = what.replace("_", " ")
+                raise ConfigError(
+                    f"task {self.name!r}: the model to start from has a task of this name whose {called} is {had!r}, "
+                    f"not {found!r}: describe the same task here, or give it another name"
+                )
 
     @abstractmethod
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -60,6 +60,7 @@ class Labeling(Task):
     shape = "tags"
     reads = ("tags",)
     level = "token"
+    _meaning = (*Task._meaning, "scheme")
 
     def __init__(
         self,

@@ -57,6 +57,11 @@ class Regression(Task):
         std = float(numbers.std()) if len(numbers) else 0.0
         self.target = {"mean": float(numbers.mean()) if len(numbers) else 0.0, "std": std or 1.0}
 
+    def follow(self, earlier: Task) -> None:
+        super().follow(earlier)
+        assert isinstance(earlier, Regression), "it is of the same kind"
+        self.target = earlier.target
+
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         logits = full(logits).squeeze(-1)
         targets = (labels - self.target["mean"]) / self.target["std"]
