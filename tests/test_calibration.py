@@ -8,9 +8,10 @@ from tests.tiny import Trained, make_run, read_json, train_tiny
 
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A run with enough validation rows: those of train."""
+    """A run with enough validation rows: those of train; in fp32, as `evaluate` computes."""
     root = tmp_path_factory.mktemp("calibrated")
     run = make_run(root, rows=150)
+    run["train"]["precision"] = "fp32"
     for dataset in run["datasets"].values():
         files = dataset["data"]["files"]
         files["validation"] = files["train"]
