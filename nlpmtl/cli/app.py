@@ -21,11 +21,12 @@ from nlpmtl.cli.evaluate import evaluate
 from nlpmtl.cli.predict import predict
 from nlpmtl.cli.schema import schema
 from nlpmtl.cli.show import show
+from nlpmtl.cli.submit import submit
 from nlpmtl.cli.train import train
 from nlpmtl.errors import NlpmtlError
 
 _INTERRUPTED, _TERMINATED = 130, 143
-_VERBS = (check, train, evaluate, predict, show, schema)
+_VERBS = (check, train, evaluate, predict, submit, show, schema)
 
 
 class Verb(TyperCommand):

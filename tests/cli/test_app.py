@@ -33,6 +33,7 @@ COMMAND_LINE = {
         "--all-scores",
         "--output F.jsonl",
     ],
+    "submit": ["MODEL", "--output F.zip", "--fill majority|zeros"],
     "show": ["MODEL|RUN.toml|kinds"],
     "schema": ["--output DIR"],
 }
