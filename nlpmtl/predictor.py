@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from nlpmtl.data import Encoded, Input, Windows, to_input, tokenize, tokenize_wi
 from nlpmtl.errors import ConfigError, DataError, did_you_mean
 from nlpmtl.evaluation import Inference
 from nlpmtl.model import MultiTaskModel
-from nlpmtl.tasks import Logits, Prediction, Task
+from nlpmtl.tasks import Aggregation, Logits, Prediction, Shown, Task
 
 Text = str | tuple[str, str] | Mapping[str, Any]
 """A text, a pair of them, or a row: ``{"text": …}``, ``{"text": …, "pair": …}`` or ``{"words": […]}``."""
@@ -71,7 +71,12 @@ class Predictor:
         return self.model.tasks
 
     def predict(
-        self, inputs: Text | Sequence[Text] | Iterator[Text], *, task: str, all_scores: bool = False
+        self,
+        inputs: Text | Sequence[Text] | Iterator[Text],
+        *,
+        task: str,
+        all_scores: bool = False,
+        aggregation_strategy: Aggregation = "first",
     ) -> Prediction:
         """The answer of one task: for one input one answer, for a list a list, for an iterator an iterator.
 
@@ -79,12 +84,15 @@ class Predictor:
             inputs: a text, a pair ``(text, pair)``, ``{"words": […]}``, or several.
             task: which task.
             all_scores: add ``"scores"``, the probability of every label.
+            aggregation_strategy: see `predict_all`.
 
         Raises:
-            ConfigError: there is no such task, or it wants pairs and got a text, or the other way round.
+            ConfigError: there is no such task or strategy, or it wants pairs and got a text, or the other way round.
             DataError: an input is none.
         """
-        answers = self.predict_all(inputs, tasks=[task], all_scores=all_scores)
+        answers = self.predict_all(
+            inputs, tasks=[task], all_scores=all_scores, aggregation_strategy=aggregation_strategy
+        )
         if isinstance(answers, Mapping):
             return answers[task]
         only = (one[task] for one in answers)
@@ -96,6 +104,7 @@ class Predictor:
         *,
         tasks: Sequence[str] | None = None,
         all_scores: bool = False,
+        aggregation_strategy: Aggregation = "first",
     ) -> Any:
         """The answers of several tasks, from one pass of the encoder.
 
@@ -106,24 +115,32 @@ class Predictor:
             inputs: a text, a pair ``(text, pair)``, ``{"words": […]}``, or several.
             tasks: which tasks; left out: all that can read the input (a pair task cannot read a single text).
             all_scores: add ``"scores"``, the probability of every label.
+            aggregation_strategy: for words with BIO tags, as `pipeline()` names it: "first" joins them to spans, "none"
+                answers every tagged word by itself.
 
         Returns:
             ``{task: answer}``, or a list or an iterator of such.
 
         Raises:
-            ConfigError: a named task does not exist, or cannot read an input.
+            ConfigError: a named task or the strategy does not exist, or the task cannot read an input.
             DataError: an input is none.
         """
         for name in tasks or ():
             if name not in self.tasks:
                 raise ConfigError(f"this model has no task {name!r}; {did_you_mean(name, self.tasks)}")
+        if aggregation_strategy not in get_args(Aggregation):
+            raise ConfigError(
+                f'aggregation_strategy: "first" or "none", found {aggregation_strategy!r}. A word is answered at its '
+                "first wordpiece, as it was trained: others have learned nothing that could be averaged"
+            )
+        shown = Shown(all_scores=all_scores, aggregation=aggregation_strategy)
         if isinstance(inputs, str | tuple | Mapping):
-            return next(self._stream(iter([inputs]), tasks=tasks, all_scores=all_scores))
-        stream = self._stream(iter(inputs), tasks=tasks, all_scores=all_scores)
+            return next(self._stream(iter([inputs]), tasks=tasks, shown=shown))
+        stream = self._stream(iter(inputs), tasks=tasks, shown=shown)
         return stream if isinstance(inputs, Iterator) else list(stream)
 
     def _stream(
-        self, inputs: Iterator[Text], *, tasks: Sequence[str] | None, all_scores: bool
+        self, inputs: Iterator[Text], *, tasks: Sequence[str] | None, shown: Shown
     ) -> Iterator[dict[str, Prediction]]:
         """Answers in the order of the inputs, read as they are needed."""
         done = 0
@@ -135,7 +152,7 @@ class Predictor:
                 if at:
                     asked = self._readable(paired=paired, tasks=tasks)
                     answer = self._answer_pairs if paired else self._answer_texts
-                    for i, found in zip(at, answer([read[i] for i in at], asked, all_scores), strict=True):
+                    for i, found in zip(at, answer([read[i] for i in at], asked, shown), strict=True):
                         answers[i] = found
             yield from answers
             done += len(some)
@@ -151,9 +168,7 @@ class Predictor:
             raise ConfigError("no task of this model reads a pair" if paired else "all tasks of this model read pairs")
         return list(tasks) if tasks is not None else fitting
 
-    def _answer_pairs(
-        self, inputs: Sequence[Input], asked: Sequence[str], all_scores: bool
-    ) -> list[dict[str, Prediction]]:
+    def _answer_pairs(self, inputs: Sequence[Input], asked: Sequence[str], shown: Shown) -> list[dict[str, Prediction]]:
         pieces = tokenize(
             self.tokenizer,
             [one.text for one in inputs],
@@ -164,12 +179,10 @@ class Predictor:
         every = np.ones(len(inputs), dtype=np.bool_)
         answers: list[dict[str, Prediction]] = [dict.fromkeys(asked) for _ in inputs]
         for row, task, logits in self._inference.answers(encoded, asked=dict.fromkeys(asked, every), answer=_logits):
-            answers[row][task] = self._present(task, logits, inputs[row], cut=pieces.cut[row], all_scores=all_scores)
+            answers[row][task] = self._present(task, logits, inputs[row], cut=pieces.cut[row], shown=shown)
         return answers
 
-    def _answer_texts(
-        self, inputs: Sequence[Input], asked: Sequence[str], all_scores: bool
-    ) -> list[dict[str, Prediction]]:
+    def _answer_texts(self, inputs: Sequence[Input], asked: Sequence[str], shown: Shown) -> list[dict[str, Prediction]]:
         windows = tokenize_windows(
             self.tokenizer,
             [one.text for one in inputs],
@@ -186,7 +199,7 @@ class Predictor:
         for (text, task), parts in found.items():
             logits = windows.join(text, [parts[window] for window in sorted(parts)])
             cut = self.tasks[task].level == "sequence" and bool(windows.pieces.cut[windows.first[text]])
-            answers[text][task] = self._present(task, logits, inputs[text], cut=cut, all_scores=all_scores)
+            answers[text][task] = self._present(task, logits, inputs[text], cut=cut, shown=shown)
         return answers
 
     def _windows_of(self, asked: Sequence[str], windows: Windows) -> dict[str, NDArray[np.bool_]]:
@@ -196,8 +209,8 @@ class Predictor:
         first[windows.first] = True
         return {task: every if self.tasks[task].level == "token" else first for task in asked}
 
-    def _present(self, task: str, logits: Logits, one: Input, *, cut: bool, all_scores: bool) -> Prediction:
-        answer = self.tasks[task].present(logits, text=one.text, words=one.words, all_scores=all_scores)
+    def _present(self, task: str, logits: Logits, one: Input, *, cut: bool, shown: Shown) -> Prediction:
+        answer = self.tasks[task].present(logits, text=one.text, words=one.words, shown=shown)
         return {**answer, "truncated": True} if cut else answer
 
 

@@ -222,6 +222,21 @@ def test_all_scores(predictor: Predictor) -> None:
         assert sum(span["scores"].values()) == pytest.approx(1)
 
 
+def test_words_instead_of_spans(predictor: Predictor) -> None:
+    eager = predictor_that_sees(predictor)
+    text = "Ada lives in old rome."
+    alone = eager.predict(text, task="places", aggregation_strategy="none")
+    spans = eager.predict(text, task="places", aggregation_strategy="first")
+    assert spans == eager.predict(text, task="places")
+    assert [one["word"] for one in alone] == ["Ada", "lives", "in", "old", "rome", "."]
+    begun = [one for one in alone if one["entity"].startswith("B-")]
+    assert [(one["entity"][2:], one["start"]) for one in begun] == [
+        (one["entity_group"], one["start"]) for one in spans
+    ]
+    with pytest.raises(ConfigError, match="found 'max'"):
+        predictor.predict(text, task="places", aggregation_strategy="max")  # type: ignore[arg-type]
+
+
 def test_a_text_that_is_too_long_is_labelled_whole_and_others_say_that_they_cut(predictor: Predictor) -> None:
     """48 wordpieces are what this model reads."""
     text = " ".join(f"ada lives in {place} ." for place in ("turin", "rome", "paris") * 20)

@@ -6,7 +6,7 @@ task.present(np.array([2.0, 0.0]), text="…", words=[])              # {"label"
 
 from __future__ import annotations
 
-from nlpmtl.tasks.base import LabelOptions, Logits, Prediction, Task
+from nlpmtl.tasks.base import Aggregation, LabelOptions, Logits, Prediction, Shown, Task
 from nlpmtl.tasks.build import build_task, task_from_spec
 from nlpmtl.tasks.classification import Classification
 from nlpmtl.tasks.labeling import Labeling
@@ -15,6 +15,7 @@ from nlpmtl.tasks.regression import Regression
 from nlpmtl.tasks.sentiment import Sentiment
 
 __all__ = [
+    "Aggregation",
     "Classification",
     "LabelOptions",
     "Labeling",
@@ -23,6 +24,7 @@ __all__ = [
     "Prediction",
     "Regression",
     "Sentiment",
+    "Shown",
     "Task",
     "build_task",
     "task_from_spec",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -27,8 +28,26 @@ Confidence = tuple[NDArray[np.floating], NDArray[np.bool_]]
 """The probability of each answer, and whether it is right, ``[items]`` both."""
 Prediction = Any
 """What `present` answers: plain values that JSON can say."""
+Aggregation = Literal["first", "none"]
 _LEAST_LABELS: dict[Shape, int] = {"class": 2, "tags": 2, "set": 1, "number": 0}
 ClassWeights = dict[str, Annotated[float, Field(ge=0)]] | Literal["balanced"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What an answer shows.
+
+    Args:
+        all_scores: add ``"scores"``, the probability of every label.
+        aggregation: of words with BIO tags, as `pipeline()` names it: "first", the spans that the words make, each word
+            tagged at its first wordpiece; or "none", the words themselves.
+    """
+
+    all_scores: bool = False
+    aggregation: Aggregation = "first"
+
+
+PLAIN = Shown()
 
 
 class LabelOptions(TaskOptions):
@@ -145,14 +164,14 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def present(self, logits: Logits, *, text: str, words: Sequence[Span], all_scores: bool = False) -> Prediction:
+    def present(self, logits: Logits, *, text: str, words: Sequence[Span], shown: Shown = PLAIN) -> Prediction:
         """The answer for one row, as a person reads it.
 
         Args:
             logits: as in `choose`.
             text: the text.
             words: its words, for the kinds that label them.
-            all_scores: add ``"scores"``, the probability of every label.
+            shown: what it shows.
         """
 
     def calibrate(self, logits: Sequence[Logits], gold: Sequence[Any]) -> None:  # noqa: B027 - a number has no confidence
