@@ -20,7 +20,7 @@ from huggingface_hub import (
     snapshot_download,
 )
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RevisionNotFoundError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from nlpmtl.artifact import asking
 from nlpmtl.artifact.asking import DamagedError, ask, broke_off, may_pass
@@ -198,7 +198,7 @@ def _holds(head: ModelInfo, files: Mapping[str, Path]) -> bool:
     if any(name not in there or there[name].size != path.stat().st_size for name, path in files.items()):
         return False
     return all(
-        is_named(path, there[name].lfs.sha256 if there[name].lfs else there[name].blob_id or "")
+        is_named(path, large.sha256 if (large := there[name].lfs) else there[name].blob_id or "")
         for name, path in files.items()
     )
 

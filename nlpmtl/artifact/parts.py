@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -53,7 +54,7 @@ def check_whole(directory: Path, *, failed: str) -> dict[str, Path]:
     return {name: path for name, path in found.items() if not name.startswith("model-") or name in weights}
 
 
-def _read(path: Path, *, failed: str) -> Mapping[str, Mapping[str, str]]:
+def _read(path: Path, *, failed: str) -> Mapping[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -67,7 +68,7 @@ def _read(path: Path, *, failed: str) -> Mapping[str, Mapping[str, str]]:
 
 def _check_weights(path: Path, *, failed: str) -> None:
     try:
-        with safe_open(path, framework="numpy"):  # type: ignore[no-untyped-call]
+        with safe_open(path, framework="numpy"):
             pass  # its header names every byte of the file
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{failed}: {path.name} is damaged: {error}") from error

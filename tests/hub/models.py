@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -155,8 +156,11 @@ def tree(hub: Hub, request: Request) -> Response:
     start = int(request.query.get("cursor", 0))
     files = _list(found)
     page = f"{hub.url}/api/models/{request.found['repo']}/tree/{quote(request.found['rev'], safe='')}"
-    more = {"Link": f'<{page}?recursive=true&cursor={start + _PAGE}>; rel="next"'} if start + _PAGE < len(files) else {}
-    return as_json(files[start : start + _PAGE], **more)
+    response = as_json(files[start : start + _PAGE])
+    if start + _PAGE >= len(files):
+        return response
+    following = f'<{page}?recursive=true&cursor={start + _PAGE}>; rel="next"'
+    return replace(response, headers={**response.headers, "Link": following})
 
 
 def file(hub: Hub, request: Request) -> Response:

@@ -46,7 +46,8 @@ def serve_hub() -> Iterator[Hub]:
     """An empty Hub, until the block ends."""
     with ExitStack() as stack:
         servers = [ThreadingHTTPServer(("127.0.0.1", 0), _Handler) for _ in range(2)]
-        hub = Hub(*(f"http://127.0.0.1:{server.server_port}" for server in servers))
+        url, storage = (f"http://127.0.0.1:{server.server_port}" for server in servers)
+        hub = Hub(url, storage)
         stack.callback(hub.closing.set)
         for server in servers:
             server.daemon_threads = True
