@@ -33,6 +33,7 @@ PAUSES = (1.0, 2.0, 4.0, 8.0)
 _LONGEST = 300.0
 """Seconds that the Hub may ask us to wait."""
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
+_LATER = "Try again later; with HF_HUB_OFFLINE=1, what was loaded before is loaded without the Hub"
 _BUSY = (408, 429)
 _BROKEN = (500, 502, 503, 504)
 _LOST = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
@@ -101,9 +102,9 @@ def explain(error: BaseException) -> str:
     if isinstance(error, HfHubHTTPError):
         return _explain_status(error)
     if isinstance(error, httpx2.TimeoutException):
-        return "the Hub does not answer. Try again later"
+        return f"{constants.ENDPOINT} does not answer. {_LATER}"
     if isinstance(error, httpx2.TransportError):
-        return f"the connection to {constants.ENDPOINT} fails ({error or type(error).__name__}). Try again later"
+        return f"the connection to {constants.ENDPOINT} fails ({error or type(error).__name__}). {_LATER}"
     return str(error) or type(error).__name__
 
 
@@ -115,7 +116,7 @@ def _explain_status(error: HfHubHTTPError) -> str:
     if status == 403:
         return f"the token does not allow it ({said}). It takes a token that may write there: {_LOG_IN}"
     if status in (*_BUSY, *_BROKEN):
-        return f"the Hub answers {status} ({said}). Try again later"
+        return f"the Hub answers {status} ({said}). {_LATER}"
     return f"the Hub refuses: {status}, {said}"
 
 

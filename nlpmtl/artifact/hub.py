@@ -8,6 +8,7 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import (
     CommitOperationAdd,
@@ -27,6 +28,8 @@ from nlpmtl.artifact.asking import DamagedError, ask, broke_off, may_pass
 from nlpmtl.artifact.parts import CARD, FILES, OWN_TYPE, check_whole, is_named
 from nlpmtl.errors import ConfigError, ModelError
 
+_ONLY: Any = {"allow_patterns": list(FILES), "ignore_patterns": ["*/*/*"]}
+"""What to fetch; in these patterns a star stands for slashes too."""
 _COMMIT = re.compile("[0-9a-f]{40}")
 
 
@@ -215,9 +218,7 @@ def _download(name: str, *, revision: str | None, token: str | None, failed: str
 
 
 def _snapshot(name: str, *, commit: str, token: str | None) -> Path:
-    directory = Path(
-        snapshot_download(name, revision=commit, allow_patterns=list(FILES), token=token, library_name=OWN_TYPE)
-    )
+    directory = Path(snapshot_download(name, revision=commit, token=token, library_name=OWN_TYPE, **_ONLY))
     for path in _damaged(directory):
         (path.parent / path.readlink()).unlink()
         path.unlink()
@@ -228,7 +229,7 @@ def _snapshot(name: str, *, commit: str, token: str | None) -> Path:
 def _cached(name: str, *, revision: str | None, failed: str) -> Path:
     asked = f"{failed}: HF_HUB_OFFLINE is set, and {constants.HF_HUB_CACHE}"
     try:
-        directory = Path(snapshot_download(name, revision=revision, allow_patterns=list(FILES), local_files_only=True))
+        directory = Path(snapshot_download(name, revision=revision, local_files_only=True, **_ONLY))
     except LocalEntryNotFoundError as error:
         raise ModelError(f"{asked} does not have the whole of it. Load it once without that variable") from error
     for path in _damaged(directory):
