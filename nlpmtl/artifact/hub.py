@@ -219,10 +219,12 @@ def _download(name: str, *, revision: str | None, token: str | None, failed: str
 
 def _snapshot(name: str, *, commit: str, token: str | None) -> Path:
     directory = Path(snapshot_download(name, revision=commit, token=token, library_name=OWN_TYPE, **_ONLY))
-    for path in _damaged(directory):
-        (path.parent / path.readlink()).unlink()
+    damaged = _damaged(directory)
+    for path in damaged:
+        (path.parent / path.readlink()).unlink(missing_ok=True)
         path.unlink()
-        raise DamagedError(f"{path.name} arrived damaged. Try again")
+    if damaged:
+        raise DamagedError(f"{damaged[0].name} arrived damaged. Try again")
     return directory
 
 
@@ -232,20 +234,18 @@ def _cached(name: str, *, revision: str | None, failed: str) -> Path:
         directory = Path(snapshot_download(name, revision=revision, local_files_only=True, **_ONLY))
     except LocalEntryNotFoundError as error:
         raise ModelError(f"{asked} does not have the whole of it. Load it once without that variable") from error
-    for path in _damaged(directory):
-        raise ModelError(f"{asked} has it with a damaged {path.name}. Load it once without that variable")
+    if damaged := _damaged(directory):
+        raise ModelError(f"{asked} has it with a damaged {damaged[0].name}. Load it once without that variable")
     return directory
 
 
-def _damaged(directory: Path) -> Iterator[Path]:
+def _damaged(directory: Path) -> list[Path]:
     """Files of the cache that are not what they are called: the client looks at their sizes alone.
 
     Where there are no symbolic links, the cache does not keep what they are called.
     """
-    for pattern in FILES:
-        for path in directory.glob(pattern):
-            if path.is_symlink() and not is_named(path, path.readlink().name):
-                yield path
+    links = (path for pattern in FILES for path in directory.glob(pattern) if path.is_symlink())
+    return [path for path in links if not is_named(path, path.readlink().name)]
 
 
 def _remember(directory: Path, revision: str) -> None:

@@ -23,20 +23,9 @@ STRAY = {
 }
 
 
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    """A repository of the test's own."""
-    return "me/" + request.node.name.replace("[", ".").rstrip("]").replace("_", "-")[:80].rstrip(".-")
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> Path:
-    return model.write(tmp_path / "model", model.files())
-
-
 @pytest.fixture(scope="module")
-def anonymous(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    with open_client(hub, tmp_path_factory.mktemp("anonymous"), token=None) as opened:
+def anonymous(served: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with open_client(served, tmp_path_factory.mktemp("anonymous"), token=None) as opened:
         yield opened
 
 
