@@ -32,7 +32,7 @@ def client(served: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     """A repository of the test's own."""
-    return "me/" + re.sub("[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:80]
+    return "me/" + re.sub("[^a-z0-9]+", "-", request.node.name.lower())[:80].strip("-")
 
 
 @pytest.fixture

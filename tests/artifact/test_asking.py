@@ -6,9 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.hub import Hub, Kind, Repo, model
 from tests.hub.client import Client, open_client
+
+
+def slow(*values: object) -> ParameterSet:
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 @pytest.fixture
@@ -35,12 +40,12 @@ def refused(client: Client, call: str, **arguments: object) -> str:
     ("call", "kind"),
     [
         ("create", "reset"),
-        ("info", 429),
-        ("preupload", 503),
-        ("put", "reset"),
-        ("validate", "truncated"),
+        slow("info", 429),
+        slow("preupload", 503),
+        slow("put", "reset"),
+        slow("validate", "truncated"),
         ("commit", 500),
-        ("commit", "slow"),
+        slow("commit", "slow"),
         ("commit", "lost"),
     ],
 )
@@ -58,12 +63,12 @@ def test_what_passes_is_waited_for(
 @pytest.mark.parametrize(
     ("call", "kind", "said"),
     [
-        ("info", 401, "the Hub does not accept the token"),
-        ("info", 404, "there is no such repository, or it is private"),
+        slow("info", 401, "the Hub does not accept the token"),
+        slow("info", 404, "there is no such repository, or it is private"),
         ("put", 403, "the token does not allow it"),
         ("commit", 409, "the Hub refuses: 409, There is a conflict"),
-        ("commit", 412, "the Hub refuses: 412"),
-        ("commit", 503, "the Hub answers 503"),
+        slow("commit", 412, "the Hub refuses: 412"),
+        slow("commit", 503, "the Hub answers 503"),
         ("info", "reset", "the connection to http://127.0.0.1"),
     ],
 )
@@ -107,7 +112,7 @@ def test_a_bad_card_is_told(client: Client, repo: Repo, made: Path, name: str) -
     assert repo.files() == model.files(1)
 
 
-@pytest.mark.parametrize("call", ["put", "commit"])
+@pytest.mark.parametrize("call", ["put", pytest.param("commit", marks=pytest.mark.slow)])
 def test_a_push_that_is_killed_leaves_the_branch_as_it_was(
     hub: Hub, repo: Repo, made: Path, name: str, tmp_path: Path, call: str
 ) -> None:
@@ -125,14 +130,14 @@ def test_a_push_that_is_killed_leaves_the_branch_as_it_was(
 @pytest.mark.parametrize(
     ("call", "kind"),
     [
-        ("info", "slow"),
-        ("tree", 429),
-        ("head", 503),
+        slow("info", "slow"),
+        slow("tree", 429),
+        slow("head", 503),
         ("large", 503),
-        ("large", "reset"),
+        slow("large", "reset"),
         ("large", "truncated"),
         ("large", "wrong"),
-        ("file", "wrong"),
+        slow("file", "wrong"),
     ],
 )
 def test_a_download_that_breaks_off_is_mended(
@@ -147,10 +152,10 @@ def test_a_download_that_breaks_off_is_mended(
     ("call", "kind", "said"),
     [
         ("info", 500, "the Hub answers 500"),
-        ("large", 403, "the token does not allow it"),
-        ("large", 503, "the Hub answers 503"),
+        slow("large", 403, "the token does not allow it"),
+        slow("large", 503, "the Hub answers 503"),
         ("large", "wrong", "model.safetensors arrived damaged. Try again"),
-        ("file", "wrong", "arrived damaged. Try again"),
+        slow("file", "wrong", "arrived damaged. Try again"),
     ],
 )
 def test_a_download_that_fails_gives_no_model(
