@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from nlpmtl.artifact import load_model
+from nlpmtl.artifact import fetch, load_model, push
 from nlpmtl.data import Encoded, Input, Windows, to_input, tokenize, tokenize_windows
 from nlpmtl.errors import ConfigError, DataError, did_you_mean
 from nlpmtl.evaluation import Inference
@@ -42,28 +43,85 @@ class Predictor:
 
     def __init__(self, model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, *, tokens: int = 4096) -> None:
         self.model, self.tokenizer = model, tokenizer
+        self._directory: Path | None = None
         types = "token_type_ids" in tokenizer.model_input_names
         self._inference = Inference(model.infer, pad=tokenizer.pad_token_id, types=types, tokens=tokens)
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path, *, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
     ) -> Predictor:
         """A predictor from a model directory or a Hub id.
 
         Args:
             name: a model directory, or a Hub id.
+            revision: a commit, tag or branch of the Hub's model; left out: its main branch.
+            token: to read a private or gated one; left out: that of `hf auth login`, or HF_TOKEN.
             device: where to compute, such as "cuda"; left out: the CPU.
             dtype: in which precision; left out: single.
 
         Raises:
-            ModelError: there is no such model, or it is not one of nlpmtl's.
+            ConfigError: a directory has no revisions; a token that cannot be one.
+            ModelError: there is no such model, it may not be read, or it is not one of nlpmtl's.
         """
-        model, tokenizer = load_model(str(name))
+        directory = fetch(name, revision=revision, token=token)
+        model, tokenizer = load_model(str(directory))
         module: nn.Module = model  # whose `to` has types
         if device is not None or dtype is not None:
             module.to(device=device, dtype=dtype)
-        return cls(model, tokenizer)
+        predictor = cls(model, tokenizer)
+        predictor._directory = directory
+        return predictor
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        revision: str | None = None,
+        message: str | None = None,
+        create_pr: bool = False,
+        token: str | None = None,
+    ) -> str:
+        """Send the model to the Hub, in one commit: others see the whole of it, or nothing.
+
+        It is the directory which this predictor was loaded from, as it is now, with its card and its scores. One that
+        was made of a model and a tokenizer sends those two, without a card.
+
+        Args:
+            repo_id: where to, as ``"name/model"``; it is made if it is not there.
+            private: whether it is private; left out: as it is, or as the owner's settings have it.
+            revision: a branch, which is made if it is not there; left out: ``"main"``.
+            message: of the commit.
+            create_pr: propose it as a pull request to a repository that is there.
+            token: one that may write; left out: that of `hf auth login`, or HF_TOKEN.
+
+        Returns:
+            The page of the commit, or of the pull request.
+
+        Raises:
+            ConfigError: an argument cannot be, there is no token, or HF_HUB_OFFLINE is set. Nothing was sent.
+            ModelError: the directory holds no whole model, or the Hub refused or failed: the branch is as it was.
+        """
+        with TemporaryDirectory() as scratch:
+            if self._directory is None:
+                self.model.save_pretrained(scratch)
+                self.tokenizer.save_pretrained(scratch)
+            return push(
+                self._directory or scratch,
+                repo_id,
+                private=private,
+                revision=revision,
+                message=message,
+                create_pr=create_pr,
+                token=token,
+            )
 
     @property
     def tasks(self) -> Mapping[str, Task]:

@@ -310,7 +310,12 @@ def _finish(fit: Fit, *, config: RunConfig, encoder: Encoder) -> TrainResult:
 
 
 def evaluate(
-    model: str | Path, data: str | Path | Mapping[str, Any], *, split: str = "validation", **overrides: Any
+    model: str | Path,
+    data: str | Path | Mapping[str, Any],
+    *,
+    split: str = "validation",
+    revision: str | None = None,
+    **overrides: Any,
 ) -> Scores:
     """Score a saved model on a split of a run's datasets, or of one dataset file.
 
@@ -318,13 +323,14 @@ def evaluate(
         model: a model directory, or a Hub id.
         data: a run file, the name of a shipped one, a dict of one, or a dataset file.
         split: which rows.
+        revision: a commit, tag or branch of the Hub's model; left out: its main branch.
         overrides: keys of a run's config, as for `train`.
 
     Raises:
         NlpmtlError: one of its branches, see `nlpmtl.errors`.
     """
     datasets = load_datasets(data, overrides=dotted(overrides))
-    loaded, tokenizer = load_model(str(model))
+    loaded, tokenizer = load_model(str(model), revision=revision)
     work = load_split(
         datasets, tasks=loaded.tasks, tokenizer=tokenizer, max_length=loaded.config.input_length, split=split
     )

@@ -10,6 +10,7 @@ from typing import Any
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from nlpmtl.artifact.hub import fetch
 from nlpmtl.errors import ModelError
 from nlpmtl.model import MultiTaskModel
 
@@ -36,16 +37,20 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
-def load_model(name: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
+def load_model(
+    name: str, *, revision: str | None = None, token: str | None = None
+) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
     """A model and its tokenizer, from a directory or a Hub id, ready to predict.
 
     Raises:
+        ConfigError: a directory has no revisions; a token that cannot be one.
         ModelError: there is no such model, or it is not one of nlpmtl's.
     """
+    directory = fetch(name, revision=revision, token=token)
     try:
-        loaded: Any = MultiTaskModel.from_pretrained(name, trust_remote_code=False, output_loading_info=True)
+        loaded: Any = MultiTaskModel.from_pretrained(directory, trust_remote_code=False, output_loading_info=True)
         model: MultiTaskModel = loaded[0]
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"the model {name!r} cannot be loaded: {error}") from error
     missing = loaded[1]["missing_keys"]

@@ -19,6 +19,7 @@ from nlpmtl import __version__
 from nlpmtl.cli.check import check
 from nlpmtl.cli.evaluate import evaluate
 from nlpmtl.cli.predict import predict
+from nlpmtl.cli.push import push
 from nlpmtl.cli.schema import schema
 from nlpmtl.cli.show import show
 from nlpmtl.cli.submit import submit
@@ -26,7 +27,7 @@ from nlpmtl.cli.train import train
 from nlpmtl.errors import NlpmtlError
 
 _INTERRUPTED, _TERMINATED = 130, 143
-_VERBS = (check, train, evaluate, predict, submit, show, schema)
+_VERBS = (check, train, evaluate, predict, push, submit, show, schema)
 
 
 class Verb(TyperCommand):
