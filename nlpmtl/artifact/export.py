@@ -104,7 +104,7 @@ def _build(model: MultiTaskModel, *, task: str, answer: StockTask) -> PreTrained
 
 def _head_weights(head: Head, *, answer: StockTask) -> dict[str, Tensor]:
     """The head's weights by their stock names, with the answer's factor and shift in the last layer."""
-    weights = {}
+    weights: dict[str, Tensor] = {}
     for ours, theirs in zip(head.shape.layers, head.shape.stock, strict=True):
         for name, weight in head.get_submodule(ours).named_parameters():
             weights[f"{theirs}.{name}"] = weight.detach()

@@ -14,6 +14,21 @@ _PROBLEMS = {
     "regression": "regression",
     "labeling": None,
 }
+_BEST = (
+    "Valid sequences: nlpmtl answers with the best one in which I-x follows only B-x or I-x. The pipeline takes the "
+    'best tag of each wordpiece, or of each word\'s first one with `aggregation_strategy="first"`.'
+)
+_WORDS = "Words: nlpmtl tags each by its first wordpiece; the pipeline tags every wordpiece."
+_WINDOWS = (
+    "Long texts: nlpmtl labels them whole, in overlapping windows; the pipeline cuts them off, unless given a `stride`."
+)
+_POLARITY = (
+    "The polarity: the sum of score times place over the labels, their places running evenly from -1 to 1 in order."
+)
+_THRESHOLDS = (
+    "Thresholds: a label is an answer where its score is above the threshold that config.json gives it under "
+    "`thresholds`. They are not folded in, because that would change the scores."
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +78,7 @@ def stock_task(task: Task) -> StockTask | None:
         shift=shift,
         folded=folded,
         left=_left(task),
-        extra={"thresholds": dict(zip(task.labels, task.thresholds, strict=True))} if _has_thresholds(task) else {},
+        extra={"thresholds": _thresholds(task)} if isinstance(task, Multilabel) else {},
     )
 
 
@@ -79,30 +94,16 @@ def _fold(task: Task) -> tuple[float, float, tuple[str, ...]]:
     return 1 / task.temperature, 0.0, (f"The temperature: logits are divided by {task.temperature:.6g}.",)
 
 
-def _has_thresholds(task: Task) -> bool:
-    return isinstance(task, Multilabel) and any(threshold != 0.5 for threshold in task.thresholds)
+def _thresholds(task: Multilabel) -> dict[str, float]:
+    return dict(zip(task.labels, task.thresholds, strict=True))
 
 
 def _left(task: Task) -> tuple[str, ...]:
     if isinstance(task, Labeling):
-        windows = "Long texts: nlpmtl labels them whole, in overlapping windows; the pipeline cuts them off."
-        if task.scheme == "plain":
-            return ("Words: nlpmtl tags each by its first wordpiece; the pipeline tags every wordpiece.", windows)
-        valid = (
-            "Valid sequences: nlpmtl answers with the best one in which I-x follows only B-x or I-x; the pipeline "
-            "takes each wordpiece's best tag, or with `aggregation_strategy=\"first\"` that of each word's first wordpiece."
-        )
-        return (valid, windows)
+        return (_BEST if task.scheme == "bio" else _WORDS, _WINDOWS)
     if task.kind == "sentiment":
-        return (
-            "The polarity: the sum of score · place over all labels, whose places run evenly from -1 to 1 in their order.",
-        )
-    if _has_thresholds(task):
-        return (
-            "Thresholds: a label is an answer where its score is above the threshold that config.json gives it under "
-            "`thresholds`. They are not folded in, because that would change the scores.",
-        )
-    return ()
+        return (_POLARITY,)
+    return (_THRESHOLDS,) if isinstance(task, Multilabel) else ()
 
 
 def write_stock_card(task: Task, *, answer: StockTask, length: int) -> str:

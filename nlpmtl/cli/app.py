@@ -18,6 +18,7 @@ from typer.core import TyperCommand
 from nlpmtl import __version__
 from nlpmtl.cli.check import check
 from nlpmtl.cli.evaluate import evaluate
+from nlpmtl.cli.export import export
 from nlpmtl.cli.predict import predict
 from nlpmtl.cli.schema import schema
 from nlpmtl.cli.show import show
@@ -25,7 +26,7 @@ from nlpmtl.cli.train import train
 from nlpmtl.errors import NlpmtlError
 
 _INTERRUPTED, _TERMINATED = 130, 143
-_VERBS = (check, train, evaluate, predict, show, schema)
+_VERBS = (check, train, evaluate, predict, export, show, schema)
 
 
 class Verb(TyperCommand):

@@ -33,6 +33,7 @@ COMMAND_LINE = {
         "--all-scores",
         "--output F.jsonl",
     ],
+    "export": ["MODEL", "--output DIR", "--to transformers|onnx", "--task TEXT..."],
     "show": ["MODEL|RUN.toml|kinds"],
     "schema": ["--output DIR"],
 }

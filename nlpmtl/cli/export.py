@@ -1,0 +1,30 @@
+"""`nlpmtl export`: a model for those who have no nlpmtl."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nlpmtl.cli.console import print_table, quiet_libraries
+
+
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model directory, or a Hub id.")],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where to; it must not exist, or be empty.")],
+    to: Annotated[
+        str, typer.Option(metavar="transformers|onnx", help="A stock model of one task, or ONNX.")
+    ] = "transformers",
+    task: Annotated[
+        list[str] | None, typer.Option(help="Which task; for ONNX as often as needed; left out: all of the model.")
+    ] = None,
+) -> None:
+    """Write a model for use without nlpmtl, and compare its logits."""
+    from nlpmtl.predictor import Predictor
+
+    quiet_libraries()
+    differences = Predictor.from_pretrained(model).export(output, to=to, task=task or None)
+    typer.echo(f"wrote {output}: {', '.join(sorted(path.name for path in output.iterdir()))}")
+    rows = [(name, f"{difference:.1e}") for name, difference in differences.items()]
+    print_table("task", "largest difference of a logit", rows=rows, numbers=("largest difference of a logit",))
