@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import print_table, quiet_libraries
+from nlpmtl.cli.console import quiet_libraries
 
 
 def export(
@@ -26,5 +26,5 @@ def export(
     quiet_libraries()
     differences = Predictor.from_pretrained(model).export(output, to=to, task=task or None)
     typer.echo(f"wrote {output}: {', '.join(sorted(path.name for path in output.iterdir()))}")
-    rows = [(name, f"{difference:.1e}") for name, difference in differences.items()]
-    print_table("task", "largest difference of a logit", rows=rows, numbers=("largest difference of a logit",))
+    for name, difference in differences.items():
+        typer.echo(f"{name}: its logits differ from this model's by {difference:.1e} at most")
