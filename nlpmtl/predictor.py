@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.artifact import export_task, load_model
 from nlpmtl.data import Encoded, Input, Windows, to_input, tokenize, tokenize_windows
-from nlpmtl.errors import ConfigError, DataError, did_you_mean
+from nlpmtl.errors import ConfigError, DataError, ModelError, did_you_mean
 from nlpmtl.evaluation import Inference
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.tasks import Logits, Prediction, Task
@@ -122,7 +122,7 @@ class Predictor:
 
     def export(
         self, directory: str | Path, *, to: str = "transformers", task: str | Sequence[str] | None = None
-    ) -> Mapping[str, float]:
+    ) -> float:
         """Write the model for use without nlpmtl.
 
         Args:
@@ -131,7 +131,8 @@ class Predictor:
             task: which task, or several for ONNX; left out: all that the model has.
 
         Returns:
-            For each task the largest difference between a logit of the written model and of this one.
+            The largest difference between a logit of the written model and of this one, as a fraction of the largest
+            logit of the task (of 1, where that is less).
 
         Raises:
             ConfigError: there is no such task, it has to be one and is not, or the directory holds something.
@@ -139,6 +140,8 @@ class Predictor:
         """
         tasks = [task] if isinstance(task, str) else list(task or self.tasks)
         self._check(tasks)
+        if not isinstance(self.model, MultiTaskModel):
+            raise ModelError("this is an exported model already: export from the directory that it was made of")
         if to == "onnx":
             from nlpmtl.artifact.onnx import export_onnx
 
@@ -147,7 +150,7 @@ class Predictor:
             raise ConfigError(f"a model is exported to transformers or to onnx, not to {to!r}")
         if len(tasks) != 1:
             raise ConfigError(f"a stock transformers model has one task: choose one of {', '.join(tasks)}")
-        return {tasks[0]: export_task(self.model, self.tokenizer, task=tasks[0], directory=Path(directory))}
+        return export_task(self.model, self.tokenizer, task=tasks[0], directory=Path(directory))
 
     def _check(self, tasks: Sequence[str]) -> None:
         for name in tasks:

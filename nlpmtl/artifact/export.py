@@ -29,8 +29,7 @@ _AUTO: Mapping[str, tuple[Any, Any]] = {
     "text-classification": (MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoModelForSequenceClassification),
     "token-classification": (MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING, AutoModelForTokenClassification),
 }
-_TOLERANCE = 1e-5
-"""Of logits up to 1; of larger ones relative to the largest."""
+_CLOSE = 1e-5
 _ROUNDINGS = 8
 """So many of a number format's own are allowed where that is more: a last layer with something folded in is rounded."""
 _PROBES = (
@@ -54,7 +53,8 @@ def export_task(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, *, ta
         directory: where to; it must not exist, or be empty.
 
     Returns:
-        The largest difference of a logit that was found between the two models.
+        The largest difference of a logit that was found between the two models, as a fraction of the largest logit (of
+        1, where that is less).
 
     Raises:
         ConfigError: there is no such task, or the directory holds something.
@@ -109,9 +109,8 @@ def _head_weights(head: Head, *, answer: StockTask) -> dict[str, Tensor]:
         for name, weight in head.get_submodule(ours).named_parameters():
             weights[f"{theirs}.{name}"] = weight.detach()
     last = head.shape.stock[-1]
-    for name, shift in (("weight", 0.0), ("bias", answer.shift)):
-        weight = weights[f"{last}.{name}"]
-        weights[f"{last}.{name}"] = (weight.double() * answer.factor + shift).to(weight.dtype)
+    for name, shift in ((f"{last}.weight", 0.0), (f"{last}.bias", answer.shift)):
+        weights[name] = (weights[name].cpu().double() * answer.factor + shift).to(weights[name].dtype)
     return weights
 
 
@@ -132,7 +131,7 @@ def _fit(tokenizer: PreTrainedTokenizerBase, *, length: int) -> PreTrainedTokeni
 def _check(
     directory: Path, *, model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, task: str, answer: StockTask
 ) -> float:
-    """The largest difference of a logit between the model and what was written; ModelError if it is one that counts."""
+    """The largest difference between the model and what was written; ModelError if it is one that counts."""
     stock, info = _AUTO[answer.pipeline][1].from_pretrained(
         directory, trust_remote_code=False, output_loading_info=True
     )
@@ -146,16 +145,15 @@ def _check(
         raise _cannot(task, "its tokenizer splits texts in another way once it is saved")
     with torch.inference_mode():
         rows = {task: torch.arange(len(_PROBES), device=model.device)}
-        expected = model(**inputs, rows=rows)[task].double() * answer.factor + answer.shift
-        found = stock.eval().to(model.device)(**inputs).logits.double()
+        expected = model(**inputs, rows=rows)[task].cpu().double() * answer.factor + answer.shift
+        found = stock.eval().to(model.device)(**inputs).logits.cpu().double()
     if model.tasks[task].level == "token":
-        placed = inputs["attention_mask"].bool()
+        placed = inputs["attention_mask"].cpu().bool()
         expected, found = expected[placed], found[placed]
-    difference = float((found - expected).abs().max())
-    least = max(_TOLERANCE, _ROUNDINGS * torch.finfo(model.dtype).eps)
-    if not difference <= least * max(1.0, float(expected.abs().max())):
-        raise _cannot(task, f"{type(stock).__name__} gives other logits: one differs by {difference:.2g}")
-    return difference
+    apart = float((found - expected).abs().max() / expected.abs().max().clamp(min=1))
+    if not apart <= max(_CLOSE, _ROUNDINGS * torch.finfo(model.dtype).eps):
+        raise _cannot(task, f"{type(stock).__name__} gives other logits: they differ by {apart:.1e} of the largest")
+    return apart
 
 
 def _cannot(task: str, why: str) -> ModelError:
