@@ -316,7 +316,8 @@ def unlisted(directory: Path, kind: str, **config: Any) -> Predictor:
     tokenizer = AutoTokenizer.from_pretrained(directory)
     tokenizer.model_input_names = ["input_ids", "attention_mask"]
     tokenizer.save_pretrained(directory)
-    return assemble(directory, {"topic": SPECS["topic"], "places": SPECS["places"]})
+    price = {**SPECS["grade"], "target": {"mean": 1e5, "std": 1.0}}
+    return assemble(directory, {"topic": SPECS["topic"], "places": SPECS["places"], "price": price})
 
 
 def test_an_unlisted_architecture_whose_own_head_is_robertas_can_be_written(tmp_path: Path) -> None:
@@ -335,8 +336,9 @@ def test_an_unlisted_architecture_with_a_head_of_other_layers_is_refused(tmp_pat
 def test_an_unlisted_architecture_with_a_head_of_like_names_is_found_out(tmp_path: Path, nothing_left: Path) -> None:
     """Its dense layer has another activation."""
     predictor = unlisted(tmp_path / "encoder", "roformer", hidden_act="gelu")
-    with pytest.raises(ModelError, match=r"RoFormerForSequenceClassification gives other logits.*--to onnx"):
-        predictor.export(nothing_left, task="topic")
+    for task in ("topic", "price"):
+        with pytest.raises(ModelError, match=r"RoFormerForSequenceClassification gives other logits.*--to onnx"):
+            predictor.export(nothing_left, task=task)
 
 
 def test_an_architecture_without_such_a_stock_model_is_refused(tmp_path: Path, nothing_left: Path) -> None:
