@@ -32,7 +32,7 @@ _AUTO: Mapping[str, tuple[Any, Any]] = {
 _CLOSE = 1e-5
 """Of the largest logit before a shift: a mean far from 0 must not hide a difference."""
 _ROUNDINGS = 8
-"""So many of the number format's own are allowed where that is more: what is folded in is rounded, and so is a result."""
+"""So many of the number format's own are allowed where that is more: what is folded in is rounded, as results are."""
 _PROBES = (
     "Ada lives in Turin, and she has never seen a better film than this one.",
     "No.",
