@@ -74,8 +74,10 @@ def logits_of(predictor: nlpmtl.Predictor, task: str, given: Any) -> np.ndarray:
     """What nlpmtl answers from: logits over the temperature, or on the scale of the data."""
     both = list(given.values()) if isinstance(given, dict) else [given]
     inputs = predictor.tokenizer(*both, truncation=True, max_length=LENGTH, return_tensors="pt")
+    model = predictor.model
+    assert isinstance(model, nlpmtl.MultiTaskModel)
     with torch.inference_mode():
-        logits = predictor.model(**inputs, rows={task: torch.tensor([0])})[task][0].double().numpy()
+        logits = model(**inputs, rows={task: torch.tensor([0])})[task][0].double().numpy()
     target = SPECS[task].get("target", {"mean": 0.0, "std": 1.0})
     scaled: np.ndarray = logits / SPECS[task].get("temperature", 1.0) * target["std"] + target["mean"]
     return scaled

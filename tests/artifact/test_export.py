@@ -87,6 +87,11 @@ def assemble(directory: Path, specs: dict[str, dict[str, Any]], sharing: str = "
     return Predictor(model, encoder.tokenizer)
 
 
+def model_of(predictor: Predictor) -> MultiTaskModel:
+    assert isinstance(predictor.model, MultiTaskModel)
+    return predictor.model
+
+
 def export_all(predictor: Predictor, root: Path) -> Exports:
     predictor.predict_all("a cat")  # which leaves the tokenizer set up for it
     found = {task: predictor.export(root / task, task=task) for task in predictor.tasks}
@@ -135,7 +140,7 @@ def logits_of(predictor: Predictor, task: str, given: Any) -> np.ndarray:
     texts = list(given.values()) if isinstance(given, dict) else [given]
     inputs = predictor.tokenizer(*texts, truncation=True, max_length=LENGTH, return_tensors="pt")
     with torch.inference_mode():
-        logits = predictor.model(**inputs, rows={task: torch.tensor([0])})[task][0].double().numpy()
+        logits = model_of(predictor)(**inputs, rows={task: torch.tensor([0])})[task][0].double().numpy()
     target = SPECS[task].get("target", {"mean": 0.0, "std": 1.0})
     scaled: np.ndarray = logits / SPECS[task].get("temperature", 1.0) * target["std"] + target["mean"]
     return scaled
@@ -236,7 +241,7 @@ def test_the_card_says_what_is_in_it_and_what_is_not(exports: dict[str, Exports]
 
 def test_half_precision_stays_half(tmp_path: Path) -> None:
     predictor = assemble(write_architecture("roberta", tmp_path / "encoder"), {"topic": SPECS["topic"]})
-    module: nn.Module = predictor.model  # whose `to` has types
+    module: nn.Module = model_of(predictor)  # whose `to` has types
     module.to(torch.bfloat16)
     assert 0 < predictor.export(tmp_path / "topic") < 0.1
     assert read_json(tmp_path / "topic" / "config.json")["dtype"] == "bfloat16"
@@ -270,7 +275,7 @@ def test_a_task_has_to_be_named_where_there_are_several(bert: Predictor, nothing
     with pytest.raises(ConfigError, match="to transformers or to onnx, not to 'tensorflow'"):
         bert.export(nothing_left, to="tensorflow")
     with pytest.raises(ConfigError, match="no task 'topics'; did you mean 'topic'"):
-        export_task(bert.model, bert.tokenizer, task="topics", directory=nothing_left)
+        export_task(model_of(bert), bert.tokenizer, task="topics", directory=nothing_left)
 
 
 def test_what_is_there_is_not_written_over(bert: Predictor, tmp_path: Path) -> None:
