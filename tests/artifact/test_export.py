@@ -317,7 +317,9 @@ def unlisted(directory: Path, kind: str, **config: Any) -> Predictor:
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48}
     write_encoder(directory)
     given = AutoConfig.for_model(kind, **{"vocab_size": 150, "max_position_embeddings": 66, **sizes, **config})
-    AutoModel.from_config(given).save_pretrained(directory)
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        AutoModel.from_config(given).save_pretrained(directory)
     tokenizer = AutoTokenizer.from_pretrained(directory)
     tokenizer.model_input_names = ["input_ids", "attention_mask"]
     tokenizer.save_pretrained(directory)
