@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from nlpmtl.artifact import fetch, load_model, push
+from nlpmtl.artifact import export_task, fetch, load_model, push
 from nlpmtl.data import Encoded, Input, Windows, to_input, tokenize, tokenize_windows
-from nlpmtl.errors import ConfigError, DataError, did_you_mean
+from nlpmtl.errors import ConfigError, DataError, ModelError, did_you_mean
 from nlpmtl.evaluation import Inference
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.tasks import Aggregation, Logits, Prediction, Shown, Task
@@ -183,9 +183,7 @@ class Predictor:
             ConfigError: a named task or the strategy does not exist, or the task cannot read an input.
             DataError: an input is none.
         """
-        for name in tasks or ():
-            if name not in self.tasks:
-                raise ConfigError(f"this model has no task {name!r}; {did_you_mean(name, self.tasks)}")
+        self._check(tasks or ())
         if aggregation_strategy not in get_args(Aggregation):
             raise ConfigError(
                 f'aggregation_strategy: "first" or "none", found {aggregation_strategy!r}. A word is answered at its '
@@ -196,6 +194,43 @@ class Predictor:
             return next(self._stream(iter([inputs]), tasks=tasks, shown=shown))
         stream = self._stream(iter(inputs), tasks=tasks, shown=shown)
         return stream if isinstance(inputs, Iterator) else list(stream)
+
+    def export(
+        self, directory: str | Path, *, to: str = "transformers", task: str | Sequence[str] | None = None
+    ) -> float:
+        """Write the model for use without nlpmtl.
+
+        Args:
+            directory: where to; it must not exist, or be empty.
+            to: ``"transformers"``, a stock model of one task for `transformers.pipeline`, or ``"onnx"``.
+            task: which task, or several for ONNX; left out: all that the model has.
+
+        Returns:
+            The largest difference between a logit of the written model and of this one, as a fraction of the largest
+            logit of the task (of 1, where that is less).
+
+        Raises:
+            ConfigError: there is no such task, it has to be one and is not, or the directory holds something.
+            ModelError: the model cannot be written so.
+        """
+        tasks = [task] if isinstance(task, str) else list(task or self.tasks)
+        self._check(tasks)
+        if not isinstance(self.model, MultiTaskModel):
+            raise ModelError("this is an exported model already: export from the directory that it was made of")
+        if to == "onnx":
+            from nlpmtl.artifact.onnx import export_onnx
+
+            return export_onnx(self.model, self.tokenizer, directory=Path(directory), tasks=tasks)
+        if to != "transformers":
+            raise ConfigError(f"a model is exported to transformers or to onnx, not to {to!r}")
+        if len(tasks) != 1:
+            raise ConfigError(f"a stock transformers model has one task: choose one of {', '.join(tasks)}")
+        return export_task(self.model, self.tokenizer, task=tasks[0], directory=Path(directory))
+
+    def _check(self, tasks: Sequence[str]) -> None:
+        for name in tasks:
+            if name not in self.tasks:
+                raise ConfigError(f"this model has no task {name!r}; {did_you_mean(name, self.tasks)}")
 
     def _stream(
         self, inputs: Iterator[Text], *, tasks: Sequence[str] | None, shown: Shown

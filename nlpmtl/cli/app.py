@@ -18,6 +18,7 @@ from typer.core import TyperCommand
 from nlpmtl import __version__
 from nlpmtl.cli.check import check
 from nlpmtl.cli.evaluate import evaluate
+from nlpmtl.cli.export import export
 from nlpmtl.cli.predict import predict
 from nlpmtl.cli.push import push
 from nlpmtl.cli.schema import schema
@@ -27,7 +28,7 @@ from nlpmtl.cli.train import train
 from nlpmtl.errors import NlpmtlError
 
 _INTERRUPTED, _TERMINATED = 130, 143
-_VERBS = (check, train, evaluate, predict, push, submit, show, schema)
+_VERBS = (check, train, evaluate, predict, push, export, submit, show, schema)
 
 
 class Verb(TyperCommand):

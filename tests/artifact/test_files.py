@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
-from nlpmtl.artifact import load_model
-from nlpmtl.errors import ModelError
+from nlpmtl.artifact import load_model, new_directory
+from nlpmtl.errors import ConfigError, ModelError
 from nlpmtl.model import MultiTaskModel
 from tests.tiny import Trained, apart, read_json, write_encoder
 
@@ -124,3 +124,40 @@ def test_a_downloaded_config_imports_nothing(trained: Trained, tmp_path: Path) -
     (changed / "trap.py").write_text(f"import pathlib; pathlib.Path({str(tmp_path / 'sprung')!r}).touch()\n")
     load_model(str(changed))
     assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_new_directory_is_there_once_it_is_written(tmp_path: Path, there: bool) -> None:
+    path = tmp_path / "some" / "where"
+    if there:
+        path.mkdir(parents=True)
+    with new_directory(path) as part:
+        (part / "one.txt").write_text("1")
+        assert part.parent == path.parent
+        assert not path.exists() or not list(path.iterdir())
+    assert [one.name for one in path.iterdir()] == ["one.txt"]
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("raised", [ModelError("no"), KeyboardInterrupt(), SystemExit(143)])
+def test_nothing_is_left_of_a_new_directory_that_was_not_written(tmp_path: Path, raised: BaseException) -> None:
+    with pytest.raises(type(raised)):
+        write_and_raise(tmp_path / "model", raised)
+    assert not list(tmp_path.iterdir())
+
+
+def write_and_raise(path: Path, raised: BaseException) -> None:
+    with new_directory(path) as part:
+        (part / "one.txt").write_text("1")
+        raise raised
+
+
+def test_a_new_directory_stands_where_nothing_stood(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for path in (tmp_path, tmp_path / "file"):
+        with pytest.raises(ConfigError, match="something stands there already"), new_directory(path):
+            pytest.fail("unreachable")
+    below = tmp_path / "file" / "model"
+    with pytest.raises(ConfigError, match="file/model: cannot be written: Not a directory"), new_directory(below):
+        pytest.fail("unreachable")
+    assert (tmp_path / "file").read_text() == "mine"

@@ -36,6 +36,7 @@ COMMAND_LINE = {
     ],
     "submit": ["MODEL", "--output F.zip", "--fill majority|zeros"],
     "push": ["MODEL", "REPO_ID", "--private", "--revision TEXT", "--message TEXT", "--pull-request"],
+    "export": ["MODEL", "--output DIR", "--to transformers|onnx", "--task TEXT..."],
     "show": ["MODEL|RUN.toml|kinds"],
     "schema": ["--output DIR"],
 }

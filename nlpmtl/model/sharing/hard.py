@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from nlpmtl.model.sharing.base import Sharing
 from nlpmtl.registry import SHARINGS
@@ -13,6 +14,9 @@ from nlpmtl.registry import SHARINGS
 @SHARINGS.register("hard")
 class Hard(Sharing):
     """All rows go through the encoder once; each task takes its own."""
+
+    def encoder_of(self, task: str) -> PreTrainedModel | None:
+        return self.encoder
 
     def forward(self, inputs: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
         hidden: Tensor = self.encoder(**inputs).last_hidden_state
