@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from nlpmtl.artifact import load_model
+from nlpmtl.artifact import Backend, BackendName, load_backend
 from nlpmtl.data import Encoded, Input, Windows, to_input, tokenize, tokenize_windows
 from nlpmtl.errors import ConfigError, DataError, did_you_mean
 from nlpmtl.evaluation import Inference
-from nlpmtl.model import MultiTaskModel
 from nlpmtl.tasks import Logits, Prediction, Task
 
 Text = str | tuple[str, str] | Mapping[str, Any]
@@ -40,14 +38,19 @@ class Predictor:
         tokens: most padded wordpieces in one forward.
     """
 
-    def __init__(self, model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, *, tokens: int = 4096) -> None:
+    def __init__(self, model: Backend, tokenizer: PreTrainedTokenizerBase, *, tokens: int = 4096) -> None:
         self.model, self.tokenizer = model, tokenizer
         types = "token_type_ids" in tokenizer.model_input_names
         self._inference = Inference(model.infer, pad=tokenizer.pad_token_id, types=types, tokens=tokens)
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path, *, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+        cls,
+        name: str | Path,
+        *,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        backend: BackendName | None = None,
     ) -> Predictor:
         """A predictor from a model directory or a Hub id.
 
@@ -55,15 +58,14 @@ class Predictor:
             name: a model directory, or a Hub id.
             device: where to compute, such as "cuda"; left out: the CPU.
             dtype: in which precision; left out: single.
+            backend: what computes, "torch" or "onnx"; left out: onnxruntime for a directory with a ``model.onnx`` and no
+                weights for torch, else torch.
 
         Raises:
+            ConfigError: the backend is unknown, not installed, or lacks that device or precision.
             ModelError: there is no such model, or it is not one of nlpmtl's.
         """
-        model, tokenizer = load_model(str(name))
-        module: nn.Module = model  # whose `to` has types
-        if device is not None or dtype is not None:
-            module.to(device=device, dtype=dtype)
-        return cls(model, tokenizer)
+        return cls(*load_backend(str(name), backend=backend, device=device, dtype=dtype))
 
     @property
     def tasks(self) -> Mapping[str, Task]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from nlpmtl.errors import ModelError
+from nlpmtl.errors import ConfigError, ModelError
 from nlpmtl.model import MultiTaskModel
 
 
@@ -34,6 +37,31 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a file of JSON for people and programs, its folder too."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def new_directory(path: Path) -> Iterator[Path]:
+    """A directory to write into, beside the place where it will stand: it is there whole, or not at all.
+
+    Args:
+        path: where it will stand, once everything in it is written.
+
+    Raises:
+        ConfigError: something stands there already, or nothing can be written there.
+    """
+    whole = path.resolve()
+    part = whole.with_name(f".{whole.name}.{os.getpid()}.part")
+    if whole.exists() and not (whole.is_dir() and not any(whole.iterdir())):
+        raise ConfigError(f"{path}: something stands there already: write to a new directory, or remove it first")
+    try:
+        part.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
+    try:
+        yield part
+        part.replace(whole)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def load_model(name: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
