@@ -58,8 +58,8 @@ class Predictor:
             name: a model directory, or a Hub id.
             device: where to compute, such as "cuda"; left out: the CPU.
             dtype: in which precision; left out: single.
-            backend: what computes, "torch" or "onnx"; left out: onnxruntime for a directory with a ``model.onnx`` and no
-                weights for torch, else torch.
+            backend: what computes, "torch" or "onnx"; left out: onnxruntime for a directory with a ``model.onnx`` and
+                no weights for torch, else torch.
 
         Raises:
             ConfigError: the backend is unknown, not installed, or lacks that device or precision.

@@ -82,7 +82,9 @@ def write_architecture(name: str, directory: Path, *, seed: int = 0, **config: A
     """
     tokenizer = _TOKENIZERS[name]()
     sizes = {} if name == "distilbert" else _COMMON
-    ids = {key: getattr(tokenizer, key) for key in _TOKEN_IDS if getattr(tokenizer, key) is not None}
+    first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
+    ids = {"bos_token_id": first, "cls_token_id": first, "eos_token_id": last, "sep_token_id": last}
+    ids["pad_token_id"] = tokenizer.pad_token_id
     values = {"vocab_size": len(tokenizer), "max_position_embeddings": LONGEST, "initializer_range": _STD, **ids}
     made = AutoConfig.for_model(name, **{**values, **sizes, **_OWN[name], **config})
     with torch.random.fork_rng():
@@ -94,9 +96,6 @@ def write_architecture(name: str, directory: Path, *, seed: int = 0, **config: A
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return directory
-
-
-_TOKEN_IDS = ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
 
 
 def _pieces(special: Sequence[str], *groups: Sequence[str]) -> dict[str, int]:

@@ -48,7 +48,7 @@ def load_backend(
         raise ConfigError(f"there is no backend {backend!r}; {did_you_mean(str(backend), known)}")
     if (backend or _held(Path(name))) == "onnx":
         if dtype is not None:
-            raise ConfigError(f"dtype={dtype}: an ONNX graph computes in the precision that it was exported in")
+            raise ConfigError(f"dtype: a graph computes in the precision that it was written in, not in {dtype}")
         return load_onnx(name, device="cpu" if device is None else str(device))
     model, tokenizer = load_model(name)
     module: nn.Module = model  # whose `to` has types
