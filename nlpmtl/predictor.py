@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from nlpmtl.artifact import export_task, fetch, load_model, push
-from nlpmtl.data import Encoded, Input, Windows, to_input, tokenize, tokenize_windows
-from nlpmtl.errors import ConfigError, DataError, ModelError, did_you_mean
-from nlpmtl.evaluation import Inference
+from nlpmtl.answering import Answering, Text
+from nlpmtl.artifact import Backend, BackendName, export_onnx, export_task, fetch, load_backend, push
+from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.model import MultiTaskModel
-from nlpmtl.tasks import Aggregation, Logits, Prediction, Shown, Task
+from nlpmtl.tasks import Aggregation, Prediction, Shown, Task
 
-Text = str | tuple[str, str] | Mapping[str, Any]
-"""A text, a pair of them, or a row: ``{"text": …}``, ``{"text": …, "pair": …}`` or ``{"words": […]}``."""
-_ROWS_AT_ONCE = 256
+__all__ = ["Predictor", "Text"]
 
 
 class Predictor:
@@ -41,11 +34,10 @@ class Predictor:
         tokens: most padded wordpieces in one forward.
     """
 
-    def __init__(self, model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, *, tokens: int = 4096) -> None:
+    def __init__(self, model: Backend, tokenizer: PreTrainedTokenizerBase, *, tokens: int = 4096) -> None:
         self.model, self.tokenizer = model, tokenizer
         self._directory: Path | None = None
-        types = "token_type_ids" in tokenizer.model_input_names
-        self._inference = Inference(model.infer, pad=tokenizer.pad_token_id, types=types, tokens=tokens)
+        self._answering = Answering(model, tokenizer, tokens=tokens)
 
     @classmethod
     def from_pretrained(
@@ -56,6 +48,7 @@ class Predictor:
         token: str | None = None,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
+        backend: BackendName | None = None,
     ) -> Predictor:
         """A predictor from a model directory or a Hub id.
 
@@ -65,17 +58,16 @@ class Predictor:
             token: to read a private or gated one; left out: that of `hf auth login`, or HF_TOKEN.
             device: where to compute, such as "cuda"; left out: the CPU.
             dtype: in which precision; left out: single.
+            backend: what computes, "torch" or "onnx"; left out: onnxruntime for a directory with a ``model.onnx`` and
+                no weights for torch, else torch.
 
         Raises:
-            ConfigError: a directory has no revisions; a token that cannot be one.
+            ConfigError: the backend is unknown, not installed, or lacks that device or precision; a directory has no
+                revisions; a token that cannot be one.
             ModelError: there is no such model, it may not be read, or it is not one of nlpmtl's.
         """
         directory = fetch(name, revision=revision, token=token)
-        model, tokenizer = load_model(str(directory))
-        module: nn.Module = model  # whose `to` has types
-        if device is not None or dtype is not None:
-            module.to(device=device, dtype=dtype)
-        predictor = cls(model, tokenizer)
+        predictor = cls(*load_backend(str(directory), backend=backend, device=device, dtype=dtype))
         predictor._directory = directory
         return predictor
 
@@ -111,6 +103,7 @@ class Predictor:
         """
         with TemporaryDirectory() as scratch:
             if self._directory is None:
+                assert isinstance(self.model, MultiTaskModel), "a graph comes from a directory"
                 self.model.save_pretrained(scratch)
                 self.tokenizer.save_pretrained(scratch)
             return push(
@@ -191,8 +184,8 @@ class Predictor:
             )
         shown = Shown(all_scores=all_scores, aggregation=aggregation_strategy)
         if isinstance(inputs, str | tuple | Mapping):
-            return next(self._stream(iter([inputs]), tasks=tasks, shown=shown))
-        stream = self._stream(iter(inputs), tasks=tasks, shown=shown)
+            return next(self._answering.stream(iter([inputs]), tasks=tasks, shown=shown))
+        stream = self._answering.stream(iter(inputs), tasks=tasks, shown=shown)
         return stream if isinstance(inputs, Iterator) else list(stream)
 
     def export(
@@ -218,8 +211,6 @@ class Predictor:
         if not isinstance(self.model, MultiTaskModel):
             raise ModelError("this is an exported model already: export from the directory that it was made of")
         if to == "onnx":
-            from nlpmtl.artifact.onnx import export_onnx
-
             return export_onnx(self.model, self.tokenizer, directory=Path(directory), tasks=tasks)
         if to != "transformers":
             raise ConfigError(f"a model is exported to transformers or to onnx, not to {to!r}")
@@ -231,89 +222,3 @@ class Predictor:
         for name in tasks:
             if name not in self.tasks:
                 raise ConfigError(f"this model has no task {name!r}; {did_you_mean(name, self.tasks)}")
-
-    def _stream(
-        self, inputs: Iterator[Text], *, tasks: Sequence[str] | None, shown: Shown
-    ) -> Iterator[dict[str, Prediction]]:
-        """Answers in the order of the inputs, read as they are needed."""
-        done = 0
-        while some := list(islice(inputs, _ROWS_AT_ONCE)):
-            read = [_read(one, number) for number, one in enumerate(some, done + 1)]
-            answers: list[dict[str, Prediction]] = [{} for _ in read]
-            for paired in (False, True):
-                at = [i for i, one in enumerate(read) if (one.pair is not None) is paired]
-                if at:
-                    asked = self._readable(paired=paired, tasks=tasks)
-                    answer = self._answer_pairs if paired else self._answer_texts
-                    for i, found in zip(at, answer([read[i] for i in at], asked, shown), strict=True):
-                        answers[i] = found
-            yield from answers
-            done += len(some)
-
-    def _readable(self, *, paired: bool, tasks: Sequence[str] | None) -> list[str]:
-        """The tasks to ask: those named, or all that read such inputs."""
-        fitting = [name for name, task in self.tasks.items() if (task.input == "pair") is paired]
-        for name in tasks or ():
-            if name not in fitting:
-                wants, got = ("a single text", "a pair") if paired else ("a pair (text, pair)", "a single text")
-                raise ConfigError(f"task {name!r} reads {wants}, and was given {got}")
-        if not fitting:
-            raise ConfigError("no task of this model reads a pair" if paired else "all tasks of this model read pairs")
-        return list(tasks) if tasks is not None else fitting
-
-    def _answer_pairs(self, inputs: Sequence[Input], asked: Sequence[str], shown: Shown) -> list[dict[str, Prediction]]:
-        pieces = tokenize(
-            self.tokenizer,
-            [one.text for one in inputs],
-            pairs=[one.pair or "" for one in inputs],
-            max_length=self.model.config.input_length,
-        )
-        encoded = Encoded(pieces.ids, pieces.types, None, labels={}, cut=int(pieces.cut.sum()))
-        every = np.ones(len(inputs), dtype=np.bool_)
-        answers: list[dict[str, Prediction]] = [dict.fromkeys(asked) for _ in inputs]
-        for row, task, logits in self._inference.answers(encoded, asked=dict.fromkeys(asked, every), answer=_logits):
-            answers[row][task] = self._present(task, logits, inputs[row], cut=pieces.cut[row], shown=shown)
-        return answers
-
-    def _answer_texts(self, inputs: Sequence[Input], asked: Sequence[str], shown: Shown) -> list[dict[str, Prediction]]:
-        windows = tokenize_windows(
-            self.tokenizer,
-            [one.text for one in inputs],
-            words=[one.words for one in inputs],
-            max_length=self.model.config.input_length,
-        )
-        encoded = Encoded(windows.pieces.ids, None, windows.pieces.firsts, labels={}, cut=0)
-        found: dict[tuple[int, str], dict[int, Logits]] = {}
-        for window, task, logits in self._inference.answers(
-            encoded, asked=self._windows_of(asked, windows), answer=_logits
-        ):
-            found.setdefault((int(windows.text[window]), task), {})[window] = logits
-        answers: list[dict[str, Prediction]] = [dict.fromkeys(asked) for _ in inputs]
-        for (text, task), parts in found.items():
-            logits = windows.join(text, [parts[window] for window in sorted(parts)])
-            cut = self.tasks[task].level == "sequence" and bool(windows.pieces.cut[windows.first[text]])
-            answers[text][task] = self._present(task, logits, inputs[text], cut=cut, shown=shown)
-        return answers
-
-    def _windows_of(self, asked: Sequence[str], windows: Windows) -> dict[str, NDArray[np.bool_]]:
-        """Which windows each task is asked about: all to label words, else the first of each text."""
-        every = np.ones(len(windows.text), dtype=np.bool_)
-        first = np.zeros(len(windows.text), dtype=np.bool_)
-        first[windows.first] = True
-        return {task: every if self.tasks[task].level == "token" else first for task in asked}
-
-    def _present(self, task: str, logits: Logits, one: Input, *, cut: bool, shown: Shown) -> Prediction:
-        answer = self.tasks[task].present(logits, text=one.text, words=one.words, shown=shown)
-        return {**answer, "truncated": True} if cut else answer
-
-
-def _read(value: Text, number: int) -> Input:
-    try:
-        return to_input(value)
-    except ValueError as error:
-        raise DataError(f"input {number}: {error}") from None
-
-
-def _logits(task: str, logits: Logits, row: int) -> Logits:
-    """The logits themselves: what they mean may depend on other rows."""
-    return logits

@@ -12,18 +12,36 @@ from nlpmtl.artifact.card import write_card
 from nlpmtl.artifact.hub import fetch, push
 
 if TYPE_CHECKING:
+    from nlpmtl.artifact.backend import Backend, BackendName, load_backend
     from nlpmtl.artifact.export import export_task
     from nlpmtl.artifact.files import load_model, new_directory, save_model, write_json
+    from nlpmtl.artifact.onnx import export_onnx
 
-__all__ = ["export_task", "fetch", "load_model", "new_directory", "push", "save_model", "write_card", "write_json"]
+__all__ = [
+    "Backend",
+    "BackendName",
+    "export_onnx",
+    "export_task",
+    "fetch",
+    "load_backend",
+    "load_model",
+    "new_directory",
+    "push",
+    "save_model",
+    "write_card",
+    "write_json",
+]
 
 _LAZY = {
-    "export_task": "nlpmtl.artifact.export",
-    **dict.fromkeys(("load_model", "new_directory", "save_model", "write_json"), "nlpmtl.artifact.files"),
+    "backend": ("Backend", "BackendName", "load_backend"),
+    "export": ("export_task",),
+    "files": ("load_model", "new_directory", "save_model", "write_json"),
+    "onnx": ("export_onnx",),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
+    for file, names in _LAZY.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{file}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,12 +14,13 @@ from safetensors import SafetensorError, safe_open
 from nlpmtl.errors import ModelError
 
 CARD = "README.md"
+GRAPH = "model.onnx"
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 FILES = (
     *("config.json", _WEIGHTS, _INDEX, "model-?????-of-?????.safetensors"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model"),
-    *(CARD, "scores.json", ".eval_results/*.yaml", "images/*.png", "model.onnx", "model.onnx.data"),
+    *(CARD, "scores.json", ".eval_results/*.yaml", "images/*.png", GRAPH, f"{GRAPH}.data"),
 )
 """What a model directory is made of: nothing else is sent, nothing else is fetched."""
 OWN_TYPE = "nlpmtl"
@@ -39,19 +40,26 @@ def check_whole(directory: Path, *, failed: str) -> dict[str, Path]:
     kind = _read(directory / "config.json", failed=failed).get("model_type")
     if kind != OWN_TYPE:
         raise ModelError(f"{failed}: its config.json is not one of nlpmtl's: model_type is {kind!r}")
-    weights = [_WEIGHTS]
-    if not (directory / _WEIGHTS).exists() and (directory / _INDEX).exists():
-        parts = _read(directory / _INDEX, failed=failed).get("weight_map", {})
-        weights = [_INDEX, *sorted(set(parts.values()))]
+    weights = _weights(directory, failed=failed)
     for name in (*weights, "tokenizer.json"):
         if not (directory / name).is_file():
             raise ModelError(f"{failed}: it has no file {name}")
-    for name in weights:
-        if name != _INDEX:
+        if name.endswith(".safetensors"):
             _check_weights(directory / name, failed=failed)
     others = (path for pattern in FILES for path in directory.glob(pattern) if path.is_file())
     found = {path.relative_to(directory).as_posix(): path for path in others}
     return {name: path for name, path in found.items() if not name.startswith("model-") or name in weights}
+
+
+def _weights(directory: Path, *, failed: str) -> list[str]:
+    """The files of a model's weights: one, several with their index, or a graph that holds its own."""
+    if not (directory / _WEIGHTS).exists():
+        if (directory / _INDEX).exists():
+            parts = _read(directory / _INDEX, failed=failed).get("weight_map", {})
+            return [_INDEX, *sorted(set(parts.values()))]
+        if (directory / GRAPH).exists():
+            return [GRAPH]
+    return [_WEIGHTS]
 
 
 def _read(path: Path, *, failed: str) -> Mapping[str, Any]:

@@ -139,7 +139,7 @@ class MultiTaskModel(PreTrainedModel):
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids
         if rows is None:
-            every = torch.arange(len(input_ids), device=input_ids.device)
+            every = torch.arange(input_ids.shape[0], device=input_ids.device)
             rows = dict.fromkeys(self.tasks, every)
         hidden = self.sharing(inputs, rows)
         return {task: self.heads[_key(task)](hidden[task], mask[at]) for task, at in rows.items()}

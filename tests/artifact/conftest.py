@@ -1,11 +1,20 @@
+"""The stand-in for the Hub with a client of it, and the small trained model as an ONNX graph."""
+
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.hub import Hub, model, serve_hub
 from tests.hub.client import Client, open_client
+
+if TYPE_CHECKING:
+    from tests.tiny import Trained
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +47,28 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
     return model.write(tmp_path / "model", model.files())
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Where it is, the model directory that it was made of, and how far its logits were said to be from torch's."""
+
+    directory: Path
+    source: Path
+    apart: float
+
+
+@pytest.fixture(scope="session")
+def exported(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    import torch
+
+    from nlpmtl.artifact import export_onnx, load_model
+
+    root = tmp_path_factory.mktemp("exported")
+    loaded, tokenizer = load_model(str(trained.model_dir))
+    with torch.no_grad():
+        loaded.head("places").get_submodule("out").get_parameter("bias")[0] -= 10  # of O: it finds entities everywhere
+    for one in (loaded, tokenizer):
+        one.save_pretrained(root / "source")
+    apart = export_onnx(loaded, tokenizer, directory=root / "onnx")
+    return Exported(root / "onnx", root / "source", apart)

@@ -82,6 +82,14 @@ def test_another_model_takes_the_place_of_all_of_the_first(
     assert without_git(hub.models[name].files()) == expected
 
 
+def test_a_graph_is_weights_enough(client: Client, hub: Hub, made: Path, name: str) -> None:
+    (made / "model.safetensors").unlink()
+    model.write(made, {"model.onnx": b"a graph"})
+    client("push", directory=str(made), repo_id=name)
+    assert hub.models[name].files()["model.onnx"] == b"a graph"
+    assert (Path(client("fetch", name=name)) / "model.onnx").read_bytes() == b"a graph"
+
+
 def test_weights_in_parts(client: Client, hub: Hub, made: Path, name: str) -> None:
     (made / "model.safetensors").unlink()
     names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]

@@ -26,7 +26,7 @@ def test_one_task_is_written(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path) 
 
 def test_what_cannot_be_done_ends_with_2(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
     for arguments, said in (
-        ([], "a stock transformers model has one task: choose one of grade, kinds, mood, places, topic"),
+        ([], "a stock transformers model has one task: choose one of topic, mood, places, grade, kinds"),
         (["--task", "topics"], "no task 'topics'; did you mean 'topic'?"),
         (["--to", "tensorflow"], "a model is exported to transformers or to onnx, not to 'tensorflow'"),
     ):

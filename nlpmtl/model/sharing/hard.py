@@ -21,4 +21,4 @@ class Hard(Sharing):
     def forward(self, inputs: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
         hidden: Tensor = self.encoder(**inputs).last_hidden_state
         # A part holds each row at most once and in order, so one as long as the batch is the batch.
-        return {task: hidden if len(at) == len(hidden) else hidden[at] for task, at in rows.items()}
+        return {task: hidden if at.shape[0] == hidden.shape[0] else hidden[at] for task, at in rows.items()}
