@@ -20,12 +20,13 @@ from nlpmtl.cli.check import check
 from nlpmtl.cli.evaluate import evaluate
 from nlpmtl.cli.predict import predict
 from nlpmtl.cli.schema import schema
+from nlpmtl.cli.serve import serve
 from nlpmtl.cli.show import show
 from nlpmtl.cli.train import train
 from nlpmtl.errors import NlpmtlError
 
 _INTERRUPTED, _TERMINATED = 130, 143
-_VERBS = (check, train, evaluate, predict, show, schema)
+_VERBS = (check, train, evaluate, predict, show, schema, serve)
 
 
 class Verb(TyperCommand):

@@ -35,6 +35,15 @@ COMMAND_LINE = {
     ],
     "show": ["MODEL|RUN.toml|kinds"],
     "schema": ["--output DIR"],
+    "serve": [
+        "MODEL",
+        "--host ADDRESS",
+        "--port N",
+        "--max-batch N",
+        "--max-queue N",
+        "--max-inputs N",
+        "--max-bytes N",
+    ],
 }
 HEAVY = {"torch", "transformers", "datasets", "accelerate", "evaluate", "numpy", "nlpmtl.config"}
 
