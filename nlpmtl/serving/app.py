@@ -78,7 +78,13 @@ def make_app(predictor: Predictor, *, name: str, limits: Limits) -> tuple[FastAP
 
     batcher = Batcher(compute, batch=limits.batch, queue=limits.queue)
     metrics = Metrics(waiting=lambda: batcher.waiting)
-    app = FastAPI(title="nlpmtl serve", version=__version__, description=f"Predictions of `{name}`.", redoc_url=None)
+    app = FastAPI(
+        title="nlpmtl serve",
+        version=__version__,
+        description=f"Predictions of `{name}`.",
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.add_middleware(Doors, metrics=metrics, most=limits.bytes)
     _tell_errors(app)
     _add_predictions(app, predictor=predictor, batcher=batcher, metrics=metrics, limits=limits)

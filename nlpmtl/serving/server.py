@@ -54,7 +54,7 @@ def serve(name: str, *, host: str, port: int, limits: Limits) -> None:
         ConfigError: the port cannot be had.
         ModelError: there is no such model.
     """
-    with _bind(host, port) as listener:  # first, because to load a model takes longer
+    with bind(host, port) as listener:  # first, because to load a model takes longer
         predictor = Predictor.from_pretrained(name)
         app, batcher = make_app(predictor, name=name, limits=limits)
         shown, port = f"[{host}]" if ":" in host else host, listener.getsockname()[1]
@@ -85,7 +85,7 @@ def config(app: Callable[..., object]) -> uvicorn.Config:
     )
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
