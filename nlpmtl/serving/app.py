@@ -187,12 +187,12 @@ def _check_tasks(tasks: Mapping[str, Task], named: Sequence[str] | None, inputs:
 async def _compute(request: Request, batcher: Batcher, inputs: Inputs, ask: _Ask) -> Sequence[Any]:
     """Wait for the answers, or for the client to go."""
     try:
-        future = asyncio.wrap_future(batcher.submit(inputs.values, ask=ask))
+        job = batcher.submit(inputs.values, ask=ask)
     except FullError:
         raise HTTPException(429, "too many requests wait: come back later", headers={"Retry-After": "1"}) from None
     except ClosedError:
         raise HTTPException(503, "shutting down") from None
-    gone = asyncio.ensure_future(_gone(request))
+    future, gone = asyncio.wrap_future(job), asyncio.ensure_future(_gone(request))
     either: set[asyncio.Future[Any]] = {future, gone}
     try:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -209,8 +209,8 @@ async def _compute(request: Request, batcher: Batcher, inputs: Inputs, ask: _Ask
         _LOG.exception("a batch failed")
         raise HTTPException(424, f"the computation failed: {type(error).__name__}") from None
     finally:
-        gone.cancel()
-        future.cancel()
+        for one in (job, future, gone):  # the job itself, too: from its wrapper it hears only in the loop's next turn
+            one.cancel()
         with suppress(asyncio.CancelledError):
             await gone
 
