@@ -22,13 +22,14 @@ from nlpmtl.cli.export import export
 from nlpmtl.cli.predict import predict
 from nlpmtl.cli.push import push
 from nlpmtl.cli.schema import schema
+from nlpmtl.cli.serve import serve
 from nlpmtl.cli.show import show
 from nlpmtl.cli.submit import submit
 from nlpmtl.cli.train import train
 from nlpmtl.errors import NlpmtlError
 
 _INTERRUPTED, _TERMINATED = 130, 143
-_VERBS = (check, train, evaluate, predict, push, export, submit, show, schema)
+_VERBS = (check, train, evaluate, predict, serve, push, export, submit, show, schema)
 
 
 class Verb(TyperCommand):

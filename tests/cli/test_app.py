@@ -39,6 +39,15 @@ COMMAND_LINE = {
     "export": ["MODEL", "--output DIR", "--to transformers|onnx", "--task TEXT..."],
     "show": ["MODEL|RUN.toml|kinds"],
     "schema": ["--output DIR"],
+    "serve": [
+        "MODEL",
+        "--host ADDRESS",
+        "--port N",
+        "--max-batch N",
+        "--max-queue N",
+        "--max-inputs N",
+        "--max-bytes N",
+    ],
 }
 HEAVY = {"torch", "transformers", "datasets", "accelerate", "evaluate", "numpy", "nlpmtl.config"}
 

@@ -1,0 +1,11 @@
+"""A model behind HTTP: requests that arrive together are computed together.
+
+Needs the extra `serve` (FastAPI and uvicorn), which no other room imports.
+"""
+
+from __future__ import annotations
+
+from nlpmtl.serving.app import Limits, make_app
+from nlpmtl.serving.server import serve
+
+__all__ = ["Limits", "make_app", "serve"]

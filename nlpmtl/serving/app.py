@@ -1,0 +1,259 @@
+"""The routes: what comes in over HTTP, what goes out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Path, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from nlpmtl import __version__
+from nlpmtl.errors import NlpmtlError, did_you_mean
+from nlpmtl.predictor import Predictor
+from nlpmtl.serving.batcher import Batcher, ClosedError, FullError
+from nlpmtl.serving.doors import Doors
+from nlpmtl.serving.metrics import Metrics
+from nlpmtl.serving.shapes import ErrorAnswer, Inputs, LabelScore, PredictRequest, TaskRequest, to_scores
+from nlpmtl.tasks import Task
+
+_LOG = logging.getLogger(__name__)
+_GONE = 499
+_TYPES = {424: "Backend", 429: "Overloaded", 500: "Backend", 503: "Unhealthy"}
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorAnswer, "description": "There is no such task."},
+    413: {"model": ErrorAnswer, "description": "Too large: the body, the number of inputs, or an input."},
+    422: {"model": ErrorAnswer, "description": "The request means nothing, or asks for what the model cannot do."},
+    424: {"model": ErrorAnswer, "description": "The computation failed."},
+    429: {"model": ErrorAnswer, "description": "Too many requests wait: come back later."},
+    503: {"model": ErrorAnswer, "description": "The server is shutting down."},
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a server takes at once.
+
+    Args:
+        batch: most inputs that are computed together.
+        queue: most requests that wait.
+        inputs: most inputs in one request.
+        bytes: most bytes of a request's body.
+    """
+
+    batch: int = 64
+    queue: int = 256
+    inputs: int = 128
+    bytes: int = 250_000
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """What is asked of the Predictor; requests that ask the same may be computed together."""
+
+    tasks: tuple[str, ...] | None
+    all_scores: bool
+
+
+def make_app(predictor: Predictor, *, name: str, limits: Limits) -> tuple[FastAPI, Batcher]:
+    """The application, and the batcher that computes for it, to be stopped after it.
+
+    Args:
+        predictor: the model.
+        name: what it is called.
+        limits: what is taken at once.
+    """
+
+    def compute(ask: _Ask, inputs: list[Any]) -> Sequence[Any]:
+        metrics.batches.observe(len(inputs))
+        answers: list[Any] = predictor.predict_all(inputs, tasks=ask.tasks, all_scores=ask.all_scores)
+        return answers
+
+    batcher = Batcher(compute, batch=limits.batch, queue=limits.queue)
+    metrics = Metrics(waiting=lambda: batcher.waiting)
+    app = FastAPI(
+        title="nlpmtl serve",
+        version=__version__,
+        description=f"Predictions of `{name}`.",
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.add_middleware(Doors, metrics=metrics, most=limits.bytes)
+    _tell_errors(app)
+    _add_predictions(app, predictor=predictor, batcher=batcher, metrics=metrics, limits=limits)
+    _add_facts(app, predictor=predictor, batcher=batcher, metrics=metrics, name=name, limits=limits)
+    return app, batcher
+
+
+def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, metrics: Metrics, limits: Limits) -> None:
+    tasks = predictor.tasks
+
+    async def answer(request: Request, inputs: Inputs, ask: _Ask, *, truncate: bool | None) -> list[Any]:
+        if len(inputs.values) > limits.inputs:
+            raise HTTPException(413, f"{len(inputs.values)} inputs: at most {limits.inputs} in one request")
+        _check_tasks(tasks, ask.tasks, inputs)
+        answers = list(await _compute(request, batcher, inputs, ask))
+        for number, one in enumerate(answers, 1):
+            if truncate is False and any("truncated" in found for found in one.values()):
+                raise HTTPException(413, f"input {number} is too long to be read whole, and `truncate` is false")
+        metrics.inputs.add(len(answers), route=request.scope["route"].path)
+        return answers
+
+    @app.post("/predict", responses=_ERRORS)
+    async def predict(asked: PredictRequest, request: Request) -> dict[str, Any] | list[dict[str, Any]]:
+        """The answers of all tasks that can read the input, or of those named, as the Predictor gives them."""
+        ask = _Ask(None if asked.tasks is None else tuple(dict.fromkeys(asked.tasks)), asked.all_scores)
+        answers = await answer(request, asked.inputs, ask, truncate=asked.truncate)
+        return JSONResponse(answers if asked.inputs.batch else answers[0])  # type: ignore[return-value]
+
+    named: Any = Path(description="The name of a task.", json_schema_extra={"enum": sorted(tasks)})
+
+    @app.post("/predict/{task}", responses=_ERRORS)
+    async def predict_task(
+        asked: TaskRequest, request: Request, task: str = named
+    ) -> list[LabelScore] | list[list[LabelScore]] | Any:
+        """The answers of one task; of a classification or sentiment the scores of all labels, the likeliest first."""
+        labelled = task in tasks and tasks[task].shape == "class"
+        ask = _Ask((task,), asked.all_scores or labelled)
+        answers = await answer(request, asked.inputs, ask, truncate=asked.truncate)
+        found = [to_scores(one[task]) for one in answers]
+        return JSONResponse(found if asked.inputs.batch else found[0])
+
+
+def _add_facts(
+    app: FastAPI, *, predictor: Predictor, batcher: Batcher, metrics: Metrics, name: str, limits: Limits
+) -> None:
+    page = resources.files("nlpmtl.serving").joinpath("page.html").read_text(encoding="utf-8")
+    facts = {
+        "model_id": name,
+        "max_input_length": predictor.model.config.input_length,
+        "max_client_batch_size": limits.inputs,
+        "max_concurrent_requests": limits.queue,
+        "max_batch_inputs": limits.batch,
+        "payload_limit": limits.bytes,
+        "auto_truncate": True,
+        "version": __version__,
+        "tasks": {
+            task: {"kind": one.kind, "input": "pair" if one.takes_pairs else "text", "labels": list(one.labels)}
+            for task, one in predictor.tasks.items()
+        },
+    }
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def show_page() -> HTMLResponse:
+        return HTMLResponse(page, headers={"Cache-Control": "no-cache"})
+
+    @app.get("/info")
+    async def info() -> dict[str, Any]:
+        """The model, its tasks and labels, the limits, the version."""
+        return facts
+
+    @app.get("/health", responses={503: _ERRORS[503]})
+    async def health() -> dict[str, str]:
+        """Whether requests are taken."""
+        if not batcher.open:
+            raise HTTPException(503, "shutting down")
+        return {"status": "ok"}
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def tell_metrics() -> Response:
+        """What Prometheus reads."""
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _check_tasks(tasks: Mapping[str, Task], named: Sequence[str] | None, inputs: Inputs) -> None:
+    """Refuse before anything is computed: tasks that are not there, and inputs that they cannot read."""
+    for name in named or ():
+        if name not in tasks:
+            raise HTTPException(404, f"this model has no task {name!r}; {did_you_mean(name, tasks)}")
+    for number, one in enumerate(inputs.values, 1):
+        paired = isinstance(one, tuple) or (isinstance(one, dict) and one.get("pair") is not None)
+        place, found = f"input {number}: " if inputs.batch else "", "a pair" if paired else "a single text"
+        for name in named or ():
+            if tasks[name].takes_pairs is not paired:
+                wants = "a single text" if paired else 'a pair, ["a text", "its pair"]'
+                raise HTTPException(422, f"{place}task {name!r} reads {wants}, and was given {found}")
+        if all(task.takes_pairs is not paired for task in tasks.values()):
+            raise HTTPException(422, f"{place}no task of this model reads {found}")
+
+
+async def _compute(request: Request, batcher: Batcher, inputs: Inputs, ask: _Ask) -> Sequence[Any]:
+    """Wait for the answers, or for the client to go."""
+    try:
+        job = batcher.submit(inputs.values, ask=ask)
+    except FullError:
+        raise HTTPException(429, "too many requests wait: come back later", headers={"Retry-After": "1"}) from None
+    except ClosedError:
+        raise HTTPException(503, "shutting down") from None
+    future, gone = asyncio.wrap_future(job), asyncio.ensure_future(_gone(request))
+    either: set[asyncio.Future[Any]] = {future, gone}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not future.done():
+            raise HTTPException(_GONE, "the client has gone")
+        return future.result()
+    except asyncio.CancelledError:
+        raise HTTPException(503, "shutting down") from None
+    except NlpmtlError as error:
+        raise HTTPException(422, str(error)) from None
+    except HTTPException:
+        raise
+    except Exception as error:
+        _LOG.exception("a batch failed")
+        raise HTTPException(424, f"the computation failed: {type(error).__name__}") from None
+    finally:
+        for one in (job, future, gone):  # the job itself, too: from its wrapper it hears only in the loop's next turn
+            one.cancel()
+        with suppress(asyncio.CancelledError):
+            await gone
+
+
+async def _gone(request: Request) -> None:
+    """Returns when the client has closed the connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _tell_errors(app: FastAPI) -> None:
+    """Every error has the same shape."""
+
+    @app.exception_handler(StarletteHTTPException)
+    async def refused(request: Request, error: StarletteHTTPException) -> Response:
+        status = 422 if error.status_code == 400 else error.status_code  # FastAPI's word for a body it cannot read
+        return _error(status, error.detail, headers=error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return _error(422, "; ".join(_say(one) for one in error.errors()[:3]))
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> Response:
+        return _error(500, f"unexpected: {type(error).__name__}")
+
+
+def _say(error: Mapping[str, Any]) -> str:
+    """A broken rule of a request's shape."""
+    place = ".".join(str(part) for part in error["loc"] if part != "body") or "the body"
+    match error["type"]:
+        case "json_invalid":
+            return f"the body is no JSON: {error['ctx']['error']} (character {error['loc'][-1]})"
+        case "model_attributes_type" | "dict_type":
+            return 'the body has to be a JSON object, {"inputs": …}, sent with Content-Type: application/json'
+        case "missing":
+            return f'{place} is needed: {{"inputs": …}}'
+        case "extra_forbidden":
+            return f"{place}: unknown key"
+        case _:
+            return f"{place}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _error(status: int, said: str, *, headers: Mapping[str, str] | None = None) -> Response:
+    plain = said[:500].encode("utf-8", "backslashreplace").decode()
+    return JSONResponse({"error": plain, "error_type": _TYPES.get(status, "Validation")}, status, headers=headers)

@@ -1,0 +1,107 @@
+"""The process: a port, a model, and an end that lets running requests finish."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from nlpmtl.errors import ConfigError
+from nlpmtl.predictor import Predictor
+from nlpmtl.serving.app import Limits, make_app
+
+_LAST_SECONDS = 30
+"""How long requests that were taken may run on after a signal."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which says when it is ready, and when it is about to end.
+
+    Args:
+        config: uvicorn's.
+        ready: called when requests are taken.
+        ending: called in a signal's handler.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, ready: Callable[[], None], ending: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready, self._ending = ready, ending
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets=sockets)
+        self._ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """On SIGINT and SIGTERM."""
+        self._ending()
+        super().handle_exit(sig, frame)
+
+
+def serve(name: str, *, host: str, port: int, limits: Limits) -> None:
+    """Answer requests until SIGINT or SIGTERM comes; those that were taken are then finished.
+
+    Args:
+        name: a model directory, or a Hub id.
+        host: the address to listen on.
+        port: the port; 0 for one that is free.
+        limits: what is taken at once.
+
+    Raises:
+        ConfigError: the port cannot be had.
+        ModelError: there is no such model.
+    """
+    with bind(host, port) as listener:  # first, because to load a model takes longer
+        predictor = Predictor.from_pretrained(name)
+        app, batcher = make_app(predictor, name=name, limits=limits)
+        shown, port = f"[{host}]" if ":" in host else host, listener.getsockname()[1]
+
+        def ready() -> None:
+            _say(f"serving {name} on http://{shown}:{port} ({', '.join(predictor.tasks)})")
+
+        def ending() -> None:
+            batcher.refuse()
+            _say("shutting down")
+
+        try:
+            Server(config(app), ready=ready, ending=ending).run(sockets=[listener])
+        finally:
+            batcher.stop()
+
+
+def config(app: Callable[..., object]) -> uvicorn.Config:
+    """How uvicorn runs: silent, unless something is wrong."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=_LAST_SECONDS,
+    )
+
+
+def bind(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigError(f"--host {host}: {error.strerror}") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"http://{host}:{port} cannot be had: {error.strerror}; write another --port") from None
+    return listener
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,113 @@
+"""Servers in a thread of the tests, on real ports, and what speaks to them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from nlpmtl.predictor import Predictor
+from nlpmtl.serving import Limits, make_app
+from nlpmtl.serving.batcher import Batcher
+from nlpmtl.serving.server import Server, bind, config
+
+if TYPE_CHECKING:
+    from tests.tiny import Trained
+
+SMALL = Limits(batch=16, queue=100, inputs=8, bytes=20_000)
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Client:
+    """One connection, kept alive."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+
+    def get(self, path: str) -> Reply:
+        return self.send("GET", path)
+
+    def post(self, path: str, body: Any) -> Reply:
+        return self.send("POST", path, json.dumps(body).encode())
+
+    def send(self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None) -> Reply:
+        said = {"Content-Type": "application/json"} if headers is None else headers
+        self._connection.request(method, path, body, said, encode_chunked=said.get("Transfer-Encoding") == "chunked")
+        response = self._connection.getresponse()
+        told = {name.lower(): value for name, value in response.getheaders()}
+        return Reply(response.status, told, response.read())
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@dataclass(frozen=True)
+class Running:
+    port: int
+    batcher: Batcher
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        one = Client(self.port)
+        try:
+            yield one
+        finally:
+            one.close()
+
+
+@contextmanager
+def running(predictor: Predictor, limits: Limits = SMALL) -> Iterator[Running]:
+    """A server in a thread."""
+    app, batcher = make_app(predictor, name="a-model", limits=limits)
+    up = threading.Event()
+    with bind("127.0.0.1", 0) as listener:
+        server = Server(config(app), ready=up.set, ending=batcher.refuse)
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            assert up.wait(30)
+            yield Running(listener.getsockname()[1], batcher)
+        finally:
+            server.should_exit = True
+            thread.join()
+            batcher.stop()
+
+
+@pytest.fixture(scope="session")
+def predictor(trained: Trained) -> Predictor:
+    """One that finds entities everywhere."""
+    predictor = Predictor.from_pretrained(trained.model_dir)
+    assert isinstance(predictor.model, MultiTaskModel)
+    with torch.no_grad():
+        predictor.model.head("places").get_submodule("out").get_parameter("bias")[0] -= 10  # of O
+    return predictor
+
+
+@pytest.fixture(scope="session")
+def server(predictor: Predictor) -> Iterator[Running]:
+    with running(predictor) as one:
+        yield one
+
+
+@pytest.fixture
+def client(server: Running) -> Iterator[Client]:
+    with server.client() as one:
+        yield one

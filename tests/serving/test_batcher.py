@@ -1,0 +1,104 @@
+"""What waits together is computed together, and nobody gets another's answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from nlpmtl.serving.batcher import Batcher, ClosedError, FullError
+
+
+class Doubling:
+    """Computes doubles; waits until it may; a string is an error."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[Any, list[Any]]] = []
+        self.started, self.may = threading.Event(), threading.Event()
+
+    def __call__(self, ask: Any, inputs: list[Any]) -> list[Any]:
+        self.batches.append((ask, inputs))
+        self.started.set()
+        assert self.may.wait(10)
+        if any(isinstance(one, str) for one in inputs):
+            raise ValueError(f"no number among {len(inputs)}")
+        return [2 * one for one in inputs]
+
+
+@contextmanager
+def batching(**options: int) -> Iterator[tuple[Batcher, Doubling]]:
+    """A batcher that is busy with the input 0, until its work may go on."""
+    compute = Doubling()
+    batcher = Batcher(compute, **{"batch": 4, "queue": 100, **options})
+    try:
+        batcher.submit([0], ask="a")
+        assert compute.started.wait(10)
+        yield batcher, compute
+    finally:
+        compute.may.set()
+        batcher.stop()
+
+
+def test_those_who_wait_and_ask_the_same_go_together_the_oldest_first() -> None:
+    with batching() as (batcher, compute):
+        asked = [("a", [1]), ("b", [2]), ("a", [3, 4]), ("a", [5, 6]), ("a", [7]), ("b", [8])]
+        futures = [batcher.submit(inputs, ask=ask) for ask, inputs in asked]
+        assert batcher.waiting == 6
+        compute.may.set()
+        assert [list(one.result(10)) for one in futures] == [[2], [4], [6, 8], [10, 12], [14], [16]]
+        assert compute.batches == [("a", [0]), ("a", [1, 3, 4, 7]), ("b", [2, 8]), ("a", [5, 6])]
+
+
+def test_a_request_larger_than_a_batch_is_one_by_itself() -> None:
+    with batching() as (batcher, compute):
+        large, small = batcher.submit(list(range(9)), ask="a"), batcher.submit([1], ask="a")
+        compute.may.set()
+        assert (len(large.result(10)), small.result(10)) == (9, [2])
+        assert [len(inputs) for _, inputs in compute.batches] == [1, 9, 1]
+
+
+def test_an_error_meets_only_its_own_request() -> None:
+    with batching() as (batcher, compute):
+        good, bad, late = (batcher.submit([one], ask="a") for one in (1, "x", 3))
+        compute.may.set()
+        assert (good.result(10), late.result(10)) == ([2], [6])
+        with pytest.raises(ValueError, match="no number among 1"):
+            bad.result(10)
+
+
+def test_what_was_given_up_is_not_computed_and_takes_no_place() -> None:
+    with batching(queue=2) as (batcher, compute):
+        given_up, kept = batcher.submit([1], ask="a"), batcher.submit([2], ask="a")
+        with pytest.raises(FullError):
+            batcher.submit([3], ask="a")
+        assert given_up.cancel()
+        third = batcher.submit([3], ask="a")
+        with pytest.raises(FullError):
+            batcher.submit([4], ask="a")
+        compute.may.set()
+        assert (kept.result(10), third.result(10)) == ([4], [6])
+        assert compute.batches[1:] == [("a", [2, 3])]
+
+
+def test_refusing_finishes_what_waits_and_stopping_gives_it_up() -> None:
+    with batching() as (batcher, compute):
+        waits = batcher.submit([1], ask="a")
+        assert batcher.open
+        batcher.refuse()
+        assert not batcher.open
+        with pytest.raises(ClosedError):
+            batcher.submit([2], ask="a")
+        compute.may.set()
+        assert waits.result(10) == [2]
+    with batching() as (batcher, compute):
+        waits = batcher.submit([1], ask="a")
+        stopping = threading.Thread(target=batcher.stop)
+        stopping.start()
+        while not waits.cancelled():
+            pass
+        compute.may.set()
+        stopping.join(10)
+        assert [inputs for _, inputs in compute.batches] == [[0]]

@@ -1,0 +1,160 @@
+"""The page, in a browser without a window."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService, Keys
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+from nlpmtl.predictor import Predictor
+from tests.serving.conftest import Running
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+TEXT = "🐈‍⬛ Ada lives in Turin 😀 and not in Rome . 👩‍🚀 ada"
+ALERT = "<script>window.hit = 1</script> <img src=x onerror='window.hit = 2'> <b>Turin</b> & Rome"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chrome]:
+    if not (CHROMIUM and DRIVER) and os.environ.get("NLPMTL_BROWSER") != "1":
+        pytest.skip("needs chromium and chromedriver")
+    options = ChromeOptions()
+    options.binary_location = CHROMIUM or ""
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=900,1100"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = Chrome(options=options, service=ChromeService(DRIVER))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+class Page:
+    """The page, as a person uses it."""
+
+    def __init__(self, browser: Chrome, server: Running) -> None:
+        self.browser = browser
+        browser.get(f"http://127.0.0.1:{server.port}/")
+        self._wait(lambda: self.find("#model").text == "a-model" and self.find("#go").is_enabled())
+
+    def _wait(self, true: object) -> None:
+        WebDriverWait(self.browser, 20).until(lambda _: true())  # type: ignore[operator]
+
+    def find(self, selector: str) -> WebElement:
+        return self.browser.find_element(By.CSS_SELECTOR, selector)
+
+    def all(self, selector: str) -> list[WebElement]:
+        return self.browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def fill(self, selector: str, text: str) -> None:
+        """Put a text in; the driver itself cannot type what is outside the basic plane."""
+        self.browser.execute_script("arguments[0].value = arguments[1]", self.find(selector), text)
+
+    def predict(self, text: str, pair: str = "") -> None:
+        self.fill("#text", text)
+        self.fill("#pair", pair)
+        self.find("#go").click()
+        self.settle()
+
+    def settle(self) -> None:
+        self._wait(lambda: self.find("#go").is_enabled() and (self.all("section") or self.find("#error").text))
+
+    def read(self) -> str:
+        return str(self.find("[data-task=places] .read").get_property("innerText"))
+
+
+@pytest.fixture
+def page(browser: Chrome, server: Running) -> Page:
+    return Page(browser, server)
+
+
+def with_labels(text: str, predictor: Predictor) -> str:
+    """A text as it reads when the label of each span stands behind it."""
+    shown, done = "", 0
+    for span in predictor.predict(text, task="places"):
+        shown += text[done : span["end"]] + span["entity_group"]
+        done = span["end"]
+    return shown + text[done:]
+
+
+def test_marks_stand_in_their_places(page: Page, predictor: Predictor) -> None:
+    spans = predictor.predict(TEXT, task="places")
+    assert len(spans) > 3, "a model that finds nothing would show nothing"
+    page.predict(TEXT)
+    assert [section.get_attribute("data-task") for section in page.all("section")] == [
+        "topic",
+        "mood",
+        "places",
+        "kinds",
+    ]
+    assert [mark.text for mark in page.all("mark")] == [span["word"] + span["entity_group"] for span in spans]
+    assert page.read() == with_labels(TEXT, predictor)
+
+
+def test_scores_are_percentages_with_bars(page: Page, predictor: Predictor) -> None:
+    answer = predictor.predict("a small cat", task="topic", all_scores=True)
+    page.predict("a small cat")
+    rows = page.all("[data-task=topic] tr")
+    expected = [
+        f"{label} {100 * answer['scores'][label]:.1f} %"
+        for label in sorted(answer["scores"], key=answer["scores"].get, reverse=True)
+    ]
+    assert [" ".join(row.text.split()) for row in rows] == expected
+    assert [row.find_element(By.TAG_NAME, "th").text for row in page.all("[data-task=topic] .chosen")] == [
+        answer["label"]
+    ]
+    widths = [bar.size["width"] for bar in page.all("[data-task=topic] .bar")]
+    scores = sorted(answer["scores"].values(), reverse=True)
+    assert [width / widths[0] for width in widths] == pytest.approx([one / scores[0] for one in scores], abs=0.02)
+    assert "polarity" in page.find("[data-task=mood]").text
+
+
+def test_what_is_typed_is_never_run(page: Page, predictor: Predictor) -> None:
+    page.predict(ALERT, ALERT)
+    assert page.read() == with_labels(ALERT, predictor)
+    assert page.browser.execute_script("return window.hit ?? null") is None
+    assert page.all("main script, main img, main b") == []
+
+
+def test_a_second_text_is_for_the_pair_tasks(page: Page, predictor: Predictor) -> None:
+    page.predict("a cat")
+    assert page.all("[data-task=grade]") == []
+    page.predict("a cat", "a dog")
+    value = predictor.predict(("a cat", "a dog"), task="grade")["value"]
+    assert float(page.find("[data-task=grade] .value").text) == pytest.approx(value, rel=1e-3)
+    assert len(page.all("section")) == 5
+
+
+def test_it_can_be_used_from_the_keyboard(page: Page) -> None:
+    assert page.browser.switch_to.active_element == page.find("#text")
+    page.find("#text").send_keys("Ada in Turin", Keys.CONTROL, Keys.ENTER)
+    page.settle()
+    assert len(page.all("section")) == 4
+    page.find("#text").send_keys(Keys.TAB, Keys.TAB)
+    assert page.browser.switch_to.active_element == page.find("#go")
+
+
+def test_an_error_is_told(page: Page) -> None:
+    page.predict("a cat")
+    page.predict("a" * 21_000)
+    assert "more than 20000 bytes" in page.find("#error").text
+    assert "(413)" in page.find("#error").text
+    assert page.all("section") == []
+    page.predict("a cat")
+    assert page.find("#error").text == ""
+
+
+def test_the_console_is_silent(page: Page) -> None:
+    page.browser.get_log("browser")  # type: ignore[no-untyped-call]
+    page.browser.refresh()
+    page.predict(TEXT, "a dog")
+    assert page.browser.get_log("browser") == []  # type: ignore[no-untyped-call]

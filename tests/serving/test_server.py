@@ -1,0 +1,90 @@
+"""The process: its port, its last word, and its exit codes."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nlpmtl.errors import ConfigError, ModelError
+from nlpmtl.serving import Limits, serve
+from nlpmtl.serving.server import bind
+from tests.serving.conftest import Client
+
+if TYPE_CHECKING:
+    from tests.tiny import Trained
+
+
+@contextmanager
+def process(trained: Trained, *options: str) -> Iterator[tuple[subprocess.Popen[str], Client, str]]:
+    """A server, a client of it, and what it said when it was ready."""
+    command = [sys.executable, "-W", "error", "-m", "nlpmtl", "serve", str(trained.model_dir), "--port", "0", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as one:
+        assert one.stderr is not None
+        try:
+            said = one.stderr.readline()
+            found = re.search(r"http://[^:]+:(\d+)", said)
+            assert found, said + one.stderr.read()
+            client = Client(int(found[1]))
+            yield one, client, said
+            client.close()
+        finally:
+            one.kill()
+
+
+@pytest.mark.parametrize(
+    ("sent", "last"),
+    [(signal.SIGTERM, ""), pytest.param(signal.SIGINT, "interrupted\n", marks=pytest.mark.slow)],
+)
+def test_a_signal_lets_running_requests_finish(sent: signal.Signals, last: str, trained: Trained) -> None:
+    with process(trained) as (server, client, said), ThreadPoolExecutor(1) as threads:
+        assert said.startswith(f"serving {trained.model_dir} on http://127.0.0.1:")
+        assert said.endswith(" (topic, mood, places, grade, kinds)\n")
+        assert client.get("/health").status == 200
+        heavy = Client(client.port)
+        body = {"inputs": [["ada lives in turin " * 90]] * 120}
+        running = threads.submit(heavy.post, "/predict/places", body)
+        while "nlpmtl_batch_inputs_sum 120" not in client.get("/metrics").body.decode():
+            assert not running.done() or running.result().status == 200
+            time.sleep(0.005)
+        assert not running.done(), "it has to be still computing"
+        server.send_signal(sent)
+        reply = running.result(60)
+        assert (reply.status, len(reply.json)) == (200, 120)
+        heavy.close()
+        assert server.wait(60) == 128 + sent
+        assert server.stderr is not None
+        assert server.stdout is not None
+        assert server.stderr.read() == "shutting down\n" + last
+        assert server.stdout.read() == ""
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", client.port))
+
+
+def test_a_port_in_use_is_told_before_the_model_is_loaded() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"http://127.0.0.1:{port} cannot be had: Address already in use"):
+            serve("no/such/model", host="127.0.0.1", port=port, limits=Limits())
+
+
+def test_a_host_that_is_none() -> None:
+    with pytest.raises(ConfigError, match="--host no such host: "):
+        bind("no such host", 0)
+
+
+def test_no_model_frees_the_port(tmp_path: object) -> None:
+    with bind("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        serve(str(tmp_path), host="127.0.0.1", port=port, limits=Limits())
+    bind("127.0.0.1", port).close()
