@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from nlpmtl import MultiTaskModel
 from nlpmtl.predictor import Predictor
 from nlpmtl.serving import Limits, make_app
 from nlpmtl.serving.batcher import Batcher
