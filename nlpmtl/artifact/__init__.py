@@ -1,8 +1,18 @@
-"""The finished model: its directory and its card."""
+"""The finished model: its directory, its card and its pictures."""
 
 from __future__ import annotations
 
-from nlpmtl.artifact.card import write_card
+from nlpmtl.artifact.card import Facts, Source, addressed, describe_comparison, describe_learning, write_card
 from nlpmtl.artifact.files import load_model, save_model, write_json
 
-__all__ = ["load_model", "save_model", "write_card", "write_json"]
+__all__ = [
+    "Facts",
+    "Source",
+    "addressed",
+    "describe_comparison",
+    "describe_learning",
+    "load_model",
+    "save_model",
+    "write_card",
+    "write_json",
+]

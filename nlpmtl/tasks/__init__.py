@@ -9,6 +9,7 @@ from __future__ import annotations
 from nlpmtl.tasks.base import LabelOptions, Logits, Prediction, Task
 from nlpmtl.tasks.build import build_task, task_from_spec
 from nlpmtl.tasks.classification import Classification
+from nlpmtl.tasks.compare import Comparison, Confusion, Hits, Points
 from nlpmtl.tasks.labeling import Labeling
 from nlpmtl.tasks.multilabel import Multilabel
 from nlpmtl.tasks.regression import Regression
@@ -16,10 +17,14 @@ from nlpmtl.tasks.sentiment import Sentiment
 
 __all__ = [
     "Classification",
+    "Comparison",
+    "Confusion",
+    "Hits",
     "LabelOptions",
     "Labeling",
     "Logits",
     "Multilabel",
+    "Points",
     "Prediction",
     "Regression",
     "Sentiment",

@@ -20,7 +20,7 @@ def test_the_model_directory_holds_all_of_it_and_no_pickle(trained: Trained) -> 
     assert {"config.json", "model.safetensors", "tokenizer.json", "README.md", "scores.json"} <= names
     for path in trained.model_dir.rglob("*"):
         if path.is_file():
-            assert path.suffix in (".json", ".safetensors", ".md", ".txt", ".yaml"), path
+            assert path.suffix in (".json", ".safetensors", ".md", ".txt", ".yaml", ".png"), path
             assert not path.read_bytes().startswith((b"\x80", b"PK")), path
     assert read_json(trained.model_dir / "scores.json") == read_json(trained.output / "scores.json")
 

@@ -18,7 +18,7 @@ def report(step: int) -> StepReport:
 
 
 def observer(directory: Path, accelerator: Accelerator) -> Observer:
-    return Observer(accelerator, path=directory / "metrics.jsonl", tasks=["a", "b"])
+    return Observer(accelerator, directory=directory, tasks=["a", "b"])
 
 
 def test_a_line_for_every_step(tmp_path: Path, accelerator: Accelerator) -> None:
