@@ -9,15 +9,13 @@ from typing import Any
 
 from accelerate.utils import broadcast_object_list
 
-from nlpmtl.artifact import Facts, Source, describe_comparison, describe_learning, save_model, write_json
+from nlpmtl.artifact import CURVE, Facts, Source, describe_comparison, describe_learning, save_model, write_json
 from nlpmtl.calibration import calibrate
 from nlpmtl.data import Encoded
 from nlpmtl.evaluation import Answered, Scores, ask, score
 from nlpmtl.model import Encoder, MultiTaskModel
 from nlpmtl.training import Fit, read_lines
 from nlpmtl.workload import Splits, Workload
-
-_CURVE = "images/learning-curve.png"
 
 
 def finish(fit: Fit, *, work: Workload, encoder: Encoder, run: Mapping[str, Any]) -> tuple[Scores | None, int]:
@@ -51,10 +49,12 @@ def _write(fit: Fit, *, work: Workload, encoder: Encoder, run: Mapping[str, Any]
         write_json(fit.directory / "scores.json", scores)
     evaluations = read_lines(fit.directory / "evaluations.jsonl")
     pictures = _draw(fit, evaluations=evaluations, answered=answered, step=step)
+    name = run["config"]["encoder"]["name"]
     facts = Facts(
         name=fit.directory.resolve().name,
-        base_model=_on_the_hub(run["config"]["encoder"]["name"]),
-        tasks={name: {**model.config.tasks[name], "level": task.level} for name, task in model.tasks.items()},
+        encoder=Path(name).name if Path(name).exists() else name,
+        base_model=None if Path(name).exists() or ":" in name else name,
+        tasks={one: {**model.config.tasks[one], "level": task.level} for one, task in model.tasks.items()},
         input_length=model.config.input_length,
         run=run,
         sources=[_source(name, dataset, work.splits) for name, dataset in run["config"]["datasets"].items()],
@@ -81,7 +81,7 @@ def _draw(
     metrics = read_lines(fit.directory / "metrics.jsonl")
     if metrics:
         alt = describe_learning(evaluations, steps=fit.state.cursor.step, step=step)
-        found[_CURVE] = alt, draw_learning(metrics, evaluations, tasks=list(fit.tasks), step=step)
+        found[CURVE] = alt, draw_learning(metrics, evaluations, tasks=list(fit.tasks), step=step)
     for name, one in answered.items():
         counted = fit.tasks[name].compare(predicted=one.predicted, gold=one.gold, names=one.names)
         found[f"images/answers-{name}.png"] = describe_comparison(name, counted), draw_comparison(name, counted)
@@ -101,8 +101,3 @@ def _source(name: str, dataset: Mapping[str, Any], splits: Splits) -> Source:
 
 def _labelled(rows: Encoded) -> dict[str, int]:
     return {task: int(labels.labelled.sum()) for task, labels in rows.labels.items()}
-
-
-def _on_the_hub(encoder: str) -> str | None:
-    """The id of an encoder that is neither a directory nor inside a package."""
-    return None if Path(encoder).exists() or ":" in encoder else encoder

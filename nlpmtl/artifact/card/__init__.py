@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nlpmtl.artifact.card.alt import describe_comparison, describe_learning
-from nlpmtl.artifact.card.facts import Facts, Source
+from nlpmtl.artifact.card.facts import CURVE, Facts, Source
 from nlpmtl.artifact.card.markdown import escape
 from nlpmtl.artifact.card.metadata import addressed, front_matter, result_files
 from nlpmtl.artifact.card.scores import calibration, scores
@@ -11,6 +11,7 @@ from nlpmtl.artifact.card.tasks import limits, tasks, use
 from nlpmtl.artifact.card.training import training
 
 __all__ = [
+    "CURVE",
     "Facts",
     "Source",
     "addressed",

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+CURVE = "images/learning-curve.png"
+"""Where the picture of the learning curve stands; all others are of answers."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -50,6 +53,7 @@ class Facts:
 
     Args:
         name: of the model: that of the run's directory.
+        encoder: its name; of a directory the last part alone.
         base_model: the encoder's id on the Hub; None for one that is not from there.
         tasks: each task as `Task.spec` describes it, with its ``level``.
         input_length: the longest input in wordpieces.
@@ -65,6 +69,7 @@ class Facts:
     """
 
     name: str
+    encoder: str
     base_model: str | None
     tasks: Mapping[str, Mapping[str, Any]]
     input_length: int

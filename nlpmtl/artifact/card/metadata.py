@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
-from huggingface_hub.utils import yaml_dump
+from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
 
 from nlpmtl.artifact.card.facts import Facts, Source
 
@@ -47,6 +47,7 @@ def result_files(facts: Facts) -> dict[str, str]:
 def addressed(card: str, *, repo: str) -> str:
     """A card that names the repository it is in, in place of its directory."""
     found = ModelCard(card)
+    assert isinstance(found.data, ModelCardData)
     if found.data.eval_results:
         found.data.model_name = repo.rpartition("/")[2]
     found.text = found.text.replace(HERE, f'from_pretrained("{repo}")')

@@ -15,12 +15,9 @@ _MOST_LABELS = 10
 
 def tasks(facts: Facts) -> list[str]:
     """What it does: one line a task."""
-    encoder = (
-        facts.config["encoder"]["name"] if facts.base_model else facts.config["encoder"]["name"].rpartition("/")[2]
-    )
     many = f"{len(facts.tasks)} heads, one a task" if len(facts.tasks) > 1 else "one head"
     return [
-        f"One text encoder ({code(encoder)}) with {many}, trained with nlpmtl.",
+        f"One text encoder ({code(facts.encoder)}) with {many}, trained with nlpmtl.",
         "",
         *table(
             ("task", "kind", "reads", "answers", "train rows"),
@@ -56,7 +53,7 @@ def limits(facts: Facts) -> list[str]:
         name for name, spec in facts.tasks.items() if spec["labels"] and spec["kind"] in ("classification", "sentiment")
     ]
     found = [
-        "The scores are of rows from the sources named here. Other sources, times and ways of writing were not measured.",
+        "The scores are of rows from the sources named here: other sources, times and ways of writing were not tried.",
         "Nothing here says which languages the texts are in, or what is unbalanced or unfair in them.",
         f"It reads {facts.input_length} wordpieces at most. {_long(levels)}",
     ]

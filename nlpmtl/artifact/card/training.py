@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nlpmtl.artifact.card.facts import Facts, Source
+from nlpmtl.artifact.card.facts import CURVE, Facts, Source
 from nlpmtl.artifact.card.markdown import code, escape, table
 
 
 def training(facts: Facts) -> list[str]:
     """Data, settings, machine and the learning curve."""
-    curve = [(path, alt) for path, alt in facts.pictures.items() if "answers-" not in path]
+    curve = [(path, alt) for path, alt in facts.pictures.items() if path == CURVE]
     return [
         "## Training",
         "",
@@ -40,7 +40,7 @@ def _dataset(one: Source) -> tuple[str, ...]:
 
 def _origin(one: Source) -> str:
     if one.hub is None:
-        return "not on the Hub"
+        return "local files"
     parts = [one.data.get("subset"), one.data.get("revision")]
     return " ".join([code(one.hub), *(code(part) for part in parts if part)])
 
@@ -68,7 +68,7 @@ def _settings(facts: Facts) -> Iterator[str]:
     machine = run["machine"]
     processor = machine.get("accelerator") or machine["processor"]
     processes = "1 process" if run["processes"] == 1 else f"{run['processes']} processes"
-    yield f"{processes} on {code(run['device'])} ({escape(str(processor))}), {escape(machine['system'])}"
+    yield f"{processes} on {code(run['device'])} ({escape(str(processor))}), {code(machine['system'])}"
     yield ", ".join(f"{escape(name)} {escape(version)}" for name, version in run["versions"].items())
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -54,8 +55,8 @@ _STYLE = {
 @contextmanager
 def style() -> Iterator[None]:
     """Our settings in place of the user's, for as long as something is drawn."""
-    plain = {key: value for key, value in matplotlib.rcParamsDefault.items() if "backend" not in key}
-    with matplotlib.rc_context({**plain, **_STYLE}):
+    plain: dict[Any, Any] = {key: value for key, value in matplotlib.rcParamsDefault.items() if "backend" not in key}
+    with matplotlib.rc_context(plain | _STYLE):
         yield
 
 

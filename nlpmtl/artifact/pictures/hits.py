@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from nlpmtl.artifact.pictures.canvas import BLUE, HEAD, ORANGE, PALE, SMALL, TICKS, length, place, sheet, shown
 from nlpmtl.tasks import Hits
@@ -50,5 +51,6 @@ def precision_and_recall(task: str, found: Hits) -> Figure:
     return figure
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    shares: NDArray[np.float64] = np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+    return shares

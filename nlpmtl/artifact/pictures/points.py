@@ -28,7 +28,7 @@ def scatter(task: str, found: Points) -> Figure:
     margin = max(0.04 * np.ptp(both), 0.01) if len(rows) else 0.0
     ends = (both.min() - margin, both.max() + margin) if len(rows) else (0.0, 1.0)
     axes.plot(ends, ends, color=GREY, linewidth=1, zorder=1)
-    axes.scatter(*both, s=14, color=BLUE, alpha=0.35, linewidths=0, zorder=2)
+    axes.scatter(both[0], both[1], s=14, color=BLUE, alpha=0.35, linewidths=0, zorder=2)
     axes.set_xlim(ends)
     axes.set_ylim(ends)
     axes.grid(color=PALE, linewidth=0.6)
