@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from io import BytesIO
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.ft2font import FT2Font
+from PIL import Image
 
 # The palette of Okabe and Ito (2008), told apart by the colour-blind too; its yellow is too light for lines.
 BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK = (
@@ -28,10 +31,12 @@ LONGEST = 26
 """Characters of a label's name; more are cut off."""
 HEAD = 0.72
 """Inches that a title and the line below it take."""
-TICKS = 0.4
+TICKS = 0.46
 """Inches between axes and the edge, for ticks and the name of the axis, without the names of labels."""
 SMALL = 8
 """The size of the letters of labels, in points."""
+_TITLE = 12
+_COLOURS = 128
 _FONT = "DejaVu Sans"
 """It comes with matplotlib."""
 _STYLE = {
@@ -47,8 +52,7 @@ _STYLE = {
     "ytick.color": GREY,
     "xtick.labelcolor": BLACK,
     "ytick.labelcolor": BLACK,
-    "figure.dpi": 100,
-    "savefig.dpi": "figure",
+    "figure.dpi": 120,
 }
 
 
@@ -61,9 +65,12 @@ def style() -> Iterator[None]:
 
 
 def to_png(figure: Figure) -> bytes:
-    """The picture as a file: without a date or a version."""
+    """The picture as a file: in so few colours that it is small, without a date or a version."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None}, pil_kwargs={"optimize": True})
+    drawn.quantize(_COLOURS, dither=Image.Dither.NONE).save(buffer, format="png")
     return buffer.getvalue()
 
 
@@ -79,10 +86,10 @@ def shown(names: Sequence[str]) -> list[str]:
 
 def sheet(width: float, height: float, *, title: str, below: str) -> Figure:
     """A figure of at least a size in inches, with a title and a line that says how to read it, in the upper `HEAD`."""
-    width = max(width, 0.3 + 0.11 * len(title), 0.3 + 0.07 * len(below))
+    width = max(width, 0.3 + length([title], size=_TITLE, weight="bold"), 0.3 + length([below]))
     figure = Figure(figsize=(width, height))
-    figure.text(0.12 / width, 1 - 0.12 / height, title, va="top", fontsize=12, fontweight="bold", color=BLACK)
-    figure.text(0.12 / width, 1 - 0.40 / height, below, va="top", fontsize=8.5, color=GREY)
+    figure.text(0.12 / width, 1 - 0.12 / height, title, va="top", fontsize=_TITLE, fontweight="bold", color=BLACK)
+    figure.text(0.12 / width, 1 - 0.40 / height, below, va="top", fontsize=SMALL, color=GREY)
     return figure
 
 
@@ -92,9 +99,15 @@ def place(figure: Figure, left: float, top: float, width: float, height: float) 
     return figure.add_axes((left / whole, (high - top - height) / high, width / whole, height / high))
 
 
-def length(names: Sequence[str]) -> float:
-    """The inches that the longest of some names takes, in `SMALL` letters."""
-    return 0.07 * max(map(len, names))
+def length(names: Sequence[str], *, size: float = SMALL, weight: str = "normal") -> float:
+    """The inches that the longest of some names takes, in letters of a size in points."""
+    font = _font(weight)
+    font.set_size(size, 72)
+    widths = []
+    for name in names:
+        font.set_text(name)
+        widths.append(font.get_width_height()[0] / 64 / 72)
+    return max(widths)
 
 
 def _cut(name: str) -> str:
@@ -103,10 +116,9 @@ def _cut(name: str) -> str:
 
 
 def _readable(name: str) -> bool:
-    font = _font()
+    font = _font("normal")
     return bool(name.strip()) and all(font.get_char_index(ord(c)) for c in name)
 
 
-@cache
-def _font() -> matplotlib.ft2font.FT2Font:
-    return get_font(findfont(FontProperties(family=[_FONT])))
+def _font(weight: str) -> FT2Font:
+    return get_font(findfont(FontProperties(family=[_FONT], weight=weight)))

@@ -33,11 +33,11 @@ def confusion_matrix(task: str, found: Confusion) -> Figure:
     many, whole = len(names), len(names) == len(found.labels)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size, long = max(2.0, many * (0.45 if many <= _LARGE else 0.32)), length(names)
-    lying = long < size / many  # there is room for the names side by side
+    lying = 1.1 * long < size / many  # there is room for the names side by side
     some = "" if whole else f"; the {many - 1} of {len(found.labels)} labels most confused"
     figure = sheet(
         TICKS + long + size + 0.2,
-        HEAD + size + TICKS + (0.15 if lying else long) + 0.1,
+        HEAD + size + TICKS + (0.15 if lying else long),
         title=f"{task}: confusion matrix",
         below=f"{counts.sum():,} {found.unit}; colour is the share of the line: blue is right, orange is wrong{some}",
     )

@@ -88,8 +88,8 @@ def test_how_it_was_trained() -> None:
     assert found.splitlines()[-6:] == [
         "- 60 steps of 8 rows; the weights are those of step 40",
         "- sampling: `temperature` (`batches = mixed`, `temperature = 2.0`); weighting: `constant`; sharing: `hard`",
-        "- AdamW, learning rate 0.0001, of the heads 0.0001, weight decay 0.01, gradients clipped at 1, schedule `linear` "
-        "after a warm-up of 10% of the steps",
+        "- AdamW, learning rate 0.0001, of the heads 0.0001, weight decay 0.01, gradients clipped at 1, schedule "
+        "`linear` after a warm-up of 10% of the steps",
         "- precision `bf16`, seed 17, input up to 64 wordpieces",
         "- 2 processes on `cuda:0` (A Card), `Linux-6`",
         "- nlpmtl 0.1.0, torch 2.13.0",
@@ -142,7 +142,7 @@ def test_no_name_breaks_a_table_or_the_front_matter(name: str) -> None:
         name=f"n{name}",
         sources=[source(data={"hub": f"org/{name}", "subset": name, "license": name})],
         notes=[name],
-        pictures={path: name for path in plain.pictures},
+        pictures=dict.fromkeys(plain.pictures, name),
     )
     one, other = write_card(plain), write_card(hostile)
     assert ModelCard(other).data.to_dict()["model-index"][0]["name"] == f"n{name}"

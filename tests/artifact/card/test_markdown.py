@@ -9,7 +9,20 @@ from hypothesis import strategies as st
 
 from nlpmtl.artifact.card.markdown import code, escape, table
 
-HOSTILE = ["a|b", "a\\|b", "`x`", "two\nlines", "<script>alert(1)</script>", "[x](y)", "**b**", "$x$", "", " ", "a`", "---"]
+HOSTILE = [
+    "a|b",
+    "a\\|b",
+    "`x`",
+    "two\nlines",
+    "<script>alert(1)</script>",
+    "[x](y)",
+    "**b**",
+    "$x$",
+    "",
+    " ",
+    "a`",
+    "---",
+]
 
 
 def meaning(piece: str) -> str:

@@ -137,7 +137,9 @@ def test_scores_on_other_rows_than_the_hubs_split_are_no_results_of_it(sources: 
 
 def test_a_part_of_a_split_is_told_in_the_datas_name() -> None:
     held = source("trec", data={"hub": "SetFit/TREC-QC", "validation": 0.1})
-    assert results_of(write_card(facts(sources=[held])))[0].dataset_name == "SetFit/TREC-QC (100 rows held out of train)"
+    assert (
+        results_of(write_card(facts(sources=[held])))[0].dataset_name == "SetFit/TREC-QC (100 rows held out of train)"
+    )
     part = source("sst2", data=GLUE, limited=frozenset({"validation"}))
     assert results_of(write_card(facts(sources=[part])))[0].dataset_name == "nyu-mll/glue, sst2 (100 rows)"
 
