@@ -19,7 +19,7 @@ SHORT = {"steps": 4, "batch_size": 6, "lr": 1e-3, "save_every": 4, "precision": 
 
 @pytest.fixture(scope="module")
 def card(trained: Trained) -> ModelCard:
-    return ModelCard.load(trained.model_dir / "README.md")
+    return ModelCard((trained.model_dir / "README.md").read_text(encoding="utf-8"))
 
 
 def test_the_cards_figures_are_those_of_scores_json(trained: Trained, card: ModelCard) -> None:
