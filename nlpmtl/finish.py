@@ -95,7 +95,9 @@ def _source(name: str, dataset: Mapping[str, Any], splits: Splits) -> Source:
         data=dataset["data"],
         rows={split: len(rows) for split, rows in read.items()},
         labelled={split: _labelled(rows) for split, rows in read.items()},
-        limited=frozenset(dataset["limit"]),
+        limited=frozenset(
+            split for split, most in dataset["limit"].items() if split in read and len(read[split]) == most
+        ),
     )
 
 

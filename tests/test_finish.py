@@ -75,10 +75,11 @@ def test_what_is_beside_the_weights_does_no_harm(trained: Trained) -> None:
     assert model.state_dict().keys() == weights(trained.model_dir).keys()
 
 
-def test_licences_and_hub_ids_come_from_the_config(tmp_path: Path) -> None:
+def test_licences_and_limits_are_told(tmp_path: Path) -> None:
     run = make_run(tmp_path, rows=20, train=SHORT)
     run["datasets"] = {"texts": run["datasets"]["texts"]}
     run["datasets"]["texts"]["data"]["license"] = "cc-by-4.0"
+    run["datasets"]["texts"]["limit"] = {"train": 5, "validation": 50}
     text = (train_tiny(run).model_dir / "README.md").read_text(encoding="utf-8")
-    assert "| `texts` | local files | cc-by-4.0 | 6 | 12 | `kinds` |" in text
+    assert "| `texts` | local files | cc-by-4.0 | 5, a part | 12 | `kinds` |" in text
     assert not (tmp_path / "out" / "model" / ".eval_results").exists(), "the rows are not from the Hub"

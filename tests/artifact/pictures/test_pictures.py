@@ -17,7 +17,7 @@ import pytest
 from nlpmtl.artifact.pictures import draw_comparison, draw_learning
 from nlpmtl.tasks import Confusion, Hits, Points
 
-NAMES = ("a|b", "$x_1$", "新闻", "line\nbreak", "😀", "", " ", "long " * 20, "long " * 21, "<b>", "\\frac{", "ü")
+NAMES = ("a|b", "$x_1$", "新闻", "line\nbreak", "😀", "", " ", "long " * 20, "long " * 21, "<b>", "$\\frac$", "ü")
 
 
 def labels(many: int) -> tuple[str, ...]:
