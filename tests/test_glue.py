@@ -19,7 +19,6 @@ import torch
 from datasets import ClassLabel, Dataset, Features, Value
 
 from nlpmtl import ConfigError, Predictor
-from nlpmtl.artifact import save_model
 from nlpmtl.config import parse_dataset, read_dataset, shipped_configs
 from nlpmtl.glue import submit
 from nlpmtl.model import MultiTaskModel, load_encoder
@@ -123,7 +122,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         answers = Predictor(made, encoder.tokenizer).predict(inputs, task=name, all_scores=True)
         usual = torch.tensor([list(one["scores"].values()) for one in answers]).log().mean(dim=0)
         made.head(name).out.bias.data.sub_(usual)  # type: ignore[union-attr, operator]
-    save_model(root / "model", model=made, tokenizer=encoder.tokenizer, scores=None, card="")
+    for one in (made, encoder.tokenizer):
+        one.save_pretrained(root / "model")
     return root / "model"
 
 

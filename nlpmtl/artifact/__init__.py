@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nlpmtl.artifact.card import write_card
+from nlpmtl.artifact.card import CURVE, Facts, Source, describe_comparison, describe_learning, write_card
 from nlpmtl.artifact.hub import fetch, push
 
 if TYPE_CHECKING:
@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from nlpmtl.artifact.onnx import export_onnx
 
 __all__ = [
+    "CURVE",
     "Backend",
     "BackendName",
+    "Facts",
+    "Source",
+    "describe_comparison",
+    "describe_learning",
     "export_onnx",
     "export_task",
     "fetch",

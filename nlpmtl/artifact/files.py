@@ -13,6 +13,7 @@ from typing import Any
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from nlpmtl.artifact.card import Facts, result_files, write_card
 from nlpmtl.artifact.hub import fetch
 from nlpmtl.errors import ConfigError, ModelError
 from nlpmtl.model import MultiTaskModel
@@ -23,15 +24,27 @@ def save_model(
     *,
     model: MultiTaskModel,
     tokenizer: PreTrainedTokenizerBase,
-    scores: Mapping[str, Any] | None,
-    card: str,
+    facts: Facts,
+    pictures: Mapping[str, bytes],
 ) -> None:
-    """Write a model directory: config, weights, tokenizer, card and scores."""
+    """Write a model directory: config, weights, tokenizer, card, scores, the Hub's files of results, and pictures.
+
+    Args:
+        directory: it need not be there.
+        model: the model.
+        tokenizer: its tokenizer.
+        facts: what the card tells, the paths of the pictures among it.
+        pictures: path = PNG.
+    """
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
-    (directory / "README.md").write_text(card, encoding="utf-8")
-    if scores is not None:
-        write_json(directory / "scores.json", scores)
+    (directory / "README.md").write_text(write_card(facts), encoding="utf-8")
+    if facts.scores is not None:
+        write_json(directory / "scores.json", facts.scores)
+    results = {f".eval_results/{name}": text.encode() for name, text in result_files(facts).items()}
+    for name, content in {**results, **pictures}.items():
+        (directory / name).parent.mkdir(exist_ok=True)
+        (directory / name).write_bytes(content)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from nlpmtl.tasks.base import Aggregation, LabelOptions, Logits, Prediction, Shown, Task
 from nlpmtl.tasks.build import build_task, task_from_spec
 from nlpmtl.tasks.classification import Classification
+from nlpmtl.tasks.compare import Comparison, Confusion, Hits, Points
 from nlpmtl.tasks.labeling import Labeling
 from nlpmtl.tasks.multilabel import Multilabel
 from nlpmtl.tasks.regression import Regression
@@ -17,10 +18,14 @@ from nlpmtl.tasks.sentiment import Sentiment
 __all__ = [
     "Aggregation",
     "Classification",
+    "Comparison",
+    "Confusion",
+    "Hits",
     "LabelOptions",
     "Labeling",
     "Logits",
     "Multilabel",
+    "Points",
     "Prediction",
     "Regression",
     "Sentiment",

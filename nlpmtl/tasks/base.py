@@ -22,6 +22,7 @@ from nlpmtl.heads import Head, sequence_shape, token_shape
 from nlpmtl.metrics import Shape as Reads
 from nlpmtl.metrics import check, scores, task_score
 from nlpmtl.registry import METRICS
+from nlpmtl.tasks.compare import Comparison, compare
 
 Logits = NDArray[np.floating]
 Confidence = tuple[NDArray[np.floating], NDArray[np.bool_]]
@@ -205,6 +206,10 @@ class Task(ABC):
                 positive=self._positive,
             )
         return {**values, "score": task_score(values)}
+
+    def compare(self, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> Comparison:
+        """Answers beside what is right, counted by label; arguments as of `score`."""
+        return compare(self.shape, predicted=predicted, gold=gold, names=names)
 
     def _read_by(self, metric: str) -> Reads:
         """The shape in which a metric is given this kind's answers."""

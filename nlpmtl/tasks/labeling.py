@@ -30,6 +30,7 @@ from nlpmtl.tasks.base import (
     softmax,
 )
 from nlpmtl.tasks.calibration import fit_temperature
+from nlpmtl.tasks.compare import Comparison
 
 NO_TAG = -1
 """What a plain scheme answers for a word that no wordpiece stands for: never right."""
@@ -116,6 +117,12 @@ class Labeling(Task):
         if self.scheme == "bio":  # a tag of another split that is none, such as MISC, is a span that nobody finds
             tags = [tag if tag == "O" or tag[:2] in ("B-", "I-") else f"B-{tag}" for tag in tags]
         return tags
+
+    def compare(self, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> Comparison:
+        """Words by their tags; under `bio` by their entities, B- and I- together."""
+        if self.scheme == "bio":
+            names = [name[2:] if name[:2] in ("B-", "I-") else name for name in names]
+        return super().compare(predicted=predicted, gold=gold, names=names)
 
     def present(self, logits: Logits, *, text: str, words: Sequence[Span], shown: Shown = PLAIN) -> Prediction:
         """Spans, ``[{"entity_group": "person", "score": 0.99, "word": "Ada", "start": 0, "end": 3}, …]``.
