@@ -123,7 +123,10 @@ def _bytes(special: Sequence[str]) -> tuple[dict[str, int], list[tuple[str, str]
 
 def _roberta() -> PreTrainedTokenizerBase:
     vocabulary, merges = _bytes(_ROBERTA)
-    return RobertaTokenizer(vocab=vocabulary, merges=merges, model_max_length=LONGEST)
+    kind: Any = RobertaTokenizer  # whose types know merges as text alone
+    tokenizer = kind(vocab=vocabulary, merges=merges, model_max_length=LONGEST)
+    assert isinstance(tokenizer, PreTrainedTokenizerBase)
+    return tokenizer
 
 
 def _modernbert() -> PreTrainedTokenizerBase:
