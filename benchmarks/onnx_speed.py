@@ -70,6 +70,7 @@ def race(predictors: dict[str, Predictor], chunks: Sequence[list[str]]) -> dict[
     for number, texts in enumerate([*chunks[:2], *chunks]):  # two rounds to warm up
         order = [*order[1:], order[0]]
         for name in order:
+            time.sleep(0.02)  # until the threads of the one before have gone to sleep: they wait awake for a while
             start = time.perf_counter()
             predictors[name].predict_all(texts)
             if number >= 2:
@@ -114,7 +115,7 @@ def main() -> None:
         [
             "# Predictions by torch and by onnxruntime",
             "",
-            f"`{given.model}`, all tasks of each text ({words:.0f} words on average), {given.rounds} rounds in turn.",
+            f"`{given.model}`, all tasks of each text, {words:.0f} words on average; {given.rounds} rounds.",
             "",
             *table,
             "",

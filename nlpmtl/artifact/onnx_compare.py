@@ -13,8 +13,8 @@ from nlpmtl.artifact.onnx_model import OnnxModel
 from nlpmtl.data import Batch
 from nlpmtl.model import MultiTaskModel
 
-SHAPES = ((3, 7), (1, 1), (1, 2), (4, 3), (17, 33), (1, 100), (1, None), (3, None))
-"""Rows and wordpieces of a batch; None for as many as the model reads."""
+SHAPES = ((3, 7), (1, 1), (1, 2), (4, 3), (17, 33), (1, 100), (3, 512), (1, None))
+"""Rows of a batch, and wordpieces, as far as the model reads so many; None for all that it reads."""
 
 
 def random_batches(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import sys
 from itertools import count
 from pathlib import Path
@@ -78,7 +79,7 @@ def test_any_runtime_gets_the_logits_of_every_task(exported: Exported) -> None:
 
 
 def test_the_same_model_gives_the_same_file_and_stays_as_it_was(
-    exported: Exported, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    exported: Exported, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     model, tokenizer = load_model(str(exported.source))
     model.train()
@@ -86,6 +87,7 @@ def test_the_same_model_gives_the_same_file_and_stays_as_it_was(
     capfd.readouterr()
     export_onnx(model, tokenizer, directory=tmp_path / "again")
     assert capfd.readouterr() == ("", "")
+    assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
     assert (tmp_path / "again" / "model.onnx").read_bytes() == (exported.directory / "model.onnx").read_bytes()
     assert model.training
     assert model.sharing.encoder.config._attn_implementation == attention == "sdpa"
@@ -94,15 +96,15 @@ def test_the_same_model_gives_the_same_file_and_stays_as_it_was(
 def test_named_tasks_alone_whatever_they_are_called(tmp_path: Path) -> None:
     model, tokenizer = assemble(write_encoder(tmp_path / "encoder"), NAMES)
     asked = [name for name in reversed(NAMES) if name != "add_1"]
-    module: nn.Module = model  # whose `to` has types
+    module: nn.Module = model  # whose methods have types
     module.to(torch.bfloat16)
     export_onnx(model, tokenizer, directory=tmp_path / "onnx", tasks=asked)
     assert set(model.tasks) == set(model.config.tasks) == set(NAMES)
     assert model.dtype == torch.bfloat16
+    module.to(torch.float32)
     predictor = Predictor.from_pretrained(tmp_path / "onnx")
     assert set(predictor.tasks) == set(asked)
     texts = [row["text"] for row in make_rows(5)]
-    module.to(torch.float32)
     expected = Predictor(model, tokenizer).predict_all(texts, tasks=["input_ids", "attention_mask"])
     found = predictor.predict_all(texts)
     assert [set(one) for one in found] == [{"input_ids", "attention_mask", "linear"}] * 5
