@@ -55,6 +55,7 @@ bench: $(VENV)/ready        ## The figures of docs/results.md that take minutes
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/sampler_frequencies.py
 	$(BIN)/python benchmarks/same_weights.py
+	$(BIN)/python -m benchmarks.offsets
 
 bench-eleven: $(VENV)/ready  ## One model of eleven tasks beside eleven fine-tunes (hours; DATA=folder)
 	$(BIN)/python benchmarks/eleven.py $(DATA)

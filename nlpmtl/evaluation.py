@@ -6,7 +6,7 @@ It knows nothing of processes: which share of the batches to compute, and how th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -116,16 +116,36 @@ class Inference:
         return words
 
 
+@dataclass
+class Answered:
+    """What a task answered on a split.
+
+    Args:
+        names: the names of the ids in ``gold``, as `Task.score` takes them.
+        predicted: what `Task.choose` answered, one a row.
+        gold: what is right, one a row.
+    """
+
+    names: list[str]
+    predicted: list[Any] = field(default_factory=list)
+    gold: list[Any] = field(default_factory=list)
+
+
 def evaluate(
     inference: Inference, *, tasks: Mapping[str, Task], datasets: Mapping[str, Encoded], gather: Gather = list
 ) -> Scores:
-    """Score the tasks on the rows that carry a label for them; a row of several tasks is encoded once.
+    """Score the tasks on the rows that carry a label for them: `ask`, then `score`."""
+    return score(ask(inference, tasks=tasks, datasets=datasets, gather=gather), tasks=tasks)
 
-    A task whose rows are in several datasets is scored over all of them. One without labelled rows is left out.
+
+def ask(
+    inference: Inference, *, tasks: Mapping[str, Task], datasets: Mapping[str, Encoded], gather: Gather = list
+) -> dict[str, Answered]:
+    """The answers of the tasks to the rows that carry a label for them; a row of several tasks is encoded once.
+
+    A task whose rows are in several datasets is asked about all of them. One without labelled rows is left out.
     """
-    predicted: dict[str, list[Any]] = {}
-    gold: dict[str, list[Any]] = {}
-    names: dict[str, list[str]] = {task: list(tasks[task].labels) for task in tasks}
+    answered: dict[str, Answered] = {}
     for encoded in datasets.values():
         asked = {task: labels.labelled for task, labels in encoded.labels.items() if labels.labelled.any()}
         if not asked:
@@ -133,16 +153,18 @@ def evaluate(
         own = list(inference.answers(encoded, asked=asked, answer=lambda task, logits, _: tasks[task].choose(logits)))
         found = {(row, task): value for row, task, value in gather(own)}
         for task, labelled in asked.items():
+            one = answered.setdefault(task, Answered(list(tasks[task].labels)))
             rows = np.flatnonzero(labelled).tolist()
-            predicted.setdefault(task, []).extend(found[row, task] for row in rows)
-            gold.setdefault(task, []).extend(right_answers(encoded.labels[task], rows, names=names[task]))
+            one.predicted.extend(found[row, task] for row in rows)
+            one.gold.extend(right_answers(encoded.labels[task], rows, names=one.names))
+    return {task: answered[task] for task in tasks if task in answered}
+
+
+def score(answered: Mapping[str, Answered], *, tasks: Mapping[str, Task]) -> Scores:
+    """What answers score."""
     scored = {
-        task: {
-            **tasks[task].score(predicted=predicted[task], gold=gold[task], names=names[task]),
-            "rows": len(gold[task]),
-        }
-        for task in tasks
-        if task in gold
+        task: {**tasks[task].score(predicted=one.predicted, gold=one.gold, names=one.names), "rows": len(one.gold)}
+        for task, one in answered.items()
     }
     return Scores(scored, float(np.mean([one["score"] or 0.0 for one in scored.values()])) if scored else 0.0)
 

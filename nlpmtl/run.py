@@ -1,21 +1,18 @@
-"""The composition root: the only file that sees every floor. A run file goes in; a model directory comes out."""
+"""The composition root: a run file goes in; a model directory comes out."""
 
 from __future__ import annotations
 
 import importlib
-import math
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
-from torch import Tensor
 
-from nlpmtl.artifact import load_model, save_model, write_card, write_json
-from nlpmtl.calibration import calibrate
+from nlpmtl.artifact import load_model, write_json
+from nlpmtl.compose import compose
 from nlpmtl.config import (
     DatasetConfig,
     RunConfig,
@@ -30,22 +27,17 @@ from nlpmtl.config import (
     read_run,
     read_toml,
 )
-from nlpmtl.data import Batch, Collator
 from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.evaluation import Inference, Scores
 from nlpmtl.evaluation import evaluate as score
-from nlpmtl.model import Encoder, MultiTaskModel, load_encoder
-from nlpmtl.registry import WEIGHTINGS
-from nlpmtl.sampling import Plan, build_plan
+from nlpmtl.finish import finish
+from nlpmtl.model import Encoder, load_encoder
 from nlpmtl.training import (
     Evaluated,
     Fit,
     Progressed,
     RunState,
-    Stepper,
     accelerating,
-    build_optimizer,
-    build_schedule,
     open_run,
     pinned_precision,
     resolve_precision,
@@ -53,7 +45,6 @@ from nlpmtl.training import (
     run_facts,
     set_aside,
 )
-from nlpmtl.weighting import Weighting
 from nlpmtl.workload import Workload, load_split, load_workload
 
 Source = str | Path | Mapping[str, Any] | RunConfig
@@ -134,19 +125,15 @@ def training(config: RunConfig, *, output: str | Path | None = None, resume: boo
         encoder, work, fit = prepare(config, directory=directory, accelerator=accelerator)
         if checkpoint is not None:
             fit.state = RunState.from_json(restore(checkpoint, model=fit.model, optimizer=fit.optimizer))
+        facts = run_facts(
+            plain, precision=precision, processes=accelerator.num_processes, device=str(accelerator.device)
+        )
         if accelerator.is_main_process:
-            write_json(
-                directory / "run.json",
-                run_facts(
-                    plain,
-                    precision=precision,
-                    processes=accelerator.num_processes,
-                    device=str(accelerator.device),
-                ),
-            )
+            write_json(directory / "run.json", facts)
         yield Started(total=fit.total, step=fit.state.cursor.step, notes=(*notes, *work.notes))
         yield from fit.events()
-        yield _finish(fit, config=config, encoder=encoder)
+        scores, step = finish(fit, work=work, encoder=encoder, run=facts)
+        yield TrainResult(scores, directory / "model", step)
 
 
 def prepare(config: RunConfig, *, directory: Path, accelerator: Accelerator) -> tuple[Encoder, Workload, Fit]:
@@ -169,7 +156,7 @@ def prepare(config: RunConfig, *, directory: Path, accelerator: Accelerator) -> 
         earlier=encoder.tasks,
     )
     work = replace(work, notes=(*work.notes, *_idle(encoder, work, frozen=config.encoder.freeze)))
-    fit = _compose(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
+    fit = compose(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
     return encoder, work, fit
 
 
@@ -185,132 +172,13 @@ def _idle(encoder: Encoder, work: Workload, *, frozen: bool) -> Iterator[str]:
         )
 
 
-def _compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, encoder: Encoder, work: Workload) -> Fit:
-    """Everything that a run is made of, put together."""
-    model = MultiTaskModel.assemble(
-        encoder,
-        tasks=work.tasks.values(),
-        sharing=config.sharing.model_dump(mode="json"),
-        input_length=config.encoder.max_length,
-        seed=config.seed,
-    )
-    if config.encoder.freeze:
-        model.sharing.encoder.requires_grad_(False)
-    if config.encoder.gradient_checkpointing:
-        inner = model.sharing.encoder
-        enable = inner.gradient_checkpointing_enable  # its name before transformers renamed it
-        getattr(inner, "activation_checkpointing_enable", enable)({"use_reentrant": False})
-    if config.train.precision == "fp64":
-        model.double()
-    optimizer = build_optimizer(
-        model,
-        lr=config.train.lr,
-        head_lr=config.train.head_lr or config.train.lr,
-        weight_decay=config.train.weight_decay,
-    )
-    prepared, ready = accelerator.prepare(model, optimizer)
-    plan, total = _plan(config, work)
-    types = "token_type_ids" in encoder.tokenizer.model_input_names
-    pad = encoder.tokenizer.pad_token_id
-    train_rows = list(work.splits["train"].values())
-    stepper = Stepper(
-        accelerator=accelerator,
-        model=prepared,
-        optimizer=ready,
-        tasks=work.tasks,
-        weighting=WEIGHTINGS.build(config.weighting, Weighting, tasks=list(work.tasks)),
-        datasets=train_rows,
-        collate=Collator(train_rows, pad=pad, types=types),
-        schedule=build_schedule(config.train.schedule, total=total, warmup=config.train.warmup),
-        micro_tokens=config.train.micro_tokens,
-        clip=config.train.clip,
-        seed=config.seed,
-    )
-
-    def forward(batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        with accelerator.autocast():
-            return model.infer(batch, rows)
-
-    return Fit(
-        directory=directory,
-        accelerator=accelerator,
-        model=model,
-        optimizer=optimizer,
-        stepper=stepper,
-        plan=plan,
-        total=total,
-        tasks=work.tasks,
-        validation=work.splits.get("validation", {}),
-        inference=Inference(
-            forward,
-            pad=pad,
-            types=types,
-            tokens=config.train.micro_tokens,
-            rank=accelerator.process_index,
-            world=accelerator.num_processes,
-        ),
-        evaluate_every=config.eval.every,
-        select=config.eval.select,
-        patience=config.eval.patience,
-        save_every=config.train.save_every,
-        keep=config.train.keep,
-        config=plain_config(config, output=directory),
-        state=RunState(cursor=plan.start()),
-    )
-
-
-def _plan(config: RunConfig, work: Workload) -> tuple[Plan, int]:
-    """The plan, and how many steps it is followed."""
-    train_rows = work.splits["train"]
-    epoch = math.ceil(sum(map(len, train_rows.values())) / config.train.batch_size)
-    total = config.train.steps or math.ceil((config.train.epochs or 3) * epoch)
-    plan = build_plan(
-        config.sampling,
-        names=list(train_rows),
-        sizes=[len(rows) for rows in train_rows.values()],
-        total_steps=total,
-        epoch_steps=epoch,
-        batch_size=config.train.batch_size,
-        seed=config.seed,
-    )
-    return plan, total
-
-
-def _finish(fit: Fit, *, config: RunConfig, encoder: Encoder) -> TrainResult:
-    """Calibrate the best model, and write its directory and its scores."""
-    best, directory = fit.state.best, fit.directory / "model"
-    step = fit.state.cursor.step if best is None else best.step
-    told: list[dict[str, Any] | None] = [None]
-    if fit.accelerator.is_main_process:
-        model = fit.best_model()
-        assert isinstance(model, MultiTaskModel)
-        calibrated = calibrate(fit.alone, tasks=fit.tasks, datasets=fit.validation)
-        model.config.tasks |= {name: task.spec() for name, task in fit.tasks.items()}
-        if best is not None:  # scored anew: the best model's thresholds are others now
-            scores = score(fit.alone, tasks=fit.tasks, datasets=fit.validation)
-            final = {"step": step, "split": "validation", **scores.to_json()}
-            write_json(fit.directory / "scores.json", final)
-            told = [final]
-        facts = [
-            f"steps: {fit.state.cursor.step}, the weights are those of step {step}",
-            f"datasets: {', '.join(config.datasets)}; sampler: {config.sampling.kind}; sharing: {config.sharing.kind}",
-            f"batches of {config.train.batch_size} rows, learning rate {config.train.lr:g}, seed {config.seed}",
-        ]
-        card = write_card(
-            encoder=config.encoder.name,
-            tasks=model.config.tasks,
-            scores=told[0],
-            calibrated={name: asdict(one) for name, one in calibrated.items()},
-            facts=facts,
-        )
-        save_model(directory, model=model, tokenizer=encoder.tokenizer, scores=told[0], card=card)
-    broadcast_object_list(told)
-    final_scores = None if told[0] is None else Scores(tasks=told[0]["tasks"], mean=told[0]["mean"])
-    return TrainResult(final_scores, directory, step)
-
-
 def evaluate(
-    model: str | Path, data: str | Path | Mapping[str, Any], *, split: str = "validation", **overrides: Any
+    model: str | Path,
+    data: str | Path | Mapping[str, Any],
+    *,
+    split: str = "validation",
+    revision: str | None = None,
+    **overrides: Any,
 ) -> Scores:
     """Score a saved model on a split of a run's datasets, or of one dataset file.
 
@@ -318,13 +186,14 @@ def evaluate(
         model: a model directory, or a Hub id.
         data: a run file, the name of a shipped one, a dict of one, or a dataset file.
         split: which rows.
+        revision: a commit, tag or branch of the Hub's model; left out: its main branch.
         overrides: keys of a run's config, as for `train`.
 
     Raises:
         NlpmtlError: one of its branches, see `nlpmtl.errors`.
     """
     datasets = load_datasets(data, overrides=dotted(overrides))
-    loaded, tokenizer = load_model(str(model))
+    loaded, tokenizer = load_model(str(model), revision=revision)
     work = load_split(
         datasets, tasks=loaded.tasks, tokenizer=tokenizer, max_length=loaded.config.input_length, split=split
     )

@@ -43,7 +43,7 @@ def test_the_scores_are_those_of_the_saved_model(calibrated: Trained) -> None:
 def test_the_card_tells_it(calibrated: Trained) -> None:
     card = (calibrated.model_dir / "README.md").read_text(encoding="utf-8")
     table = card[card.index("## Calibration") :]
-    assert all(f"| {name} |" in table for name in ("topic", "mood", "places", "kinds"))
+    assert all(f"| `{name}` |" in table for name in ("topic", "mood", "places", "kinds"))
 
 
 def test_too_few_rows_leave_a_task_as_it_is(trained: Trained) -> None:

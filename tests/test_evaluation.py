@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nlpmtl.data import Batch, Encoded
-from nlpmtl.evaluation import Inference, Scores, evaluate
+from nlpmtl.evaluation import Inference, Scores, ask, evaluate, score
 from nlpmtl.model import load_encoder
 from nlpmtl.run import load_config
 from nlpmtl.workload import Workload, load_workload
@@ -121,6 +121,20 @@ def test_the_scores_of_a_constant_answer_are_known(work: Workload) -> None:
     assert scores["grade"]["score"] == 0.0, "the correlation with a constant is undefined, and counts 0"
     assert scores["grade"]["pearsonr"] is None
     assert scores.mean == pytest.approx(np.mean([one["score"] or 0.0 for one in scores.tasks.values()]))
+
+
+def test_what_was_answered_is_what_is_scored(work: Workload) -> None:
+    answered = ask(inference(Watched(work)), tasks=work.tasks, datasets=work.splits["validation"])
+    assert list(answered) == list(work.tasks)
+    assert set(answered["topic"].predicted) == {0}
+    for name, one in answered.items():
+        many = sum(
+            rows.labels[name].labelled.sum() for rows in work.splits["validation"].values() if name in rows.labels
+        )
+        assert len(one.predicted) == len(one.gold) == many
+    assert score(answered, tasks=work.tasks) == evaluate(
+        inference(Watched(work)), tasks=work.tasks, datasets=work.splits["validation"]
+    )
 
 
 def test_a_score_can_be_selected() -> None:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nlpmtl import ConfigError, DataError, ModelError, Predictor
+from nlpmtl import ConfigError, DataError, ModelError, MultiTaskModel, Predictor
 from tests.tiny import Trained, make_rows, numbers
 
 TEXTS = ["Ada lives in Turin.", "a cat", "", "   ", "big red lamp and old blue kettle yesterday", "É, ¿qué?", "Rome"]
@@ -68,7 +68,7 @@ def test_all_tasks_that_can_read_it_answer(predictor: Predictor) -> None:
 
 def test_one_pass_of_the_encoder_answers_all_tasks(predictor: Predictor) -> None:
     seen: list[int] = []
-    hook = predictor.model.sharing.encoder.register_forward_hook(
+    hook = model_of(predictor).sharing.encoder.register_forward_hook(
         lambda module, args, kwargs, output: seen.append(len(kwargs["input_ids"])), with_kwargs=True
     )
     predictor.predict_all(TEXTS)
@@ -222,6 +222,21 @@ def test_all_scores(predictor: Predictor) -> None:
         assert sum(span["scores"].values()) == pytest.approx(1)
 
 
+def test_words_instead_of_spans(predictor: Predictor) -> None:
+    eager = predictor_that_sees(predictor)
+    text = "Ada lives in old rome."
+    alone = eager.predict(text, task="places", aggregation_strategy="none")
+    spans = eager.predict(text, task="places", aggregation_strategy="first")
+    assert spans == eager.predict(text, task="places")
+    assert [one["word"] for one in alone] == ["Ada", "lives", "in", "old", "rome", "."]
+    begun = [one for one in alone if one["entity"].startswith("B-")]
+    assert [(one["entity"][2:], one["start"]) for one in begun] == [
+        (one["entity_group"], one["start"]) for one in spans
+    ]
+    with pytest.raises(ConfigError, match="found 'max'"):
+        predictor.predict(text, task="places", aggregation_strategy="max")  # type: ignore[arg-type]
+
+
 def test_a_text_that_is_too_long_is_labelled_whole_and_others_say_that_they_cut(predictor: Predictor) -> None:
     """48 wordpieces are what this model reads."""
     text = " ".join(f"ada lives in {place} ." for place in ("turin", "rome", "paris") * 20)
@@ -238,7 +253,7 @@ def test_a_text_that_is_too_long_is_labelled_whole_and_others_say_that_they_cut(
 
 def test_one_device_and_one_precision(trained: Trained) -> None:
     half = Predictor.from_pretrained(trained.model_dir, device="cpu", dtype=torch.bfloat16)
-    assert half.model.dtype == torch.bfloat16
+    assert model_of(half).dtype == torch.bfloat16
     assert half.predict("a cat", task="topic")["label"] in half.tasks["topic"].labels
 
 
@@ -266,7 +281,12 @@ def test_offsets_give_back_the_word_in_any_text(predictor: Predictor, parts: lis
 
 def predictor_that_sees(predictor: Predictor) -> Predictor:
     """One that finds entities everywhere."""
-    eager = copy.deepcopy(predictor.model)
+    eager = copy.deepcopy(model_of(predictor))
     with torch.no_grad():
         eager.head("places").get_submodule("out").get_parameter("bias")[0] -= 10  # of O
     return Predictor(eager, predictor.tokenizer)
+
+
+def model_of(predictor: Predictor) -> MultiTaskModel:
+    assert isinstance(predictor.model, MultiTaskModel)
+    return predictor.model

@@ -81,7 +81,15 @@ def test_the_events_of_a_run(run: dict[str, Any], tmp_path: Path) -> None:
 
 def test_the_output_of_a_run(trained: Trained) -> None:
     names = {path.name for path in trained.output.iterdir()}
-    assert names == {"run.json", "metrics.jsonl", "scores.json", "checkpoints", "best", "model"}
+    assert names == {
+        "run.json",
+        "metrics.jsonl",
+        "evaluations.jsonl",
+        "scores.json",
+        "checkpoints",
+        "best",
+        "model",
+    }
 
 
 def test_run_json_is_enough_to_run_it_again(trained: Trained, tmp_path: Path) -> None:

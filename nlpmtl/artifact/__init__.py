@@ -1,8 +1,52 @@
-"""The finished model: its directory and its card."""
+"""The finished model: its directory, its card, the way to the Hub and back, and what others read of it.
+
+What needs torch is loaded when it is first asked for, so that a model is pushed without it.
+"""
 
 from __future__ import annotations
 
-from nlpmtl.artifact.card import write_card
-from nlpmtl.artifact.files import load_model, save_model, write_json
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["load_model", "save_model", "write_card", "write_json"]
+from nlpmtl.artifact.card import CURVE, Facts, Source, describe_comparison, describe_learning, write_card
+from nlpmtl.artifact.hub import fetch, push
+
+if TYPE_CHECKING:
+    from nlpmtl.artifact.backend import Backend, BackendName, load_backend
+    from nlpmtl.artifact.export import export_task
+    from nlpmtl.artifact.files import load_model, new_directory, save_model, write_json
+    from nlpmtl.artifact.onnx import export_onnx
+
+__all__ = [
+    "CURVE",
+    "Backend",
+    "BackendName",
+    "Facts",
+    "Source",
+    "describe_comparison",
+    "describe_learning",
+    "export_onnx",
+    "export_task",
+    "fetch",
+    "load_backend",
+    "load_model",
+    "new_directory",
+    "push",
+    "save_model",
+    "write_card",
+    "write_json",
+]
+
+_LAZY = {
+    "backend": ("Backend", "BackendName", "load_backend"),
+    "export": ("export_task",),
+    "files": ("load_model", "new_directory", "save_model", "write_json"),
+    "onnx": ("export_onnx",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for file, names in _LAZY.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{file}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

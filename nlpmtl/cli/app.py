@@ -18,15 +18,18 @@ from typer.core import TyperCommand
 from nlpmtl import __version__
 from nlpmtl.cli.check import check
 from nlpmtl.cli.evaluate import evaluate
+from nlpmtl.cli.export import export
 from nlpmtl.cli.predict import predict
+from nlpmtl.cli.push import push
 from nlpmtl.cli.schema import schema
 from nlpmtl.cli.serve import serve
 from nlpmtl.cli.show import show
+from nlpmtl.cli.submit import submit
 from nlpmtl.cli.train import train
 from nlpmtl.errors import NlpmtlError
 
 _INTERRUPTED, _TERMINATED = 130, 143
-_VERBS = (check, train, evaluate, predict, show, schema, serve)
+_VERBS = (check, train, evaluate, predict, serve, push, export, submit, show, schema)
 
 
 class Verb(TyperCommand):

@@ -14,13 +14,16 @@ def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model directory, or a Hub id.")],
     data: Annotated[str, typer.Option(metavar="RUN.toml|DATASET.toml", help="Where the rows come from.")],
     split: Annotated[str, typer.Option(help="Which rows.")] = "validation",
+    revision: Annotated[
+        str | None, typer.Option(help="A commit, tag or branch of the Hub's model.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Score a model on a split of labelled rows."""
     from nlpmtl.run import evaluate as score
 
     quiet_libraries()
-    scores = score(model, data, split=split)
+    scores = score(model, data, split=split, revision=revision)
     for note in scores.notes:
         typer.echo(note, err=True)
     if as_json:

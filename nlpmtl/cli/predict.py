@@ -38,6 +38,9 @@ def predict(
     output: Annotated[
         Path | None, typer.Option(metavar="F.jsonl", help="Write there instead of on stdout.", show_default=False)
     ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="A commit, tag or branch of the Hub's model.", show_default=False)
+    ] = None,
 ) -> None:
     """Predict with a model: one JSON object for each text."""
     _check_arguments(texts, input=input, output=output)
@@ -45,7 +48,7 @@ def predict(
 
     quiet_libraries()
     inputs: Iterable[Text] = read_texts(input) if input is not None else texts or ()
-    predictor = Predictor.from_pretrained(model)
+    predictor = Predictor.from_pretrained(model, revision=revision)
     shape = _to_lines if input is None and output is None and sys.stdout.isatty() else _to_json
     with _open(output) as write:
         asked, kept = tee(inputs)

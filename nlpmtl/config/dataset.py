@@ -50,6 +50,8 @@ class DataConfig(Table):
     """Our split name = the Hub's; left out: the Hub's own train, validation and test."""
     validation: float | None = Field(None, gt=0, lt=1)
     """The share of train that becomes validation where there is none: the same rows for every seed."""
+    license: str | None = None
+    """The data's licence, as the model card tells it: the Hub's name of it, such as "cc-by-4.0", or a few words."""
     on_bad_row: Literal["stop", "skip"] = "stop"
     """What a row that breaks a rule does: stop the run before training, or be left out and counted."""
 

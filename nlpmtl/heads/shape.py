@@ -36,6 +36,11 @@ class HeadShape:
     drop_out: float = 0.0
     stock: tuple[str, ...] = ("classifier",)
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Our names of the modules that ``stock`` names."""
+        return (*("dense",) * self.dense, *("norm",) * (self.dense and self.norm is not None), "out")
+
 
 def sequence_shape(config: PretrainedConfig) -> HeadShape:
     """The head of ``…ForSequenceClassification`` of an encoder's architecture.

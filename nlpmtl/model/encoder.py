@@ -28,6 +28,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging
+from transformers.utils.hub import resolve_revision
 
 from nlpmtl.errors import ModelError
 from nlpmtl.heads import Head, HeadShape, sequence_shape
@@ -83,9 +84,10 @@ def load_encoder(
     path = find_encoder(name)
     if sha256 is not None:
         _verify(path, sha256)
-    options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     try:
         with _quiet():
+            # Looked up once: config, tokenizer and weights are those of one commit, whatever happens there meanwhile.
+            options: dict[str, Any] = {"revision": resolve_revision(path, revision), "trust_remote_code": False}
             config = AutoConfig.from_pretrained(path, **options)
             tokenizer = AutoTokenizer.from_pretrained(path, **options)
             options |= {"config": config, "dtype": torch.float32}

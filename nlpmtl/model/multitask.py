@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -45,6 +46,10 @@ class MultiTaskConfig(PretrainedConfig):
         self.encoder_config = encoder_config
         self.tasks, self.sharing = dict(tasks or {}), sharing or {"kind": "hard"}
         self.input_length = input_length
+
+    def to_json_string(self, use_diff: bool = True) -> str:
+        """As transformers writes it, but the tasks stay in their order: answers come in that order."""
+        return json.dumps({**json.loads(super().to_json_string(use_diff)), "tasks": self.tasks}, indent=2) + "\n"
 
 
 class MultiTaskModel(PreTrainedModel):
@@ -134,7 +139,7 @@ class MultiTaskModel(PreTrainedModel):
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids
         if rows is None:
-            every = torch.arange(len(input_ids), device=input_ids.device)
+            every = torch.arange(input_ids.shape[0], device=input_ids.device)
             rows = dict.fromkeys(self.tasks, every)
         hidden = self.sharing(inputs, rows)
         return {task: self.heads[_key(task)](hidden[task], mask[at]) for task, at in rows.items()}

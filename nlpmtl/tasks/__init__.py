@@ -6,23 +6,30 @@ task.present(np.array([2.0, 0.0]), text="…", words=[])              # {"label"
 
 from __future__ import annotations
 
-from nlpmtl.tasks.base import LabelOptions, Logits, Prediction, Task
+from nlpmtl.tasks.base import Aggregation, LabelOptions, Logits, Prediction, Shown, Task
 from nlpmtl.tasks.build import build_task, task_from_spec
 from nlpmtl.tasks.classification import Classification
+from nlpmtl.tasks.compare import Comparison, Confusion, Hits, Points
 from nlpmtl.tasks.labeling import Labeling
 from nlpmtl.tasks.multilabel import Multilabel
 from nlpmtl.tasks.regression import Regression
 from nlpmtl.tasks.sentiment import Sentiment
 
 __all__ = [
+    "Aggregation",
     "Classification",
+    "Comparison",
+    "Confusion",
+    "Hits",
     "LabelOptions",
     "Labeling",
     "Logits",
     "Multilabel",
+    "Points",
     "Prediction",
     "Regression",
     "Sentiment",
+    "Shown",
     "Task",
     "build_task",
     "task_from_spec",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -21,14 +22,33 @@ from nlpmtl.heads import Head, sequence_shape, token_shape
 from nlpmtl.metrics import Shape as Reads
 from nlpmtl.metrics import check, scores, task_score
 from nlpmtl.registry import METRICS
+from nlpmtl.tasks.compare import Comparison, compare
 
 Logits = NDArray[np.floating]
 Confidence = tuple[NDArray[np.floating], NDArray[np.bool_]]
 """The probability of each answer, and whether it is right, ``[items]`` both."""
 Prediction = Any
 """What `present` answers: plain values that JSON can say."""
+Aggregation = Literal["first", "none"]
 _LEAST_LABELS: dict[Shape, int] = {"class": 2, "tags": 2, "set": 1, "number": 0}
 ClassWeights = dict[str, Annotated[float, Field(ge=0)]] | Literal["balanced"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What an answer shows.
+
+    Args:
+        all_scores: add ``"scores"``, the probability of every label.
+        aggregation: of words with BIO tags, as `pipeline()` names it: "first", the spans that the words make, each word
+            tagged at its first wordpiece; or "none", the words themselves.
+    """
+
+    all_scores: bool = False
+    aggregation: Aggregation = "first"
+
+
+PLAIN = Shown()
 
 
 class LabelOptions(TaskOptions):
@@ -145,14 +165,14 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def present(self, logits: Logits, *, text: str, words: Sequence[Span], all_scores: bool = False) -> Prediction:
+    def present(self, logits: Logits, *, text: str, words: Sequence[Span], shown: Shown = PLAIN) -> Prediction:
         """The answer for one row, as a person reads it.
 
         Args:
             logits: as in `choose`.
             text: the text.
             words: its words, for the kinds that label them.
-            all_scores: add ``"scores"``, the probability of every label.
+            shown: what it shows.
         """
 
     def calibrate(self, logits: Sequence[Logits], gold: Sequence[Any]) -> None:  # noqa: B027 - a number has no confidence
@@ -186,6 +206,10 @@ class Task(ABC):
                 positive=self._positive,
             )
         return {**values, "score": task_score(values)}
+
+    def compare(self, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> Comparison:
+        """Answers beside what is right, counted by label; arguments as of `score`."""
+        return compare(self.shape, predicted=predicted, gold=gold, names=names)
 
     def _read_by(self, metric: str) -> Reads:
         """The shape in which a metric is given this kind's answers."""

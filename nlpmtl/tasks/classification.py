@@ -15,11 +15,13 @@ from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as Reads
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import (
+    PLAIN,
     ClassWeights,
     Confidence,
     LabelOptions,
     Logits,
     Prediction,
+    Shown,
     Task,
     class_weights,
     full,
@@ -94,12 +96,12 @@ class Classification(Task):
     def choose(self, logits: Logits) -> Any:
         return int(logits.argmax())
 
-    def present(self, logits: Logits, *, text: str, words: Sequence[Span], all_scores: bool = False) -> Prediction:
+    def present(self, logits: Logits, *, text: str, words: Sequence[Span], shown: Shown = PLAIN) -> Prediction:
         """``{"label": "spam", "score": 0.98}``."""
         sure = softmax(logits / self.temperature)
         best = int(sure.argmax())
         answer = {"label": self.labels[best], "score": float(sure[best])}
-        return {**answer, "scores": named(self.labels, sure)} if all_scores else answer
+        return {**answer, "scores": named(self.labels, sure)} if shown.all_scores else answer
 
     def calibrate(self, logits: Sequence[Logits], gold: Sequence[Any]) -> None:
         known = [i for i, label in enumerate(gold) if label < len(self.labels)]

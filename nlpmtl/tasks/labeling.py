@@ -16,11 +16,13 @@ from nlpmtl.metrics import Shape as Reads
 from nlpmtl.metrics import spans
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import (
+    PLAIN,
     ClassWeights,
     Confidence,
     LabelOptions,
     Logits,
     Prediction,
+    Shown,
     Task,
     class_weights,
     full,
@@ -28,6 +30,7 @@ from nlpmtl.tasks.base import (
     softmax,
 )
 from nlpmtl.tasks.calibration import fit_temperature
+from nlpmtl.tasks.compare import Comparison
 
 NO_TAG = -1
 """What a plain scheme answers for a word that no wordpiece stands for: never right."""
@@ -115,33 +118,44 @@ class Labeling(Task):
             tags = [tag if tag == "O" or tag[:2] in ("B-", "I-") else f"B-{tag}" for tag in tags]
         return tags
 
-    def present(self, logits: Logits, *, text: str, words: Sequence[Span], all_scores: bool = False) -> Prediction:
+    def compare(self, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> Comparison:
+        """Words by their tags; under `bio` by their entities, B- and I- together."""
+        if self.scheme == "bio":
+            names = [name[2:] if name[:2] in ("B-", "I-") else name for name in names]
+        return super().compare(predicted=predicted, gold=gold, names=names)
+
+    def present(self, logits: Logits, *, text: str, words: Sequence[Span], shown: Shown = PLAIN) -> Prediction:
         """Spans, ``[{"entity_group": "person", "score": 0.99, "word": "Ada", "start": 0, "end": 3}, …]``.
 
-        Under `plain` one entry a word, with ``"entity"`` for ``"entity_group"``. A span's score is the mean of its
-        words' probabilities; ``text[start:end] == word``. Of all scores a span has those of ``"O"`` and of each
-        entity, B- and I- together.
+        Without aggregation one entry a word that is not O, and under `plain` one a word, with its tag as ``"entity"``
+        in place of ``"entity_group"``. A span's score is the mean of its words' probabilities; ``text[start:end] ==
+        word``. Of all scores a span has those of ``"O"`` and of each entity, B- and I- together; a word those of all
+        tags.
         """
         tags = self.choose(logits)
         sure = softmax(np.nan_to_num(logits) / self.temperature)
-        if self.scheme == "plain":
-            found = [(self.labels[tag], i, i + 1) for i, tag in enumerate(tags) if tag != NO_TAG]
+        alone = self.scheme == "plain" or shown.aggregation == "none"
+        if alone:
+            nothing = NO_TAG if self.scheme == "plain" else self.labels.index("O")
+            found = [(self.labels[tag], i, i + 1) for i, tag in enumerate(tags) if tag != nothing]
         else:
             found = spans([self.labels[tag] for tag in tags])
         answers = []
         for name, first, end in found:
             start, stop = words[first][0], words[end - 1][1]
             score = float(np.mean([sure[i, tags[i]] for i in range(first, end)]))
-            key = "entity" if self.scheme == "plain" else "entity_group"
+            key = "entity" if alone else "entity_group"
             answer: dict[str, Any] = {key: name, "score": score, "word": text[start:stop], "start": start, "end": stop}
-            answers.append({**answer, "scores": self._scores(sure[first:end])} if all_scores else answer)
+            answers.append(
+                {**answer, "scores": self._scores(sure[first:end], alone=alone)} if shown.all_scores else answer
+            )
         return answers
 
-    def _scores(self, sure: Logits) -> dict[str, float]:
-        """The probabilities of the words of a span, ``[words, labels]``, as those of its entities."""
+    def _scores(self, sure: Logits, *, alone: bool) -> dict[str, float]:
+        """The probabilities of a span's words, ``[words, labels]``, as those of its entities, or of a word's tags."""
         scores: dict[str, float] = {}
         for label, value in named(self.labels, sure.mean(axis=0)).items():
-            name = label[2:] if self.scheme == "bio" and label != "O" else label
+            name = label if alone or label == "O" else label[2:]
             scores[name] = scores.get(name, 0.0) + value
         return scores
 

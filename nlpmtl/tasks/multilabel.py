@@ -15,7 +15,18 @@ from nlpmtl.data import Span
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as Reads
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import Confidence, LabelOptions, Logits, Prediction, Task, class_weights, full, named
+from nlpmtl.tasks.base import (
+    PLAIN,
+    Confidence,
+    LabelOptions,
+    Logits,
+    Prediction,
+    Shown,
+    Task,
+    class_weights,
+    full,
+    named,
+)
 from nlpmtl.tasks.calibration import best_threshold, fit_temperature_of_each
 
 
@@ -73,12 +84,12 @@ class Multilabel(Task):
     def _as(self, reads: Reads, value: Any, names: Sequence[str]) -> Any:
         return [int(i in value) for i in range(len(names))]
 
-    def present(self, logits: Logits, *, text: str, words: Sequence[Span], all_scores: bool = False) -> Prediction:
+    def present(self, logits: Logits, *, text: str, words: Sequence[Span], shown: Shown = PLAIN) -> Prediction:
         """``{"labels": [{"label": "joy", "score": 0.91}, …]}``: those above their thresholds, the surest first."""
         sure = self._sure(logits)
         chosen = sorted(self.choose(logits), key=lambda i: -sure[i])
         answer = {"labels": [{"label": self.labels[i], "score": float(sure[i])} for i in chosen]}
-        return {**answer, "scores": named(self.labels, sure)} if all_scores else answer
+        return {**answer, "scores": named(self.labels, sure)} if shown.all_scores else answer
 
     def calibrate(self, logits: Sequence[Logits], gold: Sequence[Any]) -> None:
         """Each label's threshold is the one with the best F1, after the temperature of all is fitted."""

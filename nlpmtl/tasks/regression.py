@@ -12,7 +12,7 @@ from torch import Tensor
 from nlpmtl.config import TaskOptions
 from nlpmtl.data import Labels, NumberLabels, Span
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import Logits, Prediction, Task, full
+from nlpmtl.tasks.base import PLAIN, Logits, Prediction, Shown, Task, full
 
 
 class RegressionOptions(TaskOptions):
@@ -70,7 +70,7 @@ class Regression(Task):
     def choose(self, logits: Logits) -> Any:
         return float(logits[0]) * self.target["std"] + self.target["mean"]
 
-    def present(self, logits: Logits, *, text: str, words: Sequence[Span], all_scores: bool = False) -> Prediction:
+    def present(self, logits: Logits, *, text: str, words: Sequence[Span], shown: Shown = PLAIN) -> Prediction:
         """``{"value": 3.7}``, on the scale of the data."""
         return {"value": self.choose(logits)}
 

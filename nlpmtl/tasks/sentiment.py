@@ -11,7 +11,7 @@ from pydantic import Field
 from nlpmtl.data import Span
 from nlpmtl.metrics import Shape as Reads
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import LabelOptions, Logits, Prediction, softmax
+from nlpmtl.tasks.base import PLAIN, LabelOptions, Logits, Prediction, Shown, softmax
 from nlpmtl.tasks.classification import Classification
 
 
@@ -36,11 +36,11 @@ class Sentiment(Classification):
         top = len(self.labels) - 1
         return float(value) if value <= top else 2.0 * top  # a label that is not on the scale is far from all of it
 
-    def present(self, logits: Logits, *, text: str, words: Sequence[Span], all_scores: bool = False) -> Prediction:
+    def present(self, logits: Logits, *, text: str, words: Sequence[Span], shown: Shown = PLAIN) -> Prediction:
         """``{"label": "positive", "score": 0.99, "polarity": 0.98}``.
 
         The polarity is the expected place on the scale, from −1 for the lowest label to 1 for the highest.
         """
         places = np.linspace(-1.0, 1.0, len(self.labels))
         polarity = float(np.clip(softmax(logits / self.temperature) @ places, -1.0, 1.0))
-        return {**super().present(logits, text=text, words=words, all_scores=all_scores), "polarity": polarity}
+        return {**super().present(logits, text=text, words=words, shown=shown), "polarity": polarity}

@@ -6,7 +6,7 @@ from nlpmtl.training.checkpoint import commit, newest, problem, prune, restore, 
 from nlpmtl.training.device import accelerating, resolve_precision
 from nlpmtl.training.fit import Best, Evaluated, Fit, Progressed, RunState
 from nlpmtl.training.loop import train_steps
-from nlpmtl.training.observe import Observer
+from nlpmtl.training.observe import Observer, read_lines
 from nlpmtl.training.optim import Schedule, build_optimizer, build_schedule
 from nlpmtl.training.record import open_run, pinned_precision, run_facts
 from nlpmtl.training.step import Stepper, StepReport, deal, dropout_seed
@@ -32,6 +32,7 @@ __all__ = [
     "pinned_precision",
     "problem",
     "prune",
+    "read_lines",
     "resolve_precision",
     "restore",
     "run_facts",

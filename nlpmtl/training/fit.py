@@ -131,7 +131,7 @@ class Fit:
         self._evaluates = bool(scored)
         if self.select != "mean" and self.select not in scored:
             raise ConfigError(f"eval.select: task {self.select!r} has no labelled validation rows to be selected on")
-        self.observer = Observer(self.accelerator, path=self.directory / "metrics.jsonl", tasks=list(self.tasks))
+        self.observer = Observer(self.accelerator, directory=self.directory, tasks=list(self.tasks))
 
     def events(self) -> Iterator[Progressed | Evaluated]:
         """Train to the end, or until patience runs out, and tell what happens."""

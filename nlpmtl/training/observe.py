@@ -1,11 +1,11 @@
-"""What a run says while it trains: metrics.jsonl, and what trackers are told."""
+"""What a run says while it trains: metrics.jsonl, evaluations.jsonl, and what trackers are told."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +21,25 @@ _FLUSH_EVERY = 10
 
 
 class Observer:
-    """Collects step reports and writes them out: one line of metrics.jsonl a step.
+    """Collects step reports and writes them out: one line of metrics.jsonl a step, one of evaluations.jsonl each time.
 
     Args:
         accelerator: to bring together the losses of all processes, and for trackers.
-        path: of metrics.jsonl.
+        directory: the run's.
         tasks: the names of the run's tasks.
     """
 
-    def __init__(self, accelerator: Accelerator, *, path: Path, tasks: Sequence[str]) -> None:
-        self.accelerator, self.path, self.tasks = accelerator, path, tasks
+    def __init__(self, accelerator: Accelerator, *, directory: Path, tasks: Sequence[str]) -> None:
+        self.accelerator, self.tasks = accelerator, tasks
+        self.metrics, self.evaluations = directory / "metrics.jsonl", directory / "evaluations.jsonl"
         self._reports: list[StepReport] = []
         self._since = time.perf_counter()
 
     def cut_back(self, step: int) -> None:
         """Cut off the lines of the steps past one: a resumed run writes them again."""
         if self.accelerator.is_main_process:
-            _cut_back(self.path, step=step)
+            _cut_back(self.metrics, step=step)
+            _cut_back(self.evaluations, step=step)
 
     def step(self, report: StepReport) -> dict[str, Any] | None:
         """Take in a step; every few steps the newest line of metrics comes back."""
@@ -65,8 +67,7 @@ class Observer:
         lost = _first_lost(lines)
         told = [line for line in lines if lost is None or line["step"] < lost[0]]
         if self.accelerator.is_main_process:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(line) + "\n" for line in told)
+            _append(self.metrics, told)
         for line in told:
             flat = {f"loss/{task}": loss for task, loss in line["losses"].items()}
             self.accelerator.log({"loss": line["loss"], "lr": line["lr"], **flat}, step=line["step"])
@@ -76,7 +77,9 @@ class Observer:
         return lines[-1]
 
     def scores(self, scores: Scores, *, step: int) -> None:
-        """Send an evaluation to the trackers."""
+        """Write the line of an evaluation, and send it to the trackers."""
+        if self.accelerator.is_main_process:
+            _append(self.evaluations, [{"step": step, **scores.to_json()}])
         flat = {f"score/{task}": values["score"] for task, values in scores.tasks.items()}
         self.accelerator.log({"score/mean": scores.mean, **flat}, step=step)
 
@@ -101,6 +104,16 @@ def _first_lost(lines: Sequence[Mapping[str, Any]]) -> tuple[int, str, float] | 
             if not math.isfinite(loss):
                 return line["step"], task, loss
     return None
+
+
+def _append(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl or evaluations.jsonl."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def _cut_back(path: Path, *, step: int) -> None:

@@ -68,6 +68,7 @@ def run_facts(config: Mapping[str, Any], *, precision: str, processes: int, devi
         "machine": {
             "system": platform.platform(),
             "processor": torch.backends.cpu.get_cpu_capability(),
+            "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
             "python": platform.python_version(),
         },
         "versions": {name: metadata.version(name) for name in _PACKAGES},

@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
-from nlpmtl.artifact import load_model
-from nlpmtl.errors import ModelError
+from nlpmtl.artifact import load_model, new_directory, save_model, write_card
+from nlpmtl.errors import ConfigError, ModelError
 from nlpmtl.model import MultiTaskModel
+from tests.artifact.card.facts import facts, source
 from tests.tiny import Trained, apart, read_json, write_encoder
 
 
@@ -20,7 +21,7 @@ def test_the_model_directory_holds_all_of_it_and_no_pickle(trained: Trained) -> 
     assert {"config.json", "model.safetensors", "tokenizer.json", "README.md", "scores.json"} <= names
     for path in trained.model_dir.rglob("*"):
         if path.is_file():
-            assert path.suffix in (".json", ".safetensors", ".md", ".txt", ".yaml"), path
+            assert path.suffix in (".json", ".safetensors", ".md", ".txt", ".yaml", ".png"), path
             assert not path.read_bytes().startswith((b"\x80", b"PK")), path
     assert read_json(trained.model_dir / "scores.json") == read_json(trained.output / "scores.json")
 
@@ -39,6 +40,19 @@ def test_it_loads_ready_to_predict(trained: Trained) -> None:
     for task, logits in model(**inputs).items():
         torch.testing.assert_close(logits, auto(**inputs)[task], rtol=0, atol=1e-7)
     assert set(model.tasks) == {"topic", "mood", "places", "grade", "kinds"}
+
+
+def test_all_that_is_beside_the_model_is_written_and_survives(trained: Trained, tmp_path: Path) -> None:
+    model, tokenizer = load_model(str(trained.model_dir))
+    told = facts(sources=[source("sst2", data={"hub": "nyu-mll/glue", "subset": "sst2"})])
+    pictures = {"images/learning-curve.png": b"a", "images/answers-topic.png": b"b"}
+    save_model(tmp_path, model=model, tokenizer=tokenizer, facts=told, pictures=pictures)
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == write_card(told)
+    assert read_json(tmp_path / "scores.json") == told.scores
+    assert {path.name for path in (tmp_path / ".eval_results").iterdir()} == {"topic.yaml", "mood.yaml", "places.yaml"}
+    assert {name: (tmp_path / name).read_bytes() for name in pictures} == pictures
+    assert apart(tmp_path, trained.model_dir) == 0.0
+    load_model(str(tmp_path))
 
 
 def test_what_is_saved_again_is_the_same(trained: Trained, tmp_path: Path) -> None:
@@ -124,3 +138,40 @@ def test_a_downloaded_config_imports_nothing(trained: Trained, tmp_path: Path) -
     (changed / "trap.py").write_text(f"import pathlib; pathlib.Path({str(tmp_path / 'sprung')!r}).touch()\n")
     load_model(str(changed))
     assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_new_directory_is_there_once_it_is_written(tmp_path: Path, there: bool) -> None:
+    path = tmp_path / "some" / "where"
+    if there:
+        path.mkdir(parents=True)
+    with new_directory(path) as part:
+        (part / "one.txt").write_text("1")
+        assert part.parent == path.parent
+        assert not path.exists() or not list(path.iterdir())
+    assert [one.name for one in path.iterdir()] == ["one.txt"]
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("raised", [ModelError("no"), KeyboardInterrupt(), SystemExit(143)])
+def test_nothing_is_left_of_a_new_directory_that_was_not_written(tmp_path: Path, raised: BaseException) -> None:
+    with pytest.raises(type(raised)):
+        write_and_raise(tmp_path / "model", raised)
+    assert not list(tmp_path.iterdir())
+
+
+def write_and_raise(path: Path, raised: BaseException) -> None:
+    with new_directory(path) as part:
+        (part / "one.txt").write_text("1")
+        raise raised
+
+
+def test_a_new_directory_stands_where_nothing_stood(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for path in (tmp_path, tmp_path / "file"):
+        with pytest.raises(ConfigError, match="something stands there already"), new_directory(path):
+            pytest.fail("unreachable")
+    below = tmp_path / "file" / "model"
+    with pytest.raises(ConfigError, match="file/model: cannot be written: Not a directory"), new_directory(below):
+        pytest.fail("unreachable")
+    assert (tmp_path / "file").read_text() == "mine"

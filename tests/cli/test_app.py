@@ -24,7 +24,7 @@ from tests.cli.conftest import Nlpmtl
 COMMAND_LINE = {
     "check": ["RUN.toml"],
     "train": ["RUN.toml|NAME", "--set KEY=VALUE...", "--output DIR", "--resume"],
-    "evaluate": ["MODEL", "--data RUN.toml|DATASET.toml", "--split TEXT", "--json"],
+    "evaluate": ["MODEL", "--data RUN.toml|DATASET.toml", "--split TEXT", "--revision TEXT", "--json"],
     "predict": [
         "MODEL",
         "[TEXT]...",
@@ -32,7 +32,11 @@ COMMAND_LINE = {
         "--input F.jsonl|F.csv|F.txt|-",
         "--all-scores",
         "--output F.jsonl",
+        "--revision TEXT",
     ],
+    "submit": ["MODEL", "--output F.zip", "--fill majority|zeros"],
+    "push": ["MODEL", "REPO_ID", "--private", "--revision TEXT", "--message TEXT", "--pull-request"],
+    "export": ["MODEL", "--output DIR", "--to transformers|onnx", "--task TEXT..."],
     "show": ["MODEL|RUN.toml|kinds"],
     "schema": ["--output DIR"],
     "serve": [

@@ -108,8 +108,7 @@ def logits_of(model: PreTrainedModel) -> Tensor:
 
 def copy_weights(stock: PreTrainedModel, head: Head, shape: HeadShape) -> None:
     """Stock weights into our head, by the names that the shape gives."""
-    ours = ["dense"] * shape.dense + ["norm"] * (shape.norm is not None) + ["out"]
-    for name, theirs in zip(ours, shape.stock, strict=True):
+    for name, theirs in zip(shape.layers, shape.stock, strict=True):
         head.get_submodule(name).load_state_dict(stock.get_submodule(theirs).state_dict())
 
 

@@ -174,6 +174,12 @@ def test_config_json_says_what_a_model_is(bert: Path, tmp_path: Path) -> None:
     assert isinstance(again.encoder_config, BertConfig)
 
 
+def test_tasks_keep_their_order(bert: Path, tmp_path: Path) -> None:
+    reordered = dict(reversed(SPECS.items()))
+    assemble(bert, reordered).save_pretrained(tmp_path)
+    assert list(MultiTaskModel.from_pretrained(tmp_path).tasks) == list(reordered) != sorted(reordered)
+
+
 def test_a_config_without_tasks_or_encoder_is_refused() -> None:
     with pytest.raises(ModelError, match="not written by nlpmtl"):
         MultiTaskModel(MultiTaskConfig(encoder_config=ENCODERS["bert"]))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from nlpmtl import MultiTaskModel
 from nlpmtl.predictor import Predictor
 from nlpmtl.serving import Limits, make_app
 from nlpmtl.serving.batcher import Batcher
@@ -95,6 +96,7 @@ def running(predictor: Predictor, limits: Limits = SMALL) -> Iterator[Running]:
 def predictor(trained: Trained) -> Predictor:
     """One that finds entities everywhere."""
     predictor = Predictor.from_pretrained(trained.model_dir)
+    assert isinstance(predictor.model, MultiTaskModel)
     with torch.no_grad():
         predictor.model.head("places").get_submodule("out").get_parameter("bias")[0] -= 10  # of O
     return predictor

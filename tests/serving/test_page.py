@@ -91,10 +91,10 @@ def test_marks_stand_in_their_places(page: Page, predictor: Predictor) -> None:
     assert len(spans) > 3, "a model that finds nothing would show nothing"
     page.predict(TEXT)
     assert [section.get_attribute("data-task") for section in page.all("section")] == [
-        "kinds",
+        "topic",
         "mood",
         "places",
-        "topic",
+        "kinds",
     ]
     assert [mark.text for mark in page.all("mark")] == [span["word"] + span["entity_group"] for span in spans]
     assert page.read() == with_labels(TEXT, predictor)

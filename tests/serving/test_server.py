@@ -48,7 +48,7 @@ def process(trained: Trained, *options: str) -> Iterator[tuple[subprocess.Popen[
 def test_a_signal_lets_running_requests_finish(sent: signal.Signals, last: str, trained: Trained) -> None:
     with process(trained) as (server, client, said), ThreadPoolExecutor(1) as threads:
         assert said.startswith(f"serving {trained.model_dir} on http://127.0.0.1:")
-        assert said.endswith(" (grade, kinds, mood, places, topic)\n")
+        assert said.endswith(" (topic, mood, places, grade, kinds)\n")
         assert client.get("/health").status == 200
         heavy = Client(client.port)
         body = {"inputs": [["ada lives in turin " * 90]] * 120}

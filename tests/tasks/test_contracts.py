@@ -13,7 +13,7 @@ from pydantic import ValidationError
 import nlpmtl.tasks as tasks
 from nlpmtl.config import TaskOptions
 from nlpmtl.registry import METRICS, TASKS
-from nlpmtl.tasks import Task, task_from_spec
+from nlpmtl.tasks import Confusion, Hits, Task, task_from_spec
 from tests.heads.stock import config_of
 from tests.tasks.kinds import TEXT, WORDS, batch_of, logits_of, make, spec_of
 
@@ -70,6 +70,21 @@ def test_answers_are_plain_values(kind: str) -> None:
         for answer in (task.present(logits, text=TEXT, words=WORDS), task.choose(logits)):
             assert plain(answer)
             json.dumps(answer, allow_nan=False)
+
+
+def test_answers_are_counted_beside_what_is_right(kind: str) -> None:
+    """Every row, word or label is in the counts once, and only what is right is on the diagonal."""
+    task = make(kind)
+    answers = [task.choose(logits_of(task, seed=seed)) for seed in range(6)]
+    same = task.compare(predicted=answers, gold=answers, names=task.labels)
+    if isinstance(same, Confusion):
+        assert same.counts.sum() == np.diag(same.counts).sum() == sum(np.size(answer) for answer in answers)
+        assert same.unit == ("words" if task.level == "token" else "rows")
+    elif isinstance(same, Hits):
+        assert same.found.sum() == sum(map(len, answers))
+        assert same.missed.sum() == same.wrong.sum() == 0
+    else:
+        assert same.gold.tolist() == same.predicted.tolist() == answers
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-30, 1e4, 1e30])

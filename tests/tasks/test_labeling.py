@@ -17,7 +17,7 @@ from torch.nn import functional
 from nlpmtl.data import IGNORED, Ragged, TagLabels, join_words, tokenize
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import spans
-from nlpmtl.tasks import Labeling
+from nlpmtl.tasks import Labeling, Shown
 from nlpmtl.tasks.labeling import decode_bio, inside_of, log_softmax
 from tests.tasks.kinds import batch_of
 from tests.tokenizing import TOKENIZERS
@@ -189,6 +189,19 @@ class TestAnswers:
         assert Labeling(**TASK).present(logits, text=text, words=places) == [
             {"entity_group": "p", "score": pytest.approx(0.7), "word": "Ada Lovelace", "start": 0, "end": 12}
         ]
+
+    def test_words_alone(self) -> None:
+        text, places = join_words(["Ada", "Lovelace", "saw", "Turin"])
+        scores = np.log(np.array([[0.1, 0.1, 0.1, 0.6, 0.1], [0.8, 0.05, 0.05, 0.05, 0.05], [0.1, 0.6, 0.1, 0.1, 0.1]]))
+        logits = np.concatenate([scores, np.full((1, 5), np.nan)])
+        alone = Labeling(**TASK).present(logits, text=text, words=places, shown=Shown(True, "none"))
+        assert [(one["entity"], one["word"], one["start"]) for one in alone] == [
+            ("B-p", "Ada", 0),
+            ("I-p", "Lovelace", 4),
+        ]
+        for one in alone:
+            assert set(one["scores"]) == set(TAGS)
+            assert one["scores"][one["entity"]] == one["score"]
 
     def test_plain_tags_are_one_a_word_and_none_where_no_wordpiece_is(self) -> None:
         task = Labeling(**{**TASK, "labels": ["N", "V"]}, scheme="plain")

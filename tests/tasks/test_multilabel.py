@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from nlpmtl.errors import ConfigError
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks import Multilabel
+from nlpmtl.tasks import Multilabel, Shown
 from nlpmtl.tasks.calibration import expected_calibration_error
 from tests.tasks.kinds import batch_of
 
@@ -51,7 +51,10 @@ def test_an_answer_is_what_is_above_the_threshold_the_surest_first() -> None:
     chosen = [{"label": "anger", "score": pytest.approx(anger)}, {"label": "joy", "score": pytest.approx(joy)}]
     assert task.present(logits, text="x", words=[]) == {"labels": chosen}
     scores = {"joy": pytest.approx(joy), "fear": pytest.approx(fear), "anger": pytest.approx(anger)}
-    assert task.present(logits, text="x", words=[], all_scores=True) == {"labels": chosen, "scores": scores}
+    assert task.present(logits, text="x", words=[], shown=Shown(all_scores=True)) == {
+        "labels": chosen,
+        "scores": scores,
+    }
 
 
 def test_no_label_is_an_answer_too_and_one_half_is_not_above_it() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from nlpmtl.errors import RunError
 from nlpmtl.run import Started, TrainResult, load_config, training
-from nlpmtl.training import Evaluated, Progressed, RunState
+from nlpmtl.training import Evaluated, Progressed, RunState, read_lines
 from tests.tiny import Trained, apart, checkpoint, digest, make_run, metrics, read_json, train_tiny
 
 STEPS = 12
@@ -61,6 +61,15 @@ def assert_same(one: Path, two: Path) -> None:
         [(m["step"], m["loss"], m["losses"], m["lr"], m["tokens"]) for m in metrics(output)] for output in (one, two)
     ]
     assert kept[0] == kept[1]
+    assert read_lines(one / "evaluations.jsonl") == read_lines(two / "evaluations.jsonl")
+    assert all(digest(one / "model/images", path.name) == digest(path.parent, path.name) for path in drawn(two))
+
+
+def drawn(output: Path) -> list[Path]:
+    """The pictures of a finished run."""
+    found = sorted((output / "model" / "images").iterdir())
+    assert len(found) == 6, "the learning curve and five tasks"
+    return found
 
 
 def start(run: dict[str, Any], output: Path) -> Started:

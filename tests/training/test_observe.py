@@ -7,7 +7,8 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from nlpmtl.training import Observer, StepReport
+from nlpmtl.evaluation import Scores
+from nlpmtl.training import Observer, StepReport, read_lines
 from tests.tiny import metrics
 
 
@@ -18,7 +19,7 @@ def report(step: int) -> StepReport:
 
 
 def observer(directory: Path, accelerator: Accelerator) -> Observer:
-    return Observer(accelerator, path=directory / "metrics.jsonl", tasks=["a", "b"])
+    return Observer(accelerator, directory=directory, tasks=["a", "b"])
 
 
 def test_a_line_for_every_step(tmp_path: Path, accelerator: Accelerator) -> None:
@@ -51,6 +52,19 @@ def test_a_resumed_run_cuts_back_what_it_writes_again(tmp_path: Path, accelerato
     assert [line["step"] for line in metrics(tmp_path)] == [1, 2, 3, 4]
     watching.cut_back(0)
     assert (tmp_path / "metrics.jsonl").read_text() == ""
+
+
+def test_a_line_for_every_evaluation_cut_back_like_the_others(tmp_path: Path, accelerator: Accelerator) -> None:
+    watching = observer(tmp_path, accelerator)
+    watching.cut_back(0)
+    assert read_lines(tmp_path / "evaluations.jsonl") == []
+    for step in (4, 8):
+        watching.scores(Scores({"a": {"accuracy": 0.5, "score": 0.5, "rows": 9}}, 0.5), step=step)
+    lines = read_lines(tmp_path / "evaluations.jsonl")
+    assert [line["step"] for line in lines] == [4, 8]
+    assert lines[0] == {"step": 4, "tasks": {"a": {"accuracy": 0.5, "score": 0.5, "rows": 9}}, "mean": 0.5}
+    watching.cut_back(5)
+    assert read_lines(tmp_path / "evaluations.jsonl") == lines[:1]
 
 
 def test_a_torn_line_is_cut_off(tmp_path: Path, accelerator: Accelerator) -> None:

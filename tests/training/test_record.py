@@ -79,4 +79,4 @@ def test_run_facts_say_what_made_the_numbers() -> None:
     assert (facts["processes"], facts["device"], facts["threads"]) == (2, "cpu", torch.get_num_threads())
     assert {"nlpmtl", "torch", "transformers", "accelerate", "datasets", "tokenizers"} <= facts["versions"].keys()
     assert facts["versions"]["torch"] == torch.__version__
-    assert set(facts["machine"]) == {"system", "processor", "python"}
+    assert set(facts["machine"]) == {"system", "processor", "python", "accelerator"}

@@ -32,3 +32,7 @@ class Sharing(nn.Module, ABC):
         Returns:
             For each task ``[part, time, width]``.
         """
+
+    def encoder_of(self, task: str) -> PreTrainedModel | None:
+        """An encoder whose last hidden states are those of a task's rows; None where no stock encoder computes them."""
+        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from nlpmtl.model.sharing.base import Sharing
 from nlpmtl.registry import SHARINGS
@@ -14,7 +15,10 @@ from nlpmtl.registry import SHARINGS
 class Hard(Sharing):
     """All rows go through the encoder once; each task takes its own."""
 
+    def encoder_of(self, task: str) -> PreTrainedModel | None:
+        return self.encoder
+
     def forward(self, inputs: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
         hidden: Tensor = self.encoder(**inputs).last_hidden_state
         # A part holds each row at most once and in order, so one as long as the batch is the batch.
-        return {task: hidden if len(at) == len(hidden) else hidden[at] for task, at in rows.items()}
+        return {task: hidden if at.shape[0] == hidden.shape[0] else hidden[at] for task, at in rows.items()}

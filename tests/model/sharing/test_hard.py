@@ -30,3 +30,7 @@ def test_the_encoder_runs_once_whatever_is_asked(hard: Hard) -> None:
     hidden = hard.encoder(**inputs).last_hidden_state
     assert torch.equal(found["a"], hidden)
     assert torch.equal(found["b"], hidden[[2]])
+
+
+def test_its_encoder_is_that_of_every_task(hard: Hard) -> None:
+    assert hard.encoder_of("a") is hard.encoder_of("b") is hard.encoder

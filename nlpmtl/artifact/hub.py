@@ -1,0 +1,257 @@
+"""Repositories of models on the Hub: a model directory is pushed in one commit, and fetched as one commit has it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    ModelInfo,
+    constants,
+    get_token,
+    is_offline_mode,
+    snapshot_download,
+)
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RevisionNotFoundError
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+from nlpmtl.artifact import asking
+from nlpmtl.artifact.asking import DamagedError, ask, broke_off, may_pass
+from nlpmtl.artifact.parts import CARD, FILES, OWN_TYPE, check_whole, is_named
+from nlpmtl.errors import ConfigError, ModelError
+
+_ONLY: Any = {"allow_patterns": list(FILES), "ignore_patterns": ["*/*/*"]}
+"""What to fetch; in these patterns a star stands for slashes too."""
+_COMMIT = re.compile("[0-9a-f]{40}")
+
+
+def push(
+    directory: str | Path,
+    repo_id: str,
+    *,
+    private: bool | None = None,
+    revision: str | None = None,
+    message: str | None = None,
+    create_pr: bool = False,
+    token: str | None = None,
+) -> str:
+    """Send a model directory to the Hub, in one commit: others see the whole of it, or nothing.
+
+    Files of the model that was there before and are not part of this one are removed in the same commit.
+
+    Args:
+        directory: a model directory; of its files those are sent that a model is made of, and no others.
+        repo_id: where to, as ``"name/model"``; it is made if it is not there.
+        private: whether it is private; None: as it is, or as the owner's settings have it.
+        revision: a branch, which is made if it is not there; None: ``"main"``.
+        message: of the commit.
+        create_pr: propose it as a pull request to a repository that is there.
+        token: None: the one that `hf auth login` saved, or HF_TOKEN.
+
+    Returns:
+        The page of the commit, or of the pull request.
+
+    Raises:
+        ConfigError: an argument cannot be, there is no token, or HF_HUB_OFFLINE is set. Nothing was sent.
+        ModelError: the directory holds no whole model, or the Hub refused or failed: the branch is as it was.
+    """
+    files = check_whole(Path(directory), failed=f"{directory} cannot be pushed")
+    failed = f"the model cannot be pushed to {repo_id!r}"
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise ConfigError(f'{failed}: write its name as "name/model". {error}') from error
+    if revision is not None and _COMMIT.fullmatch(revision):
+        raise ConfigError(f"{failed}: {revision} is a commit, which stays as it is. Give a branch")
+    if is_offline_mode():
+        raise ConfigError(f"{failed}: HF_HUB_OFFLINE is set. Unset it to push")
+    given = token or get_token()
+    if given is None:
+        raise ConfigError(f"{failed}: there is no token. Log in with `hf auth login`, or set HF_TOKEN")
+    api = HfApi(token=_checked(given), library_name=OWN_TYPE)
+    if not create_pr:
+        repo_id = ask(partial(api.create_repo, repo_id, private=private, exist_ok=True), failed=failed).repo_id
+    branch = revision or constants.DEFAULT_REVISION
+    head = ask(partial(_head, api, repo_id, branch, make=not create_pr), failed=failed)
+    if private is not None and head.private is not private:
+        now, asked = ("private", "public") if head.private else ("public", "private")
+        raise ConfigError(f"{failed}: it is {now}, not {asked}; nothing was sent. Change that in its settings first")
+    adding = [CommitOperationAdd(name, path) for name, path in files.items()]
+    ask(
+        partial(api.preupload_lfs_files, repo_id, adding, revision=branch, create_pr=create_pr),
+        failed=failed,
+        again=None,
+    )
+    commit = partial(
+        _commit,
+        api,
+        repo_id,
+        head=head,
+        files=files,
+        adding=adding,
+        branch=branch,
+        message=message or f"Upload a model of nlpmtl ({len(files)} files)",
+        create_pr=create_pr,
+        failed=failed,
+    )
+    # A commit whose answer is lost is found when it is asked for again; a pull request would be opened twice.
+    return ask(commit, failed=failed, again=None if create_pr else may_pass)
+
+
+def fetch(name: str | Path, *, revision: str | None = None, token: str | None = None) -> Path:
+    """Where a model is on this machine: a directory as it is; anything else is fetched from the Hub into its cache.
+
+    All files are those of one commit, and each is what the repository says that it is, byte for byte.
+
+    Args:
+        name: a model directory, or a Hub id.
+        revision: a commit, tag or branch of the Hub's model; None: ``"main"``.
+        token: None: the one that `hf auth login` saved, or HF_TOKEN.
+
+    Raises:
+        ConfigError: a directory has no revisions; a token that cannot be one.
+        ModelError: there is no such model, it may not be read, it is not one of nlpmtl's, or the Hub failed.
+    """
+    failed = f"the model {str(name)!r} cannot be loaded"
+    if Path(name).is_dir():
+        if revision is not None:
+            raise ConfigError(f"{failed}: it is a directory, which has no revision {revision!r}")
+        return Path(name)
+    try:
+        validate_repo_id(str(name))
+    except HFValidationError as error:
+        raise ModelError(f'{failed}: there is no such directory, and a Hub id looks like "name/model"') from error
+    if is_offline_mode():
+        directory = _cached(str(name), revision=revision, failed=failed)
+    else:
+        directory = _download(str(name), revision=revision, token=_checked(token), failed=failed)
+    check_whole(directory, failed=failed)
+    return directory
+
+
+def _checked(token: str | None) -> str | None:
+    """The token, unless a header could not hold it: the error of that would show it."""
+    if token is not None and not re.fullmatch("[!-~]+", token):
+        raise ConfigError("the token has a space or a character that no token has. Copy it again")
+    return token
+
+
+def _head(api: HfApi, repo_id: str, branch: str, *, make: bool = False) -> ModelInfo:
+    """What a branch has; it is made on demand."""
+    look = partial(api.model_info, repo_id, revision=branch, files_metadata=True, timeout=asking.PATIENCE)
+    try:
+        return look()
+    except RevisionNotFoundError:
+        if not make:
+            raise
+    api.create_branch(repo_id, branch=branch, exist_ok=True)
+    return look()
+
+
+def _commit(
+    api: HfApi,
+    repo_id: str,
+    *,
+    head: ModelInfo,
+    files: Mapping[str, Path],
+    adding: Sequence[CommitOperationAdd],
+    branch: str,
+    message: str,
+    create_pr: bool,
+    failed: str,
+) -> str:
+    """Make the commit on the head that was seen, and on no other; if it is there already, say where."""
+    now = _head(api, repo_id, branch)
+    stale = sorted(_stale(now, files))
+    if not stale and _holds(now, files):
+        return f"{api.endpoint}/{repo_id}/commit/{now.sha}"
+    if now.sha != head.sha:
+        raise ModelError(f"{failed}: somebody else has changed {branch!r} meanwhile; it is as they left it. Push again")
+    done = api.create_commit(
+        repo_id,
+        [*adding, *map(CommitOperationDelete, stale)],
+        commit_message=message,
+        revision=branch,
+        create_pr=create_pr,
+        parent_commit=head.sha,
+    )
+    return str(done.pr_url or done.commit_url)
+
+
+def _stale(head: ModelInfo, files: Mapping[str, Path]) -> Iterator[str]:
+    """Files of another model; a card that somebody wrote on the Hub is none."""
+    for one in head.siblings or ():
+        depth = one.rfilename.count("/")
+        ours = any(depth == name.count("/") and fnmatchcase(one.rfilename, name) for name in FILES if name != CARD)
+        if ours and one.rfilename not in files:
+            yield one.rfilename
+
+
+def _holds(head: ModelInfo, files: Mapping[str, Path]) -> bool:
+    """Whether all of the files are there, as they are here."""
+    there = {one.rfilename: one for one in head.siblings or ()}
+    if any(name not in there or there[name].size != path.stat().st_size for name, path in files.items()):
+        return False
+    return all(
+        is_named(path, large.sha256 if (large := there[name].lfs) else there[name].blob_id or "")
+        for name, path in files.items()
+    )
+
+
+def _download(name: str, *, revision: str | None, token: str | None, failed: str) -> Path:
+    commit = revision
+    if commit is None or not _COMMIT.fullmatch(commit):
+        look = partial(HfApi(token=token).model_info, name, revision=revision, timeout=asking.PATIENCE)
+        commit = str(ask(look, failed=failed).sha)
+    directory = ask(partial(_snapshot, name, commit=commit, token=token), failed=failed, again=broke_off)
+    if commit != revision:
+        _remember(directory, revision or constants.DEFAULT_REVISION)
+    return directory
+
+
+def _snapshot(name: str, *, commit: str, token: str | None) -> Path:
+    directory = Path(snapshot_download(name, revision=commit, token=token, library_name=OWN_TYPE, **_ONLY))
+    damaged = _damaged(directory)
+    for path in damaged:
+        (path.parent / path.readlink()).unlink(missing_ok=True)
+        path.unlink()
+    if damaged:
+        raise DamagedError(f"{damaged[0].name} arrived damaged. Try again")
+    return directory
+
+
+def _cached(name: str, *, revision: str | None, failed: str) -> Path:
+    asked = f"{failed}: HF_HUB_OFFLINE is set, and {constants.HF_HUB_CACHE}"
+    try:
+        directory = Path(snapshot_download(name, revision=revision, local_files_only=True, **_ONLY))
+    except LocalEntryNotFoundError as error:
+        raise ModelError(f"{asked} does not have the whole of it. Load it once without that variable") from error
+    if damaged := _damaged(directory):
+        raise ModelError(f"{asked} has it with a damaged {damaged[0].name}. Load it once without that variable")
+    return directory
+
+
+def _damaged(directory: Path) -> list[Path]:
+    """Files of the cache that are not what they are called: the client looks at their sizes alone.
+
+    Where there are no symbolic links, the cache does not keep what they are called.
+    """
+    links = (path for pattern in FILES for path in directory.glob(pattern) if path.is_symlink())
+    return [path for path in links if not is_named(path, path.readlink().name)]
+
+
+def _remember(directory: Path, revision: str) -> None:
+    """Keep what a branch or a tag is, for whoever asks offline: where the client does, once all of it is there."""
+    note = directory.parents[1] / "refs" / revision
+    with suppress(OSError):  # a cache that cannot be written is good enough to read
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.with_name(f".{note.name}.part").write_text(directory.name, encoding="utf-8")
+        note.with_name(f".{note.name}.part").replace(note)

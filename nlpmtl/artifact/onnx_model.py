@@ -1,0 +1,104 @@
+"""A model that onnxruntime runs: read from a directory, asked as a `MultiTaskModel` is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+
+from nlpmtl.artifact.parts import GRAPH
+from nlpmtl.data import Batch
+from nlpmtl.errors import ConfigError, ModelError
+from nlpmtl.model import MultiTaskConfig
+from nlpmtl.tasks import Task, task_from_spec
+
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_NO_LOGGING = 4
+"""Of onnxruntime's levels: what is fatal. All else that goes wrong it raises too."""
+
+
+class OnnxModel:
+    """A graph with an output for each task.
+
+    Args:
+        session: onnxruntime's `InferenceSession` of the graph.
+        config: what is in its ``config.json``.
+
+    Raises:
+        ModelError: the graph does not have the outputs of a task of the config.
+    """
+
+    def __init__(self, session: Any, config: MultiTaskConfig) -> None:
+        self.config = config
+        self.tasks: dict[str, Task] = {name: task_from_spec(name, spec) for name, spec in config.tasks.items()}
+        self.session, self._inputs = session, {one.name for one in session.get_inputs()}
+        widths = {one.name: one.shape[-1] for one in session.get_outputs()}
+        for name, task in self.tasks.items():
+            found = widths.get(output_name(name), "none")
+            if found != task.outputs:
+                raise ModelError(f"task {name!r} has {task.outputs} logits by config.json, and {found} in {GRAPH}")
+
+    def infer(self, batch: Batch, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Logits of the rows that each task is asked about, as `MultiTaskModel.forward` gives them, on the CPU."""
+        given = {name: value.numpy() for name, value in batch.inputs.items() if name in self._inputs}
+        found = self.session.run([output_name(task) for task in rows], given)
+        return {task: torch.from_numpy(one)[at] for (task, at), one in zip(rows.items(), found, strict=True)}
+
+
+def output_name(task: str) -> str:
+    """What a task's output is called in the graph: as the task, but where an input has that name."""
+    return f"{task}.logits" if task in _INPUTS else task
+
+
+def load_onnx(directory: str | Path, *, device: str) -> tuple[OnnxModel, PreTrainedTokenizerBase]:
+    """A model and its tokenizer, from a directory with a ``model.onnx``.
+
+    Args:
+        directory: the directory.
+        device: "cpu", "cuda" or "cuda:1".
+
+    Raises:
+        ConfigError: onnxruntime is not installed, or cannot compute on that device.
+        ModelError: there is no such model, or it is not one of nlpmtl's.
+    """
+    session = _open(Path(directory) / GRAPH, device)
+    failed = f"the model {str(directory)!r} cannot be loaded"
+    try:
+        config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{failed}: {error}") from error
+    if not isinstance(config, MultiTaskConfig):
+        raise ModelError(f"{failed}: its config.json is not one of nlpmtl's: model_type is {config.model_type!r}")
+    return OnnxModel(session, config), tokenizer
+
+
+def _open(graph: Path, device: str) -> Any:
+    """Onnxruntime's session of a graph, on as many threads as torch uses."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ConfigError("a model in ONNX needs onnxruntime: pip install 'nlpmtl[onnx]'") from None
+    kind, _, number = device.partition(":")
+    provider, options = _PROVIDERS.get(kind, device), {"device_id": number} if number else {}
+    if provider not in onnxruntime.get_available_providers():
+        advice = "pip install onnxruntime-gpu" if kind == "cuda" else 'it is "cpu" or "cuda"'
+        raise ConfigError(f"the installed onnxruntime cannot compute on the device {device!r}: {advice}")
+    failed = f"the model {str(graph.parent)!r} cannot be loaded"
+    if not graph.is_file():
+        raise ModelError(f"{failed}: it has no file {graph.name}")
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = torch.get_num_threads()
+    settings.log_severity_level = _NO_LOGGING
+    try:
+        session = onnxruntime.InferenceSession(str(graph), settings, providers=[(provider, options)])
+    except Exception as error:  # its errors have no base of their own
+        raise ModelError(f"{failed}: {error}") from error
+    if provider not in session.get_providers():  # it goes on without a driver or a library that it needs
+        raise ConfigError(f"onnxruntime found no device {device!r} that works")
+    return session

@@ -1,0 +1,33 @@
+"""Pictures for a model card: how it learned, and what each task confuses. Only this package draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nlpmtl.artifact.pictures.canvas import style, to_png
+from nlpmtl.artifact.pictures.confusion import confusion_matrix
+from nlpmtl.artifact.pictures.curve import learning_curve
+from nlpmtl.artifact.pictures.hits import precision_and_recall
+from nlpmtl.artifact.pictures.points import scatter
+from nlpmtl.tasks import Comparison, Confusion, Hits
+
+__all__ = ["draw_comparison", "draw_learning"]
+
+
+def draw_learning(
+    metrics: Sequence[Mapping[str, Any]], evaluations: Sequence[Mapping[str, Any]], *, tasks: Sequence[str], step: int
+) -> bytes:
+    """The learning curve, as the bytes of a PNG; arguments as of `learning_curve`."""
+    with style():
+        return to_png(learning_curve(metrics, evaluations, tasks=tasks, step=step))
+
+
+def draw_comparison(task: str, found: Comparison) -> bytes:
+    """A task's answers beside what is right, as the bytes of a PNG: the same for the same counts."""
+    with style():
+        if isinstance(found, Confusion):
+            return to_png(confusion_matrix(task, found))
+        if isinstance(found, Hits):
+            return to_png(precision_and_recall(task, found))
+        return to_png(scatter(task, found))

@@ -1,0 +1,29 @@
+"""`nlpmtl export`: a model for those who have no nlpmtl."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nlpmtl.cli.console import quiet_libraries
+
+
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model directory, or a Hub id.")],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where to; it must not exist, or be empty.")],
+    to: Annotated[
+        str, typer.Option(metavar="transformers|onnx", help="A stock model of one task, or ONNX.")
+    ] = "transformers",
+    task: Annotated[
+        list[str] | None, typer.Option(help="Which task; for ONNX as often as needed; left out: all of the model.")
+    ] = None,
+) -> None:
+    """Write a model for use without nlpmtl, and compare its logits."""
+    from nlpmtl.predictor import Predictor
+
+    quiet_libraries()
+    apart = Predictor.from_pretrained(model).export(output, to=to, task=task or None)
+    typer.echo(f"wrote {output}: {', '.join(sorted(path.name for path in output.iterdir()))}")
+    typer.echo(f"its logits differ from this model's by at most {apart:.1e} of the largest (of 1, where that is less)")

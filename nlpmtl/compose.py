@@ -1,0 +1,111 @@
+"""Everything that a run is made of, put together: model, optimizer, plan, and the steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from accelerate import Accelerator
+from torch import Tensor
+
+from nlpmtl.config import RunConfig, plain_config
+from nlpmtl.data import Batch, Collator
+from nlpmtl.evaluation import Inference
+from nlpmtl.model import Encoder, MultiTaskModel
+from nlpmtl.registry import WEIGHTINGS
+from nlpmtl.sampling import Plan, build_plan
+from nlpmtl.training import Fit, RunState, Stepper, build_optimizer, build_schedule
+from nlpmtl.weighting import Weighting
+from nlpmtl.workload import Workload
+
+
+def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, encoder: Encoder, work: Workload) -> Fit:
+    """A run that is ready for its first step; nothing is written."""
+    model = MultiTaskModel.assemble(
+        encoder,
+        tasks=work.tasks.values(),
+        sharing=config.sharing.model_dump(mode="json"),
+        input_length=config.encoder.max_length,
+        seed=config.seed,
+    )
+    if config.encoder.freeze:
+        model.sharing.encoder.requires_grad_(False)
+    if config.encoder.gradient_checkpointing:
+        inner = model.sharing.encoder
+        enable = inner.gradient_checkpointing_enable  # its name before transformers renamed it
+        getattr(inner, "activation_checkpointing_enable", enable)({"use_reentrant": False})
+    if config.train.precision == "fp64":
+        model.double()
+    optimizer = build_optimizer(
+        model,
+        lr=config.train.lr,
+        head_lr=config.train.head_lr or config.train.lr,
+        weight_decay=config.train.weight_decay,
+    )
+    prepared, ready = accelerator.prepare(model, optimizer)
+    plan, total = _plan(config, work)
+    types = "token_type_ids" in encoder.tokenizer.model_input_names
+    pad = encoder.tokenizer.pad_token_id
+    train_rows = list(work.splits["train"].values())
+    stepper = Stepper(
+        accelerator=accelerator,
+        model=prepared,
+        optimizer=ready,
+        tasks=work.tasks,
+        weighting=WEIGHTINGS.build(config.weighting, Weighting, tasks=list(work.tasks)),
+        datasets=train_rows,
+        collate=Collator(train_rows, pad=pad, types=types),
+        schedule=build_schedule(config.train.schedule, total=total, warmup=config.train.warmup),
+        micro_tokens=config.train.micro_tokens,
+        clip=config.train.clip,
+        seed=config.seed,
+    )
+
+    def forward(batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        with accelerator.autocast():
+            return model.infer(batch, rows)
+
+    return Fit(
+        directory=directory,
+        accelerator=accelerator,
+        model=model,
+        optimizer=optimizer,
+        stepper=stepper,
+        plan=plan,
+        total=total,
+        tasks=work.tasks,
+        validation=work.splits.get("validation", {}),
+        inference=Inference(
+            forward,
+            pad=pad,
+            types=types,
+            tokens=config.train.micro_tokens,
+            rank=accelerator.process_index,
+            world=accelerator.num_processes,
+        ),
+        evaluate_every=config.eval.every,
+        select=config.eval.select,
+        patience=config.eval.patience,
+        save_every=config.train.save_every,
+        keep=config.train.keep,
+        config=plain_config(config, output=directory),
+        state=RunState(cursor=plan.start()),
+    )
+
+
+def _plan(config: RunConfig, work: Workload) -> tuple[Plan, int]:
+    """The plan, and how many steps it is followed."""
+    train_rows = work.splits["train"]
+    epoch = math.ceil(sum(map(len, train_rows.values())) / config.train.batch_size)
+    total = config.train.steps or math.ceil((config.train.epochs or 3) * epoch)
+    plan = build_plan(
+        config.sampling,
+        names=list(train_rows),
+        sizes=[len(rows) for rows in train_rows.values()],
+        total_steps=total,
+        epoch_steps=epoch,
+        batch_size=config.train.batch_size,
+        seed=config.seed,
+    )
+    return plan, total

@@ -1,0 +1,107 @@
+"""Answers beside what is right, counted: what the pictures of a model card show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlpmtl.data import Shape
+
+NOTHING = "(no answer)"
+"""Stands for the answer to a word that has none."""
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How often each label was answered where each was right.
+
+    Args:
+        labels: their names.
+        counts: right × answered, ``[labels, labels]``.
+        unit: what was counted: "rows" or "words".
+    """
+
+    labels: tuple[str, ...]
+    counts: NDArray[np.int64]
+    unit: str
+
+
+@dataclass(frozen=True)
+class Hits:
+    """How often each label of sets of labels was found.
+
+    Args:
+        labels: their names.
+        found: rows that have it and were given it, ``[labels]``.
+        missed: rows that have it and were not given it, ``[labels]``.
+        wrong: rows that were given it and do not have it, ``[labels]``.
+    """
+
+    labels: tuple[str, ...]
+    found: NDArray[np.int64]
+    missed: NDArray[np.int64]
+    wrong: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Points:
+    """Numbers that are right, and the answers, ``[rows]`` both."""
+
+    gold: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+
+
+Comparison = Confusion | Hits | Points
+
+
+def compare(shape: Shape, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> Comparison:
+    """Count the answers of a task whose labels have a shape.
+
+    Args:
+        shape: of the labels.
+        predicted: what `Task.choose` answered, one a row.
+        gold: what is right, one a row.
+        names: the names of the ids.
+    """
+    if shape == "number":
+        return Points(np.array(gold, dtype=np.float64), np.array(predicted, dtype=np.float64))
+    if shape == "set":
+        return _hits(predicted, gold, names)
+    if shape == "class":
+        pairs = list(zip(gold, predicted, strict=True))
+    else:
+        pairs = [pair for row in zip(gold, predicted, strict=True) for pair in zip(*row, strict=True)]
+    return _confusion([(_name(right, names), _name(said, names)) for right, said in pairs], names, shape=shape)
+
+
+def _confusion(pairs: Sequence[tuple[str, str]], names: Sequence[str], *, shape: Shape) -> Confusion:
+    labels = tuple(dict.fromkeys([*names, *(said for _, said in pairs)]))  # two ids can have one name
+    at = {label: i for i, label in enumerate(labels)}
+    counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    np.add.at(counts, ([at[right] for right, _ in pairs], [at[said] for _, said in pairs]), 1)
+    return Confusion(labels, counts, "rows" if shape == "class" else "words")
+
+
+def _hits(predicted: Sequence[Sequence[int]], gold: Sequence[Sequence[int]], names: Sequence[str]) -> Hits:
+    right, said = _hot(gold, len(names)), _hot(predicted, len(names))
+    return Hits(
+        labels=tuple(names),
+        found=(right & said).sum(axis=0),
+        missed=(right & ~said).sum(axis=0),
+        wrong=(said & ~right).sum(axis=0),
+    )
+
+
+def _hot(sets: Sequence[Sequence[int]], many: int) -> NDArray[np.bool_]:
+    hot = np.zeros((len(sets), many), dtype=np.bool_)
+    for row, ids in enumerate(sets):
+        hot[row, list(ids)] = True
+    return hot
+
+
+def _name(label: int, names: Sequence[str]) -> str:
+    return names[label] if label >= 0 else NOTHING

@@ -1,0 +1,39 @@
+"""`nlpmtl export`: what it writes and says. Whether the logits are right is tested in tests/artifact/test_export.py."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.cli.conftest import Nlpmtl
+
+if TYPE_CHECKING:
+    from tests.tiny import Trained
+
+
+def test_one_task_is_written(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+    output = tmp_path / "topic"
+    done = nlpmtl_("export", trained.model_dir, "--to", "transformers", "--task", "topic", "--output", output)
+    assert (done.exit_code, done.stderr) == (0, "")
+    wrote, compared = done.stdout.splitlines()
+    assert wrote.startswith(f"wrote {output}: README.md, config.json, model.safetensors, ")
+    assert {path.name for path in output.iterdir()} == set(wrote.partition(": ")[2].split(", "))
+    found = re.fullmatch(r"its logits differ from this model's by at most (\S+) of the largest .*", compared)
+    assert found is not None
+    assert float(found[1]) < 1e-5
+
+
+def test_what_cannot_be_done_ends_with_2(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+    for arguments, said in (
+        ([], "a stock transformers model has one task: choose one of topic, mood, places, grade, kinds"),
+        (["--task", "topics"], "no task 'topics'; did you mean 'topic'?"),
+        (["--to", "tensorflow"], "a model is exported to transformers or to onnx, not to 'tensorflow'"),
+    ):
+        done = nlpmtl_("export", trained.model_dir, *arguments, "--output", tmp_path / "out")
+        assert (done.exit_code, done.stdout) == (2, ""), arguments
+        assert said in done.stderr
+    done = nlpmtl_("export", trained.model_dir, "--task", "topic", "--output", trained.model_dir)
+    assert done.exit_code == 2
+    assert "something stands there already: write to a new directory, or remove it first" in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,85 @@
+"""What a finished run leaves in its model directory for people and for the Hub."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import pytest
+from huggingface_hub import ModelCard, ModelCardData
+
+import nlpmtl
+from tests.tiny import Trained, make_run, read_json, train_tiny, weights
+
+TASKS = ("topic", "mood", "places", "grade", "kinds")
+SHORT = {"steps": 4, "batch_size": 6, "lr": 1e-3, "save_every": 4, "precision": "fp32"}
+
+
+@pytest.fixture(scope="module")
+def card(trained: Trained) -> ModelCard:
+    return ModelCard((trained.model_dir / "README.md").read_text(encoding="utf-8"))
+
+
+def test_the_cards_figures_are_those_of_scores_json(trained: Trained, card: ModelCard) -> None:
+    assert isinstance(card.data, ModelCardData)
+    results = {one.metric_name: one.metric_value for one in card.data.eval_results or ()}
+    scores = read_json(trained.model_dir / "scores.json")
+    expected = {
+        f"{task}: {metric}": value
+        for task, values in scores["tasks"].items()
+        for metric, value in values.items()
+        if metric not in ("score", "rows") and value is not None
+    }
+    assert results == expected
+    for task, values in scores["tasks"].items():
+        for metric, value in values.items():
+            if metric not in ("score", "rows"):
+                shown = "undefined" if value is None else f"{value:.4f}"
+                line = next(one for one in card.text.splitlines() if one.startswith(f"| `{task}` | `{metric}` |"))
+                assert shown in line
+                assert f"| {values['rows']} |" in line
+    assert f"the best of {60 // 20} evaluations" in card.text
+
+
+def test_a_card_tells_no_path_of_this_machine(trained: Trained, card: ModelCard) -> None:
+    assert str(trained.output.parent) not in str(card)
+    assert "One text encoder (`encoder`) with 5 heads" in card.text
+    assert card.data.to_dict().get("base_model") is None, "a directory is no id on the Hub"
+
+
+def test_every_picture_is_there_and_linked(trained: Trained, card: ModelCard) -> None:
+    names = ["images/learning-curve.png", *(f"images/answers-{task}.png" for task in TASKS)]
+    assert {path.name for path in (trained.model_dir / "images").iterdir()} == {Path(name).name for name in names}
+    for name in names:
+        assert card.text.count(f"]({name})") == 1
+        png = (trained.model_dir / name).read_bytes()
+        assert len(png) < 150_000
+        assert matplotlib.image.imread(BytesIO(png)).ndim == 3
+
+
+def test_the_card_loads_what_it_stands_beside(
+    trained: Trained, card: ModelCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The block under "Use", run in the directory of the card."""
+    monkeypatch.chdir(trained.model_dir)
+    block = card.text.split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {}
+    exec(block, names)
+    assert set(names["model"].predict_all("ada lives in turin")) == set(TASKS) - {"grade"}
+
+
+def test_what_is_beside_the_weights_does_no_harm(trained: Trained) -> None:
+    model = nlpmtl.MultiTaskModel.from_pretrained(trained.model_dir)
+    assert model.state_dict().keys() == weights(trained.model_dir).keys()
+
+
+def test_licences_and_limits_are_told(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=20, train=SHORT)
+    run["datasets"] = {"texts": run["datasets"]["texts"]}
+    run["datasets"]["texts"]["data"]["license"] = "cc-by-4.0"
+    run["datasets"]["texts"]["limit"] = {"train": 5, "validation": 50}
+    text = (train_tiny(run).model_dir / "README.md").read_text(encoding="utf-8")
+    assert "| `texts` | local files | cc-by-4.0 | 5, a part | 12 | `kinds` |" in text
+    assert not (tmp_path / "out" / "model" / ".eval_results").exists(), "the rows are not from the Hub"

@@ -1,0 +1,117 @@
+"""A trained model goes to the Hub and comes back, by every way there is; all in one process with the real client."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hub import WRITER, Hub, model, serve_hub
+from tests.tiny import Trained, write_encoder
+
+TEXTS = ["Ada lives in Turin.", "a cat", "big red lamp and old blue kettle " * 12]
+
+CODE = """
+import json, sys
+import torch
+import nlpmtl
+from nlpmtl.artifact import fetch
+from nlpmtl.model import load_encoder
+from transformers import AutoModel, AutoTokenizer
+
+directory, other, texts, run, encoder = json.loads(sys.argv[1])
+pairs = [(texts[0], texts[1]), (texts[1], texts[0])]
+
+def answers(predictor):
+    return [predictor.predict_all(texts, all_scores=True), predictor.predict_all(pairs, all_scores=True)]
+
+def same(one, two):
+    return all(torch.equal(value, two.state_dict()[name]) for name, value in one.state_dict().items())
+
+here = nlpmtl.Predictor.from_pretrained(directory)
+expected = answers(here)
+found = {"first": here.push_to_hub("me/model", private=True, message="first")}
+there = nlpmtl.Predictor.from_pretrained("me/model")
+found["same answers"] = answers(there) == expected
+found["where"] = str(fetch("me/model"))
+
+nlpmtl.Predictor.from_pretrained(other).push_to_hub("me/model", revision="other")
+by = {name: nlpmtl.Predictor.from_pretrained("me/model", revision=name) for name in ("main", "other")}
+found["by revision"] = [sorted(one.tasks) for one in by.values()]
+scores = nlpmtl.evaluate("me/model", run, revision=fetch("me/model").name)
+found["as here"] = scores == nlpmtl.evaluate(directory, run)
+try:
+    nlpmtl.evaluate("me/model", run, revision="other")
+except nlpmtl.ConfigError as error:
+    found["other"] = str(error)
+
+nlpmtl.Predictor(here.model, here.tokenizer).push_to_hub("me/objects")
+found["of objects"] = answers(nlpmtl.Predictor.from_pretrained("me/objects")) == expected
+
+nlpmtl.MultiTaskModel.from_pretrained(directory).push_to_hub("me/stock")
+found["stock"] = same(nlpmtl.MultiTaskModel.from_pretrained("me/stock"), here.model)
+found["auto"] = same(AutoModel.from_pretrained("me/model"), here.model)
+
+started = load_encoder("me/model")
+found["goes on"] = sorted(started.tasks) == sorted(here.tasks) and same(started.model, here.model.sharing.encoder)
+AutoModel.from_pretrained(encoder).push_to_hub("me/encoder")
+AutoTokenizer.from_pretrained(encoder).push_to_hub("me/encoder")
+found["encoder"] = load_encoder("me/encoder", revision="main").longest
+print("FOUND", json.dumps(found))
+"""
+
+
+@pytest.fixture
+def other(trained: Trained, tmp_path: Path) -> Path:
+    """The model without the weights of one task, and so another."""
+    from nlpmtl.artifact import load_model
+
+    network, tokenizer = load_model(str(trained.model_dir))
+    del network.heads["mood_head"], network.config.tasks["mood"]
+    network.save_pretrained(tmp_path / "other")
+    tokenizer.save_pretrained(tmp_path / "other")
+    return tmp_path / "other"
+
+
+def test_there_and_back(trained: Trained, other: Path, tmp_path: Path) -> None:
+    encoder = write_encoder(tmp_path / "encoder", seed=4)
+    shutil.copytree(trained.model_dir, tmp_path / "model")
+    model.write(tmp_path / "model", {".env": b"SECRET", "training_args.bin": b"hf_"})
+    with serve_hub() as hub:
+        found = run(hub, tmp_path, [str(tmp_path / "model"), str(other), TEXTS, trained.run, str(encoder)])
+        repo = hub.models["me/model"]
+        assert found["first"].endswith(repo.branches["main"])
+        assert repo.private
+        assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= repo.files().keys()
+        assert not {".env", "training_args.bin"} & repo.files().keys()
+        assert Path(found["where"]).is_relative_to(tmp_path / "home")
+        assert Path(found["where"]).name == repo.branches["main"]
+        assert repo.files()["README.md"] == (trained.model_dir / "README.md").read_bytes()
+    every = ["grade", "kinds", "mood", "places", "topic"]
+    assert found["by revision"] == [every, ["grade", "kinds", "places", "topic"]]
+    assert "'mood' (sentiment) is not in this model" in found["other"]
+    assert found["encoder"] == 128
+    for what in ("same answers", "as here", "of objects", "stock", "auto", "goes on"):
+        assert found[what] is True, what
+    # Config, tokenizer and weights of an encoder are looked up by one commit, which is asked for once.
+    asked = [line for line in hub.asked if line.startswith("GET /api/models/me/encoder")]
+    assert sum("/revision/" in line for line in asked) <= 1
+
+
+def run(hub: Hub, tmp_path: Path, arguments: list[Any]) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, json.dumps(arguments)],
+        env=hub.environment(tmp_path / "home") | {"HF_TOKEN": WRITER},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert WRITER not in done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.rpartition("FOUND ")[2])
+    return found
