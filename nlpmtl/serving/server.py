@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 import uvicorn
@@ -40,6 +41,11 @@ class Server(uvicorn.Server):
         self._ending()
         super().handle_exit(sig, frame)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen no more, and wait for the requests that run."""
+        _say("shutting down")
+        await super().shutdown(sockets=sockets)
+
 
 def serve(name: str, *, host: str, port: int, limits: Limits) -> None:
     """Answer requests until SIGINT or SIGTERM comes; those that were taken are then finished.
@@ -62,12 +68,8 @@ def serve(name: str, *, host: str, port: int, limits: Limits) -> None:
         def ready() -> None:
             _say(f"serving {name} on http://{shown}:{port} ({', '.join(predictor.tasks)})")
 
-        def ending() -> None:
-            batcher.refuse()
-            _say("shutting down")
-
         try:
-            Server(config(app), ready=ready, ending=ending).run(sockets=[listener])
+            Server(config(app), ready=ready, ending=batcher.refuse).run(sockets=[listener])
         finally:
             batcher.stop()
 
@@ -103,5 +105,6 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    with suppress(OSError):  # that nobody reads it any more is no reason to stop, and none not to
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()

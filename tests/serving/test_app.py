@@ -361,14 +361,14 @@ def test_metrics_parse(client: Client, server: Running) -> None:
     names = set()
     for line in text.splitlines():
         if not line.startswith("# "):
-            found = series.match(line)
-            assert found, line
-            names.add(re.sub("_(bucket|sum|count)$", "", found[1]))
+            one = series.match(line)
+            assert one, line
+            names.add(re.sub("_(bucket|sum|count)$", "", one[1]))
     assert names == types.keys()
     found = counts(server)
     assert found['nlpmtl_requests_total{route="other",status="404"}'] >= 1
     assert found['nlpmtl_inputs_total{route="/predict"}'] >= 2
-    one = 'nlpmtl_request_seconds_bucket{route="/predict",le="%s"}'
-    rising = [found[one % bound] for bound in ("0.005", "0.1", "30", "+Inf")]
+    bucket = 'nlpmtl_request_seconds_bucket{route="/predict",le="%s"}'
+    rising = [found[bucket % bound] for bound in ("0.005", "0.1", "30", "+Inf")]
     assert rising == sorted(rising)
     assert rising[-1] == found['nlpmtl_request_seconds_count{route="/predict"}']

@@ -70,6 +70,15 @@ def test_a_signal_lets_running_requests_finish(sent: signal.Signals, last: str, 
             socket.create_connection(("127.0.0.1", client.port))
 
 
+def test_it_ends_when_nobody_reads_what_it_says(trained: Trained) -> None:
+    with process(trained) as (server, client, _):
+        assert server.stderr is not None
+        server.stderr.close()
+        server.terminate()
+        assert server.wait(60) == 128 + signal.SIGTERM
+        client.close()
+
+
 def test_a_port_in_use_is_told_before_the_model_is_loaded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
