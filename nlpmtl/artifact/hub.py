@@ -30,6 +30,7 @@ from nlpmtl.errors import ConfigError, ModelError
 
 _ONLY: Any = {"allow_patterns": list(FILES), "ignore_patterns": ["*/*/*"]}
 """What to fetch; in these patterns a star stands for slashes too."""
+_CACHE = "; with HF_HUB_OFFLINE=1 it is loaded from the cache, if it was loaded before"
 _COMMIT = re.compile("[0-9a-f]{40}")
 
 
@@ -210,8 +211,8 @@ def _download(name: str, *, revision: str | None, token: str | None, failed: str
     commit = revision
     if commit is None or not _COMMIT.fullmatch(commit):
         look = partial(HfApi(token=token).model_info, name, revision=revision, timeout=asking.PATIENCE)
-        commit = str(ask(look, failed=failed).sha)
-    directory = ask(partial(_snapshot, name, commit=commit, token=token), failed=failed, again=broke_off)
+        commit = str(ask(look, failed=failed, hint=_CACHE).sha)
+    directory = ask(partial(_snapshot, name, commit=commit, token=token), failed=failed, again=broke_off, hint=_CACHE)
     if commit != revision:
         _remember(directory, revision or constants.DEFAULT_REVISION)
     return directory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -52,9 +53,10 @@ def refused(client: Client, call: str, **arguments: object) -> str:
 def test_what_passes_is_waited_for(
     client: Client, hub: Hub, repo: Repo, made: Path, name: str, call: str, kind: Kind
 ) -> None:
-    fault = hub.fail(call, kind)
+    fault, start = hub.fail(call, kind), time.monotonic()
     url = client("push", directory=made, repo_id=name)
     assert fault.met.is_set()
+    assert time.monotonic() - start < 20  # a server that is stuck is so for longer
     assert repo.files() == model.read(made)
     assert len(repo.commits) == 2  # none twice, even where the answer to the first was lost
     assert url.endswith(repo.branches["main"])
