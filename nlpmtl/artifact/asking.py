@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from json import JSONDecodeError
 from typing import TypeVar
 
 import httpx2
@@ -56,8 +57,10 @@ def broke_off(error: Exception) -> bool:
     """The same for a download: of what may pass, only that which the client does not repeat by itself."""
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code in _BROKEN
+    if isinstance(error, httpx2.ReadError):
+        return "/api/" not in error.request.url.path  # a file, not the list of them
     short = type(error) is OSError and error.errno is None  # it counted the bytes
-    return short or isinstance(error, httpx2.ReadError | DamagedError)
+    return short or isinstance(error, DamagedError)
 
 
 def ask(
@@ -107,7 +110,9 @@ def explain(error: Exception) -> str:
         return f"{constants.ENDPOINT} does not answer. Try again later"
     if isinstance(error, httpx2.TransportError):
         return f"the connection to {constants.ENDPOINT} fails ({error or type(error).__name__}). Try again later"
-    return str(error) or type(error).__name__
+    if isinstance(error, OSError | ValueError) and not isinstance(error, JSONDecodeError):
+        return str(error)
+    return f"its answer cannot be understood ({type(error).__name__}: {error})"
 
 
 def _root(error: Exception) -> Exception:
@@ -123,7 +128,7 @@ def _explain_status(error: HfHubHTTPError) -> str:
     if status == 401:
         return f"the Hub does not accept the token ({said}). Make another: {_LOG_IN}"
     if status == 403:
-        return f"the token does not allow it ({said}). It takes a token that may write there: {_LOG_IN}"
+        return f"the Hub does not allow it ({said}). It takes a token with that right: {_LOG_IN}"
     if status in (*_BUSY, *_BROKEN):
         return f"the Hub answers {status} ({said}). Try again later"
     return f"the Hub refuses: {status}, {said}"

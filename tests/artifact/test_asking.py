@@ -67,7 +67,7 @@ def test_what_passes_is_waited_for(
     [
         slow("info", 401, "the Hub does not accept the token"),
         slow("info", 404, "there is no such repository, or it is private"),
-        ("put", 403, "the token does not allow it"),
+        ("put", 403, "the Hub does not allow it"),
         ("commit", 409, "the Hub refuses: 409, There is a conflict"),
         slow("commit", 412, "the Hub refuses: 412"),
         slow("commit", 503, "the Hub answers 503"),
@@ -154,7 +154,7 @@ def test_a_download_that_breaks_off_is_mended(
     ("call", "kind", "said"),
     [
         ("info", 500, "the Hub answers 500"),
-        slow("large", 403, "the token does not allow it"),
+        slow("large", 403, "the Hub does not allow it"),
         slow("large", 503, "the Hub answers 503"),
         ("large", "wrong", "model.safetensors arrived damaged. Try again"),
         slow("file", "wrong", "arrived damaged. Try again"),

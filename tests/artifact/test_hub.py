@@ -172,7 +172,7 @@ def test_a_pull_request(client: Client, hub: Hub, made: Path, name: str) -> None
     assert name not in hub.models
     repo = put(hub, "them/" + name.removeprefix("me/"), model.files(1))
     theirs = "them/" + name.removeprefix("me/")
-    assert "does not allow it" in refused(client, "push", directory=made, repo_id=theirs)
+    assert "the Hub does not allow it" in refused(client, "push", directory=made, repo_id=theirs)
     assert "no such revision" in refused(client, "push", directory=made, repo_id=theirs, create_pr=True, revision="x")
     url = client("push", directory=made, repo_id=theirs, create_pr=True)
     assert url == f"{hub.url}/{theirs}/discussions/1"
