@@ -190,6 +190,9 @@ def test_a_fetched_model_is_whole_and_of_one_commit(client: Client, hub: Hub, na
     repo.commit("main", model.files(5), message="later")
     assert model.read(Path(client("fetch", name=name))) == model.files(5)
     assert model.read(directory) == model.files()
+    before = len(hub.asked)
+    assert client("fetch", name=name, revision=directory.name) == str(directory)
+    assert len(hub.asked) == before  # a commit stays what it is
 
 
 def test_a_directory_is_itself(client: Client, made: Path) -> None:
