@@ -42,7 +42,7 @@ class Row(NamedTuple):
     kind: str
     met: str
     result: str
-    """"as if nothing was", "retried", "error" or "killed"; or what is wrong."""
+    """"retried", "went on" (it is not needed), "error" or "killed"; or what is wrong."""
     tries: int
     seconds: float
     message: str
@@ -58,7 +58,7 @@ def attempt(does: str, call: str, kind: Kind | str, times: int) -> Row:
         arguments = {"directory": directory, "repo_id": NAME, "revision": branch} if does == "push" else {"name": NAME}
         # What is killed has to wait for it, so it meets a server that does not answer.
         fault = hub.fail(call, "slow" if kind == "killed" else kind, times=times)  # type: ignore[arg-type]
-        start, before = time.perf_counter(), len(hub.asked)
+        start = time.perf_counter()
         with open_client(hub, home) as client:
             if kind == "killed":
                 client.start(does, **arguments)
@@ -68,9 +68,10 @@ def attempt(does: str, call: str, kind: Kind | str, times: int) -> Row:
             else:
                 result, message = call_it(client, does, arguments)
         seconds = time.perf_counter() - start
-        tries = times - fault.times + (result == "done" and len(hub.asked) > before)
+        tries = times - fault.times + (result == "done" and kind not in (401, 403))
         if result == "done":
-            result = "retried" if fault.met.is_set() else "as if nothing was"
+            again = kind not in (401, 403)  # the client then asks whether the repository is there anyway
+            result = "retried" if again else "went on"
         hub.faults.clear()
         wrong = left_over(hub, repo, does, home, branch, failed=result in ("error", "killed"))
         wrong = wrong or in_the_end(hub, repo, does, home, branch, arguments)
