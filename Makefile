@@ -8,7 +8,7 @@ DATA   ?= data
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help quickstart test test-all lint format schemas docs bench bench-eleven package clean
+.PHONY: help quickstart test test-all lint format schemas docs bench bench-eleven package publish clean
 
 help:            ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -62,6 +62,9 @@ bench-eleven: $(VENV)/ready  ## One model of eleven tasks beside eleven fine-tun
 
 package: $(VENV)/ready      ## Build wheel and sdist; train from the wheel in a clean environment
 	bash benchmarks/package.sh $(BIN)/python
+
+publish: $(VENV)/ready      ## Push a model from a clean environment, load it elsewhere, compare what they answer
+	bash benchmarks/publish.sh $(BIN)/python
 
 clean:                      ## Remove what can be made again
 	rm -rf $(VENV) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

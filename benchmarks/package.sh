@@ -2,17 +2,7 @@
 # Build the wheel and the sdist, install the wheel in a clean environment elsewhere, and use it as its users would.
 #     bash benchmarks/package.sh PYTHON        (a Python that has `build`)
 set -euo pipefail
-python=$(realpath --no-symlinks "$1")
-root=$(pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-
-"$python" -m build --quiet --outdir "$work/dist" "$root"
-ls "$work/dist"
-python3 -m venv "$work/venv"
-bin="$work/venv/bin"
-"$bin/pip" install --quiet --constraint "$root/constraints.txt" "torch==2.13.0"
-"$bin/pip" install --quiet --constraint "$root/constraints.txt" "$work"/dist/*.whl
+source "$(dirname "$0")/clean.sh" "$1"
 
 cd "$work"
 export HF_HUB_OFFLINE=1

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from json import JSONDecodeError
 from typing import TypeVar
 
 import httpx2
@@ -33,7 +34,6 @@ PAUSES = (1.0, 2.0, 4.0, 8.0)
 _LONGEST = 300.0
 """Seconds that the Hub may ask us to wait."""
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
-_LATER = "Try again later; with HF_HUB_OFFLINE=1, what was loaded before is loaded without the Hub"
 _BUSY = (408, 429)
 _BROKEN = (500, 502, 503, 504)
 _LOST = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
@@ -57,17 +57,22 @@ def broke_off(error: Exception) -> bool:
     """The same for a download: of what may pass, only that which the client does not repeat by itself."""
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code in _BROKEN
+    if isinstance(error, httpx2.ReadError):
+        return "/api/" not in error.request.url.path  # a file, not the list of them
     short = type(error) is OSError and error.errno is None  # it counted the bytes
-    return short or isinstance(error, httpx2.ReadError | DamagedError)
+    return short or isinstance(error, DamagedError)
 
 
-def ask(call: Callable[[], T], *, failed: str, again: Callable[[Exception], bool] | None = may_pass) -> T:
+def ask(
+    call: Callable[[], T], *, failed: str, again: Callable[[Exception], bool] | None = may_pass, hint: str = ""
+) -> T:
     """What a call to the Hub answers.
 
     Args:
         call: the call; it may be made several times.
         failed: how the message begins if it fails, such as ``"the model 'a/b' cannot be loaded"``.
         again: after which errors it is made again; None: after none.
+        hint: how the message ends if it failed by what may pass.
 
     Raises:
         ModelError: it failed: why, and what to do.
@@ -81,16 +86,16 @@ def ask(call: Callable[[], T], *, failed: str, again: Callable[[Exception], bool
         except Exception as error:  # of many kinds, which share no base
             wait = None if pause is None else max(pause, _asked_to_wait(error))
             if wait is None or wait > _LONGEST or again is None or not again(error):
-                raise ModelError(f"{failed}: {explain(error)}") from error
+                end = hint if may_pass(_root(error)) else ""
+                raise ModelError(f"{failed}: {explain(error)}{end}") from error
             _logger.warning("%s yet: %s. Again in %g s", failed, explain(error).partition(". ")[0], wait)
             time.sleep(wait)
     raise AssertionError("the last round returns or raises")
 
 
-def explain(error: BaseException) -> str:
+def explain(error: Exception) -> str:
     """Why a call failed, and what to do about it."""
-    while isinstance(error, RuntimeError | LocalEntryNotFoundError) and error.__cause__ is not None:
-        error = error.__cause__  # the client says which file it was about, and hides why
+    error = _root(error)
     if isinstance(error, GatedRepoError):
         return f"it is gated. Ask for access on its page, then {_LOG_IN}"
     if isinstance(error, RevisionNotFoundError):
@@ -102,10 +107,19 @@ def explain(error: BaseException) -> str:
     if isinstance(error, HfHubHTTPError):
         return _explain_status(error)
     if isinstance(error, httpx2.TimeoutException):
-        return f"{constants.ENDPOINT} does not answer. {_LATER}"
+        return f"{constants.ENDPOINT} does not answer. Try again later"
     if isinstance(error, httpx2.TransportError):
-        return f"the connection to {constants.ENDPOINT} fails ({error or type(error).__name__}). {_LATER}"
-    return str(error) or type(error).__name__
+        return f"the connection to {constants.ENDPOINT} fails ({error or type(error).__name__}). Try again later"
+    if isinstance(error, OSError | ValueError) and not isinstance(error, JSONDecodeError):
+        return str(error)
+    return f"its answer cannot be understood ({type(error).__name__}: {error})"
+
+
+def _root(error: Exception) -> Exception:
+    """What is behind an error in which the client says what it was about, and hides why."""
+    while isinstance(error, RuntimeError | LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return error
 
 
 def _explain_status(error: HfHubHTTPError) -> str:
@@ -114,9 +128,9 @@ def _explain_status(error: HfHubHTTPError) -> str:
     if status == 401:
         return f"the Hub does not accept the token ({said}). Make another: {_LOG_IN}"
     if status == 403:
-        return f"the token does not allow it ({said}). It takes a token that may write there: {_LOG_IN}"
+        return f"the Hub does not allow it ({said}). It takes a token with that right: {_LOG_IN}"
     if status in (*_BUSY, *_BROKEN):
-        return f"the Hub answers {status} ({said}). {_LATER}"
+        return f"the Hub answers {status} ({said}). Try again later"
     return f"the Hub refuses: {status}, {said}"
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import (
     CommitOperationAdd,
@@ -18,18 +16,16 @@ from huggingface_hub import (
     constants,
     get_token,
     is_offline_mode,
-    snapshot_download,
 )
-from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import HFValidationError, RevisionNotFoundError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from nlpmtl.artifact import asking
-from nlpmtl.artifact.asking import DamagedError, ask, broke_off, may_pass
+from nlpmtl.artifact.asking import ask, may_pass
+from nlpmtl.artifact.cache import cached, download
 from nlpmtl.artifact.parts import CARD, FILES, OWN_TYPE, check_whole, is_named
 from nlpmtl.errors import ConfigError, ModelError
 
-_ONLY: Any = {"allow_patterns": list(FILES), "ignore_patterns": ["*/*/*"]}
-"""What to fetch; in these patterns a star stands for slashes too."""
 _COMMIT = re.compile("[0-9a-f]{40}")
 
 
@@ -65,14 +61,7 @@ def push(
     """
     files = check_whole(Path(directory), failed=f"{directory} cannot be pushed")
     failed = f"the model cannot be pushed to {repo_id!r}"
-    try:
-        validate_repo_id(repo_id)
-    except HFValidationError as error:
-        raise ConfigError(f'{failed}: write its name as "name/model". {error}') from error
-    if revision is not None and _COMMIT.fullmatch(revision):
-        raise ConfigError(f"{failed}: {revision} is a commit, which stays as it is. Give a branch")
-    if is_offline_mode():
-        raise ConfigError(f"{failed}: HF_HUB_OFFLINE is set. Unset it to push")
+    _check_target(repo_id, revision=revision, failed=failed)
     given = token or get_token()
     if given is None:
         raise ConfigError(f"{failed}: there is no token. Log in with `hf auth login`, or set HF_TOKEN")
@@ -85,11 +74,8 @@ def push(
         now, asked = ("private", "public") if head.private else ("public", "private")
         raise ConfigError(f"{failed}: it is {now}, not {asked}; nothing was sent. Change that in its settings first")
     adding = [CommitOperationAdd(name, path) for name, path in files.items()]
-    ask(
-        partial(api.preupload_lfs_files, repo_id, adding, revision=branch, create_pr=create_pr),
-        failed=failed,
-        again=None,
-    )
+    send = partial(api.preupload_lfs_files, repo_id, adding, revision=branch, create_pr=create_pr)
+    ask(send, failed=failed, again=None)
     commit = partial(
         _commit,
         api,
@@ -130,11 +116,24 @@ def fetch(name: str | Path, *, revision: str | None = None, token: str | None = 
     except HFValidationError as error:
         raise ModelError(f'{failed}: there is no such directory, and a Hub id looks like "name/model"') from error
     if is_offline_mode():
-        directory = _cached(str(name), revision=revision, failed=failed)
+        directory = cached(str(name), revision=revision, failed=failed)
     else:
-        directory = _download(str(name), revision=revision, token=_checked(token), failed=failed)
+        _checked(token or get_token())
+        directory = download(str(name), revision=revision, token=token, failed=failed)
     check_whole(directory, failed=failed)
     return directory
+
+
+def _check_target(repo_id: str, *, revision: str | None, failed: str) -> None:
+    """Raise ConfigError if nothing can be pushed there."""
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise ConfigError(f'{failed}: write its name as "name/model". {error}') from error
+    if revision is not None and _COMMIT.fullmatch(revision):
+        raise ConfigError(f"{failed}: {revision} is a commit, which stays as it is. Give a branch")
+    if is_offline_mode():
+        raise ConfigError(f"{failed}: HF_HUB_OFFLINE is set. Unset it to push")
 
 
 def _checked(token: str | None) -> str | None:
@@ -204,54 +203,3 @@ def _holds(head: ModelInfo, files: Mapping[str, Path]) -> bool:
         is_named(path, large.sha256 if (large := there[name].lfs) else there[name].blob_id or "")
         for name, path in files.items()
     )
-
-
-def _download(name: str, *, revision: str | None, token: str | None, failed: str) -> Path:
-    commit = revision
-    if commit is None or not _COMMIT.fullmatch(commit):
-        look = partial(HfApi(token=token).model_info, name, revision=revision, timeout=asking.PATIENCE)
-        commit = str(ask(look, failed=failed).sha)
-    directory = ask(partial(_snapshot, name, commit=commit, token=token), failed=failed, again=broke_off)
-    if commit != revision:
-        _remember(directory, revision or constants.DEFAULT_REVISION)
-    return directory
-
-
-def _snapshot(name: str, *, commit: str, token: str | None) -> Path:
-    directory = Path(snapshot_download(name, revision=commit, token=token, library_name=OWN_TYPE, **_ONLY))
-    damaged = _damaged(directory)
-    for path in damaged:
-        (path.parent / path.readlink()).unlink(missing_ok=True)
-        path.unlink()
-    if damaged:
-        raise DamagedError(f"{damaged[0].name} arrived damaged. Try again")
-    return directory
-
-
-def _cached(name: str, *, revision: str | None, failed: str) -> Path:
-    asked = f"{failed}: HF_HUB_OFFLINE is set, and {constants.HF_HUB_CACHE}"
-    try:
-        directory = Path(snapshot_download(name, revision=revision, local_files_only=True, **_ONLY))
-    except LocalEntryNotFoundError as error:
-        raise ModelError(f"{asked} does not have the whole of it. Load it once without that variable") from error
-    if damaged := _damaged(directory):
-        raise ModelError(f"{asked} has it with a damaged {damaged[0].name}. Load it once without that variable")
-    return directory
-
-
-def _damaged(directory: Path) -> list[Path]:
-    """Files of the cache that are not what they are called: the client looks at their sizes alone.
-
-    Where there are no symbolic links, the cache does not keep what they are called.
-    """
-    links = (path for pattern in FILES for path in directory.glob(pattern) if path.is_symlink())
-    return [path for path in links if not is_named(path, path.readlink().name)]
-
-
-def _remember(directory: Path, revision: str) -> None:
-    """Keep what a branch or a tag is, for whoever asks offline: where the client does, once all of it is there."""
-    note = directory.parents[1] / "refs" / revision
-    with suppress(OSError):  # a cache that cannot be written is good enough to read
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.with_name(f".{note.name}.part").write_text(directory.name, encoding="utf-8")
-        note.with_name(f".{note.name}.part").replace(note)

@@ -180,7 +180,7 @@ def test_a_pull_request(client: Client, hub: Hub, made: Path, name: str) -> None
     assert name not in hub.models
     repo = put(hub, "them/" + name.removeprefix("me/"), model.files(1))
     theirs = "them/" + name.removeprefix("me/")
-    assert "does not allow it" in refused(client, "push", directory=made, repo_id=theirs)
+    assert "the Hub does not allow it" in refused(client, "push", directory=made, repo_id=theirs)
     assert "no such revision" in refused(client, "push", directory=made, repo_id=theirs, create_pr=True, revision="x")
     url = client("push", directory=made, repo_id=theirs, create_pr=True)
     assert url == f"{hub.url}/{theirs}/discussions/1"
@@ -198,6 +198,9 @@ def test_a_fetched_model_is_whole_and_of_one_commit(client: Client, hub: Hub, na
     repo.commit("main", model.files(5), message="later")
     assert model.read(Path(client("fetch", name=name))) == model.files(5)
     assert model.read(directory) == model.files()
+    before = len(hub.asked)
+    assert client("fetch", name=name, revision=directory.name) == str(directory)
+    assert len(hub.asked) == before  # a commit stays what it is
 
 
 def test_a_directory_is_itself(client: Client, made: Path) -> None:

@@ -15,6 +15,7 @@ SAID = {
     403: "You don't have the rights to do this",
     404: "Repository not found",
     409: "There is a conflict",
+    412: "A commit has happened since",
     429: "Too many requests",
 }
 

@@ -96,7 +96,7 @@ def commit(hub: Hub, request: Request) -> Response:
     if head is None or (not proposed and request.found["rev"] not in repo.branches):
         return refuse(404, "RevisionNotFound")
     if about.get("parentCommit", head.sha) != head.sha:
-        return refuse(412, message="A commit has happened since. Please refresh and try again.")
+        return refuse(412, "")
     files = dict(head.files)
     for line in lines[1:]:
         value = line["value"]

