@@ -9,7 +9,7 @@ from typing import Any
 
 from accelerate.utils import broadcast_object_list
 
-from nlpmtl.artifact import CURVE, Facts, Source, describe_comparison, describe_learning, save_model, write_json
+from nlpmtl.artifact import CURVE, Facts, Source, save_model, write_json
 from nlpmtl.calibration import calibrate
 from nlpmtl.data import Encoded
 from nlpmtl.evaluation import Answered, Scores, ask, score
@@ -75,7 +75,8 @@ def _draw(
     fit: Fit, *, evaluations: list[dict[str, Any]], answered: Mapping[str, Answered], step: int
 ) -> dict[str, tuple[str, bytes]]:
     """The pictures by path, each with its words."""
-    from nlpmtl.artifact.pictures import draw_comparison, draw_learning  # matplotlib comes in when it is needed
+    # matplotlib comes in when it is needed
+    from nlpmtl.artifact.pictures import describe_comparison, describe_learning, draw_comparison, draw_learning
 
     found = {}
     metrics = read_lines(fit.directory / "metrics.jsonl")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nlpmtl.artifact.card import CURVE, Facts, Source, describe_comparison, describe_learning, write_card
+from nlpmtl.artifact.card import CURVE, Facts, Source, write_card
 from nlpmtl.artifact.hub import fetch, push
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ __all__ = [
     "BackendName",
     "Facts",
     "Source",
-    "describe_comparison",
-    "describe_learning",
     "export_onnx",
     "export_task",
     "fetch",

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import yaml
 from huggingface_hub import (
     CommitOperationAdd,
     CommitOperationDelete,
@@ -23,6 +25,7 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from nlpmtl.artifact import asking
 from nlpmtl.artifact.asking import ask, may_pass
 from nlpmtl.artifact.cache import cached, download
+from nlpmtl.artifact.card import addressed
 from nlpmtl.artifact.parts import CARD, FILES, OWN_TYPE, check_whole, is_named
 from nlpmtl.errors import ConfigError, ModelError
 
@@ -68,28 +71,17 @@ def push(
     api = HfApi(token=_checked(given), library_name=OWN_TYPE)
     if not create_pr:
         repo_id = ask(partial(api.create_repo, repo_id, private=private, exist_ok=True), failed=failed).repo_id
-    branch = revision or constants.DEFAULT_REVISION
-    head = ask(partial(_head, api, repo_id, branch, make=not create_pr), failed=failed)
-    if private is not None and head.private is not private:
-        now, asked = ("private", "public") if head.private else ("public", "private")
-        raise ConfigError(f"{failed}: it is {now}, not {asked}; nothing was sent. Change that in its settings first")
-    adding = [CommitOperationAdd(name, path) for name, path in files.items()]
-    send = partial(api.preupload_lfs_files, repo_id, adding, revision=branch, create_pr=create_pr)
-    ask(send, failed=failed, again=None)
-    commit = partial(
-        _commit,
-        api,
-        repo_id,
-        head=head,
-        files=files,
-        adding=adding,
-        branch=branch,
-        message=message or f"Upload a model of nlpmtl ({len(files)} files)",
-        create_pr=create_pr,
-        failed=failed,
-    )
-    # A commit whose answer is lost is found when it is asked for again; a pull request would be opened twice.
-    return ask(commit, failed=failed, again=None if create_pr else may_pass)
+    with TemporaryDirectory() as scratch:
+        return _send(
+            api,
+            repo_id,
+            files={**files, **_address(files, repo_id=repo_id, scratch=Path(scratch), failed=failed)},
+            private=private,
+            branch=revision or constants.DEFAULT_REVISION,
+            message=message or f"Upload a model of nlpmtl ({len(files)} files)",
+            create_pr=create_pr,
+            failed=failed,
+        )
 
 
 def fetch(name: str | Path, *, revision: str | None = None, token: str | None = None) -> Path:
@@ -122,6 +114,56 @@ def fetch(name: str | Path, *, revision: str | None = None, token: str | None = 
         directory = download(str(name), revision=revision, token=token, failed=failed)
     check_whole(directory, failed=failed)
     return directory
+
+
+def _address(files: Mapping[str, Path], *, repo_id: str, scratch: Path, failed: str) -> dict[str, Path]:
+    """The card, if there is one that speaks of its directory, with the repository in its place."""
+    if CARD not in files:
+        return {}
+    card = files[CARD].read_bytes().decode("utf-8", "replace")
+    try:
+        named = addressed(card, repo=repo_id)
+    except (ValueError, yaml.YAMLError) as error:
+        raise ModelError(f"{failed}: the front matter of its {CARD} cannot be read: {error}") from error
+    if named == card:
+        return {}
+    (scratch / CARD).write_text(named, encoding="utf-8", newline="\n")
+    return {CARD: scratch / CARD}
+
+
+def _send(
+    api: HfApi,
+    repo_id: str,
+    *,
+    files: Mapping[str, Path],
+    private: bool | None,
+    branch: str,
+    message: str,
+    create_pr: bool,
+    failed: str,
+) -> str:
+    """Send the files to a repository that is there, and make one commit of them."""
+    head = ask(partial(_head, api, repo_id, branch, make=not create_pr), failed=failed)
+    if private is not None and head.private is not private:
+        now, asked = ("private", "public") if head.private else ("public", "private")
+        raise ConfigError(f"{failed}: it is {now}, not {asked}; nothing was sent. Change that in its settings first")
+    adding = [CommitOperationAdd(name, path) for name, path in files.items()]
+    send = partial(api.preupload_lfs_files, repo_id, adding, revision=branch, create_pr=create_pr)
+    ask(send, failed=failed, again=None)
+    commit = partial(
+        _commit,
+        api,
+        repo_id,
+        head=head,
+        files=files,
+        adding=adding,
+        branch=branch,
+        message=message,
+        create_pr=create_pr,
+        failed=failed,
+    )
+    # A commit whose answer is lost is found when it is asked for again; a pull request would be opened twice.
+    return ask(commit, failed=failed, again=None if create_pr else may_pass)
 
 
 def _check_target(repo_id: str, *, revision: str | None, failed: str) -> None:

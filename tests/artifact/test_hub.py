@@ -90,6 +90,15 @@ def test_a_graph_is_weights_enough(client: Client, hub: Hub, made: Path, name: s
     assert (Path(client("fetch", name=name)) / "model.onnx").read_bytes() == b"a graph"
 
 
+def test_the_card_names_its_repository(client: Client, hub: Hub, made: Path, name: str) -> None:
+    ours = b'---\nlibrary_name: nlpmtl\n---\nmodel = nlpmtl.Predictor.from_pretrained(".")\n'
+    client("push", directory=model.write(made, {"README.md": ours}), repo_id=name)
+    assert hub.models[name].files()["README.md"] == ours.replace(b'"."', f'"{name}"'.encode())
+    assert (made / "README.md").read_bytes() == ours
+    model.write(made, {"README.md": ours.replace(b"nlpmtl\n---", b"[\n---")})
+    assert "the front matter of its README.md cannot be read" in refused(client, "push", directory=made, repo_id=name)
+
+
 def test_weights_in_parts(client: Client, hub: Hub, made: Path, name: str) -> None:
     (made / "model.safetensors").unlink()
     names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]

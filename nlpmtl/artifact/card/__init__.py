@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from nlpmtl.artifact.card.alt import describe_comparison, describe_learning
 from nlpmtl.artifact.card.facts import CURVE, Facts, Source
 from nlpmtl.artifact.card.markdown import escape
 from nlpmtl.artifact.card.metadata import addressed, front_matter, result_files
@@ -15,8 +14,6 @@ __all__ = [
     "Facts",
     "Source",
     "addressed",
-    "describe_comparison",
-    "describe_learning",
     "result_files",
     "write_card",
 ]

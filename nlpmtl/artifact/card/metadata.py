@@ -45,7 +45,9 @@ def result_files(facts: Facts) -> dict[str, str]:
 
 
 def addressed(card: str, *, repo: str) -> str:
-    """A card that names the repository it is in, in place of its directory."""
+    """A card that names the repository it is in, in place of its directory; one that does not speak of it stays."""
+    if HERE not in card:
+        return card
     found = ModelCard(card)
     assert isinstance(found.data, ModelCardData)
     if found.data.eval_results:

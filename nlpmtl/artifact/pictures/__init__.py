@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nlpmtl.artifact.pictures.alt import describe_comparison, describe_learning
 from nlpmtl.artifact.pictures.canvas import style, to_png
 from nlpmtl.artifact.pictures.confusion import confusion_matrix
 from nlpmtl.artifact.pictures.curve import learning_curve
@@ -12,7 +13,7 @@ from nlpmtl.artifact.pictures.hits import precision_and_recall
 from nlpmtl.artifact.pictures.points import scatter
 from nlpmtl.tasks import Comparison, Confusion, Hits
 
-__all__ = ["draw_comparison", "draw_learning"]
+__all__ = ["describe_comparison", "describe_learning", "draw_comparison", "draw_learning"]
 
 
 def draw_learning(

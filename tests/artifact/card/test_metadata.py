@@ -8,8 +8,8 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData, parse_eval_result_entries
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
-from nlpmtl.artifact import addressed, write_card
-from nlpmtl.artifact.card import result_files
+from nlpmtl.artifact import write_card
+from nlpmtl.artifact.card import addressed, result_files
 from tests.artifact.card.facts import SCORES, TASKS, facts, source
 
 GLUE = {"hub": "nyu-mll/glue", "subset": "sst2", "splits": {"train": "train", "validation": "validation_matched"}}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nlpmtl.artifact import describe_comparison, describe_learning
+from nlpmtl.artifact.pictures import describe_comparison, describe_learning
 from nlpmtl.tasks import Confusion, Hits, Points
 
 
