@@ -11,9 +11,7 @@ from importlib import resources
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Path, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
-from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from nlpmtl import __version__
 from nlpmtl.errors import NlpmtlError, did_you_mean
@@ -21,20 +19,12 @@ from nlpmtl.predictor import Predictor
 from nlpmtl.serving.batcher import Batcher, ClosedError, FullError
 from nlpmtl.serving.doors import Doors
 from nlpmtl.serving.metrics import Metrics
-from nlpmtl.serving.shapes import ErrorAnswer, Inputs, LabelScore, PredictRequest, TaskRequest, to_scores
+from nlpmtl.serving.refusals import ERRORS, tell_errors
+from nlpmtl.serving.shapes import Inputs, LabelScore, PredictRequest, TaskRequest, to_scores
 from nlpmtl.tasks import Task
 
 _LOG = logging.getLogger(__name__)
 _GONE = 499
-_TYPES = {424: "Backend", 429: "Overloaded", 500: "Backend", 503: "Unhealthy"}
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    404: {"model": ErrorAnswer, "description": "There is no such task."},
-    413: {"model": ErrorAnswer, "description": "Too large: the body, the number of inputs, or an input."},
-    422: {"model": ErrorAnswer, "description": "The request means nothing, or asks for what the model cannot do."},
-    424: {"model": ErrorAnswer, "description": "The computation failed."},
-    429: {"model": ErrorAnswer, "description": "Too many requests wait: come back later."},
-    503: {"model": ErrorAnswer, "description": "The server is shutting down."},
-}
 
 
 @dataclass(frozen=True)
@@ -86,7 +76,7 @@ def make_app(predictor: Predictor, *, name: str, limits: Limits) -> tuple[FastAP
         redirect_slashes=False,
     )
     app.add_middleware(Doors, metrics=metrics, most=limits.bytes)
-    _tell_errors(app)
+    tell_errors(app)
     _add_predictions(app, predictor=predictor, batcher=batcher, metrics=metrics, limits=limits)
     _add_facts(app, predictor=predictor, batcher=batcher, metrics=metrics, name=name, limits=limits)
     return app, batcher
@@ -106,7 +96,7 @@ def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, me
         metrics.inputs.add(len(answers), route=request.scope["route"].path)
         return answers
 
-    @app.post("/predict", responses=_ERRORS)
+    @app.post("/predict", responses=ERRORS)
     async def predict(asked: PredictRequest, request: Request) -> dict[str, Any] | list[dict[str, Any]]:
         """The answers of all tasks that can read the input, or of those named, as the Predictor gives them."""
         ask = _Ask(None if asked.tasks is None else tuple(dict.fromkeys(asked.tasks)), asked.all_scores)
@@ -115,7 +105,7 @@ def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, me
 
     named: Any = Path(description="The name of a task.", json_schema_extra={"enum": sorted(tasks)})
 
-    @app.post("/predict/{task}", responses=_ERRORS)
+    @app.post("/predict/{task}", responses=ERRORS)
     async def predict_task(
         asked: TaskRequest, request: Request, task: str = named
     ) -> list[LabelScore] | list[list[LabelScore]] | Any:
@@ -155,7 +145,7 @@ def _add_facts(
         """The model, its tasks and labels, the limits, the version."""
         return facts
 
-    @app.get("/health", responses={503: _ERRORS[503]})
+    @app.get("/health", responses={503: ERRORS[503]})
     async def health() -> dict[str, str]:
         """Whether requests are taken."""
         if not batcher.open:
@@ -219,41 +209,3 @@ async def _gone(request: Request) -> None:
     """Returns when the client has closed the connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _tell_errors(app: FastAPI) -> None:
-    """Every error has the same shape."""
-
-    @app.exception_handler(StarletteHTTPException)
-    async def refused(request: Request, error: StarletteHTTPException) -> Response:
-        status = 422 if error.status_code == 400 else error.status_code  # FastAPI's word for a body it cannot read
-        return _error(status, error.detail, headers=error.headers)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Response:
-        return _error(422, "; ".join(_say(one) for one in error.errors()[:3]))
-
-    @app.exception_handler(Exception)
-    async def unexpected(request: Request, error: Exception) -> Response:
-        return _error(500, f"unexpected: {type(error).__name__}")
-
-
-def _say(error: Mapping[str, Any]) -> str:
-    """A broken rule of a request's shape."""
-    place = ".".join(str(part) for part in error["loc"] if part != "body") or "the body"
-    match error["type"]:
-        case "json_invalid":
-            return f"the body is no JSON: {error['ctx']['error']} (character {error['loc'][-1]})"
-        case "model_attributes_type" | "dict_type":
-            return 'the body has to be a JSON object, {"inputs": …}, sent with Content-Type: application/json'
-        case "missing":
-            return f'{place} is needed: {{"inputs": …}}'
-        case "extra_forbidden":
-            return f"{place}: unknown key"
-        case _:
-            return f"{place}: {error['msg'].removeprefix('Value error, ')}"
-
-
-def _error(status: int, said: str, *, headers: Mapping[str, str] | None = None) -> Response:
-    plain = said[:500].encode("utf-8", "backslashreplace").decode()
-    return JSONResponse({"error": plain, "error_type": _TYPES.get(status, "Validation")}, status, headers=headers)
