@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from nlpmtl.artifact.card import addressed
 from tests.hub import WRITER, Hub, model, serve_hub
 from tests.tiny import Trained, write_encoder
 
@@ -91,7 +92,8 @@ def test_there_and_back(trained: Trained, other: Path, tmp_path: Path) -> None:
         assert not {".env", "training_args.bin"} & repo.files().keys()
         assert Path(found["where"]).is_relative_to(tmp_path / "home")
         assert Path(found["where"]).name == repo.branches["main"]
-        assert repo.files()["README.md"] == (trained.model_dir / "README.md").read_bytes()
+        card = (trained.model_dir / "README.md").read_text(encoding="utf-8")
+        assert repo.files()["README.md"].decode() == addressed(card, repo="me/model") != card
     every = ["grade", "kinds", "mood", "places", "topic"]
     assert found["by revision"] == [every, ["grade", "kinds", "places", "topic"]]
     assert "'mood' (sentiment) is not in this model" in found["other"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
@@ -64,9 +66,17 @@ def accelerating(*, directory: Path, precision: str, trackers: Sequence[str]) ->
         )
     if accelerator.device.type == "cpu":
         keep_freed_memory()
+    atexit.unregister(_end_group)
+    atexit.register(_end_group)
     try:
         yield accelerator
     finally:
         for tracker in accelerator.trackers:  # `end_training` would end the process group too: a second run needs it
             tracker.finish()
         AcceleratorState._reset_state()
+
+
+def _end_group() -> None:
+    """End the threads of the process group while Python still runs: one that outlives it may abort the process."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()

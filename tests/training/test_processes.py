@@ -14,13 +14,17 @@ from tests.tiny import apart, checkpoint, make_run, metrics, read_json, train_ti
 from tests.training.bench import assert_idle_heads_rest
 
 SCRIPT = """
+import atexit
 import json
 import os
 import pathlib
 import sys
 
+import torch.distributed as dist
+
 import nlpmtl
 
+atexit.register(lambda: pathlib.Path(sys.argv[2] + os.environ["RANK"]).write_text(str(dist.is_initialized())))
 assert os.environ["WORLD_SIZE"] == "2"
 for run in json.loads(pathlib.Path(sys.argv[1]).read_text()):
     nlpmtl.train(run)
@@ -55,9 +59,14 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, P
     (root / "runs.json").write_text(json.dumps(runs), encoding="utf-8")
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [*start, str(root / "script.py"), str(root / "runs.json")], capture_output=True, text=True, timeout=300
+        [*start, str(root / "script.py"), str(root / "runs.json"), str(root / "group-of-")],
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr[-4000:]
+    at_exit = [(root / f"group-of-{rank}").read_text(encoding="utf-8") for rank in range(2)]
+    assert at_exit == ["False", "False"], "a process group that outlives Python may abort the process"
     return {name: (alone[name], together[name]) for name in CONFIGS}
 
 
