@@ -12,7 +12,7 @@ from torch import Tensor
 from nlpmtl.config import RunConfig, plain_config
 from nlpmtl.data import Batch, Collator
 from nlpmtl.evaluation import Inference
-from nlpmtl.model import Encoder, MultiTaskModel
+from nlpmtl.model import Encoder, MultiTaskModel, can_pack, use_cheap_dropout, use_packing
 from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.sampling import Plan, build_plan
 from nlpmtl.training import Fit, RunState, Stepper, build_optimizer, build_schedule
@@ -37,6 +37,12 @@ def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, enc
         getattr(inner, "activation_checkpointing_enable", enable)({"use_reentrant": False})
     if config.train.precision == "fp64":
         model.double()
+    packed = False
+    if accelerator.device.type == "cpu":
+        use_cheap_dropout(model)
+        packed = config.encoder.attention is None and can_pack(encoder.model.config)
+        if packed:
+            use_packing(encoder.model)
     optimizer = build_optimizer(
         model,
         lr=config.train.lr,
@@ -58,6 +64,7 @@ def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, enc
         collate=Collator(train_rows, pad=pad, types=types),
         schedule=build_schedule(config.train.schedule, total=total, warmup=config.train.warmup),
         micro_tokens=config.train.micro_tokens,
+        packed=packed,
         clip=config.train.clip,
         seed=config.seed,
     )

@@ -26,7 +26,8 @@ class EncoderConfig(Table):
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
     """What the encoder's weights (`model.safetensors`) must hash to."""
     attention: str | None = None
-    """The attention implementation of transformers: "sdpa", "eager", "flash_attention_2", …; left out: its choice."""
+    """The attention implementation of transformers: "sdpa", "eager", "flash_attention_2", …; left out: its choice, or,
+    while training on a CPU, one that computes no padding, for architectures that allow it."""
     freeze: bool = False
     """Train the heads of the run's tasks alone."""
     gradient_checkpointing: bool = False

@@ -6,8 +6,10 @@ model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing={"kind": "hard"}, 
 
 from __future__ import annotations
 
+from nlpmtl.model.dropout import use_cheap_dropout
 from nlpmtl.model.encoder import Encoder, find_encoder, load_encoder
 from nlpmtl.model.multitask import MultiTaskConfig, MultiTaskModel
+from nlpmtl.model.packing import can_pack, use_packing
 from nlpmtl.model.sharing import Hard, Sharing
 
 __all__ = [
@@ -16,6 +18,9 @@ __all__ = [
     "MultiTaskConfig",
     "MultiTaskModel",
     "Sharing",
+    "can_pack",
     "find_encoder",
     "load_encoder",
+    "use_cheap_dropout",
+    "use_packing",
 ]

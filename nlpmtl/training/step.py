@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nlpmtl.data import Batch, Collator, Encoded
+from nlpmtl.data.cuts import cheapest_cuts, fullest_cuts
 from nlpmtl.sampling import StepPlan
 from nlpmtl.tasks import Task
 from nlpmtl.training.optim import Schedule
@@ -47,19 +48,20 @@ class StepReport:
 
 
 def deal(
-    rows: Sequence[Row], *, lengths: Sequence[int], world: int, limit: int, overhead: int
+    rows: Sequence[Row], *, lengths: Sequence[int], world: int, limit: int, overhead: int | None
 ) -> list[list[list[Row]]]:
     """The micro-batches of every process: rows of like length together, the same number of batches for all.
 
     Rows are dealt out in the order of their lengths, so that processes have alike work. Each process cuts its own so
-    that padded wordpieces and `overhead` for each cut are together least.
+    that padded wordpieces and `overhead` for each cut are together least; where nothing is padded, into as few as may
+    be.
 
     Args:
         rows: of the step.
         lengths: wordpieces of each.
         world: processes.
-        limit: most padded wordpieces in a micro-batch; a row that is longer alone is one by itself.
-        overhead: what a micro-batch costs beside its wordpieces.
+        limit: most wordpieces in a micro-batch, padding included; a row that is longer alone is one by itself.
+        overhead: what a micro-batch costs beside its wordpieces; None where nothing is padded.
 
     Returns:
         For each process its micro-batches; one that has fewer than others ends with empty ones.
@@ -68,27 +70,14 @@ def deal(
     dealt = []
     for rank in range(world):
         own = order[rank::world]
-        cuts = _cut([lengths[i] for i in own], limit=limit, overhead=overhead)
+        sizes = [lengths[i] for i in own]
+        if overhead is None:
+            cuts = fullest_cuts(sizes, limit=limit)
+        else:
+            cuts = cheapest_cuts(sizes, overhead=overhead, limit=limit)
         dealt.append([[rows[i] for i in own[a:b]] for a, b in cuts])
     most = max(map(len, dealt), default=0)
     return [micros + [[] for _ in range(most - len(micros))] for micros in dealt]
-
-
-def _cut(lengths: Sequence[int], *, limit: int, overhead: int) -> list[tuple[int, int]]:
-    """The cheapest way to cut rows sorted by falling length into consecutive batches (dynamic programming)."""
-    cost = [0.0] + [float("inf")] * len(lengths)
-    start = [0] * (len(lengths) + 1)
-    for a, longest in enumerate(lengths):
-        for b in range(a + 1, min(len(lengths), a + max(1, limit // longest)) + 1):
-            price = cost[a] + overhead + (b - a) * longest
-            if price < cost[b]:
-                cost[b], start[b] = price, a
-    cuts = []
-    end = len(lengths)
-    while end > 0:
-        cuts.append((start[end], end))
-        end = start[end]
-    return cuts[::-1]
 
 
 def dropout_seed(seed: int, *, step: int, rank: int, micro: int) -> int:
@@ -110,7 +99,8 @@ class Stepper:
         datasets: the train splits, in the order of the plan.
         collate: makes batches of their rows.
         schedule: (step counted from 0) → factor of the learning rates.
-        micro_tokens: most padded wordpieces in a forward.
+        micro_tokens: most wordpieces in a forward, padding included.
+        packed: whether the model computes rows without padding.
         clip: the largest norm of the gradient; 0 for never clipped.
         seed: of dropout.
     """
@@ -124,6 +114,7 @@ class Stepper:
     collate: Collator
     schedule: Schedule
     micro_tokens: int
+    packed: bool
     clip: float
     seed: int
     _parameters: list[nn.Parameter] = field(init=False)
@@ -137,7 +128,7 @@ class Stepper:
         lengths = [len(self.datasets[d].ids[r]) for d, r in labelled]
         counts, shares = self._counts(labelled), self._shares(labelled)
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        overhead = _OVERHEAD.get(self.accelerator.device.type, _OVERHEAD["cuda"])
+        overhead = None if self.packed else _OVERHEAD.get(self.accelerator.device.type, _OVERHEAD["cuda"])
         micros = deal(labelled, lengths=lengths, world=world, limit=self.micro_tokens, overhead=overhead)[rank]
         scales = {task: shares[task] / counts[task] * world for task in shares}  # DDP averages over processes: undo it
         sums = torch.zeros(len(self.tasks), dtype=torch.float64, device=self.accelerator.device)

@@ -36,7 +36,8 @@ class Bench:
         return list(self.work.splits["train"].values())
 
     def stepper(self, **options: Any) -> Stepper:
-        given: dict[str, Any] = {"micro_tokens": 10_000, "clip": 0.0, "schedule": lambda step: 1.0, "seed": 3}
+        given: dict[str, Any] = {"micro_tokens": 10_000, "packed": False, "clip": 0.0, "seed": 3}
+        given["schedule"] = lambda step: 1.0
         weighting = Constant(tasks=list(self.work.tasks), weights=options.pop("weights", {}))
         return Stepper(
             accelerator=self.accelerator,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from nlpmtl.model.packing import hidden_states
 from nlpmtl.model.sharing.base import Sharing
 from nlpmtl.registry import SHARINGS
 
@@ -19,6 +20,6 @@ class Hard(Sharing):
         return self.encoder
 
     def forward(self, inputs: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        hidden: Tensor = self.encoder(**inputs).last_hidden_state
+        hidden = hidden_states(self.encoder, inputs)
         # A part holds each row at most once and in order, so one as long as the batch is the batch.
         return {task: hidden if at.shape[0] == hidden.shape[0] else hidden[at] for task, at in rows.items()}

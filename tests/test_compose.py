@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nlpmtl import Predictor
+from tests.tiny import apart, make_run, metrics, read_json, train_tiny, weights
+
+
+def test_packed_rows_and_padded_ones_give_the_same_weights(tmp_path: Path) -> None:
+    train = {"steps": 12, "batch_size": 8, "lr": 1e-3, "precision": "fp64", "micro_tokens": 60}
+    run = make_run(tmp_path, dropout=0.0, train=train)
+    packed = train_tiny(run, tmp_path / "packed")
+    padded = train_tiny({**run, "encoder": {**run["encoder"], "attention": "sdpa"}}, tmp_path / "padded")
+    eager = train_tiny({**run, "encoder": {**run["encoder"], "attention": "eager"}}, tmp_path / "eager")
+    assert apart(packed.model_dir, padded.model_dir) < 1e-8
+    assert apart(packed.model_dir, eager.model_dir) < 1e-8
+    for one, other in zip(metrics(packed.output), metrics(padded.output), strict=True):
+        assert one["tokens"] == other["tokens"]
+        assert one["losses"] == pytest.approx(other["losses"], abs=1e-9)
+
+
+def test_a_model_does_not_tell_how_it_was_computed(tmp_path: Path) -> None:
+    trained = train_tiny(make_run(tmp_path, train={"steps": 2, "batch_size": 8}))
+    assert "packed" not in (trained.model_dir / "config.json").read_text(encoding="utf-8")
+    assert "packed" not in str(read_json(trained.output / "run.json"))
+    model = Predictor.from_pretrained(trained.model_dir).model
+    assert model.config.encoder_config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize("extra", [{"gradient_checkpointing": True}, {"freeze": True}])
+def test_packed_rows_go_with_what_else_an_encoder_can_be_told(tmp_path: Path, extra: dict[str, bool]) -> None:
+    run = make_run(tmp_path, train={"steps": 3, "batch_size": 8})
+    plain = train_tiny(run, tmp_path / "plain")
+    told = train_tiny({**run, "encoder": {**run["encoder"], **extra}}, tmp_path / "told")
+    assert weights(plain.model_dir).keys() == weights(told.model_dir).keys()
+    if "freeze" not in extra:
+        assert apart(plain.model_dir, told.model_dir) < 1e-5
