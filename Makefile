@@ -8,7 +8,7 @@ DATA   ?= data
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help quickstart test test-all lint format schemas docs bench bench-eleven package publish clean
+.PHONY: help quickstart test test-all lint format schemas docs bench bench-eleven bench-training bench-exports bench-serving package publish clean
 
 help:            ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -59,6 +59,18 @@ bench: $(VENV)/ready        ## The figures of docs/results.md that take minutes
 
 bench-eleven: $(VENV)/ready  ## One model of eleven tasks beside eleven fine-tunes (hours; DATA=folder)
 	$(BIN)/python benchmarks/eleven.py $(DATA)
+
+bench-training: $(VENV)/ready  ## Training throughput beside the stock Trainer (minutes; DATA=folder)
+	$(BIN)/python -m benchmarks.throughput $(DATA)
+
+bench-exports: $(VENV)/ready  ## Logits of exports beside nlpmtl's; what happens when the Hub fails (half an hour)
+	$(BIN)/python -m benchmarks.export_table
+	$(BIN)/python -m benchmarks.onnx_table
+	$(BIN)/python benchmarks/hub_faults.py
+
+bench-serving: $(VENV)/ready  ## A server under 50 clients, and ONNX beside torch, with the quickstart's model
+	$(BIN)/python benchmarks/serving.py $(OUTPUT)/model
+	$(BIN)/python -m benchmarks.onnx_speed $(OUTPUT)/model --rounds 60
 
 package: $(VENV)/ready      ## Build wheel and sdist; train from the wheel in a clean environment
 	bash benchmarks/package.sh $(BIN)/python

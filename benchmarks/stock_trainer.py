@@ -1,6 +1,6 @@
 """The baseline: one stock Hugging Face `Trainer` fine-tune per task, each with an encoder of its own.
 
-    python benchmarks/stock_trainer.py DATA_DIR --output results.jsonl [--tasks rte mrpc …] [--bf16] [--probe STEPS]
+    python benchmarks/stock_trainer.py DATA_DIR --output results.jsonl [--tasks rte mrpc …] [--random] [--probe STEPS]
 
 DATA_DIR holds `<name>/{train,validation}.jsonl.gz`. The recipe: 3 epochs, batches of 32 grouped by length, lr 1e-4 with
 linear decay after 10 % of warm-up, weight decay 0.01, at most 128 wordpieces. One JSON line per task: the validation
@@ -128,7 +128,7 @@ def fine_tune(name: str, args: argparse.Namespace) -> dict[str, Any]:
             learning_rate=1e-4,
             warmup_steps=0.1,
             weight_decay=0.01,
-            train_sampling_strategy="group_by_length",
+            train_sampling_strategy="random" if args.random else "group_by_length",
             bf16=args.bf16,
             use_cpu=not torch.cuda.is_available(),
             seed=args.seed,
@@ -165,6 +165,7 @@ def main() -> None:
     parser.add_argument("--encoder", default=shipped, help="the encoder's directory; MiniLM-L6 if its package is there")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--random", action="store_true", help="batches as the Trainer makes them unless told otherwise")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--probe", type=int, default=0, metavar="STEPS", help="measure the pace of so many steps alone")
     parser.add_argument("--output", type=Path, required=True)

@@ -97,7 +97,7 @@ def use_packing(encoder: PreTrainedModel) -> None:
 
 def is_packing(encoder: PreTrainedModel) -> bool:
     """Whether `use_packing` was told of an encoder."""
-    return encoder.config._attn_implementation == PACKED
+    return bool(encoder.config._attn_implementation == PACKED)
 
 
 def hidden_states(encoder: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:

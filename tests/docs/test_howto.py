@@ -29,6 +29,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [
     DOCS.parent / "README.md",
     DOCS / "results.md",
+    DOCS / "performance.md",
     DOCS / "tour.md",
     *sorted(DOCS.glob("howto/*.md")),
     *sorted(DOCS.glob("decisions/*.md")),

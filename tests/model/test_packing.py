@@ -17,7 +17,8 @@ LENGTHS = (5, 40, 3, 40, 12, 5, 39, 1)
 def make_encoder(name: str, directory: Path, **config: Any) -> PreTrainedModel:
     model = AutoModel.from_pretrained(write_architecture(name, directory, **config), attn_implementation="sdpa")
     assert isinstance(model, PreTrainedModel)
-    return model.double().eval()
+    model.double().eval()
+    return model
 
 
 def make_batch(model: PreTrainedModel, lengths: tuple[int, ...] = LENGTHS) -> dict[str, Tensor]:
