@@ -33,7 +33,7 @@ def stock(data: Path, *, steps: int, options: list[str], work: Path) -> float:
     output = work / "stock.jsonl"
     output.unlink(missing_ok=True)
     script = Path(__file__).with_name("stock_trainer.py")
-    command = [sys.executable, script, data, "--output", output, "--probe", str(steps), *options]
+    command = [sys.executable, str(script), str(data), "--output", str(output), "--probe", str(steps), *options]
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     lines = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
     tokens = sum(line["tokens_per_second"] * line["seconds"] for line in lines)
@@ -55,7 +55,7 @@ def own(data: Path, *, steps: int, work: Path, options: list[str]) -> float:
         *options,
     ]
     sets = [argument for one in given for argument in ("--set", one)]
-    command = [sys.executable, "-m", "nlpmtl", "train", RUN, "--output", output, *sets]
+    command = [sys.executable, "-m", "nlpmtl", "train", str(RUN), "--output", str(output), *sets]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()][WARM:]
     return float(sum(line["tokens"] for line in lines) / sum(line["seconds"] for line in lines))
@@ -86,11 +86,13 @@ def main() -> None:
             for name, rate in rates.items():
                 print(f"{name}: {rate:.0f} wordpieces/s", flush=True)
                 found.setdefault(name, []).append(rate)
-    medians = {name: statistics.median(rates) for name, rates in found.items()}
+    medians = {name: statistics.median(some) for name, some in found.items()}
     lines = ["| | wordpieces/s, median (least to most) | nlpmtl / it |", "|---|---|---|"]
-    for name, rates in found.items():
-        ratio = statistics.median(a / b for a, b in zip(found["nlpmtl"], rates, strict=True))
-        lines.append(f"| {name} | {medians[name]:,.0f} ({min(rates):,.0f} to {max(rates):,.0f}) | {ratio:.2f} |")
+    for name, all_rates in found.items():
+        ratio = statistics.median(a / b for a, b in zip(found["nlpmtl"], all_rates, strict=True))
+        lines.append(
+            f"| {name} | {medians[name]:,.0f} ({min(all_rates):,.0f} to {max(all_rates):,.0f}) | {ratio:.2f} |"
+        )
     text = "\n".join(
         [
             "# Training throughput beside the stock Trainer",

@@ -148,7 +148,7 @@ def _attend(
     stacked = torch.stack([query[0], key[0], value[0]]).transpose(1, 2)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     with torch.autocast(stacked.device.type, enabled=False):  # what comes in is in the precision that is asked for
-        return _Attention.apply(stacked, groups, scale, dropout, sliding_window).unsqueeze(0), None
+        return _Attention.apply(stacked, groups, scale, dropout, sliding_window).unsqueeze(0), None  # type: ignore[no-untyped-call]
 
 
 class _Attention(torch.autograd.Function):
