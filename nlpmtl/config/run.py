@@ -44,7 +44,7 @@ class TrainConfig(Table):
     batch_size: int = Field(32, gt=0)
     """Rows per optimizer step, over all processes."""
     micro_tokens: int = Field(4096, gt=0)
-    """Most padded wordpieces in one forward of one process; it changes memory and speed, not the result."""
+    """Most wordpieces in one forward of one process, padding included; it changes memory and speed, not the result."""
     lr: float = Field(5e-5, gt=0)
     """The encoder's highest learning rate."""
     head_lr: float | None = Field(None, gt=0)
