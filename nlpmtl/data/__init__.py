@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from nlpmtl.data.align import NO_PIECE, Span, first_pieces, join_words, split_words
 from nlpmtl.data.collate import Batch, Collator, Part
-from nlpmtl.data.encode import Encoded, Pieces, Target, encode, tokenize
+from nlpmtl.data.encode import Encoded, Target, encode, label
 from nlpmtl.data.inputs import Input, to_input
 from nlpmtl.data.labels import Shape
+from nlpmtl.data.pieces import Pieces, tokenize
+from nlpmtl.data.prepare import Prepared
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.rows import Rows, load_rows
 from nlpmtl.data.targets import IGNORED, ClassLabels, Labels, NumberLabels, SetLabels, TagLabels
@@ -29,6 +31,7 @@ __all__ = [
     "NumberLabels",
     "Part",
     "Pieces",
+    "Prepared",
     "Ragged",
     "Rows",
     "SetLabels",
@@ -40,6 +43,7 @@ __all__ = [
     "encode",
     "first_pieces",
     "join_words",
+    "label",
     "load_rows",
     "split_words",
     "to_input",

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlpmtl.data.ragged import Ragged
 
 Span = tuple[int, int]
 """Start and end (exclusive) in characters."""
@@ -73,3 +80,54 @@ def first_pieces(words: Sequence[Span], pieces: Sequence[Span]) -> list[int]:
                 firsts[at] = index
             at += 1
     return firsts
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Spans in many texts, end to end: those of text ``i`` are ``starts[bounds[i]:bounds[i + 1]]`` to ``ends[…]``."""
+
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    bounds: NDArray[np.int64]
+
+    @classmethod
+    def pack(cls, texts: Iterable[Sequence[Span]]) -> Spans:
+        """The spans of each text."""
+        rows = list(texts)
+        flat = np.fromiter(chain.from_iterable(chain.from_iterable(rows)), dtype=np.int64).reshape(-1, 2)
+        bounds = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum([len(row) for row in rows], out=bounds[1:])
+        return cls(flat[:, 0], flat[:, 1], bounds)
+
+    @classmethod
+    def joined(cls, lengths: NDArray[np.int64], bounds: NDArray[np.int64]) -> Spans:
+        """The words of texts that `join_words` joined, from the lengths of the words in characters."""
+        ends = np.cumsum(lengths + 1) - 1
+        before = np.concatenate([np.zeros(1, dtype=np.int64), ends + 1])[bounds[:-1]]
+        ends = ends - np.repeat(before, np.diff(bounds))
+        return cls(ends - lengths, ends, bounds)
+
+    def __getitem__(self, text: int) -> list[Span]:
+        at = slice(self.bounds[text], self.bounds[text + 1])
+        return list(zip(self.starts[at].tolist(), self.ends[at].tolist(), strict=True))
+
+
+def all_first_pieces(words: Spans, pieces: Spans) -> Ragged:
+    """`first_pieces` of many texts at once."""
+    texts = len(words.bounds) - 1
+    # The texts are laid side by side, far enough apart that nothing of one reaches into the next.
+    apart = max(words.ends.max(initial=0), pieces.ends.max(initial=0)) + 1
+    word_at = np.repeat(np.arange(texts) * apart, np.diff(words.bounds))
+    piece_at = np.repeat(np.arange(texts) * apart, np.diff(pieces.bounds))
+    kept = np.flatnonzero(pieces.starts < pieces.ends)
+    starts, ends = (pieces.starts + piece_at)[kept], (pieces.ends + piece_at)[kept]
+    if (np.diff(starts) < 0).any() or (np.diff(ends) < 0).any():  # pieces out of order: one by one
+        return Ragged.pack(first_pieces(words[text], pieces[text]) for text in range(texts))
+    if not len(kept):
+        return Ragged(np.full(len(words.starts), NO_PIECE, dtype=np.int32), words.bounds)
+    # The first that ends behind the start of the word; it shares a character with it if it starts before its end.
+    found = np.searchsorted(ends, words.starts + word_at, side="right")
+    at = np.minimum(found, len(kept) - 1)
+    shared = (found < len(kept)) & (starts[at] < words.ends + word_at) & (words.starts < words.ends)
+    places = kept[at] - pieces.bounds[np.repeat(np.arange(texts), np.diff(words.bounds))]
+    return Ragged(np.where(shared, places, NO_PIECE).astype(np.int32), words.bounds)

@@ -1,9 +1,10 @@
-"""Every raw row is looked at; what passes becomes a compact table of canonical values, what does not is counted."""
+"""Every raw row is looked at; what passes is kept in batches of canonical values, what does not is counted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from nlpmtl.config.dataset import InputConfig
 from nlpmtl.data.inputs import to_text, to_words
 from nlpmtl.data.labels import Shape, to_label
+from nlpmtl.data.spool import Batches, Spool
 from nlpmtl.data.stream import Broken, RawRow, Stream
 from nlpmtl.errors import ConfigError, did_you_mean
 
@@ -56,7 +58,7 @@ class Problems:
 class Checked(NamedTuple):
     """The rows of a stream that keep the rules, their numbers in the source, and how many do not."""
 
-    table: pa.Table
+    batches: Batches
     numbers: NDArray[np.int64]
     broken: int
 
@@ -78,6 +80,7 @@ def check_rows(
     labels: Mapping[str, Shape],
     needed: Collection[str],
     problems: Problems,
+    directory: Path | None = None,
 ) -> Checked:
     """Read a stream to its end.
 
@@ -87,24 +90,29 @@ def check_rows(
         labels: the columns of labels, and the shape of each.
         needed: the columns that must be in some row.
         problems: what is wrong is added here.
+        directory: where to keep the rows that pass, in a file; left out: in memory.
 
     Raises:
         ConfigError: a needed column is in no row.
         DataError: the source cannot be read.
+        OSError: the file cannot be written.
     """
     seen = set(stream.columns)
     _check_columns(needed, seen=seen, where=stream.where)
-    builder = _Builder(_columns(inputs, labels, stream.class_names))
+    columns = _columns(inputs, labels, stream.class_names)
     broken = 0
-    for number, raw in stream.rows:
-        found = builder.add(raw, number=number)
-        if not isinstance(raw, Broken):
-            seen.update(raw)
-        if found:
-            broken += 1
-            problems.add(f"{stream.where}{stream.mark}{number}", found)
+    with Spool(pa.schema([(column.name, column.type) for column in columns]), directory=directory) as spool:
+        builder = _Builder(columns, spool)
+        for number, raw in stream.rows:
+            found = builder.add(raw, number=number)
+            if not isinstance(raw, Broken) and not seen.issuperset(raw):
+                seen.update(raw)
+            if found:
+                broken += 1
+                problems.add(f"{stream.where}{stream.mark}{number}", found)
+        builder.flush()
     _check_columns(needed, seen=seen, where=stream.where)
-    return Checked(*builder.finish(), broken)
+    return Checked(spool.batches(), np.concatenate(builder.numbers), broken)
 
 
 def _check_columns(needed: Collection[str], *, seen: Collection[str], where: str) -> None:
@@ -139,12 +147,11 @@ def _columns(
 class _Builder:
     """Canonical rows, as Python values for a while, then as Arrow."""
 
-    def __init__(self, columns: Sequence[_Column]) -> None:
+    def __init__(self, columns: Sequence[_Column], spool: Spool) -> None:
+        self.numbers: list[NDArray[np.int64]] = []
         self._columns = columns
-        self._schema = pa.schema([(column.name, column.type) for column in columns])
-        self._batches: list[pa.RecordBatch] = []
+        self._spool = spool
         self._waiting: list[list[Any]] = []
-        self._numbers: list[NDArray[np.int64]] = []
         self._waiting_numbers: list[int] = []
 
     def add(self, raw: RawRow, *, number: int) -> list[Problem]:
@@ -167,18 +174,14 @@ class _Builder:
             self._waiting.append(values)
             self._waiting_numbers.append(number)
             if len(self._waiting) == _ROWS_AT_ONCE:
-                self._flush()
+                self.flush()
         return problems
 
-    def finish(self) -> tuple[pa.Table, NDArray[np.int64]]:
-        self._flush()
-        return pa.Table.from_batches(self._batches, self._schema), np.concatenate(self._numbers)
-
-    def _flush(self) -> None:
-        columns = zip(*self._waiting, strict=True) if self._waiting else [[] for _ in self._columns]
-        arrays = [pa.array(values, field.type) for values, field in zip(columns, self._schema, strict=True)]
-        self._batches.append(pa.record_batch(arrays, schema=self._schema))
-        self._numbers.append(np.array(self._waiting_numbers, dtype=np.int64))
+    def flush(self) -> None:
+        """Hand over what waits."""
+        values = zip(*self._waiting, strict=True) if self._waiting else [[] for _ in self._columns]
+        self._spool.write([pa.array(one, column.type) for one, column in zip(values, self._columns, strict=True)])
+        self.numbers.append(np.array(self._waiting_numbers, dtype=np.int64))
         self._waiting, self._waiting_numbers = [], []
 
 

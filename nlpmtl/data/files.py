@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import json
 import sys
 import threading
@@ -55,6 +56,14 @@ def open_file(path: str, *, inputs: Collection[str], labels: Mapping[str, Shape]
     if ending in (".csv", ".tsv"):
         return Stream(path, ":", _read_csv(path, delimiter="," if ending == ".csv" else "\t", labels=labels))
     return Stream(path, ":", _read_jsonl(path, compressed=ending == ".jsonl.gz"))
+
+
+def fingerprint_file(path: str) -> str | None:
+    """What the rows of a file are known by: its path, which errors tell, and every byte of it; None if it is not there."""
+    if not Path(path).is_file():
+        return None
+    with _reading(path), Path(path).open("rb") as file:
+        return f"{path} {hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def check_lists(path: str, *, words: str | None, labels: Mapping[str, Shape]) -> None:

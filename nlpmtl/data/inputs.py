@@ -17,6 +17,11 @@ def has_surrogate(text: str) -> bool:
     return not text.isascii() and _SURROGATE.search(text) is not None
 
 
+def are_strings(values: Sequence[Any]) -> bool:
+    """Whether all are strings of whole characters: asked of many at once, because rows are many."""
+    return set(map(type, values)) <= {str} and not has_surrogate("".join(values))
+
+
 def to_text(value: Any) -> str:
     """A text; the empty one is one too."""
     if value is None:
@@ -36,6 +41,8 @@ def to_words(value: Any) -> list[str]:
         raise ValueError("a list of words was expected")
     if not value:
         raise ValueError("at least one word was expected")
+    if are_strings(value):
+        return list(value)
     for number, word in enumerate(value, 1):
         if not isinstance(word, str):
             raise ValueError(f"word {number} is no string")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from nlpmtl.data.inputs import has_surrogate
+from nlpmtl.data.inputs import are_strings, has_surrogate
 
 Shape = Literal["class", "number", "set", "tags"]
 """One label's name; a number; any number of names; a name for each word."""
@@ -82,6 +82,8 @@ def _to_tags(value: Any, names: Sequence[str] | None, words: Sequence[str] | Non
         raise ValueError("a list of tags was expected")
     if words is not None and len(value) != len(words):
         raise ValueError(f"a tag for each word was expected: {len(value)} for {len(words)}")
+    if names is None and are_strings(value):
+        return list(value)
     for number, tag in enumerate(value, 1):
         if not isinstance(tag, str if names is None else int):
             raise ValueError(f"tag {number} is no string")

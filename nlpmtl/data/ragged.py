@@ -39,6 +39,15 @@ class Ragged:
     def __len__(self) -> int:
         return len(self.bounds) - 1
 
+    def take(self, rows: NDArray[np.integer] | Sequence[int]) -> Ragged:
+        """These rows alone, in this order, as a copy."""
+        at = np.asarray(rows, dtype=np.int64)
+        starts, lengths = self.bounds[at], self.bounds[at + 1] - self.bounds[at]
+        bounds = np.zeros(len(at) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=bounds[1:])
+        places = np.arange(bounds[-1]) + np.repeat(starts - bounds[:-1], lengths)
+        return Ragged(self.values[places], bounds)
+
     def __getitem__(self, row: int) -> NDArray[np.integer]:
         return self.values[self.bounds[row] : self.bounds[row + 1]]
 

@@ -1,9 +1,10 @@
-"""Checked rows: from a dataset's config to one table of canonical values for each split."""
+"""Checked rows: from a dataset's config to canonical values, split by split."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from nlpmtl.config.dataset import DataConfig, InputConfig
 from nlpmtl.data.check import Problems, check_rows
 from nlpmtl.data.labels import Shape
-from nlpmtl.data.source import find_splits
+from nlpmtl.data.source import Source, find_splits
+from nlpmtl.data.spool import Batches
 from nlpmtl.data.stream import Stream
 from nlpmtl.data.subsets import first_rows, hold_out
 from nlpmtl.errors import ConfigError, DataError, did_you_mean
@@ -23,21 +25,23 @@ class Rows:
     """The rows of one split.
 
     Args:
-        table: the input as ``text``, or ``text`` and ``pair``, or ``words``; each column of labels as
+        source: batches of rows: the input as ``text``, or ``text`` and ``pair``, or ``words``; each column of labels as
             ``label:<column>``, null where a row is unlabelled.
         where: how an error calls the source.
         mark: what stands between that and a row's number.
         numbers: each row's number in its source, ``[rows]``.
         class_names: the names of a column's labels in the source's order, where it has one.
         skipped: rows of the source that broke a rule and were left out.
+        chosen: which rows of the batches these are, ascending; None for all.
     """
 
-    table: pa.Table
+    source: Batches
     where: str
     mark: str
     numbers: NDArray[np.int64]
     class_names: Mapping[str, tuple[str, ...]]
     skipped: int = 0
+    chosen: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -47,9 +51,128 @@ class Rows:
         return f"{self.where}{self.mark}{self.numbers[row]}"
 
     def select(self, indices: Sequence[int] | NDArray[np.int64]) -> Rows:
-        """These rows alone, in this order."""
+        """These rows alone; the indices ascend."""
         at = np.asarray(indices, dtype=np.int64)
-        return replace(self, table=self.table.take(pa.array(at)), numbers=self.numbers[at])
+        return replace(self, numbers=self.numbers[at], chosen=at if self.chosen is None else self.chosen[at])
+
+    def batches(self, *, most: int) -> Iterator[pa.RecordBatch]:
+        """All rows in order, at most so many at once."""
+        end = 0
+        for batch in self.source:
+            start, end = end, end + batch.num_rows
+            if self.chosen is not None:
+                first, last = np.searchsorted(self.chosen, [start, end])
+                batch = batch.take(pa.array(self.chosen[first:last] - start))
+            for at in range(0, batch.num_rows, most):
+                yield batch.slice(at, most)
+
+    @property
+    def table(self) -> pa.Table:
+        """All rows at once, in memory."""
+        return pa.Table.from_batches(self.batches(most=max(1, len(self))), self.source.schema)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The splits of a dataset, none of them read yet.
+
+    Args:
+        name: what messages call the dataset.
+        data: where rows come from, and what a row that breaks a rule does.
+        input: the shape of the input.
+        columns: the columns of labels, and the shape of each; each must be in some row of train.
+        limit: split = how many rows of it to use.
+        sources: by our names.
+        wanted: the splits that were asked for and exist.
+    """
+
+    name: str
+    data: DataConfig
+    input: InputConfig
+    columns: Mapping[str, Shape]
+    limit: Mapping[str, int]
+    sources: Mapping[str, Source]
+    wanted: tuple[str, ...]
+
+    @property
+    def share(self) -> float | None:
+        """The share of train that becomes validation, where it does."""
+        return None if "validation" in self.sources else self.data.validation
+
+    def source_of(self, split: str) -> Source:
+        """Where the rows of a split come from."""
+        return self.sources[split if split in self.sources else "train"]
+
+    def read(self, splits: Collection[str], *, directory: Path | None = None) -> dict[str, Rows]:
+        """Read and check the rows of some of the splits that are wanted.
+
+        Args:
+            splits: which.
+            directory: where to keep checked rows, in files; left out: in memory.
+
+        Raises:
+            ConfigError: a column is in no row.
+            DataError: rows that break a rule, with the places of the first; a source that cannot be read or has no rows.
+            OSError: the files cannot be written.
+        """
+        streams = {split: self.sources[split].open() for split in (s if s in self.sources else "train" for s in splits)}
+        rows = self._check(streams, directory=directory)
+        if self.share is not None and "train" in rows:
+            rows["train"], rows["validation"] = _hold_out(rows["train"], share=self.share)
+        limited = {split: first_rows(len(rows[split]), limit=n) for split, n in self.limit.items() if split in splits}
+        return {split: rows[split].select(limited[split]) if split in limited else rows[split] for split in splits}
+
+    def _check(self, streams: Mapping[str, Stream], *, directory: Path | None) -> dict[str, Rows]:
+        problems = Problems()
+        rows = {}
+        for split, stream in streams.items():
+            needed = [*self.input.columns, *self.columns] if split == "train" else self.input.columns
+            found = check_rows(
+                stream, inputs=self.input, labels=self.columns, needed=needed, problems=problems, directory=directory
+            )
+            rows[split] = Rows(
+                source=found.batches,
+                where=stream.where,
+                mark=stream.mark,
+                numbers=found.numbers,
+                class_names=stream.class_names,
+                skipped=found.broken,
+            )
+        if problems.total and self.data.on_bad_row == "stop":
+            count = f"{problems.total} problem(s) in {problems.rows} row(s)"
+            raise DataError(f'{self.name}: {count}:\n{problems}\n`data.on_bad_row = "skip"` leaves them out')
+        for found_rows in rows.values():
+            if not len(found_rows):
+                left_out = f" is left: {found_rows.skipped} break a rule" if found_rows.skipped else ""
+                raise DataError(f"{found_rows.where}: no row{left_out}")
+        return rows
+
+
+def find_sources(
+    data: DataConfig,
+    *,
+    input: InputConfig,
+    columns: Mapping[str, Shape],
+    limit: Mapping[str, int],
+    name: str,
+    splits: Collection[str] | None = None,
+) -> Sources:
+    """The splits of a dataset; arguments as in `Sources`, and those splits alone that are asked for, if any are.
+
+    Raises:
+        ConfigError: a limit is for no split, or a source is of no kind that can be read.
+        DataError: the Hub does not have it, or cannot be reached.
+    """
+    sources = find_splits(data, inputs=input, columns=columns, name=name)
+    share = None if "validation" in sources else data.validation
+    if share is not None and "train" not in sources:
+        raise ConfigError(f"{name}: `validation` is a share of train, and there is no train split")
+    known = [*sources, "validation"] if share is not None else list(sources)
+    for split in limit:
+        if split not in known:
+            raise ConfigError(f"{name}: a limit for {split!r}, which is no split; {did_you_mean(split, known)}")
+    wanted = tuple(split for split in known if splits is None or split in splits)
+    return Sources(name, data, input, columns, limit, sources, wanted)
 
 
 def load_rows(
@@ -61,68 +184,13 @@ def load_rows(
     name: str,
     splits: Collection[str] | None = None,
 ) -> dict[str, Rows]:
-    """Read and check the rows of a dataset.
-
-    Args:
-        data: where rows come from, and what a row that breaks a rule does.
-        input: the shape of the input.
-        columns: the columns of labels, and the shape of each; each must be in some row of train.
-        limit: split = how many rows of it to use.
-        name: what messages call the dataset.
-        splits: read only those of these that exist; left out: all.
+    """Read and check the rows of a dataset, into memory; arguments and errors as of `find_sources` and `Sources.read`.
 
     Returns:
         Our split name = its rows.
-
-    Raises:
-        ConfigError: a column is in no row, a limit is for no split, or a source is of no kind that can be read.
-        DataError: rows that break a rule, with the places of the first; a source that cannot be read or has no rows.
     """
-    sources = find_splits(data, inputs=input, columns=columns, name=name)
-    share = None if "validation" in sources else data.validation
-    if share is not None and "train" not in sources:
-        raise ConfigError(f"{name}: `validation` is a share of train, and there is no train split")
-    known = [*sources, "validation"] if share is not None else list(sources)
-    for split in limit:
-        if split not in known:
-            raise ConfigError(f"{name}: a limit for {split!r}, which is no split; {did_you_mean(split, known)}")
-    wanted = [split for split in known if splits is None or split in splits]
-    streams = {split: sources[split]() for split in (s if s in sources else "train" for s in wanted)}
-    rows = _read(streams, data=data, inputs=input, columns=columns, name=name)
-    if share is not None and "train" in rows:
-        rows["train"], rows["validation"] = _hold_out(rows["train"], share=share)
-    return {s: rows[s].select(first_rows(len(rows[s]), limit=limit[s])) if s in limit else rows[s] for s in wanted}
-
-
-def _read(
-    streams: Mapping[str, Stream],
-    *,
-    data: DataConfig,
-    inputs: InputConfig,
-    columns: Mapping[str, Shape],
-    name: str,
-) -> dict[str, Rows]:
-    problems = Problems()
-    rows = {}
-    for split, stream in streams.items():
-        needed = [*inputs.columns, *columns] if split == "train" else inputs.columns
-        found = check_rows(stream, inputs=inputs, labels=columns, needed=needed, problems=problems)
-        rows[split] = Rows(
-            table=found.table,
-            where=stream.where,
-            mark=stream.mark,
-            numbers=found.numbers,
-            class_names=stream.class_names,
-            skipped=found.broken,
-        )
-    if problems.total and data.on_bad_row == "stop":
-        count = f"{problems.total} problem(s) in {problems.rows} row(s)"
-        raise DataError(f'{name}: {count}:\n{problems}\n`data.on_bad_row = "skip"` leaves them out')
-    for found_rows in rows.values():
-        if not len(found_rows):
-            left_out = f" is left: {found_rows.skipped} break a rule" if found_rows.skipped else ""
-            raise DataError(f"{found_rows.where}: no row{left_out}")
-    return rows
+    found = find_sources(data, input=input, columns=columns, limit=limit, name=name, splits=splits)
+    return found.read(found.wanted)
 
 
 def _hold_out(rows: Rows, *, share: float) -> tuple[Rows, Rows]:

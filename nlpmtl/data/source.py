@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpmtl.config.dataset import DataConfig, InputConfig
-from nlpmtl.data.files import check_ending, check_lists, open_file
+from nlpmtl.data.files import check_ending, check_lists, fingerprint_file, open_file
 from nlpmtl.data.labels import Shape
 from nlpmtl.data.memory import is_frame, open_frame, open_list
 from nlpmtl.data.stream import Numbered, Stream, arrow_rows
@@ -17,14 +18,25 @@ from nlpmtl.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from datasets import Dataset
 
-Opener = Callable[[], Stream]
-"""Opens one split."""
+
+@dataclass(frozen=True)
+class Source:
+    """One split.
+
+    Args:
+        open: begins to read it.
+        fingerprint: what the rows are known by: another where they are others; None where nothing tells so much.
+    """
+
+    open: Callable[[], Stream]
+    fingerprint: Callable[[], str | None]
+
 
 _HUB_SPLITS = ("train", "validation", "test")
 _ROWS_AT_ONCE = 1000
 
 
-def find_splits(data: DataConfig, *, inputs: InputConfig, columns: Mapping[str, Shape], name: str) -> dict[str, Opener]:
+def find_splits(data: DataConfig, *, inputs: InputConfig, columns: Mapping[str, Shape], name: str) -> dict[str, Source]:
     """The splits of a dataset, none of them read yet.
 
     Args:
@@ -40,27 +52,32 @@ def find_splits(data: DataConfig, *, inputs: InputConfig, columns: Mapping[str, 
     if data.files is None:
         return _find_hub_splits(data, columns=[*inputs.columns, *columns], name=name)
     return {
-        split: _opener(value, inputs=inputs, labels=columns, where=f"{name}: {split}")
+        split: _find(value, inputs=inputs, labels=columns, where=f"{name}: {split}")
         for split, value in data.files.items()
     }
 
 
-def _opener(value: Any, *, inputs: InputConfig, labels: Mapping[str, Shape], where: str) -> Opener:
+def _find(value: Any, *, inputs: InputConfig, labels: Mapping[str, Shape], where: str) -> Source:
     columns = [*inputs.columns, *labels]
     if isinstance(value, str | Path):
         check_ending(str(value))
         check_lists(str(value), words=inputs.words, labels=labels)
-        return partial(open_file, str(value), inputs=inputs.columns, labels=labels)
+        opening = partial(open_file, str(value), inputs=inputs.columns, labels=labels)
+        return Source(opening, partial(fingerprint_file, str(value)))
     if isinstance(value, list | tuple):
-        return partial(open_list, value, where=where)
+        return Source(partial(open_list, value, where=where), _unknown)
     if is_frame(value):
-        return partial(open_frame, value, where=where, columns=columns)
+        return Source(partial(open_frame, value, where=where, columns=columns), _unknown)
     if _is_dataset(value):
-        return partial(_open_dataset, value, where=where, columns=columns)
+        return Source(partial(_open_dataset, value, where=where, columns=columns), _unknown)
     raise ConfigError(
         f"{where}: rows come from the path of a file, a datasets.Dataset, a pandas DataFrame or a list of dicts; "
         f"found a value of type {type(value).__name__}"
     )
+
+
+def _unknown() -> None:
+    """Rows in memory: Python may change them at any time."""
 
 
 def _is_dataset(value: object) -> bool:
@@ -94,7 +111,7 @@ def _read_dataset(dataset: Dataset) -> Numbered:
             yield number, row
 
 
-def _find_hub_splits(data: DataConfig, *, columns: Collection[str], name: str) -> dict[str, Opener]:
+def _find_hub_splits(data: DataConfig, *, columns: Collection[str], name: str) -> dict[str, Source]:
     found = _load_from_hub(data)
     wanted = data.splits or {split: split for split in _HUB_SPLITS if split in found}
     missing = sorted(set(wanted.values()) - set(found))
@@ -102,7 +119,10 @@ def _find_hub_splits(data: DataConfig, *, columns: Collection[str], name: str) -
         what = f"no split {', '.join(map(repr, missing))}" if missing else f"none of {', '.join(_HUB_SPLITS)}"
         raise DataError(f"{_call(data)}: {what}; it has {', '.join(found)}. `splits` maps our names to its names")
     return {
-        ours: partial(_open_dataset, found[theirs], where=f"{name}: {ours}", columns=columns)
+        ours: Source(
+            partial(_open_dataset, found[theirs], where=f"{name}: {ours}", columns=columns),
+            partial(_fingerprint, found[theirs], where=f"{name}: {ours}"),
+        )
         for ours, theirs in wanted.items()
     }
 
@@ -119,6 +139,11 @@ def _load_from_hub(data: DataConfig) -> Mapping[str, Dataset]:
             "With HF_HUB_OFFLINE=1 only what was downloaded before can be loaded."
         ) from error
     return found
+
+
+def _fingerprint(dataset: Dataset, *, where: str) -> str:
+    """`datasets` knows what it loads from the Hub by the files and their commit."""
+    return f"{where}, row  {dataset._fingerprint}"
 
 
 def _call(data: DataConfig) -> str:

@@ -33,7 +33,7 @@ class Labels(ABC):
     names: tuple[str, ...]
     known: int
     labelled: NDArray[np.bool_]
-    counts: NDArray[np.int64]
+    counts: NDArray[np.integer]
 
     @abstractmethod
     def gold(self, rows: Sequence[int]) -> list[Any]:
@@ -48,13 +48,13 @@ class Labels(ABC):
 class ClassLabels(Labels):
     """One label a row: ids, ``[rows]``."""
 
-    ids: NDArray[np.int64]
+    ids: NDArray[np.integer]
 
     def gold(self, rows: Sequence[int]) -> list[Any]:
         return [int(self.ids[row]) for row in rows]
 
     def tensor(self, rows: Sequence[int], *, firsts: Ragged | None, time: int) -> Tensor:
-        return torch.from_numpy(self.ids[list(rows)])
+        return torch.from_numpy(self.ids[list(rows)].astype(np.int64))
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,10 @@ class SetLabels(Labels):
         return [self.ids[row].tolist() for row in rows]
 
     def tensor(self, rows: Sequence[int], *, firsts: Ragged | None, time: int) -> Tensor:
-        hot = torch.zeros(len(rows), self.known)
-        for i, row in enumerate(rows):
-            hot[i, torch.from_numpy(self.ids[row].astype(np.int64))] = 1
-        return hot
+        ids = self.ids.take(rows)
+        hot = np.zeros((len(rows), self.known), dtype=np.float32)
+        hot[np.repeat(np.arange(len(rows)), ids.lengths), ids.values] = 1
+        return torch.from_numpy(hot)
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,8 @@ class TagLabels(Labels):
 
     def tensor(self, rows: Sequence[int], *, firsts: Ragged | None, time: int) -> Tensor:
         assert firsts is not None, "tags stand on words"
+        ids, places = self.ids.take(rows), firsts.take(rows)
         labels = np.full((len(rows), time), IGNORED, dtype=np.int64)
-        for i, row in enumerate(rows):
-            places = firsts[row]
-            kept = places >= 0
-            labels[i, places[kept]] = self.ids[row][kept]
+        kept = places.values >= 0
+        labels[np.repeat(np.arange(len(rows)), ids.lengths)[kept], places.values[kept]] = ids.values[kept]
         return torch.from_numpy(labels)

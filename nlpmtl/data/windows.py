@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.data.align import NO_PIECE, Span, first_pieces
-from nlpmtl.data.encode import Pieces
+from nlpmtl.data.pieces import Pieces
 from nlpmtl.data.ragged import Ragged
 
 

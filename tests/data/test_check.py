@@ -35,7 +35,7 @@ def test_the_columns_of_each_shape() -> None:
     labels: dict[str, Shape] = {"c": "class", "n": "number", "s": "set", "t": "tags"}
     rows = [{"tokens": ["Ada", ""], "c": 1, "n": 2, "s": ["x"], "t": ["B", "O"], "other": 5}]
     found = check(rows, inputs=WORDS, labels=labels)
-    assert found.table.schema == pa.schema(
+    assert found.batches.table().schema == pa.schema(
         {
             "words": pa.list_(pa.string()),
             "label:c": pa.string(),
@@ -44,25 +44,25 @@ def test_the_columns_of_each_shape() -> None:
             "label:t": pa.list_(pa.string()),
         }
     )
-    assert found.table.to_pylist() == [
+    assert found.batches.table().to_pylist() == [
         {"words": ["Ada", ""], "label:c": "1", "label:n": 2.0, "label:s": ["x"], "label:t": ["B", "O"]}
     ]
-    assert check([{"sentence": ""}]).table.to_pylist() == [{"text": ""}]
-    assert check([{"b": "y", "a": "x"}], inputs=PAIR).table.to_pylist() == [{"text": "x", "pair": "y"}]
+    assert check([{"sentence": ""}]).batches.table().to_pylist() == [{"text": ""}]
+    assert check([{"b": "y", "a": "x"}], inputs=PAIR).batches.table().to_pylist() == [{"text": "x", "pair": "y"}]
 
 
 def test_null_and_an_absent_key_are_unlabelled_and_an_empty_set_is_not() -> None:
     found = check(
         [{"tokens": ["a"]}, {"tokens": ["b"], "s": None}, {"tokens": ["c"], "s": []}], inputs=WORDS, labels={"s": "set"}
     )
-    assert found.table["label:s"].to_pylist() == [None, None, []]
+    assert found.batches.table()["label:s"].to_pylist() == [None, None, []]
 
 
 def test_integers_get_the_names_that_the_source_keeps() -> None:
     rows = [{"sentence": "a", "c": 1}, {"sentence": "b", "c": -1}, {"sentence": "c", "c": 2}]
     problems = Problems()
     found = check(rows, labels={"c": "class"}, class_names={"c": ("no", "yes")}, problems=problems)
-    assert found.table["label:c"].to_pylist() == ["yes", None]
+    assert found.batches.table()["label:c"].to_pylist() == ["yes", None]
     assert problems.told == ["x.jsonl:3: c: the classes of this column are 0 to 1 (found 2)"]
 
 
@@ -108,14 +108,14 @@ def test_a_long_value_is_shortened() -> None:
 
 def test_many_rows_become_batches() -> None:
     found = check({"sentence": str(i)} for i in range(8001))
-    assert found.table["text"].to_pylist() == [str(i) for i in range(8001)]
+    assert found.batches.table()["text"].to_pylist() == [str(i) for i in range(8001)]
     assert found.numbers.tolist() == list(range(1, 8002))
-    assert found.table.column("text").num_chunks == 3
+    assert found.batches.table().column("text").num_chunks == 3
 
 
 def test_no_rows_are_a_table_too() -> None:
     found = check([], labels={"c": "class"}, needed=["sentence"])
-    assert found.table.column_names == ["text", "label:c"]
+    assert found.batches.table().column_names == ["text", "label:c"]
     assert len(found.numbers) == 0
 
 
@@ -137,4 +137,4 @@ def test_a_column_with_no_near_name() -> None:
 
 def test_a_column_in_a_single_row_is_enough() -> None:
     found = check([{"sentence": "a"}, {"sentence": "b", "c": 1}], labels={"c": "class"}, needed=["sentence", "c"])
-    assert found.table["label:c"].to_pylist() == [None, "1"]
+    assert found.batches.table()["label:c"].to_pylist() == [None, "1"]

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,15 @@ from datasets import ClassLabel, Dataset, Features, List, Value
 
 from nlpmtl.config.dataset import DataConfig, InputConfig
 from nlpmtl.data.labels import Shape
-from nlpmtl.data.source import Opener, find_splits
-from nlpmtl.data.stream import Broken
+from nlpmtl.data.source import find_splits
+from nlpmtl.data.stream import Broken, Stream
 from nlpmtl.errors import ConfigError, DataError
 
 TEXT = InputConfig(text="text")
 
 
-def find(value: Any, *, inputs: InputConfig = TEXT, columns: Mapping[str, Shape] | None = None) -> Opener:
-    return find_splits(DataConfig(files={"train": value}), inputs=inputs, columns=columns or {}, name="d")["train"]
+def find(value: Any, *, inputs: InputConfig = TEXT, columns: Mapping[str, Shape] | None = None) -> Callable[[], Stream]:
+    return find_splits(DataConfig(files={"train": value}), inputs=inputs, columns=columns or {}, name="d")["train"].open
 
 
 def test_a_path_is_opened_when_its_split_is(tmp_path: Path) -> None:

@@ -1,0 +1,119 @@
+"""Flat arrays of numbers, written part by part into .npy files and read as memory maps; or kept in memory."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+from numpy.lib import format as npy
+from numpy.typing import DTypeLike, NDArray
+
+from nlpmtl.data.ragged import Ragged
+
+
+class ArrayWriter:
+    """One array, of which parts come one after another.
+
+    Args:
+        directory: where to write it; None keeps it in memory.
+        name: of the file, without its ending.
+        dtype: of the numbers.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+
+    def __init__(self, directory: Path | None, name: str, *, dtype: DTypeLike) -> None:
+        self._dtype = np.dtype(dtype)
+        self._length = 0
+        self._parts: list[NDArray[Any]] = []
+        self._path = None if directory is None else directory / f"{name}.npy"
+        self._file: BinaryIO | None = None
+        if self._path is not None:
+            self._file = self._path.open("xb")
+            self._write_header()
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Add a part."""
+        values = values.astype(self._dtype, casting="same_kind", copy=False)
+        self._length += len(values)
+        if self._file is None:
+            self._parts.append(values)
+        else:
+            self._file.write(np.ascontiguousarray(values).data)
+
+    def close(self) -> NDArray[Any]:
+        """The whole array: a memory map of its file, or one in memory."""
+        if self._file is None or self._path is None:
+            return np.concatenate([np.zeros(0, dtype=self._dtype), *self._parts])
+        with self._file:
+            self._file.seek(0)
+            self._write_header()
+        return map_array(self._path)
+
+    def _write_header(self) -> None:
+        """NumPy leaves room for a longer length, so that this can be done again once it is known."""
+        assert self._file is not None
+        header = {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": (self._length,)}
+        npy.write_array_header_1_0(self._file, header)
+
+
+class RaggedWriter:
+    """Rows of different lengths, of which parts come one after another: ``<name>`` and ``<name>.bounds``."""
+
+    def __init__(self, directory: Path | None, name: str, *, dtype: DTypeLike = np.int32) -> None:
+        self._values = ArrayWriter(directory, name, dtype=dtype)
+        self._bounds = ArrayWriter(directory, f"{name}.bounds", dtype=np.int64)
+        self._bounds.append(np.zeros(1, dtype=np.int64))
+        self._end = 0
+
+    def append(self, rows: Ragged) -> None:
+        """Add rows."""
+        self._values.append(rows.values)
+        self._bounds.append(rows.bounds[1:] + self._end)
+        self._end += int(rows.bounds[-1])
+
+    def close(self) -> Ragged:
+        """All rows."""
+        return Ragged(self._values.close(), self._bounds.close())
+
+
+def map_array(path: Path) -> NDArray[Any]:
+    """The numbers of a .npy file of one dimension, in a memory map that cannot be written to and holds no file open.
+
+    Nothing but plain numbers is read: no pickle, no archive, no symbolic link.
+
+    Raises:
+        OSError, ValueError: it is no such file.
+    """
+    with open_plain(path) as file:
+        version = npy.read_magic(file)
+        if version != (1, 0):
+            raise ValueError(f"{path}: version {version} of .npy is not written here")
+        shape, _, dtype = npy.read_array_header_1_0(file)
+        start, size = file.tell(), os.fstat(file.fileno()).st_size
+    if dtype.hasobject or len(shape) != 1 or size != start + shape[0] * dtype.itemsize:
+        raise ValueError(f"{path}: {shape} numbers of type {dtype} do not fill {size - start} bytes")
+    with pa.memory_map(str(path)) as mapped:
+        return np.frombuffer(mapped.read_buffer(), dtype=dtype, offset=start)
+
+
+def map_ragged(directory: Path, name: str) -> Ragged:
+    """What a `RaggedWriter` wrote."""
+    return Ragged(map_array(directory / f"{name}.npy"), map_array(directory / f"{name}.bounds.npy"))
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """A file to be read, opened only if it is one itself, not a link to another, a device or a pipe.
+
+    Raises:
+        OSError: it is none, or there is none.
+    """
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise OSError(f"{path}: no plain file")
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+    return os.fdopen(descriptor, "rb")

@@ -1,0 +1,92 @@
+"""Columns of labels as arrays, before any task has said which labels it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from nlpmtl.data.arrays import ArrayWriter, RaggedWriter, map_array, map_ragged
+from nlpmtl.data.labels import LISTS, Shape
+from nlpmtl.data.ragged import Ragged
+
+NO_CODE = -1
+"""The code of a row without a label."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """The labels of one column on one split.
+
+    Args:
+        shape: what a label is.
+        names: the names that occur, the first one first; none for numbers.
+        labelled: whether each row has a label, ``[rows]``.
+        values: numbers, NaN where there is none, or codes, which are places in ``names``: one a row, ``[rows]``, or
+            several.
+    """
+
+    shape: Shape
+    names: tuple[str, ...]
+    labelled: NDArray[np.bool_]
+    values: NDArray[Any] | Ragged
+
+    def facts(self) -> dict[str, Any]:
+        """What is not in the arrays: plain values."""
+        return {"shape": self.shape, "names": list(self.names)}
+
+    @classmethod
+    def read(cls, directory: Path, name: str, *, facts: Mapping[str, Any]) -> Column:
+        """What a `ColumnWriter` wrote."""
+        shape, labelled = facts["shape"], map_array(directory / f"{name}.labelled.npy")
+        values = map_ragged(directory, name) if shape in LISTS else map_array(directory / f"{name}.npy")
+        return cls(shape, tuple(facts["names"]), labelled, values)
+
+
+class ColumnWriter:
+    """A column of labels, of which parts come one after another.
+
+    Args:
+        directory: where to write its arrays; None keeps them in memory.
+        name: of their files.
+        shape: what a label is.
+    """
+
+    def __init__(self, directory: Path | None, name: str, *, shape: Shape) -> None:
+        self._shape = shape
+        self._codes: dict[str, int] = {}
+        self._labelled = ArrayWriter(directory, f"{name}.labelled", dtype=np.bool_)
+        self._values: ArrayWriter | RaggedWriter
+        if shape in LISTS:
+            self._values = RaggedWriter(directory, name)
+        else:
+            self._values = ArrayWriter(directory, name, dtype=np.float64 if shape == "number" else np.int32)
+
+    def append(self, values: pa.Array) -> None:
+        """Add the canonical labels of some rows."""
+        self._labelled.append(values.is_valid().to_numpy(zero_copy_only=False))
+        if isinstance(self._values, RaggedWriter):
+            lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy()
+            bounds = np.zeros(len(values) + 1, dtype=np.int64)
+            np.cumsum(lengths, out=bounds[1:])
+            self._values.append(Ragged(self._encode(values.flatten()), bounds))
+        elif self._shape == "number":
+            self._values.append(pc.fill_null(values, np.nan).to_numpy())
+        else:
+            self._values.append(self._encode(values))
+
+    def close(self) -> Column:
+        """The whole column."""
+        return Column(self._shape, tuple(self._codes), self._labelled.close(), self._values.close())
+
+    def _encode(self, names: pa.Array) -> NDArray[np.int32]:
+        found = names.dictionary_encode()
+        codes = [self._codes.setdefault(name, len(self._codes)) for name in found.dictionary.to_pylist()]
+        places = pc.fill_null(found.indices, len(codes)).to_numpy()
+        return np.array([*codes, NO_CODE], dtype=np.int32)[places]

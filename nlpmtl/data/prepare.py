@@ -1,0 +1,183 @@
+"""Checked rows as flat arrays: tokenised, labels as codes; all of it that does not depend on what tasks learn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
+
+from nlpmtl.data.align import NO_PIECE, Spans
+from nlpmtl.data.arrays import ArrayWriter, RaggedWriter, map_array, map_ragged, open_plain
+from nlpmtl.data.columns import Column, ColumnWriter
+from nlpmtl.data.labels import Shape
+from nlpmtl.data.pieces import Pieces, tokenize
+from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.rows import Rows
+
+_ROWS_AT_ONCE = 1000
+_FACTS = "facts.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A split, tokenised, its labels as the source has them.
+
+    Args:
+        ids: the wordpieces of each row, special tokens included.
+        types: the segment of each wordpiece, where the encoder tells two texts apart by it.
+        firsts: the first wordpiece of each word of each row, −1 for a word without one; None where input is not words.
+        placed: how many wordpieces are the first of a word in each row, ``[rows]``; None where input is not words.
+        columns: the columns of labels.
+        numbers: each row's number in its source, ``[rows]``.
+        where: how an error calls the source.
+        mark: what stands between that and a row's number.
+        class_names: the names of a column's labels in the source's order, where it has one.
+        skipped: rows of the source that broke a rule and were left out.
+        cut: rows that were longer than the limit.
+    """
+
+    ids: Ragged
+    types: Ragged | None
+    firsts: Ragged | None
+    placed: NDArray[np.int32] | None
+    columns: Mapping[str, Column]
+    numbers: NDArray[np.int64]
+    where: str
+    mark: str
+    class_names: Mapping[str, tuple[str, ...]]
+    skipped: int
+    cut: int
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def place(self, row: int) -> str:
+        """Where a row stands in its source, for a person to find it."""
+        return f"{self.where}{self.mark}{self.numbers[row]}"
+
+    def write_facts(self, directory: Path) -> None:
+        """Write what is not in the arrays beside them, so that `read_prepared` finds it."""
+        facts = {
+            "types": self.types is not None,
+            "words": self.firsts is not None,
+            "columns": {name: column.facts() for name, column in self.columns.items()},
+            "where": self.where,
+            "mark": self.mark,
+            "class_names": {column: list(names) for column, names in self.class_names.items()},
+            "skipped": self.skipped,
+            "cut": self.cut,
+        }
+        (directory / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
+
+
+def prepare(
+    rows: Rows,
+    *,
+    columns: Mapping[str, Shape],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    directory: Path | None = None,
+) -> Prepared:
+    """Tokenise checked rows, batch by batch.
+
+    Args:
+        rows: the rows.
+        columns: their columns of labels, and the shape of each.
+        tokenizer: a fast one.
+        max_length: of a row, in wordpieces.
+        directory: where to write the arrays; they are then memory-mapped. Left out: in memory.
+
+    Raises:
+        OSError: the files cannot be written.
+    """
+    pair, words = "pair" in rows.source.schema.names, "words" in rows.source.schema.names
+    takes_types = pair and "token_type_ids" in tokenizer.model_input_names
+    ids = RaggedWriter(directory, "ids")
+    types = ArrayWriter(directory, "types", dtype=np.int8) if takes_types else None
+    firsts = RaggedWriter(directory, "firsts") if words else None
+    placed = ArrayWriter(directory, "placed", dtype=np.int32) if words else None
+    labels = {name: ColumnWriter(directory, f"label{i}", shape=shape) for i, (name, shape) in enumerate(columns.items())}
+    numbers = ArrayWriter(directory, "numbers", dtype=np.int64)
+    numbers.append(rows.numbers)
+    cut = 0
+    for batch, pieces in _pieces(rows, tokenizer=tokenizer, max_length=max_length):
+        ids.append(pieces.ids)
+        cut += int(pieces.cut.sum())
+        if types is not None and pieces.types is not None:
+            types.append(pieces.types.values)
+        if firsts is not None and placed is not None and pieces.firsts is not None:
+            firsts.append(pieces.firsts)
+            placed.append(_count_places(pieces.firsts))
+        for name, label in labels.items():
+            label.append(batch[f"label:{name}"])
+    whole = ids.close()
+    return Prepared(
+        ids=whole,
+        types=Ragged(types.close(), whole.bounds) if types is not None else None,
+        firsts=firsts.close() if firsts is not None else None,
+        placed=placed.close() if placed is not None else None,
+        columns={name: label.close() for name, label in labels.items()},
+        numbers=numbers.close(),
+        where=rows.where,
+        mark=rows.mark,
+        class_names=rows.class_names,
+        skipped=rows.skipped,
+        cut=cut,
+    )
+
+
+def read_prepared(directory: Path) -> Prepared:
+    """What `prepare` and `Prepared.write_facts` wrote.
+
+    Raises:
+        OSError, ValueError, KeyError: something of it is missing or damaged.
+    """
+    with open_plain(directory / _FACTS) as file:
+        facts = json.loads(file.read().decode("utf-8"))
+    ids = map_ragged(directory, "ids")
+    columns: dict[str, dict[str, Any]] = facts["columns"]
+    return Prepared(
+        ids=ids,
+        types=Ragged(map_array(directory / "types.npy"), ids.bounds) if facts["types"] else None,
+        firsts=map_ragged(directory, "firsts") if facts["words"] else None,
+        placed=map_array(directory / "placed.npy") if facts["words"] else None,
+        columns={name: Column.read(directory, f"label{i}", facts=own) for i, (name, own) in enumerate(columns.items())},
+        numbers=map_array(directory / "numbers.npy"),
+        where=facts["where"],
+        mark=facts["mark"],
+        class_names={column: tuple(names) for column, names in facts["class_names"].items()},
+        skipped=facts["skipped"],
+        cut=facts["cut"],
+    )
+
+
+def _pieces(
+    rows: Rows, *, tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> Iterator[tuple[pa.RecordBatch, Pieces]]:
+    for batch in rows.batches(most=_ROWS_AT_ONCE):
+        if "words" in batch.schema.names:
+            words = batch["words"]
+            bounds = np.zeros(len(words) + 1, dtype=np.int64)
+            np.cumsum(pc.list_value_length(words).to_numpy(), out=bounds[1:])
+            spans = Spans.joined(pc.utf8_length(words.flatten()).to_numpy().astype(np.int64), bounds)
+            texts = pc.binary_join(words, " ").to_pylist()
+            yield batch, tokenize(tokenizer, texts, words=spans, max_length=max_length)
+        else:
+            pairs = batch["pair"].to_pylist() if "pair" in batch.schema.names else None
+            yield batch, tokenize(tokenizer, batch["text"].to_pylist(), pairs=pairs, max_length=max_length)
+
+
+def _count_places(firsts: Ragged) -> NDArray[np.int32]:
+    """How many different wordpieces the words of each row begin with: a piece over two words is one."""
+    placed = firsts.values != NO_PIECE
+    row, places = np.repeat(np.arange(len(firsts)), firsts.lengths)[placed], firsts.values[placed]
+    apart = int(places.max(initial=0)) + 1
+    return np.bincount(np.unique(row * apart + places) // apart, minlength=len(firsts)).astype(np.int32)

@@ -1,0 +1,72 @@
+"""Checked rows between checking and tokenising: batch by batch in an Arrow file, so that memory holds one batch."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc as ipc
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Record batches in an Arrow file, or in memory as such a file would hold them; each is read when it is its turn."""
+
+    schema: pa.Schema
+    source: Path | pa.Buffer
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        with self._open() as file:
+            reader = ipc.open_file(file)
+            for number in range(reader.num_record_batches):
+                yield reader.get_batch(number)
+
+    def table(self) -> pa.Table:
+        """All of them, in memory."""
+        return pa.Table.from_batches(list(self), self.schema)
+
+    def _open(self) -> Any:
+        return pa.OSFile(str(self.source)) if isinstance(self.source, Path) else pa.BufferReader(self.source)
+
+
+class Spool(AbstractContextManager["Spool"]):
+    """Takes record batches, and gives them back as `Batches` when it is closed.
+
+    Args:
+        schema: of the batches.
+        directory: where to make a file for them; None keeps them in memory.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+
+    def __init__(self, schema: pa.Schema, *, directory: Path | None) -> None:
+        self._schema = schema
+        self._path: Path | None = None
+        if directory is not None:
+            self._path = Path(tempfile.mkdtemp(dir=directory)) / "rows.arrow"
+        self._sink: Any = pa.BufferOutputStream() if self._path is None else pa.OSFile(str(self._path), "wb")
+        self._writer = ipc.new_file(self._sink, schema)
+
+    def write(self, columns: Sequence[pa.Array]) -> None:
+        """Add a batch."""
+        self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._writer.close()
+        if kind is None and self._path is None:
+            self._buffer = self._sink.getvalue()
+        self._sink.close()
+
+    def batches(self) -> Batches:
+        """What was written, once all is."""
+        return Batches(self._schema, self._buffer if self._path is None else self._path)
