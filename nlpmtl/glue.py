@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from nlpmtl.config import DatasetConfig, parse_dataset, read_dataset, shipped_configs
 from nlpmtl.data import Shape
-from nlpmtl.data.source import Opener, find_splits
-from nlpmtl.data.stream import RawRow
+from nlpmtl.data.source import find_splits
+from nlpmtl.data.stream import RawRow, Stream
 from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.predictor import Predictor
 from nlpmtl.tasks import Task
@@ -144,12 +144,12 @@ def _check(tasks: Mapping[str, Task], described: Mapping[str, DatasetConfig]) ->
     return list(dict.fromkeys(lacking))
 
 
-def _open(data: DatasetConfig, split: str, *, name: str) -> Opener:
+def _open(data: DatasetConfig, split: str, *, name: str) -> Callable[[], Stream]:
     """The rows of one of the Hub's splits."""
     ((_, options),) = data.tasks.items()
     shape: Shape = "class" if options.labels else "number"
     source = data.data.model_copy(update={"splits": {split: split}})
-    return find_splits(source, inputs=data.input, columns={options.label: shape}, name=name)[split]
+    return find_splits(source, inputs=data.input, columns={options.label: shape}, name=name)[split].open
 
 
 def _read(row: RawRow, number: int, data: DatasetConfig, *, where: str) -> Any:

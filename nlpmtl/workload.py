@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import pyarrow.compute as pc
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config import DatasetConfig
-from nlpmtl.data import Encoded, Rows, Shape, Target, encode, load_rows
+from nlpmtl.data import Encoded, Prepared, Preparer, Shape, Target, label
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import load_foreign
 from nlpmtl.registry import TASKS
@@ -56,13 +55,14 @@ def load_workload(
             follow.
         DataError: a row breaks a rule.
     """
-    rows = {name: _load(name, dataset, splits) for name, dataset in datasets.items()}
+    prepare = Preparer(tokenizer, max_length=max_length)
+    rows = {name: _load(name, dataset, splits, prepare=prepare) for name, dataset in datasets.items()}
     if not any("train" in found for found in rows.values()):
         had = ", ".join(dict.fromkeys(split for one in datasets.values() for split in one.data.split_names))
         raise ConfigError(f"no dataset has a split `train`, so there is nothing to learn; found: {had}")
     earlier = earlier or {}
     tasks = _build_tasks(datasets, rows, earlier=earlier)
-    encoded = _encode(datasets, rows, tasks=tasks, tokenizer=tokenizer, max_length=max_length)
+    encoded = _label(datasets, rows, tasks=tasks)
     for name, task in tasks.items():
         labels = [e.labels[name] for e in encoded.get("train", {}).values() if name in e.labels]
         if not any(one.counts.any() for one in labels):
@@ -71,7 +71,8 @@ def load_workload(
         if name in earlier:
             task.follow(earlier[name])
         load_foreign(task.metrics)
-    return Workload(tasks, encoded, (*_notes(rows, encoded), *_unscored(tasks, encoded.get("validation", {}))))
+    notes = (*prepare.notes, *_notes(rows, encoded), *_unscored(tasks, encoded.get("validation", {})))
+    return Workload(tasks, encoded, notes)
 
 
 def load_split(
@@ -95,14 +96,15 @@ def load_split(
             shape, wanted = dataset.input.shape, tasks[name].input
             if (shape == "pair") != (wanted == "pair") or (tasks[name].level == "token" and shape != "words"):
                 raise ConfigError(f"task {name!r} of this model reads {wanted}, the dataset has {shape}")
-    rows = {name: _load(name, dataset, [split]) for name, dataset in datasets.items()}
-    encoded = _encode(datasets, rows, tasks=tasks, tokenizer=tokenizer, max_length=max_length)
+    prepare = Preparer(tokenizer, max_length=max_length)
+    rows = {name: _load(name, dataset, [split], prepare=prepare) for name, dataset in datasets.items()}
+    encoded = _label(datasets, rows, tasks=tasks)
     if split not in encoded:
         raise ConfigError(f"no dataset has a split {split!r}")
-    return Workload(dict(tasks), encoded, tuple(_notes(rows, encoded)))
+    return Workload(dict(tasks), encoded, (*prepare.notes, *_notes(rows, encoded)))
 
 
-def _notes(rows: Mapping[str, dict[str, Rows]], encoded: Splits) -> Iterator[str]:
+def _notes(rows: Mapping[str, dict[str, Prepared]], encoded: Splits) -> Iterator[str]:
     for split, datasets in encoded.items():
         for name, one in datasets.items():
             skipped = rows[name][split].skipped
@@ -123,7 +125,7 @@ def _unscored(tasks: Mapping[str, Task], validation: Mapping[str, Encoded]) -> I
             yield f"task {name!r} has no labelled validation rows: it is trained, but not scored"
 
 
-def _load(name: str, dataset: DatasetConfig, splits: Sequence[str]) -> dict[str, Rows]:
+def _load(name: str, dataset: DatasetConfig, splits: Sequence[str], *, prepare: Preparer) -> dict[str, Prepared]:
     columns: dict[str, Shape] = {}
     for task, options in dataset.tasks.items():
         shape: Shape = TASKS.get(options.kind).shape  # type: ignore[attr-defined]
@@ -132,11 +134,11 @@ def _load(name: str, dataset: DatasetConfig, splits: Sequence[str]) -> dict[str,
                 f"datasets.{name}: the column {options.label!r} is read in two ways, as {columns[options.label]} and "
                 f"as {shape} (task {task!r}): give one of them a column of its own"
             )
-    return load_rows(dataset.data, input=dataset.input, columns=columns, limit=dataset.limit, name=name, splits=splits)
+    return prepare(dataset.data, input=dataset.input, columns=columns, limit=dataset.limit, name=name, splits=splits)
 
 
 def _build_tasks(
-    datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, Rows]], *, earlier: Mapping[str, Task]
+    datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, Prepared]], *, earlier: Mapping[str, Task]
 ) -> dict[str, Task]:
     tasks: dict[str, Task] = {}
     for name, dataset in datasets.items():
@@ -154,7 +156,7 @@ def _build_tasks(
 
 
 def _find_labels(
-    task: str, datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, Rows]]
+    task: str, datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, Prepared]]
 ) -> tuple[str, ...]:
     """The order that the source gives, else the names that occur in the train splits, sorted."""
     found: set[str] = set()
@@ -168,20 +170,12 @@ def _find_labels(
         if column in first.class_names:
             return first.class_names[column]
         if "train" in rows[name]:
-            values = rows[name]["train"].table[f"label:{column}"]
-            if hasattr(values.type, "value_type"):
-                values = pc.list_flatten(values)
-            found |= {str(v) for v in pc.unique(values.drop_null()).to_pylist()}
+            found |= set(rows[name]["train"].columns[column].names)
     return tuple(sorted(found))
 
 
-def _encode(
-    datasets: Mapping[str, DatasetConfig],
-    rows: Mapping[str, dict[str, Rows]],
-    *,
-    tasks: Mapping[str, Task],
-    tokenizer: PreTrainedTokenizerBase,
-    max_length: int,
+def _label(
+    datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, Prepared]], *, tasks: Mapping[str, Task]
 ) -> Splits:
     encoded: Splits = {}
     for name, dataset in datasets.items():
@@ -190,7 +184,5 @@ def _encode(
             for task, options in dataset.tasks.items()
         }
         for split, found in rows[name].items():
-            encoded.setdefault(split, {})[name] = encode(
-                found, tokenizer=tokenizer, max_length=max_length, targets=targets, train=split == "train"
-            )
+            encoded.setdefault(split, {})[name] = label(found, targets=targets, train=split == "train")
     return encoded

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +20,18 @@ os.environ.update(
     OMP_NUM_THREADS="1",
     TOKENIZERS_PARALLELISM="false",
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cache of prepared rows, for this session alone; the processes that tests start inherit it."""
+    before = os.environ.get("NLPMTL_CACHE")
+    directory = tmp_path_factory.mktemp("cache")
+    os.environ["NLPMTL_CACHE"] = str(directory)
+    yield directory
+    os.environ.pop("NLPMTL_CACHE")
+    if before is not None:
+        os.environ["NLPMTL_CACHE"] = before
 
 
 @pytest.fixture(scope="session")

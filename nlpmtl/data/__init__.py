@@ -8,7 +8,7 @@ batch = Collator([encoded], pad=0, types=True)([(0, 0), (0, 1)])
 from __future__ import annotations
 
 from nlpmtl.data.align import NO_PIECE, Span, first_pieces, join_words, split_words
-from nlpmtl.data.collate import Batch, Collator, Part
+from nlpmtl.data.collate import Batch, Collator, Part, Tally
 from nlpmtl.data.encode import Encoded, Target, encode, label
 from nlpmtl.data.inputs import Input, to_input
 from nlpmtl.data.labels import Shape
@@ -16,6 +16,7 @@ from nlpmtl.data.pieces import Pieces, tokenize
 from nlpmtl.data.prepare import Prepared
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.rows import Rows, load_rows
+from nlpmtl.data.splits import Preparer
 from nlpmtl.data.targets import IGNORED, ClassLabels, Labels, NumberLabels, SetLabels, TagLabels
 from nlpmtl.data.windows import Windows, tokenize_windows
 
@@ -32,12 +33,14 @@ __all__ = [
     "Part",
     "Pieces",
     "Prepared",
+    "Preparer",
     "Ragged",
     "Rows",
     "SetLabels",
     "Shape",
     "Span",
     "TagLabels",
+    "Tally",
     "Target",
     "Windows",
     "encode",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -107,7 +108,7 @@ def map_ragged(directory: Path, name: str) -> Ragged:
     return Ragged(map_array(directory / f"{name}.npy"), map_array(directory / f"{name}.bounds.npy"))
 
 
-def open_plain(path: Path) -> BinaryIO:
+def open_plain(path: Path) -> BufferedReader:
     """A file to be read, opened only if it is one itself, not a link to another, a device or a pipe.
 
     Raises:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nlpmtl.data.encode import Encoded
@@ -57,6 +60,31 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """What rows hold, counted without making a batch of them.
+
+    Args:
+        lengths: wordpieces of each row, ``[rows]``.
+        labelled: whether each row carries a label for any task, ``[rows]``.
+        rows: for each task that has any, how many of the rows carry a label for it …
+        items: … and how many items its loss counts in them.
+    """
+
+    lengths: NDArray[np.int64]
+    labelled: NDArray[np.bool_]
+    rows: Mapping[str, int]
+    items: Mapping[str, int]
+
+
+class _Share(NamedTuple):
+    """The rows of a batch that come from one dataset: their places in the batch, and their numbers in the dataset."""
+
+    source: Encoded
+    at: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Collator:
     """Makes batches out of rows of several encoded datasets.
 
@@ -72,31 +100,68 @@ class Collator:
 
     def __call__(self, rows: Sequence[tuple[int, int]]) -> Batch:
         """A batch of (dataset, row) pairs."""
-        lengths = [len(self.datasets[d].ids[r]) for d, r in rows]
-        time = max(lengths)
-        ids = torch.full((len(rows), time), self.pad, dtype=torch.int64)
-        mask = torch.zeros(len(rows), time, dtype=torch.int64)
-        types = torch.zeros(len(rows), time, dtype=torch.int64) if self.types else None
-        for i, (d, r) in enumerate(rows):
-            source = self.datasets[d]
-            ids[i, : lengths[i]] = torch.from_numpy(source.ids[r])
-            mask[i, : lengths[i]] = 1
-            if types is not None and source.types is not None:
-                types[i, : lengths[i]] = torch.from_numpy(source.types[r])
-        return Batch(ids, mask, types, self._parts(rows, time))
+        shares = self._shares(rows)
+        taken = [share.source.ids.take(share.rows) for share in shares]
+        lengths = np.empty(len(rows), dtype=np.int64)
+        for share, pieces in zip(shares, taken, strict=True):
+            lengths[share.at] = pieces.lengths
+        shape = len(rows), int(lengths.max())
+        ids = np.full(shape, self.pad, dtype=np.int64)
+        types = np.zeros(shape, dtype=np.int64) if self.types else None
+        for share, pieces in zip(shares, taken, strict=True):
+            row, place = pieces.grid()
+            ids[share.at[row], place] = pieces.values
+            if types is not None and share.source.types is not None:
+                types[share.at[row], place] = share.source.types.take(share.rows).values
+        return Batch(
+            input_ids=torch.from_numpy(ids),
+            attention_mask=torch.from_numpy((np.arange(shape[1]) < lengths[:, None]).astype(np.int64)),
+            token_type_ids=None if types is None else torch.from_numpy(types),
+            parts=_parts(shares, time=shape[1]),
+        )
 
-    def _parts(self, rows: Sequence[tuple[int, int]], time: int) -> dict[str, Part]:
-        """A task's labels are joined over the datasets that carry it, in the order of the batch's rows."""
-        found: dict[str, list[tuple[int, Tensor]]] = {}
-        for d in dict.fromkeys(d for d, _ in rows):
-            source = self.datasets[d]
+    def tally(self, rows: Sequence[tuple[int, int]]) -> Tally:
+        """What (dataset, row) pairs hold."""
+        lengths, labelled = np.empty(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.bool_)
+        many: dict[str, int] = {}
+        items: dict[str, int] = {}
+        for source, at, own in self._shares(rows):
+            lengths[at] = source.ids.bounds[own + 1] - source.ids.bounds[own]
             for task, labels in source.labels.items():
-                at = [i for i, (e, r) in enumerate(rows) if e == d and labels.counts[r] > 0]
-                if at:
-                    values = labels.tensor([rows[i][1] for i in at], firsts=source.firsts, time=time)
-                    found.setdefault(task, []).extend(zip(at, values, strict=True))
-        parts = {}
-        for task, pairs in found.items():
-            pairs.sort(key=lambda pair: pair[0])
-            parts[task] = Part(torch.tensor([i for i, _ in pairs]), torch.stack([value for _, value in pairs]))
-        return parts
+                counts = labels.counts[own]
+                carrying = counts > 0
+                found = int(np.count_nonzero(carrying))
+                if found:
+                    labelled[at] |= carrying
+                    many[task] = many.get(task, 0) + found
+                    items[task] = items.get(task, 0) + int(counts.sum())
+        return Tally(lengths, labelled, many, items)
+
+    def _shares(self, rows: Sequence[tuple[int, int]]) -> list[_Share]:
+        """By dataset, in the order in which they appear."""
+        places: dict[int, tuple[list[int], list[int]]] = {}
+        for i, (d, r) in enumerate(rows):
+            at, own = places.setdefault(d, ([], []))
+            at.append(i)
+            own.append(r)
+        return [_Share(self.datasets[d], np.array(at), np.array(own)) for d, (at, own) in places.items()]
+
+
+def _parts(shares: Sequence[_Share], *, time: int) -> dict[str, Part]:
+    """A task's labels are joined over the datasets that carry it, in the order of the batch's rows."""
+    found: dict[str, list[tuple[NDArray[np.int64], Tensor]]] = {}
+    for source, at, rows in shares:
+        for task, labels in source.labels.items():
+            carrying = labels.counts[rows] > 0
+            if carrying.any():
+                tensor = labels.tensor(rows[carrying], firsts=source.firsts, time=time)
+                found.setdefault(task, []).append((at[carrying], tensor))
+    parts = {}
+    for task, pieces in found.items():
+        at, tensor = pieces[0]
+        if len(pieces) > 1:
+            at = np.concatenate([one for one, _ in pieces])
+            order = at.argsort()
+            at, tensor = at[order], torch.cat([one for _, one in pieces])[torch.from_numpy(order)]
+        parts[task] = Part(torch.from_numpy(at), tensor)
+    return parts

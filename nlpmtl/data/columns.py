@@ -89,4 +89,6 @@ class ColumnWriter:
         found = names.dictionary_encode()
         codes = [self._codes.setdefault(name, len(self._codes)) for name in found.dictionary.to_pylist()]
         places = pc.fill_null(found.indices, len(codes)).to_numpy()
-        return np.array([*codes, NO_CODE], dtype=np.int32)[places]
+        table: NDArray[np.int32] = np.array([*codes, NO_CODE], dtype=np.int32)
+        codes_of_rows: NDArray[np.int32] = table[places]
+        return codes_of_rows

@@ -59,7 +59,7 @@ def open_file(path: str, *, inputs: Collection[str], labels: Mapping[str, Shape]
 
 
 def fingerprint_file(path: str) -> str | None:
-    """What the rows of a file are known by: its path, which errors tell, and every byte of it; None if it is not there."""
+    """What the rows of a file are known by: its path, which errors tell, and its bytes; None if it is not there."""
     if not Path(path).is_file():
         return None
     with _reading(path), Path(path).open("rb") as file:

@@ -104,7 +104,9 @@ def prepare(
     types = ArrayWriter(directory, "types", dtype=np.int8) if takes_types else None
     firsts = RaggedWriter(directory, "firsts") if words else None
     placed = ArrayWriter(directory, "placed", dtype=np.int32) if words else None
-    labels = {name: ColumnWriter(directory, f"label{i}", shape=shape) for i, (name, shape) in enumerate(columns.items())}
+    labels = {
+        name: ColumnWriter(directory, f"label{i}", shape=shape) for i, (name, shape) in enumerate(columns.items())
+    }
     numbers = ArrayWriter(directory, "numbers", dtype=np.int64)
     numbers.append(rows.numbers)
     cut = 0

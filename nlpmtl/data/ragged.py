@@ -42,11 +42,17 @@ class Ragged:
     def take(self, rows: NDArray[np.integer] | Sequence[int]) -> Ragged:
         """These rows alone, in this order, as a copy."""
         at = np.asarray(rows, dtype=np.int64)
-        starts, lengths = self.bounds[at], self.bounds[at + 1] - self.bounds[at]
+        starts = self.bounds[at]
+        lengths = self.bounds[at + 1] - starts
         bounds = np.zeros(len(at) + 1, dtype=np.int64)
-        np.cumsum(lengths, out=bounds[1:])
-        places = np.arange(bounds[-1]) + np.repeat(starts - bounds[:-1], lengths)
+        lengths.cumsum(out=bounds[1:])
+        places = np.arange(bounds[-1]) + (starts - bounds[:-1]).repeat(lengths)
         return Ragged(self.values[places], bounds)
+
+    def grid(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of each value its row, and its place in it: where they stand in a matrix of as many rows."""
+        lengths = self.lengths
+        return np.arange(len(lengths)).repeat(lengths), np.arange(self.bounds[-1]) - self.bounds[:-1].repeat(lengths)
 
     def __getitem__(self, row: int) -> NDArray[np.integer]:
         return self.values[self.bounds[row] : self.bounds[row + 1]]
@@ -54,4 +60,4 @@ class Ragged:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Items in each row, ``[rows]``."""
-        return np.diff(self.bounds)
+        return self.bounds[1:] - self.bounds[:-1]

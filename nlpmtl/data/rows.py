@@ -112,7 +112,7 @@ class Sources:
 
         Raises:
             ConfigError: a column is in no row.
-            DataError: rows that break a rule, with the places of the first; a source that cannot be read or has no rows.
+            DataError: rows break a rule, with the places of the first; a source cannot be read or has no rows.
             OSError: the files cannot be written.
         """
         streams = {split: self.sources[split].open() for split in (s if s in self.sources else "train" for s in splits)}

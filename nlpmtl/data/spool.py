@@ -16,7 +16,7 @@ import pyarrow.ipc as ipc
 
 @dataclass(frozen=True)
 class Batches:
-    """Record batches in an Arrow file, or in memory as such a file would hold them; each is read when it is its turn."""
+    """Record batches in an Arrow file, or in memory as such a file holds them; each is read when its turn comes."""
 
     schema: pa.Schema
     source: Path | pa.Buffer

@@ -17,6 +17,9 @@ from nlpmtl.data.ragged import Ragged
 IGNORED = -100
 """PyTorch's mark of a position without a label."""
 
+Indices = Sequence[int] | NDArray[np.integer]
+"""Which rows."""
+
 
 @dataclass(frozen=True)
 class Labels(ABC):
@@ -40,7 +43,7 @@ class Labels(ABC):
         """What is right for each row, as `Task.choose` answers: an id, a number, the ids of a set, or those of tags."""
 
     @abstractmethod
-    def tensor(self, rows: Sequence[int], *, firsts: Ragged | None, time: int) -> Tensor:
+    def tensor(self, rows: Indices, *, firsts: Ragged | None, time: int) -> Tensor:
         """What a loss reads, for these labelled rows of a batch that is ``time`` wordpieces long."""
 
 
@@ -53,8 +56,8 @@ class ClassLabels(Labels):
     def gold(self, rows: Sequence[int]) -> list[Any]:
         return [int(self.ids[row]) for row in rows]
 
-    def tensor(self, rows: Sequence[int], *, firsts: Ragged | None, time: int) -> Tensor:
-        return torch.from_numpy(self.ids[list(rows)].astype(np.int64))
+    def tensor(self, rows: Indices, *, firsts: Ragged | None, time: int) -> Tensor:
+        return torch.from_numpy(self.ids[np.asarray(rows)].astype(np.int64))
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,8 @@ class NumberLabels(Labels):
     def gold(self, rows: Sequence[int]) -> list[Any]:
         return [float(self.numbers[row]) for row in rows]
 
-    def tensor(self, rows: Sequence[int], *, firsts: Ragged | None, time: int) -> Tensor:
-        return torch.from_numpy(self.numbers[list(rows)])
+    def tensor(self, rows: Indices, *, firsts: Ragged | None, time: int) -> Tensor:
+        return torch.from_numpy(self.numbers[np.asarray(rows)])
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,10 @@ class SetLabels(Labels):
     def gold(self, rows: Sequence[int]) -> list[Any]:
         return [self.ids[row].tolist() for row in rows]
 
-    def tensor(self, rows: Sequence[int], *, firsts: Ragged | None, time: int) -> Tensor:
+    def tensor(self, rows: Indices, *, firsts: Ragged | None, time: int) -> Tensor:
         ids = self.ids.take(rows)
         hot = np.zeros((len(rows), self.known), dtype=np.float32)
-        hot[np.repeat(np.arange(len(rows)), ids.lengths), ids.values] = 1
+        hot[ids.grid()[0], ids.values] = 1
         return torch.from_numpy(hot)
 
 
@@ -95,10 +98,10 @@ class TagLabels(Labels):
     def gold(self, rows: Sequence[int]) -> list[Any]:
         return [self.ids[row].tolist() for row in rows]
 
-    def tensor(self, rows: Sequence[int], *, firsts: Ragged | None, time: int) -> Tensor:
+    def tensor(self, rows: Indices, *, firsts: Ragged | None, time: int) -> Tensor:
         assert firsts is not None, "tags stand on words"
         ids, places = self.ids.take(rows), firsts.take(rows)
         labels = np.full((len(rows), time), IGNORED, dtype=np.int64)
         kept = places.values >= 0
-        labels[np.repeat(np.arange(len(rows)), ids.lengths)[kept], places.values[kept]] = ids.values[kept]
+        labels[ids.grid()[0][kept], places.values[kept]] = ids.values[kept]
         return torch.from_numpy(labels)
