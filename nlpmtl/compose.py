@@ -60,7 +60,6 @@ def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, enc
         optimizer=ready,
         tasks=work.tasks,
         weighting=WEIGHTINGS.build(config.weighting, Weighting, tasks=list(work.tasks)),
-        datasets=train_rows,
         collate=Collator(train_rows, pad=pad, types=types),
         schedule=build_schedule(config.train.schedule, total=total, warmup=config.train.warmup),
         micro_tokens=config.train.micro_tokens,

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nlpmtl.data import Batch, Collator, Encoded
+from nlpmtl.data import Batch, Collator
 from nlpmtl.data.cuts import cheapest_cuts, fullest_cuts
 from nlpmtl.sampling import StepPlan
 from nlpmtl.tasks import Task
@@ -96,8 +96,7 @@ class Stepper:
         optimizer: its optimizer.
         tasks: the run's tasks.
         weighting: the tasks' weights.
-        datasets: the train splits, in the order of the plan.
-        collate: makes batches of their rows.
+        collate: makes batches of the train splits' rows.
         schedule: (step counted from 0) → factor of the learning rates.
         micro_tokens: most wordpieces in a forward, padding included.
         packed: whether the model computes rows without padding.
@@ -110,7 +109,6 @@ class Stepper:
     optimizer: Optimizer
     tasks: Mapping[str, Task]
     weighting: Weighting
-    datasets: Sequence[Encoded]
     collate: Collator
     schedule: Schedule
     micro_tokens: int
@@ -124,9 +122,9 @@ class Stepper:
 
     def __call__(self, plan: StepPlan) -> StepReport:
         """Compute a step and move the weights."""
-        labelled = [row for row in plan.rows if self._tasks_of(row)]
-        lengths = [len(self.datasets[d].ids[r]) for d, r in labelled]
-        counts, shares = self._counts(labelled), self._shares(labelled)
+        tally = self.collate.tally(plan.rows)
+        labelled = [row for row, carries in zip(plan.rows, tally.labelled, strict=True) if carries]
+        lengths, counts, shares = tally.lengths[tally.labelled].tolist(), tally.items, self._shares(tally.rows)
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         overhead = None if self.packed else _OVERHEAD.get(self.accelerator.device.type, _OVERHEAD["cuda"])
         micros = deal(labelled, lengths=lengths, world=world, limit=self.micro_tokens, overhead=overhead)[rank]
@@ -171,26 +169,10 @@ class Stepper:
         logits: Mapping[str, Tensor] = self.model(**batch.inputs, rows=rows)
         return logits
 
-    def _tasks_of(self, row: Row) -> list[str]:
-        """The tasks that a row carries a label for."""
-        return [task for task, labels in self.datasets[row[0]].labels.items() if labels.counts[row[1]] > 0]
-
-    def _counts(self, rows: Sequence[Row]) -> dict[str, int]:
-        """Labelled items of each task in the step."""
-        counts: dict[str, int] = {}
-        for d, r in rows:
-            for task in self._tasks_of((d, r)):
-                counts[task] = counts.get(task, 0) + int(self.datasets[d].labels[task].counts[r])
-        return counts
-
-    def _shares(self, rows: Sequence[Row]) -> dict[str, float]:
+    def _shares(self, rows: Mapping[str, int]) -> dict[str, float]:
         """Each task's weight times its share of the labels of the step's rows."""
-        many: dict[str, int] = {}
-        for row in rows:
-            for task in self._tasks_of(row):
-                many[task] = many.get(task, 0) + 1
-        weights, total = self.weighting.weights(), sum(many.values())
-        return {task: weights[task] * share / total for task, share in many.items()}
+        weights, total = self.weighting.weights(), sum(rows.values())
+        return {task: weights[task] * many / total for task, many in rows.items()}
 
     def _set_rates(self, step: int) -> float:
         factor = self.schedule(step)

@@ -45,7 +45,6 @@ class Bench:
             optimizer=self.optimizer,
             tasks=self.work.tasks,
             weighting=weighting,
-            datasets=self.datasets,
             collate=Collator(self.datasets, pad=0, types=True),
             **{**given, **options},
         )
