@@ -6,6 +6,7 @@ import os
 import stat
 from io import BufferedReader
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -33,34 +34,32 @@ class ArrayWriter:
         self._length = 0
         self._parts: list[NDArray[Any]] = []
         self._path = None if directory is None else directory / f"{name}.npy"
-        self._file: BinaryIO | None = None
         if self._path is not None:
-            self._file = self._path.open("xb")
-            self._write_header()
+            with self._path.open("xb") as file:
+                self._write_header(file)
 
     def append(self, values: NDArray[Any]) -> None:
-        """Add a part."""
+        """Add a part. The file is open meanwhile and no longer: whatever else fails leaves none open."""
         values = values.astype(self._dtype, casting="same_kind", copy=False)
         self._length += len(values)
-        if self._file is None:
+        if self._path is None:
             self._parts.append(values)
         else:
-            self._file.write(np.ascontiguousarray(values).data)
+            with self._path.open("ab") as file:
+                file.write(np.ascontiguousarray(values).data)
 
     def close(self) -> NDArray[Any]:
         """The whole array: a memory map of its file, or one in memory."""
-        if self._file is None or self._path is None:
+        if self._path is None:
             return np.concatenate([np.zeros(0, dtype=self._dtype), *self._parts])
-        with self._file:
-            self._file.seek(0)
-            self._write_header()
+        with self._path.open("r+b") as file:
+            self._write_header(file)
         return map_array(self._path)
 
-    def _write_header(self) -> None:
+    def _write_header(self, file: BinaryIO) -> None:
         """NumPy leaves room for a longer length, so that this can be done again once it is known."""
-        assert self._file is not None
         header = {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": (self._length,)}
-        npy.write_array_header_1_0(self._file, header)
+        npy.write_array_header_1_0(file, header)
 
 
 class RaggedWriter:
@@ -95,7 +94,10 @@ def map_array(path: Path) -> NDArray[Any]:
         version = npy.read_magic(file)
         if version != (1, 0):
             raise ValueError(f"{path}: version {version} of .npy is not written here")
-        shape, _, dtype = npy.read_array_header_1_0(file)
+        try:
+            shape, _, dtype = npy.read_array_header_1_0(file)
+        except (SyntaxError, TokenError, TypeError) as error:  # what NumPy lets through of a damaged one
+            raise ValueError(f"{path}: {error}") from error
         start, size = file.tell(), os.fstat(file.fileno()).st_size
     if dtype.hasobject or len(shape) != 1 or size != start + shape[0] * dtype.itemsize:
         raise ValueError(f"{path}: {shape} numbers of type {dtype} do not fill {size - start} bytes")

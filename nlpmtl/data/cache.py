@@ -57,7 +57,7 @@ class Cache:
             whole = {path.name for path in entry.iterdir()} == {_MANIFEST, *listed} and all(
                 _digest(entry / name) == digest for name, digest in listed.items()
             )
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, AttributeError):  # the manifest may hold any JSON
             whole = False
         if not whole:
             with suppress(OSError):  # where it cannot be removed, it is passed over all the same

@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -75,8 +75,13 @@ class Preparer:
         return {split: found[split] for split in sources.wanted}
 
     def _find(self, keys: Mapping[str, str | None]) -> dict[str, Prepared]:
-        entries = {split: self._cache.find(key) for split, key in keys.items() if key is not None}
-        return {split: read_prepared(entry) for split, entry in entries.items() if entry is not None}
+        found = {}
+        for split, key in keys.items():
+            entry = None if key is None else self._cache.find(key)
+            if entry is not None:
+                with suppress(OSError):  # another process has removed it since: then it is not there
+                    found[split] = read_prepared(entry)
+        return found
 
     def _make(self, sources: Sources, keys: Mapping[str, str | None]) -> dict[str, Prepared]:
         """In the cache; where that cannot be written, in temporary files; where those cannot either, in memory."""

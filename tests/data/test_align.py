@@ -3,11 +3,12 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nlpmtl.data.align import NO_PIECE, Span, first_pieces, join_words, split_words
+from nlpmtl.data.align import NO_PIECE, Span, Spans, all_first_pieces, first_pieces, join_words, split_words
 from tests.tokenizing import TOKENIZERS
 
 QUICK = settings(deadline=None, max_examples=100)
@@ -18,6 +19,23 @@ WORDS = st.lists(st.text(st.characters(codec="utf-8"), max_size=6) | st.sampled_
 LETTERS = st.lists(
     st.text(st.sampled_from("abcdefghijklmnopqrstuvwxyz"), min_size=1, max_size=9), min_size=1, max_size=8
 )
+
+
+def _lay(steps: list[tuple[int, int]]) -> list[Span]:
+    """Spans in order that do not overlap, from the gap before each and its length."""
+    spans, at = [], 0
+    for gap, length in steps:
+        spans.append((at + gap, at + gap + length))
+        at += gap + length
+    return spans
+
+
+IN_ORDER = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), max_size=6).map(_lay)
+ANYWHERE = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4)).map(lambda span: (span[0], sum(span))), max_size=6)
+OVERLAPPING = ANYWHERE.map(lambda spans: list(zip(*map(sorted, zip(*spans, strict=True)), strict=True)))
+"""Starts and ends ascend."""
+SPECIAL = st.builds(lambda spans: [(0, 0), *spans, (0, 0)], IN_ORDER)
+PIECES = IN_ORDER | OVERLAPPING | SPECIAL
 EVERY_TOKENIZER = pytest.mark.parametrize("name", sorted(TOKENIZERS))
 
 
@@ -121,3 +139,51 @@ class TestFirstPieces:
                 assert max(start, pieces[first][0]) < min(end, pieces[first][1])
         placed = [first for first in firsts if first != NO_PIECE]
         assert placed == sorted(placed)
+
+
+class TestSpans:
+    @QUICK
+    @given(st.lists(ANYWHERE, max_size=5))
+    def test_the_spans_of_each_text_come_back(self, texts: list[list[Span]]) -> None:
+        packed = Spans.pack(texts)
+        assert [packed[i] for i in range(len(texts))] == texts
+        assert packed.starts.dtype == packed.ends.dtype == packed.bounds.dtype == np.int64
+
+    @QUICK
+    @given(st.lists(WORDS, max_size=5))
+    def test_joined_are_where_join_words_has_them(self, texts: list[list[str]]) -> None:
+        lengths = np.array([len(word) for words in texts for word in words], dtype=np.int64)
+        bounds = np.cumsum([0, *map(len, texts)], dtype=np.int64)
+        joined = Spans.joined(lengths, bounds)
+        assert [joined[i] for i in range(len(texts))] == [join_words(words)[1] for words in texts]
+
+
+class TestAllFirstPieces:
+    @settings(QUICK, max_examples=150)
+    @given(st.lists(st.tuples(IN_ORDER, PIECES), max_size=5))
+    @example([])
+    @example([([], [])])
+    @example([([(0, 3)], []), ([], [(0, 3)]), ([(0, 3)], [(0, 0), (0, 0)])])
+    @example([([(0, 9)], [(8, 9)]), ([(0, 1)], [(0, 1)])])
+    def test_are_those_of_each_text(self, texts: list[tuple[list[Span], list[Span]]]) -> None:
+        self.check(texts)
+
+    @QUICK
+    @given(st.lists(st.tuples(IN_ORDER, ANYWHERE | PIECES), max_size=4))
+    @example([([(0, 1), (2, 3)], [(2, 3), (0, 1)])])
+    @example([([(0, 1), (2, 3)], [(0, 3), (1, 2)]), ([(0, 1)], [(0, 1)])])
+    def test_also_of_pieces_out_of_order(self, texts: list[tuple[list[Span], list[Span]]]) -> None:
+        self.check(texts)
+
+    @EVERY_TOKENIZER
+    @settings(QUICK, max_examples=20)
+    @given(st.lists(WORDS, min_size=1, max_size=4))
+    def test_of_tokenizers(self, name: str, texts: list[list[str]]) -> None:
+        joined = [join_words(words) for words in texts]
+        found = TOKENIZERS[name]()([text for text, _ in joined], return_offsets_mapping=True)["offset_mapping"]
+        self.check([(spans, pieces) for (_, spans), pieces in zip(joined, found, strict=True)])
+
+    def check(self, texts: list[tuple[list[Span], list[Span]]]) -> None:
+        found = all_first_pieces(Spans.pack(words for words, _ in texts), Spans.pack(pieces for _, pieces in texts))
+        assert [found[i].tolist() for i in range(len(found))] == [first_pieces(*text) for text in texts]
+        assert [found.values.dtype, found.bounds.dtype] == [np.dtype(np.int32), np.dtype(np.int64)]

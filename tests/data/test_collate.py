@@ -3,6 +3,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -158,3 +159,87 @@ def test_moving_a_batch_keeps_all_of_it(types: bool) -> None:
     assert moved.parts.keys() == batch.parts.keys()
     assert all(part.rows.is_meta and part.labels.is_meta for part in moved.parts.values())
     assert labels_of(batch.to(torch.device("cpu"))) == labels_of(batch)
+
+
+class TestRowByRow:
+    """Against a plain loop over rows."""
+
+    @settings(deadline=None, max_examples=60)
+    @given(rows=ANY, types=st.booleans())
+    def test_a_batch(self, rows: list[tuple[int, int]], types: bool) -> None:
+        collate = collator(types=types)
+        batch = collate(rows)
+        time = max(len(collate.datasets[d].ids[r]) for d, r in rows)
+        ids, mask, segments = [], [], []
+        parts: dict[str, list[tuple[int, torch.Tensor]]] = {}
+        for i, (d, r) in enumerate(rows):
+            source = collate.datasets[d]
+            length = len(source.ids[r])
+            rest = time - length
+            ids.append([*source.ids[r].tolist(), *[PAD] * rest])
+            mask.append([1] * length + [0] * rest)
+            segments.append([*(source.types[r].tolist() if source.types is not None else [0] * length), *[0] * rest])
+            for task, labels in source.labels.items():
+                if labels.counts[r]:
+                    label = labels.tensor([r], firsts=source.firsts, time=time)
+                    parts.setdefault(task, []).append((i, label))
+        assert torch.equal(batch.input_ids, torch.tensor(ids))
+        assert torch.equal(batch.attention_mask, torch.tensor(mask))
+        assert (batch.token_type_ids is not None) == types
+        if batch.token_type_ids is not None:
+            assert torch.equal(batch.token_type_ids, torch.tensor(segments))
+        assert batch.parts.keys() == parts.keys()
+        for task, part in batch.parts.items():
+            assert torch.equal(part.rows, torch.tensor([i for i, _ in parts[task]]))
+            expected = torch.cat([label for _, label in parts[task]])
+            assert part.labels.dtype == expected.dtype
+            assert torch.equal(part.labels, expected)
+
+    @settings(deadline=None, max_examples=60)
+    @given(ANY)
+    def test_a_tally(self, rows: list[tuple[int, int]]) -> None:
+        datasets = collator().datasets
+        many: dict[str, int] = {}
+        items: dict[str, int] = {}
+        labelled = []
+        for d, r in rows:
+            found = {task: int(labels.counts[r]) for task, labels in datasets[d].labels.items() if labels.counts[r]}
+            labelled.append(bool(found))
+            for task, count in found.items():
+                many[task] = many.get(task, 0) + 1
+                items[task] = items.get(task, 0) + count
+        tally = collator().tally(rows)
+        assert tally.lengths.tolist() == [len(datasets[d].ids[r]) for d, r in rows]
+        assert tally.labelled.tolist() == labelled
+        assert (tally.rows, tally.items) == (many, items)
+
+    @settings(deadline=None, max_examples=60)
+    @given(ANY)
+    def test_a_tally_counts_what_the_batch_holds(self, rows: list[tuple[int, int]]) -> None:
+        batch, tally = collator()(rows), collator().tally(rows)
+        assert tally.lengths.tolist() == batch.attention_mask.sum(dim=1).tolist()
+        assert tally.rows == {task: len(part.rows) for task, part in batch.parts.items()}
+        assert np.flatnonzero(tally.labelled).tolist() == sorted(
+            {i for p in batch.parts.values() for i in p.rows.tolist()}
+        )
+        for task, part in batch.parts.items():
+            assert tally.items[task] == (int((part.labels != IGNORED).sum()) if task == "tags" else len(part.rows))
+
+
+def test_the_counts_of_a_tally_are_plain_and_do_not_wrap_round() -> None:
+    tally = collator().tally([(2, 1)] * 300)  # counts are kept in a byte each
+    assert tally.rows == tally.items == {"grade": 300}
+    assert {type(count) for count in (*tally.rows.values(), *tally.items.values())} == {int}
+
+
+def test_a_tally_of_no_rows() -> None:
+    tally = collator().tally([])
+    assert (len(tally.lengths), len(tally.labelled), tally.rows, tally.items) == (0, 0, {}, {})
+
+
+def test_a_batch_may_be_written_to_and_the_datasets_stay() -> None:
+    before = [source.ids.values.copy() for source in collator().datasets]
+    batch = collator()([(0, 1), (1, 2), (2, 3)])
+    for tensor in (*batch.inputs.values(), *(part.labels for part in batch.parts.values())):
+        tensor.zero_()
+    assert all((source.ids.values == ids).all() for source, ids in zip(collator().datasets, before, strict=True))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nlpmtl.data.files import check_ending, check_lists, open_file
+from nlpmtl.data.files import check_ending, check_lists, fingerprint_file, open_file
 from nlpmtl.data.stream import Broken, RawRow
 from nlpmtl.errors import ConfigError, DataError
 
@@ -61,6 +62,31 @@ def test_cells_hold_no_lists(words: Any, labels: Any) -> None:
             check_lists(path, words=words, labels=labels)
     check_lists("a.jsonl", words=words, labels=labels)
     check_lists("a.csv", words=None, labels={"w": "number"})
+
+
+class TestFingerprint:
+    def test_it_is_that_of_the_bytes_and_the_path(self, tmp_path: Path) -> None:
+        path, other = write(tmp_path / "a.jsonl", b"abc"), write(tmp_path / "b.jsonl", b"abc")
+        first = fingerprint_file(str(path))
+        assert first is not None
+        assert first == fingerprint_file(str(path))
+        assert first != fingerprint_file(str(other))
+        times = path.stat()
+        path.write_bytes(b"abd")
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # as long and as old as before
+        assert fingerprint_file(str(path)) != first
+        path.write_bytes(b"abc")
+        assert fingerprint_file(str(path)) == first
+
+    def test_the_path_is_as_errors_tell_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = write(tmp_path / "a.jsonl", b"abc")
+        monkeypatch.chdir(tmp_path)
+        assert fingerprint_file("a.jsonl") not in (None, fingerprint_file(str(path)))
+
+    def test_no_file_has_none(self, tmp_path: Path) -> None:
+        (tmp_path / "a.jsonl").mkdir()
+        assert fingerprint_file(str(tmp_path / "a.jsonl")) is None
+        assert fingerprint_file(str(tmp_path / "none.jsonl")) is None
 
 
 class TestJsonl:

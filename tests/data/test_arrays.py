@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import os
+import pickle
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.lib import format as npy
+
+from nlpmtl.data.arrays import ArrayWriter, RaggedWriter, map_array, map_ragged, open_plain
+from nlpmtl.data.ragged import Ragged
+
+QUICK = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+DTYPES = [np.bool_, np.int8, np.int32, np.int64, np.float64]
+REFUSED = (OSError, ValueError)
+
+
+def write_array(directory: Path, *parts: Any, name: str = "a", dtype: Any = np.int32) -> Path:
+    writer = ArrayWriter(directory, name, dtype=dtype)
+    for part in parts:
+        writer.append(np.array(part, dtype=dtype))
+    writer.close()
+    return directory / f"{name}.npy"
+
+
+def count_open() -> int:
+    """How many files this process has open, where that can be known."""
+    return len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
+
+
+class _Bomb:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@QUICK
+@given(parts=st.lists(st.lists(st.integers(0, 100), max_size=5), max_size=5))
+def test_parts_come_back_as_one_array(tmp_path: Path, dtype: Any, parts: list[list[int]]) -> None:
+    (tmp_path / "a.npy").unlink(missing_ok=True)
+    expected = np.array([value for part in parts for value in part]).astype(dtype)
+    kept, mapped = ArrayWriter(None, "a", dtype=dtype), ArrayWriter(tmp_path, "a", dtype=dtype)
+    for part in parts:
+        kept.append(np.array(part).astype(dtype))
+        mapped.append(np.array(part).astype(dtype))
+    for found in (kept.close(), mapped.close(), map_array(tmp_path / "a.npy"), np.load(tmp_path / "a.npy")):
+        assert found.dtype == dtype
+        assert found.tolist() == expected.tolist()
+
+
+@QUICK
+@given(parts=st.lists(st.lists(st.lists(st.integers(-100, 100), max_size=4), max_size=4), max_size=4))
+def test_parts_come_back_as_the_same_rows(tmp_path: Path, parts: list[list[list[int]]]) -> None:
+    for path in tmp_path.iterdir():
+        path.unlink()
+    kept, mapped = RaggedWriter(None, "a"), RaggedWriter(tmp_path, "a")
+    for part in parts:
+        kept.append(Ragged.pack(part))
+        mapped.append(Ragged.pack(part))
+    rows = [row for part in parts for row in part]
+    for found in (kept.close(), mapped.close(), map_ragged(tmp_path, "a")):
+        assert [found[i].tolist() for i in range(len(found))] == rows
+        assert [found.values.dtype, found.bounds.dtype] == [np.dtype(np.int32), np.dtype(np.int64)]
+
+
+def test_parts_need_not_lie_in_one_piece_nor_be_of_the_type(tmp_path: Path) -> None:
+    for directory in (None, tmp_path):
+        writer = ArrayWriter(directory, "a", dtype=np.int32)
+        writer.append(np.arange(10, dtype=np.int64)[::3])
+        writer.append(np.array([True, False]))
+        assert writer.close().tolist() == [0, 3, 6, 9, 1, 0]
+
+
+@pytest.mark.parametrize("directory", [True, False])
+def test_numbers_of_another_kind_are_refused(tmp_path: Path, directory: bool) -> None:
+    writer = ArrayWriter(tmp_path if directory else None, "a", dtype=np.int32)
+    with pytest.raises(TypeError, match="same_kind"):
+        writer.append(np.array([0.5]))
+    assert writer.close().tolist() == []
+
+
+def test_a_file_is_a_map_that_cannot_be_written_to(tmp_path: Path) -> None:
+    path = write_array(tmp_path, [1, 2, 3])
+    found = map_array(path)
+    assert not found.flags.owndata
+    assert not found.flags.writeable
+    with pytest.raises(ValueError, match="read-only"):
+        found[0] = 9
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        found.flags.writeable = True
+
+
+def test_a_map_holds_no_file_open_and_outlives_it(tmp_path: Path) -> None:
+    before = count_open()
+    path = write_array(tmp_path, np.arange(9999))
+    found = map_array(path)
+    assert count_open() == before
+    path.unlink()
+    assert found.tolist() == list(range(9999))
+
+
+def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
+    path = write_array(tmp_path, [1])
+    with pytest.raises(FileExistsError):
+        ArrayWriter(tmp_path, "a", dtype=np.int32)
+    assert map_array(path).tolist() == [1]
+
+
+def test_no_directory_no_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        ArrayWriter(tmp_path / "none", "a", dtype=np.int32)
+    with pytest.raises(FileNotFoundError):
+        map_array(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda content: b"", id="empty"),
+        pytest.param(lambda content: content[:6], id="half of a magic number"),
+        pytest.param(lambda content: content[:60], id="half of a header"),
+        pytest.param(lambda content: content[:-1], id="a byte less"),
+        pytest.param(lambda content: content[:-4], id="a number less"),
+        pytest.param(lambda content: content + b"\0", id="a byte more"),
+        pytest.param(lambda content: content + bytes(4), id="a number more"),
+        pytest.param(lambda content: content.replace(b"(3,)", b"(9,)"), id="longer in the header"),
+        pytest.param(lambda content: content.replace(b"(3,), ", b"(-1,),"), id="less than nothing"),
+        pytest.param(lambda content: content.replace(b"<i4", b"<i8"), id="wider in the header"),
+        pytest.param(lambda content: content.replace(b"NUMPY", b"NUMPI"), id="another magic number"),
+        pytest.param(lambda content: b"PK\3\4" + content, id="an archive"),
+        pytest.param(lambda content: content.replace(b"NUMPY\1", b"NUMPY\2"), id="another version"),
+    ],
+)
+def test_what_does_not_fit_is_refused(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    path = write_array(tmp_path, [1, 2, 3])
+    content = damage(path.read_bytes())
+    assert content != path.read_bytes()
+    path.write_bytes(content)
+    with pytest.raises(ValueError):  # noqa: PT011 - NumPy's words or ours
+        map_array(path)
+
+
+@pytest.mark.parametrize("shape", [(), (2, 3), (3, 1), (0, 3)])
+def test_another_number_of_dimensions_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    np.save(tmp_path / "a.npy", np.zeros(shape))
+    with pytest.raises(ValueError, match="do not fill"):
+        map_array(tmp_path / "a.npy")
+
+
+def test_objects_are_refused_and_nothing_of_them_is_run(tmp_path: Path) -> None:
+    bomb, path = _Bomb(tmp_path / "ran"), tmp_path / "a.npy"
+    np.save(path, np.array([bomb, bomb], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match="do not fill"):
+        map_array(path)
+    # The same again, as long as the header says; a bare pickle; and an archive.
+    with path.open("wb") as file:
+        npy.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": (2,)})
+        file.write(bytes(16))
+    with pytest.raises(ValueError, match="do not fill"):
+        map_array(path)
+    path.write_bytes(pickle.dumps(bomb))
+    with pytest.raises(ValueError, match="magic"):
+        map_array(path)
+    np.savez(tmp_path / "a.npz", np.array([bomb], dtype=object))
+    with pytest.raises(ValueError, match="magic"):
+        map_array(tmp_path / "a.npz")
+    assert not bomb.path.exists()
+    np.load(tmp_path / "a.npz", allow_pickle=True)["arr_0"]
+    assert bomb.path.exists()  # the bomb was a real one
+
+
+@QUICK
+@given(
+    changes=st.lists(
+        st.tuples(st.integers(6, 79), st.sampled_from(b"()[]{}',:\"019abOf|<>\0\n\\#\xff ")), min_size=1, max_size=3
+    )
+)
+def test_a_damaged_header_is_refused_or_says_something_that_fits(
+    tmp_path: Path, changes: list[tuple[int, int]]
+) -> None:
+    path = tmp_path / "a.npy"
+    path.unlink(missing_ok=True)
+    content = bytearray(write_array(tmp_path, [1, 2, 3]).read_bytes())
+    for at, byte in changes:
+        content[at] = byte
+    path.write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy's, of what it did not write
+        try:
+            found = map_array(path)
+        except REFUSED:
+            return
+    assert found.nbytes == 12
+
+
+@pytest.mark.parametrize("old", [b"(3,)", b"'<i4'", b", 'shape'", b"<i4"])
+@pytest.mark.parametrize("new", [b"(", b"b'", b"9 4", b",4", b"#", b"'"])
+def test_a_header_that_is_no_python_is_refused(tmp_path: Path, old: bytes, new: bytes) -> None:
+    path = write_array(tmp_path, [1, 2, 3])
+    path.write_bytes(path.read_bytes().replace(old, new.ljust(len(old))[: len(old)]))
+    with pytest.raises(REFUSED):
+        map_array(path)
+
+
+class TestPlainFiles:
+    def test_are_opened(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_bytes(b"abc")
+        with open_plain(tmp_path / "a") as file:
+            assert file.read() == b"abc"
+
+    def test_links_directories_pipes_and_nothing_are_not(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_bytes(b"abc")
+        (tmp_path / "link").symlink_to(tmp_path / "a")
+        (tmp_path / "dangling").symlink_to(tmp_path / "none")
+        (tmp_path / "directory").mkdir()
+        names = ["link", "dangling", "directory", "none"]
+        if hasattr(os, "mkfifo"):
+            os.mkfifo(tmp_path / "pipe")  # whose opening would wait for ever
+            names.append("pipe")
+        for name in names:
+            with pytest.raises(OSError, match=name):
+                open_plain(tmp_path / name)
+
+    def test_a_link_to_an_array_is_refused(self, tmp_path: Path) -> None:
+        path = write_array(tmp_path, [1, 2, 3])
+        (tmp_path / "link.npy").symlink_to(path)
+        with pytest.raises(OSError, match="no plain file"):
+            map_array(tmp_path / "link.npy")

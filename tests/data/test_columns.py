@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nlpmtl.data.columns import NO_CODE, Column, ColumnWriter
+from nlpmtl.data.labels import Shape
+from nlpmtl.data.ragged import Ragged
+from tests.data.prepared import plain
+
+QUICK = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+NAME = st.sampled_from(["", "a", "b", "O", "é", "-1"]) | st.text(st.characters(codec="utf-8"), max_size=3)
+LABELS: dict[Shape, st.SearchStrategy[Any]] = {
+    "class": NAME,
+    "number": st.floats(allow_nan=False, allow_infinity=False),
+    "set": st.lists(NAME, max_size=3, unique=True),
+    "tags": st.lists(NAME, max_size=3),
+}
+STRINGS = pa.list_(pa.string())
+TYPES = {"class": pa.string(), "number": pa.float64(), "set": STRINGS, "tags": STRINGS}
+
+
+def written(directory: Path | None, shape: Shape, parts: list[list[Any]]) -> Column:
+    writer = ColumnWriter(directory, "label0", shape=shape)
+    for part in parts:
+        writer.append(pa.array(part, TYPES[shape]))
+    return writer.close()
+
+
+def decode(column: Column) -> list[Any]:
+    """The labels of a column by name."""
+    rows: list[Any] = []
+    for row, labelled in enumerate(column.labelled):
+        if not labelled:
+            rows.append(None)
+        elif isinstance(column.values, Ragged):
+            rows.append([column.names[code] for code in column.values[row]])
+        else:
+            value = column.values[row]
+            rows.append(float(value) if column.shape == "number" else column.names[value])
+    return rows
+
+
+@pytest.mark.parametrize("shape", sorted(LABELS))
+@QUICK
+@given(data=st.data())
+def test_labels_come_back_from_memory_and_from_files(tmp_path: Path, shape: Shape, data: st.DataObject) -> None:
+    for path in tmp_path.iterdir():
+        path.unlink()
+    parts = data.draw(st.lists(st.lists(st.none() | LABELS[shape], max_size=4), max_size=4))
+    kept, mapped = written(None, shape, parts), written(tmp_path, shape, parts)
+    rows = [label for part in parts for label in part]
+    assert decode(kept) == rows
+    assert plain(kept) == plain(mapped)
+    assert plain(Column.read(tmp_path, "label0", facts=json.loads(json.dumps(mapped.facts())))) == plain(mapped)
+    labels = [label for label in rows if label is not None and shape != "number"]
+    names = labels if shape == "class" else [name for label in labels for name in label]
+    assert kept.names == tuple(dict.fromkeys(names))  # the first one first
+
+
+@pytest.mark.parametrize("directory", [True, False])
+def test_a_row_without_a_label_has_no_code_no_number_or_no_item(tmp_path: Path, directory: bool) -> None:
+    where = tmp_path if directory else None
+    classes = written(where, "class", [[None, "a"], [None]])
+    assert plain(classes.values) == ("int32", [NO_CODE, 0, NO_CODE])
+    for path in tmp_path.iterdir():
+        path.unlink()
+    numbers = written(where, "number", [[None, 0.5], [None]])
+    assert plain(numbers.values) == ("float64", ["nan", 0.5, "nan"])
+    for path in tmp_path.iterdir():
+        path.unlink()
+    sets = written(where, "set", [[None, ["a"]], [None, []]])
+    assert isinstance(sets.values, Ragged)
+    assert sets.values.lengths.tolist() == [0, 1, 0, 0]
+    assert plain(sets.labelled) == ("bool", [False, True, False, True])
+
+
+def test_slices_of_a_batch_are_those_rows_alone() -> None:
+    whole: dict[Shape, list[Any]] = {
+        "class": ["a", None, "b", "c"],
+        "tags": [["a"], None, ["b", "c"], ["d"]],
+        "number": [1.0, None, 2.0, 3.0],
+    }
+    for shape, rows in whole.items():
+        writer = ColumnWriter(None, "label0", shape=shape)
+        writer.append(pa.array(rows, TYPES[shape]).slice(1, 2))
+        assert decode(writer.close()) == rows[1:3]
+
+
+def test_a_column_without_rows() -> None:
+    for shape in LABELS:
+        column = written(None, shape, [])
+        assert (len(column.labelled), column.names) == (0, ())

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nlpmtl.config import DataConfig, InputConfig
+from nlpmtl.data.align import NO_PIECE
+from nlpmtl.data.labels import Shape
+from nlpmtl.data.prepare import Prepared, prepare, read_prepared
+from nlpmtl.data.rows import Rows, load_rows
+from tests.data.prepared import arrays, plain
+from tests.tiny import make_rows
+from tests.tokenizing import TOKENIZERS, byte_level, wordpiece
+
+COLUMNS: dict[str, Shape] = {"topic": "class", "grade": "number", "kinds": "set", "tags": "tags"}
+INPUTS = {"words": {"words": "tokens"}, "pairs": {"text": "text", "pair": "other"}, "texts": {"text": "text"}}
+EVERY_INPUT = pytest.mark.parametrize("shape", list(INPUTS))
+
+
+def load(rows: list[Any], *, shape: str = "words", columns: Mapping[str, Shape] = COLUMNS) -> Rows:
+    data = DataConfig(files={"test": rows}, on_bad_row="skip")
+    return load_rows(data, input=InputConfig(**INPUTS[shape]), columns=columns, limit={}, name="d")["test"]
+
+
+def prepared(rows: Rows, *, directory: Path | None = None, columns: Mapping[str, Shape] = COLUMNS) -> Prepared:
+    return prepare(rows, columns=columns, tokenizer=wordpiece(), max_length=9, directory=directory)
+
+
+@EVERY_INPUT
+def test_rows_are_the_same_in_memory_in_files_and_read_again(tmp_path: Path, shape: str) -> None:
+    rows = load([*make_rows(30), 3, {"text": None}], shape=shape)
+    kept, mapped = prepared(rows), prepared(rows, directory=tmp_path)
+    mapped.write_facts(tmp_path)
+    read = read_prepared(tmp_path)
+    assert plain(kept) == plain(mapped) == plain(read)
+    assert (len(read), read.skipped, read.cut > 0) == (30, 2, True)
+    assert (read.firsts is not None, read.placed is not None, read.types is not None) == {
+        "words": (True, True, False),
+        "pairs": (False, False, True),
+        "texts": (False, False, False),
+    }[shape]
+    assert list(read.columns) == list(COLUMNS)
+
+
+def test_rows_come_in_batches_of_any_size() -> None:
+    many = make_rows(1003)
+    rows, columns = load(many), ("topic", "grade")
+    whole = prepared(rows)
+    parts = [prepared(rows.select(range(start, min(start + 170, 1003)))) for start in range(0, 1003, 170)]
+    assert [row for part in parts for row in plain(part.ids.values)[1]] == plain(whole.ids.values)[1]
+    assert [row for part in parts for row in plain(part.ids.lengths)[1]] == plain(whole.ids.lengths)[1]
+    assert sum(part.cut for part in parts) == whole.cut
+    assert whole.columns["topic"].labelled.tolist() == [row["topic"] is not None for row in many]
+    for column in columns:
+        assert len(whole.columns[column].labelled) == 1003
+
+
+def test_arrays_in_files_cannot_be_written_to(tmp_path: Path) -> None:
+    mapped = prepared(load(make_rows(5)), directory=tmp_path)
+    mapped.write_facts(tmp_path)
+    for found in (mapped, read_prepared(tmp_path)):
+        assert len(arrays(found)) == 16
+        assert not any(array.flags.writeable for array in arrays(found))
+
+
+def test_places_are_those_of_the_source(tmp_path: Path) -> None:
+    rows = load([3, *make_rows(2), 3, *make_rows(1)])
+    found = prepared(rows, directory=tmp_path)
+    found.write_facts(tmp_path)
+    for one in (found, read_prepared(tmp_path)):
+        assert [one.place(i) for i in range(3)] == [f"d: test, row {i}" for i in (2, 3, 5)]
+        assert [one.place(i) for i in range(3)] == [rows.place(i) for i in range(3)]
+
+
+def test_any_name_is_a_column_and_a_label(tmp_path: Path) -> None:
+    names = ["../up", "label0", "é\u2028", "ids", "", "a/b"]
+    rows = [{"text": "a", **dict.fromkeys(names, "/../é\0")}]
+    columns: dict[str, Shape] = dict.fromkeys(names, "class")
+    found = prepared(load(rows, shape="texts", columns=columns), directory=tmp_path, columns=columns)
+    found.write_facts(tmp_path)
+    assert {name: column.names for name, column in read_prepared(tmp_path).columns.items()} == dict.fromkeys(
+        names, ("/../é\0",)
+    )
+    assert {path.parent for path in tmp_path.rglob("*")} == {tmp_path}
+
+
+def test_segments_are_left_out_where_the_encoder_has_none(tmp_path: Path) -> None:
+    tokenizer = byte_level(prefix=False, trim=True)
+    rows = load(make_rows(3), shape="pairs")
+    assert prepare(rows, columns=COLUMNS, tokenizer=tokenizer, max_length=9, directory=tmp_path).types is None
+    assert not (tmp_path / "types.npy").exists()
+
+
+@pytest.mark.parametrize("name", sorted(TOKENIZERS))
+@settings(deadline=None, max_examples=15)
+@given(
+    words=st.lists(
+        st.lists(
+            st.text(st.characters(codec="utf-8"), max_size=3) | st.sampled_from(["", " ", "\u200b"]),
+            min_size=1,
+            max_size=6,
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_placed_are_the_wordpieces_that_begin_a_word(name: str, words: list[list[str]]) -> None:
+    rows = load([{"tokens": row} for row in words], columns={})
+    found = prepare(rows, columns={}, tokenizer=TOKENIZERS[name](), max_length=9)
+    assert found.firsts is not None
+    assert found.placed is not None
+    assert found.firsts.lengths.tolist() == list(map(len, words))
+    assert found.placed.tolist() == [len(set(found.firsts[i]) - {NO_PIECE}) for i in range(len(words))]
+    assert found.placed.dtype == np.int32
+
+
+def test_a_directory_that_is_not_there_is_an_oserror(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="none"):
+        prepared(load(make_rows(3)), directory=tmp_path / "none")
+
+
+def test_a_full_disk_is_an_oserror(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    rows = load(make_rows(300))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            prepared(rows, directory=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+class TestDamage:
+    def test_a_missing_file_is_an_oserror(self, tmp_path: Path) -> None:
+        prepared(load(make_rows(3)), directory=tmp_path).write_facts(tmp_path)
+        for path in sorted(tmp_path.iterdir()):
+            content = path.read_bytes()
+            path.unlink()
+            with pytest.raises(OSError, match=path.name):
+                read_prepared(tmp_path)
+            path.write_bytes(content)
+        read_prepared(tmp_path)
+
+    @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"{}"])
+    def test_facts_that_are_none(self, tmp_path: Path, content: bytes) -> None:
+        prepared(load(make_rows(3)), directory=tmp_path).write_facts(tmp_path)
+        (tmp_path / "facts.json").write_bytes(content)
+        with pytest.raises((ValueError, KeyError)):
+            read_prepared(tmp_path)
+
+    def test_each_fact_is_needed(self, tmp_path: Path) -> None:
+        prepared(load(make_rows(3)), directory=tmp_path).write_facts(tmp_path)
+        facts = json.loads((tmp_path / "facts.json").read_text())
+        for name in facts:
+            (tmp_path / "facts.json").write_text(json.dumps({k: v for k, v in facts.items() if k != name}))
+            with pytest.raises(KeyError, match=name):
+                read_prepared(tmp_path)
+
+    def test_facts_behind_a_link_are_refused(self, tmp_path: Path) -> None:
+        prepared(load(make_rows(3)), directory=tmp_path).write_facts(tmp_path)
+        (tmp_path / "facts.json").rename(tmp_path / "other.json")
+        (tmp_path / "facts.json").symlink_to(tmp_path / "other.json")
+        with pytest.raises(OSError, match="no plain file"):
+            read_prepared(tmp_path)

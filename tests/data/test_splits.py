@@ -1,0 +1,465 @@
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import pytest
+from transformers import PreTrainedTokenizerBase
+
+from nlpmtl.config import DataConfig, InputConfig
+from nlpmtl.data.cache import Cache
+from nlpmtl.data.encode import Target, encode, label
+from nlpmtl.data.labels import Shape
+from nlpmtl.data.prepare import Prepared, prepare
+from nlpmtl.data.rows import load_rows
+from nlpmtl.data.splits import Preparer
+from nlpmtl.errors import ConfigError, DataError
+from tests.data.prepared import arrays, plain
+from tests.tiny import make_rows, write_rows
+from tests.tokenizing import byte_level, metaspace, wordpiece
+
+COLUMNS: dict[str, Shape] = {"topic": "class", "grade": "number", "kinds": "set", "tags": "tags"}
+WORDS = InputConfig(words="tokens")
+TARGETS = {
+    "topic": Target("topic", "class", ("animals", "places", "things")),
+    "kinds": Target("kinds", "set", ("x", "y", "z")),
+    "tags": Target("tags", "tags", ("O", "B-place", "B-person")),
+    "grade": Target("grade", "number", ()),
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache."""
+    monkeypatch.setenv("NLPMTL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def files(tmp_path: Path, root: Path) -> dict[str, str]:
+    sizes = {"train": 30, "validation": 7, "test": 8}
+    return {split: str(write_rows(tmp_path / f"{split}.jsonl", make_rows(n, seed=n))) for split, n in sizes.items()}
+
+
+class _Watch:
+    """What Python opens, while it is asked to look; its hook cannot be taken away again."""
+
+    def __init__(self) -> None:
+        self.opened: list[str] | None = None
+        self.before: Callable[[str], None] = lambda path: None
+        sys.addaudithook(self._hear)
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.opened is not None and event == "open" and isinstance(arguments[0], str):
+            self.opened.append(arguments[0])
+            self.before(arguments[0])
+
+
+@cache
+def watch() -> _Watch:
+    return _Watch()
+
+
+@pytest.fixture
+def opened() -> Iterator[_Watch]:
+    watch().opened = []
+    yield watch()
+    watch().opened, watch().before = None, lambda path: None
+
+
+def preparer(tokenizer: PreTrainedTokenizerBase | None = None, *, max_length: int = 9) -> Preparer:
+    return Preparer(tokenizer or wordpiece(), max_length=max_length)
+
+
+def ask(
+    files: Mapping[str, Any],
+    prepare: Preparer | None = None,
+    *,
+    input: InputConfig = WORDS,
+    columns: Mapping[str, Shape] = COLUMNS,
+    limit: Mapping[str, int] | None = None,
+    splits: Sequence[str] | None = None,
+    **data: Any,
+) -> dict[str, Prepared]:
+    prepare = prepare or preparer()
+    config = DataConfig(files=dict(files), **data)
+    return prepare(config, input=input, columns=columns, limit=limit or {}, name="d", splits=splits)
+
+
+def entries(root: Path) -> set[str]:
+    return {path.name for path in root.iterdir() if re.fullmatch("[0-9a-f]{64}", path.name)} if root.exists() else set()
+
+
+def shapes(found: Mapping[str, Prepared]) -> dict[str, int]:
+    return {split: len(rows) for split, rows in found.items()}
+
+
+class TestFromTheCache:
+    def test_the_second_time_it_is_the_same(self, files: dict[str, str], root: Path) -> None:
+        first = ask(files)
+        assert shapes(first) == {"train": 30, "validation": 7, "test": 8}
+        assert len(entries(root)) == 3
+        second = ask(files)
+        assert len(entries(root)) == 3
+        assert {s: plain(rows) for s, rows in first.items()} == {s: plain(rows) for s, rows in second.items()}
+        data = DataConfig(files=files)
+        for split, rows in load_rows(data, input=WORDS, columns=COLUMNS, limit={}, name="d").items():
+            direct = prepare(rows, columns=COLUMNS, tokenizer=wordpiece(), max_length=9)
+            assert plain(direct) == plain(second[split])
+
+    def test_the_second_time_no_row_is_read(self, files: dict[str, str], opened: _Watch) -> None:
+        ask(files)
+        assert opened.opened is not None
+        first = {split: opened.opened.count(path) for split, path in files.items()}
+        opened.opened.clear()
+        ask(files)
+        assert {split: opened.opened.count(path) for split, path in files.items()} == dict.fromkeys(files, 1)
+        assert all(times > 1 for times in first.values())  # the one is for the fingerprint
+
+    def test_only_what_is_missing_is_read(self, files: dict[str, str], root: Path, opened: _Watch) -> None:
+        assert list(ask(files, splits=["train"])) == ["train"]
+        assert len(entries(root)) == 1
+        assert opened.opened is not None
+        assert files["test"] not in opened.opened
+        opened.opened.clear()
+        assert list(ask(files, splits=["test", "train"])) == ["train", "test"]
+        assert opened.opened.count(files["train"]) == 2  # that it did not change is looked at again
+        assert len(entries(root)) == 2
+
+    def test_arrays_cannot_be_written_to(self, files: dict[str, str]) -> None:
+        for found in (ask(files), ask(files)):
+            assert not any(array.flags.writeable for rows in found.values() for array in arrays(rows))
+
+    def test_rows_outlive_the_cache(self, files: dict[str, str], root: Path) -> None:
+        first, second = ask(files), ask(files)
+        shutil.rmtree(root)
+        assert {s: plain(rows) for s, rows in first.items()} == {s: plain(rows) for s, rows in second.items()}
+
+    def test_all_that_is_left_in_the_cache_are_entries_and_locks(self, files: dict[str, str], root: Path) -> None:
+        ask(files)
+        rest = {path.name for path in root.iterdir()} - entries(root)
+        assert all(re.fullmatch(r"[0-9a-f]{64}\.lock", name) for name in rest)
+
+    def test_a_damaged_entry_is_made_anew(self, files: dict[str, str], root: Path) -> None:
+        first = plain(ask(files)["train"])
+        for entry in entries(root):
+            path = root / entry / "ids.npy"
+            path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
+        assert plain(ask(files)["train"]) == first
+        assert len(entries(root)) == 3
+        assert not any((root / entry / "ids.npy").read_bytes().endswith(b"\x7f") for entry in entries(root))
+
+    def test_an_entry_that_another_process_removes_once_it_was_found_is_made_anew(
+        self, files: dict[str, str], root: Path
+    ) -> None:
+        class Hasty(Cache):
+            """As if another process had just cleared up."""
+
+            def find(self, key: str) -> Path | None:
+                entry = super().find(key)
+                if entry is not None:
+                    shutil.rmtree(entry)
+                return entry
+
+        first = ask(files)
+        prepare = preparer()
+        prepare._cache = Hasty(root)
+        second = ask(files, prepare)
+        assert {s: plain(rows) for s, rows in first.items()} == {s: plain(rows) for s, rows in second.items()}
+        assert prepare.notes == []
+        assert len(entries(root)) == 3
+
+    def test_several_that_start_together_make_it_once(self, files: dict[str, str], root: Path, opened: _Watch) -> None:
+        """Threads, which start fast; a lock keeps them apart as it does processes (see the tests of the cache)."""
+        preparers = [preparer() for _ in range(3)]
+        together = Barrier(3)
+
+        def start(prepare: Preparer) -> dict[str, Prepared]:
+            together.wait()
+            return ask(files, prepare)
+
+        with ThreadPoolExecutor(3) as pool:
+            found = list(pool.map(start, preparers))
+        assert [shapes(one) for one in found] == [{"train": 30, "validation": 7, "test": 8}] * 3
+        # Three fingerprints; the rows, by one of them; and once more the fingerprint after each of three splits.
+        assert opened.opened is not None
+        assert opened.opened.count(files["train"]) == 3 + 1 + 3
+        assert len(entries(root)) == 3
+
+
+class TestKeys:
+    """What is different anywhere that rows depend on is another entry."""
+
+    def test_another_content_path_or_setting(self, files: dict[str, str], root: Path, tmp_path: Path) -> None:
+        train = {"train": files["train"]}
+        other = str(shutil.copy(files["train"], tmp_path / "other.jsonl"))
+        asked: dict[str, Callable[[], object]] = {
+            "as it is": lambda: ask(train),
+            "another path": lambda: ask({"train": other}),
+            "another split": lambda: ask({"test": files["train"]}),
+            "another tokenizer": lambda: ask(train, preparer(byte_level(prefix=False, trim=True))),
+            "a tokenizer that differs a little": lambda: ask(train, preparer(byte_level(prefix=False, trim=False))),
+            "a third": lambda: ask(train, preparer(metaspace(split=True))),
+            "a longer limit": lambda: ask(train, preparer(max_length=10)),
+            "fewer rows": lambda: ask(train, limit={"train": 12}),
+            "fewer still": lambda: ask(train, limit={"train": 11}),
+            "another input": lambda: ask(train, input=InputConfig(text="text")),
+            "a pair": lambda: ask(train, input=InputConfig(text="text", pair="other")),
+            "fewer columns": lambda: ask(train, columns={"topic": "class"}),
+            "another column": lambda: ask(train, columns={"mood": "class"}),
+            "another shape": lambda: ask(train, columns={"kinds": "set"}),
+            "and another": lambda: ask(train, columns={"kinds": "tags"}, input=InputConfig(text="text")),
+            "bad rows left out": lambda: ask(train, on_bad_row="skip"),
+            "a share": lambda: ask(train, validation=0.2, splits=["train"]),
+            "another share": lambda: ask(train, validation=0.3, splits=["train"]),
+        }
+        for many, (name, one) in enumerate(asked.items(), 1):
+            one()
+            assert len(entries(root)) == many, name
+        for name, one in asked.items():
+            one()
+            assert len(entries(root)) == len(asked), name
+
+    def test_another_content(self, files: dict[str, str], root: Path) -> None:
+        path = Path(files["train"])
+        before = ask(files)["train"]
+        path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+        again = ask(files)["train"]  # an empty line at the end
+        assert (plain(again), len(entries(root))) == (plain(before), 4)
+        write_rows(path, make_rows(5))
+        assert len(ask(files)["train"]) == 5
+        assert len(entries(root)) == 5
+
+    def test_how_a_tokenizer_cuts_and_pads_is_no_difference(self, files: dict[str, str], root: Path) -> None:
+        tokenizer = wordpiece()
+        ask(files, preparer(tokenizer))
+        tokenizer(["a", "a film"], truncation=True, max_length=3, padding=True)
+        ask(files, preparer(tokenizer))
+        assert len(entries(root)) == 3
+
+    def test_the_licence_and_other_splits_are_no_difference(self, files: dict[str, str], root: Path) -> None:
+        ask(files)
+        ask({"train": files["train"]}, license="mit", limit={})
+        ask(files, limit={"test": 3})
+        assert len(entries(root)) == 4
+
+    def test_a_packed_file_is_known_by_its_bytes(self, tmp_path: Path, root: Path) -> None:
+        path = tmp_path / "a.jsonl.gz"
+        for rows in (3, 4):
+            lines = "".join(json.dumps(row) + "\n" for row in make_rows(rows + 1))
+            path.write_bytes(gzip.compress(lines.encode()))
+            assert len(ask({"train": str(path)}, columns={}, input=WORDS)["train"]) == rows + 1
+        assert len(entries(root)) == 2
+
+
+class TestInMemory:
+    def test_rows_of_python_are_not_kept(self, root: Path) -> None:
+        rows = make_rows(5)
+        first = ask({"train": rows})["train"]
+        rows.append(rows[0])
+        assert (len(first), len(ask({"train": rows})["train"])) == (5, 6)
+        assert entries(root) == set()
+
+    def test_beside_a_file_they_are_not_kept_either(self, files: dict[str, str], root: Path) -> None:
+        rows = make_rows(4)
+        mixed = {"train": files["train"], "test": rows}
+        first = ask(mixed)
+        assert len(entries(root)) == 1
+        rows.pop()
+        second = ask(mixed)
+        assert (shapes(first)["test"], shapes(second)["test"]) == (4, 3)
+        assert plain(first["train"]) == plain(second["train"])
+        assert len(entries(root)) == 1
+
+    def test_nothing_is_left_of_them(self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "tmp").mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+        found = ask({"train": make_rows(5)})["train"]
+        assert not any(array.flags.writeable for array in arrays(found))  # they were in files
+        assert list((tmp_path / "tmp").iterdir()) == []
+
+
+class TestShare:
+    def test_a_share_of_train_is_the_same_whatever_is_asked_for_first(self, files: dict[str, str], root: Path) -> None:
+        train = {"train": files["train"]}
+        direct = load_rows(
+            DataConfig(files=train, validation=0.2), input=WORDS, columns=COLUMNS, limit={"train": 9}, name="d"
+        )
+        for order in (["train", "validation"], ["validation", "train"], ["train"], ["validation"]):
+            shutil.rmtree(root, ignore_errors=True)
+            for split in order:
+                ask(train, validation=0.2, limit={"train": 9}, splits=[split])
+            for splits in (["validation"], None):
+                found = ask(train, validation=0.2, limit={"train": 9}, splits=splits)
+                for split, rows in found.items():
+                    assert rows.numbers.tolist() == direct[split].numbers.tolist()
+                    assert rows.place(0) == direct[split].place(0)
+            assert shapes(found) == {"train": 9, "validation": 6}
+
+    def test_a_limit_on_train_is_none_on_its_share(self, files: dict[str, str], root: Path) -> None:
+        train = {"train": files["train"]}
+        ask(train, validation=0.2)
+        ask(train, validation=0.2, limit={"train": 9})
+        assert len(entries(root)) == 3
+
+    def test_skipped_and_cut_rows_are_remembered(self, tmp_path: Path, root: Path) -> None:
+        path = write_rows(tmp_path / "a.jsonl", [*make_rows(10), {"tokens": []}, {"tokens": 3}])
+        for _ in range(2):
+            found = ask({"train": str(path)}, validation=0.2, on_bad_row="skip")
+            assert {split: rows.skipped for split, rows in found.items()} == {"train": 2, "validation": 0}
+            assert sum(rows.cut for rows in found.values()) == sum(len(row["tokens"]) > 7 for row in make_rows(10))
+
+
+class TestErrors:
+    def test_bad_rows_are_told_each_time(self, files: dict[str, str], tmp_path: Path, root: Path) -> None:
+        bad = str(write_rows(tmp_path / "bad.jsonl", [*make_rows(2), {"tokens": []}, {"tokens": "a"}]))
+        said = []
+        for asked in ({**files, "test": bad}, files, {**files, "test": bad}):
+            try:
+                ask(asked)
+            except DataError as error:
+                said.append(str(error))
+        assert len(said) == 2
+        assert said[0] == said[1]
+        assert said[0].splitlines()[:2] == [
+            "d: 2 problem(s) in 2 row(s):",
+            f"  {bad}:3: tokens: at least one word was expected (found [])",
+        ]
+        assert len(entries(root)) == 3
+
+    def test_a_file_that_went_bad_is_not_covered_by_what_it_was(self, files: dict[str, str]) -> None:
+        ask(files)
+        with Path(files["train"]).open("a", encoding="utf-8") as file:
+            file.write("{\n")
+        for _ in range(2):
+            with pytest.raises(DataError, match=r"train\.jsonl:31: not valid JSON"):
+                ask(files)
+        Path(files["train"]).unlink()
+        with pytest.raises(DataError, match=r"train\.jsonl: no such file"):
+            ask(files)
+
+    def test_a_column_that_is_in_no_row(self, files: dict[str, str], root: Path) -> None:
+        ask(files)
+        for _ in range(2):
+            with pytest.raises(ConfigError, match=r"column 'topics' is in no row.*did you mean 'topic'"):
+                ask(files, columns={"topics": "class"})
+        with pytest.raises(ConfigError, match="a limit for 'dev'"):
+            ask(files, limit={"dev": 3})
+        assert len(entries(root)) == 3
+
+    def test_a_file_that_changes_while_it_is_read_is_not_kept(
+        self, files: dict[str, str], root: Path, opened: _Watch
+    ) -> None:
+        def before(path: str) -> None:
+            # The second time it is opened rows are read, and the fingerprint has been taken.
+            if path == files["train"] and opened.opened is not None and opened.opened.count(path) == 2:
+                with Path(path).open("ab") as file:
+                    file.write(b"\n")
+
+        opened.before = before
+        with pytest.raises(DataError, match=r"train\.jsonl: changed while it was read; start again"):
+            ask({"train": files["train"]})
+        assert entries(root) == set()
+        opened.before = lambda name: None
+        assert shapes(ask({"train": files["train"]})) == {"train": 30}
+
+    @pytest.mark.parametrize(
+        ("task", "wrong", "said"),
+        [
+            ("topic", "animal", "topic: 'animal' is not in the list of labels; did you mean 'animals'?"),
+            ("kinds", ["x", "w"], "kinds: 'w' is not in the list of labels; known: x, y, z"),
+            ("tags", ["O", "B-plaec"], "tags: 'B-plaec' is not in the list of labels; did you mean 'B-place'?"),
+        ],
+    )
+    def test_a_label_out_of_the_list_stops_train_at_its_place(
+        self, tmp_path: Path, root: Path, task: str, wrong: Any, said: str
+    ) -> None:
+        right: dict[str, Any] = {"tokens": ["a", "dog"], "topic": "animals", "kinds": ["x"], "tags": ["O", "O"]}
+        path = write_rows(tmp_path / "a.jsonl", [right, {"tokens": []}, {**right, task: None}, {**right, task: wrong}])
+        columns = {task: TARGETS[task].shape}
+        for _ in range(2):
+            found = ask({"train": str(path)}, columns=columns, on_bad_row="skip")["train"]
+            with pytest.raises(DataError) as caught:
+                label(found, targets={task: TARGETS[task]}, train=True)
+            assert str(caught.value) == f"{path}:4: {said}"
+        assert len(entries(root)) == 1
+
+    def test_labels_of_an_entry_are_those_of_the_rows(self, files: dict[str, str]) -> None:
+        targets = {**TARGETS, "topic": Target("topic", "class", ("places", "animals"))}
+        ask(files)
+        found = label(ask(files)["test"], targets=targets, train=False)
+        rows = load_rows(DataConfig(files=files), input=WORDS, columns=COLUMNS, limit={}, name="d")["test"]
+        direct = encode(rows, tokenizer=wordpiece(), max_length=9, targets=targets, train=False)
+        assert found.labels["topic"].names == ("places", "animals", "things")
+        for task, labels in direct.labels.items():
+            labelled = [i for i, one in enumerate(labels.labelled) if one]
+            assert found.labels[task].gold(labelled) == labels.gold(labelled)
+            assert found.labels[task].counts.tolist() == labels.counts.tolist()
+            assert (found.labels[task].names, found.labels[task].known) == (labels.names, labels.known)
+            tensors = [one.labels[task].tensor(labelled, firsts=one.firsts, time=9) for one in (found, direct)]
+            assert tensors[0].equal(tensors[1])
+
+
+class TestWithoutACache:
+    """As root no permission keeps anybody out: a file stands where the directory should be."""
+
+    def test_rows_are_not_kept_and_that_is_told(
+        self, files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        expected = {split: plain(rows) for split, rows in ask(files).items()}
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("NLPMTL_CACHE", str(tmp_path / "file"))
+        prepare = preparer()
+        for many in (1, 2):
+            found = ask(files, prepare)
+            assert {split: plain(rows) for split, rows in found.items()} == expected
+            assert not any(array.flags.writeable for rows in found.values() for array in arrays(rows))
+            assert len(prepare.notes) == many
+        assert prepare.notes[0].startswith("d: prepared rows are not kept: ")
+        assert str(tmp_path / "file") in prepare.notes[0]
+
+    def test_without_a_place_for_temporary_files_either_they_are_in_memory(
+        self, files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        expected = {split: plain(rows) for split, rows in ask(files).items()}
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("NLPMTL_CACHE", str(tmp_path / "file"))
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
+        prepare = preparer()
+        found = ask(files, prepare)
+        assert {split: plain(rows) for split, rows in found.items()} == expected
+        kept, memory = prepare.notes
+        assert kept.startswith("d: prepared rows are not kept: ")
+        assert memory.startswith("d: prepared rows are held in memory: ")
+
+    def test_a_disk_that_is_full_on_the_way(self, files: dict[str, str], root: Path) -> None:
+        resource = pytest.importorskip("resource")
+        expected = {split: plain(rows) for split, rows in ask(files).items()}
+        shutil.rmtree(root)
+        prepare = preparer()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        try:
+            found = ask(files, prepare)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert {split: plain(rows) for split, rows in found.items()} == expected
+        assert ["File too large" in note for note in prepare.notes] == [True, True]
+        assert entries(root) == set()
+
+    def test_bad_rows_are_told_all_the_same(self, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        bad = str(write_rows(tmp_path / "bad.jsonl", [{"tokens": []}]))
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("NLPMTL_CACHE", str(tmp_path / "file"))
+        with pytest.raises(DataError, match="at least one word was expected"):
+            ask({"train": bad}, columns={})
