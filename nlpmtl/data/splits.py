@@ -64,7 +64,7 @@ class Preparer:
             Our split name = its rows.
         """
         sources = find_sources(data, input=input, columns=columns, limit=limit, name=name, splits=splits)
-        keys = self._keys(sources)
+        keys = self._keys(sources, sources.wanted)
         found = self._find(keys)
         missing = {split: key for split, key in keys.items() if split not in found}
         kept = sorted(filter(None, missing.values()))
@@ -116,7 +116,7 @@ class Preparer:
                 )
                 if key is not None and directory is not None:
                     found[split].write_facts(directory)
-                    if self._keys(sources)[split] != key:
+                    if self._keys(sources, [split])[split] != key:
                         raise DataError(f"{rows[split].where}: changed while it was read; start again when it is whole")
         return found
 
@@ -128,11 +128,11 @@ class Preparer:
         else:
             yield None if scratch is None else Path(tempfile.mkdtemp(dir=scratch))
 
-    def _keys(self, sources: Sources) -> dict[str, str | None]:
+    def _keys(self, sources: Sources, splits: Collection[str]) -> dict[str, str | None]:
         """What each split's entry is called: another where anything is different that its rows depend on."""
         fingerprints: dict[int, str | None] = {}
         keys: dict[str, str | None] = {}
-        for split in sources.wanted:
+        for split in splits:
             source = sources.source_of(split)
             if id(source) not in fingerprints:
                 fingerprints[id(source)] = source.fingerprint()
