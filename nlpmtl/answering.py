@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,8 @@ class Answering:
                 at = [i for i, one in enumerate(read) if (one.pair is not None) is paired]
                 if at:
                     asked = self._readable(paired=paired, tasks=tasks)
-                    answer = self._answer_pairs if paired else self._answer_texts
+                    labels_words = any(self.model.tasks[task].level == "token" for task in asked)
+                    answer = self._answer_words if labels_words else self._answer_texts
                     for i, found in zip(at, answer([read[i] for i in at], asked, shown), strict=True):
                         answers[i] = found
             yield from answers
@@ -64,21 +65,27 @@ class Answering:
             raise ConfigError("no task of this model reads a pair" if paired else "all tasks of this model read pairs")
         return list(tasks) if tasks is not None else fitting
 
-    def _answer_pairs(self, inputs: Sequence[Input], asked: Sequence[str], shown: Shown) -> list[dict[str, Prediction]]:
+    def _answer_texts(self, inputs: Sequence[Input], asked: Sequence[str], shown: Shown) -> list[dict[str, Prediction]]:
+        """Tasks that read a text, or a pair of them, as a whole: from its beginning."""
         pieces = tokenize(
             self.tokenizer,
             [one.text for one in inputs],
-            pairs=[one.pair or "" for one in inputs],
+            pairs=[one.pair or "" for one in inputs] if inputs[0].pair is not None else None,
             max_length=self.model.config.input_length,
         )
         encoded = Encoded(pieces.ids, pieces.types, None, labels={}, cut=int(pieces.cut.sum()))
         every = np.ones(len(inputs), dtype=np.bool_)
         answers: list[dict[str, Prediction]] = [dict.fromkeys(asked) for _ in inputs]
-        for row, task, logits in self._inference.answers(encoded, asked=dict.fromkeys(asked, every), answer=_logits):
-            answers[row][task] = self._present(task, logits, inputs[row], cut=pieces.cut[row], shown=shown)
+
+        def present(task: str, logits: Sequence[Logits], rows: NDArray[np.int64]) -> list[Prediction]:
+            return self.model.tasks[task].present_rows(logits, inputs=[inputs[row] for row in rows], shown=shown)
+
+        for row, task, one in self._inference.answers(encoded, asked=dict.fromkeys(asked, every), answer=present):
+            answers[row][task] = _mark(one, cut=pieces.cut[row])
         return answers
 
-    def _answer_texts(self, inputs: Sequence[Input], asked: Sequence[str], shown: Shown) -> list[dict[str, Prediction]]:
+    def _answer_words(self, inputs: Sequence[Input], asked: Sequence[str], shown: Shown) -> list[dict[str, Prediction]]:
+        """Tasks that label the words of a text, in as many windows as it needs, and others along with them."""
         windows = tokenize_windows(
             self.tokenizer,
             [one.text for one in inputs],
@@ -86,16 +93,19 @@ class Answering:
             max_length=self.model.config.input_length,
         )
         encoded = Encoded(windows.pieces.ids, None, windows.pieces.firsts, labels={}, cut=0)
-        found: dict[tuple[int, str], dict[int, Logits]] = {}
+        found: dict[str, dict[int, Logits]] = {task: {} for task in asked}
         for window, task, logits in self._inference.answers(
             encoded, asked=self._windows_of(asked, windows), answer=_logits
         ):
-            found.setdefault((int(windows.text[window]), task), {})[window] = logits
-        answers: list[dict[str, Prediction]] = [dict.fromkeys(asked) for _ in inputs]
-        for (text, task), parts in found.items():
-            logits = windows.join(text, [parts[window] for window in sorted(parts)])
-            cut = self.model.tasks[task].level == "sequence" and bool(windows.pieces.cut[windows.first[text]])
-            answers[text][task] = self._present(task, logits, inputs[text], cut=cut, shown=shown)
+            found[task][window] = logits
+        answers: list[dict[str, Prediction]] = [{} for _ in inputs]
+        cut = windows.pieces.cut[windows.first]
+        for task in asked:
+            one = self.model.tasks[task]
+            logits = _of_texts(windows, found[task], whole=one.level == "token")
+            presented = one.present_rows(logits, inputs=inputs, shown=shown)
+            for answer, prediction, was_cut in zip(answers, presented, cut, strict=True):
+                answer[task] = _mark(prediction, cut=was_cut and one.level == "sequence")
         return answers
 
     def _windows_of(self, asked: Sequence[str], windows: Windows) -> dict[str, NDArray[np.bool_]]:
@@ -105,10 +115,6 @@ class Answering:
         first[windows.first] = True
         return {task: every if self.model.tasks[task].level == "token" else first for task in asked}
 
-    def _present(self, task: str, logits: Logits, one: Input, *, cut: bool, shown: Shown) -> Prediction:
-        answer = self.model.tasks[task].present(logits, text=one.text, words=one.words, shown=shown)
-        return {**answer, "truncated": True} if cut else answer
-
 
 def _read(value: Text, number: int) -> Input:
     try:
@@ -117,6 +123,17 @@ def _read(value: Text, number: int) -> Input:
         raise DataError(f"input {number}: {error}") from None
 
 
-def _logits(task: str, logits: Logits, row: int) -> Logits:
+def _logits(task: str, logits: Sequence[Logits], rows: NDArray[np.int64]) -> Sequence[Logits]:
     """The logits themselves: what they mean may depend on other rows."""
     return logits
+
+
+def _of_texts(windows: Windows, found: Mapping[int, Logits], *, whole: bool) -> list[Logits]:
+    """The logits of each text, of those of windows: of the words of the whole of it, or of its beginning."""
+    bounds = pairwise([*windows.first.tolist(), len(windows.text)])
+    spans = ((start, end if whole else start + 1) for start, end in bounds)
+    return [windows.join(text, [found[i] for i in range(*span)]) for text, span in enumerate(spans)]
+
+
+def _mark(prediction: Prediction, *, cut: bool) -> Prediction:
+    return {**prediction, "truncated": True} if cut else prediction

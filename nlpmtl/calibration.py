@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nlpmtl.data import Encoded
 from nlpmtl.data.subsets import hold_out
@@ -89,7 +90,9 @@ def _halves(
         asked = {task: labels.labelled for task, labels in encoded.labels.items() if labels.labelled.any()}
         if not asked:
             continue
-        answers = inference.answers(encoded, asked=asked, answer=lambda task, logits, row: logits.copy())
+        answers = inference.answers(
+            encoded, asked=asked, answer=lambda task, logits, rows: [one.copy() for one in logits]
+        )
         logits = {(row, task): value for row, task, value in answers}
         for task, labelled in asked.items():
             rows = np.flatnonzero(labelled)
@@ -98,6 +101,11 @@ def _halves(
                 half.logits.extend(logits[row, task] for row in own)
                 half.gold.extend(right_answers(encoded.labels[task], own, names=names[task]))
     return halves
+
+
+def _copies(task: str, logits: Sequence[Logits], rows: NDArray[np.int64]) -> list[Logits]:
+    """Without the batches that they are cut from."""
+    return [one.copy() for one in logits]
 
 
 def _error(task: Task, half: _Half) -> float | None:
@@ -109,5 +117,5 @@ def _error(task: Task, half: _Half) -> float | None:
 def _score(task: Task, half: _Half) -> float:
     if not half.gold:
         return 0.0
-    scores = task.score(predicted=[task.choose(one) for one in half.logits], gold=half.gold, names=half.names)
+    scores = task.score(predicted=task.choose_rows(half.logits), gold=half.gold, names=half.names)
     return float(scores["score"] or 0.0)

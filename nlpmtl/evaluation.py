@@ -19,6 +19,8 @@ from nlpmtl.tasks import Logits, Task
 
 Forward = Callable[[Batch, Mapping[str, Tensor]], Mapping[str, Tensor]]
 """A batch and which of its rows each task is asked about, to logits."""
+Answer = Callable[[str, Sequence[Logits], NDArray[np.int64]], Sequence[Any]]
+"""A task, the logits of some rows, and which rows they are, to an answer for each."""
 Gather = Callable[[list[Any]], list[Any]]
 """The lists of all processes as one."""
 
@@ -72,14 +74,14 @@ class Inference:
     world: int = 1
 
     def answers(
-        self, encoded: Encoded, *, asked: Mapping[str, NDArray[np.bool_]], answer: Callable[[str, Logits, int], Any]
+        self, encoded: Encoded, *, asked: Mapping[str, NDArray[np.bool_]], answer: Answer
     ) -> Iterator[tuple[int, str, Any]]:
         """(row, task, answer) for this process's share of the rows, the longest first.
 
         Args:
             encoded: the rows.
             asked: for each task, which rows it is asked about, ``[rows]``.
-            answer: makes an answer of (task, logits of one row, row), the logits as `Task.choose` takes them.
+            answer: makes answers of a task's logits, which are as `Task.choose_rows` takes them.
         """
         collate = Collator([replace(encoded, labels={})], pad=self.pad, types=self.types)
         wanted = np.flatnonzero(np.logical_or.reduce(list(asked.values())))
@@ -90,9 +92,10 @@ class Inference:
             with torch.inference_mode():
                 logits = self.forward(batch, {task: torch.from_numpy(places) for task, places in at.items()})
             for task, places in at.items():
-                values = logits[task].float().cpu().numpy()
-                for row, value in zip(rows[places], values, strict=True):
-                    yield int(row), task, answer(task, self._by_word(value, encoded, int(row)), int(row))
+                own = rows[places]
+                values = self._by_row(logits[task].float().cpu().numpy(), encoded, own)
+                for row, found in zip(own.tolist(), answer(task, values, own), strict=True):
+                    yield row, task, found
 
     def _batches(self, encoded: Encoded, wanted: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Rows of like length together, as many as the limit on padded wordpieces allows."""
@@ -105,15 +108,17 @@ class Inference:
             start += many
 
     @staticmethod
-    def _by_word(logits: Logits, encoded: Encoded, row: int) -> Logits:
-        """Logits of wordpieces, ``[time, outputs]``, as logits of words, NaN where a word has no wordpiece."""
-        if logits.ndim == 1:
-            return logits
+    def _by_row(logits: Logits, encoded: Encoded, rows: NDArray[np.int64]) -> list[Logits]:
+        """Logits row by row; those of wordpieces, ``[part, time, outputs]``, as of words, NaN for one without any."""
+        if logits.ndim == 2:
+            return list(logits)
         assert encoded.firsts is not None, "a task that labels words has rows of words"
-        firsts = encoded.firsts[row].astype(np.int64)
-        words = logits[firsts]
-        words[firsts < 0] = np.nan
-        return words
+        firsts = [encoded.firsts[int(row)] for row in rows]
+        many = np.array([len(one) for one in firsts])
+        places = np.concatenate(firsts).astype(np.int64)
+        words = logits[np.repeat(np.arange(len(rows)), many), places]
+        words[places < 0] = np.nan
+        return np.split(words, np.cumsum(many)[:-1])
 
 
 @dataclass
@@ -145,12 +150,16 @@ def ask(
 
     A task whose rows are in several datasets is asked about all of them. One without labelled rows is left out.
     """
+
+    def choose(task: str, logits: Sequence[Logits], rows: NDArray[np.int64]) -> list[Any]:
+        return tasks[task].choose_rows(logits)
+
     answered: dict[str, Answered] = {}
     for encoded in datasets.values():
         asked = {task: labels.labelled for task, labels in encoded.labels.items() if labels.labelled.any()}
         if not asked:
             continue
-        own = list(inference.answers(encoded, asked=asked, answer=lambda task, logits, _: tasks[task].choose(logits)))
+        own = list(inference.answers(encoded, asked=asked, answer=choose))
         found = {(row, task): value for row, task, value in gather(own)}
         for task, labelled in asked.items():
             one = answered.setdefault(task, Answered(list(tasks[task].labels)))

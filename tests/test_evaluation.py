@@ -76,7 +76,8 @@ def test_processes_share_the_rows_out(work: Workload, world: int) -> None:
         for rank in range(world):
             own = inference(Watched(work), tokens=20, rank=rank, world=world)
             found += [
-                (row, task) for row, task, _ in own.answers(rows, asked=asked, answer=lambda task, logits, row: row)
+                (row, task)
+                for row, task, _ in own.answers(rows, asked=asked, answer=lambda task, logits, rows: rows.tolist())
             ]
         assert len(found) == len(set(found)) == sum(int(mask.sum()) for mask in asked.values()), name
     assert alone.tasks.keys() == work.tasks.keys()
@@ -178,7 +179,7 @@ def test_words_without_a_wordpiece_come_as_nan(work: Workload) -> None:
     mask = np.zeros(len(one), dtype=np.bool_)
     mask[0] = True
     ((row, task, logits),) = inference(Watched(work)).answers(
-        holed, asked={"places": mask}, answer=lambda task, logits, row: logits
+        holed, asked={"places": mask}, answer=lambda task, logits, rows: logits
     )
     assert (row, task) == (0, "places")
     assert logits.shape == (len(one.firsts[0]), 4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from nlpmtl.data.align import Span, join_words, split_words
@@ -58,12 +59,17 @@ class Input:
     Args:
         text: the text; of pre-split words, these with single spaces between.
         pair: the second text of a pair.
-        words: where the words of the text are.
+        given: where the words of the text are, if it came in words.
     """
 
     text: str
-    pair: str | None
-    words: Sequence[Span]
+    pair: str | None = None
+    given: Sequence[Span] | None = None
+
+    @cached_property
+    def words(self) -> Sequence[Span]:
+        """Where the words of the text are; found when they are asked for, as not every task does."""
+        return split_words(self.text) if self.given is None else self.given
 
 
 def to_input(value: Any) -> Input:
@@ -73,11 +79,10 @@ def to_input(value: Any) -> Input:
     if isinstance(value, tuple):
         if len(value) != 2:
             raise ValueError(f"a pair has two texts, found {len(value)}")
-        return Input(to_text(value[0]), to_text(value[1]), ())
+        return Input(to_text(value[0]), to_text(value[1]))
     if isinstance(value, list):
         raise ValueError('pre-split words are given as {"words": [...]}, a pair as (text, pair)')
-    text = to_text(value)
-    return Input(text, None, split_words(text))
+    return Input(to_text(value))
 
 
 def _from_row(row: Mapping[str, Any]) -> Input:
@@ -85,11 +90,11 @@ def _from_row(row: Mapping[str, Any]) -> Input:
     try:
         if column == "words":
             text, spans = join_words(to_words(row["words"]))
-            return Input(text, None, spans)
+            return Input(text, given=spans)
         text = to_text(row.get("text"))
         column = "pair"
         if row.get("pair") is None:
-            return Input(text, None, split_words(text))
-        return Input(text, to_text(row["pair"]), ())
+            return Input(text)
+        return Input(text, to_text(row["pair"]))
     except ValueError as error:
         raise ValueError(f"{column}: {error}; a row has `text`, and perhaps `pair`, or `words`") from None

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import PretrainedConfig
 
 from nlpmtl.config import TaskOptions
-from nlpmtl.data import Labels, Shape, Span
+from nlpmtl.data import Input, Labels, Shape, Span
 from nlpmtl.errors import ConfigError, did_you_mean
 from nlpmtl.heads import Head, sequence_shape, token_shape
 from nlpmtl.metrics import Shape as Reads
@@ -84,6 +84,13 @@ class Task(ABC):
     default_metrics: ClassVar[tuple[str, ...]]
     _meaning: ClassVar[tuple[str, ...]] = ("kind", "labels", "takes_pairs")
     """What gives a head's outputs their meaning."""
+
+    def __init_subclass__(cls, **given: Any) -> None:
+        """A kind that says anew how one row is answered answers several by that, whatever its base does at once."""
+        super().__init_subclass__(**given)
+        for one, several in (("choose", "choose_rows"), ("present", "present_rows")):
+            if one in vars(cls) and several not in vars(cls):
+                setattr(cls, several, getattr(Task, several))
 
     def __init__(
         self,
@@ -174,6 +181,17 @@ class Task(ABC):
             words: its words, for the kinds that label them.
             shown: what it shows.
         """
+
+    def choose_rows(self, logits: Sequence[Logits]) -> list[Any]:
+        """The answers for several rows, as `choose` gives each; a kind that can answer many at once does so here."""
+        return [self.choose(one) for one in logits]
+
+    def present_rows(
+        self, logits: Sequence[Logits], *, inputs: Sequence[Input], shown: Shown = PLAIN
+    ) -> list[Prediction]:
+        """The answers for several rows, as `present` gives each, of their texts and words."""
+        rows = zip(logits, inputs, strict=True)
+        return [self.present(one, text=read.text, words=read.words, shown=shown) for one, read in rows]
 
     def calibrate(self, logits: Sequence[Logits], gold: Sequence[Any]) -> None:  # noqa: B027 - a number has no confidence
         """Learn how sure answers may be, from rows that training has not seen.

@@ -10,7 +10,7 @@ from pydantic import model_validator
 from torch import Tensor
 from torch.nn import functional
 
-from nlpmtl.data import ClassLabels, Labels, Span
+from nlpmtl.data import ClassLabels, Input, Labels, Span
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as Reads
 from nlpmtl.registry import TASKS
@@ -98,9 +98,17 @@ class Classification(Task):
 
     def present(self, logits: Logits, *, text: str, words: Sequence[Span], shown: Shown = PLAIN) -> Prediction:
         """``{"label": "spam", "score": 0.98}``."""
-        sure = softmax(logits / self.temperature)
+        return self._show(softmax(logits / self.temperature), shown)
+
+    def present_rows(
+        self, logits: Sequence[Logits], *, inputs: Sequence[Input], shown: Shown = PLAIN
+    ) -> list[Prediction]:
+        return [self._show(sure, shown) for sure in softmax(np.stack(list(logits)) / self.temperature)]
+
+    def _show(self, sure: Logits, shown: Shown) -> dict[str, Any]:
+        """The answer for one row, of the probabilities of its labels."""
         best = int(sure.argmax())
-        answer = {"label": self.labels[best], "score": float(sure[best])}
+        answer: dict[str, Any] = {"label": self.labels[best], "score": float(sure[best])}
         return {**answer, "scores": named(self.labels, sure)} if shown.all_scores else answer
 
     def calibrate(self, logits: Sequence[Logits], gold: Sequence[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from nlpmtl.data import IGNORED, Labels, Span, TagLabels
+from nlpmtl.data import IGNORED, Input, Labels, Span, TagLabels
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as Reads
 from nlpmtl.metrics import spans
@@ -101,16 +102,23 @@ class Labeling(Task):
         )
 
     def choose(self, logits: Logits) -> Any:
-        placed = ~np.isnan(logits[:, 0])
-        missing = self.labels.index("O") if self._before is not None else NO_TAG
-        tags = np.full(len(logits), missing)
+        return self._tags([logits])[0]
+
+    def choose_rows(self, logits: Sequence[Logits]) -> list[Any]:
+        return self._tags(logits)
+
+    def _tags(self, logits: Sequence[Logits]) -> list[list[int]]:
+        """The tags of the words of several rows."""
+        words, ends = np.concatenate(logits), np.cumsum([len(one) for one in logits])
+        placed = ~np.isnan(words[:, 0])
         if self._before is None:
-            tags[placed] = logits[placed].argmax(axis=-1)
+            tags = np.full(len(words), NO_TAG)
+            tags[placed] = words[placed].argmax(axis=-1)
         else:  # a word that has no wordpiece is sure to be O, so no span reaches over it
-            sure = np.full(logits.shape[1], -np.inf)
-            sure[missing] = 0.0
-            tags = decode_bio(np.where(placed[:, None], log_softmax(logits), sure), self._before)
-        return tags.tolist()
+            sure = np.full(words.shape[1], -np.inf)
+            sure[self.labels.index("O")] = 0.0
+            tags = decode_rows(np.where(placed[:, None], log_softmax(words), sure), self._before, ends)
+        return _cut(tags.tolist(), ends)
 
     def _as(self, reads: Reads, value: Any, names: Sequence[str]) -> Any:
         tags = [names[tag] if tag != NO_TAG else "" for tag in value]
@@ -133,23 +141,44 @@ class Labeling(Task):
         tags.
         """
         tags = self.choose(logits)
+        sure, chosen = self._sure(logits, tags)
+        return self._show(tags, chosen, sure, text=text, words=words, shown=shown)
+
+    def present_rows(
+        self, logits: Sequence[Logits], *, inputs: Sequence[Input], shown: Shown = PLAIN
+    ) -> list[Prediction]:
+        tags, ends = self.choose_rows(logits), np.cumsum([len(one) for one in logits])
+        sure, chosen = self._sure(np.concatenate(logits), [tag for row in tags for tag in row])
+        rows = zip(tags, _cut(chosen, ends), _cut(sure, ends), inputs, strict=True)
+        return [self._show(*one, text=read.text, words=read.words, shown=shown) for *one, read in rows]
+
+    def _sure(self, logits: Logits, tags: Sequence[int]) -> tuple[Logits, list[float]]:
+        """Of words the probabilities of all tags, ``[words, labels]``, and of the chosen ones."""
         sure = softmax(np.nan_to_num(logits) / self.temperature)
+        return sure, sure[np.arange(len(sure)), np.array(tags, dtype=np.int64)].tolist()
+
+    def _show(
+        self, tags: list[int], chosen: list[float], sure: Logits, *, text: str, words: Sequence[Span], shown: Shown
+    ) -> Prediction:
+        """The answer for one row, of its words' tags and what `_sure` says of them."""
         alone = self.scheme == "plain" or shown.aggregation == "none"
-        if alone:
-            nothing = NO_TAG if self.scheme == "plain" else self.labels.index("O")
-            found = [(self.labels[tag], i, i + 1) for i, tag in enumerate(tags) if tag != nothing]
-        else:
-            found = spans([self.labels[tag] for tag in tags])
+        key = "entity" if alone else "entity_group"
         answers = []
-        for name, first, end in found:
+        for name, first, end in self._found(tags, alone=alone):
             start, stop = words[first][0], words[end - 1][1]
-            score = float(np.mean([sure[i, tags[i]] for i in range(first, end)]))
-            key = "entity" if alone else "entity_group"
+            score = sum(chosen[first:end]) / (end - first)
             answer: dict[str, Any] = {key: name, "score": score, "word": text[start:stop], "start": start, "end": stop}
-            answers.append(
-                {**answer, "scores": self._scores(sure[first:end], alone=alone)} if shown.all_scores else answer
-            )
+            if shown.all_scores:
+                answer["scores"] = self._scores(sure[first:end], alone=alone)
+            answers.append(answer)
         return answers
+
+    def _found(self, tags: list[int], *, alone: bool) -> list[tuple[str, int, int]]:
+        """What a row's words are: (tag or entity, first word, end), of single words or of spans."""
+        if not alone:
+            return spans([self.labels[tag] for tag in tags])
+        nothing = NO_TAG if self.scheme == "plain" else self.labels.index("O")
+        return [(self.labels[tag], i, i + 1) for i, tag in enumerate(tags) if tag != nothing]
 
     def _scores(self, sure: Logits, *, alone: bool) -> dict[str, float]:
         """The probabilities of a span's words, ``[words, labels]``, as those of its entities, or of a word's tags."""
@@ -205,6 +234,29 @@ def inside_of(labels: Sequence[str], *, task: str) -> NDArray[np.int64]:
     return before
 
 
+def decode_rows(scores: Logits, before: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The best valid sequence of tags of each row, `decode_bio` of it.
+
+    Where the best tags of all words are a valid sequence there is none better, and nothing to search for.
+
+    Args:
+        scores: of the words of all rows, ``[words, labels]``, as `decode_bio` takes them.
+        before: of each label, as `inside_of` gives it.
+        ends: where each row ends, ``[rows]``.
+    """
+    scores = _finite(scores)
+    tags: NDArray[np.int64] = scores.argmax(axis=-1)
+    starts = np.concatenate([[0], ends[:-1]])
+    last = np.roll(tags, 1)
+    last[starts[starts < len(tags)]] = NO_TAG
+    begun = before[tags]
+    broken = np.flatnonzero((begun >= 0) & (last != begun) & (last != tags))
+    for row in np.unique(np.searchsorted(ends, broken, side="right")):
+        words = slice(starts[row], ends[row])
+        tags[words] = decode_bio(scores[words], before)
+    return tags
+
+
 def decode_bio(scores: Logits, before: NDArray[np.int64]) -> NDArray[np.int64]:
     """The sequence of tags with the highest sum of scores in which I-x follows only B-x or I-x (Viterbi).
 
@@ -212,8 +264,7 @@ def decode_bio(scores: Logits, before: NDArray[np.int64]) -> NDArray[np.int64]:
         scores: ``[words, labels]``; −inf rules a tag out, unless nothing valid is left.
         before: of each label, as `inside_of` gives it.
     """
-    # Infinities have no sums to compare: only what may never be, a span that begins with I-x, is kept at −inf.
-    scores = np.clip(np.nan_to_num(scores.astype(np.float64), nan=-np.inf), -_HUGE, _HUGE)
+    scores = _finite(scores)
     inside = np.flatnonzero(before >= 0)
     best = np.empty((len(scores), len(before)))
     came = np.zeros((len(scores), len(before)), dtype=np.int64)
@@ -231,6 +282,17 @@ def decode_bio(scores: Logits, before: NDArray[np.int64]) -> NDArray[np.int64]:
     for word in range(len(scores) - 1, -1, -1):
         tags[word] = best[word].argmax() if word == len(scores) - 1 else came[word + 1, tags[word + 1]]
     return tags
+
+
+def _finite(scores: Logits) -> Logits:
+    """Infinities have no sums to compare: only what may never be, a span that begins with I-x, is kept at −inf."""
+    finite: Logits = np.clip(np.nan_to_num(scores.astype(np.float64), nan=-np.inf), -_HUGE, _HUGE)
+    return finite
+
+
+def _cut(items: Any, ends: NDArray[np.int64]) -> list[Any]:
+    """What belongs to each row, of what belongs to all."""
+    return [items[start:end] for start, end in pairwise([0, *ends.tolist()])]
 
 
 def log_softmax(logits: Logits) -> Logits:

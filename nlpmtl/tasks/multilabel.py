@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from nlpmtl.data import Span
+from nlpmtl.data import Input, Span
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as Reads
 from nlpmtl.registry import TASKS
@@ -86,9 +86,18 @@ class Multilabel(Task):
 
     def present(self, logits: Logits, *, text: str, words: Sequence[Span], shown: Shown = PLAIN) -> Prediction:
         """``{"labels": [{"label": "joy", "score": 0.91}, …]}``: those above their thresholds, the surest first."""
-        sure = self._sure(logits)
-        chosen = sorted(self.choose(logits), key=lambda i: -sure[i])
-        answer = {"labels": [{"label": self.labels[i], "score": float(sure[i])} for i in chosen]}
+        return self._show(self._sure(logits), self.choose(logits), shown)
+
+    def present_rows(
+        self, logits: Sequence[Logits], *, inputs: Sequence[Input], shown: Shown = PLAIN
+    ) -> list[Prediction]:
+        rows = zip(self._sure(np.stack(list(logits))), self.choose_rows(logits), strict=True)
+        return [self._show(sure, chosen, shown) for sure, chosen in rows]
+
+    def _show(self, sure: Logits, chosen: Sequence[int], shown: Shown) -> dict[str, Any]:
+        """The answer for one row, of the probabilities of its labels and the labels that were chosen."""
+        chosen = sorted(chosen, key=lambda i: -sure[i])
+        answer: dict[str, Any] = {"labels": [{"label": self.labels[i], "score": float(sure[i])} for i in chosen]}
         return {**answer, "scores": named(self.labels, sure)} if shown.all_scores else answer
 
     def calibrate(self, logits: Sequence[Logits], gold: Sequence[Any]) -> None:

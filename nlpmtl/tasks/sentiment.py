@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from pydantic import Field
 
-from nlpmtl.data import Span
+from nlpmtl.data import Input, Span
 from nlpmtl.metrics import Shape as Reads
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import PLAIN, LabelOptions, Logits, Prediction, Shown, softmax
+from nlpmtl.tasks.base import PLAIN, LabelOptions, Logits, Prediction, Shown
 from nlpmtl.tasks.classification import Classification
 
 
@@ -41,6 +42,18 @@ class Sentiment(Classification):
 
         The polarity is the expected place on the scale, from −1 for the lowest label to 1 for the highest.
         """
-        places = np.linspace(-1.0, 1.0, len(self.labels))
-        polarity = float(np.clip(softmax(logits / self.temperature) @ places, -1.0, 1.0))
-        return {**super().present(logits, text=text, words=words, shown=shown), "polarity": polarity}
+        return super().present(logits, text=text, words=words, shown=shown)
+
+    def present_rows(
+        self, logits: Sequence[Logits], *, inputs: Sequence[Input], shown: Shown = PLAIN
+    ) -> list[Prediction]:
+        return super().present_rows(logits, inputs=inputs, shown=shown)
+
+    def _show(self, sure: Logits, shown: Shown) -> dict[str, Any]:
+        polarity = min(max(float(sure @ self._places), -1.0), 1.0)
+        return {**super()._show(sure, shown), "polarity": polarity}
+
+    @cached_property
+    def _places(self) -> Logits:
+        """Where each label stands on the scale, ``[labels]``."""
+        return np.linspace(-1.0, 1.0, len(self.labels))
