@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,10 @@ from nlpmtl.tasks import Logits, Prediction, Shown
 
 Text = str | tuple[str, str] | Mapping[str, Any]
 """A text, a pair of them, or a row: ``{"text": …}``, ``{"text": …, "pair": …}`` or ``{"words": […]}``."""
-_ROWS_AT_ONCE = 256
+_INPUTS_AT_ONCE = 2048
+"""Among so many enough are of one length to fill a forward with hardly any padding."""
+_CHARACTERS_AT_ONCE = 400_000
+"""Long texts come fewer at a time: memory is bounded, whatever their number and length."""
 
 
 class Answering:
@@ -39,9 +42,7 @@ class Answering:
         self, inputs: Iterator[Text], *, tasks: Sequence[str] | None, shown: Shown
     ) -> Iterator[dict[str, Prediction]]:
         """Answers in the order of the inputs, read as they are needed."""
-        done = 0
-        while some := list(islice(inputs, _ROWS_AT_ONCE)):
-            read = [_read(one, number) for number, one in enumerate(some, done + 1)]
+        for read in _read(inputs):
             answers: list[dict[str, Prediction]] = [{} for _ in read]
             for paired in (False, True):
                 at = [i for i, one in enumerate(read) if (one.pair is not None) is paired]
@@ -52,7 +53,6 @@ class Answering:
                     for i, found in zip(at, answer([read[i] for i in at], asked, shown), strict=True):
                         answers[i] = found
             yield from answers
-            done += len(some)
 
     def _readable(self, *, paired: bool, tasks: Sequence[str] | None) -> list[str]:
         """The tasks to ask: those named, or all that read such inputs."""
@@ -116,11 +116,22 @@ class Answering:
         return {task: every if self.model.tasks[task].level == "token" else first for task in asked}
 
 
-def _read(value: Text, number: int) -> Input:
-    try:
-        return to_input(value)
-    except ValueError as error:
-        raise DataError(f"input {number}: {error}") from None
+def _read(inputs: Iterator[Text]) -> Iterator[list[Input]]:
+    """Inputs, as many at once as are answered together."""
+    read: list[Input] = []
+    room = _CHARACTERS_AT_ONCE
+    for number, value in enumerate(inputs, 1):
+        try:
+            one = to_input(value)
+        except ValueError as error:
+            raise DataError(f"input {number}: {error}") from None
+        read.append(one)
+        room -= len(one.text) + len(one.pair or "")
+        if room <= 0 or len(read) == _INPUTS_AT_ONCE:
+            yield read
+            read, room = [], _CHARACTERS_AT_ONCE
+    if read:
+        yield read
 
 
 def _logits(task: str, logits: Sequence[Logits], rows: NDArray[np.int64]) -> Sequence[Logits]:

@@ -11,9 +11,10 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.answering import Answering, Text
-from nlpmtl.artifact import Backend, BackendName, export_onnx, export_task, fetch, load_backend, push
+from nlpmtl.artifact import Backend, BackendName, Precision, export_onnx, export_task, fetch, load_backend, push
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
-from nlpmtl.model import MultiTaskModel
+from nlpmtl.evaluation import tokens_for
+from nlpmtl.model import Int8Linear, MultiTaskModel
 from nlpmtl.tasks import Aggregation, Prediction, Shown, Task
 
 __all__ = ["Predictor", "Text"]
@@ -26,18 +27,18 @@ class Predictor:
         model.predict("A delightful film.", task="sst2")
         model.predict_all(["Ada lives in Turin.", "It rained."])
 
-    One input gives one answer, a list a list, an iterator an iterator that reads ahead by a few hundred inputs.
+    One input gives one answer, a list a list, an iterator an iterator that reads ahead by up to 2048 inputs.
 
     Args:
         model: the model, in evaluation mode.
         tokenizer: its tokenizer.
-        tokens: most padded wordpieces in one forward.
+        tokens: most padded wordpieces in one forward; left out: what suits the device.
     """
 
-    def __init__(self, model: Backend, tokenizer: PreTrainedTokenizerBase, *, tokens: int = 4096) -> None:
+    def __init__(self, model: Backend, tokenizer: PreTrainedTokenizerBase, *, tokens: int | None = None) -> None:
         self.model, self.tokenizer = model, tokenizer
         self._directory: Path | None = None
-        self._answering = Answering(model, tokenizer, tokens=tokens)
+        self._answering = Answering(model, tokenizer, tokens=tokens or tokens_for(model.device))
 
     @classmethod
     def from_pretrained(
@@ -47,7 +48,7 @@ class Predictor:
         revision: str | None = None,
         token: str | None = None,
         device: str | torch.device | None = None,
-        dtype: torch.dtype | None = None,
+        dtype: torch.dtype | Precision | None = None,
         backend: BackendName | None = None,
     ) -> Predictor:
         """A predictor from a model directory or a Hub id.
@@ -57,7 +58,8 @@ class Predictor:
             revision: a commit, tag or branch of the Hub's model; left out: its main branch.
             token: to read a private or gated one; left out: that of `hf auth login`, or HF_TOKEN.
             device: where to compute, such as "cuda"; left out: the CPU.
-            dtype: in which precision; left out: single.
+            dtype: in which precision: "fp32", "bf16", "int8" (the encoder's products in eight bits, on a CPU), or a
+                floating dtype of torch; left out: single.
             backend: what computes, "torch" or "onnx"; left out: onnxruntime for a directory with a ``model.onnx`` and
                 no weights for torch, else torch.
 
@@ -210,6 +212,8 @@ class Predictor:
         self._check(tasks)
         if not isinstance(self.model, MultiTaskModel):
             raise ModelError("this is an exported model already: export from the directory that it was made of")
+        if any(isinstance(module, Int8Linear) for module in self.model.modules()):
+            raise ModelError('this model was loaded as "int8": load it again without a dtype, and export that')
         if to == "onnx":
             return export_onnx(self.model, self.tokenizer, directory=Path(directory), tasks=tasks)
         if to != "transformers":

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 
-from nlpmtl.artifact import load_model, write_json
+from nlpmtl.artifact import Precision, fetch, load_backend, write_json
 from nlpmtl.compose import compose
 from nlpmtl.config import (
     DatasetConfig,
@@ -28,7 +29,7 @@ from nlpmtl.config import (
     read_toml,
 )
 from nlpmtl.errors import ConfigError, DataError
-from nlpmtl.evaluation import Inference, Scores
+from nlpmtl.evaluation import Inference, Scores, tokens_for
 from nlpmtl.evaluation import evaluate as score
 from nlpmtl.finish import finish
 from nlpmtl.model import Encoder, load_encoder
@@ -178,6 +179,7 @@ def evaluate(
     *,
     split: str = "validation",
     revision: str | None = None,
+    dtype: torch.dtype | Precision | None = None,
     **overrides: Any,
 ) -> Scores:
     """Score a saved model on a split of a run's datasets, or of one dataset file.
@@ -187,13 +189,15 @@ def evaluate(
         data: a run file, the name of a shipped one, a dict of one, or a dataset file.
         split: which rows.
         revision: a commit, tag or branch of the Hub's model; left out: its main branch.
+        dtype: in which precision, as for `Predictor.from_pretrained`.
         overrides: keys of a run's config, as for `train`.
 
     Raises:
         NlpmtlError: one of its branches, see `nlpmtl.errors`.
     """
     datasets = load_datasets(data, overrides=dotted(overrides))
-    loaded, tokenizer = load_model(str(model), revision=revision)
+    directory = fetch(model, revision=revision)
+    loaded, tokenizer = load_backend(str(directory), backend="torch", device=None, dtype=dtype)
     work = load_split(
         datasets, tasks=loaded.tasks, tokenizer=tokenizer, max_length=loaded.config.input_length, split=split
     )
@@ -201,7 +205,7 @@ def evaluate(
         loaded.infer,
         pad=tokenizer.pad_token_id,
         types="token_type_ids" in tokenizer.model_input_names,
-        tokens=4096,
+        tokens=tokens_for(loaded.device),
     )
     scores = score(inference, tasks=work.tasks, datasets=work.splits[split])
     if not scores.tasks:

@@ -12,7 +12,7 @@ from nlpmtl.artifact.card import CURVE, Facts, Source, write_card
 from nlpmtl.artifact.hub import fetch, push
 
 if TYPE_CHECKING:
-    from nlpmtl.artifact.backend import Backend, BackendName, load_backend
+    from nlpmtl.artifact.backend import Backend, BackendName, Precision, load_backend
     from nlpmtl.artifact.export import export_task
     from nlpmtl.artifact.files import load_model, new_directory, save_model, write_json
     from nlpmtl.artifact.onnx import export_onnx
@@ -22,6 +22,7 @@ __all__ = [
     "Backend",
     "BackendName",
     "Facts",
+    "Precision",
     "Source",
     "export_onnx",
     "export_task",
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 _LAZY = {
-    "backend": ("Backend", "BackendName", "load_backend"),
+    "backend": ("Backend", "BackendName", "Precision", "load_backend"),
     "export": ("export_task",),
     "files": ("load_model", "new_directory", "save_model", "write_json"),
     "onnx": ("export_onnx",),

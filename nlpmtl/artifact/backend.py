@@ -15,9 +15,13 @@ from nlpmtl.artifact.onnx_model import load_onnx
 from nlpmtl.artifact.parts import GRAPH
 from nlpmtl.data import Batch
 from nlpmtl.errors import ConfigError, did_you_mean
+from nlpmtl.model import to_int8
 from nlpmtl.tasks import Task
 
 BackendName = Literal["torch", "onnx"]
+Precision = Literal["fp32", "bf16", "int8"]
+"""In what a model computes: single precision, bfloat16, or the encoder's products in eight bits, on a CPU."""
+_TYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Backend(Protocol):
@@ -28,6 +32,10 @@ class Backend(Protocol):
         """Its tasks by name."""
 
     @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    @property
     def config(self) -> Any:
         """Of which ``input_length``, the longest input in wordpieces, is read."""
 
@@ -36,7 +44,11 @@ class Backend(Protocol):
 
 
 def load_backend(
-    name: str, *, backend: BackendName | None, device: str | torch.device | None, dtype: torch.dtype | None
+    name: str,
+    *,
+    backend: BackendName | None,
+    device: str | torch.device | None,
+    dtype: torch.dtype | Precision | None,
 ) -> tuple[Backend, PreTrainedTokenizerBase]:
     """A model and its tokenizer; arguments as in `Predictor.from_pretrained`.
 
@@ -47,14 +59,20 @@ def load_backend(
     known = get_args(BackendName)
     if backend is not None and backend not in known:
         raise ConfigError(f"there is no backend {backend!r}; {did_you_mean(str(backend), known)}")
+    if isinstance(dtype, str) and dtype not in get_args(Precision):
+        raise ConfigError(f"dtype: there is no precision {dtype!r}; {did_you_mean(dtype, get_args(Precision))}")
     if (backend or _held(Path(name))) == "onnx":
         if dtype is not None:
             raise ConfigError(f"dtype: a graph computes in the precision that it was written in, not in {dtype}")
         return load_onnx(name, device="cpu" if device is None else str(device))
+    if dtype == "int8" and torch.device(device or "cpu").type != "cpu":
+        raise ConfigError(f'dtype: "int8" computes on a CPU, not on {str(device)!r}: there, "bf16" is the faster one')
     model, tokenizer = load_model(name)
     module: nn.Module = model  # whose `to` has types
-    if device is not None or dtype is not None:
-        module.to(device=device, dtype=dtype)
+    if dtype == "int8":
+        to_int8(model.sharing)  # the heads are small, and where the answers are made
+    elif device is not None or dtype is not None:
+        module.to(device=device, dtype=_TYPES[dtype] if isinstance(dtype, str) else dtype)
     return model, tokenizer
 
 

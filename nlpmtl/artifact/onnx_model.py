@@ -43,6 +43,11 @@ class OnnxModel:
             if found != task.outputs:
                 raise ModelError(f"task {name!r} has {task.outputs} logits by config.json, and {found} in {GRAPH}")
 
+    @property
+    def device(self) -> torch.device:
+        """Where the graph computes."""
+        return torch.device("cuda" if _PROVIDERS["cuda"] in self.session.get_providers() else "cpu")
+
     def infer(self, batch: Batch, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Logits of the rows that each task is asked about, as `MultiTaskModel.forward` gives them, on the CPU."""
         given = {name: value.numpy() for name, value in batch.inputs.items() if name in self._inputs}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from nlpmtl.evaluation import Scores
 
+Dtype = Literal["fp32", "bf16", "int8"]
+"""The precisions of `Predictor.from_pretrained`, named without loading it."""
 _WIDE = 240
 """Columns of a table that goes into a file or a pipe: nothing wraps."""
 

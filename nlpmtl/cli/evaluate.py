@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import print_scores, quiet_libraries
+from nlpmtl.cli.console import Dtype, print_scores, quiet_libraries
 
 
 def evaluate(
@@ -17,13 +17,16 @@ def evaluate(
     revision: Annotated[
         str | None, typer.Option(help="A commit, tag or branch of the Hub's model.", show_default=False)
     ] = None,
+    dtype: Annotated[
+        Dtype | None, typer.Option(help="In which precision; left out: single.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Score a model on a split of labelled rows."""
     from nlpmtl.run import evaluate as score
 
     quiet_libraries()
-    scores = score(model, data, split=split, revision=revision)
+    scores = score(model, data, split=split, revision=revision, dtype=dtype)
     for note in scores.notes:
         typer.echo(note, err=True)
     if as_json:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nlpmtl.cli.console import quiet_libraries
-from nlpmtl.cli.texts import check_input, read_texts
+from nlpmtl.cli.console import Dtype, quiet_libraries
+from nlpmtl.cli.reading import watch
+from nlpmtl.cli.texts import STDIN, check_input, read_texts, size_of
 from nlpmtl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,20 +42,25 @@ def predict(
     revision: Annotated[
         str | None, typer.Option(help="A commit, tag or branch of the Hub's model.", show_default=False)
     ] = None,
+    dtype: Annotated[
+        Dtype | None, typer.Option(help="In which precision; left out: single.", show_default=False)
+    ] = None,
 ) -> None:
     """Predict with a model: one JSON object for each text."""
     _check_arguments(texts, input=input, output=output)
     from nlpmtl.predictor import Predictor
 
     quiet_libraries()
-    inputs: Iterable[Text] = read_texts(input) if input is not None else texts or ()
-    predictor = Predictor.from_pretrained(model, revision=revision)
+    reading = watch(size_of(input or STDIN), silent=output is None and sys.stdout.isatty())
+    inputs: Iterable[Text] = read_texts(input, told=reading.read) if input is not None else texts or ()
+    predictor = Predictor.from_pretrained(model, revision=revision, dtype=dtype)
     shape = _to_lines if input is None and output is None and sys.stdout.isatty() else _to_json
-    with _open(output) as write:
+    with _open(output) as write, reading.open() if input is not None else nullcontext():
         asked, kept = tee(inputs)
         answers = predictor.predict_all(asked, tasks=task or None, all_scores=all_scores)
         for one, answer in zip(kept, answers, strict=True):
             write(shape(one, answer))
+            reading.answered()
 
 
 def _check_arguments(texts: list[str] | None, *, input: str | None, output: Path | None) -> None:

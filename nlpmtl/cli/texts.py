@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -28,8 +28,13 @@ def check_input(name: str) -> None:
         raise DataError(f"{name}: no such file")
 
 
-def read_texts(name: str) -> Iterator[Text]:
-    """The texts, or pairs, of a file or of stdin.
+def size_of(name: str) -> int | None:
+    """The size of a file in bytes; of stdin nobody knows it."""
+    return None if name == STDIN else Path(name).stat().st_size
+
+
+def read_texts(name: str, *, told: Callable[[int], object]) -> Iterator[Text]:
+    """The texts, or pairs, of a file or of stdin; ``told`` is told of the bytes of a file as they are read.
 
     A line of a .txt file or of stdin is a text. A row of other files has ``text``, and ``pair`` where it is one, or
     ``words``.
@@ -40,10 +45,12 @@ def read_texts(name: str) -> Iterator[Text]:
     if name == STDIN:
         yield from _read_lines(sys.stdin.buffer, where="stdin")
     elif name.lower().endswith(_LINES):
-        with Path(name).open("rb") as lines:
+        from nlpmtl.data.files import open_counted
+
+        with open_counted(name, told) as lines:
             yield from _read_lines(lines, where=name)
     else:
-        yield from _read_rows(name)
+        yield from _read_rows(name, told=told)
 
 
 def _read_lines(lines: IO[bytes], *, where: str) -> Iterator[str]:
@@ -54,13 +61,13 @@ def _read_lines(lines: IO[bytes], *, where: str) -> Iterator[str]:
             raise DataError(f"{where}:{number}: not valid UTF-8") from None
 
 
-def _read_rows(name: str) -> Iterator[Text]:
+def _read_rows(name: str, *, told: Callable[[int], object]) -> Iterator[Text]:
     from nlpmtl.data import to_input
     from nlpmtl.data.files import open_file
     from nlpmtl.data.stream import Broken
 
     # An empty cell of a label is nothing: so a csv can hold pairs and single texts.
-    stream = open_file(name, inputs=["text", "words"], labels={"pair": "class"})
+    stream = open_file(name, inputs=["text", "words"], labels={"pair": "class"}, told=told)
     for number, row in stream.rows:
         place = f"{stream.where}{stream.mark}{number}"
         if isinstance(row, Broken):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import io
 import json
 import sys
 import threading
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,6 +30,9 @@ _BOM = b"\xef\xbb\xbf"
 _LONGEST_FIELD = min(sys.maxsize, 2**31 - 1)
 _FIELD_LIMIT = threading.Lock()
 _ROWS_AT_ONCE = 1000
+_BUFFER = 1 << 16
+
+Told = Callable[[int], object]
 
 
 def check_ending(path: str) -> None:
@@ -37,13 +41,39 @@ def check_ending(path: str) -> None:
         raise ConfigError(f"{path}: the name of a file of rows ends in one of {', '.join(ENDINGS)}")
 
 
-def open_file(path: str, *, inputs: Collection[str], labels: Mapping[str, Shape]) -> Stream:
+class CountedFile(io.FileIO):
+    """A file that is only read, and tells how many bytes of it each time.
+
+    Args:
+        path: the file.
+        told: is told.
+    """
+
+    def __init__(self, path: str, told: Told) -> None:
+        super().__init__(path)
+        self._told = told
+
+    def readinto(self, buffer: Any) -> int:
+        many = super().readinto(buffer) or 0
+        self._told(many)
+        return many
+
+
+def open_counted(path: str, told: Told) -> IO[bytes]:
+    """A file to read, which tells how many bytes were read, a buffer at a time."""
+    return io.BufferedReader(CountedFile(path, told), _BUFFER)
+
+
+def open_file(
+    path: str, *, inputs: Collection[str], labels: Mapping[str, Shape], told: Told = lambda many: None
+) -> Stream:
     """The rows of a file, which is read as they are asked for.
 
     Args:
         path: the file; its ending says what it is.
         inputs: the columns of the input.
         labels: the columns of labels, and the shape of each.
+        told: is told how many more bytes of the file were read; of a parquet file, how many its rows take.
 
     Raises:
         DataError: there is no such file; when rows are asked for: it cannot be read.
@@ -52,10 +82,10 @@ def open_file(path: str, *, inputs: Collection[str], labels: Mapping[str, Shape]
         raise DataError(f"{path}: no such file")
     ending = next(ending for ending in ENDINGS if path.lower().endswith(ending))
     if ending == ".parquet":
-        return _open_parquet(path, columns=[*inputs, *labels])
+        return _open_parquet(path, columns=[*inputs, *labels], told=told)
     if ending in (".csv", ".tsv"):
-        return Stream(path, ":", _read_csv(path, delimiter="," if ending == ".csv" else "\t", labels=labels))
-    return Stream(path, ":", _read_jsonl(path, compressed=ending == ".jsonl.gz"))
+        return Stream(path, ":", _read_csv(path, delimiter="," if ending == ".csv" else "\t", labels=labels, told=told))
+    return Stream(path, ":", _read_jsonl(path, compressed=ending == ".jsonl.gz", told=told))
 
 
 def fingerprint_file(path: str) -> str | None:
@@ -82,9 +112,9 @@ def _reading(path: str) -> Iterator[None]:
         raise DataError(f"{path}: cannot be read: {error}") from error
 
 
-def _read_jsonl(path: str, *, compressed: bool) -> Numbered:
+def _read_jsonl(path: str, *, compressed: bool, told: Told) -> Numbered:
     blank: list[int] = []
-    with _reading(path), gzip.open(path) if compressed else Path(path).open("rb") as lines:
+    with _reading(path), open_counted(path, told) as file, gzip.open(file) if compressed else file as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 blank.append(number)
@@ -119,11 +149,12 @@ def _refuse_constant(name: str) -> None:
 _JSON = json.JSONDecoder(object_pairs_hook=_distinct_keys, parse_constant=_refuse_constant)
 
 
-def _read_csv(path: str, *, delimiter: str, labels: Collection[str]) -> Numbered:
+def _read_csv(path: str, *, delimiter: str, labels: Collection[str], told: Told) -> Numbered:
     """The number of a record is that of the line where it starts. An empty cell of a label is no label."""
     blank: list[int] = []
     # Bytes that are no UTF-8 become lone surrogates here, so that they can be blamed on their record.
-    with _reading(path), Path(path).open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
+    opened = io.TextIOWrapper(open_counted(path, told), "utf-8-sig", "surrogateescape", newline="")
+    with _reading(path), opened as lines:
         records = _csv_records(lines, delimiter=delimiter)
         _, header = next(records, (1, []))
         if isinstance(header, Broken):
@@ -171,17 +202,21 @@ def _csv_record(reader: Iterator[list[str]]) -> list[str] | Broken | None:
     return record
 
 
-def _open_parquet(path: str, *, columns: Collection[str]) -> Stream:
+def _open_parquet(path: str, *, columns: Collection[str], told: Told) -> Stream:
     with _reading(path):
         found: list[str] = pq.read_schema(path).names
     check_distinct(found, where=path)
-    return Stream(path, ": row ", _read_parquet(path, columns=[c for c in found if c in columns]), columns=found)
+    return Stream(
+        path, ": row ", _read_parquet(path, columns=[c for c in found if c in columns], told=told), columns=found
+    )
 
 
-def _read_parquet(path: str, *, columns: list[str]) -> Numbered:
+def _read_parquet(path: str, *, columns: list[str], told: Told) -> Numbered:
     number = 0
     with _reading(path), pq.ParquetFile(path) as file:
+        size = Path(path).stat().st_size
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
+            told(size * batch.num_rows // file.metadata.num_rows)
             for row in arrow_rows(batch):
                 number += 1
                 yield number, row

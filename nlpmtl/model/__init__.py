@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from nlpmtl.model.dropout import use_cheap_dropout
 from nlpmtl.model.encoder import Encoder, find_encoder, load_encoder
+from nlpmtl.model.int8 import Int8Linear, to_int8
 from nlpmtl.model.multitask import MultiTaskConfig, MultiTaskModel
 from nlpmtl.model.packing import can_pack, use_packing
 from nlpmtl.model.sharing import Hard, Sharing
@@ -15,12 +16,14 @@ from nlpmtl.model.sharing import Hard, Sharing
 __all__ = [
     "Encoder",
     "Hard",
+    "Int8Linear",
     "MultiTaskConfig",
     "MultiTaskModel",
     "Sharing",
     "can_pack",
     "find_encoder",
     "load_encoder",
+    "to_int8",
     "use_cheap_dropout",
     "use_packing",
 ]
