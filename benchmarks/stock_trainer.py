@@ -5,7 +5,8 @@
 DATA_DIR holds `<name>/{train,validation}.jsonl.gz`. The recipe: 3 epochs, batches of 32 grouped by length, lr 1e-4 with
 linear decay after 10 % of warm-up, weight decay 0.01, at most 128 wordpieces. One JSON line per task: the validation
 score, the wall seconds of training alone, and real (non-padding) wordpieces per second. With --probe each fine-tune
-stops after so many steps: its seconds are then those of all 3 epochs at the pace of these steps, and it has no score.
+takes so many steps, with batches evenly spread over an epoch as the Trainer's sampler orders it, two before them not
+counted: its seconds are then those of all 3 epochs at the pace of these steps, and it has no score.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import gzip
 import importlib.util
 import json
 import math
+import random
 import tempfile
 import time
 from dataclasses import dataclass
@@ -35,9 +37,16 @@ from transformers import (
     DataCollatorForTokenClassification,
     DataCollatorWithPadding,
     Trainer,
+    TrainerCallback,
     TrainingArguments,
     set_seed,
 )
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+BATCH = 32
+WARM = 2
+PROBED_ROWS = 6400
+"""Rows that the batches of a probe are made of: four times the 50 batches that the Trainer groups at a time."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +104,33 @@ def score(task: Task, logits: np.ndarray, gold: np.ndarray, names: list[str]) ->
     return float(accuracy_score(gold, found))
 
 
+def spread_batches(lengths: list[int], *, steps: int, grouped: bool) -> list[list[int]]:
+    """Batches of an epoch as the Trainer's samplers order it, evenly spread, the first ones to warm up."""
+    order = list(LengthGroupedSampler(BATCH, lengths=lengths)) if grouped else torch.randperm(len(lengths)).tolist()
+    batches = [order[start : start + BATCH] for start in range(0, len(order) - BATCH + 1, BATCH)]
+    chosen = [batches[i * len(batches) // steps] for i in range(steps)]
+    return chosen[:WARM] + chosen
+
+
+class Clock(TrainerCallback):
+    """When each step ended."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.ends.append(time.perf_counter())
+
+
 def fine_tune(name: str, args: argparse.Namespace) -> dict[str, Any]:
     task = TASKS[name]
     set_seed(args.seed)
     tokenizer = AutoTokenizer.from_pretrained(args.encoder)
     train, validation = read(args.data, task.folder, "train"), read(args.data, task.folder, "validation")
+    share = 1.0
+    if args.probe and len(train) > PROBED_ROWS:
+        share = PROBED_ROWS / len(train)
+        train = random.Random(args.seed).sample(train, PROBED_ROWS)
     tagging, regression = task.label == "tags", isinstance(train[0][task.label], float)
     values = [row[task.label] for row in train + validation]
     names: list[str] = [] if regression else sorted({v for row in values for v in (row if tagging else [row])})
@@ -115,6 +146,12 @@ def fine_tune(name: str, args: argparse.Namespace) -> dict[str, Any]:
         return {**encoded, "labels": labels}
 
     encoded = [encode(row) for row in train]
+    lengths = [len(row["input_ids"]) for row in encoded]
+    strategy = "random" if args.random else "group_by_length"
+    probed = spread_batches(lengths, steps=args.probe, grouped=not args.random) if args.probe else []
+    if probed:
+        encoded, strategy = [encoded[i] for batch in probed for i in batch], "sequential"
+    clock = Clock()
     auto = AutoModelForTokenClassification if tagging else AutoModelForSequenceClassification
     collator = DataCollatorForTokenClassification if tagging else DataCollatorWithPadding
     trainer = Trainer(
@@ -122,13 +159,13 @@ def fine_tune(name: str, args: argparse.Namespace) -> dict[str, Any]:
         args=TrainingArguments(
             output_dir=tempfile.mkdtemp(),
             num_train_epochs=3,
-            max_steps=args.probe or -1,
-            per_device_train_batch_size=32,
+            max_steps=len(probed) or -1,
+            per_device_train_batch_size=BATCH,
             per_device_eval_batch_size=64,
             learning_rate=1e-4,
             warmup_steps=0.1,
             weight_decay=0.01,
-            train_sampling_strategy="random" if args.random else "group_by_length",
+            train_sampling_strategy=strategy,
             bf16=args.bf16,
             use_cpu=not torch.cuda.is_available(),
             seed=args.seed,
@@ -139,20 +176,23 @@ def fine_tune(name: str, args: argparse.Namespace) -> dict[str, Any]:
         ),
         train_dataset=Dataset.from_list(encoded),
         data_collator=collator(tokenizer),
+        callbacks=[clock],
     )
     start = time.perf_counter()
-    taken = trainer.train().global_step
-    steps = 3 * math.ceil(len(train) / 32)
-    seconds = (time.perf_counter() - start) * steps / taken
+    trainer.train()
+    seconds, pieces = time.perf_counter() - start, 3 * sum(lengths) / share
+    if probed:
+        rate = sum(lengths[i] for batch in probed[WARM:] for i in batch) / (clock.ends[-1] - clock.ends[WARM - 1])
+        seconds = pieces / rate
     result = {
         "task": name,
         "metric": task.metric,
-        "steps": steps,
+        "steps": 3 * math.ceil(len(train) / share / BATCH),
         "seconds": round(seconds, 1),
-        "tokens_per_second": round(3 * sum(len(row["input_ids"]) for row in encoded) / seconds),
+        "tokens_per_second": round(pieces / seconds),
     }
     if args.probe:
-        return {**result, "probe": taken}
+        return {**result, "probe": args.probe}
     predicted: Any = trainer.predict(Dataset.from_list([encode(row) for row in validation]))
     return {**result, "score": round(score(task, predicted.predictions, predicted.label_ids, names), 4)}
 

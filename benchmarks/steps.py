@@ -1,0 +1,87 @@
+"""Steps of a run, timed in a process of their own: what `throughput.py` and `scaling.py` measure.
+
+    python -m benchmarks.steps JSON
+
+The JSON names a run (a file, or the keys of one), keys to override, and how many steps to take; a JSON object comes
+back. The first few steps are not counted, nothing is evaluated and nothing saved.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+WARM = 5
+
+
+def take_steps(run: str | dict[str, Any], *, steps: int, cache: Path, sets: dict[str, Any] | None = None) -> Any:
+    """What `_measure` finds, in a new process with this cache of prepared rows."""
+    job = json.dumps({"run": run, "steps": steps, "sets": sets or {}})
+    command = [sys.executable, "-m", "benchmarks.steps", job]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={**os.environ, "NLPMTL_CACHE": str(cache)})
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _measure(run: str | dict[str, Any], *, steps: int, sets: dict[str, Any]) -> dict[str, Any]:
+    import torch
+    import transformers
+
+    from nlpmtl.compose import compose
+    from nlpmtl.model import load_encoder
+    from nlpmtl.run import load_config
+    from nlpmtl.training import accelerating, resolve_precision
+    from nlpmtl.workload import load_workload
+
+    transformers.logging.set_verbosity_error()
+    config = load_config(run, overrides=sets)
+    directory = Path(config.output or "runs/never-written")
+    precision = resolve_precision(config.train.precision)
+    with accelerating(directory=directory, precision=precision, trackers=()) as accelerator:
+        encoder = load_encoder(config.encoder.name, attention=config.encoder.attention)
+        before = _peak()
+        start, cpu = time.perf_counter(), time.process_time()
+        work = load_workload(
+            config.datasets, tokenizer=encoder.tokenizer, max_length=config.encoder.max_length, splits=["train"]
+        )
+        loaded = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu, "MiB": _peak() - before}
+        fit = compose(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
+        times, ahead, tokens = [], [], []
+        cursor = fit.plan.start()
+        for _ in range(WARM + steps):
+            start = time.perf_counter()
+            plan, cursor = fit.plan.next(cursor)
+            fit.stepper.collate.tally(plan.rows)
+            fit.stepper.collate(plan.rows)
+            ahead.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            tokens.append(fit.stepper(plan).tokens)
+            times.append(time.perf_counter() - start)
+    return {
+        **loaded,
+        "rows": sum(map(len, work.splits["train"].values())),
+        "wordpieces": sum(len(one.ids.values) for one in work.splits["train"].values()),
+        "MiB with training": _peak() - before,
+        "model MiB": before,
+        "step ms": 1e3 * statistics.median(times[WARM:]),
+        "could be ahead ms": 1e3 * statistics.median(ahead[WARM:]),
+        "wordpieces/s": sum(tokens[WARM:]) / sum(times[WARM:]),
+        "threads": torch.get_num_threads(),
+        "precision": precision,
+    }
+
+
+def _peak() -> float:
+    """The largest resident set of this process so far, in MiB."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (1024 * 1024 if sys.platform == "darwin" else 1024)
+
+
+if __name__ == "__main__":
+    print(json.dumps(_measure(**json.loads(sys.argv[1]))))
