@@ -30,10 +30,10 @@ quickstart: $(VENV)/ready   ## Train three tasks on the shipped corpus, then pre
 	    "Two weeks and the parcel is still sitting in a depot near Cologne."
 
 test: lint                  ## Everything that must hold, in a few minutes
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow"
 
 test-all: lint              ## The slow tests too
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -q
 
 lint: $(VENV)/ready         ## Style, types, floors
 	$(BIN)/ruff check .

@@ -57,3 +57,26 @@ def test_the_command_line_predicts_with_a_graph(exported: Exported) -> None:
     found = json.loads(done.stdout)["predictions"]
     expected = Predictor.from_pretrained(exported.source).predict_all("Ada lives in Turin.")
     assert numbers(found) == pytest.approx(numbers(expected), abs=1e-5)
+
+
+def test_a_precision_by_its_name(exported: Exported) -> None:
+    text = "Ada lives in Turin."
+    expected = numbers(Predictor.from_pretrained(exported.source).predict_all(text))
+    for name, near in (("fp32", 0.0), ("bf16", 0.05), ("int8", 0.05)):
+        precision: Any = name
+        found = numbers(Predictor.from_pretrained(exported.source, dtype=precision).predict_all(text))
+        assert found == pytest.approx(expected, abs=near)
+        assert (found == expected) is (name == "fp32"), name
+
+
+def test_a_precision_that_cannot_be(exported: Exported, tmp_path: Path) -> None:
+    unknown: Any = "int4"
+    with pytest.raises(ConfigError, match="there is no precision 'int4'; did you mean 'int8'"):
+        Predictor.from_pretrained(exported.source, dtype=unknown)
+    with pytest.raises(ConfigError, match="computes on a CPU, not on 'cuda'"):
+        Predictor.from_pretrained(exported.source, dtype="int8", device="cuda")
+    with pytest.raises(ConfigError, match="not in int8"):
+        Predictor.from_pretrained(exported.directory, dtype="int8")
+    with pytest.raises(ModelError, match="load it again without a dtype"):
+        Predictor.from_pretrained(exported.source, dtype="int8").export(tmp_path / "out", task="topic")
+    assert not (tmp_path / "out").exists()

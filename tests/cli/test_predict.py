@@ -56,6 +56,21 @@ def test_texts_from_files(
     assert [one["predictions"].keys() == {"grade"} for one in found] == [pair is not None for _, pair in expected]
 
 
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "int8"])
+def test_a_precision(dtype: str, trained: Trained, nlpmtl_: Nlpmtl) -> None:
+    done = nlpmtl_("predict", trained.model_dir, "a cat", "--task", "topic", "--dtype", dtype)
+    assert (done.exit_code, done.stderr) == (0, "")
+    named: Any = dtype
+    expected = Predictor.from_pretrained(trained.model_dir, dtype=named).predict("a cat", task="topic")
+    assert parse(done.stdout)[0]["predictions"] == {"topic": pytest.approx(expected)}
+
+
+def test_a_precision_that_there_is_not(trained: Trained, nlpmtl_: Nlpmtl) -> None:
+    done = nlpmtl_("predict", trained.model_dir, "a cat", "--dtype", "int4")
+    assert done.exit_code == 2
+    assert "'int4' is not one of 'fp32', 'bf16', 'int8'" in done.stderr
+
+
 def test_stdin_to_a_file_in_chunks(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
     texts = [f"cat {i}" for i in range(300)]
     output = tmp_path / "new" / "out.jsonl"

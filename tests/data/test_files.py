@@ -250,3 +250,25 @@ class TestParquet:
         content[4:40] = b"\xff" * 36
         with pytest.raises(DataError, match=r"a\.parquet: cannot be read"):
             read(write(tmp_path / "a.parquet", bytes(content)))
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz", ".csv", ".tsv", ".parquet"])
+def test_it_tells_how_much_of_a_file_was_read(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"rows{ending}"
+    table = pa.table({"text": [f"row {i} {'x' * (i % 50)} {i * 7919 % 1_000_003}" for i in range(20_000)]})
+    if ending == ".parquet":
+        pq.write_table(table, path)
+    elif ending in (".csv", ".tsv"):
+        table.to_pandas().to_csv(path, sep="," if ending == ".csv" else "\t", index=False)
+    else:
+        opened = gzip.open(path, "wt") if ending.endswith("gz") else path.open("w")
+        with opened as file:
+            file.writelines(json.dumps(row) + "\n" for row in table.to_pylist())
+    told: list[int] = []
+    after: list[int] = []
+    for _ in open_file(str(path), inputs=["text"], labels={}, told=told.append).rows:
+        after.append(sum(told))
+    size = path.stat().st_size
+    assert 0 < after[0] < size / 2, "it is read as it goes"
+    assert sum(told) == pytest.approx(size, abs=20)
+    assert after == sorted(after)

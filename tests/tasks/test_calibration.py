@@ -36,7 +36,7 @@ def test_no_threshold_has_a_better_f1() -> None:
         sure = source.random(60)
         right = source.random(60) < sure**2
         ours = f1_score(right, sure > best_threshold(sure, right))
-        assert ours >= max(f1_score(right, sure > cut) for cut in np.linspace(0.001, 0.999, 997)) - 1e-12
+        assert ours >= max(f1_score(right, sure > cut) for cut in (0.001, *sure)) - 1e-12, "it changes at these alone"
     assert best_threshold(sure, np.zeros(60, dtype=bool)) == 0.5
     assert best_threshold(np.array([0.9, 0.8, 0.1]), np.array([True, True, False])) == 0.5, "as good, and nearest"
 
