@@ -18,7 +18,8 @@ def evaluate(
         str | None, typer.Option(help="A commit, tag or branch of the Hub's model.", show_default=False)
     ] = None,
     dtype: Annotated[
-        Dtype | None, typer.Option(help="In which precision; left out: single.", show_default=False)
+        Dtype | None,
+        typer.Option(metavar="fp32|bf16|int8", help="In which precision; left out: single.", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:

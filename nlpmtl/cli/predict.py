@@ -43,7 +43,8 @@ def predict(
         str | None, typer.Option(help="A commit, tag or branch of the Hub's model.", show_default=False)
     ] = None,
     dtype: Annotated[
-        Dtype | None, typer.Option(help="In which precision; left out: single.", show_default=False)
+        Dtype | None,
+        typer.Option(metavar="fp32|bf16|int8", help="In which precision; left out: single.", show_default=False),
     ] = None,
 ) -> None:
     """Predict with a model: one JSON object for each text."""

@@ -24,7 +24,14 @@ from tests.cli.conftest import Nlpmtl
 COMMAND_LINE = {
     "check": ["RUN.toml"],
     "train": ["RUN.toml|NAME", "--set KEY=VALUE...", "--output DIR", "--resume"],
-    "evaluate": ["MODEL", "--data RUN.toml|DATASET.toml", "--split TEXT", "--revision TEXT", "--json"],
+    "evaluate": [
+        "MODEL",
+        "--data RUN.toml|DATASET.toml",
+        "--split TEXT",
+        "--revision TEXT",
+        "--dtype fp32|bf16|int8",
+        "--json",
+    ],
     "predict": [
         "MODEL",
         "[TEXT]...",
@@ -33,6 +40,7 @@ COMMAND_LINE = {
         "--all-scores",
         "--output F.jsonl",
         "--revision TEXT",
+        "--dtype fp32|bf16|int8",
     ],
     "submit": ["MODEL", "--output F.zip", "--fill majority|zeros"],
     "push": ["MODEL", "REPO_ID", "--private", "--revision TEXT", "--message TEXT", "--pull-request"],
