@@ -8,7 +8,7 @@ DATA   ?= data
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help quickstart test test-all lint format schemas docs bench bench-eleven bench-training bench-exports bench-serving package publish clean
+.PHONY: help quickstart test test-all lint format schemas docs bench bench-eleven bench-training bench-prediction bench-scaling bench-scores bench-exports bench-serving faults two-machines package publish clean
 
 help:            ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -71,6 +71,21 @@ bench-exports: $(VENV)/ready  ## Logits of exports beside nlpmtl's; what happens
 bench-serving: $(VENV)/ready  ## A server under 50 clients, and ONNX beside torch, with the quickstart's model
 	$(BIN)/python benchmarks/serving.py $(OUTPUT)/model
 	$(BIN)/python -m benchmarks.onnx_speed $(OUTPUT)/model --rounds 60
+
+bench-prediction: $(VENV)/ready  ## Eleven tasks at once beside eleven pipelines (minutes; DATA=folder)
+	$(BIN)/python -m benchmarks.prediction $(DATA)
+
+bench-scaling: $(VENV)/ready  ## Cost against rows, tasks and length of texts (half an hour)
+	$(BIN)/python -m benchmarks.scaling
+
+bench-scores: $(VENV)/ready  ## Scores with packed and with padded rows, over seeds (minutes; DATA=folder)
+	$(BIN)/python -m benchmarks.same_scores $(DATA)
+
+faults: $(VENV)/ready       ## Try to lose something, as often as it takes; writes docs/reliability.md (an hour)
+	$(BIN)/python -m tests.faults
+
+two-machines: $(VENV)/ready  ## Train on two machines: two network namespaces (as root)
+	bash benchmarks/two_machines.sh $(BIN)/python
 
 package: $(VENV)/ready      ## Build wheel and sdist; train from the wheel in a clean environment
 	bash benchmarks/package.sh $(BIN)/python

