@@ -14,7 +14,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nlpmtl.errors import ConfigError, DataError, ModelError, NlpmtlError, RunError
+from nlpmtl.errors import ConfigError, DataError, ModelError, NlpmtlError, RunError, StoppedError
 
 if TYPE_CHECKING:
     from nlpmtl.config import RunConfig
@@ -34,6 +34,7 @@ __all__ = [
     "Predictor",
     "RunConfig",
     "RunError",
+    "StoppedError",
     "TrainResult",
     "evaluate",
     "train",

@@ -15,7 +15,7 @@ from nlpmtl.evaluation import Inference
 from nlpmtl.model import Encoder, MultiTaskModel, can_pack, use_cheap_dropout, use_packing
 from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.sampling import Plan, build_plan
-from nlpmtl.training import Fit, RunState, Stepper, build_optimizer, build_schedule
+from nlpmtl.training import Fit, RunState, Signals, Stepper, build_optimizer, build_schedule, share_weights
 from nlpmtl.weighting import Weighting
 from nlpmtl.workload import Workload
 
@@ -49,15 +49,17 @@ def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, enc
         head_lr=config.train.head_lr or config.train.lr,
         weight_decay=config.train.weight_decay,
     )
-    prepared, ready = accelerator.prepare(model, optimizer)
+    accelerator.prepare_model(model, evaluation_mode=True)  # in place: its device and precision, and no wrapper
+    share_weights(model)
+    signals = Signals()
     plan, total = _plan(config, work)
     types = "token_type_ids" in encoder.tokenizer.model_input_names
     pad = encoder.tokenizer.pad_token_id
     train_rows = list(work.splits["train"].values())
     stepper = Stepper(
         accelerator=accelerator,
-        model=prepared,
-        optimizer=ready,
+        model=model,
+        optimizer=optimizer,
         tasks=work.tasks,
         weighting=WEIGHTINGS.build(config.weighting, Weighting, tasks=list(work.tasks)),
         collate=Collator(train_rows, pad=pad, types=types),
@@ -66,6 +68,8 @@ def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, enc
         packed=packed,
         clip=config.train.clip,
         seed=config.seed,
+        skips=config.train.on_bad_step == "skip",
+        asked=lambda: signals.heard,
     )
 
     def forward(batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -96,6 +100,7 @@ def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, enc
         save_every=config.train.save_every,
         keep=config.train.keep,
         config=plain_config(config, output=directory),
+        signals=signals,
         state=RunState(cursor=plan.start()),
     )
 

@@ -4,7 +4,8 @@
     ├── ConfigError      a config file, an override or an argument says something that cannot be done
     ├── DataError        a row, a file or a data set breaks a rule
     ├── ModelError       a model directory or an encoder cannot be used
-    └── RunError         a run cannot start or go on
+    ├── RunError         a run cannot start or go on
+    └── StoppedError     a run was asked to stop by a signal, and did
 
 Catch them all at once, or any branch:
 
@@ -48,6 +49,19 @@ class RunError(NlpmtlError):
     """A run cannot start or go on."""
 
 
+class StoppedError(NlpmtlError):
+    """A run was asked to stop by a signal, and did: what it had learnt is in a checkpoint.
+
+    Args:
+        message: where it stopped, and how it goes on.
+        signal: the number of the signal; the exit code is 128 more, as shells have it.
+    """
+
+    def __init__(self, message: str, *, signal: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal
+
+
 def did_you_mean(found: str, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: the nearest known one, or all of them.
 
@@ -58,4 +72,18 @@ def did_you_mean(found: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(found, names, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]!r}?"
-    return f"known: {', '.join(names)}" if names else "none is known here"
+    return f"known: {', '.join(map(plain, names))}" if names else "none is known here"
+
+
+def quote(value: object, *, most: int) -> str:
+    """A value as an error shows it: so many characters at most, whatever it is."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested too deep, or a number of too many digits
+        text = f"<{type(value).__name__}, too large to be shown>"
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def plain(text: object) -> str:
+    """Words from outside, such as names in data, fit to be printed: what a terminal would obey is escaped."""
+    return "".join(one if one.isprintable() or one == "\n" else repr(one)[1:-1] for one in str(text))

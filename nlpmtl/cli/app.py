@@ -26,7 +26,7 @@ from nlpmtl.cli.serve import serve
 from nlpmtl.cli.show import show
 from nlpmtl.cli.submit import submit
 from nlpmtl.cli.train import train
-from nlpmtl.errors import NlpmtlError
+from nlpmtl.errors import NlpmtlError, StoppedError
 
 _INTERRUPTED, _TERMINATED = 130, 143
 _VERBS = (check, train, evaluate, predict, serve, push, export, submit, show, schema)
@@ -52,6 +52,8 @@ class Verb(TyperCommand):
 def _tell(error: Exception, *, debug: bool) -> str:
     if debug:
         return "".join(traceback.format_exception(error)).rstrip()
+    if isinstance(error, StoppedError):
+        return str(error)
     if isinstance(error, NlpmtlError):
         return f"error: {error}"
     return f"error: {type(error).__name__}: {error}  (`nlpmtl --debug VERB …` shows the traceback)"

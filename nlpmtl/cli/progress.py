@@ -54,7 +54,7 @@ class View(ABC):
     def show(self, event: Event) -> None:
         """Show one."""
         from nlpmtl.run import Started
-        from nlpmtl.training import Evaluated, Progressed
+        from nlpmtl.training import Evaluated, Noted, Progressed
 
         if isinstance(event, Started):
             for note in event.notes:
@@ -62,6 +62,8 @@ class View(ABC):
             self.start(event.step, total=event.total)
         elif isinstance(event, Progressed):
             self.advance(event.metrics)
+        elif isinstance(event, Noted):
+            self.say(event.line)
         elif isinstance(event, Evaluated):
             self.say(f"step {event.step}: mean score {event.scores.mean:.4f}{', the best so far' * event.best}")
 

@@ -34,4 +34,6 @@ def train(
             typer.echo("no dataset has a validation split: nothing was scored")
         else:
             print_scores(result.scores)
+        if result.skipped:
+            typer.echo(f"left out: {result.skipped} steps, whose loss or gradient was not finite (see metrics.jsonl)")
         typer.echo(f"model: {result.model_dir}")

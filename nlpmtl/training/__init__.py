@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from nlpmtl.training.checkpoint import commit, newest, problem, prune, restore, save, set_aside
 from nlpmtl.training.device import accelerating, resolve_precision
-from nlpmtl.training.fit import Best, Evaluated, Fit, Progressed, RunState
+from nlpmtl.training.fit import Best, Evaluated, Fit, Noted, Progressed, RunState
 from nlpmtl.training.loop import train_steps
 from nlpmtl.training.observe import Observer, read_lines
 from nlpmtl.training.optim import Schedule, build_optimizer, build_schedule
+from nlpmtl.training.processes import share_weights
 from nlpmtl.training.record import open_run, pinned_precision, run_facts
+from nlpmtl.training.signals import Signals
 from nlpmtl.training.step import Stepper, StepReport, deal, dropout_seed
 
 __all__ = [
     "Best",
     "Evaluated",
     "Fit",
+    "Noted",
     "Observer",
     "Progressed",
     "RunState",
     "Schedule",
+    "Signals",
     "StepReport",
     "Stepper",
     "accelerating",
@@ -38,5 +42,6 @@ __all__ = [
     "run_facts",
     "save",
     "set_aside",
+    "share_weights",
     "train_steps",
 ]

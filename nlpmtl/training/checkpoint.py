@@ -15,47 +15,73 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nlpmtl.errors import RunError
 
-_MANIFEST = "manifest.json"
+_MANIFEST, _STATE = "manifest.json", "state.json"
+_PART, _GONE = ".part", ".gone"
 
 
 def commit(directory: Path, *, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
-    """Write a directory of safetensors files and one ``state.json``, whole or not at all."""
-    part = directory.with_name(f".{directory.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    for name, values in tensors.items():
-        save_file({key: value.detach().contiguous().cpu() for key, value in values.items()}, part / name)
-    (part / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
-    digests = {file.name: _sha256(file) for file in sorted(part.iterdir())}
-    (part / _MANIFEST).write_text(json.dumps({"sha256": digests}, indent=1), encoding="utf-8")
-    for path in [*part.iterdir(), part]:
-        _flush(path)
-    shutil.rmtree(directory, ignore_errors=True)
-    part.rename(directory)
-    _flush(directory.parent)
+    """Write a directory of safetensors files and one ``state.json``, whole or not at all.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    part = directory.with_name(f".{directory.name}{_PART}")
+    try:
+        _erase(part)
+        part.mkdir(parents=True)
+        for name, values in tensors.items():
+            save_file({key: value.detach().contiguous().cpu() for key, value in values.items()}, part / name)
+        (part / _STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
+        digests = {file.name: _sha256(file) for file in sorted(part.iterdir())}
+        (part / _MANIFEST).write_text(json.dumps({"sha256": digests}, indent=1), encoding="utf-8")
+        for path in [*part.iterdir(), part]:
+            _flush(path)
+        _remove(directory)
+        part.rename(directory)
+        _flush(directory.parent)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise RunError(f"{directory} cannot be written: {error}; checkpoints before it are as they were") from error
 
 
 def problem(directory: Path) -> str | None:
     """What is wrong with a committed directory; None if it is intact."""
     try:
+        if (directory / _MANIFEST).is_symlink():
+            return f"its {_MANIFEST} is a link"
         manifest = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))
         digests: dict[str, str] = dict(manifest["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"its {_MANIFEST} cannot be read ({error})"
+    if _STATE not in digests:
+        return f"its {_MANIFEST} lists no {_STATE}"
     for name, digest in digests.items():
         path = directory / name
         if Path(name).name != name or path.is_symlink() or not path.is_file():
             return f"{name} is missing"
         if _sha256(path) != digest:
             return f"{name} is damaged: its sha256 is not the one in {_MANIFEST}"
+        try:
+            _look_into(path)
+        except (OSError, ValueError, SafetensorError) as error:
+            return f"{name} cannot be read ({error})"
     return None
+
+
+def _look_into(path: Path) -> None:
+    """Raise what reading a file raises that is not what its name says, whatever its sum."""
+    if path.suffix == ".safetensors":
+        with safe_open(path, framework="pt"):
+            pass  # its header names every byte of the file
+    elif not isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
+        raise ValueError("it holds no table")
 
 
 def newest(directory: Path) -> tuple[Path | None, list[str]]:
@@ -79,18 +105,40 @@ def prune(directory: Path, *, keep: int) -> set[int]:
     """Remove all but the newest checkpoints; the steps of the best models that those know of come back."""
     paths = _in_order(directory)
     for path in paths[:-keep]:
-        shutil.rmtree(path)
-    states = [json.loads((path / "state.json").read_text(encoding="utf-8")) for path in paths[-keep:]]
+        _remove(path)
+    states = [json.loads((path / _STATE).read_text(encoding="utf-8")) for path in paths[-keep:]]
     return {state["best"]["step"] for state in states if state["best"] is not None}
 
 
 def set_aside(directory: Path) -> None:
-    """Rename the damaged checkpoints, so that a run that goes on from an older one does not count them."""
+    """Rename the damaged checkpoints, so that a run that goes on from an older one does not count them.
+
+    What a killed run left half written or half removed goes.
+    """
+    for path in [*directory.glob(f".*{_PART}"), *directory.glob(f".*{_GONE}")]:
+        _erase(path)
     for path in _in_order(directory):
         if problem(path) is not None:
             aside = path.with_name(f"damaged-{path.name}")
-            shutil.rmtree(aside, ignore_errors=True)
+            _erase(aside)
             path.rename(aside)
+
+
+def _remove(path: Path) -> None:
+    """A checkpoint that is killed half removed must not look like a damaged one: it is renamed first."""
+    if os.path.lexists(path):
+        gone = path.with_name(f".{path.name}{_GONE}")
+        _erase(gone)
+        path.rename(gone)
+        _erase(gone)
+
+
+def _erase(path: Path) -> None:
+    """Remove what is there, if anything is: of a link itself, not what it leads to."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path)
 
 
 def _in_order(directory: Path) -> list[Path]:
@@ -127,7 +175,7 @@ def restore(directory: Path, *, model: nn.Module, optimizer: Optimizer) -> dict[
         # The fused kernel reads the count of steps where the parameter is; it is in single precision whatever that is.
         like = value.to(parameter.device) if moment == "step" else value.to(parameter)
         optimizer.state[parameter][moment] = like
-    state: dict[str, Any] = json.loads((directory / "state.json").read_text(encoding="utf-8"))
+    state: dict[str, Any] = json.loads((directory / _STATE).read_text(encoding="utf-8"))
     return state
 
 

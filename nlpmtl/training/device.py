@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 
@@ -55,8 +55,6 @@ def accelerating(*, directory: Path, precision: str, trackers: Sequence[str]) ->
         mixed_precision="bf16" if precision == "bf16" else "no",
         log_with=list(trackers) or None,
         project_dir=directory,
-        # A step need not have rows of every task: heads without any get no gradient.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
     if accelerator.distributed_type in _SHARDED:
         AcceleratorState._reset_state()

@@ -11,17 +11,18 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nlpmtl.data import Encoded
-from nlpmtl.errors import ConfigError, RunError
+from nlpmtl.data import Batch, Encoded
+from nlpmtl.errors import ConfigError, RunError, StoppedError
 from nlpmtl.evaluation import Inference, Scores, evaluate
 from nlpmtl.sampling import Cursor, Plan
 from nlpmtl.tasks import Task
 from nlpmtl.training.checkpoint import commit, problem, prune, save
 from nlpmtl.training.loop import train_steps
 from nlpmtl.training.observe import Observer
+from nlpmtl.training.signals import Signals
 from nlpmtl.training.step import Stepper
 
 
@@ -42,6 +43,17 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """Something that a person should know befell a step."""
+
+    line: str
+
+
+class _AskedToStopError(Exception):
+    """A signal asked to stop, in the middle of an evaluation."""
+
+
+@dataclass(frozen=True)
 class Best:
     """The best model so far: its step, the score that selected it, and all its scores."""
 
@@ -58,25 +70,28 @@ class RunState:
         cursor: where the plan stands.
         best: the best model so far.
         worse: evaluations since then.
+        evaluated: the step of the last evaluation; 0: none yet.
+        skipped: steps that were left out because a loss or gradient was not finite.
+        micro_tokens: what `train.micro_tokens` has become where memory ran out; None: it has not.
     """
 
     cursor: Cursor
     best: Best | None = None
     worse: int = 0
+    evaluated: int = 0
+    skipped: int = 0
+    micro_tokens: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
-        return {
-            "cursor": self.cursor.to_json(),
-            "best": None if self.best is None else vars(self.best),
-            "worse": self.worse,
-        }
+        return {**vars(self), "cursor": self.cursor.to_json(), "best": None if self.best is None else vars(self.best)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> RunState:
         """The state that `to_json` wrote."""
         best = None if value["best"] is None else Best(**value["best"])
-        return cls(cursor=Cursor.from_json(value["cursor"]), best=best, worse=value["worse"])
+        own = {key: value[key] for key in ("worse", "evaluated", "skipped", "micro_tokens")}
+        return cls(cursor=Cursor.from_json(value["cursor"]), best=best, **own)
 
 
 @dataclass
@@ -101,6 +116,7 @@ class Fit:
         save_every: steps between checkpoints.
         keep: checkpoints kept.
         config: the run's config in plain values, kept in checkpoints.
+        signals: what asks the run to stop before its end.
         state: where the run stands.
 
     Raises:
@@ -123,6 +139,7 @@ class Fit:
     save_every: int
     keep: int
     config: Mapping[str, Any]
+    signals: Signals
     state: RunState
     observer: Observer = field(init=False)
 
@@ -133,35 +150,65 @@ class Fit:
             raise ConfigError(f"eval.select: task {self.select!r} has no labelled validation rows to be selected on")
         self.observer = Observer(self.accelerator, directory=self.directory, tasks=list(self.tasks))
 
-    def events(self) -> Iterator[Progressed | Evaluated]:
-        """Train to the end, or until patience runs out, and tell what happens."""
+    def events(self) -> Iterator[Progressed | Evaluated | Noted]:
+        """Train to the end, or until patience runs out, and tell what happens.
+
+        Raises:
+            StoppedError: a signal asked any of the processes to stop; a checkpoint of the step that it got to stands.
+            RunError: a loss or gradient is not finite, memory is too small, or a checkpoint cannot be written.
+        """
         self.observer.cut_back(self.state.cursor.step)
-        if self.state.cursor.step == 0:
-            self._save()
-        if self._out_of_patience():
-            return
+        if self.state.micro_tokens is not None:
+            self.stepper.micro_tokens = min(self.stepper.micro_tokens, self.state.micro_tokens)
+        with self.signals.listen():
+            if self.state.cursor.step == 0:
+                self._save()
+            yield from self._pending_evaluation()
+            if not self._out_of_patience():
+                try:
+                    yield from self._train()
+                except RunError:
+                    self.observer.flush()  # all processes are here: the steps before are told
+                    raise
+
+    def _train(self) -> Iterator[Progressed | Evaluated | Noted]:
         self.observer.start_clock()
-        steps = train_steps(self.plan, cursor=self.state.cursor, total=self.total, stepper=self.stepper)
-        for report, cursor in steps:
-            self.state = replace(self.state, cursor=cursor)
+        for report, cursor in train_steps(self.plan, cursor=self.state.cursor, total=self.total, stepper=self.stepper):
+            skipped = self.state.skipped + (report.skipped is not None)
+            halved = self.stepper.micro_tokens if report.halved else self.state.micro_tokens
+            self.state = replace(self.state, cursor=cursor, skipped=skipped, micro_tokens=halved)
             line = self.observer.step(report)
             if line is not None:
                 yield Progressed(line)
+            if report.halved:
+                yield Noted(f"step {cursor.step}: memory ran out, train.micro_tokens is {halved} from here on")
+            if report.skipped is not None:
+                yield Noted(f"left out: {report.skipped}")
             last = cursor.step == self.total
-            evaluates = self._evaluates and (last or cursor.step % self.evaluate_every == 0)
             saves = last or cursor.step % self.save_every == 0
-            if evaluates or saves:
-                line = self.observer.flush()
-                if line is not None:
-                    yield Progressed(line)
-            if evaluates:
-                yield self._evaluate(cursor.step)
+            if report.asked and not last:
+                yield from self._flush()
+                self._stop(report.asked)
+            if saves or self._evaluation_is_due():
+                yield from self._flush()
+            yield from self._pending_evaluation()
             last = last or self._out_of_patience()
             if last or saves:
                 self._save()
             self.observer.start_clock()
             if last:
                 return
+
+    def _flush(self) -> Iterator[Progressed]:
+        line = self.observer.flush()
+        if line is not None:
+            yield Progressed(line)
+
+    def _stop(self, signal: int) -> None:
+        self._save()
+        raise StoppedError(
+            f"stopped after step {self.state.cursor.step} of {self.total}; --resume goes on from there", signal=signal
+        )
 
     def best_model(self) -> nn.Module:
         """The best model so far, or the last where nothing was evaluated: in single precision, ready to predict.
@@ -185,21 +232,47 @@ class Fit:
     def _out_of_patience(self) -> bool:
         return 0 < self.patience <= self.state.worse
 
+    def _evaluation_is_due(self) -> bool:
+        step = self.state.cursor.step
+        due = step == self.total or step % self.evaluate_every == 0
+        return self._evaluates and due and self.state.evaluated < step
+
+    def _pending_evaluation(self) -> Iterator[Evaluated]:
+        """The evaluation at this step, if there is one and it has not been: a run may have been stopped in it."""
+        if self._evaluation_is_due():
+            try:
+                yield self._evaluate(self.state.cursor.step)
+            except _AskedToStopError:
+                self._stop(self.signals.heard)
+
     def _evaluate(self, step: int) -> Evaluated:
         self.model.eval()
-        scores = evaluate(self.inference, tasks=self.tasks, datasets=self.validation, gather=gather_object)
+        inference = self.inference
+        if inference.world == 1:  # of several processes, one cannot leave the others alone
+            inference = replace(inference, forward=self._unless_asked)
+        scores = evaluate(inference, tasks=self.tasks, datasets=self.validation, gather=gather_object)
         self.observer.scores(scores, step=step)
         value = scores.of(self.select)
         best = self.state.best is None or value > self.state.best.value
         if best:
-            self.state = replace(self.state, best=Best(step, value, scores.to_json()), worse=0)
+            self.state = replace(self.state, best=Best(step, value, scores.to_json()), worse=0, evaluated=step)
             self._save_best()
         else:
-            self.state = replace(self.state, worse=self.state.worse + 1)
+            self.state = replace(self.state, worse=self.state.worse + 1, evaluated=step)
         return Evaluated(step=step, scores=scores, best=best)
+
+    def _unless_asked(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        if self.signals.heard:
+            raise _AskedToStopError
+        return self.inference.forward(batch, rows)
 
     def _best_directory(self, best: Best) -> Path:
         return self.directory / "best" / f"step-{best.step:06d}"
+
+    @property
+    def _checkpoint(self) -> Path:
+        """Of the step that the run is at."""
+        return self.directory / "checkpoints" / f"step-{self.state.cursor.step:06d}"
 
     def _save_best(self) -> None:
         best = self.state.best
@@ -210,13 +283,12 @@ class Fit:
         self.accelerator.wait_for_everyone()
 
     def _save(self) -> None:
-        """A checkpoint; older ones are removed only after it stands, and best models that none of them knows of."""
-        if self.accelerator.is_main_process:
-            checkpoints = self.directory / "checkpoints"
-            path = checkpoints / f"step-{self.state.cursor.step:06d}"
+        """A checkpoint, unless there is one; older ones go only after it stands, and best models that none knows of."""
+        path = self._checkpoint
+        if self.accelerator.is_main_process and not path.exists():
             state = {**self.state.to_json(), "config": self.config}
             save(path, model=self.model, optimizer=self.optimizer, state=state)
-            known = {f"step-{step:06d}" for step in prune(checkpoints, keep=self.keep)}
+            known = {f"step-{step:06d}" for step in prune(path.parent, keep=self.keep)}
             for old in (self.directory / "best").glob("step-*"):
                 if old.name not in known:
                     shutil.rmtree(old)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -52,11 +51,7 @@ class Observer:
             self._since = time.perf_counter()
 
     def flush(self) -> dict[str, Any] | None:
-        """Write the lines of all steps since the last flush; the newest comes back.
-
-        Raises:
-            RunError: a loss is not finite, so nothing can be learnt any more; in all processes alike.
-        """
+        """Write the lines of all steps since the last flush; the newest comes back."""
         if not self._reports:
             return None
         sums = self.accelerator.reduce(torch.stack([report.sums for report in self._reports]), "sum").tolist()
@@ -64,16 +59,11 @@ class Observer:
         seconds = (now - self._since) / len(self._reports)
         lines = [_line(r, tasks=self.tasks, sums=s, seconds=seconds) for r, s in zip(self._reports, sums, strict=True)]
         self._reports, self._since = [], now
-        lost = _first_lost(lines)
-        told = [line for line in lines if lost is None or line["step"] < lost[0]]
         if self.accelerator.is_main_process:
-            _append(self.metrics, told)
-        for line in told:
+            _append(self.metrics, lines)
+        for line in lines:
             flat = {f"loss/{task}": loss for task, loss in line["losses"].items()}
             self.accelerator.log({"loss": line["loss"], "lr": line["lr"], **flat}, step=line["step"])
-        if lost is not None:
-            step, task, loss = lost
-            raise RunError(f"step {step}: the loss of task {task!r} is {loss}; lower train.lr, or raise train.warmup")
         return lines[-1]
 
     def scores(self, scores: Scores, *, step: int) -> None:
@@ -85,30 +75,30 @@ class Observer:
 
 
 def _line(report: StepReport, *, tasks: Sequence[str], sums: Sequence[float], seconds: float) -> dict[str, Any]:
-    means = [summed / count if count else None for summed, count in zip(sums, report.counts, strict=True)]
+    """A line of metrics.jsonl; of a step that was left out it says so, and no losses."""
+    means = {
+        task: (summed / count, share)
+        for task, summed, count, share in zip(tasks, sums, report.counts, report.shares, strict=True)
+        if count and report.skipped is None
+    }
     return {
         "step": report.step,
-        "loss": sum(share * mean for share, mean in zip(report.shares, means, strict=True) if mean is not None),
-        "losses": {task: mean for task, mean in zip(tasks, means, strict=True) if mean is not None},
+        "loss": sum(share * mean for mean, share in means.values()),
+        "losses": {task: mean for task, (mean, _) in means.items()},
         "lr": report.lr,
         "tokens": report.tokens,
         "tokens_per_second": report.tokens / seconds,
         "seconds": seconds,
+        **({} if report.skipped is None else {"skipped": report.skipped}),
     }
 
 
-def _first_lost(lines: Sequence[Mapping[str, Any]]) -> tuple[int, str, float] | None:
-    """The first step and task whose loss is not finite."""
-    for line in lines:
-        for task, loss in line["losses"].items():
-            if not math.isfinite(loss):
-                return line["step"], task, loss
-    return None
-
-
 def _append(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(line) + "\n" for line in lines)
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error}; the checkpoints are as they were") from error
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -120,10 +110,12 @@ def _cut_back(path: Path, *, step: int) -> None:
     """Keep the whole lines of the first steps."""
     kept = []
     if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_bytes().splitlines():
             try:
                 if json.loads(line)["step"] <= step:
-                    kept.append(line + "\n")
-            except ValueError:  # the run was killed while it wrote this line
+                    kept.append(line + b"\n")
+            except (ValueError, KeyError, TypeError):  # the run was killed while it wrote this line
                 break
-    path.write_text("".join(kept), encoding="utf-8")
+    if path.is_symlink():
+        path.unlink()  # what it leads to is not the run's to write
+    path.write_bytes(b"".join(kept))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import stat
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -12,10 +13,17 @@ from typing import Any
 import torch
 
 from nlpmtl.config import dotted
-from nlpmtl.errors import RunError
+from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.training.checkpoint import newest
 
-_FREE_TO_DIFFER = ("output", "train.micro_tokens", "train.save_every", "train.keep", "train.trackers")
+_FREE_TO_DIFFER = (
+    "output",
+    "train.micro_tokens",
+    "train.on_bad_step",
+    "train.save_every",
+    "train.keep",
+    "train.trackers",
+)
 """What a resumed run may change: what is learned does not depend on it (but for the draws of dropout)."""
 _PACKAGES = ("nlpmtl", "torch", "transformers", "accelerate", "datasets", "tokenizers", "numpy")
 
@@ -29,8 +37,10 @@ def open_run(directory: Path, *, config: Mapping[str, Any], resume: bool) -> tup
         resume: go on from what is there; otherwise nothing may be there.
 
     Raises:
+        ConfigError: no directory can be there.
         RunError: a run is there already, no checkpoint is intact, or the newest is of another config.
     """
+    _check_place(directory)
     checkpoints = directory / "checkpoints"
     if not resume:
         if (directory / "run.json").exists() or checkpoints.exists():
@@ -45,6 +55,17 @@ def open_run(directory: Path, *, config: Mapping[str, Any], resume: bool) -> tup
     if differing:
         raise RunError(f"{found} is of another config; what differs: {', '.join(differing)}")
     return found, [*notes, f"resuming from {found}"]
+
+
+def _check_place(directory: Path) -> None:
+    """Find out before anything is loaded, not when the first file is written."""
+    try:
+        if not stat.S_ISDIR(directory.stat().st_mode):
+            raise NotADirectoryError("something else is there")
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        raise ConfigError(f"output: {str(directory)!r} cannot be the directory of a run: {error}") from None
 
 
 def pinned_precision(directory: Path) -> str | None:

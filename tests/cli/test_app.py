@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -198,7 +199,9 @@ def test_signals_end_a_run_without_a_traceback(tmp_path: Path, run_file: Path) -
             stdout, stderr = process.communicate(timeout=120)
             assert (process.returncode, stdout) == (128 + sent, "")
             assert not any(word in stderr for word in ("Traceback", "error", "Error"))
-            assert (stderr.splitlines()[-1] == "interrupted") == (sent == signal.SIGINT)
+            last = json.loads(metrics.read_text(encoding="utf-8").splitlines()[-1])["step"]
+            assert stderr.splitlines()[-1] == f"stopped after step {last} of 1000000; --resume goes on from there"
+            assert (output / "checkpoints" / f"step-{last:06d}" / "manifest.json").exists()
     finally:
         for _, process in runs.values():
             process.kill()

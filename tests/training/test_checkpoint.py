@@ -119,7 +119,12 @@ def damage(path: Path, how: str) -> None:
     elif how == "odd manifest":
         (path / "manifest.json").write_text(json.dumps(["sha256"]))
     elif how == "outside":
-        (path / "manifest.json").write_text(json.dumps({"sha256": {"../copy": "0"}}))
+        (path / "manifest.json").write_text(json.dumps({"sha256": {"../copy": "0", "state.json": "0"}}))
+    elif how == "nothing listed":
+        (path / "manifest.json").write_text(json.dumps({"sha256": {}}))
+    elif how == "linked manifest":
+        (path / "manifest.json").rename(path.parent / "copy.json")
+        (path / "manifest.json").symlink_to(path.parent / "copy.json")
 
 
 @pytest.mark.parametrize(
@@ -134,6 +139,8 @@ def damage(path: Path, how: str) -> None:
         ("torn manifest", "manifest.json cannot be read"),
         ("odd manifest", "manifest.json cannot be read"),
         ("outside", "is missing"),
+        ("nothing listed", "manifest.json lists no state.json"),
+        ("linked manifest", "manifest.json is a link"),
     ],
 )
 def test_a_damaged_newest_checkpoint_is_passed_over_and_said(tmp_path: Path, how: str, said: str) -> None:
