@@ -28,7 +28,7 @@ from nlpmtl.config import (
     read_run,
     read_toml,
 )
-from nlpmtl.errors import ConfigError, DataError
+from nlpmtl.errors import ConfigError, DataError, RunError
 from nlpmtl.evaluation import Inference, Scores, tokens_for
 from nlpmtl.evaluation import evaluate as score
 from nlpmtl.finish import finish
@@ -36,6 +36,7 @@ from nlpmtl.model import Encoder, load_encoder
 from nlpmtl.training import (
     Evaluated,
     Fit,
+    Noted,
     Progressed,
     RunState,
     accelerating,
@@ -69,14 +70,16 @@ class TrainResult:
         scores: of the best model on validation; None where no dataset has such a split.
         model_dir: the model directory.
         step: the step of that model.
+        skipped: steps that were left out because a loss or gradient was not finite.
     """
 
     scores: Scores | None
     model_dir: Path
     step: int
+    skipped: int = 0
 
 
-Event = Started | Progressed | Evaluated | TrainResult
+Event = Started | Progressed | Evaluated | Noted | TrainResult
 
 
 def load_config(source: Source, *, overrides: Mapping[str, Any] | None = None) -> RunConfig:
@@ -130,11 +133,19 @@ def training(config: RunConfig, *, output: str | Path | None = None, resume: boo
             plain, precision=precision, processes=accelerator.num_processes, device=str(accelerator.device)
         )
         if accelerator.is_main_process:
-            write_json(directory / "run.json", facts)
+            _write_facts(directory, facts)
         yield Started(total=fit.total, step=fit.state.cursor.step, notes=(*notes, *work.notes))
         yield from fit.events()
         scores, step = finish(fit, work=work, encoder=encoder, run=facts)
-        yield TrainResult(scores, directory / "model", step)
+        yield TrainResult(scores, directory / "model", step, fit.state.skipped)
+
+
+def _write_facts(directory: Path, facts: Mapping[str, Any]) -> None:
+    """The first that a run writes."""
+    try:
+        write_json(directory / "run.json", facts)
+    except OSError as error:
+        raise RunError(f"output: {directory} cannot be written: {error}") from error
 
 
 def prepare(config: RunConfig, *, directory: Path, accelerator: Accelerator) -> tuple[Encoder, Workload, Fit]:
@@ -230,7 +241,7 @@ def _import_plugin(name: str) -> None:
     sys.path.append(here)
     try:
         importlib.import_module(name)
-    except ImportError as error:
+    except (ImportError, SyntaxError, TypeError, ValueError) as error:  # the latter two: what is no name of a module
         raise ConfigError(f"plugins: {name!r} cannot be imported: {error}") from error
     finally:
         sys.path.remove(here)

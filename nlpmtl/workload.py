@@ -9,8 +9,9 @@ from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config import DatasetConfig
 from nlpmtl.data import Encoded, Prepared, Preparer, Shape, Target, label
-from nlpmtl.errors import ConfigError
+from nlpmtl.errors import ConfigError, plain
 from nlpmtl.metrics import load_foreign
+from nlpmtl.metrics.scores import FOREIGN
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks import Task, build_task
 
@@ -66,7 +67,8 @@ def load_workload(
     for name, task in tasks.items():
         labels = [e.labels[name] for e in encoded.get("train", {}).values() if name in e.labels]
         if not any(one.counts.any() for one in labels):
-            raise ConfigError(f"task {name!r}: no train row has a label for it")
+            places = ", ".join(rows[one]["train"].where for one, own in encoded["train"].items() if name in own.labels)
+            raise ConfigError(f"task {name!r}: no train row has a label for it{places and f' in {places}'}")
         task.fit(labels)
         if name in earlier:
             task.follow(earlier[name])
@@ -86,13 +88,15 @@ def load_split(
     """One split of every dataset that has it, labelled for the tasks of a model that exists.
 
     Raises:
-        ConfigError: a task of the data is unknown to the model or of another kind, or no dataset has the split.
+        ConfigError: a task of the data is unknown to the model or of another kind, it is scored by a program that the
+            data does not name, or no dataset has the split.
     """
     for dataset in datasets.values():
         for name, options in dataset.tasks.items():
             if name not in tasks or tasks[name].kind != options.kind:
                 had = ", ".join(f"{task.name} ({task.kind})" for task in tasks.values())
                 raise ConfigError(f"task {name!r} ({options.kind}) is not in this model, which has: {had}")
+            _check_foreign(tasks[name], options.metrics or ())
             shape, wanted = dataset.input.shape, tasks[name].input
             if (shape == "pair") != (wanted == "pair") or (tasks[name].level == "token" and shape != "words"):
                 raise ConfigError(f"task {name!r} of this model reads {wanted}, the dataset has {shape}")
@@ -102,6 +106,16 @@ def load_split(
     if split not in encoded:
         raise ConfigError(f"no dataset has a split {split!r}")
     return Workload(dict(tasks), encoded, (*prepare.notes, *_notes(rows, encoded)))
+
+
+def _check_foreign(task: Task, asked: Sequence[str]) -> None:
+    """A metric of `evaluate` is a program: what a model says of itself is no reason to run one."""
+    for metric in task.metrics:
+        if metric.startswith(FOREIGN) and metric not in asked:
+            raise ConfigError(
+                f"task {task.name!r} of this model is scored by {metric!r}, which runs code that is not nlpmtl's. "
+                f'If you trust it, say so where the data is described: [tasks.{task.name}] metrics = ["{metric}"]'
+            )
 
 
 def _notes(rows: Mapping[str, dict[str, Prepared]], encoded: Splits) -> Iterator[str]:
@@ -115,7 +129,7 @@ def _notes(rows: Mapping[str, dict[str, Prepared]], encoded: Splits) -> Iterator
             for task, labels in one.labels.items():
                 extra = labels.names[labels.known :]
                 if extra:
-                    shown = ", ".join(extra[:5]) + (", …" if len(extra) > 5 else "")
+                    shown = ", ".join(map(plain, extra[:5])) + (", …" if len(extra) > 5 else "")
                     yield f"{name}, {split}: task {task!r} does not know {shown}: those rows count as wrong"
 
 

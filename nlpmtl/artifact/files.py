@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from nlpmtl.artifact.card import Facts, result_files, write_card
 from nlpmtl.artifact.hub import fetch
-from nlpmtl.errors import ConfigError, ModelError
+from nlpmtl.errors import ConfigError, ModelError, NlpmtlError
 from nlpmtl.model import MultiTaskModel
 
 
@@ -36,6 +35,10 @@ def save_model(
         facts: what the card tells, the paths of the pictures among it.
         pictures: path = PNG.
     """
+    _unlink(directory)
+    for pattern in ("*", "*/*"):  # the outer ones first: nothing beyond a link is looked at
+        for path in list(directory.glob(pattern)):
+            _unlink(path)
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     (directory / "README.md").write_text(write_card(facts), encoding="utf-8")
@@ -50,7 +53,14 @@ def save_model(
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a file of JSON for people and programs, its folder too."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _unlink(path)
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def _unlink(path: Path) -> None:
+    """Remove a link from where something is to be written: what it leads to is not ours to change."""
+    if path.is_symlink():
+        path.unlink()
 
 
 @contextmanager
@@ -89,10 +99,13 @@ def load_model(
     """
     directory = fetch(name, revision=revision, token=token)
     try:
-        loaded: Any = MultiTaskModel.from_pretrained(directory, trust_remote_code=False, output_loading_info=True)
+        options: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True, "output_loading_info": True}
+        loaded: Any = MultiTaskModel.from_pretrained(directory, **options)
         model: MultiTaskModel = loaded[0]
         tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except NlpmtlError:
+        raise
+    except Exception as error:  # what transformers, tokenizers and torch raise has no base of its own
         raise ModelError(f"the model {name!r} cannot be loaded: {error}") from error
     missing = loaded[1]["missing_keys"]
     if missing:  # transformers would go on with whatever numbers stand there

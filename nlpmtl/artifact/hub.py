@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -99,7 +100,7 @@ def fetch(name: str | Path, *, revision: str | None = None, token: str | None = 
         ModelError: there is no such model, it may not be read, it is not one of nlpmtl's, or the Hub failed.
     """
     failed = f"the model {str(name)!r} cannot be loaded"
-    if Path(name).is_dir():
+    if os.path.isdir(name):  # noqa: PTH112 (is_dir raises on a long name)
         if revision is not None:
             raise ConfigError(f"{failed}: it is a directory, which has no revision {revision!r}")
         return Path(name)

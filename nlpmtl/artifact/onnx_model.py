@@ -76,7 +76,7 @@ def load_onnx(directory: str | Path, *, device: str) -> tuple[OnnxModel, PreTrai
     try:
         config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # what transformers and tokenizers raise has no base of its own
         raise ModelError(f"{failed}: {error}") from error
     if not isinstance(config, MultiTaskConfig):
         raise ModelError(f"{failed}: its config.json is not one of nlpmtl's: model_type is {config.model_type!r}")

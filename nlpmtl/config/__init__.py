@@ -9,7 +9,7 @@ Kinds (of tasks, samplers, …) are looked up in the registries, so their member
 
 from __future__ import annotations
 
-from nlpmtl.config.dataset import DataConfig, DatasetConfig, InputConfig, Name, TaskOptions
+from nlpmtl.config.dataset import NAME, DataConfig, DatasetConfig, InputConfig, Name, TaskOptions
 from nlpmtl.config.find import find_run, shipped_configs
 from nlpmtl.config.load import (
     describe,
@@ -27,6 +27,7 @@ from nlpmtl.config.run import EncoderConfig, EvalConfig, RunConfig, TrainConfig
 from nlpmtl.config.schema import schemas
 
 __all__ = [
+    "NAME",
     "DataConfig",
     "DatasetConfig",
     "EncoderConfig",

@@ -10,7 +10,8 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, StringConstraints, 
 from nlpmtl.registry import TASKS, Options
 from nlpmtl.table import Table
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_-][A-Za-z0-9_-]{0,63}$")]
+NAME = r"^[A-Za-z_-][A-Za-z0-9_-]{0,63}$"
+Name = Annotated[str, StringConstraints(pattern=NAME)]
 """A task or a dataset: letters, digits, `_` and `-`, not starting with a digit, 64 at most."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from nlpmtl.errors import ConfigError, did_you_mean
@@ -10,10 +11,10 @@ from nlpmtl.errors import ConfigError, did_you_mean
 def find_run(name: str | Path) -> Path:
     """A run file: a path, or the name of a shipped one."""
     path = Path(name)
-    if path.is_file() or path.suffix or len(path.parts) > 1:  # a folder of that name hides no shipped run
+    if os.path.isfile(path) or path.suffix or len(path.parts) > 1:  # noqa: PTH113 (is_file raises on a long name)
         return path
     runs = shipped_configs() / "runs"
-    if not (runs / f"{name}.toml").is_file():
+    if not os.path.isfile(runs / f"{name}.toml"):  # noqa: PTH113
         known = [file.stem for file in runs.glob("*.toml")]
         raise ConfigError(f"no run file {str(name)!r}, neither here nor shipped; {did_you_mean(str(name), known)}")
     return runs / f"{name}.toml"

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from nlpmtl.config.dataset import DatasetConfig
 from nlpmtl.config.run import RunConfig
-from nlpmtl.errors import ConfigError
+from nlpmtl.errors import ConfigError, quote
 from nlpmtl.table import Table
 
 Raw = dict[str, Any]
@@ -92,6 +92,8 @@ def read_toml(path: Path) -> Raw:
         raise ConfigError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: cannot be read: its tables or lists are nested too deep") from None
     except ValueError as error:  # a path with a null character, an integer of thousands of digits
         raise ConfigError(f"{str(path)!r}: cannot be read: {error}") from None
 
@@ -103,7 +105,7 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise ConfigError(f"--set {text}: write KEY=VALUE, such as train.lr=3e-5")
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except ValueError:
+    except (ValueError, RecursionError):
         return key.strip(), value.strip()
 
 
@@ -125,7 +127,7 @@ def plain_config(config: RunConfig, *, output: Path) -> Raw:
     """
     plain = config.model_dump(mode="json")
     plain["output"] = _absolute(output)
-    if Path(config.encoder.name).is_dir():
+    if os.path.isdir(config.encoder.name):  # noqa: PTH112 (is_dir raises on a long id)
         plain["encoder"]["name"] = _absolute(config.encoder.name)
     for name, dataset in config.datasets.items():
         for split, value in (dataset.data.files or {}).items():
@@ -147,14 +149,9 @@ def _parse(model: type[T], raw: Mapping[str, Any], where: str) -> T:
             key = ".".join(str(part) for part in found["loc"] if part != "[key]")
             said = found["msg"].removeprefix("Value error, ")  # the rules of the outermost table still carry it
             told = key and found["type"] != "missing"  # a rule of the outermost table would show all of it
-            value = f" (found {_short(found['input'])})" if told else ""
+            value = f" (found {quote(found['input'], most=80)})" if told else ""
             lines.append(f"{where}: {key + ': ' if key else ''}{said}{value}")
         raise ConfigError("\n".join(lines)) from None
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _follow_use(table: Raw, *, base: Path, where: str) -> Raw:

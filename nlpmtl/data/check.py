@@ -16,7 +16,7 @@ from nlpmtl.data.inputs import to_text, to_words
 from nlpmtl.data.labels import Shape, to_label
 from nlpmtl.data.spool import Batches, Spool
 from nlpmtl.data.stream import Broken, RawRow, Stream
-from nlpmtl.errors import ConfigError, did_you_mean
+from nlpmtl.errors import ConfigError, did_you_mean, plain, quote
 
 _ROWS_AT_ONCE = 4000
 _SHOWN = 5
@@ -46,7 +46,7 @@ class Problems:
         self.total += len(problems)
         self.rows += 1
         for column, found, rule in problems[: _SHOWN - len(self.told)]:
-            value = "" if found is None and not column else f" (found {_shorten(found)})"
+            value = "" if found is None and not column else f" (found {quote(found, most=_SHOWN_CHARACTERS)})"
             self.told.append(f"{place}: {column + ': ' if column else ''}{rule}{value}")
 
     def __str__(self) -> str:
@@ -119,7 +119,7 @@ def _check_columns(needed: Collection[str], *, seen: Collection[str], where: str
     """Nothing seen is no evidence: there may be no rows, or only some that cannot be read."""
     for column in needed if seen else ():
         if column not in seen:
-            names = sorted(map(str, seen))
+            names = sorted(map(plain, seen))
             listed, hint = ", ".join(names), did_you_mean(column, names)
             near = "" if listed in hint else f"; {hint}"
             raise ConfigError(f"{where}: column {column!r} is in no row; columns found: {listed}{near}")
@@ -183,8 +183,3 @@ class _Builder:
         self._spool.write([pa.array(one, column.type) for one, column in zip(values, self._columns, strict=True)])
         self.numbers.append(np.array(self._waiting_numbers, dtype=np.int64))
         self._waiting, self._waiting_numbers = [], []
-
-
-def _shorten(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"

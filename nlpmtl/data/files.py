@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import sys
 import threading
 import zlib
@@ -21,7 +22,7 @@ import pyarrow.parquet as pq
 from nlpmtl.data.inputs import has_surrogate
 from nlpmtl.data.labels import LISTS, Shape
 from nlpmtl.data.stream import Broken, Numbered, RawRow, Stream, arrow_rows, check_distinct
-from nlpmtl.errors import ConfigError, DataError
+from nlpmtl.errors import ConfigError, DataError, plain
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".csv", ".tsv", ".parquet")
 """The files that can be read."""
@@ -78,7 +79,7 @@ def open_file(
     Raises:
         DataError: there is no such file; when rows are asked for: it cannot be read.
     """
-    if not Path(path).is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 (is_file raises on a long name)
         raise DataError(f"{path}: no such file")
     ending = next(ending for ending in ENDINGS if path.lower().endswith(ending))
     if ending == ".parquet":
@@ -90,7 +91,7 @@ def open_file(
 
 def fingerprint_file(path: str) -> str | None:
     """What the rows of a file are known by: its path, which errors tell, and its bytes; None if it is not there."""
-    if not Path(path).is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 (is_file raises on a long name)
         return None
     with _reading(path), Path(path).open("rb") as file:
         return f"{path} {hashlib.file_digest(file, 'sha256').hexdigest()}"
@@ -108,8 +109,8 @@ def check_lists(path: str, *, words: str | None, labels: Mapping[str, Shape]) ->
 def _reading(path: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, pa.ArrowException) as error:
+        raise DataError(f"{path}: cannot be read: {plain(error)}") from error
 
 
 def _read_jsonl(path: str, *, compressed: bool, told: Told) -> Numbered:
@@ -216,7 +217,7 @@ def _read_parquet(path: str, *, columns: list[str], told: Told) -> Numbered:
     with _reading(path), pq.ParquetFile(path) as file:
         size = Path(path).stat().st_size
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
-            told(size * batch.num_rows // file.metadata.num_rows)
+            told(size * batch.num_rows // max(1, file.metadata.num_rows))
             for row in arrow_rows(batch):
                 number += 1
                 yield number, row

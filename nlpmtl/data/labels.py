@@ -16,7 +16,7 @@ LISTS: frozenset[Shape] = frozenset({"set", "tags"})
 """The shapes that are lists."""
 
 _UNLABELLED = -1
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def to_label(

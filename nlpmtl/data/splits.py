@@ -23,6 +23,8 @@ from nlpmtl.errors import DataError
 _FORMAT = 1
 """Changes with what is written, and with what becomes of a row."""
 _PACKAGES = ("nlpmtl", "tokenizers", "transformers")
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
+"""What reading an entry raises."""
 
 
 class Preparer:
@@ -79,7 +81,7 @@ class Preparer:
         for split, key in keys.items():
             entry = None if key is None else self._cache.find(key)
             if entry is not None:
-                with suppress(OSError):  # another process has removed it since: then it is not there
+                with suppress(*_UNREADABLE):  # removed by another process since, or not of our making: it is not there
                     found[split] = read_prepared(entry)
         return found
 

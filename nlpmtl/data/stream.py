@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from nlpmtl.errors import DataError
+from nlpmtl.errors import DataError, plain
 
 
 class Broken(NamedTuple):
@@ -20,6 +20,9 @@ class Broken(NamedTuple):
 
 RawRow = Mapping[str, Any] | Broken
 """Column = value, as the source has it."""
+
+_UNSAYABLE = (ValueError, OverflowError, KeyError, pa.ArrowException)
+"""What Arrow raises of strings that are no UTF-8, of times that no calendar has, and of time zones that are nowhere."""
 
 Numbered = Iterator[tuple[int, RawRow]]
 """Raw rows with their numbers: lines of a text file, rows from 1 elsewhere."""
@@ -46,18 +49,18 @@ class Stream:
 
 def check_distinct(columns: Sequence[str], *, where: str) -> None:
     """DataError if two columns have one name: nobody could say which of them is meant."""
-    repeated = sorted({str(column) for column in columns if columns.count(column) > 1})
+    repeated = sorted({plain(column) for column in columns if columns.count(column) > 1})
     if repeated:
         raise DataError(f"{where}: each column needs a name of its own; found more than once: {', '.join(repeated)}")
 
 
 def arrow_rows(batch: pa.Table | pa.RecordBatch) -> Iterator[RawRow]:
-    """The rows of an Arrow batch. Arrow does not check that strings are UTF-8, so a row can fail here."""
+    """The rows of an Arrow batch. It may hold what Python cannot say, so a row can fail here."""
     try:
-        yield from batch.to_pylist()
-    except UnicodeDecodeError:
-        for row in range(batch.num_rows):
-            yield _arrow_row(batch.slice(row, 1))
+        rows = batch.to_pylist()
+    except _UNSAYABLE:
+        rows = [_arrow_row(batch.slice(row, 1)) for row in range(batch.num_rows)]
+    yield from rows
 
 
 def _arrow_row(batch: pa.Table | pa.RecordBatch) -> RawRow:
@@ -65,4 +68,6 @@ def _arrow_row(batch: pa.Table | pa.RecordBatch) -> RawRow:
         row: dict[str, Any] = batch.to_pylist()[0]
     except UnicodeDecodeError as error:
         return Broken(error.object, "not valid UTF-8")
+    except _UNSAYABLE as error:
+        return Broken(None, f"a value that cannot be read: {error}")
     return row

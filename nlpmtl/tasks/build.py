@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from nlpmtl.config import TaskOptions
+from nlpmtl.config import NAME, TaskOptions
 from nlpmtl.errors import ConfigError, ModelError
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import Task
@@ -23,8 +24,13 @@ def task_from_spec(name: str, spec: Mapping[str, Any]) -> Task:
     """A task as `Task.spec` described it.
 
     Raises:
-        ModelError: the description is of an unknown kind, lacks or adds something, or says something impossible.
+        ModelError: the name is none, or the description is of an unknown kind, lacks or adds something, or says
+            something impossible.
     """
+    if not re.fullmatch(NAME, name):  # it becomes the name of files
+        raise ModelError(
+            f"a task of this model is called {name!r}: letters, digits, `_` and `-` were expected, 64 at most"
+        )
     try:
         values = dict(spec)
         member = TASKS.get(values.pop("kind"))
