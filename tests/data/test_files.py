@@ -261,9 +261,8 @@ def test_it_tells_how_much_of_a_file_was_read(ending: str, tmp_path: Path) -> No
     elif ending in (".csv", ".tsv"):
         table.to_pandas().to_csv(path, sep="," if ending == ".csv" else "\t", index=False)
     else:
-        opened = gzip.open(path, "wt") if ending.endswith("gz") else path.open("w")
-        with opened as file:
-            file.writelines(json.dumps(row) + "\n" for row in table.to_pylist())
+        lines = "".join(json.dumps(row) + "\n" for row in table.to_pylist()).encode()
+        path.write_bytes(gzip.compress(lines) if ending.endswith("gz") else lines)
     told: list[int] = []
     after: list[int] = []
     for _ in open_file(str(path), inputs=["text"], labels={}, told=told.append).rows:

@@ -1,0 +1,150 @@
+"""What all faults are tried with: a run without its end, processes that can be killed, counts of what went right."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nlpmtl.config import plain_config
+from nlpmtl.run import load_config, prepare
+from nlpmtl.training import Fit, RunState, accelerating, open_run, resolve_precision, restore, set_aside
+from tests.tiny import make_run
+
+ROOT = Path(__file__).resolve().parents[2]
+LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+
+
+@dataclass
+class Count:
+    """How often something was tried, and where it went wrong.
+
+    Args:
+        what: what was tried, in a sentence.
+        tried: how often.
+        wrong: a line for each time that it went wrong.
+    """
+
+    what: str
+    tried: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    def add(self, name: str, right: bool, why: str = "") -> None:
+        """Count one more."""
+        self.tried += 1
+        if not right:
+            self.wrong.append(f"{name}: {why}" if why else name)
+
+    def __str__(self) -> str:
+        return f"{self.tried - len(self.wrong):,} of {self.tried:,}"
+
+
+def small_run(
+    directory: Path, *, dropout: float = 0.1, steps: int = 40, rows: int = 24, **tables: Any
+) -> dict[str, Any]:
+    """A run of all kinds of task that takes a second."""
+    train = {"steps": steps, "batch_size": 6, "lr": 1e-3, "save_every": 1, "keep": steps + 1, "precision": "fp32"}
+    train |= tables.pop("train", {})
+    return make_run(directory, rows=rows, dropout=dropout, train=train, **{"eval": {"every": 10}, **tables})
+
+
+@contextmanager
+def ready(run: Mapping[str, Any], output: Path, *, resume: bool) -> Iterator[Fit]:
+    """A run before its first step, or where its newest checkpoint has it: `nlpmtl.run.training` without its end."""
+    config = load_config({**run, "output": str(output)})
+    precision = resolve_precision(config.train.precision)
+    with accelerating(directory=output, precision=precision, trackers=()) as accelerator:
+        plain = plain_config(config, output=output)
+        checkpoint, _ = open_run(output, config=plain, resume=resume)
+        accelerator.wait_for_everyone()
+        output.mkdir(parents=True, exist_ok=True)
+        if accelerator.is_main_process:
+            set_aside(output / "checkpoints")
+        _, _, fit = prepare(config, directory=output, accelerator=accelerator)
+        if checkpoint is not None:
+            fit.state = RunState.from_json(restore(checkpoint, model=fit.model, optimizer=fit.optimizer))
+        yield fit
+
+
+def play(run: Mapping[str, Any], output: Path, *, resume: bool = False) -> None:
+    """Take all steps; the rows of each are written to rows-<rank>.json beside what a run writes."""
+    with ready(run, output, resume=resume) as fit:
+        rows: dict[int, Any] = {}
+        following = fit.plan.next
+
+        def recorded(cursor: Any) -> Any:
+            plan, after = following(cursor)
+            rows[plan.step + 1] = plan.rows
+            return plan, after
+
+        fit.plan.next = recorded  # type: ignore[method-assign]
+        for _ in fit.events():
+            pass
+        (output / f"rows-{fit.accelerator.process_index}.json").write_text(json.dumps(rows), encoding="utf-8")
+
+
+def play_all(jobs: Sequence[Mapping[str, Any]], *, processes: int, scratch: Path) -> None:
+    """`play` many, in this process or in several that are started once for all."""
+    if processes == 1:
+        for job in jobs:
+            play(job["run"], Path(job["output"]), resume=job["resume"])
+        return
+    path = scratch / "jobs.json"
+    path.write_text(json.dumps(list(jobs)), encoding="utf-8")
+    command = [*LAUNCH, "--nproc-per-node", str(processes), "-m", "tests.faults.harness", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=one_thread(), timeout=3600)
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+def one_thread() -> dict[str, str]:
+    """The environment of processes that share two cores."""
+    own = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": str(ROOT)}
+    return {**os.environ, **own}
+
+
+def cut_at(output: Path, step: int, to: Path) -> Path:
+    """A copy of a run as it was when the checkpoint of a step was its newest."""
+    (to / "checkpoints").mkdir(parents=True)
+    shutil.copytree(output / "checkpoints" / f"step-{step:06d}", to / "checkpoints" / f"step-{step:06d}")
+    if (output / "best").exists():
+        shutil.copytree(output / "best", to / "best")
+    for name in ("metrics.jsonl", "evaluations.jsonl"):
+        shutil.copy(output / name, to / name)
+    return to
+
+
+def in_a_fork(work: Callable[[], None], *, kill: Callable[[int], None] | None = None) -> int:
+    """Do something in a child process, which `kill` may end; its exit status, negative for a signal's number.
+
+    A fork starts at once: nothing has to be imported again.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(1)
+    if kill is not None:
+        kill(child)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+if __name__ == "__main__":
+    for job in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
+        play(job["run"], Path(job["output"]), resume=job["resume"])

@@ -1,0 +1,48 @@
+"""A plugin: regression that goes wrong on purpose where a label is 9, or where too many rows come at once."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from nlpmtl.registry import TASKS
+from nlpmtl.tasks import Regression
+from nlpmtl.tasks.regression import RegressionOptions
+
+ODD = 9.0
+
+
+class OddOptions(RegressionOptions):
+    how: Literal["nan", "inf", "gradient", "memory"]
+    """What goes wrong: the loss is nan or inf, the gradient alone is nan, or memory runs out."""
+
+
+@TASKS.register("odd", OddOptions)
+class Odd(Regression):
+    """The targets are not standardised, so that a 9 stays one."""
+
+    kind = "odd"
+
+    def __init__(self, *, how: str, **task: Any) -> None:
+        super().__init__(**task)
+        self.how = how
+
+    def fit(self, labels: Any) -> None:
+        pass
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        loss = super().loss(logits, labels)
+        if self.how == "memory":
+            if len(labels) > 2:
+                torch.empty(1 << 60)  # the allocator says no
+            return loss
+        if not bool((labels == ODD).any()):
+            return loss
+        if self.how == "gradient":
+            return loss + (logits.sum() * 0).sqrt()
+        return loss * float(self.how)
+
+    def spec(self) -> dict[str, Any]:
+        return {**super().spec(), "how": self.how}

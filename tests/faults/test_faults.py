@@ -1,0 +1,93 @@
+"""Each fault of `make faults`, a few times: enough to see it fail, little enough for every change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults import damage, endurance, killing, numbers, resuming, stopping, worlds
+from tests.faults.harness import Count
+
+
+def all_right(count: Count, *, least: int) -> None:
+    assert count.tried >= least
+    assert count.wrong == []
+
+
+def test_pairs_of_settings_are_all_there() -> None:
+    whole = resuming.settings()
+    chosen = resuming.in_pairs(whole)
+    assert len(chosen) < len(whole) / 2
+    for i, j in ((0, 1), (0, 3), (2, 3)):
+        assert {(one[i], one[j]) for one in chosen} == {(one[i], one[j]) for one in whole}
+
+
+def test_it_goes_on_from_a_step_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+    """Every sampler and weighting; two processes with one of them."""
+    whole = [one for one in resuming.settings() if one[1:3] == (3, "mixed")]
+    chosen = [one for one in whole if one[0] == 1 or one == whole[-1]]
+    all_right(resuming.from_every_step(tmp_path, chosen, every=20), least=len(chosen))
+
+
+@pytest.mark.slow
+def test_so_it_does_with_each_pair_of_settings(tmp_path: Path) -> None:
+    chosen = resuming.in_pairs(resuming.settings())
+    all_right(resuming.from_every_step(tmp_path, chosen, every=13), least=3 * len(chosen))
+
+
+def test_killed_at_any_moment_the_newest_checkpoint_loads(tmp_path: Path) -> None:
+    all_right(killing.at_random(tmp_path, many=4, finished=1), least=4)
+
+
+@pytest.mark.slow
+def test_killed_at_each_point(tmp_path: Path) -> None:
+    all_right(killing.at_points(tmp_path, times=1), least=8)
+
+
+def test_damage_is_found_out(tmp_path: Path) -> None:
+    all_right(damage.mutations(tmp_path, many=24), least=24)
+
+
+def test_with_nothing_intact_it_is_an_error(tmp_path: Path) -> None:
+    all_right(damage.all_damaged(tmp_path), least=3)
+
+
+def test_a_full_disk_is_a_plain_error(tmp_path: Path) -> None:
+    all_right(damage.full_disk(tmp_path, many=2), least=2)
+
+
+@pytest.mark.slow
+def test_a_signal_stops_all_processes_at_a_checkpoint(tmp_path: Path) -> None:
+    all_right(stopping.signals(tmp_path, many=8), least=8)
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_replaced(tmp_path: Path) -> None:
+    all_right(stopping.replaced(tmp_path, many=2), least=2)
+
+
+def test_the_number_of_processes_may_change(tmp_path: Path) -> None:
+    all_right(worlds.changing(tmp_path, kinds=["mixed"], orders=[(1, 2, 1)]), least=41)
+
+
+def test_what_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    all_right(numbers.stopped(tmp_path), least=3)
+
+
+def test_or_is_left_out(tmp_path: Path) -> None:
+    all_right(numbers.left_out(tmp_path, worlds=[1]), least=3)
+
+
+@pytest.mark.slow
+def test_memory_that_runs_out_changes_nothing_in_two_processes(tmp_path: Path) -> None:
+    all_right(numbers.memory(tmp_path, worlds=[2]), least=1)
+
+
+def test_memory_that_runs_out_changes_nothing(tmp_path: Path) -> None:
+    all_right(numbers.memory(tmp_path, worlds=[1]), least=1)
+
+
+@pytest.mark.slow
+def test_memory_and_files_stay(tmp_path: Path) -> None:
+    all_right(endurance.steps(tmp_path, many=1000), least=2)

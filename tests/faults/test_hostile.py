@@ -1,0 +1,37 @@
+"""Hostile rows and configs, a few of them; the long run takes thousands."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from tests.faults import hostile
+
+
+def test_rows_by_hand_are_accepted_or_refused_with_their_place(tmp_path: Path) -> None:
+    count = hostile.rows_by_hand(tmp_path)
+    assert count.wrong == []
+    assert count.tried == 2 * len(hostile.bad_rows()) >= 80
+
+
+def test_kinds_of_bad_rows_have_names_of_their_own() -> None:
+    names = [bad.name for bad in hostile.bad_rows()]
+    assert len(set(names)) == len(names)
+    assert {bad.ending for bad in hostile.bad_rows()} == {".jsonl", ".jsonl.gz", ".csv", ".tsv", ".parquet", ""}
+
+
+def test_rows_by_chance_are_accepted_or_refused_with_their_place(tmp_path: Path) -> None:
+    count = hostile.rows_by_chance(tmp_path, many=100)
+    assert count.wrong == []
+    assert count.tried >= 95
+
+
+def test_changed_configs_are_accepted_or_refused_in_our_words(tmp_path: Path) -> None:
+    count = hostile.configs(tmp_path, many=200)
+    assert count.wrong == []
+    assert count.tried >= 190
+
+
+def test_plain_values_as_toml() -> None:
+    value = {"a b": [1, "x\n\x00é", True], "t": {"n": {"f": 0.5}, "e": {}}, "": []}
+    assert tomllib.loads(hostile.to_toml(value)) == value
