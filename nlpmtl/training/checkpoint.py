@@ -34,7 +34,7 @@ def commit(directory: Path, *, tensors: Mapping[str, Mapping[str, Tensor]], stat
     """
     part = directory.with_name(f".{directory.name}{_PART}")
     try:
-        _erase(part)
+        erase(part)
         part.mkdir(parents=True)
         for name, values in tensors.items():
             save_file({key: value.detach().contiguous().cpu() for key, value in values.items()}, part / name)
@@ -116,11 +116,11 @@ def set_aside(directory: Path) -> None:
     What a killed run left half written or half removed goes.
     """
     for path in [*directory.glob(f".*{_PART}"), *directory.glob(f".*{_GONE}")]:
-        _erase(path)
+        erase(path)
     for path in _in_order(directory):
         if problem(path) is not None:
             aside = path.with_name(f"damaged-{path.name}")
-            _erase(aside)
+            erase(aside)
             path.rename(aside)
 
 
@@ -128,12 +128,12 @@ def _remove(path: Path) -> None:
     """A checkpoint that is killed half removed must not look like a damaged one: it is renamed first."""
     if os.path.lexists(path):
         gone = path.with_name(f".{path.name}{_GONE}")
-        _erase(gone)
+        erase(gone)
         path.rename(gone)
-        _erase(gone)
+        erase(gone)
 
 
-def _erase(path: Path) -> None:
+def erase(path: Path) -> None:
     """Remove what is there, if anything is: of a link itself, not what it leads to."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)

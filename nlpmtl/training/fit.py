@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from nlpmtl.errors import ConfigError, RunError, StoppedError
 from nlpmtl.evaluation import Inference, Scores, evaluate
 from nlpmtl.sampling import Cursor, Plan
 from nlpmtl.tasks import Task
-from nlpmtl.training.checkpoint import commit, problem, prune, save
+from nlpmtl.training.checkpoint import commit, erase, problem, prune, save
 from nlpmtl.training.loop import train_steps
 from nlpmtl.training.observe import Observer
 from nlpmtl.training.signals import Signals
@@ -291,5 +290,5 @@ class Fit:
             known = {f"step-{step:06d}" for step in prune(path.parent, keep=self.keep)}
             for old in (self.directory / "best").glob("step-*"):
                 if old.name not in known:
-                    shutil.rmtree(old)
+                    erase(old)
         self.accelerator.wait_for_everyone()

@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from nlpmtl.errors import RunError
+from nlpmtl.registry import TASKS
 from nlpmtl.training import newest
 from tests.faults.harness import Count, play, play_all, ready, small_run
-from tests.faults.odd import ODD
 from tests.tiny import apart, checkpoint, metrics, weights
 
+PLUGIN, KIND = "tests.faults.odd", "odd"
+ODD = 9.0
+"""The label that its loss goes wrong at."""
 STEPS = 12
 LINE = 17
 """The line of the train file whose label is odd."""
 
 
+@contextmanager
+def _plugin() -> Iterator[None]:
+    """What runs in here may register the plugin's kind: it is gone afterwards, for others in this process."""
+    try:
+        yield
+    finally:
+        TASKS._members.pop(KIND, None)
+        sys.modules.pop(PLUGIN, None)
+
+
+@_plugin()
 def stopped(scratch: Path) -> Count:
     """A run that is to stop: it names task, step and row, and no checkpoint has what came of it."""
     count = Count(
@@ -47,6 +63,7 @@ def stopped(scratch: Path) -> Count:
     return count
 
 
+@_plugin()
 def left_out(scratch: Path, *, worlds: Sequence[int] = (1, 2)) -> Count:
     """A run that is to leave such steps out: it ends, has counted them, and its weights are numbers."""
     count = Count('with train.on_bad_step = "skip": such steps are left out and counted, and the weights are numbers')
@@ -64,6 +81,7 @@ def left_out(scratch: Path, *, worlds: Sequence[int] = (1, 2)) -> Count:
     return count
 
 
+@_plugin()
 def memory(scratch: Path, *, worlds: Sequence[int] = (1, 2)) -> Count:
     """Memory for two rows at once and no more: the same rows, the same gradient, in smaller micro-batches."""
     count = Count("memory that runs out: smaller micro-batches of the same rows, the same weights to 1e-6")
@@ -86,8 +104,8 @@ def memory(scratch: Path, *, worlds: Sequence[int] = (1, 2)) -> Count:
 def _run(directory: Path, how: str, *, dropout: float = 0.1, **train: Any) -> dict[str, Any]:
     options: dict[str, Any] = {"save_every": 1, "precision": "fp64", "lr": 1e-4, **train}
     run = small_run(directory, dropout=dropout, steps=STEPS, rows=48, train=options, eval={"every": 50})
-    run["plugins"] = ["tests.faults.odd"]
-    run["datasets"] = _with_kind(run, {"kind": "odd", "how": how})
+    run["plugins"] = [PLUGIN]
+    run["datasets"] = _with_kind(run, {"kind": KIND, "how": how})
     path = Path(run["datasets"]["pairs"]["data"]["files"]["train"])
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     if how == "memory":  # standardised targets are other targets: these have mean 0 and deviation 1 already

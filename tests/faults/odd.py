@@ -10,8 +10,7 @@ from torch import Tensor
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks import Regression
 from nlpmtl.tasks.regression import RegressionOptions
-
-ODD = 9.0
+from tests.faults.numbers import KIND, ODD
 
 
 class OddOptions(RegressionOptions):
@@ -19,11 +18,11 @@ class OddOptions(RegressionOptions):
     """What goes wrong: the loss is nan or inf, the gradient alone is nan, or memory runs out."""
 
 
-@TASKS.register("odd", OddOptions)
+@TASKS.register(KIND, OddOptions)
 class Odd(Regression):
     """The targets are not standardised, so that a 9 stays one."""
 
-    kind = "odd"
+    kind = KIND
 
     def __init__(self, *, how: str, **task: Any) -> None:
         super().__init__(**task)
