@@ -1,10 +1,10 @@
 """Scores with and without what makes training fast: the same runs with packed and with padded rows, over seeds.
 
-    python -m benchmarks.same_scores DATA_DIR [--seeds 3] [--output FILE.md]
+    python -m benchmarks.same_scores DATA_DIR [--seeds 3] [--rows 400] [--output FILE.md]
 
-MiniLM-L6 on four datasets of `task_configs/`, at most 400 train and 400 validation rows of each, two epochs of 32 rows
-a step. Packed: as it is chosen on a CPU. Padded: with `encoder.attention = "sdpa"`, which computes micro-batches as
-transformers does. That the rows of each step are the same is held by tests (`tests/test_compose.py`).
+MiniLM-L6 on four datasets of `task_configs/`, at most `--rows` train and as many validation rows of each, two epochs
+of 32 rows a step. Packed: as it is chosen on a CPU. Padded: with `encoder.attention = "sdpa"`, which computes
+micro-batches as transformers does. That the rows of each step are the same is held by tests (`tests/test_compose.py`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CONFIGS = Path(__file__).resolve().parents[1] / "task_configs"
 WAYS: dict[str, dict[str, Any]] = {"packed": {}, "padded": {"attention": "sdpa"}}
 
 
-def run_of(data: Path, *, seed: int, way: str) -> dict[str, Any]:
+def run_of(data: Path, *, seed: int, way: str, rows: int) -> dict[str, Any]:
     files = {
         name: {split: str(data / name / f"{split}.jsonl.gz") for split in ("train", "validation")} for name in DATASETS
     }
@@ -37,7 +37,11 @@ def run_of(data: Path, *, seed: int, way: str) -> dict[str, Any]:
         "seed": seed,
         "encoder": {**run["encoder"], **WAYS[way]},
         "datasets": {
-            name: {**run["datasets"][name], "data": {"files": files[name]}, "limit": {"train": 400, "validation": 400}}
+            name: {
+                **run["datasets"][name],
+                "data": {"files": files[name]},
+                "limit": {"train": rows, "validation": rows},
+            }
             for name in DATASETS
         },
         "train": {"epochs": 2, "batch_size": 32, "lr": 2e-4, "head_lr": 1e-3},
@@ -57,6 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -66,7 +71,7 @@ def main() -> None:
         for seed in range(args.seeds):
             for way in WAYS:
                 start = time.perf_counter()
-                run = run_of(args.data.resolve(), seed=seed, way=way)
+                run = run_of(args.data.resolve(), seed=seed, way=way, rows=args.rows)
                 found = nlpmtl.train(run, output=Path(scratch) / f"{way}-{seed}").scores
                 seconds[way].append(time.perf_counter() - start)
                 assert found is not None
@@ -87,7 +92,8 @@ def main() -> None:
             "",
             *lines,
             "",
-            f"- `python -m benchmarks.same_scores DATA --seeds {args.seeds}`; torch {torch.__version__}, transformers "
+            f"- `python -m benchmarks.same_scores DATA --seeds {args.seeds} --rows {args.rows}`; "
+            f"torch {torch.__version__}, transformers "
             f"{transformers.__version__}.",
             f"- CPU with {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads. Seconds a run, "
             f"start and end included: packed {spread(seconds['packed'], 0)}, padded {spread(seconds['padded'], 0)}.",
