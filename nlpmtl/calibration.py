@@ -90,9 +90,7 @@ def _halves(
         asked = {task: labels.labelled for task, labels in encoded.labels.items() if labels.labelled.any()}
         if not asked:
             continue
-        answers = inference.answers(
-            encoded, asked=asked, answer=lambda task, logits, rows: [one.copy() for one in logits]
-        )
+        answers = inference.answers(encoded, asked=asked, answer=_copies)
         logits = {(row, task): value for row, task, value in answers}
         for task, labelled in asked.items():
             rows = np.flatnonzero(labelled)

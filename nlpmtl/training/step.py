@@ -153,7 +153,7 @@ class Stepper:
         scales = {task: shares[task] / counts[task] for task in shares}
         lr, before = self._set_rates(plan.step), self.micro_tokens
         own, sums, asked = self._accumulate(plan.step, labelled, lengths=lengths, scales=scales)
-        norm = get_total_norm([p.grad for p in self._parameters if p.grad is not None])
+        norm = self._norm()
         skipped = None
         # Of the losses each process knows its own alone; the norm is the same in all.
         (lost,) = agree([int(not bool(torch.isfinite(sums).all() & torch.isfinite(norm)))], device=self._device)
@@ -270,9 +270,13 @@ class Stepper:
                     yield f"{place}: the loss of task {name!r} is {summed.item()}"
                     continue
                 self.accelerator.backward(summed * scales[name])
-                norm = get_total_norm([p.grad for p in self._parameters if p.grad is not None])
+                norm = self._norm()
                 if not bool(torch.isfinite(norm)):
                     yield f"{place}: the gradient of task {name!r} is not finite, its loss is {summed.item()}"
+
+    def _norm(self) -> Tensor:
+        """Of the gradient over all weights, a scalar."""
+        return get_total_norm([p.grad for p in self._parameters if p.grad is not None])
 
     def _shares(self, rows: Mapping[str, int]) -> dict[str, float]:
         """Each task's weight times its share of the labels of the step's rows."""
