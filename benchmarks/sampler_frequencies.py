@@ -11,13 +11,14 @@ used as often as the plan's cursor says: k · full passes, or one more.
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from nlpmtl.registry import SAMPLERS
 from nlpmtl.sampling import build_plan, build_sampler
 
 GLUE = (8_551, 67_349, 3_668, 5_749, 363_846, 392_702, 104_743, 2_490, 635)
 PICKS, SEEDS, STEPS, ROWS = 100_000, range(5), 3_000, 32
-RUN = {"total_steps": STEPS, "epoch_steps": 1_000}
+RUN: dict[str, Any] = {"total_steps": STEPS, "epoch_steps": 1_000}
 OPTIONS: dict[str, dict[str, object]] = {
     "temperature": {"temperature": 2.0},
     "capped": {"cap": 20_000},

@@ -57,8 +57,8 @@ def _measure(run: str | dict[str, Any], *, steps: int, sets: dict[str, Any]) -> 
         for _ in range(WARM + steps):
             start = time.perf_counter()
             plan, cursor = fit.plan.next(cursor)
-            fit.stepper.collate.tally(plan.rows)
-            fit.stepper.collate(plan.rows)
+            fit.stepper.accumulator.collate.tally(plan.rows)
+            fit.stepper.accumulator.collate(plan.rows)
             ahead.append(time.perf_counter() - start)
             start = time.perf_counter()
             tokens.append(fit.stepper(plan).tokens)

@@ -157,7 +157,9 @@ def _occurring(labels: Labels) -> set[int]:
 def _try_task(name: str, *, fit: Fit, most: int) -> TaskReport:
     """The loss of a task on its longest train rows, as many as go into one forward."""
     stepper, task = fit.stepper, fit.tasks[name]
-    rows = _longest(name, datasets=stepper.collate.datasets, most=most, tokens=stepper.micro_tokens)
+    rows = _longest(
+        name, datasets=stepper.accumulator.collate.datasets, most=most, tokens=stepper.accumulator.micro_tokens
+    )
     try:
         loss = _loss(name, fit=fit, rows=rows)
     except (IndexError, RuntimeError, ValueError) as error:
@@ -180,10 +182,10 @@ def _longest(task: str, *, datasets: Sequence[Encoded], most: int, tokens: int) 
 
 def _loss(name: str, *, fit: Fit, rows: Sequence[tuple[int, int]]) -> float:
     stepper = fit.stepper
-    batch = stepper.collate(rows).to(fit.accelerator.device)
+    batch = stepper.accumulator.collate(rows).to(fit.accelerator.device)
     part = batch.parts[name]
-    stepper.model.eval()
+    stepper.accumulator.model.eval()
     with torch.no_grad():
-        logits = stepper.model(**batch.inputs, rows={name: part.rows})
+        logits = stepper.accumulator.model(**batch.inputs, rows={name: part.rows})
         summed = fit.tasks[name].loss(logits[name], part.labels)
-    return float(summed) / sum(int(stepper.collate.datasets[d].labels[name].counts[r]) for d, r in rows)
+    return float(summed) / sum(int(stepper.accumulator.collate.datasets[d].labels[name].counts[r]) for d, r in rows)

@@ -15,7 +15,7 @@ from nlpmtl.evaluation import Inference
 from nlpmtl.model import Encoder, MultiTaskModel, can_pack, use_cheap_dropout, use_packing
 from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.sampling import Plan, build_plan
-from nlpmtl.training import Fit, RunState, Signals, Stepper, build_optimizer, build_schedule, share_weights
+from nlpmtl.training import Accumulator, Fit, RunState, Signals, Stepper, build_optimizer, build_schedule, share_weights
 from nlpmtl.weighting import Weighting
 from nlpmtl.workload import Workload
 
@@ -52,24 +52,29 @@ def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, enc
     accelerator.prepare_model(model, evaluation_mode=True)  # in place: its device and precision, and no wrapper
     share_weights(model)
     signals = Signals()
-    plan, total = _plan(config, work)
+    plan, total, epoch = _plan(config, work)
     types = "token_type_ids" in encoder.tokenizer.model_input_names
     pad = encoder.tokenizer.pad_token_id
-    train_rows = list(work.splits["train"].values())
     stepper = Stepper(
-        accelerator=accelerator,
-        model=model,
+        accumulator=Accumulator(
+            accelerator=accelerator,
+            model=model,
+            tasks=work.tasks,
+            collate=Collator(list(work.splits["train"].values()), pad=pad, types=types),
+            micro_tokens=config.train.micro_tokens,
+            packed=packed,
+            seed=config.seed,
+            tells_unsure=plan.needs_uncertainties,
+            asked=lambda: signals.heard,
+        ),
         optimizer=optimizer,
-        tasks=work.tasks,
-        weighting=WEIGHTINGS.build(config.weighting, Weighting, tasks=list(work.tasks)),
-        collate=Collator(train_rows, pad=pad, types=types),
+        weighting=WEIGHTINGS.build(
+            config.weighting, Weighting, tasks=list(work.tasks), epoch_steps=epoch, seed=config.seed
+        ),
         schedule=build_schedule(config.train.schedule, total=total, warmup=config.train.warmup),
-        micro_tokens=config.train.micro_tokens,
-        packed=packed,
         clip=config.train.clip,
-        seed=config.seed,
         skips=config.train.on_bad_step == "skip",
-        asked=lambda: signals.heard,
+        teaches=plan.learns,
     )
 
     def forward(batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -105,8 +110,8 @@ def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, enc
     )
 
 
-def _plan(config: RunConfig, work: Workload) -> tuple[Plan, int]:
-    """The plan, and how many steps it is followed."""
+def _plan(config: RunConfig, work: Workload) -> tuple[Plan, int, int]:
+    """The plan, how many steps it is followed, and the steps of an epoch."""
     train_rows = work.splits["train"]
     epoch = math.ceil(sum(map(len, train_rows.values())) / config.train.batch_size)
     total = config.train.steps or math.ceil((config.train.epochs or 3) * epoch)
@@ -118,5 +123,6 @@ def _plan(config: RunConfig, work: Workload) -> tuple[Plan, int]:
         epoch_steps=epoch,
         batch_size=config.train.batch_size,
         seed=config.seed,
+        tasks=[list(rows.labels) for rows in train_rows.values()],
     )
-    return plan, total
+    return plan, total, epoch

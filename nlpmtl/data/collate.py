@@ -137,6 +137,14 @@ class Collator:
                     items[task] = items.get(task, 0) + int(counts.sum())
         return Tally(lengths, labelled, many, items)
 
+    def carrying(self, rows: Sequence[tuple[int, int]], *, task: str) -> NDArray[np.bool_]:
+        """Whether each (dataset, row) pair carries a label for a task, ``[rows]``."""
+        carries = np.zeros(len(rows), dtype=np.bool_)
+        for source, at, own in self._shares(rows):
+            if task in source.labels:
+                carries[at] = source.labels[task].counts[own] > 0
+        return carries
+
     def _shares(self, rows: Sequence[tuple[int, int]]) -> list[_Share]:
         """By dataset, in the order in which they appear."""
         places: dict[int, tuple[list[int], list[int]]] = {}

@@ -15,27 +15,41 @@
 11
 
 A sampler of your own is one class with one method, `probabilities`, registered with options that derive from
-`SamplingOptions`.
+`SamplingOptions`; one that learns derives from `AdaptiveSampler`.
 """
 
 from __future__ import annotations
 
 from nlpmtl.sampling.annealed import Annealed
-from nlpmtl.sampling.base import Batches, Sampler, SamplingOptions
+from nlpmtl.sampling.base import AdaptiveSampler, Batches, Feedback, Memory, Sampler, SamplingOptions
 from nlpmtl.sampling.capped import Capped, CappedOptions
+from nlpmtl.sampling.exp3 import Exp3, Exp3Options
+from nlpmtl.sampling.loss_ratio import LossRatio, LossRatioOptions
+from nlpmtl.sampling.phases import Phase, Phases, PhasesOptions
 from nlpmtl.sampling.plan import Cursor, Plan, StepPlan, build_plan, build_sampler
 from nlpmtl.sampling.proportional import Proportional
 from nlpmtl.sampling.round_robin import RoundRobin
 from nlpmtl.sampling.temperature import Temperature, TemperatureOptions
+from nlpmtl.sampling.uncertainty import Uncertainty, UncertaintyOptions
 from nlpmtl.sampling.uniform import Uniform
 from nlpmtl.sampling.unimax import UniMax, UniMaxOptions
 
 __all__ = [
+    "AdaptiveSampler",
     "Annealed",
     "Batches",
     "Capped",
     "CappedOptions",
     "Cursor",
+    "Exp3",
+    "Exp3Options",
+    "Feedback",
+    "LossRatio",
+    "LossRatioOptions",
+    "Memory",
+    "Phase",
+    "Phases",
+    "PhasesOptions",
     "Plan",
     "Proportional",
     "RoundRobin",
@@ -44,6 +58,8 @@ __all__ = [
     "StepPlan",
     "Temperature",
     "TemperatureOptions",
+    "Uncertainty",
+    "UncertaintyOptions",
     "UniMax",
     "UniMaxOptions",
     "Uniform",

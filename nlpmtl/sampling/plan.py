@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.registry import SAMPLERS, Options
-from nlpmtl.sampling.base import Batches, Sampler, SamplingOptions
+from nlpmtl.sampling.base import AdaptiveSampler, Batches, Feedback, Memory, Sampler, SamplingOptions
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,17 @@ class Cursor:
     """The next step, counted from 0."""
     picks: tuple[int, ...]
     """Rows taken so far from each data set."""
+    memory: Memory = field(default_factory=dict)
+    """What the sampler remembers, if it learns."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
-        return {"step": self.step, "picks": list(self.picks)}
+        return {"step": self.step, "picks": list(self.picks), "memory": dict(self.memory)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """The cursor that `to_json` wrote."""
-        return cls(step=value["step"], picks=tuple(value["picks"]))
+        return cls(step=value["step"], picks=tuple(value["picks"]), memory=value["memory"])
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class StepPlan:
     step: int
     rows: tuple[tuple[int, int], ...]
     """(index of the data set, index of its row), in the order of the picks."""
+    probabilities: tuple[float, ...] = field(default=(), compare=False)
+    """Of each data set in this step, as the sampler gave them."""
 
 
 class Plan:
@@ -91,7 +95,8 @@ class Plan:
 
     def start(self) -> Cursor:
         """The cursor of a new run."""
-        return Cursor(step=0, picks=(0,) * len(self.names))
+        memory = self.sampler.start() if isinstance(self.sampler, AdaptiveSampler) else {}
+        return Cursor(step=0, picks=(0,) * len(self.names), memory=memory)
 
     def next(self, cursor: Cursor) -> tuple[StepPlan, Cursor]:
         """The step at a cursor, and the cursor after it.
@@ -106,10 +111,33 @@ class Plan:
             )
         picks = list(cursor.picks)
         rows: list[tuple[int, int]] = []
-        for index in self._choose(cursor.step):
+        for index in self._choose(cursor):
             rows.append((index, self._row(index, picks[index])))
             picks[index] += 1
-        return StepPlan(step=cursor.step, rows=tuple(rows)), Cursor(step=cursor.step + 1, picks=tuple(picks))
+        probabilities = self.sampler.probabilities_after(cursor.step, cursor.memory)
+        after = replace(cursor, step=cursor.step + 1, picks=tuple(picks))
+        return StepPlan(step=cursor.step, rows=tuple(rows), probabilities=probabilities), after
+
+    def learn(self, cursor: Cursor, feedback: Feedback) -> Cursor:
+        """The cursor after a step, once the sampler was told what the step showed."""
+        if not isinstance(self.sampler, AdaptiveSampler):
+            return cursor
+        return replace(cursor, memory=self.sampler.learn(cursor.memory, feedback))
+
+    @property
+    def learns(self) -> bool:
+        """Whether its sampler wants to be told of every step."""
+        return isinstance(self.sampler, AdaptiveSampler)
+
+    def varies(self, total: int) -> bool:
+        """Whether the probabilities change in the course of a run of `total` steps."""
+        first = self.sampler.probabilities(0)
+        return self.learns or any(self.sampler.probabilities(step) != first for step in (total // 2, total - 1))
+
+    @property
+    def needs_uncertainties(self) -> bool:
+        """Whether that includes how sure the answers were."""
+        return isinstance(self.sampler, AdaptiveSampler) and self.sampler.needs_uncertainties
 
     def steps(self, cursor: Cursor, total: int) -> Iterator[tuple[StepPlan, Cursor]]:
         """The steps from a cursor to the end of a run of `total` steps, each with the cursor after it."""
@@ -117,10 +145,11 @@ class Plan:
             plan, cursor = self.next(cursor)
             yield plan, cursor
 
-    def _choose(self, step: int) -> list[int]:
+    def _choose(self, cursor: Cursor) -> list[int]:
+        step, memory = cursor.step, cursor.memory
         if self.batches == "single":
-            return self.sampler.choose(step, 1, step=step) * self.batch_size
-        return self.sampler.choose(step * self.batch_size, self.batch_size, step=step)
+            return self.sampler.choose(step, 1, step=step, memory=memory) * self.batch_size
+        return self.sampler.choose(step * self.batch_size, self.batch_size, step=step, memory=memory)
 
     def _row(self, index: int, taken: int) -> int:
         number, offset = divmod(taken, self.sizes[index])
@@ -132,7 +161,15 @@ class Plan:
 
 
 def build_sampler(
-    options: Options, *, sizes: Sequence[int], total_steps: int, epoch_steps: int, rows_per_step: int, seed: int
+    options: Options,
+    *,
+    sizes: Sequence[int],
+    total_steps: int,
+    epoch_steps: int,
+    rows_per_step: int,
+    seed: int,
+    names: Sequence[str] = (),
+    tasks: Sequence[Sequence[str]] = (),
 ) -> Sampler:
     """The sampler of the options, as `SAMPLERS.parse` gives them; the other arguments are those of `Sampler`."""
     return SAMPLERS.build(
@@ -144,6 +181,8 @@ def build_sampler(
         epoch_steps=epoch_steps,
         rows_per_step=rows_per_step,
         seed=seed,
+        names=names,
+        tasks=tasks,
     )
 
 
@@ -156,6 +195,7 @@ def build_plan(
     epoch_steps: int,
     batch_size: int,
     seed: int,
+    tasks: Sequence[Sequence[str]] = (),
 ) -> Plan:
     """The plan of the options, as `SAMPLERS.parse` gives them; the other arguments are those of `Sampler` and `Plan`.
 
@@ -166,7 +206,14 @@ def build_plan(
     if not isinstance(options, SamplingOptions):
         raise TypeError(f"the options of the sampler {options.kind!r} must derive from SamplingOptions")
     sampler = build_sampler(
-        options, sizes=sizes, total_steps=total_steps, epoch_steps=epoch_steps, rows_per_step=batch_size, seed=seed
+        options,
+        sizes=sizes,
+        total_steps=total_steps,
+        epoch_steps=epoch_steps,
+        rows_per_step=batch_size,
+        seed=seed,
+        names=names,
+        tasks=tasks,
     )
     return Plan(names, sizes=sizes, sampler=sampler, batch_size=batch_size, batches=options.batches, seed=seed)
 

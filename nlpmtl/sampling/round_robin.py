@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nlpmtl.registry import SAMPLERS
-from nlpmtl.sampling.base import Sampler, SamplingOptions, normalize
+from nlpmtl.sampling.base import Memory, Sampler, SamplingOptions, normalize
 
 
 @SAMPLERS.register("round_robin", SamplingOptions)
@@ -13,5 +13,5 @@ class RoundRobin(Sampler):
     def probabilities(self, step: int) -> tuple[float, ...]:
         return normalize([1.0] * len(self.sizes))
 
-    def choose(self, first: int, count: int, *, step: int) -> list[int]:
+    def choose(self, first: int, count: int, *, step: int, memory: Memory | None = None) -> list[int]:
         return [pick % len(self.sizes) for pick in range(first, first + count)]

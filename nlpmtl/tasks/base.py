@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -163,6 +164,12 @@ class Task(ABC):
             labels: of that part, as `Labels.tensor` makes them.
         """
 
+    def uncertainty(self, logits: Tensor, labels: Tensor) -> Tensor | None:
+        """The entropy of the answers over its largest value, summed over labelled items, a scalar; arguments as of
+        `loss`. None for kinds whose answers have no probability.
+        """
+        return None
+
     @abstractmethod
     def choose(self, logits: Logits) -> Any:
         """The answer for one row: an id, a number, the ids of a set, or those of a row of tags.
@@ -274,6 +281,12 @@ def softmax(logits: Logits) -> Logits:
 def named(labels: Sequence[str], values: NDArray[np.floating]) -> dict[str, float]:
     """Label = its number."""
     return dict(zip(labels, map(float, values), strict=True))
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """The entropy of the softmax over the last axis, from 0 to 1: as a share of what it is where all are equal."""
+    logs = full(logits).log_softmax(dim=-1)
+    return -(logs.exp() * logs).sum(dim=-1) / math.log(logs.shape[-1])
 
 
 def full(logits: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from nlpmtl.tasks.base import (
     Shown,
     Task,
     class_weights,
+    entropy,
     full,
     named,
     softmax,
@@ -92,6 +93,9 @@ class Classification(Task):
         return functional.cross_entropy(
             logits, labels, weight=weight, label_smoothing=self.label_smoothing, reduction="sum"
         )
+
+    def uncertainty(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return entropy(logits).sum()
 
     def choose(self, logits: Logits) -> Any:
         return int(logits.argmax())

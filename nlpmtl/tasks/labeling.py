@@ -26,6 +26,7 @@ from nlpmtl.tasks.base import (
     Shown,
     Task,
     class_weights,
+    entropy,
     full,
     named,
     softmax,
@@ -100,6 +101,9 @@ class Labeling(Task):
         return functional.cross_entropy(
             logits, labels[placed], weight=weight, label_smoothing=self.label_smoothing, reduction="sum"
         )
+
+    def uncertainty(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return entropy(logits[labels != IGNORED]).sum()
 
     def choose(self, logits: Logits) -> Any:
         return self._tags([logits])[0]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
@@ -24,6 +25,7 @@ from nlpmtl.tasks.base import (
     Shown,
     Task,
     class_weights,
+    entropy,
     full,
     named,
 )
@@ -77,6 +79,9 @@ class Multilabel(Task):
         weight = None if self._weights is None else self._weights.to(logits)
         summed = functional.binary_cross_entropy_with_logits(logits, targets, weight=weight, reduction="sum")
         return summed / len(self.labels)
+
+    def uncertainty(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return entropy(torch.stack([logits, torch.zeros_like(logits)], dim=-1)).mean(dim=-1).sum()
 
     def choose(self, logits: Logits) -> Any:
         return np.flatnonzero(self._sure(logits) > self.thresholds).tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nlpmtl.training.accumulate import Accumulator, deal, dropout_seed
 from nlpmtl.training.checkpoint import commit, newest, problem, prune, restore, save, set_aside
 from nlpmtl.training.device import accelerating, resolve_precision
 from nlpmtl.training.fit import Best, Evaluated, Fit, Noted, Progressed, RunState
@@ -11,9 +12,10 @@ from nlpmtl.training.optim import Schedule, build_optimizer, build_schedule
 from nlpmtl.training.processes import share_weights
 from nlpmtl.training.record import open_run, pinned_precision, run_facts
 from nlpmtl.training.signals import Signals
-from nlpmtl.training.step import Stepper, StepReport, deal, dropout_seed
+from nlpmtl.training.step import Stepper, StepReport
 
 __all__ = [
+    "Accumulator",
     "Best",
     "Evaluated",
     "Fit",

@@ -23,6 +23,7 @@ from nlpmtl.training.loop import train_steps
 from nlpmtl.training.observe import Observer
 from nlpmtl.training.signals import Signals
 from nlpmtl.training.step import Stepper
+from nlpmtl.weighting import Constant
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class RunState:
         evaluated: the step of the last evaluation; 0: none yet.
         skipped: steps that were left out because a loss or gradient was not finite.
         micro_tokens: what `train.micro_tokens` has become where memory ran out; None: it has not.
+        weighting: what the weighting remembers; what the sampler does is in the cursor.
     """
 
     cursor: Cursor
@@ -80,6 +82,7 @@ class RunState:
     evaluated: int = 0
     skipped: int = 0
     micro_tokens: int | None = None
+    weighting: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
@@ -89,7 +92,7 @@ class RunState:
     def from_json(cls, value: Mapping[str, Any]) -> RunState:
         """The state that `to_json` wrote."""
         best = None if value["best"] is None else Best(**value["best"])
-        own = {key: value[key] for key in ("worse", "evaluated", "skipped", "micro_tokens")}
+        own = {key: value[key] for key in ("worse", "evaluated", "skipped", "micro_tokens", "weighting")}
         return cls(cursor=Cursor.from_json(value["cursor"]), best=best, **own)
 
 
@@ -147,7 +150,13 @@ class Fit:
         self._evaluates = bool(scored)
         if self.select != "mean" and self.select not in scored:
             raise ConfigError(f"eval.select: task {self.select!r} has no labelled validation rows to be selected on")
-        self.observer = Observer(self.accelerator, directory=self.directory, tasks=list(self.tasks))
+        self.observer = Observer(
+            self.accelerator,
+            directory=self.directory,
+            tasks=list(self.tasks),
+            datasets=self.plan.names if self.plan.varies(self.total) else (),
+            tells_weights=not isinstance(self.stepper.weighting, Constant),
+        )
 
     def events(self) -> Iterator[Progressed | Evaluated | Noted]:
         """Train to the end, or until patience runs out, and tell what happens.
@@ -157,8 +166,10 @@ class Fit:
             RunError: a loss or gradient is not finite, memory is too small, or a checkpoint cannot be written.
         """
         self.observer.cut_back(self.state.cursor.step)
+        accumulator = self.stepper.accumulator
         if self.state.micro_tokens is not None:
-            self.stepper.micro_tokens = min(self.stepper.micro_tokens, self.state.micro_tokens)
+            accumulator.micro_tokens = min(accumulator.micro_tokens, self.state.micro_tokens)
+        self.stepper.weighting.memory = dict(self.state.weighting)
         with self.signals.listen():
             if self.state.cursor.step == 0:
                 self._save()
@@ -174,8 +185,9 @@ class Fit:
         self.observer.start_clock()
         for report, cursor in train_steps(self.plan, cursor=self.state.cursor, total=self.total, stepper=self.stepper):
             skipped = self.state.skipped + (report.skipped is not None)
-            halved = self.stepper.micro_tokens if report.halved else self.state.micro_tokens
-            self.state = replace(self.state, cursor=cursor, skipped=skipped, micro_tokens=halved)
+            halved = self.stepper.accumulator.micro_tokens if report.halved else self.state.micro_tokens
+            memory = self.stepper.weighting.memory
+            self.state = replace(self.state, cursor=cursor, skipped=skipped, micro_tokens=halved, weighting=memory)
             line = self.observer.step(report)
             if line is not None:
                 yield Progressed(line)

@@ -13,8 +13,11 @@ from nlpmtl.training.step import Stepper, StepReport
 
 
 def train_steps(plan: Plan, *, cursor: Cursor, total: int, stepper: Stepper) -> Iterator[tuple[StepReport, Cursor]]:
-    """Compute the steps from a cursor on; each comes with the cursor after it."""
-    stepper.model.train()
-    for step, after in plan.steps(cursor, total):
-        yield stepper(step), after
-        stepper.model.train()  # the caller may have evaluated
+    """Compute the steps from a cursor on; each comes with the cursor after it, what its sampler learned included."""
+    while cursor.step < total:
+        stepper.accumulator.model.train()  # the caller may have evaluated
+        step, cursor = plan.next(cursor)
+        report = stepper(step)
+        if report.feedback is not None:
+            cursor = plan.learn(cursor, report.feedback)
+        yield report, cursor

@@ -26,10 +26,20 @@ class Observer:
         accelerator: to bring together the losses of all processes, and for trackers.
         directory: the run's.
         tasks: the names of the run's tasks.
+        datasets: their names, where their probabilities are to be told: they are not the same at every step.
+        tells_weights: whether the tasks' weights are to be told.
     """
 
-    def __init__(self, accelerator: Accelerator, *, directory: Path, tasks: Sequence[str]) -> None:
-        self.accelerator, self.tasks = accelerator, tasks
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        *,
+        directory: Path,
+        tasks: Sequence[str],
+        datasets: Sequence[str] = (),
+        tells_weights: bool = False,
+    ) -> None:
+        self.accelerator, self.tasks, self.datasets, self.tells_weights = accelerator, tasks, datasets, tells_weights
         self.metrics, self.evaluations = directory / "metrics.jsonl", directory / "evaluations.jsonl"
         self._reports: list[StepReport] = []
         self._since = time.perf_counter()
@@ -57,7 +67,8 @@ class Observer:
         sums = self.accelerator.reduce(torch.stack([report.sums for report in self._reports]), "sum").tolist()
         now = time.perf_counter()
         seconds = (now - self._since) / len(self._reports)
-        lines = [_line(r, tasks=self.tasks, sums=s, seconds=seconds) for r, s in zip(self._reports, sums, strict=True)]
+        told = zip(self._reports, sums, strict=True)
+        lines = [{**_line(r, tasks=self.tasks, sums=s, seconds=seconds), **self._changing(r)} for r, s in told]
         self._reports, self._since = [], now
         if self.accelerator.is_main_process:
             _append(self.metrics, lines)
@@ -65,6 +76,12 @@ class Observer:
             flat = {f"loss/{task}": loss for task, loss in line["losses"].items()}
             self.accelerator.log({"loss": line["loss"], "lr": line["lr"], **flat}, step=line["step"])
         return lines[-1]
+
+    def _changing(self, report: StepReport) -> dict[str, Any]:
+        """What of a line is not there in every run."""
+        weights = {"weights": dict(report.weights)} if self.tells_weights else {}
+        drawn = dict(zip(self.datasets, report.probabilities, strict=True)) if self.datasets else None
+        return weights if drawn is None else {**weights, "sampling": drawn}
 
     def scores(self, scores: Scores, *, step: int) -> None:
         """Write the line of an evaluation, and send it to the trackers."""

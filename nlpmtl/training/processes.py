@@ -30,6 +30,14 @@ def agree(numbers: Sequence[int], *, device: torch.device) -> list[int]:
     return [int(number) for number in said.tolist()]
 
 
+def add_up(numbers: Tensor) -> Tensor:
+    """Their sum over all processes."""
+    if together():
+        numbers = numbers.clone()
+        dist.all_reduce(numbers)
+    return numbers
+
+
 def gather_lines(lines: list[str]) -> list[str]:
     """The lines of all processes."""
     if not together():

@@ -1,39 +1,31 @@
-"""One optimizer step: its rows shared out and cut into micro-batches, each task's loss a sum over a count.
+"""One optimizer step: the tasks weighed, their gradients added up, the weights moved.
 
-micro-batch by micro-batch: forward, backward      where memory runs out: smaller ones, from the start of the step
-all processes agree on what befell any of them
-the gradients of all are added up                  where they are not finite: blame rows; stop, or leave it out
-clip, move the weights
+weigh the tasks                 by what is remembered, by the step's losses, or by a gradient for each of them
+add up the gradient             of Σ weight · share · mean loss
+where it is not finite          blame rows; stop, or leave the step out
+clip, move the weights          and tell weighting and sampler what happened, if they learn
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
-from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
-from nlpmtl.data import Batch, Collator
-from nlpmtl.data.cuts import cheapest_cuts, fullest_cuts
+from nlpmtl.data import Tally
 from nlpmtl.errors import RunError
-from nlpmtl.sampling import StepPlan
-from nlpmtl.tasks import Task
+from nlpmtl.sampling import Feedback, StepPlan
+from nlpmtl.training.accumulate import Accumulator, Passed, Row, Rows, select
+from nlpmtl.training.conflict import TaskGradients
 from nlpmtl.training.optim import Schedule
-from nlpmtl.training.processes import add_gradients, agree, gather_lines
-from nlpmtl.weighting import Weighting
+from nlpmtl.training.processes import add_up, agree, gather_lines
+from nlpmtl.weighting import Seen, Weighting
 
-Row = tuple[int, int]
-"""(dataset, row)."""
-
-_OVERHEAD = {"cpu": 64, "cuda": 4096}
-"""What a forward and backward costs beside its wordpieces, in wordpieces: measured for small encoders."""
-_NO_MEMORY = ("not enough memory", "can't allocate memory", "ALLOC_FAILED")
-"""What errors of PyTorch that have no class of their own say where memory ran out."""
 _TOLD = 5
 """Rows that an error names at most."""
 
@@ -46,61 +38,29 @@ class StepReport:
         step: counted from 1.
         sums: each task's summed loss in this process, ``[tasks]``, in the order of the run's tasks.
         counts: each task's labelled items in the whole step.
-        shares: what a task's mean loss is multiplied with in the step's loss.
+        shares: what a task's mean loss is multiplied with in the step's loss: its share of the rows times its weight.
+        weights: the weight of each task that had rows.
+        probabilities: of each dataset, as the sampler gave them.
         tokens: wordpieces in the whole step, padding excluded.
         lr: the learning rate of the first group of parameters: the encoder's, unless it is frozen.
         skipped: why the weights were left as they were; None where they moved.
         asked: the number of a signal that asked any process to stop; 0 for none.
         halved: whether memory ran out, so that it was computed in smaller micro-batches.
+        feedback: what the step showed a sampler that learns; None without one, or where the step was left out.
     """
 
     step: int
     sums: Tensor
     counts: Sequence[int]
     shares: Sequence[float]
+    weights: Mapping[str, float]
+    probabilities: Sequence[float]
     tokens: int
     lr: float
     skipped: str | None = None
     asked: int = 0
     halved: bool = False
-
-
-def deal(
-    rows: Sequence[Row], *, lengths: Sequence[int], world: int, limit: int, overhead: int | None
-) -> list[list[list[Row]]]:
-    """The micro-batches of every process: rows of like length together.
-
-    Rows are dealt out in the order of their lengths, so that processes have alike work. Each process cuts its own so
-    that padded wordpieces and `overhead` for each cut are together least; where nothing is padded, into as few as may
-    be.
-
-    Args:
-        rows: of the step.
-        lengths: wordpieces of each.
-        world: processes.
-        limit: most wordpieces in a micro-batch, padding included; a row that is longer alone is one by itself.
-        overhead: what a micro-batch costs beside its wordpieces; None where nothing is padded.
-
-    Returns:
-        For each process its micro-batches; one may have fewer than another, or none.
-    """
-    order = sorted(range(len(rows)), key=lambda i: -lengths[i])
-    dealt = []
-    for rank in range(world):
-        own = order[rank::world]
-        sizes = [lengths[i] for i in own]
-        if overhead is None:
-            cuts = fullest_cuts(sizes, limit=limit)
-        else:
-            cuts = cheapest_cuts(sizes, overhead=overhead, limit=limit)
-        dealt.append([[rows[i] for i in own[a:b]] for a, b in cuts])
-    return dealt
-
-
-def dropout_seed(seed: int, *, step: int, rank: int, micro: int) -> int:
-    """The seed of one micro-batch's dropout: nothing of it needs to be saved."""
-    digest = hashlib.blake2b(f"{seed}/{step}/{rank}/{micro}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
+    feedback: Feedback | None = None
 
 
 @dataclass
@@ -108,38 +68,22 @@ class Stepper:
     """Computes steps.
 
     Args:
-        accelerator: device, precision and processes.
-        model: the model, its forward in the run's precision.
-        optimizer: its optimizer.
-        tasks: the run's tasks.
+        accumulator: puts rows through the model and adds up gradients.
+        optimizer: the model's optimizer.
         weighting: the tasks' weights.
-        collate: makes batches of the train splits' rows.
         schedule: (step counted from 0) → factor of the learning rates.
-        micro_tokens: most wordpieces in a forward, padding included; it is halved where memory runs out.
-        packed: whether the model computes rows without padding.
         clip: the largest norm of the gradient; 0 for never clipped.
-        seed: of dropout.
         skips: whether a step whose loss or gradient is not finite is left out; else it ends the run.
-        asked: tells the number of a signal that asked this process to stop; 0 for none.
+        teaches: whether there is a sampler to be told of every step.
     """
 
-    accelerator: Accelerator
-    model: nn.Module
+    accumulator: Accumulator
     optimizer: Optimizer
-    tasks: Mapping[str, Task]
     weighting: Weighting
-    collate: Collator
     schedule: Schedule
-    micro_tokens: int
-    packed: bool
     clip: float
-    seed: int
     skips: bool = False
-    asked: Callable[[], int] = lambda: 0
-    _parameters: list[nn.Parameter] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._parameters = [p for p in self.model.parameters() if p.requires_grad]
+    teaches: bool = False
 
     def __call__(self, plan: StepPlan) -> StepReport:
         """Compute a step and move the weights.
@@ -147,103 +91,91 @@ class Stepper:
         Raises:
             RunError: a loss or gradient is not finite, or memory is too small for a single row; in all processes alike.
         """
-        tally = self.collate.tally(plan.rows)
-        labelled = [row for row, carries in zip(plan.rows, tally.labelled, strict=True) if carries]
-        lengths, counts, shares = tally.lengths[tally.labelled].tolist(), tally.items, self._shares(tally.rows)
-        scales = {task: shares[task] / counts[task] for task in shares}
-        lr, before = self._set_rates(plan.step), self.micro_tokens
-        own, sums, asked = self._accumulate(plan.step, labelled, lengths=lengths, scales=scales)
-        norm = self._norm()
-        skipped = None
+        run = self.accumulator
+        tally = run.collate.tally(plan.rows)
+        rows = select(plan, lengths=tally.lengths, chosen=tally.labelled)
+        lr, before = self._set_rates(plan.step), run.micro_tokens
+        seen, weights, passed = self._gradient(plan, rows, tally=tally)
+        norm, skipped, feedback = self._norm(), None, None
         # Of the losses each process knows its own alone; the norm is the same in all.
-        (lost,) = agree([int(not bool(torch.isfinite(sums).all() & torch.isfinite(norm)))], device=self._device)
+        finite = torch.isfinite(passed.sums).all() & torch.isfinite(norm)
+        (lost,) = agree([int(not bool(finite))], device=run.device)
         if lost:
-            skipped = self._blame(plan.step, own, scales=scales, norm=float(norm))
+            skipped = self._blame(plan.step, passed.rows, scales=_scales(seen, weights, tally), norm=float(norm))
             if not self.skips:
                 raise RunError(skipped)
         else:
             if self.clip > 0:
-                clip_grads_with_norm_(self._parameters, self.clip, norm)
+                clip_grads_with_norm_(run.parameters, self.clip, norm)
             self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        run.forget()
+        if not lost and seen.shares:
+            feedback = self._teach(plan, rows, seen=seen, passed=passed, tally=tally)
         return StepReport(
             step=plan.step + 1,
-            sums=sums,
-            counts=[counts.get(task, 0) for task in self.tasks],
-            shares=[shares.get(task, 0.0) for task in self.tasks],
-            tokens=sum(lengths),
+            sums=passed.sums,
+            counts=[tally.items.get(task, 0) for task in run.tasks],
+            shares=[weights.get(task, 0.0) * seen.shares.get(task, 0.0) for task in run.tasks],
+            weights=weights,
+            probabilities=plan.probabilities,
+            tokens=sum(rows.lengths),
             lr=lr,
             skipped=skipped,
-            asked=asked,
-            halved=self.micro_tokens != before,
+            asked=passed.asked,
+            halved=run.micro_tokens != before,
+            feedback=feedback,
         )
 
-    @property
-    def _device(self) -> torch.device:
-        device: torch.device = self.accelerator.device
-        return device
+    def _gradient(self, plan: StepPlan, rows: Rows, *, tally: Tally) -> tuple[Seen, dict[str, float], Passed]:
+        """Leave the gradient of the step's loss with the parameters; what was seen, and the weights, come back."""
+        run, total = self.accumulator, sum(tally.rows.values())
+        seen = Seen(plan.step, {task: tally.rows[task] / total for task in run.tasks if task in tally.rows})
+        if self.weighting.sight == "gradients" and seen.shares:
+            return self._by_task(plan, seen, tally=tally)
+        if self.weighting.sight == "losses":
+            seen = replace(seen, losses=self._means(run.pass_through(rows).sums, tally))
+        weights = self.weighting.weigh(seen)
+        return seen, weights, run.pass_through(rows, scales=_scales(seen, weights, tally))
 
-    def _accumulate(
-        self, step: int, rows: Sequence[Row], *, lengths: Sequence[int], scales: Mapping[str, float]
-    ) -> tuple[list[Row], Tensor, int]:
-        """The gradient of a step, added up over all processes: in smaller micro-batches, from its start, if need be.
+    def _by_task(self, plan: StepPlan, seen: Seen, *, tally: Tally) -> tuple[Seen, dict[str, float], Passed]:
+        """The same, by way of a gradient for each task: rows with labels for several go through once for each."""
+        run, gradients, all_passed = self.accumulator, TaskGradients(self.accumulator.parameters), []
+        for task, scale in _scales(seen, dict.fromkeys(seen.shares, 1.0), tally).items():
+            own = select(plan, lengths=tally.lengths, chosen=run.collate.carrying(plan.rows, task=task))
+            all_passed.append(run.pass_through(own, scales={task: scale}))
+            gradients.take()
+        passed = Passed(
+            rows=list(dict.fromkeys(row for one in all_passed for row in one.rows)),
+            sums=torch.stack([one.sums for one in all_passed]).sum(dim=0),
+            unsure=torch.stack([one.unsure for one in all_passed]).sum(dim=0),
+            asked=max(one.asked for one in all_passed),
+        )
+        seen = replace(seen, losses=self._means(passed.sums, tally), gramian=gradients.gramian())
+        weights = self.weighting.weigh(seen)
+        gradients.put([weights[task] for task in seen.shares])
+        return seen, weights, passed
 
-        Returns:
-            This process's rows, each task's summed loss on them, and the signal that any process got.
-        """
-        rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        overhead = None if self.packed else _OVERHEAD.get(self._device.type, _OVERHEAD["cuda"])
-        while True:
-            dealt = deal(rows, lengths=lengths, world=world, limit=self.micro_tokens, overhead=overhead)
-            sums = self._try(step, dealt[rank], scales=scales)
-            present = [int(p.grad is not None) for p in self._parameters]
-            full, asked, *present = agree([int(sums is None), self.asked(), *present], device=self._device)
-            if sums is not None and not full:
-                add_gradients(self._parameters, present=[bool(has) for has in present])
-                return [row for micro in dealt[rank] for row in micro], sums, asked
-            self.optimizer.zero_grad(set_to_none=True)
-            if self._device.type == "cuda":
-                torch.cuda.empty_cache()
-            most = max(len(micro) for micros in dealt for micro in micros)
-            if most == 1:
-                raise RunError(
-                    f"step {step + 1}: memory is too small for one row of {max(lengths)} wordpieces: lower "
-                    "encoder.max_length, or set encoder.gradient_checkpointing = true"
-                )
-            # What does not fit is no more than all of the step's rows.
-            self.micro_tokens = max(1, min(self.micro_tokens, len(rows) * max(lengths)) // 2)
-
-    def _try(self, step: int, micros: Sequence[Sequence[Row]], *, scales: Mapping[str, float]) -> Tensor | None:
-        """Forward and backward of this process's micro-batches; None where its memory is too small for one of them."""
-        sums = torch.zeros(len(self.tasks), dtype=torch.float64, device=self._device)
-        try:
-            for number, rows in enumerate(micros):
-                seed = dropout_seed(self.seed, step=step, rank=self.accelerator.process_index, micro=number)
-                torch.manual_seed(seed)
-                for index, summed in self._backward(rows, scales=scales):
-                    sums[index] += summed
-        except (MemoryError, RuntimeError) as error:
-            if not _ran_out(error):
-                raise
+    def _teach(self, plan: StepPlan, rows: Rows, *, seen: Seen, passed: Passed, tally: Tally) -> Feedback | None:
+        """Tell the weighting, if it learns, of a step that was made; what a sampler is to be told comes back."""
+        if not (self.weighting.learns or self.teaches):
             return None
-        return sums
+        losses = seen.losses or self._means(passed.sums, tally)
+        if self.weighting.learns:
+            back = self.weighting.looks_back
+            after = self._means(self.accumulator.pass_through(rows).sums, tally) if back else {}
+            self.weighting.learn(seen, losses=losses, after=after)
+        if not self.teaches:
+            return None
+        picks = [0] * len(self.accumulator.collate.datasets)
+        for dataset, _ in plan.rows:
+            picks[dataset] += 1
+        unsure = self._means(passed.unsure, tally) if self.accumulator.tells_unsure else {}
+        return Feedback(picks, losses, {task: one for task, one in unsure.items() if not math.isnan(one)})
 
-    def _backward(self, rows: Sequence[Row], *, scales: Mapping[str, float]) -> list[tuple[int, Tensor]]:
-        """Add the gradient of a micro-batch; the index and the summed loss of each of its tasks come back."""
-        batch = self.collate(rows).to(self._device)
-        logits = self._forward(batch)
-        summed = [
-            (index, name, task.loss(logits[name], batch.parts[name].labels))
-            for index, (name, task) in enumerate(self.tasks.items())
-            if name in batch.parts
-        ]
-        self.accelerator.backward(torch.stack([loss * scales[name] for _, name, loss in summed]).sum())
-        return [(index, loss.detach()) for index, _, loss in summed]
-
-    def _forward(self, batch: Batch) -> Mapping[str, Tensor]:
-        rows = {task: part.rows for task, part in batch.parts.items()}
-        logits: Mapping[str, Tensor] = self.model(**batch.inputs, rows=rows)
-        return logits
+    def _means(self, sums: Tensor, tally: Tally) -> dict[str, float]:
+        """Of each task that has rows, over all processes."""
+        summed = dict(zip(self.accumulator.tasks, add_up(sums).tolist(), strict=True))
+        return {task: summed[task] / tally.items[task] for task in summed if task in tally.items}
 
     def _blame(self, step: int, rows: Sequence[Row], *, scales: Mapping[str, float], norm: float) -> str:
         """What to tell of a step whose loss or gradient is not finite: its tasks and rows, each tried alone."""
@@ -257,31 +189,25 @@ class Stepper:
         )
 
     def _lost(self, rows: Sequence[Row], *, scales: Mapping[str, float]) -> Iterator[str]:
+        run = self.accumulator
         for dataset, row in rows:
-            source = self.collate.datasets[dataset]
-            for name, task in self.tasks.items():
+            source = run.collate.datasets[dataset]
+            for name in run.tasks:
                 if name not in source.labels or source.labels[name].counts[row] == 0:
                     continue
-                self.optimizer.zero_grad(set_to_none=True)
-                batch = self.collate([(dataset, row)]).to(self._device)
-                summed = task.loss(self._forward(batch)[name], batch.parts[name].labels)
+                run.forget()
+                ((_, summed, _),) = run.losses([(dataset, row)], of=[name])
                 place = source.place(row)
                 if not bool(torch.isfinite(summed)):
                     yield f"{place}: the loss of task {name!r} is {summed.item()}"
                     continue
-                self.accelerator.backward(summed * scales[name])
-                norm = self._norm()
-                if not bool(torch.isfinite(norm)):
+                run.accelerator.backward(summed * scales[name])
+                if not bool(torch.isfinite(self._norm())):
                     yield f"{place}: the gradient of task {name!r} is not finite, its loss is {summed.item()}"
 
     def _norm(self) -> Tensor:
         """Of the gradient over all weights, a scalar."""
-        return get_total_norm([p.grad for p in self._parameters if p.grad is not None])
-
-    def _shares(self, rows: Mapping[str, int]) -> dict[str, float]:
-        """Each task's weight times its share of the labels of the step's rows."""
-        weights, total = self.weighting.weights(), sum(rows.values())
-        return {task: weights[task] * many / total for task, many in rows.items()}
+        return get_total_norm([p.grad for p in self.accumulator.parameters if p.grad is not None])
 
     def _set_rates(self, step: int) -> float:
         factor = self.schedule(step)
@@ -290,6 +216,6 @@ class Stepper:
         return float(self.optimizer.param_groups[0]["lr"])
 
 
-def _ran_out(error: Exception) -> bool:
-    """Whether it says that there is no memory left, of a device or of the machine."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in str(error) for sign in _NO_MEMORY)
+def _scales(seen: Seen, weights: Mapping[str, float], tally: Tally) -> dict[str, float]:
+    """What each task's summed loss is multiplied with."""
+    return {task: weights[task] * share / tally.items[task] for task, share in seen.shares.items()}

@@ -7,14 +7,15 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
 
 from nlpmtl.errors import ConfigError, did_you_mean
 from nlpmtl.registry import WEIGHTINGS, Options
-from nlpmtl.weighting.base import Weighting
+from nlpmtl.weighting.base import Seen, Weighting
 
 
 class ConstantOptions(Options):
@@ -25,22 +26,23 @@ class ConstantOptions(Options):
 
 
 @WEIGHTINGS.register("constant", ConstantOptions)
+@dataclass(kw_only=True)
 class Constant(Weighting):
     """The same weights at every step.
 
     Args:
-        tasks: the names of the run's tasks.
         weights: the weights that are not 1, each ≥ 0.
 
     Raises:
         ConfigError: a weight for a task that the run does not have.
     """
 
-    def __init__(self, *, tasks: Sequence[str], weights: Mapping[str, float]) -> None:
-        for name in weights:
-            if name not in tasks:
-                raise ConfigError(f"weighting.weights.{name}: no such task; {did_you_mean(name, tasks)}")
-        self._weights = {task: weights.get(task, 1.0) for task in tasks}
+    weights: Mapping[str, float]
 
-    def weights(self) -> dict[str, float]:
-        return dict(self._weights)
+    def __post_init__(self) -> None:
+        for name in self.weights:
+            if name not in self.tasks:
+                raise ConfigError(f"weighting.weights.{name}: no such task; {did_you_mean(name, self.tasks)}")
+
+    def weigh(self, seen: Seen) -> dict[str, float]:
+        return {task: self.weights.get(task, 1.0) for task in seen.shares}

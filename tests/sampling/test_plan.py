@@ -49,7 +49,7 @@ def test_frozen_single() -> None:
 
 
 def test_cursor_in_json() -> None:
-    assert json.dumps(Cursor(step=3, picks=(5, 7)).to_json()) == '{"step": 3, "picks": [5, 7]}'
+    assert json.dumps(Cursor(step=3, picks=(5, 7)).to_json()) == '{"step": 3, "picks": [5, 7], "memory": {}}'
     assert Cursor.from_json({"step": 3, "picks": [5, 7]}) == Cursor(step=3, picks=(5, 7))
 
 

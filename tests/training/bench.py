@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -13,8 +15,8 @@ from torch.optim import Optimizer
 from nlpmtl.data import Collator, Encoded
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.run import load_config
-from nlpmtl.training import Stepper
-from nlpmtl.weighting import Constant
+from nlpmtl.training import Accumulator, Schedule, Stepper
+from nlpmtl.weighting import Constant, Weighting
 from nlpmtl.workload import Workload, load_workload
 from tests.tiny import checkpoint, metrics, weights
 
@@ -35,18 +37,33 @@ class Bench:
     def datasets(self) -> list[Encoded]:
         return list(self.work.splits["train"].values())
 
-    def stepper(self, **options: Any) -> Stepper:
-        given: dict[str, Any] = {"micro_tokens": 10_000, "packed": False, "clip": 0.0, "seed": 3}
-        given["schedule"] = lambda step: 1.0
-        weighting = Constant(tasks=list(self.work.tasks), weights=options.pop("weights", {}))
+    def stepper(
+        self,
+        *,
+        micro_tokens: int = 10_000,
+        clip: float = 0.0,
+        schedule: Schedule = lambda step: 1.0,
+        weights: Mapping[str, float] = MappingProxyType({}),
+        weighting: Weighting | None = None,
+        teaches: bool = False,
+    ) -> Stepper:
+        given: dict[str, Any] = {"tasks": list(self.work.tasks), "epoch_steps": 4, "seed": 3}
         return Stepper(
-            accelerator=self.accelerator,
-            model=self.model,
+            accumulator=Accumulator(
+                accelerator=self.accelerator,
+                model=self.model,
+                tasks=self.work.tasks,
+                collate=Collator(self.datasets, pad=0, types=True),
+                micro_tokens=micro_tokens,
+                packed=False,
+                seed=3,
+                tells_unsure=teaches,
+            ),
             optimizer=self.optimizer,
-            tasks=self.work.tasks,
-            weighting=weighting,
-            collate=Collator(self.datasets, pad=0, types=True),
-            **{**given, **options},
+            weighting=weighting or Constant(weights=weights, **given),
+            schedule=schedule,
+            clip=clip,
+            teaches=teaches,
         )
 
     def snapshot(self) -> dict[str, torch.Tensor]:

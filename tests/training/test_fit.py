@@ -161,7 +161,7 @@ def test_the_first_checkpoint_stands_before_the_first_step(run: dict[str, Any], 
     assert isinstance(next(events), Progressed)
     events.close()  # type: ignore[attr-defined]
     state = read_json(checkpoint(tmp_path, 0) / "state.json")
-    assert state["cursor"] == {"step": 0, "picks": [0, 0, 0]}
+    assert state["cursor"] == {"step": 0, "picks": [0, 0, 0], "memory": {}}
 
 
 def test_the_best_model_is_kept(run: dict[str, Any], tmp_path: Path) -> None:

@@ -15,11 +15,31 @@ from tests.tiny import metrics
 def report(step: int) -> StepReport:
     """Ten words of `a` lost 5, and `b` had no rows."""
     sums = torch.tensor([5.0, 0.0], dtype=torch.float64)
-    return StepReport(step=step, sums=sums, counts=[10, 0], shares=[0.5, 0.0], tokens=120, lr=1e-4)
+    return StepReport(
+        step=step,
+        sums=sums,
+        counts=[10, 0],
+        shares=[0.5, 0.0],
+        weights={"a": 2.0},
+        probabilities=(0.25, 0.75),
+        tokens=120,
+        lr=1e-4,
+    )
 
 
 def observer(directory: Path, accelerator: Accelerator) -> Observer:
     return Observer(accelerator, directory=directory, tasks=["a", "b"])
+
+
+def test_weights_and_probabilities_are_told_where_they_are_not_the_same_at_every_step(
+    tmp_path: Path, accelerator: Accelerator
+) -> None:
+    watching = Observer(accelerator, directory=tmp_path, tasks=["a", "b"], datasets=["x", "y"], tells_weights=True)
+    watching.step(report(1))
+    line = watching.flush()
+    assert line is not None
+    assert line["weights"] == {"a": 2.0}
+    assert line["sampling"] == {"x": 0.25, "y": 0.75}
 
 
 def test_a_line_for_every_step(tmp_path: Path, accelerator: Accelerator) -> None:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from nlpmtl.sampling import StepPlan
 from nlpmtl.training import deal, dropout_seed
-from nlpmtl.training.step import Row
+from nlpmtl.training.accumulate import Row
 from tests.tiny import apart, checkpoint, make_run, metrics, train_tiny, weights
 from tests.training.bench import Bench, assert_idle_heads_rest, make_bench
 
@@ -98,7 +98,7 @@ def by_hand(bench: Bench, rows: tuple[Row, ...], weights: dict[str, float]) -> t
     counts: dict[str, int] = {}
     many: dict[str, int] = {}
     for row in rows:
-        batch = bench.stepper().collate([row])
+        batch = bench.stepper().accumulator.collate([row])
         logits = bench.model(**batch.inputs)
         for task, part in batch.parts.items():
             sums[task] = sums.get(task, torch.zeros(())) + bench.work.tasks[task].loss(logits[task], part.labels)
@@ -184,8 +184,7 @@ def test_class_weights_and_label_smoothing_reach_the_loss(tmp_path: Path, accele
     task, labels = bench.work.tasks["topic"], bench.datasets[0].labels["topic"]
     rows = tuple((0, int(r)) for r in range(10) if labels.counts[r])
     with torch.no_grad():
-        report = bench.stepper()
-        batch = report.collate(rows)
+        batch = bench.stepper().accumulator.collate(rows)
         logs = functional.log_softmax(bench.model(**batch.inputs)["topic"], dim=-1)[batch.parts["topic"].rows]
     weigh = torch.tensor([3.0 if label == "animals" else 1.0 for label in task.labels], dtype=torch.float64)
     answers = batch.parts["topic"].labels

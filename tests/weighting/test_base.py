@@ -8,5 +8,5 @@ from nlpmtl.weighting import Weighting
 def test_a_weighting_must_say_its_weights() -> None:
     class Silent(Weighting): ...
 
-    with pytest.raises(TypeError, match="weights"):
-        Silent()  # type: ignore[abstract]
+    with pytest.raises(TypeError, match="weigh"):
+        Silent(tasks=["a"], epoch_steps=1, seed=0)  # type: ignore[abstract]

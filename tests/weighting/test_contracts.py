@@ -2,36 +2,99 @@
 
 from __future__ import annotations
 
+import json
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 
 from nlpmtl.registry import WEIGHTINGS
-from nlpmtl.weighting import Weighting
+from nlpmtl.weighting import Seen, Weighting
 
 pytestmark = pytest.mark.parametrize("kind", WEIGHTINGS.names())
 
+TASKS = ["a", "type", "c-1"]
+
 
 def build(kind: str, tasks: list[str]) -> Weighting:
-    return WEIGHTINGS.build(WEIGHTINGS.parse({"kind": kind}), Weighting, tasks=tasks)
+    return WEIGHTINGS.build(WEIGHTINGS.parse({"kind": kind}), Weighting, tasks=tasks, epoch_steps=3, seed=5)
 
 
-def test_each_task_has_a_weight(kind: str) -> None:
-    weights = build(kind, ["a", "type", "c-1"]).weights()
-    assert list(weights) == ["a", "type", "c-1"]
-    assert all(math.isfinite(weight) and weight >= 0 for weight in weights.values())
-    assert sum(weights.values()) > 0
+def steps(many: int, tasks: list[str]) -> list[tuple[Seen, dict[str, float]]]:
+    """Steps as a run would show them, with the losses after each: not every task has rows in each."""
+    source = np.random.default_rng(1)
+    found = []
+    for step in range(many):
+        present = [task for task in tasks if (step + TASKS.index(task)) % 4]
+        rows = {task: float(source.integers(1, 9)) for task in sorted(present)}
+        losses = {task: float(source.uniform(0.5, 2.0)) for task in sorted(present)}
+        after = {task: loss * 0.9 for task, loss in losses.items()}
+        gradients = {task: source.standard_normal(6) for task in sorted(present)}
+        matrix = np.stack([gradients[task] for task in present])
+        shares = {task: rows[task] / sum(rows.values()) for task in present}
+        seen = Seen(step, shares, {task: losses[task] for task in present}, matrix @ matrix.T)
+        found.append((seen, {task: after[task] for task in present}))
+    return found
 
 
-def test_one_task_alone_weighs_1(kind: str) -> None:
-    assert build(kind, ["a"]).weights() == {"a": 1.0}
+def play(weighting: Weighting, shown: list[tuple[Seen, dict[str, float]]]) -> list[dict[str, float]]:
+    found = []
+    for seen, after in shown:
+        found.append(weighting.weigh(seen))
+        weighting.learn(seen, losses=seen.losses, after=after)
+    return found
+
+
+def test_each_task_with_rows_has_a_weight(kind: str) -> None:
+    for weights, (seen, _) in zip(play(build(kind, TASKS), shown := steps(12, TASKS)), shown, strict=True):
+        assert list(weights) == list(seen.shares)
+        assert all(math.isfinite(weight) for weight in weights.values())
+
+
+def test_one_task_alone_weighs_1_at_first(kind: str) -> None:
+    seen = Seen(0, {"a": 1.0}, {"a": 0.7}, np.array([[0.3]]))
+    assert build(kind, ["a"]).weigh(seen) == {"a": pytest.approx(1.0)}
+
+
+def test_a_step_without_rows_is_weighed_too(kind: str) -> None:
+    assert build(kind, TASKS).weigh(Seen(0, {})) == {}
 
 
 def test_an_answer_is_the_callers_own(kind: str) -> None:
-    weighting = build(kind, ["a", "b"])
-    weighting.weights()["a"] = 99.0
-    assert weighting.weights()["a"] != 99.0
+    weighting = build(kind, ["a", "type"])
+    seen = steps(1, ["a", "type"])[0][0]
+    weighting.weigh(seen)["type"] = 99.0
+    assert weighting.weigh(seen)["type"] != 99.0
 
 
 def test_the_order_of_tasks_does_not_matter(kind: str) -> None:
-    assert build(kind, ["a", "b"]).weights() == build(kind, ["b", "a"]).weights()
+    one = play(build(kind, TASKS), steps(9, TASKS))
+    order = list(reversed(TASKS))
+    other = play(build(kind, order), steps(9, order))
+    for weights, again in zip(one, other, strict=True):
+        assert weights == pytest.approx(again, rel=1e-9)
+
+
+def test_what_it_remembers_survives_a_file_of_json(kind: str) -> None:
+    shown = steps(12, TASKS)
+    whole = play(build(kind, TASKS), shown)
+    for step in (1, 4, 9):
+        first, second = build(kind, TASKS), build(kind, TASKS)
+        play(first, shown[:step])
+        second.memory = json.loads(json.dumps(first.memory))
+        assert play(second, shown[step:]) == whole[step:], step
+
+
+def test_one_that_says_it_does_not_learn_remembers_nothing(kind: str) -> None:
+    weighting = build(kind, TASKS)
+    if not weighting.learns:
+        for seen, after in steps(4, TASKS):
+            weighting.learn(seen, losses=seen.losses, after=after)
+        assert weighting.memory == {}
+
+
+def test_unknown_options_are_refused(kind: str) -> None:
+    given: dict[str, Any] = {"kind": kind, "wieght": 1}
+    with pytest.raises(ValueError, match="wieght"):
+        WEIGHTINGS.parse(given)

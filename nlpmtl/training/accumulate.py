@@ -1,0 +1,236 @@
+"""The gradient of a step: its rows shared out and cut into micro-batches, added up over all processes.
+
+micro-batch by micro-batch: forward, backward      where memory runs out: smaller ones, from the start of the step
+all processes agree on what befell any of them
+the gradients of all are added up
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nlpmtl.data import Batch, Collator
+from nlpmtl.data.cuts import cheapest_cuts, fullest_cuts
+from nlpmtl.errors import RunError
+from nlpmtl.sampling import StepPlan
+from nlpmtl.tasks import Task
+from nlpmtl.training.processes import add_gradients, agree
+
+Row = tuple[int, int]
+"""(dataset, row)."""
+
+_OVERHEAD = {"cpu": 64, "cuda": 4096}
+"""What a forward and backward costs beside its wordpieces, in wordpieces: measured for small encoders."""
+_NO_MEMORY = ("not enough memory", "can't allocate memory", "ALLOC_FAILED")
+"""What errors of PyTorch that have no class of their own say where memory ran out."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a step, over all processes.
+
+    Args:
+        step: counted from 0.
+        rows: which.
+        lengths: wordpieces of each.
+    """
+
+    step: int
+    rows: Sequence[Row]
+    lengths: Sequence[int]
+
+
+def select(plan: StepPlan, *, lengths: NDArray[np.int64], chosen: NDArray[np.bool_]) -> Rows:
+    """Those of a step's rows that are chosen."""
+    rows = [row for row, own in zip(plan.rows, chosen, strict=True) if own]
+    return Rows(plan.step, rows, lengths[chosen].tolist())
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What came of rows that went through the model.
+
+    Args:
+        rows: those of this process.
+        sums: each task's summed loss on them, ``[tasks]``, in the order of the run's tasks …
+        unsure: … and the summed uncertainty of its answers; NaN for kinds that have none.
+        asked: the number of a signal that asked any process to stop; 0 for none.
+    """
+
+    rows: list[Row]
+    sums: Tensor
+    unsure: Tensor
+    asked: int
+
+
+def deal(
+    rows: Sequence[Row], *, lengths: Sequence[int], world: int, limit: int, overhead: int | None
+) -> list[list[list[Row]]]:
+    """The micro-batches of every process: rows of like length together.
+
+    Rows are dealt out in the order of their lengths, so that processes have alike work. Each process cuts its own so
+    that padded wordpieces and `overhead` for each cut are together least; where nothing is padded, into as few as may
+    be.
+
+    Args:
+        rows: of the step.
+        lengths: wordpieces of each.
+        world: processes.
+        limit: most wordpieces in a micro-batch, padding included; a row that is longer alone is one by itself.
+        overhead: what a micro-batch costs beside its wordpieces; None where nothing is padded.
+
+    Returns:
+        For each process its micro-batches; one may have fewer than another, or none.
+    """
+    order = sorted(range(len(rows)), key=lambda i: -lengths[i])
+    dealt = []
+    for rank in range(world):
+        own = order[rank::world]
+        sizes = [lengths[i] for i in own]
+        if overhead is None:
+            cuts = fullest_cuts(sizes, limit=limit)
+        else:
+            cuts = cheapest_cuts(sizes, overhead=overhead, limit=limit)
+        dealt.append([[rows[i] for i in own[a:b]] for a, b in cuts])
+    return dealt
+
+
+def dropout_seed(seed: int, *, step: int, rank: int, micro: int) -> int:
+    """The seed of one micro-batch's dropout: nothing of it needs to be saved."""
+    digest = hashlib.blake2b(f"{seed}/{step}/{rank}/{micro}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+@dataclass
+class Accumulator:
+    """Puts rows through the model, and adds up gradients.
+
+    Args:
+        accelerator: device, precision and processes.
+        model: the model, its forward in the run's precision.
+        tasks: the run's tasks.
+        collate: makes batches of the train splits' rows.
+        micro_tokens: most wordpieces in a forward, padding included; it is halved where memory runs out.
+        packed: whether the model computes rows without padding.
+        seed: of dropout.
+        tells_unsure: whether it tells how sure the answers are.
+        asked: tells the number of a signal that asked this process to stop; 0 for none.
+    """
+
+    accelerator: Accelerator
+    model: nn.Module
+    tasks: Mapping[str, Task]
+    collate: Collator
+    micro_tokens: int
+    packed: bool
+    seed: int
+    tells_unsure: bool = False
+    asked: Callable[[], int] = lambda: 0
+    parameters: list[nn.Parameter] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        device: torch.device = self.accelerator.device
+        return device
+
+    def pass_through(self, rows: Rows, *, scales: Mapping[str, float] | None = None) -> Passed:
+        """Put rows through, in smaller micro-batches, from the first on, if need be.
+
+        Args:
+            rows: of the step.
+            scales: what each task's summed loss is multiplied with before its gradient is added to what the parameters
+                have, over all processes; tasks that are not in it are left out. None: no gradient is computed.
+
+        Raises:
+            RunError: memory is too small for a single row; in all processes alike.
+        """
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        overhead = None if self.packed else _OVERHEAD.get(self.device.type, _OVERHEAD["cuda"])
+        while True:
+            dealt = deal(rows.rows, lengths=rows.lengths, world=world, limit=self.micro_tokens, overhead=overhead)
+            sums = self._try(rows.step, dealt[rank], scales=scales)
+            present = [int(p.grad is not None) for p in self.parameters]
+            full, asked, *present = agree([int(sums is None), self.asked(), *present], device=self.device)
+            if sums is not None and not full:
+                if scales is not None:
+                    add_gradients(self.parameters, present=[bool(has) for has in present])
+                return Passed([row for micro in dealt[rank] for row in micro], sums[0], sums[1], asked)
+            self.forget()
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            most = max(len(micro) for micros in dealt for micro in micros)
+            if most == 1:
+                raise RunError(
+                    f"step {rows.step + 1}: memory is too small for one row of {max(rows.lengths)} wordpieces: lower "
+                    "encoder.max_length, or set encoder.gradient_checkpointing = true"
+                )
+            # What does not fit is no more than all of the step's rows.
+            self.micro_tokens = max(1, min(self.micro_tokens, len(rows.rows) * max(rows.lengths)) // 2)
+
+    def forget(self) -> None:
+        """Leave all parameters without a gradient."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def _try(self, step: int, micros: Sequence[Sequence[Row]], *, scales: Mapping[str, float] | None) -> Tensor | None:
+        """Sums of this process's micro-batches, ``[2, tasks]``; None where its memory is too small for one of them."""
+        sums = torch.zeros(2, len(self.tasks), dtype=torch.float64, device=self.device)
+        try:
+            for number, rows in enumerate(micros):
+                seed = dropout_seed(self.seed, step=step, rank=self.accelerator.process_index, micro=number)
+                torch.manual_seed(seed)
+                for index, summed, unsure in self._micro(rows, scales=scales):
+                    sums[0, index] += summed
+                    sums[1, index] += unsure
+        except (MemoryError, RuntimeError) as error:
+            if not _ran_out(error):
+                raise
+            return None
+        return sums
+
+    def _micro(
+        self, rows: Sequence[Row], *, scales: Mapping[str, float] | None
+    ) -> list[tuple[int, Tensor, Tensor | float]]:
+        """Put a micro-batch through; the index, the summed loss and the uncertainty of each of its tasks come back."""
+        with nullcontext() if scales is not None else torch.no_grad():
+            found = list(self.losses(rows, of=scales))
+        if scales is not None:
+            names = list(self.tasks)
+            self.accelerator.backward(torch.stack([loss * scales[names[index]] for index, loss, _ in found]).sum())
+        return [(index, loss.detach(), unsure) for index, loss, unsure in found]
+
+    def losses(
+        self, rows: Sequence[Row], *, of: Collection[str] | None = None
+    ) -> Iterator[tuple[int, Tensor, Tensor | float]]:
+        """The index, summed loss and summed uncertainty of each task of a micro-batch; `of` some tasks alone."""
+        batch = self.collate(rows).to(self.device)
+        asked = {task: part for task, part in batch.parts.items() if of is None or task in of}
+        logits = self._forward(batch, {task: part.rows for task, part in asked.items()})
+        for index, (name, task) in enumerate(self.tasks.items()):
+            if name in asked:
+                labels = asked[name].labels
+                unsure = task.uncertainty(logits[name].detach(), labels) if self.tells_unsure else None
+                yield index, task.loss(logits[name], labels), math.nan if unsure is None else unsure
+
+    def _forward(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        logits: Mapping[str, Tensor] = self.model(**batch.inputs, rows=rows)
+        return logits
+
+
+def _ran_out(error: Exception) -> bool:
+    """Whether it says that there is no memory left, of a device or of the machine."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in str(error) for sign in _NO_MEMORY)

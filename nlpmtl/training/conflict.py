@@ -1,0 +1,56 @@
+"""One gradient for each task of a step, what they say of each other, and their weighted sum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+Gradient = list[Tensor | None]
+"""Of each parameter; None where a task does not reach it."""
+
+
+@dataclass
+class TaskGradients:
+    """The gradients of several tasks, each added up over all processes.
+
+    Args:
+        parameters: what is trained, the same in all processes.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    of_tasks: list[Gradient] = field(init=False, default_factory=list)
+
+    def take(self) -> None:
+        """Take the gradients that the parameters have, as those of the next task, and leave them without."""
+        self.of_tasks.append([parameter.grad for parameter in self.parameters])
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def gramian(self) -> NDArray[np.float64]:
+        """The tasks' inner products over the parameters that more than one of them reaches, ``[tasks, tasks]``."""
+        many = len(self.of_tasks)
+        summed = torch.zeros(many, many, dtype=torch.float64)
+        for own in zip(*self.of_tasks, strict=True):
+            at = [i for i, gradient in enumerate(own) if gradient is not None]
+            if len(at) > 1:
+                rows = torch.stack([gradient.flatten() for gradient in own if gradient is not None])
+                summed[np.ix_(at, at)] += (rows @ rows.T).double().cpu()
+        return summed.numpy()
+
+    def put(self, weights: Sequence[float]) -> None:
+        """Give the parameters the weighted sum; those that one task alone reaches, its own gradient."""
+        for parameter, own in zip(self.parameters, zip(*self.of_tasks, strict=True), strict=True):
+            reached = [(w, gradient) for w, gradient in zip(weights, own, strict=True) if gradient is not None]
+            if len(reached) == 1:
+                parameter.grad = reached[0][1]
+            elif reached:
+                first, gradient = reached[0]
+                total = gradient.mul_(first)
+                for weight, gradient in reached[1:]:
+                    total.add_(gradient, alpha=weight)
+                parameter.grad = total

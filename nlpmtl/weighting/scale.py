@@ -1,0 +1,55 @@
+"""Losses of like size: a loss of 1,000 beside one of 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import Field
+
+from nlpmtl.registry import WEIGHTINGS, Options
+from nlpmtl.weighting.base import Seen, Weighting
+
+_LEAST = 1e-3
+"""Of what a task's loss was at first, the least that it is divided by: one that is learned gets no endless weight."""
+
+
+class ScaleOptions(Options):
+    """Options of `Scale`."""
+
+    keep: float = Field(0.99, ge=0, lt=1)
+    """How much of the moving average of a task's loss is kept at each step."""
+
+
+@WEIGHTINGS.register("scale", ScaleOptions)
+@dataclass(kw_only=True)
+class Scale(Weighting):
+    """Each task's loss is divided by what it usually is.
+
+        weight_t = 1 / L_t        L_t ← keep · L_t + (1 − keep) · mean_t
+
+    L_t begins with the task's first loss; in the step that shows it, the weight is 1. It is the gradient of
+    Σ_t share_t · log mean_t but for the average, which keeps single steps from shaking the weights.
+
+    Args:
+        keep: of the moving average, from 0 to below 1.
+    """
+
+    learns: ClassVar[bool] = True
+
+    keep: float
+
+    def weigh(self, seen: Seen) -> dict[str, float]:
+        return {task: self._weight(task) for task in seen.shares}
+
+    def _weight(self, task: str) -> float:
+        if task not in self.memory:
+            return 1.0
+        first, usual = self.memory[task]
+        return 1.0 / max(usual, _LEAST * first) if first > 0 else 1.0
+
+    def learn(self, seen: Seen, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
+        for task, loss in losses.items():
+            first, usual = self.memory.get(task, (loss, loss))
+            self.memory[task] = [first, self.keep * usual + (1 - self.keep) * loss]
