@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import importlib.util
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from nlpmtl.errors import ConfigError
 from nlpmtl.training.memory import keep_freed_memory
@@ -50,6 +53,7 @@ def accelerating(*, directory: Path, precision: str, trackers: Sequence[str]) ->
     for name in trackers:
         if importlib.util.find_spec(name) is None:  # Accelerate would go on without it
             raise ConfigError(f"train.trackers: {name} is not installed: pip install 'nlpmtl[{name}]'")
+    _join_anew()
     accelerator = Accelerator(
         cpu=not _has_accelerator(),  # unless told so, it takes each of several processes for the only one
         mixed_precision="bf16" if precision == "bf16" else "no",
@@ -72,6 +76,20 @@ def accelerating(*, directory: Path, precision: str, trackers: Sequence[str]) ->
         for tracker in accelerator.trackers:  # `end_training` would end the process group too: a second run needs it
             tracker.finish()
         AcceleratorState._reset_state()
+
+
+def _join_anew() -> None:
+    """Form the group of processes that torchrun started again, under keys of its own.
+
+    torchrun keeps its store from one start to the next, and PyTorch (2.13) looks for the others under the same keys:
+    one that is quick finds the addresses of those that are gone, and waits for them.
+    """
+    again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    if again == 0 or dist.is_initialized():
+        return
+    store, rank, world = next(rendezvous("env://"))
+    backend = "nccl" if _has_accelerator() else "gloo"
+    dist.init_process_group(backend, store=PrefixStore(f"again-{again}", store), rank=rank, world_size=world)
 
 
 def _end_group() -> None:

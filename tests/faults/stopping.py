@@ -65,7 +65,8 @@ def replaced(scratch: Path, *, many: int) -> Count:
         try:
             _, said = process.communicate(timeout=300)
         except subprocess.TimeoutExpired:
-            process.kill()
+            for pid in (process.pid, *_pids(output)):
+                os.kill(pid, signal.SIGKILL)
             said = "it hangs"
         same = process.returncode == 0 and digest(checkpoint(output, STEPS)) == digest(
             checkpoint(scratch / "whole", STEPS)
