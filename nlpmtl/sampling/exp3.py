@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 from pydantic import Field
 
 from nlpmtl.registry import SAMPLERS
 from nlpmtl.sampling.base import AdaptiveSampler, Feedback, Memory, SamplingOptions, spread
+
+_HISTORY = 100
+"""Gains that are remembered."""
 
 
 class Exp3Options(SamplingOptions):
@@ -25,10 +29,12 @@ class Exp3(AdaptiveSampler):
 
         p_i = (1 − γ) w_i / Σ_j w_j + γ / K            w_i ← w_i · exp(γ / K · x_i / p_i · share_i)
 
-    for K data sets. The gain is by how much the loss of the data set's tasks fell since its last rows, as a share of
-    what it was, from −1 to 1 (the prediction gain of Graves et al. 2017, section 3.1, on the next rows in place of the
-    same ones); the reward x_i = (1 + gain) / 2. share_i, the share of the step's rows, is 1 or 0 where a step takes all
-    from one data set, as in the paper; mixed, every data set of the step is an arm that was drawn so often.
+    for K data sets. The gain of a step on a data set is by how much the loss of its tasks fell since its last rows, as
+    a share of what it was (the prediction gain of Graves et al. 2017, Automated Curriculum Learning, section 3.1, on
+    the next rows in place of the same ones). The reward x_i is that gain on a scale of which 0 and 1 are the 20th and
+    80th percentiles of the last hundred gains, as theirs is (section 2.3). share_i, the share of the step's rows, is 1
+    or 0 where a step takes all from one data set, as in the paper; mixed, every data set of the step is an arm that was
+    drawn so often.
 
     Args:
         gamma: γ, above 0, at most 1.
@@ -37,25 +43,31 @@ class Exp3(AdaptiveSampler):
     gamma: float
 
     def start(self) -> Memory:
-        return {"log_weights": [0.0] * len(self.sizes), "losses": {}}
+        return {"log_weights": [0.0] * len(self.sizes), "losses": {}, "gains": []}
 
     def learn(self, memory: Memory, feedback: Feedback) -> Memory:
-        before = memory["losses"]
-        gains = {
-            task: max(-1.0, min(1.0, (before[task] - loss) / before[task]))
-            for task, loss in feedback.losses.items()
-            if before.get(task, 0.0) > 0
-        }
-        p, rows, many = self._probabilities(memory), sum(feedback.picks), len(self.sizes)
+        before, p, rows = memory["losses"], self._probabilities(memory), sum(feedback.picks)
+        gains = self.of_datasets(
+            {t: (before[t] - loss) / before[t] for t, loss in feedback.losses.items() if before.get(t, 0.0) > 0}
+        )
+        history = [*memory["gains"], *(gain for gain in gains if gain is not None)][-_HISTORY:]
         grown = list(memory["log_weights"])
-        for i, gain in enumerate(self.of_datasets(gains)):
+        for i, gain in enumerate(gains):
             if gain is not None and feedback.picks[i]:
-                grown[i] += self.gamma / many * (1 + gain) / 2 / p[i] * feedback.picks[i] / rows
+                share = feedback.picks[i] / rows
+                grown[i] += self.gamma / len(self.sizes) * _reward(gain, history) / p[i] * share
         highest = max(grown)  # only their differences count
-        return {"log_weights": [one - highest for one in grown], "losses": {**before, **feedback.losses}}
+        log_weights = [one - highest for one in grown]
+        return {"log_weights": log_weights, "losses": {**before, **feedback.losses}, "gains": history}
 
     def probabilities_after(self, step: int, memory: Memory) -> tuple[float, ...]:
         return self._probabilities(memory)
 
     def _probabilities(self, memory: Memory) -> tuple[float, ...]:
         return spread([math.exp(one) for one in memory["log_weights"]], explore=self.gamma)
+
+
+def _reward(gain: float, history: list[float]) -> float:
+    """Where a gain is between the low and the high ones, from 0 to 1."""
+    low, high = np.quantile(history, (0.2, 0.8)).tolist()
+    return min(max((gain - low) / (high - low), 0.0), 1.0) if high > low else 0.5

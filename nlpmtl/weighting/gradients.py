@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import math
 import warnings
 from abc import abstractmethod
 from dataclasses import dataclass, field
@@ -29,10 +30,11 @@ _NEEDED = ("torchjd", "cvxpy", "ecos", "quadprog", "qpsolvers")
 class GradientMethod(Weighting):
     """A method that weighs gradients by their Gramian.
 
-    The gradients are those of the step's loss, one a task, Σ_t share_t · ∇mean_t, with respect to what several tasks
-    share; what one task alone has follows its own. Weights are scaled so that a method with nothing to mend, where
-    gradients are orthogonal and equally long, gives 1 to each, and so takes the step that `constant` takes. A step of
-    one task is left as it is. Tasks are looked at in the order of their names.
+    The gradients are those of the step's loss, one a task, share_t · ∇mean_t, with respect to what several tasks share;
+    what one task alone has follows its own. A method sees them as if their mean squared length were 1, so that no
+    constant of it depends on how long they are. Its weights are scaled so that where there is nothing to mend, where
+    gradients are orthogonal and equally long, each is 1, as with `constant` (CAGrad's is 1 + c). A step of one task is
+    left as it is. Tasks are looked at in the order of their names.
 
     A backward for each task of a step, over its own rows: rows with labels for several tasks go through once for each.
 
@@ -59,10 +61,11 @@ class GradientMethod(Weighting):
         if len(tasks) < 2:
             return dict.fromkeys(tasks, 1.0)
         assert seen.gramian is not None, "it looks at gradients"
-        if not np.isfinite(seen.gramian).all():  # the step says so itself, with the rows
+        squared = float(seen.gramian.trace()) / len(tasks)
+        if not 0 < squared < math.inf:  # nothing to weigh; of what is not finite the step says so itself, with the rows
             return dict.fromkeys(seen.shares, 1.0)
         places = [list(seen.shares).index(task) for task in tasks]
-        gramian = seen.gramian[np.ix_(places, places)]
+        gramian = seen.gramian[np.ix_(places, places)] / squared
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_seed(self.seed, seen.step))
             try:
@@ -168,7 +171,7 @@ class NashMtl(GradientMethod):
     def make(self) -> Any:
         from torchjd.aggregation import NashMTL
 
-        return lambda tasks: NashMTL(n_tasks=tasks).weighting
+        return lambda tasks: NashMTL(n_tasks=tasks, max_norm=0.0).weighting
 
     def solve(self, gramian: Tensor, *, tasks: list[str]) -> Tensor:
         method = self._method(len(tasks))

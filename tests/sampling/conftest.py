@@ -26,7 +26,7 @@ def build() -> Callable[..., sampling.Sampler]:
 
     def build(kind: str, sizes: Sequence[int], **options: Any) -> sampling.Sampler:
         run: dict[str, Any] = {"total_steps": 3_000, "epoch_steps": 1_000, "rows_per_step": 32, "seed": 17}
-        run |= {name: options.pop(name) for name in run if name in options}
+        run |= {name: options.pop(name) for name in (*run, "names", "tasks") if name in options}
         return sampling.build_sampler(SAMPLERS.parse({"kind": kind, **options}), sizes=sizes, **run)
 
     return build

@@ -50,7 +50,7 @@ def test_frozen_single() -> None:
 
 def test_cursor_in_json() -> None:
     assert json.dumps(Cursor(step=3, picks=(5, 7)).to_json()) == '{"step": 3, "picks": [5, 7], "memory": {}}'
-    assert Cursor.from_json({"step": 3, "picks": [5, 7]}) == Cursor(step=3, picks=(5, 7))
+    assert Cursor.from_json({"step": 3, "picks": [5, 7], "memory": {"a": 1}}) == Cursor(3, (5, 7), {"a": 1})
 
 
 def test_steps_end_with_the_run() -> None:

@@ -44,6 +44,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "three rows": {"train": {**BASE, "batch_size": 3, "micro_tokens": 1}, "sampling": MIXED},
     "one row": {"train": {**BASE, "batch_size": 1}, "sampling": MIXED},
     "fp32": {"train": {**BASE, "steps": 20, "save_every": 20, "precision": "fp32"}, "sampling": MIXED},
+    "upgrad": {"train": BASE, "sampling": {"kind": "exp3"}, "weighting": {"kind": "upgrad"}},
+    "gradnorm": {"train": BASE, "sampling": {"kind": "uncertainty"}, "weighting": {"kind": "gradnorm"}},
+    "famo": {"train": {**BASE, "micro_tokens": 30}, "sampling": {"kind": "loss_ratio"}, "weighting": {"kind": "famo"}},
 }
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ from torch.nn import functional
 from nlpmtl.sampling import StepPlan
 from nlpmtl.training import deal, dropout_seed
 from nlpmtl.training.accumulate import Row
+from nlpmtl.weighting import Seen
 from tests.tiny import apart, checkpoint, make_run, metrics, train_tiny, weights
 from tests.training.bench import Bench, assert_idle_heads_rest, make_bench
+from tests.weighting.shown import build
 
 lengths_of_rows = st.lists(st.integers(1, 60), max_size=30)
 
@@ -131,6 +135,91 @@ def test_a_step_follows_the_gradient_of_sums_over_counts(bench: Bench, micro_tok
     assert report.sums.tolist() == pytest.approx([float(parts["sums"][task].detach()) for task in tasks], rel=1e-12)
     labelled = [(d, r) for d, r in ROWS if any(one.counts[r] for one in bench.datasets[d].labels.values())]
     assert report.tokens == sum(len(bench.datasets[d].ids[r]) for d, r in labelled)
+
+
+def task_gradients(bench: Bench) -> tuple[dict[str, list[torch.Tensor | None]], dict[str, float]]:
+    """The gradient of each task's share of the loss, and the tasks' mean losses."""
+    _, parts = by_hand(bench, ROWS, {})
+    means = {task: parts["sums"][task] / parts["counts"][task] for task in parts["sums"]}
+    options: dict[str, Any] = {"allow_unused": True, "retain_graph": True}
+    weights = list(bench.model.parameters())
+    gradients: dict[str, list[torch.Tensor | None]] = {
+        task: [*torch.autograd.grad(parts["shares"][task] * mean, weights, **options)] for task, mean in means.items()
+    }
+    return gradients, {task: float(mean.detach()) for task, mean in means.items()}
+
+
+@pytest.mark.parametrize("micro_tokens", [10_000, 40])
+def test_a_gradient_method_weighs_what_tasks_share_and_leaves_what_is_their_own(
+    bench: Bench, micro_tokens: int
+) -> None:
+    gradients, means = task_gradients(bench)
+    tasks = [task for task in bench.work.tasks if task in gradients]
+    shared = [i for i in range(len(gradients[tasks[0]])) if sum(g[i] is not None for g in gradients.values()) > 1]
+    every = [[g for i in shared if (g := gradients[task][i]) is not None] for task in tasks]
+    jacobian = torch.stack([torch.cat([g.flatten() for g in own]) for own in every])
+    seen: list[Seen] = []
+
+    class Spy(type(build("upgrad", tasks=list(bench.work.tasks)))):  # type: ignore[misc]
+        def weigh(self, shown: Seen) -> dict[str, float]:
+            seen.append(shown)
+            return {task: 0.5 + i for i, task in enumerate(shown.shares)}
+
+    names = [name for name, _ in bench.model.named_parameters()]
+    before = bench.snapshot()
+    spy = Spy(tasks=list(bench.work.tasks), epoch_steps=1, seed=0)
+    report = bench.stepper(micro_tokens=micro_tokens, weighting=spy)(StepPlan(step=0, rows=ROWS))
+    after = bench.snapshot()
+    (shown,) = seen
+    assert list(shown.shares) == tasks
+    assert shown.losses == pytest.approx({task: means[task] for task in tasks}, rel=1e-12)
+    assert shown.gramian == pytest.approx((jacobian @ jacobian.T).numpy(), rel=1e-9)
+    assert report.weights == {task: 0.5 + i for i, task in enumerate(tasks)}
+    for i, name in enumerate(names):
+        own = [(0.5 + at, g) for at, task in enumerate(tasks) if (g := gradients[task][i]) is not None]
+        expected = torch.zeros_like(before[name])
+        for weight, gradient in own:
+            expected += gradient * (weight if len(own) > 1 else 1.0)
+        torch.testing.assert_close(before[name] - after[name], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["geometric", "famo"])
+def test_a_weighting_that_looks_at_losses_sees_those_of_the_step(bench: Bench, kind: str) -> None:
+    gradients, means = task_gradients(bench)
+    tasks = list(bench.work.tasks)
+    weighting = build(kind, tasks=tasks)
+    shown: list[Mapping[str, float]] = []
+    weighting.learn = lambda seen, *, losses, after: shown.extend([seen.losses, losses, after])  # type: ignore[method-assign]
+    before = bench.snapshot()
+    report = bench.stepper(weighting=weighting)(StepPlan(step=0, rows=ROWS))
+    after = bench.snapshot()
+    if kind == "famo":
+        assert shown[0] == shown[1] == pytest.approx(means, rel=1e-12)
+        moved = task_gradients(bench)[1]
+        assert shown[2] == pytest.approx(moved, rel=1e-12)
+        assert moved != pytest.approx(means, rel=1e-3)
+    for i, (name, _) in enumerate(bench.model.named_parameters()):
+        expected = torch.zeros_like(before[name])
+        for task, own in gradients.items():
+            gradient = own[i]
+            expected += 0 if gradient is None else report.weights[task] * gradient
+        torch.testing.assert_close(before[name] - after[name], expected, rtol=0, atol=1e-12)
+
+
+def test_what_a_step_shows_a_sampler(bench: Bench) -> None:
+    means = task_gradients(bench)[1]
+    with torch.no_grad():
+        batch = bench.stepper().accumulator.collate(ROWS)
+        logs = bench.model(**batch.inputs)["topic"][batch.parts["topic"].rows].log_softmax(dim=-1)
+    entropies = -(logs.exp() * logs).sum(dim=-1) / math.log(logs.shape[-1])
+    feedback = bench.stepper(teaches=True)(StepPlan(step=0, rows=ROWS)).feedback
+    assert feedback is not None
+    assert list(feedback.picks) == [5, 2, 2]
+    assert feedback.losses == pytest.approx(means, rel=1e-12)
+    assert feedback.uncertainties["topic"] == pytest.approx(float(entropies.mean()), rel=1e-12)
+    kinds = {name: task.kind for name, task in bench.work.tasks.items()}
+    assert set(feedback.uncertainties) == {task for task in means if kinds[task] != "regression"}
+    assert all(0 < one <= 1 for one in feedback.uncertainties.values())
 
 
 def test_the_gradient_is_clipped_as_one_over_all_weights(bench: Bench) -> None:

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from nlpmtl.sampling import AdaptiveSampler, Feedback, Sampler
+
+
+@pytest.fixture
+def sampler(build: Callable[..., Sampler]) -> AdaptiveSampler:
+    tasks = (("a", "b"), ("c",), ("number",))
+    made = build("uncertainty", (9, 9, 9), keep=0.5, explore=0.1, names=("x", "y", "z"), tasks=tasks)
+    assert isinstance(made, AdaptiveSampler)
+    assert made.needs_uncertainties
+    return made
+
+
+def shown(**uncertainties: float) -> Feedback:
+    return Feedback(picks=(1, 1, 1), losses={}, uncertainties=uncertainties)
+
+
+def test_by_hand(sampler: AdaptiveSampler) -> None:
+    memory = sampler.learn(sampler.start(), shown(a=0.2, b=0.6, c=0.8))
+    memory = sampler.learn(memory, shown(c=0.4))
+    own = [0.4, 0.6, (0.4 + 0.6) / 2]  # the last has no entropy: the mean of the others
+    expected = [0.9 * one / sum(own) + 0.1 / 3 for one in own]
+    assert sampler.probabilities_after(2, memory) == pytest.approx(expected)
+
+
+def test_all_alike_before_anything_was_seen(sampler: AdaptiveSampler) -> None:
+    assert sampler.probabilities(0) == pytest.approx((1 / 3,) * 3)
+
+
+def test_where_all_is_sure_it_goes_on(sampler: AdaptiveSampler) -> None:
+    memory = sampler.learn(sampler.start(), shown(a=0.0, b=0.0, c=0.0))
+    assert sampler.probabilities_after(1, memory) == pytest.approx((1 / 3,) * 3)

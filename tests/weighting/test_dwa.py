@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torchjd.scalarization import DWA
+
+from tests.weighting.shown import build, random_losses, seen
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_weights_are_torchjds(temperature: float) -> None:
+    ours, theirs = build("dwa", temperature=temperature, epoch_steps=4), DWA(temperature=temperature)
+    for step, losses in enumerate(random_losses(20)):
+        values = torch.tensor(list(losses.values()), dtype=torch.float64, requires_grad=True)
+        theirs(values).backward()
+        assert values.grad is not None
+        assert list(ours.weigh(seen(losses, step=step)).values()) == pytest.approx(values.grad.tolist(), rel=1e-12)
+        ours.learn(seen(losses, step=step), losses=losses, after={})
+        if step % 4 == 3:
+            theirs.step()
+    assert step > 8, "there were epochs to compare"
+
+
+def test_no_more_than_three_epochs_are_remembered() -> None:
+    ours = build("dwa", epoch_steps=2)
+    for step, losses in enumerate(random_losses(40)):
+        ours.learn(seen(losses, step=step), losses=losses, after={})
+    assert sorted(ours.memory) == ["17", "18", "19"]
+
+
+def test_a_task_without_rows_in_an_epoch_counts_as_one_that_stands_still() -> None:
+    ours = build("dwa", epoch_steps=1, tasks=["a", "b"])
+    ours.learn(seen({"a": 2.0}), losses={"a": 2.0}, after={})
+    ours.learn(seen({"a": 2.0, "b": 1.0}, step=1), losses={"a": 2.0, "b": 1.0}, after={})
+    assert ours.weigh(seen({"a": 1.0, "b": 1.0}, step=2)) == {"a": 1.0, "b": 1.0}

@@ -1,0 +1,111 @@
+"""Each gradient method against TorchJD's own way with the whole Jacobian, and what the papers promise."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchjd.aggregation as torchjd
+from numpy.typing import NDArray
+
+from nlpmtl.errors import ConfigError
+from nlpmtl.registry import WEIGHTINGS
+from nlpmtl.weighting import GradientMethod
+from tests.weighting.shown import TASKS, build, seen
+
+METHODS = [name for name in WEIGHTINGS.names() if issubclass(WEIGHTINGS.get(name), GradientMethod)]
+THEIRS: dict[str, Callable[[], Any]] = {
+    "aligned_mtl": torchjd.AlignedMTL,
+    "cagrad": lambda: torchjd.CAGrad(c=0.5, norm_eps=0.0),
+    "dualproj": torchjd.DualProj,
+    "fairgrad": lambda: torchjd.FairGrad(alpha=2.0),
+    "gradvac": lambda: torchjd.GradVac(beta=0.01),
+    "imtl_g": torchjd.IMTLG,
+    "mgda": torchjd.MGDA,
+    "nashmtl": lambda: torchjd.NashMTL(n_tasks=3, max_norm=0.0),
+    "pcgrad": torchjd.PCGrad,
+    "upgrad": torchjd.UPGrad,
+}
+LOSSES = dict.fromkeys(TASKS, 1.0)
+
+
+def jacobian(seed: int = 0, *, conflict: bool = True) -> NDArray[np.float64]:
+    """Three gradients of nine numbers, the first two of which conflict."""
+    found = np.random.default_rng(seed).standard_normal((3, 9))
+    if conflict:
+        found[1] = 0.5 * found[1] - found[0]
+    return found
+
+
+def step_of(kind: str, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    weights = build(kind).weigh(seen(LOSSES, jacobian=matrix))
+    return np.array([weights[task] for task in TASKS]) @ matrix
+
+
+def test_all_of_them_are_compared() -> None:
+    assert sorted(THEIRS) == METHODS
+
+
+@pytest.mark.parametrize("kind", METHODS)
+@pytest.mark.filterwarnings("ignore:You are solving a parameterized problem:UserWarning")
+def test_the_step_is_torchjds(kind: str) -> None:
+    for number in range(3):
+        matrix = jacobian(number)
+        matrix *= np.sqrt(3) / np.linalg.norm(matrix)
+        torch.manual_seed(0)
+        theirs = THEIRS[kind]()(torch.from_numpy(matrix)).numpy()
+        ours = step_of(kind, matrix)
+        if kind in ("pcgrad", "gradvac"):  # of three, the order counts, which is drawn
+            assert np.cos(np.pi / 6) < ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs)
+            continue
+        averages = WEIGHTINGS.get(kind).averages  # type: ignore[attr-defined]
+        np.testing.assert_allclose(ours, theirs * (3 if averages else 1), rtol=1e-4, atol=1e-4)
+
+
+def test_pcgrad_of_two_is_algorithm_1() -> None:
+    g, h = jacobian()[:2]
+    expected = (g - g @ h / (h @ h) * h) + (h - g @ h / (g @ g) * g)
+    weights = build("pcgrad", tasks=["a", "b"]).weigh(seen({"a": 1.0, "b": 1.0}, jacobian=np.stack([g, h])))
+    np.testing.assert_allclose(weights["a"] * g + weights["b"] * h, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", METHODS)
+@pytest.mark.parametrize("length", [1e-4, 0.3, 200.0])
+def test_where_there_is_nothing_to_mend_the_step_is_the_plain_one(kind: str, length: float) -> None:
+    weights = build(kind).weigh(seen(LOSSES, jacobian=length * np.eye(3, 5)))
+    assert weights == pytest.approx(dict.fromkeys(TASKS, 1.5 if kind == "cagrad" else 1.0), rel=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["upgrad", "dualproj", "mgda", "nashmtl"])
+def test_no_task_is_made_worse(kind: str) -> None:
+    for number in range(5):
+        matrix = jacobian(number)
+        assert (matrix @ matrix.sum(axis=0)).min() < 0 or number > 0
+        along = matrix @ step_of(kind, matrix)
+        assert along.min() > -0.01 * np.abs(along).max()
+
+
+@pytest.mark.parametrize("kind", METHODS)
+@pytest.mark.parametrize("scale", [1e-5, 1e3])
+def test_gradients_of_any_length(kind: str, scale: float) -> None:
+    weights = build(kind).weigh(seen(LOSSES, jacobian=scale * jacobian()))
+    assert weights == pytest.approx(build(kind).weigh(seen(LOSSES, jacobian=jacobian())), rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_gradients_that_are_0_or_no_numbers_leave_it_to_the_step_to_say_so(kind: str) -> None:
+    matrix = jacobian()
+    matrix[1, 2] = np.nan
+    for wrong in (matrix, 0 * jacobian()):
+        assert build(kind).weigh(seen(LOSSES, jacobian=wrong)) == dict.fromkeys(TASKS, 1.0)
+
+
+def test_without_its_packages_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torchjd" else find(name))
+    with pytest.raises(ConfigError, match=r"pip install 'nlpmtl\[gradients\]'"):
+        build("upgrad")

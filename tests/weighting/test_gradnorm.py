@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.weighting.shown import TASKS, build, random_losses, seen
+
+
+def test_weights_follow_the_papers_gradient() -> None:
+    """Equation 2 by autograd, its target a constant; then scaled to sum to the number of tasks."""
+    source = np.random.default_rng(0)
+    ours, expected = build("gradnorm", alpha=1.5, lr=0.05), torch.ones(3, dtype=torch.float64)
+    first: torch.Tensor | None = None
+    for losses in random_losses(15):
+        jacobian = source.standard_normal((3, 7))  # of the mean losses
+        shown = seen(losses, jacobian=jacobian / 3)  # of shares · mean losses
+        assert list(ours.weigh(shown).values()) == pytest.approx(expected.tolist(), rel=1e-9)
+        ours.learn(shown, losses=losses, after={})
+        values = torch.tensor(list(losses.values()), dtype=torch.float64)
+        first = values if first is None else first
+        w = expected.clone().requires_grad_()
+        norms = w * torch.from_numpy(np.linalg.norm(jacobian, axis=1))
+        rates = (values / first) / (values / first).mean()
+        (norms - (norms.mean() * rates**1.5).detach()).abs().sum().backward()
+        assert w.grad is not None
+        moved = (expected - 0.05 * w.grad).clamp(min=1e-3)
+        expected = 3 * moved / moved.sum()
+
+
+def test_a_task_with_a_long_gradient_gets_less() -> None:
+    ours, losses = build("gradnorm", alpha=0.0), dict.fromkeys(TASKS, 1.0)
+    jacobian = np.diag([10.0, 1.0, 1.0])
+    for _ in range(20):
+        ours.learn(seen(losses, jacobian=jacobian), losses=losses, after={})
+    weights = ours.weigh(seen(losses, jacobian=jacobian))
+    assert weights["a"] < 0.5 < 1.0 < weights["b"]
+    assert sum(weights.values()) == pytest.approx(3)
