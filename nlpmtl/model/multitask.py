@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedMode
 from nlpmtl.data import Batch
 from nlpmtl.errors import ModelError
 from nlpmtl.model.encoder import OWN_TYPE, Encoder, blank_encoder
-from nlpmtl.model.sharing import Sharing
+from nlpmtl.model.sharing import Sharing, SharingOptions
 from nlpmtl.registry import SHARINGS
 from nlpmtl.tasks import Task, task_from_spec
 
@@ -73,7 +73,13 @@ class MultiTaskModel(PreTrainedModel):
         self.tasks: dict[str, Task] = {name: task_from_spec(name, spec) for name, spec in config.tasks.items()}
         options = SHARINGS.parse(config.sharing)
         encoder = encoder or blank_encoder(config.encoder_config)
-        self.sharing = SHARINGS.build(options, Sharing, encoder=encoder, tasks=tuple(self.tasks))
+        self.sharing = SHARINGS.build(
+            options,
+            Sharing,
+            exclude=SharingOptions.model_fields,
+            encoder=encoder,
+            tasks=tuple(self.tasks),
+        )
         self.heads = nn.ModuleDict({_key(name): task.head(config.encoder_config) for name, task in self.tasks.items()})
         self.post_init()  # type: ignore[no-untyped-call]
 
@@ -102,6 +108,7 @@ class MultiTaskModel(PreTrainedModel):
             input_length=input_length,
         )
         model = cls(config, encoder=encoder.model)
+        model.sharing.initialise(seed)
         model.tasks = own
         for name, task in own.items():
             head = task.head(encoder.model.config, seed=seed)
@@ -143,6 +150,14 @@ class MultiTaskModel(PreTrainedModel):
             rows = dict.fromkeys(self.tasks, every)
         hidden = self.sharing(inputs, rows)
         return {task: self.heads[_key(task)](hidden[task], mask[at]) for task, at in rows.items()}
+
+    def penalty(self) -> Tensor | None:
+        """What is added to a step's loss, once a step whatever its micro-batches; a scalar, or None."""
+        return self.sharing.penalty()
+
+    def after_step(self) -> None:
+        """What is to be done after each step of the optimizer."""
+        self.sharing.after_step()
 
     def infer(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Logits for a batch on any device, computed where the model is."""

@@ -64,6 +64,11 @@ class Group(NamedTuple):
         else:
             into[:, self.span] = own.reshape(many, -1, heads, size).index_select(1, self.filled)
 
+    def shifted(self, by: int) -> Group:
+        """The same rows, with so many more wordpieces before them."""
+        taken = None if self.taken is None else self.taken + by
+        return self._replace(span=slice(self.span.start + by, self.span.stop + by), taken=taken)
+
 
 def group_rows(lengths: Sequence[int], *, device: torch.device) -> list[Group]:
     """Rows that stand end to end, the longest first, in groups of like length."""
@@ -100,6 +105,51 @@ def is_packing(encoder: PreTrainedModel) -> bool:
     return bool(encoder.config._attn_implementation == PACKED)
 
 
+class Packed(NamedTuple):
+    """Where the wordpieces of a batch are, once its rows stand end to end, the longest first.
+
+    Args:
+        lengths: of the rows as they stand, ``[rows]``.
+        order: which row of the batch each of them is, ``[rows]``.
+        taken: for each wordpiece its place in the batch, ``[wordpieces]``, of ``rows · time`` places.
+        shape: rows and time.
+        groups: the rows by like length.
+        position: of each wordpiece in its row, ``[wordpieces]``.
+    """
+
+    lengths: Tensor
+    order: Tensor
+    taken: Tensor
+    shape: tuple[int, int]
+    groups: list[Group]
+    position: Tensor
+
+    def unpack(self, flat: Tensor) -> Tensor:
+        """``[wordpieces, width]`` as ``[rows, time, width]``, 0 on padding."""
+        rows, time = self.shape
+        # Copied to their places, not gathered from them: the gradient of that is a plain look-up.
+        return flat.new_zeros(rows * time, flat.shape[1]).index_copy(0, self.taken, flat).view(rows, time, -1)
+
+
+def pack(mask: Tensor) -> Packed:
+    """How a batch is packed whose mask, ``[rows, time]``, is 1 on wordpieces and 0 on the padding behind them."""
+    lengths, order = mask.sum(dim=1).sort(descending=True, stable=True)
+    row, position = mask[order].nonzero(as_tuple=True)
+    groups = group_rows(lengths.tolist(), device=mask.device)
+    rows, time = mask.shape
+    return Packed(lengths, order, order[row] * time + position, (rows, time), groups, position)
+
+
+def encode_packed(encoder: PreTrainedModel, inputs: Mapping[str, Tensor], packed: Packed) -> Tensor:
+    """The last hidden states of a batch, ``[wordpieces, width]``, of an encoder that `use_packing` was told of."""
+    flat = {k: v.flatten()[packed.taken].unsqueeze(0) for k, v in inputs.items() if k != "attention_mask"}
+    position = packed.position
+    if encoder.config.model_type in _COUNTING_FROM_PADDING:
+        position = position + encoder.config.pad_token_id + 1
+    hidden: Tensor = encoder(**flat, position_ids=position.unsqueeze(0), groups=packed.groups).last_hidden_state
+    return hidden[0]
+
+
 def hidden_states(encoder: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
     """The last hidden states of a batch, packed if the encoder was told so by `use_packing`.
 
@@ -110,21 +160,11 @@ def hidden_states(encoder: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Ten
     Returns:
         ``[rows, time, width]``; on padding it is 0 where it was packed, else anything.
     """
-    if not is_packing(encoder):
-        hidden: Tensor = encoder(**inputs).last_hidden_state
-        return hidden
-    mask = inputs["attention_mask"]
-    rows, time = mask.shape
-    lengths, order = mask.sum(dim=1).sort(descending=True, stable=True)
-    groups = group_rows(lengths.tolist(), device=mask.device)
-    row, position = mask[order].nonzero(as_tuple=True)
-    taken = order[row] * time + position
-    packed = {k: v.flatten()[taken].unsqueeze(0) for k, v in inputs.items() if k != "attention_mask"}
-    if encoder.config.model_type in _COUNTING_FROM_PADDING:
-        position = position + encoder.config.pad_token_id + 1
-    flat: Tensor = encoder(**packed, position_ids=position.unsqueeze(0), groups=groups).last_hidden_state[0]
-    # Copied to their places, not gathered from them: the gradient of that is a plain look-up.
-    return flat.new_zeros(rows * time, flat.shape[1]).index_copy(0, taken, flat).view(rows, time, -1)
+    if is_packing(encoder):
+        packed = pack(inputs["attention_mask"])
+        return packed.unpack(encode_packed(encoder, inputs, packed))
+    hidden: Tensor = encoder(**inputs).last_hidden_state
+    return hidden
 
 
 def _attend(
