@@ -15,7 +15,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from nlpmtl.errors import ModelError
-from nlpmtl.model.packing import Group, Packed, encode_packed, group_rows, is_packing, pack
+from nlpmtl.model.packed_attention import Group, group_rows
+from nlpmtl.model.packing import Packed, encode_packed, is_packing, pack
 
 _OF_ROWS = ("attention_mask", "position_embeddings", "position_ids")
 """Those of a layer's named arguments that have a row for each row of the batch."""
@@ -74,6 +75,10 @@ class Streams:
     def part(self, x: Tensor, stream: Stream) -> Tensor:
         """One stream's share of what all have."""
         return x[stream.span] if self.dim == 0 else x[:, stream.span]
+
+    def mask_of(self, stream: Stream) -> Tensor:
+        """1 on a stream's wordpieces, 0 on padding, ``[rows, time]``; where rows are not packed."""
+        return self.part(self._expand_once(self.mask), stream)
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
         """All streams again, of what `part` took apart."""

@@ -126,3 +126,8 @@ class RoutedSharing(Sharing):
             if isinstance(module, PerTask)
             for name, parameter in module.of(task).named_parameters()
         }
+
+
+def first_seed(seed: int, number: int) -> int:
+    """The seed of one module's first numbers: by a run's seed and the module's place, not by its task."""
+    return (seed << 20) + number
