@@ -17,7 +17,6 @@ from tests.architectures import write_architecture
 CASES: dict[str, dict[str, Any]] = {
     "hard": {"kind": "hard"},
     "layers": {"kind": "layers", "shared": 1},
-    "all layers": {"kind": "layers", "shared": 0},
     "soft_l2": {"kind": "soft_l2", "strength": 0.1},
     "lora": {"kind": "lora", "rank": 3, "task_rank": 2},
     "adapters": {"kind": "adapters", "size": 5},
