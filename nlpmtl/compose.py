@@ -30,7 +30,7 @@ def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, enc
         seed=config.seed,
     )
     if config.encoder.freeze:
-        model.sharing.encoder.requires_grad_(False)
+        model.sharing.freeze()
     if config.encoder.gradient_checkpointing:
         inner = model.sharing.encoder
         enable = inner.gradient_checkpointing_enable  # its name before transformers renamed it

@@ -11,15 +11,18 @@ from nlpmtl.model.encoder import Encoder, find_encoder, load_encoder
 from nlpmtl.model.int8 import Int8Linear, to_int8
 from nlpmtl.model.multitask import MultiTaskConfig, MultiTaskModel
 from nlpmtl.model.packing import can_pack, use_packing
-from nlpmtl.model.sharing import Hard, Sharing
+from nlpmtl.model.sharing import Hard, Layers, Matrix, Sharing, SharingOptions
 
 __all__ = [
     "Encoder",
     "Hard",
     "Int8Linear",
+    "Layers",
+    "Matrix",
     "MultiTaskConfig",
     "MultiTaskModel",
     "Sharing",
+    "SharingOptions",
     "can_pack",
     "find_encoder",
     "load_encoder",

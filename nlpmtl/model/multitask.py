@@ -13,7 +13,8 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedMode
 from nlpmtl.data import Batch
 from nlpmtl.errors import ModelError
 from nlpmtl.model.encoder import OWN_TYPE, Encoder, blank_encoder
-from nlpmtl.model.sharing import Sharing
+from nlpmtl.model.relations import TaskCovariance
+from nlpmtl.model.sharing import Matrix, Sharing, SharingOptions
 from nlpmtl.registry import SHARINGS
 from nlpmtl.tasks import Task, task_from_spec
 
@@ -73,8 +74,17 @@ class MultiTaskModel(PreTrainedModel):
         self.tasks: dict[str, Task] = {name: task_from_spec(name, spec) for name, spec in config.tasks.items()}
         options = SHARINGS.parse(config.sharing)
         encoder = encoder or blank_encoder(config.encoder_config)
-        self.sharing = SHARINGS.build(options, Sharing, encoder=encoder, tasks=tuple(self.tasks))
+        self.sharing = SHARINGS.build(
+            options,
+            Sharing,
+            exclude=SharingOptions.model_fields,
+            encoder=encoder,
+            tasks=tuple(self.tasks),
+        )
         self.heads = nn.ModuleDict({_key(name): task.head(config.encoder_config) for name, task in self.tasks.items()})
+        self.covariance: TaskCovariance | None = None
+        if isinstance(options, SharingOptions) and options.relations is not None:
+            self.covariance = TaskCovariance(self._own_weights(), strength=options.relations_strength)
         self.post_init()  # type: ignore[no-untyped-call]
 
     @classmethod
@@ -102,6 +112,7 @@ class MultiTaskModel(PreTrainedModel):
             input_length=input_length,
         )
         model = cls(config, encoder=encoder.model)
+        model.sharing.initialise(seed)
         model.tasks = own
         for name, task in own.items():
             head = task.head(encoder.model.config, seed=seed)
@@ -110,6 +121,8 @@ class MultiTaskModel(PreTrainedModel):
             if name in encoder.heads:
                 head.load_state_dict(encoder.heads[name].state_dict())
             model.heads[_key(name)] = head.requires_grad_(name in made)
+        if model.covariance is not None:
+            model.covariance.start(model._own_weights(), fresh=own.keys() - encoder.heads.keys())
         return model
 
     def head(self, task: str) -> nn.Module:
@@ -144,12 +157,36 @@ class MultiTaskModel(PreTrainedModel):
         hidden = self.sharing(inputs, rows)
         return {task: self.heads[_key(task)](hidden[task], mask[at]) for task, at in rows.items()}
 
+    def penalty(self) -> Tensor | None:
+        """What is added to a step's loss, once a step whatever its micro-batches; a scalar, or None."""
+        covariance = None if self.covariance is None else self.covariance.penalty(self._own_weights())
+        found = [one for one in (self.sharing.penalty(), covariance) if one is not None]
+        return torch.stack(found).sum() if found else None
+
+    def after_step(self) -> None:
+        """What is to be done after each step of the optimizer."""
+        self.sharing.after_step()
+        if self.covariance is not None:
+            self.covariance.update(self._own_weights())
+
+    def relations(self) -> dict[str, Matrix]:
+        """What has been learned about the tasks' relations, by name."""
+        return self.sharing.relations() | ({} if self.covariance is None else self.covariance.relations())
+
     def infer(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Logits for a batch on any device, computed where the model is."""
         device = self.device
         moved = {task: at.to(device) for task, at in rows.items()}
         logits: dict[str, Tensor] = self(**batch.to(device).inputs, rows=moved)
         return logits
+
+    def _own_weights(self) -> dict[str, dict[str, Tensor]]:
+        """What each task has of its own, in its head and inside the encoder, by names that tasks have in common."""
+        found = {}
+        for name, task in self.tasks.items():
+            head = {f"{task.level} head.{key}": weight for key, weight in self.head(name).named_parameters()}
+            found[name] = {**head, **self.sharing.own(name)}
+        return found
 
     def _init_weights(self, module: nn.Module) -> None:
         """Nothing: heads initialise themselves, and the encoder comes with its weights."""

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from transformers import AutoModel, PreTrainedModel
 
-from nlpmtl.model.packing import _ARCHITECTURES, _Attention, can_pack, group_rows, hidden_states, use_packing
+from nlpmtl.model.packed_attention import attend, group_rows
+from nlpmtl.model.packing import _ARCHITECTURES, can_pack, hidden_states, use_packing
 from tests.architectures import ARCHITECTURES, write_architecture
 
 LENGTHS = (5, 40, 3, 40, 12, 5, 39, 1)
@@ -109,12 +110,11 @@ def test_the_gradient_by_hand_is_that_of_finite_differences(dropout: float, wind
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(3, 20, 2, 3, dtype=torch.float64, generator=generator, requires_grad=True)
 
-    def attend(x: Tensor) -> Tensor:
+    def attend_alike(x: Tensor) -> Tensor:
         torch.manual_seed(5)  # the same places are dropped each time
-        found: Tensor = _Attention.apply(x, groups, 0.7, dropout, window)  # type: ignore[no-untyped-call]
-        return found
+        return attend(x, groups, scale=0.7, dropout=dropout, window=window)
 
-    assert torch.autograd.gradcheck(attend, (x,))
+    assert torch.autograd.gradcheck(attend_alike, (x,))
 
 
 def test_rows_of_like_length_share_a_group_and_short_ones_are_not_padded_far() -> None:

@@ -3,10 +3,35 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Literal, NamedTuple
 
+from pydantic import Field
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+
+from nlpmtl.registry import Options
+
+
+class SharingOptions(Options):
+    """What every sharing scheme of the house can be told."""
+
+    relations: Literal["covariance"] | None = None
+    """"covariance": learn how the tasks are related, from what each has of its own, and draw related ones together."""
+    relations_strength: float = Field(0.001, gt=0)
+    """How strongly related tasks are drawn together."""
+
+
+class Matrix(NamedTuple):
+    """Numbers between tasks that a model has learned.
+
+    Args:
+        tasks: what its rows and columns are.
+        values: ``[tasks, tasks]``.
+    """
+
+    tasks: tuple[str, ...]
+    values: Tensor
 
 
 class Sharing(nn.Module, ABC):
@@ -36,3 +61,45 @@ class Sharing(nn.Module, ABC):
     def encoder_of(self, task: str) -> PreTrainedModel | None:
         """An encoder whose last hidden states are those of a task's rows; None where no stock encoder computes them."""
         return None
+
+    def initialise(self, seed: int) -> None:
+        """Draw the first numbers of what the scheme adds, where they are drawn."""
+
+    def own(self, task: str) -> dict[str, nn.Parameter]:
+        """What a task has inside the encoder for itself; other tasks have theirs under the same names."""
+        return {}
+
+    def added(self) -> Iterator[nn.Parameter]:
+        """What the scheme adds for all tasks together."""
+        yield from ()
+
+    def freeze(self) -> None:
+        """Train no more what was pretrained and is shared; what the scheme adds stays trained."""
+        self.encoder.requires_grad_(False)
+        for task in self.tasks:
+            for parameter in self.own(task).values():
+                parameter.requires_grad_(True)
+        for parameter in self.added():
+            parameter.requires_grad_(True)
+
+    def penalty(self) -> Tensor | None:
+        """What is added to a step's loss, once a step; a scalar, or None."""
+        return None
+
+    def after_step(self) -> None:
+        """What is to be done after the weights have moved."""
+
+    def relations(self) -> dict[str, Matrix]:
+        """What has been learned about the tasks' relations, by name."""
+        return {}
+
+    def cost(self, labels: float) -> float:
+        """The multiplications of a forward, as a multiple of hard sharing's.
+
+        Those of layers' weight matrices are counted: attention between wordpieces, and what an encoder does outside its
+        layers, grow alike.
+
+        Args:
+            labels: how many tasks ask about a row, on average.
+        """
+        return 1.0

@@ -8,11 +8,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from nlpmtl.model.packing import hidden_states
-from nlpmtl.model.sharing.base import Sharing
+from nlpmtl.model.sharing.base import Sharing, SharingOptions
 from nlpmtl.registry import SHARINGS
 
 
-@SHARINGS.register("hard")
+@SHARINGS.register("hard", SharingOptions)
 class Hard(Sharing):
     """All rows go through the encoder once; each task takes its own."""
 

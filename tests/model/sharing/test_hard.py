@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from nlpmtl.model import Hard, Sharing
+from nlpmtl.model import Hard, Sharing, SharingOptions
 from nlpmtl.registry import SHARINGS
 from tests.tiny import write_encoder
 
@@ -12,7 +12,9 @@ from tests.tiny import write_encoder
 @pytest.fixture(scope="module")
 def hard(tmp_path_factory: pytest.TempPathFactory) -> Hard:
     encoder = AutoModel.from_pretrained(write_encoder(tmp_path_factory.mktemp("encoder")), add_pooling_layer=False)
-    sharing = SHARINGS.build(SHARINGS.parse({"kind": "hard"}), Sharing, encoder=encoder.eval(), tasks=("a", "b"))
+    options = SHARINGS.parse({"kind": "hard"})
+    shared = SharingOptions.model_fields
+    sharing = SHARINGS.build(options, Sharing, exclude=shared, encoder=encoder.eval(), tasks=("a", "b"))
     assert isinstance(sharing, Hard)
     return sharing
 

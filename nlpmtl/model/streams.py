@@ -1,0 +1,211 @@
+"""Streams: the rows of each task one after the other, so that one pass of an encoder serves all tasks.
+
+Up to some layer an encoder computes the rows of a batch. From there on it computes one stream for each task: a row that
+two tasks ask about is there twice. A layer then treats the streams as one batch, or each by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from nlpmtl.errors import ModelError
+from nlpmtl.model.packed_attention import Group, group_rows
+from nlpmtl.model.packing import Packed, encode_packed, is_packing, pack
+
+_OF_ROWS = ("attention_mask", "position_embeddings", "position_ids")
+"""Those of a layer's named arguments that have a row for each row of the batch."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The rows of one task.
+
+    Args:
+        task: its name.
+        span: where they are among all streams: rows, or wordpieces where rows are packed.
+        groups: packed rows by like length, as if the stream were alone.
+        taken: packed: where its wordpieces belong, in ``rows · time`` places.
+        rows: how many.
+    """
+
+    task: str
+    span: slice
+    rows: int
+    groups: Sequence[Group] | None = None
+    taken: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The streams of a batch.
+
+    Args:
+        streams: of the tasks that have rows, task after task.
+        index: for each row of the streams (each wordpiece where rows are packed) the one of the batch that it is; None
+            where the streams are the batch.
+        size: rows of the batch, or wordpieces where rows are packed.
+        mask: 1 on wordpieces, 0 on padding, ``[rows, time]``; of the batch, not of the streams.
+        packed: how the batch is packed; None where it is padded.
+        groups: packed rows of all streams by like length.
+    """
+
+    streams: Sequence[Stream]
+    index: Tensor | None
+    size: int
+    mask: Tensor
+    packed: Packed | None = None
+    groups: Sequence[Group] | None = None
+    _kept: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False)
+
+    @property
+    def dim(self) -> int:
+        """The dimension of a hidden state along which streams follow each other."""
+        return 0 if self.packed is None else 1
+
+    def expand(self, x: Tensor) -> Tensor:
+        """From the rows of the batch to those of the streams."""
+        return x if self.index is None else x.index_select(self.dim, self.index)
+
+    def part(self, x: Tensor, stream: Stream) -> Tensor:
+        """One stream's share of what all have."""
+        return x[stream.span] if self.dim == 0 else x[:, stream.span]
+
+    def mask_of(self, stream: Stream) -> Tensor:
+        """1 on a stream's wordpieces, 0 on padding, ``[rows, time]``; where rows are not packed."""
+        return self.part(self._expand_once(self.mask), stream)
+
+    def join(self, parts: Sequence[Tensor]) -> Tensor:
+        """All streams again, of what `part` took apart."""
+        return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=self.dim)
+
+    def arguments(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], *, stream: Stream | None = None
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """A layer's further arguments, made for the batch, for the rows of all streams or of one."""
+        fitted = {key: self._fit(value, stream) if key in _OF_ROWS else value for key, value in kwargs.items()}
+        if self.packed is not None:
+            fitted["groups"] = self.groups if stream is None else stream.groups
+        return tuple(self._fit(value, stream) for value in args), fitted
+
+    def _fit(self, value: Any, stream: Stream | None) -> Any:
+        if isinstance(value, tuple):
+            return tuple(self._fit(one, stream) for one in value)
+        if value is None:
+            return None
+        if not isinstance(value, Tensor):
+            raise ModelError(
+                f"this attention takes masks of its own, {type(value).__name__}, which are not of rows: set "
+                'encoder.attention = "sdpa"'
+            )
+        if value.dim() <= self.dim or value.shape[self.dim] != self.size:  # one for all rows
+            return value
+        expanded = self._expand_once(value)
+        return expanded if stream is None else self.part(expanded, stream)
+
+    def _expand_once(self, x: Tensor) -> Tensor:
+        """`expand`, once for all layers; not where a layer's gradient may be computed anew, and with it this."""
+        if self.index is None or x.requires_grad:
+            return self.expand(x)
+        if id(x) not in self._kept:
+            self._kept[id(x)] = x, self.expand(x)
+        return self._kept[id(x)][1]
+
+
+class Route:
+    """What the layers inside an encoder know of the batch that it computes.
+
+    It is set before a pass, and stays until the next: recomputing activations, a layer reads it again.
+    """
+
+    def __init__(self) -> None:
+        self._now: Streams | None = None
+
+    @property
+    def now(self) -> Streams:
+        """The streams of the pass."""
+        assert self._now is not None, "the encoder runs by way of its sharing scheme"
+        return self._now
+
+    def encode(
+        self, encoder: PreTrainedModel, inputs: Mapping[str, Tensor], rows: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """One pass of an encoder that has layers with this route.
+
+        Args:
+            encoder: the encoder.
+            inputs: its arguments, each ``[rows, time]``.
+            rows: the rows of each stream, ``[part]``.
+
+        Returns:
+            For each stream its hidden states, ``[part, time, width]``.
+        """
+        mask = inputs["attention_mask"]
+        if all(at.shape[0] == 0 for at in rows.values()):
+            nothing = encoder.get_input_embeddings().weight.new_empty(0, mask.shape[1], encoder.config.hidden_size)
+            return dict.fromkeys(rows, nothing)
+        if is_packing(encoder):
+            packed = pack(mask)
+            self._now = streams = _packed_streams(mask, rows, packed)
+            hidden = encode_packed(encoder, inputs, packed)
+        else:
+            self._now = streams = _padded_streams(mask, rows)
+            hidden = encoder(**inputs).last_hidden_state
+        if not torch.is_grad_enabled():  # nothing will be computed again
+            self._now = None
+        return _hand_out(streams, hidden, rows)
+
+
+def _padded_streams(mask: Tensor, rows: Mapping[str, Tensor]) -> Streams:
+    streams, start = [], 0
+    asked = {task: at for task, at in rows.items() if at.shape[0] > 0}
+    for task, at in asked.items():
+        streams.append(Stream(task, slice(start, start + at.shape[0]), rows=at.shape[0]))
+        start += at.shape[0]
+    parts = list(asked.values())
+    # A part holds each row at most once and in order, so one as long as the batch is the batch.
+    whole = len(parts) == 1 and parts[0].shape[0] == mask.shape[0]
+    index = None if whole else torch.cat(parts)
+    return Streams(streams, index, size=mask.shape[0], mask=mask)
+
+
+def _packed_streams(mask: Tensor, rows: Mapping[str, Tensor], packed: Packed) -> Streams:
+    """Streams of packed rows: in each of them too the longest row comes first."""
+    time = mask.shape[1]
+    begins = packed.lengths.cumsum(0) - packed.lengths
+    rank = torch.empty_like(packed.order)
+    rank[packed.order] = torch.arange(len(rank), device=rank.device)
+    streams, groups, indices, start = [], [], [], 0
+    for task, at in rows.items():
+        if at.shape[0] == 0:
+            continue
+        ranks, order = rank[at].sort()
+        lengths = packed.lengths[ranks]
+        row, position = (torch.arange(time, device=mask.device) < lengths[:, None]).nonzero(as_tuple=True)
+        own = group_rows(lengths.tolist(), device=mask.device)
+        span = slice(start, start + row.shape[0])
+        streams.append(Stream(task, span, rows=at.shape[0], groups=own, taken=order[row] * time + position))
+        groups += [group.shifted(start) for group in own]
+        indices.append(begins[ranks][row] + position)
+        start = span.stop
+    size = packed.taken.shape[0]
+    whole = len(streams) == 1 and start == size
+    index = None if whole else torch.cat(indices)
+    return Streams(streams, index, size=size, mask=mask, packed=packed, groups=groups)
+
+
+def _hand_out(streams: Streams, hidden: Tensor, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Each task's hidden states, ``[part, time, width]``, from those of all streams."""
+    time, width = streams.mask.shape[1], hidden.shape[-1]
+    found = {}
+    for stream in streams.streams:
+        own = hidden[stream.span]
+        if stream.taken is not None:
+            own = own.new_zeros(stream.rows * time, width).index_copy(0, stream.taken, own)
+        found[stream.task] = own.view(stream.rows, time, width)
+    return {task: found[task] if task in found else hidden.new_zeros(0, time, width) for task in rows}

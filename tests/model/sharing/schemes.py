@@ -1,0 +1,85 @@
+"""Every sharing scheme on a tiny encoder, its weights stirred so that no two tasks have the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, PreTrainedModel
+
+from nlpmtl.model import Sharing, SharingOptions
+from nlpmtl.registry import SHARINGS
+from tests.architectures import write_architecture
+
+CASES: dict[str, dict[str, Any]] = {
+    "hard": {"kind": "hard"},
+    "layers": {"kind": "layers", "shared": 1},
+    "soft_l2": {"kind": "soft_l2", "strength": 0.1},
+    "lora": {"kind": "lora", "rank": 3, "task_rank": 2},
+    "adapters": {"kind": "adapters", "size": 5},
+    "pal": {"kind": "adapters", "form": "pal", "size": 6},
+    "cross_stitch": {"kind": "cross_stitch", "shared": 1},
+}
+TASKS = ("a", "type", "c-d")
+LENGTHS = (5, 9, 3, 9, 1)
+ROWS: dict[str, tuple[int, ...]] = {"a": (0, 1, 3), "type": (1, 2, 4), "c-d": (3,)}
+"""Rows 1 and 3 are of two tasks."""
+
+
+def make_encoder(directory: Path, name: str = "bert", **config: Any) -> PreTrainedModel:
+    layers = {"n_layers": 3} if name == "distilbert" else {"num_hidden_layers": 3}
+    path = write_architecture(name, directory, **layers, **config)
+    pooler = {} if name in ("distilbert", "electra", "deberta-v2", "modernbert") else {"add_pooling_layer": False}
+    model = AutoModel.from_pretrained(path, **pooler)
+    assert isinstance(model, PreTrainedModel)
+    model.double().eval()
+    return model
+
+
+def make_sharing(encoder: PreTrainedModel, case: Mapping[str, Any], tasks: tuple[str, ...] = TASKS) -> Sharing:
+    options = SHARINGS.parse(case)
+    sharing = SHARINGS.build(options, Sharing, exclude=SharingOptions.model_fields, encoder=encoder, tasks=tasks)
+    sharing.double().eval()
+    stir(sharing)
+    return sharing
+
+
+@torch.no_grad()
+def stir(sharing: Sharing) -> None:
+    """Move everything that a task has of its own, and what a scheme adds, by what its name and task say."""
+    for task in sharing.tasks:
+        for number, (_, weight) in enumerate(sorted(sharing.own(task).items())):
+            _move(weight, seed=1000 * sum(task.encode()) + number)
+    for number, weight in enumerate(sharing.added()):
+        _move(weight, seed=number)
+
+
+def _move(weight: nn.Parameter, *, seed: int) -> None:
+    noise = torch.randn(weight.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    weight.add_(noise.to(weight.dtype) * (0.001 if weight.dim() == 1 else 0.1))
+
+
+def make_inputs(encoder: PreTrainedModel, lengths: tuple[int, ...] = LENGTHS) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
+    ids = torch.randint(5, encoder.config.vocab_size, mask.shape, generator=generator)
+    return {"input_ids": torch.where(mask == 1, ids, encoder.config.pad_token_id), "attention_mask": mask}
+
+
+def parts(rows: Mapping[str, tuple[int, ...]] = ROWS) -> dict[str, Tensor]:
+    return {task: torch.tensor(at, dtype=torch.long) for task, at in rows.items()}
+
+
+def masked(found: Mapping[str, Tensor], rows: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
+    """Hidden states with 0 on padding, where anything may stand."""
+    return {task: found[task] * mask[at].unsqueeze(-1) for task, at in rows.items()}
+
+
+def gradients(module: nn.Module, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of a sum that no two tasks have alike."""
+    module.zero_grad()
+    torch.stack([(number + 1) * one.pow(3).sum() for number, (_, one) in enumerate(sorted(found.items()))]).sum().backward()  # type: ignore[no-untyped-call]
+    return {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}

@@ -1,0 +1,208 @@
+"""What must hold for every sharing scheme; a new one is tested the day it is registered."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import PreTrainedModel
+
+from nlpmtl.errors import ModelError
+from nlpmtl.model import can_pack, use_packing
+from nlpmtl.registry import SHARINGS
+from tests.architectures import ARCHITECTURES
+from tests.model.sharing.schemes import (
+    CASES,
+    ROWS,
+    TASKS,
+    gradients,
+    make_encoder,
+    make_inputs,
+    make_sharing,
+    masked,
+    parts,
+)
+
+EXACT = {"rtol": 0.0, "atol": 1e-9}
+STIRRED = [case for case in CASES if case != "hard"]
+
+
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedModel:
+    return make_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture
+def encoder(stock: PreTrainedModel) -> PreTrainedModel:
+    return copy.deepcopy(stock)
+
+
+def test_every_registered_scheme_is_tried() -> None:
+    own = {name for name in SHARINGS.names() if SHARINGS.get(name).__module__.startswith("nlpmtl.")}
+    assert own == {case["kind"] for case in CASES.values()}
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("case", CASES)
+def test_a_mixed_batch_is_its_tasks_and_rows_one_by_one_on_every_architecture(
+    case: str, name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    encoder = architecture(name, tmp_path_factory)
+    if name == "albert" and case != "hard":
+        with pytest.raises(ModelError, match=r"'albert' can only be shared whole.*bert, deberta-v2"):
+            make_sharing(encoder, CASES[case])
+        return
+    sharing, inputs, rows = make_sharing(encoder, CASES[case]), make_inputs(encoder), parts()
+    mixed = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
+    for task, at in rows.items():
+        for place, row in enumerate(at.tolist()):
+            length = int(inputs["attention_mask"][row].sum())
+            alone = {key: value[row : row + 1, :length] for key, value in inputs.items()}
+            found = sharing(alone, {task: torch.tensor([0])})
+            torch.testing.assert_close(mixed[task][place, :length], found[task][0], **EXACT)
+    if case != "hard":
+        assert not torch.allclose(mixed["a"][2], mixed["c-d"][0]), "row 3 is another for each task"
+    if can_pack(encoder.config):
+        expected = gradients(sharing, mixed)
+        use_packing(encoder)
+        packed = sharing(inputs, rows)
+        for task, one in masked(packed, rows, inputs["attention_mask"]).items():
+            torch.testing.assert_close(one, mixed[task], **EXACT)
+        found = gradients(sharing, packed)
+        assert found.keys() == expected.keys()
+        for key, gradient in expected.items():
+            torch.testing.assert_close(found[key], gradient, rtol=1e-6, atol=1e-8 * float(gradient.abs().max()) + 1e-9)
+
+
+KEPT: dict[str, PreTrainedModel] = {}
+
+
+def architecture(name: str, factory: pytest.TempPathFactory) -> PreTrainedModel:
+    if name not in KEPT:
+        KEPT[name] = make_encoder(factory.mktemp(name), name)
+    return copy.deepcopy(KEPT[name])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_encoder_of_a_task_computes_its_hidden_states(case: str, encoder: PreTrainedModel) -> None:
+    names = encoder.state_dict().keys()
+    sharing, inputs, rows = make_sharing(encoder, CASES[case]), make_inputs(encoder), parts()
+    found = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
+    for task, at in rows.items():
+        plain = sharing.encoder_of(task)
+        if plain is None:
+            assert CASES[case]["kind"] in ("adapters", "cross_stitch")
+            continue
+        assert plain.state_dict().keys() == names
+        assert type(plain) is type(encoder)
+        expected = plain(**{key: value[at] for key, value in inputs.items()}).last_hidden_state
+        expected = expected * inputs["attention_mask"][at].unsqueeze(-1)
+        torch.testing.assert_close(found[task], expected, **EXACT)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("case", STIRRED)
+def test_what_a_task_has_of_its_own_learns_from_its_rows_alone(
+    case: str, packed: bool, encoder: PreTrainedModel
+) -> None:
+    sharing, inputs = make_sharing(encoder, CASES[case]), make_inputs(encoder)
+    if packed:
+        use_packing(encoder)
+    rows = {**parts({"a": (0, 2), "type": ()}), "c-d": torch.tensor([1])}
+    found = sharing(inputs, rows)
+    assert found["type"].shape == (0, 9, 32)
+    learned = gradients(sharing, found)
+    own = {task: {id(weight) for weight in sharing.own(task).values()} for task in TASKS}
+    reached = {id(weight) for name, weight in sharing.named_parameters() if name in learned}
+    assert all(own.values())
+    assert own["a"] <= reached
+    assert own["c-d"] <= reached
+    if case != "cross_stitch":  # where each column feeds all
+        assert not own["type"] & reached
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_order_of_tasks_changes_nothing(case: str, encoder: PreTrainedModel) -> None:
+    inputs, rows = make_inputs(encoder), parts()
+    found = make_sharing(copy.deepcopy(encoder), CASES[case])(inputs, rows)
+    turned = make_sharing(encoder, CASES[case], TASKS[::-1])
+    if case == "cross_stitch":
+        for stitch in turned.added():
+            table = stitch.data.view(3, 3)
+            table.copy_(table.flip(0, 1).clone())
+    other = turned(inputs, {task: rows[task] for task in reversed(rows)})
+    for task in TASKS:
+        torch.testing.assert_close(found[task], other[task], **EXACT)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("case", CASES)
+def test_activations_that_are_computed_again_give_the_same_gradient(
+    case: str, packed: bool, encoder: PreTrainedModel
+) -> None:
+    sharing, inputs, rows = make_sharing(encoder, CASES[case]), make_inputs(encoder), parts()
+    if packed:
+        use_packing(encoder)
+    for module in sharing.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    encoder.config.attention_probs_dropout_prob = 0.0
+    for module in encoder.modules():
+        if hasattr(module, "dropout") and isinstance(module.dropout, torch.nn.Dropout):
+            module.dropout.p = 0.0
+    sharing.train()
+    expected = gradients(sharing, sharing(inputs, rows))
+    encoder.activation_checkpointing_enable({"use_reentrant": False})
+    calls = []
+    hook = torch.nn.modules.module.register_module_forward_hook(
+        lambda module, *_: calls.append(1) if type(module).__name__ == "BertIntermediate" else None
+    )
+    found = gradients(sharing, sharing(inputs, rows))
+    hook.remove()
+    assert found.keys() == expected.keys()
+    for key, gradient in expected.items():
+        torch.testing.assert_close(found[key], gradient, **EXACT)
+    assert len(calls) >= 6, "three layers at least, each computed twice"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_computes_in_bfloat16_what_it_computes_in_double_precision(case: str, encoder: PreTrainedModel) -> None:
+    sharing, inputs, rows = make_sharing(encoder, CASES[case]), make_inputs(encoder), parts()
+    exact = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
+    sharing.float()
+    use_packing(encoder)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
+        gradients(sharing, rough)
+    for task, one in rough.items():
+        assert 0 < float((one - exact[task]).detach().abs().max()) < 0.15 * float(exact[task].detach().abs().max())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_freezing_leaves_what_the_scheme_adds(case: str, encoder: PreTrainedModel) -> None:
+    sharing = make_sharing(encoder, CASES[case])
+    sharing.freeze()
+    kept = {id(weight) for task in TASKS for weight in sharing.own(task).values()} | {id(w) for w in sharing.added()}
+    assert {id(weight) for weight in sharing.parameters() if weight.requires_grad} == kept
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_pass_costs_what_its_layers_multiply(case: str, encoder: PreTrainedModel) -> None:
+    """Counted by torch; attention between wordpieces, which is a product of batches, is left out in both."""
+    plain_encoder = copy.deepcopy(encoder)
+    sharing, rows = make_sharing(encoder, CASES[case]), parts()
+    inputs = make_inputs(encoder, (4, 4, 4, 4, 4))
+    done = multiplications(sharing, inputs, rows)
+    plain = multiplications(make_sharing(plain_encoder, CASES["hard"]), inputs, rows)
+    labels = sum(map(len, ROWS.values())) / 5
+    assert sharing.cost(labels) == pytest.approx(done / plain, rel=1e-6)
+
+
+def multiplications(sharing: torch.nn.Module, inputs: dict[str, torch.Tensor], rows: dict[str, torch.Tensor]) -> int:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        sharing(inputs, rows)
+    counts = counter.get_flop_counts()["Global"]
+    return sum(many for op, many in counts.items() if op in (torch.ops.aten.addmm, torch.ops.aten.mm))
