@@ -9,7 +9,7 @@ from typing import Any
 
 from accelerate.utils import broadcast_object_list
 
-from nlpmtl.artifact import CURVE, Facts, Source, save_model, write_json
+from nlpmtl.artifact import CHOICES, CURVE, Facts, Source, save_model, write_json
 from nlpmtl.calibration import calibrate
 from nlpmtl.data import Encoded
 from nlpmtl.evaluation import Answered, Scores, ask, score
@@ -76,16 +76,20 @@ def _draw(
 ) -> dict[str, tuple[str, bytes]]:
     """The pictures by path, each with its words."""
     # matplotlib comes in when it is needed
-    from nlpmtl.artifact.pictures import describe_comparison, describe_learning, draw_comparison, draw_learning
+    from nlpmtl.artifact import pictures
 
     found = {}
     metrics = read_lines(fit.directory / "metrics.jsonl")
     if metrics:
-        alt = describe_learning(evaluations, steps=fit.state.cursor.step, step=step)
-        found[CURVE] = alt, draw_learning(metrics, evaluations, tasks=list(fit.tasks), step=step)
+        alt = pictures.describe_learning(evaluations, steps=fit.state.cursor.step, step=step)
+        found[CURVE] = alt, pictures.draw_learning(metrics, evaluations, tasks=list(fit.tasks), step=step)
+        chosen = pictures.draw_choices(metrics)
+        if chosen is not None:
+            found[CHOICES] = pictures.describe_choices(metrics), chosen
     for name, one in answered.items():
         counted = fit.tasks[name].compare(predicted=one.predicted, gold=one.gold, names=one.names)
-        found[f"images/answers-{name}.png"] = describe_comparison(name, counted), draw_comparison(name, counted)
+        described = pictures.describe_comparison(name, counted)
+        found[f"images/answers-{name}.png"] = described, pictures.draw_comparison(name, counted)
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nlpmtl.artifact.card import CURVE, Facts, Source, write_card
+from nlpmtl.artifact.card import CHOICES, CURVE, Facts, Source, write_card
 from nlpmtl.artifact.hub import fetch, push
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nlpmtl.artifact.onnx import export_onnx
 
 __all__ = [
+    "CHOICES",
     "CURVE",
     "Backend",
     "BackendName",

@@ -63,7 +63,7 @@ class TaskCovariance(nn.Module):
             one.start(weights, fresh=fresh)
 
     def penalty(self, weights: Weights) -> Tensor | None:
-        """strength · tr(W Ω⁻¹ Wᵀ), a scalar; None for a single task."""
+        """Strength · tr(W Ω⁻¹ Wᵀ), a scalar; None for a single task."""
         found = [one.distance(weights) for one in self._each()]
         return self.strength * torch.stack(found).sum() if found else None
 

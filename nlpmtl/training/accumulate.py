@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from nlpmtl.data import Batch, Collator
 from nlpmtl.data.cuts import cheapest_cuts, fullest_cuts
 from nlpmtl.errors import RunError
+from nlpmtl.model import MultiTaskModel
 from nlpmtl.sampling import StepPlan
 from nlpmtl.tasks import Task
 from nlpmtl.training.processes import add_gradients, agree
@@ -128,7 +129,7 @@ class Accumulator:
     """
 
     accelerator: Accelerator
-    model: nn.Module
+    model: MultiTaskModel
     tasks: Mapping[str, Task]
     collate: Collator
     micro_tokens: int

@@ -1,7 +1,7 @@
 """One optimizer step: the tasks weighed, their gradients added up, the weights moved.
 
 weigh the tasks                 by what is remembered, by the step's losses, or by a gradient for each of them
-add up the gradient             of Σ weight · share · mean loss
+add up the gradient             of Σ weight · share · mean loss, and of the sharing scheme's penalty
 where it is not finite          blame rows; stop, or leave the step out
 clip, move the weights          and tell weighting and sampler what happened, if they learn
 """
@@ -96,6 +96,9 @@ class Stepper:
         rows = select(plan, lengths=tally.lengths, chosen=tally.labelled)
         lr, before = self._set_rates(plan.step), run.micro_tokens
         seen, weights, passed = self._gradient(plan, rows, tally=tally)
+        penalty = run.model.penalty() if seen.shares else None
+        if penalty is not None:  # the same in all processes, so added where their gradients are added up
+            run.accelerator.backward(penalty)
         norm, skipped, feedback = self._norm(), None, None
         # Of the losses each process knows its own alone; the norm is the same in all.
         finite = torch.isfinite(passed.sums).all() & torch.isfinite(norm)
@@ -108,6 +111,7 @@ class Stepper:
             if self.clip > 0:
                 clip_grads_with_norm_(run.parameters, self.clip, norm)
             self.optimizer.step()
+            run.model.after_step()
         run.forget()
         if not lost and seen.shares:
             feedback = self._teach(plan, rows, seen=seen, passed=passed, tally=tally)

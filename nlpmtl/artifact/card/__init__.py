@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nlpmtl.artifact.card.facts import CURVE, Facts, Source
+from nlpmtl.artifact.card.facts import CHOICES, CURVE, Facts, Source
 from nlpmtl.artifact.card.markdown import escape
 from nlpmtl.artifact.card.metadata import addressed, front_matter, result_files
 from nlpmtl.artifact.card.scores import calibration, scores
@@ -10,6 +10,7 @@ from nlpmtl.artifact.card.tasks import limits, tasks, use
 from nlpmtl.artifact.card.training import training
 
 __all__ = [
+    "CHOICES",
     "CURVE",
     "Facts",
     "Source",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 CURVE = "images/learning-curve.png"
+CHOICES = "images/choices.png"
 """Where the picture of the learning curve stands; all others are of answers."""
 
 

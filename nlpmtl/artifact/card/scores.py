@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from nlpmtl.artifact.card.facts import CURVE, Facts
+from nlpmtl.artifact.card.facts import CHOICES, CURVE, Facts
 from nlpmtl.artifact.card.markdown import code, escape, table
 
 
@@ -83,5 +83,5 @@ def _chosen(facts: Facts) -> str:
 
 
 def _pictures(facts: Facts) -> list[str]:
-    shown = [(path, alt) for path, alt in facts.pictures.items() if path != CURVE]
+    shown = [(path, alt) for path, alt in facts.pictures.items() if path not in (CURVE, CHOICES)]
     return [line for path, alt in shown for line in (f"![{escape(alt)}]({path})", "")]

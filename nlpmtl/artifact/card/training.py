@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nlpmtl.artifact.card.facts import CURVE, Facts, Source
+from nlpmtl.artifact.card.facts import CHOICES, CURVE, Facts, Source
 from nlpmtl.artifact.card.markdown import code, escape, table
 
 
 def training(facts: Facts) -> list[str]:
-    """Data, settings, machine and the learning curve."""
-    curve = [(path, alt) for path, alt in facts.pictures.items() if path == CURVE]
+    """Data, settings, machine, the learning curve and what was chosen on the way."""
+    shown = [(path, facts.pictures[path]) for path in (CURVE, CHOICES) if path in facts.pictures]
     return [
         "## Training",
         "",
-        *(line for path, alt in curve for line in (f"![{escape(alt)}]({path})", "")),
+        *(line for path, alt in shown for line in (f"![{escape(alt)}]({path})", "")),
         *table(
             ("dataset", "source", "licence", "train rows", "validation rows", "tasks"),
             map(_dataset, facts.sources),

@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nlpmtl.artifact.pictures.alt import describe_comparison, describe_learning
+from nlpmtl.artifact.pictures.alt import describe_choices, describe_comparison, describe_learning
 from nlpmtl.artifact.pictures.canvas import style, to_png
+from nlpmtl.artifact.pictures.choices import TOLD, choices
 from nlpmtl.artifact.pictures.confusion import confusion_matrix
 from nlpmtl.artifact.pictures.curve import learning_curve
 from nlpmtl.artifact.pictures.hits import precision_and_recall
 from nlpmtl.artifact.pictures.points import scatter
 from nlpmtl.tasks import Comparison, Confusion, Hits
 
-__all__ = ["describe_comparison", "describe_learning", "draw_comparison", "draw_learning"]
+__all__ = [
+    "describe_choices",
+    "describe_comparison",
+    "describe_learning",
+    "draw_choices",
+    "draw_comparison",
+    "draw_learning",
+]
 
 
 def draw_learning(
@@ -22,6 +30,14 @@ def draw_learning(
     """The learning curve, as the bytes of a PNG; arguments as of `learning_curve`."""
     with style():
         return to_png(learning_curve(metrics, evaluations, tasks=tasks, step=step))
+
+
+def draw_choices(metrics: Sequence[Mapping[str, Any]]) -> bytes | None:
+    """What a run chose on its way, as the bytes of a PNG; None where it had nothing to choose."""
+    if not any(key in metrics[0] for key in TOLD):
+        return None
+    with style():
+        return to_png(choices(metrics))
 
 
 def draw_comparison(task: str, found: Comparison) -> bytes:

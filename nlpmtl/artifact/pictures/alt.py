@@ -25,6 +25,16 @@ def describe_learning(evaluations: Sequence[Mapping[str, Any]], *, steps: int, s
     )
 
 
+def describe_choices(metrics: Sequence[Mapping[str, Any]]) -> str:
+    """What the picture of a run's choices shows."""
+    said = []
+    for key, called in (("sampling", "share of the draws"), ("weights", "weight in the loss")):
+        if key in metrics[-1]:
+            last = ", ".join(f"{name} {value:.3g}" for name, value in metrics[-1][key].items())
+            said.append(f"the {called}, at the last step {last}")
+    return f"What was chosen over {metrics[-1]['step']:,} steps: {'; '.join(said)}."
+
+
 def describe_comparison(task: str, found: Comparison) -> str:
     """What the picture of a task's answers shows."""
     if isinstance(found, Confusion):

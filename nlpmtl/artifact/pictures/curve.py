@@ -9,19 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
-from numpy.typing import NDArray
 
-from nlpmtl.artifact.pictures.canvas import AMBER, BLACK, BLUE, GREEN, GREY, ORANGE, PALE, PINK, SKY
+from nlpmtl.artifact.pictures.canvas import BLACK, GREY, PALE
+from nlpmtl.artifact.pictures.lines import Looks, dots, looks_of, running, spread
 
-_COLOURS = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY)
-_DASHES = ("solid", "dashed", "dotted", "dashdot")
-_POINTS = 300
-"""Of a line; more could not be told apart."""
 _LEAST_LOSS = 1e-6
 """What a log scale shows for less, such as 0."""
-
-Looks = Mapping[str, Mapping[str, Any]]
-"""How the line of each task is drawn."""
 
 
 def learning_curve(
@@ -35,10 +28,7 @@ def learning_curve(
         tasks: in this order.
         step: whose weights were kept.
     """
-    looks = {
-        task: {"color": _COLOURS[i % len(_COLOURS)], "linestyle": _DASHES[i // len(_COLOURS) % len(_DASHES)]}
-        for i, task in enumerate(tasks)
-    }
+    looks = looks_of(tasks)
     many = 2 if evaluations else 1
     figure = Figure(figsize=(7.4, 2.7 * many), layout="constrained")
     panels: list[Axes] = list(figure.subplots(many, 1, sharex=True, squeeze=False)[:, 0])
@@ -66,9 +56,9 @@ def _losses(axes: Axes, metrics: Sequence[Mapping[str, Any]], looks: Looks) -> N
         window = max(1, len(found) // 20)
         longest = max(longest, window)
         steps, losses = np.array(found, dtype=np.float64).T
-        losses = np.maximum(_running(losses, window), _LEAST_LOSS)
-        few = _spread(len(losses))
-        axes.plot(steps[window - 1 :][few], losses[few], label=task, linewidth=1.4, **look, **_dots(len(few)))
+        losses = np.maximum(running(losses, window), _LEAST_LOSS)
+        few = spread(len(losses))
+        axes.plot(steps[window - 1 :][few], losses[few], label=task, linewidth=1.4, **look, **dots(len(few)))
     axes.set_yscale("log")
     least, most = axes.get_ylim()
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if most > 10 * least else (1, 1.5, 2, 3, 4, 5, 7)))
@@ -81,28 +71,11 @@ def _losses(axes: Axes, metrics: Sequence[Mapping[str, Any]], looks: Looks) -> N
 
 def _scores(axes: Axes, evaluations: Sequence[Mapping[str, Any]], looks: Looks) -> None:
     steps = [line["step"] for line in evaluations]
-    dots = _dots(len(steps))
+    marks = dots(len(steps))
     for task, look in looks.items():
         if task in evaluations[0]["tasks"]:
             values = [line["tasks"][task]["score"] for line in evaluations]
-            axes.plot(steps, values, label=task, linewidth=1.2, **look, **dots)
-    axes.plot(steps, [line["mean"] for line in evaluations], label="mean of tasks", color=BLACK, linewidth=2, **dots)
+            axes.plot(steps, values, label=task, linewidth=1.2, **look, **marks)
+    axes.plot(steps, [line["mean"] for line in evaluations], label="mean of tasks", color=BLACK, linewidth=2, **marks)
     axes.set_ylabel("score")
     axes.set_title("Score on validation", loc="left", fontsize=10)
-
-
-def _dots(many: int) -> dict[str, Any]:
-    """Marks for points that are so few that each can be seen; a line of one point would be none."""
-    return {"marker": "o", "markersize": 3.5} if many <= 40 else {}
-
-
-def _running(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
-    """Means over the last values, ``[len(values) - window + 1]``."""
-    sums = np.cumsum(np.concatenate([[0.0], values]))
-    means: NDArray[np.float64] = (sums[window:] - sums[:-window]) / window
-    return means
-
-
-def _spread(many: int) -> NDArray[np.int64]:
-    """Which of so many points to draw: all, or as many as can be told apart, the first and the last among them."""
-    return np.unique(np.linspace(0, many - 1, min(many, _POINTS)).round().astype(np.int64))

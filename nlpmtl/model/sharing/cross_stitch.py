@@ -124,9 +124,7 @@ class CrossStitch(RoutedSharing):
         mask = inputs["attention_mask"]
         every = torch.arange(mask.shape[0], device=mask.device)
         hidden = super().forward(inputs, dict.fromkeys(self.tasks, every))
-        return {
-            task: hidden[task] if at.shape[0] == mask.shape[0] else hidden[task][at] for task, at in rows.items()
-        }
+        return {task: hidden[task] if at.shape[0] == mask.shape[0] else hidden[task][at] for task, at in rows.items()}
 
     def _stitches(self) -> dict[int, Stitch]:
         layers = enumerate(find_layers(self.encoder))
