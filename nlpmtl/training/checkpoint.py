@@ -171,7 +171,9 @@ def restore(directory: Path, *, model: nn.Module, optimizer: Optimizer) -> dict[
     named = dict(model.named_parameters())
     for key, value in moments.items():
         name, _, moment = key.rpartition("/")
-        parameter = named[name]
+        parameter = named.get(name)
+        if parameter is None:
+            raise RunError(f"{directory} is a checkpoint of another model: this one has no {name!r}")
         # The fused kernel reads the count of steps where the parameter is; it is in single precision whatever that is.
         like = value.to(parameter.device) if moment == "step" else value.to(parameter)
         optimizer.state[parameter][moment] = like

@@ -90,10 +90,20 @@ class RunState:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> RunState:
-        """The state that `to_json` wrote."""
-        best = None if value["best"] is None else Best(**value["best"])
-        own = {key: value[key] for key in ("worse", "evaluated", "skipped", "micro_tokens", "weighting")}
-        return cls(cursor=Cursor.from_json(value["cursor"]), best=best, **own)
+        """The state that `to_json` wrote.
+
+        Raises:
+            RunError: another version wrote it.
+        """
+        try:
+            best = None if value["best"] is None else Best(**value["best"])
+            own = {key: value[key] for key in ("worse", "evaluated", "skipped", "micro_tokens", "weighting")}
+            return cls(cursor=Cursor.from_json(value["cursor"]), best=best, **own)
+        except (KeyError, TypeError) as error:
+            raise RunError(
+                f"the checkpoint's state.json is not as this version of nlpmtl writes it ({error!r}): go on with the "
+                "version that wrote it, which run.json names, or start anew in another output"
+            ) from None
 
 
 @dataclass

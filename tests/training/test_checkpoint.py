@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.optim import AdamW
 
@@ -74,6 +75,15 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     other = Small(width=4)
     with pytest.raises(RunError, match="another model"):
         restore(tmp_path / "c", model=other, optimizer=AdamW(other.parameters()))
+
+
+def test_moments_of_a_layer_that_the_model_lacks_are_refused(tmp_path: Path) -> None:
+    model, optimizer = stepped(1)
+    save(tmp_path / "c", model=model, optimizer=optimizer, state={})
+    moments = load_file(tmp_path / "c" / "optimizer.safetensors")
+    save_file({**moments, "gone.weight/step": torch.ones(())}, tmp_path / "c" / "optimizer.safetensors")
+    with pytest.raises(RunError, match="another model: this one has no 'gone.weight'"):
+        restore(tmp_path / "c", model=model, optimizer=optimizer)
 
 
 def test_it_holds_safetensors_and_json_only(tmp_path: Path) -> None:

@@ -226,3 +226,11 @@ def test_the_state_of_a_run_is_plain_json(whole: Trained) -> None:
     assert again.to_json() == {key: value for key, value in state.items() if key != "config"}
     assert again.cursor.step == STEPS
     assert sum(again.cursor.picks) == STEPS * 6
+
+
+@pytest.mark.parametrize("key", ["weighting", "best", "cursor"])
+def test_a_state_of_another_version_says_so(whole: Trained, key: str) -> None:
+    state = read_json(checkpoint(whole.output, STEPS) / "state.json")
+    state.pop(key)
+    with pytest.raises(RunError, match="which run.json names, or start anew"):
+        RunState.from_json(state)

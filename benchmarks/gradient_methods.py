@@ -1,0 +1,132 @@
+"""What weightings cost, and whether two processes weigh as one does.
+
+    python -m benchmarks.gradient_methods [cost] [processes] [--output FILE.md]
+
+Cost: a step of MiniLM-L6 on 32 rows of 10 to 26 words, of 2, 4 and 8 tasks, beside that of `constant`, in turns. Each
+task has rows of its own; or every row is labelled for all of them ("joint").
+
+Processes: twenty steps of a tiny encoder without dropout, all kinds of task among the rows, by one process and by two;
+the largest difference of a weight.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from benchmarks.scaling import PRETRAINED, dataset, run_of, spread, write_rows
+from benchmarks.steps import take_steps
+from nlpmtl.registry import WEIGHTINGS
+from nlpmtl.weighting import GradientMethod, Weighting
+from tests.faults.harness import play_all, small_run
+from tests.tiny import apart, checkpoint
+
+TASKS = (2, 4, 8)
+STEPS = 10
+ROUNDS = 3
+TWENTY = 20
+
+
+def methods() -> list[str]:
+    """Weightings that look at more than what they remember, and the plain sum."""
+    return [name for name in WEIGHTINGS.names() if member(name).sight != "nothing"]
+
+
+def member(name: str) -> type[Weighting]:
+    found = WEIGHTINGS.get(name)
+    assert issubclass(found, Weighting)
+    return found
+
+
+def cost(scratch: Path) -> Iterator[str]:
+    path = write_rows(scratch / "rows.jsonl", 4096, words=(10, 26), tasks=max(TASKS))
+    lines = Path(path).read_text(encoding="utf-8").splitlines(keepends=True)
+    yield f"| weighting | {' | '.join(f'{many} tasks' for many in TASKS)} | {TASKS[-1]} tasks, joint | MiB, 8 tasks |"
+    yield f"|---|{'---|' * (len(TASKS) + 2)}"
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    layouts = {**{f"{many}": _apart(scratch, lines, many) for many in TASKS}, "joint": _joint(path)}
+    for _ in range(ROUNDS):
+        for layout, datasets in layouts.items():
+            for kind in ["constant", *methods()]:
+                run = {**run_of(scratch, PRETRAINED, datasets), "weighting": {"kind": kind}}
+                one = take_steps(run, steps=STEPS, cache=scratch / "cache")
+                found.setdefault((kind, layout), []).append(one)
+    for kind in ["constant", *methods()]:
+        cells = []
+        for layout in layouts:
+            plain, own = ([one["step ms"] for one in found[name, layout]] for name in ("constant", kind))
+            ratios = [b / a for a, b in zip(plain, own, strict=True)]
+            cells.append(f"{statistics.median(plain):.0f} ms" if kind == "constant" else spread(ratios, 2))
+        memory = statistics.median(one["MiB with training"] for one in found[kind, str(TASKS[-1])])
+        yield f"| `{kind}` | {' | '.join(cells)} | {memory:.0f} |"
+
+
+def _apart(scratch: Path, lines: list[str], many: int) -> dict[str, Any]:
+    made = {}
+    for i in range(many):
+        own = scratch / f"{many}-{i}.jsonl"
+        own.write_text("".join(lines[i::many]), encoding="utf-8")
+        made[f"d{i}"] = dataset(str(own), tasks=[f"t{i}"])
+    return made
+
+
+def _joint(path: str) -> dict[str, Any]:
+    return {"d": dataset(path, tasks=[f"t{i}" for i in range(max(TASKS))])}
+
+
+def processes(scratch: Path) -> Iterator[str]:
+    yield "| weighting | largest difference of a weight, single precision | double precision |"
+    yield "|---|---|---|"
+    rates = {"lr": 1e-4, "save_every": TWENTY}
+    base = {p: small_run(scratch / p, dropout=0.0, steps=TWENTY, train={**rates, "precision": p}) for p in _PRECISIONS}
+    kinds = WEIGHTINGS.names()
+    for world in (1, 2):
+        jobs = [
+            {"run": {**base[p], "weighting": {"kind": kind}}, "output": str(scratch / f"{p}-{kind}-{world}")}
+            for p in _PRECISIONS
+            for kind in kinds
+        ]
+        play_all([{**job, "resume": False} for job in jobs], processes=world, scratch=scratch)
+    for kind in kinds:
+        cells = []
+        for p in _PRECISIONS:
+            one, two = (checkpoint(scratch / f"{p}-{kind}-{world}", TWENTY) for world in (1, 2))
+            cells.append(f"{apart(one, two):.1e}")
+        mark = " (gradient method)" if issubclass(member(kind), GradientMethod) else ""
+        yield f"| `{kind}`{mark} | {' | '.join(cells)} |"
+
+
+_PRECISIONS = ("fp32", "fp64")
+PARTS = {"cost": cost, "processes": processes}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; left out: all")
+    parser.add_argument("--output", type=Path)
+    asked = parser.parse_args()
+    lines = ["# What weightings cost, and several processes", ""]
+    for part in asked.parts or PARTS:
+        with tempfile.TemporaryDirectory() as scratch:
+            for line in PARTS[part](Path(scratch)):
+                print(line, flush=True)
+                lines.append(line)
+        lines.append("")
+    lines.append(
+        f"- `python -m benchmarks.gradient_methods`; torch {torch.__version__}, transformers "
+        f"{transformers.__version__}; CPU with {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads. Medians of {ROUNDS} "
+        f"rounds of {STEPS} steps (least to most); what is above 1 is what a step costs more than with `constant`."
+    )
+    if asked.output:
+        asked.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
