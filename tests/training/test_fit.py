@@ -232,5 +232,5 @@ def test_the_state_of_a_run_is_plain_json(whole: Trained) -> None:
 def test_a_state_of_another_version_says_so(whole: Trained, key: str) -> None:
     state = read_json(checkpoint(whole.output, STEPS) / "state.json")
     state.pop(key)
-    with pytest.raises(RunError, match="which run.json names, or start anew"):
+    with pytest.raises(RunError, match=r"which run\.json names, or start anew"):
         RunState.from_json(state)
