@@ -73,8 +73,7 @@ def scores(
             found[name] = _foreign(name.removeprefix(FOREIGN), predictions=predictions, references=references)
         else:
             metric = _find(name)(reads_as=reads)
-            result = metric.compute(predictions=predictions, references=references, pos_label=positive)
-            found[name] = result[metric.name]
+            found[name] = metric.value(predictions, references, pos_label=positive)
     return found
 
 

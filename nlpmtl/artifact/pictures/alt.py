@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nlpmtl.artifact.pictures.differences import Difference
 from nlpmtl.tasks import Comparison, Confusion, Hits, Points
 
 _EXAMPLES = 3
@@ -23,6 +24,12 @@ def describe_learning(evaluations: Sequence[Mapping[str, Any]], *, steps: int, s
         f"Loss of each task on train and score on validation over {steps:,} steps; the mean score is "
         f"{means[first]:.3f} at step {first:,}{kept}."
     )
+
+
+def describe_differences(found: Sequence[Difference]) -> str:
+    """What the picture of the differences shows."""
+    told = [f"{one.task} {one.value:+.3f} ({one.interval[0]:+.3f} to {one.interval[1]:+.3f})" for one in found]
+    return f"Score of the mixture minus score alone, and the interval of 95 %, of each task: {', '.join(told)}."
 
 
 def describe_comparison(task: str, found: Comparison) -> str:
