@@ -114,9 +114,7 @@ def write_record(run: Planned, *, answered: Mapping[str, Answered], step: int) -
         part.write_text(json.dumps(asdict(record)), encoding="utf-8")
         part.replace(path)
     except OSError as error:
-        raise RunError(
-            f"{path} cannot be written: {error}; the run is done, and its last checkpoint stands"
-        ) from error
+        raise RunError(f"{path} cannot be written: {error}; the run is done, and its last checkpoint stands") from error
 
 
 def tidy(run: Planned) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from numbers import Real
 from statistics import fmean
 from typing import Any
@@ -72,7 +73,7 @@ def scores(
         if name.startswith(FOREIGN):
             found[name] = _foreign(name.removeprefix(FOREIGN), predictions=predictions, references=references)
         else:
-            metric = _find(name)(reads_as=reads)
+            metric = _make(_find(name), reads)
             found[name] = metric.value(predictions, references, pos_label=positive)
     return found
 
@@ -115,6 +116,12 @@ def _foreign(identifier: str, *, predictions: Sequence[Any], references: Sequenc
         return None
     result = evaluate.load(identifier, keep_in_memory=True).compute(predictions=predictions, references=references)
     return defined(next((float(value) for value in result.values() if isinstance(value, Real)), None))
+
+
+@cache
+def _make(metric: type[Metric], reads: Shape) -> Metric:
+    """Once for all: to make one takes longer than to score some rows, and `value` leaves it as it is."""
+    return metric(reads_as=reads)
 
 
 def _higher_is_better(name: str) -> bool:

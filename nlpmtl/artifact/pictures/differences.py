@@ -59,7 +59,7 @@ def differences(found: Sequence[Difference], *, below: str) -> Figure:
     """
     names = shown([one.task for one in found])
     scores = [f"{one.alone:.3f} → {one.mixture:.3f}" for one in found]
-    left, right, high = 0.2 + length(names), 0.25 + length(scores), max(1.0, 0.26 * len(found))
+    left, right, high = 0.2 + length(names), 0.25 + length([*scores, "alone → mixture"]), max(1.0, 0.26 * len(found))
     figure = sheet(
         left + 4.0 + right, HEAD + high + TICKS + 0.15, title="The mixture beside each task alone", below=below
     )
@@ -70,6 +70,7 @@ def differences(found: Sequence[Difference], *, below: str) -> Figure:
         axes.plot([one.value], [at], marker="o", markersize=5, color=one.colour, zorder=3)
     for at, text in enumerate(scores):
         axes.annotate(text, (1.03, at), xycoords=("axes fraction", "data"), va="center", fontsize=SMALL, color=GREY)
+    axes.annotate("alone → mixture", (1.03, 1.02), xycoords="axes fraction", va="bottom", fontsize=SMALL, color=GREY)
     axes.set_yticks(range(len(found)), names, fontsize=SMALL)
     axes.set_ylim(len(found) - 0.4, -0.6)
     axes.margins(x=0.06)
