@@ -141,7 +141,7 @@ def _recipe(result: CompareResult) -> str:
         f"Encoder {code(config['encoder']['name'])}; {length} of the mixture, batches of {train['batch_size']} rows, "
         f"learning rate {train['lr']:g}, of heads {train['head_lr'] or train['lr']:g}; {kinds}; "
         f"seeds {', '.join(map(str, result.seeds))}. Trained in {machine['precision']} on {machine['device']} "
-        f"({machine['processes']} process, {machine['threads']} threads), torch {machine['versions']['torch']}."
+        f"(processes: {machine['processes']}, threads: {machine['threads']}), torch {machine['versions']['torch']}."
     )
 
 

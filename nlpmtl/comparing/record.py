@@ -71,7 +71,7 @@ def read_record(run: Planned) -> Record | None:
     try:
         record = Record.from_json(_load(path))
         before = _load(run.directory / "run.json")["config"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
             f"{run.directory}: a finished run was expected, and it cannot be read ({type(error).__name__}: {error}): "
             "remove this directory to train it again"

@@ -106,7 +106,7 @@ def load_foreign(names: Sequence[str]) -> None:
     for name in names:
         if name.startswith(FOREIGN):
             try:
-                evaluate.load(name.removeprefix(FOREIGN), keep_in_memory=True)
+                _load(name.removeprefix(FOREIGN))
             except (OSError, ValueError, ImportError) as error:
                 raise ConfigError(f"the metric {name!r} cannot be loaded: {error}") from error
 
@@ -114,8 +114,13 @@ def load_foreign(names: Sequence[str]) -> None:
 def _foreign(identifier: str, *, predictions: Sequence[Any], references: Sequence[Any]) -> float | None:
     if not len(references):
         return None
-    result = evaluate.load(identifier, keep_in_memory=True).compute(predictions=predictions, references=references)
+    result = _load(identifier).compute(predictions=predictions, references=references)
     return defined(next((float(value) for value in result.values() if isinstance(value, Real)), None))
+
+
+@cache
+def _load(identifier: str) -> Any:
+    return evaluate.load(identifier, keep_in_memory=True)
 
 
 @cache

@@ -8,8 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +16,11 @@ import numpy as np
 import pytest
 
 import nlpmtl
-from nlpmtl import CompareResult, ConfigError, RunError
+from nlpmtl import CompareResult, ConfigError, RunError, StoppedError
 from nlpmtl.comparing import comparing
 from nlpmtl.comparing.statistics import RESAMPLES
 from nlpmtl.run import Started, load_config
-from nlpmtl.training import Evaluated, Noted
+from nlpmtl.training import Evaluated, Noted, Progressed
 from tests.tiny import make_run, read_json, train_tiny, weights
 
 SEEDS = (5, 6)
@@ -200,26 +198,16 @@ for event in comparing(load_config({run!r}), seeds=2, output={str(copied)!r}):
     assert without_seconds(copied) == without_seconds(whole.directory)
 
 
-def test_interrupted_it_ends_with_130_and_says_how_it_goes_on(
-    run: dict[str, Any], tmp_path: Path, to_toml: Callable[[Any], str]
-) -> None:
-    path, output = tmp_path / "run.toml", tmp_path / "out"
-    endless = {"train": {"steps": 1_000_000, "save_every": 1_000_000}, "eval": {"every": 1_000_000}}
-    path.write_text(to_toml({**run, **endless}), encoding="utf-8")
-    command = [sys.executable, "-m", "nlpmtl", "compare", str(path), "--output", str(output)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        lines = output / "seed-5" / "mixture" / "metrics.jsonl"
-        while process.poll() is None and not (lines.exists() and lines.stat().st_size):
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=120)
-    finally:
-        process.kill()
-    assert (process.returncode, stdout) == (130, "")
-    last = json.loads(lines.read_text(encoding="utf-8").splitlines()[-1])["step"]
-    told = f"seed 5, the mixture: stopped after step {last} of 1000000; the same command goes on from there"
-    assert stderr.splitlines()[-1] == told
+@pytest.mark.parametrize("asking", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_it_says_how_it_goes_on(run: dict[str, Any], tmp_path: Path, asking: signal.Signals) -> None:
+    with pytest.raises(StoppedError) as stopped:
+        for event in comparing(load_config(run), seeds=2, output=tmp_path):
+            if isinstance(event, Progressed) and event.metrics["step"] == 4:
+                signal.raise_signal(asking)
+    told = "seed 5, the mixture: stopped after step 5 of 10; the same command goes on from there"
+    assert (str(stopped.value), stopped.value.exit_code) == (told, 128 + asking)
+    checkpoints = tmp_path / "seed-5" / "mixture" / "checkpoints"
+    assert max(path.name for path in checkpoints.iterdir()) == "step-000005"
 
 
 def test_runs_of_another_config_are_refused(run: dict[str, Any], copied: Path) -> None:
