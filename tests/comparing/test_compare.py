@@ -200,10 +200,13 @@ for event in comparing(load_config({run!r}), seeds=2, output={str(copied)!r}):
 
 @pytest.mark.parametrize("asking", [signal.SIGINT, signal.SIGTERM])
 def test_asked_to_stop_it_says_how_it_goes_on(run: dict[str, Any], tmp_path: Path, asking: signal.Signals) -> None:
-    with pytest.raises(StoppedError) as stopped:
+    def ask() -> None:
         for event in comparing(load_config(run), seeds=2, output=tmp_path):
             if isinstance(event, Progressed) and event.metrics["step"] == 4:
                 signal.raise_signal(asking)
+
+    with pytest.raises(StoppedError) as stopped:
+        ask()
     told = "seed 5, the mixture: stopped after step 5 of 10; the same command goes on from there"
     assert (str(stopped.value), stopped.value.exit_code) == (told, 128 + asking)
     checkpoints = tmp_path / "seed-5" / "mixture" / "checkpoints"
