@@ -85,7 +85,7 @@ def _directory(config: RunConfig, output: str | Path | None) -> Path:
         return Path(output)
     if config.output is None:
         raise ConfigError("output: say where the directory of the comparison shall be: --output DIR")
-    return config.output.with_name(f"{config.output.name}-compared")
+    return Path(f"{config.output}-compared")
 
 
 def _tasks(work: Workload) -> list[str]:

@@ -62,13 +62,10 @@ def score_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:
 
 def best_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:
     """A row for each task, as of `BEST`, and their mean."""
-    columns = [
-        [side for one in result.tasks.values() for side in [getattr(getattr(one, name), which)]]
-        for name, which in (("alone", "kept"), ("alone", "best"), ("mixture", "kept"), ("mixture", "best"))
-    ]
-    for name, *spreads in zip(result.tasks, *columns, strict=True):
-        yield name, *map(_spread, spreads)
-    yield "mean", *(f"{fmean(one.mean for one in column):.4f}" for column in columns)
+    rows = [(one.alone.kept, one.alone.best, one.mixture.kept, one.mixture.best) for one in result.tasks.values()]
+    for name, row in zip(result.tasks, rows, strict=True):
+        yield name, *map(_spread, row)
+    yield "mean", *(f"{fmean(one.mean for one in column):.4f}" for column in zip(*rows, strict=True))
 
 
 def cost_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:

@@ -141,7 +141,8 @@ class TestInterval:
 class TestSpread:
     def test_by_hand(self) -> None:
         spread = Spread((0.5, 0.7, 0.6))
-        assert (spread.mean, spread.deviation) == (pytest.approx(0.6), pytest.approx(0.1))
+        assert spread.mean == pytest.approx(0.6)
+        assert spread.deviation == pytest.approx(0.1)
 
     def test_one_seed_has_none(self) -> None:
         assert (Spread((0.5,)).mean, Spread((0.5,)).deviation) == (0.5, None)
