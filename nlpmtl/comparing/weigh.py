@@ -124,6 +124,8 @@ def _notes(tasks: Mapping[str, TaskResult], runs: Sequence[Finished]) -> Iterato
     first, *others = [record.machine for run in runs for record in (run.mixture, *run.alone.values())]
     if any(other != first for other in others):
         yield "the runs were not all made on the same machine with the same versions: their seconds are not comparable"
+    if all(run.mixture.step == run.mixture.steps for run in runs):
+        yield "the mixture's last evaluation was its best, in every seed: it may not have learned all that it can yet"
     for name, one in tasks.items():
         if one.change is None:
             yield f"task {name!r} scores 0 alone, so its relative change is undefined and not in Δm"

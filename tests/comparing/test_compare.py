@@ -140,6 +140,8 @@ def test_the_report(whole: CompareResult) -> None:
     assert "One checkpoint for all, and the best per task" in text
     assert "Validation chose the step whose weights are kept, on both sides" in text
     assert "](compare.png)" in text
+    last = [read_json(place / "scores.json")["step"] == 10 for place in places(whole, "mixture")]
+    assert any("last evaluation was its best" in note for note in whole.notes) == all(last)
     assert whole.mean("alone").mean == pytest.approx(np.mean([one.alone.kept.mean for one in whole.tasks.values()]))
 
 
