@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from nlpmtl.errors import ConfigError, DataError, ModelError, NlpmtlError, RunError, StoppedError
 
 if TYPE_CHECKING:
+    from nlpmtl.comparing import CompareResult, compare
     from nlpmtl.config import RunConfig
     from nlpmtl.model import MultiTaskConfig, MultiTaskModel
     from nlpmtl.predictor import Predictor
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CompareResult",
     "ConfigError",
     "DataError",
     "ModelError",
@@ -36,16 +38,19 @@ __all__ = [
     "RunError",
     "StoppedError",
     "TrainResult",
+    "compare",
     "evaluate",
     "train",
 ]
 
 _LAZY = {
+    "CompareResult": "nlpmtl.comparing",
     "MultiTaskConfig": "nlpmtl.model",
     "MultiTaskModel": "nlpmtl.model",
     "Predictor": "nlpmtl.predictor",
     "RunConfig": "nlpmtl.config",
     "TrainResult": "nlpmtl.run",
+    "compare": "nlpmtl.comparing",
     "evaluate": "nlpmtl.run",
     "train": "nlpmtl.run",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -113,8 +112,7 @@ def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, enc
 def _plan(config: RunConfig, work: Workload) -> tuple[Plan, int, int]:
     """The plan, how many steps it is followed, and the steps of an epoch."""
     train_rows = work.splits["train"]
-    epoch = math.ceil(sum(map(len, train_rows.values())) / config.train.batch_size)
-    total = config.train.steps or math.ceil((config.train.epochs or 3) * epoch)
+    total, epoch = config.train.length(sum(map(len, train_rows.values())))
     plan = build_plan(
         config.sampling,
         names=list(train_rows),

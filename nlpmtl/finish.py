@@ -18,8 +18,11 @@ from nlpmtl.training import Fit, read_lines
 from nlpmtl.workload import Splits, Workload
 
 
-def finish(fit: Fit, *, work: Workload, encoder: Encoder, run: Mapping[str, Any]) -> tuple[Scores | None, int]:
-    """Write scores.json and the model directory; its scores and its step come back, in all processes.
+def finish(
+    fit: Fit, *, work: Workload, encoder: Encoder, run: Mapping[str, Any]
+) -> tuple[Scores | None, int, Mapping[str, Answered]]:
+    """Write scores.json and the model directory; its scores and its step come back, in all processes, and in the one
+    that writes its answers on validation.
 
     Args:
         fit: the run, after its last step.
@@ -29,14 +32,17 @@ def finish(fit: Fit, *, work: Workload, encoder: Encoder, run: Mapping[str, Any]
     """
     step = fit.state.cursor.step if fit.state.best is None else fit.state.best.step
     told: list[dict[str, Any] | None] = [None]
+    answered: Mapping[str, Answered] = {}
     if fit.accelerator.is_main_process:
-        told = [_write(fit, work=work, encoder=encoder, run=run, step=step)]
+        told[0], answered = _write(fit, work=work, encoder=encoder, run=run, step=step)
     broadcast_object_list(told)
-    return None if told[0] is None else Scores(tasks=told[0]["tasks"], mean=told[0]["mean"]), step
+    return None if told[0] is None else Scores(tasks=told[0]["tasks"], mean=told[0]["mean"]), step, answered
 
 
-def _write(fit: Fit, *, work: Workload, encoder: Encoder, run: Mapping[str, Any], step: int) -> dict[str, Any] | None:
-    """All of it, in one process; what scores.json says comes back."""
+def _write(
+    fit: Fit, *, work: Workload, encoder: Encoder, run: Mapping[str, Any], step: int
+) -> tuple[dict[str, Any] | None, Mapping[str, Answered]]:
+    """All of it, in one process; what scores.json says comes back, and the answers that it is said of."""
     model = fit.best_model()
     assert isinstance(model, MultiTaskModel)
     calibrated = calibrate(fit.alone, tasks=fit.tasks, datasets=fit.validation)
@@ -68,7 +74,7 @@ def _write(fit: Fit, *, work: Workload, encoder: Encoder, run: Mapping[str, Any]
     )
     drawn = {path: png for path, (_, png) in pictures.items()}
     save_model(fit.directory / "model", model=model, tokenizer=encoder.tokenizer, facts=facts, pictures=drawn)
-    return scores
+    return scores, answered
 
 
 def _draw(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from nlpmtl.config import (
     read_toml,
 )
 from nlpmtl.errors import ConfigError, DataError, RunError
-from nlpmtl.evaluation import Inference, Scores, tokens_for
+from nlpmtl.evaluation import Answered, Inference, Scores, tokens_for
 from nlpmtl.evaluation import evaluate as score
 from nlpmtl.finish import finish
 from nlpmtl.model import Encoder, load_encoder
@@ -71,12 +71,15 @@ class TrainResult:
         model_dir: the model directory.
         step: the step of that model.
         skipped: steps that were left out because a loss or gradient was not finite.
+        answered: what that model answers on validation and what is right, by task; of several processes the first
+            alone has it.
     """
 
     scores: Scores | None
     model_dir: Path
     step: int
     skipped: int = 0
+    answered: Mapping[str, Answered] = field(default_factory=dict, repr=False)
 
 
 Event = Started | Progressed | Evaluated | Noted | TrainResult
@@ -136,8 +139,8 @@ def training(config: RunConfig, *, output: str | Path | None = None, resume: boo
             _write_facts(directory, facts)
         yield Started(total=fit.total, step=fit.state.cursor.step, notes=(*notes, *work.notes))
         yield from fit.events()
-        scores, step = finish(fit, work=work, encoder=encoder, run=facts)
-        yield TrainResult(scores, directory / "model", step, fit.state.skipped)
+        scores, step, answered = finish(fit, work=work, encoder=encoder, run=facts)
+        yield TrainResult(scores, directory / "model", step, fit.state.skipped, answered)
 
 
 def _write_facts(directory: Path, facts: Mapping[str, Any]) -> None:
@@ -150,6 +153,14 @@ def _write_facts(directory: Path, facts: Mapping[str, Any]) -> None:
 
 def prepare(config: RunConfig, *, directory: Path, accelerator: Accelerator) -> tuple[Encoder, Workload, Fit]:
     """Everything up to a run's first step: loaded, checked and put together; nothing is written."""
+    encoder, work = load_parts(config)
+    work = replace(work, notes=(*work.notes, *_idle(encoder, work, frozen=config.encoder.freeze)))
+    fit = compose(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
+    return encoder, work, fit
+
+
+def load_parts(config: RunConfig) -> tuple[Encoder, Workload]:
+    """What a run starts from: its encoder and its data, loaded and checked."""
     encoder = load_encoder(
         config.encoder.name,
         revision=config.encoder.revision,
@@ -167,9 +178,7 @@ def prepare(config: RunConfig, *, directory: Path, accelerator: Accelerator) -> 
         max_length=config.encoder.max_length,
         earlier=encoder.tasks,
     )
-    work = replace(work, notes=(*work.notes, *_idle(encoder, work, frozen=config.encoder.freeze)))
-    fit = compose(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
-    return encoder, work, fit
+    return encoder, work
 
 
 def _idle(encoder: Encoder, work: Workload, *, frozen: bool) -> Iterator[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -32,6 +33,18 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.environ.pop("NLPMTL_CACHE")
     if before is not None:
         os.environ["NLPMTL_CACHE"] = before
+
+
+@pytest.fixture(scope="session")
+def to_toml() -> Callable[[Mapping[str, Any]], str]:
+    """A config as the text of a file."""
+
+    def write(value: object) -> str:
+        if isinstance(value, Mapping):
+            return "{" + ", ".join(f"{key} = {write(inner)}" for key, inner in value.items()) + "}"
+        return json.dumps(value)
+
+    return lambda tables: "".join(f"{key} = {write(value)}\n" for key, value in tables.items())
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,16 @@ def test_the_cards_figures_are_those_of_scores_json(trained: Trained, card: Mode
     assert f"the best of {60 // 20} evaluations" in card.text
 
 
+def test_the_answers_that_were_scored_come_with_the_result(trained: Trained) -> None:
+    assert trained.result.scores is not None
+    assert set(trained.result.answered) == set(TASKS)
+    for task, one in trained.result.answered.items():
+        assert len(one.predicted) == len(one.gold) == trained.result.scores[task]["rows"]
+    topic = trained.result.answered["topic"]
+    right = sum(said == gold for said, gold in zip(topic.predicted, topic.gold, strict=True))
+    assert right / len(topic.gold) == trained.result.scores["topic"]["accuracy"]
+
+
 def test_a_card_tells_no_path_of_this_machine(trained: Trained, card: ModelCard) -> None:
     assert str(trained.output.parent) not in str(card)
     assert "One text encoder (`encoder`) with 5 heads" in card.text

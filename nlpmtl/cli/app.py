@@ -17,6 +17,7 @@ from typer.core import TyperCommand
 
 from nlpmtl import __version__
 from nlpmtl.cli.check import check
+from nlpmtl.cli.compare import compare
 from nlpmtl.cli.evaluate import evaluate
 from nlpmtl.cli.export import export
 from nlpmtl.cli.predict import predict
@@ -29,7 +30,7 @@ from nlpmtl.cli.train import train
 from nlpmtl.errors import NlpmtlError, StoppedError
 
 _INTERRUPTED, _TERMINATED = 130, 143
-_VERBS = (check, train, evaluate, predict, serve, push, export, submit, show, schema)
+_VERBS = (check, train, compare, evaluate, predict, serve, push, export, submit, show, schema)
 
 
 class Verb(TyperCommand):

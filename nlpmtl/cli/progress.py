@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -16,25 +16,24 @@ from nlpmtl.cli.console import is_main_process
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nlpmtl.run import Event, TrainResult
+    from nlpmtl.run import Event
 
+Result = TypeVar("Result")
 _PAUSE = 10.0
 """Seconds between two lines."""
 
 
-def follow(events: Iterable[Event]) -> TrainResult:
-    """Show what happens in a run until it ends, and return how it ended."""
-    from nlpmtl.run import TrainResult
-
+def follow(events: Iterable[Event | Result], *, ends: type[Result]) -> Result:
+    """Show what happens until it ends, and return how it ended: with an event of that type."""
     view = _view()
     result = None
     with view.open() if view is not None else nullcontext():
         for event in events:
-            if isinstance(event, TrainResult):
+            if isinstance(event, ends):
                 result = event
             elif view is not None:
                 view.show(event)
-    assert result is not None, "a run that ends without an error ends with its result"
+    assert result is not None, "what ends without an error ends with its result"
     return result
 
 
@@ -51,7 +50,7 @@ def _view() -> View | None:
 class View(ABC):
     """Shows a run's events."""
 
-    def show(self, event: Event) -> None:
+    def show(self, event: object) -> None:
         """Show one."""
         from nlpmtl.run import Started
         from nlpmtl.training import Evaluated, Noted, Progressed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -75,6 +76,11 @@ class TrainConfig(Table):
         if self.epochs is not None and self.steps is not None:
             raise ValueError("the length is given twice: say `epochs` or `steps`")
         return self
+
+    def length(self, rows: int) -> tuple[int, int]:
+        """Optimizer steps of a run over so many train rows, and those of one epoch."""
+        epoch = math.ceil(rows / self.batch_size)
+        return self.steps or math.ceil((self.epochs or 3) * epoch), epoch
 
 
 class EvalConfig(Table):

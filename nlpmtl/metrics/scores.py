@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from numbers import Real
 from statistics import fmean
 from typing import Any
@@ -72,9 +73,8 @@ def scores(
         if name.startswith(FOREIGN):
             found[name] = _foreign(name.removeprefix(FOREIGN), predictions=predictions, references=references)
         else:
-            metric = _find(name)(reads_as=reads)
-            result = metric.compute(predictions=predictions, references=references, pos_label=positive)
-            found[name] = result[metric.name]
+            metric = _make(_find(name), reads)
+            found[name] = metric.value(predictions, references, pos_label=positive)
     return found
 
 
@@ -106,7 +106,7 @@ def load_foreign(names: Sequence[str]) -> None:
     for name in names:
         if name.startswith(FOREIGN):
             try:
-                evaluate.load(name.removeprefix(FOREIGN), keep_in_memory=True)
+                _load(name.removeprefix(FOREIGN))
             except (OSError, ValueError, ImportError) as error:
                 raise ConfigError(f"the metric {name!r} cannot be loaded: {error}") from error
 
@@ -114,8 +114,19 @@ def load_foreign(names: Sequence[str]) -> None:
 def _foreign(identifier: str, *, predictions: Sequence[Any], references: Sequence[Any]) -> float | None:
     if not len(references):
         return None
-    result = evaluate.load(identifier, keep_in_memory=True).compute(predictions=predictions, references=references)
+    result = _load(identifier).compute(predictions=predictions, references=references)
     return defined(next((float(value) for value in result.values() if isinstance(value, Real)), None))
+
+
+@cache
+def _load(identifier: str) -> Any:
+    return evaluate.load(identifier, keep_in_memory=True)
+
+
+@cache
+def _make(metric: type[Metric], reads: Shape) -> Metric:
+    """Once for all: to make one takes longer than to score some rows, and `value` leaves it as it is."""
+    return metric(reads_as=reads)
 
 
 def _higher_is_better(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,16 +25,6 @@ def nlpmtl_() -> Nlpmtl:
         return CliRunner().invoke(app, [str(one) for one in arguments], input=input)
 
     return invoke
-
-
-@pytest.fixture(scope="session")
-def to_toml() -> Callable[[Mapping[str, Any]], str]:
-    def write(value: object) -> str:
-        if isinstance(value, Mapping):
-            return "{" + ", ".join(f"{key} = {write(inner)}" for key, inner in value.items()) + "}"
-        return json.dumps(value)
-
-    return lambda tables: "".join(f"{key} = {write(value)}\n" for key, value in tables.items())
 
 
 @pytest.fixture(scope="session")

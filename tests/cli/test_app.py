@@ -25,6 +25,7 @@ from tests.cli.conftest import Nlpmtl
 COMMAND_LINE = {
     "check": ["RUN.toml"],
     "train": ["RUN.toml|NAME", "--set KEY=VALUE...", "--output DIR", "--resume"],
+    "compare": ["RUN.toml|NAME", "--seeds N", "--set KEY=VALUE...", "--output DIR", "--json"],
     "evaluate": [
         "MODEL",
         "--data RUN.toml|DATASET.toml",

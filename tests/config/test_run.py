@@ -15,7 +15,7 @@ import nlpmtl.model
 import nlpmtl.sampling
 import nlpmtl.tasks
 import nlpmtl.weighting  # noqa: F401
-from nlpmtl.config import RunConfig, parse_run, read_run
+from nlpmtl.config import RunConfig, TrainConfig, parse_run, read_run
 from nlpmtl.errors import ConfigError
 
 
@@ -246,6 +246,19 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
         else:
             node[key] = draw(values)
     return raw
+
+
+@pytest.mark.parametrize(
+    ("train", "rows", "length"),
+    [
+        ({"epochs": 2, "batch_size": 10}, 95, (20, 10)),
+        ({"epochs": 0.25, "batch_size": 10}, 95, (3, 10)),
+        ({"batch_size": 10}, 100, (30, 10)),
+        ({"steps": 7, "batch_size": 10}, 101, (7, 11)),
+    ],
+)
+def test_how_long_a_run_is(train: dict[str, Any], rows: int, length: tuple[int, int]) -> None:
+    assert TrainConfig(**train).length(rows) == length
 
 
 @given(mutated())

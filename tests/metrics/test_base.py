@@ -54,6 +54,18 @@ class TestEvery:
         assert found == {name: pytest.approx(1.0 if metric.higher_is_better else 0.0)}
         assert type(found[name]) is float
 
+    @pytest.mark.parametrize("said", [RIGHT, WRONG, {shape: [] for shape in RIGHT}])
+    def test_plain_answers_get_the_same_without_a_copy(self, name: str, shape: Shape, said: Any) -> None:
+        right = RIGHT[shape] if said[shape] else []
+        metric = find(name)(reads_as=shape)
+        expected = metric.compute(predictions=said[shape], references=right, pos_label=1)[name]
+        assert metric.value(said[shape], right, pos_label=1) == expected
+        assert (expected is None) == (not right)
+
+    def test_a_prediction_too_few_is_refused(self, name: str, shape: Shape) -> None:
+        with pytest.raises(ValueError, match=f"{name}: 3 predictions for 4 references"):
+            find(name)(reads_as=shape).value(RIGHT[shape][:3], RIGHT[shape], pos_label=1)
+
     def test_wrong_predictions_get_a_worse_one(self, name: str, shape: Shape) -> None:
         metric = find(name)(reads_as=shape)
         value = metric.compute(predictions=WRONG[shape], references=RIGHT[shape], pos_label=1)[name]

@@ -1,25 +1,29 @@
-"""Pictures for a model card: how it learned, and what each task confuses. Only this package draws."""
+"""Pictures: how a model learned, what each task confuses, which task gained by others. Only this package draws."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nlpmtl.artifact.pictures.alt import describe_choices, describe_comparison, describe_learning
+from nlpmtl.artifact.pictures.alt import describe_choices, describe_comparison, describe_differences, describe_learning
 from nlpmtl.artifact.pictures.canvas import style, to_png
 from nlpmtl.artifact.pictures.choices import TOLD, choices
 from nlpmtl.artifact.pictures.confusion import confusion_matrix
 from nlpmtl.artifact.pictures.curve import learning_curve
+from nlpmtl.artifact.pictures.differences import Difference, differences
 from nlpmtl.artifact.pictures.hits import precision_and_recall
 from nlpmtl.artifact.pictures.points import scatter
 from nlpmtl.tasks import Comparison, Confusion, Hits
 
 __all__ = [
+    "Difference",
     "describe_choices",
     "describe_comparison",
+    "describe_differences",
     "describe_learning",
     "draw_choices",
     "draw_comparison",
+    "draw_differences",
     "draw_learning",
 ]
 
@@ -48,3 +52,9 @@ def draw_comparison(task: str, found: Comparison) -> bytes:
         if isinstance(found, Hits):
             return to_png(precision_and_recall(task, found))
         return to_png(scatter(task, found))
+
+
+def draw_differences(found: Sequence[Difference], *, below: str) -> bytes:
+    """What each task gained or lost, as the bytes of a PNG; arguments as of `differences`."""
+    with style():
+        return to_png(differences(found, below=below))

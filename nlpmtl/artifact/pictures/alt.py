@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nlpmtl.artifact.pictures.differences import Difference
 from nlpmtl.tasks import Comparison, Confusion, Hits, Points
 
 _EXAMPLES = 3
@@ -33,6 +34,12 @@ def describe_choices(metrics: Sequence[Mapping[str, Any]]) -> str:
             last = ", ".join(f"{name} {value:.3g}" for name, value in metrics[-1][key].items())
             said.append(f"the {called}, at the last step {last}")
     return f"What was chosen over {metrics[-1]['step']:,} steps: {'; '.join(said)}."
+
+
+def describe_differences(found: Sequence[Difference]) -> str:
+    """What the picture of the differences shows."""
+    told = [f"{one.task} {one.value:+.3f} ({one.interval[0]:+.3f} to {one.interval[1]:+.3f})" for one in found]
+    return f"Score of the mixture minus score alone, and the interval of 95 %, of each task: {', '.join(told)}."
 
 
 def describe_comparison(task: str, found: Comparison) -> str:

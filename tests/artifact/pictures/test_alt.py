@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nlpmtl.artifact.pictures import describe_comparison, describe_learning
+from nlpmtl.artifact.pictures import Difference, describe_comparison, describe_differences, describe_learning
 from nlpmtl.tasks import Confusion, Hits, Points
 
 
@@ -38,3 +38,11 @@ def test_a_learning_curve_in_words() -> None:
         "0.500 at step 20, whose weights were kept."
     )
     assert describe_learning([], steps=8, step=8) == "Loss of each task on train over 8 steps."
+
+
+def test_differences_in_words() -> None:
+    found = [Difference("topic", 0.5, 0.75, (0.125, 0.375)), Difference("grade", -0.5, -0.75, (-0.5, 0.0))]
+    assert describe_differences(found) == (
+        "Score of the mixture minus score alone, and the interval of 95 %, of each task: "
+        "topic +0.250 (+0.125 to +0.375), grade -0.250 (-0.500 to +0.000)."
+    )

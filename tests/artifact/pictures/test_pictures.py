@@ -14,7 +14,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from nlpmtl.artifact.pictures import draw_comparison, draw_learning
+from nlpmtl.artifact.pictures import Difference, draw_comparison, draw_differences, draw_learning
 from nlpmtl.tasks import Confusion, Hits, Points
 
 NAMES = ("a|b", "$x_1$", "新闻", "line\nbreak", "😀", "", " ", "long " * 20, "long " * 21, "<b>", "$\\frac$", "ü")
@@ -66,6 +66,16 @@ def curve(steps: int, *, tasks: int, evaluations: int) -> bytes:
     return draw_learning(metrics, lines, tasks=names, step=steps)
 
 
+def differences(many: int) -> bytes:
+    source = np.random.default_rng(many)
+    found = []
+    for i in range(many):
+        alone, mixture, about = source.random(3)
+        low, high = mixture - alone - 0.3 * about, mixture - alone + 0.3 * about
+        found.append(Difference(f"task_{i}", alone, mixture, (low, high)))
+    return draw_differences(found, below="below")
+
+
 PICTURES: dict[str, Callable[[], bytes]] = {
     **{f"confusion of {n}": lambda n=n: draw_comparison("t", confusion(n)) for n in (2, 3, 24, 77, 150)},  # type: ignore[misc]
     "confusion without a row": lambda: draw_comparison("t", Confusion(("a", "b"), np.zeros((2, 2), np.int64), "words")),
@@ -79,6 +89,9 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "curve of a step": lambda: curve(1, tasks=1, evaluations=0),
     "curve of zeros": lambda: draw_learning([{"step": 1, "losses": {"t": 0.0}}], [], tasks=["t", "u"], step=1),
     "curve of few": lambda: curve(12, tasks=3, evaluations=3),
+    "differences of 2": lambda: differences(2),
+    "differences of 40": lambda: differences(40),
+    "differences of nothing": lambda: draw_differences([Difference("n" * 64, 0.0, 0.0, (0.0, 0.0))], below="below"),
     "curve of many": lambda: curve(3000, tasks=25, evaluations=60),
 }
 
@@ -97,7 +110,7 @@ def test_a_picture_opens_is_small_and_not_empty(name: str) -> None:
         assert (edge == 1).all(), "nothing is cut off at the edge"
 
 
-@pytest.mark.parametrize("name", ["confusion of 77", "hits of 28", "points of 2", "curve of few"])
+@pytest.mark.parametrize("name", ["confusion of 77", "hits of 28", "points of 2", "curve of few", "differences of 2"])
 def test_it_is_the_same_bytes_each_time_whatever_the_users_settings(name: str) -> None:
     once = PICTURES[name]()
     with matplotlib.rc_context({"font.size": 20, "axes.grid": True, "savefig.dpi": 30, "axes.facecolor": "black"}):

@@ -1,0 +1,147 @@
+"""A comparison from its first run to its report: each run is a normal one, and what is done is not done again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+
+from nlpmtl.comparing.recipe import Planned, plan_runs
+from nlpmtl.comparing.record import read_record, tidy, write_record
+from nlpmtl.comparing.report import write_report
+from nlpmtl.comparing.result import CompareResult
+from nlpmtl.comparing.statistics import RESAMPLES
+from nlpmtl.comparing.weigh import Finished, conclude, weigh
+from nlpmtl.config import RunConfig, dotted, plain_config
+from nlpmtl.errors import ConfigError, StoppedError
+from nlpmtl.run import Event, Source, TrainResult, load_config, load_parts, training
+from nlpmtl.training import Noted
+from nlpmtl.workload import Workload
+
+_MOSTLY = 0.9
+"""Of a task whose labels a smaller share of its rows carries, a person is told."""
+
+
+def compare(source: Source, *, seeds: int = 3, output: str | Path | None = None, **overrides: Any) -> CompareResult:
+    """Train a mixture of tasks and each of its tasks alone, over several seeds, and find out which of them gained.
+
+    What is there already is not trained again, and a run that was broken off goes on.
+
+    Args:
+        source: a run file, the name of a shipped one, a dict, or a `RunConfig`.
+        seeds: how many, from the run's own on.
+        output: the directory of the runs and of the report; left out: the config's, with ``-compared`` behind it.
+        overrides: keys of the config, as for `train`.
+
+    Raises:
+        NlpmtlError: one of its branches, see `nlpmtl.errors`.
+    """
+    *_, result = comparing(load_config(source, overrides=dotted(overrides)), seeds=seeds, output=output)
+    assert isinstance(result, CompareResult), "a comparison that ends without an error ends with its result"
+    return result
+
+
+def comparing(
+    config: RunConfig, *, seeds: int = 3, output: str | Path | None = None
+) -> Iterator[Event | CompareResult]:
+    """Compare, and tell what happens meanwhile. The last event is the `CompareResult`; no run's result is told."""
+    directory = _directory(config, output)
+    if seeds < 1:
+        raise ConfigError(f"seeds: at least one is needed, found {seeds}")
+    _, work = load_parts(config)
+    tasks, rows = _tasks(work), {name: len(one) for name, one in work.splits["train"].items()}
+    runs = plan_runs(config, tasks=tasks, rows=rows, seeds=seeds, directory=directory)
+    known = [read_record(run) for run in runs]  # all of them first: an error after hours of training would be late
+    for number, (run, record) in enumerate(zip(runs, known, strict=True), 1):
+        yield Noted(f"run {number} of {len(runs)}: {run.name}{'' if record is None else ', done before'}")
+        if record is None:
+            yield from _train(run)
+        elif _is_main():
+            tidy(run)
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()  # the first process writes the records, and all read them
+    finished = _read(runs)
+    weighed = {}
+    for task in tasks:
+        yield Noted(f"weighing {task}: its validation rows are drawn anew, {RESAMPLES} times")
+        own = {name: many for name, many in rows.items() if task in config.datasets[name].tasks}
+        weighed[task] = weigh(work.tasks[task], finished, rows=own)
+    result = conclude(
+        weighed,
+        finished,
+        directory=directory,
+        config=plain_config(runs[0].config, output=directory),
+        notes=[*work.notes, *_sparse(work, tasks)],
+    )
+    if _is_main():
+        write_report(result)
+    yield result
+
+
+def _directory(config: RunConfig, output: str | Path | None) -> Path:
+    if output is not None:
+        return Path(output)
+    if config.output is None:
+        raise ConfigError("output: say where the directory of the comparison shall be: --output DIR")
+    return Path(f"{config.output}-compared")
+
+
+def _tasks(work: Workload) -> list[str]:
+    """Those that have validation rows to be compared on.
+
+    Raises:
+        ConfigError: there is nothing to compare.
+    """
+    if len(work.tasks) < 2:
+        raise ConfigError(f"there is nothing to compare: the run has one task, {next(iter(work.tasks))!r}")
+    labels = [one.labels for one in work.splits.get("validation", {}).values()]
+    scored = [task for task in work.tasks if any(task in one and one[task].labelled.any() for one in labels)]
+    if not scored:
+        raise ConfigError("there is nothing to compare on: no task has labelled validation rows")
+    return scored
+
+
+def _sparse(work: Workload, tasks: Sequence[str]) -> Iterator[str]:
+    for task in tasks:
+        labels = [one.labels[task].labelled for one in work.splits["train"].values() if task in one.labels]
+        labelled, rows = sum(int(one.sum()) for one in labels), sum(map(len, labels))
+        if labelled < _MOSTLY * rows:
+            yield (
+                f"task {task!r}: {labelled} of the {rows} train rows of its datasets carry a label for it; on both "
+                "sides its batches hold that share of labelled rows"
+            )
+
+
+def _train(run: Planned) -> Iterator[Event]:
+    """Start a run, or go on with it, and keep what it leaves behind."""
+    try:
+        for event in training(run.config, output=run.directory, resume=run.directory.exists()):
+            if not isinstance(event, TrainResult):
+                yield event
+            elif event.answered:  # the process that writes
+                write_record(run, answered=event.answered, step=event.step)
+                tidy(run)
+    except StoppedError as stopped:
+        signal = stopped.exit_code - 128
+        told = f"{run.name}: {str(stopped).partition(';')[0]}; the same command goes on from there"
+        raise StoppedError(told, signal=signal) from None
+
+
+def _read(runs: Sequence[Planned]) -> list[Finished]:
+    """What the runs left behind, seed by seed."""
+    found: list[Finished] = []
+    for run in runs:
+        record = read_record(run)
+        assert record is not None, "every run is done"
+        if run.task is None:
+            found.append(Finished(run.config.seed, record, {}))
+        else:
+            found[-1].alone[run.task] = record
+    return found
+
+
+def _is_main() -> bool:
+    """Whether this process writes, of those that a launcher started."""
+    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
