@@ -119,10 +119,11 @@ def main() -> None:
                 print(line, flush=True)
                 lines.append(line)
         lines.append("")
+    versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
+    cpu = f"CPU with {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
     lines.append(
-        f"- `python -m benchmarks.gradient_methods`; torch {torch.__version__}, transformers "
-        f"{transformers.__version__}; CPU with {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads. Medians of {ROUNDS} "
-        f"rounds of {STEPS} steps (least to most); what is above 1 is what a step costs more than with `constant`."
+        f"- `python -m benchmarks.gradient_methods`; {versions}; {cpu}. Medians of {ROUNDS} rounds of {STEPS} steps "
+        "(least to most); what is above 1 is what a step costs more than with `constant`."
     )
     if asked.output:
         asked.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
