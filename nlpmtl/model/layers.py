@@ -50,7 +50,7 @@ def anatomy(encoder: PreTrainedModel) -> Anatomy:
     kind = encoder.config.model_type
     if kind not in _ANATOMIES:
         raise ModelError(
-            f"sharing.kind: an encoder of the architecture {kind!r} can only be shared whole: say \"hard\". The other "
+            f'sharing.kind: an encoder of the architecture {kind!r} can only be shared whole: say "hard". The other '
             f"kinds work inside the layers of {', '.join(_ANATOMIES)}"
         )
     return _ANATOMIES[kind]

@@ -63,7 +63,7 @@ class TaskCovariance(nn.Module):
             one.start(weights, fresh=fresh)
 
     def penalty(self, weights: Weights) -> Tensor | None:
-        """strength · tr(W Ω⁻¹ Wᵀ), a scalar; None for a single task."""
+        """Strength · tr(W Ω⁻¹ Wᵀ), a scalar; None for a single task."""
         found = [one.distance(weights) for one in self._each()]
         return self.strength * torch.stack(found).sum() if found else None
 
@@ -125,7 +125,8 @@ class _TaskSet(nn.Module):
         omega = self.covariance.double()
         jitter = _JITTER / len(self.tasks) * torch.eye(len(self.tasks), device=omega.device, dtype=omega.dtype)
         gram = self._gram(weights, dtype=None)
-        return (gram * torch.linalg.inv(omega + jitter).to(gram.dtype)).sum()
+        inverse: Tensor = torch.linalg.inv(omega + jitter).to(gram.dtype)
+        return (gram * inverse).sum()
 
     @torch.no_grad()
     def update(self, weights: Weights) -> None:

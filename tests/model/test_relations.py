@@ -119,7 +119,9 @@ def test_new_tasks_start_alike_and_others_stay() -> None:
     covariance.start(made, fresh={"d", "b", "c"})
     for task, source in (("a", "a"), ("b", "b"), ("c", "b"), ("d", "b")):
         assert torch.equal(made[task]["u"], before[source])
-    torch.testing.assert_close(next(iter(covariance._each())).begin[:12], ((before["a"] + 3 * before["b"]) / 4).flatten())
+    torch.testing.assert_close(
+        next(iter(covariance._each())).begin[:12], ((before["a"] + 3 * before["b"]) / 4).flatten()
+    )
 
 
 def test_a_single_task_has_no_relations_and_tasks_with_nothing_alike_are_refused() -> None:

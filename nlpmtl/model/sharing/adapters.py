@@ -25,7 +25,6 @@ from nlpmtl.model.sharing.pals import PalLayer, make_attentions, make_projection
 from nlpmtl.model.sharing.routed import ByTask, PerTask, RoutedSharing, Together, first_seed
 from nlpmtl.registry import SHARINGS
 
-
 _STD = 0.02
 """Of what is drawn at first, as encoders' own weights."""
 

@@ -63,7 +63,7 @@ class Stitch(nn.Module):
         """``[tasks, …]`` to the same."""
         with torch.autocast(columns.device.type, enabled=False):
             mixed = self.alpha.to(columns.dtype) @ columns.flatten(1)
-        return mixed.view(columns.shape)
+        return mixed.view_as(columns)
 
 
 class StitchedLayer(Apart):
@@ -86,7 +86,8 @@ class StitchedLayer(Apart):
 
     def _mix(self, hidden: Tensor) -> Tensor:
         # Streams stand one after the other along the first dimension that is longer than 1, packed or not.
-        return self.stitch(hidden.view(self.stitch.tasks, -1, hidden.shape[-1])).view(hidden.shape)
+        mixed: Tensor = self.stitch(hidden.view(self.stitch.tasks, -1, hidden.shape[-1]))
+        return mixed.view_as(hidden)
 
 
 @SHARINGS.register("cross_stitch", CrossStitchOptions)
@@ -124,9 +125,7 @@ class CrossStitch(RoutedSharing):
         mask = inputs["attention_mask"]
         every = torch.arange(mask.shape[0], device=mask.device)
         hidden = super().forward(inputs, dict.fromkeys(self.tasks, every))
-        return {
-            task: hidden[task] if at.shape[0] == mask.shape[0] else hidden[task][at] for task, at in rows.items()
-        }
+        return {task: hidden[task] if at.shape[0] == mask.shape[0] else hidden[task][at] for task, at in rows.items()}
 
     def _stitches(self) -> dict[int, Stitch]:
         layers = enumerate(find_layers(self.encoder))
@@ -147,6 +146,6 @@ class CrossStitch(RoutedSharing):
             matrix_numbers(layer.copies.of(self.tasks[0]) if isinstance(layer, Apart) else layer)
             for layer in find_layers(self.encoder)
         ]
-        many, mixing = len(self.tasks), len(self.tasks) ** 2 * self.encoder.config.hidden_size
-        upper = sum(many * one + mixing for one in numbers[self.shared :])
+        many, width = len(self.tasks), int(self.encoder.config.hidden_size)
+        upper = sum(many * one + many**2 * width for one in numbers[self.shared :])
         return (sum(numbers[: self.shared]) + upper) / sum(numbers)

@@ -151,7 +151,9 @@ class Lora(RoutedSharing):
                 return
             linear.shared.reset(first_seed(seed, 2 * number))
             for task in self.tasks:
-                linear.adapters(task)[1].reset(first_seed(seed, 2 * number + 1))  # alike for all: their order is nothing
+                linear.adapters(task)[1].reset(
+                    first_seed(seed, 2 * number + 1)
+                )  # alike for all: their order is nothing
 
     def adapted(self) -> Iterator[tuple[str, LoraLinear]]:
         """Every linear layer with adapters, and its name in a stock encoder."""

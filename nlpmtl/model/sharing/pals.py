@@ -13,7 +13,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PretrainedConfig
@@ -117,5 +116,5 @@ def make_projections(config: PretrainedConfig, *, tasks: tuple[str, ...], size: 
 
 
 def make_attentions(config: PretrainedConfig, *, tasks: tuple[str, ...], size: int) -> PerTask:
-    """g of each task, for one layer."""
+    """G of each task, for one layer."""
     return PerTask(tasks, lambda: SmallAttention(size=size, heads=config.num_attention_heads))
