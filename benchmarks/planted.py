@@ -20,17 +20,17 @@ import numpy as np
 from accelerate import Accelerator
 from scipy.stats import spearmanr
 
-from benchmarks.planted_tasks import CLUSTERS, UNRELATED, Numbers, pairs, planted_run, symmetric
+from benchmarks.planted_tasks import CLUSTERS, FAN, UNRELATED, Numbers, pairs, planted_run, symmetric
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.run import load_config, prepare
 from nlpmtl.training import Evaluated, Fit
 
 SCHEMES: dict[str, dict[str, Any]] = {
-    "covariance": {"kind": "hard", "relations": "covariance"},
+    "covariance": {"kind": "hard", "relations": "covariance", "relations_strength": 1e-4},
     "cross_stitch": {"kind": "cross_stitch", "shared": 0},
 }
-LR = 3e-3
-TRUTHS = {"clusters": CLUSTERS, "unrelated": UNRELATED}
+LR = 1e-3
+TRUTHS = {"fan": FAN, "clusters": CLUSTERS, "unrelated": UNRELATED}
 
 
 def add_penalty(fit: Fit) -> None:
@@ -52,7 +52,13 @@ def learned(scheme: str, truth: Numbers, *, seed: int, steps: int, **more: Any) 
     train = {"steps": steps, "batch_size": 48, "lr": LR, "precision": "fp32", "save_every": steps}
     with tempfile.TemporaryDirectory() as scratch:
         run = planted_run(
-            Path(scratch), truth, rows=600, seed=seed, sharing=SCHEMES[scheme] | more, train=train, eval={"every": steps}
+            Path(scratch),
+            truth,
+            rows=1000,
+            seed=seed,
+            sharing=SCHEMES[scheme] | more,
+            train=train,
+            eval={"every": steps},
         )
         config = load_config(run)
         Path(run["output"]).mkdir()

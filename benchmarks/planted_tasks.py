@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tests.tiny import WORDS, write_encoder
+from tests.architectures import write_architecture
+from tests.tiny import WORDS
 
 Numbers = npt.NDArray[np.float64]
 
@@ -28,8 +29,17 @@ CLUSTERS: Numbers = np.array(
         [0.10, 0.05, -0.05, 0.60, 0.75, 1.00],
     ]
 )
-"""Two clusters of three tasks, no two pairs alike."""
+"""Two clusters of three tasks, no two pairs alike; most pairs across differ by 0.05 alone."""
+_ANGLES = np.deg2rad([0, 17, 48, 90, 126, 170])
+FAN: Numbers = 0.9 * np.cos(_ANGLES[:, None] - _ANGLES) + 0.1 * np.eye(6)
+"""Tasks as directions in a plane, from alike to opposite, and a tenth of each its own."""
 UNRELATED: Numbers = np.eye(6)
+_ENCODER: dict[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
 _SHORTEST, _LONGEST = 4, 12
 
 
@@ -51,13 +61,13 @@ def planted_rows(weights: Numbers, *, rows: int, seed: int) -> list[list[dict[st
         value = dict(zip(WORDS, own.tolist(), strict=True))
         texts = [source.choices(WORDS, k=source.randint(_SHORTEST, _LONGEST)) for _ in range(rows)]
         made.append(
-            [{"text": " ".join(words), "label": "yes" if sum(map(value.get, words)) > 0 else "no"} for words in texts]
+            [{"text": " ".join(words), "label": "yes" if sum(value[word] for word in words) > 0 else "no"} for words in texts]
         )
     return made
 
 
 def planted_run(directory: Path, truth: Numbers, *, rows: int, seed: int, **tables: Any) -> dict[str, Any]:
-    """A run over one dataset for each task, with the tiny random encoder; `tables` override whole tables of it."""
+    """A run over one dataset for each task, with a tiny random encoder; `tables` override whole tables of it."""
     weights = planted_weights(truth, words=len(WORDS), seed=seed)
     train, validation = (planted_rows(weights, rows=many, seed=2 * seed + i) for i, many in enumerate((rows, 100)))
     datasets = {
@@ -68,7 +78,7 @@ def planted_run(directory: Path, truth: Numbers, *, rows: int, seed: int, **tabl
         }
         for number in range(len(truth))
     }
-    encoder = write_encoder(directory / "encoder", seed=seed, dropout=0.0)
+    encoder = write_architecture("bert", directory / "encoder", seed=seed, **_ENCODER)
     return {
         "seed": seed,
         "output": str(directory / "out"),
