@@ -10,17 +10,14 @@ over its layers and both directions. For tasks without relations the largest of 
 
 from __future__ import annotations
 
-import argparse
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
-from scipy.stats import spearmanr
 
-from benchmarks.planted_tasks import CLUSTERS, FAN, UNRELATED, Numbers, pairs, planted_run, symmetric
+from benchmarks.planted_tasks import CLUSTERS, FAN, UNRELATED, Numbers, planted_run, symmetric
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.run import load_config, prepare
 from nlpmtl.training import Evaluated, Fit

@@ -61,7 +61,10 @@ def planted_rows(weights: Numbers, *, rows: int, seed: int) -> list[list[dict[st
         value = dict(zip(WORDS, own.tolist(), strict=True))
         texts = [source.choices(WORDS, k=source.randint(_SHORTEST, _LONGEST)) for _ in range(rows)]
         made.append(
-            [{"text": " ".join(words), "label": "yes" if sum(value[word] for word in words) > 0 else "no"} for words in texts]
+            [
+                {"text": " ".join(words), "label": "yes" if sum(value[word] for word in words) > 0 else "no"}
+                for words in texts
+            ]
         )
     return made
 
