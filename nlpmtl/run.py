@@ -32,7 +32,7 @@ from nlpmtl.errors import ConfigError, DataError, RunError
 from nlpmtl.evaluation import Answered, Inference, Scores, tokens_for
 from nlpmtl.evaluation import evaluate as score
 from nlpmtl.finish import finish
-from nlpmtl.model import Encoder, load_encoder
+from nlpmtl.model import Encoder, MultiTaskModel, footprint, load_encoder
 from nlpmtl.training import (
     Evaluated,
     Fit,
@@ -137,7 +137,7 @@ def training(config: RunConfig, *, output: str | Path | None = None, resume: boo
         )
         if accelerator.is_main_process:
             _write_facts(directory, facts)
-        yield Started(total=fit.total, step=fit.state.cursor.step, notes=(*notes, *work.notes))
+        yield Started(total=fit.total, step=fit.state.cursor.step, notes=(*notes, *work.notes, *_cost(fit, work)))
         yield from fit.events()
         scores, step, answered = finish(fit, work=work, encoder=encoder, run=facts)
         yield TrainResult(scores, directory / "model", step, fit.state.skipped, answered)
@@ -191,6 +191,16 @@ def _idle(encoder: Encoder, work: Workload, *, frozen: bool) -> Iterator[str]:
             f"kept, but not trained along, while the encoder changes under them: {', '.join(idle)}. Add their datasets "
             "to the run, or freeze the encoder (encoder.freeze = true); or evaluate them afterwards"
         )
+
+
+def _cost(fit: Fit, work: Workload) -> Iterator[str]:
+    """What sharing otherwise than by one encoder costs."""
+    model, train = fit.model, work.splits["train"].values()
+    assert isinstance(model, MultiTaskModel)
+    if model.config.sharing["kind"] != "hard":
+        labels = sum(int(one.labelled.sum()) for rows in train for one in rows.labels.values())
+        cost = footprint(model, labels=labels / sum(map(len, train)))
+        yield f"sharing by {model.config.sharing['kind']!r}: {cost}"
 
 
 def evaluate(

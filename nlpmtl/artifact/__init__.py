@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nlpmtl.artifact.backend import Backend, BackendName, Precision, load_backend
     from nlpmtl.artifact.export import export_task
     from nlpmtl.artifact.files import load_model, new_directory, save_model, write_json
+    from nlpmtl.artifact.lora import export_lora
     from nlpmtl.artifact.onnx import export_onnx
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Facts",
     "Precision",
     "Source",
+    "export_lora",
     "export_onnx",
     "export_task",
     "fetch",
@@ -41,6 +43,7 @@ _LAZY = {
     "backend": ("Backend", "BackendName", "Precision", "load_backend"),
     "export": ("export_task",),
     "files": ("load_model", "new_directory", "save_model", "write_json"),
+    "lora": ("export_lora",),
     "onnx": ("export_onnx",),
 }
 

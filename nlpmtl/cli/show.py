@@ -51,6 +51,7 @@ def _show_model(name: str) -> None:
     from torch import nn
 
     from nlpmtl.artifact import load_model
+    from nlpmtl.model import footprint
 
     def size(module: nn.Module) -> str:
         return f"{sum(parameter.numel() for parameter in module.parameters()):,}"
@@ -60,8 +61,19 @@ def _show_model(name: str) -> None:
     typer.echo(f"encoder: {encoder.model_type}, {encoder.num_hidden_layers} layers of width {encoder.hidden_size}")
     typer.echo(f"sharing: {model.config.sharing['kind']}; input: {model.config.input_length} wordpieces at most")
     typer.echo(f"parameters: {size(model)}")
+    columns, numbers = ["task", "kind", "input", "labels", "head's parameters"], ["head's parameters"]
     rows = [
-        (task.name, task.kind, task.input, ", ".join(task.labels), size(model.head(task.name)))
+        [task.name, task.kind, task.input, ", ".join(task.labels), size(model.head(task.name))]
         for task in model.tasks.values()
     ]
-    print_table("task", "kind", "input", "labels", "head's parameters", rows=rows, numbers=["head's parameters"])
+    if any(model.sharing.own(task) for task in model.tasks):
+        cost = footprint(model, labels=1)
+        typer.echo(f"cost: {cost}")
+        columns.append("all of its own")
+        numbers.append("all of its own")
+        rows = [[*row, f"{cost.own[task]:,}"] for row, task in zip(rows, model.tasks, strict=True)]
+    print_table(*columns, rows=rows, numbers=numbers)
+    for name, matrix in model.relations().items():
+        values = [[f"{value:.3f}" for value in row] for row in matrix.values.tolist()]
+        named = [[task, *row] for task, row in zip(matrix.tasks, values, strict=True)]
+        print_table(name, *matrix.tasks, rows=named, numbers=matrix.tasks)

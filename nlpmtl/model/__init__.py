@@ -8,23 +8,40 @@ from __future__ import annotations
 
 from nlpmtl.model.dropout import use_cheap_dropout
 from nlpmtl.model.encoder import Encoder, find_encoder, load_encoder
+from nlpmtl.model.footprint import Footprint, footprint
 from nlpmtl.model.int8 import Int8Linear, to_int8
 from nlpmtl.model.multitask import MultiTaskConfig, MultiTaskModel
 from nlpmtl.model.packing import can_pack, use_packing
-from nlpmtl.model.sharing import Hard, Layers, Matrix, Sharing, SharingOptions
+from nlpmtl.model.sharing import (
+    Adapters,
+    CrossStitch,
+    Hard,
+    Layers,
+    Lora,
+    Matrix,
+    Sharing,
+    SharingOptions,
+    SoftL2,
+)
 
 __all__ = [
+    "Adapters",
+    "CrossStitch",
     "Encoder",
+    "Footprint",
     "Hard",
     "Int8Linear",
     "Layers",
+    "Lora",
     "Matrix",
     "MultiTaskConfig",
     "MultiTaskModel",
     "Sharing",
     "SharingOptions",
+    "SoftL2",
     "can_pack",
     "find_encoder",
+    "footprint",
     "load_encoder",
     "to_int8",
     "use_cheap_dropout",

@@ -158,7 +158,10 @@ def _load_own(path: str, *, tokenizer: PreTrainedTokenizerBase, **options: Any) 
     if info["missing_keys"]:  # transformers would go on with whatever numbers stand there
         raise ModelError(f"the model {path!r} lacks weights: {', '.join(sorted(info['missing_keys'])[:5])}")
     if model.config.sharing["kind"] != "hard":
-        raise ModelError(f"the model {path!r} shares by {model.config.sharing['kind']!r}: it has no encoder of its own")
+        raise ModelError(
+            f"the model {path!r} shares by {model.config.sharing['kind']!r}: it has no one encoder for all its tasks. "
+            "Where it has one for each (nlpmtl export … --to transformers), start from that"
+        )
     heads = {name: model.head(name) for name in model.tasks}
     return Encoder(model.sharing.encoder, tokenizer, start={}, tasks=model.tasks, heads=heads)
 

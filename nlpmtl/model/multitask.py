@@ -182,9 +182,11 @@ class MultiTaskModel(PreTrainedModel):
 
     def _own_weights(self) -> dict[str, dict[str, Tensor]]:
         """What each task has of its own, in its head and inside the encoder, by names that tasks have in common."""
-        found = {}
+        found: dict[str, dict[str, Tensor]] = {}
         for name, task in self.tasks.items():
-            head = {f"{task.level} head.{key}": weight for key, weight in self.head(name).named_parameters()}
+            head: dict[str, Tensor] = {
+                f"{task.level} head.{key}": weight for key, weight in self.head(name).named_parameters()
+            }
             found[name] = {**head, **self.sharing.own(name)}
         return found
 

@@ -125,7 +125,8 @@ class _TaskSet(nn.Module):
         omega = self.covariance.double()
         jitter = _JITTER / len(self.tasks) * torch.eye(len(self.tasks), device=omega.device, dtype=omega.dtype)
         gram = self._gram(weights, dtype=None)
-        return (gram * torch.linalg.inv(omega + jitter).to(gram.dtype)).sum()
+        inverse: Tensor = torch.linalg.inv(omega + jitter).to(gram.dtype)
+        return (gram * inverse).sum()
 
     @torch.no_grad()
     def update(self, weights: Weights) -> None:

@@ -147,7 +147,7 @@ class Route:
         """
         mask = inputs["attention_mask"]
         if all(at.shape[0] == 0 for at in rows.values()):
-            nothing = encoder.get_input_embeddings().weight.new_empty(0, mask.shape[1], encoder.config.hidden_size)
+            nothing = torch.empty(0, mask.shape[1], encoder.config.hidden_size, dtype=encoder.dtype, device=mask.device)
             return dict.fromkeys(rows, nothing)
         if is_packing(encoder):
             packed = pack(mask)

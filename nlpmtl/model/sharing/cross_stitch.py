@@ -9,6 +9,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -61,9 +62,11 @@ class Stitch(nn.Module):
 
     def forward(self, columns: Tensor) -> Tensor:
         """``[tasks, …]`` to the same."""
-        with torch.autocast(columns.device.type, enabled=False):
+        device = columns.device.type
+        # Half the digits would be few for a mixture; and an ONNX graph has no place for saying so.
+        with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
             mixed = self.alpha.to(columns.dtype) @ columns.flatten(1)
-        return mixed.view(columns.shape)
+        return mixed.view_as(columns)
 
 
 class StitchedLayer(Apart):
@@ -86,7 +89,8 @@ class StitchedLayer(Apart):
 
     def _mix(self, hidden: Tensor) -> Tensor:
         # Streams stand one after the other along the first dimension that is longer than 1, packed or not.
-        return self.stitch(hidden.view(self.stitch.tasks, -1, hidden.shape[-1])).view(hidden.shape)
+        mixed: Tensor = self.stitch(hidden.view(self.stitch.tasks, -1, hidden.shape[-1]))
+        return mixed.view_as(hidden)
 
 
 @SHARINGS.register("cross_stitch", CrossStitchOptions)
@@ -145,6 +149,6 @@ class CrossStitch(RoutedSharing):
             matrix_numbers(layer.copies.of(self.tasks[0]) if isinstance(layer, Apart) else layer)
             for layer in find_layers(self.encoder)
         ]
-        many, mixing = len(self.tasks), len(self.tasks) ** 2 * self.encoder.config.hidden_size
-        upper = sum(many * one + mixing for one in numbers[self.shared :])
+        many, width = len(self.tasks), int(self.encoder.config.hidden_size)
+        upper = sum(many * one + many**2 * width for one in numbers[self.shared :])
         return (sum(numbers[: self.shared]) + upper) / sum(numbers)

@@ -81,7 +81,6 @@ def masked(found: Mapping[str, Tensor], rows: Mapping[str, Tensor], mask: Tensor
 def gradients(module: nn.Module, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Of a sum that no two tasks have alike."""
     module.zero_grad()
-    torch.stack(
-        [(number + 1) * one.pow(3).sum() for number, (_, one) in enumerate(sorted(found.items()))]
-    ).sum().backward()  # type: ignore[no-untyped-call]
+    sums = [(number + 1) * one.pow(3).sum() for number, (_, one) in enumerate(sorted(found.items()))]
+    torch.stack(sums).sum().backward()
     return {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ from tests.model.sharing.schemes import (
     parts,
 )
 
-EXACT = {"rtol": 0.0, "atol": 1e-9}
+EXACT: dict[str, Any] = {"rtol": 0.0, "atol": 1e-9}
 STIRRED = [case for case in CASES if case != "hard"]
 
 

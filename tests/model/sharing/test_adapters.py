@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nlpmtl.model import Adapters
+from nlpmtl.model.sharing.adapters import Bottleneck
+from nlpmtl.model.sharing.pals import PalLayer, Projection, SmallAttention
+from nlpmtl.model.sharing.routed import ByTask, Together
+from tests.model.sharing.schemes import CASES, TASKS, make_encoder, make_inputs, make_sharing, masked, parts
+
+
+def test_bottlenecks_and_normalisations_of_a_task_are_what_stock_layers_with_them_compute(tmp_path: Path) -> None:
+    """A stock encoder for each task, with x + U gelu(D x + d) + u hooked on behind both blocks' last matrices."""
+    encoder = make_encoder(tmp_path)
+    plain, inputs, rows = copy.deepcopy(encoder), make_inputs(encoder), parts()
+    sharing = make_sharing(encoder, CASES["adapters"])
+    found = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
+    for task, at in rows.items():
+        own = copy.deepcopy(plain)
+        for layer, routed in zip(own.encoder.layer, encoder.encoder.layer, strict=True):
+            for name in ("attention.output", "output"):
+                block, inside = layer.get_submodule(name), routed.layer.get_submodule(name)
+                norm = inside.LayerNorm.own.of(task)
+                block.LayerNorm.load_state_dict(norm.state_dict())
+                block.dense.register_forward_hook(_behind(inside.dense[1].own.of(task)))
+        expected = own(**inputs).last_hidden_state[at] * inputs["attention_mask"][at].unsqueeze(-1)
+        torch.testing.assert_close(found[task], expected)
+
+
+def _behind(bottleneck: Bottleneck) -> Any:
+    weights = {name: weight.detach() for name, weight in bottleneck.named_parameters()}
+
+    def hook(module: nn.Module, given: Any, x: Tensor) -> Tensor:
+        inner = x @ weights["down.weight"].T + weights["down.bias"]
+        inner = inner * 0.5 * (1 + torch.erf(inner / math.sqrt(2)))
+        return x + inner @ weights["up.weight"].T + weights["up.bias"]
+
+    return hook
+
+
+def test_projected_attention_is_added_where_a_layer_ends(tmp_path: Path) -> None:
+    """V_D g(V_E h) for each row without its padding, head by head, added before the last normalisation."""
+    encoder = make_encoder(tmp_path)
+    plain, inputs, rows = copy.deepcopy(encoder), make_inputs(encoder), parts()
+    sharing = make_sharing(encoder, CASES["pal"])
+    found = sharing(inputs, rows)
+    assert isinstance(sharing, Adapters)
+    for task, at in rows.items():
+        projection = sharing.projections.of(task)
+        assert isinstance(projection, Projection)
+        for place, row in enumerate(at.tolist()):
+            length = int(inputs["attention_mask"][row].sum())
+            own = copy.deepcopy(plain)
+            for layer, routed in zip(own.encoder.layer, encoder.encoder.layer, strict=True):
+                assert isinstance(routed, PalLayer)
+                small = routed.own.of(task)
+                assert isinstance(small, SmallAttention)
+                _beside(layer, projection, small)
+            expected = own(input_ids=inputs["input_ids"][row : row + 1, :length]).last_hidden_state[0]
+            torch.testing.assert_close(found[task][place, :length], expected)
+
+
+def _beside(layer: nn.Module, projection: Projection, small: SmallAttention) -> None:
+    added: list[Tensor] = []
+
+    def before(module: nn.Module, given: Any) -> None:
+        h = projection.down(given[0][0])
+        query, key, value = functional.linear(h, *small.query_key_value.parameters()).chunk(3, dim=-1)
+        heads = []
+        for head in range(2):
+            q, k, v = (one[:, 3 * head : 3 * head + 3] for one in (query, key, value))
+            heads.append(torch.softmax(q @ k.T / math.sqrt(3), dim=-1) @ v)
+        added.append(projection.up(torch.cat(heads, dim=-1)))
+
+    layer.register_forward_pre_hook(before)
+    layer.get_submodule("output.dense").register_forward_hook(lambda module, given, answer: answer + added.pop())
+
+
+@pytest.mark.parametrize(("form", "frozen"), [("bottleneck", True), ("pal", False)])
+def test_at_first_nothing_is_added_and_the_form_says_whether_the_encoder_is_trained(
+    form: Any, frozen: bool, tmp_path: Path
+) -> None:
+    encoder = make_encoder(tmp_path)
+    inputs, plain = make_inputs(encoder), copy.deepcopy(encoder)
+    sharing = Adapters(encoder=encoder, tasks=TASKS, form=form, size=6)
+    sharing.double()
+    expected = plain(**inputs).last_hidden_state
+    for task, at in parts().items():
+        torch.testing.assert_close(
+            masked(sharing(inputs, parts()), parts(), inputs["attention_mask"])[task],
+            expected[at] * inputs["attention_mask"][at].unsqueeze(-1),
+        )
+    own = {id(weight) for task in TASKS for weight in sharing.own(task).values()}
+    base = [weight for weight in sharing.parameters() if id(weight) not in own]
+    assert all(weight.requires_grad == (not frozen) for weight in base)
+    drawn = {task: sharing.own(task) for task in TASKS}
+    assert all(torch.equal(drawn["a"][name], drawn["type"][name]) for name in drawn["a"]), "they start alike"
+    before = {name: weight.clone() for name, weight in drawn["a"].items()}
+    sharing.initialise(1)
+    assert any(not torch.equal(before[name], weight) for name, weight in sharing.own("a").items())
+
+
+def test_nothing_that_a_layer_computed_stays_behind(tmp_path: Path) -> None:
+    encoder = make_encoder(tmp_path)
+    sharing = make_sharing(encoder, CASES["pal"]).train()
+    sharing(make_inputs(encoder), parts())
+    again = copy.deepcopy(sharing)  # which tensors with a graph behind them would not allow
+    assert isinstance(again, Adapters)
+    assert not any(isinstance(module, ByTask) for module in again.modules())
+    assert sum(isinstance(module, Together) for module in again.modules()) == 3

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers.masking_utils import create_bidirectional_mask
+
+from nlpmtl.model import CrossStitch
+from nlpmtl.model.sharing.cross_stitch import Stitch, StitchedLayer
+from tests.model.sharing.schemes import TASKS, make_encoder, make_inputs, make_sharing, masked, parts
+
+
+def test_a_column_takes_from_the_others_what_the_mixture_says(tmp_path: Path) -> None:
+    """h_t ← Σ_s α_ts h_s after each layer, by hand: column by column."""
+    encoder = make_encoder(tmp_path)
+    plain, inputs, rows = copy.deepcopy(encoder), make_inputs(encoder), parts()
+    sharing = make_sharing(encoder, {"kind": "cross_stitch", "shared": 1, "speed": 30.0})
+    found = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
+    hidden = plain.embeddings(input_ids=inputs["input_ids"])
+    mask = create_bidirectional_mask(config=plain.config, inputs_embeds=hidden, attention_mask=inputs["attention_mask"])
+    hidden = plain.encoder.layer[0](hidden, mask)
+    columns = dict.fromkeys(TASKS, hidden)
+    for layer in list(encoder.encoder.layer)[1:]:
+        assert isinstance(layer, StitchedLayer)
+        alpha = np.where(np.eye(3, dtype=bool), 0.9, 0.05) + 30 * layer.stitch.learned.detach().numpy().reshape(3, 3)
+        assert np.abs(alpha - np.eye(3)).max() > 0.06
+        own = [layer.copies.of(task)(columns[task], mask) for task in TASKS]
+        columns = {task: sum(float(alpha[t, s]) * own[s] for s in range(3)) for t, task in enumerate(TASKS)}
+    expected = masked({task: columns[task][at] for task, at in rows.items()}, rows, inputs["attention_mask"])
+    for task in TASKS:
+        torch.testing.assert_close(found[task], expected[task])
+
+
+def test_the_mixture_can_be_read_and_starts_near_each_for_itself(tmp_path: Path) -> None:
+    encoder = make_encoder(tmp_path)
+    inputs, plain = make_inputs(encoder), copy.deepcopy(encoder)
+    sharing = CrossStitch(encoder=encoder, tasks=TASKS, shared=1, speed=100.0)
+    found = sharing.relations()
+    assert list(found) == ["mixture after layer 2", "mixture after layer 3"]
+    for one in found.values():
+        assert one.tasks == TASKS
+        torch.testing.assert_close(one.values, torch.full((3, 3), 0.05).fill_diagonal_(0.9))
+    sharing.double()
+    expected = plain(**inputs).last_hidden_state
+    for task, at in parts().items():
+        torch.testing.assert_close(sharing(inputs, parts())[task], expected[at]), "columns are still alike"
+    alone = CrossStitch(encoder=make_encoder(tmp_path / "other"), tasks=("a",), shared=0, speed=1.0)
+    assert [one.values.tolist() for one in alone.relations().values()] == [[[1.0]]] * 3
+
+
+def test_the_mixture_moves_so_many_times_the_learning_rate_and_does_not_decay() -> None:
+    stitch = Stitch(2, speed=50.0)
+    before = stitch.alpha.detach().clone()
+    optimizer = torch.optim.AdamW(stitch.parameters(), lr=1e-3, weight_decay=0.0)
+    stitch(torch.eye(2)[:, None, :])[0, 0, 1].backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    moved = stitch.alpha.detach() - before
+    assert float(moved[0, 1]) == pytest.approx(-0.05, rel=1e-3)
+    assert moved.flatten()[[0, 2, 3]].abs().max() == 0
+    assert stitch.learned.dim() == 1, "what is no matrix is not decayed"

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from tests.model.sharing.schemes import make_encoder, make_sharing
+
+
+def test_the_penalty_and_its_gradient_are_those_of_the_distances_to_the_mean(tmp_path: Path) -> None:
+    sharing = make_sharing(make_encoder(tmp_path), {"kind": "soft_l2", "shared": 2, "strength": 0.3})
+    own = {task: list(sharing.own(task).values()) for task in sharing.tasks}
+    stacked = {task: torch.cat([weight.detach().flatten() for weight in weights]) for task, weights in own.items()}
+    mean = sum(stacked.values()) / 3
+    expected = 0.3 * sum(float((one - mean).pow(2).sum()) for one in stacked.values())
+    penalty = sharing.penalty()
+    assert penalty is not None
+    assert float(penalty.detach()) == pytest.approx(expected, rel=1e-12)
+    assert expected > 1
+    penalty.backward()  # type: ignore[no-untyped-call]
+    for task, weights in own.items():
+        gradient = torch.cat([weight.grad.flatten() for weight in weights if weight.grad is not None])
+        torch.testing.assert_close(gradient, 2 * 0.3 * (stacked[task] - mean))
+    names = {id(weight): name for name, weight in sharing.named_parameters()}
+    short = [weight for weights in own.values() for weight in weights if weight.numel() <= 32][::5]
+
+    def penalty_of(*given: Tensor) -> Tensor:
+        replaced = {names[id(weight)]: one for weight, one in zip(short, given, strict=True)}
+        found: Tensor = functional_call(_Penalty(sharing), {f"sharing.{name}": one for name, one in replaced.items()})
+        return found
+
+    assert torch.autograd.gradcheck(penalty_of, [weight.detach().clone().requires_grad_() for weight in short])
+
+
+class _Penalty(torch.nn.Module):
+    def __init__(self, sharing: torch.nn.Module) -> None:
+        super().__init__()
+        self.sharing = sharing
+
+    def forward(self) -> Tensor:
+        found: Tensor = self.sharing.penalty()  # type: ignore[operator]
+        return found
+
+
+def test_copies_that_are_alike_are_not_penalised(tmp_path: Path) -> None:
+    sharing = make_sharing(make_encoder(tmp_path), {"kind": "soft_l2", "strength": 1.0})
+    with torch.no_grad():
+        for task in sharing.tasks[1:]:
+            for weight, first in zip(sharing.own(task).values(), sharing.own(sharing.tasks[0]).values(), strict=True):
+                weight.copy_(first)
+    penalty = sharing.penalty()
+    assert penalty is not None
+    assert float(penalty.detach()) == pytest.approx(0.0, abs=1e-25)
