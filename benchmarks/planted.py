@@ -38,7 +38,7 @@ def add_penalty(fit: Fit) -> None:
     def before(*_: Any) -> None:
         penalty = model.penalty()
         if penalty is not None:
-            penalty.backward()  # type: ignore[no-untyped-call]
+            penalty.backward()
 
     fit.optimizer.register_step_pre_hook(before)
     fit.optimizer.register_step_post_hook(lambda *_: model.after_step())

@@ -50,7 +50,8 @@ def planted_weights(truth: Numbers, *, words: int, seed: int) -> Numbers:
     drawn = np.random.default_rng(seed).normal(size=(words, len(truth)))
     directions, _ = np.linalg.qr(drawn - drawn.mean(axis=0))
     root: Numbers = (vectors * np.sqrt(eigenvalues)) @ vectors.T
-    return root @ directions.T
+    weights: Numbers = root @ directions.T
+    return weights
 
 
 def planted_rows(weights: Numbers, *, rows: int, seed: int) -> list[list[dict[str, Any]]]:

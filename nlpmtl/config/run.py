@@ -30,7 +30,7 @@ class EncoderConfig(Table):
     """The attention implementation of transformers: "sdpa", "eager", "flash_attention_2", …; left out: its choice, or,
     while training on a CPU, one that computes no padding, for architectures that allow it."""
     freeze: bool = False
-    """Train the heads of the run's tasks alone."""
+    """Train the heads of the run's tasks alone, and what the sharing scheme adds to the encoder."""
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them: less memory, more time, the same result."""
 

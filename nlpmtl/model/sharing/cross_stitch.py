@@ -56,8 +56,9 @@ class Stitch(nn.Module):
     @property
     def alpha(self) -> Tensor:
         """``[tasks, tasks]``; a row is a mixture."""
-        start = torch.full_like(self.learned, (1 - _SELF) / max(1, self.tasks - 1)).view(self.tasks, self.tasks)
-        start.fill_diagonal_(_SELF if self.tasks > 1 else 1.0)
+        other = (1 - _SELF) / (self.tasks - 1) if self.tasks > 1 else 0.0
+        own = torch.eye(self.tasks, dtype=self.learned.dtype, device=self.learned.device)
+        start = other + (1 - self.tasks * other) * own  # rows sum to 1
         return start + self.speed * self.learned.view(self.tasks, self.tasks)
 
     def forward(self, columns: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nlpmtl.model import Adapters
+from nlpmtl.model.layers import find_layers
 from nlpmtl.model.sharing.adapters import Bottleneck
 from nlpmtl.model.sharing.pals import PalLayer, Projection, SmallAttention
 from nlpmtl.model.sharing.routed import ByTask, Together
@@ -25,9 +26,11 @@ def test_bottlenecks_and_normalisations_of_a_task_are_what_stock_layers_with_the
     found = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
     for task, at in rows.items():
         own = copy.deepcopy(plain)
-        for layer, routed in zip(own.encoder.layer, encoder.encoder.layer, strict=True):
+        for layer, routed in zip(find_layers(own), find_layers(encoder), strict=True):
+            assert isinstance(routed, Together)
             for name in ("attention.output", "output"):
-                block, inside = layer.get_submodule(name), routed.layer.get_submodule(name)
+                block: Any = layer.get_submodule(name)
+                inside: Any = routed.layer.get_submodule(name)
                 norm = inside.LayerNorm.own.of(task)
                 block.LayerNorm.load_state_dict(norm.state_dict())
                 block.dense.register_forward_hook(_behind(inside.dense[1].own.of(task)))
@@ -59,7 +62,7 @@ def test_projected_attention_is_added_where_a_layer_ends(tmp_path: Path) -> None
         for place, row in enumerate(at.tolist()):
             length = int(inputs["attention_mask"][row].sum())
             own = copy.deepcopy(plain)
-            for layer, routed in zip(own.encoder.layer, encoder.encoder.layer, strict=True):
+            for layer, routed in zip(find_layers(own), find_layers(encoder), strict=True):
                 assert isinstance(routed, PalLayer)
                 small = routed.own.of(task)
                 assert isinstance(small, SmallAttention)

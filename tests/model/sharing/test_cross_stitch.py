@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from transformers.masking_utils import create_bidirectional_mask
 
 from nlpmtl.model import CrossStitch
+from nlpmtl.model.layers import find_layers
 from nlpmtl.model.sharing.cross_stitch import Stitch, StitchedLayer
 from tests.model.sharing.schemes import TASKS, make_encoder, make_inputs, make_sharing, masked, parts
 
@@ -16,14 +18,15 @@ from tests.model.sharing.schemes import TASKS, make_encoder, make_inputs, make_s
 def test_a_column_takes_from_the_others_what_the_mixture_says(tmp_path: Path) -> None:
     """h_t ← Σ_s α_ts h_s after each layer, by hand: column by column."""
     encoder = make_encoder(tmp_path)
-    plain, inputs, rows = copy.deepcopy(encoder), make_inputs(encoder), parts()
+    plain: Any = copy.deepcopy(encoder)
+    inputs, rows = make_inputs(encoder), parts()
     sharing = make_sharing(encoder, {"kind": "cross_stitch", "shared": 1, "speed": 30.0})
     found = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
     hidden = plain.embeddings(input_ids=inputs["input_ids"])
     mask = create_bidirectional_mask(config=plain.config, inputs_embeds=hidden, attention_mask=inputs["attention_mask"])
     hidden = plain.encoder.layer[0](hidden, mask)
     columns = dict.fromkeys(TASKS, hidden)
-    for layer in list(encoder.encoder.layer)[1:]:
+    for layer in list(find_layers(encoder))[1:]:
         assert isinstance(layer, StitchedLayer)
         alpha = np.where(np.eye(3, dtype=bool), 0.9, 0.05) + 30 * layer.stitch.learned.detach().numpy().reshape(3, 3)
         assert np.abs(alpha - np.eye(3)).max() > 0.06
@@ -55,7 +58,7 @@ def test_the_mixture_moves_so_many_times_the_learning_rate_and_does_not_decay() 
     stitch = Stitch(2, speed=50.0)
     before = stitch.alpha.detach().clone()
     optimizer = torch.optim.AdamW(stitch.parameters(), lr=1e-3, weight_decay=0.0)
-    stitch(torch.eye(2)[:, None, :])[0, 0, 1].backward()  # type: ignore[no-untyped-call]
+    stitch(torch.eye(2)[:, None, :])[0, 0, 1].backward()
     optimizer.step()
     moved = stitch.alpha.detach() - before
     assert float(moved[0, 1]) == pytest.approx(-0.05, rel=1e-3)

@@ -36,7 +36,7 @@ def test_lower_layers_see_each_row_once_and_upper_ones_only_rows_of_their_task(
     seen: dict[str, torch.Size] = {}
     watched = {"shared": lower, **{task: first.copies.of(task) for task in ROWS}}
     for name, module in watched.items():
-        module.register_forward_hook(lambda module, given, answer, name=name: seen.update({name: given[0].shape[:2]}))  # type: ignore[misc]
+        module.register_forward_hook(lambda module, given, answer, name=name: seen.update({name: given[0].shape[:2]}))
     sharing(inputs, parts())
     lengths = inputs["attention_mask"].sum(dim=1)
     if packed:

@@ -20,7 +20,7 @@ def test_the_penalty_and_its_gradient_are_those_of_the_distances_to_the_mean(tmp
     assert penalty is not None
     assert float(penalty.detach()) == pytest.approx(expected, rel=1e-12)
     assert expected > 1
-    penalty.backward()  # type: ignore[no-untyped-call]
+    penalty.backward()
     for task, weights in own.items():
         gradient = torch.cat([weight.grad.flatten() for weight in weights if weight.grad is not None])
         torch.testing.assert_close(gradient, 2 * 0.3 * (stacked[task] - mean))
