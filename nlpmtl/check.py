@@ -181,11 +181,11 @@ def _longest(task: str, *, datasets: Sequence[Encoded], most: int, tokens: int) 
 
 
 def _loss(name: str, *, fit: Fit, rows: Sequence[tuple[int, int]]) -> float:
-    stepper = fit.stepper
-    batch = stepper.accumulator.collate(rows).to(fit.accelerator.device)
+    collate = fit.stepper.accumulator.collate
+    batch = collate(rows).to(fit.accelerator.device)
     part = batch.parts[name]
-    stepper.accumulator.model.eval()
+    fit.model.eval()
     with torch.no_grad():
-        logits = stepper.accumulator.model(**batch.inputs, rows={name: part.rows})
+        logits = fit.model(**batch.inputs, rows={name: part.rows})
         summed = fit.tasks[name].loss(logits[name], part.labels)
-    return float(summed) / sum(int(stepper.accumulator.collate.datasets[d].labels[name].counts[r]) for d, r in rows)
+    return float(summed) / sum(int(collate.datasets[d].labels[name].counts[r]) for d, r in rows)
