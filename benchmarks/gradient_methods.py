@@ -1,9 +1,12 @@
 """What weightings cost, and whether two processes weigh as one does.
 
-    python -m benchmarks.gradient_methods [cost] [processes] [--output FILE.md]
+    python -m benchmarks.gradient_methods [cost] [solvers] [processes] [--output FILE.md]
 
 Cost: a step of MiniLM-L6 on 32 rows of 10 to 26 words, of 2, 4 and 8 tasks, beside that of `constant`, in turns. Each
-task has rows of its own; or every row is labelled for all of them ("joint").
+task has rows of its own; or every row is labelled for all of them ("joint"). All gradient methods take the same
+gradients, so one of them stands for all; what is their own is in the next part.
+
+Solvers: the time of finding the weights of a step from its Gramian.
 
 Processes: twenty steps of a tiny encoder without dropout, all kinds of task among the rows, by one process and by two;
 the largest difference of a weight.
@@ -14,29 +17,31 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 
 from benchmarks.scaling import PRETRAINED, dataset, run_of, spread, write_rows
 from benchmarks.steps import take_steps
 from nlpmtl.registry import WEIGHTINGS
-from nlpmtl.weighting import GradientMethod, Weighting
+from nlpmtl.weighting import GradientMethod, Seen, Weighting
 from tests.faults.harness import play_all, small_run
 from tests.tiny import apart, checkpoint
 
 TASKS = (2, 4, 8)
 STEPS = 10
-ROUNDS = 3
+ROUNDS = 2
+TIMES = 30
 TWENTY = 20
 
 
-def methods() -> list[str]:
-    """Weightings that look at more than what they remember, and the plain sum."""
-    return [name for name in WEIGHTINGS.names() if member(name).sight != "nothing"]
+KINDS = ("constant", "geometric", "famo", "upgrad")
+"""Nothing is looked at; the losses, by a forward; the losses, before and after; a gradient for each task."""
 
 
 def member(name: str) -> type[Weighting]:
@@ -54,11 +59,11 @@ def cost(scratch: Path) -> Iterator[str]:
     layouts = {**{f"{many}": _apart(scratch, lines, many) for many in TASKS}, "joint": _joint(path)}
     for _ in range(ROUNDS):
         for layout, datasets in layouts.items():
-            for kind in ["constant", *methods()]:
+            for kind in KINDS:
                 run = {**run_of(scratch, PRETRAINED, datasets), "weighting": {"kind": kind}}
                 one = take_steps(run, steps=STEPS, cache=scratch / "cache")
                 found.setdefault((kind, layout), []).append(one)
-    for kind in ["constant", *methods()]:
+    for kind in KINDS:
         cells = []
         for layout in layouts:
             plain, own = ([one["step ms"] for one in found[name, layout]] for name in ("constant", kind))
@@ -79,6 +84,25 @@ def _apart(scratch: Path, lines: list[str], many: int) -> dict[str, Any]:
 
 def _joint(path: str) -> dict[str, Any]:
     return {"d": dataset(path, tasks=[f"t{i}" for i in range(max(TASKS))])}
+
+
+def solvers(_: Path) -> Iterator[str]:
+    yield f"| gradient method | {' | '.join(f'{many} tasks, ms' for many in TASKS)} |"
+    yield f"|---|{'---|' * len(TASKS)}"
+    for kind in (name for name in WEIGHTINGS.names() if issubclass(member(name), GradientMethod)):
+        cells = []
+        for many in TASKS:
+            tasks = [f"t{i}" for i in range(many)]
+            own = WEIGHTINGS.build(WEIGHTINGS.parse({"kind": kind}), Weighting, tasks=tasks, epoch_steps=1, seed=0)
+            source, times = np.random.default_rng(0), []
+            for step in range(TIMES):
+                jacobian = source.standard_normal((many, 100)) + source.standard_normal(100)
+                seen = Seen(step, dict.fromkeys(tasks, 1 / many), dict.fromkeys(tasks, 1.0), jacobian @ jacobian.T)
+                start = time.perf_counter()
+                own.weigh(seen)
+                times.append(1e3 * (time.perf_counter() - start))
+            cells.append(f"{statistics.median(times):.1f}")
+        yield f"| `{kind}` | {' | '.join(cells)} |"
 
 
 def processes(scratch: Path) -> Iterator[str]:
@@ -104,7 +128,7 @@ def processes(scratch: Path) -> Iterator[str]:
 
 
 _PRECISIONS = ("fp32", "fp64")
-PARTS = {"cost": cost, "processes": processes}
+PARTS = {"cost": cost, "solvers": solvers, "processes": processes}
 
 
 def main() -> None:
