@@ -27,9 +27,10 @@ class Footprint:
     def __str__(self) -> str:
         own = sorted(set(self.own.values()))
         each = f"{own[0]:,}" if len(own) == 1 else f"{own[0]:,} to {own[-1]:,}"
+        labels = f"{self.labels:.2g} label{'' if self.labels == 1 else 's'}"
         return (
-            f"{self.shared:,} parameters for all tasks, {each} for each; at {self.labels:.2g} labels a row a forward "
-            f"costs {self.cost:.2f} times that of hard sharing"
+            f"{self.shared:,} parameters for all tasks, {each} for each; at {labels} a row a forward costs "
+            f"{self.cost:.2f} times that of hard sharing"
         )
 
 

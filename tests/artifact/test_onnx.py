@@ -19,6 +19,7 @@ from nlpmtl.model import load_encoder
 from nlpmtl.tasks import task_from_spec
 from tests.architectures import ARCHITECTURES, write_architecture
 from tests.artifact.conftest import Exported
+from tests.model.sharing.schemes import CASES, stir
 from tests.tasks.kinds import spec_of
 from tests.tiny import Trained, make_rows, numbers, read_json, write_encoder
 
@@ -40,6 +41,25 @@ def assemble(directory: Path, tasks: dict[str, str]) -> tuple[MultiTaskModel, An
     model = MultiTaskModel.assemble(encoder, tasks=made, sharing={"kind": "hard"}, input_length=48, seed=0)
     model.train(False)
     return model, encoder.tokenizer
+
+
+SCHEMES = [
+    pytest.param(case, marks=() if case == "cross_stitch" else pytest.mark.slow) for case in CASES if case != "hard"
+]
+
+
+@pytest.mark.parametrize("case", SCHEMES)
+def test_every_sharing_scheme_goes_into_one_graph(case: str, tmp_path: Path) -> None:
+    encoder = load_encoder(str(write_encoder(tmp_path / "encoder")))
+    tasks = [task_from_spec(name, spec_of(name)) for name in ("classification", "labeling", "regression")]
+    model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing=CASES[case], input_length=48, seed=0)
+    stir(model.sharing)
+    model.train(False)
+    assert export_onnx(model, encoder.tokenizer, directory=tmp_path / "onnx") <= 1e-5
+    texts = [row["text"] for row in make_rows(5)]
+    expected = Predictor(model, encoder.tokenizer).predict_all(texts, tasks=["classification"])
+    found = Predictor.from_pretrained(tmp_path / "onnx").predict_all(texts, tasks=["classification"])
+    assert numbers(found) == pytest.approx(numbers(expected), abs=1e-5)
 
 
 def assert_nothing_left(directory: Path) -> None:

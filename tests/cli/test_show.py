@@ -26,6 +26,29 @@ def test_a_model(trained: Trained, nlpmtl_: Nlpmtl) -> None:
     assert ["mood", "sentiment", "words", "negative,", "neutral,", "positive", f"{head:,}"] in rows
 
 
+def test_what_each_task_has_of_its_own_and_what_was_learned_of_relations(tmp_path: Path, nlpmtl_: Nlpmtl) -> None:
+    from nlpmtl.artifact import load_model
+    from tests.tiny import make_run, train_tiny
+
+    sharing = {"kind": "cross_stitch", "shared": 1, "relations": "covariance"}
+    trained = train_tiny(make_run(tmp_path, sharing=sharing, train={"steps": 2, "batch_size": 8}))
+    done = nlpmtl_("show", trained.model_dir)
+    assert (done.exit_code, done.stderr) == (0, "")
+    model, _ = load_model(str(trained.model_dir))
+    own = [*model.head("mood").parameters(), *model.sharing.own("mood").values()]
+    rows = [line.split() for line in done.stdout.splitlines()]
+    (mood,) = [row for row in rows if row[:2] == ["mood", "sentiment"]]
+    assert mood[-1] == f"{sum(weight.numel() for weight in own):,}"
+    assert any(row[:1] == ["cost:"] and "times" in row for row in rows)
+    relations = model.relations()
+    assert next(iter(relations)) == "mixture after layer 2"
+    assert len(relations) > 1
+    for name, matrix in relations.items():
+        assert any(line.strip().startswith(name) for line in done.stdout.splitlines())
+        for task, values in zip(matrix.tasks, matrix.values.tolist(), strict=True):
+            assert [task, *(f"{value:.3f}" for value in values)] in rows
+
+
 def test_a_run_file_and_a_shipped_name(trained: Trained, run_file: Path, nlpmtl_: Nlpmtl) -> None:
     config = json.loads(nlpmtl_("show", run_file).stdout)
     assert config["encoder"]["name"] == trained.run["encoder"]["name"]

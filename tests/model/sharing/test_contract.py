@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
 from nlpmtl.errors import ModelError
-from nlpmtl.model import can_pack, use_packing
+from nlpmtl.model import Int8Linear, can_pack, to_int8, use_packing
 from nlpmtl.registry import SHARINGS
 from tests.architectures import ARCHITECTURES
 from tests.model.sharing.schemes import (
@@ -179,6 +179,19 @@ def test_it_computes_in_bfloat16_what_it_computes_in_double_precision(case: str,
         gradients(sharing, rough)
     for task, one in rough.items():
         assert 0 < float((one - exact[task]).detach().abs().max()) < 0.15 * float(exact[task].detach().abs().max())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_its_products_may_be_of_eight_bits(case: str, encoder: PreTrainedModel) -> None:
+    sharing, inputs, rows = make_sharing(encoder, CASES[case]).float(), make_inputs(encoder), parts()
+    with torch.no_grad():
+        exact = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
+        linears = sum(type(module) is torch.nn.Linear for module in sharing.modules())
+        to_int8(sharing)
+        rough = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
+    assert sum(isinstance(module, Int8Linear) for module in sharing.modules()) == linears >= 18
+    for task, one in rough.items():
+        assert 0 < float((one - exact[task]).abs().max()) < 0.2 * float(exact[task].abs().max())
 
 
 @pytest.mark.parametrize("case", CASES)
