@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nlpmtl.config import RunConfig
     from nlpmtl.model import MultiTaskConfig, MultiTaskModel
     from nlpmtl.predictor import Predictor
+    from nlpmtl.relating import Relations, relate
     from nlpmtl.run import TrainResult, evaluate, train
 
 __version__ = "0.1.0"
@@ -32,11 +33,13 @@ __all__ = [
     "MultiTaskModel",
     "NlpmtlError",
     "Predictor",
+    "Relations",
     "RunConfig",
     "RunError",
     "StoppedError",
     "TrainResult",
     "evaluate",
+    "relate",
     "train",
 ]
 
@@ -44,9 +47,11 @@ _LAZY = {
     "MultiTaskConfig": "nlpmtl.model",
     "MultiTaskModel": "nlpmtl.model",
     "Predictor": "nlpmtl.predictor",
+    "Relations": "nlpmtl.relating",
     "RunConfig": "nlpmtl.config",
     "TrainResult": "nlpmtl.run",
     "evaluate": "nlpmtl.run",
+    "relate": "nlpmtl.relating",
     "train": "nlpmtl.run",
 }
 

@@ -10,8 +10,8 @@ import nlpmtl
 
 def test_what_is_public() -> None:
     errors = {"ConfigError", "DataError", "ModelError", "NlpmtlError", "RunError", "StoppedError"}
-    others = {"MultiTaskConfig", "MultiTaskModel", "Predictor", "RunConfig", "TrainResult", "evaluate", "train"}
-    assert set(nlpmtl.__all__) == errors | others
+    classes = {"MultiTaskConfig", "MultiTaskModel", "Predictor", "Relations", "RunConfig", "TrainResult"}
+    assert set(nlpmtl.__all__) == errors | classes | {"evaluate", "relate", "train"}
     assert all(getattr(nlpmtl, name).__module__.startswith("nlpmtl.") for name in nlpmtl.__all__)
 
 

@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -16,21 +16,23 @@ from nlpmtl.cli.console import is_main_process
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nlpmtl.run import Event, TrainResult
-
+Result = TypeVar("Result")
 _PAUSE = 10.0
 """Seconds between two lines."""
 
 
-def follow(events: Iterable[Event]) -> TrainResult:
-    """Show what happens in a run until it ends, and return how it ended."""
-    from nlpmtl.run import TrainResult
+def follow(events: Iterable[object], *, until: type[Result]) -> Result:
+    """Show what happens in a run until it ends, and return how it ended.
 
+    Args:
+        events: of the run.
+        until: the type of its last event.
+    """
     view = _view()
     result = None
     with view.open() if view is not None else nullcontext():
         for event in events:
-            if isinstance(event, TrainResult):
+            if isinstance(event, until):
                 result = event
             elif view is not None:
                 view.show(event)
@@ -51,7 +53,7 @@ def _view() -> View | None:
 class View(ABC):
     """Shows a run's events."""
 
-    def show(self, event: Event) -> None:
+    def show(self, event: object) -> None:
         """Show one."""
         from nlpmtl.run import Started
         from nlpmtl.training import Evaluated, Noted, Progressed

@@ -24,11 +24,11 @@ def train(
 ) -> None:
     """Train a model."""
     from nlpmtl.config import parse_override
-    from nlpmtl.run import load_config, training
+    from nlpmtl.run import TrainResult, load_config, training
 
     quiet_libraries()
     config = load_config(run, overrides=dict(map(parse_override, overrides or ())))
-    result = follow(training(config, output=output, resume=resume))
+    result = follow(training(config, output=output, resume=resume), until=TrainResult)
     if is_main_process():
         if result.scores is None:
             typer.echo("no dataset has a validation split: nothing was scored")

@@ -55,12 +55,12 @@ def test_a_bar() -> None:
 
 
 def test_events_are_followed_to_the_result(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert follow(iter([*EVENTS, RESULT])) is RESULT
+    assert follow(iter([*EVENTS, RESULT]), until=TrainResult) is RESULT
     first = capsys.readouterr()
     assert first.out == ""
     assert first.err.splitlines()[-2:] == SCORED
     monkeypatch.setenv("RANK", "1")
-    assert follow(iter([*EVENTS, RESULT])) is RESULT
+    assert follow(iter([*EVENTS, RESULT]), until=TrainResult) is RESULT
     assert capsys.readouterr() == ("", "")
 
 

@@ -1,19 +1,24 @@
-"""Pictures for a model card: how it learned, and what each task confuses. Only this package draws."""
+"""Pictures: how a model learned, what each task confuses, how tasks are related. Only this package draws."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from nlpmtl.artifact.pictures.affinity import affinity_map
 from nlpmtl.artifact.pictures.alt import describe_comparison, describe_learning
 from nlpmtl.artifact.pictures.canvas import style, to_png
 from nlpmtl.artifact.pictures.confusion import confusion_matrix
 from nlpmtl.artifact.pictures.curve import learning_curve
 from nlpmtl.artifact.pictures.hits import precision_and_recall
 from nlpmtl.artifact.pictures.points import scatter
+from nlpmtl.artifact.pictures.tree import task_tree
 from nlpmtl.tasks import Comparison, Confusion, Hits
 
-__all__ = ["describe_comparison", "describe_learning", "draw_comparison", "draw_learning"]
+__all__ = ["describe_comparison", "describe_learning", "draw_affinity", "draw_comparison", "draw_learning", "draw_tree"]
 
 
 def draw_learning(
@@ -32,3 +37,15 @@ def draw_comparison(task: str, found: Comparison) -> bytes:
         if isinstance(found, Hits):
             return to_png(precision_and_recall(task, found))
         return to_png(scatter(task, found))
+
+
+def draw_affinity(tasks: Sequence[str], mean: NDArray[np.float64], *, clear: NDArray[np.bool_]) -> bytes:
+    """What a step on each task does to each, as the bytes of a PNG; arguments as of `affinity_map`."""
+    with style():
+        return to_png(affinity_map(tasks, mean, clear=clear))
+
+
+def draw_tree(tasks: Sequence[str], cosines: NDArray[np.float64]) -> bytes:
+    """Which tasks are alike, as the bytes of a PNG; arguments as of `task_tree`."""
+    with style():
+        return to_png(task_tree(tasks, cosines))

@@ -1,0 +1,25 @@
+"""How related the tasks of a run are, measured before a long run.
+
+relate("quickstart", steps=60).pairs                      # (Pair(tasks=('topic', 'mood'), reading='unrelated'), …)
+"""
+
+from __future__ import annotations
+
+from nlpmtl.relating.estimate import Estimate
+from nlpmtl.relating.grouping import Group, Grouping, choose_groups
+from nlpmtl.relating.relate import ENCODERS, STEPS, relate, relating
+from nlpmtl.relating.relations import ALL, Pair, Relations
+
+__all__ = [
+    "ALL",
+    "ENCODERS",
+    "STEPS",
+    "Estimate",
+    "Group",
+    "Grouping",
+    "Pair",
+    "Relations",
+    "choose_groups",
+    "relate",
+    "relating",
+]
