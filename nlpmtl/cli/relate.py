@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def relate(
     run: Annotated[str, typer.Argument(metavar="RUN.toml|NAME", help="A run file, or the name of a shipped one.")],
-    steps: Annotated[int, typer.Option(metavar="N", help="Steps of training, measured on the way; 10 at least.")] = 100,
+    steps: Annotated[int, typer.Option(metavar="N", help="Steps of training, measured on the way; 10 at least.")] = 200,
     encoders: Annotated[int, typer.Option(metavar="K", help="How many models there may be, 1 at least.")] = 2,
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to write; left out: the run file's `output`.")
@@ -74,8 +74,13 @@ def _number(found: Estimate, i: int, j: int, *, times: float = 1.0) -> str:
 
 def _reading(found: Relations) -> Iterator[str]:
     """In sentences: whether there is anything, and the groups."""
-    if not any(pair.reading != "unrelated" for pair in found.pairs):
-        yield "Unrelated, for all that was measured: no help or harm from task to task can be told from noise."
+    from nlpmtl.relating import UNCLEAR, UNRELATED
+
+    readings = {pair.reading for pair in found.pairs}
+    if readings == {UNRELATED}:
+        yield "The tasks are unrelated: what a step on one does to another, if anything, is little."
+    elif readings <= {UNRELATED, UNCLEAR}:
+        yield "No help or harm from task to task can be told from noise; more --steps may tell."
     count = len(found.grouping.groups)
     how = "" if found.grouping.exact else ", the best that local search found"
     yield f"Groups for {count} encoder{'s' * (count > 1)}{how}:" if count > 1 else "One encoder for all:"

@@ -22,6 +22,8 @@ Sets = NDArray[np.int64]
 EXACT = 12
 """Tasks up to which the best groups are found; of more, good ones."""
 _ROUNDS = 50
+_STARTS = 30
+"""Random ones of the local search."""
 _LEAST = 1e-12
 """What a change must gain, so that rounding does not make one."""
 
@@ -145,9 +147,13 @@ def _bits(number: int) -> tuple[int, ...]:
 def _climb(affinity: Floats, encoders: int) -> list[Group]:
     """By local search: a task enters or leaves a group as long as that gains, the change that gains most first.
 
-    It starts from all in one group, and from every number of groups that merging the nearest gives.
+    It starts from as few groups as there may be encoders, made by merging the nearest, and from random ones.
     """
+    source = np.random.default_rng(0)
     starts = [start for start in _merged(affinity) if len(start) <= encoders]
+    for table in source.random((_STARTS, encoders, len(affinity))) < 0.5:
+        table[source.integers(encoders), ~table.any(axis=0)] = True
+        starts.append([set(np.flatnonzero(line).tolist()) for line in table])
     found = [_improve(affinity, start, encoders=encoders) for start in starts]
     return _served(affinity, max(found, key=lambda groups: _total(affinity, groups)))
 

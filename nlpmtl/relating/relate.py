@@ -21,14 +21,14 @@ from nlpmtl.run import Source, Started, load_config, prepare
 from nlpmtl.training import Fit, Progressed, StepReport, accelerating, run_facts, train_steps
 from nlpmtl.workload import Workload
 
-STEPS, ENCODERS = 100, 2
+STEPS, ENCODERS = 200, 2
 """The defaults."""
 LEAST = 10
 """Steps that it takes at least: after fewer, there is little to take a mean of."""
 _SETTLING = 0.2
 """The share of the steps before the first measurement: new heads send no gradient that says anything."""
-_EVERY = 3
-"""Steps from one measurement to the next."""
+_TIMES = 32
+"""Measurements, or a few more, where there are steps enough."""
 
 
 def relate(
@@ -124,11 +124,12 @@ def _measure(config: RunConfig, *, fit: Fit, work: Workload) -> Generator[Progre
         device=fit.accelerator.device,
     )
     first = round(_SETTLING * fit.total)
+    every = max(1, (fit.total - first) // _TIMES)
     measured: dict[int, Measurement] = {}
     began = time.monotonic()
     for report, cursor in train_steps(fit.plan, cursor=fit.plan.start(), total=fit.total, stepper=fit.stepper):
         speed = report.tokens / (time.monotonic() - began)
-        if cursor.step >= first and (cursor.step - first) % _EVERY == 0:
+        if cursor.step >= first and (cursor.step - first) % every == 0:
             measured[cursor.step] = meter(rows.draw(cursor.step))
         yield Progressed({"step": cursor.step, "loss": _loss(report), "tokens_per_second": speed})
         began = time.monotonic()

@@ -16,6 +16,11 @@ from nlpmtl.relating.grouping import Group, Grouping, choose_groups, worth_of
 
 ALL = "all"
 """The layer that is all layers together."""
+UNRELATED, UNCLEAR = "unrelated", "unclear"
+_LITTLE = 0.2
+"""Of what a step on a task does to its own loss: less from another task counts as nothing."""
+_SURE = 2.0
+"""Standard errors by which a mean may be farther from 0 than it was measured."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +29,9 @@ class Pair:
 
     Args:
         tasks: their names.
-        reading: "help each other", "hurt each other", "topic helps mood", … or "unrelated", where neither can be told
-            from noise.
+        reading: "help each other", "hurt each other", "topic helps mood", … where that can be told from noise;
+            "unrelated" where it cannot, and what there may be is little beside what a step on the task itself does;
+            "unclear" where it may be more.
     """
 
     tasks: tuple[str, str]
@@ -83,7 +89,13 @@ class Relations:
             if len(effects) == 2 and set(effects.values()) == {effect}:
                 return f"{verb} each other"
         said = [f"{self.tasks[a]} {'helps' if x > 0 else 'hurts'} {self.tasks[b]}" for (a, b), x in effects.items()]
-        return ", ".join(said) or "unrelated"
+        nothing = UNRELATED if self._is_little(i, j) and self._is_little(j, i) else UNCLEAR
+        return ", ".join(said) or nothing
+
+    def _is_little(self, i: int, j: int) -> bool:
+        """Whether a step on task i surely does little to task j."""
+        found = self.affinity
+        return bool(abs(found.mean[i, j]) + _SURE * found.error[i, j] < _LITTLE * found.mean[j, j])
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file; what could not be measured is null."""
