@@ -171,7 +171,7 @@ class Meter:
         sums, items = dict.fromkeys(self.tasks, 0.0), dict.fromkeys(self.tasks, 0)
         for rows in batches:
             for task, loss in self._forward(rows, list(self.tasks)).items():
-                sums[task] += float(loss)
+                sums[task] += float(loss.detach())
             for task, many in self.collate.tally(rows).items.items():
                 items[task] += many
         return np.array([sums[task] / items[task] for task in self.tasks])

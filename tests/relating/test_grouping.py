@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from nlpmtl.relating import grouping
+from nlpmtl.relating.affinity import Floats
 from nlpmtl.relating.grouping import Group, choose_groups, worth_of
 
 AFFINITIES = st.integers(1, 4).flatmap(lambda n: arrays(np.float64, (n, n), elements=st.integers(-8, 8).map(float)))
@@ -55,11 +56,12 @@ def test_the_order_of_the_tasks_changes_nothing(affinity: np.ndarray, encoders: 
     assert one.worth == pytest.approx(other.worth, abs=1e-9)
 
 
-def blocks(sizes: list[int], *, seed: int) -> np.ndarray:
+def blocks(sizes: list[int], *, seed: int) -> Floats:
     """Tasks that help those of their block, and hurt the others."""
     block = np.repeat(np.arange(len(sizes)), sizes)
     same = block[:, None] == block[None, :]
-    return np.where(same, 1.0, -1.0) + np.random.default_rng(seed).uniform(-0.2, 0.2, size=same.shape)
+    found: Floats = np.where(same, 1.0, -1.0) + np.random.default_rng(seed).uniform(-0.2, 0.2, size=same.shape)
+    return found
 
 
 def test_blocks_are_found() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from nlpmtl.model import MultiTaskModel
 from nlpmtl.relating import measure
 from nlpmtl.relating.affinity import affinity, cosines
 from nlpmtl.relating.measure import Meter, inner_products, layers_of, look_ahead, shared_weights
@@ -108,6 +109,7 @@ def fit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fit]:
     run["datasets"]["words"]["tasks"]["copy"] = {"kind": "classification", "label": "topic"}
     with accelerating(directory=directory, precision="fp64", trackers=()) as accelerator:
         _, _, made = prepare(load_config(run), directory=directory, accelerator=accelerator)
+        assert isinstance(made.model, MultiTaskModel)
         made.model.head("copy").load_state_dict(made.model.head("topic").state_dict())
         yield made
 
