@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nlpmtl.config import RunConfig
     from nlpmtl.model import MultiTaskConfig, MultiTaskModel
     from nlpmtl.predictor import Predictor
+    from nlpmtl.relating import Relations, relate
     from nlpmtl.run import TrainResult, evaluate, train
 
 __version__ = "0.1.0"
@@ -34,12 +35,14 @@ __all__ = [
     "MultiTaskModel",
     "NlpmtlError",
     "Predictor",
+    "Relations",
     "RunConfig",
     "RunError",
     "StoppedError",
     "TrainResult",
     "compare",
     "evaluate",
+    "relate",
     "train",
 ]
 
@@ -48,10 +51,12 @@ _LAZY = {
     "MultiTaskConfig": "nlpmtl.model",
     "MultiTaskModel": "nlpmtl.model",
     "Predictor": "nlpmtl.predictor",
+    "Relations": "nlpmtl.relating",
     "RunConfig": "nlpmtl.config",
     "TrainResult": "nlpmtl.run",
     "compare": "nlpmtl.comparing",
     "evaluate": "nlpmtl.run",
+    "relate": "nlpmtl.relating",
     "train": "nlpmtl.run",
 }
 

@@ -10,8 +10,8 @@ import nlpmtl
 
 def test_what_is_public() -> None:
     errors = {"ConfigError", "DataError", "ModelError", "NlpmtlError", "RunError", "StoppedError"}
-    types = {"CompareResult", "MultiTaskConfig", "MultiTaskModel", "Predictor", "RunConfig", "TrainResult"}
-    assert set(nlpmtl.__all__) == errors | types | {"compare", "evaluate", "train"}
+    types = {"CompareResult", "MultiTaskConfig", "MultiTaskModel", "Predictor", "Relations", "RunConfig", "TrainResult"}
+    assert set(nlpmtl.__all__) == errors | types | {"compare", "evaluate", "relate", "train"}
     assert all(getattr(nlpmtl, name).__module__.startswith("nlpmtl.") for name in nlpmtl.__all__)
 
 

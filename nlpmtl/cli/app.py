@@ -22,6 +22,7 @@ from nlpmtl.cli.evaluate import evaluate
 from nlpmtl.cli.export import export
 from nlpmtl.cli.predict import predict
 from nlpmtl.cli.push import push
+from nlpmtl.cli.relate import relate
 from nlpmtl.cli.schema import schema
 from nlpmtl.cli.serve import serve
 from nlpmtl.cli.show import show
@@ -30,7 +31,7 @@ from nlpmtl.cli.train import train
 from nlpmtl.errors import NlpmtlError, StoppedError
 
 _INTERRUPTED, _TERMINATED = 130, 143
-_VERBS = (check, train, compare, evaluate, predict, serve, push, export, submit, show, schema)
+_VERBS = (check, relate, train, compare, evaluate, predict, serve, push, export, submit, show, schema)
 
 
 class Verb(TyperCommand):

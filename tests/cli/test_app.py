@@ -24,6 +24,7 @@ from tests.cli.conftest import Nlpmtl
 
 COMMAND_LINE = {
     "check": ["RUN.toml"],
+    "relate": ["RUN.toml|NAME", "--steps N", "--encoders K", "--output DIR", "--set KEY=VALUE...", "--json"],
     "train": ["RUN.toml|NAME", "--set KEY=VALUE...", "--output DIR", "--resume"],
     "compare": ["RUN.toml|NAME", "--seeds N", "--set KEY=VALUE...", "--output DIR", "--json"],
     "evaluate": [

@@ -1,10 +1,14 @@
-"""Pictures: how a model learned, what each task confuses, which task gained by others. Only this package draws."""
+"""Pictures: how a model learned, what each task confuses, which gained by others, and how tasks are related."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from nlpmtl.artifact.pictures.affinity import affinity_map
 from nlpmtl.artifact.pictures.alt import describe_choices, describe_comparison, describe_differences, describe_learning
 from nlpmtl.artifact.pictures.canvas import style, to_png
 from nlpmtl.artifact.pictures.choices import TOLD, choices
@@ -13,6 +17,7 @@ from nlpmtl.artifact.pictures.curve import learning_curve
 from nlpmtl.artifact.pictures.differences import Difference, differences
 from nlpmtl.artifact.pictures.hits import precision_and_recall
 from nlpmtl.artifact.pictures.points import scatter
+from nlpmtl.artifact.pictures.tree import task_tree
 from nlpmtl.tasks import Comparison, Confusion, Hits
 
 __all__ = [
@@ -21,10 +26,12 @@ __all__ = [
     "describe_comparison",
     "describe_differences",
     "describe_learning",
+    "draw_affinity",
     "draw_choices",
     "draw_comparison",
     "draw_differences",
     "draw_learning",
+    "draw_tree",
 ]
 
 
@@ -58,3 +65,15 @@ def draw_differences(found: Sequence[Difference], *, below: str) -> bytes:
     """What each task gained or lost, as the bytes of a PNG; arguments as of `differences`."""
     with style():
         return to_png(differences(found, below=below))
+
+
+def draw_affinity(tasks: Sequence[str], mean: NDArray[np.float64], *, clear: NDArray[np.bool_]) -> bytes:
+    """What a step on each task does to each, as the bytes of a PNG; arguments as of `affinity_map`."""
+    with style():
+        return to_png(affinity_map(tasks, mean, clear=clear))
+
+
+def draw_tree(tasks: Sequence[str], cosines: NDArray[np.float64]) -> bytes:
+    """Which tasks are alike, as the bytes of a PNG; arguments as of `task_tree`."""
+    with style():
+        return to_png(task_tree(tasks, cosines))

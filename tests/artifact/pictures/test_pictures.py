@@ -14,7 +14,14 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from nlpmtl.artifact.pictures import Difference, draw_comparison, draw_differences, draw_learning
+from nlpmtl.artifact.pictures import (
+    Difference,
+    draw_affinity,
+    draw_comparison,
+    draw_differences,
+    draw_learning,
+    draw_tree,
+)
 from nlpmtl.tasks import Confusion, Hits, Points
 
 NAMES = ("a|b", "$x_1$", "新闻", "line\nbreak", "😀", "", " ", "long " * 20, "long " * 21, "<b>", "$\\frac$", "ü")
@@ -76,6 +83,11 @@ def differences(many: int) -> bytes:
     return draw_differences(found, below="below")
 
 
+def related(many: int) -> tuple[tuple[str, ...], np.ndarray]:
+    cosines = np.clip(np.eye(many) + np.random.default_rng(many).normal(scale=0.3, size=(many, many)), -1, 1)
+    return labels(many), (cosines + cosines.T) / 2
+
+
 PICTURES: dict[str, Callable[[], bytes]] = {
     **{f"confusion of {n}": lambda n=n: draw_comparison("t", confusion(n)) for n in (2, 3, 24, 77, 150)},  # type: ignore[misc]
     "confusion without a row": lambda: draw_comparison("t", Confusion(("a", "b"), np.zeros((2, 2), np.int64), "words")),
@@ -86,6 +98,9 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     **{f"points of {n}": lambda n=n: draw_comparison("t", points(n)) for n in (1, 2, 20_000)},  # type: ignore[misc]
     "points without numbers": lambda: draw_comparison("t", Points(np.array([1.0]), np.array([np.nan]))),
     "a name of 64": lambda: draw_comparison("n" * 64, confusion(2)),
+    **{f"tree of {n}": lambda n=n: draw_tree(*related(n)) for n in (2, 3, 25)},  # type: ignore[misc]
+    **{f"affinities of {n}": lambda n=n: draw_affinity(*related(n), clear=related(n)[1] > 0) for n in (2, 3, 25)},  # type: ignore[misc]
+    "affinities without one": lambda: draw_affinity(("a", "b"), np.zeros((2, 2)), clear=np.zeros((2, 2), dtype=bool)),
     "curve of a step": lambda: curve(1, tasks=1, evaluations=0),
     "curve of zeros": lambda: draw_learning([{"step": 1, "losses": {"t": 0.0}}], [], tasks=["t", "u"], step=1),
     "curve of few": lambda: curve(12, tasks=3, evaluations=3),
@@ -110,7 +125,18 @@ def test_a_picture_opens_is_small_and_not_empty(name: str) -> None:
         assert (edge == 1).all(), "nothing is cut off at the edge"
 
 
-@pytest.mark.parametrize("name", ["confusion of 77", "hits of 28", "points of 2", "curve of few", "differences of 2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "confusion of 77",
+        "hits of 28",
+        "points of 2",
+        "curve of few",
+        "differences of 2",
+        "tree of 3",
+        "affinities of 3",
+    ],
+)
 def test_it_is_the_same_bytes_each_time_whatever_the_users_settings(name: str) -> None:
     once = PICTURES[name]()
     with matplotlib.rc_context({"font.size": 20, "axes.grid": True, "savefig.dpi": 30, "axes.facecolor": "black"}):

@@ -1,0 +1,27 @@
+"""How related the tasks of a run are, measured before a long run.
+
+relate("quickstart", steps=60).pairs                      # (Pair(tasks=('topic', 'mood'), reading='unclear'), …)
+"""
+
+from __future__ import annotations
+
+from nlpmtl.relating.estimate import Estimate
+from nlpmtl.relating.grouping import Group, Grouping, choose_groups
+from nlpmtl.relating.relate import ENCODERS, STEPS, relate, relating
+from nlpmtl.relating.relations import ALL, UNCLEAR, UNRELATED, Pair, Relations
+
+__all__ = [
+    "ALL",
+    "ENCODERS",
+    "STEPS",
+    "UNCLEAR",
+    "UNRELATED",
+    "Estimate",
+    "Group",
+    "Grouping",
+    "Pair",
+    "Relations",
+    "choose_groups",
+    "relate",
+    "relating",
+]

@@ -1,0 +1,184 @@
+"""Losses and gradients of the tasks on some rows, and looks ahead: a step on one task, tried and undone.
+
+The weights that are looked at are those that tasks share: all that are trained, but for the heads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nlpmtl.data import Collator
+from nlpmtl.relating.affinity import Floats, affinity, cosines, step_size
+from nlpmtl.tasks import Task
+from nlpmtl.training import deal
+
+Gradient = Sequence[Tensor | None]
+"""Of each shared weight; None where the loss does not depend on it."""
+Row = tuple[int, int]
+"""(dataset, row)."""
+EMBEDDINGS, OTHER, ALL = "embeddings", "other", "all"
+SHARE = 0.01
+"""How much a look ahead lowers the loss of the task that steps, on average over the tasks, to first order."""
+_NUMBER = re.compile(r"\.(\d+)\.")
+
+
+def shared_weights(model: nn.Module) -> dict[str, nn.Parameter]:
+    """What is trained and is no head's, by name."""
+    return {
+        name: weight
+        for name, weight in model.named_parameters()
+        if weight.requires_grad and not name.startswith("heads.")
+    }
+
+
+def layer_of(name: str) -> str:
+    """The layer of an encoder that a weight belongs to, by its name; layers count from 1.
+
+    >>> layer_of("sharing.encoder.encoder.layer.0.output.dense.weight")
+    'layer 1'
+    """
+    found = _NUMBER.search(name)
+    if found is not None:
+        return f"layer {int(found[1]) + 1}"
+    return EMBEDDINGS if "embed" in name else OTHER
+
+
+def layers_of(names: Sequence[str]) -> dict[str, list[int]]:
+    """Which of the weights belong to each layer, from the embeddings upward; then the others, then all."""
+    found: dict[str, list[int]] = {}
+    for at, name in enumerate(names):
+        found.setdefault(layer_of(name), []).append(at)
+    numbered = sorted((name for name in found if name.startswith("layer ")), key=lambda name: int(name[6:]))
+    order = [name for name in (EMBEDDINGS, *numbered, OTHER) if name in found]
+    return {**{name: found[name] for name in order}, ALL: list(range(len(names)))}
+
+
+def inner_products(gradients: Sequence[Gradient], *, places: Sequence[int]) -> Floats:
+    """Of each two gradients over some of the weights, ``[tasks, tasks]``."""
+    products = np.zeros((len(gradients), len(gradients)))
+    for at in places:
+        own = [gradient[at] for gradient in gradients]
+        there = [i for i, one in enumerate(own) if one is not None]
+        if there:
+            stacked = torch.stack([one.flatten() for one in own if one is not None])
+            products[np.ix_(there, there)] += (stacked @ stacked.T).double().cpu().numpy()
+    return products
+
+
+def look_ahead(
+    weights: Sequence[nn.Parameter], *, gradients: Sequence[Gradient], rate: float, losses: Callable[[], Floats]
+) -> Floats:
+    """The losses after a step θ − η g along each gradient, tried from the same weights, which are left as they were.
+
+    Args:
+        weights: θ.
+        gradients: the g.
+        rate: η.
+        losses: tells the losses with the weights as they are, ``[tasks]``.
+
+    Returns:
+        ``[gradients, tasks]``.
+    """
+    kept = [weight.detach().clone() for weight in weights]
+    after = []
+    for gradient in gradients:
+        with torch.no_grad():
+            for weight, own in zip(weights, gradient, strict=True):
+                if own is not None:
+                    weight.sub_(own, alpha=rate)
+            after.append(losses())
+            for weight, before in zip(weights, kept, strict=True):
+                weight.copy_(before)
+    return np.stack(after)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What is found at one step.
+
+    Args:
+        affinity: Z of each task upon each, ``[stepped on, tasks]``.
+        cosines: layer → between the gradients of the tasks, ``[tasks, tasks]``.
+    """
+
+    affinity: Floats
+    cosines: Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class Meter:
+    """Measures a model that learns: without dropout, and without a trace in it.
+
+    Args:
+        model: the model.
+        tasks: the run's tasks.
+        collate: makes batches of rows.
+        tokens: most wordpieces in a forward, padding included.
+        device: where the model is.
+    """
+
+    model: nn.Module
+    tasks: Mapping[str, Task]
+    collate: Collator
+    tokens: int
+    device: torch.device
+
+    def __call__(self, rows: Sequence[Row]) -> Measurement:
+        """Measure on rows of which each task has labels."""
+        self.model.eval()
+        named = shared_weights(self.model)
+        weights = list(named.values())
+        batches = self._deal(rows)
+        own = {task: self._deal([row for row in rows if self._labelled(task, row)]) for task in self.tasks}
+        gradients = [self._gradient(task, own[task], weights=weights) for task in self.tasks]
+        products = {layer: inner_products(gradients, places=places) for layer, places in layers_of(list(named)).items()}
+        with torch.no_grad():
+            before = self._losses(batches)
+        after = look_ahead(
+            weights,
+            gradients=gradients,
+            rate=step_size(before, squares=np.diag(products[ALL]), share=SHARE),
+            losses=lambda: self._losses(batches),
+        )
+        return Measurement(affinity(before, after), {layer: cosines(found) for layer, found in products.items()})
+
+    def _deal(self, rows: Sequence[Row]) -> list[list[Row]]:
+        lengths = self.collate.tally(rows).lengths.tolist()
+        return deal(rows, lengths=lengths, world=1, limit=self.tokens, overhead=None)[0]
+
+    def _labelled(self, task: str, row: Row) -> bool:
+        labels = self.collate.datasets[row[0]].labels
+        return task in labels and bool(labels[task].counts[row[1]] > 0)
+
+    def _gradient(self, task: str, batches: Sequence[Sequence[Row]], *, weights: Sequence[nn.Parameter]) -> Gradient:
+        """Of a task's mean loss."""
+        items = sum(self.collate.tally(rows).items[task] for rows in batches)
+        total: list[Tensor | None] = [None] * len(weights)
+        for rows in batches:
+            (loss,) = self._forward(rows, [task]).values()
+            found = torch.autograd.grad(loss / items, weights, allow_unused=True)
+            total = [g if t is None else t if g is None else t + g for t, g in zip(total, found, strict=True)]
+        return total
+
+    def _losses(self, batches: Sequence[Sequence[Row]]) -> Floats:
+        """Each task's mean loss, ``[tasks]``."""
+        sums, items = dict.fromkeys(self.tasks, 0.0), dict.fromkeys(self.tasks, 0)
+        for rows in batches:
+            for task, loss in self._forward(rows, list(self.tasks)).items():
+                sums[task] += float(loss.detach())
+            for task, many in self.collate.tally(rows).items.items():
+                items[task] += many
+        return np.array([sums[task] / items[task] for task in self.tasks])
+
+    def _forward(self, rows: Sequence[Row], tasks: Sequence[str]) -> dict[str, Tensor]:
+        """The summed loss of each of the tasks that has labels here."""
+        batch = self.collate(rows).to(self.device)
+        parts = {task: batch.parts[task] for task in tasks if task in batch.parts}
+        logits = self.model(**batch.inputs, rows={task: part.rows for task, part in parts.items()})
+        return {task: self.tasks[task].loss(logits[task], part.labels) for task, part in parts.items()}
