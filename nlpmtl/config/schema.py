@@ -17,11 +17,10 @@ def schemas() -> dict[str, Schema]:
     dataset = run["$defs"]["DatasetConfig"]
     dataset["properties"]["use"] = {"type": "string", "description": "A dataset file; keys beside it override its own."}
     dataset["required"] = []
-    run["properties"] |= {
-        "sampling": _kinds(SAMPLERS),
-        "weighting": _kinds(WEIGHTINGS),
-        "sharing": _kinds(SHARINGS),
-    }
+    for key, registry in (("sampling", SAMPLERS), ("weighting", WEIGHTINGS), ("sharing", SHARINGS)):
+        run["properties"][key] = _kinds(registry)
+        for member in run["properties"][key]["oneOf"]:  # tables of a kind's own: where the references look for them
+            run["$defs"] |= member.pop("$defs", {})
     alone = DatasetConfig.model_json_schema()
     for schema, partial in ((dataset, True), (alone, False)):
         tasks = schema["properties"]["tasks"]
