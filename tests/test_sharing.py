@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +119,26 @@ def test_options_that_cannot_be_are_refused_with_their_key(tmp_path: Path) -> No
     ):
         with pytest.raises(NlpmtlError, match=message):
             load_config(make_run(tmp_path, sharing=sharing))
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
+    train = {**TRAIN, "lr": 1e-3, "precision": "fp64", "save_every": 4}
+    run = make_run(tmp_path, rows=20, dropout=0.0, train=train)
+    runs = {case: {**run, "sharing": options} for case, options in CASES.items() if case != "hard"}
+    alone = {case: train_tiny(one, tmp_path / "one" / case).model_dir for case, one in runs.items()}
+    told = [{**one, "output": str(tmp_path / "two" / case)} for case, one in runs.items()]
+    (tmp_path / "runs.json").write_text(json.dumps(told), encoding="utf-8")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import json, os, sys\nimport nlpmtl\nassert os.environ['WORLD_SIZE'] == '2'\n"
+        "for run in json.load(open(sys.argv[1])):\n    nlpmtl.train(run)\n",
+        encoding="utf-8",
+    )
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*start, str(script), str(tmp_path / "runs.json")], capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    for case, model_dir in alone.items():
+        assert apart(model_dir, tmp_path / "two" / case / "model") < 1e-10, case
