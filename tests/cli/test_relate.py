@@ -18,8 +18,16 @@ def found(means: np.ndarray, *, noise: float = 0.01, encoders: int = 2) -> Relat
     values = means + noise * np.random.default_rng(0).normal(size=(20, many, many))
     names = [f"t{i}" for i in range(many)]
     cosines = {"all": values}
+    own = np.diagonal(values, axis1=1, axis2=2)
     return relations(
-        names, affinities=values, cosines=cosines, encoders=encoders, steps=40, measured=tuple(range(20)), rows=8
+        names,
+        affinities=values,
+        own=own,
+        cosines=cosines,
+        encoders=encoders,
+        steps=40,
+        measured=tuple(range(20)),
+        rows=8,
     )
 
 
