@@ -30,7 +30,7 @@ from benchmarks.planted_tasks import Floats, planted_run, word_encoder
 
 PRETRAINING, TOGETHER, APART = 2500, 400, 1600
 TEXTS = 2000
-TRAIN = {"batch_size": 32, "lr": 3e-3}
+TRAIN = {"batch_size": 32, "lr": 1e-3}
 _TURNED = np.deg2rad([0, 8, 25, 55, 75, 90])
 _CLUSTERS = np.where(np.eye(6) > 0, 1.0, np.kron(np.eye(2), np.full((3, 3), 0.8)))
 WORLDS = {"angles": np.cos(_TURNED[:, None] - _TURNED), "clusters": _CLUSTERS, "unrelated": np.eye(6)}

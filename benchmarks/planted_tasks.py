@@ -2,8 +2,8 @@
 
 A text is words drawn at random. Task t has a weight for every word, w_t, and its label is whether Σ w_t[word] over the
 text, less what is expected of a text of its length, is above 0. The cosine between w_t and w_u is planted: two tasks
-agree on a share 1 − arccos(cosine) / π of texts. The encoder is that of `tests.tiny`, which knows nothing: it is
-first trained to name the words of a text, as pretrained encoders know of words.
+agree on a share 1 − arccos(cosine) / π of texts. The words are those of `tests.tiny`, whose encoder knows nothing: it
+is first trained to name the words of a text, as pretrained encoders know of words.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import nlpmtl
-from tests.tiny import write_encoder, write_rows
+from tests.tiny import WORDS, write_encoder, write_rows
 
 Floats = NDArray[np.float64]
-WORDS = "film story book lamp kettle red blue green big small cat dog bird ada turin rome".split()  # noqa: SIM905
 _SHORTEST, _LONGEST = 6, 16
 
 

@@ -53,9 +53,9 @@ def test_unrelated_is_said_of_what_is_small_and_unclear_of_what_is_not_known(noi
     assert set(readings(measured(np.eye(3).tolist(), noise=noise)).values()) == {said}
 
 
-def test_of_a_task_that_is_hardly_learnt_nothing_is_known() -> None:
+def test_of_a_task_that_is_not_learning_nothing_is_known() -> None:
     found = measured([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.1]], noise=0.02)
-    assert found.hardly_learnt == ("c",)
+    assert found.not_learning == ("c",)
     assert readings(found) == {("a", "b"): "unrelated", ("a", "c"): "unclear", ("b", "c"): "unclear"}
 
 
@@ -90,7 +90,7 @@ def test_json_has_no_number_that_json_lacks() -> None:
         measured=(1,),
         rows=8,
     )
-    assert found.hardly_learnt == ("a", "b")
+    assert found.not_learning == ("a", "b")
     assert readings(found) == {("a", "b"): "unclear"}
     said = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert said["affinity"]["mean"] == [[None, None], [None, None]]
