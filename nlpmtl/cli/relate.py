@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 def relate(
     run: Annotated[str, typer.Argument(metavar="RUN.toml|NAME", help="A run file, or the name of a shipped one.")],
-    steps: Annotated[int, typer.Option(metavar="N", help="Steps of training, measured on the way; 10 at least.")] = 200,
+    steps: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Steps of training, 10 at least; left out: an epoch, within 50 and 200 steps."),
+    ] = None,
     encoders: Annotated[int, typer.Option(metavar="K", help="How many models there may be, 1 at least.")] = 2,
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to write; left out: the run file's `output`.")
@@ -81,6 +84,9 @@ def _reading(found: Relations) -> Iterator[str]:
         yield "The tasks are unrelated: what a step on one does to another, if anything, is little."
     elif readings <= {UNRELATED, UNCLEAR}:
         yield "No help or harm from task to task can be told from noise; more --steps may tell."
+    if found.not_learning:
+        names = ", ".join(found.not_learning)
+        yield f"Steps on these do not surely help other rows of their own; hardly learnt yet, or by heart: {names}"
     count = len(found.grouping.groups)
     how = "" if found.grouping.exact else ", the best that local search found"
     yield f"Groups for {count} encoder{'s' * (count > 1)}{how}:" if count > 1 else "One encoder for all:"

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from nlpmtl.relating.estimate import Estimate
 from nlpmtl.relating.grouping import Group, Grouping, choose_groups
-from nlpmtl.relating.relate import ENCODERS, STEPS, relate, relating
 from nlpmtl.relating.relations import ALL, UNCLEAR, UNRELATED, Pair, Relations
+from nlpmtl.relating.run import ENCODERS, relate, relating
 
 __all__ = [
     "ALL",
     "ENCODERS",
-    "STEPS",
     "UNCLEAR",
     "UNRELATED",
     "Estimate",

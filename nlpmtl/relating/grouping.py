@@ -22,7 +22,7 @@ Sets = NDArray[np.int64]
 EXACT = 12
 """Tasks up to which the best groups are found; of more, good ones."""
 _ROUNDS = 50
-_STARTS = 30
+_STARTS = 10
 """Random ones of the local search."""
 _LEAST = 1e-12
 """What a change must gain, so that rounding does not make one."""

@@ -104,10 +104,13 @@ class Measurement:
 
     Args:
         affinity: Z of each task upon each, ``[stepped on, tasks]``.
+        own: the same of each task upon itself, but on other rows than the step was taken on, ``[tasks]``: to first
+            order, η ∇L_j(half of the rows) · ∇L_j(the other half) / L_j; NaN of a task with a single row.
         cosines: layer → between the gradients of the tasks, ``[tasks, tasks]``.
     """
 
     affinity: Floats
+    own: Floats
     cosines: Mapping[str, Floats]
 
 
@@ -135,18 +138,18 @@ class Meter:
         named = shared_weights(self.model)
         weights = list(named.values())
         batches = self._deal(rows)
-        own = {task: self._deal([row for row in rows if self._labelled(task, row)]) for task in self.tasks}
-        gradients = [self._gradient(task, own[task], weights=weights) for task in self.tasks]
+        gradients, repeated = [], []
+        for task in self.tasks:
+            whole, product = self._gradient(task, rows, weights=weights)
+            gradients.append(whole)
+            repeated.append(product)
         products = {layer: inner_products(gradients, places=places) for layer, places in layers_of(list(named)).items()}
         with torch.no_grad():
             before = self._losses(batches)
-        after = look_ahead(
-            weights,
-            gradients=gradients,
-            rate=step_size(before, squares=np.diag(products[ALL]), share=SHARE),
-            losses=lambda: self._losses(batches),
-        )
-        return Measurement(affinity(before, after), {layer: cosines(found) for layer, found in products.items()})
+        rate = step_size(before, squares=np.diag(products[ALL]), share=SHARE)
+        after = look_ahead(weights, gradients=gradients, rate=rate, losses=lambda: self._losses(batches))
+        own = np.divide(rate * np.array(repeated), before, out=np.full(len(before), np.nan), where=before > 0)
+        return Measurement(affinity(before, after), own, {layer: cosines(found) for layer, found in products.items()})
 
     def _deal(self, rows: Sequence[Row]) -> list[list[Row]]:
         lengths = self.collate.tally(rows).lengths.tolist()
@@ -156,15 +159,25 @@ class Meter:
         labels = self.collate.datasets[row[0]].labels
         return task in labels and bool(labels[task].counts[row[1]] > 0)
 
-    def _gradient(self, task: str, batches: Sequence[Sequence[Row]], *, weights: Sequence[nn.Parameter]) -> Gradient:
-        """Of a task's mean loss."""
-        items = sum(self.collate.tally(rows).items[task] for rows in batches)
-        total: list[Tensor | None] = [None] * len(weights)
-        for rows in batches:
-            (loss,) = self._forward(rows, [task]).values()
-            found = torch.autograd.grad(loss / items, weights, allow_unused=True)
-            total = [g if t is None else t if g is None else t + g for t, g in zip(total, found, strict=True)]
-        return total
+    def _gradient(self, task: str, rows: Sequence[Row], *, weights: Sequence[nn.Parameter]) -> tuple[Gradient, float]:
+        """Of a task's mean loss on its rows, and the inner product of those on either half of them."""
+        own = [row for row in rows if self._labelled(task, row)]
+        halves = [half for half in (own[::2], own[1::2]) if half]
+        items = [self.collate.tally(half).items[task] for half in halves]
+        sums = [self._summed(task, half, weights=weights) for half in halves]
+        whole = [None if g is None else g / sum(items) for g in _add(*sums)]
+        if len(halves) < 2:
+            return whole, float("nan")
+        there = [(a, b) for a, b in zip(*sums, strict=True) if a is not None and b is not None]
+        return whole, sum(float((a * b).sum()) for a, b in there) / (items[0] * items[1])
+
+    def _summed(self, task: str, rows: Sequence[Row], *, weights: Sequence[nn.Parameter]) -> Gradient:
+        """The gradient of a task's summed loss."""
+        found = []
+        for micro in self._deal(rows):
+            (loss,) = self._forward(micro, [task]).values()
+            found.append(torch.autograd.grad(loss, weights, allow_unused=True))
+        return _add(*found)
 
     def _losses(self, batches: Sequence[Sequence[Row]]) -> Floats:
         """Each task's mean loss, ``[tasks]``."""
@@ -182,3 +195,12 @@ class Meter:
         parts = {task: batch.parts[task] for task in tasks if task in batch.parts}
         logits = self.model(**batch.inputs, rows={task: part.rows for task, part in parts.items()})
         return {task: self.tasks[task].loss(logits[task], part.labels) for task, part in parts.items()}
+
+
+def _add(*gradients: Gradient) -> Gradient:
+    """Their sum; one that is None adds nothing."""
+    found = []
+    for each in zip(*gradients, strict=True):
+        there = [one for one in each if one is not None]
+        found.append(torch.stack(there).sum(dim=0) if len(there) > 1 else there[0] if there else None)
+    return found

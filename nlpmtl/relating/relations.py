@@ -30,8 +30,8 @@ class Pair:
     Args:
         tasks: their names.
         reading: "help each other", "hurt each other", "topic helps mood", … where that can be told from noise;
-            "unrelated" where it cannot, and what there may be is little beside what a step on the task itself does;
-            "unclear" where it may be more.
+            "unrelated" where it cannot, and what there may be is little beside what a step on the task itself does to
+            other rows of it; "unclear" where it may be more.
     """
 
     tasks: tuple[str, str]
@@ -50,6 +50,7 @@ class Relations:
         cosines: layer → of the angles between the gradients of the tasks, ``[tasks, tasks]``; "all" is all layers
             together.
         affinity: of the task in the line upon the task in the column, ``[tasks, tasks]``.
+        own: of each task upon other rows of itself, ``[tasks]``.
         grouping: which tasks to train together.
         gain: what groups that were chosen on one half of the measurements are worth on the other half, beyond one
             encoder for all, summed over the tasks.
@@ -64,6 +65,7 @@ class Relations:
     rows: int
     cosines: Mapping[str, Estimate]
     affinity: Estimate
+    own: Estimate
     grouping: Grouping
     gain: Estimate
     notes: tuple[str, ...] = ()
@@ -76,6 +78,15 @@ class Relations:
         both = self.affinity.mean + self.affinity.mean.T
         order = sorted(combinations(range(len(self.tasks)), 2), key=lambda pair: -np.nan_to_num(both[pair]))
         return tuple(Pair((self.tasks[i], self.tasks[j]), self._read(i, j)) for i, j in order)
+
+    @property
+    def not_learning(self) -> tuple[str, ...]:
+        """The tasks of which a step does not help other rows in a way that can be told from noise.
+
+        They are hardly learnt yet, or learnt by heart: nothing is to be seen of their relations.
+        """
+        learnt = self.own.clear & (self.own.mean > 0)
+        return tuple(task for task, clear in zip(self.tasks, learnt, strict=True) if not clear)
 
     @property
     def groups(self) -> tuple[tuple[str, ...], ...]:
@@ -94,8 +105,8 @@ class Relations:
 
     def _is_little(self, i: int, j: int) -> bool:
         """Whether a step on task i surely does little to task j."""
-        found = self.affinity
-        return bool(abs(found.mean[i, j]) + _SURE * found.error[i, j] < _LITTLE * found.mean[j, j])
+        most = abs(self.affinity.mean[i, j]) + _SURE * self.affinity.error[i, j]
+        return bool(self.own.clear[j] and most < _LITTLE * self.own.mean[j])
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file; what could not be measured is null."""
@@ -106,6 +117,7 @@ class Relations:
             "measured": list(self.measured),
             "rows": self.rows,
             "affinity": _plain(self.affinity),
+            "own": _plain(self.own),
             "cosines": {layer: _plain(one) for layer, one in self.cosines.items()},
             "pairs": [{"tasks": list(pair.tasks), "reading": pair.reading} for pair in self.pairs],
             "groups": [
@@ -120,13 +132,20 @@ class Relations:
 
 
 def relations(
-    tasks: Sequence[str], *, affinities: Floats, cosines: Mapping[str, Floats], encoders: int, **others: Any
+    tasks: Sequence[str],
+    *,
+    affinities: Floats,
+    own: Floats,
+    cosines: Mapping[str, Floats],
+    encoders: int,
+    **others: Any,
 ) -> Relations:
     """What measurements say.
 
     Args:
         tasks: their names.
         affinities: ``[measurements, tasks, tasks]``.
+        own: ``[measurements, tasks]``.
         cosines: layer → ``[measurements, tasks, tasks]``.
         encoders: groups at most, ≥ 1.
         others: the other fields of `Relations`.
@@ -137,6 +156,7 @@ def relations(
         tasks=tuple(tasks),
         cosines={layer: estimate(values, tests=many * (many - 1) // 2) for layer, values in cosines.items()},
         affinity=found,
+        own=estimate(own, tests=many),
         grouping=choose_groups(np.nan_to_num(found.mean), encoders=encoders),
         gain=estimate(_gains(np.nan_to_num(affinities), encoders=encoders), tests=1),
         **others,

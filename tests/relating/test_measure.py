@@ -133,6 +133,19 @@ def test_small_steps_do_what_the_gradients_say(fit: Fit, monkeypatch: pytest.Mon
     np.testing.assert_allclose(gained / np.outer(lengths, lengths), found.cosines["all"], atol=2e-3)
 
 
+def test_what_a_step_does_to_other_rows(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both halves the same rows: all that a step does to its own rows it does to the others."""
+    monkeypatch.setattr(measure, "SHARE", 1e-6)
+    one = meter(fit)
+    twice = [row for row in ROWS for _ in range(2)]
+    found = one(twice)
+    np.testing.assert_allclose(found.own, np.diag(found.affinity), rtol=1e-3)
+    apart = one([(d, r) for d in range(3) for r in range(8)])
+    halves = np.array([task != "places" for task in fit.tasks])  # its words are not dealt out evenly
+    assert (apart.own < np.diag(apart.affinity))[halves].all(), "a · b < ‖a + b‖² / 4"
+    assert np.isnan(one([(d, 1) for d in range(3)]).own).all(), "one row has no other half"
+
+
 def test_a_task_and_its_copy(fit: Fit) -> None:
     names, found = list(fit.tasks), meter(fit)(ROWS)
     topic, copy = names.index("topic"), names.index("copy")

@@ -18,6 +18,7 @@ def measured(means: list[list[float]], *, noise: float, many: int = 24, encoders
     return relations(
         TASKS,
         affinities=values,
+        own=np.diagonal(values, axis1=1, axis2=2) - 0.1,
         cosines={"all": values},
         encoders=encoders,
         steps=60,
@@ -52,6 +53,12 @@ def test_unrelated_is_said_of_what_is_small_and_unclear_of_what_is_not_known(noi
     assert set(readings(measured(np.eye(3).tolist(), noise=noise)).values()) == {said}
 
 
+def test_of_a_task_that_is_not_learning_nothing_is_known() -> None:
+    found = measured([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.1]], noise=0.02)
+    assert found.not_learning == ("c",)
+    assert readings(found) == {("a", "b"): "unrelated", ("a", "c"): "unclear", ("b", "c"): "unclear"}
+
+
 def test_groups_by_their_names() -> None:
     found = measured([[1.0, 0.5, -0.5], [0.4, 1.0, -0.5], [-0.5, -0.3, 1.0]], noise=0.05)
     assert found.groups == (("a", "b"), ("c",))
@@ -64,7 +71,7 @@ def test_the_gain_of_groups_that_noise_chose_is_none() -> None:
     for seed in range(40):
         values = np.random.default_rng(seed).normal(size=(20, 5, 5))
         found = relations(
-            "abcde", affinities=values, cosines={}, encoders=3, steps=20, measured=tuple(range(20)), rows=8
+            "abcde", affinities=values, own=values[0], cosines={}, encoders=3, steps=20, measured=(1,), rows=8
         )
         gains.append(float(found.gain.mean))
         assert found.grouping.worth > 0.3, "what chose them says otherwise"
@@ -74,8 +81,16 @@ def test_the_gain_of_groups_that_noise_chose_is_none() -> None:
 def test_json_has_no_number_that_json_lacks() -> None:
     values = np.full((4, 2, 2), np.nan)
     found = relations(
-        ("a", "b"), affinities=values, cosines={"all": values}, encoders=1, steps=10, measured=(2, 5, 7, 9), rows=8
+        ("a", "b"),
+        affinities=values,
+        own=values[0],
+        cosines={"all": values},
+        encoders=1,
+        steps=9,
+        measured=(1,),
+        rows=8,
     )
+    assert found.not_learning == ("a", "b")
     assert readings(found) == {("a", "b"): "unclear"}
     said = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert said["affinity"]["mean"] == [[None, None], [None, None]]

@@ -27,7 +27,7 @@ def affinity_map(tasks: Sequence[str], mean: NDArray[np.float64], *, clear: NDAr
         clear: whether each can be told from noise; those that cannot are grey on white.
     """
     names, many = shown(tasks), len(tasks)
-    size, long = max(2.4, many * (0.56 if many <= _LARGE else 0.4)), length(names)
+    size, long = max(2.4, many * (0.56 if many <= _LARGE else 0.36)), length(names)
     lying = 1.1 * long < size / many
     figure = sheet(
         TICKS + long + size + 0.2,

@@ -12,6 +12,7 @@ from accelerate import Accelerator
 
 from nlpmtl.artifact import write_json
 from nlpmtl.artifact.pictures import draw_affinity, draw_tree
+from nlpmtl.compose import compose
 from nlpmtl.config import RunConfig, dotted, plain_config
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.relating.measure import Measurement, Meter, shared_weights
@@ -21,8 +22,10 @@ from nlpmtl.run import Source, Started, load_config, prepare
 from nlpmtl.training import Fit, Progressed, StepReport, accelerating, run_facts, train_steps
 from nlpmtl.workload import Workload
 
-STEPS, ENCODERS = 200, 2
-"""The defaults."""
+ENCODERS = 2
+"""The default."""
+EPOCH_AT_LEAST, EPOCH_AT_MOST = 50, 200
+"""Steps, where none are given: an epoch, but so many. What is learnt by heart sends no gradient that says anything."""
 LEAST = 10
 """Steps that it takes at least: after fewer, there is little to take a mean of."""
 _SETTLING = 0.2
@@ -35,7 +38,7 @@ def relate(
     source: Source,
     *,
     output: str | Path | None = None,
-    steps: int = STEPS,
+    steps: int | None = None,
     encoders: int = ENCODERS,
     **overrides: Any,
 ) -> Relations:
@@ -49,7 +52,8 @@ def relate(
     Args:
         source: a run file, the name of a shipped one, a dict, or a `RunConfig`.
         output: where to write; left out: the config's `output`.
-        steps: of training, ≥ 10; they take the place of the config's `train.steps` and `train.epochs`.
+        steps: of training, ≥ 10, in place of the config's `train.steps` and `train.epochs`; left out: those of an
+            epoch, but 50 at least and 200 at most.
         encoders: models that there may be, ≥ 1.
         overrides: keys of the config, as for `train`.
 
@@ -63,7 +67,7 @@ def relate(
 
 
 def relating(
-    config: RunConfig, *, output: str | Path | None = None, steps: int = STEPS, encoders: int = ENCODERS
+    config: RunConfig, *, output: str | Path | None = None, steps: int | None = None, encoders: int = ENCODERS
 ) -> Iterator[Started | Progressed | Relations]:
     """Measure, and tell what happens while it does; the last event is what was found. Arguments as of `relate`."""
     directory = Path(output) if output is not None else config.output
@@ -73,22 +77,26 @@ def relating(
         raise ConfigError(f"output: {str(directory)!r} is not a directory")
     if encoders < 1:
         raise ConfigError(f"encoders: there is at least 1, found {encoders}")
-    if steps < LEAST:
+    if steps is not None and steps < LEAST:
         raise ConfigError(f"steps: at least {LEAST} are needed to measure, found {steps}")
     # In half precision the small differences of losses would be lost.
     precision = "fp64" if config.train.precision == "fp64" else "fp32"
-    short = {"steps": steps, "epochs": None, "precision": precision, "trackers": ()}
-    config = config.model_copy(update={"train": config.train.model_copy(update=short)})
+    config = _shortened(config, steps=steps, epochs=None if steps else 1, precision=precision, trackers=())
     with accelerating(directory=directory, precision=precision, trackers=()) as accelerator:
         if accelerator.num_processes > 1:
             raise ConfigError(f"relate measures in one process, found {accelerator.num_processes}")
-        _, work, fit = prepare(config, directory=directory, accelerator=accelerator)
+        encoder, work, fit = prepare(config, directory=directory, accelerator=accelerator)
         _check(fit)
+        within = min(max(fit.total, EPOCH_AT_LEAST), EPOCH_AT_MOST)
+        if steps is None and fit.total != within:
+            config = _shortened(config, steps=within, epochs=None)
+            fit = compose(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
         yield Started(total=fit.total, step=0, notes=work.notes)
         measured = yield from _measure(config, fit=fit, work=work)
         found = relations(
             list(fit.tasks),
             affinities=np.stack([one.affinity for one in measured.values()]),
+            own=np.stack([one.own for one in measured.values()]),
             cosines={
                 layer: np.stack([one.cosines[layer] for one in measured.values()])
                 for layer in next(iter(measured.values())).cosines
@@ -103,6 +111,11 @@ def relating(
         )
         _write(found, directory)
         yield found
+
+
+def _shortened(config: RunConfig, **changes: Any) -> RunConfig:
+    """A config with other keys of ``[train]``."""
+    return config.model_copy(update={"train": config.train.model_copy(update=changes)})
 
 
 def _check(fit: Fit) -> None:
