@@ -18,7 +18,7 @@ from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.relating.measure import Measurement, Meter, shared_weights
 from nlpmtl.relating.relations import ALL, Relations, relations
 from nlpmtl.relating.rows import RowSource
-from nlpmtl.run import Source, Started, load_config, prepare
+from nlpmtl.run import Source, Started, load_config, load_parts
 from nlpmtl.training import Fit, Progressed, StepReport, accelerating, run_facts, train_steps
 from nlpmtl.workload import Workload
 
@@ -85,12 +85,12 @@ def relating(
     with accelerating(directory=directory, precision=precision, trackers=()) as accelerator:
         if accelerator.num_processes > 1:
             raise ConfigError(f"relate measures in one process, found {accelerator.num_processes}")
-        encoder, work, fit = prepare(config, directory=directory, accelerator=accelerator)
+        encoder, work = load_parts(config)
+        if steps is None:
+            epoch, _ = config.train.length(sum(map(len, work.splits["train"].values())))
+            config = _shortened(config, steps=min(max(epoch, EPOCH_AT_LEAST), EPOCH_AT_MOST), epochs=None)
+        fit = compose(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
         _check(fit)
-        within = min(max(fit.total, EPOCH_AT_LEAST), EPOCH_AT_MOST)
-        if steps is None and fit.total != within:
-            config = _shortened(config, steps=within, epochs=None)
-            fit = compose(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
         yield Started(total=fit.total, step=0, notes=work.notes)
         measured = yield from _measure(config, fit=fit, work=work)
         found = relations(
