@@ -8,7 +8,7 @@ DATA   ?= data
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help quickstart test test-all lint format schemas docs bench bench-eleven bench-training bench-prediction bench-scaling bench-scores bench-relate bench-exports bench-serving faults two-machines package publish clean
+.PHONY: help quickstart test test-all lint format schemas docs bench bench-eleven bench-training bench-prediction bench-scaling bench-scores bench-weightings bench-relate bench-exports bench-serving faults two-machines package publish clean
 
 help:            ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -80,6 +80,9 @@ bench-scaling: $(VENV)/ready  ## Cost against rows, tasks and length of texts (h
 
 bench-scores: $(VENV)/ready  ## Scores with packed and with padded rows, over seeds (minutes; DATA=folder)
 	$(BIN)/python -m benchmarks.same_scores $(DATA)
+
+bench-weightings: $(VENV)/ready  ## What weightings cost, and several processes (half an hour)
+	$(BIN)/python -m benchmarks.gradient_methods
 
 bench-relate: $(VENV)/ready  ## Relations between tasks that were planted, and found again (half an hour)
 	$(BIN)/python -m benchmarks.planted_relate
