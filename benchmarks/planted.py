@@ -25,7 +25,7 @@ from scipy.stats import spearmanr
 from benchmarks.planted_tasks import CLUSTERS, FAN, UNRELATED, Numbers, pairs, planted_run, symmetric
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.run import load_config, prepare
-from nlpmtl.training import Evaluated, Fit
+from nlpmtl.training import Evaluated
 
 SCHEMES: dict[str, dict[str, Any]] = {
     "covariance": {"kind": "hard", "relations": "covariance", "relations_strength": 1e-4},
@@ -43,25 +43,10 @@ def learned(scheme: str, truth: Numbers, *, seed: int, steps: int) -> tuple[Numb
         run = planted_run(Path(scratch), truth, rows=ROWS, seed=seed, **tables)
         Path(run["output"]).mkdir()
         _, _, fit = prepare(load_config(run), directory=Path(run["output"]), accelerator=Accelerator(cpu=True))
-        add_penalty(fit)
         score = [event.scores.mean for event in fit.events() if isinstance(event, Evaluated)][-1]
         assert isinstance(fit.model, MultiTaskModel)
         matrices = [one.values.double().numpy() for one in fit.model.relations().values()]
     return symmetric(np.mean(matrices, axis=0)), score
-
-
-def add_penalty(fit: Fit) -> None:
-    """What the model asks for besides its losses, by way of the optimizer."""
-    model = fit.model
-    assert isinstance(model, MultiTaskModel)
-
-    def before(*_: Any) -> None:
-        penalty = model.penalty()
-        if penalty is not None:
-            penalty.backward()
-
-    fit.optimizer.register_step_pre_hook(before)
-    fit.optimizer.register_step_post_hook(lambda *_: model.after_step())
 
 
 def lines(schemes: list[str], *, seeds: int, steps: int) -> Iterator[str]:
