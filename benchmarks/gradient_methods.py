@@ -1,9 +1,9 @@
 """What weightings cost, and whether two processes weigh as one does.
 
-    python -m benchmarks.gradient_methods [cost] [solvers] [processes] [--output FILE.md]
+    python -m benchmarks.gradient_methods [cost] [joint] [solvers] [processes] [--output FILE.md]
 
 Cost: a step of MiniLM-L6 on 32 rows of 10 to 26 words, of 2, 4 and 8 tasks, beside that of `constant`, in turns. Each
-task has rows of its own; or every row is labelled for all of them ("joint"). All gradient methods take the same
+task has rows of its own; joint: every row is labelled for all eight. All gradient methods take the same
 gradients, so one of them stands for all; what is their own is in the next part.
 
 Solvers: the time of finding the weights of a step from its Gramian.
@@ -51,25 +51,39 @@ def member(name: str) -> type[Weighting]:
 
 
 def cost(scratch: Path) -> Iterator[str]:
+    lines = _lines(scratch)
+    yield from _beside(scratch, {f"{many} tasks": _apart(scratch, lines, many) for many in TASKS})
+
+
+def joint(scratch: Path) -> Iterator[str]:
+    _lines(scratch)
+    rows = dataset(str(scratch / "rows.jsonl"), tasks=[f"t{i}" for i in range(max(TASKS))])
+    yield from _beside(scratch, {f"{max(TASKS)} tasks on every row": {"d": rows}})
+
+
+def _lines(scratch: Path) -> list[str]:
     path = write_rows(scratch / "rows.jsonl", 4096, words=(10, 26), tasks=max(TASKS))
-    lines = Path(path).read_text(encoding="utf-8").splitlines(keepends=True)
-    yield f"| weighting | {' | '.join(f'{many} tasks' for many in TASKS)} | {TASKS[-1]} tasks, joint | MiB, 8 tasks |"
-    yield f"|---|{'---|' * (len(TASKS) + 2)}"
+    return Path(path).read_text(encoding="utf-8").splitlines(keepends=True)
+
+
+def _beside(scratch: Path, layouts: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """A row for each weighting: what a step costs beside that of the plain sum, in turns."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    layouts = {**{f"{many}": _apart(scratch, lines, many) for many in TASKS}, "joint": _joint(path)}
     for _ in range(ROUNDS):
         for layout, datasets in layouts.items():
             for kind in KINDS:
                 run = {**run_of(scratch, PRETRAINED, datasets), "weighting": {"kind": kind}}
                 one = take_steps(run, steps=STEPS, cache=scratch / "cache")
                 found.setdefault((kind, layout), []).append(one)
+    yield f"| weighting | {' | '.join(layouts)} | MiB |"
+    yield f"|---|{'---|' * (len(layouts) + 1)}"
     for kind in KINDS:
         cells = []
         for layout in layouts:
             plain, own = ([one["step ms"] for one in found[name, layout]] for name in ("constant", kind))
             ratios = [b / a for a, b in zip(plain, own, strict=True)]
             cells.append(f"{statistics.median(plain):.0f} ms" if kind == "constant" else spread(ratios, 2))
-        memory = statistics.median(one["MiB with training"] for one in found[kind, str(TASKS[-1])])
+        memory = max(one["MiB with training"] for (name, _), all_of in found.items() if name == kind for one in all_of)
         yield f"| `{kind}` | {' | '.join(cells)} | {memory:.0f} |"
 
 
@@ -80,10 +94,6 @@ def _apart(scratch: Path, lines: list[str], many: int) -> dict[str, Any]:
         own.write_text("".join(lines[i::many]), encoding="utf-8")
         made[f"d{i}"] = dataset(str(own), tasks=[f"t{i}"])
     return made
-
-
-def _joint(path: str) -> dict[str, Any]:
-    return {"d": dataset(path, tasks=[f"t{i}" for i in range(max(TASKS))])}
 
 
 def solvers(_: Path) -> Iterator[str]:
@@ -128,7 +138,7 @@ def processes(scratch: Path) -> Iterator[str]:
 
 
 _PRECISIONS = ("fp32", "fp64")
-PARTS = {"cost": cost, "solvers": solvers, "processes": processes}
+PARTS = {"cost": cost, "joint": joint, "solvers": solvers, "processes": processes}
 
 
 def main() -> None:
