@@ -43,9 +43,7 @@ def assemble(directory: Path, tasks: dict[str, str]) -> tuple[MultiTaskModel, An
     return model, encoder.tokenizer
 
 
-SCHEMES = [
-    pytest.param(case, marks=() if case == "cross_stitch" else pytest.mark.slow) for case in CASES if case != "hard"
-]
+SCHEMES = [pytest.param(case, marks=() if case == "layers" else pytest.mark.slow) for case in CASES if case != "hard"]
 
 
 @pytest.mark.parametrize("case", SCHEMES)

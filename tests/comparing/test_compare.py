@@ -176,6 +176,7 @@ def test_it_may_be_broken_off_again_and_again(run: dict[str, Any], whole: Compar
     assert without_seconds(copied) == without_seconds(whole.directory)
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_of_a_run(run: dict[str, Any], whole: CompareResult, copied: Path) -> None:
     shutil.rmtree(copied / "seed-6")
     (copied / "compare.json").unlink()

@@ -297,7 +297,12 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("batches", "precision", "limit"), [("mixed", "fp64", 1e-10), ("single", "fp64", 1e-10), ("mixed", "fp32", 1e-5)]
+    ("batches", "precision", "limit"),
+    [
+        ("mixed", "fp64", 1e-10),
+        pytest.param("single", "fp64", 1e-10, marks=pytest.mark.slow),
+        pytest.param("mixed", "fp32", 1e-5, marks=pytest.mark.slow),
+    ],
 )
 def test_micro_batches_of_any_size_give_the_same_weights(
     plain: dict[str, Any], tmp_path: Path, batches: str, precision: str, limit: float

@@ -45,7 +45,12 @@ def test_every_registered_scheme_is_tried() -> None:
     assert own == {case["kind"] for case in CASES.values()}
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+QUICK = ("bert", "modernbert", "deberta-v2")
+"""Absolute positions, rotary ones with windows, and relative ones."""
+SWEPT = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES]
+
+
+@pytest.mark.parametrize("name", SWEPT)
 @pytest.mark.parametrize("case", CASES)
 def test_a_mixed_batch_is_its_tasks_and_rows_one_by_one_on_every_architecture(
     case: str, name: str, tmp_path_factory: pytest.TempPathFactory
