@@ -85,7 +85,8 @@ def describe(source: object) -> str:
 def read_toml(path: Path) -> Raw:
     """The tables of a TOML file; ConfigError with the place if it cannot be read."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        large = _large(tables)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -96,6 +97,18 @@ def read_toml(path: Path) -> Raw:
         raise ConfigError(f"{path}: cannot be read: its tables or lists are nested too deep") from None
     except ValueError as error:  # a path with a null character, an integer of thousands of digits
         raise ConfigError(f"{str(path)!r}: cannot be read: {error}") from None
+    if large is not None:
+        raise ConfigError(f"{path}: {large}: an integer of more than 64 bits was found, which TOML does not have")
+    return tables
+
+
+def _large(value: Any, key: str = "") -> str | None:
+    """The dotted key of an integer of more than 64 bits, which Python reads, and may be unable to show; None: none."""
+    if isinstance(value, int):
+        return None if -(2**63) <= value < 2**63 else key
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    found = (_large(one, f"{key}.{name}" if key else str(name)) for name, one in inside)
+    return next((one for one in found if one is not None), None)
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -104,7 +117,8 @@ def parse_override(text: str) -> tuple[str, Any]:
     if not sign or not key.strip():
         raise ConfigError(f"--set {text}: write KEY=VALUE, such as train.lr=3e-5")
     try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+        read = tomllib.loads(f"value = {value}")["value"]
+        return key.strip(), value.strip() if _large(read, key) is not None else read
     except (ValueError, RecursionError):
         return key.strip(), value.strip()
 

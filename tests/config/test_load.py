@@ -97,6 +97,14 @@ def test_bad_toml_names_the_line(write: Callable[..., Path]) -> None:
         read_run(path)
 
 
+@pytest.mark.parametrize("text", ["a.b = [1, {x}]", "a.b = [1, {{ c = {x} }}]", "a.b = {x}"])
+def test_an_integer_that_toml_does_not_have_is_refused_with_its_key(write: Callable[..., Path], text: str) -> None:
+    """Python reads it from hexadecimal digits, however many, and is unable to show it in decimal ones."""
+    path = write(run=text.format(x="0x" + "f" * 5000))
+    with pytest.raises(ConfigError, match=r"run\.toml: a\.b.*: an integer of more than 64 bits was found"):
+        read_toml(path)
+
+
 def test_bad_toml_in_a_used_file_names_that_file(write: Callable[..., Path]) -> None:
     path = write(dataset="[data\n")
     with pytest.raises(ConfigError, match=r"mood\.toml: not TOML: .*line 1"):
