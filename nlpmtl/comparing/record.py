@@ -15,10 +15,10 @@ from typing import Any, Self
 from safetensors import safe_open
 
 from nlpmtl.comparing.recipe import Planned
-from nlpmtl.config import dotted, plain_config
+from nlpmtl.config import plain_config
 from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Answered
-from nlpmtl.training import newest, read_lines
+from nlpmtl.training import differing, newest, read_lines
 from nlpmtl.training.checkpoint import erase
 
 _RECORD = "answers.json"
@@ -76,11 +76,12 @@ def read_record(run: Planned) -> Record | None:
             f"{run.directory}: a finished run was expected, and it cannot be read ({type(error).__name__}: {error}): "
             "remove this directory to train it again"
         ) from None
-    differing = _differing(before, plain_config(run.config, output=run.directory))
-    if differing:
+    # Where the run lies is none of its recipe.
+    other = differing(before, plain_config(run.config, output=run.directory), free=("output",))
+    if other:
         raise RunError(
             f"{run.directory} holds a finished run of another config: compare into another directory, or remove this "
-            f"one to train it again; what differs: {', '.join(differing)}"
+            f"one to train it again; what differs: {', '.join(other)}"
         )
     return record
 
@@ -126,13 +127,6 @@ def tidy(run: Planned) -> None:
 def _load(path: Path) -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return loaded
-
-
-def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The dotted keys whose values differ; where the run lies is none of its recipe."""
-    old, new = dotted(before), dotted(now)
-    keys = [key for key in sorted(old.keys() | new.keys()) if key != "output" and old.get(key) != new.get(key)]
-    return [f"{key} (was {old.get(key)!r}, is {new.get(key)!r})" for key in keys]
 
 
 def _parameters(weights: Path) -> int:

@@ -10,7 +10,7 @@ from nlpmtl.training.loop import train_steps
 from nlpmtl.training.observe import Observer, read_lines
 from nlpmtl.training.optim import Schedule, build_optimizer, build_schedule
 from nlpmtl.training.processes import share_weights
-from nlpmtl.training.record import open_run, pinned_precision, run_facts
+from nlpmtl.training.record import differing, open_run, pinned_precision, run_facts
 from nlpmtl.training.signals import Signals
 from nlpmtl.training.step import Stepper, StepReport
 
@@ -32,6 +32,7 @@ __all__ = [
     "build_schedule",
     "commit",
     "deal",
+    "differing",
     "dropout_seed",
     "newest",
     "open_run",

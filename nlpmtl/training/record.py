@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -51,9 +51,9 @@ def open_run(directory: Path, *, config: Mapping[str, Any], resume: bool) -> tup
     if found is None:
         return None, [*notes, f"{directory} holds no checkpoint to resume from: starting anew"]
     state = json.loads((found / "state.json").read_text(encoding="utf-8"))
-    differing = _differing(state["config"], config)
-    if differing:
-        raise RunError(f"{found} is of another config; what differs: {', '.join(differing)}")
+    other = differing(state["config"], config, free=_FREE_TO_DIFFER)
+    if other:
+        raise RunError(f"{found} is of another config; what differs: {', '.join(other)}")
     return found, [*notes, f"resuming from {found}"]
 
 
@@ -96,8 +96,8 @@ def run_facts(config: Mapping[str, Any], *, precision: str, processes: int, devi
     }
 
 
-def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The dotted keys whose values differ and matter."""
+def differing(before: Mapping[str, Any], now: Mapping[str, Any], *, free: Collection[str]) -> list[str]:
+    """The dotted keys of two configs whose values differ, with both; but for those that are free to."""
     old, new = dotted(before), dotted(now)
     keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-    return [f"{key} (was {old.get(key)!r}, is {new.get(key)!r})" for key in keys if key not in _FREE_TO_DIFFER]
+    return [f"{key} (was {old.get(key)!r}, is {new.get(key)!r})" for key in keys if key not in free]
