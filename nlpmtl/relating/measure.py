@@ -16,10 +16,8 @@ from torch import Tensor, nn
 from nlpmtl.data import Collator
 from nlpmtl.relating.affinity import Floats, affinity, cosines, step_size
 from nlpmtl.tasks import Task
-from nlpmtl.training import deal
+from nlpmtl.training import Gradient, deal, inner_products
 
-Gradient = Sequence[Tensor | None]
-"""Of each shared weight; None where the loss does not depend on it."""
 Row = tuple[int, int]
 """(dataset, row)."""
 EMBEDDINGS, OTHER, ALL = "embeddings", "other", "all"
@@ -57,18 +55,6 @@ def layers_of(names: Sequence[str]) -> dict[str, list[int]]:
     numbered = sorted((name for name in found if name.startswith("layer ")), key=lambda name: int(name[6:]))
     order = [name for name in (EMBEDDINGS, *numbered, OTHER) if name in found]
     return {**{name: found[name] for name in order}, ALL: list(range(len(names)))}
-
-
-def inner_products(gradients: Sequence[Gradient], *, places: Sequence[int]) -> Floats:
-    """Of each two gradients over some of the weights, ``[tasks, tasks]``."""
-    products = np.zeros((len(gradients), len(gradients)))
-    for at in places:
-        own = [gradient[at] for gradient in gradients]
-        there = [i for i, one in enumerate(own) if one is not None]
-        if there:
-            stacked = torch.stack([one.flatten() for one in own if one is not None])
-            products[np.ix_(there, there)] += (stacked @ stacked.T).double().cpu().numpy()
-    return products
 
 
 def look_ahead(

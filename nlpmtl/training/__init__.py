@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nlpmtl.training.accumulate import Accumulator, deal, dropout_seed
 from nlpmtl.training.checkpoint import commit, newest, problem, prune, restore, save, set_aside
+from nlpmtl.training.conflict import Gradient, inner_products
 from nlpmtl.training.device import accelerating, resolve_precision
 from nlpmtl.training.fit import Best, Evaluated, Fit, Noted, Progressed, RunState
 from nlpmtl.training.loop import train_steps
@@ -19,6 +20,7 @@ __all__ = [
     "Best",
     "Evaluated",
     "Fit",
+    "Gradient",
     "Noted",
     "Observer",
     "Progressed",
@@ -34,6 +36,7 @@ __all__ = [
     "deal",
     "differing",
     "dropout_seed",
+    "inner_products",
     "newest",
     "open_run",
     "pinned_precision",

@@ -10,8 +10,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-Gradient = list[Tensor | None]
+Gradient = Sequence[Tensor | None]
 """Of each parameter; None where a task does not reach it."""
+
+
+def inner_products(gradients: Sequence[Gradient], *, places: Sequence[int]) -> NDArray[np.float64]:
+    """Of each two gradients over some of the parameters, ``[tasks, tasks]``."""
+    products = np.zeros((len(gradients), len(gradients)))
+    for at in places:
+        own = [gradient[at] for gradient in gradients]
+        there = [i for i, one in enumerate(own) if one is not None]
+        if there:
+            stacked = torch.stack([one.flatten() for one in own if one is not None])
+            products[np.ix_(there, there)] += (stacked @ stacked.T).double().cpu().numpy()
+    return products
 
 
 @dataclass
@@ -33,14 +45,8 @@ class TaskGradients:
 
     def gramian(self) -> NDArray[np.float64]:
         """The tasks' inner products over the parameters that more than one of them reaches, ``[tasks, tasks]``."""
-        many = len(self.of_tasks)
-        summed = torch.zeros(many, many, dtype=torch.float64)
-        for own in zip(*self.of_tasks, strict=True):
-            at = [i for i, gradient in enumerate(own) if gradient is not None]
-            if len(at) > 1:
-                rows = torch.stack([gradient.flatten() for gradient in own if gradient is not None])
-                summed[np.ix_(at, at)] += (rows @ rows.T).double().cpu()
-        return summed.numpy()
+        reached = (sum(gradient is not None for gradient in own) for own in zip(*self.of_tasks, strict=True))
+        return inner_products(self.of_tasks, places=[at for at, many in enumerate(reached) if many > 1])
 
     def put(self, weights: Sequence[float]) -> None:
         """Give the parameters the weighted sum; those that one task alone reaches, its own gradient."""

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.relating import measure
 from nlpmtl.relating.affinity import affinity, cosines
-from nlpmtl.relating.measure import Meter, inner_products, layers_of, look_ahead, shared_weights
+from nlpmtl.relating.measure import Meter, layers_of, look_ahead, shared_weights
 from nlpmtl.run import load_config, prepare
-from nlpmtl.training import Fit, accelerating
+from nlpmtl.training import Fit, accelerating, inner_products
 from tests.tiny import make_run
 
 RATE = 0.1
