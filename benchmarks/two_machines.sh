@@ -4,7 +4,7 @@
 #
 #     bash benchmarks/two_machines.sh .venv/bin/python
 set -euo pipefail
-python=$(realpath "$1")
+python=$(realpath --no-symlinks "$1")
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 trap 'ip netns del nlpmtl-a 2> /dev/null; ip netns del nlpmtl-b 2> /dev/null; rm -rf "$work"' EXIT
@@ -30,10 +30,11 @@ run = small_run(work / "tiny", dropout=0.0, train={"save_every": 40})
 play(run, work / "one")
 END
 
+# `is_host`: torchrun finds the machine of the rendezvous by its host's name, and here both have the same one.
 start() {  # side, number of the machine
     GLOO_SOCKET_IFNAME="cable-$1" ip netns exec "nlpmtl-$1" "$python" -m torch.distributed.run \
-        --nnodes 2 --node-rank "$2" --nproc-per-node 1 --rdzv-backend c10d --rdzv-id two --rdzv-endpoint 10.77.0.1:29400 \
-        --local-addr "10.77.0.$(($2 + 1))" -m tests.faults.harness "$work/jobs.json"
+        --nnodes 2 --nproc-per-node 1 --rdzv-backend c10d --rdzv-id two --rdzv-endpoint 10.77.0.1:29400 \
+        --rdzv-conf "is_host=$((1 - $2))" --local-addr "10.77.0.$(($2 + 1))" -m tests.faults.harness "$work/jobs.json"
 }
 start a 0 &
 first=$!
