@@ -16,9 +16,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from nlpmtl.model.layers import copy_layer, find_layers, matrix_numbers
+from nlpmtl.model.layers import find_layers
 from nlpmtl.model.sharing.base import Matrix, SharingOptions
-from nlpmtl.model.sharing.layers import check_shared
+from nlpmtl.model.sharing.layers import layer_numbers, upper_copies
 from nlpmtl.model.sharing.routed import Apart, PerTask, RoutedSharing
 from nlpmtl.model.streams import Route
 from nlpmtl.registry import SHARINGS
@@ -110,17 +110,10 @@ class CrossStitch(RoutedSharing):
 
     def __init__(self, *, encoder: PreTrainedModel, tasks: tuple[str, ...], shared: int, speed: float) -> None:
         super().__init__(encoder=encoder, tasks=tasks)
-        layers = find_layers(encoder)
-        check_shared(shared, layers=len(layers), encoder=encoder)
-        self.shared = shared
-        for at in range(shared, len(layers)):
-            layer = layers[at]
-            layers[at] = StitchedLayer(
-                PerTask(tasks, lambda layer=layer: copy_layer(layer)),  # type: ignore[misc]
-                stitch=Stitch(len(tasks), speed=speed),
-                route=self.route,
-                first=at == shared,
-            )
+        self.shared, layers = shared, find_layers(encoder)
+        for at, copies in upper_copies(encoder, tasks=tasks, shared=shared).items():
+            stitch = Stitch(len(tasks), speed=speed)
+            layers[at] = StitchedLayer(copies, stitch=stitch, route=self.route, first=at == shared)
 
     def forward(self, inputs: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
         mask = inputs["attention_mask"]
@@ -143,10 +136,7 @@ class CrossStitch(RoutedSharing):
         }
 
     def cost(self, labels: float) -> float:
-        numbers = [
-            matrix_numbers(layer.copies.of(self.tasks[0]) if isinstance(layer, Apart) else layer)
-            for layer in find_layers(self.encoder)
-        ]
+        numbers = layer_numbers(self.encoder)
         many, width = len(self.tasks), int(self.encoder.config.hidden_size)
         upper = sum(many * one + many**2 * width for one in numbers[self.shared :])
         return (sum(numbers[: self.shared]) + upper) / sum(numbers)

@@ -6,6 +6,8 @@ learning with low level tasks supervised at lower layers).
 
 from __future__ import annotations
 
+from functools import partial
+
 from pydantic import Field
 from transformers import PreTrainedModel
 
@@ -40,27 +42,24 @@ class Layers(RoutedSharing):
 
     def __init__(self, *, encoder: PreTrainedModel, tasks: tuple[str, ...], shared: int) -> None:
         super().__init__(encoder=encoder, tasks=tasks)
-        layers = find_layers(encoder)
-        check_shared(shared, layers=len(layers), encoder=encoder)
-        self.shared = shared
-        for at in range(shared, len(layers)):
-            layer = layers[at]
-            layers[at] = Apart(
-                PerTask(tasks, lambda layer=layer: copy_layer(layer)),  # type: ignore[misc]
-                route=self.route,
-                first=at == shared,
-            )
+        self.shared, layers = shared, find_layers(encoder)
+        for at, copies in upper_copies(encoder, tasks=tasks, shared=shared).items():
+            layers[at] = Apart(copies, route=self.route, first=at == shared)
 
     def encoder_of(self, task: str) -> PreTrainedModel | None:
         layers = [layer.copies.of(task) if isinstance(layer, Apart) else layer for layer in find_layers(self.encoder)]
         return with_layers(self.encoder, layers)
 
     def cost(self, labels: float) -> float:
-        numbers = [
-            matrix_numbers(layer.copies.of(self.tasks[0]) if isinstance(layer, Apart) else layer)
-            for layer in find_layers(self.encoder)
-        ]
+        numbers = layer_numbers(self.encoder)
         return (sum(numbers[: self.shared]) + labels * sum(numbers[self.shared :])) / sum(numbers)
+
+
+def upper_copies(encoder: PreTrainedModel, *, tasks: tuple[str, ...], shared: int) -> dict[int, PerTask]:
+    """Copies for each task of the layers that are not shared, by the layer's number."""
+    layers = list(enumerate(find_layers(encoder)))
+    check_shared(shared, layers=len(layers), encoder=encoder)
+    return {at: PerTask(tasks, partial(copy_layer, layer)) for at, layer in layers[shared:]}
 
 
 def check_shared(shared: int, *, layers: int, encoder: PreTrainedModel) -> None:
@@ -72,3 +71,9 @@ def check_shared(shared: int, *, layers: int, encoder: PreTrainedModel) -> None:
         )
     if shared == 0 and getattr(encoder.config, "conv_kernel_size", 0) > 0:
         raise ModelError("sharing.shared: this encoder convolves what its first layer gives: share 1 layer at least")
+
+
+def layer_numbers(encoder: PreTrainedModel) -> list[int]:
+    """The numbers in each layer's matrices; where tasks have copies of a layer, in one of them."""
+    layers = find_layers(encoder)
+    return [matrix_numbers(next(iter(one.copies.values())) if isinstance(one, Apart) else one) for one in layers]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -47,7 +48,7 @@ class ByTask(nn.Module):
         return now.join([self.own.of(stream.task)(now.part(x, stream)) for stream in now.streams])
 
 
-class RoutedLayer(nn.Module):
+class RoutedLayer(nn.Module, ABC):
     """What stands in a layer's place in its encoder.
 
     Args:
@@ -66,9 +67,9 @@ class RoutedLayer(nn.Module):
         """As the layer's: ``[rows, time, width]`` and what else there is; a tensor, or a tuple that begins with it."""
         return self.compute(self.route.now.expand(hidden) if self.first else hidden, args, kwargs)
 
+    @abstractmethod
     def compute(self, hidden: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """From the streams' rows to the streams' rows; further arguments are still the batch's."""
-        raise NotImplementedError
 
 
 class Together(RoutedLayer):
