@@ -1,7 +1,8 @@
 """Data: from files, the Hub or memory to checked rows, to wordpieces and label ids, to batches.
 
-rows = load_rows(data, input=input, columns={"label": "class"}, limit={}, name="sst2")["train"]
-encoded = encode(rows, tokenizer=tokenizer, max_length=128, targets=targets, train=True)
+prepare = Preparer(tokenizer, max_length=128)
+rows = prepare(data, input=input, columns={"label": "class"}, limit={}, name="sst2")["train"]
+encoded = label(rows, targets={"sst2": Target("label", "class", ("negative", "positive"))}, train=True)
 batch = Collator([encoded], pad=0, types=True)([(0, 0), (0, 1)])
 """
 
@@ -9,13 +10,12 @@ from __future__ import annotations
 
 from nlpmtl.data.align import NO_PIECE, Span, first_pieces, join_words, split_words
 from nlpmtl.data.collate import Batch, Collator, Part, Tally
-from nlpmtl.data.encode import Encoded, Target, encode, label
+from nlpmtl.data.encode import Encoded, Target, label
 from nlpmtl.data.inputs import Input, to_input
 from nlpmtl.data.labels import Shape
 from nlpmtl.data.pieces import Pieces, tokenize
 from nlpmtl.data.prepare import Prepared
 from nlpmtl.data.ragged import Ragged
-from nlpmtl.data.rows import Rows, load_rows
 from nlpmtl.data.splits import Preparer
 from nlpmtl.data.targets import IGNORED, ClassLabels, Labels, NumberLabels, SetLabels, TagLabels
 from nlpmtl.data.windows import Windows, tokenize_windows
@@ -35,7 +35,6 @@ __all__ = [
     "Prepared",
     "Preparer",
     "Ragged",
-    "Rows",
     "SetLabels",
     "Shape",
     "Span",
@@ -43,11 +42,9 @@ __all__ = [
     "Tally",
     "Target",
     "Windows",
-    "encode",
     "first_pieces",
     "join_words",
     "label",
-    "load_rows",
     "split_words",
     "to_input",
     "tokenize",

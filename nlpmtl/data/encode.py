@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.data.columns import Column
 from nlpmtl.data.labels import Shape
-from nlpmtl.data.prepare import Prepared, prepare
+from nlpmtl.data.prepare import Prepared
 from nlpmtl.data.ragged import Ragged
-from nlpmtl.data.rows import Rows
 from nlpmtl.data.targets import ClassLabels, Labels, NumberLabels, SetLabels, TagLabels
 from nlpmtl.errors import DataError, did_you_mean
 
@@ -52,20 +50,6 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-
-def encode(
-    rows: Rows,
-    *,
-    tokenizer: PreTrainedTokenizerBase,
-    max_length: int,
-    targets: Mapping[str, Target],
-    train: bool,
-) -> Encoded:
-    """Tokenise checked rows, in memory, and turn their labels into ids: `prepare`, then `label`."""
-    columns = {target.column: target.shape for target in targets.values()}
-    prepared = prepare(rows, columns=columns, tokenizer=tokenizer, max_length=max_length)
-    return label(prepared, targets=targets, train=train)
 
 
 def label(prepared: Prepared, *, targets: Mapping[str, Target], train: bool) -> Encoded:

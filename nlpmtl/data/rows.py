@@ -175,24 +175,6 @@ def find_sources(
     return Sources(name, data, input, columns, limit, sources, wanted)
 
 
-def load_rows(
-    data: DataConfig,
-    *,
-    input: InputConfig,
-    columns: Mapping[str, Shape],
-    limit: Mapping[str, int],
-    name: str,
-    splits: Collection[str] | None = None,
-) -> dict[str, Rows]:
-    """Read and check the rows of a dataset, into memory; arguments and errors as of `find_sources` and `Sources.read`.
-
-    Returns:
-        Our split name = its rows.
-    """
-    found = find_sources(data, input=input, columns=columns, limit=limit, name=name, splits=splits)
-    return found.read(found.wanted)
-
-
 def _hold_out(rows: Rows, *, share: float) -> tuple[Rows, Rows]:
     kept, held = hold_out(len(rows), share=share)
     if not len(kept):

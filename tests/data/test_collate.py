@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlpmtl.config import DataConfig, InputConfig
-from nlpmtl.data import IGNORED, Batch, Collator, Encoded, Target, encode, load_rows
+from nlpmtl.data import IGNORED, Batch, Collator, Encoded, Target
+from tests.data.direct import encode, load_rows
 from tests.tiny import make_rows
 from tests.tokenizing import wordpiece
 
@@ -29,8 +30,6 @@ def encoded(input: dict[str, str], *tasks: str) -> Encoded:
         DataConfig(files={"train": ROWS}),
         input=InputConfig(**input),
         columns={TARGETS[task].column: TARGETS[task].shape for task in tasks},
-        limit={},
-        name="d",
     )["train"]
     targets = {task: TARGETS[task] for task in tasks}
     return encode(rows, tokenizer=wordpiece(), max_length=64, targets=targets, train=True)

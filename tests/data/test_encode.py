@@ -17,11 +17,10 @@ from nlpmtl.data import (
     SetLabels,
     TagLabels,
     Target,
-    encode,
-    load_rows,
     tokenize,
 )
 from nlpmtl.errors import DataError
+from tests.data.direct import encode, load_rows
 from tests.tiny import make_rows
 from tests.tokenizing import TOKENIZERS, byte_level, wordpiece
 
@@ -46,8 +45,6 @@ def encoded(
         DataConfig(files={split: list(rows)}),
         input=InputConfig(**(input or {"words": "tokens"})),
         columns={target.column: target.shape for target in targets.values()},
-        limit={},
-        name="d",
     )[split]
     return encode(found, tokenizer=tokenizer or wordpiece(), max_length=max_length, targets=targets, train=train)
 

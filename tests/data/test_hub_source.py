@@ -21,14 +21,15 @@ Ask = Callable[..., list[Any]]
 CODE = """
 import json, sys
 from nlpmtl.config.dataset import DataConfig, InputConfig
-from nlpmtl.data.rows import load_rows
+from nlpmtl.data.rows import find_sources
 from nlpmtl.errors import NlpmtlError
 
 for config in json.loads(sys.argv[1]):
     try:
-        rows = load_rows(
+        sources = find_sources(
             DataConfig(**config), input=InputConfig(text="text"), columns={"label": "class"}, limit={}, name="d"
         )
+        rows = sources.read(sources.wanted)
         answer = {
             split: [found.place(0), found.table["label:label"].to_pylist(), list(found.class_names["label"])]
             for split, found in rows.items()

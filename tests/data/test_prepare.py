@@ -14,7 +14,8 @@ from nlpmtl.config import DataConfig, InputConfig
 from nlpmtl.data.align import NO_PIECE
 from nlpmtl.data.labels import Shape
 from nlpmtl.data.prepare import Prepared, prepare, read_prepared
-from nlpmtl.data.rows import Rows, load_rows
+from nlpmtl.data.rows import Rows
+from tests.data.direct import load_rows
 from tests.data.prepared import arrays, plain
 from tests.tiny import make_rows
 from tests.tokenizing import TOKENIZERS, byte_level, wordpiece
@@ -26,7 +27,7 @@ EVERY_INPUT = pytest.mark.parametrize("shape", list(INPUTS))
 
 def load(rows: list[Any], *, shape: str = "words", columns: Mapping[str, Shape] = COLUMNS) -> Rows:
     data = DataConfig(files={"test": rows}, on_bad_row="skip")
-    return load_rows(data, input=InputConfig(**INPUTS[shape]), columns=columns, limit={}, name="d")["test"]
+    return load_rows(data, input=InputConfig(**INPUTS[shape]), columns=columns)["test"]
 
 
 def prepared(rows: Rows, *, directory: Path | None = None, columns: Mapping[str, Shape] = COLUMNS) -> Prepared:

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from nlpmtl.config.dataset import DataConfig, InputConfig
 from nlpmtl.data.labels import Shape
-from nlpmtl.data.rows import Rows, load_rows
+from nlpmtl.data.rows import Rows
 from nlpmtl.errors import ConfigError, DataError
+from tests.data.direct import load_rows
 
 GOOD = [{"text": f"t{i}", "label": i % 2} for i in range(10)]
 TEXT = InputConfig(text="text")
@@ -36,7 +37,7 @@ def load(
 ) -> dict[str, Rows]:
     columns = {"label": "class"} if columns is None else columns
     data = DataConfig(files=dict(files), **more)
-    return load_rows(data, input=inputs, columns=columns, limit=limit or {}, name="d", splits=splits)
+    return load_rows(data, input=inputs, columns=columns, limit=limit, splits=splits)
 
 
 def texts(rows: Rows) -> list[Any]:

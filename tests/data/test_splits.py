@@ -18,12 +18,12 @@ from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config import DataConfig, InputConfig
 from nlpmtl.data.cache import Cache
-from nlpmtl.data.encode import Target, encode, label
+from nlpmtl.data.encode import Target, label
 from nlpmtl.data.labels import Shape
 from nlpmtl.data.prepare import Prepared, prepare
-from nlpmtl.data.rows import load_rows
 from nlpmtl.data.splits import Preparer
 from nlpmtl.errors import ConfigError, DataError
+from tests.data.direct import encode, load_rows
 from tests.data.prepared import arrays, plain
 from tests.tiny import make_rows, write_rows
 from tests.tokenizing import byte_level, metaspace, wordpiece
@@ -113,7 +113,7 @@ class TestFromTheCache:
         assert len(entries(root)) == 3
         assert {s: plain(rows) for s, rows in first.items()} == {s: plain(rows) for s, rows in second.items()}
         data = DataConfig(files=files)
-        for split, rows in load_rows(data, input=WORDS, columns=COLUMNS, limit={}, name="d").items():
+        for split, rows in load_rows(data, input=WORDS, columns=COLUMNS).items():
             direct = prepare(rows, columns=COLUMNS, tokenizer=wordpiece(), max_length=9)
             assert plain(direct) == plain(second[split])
 
@@ -292,9 +292,7 @@ class TestInMemory:
 class TestShare:
     def test_a_share_of_train_is_the_same_whatever_is_asked_for_first(self, files: dict[str, str], root: Path) -> None:
         train = {"train": files["train"]}
-        direct = load_rows(
-            DataConfig(files=train, validation=0.2), input=WORDS, columns=COLUMNS, limit={"train": 9}, name="d"
-        )
+        direct = load_rows(DataConfig(files=train, validation=0.2), input=WORDS, columns=COLUMNS, limit={"train": 9})
         for order in (["train", "validation"], ["validation", "train"], ["train"], ["validation"]):
             shutil.rmtree(root, ignore_errors=True)
             for split in order:
@@ -398,7 +396,7 @@ class TestErrors:
         targets = {**TARGETS, "topic": Target("topic", "class", ("places", "animals"))}
         ask(files)
         found = label(ask(files)["test"], targets=targets, train=False)
-        rows = load_rows(DataConfig(files=files), input=WORDS, columns=COLUMNS, limit={}, name="d")["test"]
+        rows = load_rows(DataConfig(files=files), input=WORDS, columns=COLUMNS)["test"]
         direct = encode(rows, tokenizer=wordpiece(), max_length=9, targets=targets, train=False)
         assert found.labels["topic"].names == ("places", "animals", "things")
         for task, labels in direct.labels.items():
