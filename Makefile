@@ -10,7 +10,7 @@ QUICKLY := --quiet --no-compile --constraint constraints.txt
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help quickstart test test-all lint format schemas docs bench bench-eleven bench-training bench-prediction bench-scaling bench-scores bench-weightings bench-relate bench-exports bench-serving faults two-machines package publish clean
+.PHONY: help quickstart test test-all lint format schemas docs bench bench-eleven bench-training bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-relate bench-exports bench-serving faults two-machines package publish clean
 
 help:            ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -32,10 +32,10 @@ quickstart: $(VENV)/ready   ## Train three tasks on the shipped corpus, then pre
 	    "Two weeks and the parcel is still sitting in a depot near Cologne."
 
 test: lint                  ## Everything that must hold, in a few minutes
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not slow"
 
 test-all: lint              ## The slow tests too
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q
 
 lint: $(VENV)/ready         ## Style, types, floors
 	$(BIN)/ruff check .
@@ -85,6 +85,9 @@ bench-scores: $(VENV)/ready  ## Scores with packed and with padded rows, over se
 
 bench-weightings: $(VENV)/ready  ## What weightings cost, and several processes (half an hour)
 	$(BIN)/python -m benchmarks.gradient_methods
+
+bench-sharing: $(VENV)/ready  ## What each way of sharing is worth to a small task beside a large relative (hours; DATA=folder)
+	$(BIN)/python -m benchmarks.sharing $(DATA)
 
 bench-relate: $(VENV)/ready  ## Relations between tasks that were planted, and found again (half an hour)
 	$(BIN)/python -m benchmarks.planted_relate

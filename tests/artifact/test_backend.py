@@ -44,6 +44,7 @@ def test_what_a_graph_cannot_be_asked(exported: Exported) -> None:
     assert Predictor.from_pretrained(exported.directory, device=torch.device("cpu")).predict("a", task="topic")
 
 
+@pytest.mark.slow
 def test_the_command_line_predicts_with_a_graph(exported: Exported) -> None:
     """In a process that has just what it needs: without the packages that write graphs."""
     code = (
