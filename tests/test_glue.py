@@ -153,6 +153,7 @@ def sheets(path: Path) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.slow
 def test_the_model_answers_what_it_can(submitted: tuple[Path, str, list[Any]], model: Path) -> None:
     found = sheets(submitted[0] / "majority.zip")
     assert {name: len(words) for name, words in found.items()} == {name: ROWS[FILES[name]] for name in FILES}
@@ -175,6 +176,7 @@ def test_the_model_answers_what_it_can(submitted: tuple[Path, str, list[Any]], m
     assert len(set(found["MNLI-m.tsv"])) > 1, "answers that are all alike show nothing"
 
 
+@pytest.mark.slow
 def test_the_rest_is_filled_when_asked(submitted: tuple[Path, str, list[Any]]) -> None:
     root, _, told = submitted
     majority, zeros = sheets(root / "majority.zip"), sheets(root / "zeros.zip")
@@ -197,6 +199,7 @@ def test_the_rest_is_filled_when_asked(submitted: tuple[Path, str, list[Any]]) -
     }
 
 
+@pytest.mark.slow
 def test_not_unless_asked_and_never_by_half(submitted: tuple[Path, str, list[Any]]) -> None:
     root, said, _ = submitted
     assert "this model lacks mrpc, qqp, qnli, rte: GLUE's server wants all eleven files. With --fill" in said

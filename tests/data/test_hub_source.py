@@ -113,6 +113,7 @@ def test_splits_subsets_and_names(ask: Ask) -> None:
     assert two == {"train": ["d: train, row 1", ["b"], ["b", "a"]]}
 
 
+@pytest.mark.slow  # two processes that import everything
 def test_the_second_time_comes_from_the_cache(ask: Ask, hub: Hub) -> None:
     first, second = ask({"hub": "org/plain"}, {"hub": "org/plain"})
     downloads = [line for line in hub.asked if line.startswith("GET") and line.endswith(".parquet")]

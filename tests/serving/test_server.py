@@ -43,8 +43,9 @@ def process(trained: Trained, *options: str) -> Iterator[tuple[subprocess.Popen[
 
 @pytest.mark.parametrize(
     ("sent", "last"),
-    [(signal.SIGTERM, ""), pytest.param(signal.SIGINT, "interrupted\n", marks=pytest.mark.slow)],
+    [(signal.SIGTERM, ""), (signal.SIGINT, "interrupted\n")],
 )
+@pytest.mark.slow
 def test_a_signal_lets_running_requests_finish(sent: signal.Signals, last: str, trained: Trained) -> None:
     with process(trained) as (server, client, said), ThreadPoolExecutor(1) as threads:
         assert said.startswith(f"serving {trained.model_dir} on http://127.0.0.1:")

@@ -1,10 +1,11 @@
-"""Two processes train what one trains. Starting them is slow, so all configurations share one start."""
+"""Two processes train what one trains. Starting them is slow, so configurations share a start."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,17 +49,28 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "gradnorm": {"train": BASE, "sampling": {"kind": "uncertainty"}, "weighting": {"kind": "gradnorm"}},
     "famo": {"train": {**BASE, "micro_tokens": 30}, "sampling": {"kind": "loss_ratio"}, "weighting": {"kind": "famo"}},
 }
+QUICK = ("mixed", "single", "one row", "upgrad")
+Outputs = dict[str, tuple[Path, Path]]
 
 
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path]]:
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
+    return train_both(QUICK, tmp_path_factory.mktemp("quick"))
+
+
+@pytest.fixture(scope="module")
+def rest(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
+    return train_both([name for name in CONFIGS if name not in QUICK], tmp_path_factory.mktemp("rest"))
+
+
+def train_both(names: Sequence[str], root: Path) -> Outputs:
     """The output of each configuration, by one process and by two."""
-    root = tmp_path_factory.mktemp("processes")
+    configs = {name: CONFIGS[name] for name in names}
     run = make_run(root, rows=20, dropout=0.0, eval={"every": 20})
-    alone = {name: train_tiny({**run, **config}, root / "one" / name).output for name, config in CONFIGS.items()}
-    together = {name: root / "two" / name for name in CONFIGS}
+    alone = {name: train_tiny({**run, **config}, root / "one" / name).output for name, config in configs.items()}
+    together = {name: root / "two" / name for name in configs}
     (root / "script.py").write_text(SCRIPT, encoding="utf-8")
-    runs = [{**run, **config, "output": str(together[name])} for name, config in CONFIGS.items()]
+    runs = [{**run, **config, "output": str(together[name])} for name, config in configs.items()]
     (root / "runs.json").write_text(json.dumps(runs), encoding="utf-8")
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
@@ -70,12 +82,13 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, P
     assert done.returncode == 0, done.stderr[-4000:]
     at_exit = [(root / f"group-of-{rank}").read_text(encoding="utf-8") for rank in range(2)]
     assert at_exit == ["False", "False"], "a process group that outlives Python may abort the process"
-    return {name: (alone[name], together[name]) for name in CONFIGS}
+    return {name: (alone[name], together[name]) for name in configs}
 
 
-@pytest.fixture(params=list(CONFIGS))
-def pair(request: pytest.FixtureRequest, outputs: dict[str, tuple[Path, Path]]) -> tuple[str, Path, Path]:
+@pytest.fixture(params=[pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in CONFIGS])
+def pair(request: pytest.FixtureRequest) -> tuple[str, Path, Path]:
     name = str(request.param)
+    outputs: Outputs = request.getfixturevalue("quick" if name in QUICK else "rest")
     return name, *outputs[name]
 
 
@@ -108,5 +121,5 @@ def test_two_processes_evaluate_every_row_once(pair: tuple[str, Path, Path]) -> 
     assert first["step"] == second["step"]
 
 
-def test_a_head_without_rows_is_unchanged_bit_for_bit_in_two_processes(outputs: dict[str, tuple[Path, Path]]) -> None:
-    assert_idle_heads_rest(outputs["single"][1])
+def test_a_head_without_rows_is_unchanged_bit_for_bit_in_two_processes(quick: Outputs) -> None:
+    assert_idle_heads_rest(quick["single"][1])
