@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 import torch
@@ -141,13 +142,9 @@ class Meter:
         lengths = self.collate.tally(rows).lengths.tolist()
         return deal(rows, lengths=lengths, world=1, limit=self.tokens, overhead=None)[0]
 
-    def _labelled(self, task: str, row: Row) -> bool:
-        labels = self.collate.datasets[row[0]].labels
-        return task in labels and bool(labels[task].counts[row[1]] > 0)
-
     def _gradient(self, task: str, rows: Sequence[Row], *, weights: Sequence[nn.Parameter]) -> tuple[Gradient, float]:
         """Of a task's mean loss on its rows, and the inner product of those on either half of them."""
-        own = [row for row in rows if self._labelled(task, row)]
+        own = list(compress(rows, self.collate.carrying(rows, task=task)))
         halves = [half for half in (own[::2], own[1::2]) if half]
         items = [self.collate.tally(half).items[task] for half in halves]
         sums = [self._summed(task, half, weights=weights) for half in halves]
