@@ -43,10 +43,9 @@ from transformers import (
 )
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-BATCH = 32
 WARM = 2
-PROBED_ROWS = 6400
-"""Rows that the batches of a probe are made of: four times the 50 batches that the Trainer groups at a time."""
+GROUPED = 50
+"""Batches that the Trainer groups at a time; those of a probe are made of the rows of four times as many."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +103,10 @@ def score(task: Task, logits: np.ndarray, gold: np.ndarray, names: list[str]) ->
     return float(accuracy_score(gold, found))
 
 
-def spread_batches(lengths: list[int], *, steps: int, grouped: bool) -> list[list[int]]:
+def spread_batches(lengths: list[int], *, size: int, steps: int, grouped: bool) -> list[list[int]]:
     """Batches of an epoch as the Trainer's samplers order it, evenly spread, the first ones to warm up."""
-    order = list(LengthGroupedSampler(BATCH, lengths=lengths)) if grouped else torch.randperm(len(lengths)).tolist()
-    batches = [order[start : start + BATCH] for start in range(0, len(order) - BATCH + 1, BATCH)]
+    order = list(LengthGroupedSampler(size, lengths=lengths)) if grouped else torch.randperm(len(lengths)).tolist()
+    batches = [order[start : start + size] for start in range(0, len(order) - size + 1, size)]
     chosen = [batches[i * len(batches) // steps] for i in range(steps)]
     return chosen[:WARM] + chosen
 
@@ -127,10 +126,10 @@ def fine_tune(name: str, args: argparse.Namespace) -> dict[str, Any]:
     set_seed(args.seed)
     tokenizer = AutoTokenizer.from_pretrained(args.encoder)
     train, validation = read(args.data, task.folder, "train"), read(args.data, task.folder, "validation")
-    share = 1.0
-    if args.probe and len(train) > PROBED_ROWS:
-        share = PROBED_ROWS / len(train)
-        train = random.Random(args.seed).sample(train, PROBED_ROWS)
+    share, probed_rows = 1.0, 4 * GROUPED * args.batch
+    if args.probe and len(train) > probed_rows:
+        share = probed_rows / len(train)
+        train = random.Random(args.seed).sample(train, probed_rows)
     tagging, regression = task.label == "tags", isinstance(train[0][task.label], float)
     values = [row[task.label] for row in train + validation]
     names: list[str] = [] if regression else sorted({v for row in values for v in (row if tagging else [row])})
@@ -148,7 +147,8 @@ def fine_tune(name: str, args: argparse.Namespace) -> dict[str, Any]:
     encoded = [encode(row) for row in train]
     lengths = [len(row["input_ids"]) for row in encoded]
     strategy = "random" if args.random else "group_by_length"
-    probed = spread_batches(lengths, steps=args.probe, grouped=not args.random) if args.probe else []
+    grouped = not args.random
+    probed = spread_batches(lengths, size=args.batch, steps=args.probe, grouped=grouped) if args.probe else []
     if probed:
         encoded, strategy = [encoded[i] for batch in probed for i in batch], "sequential"
     clock = Clock()
@@ -160,7 +160,7 @@ def fine_tune(name: str, args: argparse.Namespace) -> dict[str, Any]:
             output_dir=tempfile.mkdtemp(),
             num_train_epochs=3,
             max_steps=len(probed) or -1,
-            per_device_train_batch_size=BATCH,
+            per_device_train_batch_size=args.batch,
             per_device_eval_batch_size=64,
             learning_rate=1e-4,
             warmup_steps=0.1,
@@ -187,7 +187,7 @@ def fine_tune(name: str, args: argparse.Namespace) -> dict[str, Any]:
     result = {
         "task": name,
         "metric": task.metric,
-        "steps": 3 * math.ceil(len(train) / share / BATCH),
+        "steps": 3 * math.ceil(len(train) / share / args.batch),
         "seconds": round(seconds, 1),
         "tokens_per_second": round(pieces / seconds),
     }
@@ -206,6 +206,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--random", action="store_true", help="batches as the Trainer makes them unless told otherwise")
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--probe", type=int, default=0, metavar="STEPS", help="measure the pace of so many steps alone")
     parser.add_argument("--output", type=Path, required=True)

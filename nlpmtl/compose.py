@@ -36,12 +36,13 @@ def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, enc
         getattr(inner, "activation_checkpointing_enable", enable)({"use_reentrant": False})
     if config.train.precision == "fp64":
         model.double()
-    packed = False
-    if accelerator.device.type == "cpu":
+    on_cpu = accelerator.device.type == "cpu"
+    if on_cpu:
         use_cheap_dropout(model)
-        packed = config.encoder.attention is None and can_pack(encoder.model.config)
-        if packed:
-            use_packing(encoder.model)
+    fast = on_cpu or (accelerator.device.type == "cuda" and accelerator.mixed_precision == "bf16")
+    packed = fast and config.encoder.attention is None and can_pack(encoder.model.config)
+    if packed:
+        use_packing(encoder.model)
     optimizer = build_optimizer(
         model,
         lr=config.train.lr,

@@ -16,7 +16,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 import nlpmtl
-from nlpmtl.run import TrainResult
+from nlpmtl.run import TrainResult, load_config, training
+from nlpmtl.training import Evaluated
 
 WORDS = (  # noqa: SIM905
     "a an the and or not is was are good bad fine great awful film story book lamp kettle ada lives in turin rome "
@@ -158,6 +159,15 @@ def train_tiny(run: dict[str, Any], output: Path | None = None, **options: Any) 
     """Train a run in this process."""
     output = output or Path(run["output"])
     return Trained(run, output, nlpmtl.train(run, output=output, **options))
+
+
+def interrupt(run: dict[str, Any], output: Path, *, at: int, resume: bool = False) -> None:
+    """Stop listening where a step was evaluated and not yet saved."""
+    events = training(load_config(run), output=output, resume=resume)
+    for event in events:
+        if isinstance(event, Evaluated) and event.step == at:
+            break
+    events.close()  # type: ignore[attr-defined]
 
 
 def checkpoint(output: Path, step: int) -> Path:

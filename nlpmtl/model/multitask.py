@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 
 from nlpmtl.data import Batch
@@ -155,7 +156,13 @@ class MultiTaskModel(PreTrainedModel):
             every = torch.arange(input_ids.shape[0], device=input_ids.device)
             rows = dict.fromkeys(self.tasks, every)
         hidden = self.sharing(inputs, rows)
-        return {task: self.heads[_key(task)](hidden[task], mask[at]) for task, at in rows.items()}
+        return {task: self._answer(task, hidden[task], mask[at]) for task, at in rows.items()}
+
+    def _answer(self, task: str, hidden: Tensor, mask: Tensor) -> Tensor:
+        """A task's logits; the hidden states may end where its longest row does, before the mask."""
+        time, own = mask.shape[1], hidden.shape[1]
+        logits: Tensor = self.heads[_key(task)](hidden, mask[:, :own])
+        return logits if logits.dim() == 2 or own == time else functional.pad(logits, (0, 0, 0, time - own))
 
     def penalty(self) -> Tensor | None:
         """What is added to a step's loss, once a step whatever its micro-batches; a scalar, or None."""

@@ -1,11 +1,13 @@
 """Attention among rows that stand end to end: none sees into the next, and none is padded far.
 
-To all else that a layer computes a batch of such rows is one long row. Here rows of like length are computed at once.
+To all else that a layer computes a batch of such rows is one long row. Here rows of like length are computed at once,
+or all rows by FlashAttention where a GPU has it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +24,8 @@ PACKED = "packed"
 """The name of this attention among transformers' `attn_implementation`s."""
 _OVERHEAD = 64
 """What a group costs beside its wordpieces, in wordpieces."""
+_FLASH = (torch.float16, torch.bfloat16)
+"""What FlashAttention computes in."""
 
 
 class Group(NamedTuple):
@@ -59,15 +63,10 @@ class Group(NamedTuple):
         else:
             into[:, self.span] = own.reshape(many, -1, heads, size).index_select(1, self.filled)
 
-    def shifted(self, by: int) -> Group:
-        """The same rows, with so many more wordpieces before them."""
-        taken = None if self.taken is None else self.taken + by
-        return self._replace(span=slice(self.span.start + by, self.span.stop + by), taken=taken)
 
-
-def group_rows(lengths: Sequence[int], *, device: torch.device) -> list[Group]:
-    """Rows that stand end to end, the longest first, in groups of like length."""
-    groups, start = [], 0
+def group_rows(lengths: Sequence[int], *, device: torch.device, start: int = 0) -> list[Group]:
+    """Rows that stand end to end, the longest first, in groups of like length; before them stand `start` wordpieces."""
+    groups = []
     for a, b in cheapest_cuts(lengths, overhead=_OVERHEAD):
         own = torch.tensor(lengths[a:b])
         rows, longest, tokens = b - a, lengths[a], int(own.sum())
@@ -84,6 +83,38 @@ def group_rows(lengths: Sequence[int], *, device: torch.device) -> list[Group]:
     return groups
 
 
+class Layout:
+    """Which rows stand end to end.
+
+    Args:
+        runs: the lengths of the rows, in one run or in several one behind the other; in each the longest comes first.
+        device: where their wordpieces are.
+    """
+
+    def __init__(self, runs: Sequence[Sequence[int]], *, device: torch.device) -> None:
+        self.runs, self._device = runs, device
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """The rows of each run in groups of like length."""
+        groups, start = [], 0
+        for run in self.runs:
+            groups += group_rows(run, device=self._device, start=start)
+            start += sum(run)
+        return groups
+
+    @cached_property
+    def bounds(self) -> Tensor:
+        """Where each row starts, and where the last one ends, ``[rows + 1]``."""
+        lengths = torch.tensor([0, *(length for run in self.runs for length in run)])
+        return lengths.cumsum(0).to(device=self._device, dtype=torch.int32)
+
+    @property
+    def longest(self) -> int:
+        """Wordpieces of the longest row."""
+        return max(run[0] for run in self.runs)
+
+
 def _attend(
     module: torch.nn.Module,
     query: Tensor,
@@ -91,25 +122,26 @@ def _attend(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    groups: Sequence[Group] | None = None,
+    layout: Layout | None = None,
     dropout: float = 0.0,
     scaling: float | None = None,
     sliding_window: int | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """Transformers' attention interface: ``[1, heads, tokens, size]`` each, to ``[1, tokens, heads, size]``."""
-    if groups is None:
+    if layout is None:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
-    stacked = torch.stack([query[0], key[0], value[0]]).transpose(1, 2)
-    found = attend(stacked, groups, scale=scaling, dropout=dropout, window=sliding_window)
-    return found.unsqueeze(0), None
+    q, k, v = (one[0].transpose(0, 1) for one in (query, key, value))
+    return attend(q, k, v, layout, scale=scaling, dropout=dropout, window=sliding_window).unsqueeze(0), None
 
 
 def attend(
-    stacked: Tensor,
-    groups: Sequence[Group],
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    layout: Layout,
     *,
     scale: float | None = None,
     dropout: float = 0.0,
@@ -118,8 +150,10 @@ def attend(
     """Attention of packed rows, each for itself.
 
     Args:
-        stacked: queries, keys and values, ``[3, wordpieces, heads, size]``.
-        groups: the rows.
+        query: ``[wordpieces, heads, size]``, as are …
+        key: … the keys …
+        value: … and the values.
+        layout: the rows.
         scale: of the products; left out: 1/√size.
         dropout: the share of the weights that is dropped.
         window: wordpieces that are so far apart, or farther, do not see each other.
@@ -127,9 +161,27 @@ def attend(
     Returns:
         ``[wordpieces, heads, size]``.
     """
-    scale = stacked.shape[-1] ** -0.5 if scale is None else scale
-    with torch.autocast(stacked.device.type, enabled=False):  # what comes in is in the precision that is asked for
-        found: Tensor = _Attention.apply(stacked, groups, scale, dropout, window)  # type: ignore[no-untyped-call]
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    if query.is_cuda and query.dtype in _FLASH and query.shape[-1] % 8 == 0:
+        return _flash(query, key, value, layout, scale=scale, dropout=dropout, window=window)
+    with torch.autocast(query.device.type, enabled=False):  # what comes in is in the precision that is asked for
+        stacked = torch.stack([query, key, value])
+        found: Tensor = _Attention.apply(stacked, layout.groups, scale, dropout, window)  # type: ignore[no-untyped-call]
+    return found
+
+
+def _flash(
+    query: Tensor, key: Tensor, value: Tensor, layout: Layout, *, scale: float, dropout: float, window: int | None
+) -> Tensor:
+    """The same by FlashAttention (Dao 2023, FlashAttention-2) for rows of different lengths.
+
+    It is called below `torch.nn.attention.varlen`, which knows no dropout.
+    """
+    reach = None if window is None else window - 1
+    found: Tensor = torch.ops.aten._flash_attention_forward(
+        query, key, value, layout.bounds, layout.bounds, layout.longest, layout.longest, dropout, False, False,
+        scale=scale, window_size_left=reach, window_size_right=reach,
+    )[0]  # fmt: skip
     return found
 
 

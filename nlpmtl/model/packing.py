@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
-from nlpmtl.model.packed_attention import PACKED, Group, group_rows
+from nlpmtl.model.packed_attention import PACKED, Layout
 
 _ARCHITECTURES = ("albert", "bert", "distilbert", "electra", "modernbert", "roberta", "xlm-roberta")
 """Those whose only look from one wordpiece to another is an attention that can be replaced, and that take positions."""
@@ -36,63 +37,117 @@ def is_packing(encoder: PreTrainedModel) -> bool:
     return bool(encoder.config._attn_implementation == PACKED)
 
 
-class Packed(NamedTuple):
-    """Where the wordpieces of a batch are, once its rows stand end to end, the longest first.
+class Share(NamedTuple):
+    """Some rows of a packed batch, such as those of one task, the longest first; on the CPU.
 
     Args:
         lengths: of the rows as they stand, ``[rows]``.
-        order: which row of the batch each of them is, ``[rows]``.
-        taken: for each wordpiece its place in the batch, ``[wordpieces]``, of ``rows · time`` places.
-        shape: rows and time.
-        groups: the rows by like length.
-        position: of each wordpiece in its row, ``[wordpieces]``.
+        index: which wordpieces of the batch they have, ``[wordpieces]``.
+        place: where each of them belongs, of ``rows · time`` places, with the time of the longest.
     """
 
     lengths: Tensor
-    order: Tensor
-    taken: Tensor
-    shape: tuple[int, int]
-    groups: list[Group]
-    position: Tensor
+    index: Tensor
+    place: Tensor
 
-    def unpack(self, flat: Tensor) -> Tensor:
-        """``[wordpieces, width]`` as ``[rows, time, width]``, 0 on padding."""
-        rows, time = self.shape
+    def unpack(self, own: Tensor) -> Tensor:
+        """Its wordpieces, ``[wordpieces, width]``, as ``[rows, time, width]``, 0 on padding."""
+        rows, time, width = self.lengths.shape[0], int(self.lengths[0]), own.shape[1]
+        place = self.place.to(own.device, non_blocking=True)
         # Copied to their places, not gathered from them: the gradient of that is a plain look-up.
-        return flat.new_zeros(rows * time, flat.shape[1]).index_copy(0, self.taken, flat).view(rows, time, -1)
+        return own.new_zeros(rows * time, width).index_copy(0, place, own).view(rows, time, width)
+
+
+class Packed(NamedTuple):
+    """Where the wordpieces of a batch are, once its rows stand end to end, the longest first; on the CPU.
+
+    Args:
+        lengths: of the rows as they stand, ``[rows]``.
+        starts: where each of them starts, ``[rows]``.
+        rank: for each row of the batch which of them it is, ``[rows]``.
+        taken: for each wordpiece its place in the batch, ``[wordpieces]``, of ``rows · time`` places.
+        position: of each wordpiece in its row, ``[wordpieces]``.
+        layout: the rows, for attention.
+    """
+
+    lengths: Tensor
+    starts: Tensor
+    rank: Tensor
+    taken: Tensor
+    position: Tensor
+    layout: Layout
+
+    def share(self, at: Tensor) -> Share:
+        """Some of its rows, at least one, ``[part]``; unpacked, they are in that order again."""
+        ranks, order = self.rank[at].sort()
+        lengths = self.lengths[ranks]
+        time = int(lengths[0])
+        row, position = _places(lengths, time)
+        return Share(lengths, self.starts[ranks][row] + position, order[row] * time + position)
 
 
 def pack(mask: Tensor) -> Packed:
     """How a batch is packed whose mask, ``[rows, time]``, is 1 on wordpieces and 0 on the padding behind them."""
-    lengths, order = mask.sum(dim=1).sort(descending=True, stable=True)
-    row, position = mask[order].nonzero(as_tuple=True)
-    groups = group_rows(lengths.tolist(), device=mask.device)
-    rows, time = mask.shape
-    return Packed(lengths, order, order[row] * time + position, (rows, time), groups, position)
+    lengths, order = mask.sum(dim=1).cpu().sort(descending=True, stable=True)
+    time = mask.shape[1]
+    row, position = _places(lengths, time)
+    layout = Layout([lengths.tolist()], device=mask.device)
+    return Packed(lengths, lengths.cumsum(0) - lengths, order.argsort(), order[row] * time + position, position, layout)
+
+
+def _places(lengths: Tensor, time: int) -> tuple[Tensor, Tensor]:
+    """Of each wordpiece of rows that stand end to end its row, and its position there."""
+    row, position = (torch.arange(time) < lengths[:, None]).nonzero(as_tuple=True)
+    return row, position
 
 
 def encode_packed(encoder: PreTrainedModel, inputs: Mapping[str, Tensor], packed: Packed) -> Tensor:
     """The last hidden states of a batch, ``[wordpieces, width]``, of an encoder that `use_packing` was told of."""
-    flat = {k: v.flatten()[packed.taken].unsqueeze(0) for k, v in inputs.items() if k != "attention_mask"}
+    device = inputs["input_ids"].device
+    taken = packed.taken.to(device, non_blocking=True)
+    flat = {k: v.flatten()[taken].unsqueeze(0) for k, v in inputs.items() if k != "attention_mask"}
     position = packed.position
     if encoder.config.model_type in _COUNTING_FROM_PADDING:
         position = position + encoder.config.pad_token_id + 1
-    hidden: Tensor = encoder(**flat, position_ids=position.unsqueeze(0), groups=packed.groups).last_hidden_state
+    places = position.to(device, non_blocking=True).unsqueeze(0)
+    hidden: Tensor = encoder(**flat, position_ids=places, layout=packed.layout).last_hidden_state
     return hidden[0]
 
 
-def hidden_states(encoder: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
-    """The last hidden states of a batch, packed if the encoder was told so by `use_packing`.
+def hidden_states(
+    encoder: PreTrainedModel, inputs: Mapping[str, Tensor], rows: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The last hidden states of the rows of each task, packed if the encoder was told so by `use_packing`.
 
     Args:
         encoder: the encoder.
         inputs: its arguments, each ``[rows, time]``; of them ``attention_mask`` is 1 on wordpieces, 0 on padding.
+        rows: which rows each task wants, ``[part]``, ascending.
 
     Returns:
-        ``[rows, time, width]``; on padding it is 0 where it was packed, else anything.
+        For each task ``[part, time, width]``, where packed with the time of its longest row; on padding it is 0 where
+        it was packed, else anything.
     """
-    if is_packing(encoder):
-        packed = pack(inputs["attention_mask"])
-        return packed.unpack(encode_packed(encoder, inputs, packed))
-    hidden: Tensor = encoder(**inputs).last_hidden_state
-    return hidden
+    if not is_packing(encoder):
+        hidden: Tensor = encoder(**inputs).last_hidden_state
+        # A part holds each row at most once and in order, so one as long as the batch is the batch.
+        return {task: hidden if at.shape[0] == hidden.shape[0] else hidden[at] for task, at in rows.items()}
+    packed, wanted = pack(inputs["attention_mask"]), on_cpu(rows)
+    flat = encode_packed(encoder, inputs, packed)
+    parts = {task: tuple(at.tolist()) for task, at in wanted.items()}
+    # Tasks that want the same rows get the same.
+    shares = {parts[task]: packed.share(at) for task, at in wanted.items() if parts[task]}
+    found = {(): flat.new_zeros(0, 1, flat.shape[1])}
+    if shares:
+        index = torch.cat([share.index for share in shares.values()]).to(flat.device, non_blocking=True)
+        own = flat.index_select(0, index).split([share.index.shape[0] for share in shares.values()])
+        found |= {part: share.unpack(one) for (part, share), one in zip(shares.items(), own, strict=True)}
+    return {task: found[part] for task, part in parts.items()}
+
+
+def on_cpu(rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The rows that tasks want, brought from wherever they are at once."""
+    if not rows:
+        return {}
+    parts = torch.cat(list(rows.values())).cpu().split([at.shape[0] for at in rows.values()])
+    return dict(zip(rows, parts, strict=True))

@@ -15,8 +15,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from nlpmtl.errors import ModelError
-from nlpmtl.model.packed_attention import Group, group_rows
-from nlpmtl.model.packing import Packed, encode_packed, is_packing, pack
+from nlpmtl.model.packed_attention import Layout
+from nlpmtl.model.packing import Packed, Share, encode_packed, is_packing, on_cpu, pack
 
 _OF_ROWS = ("attention_mask", "position_embeddings", "position_ids")
 """Those of a layer's named arguments that have a row for each row of the batch."""
@@ -29,16 +29,14 @@ class Stream:
     Args:
         task: its name.
         span: where they are among all streams: rows, or wordpieces where rows are packed.
-        groups: packed rows by like length, as if the stream were alone.
-        taken: packed: where its wordpieces belong, in ``rows · time`` places.
-        rows: how many.
+        layout: packed: its rows, as if the stream were alone.
+        share: packed: where its wordpieces belong.
     """
 
     task: str
     span: slice
-    rows: int
-    groups: Sequence[Group] | None = None
-    taken: Tensor | None = None
+    layout: Layout | None = None
+    share: Share | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Streams:
         size: rows of the batch, or wordpieces where rows are packed.
         mask: 1 on wordpieces, 0 on padding, ``[rows, time]``; of the batch, not of the streams.
         packed: how the batch is packed; None where it is padded.
-        groups: packed rows of all streams by like length.
+        layout: packed: the rows of all streams.
     """
 
     streams: Sequence[Stream]
@@ -60,7 +58,7 @@ class Streams:
     size: int
     mask: Tensor
     packed: Packed | None = None
-    groups: Sequence[Group] | None = None
+    layout: Layout | None = None
     _kept: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False)
 
     @property
@@ -90,7 +88,7 @@ class Streams:
         """A layer's further arguments, made for the batch, for the rows of all streams or of one."""
         fitted = {key: self._fit(value, stream) if key in _OF_ROWS else value for key, value in kwargs.items()}
         if self.packed is not None:
-            fitted["groups"] = self.groups if stream is None else stream.groups
+            fitted["layout"] = self.layout if stream is None else stream.layout
         return tuple(self._fit(value, stream) for value in args), fitted
 
     def _fit(self, value: Any, stream: Stream | None) -> Any:
@@ -165,7 +163,7 @@ def _padded_streams(mask: Tensor, rows: Mapping[str, Tensor]) -> Streams:
     streams, start = [], 0
     asked = {task: at for task, at in rows.items() if at.shape[0] > 0}
     for task, at in asked.items():
-        streams.append(Stream(task, slice(start, start + at.shape[0]), rows=at.shape[0]))
+        streams.append(Stream(task, slice(start, start + at.shape[0])))
         start += at.shape[0]
     parts = list(asked.values())
     # A part holds each row at most once and in order, so one as long as the batch is the batch.
@@ -176,36 +174,26 @@ def _padded_streams(mask: Tensor, rows: Mapping[str, Tensor]) -> Streams:
 
 def _packed_streams(mask: Tensor, rows: Mapping[str, Tensor], packed: Packed) -> Streams:
     """Streams of packed rows: in each of them too the longest row comes first."""
-    time = mask.shape[1]
-    begins = packed.lengths.cumsum(0) - packed.lengths
-    rank = torch.empty_like(packed.order)
-    rank[packed.order] = torch.arange(len(rank), device=rank.device)
-    streams, groups, indices, start = [], [], [], 0
-    for task, at in rows.items():
+    streams, indices, start = [], [], 0
+    for task, at in on_cpu(rows).items():
         if at.shape[0] == 0:
             continue
-        ranks, order = rank[at].sort()
-        lengths = packed.lengths[ranks]
-        row, position = (torch.arange(time, device=mask.device) < lengths[:, None]).nonzero(as_tuple=True)
-        own = group_rows(lengths.tolist(), device=mask.device)
-        span = slice(start, start + row.shape[0])
-        streams.append(Stream(task, span, rows=at.shape[0], groups=own, taken=order[row] * time + position))
-        groups += [group.shifted(start) for group in own]
-        indices.append(begins[ranks][row] + position)
+        share = packed.share(at)
+        span = slice(start, start + share.index.shape[0])
+        layout = Layout([share.lengths.tolist()], device=mask.device)
+        streams.append(Stream(task, span, layout=layout, share=share))
+        indices.append(share.index)
         start = span.stop
     size = packed.taken.shape[0]
     whole = len(streams) == 1 and start == size
-    index = None if whole else torch.cat(indices)
-    return Streams(streams, index, size=size, mask=mask, packed=packed, groups=groups)
+    index = None if whole else torch.cat(indices).to(mask.device, non_blocking=True)
+    runs = [run for one in streams if one.layout is not None for run in one.layout.runs]
+    return Streams(streams, index, size=size, mask=mask, packed=packed, layout=Layout(runs, device=mask.device))
 
 
 def _hand_out(streams: Streams, hidden: Tensor, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Each task's hidden states, ``[part, time, width]``, from those of all streams."""
-    time, width = streams.mask.shape[1], hidden.shape[-1]
-    found = {}
-    for stream in streams.streams:
-        own = hidden[stream.span]
-        if stream.taken is not None:
-            own = own.new_zeros(stream.rows * time, width).index_copy(0, stream.taken, own)
-        found[stream.task] = own.view(stream.rows, time, width)
-    return {task: found[task] if task in found else hidden.new_zeros(0, time, width) for task in rows}
+    found = {one.task: hidden[one.span] for one in streams.streams}
+    found |= {one.task: one.share.unpack(found[one.task]) for one in streams.streams if one.share is not None}
+    nothing = hidden.new_zeros(0, streams.mask.shape[1], hidden.shape[-1])
+    return {task: found.get(task, nothing) for task in rows}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModel, PreTrainedModel
 
-from nlpmtl.model.packed_attention import attend, group_rows
+from nlpmtl.model.packed_attention import Layout, attend, group_rows
 from nlpmtl.model.packing import _ARCHITECTURES, can_pack, hidden_states, use_packing
 from tests.architectures import ARCHITECTURES, write_architecture
 
@@ -29,9 +29,14 @@ def make_batch(model: PreTrainedModel, lengths: tuple[int, ...] = LENGTHS) -> di
     return {"input_ids": torch.where(mask == 1, ids, model.config.pad_token_id), "attention_mask": mask}
 
 
+def all_hidden_states(model: PreTrainedModel, inputs: dict[str, Tensor]) -> Tensor:
+    every = torch.arange(len(inputs["input_ids"]))
+    return hidden_states(model, inputs, {"all": every})["all"]
+
+
 def with_gradients(model: PreTrainedModel, inputs: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
     model.zero_grad()
-    hidden = hidden_states(model, inputs) * inputs["attention_mask"].unsqueeze(-1)
+    hidden = all_hidden_states(model, inputs) * inputs["attention_mask"].unsqueeze(-1)
     hidden.pow(3).sum().backward()
     return hidden.detach(), {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
 
@@ -60,9 +65,9 @@ def test_a_row_knows_nothing_of_the_others(name: str, tmp_path: Path) -> None:
     model = make_encoder(name, tmp_path)
     use_packing(model)
     inputs = make_batch(model)
-    before = hidden_states(model, inputs)
+    before = all_hidden_states(model, inputs)
     inputs["input_ids"][0, 1:4] += torch.where(inputs["input_ids"][0, 1:4] > 10, -3, 3)
-    after = hidden_states(model, inputs)
+    after = all_hidden_states(model, inputs)
     assert torch.equal(before[1:], after[1:])
     assert not torch.allclose(before[0], after[0])
 
@@ -106,13 +111,13 @@ def test_packing_works_under_bf16_and_with_checkpointed_gradients(tmp_path: Path
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("window", [None, 3])
 def test_the_gradient_by_hand_is_that_of_finite_differences(dropout: float, window: int | None) -> None:
-    groups = group_rows([6, 5, 5, 2, 2], device=torch.device("cpu"))
+    layout = Layout([[6, 5, 5], [2, 2]], device=torch.device("cpu"))
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(3, 20, 2, 3, dtype=torch.float64, generator=generator, requires_grad=True)
 
     def attend_alike(x: Tensor) -> Tensor:
         torch.manual_seed(5)  # the same places are dropped each time
-        return attend(x, groups, scale=0.7, dropout=dropout, window=window)
+        return attend(*x, layout, scale=0.7, dropout=dropout, window=window)
 
     assert torch.autograd.gradcheck(attend_alike, (x,))
 

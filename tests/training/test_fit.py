@@ -11,7 +11,7 @@ import pytest
 from nlpmtl.errors import RunError
 from nlpmtl.run import Started, TrainResult, load_config, training
 from nlpmtl.training import Evaluated, Progressed, RunState, read_lines
-from tests.tiny import Trained, apart, checkpoint, digest, make_run, metrics, read_json, train_tiny
+from tests.tiny import Trained, apart, checkpoint, digest, interrupt, make_run, metrics, read_json, train_tiny
 
 STEPS = 12
 
@@ -35,15 +35,6 @@ def broken_off(run: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
     output = tmp_path_factory.mktemp("broken") / "out"
     interrupt(run, output, at=8)
     return output
-
-
-def interrupt(run: dict[str, Any], output: Path, *, at: int, resume: bool = False) -> None:
-    """Stop listening where a step was evaluated and not yet saved."""
-    events = training(load_config(run), output=output, resume=resume)
-    for event in events:
-        if isinstance(event, Evaluated) and event.step == at:
-            break
-    events.close()  # type: ignore[attr-defined]
 
 
 def copy(output: Path, to: Path) -> Path:

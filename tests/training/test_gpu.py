@@ -1,0 +1,82 @@
+"""What a GPU computes; where there is none, nothing of this is known."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from nlpmtl.model.packed_attention import Layout, attend
+from tests.tiny import apart, interrupt, make_run, metrics, read_json, train_tiny
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")]
+RUNS = [[128, 77, 77, 9, 1], [40, 2]]
+
+
+def heads(device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Queries, keys and values, ``[3, wordpieces, heads, size]``, and a gradient."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(4, sum(map(sum, RUNS)), 4, 32, generator=generator, dtype=torch.float64)
+    return drawn[:3].to(device, dtype).requires_grad_(), drawn[3].to(device, dtype)
+
+
+def attended(device: str, dtype: torch.dtype, **options: Any) -> tuple[Tensor, Tensor]:
+    """What attention answers, and its gradient, in double precision on the CPU."""
+    x, gradient = heads(device, dtype)
+    out = attend(*x, Layout(RUNS, device=torch.device(device)), **options)
+    out.backward(gradient)
+    assert x.grad is not None
+    return out.detach().cpu().double(), x.grad.cpu().double()
+
+
+@pytest.mark.parametrize("window", [None, 8])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_attention_on_a_gpu_is_that_on_a_cpu(dtype: torch.dtype, window: int | None) -> None:
+    exact = attended("cpu", torch.float64, scale=0.2, window=window)
+    found = attended("cuda", dtype, scale=0.2, window=window)
+    for one, other in zip(found, exact, strict=True):
+        assert (one - other).norm() / other.norm() < (1e-2 if dtype == torch.bfloat16 else 1e-3)
+
+
+def test_dropout_on_a_gpu_drops_another_share_each_time_and_keeps_the_mean() -> None:
+    whole, _ = attended("cuda", torch.bfloat16)
+    torch.manual_seed(1)
+    some = [attended("cuda", torch.bfloat16, dropout=0.2)[0] for _ in range(200)]
+    assert not torch.equal(some[0], some[1])
+    assert (torch.stack(some).mean(dim=0) - whole).norm() / whole.norm() < 0.1
+
+
+def test_a_run_on_a_gpu_is_that_on_a_cpu(tmp_path: Path) -> None:
+    run = make_run(tmp_path, dropout=0.0, train={"steps": 6, "batch_size": 8, "lr": 1e-3, "precision": "fp32"})
+    on_gpu = train_tiny(run, tmp_path / "gpu").output
+    on_cpu = tmp_path / "cpu"
+    program = f"import nlpmtl; nlpmtl.train({run!r}, output={str(on_cpu)!r})"
+    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
+    assert [read_json(output / "run.json")["device"][:4] for output in (on_gpu, on_cpu)] == ["cuda", "cpu"]
+    for one, other in zip(metrics(on_gpu), metrics(on_cpu), strict=True):
+        assert one["tokens"] == other["tokens"]
+        assert one["losses"] == pytest.approx(other["losses"], rel=1e-3)
+
+
+def test_packed_rows_in_bf16_learn_what_padded_ones_do(tmp_path: Path) -> None:
+    run = make_run(tmp_path, dropout=0.0, train={"steps": 12, "batch_size": 8, "lr": 1e-3, "precision": "bf16"})
+    packed = train_tiny(run, tmp_path / "packed")
+    padded = train_tiny({**run, "encoder": {**run["encoder"], "attention": "sdpa"}}, tmp_path / "padded")
+    for one, other in zip(metrics(packed.output), metrics(padded.output), strict=True):
+        assert one["tokens"] == other["tokens"]
+        assert one["losses"] == pytest.approx(other["losses"], rel=2e-2)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_a_run_that_goes_on_has_the_weights_of_one_that_was_not_stopped(tmp_path: Path, precision: str) -> None:
+    run = make_run(tmp_path, train={"steps": 8, "batch_size": 8, "save_every": 3, "precision": precision})
+    whole = train_tiny(run, tmp_path / "whole")
+    interrupt(run, tmp_path / "again", at=4)
+    again = train_tiny(run, tmp_path / "again", resume=True)
+    assert apart(again.model_dir, whole.model_dir) == 0
