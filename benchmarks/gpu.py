@@ -40,7 +40,8 @@ ENCODERS: dict[str, PretrainedConfig] = {
     "BERT-base": BertConfig(),
     "ModernBERT-base": ModernBertConfig(**IDS, bos_token_id=101, eos_token_id=102),
 }
-WARM = 10
+WARM = 60
+"""Steps that are not counted: in the first ones passes of each size are recorded."""
 
 
 def write_encoder(config: PretrainedConfig, directory: Path, *, tokenizer: str) -> int:
@@ -54,7 +55,9 @@ def write_encoder(config: PretrainedConfig, directory: Path, *, tokenizer: str) 
 
 def own(encoder: Path, data: Path, *, batch: int, steps: int, padded: bool) -> float:
     """Wordpieces a second of one model of all tasks."""
-    sets: dict[str, Any] = {f"datasets.{name}.data.files.train": str(data / name / "train.jsonl.gz") for name in DATASETS}
+    sets: dict[str, Any] = {
+        f"datasets.{name}.data.files.train": str(data / name / "train.jsonl.gz") for name in DATASETS
+    }
     sets |= {"encoder.name": str(encoder), "train.batch_size": batch, "train.micro_tokens": 65536}
     if padded:
         sets["encoder.attention"] = "sdpa"
@@ -142,8 +145,9 @@ def main() -> None:
             "",
             *lines,
             "",
-            f"- `python -m benchmarks.gpu DATA --rounds {args.rounds} --steps {args.steps}`; torch {torch.__version__}, "
-            f"transformers {transformers.__version__}. Utilisation and ratio are of the best round.",
+            f"- `python -m benchmarks.gpu DATA --rounds {args.rounds} --steps {args.steps}`; "
+            f"torch {torch.__version__}, transformers {transformers.__version__}. "
+            "Utilisation and ratio are of the best round.",
             f"- {torch.cuda.get_device_name()}; large bf16 matrix products reach {products_per_second() / 1e12:,.0f} "
             f"TFLOP/s, the peak is taken as {args.peak / 1e12:,.0f}. bf16, dropout as each config has it.",
         ]

@@ -40,7 +40,9 @@ def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, enc
     if on_cpu:
         use_cheap_dropout(model)
     fast = on_cpu or (accelerator.device.type == "cuda" and accelerator.mixed_precision == "bf16")
-    packed = fast and config.encoder.attention is None and can_pack(encoder.model.config)
+    packed = (
+        fast and config.encoder.attention is None and can_pack(encoder.model.config, device=accelerator.device.type)
+    )
     if packed:
         use_packing(encoder.model)
     optimizer = build_optimizer(
@@ -50,6 +52,8 @@ def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, enc
         weight_decay=config.train.weight_decay,
     )
     accelerator.prepare_model(model, evaluation_mode=True)  # in place: its device and precision, and no wrapper
+    if packed and not on_cpu and not config.encoder.freeze and not config.encoder.gradient_checkpointing:
+        model.sharing.record(rows=config.train.batch_size, longest=config.encoder.max_length)
     share_weights(model)
     signals = Signals()
     plan, total, epoch = _plan(config, work)

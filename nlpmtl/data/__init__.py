@@ -18,6 +18,7 @@ from nlpmtl.data.prepare import Prepared
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.splits import Preparer
 from nlpmtl.data.targets import IGNORED, ClassLabels, Labels, NumberLabels, SetLabels, TagLabels
+from nlpmtl.data.transfer import transfer
 from nlpmtl.data.windows import Windows, tokenize_windows
 
 __all__ = [
@@ -49,4 +50,5 @@ __all__ = [
     "to_input",
     "tokenize",
     "tokenize_windows",
+    "transfer",
 ]

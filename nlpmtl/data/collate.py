@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nlpmtl.data.encode import Encoded
+from nlpmtl.data.transfer import transfer
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,14 @@ class Batch:
         return inputs if self.token_type_ids is None else {**inputs, "token_type_ids": self.token_type_ids}
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on a device."""
+        """The same batch on a device; it is on the CPU."""
+        types = [] if self.token_type_ids is None else [self.token_type_ids]
+        parts = [tensor for part in self.parts.values() for tensor in (part.rows, part.labels)]
+        ids, mask, *rest = transfer([self.input_ids, self.attention_mask, *types, *parts], device)
+        token_type_ids = rest.pop(0) if types else None
+        pairs = zip(rest[::2], rest[1::2], strict=True)
         return Batch(
-            input_ids=self.input_ids.to(device, non_blocking=True),
-            attention_mask=self.attention_mask.to(device, non_blocking=True),
-            token_type_ids=None if self.token_type_ids is None else self.token_type_ids.to(device, non_blocking=True),
-            parts={task: Part(part.rows.to(device), part.labels.to(device)) for task, part in self.parts.items()},
+            ids, mask, token_type_ids, {task: Part(*pair) for task, pair in zip(self.parts, pairs, strict=True)}
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -160,8 +161,10 @@ class MultiTaskModel(PreTrainedModel):
 
     def _answer(self, task: str, hidden: Tensor, mask: Tensor) -> Tensor:
         """A task's logits; the hidden states may end where its longest row does, before the mask."""
-        time, own = mask.shape[1], hidden.shape[1]
-        logits: Tensor = self.heads[_key(task)](hidden, mask[:, :own])
+        time, own, device = mask.shape[1], hidden.shape[1], hidden.device.type
+        # A head is so small that casting its weights would take longer than it saves.
+        with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
+            logits: Tensor = self.heads[_key(task)](hidden.to(self.dtype), mask[:, :own])
         return logits if logits.dim() == 2 or own == time else functional.pad(logits, (0, 0, 0, time - own))
 
     def penalty(self) -> Tensor | None:

@@ -26,6 +26,8 @@ _OVERHEAD = 64
 """What a group costs beside its wordpieces, in wordpieces."""
 _FLASH = (torch.float16, torch.bfloat16)
 """What FlashAttention computes in."""
+FLASH_MULTIPLE = 8
+"""Of what the size of its heads is a multiple."""
 
 
 class Group(NamedTuple):
@@ -162,7 +164,7 @@ def attend(
         ``[wordpieces, heads, size]``.
     """
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    if query.is_cuda and query.dtype in _FLASH and query.shape[-1] % 8 == 0:
+    if query.is_cuda and query.dtype in _FLASH and query.shape[-1] % FLASH_MULTIPLE == 0:
         return _flash(query, key, value, layout, scale=scale, dropout=dropout, window=window)
     with torch.autocast(query.device.type, enabled=False):  # what comes in is in the precision that is asked for
         stacked = torch.stack([query, key, value])

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
-from nlpmtl.model.packed_attention import PACKED, Layout
+from nlpmtl.data import transfer
+from nlpmtl.model.graphs import RecordedEncoder
+from nlpmtl.model.packed_attention import FLASH_MULTIPLE, PACKED, Layout
 
 _ARCHITECTURES = ("albert", "bert", "distilbert", "electra", "modernbert", "roberta", "xlm-roberta")
 """Those whose only look from one wordpiece to another is an attention that can be replaced, and that take positions."""
@@ -21,9 +23,11 @@ _COUNTING_FROM_PADDING = ("roberta", "xlm-roberta")
 """Those that count positions from the one behind the padding's."""
 
 
-def can_pack(config: PretrainedConfig) -> bool:
-    """Whether rows of an encoder of that architecture may stand end to end."""
-    return config.model_type in _ARCHITECTURES
+def can_pack(config: PretrainedConfig, *, device: str = "cpu") -> bool:
+    """Whether rows of such an encoder may stand end to end on a type of device."""
+    if config.model_type not in _ARCHITECTURES:
+        return False
+    return device == "cpu" or config.hidden_size // config.num_attention_heads % FLASH_MULTIPLE == 0
 
 
 def use_packing(encoder: PreTrainedModel) -> None:
@@ -42,18 +46,17 @@ class Share(NamedTuple):
 
     Args:
         lengths: of the rows as they stand, ``[rows]``.
-        index: which wordpieces of the batch they have, ``[wordpieces]``.
+        taken: which wordpieces of the batch they have, ``[wordpieces]``.
         place: where each of them belongs, of ``rows · time`` places, with the time of the longest.
     """
 
     lengths: Tensor
-    index: Tensor
+    taken: Tensor
     place: Tensor
 
-    def unpack(self, own: Tensor) -> Tensor:
-        """Its wordpieces, ``[wordpieces, width]``, as ``[rows, time, width]``, 0 on padding."""
+    def unpack(self, own: Tensor, *, place: Tensor) -> Tensor:
+        """Its wordpieces, ``[wordpieces, width]``, as ``[rows, time, width]``, 0 on padding; beside them, `place`."""
         rows, time, width = self.lengths.shape[0], int(self.lengths[0]), own.shape[1]
-        place = self.place.to(own.device, non_blocking=True)
         # Copied to their places, not gathered from them: the gradient of that is a plain look-up.
         return own.new_zeros(rows * time, width).index_copy(0, place, own).view(rows, time, width)
 
@@ -101,21 +104,40 @@ def _places(lengths: Tensor, time: int) -> tuple[Tensor, Tensor]:
     return row, position
 
 
-def encode_packed(encoder: PreTrainedModel, inputs: Mapping[str, Tensor], packed: Packed) -> Tensor:
-    """The last hidden states of a batch, ``[wordpieces, width]``, of an encoder that `use_packing` was told of."""
-    device = inputs["input_ids"].device
-    taken = packed.taken.to(device, non_blocking=True)
-    flat = {k: v.flatten()[taken].unsqueeze(0) for k, v in inputs.items() if k != "attention_mask"}
+def encode_packed(
+    encoder: PreTrainedModel, inputs: Mapping[str, Tensor], packed: Packed, *, recorded: RecordedEncoder | None = None
+) -> Tensor:
+    """The last hidden states of a batch, of an encoder that `use_packing` was told of.
+
+    Args:
+        encoder: the encoder.
+        inputs: its arguments, each ``[rows, time]``.
+        packed: the batch.
+        recorded: the encoder's recorded passes, for training.
+
+    Returns:
+        ``[wordpieces, width]``; where it was recorded others follow, which say nothing.
+    """
     position = packed.position
     if encoder.config.model_type in _COUNTING_FROM_PADDING:
         position = position + encoder.config.pad_token_id + 1
-    places = position.to(device, non_blocking=True).unsqueeze(0)
-    hidden: Tensor = encoder(**flat, position_ids=places, layout=packed.layout).last_hidden_state
+    taken, position = transfer([packed.taken, position], inputs["input_ids"].device)
+    flat = {k: v.flatten()[taken].unsqueeze(0) for k, v in inputs.items() if k != "attention_mask"}
+    flat["position_ids"] = position.unsqueeze(0)
+    hidden: Tensor
+    if recorded is not None and encoder.training and torch.is_grad_enabled():
+        hidden = recorded(flat, packed.lengths.tolist())
+    else:
+        hidden = encoder(**flat, layout=packed.layout).last_hidden_state
     return hidden[0]
 
 
 def hidden_states(
-    encoder: PreTrainedModel, inputs: Mapping[str, Tensor], rows: Mapping[str, Tensor]
+    encoder: PreTrainedModel,
+    inputs: Mapping[str, Tensor],
+    rows: Mapping[str, Tensor],
+    *,
+    recorded: RecordedEncoder | None = None,
 ) -> dict[str, Tensor]:
     """The last hidden states of the rows of each task, packed if the encoder was told so by `use_packing`.
 
@@ -123,6 +145,7 @@ def hidden_states(
         encoder: the encoder.
         inputs: its arguments, each ``[rows, time]``; of them ``attention_mask`` is 1 on wordpieces, 0 on padding.
         rows: which rows each task wants, ``[part]``, ascending.
+        recorded: the encoder's recorded passes, for training; it packs.
 
     Returns:
         For each task ``[part, time, width]``, where packed with the time of its longest row; on padding it is 0 where
@@ -133,15 +156,18 @@ def hidden_states(
         # A part holds each row at most once and in order, so one as long as the batch is the batch.
         return {task: hidden if at.shape[0] == hidden.shape[0] else hidden[at] for task, at in rows.items()}
     packed, wanted = pack(inputs["attention_mask"]), on_cpu(rows)
-    flat = encode_packed(encoder, inputs, packed)
     parts = {task: tuple(at.tolist()) for task, at in wanted.items()}
     # Tasks that want the same rows get the same.
     shares = {parts[task]: packed.share(at) for task, at in wanted.items() if parts[task]}
+    flat = encode_packed(encoder, inputs, packed, recorded=recorded)
     found = {(): flat.new_zeros(0, 1, flat.shape[1])}
     if shares:
-        index = torch.cat([share.index for share in shares.values()]).to(flat.device, non_blocking=True)
-        own = flat.index_select(0, index).split([share.index.shape[0] for share in shares.values()])
-        found |= {part: share.unpack(one) for (part, share), one in zip(shares.items(), own, strict=True)}
+        many = [share.taken.shape[0] for share in shares.values()]
+        indices = torch.cat([share.taken for share in shares.values()])
+        index, *places = transfer([indices, *(share.place for share in shares.values())], flat.device)
+        own = flat.index_select(0, index).split(many)
+        for (part, share), one, place in zip(shares.items(), own, places, strict=True):
+            found[part] = share.unpack(one, place=place)
     return {task: found[part] for task, part in parts.items()}
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from nlpmtl.data import transfer
 from nlpmtl.errors import ModelError
 from nlpmtl.model.packed_attention import Layout
 from nlpmtl.model.packing import Packed, Share, encode_packed, is_packing, on_cpu, pack
@@ -179,10 +180,10 @@ def _packed_streams(mask: Tensor, rows: Mapping[str, Tensor], packed: Packed) ->
         if at.shape[0] == 0:
             continue
         share = packed.share(at)
-        span = slice(start, start + share.index.shape[0])
+        span = slice(start, start + share.taken.shape[0])
         layout = Layout([share.lengths.tolist()], device=mask.device)
         streams.append(Stream(task, span, layout=layout, share=share))
-        indices.append(share.index)
+        indices.append(share.taken)
         start = span.stop
     size = packed.taken.shape[0]
     whole = len(streams) == 1 and start == size
@@ -194,6 +195,9 @@ def _packed_streams(mask: Tensor, rows: Mapping[str, Tensor], packed: Packed) ->
 def _hand_out(streams: Streams, hidden: Tensor, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Each task's hidden states, ``[part, time, width]``, from those of all streams."""
     found = {one.task: hidden[one.span] for one in streams.streams}
-    found |= {one.task: one.share.unpack(found[one.task]) for one in streams.streams if one.share is not None}
+    shares = {one.task: one.share for one in streams.streams if one.share is not None}
+    places = transfer([share.place for share in shares.values()], hidden.device)
+    for (task, share), place in zip(shares.items(), places, strict=True):
+        found[task] = share.unpack(found[task], place=place)
     nothing = hidden.new_zeros(0, streams.mask.shape[1], hidden.shape[-1])
     return {task: found.get(task, nothing) for task in rows}

@@ -194,30 +194,33 @@ class Accumulator:
             for number, rows in enumerate(micros):
                 seed = dropout_seed(self.seed, step=step, rank=self.accelerator.process_index, micro=number)
                 torch.manual_seed(seed)
-                for index, summed, unsure in self._micro(rows, scales=scales):
-                    sums[0, index] += summed
-                    sums[1, index] += unsure
+                sums += self._micro(rows, scales=scales)
         except (MemoryError, RuntimeError) as error:
             if not _ran_out(error):
                 raise
             return None
         return sums
 
-    def _micro(
-        self, rows: Sequence[Row], *, scales: Mapping[str, float] | None
-    ) -> list[tuple[int, Tensor, Tensor | float]]:
-        """Put a micro-batch through; the index, the summed loss and the uncertainty of each of its tasks come back."""
+    def _micro(self, rows: Sequence[Row], *, scales: Mapping[str, float] | None) -> Tensor:
+        """Put a micro-batch through; its tasks' summed losses and uncertainties come back, ``[2, tasks]``."""
         with nullcontext() if scales is not None else torch.no_grad():
             found = list(self.losses(rows, of=scales))
         if scales is not None:
             names = list(self.tasks)
             self.accelerator.backward(torch.stack([loss * scales[names[index]] for index, loss, _ in found]).sum())
-        return [(index, loss.detach(), unsure) for index, loss, unsure in found]
+        nothing, unknown = torch.tensor([0.0, math.nan], dtype=found[0][1].dtype, device=self.device)
+        losses, unsure = [nothing] * len(self.tasks), [nothing] * len(self.tasks)
+        for index, loss, own in found:
+            losses[index], unsure[index] = loss.detach(), unknown if own is None else own
+        return torch.stack([torch.stack(losses), torch.stack(unsure)]).double()
 
     def losses(
         self, rows: Sequence[Row], *, of: Collection[str] | None = None
-    ) -> Iterator[tuple[int, Tensor, Tensor | float]]:
-        """The index, summed loss and summed uncertainty of each task of a micro-batch; `of` some tasks alone."""
+    ) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+        """The index, summed loss and summed uncertainty of each task of a micro-batch; `of` some tasks alone.
+
+        The uncertainty is None where it is not asked for, or the task's kind has none.
+        """
         batch = self.collate(rows).to(self.device)
         asked = {task: part for task, part in batch.parts.items() if of is None or task in of}
         logits = self._forward(batch, {task: part.rows for task, part in asked.items()})
@@ -225,7 +228,7 @@ class Accumulator:
             if name in asked:
                 labels = asked[name].labels
                 unsure = task.uncertainty(logits[name].detach(), labels) if self.tells_unsure else None
-                yield index, task.loss(logits[name], labels), math.nan if unsure is None else unsure
+                yield index, task.loss(logits[name], labels), unsure
 
     def _forward(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         logits: Mapping[str, Tensor] = self.model(**batch.inputs, rows=rows)

@@ -117,7 +117,7 @@ def test_the_gradient_by_hand_is_that_of_finite_differences(dropout: float, wind
 
     def attend_alike(x: Tensor) -> Tensor:
         torch.manual_seed(5)  # the same places are dropped each time
-        return attend(*x, layout, scale=0.7, dropout=dropout, window=window)
+        return attend(x[0], x[1], x[2], layout, scale=0.7, dropout=dropout, window=window)
 
     assert torch.autograd.gradcheck(attend_alike, (x,))
 

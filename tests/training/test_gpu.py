@@ -11,8 +11,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from transformers import AutoModel
 
+from nlpmtl.model.graphs import RecordedEncoder
 from nlpmtl.model.packed_attention import Layout, attend
+from nlpmtl.model.packing import _ARCHITECTURES, hidden_states, use_packing
+from tests.architectures import ARCHITECTURES, write_architecture
 from tests.tiny import apart, interrupt, make_run, metrics, read_json, train_tiny
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")]
@@ -29,7 +33,7 @@ def heads(device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 def attended(device: str, dtype: torch.dtype, **options: Any) -> tuple[Tensor, Tensor]:
     """What attention answers, and its gradient, in double precision on the CPU."""
     x, gradient = heads(device, dtype)
-    out = attend(*x, Layout(RUNS, device=torch.device(device)), **options)
+    out = attend(x[0], x[1], x[2], Layout(RUNS, device=torch.device(device)), **options)
     out.backward(gradient)
     assert x.grad is not None
     return out.detach().cpu().double(), x.grad.cpu().double()
@@ -52,6 +56,35 @@ def test_dropout_on_a_gpu_drops_another_share_each_time_and_keeps_the_mean() -> 
     assert (torch.stack(some).mean(dim=0) - whole).norm() / whole.norm() < 0.1
 
 
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name in _ARCHITECTURES])
+def test_recorded_passes_compute_what_others_do(name: str, tmp_path: Path) -> None:
+    model = AutoModel.from_pretrained(write_architecture(name, tmp_path)).cuda().eval()
+    model.training = True  # but what is inside drops nothing
+    use_packing(model)
+    recorded = RecordedEncoder(model, rows=6, longest=30)
+    lengths = [[30, 21, 21, 4, 1], [9] * 6, [30, 30, 9, 3, 2, 2], [28, 21, 21, 4, 1]]  # sizes come again
+    for of_rows in lengths:
+        found = []
+        for with_graphs in (False, True):
+            mask = (torch.arange(max(of_rows)) < torch.tensor(of_rows)[:, None]).long().cuda()
+            ids = torch.arange(mask.numel(), device="cuda").view(mask.shape) % 20 + 5
+            rows = {"some": torch.tensor([0, 2], device="cuda"), "others": torch.tensor([1, 2, 4], device="cuda")}
+            model.zero_grad()
+            for _ in range(2):  # gradients are added up
+                with torch.autocast("cuda", dtype=torch.bfloat16):
+                    hidden = hidden_states(
+                        model,
+                        {"input_ids": ids, "attention_mask": mask},
+                        rows,
+                        recorded=recorded if with_graphs else None,
+                    )
+                (hidden["some"].pow(2).sum() + hidden["others"].sum()).backward()
+            gradients = torch.cat([w.grad.flatten() for w in model.parameters() if w.grad is not None])
+            found.append((hidden["some"].detach(), hidden["others"].detach(), gradients))
+        for one, other in zip(*found, strict=True):
+            assert (one - other).norm() / other.norm() < 1e-2
+
+
 def test_a_run_on_a_gpu_is_that_on_a_cpu(tmp_path: Path) -> None:
     run = make_run(tmp_path, dropout=0.0, train={"steps": 6, "batch_size": 8, "lr": 1e-3, "precision": "fp32"})
     on_gpu = train_tiny(run, tmp_path / "gpu").output
@@ -67,10 +100,12 @@ def test_a_run_on_a_gpu_is_that_on_a_cpu(tmp_path: Path) -> None:
 def test_packed_rows_in_bf16_learn_what_padded_ones_do(tmp_path: Path) -> None:
     run = make_run(tmp_path, dropout=0.0, train={"steps": 12, "batch_size": 8, "lr": 1e-3, "precision": "bf16"})
     packed = train_tiny(run, tmp_path / "packed")
+    pieces = train_tiny({**run, "train": {**run["train"], "micro_tokens": 30}}, tmp_path / "pieces")
     padded = train_tiny({**run, "encoder": {**run["encoder"], "attention": "sdpa"}}, tmp_path / "padded")
-    for one, other in zip(metrics(packed.output), metrics(padded.output), strict=True):
-        assert one["tokens"] == other["tokens"]
-        assert one["losses"] == pytest.approx(other["losses"], rel=2e-2)
+    for one, *others in zip(metrics(packed.output), metrics(pieces.output), metrics(padded.output), strict=True):
+        for other in others:
+            assert one["tokens"] == other["tokens"]
+            assert one["losses"] == pytest.approx(other["losses"], rel=2e-2)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])

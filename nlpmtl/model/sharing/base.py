@@ -89,6 +89,14 @@ class Sharing(nn.Module, ABC):
     def after_step(self) -> None:
         """What is to be done after the weights have moved."""
 
+    def record(self, *, rows: int, longest: int) -> None:
+        """Record the passes of training on a GPU, where the scheme can, for batches that are packed.
+
+        Args:
+            rows: most rows in a batch.
+            longest: wordpieces of the longest row that may come.
+        """
+
     def relations(self) -> dict[str, Matrix]:
         """What has been learned about the tasks' relations, by name."""
         return {}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from nlpmtl.model.graphs import RecordedEncoder
 from nlpmtl.model.packing import hidden_states
 from nlpmtl.model.sharing.base import Sharing, SharingOptions
 from nlpmtl.registry import SHARINGS
@@ -16,8 +17,13 @@ from nlpmtl.registry import SHARINGS
 class Hard(Sharing):
     """All rows go through the encoder once; each task takes its own."""
 
+    recorded: RecordedEncoder | None = None
+
     def encoder_of(self, task: str) -> PreTrainedModel | None:
         return self.encoder
 
     def forward(self, inputs: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return hidden_states(self.encoder, inputs, rows)
+        return hidden_states(self.encoder, inputs, rows, recorded=self.recorded)
+
+    def record(self, *, rows: int, longest: int) -> None:
+        self.recorded = RecordedEncoder(self.encoder, rows=rows, longest=longest)

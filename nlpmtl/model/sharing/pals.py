@@ -49,7 +49,8 @@ class SmallAttention(nn.Module):
         """``[rows, time, size]``, or ``[1, wordpieces, size]`` where rows are packed, to the same."""
         stacked = self.query_key_value(x).unflatten(-1, (3, self.heads, -1))
         if stream.layout is not None:
-            return attend(*stacked[0].unbind(1), stream.layout).flatten(-2).unsqueeze(0)
+            query, key, value = stacked[0].unbind(1)
+            return attend(query, key, value, stream.layout).flatten(-2).unsqueeze(0)
         query, key, value = stacked.permute(2, 0, 3, 1, 4)
         seen = now.mask_of(stream).bool()[:, None, None, :]
         return functional.scaled_dot_product_attention(query, key, value, seen).transpose(1, 2).flatten(-2)
