@@ -10,7 +10,7 @@ QUICKLY := --quiet --no-compile --constraint constraints.txt
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help quickstart test test-all lint format schemas docs bench bench-eleven bench-training bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-relate bench-exports bench-serving faults two-machines package publish clean
+.PHONY: help quickstart test test-all lint format schemas docs bench bench-eleven bench-training bench-gpu bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-relate bench-exports bench-serving faults two-machines package publish clean
 
 help:            ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -64,6 +64,9 @@ bench-eleven: $(VENV)/ready  ## One model of eleven tasks beside eleven fine-tun
 
 bench-training: $(VENV)/ready  ## Training throughput beside the stock Trainer (minutes; DATA=folder)
 	$(BIN)/python -m benchmarks.throughput $(DATA)
+
+bench-gpu: $(VENV)/ready    ## The same on a GPU, for three encoders, and how much of it is used (minutes; DATA=folder)
+	$(BIN)/python -m benchmarks.gpu $(DATA)
 
 bench-exports: $(VENV)/ready  ## Logits of exports beside nlpmtl's; what happens when the Hub fails (half an hour)
 	$(BIN)/python -m benchmarks.export_table

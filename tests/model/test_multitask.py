@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from nlpmtl.errors import ModelError
-from nlpmtl.model import MultiTaskConfig, MultiTaskModel, load_encoder
+from nlpmtl.model import MultiTaskConfig, MultiTaskModel, load_encoder, use_packing
 from nlpmtl.tasks import Task, task_from_spec
 from tests.tiny import write_encoder
 
@@ -199,3 +199,24 @@ def test_the_attention_reaches_the_encoder_inside(bert: Path, tmp_path: Path) ->
     eager = MultiTaskModel.from_pretrained(tmp_path, attn_implementation="eager").train(False)
     assert eager.sharing.encoder.config._attn_implementation == "eager"
     torch.testing.assert_close(eager(**inputs())["topic"], model(**inputs())["topic"], rtol=0, atol=1e-5)
+
+
+def test_heads_compute_in_the_precision_of_their_weights(bert: Path) -> None:
+    model = assemble(bert)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = model(**inputs())
+    exact = model(**inputs())
+    assert {logits.dtype for logits in rough.values()} == {torch.float32}
+    assert all(0 < float((rough[task] - exact[task]).detach().abs().max()) < 0.1 for task in SPECS)
+
+
+def test_packed_rows_have_logits_for_the_whole_time_of_the_batch(bert: Path) -> None:
+    model = assemble(bert)
+    rows = {"places": torch.tensor([1]), "topic": torch.tensor([0, 1]), "grade": torch.tensor([], dtype=torch.long)}
+    padded = model(**inputs(), rows=rows)
+    use_packing(model.sharing.encoder)
+    packed = model(**inputs(), rows=rows)
+    assert {task: logits.shape for task, logits in packed.items()} == {t: logits.shape for t, logits in padded.items()}
+    torch.testing.assert_close(packed["topic"], padded["topic"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(packed["places"][:, :6], padded["places"][:, :6], atol=1e-5, rtol=0)
+    assert torch.equal(packed["places"][:, 6:], torch.zeros(1, 3, 3))
