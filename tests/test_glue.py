@@ -121,7 +121,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         inputs: list[Any] = list(zip(rows, rows, strict=True)) if made.tasks[name].takes_pairs else rows
         answers = Predictor(made, encoder.tokenizer).predict(inputs, task=name, all_scores=True)
         usual = torch.tensor([list(one["scores"].values()) for one in answers]).log().mean(dim=0)
-        made.head(name).out.bias.data.sub_(usual)  # type: ignore[union-attr, operator]
+        made.head(name).out.bias.data.sub_(usual)
     for one in (made, encoder.tokenizer):
         one.save_pretrained(root / "model")
     return root / "model"

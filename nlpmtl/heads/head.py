@@ -44,29 +44,31 @@ class Head(nn.Module):
         self.out = nn.Linear(width, outputs)
         self._initialise(std, seed)
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Logits of one task's rows.
+    def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """What the head reads of one task's rows; heads of the same level and pooling read the same.
 
         Args:
             hidden: the encoder's last hidden states, ``[part, time, width]``.
             mask: 1 on wordpieces, 0 on padding, ``[part, time]``.
 
         Returns:
-            ``[part, outputs]``, or ``[part, time, outputs]`` at the level of tokens.
+            ``[part, width]``; at the level of tokens the hidden states.
         """
-        x = hidden if self.level == "token" else self._pool(hidden, mask)
+        if self.level == "token":
+            return hidden
+        if self.shape.pooling == "first":
+            return hidden[:, 0]
+        weights = mask.unsqueeze(-1).to(hidden.dtype)
+        return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, ``[part, outputs]``, or ``[part, time, outputs]`` at the level of tokens, of what `pool` gave."""
         if self.shape.dense:
             x = self.activation(self.dense(self.drop_in(x)))
             if self.shape.norm is not None:
                 x = self.norm(x)
         logits: Tensor = self.out(self.drop_out(x))
         return logits
-
-    def _pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        if self.shape.pooling == "first":
-            return hidden[:, 0]
-        weights = mask.unsqueeze(-1).to(hidden.dtype)
-        return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
 
     @torch.no_grad()
     def _initialise(self, std: float, seed: int) -> None:

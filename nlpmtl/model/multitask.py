@@ -14,11 +14,15 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedMode
 
 from nlpmtl.data import Batch
 from nlpmtl.errors import ModelError
+from nlpmtl.heads import Head
 from nlpmtl.model.encoder import OWN_TYPE, Encoder, blank_encoder
 from nlpmtl.model.relations import TaskCovariance
 from nlpmtl.model.sharing import Matrix, Sharing, SharingOptions
 from nlpmtl.registry import SHARINGS
 from nlpmtl.tasks import Task, task_from_spec
+
+_Pooled = dict[tuple[int, str, str], Tensor]
+"""What heads take of hidden states, by those and how."""
 
 
 class MultiTaskConfig(PretrainedConfig):
@@ -127,9 +131,11 @@ class MultiTaskModel(PreTrainedModel):
             model.covariance.start(model._own_weights(), fresh=own.keys() - encoder.heads.keys())
         return model
 
-    def head(self, task: str) -> nn.Module:
+    def head(self, task: str) -> Head:
         """The head of a task."""
-        return self.heads[_key(task)]
+        head = self.heads[_key(task)]
+        assert isinstance(head, Head)
+        return head
 
     def forward(
         self,
@@ -156,15 +162,19 @@ class MultiTaskModel(PreTrainedModel):
         if rows is None:
             every = torch.arange(input_ids.shape[0], device=input_ids.device)
             rows = dict.fromkeys(self.tasks, every)
-        hidden = self.sharing(inputs, rows)
-        return {task: self._answer(task, hidden[task], mask[at]) for task, at in rows.items()}
+        hidden, pooled = self.sharing(inputs, rows), _Pooled()
+        return {task: self._answer(task, hidden[task], mask[at], pooled=pooled) for task, at in rows.items()}
 
-    def _answer(self, task: str, hidden: Tensor, mask: Tensor) -> Tensor:
+    def _answer(self, task: str, hidden: Tensor, mask: Tensor, *, pooled: _Pooled) -> Tensor:
         """A task's logits; the hidden states may end where its longest row does, before the mask."""
         time, own, device = mask.shape[1], hidden.shape[1], hidden.device.type
+        head = self.head(task)
         # A head is so small that casting its weights would take longer than it saves.
         with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
-            logits: Tensor = self.heads[_key(task)](hidden.to(self.dtype), mask[:, :own])
+            key = id(hidden), head.level, head.shape.pooling  # tasks of the same rows have the same hidden states
+            if key not in pooled:
+                pooled[key] = head.pool(hidden.to(self.dtype), mask[:, :own])
+            logits: Tensor = head(pooled[key])
         return logits if logits.dim() == 2 or own == time else functional.pad(logits, (0, 0, 0, time - own))
 
     def penalty(self) -> Tensor | None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nlpmtl.heads import Head, HeadShape, sequence_shape, token_shape
 from tests.heads.stock import VARIANTS, config_of
@@ -18,43 +18,48 @@ def head(shape: HeadShape | None = None, **other: Any) -> Head:
     return Head(**{"width": 8, "outputs": 4, "shape": shape, "level": "sequence", **other}).eval()
 
 
+def logits(one: Head, hidden: Tensor, mask: Tensor) -> Tensor:
+    found: Tensor = one(one.pool(hidden, mask))
+    return found
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_shapes_of_logits(variant: str) -> None:
     config = config_of(variant)
     hidden = torch.randn(2, 5, 16)
     mask = torch.ones(2, 5, dtype=torch.int64)
-    assert head(sequence_shape(config), width=16)(hidden, mask).shape == (2, 4)
-    assert head(token_shape(config), width=16, level="token")(hidden, mask).shape == (2, 5, 4)
+    assert logits(head(sequence_shape(config), width=16), hidden, mask).shape == (2, 4)
+    assert logits(head(token_shape(config), width=16, level="token"), hidden, mask).shape == (2, 5, 4)
 
 
 def test_a_part_without_rows_has_logits_of_that_shape() -> None:
     for pooling in ("first", "mean"):
         shape = HeadShape(pooling=pooling)
-        assert head(shape)(HIDDEN[:0], MASK[:0]).shape == (0, 4)
+        assert logits(head(shape), HIDDEN[:0], MASK[:0]).shape == (0, 4)
 
 
 def test_first_reads_the_first_wordpiece_alone() -> None:
     one = head()
     changed = HIDDEN.clone()
     changed[:, 1:] = 9.0
-    assert torch.equal(one(HIDDEN, MASK), one(changed, MASK))
-    assert torch.allclose(one(HIDDEN, MASK), one.out(HIDDEN[:, 0]))
+    assert torch.equal(logits(one, HIDDEN, MASK), logits(one, changed, MASK))
+    assert torch.allclose(logits(one, HIDDEN, MASK), one.out(HIDDEN[:, 0]))
 
 
 def test_mean_is_over_wordpieces_and_not_over_padding() -> None:
     one = head(HeadShape(dense=False, pooling="mean"))
     expected = torch.stack([HIDDEN[i, :n].mean(0) for i, n in enumerate((5, 2, 1))])
-    assert torch.allclose(one(HIDDEN, MASK), one.out(expected), atol=1e-6)
+    assert torch.allclose(logits(one, HIDDEN, MASK), one.out(expected), atol=1e-6)
     padded = HIDDEN.clone()
     padded[MASK == 0] = 1e4
-    assert torch.equal(one(padded, MASK), one(HIDDEN, MASK))
+    assert torch.equal(logits(one, padded, MASK), logits(one, HIDDEN, MASK))
 
 
 def test_at_the_level_of_tokens_each_has_its_own_logits() -> None:
     one = head(HeadShape(pooling="mean"), level="token")
-    whole = one(HIDDEN, MASK)
+    whole = logits(one, HIDDEN, MASK)
     for at in range(5):
-        assert torch.allclose(whole[:, at : at + 1], one(HIDDEN[:, at : at + 1], MASK[:, :1]), atol=1e-6)
+        assert torch.allclose(whole[:, at : at + 1], logits(one, HIDDEN[:, at : at + 1], MASK[:, :1]), atol=1e-6)
 
 
 def test_the_layers_between_are_those_of_the_shape() -> None:
@@ -94,7 +99,7 @@ def test_made_without_memory_for_weights_that_will_be_loaded() -> None:
 
 def test_gradient_reaches_every_layer() -> None:
     one = head(HeadShape(norm=1e-5, norm_bias=True, pooling="mean"))
-    one(HIDDEN, MASK).square().sum().backward()
+    logits(one, HIDDEN, MASK).square().sum().backward()
     for name, weight in one.named_parameters():
         assert weight.grad is not None, name
         assert weight.grad.abs().sum() > 0, name
