@@ -70,7 +70,7 @@ def test_the_layers_between_are_those_of_the_shape() -> None:
     assert sorted(dict(full.named_parameters())) == names
     assert (full.drop_in.p, full.drop_out.p, full.norm.eps) == (0.1, 0.2, 0.25)
     normed = nn.functional.layer_norm(nn.functional.gelu(full.dense(HIDDEN[:, 0])), (8,), eps=0.25)
-    assert torch.allclose(full(HIDDEN, MASK), full.out(normed), atol=1e-6)
+    assert torch.allclose(logits(full, HIDDEN, MASK), full.out(normed), atol=1e-6)
 
 
 def test_first_weights_have_the_asked_spread_biases_are_0_and_norms_1() -> None:
