@@ -28,7 +28,7 @@ class EncoderConfig(Table):
     """What the encoder's weights (`model.safetensors`) must hash to."""
     attention: str | None = None
     """The attention implementation of transformers: "sdpa", "eager", "flash_attention_2", …; left out: its choice, or,
-    while training on a CPU, one that computes no padding, for architectures that allow it."""
+    while training on a CPU or in bf16 on a GPU, one that computes no padding, for architectures that allow it."""
     freeze: bool = False
     """Train the heads of the run's tasks alone, and what the sharing scheme adds to the encoder."""
     gradient_checkpointing: bool = False
