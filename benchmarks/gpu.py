@@ -76,7 +76,8 @@ def own(encoder: Path, data: Path, *, batch: int, steps: int, padded: bool) -> f
             plan, cursor = fit.plan.next(cursor)
             tokens += fit.stepper(plan).tokens
         torch.accelerator.synchronize()
-    return tokens / (time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+    return tokens / seconds
 
 
 def stock(encoder: Path, data: Path, *, batch: int, steps: int) -> float:

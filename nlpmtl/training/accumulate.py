@@ -208,7 +208,7 @@ class Accumulator:
         if scales is not None:
             names = list(self.tasks)
             self.accelerator.backward(torch.stack([loss * scales[names[index]] for index, loss, _ in found]).sum())
-        nothing, unknown = torch.tensor([0.0, math.nan], dtype=found[0][1].dtype, device=self.device)
+        nothing, unknown = (found[0][1].new_full((), value) for value in (0.0, math.nan))
         losses, unsure = [nothing] * len(self.tasks), [nothing] * len(self.tasks)
         for index, loss, own in found:
             losses[index], unsure[index] = loss.detach(), unknown if own is None else own
