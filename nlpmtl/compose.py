@@ -14,7 +14,17 @@ from nlpmtl.evaluation import Inference
 from nlpmtl.model import Encoder, MultiTaskModel, can_pack, use_cheap_dropout, use_packing
 from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.sampling import Plan, build_plan
-from nlpmtl.training import Accumulator, Fit, RunState, Signals, Stepper, build_optimizer, build_schedule, share_weights
+from nlpmtl.training import (
+    Accumulator,
+    Fit,
+    RunState,
+    Signals,
+    Stepper,
+    build_optimizer,
+    build_schedule,
+    fsdp,
+    share_weights,
+)
 from nlpmtl.weighting import Weighting
 from nlpmtl.workload import Workload
 
@@ -45,16 +55,19 @@ def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, enc
     )
     if packed:
         use_packing(encoder.model)
+    accelerator.prepare_model(model, evaluation_mode=True)  # in place: its device and precision, and no wrapper
+    share_weights(model)
+    whole = model
+    if fsdp.is_asked_for() and accelerator.num_processes > 1:
+        whole = fsdp.shard(model, device=accelerator.device)
+    elif packed and not on_cpu and not config.encoder.freeze and not config.encoder.gradient_checkpointing:
+        model.sharing.record(rows=config.train.batch_size, longest=config.encoder.max_length)
     optimizer = build_optimizer(
         model,
         lr=config.train.lr,
         head_lr=config.train.head_lr or config.train.lr,
         weight_decay=config.train.weight_decay,
     )
-    accelerator.prepare_model(model, evaluation_mode=True)  # in place: its device and precision, and no wrapper
-    if packed and not on_cpu and not config.encoder.freeze and not config.encoder.gradient_checkpointing:
-        model.sharing.record(rows=config.train.batch_size, longest=config.encoder.max_length)
-    share_weights(model)
     signals = Signals()
     plan, total, epoch = _plan(config, work)
     types = "token_type_ids" in encoder.tokenizer.model_input_names
@@ -83,12 +96,13 @@ def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, enc
 
     def forward(batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         with accelerator.autocast():
-            return model.infer(batch, rows)
+            return whole.infer(batch, rows)
 
     return Fit(
         directory=directory,
         accelerator=accelerator,
         model=model,
+        whole=whole,
         optimizer=optimizer,
         stepper=stepper,
         plan=plan,

@@ -31,6 +31,7 @@ def finish(
         run: what run.json says.
     """
     step = fit.state.cursor.step if fit.state.best is None else fit.state.best.step
+    fit.gather()
     told: list[dict[str, Any] | None] = [None]
     answered: Mapping[str, Answered] = {}
     if fit.accelerator.is_main_process:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from nlpmtl.training import fsdp
 from nlpmtl.training.accumulate import Accumulator, deal, dropout_seed
-from nlpmtl.training.checkpoint import commit, newest, problem, prune, restore, save, set_aside
+from nlpmtl.training.checkpoint import commit, newest, problem, prune, restore, set_aside, snapshot
 from nlpmtl.training.conflict import Gradient, inner_products
 from nlpmtl.training.device import accelerating, resolve_precision
 from nlpmtl.training.fit import Best, Evaluated, Fit, Noted, Progressed, RunState
@@ -36,6 +37,7 @@ __all__ = [
     "deal",
     "differing",
     "dropout_seed",
+    "fsdp",
     "inner_products",
     "newest",
     "open_run",
@@ -46,8 +48,8 @@ __all__ = [
     "resolve_precision",
     "restore",
     "run_facts",
-    "save",
     "set_aside",
     "share_weights",
+    "snapshot",
     "train_steps",
 ]

@@ -25,6 +25,7 @@ from nlpmtl.errors import RunError
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.sampling import StepPlan
 from nlpmtl.tasks import Task
+from nlpmtl.training.fsdp import is_sharded
 from nlpmtl.training.processes import add_gradients, agree
 
 Row = tuple[int, int]
@@ -34,6 +35,10 @@ _OVERHEAD = {"cpu": 64, "cuda": 4096}
 """What a forward and backward costs beside its wordpieces, in wordpieces: measured for small encoders."""
 _NO_MEMORY = ("not enough memory", "can't allocate memory", "ALLOC_FAILED")
 """What errors of PyTorch that have no class of their own say where memory ran out."""
+
+
+class LoneError(RunError):
+    """What befell this process alone, and the others cannot be told."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Passed:
     """What came of rows that went through the model.
 
     Args:
-        rows: those of this process.
+        rows: those of this process; where each has a slice of the model, those of all.
         sums: each task's summed loss on them, ``[tasks]``, in the order of the run's tasks …
         unsure: … and the summed uncertainty of its answers; NaN for kinds that have none.
         asked: the number of a signal that asked any process to stop; 0 for none.
@@ -138,9 +143,11 @@ class Accumulator:
     tells_unsure: bool = False
     asked: Callable[[], int] = lambda: 0
     parameters: list[nn.Parameter] = field(init=False)
+    in_slices: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.in_slices = is_sharded(self.model)
 
     @property
     def device(self) -> torch.device:
@@ -158,23 +165,26 @@ class Accumulator:
 
         Raises:
             RunError: memory is too small for a single row; in all processes alike.
+            LoneError: memory ran out where each process has a slice of the model.
         """
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         overhead = None if self.packed else _OVERHEAD.get(self.device.type, _OVERHEAD["cuda"])
         while True:
             dealt = deal(rows.rows, lengths=rows.lengths, world=world, limit=self.micro_tokens, overhead=overhead)
-            sums = self._try(rows.step, dealt[rank], scales=scales)
+            most = max(map(len, dealt)) if self.in_slices else len(dealt[rank])
+            sums = self._try(rows, dealt[rank], many=most, scales=scales)
             present = [int(p.grad is not None) for p in self.parameters]
             full, asked, *present = agree([int(sums is None), self.asked(), *present], device=self.device)
             if sums is not None and not full:
                 if scales is not None:
                     add_gradients(self.parameters, present=[bool(has) for has in present])
-                return Passed([row for micro in dealt[rank] for row in micro], sums[0], sums[1], asked)
+                # To find which are to blame, all processes must go through the same where each has a slice.
+                own = rows.rows if self.in_slices else [row for micro in dealt[rank] for row in micro]
+                return Passed(list(own), sums[0], sums[1], asked)
             self.forget()
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-            most = max(len(micro) for micros in dealt for micro in micros)
-            if most == 1:
+            if max(len(micro) for micros in dealt for micro in micros) == 1:
                 raise RunError(
                     f"step {rows.step + 1}: memory is too small for one row of {max(rows.lengths)} wordpieces: lower "
                     "encoder.max_length, or set encoder.gradient_checkpointing = true"
@@ -187,19 +197,39 @@ class Accumulator:
         for parameter in self.parameters:
             parameter.grad = None
 
-    def _try(self, step: int, micros: Sequence[Sequence[Row]], *, scales: Mapping[str, float] | None) -> Tensor | None:
-        """Sums of this process's micro-batches, ``[2, tasks]``; None where its memory is too small for one of them."""
+    def _try(
+        self, rows: Rows, micros: Sequence[Sequence[Row]], *, many: int, scales: Mapping[str, float] | None
+    ) -> Tensor | None:
+        """Sums of this process's micro-batches, ``[2, tasks]``; None where its memory is too small for one of them.
+
+        Where there are more to compute than it has, the rest are of a row that counts for nothing.
+        """
         sums = torch.zeros(2, len(self.tasks), dtype=torch.float64, device=self.device)
         try:
-            for number, rows in enumerate(micros):
-                seed = dropout_seed(self.seed, step=step, rank=self.accelerator.process_index, micro=number)
-                torch.manual_seed(seed)
-                sums += self._micro(rows, scales=scales)
+            for number in range(many):
+                seed = dropout_seed(self.seed, step=rows.step, rank=self.accelerator.process_index, micro=number)
+                self._seed(seed)
+                if number < len(micros):
+                    sums += self._micro(micros[number], scales=scales)
+                else:
+                    self._micro(rows.rows[:1], scales=None if scales is None else dict.fromkeys(scales, 0.0))
         except (MemoryError, RuntimeError) as error:
             if not _ran_out(error):
                 raise
+            if self.in_slices:  # the others wait in the midst of a layer: they cannot be told
+                raise LoneError(
+                    f"step {rows.step + 1}: memory ran out, and with FSDP a step cannot be tried again: lower "
+                    f"train.micro_tokens, found {self.micro_tokens}, and go on with --resume"
+                ) from error
             return None
         return sums
+
+    def _seed(self, seed: int) -> None:
+        """Of what is drawn where it computes: `torch.manual_seed` looks for all devices each time."""
+        if self.device.type == "cpu":
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
 
     def _micro(self, rows: Sequence[Row], *, scales: Mapping[str, float] | None) -> Tensor:
         """Put a micro-batch through; its tasks' summed losses and uncertainties come back, ``[2, tasks]``."""

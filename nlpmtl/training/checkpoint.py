@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nlpmtl.errors import RunError
+from nlpmtl.training.fsdp import sliced_like, whole
 
 _MANIFEST, _STATE = "manifest.json", "state.json"
 _PART, _GONE = ".part", ".gone"
@@ -151,20 +152,24 @@ def _step(path: Path) -> int:
     return int(number) if number.isdecimal() else -1
 
 
-def save(directory: Path, *, model: nn.Module, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    """Commit everything that the future of a run depends on."""
-    tensors = {"model.safetensors": model.state_dict(), "optimizer.safetensors": _moments(model, optimizer)}
-    commit(directory, tensors=tensors, state=state)
+def snapshot(model: nn.Module, optimizer: Optimizer, *, keep: bool = True) -> dict[str, dict[str, Tensor]]:
+    """All tensors that the future of a run depends on, by file.
+
+    Where the model is in slices all processes take part, those that do not keep what they are given too.
+    """
+    weights = {name: whole(value, keep=keep) for name, value in model.state_dict().items()}
+    return {"model.safetensors": weights, "optimizer.safetensors": _moments(model, optimizer, keep=keep)}
 
 
 def restore(directory: Path, *, model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
-    """Load what `save` committed into a model and its optimizer, and return its state.
+    """Load a committed `snapshot` into a model and its optimizer, and return the state beside it.
 
     Raises:
         RunError: it is of another model.
     """
     try:
-        model.load_state_dict(load_file(directory / "model.safetensors"))
+        weights, own = load_file(directory / "model.safetensors"), model.state_dict()
+        model.load_state_dict({k: sliced_like(v, own[k]) if k in own else v for k, v in weights.items()})
         moments = load_file(directory / "optimizer.safetensors")
     except (RuntimeError, SafetensorError) as error:
         raise RunError(f"{directory} is a checkpoint of another model: {error}") from None
@@ -175,18 +180,19 @@ def restore(directory: Path, *, model: nn.Module, optimizer: Optimizer) -> dict[
         if parameter is None:
             raise RunError(f"{directory} is a checkpoint of another model: this one has no {name!r}")
         # The fused kernel reads the count of steps where the parameter is; it is in single precision whatever that is.
-        like = value.to(parameter.device) if moment == "step" else value.to(parameter)
+        like = value.to(parameter.device) if moment == "step" else sliced_like(value, parameter)
         optimizer.state[parameter][moment] = like
     state: dict[str, Any] = json.loads((directory / _STATE).read_text(encoding="utf-8"))
     return state
 
 
-def _moments(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
+def _moments(model: nn.Module, optimizer: Optimizer, *, keep: bool) -> dict[str, Tensor]:
     """The optimizer's memory by parameter name; a head that never had a row has none yet."""
     found = {}
     for name, parameter in model.named_parameters():
         for moment, value in optimizer.state.get(parameter, {}).items():
-            found[f"{name}/{moment}"] = value if isinstance(value, Tensor) else torch.tensor(value)
+            value = value if isinstance(value, Tensor) else torch.tensor(value)
+            found[f"{name}/{moment}"] = whole(value, keep=keep)
     return found
 
 

@@ -9,21 +9,30 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from nlpmtl.training.fsdp import local
+from nlpmtl.training.processes import add_up
 
 Gradient = Sequence[Tensor | None]
 """Of each parameter; None where a task does not reach it."""
 
 
 def inner_products(gradients: Sequence[Gradient], *, places: Sequence[int]) -> NDArray[np.float64]:
-    """Of each two gradients over some of the parameters, ``[tasks, tasks]``."""
-    products = np.zeros((len(gradients), len(gradients)))
+    """Of each two gradients over some of the parameters, ``[tasks, tasks]``; of slices over all processes."""
+    whole, slices = np.zeros((2, len(gradients), len(gradients)))
+    device = None
     for at in places:
         own = [gradient[at] for gradient in gradients]
         there = [i for i, one in enumerate(own) if one is not None]
         if there:
-            stacked = torch.stack([one.flatten() for one in own if one is not None])
-            products[np.ix_(there, there)] += (stacked @ stacked.T).double().cpu().numpy()
-    return products
+            stacked = torch.stack([local(one).flatten() for one in own if one is not None])
+            in_slices = isinstance(own[there[0]], DTensor)
+            device = stacked.device if in_slices else device
+            (slices if in_slices else whole)[np.ix_(there, there)] += (stacked @ stacked.T).double().cpu().numpy()
+    if device is not None:
+        whole += add_up(torch.from_numpy(slices).to(device)).cpu().numpy()
+    return whole
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib.util
 import os
 from collections.abc import Iterator, Sequence
@@ -13,15 +14,16 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, patch_environment
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from nlpmtl.errors import ConfigError
+from nlpmtl.training.fsdp import ASKED
 from nlpmtl.training.memory import keep_freed_memory
 
 _APPLE = torch.device("mps")
-_SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+_FOREIGN = (DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
 def resolve_precision(asked: str) -> str:
@@ -48,23 +50,24 @@ def accelerating(*, directory: Path, precision: str, trackers: Sequence[str]) ->
         trackers: Accelerate's names of those that `init_trackers` shall start.
 
     Raises:
-        ConfigError: a tracker is not installed, or the processes were started to share out a model.
+        ConfigError: a tracker is not installed, or the processes were started in a way that is not supported.
     """
     for name in trackers:
         if importlib.util.find_spec(name) is None:  # Accelerate would go on without it
             raise ConfigError(f"train.trackers: {name} is not installed: pip install 'nlpmtl[{name}]'")
     _join_anew()
-    accelerator = Accelerator(
-        cpu=not _has_accelerator(),  # unless told so, it takes each of several processes for the only one
-        mixed_precision="bf16" if precision == "bf16" else "no",
-        log_with=list(trackers) or None,
-        project_dir=directory,
-    )
-    if accelerator.distributed_type in _SHARDED:
+    with patch_environment(**{ASKED: "false"}):  # slices are cut by `nlpmtl.training.fsdp`
+        accelerator = Accelerator(
+            cpu=not _has_accelerator(),  # unless told so, it takes each of several processes for the only one
+            mixed_precision="bf16" if precision == "bf16" else "no",
+            log_with=list(trackers) or None,
+            project_dir=directory,
+        )
+    if accelerator.distributed_type in _FOREIGN:
         AcceleratorState._reset_state()
         raise ConfigError(
-            f"{accelerator.distributed_type.value} shares out a model over processes, which is not supported: start "
-            "plain data parallel ones, with torchrun or accelerate launch --multi_gpu"
+            f"{accelerator.distributed_type.value} is not supported: start data parallel processes, with torchrun or "
+            "accelerate launch --multi_gpu, or FSDP2, which is"
         )
     if accelerator.device.type == "cpu":
         keep_freed_memory()
@@ -93,6 +96,10 @@ def _join_anew() -> None:
 
 
 def _end_group() -> None:
-    """End the threads of the process group while Python still runs: one that outlives it may abort the process."""
+    """End the threads of the process group while Python still runs: one that outlives it may abort the process.
+
+    A model in slices knows the group, and is part of circles: it is collected first.
+    """
     if dist.is_available() and dist.is_initialized():
+        gc.collect()
         dist.destroy_process_group()

@@ -18,7 +18,9 @@ from nlpmtl.errors import ConfigError, RunError, StoppedError
 from nlpmtl.evaluation import Inference, Scores, evaluate
 from nlpmtl.sampling import Cursor, Plan
 from nlpmtl.tasks import Task
-from nlpmtl.training.checkpoint import commit, erase, problem, prune, save
+from nlpmtl.training.accumulate import LoneError
+from nlpmtl.training.checkpoint import commit, erase, problem, prune, snapshot
+from nlpmtl.training.fsdp import put_together
 from nlpmtl.training.loop import train_steps
 from nlpmtl.training.observe import Observer
 from nlpmtl.training.signals import Signals
@@ -113,8 +115,9 @@ class Fit:
     Args:
         directory: the run's directory.
         accelerator: device, precision and processes.
-        model: the model itself, not the prepared one.
-        optimizer: its optimizer.
+        model: the model that is trained.
+        whole: the model that answers: the same, or a whole copy of one that is in slices.
+        optimizer: the model's optimizer.
         stepper: computes a step.
         plan: the rows of each step.
         total: optimizer steps.
@@ -138,6 +141,7 @@ class Fit:
     directory: Path
     accelerator: Accelerator
     model: nn.Module
+    whole: nn.Module
     optimizer: Optimizer
     stepper: Stepper
     plan: Plan
@@ -187,6 +191,8 @@ class Fit:
             if not self._out_of_patience():
                 try:
                     yield from self._train()
+                except LoneError:
+                    raise
                 except RunError:
                     self.observer.flush()  # all processes are here: the steps before are told
                     raise
@@ -231,8 +237,16 @@ class Fit:
             f"stopped after step {self.state.cursor.step} of {self.total}; --resume goes on from there", signal=signal
         )
 
+    def gather(self) -> None:
+        """Have the whole model as it is now, where it computes; all processes take part."""
+        if self.whole is not self.model:
+            put_together(self.model, into=self.whole.cpu())
+            self.whole.to(self.accelerator.device)
+
     def best_model(self) -> nn.Module:
         """The best model so far, or the last where nothing was evaluated: in single precision, ready to predict.
+
+        The last one is as it was when it was gathered.
 
         Raises:
             RunError: its file is damaged.
@@ -242,8 +256,8 @@ class Fit:
             wrong = problem(directory)
             if wrong is not None:
                 raise RunError(f"the best model cannot be read: {directory}: {wrong}; the last one is in checkpoints/")
-            self.model.load_state_dict(load_file(directory / "model.safetensors"))
-        return self.model.float().eval()
+            self.whole.load_state_dict(load_file(directory / "model.safetensors"))
+        return self.whole.float().eval()
 
     @property
     def alone(self) -> Inference:
@@ -267,11 +281,14 @@ class Fit:
                 self._stop(self.signals.heard)
 
     def _evaluate(self, step: int) -> Evaluated:
-        self.model.eval()
+        self.gather()
+        self.whole.eval()
         inference = self.inference
         if inference.world == 1:  # of several processes, one cannot leave the others alone
             inference = replace(inference, forward=self._unless_asked)
         scores = evaluate(inference, tasks=self.tasks, datasets=self.validation, gather=gather_object)
+        if self.whole is not self.model:
+            self.whole.cpu()  # out of the way of training
         self.observer.scores(scores, step=step)
         value = scores.of(self.select)
         best = self.state.best is None or value > self.state.best.value
@@ -299,16 +316,16 @@ class Fit:
         best = self.state.best
         assert best is not None
         if self.accelerator.is_main_process:
-            weights = {"model.safetensors": self.model.state_dict()}
+            weights = {"model.safetensors": self.whole.state_dict()}
             commit(self._best_directory(best), tensors=weights, state=vars(best))
         self.accelerator.wait_for_everyone()
 
     def _save(self) -> None:
         """A checkpoint, unless there is one; older ones go only after it stands, and best models that none knows of."""
-        path = self._checkpoint
-        if self.accelerator.is_main_process and not path.exists():
-            state = {**self.state.to_json(), "config": self.config}
-            save(path, model=self.model, optimizer=self.optimizer, state=state)
+        path, main = self._checkpoint, self.accelerator.is_main_process
+        tensors = snapshot(self.model, self.optimizer, keep=main)
+        if main and not path.exists():
+            commit(path, tensors=tensors, state={**self.state.to_json(), "config": self.config})
             known = {f"step-{step:06d}" for step in prune(path.parent, keep=self.keep)}
             for old in (self.directory / "best").glob("step-*"):
                 if old.name not in known:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 _BUCKET = 1 << 23
 """Numbers that are added up at once."""
@@ -58,12 +59,13 @@ def add_gradients(parameters: Sequence[nn.Parameter], *, present: Sequence[bool]
     """Turn each process's gradients into their sum over all processes.
 
     Args:
-        parameters: the same in all processes.
+        parameters: the same in all processes; gradients of those in slices are summed already.
         present: which of them have a gradient in any process; the others stay without.
     """
     if not together():
         return
-    for bucket in _buckets([p for p, has in zip(parameters, present, strict=True) if has]):
+    given = [p for p, has in zip(parameters, present, strict=True) if has and not isinstance(p, DTensor)]
+    for bucket in _buckets(given):
         for parameter in bucket:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
 from nlpmtl.data import Tally
@@ -22,6 +21,7 @@ from nlpmtl.errors import RunError
 from nlpmtl.sampling import Feedback, StepPlan
 from nlpmtl.training.accumulate import Accumulator, Passed, Row, Rows, select
 from nlpmtl.training.conflict import TaskGradients
+from nlpmtl.training.fsdp import clip, total_norm
 from nlpmtl.training.optim import Schedule
 from nlpmtl.training.processes import add_up, agree, gather_lines
 from nlpmtl.weighting import Seen, Weighting
@@ -109,7 +109,7 @@ class Stepper:
                 raise RunError(skipped)
         else:
             if self.clip > 0:
-                clip_grads_with_norm_(run.parameters, self.clip, norm)
+                clip(run.parameters, most=self.clip, norm=norm)
             self.optimizer.step()
             run.model.after_step()
         run.forget()
@@ -183,7 +183,7 @@ class Stepper:
 
     def _blame(self, step: int, rows: Sequence[Row], *, scales: Mapping[str, float], norm: float) -> str:
         """What to tell of a step whose loss or gradient is not finite: its tasks and rows, each tried alone."""
-        found = gather_lines(list(self._lost(rows, scales=scales)))
+        found = list(dict.fromkeys(gather_lines(list(self._lost(rows, scales=scales)))))
         told = "".join(f"\n  {line}" for line in found[:_TOLD])
         more = f"\n  … and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
         alone = "" if found else f"; it is finite for each row alone; tasks: {', '.join(scales)}"
@@ -194,6 +194,7 @@ class Stepper:
 
     def _lost(self, rows: Sequence[Row], *, scales: Mapping[str, float]) -> Iterator[str]:
         run = self.accumulator
+        torch.manual_seed(run.seed)  # dropout alike in all processes, of which each may have a slice of the model
         for dataset, row in rows:
             source = run.collate.datasets[dataset]
             for name in run.tasks:
@@ -211,7 +212,7 @@ class Stepper:
 
     def _norm(self) -> Tensor:
         """Of the gradient over all weights, a scalar."""
-        return get_total_norm([p.grad for p in self.accumulator.parameters if p.grad is not None])
+        return total_norm([p.grad for p in self.accumulator.parameters if p.grad is not None])
 
     def _set_rates(self, step: int) -> float:
         factor = self.schedule(step)

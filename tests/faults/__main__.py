@@ -1,9 +1,8 @@
 """All faults, as often as it takes to trust them: writes docs/reliability.md from what was counted.
 
-    python -m tests.faults [--output docs/reliability.md] [--only NAME …] [--whole]
+    python -m tests.faults [--output docs/reliability.md] [--only NAME …]
 
-The counts of each part are kept in benchmarks/results/reliability.json, so that parts can be run one at a time. With
---whole every combination of settings is resumed, not each pair of them.
+The counts of each part are kept in benchmarks/results/reliability.json, so that parts can be run one at a time.
 """
 
 from __future__ import annotations
@@ -29,13 +28,17 @@ from tests.faults.harness import Count
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 KNOWN = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "reliability.json"
 Part = Callable[[Path], Count]
+AT_ONCE = 2
+"""Runs of one process that go on beside each other."""
 
 
-def parts(*, whole: bool) -> dict[str, Part]:
+def parts() -> dict[str, Part]:
     """What is tried, by name."""
-    settings = resuming.settings() if whole else resuming.in_pairs(resuming.settings())
+    pairs = resuming.in_pairs(resuming.settings())
     return {
-        "resume": lambda scratch: resuming.from_every_step(scratch, settings),
+        "resume": lambda scratch: resuming.from_every_step(scratch, pairs, at_once=AT_ONCE),
+        "resume-all": lambda scratch: resuming.from_every_step(scratch, resuming.settings(), ahead=1, at_once=AT_ONCE),
+        "resume-slices": resuming.in_slices,
         "kill-at-random": lambda scratch: killing.at_random(scratch, many=200, finished=20),
         "kill-at-points": lambda scratch: killing.at_points(scratch, times=3),
         "damage": lambda scratch: damage.mutations(scratch, many=500),
@@ -62,12 +65,11 @@ def parts(*, whole: bool) -> dict[str, Part]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=DOCS / "reliability.md")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help=f"of {', '.join(parts(whole=False))}")
-    parser.add_argument("--whole", action="store_true")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help=f"of {', '.join(parts())}")
     asked = parser.parse_args()
     os.environ.update({"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"})
     torch.set_num_threads(1)
-    chosen = parts(whole=asked.whole)
+    chosen = parts()
     for name in asked.only or chosen:
         with tempfile.TemporaryDirectory() as scratch:
             os.environ["NLPMTL_CACHE"] = str(Path(scratch) / "cache")
@@ -119,7 +121,7 @@ def page(found: dict[str, Any]) -> str:
     for name, one in found.items():
         right = one["tried"] - len(one["wrong"])
         lines.append(f"| {name} | {one['what']} | {right:,} of {one['tried']:,} | {one['seconds']:,} | {one['date']} |")
-    uncounted = [name for name in parts(whole=False) if name not in found]
+    uncounted = [name for name in parts() if name not in found]
     return PAGE.format(
         lines="\n".join(lines),
         rest=f"Not counted to the end yet: {', '.join(uncounted)}.\n\n" if uncounted else "",

@@ -13,7 +13,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import Any
+
+import torch
 
 from nlpmtl.config import plain_config
 from nlpmtl.run import load_config, prepare
@@ -22,6 +25,8 @@ from tests.tiny import make_run
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+SLICES = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+"""What `accelerate launch` sets where its configuration asks for FSDP2."""
 
 
 @dataclass
@@ -75,8 +80,8 @@ def ready(run: Mapping[str, Any], output: Path, *, resume: bool) -> Iterator[Fit
         yield fit
 
 
-def play(run: Mapping[str, Any], output: Path, *, resume: bool = False) -> None:
-    """Take all steps; the rows of each are written to rows-<rank>.json beside what a run writes."""
+def play(run: Mapping[str, Any], output: Path, *, resume: bool = False, until: int | None = None) -> None:
+    """Take all steps, or those up to one; the rows of each are written to rows-<rank>.json beside what a run writes."""
     with ready(run, output, resume=resume) as fit:
         rows: dict[int, Any] = {}
         following = fit.plan.next
@@ -88,21 +93,43 @@ def play(run: Mapping[str, Any], output: Path, *, resume: bool = False) -> None:
 
         fit.plan.next = recorded  # type: ignore[method-assign]
         for _ in fit.events():
-            pass
+            if until is not None and fit.state.cursor.step > until:
+                break  # what it is up to is saved, and the next step taken
         (output / f"rows-{fit.accelerator.process_index}.json").write_text(json.dumps(rows), encoding="utf-8")
 
 
-def play_all(jobs: Sequence[Mapping[str, Any]], *, processes: int, scratch: Path) -> None:
-    """`play` many, in this process or in several that are started once for all."""
-    if processes == 1:
-        for job in jobs:
-            play(job["run"], Path(job["output"]), resume=job["resume"])
+def play_all(
+    jobs: Sequence[Mapping[str, Any]], *, processes: int, scratch: Path, in_slices: bool = False, at_once: int = 1
+) -> None:
+    """`play` many, in this process or in several that are started once for all.
+
+    Args:
+        jobs: the arguments of `play`.
+        processes: of each run.
+        scratch: where to write what they are told.
+        in_slices: whether each process holds a slice of the model.
+        at_once: how many runs of one process go on beside each other; with 1, in this process.
+    """
+    if processes == at_once == 1:
+        play_jobs(jobs)
         return
-    path = scratch / "jobs.json"
-    path.write_text(json.dumps(list(jobs)), encoding="utf-8")
-    command = [*LAUNCH, "--nproc-per-node", str(processes), "-m", "tests.faults.harness", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, env=one_thread(), timeout=3600)
-    assert done.returncode == 0, done.stderr[-4000:]
+    environment = {**one_thread(), **(SLICES if in_slices else {})}
+    launch = [sys.executable] if processes == 1 else [*LAUNCH, "--nproc-per-node", str(processes)]
+    going = []
+    for part in range(at_once):
+        path = scratch / f"jobs-{part}.json"
+        path.write_text(json.dumps(list(jobs)[part::at_once]), encoding="utf-8")
+        command = [*launch, "-m", "tests.faults.harness", str(path)]
+        going.append(subprocess.Popen(command, stdout=DEVNULL, stderr=PIPE, text=True, env=environment))
+    for one in going:
+        _, errors = one.communicate(timeout=7200)
+        assert one.returncode == 0, errors[-4000:]
+
+
+def play_jobs(jobs: Sequence[Mapping[str, Any]]) -> None:
+    """One after another, in this process."""
+    for job in jobs:
+        play(job["run"], Path(job["output"]), resume=job["resume"], until=job.get("until"))
 
 
 def one_thread() -> dict[str, str]:
@@ -146,5 +173,5 @@ def in_a_fork(work: Callable[[], None], *, kill: Callable[[int], None] | None = 
 
 
 if __name__ == "__main__":
-    for job in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
-        play(job["run"], Path(job["output"]), resume=job["resume"])
+    torch.set_num_threads(1)
+    play_jobs(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

@@ -43,7 +43,7 @@ def stopped(scratch: Path) -> Count:
     )
     for how in ("nan", "inf", "gradient"):
         output = scratch / how
-        run = _run(scratch / f"{how}-tiny", how)
+        run = odd_run(scratch / f"{how}-tiny", how)
         try:
             play(run, output)
             why = "it went on"
@@ -70,7 +70,7 @@ def left_out(scratch: Path, *, worlds: Sequence[int] = (1, 2)) -> Count:
     for how in ("nan", "inf", "gradient"):
         for processes in worlds:
             output = scratch / f"{how}-{processes}"
-            run = _run(scratch / f"{how}-{processes}-tiny", how, on_bad_step="skip")
+            run = odd_run(scratch / f"{how}-{processes}-tiny", how, on_bad_step="skip")
             play_all([{"run": run, "output": str(output), "resume": False}], processes=processes, scratch=scratch)
             state = json.loads((checkpoint(output, STEPS) / "state.json").read_text(encoding="utf-8"))
             lines = [line for line in metrics(output) if "skipped" in line]
@@ -87,7 +87,7 @@ def memory(scratch: Path, *, worlds: Sequence[int] = (1, 2)) -> Count:
     count = Count("memory that runs out: smaller micro-batches of the same rows, the same weights to 1e-6")
     for processes in worlds:
         place = scratch / str(processes)
-        run = _run(place / "tiny", "memory", dropout=0.0)
+        run = odd_run(place / "tiny", "memory", dropout=0.0)
         run["sampling"] = {"kind": "uniform", "batches": "single"}  # so that many rows of the task come at once
         short = [{"run": run, "output": str(place / "short"), "resume": False}]
         play_all(short, processes=processes, scratch=scratch)
@@ -101,7 +101,7 @@ def memory(scratch: Path, *, worlds: Sequence[int] = (1, 2)) -> Count:
     return count
 
 
-def _run(directory: Path, how: str, *, dropout: float = 0.1, **train: Any) -> dict[str, Any]:
+def odd_run(directory: Path, how: str, *, dropout: float = 0.1, **train: Any) -> dict[str, Any]:
     options: dict[str, Any] = {"save_every": 1, "precision": "fp64", "lr": 1e-4, **train}
     run = small_run(directory, dropout=dropout, steps=STEPS, rows=48, train=options, eval={"every": 50})
     run["plugins"] = [PLUGIN]

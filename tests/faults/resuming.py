@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
 from nlpmtl.registry import SAMPLERS, SHARINGS, WEIGHTINGS
+from nlpmtl.training import read_lines
 from tests.faults.harness import Count, cut_at, play_all, small_run
-from tests.tiny import checkpoint, digest, metrics
+from tests.tiny import checkpoint, digest, read_json
 
 Setting = tuple[int, int, str, str]
 """Processes, micro-batches a step, batches, what is not as usual."""
@@ -56,7 +57,16 @@ def _pairs(one: Setting) -> Iterator[tuple[tuple[int, Any], ...]]:
     return combinations(enumerate(one), 2)
 
 
-def from_every_step(scratch: Path, chosen: Iterable[Setting], *, every: int = 1, last: int = STEPS) -> Count:
+def from_every_step(
+    scratch: Path,
+    chosen: Iterable[Setting],
+    *,
+    every: int = 1,
+    last: int = STEPS,
+    ahead: int | None = None,
+    in_slices: bool = False,
+    at_once: int = 1,
+) -> Count:
     """Resume each run from every so many of its steps; with 1, from its start too.
 
     Args:
@@ -64,8 +74,15 @@ def from_every_step(scratch: Path, chosen: Iterable[Setting], *, every: int = 1,
         chosen: the settings.
         every: steps between two resumes.
         last: steps of a run.
+        ahead: how many steps to go on, which ends where a checkpoint is; None: to the end.
+        in_slices: whether each of several processes holds a slice of the model.
+        at_once: how many runs of one process go on beside each other.
     """
-    count = Count("resumed from a step; weights, optimizer, losses, scores and rows are those of the run that went on")
+    count = Count(
+        "resumed from a step; weights, optimizer, losses, scores and rows "
+        + ("at the end " if ahead is None else "a step later ")
+        + "are those of the run that went on"
+    )
     base = small_run(scratch, steps=last, train={"save_every": every})
     steps = range(0 if every == 1 else every, last, every)
     by_processes: dict[int, list[tuple[str, dict[str, Any]]]] = {}
@@ -79,34 +96,57 @@ def from_every_step(scratch: Path, chosen: Iterable[Setting], *, every: int = 1,
     for processes, runs in by_processes.items():
         outputs = {name: scratch / "whole" / name for name, _ in runs}
         first = [{"run": run, "output": str(outputs[name]), "resume": False} for name, run in runs]
-        play_all(first, processes=processes, scratch=scratch)
+        beside = at_once if processes == 1 else 1
+        played = partial(play_all, processes=processes, scratch=scratch, in_slices=in_slices, at_once=beside)
+        played(first)
         again = []
         for name, run in runs:
             for step in steps:
-                rare = {**run, "train": {**run["train"], "save_every": last}}
+                rare = {**run, "train": {**run["train"], "save_every": ahead or last}}
                 copy = cut_at(outputs[name], step, scratch / "again" / name / str(step))
-                again.append({"run": rare, "output": str(copy), "resume": True})
-        play_all(again, processes=processes, scratch=scratch)
+                until = None if ahead is None else step + ahead
+                again.append({"run": rare, "output": str(copy), "resume": True, "until": until})
+        played(again)
         for name, _ in runs:
             for step in steps:
-                why = difference(outputs[name], scratch / "again" / name / str(step), after=step, last=last)
+                end = last if ahead is None else step + ahead
+                why = difference(outputs[name], scratch / "again" / name / str(step), after=step, last=end)
                 count.add(f"{name}, step {step}", why is None, why or "")
     return count
 
 
+def in_slices(scratch: Path, *, every: int = 1, last: int = STEPS) -> Count:
+    """The same with two processes that hold slices of the model, and with what looks at gradients and losses."""
+    looking = ("sampling proportional", "sampling exp3", "weighting gradvac", "weighting gradnorm", "relations")
+    whole = [one for one in settings() if one[0] == 2 and one[3] in looking]
+    count = from_every_step(scratch, in_pairs(whole), every=every, last=last, in_slices=True)
+    count.what = f"two processes that hold slices of the model: {count.what}"
+    return count
+
+
 def difference(one: Path, other: Path, *, after: int, last: int) -> str | None:
-    """What of two runs is not the same at their last step, the second of which was resumed; None if all is."""
+    """What of two runs is not the same at a step, to which the second was resumed; None if all is."""
     for name in ("model.safetensors", "optimizer.safetensors"):
         if digest(checkpoint(one, last), name) != digest(checkpoint(other, last), name):
             return f"{name} differs"
-    timed = ("seconds", "tokens_per_second")
-    lines = [[{k: v for k, v in line.items() if k not in timed} for line in metrics(output)] for output in (one, other)]
-    if lines[0] != lines[1]:
-        return "losses differ"
-    if (one / "evaluations.jsonl").read_bytes() != (other / "evaluations.jsonl").read_bytes():
-        return "scores differ"
+    states = [read_json(checkpoint(output, last) / "state.json") for output in (one, other)]
+    if any(states[0][key] != states[1][key] for key in states[0].keys() | states[1].keys() if key != "config"):
+        return "state.json differs"
+    for what, name in (("losses", "metrics.jsonl"), ("scores", "evaluations.jsonl")):
+        lines = [_lines(output / name, last=last) for output in (one, other)]
+        if lines[0] != lines[1]:
+            return f"{what} differ"
     for path in sorted(one.glob("rows-*.json")):
-        rows, again = (json.loads((output / path.name).read_text(encoding="utf-8")) for output in (one, other))
-        if {step: rows[step] for step in rows if int(step) > after} != again:
+        rows, again = (
+            {step: rows for step, rows in read_json(output / path.name).items() if after < int(step) <= last}
+            for output in (one, other)
+        )
+        if rows != again or not rows:
             return "rows differ"
     return None
+
+
+def _lines(path: Path, *, last: int) -> list[dict[str, Any]]:
+    """Those up to a step, without what a clock said."""
+    timed = ("seconds", "tokens_per_second")
+    return [{k: v for k, v in line.items() if k not in timed} for line in read_lines(path) if line["step"] <= last]

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from nlpmtl.errors import RunError
-from nlpmtl.training import commit, newest, problem, prune, restore, save, set_aside
+from nlpmtl.training import commit, newest, problem, prune, restore, set_aside, snapshot
 from tests.tiny import digest, read_json
 
 
@@ -50,7 +50,7 @@ def write(directory: Path, number: int, *, best: int | None = None) -> Path:
 
 def test_a_restored_optimizer_goes_on_bit_for_bit(tmp_path: Path) -> None:
     model, optimizer = stepped(1)
-    save(tmp_path / "step-000001", model=model, optimizer=optimizer, state={"answer": [1, None, "x"]})
+    commit(tmp_path / "step-000001", tensors=snapshot(model, optimizer), state={"answer": [1, None, "x"]})
     other, its = stepped(2)
     assert restore(tmp_path / "step-000001", model=other, optimizer=its) == {"answer": [1, None, "x"]}
     for _ in range(3):
@@ -62,7 +62,7 @@ def test_a_restored_optimizer_goes_on_bit_for_bit(tmp_path: Path) -> None:
 
 def test_a_layer_without_a_gradient_yet_has_no_moments(tmp_path: Path) -> None:
     model, optimizer = stepped(1)
-    save(tmp_path / "c", model=model, optimizer=optimizer, state={})
+    commit(tmp_path / "c", tensors=snapshot(model, optimizer), state={})
     fresh = Small()
     its = AdamW(fresh.parameters(), lr=0.1, fused=True)
     restore(tmp_path / "c", model=fresh, optimizer=its)
@@ -71,7 +71,7 @@ def test_a_layer_without_a_gradient_yet_has_no_moments(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     model, optimizer = stepped(1)
-    save(tmp_path / "c", model=model, optimizer=optimizer, state={})
+    commit(tmp_path / "c", tensors=snapshot(model, optimizer), state={})
     other = Small(width=4)
     with pytest.raises(RunError, match="another model"):
         restore(tmp_path / "c", model=other, optimizer=AdamW(other.parameters()))
@@ -79,7 +79,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
 
 def test_moments_of_a_layer_that_the_model_lacks_are_refused(tmp_path: Path) -> None:
     model, optimizer = stepped(1)
-    save(tmp_path / "c", model=model, optimizer=optimizer, state={})
+    commit(tmp_path / "c", tensors=snapshot(model, optimizer), state={})
     moments = load_file(tmp_path / "c" / "optimizer.safetensors")
     save_file({**moments, "gone.weight/step": torch.ones(())}, tmp_path / "c" / "optimizer.safetensors")
     with pytest.raises(RunError, match=r"another model: this one has no 'gone\.weight'"):
@@ -88,7 +88,7 @@ def test_moments_of_a_layer_that_the_model_lacks_are_refused(tmp_path: Path) -> 
 
 def test_it_holds_safetensors_and_json_only(tmp_path: Path) -> None:
     model, optimizer = stepped(1)
-    save(tmp_path / "c", model=model, optimizer=optimizer, state={})
+    commit(tmp_path / "c", tensors=snapshot(model, optimizer), state={})
     names = sorted(path.name for path in (tmp_path / "c").iterdir())
     assert names == ["manifest.json", "model.safetensors", "optimizer.safetensors", "state.json"]
     listed = read_json(tmp_path / "c" / "manifest.json")["sha256"]

@@ -1,0 +1,157 @@
+"""An encoder in slices, one in each of two processes, is trained as a whole one is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nlpmtl.errors import ConfigError
+from nlpmtl.model import MultiTaskModel, load_encoder
+from nlpmtl.predictor import Predictor
+from nlpmtl.tasks import task_from_spec
+from nlpmtl.training import fsdp
+from tests.faults import numbers, resuming
+from tests.faults.harness import cut_at, one_thread
+from tests.tiny import apart, checkpoint, make_run, metrics, read_json, train_tiny, write_encoder
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "task_configs" / "accelerate" / "fsdp2.yaml"
+TRAIN = {"steps": 12, "batch_size": 6, "lr": 1e-3, "save_every": 4, "keep": 9, "precision": "fp32"}
+SCRIPT = """
+import json
+import pathlib
+import sys
+
+import nlpmtl
+
+for run in json.loads(pathlib.Path(sys.argv[1]).read_text()):
+    nlpmtl.train(run)
+"""
+
+
+def launch(script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Start two processes as the example says."""
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(EXAMPLE), script]
+    return subprocess.run(
+        [*command, *map(str, arguments)], capture_output=True, text=True, timeout=300, env=one_thread(), check=False
+    )
+
+
+RUNS: dict[str, dict[str, Any]] = {
+    # A process has fewer micro-batches than the other, and heads without rows.
+    "single": {"sampling": {"kind": "uniform", "batches": "single"}, "train": {**TRAIN, "micro_tokens": 30}},
+    "one row": {"train": {**TRAIN, "batch_size": 1}},
+    "gradients": {"weighting": {"kind": "upgrad"}, "sharing": {"kind": "hard", "relations": "covariance"}},
+    "losses": {"weighting": {"kind": "famo"}, "sampling": {"kind": "exp3"}},
+    "not evaluated": {"eval": {"every": 100, "patience": 0}, "encoder": {"gradient_checkpointing": True}},
+}
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path]]:
+    """The output of each run, by one process and by two with slices."""
+    root = tmp_path_factory.mktemp("fsdp")
+    base = make_run(root, rows=20, dropout=0.0, train=TRAIN, eval={"every": 6})
+    runs = {}
+    for name, tables in RUNS.items():
+        encoder = {**base["encoder"], **tables.get("encoder", {})}
+        runs[name] = {**base, **tables, "encoder": encoder, "output": str(root / "two" / name)}
+    (root / "script.py").write_text(SCRIPT, encoding="utf-8")
+    (root / "runs.json").write_text(json.dumps(list(runs.values())), encoding="utf-8")
+    done = launch(str(root / "script.py"), root / "runs.json")
+    assert done.returncode == 0, done.stderr[-4000:]
+    one = {name: train_tiny(run, root / "one" / name).output for name, run in runs.items()}
+    return {name: (one[name], root / "two" / name) for name in runs}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_two_slices_give_what_one_process_gives(pairs: Mapping[str, tuple[Path, Path]], name: str) -> None:
+    one, two = pairs[name]
+    assert [read_json(output / "run.json")["processes"] for output in (one, two)] == [1, 2]
+    assert apart(checkpoint(one, 12), checkpoint(two, 12)) < 1e-5
+    for first, second in zip(metrics(one), metrics(two), strict=True):
+        assert first["losses"] == pytest.approx(second["losses"], abs=1e-5)
+    scores = [read_json(output / "scores.json") for output in (one, two)]
+    for task, values in scores[0]["tasks"].items():
+        assert values == pytest.approx(scores[1]["tasks"][task], abs=1e-3), task
+
+
+def test_the_model_is_whole(pairs: Mapping[str, tuple[Path, Path]]) -> None:
+    first, second = (Predictor.from_pretrained(output / "model") for output in pairs["losses"])
+    text = "Ada lives in Turin."
+    one, two = first.predict(text, task="mood"), second.predict(text, task="mood")
+    assert one["label"] == two["label"]
+    assert one["score"] == pytest.approx(two["score"], abs=1e-4)
+
+
+def test_one_process_goes_on_where_two_slices_were(pairs: Mapping[str, tuple[Path, Path]], tmp_path: Path) -> None:
+    one, two = pairs["single"]
+    copy = cut_at(two, 4, tmp_path / "copy")
+    run = read_json(two / "run.json")["config"]
+    train_tiny({**run, "output": str(copy)}, copy, resume=True)
+    assert apart(checkpoint(one, 12), checkpoint(copy, 12)) < 1e-5
+
+
+@pytest.mark.slow
+def test_it_goes_on_from_a_step_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+    count = resuming.in_slices(tmp_path, every=4, last=6)
+    assert count.tried >= 1
+    assert count.wrong == []
+
+
+@pytest.mark.slow
+def test_what_is_no_number_is_blamed_on_its_row(tmp_path: Path) -> None:
+    done = launch("-m", "tests.faults.harness", _jobs(tmp_path, "gradient"))
+    assert done.returncode != 0
+    assert f"train.jsonl:{numbers.LINE}: the gradient of task 'grade' is not finite" in done.stderr
+
+
+@pytest.mark.slow
+def test_memory_that_runs_out_ends_the_run_and_says_so(tmp_path: Path) -> None:
+    done = launch("-m", "tests.faults.harness", _jobs(tmp_path, "memory"))
+    assert done.returncode != 0
+    assert "memory ran out, and with FSDP a step cannot be tried again: lower train.micro_tokens" in done.stderr
+
+
+def _jobs(scratch: Path, how: str) -> Path:
+    run = numbers.odd_run(scratch / "tiny", how)
+    run["sampling"] = {"kind": "uniform", "batches": "single"}
+    path = scratch / "jobs.json"
+    path.write_text(json.dumps([{"run": run, "output": str(scratch / "out"), "resume": False}]), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({}, "fsdp_version: only FSDP2 is supported: say 2, found 1"),
+        ({"FSDP_VERSION": "2", "FSDP_OFFLOAD_PARAMS": "true"}, "fsdp_offload_params: it is not supported: say false"),
+        ({"FSDP_VERSION": "2", "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}, "fsdp_cpu_ram_efficient_loading: it is not"),
+    ],
+)
+def test_what_is_not_supported_is_refused(
+    environment: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("FSDP_")]:
+        monkeypatch.delenv(name)
+    assert not fsdp.is_asked_for()
+    for name, value in {fsdp.ASKED: "true", **environment}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=said):
+        fsdp.is_asked_for()
+
+
+def test_layers_of_a_task_s_own_are_not_sliced(tmp_path: Path) -> None:
+    spec = {"kind": "classification", "labels": ["a", "b"], "metrics": None, "input": "text"}
+    sharing = {"kind": "layers", "shared": 1}
+    encoder, tasks = load_encoder(str(write_encoder(tmp_path))), [task_from_spec("one", spec)]
+    model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing=sharing, input_length=8, seed=0)
+    with pytest.raises(ConfigError, match=r"sharing\.kind.*found 'layers'"):
+        fsdp.shard(model, device=torch.device("cpu"))
