@@ -64,14 +64,18 @@ def shard(model: MultiTaskModel, *, device: torch.device) -> MultiTaskModel:
         raise ConfigError(f'sharing.kind: FSDP slices an encoder that all tasks share: say "hard", found {kind!r}')
     whole = copy.deepcopy(model, {id(model.tasks): model.tasks}).cpu()
     encoder = model.sharing.encoder
-    layers = set(encoder._no_split_modules or ())
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     reshard = FullyShardedDataParallelPlugin().reshard_after_forward
-    for unit in [*(one for one in encoder.modules() if type(one).__name__ in layers), encoder]:
+    for unit in [*layers(encoder), encoder]:
         sliced = fully_shard(unit, mesh=mesh, reshard_after_forward=reshard)
         sliced.set_gradient_divide_factor(1.0)  # a loss is a sum over a count: nothing is averaged over processes
         sliced.set_force_sum_reduction_for_comms(True)  # plainly summed: gloo can do no other
     return whole
+
+
+def layers(encoder: nn.Module) -> nn.ModuleList:
+    """Those of any encoder: the longest list of modules that it has."""
+    return max((one for one in encoder.modules() if isinstance(one, nn.ModuleList)), key=len, default=nn.ModuleList())
 
 
 def is_sharded(model: nn.Module) -> bool:

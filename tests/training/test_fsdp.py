@@ -18,6 +18,7 @@ from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.predictor import Predictor
 from nlpmtl.tasks import task_from_spec
 from nlpmtl.training import fsdp
+from tests.architectures import ARCHITECTURES, write_architecture
 from tests.faults import numbers, resuming
 from tests.faults.harness import cut_at, one_thread
 from tests.tiny import apart, checkpoint, make_run, metrics, read_json, train_tiny, write_encoder
@@ -54,25 +55,36 @@ RUNS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path]]:
-    """The output of each run, by one process and by two with slices."""
-    root = tmp_path_factory.mktemp("fsdp")
+DROPOUTS = (
+    *("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout_prob"),
+    *("dropout", "attention_dropout", "seq_classif_dropout"),
+)
+"""What architectures call it, each in its own way."""
+Outputs = dict[str, tuple[Path, Path]]
+
+
+def train_both(root: Path, runs: Mapping[str, Mapping[str, Any]]) -> Outputs:
+    """The output of each run, by one process and by two with slices; of `RUNS`, or tables in their manner."""
     base = make_run(root, rows=20, dropout=0.0, train=TRAIN, eval={"every": 6})
-    runs = {}
-    for name, tables in RUNS.items():
+    whole = {}
+    for name, tables in runs.items():
         encoder = {**base["encoder"], **tables.get("encoder", {})}
-        runs[name] = {**base, **tables, "encoder": encoder, "output": str(root / "two" / name)}
+        whole[name] = {**base, **tables, "encoder": encoder, "output": str(root / "two" / name)}
     (root / "script.py").write_text(SCRIPT, encoding="utf-8")
-    (root / "runs.json").write_text(json.dumps(list(runs.values())), encoding="utf-8")
+    (root / "runs.json").write_text(json.dumps(list(whole.values())), encoding="utf-8")
     done = launch(str(root / "script.py"), root / "runs.json")
     assert done.returncode == 0, done.stderr[-4000:]
-    one = {name: train_tiny(run, root / "one" / name).output for name, run in runs.items()}
+    one = {name: train_tiny(run, root / "one" / name).output for name, run in whole.items()}
     return {name: (one[name], root / "two" / name) for name in runs}
 
 
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
+    return train_both(tmp_path_factory.mktemp("fsdp"), RUNS)
+
+
 @pytest.mark.parametrize("name", RUNS)
-def test_two_slices_give_what_one_process_gives(pairs: Mapping[str, tuple[Path, Path]], name: str) -> None:
+def test_two_slices_give_what_one_process_gives(pairs: Outputs, name: str) -> None:
     one, two = pairs[name]
     assert [read_json(output / "run.json")["processes"] for output in (one, two)] == [1, 2]
     assert apart(checkpoint(one, 12), checkpoint(two, 12)) < 1e-5
@@ -83,7 +95,24 @@ def test_two_slices_give_what_one_process_gives(pairs: Mapping[str, tuple[Path, 
         assert values == pytest.approx(scores[1]["tasks"][task], abs=1e-3), task
 
 
-def test_the_model_is_whole(pairs: Mapping[str, tuple[Path, Path]]) -> None:
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_layers_are_found_in_every_architecture(kind: str, tmp_path: Path) -> None:
+    encoder = load_encoder(str(write_architecture(kind, tmp_path))).model
+    found = fsdp.layers(encoder)
+    assert len(found) == (1 if kind == "albert" else encoder.config.num_hidden_layers)  # all of ALBERT's are one
+
+
+@pytest.mark.slow
+def test_every_architecture_can_be_in_slices(tmp_path: Path) -> None:
+    still = dict.fromkeys(DROPOUTS, 0.0)
+    encoders = {kind: str(write_architecture(kind, tmp_path / kind, **still)) for kind in ARCHITECTURES}
+    few = {**TRAIN, "steps": 3, "lr": 1e-4, "precision": "fp64"}
+    runs = {kind: {"encoder": {"name": name}, "train": few} for kind, name in encoders.items()}
+    for kind, (one, two) in train_both(tmp_path, runs).items():
+        assert apart(checkpoint(one, 3), checkpoint(two, 3)) < 1e-8, kind
+
+
+def test_the_model_is_whole(pairs: Outputs) -> None:
     first, second = (Predictor.from_pretrained(output / "model") for output in pairs["losses"])
     text = "Ada lives in Turin."
     one, two = first.predict(text, task="mood"), second.predict(text, task="mood")
@@ -91,7 +120,7 @@ def test_the_model_is_whole(pairs: Mapping[str, tuple[Path, Path]]) -> None:
     assert one["score"] == pytest.approx(two["score"], abs=1e-4)
 
 
-def test_one_process_goes_on_where_two_slices_were(pairs: Mapping[str, tuple[Path, Path]], tmp_path: Path) -> None:
+def test_one_process_goes_on_where_two_slices_were(pairs: Outputs, tmp_path: Path) -> None:
     one, two = pairs["single"]
     copy = cut_at(two, 4, tmp_path / "copy")
     run = read_json(two / "run.json")["config"]
