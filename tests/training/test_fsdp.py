@@ -104,7 +104,7 @@ def test_layers_are_found_in_every_architecture(kind: str, tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_every_architecture_can_be_in_slices(tmp_path: Path) -> None:
-    still = dict.fromkeys(DROPOUTS, 0.0)
+    still: dict[str, Any] = dict.fromkeys(DROPOUTS, 0.0)
     encoders = {kind: str(write_architecture(kind, tmp_path / kind, **still)) for kind in ARCHITECTURES}
     few = {**TRAIN, "steps": 3, "lr": 1e-4, "precision": "fp64"}
     runs = {kind: {"encoder": {"name": name}, "train": few} for kind, name in encoders.items()}
