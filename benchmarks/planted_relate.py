@@ -73,7 +73,7 @@ def lines(seeds: int, root: Path) -> Iterator[str]:
             for world, planted in WORLDS.items():
                 directory = root / f"{world}-{joint}-{seed}"
                 run = planted_run(
-                    directory, cosines=planted, joint=joint, encoder=encoder, many=TEXTS, seed=seed, **TRAIN
+                    directory, cosines=planted, joint=joint, encoder=encoder, many=TEXTS, seed=seed, train=TRAIN
                 )
                 found = nlpmtl.relate(run, steps=TOGETHER if joint else APART)
                 read = Counter(verb(pair.reading) for pair in found.pairs)

@@ -8,6 +8,8 @@ is first trained to name the words of a text, as pretrained encoders know of wor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import nlpmtl
+from nlpmtl.artifact import load_model
 from tests.tiny import WORDS, write_encoder, write_rows
 
 Floats = NDArray[np.float64]
@@ -44,7 +47,15 @@ def rows(words: Floats, *, many: int, seed: int) -> list[dict[str, Any]]:
 
 
 def planted_run(
-    directory: Path, *, cosines: Floats, joint: bool, encoder: Path, many: int, seed: int, **train: Any
+    directory: Path,
+    *,
+    cosines: Floats,
+    joint: bool,
+    encoder: Path,
+    many: int,
+    seed: int,
+    train: Mapping[str, Any],
+    unseen: int = 0,
 ) -> dict[str, Any]:
     """A run over tasks with planted relations.
 
@@ -56,13 +67,19 @@ def planted_run(
         many: texts, of each task if they are not joint.
         seed: of all that is random.
         train: keys of ``[train]``.
+        unseen: texts for validation, of each task if they are not joint.
     """
     words, tasks = weights(cosines, seed=seed), [f"t{t}" for t in range(len(cosines))]
     datasets = {}
     for number, names in enumerate([tasks] if joint else [[task] for task in tasks]):
-        path = write_rows(directory / f"{number}.jsonl", rows(words, many=many, seed=1000 * seed + number))
+        sizes = {"train": many, **({"validation": unseen} if unseen else {})}
+        made = iter(rows(words, many=sum(sizes.values()), seed=1000 * seed + number))
+        files = {
+            split: str(write_rows(directory / f"{number}-{split}.jsonl", list(islice(made, size))))
+            for split, size in sizes.items()
+        }
         kinds = {name: {"kind": "classification", "label": name, "labels": ["no", "yes"]} for name in names}
-        datasets[f"d{number}"] = {"data": {"files": {"train": str(path)}}, "input": {"text": "text"}, "tasks": kinds}
+        datasets[f"d{number}"] = {"data": {"files": files}, "input": {"text": "text"}, "tasks": kinds}
     return {
         "seed": seed,
         "output": str(directory / "out"),
@@ -73,7 +90,7 @@ def planted_run(
 
 
 def word_encoder(directory: Path, *, seed: int, steps: int) -> Path:
-    """The tiny encoder, trained to name the words of a text: a model directory."""
+    """The tiny encoder, trained to name the words of a text: a directory."""
     source = np.random.default_rng(seed)
     texts = []
     for _ in range(4000):
@@ -92,4 +109,7 @@ def word_encoder(directory: Path, *, seed: int, steps: int) -> Path:
         },
         "train": {"steps": steps, "batch_size": 64, "lr": 5e-3, "precision": "fp32", "save_every": steps},
     }
-    return nlpmtl.train(run, output=directory / "words").model_dir
+    model, tokenizer = load_model(str(nlpmtl.train(run, output=directory / "words").model_dir))
+    for part in (model.sharing.encoder, tokenizer):
+        part.save_pretrained(directory / "knows-words")
+    return directory / "knows-words"

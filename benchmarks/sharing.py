@@ -5,7 +5,8 @@
 MiniLM-L6, 32 rows a step; the mixture draws by size to the power of 1 / 1.4, so that RTE is an eighth of it. Beside it
 each task is trained alone: on as many rows as the mixture takes of it, and RTE also for ten passes. No evaluation
 chooses a model: scores are of the last step, on validation. What is in the output directory already is not trained
-again.
+again. How long a step takes is measured at the end, in short runs of every way in turns, on a machine that does nothing
+else.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import json
 import math
 import os
 import shutil
-import statistics
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ import torch
 
 import nlpmtl
 from benchmarks.same_scores import read_eleven, spread
+from benchmarks.steps import take_steps
 from nlpmtl.artifact import load_model
 from nlpmtl.model import footprint
 
@@ -33,6 +35,8 @@ BATCH = 32
 TEMPERATURE = 1.4
 PASSES = 10
 HALF = 3  # of MiniLM's six layers
+ROUNDS, TIMED = 3, 30
+"""Of the measurements of time, and steps in each."""
 FROZEN = {"lr": 1e-3}  # where the encoder stays as it is, what is trained starts at nothing
 WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "hard": ({"kind": "hard"}, {}),
@@ -80,18 +84,16 @@ def runs(data: Path, *, steps: int, seed: int) -> Iterator[tuple[str, dict[str, 
 
 
 def result(run: dict[str, Any], place: Path) -> dict[str, Any]:
-    """What a run came to, once it is made: scores, milliseconds of its median step, parameters."""
+    """What a run came to, once it is made: scores and parameters."""
     summary = place / "summary.json"
     if not summary.exists():
         resume = (place / "checkpoints").exists()
         nlpmtl.train(run, output=place, resume=resume)
         model, _ = load_model(str(place / "model"))
         cost = footprint(model, labels=1)
-        steps = (place / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         scores = json.loads((place / "scores.json").read_text(encoding="utf-8"))["tasks"]
         found = {
             "scores": {task: values["score"] for task, values in scores.items()},
-            "milliseconds": 1000 * statistics.median(json.loads(step)["seconds"] for step in steps),
             "shared": cost.shared,
             "own": max(cost.own.values()),
         }
@@ -102,15 +104,25 @@ def result(run: dict[str, Any], place: Path) -> dict[str, Any]:
     return read
 
 
-def table(found: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+def times(data: Path) -> Iterator[tuple[str, list[float]]]:
+    """What a step of each way takes beside one of hard sharing, in rounds."""
+    runs = {way: run_of(data, list(ROWS), steps=TIMED, seed=1, way=way) for way in WAYS}
+    with tempfile.TemporaryDirectory() as cache:
+        rounds = [
+            {way: take_steps(run, steps=TIMED, cache=Path(cache))["step ms"] for way, run in runs.items()}
+            for _ in range(ROUNDS)
+        ]
+    for way in WAYS:
+        yield way, [one[way] / one["hard"] for one in rounds]
+
+
+def table(found: dict[str, list[dict[str, Any]]], took: dict[str, list[float]]) -> Iterator[str]:
     yield "| | rte | snli | million parameters, shared | of each task's own | a step / hard's |"
     yield "|---|---|---|---|---|---|"
-    hard = [one["milliseconds"] for one in found["hard"]]
     for name, seeds in found.items():
         scores = [spread([one["scores"][task] for one in seeds]) if task in seeds[0]["scores"] else "" for task in ROWS]
         sizes = [f"{seeds[0][key] / 1e6:.2f}" for key in ("shared", "own")]
-        ratio = spread([one["milliseconds"] / base for one, base in zip(seeds, hard, strict=True)], 2)
-        yield f"| {name} | {' | '.join([*scores, *sizes])} | {'' if 'alone' in name else ratio} |"
+        yield f"| {name} | {' | '.join([*scores, *sizes])} | {spread(took[name], 2) if name in took else ''} |"
 
 
 def main() -> None:
@@ -127,14 +139,14 @@ def main() -> None:
         for name, run in runs(asked.data.resolve(), steps=asked.steps, seed=seed):
             one = result(run, asked.output / f"seed-{seed}" / name.replace(", ", "-").replace(" ", "-"))
             found.setdefault(name, []).append(one)
-            print(f"seed {seed}, {name}: {one['scores']}, {one['milliseconds']:.0f} ms a step", flush=True)
+            print(f"seed {seed}, {name}: {one['scores']}", flush=True)
     text = "\n".join(
         [
             f"RTE, {ROWS['rte']['train']} train rows, with SNLI, {ROWS['snli']['train']}: {asked.steps} steps of "
             f"{BATCH} rows, accuracy on {ROWS['rte']['validation']} and {ROWS['snli']['validation']} validation rows, "
             f"mean and standard deviation of {asked.seeds} seeds.",
             "",
-            *table(found),
+            *table(found, dict(times(asked.data.resolve()))),
             "",
             f"- `python -m benchmarks.sharing DATA --seeds {asked.seeds} --steps {asked.steps}`; torch "
             f"{torch.__version__}, CPU with {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} "
