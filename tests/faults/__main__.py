@@ -103,7 +103,7 @@ PAGE = """# Reliability
 What was tried to lose something, and how often it was not lost. Real processes, real signals, real files; the encoder is a random one of
 two layers. This page is written by the command that tries it; one part alone: `python -m tests.faults --only NAME`.
 
-<!-- not run: it takes an hour and more -->
+<!-- not run: it takes two hours -->
 ```console
 $ make faults
 ```
