@@ -62,7 +62,7 @@ def shard(model: MultiTaskModel, *, device: torch.device) -> MultiTaskModel:
     kind = model.config.sharing["kind"]
     if kind != "hard":
         raise ConfigError(f'sharing.kind: FSDP slices an encoder that all tasks share: say "hard", found {kind!r}')
-    whole = copy.deepcopy(model, {id(model.tasks): model.tasks}).cpu()
+    twin = copy.deepcopy(model, {id(model.tasks): model.tasks}).cpu()
     encoder = model.sharing.encoder
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     reshard = FullyShardedDataParallelPlugin().reshard_after_forward
@@ -70,7 +70,7 @@ def shard(model: MultiTaskModel, *, device: torch.device) -> MultiTaskModel:
         sliced = fully_shard(unit, mesh=mesh, reshard_after_forward=reshard)
         sliced.set_gradient_divide_factor(1.0)  # a loss is a sum over a count: nothing is averaged over processes
         sliced.set_force_sum_reduction_for_comms(True)  # plainly summed: gloo can do no other
-    return whole
+    return twin
 
 
 def layers(encoder: nn.Module) -> nn.ModuleList:
