@@ -34,10 +34,9 @@ AT_ONCE = 2
 
 def parts() -> dict[str, Part]:
     """What is tried, by name."""
-    pairs = resuming.in_pairs(resuming.settings())
     return {
-        "resume": lambda scratch: resuming.from_every_step(scratch, pairs, at_once=AT_ONCE),
-        "resume-all": lambda scratch: resuming.from_every_step(scratch, resuming.settings(), ahead=1, at_once=AT_ONCE),
+        "resume": lambda scratch: resuming.each_pair(scratch, at_once=AT_ONCE),
+        "resume-all": lambda scratch: resuming.all_settings(scratch, at_once=AT_ONCE),
         "resume-slices": resuming.in_slices,
         "kill-at-random": lambda scratch: killing.at_random(scratch, many=200, finished=20),
         "kill-at-points": lambda scratch: killing.at_points(scratch, times=3),

@@ -115,6 +115,22 @@ def from_every_step(
     return count
 
 
+def each_pair(scratch: Path, *, at_once: int) -> Count:
+    """To the end, with settings of which each two are there together."""
+    chosen = in_pairs(settings())
+    count = from_every_step(scratch, chosen, at_once=at_once)
+    count.what = f"{len(chosen)} settings, each pair of values among them: {count.what}"
+    return count
+
+
+def all_settings(scratch: Path, *, at_once: int) -> Count:
+    """One step further, with all of them."""
+    chosen = settings()
+    count = from_every_step(scratch, chosen, ahead=1, at_once=at_once)
+    count.what = f"all {len(chosen)} settings: {count.what}"
+    return count
+
+
 def in_slices(scratch: Path, *, every: int = 1, last: int = STEPS) -> Count:
     """The same with two processes that hold slices of the model, and with what looks at gradients and losses."""
     looking = ("sampling proportional", "sampling exp3", "weighting gradvac", "weighting gradnorm", "relations")
