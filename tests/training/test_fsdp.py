@@ -31,9 +31,14 @@ import pathlib
 import sys
 
 import nlpmtl
+from nlpmtl.training import fsdp
 
-for run in json.loads(pathlib.Path(sys.argv[1]).read_text()):
+shard, sharded = fsdp.shard, []
+fsdp.shard = lambda model, **where: (shard(model, **where), sharded.append(fsdp.is_sharded(model)))[0]
+runs = json.loads(pathlib.Path(sys.argv[1]).read_text())
+for run in runs:
     nlpmtl.train(run)
+assert sharded == [True] * len(runs), "whole models in all processes would give the same"
 """
 
 
