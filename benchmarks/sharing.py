@@ -1,23 +1,25 @@
 """What each way of sharing is worth to a small task beside a large relative: 500 rows of RTE with SNLI, over seeds.
 
-    python -m benchmarks.sharing DATA_DIR [--seeds 3] [--steps 300] [--output DIR] [--table FILE.md]
+    python -m benchmarks.sharing DATA_DIR [--seeds 3] [--steps 600] [--output DIR] [--table FILE.md]
 
-MiniLM-L6, 32 rows a step; the mixture draws by size to the power of 1 / 1.4, so that RTE is an eighth of it. Beside it
-each task is trained alone: on as many rows as the mixture takes of it, and RTE also for ten passes. No evaluation
-chooses a model: scores are of the last step, on validation. What is in the output directory already is not trained
-again. How long a step takes is measured at the end, in short runs of every way in turns, on a machine that does nothing
-else.
+MiniLM-L6, 32 rows a step; the mixture draws by size to the power of 1 / 2, so that RTE is a ninth of it. Beside it each
+task is trained alone: on as many rows as the mixture takes of it, and RTE also for ten passes. RTE's validation rows
+are few, so that its train rows that no run trains on are scored too. No evaluation chooses a model: scores are of the
+last step. What is in the output directory already is not trained again. How long a step takes is measured at the end,
+in short runs of every way in turns, on a machine that does nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import math
 import os
+import random
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +32,12 @@ from nlpmtl.artifact import load_model
 from nlpmtl.model import footprint
 
 CONFIGS = Path(__file__).resolve().parents[1] / "task_configs"
-ROWS = {"rte": {"train": 500, "validation": 277}, "snli": {"train": 8000, "validation": 1000}}
+TRAINED = {"rte": 500, "snli": 30_000}
+"""Train rows of each task."""
+SCORED = {"rte": "rte", "rte, left over": "rte-left-over", "snli": "snli"}
+"""Columns of the table, and the files in the output directory that hold their rows."""
 BATCH = 32
-TEMPERATURE = 1.4
+TEMPERATURE = 2.0
 PASSES = 10
 HALF = 3  # of MiniLM's six layers
 ROUNDS, TIMED = 3, 30
@@ -50,63 +55,78 @@ WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 """The `[sharing]` table of each way, and what differs in `[train]`."""
 
 
-def run_of(data: Path, tasks: list[str], *, steps: int, seed: int, way: str = "hard") -> dict[str, Any]:
+def write_rows(data: Path, directory: Path) -> None:
+    """Train and validation rows of both tasks, and of RTE the train rows that are left over."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, many in TRAINED.items():
+        read = {
+            split: gzip.decompress((data / name / f"{split}.jsonl.gz").read_bytes()).decode().splitlines(keepends=True)
+            for split in ("train", "validation")
+        }
+        random.Random(0).shuffle(read["train"])
+        (directory / f"{name}-train.jsonl").write_text("".join(read["train"][:many]), encoding="utf-8")
+        (directory / f"{name}.jsonl").write_text("".join(read["validation"]), encoding="utf-8")
+        if left := read["train"][many:]:
+            (directory / f"{name}-left-over.jsonl").write_text("".join(left), encoding="utf-8")
+
+
+def dataset(name: str, **files: Path) -> dict[str, Any]:
+    return {
+        "use": str(CONFIGS / f"{name}.toml"),
+        "data": {"files": {split: str(path) for split, path in files.items()}},
+        "input": {"text": "sentence1", "pair": "sentence2"},
+    }
+
+
+def run_of(rows: Path, tasks: Iterable[str], *, steps: int, seed: int, way: str = "hard") -> dict[str, Any]:
     sharing, train = WAYS[way]
     return {
         "seed": seed,
         "encoder": read_eleven()["encoder"],
-        "datasets": {
-            name: {
-                "use": str(CONFIGS / f"{name}.toml"),
-                "data": {"files": {split: str(data / name / f"{split}.jsonl.gz") for split in ("train", "validation")}},
-                "input": {"text": "sentence1", "pair": "sentence2"},
-                "limit": ROWS[name],
-            }
-            for name in tasks
-        },
+        "datasets": {name: dataset(name, train=rows / f"{name}-train.jsonl") for name in tasks},
         "sampling": {"kind": "temperature", "temperature": TEMPERATURE},
         "sharing": sharing,
         "train": {"steps": steps, "batch_size": BATCH, "lr": 2e-4, "head_lr": 1e-3, "save_every": steps, **train},
-        "eval": {"every": steps},
     }
 
 
-def runs(data: Path, *, steps: int, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def runs(rows: Path, *, steps: int, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """The runs of a seed by what they are called in the table."""
-    sizes = {name: rows["train"] ** (1 / TEMPERATURE) for name, rows in ROWS.items()}
+    sizes = {name: many ** (1 / TEMPERATURE) for name, many in TRAINED.items()}
     share = sizes["rte"] / sum(sizes.values())
     for way in WAYS:
-        yield way, run_of(data, list(ROWS), steps=steps, seed=seed, way=way)
-    yield "rte alone, as many rows", run_of(data, ["rte"], steps=round(steps * share), seed=seed)
-    passes = math.ceil(PASSES * ROWS["rte"]["train"] / BATCH)
-    yield f"rte alone, {PASSES} passes", run_of(data, ["rte"], steps=passes, seed=seed)
-    yield "snli alone, as many rows", run_of(data, ["snli"], steps=round(steps * (1 - share)), seed=seed)
+        yield way, run_of(rows, TRAINED, steps=steps, seed=seed, way=way)
+    yield "rte alone, as many rows", run_of(rows, ["rte"], steps=round(steps * share), seed=seed)
+    passes = math.ceil(PASSES * TRAINED["rte"] / BATCH)
+    yield f"rte alone, {PASSES} passes", run_of(rows, ["rte"], steps=passes, seed=seed)
+    yield "snli alone, as many rows", run_of(rows, ["snli"], steps=round(steps * (1 - share)), seed=seed)
 
 
-def result(run: dict[str, Any], place: Path) -> dict[str, Any]:
+def result(run: dict[str, Any], place: Path, *, rows: Path) -> dict[str, Any]:
     """What a run came to, once it is made: scores and parameters."""
     summary = place / "summary.json"
     if not summary.exists():
         resume = (place / "checkpoints").exists()
-        nlpmtl.train(run, output=place, resume=resume)
-        model, _ = load_model(str(place / "model"))
+        directory = nlpmtl.train(run, output=place, resume=resume).model_dir
+        model, _ = load_model(str(directory))
         cost = footprint(model, labels=1)
-        scores = json.loads((place / "scores.json").read_text(encoding="utf-8"))["tasks"]
-        found = {
-            "scores": {task: values["score"] for task, values in scores.items()},
-            "shared": cost.shared,
-            "own": max(cost.own.values()),
-        }
+        scores = {}
+        for column, file in SCORED.items():
+            task = column.partition(",")[0]
+            if task in model.tasks:
+                scored = {"datasets": {task: dataset(task, validation=rows / f"{file}.jsonl")}}
+                scores[column] = nlpmtl.evaluate(directory, scored).tasks[task]["score"]
+        found = {"scores": scores, "shared": cost.shared, "own": max(cost.own.values())}
         summary.write_text(json.dumps(found), encoding="utf-8")
-        for directory in ("checkpoints", "best", "model"):
-            shutil.rmtree(place / directory, ignore_errors=True)
+        for made in ("checkpoints", "best", "model"):
+            shutil.rmtree(place / made, ignore_errors=True)
     read: dict[str, Any] = json.loads(summary.read_text(encoding="utf-8"))
     return read
 
 
-def times(data: Path) -> Iterator[tuple[str, list[float]]]:
+def times(rows: Path) -> Iterator[tuple[str, list[float]]]:
     """What a step of each way takes beside one of hard sharing, in rounds."""
-    runs = {way: run_of(data, list(ROWS), steps=TIMED, seed=1, way=way) for way in WAYS}
+    runs = {way: run_of(rows, TRAINED, steps=TIMED, seed=1, way=way) for way in WAYS}
     with tempfile.TemporaryDirectory() as cache:
         rounds = [
             {way: take_steps(run, steps=TIMED, cache=Path(cache))["step ms"] for way, run in runs.items()}
@@ -117,10 +137,13 @@ def times(data: Path) -> Iterator[tuple[str, list[float]]]:
 
 
 def table(found: dict[str, list[dict[str, Any]]], took: dict[str, list[float]]) -> Iterator[str]:
-    yield "| | rte | snli | million parameters, shared | of each task's own | a step / hard's |"
-    yield "|---|---|---|---|---|---|"
+    yield f"| | {' | '.join(SCORED)} | million parameters, shared | of each task's own | a step / hard's |"
+    yield f"|---|{'---|' * len(SCORED)}---|---|---|"
     for name, seeds in found.items():
-        scores = [spread([one["scores"][task] for one in seeds]) if task in seeds[0]["scores"] else "" for task in ROWS]
+        scores = [
+            spread([one["scores"][column] for one in seeds]) if column in seeds[0]["scores"] else ""
+            for column in SCORED
+        ]
         sizes = [f"{seeds[0][key] / 1e6:.2f}" for key in ("shared", "own")]
         yield f"| {name} | {' | '.join([*scores, *sizes])} | {spread(took[name], 2) if name in took else ''} |"
 
@@ -129,24 +152,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--output", type=Path, default=Path("runs/bench-sharing"))
     parser.add_argument("--table", type=Path)
     asked = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    rows = (asked.output / "rows").resolve()
+    write_rows(asked.data, rows)
     found: dict[str, list[dict[str, Any]]] = {}
     for seed in range(1, asked.seeds + 1):
-        for name, run in runs(asked.data.resolve(), steps=asked.steps, seed=seed):
-            one = result(run, asked.output / f"seed-{seed}" / name.replace(", ", "-").replace(" ", "-"))
+        for name, run in runs(rows, steps=asked.steps, seed=seed):
+            place = asked.output / f"seed-{seed}" / name.replace(", ", "-").replace(" ", "-")
+            one = result(run, place, rows=rows)
             found.setdefault(name, []).append(one)
             print(f"seed {seed}, {name}: {one['scores']}", flush=True)
+    counts = [sum(1 for _ in (rows / f"{file}.jsonl").open(encoding="utf-8")) for file in SCORED.values()]
     text = "\n".join(
         [
-            f"RTE, {ROWS['rte']['train']} train rows, with SNLI, {ROWS['snli']['train']}: {asked.steps} steps of "
-            f"{BATCH} rows, accuracy on {ROWS['rte']['validation']} and {ROWS['snli']['validation']} validation rows, "
-            f"mean and standard deviation of {asked.seeds} seeds.",
+            f"RTE, {TRAINED['rte']} train rows, with SNLI, {TRAINED['snli']:,}: {asked.steps} steps of {BATCH} rows, "
+            f"accuracy on {', '.join(f'{many:,}' for many in counts)} rows, mean and standard deviation of "
+            f"{asked.seeds} seeds.",
             "",
-            *table(found, dict(times(asked.data.resolve()))),
+            *table(found, dict(times(rows))),
             "",
             f"- `python -m benchmarks.sharing DATA --seeds {asked.seeds} --steps {asked.steps}`; torch "
             f"{torch.__version__}, CPU with {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} "
