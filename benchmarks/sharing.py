@@ -114,7 +114,7 @@ def result(run: dict[str, Any], place: Path, *, rows: Path) -> dict[str, Any]:
         for column, file in SCORED.items():
             task = column.partition(",")[0]
             if task in model.tasks:
-                scored = {"datasets": {task: dataset(task, validation=rows / f"{file}.jsonl")}}
+                scored = {**run, "datasets": {task: dataset(task, validation=rows / f"{file}.jsonl")}}
                 scores[column] = nlpmtl.evaluate(directory, scored).tasks[task]["score"]
         found = {"scores": scores, "shared": cost.shared, "own": max(cost.own.values())}
         summary.write_text(json.dumps(found), encoding="utf-8")
