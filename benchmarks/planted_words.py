@@ -22,6 +22,21 @@ from tests.tiny import WORDS, write_encoder, write_rows
 
 Floats = NDArray[np.float64]
 _SHORTEST, _LONGEST = 6, 16
+_CLUSTERS: Floats = np.array(
+    [
+        [1.00, 0.95, 0.80, 0.30, 0.20, 0.10],
+        [0.95, 1.00, 0.70, 0.25, 0.15, 0.05],
+        [0.80, 0.70, 1.00, 0.35, 0.00, -0.05],
+        [0.30, 0.25, 0.35, 1.00, 0.85, 0.60],
+        [0.20, 0.15, 0.00, 0.85, 1.00, 0.75],
+        [0.10, 0.05, -0.05, 0.60, 0.75, 1.00],
+    ]
+)
+"""Two clusters of three tasks, no two pairs alike; most pairs across differ by 0.05 alone."""
+_ANGLES = np.deg2rad([0, 17, 48, 90, 126, 170])
+_FAN: Floats = 0.9 * np.cos(_ANGLES[:, None] - _ANGLES) + 0.1 * np.eye(6)
+"""Tasks as directions in a plane, from alike to opposite, and a tenth of each its own."""
+TRUTHS = {"fan": _FAN, "clusters": _CLUSTERS, "unrelated": np.eye(6)}
 
 
 def weights(cosines: Floats, *, seed: int) -> Floats:
