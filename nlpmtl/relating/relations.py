@@ -29,9 +29,9 @@ class Pair:
 
     Args:
         tasks: their names.
-        reading: "help each other", "hurt each other", "topic helps mood", … where that can be told from noise;
-            "unrelated" where it cannot, and what there may be is little beside what a step on the task itself does to
-            other rows of it; "unclear" where it may be more.
+        reading: "unrelated" where a step on one surely does little to the other, beside what a step on the other itself
+            does to other rows of it; else "help each other", "hurt each other", "topic helps mood", … where that can be
+            told from noise; "unclear" where it cannot.
     """
 
     tasks: tuple[str, str]
@@ -95,13 +95,13 @@ class Relations:
 
     def _read(self, i: int, j: int) -> str:
         found = self.affinity
-        effects = {(a, b): float(np.sign(found.mean[a, b])) for a, b in ((i, j), (j, i)) if found.clear[a, b]}
+        little = {(a, b): self._is_little(a, b) for a, b in ((i, j), (j, i))}
+        effects = {way: float(np.sign(found.mean[way])) for way in little if found.clear[way] and not little[way]}
         for effect, verb in ((1.0, "help"), (-1.0, "hurt")):
             if len(effects) == 2 and set(effects.values()) == {effect}:
                 return f"{verb} each other"
         said = [f"{self.tasks[a]} {'helps' if x > 0 else 'hurts'} {self.tasks[b]}" for (a, b), x in effects.items()]
-        nothing = UNRELATED if self._is_little(i, j) and self._is_little(j, i) else UNCLEAR
-        return ", ".join(said) or nothing
+        return ", ".join(said) or (UNRELATED if all(little.values()) else UNCLEAR)
 
     def _is_little(self, i: int, j: int) -> bool:
         """Whether a step on task i surely does little to task j."""

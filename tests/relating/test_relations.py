@@ -53,6 +53,12 @@ def test_unrelated_is_said_of_what_is_small_and_unclear_of_what_is_not_known(noi
     assert set(readings(measured(np.eye(3).tolist(), noise=noise)).values()) == {said}
 
 
+def test_what_is_surely_little_is_no_help_and_no_harm() -> None:
+    found = measured([[1.0, 0.1, -0.1], [0.1, 1.0, 0.1], [-0.1, 0.5, 1.0]], noise=0.05)
+    assert found.affinity.clear.all(), "it can be told from noise"
+    assert readings(found) == {("a", "b"): "unrelated", ("a", "c"): "unrelated", ("b", "c"): "c helps b"}
+
+
 def test_of_a_task_that_is_not_learning_nothing_is_known() -> None:
     found = measured([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.1]], noise=0.02)
     assert found.not_learning == ("c",)
