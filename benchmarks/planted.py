@@ -118,8 +118,8 @@ def learned(encoders: Mapping[int, Path], scratch: Path) -> Iterator[str]:
 def measured(encoders: Mapping[int, Path], scratch: Path) -> Iterator[str]:
     """A row of a table for texts of all tasks or of each, set of tasks and seed."""
     yield (
-        f"`nlpmtl relate` on {TEXTS:,} texts, of each task where they are apart, {MEASURED['batch_size']} a step; a tiny "
-        f"encoder, for {PRETRAINING:,} steps trained to name words."
+        f"`nlpmtl relate` on {TEXTS:,} texts, of each task where they are apart, {MEASURED['batch_size']} a step; a "
+        f"tiny encoder, for {PRETRAINING:,} steps trained to name words."
     )
     yield ""
     yield (
