@@ -18,6 +18,7 @@ import math
 import os
 import random
 import shutil
+import statistics
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -124,28 +125,27 @@ def result(run: dict[str, Any], place: Path, *, rows: Path) -> dict[str, Any]:
     return read
 
 
-def times(rows: Path) -> Iterator[tuple[str, list[float]]]:
-    """What a step of each way takes beside one of hard sharing, in rounds."""
+def times(rows: Path) -> dict[str, list[float]]:
+    """Milliseconds that a step of each way takes, in rounds."""
     runs = {way: run_of(rows, TRAINED, steps=TIMED, seed=1, way=way) for way in WAYS}
     with tempfile.TemporaryDirectory() as cache:
         rounds = [
             {way: take_steps(run, steps=TIMED, cache=Path(cache))["step ms"] for way, run in runs.items()}
             for _ in range(ROUNDS)
         ]
-    for way in WAYS:
-        yield way, [one[way] / one["hard"] for one in rounds]
+    return {way: [one[way] for one in rounds] for way in WAYS}
 
 
 def table(found: dict[str, list[dict[str, Any]]], took: dict[str, list[float]]) -> Iterator[str]:
     yield f"| | {' | '.join(SCORED)} | million parameters, shared | of each task's own | a step / hard's |"
     yield f"|---|{'---|' * len(SCORED)}---|---|---|"
     for name, seeds in found.items():
-        scores = [
-            spread([one["scores"][column] for one in seeds]) if column in seeds[0]["scores"] else ""
-            for column in SCORED
-        ]
-        sizes = [f"{seeds[0][key] / 1e6:.2f}" for key in ("shared", "own")]
-        yield f"| {name} | {' | '.join([*scores, *sizes])} | {spread(took[name], 2) if name in took else ''} |"
+        first = seeds[0]
+        cells = [spread([one["scores"][of] for one in seeds]) if of in first["scores"] else "" for of in SCORED]
+        cells += [f"{first[key] / 1e6:.2f}" for key in ("shared", "own")]
+        ratios = [own / plain for own, plain in zip(took.get(name, ()), took["hard"], strict=False)]
+        step = f"{statistics.mean(took[name]):.0f} ms" if name == "hard" else spread(ratios, 2) if ratios else ""
+        yield f"| {name} | {' | '.join([*cells, step])} |"
 
 
 def main() -> None:
@@ -173,7 +173,7 @@ def main() -> None:
             f"accuracy on {', '.join(f'{many:,}' for many in counts)} rows, mean and standard deviation of "
             f"{asked.seeds} seeds.",
             "",
-            *table(found, dict(times(rows))),
+            *table(found, times(rows)),
             "",
             f"- `python -m benchmarks.sharing DATA --seeds {asked.seeds} --steps {asked.steps}`; torch "
             f"{torch.__version__}, CPU with {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} "
