@@ -157,7 +157,8 @@ def main() -> None:
     cpu = f"CPU with {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
     lines.append(
         f"- `{' '.join(['python -m benchmarks.gradient_methods', *asked.parts])}`; {versions}; {cpu}. Medians of "
-        f"{ROUNDS} rounds of {STEPS} steps (least to most); what is above 1 is what a step costs more than with `constant`."
+        f"{ROUNDS} rounds of {STEPS} steps (least to most); what is above 1 is what a step costs more than with "
+        "`constant`."
     )
     if asked.output:
         asked.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
