@@ -85,6 +85,11 @@ def _beside(scratch: Path, layouts: dict[str, dict[str, Any]]) -> Iterator[str]:
             cells.append(f"{statistics.median(plain):.0f} ms" if kind == "constant" else spread(ratios, 2))
         memory = max(one["MiB with training"] for (name, _), all_of in found.items() if name == kind for one in all_of)
         yield f"| `{kind}` | {' | '.join(cells)} | {memory:.0f} |"
+    yield ""
+    yield (
+        f"Medians of {ROUNDS} rounds of {STEPS} steps (least to most); what is above 1 is what a step costs more than with "
+        "`constant`."
+    )
 
 
 def _apart(scratch: Path, lines: list[str], many: int) -> dict[str, Any]:
@@ -155,11 +160,7 @@ def main() -> None:
         lines.append("")
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
     cpu = f"CPU with {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
-    lines.append(
-        f"- `{' '.join(['python -m benchmarks.gradient_methods', *asked.parts])}`; {versions}; {cpu}. Medians of "
-        f"{ROUNDS} rounds of {STEPS} steps (least to most); what is above 1 is what a step costs more than with "
-        "`constant`."
-    )
+    lines.append(f"- `{' '.join(['python -m benchmarks.gradient_methods', *asked.parts])}`; {versions}; {cpu}.")
     if asked.output:
         asked.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
