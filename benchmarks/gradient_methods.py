@@ -86,10 +86,8 @@ def _beside(scratch: Path, layouts: dict[str, dict[str, Any]]) -> Iterator[str]:
         memory = max(one["MiB with training"] for (name, _), all_of in found.items() if name == kind for one in all_of)
         yield f"| `{kind}` | {' | '.join(cells)} | {memory:.0f} |"
     yield ""
-    yield (
-        f"Medians of {ROUNDS} rounds of {STEPS} steps (least to most); what is above 1 is what a step costs more than with "
-        "`constant`."
-    )
+    rounds = f"{ROUNDS} rounds of {STEPS} steps (least to most)"
+    yield f"Medians of {rounds}; what is above 1 is what a step costs more than with `constant`."
 
 
 def _apart(scratch: Path, lines: list[str], many: int) -> dict[str, Any]:
