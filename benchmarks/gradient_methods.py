@@ -26,7 +26,8 @@ import numpy as np
 import torch
 import transformers
 
-from benchmarks.scaling import PRETRAINED, dataset, run_of, spread, write_rows
+from benchmarks.scaling import PRETRAINED, dataset, run_of, write_rows
+from benchmarks.spread import median_spread
 from benchmarks.steps import take_steps
 from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.weighting import GradientMethod, Seen, Weighting
@@ -82,7 +83,7 @@ def _beside(scratch: Path, layouts: dict[str, dict[str, Any]]) -> Iterator[str]:
         for layout in layouts:
             plain, own = ([one["step ms"] for one in found[name, layout]] for name in ("constant", kind))
             ratios = [b / a for a, b in zip(plain, own, strict=True)]
-            cells.append(f"{statistics.median(plain):.0f} ms" if kind == "constant" else spread(ratios, 2))
+            cells.append(f"{statistics.median(plain):.0f} ms" if kind == "constant" else median_spread(ratios, 2))
         memory = max(one["MiB with training"] for (name, _), all_of in found.items() if name == kind for one in all_of)
         yield f"| `{kind}` | {' | '.join(cells)} | {memory:.0f} |"
     yield ""

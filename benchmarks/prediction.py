@@ -33,6 +33,7 @@ import transformers
 from transformers import pipeline
 from transformers.utils import logging
 
+from benchmarks.spread import median_spread
 from nlpmtl import Predictor
 from nlpmtl.artifact import load_model
 from nlpmtl.artifact.stock import stock_task
@@ -162,10 +163,6 @@ def contenders(scratch: Path, texts: Sequence[str], many: int, seed: int) -> dic
     return found
 
 
-def spread(values: Sequence[float], digits: int = 1) -> str:
-    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
@@ -219,7 +216,8 @@ def write_report(
         ratio = [a / b for a, b in zip(found, ours, strict=True)]
         own = name == f"{one}{kind}" and kind != "int8"
         rate = texts / statistics.median(found)
-        lines.append(f"| {name} | {spread(found)} | {rate:,.0f} | {'1' if own else spread(ratio, 2)} |")
+        beside = "1" if own else median_spread(ratio, 2)
+        lines.append(f"| {name} | {median_spread(found, 1)} | {rate:,.0f} | {beside} |")
     ceiling = [flops / rate for rate in products]
     share = [least / found for least, found in zip(ceiling, seconds["predict_all, fp32"], strict=True)]
     flags = "AVX512" if "avx512f" in Path("/proc/cpuinfo").read_text() else "AVX2"
@@ -236,8 +234,9 @@ def write_report(
             *lines,
             "",
             f"- The encoder's products alone are {flops / 1e12:.1f} TFLOP. Measured on products of these shapes, the "
-            f"machine does {spread([p / 1e9 for p in products], 0)} GFLOP/s in fp32: "
-            f"{spread(ceiling)} s at best. All eleven answers take {spread([1 / s for s in share], 2)} times that.",
+            f"machine does {median_spread([p / 1e9 for p in products], 0)} GFLOP/s in fp32: "
+            f"{median_spread(ceiling, 1)} s at best. All eleven answers take "
+            f"{median_spread([1 / s for s in share], 2)} times that.",
             f"- `python -m benchmarks.prediction DATA_DIR --texts {texts} --blocks {asked.blocks} --rounds "
             f"{asked.rounds}`, model: {model}; torch {torch.__version__}, transformers {transformers.__version__}, "
             f"Python {platform.python_version()}.",

