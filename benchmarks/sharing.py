@@ -1,6 +1,7 @@
 """What each way of sharing is worth to a small task beside a large relative: 500 rows of RTE with SNLI, over seeds.
 
-    python -m benchmarks.sharing DATA_DIR [--seeds 3] [--steps 600] [--output DIR] [--table FILE.md]
+    python -m benchmarks.sharing DATA_DIR [--rte 500] [--steps 600] [--seeds 3] [--only NAME …] [--output DIR]
+        [--table FILE.md]
 
 MiniLM-L6, 32 rows a step; the mixture draws by size to the power of 1 / 2, so that RTE is a ninth of it. Beside it each
 task is trained alone: on as many rows as the mixture takes of it, and RTE also for ten passes. RTE's validation rows
@@ -20,7 +21,7 @@ import random
 import shutil
 import statistics
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ from nlpmtl.artifact import load_model
 from nlpmtl.model import footprint
 
 CONFIGS = Path(__file__).resolve().parents[1] / "task_configs"
-TRAINED = {"rte": 500, "snli": 30_000}
-"""Train rows of each task."""
+RTE, SNLI = 500, 30_000
+"""Train rows."""
 SCORED = {"rte": "rte", "rte, left over": "rte-left-over", "snli": "snli"}
 """Columns of the table, and the files in the output directory that hold their rows."""
 BATCH = 32
@@ -57,10 +58,10 @@ WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 """The `[sharing]` table of each way, and what differs in `[train]`."""
 
 
-def write_rows(data: Path, directory: Path) -> None:
+def write_rows(data: Path, directory: Path, *, trained: Mapping[str, int]) -> None:
     """Train and validation rows of both tasks, and of RTE the train rows that are left over."""
     directory.mkdir(parents=True, exist_ok=True)
-    for name, many in TRAINED.items():
+    for name, many in trained.items():
         read = {
             split: gzip.decompress((data / name / f"{split}.jsonl.gz").read_bytes()).decode().splitlines(keepends=True)
             for split in ("train", "validation")
@@ -92,14 +93,14 @@ def run_of(rows: Path, tasks: Iterable[str], *, steps: int, seed: int, way: str 
     }
 
 
-def runs(rows: Path, *, steps: int, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def runs(rows: Path, *, trained: Mapping[str, int], steps: int, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """The runs of a seed by what they are called in the table."""
-    sizes = {name: many ** (1 / TEMPERATURE) for name, many in TRAINED.items()}
+    sizes = {name: many ** (1 / TEMPERATURE) for name, many in trained.items()}
     share = sizes["rte"] / sum(sizes.values())
     for way in WAYS:
-        yield way, run_of(rows, TRAINED, steps=steps, seed=seed, way=way)
+        yield way, run_of(rows, trained, steps=steps, seed=seed, way=way)
     yield "rte alone, as many rows", run_of(rows, ["rte"], steps=round(steps * share), seed=seed)
-    passes = math.ceil(PASSES * TRAINED["rte"] / BATCH)
+    passes = math.ceil(PASSES * trained["rte"] / BATCH)
     yield f"rte alone, {PASSES} passes", run_of(rows, ["rte"], steps=passes, seed=seed)
     yield "snli alone, as many rows", run_of(rows, ["snli"], steps=round(steps * (1 - share)), seed=seed)
 
@@ -115,7 +116,7 @@ def result(run: dict[str, Any], place: Path, *, rows: Path) -> dict[str, Any]:
         scores = {}
         for column, file in SCORED.items():
             task = column.partition(",")[0]
-            if task in model.tasks:
+            if task in model.tasks and (rows / f"{file}.jsonl").exists():
                 scored = {**run, "datasets": {task: dataset(task, validation=rows / f"{file}.jsonl")}}
                 scores[column] = nlpmtl.evaluate(directory, scored).tasks[task]["score"]
         found = {"scores": scores, "shared": cost.shared, "own": max(cost.own.values())}
@@ -128,7 +129,7 @@ def result(run: dict[str, Any], place: Path, *, rows: Path) -> dict[str, Any]:
 
 def times(rows: Path) -> dict[str, list[float]]:
     """Milliseconds that a step of each way takes, in rounds."""
-    runs = {way: run_of(rows, TRAINED, steps=TIMED, seed=1, way=way) for way in WAYS}
+    runs = {way: run_of(rows, ["rte", "snli"], steps=TIMED, seed=1, way=way) for way in WAYS}
     with tempfile.TemporaryDirectory() as cache:
         rounds = [
             {way: take_steps(run, steps=TIMED, cache=Path(cache))["step ms"] for way, run in runs.items()}
@@ -144,10 +145,10 @@ def table(found: dict[str, list[dict[str, Any]]], took: dict[str, list[float]]) 
         first = seeds[0]
         cells = [mean_spread([one["scores"][of] for one in seeds], 4) if of in first["scores"] else "" for of in SCORED]
         cells += [f"{first[key] / 1e6:.2f}" for key in ("shared", "own")]
-        yield f"| {name} | {' | '.join([*cells, cost(name, took)])} |"
+        yield f"| {name} | {' | '.join([*cells, step_cost(name, took)])} |"
 
 
-def cost(name: str, took: dict[str, list[float]]) -> str:
+def step_cost(name: str, took: dict[str, list[float]]) -> str:
     """Of a step beside that of hard sharing; nothing of a task alone."""
     if name == "hard":
         return f"{statistics.mean(took[name]):.0f} ms"
@@ -159,31 +160,37 @@ def cost(name: str, took: dict[str, list[float]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rte", type=int, default=RTE, help="train rows of RTE")
     parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="runs, as the table calls them; left out: all")
     parser.add_argument("--output", type=Path, default=Path("runs/bench-sharing"))
     parser.add_argument("--table", type=Path)
     asked = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     rows = (asked.output / "rows").resolve()
-    write_rows(asked.data, rows)
+    trained = {"rte": asked.rte, "snli": SNLI}
+    write_rows(asked.data, rows, trained=trained)
     found: dict[str, list[dict[str, Any]]] = {}
     for seed in range(1, asked.seeds + 1):
-        for name, run in runs(rows, steps=asked.steps, seed=seed):
+        for name, run in runs(rows, trained=trained, steps=asked.steps, seed=seed):
+            if asked.only and name not in asked.only:
+                continue
             place = asked.output / f"seed-{seed}" / name.replace(", ", "-").replace(" ", "-")
             one = result(run, place, rows=rows)
             found.setdefault(name, []).append(one)
             print(f"seed {seed}, {name}: {one['scores']}", flush=True)
-    counts = [sum(1 for _ in (rows / f"{file}.jsonl").open(encoding="utf-8")) for file in SCORED.values()]
+    files = [path for name in SCORED.values() if (path := rows / f"{name}.jsonl").exists()]
+    counts = [path.read_text(encoding="utf-8").count("\n") for path in files]
     text = "\n".join(
         [
-            f"RTE, {TRAINED['rte']} train rows, with SNLI, {TRAINED['snli']:,}: {asked.steps} steps of {BATCH} rows, "
+            f"RTE, {asked.rte:,} train rows, with SNLI, {SNLI:,}: {asked.steps:,} steps of {BATCH} rows, "
             f"accuracy on {', '.join(f'{many:,}' for many in counts)} rows, mean and standard deviation of "
             f"{asked.seeds} seeds.",
             "",
             *table(found, times(rows)),
             "",
-            f"- `python -m benchmarks.sharing DATA --seeds {asked.seeds} --steps {asked.steps}`; torch "
+            f"- `python -m benchmarks.sharing DATA --rte {asked.rte} --steps {asked.steps} --seeds {asked.seeds}`; torch "
             f"{torch.__version__}, CPU with {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} "
             "thread(s).",
         ]
