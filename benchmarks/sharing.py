@@ -190,9 +190,9 @@ def main() -> None:
             "",
             *table(found, times(rows)),
             "",
-            f"- `python -m benchmarks.sharing DATA --rte {asked.rte} --steps {asked.steps} --seeds {asked.seeds}`; torch "
-            f"{torch.__version__}, CPU with {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} "
-            "thread(s).",
+            f"- `python -m benchmarks.sharing DATA --rte {asked.rte} --steps {asked.steps} --seeds {asked.seeds}`; "
+            f"torch {torch.__version__}, CPU with {torch.backends.cpu.get_cpu_capability()}, "
+            f"{torch.get_num_threads()} thread(s).",
         ]
     )
     print(text)
