@@ -62,15 +62,17 @@ def write_rows(data: Path, directory: Path, *, trained: Mapping[str, int]) -> No
     """Train and validation rows of both tasks, and of RTE the train rows that are left over."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, many in trained.items():
-        read = {
-            split: gzip.decompress((data / name / f"{split}.jsonl.gz").read_bytes()).decode().splitlines(keepends=True)
-            for split in ("train", "validation")
-        }
-        random.Random(0).shuffle(read["train"])
-        (directory / f"{name}-train.jsonl").write_text("".join(read["train"][:many]), encoding="utf-8")
-        (directory / f"{name}.jsonl").write_text("".join(read["validation"]), encoding="utf-8")
-        if left := read["train"][many:]:
+        train, validation = (read_lines(data / name / f"{split}.jsonl.gz") for split in ("train", "validation"))
+        random.Random(0).shuffle(train)
+        (directory / f"{name}-train.jsonl").write_text("".join(train[:many]), encoding="utf-8")
+        (directory / f"{name}.jsonl").write_text("".join(validation), encoding="utf-8")
+        if left := train[many:]:
             (directory / f"{name}-left-over.jsonl").write_text("".join(left), encoding="utf-8")
+
+
+def read_lines(path: Path) -> list[str]:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return list(file)
 
 
 def dataset(name: str, **files: Path) -> dict[str, Any]:
@@ -175,11 +177,10 @@ def main() -> None:
     write_rows(asked.data, rows, trained=trained)
     found: dict[str, list[dict[str, Any]]] = {}
     for seed in range(1, asked.seeds + 1):
-        for name, run in runs(rows, trained=trained, steps=asked.steps, seed=seed):
-            if asked.only and name not in asked.only:
-                continue
+        known = dict(runs(rows, trained=trained, steps=asked.steps, seed=seed))
+        for name in asked.only or known:
             place = asked.output / f"seed-{seed}" / name.replace(", ", "-").replace(" ", "-")
-            one = result(run, place, rows=rows)
+            one = result(known[name], place, rows=rows)
             found.setdefault(name, []).append(one)
             print(f"seed {seed}, {name}: {one['scores']}", flush=True)
     files = [path for name in SCORED.values() if (path := rows / f"{name}.jsonl").exists()]
