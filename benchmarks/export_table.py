@@ -10,8 +10,6 @@ writes it to benchmarks/results/export_table.md.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import random
 import tempfile
 import time
@@ -19,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tokenizers
 import torch
 import transformers
 
 import nlpmtl
+from benchmarks.tables import facts
 from nlpmtl.model import load_encoder
 from nlpmtl.tasks import task_from_spec
 from tests.architectures import ARCHITECTURES, write_architecture
@@ -118,10 +116,8 @@ def report(found: dict[str, dict[str, tuple[float, float]]], *, many: int, secon
         f"The largest of all is {max(most for most, _ in every):.1e}. The logits are not all alike: over the texts,",
         f"each has a standard deviation of {min(spread for _, spread in every):.2f} or more.",
         "",
-        f"`python -m benchmarks.export_table --texts {many}`, {seconds:.0f} s; Python {platform.python_version()},",
-        f"torch {torch.__version__}, transformers {transformers.__version__}, tokenizers {tokenizers.__version__};",
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()},",
-        "fp32.",
+        *facts(f"benchmarks.export_table --texts {many}", "tokenizers"),
+        f"- fp32; {seconds:.0f} s.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -27,6 +27,7 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, ModernBertConfig,
 
 from benchmarks.eleven import DATASETS, RUN
 from benchmarks.stock_trainer import TASKS, fine_tune
+from benchmarks.tables import facts
 from nlpmtl.compose import compose
 from nlpmtl.model import find_encoder, load_encoder
 from nlpmtl.model.layers import find_layers, matrix_numbers
@@ -146,9 +147,8 @@ def main() -> None:
             "",
             *lines,
             "",
-            f"- `python -m benchmarks.gpu DATA --rounds {args.rounds} --steps {args.steps}`; "
-            f"torch {torch.__version__}, transformers {transformers.__version__}. "
-            "Utilisation and ratio are of the best round.",
+            *facts(f"benchmarks.gpu DATA --rounds {args.rounds} --steps {args.steps}"),
+            "- Utilisation and ratio are of the best round.",
             f"- {torch.cuda.get_device_name()}; large bf16 matrix products reach {products_per_second() / 1e12:,.0f} "
             f"TFLOP/s, the peak is taken as {args.peak / 1e12:,.0f}. bf16, dropout as each config has it.",
         ]

@@ -23,12 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import transformers
 
 from benchmarks.scaling import PRETRAINED, dataset, run_of, write_rows
-from benchmarks.spread import median_spread
 from benchmarks.steps import take_steps
+from benchmarks.tables import facts, median_spread
 from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.weighting import GradientMethod, Seen, Weighting
 from tests.faults.harness import play_all, small_run
@@ -157,9 +155,7 @@ def main() -> None:
                 print(line, flush=True)
                 lines.append(line)
         lines.append("")
-    versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
-    cpu = f"CPU with {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
-    lines.append(f"- `{' '.join(['python -m benchmarks.gradient_methods', *asked.parts])}`; {versions}; {cpu}.")
+    lines += facts(" ".join(["benchmarks.gradient_methods", *asked.parts]), "torchjd")
     if asked.output:
         asked.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

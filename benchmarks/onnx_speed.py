@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.onnx_table import facts
+from benchmarks.tables import facts
 from nlpmtl import Predictor
 from nlpmtl.artifact import export_onnx, load_model
 from nlpmtl.model import MultiTaskModel, load_encoder
@@ -119,7 +119,7 @@ def main() -> None:
             "",
             *table,
             "",
-            *facts(command),
+            *facts(command, "onnx", "onnxruntime"),
             "",
         ]
     )

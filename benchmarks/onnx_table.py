@@ -10,20 +10,16 @@ through onnxruntime; of padding nothing is compared.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import random
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import onnx
-import onnxruntime
 import torch
-import transformers
 from transformers import PreTrainedTokenizerBase
 
+from benchmarks.tables import facts
 from nlpmtl.artifact import export_onnx
 from nlpmtl.artifact.onnx_model import OnnxModel, load_onnx
 from nlpmtl.data import Batch
@@ -76,16 +72,6 @@ def compare(encoder: str, directory: Path) -> tuple[dict[str, float], float, int
     return worst, largest, many
 
 
-def facts(command: str) -> list[str]:
-    """What a table was made by, and where."""
-    versions = ", ".join(f"{one.__name__} {one.__version__}" for one in (torch, transformers, onnx, onnxruntime))
-    instructions = torch.backends.cpu.get_cpu_capability()
-    return [
-        f"- `python -m {command}`; {versions}; Python {platform.python_version()}.",
-        f"- {platform.machine()} with {instructions}, {torch.get_num_threads()} thread(s) of {os.cpu_count()}.",
-    ]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path)
@@ -112,7 +98,7 @@ def main() -> None:
             "",
             *lines,
             "",
-            *facts("benchmarks.onnx_table"),
+            *facts("benchmarks.onnx_table", "onnx", "onnxruntime"),
             "",
         ]
     )

@@ -28,13 +28,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from accelerate import Accelerator
 from scipy.stats import spearmanr
 from transformers.utils import logging
 
 import nlpmtl
 from benchmarks.planted_words import TRUTHS, Floats, planted_run, word_encoder
+from benchmarks.tables import facts
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.run import load_config, prepare
 from nlpmtl.training import Evaluated
@@ -178,10 +178,7 @@ def main() -> None:
                 print(line, flush=True)
                 told.append(line)
             told.append("")
-    told.append(
-        f"- `python -m benchmarks.planted {' '.join([*asked.parts, f'--seeds {asked.seeds}'])}`, torch "
-        f"{torch.__version__}, CPU with {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} thread(s)."
-    )
+    told += facts(" ".join(["benchmarks.planted", *asked.parts, f"--seeds {asked.seeds}"]))
     if asked.output is not None:
         asked.output.write_text("\n".join(told) + "\n", encoding="utf-8")
 

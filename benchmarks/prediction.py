@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import platform
 import random
 import statistics
 import tempfile
@@ -29,11 +28,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from transformers import pipeline
 from transformers.utils import logging
 
-from benchmarks.spread import median_spread
+from benchmarks.tables import facts, median_spread
 from nlpmtl import Predictor
 from nlpmtl.artifact import load_model
 from nlpmtl.artifact.stock import stock_task
@@ -220,7 +218,6 @@ def write_report(
         lines.append(f"| {name} | {median_spread(found, 1)} | {rate:,.0f} | {beside} |")
     ceiling = [flops / rate for rate in products]
     share = [least / found for least, found in zip(ceiling, seconds["predict_all, fp32"], strict=True)]
-    flags = "AVX512" if "avx512f" in Path("/proc/cpuinfo").read_text() else "AVX2"
     model = f"{asked.model.parent.name}/{asked.model.name}" if asked.model else "new heads"
     return "\n".join(
         [
@@ -237,11 +234,8 @@ def write_report(
             f"machine does {median_spread([p / 1e9 for p in products], 0)} GFLOP/s in fp32: "
             f"{median_spread(ceiling, 1)} s at best. All eleven answers take "
             f"{median_spread([1 / s for s in share], 2)} times that.",
-            f"- `python -m benchmarks.prediction DATA_DIR --texts {texts} --blocks {asked.blocks} --rounds "
-            f"{asked.rounds}`, model: {model}; torch {torch.__version__}, transformers {transformers.__version__}, "
-            f"Python {platform.python_version()}.",
-            f"- {platform.machine()} with {flags}, {torch.get_num_threads()} thread(s); bf16 "
-            f"{'is' if resolve_precision('auto') == 'bf16' else 'is not'} native here.",
+            *facts(f"benchmarks.prediction DATA_DIR --texts {texts} --blocks {asked.blocks} --rounds {asked.rounds}"),
+            f"- Model: {model}; bf16 {'is' if resolve_precision('auto') == 'bf16' else 'is not'} native here.",
             "",
         ]
     )

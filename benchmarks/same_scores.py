@@ -18,11 +18,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
-
 import nlpmtl
-from benchmarks.spread import mean_spread
+from benchmarks.tables import facts, mean_spread
 
 DATASETS = ("mrpc", "trec", "sst2_sentences", "snips")
 CONFIGS = Path(__file__).resolve().parents[1] / "task_configs"
@@ -93,11 +90,8 @@ def main() -> None:
             "",
             *lines,
             "",
-            f"- `python -m benchmarks.same_scores DATA --seeds {args.seeds} --rows {args.rows}`; "
-            f"torch {torch.__version__}, transformers "
-            f"{transformers.__version__}.",
-            f"- CPU with {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads. Seconds a run, "
-            f"start and end included: packed {mean_spread(seconds['packed'], 0)}, "
+            *facts(f"benchmarks.same_scores DATA --seeds {args.seeds} --rows {args.rows}"),
+            f"- Seconds a run, start and end included: packed {mean_spread(seconds['packed'], 0)}, "
             f"padded {mean_spread(seconds['padded'], 0)}.",
         ]
     )

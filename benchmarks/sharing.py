@@ -18,6 +18,7 @@ import json
 import math
 import os
 import random
+import shlex
 import shutil
 import statistics
 import tempfile
@@ -25,12 +26,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import nlpmtl
 from benchmarks.same_scores import read_eleven
-from benchmarks.spread import mean_spread
 from benchmarks.steps import take_steps
+from benchmarks.tables import facts, mean_spread
 from nlpmtl.artifact import load_model
 from nlpmtl.model import footprint
 
@@ -183,6 +182,8 @@ def main() -> None:
             one = result(known[name], place, rows=rows)
             found.setdefault(name, []).append(one)
             print(f"seed {seed}, {name}: {one['scores']}", flush=True)
+    command = ["benchmarks.sharing", "DATA", f"--rte={asked.rte}", f"--steps={asked.steps}", f"--seeds={asked.seeds}"]
+    command += ["--only", *asked.only] if asked.only else []
     files = [path for name in SCORED.values() if (path := rows / f"{name}.jsonl").exists()]
     counts = [path.read_text(encoding="utf-8").count("\n") for path in files]
     text = "\n".join(
@@ -193,9 +194,7 @@ def main() -> None:
             "",
             *table(found, times(rows, ways=found)),
             "",
-            f"- `python -m benchmarks.sharing DATA --rte {asked.rte} --steps {asked.steps} --seeds {asked.seeds}`; "
-            f"torch {torch.__version__}, CPU with {torch.backends.cpu.get_cpu_capability()}, "
-            f"{torch.get_num_threads()} thread(s).",
+            *facts(shlex.join(command)),
         ]
     )
     print(text)

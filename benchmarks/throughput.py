@@ -21,11 +21,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-import transformers
-
 from benchmarks.eleven import DATASETS, RUN
 from benchmarks.steps import take_steps
+from benchmarks.tables import facts
 from nlpmtl.training import resolve_precision
 
 OURS = "nlpmtl"
@@ -86,10 +84,8 @@ def main() -> None:
             "",
             *lines,
             "",
-            f"- `python -m benchmarks.throughput DATA --rounds {args.rounds} --steps {args.steps}`; "
-            f"torch {torch.__version__}, transformers {transformers.__version__}.",
-            f"- CPU with {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads, "
-            f"{resolve_precision('auto')}. MiniLM-L6, eleven tasks of ten datasets, 32 rows a step.",
+            *facts(f"benchmarks.throughput DATA --rounds {args.rounds} --steps {args.steps}"),
+            f"- {resolve_precision('auto')}; MiniLM-L6, eleven tasks of ten datasets, 32 rows a step.",
         ]
     )
     print(text)
