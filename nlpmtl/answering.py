@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,13 +12,16 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.artifact import Backend
-from nlpmtl.data import Encoded, Input, Windows, to_input, tokenize, tokenize_windows
+from nlpmtl.data import Encoded, Input, Windows, tokenize, tokenize_windows
 from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.evaluation import Inference
+from nlpmtl.task_inputs import InputReader, TaskInputs
 from nlpmtl.tasks import Logits, Prediction, Shown
 
 Text = str | tuple[str, str] | Mapping[str, Any]
 """A text, a pair of them, or a row: ``{"text": …}``, ``{"text": …, "pair": …}`` or ``{"words": […]}``."""
+Table = Any
+"""A pandas DataFrame, a `datasets.Dataset`, or an Arrow table: none of them is imported for a type."""
 _INPUTS_AT_ONCE = 2048
 """Among so many enough are of one length to fill a forward with hardly any padding."""
 _CHARACTERS_AT_ONCE = 400_000
@@ -38,32 +42,20 @@ class Answering:
         types = "token_type_ids" in tokenizer.model_input_names
         self._inference = Inference(model.infer, pad=tokenizer.pad_token_id, types=types, tokens=tokens)
 
-    def stream(
-        self, inputs: Iterator[Text], *, tasks: Sequence[str] | None, shown: Shown
-    ) -> Iterator[dict[str, Prediction]]:
+    def stream(self, inputs: Iterator[Any], *, reader: InputReader, shown: Shown) -> Iterator[dict[str, Prediction]]:
         """Answers in the order of the inputs, read as they are needed."""
-        for read in _read(inputs):
-            answers: list[dict[str, Prediction]] = [{} for _ in read]
-            for paired in (False, True):
-                at = [i for i, one in enumerate(read) if (one.pair is not None) is paired]
-                if at:
-                    asked = self._readable(paired=paired, tasks=tasks)
-                    labels_words = any(self.model.tasks[task].level == "token" for task in asked)
-                    answer = self._answer_words if labels_words else self._answer_texts
-                    for i, found in zip(at, answer([read[i] for i in at], asked, shown), strict=True):
-                        answers[i] = found
-            yield from answers
-
-    def _readable(self, *, paired: bool, tasks: Sequence[str] | None) -> list[str]:
-        """The tasks to ask: those named, or all that read such inputs."""
-        fitting = [name for name, task in self.model.tasks.items() if (task.input == "pair") is paired]
-        for name in tasks or ():
-            if name not in fitting:
-                wants, got = ("a single text", "a pair") if paired else ("a pair (text, pair)", "a single text")
-                raise ConfigError(f"task {name!r} reads {wants}, and was given {got}")
-        if not fitting:
-            raise ConfigError("no task of this model reads a pair" if paired else "all tasks of this model read pairs")
-        return list(tasks) if tasks is not None else fitting
+        for rows in _read(inputs, reader.read):
+            answers: list[dict[str, Prediction]] = [{} for _ in rows]
+            groups: dict[tuple[str, ...], list[tuple[int, Input]]] = defaultdict(list)
+            for row, found in enumerate(rows):
+                for one, tasks in found:
+                    groups[tasks].append((row, one))
+            for asked, group in groups.items():
+                labels_words = any(self.model.tasks[task].level == "token" for task in asked)
+                answer = self._answer_words if labels_words else self._answer_texts
+                for (row, _), predictions in zip(group, answer([one for _, one in group], asked, shown), strict=True):
+                    answers[row].update(predictions)
+            yield from (reader.in_order(answer) for answer in answers)
 
     def _answer_texts(self, inputs: Sequence[Input], asked: Sequence[str], shown: Shown) -> list[dict[str, Prediction]]:
         """Tasks that read a text, or a pair of them, as a whole: from its beginning."""
@@ -116,22 +108,24 @@ class Answering:
         return {task: every if self.model.tasks[task].level == "token" else first for task in asked}
 
 
-def _read(inputs: Iterator[Text]) -> Iterator[list[Input]]:
+def _read(values: Iterator[Any], read: Callable[[Any], TaskInputs]) -> Iterator[list[TaskInputs]]:
     """Inputs, as many at once as are answered together."""
-    read: list[Input] = []
+    rows: list[TaskInputs] = []
     room = _CHARACTERS_AT_ONCE
-    for number, value in enumerate(inputs, 1):
+    for number, value in enumerate(values, 1):
         try:
-            one = to_input(value)
+            row = read(value)
         except ValueError as error:
             raise DataError(f"input {number}: {error}") from None
-        read.append(one)
-        room -= len(one.text) + len(one.pair or "")
-        if room <= 0 or len(read) == _INPUTS_AT_ONCE:
-            yield read
-            read, room = [], _CHARACTERS_AT_ONCE
-    if read:
-        yield read
+        except ConfigError as error:
+            raise ConfigError(f"input {number}: {error}") from None
+        rows.append(row)
+        room -= sum(len(one.text) + len(one.pair or "") for one, _ in row)
+        if room <= 0 or len(rows) == _INPUTS_AT_ONCE:
+            yield rows
+            rows, room = [], _CHARACTERS_AT_ONCE
+    if rows:
+        yield rows
 
 
 def _logits(task: str, logits: Sequence[Logits], rows: NDArray[np.int64]) -> Sequence[Logits]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, get_args
@@ -10,11 +10,13 @@ from typing import Any, get_args
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from nlpmtl.answering import Answering, Text
+from nlpmtl.answering import Answering, Table, Text
 from nlpmtl.artifact import Backend, BackendName, Precision, export_onnx, export_task, fetch, load_backend, push
+from nlpmtl.data import describe_value, open_container
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.evaluation import tokens_for
 from nlpmtl.model import Int8Linear, MultiTaskModel
+from nlpmtl.task_inputs import InputReader
 from nlpmtl.tasks import Aggregation, Prediction, Shown, Task
 
 __all__ = ["Predictor", "Text"]
@@ -125,35 +127,40 @@ class Predictor:
 
     def predict(
         self,
-        inputs: Text | Sequence[Text] | Iterator[Text],
+        inputs: Text | Iterable[Text] | Table,
         *,
         task: str,
         all_scores: bool = False,
         aggregation_strategy: Aggregation = "first",
     ) -> Prediction:
-        """The answer of one task: for one input one answer, for a list a list, for an iterator an iterator.
+        """Predict one task: one prediction for one input, a list for several, an iterator for an iterator.
 
         Args:
-            inputs: a text, a pair ``(text, pair)``, ``{"words": […]}``, or several.
-            task: which task.
+            inputs: a text, a pair ``(text, pair)``, ``{"words": […]}``, or several, see `predict_all`.
+            task: the name of the task.
             all_scores: add ``"scores"``, the probability of every label.
             aggregation_strategy: see `predict_all`.
 
         Raises:
             ConfigError: there is no such task or strategy, or it wants pairs and got a text, or the other way round.
-            DataError: an input is none.
+            DataError: an input is not a text, pair or row of words; the message names its position and type.
         """
+        if not isinstance(task, str):
+            raise ConfigError(
+                f"task: the name of a task was expected, found {describe_value(task)}; it is one of "
+                f"{', '.join(self.tasks)}. predict_all takes several: tasks=[…]"
+            )
         answers = self.predict_all(
             inputs, tasks=[task], all_scores=all_scores, aggregation_strategy=aggregation_strategy
         )
         if isinstance(answers, Mapping):
             return answers[task]
-        only = (one[task] for one in answers)
-        return only if isinstance(inputs, Iterator) else list(only)
+        predictions = (answer[task] for answer in answers)
+        return list(predictions) if isinstance(answers, list) else predictions
 
     def predict_all(
         self,
-        inputs: Text | Sequence[Text] | Iterator[Text],
+        inputs: Text | Iterable[Text] | Table,
         *,
         tasks: Sequence[str] | None = None,
         all_scores: bool = False,
@@ -165,30 +172,37 @@ class Predictor:
         and say so: ``"truncated": True``.
 
         Args:
-            inputs: a text, a pair ``(text, pair)``, ``{"words": […]}``, or several.
-            tasks: which tasks; left out: all that can read the input (a pair task cannot read a single text).
+            inputs: a text, a pair ``(text, pair)``, ``{"words": […]}``, or several: a list, a NumPy or Arrow array, a
+                pandas Series, an iterator; or a table: a pandas DataFrame, a `datasets.Dataset`, an Arrow table. Tables
+                and rows need the columns that a task was trained on, or ``text``, perhaps ``pair``, or ``words``.
+            tasks: names of tasks; default: all that can read the input (a pair task cannot read a single text).
             all_scores: add ``"scores"``, the probability of every label.
             aggregation_strategy: for words with BIO tags, as `pipeline()` names it: "first" joins them to spans, "none"
                 answers every tagged word by itself.
 
         Returns:
-            ``{task: answer}``, or a list or an iterator of such.
+            ``{task: prediction}`` for one input; a list of these, one per row in row order, for what has a length; an
+            iterator of these for what has none.
 
         Raises:
             ConfigError: a named task or the strategy does not exist, or the task cannot read an input.
-            DataError: an input is none.
+            DataError: an input is not a text, pair or row of words; the message names its position and type.
         """
-        self._check(tasks or ())
+        self._check_tasks(tasks)
         if aggregation_strategy not in get_args(Aggregation):
             raise ConfigError(
                 f'aggregation_strategy: "first" or "none", found {aggregation_strategy!r}. A word is answered at its '
                 "first wordpiece, as it was trained: others have learned nothing that could be averaged"
             )
         shown = Shown(all_scores=all_scores, aggregation=aggregation_strategy)
-        if isinstance(inputs, str | tuple | Mapping):
-            return next(self._answering.stream(iter([inputs]), tasks=tasks, shown=shown))
-        stream = self._answering.stream(iter(inputs), tasks=tasks, shown=shown)
-        return stream if isinstance(inputs, Iterator) else list(stream)
+        reader = InputReader(self.tasks, wanted=tasks)
+        container = open_container(inputs)
+        if container is None:
+            return next(self._answering.stream(iter([inputs]), reader=reader, shown=shown))
+        reader.check_series(inputs)
+        columns = () if container.columns is None else reader.columns(container)
+        stream = self._answering.stream(container.rows(columns), reader=reader, shown=shown)
+        return stream if container.lazy else list(stream)
 
     def export(
         self, directory: str | Path, *, to: str = "transformers", task: str | Sequence[str] | None = None
@@ -208,8 +222,9 @@ class Predictor:
             ConfigError: there is no such task, it has to be one and is not, or the directory holds something.
             ModelError: the model cannot be written so.
         """
-        tasks = [task] if isinstance(task, str) else list(task or self.tasks)
-        self._check(tasks)
+        wanted = [task] if isinstance(task, str) else task
+        self._check_tasks(wanted)
+        tasks = list(self.tasks if wanted is None else wanted)
         if not isinstance(self.model, MultiTaskModel):
             raise ModelError("this is an exported model already: export from the directory that it was made of")
         if any(isinstance(module, Int8Linear) for module in self.model.modules()):
@@ -222,7 +237,17 @@ class Predictor:
             raise ConfigError(f"a stock transformers model has one task: choose one of {', '.join(tasks)}")
         return export_task(self.model, self.tokenizer, task=tasks[0], directory=Path(directory))
 
-    def _check(self, tasks: Sequence[str]) -> None:
+    def _check_tasks(self, tasks: Sequence[str] | None) -> None:
+        """ConfigError if they are not names of tasks of this model."""
+        if tasks is None:
+            return
+        if isinstance(tasks, str | bytes | Mapping) or not isinstance(tasks, Collection) or not tasks:
+            raise ConfigError(
+                f"tasks: a list of names was expected, found {describe_value(tasks)}; the model has "
+                f"{', '.join(self.tasks)}"
+            )
         for name in tasks:
+            if not isinstance(name, str):
+                raise ConfigError(f"tasks: the name of a task was expected, found {describe_value(name)}")
             if name not in self.tasks:
                 raise ConfigError(f"this model has no task {name!r}; {did_you_mean(name, self.tasks)}")

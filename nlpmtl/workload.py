@@ -165,8 +165,20 @@ def _build_tasks(
                 continue
             known = earlier[task].labels if task in earlier else ()
             labels = options.labels or known or _find_labels(task, datasets, rows)
-            tasks[task] = build_task(options, name=task, labels=labels, input=dataset.input.shape)
+            tasks[task] = build_task(
+                options,
+                name=task,
+                labels=labels,
+                input=dataset.input.shape,
+                input_columns=_input_columns(task, datasets),
+            )
     return tasks
+
+
+def _input_columns(task: str, datasets: Mapping[str, DatasetConfig]) -> list[dict[str, str]]:
+    """The columns that a task reads, of each of its datasets."""
+    found = [one.input.model_dump(exclude_none=True) for one in datasets.values() if task in one.tasks]
+    return [columns for i, columns in enumerate(found) if columns not in found[:i]]
 
 
 def _find_labels(

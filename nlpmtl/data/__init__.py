@@ -17,6 +17,7 @@ from nlpmtl.data.pieces import Pieces, tokenize
 from nlpmtl.data.prepare import Prepared
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.splits import Preparer
+from nlpmtl.data.tables import Container, describe_value, open_container, row_labels, to_plain
 from nlpmtl.data.targets import IGNORED, ClassLabels, Labels, NumberLabels, SetLabels, TagLabels
 from nlpmtl.data.transfer import transfer
 from nlpmtl.data.windows import Windows, tokenize_windows
@@ -27,6 +28,7 @@ __all__ = [
     "Batch",
     "ClassLabels",
     "Collator",
+    "Container",
     "Encoded",
     "Input",
     "Labels",
@@ -43,11 +45,15 @@ __all__ = [
     "Tally",
     "Target",
     "Windows",
+    "describe_value",
     "first_pieces",
     "join_words",
     "label",
+    "open_container",
+    "row_labels",
     "split_words",
     "to_input",
+    "to_plain",
     "tokenize",
     "tokenize_windows",
     "transfer",

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from nlpmtl.data.align import Span, join_words, split_words
+from nlpmtl.data.tables import describe_value, to_plain
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -72,29 +73,62 @@ class Input:
         return split_words(self.text) if self.given is None else self.given
 
 
-def to_input(value: Any) -> Input:
-    """A text, a pair ``(text, pair)``, or a mapping as rows are: ``text``, perhaps ``pair``, or ``words``."""
+def to_input(value: Any, *, columns: Mapping[str, str] | None = None) -> Input:
+    """A text, a pair ``(text, pair)``, or a mapping as rows are: ``text``, perhaps ``pair``, or ``words``.
+
+    Args:
+        value: the input.
+        columns: for messages, the columns from which the values of a mapping were taken, where their names differ.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    value = to_plain(value)
     if isinstance(value, Mapping):
-        return _from_row(value)
+        return _from_row(value, columns or {})
     if isinstance(value, tuple):
         if len(value) != 2:
-            raise ValueError(f"a pair has two texts, found {len(value)}")
-        return Input(to_text(value[0]), to_text(value[1]))
+            raise ValueError(f"a pair has two texts, found {len(value)}; several inputs are given as a list")
+        return Input(_to_text(value[0]), _to_text(value[1]))
     if isinstance(value, list):
         raise ValueError('pre-split words are given as {"words": [...]}, a pair as (text, pair)')
-    return Input(to_text(value))
+    return Input(_to_text(value))
 
 
-def _from_row(row: Mapping[str, Any]) -> Input:
-    column = "text" if "text" in row or "words" not in row else "words"
+def _to_text(value: Any) -> str:
+    """A text as a plain string; the error says what was found."""
+    value = to_plain(value)
     try:
-        if column == "words":
-            text, spans = join_words(to_words(row["words"]))
-            return Input(text, given=spans)
-        text = to_text(row.get("text"))
-        column = "pair"
-        if row.get("pair") is None:
-            return Input(text)
-        return Input(text, to_text(row["pair"]))
+        return str.__str__(to_text(value))  # of a subclass, such as NumPy's, its characters
     except ValueError as error:
-        raise ValueError(f"{column}: {error}; a row has `text`, and perhaps `pair`, or `words`") from None
+        found = "" if isinstance(value, str) else f", found {describe_value(value)}"
+        raise ValueError(f"{error}{found}") from None
+
+
+def _to_words(value: Any) -> list[str]:
+    """Words as plain strings; of an array its elements."""
+    value = to_plain(value)
+    if not isinstance(value, str | bytes | Mapping) and getattr(value, "ndim", 1) == 1 and hasattr(value, "tolist"):
+        value = value.tolist()
+    try:
+        return [str.__str__(word) for word in to_words(value)]
+    except ValueError as error:
+        raise ValueError(
+            str(error) if isinstance(value, list | tuple) else f"{error}, found {describe_value(value)}"
+        ) from None
+
+
+def _from_row(row: Mapping[str, Any], columns: Mapping[str, str]) -> Input:
+    key = "text" if "text" in row or "words" not in row else "words"
+    try:
+        if key == "words":
+            text, spans = join_words(_to_words(row["words"]))
+            return Input(text, given=spans)
+        text = _to_text(row.get("text"))
+        key = "pair"
+        if to_plain(row.get("pair")) is None:
+            return Input(text)
+        return Input(text, _to_text(row["pair"]))
+    except ValueError as error:
+        what = "" if columns.get(key, key) != key else "; a row has `text`, and perhaps `pair`, or `words`"
+        raise ValueError(f"{columns.get(key, key)}: {error}{what}") from None

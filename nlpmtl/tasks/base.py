@@ -70,6 +70,8 @@ class Task(ABC):
         metrics: what to score; None for the kind's default.
         input: the shape of input that it was trained on.
         temperature: what logits are divided by before they become probabilities; `calibrate` fits it.
+        input_columns: the columns of each dataset that it was trained on, by ``text``, ``pair`` or ``words``: a table
+            with them is read as in training.
 
     Raises:
         ConfigError: a metric that is unknown, or that cannot score this kind.
@@ -101,7 +103,9 @@ class Task(ABC):
         metrics: Sequence[str] | None,
         input: Literal["text", "pair", "words"],
         temperature: float = 1.0,
+        input_columns: Sequence[Mapping[str, str]] = (),
     ) -> None:
+        self.input_columns = tuple(dict(columns) for columns in input_columns)
         self.name, self.labels, self.input, self.temperature = name, tuple(labels), input, float(temperature)
         self.metrics = tuple(metrics) if metrics is not None else self.default_metrics
         if self.level == "token" and input != "words":
@@ -247,8 +251,13 @@ class Task(ABC):
 
     def spec(self) -> dict[str, Any]:
         """What a saved model must know to make this task again: plain values."""
-        plain = {"kind": self.kind, "labels": list(self.labels), "metrics": list(self.metrics), "input": self.input}
-        return plain if self.temperature == 1.0 else {**plain, "temperature": self.temperature}
+        plain: dict[str, Any] = {"kind": self.kind, "labels": list(self.labels), "metrics": list(self.metrics)}
+        plain["input"] = self.input
+        if self.temperature != 1.0:
+            plain["temperature"] = self.temperature
+        if self.input_columns:
+            plain["input_columns"] = [dict(columns) for columns in self.input_columns]
+        return plain
 
 
 def class_weights(

@@ -13,11 +13,16 @@ from nlpmtl.tasks.base import Task
 
 
 def build_task(
-    options: TaskOptions, *, name: str, labels: Sequence[str], input: Literal["text", "pair", "words"]
+    options: TaskOptions,
+    *,
+    name: str,
+    labels: Sequence[str],
+    input: Literal["text", "pair", "words"],
+    input_columns: Sequence[Mapping[str, str]] = (),
 ) -> Task:
     """A task as a config describes it, with its labels found."""
     resolved = options.model_copy(update={"labels": tuple(labels)})
-    return TASKS.build(resolved, Task, exclude={"label"}, name=name, input=input)
+    return TASKS.build(resolved, Task, exclude={"label"}, name=name, input=input, input_columns=input_columns)
 
 
 def task_from_spec(name: str, spec: Mapping[str, Any]) -> Task:
@@ -43,9 +48,19 @@ def task_from_spec(name: str, spec: Mapping[str, Any]) -> Task:
     return task
 
 
-def _check(*, labels: object, input: object, **_: object) -> None:
+def _check(*, labels: object, input: object, input_columns: object = (), **_: object) -> None:
     """What the classes take on trust, because a config has been checked."""
     if not isinstance(labels, list | tuple) or not all(isinstance(label, str) for label in labels):
         raise TypeError(f"`labels` must be a list of names, found {labels!r}")
     if input not in ("text", "pair", "words"):
         raise ValueError(f'`input` is "text", "pair" or "words", found {input!r}')
+    if not isinstance(input_columns, list | tuple) or not all(map(_is_columns, input_columns)):
+        raise TypeError(f"`input_columns` must list the columns of `text`, `pair` or `words`, found {input_columns!r}")
+
+
+def _is_columns(value: object) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and value.keys() in ({"text"}, {"text", "pair"}, {"words"})
+        and all(isinstance(column, str) for column in value.values())
+    )
