@@ -118,7 +118,7 @@ def _read(values: Iterator[Any], read: Callable[[Any], TaskInputs]) -> Iterator[
         except ValueError as error:
             raise DataError(f"input {number}: {error}") from None
         except ConfigError as error:
-            raise ConfigError(f"input {number}: {error}") from None
+            raise ConfigError(f"{error} (input {number})") from None
         rows.append(row)
         room -= sum(len(one.text) + len(one.pair or "") for one, _ in row)
         if room <= 0 or len(rows) == _INPUTS_AT_ONCE:
