@@ -22,6 +22,7 @@ from nlpmtl.training import (
     Stepper,
     build_optimizer,
     build_schedule,
+    digest_plugins,
     fsdp,
     share_weights,
 )
@@ -125,6 +126,7 @@ def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, enc
         config=plain_config(config, output=directory),
         signals=signals,
         state=RunState(cursor=plan.start()),
+        recorded={"data": work.fingerprint(), "plugins": digest_plugins(config.plugins)},
     )
 
 

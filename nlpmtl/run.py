@@ -40,8 +40,10 @@ from nlpmtl.training import (
     Progressed,
     RunState,
     accelerating,
+    check_same_data,
     open_run,
     pinned_precision,
+    read_state,
     resolve_precision,
     restore,
     run_facts,
@@ -131,10 +133,13 @@ def training(config: RunConfig, *, output: str | Path | None = None, resume: boo
             accelerator.init_trackers("nlpmtl")
         encoder, work, fit = prepare(config, directory=directory, accelerator=accelerator)
         if checkpoint is not None:
+            before = read_state(checkpoint)
+            notes = [*notes, *check_same_data(before, fit.recorded, run=checkpoint)]
             fit.state = RunState.from_json(restore(checkpoint, model=fit.model, optimizer=fit.optimizer))
         facts = run_facts(
             plain, precision=precision, processes=accelerator.num_processes, device=str(accelerator.device)
         )
+        facts |= fit.recorded
         if accelerator.is_main_process:
             _write_facts(directory, facts)
         yield Started(total=fit.total, step=fit.state.cursor.step, notes=(*notes, *work.notes, *_cost(fit, work)))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config import DatasetConfig
-from nlpmtl.data import Encoded, Prepared, Preparer, Shape, Target, label
+from nlpmtl.data import Encoded, Prepared, Preparer, Shape, Target, fingerprint, label
 from nlpmtl.errors import ConfigError, plain
 from nlpmtl.metrics import load_foreign
 from nlpmtl.metrics.scores import FOREIGN
@@ -32,6 +33,14 @@ class Workload:
     tasks: dict[str, Task]
     splits: Splits
     notes: tuple[str, ...]
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What a checkpoint records of the data: each task's label list, and a fingerprint of each dataset's splits."""
+        splits: dict[str, dict[str, Any]] = {}
+        for split, datasets in self.splits.items():
+            for name, rows in datasets.items():
+                splits.setdefault(name, {})[split] = fingerprint(rows)
+        return {"labels": {name: list(task.labels) for name, task in self.tasks.items()}, "splits": splits}
 
 
 def load_workload(

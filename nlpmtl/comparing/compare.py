@@ -9,16 +9,17 @@ from typing import Any
 import torch.distributed as dist
 
 from nlpmtl.comparing.recipe import Planned, plan_runs
-from nlpmtl.comparing.record import read_record, tidy, write_record
+from nlpmtl.comparing.record import read_facts, read_record, tidy, write_record
 from nlpmtl.comparing.report import write_report
 from nlpmtl.comparing.result import CompareResult
 from nlpmtl.comparing.statistics import RESAMPLES
 from nlpmtl.comparing.weigh import Finished, conclude, weigh
 from nlpmtl.config import RunConfig, dotted, plain_config
 from nlpmtl.errors import ConfigError, StoppedError
+from nlpmtl.model import Encoder
 from nlpmtl.run import Event, Source, TrainResult, load_config, load_parts, training
-from nlpmtl.training import Noted
-from nlpmtl.workload import Workload
+from nlpmtl.training import Noted, check_same_data, digest_plugins
+from nlpmtl.workload import Workload, load_workload
 
 _MOSTLY = 0.9
 """Of a task whose labels a smaller share of its rows carries, a person is told."""
@@ -50,10 +51,12 @@ def comparing(
     directory = _directory(config, output)
     if seeds < 1:
         raise ConfigError(f"seeds: at least one is needed, found {seeds}")
-    _, work = load_parts(config)
+    encoder, work = load_parts(config)
     tasks, rows = _tasks(work), {name: len(one) for name, one in work.splits["train"].items()}
     runs = plan_runs(config, tasks=tasks, rows=rows, seeds=seeds, directory=directory)
     known = [read_record(run) for run in runs]  # all of them first: an error after hours of training would be late
+    done = [run for run, record in zip(runs, known, strict=True) if record is not None]
+    yield from map(Noted, _check_data(done, encoder=encoder))
     for number, (run, record) in enumerate(zip(runs, known, strict=True), 1):
         yield Noted(f"run {number} of {len(runs)}: {run.name}{'' if record is None else ', done before'}")
         if record is None:
@@ -78,6 +81,27 @@ def comparing(
     if _is_main():
         write_report(result)
     yield result
+
+
+def _check_data(done: Sequence[Planned], *, encoder: Encoder) -> list[str]:
+    """Refuse finished runs whose data are not those of today.
+
+    Raises:
+        RunError: they are not.
+    """
+    data: dict[str | None, dict[str, Any]] = {}
+    notes = []
+    for run in done:
+        if run.task not in data:  # the rows are the same for every seed
+            own = load_workload(
+                run.config.datasets,
+                tokenizer=encoder.tokenizer,
+                max_length=run.config.encoder.max_length,
+                earlier=encoder.tasks,
+            )
+            data[run.task] = {"data": own.fingerprint(), "plugins": digest_plugins(run.config.plugins)}
+        notes += check_same_data(read_facts(run), data[run.task], run=run.directory)
+    return notes
 
 
 def _directory(config: RunConfig, output: str | Path | None) -> Path:

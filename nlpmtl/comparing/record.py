@@ -70,14 +70,16 @@ def read_record(run: Planned) -> Record | None:
         return None
     try:
         record = Record.from_json(_load(path))
-        before = _load(run.directory / "run.json")["config"]
+        facts = read_facts(run)
+        before = facts["config"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
             f"{run.directory}: a finished run was expected, and it cannot be read ({type(error).__name__}: {error}): "
             "remove this directory to train it again"
         ) from None
     # Where the run lies is none of its recipe.
-    other = differing(before, plain_config(run.config, output=run.directory), free=("output",))
+    now = plain_config(run.config, output=run.directory)
+    other = differing(before, now, free=("output",), data_known="data" in facts)
     if other:
         raise RunError(
             f"{run.directory} holds a finished run of another config: compare into another directory, or remove this "
@@ -94,7 +96,7 @@ def write_record(run: Planned, *, answered: Mapping[str, Answered], step: int) -
     """
     checkpoint, _ = newest(run.directory / "checkpoints")
     assert checkpoint is not None, "a run ends with a checkpoint"
-    facts = _load(run.directory / "run.json")
+    facts = read_facts(run)
     cursor = _load(checkpoint / "state.json")["cursor"]
     evaluations = read_lines(run.directory / "evaluations.jsonl")
     weights = run.directory / "model" / "model.safetensors"
@@ -122,6 +124,11 @@ def tidy(run: Planned) -> None:
     """Remove what a finished run no longer needs: of a task alone the model too, but not that of the mixture."""
     for name in _NOT_KEPT if run.task is None else (*_NOT_KEPT, "model"):
         erase(run.directory / name)
+
+
+def read_facts(run: Planned) -> dict[str, Any]:
+    """What run.json says."""
+    return _load(run.directory / "run.json")
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from nlpmtl.data.align import NO_PIECE, Span, first_pieces, join_words, split_words
 from nlpmtl.data.collate import Batch, Collator, Part, Tally
 from nlpmtl.data.encode import Encoded, Target, label
+from nlpmtl.data.fingerprint import describe_changes, fingerprint
 from nlpmtl.data.inputs import Input, to_input
 from nlpmtl.data.labels import Shape
 from nlpmtl.data.pieces import Pieces, tokenize
@@ -45,7 +46,9 @@ __all__ = [
     "Tally",
     "Target",
     "Windows",
+    "describe_changes",
     "describe_value",
+    "fingerprint",
     "first_pieces",
     "join_words",
     "label",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlpmtl.data.columns import Column
+from nlpmtl.data.hashing import Hashes
 from nlpmtl.data.labels import Shape
 from nlpmtl.data.prepare import Prepared
 from nlpmtl.data.ragged import Ragged
@@ -39,6 +40,8 @@ class Encoded:
         labels: the labels of each task.
         cut: how many rows were longer than the limit.
         place: tells where a row stands in its source, for a person to find it.
+        inputs: a hash of each row's input, ``[rows]``; None for rows that were not read from a source.
+        tokens: a digest of the token ids of all rows, where `inputs` is given.
     """
 
     ids: Ragged
@@ -47,6 +50,8 @@ class Encoded:
     labels: Mapping[str, Labels]
     cut: int
     place: Callable[[int], str] = "row {}".format
+    inputs: Hashes | None = None
+    tokens: str | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -68,6 +73,8 @@ def label(prepared: Prepared, *, targets: Mapping[str, Target], train: bool) -> 
         labels={task: _labels(prepared, target, train=train) for task, target in targets.items()},
         cut=prepared.cut,
         place=prepared.place,
+        inputs=prepared.inputs,
+        tokens=prepared.tokens,
     )
 
 

@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from nlpmtl.data.align import NO_PIECE, Spans
 from nlpmtl.data.arrays import ArrayWriter, RaggedWriter, map_array, map_ragged, open_plain
 from nlpmtl.data.columns import Column, ColumnWriter
+from nlpmtl.data.hashing import Hashes, digest_tokens, hash_inputs
 from nlpmtl.data.labels import Shape
 from nlpmtl.data.pieces import Pieces, tokenize
 from nlpmtl.data.ragged import Ragged
@@ -42,6 +43,8 @@ class Prepared:
         class_names: the names of a column's labels in the source's order, where it has one.
         skipped: rows of the source that broke a rule and were left out.
         cut: rows that were longer than the limit.
+        inputs: a hash of each row's input, before it is tokenised or cut, ``[rows]``.
+        tokens: a digest of the token ids of all rows.
     """
 
     ids: Ragged
@@ -55,6 +58,8 @@ class Prepared:
     class_names: Mapping[str, tuple[str, ...]]
     skipped: int
     cut: int
+    inputs: Hashes
+    tokens: str
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -74,6 +79,7 @@ class Prepared:
             "class_names": {column: list(names) for column, names in self.class_names.items()},
             "skipped": self.skipped,
             "cut": self.cut,
+            "tokens": self.tokens,
         }
         (directory / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
@@ -107,11 +113,13 @@ def prepare(
     labels = {
         name: ColumnWriter(directory, f"label{i}", shape=shape) for i, (name, shape) in enumerate(columns.items())
     }
+    inputs = ArrayWriter(directory, "inputs", dtype=np.uint64)
     numbers = ArrayWriter(directory, "numbers", dtype=np.int64)
     numbers.append(rows.numbers)
     cut = 0
     for batch, pieces in _pieces(rows, tokenizer=tokenizer, max_length=max_length):
         ids.append(pieces.ids)
+        inputs.append(hash_inputs(batch))
         cut += int(pieces.cut.sum())
         if types is not None and pieces.types is not None:
             types.append(pieces.types.values)
@@ -133,6 +141,8 @@ def prepare(
         class_names=rows.class_names,
         skipped=rows.skipped,
         cut=cut,
+        inputs=inputs.close(),
+        tokens=digest_tokens(whole),
     )
 
 
@@ -158,6 +168,8 @@ def read_prepared(directory: Path) -> Prepared:
         class_names={column: tuple(names) for column, names in facts["class_names"].items()},
         skipped=facts["skipped"],
         cut=facts["cut"],
+        inputs=map_array(directory / "inputs.npy"),
+        tokens=facts["tokens"],
     )
 
 

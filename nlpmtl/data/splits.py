@@ -20,7 +20,7 @@ from nlpmtl.data.prepare import Prepared, prepare, read_prepared
 from nlpmtl.data.rows import Sources, find_sources
 from nlpmtl.errors import DataError
 
-_FORMAT = 1
+_FORMAT = 2
 """Changes with what is written, and with what becomes of a row."""
 _PACKAGES = ("nlpmtl", "tokenizers", "transformers")
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)

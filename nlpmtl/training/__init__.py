@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nlpmtl.training import fsdp
 from nlpmtl.training.accumulate import Accumulator, deal, dropout_seed
-from nlpmtl.training.checkpoint import commit, newest, problem, prune, restore, set_aside, snapshot
+from nlpmtl.training.checkpoint import commit, newest, problem, prune, read_state, restore, set_aside, snapshot
 from nlpmtl.training.conflict import Gradient, inner_products
 from nlpmtl.training.device import accelerating, resolve_precision
 from nlpmtl.training.fit import Best, Evaluated, Fit, Noted, Progressed, RunState
@@ -13,6 +13,7 @@ from nlpmtl.training.observe import Observer, read_lines
 from nlpmtl.training.optim import Schedule, build_optimizer, build_schedule
 from nlpmtl.training.processes import share_weights
 from nlpmtl.training.record import differing, open_run, pinned_precision, run_facts
+from nlpmtl.training.same_data import check_same_data, digest_plugins
 from nlpmtl.training.signals import Signals
 from nlpmtl.training.step import Stepper, StepReport
 
@@ -33,9 +34,11 @@ __all__ = [
     "accelerating",
     "build_optimizer",
     "build_schedule",
+    "check_same_data",
     "commit",
     "deal",
     "differing",
+    "digest_plugins",
     "dropout_seed",
     "fsdp",
     "inner_products",
@@ -45,6 +48,7 @@ __all__ = [
     "problem",
     "prune",
     "read_lines",
+    "read_state",
     "resolve_precision",
     "restore",
     "run_facts",

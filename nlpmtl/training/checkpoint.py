@@ -182,6 +182,11 @@ def restore(directory: Path, *, model: nn.Module, optimizer: Optimizer) -> dict[
         # The fused kernel reads the count of steps where the parameter is; it is in single precision whatever that is.
         like = value.to(parameter.device) if moment == "step" else sliced_like(value, parameter)
         optimizer.state[parameter][moment] = like
+    return read_state(directory)
+
+
+def read_state(directory: Path) -> dict[str, Any]:
+    """The plain values of a committed directory."""
     state: dict[str, Any] = json.loads((directory / _STATE).read_text(encoding="utf-8"))
     return state
 

@@ -131,6 +131,7 @@ class Fit:
         save_every: steps between checkpoints.
         keep: checkpoints kept.
         config: the run's config in plain values, kept in checkpoints.
+        recorded: more to keep in checkpoints: what the data and the plugins are.
         signals: what asks the run to stop before its end.
         state: where the run stands.
 
@@ -157,6 +158,7 @@ class Fit:
     config: Mapping[str, Any]
     signals: Signals
     state: RunState
+    recorded: Mapping[str, Any] = field(default_factory=dict)
     observer: Observer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -325,7 +327,7 @@ class Fit:
         path, main = self._checkpoint, self.accelerator.is_main_process
         tensors = snapshot(self.model, self.optimizer, keep=main)
         if main and not path.exists():
-            commit(path, tensors=tensors, state={**self.state.to_json(), "config": self.config})
+            commit(path, tensors=tensors, state={**self.state.to_json(), "config": self.config, **self.recorded})
             known = {f"step-{step:06d}" for step in prune(path.parent, keep=self.keep)}
             for old in (self.directory / "best").glob("step-*"):
                 if old.name not in known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import stat
 from collections.abc import Collection, Mapping
 from importlib import metadata
@@ -12,7 +13,7 @@ from typing import Any
 
 import torch
 
-from nlpmtl.config import dotted
+from nlpmtl.config import dotted, parse_run
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.training.checkpoint import newest
 
@@ -25,6 +26,8 @@ _FREE_TO_DIFFER = (
     "train.trackers",
 )
 """What a resumed run may change: what is learned does not depend on it (but for the draws of dropout)."""
+_SOURCE = re.compile(r"datasets\.[^.]+\.data\..+")
+"""Where rows come from, which a resumed run may change too if the rows themselves are known to be the same."""
 _PACKAGES = ("nlpmtl", "torch", "transformers", "accelerate", "datasets", "tokenizers", "numpy")
 
 
@@ -51,7 +54,7 @@ def open_run(directory: Path, *, config: Mapping[str, Any], resume: bool) -> tup
     if found is None:
         return None, [*notes, f"{directory} holds no checkpoint to resume from: starting anew"]
     state = json.loads((found / "state.json").read_text(encoding="utf-8"))
-    other = differing(state["config"], config, free=_FREE_TO_DIFFER)
+    other = differing(state["config"], config, free=_FREE_TO_DIFFER, data_known="data" in state)
     if other:
         raise RunError(f"{found} is of another config; what differs: {', '.join(other)}")
     return found, [*notes, f"resuming from {found}"]
@@ -96,8 +99,40 @@ def run_facts(config: Mapping[str, Any], *, precision: str, processes: int, devi
     }
 
 
-def differing(before: Mapping[str, Any], now: Mapping[str, Any], *, free: Collection[str]) -> list[str]:
-    """The dotted keys of two configs whose values differ, with both; but for those that are free to."""
+def differing(
+    before: Mapping[str, Any], now: Mapping[str, Any], *, free: Collection[str], data_known: bool = False
+) -> list[str]:
+    """The dotted keys of two configs whose values differ, with both values.
+
+    A key that the earlier config lacks, because an earlier version of nlpmtl did not know it, means its default.
+
+    Args:
+        before: the earlier config.
+        now: the present one.
+        free: keys that may differ.
+        data_known: whether the rows themselves are compared, so that where they come from may differ.
+    """
     old, new = dotted(before), dotted(now)
-    keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-    return [f"{key} (was {old.get(key)!r}, is {new.get(key)!r})" for key in keys if key not in free]
+    keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key) and key not in free]
+    if data_known:
+        keys = [key for key in keys if not _SOURCE.fullmatch(key)]
+    keys = [key for key in keys if key in old or not _is_default(key, before, now)]
+    return [f"{key} (was {old.get(key)!r}, is {new.get(key)!r})" for key in keys]
+
+
+def _is_default(key: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether a config would say the same without a key, or without the table around it, that another one lacks."""
+    raw: Any = json.loads(json.dumps(now))
+    table: Any = raw
+    known: Any = before
+    for name in key.split("."):
+        if not isinstance(known, Mapping) or name not in known:
+            del table[name]
+            break
+        table, known = table[name], known[name]
+    try:
+        plain = parse_run(raw, where="config").model_dump(mode="json")
+    except ConfigError:  # it is needed
+        return False
+    missing = object()
+    return bool(dotted(plain).get(key, missing) == dotted(now)[key])

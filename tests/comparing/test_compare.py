@@ -21,7 +21,7 @@ from nlpmtl.comparing import comparing
 from nlpmtl.comparing.statistics import RESAMPLES
 from nlpmtl.run import Started, load_config
 from nlpmtl.training import Evaluated, Noted, Progressed
-from tests.tiny import make_run, read_json, train_tiny, weights
+from tests.tiny import make_run, read_json, train_tiny, weights, write_rows
 
 SEEDS = (5, 6)
 SIDES = ("mixture", "alone-topic", "alone-mood")
@@ -256,3 +256,24 @@ def test_what_cannot_be_compared(run: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="say where the directory of the comparison shall be"):
         nlpmtl.compare({key: value for key, value in run.items() if key != "output"})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("dataset", ["words", "texts"])
+def test_runs_of_other_data_are_refused(run: dict[str, Any], copied: Path, tmp_path: Path, dataset: str) -> None:
+    """Of a finished run too, and of one that has only a task of that dataset."""
+    if dataset == "texts":
+        for seed in SEEDS:  # the mixtures are not there: the runs of one task are compared as well
+            shutil.rmtree(copied / f"seed-{seed}" / "mixture")
+    one = run["datasets"][dataset]
+    path = Path(one["data"]["files"]["validation"])
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    moved = write_rows(tmp_path / "moved.jsonl", rows)
+    files = {**one["data"]["files"], "validation": str(moved)}
+    other = {**run, "datasets": {**run["datasets"], dataset: {**one, "data": {"files": files}}}}
+    if dataset == "words":
+        nlpmtl.compare(other, seeds=2, output=copied)  # the same rows in another file
+    write_rows(moved, [{**rows[0], "text": "a new text", "tokens": ["a", "new", "text"]}, *rows[1:]])
+    task = "topic" if dataset == "words" else "mood"
+    said = "mixture" if dataset == "words" else f"alone-{task}"
+    with pytest.raises(RunError, match=f"{said} was trained on other data[^$]*dataset '{dataset}', split 'validation'"):
+        nlpmtl.compare(other, seeds=2, output=copied)

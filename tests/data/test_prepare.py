@@ -67,7 +67,7 @@ def test_arrays_in_files_cannot_be_written_to(tmp_path: Path) -> None:
     mapped = prepared(load(make_rows(5)), directory=tmp_path)
     mapped.write_facts(tmp_path)
     for found in (mapped, read_prepared(tmp_path)):
-        assert len(arrays(found)) == 16
+        assert len(arrays(found)) == 17
         assert not any(array.flags.writeable for array in arrays(found))
 
 

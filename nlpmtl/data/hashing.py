@@ -1,0 +1,74 @@
+"""Row hashes: 64 bits for the input of each row, the same in every process and on every platform."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from nlpmtl.data.ragged import Ragged
+
+Hashes = NDArray[np.uint64]
+
+_ROWS_AT_ONCE = 65_536
+_TEXT, _PAIR, _WORDS = (np.uint64(number) for number in (1, 2, 3))
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_FACTORS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_SHIFTS = np.uint64(30), np.uint64(27), np.uint64(31)
+
+
+def hash_inputs(batch: pa.RecordBatch) -> Hashes:
+    """Hash the input of each row of a batch of checked rows, ``[rows]``: its text, text and pair, or words."""
+    if "words" in batch.schema.names:
+        words = batch["words"]
+        bounds = np.zeros(len(words) + 1, dtype=np.int64)
+        np.cumsum(pc.list_value_length(words).to_numpy(), out=bounds[1:])
+        return mix(combine(hash_strings(words.flatten().to_pylist()), bounds, ordered=True) + _WORDS)
+    text = hash_strings(batch["text"].to_pylist())
+    if "pair" not in batch.schema.names:
+        return mix(text + _TEXT)
+    return mix(mix(text + _PAIR) + hash_strings(batch["pair"].to_pylist()))
+
+
+def digest_tokens(ids: Ragged) -> str:
+    """A digest of the token ids of all rows."""
+    digest = hashlib.sha256(ids.lengths.astype("<i8").tobytes())
+    for rows in parts(len(ids)):
+        digest.update(ids.values[ids.bounds[rows.start] : ids.bounds[rows.stop]].astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
+def hash_strings(strings: Iterable[str]) -> Hashes:
+    """Hash each string, ``[strings]``."""
+    digests = (hashlib.blake2b(text.encode(), digest_size=8).digest() for text in strings)
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+
+
+def combine(items: Hashes, bounds: NDArray[np.int64], *, ordered: bool) -> Hashes:
+    """One hash for the items of each row, ``[rows]``."""
+    lengths = np.diff(bounds)
+    if ordered:
+        places = np.arange(len(items)) - bounds[:-1].repeat(lengths)
+        items = items + mix(places.astype(np.uint64) + _STEP)
+    sums = np.zeros(len(items) + 1, dtype=np.uint64)
+    np.cumsum(mix(items), out=sums[1:])
+    return mix(sums[bounds[1:]] - sums[bounds[:-1]] + lengths.astype(np.uint64) + _STEP)
+
+
+def mix(values: NDArray[Any]) -> Hashes:
+    """The finaliser of SplitMix64 (Steele et al., 2014), of each number."""
+    mixed = np.asarray(values, dtype=np.uint64)
+    mixed = (mixed ^ (mixed >> _SHIFTS[0])) * _FACTORS[0]
+    mixed = (mixed ^ (mixed >> _SHIFTS[1])) * _FACTORS[1]
+    return mixed ^ (mixed >> _SHIFTS[2])
+
+
+def parts(rows: int) -> Iterator[slice]:
+    """Cut rows into parts that bound the memory of what is computed of them."""
+    for start in range(0, rows, _ROWS_AT_ONCE):
+        yield slice(start, min(start + _ROWS_AT_ONCE, rows))
