@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from nlpmtl.artifact.card import Facts, result_files, write_card
 from nlpmtl.artifact.hub import fetch
 from nlpmtl.errors import ConfigError, ModelError, NlpmtlError
 from nlpmtl.model import MultiTaskModel
+from nlpmtl.strict_json import dumps
 
 
 def save_model(
@@ -54,7 +54,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a file of JSON for people and programs, its folder too."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _unlink(path)
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    path.write_text(dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 def _unlink(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from nlpmtl.cli.console import is_main_process, print_table, quiet_libraries
 from nlpmtl.cli.progress import follow
+from nlpmtl.strict_json import dumps
 
 if TYPE_CHECKING:
     from nlpmtl.comparing import CompareResult
@@ -41,7 +41,7 @@ def compare(
     result = follow(comparing(config, seeds=seeds, output=output), ends=CompareResult)
     if is_main_process():
         if as_json:
-            typer.echo(json.dumps(result.to_json(), indent=2))
+            typer.echo(dumps(result.to_json(), indent=2))
         else:
             _print_result(result)
 

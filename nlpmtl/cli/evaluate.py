@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from nlpmtl.cli.console import Dtype, print_scores, quiet_libraries
+from nlpmtl.strict_json import dumps
 
 
 def evaluate(
@@ -31,6 +31,6 @@ def evaluate(
     for note in scores.notes:
         typer.echo(note, err=True)
     if as_json:
-        typer.echo(json.dumps({"split": split, **scores.to_json()}, indent=2))
+        typer.echo(dumps({"split": split, **scores.to_json()}, indent=2))
     else:
         print_scores(scores)

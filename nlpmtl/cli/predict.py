@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -16,6 +15,7 @@ from nlpmtl.cli.console import Dtype, quiet_libraries
 from nlpmtl.cli.reading import watch
 from nlpmtl.cli.texts import STDIN, check_input, read_texts, size_of
 from nlpmtl.errors import ConfigError
+from nlpmtl.strict_json import dumps
 
 if TYPE_CHECKING:
     from nlpmtl.predictor import Text
@@ -94,7 +94,7 @@ def _open(output: Path | None) -> Iterator[Write]:
 
 
 def _to_json(one: Text, answers: Mapping[str, Any]) -> str:
-    return json.dumps({**_as_row(one), "predictions": answers}, ensure_ascii=False) + "\n"
+    return dumps({**_as_row(one), "predictions": answers}, ensure_ascii=False) + "\n"
 
 
 def _to_lines(one: Text, answers: Mapping[str, Any]) -> str:
@@ -129,4 +129,4 @@ def _say(answer: Any) -> str:
         return f"{answer['label']} ({answer['score']:.2f}){polarity}{cut}"
     if "value" in answer:
         return f"{answer['value']:.4g}{cut}"
-    return json.dumps(answer, ensure_ascii=False)
+    return dumps(answer, ensure_ascii=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ import typer
 
 from nlpmtl.cli.console import print_table, quiet_libraries
 from nlpmtl.cli.progress import follow
+from nlpmtl.strict_json import dumps
 
 if TYPE_CHECKING:
     from nlpmtl.relating import Estimate, Relations
@@ -45,7 +45,7 @@ def relate(
     config = load_config(run, overrides=dict(map(parse_override, overrides or ())))
     found = follow(relating(config, output=output, steps=steps, encoders=encoders), ends=Relations)
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=2))
+        typer.echo(dumps(found.to_json(), indent=2))
         return
     _print_pairs(found)
     for line in _reading(found):

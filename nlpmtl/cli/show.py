@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nlpmtl.cli.console import print_table, quiet_libraries
+from nlpmtl.strict_json import dumps
 
 
 def show(
@@ -44,7 +44,7 @@ def _show_kinds() -> None:
 def _show_config(run: str) -> None:
     from nlpmtl.run import load_config
 
-    typer.echo(json.dumps(load_config(run).model_dump(mode="json"), indent=2, ensure_ascii=False))
+    typer.echo(dumps(load_config(run).model_dump(mode="json"), indent=2, ensure_ascii=False))
 
 
 def _show_model(name: str) -> None:

@@ -18,6 +18,7 @@ from nlpmtl.comparing.recipe import Planned
 from nlpmtl.config import plain_config
 from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Answered
+from nlpmtl.strict_json import dumps
 from nlpmtl.training import differing, newest, read_lines
 from nlpmtl.training.checkpoint import erase
 
@@ -114,7 +115,7 @@ def write_record(run: Planned, *, answered: Mapping[str, Answered], step: int) -
     path = run.directory / _RECORD
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(json.dumps(asdict(record)), encoding="utf-8")
+        part.write_text(dumps(asdict(record)), encoding="utf-8")
         part.replace(path)
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error}; the run is done, and its last checkpoint stands") from error

@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from nlpmtl.data.arrays import open_plain
+from nlpmtl.strict_json import dumps
 
 _MANIFEST = "manifest.json"
 _KEY = re.compile("[0-9a-f]{64}")
@@ -93,7 +94,7 @@ class Cache:
         with self.scratch() as path:
             yield path
             listed = {file.name: _digest(file) for file in sorted(path.iterdir())}
-            (path / _MANIFEST).write_text(json.dumps(listed), encoding="utf-8")
+            (path / _MANIFEST).write_text(dumps(listed), encoding="utf-8")
             with suppress(OSError):  # another process was faster, and its entry says the same
                 path.rename(self._root / key)
 

@@ -22,6 +22,7 @@ from nlpmtl.data.labels import Shape
 from nlpmtl.data.pieces import Pieces, tokenize
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.rows import Rows
+from nlpmtl.strict_json import dumps
 
 _ROWS_AT_ONCE = 1000
 _FACTS = "facts.json"
@@ -81,7 +82,7 @@ class Prepared:
             "cut": self.cut,
             "tokens": self.tokens,
         }
-        (directory / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
+        (directory / _FACTS).write_text(dumps(facts), encoding="utf-8")
 
 
 def prepare(

@@ -19,6 +19,7 @@ from nlpmtl.model.encoder import OWN_TYPE, Encoder, blank_encoder
 from nlpmtl.model.relations import TaskCovariance
 from nlpmtl.model.sharing import Matrix, Sharing, SharingOptions
 from nlpmtl.registry import SHARINGS
+from nlpmtl.strict_json import dumps
 from nlpmtl.tasks import Task, task_from_spec
 
 _Pooled = dict[tuple[int, str, str], Tensor]
@@ -56,7 +57,7 @@ class MultiTaskConfig(PretrainedConfig):
 
     def to_json_string(self, use_diff: bool = True) -> str:
         """As transformers writes it, but the tasks stay in their order: answers come in that order."""
-        return json.dumps({**json.loads(super().to_json_string(use_diff)), "tasks": self.tasks}, indent=2) + "\n"
+        return dumps({**json.loads(super().to_json_string(use_diff)), "tasks": self.tasks}, indent=2) + "\n"
 
 
 class MultiTaskModel(PreTrainedModel):

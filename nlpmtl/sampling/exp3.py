@@ -34,7 +34,7 @@ class Exp3(AdaptiveSampler):
     the next rows in place of the same ones). The reward x_i is that gain on a scale of which 0 and 1 are the 20th and
     80th percentiles of the last hundred gains, as theirs is (section 2.3). share_i, the share of the step's rows, is 1
     or 0 where a step takes all from one data set, as in the paper; mixed, every data set of the step is an arm that was
-    drawn so often.
+    drawn so often. A loss that is not finite teaches nothing.
 
     Args:
         gamma: γ, above 0, at most 1.
@@ -47,9 +47,9 @@ class Exp3(AdaptiveSampler):
 
     def learn(self, memory: Memory, feedback: Feedback) -> Memory:
         before, p, rows = memory["losses"], self._probabilities(memory), sum(feedback.picks)
-        gains = self.of_datasets(
-            {t: (before[t] - loss) / before[t] for t, loss in feedback.losses.items() if before.get(t, 0.0) > 0}
-        )
+        losses = {task: loss for task, loss in feedback.losses.items() if math.isfinite(loss)}
+        relative = {t: (before[t] - loss) / before[t] for t, loss in losses.items() if before.get(t, 0.0) > 0}
+        gains = self.of_datasets({task: gain for task, gain in relative.items() if math.isfinite(gain)})
         history = [*memory["gains"], *(gain for gain in gains if gain is not None)][-_HISTORY:]
         grown = list(memory["log_weights"])
         for i, gain in enumerate(gains):
@@ -58,7 +58,7 @@ class Exp3(AdaptiveSampler):
                 grown[i] += self.gamma / len(self.sizes) * _reward(gain, history) / p[i] * share
         highest = max(grown)  # only their differences count
         log_weights = [one - highest for one in grown]
-        return {"log_weights": log_weights, "losses": {**before, **feedback.losses}, "gains": history}
+        return {"log_weights": log_weights, "losses": {**before, **losses}, "gains": history}
 
     def probabilities_after(self, step: int, memory: Memory) -> tuple[float, ...]:
         return self._probabilities(memory)

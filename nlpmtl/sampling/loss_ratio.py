@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from nlpmtl.sampling.base import AdaptiveSampler, Feedback, Memory, SamplingOpti
 
 _FIRST = 10
 """Steps with rows of a task whose mean loss is where it started from."""
+_MOST = 100.0
+"""A loss counts as at most this many times the average, so that a single one does not decide the draws for long."""
 
 
 class LossRatioOptions(SamplingOptions):
@@ -33,6 +36,7 @@ class LossRatio(AdaptiveSampler):
     r is the inverse training rate L(t) / L(0) of GradNorm (Chen et al. 2018, section 3.1), which weighs losses by it;
     here rows are drawn by it. L(t) is a moving average, L(0) the mean of a task's first ten steps; a data set with
     several tasks takes the mean of their ratios. With explore = ε the probabilities are (1 − ε) p + ε / datasets.
+    A loss counts as at most 100 times the average, a negative one counts as 0, and one that is not finite is left out.
 
     Args:
         temperature: T > 0.
@@ -50,6 +54,10 @@ class LossRatio(AdaptiveSampler):
     def learn(self, memory: Memory, feedback: Feedback) -> Memory:
         first, seen, now = (dict[str, Any](memory[key]) for key in ("first", "seen", "now"))
         for task, loss in feedback.losses.items():
+            if not math.isfinite(loss):
+                continue
+            usual = max(now.get(task, 0.0), first.get(task, 0.0) / _MOST)
+            loss = min(max(loss, 0.0), _MOST * usual) if usual > 0 else max(loss, 0.0)
             many = seen.get(task, 0)
             if many < _FIRST:
                 first[task] = (first.get(task, 0.0) * many + loss) / (many + 1)
@@ -61,4 +69,5 @@ class LossRatio(AdaptiveSampler):
         first = memory["first"]
         ratios = {task: now / first[task] for task, now in memory["now"].items() if first[task] > 0}
         own = [1.0 if ratio is None else max(ratio, 0.0) for ratio in self.of_datasets(ratios)]
-        return spread([ratio ** (1 / self.temperature) for ratio in own], explore=self.explore)
+        largest = max(own) or 1.0  # only the quotients of the ratios count, and powers of large ones overflow
+        return spread([(ratio / largest) ** (1 / self.temperature) for ratio in own], explore=self.explore)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -45,7 +46,8 @@ class Uncertainty(AdaptiveSampler):
 
     def learn(self, memory: Memory, feedback: Feedback) -> Memory:
         now = memory["now"]
-        seen = {task: blend(now.get(task), one, keep=self.keep) for task, one in feedback.uncertainties.items()}
+        defined = {task: max(one, 0.0) for task, one in feedback.uncertainties.items() if math.isfinite(one)}
+        seen = {task: blend(now.get(task), one, keep=self.keep) for task, one in defined.items()}
         return {"now": {**now, **seen}}
 
     def probabilities_after(self, step: int, memory: Memory) -> tuple[float, ...]:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nlpmtl.errors import RunError
+from nlpmtl.strict_json import dumps
 from nlpmtl.training.fsdp import sliced_like, whole
 
 _MANIFEST, _STATE = "manifest.json", "state.json"
@@ -39,9 +40,9 @@ def commit(directory: Path, *, tensors: Mapping[str, Mapping[str, Tensor]], stat
         part.mkdir(parents=True)
         for name, values in tensors.items():
             save_file({key: value.detach().contiguous().cpu() for key, value in values.items()}, part / name)
-        (part / _STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
+        (part / _STATE).write_text(dumps(state, indent=1), encoding="utf-8")
         digests = {file.name: _sha256(file) for file in sorted(part.iterdir())}
-        (part / _MANIFEST).write_text(json.dumps({"sha256": digests}, indent=1), encoding="utf-8")
+        (part / _MANIFEST).write_text(dumps({"sha256": digests}, indent=1), encoding="utf-8")
         for path in [*part.iterdir(), part]:
             _flush(path)
         _remove(directory)

@@ -213,6 +213,8 @@ class Fit:
                 yield Noted(f"step {cursor.step}: memory ran out, train.micro_tokens is {halved} from here on")
             if report.skipped is not None:
                 yield Noted(f"left out: {report.skipped}")
+            if report.note is not None:
+                yield Noted(report.note)
             last = cursor.step == self.total
             saves = last or cursor.step % self.save_every == 0
             if report.asked and not last:

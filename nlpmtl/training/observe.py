@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from accelerate import Accelerator
 
 from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Scores
+from nlpmtl.strict_json import dumps
 from nlpmtl.training.step import StepReport
 
 _FLUSH_EVERY = 10
@@ -79,7 +81,7 @@ class Observer:
 
     def _changing(self, report: StepReport) -> dict[str, Any]:
         """What of a line is not there in every run."""
-        weights = {"weights": dict(report.weights)} if self.tells_weights else {}
+        weights = {"weights": {task: _finite(w) for task, w in report.weights.items()}} if self.tells_weights else {}
         drawn = dict(zip(self.datasets, report.probabilities, strict=True)) if self.datasets else None
         return weights if drawn is None else {**weights, "sampling": drawn}
 
@@ -110,10 +112,15 @@ def _line(report: StepReport, *, tasks: Sequence[str], sums: Sequence[float], se
     }
 
 
+def _finite(value: float) -> float | None:
+    """Return the number, or None, which JSON writes as null, if it is not finite."""
+    return value if math.isfinite(value) else None
+
+
 def _append(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     try:
         with path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
+            file.writelines(dumps(line) + "\n" for line in lines)
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error}; the checkpoints are as they were") from error
 

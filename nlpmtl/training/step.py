@@ -47,6 +47,7 @@ class StepReport:
         asked: the number of a signal that asked any process to stop; 0 for none.
         halved: whether memory ran out, so that it was computed in smaller micro-batches.
         feedback: what the step showed a sampler that learns; None without one, or where the step was left out.
+        note: why the weighting or the sampler did not learn from the step; None where they did, or don't learn.
     """
 
     step: int
@@ -61,6 +62,7 @@ class StepReport:
     asked: int = 0
     halved: bool = False
     feedback: Feedback | None = None
+    note: str | None = None
 
 
 @dataclass
@@ -99,7 +101,7 @@ class Stepper:
         penalty = run.model.penalty() if seen.shares else None
         if penalty is not None:  # the same in all processes, so added where their gradients are added up
             run.accelerator.backward(penalty)
-        norm, skipped, feedback = self._norm(), None, None
+        norm, skipped, feedback, note = self._norm(), None, None, None
         # Of the losses each process knows its own alone; the norm is the same in all.
         finite = torch.isfinite(passed.sums).all() & torch.isfinite(norm)
         (lost,) = agree([int(not bool(finite))], device=run.device)
@@ -114,7 +116,7 @@ class Stepper:
             run.model.after_step()
         run.forget()
         if not lost and seen.shares:
-            feedback = self._teach(plan, rows, seen=seen, passed=passed, tally=tally)
+            feedback, note = self._teach(plan, rows, seen=seen, passed=passed, tally=tally)
         return StepReport(
             step=plan.step + 1,
             sums=passed.sums,
@@ -128,6 +130,7 @@ class Stepper:
             asked=passed.asked,
             halved=run.micro_tokens != before,
             feedback=feedback,
+            note=note,
         )
 
     def _gradient(self, plan: StepPlan, rows: Rows, *, tally: Tally) -> tuple[Seen, dict[str, float], Passed]:
@@ -159,22 +162,31 @@ class Stepper:
         gradients.put([weights[task] for task in seen.shares])
         return seen, weights, passed
 
-    def _teach(self, plan: StepPlan, rows: Rows, *, seen: Seen, passed: Passed, tally: Tally) -> Feedback | None:
-        """Tell the weighting, if it learns, of a step that was made; what a sampler is to be told comes back."""
+    def _teach(
+        self, plan: StepPlan, rows: Rows, *, seen: Seen, passed: Passed, tally: Tally
+    ) -> tuple[Feedback | None, str | None]:
+        """Update the weighting, if it learns; return the feedback for a sampler, and why nothing was learned."""
         if not (self.weighting.learns or self.teaches):
-            return None
-        losses = seen.losses or self._means(passed.sums, tally)
+            return None, None
+        losses, after = seen.losses or self._means(passed.sums, tally), {}
+        if self.weighting.looks_back:
+            after = self._means(self.accumulator.pass_through(rows).sums, tally)
+        for when, means in (("", losses), (" after the step", after)):
+            for task, mean in means.items():
+                if not math.isfinite(mean):
+                    return None, (
+                        f"step {plan.step + 1}: the loss of task {task!r}{when} is {mean}: the weighting and the "
+                        "sampler are not updated by this step"
+                    )
         if self.weighting.learns:
-            back = self.weighting.looks_back
-            after = self._means(self.accumulator.pass_through(rows).sums, tally) if back else {}
             self.weighting.learn(seen, losses=losses, after=after)
         if not self.teaches:
-            return None
+            return None, None
         picks = [0] * len(self.accumulator.collate.datasets)
         for dataset, _ in plan.rows:
             picks[dataset] += 1
         unsure = self._means(passed.unsure, tally) if self.accumulator.tells_unsure else {}
-        return Feedback(picks, losses, {task: one for task, one in unsure.items() if not math.isnan(one)})
+        return Feedback(picks, losses, {task: one for task, one in unsure.items() if not math.isnan(one)}), None
 
     def _means(self, sums: Tensor, tally: Tally) -> dict[str, float]:
         """Of each task that has rows, over all processes."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -68,4 +69,11 @@ class Weighting(ABC):
             seen: what it weighed by.
             losses: the mean loss of each task that had rows.
             after: what they are on the same rows, with the same dropout, after the step; empty unless it `looks_back`.
+
+        A run does not call this for a step with a loss that is not finite.
         """
+
+
+def all_finite(values: Iterable[float]) -> bool:
+    """Return whether all numbers are finite."""
+    return all(map(math.isfinite, values))

@@ -12,6 +12,9 @@ from pydantic import Field
 from nlpmtl.registry import WEIGHTINGS, Options
 from nlpmtl.weighting.base import Seen, Weighting
 
+_LEAST = 1e-200
+"""A mean loss that is not above this counts as 0, so that quotients are finite."""
+
 
 class DwaOptions(Options):
     """Options of `Dwa`."""
@@ -28,7 +31,8 @@ class Dwa(Weighting):
         λ_k = K · exp(w_k / T) / Σ_i exp(w_i / T)        w_k = L_k(e − 1) / L_k(e − 2)
 
     for K tasks and the mean L_k(e) of a task's losses in epoch e. In the first two epochs all weights are 1; a task
-    without rows in one of the two epochs before takes w_k = 1.
+    without rows in one of the two epochs before takes w_k = 1, and so does one whose mean loss in the older epoch was
+    not above 0. A loss that is not finite is left out of the means.
 
     Args:
         temperature: T > 0; the paper's is 2.
@@ -42,7 +46,7 @@ class Dwa(Weighting):
         older, newer = self._means(seen.step // self.epoch_steps)
         if older is None or newer is None:
             return dict.fromkeys(seen.shares, 1.0)
-        rates = {t: newer[t] / older[t] if t in newer and older.get(t, 0.0) > 0 else 1.0 for t in self.tasks}
+        rates = {t: newer[t] / older[t] if t in newer and older.get(t, 0.0) > _LEAST else 1.0 for t in self.tasks}
         highest = max(rates.values())
         grown = {task: math.exp((rate - highest) / self.temperature) for task, rate in rates.items()}
         total = math.fsum(grown.values())
@@ -53,6 +57,8 @@ class Dwa(Weighting):
         epochs = {number: own for number, own in self.memory.items() if int(number) >= epoch - 2}
         own = dict(epochs.get(str(epoch), {}))
         for task, loss in losses.items():
+            if not math.isfinite(loss):
+                continue
             summed, many = own.get(task, (0.0, 0))
             own[task] = [summed + loss, many + 1]
         self.memory = {**epochs, str(epoch): own}

@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from nlpmtl.registry import WEIGHTINGS, Options
-from nlpmtl.weighting.base import Seen, Sight, Weighting
+from nlpmtl.weighting.base import Seen, Sight, Weighting, all_finite
 
 _EPSILON = 1e-8
 _BETA_1, _BETA_2 = 0.9, 0.999
@@ -36,6 +36,9 @@ class Famo(Weighting):
     follows Adam, as in the authors' code, along Jᵀδ + decay · ξ with δ = log l − log l′ and the Jacobian J of the
     softmax: what fell less gets more. A forward before the step and one after it. A task without rows keeps its ξ.
 
+    The formulas are defined for finite losses ≥ 0. Where a loss of a step is not, all weights of the step are 1, and ξ
+    is not updated; nor is it where a loss after the step is not.
+
     Args:
         lr: > 0; the paper's is 0.025.
         decay: ≥ 0; the paper's is 0.001.
@@ -49,11 +52,15 @@ class Famo(Weighting):
     decay: float
 
     def weigh(self, seen: Seen) -> dict[str, float]:
+        if not _are_defined(seen.losses):
+            return dict.fromkeys(seen.shares, 1.0)
         parts = {task: z / (seen.losses[task] + _EPSILON) for task, z in self._chances(seen).items()}
         total = math.fsum(parts.values())
         return {task: len(parts) * part / total for task, part in parts.items()}
 
     def learn(self, seen: Seen, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
+        if not (_are_defined(seen.losses) and _are_defined(after)):
+            return
         z = self._chances(seen)
         delta = {task: math.log(seen.losses[task] + _EPSILON) - math.log(after[task] + _EPSILON) for task in z}
         mean = math.fsum(z[task] * delta[task] for task in z)
@@ -72,3 +79,8 @@ class Famo(Weighting):
         grown = {task: math.exp(one - max(xi.values())) for task, one in xi.items()}
         total = math.fsum(grown.values())
         return {task: one / total for task, one in grown.items()}
+
+
+def _are_defined(losses: Mapping[str, float]) -> bool:
+    """Return whether the method is defined for these losses."""
+    return all_finite(losses.values()) and all(loss >= 0 for loss in losses.values())

@@ -10,10 +10,12 @@ from typing import ClassVar
 from pydantic import Field
 
 from nlpmtl.registry import WEIGHTINGS, Options
-from nlpmtl.weighting.base import Seen, Sight, Weighting
+from nlpmtl.weighting.base import Seen, Sight, Weighting, all_finite
 
 _LEAST = 1e-3
 """A weight stays positive."""
+_TINY = 1e-200
+"""A first loss that is not above this counts as 0, so that quotients are finite."""
 
 
 class GradNormOptions(Options):
@@ -35,6 +37,9 @@ class GradNorm(Weighting):
     second term is a constant; then they are scaled to sum to the number of tasks. The paper takes the last shared
     layer, this the whole encoder: one gradient per task is there anyway. What only one task has is not weighted.
 
+    A task whose first loss was not above 0 takes L_t / L_t(0) = 1, and a later loss below 0 counts as 0. A step with a
+    loss or a gradient that is not finite leaves the weights as they are.
+
     Args:
         alpha: α ≥ 0; the paper's is 1.5 for unlike tasks.
         lr: > 0; the paper's is 0.025.
@@ -51,6 +56,8 @@ class GradNorm(Weighting):
 
     def learn(self, seen: Seen, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
         assert seen.gramian is not None, "it looks at gradients"
+        if not all_finite([*losses.values(), *seen.gramian.ravel()]):
+            return
         first = {**losses, **self.memory.get("first", {})}
         weights = self._weights
         norms = {
@@ -58,7 +65,7 @@ class GradNorm(Weighting):
             for i, (task, share) in enumerate(seen.shares.items())
         }
         usual = math.fsum(weights[task] * norm for task, norm in norms.items()) / len(norms)
-        ratios = {task: losses[task] / first[task] if first[task] > 0 else 1.0 for task in norms}
+        ratios = {task: max(losses[task], 0.0) / first[task] if first[task] > _TINY else 1.0 for task in norms}
         mean = math.fsum(ratios.values()) / len(ratios)
         for task, norm in norms.items():
             target = usual * (ratios[task] / mean) ** self.alpha if mean > 0 else usual

@@ -12,6 +12,9 @@ from pydantic import Field
 from nlpmtl.registry import WEIGHTINGS, Options
 from nlpmtl.weighting.base import Seen, Weighting
 
+_MOST = 50.0
+"""The largest |s_t|: the weights exp(−s_t) are numbers in single precision."""
+
 
 class UncertaintyOptions(Options):
     """Options of `Uncertainty`."""
@@ -31,7 +34,9 @@ class Uncertainty(Weighting):
         Σ_t share_t · (exp(−s_t) · mean_t + s_t)
 
     which is twice the paper's, so that all weights start at 1. s_t starts at 0 and follows its own gradient,
-    share_t · (1 − exp(−s_t) · mean_t), with the rate `lr`, in place of the model's optimizer.
+    share_t · (1 − exp(−s_t) · mean_t), with the rate `lr`, in place of the model's optimizer. It moves by at most 1
+    in a step, so that a single huge loss does not decide the weights for long, and stays between −50 and 50. A loss
+    that is not finite leaves it as it is.
 
     Args:
         lr: > 0.
@@ -46,5 +51,8 @@ class Uncertainty(Weighting):
 
     def learn(self, seen: Seen, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
         for task, weight in self.weigh(seen).items():
-            gradient = seen.shares[task] * (1 - weight * losses[task])
-            self.memory[task] = self.memory.get(task, 0.0) - self.lr * gradient
+            if not math.isfinite(losses[task]):
+                continue
+            move = -self.lr * seen.shares[task] * (1 - weight * losses[task])
+            moved = self.memory.get(task, 0.0) + min(max(move, -1.0), 1.0)
+            self.memory[task] = min(max(moved, -_MOST), _MOST)

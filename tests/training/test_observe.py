@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,18 @@ def test_a_torn_line_is_cut_off(tmp_path: Path, accelerator: Accelerator) -> Non
     (tmp_path / "metrics.jsonl").write_text(f'{whole}\n{{"step": 2, "lo')
     observer(tmp_path, accelerator).cut_back(5)
     assert (tmp_path / "metrics.jsonl").read_text() == f"{whole}\n"
+
+
+def test_a_weight_that_is_not_finite_is_null(tmp_path: Path, accelerator: Accelerator) -> None:
+    watching = Observer(accelerator, directory=tmp_path, tasks=["a", "b"], tells_weights=True)
+    watching.step(replace(report(1), weights={"a": math.nan, "b": math.inf}, sums=torch.tensor([math.inf, 0.0])))
+    line = watching.flush()
+    watching.scores(Scores({"a": {"accuracy": math.nan, "score": 0.5, "rows": 9}}, math.nan), step=1)
+    assert line is not None
+    assert line["weights"] == {"a": None, "b": None}
+    for name in ("metrics.jsonl", "evaluations.jsonl"):
+        text = (tmp_path / name).read_text()
+        assert "NaN" not in text
+        assert "Infinity" not in text
+    assert metrics(tmp_path)[0]["losses"] == {"a": None}
+    assert read_lines(tmp_path / "evaluations.jsonl")[0]["mean"] is None

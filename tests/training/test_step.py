@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from nlpmtl.sampling import StepPlan
+from nlpmtl.tasks.regression import Regression
 from nlpmtl.training import deal, dropout_seed
 from nlpmtl.training.accumulate import Row
 from nlpmtl.weighting import Seen
@@ -204,6 +206,32 @@ def test_a_weighting_that_looks_at_losses_sees_those_of_the_step(bench: Bench, k
             gradient = own[i]
             expected += 0 if gradient is None else report.weights[task] * gradient
         torch.testing.assert_close(before[name] - after[name], expected, rtol=0, atol=1e-12)
+
+
+class Breaks(Regression):
+    """A regression with one loss that is not finite, in the first forward after a step."""
+
+    stepped = broken = False
+
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        self.stepped |= torch.is_grad_enabled()
+        breaks = self.stepped and not torch.is_grad_enabled() and not self.broken
+        self.broken |= breaks
+        return super().loss(logits, labels) * (math.inf if breaks else 1.0)
+
+
+def test_a_loss_that_is_not_finite_after_the_step_is_noted_and_not_learned_from(bench: Bench) -> None:
+    tasks = dict(bench.work.tasks)
+    tasks["grade"] = Breaks(name="grade", labels=(), metrics=None, input="pair")
+    weighting = build("famo", tasks=list(tasks))
+    stepper = bench.stepper(weighting=weighting)
+    stepper.accumulator.tasks = tasks
+    reports = [stepper(StepPlan(step=step, rows=ROWS)) for step in range(2)]
+    assert reports[0].note is not None
+    assert re.search(r"step 1: the loss of task 'grade' after the step is inf: .* not updated", reports[0].note)
+    assert reports[1].note is None
+    assert weighting.memory["topic"][3] == 1, "one update, by the second step"
+    assert all(math.isfinite(weight) for weight in reports[1].weights.values())
 
 
 def test_what_a_step_shows_a_sampler(bench: Bench) -> None:

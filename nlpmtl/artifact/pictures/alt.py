@@ -31,7 +31,8 @@ def describe_choices(metrics: Sequence[Mapping[str, Any]]) -> str:
     said = []
     for key, called in (("sampling", "share of the draws"), ("weights", "weight in the loss")):
         if key in metrics[-1]:
-            last = ", ".join(f"{name} {value:.3g}" for name, value in metrics[-1][key].items())
+            values = {name: value for name, value in metrics[-1][key].items() if value is not None}
+            last = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
             said.append(f"the {called}, at the last step {last}")
     return f"What was chosen over {metrics[-1]['step']:,} steps: {'; '.join(said)}."
 

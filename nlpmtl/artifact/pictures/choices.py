@@ -44,7 +44,9 @@ def _draw(axes: Axes, metrics: Sequence[Mapping[str, Any]], key: str) -> int:
     """A line for each name; how many steps a mean is of comes back."""
     longest = 1
     for name, look in looks_of(list(dict.fromkeys(name for line in metrics for name in line[key]))).items():
-        found = [(line["step"], line[key][name]) for line in metrics if name in line[key]]
+        found = [(line["step"], line[key][name]) for line in metrics if line[key].get(name) is not None]
+        if not found:  # null at every step: no number was finite
+            continue
         window = max(1, len(found) // 20)
         longest = max(longest, window)
         steps, values = np.array(found, dtype=np.float64).T

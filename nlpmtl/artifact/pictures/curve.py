@@ -50,7 +50,7 @@ def learning_curve(
 def _losses(axes: Axes, metrics: Sequence[Mapping[str, Any]], looks: Looks) -> None:
     longest = 1
     for task, look in looks.items():
-        found = [(line["step"], line["losses"][task]) for line in metrics if task in line["losses"]]
+        found = [(line["step"], line["losses"][task]) for line in metrics if line["losses"].get(task) is not None]
         if not found:
             continue
         window = max(1, len(found) // 20)

@@ -1,0 +1,33 @@
+"""JSON as RFC 8259 defines it: a number that is not finite is written as null."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def dumps(value: Any, *, indent: int | None = None, ensure_ascii: bool = True) -> str:
+    """Return a value as JSON text, with null for NaN and the infinities.
+
+    `json.dumps` writes `NaN` and `Infinity` by default, which other parsers of JSON refuse.
+
+    >>> dumps({"loss": float("nan")})
+    '{"loss": null}'
+    """
+    try:
+        return json.dumps(value, indent=indent, ensure_ascii=ensure_ascii, allow_nan=False)
+    except ValueError:
+        return json.dumps(_without_nan(value), indent=indent, ensure_ascii=ensure_ascii, allow_nan=False)
+
+
+def _without_nan(value: Any) -> Any:
+    """Return a copy with None for each number that is not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {_without_nan(key): _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return value

@@ -1,0 +1,58 @@
+"""Losses that are not finite, zero, negative or huge: a sampler that learns goes on drawing from every dataset."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from nlpmtl.sampling import AdaptiveSampler, Feedback, Sampler
+
+ADAPTIVE = ["exp3", "loss_ratio", "uncertainty"]
+ODD = [math.nan, math.inf, -math.inf, 0.0, -3.0, 1e30, 1e300, 5e-324]
+
+
+def play(sampler: AdaptiveSampler, *, odd: float | None, many: int = 30, at: int = 12) -> list[tuple[float, ...]]:
+    """The probabilities of each step."""
+    memory, source, found = sampler.start(), np.random.default_rng(0), []
+    for step in range(many):
+        losses = dict(zip("ab", source.uniform(0.5, 2.0, 2).tolist(), strict=True))
+        unsure = dict(zip("ab", source.uniform(0.2, 1.0, 2).tolist(), strict=True))
+        if odd is not None and step == at:
+            losses["b"] = unsure["b"] = odd
+        memory = json.loads(json.dumps(sampler.learn(memory, Feedback((4, 4), losses, unsure)), allow_nan=False))
+        found.append(sampler.probabilities_after(step + 1, memory))
+    return found
+
+
+@pytest.fixture(params=ADAPTIVE)
+def sampler(request: pytest.FixtureRequest, build: Callable[..., Sampler]) -> AdaptiveSampler:
+    made = build(request.param, (9, 9), names=("x", "y"), tasks=(("a",), ("b",)))
+    assert isinstance(made, AdaptiveSampler)
+    return made
+
+
+@pytest.mark.parametrize("at", [0, 12])
+@pytest.mark.parametrize("odd", ODD)
+def test_probabilities_stay_probabilities(sampler: AdaptiveSampler, odd: float, at: int) -> None:
+    for probabilities in play(sampler, odd=odd, at=at):
+        assert sum(probabilities) == pytest.approx(1.0)
+        assert min(probabilities) > 0
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, 1e30])
+def test_a_single_odd_loss_is_forgotten(build: Callable[..., Sampler], odd: float) -> None:
+    sampler = build("loss_ratio", (9, 9), names=("x", "y"), tasks=(("a",), ("b",)))
+    assert isinstance(sampler, AdaptiveSampler)
+    after, plain = (play(sampler, odd=value, many=240)[-1] for value in (odd, None))
+    assert after == pytest.approx(plain, rel=0.1)
+
+
+def test_a_low_temperature_does_not_overflow(build: Callable[..., Sampler]) -> None:
+    sampler = build("loss_ratio", (9, 9), names=("x", "y"), tasks=(("a",), ("b",)), temperature=1e-3)
+    assert isinstance(sampler, AdaptiveSampler)
+    memory = {"first": {"a": 1.0, "b": 1.0}, "seen": {"a": 10, "b": 10}, "now": {"a": 4.0, "b": 2.0}}
+    assert sampler.probabilities_after(1, memory) == pytest.approx((0.95, 0.05))

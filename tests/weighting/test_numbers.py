@@ -1,0 +1,79 @@
+"""Losses that are not finite, zero, negative or huge: no weight is lost over a single one."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from nlpmtl.registry import WEIGHTINGS
+from nlpmtl.weighting import GradientMethod, Weighting
+from tests.weighting.shown import TASKS, build, random_losses, seen
+
+LEARNING = [n for n in WEIGHTINGS.names() if not issubclass(WEIGHTINGS.get(n), GradientMethod)]
+NOT_FINITE = [math.nan, math.inf, -math.inf]
+ODD = [*NOT_FINITE, 0.0, -0.0, -3.0, 1e30, 1e300, 1.7e308, 5e-324]
+
+
+def step(weighting: Weighting, losses: dict[str, float], after: dict[str, float], *, number: int) -> dict[str, float]:
+    """Weigh and learn one step, the gradients being the losses'."""
+    jacobian = np.random.default_rng(number).standard_normal((len(losses), 5))
+    shown = seen(losses, step=number, jacobian=jacobian)
+    weights = weighting.weigh(shown)
+    weighting.learn(shown, losses=losses, after=after)
+    return weights
+
+
+def play(weighting: Weighting, *, odd: float | None, where: str, at: int = 5, many: int = 40) -> list[dict[str, float]]:
+    """The weights of all steps but that of the odd loss."""
+    found = []
+    for number, losses in enumerate(random_losses(many)):
+        after = {task: 0.9 * loss for task, loss in losses.items()}
+        if odd is not None and number == at:
+            (losses if where == "before" else after)["b"] = odd
+        weights = step(weighting, losses, after, number=number)
+        if number != at or odd is None or math.isfinite(odd):
+            found.append(weights)
+    return found
+
+
+@pytest.mark.parametrize("at", [0, 5])
+@pytest.mark.parametrize("where", ["before", "after"])
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("kind", LEARNING)
+def test_all_weights_stay_finite(kind: str, odd: float, where: str, at: int) -> None:
+    weighting = build(kind)
+    for weights in play(weighting, odd=odd, where=where, at=at):
+        assert all(math.isfinite(weight) and weight >= 0 for weight in weights.values()), weights
+    json.dumps(weighting.memory, allow_nan=False)
+
+
+@pytest.mark.parametrize("odd", NOT_FINITE)
+@pytest.mark.parametrize(("kind", "where"), [("famo", "before"), ("famo", "after"), ("gradnorm", "before")])
+def test_a_step_with_a_loss_that_is_not_finite_leaves_what_was_learned(kind: str, where: str, odd: float) -> None:
+    weighting = build(kind)
+    play(weighting, odd=None, where=where, many=6)
+    before = json.loads(json.dumps(weighting.memory))
+    losses = dict.fromkeys(TASKS, 1.0)
+    after = dict(losses)
+    (losses if where == "before" else after)["b"] = odd
+    step(weighting, losses, after, number=6)
+    assert weighting.memory == before
+
+
+@pytest.mark.parametrize("kind", ["uncertainty", "scale"])
+def test_a_single_huge_loss_is_forgotten(kind: str) -> None:
+    """Two hundred steps later the weights are near those of a run without it."""
+    odd, plain = ([*play(build(kind), odd=value, where="before", many=240)][-1] for value in (1e30, None))
+    assert odd == pytest.approx(plain, rel=0.3)
+
+
+def test_tasks_learn_on_where_another_tasks_loss_is_not_finite() -> None:
+    for kind in ("scale", "uncertainty"):
+        weighting = build(kind)
+        losses = {"a": 3.0, "b": math.nan, "c": 0.5}
+        step(weighting, losses, losses, number=0)
+        assert "a" in weighting.memory
+        assert "b" not in weighting.memory
