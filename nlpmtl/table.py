@@ -35,6 +35,8 @@ class Table(BaseModel):
         annotation = cls.model_fields[str(info.field_name)].annotation
         choices = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
         wanted = set(choices) & _SCALARS.keys() if value is not None else set()
+        if isinstance(value, list | tuple) and any(get_origin(one) in (list, tuple) for one in choices):
+            return value
         if wanted and not any(type(value) in _SCALARS[one] for one in wanted) and not isinstance(value, Mapping):
             raise ValueError(f"a {' or '.join(sorted(one.__name__ for one in wanted))} was expected")
         return value

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, StringConstraints, field_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializeAsAny,
+    StringConstraints,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from nlpmtl.registry import TASKS, Options
 from nlpmtl.table import Table
@@ -13,6 +22,10 @@ from nlpmtl.table import Table
 NAME = r"^[A-Za-z_-][A-Za-z0-9_-]{0,63}$"
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 """A task or a dataset: letters, digits, `_` and `-`, not starting with a digit, 64 at most."""
+
+
+FORMAT_KEYS = {"delimiter", "quoting", "encoding", "header"}
+"""The keys of `data` that say how text files are written."""
 
 
 class TaskOptions(Options):
@@ -37,7 +50,7 @@ class DataConfig(Table):
     """Where rows come from: exactly one source."""
 
     files: dict[str, Any] | None = None
-    """Our split name = a file: .jsonl, .jsonl.gz, .csv, .tsv or .parquet.
+    """Our split name = a file: .jsonl, .csv, .tsv, each also with .gz, or .parquet.
 
     From Python also a Dataset, a DataFrame or a list of dicts.
     """
@@ -51,10 +64,53 @@ class DataConfig(Table):
     """Our split name = the Hub's; left out: the Hub's own train, validation and test."""
     validation: float | None = Field(None, gt=0, lt=1)
     """The share of train that becomes validation where there is none: the same rows for every seed."""
+    delimiter: str | None = None
+    """What separates the fields of .csv and .tsv files; default: a comma in .csv files, a tab in .tsv files."""
+    quoting: Literal["minimal", "none"] | None = None
+    """"minimal": fields may be in double quotes. "none": quotes are ordinary characters and each line is a row.
+
+    Default: "minimal" for .csv files, "none" for .tsv files.
+    """
+    encoding: str = "utf-8"
+    """Of .jsonl, .csv and .tsv files, such as "utf-16", "cp1252" or "gb18030"."""
+    header: bool | tuple[str, ...] = True
+    """Whether the first line of .csv and .tsv files names the columns; without it they are "0", "1", ….
+
+    Or the names of the columns of files without such a line.
+    """
     license: str | None = None
     """The data's licence, as the model card tells it: the Hub's name of it, such as "cc-by-4.0", or a few words."""
     on_bad_row: Literal["stop", "skip"] = "stop"
     """What a row that breaks a rule does: stop the run before training, or be left out and counted."""
+
+    @field_validator("delimiter", mode="after")
+    @classmethod
+    def _one_character(cls, delimiter: str | None) -> str | None:
+        delimiter = "\t" if delimiter == "\\t" else delimiter
+        if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n\0'):
+            raise ValueError("one character was expected, other than a quote or a line end")
+        return delimiter
+
+    @field_validator("encoding", mode="after")
+    @classmethod
+    def _known_encoding(cls, encoding: str) -> str:
+        try:
+            codec = codecs.lookup(encoding)
+            codec.incrementaldecoder(errors="strict").decode(b"", final=True)
+            "".encode(encoding)  # some codecs are not for text
+        except (LookupError, ValueError, TypeError) as error:
+            raise ValueError(f'a text encoding that Python knows was expected, such as "utf-8": {error}') from None
+        return codec.name
+
+    @field_validator("header", mode="before")
+    @classmethod
+    def _names_or_not(cls, header: Any) -> Any:
+        if isinstance(header, bool):
+            return header
+        names = list(header) if isinstance(header, list | tuple) else []
+        if not names or not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
+            raise ValueError("true, false, or a list of the columns' names, each once, was expected")
+        return tuple(names)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -62,6 +118,10 @@ class DataConfig(Table):
             raise ValueError("exactly one source is needed: `files` or `hub`")
         if self.hub is None and (self.subset or self.splits or self.revision):
             raise ValueError("`subset`, `splits` and `revision` belong to `hub`")
+        if self.hub is not None:
+            moot = [key for key in sorted(FORMAT_KEYS) if getattr(self, key) != type(self).model_fields[key].default]
+            if moot:
+                raise ValueError(f"`{moot[0]}` belongs to `files`")
         if not (self.files or self.hub):
             raise ValueError("the source is empty")
         splits = self.files or self.splits or {}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpmtl.config.dataset import DataConfig, InputConfig
+from nlpmtl.data.delimited import TextFormat
 from nlpmtl.data.files import check_ending, check_lists, fingerprint_file, open_file
 from nlpmtl.data.labels import Shape
 from nlpmtl.data.memory import is_frame, open_frame, open_list
@@ -52,17 +53,17 @@ def find_splits(data: DataConfig, *, inputs: InputConfig, columns: Mapping[str, 
     if data.files is None:
         return _find_hub_splits(data, columns=[*inputs.columns, *columns], name=name)
     return {
-        split: _find(value, inputs=inputs, labels=columns, where=f"{name}: {split}")
+        split: _find(value, inputs=inputs, labels=columns, format=TextFormat.of(data), where=f"{name}: {split}")
         for split, value in data.files.items()
     }
 
 
-def _find(value: Any, *, inputs: InputConfig, labels: Mapping[str, Shape], where: str) -> Source:
+def _find(value: Any, *, inputs: InputConfig, labels: Mapping[str, Shape], format: TextFormat, where: str) -> Source:
     columns = [*inputs.columns, *labels]
     if isinstance(value, str | Path):
         check_ending(str(value))
         check_lists(str(value), words=inputs.words, labels=labels)
-        opening = partial(open_file, str(value), inputs=inputs.columns, labels=labels)
+        opening = partial(open_file, str(value), inputs=inputs.columns, labels=labels, format=format)
         return Source(opening, partial(fingerprint_file, str(value)))
     if isinstance(value, list | tuple):
         return Source(partial(open_list, value, where=where), _unknown)

@@ -13,7 +13,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from nlpmtl.config.dataset import DataConfig, InputConfig
+from nlpmtl.config.dataset import FORMAT_KEYS, DataConfig, InputConfig
 from nlpmtl.data.cache import Cache, cache_directory
 from nlpmtl.data.labels import Shape
 from nlpmtl.data.prepare import Prepared, prepare, read_prepared
@@ -146,6 +146,7 @@ class Preparer:
                 "input": sources.input.model_dump(),
                 "columns": list(sources.columns.items()),
                 "on_bad_row": sources.data.on_bad_row,
+                "text_format": sources.data.model_dump(include=FORMAT_KEYS, mode="json"),
             }
             keys[split] = None if own["source"] is None else _digest({**self._recipe, **own})
         return keys

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -49,7 +50,7 @@ class Stream:
 
 def check_distinct(columns: Sequence[str], *, where: str) -> None:
     """DataError if two columns have one name: nobody could say which of them is meant."""
-    repeated = sorted({plain(column) for column in columns if columns.count(column) > 1})
+    repeated = sorted({plain(column) for column, count in Counter(columns).items() if count > 1})
     if repeated:
         raise DataError(f"{where}: each column needs a name of its own; found more than once: {', '.join(repeated)}")
 

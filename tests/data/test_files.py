@@ -32,13 +32,13 @@ def rules(rows: list[tuple[int, RawRow]]) -> dict[int, str]:
     return {number: row.rule for number, row in rows if isinstance(row, Broken)}
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a.json", "a.csv.gz", "jsonl", "a"])
+@pytest.mark.parametrize("name", ["a.txt", "a.json", "a.csv.xz", "a.gz", "a.parquet.gz", "jsonl", "a"])
 def test_an_unknown_ending_is_answered_with_the_known_ones(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"\.jsonl, \.jsonl\.gz, \.csv, \.tsv, \.parquet"):
+    with pytest.raises(ConfigError, match=r"\.jsonl, \.jsonl\.gz, \.csv, \.csv\.gz, \.tsv, \.tsv\.gz, \.parquet"):
         check_ending(name)
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "A.CSV", "a.tsv", "a.b.parquet"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "A.CSV", "a.csv.gz", "a.tsv", "a.TSV.gz", "a.b.parquet"])
 def test_known_endings(name: str) -> None:
     check_ending(name)
 
@@ -57,7 +57,7 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("words", "labels"), [("w", {}), (None, {"w": "set"}), (None, {"w": "tags"})])
 def test_cells_hold_no_lists(words: Any, labels: Any) -> None:
-    for path in ("a.csv", "a.tsv"):
+    for path in ("a.csv", "a.tsv", "a.csv.gz", "a.tsv.gz"):
         with pytest.raises(ConfigError, match=rf"{path}: column 'w' holds lists.*\.jsonl or \.parquet"):
             check_lists(path, words=words, labels=labels)
     check_lists("a.jsonl", words=words, labels=labels)
@@ -252,14 +252,14 @@ class TestParquet:
             read(write(tmp_path / "a.parquet", bytes(content)))
 
 
-@pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz", ".csv", ".tsv", ".parquet"])
+@pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz", ".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet"])
 def test_it_tells_how_much_of_a_file_was_read(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"rows{ending}"
     table = pa.table({"text": [f"row {i} {'x' * (i % 50)} {i * 7919 % 1_000_003}" for i in range(20_000)]})
     if ending == ".parquet":
         pq.write_table(table, path)
-    elif ending in (".csv", ".tsv"):
-        table.to_pandas().to_csv(path, sep="," if ending == ".csv" else "\t", index=False)
+    elif ending.startswith((".csv", ".tsv")):
+        table.to_pandas().to_csv(path, sep="," if ending.startswith(".csv") else "\t", index=False)
     else:
         lines = "".join(json.dumps(row) + "\n" for row in table.to_pylist()).encode()
         path.write_bytes(gzip.compress(lines) if ending.endswith("gz") else lines)
