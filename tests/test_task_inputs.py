@@ -227,7 +227,9 @@ def test_a_model_without_recorded_columns_reads_the_usual_ones(
     (older / "config.json").write_text(json.dumps(config))
     old = Predictor.from_pretrained(older)
     assert old.predict(FRAME, task="topic") == predictor.predict(TEXTS, task="topic")
-    with pytest.raises(ConfigError, match=r"task 'grade' reads a pair \(text, pair\), and was given a single text \(input 1\)"):
+    with pytest.raises(
+        ConfigError, match=r"task 'grade' reads a pair \(text, pair\), and was given a single text \(input 1\)"
+    ):
         old.predict(FRAME, task="grade")
 
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from itertools import tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from nlpmtl.cli.console import Dtype, quiet_libraries
 from nlpmtl.cli.reading import watch
-from nlpmtl.cli.texts import STDIN, check_input, read_texts, size_of
+from nlpmtl.cli.texts import STDIN, BadRow, check_input, parse_format, read_texts, size_of
 from nlpmtl.errors import ConfigError
 from nlpmtl.strict_json import dumps
 
@@ -21,7 +21,28 @@ if TYPE_CHECKING:
     from nlpmtl.predictor import Text
 
 _ENDING = ".jsonl"
+_OTHER_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
+OnBadRow = Annotated[
+    Literal["stop", "skip"],
+    typer.Option(metavar="stop|skip", help="For a row of --input that cannot be read: stop, or predict null."),
+]
+Delimiter = Annotated[
+    str | None, typer.Option(help="What separates fields; default: comma in .csv, tab in .tsv.", show_default=False)
+]
+Quoting = Annotated[
+    Literal["minimal", "none"] | None,
+    typer.Option(
+        metavar="minimal|none",
+        help="Whether fields may be in double quotes; default: minimal in .csv, none in .tsv.",
+        show_default=False,
+    ),
+]
+Encoding = Annotated[str | None, typer.Option(help="Encoding of --input; default: utf-8.", show_default=False)]
+Header = Annotated[
+    str | None,
+    typer.Option(metavar="NAME,…", help="Columns of a .csv or .tsv file without a header line.", show_default=False),
+]
 Write = Callable[[str], object]
 
 
@@ -33,8 +54,15 @@ def predict(
     ] = None,
     input: Annotated[
         str | None,
-        typer.Option(metavar="F.jsonl|F.csv|F.txt|-", help="Rows with text, or text and pair, or words; or lines."),
+        typer.Option(
+            metavar="F.jsonl|F.csv|F.tsv|F.txt|-", help="Rows with text, or text and pair, or words; or lines."
+        ),
     ] = None,
+    on_bad_row: OnBadRow = "stop",
+    delimiter: Delimiter = None,
+    quoting: Quoting = None,
+    encoding: Encoding = None,
+    header: Header = None,
     all_scores: Annotated[bool, typer.Option("--all-scores", help="Add the probability of every label.")] = False,
     output: Annotated[
         Path | None, typer.Option(metavar="F.jsonl", help="Write there instead of on stdout.", show_default=False)
@@ -49,19 +77,30 @@ def predict(
 ) -> None:
     """Predict with a model: one JSON object for each text."""
     _check_arguments(texts, input=input, output=output)
+    form = parse_format(input, delimiter=delimiter, quoting=quoting, encoding=encoding, header=header)
     from nlpmtl.predictor import Predictor
 
     quiet_libraries()
     reading = watch(size_of(input or STDIN), silent=output is None and sys.stdout.isatty())
-    inputs: Iterable[Text] = read_texts(input, told=reading.read) if input is not None else texts or ()
+    inputs: Iterable[Text | BadRow] = texts or ()
+    if input is not None:
+        inputs = read_texts(input, told=reading.read, format=form, skip=on_bad_row == "skip")
     predictor = Predictor.from_pretrained(model, revision=revision, dtype=dtype)
     shape = _to_lines if input is None and output is None and sys.stdout.isatty() else _to_json
     with _open(output) as write, reading.open() if input is not None else nullcontext():
         asked, kept = tee(inputs)
-        answers = predictor.predict_all(asked, tasks=task or None, all_scores=all_scores)
-        for one, answer in zip(kept, answers, strict=True):
-            write(shape(one, answer))
+        good = (one for one in asked if not isinstance(one, BadRow))
+        answers = predictor.predict_all(good, tasks=task or None, all_scores=all_scores)
+        bad = 0
+        for one in kept:
+            if isinstance(one, BadRow):
+                bad += 1
+                write(_dump({**one.row, "predictions": None, "error": one.error}))
+            else:
+                write(shape(one, next(answers)))
             reading.answered()
+    if bad:
+        typer.echo(f"{bad} bad row(s): their predictions are null", err=True)
 
 
 def _check_arguments(texts: list[str] | None, *, input: str | None, output: Path | None) -> None:
@@ -94,7 +133,12 @@ def _open(output: Path | None) -> Iterator[Write]:
 
 
 def _to_json(one: Text, answers: Mapping[str, Any]) -> str:
-    return dumps({**_as_row(one), "predictions": answers}, ensure_ascii=False) + "\n"
+    return _dump({**_as_row(one), "predictions": answers})
+
+
+def _dump(row: Mapping[str, Any]) -> str:
+    """A line of JSON, also for readers that take NEL and U+2028 for line ends."""
+    return dumps(row, ensure_ascii=False).translate(_OTHER_LINE_ENDS) + "\n"
 
 
 def _to_lines(one: Text, answers: Mapping[str, Any]) -> str:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nlpmtl.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from nlpmtl.data.delimited import TextFormat
     from nlpmtl.predictor import Text
 
 STDIN = "-"
-_LINES = ".txt"
+_LINES = (".txt", ".txt.gz")
+_TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 
 
 def check_input(name: str) -> None:
@@ -22,10 +24,30 @@ def check_input(name: str) -> None:
 
     if name == STDIN:
         return
-    if not name.lower().endswith((_LINES, *ENDINGS)):
-        raise ConfigError(f"--input {name}: the name of a file of texts ends in {_LINES} or {', '.join(ENDINGS)}")
+    if not name.lower().endswith((*_LINES, *ENDINGS)):
+        raise ConfigError(f"--input {name}: the name of a file of texts ends in {_LINES[0]} or {', '.join(ENDINGS)}")
     if not Path(name).is_file():
         raise DataError(f"{name}: no such file")
+
+
+def parse_format(name: str | None, **flags: Any) -> TextFormat:
+    """The format of a file of texts, from the flags that describe it; those left out are None.
+
+    Raises:
+        ConfigError: a flag has a value that it cannot have, or does not apply to such a file.
+    """
+    from nlpmtl.config import parse_data
+    from nlpmtl.data.delimited import TextFormat
+
+    given = {key: value for key, value in flags.items() if value is not None}
+    if given and name is None:
+        raise ConfigError(f"--{next(iter(given))} describes the file of --input, and there is none")
+    for key in ("delimiter", "quoting", "header"):
+        if key in given and not (name or "").lower().endswith(_TABLES):
+            raise ConfigError(f"--{key} describes .csv and .tsv files, found --input {name}")
+    if "header" in given:
+        given["header"] = [column.strip() for column in given["header"].split(",")]
+    return TextFormat.of(parse_data({"files": {"input": name or STDIN}, **given}, where="--input"))
 
 
 def size_of(name: str) -> int | None:
@@ -33,47 +55,80 @@ def size_of(name: str) -> int | None:
     return None if name == STDIN else Path(name).stat().st_size
 
 
-def read_texts(name: str, *, told: Callable[[int], object]) -> Iterator[Text]:
+class BadRow(NamedTuple):
+    """A row that cannot be predicted for: its texts, where there are any, and its place with what is wrong."""
+
+    row: Mapping[str, str | None]
+    error: str
+
+
+def read_texts(
+    name: str, *, told: Callable[[int], object], format: TextFormat | None = None, skip: bool = False
+) -> Iterator[Text | BadRow]:
     """The texts, or pairs, of a file or of stdin; ``told`` is told of the bytes of a file as they are read.
 
     A line of a .txt file or of stdin is a text. A row of other files has ``text``, and ``pair`` where it is one, or
     ``words``.
 
+    Args:
+        name: the file, or "-".
+        told: is called with the number of bytes read.
+        format: how a text file is written.
+        skip: give a `BadRow` for a line or a row that cannot be predicted for.
+
     Raises:
-        DataError: a line or a row that is none, with its place.
+        DataError: a line or a row that cannot be predicted for, with its place, unless they are skipped.
     """
+    for text in _read(name, told=told, format=format):
+        if isinstance(text, BadRow) and not skip:
+            raise DataError(text.error)
+        yield text
+
+
+def _read(name: str, *, told: Callable[[int], object], format: TextFormat | None) -> Iterator[Text | BadRow]:
+    from nlpmtl.data.delimited import TextFormat
+    from nlpmtl.data.lines import read_file_lines, read_lines
+
+    form = format or TextFormat()
     if name == STDIN:
-        yield from _read_lines(sys.stdin.buffer, where="stdin")
+        lines = read_lines(sys.stdin.buffer, where="stdin", encoding=form.encoding)
+        yield from _to_texts(lines, form, where="stdin")
     elif name.lower().endswith(_LINES):
-        from nlpmtl.data.files import open_counted
-
-        with open_counted(name, told) as lines:
-            yield from _read_lines(lines, where=name)
+        lines = read_file_lines(name, encoding=form.encoding, progress=told)
+        yield from _to_texts(lines, form, where=name)
     else:
-        yield from _read_rows(name, told=told)
+        yield from _read_rows(name, told=told, format=form)
 
 
-def _read_lines(lines: IO[bytes], *, where: str) -> Iterator[str]:
+def _to_texts(lines: Iterator[str], format: TextFormat, *, where: str) -> Iterator[str | BadRow]:
+    from nlpmtl.data.inputs import has_surrogate
+    from nlpmtl.data.lines import undecodable, without_end
+
     for number, line in enumerate(lines, 1):
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-        except UnicodeDecodeError:
-            raise DataError(f"{where}:{number}: not valid UTF-8") from None
+        if has_surrogate(line):
+            yield BadRow({"text": None}, f"{where}:{number}: {undecodable(format.encoding, line)}")
+        else:
+            yield without_end(line)
 
 
-def _read_rows(name: str, *, told: Callable[[int], object]) -> Iterator[Text]:
+def _read_rows(name: str, *, told: Callable[[int], object], format: TextFormat) -> Iterator[Text | BadRow]:
     from nlpmtl.data import to_input
     from nlpmtl.data.files import open_file
+    from nlpmtl.data.inputs import has_surrogate
     from nlpmtl.data.stream import Broken
 
     # An empty cell of a label is nothing: so a csv can hold pairs and single texts.
-    stream = open_file(name, inputs=["text", "words"], labels={"pair": "class"}, told=told)
+    stream = open_file(name, inputs=["text", "words"], labels={"pair": "class"}, format=format, told=told)
     for number, row in stream.rows:
         place = f"{stream.where}{stream.mark}{number}"
         if isinstance(row, Broken):
-            raise DataError(f"{place}: {row.rule}")
+            yield BadRow({"text": None}, f"{place}: {row.rule}")
+            continue
         try:
             to_input(row)
         except ValueError as error:
-            raise DataError(f"{place}: {error}") from None
+            texts = {key: row[key] for key in ("text", "pair") if isinstance(row.get(key), str)}
+            valid = {key: text for key, text in texts.items() if not has_surrogate(text)}
+            yield BadRow({"text": None, **valid}, f"{place}: {error}")
+            continue
         yield {key: row[key] for key in ("text", "pair", "words") if row.get(key) is not None}

@@ -14,6 +14,7 @@ from nlpmtl.config.find import find_run, shipped_configs
 from nlpmtl.config.load import (
     describe,
     dotted,
+    parse_data,
     parse_dataset,
     parse_override,
     parse_run,
@@ -40,6 +41,7 @@ __all__ = [
     "describe",
     "dotted",
     "find_run",
+    "parse_data",
     "parse_dataset",
     "parse_override",
     "parse_run",

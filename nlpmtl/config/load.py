@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from nlpmtl.config.dataset import DatasetConfig
+from nlpmtl.config.dataset import DataConfig, DatasetConfig
 from nlpmtl.config.run import RunConfig
 from nlpmtl.errors import ConfigError, quote
 from nlpmtl.table import Table
@@ -75,6 +75,11 @@ def parse_run(raw: Mapping[str, Any], *, where: str) -> RunConfig:
 def parse_dataset(raw: Mapping[str, Any], *, where: str) -> DatasetConfig:
     """Check a dataset's tables; every problem stands in one ConfigError."""
     return _parse(DatasetConfig, raw, where)
+
+
+def parse_data(raw: Mapping[str, Any], *, where: str) -> DataConfig:
+    """Check a `data` table; every problem is in one ConfigError."""
+    return _parse(DataConfig, raw, where)
 
 
 def describe(source: object) -> str:

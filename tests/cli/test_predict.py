@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,6 +122,116 @@ def test_what_cannot_be_asked(arguments: list[str], said: str, trained: Trained,
     done = nlpmtl_("predict", trained.model_dir, *arguments)
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "flags", "expected"),
+    [
+        ("t.tsv", b'text\n"a\nb "c" d\ne"\n', (), ['"a', 'b "c" d', 'e"']),
+        ("t.tsv", "text\ta\r\na\u2028b\t1\r\nc\x0cd\x85e\t2".encode(), (), ["a\u2028b", "c\x0cd\x85e"]),
+        ("t.tsv", b'text\n"a ""b"""\n', ("--quoting", "minimal"), ['a "b"']),
+        ("t.csv", b"text,,\na,,\nb\n", (), ["a", "b"]),
+        ("t.csv", b'text;n\n"a;b";1\n', ("--delimiter", ";"), ["a;b"]),
+        ("t.csv", "text,n\naé,1\n".encode("utf-16"), ("--encoding", "utf-16"), ["aé"]),
+        ("t.csv", b"1,a\n2,b\n", ("--header", "n, text"), ["a", "b"]),
+        ("t.tsv", b"a|1\nb|2\n", ("--header", "text,n", "--delimiter", "|"), ["a", "b"]),
+        ("t.jsonl", '{"text": "aé"}\n'.encode("cp1252"), ("--encoding", "cp1252"), ["aé"]),
+        ("t.txt", "aé\r\n\r\nb".encode("utf-16"), ("--encoding", "utf-16"), ["aé", "", "b"]),
+        ("t.txt", b"\xef\xbb\xbfa\rb\r", (), ["a", "b"]),
+        ("t.txt", "a\u2028b\nc\x0cd\n".encode(), (), ["a\u2028b", "c\x0cd"]),
+    ],
+)
+def test_each_row_has_one_prediction(
+    name: str,
+    content: bytes,
+    flags: tuple[str, ...],
+    expected: list[str],
+    trained: Trained,
+    nlpmtl_: Nlpmtl,
+    tmp_path: Path,
+) -> None:
+    for path, data in ((tmp_path / name, content), (tmp_path / f"{name}.gz", gzip.compress(content))):
+        path.write_bytes(data)
+        done = nlpmtl_("predict", trained.model_dir, "--input", path, "--task", "topic", *flags)
+        assert (done.exit_code, done.stderr) == (0, "")
+        found = parse(done.stdout)
+        assert [one["text"] for one in found] == expected
+        assert all(one["predictions"].keys() == {"topic"} for one in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        (
+            "t.tsv",
+            b"text\tn\na\t1\nb\n\nc\xff\t1\nd\0\t1\ne\t1\n",
+            {3: "1 field(s)", 4: "an empty", 5: "UTF-8", 6: "NUL"},
+        ),
+        ("t.csv", b'text,n\na,1\n"b,1\nc,1,2\n\n"d",1\ne,1', {3: "not valid csv", 4: "3 field(s)", 5: "an empty line"}),
+        (
+            "t.jsonl",
+            b'{"text": "a"}\n{"text"\n\n{"text": null}\n[]\n{"text": "e"}',
+            {2: "JSON", 3: "an empty", 4: "null", 5: "JSON object"},
+        ),
+        ("t.txt", b"a\n\xff\ne\n", {2: "not valid UTF-8"}),
+    ],
+)
+def test_a_bad_row_stays_in_the_output_where_they_are_skipped(
+    name: str, content: bytes, expected: dict[int, str], trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    arguments = ["predict", trained.model_dir, "--input", tmp_path / name, "--task", "topic"]
+    done = nlpmtl_(*arguments, "--on-bad-row", "skip")
+    assert (done.exit_code, done.stderr) == (0, f"{len(expected)} bad row(s): their predictions are null\n")
+    found = parse(done.stdout)
+    null = [one for one in found if one["predictions"] is None]
+    assert [one["error"] for one in null] == [
+        next(one["error"] for one in null if rule in one["error"] and f"{name}:{line}: " in one["error"])
+        for line, rule in expected.items()
+    ]
+    good = [one["text"] for one in found if one["predictions"] is not None]
+    assert (good[0], good[-1], len(found)) == ("a", "e", len(good) + len(expected))
+    stopped = nlpmtl_(*arguments)
+    assert stopped.exit_code == 2
+    assert f"{name}:{min(expected)}: " in stopped.stderr
+
+
+def test_more_rows_than_are_read_ahead_keep_their_order(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+    rows = [f"a{i}\t1" if i % 7 else f"b{i}" for i in range(5000)]
+    (tmp_path / "t.tsv").write_text("\n".join(["text\tn", *rows]))
+    done = nlpmtl_(
+        "predict", trained.model_dir, "--input", tmp_path / "t.tsv", "--task", "topic", "--on-bad-row", "skip"
+    )
+    found = parse(done.stdout)
+    assert [one["text"] for one in found] == [f"a{i}" if i % 7 else None for i in range(5000)]
+    assert [one["predictions"] is None for one in found] == [i % 7 == 0 for i in range(5000)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["a", "--delimiter", ";"], "--delimiter describes the file of --input, and there is none"),
+        (["--input", "-", "--delimiter", ";"], "--delimiter describes .csv and .tsv files, found --input -"),
+        (["--input", "t.jsonl", "--header", "text"], "--header describes .csv and .tsv files, found --input t.jsonl"),
+        (["--input", "t.csv", "--delimiter", "||"], "--input: delimiter: one character was expected"),
+        (["--input", "t.csv", "--encoding", "utf-9"], "--input: encoding: a text encoding that Python knows"),
+        (["--input", "t.csv", "--header", "a,a"], "--input: header: true, false, or a list"),
+    ],
+)
+def test_a_format_that_cannot_be(
+    arguments: list[str],
+    said: str,
+    trained: Trained,
+    nlpmtl_: Nlpmtl,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("t.jsonl", "t.csv"):
+        (tmp_path / name).touch()
+    done = nlpmtl_("predict", trained.model_dir, *arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {said}")
 
 
 def test_a_model_that_is_none(nlpmtl_: Nlpmtl, tmp_path: Path) -> None:

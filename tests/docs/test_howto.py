@@ -91,6 +91,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
             table.writeheader()
             table.writerows(rows)
     (root / "new.txt").write_text("Ada lives in Turin.\nThe kettle is awful.\n", encoding="utf-8")
+    (root / "new.tsv").write_text('1\tAda "lives" in Turin.\n2\n', encoding="utf-8")
     return root
 
 
