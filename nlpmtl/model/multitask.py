@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -24,6 +25,9 @@ from nlpmtl.tasks import Task, task_from_spec
 
 _Pooled = dict[tuple[int, str, str], Tensor]
 """What heads take of hidden states, by those and how."""
+
+
+_HUB_ID = re.compile(r"[\w.-]*\w[\w.-]*(/[\w.-]*\w[\w.-]*)?")
 
 
 class MultiTaskConfig(PretrainedConfig):
@@ -56,8 +60,19 @@ class MultiTaskConfig(PretrainedConfig):
         self.input_length = input_length
 
     def to_json_string(self, use_diff: bool = True) -> str:
-        """As transformers writes it, but the tasks stay in their order: answers come in that order."""
-        return dumps({**json.loads(super().to_json_string(use_diff)), "tasks": self.tasks}, indent=2) + "\n"
+        """Return transformers' text with the tasks in their order, which predictions keep, and without local paths."""
+        config = drop_local_names(json.loads(super().to_json_string(use_diff)))
+        return dumps({**config, "tasks": self.tasks}, indent=2) + "\n"
+
+
+def drop_local_names(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config without the directory that it, or a config inside it, was loaded from; Hub ids are kept."""
+    kept: dict[str, Any] = {}
+    for key, value in config.items():
+        if key in ("_name_or_path", "name_or_path") and not (isinstance(value, str) and _HUB_ID.fullmatch(value)):
+            continue
+        kept[key] = drop_local_names(value) if isinstance(value, dict) else value
+    return kept
 
 
 class MultiTaskModel(PreTrainedModel):

@@ -1,0 +1,41 @@
+"""A model directory does not tell where it was made."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from transformers import BertConfig
+
+from nlpmtl.model import MultiTaskConfig
+
+if TYPE_CHECKING:
+    from tests.tiny import Trained
+
+
+def test_no_file_of_a_model_holds_a_path_of_this_machine(trained: Trained) -> None:
+    places = {str(trained.model_dir.parents[1]), str(trained.run["encoder"]["name"])}
+    files = [path for path in trained.model_dir.rglob("*") if path.is_file()]
+    assert trained.model_dir / "config.json" in files
+    for path in files:
+        assert not [place for place in places if place.encode() in path.read_bytes()], path
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("/home/ada/encoder", False),
+        ("../encoder", False),
+        ("./encoder", False),
+        ("~/encoder", False),
+        ("C:\\models\\encoder", False),
+        ("runs/a/model", False),
+        ("bert-base-cased", True),
+        ("google-bert/bert-base-cased", True),
+    ],
+)
+def test_a_config_keeps_hub_ids_and_drops_paths(name: str, kept: bool) -> None:
+    config = MultiTaskConfig(encoder_config=BertConfig.from_dict({"_name_or_path": name}), name_or_path=name)
+    text = config.to_json_string()
+    assert (json.dumps(name) in text) is kept
