@@ -62,6 +62,10 @@ class StoppedError(NlpmtlError):
         self.exit_code = 128 + signal
 
 
+_MOST_CHARACTERS = 200
+"""A longer name is compared with nothing: it resembles no name, and to find that out takes time."""
+
+
 def did_you_mean(found: str, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: the nearest known one, or all of them.
 
@@ -69,7 +73,7 @@ def did_you_mean(found: str, known: Iterable[str]) -> str:
     "did you mean 'temperature'?"
     """
     names = sorted(known)
-    near = difflib.get_close_matches(found, names, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(found, names, n=1, cutoff=0.6) if len(found) <= _MOST_CHARACTERS else []
     if near:
         return f"did you mean {near[0]!r}?"
     return f"known: {', '.join(map(plain, names))}" if names else "none is known here"

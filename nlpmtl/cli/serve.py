@@ -19,6 +19,15 @@ def serve(
     max_queue: Annotated[int, typer.Option(metavar="N", help="Most requests that wait; or 429.", min=1)] = 256,
     max_inputs: Annotated[int, typer.Option(metavar="N", help="Most inputs in one request; or 413.", min=1)] = 128,
     max_bytes: Annotated[int, typer.Option(metavar="N", help="Most bytes in one request; or 413.", min=1)] = 250_000,
+    max_connections: Annotated[
+        int, typer.Option(metavar="N", help="Maximum number of open connections.", min=1)
+    ] = 1000,
+    header_timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Time in which a request's header must arrive.", min=0.1)
+    ] = 10,
+    body_timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Time in which a request's body must arrive.", min=0.1)
+    ] = 30,
 ) -> None:
     """Serve a model over HTTP, with a page to try it on."""
     for package in ("fastapi", "uvicorn"):
@@ -28,5 +37,13 @@ def serve(
     from nlpmtl.serving import serve as start
 
     quiet_libraries()
-    limits = Limits(batch=max_batch, queue=max_queue, inputs=max_inputs, bytes=max_bytes)
+    limits = Limits(
+        batch=max_batch,
+        queue=max_queue,
+        inputs=max_inputs,
+        bytes=max_bytes,
+        connections=max_connections,
+        header_seconds=header_timeout,
+        body_seconds=body_timeout,
+    )
     start(model, host=host, port=port, limits=limits)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import PurePath
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Path, Request
@@ -16,8 +17,9 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Res
 from nlpmtl import __version__
 from nlpmtl.errors import NlpmtlError, did_you_mean
 from nlpmtl.predictor import Predictor
-from nlpmtl.serving.batcher import Batcher, ClosedError, FullError
+from nlpmtl.serving.batcher import Batcher, ClosedError, CrashError, FullError
 from nlpmtl.serving.doors import Doors
+from nlpmtl.serving.limits import Limits
 from nlpmtl.serving.metrics import Metrics
 from nlpmtl.serving.refusals import ERRORS, tell_errors
 from nlpmtl.serving.shapes import Inputs, LabelScore, PredictRequest, TaskRequest, to_scores
@@ -25,23 +27,6 @@ from nlpmtl.tasks import Task
 
 _LOG = logging.getLogger(__name__)
 _GONE = 499
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a server takes at once.
-
-    Args:
-        batch: most inputs that are computed together.
-        queue: most requests that wait.
-        inputs: most inputs in one request.
-        bytes: most bytes of a request's body.
-    """
-
-    batch: int = 64
-    queue: int = 256
-    inputs: int = 128
-    bytes: int = 250_000
 
 
 @dataclass(frozen=True)
@@ -71,11 +56,11 @@ def make_app(predictor: Predictor, *, name: str, limits: Limits) -> tuple[FastAP
     app = FastAPI(
         title="nlpmtl serve",
         version=__version__,
-        description=f"Predictions of `{name}`.",
+        description=f"Predictions of `{shown_name(name)}`.",
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.add_middleware(Doors, metrics=metrics, most=limits.bytes)
+    app.add_middleware(Doors, metrics=metrics, most=limits.bytes, seconds=limits.body_seconds)
     tell_errors(app)
     _add_predictions(app, predictor=predictor, batcher=batcher, metrics=metrics, limits=limits)
     _add_facts(app, predictor=predictor, batcher=batcher, metrics=metrics, name=name, limits=limits)
@@ -88,6 +73,10 @@ def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, me
     async def answer(request: Request, inputs: Inputs, ask: _Ask, *, truncate: bool | None) -> list[Any]:
         if len(inputs.values) > limits.inputs:
             raise HTTPException(413, f"{len(inputs.values)} inputs: at most {limits.inputs} in one request")
+        try:
+            inputs = inputs.check_batch()
+        except ValueError as error:
+            raise HTTPException(422, f"inputs: {error}") from None
         _check_tasks(tasks, ask.tasks, inputs)
         answers = list(await _compute(request, batcher, inputs, ask))
         for number, one in enumerate(answers, 1):
@@ -122,7 +111,7 @@ def _add_facts(
 ) -> None:
     page = resources.files("nlpmtl.serving").joinpath("page.html").read_text(encoding="utf-8")
     facts = {
-        "model_id": name,
+        "model_id": shown_name(name),
         "max_input_length": predictor.model.config.input_length,
         "max_client_batch_size": limits.inputs,
         "max_concurrent_requests": limits.queue,
@@ -149,13 +138,22 @@ def _add_facts(
     async def health() -> dict[str, str]:
         """Whether requests are taken."""
         if not batcher.open:
-            raise HTTPException(503, "shutting down")
+            raise HTTPException(503, _why_closed(batcher))
         return {"status": "ok"}
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def tell_metrics() -> Response:
         """What Prometheus reads."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def shown_name(name: str) -> str:
+    """Return the name of a model as clients see it: of a path outside the working directory the last part only."""
+    path = PurePath(name)
+    if not path.is_absolute() and ".." not in path.parts and not name.startswith("~"):
+        return name
+    parts = [part for part in path.parts if part not in (path.anchor, "..", "~")] or ["model"]
+    return "/".join(parts[-2:] if parts[-1] == "model" else parts[-1:])
 
 
 def _check_tasks(tasks: Mapping[str, Task], named: Sequence[str] | None, inputs: Inputs) -> None:
@@ -181,7 +179,7 @@ async def _compute(request: Request, batcher: Batcher, inputs: Inputs, ask: _Ask
     except FullError:
         raise HTTPException(429, "too many requests wait: come back later", headers={"Retry-After": "1"}) from None
     except ClosedError:
-        raise HTTPException(503, "shutting down") from None
+        raise HTTPException(503, _why_closed(batcher)) from None
     future, gone = asyncio.wrap_future(job), asyncio.ensure_future(_gone(request))
     either: set[asyncio.Future[Any]] = {future, gone}
     try:
@@ -195,6 +193,9 @@ async def _compute(request: Request, batcher: Batcher, inputs: Inputs, ask: _Ask
         raise HTTPException(422, str(error)) from None
     except HTTPException:
         raise
+    except CrashError as error:
+        _LOG.exception("a request crashed the computation")
+        raise HTTPException(500, f"the computation crashed: {error}") from None
     except Exception as error:
         _LOG.exception("a batch failed")
         raise HTTPException(424, f"the computation failed: {type(error).__name__}") from None
@@ -203,6 +204,10 @@ async def _compute(request: Request, batcher: Batcher, inputs: Inputs, ask: _Ask
             one.cancel()
         with suppress(asyncio.CancelledError):
             await gone
+
+
+def _why_closed(batcher: Batcher) -> str:
+    return "shutting down" if batcher.alive else "the thread that computes has ended; restart the server"
 
 
 async def _gone(request: Request) -> None:

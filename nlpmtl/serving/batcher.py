@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,10 @@ class ClosedError(Exception):
     """Nothing new is taken any more."""
 
 
+class CrashError(Exception):
+    """The computation raised what is not an `Exception`, such as a panic of a library that is written in Rust."""
+
+
 @dataclass(frozen=True)
 class _Job:
     ask: Hashable
@@ -32,7 +36,7 @@ class Batcher:
     """One thread that computes; while it does, other requests gather for the next batch, so nobody waits for company.
 
     The oldest request goes first, and takes along those that ask the same. Where a batch fails, its requests are
-    computed one by one, so that an error is met by the request it belongs to alone.
+    computed one by one, so that an error reaches only the request that it belongs to. No failure ends the thread.
 
     Args:
         compute: computes a batch.
@@ -56,7 +60,12 @@ class Batcher:
     @property
     def open(self) -> bool:
         """Whether requests are taken."""
-        return not self._refusing and self._thread.is_alive()
+        return not self._refusing and self.alive
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
 
     def submit(self, inputs: Sequence[Any], *, ask: Hashable) -> Future[Sequence[Any]]:
         """The answers to come, one for each input. To cancel them before they are computed spares the work.
@@ -94,7 +103,12 @@ class Batcher:
 
     def _work(self) -> None:
         while jobs := self._take():
-            self._answer(jobs)
+            try:
+                self._answer(jobs)
+            except BaseException as error:  # whatever it is, no request waits for ever, and the next one is computed
+                for job in jobs:
+                    if not job.future.done():
+                        job.future.set_exception(_as_exception(error))
 
     def _take(self) -> list[_Job]:
         """The next batch, of jobs that nobody gave up; none when it is time to stop."""
@@ -123,15 +137,29 @@ class Batcher:
         inputs = [one for job in jobs for one in job.inputs]
         try:
             answers = self._compute(jobs[0].ask, inputs)
-        except Exception as error:
+            if len(answers) != len(inputs):
+                raise RuntimeError(f"{len(answers)} answers for {len(inputs)} inputs")
+        except BaseException as error:
             if len(jobs) == 1:
-                jobs[0].future.set_exception(error)
+                jobs[0].future.set_exception(_as_exception(error))
             else:
                 for job in jobs:
                     self._answer([job])
             return
-        assert len(answers) == len(inputs), "one answer for each input"
         start = 0
         for job in jobs:
             job.future.set_result(answers[start : start + len(job.inputs)])
             start += len(job.inputs)
+
+
+def _as_exception(error: BaseException) -> Exception:
+    """Return an exception that a future can hand to a coroutine.
+
+    Others would end the event loop (KeyboardInterrupt, SystemExit), mean that the request was cancelled, or are
+    not allowed in a coroutine (StopIteration).
+    """
+    if isinstance(error, Exception) and not isinstance(error, StopIteration | StopAsyncIteration | CancelledError):
+        return error
+    crash = CrashError(f"{type(error).__name__}: {error}")
+    crash.__cause__ = error
+    return crash

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from fastapi import HTTPException
@@ -18,10 +19,11 @@ class Doors:
         app: the application.
         metrics: where requests are counted.
         most: bytes that a body may have.
+        seconds: time in which a body must arrive.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, most: int) -> None:
-        self._app, self._metrics, self._most = app, metrics, most
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, most: int, seconds: float) -> None:
+        self._app, self._metrics, self._most, self._seconds = app, metrics, most, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request through."""
@@ -46,19 +48,28 @@ class Doors:
     def _counting(self, receive: Receive, headers: Headers) -> Receive:
         """The body, counted while it comes in: what a client says of its length need not be there, or true."""
         said = headers.get("content-length", "")
-        read = 0
+        end = asyncio.get_running_loop().time() + self._seconds
+        read, complete = 0, False
 
         async def count() -> Message:
-            nonlocal read
+            nonlocal read, complete
             if said.isdecimal() and int(said[:20]) > self._most:
                 raise self._too_large()
-            message = await receive()
+            try:
+                async with asyncio.timeout_at(None if complete else end):
+                    message = await receive()
+            except TimeoutError:
+                raise self._too_late() from None
+            complete = not message.get("more_body", False)
             read += len(message.get("body", b""))
             if read > self._most:
                 raise self._too_large()
             return message
 
         return count
+
+    def _too_late(self) -> HTTPException:
+        return HTTPException(408, f"the request's body was not complete within {self._seconds:g} seconds")
 
     def _too_large(self) -> HTTPException:
         return HTTPException(413, f"the request's body has more than {self._most} bytes; send fewer inputs at once")

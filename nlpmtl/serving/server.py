@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from types import FrameType
 
 import torch
@@ -13,12 +14,19 @@ import uvicorn
 
 from nlpmtl.errors import ConfigError
 from nlpmtl.predictor import Predictor
-from nlpmtl.serving.app import Limits, make_app
+from nlpmtl.serving.app import make_app
+from nlpmtl.serving.connections import Config, fit_to_files
+from nlpmtl.serving.limits import Limits
+from nlpmtl.serving.logs import limited_logging
 
 _THREAD_TOKENS = 256
 """Most padded wordpieces in one forward, for each thread of torch: more lose in padding and caches what they gain."""
 _LAST_SECONDS = 30
 """How long requests that were taken may run on after a signal."""
+_BACKLOG = 128
+"""Most connections that are accepted in one turn of the event loop."""
+_WAITING = 2048
+"""Most connections that wait in the kernel, where they need no file descriptor."""
 
 
 class Server(uvicorn.Server):
@@ -37,6 +45,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""
         await super().startup(sockets=sockets)
+        for one in sockets or ():
+            one.listen(_WAITING)
         self._ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -63,7 +73,7 @@ def serve(name: str, *, host: str, port: int, limits: Limits) -> None:
         ConfigError: the port cannot be had.
         ModelError: there is no such model.
     """
-    with bind(host, port) as listener:  # first, because to load a model takes longer
+    with bind(host, port) as listener, limited_logging():  # the port first, because to load a model takes longer
         loaded = Predictor.from_pretrained(name)
         predictor = Predictor(loaded.model, loaded.tokenizer, tokens=_THREAD_TOKENS * torch.get_num_threads())
         app, batcher = make_app(predictor, name=name, limits=limits)
@@ -73,15 +83,19 @@ def serve(name: str, *, host: str, port: int, limits: Limits) -> None:
             _say(f"serving {name} on http://{shown}:{port} ({', '.join(predictor.tasks)})")
 
         try:
-            Server(config(app), ready=ready, ending=batcher.refuse).run(sockets=[listener])
+            Server(config(app, limits), ready=ready, ending=batcher.refuse).run(sockets=[listener])
         finally:
             batcher.stop()
 
 
-def config(app: Callable[..., object]) -> uvicorn.Config:
-    """How uvicorn runs: silent, unless something is wrong."""
-    return uvicorn.Config(
+def config(app: Callable[..., object], limits: Limits | None = None) -> Config:
+    """Return uvicorn's configuration: silent unless something is wrong, with limits that the process can keep."""
+    limits = limits or Limits()
+    connections, backlog = fit_to_files(limits.connections, backlog=_BACKLOG)
+    return Config(
         app,
+        limits=replace(limits, connections=connections),
+        backlog=backlog,
         log_config=None,
         log_level="error",
         access_log=False,

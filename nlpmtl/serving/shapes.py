@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 
 from nlpmtl.data import to_input
 
@@ -35,16 +35,30 @@ class Inputs:
     """The inputs of a request.
 
     Args:
-        values: as the Predictor takes them.
+        values: as the Predictor takes them; those of a batch before `check_batch` are as they were sent.
         batch: whether a list of answers is wanted, not one answer.
     """
 
     values: Sequence[str | tuple[str, str] | Mapping[str, Any]]
     batch: bool
 
+    def check_batch(self) -> Inputs:
+        """Return the inputs as the Predictor takes them.
+
+        A batch is read after its inputs were counted, since a body may hold tens of thousands.
+
+        Raises:
+            ValueError: one of them means nothing, or a text is not valid Unicode.
+        """
+        if not self.batch:
+            return self
+        return Inputs([_read_numbered(one, number) for number, one in enumerate(self.values, 1)], batch=True)
+
 
 def read_inputs(value: Any) -> Inputs:
     """What a request's `inputs` mean: a list of strings is one input, a list of lists and objects a batch.
+
+    The inputs of a batch are read by `Inputs.check_batch`.
 
     Raises:
         ValueError: they mean nothing, or a text is not valid Unicode.
@@ -55,7 +69,7 @@ def read_inputs(value: Any) -> Inputs:
         raise ValueError(f"an empty list; {_HOW}")
     if any(isinstance(one, str) for one in value):
         return Inputs([_read_one(value)], batch=False)
-    return Inputs([_read_numbered(one, number) for number, one in enumerate(value, 1)], batch=True)
+    return Inputs(value, batch=True)
 
 
 def _read_numbered(value: Any, number: int) -> Any:
@@ -92,11 +106,21 @@ class _Request(BaseModel):
     all_scores: bool = False
     """Add `"scores"`, the probability of every label."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_one_unknown_key(cls, value: Any) -> Any:
+        """Drop all unknown keys but the first, which is reported: thousands of errors would take seconds."""
+        if not isinstance(value, dict):
+            return value
+        unknown = next((key for key in value if key not in cls.model_fields), None)
+        known = {key: value[key] for key in cls.model_fields if key in value}
+        return known if unknown is None else {**known, unknown: None}
+
 
 class PredictRequest(_Request):
     """What `/predict` is asked."""
 
-    tasks: Annotated[list[str], Field(min_length=1)] | None = None
+    tasks: Annotated[list[str], Field(min_length=1, fail_fast=True)] | None = None
     """Which tasks; left out: all that can read the input."""
 
 

@@ -75,12 +75,12 @@ class Running:
 
 
 @contextmanager
-def running(predictor: Predictor, limits: Limits = SMALL) -> Iterator[Running]:
+def running(predictor: Predictor, limits: Limits = SMALL, *, name: str = "a-model") -> Iterator[Running]:
     """A server in a thread."""
-    app, batcher = make_app(predictor, name="a-model", limits=limits)
+    app, batcher = make_app(predictor, name=name, limits=limits)
     up = threading.Event()
     with bind("127.0.0.1", 0) as listener:
-        server = Server(config(app), ready=up.set, ending=batcher.refuse)
+        server = Server(config(app, limits), ready=up.set, ending=batcher.refuse)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:

@@ -1,0 +1,63 @@
+"""Rate-limited logging: clients cannot fill the disk with messages."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from nlpmtl.errors import plain
+
+_LOGGERS = ("asyncio", "nlpmtl", "uvicorn.error")
+
+
+class LimitedHandler(logging.StreamHandler[TextIO]):
+    """Write at most so many records of each place in the code per period, and how many were left out.
+
+    Args:
+        records: records of one place in one period.
+        seconds: length of a period.
+        stream: where they are written; default: stderr.
+    """
+
+    def __init__(self, *, records: int = 5, seconds: float = 60.0, stream: TextIO | None = None) -> None:
+        super().__init__(stream)
+        self._most, self._seconds = records, seconds
+        self._periods: dict[tuple[str, int], tuple[float, int]] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or count it."""
+        place, now = (record.pathname, record.lineno), time.monotonic()
+        start, count = self._periods.get(place, (now, 0))
+        if now - start >= self._seconds:
+            if count > self._most:
+                self._write(f"({count - self._most} more messages like the next one were left out)")
+            start, count = now, 0
+        self._periods[place] = start, count + 1
+        if count < self._most:
+            super().emit(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message, without what a terminal would obey."""
+        return plain(super().format(record))
+
+    def _write(self, text: str) -> None:
+        super().emit(logging.LogRecord("nlpmtl", logging.INFO, "", 0, text, None, None))
+
+
+@contextmanager
+def limited_logging() -> Iterator[None]:
+    """Send the records of the server, of uvicorn and of asyncio through a `LimitedHandler`."""
+    handler = LimitedHandler()
+    before = {name: logging.getLogger(name).propagate for name in _LOGGERS}
+    for name in _LOGGERS:
+        logging.getLogger(name).addHandler(handler)
+        logging.getLogger(name).propagate = False
+    try:
+        yield
+    finally:
+        for name, propagate in before.items():
+            logging.getLogger(name).removeHandler(handler)
+            logging.getLogger(name).propagate = propagate

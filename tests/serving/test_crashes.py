@@ -1,0 +1,120 @@
+"""What crashes the computation is answered, and the server goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import shutil
+import threading
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nlpmtl.predictor import Predictor
+from nlpmtl.serving.batcher import Batcher, ClosedError, CrashError
+from tests.serving.conftest import running
+
+if TYPE_CHECKING:
+    from tests.tiny import Trained
+
+
+@pytest.fixture(scope="module")
+def panicking(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    """A model whose normalizer panics on what is not ASCII: its map of characters is all zeros."""
+    directory = tmp_path_factory.mktemp("panicking") / "model"
+    shutil.copytree(trained.model_dir, directory)
+    path = directory / "tokenizer.json"
+    tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    zeros = (512).to_bytes(4, "little") + bytes(512)
+    tokenizer["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(zeros).decode()}
+    path.write_text(json.dumps(tokenizer), encoding="utf-8")
+    return Predictor.from_pretrained(directory)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_panic_of_the_tokenizer_is_answered_and_the_others_too(panicking: Predictor) -> None:
+    texts = ["a cat", "caf\u00e9", "a dog", "\u4e2d\u6587", "a bird", "plain"] * 3
+    with running(panicking) as server, ThreadPoolExecutor(len(texts)) as threads:
+
+        def ask(text: str) -> tuple[int, Any]:
+            with server.client() as client:
+                reply = client.post("/predict", {"inputs": text})
+                return reply.status, reply.json
+
+        for text, (status, answer) in zip(texts, threads.map(ask, texts), strict=True):
+            assert status == (200 if text.isascii() else 500), answer
+            if status == 500:
+                assert answer["error"].startswith("the computation crashed: PanicException: ")
+                assert answer["error_type"] == "Backend"
+        with server.client() as client:
+            assert client.get("/health").status == 200
+            assert client.post("/predict", {"inputs": "a cat"}).status == 200
+
+
+class OddError(BaseException):
+    """Neither an Exception nor one of Python's own."""
+
+
+ODD = [
+    KeyboardInterrupt(),
+    SystemExit(3),
+    GeneratorExit(),
+    OddError("odd"),
+    StopIteration(1),
+    StopAsyncIteration(),
+    CancelledError(),
+    asyncio.CancelledError(),
+    MemoryError(),
+    RecursionError(),
+]
+
+
+@pytest.mark.parametrize("error", ODD, ids=lambda error: type(error).__name__)
+def test_whatever_is_raised_reaches_its_own_request_only(error: BaseException) -> None:
+    may = threading.Event()
+
+    def compute(ask: object, inputs: list[Any]) -> list[Any]:
+        assert may.wait(10)
+        if "bad" in inputs:
+            raise error
+        return inputs
+
+    batcher = Batcher(compute, batch=4, queue=10)
+    try:
+        futures = [batcher.submit([one], ask="a") for one in ("first", "good", "bad", "last")]
+        may.set()
+        assert [futures[number].result(10) for number in (0, 1, 3)] == [["first"], ["good"], ["last"]]
+        raised = futures[2].exception(10)
+        assert isinstance(raised, CrashError | MemoryError | RecursionError)
+        assert batcher.open
+        assert batcher.submit(["again"], ask="a").result(10) == ["again"]
+
+        async def wait() -> None:
+            with pytest.raises(type(raised)):
+                await asyncio.wrap_future(batcher.submit(["bad"], ask="a"))
+
+        asyncio.run(wait())
+    finally:
+        batcher.stop()
+
+
+def test_a_wrong_number_of_answers_is_an_error_of_the_request() -> None:
+    batcher = Batcher(lambda ask, inputs: [], batch=4, queue=10)
+    try:
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="0 answers for 1 inputs"):
+                batcher.submit([1], ask="a").result(10)
+    finally:
+        batcher.stop()
+
+
+def test_a_thread_that_has_ended_fails_the_health_check(predictor: Predictor) -> None:
+    with running(predictor) as server, server.client() as client:
+        assert client.get("/health").status == 200
+        server.batcher.stop()
+        reply = client.get("/health")
+        assert (reply.status, reply.json["error_type"]) == (503, "Unhealthy")
+        with pytest.raises(ClosedError):
+            server.batcher.submit(["a"], ask="a")

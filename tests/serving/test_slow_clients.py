@@ -1,0 +1,188 @@
+"""Clients that send their requests slowly, or not at all, or do not read the responses: a real process and sockets."""
+
+from __future__ import annotations
+
+import logging
+import re
+import resource
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nlpmtl.serving.connections import divide, fit_to_files
+from nlpmtl.serving.logs import LimitedHandler
+from tests.serving.conftest import Client
+
+if TYPE_CHECKING:
+    from tests.tiny import Trained
+
+HEADER = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+FILES = 300
+"""File descriptors that the server may have: fewer than there are slow clients."""
+
+
+@pytest.fixture(scope="module")
+def port(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A server in a process with few file descriptors, whose time-outs are a second."""
+    limited = (
+        f"import resource, runpy; resource.setrlimit(resource.RLIMIT_NOFILE, ({FILES}, {FILES})); "
+        "runpy.run_module('nlpmtl', run_name='__main__')"
+    )
+    options = ("--port", "0", "--header-timeout", "1", "--body-timeout", "1")
+    command = [sys.executable, "-W", "error", "-c", limited, "serve", str(trained.model_dir), *options]
+    log = tmp_path_factory.mktemp("serve") / "stderr"
+    with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr) as server:
+        try:
+            while not (found := re.search(r"http://[^:]+:(\d+)", log.read_text())):
+                assert server.poll() is None, log.read_text()
+                time.sleep(0.05)
+            yield int(found[1])
+            assert server.poll() is None
+            assert log.stat().st_size < 5_000, log.read_text()[:5_000]
+        finally:
+            server.kill()
+
+
+def connect(port: int, sent: bytes) -> socket.socket:
+    one = socket.create_connection(("127.0.0.1", port), timeout=20)
+    one.sendall(sent)
+    return one
+
+
+def read_all(one: socket.socket) -> bytes:
+    """Everything until the server closes the connection."""
+    found = b""
+    while part := one.recv(65536):
+        found += part
+    return found
+
+
+def health(port: int) -> int:
+    client = Client(port)
+    try:
+        return client.get("/health").status
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize("sent", [HEADER, HEADER + b"Content-Length: 100\r\n\r\n{"])
+def test_more_slow_connections_than_file_descriptors_leave_room_for_requests(sent: bytes, port: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    try:
+        with ExitStack() as held:
+            for number in range(1100):
+                held.enter_context(connect(port, sent))
+                if number % 275 == 0:
+                    assert health(port) == 200
+            assert health(port) == 200
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_header_that_is_not_finished_is_answered_with_408(port: int) -> None:
+    with connect(port, b"") as silent, connect(port, HEADER) as half:
+        assert read_all(silent) == b""
+        answer = read_all(half)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"error": "the request\'s header was not complete within 1 seconds"' in answer
+
+
+def test_a_body_that_is_not_finished_is_answered_with_408(port: int) -> None:
+    with connect(port, HEADER + b'Content-Length: 30\r\n\r\n{"inputs": ') as half:
+        answer = read_all(half)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"the request's body was not complete within 1 seconds" in answer
+
+
+@pytest.mark.parametrize(
+    ("start", "part"),
+    [
+        (b"", b"\r\n"),
+        (HEADER, b"X-A: b\r\n"),
+        (HEADER + b"Content-Length: 9000\r\n\r\n", b" "),
+        (HEADER + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+        (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n"),  # a second header, after a request that was answered
+        (b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n", b" "),  # answered before its body ends
+    ],
+)
+def test_a_trickle_does_not_hold_a_connection(start: bytes, part: bytes, port: int) -> None:
+    with connect(port, start) as slow:
+        slow.settimeout(0.1)
+        for _ in range(100):
+            try:
+                slow.sendall(part)
+                if slow.recv(65536) == b"":
+                    return
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+    pytest.fail("the connection was open for ten seconds")
+
+
+def test_a_response_that_nobody_reads_does_not_hold_what_follows(port: int) -> None:
+    request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+    with ExitStack() as held:
+        for _ in range(5):
+            deaf = held.enter_context(socket.socket())
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            deaf.connect(("127.0.0.1", port))
+            deaf.sendall(request * 200)
+        assert health(port) == 200
+
+
+def test_requests_one_after_another_on_one_connection_have_their_own_clocks(port: int) -> None:
+    client = Client(port)
+    for _ in range(4):
+        assert client.get("/health").status == 200
+        time.sleep(0.4)
+    client.close()
+    both = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    with connect(port, both + both + b"GET /health HTTP/1.1\r\n") as pipelined:
+        time.sleep(0.3)
+        pipelined.sendall(b"Host: x\r\nConnection: close\r\n\r\n")
+        assert read_all(pipelined).count(b"HTTP/1.1 200 ") == 3
+
+
+def test_limits_fit_the_file_descriptors() -> None:
+    for files in (-5, 3, 20, 300, 1000, 1255):
+        connections, backlog = divide(files, 1000, 128)
+        assert 1 <= backlog <= 128
+        assert 1 <= connections < 1000
+        assert connections + 2 * backlog <= max(files, 3)
+    assert divide(1256, 1000, 128) == (1000, 128)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+        assert fit_to_files(150, backlog=10) == (150, 10)
+        assert 200 < resource.getrlimit(resource.RLIMIT_NOFILE)[0] <= hard  # raised, as far as is needed
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_logging_is_limited_and_says_what_was_left_out(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w+") as stream:
+        handler = LimitedHandler(records=2, seconds=0.2, stream=stream)
+        logger = logging.Logger("test")
+        logger.addHandler(handler)
+        for number in range(50):
+            if number == 49:
+                time.sleep(0.25)
+            logger.error("bad %d \x1b[31m", number)
+        logger.error("another place")
+        stream.seek(0)
+        assert stream.read().splitlines() == [
+            "bad 0 \\x1b[31m",
+            "bad 1 \\x1b[31m",
+            "(47 more messages like the next one were left out)",
+            "bad 49 \\x1b[31m",
+            "another place",
+        ]
