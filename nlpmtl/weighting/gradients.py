@@ -1,7 +1,9 @@
-"""Gradient methods: what the tasks' gradients say of each other decides how they are added up. Through TorchJD.
+"""Gradient methods: the weights of the tasks' gradients follow from their Gramian, the inner products of each two.
 
-Each method is TorchJD's (Quinton and Rey 2024, Jacobian Descent for Multi-Objective Optimization), which gives the
-papers' formulas in terms of the Gramian, the inner products of the tasks' gradients.
+`pcgrad`, `gradvac` and `cagrad` are TorchJD's (Quinton and Rey 2024, Jacobian Descent for Multi-Objective
+Optimization). The others are solved in `nlpmtl.weighting.solvers`: TorchJD's Frank-Wolfe (`mgda`) and successive
+convex programs (`nashmtl`) stop before they converge, its projection on the dual cone adds a larger regularisation,
+and its cut-off of small eigenvalues is at the rounding of double precision.
 """
 
 from __future__ import annotations
@@ -9,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import math
-import warnings
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -21,9 +22,10 @@ from torch import Tensor
 
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.registry import WEIGHTINGS, Options
+from nlpmtl.weighting import solvers
 from nlpmtl.weighting.base import Seen, Sight, Weighting
 
-_NEEDED = ("torchjd", "cvxpy", "ecos", "quadprog", "qpsolvers")
+_NEEDED = ("torchjd", "cvxpy", "quadprog")
 
 
 @dataclass(kw_only=True)
@@ -46,6 +48,7 @@ class GradientMethod(Weighting):
     averages: ClassVar[bool] = True
     """Whether the paper's weights are shares of 1."""
     _method: Any = field(init=False, repr=False)
+    """What makes weights of a Gramian: TorchJD's object, or a function."""
 
     def __post_init__(self) -> None:
         if not all(importlib.util.find_spec(package) for package in _NEEDED):
@@ -54,7 +57,7 @@ class GradientMethod(Weighting):
 
     @abstractmethod
     def make(self) -> Any:
-        """TorchJD's object."""
+        """Return what makes weights, ``[tasks]``, of a Gramian, ``[tasks, tasks]``."""
 
     def weigh(self, seen: Seen) -> dict[str, float]:
         tasks = sorted(seen.shares)
@@ -161,88 +164,80 @@ class CaGrad(GradientMethod):
         return CAGradWeighting(c=self.c, norm_eps=0.0)
 
 
+class Exact(GradientMethod):
+    """A method that is solved in `nlpmtl.weighting.solvers`."""
+
+    def solve(self, gramian: Tensor, *, tasks: list[str]) -> Tensor:
+        return torch.from_numpy(self._method(gramian.numpy()))
+
+
 @WEIGHTINGS.register("nashmtl")
 @dataclass(kw_only=True)
-class NashMtl(GradientMethod):
-    """The bargain that no task would leave (Navon et al. 2022, Multi-Task Learning as a Bargaining Game)."""
+class NashMtl(Exact):
+    """The bargain that no task would leave (Navon et al. 2022, Multi-Task Learning as a Bargaining Game).
+
+    The weights α solve G α = 1 / α for the Gramian G, by Newton's method on the convex function whose minimum that is.
+    """
 
     averages: ClassVar[bool] = False
 
     def make(self) -> Any:
-        from torchjd.aggregation import NashMTL
-
-        return lambda tasks: NashMTL(n_tasks=tasks, max_norm=0.0).weighting
-
-    def solve(self, gramian: Tensor, *, tasks: list[str]) -> Tensor:
-        method = self._method(len(tasks))
-        method.prvs_alpha = np.array([self.memory.get(task, 1.0) for task in tasks])
-        with warnings.catch_warnings():  # cvxpy's, that the next solution will take as long as the first
-            warnings.simplefilter("ignore", UserWarning)
-            weights: Tensor = method(_root(gramian))
-        self.memory |= dict(zip(tasks, method.prvs_alpha.tolist(), strict=True))
-        return weights
-
-
-def _root(gramian: Tensor) -> Tensor:
-    """A matrix whose rows have these inner products."""
-    values, vectors = torch.linalg.eigh(gramian)
-    root: Tensor = vectors * values.clamp(min=0).sqrt()
-    return root
+        return solvers.bargain
 
 
 @WEIGHTINGS.register("imtl_g")
 @dataclass(kw_only=True)
-class ImtlG(GradientMethod):
-    """Equally long projections on each task's gradient (Liu et al. 2021, Towards Impartial Multi-Task Learning)."""
+class ImtlG(Exact):
+    """Equally long projections on each task's gradient (Liu et al. 2021, Towards Impartial Multi-Task Learning).
+
+    Gradients count as dependent where an eigenvalue of their cosines is at most 5e-6, so that rounding doesn't decide.
+    """
 
     def make(self) -> Any:
-        from torchjd.aggregation import IMTLGWeighting
-
-        return IMTLGWeighting()
+        return solvers.equal_projections
 
 
 @WEIGHTINGS.register("aligned_mtl")
 @dataclass(kw_only=True)
-class AlignedMtl(GradientMethod):
-    """Principal components of like size (Senushkin et al. 2023, Independent Component Alignment)."""
+class AlignedMtl(Exact):
+    """Principal components of like size (Senushkin et al. 2023, Independent Component Alignment).
+
+    The size is that of the smallest component. Components are as many as eigenvalues of the gradients' cosines are
+    above 5e-6: two gradients at an angle below 0.0032 count as parallel, so that rounding doesn't decide.
+    """
 
     def make(self) -> Any:
-        from torchjd.aggregation import AlignedMTLWeighting
-
-        return AlignedMTLWeighting()
+        return solvers.align
 
 
 @WEIGHTINGS.register("mgda")
 @dataclass(kw_only=True)
-class Mgda(GradientMethod):
-    """The shortest convex combination (Désidéri 2012; Sener and Koltun 2018, Multi-Objective Optimization)."""
+class Mgda(Exact):
+    """The shortest convex combination (Désidéri 2012; Sener and Koltun 2018, Multi-Objective Optimization).
+
+    Solved exactly, as a quadratic program; the papers' Frank-Wolfe algorithm needs many iterations.
+    """
 
     def make(self) -> Any:
-        from torchjd.aggregation import MGDAWeighting
-
-        return MGDAWeighting()
+        return solvers.shortest
 
 
 @WEIGHTINGS.register("upgrad")
 @dataclass(kw_only=True)
-class UpGrad(GradientMethod):
+class UpGrad(Exact):
     """No task is made worse: each gradient projected on the dual cone of all (Quinton and Rey 2024)."""
 
     def make(self) -> Any:
-        from torchjd.aggregation import UPGradWeighting
-
-        return UPGradWeighting()
+        return lambda gramian: solvers.project(gramian, np.eye(len(gramian)) / len(gramian)).sum(axis=0)
 
 
 @WEIGHTINGS.register("dualproj")
 @dataclass(kw_only=True)
-class DualProj(GradientMethod):
+class DualProj(Exact):
     """The mean gradient projected on the dual cone of all (Lopez-Paz and Ranzato 2017, Gradient Episodic Memory)."""
 
     def make(self) -> Any:
-        from torchjd.aggregation import DualProjWeighting
-
-        return DualProjWeighting()
+        return lambda gramian: solvers.project(gramian, np.full((1, len(gramian)), 1 / len(gramian)))[0]
 
 
 class FairGradOptions(Options):
@@ -254,8 +249,10 @@ class FairGradOptions(Options):
 
 @WEIGHTINGS.register("fairgrad", FairGradOptions)
 @dataclass(kw_only=True)
-class FairGrad(GradientMethod):
+class FairGrad(Exact):
     """An α-fair share of the loss's fall for each task (Ban and Ji 2024, Fair Resource Allocation in MTL).
+
+    The weights w solve G w = w^(−1/α) for the Gramian G; α = 1 is `nashmtl`.
 
     Args:
         alpha: α > 0.
@@ -266,6 +263,4 @@ class FairGrad(GradientMethod):
     alpha: float
 
     def make(self) -> Any:
-        from torchjd.aggregation import FairGradWeighting
-
-        return FairGradWeighting(alpha=self.alpha)
+        return lambda gramian: solvers.bargain(gramian, power=1 / self.alpha)

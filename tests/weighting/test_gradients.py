@@ -11,6 +11,7 @@ import pytest
 import torch
 import torchjd.aggregation as torchjd
 from numpy.typing import NDArray
+from torchjd.linalg import QuadprogProjector
 
 from nlpmtl.errors import ConfigError
 from nlpmtl.registry import WEIGHTINGS
@@ -18,17 +19,19 @@ from nlpmtl.weighting import GradientMethod
 from tests.weighting.shown import TASKS, build, seen
 
 METHODS = [name for name in WEIGHTINGS.names() if issubclass(WEIGHTINGS.get(name), GradientMethod)]
+PROJECTOR = QuadprogProjector(norm_eps=0.0, reg_eps=1e-10)
+"""Its default adds 1e-4 to the diagonal, which changes the projection by as much."""
 THEIRS: dict[str, Callable[[], Any]] = {
     "aligned_mtl": torchjd.AlignedMTL,
     "cagrad": lambda: torchjd.CAGrad(c=0.5, norm_eps=0.0),
-    "dualproj": torchjd.DualProj,
+    "dualproj": lambda: torchjd.DualProj(projector=PROJECTOR),
     "fairgrad": lambda: torchjd.FairGrad(alpha=2.0),
     "gradvac": lambda: torchjd.GradVac(beta=0.01),
     "imtl_g": torchjd.IMTLG,
-    "mgda": torchjd.MGDA,
+    "mgda": lambda: torchjd.MGDA(epsilon=1e-6, max_iters=20_000),
     "nashmtl": lambda: torchjd.NashMTL(n_tasks=3, max_norm=0.0),
     "pcgrad": torchjd.PCGrad,
-    "upgrad": torchjd.UPGrad,
+    "upgrad": lambda: torchjd.UPGrad(projector=PROJECTOR),
 }
 LOSSES = dict.fromkeys(TASKS, 1.0)
 
