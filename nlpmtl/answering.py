@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.artifact import Backend
-from nlpmtl.data import Encoded, Input, Windows, tokenize, tokenize_windows
+from nlpmtl.data import Encoded, Input, Windows, tokenize, tokenize_windows, without_limits
 from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.evaluation import Inference
 from nlpmtl.task_inputs import InputReader, TaskInputs
@@ -38,7 +37,8 @@ class Answering:
     """
 
     def __init__(self, model: Backend, tokenizer: PreTrainedTokenizerBase, *, tokens: int) -> None:
-        self.model, self.tokenizer = model, tokenizer
+        # A copy of its own: whoever calls the predictor's tokenizer meanwhile sets how that one truncates and pads.
+        self.model, self.tokenizer = model, without_limits(tokenizer)
         types = "token_type_ids" in tokenizer.model_input_names
         self._inference = Inference(model.infer, pad=tokenizer.pad_token_id, types=types, tokens=tokens)
 
@@ -85,27 +85,38 @@ class Answering:
             max_length=self.model.config.input_length,
         )
         encoded = Encoded(windows.pieces.ids, None, windows.pieces.firsts, labels={}, cut=0)
-        found: dict[str, dict[int, Logits]] = {task: {} for task in asked}
+        found = {task: self._no_logits(task, inputs) for task in asked}
         for window, task, logits in self._inference.answers(
             encoded, asked=self._windows_of(asked, windows), answer=_logits
         ):
-            found[task][window] = logits
+            text = windows.text[window]
+            if self.model.tasks[task].level == "token":
+                found[task][text][windows.words_of(window)] = logits
+            else:
+                found[task][text] = logits
         answers: list[dict[str, Prediction]] = [{} for _ in inputs]
         cut = windows.pieces.cut[windows.first]
         for task in asked:
             one = self.model.tasks[task]
-            logits = _of_texts(windows, found[task], whole=one.level == "token")
-            presented = one.present_rows(logits, inputs=inputs, shown=shown)
+            presented = one.present_rows(found[task], inputs=inputs, shown=shown)
             for answer, prediction, was_cut in zip(answers, presented, cut, strict=True):
                 answer[task] = _mark(prediction, cut=was_cut and one.level == "sequence")
         return answers
 
+    def _no_logits(self, task: str, inputs: Sequence[Input]) -> list[Logits]:
+        """For each text the logits of its words, ``[words, outputs]``, all NaN still; empty for whole texts."""
+        one = self.model.tasks[task]
+        if one.level == "sequence":
+            return [np.empty(0, dtype=np.float32) for _ in inputs]
+        return [np.full((len(read.words), one.outputs), np.nan, dtype=np.float32) for read in inputs]
+
     def _windows_of(self, asked: Sequence[str], windows: Windows) -> dict[str, NDArray[np.bool_]]:
-        """Which windows each task is asked about: all to label words, else the first of each text."""
-        every = np.ones(len(windows.text), dtype=np.bool_)
+        """Which windows each task is asked about: to label words those that have any, else the first of each text."""
+        assert windows.pieces.firsts is not None, "windows are of words"
+        labelling = windows.pieces.firsts.lengths > 0
         first = np.zeros(len(windows.text), dtype=np.bool_)
         first[windows.first] = True
-        return {task: every if self.model.tasks[task].level == "token" else first for task in asked}
+        return {task: labelling if self.model.tasks[task].level == "token" else first for task in asked}
 
 
 def _read(values: Iterator[Any], read: Callable[[Any], TaskInputs]) -> Iterator[list[TaskInputs]]:
@@ -131,13 +142,6 @@ def _read(values: Iterator[Any], read: Callable[[Any], TaskInputs]) -> Iterator[
 def _logits(task: str, logits: Sequence[Logits], rows: NDArray[np.int64]) -> Sequence[Logits]:
     """The logits themselves: what they mean may depend on other rows."""
     return logits
-
-
-def _of_texts(windows: Windows, found: Mapping[int, Logits], *, whole: bool) -> list[Logits]:
-    """The logits of each text, of those of windows: of the words of the whole of it, or of its beginning."""
-    bounds = pairwise([*windows.first.tolist(), len(windows.text)])
-    spans = ((start, end if whole else start + 1) for start, end in bounds)
-    return [windows.join(text, [found[i] for i in range(*span)]) for text, span in enumerate(spans)]
 
 
 def _mark(prediction: Prediction, *, cut: bool) -> Prediction:

@@ -20,6 +20,7 @@ from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.splits import Preparer
 from nlpmtl.data.tables import Container, describe_value, open_container, row_labels, to_plain
 from nlpmtl.data.targets import IGNORED, ClassLabels, Labels, NumberLabels, SetLabels, TagLabels
+from nlpmtl.data.tokenizer import without_limits
 from nlpmtl.data.transfer import transfer
 from nlpmtl.data.windows import Windows, tokenize_windows
 
@@ -60,4 +61,5 @@ __all__ = [
     "tokenize",
     "tokenize_windows",
     "transfer",
+    "without_limits",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.data.align import Span, Spans, all_first_pieces
 from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.tokenizer import encode_whole
 
 
 @dataclass(frozen=True)
@@ -44,33 +45,67 @@ def tokenize(
 
     The longer text of a pair is cut first. A row is cut only if it is longer than ``max_length`` wordpieces.
     """
-    encoding = tokenizer(
-        list(texts),
-        list(pairs) if pairs is not None else None,
-        truncation=True,
-        max_length=max_length,
-        return_token_type_ids=False,
-        return_attention_mask=False,
-        return_overflowing_tokens=False,
-        verbose=False,
-    )
-    rows: Sequence[Any] = encoding.encodings or ()
-    ids = _pack(rows, lambda row: row.ids, dtype=np.int32)
+    rows = encode_whole(tokenizer, texts, pairs=pairs)
+    ids: list[Sequence[int]] = [row.ids for row in rows]
+    cut = np.array([len(row) > max_length for row in ids], dtype=np.bool_)
+    kept = {
+        int(i): kept_tokens(sequence_ids(rows[i]), max_length=max_length, side=tokenizer.truncation_side)
+        for i in np.flatnonzero(cut)
+    }
     takes_types = pairs is not None and "token_type_ids" in tokenizer.model_input_names
+    types = [_take(row.type_ids, kept.get(i)) for i, row in enumerate(rows)] if takes_types else None
     firsts = None
     if words is not None:
-        pieces = Spans.pack([row.offsets for row in rows])
+        pieces = Spans.pack([_take(row.offsets, kept.get(i)) for i, row in enumerate(rows)])
         firsts = all_first_pieces(words if isinstance(words, Spans) else Spans.pack(words), pieces)
     return Pieces(
-        ids=ids,
-        types=_pack(rows, lambda row: row.type_ids, dtype=np.int8) if takes_types else None,
+        ids=_pack([_take(row, kept.get(i)) for i, row in enumerate(ids)], dtype=np.int32),
+        types=None if types is None else _pack(types, dtype=np.int8),
         firsts=firsts,
-        cut=np.array([bool(row.overflowing) for row in rows], dtype=np.bool_),
+        cut=cut,
     )
 
 
-def _pack(rows: Sequence[Any], of: Callable[[Any], Sequence[int]], *, dtype: DTypeLike) -> Ragged:
-    lists = [of(row) for row in rows]
+def sequence_ids(encoding: Any) -> NDArray[np.floating]:
+    """Return for each token whether it is from the first text (0) or the second (1); NaN for special tokens."""
+    return np.array(encoding.sequence_ids, dtype=np.float32)
+
+
+def kept_tokens(sequences: NDArray[np.floating], *, max_length: int, side: str) -> NDArray[np.int64]:
+    """Return which tokens of a row are left when it is cut to a length: all special tokens, and those of its texts.
+
+    The choice is that of the `tokenizers` library with the strategy ``longest_first``.
+
+    Args:
+        sequences: as `sequence_ids` gives them.
+        max_length: the length, special tokens included.
+        side: the end of a text that is cut, "right" or "left".
+    """
+    special = np.isnan(sequences)
+    kept = special.copy()
+    texts = [np.flatnonzero(sequences == number) for number in (0, 1)]
+    room = max(0, max_length - int(special.sum()))
+    for places, length in zip(texts, _longest_first(len(texts[0]), len(texts[1]), room=room), strict=True):
+        kept[places[:length] if side == "right" else places[len(places) - length :]] = True
+    return np.flatnonzero(kept)
+
+
+def _longest_first(first: int, second: int, *, room: int) -> tuple[int, int]:
+    """Return how many tokens each text of a pair keeps."""
+    if first + second <= room:
+        return first, second
+    short, long = sorted((first, second))
+    long = max(short, room - short) if short <= room else short
+    if short + long > room:
+        short, long = room // 2, room - room // 2
+    return (short, long) if first <= second else (long, short)
+
+
+def _take(values: Sequence[Any], kept: NDArray[np.int64] | None) -> Sequence[Any]:
+    return values if kept is None else [values[place] for place in kept.tolist()]
+
+
+def _pack(lists: Sequence[Sequence[int]], *, dtype: DTypeLike) -> Ragged:
     bounds = np.zeros(len(lists) + 1, dtype=np.int64)
     np.cumsum(np.fromiter(map(len, lists), dtype=np.int64, count=len(lists)), out=bounds[1:])
     return Ragged(np.fromiter(chain.from_iterable(lists), dtype=dtype, count=int(bounds[-1])), bounds)

@@ -18,6 +18,7 @@ from nlpmtl.data.cache import Cache, cache_directory
 from nlpmtl.data.labels import Shape
 from nlpmtl.data.prepare import Prepared, prepare, read_prepared
 from nlpmtl.data.rows import Sources, find_sources
+from nlpmtl.data.tokenizer import without_limits
 from nlpmtl.errors import DataError
 
 _FORMAT = 2
@@ -40,7 +41,7 @@ class Preparer:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> None:
         self.notes: list[str] = []
-        self._tokenizer = tokenizer
+        self._tokenizer = without_limits(tokenizer)
         self._max_length = max_length
         self._cache = Cache(cache_directory())
         self._recipe = {

@@ -6,9 +6,10 @@ two tasks ask about is there twice. A layer then treats the streams as one batch
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from nlpmtl.errors import ModelError
 from nlpmtl.model.packed_attention import Layout
 from nlpmtl.model.packing import Packed, Share, encode_packed, is_packing, on_cpu, pack
 
+T = TypeVar("T")
 _OF_ROWS = ("attention_mask", "position_embeddings", "position_ids")
 """Those of a layer's named arguments that have a row for each row of the batch."""
 
@@ -116,6 +118,35 @@ class Streams:
         return self._kept[id(x)][1]
 
 
+class PassState(Generic[T]):
+    """A value that belongs to one pass of an encoder; each thread has its own, so that threads may share a model.
+
+    The backward pass may recompute activations in a thread of autograd's, which has no value: there it is the value
+    that was set last with gradients enabled. A copy, and one that was pickled, starts empty.
+    """
+
+    def __init__(self) -> None:
+        self._own = threading.local()
+        self._last: T | None = None
+
+    def set(self, value: T) -> None:
+        """Set the value of this thread."""
+        self._own.value = value
+        self._last = value if torch.is_grad_enabled() else None
+
+    def get(self) -> T | None:
+        """The value of this thread, or the last one of training."""
+        own: T | None = getattr(self._own, "value", None)
+        return self._last if own is None else own
+
+    def clear(self) -> None:
+        """Forget it."""
+        self._own.value = self._last = None
+
+    def __reduce__(self) -> tuple[type[PassState[T]], tuple[()]]:
+        return type(self), ()
+
+
 class Route:
     """What the layers inside an encoder know of the batch that it computes.
 
@@ -123,13 +154,14 @@ class Route:
     """
 
     def __init__(self) -> None:
-        self._now: Streams | None = None
+        self._now = PassState[Streams]()
 
     @property
     def now(self) -> Streams:
         """The streams of the pass."""
-        assert self._now is not None, "the encoder runs by way of its sharing scheme"
-        return self._now
+        now = self._now.get()
+        assert now is not None, "the encoder runs by way of its sharing scheme"
+        return now
 
     def encode(
         self, encoder: PreTrainedModel, inputs: Mapping[str, Tensor], rows: Mapping[str, Tensor]
@@ -148,15 +180,14 @@ class Route:
         if all(at.shape[0] == 0 for at in rows.values()):
             nothing = torch.empty(0, mask.shape[1], encoder.config.hidden_size, dtype=encoder.dtype, device=mask.device)
             return dict.fromkeys(rows, nothing)
-        if is_packing(encoder):
-            packed = pack(mask)
-            self._now = streams = _packed_streams(mask, rows, packed)
-            hidden = encode_packed(encoder, inputs, packed)
-        else:
-            self._now = streams = _padded_streams(mask, rows)
-            hidden = encoder(**inputs).last_hidden_state
-        if not torch.is_grad_enabled():  # nothing will be computed again
-            self._now = None
+        packed = pack(mask) if is_packing(encoder) else None
+        streams = _padded_streams(mask, rows) if packed is None else _packed_streams(mask, rows, packed)
+        self._now.set(streams)
+        try:
+            hidden = encoder(**inputs).last_hidden_state if packed is None else encode_packed(encoder, inputs, packed)
+        finally:
+            if not torch.is_grad_enabled():  # nothing will be computed again
+                self._now.clear()
         return _hand_out(streams, hidden, rows)
 
 

@@ -21,6 +21,7 @@ from tests.architectures import ARCHITECTURES, write_architecture
 from tests.artifact.conftest import Exported
 from tests.model.sharing.schemes import CASES, stir
 from tests.tasks.kinds import spec_of
+from tests.threads import check_threads
 from tests.tiny import Trained, make_rows, numbers, read_json, write_encoder
 
 NAMES = {  # an input, an axis, and what the exporter itself calls values, weights and nodes
@@ -58,6 +59,7 @@ def test_every_sharing_scheme_goes_into_one_graph(case: str, tmp_path: Path) -> 
     expected = Predictor(model, encoder.tokenizer).predict_all(texts, tasks=["classification"])
     found = Predictor.from_pretrained(tmp_path / "onnx").predict_all(texts, tasks=["classification"])
     assert numbers(found) == pytest.approx(numbers(expected), abs=1e-5)
+    check_threads(Predictor.from_pretrained(tmp_path / "onnx"))
 
 
 def assert_nothing_left(directory: Path) -> None:

@@ -19,7 +19,7 @@ from transformers import PretrainedConfig
 
 from nlpmtl.model.packed_attention import attend
 from nlpmtl.model.sharing.routed import PerTask, Together
-from nlpmtl.model.streams import Route, Stream, Streams
+from nlpmtl.model.streams import PassState, Route, Stream, Streams
 
 
 class Projection(nn.Module):
@@ -66,11 +66,12 @@ class Beside(nn.Module):
     def __init__(self, linear: nn.Module) -> None:
         super().__init__()
         self.linear = linear
-        self.added: Tensor | None = None
+        self.added = PassState[Tensor]()
 
     def forward(self, x: Tensor) -> Tensor:
-        assert self.added is not None
-        result: Tensor = self.linear(x) + self.added
+        added = self.added.get()
+        assert added is not None
+        result: Tensor = self.linear(x) + added
         return result
 
 
@@ -97,10 +98,11 @@ class PalLayer(Together):
 
     def compute(self, hidden: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         now = self.route.now
-        self._beside[0].added = now.join([self._of(now.part(hidden, one), now=now, stream=one) for one in now.streams])
+        added = self._beside[0].added
+        added.set(now.join([self._of(now.part(hidden, one), now=now, stream=one) for one in now.streams]))
         found = super().compute(hidden, args, kwargs)
         if not (self.training and getattr(self.layer, "gradient_checkpointing", False)):
-            self._beside[0].added = None  # else it is read again where the layer is computed again
+            added.clear()  # else it is read again where the layer is computed again
         return found
 
     def _of(self, hidden: Tensor, *, now: Streams, stream: Stream) -> Tensor:

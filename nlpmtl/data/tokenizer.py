@@ -1,0 +1,43 @@
+"""Fast tokenizers that several threads may use at once.
+
+A fast tokenizer keeps its truncation and padding settings in one object that all threads share, and transformers sets
+them anew in every call: two calls at the same time cut each other's texts. Here nothing is ever set on a tokenizer that
+is in use. It encodes whole texts, and `nlpmtl.data.pieces` and `nlpmtl.data.windows` cut the token ids.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+
+def without_limits(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """Return a copy of a fast tokenizer that neither truncates nor pads, whatever the settings of the original are."""
+    own: Any = copy.deepcopy(tokenizer)
+    own.backend_tokenizer.no_truncation()
+    own.backend_tokenizer.no_padding()
+    own.backend_tokenizer.encode_special_tokens = own.split_special_tokens
+    return own  # type: ignore[no-any-return]
+
+
+def encode_whole(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, pairs: Sequence[str] | None = None
+) -> list[Any]:
+    """Encode texts, or pairs of texts, without truncation, special tokens included.
+
+    Args:
+        tokenizer: a fast tokenizer. One that `without_limits` made is used as it is, any other is copied in every call.
+        texts: the texts.
+        pairs: the second text of each pair.
+
+    Returns:
+        One ``tokenizers.Encoding`` per text.
+    """
+    backend: Any = tokenizer.backend_tokenizer
+    if backend.truncation is not None or backend.padding is not None:
+        backend = without_limits(tokenizer).backend_tokenizer
+    encodings: list[Any] = backend.encode_batch(list(texts) if pairs is None else list(zip(texts, pairs, strict=True)))
+    return encodings

@@ -1,0 +1,79 @@
+"""One Predictor that several threads use at once."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nlpmtl import MultiTaskModel, Predictor
+from nlpmtl.model import load_encoder, to_int8
+from nlpmtl.tasks import task_from_spec
+from tests.architectures import write_architecture
+from tests.model.sharing.schemes import CASES, stir
+from tests.tasks.kinds import SPECS, spec_of
+from tests.threads import LONG, SHORT, calls_of, check_threads
+from tests.tiny import write_encoder
+
+
+def make_predictor(encoder: Path, case: str = "hard") -> Predictor:
+    """A model with a task of every kind."""
+    loaded = load_encoder(str(encoder))
+    specs = {name: spec_of(name) for name in SPECS} | {"tags": spec_of("labeling", scheme="plain")}
+    tasks = [task_from_spec(name, spec) for name, spec in specs.items()]
+    model = MultiTaskModel.assemble(loaded, tasks=tasks, sharing=CASES[case], input_length=16, seed=0)
+    stir(model.sharing)
+    model.train(False)
+    return Predictor(model, loaded.tokenizer)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_threads_get_the_predictions_that_one_thread_gets(case: str, tmp_path: Path) -> None:
+    check_threads(make_predictor(write_encoder(tmp_path / "encoder"), case))
+
+
+def test_the_predictors_tokenizer_may_be_used_meanwhile(tmp_path: Path) -> None:
+    """Its settings for truncation and padding change with every call."""
+    predictor = make_predictor(write_encoder(tmp_path / "encoder"))
+    options: dict[str, Any] = {"truncation": True, "max_length": 5, "padding": "max_length"}
+    check_threads(predictor, meanwhile=lambda: predictor.tokenizer([*LONG, *SHORT], **options))
+
+
+def test_a_tokenizer_is_never_set_by_a_prediction(tmp_path: Path) -> None:
+    predictor = make_predictor(write_encoder(tmp_path / "encoder"))
+    expected = [predictor.predict_all(inputs, **options) for inputs, options in calls_of(predictor)]
+    backend = predictor.tokenizer.backend_tokenizer
+    backend.enable_truncation(max_length=3)
+    backend.enable_padding(length=9)
+    before = backend.to_str()
+    for one in (predictor, Predictor(predictor.model, predictor.tokenizer)):
+        assert [one.predict_all(inputs, **options) for inputs, options in calls_of(one)] == expected
+    assert backend.to_str() == before
+
+
+@pytest.mark.parametrize("case", ["layers", "pal"])
+def test_a_model_with_layers_of_each_task_can_be_copied_and_pickled(case: str, tmp_path: Path) -> None:
+    predictor = make_predictor(write_encoder(tmp_path / "encoder"), case)
+    expected = predictor.predict_all(SHORT)
+    assert isinstance(predictor.model, MultiTaskModel)
+    for model in (copy.deepcopy(predictor.model), pickle.loads(pickle.dumps(predictor.model))):
+        assert Predictor(model, predictor.tokenizer).predict_all(SHORT) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["roberta", "xlm-roberta", "deberta-v2", "modernbert", "distilbert", "mpnet"])
+@pytest.mark.parametrize("case", CASES)
+def test_whatever_the_architecture(name: str, case: str, tmp_path: Path) -> None:
+    check_threads(make_predictor(write_architecture(name, tmp_path / "encoder"), case), rounds=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_also_in_eight_bits(case: str, tmp_path: Path) -> None:
+    predictor = make_predictor(write_encoder(tmp_path / "encoder"), case)
+    assert isinstance(predictor.model, MultiTaskModel)
+    to_int8(predictor.model.sharing)
+    check_threads(predictor, rounds=5)
