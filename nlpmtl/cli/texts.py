@@ -120,7 +120,7 @@ def _read_rows(name: str, *, told: Callable[[int], object], format: TextFormat) 
     # An empty cell of a label is nothing: so a csv can hold pairs and single texts.
     stream = open_file(name, inputs=["text", "words"], labels={"pair": "class"}, format=format, told=told)
     for number, row in stream.rows:
-        place = f"{stream.where}{stream.mark}{number}"
+        place = stream.place(number)
         if isinstance(row, Broken):
             yield BadRow({"text": None}, f"{place}: {row.rule}")
             continue

@@ -50,7 +50,8 @@ class DataConfig(Table):
     """Where rows come from: exactly one source."""
 
     files: dict[str, Any] | None = None
-    """Our split name = a file: .jsonl, .csv, .tsv, each also with .gz, or .parquet.
+    """Our split name = a file: .jsonl, .csv, .tsv, each also with .gz, or .parquet. A list of files, or a pattern such
+    as "train-*.jsonl", is read as one split.
 
     From Python also a Dataset, a DataFrame or a list of dicts.
     """
@@ -135,10 +136,22 @@ class DataConfig(Table):
         return tuple(self.files or self.splits or ())
 
     @field_serializer("files", when_used="json")
-    def _name_objects(self, files: dict[str, Any] | None) -> dict[str, str] | None:
+    def _name_objects(self, files: dict[str, Any] | None) -> dict[str, str | list[str]] | None:
         if files is None:
             return None
-        return {k: str(v) if isinstance(v, str | Path) else f"<{type(v).__name__} in memory>" for k, v in files.items()}
+        return {split: _name(value) for split, value in files.items()}
+
+
+def are_paths(value: object) -> bool:
+    """Whether a value is the path of a file, a pattern, or a list of such."""
+    several = value if isinstance(value, list | tuple) and value else [value]
+    return all(isinstance(one, str | Path) for one in several)
+
+
+def _name(value: Any) -> str | list[str]:
+    if not are_paths(value):
+        return f"<{type(value).__name__} in memory>"
+    return str(value) if isinstance(value, str | Path) else [str(one) for one in value]
 
 
 class InputConfig(Table):

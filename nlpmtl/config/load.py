@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import tomllib
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from nlpmtl.config.dataset import DataConfig, DatasetConfig
+from nlpmtl.config.dataset import DataConfig, DatasetConfig, are_paths
 from nlpmtl.config.run import RunConfig
 from nlpmtl.errors import ConfigError, quote
 from nlpmtl.table import Table
@@ -151,12 +152,19 @@ def plain_config(config: RunConfig, *, output: Path) -> Raw:
     for name, dataset in config.datasets.items():
         for split, value in (dataset.data.files or {}).items():
             if isinstance(value, str | Path):
-                plain["datasets"][name]["data"]["files"][split] = _absolute(value)
+                plain["datasets"][name]["data"]["files"][split] = _absolute_pattern(value)
+            elif are_paths(value):
+                plain["datasets"][name]["data"]["files"][split] = [_absolute_pattern(one) for one in value]
     return plain
 
 
 def _absolute(path: str | Path) -> str:
     return os.path.abspath(path)  # noqa: PTH100 (it also removes what `..` undoes, which Path.absolute leaves)
+
+
+def _absolute_pattern(name: str | Path) -> str:
+    here = Path(os.path.abspath(os.curdir))  # noqa: PTH100 (as `_absolute`)
+    return os.path.normpath(_resolve_pattern(here, name))
 
 
 def _parse(model: type[T], raw: Mapping[str, Any], where: str) -> T:
@@ -237,13 +245,23 @@ def _resolve(base: Path, name: str | Path) -> Path:
         raise ConfigError(f"{name}: there is no such home directory") from None
 
 
+def _resolve_pattern(base: Path, name: str | Path) -> str:
+    """The path of a file, or a pattern: characters of the folder's own name have no special meaning in it."""
+    path = str(_resolve(base, name))
+    if not glob.has_magic(str(name)) or os.path.exists(path):  # noqa: PTH110 (exists raises on a long name)
+        return path
+    return str(_resolve(Path(glob.escape(str(base))), name))
+
+
 def _resolve_files(raw: Raw, base: Path) -> None:
     data = raw.get("data")
     files = data.get("files") if isinstance(data, dict) else None
     if isinstance(files, dict):
         for split, value in files.items():
             if isinstance(value, str | Path):
-                files[split] = str(_resolve(base, value))
+                files[split] = _resolve_pattern(base, value)
+            elif are_paths(value):
+                files[split] = [_resolve_pattern(base, one) for one in value]
 
 
 def _resolve_encoder(raw: Raw, base: Path) -> None:

@@ -109,7 +109,7 @@ def check_rows(
                 seen.update(raw)
             if found:
                 broken += 1
-                problems.add(f"{stream.where}{stream.mark}{number}", found)
+                problems.add(stream.place(number), found)
         builder.flush()
     _check_columns(needed, seen=seen, where=stream.where)
     return Checked(spool.batches(), np.concatenate(builder.numbers), broken)

@@ -22,6 +22,7 @@ from nlpmtl.data.labels import Shape
 from nlpmtl.data.pieces import Pieces, tokenize
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.rows import Rows
+from nlpmtl.data.stream import Part, place
 from nlpmtl.strict_json import dumps
 
 _ROWS_AT_ONCE = 1000
@@ -46,6 +47,7 @@ class Prepared:
         cut: rows that were longer than the limit.
         inputs: a hash of each row's input, before it is tokenised or cut, ``[rows]``.
         tokens: a digest of the token ids of all rows.
+        parts: the files of the source, where there are several.
     """
 
     ids: Ragged
@@ -61,13 +63,14 @@ class Prepared:
     cut: int
     inputs: Hashes
     tokens: str
+    parts: tuple[Part, ...] = ()
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def place(self, row: int) -> str:
         """Where a row stands in its source, for a person to find it."""
-        return f"{self.where}{self.mark}{self.numbers[row]}"
+        return place(int(self.numbers[row]), where=self.where, mark=self.mark, parts=self.parts)
 
     def write_facts(self, directory: Path) -> None:
         """Write what is not in the arrays beside them, so that `read_prepared` finds it."""
@@ -77,6 +80,7 @@ class Prepared:
             "columns": {name: column.facts() for name, column in self.columns.items()},
             "where": self.where,
             "mark": self.mark,
+            "parts": self.parts,
             "class_names": {column: list(names) for column, names in self.class_names.items()},
             "skipped": self.skipped,
             "cut": self.cut,
@@ -139,6 +143,7 @@ def prepare(
         numbers=numbers.close(),
         where=rows.where,
         mark=rows.mark,
+        parts=rows.parts,
         class_names=rows.class_names,
         skipped=rows.skipped,
         cut=cut,
@@ -166,6 +171,7 @@ def read_prepared(directory: Path) -> Prepared:
         numbers=map_array(directory / "numbers.npy"),
         where=facts["where"],
         mark=facts["mark"],
+        parts=tuple(Part(*part) for part in facts["parts"]),
         class_names={column: tuple(names) for column, names in facts["class_names"].items()},
         skipped=facts["skipped"],
         cut=facts["cut"],

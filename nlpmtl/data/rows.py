@@ -15,7 +15,7 @@ from nlpmtl.data.check import Problems, check_rows
 from nlpmtl.data.labels import Shape
 from nlpmtl.data.source import Source, find_splits
 from nlpmtl.data.spool import Batches
-from nlpmtl.data.stream import Stream
+from nlpmtl.data.stream import Part, Stream, place
 from nlpmtl.data.subsets import first_rows, hold_out
 from nlpmtl.errors import ConfigError, DataError, did_you_mean
 
@@ -33,6 +33,7 @@ class Rows:
         class_names: the names of a column's labels in the source's order, where it has one.
         skipped: rows of the source that broke a rule and were left out.
         chosen: which rows of the batches these are, ascending; None for all.
+        parts: the files, where there are several.
     """
 
     source: Batches
@@ -42,13 +43,14 @@ class Rows:
     class_names: Mapping[str, tuple[str, ...]]
     skipped: int = 0
     chosen: NDArray[np.int64] | None = None
+    parts: tuple[Part, ...] = ()
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def place(self, row: int) -> str:
         """Where a row stands in its source, such as ``data/train.jsonl:17`` or ``sst2: train, row 17`` (from 1)."""
-        return f"{self.where}{self.mark}{self.numbers[row]}"
+        return place(int(self.numbers[row]), where=self.where, mark=self.mark, parts=self.parts)
 
     def select(self, indices: Sequence[int] | NDArray[np.int64]) -> Rows:
         """These rows alone; the indices ascend."""
@@ -134,6 +136,7 @@ class Sources:
                 source=found.batches,
                 where=stream.where,
                 mark=stream.mark,
+                parts=tuple(stream.parts),
                 numbers=found.numbers,
                 class_names=stream.class_names,
                 skipped=found.broken,

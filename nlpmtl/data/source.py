@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlpmtl.config.dataset import DataConfig, InputConfig
+from nlpmtl.config.dataset import DataConfig, InputConfig, are_paths
 from nlpmtl.data.delimited import TextFormat
-from nlpmtl.data.files import check_ending, check_lists, fingerprint_file, open_file
 from nlpmtl.data.labels import Shape
 from nlpmtl.data.memory import is_frame, open_frame, open_list
+from nlpmtl.data.shards import Shards
 from nlpmtl.data.stream import Numbered, Stream, arrow_rows
 from nlpmtl.errors import ConfigError, DataError
 
@@ -60,11 +60,10 @@ def find_splits(data: DataConfig, *, inputs: InputConfig, columns: Mapping[str, 
 
 def _find(value: Any, *, inputs: InputConfig, labels: Mapping[str, Shape], format: TextFormat, where: str) -> Source:
     columns = [*inputs.columns, *labels]
-    if isinstance(value, str | Path):
-        check_ending(str(value))
-        check_lists(str(value), words=inputs.words, labels=labels)
-        opening = partial(open_file, str(value), inputs=inputs.columns, labels=labels, format=format)
-        return Source(opening, partial(fingerprint_file, str(value)))
+    if are_paths(value):
+        names = [str(value)] if isinstance(value, str | Path) else [str(path) for path in value]
+        shards = Shards(names, inputs=inputs, labels=labels, format=format)
+        return Source(shards.open, shards.fingerprint)
     if isinstance(value, list | tuple):
         return Source(partial(open_list, value, where=where), _unknown)
     if is_frame(value):
@@ -72,8 +71,8 @@ def _find(value: Any, *, inputs: InputConfig, labels: Mapping[str, Shape], forma
     if _is_dataset(value):
         return Source(partial(_open_dataset, value, where=where, columns=columns), _unknown)
     raise ConfigError(
-        f"{where}: rows come from the path of a file, a datasets.Dataset, a pandas DataFrame or a list of dicts; "
-        f"found a value of type {type(value).__name__}"
+        f"{where}: rows come from the path of a file, a list of paths, a datasets.Dataset, a pandas DataFrame or "
+        f"a list of dicts; found a value of type {type(value).__name__}"
     )
 
 

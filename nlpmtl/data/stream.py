@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,26 @@ Numbered = Iterator[tuple[int, RawRow]]
 """Raw rows with their numbers: lines of a text file, rows from 1 elsewhere."""
 
 
+class Part(NamedTuple):
+    """One of several files of a split: its rows have the numbers of its lines, after those of the files before it.
+
+    Args:
+        before: the last number of the file before it.
+        prefix: what comes before a line's number in errors, such as ``"a.jsonl:"``.
+    """
+
+    before: int
+    prefix: str
+
+
+def place(number: int, *, where: str, mark: str, parts: Sequence[Part]) -> str:
+    """Where a row is in its source, such as ``data/train.jsonl:17`` or ``sst2: train, row 17``."""
+    if not parts:
+        return f"{where}{mark}{number}"
+    part = parts[bisect_left(parts, number, key=lambda one: one.before) - 1]
+    return f"{part.prefix}{number - part.before}"
+
+
 @dataclass(frozen=True)
 class Stream:
     """The rows of one split, to be read once.
@@ -39,6 +60,7 @@ class Stream:
         rows: the rows; more columns than are needed do no harm.
         columns: the columns of the source where it names them before its rows, else empty.
         class_names: the names behind the integers of a column, where the source keeps both.
+        parts: the files, where there are several; they are added as their rows are read.
     """
 
     where: str
@@ -46,6 +68,11 @@ class Stream:
     rows: Numbered
     columns: Sequence[str] = ()
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    parts: Sequence[Part] = ()
+
+    def place(self, number: int) -> str:
+        """Where a row that has been read is in its source."""
+        return place(number, where=self.where, mark=self.mark, parts=self.parts)
 
 
 def check_distinct(columns: Sequence[str], *, where: str) -> None:

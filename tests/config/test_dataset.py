@@ -186,6 +186,12 @@ def test_files_in_memory_are_named_by_type_when_dumped() -> None:
     assert parsed.model_dump(mode="json")["data"]["files"] == {"train": "<list in memory>", "validation": "v.csv"}
 
 
+def test_lists_of_files_are_dumped_as_lists() -> None:
+    files = {"train": ["a.jsonl", Path("b.jsonl")], "validation": "v-*.csv"}
+    dumped = parse(data={"files": files}).model_dump(mode="json")["data"]["files"]
+    assert dumped == {"train": ["a.jsonl", "b.jsonl"], "validation": "v-*.csv"}
+
+
 def test_a_dumped_dataset_parses_to_the_same() -> None:
     parsed = parse(limit={"train": 3})
     assert parse_dataset(parsed.model_dump(mode="json"), where="again") == parsed

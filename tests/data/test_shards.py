@@ -1,0 +1,217 @@
+"""Several files as one split: lists of files, and patterns."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import nlpmtl.tasks  # noqa: F401
+from nlpmtl.config import load, parse_run, plain_config
+from nlpmtl.config.dataset import DataConfig, InputConfig
+from nlpmtl.data import Preparer
+from nlpmtl.data.source import find_splits
+from nlpmtl.data.stream import Part, place
+from nlpmtl.errors import ConfigError, DataError
+from tests.data.direct import load_rows
+from tests.tiny import write_encoder
+
+TEXT = InputConfig(text="text")
+
+
+def write(path: Path, *rows: Any) -> str:
+    """Rows in the format of the ending; a string is a line as it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.name.endswith(".parquet"):
+        pd.DataFrame(rows).to_parquet(path)
+    elif ".jsonl" in path.name:
+        content = "".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows).encode()
+        path.write_bytes(gzip.compress(content) if path.name.endswith("gz") else content)
+    else:
+        pd.DataFrame(rows).to_csv(path, sep="\t" if ".tsv" in path.name else ",", index=False)
+    return str(path)
+
+
+def row(text: str) -> dict[str, str]:
+    return {"text": text, "label": f"l{text}"}
+
+
+def texts(value: Any, **keys: Any) -> list[str]:
+    rows = load_rows(DataConfig(files={"train": value}, **keys), input=TEXT, columns={"label": "class"})["train"]
+    return list(rows.table["text"].to_pylist())
+
+
+def places(value: Any, **keys: Any) -> list[str]:
+    rows = load_rows(DataConfig(files={"train": value}, **keys), input=TEXT, columns={"label": "class"})["train"]
+    return [rows.place(i) for i in range(len(rows))]
+
+
+def test_files_of_all_kinds_are_read_in_the_order_of_the_list(tmp_path: Path) -> None:
+    names = ["b.jsonl", "a.jsonl.gz", "c.csv", "d.tsv", "e.csv.gz", "f.parquet"]
+    paths = [write(tmp_path / name, row(name[0]), row(name[0] * 2)) for name in names]
+    assert texts(paths) == [text for name in names for text in (name[0], name[0] * 2)]
+    assert places(tuple(map(Path, paths))) == [
+        *(f"{path}:{line}" for path in paths[:2] for line in (1, 2)),
+        *(f"{path}:{line}" for path in paths[2:5] for line in (2, 3)),
+        *(f"{paths[5]}: row {number}" for number in (1, 2)),
+    ]
+
+
+@pytest.mark.parametrize("pattern", ["train-*.jsonl", "train-??.jsonl", "train-[012]*.jsonl", "**/train-*.jsonl"])
+def test_the_files_of_a_pattern_are_sorted(pattern: str, tmp_path: Path) -> None:
+    for number in (10, 2, 1):
+        write(tmp_path / f"train-{number:02}.jsonl", row(str(number)))
+    write(tmp_path / "validation.jsonl", row("no"))
+    (tmp_path / "train-99.jsonl").mkdir()
+    assert texts(str(tmp_path / pattern)) == ["1", "2", "10"]
+    assert texts([str(tmp_path / "validation.jsonl"), str(tmp_path / pattern)]) == ["no", "1", "2", "10"]
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "train[1].jsonl", row("a"))
+    write(tmp_path / "train1.jsonl", row("b"))
+    assert texts(path) == ["a"]
+
+
+def test_bad_rows_are_reported_with_their_file_and_line(tmp_path: Path) -> None:
+    paths = [
+        write(tmp_path / "a.jsonl", row("a"), "{", row("b")),
+        write(tmp_path / "b.jsonl"),
+        write(tmp_path / "c.jsonl", row("c"), "", "", row("d"), {"text": 3, "label": "x"}),
+    ]
+    with pytest.raises(DataError) as caught:
+        texts(paths)
+    for expected in (f"{paths[0]}:2: not valid JSON", f"{paths[2]}:2: an empty line", f"{paths[2]}:5: text: a string"):
+        assert expected in str(caught.value)
+    assert places(paths, on_bad_row="skip") == [f"{paths[0]}:1", f"{paths[0]}:3", f"{paths[2]}:1", f"{paths[2]}:4"]
+
+
+def test_places_of_rows_held_out_and_limited(tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{name}.jsonl", *(row(f"{name}{i}") for i in range(1, 31))) for name in "ab"]
+    data = DataConfig(files={"train": paths}, validation=0.4)
+    found = load_rows(data, input=TEXT, columns={"label": "class"}, limit={"train": 20})
+    for rows in found.values():
+        for i, text in enumerate(rows.table["text"].to_pylist()):
+            assert rows.place(i) == f"{tmp_path / text[0]}.jsonl:{text[1:]}"
+
+
+def test_place_of_a_number() -> None:
+    parts = [Part(0, "empty:"), Part(0, "a:"), Part(3, "empty:"), Part(3, "b: row ")]
+    found = [place(number, where="", mark="", parts=parts) for number in range(1, 6)]
+    assert found == ["a:1", "a:2", "a:3", "b: row 1", "b: row 2"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ({"text": "a", "label": "x"}, {"sentence": "a", "label": "x"}, "b.{}: no column 'text', which .*a.{} has"),
+        ({"sentence": "a", "label": "x"}, {"text": "a", "label": "x"}, "a.{}: no column 'text', which .*b.{} has"),
+        ({"text": "a", "label": "x"}, {"text": "a", "lable": "x"}, "b.{}: no column 'label', which .*a.{} has"),
+        ({"text": "a", "label": "x"}, {"other": "a"}, "b.{}: no column 'label', 'text', which .*a.{} has"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("on_bad_row", ["stop", "skip"])
+def test_files_with_other_columns_are_refused(
+    first: Any, second: Any, said: str, ending: str, on_bad_row: str, tmp_path: Path
+) -> None:
+    paths = [write(tmp_path / f"a.{ending}", first), write(tmp_path / f"b.{ending}", second)]
+    with pytest.raises(ConfigError, match=said.format(ending, ending)):
+        texts(paths, on_bad_row=on_bad_row)
+
+
+def test_columns_that_are_not_needed_may_differ(tmp_path: Path) -> None:
+    paths = [write(tmp_path / "a.csv", {"id": 1, **row("a")}), write(tmp_path / "b.csv", {**row("b"), "note": "x"})]
+    assert texts(paths) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "said"),
+    [
+        ("train-*.jsonl", DataError, r"train-\*\.jsonl: no file matches this pattern"),
+        (["a.jsonl", "b-?.csv"], DataError, r"b-\?\.csv: no file matches this pattern"),
+        (["a.jsonl", "none.jsonl"], DataError, r"none\.jsonl: no such file"),
+        (["a.jsonl", "a.jsonl"], ConfigError, r"a\.jsonl: listed more than once"),
+        (["a.jsonl", "?.jsonl"], ConfigError, r"a\.jsonl: listed more than once"),
+        (["a.jsonl", "b.txt"], ConfigError, r"b\.txt: the name of a file of rows ends in"),
+        ("*", ConfigError, r"note\.txt: the name of a file of rows ends in"),
+        ([], DataError, "no row"),
+        (["a.jsonl", {"text": "a", "label": "x"}], DataError, "a dict was expected"),
+    ],
+)
+def test_what_cannot_be_read(
+    names: Any, error: type[Exception], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "a.jsonl", row("a"))
+    (tmp_path / "note.txt").touch()
+    with pytest.raises(error, match=said):
+        texts(names)
+
+
+def test_the_fingerprint_changes_with_the_files(tmp_path: Path) -> None:
+    pattern = str(tmp_path / "*.jsonl")
+    source = find_splits(DataConfig(files={"train": pattern}), inputs=TEXT, columns={}, name="d")["train"]
+    assert source.fingerprint() is None
+    seen = []
+    for name, text in (("b", "b"), ("a", "a"), ("a", "other")):
+        write(tmp_path / f"{name}.jsonl", row(text))
+        seen.append(source.fingerprint())
+    assert len({*seen, None}) == 4
+
+
+def test_they_are_prepared_and_cached(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    paths = [write(tmp_path / f"{name}.jsonl", row(name), row("x")) for name in "ab"]
+    prepare = Preparer(AutoTokenizer.from_pretrained(write_encoder(tmp_path / "encoder")), max_length=8)
+
+    def load_places() -> list[str]:
+        data = DataConfig(files={"train": paths})
+        rows = prepare(data, input=TEXT, columns={"label": "class"}, limit={}, name="d")["train"]
+        return [rows.place(i) for i in range(len(rows))]
+
+    expected = [f"{path}:{line}" for path in paths for line in (1, 2)]
+    assert load_places() == expected
+    assert load_places() == expected, "from the cache"
+
+
+def test_another_format_is_not_taken_from_the_cache(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    (tmp_path / "a.tsv").write_text('text\tlabel\n"a"\tx\n')
+    prepare = Preparer(AutoTokenizer.from_pretrained(write_encoder(tmp_path / "encoder")), max_length=8)
+
+    def pieces(**keys: Any) -> Sequence[int]:
+        data = DataConfig(files={"train": tmp_path / "a.tsv"}, **keys)
+        return list(prepare(data, input=TEXT, columns={"label": "class"}, limit={}, name="d")["train"].ids[0])
+
+    assert len(pieces()) == len(pieces(quoting="minimal")) + 2
+
+
+class TestConfig:
+    @pytest.mark.parametrize("folder", ["data", "data [old]", "d*ta"])
+    def test_paths_are_relative_to_the_file_that_names_them(
+        self, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write(tmp_path / folder / "train-1.jsonl", row("a"))
+        write(tmp_path / folder / "b.jsonl", row("b"))
+        (tmp_path / folder / "d.toml").write_text(
+            '[data.files]\ntrain = ["b.jsonl", "train-*.jsonl"]\nvalidation = "train-*.jsonl"\n'
+            '[input]\ntext = "text"\n[tasks.t]\nkind = "classification"\nlabel = "label"\n'
+        )
+        (tmp_path / "run.toml").write_text(
+            f'output = "out"\n[encoder]\nname = "e"\n[datasets.d]\nuse = "{folder}/d.toml"\n[train]\nsteps = 1\n'
+        )
+        monkeypatch.chdir(tmp_path)
+        config = parse_run(load.read_run("run.toml"), where="run.toml")
+        (tmp_path / "elsewhere").mkdir()
+        files = plain_config(config, output=Path("out"))["datasets"]["d"]["data"]["files"]
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert texts(files["train"]) == ["b", "a"]
+        assert texts(files["validation"]) == ["a"]
