@@ -10,11 +10,11 @@ from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config import DatasetConfig
 from nlpmtl.data import Encoded, Prepared, Preparer, Shape, Target, fingerprint, label
-from nlpmtl.errors import ConfigError, plain
+from nlpmtl.errors import ConfigError, DataError, plain
 from nlpmtl.metrics import load_foreign
 from nlpmtl.metrics.scores import FOREIGN
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks import Task, build_task
+from nlpmtl.tasks import Regression, Task, build_task
 
 Splits = dict[str, dict[str, Encoded]]
 """Split → dataset → its rows."""
@@ -81,6 +81,8 @@ def load_workload(
         task.fit(labels)
         if name in earlier:
             task.follow(earlier[name])
+        if isinstance(task, Regression):
+            _check_scale(task, datasets, encoded["train"])
         load_foreign(task.metrics)
     notes = (*prepare.notes, *_notes(rows, encoded), *_unscored(tasks, encoded.get("validation", {})))
     return Workload(tasks, encoded, notes)
@@ -115,6 +117,20 @@ def load_split(
     if split not in encoded:
         raise ConfigError(f"no dataset has a split {split!r}")
     return Workload(dict(tasks), encoded, (*prepare.notes, *_notes(rows, encoded)))
+
+
+def _check_scale(task: Regression, datasets: Mapping[str, DatasetConfig], train: Mapping[str, Encoded]) -> None:
+    """Refuse targets whose scale overflows: training on them would give a model that predicts infinity."""
+    rows = {name: encoded.labels[task.name] for name, encoded in train.items() if task.name in encoded.labels}
+    found = [(name, row) for name, labels in rows.items() if (row := task.find_overflow(labels)) is not None]
+    if found:
+        name, row = max(found, key=lambda one: abs(rows[one[0]].gold([one[1]])[0]))
+        raise DataError(
+            f"{train[name].place(row)}: column {datasets[name].tasks[task.name].label!r}: task {task.name!r} cannot be "
+            f"trained on targets of this size, found {rows[name].gold([row])[0]!r} (mean {task.target['mean']:g}, "
+            f"standard deviation {task.target['std']:g}): divide the column by a constant, take logarithms, or correct "
+            "the row"
+        )
 
 
 def _check_foreign(task: Task, asked: Sequence[str]) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerBase
 
@@ -70,6 +72,51 @@ def test_a_regression_knows_the_scale_of_train(encoder: Path, tokenizer: PreTrai
     work = load(encoder, tokenizer, one=dataset({"g": {"kind": "regression", "label": "grade"}}, pair=True))
     assert work.tasks["g"].spec()["target"] == {"mean": 2.0, "std": 1.0}
     assert work.tasks["g"].input == "pair"
+
+
+def graded(*grades: float) -> list[dict[str, Any]]:
+    return [{"text": "a dog", "grade": grade} for grade in grades]
+
+
+GRADES = {"kind": "regression", "label": "grade"}
+
+
+@pytest.mark.parametrize(
+    ("grades", "row", "value"),
+    [
+        ((1.0, 1e200, 2.0), 2, "1e[+]200"),
+        ((1.0, -1e300, 1e200), 2, "-1e[+]300"),
+        ((1.7e308, 1.7e308, 1.7e308), 1, "1.7e[+]308"),
+        ((-1.7e308, 1.7e308), 1, "-1.7e[+]308"),
+        ((1e155, 2e155, 3e155), 3, "3e[+]155"),
+    ],
+)
+def test_targets_whose_scale_overflows_are_refused(
+    encoder: Path, tokenizer: PreTrainedTokenizerBase, grades: tuple[float, ...], row: int, value: str
+) -> None:
+    match = rf"one: train, row {row}: column 'grade': task 't' .* found {value}"
+    with pytest.raises(DataError, match=match):
+        load(encoder, tokenizer, one=dataset({"t": GRADES}, train=graded(*grades)))
+
+
+@pytest.mark.parametrize("grades", [(1e150, 2e150), (3.0, 3.0, 3.0), (0.0, 0.0), (1e-300, 2e-300), (1e20, 1.0, 2.0)])
+def test_targets_of_any_other_scale_are_taken(
+    encoder: Path, tokenizer: PreTrainedTokenizerBase, grades: tuple[float, ...]
+) -> None:
+    work = load(encoder, tokenizer, one=dataset({"t": GRADES}, train=graded(*grades)))
+    for logit in (-5.0, 0.0, 5.0):
+        assert math.isfinite(work.tasks["t"].choose(np.array([logit])))
+
+
+def test_targets_far_from_the_scale_of_the_model_that_goes_on_are_refused(
+    encoder: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    earlier = load(encoder, tokenizer, one=dataset({"t": GRADES}, train=graded(1.0, 2.0, 3.0))).tasks
+    config = load_config(
+        {"encoder": {"name": str(encoder)}, "datasets": {"one": dataset({"t": GRADES}, train=graded(1.0, 1e30))}}
+    )
+    with pytest.raises(DataError, match=r"row 2: column 'grade': .* found 1e\+30 \(mean 2, standard deviation 0.816"):
+        load_workload(config.datasets, tokenizer=tokenizer, max_length=16, earlier=earlier)
 
 
 def test_a_task_without_labelled_train_rows_is_refused(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -14,6 +14,9 @@ from nlpmtl.data import Labels, NumberLabels, Span
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import PLAIN, Logits, Prediction, Shown, Task, full
 
+_FARTHEST = 1e15
+"""The largest standardised target: sums of its square stay finite in single precision."""
+
 
 class RegressionOptions(TaskOptions):
     """Options of `Regression`."""
@@ -54,8 +57,24 @@ class Regression(Task):
     def fit(self, labels: Iterable[Labels]) -> None:
         numbers = np.concatenate([one.numbers for one in labels if isinstance(one, NumberLabels)])
         numbers = numbers[~np.isnan(numbers)]
-        std = float(numbers.std()) if len(numbers) else 0.0
-        self.target = {"mean": float(numbers.mean()) if len(numbers) else 0.0, "std": std or 1.0}
+        with np.errstate(over="ignore", invalid="ignore"):  # `find_overflow` reports it, with the row
+            std = float(numbers.std()) if len(numbers) else 0.0
+            self.target = {"mean": float(numbers.mean()) if len(numbers) else 0.0, "std": std or 1.0}
+
+    def find_overflow(self, labels: Labels) -> int | None:
+        """Return the row of the target that is too large to train on, or None.
+
+        It is if the mean or the standard deviation of train's targets is not finite, or if the target is more than
+        1e15 standard deviations from the mean, as new data of a model that was trained before can be.
+        """
+        assert isinstance(labels, NumberLabels), "a regression's labels are numbers"
+        if not labels.labelled.any():
+            return None
+        mean, std = self.target["mean"], self.target["std"]
+        with np.errstate(over="ignore", invalid="ignore"):
+            distances = np.abs(labels.numbers if not np.isfinite([mean, std]).all() else (labels.numbers - mean) / std)
+        row = int(np.nanargmax(distances))
+        return None if np.isfinite([mean, std]).all() and distances[row] <= _FARTHEST else row
 
     def follow(self, earlier: Task) -> None:
         super().follow(earlier)
