@@ -61,7 +61,7 @@ class Answering:
         """Tasks that read a text, or a pair of them, as a whole: from its beginning."""
         pieces = tokenize(
             self.tokenizer,
-            [one.text for one in inputs],
+            [one.encoded_text for one in inputs],
             pairs=[one.pair or "" for one in inputs] if inputs[0].pair is not None else None,
             max_length=self.model.config.input_length,
         )
@@ -80,8 +80,8 @@ class Answering:
         """Tasks that label the words of a text, in as many windows as it needs, and others along with them."""
         windows = tokenize_windows(
             self.tokenizer,
-            [one.text for one in inputs],
-            words=[one.words for one in inputs],
+            [one.encoded_text for one in inputs],
+            words=[one.encoded[1] for one in inputs],
             max_length=self.model.config.input_length,
         )
         encoded = Encoded(windows.pieces.ids, None, windows.pieces.firsts, labels={}, cut=0)
@@ -131,7 +131,7 @@ def _read(values: Iterator[Any], read: Callable[[Any], TaskInputs]) -> Iterator[
         except ConfigError as error:
             raise ConfigError(f"{error} (input {number})") from None
         rows.append(row)
-        room -= sum(len(one.text) + len(one.pair or "") for one, _ in row)
+        room -= sum(len(one.encoded_text) + len(one.pair or "") for one, _ in row)
         if room <= 0 or len(rows) == _INPUTS_AT_ONCE:
             yield rows
             rows, room = [], _CHARACTERS_AT_ONCE

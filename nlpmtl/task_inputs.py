@@ -7,9 +7,10 @@ A row with the columns that a task was trained on is read as in training, any ot
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from nlpmtl.data import Container, Input, row_labels, to_input, to_plain
+from nlpmtl.data import WHITESPACE, Container, Input, WordSplitting, row_labels, to_input, to_plain
 from nlpmtl.errors import ConfigError, DataError, did_you_mean, plain
 from nlpmtl.tasks import Task
 
@@ -91,8 +92,11 @@ class InputReader:
                 if name not in fitting:
                     wants, got = ("a single text", "a pair") if paired else ("a pair (text, pair)", "a single text")
                     raise ConfigError(f"task {name!r} reads {wants}, and was given {got}")
-            if fitting:
-                inputs.append((read, tuple(fitting)))
+            by_splitting: dict[WordSplitting, list[str]] = {}
+            for name in fitting:
+                splitting = WHITESPACE if paired or read.given is not None else self._tasks[name].splitting
+                by_splitting.setdefault(splitting, []).append(name)
+            inputs += [(replace(read, splitting=how), tuple(names)) for how, names in by_splitting.items()]
         if not inputs and self._wanted is None:
             paired = any(read.pair is not None for read in found.values())
             raise ConfigError("no task of this model reads a pair" if paired else "all tasks of this model read pairs")

@@ -9,7 +9,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config import DatasetConfig
-from nlpmtl.data import Encoded, Prepared, Preparer, Shape, Target, fingerprint, label
+from nlpmtl.data import Encoded, Prepared, Preparer, Shape, Target, WordCounts, fingerprint, label
 from nlpmtl.errors import ConfigError, DataError, plain
 from nlpmtl.metrics import load_foreign
 from nlpmtl.metrics.scores import FOREIGN
@@ -85,6 +85,7 @@ def load_workload(
             _check_scale(task, datasets, encoded["train"])
         load_foreign(task.metrics)
     notes = (*prepare.notes, *_notes(rows, encoded), *_unscored(tasks, encoded.get("validation", {})))
+    notes = (*notes, *_segmented(tasks, datasets, rows))
     return Workload(tasks, encoded, notes)
 
 
@@ -196,8 +197,41 @@ def _build_tasks(
                 labels=labels,
                 input=dataset.input.shape,
                 input_columns=_input_columns(task, datasets),
+                **_word_splitting(task, datasets, rows),
             )
     return tasks
+
+
+def _word_splitting(
+    task: str, datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, Prepared]]
+) -> dict[str, Any]:
+    """How the words of a task's train rows are split, as arguments of the task; none where its input is not words."""
+    counted = _count_words(task, datasets, rows)
+    if not counted.counts:
+        return {}
+    splitting = counted.splitting()
+    return {"word_splitting": splitting.method, "split_marks": splitting.marks}
+
+
+def _count_words(
+    task: str, datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, Prepared]]
+) -> WordCounts:
+    counted = WordCounts()
+    for name, dataset in datasets.items():
+        train = rows[name].get("train") if task in dataset.tasks else None
+        counted.counts.update((train and train.word_counts) or {})
+    return counted
+
+
+def _segmented(
+    tasks: Mapping[str, Task], datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, Prepared]]
+) -> Iterator[str]:
+    for name, task in tasks.items():
+        if task.level == "token" and _count_words(name, datasets, rows).segmented:
+            yield (
+                f"task {name!r} learns words of several characters in a script without spaces: raw text cannot be "
+                'split into them, so predict for {"words": [...]} from the same word segmenter'
+            )
 
 
 def _input_columns(task: str, datasets: Mapping[str, DatasetConfig]) -> list[dict[str, str]]:

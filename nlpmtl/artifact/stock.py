@@ -19,6 +19,10 @@ _BEST = (
     'best tag of each wordpiece, or of each word\'s first one with `aggregation_strategy="first"`.'
 )
 _WORDS = "Words: nlpmtl tags each by its first wordpiece; the pipeline tags every wordpiece."
+_SPLITTING = (
+    "Word splitting: nlpmtl splits raw text into words as the training data was split (`word_splitting` in its "
+    "config.json), and reads them with single spaces between. Give the pipeline such text."
+)
 _WINDOWS = (
     "Long texts: nlpmtl labels them whole, in overlapping windows; the pipeline cuts them off, unless given a `stride`."
 )
@@ -100,7 +104,8 @@ def _thresholds(task: Multilabel) -> dict[str, float]:
 
 def _left(task: Task) -> tuple[str, ...]:
     if isinstance(task, Labeling):
-        return (_BEST if task.scheme == "bio" else _WORDS, _WINDOWS)
+        split = (_SPLITTING,) if task.splitting.joins else ()
+        return (_BEST if task.scheme == "bio" else _WORDS, *split, _WINDOWS)
     if task.kind == "sentiment":
         return (_POLARITY,)
     return (_THRESHOLDS,) if isinstance(task, Multilabel) else ()

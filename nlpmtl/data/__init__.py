@@ -23,10 +23,12 @@ from nlpmtl.data.targets import IGNORED, ClassLabels, Labels, NumberLabels, SetL
 from nlpmtl.data.tokenizer import without_limits
 from nlpmtl.data.transfer import transfer
 from nlpmtl.data.windows import Windows, tokenize_windows
+from nlpmtl.data.word_splitting import WHITESPACE, SplittingMethod, WordCounts, WordSplitting
 
 __all__ = [
     "IGNORED",
     "NO_PIECE",
+    "WHITESPACE",
     "Batch",
     "ClassLabels",
     "Collator",
@@ -43,10 +45,13 @@ __all__ = [
     "SetLabels",
     "Shape",
     "Span",
+    "SplittingMethod",
     "TagLabels",
     "Tally",
     "Target",
     "Windows",
+    "WordCounts",
+    "WordSplitting",
     "describe_changes",
     "describe_value",
     "fingerprint",

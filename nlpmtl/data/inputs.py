@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from nlpmtl.data.align import Span, join_words, split_words
+from nlpmtl.data.align import Span, join_words
 from nlpmtl.data.tables import describe_value, to_plain
+from nlpmtl.data.word_splitting import WHITESPACE, WordSplitting
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -61,16 +62,30 @@ class Input:
         text: the text; of pre-split words, these with single spaces between.
         pair: the second text of a pair.
         given: where the words of the text are, if it came in words.
+        splitting: how the words of a raw text are found.
     """
 
     text: str
     pair: str | None = None
     given: Sequence[Span] | None = None
+    splitting: WordSplitting = WHITESPACE
 
     @cached_property
     def words(self) -> Sequence[Span]:
         """Where the words of the text are; found when they are asked for, as not every task does."""
-        return split_words(self.text) if self.given is None else self.given
+        return self.splitting.split(self.text) if self.given is None else self.given
+
+    @cached_property
+    def encoded(self) -> tuple[str, Sequence[Span]]:
+        """The text as the encoder reads it, with spaces between words as in training, and where the words are in it."""
+        if self.given is not None or self.pair is not None or not self.splitting.joins:
+            return self.text, self.words
+        return join_words([self.text[start:end] for start, end in self.words])
+
+    @property
+    def encoded_text(self) -> str:
+        """The text as the encoder reads it."""
+        return self.encoded[0] if self.splitting.joins else self.text
 
 
 def to_input(value: Any, *, columns: Mapping[str, str] | None = None) -> Input:

@@ -23,6 +23,7 @@ from nlpmtl.data.pieces import Pieces, tokenize
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.rows import Rows
 from nlpmtl.data.stream import Part, place
+from nlpmtl.data.word_splitting import WordCounts
 from nlpmtl.strict_json import dumps
 
 _ROWS_AT_ONCE = 1000
@@ -48,6 +49,7 @@ class Prepared:
         inputs: a hash of each row's input, before it is tokenised or cut, ``[rows]``.
         tokens: a digest of the token ids of all rows.
         parts: the files of the source, where there are several.
+        word_counts: how the words are split; None where input is not words.
     """
 
     ids: Ragged
@@ -64,6 +66,7 @@ class Prepared:
     inputs: Hashes
     tokens: str
     parts: tuple[Part, ...] = ()
+    word_counts: Mapping[str, int] | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -85,6 +88,7 @@ class Prepared:
             "skipped": self.skipped,
             "cut": self.cut,
             "tokens": self.tokens,
+            "word_counts": None if self.word_counts is None else dict(self.word_counts),
         }
         (directory / _FACTS).write_text(dumps(facts), encoding="utf-8")
 
@@ -121,6 +125,7 @@ def prepare(
     inputs = ArrayWriter(directory, "inputs", dtype=np.uint64)
     numbers = ArrayWriter(directory, "numbers", dtype=np.int64)
     numbers.append(rows.numbers)
+    counts = WordCounts()
     cut = 0
     for batch, pieces in _pieces(rows, tokenizer=tokenizer, max_length=max_length):
         ids.append(pieces.ids)
@@ -131,6 +136,7 @@ def prepare(
         if firsts is not None and placed is not None and pieces.firsts is not None:
             firsts.append(pieces.firsts)
             placed.append(_count_places(pieces.firsts))
+            counts.add(row.as_py() for row in batch["words"])
         for name, label in labels.items():
             label.append(batch[f"label:{name}"])
     whole = ids.close()
@@ -149,6 +155,7 @@ def prepare(
         cut=cut,
         inputs=inputs.close(),
         tokens=digest_tokens(whole),
+        word_counts=counts.counts if words else None,
     )
 
 
@@ -177,6 +184,7 @@ def read_prepared(directory: Path) -> Prepared:
         cut=facts["cut"],
         inputs=map_array(directory / "inputs.npy"),
         tokens=facts["tokens"],
+        word_counts=facts["word_counts"],
     )
 
 

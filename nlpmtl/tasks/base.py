@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import PretrainedConfig
 
 from nlpmtl.config import TaskOptions
-from nlpmtl.data import Input, Labels, Shape, Span
+from nlpmtl.data import Input, Labels, Shape, Span, SplittingMethod, WordSplitting
 from nlpmtl.errors import ConfigError, did_you_mean
 from nlpmtl.heads import Head, sequence_shape, token_shape
 from nlpmtl.metrics import Shape as Reads
@@ -72,6 +72,9 @@ class Task(ABC):
         temperature: what logits are divided by before they become probabilities; `calibrate` fits it.
         input_columns: the columns of each dataset that it was trained on, by ``text``, ``pair`` or ``words``: a table
             with them is read as in training.
+        word_splitting: how the words that it was trained on were split, so that raw text is split alike:
+            "whitespace", "punctuation", "characters" or "cjk_characters", see `WordSplitting`.
+        split_marks: what "punctuation" splits off.
 
     Raises:
         ConfigError: a metric that is unknown, or that cannot score this kind.
@@ -104,7 +107,10 @@ class Task(ABC):
         input: Literal["text", "pair", "words"],
         temperature: float = 1.0,
         input_columns: Sequence[Mapping[str, str]] = (),
+        word_splitting: SplittingMethod = "whitespace",
+        split_marks: Sequence[str] = (),
     ) -> None:
+        self.splitting = WordSplitting(word_splitting, tuple(split_marks))
         self.input_columns = tuple(dict(columns) for columns in input_columns)
         self.name, self.labels, self.input, self.temperature = name, tuple(labels), input, float(temperature)
         self.metrics = tuple(metrics) if metrics is not None else self.default_metrics
@@ -257,6 +263,10 @@ class Task(ABC):
             plain["temperature"] = self.temperature
         if self.input_columns:
             plain["input_columns"] = [dict(columns) for columns in self.input_columns]
+        if self.input == "words":
+            plain["word_splitting"] = self.splitting.method
+        if self.splitting.marks:
+            plain["split_marks"] = list(self.splitting.marks)
         return plain
 
 

@@ -18,11 +18,19 @@ def build_task(
     name: str,
     labels: Sequence[str],
     input: Literal["text", "pair", "words"],
-    input_columns: Sequence[Mapping[str, str]] = (),
+    **found: Any,
 ) -> Task:
-    """A task as a config describes it, with its labels found."""
+    """A task as a config describes it, with its labels and what else was found in its data.
+
+    Args:
+        options: the options of its kind.
+        name: its name.
+        labels: its labels.
+        input: the shape of its input.
+        found: further arguments of `Task`, such as ``input_columns``.
+    """
     resolved = options.model_copy(update={"labels": tuple(labels)})
-    return TASKS.build(resolved, Task, exclude={"label"}, name=name, input=input, input_columns=input_columns)
+    return TASKS.build(resolved, Task, exclude={"label"}, name=name, input=input, **found)
 
 
 def task_from_spec(name: str, spec: Mapping[str, Any]) -> Task:
@@ -48,7 +56,7 @@ def task_from_spec(name: str, spec: Mapping[str, Any]) -> Task:
     return task
 
 
-def _check(*, labels: object, input: object, input_columns: object = (), **_: object) -> None:
+def _check(*, labels: object, input: object, input_columns: object = (), split_marks: object = (), **_: object) -> None:
     """What the classes take on trust, because a config has been checked."""
     if not isinstance(labels, list | tuple) or not all(isinstance(label, str) for label in labels):
         raise TypeError(f"`labels` must be a list of names, found {labels!r}")
@@ -56,6 +64,8 @@ def _check(*, labels: object, input: object, input_columns: object = (), **_: ob
         raise ValueError(f'`input` is "text", "pair" or "words", found {input!r}')
     if not isinstance(input_columns, list | tuple) or not all(map(_is_columns, input_columns)):
         raise TypeError(f"`input_columns` must list the columns of `text`, `pair` or `words`, found {input_columns!r}")
+    if not isinstance(split_marks, list | tuple):
+        raise TypeError(f"`split_marks` must be a list of strings, found {split_marks!r}")
 
 
 def _is_columns(value: object) -> bool:

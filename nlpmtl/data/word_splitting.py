@@ -1,0 +1,194 @@
+"""Word splitting: how raw text becomes words, and which rule the words of a dataset follow."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, get_args
+
+from nlpmtl.data.align import Span, split_words
+
+SplittingMethod = Literal["whitespace", "punctuation", "characters", "cjk_characters"]
+
+_UNSPACED = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3000-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf"
+    r"\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U0001b000-\U0001b16f\U00020000-\U0003ffff"
+)
+"""Scripts that are written without spaces: Thai, Lao, Burmese, Khmer, Chinese and Japanese, and their punctuation."""
+_HAS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_UNSPACED_OR_RUN = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+_RUN = re.compile(r"(?<=[^\W_])(?:_+|[^\w\s]+)(?=[^\W_])")
+"""Marks between two letters or digits."""
+_MARK = re.compile(r"_+|[^\w\s]+")
+_CLITIC = re.compile(r"(?<=[^\W\d_])(n't|'(?:s|m|d|re|ve|ll))$", re.IGNORECASE)
+_CLITIC_WORD = re.compile(r"n't|'(?:s|m|d|re|ve|ll)", re.IGNORECASE)
+_ELISION = re.compile(r"[^\W\d_]+'")
+_INSIDE = frozenset(["-", "‐", "–", "—", "/", "&", "+", "_", "'", ".", ",", ":", "--", "..."])
+"""Marks that occur inside words. Quotes and brackets are words of their own under every rule."""
+_STRICT = frozenset("',.:")
+"""Marks that often stand between words without being split off: any word that has one inside speaks against a rule."""
+_ADDRESS = re.compile(r"://|@|^www\.", re.IGNORECASE)
+_MOSTLY = 0.99
+_SOME = 0.05
+_LEAST = 3
+"""Occurrences of a mark that make a rule, and how many times as many as inside words: " - " is also a dash."""
+
+_ENOUGH = 200_000
+"""Words that are counted: more take longer and say the same."""
+
+
+@dataclass(frozen=True)
+class WordSplitting:
+    """A rule that splits raw text into words.
+
+    Args:
+        method: "whitespace" splits at white space and peels off outer punctuation; "punctuation" also splits inside, at
+            the marks; "characters" makes every character a word; "cjk_characters" only those of scripts without spaces.
+        marks: what "punctuation" splits off: a clitic ("'s", "n't"), an elided word ("l'"), a mark between
+            letters ("-"), or between digits ("0-0").
+    """
+
+    method: SplittingMethod = "whitespace"
+    marks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(SplittingMethod):
+            raise ValueError(
+                f"`word_splitting` is one of {', '.join(get_args(SplittingMethod))}; found {self.method!r}"
+            )
+        if not all(isinstance(mark, str) and mark for mark in self.marks):
+            raise ValueError(f"`split_marks` must list strings, found {list(self.marks)!r}")
+
+    @property
+    def joins(self) -> bool:
+        """Whether the encoder reads the words with single spaces between, as in training, and not the raw text."""
+        return self.method != "whitespace"
+
+    def split(self, text: str) -> list[Span]:
+        """The words of a text.
+
+        >>> text = "John's well-known film"
+        >>> [text[a:b] for a, b in WordSplitting("punctuation", ("'s", "-")).split(text)]
+        ['John', "'s", 'well', '-', 'known', 'film']
+        """
+        if self.method == "characters":
+            return [(i, i + 1) for i in range(len(text))]
+        if self.method == "cjk_characters":
+            runs = (run.span() for run in _UNSPACED_OR_RUN.finditer(text))
+            words = [(start + a, start + b) for start, end in runs for a, b in split_words(text[start:end])]
+        else:
+            words = split_words(text)
+        if not self.marks:
+            return words
+        marks = frozenset(self.marks)
+        return [part for start, end in words for part in _split_marks(text, start, end, marks)]
+
+
+WHITESPACE = WordSplitting()
+
+
+def _split_marks(text: str, start: int, end: int, marks: frozenset[str]) -> list[Span]:
+    """The parts of one word."""
+    word = text[start:end].replace("’", "'")
+    if word.isalnum() or _ADDRESS.search(word):
+        return [(start, end)]
+    cuts = {0, len(word)}
+    clitic = _CLITIC.search(word)
+    if clitic and clitic[0].lower() in marks:
+        cuts.add(clitic.start())
+    last = clitic.start() if clitic and clitic.start() in cuts else len(word)
+    elided = _ELISION.match(word)
+    if elided and elided.end() < last and elided[0].lower() in marks:
+        cuts.add(elided.end())
+    for run in _RUN.finditer(word, 0, last):
+        if _name(word[run.start() - 1], run[0], word[run.end()]) in marks:
+            cuts |= {run.start(), run.end()}
+    return [(start + a, start + b) for a, b in pairwise(sorted(cuts))]
+
+
+def _name(before: str, mark: str, after: str) -> str:
+    return f"0{mark}0" if before.isdigit() and after.isdigit() else mark
+
+
+class WordCounts:
+    """Counts of how the words of a dataset are split, of its first rows; those of several datasets add up.
+
+    Args:
+        counts: the counts by name.
+    """
+
+    def __init__(self, counts: Mapping[str, int] | None = None) -> None:
+        self.counts: Counter[str] = Counter(counts or {})
+
+    def add(self, rows: Iterable[Sequence[str]]) -> None:
+        """Count the words of some rows."""
+        for words in rows:
+            if self.counts["words"] >= _ENOUGH:
+                return
+            plain = [word.replace("’", "'") for word in words]
+            for i, word in enumerate(plain):
+                self._add(word, plain[i - 1] if i else "", plain[i + 1] if i + 1 < len(plain) else "")
+
+    def _add(self, word: str, before: str, after: str) -> None:
+        counts = self.counts
+        unspaced = _HAS_UNSPACED.search(word) is not None
+        counts["words"] += 1
+        if len(word) > 1:
+            counts["long unspaced" if unspaced else "long"] += 1
+        elif unspaced:
+            counts["single unspaced"] += 1
+        elif word.isalnum() and len(after) == 1 and after.isalnum() and not _HAS_UNSPACED.search(after):
+            counts["letters apart"] += 1
+        if word.isalnum():
+            return
+        if (before and _CLITIC_WORD.fullmatch(word)) or (after[:1].isalnum() and _ELISION.fullmatch(word)):
+            counts[f"split {word.lower()}"] += 1
+        elif before[-1:].isalnum() and after[:1].isalnum() and _MARK.fullmatch(word):
+            # Every comma is between two words: only "U . S" and "3 . 5" show that it would be split off inside of one.
+            if word not in ".,:" or len(before) == len(after) == 1 or (before + after).isdigit():
+                counts[f"split {_name(before[-1], word, after[0])}"] += 1
+        elif len(word) > 1 and not _ADDRESS.search(word):
+            self._add_whole(word)
+
+    def _add_whole(self, word: str) -> None:
+        clitic, elided = _CLITIC.search(word), _ELISION.match(word)
+        if clitic:
+            self.counts[f"whole {clitic[0].lower()}"] += 1
+        if elided and elided.end() < len(word):
+            self.counts[f"whole {elided[0].lower()}"] += 1
+        for run in _RUN.finditer(word):
+            if not (clitic and run.start() >= clitic.start()):
+                self.counts[f"whole {_name(word[run.start() - 1], run[0], word[run.end()])}"] += 1
+
+    def splitting(self) -> WordSplitting:
+        """The rule that most of the words follow."""
+        counts = self.counts
+        single = counts["words"] - counts["long"] - counts["long unspaced"]
+        unspaced = counts["single unspaced"] + counts["long unspaced"]
+        marks = sorted(name.removeprefix("split ") for name in counts if name.startswith("split "))
+        kept = tuple(mark for mark in marks if self._is_split(mark))
+        if unspaced > _SOME * counts["words"] and counts["single unspaced"] >= _MOSTLY * unspaced:
+            whole = counts["long"] > counts["letters apart"]
+            return WordSplitting("cjk_characters", kept) if whole else WordSplitting("characters")
+        if counts["words"] and single >= _MOSTLY * counts["words"]:
+            return WordSplitting("characters")
+        return WordSplitting("punctuation", kept) if kept else WordSplitting()
+
+    @property
+    def segmented(self) -> bool:
+        """Whether words of several characters stand in a script without spaces: no rule finds those in raw text."""
+        return self.counts["long unspaced"] > _SOME * self.counts["words"]
+
+    def _is_split(self, mark: str) -> bool:
+        split, whole = self.counts[f"split {mark}"], self.counts[f"whole {mark}"]
+        inner = mark[1:-1] if len(mark) > 2 and mark[0] == mark[-1] == "0" else mark
+        if _CLITIC_WORD.fullmatch(mark):
+            return split > whole
+        if _ELISION.fullmatch(mark):
+            return split >= _LEAST and split > whole
+        if inner not in _INSIDE or split < _LEAST:
+            return False
+        return not whole if inner in _STRICT else split >= _LEAST * whole

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from nlpmtl.data import Input, WordCounts, WordSplitting, split_words, to_input
+
+ENGLISH = [
+    "John's well-known film wasn't good.",
+    "I can't say they'd like the co-star's half-hearted role.",
+    "We've seen Mary's up-to-date list; it's fine.",
+    "It cost 3.5 or 1,000 dollars at 10:30.",
+    "The U.S. and the U.K. agree.",
+    "Write to ada@example.com or see https://example.com/a-b's page.",
+] * 4
+CHINESE = ["我在北京工作。", "他昨天買了iPhone手機", "張三和李四去了上海,見了Ada。", "2024年5月 天氣很好"] * 4
+JAPANESE = ["私は東京に住んでいます。", "これはペンです", "明日Adaさんに会う"] * 4
+THAI = ["ฉันอยู่ที่กรุงเทพ", "สวัสดีครับ"] * 4
+
+
+def words_of(text: str, splitting: WordSplitting) -> list[str]:
+    return [text[start:end] for start, end in splitting.split(text)]
+
+
+def found_in(rows: list[list[str]]) -> WordSplitting:
+    counts = WordCounts()
+    counts.add(rows)
+    return counts.splitting()
+
+
+def outer(text: str) -> list[str]:
+    return [text[start:end] for start, end in split_words(text)]
+
+
+def treebank(text: str) -> list[str]:
+    """Clitics apart, hyphens not, as in CoNLL 2003."""
+    parts = (
+        re.sub(r"(?i)(n't|'(?:s|m|d|re|ve|ll))$", r" \1", w) if "@" not in w and "://" not in w else w
+        for w in outer(text)
+    )
+    return " ".join(parts).split()
+
+
+def universal(text: str) -> list[str]:
+    """Clitics and hyphens apart, as in UD EWT."""
+    hyphens = (
+        re.sub(r"(?<=[a-z])-(?=[a-z])", " - ", w) if "@" not in w and "://" not in w else w for w in treebank(text)
+    )
+    return " ".join(hyphens).split()
+
+
+def every_mark(text: str) -> list[str]:
+    return re.findall(r"\w+|[^\w\s]", text)
+
+
+def ideographs(text: str) -> list[str]:
+    """Chinese characters apart, all else as in English."""
+    return re.findall(r"[a-zA-Z0-9]+|\S", text)
+
+
+@pytest.mark.parametrize(
+    ("texts", "split", "method"),
+    [
+        (ENGLISH, outer, "whitespace"),
+        (ENGLISH, treebank, "punctuation"),
+        (ENGLISH, universal, "punctuation"),
+        (ENGLISH[:5] * 3, every_mark, "punctuation"),
+        (ENGLISH, list, "characters"),
+        (CHINESE, list, "characters"),
+        (CHINESE, ideographs, "cjk_characters"),
+        (JAPANESE, list, "characters"),
+        (JAPANESE, ideographs, "cjk_characters"),
+        (THAI, list, "characters"),
+        (CHINESE[:1] * 9, list, "characters"),
+        (["l'homme d'État qu'il n'aime pas à l'école"] * 4, lambda t: re.findall(r"\w+'|\w+", t), "punctuation"),
+        (["la città dell'Arno e l’isola d'Elba, l'Etna"] * 4, lambda t: re.findall(r"\w+['’]|\w+|,", t), "punctuation"),
+    ],
+)
+def test_raw_text_is_split_as_the_training_words_were(
+    texts: list[str], split: Callable[[str], list[str]], method: str
+) -> None:
+    splitting = found_in([split(text) for text in texts * 2])
+    assert splitting.method == method
+    assert [words_of(text, splitting) for text in texts] == [split(text) for text in texts]
+
+
+def test_curly_apostrophes_and_capitals_are_the_same_marks() -> None:
+    splitting = found_in([["John", "'s", "film", "was", "n't", "good"]] * 3)
+    assert words_of("JOHN’S film ISN’T Ada's.", splitting) == ["JOHN", "’S", "film", "IS", "N’T", "Ada", "'s", "."]
+
+
+def test_a_clitic_that_training_kept_whole_stays_whole() -> None:
+    splitting = found_in([["I'm", "at", "Ada", "'s", ",", "don't", "wait"], ["I'm", "John", "'s", "twin-brother"]])
+    assert words_of("I'm Ada's twin-brother, don't", splitting) == ["I'm", "Ada", "'s", "twin-brother", ",", "don't"]
+
+
+def test_words_of_several_characters_in_a_script_without_spaces_follow_no_rule() -> None:
+    assert found_in([["私", "は", "東京", "に", "住んで", "い", "ます", "。"]] * 5).method == "whitespace"
+    assert found_in([]).method == "whitespace"
+    assert (
+        found_in([["Ada", "lives", "in", "Turin", "."], ["a", "，", "b"], ["long", "words"] * 50]).method
+        == "whitespace"
+    )
+
+
+def test_few_dashes_make_no_rule_for_hyphens() -> None:
+    rows = [["Turin", "-", "Rome"]] * 2 + [["pre-show"], ["a", "well-known", "film"]]
+    assert found_in(rows).method == "whitespace"
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "'", "''s", "-", "a-", "-a", "’s", "n't", "a--b", "a'b'c", "\u3000", "。。", "a\u0301-b"]
+)
+def test_every_character_that_is_no_space_is_in_one_word(text: str) -> None:
+    marks = ("'s", "n't", "-", "--", "'", "0-0", "l'")
+    for splitting in (WordSplitting("punctuation", marks), WordSplitting("cjk_characters", marks)):
+        covered = [at for start, end in splitting.split(text) for at in range(start, end)]
+        assert covered == [at for at, character in enumerate(text) if not character.isspace()]
+
+
+def test_the_encoder_reads_the_words_as_in_training() -> None:
+    text = "我在 iPhone"
+    raw, given = Input(text, splitting=WordSplitting("characters")), to_input({"words": list(text)})
+    assert raw.encoded == given.encoded == given_text(given)
+    assert raw.encoded_text == given.encoded_text
+    assert (raw.text, [text[a:b] for a, b in raw.words]) == (text, list(text))
+    plain = Input("Ada's  film.")
+    assert plain.encoded == (plain.text, split_words(plain.text))
+
+
+def given_text(given: Input) -> tuple[str, object]:
+    return given.text, given.words
+
+
+@pytest.mark.parametrize(
+    ("method", "marks"), [("words", ()), (None, ()), ("punctuation", (3,)), ("punctuation", ("",))]
+)
+def test_a_rule_that_makes_no_sense_is_refused(method: str, marks: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=r"`word_splitting` is one of|`split_marks` must list strings"):
+        WordSplitting(method, marks)  # type: ignore[arg-type]

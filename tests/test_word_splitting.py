@@ -1,0 +1,154 @@
+"""Taggers predict raw text as they predict words that are split like their training data."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from nlpmtl import ModelError, MultiTaskModel, Predictor
+from nlpmtl.data import split_words
+from nlpmtl.run import load_config
+from nlpmtl.workload import load_workload
+from tests.tiny import Trained, make_run, read_json, train_tiny, write_rows
+
+TEXTS = ["ada lives in turin.", "the cat's big-red lamp wasn't in rome!", "a", "", "我在Rome 见了ada。", " x  y\n"]
+LONG = "ada's old-red cat sings in rome . " * 8
+
+
+def train(directory: Path, rows: list[list[str]]) -> Predictor:
+    """A tagger, and a task on whole texts, that saw these words; it finds spans everywhere."""
+    labelled = [
+        {"tokens": words, "tags": ["B-x" if i % 3 == 0 else "O" for i in range(len(words))], "topic": "ab"[n % 2]}
+        for n, words in enumerate(rows)
+    ]
+    path = write_rows(directory / "rows.jsonl", labelled)
+    tasks = {
+        "tags": {"kind": "labeling", "label": "tags", "labels": ["O", "B-x", "I-x", "B-y", "I-y"]},
+        "topic": {"kind": "classification", "label": "topic"},
+    }
+    dataset = {"data": {"files": {"train": str(path)}}, "input": {"words": "tokens"}, "tasks": tasks}
+    tables: dict[str, Any] = {
+        "datasets": {"words": dataset},
+        "train": {"steps": 2, "batch_size": 8, "precision": "fp32"},
+    }
+    done: Trained = train_tiny(make_run(directory, **tables))
+    predictor = Predictor.from_pretrained(done.model_dir)
+    model = copy.deepcopy(predictor.model)
+    assert isinstance(model, MultiTaskModel)
+    with torch.no_grad():
+        model.head("tags").get_submodule("out").get_parameter("bias")[0] -= 10
+    eager = Predictor(model, predictor.tokenizer)
+    eager._directory = done.model_dir
+    return eager
+
+
+@pytest.fixture(scope="module")
+def by_character(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    return train(tmp_path_factory.mktemp("characters"), [list("ada在turin"), list("我愛 rome"), list("见了")] * 8)
+
+
+@pytest.fixture(scope="module")
+def by_mark(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    rows = [row.split() for row in ("ada 's well - known lamp .", "it was n't a big - red cat")]
+    return train(tmp_path_factory.mktemp("marks"), rows * 8)
+
+
+def spec(predictor: Predictor, task: str) -> dict[str, Any]:
+    assert predictor._directory is not None
+    found: dict[str, Any] = read_json(predictor._directory / "config.json")["tasks"][task]
+    return found
+
+
+def shifted(spans: list[dict[str, Any]], text: str, words: list[tuple[int, int]]) -> list[dict[str, Any]]:
+    """The spans of words with spaces between, as spans of the raw text."""
+    starts, ends, at = {}, {}, 0
+    for start, end in words:
+        starts[at], ends[at + end - start] = start, end
+        at += end - start + 1
+    moved = [{**span, "start": starts[span["start"]], "end": ends[span["end"]]} for span in spans]
+    return [{**span, "word": text[span["start"] : span["end"]]} for span in moved]
+
+
+def test_a_tagger_of_characters_reads_raw_text_as_characters(by_character: Predictor) -> None:
+    assert spec(by_character, "tags")["word_splitting"] == spec(by_character, "topic")["word_splitting"] == "characters"
+    texts = [text for text in [*TEXTS, LONG] if text]
+    raw = by_character.predict_all(texts, all_scores=True)
+    given = by_character.predict_all([{"words": list(text)} for text in texts], all_scores=True)
+    assert sum(len(one["tags"]) for one in raw) > 30
+    for text, one, other in zip(texts, raw, given, strict=True):
+        assert one["tags"] == shifted(other["tags"], text, [(i, i + 1) for i in range(len(text))])
+        assert one["topic"] == other["topic"]
+    assert raw[0]["tags"] != [], "single characters are found"
+    assert by_character.predict("", task="tags") == []
+
+
+def test_clitics_and_hyphens_are_split_as_in_training(by_mark: Predictor) -> None:
+    assert spec(by_mark, "tags")["word_splitting"] == "punctuation"
+    assert spec(by_mark, "tags")["split_marks"] == ["'s", "-", "n't"]
+    splitting = by_mark.tasks["tags"].splitting
+    for text in [*TEXTS, LONG]:
+        words = splitting.split(text)
+        if words:
+            given = by_mark.predict_all({"words": [text[a:b] for a, b in words]}, all_scores=True)
+            raw = by_mark.predict_all(text, all_scores=True)
+            assert raw["tags"] == shifted(given["tags"], text, words)
+            assert raw["topic"] == given["topic"]
+    found = by_mark.predict(TEXTS[1], task="tags", aggregation_strategy="none")
+    assert [one["word"] for one in found][:8] == ["the", "cat", "'s", "big", "-", "red", "lamp", "was"]
+
+
+def test_words_that_are_given_stay_as_they_are(by_character: Predictor) -> None:
+    found = by_character.predict({"words": ["ada", "lives"]}, task="tags", aggregation_strategy="none")
+    assert [one["word"] for one in found] == ["ada", "lives"]
+
+
+def test_words_that_raw_text_cannot_be_split_into_are_noted(tmp_path: Path) -> None:
+    rows = [{"tokens": ["私", "は", "東京", "に", "住んで", "います"], "tags": list("abcabc")}] * 4
+    files = {"train": str(write_rows(tmp_path / "rows.jsonl", rows))}
+    task = {"kind": "labeling", "label": "tags", "scheme": "plain"}
+    dataset = {"data": {"files": files}, "input": {"words": "tokens"}, "tasks": {"pos": task}}
+    datasets = load_config(make_run(tmp_path, datasets={"ja": dataset})).datasets
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "encoder")
+    work = load_workload(datasets, tokenizer=tokenizer, max_length=32)
+    assert "task 'pos' learns words of several characters in a script without spaces" in "\n".join(work.notes)
+    assert work.tasks["pos"].spec()["word_splitting"] == "whitespace"
+
+
+def test_a_model_without_a_record_splits_at_white_space(by_character: Predictor, tmp_path: Path) -> None:
+    assert by_character._directory is not None
+    older = shutil.copytree(by_character._directory, tmp_path / "older")
+    config = read_json(older / "config.json")
+    for task in config["tasks"].values():
+        del task["word_splitting"]
+    (older / "config.json").write_text(json.dumps(config))
+    old = Predictor.from_pretrained(older)
+    assert isinstance(old.model, MultiTaskModel)
+    with torch.no_grad():
+        old.model.head("tags").get_submodule("out").get_parameter("bias")[0] -= 10
+    words = {text[a:b] for text in TEXTS for a, b in split_words(text)}
+    found = old.predict(TEXTS, task="tags", aggregation_strategy="none")
+    assert {one["word"] for spans in found for one in spans} == words
+    for wrong in ({"word_splitting": "letters"}, {"word_splitting": 3}, {"split_marks": "'s"}, {"split_marks": [3]}):
+        config["tasks"]["tags"] = {**spec(by_character, "tags"), **wrong}
+        (older / "config.json").write_text(json.dumps(config))
+        with pytest.raises(ModelError, match=r"task 'tags' .* cannot be made: `(word_splitting|split_marks)`"):
+            Predictor.from_pretrained(older)
+
+
+@pytest.mark.slow
+def test_onnx_splits_alike(by_character: Predictor, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    by_character.export(tmp_path / "onnx", to="onnx", task="tags")
+    found = Predictor.from_pretrained(tmp_path / "onnx").predict(TEXTS, task="tags", aggregation_strategy="none")
+    right = by_character.predict(TEXTS, task="tags", aggregation_strategy="none")
+    assert [[(s["start"], s["end"], s["entity"]) for s in one] for one in found] == [
+        [(s["start"], s["end"], s["entity"]) for s in one] for one in right
+    ]
