@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import os
 import tomllib
@@ -19,6 +20,7 @@ from nlpmtl.table import Table
 Raw = dict[str, Any]
 _INSTEAD = {"epochs": "steps", "steps": "epochs", "words": "text", "text": "words"}
 """Keys of which a table has one or the other."""
+_UTF_16 = "; it looks like UTF-16 or UTF-32, as some editors save it: save it as UTF-8"
 T = TypeVar("T", bound=Table)
 
 
@@ -91,13 +93,19 @@ def describe(source: object) -> str:
 def read_toml(path: Path) -> Raw:
     """The tables of a TOML file; ConfigError with the place if it cannot be read."""
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        text = content.decode("utf-8").removeprefix("\ufeff")
+        tables = tomllib.loads(text.replace("\r\n", "\n").replace("\r", "\n"))
         large = _large(tables)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
+        marked = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in error.object
+        hint = _UTF_16 if marked else ""
+        raise ConfigError(f"{path}: not UTF-8: {error.reason} at byte {error.start}{hint}") from None
     except tomllib.TOMLDecodeError as error:
+        if b"\0" in content:
+            raise ConfigError(f"{path}: not TOML: a NUL character{_UTF_16}") from None
         raise ConfigError(f"{path}: not TOML: {error}") from None
     except RecursionError:
         raise ConfigError(f"{path}: cannot be read: its tables or lists are nested too deep") from None

@@ -111,6 +111,24 @@ def test_bad_toml_in_a_used_file_names_that_file(write: Callable[..., Path]) -> 
         read_run(path)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_byte_order_mark_is_skipped(end: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + f"# größer{end}seed = 3{end}".encode())
+    assert read_toml(path) == {"seed": 3}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+def test_utf16_is_named(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_bytes("seed = 3\n".encode(encoding))
+    with pytest.raises(ConfigError, match=r"run\.toml: not .*it looks like UTF-16 or UTF-32.*save it as UTF-8"):
+        read_toml(path)
+    path.write_bytes(b"\xfe\xff" + "seed = 3\n".encode("utf-16-be"))
+    with pytest.raises(ConfigError, match="save it as UTF-8"):
+        read_toml(path)
+
+
 def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_bytes("output = 'é'".encode("latin-1"))
