@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +16,7 @@ from nlpmtl.data.labels import Shape
 from nlpmtl.data.memory import is_frame, open_frame, open_list
 from nlpmtl.data.shards import Shards
 from nlpmtl.data.stream import Numbered, Stream, arrow_rows
-from nlpmtl.errors import ConfigError, DataError
+from nlpmtl.errors import ConfigError, DataError, quote
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -34,6 +36,7 @@ class Source:
 
 
 _HUB_SPLITS = ("train", "validation", "test")
+_HUB_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?")
 _ROWS_AT_ONCE = 1000
 
 
@@ -112,6 +115,7 @@ def _read_dataset(dataset: Dataset) -> Numbered:
 
 
 def _find_hub_splits(data: DataConfig, *, columns: Collection[str], name: str) -> dict[str, Source]:
+    _check_hub_id(str(data.hub), where=name)
     found = _load_from_hub(data)
     wanted = data.splits or {split: split for split in _HUB_SPLITS if split in found}
     missing = sorted(set(wanted.values()) - set(found))
@@ -125,6 +129,21 @@ def _find_hub_splits(data: DataConfig, *, columns: Collection[str], name: str) -
         )
         for ours, theirs in wanted.items()
     }
+
+
+def _check_hub_id(hub: str, *, where: str) -> None:
+    """ConfigError for what `datasets` would not look up on the Hub: its readers' names, paths and addresses."""
+    from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
+
+    instead = 'To read files write files = { train = "train.jsonl", … } instead of hub'
+    if hub.lower() in _PACKAGED_DATASETS_MODULES:
+        raise ConfigError(f"{where}: hub: {hub!r} is a reader of `datasets`, not a dataset on the Hub. {instead}")
+    if os.path.exists(hub):  # noqa: PTH110 (exists raises on a long name)
+        raise ConfigError(f"{where}: hub: {hub!r} is a local path, which `datasets` reads first. {instead}")
+    if not _HUB_ID.fullmatch(hub):
+        raise ConfigError(
+            f'{where}: hub: {quote(hub, most=80)} is not the id of a dataset on the Hub, such as "nyu-mll/glue". {instead}'
+        )
 
 
 def _load_from_hub(data: DataConfig) -> Mapping[str, Dataset]:

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
+from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
 from nlpmtl.config.dataset import DataConfig, InputConfig
 from nlpmtl.data.labels import Shape
@@ -95,3 +96,38 @@ def test_bytes_that_are_no_utf8_in_a_dataset() -> None:
     text = pa.array([b"a", b"\xff"], pa.binary()).view(pa.string())
     rows = list(find(Dataset(pa.table({"text": text})))().rows)
     assert rows == [(1, {"text": "a"}), (2, Broken(b"\xff", "not valid UTF-8"))]
+
+
+class TestHubIds:
+    @pytest.mark.parametrize("name", sorted(_PACKAGED_DATASETS_MODULES))
+    def test_the_readers_of_datasets_are_not_datasets(
+        self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "train.jsonl").write_text('{"text": "a"}\n')
+        for hub in (name, name.upper()):
+            with pytest.raises(ConfigError, match=f"d: hub: '{hub}' is a reader of `datasets`.* write files = "):
+                find_splits(DataConfig(hub=hub), inputs=TEXT, columns={}, name="d")
+
+    @pytest.mark.parametrize(
+        "name", ["mine", "org/mine", "./mine", "../here/mine", "mine/train.jsonl", ".", "{tmp}/mine"]
+    )
+    def test_local_paths_are_not_datasets(self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        here = tmp_path / "here"
+        for folder in (here / "mine", here / "org" / "mine", tmp_path / "mine"):
+            folder.mkdir(parents=True)
+            (folder / "train.jsonl").write_text('{"text": "a"}\n')
+        monkeypatch.chdir(here)
+        with pytest.raises(ConfigError, match=r"d: hub: .* is a local path.* write files = "):
+            find_splits(DataConfig(hub=name.format(tmp=tmp_path)), inputs=TEXT, columns={}, name="d")
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("./no", "/no/where", "~/data", "/a", "a/", "a/b/c", "buckets/a/b", "a\\b", " ", "a b", "a\n"),
+            *("https://huggingface.co/datasets/a/b", "hf://datasets/a/b", "s3://a/b", "x" * 5000 + "/y/z"),
+        ],
+    )
+    def test_paths_and_addresses_are_not_ids(self, name: str) -> None:
+        with pytest.raises(ConfigError, match=r"d: hub: .* is not the id of a dataset on the Hub.* write files = "):
+            find_splits(DataConfig(hub=name), inputs=TEXT, columns={}, name="d")
