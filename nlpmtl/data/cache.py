@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from nlpmtl.data.arrays import open_plain
 from nlpmtl.strict_json import dumps
@@ -27,6 +29,9 @@ _ABANDONED = 3 * 24 * 3600
 """Seconds after which what a killed process left half made is removed."""
 _PATIENCE = 600
 """Seconds to wait for another process that makes the same entry."""
+_SILENT = 2
+"""Seconds to wait before that is logged."""
+_LOG = logging.getLogger(__name__)
 
 
 def cache_directory() -> Path:
@@ -102,12 +107,16 @@ class Cache:
     def alone(self, key: str) -> Iterator[None]:
         """No other process that asks for the same key is in here at the same time, unless that takes very long.
 
-        What is made twice is only made for nothing: where no lock can be had, all go on.
+        What is made twice is only made for nothing: where no lock can be had, all go on. While it waits, it logs which
+        process it waits for.
         """
-        lock = FileLock(self._root / f"{key}.lock", timeout=_PATIENCE)
-        with suppress(OSError, NotImplementedError, Timeout):
+        path = self._root / f"{key}.lock"
+        lock = FileLock(path)
+        with suppress(OSError, NotImplementedError):
             self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock.acquire()
+            _acquire(lock, path)
+        if lock.is_locked:
+            _sign(path)
         try:
             yield
         finally:
@@ -131,6 +140,48 @@ class Cache:
         doomed = Path(tempfile.mkdtemp(dir=self._root, prefix=_SCRATCH))
         path.rename(doomed / "entry")
         shutil.rmtree(doomed)
+
+
+def _acquire(lock: BaseFileLock, path: Path) -> None:
+    """Acquire a lock, unless that takes very long."""
+    with suppress(Timeout):
+        lock.acquire(timeout=_SILENT)
+        return
+    _LOG.warning("waiting for %s, which prepares the same rows (lock file: %s)", _holder(path), path)
+    try:
+        lock.acquire(timeout=_PATIENCE)
+    except Timeout:
+        _LOG.warning("%s still holds %s after %d seconds: preparing the rows again", _holder(path), path, _PATIENCE)
+
+
+def _sign(path: Path) -> None:
+    """Name this process in the lock file that it holds, for those that wait."""
+    with suppress(OSError, ValueError):
+        if path.read_text(encoding="utf-8").split()[:1] != [str(os.getpid())]:  # some locks write there themselves
+            path.write_text(f"{os.getpid()}\n{socket.gethostname()}\n", encoding="utf-8")
+
+
+def _holder(path: Path) -> str:
+    """The process that holds a lock, as it has signed it."""
+    try:
+        pid, host = path.read_text(encoding="utf-8").split()[:2]
+    except (OSError, ValueError):
+        return "another process"
+    stopped = host == socket.gethostname() and _is_stopped(pid)
+    return f"process {pid} on {host}{f' (stopped; `kill -CONT {pid}` continues it)' if stopped else ''}"
+
+
+def _is_stopped(pid: str) -> bool:
+    """Whether Linux says so; elsewhere nothing is known."""
+    try:
+        return (
+            Path("/proc", pid, "stat")
+            .read_text(encoding="utf-8", errors="replace")
+            .rpartition(") ")[2]
+            .startswith(("T", "t"))
+        )
+    except (OSError, ValueError):
+        return False
 
 
 def _digest(path: Path) -> str:

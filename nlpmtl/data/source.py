@@ -135,14 +135,14 @@ def _check_hub_id(hub: str, *, where: str) -> None:
     """ConfigError for what `datasets` would not look up on the Hub: its readers' names, paths and addresses."""
     from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
-    instead = 'To read files write files = { train = "train.jsonl", … } instead of hub'
+    shown, instead = quote(hub, most=80), 'To read files write files = { train = "train.jsonl", … } instead of hub'
     if hub.lower() in _PACKAGED_DATASETS_MODULES:
-        raise ConfigError(f"{where}: hub: {hub!r} is a reader of `datasets`, not a dataset on the Hub. {instead}")
+        raise ConfigError(f"{where}: hub: {shown} is a reader of `datasets`, not a dataset on the Hub. {instead}")
     if os.path.exists(hub):  # noqa: PTH110 (exists raises on a long name)
-        raise ConfigError(f"{where}: hub: {hub!r} is a local path, which `datasets` reads first. {instead}")
+        raise ConfigError(f"{where}: hub: {shown} is a local path, which `datasets` reads first. {instead}")
     if not _HUB_ID.fullmatch(hub):
         raise ConfigError(
-            f'{where}: hub: {quote(hub, most=80)} is not the id of a dataset on the Hub, such as "nyu-mll/glue". {instead}'
+            f'{where}: hub: {shown} is not the id of a dataset on the Hub, such as "nyu-mll/glue". {instead}'
         )
 
 

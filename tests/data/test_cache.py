@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from nlpmtl.data import cache
 from nlpmtl.data.cache import Cache, cache_directory
 
 KEY, OTHER = "0a" * 32, "1b" * 32
@@ -303,6 +306,53 @@ class TestProcesses:
         assert [process.returncode for process in processes] == [0, 0]
         assert answers == ["content\n"] * 2
         assert (tmp_path / "log").read_text() == "made\n"
+
+    @pytest.mark.parametrize("stopped", [True, False])
+    def test_a_process_that_holds_the_lock_is_named(
+        self,
+        stopped: bool,
+        root: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        code = CODE.replace("time.sleep(0.3)", "print('held', flush=True); sys.stdin.readline()")
+        with subprocess.Popen(
+            [sys.executable, "-c", code, str(root), KEY, str(tmp_path / "log")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdin is not None
+            assert process.stdout.readline() == "ready\n"
+            root.mkdir(parents=True, exist_ok=True)
+            (root / f"{KEY}.lock").write_text("1234567\nanother host that was killed\n")
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "held\n"
+            if stopped:
+                process.send_signal(signal.SIGSTOP)
+                os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+            monkeypatch.setattr(cache, "_SILENT", 0.05)
+            monkeypatch.setattr(cache, "_PATIENCE", 0.1)
+            with Cache(root).alone(KEY):
+                pass
+            process.send_signal(signal.SIGCONT)
+            process.stdin.write("on\n")
+            process.stdin.flush()
+            process.wait(timeout=60)
+        holder = f"process {process.pid} on {socket.gethostname()}"
+        waiting, given_up = caplog.messages
+        assert waiting.startswith(f"waiting for {holder}{' (stopped; `kill -CONT' if stopped else ', which'}")
+        assert given_up.startswith(holder)
+        assert "still holds" in given_up
+
+    def test_a_lock_that_is_free_says_nothing(self, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+        for _ in range(2):
+            with Cache(root).alone(KEY):
+                pass
+        assert not caplog.messages
 
     def test_an_error_gives_the_lock_back(self, root: Path) -> None:
         with pytest.raises(KeyError, match="mine"), Cache(root).alone(KEY):
