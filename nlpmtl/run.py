@@ -41,6 +41,8 @@ from nlpmtl.training import (
     RunState,
     accelerating,
     check_same_data,
+    global_state_restored,
+    ignored_settings,
     open_run,
     pinned_precision,
     read_state,
@@ -142,7 +144,8 @@ def training(config: RunConfig, *, output: str | Path | None = None, resume: boo
         facts |= fit.recorded
         if accelerator.is_main_process:
             _write_facts(directory, facts)
-        yield Started(total=fit.total, step=fit.state.cursor.step, notes=(*notes, *work.notes, *_cost(fit, work)))
+        notes = [*notes, *ignored_settings(), *work.notes, *_cost(fit, work)]
+        yield Started(total=fit.total, step=fit.state.cursor.step, notes=tuple(notes))
         yield from fit.events()
         scores, step, answered = finish(fit, work=work, encoder=encoder, run=facts)
         yield TrainResult(scores, directory / "model", step, fit.state.skipped, answered)
@@ -230,7 +233,20 @@ def evaluate(
     Raises:
         NlpmtlError: one of its branches, see `nlpmtl.errors`.
     """
-    datasets = load_datasets(data, overrides=dotted(overrides))
+    with global_state_restored():
+        return _evaluate(model, data, split=split, revision=revision, dtype=dtype, overrides=dotted(overrides))
+
+
+def _evaluate(
+    model: str | Path,
+    data: str | Path | Mapping[str, Any],
+    *,
+    split: str,
+    revision: str | None,
+    dtype: torch.dtype | Precision | None,
+    overrides: Mapping[str, Any],
+) -> Scores:
+    datasets = load_datasets(data, overrides=overrides)
     directory = fetch(model, revision=revision)
     loaded, tokenizer = load_backend(str(directory), backend="torch", device=None, dtype=dtype)
     work = load_split(

@@ -18,7 +18,8 @@ _WIDE = 240
 
 def is_main_process() -> bool:
     """Whether this is the process that talks, of those that a launcher started."""
-    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
+    rank = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))
+    return not rank.isdecimal() or int(rank) == 0  # the run refuses what is not a number
 
 
 def quiet_libraries() -> None:

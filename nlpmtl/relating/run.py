@@ -19,7 +19,7 @@ from nlpmtl.relating.measure import Measurement, Meter, shared_weights
 from nlpmtl.relating.relations import ALL, Relations, relations
 from nlpmtl.relating.rows import RowSource
 from nlpmtl.run import Source, Started, load_config, load_parts
-from nlpmtl.training import Fit, Progressed, StepReport, accelerating, run_facts, train_steps
+from nlpmtl.training import Fit, Progressed, StepReport, accelerating, ignored_settings, run_facts, train_steps
 from nlpmtl.workload import Workload
 
 ENCODERS = 2
@@ -91,7 +91,7 @@ def relating(
             config = _shortened(config, steps=min(max(epoch, EPOCH_AT_LEAST), EPOCH_AT_MOST), epochs=None)
         fit = compose(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
         _check(fit)
-        yield Started(total=fit.total, step=0, notes=work.notes)
+        yield Started(total=fit.total, step=0, notes=(*ignored_settings(), *work.notes))
         measured = yield from _measure(config, fit=fit, work=work)
         found = relations(
             list(fit.tasks),

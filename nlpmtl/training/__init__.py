@@ -8,6 +8,8 @@ from nlpmtl.training.checkpoint import commit, newest, problem, prune, read_stat
 from nlpmtl.training.conflict import Gradient, inner_products
 from nlpmtl.training.device import accelerating, resolve_precision
 from nlpmtl.training.fit import Best, Evaluated, Fit, Noted, Progressed, RunState
+from nlpmtl.training.globals import global_state_restored
+from nlpmtl.training.launch import ignored_settings
 from nlpmtl.training.loop import train_steps
 from nlpmtl.training.observe import Observer, read_lines
 from nlpmtl.training.optim import Schedule, build_optimizer, build_schedule
@@ -41,6 +43,8 @@ __all__ = [
     "digest_plugins",
     "dropout_seed",
     "fsdp",
+    "global_state_restored",
+    "ignored_settings",
     "inner_products",
     "newest",
     "open_run",

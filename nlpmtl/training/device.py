@@ -13,13 +13,14 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType, patch_environment
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from nlpmtl.errors import ConfigError
 from nlpmtl.training.fsdp import ASKED
+from nlpmtl.training.globals import global_state_restored
+from nlpmtl.training.launch import NEUTRAL, check_launch
 from nlpmtl.training.memory import keep_freed_memory
 
 _APPLE = torch.device("mps")
@@ -42,7 +43,7 @@ def _has_accelerator() -> bool:
 
 @contextmanager
 def accelerating(*, directory: Path, precision: str, trackers: Sequence[str]) -> Iterator[Accelerator]:
-    """Device, precision and processes, for as long as a run needs them.
+    """Device, precision and processes, for as long as a run needs them; global state is restored afterwards.
 
     Args:
         directory: where trackers may write.
@@ -52,11 +53,22 @@ def accelerating(*, directory: Path, precision: str, trackers: Sequence[str]) ->
     Raises:
         ConfigError: a tracker is not installed, or the processes were started in a way that is not supported.
     """
+    check_launch()
+    with (
+        global_state_restored(),
+        _accelerating(directory=directory, precision=precision, trackers=trackers) as accelerator,
+    ):
+        yield accelerator
+
+
+@contextmanager
+def _accelerating(*, directory: Path, precision: str, trackers: Sequence[str]) -> Iterator[Accelerator]:
     for name in trackers:
         if importlib.util.find_spec(name) is None:  # Accelerate would go on without it
             raise ConfigError(f"train.trackers: {name} is not installed: pip install 'nlpmtl[{name}]'")
     _join_anew()
-    with patch_environment(**{ASKED: "false"}):  # slices are cut by `nlpmtl.training.fsdp`
+    # Slices are cut by `nlpmtl.training.fsdp`, and what the environment says of precision and accumulation is ignored.
+    with patch_environment(**{ASKED: "false"}, **NEUTRAL):
         accelerator = Accelerator(
             cpu=not _has_accelerator(),  # unless told so, it takes each of several processes for the only one
             mixed_precision="bf16" if precision == "bf16" else "no",
@@ -64,7 +76,6 @@ def accelerating(*, directory: Path, precision: str, trackers: Sequence[str]) ->
             project_dir=directory,
         )
     if accelerator.distributed_type in _FOREIGN:
-        AcceleratorState._reset_state()
         raise ConfigError(
             f"{accelerator.distributed_type.value} is not supported: start data parallel processes, with torchrun or "
             "accelerate launch --multi_gpu, or FSDP2, which is"
@@ -78,7 +89,6 @@ def accelerating(*, directory: Path, precision: str, trackers: Sequence[str]) ->
     finally:
         for tracker in accelerator.trackers:  # `end_training` would end the process group too: a second run needs it
             tracker.finish()
-        AcceleratorState._reset_state()
 
 
 def _join_anew() -> None:

@@ -1,0 +1,133 @@
+"""What a process had before a run, it has after it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState, PartialState
+
+import nlpmtl
+from nlpmtl.run import load_config, training
+from tests.tiny import make_run, read_json
+
+
+@pytest.fixture(autouse=True)
+def no_state() -> Iterator[None]:
+    yield
+    for state in (AcceleratorState, PartialState, GradientState):
+        state._reset_state()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return make_run(tmp_path_factory.mktemp("run"), rows=40, train={"steps": 3, "batch_size": 4}, eval={"every": 3})
+
+
+def drawn() -> list[Any]:
+    return [torch.rand(3).tolist(), np.random.rand(3).tolist(), random.random()]
+
+
+def start() -> None:
+    torch.manual_seed(11)
+    np.random.seed(11)
+    random.seed(11)
+
+
+def finish(run: dict[str, Any], output: Path) -> None:
+    nlpmtl.train(run, output=output)
+
+
+def close_early(run: dict[str, Any], output: Path) -> None:
+    events: Any = training(load_config(run), output=output)
+    next(events)
+    next(events)
+    events.close()
+
+
+def fail_early(run: dict[str, Any], output: Path) -> None:
+    data = {"files": {"train": [{"text": "a", "label": "b", "tokens": ["a"]}]}}
+    wrong = {"x": {"data": data, "input": {"text": "text"}, "tasks": {"t": {"kind": "regression", "label": "label"}}}}
+    with pytest.raises(nlpmtl.errors.NlpmtlError):
+        nlpmtl.train({**run, "datasets": wrong}, output=output)
+
+
+def relate(run: dict[str, Any], output: Path) -> None:
+    nlpmtl.relate(run, output=output, steps=20, encoders=1)
+
+
+WAYS: list[Callable[[dict[str, Any], Path], None]] = [finish, close_early, fail_early, relate]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_generators_go_on_as_if_there_had_been_no_run(
+    run: dict[str, Any], tmp_path: Path, way: Callable[[dict[str, Any], Path], None]
+) -> None:
+    start()
+    expected = drawn(), drawn()
+    start()
+    assert drawn() == expected[0]
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    way(run, tmp_path / "out")
+    assert drawn() == expected[1]
+    assert (torch.get_num_threads(), torch.get_default_dtype()) == (threads, dtype)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_accelerator_that_was_made_before_is_usable_after(
+    run: dict[str, Any], tmp_path: Path, way: Callable[[dict[str, Any], Path], None]
+) -> None:
+    mine = Accelerator(cpu=True, mixed_precision="bf16", gradient_accumulation_steps=3)
+    way(run, tmp_path / "out")
+    assert mine.mixed_precision == "bf16"
+    assert mine.gradient_accumulation_steps == 3
+    assert mine.is_main_process
+    assert mine.device == torch.device("cpu")
+    model, optimizer = mine.prepare(model := torch.nn.Linear(2, 1), torch.optim.SGD(model.parameters(), lr=0.1))
+    with mine.accumulate(model), mine.autocast():
+        mine.backward(model(torch.ones(1, 2)).sum())
+    optimizer.step()
+    mine.wait_for_everyone()
+    assert Accelerator(mixed_precision="bf16").state is not None, "another one, as the state says"
+
+
+def test_an_accelerator_can_be_made_after(run: dict[str, Any], tmp_path: Path) -> None:
+    nlpmtl.train(run, output=tmp_path / "out")
+    assert AcceleratorState._shared_state == PartialState._shared_state == GradientState._shared_state == {}
+    assert Accelerator(mixed_precision="bf16", cpu=True).mixed_precision == "bf16"
+
+
+def test_the_users_accelerator_does_not_change_the_run(run: dict[str, Any], tmp_path: Path) -> None:
+    nlpmtl.train(run, output=tmp_path / "one", train={"precision": "fp32"})
+    Accelerator(cpu=True, mixed_precision="bf16", gradient_accumulation_steps=3)
+    nlpmtl.train(run, output=tmp_path / "two", train={"precision": "fp32"})
+    assert read_json(tmp_path / "one/scores.json") == read_json(tmp_path / "two/scores.json")
+
+
+def test_evaluate_draws_nothing(run: dict[str, Any], tmp_path: Path) -> None:
+    nlpmtl.train(run, output=tmp_path / "out")
+    start()
+    expected = drawn()
+    start()
+    nlpmtl.evaluate(tmp_path / "out/model", run)
+    assert drawn() == expected
+
+
+def test_each_ignored_setting_is_a_note_of_the_run(
+    run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "8")
+    events: Any = training(load_config(run), output=tmp_path / "out")
+    started: Any = next(events)
+    events.close()
+    assert [note for note in started.notes if note.startswith("ACCELERATE_")] == [
+        "ACCELERATE_GRADIENT_ACCUMULATION_STEPS = 8 is ignored: train.batch_size counts the rows of an optimizer step, "
+        "and train.micro_tokens limits a forward"
+    ]
