@@ -22,7 +22,7 @@ from typing import Any
 import torch
 import transformers
 
-from tests.faults import damage, endurance, hostile, killing, numbers, resuming, stopping, traps, worlds
+from tests.faults import damage, endurance, hostile, killing, numbers, resuming, serving, stopping, traps, worlds
 from tests.faults.harness import Count
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -57,6 +57,8 @@ def parts() -> dict[str, Part]:
         "names": traps.names,
         "links": traps.links,
         "secret": traps.secret,
+        "slow-clients": lambda scratch: serving.slow_clients(scratch, connections=1100),
+        "panics": lambda scratch: serving.panics(scratch, requests=1000),
         "steps": lambda scratch: endurance.steps(scratch, many=10_000),
     }
 

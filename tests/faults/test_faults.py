@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import damage, endurance, killing, numbers, resuming, stopping, worlds
+from tests.faults import damage, endurance, killing, numbers, resuming, serving, stopping, worlds
 from tests.faults.harness import Count
 
 
@@ -92,3 +92,13 @@ def test_memory_that_runs_out_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_memory_and_files_stay(tmp_path: Path) -> None:
     all_right(endurance.steps(tmp_path, many=1000), least=2)
+
+
+@pytest.mark.slow
+def test_slow_clients_do_not_keep_others_out(tmp_path: Path) -> None:
+    all_right(serving.slow_clients(tmp_path, connections=50), least=127)
+
+
+@pytest.mark.slow
+def test_a_tokenizer_that_panics_fails_only_its_own_requests(tmp_path: Path) -> None:
+    all_right(serving.panics(tmp_path, requests=60), least=61)

@@ -1,0 +1,141 @@
+"""A server under slow clients, and with a tokenizer that crashes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import re
+import resource
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+from tests.faults.harness import Count, one_thread
+from tests.tiny import make_run, train_tiny
+
+PATIENCE = 60.0
+"""Seconds after which a response, or the end of a held connection, is said to be missing."""
+_LOG_LIMIT = 20_000
+"""Bytes that the server may write to stderr in a part."""
+_HEADER = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+_SLOW = {
+    "nothing": b"",
+    "half a request line": b"POST /pre",
+    "half a header": _HEADER,
+    "no body": _HEADER + b"Content-Length: 100\r\n\r\n",
+    "half a body": _HEADER + b'Content-Length: 100\r\n\r\n{"inputs": ',
+    "half a chunked body": _HEADER + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
+}
+"""What a client sends before it goes quiet."""
+
+
+def slow_clients(scratch: Path, *, connections: int) -> Count:
+    """Hold many connections with unfinished requests: /health is answered meanwhile, and each of them is closed."""
+    count = Count(
+        f"{connections:,} connections with unfinished requests, of {len(_SLOW)} kinds: /health answers while they are "
+        "held, the server closes every one, and its log stays short"
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(connections + 500, hard), hard))
+    log = scratch / "stderr"
+    try:
+        with _server(_model(scratch), log, "--header-timeout", "5", "--body-timeout", "5") as port:
+            for name, sent in _SLOW.items():
+                held = [_connect(port, sent) for _ in range(connections)]
+                for number in range(20):
+                    status = _ask(port, "GET", "/health")[0]
+                    count.add(f"{name}: /health {number}", status == 200, f"status {status}")
+                open_ones = sum(not _is_closed(one) for one in held)
+                count.add(f"{name}: closed", open_ones == 0, f"{open_ones} still open after {PATIENCE:g} s")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    written = log.stat().st_size
+    count.add("log", written < _LOG_LIMIT, f"{written} bytes")
+    return count
+
+
+def panics(scratch: Path, *, requests: int) -> Count:
+    """Send requests of which a third crash the tokenizer: each gets its own answer, and the server lives."""
+    count = Count(
+        "requests by 8 clients at once, a third of which make the tokenizer panic: those get status 500, all others "
+        "their predictions, and /health answers at the end"
+    )
+    model = _model(scratch)
+    path = model / "tokenizer.json"
+    tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    zeros = (512).to_bytes(4, "little") + bytes(512)
+    tokenizer["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(zeros).decode()}
+    path.write_text(json.dumps(tokenizer), encoding="utf-8")
+    source = random.Random(0)
+    texts = [source.choice(["a cat", "a dog sings", "the café"]) for _ in range(requests)]
+    log = scratch / "stderr"
+    with _server(model, log) as port, ThreadPoolExecutor(8) as clients:
+
+        def ask(text: str) -> tuple[int, Any]:
+            return _ask(port, "POST", "/predict", {"inputs": text})
+
+        for text, (status, answer) in zip(texts, clients.map(ask, texts), strict=True):
+            expected = 200 if text.isascii() else 500
+            count.add(text, status == expected, f"status {status}: {answer}")
+        status, answer = _ask(port, "GET", "/health")
+        count.add("/health", status == 200, f"status {status}: {answer}")
+    return count
+
+
+def _model(scratch: Path) -> Path:
+    return train_tiny(make_run(scratch / "tiny")).model_dir
+
+
+@contextmanager
+def _server(model: Path, log: Path, *options: str) -> Iterator[int]:
+    """A server in a process of its own; its port."""
+    command = [sys.executable, "-m", "nlpmtl", "serve", str(model), "--port", "0", *options]
+    with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr, env=one_thread()) as server:
+        try:
+            while not (found := re.search(r"http://[^:]+:(\d+)", log.read_text(encoding="utf-8"))):
+                assert server.poll() is None, log.read_text(encoding="utf-8")
+                time.sleep(0.05)
+            yield int(found[1])
+        finally:
+            server.kill()
+
+
+def _ask(port: int, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
+    """The status of a response, 0 for none, and its body."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    try:
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        response = connection.getresponse()
+        return response.status, response.read().decode("utf-8")
+    except OSError as error:
+        return 0, repr(error)
+    finally:
+        connection.close()
+
+
+def _connect(port: int, sent: bytes) -> socket.socket:
+    one = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    one.sendall(sent)
+    return one
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    """Whether the server closes a connection in time."""
+    with connection:
+        try:
+            while connection.recv(65536):
+                pass
+        except TimeoutError:
+            return False
+        except OSError:
+            return True  # it was reset
+        return True
