@@ -73,10 +73,16 @@ def did_you_mean(found: str, known: Iterable[str]) -> str:
     "did you mean 'temperature'?"
     """
     names = sorted(known)
-    near = difflib.get_close_matches(found, names, n=1, cutoff=0.6) if len(found) <= _MOST_CHARACTERS else []
-    if near:
-        return f"did you mean {near[0]!r}?"
+    near = find_nearest(found, names)
+    if near is not None:
+        return f"did you mean {near!r}?"
     return f"known: {', '.join(map(plain, names))}" if names else "none is known here"
+
+
+def find_nearest(found: str, known: Iterable[str]) -> str | None:
+    """The known name that an unknown one is most like, if it is much like one."""
+    near = difflib.get_close_matches(found, known, n=1, cutoff=0.6) if len(found) <= _MOST_CHARACTERS else []
+    return near[0] if near else None
 
 
 def quote(value: object, *, most: int) -> str:

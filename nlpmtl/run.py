@@ -95,6 +95,9 @@ def load_config(source: Source, *, overrides: Mapping[str, Any] | None = None) -
     Raises:
         ConfigError: it cannot be read, or says something that cannot be done: every problem, one a line.
     """
+    if not isinstance(source, str | Path | Mapping | RunConfig):
+        kind = type(source).__name__
+        raise ConfigError(f"a run file, the name of a shipped one, a dict or a RunConfig was expected, found a {kind}")
     found = find_run(source) if isinstance(source, str | Path) else source
     for name in plugins_of(found, overrides=overrides):
         _import_plugin(name)
@@ -224,7 +227,8 @@ def evaluate(
 
     Args:
         model: a model directory, or a Hub id.
-        data: a run file, the name of a shipped one, a dict of one, or a dataset file.
+        data: a run file, the name of a shipped one, or a dataset file; or a dict of either, whose files may be
+            Datasets, DataFrames or lists of dicts.
         split: which rows.
         revision: a commit, tag or branch of the Hub's model; left out: its main branch.
         dtype: in which precision, as for `Predictor.from_pretrained`.
@@ -267,7 +271,14 @@ def _evaluate(
 def load_datasets(
     data: str | Path | Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None
 ) -> Mapping[str, DatasetConfig]:
-    """The datasets of a run file, or the one of a dataset file."""
+    """The datasets of a run, or the one of a dataset file or of a dict of one."""
+    if isinstance(data, Mapping) and "data" in data:
+        return {"data": parse_dataset(data, where="config")}
+    if not isinstance(data, str | Path | Mapping | RunConfig):
+        raise ConfigError(
+            f"a run file, a dataset file, or a dict of either was expected, found a {type(data).__name__}. Rows in "
+            'memory are written {"data": {"files": {"validation": rows}}, "input": {"text": "…"}, "tasks": {…}}'
+        )
     if isinstance(data, str | Path):
         path = find_run(data)
         if "data" in read_toml(path):

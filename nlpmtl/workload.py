@@ -117,7 +117,30 @@ def load_split(
     encoded = _label(datasets, rows, tasks=tasks)
     if split not in encoded:
         raise ConfigError(f"no dataset has a split {split!r}")
-    return Workload(dict(tasks), encoded, (*prepare.notes, *_notes(rows, encoded)))
+    notes = _check_label_columns(datasets, {name: one[split] for name, one in rows.items() if one})
+    return Workload(dict(tasks), encoded, (*prepare.notes, *notes, *_notes(rows, encoded)))
+
+
+def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[str, Prepared]) -> list[str]:
+    """What to say about columns of labels that are in no row of a split.
+
+    Raises:
+        ConfigError: nothing can be scored without them, or a column is spelt almost like one of no other task.
+    """
+    notes, serious, scored = [], [], False
+    for name, prepared in rows.items():
+        columns = {task: options.label for task, options in datasets[name].tasks.items()}
+        for task, column in columns.items():
+            absent = prepared.absent.get(column)
+            if absent is None:
+                scored = True
+            elif absent.near is None or absent.near in columns.values():
+                notes.append(f"task {task!r} is not scored: {absent.message}")
+            else:
+                serious.append(absent.message)
+    if serious or (notes and not scored):
+        raise ConfigError("\n".join([*serious, *notes]))
+    return notes
 
 
 def _check_scale(task: Regression, datasets: Mapping[str, DatasetConfig], train: Mapping[str, Encoded]) -> None:

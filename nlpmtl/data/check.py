@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,12 +15,13 @@ from nlpmtl.config.dataset import InputConfig
 from nlpmtl.data.inputs import to_text, to_words
 from nlpmtl.data.labels import Shape, to_label
 from nlpmtl.data.spool import Batches, Spool
-from nlpmtl.data.stream import Broken, RawRow, Stream
-from nlpmtl.errors import ConfigError, did_you_mean, plain, quote
+from nlpmtl.data.stream import Absent, Broken, RawRow, Stream
+from nlpmtl.errors import ConfigError, find_nearest, plain, quote
 
 _ROWS_AT_ONCE = 4000
 _SHOWN = 5
 _SHOWN_CHARACTERS = 60
+_SHOWN_COLUMNS = 20
 _STRINGS = pa.list_(pa.string())
 _TYPES: dict[Shape, pa.DataType] = {"class": pa.string(), "number": pa.float64(), "set": _STRINGS, "tags": _STRINGS}
 
@@ -56,11 +57,19 @@ class Problems:
 
 
 class Checked(NamedTuple):
-    """The rows of a stream that keep the rules, their numbers in the source, and how many do not."""
+    """The rows of a stream that keep the rules.
+
+    Args:
+        batches: the rows.
+        numbers: their numbers in the source.
+        broken: how many rows break a rule.
+        absent: the columns of labels that are in no row.
+    """
 
     batches: Batches
     numbers: NDArray[np.int64]
     broken: int
+    absent: Mapping[str, Absent]
 
 
 @dataclass(frozen=True)
@@ -93,7 +102,7 @@ def check_rows(
         directory: where to keep the rows that pass, in a file; left out: in memory.
 
     Raises:
-        ConfigError: a needed column is in no row.
+        ConfigError: needed columns are in no row.
         DataError: the source cannot be read.
         OSError: the file cannot be written.
     """
@@ -112,17 +121,32 @@ def check_rows(
                 problems.add(stream.place(number), found)
         builder.flush()
     _check_columns(needed, seen=seen, where=stream.where)
-    return Checked(spool.batches(), np.concatenate(builder.numbers), broken)
+    absent = _absent(labels, seen=seen, where=stream.where)
+    return Checked(spool.batches(), np.concatenate(builder.numbers), broken, absent)
 
 
 def _check_columns(needed: Collection[str], *, seen: Collection[str], where: str) -> None:
-    """Nothing seen is no evidence: there may be no rows, or only some that cannot be read."""
-    for column in needed if seen else ():
+    absent = _absent(needed, seen=seen, where=where)
+    if absent:
+        raise ConfigError("\n".join(column.message for column in absent.values()))
+
+
+def _absent(columns: Iterable[str], *, seen: Collection[str], where: str) -> dict[str, Absent]:
+    """The columns that are in no row.
+
+    Nothing seen is no evidence: there may be no rows, or only some that cannot be read.
+    """
+    names = sorted(map(plain, seen))
+    more = f", … ({len(names)} columns)" if len(names) > _SHOWN_COLUMNS else ""
+    listed = f"; columns found: {', '.join(names[:_SHOWN_COLUMNS])}{more}"
+    absent: dict[str, Absent] = {}
+    for column in columns if seen else ():
         if column not in seen:
-            names = sorted(map(plain, seen))
-            listed, hint = ", ".join(names), did_you_mean(column, names)
-            near = "" if listed in hint else f"; {hint}"
-            raise ConfigError(f"{where}: column {column!r} is in no row; columns found: {listed}{near}")
+            near = find_nearest(column, names)
+            hint = f"; did you mean {near!r}?" if near else ""
+            absent[column] = Absent(f"{where}: column {column!r} is in no row{listed}{hint}", near)
+            listed = ""
+    return absent
 
 
 def _columns(

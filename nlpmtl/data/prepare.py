@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from nlpmtl.data.labels import Shape
 from nlpmtl.data.pieces import Pieces, tokenize
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.rows import Rows
-from nlpmtl.data.stream import Part, place
+from nlpmtl.data.stream import Absent, Part, place
 from nlpmtl.data.word_splitting import WordCounts
 from nlpmtl.strict_json import dumps
 
@@ -49,6 +49,7 @@ class Prepared:
         inputs: a hash of each row's input, before it is tokenised or cut, ``[rows]``.
         tokens: a digest of the token ids of all rows.
         parts: the files of the source, where there are several.
+        absent: the columns of labels that are in no row.
         word_counts: how the words are split; None where input is not words.
     """
 
@@ -66,6 +67,7 @@ class Prepared:
     inputs: Hashes
     tokens: str
     parts: tuple[Part, ...] = ()
+    absent: Mapping[str, Absent] = field(default_factory=dict)
     word_counts: Mapping[str, int] | None = None
 
     def __len__(self) -> int:
@@ -84,6 +86,7 @@ class Prepared:
             "where": self.where,
             "mark": self.mark,
             "parts": self.parts,
+            "absent": dict(self.absent),
             "class_names": {column: list(names) for column, names in self.class_names.items()},
             "skipped": self.skipped,
             "cut": self.cut,
@@ -150,6 +153,7 @@ def prepare(
         where=rows.where,
         mark=rows.mark,
         parts=rows.parts,
+        absent=rows.absent,
         class_names=rows.class_names,
         skipped=rows.skipped,
         cut=cut,
@@ -179,6 +183,7 @@ def read_prepared(directory: Path) -> Prepared:
         where=facts["where"],
         mark=facts["mark"],
         parts=tuple(Part(*part) for part in facts["parts"]),
+        absent={column: Absent(*found) for column, found in facts["absent"].items()},
         class_names={column: tuple(names) for column, names in facts["class_names"].items()},
         skipped=facts["skipped"],
         cut=facts["cut"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from nlpmtl.data.check import Problems, check_rows
 from nlpmtl.data.labels import Shape
 from nlpmtl.data.source import Source, find_splits
 from nlpmtl.data.spool import Batches
-from nlpmtl.data.stream import Part, Stream, place
+from nlpmtl.data.stream import Absent, Part, Stream, place
 from nlpmtl.data.subsets import first_rows, hold_out
 from nlpmtl.errors import ConfigError, DataError, did_you_mean
 
@@ -34,6 +34,7 @@ class Rows:
         skipped: rows of the source that broke a rule and were left out.
         chosen: which rows of the batches these are, ascending; None for all.
         parts: the files, where there are several.
+        absent: the columns of labels that are in no row.
     """
 
     source: Batches
@@ -44,6 +45,7 @@ class Rows:
     skipped: int = 0
     chosen: NDArray[np.int64] | None = None
     parts: tuple[Part, ...] = ()
+    absent: Mapping[str, Absent] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -140,6 +142,7 @@ class Sources:
                 numbers=found.numbers,
                 class_names=stream.class_names,
                 skipped=found.broken,
+                absent=found.absent,
             )
         if problems.total and self.data.on_bad_row == "stop":
             count = f"{problems.total} problem(s) in {problems.rows} row(s)"

@@ -30,6 +30,13 @@ Numbered = Iterator[tuple[int, RawRow]]
 """Raw rows with their numbers: lines of a text file, rows from 1 elsewhere."""
 
 
+class Absent(NamedTuple):
+    """A column that is in no row of a split: a message that says so, and the nearest column that is, if any."""
+
+    message: str
+    near: str | None
+
+
 class Part(NamedTuple):
     """One of several files of a split: its rows have the numbers of its lines, after those of the files before it.
 

@@ -1,0 +1,66 @@
+"""`nlpmtl.evaluate` over rows in memory, and what is wrong with data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+from datasets import Dataset, DatasetDict
+
+import nlpmtl
+from nlpmtl import ConfigError
+from tests.tiny import Trained, make_rows
+
+MOOD: dict[str, Any] = {"kind": "sentiment", "labels": ["negative", "neutral", "positive"], "label": "mood"}
+
+
+def _dataset(rows: Any, *, label: str = "topic", **more: str) -> dict[str, Any]:
+    """A dataset over texts that are labelled for a classification, as a dict."""
+    tasks: dict[str, Any] = {"topic": {"kind": "classification", "label": label}}
+    for task, column in more.items():
+        tasks[task] = {**MOOD, "label": column}
+    return {"data": {"files": {"validation": rows}}, "input": {"words": "tokens"}, "tasks": tasks}
+
+
+def test_evaluate_reads_rows_in_memory(trained: Trained) -> None:
+    rows = make_rows(20, seed=3)
+    dataset = Dataset.from_list(rows)
+    expected = nlpmtl.evaluate(trained.model_dir, _dataset(rows))["topic"]
+    for value in (dataset, pd.DataFrame(rows)):
+        assert nlpmtl.evaluate(trained.model_dir, _dataset(value))["topic"] == expected
+    whole = {**_dataset(rows), "data": {"files": DatasetDict(validation=dataset)}}
+    assert nlpmtl.evaluate(trained.model_dir, whole)["topic"] == expected
+
+
+@pytest.mark.parametrize("label", ["topik", "Topic", "topic ", "nothing like it"])
+def test_evaluate_names_a_misspelt_column(label: str, trained: Trained) -> None:
+    for rows in (make_rows(5), Dataset.from_list(make_rows(5)), pd.DataFrame(make_rows(5))):
+        hint = "" if "like" in label else r".*; did you mean 'topic'\?"
+        with pytest.raises(
+            ConfigError, match=rf"data: validation: column '{label}' is in no row; columns found: .*{hint}"
+        ):
+            nlpmtl.evaluate(trained.model_dir, _dataset(rows, label=label))
+    with pytest.raises(
+        ConfigError, match=r"column 'topik' is in no row.*\n.*column 'moood' is in no row; did you mean"
+    ):
+        nlpmtl.evaluate(trained.model_dir, _dataset(make_rows(5), label="topik", mood="moood"))
+    with pytest.raises(ConfigError, match=r"column 'moood' is in no row.*; did you mean 'mood'"):
+        nlpmtl.evaluate(trained.model_dir, _dataset(make_rows(5), mood="moood"))
+
+
+def test_evaluate_scores_what_a_split_has_labels_for(trained: Trained) -> None:
+    rows = [{key: value for key, value in row.items() if key != "mood"} for row in make_rows(5)]
+    scores = nlpmtl.evaluate(trained.model_dir, _dataset(rows, mood="mood"))
+    assert scores.tasks.keys() == {"topic"}
+    assert any(
+        "task 'mood' is not scored: data: validation: column 'mood' is in no row" in note for note in scores.notes
+    )
+
+
+@pytest.mark.parametrize("value", [Dataset.from_dict({"text": ["a"]}), [{"text": "a"}], pd.DataFrame(), 3, None])
+def test_data_of_another_type_says_how_it_is_written(value: Any, trained: Trained) -> None:
+    with pytest.raises(ConfigError, match=rf"found a {type(value).__name__}.*files.*input.*tasks"):
+        nlpmtl.evaluate(trained.model_dir, value)
+    with pytest.raises(ConfigError, match=f"a run file.* was expected, found a {type(value).__name__}"):
+        nlpmtl.train(value)
