@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from nlpmtl.artifact import Precision, fetch, load_backend, write_json
+from nlpmtl.artifact import Precision, fetch, guarded, load_backend, write_json
 from nlpmtl.compose import compose
 from nlpmtl.config import (
     DatasetConfig,
@@ -170,6 +170,7 @@ def prepare(config: RunConfig, *, directory: Path, accelerator: Accelerator) -> 
     return encoder, work, fit
 
 
+@guarded()
 def load_parts(config: RunConfig) -> tuple[Encoder, Workload]:
     """What a run starts from: its encoder and its data, loaded and checked."""
     encoder = load_encoder(
@@ -214,6 +215,7 @@ def _cost(fit: Fit, work: Workload) -> Iterator[str]:
         yield f"sharing by {model.config.sharing['kind']!r}: {cost}"
 
 
+@guarded()
 def evaluate(
     model: str | Path,
     data: str | Path | Mapping[str, Any],

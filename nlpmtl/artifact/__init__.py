@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nlpmtl.artifact.card import CHOICES, CURVE, Facts, Source, write_card
+from nlpmtl.artifact.guard import guarded
 from nlpmtl.artifact.hub import fetch, push
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "export_onnx",
     "export_task",
     "fetch",
+    "guarded",
     "load_backend",
     "load_model",
     "new_directory",

@@ -25,6 +25,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
 
+from nlpmtl.artifact.guard import guarded
 from nlpmtl.errors import ModelError, NlpmtlError
 
 PATIENCE = 60.0
@@ -147,11 +148,12 @@ def _asked_to_wait(error: Exception) -> float:
 
 @contextmanager
 def _bounded() -> Iterator[None]:
-    """Within it no request waits for ever."""
+    """Within it no request waits for ever, and responses are checked before they are used."""
     hooks = get_session().event_hooks["request"]
     hooks.append(_limit)
     try:
-        yield
+        with guarded():
+            yield
     finally:
         hooks.remove(_limit)
 

@@ -13,8 +13,9 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from nlpmtl.artifact import asking
 from nlpmtl.artifact.asking import DamagedError, ask, broke_off
+from nlpmtl.artifact.guard import UntrustedResponseError, check_inside, is_commit
 from nlpmtl.artifact.parts import FILES, OWN_TYPE, is_named
-from nlpmtl.errors import ModelError
+from nlpmtl.errors import ModelError, quote
 
 _ONLY: Any = {"allow_patterns": list(FILES), "ignore_patterns": ["*/*/*"]}
 """What to fetch; in these patterns a star stands for slashes too."""
@@ -35,7 +36,10 @@ def download(name: str, *, revision: str | None, token: str | None, failed: str)
 
 
 def _snapshot(name: str, *, commit: str, token: str | None) -> Path:
+    if not is_commit(commit):
+        raise UntrustedResponseError(f"the Hub names the commit {quote(commit, most=80)}, which is not 40 hex digits")
     directory = Path(snapshot_download(name, revision=commit, token=token, library_name=OWN_TYPE, **_ONLY))
+    check_inside(directory)
     damaged = _damaged(directory)
     for path in damaged:
         (path.parent / path.readlink()).unlink(missing_ok=True)
@@ -52,6 +56,10 @@ def cached(name: str, *, revision: str | None, failed: str) -> Path:
         directory = Path(snapshot_download(name, revision=revision, local_files_only=True, **_ONLY))
     except LocalEntryNotFoundError as error:
         raise ModelError(f"{asked} does not have the whole of it. Load it once without that variable") from error
+    try:
+        check_inside(directory)
+    except UntrustedResponseError as error:
+        raise ModelError(f"{failed}: {error}") from error
     if damaged := _damaged(directory):
         raise ModelError(f"{asked} has it with a damaged {damaged[0].name}. Load it once without that variable")
     return directory

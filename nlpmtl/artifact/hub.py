@@ -28,7 +28,7 @@ from nlpmtl.artifact.asking import ask, may_pass
 from nlpmtl.artifact.cache import cached, download
 from nlpmtl.artifact.card import addressed
 from nlpmtl.artifact.parts import CARD, FILES, OWN_TYPE, check_whole, is_named
-from nlpmtl.errors import ConfigError, ModelError
+from nlpmtl.errors import ConfigError, ModelError, plain
 
 _COMMIT = re.compile("[0-9a-f]{40}")
 
@@ -61,9 +61,11 @@ def push(
 
     Raises:
         ConfigError: an argument cannot be, there is no token, or HF_HUB_OFFLINE is set. Nothing was sent.
-        ModelError: the directory holds no whole model, or the Hub refused or failed: the branch is as it was.
+        ModelError: the directory holds no whole model, or links to files outside of it, or the Hub refused or failed:
+            the branch is as it was.
     """
     files = check_whole(Path(directory), failed=f"{directory} cannot be pushed")
+    _check_links(Path(directory), files)
     failed = f"the model cannot be pushed to {repo_id!r}"
     _check_target(repo_id, revision=revision, failed=failed)
     given = token or get_token()
@@ -115,6 +117,23 @@ def fetch(name: str | Path, *, revision: str | None = None, token: str | None = 
         directory = download(str(name), revision=revision, token=token, failed=failed)
     check_whole(directory, failed=failed)
     return directory
+
+
+def _check_links(directory: Path, files: Mapping[str, Path]) -> None:
+    """Raise ModelError if a file to be sent is elsewhere: a link may lead to what its owner does not want to publish.
+
+    A model in the cache of the Hub consists of links to the same repository's folder in the cache.
+    """
+    root = directory.resolve()
+    cache = Path(constants.HF_HUB_CACHE).resolve()
+    if root.is_relative_to(cache) and root.parent.name == "snapshots":
+        root = root.parents[1]
+    for name, path in files.items():
+        if not path.resolve().is_relative_to(root):
+            raise ModelError(
+                f"{directory} cannot be pushed: {plain(name)} is a link to {plain(path.resolve())}, outside of the "
+                "directory. Replace the link by a copy of the file if it belongs to the model"
+            )
 
 
 def _address(files: Mapping[str, Path], *, repo_id: str, scratch: Path, failed: str) -> dict[str, Path]:

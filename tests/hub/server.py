@@ -109,6 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
             fault = take(self.hub.faults, call)
             done = fault is None or fault.kind in ("truncated", "wrong", "lost")
             response = answer(self.hub, request) if done else Response()
+            if self.hub.rewrite is not None:
+                response = self.hub.rewrite(call, response)
         if fault is not None:
             return self._fail(fault, response)
         return self._send(self._part(response, request))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.hub.answers import Response
 from tests.hub.faults import Fault, Kind
 
 COMMIT = "1" * 40
@@ -76,6 +78,8 @@ class Hub:
     authorized: list[tuple[str, str]] = field(default_factory=list)
     """The requests with a token: name of the call, and the token."""
     faults: list[Fault] = field(default_factory=list)
+    rewrite: Callable[[str, Response], Response] | None = None
+    """Changes the responses of each call by name, as a hostile mirror may."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     closing: threading.Event = field(default_factory=threading.Event)
 

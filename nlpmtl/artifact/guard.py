@@ -1,0 +1,115 @@
+"""Checks of what a Hub or a mirror answers, before its client makes file names of it.
+
+`huggingface_hub` uses commit ids, digests and file names of responses as parts of paths in its cache, so that an `ETag`
+of ``../../x`` would make it write outside. Commit ids must be 40 hex digits, digests those of SHA-1 or SHA-256, and
+file names must stay inside their repository.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import httpx2
+from huggingface_hub import constants, get_session
+
+from nlpmtl.errors import plain, quote
+
+_COMMIT = re.compile("[0-9a-f]{40}")
+_DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+_ETAG = re.compile(r'(?:W/)?"?([^"]*)"?')
+_COMMIT_HEADER, _LINKED_ETAG = "X-Repo-Commit", "X-Linked-ETag"
+_DIGEST_KEYS = ("sha256", "oid", "blobId", "blob_id", "xetHash")
+_NAME_KEYS = ("path", "rfilename")
+_SHOWN = 80
+
+
+class UntrustedResponseError(ValueError):
+    """A response holds what no Hub answers."""
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Check every response that the client of the Hub gets meanwhile.
+
+    Raises:
+        UntrustedResponseError: a response must not be used; nothing was written.
+    """
+    hooks = get_session().event_hooks["response"]
+    hooks.append(_check)
+    try:
+        yield
+    finally:
+        hooks.remove(_check)
+
+
+def check_inside(directory: Path) -> None:
+    """Raise UntrustedResponseError if a file of a snapshot is a link to somewhere outside of the cache."""
+    cache = Path(constants.HF_HUB_CACHE).resolve()
+    for path in (directory, *directory.rglob("*")):
+        if not path.resolve().is_relative_to(cache):
+            raise UntrustedResponseError(f"{path} in the cache is a link to {path.resolve()}, outside of it. Remove it")
+
+
+def is_commit(value: object) -> bool:
+    """Whether a value is a commit's id."""
+    return isinstance(value, str) and _COMMIT.fullmatch(value) is not None
+
+
+def _check(response: httpx2.Response) -> None:
+    url, headers = response.request.url, response.headers
+    commit = headers.get(_COMMIT_HEADER)
+    if commit is not None and not is_commit(commit):
+        raise _refuse(url, f"the commit id {quote(commit, most=_SHOWN)}, which is not 40 hex digits")
+    if response.request.method == "HEAD" and response.status_code < 400:
+        for name in (_LINKED_ETAG, "ETag"):
+            if name in headers:
+                _check_digest(url, name, headers[name])
+                break
+    if "/api/" in url.path and "json" in headers.get("Content-Type", ""):
+        response.read()
+        try:
+            content = json.loads(response.content)
+        except (ValueError, RecursionError):
+            return  # the client itself says what is wrong with it
+        _check_content(url, content)
+
+
+def _check_digest(url: httpx2.URL, name: str, value: object) -> None:
+    found = _ETAG.fullmatch(value) if isinstance(value, str) else None
+    if found is None or not _DIGEST.fullmatch(found[1]):
+        raise _refuse(url, f"the {name} {quote(value, most=_SHOWN)}, which is not the SHA-1 or SHA-256 of a file")
+
+
+def _check_content(url: httpx2.URL, content: Any) -> None:
+    """Check what describes repositories and their files, wherever it is in a response."""
+    remaining = [content]
+    while remaining:
+        value = remaining.pop()
+        if isinstance(value, list):
+            remaining.extend(value)
+        elif isinstance(value, dict):
+            remaining.extend(value.values())
+            if isinstance(value.get("sha"), str) and not is_commit(value["sha"]):
+                raise _refuse(url, f"the commit id {quote(value['sha'], most=_SHOWN)}, which is not 40 hex digits")
+            for key in _DIGEST_KEYS:
+                if isinstance(value.get(key), str):
+                    _check_digest(url, key, value[key])
+            for key in _NAME_KEYS:
+                if isinstance(value.get(key), str) and not _is_inside(value[key]):
+                    raise _refuse(url, f"the file name {quote(value[key], most=_SHOWN)}, which leaves the repository")
+
+
+def _is_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not (path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name)
+
+
+def _refuse(url: httpx2.URL, what: str) -> UntrustedResponseError:
+    return UntrustedResponseError(
+        f"{plain(url.copy_with(query=None))} answers with {what}. Nothing was written. If HF_ENDPOINT is set, check it"
+    )
