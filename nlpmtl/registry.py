@@ -14,6 +14,7 @@ This file imports none of its members: whoever composes a run imports them, and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
@@ -21,6 +22,21 @@ from nlpmtl.errors import did_you_mean
 from nlpmtl.table import Table
 
 T = TypeVar("T")
+
+
+_LONGEST = 100
+_KINDS_OF_OTHERS = {
+    "classification": "text_classification sequence_classification single_label_classification multiclass "
+    "multi_class multiclass_classification binary binary_classification nli natural_language_inference topic "
+    "textcat cls paraphrase entailment sentence_classification sentence_pair_classification text_pair intent",
+    "labeling": "ner named_entity_recognition token_classification tokenclassification pos pos_tagging "
+    "part_of_speech tagging tagger sequence_labeling sequence_labelling sequence_tagging labelling chunking bio "
+    "entities slot_filling token_labeling",
+    "multilabel": "multi_label multilabel_classification multi_label_classification textcat_multilabel",
+    "regression": "sts semantic_similarity similarity text_regression score scoring",
+    "sentiment": "sentiment_analysis polarity",
+}
+_KINDS = {name: ours for ours, names in _KINDS_OF_OTHERS.items() for name in names.split()}
 
 
 class Options(Table):
@@ -35,10 +51,11 @@ class Registry:
 
     Args:
         noun: what a member is called in an error, such as ``"sampler"``.
+        other_names: what other tools call members, for errors: their name = ours.
     """
 
-    def __init__(self, noun: str) -> None:
-        self.noun = noun
+    def __init__(self, noun: str, *, other_names: Mapping[str, str] | None = None) -> None:
+        self.noun, self._other_names = noun, other_names or {}
         self._members: dict[str, tuple[type, type[Options]]] = {}
 
     def register(self, name: str, options: type[Options] = Options) -> Callable[[type[T]], type[T]]:
@@ -98,11 +115,13 @@ class Registry:
 
     def _find(self, name: object) -> tuple[type, type[Options]]:
         if not isinstance(name, str) or name not in self._members:
-            raise ValueError(f"unknown {self.noun} {name!r}; {did_you_mean(str(name), self._members)}")
+            ours = self._other_names.get(re.sub("[-_ ]+", "_", str(name)[:_LONGEST].strip().lower()))
+            hint = f"write {ours!r}" if ours in self._members else did_you_mean(str(name), self._members)
+            raise ValueError(f"unknown {self.noun} {name!r}; {hint}")
         return self._members[name]
 
 
-TASKS = Registry("kind of task")
+TASKS = Registry("kind of task", other_names=_KINDS)
 SAMPLERS = Registry("sampler")
 WEIGHTINGS = Registry("weighting")
 SHARINGS = Registry("sharing scheme")

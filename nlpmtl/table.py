@@ -15,12 +15,52 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from nlpmtl.errors import did_you_mean
 
 _SCALARS: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), bool: (bool,), str: (str,)}
 """What TOML may write for each type of value."""
+
+
+RULE, MISSING, UNKNOWN = "rule", "missing_key", "unknown_key"
+"""Types of errors whose messages are ours."""
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a smaller whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": 'a string, such as "text",',
+    "string_sub_type": 'a string, such as "text",',
+    "string_unicode": "valid Unicode",
+    "tuple_type": 'a list, such as ["a", "b"],',
+    "list_type": 'a list, such as ["a", "b"],',
+    "iterable_type": 'a list, such as ["a", "b"],',
+    "dict_type": "a table",
+    "mapping_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "path_type": 'a path, such as "runs/first",',
+    "invalid_key": "a string as key",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "greater than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+    "multiple_of": ("multiple_of", "a multiple of"),
+}
+_PATTERNS = {
+    "^[A-Za-z_-][A-Za-z0-9_-]{0,63}$": "a name consists of letters, digits, _ and -, at most 64 characters, and does "
+    "not start with a digit",
+    "^[0-9a-f]{64}$": "64 hex digits in lower case were expected",
+}
 
 
 class Table(BaseModel):
@@ -52,11 +92,52 @@ class Table(BaseModel):
 
     @classmethod
     def _explain(cls, found: ErrorDetails) -> InitErrorDetails:
-        """One line of pydantic's, in our words where we have better ones. "rule" marks those that are ours."""
-        kind: str | PydanticCustomError = found["type"]
+        """Return an error in our words. Errors of inner tables were explained there."""
+        kind, said = found["type"], found["msg"].removeprefix("Value error, ")
         if kind == "extra_forbidden" and len(found["loc"]) == 1:
-            hint = did_you_mean(str(found["loc"][0]), cls.model_fields)
-            kind = PydanticCustomError("rule", "unknown key; {hint}", {"hint": hint})
-        elif kind != "missing":  # those of pydantic too: it cannot raise all of its own again
-            kind = PydanticCustomError("rule", "{said}", {"said": found["msg"].removeprefix("Value error, ")})
-        return InitErrorDetails(type=kind, loc=found["loc"], input=found["input"], ctx=found.get("ctx", {}))
+            kind, said = UNKNOWN, f"unknown key; {did_you_mean(str(found['loc'][0]), cls.model_fields)}"
+        elif kind == "missing" and len(found["loc"]) == 1:
+            kind, said = MISSING, _missing(str(found["loc"][0]), cls.model_fields[str(found["loc"][0])])
+        elif kind not in (RULE, MISSING, UNKNOWN):
+            kind, said = RULE, explain(kind, said, found.get("ctx", {}))
+        return InitErrorDetails(
+            type=PydanticCustomError(kind, "{said}", {"said": said}), loc=found["loc"], input=found["input"]
+        )
+
+
+def explain(kind: str, said: str, context: Mapping[str, Any]) -> str:
+    """Return what is wrong and what to write, for a kind of error of pydantic.
+
+    Args:
+        kind: pydantic's name of the rule that was broken.
+        said: pydantic's message.
+        context: the values in that message.
+    """
+    if kind in _EXPECTED:
+        return f"{_EXPECTED[kind]} was expected"
+    if kind in _BOUNDS:
+        key, words = _BOUNDS[kind]
+        return f"must be {words} {context[key]}"
+    if kind == "literal_error":
+        return f"must be {context['expected']}".replace("'", '"')
+    if kind in ("too_short", "too_long"):
+        count = context["min_length" if kind == "too_short" else "max_length"]
+        entries = "1 entry is" if count == 1 else f"{count} entries are"
+        return f"at least {entries} needed" if kind == "too_short" else f"at most {entries} allowed"
+    if kind == "string_pattern_mismatch":
+        pattern = context["pattern"]
+        return _PATTERNS.get(pattern, f"must match the regular expression {pattern}")
+    return said.replace("Input should be a valid ", "must be a ").replace("Input should be ", "must be ")
+
+
+def _missing(name: str, field: FieldInfo) -> str:
+    """Return the error of a key that is not there."""
+    about = (field.description or "").replace("\n", " ").partition(". ")[0].rstrip(".")
+    about = f" ({about[0].lower()}{about[1:]})" if about else ""
+    kind = field.annotation
+    origin = get_origin(kind) or kind
+    if isinstance(origin, type) and issubclass(origin, dict | BaseModel):
+        return f"this table is missing; write [{name}{'.NAME' if issubclass(origin, dict) else ''}]{about}"
+    examples: dict[Any, str] = {int: "1", float: "0.1", bool: "true", tuple: '["…"]', list: '["…"]'}
+    example = examples.get(origin, '"…"')
+    return f"this key is missing; write {name} = {example}{about}"

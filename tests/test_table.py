@@ -47,7 +47,7 @@ def test_plain_values_pass_unchanged() -> None:
         ({"stps": 1}, "stps", "unknown key; did you mean 'steps'?"),
         ({"inner": {"rates": 1}}, "inner.rates", "unknown key; did you mean 'rate'?"),
         ({"zz": 1}, "zz", "unknown key; known: either, inner, maybe, name, quiet, steps"),
-        ({"steps": 0}, "steps", "Input should be greater than 0"),
+        ({"steps": 0}, "steps", "must be greater than 0"),
     ],
 )
 def test_a_wrong_key_is_named_with_its_place(value: dict[str, Any], where: str, said: str) -> None:

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from nlpmtl.config.dataset import DataConfig, DatasetConfig, are_paths
 from nlpmtl.config.run import RunConfig
+from nlpmtl.config.words import instead
 from nlpmtl.errors import ConfigError, quote
-from nlpmtl.table import Table
+from nlpmtl.table import MISSING, UNKNOWN, Table
 
 Raw = dict[str, Any]
 _INSTEAD = {"epochs": "steps", "steps": "epochs", "words": "text", "text": "words"}
@@ -183,7 +184,13 @@ def _parse(model: type[T], raw: Mapping[str, Any], where: str) -> T:
         for found in error.errors(include_url=False):
             key = ".".join(str(part) for part in found["loc"] if part != "[key]")
             said = found["msg"].removeprefix("Value error, ")  # the rules of the outermost table still carry it
-            told = key and found["type"] != "missing"  # a rule of the outermost table would show all of it
+            if found["type"] == UNKNOWN:
+                path = [str(part) for part in found["loc"] if part != "[key]"]
+                said = f"unknown key; {instead(path)}" if instead(path) else said
+            told = key and found["type"] not in (
+                "missing",
+                MISSING,
+            )  # a rule of the outermost table would show all of it
             value = f" (found {quote(found['input'], most=80)})" if told else ""
             lines.append(f"{where}: {key + ': ' if key else ''}{said}{value}")
         raise ConfigError("\n".join(lines)) from None

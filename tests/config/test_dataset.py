@@ -41,7 +41,9 @@ def test_the_least_that_a_dataset_needs() -> None:
 def test_a_missing_section(section: str) -> None:
     tables = raw()
     del tables[section]
-    with pytest.raises(ConfigError, match=rf"mood\.toml: {section}: Field required$"):
+    with pytest.raises(
+        ConfigError, match=rf"mood\.toml: {section}: this table is missing; write \[{section}(\.NAME)?\] \("
+    ):
         parse_dataset(tables, where="mood.toml")
 
 
@@ -164,7 +166,10 @@ def test_an_unknown_kind(task: object, said: str) -> None:
 
 
 def test_a_task_without_a_label() -> None:
-    assert problem(tasks={"mood": {"kind": "classification"}}) == "mood.toml: tasks.mood.label: Field required"
+    assert (
+        problem(tasks={"mood": {"kind": "classification"}})
+        == 'mood.toml: tasks.mood.label: this key is missing; write label = "…" (the column that holds the label)'
+    )
 
 
 @pytest.mark.parametrize("key", ["labels", "metrics"])
@@ -176,7 +181,10 @@ def test_names_stand_once(key: str, names: list[str]) -> None:
 
 def test_a_sentiment_must_list_its_labels() -> None:
     task = {"kind": "sentiment", "label": "label"}
-    assert problem(tasks={"mood": task}) == "mood.toml: tasks.mood.labels: Field required"
+    assert (
+        problem(tasks={"mood": task}) == 'mood.toml: tasks.mood.labels: this key is missing; write labels = ["…"] '
+        "(the names of the labels, lowest first)"
+    )
 
 
 def test_files_in_memory_are_named_by_type_when_dumped() -> None:

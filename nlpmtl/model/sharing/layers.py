@@ -21,8 +21,9 @@ from nlpmtl.registry import SHARINGS
 class LayersOptions(SharingOptions):
     """Options of `Layers`."""
 
-    shared: int = Field(ge=0)
-    """How many layers, from the lowest up, all tasks share; of those above each task has a copy."""
+    shared: int | None = Field(None, ge=0)
+    """How many layers, from the lowest up, all tasks share; of those above each task has a copy. Default: half of the
+    encoder's layers."""
 
 
 @SHARINGS.register("layers", LayersOptions)
@@ -34,15 +35,16 @@ class Layers(RoutedSharing):
     Args:
         encoder: the pretrained encoder; the copies start as its layers are.
         tasks: the names of the tasks.
-        shared: how many layers are shared, from 0 to all but one.
+        shared: how many layers are shared, from 0 to all but one; None: half of them.
 
     Raises:
         ModelError: the encoder has no more layers, or none that can be copied one by one.
     """
 
-    def __init__(self, *, encoder: PreTrainedModel, tasks: tuple[str, ...], shared: int) -> None:
+    def __init__(self, *, encoder: PreTrainedModel, tasks: tuple[str, ...], shared: int | None) -> None:
         super().__init__(encoder=encoder, tasks=tasks)
-        self.shared, layers = shared, find_layers(encoder)
+        layers = find_layers(encoder)
+        self.shared = shared = len(layers) // 2 if shared is None else shared
         for at, copies in upper_copies(encoder, tasks=tasks, shared=shared).items():
             layers[at] = Apart(copies, route=self.route, first=at == shared)
 

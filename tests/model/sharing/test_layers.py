@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from nlpmtl.errors import ModelError
 from nlpmtl.model import use_packing
 from nlpmtl.model.layers import find_layers
+from nlpmtl.model.sharing.layers import Layers
 from nlpmtl.model.sharing.routed import Apart
 from tests.model.sharing.schemes import CASES, ROWS, gradients, make_encoder, make_inputs, make_sharing, parts
 
@@ -83,3 +84,8 @@ def test_a_convolution_behind_the_first_layer_asks_for_one_that_is_shared(tmp_pa
         make_sharing(copy.deepcopy(convolved), {"kind": "layers", "shared": 0})
     sharing, inputs = make_sharing(convolved, {"kind": "layers", "shared": 1}), make_inputs(convolved)
     assert sharing(inputs, parts())["a"].shape == (3, 9, 32)
+
+
+def test_half_of_the_layers_are_shared_by_default(encoder: PreTrainedModel) -> None:
+    sharing = Layers(encoder=encoder, tasks=("a", "b"), shared=None)
+    assert sharing.shared == len(find_layers(encoder)) // 2 > 0

@@ -1,0 +1,223 @@
+"""Errors of configs speak of configs: no phrases of pydantic, and keys of other tools are understood."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+import nlpmtl
+import nlpmtl.model
+import nlpmtl.sampling
+import nlpmtl.tasks
+import nlpmtl.weighting
+from nlpmtl.config import parse_run, read_run
+from nlpmtl.config.words import _BY_OTHER, _NO_KEY
+from nlpmtl.errors import ConfigError
+from nlpmtl.registry import _KINDS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS
+
+PHRASES = re.compile(
+    r"Field required|Input should|should have|should match|Value error|valid (dictionary|tuple|string|integer|number)|"
+    r"unable to (parse|interpret)|Keys should|Extra inputs|type=|\[key\]|dictionary|"
+    r"NoneType|after validation|pydantic",
+    re.IGNORECASE,
+)
+
+
+def make(**tables: Any) -> dict[str, Any]:
+    task = {"kind": "classification", "label": "topic"}
+    dataset = {"data": {"files": {"train": "a.jsonl"}}, "input": {"text": "text"}, "tasks": {"topic": task}}
+    return {"encoder": {"name": "org/encoder"}, "datasets": {"news": dataset}, **tables}
+
+
+def problem(overrides: dict[str, Any] | None = None, **tables: Any) -> str:
+    with pytest.raises(ConfigError) as raised:
+        parse_run(read_run(make(**tables), overrides=overrides), where="run.toml")
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ({"encoder": {}}, 'encoder.name: this key is missing; write name = "…" (a Hub id, a directory, or "package:'),
+        ({"datasets": {}}, "datasets: at least 1 entry is needed (found {})"),
+        ({"datasets": {"news": {}}}, "datasets.news.data: this table is missing; write [data] (where rows come from)"),
+        ({"train": 3}, "train: a table was expected (found 3)"),
+        ({"train.lr": "x"}, "train.lr: a float was expected (found 'x')"),
+        ({"train.lr": 0}, "train.lr: must be greater than 0"),
+        ({"train.steps": 1.5}, "train.steps: a int was expected (found 1.5)"),
+        ({"train.warmup": 1}, "train.warmup: must be less than 1"),
+        ({"train.weight_decay": -1}, "train.weight_decay: must be at least 0"),
+        ({"train.lr": float("inf")}, "train.lr: a finite number was expected (found inf)"),
+        ({"train.schedule": "x"}, 'train.schedule: must be "linear", "cosine" or "constant" (found \'x\')'),
+        ({"train.trackers": "wandb"}, 'train.trackers: a list, such as ["a", "b"], was expected (found \'wandb\')'),
+        ({"output": 3}, 'output: a path, such as "runs/first", was expected (found 3)'),
+        ({"encoder.freeze": 1}, "encoder.freeze: a bool was expected (found 1)"),
+        ({"encoder.sha256": "a"}, "encoder.sha256: 64 hex digits in lower case were expected (found 'a')"),
+        ({"plugins": [3]}, 'plugins.0: a string, such as "text", was expected (found 3)'),
+        ({"datasets.news.tasks.topic": {"kind": "classification"}}, "tasks.topic.label: this key is missing; write la"),
+        ({"datasets.1x": make()["datasets"]["news"]}, "datasets.1x: a name consists of letters, digits, _ and -"),
+    ],
+)
+def test_what_is_wrong_and_what_to_write(overrides: dict[str, Any], said: str) -> None:
+    assert said in problem(overrides)
+
+
+VALUES = (
+    some.none()
+    | some.booleans()
+    | some.integers()
+    | some.floats()
+    | some.sampled_from(["", "x", "linear", "ner", "mean"])
+    | some.lists(some.integers() | some.sampled_from(["a", "a b"]) | some.none(), max_size=2)
+    | some.dictionaries(some.sampled_from(["a", "kind", "label", "1"]), some.integers() | some.just("x"), max_size=2)
+)
+TABLES = {
+    "": ["seed", "output", "plugins", "encoder", "datasets", "sampling", "weighting", "sharing", "train", "eval", "x"],
+    "encoder.": ["name", "max_length", "revision", "sha256", "attention", "freeze", "gradient_checkpointing"],
+    "train.": [
+        "epochs",
+        "steps",
+        "batch_size",
+        "lr",
+        "head_lr",
+        "warmup",
+        "clip",
+        "precision",
+        "trackers",
+        "keep",
+        "l",
+    ],
+    "eval.": ["every", "select", "patience"],
+    "sampling.": ["temperature", "kind", "phases", "cap", "weights"],
+    "sharing.": ["shared", "rank", "kind"],
+    "datasets.news.": ["data", "input", "tasks", "limit"],
+    "datasets.news.data.": ["files", "hub", "splits", "validation", "encoding", "delimiter", "header", "on_bad_row"],
+    "datasets.news.input.": ["words", "text", "pair"],
+    "datasets.news.tasks.topic.": ["kind", "label", "labels", "metrics", "class_weights", "loss_weight", "threshold"],
+}
+KEYS = some.sampled_from([prefix + key for prefix, keys in TABLES.items() for key in keys])
+REGISTRIES = {"sampling": SAMPLERS, "weighting": WEIGHTINGS, "sharing": SHARINGS, "datasets.news.tasks.topic": TASKS}
+
+
+@settings(max_examples=300, deadline=None)
+@given(overrides=some.dictionaries(KEYS, VALUES, min_size=1, max_size=4), data=some.data())
+def test_no_config_is_answered_with_phrases_of_pydantic(overrides: dict[str, Any], data: some.DataObject) -> None:
+    kinds = {
+        f"{table}.kind": data.draw(some.sampled_from(registry.names()))
+        for table, registry in REGISTRIES.items()
+        if data.draw(some.booleans())
+    }
+    try:
+        parse_run(read_run(make(), overrides={**kinds, **overrides}), where="run.toml")
+    except ConfigError as error:
+        lines = [re.sub(r"\(found .*", "", line) for line in str(error).splitlines()]
+        assert not [line for line in lines if PHRASES.search(line)], lines
+
+
+def test_every_option_of_every_kind() -> None:
+    messages = []
+    values: tuple[Any, ...] = (None, -1, "x", [], {})
+    for table, registry in REGISTRIES.items():
+        for kind in registry.names():
+            for name in registry.options(kind).model_fields.keys() - {"kind"}:
+                for value in values:
+                    overrides = {f"{table}.kind": kind, f"{table}.{name}": value}
+                    try:
+                        parse_run(read_run(make(), overrides=overrides), where="")
+                    except ConfigError as error:
+                        messages += [re.sub(r"\(found .*", "", line) for line in str(error).splitlines()]
+    assert messages
+    assert not [message for message in messages if PHRASES.search(message)]
+
+
+@pytest.mark.parametrize(
+    ("key", "ours"),
+    [
+        ("learning_rate", "train.lr"),
+        ("lr", "train.lr"),
+        ("num_train_epochs", "train.epochs"),
+        ("epochs", "train.epochs"),
+        ("per_device_train_batch_size", "train.batch_size"),
+        ("batch_size", "train.batch_size"),
+        ("max_grad_norm", "train.clip"),
+        ("warmup_ratio", "train.warmup"),
+        ("max_seq_length", "encoder.max_length"),
+        ("max_length", "encoder.max_length"),
+        ("model_name_or_path", "encoder.name"),
+        ("output_dir", "output"),
+        ("save_steps", "train.save_every"),
+        ("eval_steps", "eval.every"),
+        ("fp16", 'train.precision = "bf16"'),
+        ("bf16", 'train.precision = "bf16"'),
+        ("logging_steps", "every step is logged"),
+        ("metric_for_best_model", "eval.select"),
+        ("early-stopping-patience", "eval.patience"),
+        ("Learning_Rate", "train.lr"),
+        ("max_steps", "train.steps"),
+        ("text_column", "datasets.NAME.input.text"),
+    ],
+)
+def test_keys_of_other_tools_are_understood_anywhere(key: str, ours: str) -> None:
+    for prefix in ("", "train.", "eval.", "encoder."):
+        if f"{prefix}{key}" != ours and key not in TABLES[prefix]:
+            assert re.search(
+                rf"{prefix}{key}: unknown key; (write )?{re.escape(ours)}(?!\w)", problem({prefix + key: 1})
+            )
+
+
+@pytest.mark.parametrize(
+    ("key", "ours"),
+    [
+        ("news.text_column", "datasets.news.input.text"),
+        ("news.input.sentence1", "datasets.news.input.text"),
+        ("news.data.train_file", "datasets.news.data.files"),
+        ("news.dataset_name", "datasets.news.data.hub"),
+        ("news.tasks.topic.label_column", "datasets.news.tasks.topic.label"),
+        ("news.tasks.topic.num_labels", "datasets.news.tasks.topic.labels"),
+        ("news.text", "datasets.news.input.text"),
+    ],
+)
+def test_keys_inside_datasets(key: str, ours: str) -> None:
+    assert f"datasets.{key}: unknown key; write {ours} (" in problem({f"datasets.{key}": 1})
+
+
+@pytest.mark.parametrize(
+    ("kind", "ours"),
+    [
+        ("ner", "labeling"),
+        ("NER", "labeling"),
+        ("token_classification", "labeling"),
+        ("token-classification", "labeling"),
+        ("pos", "labeling"),
+        ("text-classification", "classification"),
+        ("Sequence Classification", "classification"),
+        ("multi-label", "multilabel"),
+        ("sts", "regression"),
+    ],
+)
+def test_kinds_of_other_tools_are_understood(kind: str, ours: str) -> None:
+    said = problem({"datasets.news.tasks.topic.kind": kind})
+    assert f"unknown kind of task {kind!r}; write {ours!r}" in said
+
+
+def test_python_keywords_are_understood() -> None:
+    with pytest.raises(ConfigError, match=r"lr: unknown key; write train\.lr \(found 0\.1\)"):
+        nlpmtl.train(make(), lr=0.1)
+    with pytest.raises(ConfigError, match=r"train\.learning_rate: unknown key; write train\.lr"):
+        nlpmtl.train(make(), train={"learning_rate": 0.1})
+
+
+def test_what_is_advised_exists() -> None:
+    assert not _BY_OTHER.keys() & _NO_KEY.keys()
+    assert set(_KINDS.values()) <= set(TASKS.names())
+    for other in _BY_OTHER:
+        assert "unknown key; " in problem({other: 1})
+
+
+def test_layers_have_a_default_as_other_schemes() -> None:
+    config = parse_run(read_run(make(sharing={"kind": "layers"})), where="run.toml")
+    assert config.sharing.shared is None  # type: ignore[attr-defined]
