@@ -11,11 +11,22 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.answering import Answering, Table, Text
-from nlpmtl.artifact import Backend, BackendName, Precision, export_onnx, export_task, fetch, load_backend, push
+from nlpmtl.artifact import (
+    Backend,
+    BackendName,
+    Precision,
+    check_device,
+    export_onnx,
+    export_task,
+    fetch,
+    load_backend,
+    push,
+)
 from nlpmtl.data import describe_value, open_container
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.evaluation import tokens_for
 from nlpmtl.model import Int8Linear, MultiTaskModel
+from nlpmtl.plugins import import_plugins
 from nlpmtl.task_inputs import InputReader
 from nlpmtl.tasks import Aggregation, Prediction, Shown, Task
 
@@ -49,9 +60,10 @@ class Predictor:
         *,
         revision: str | None = None,
         token: str | None = None,
-        device: str | torch.device | None = None,
+        device: str | torch.device = "auto",
         dtype: torch.dtype | Precision | None = None,
         backend: BackendName | None = None,
+        plugins: Sequence[str] = (),
     ) -> Predictor:
         """A predictor from a model directory or a Hub id.
 
@@ -59,17 +71,21 @@ class Predictor:
             name: a model directory, or a Hub id.
             revision: a commit, tag or branch of the Hub's model; left out: its main branch.
             token: to read a private or gated one; left out: that of `hf auth login`, or HF_TOKEN.
-            device: where to compute, such as "cuda"; left out: the CPU.
+            device: where to compute: "auto", a GPU if there is one and else the CPU, or a device such as "cuda:1". It
+                never changes the precision.
             dtype: in which precision: "fp32", "bf16", "int8" (the encoder's products in eight bits, on a CPU), or a
                 floating dtype of torch; left out: single.
             backend: what computes, "torch" or "onnx"; left out: onnxruntime for a directory with a ``model.onnx`` and
                 no weights for torch, else torch.
+            plugins: modules to import first, which register the kinds of tasks and sharing schemes that the model has.
 
         Raises:
-            ConfigError: the backend is unknown, not installed, or lacks that device or precision; a directory has no
-                revisions; a token that cannot be one.
+            ConfigError: the backend is unknown, not installed, or lacks that device or precision; the device is not
+                there; a plugin cannot be imported; a directory has no revisions; a token that cannot be one.
             ModelError: there is no such model, it may not be read, or it is not one of nlpmtl's.
         """
+        check_device(device, dtype=dtype)
+        import_plugins(plugins)
         directory = fetch(name, revision=revision, token=token)
         predictor = cls(*load_backend(str(directory), backend=backend, device=device, dtype=dtype))
         predictor._directory = directory

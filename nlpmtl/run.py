@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from nlpmtl.artifact import Precision, fetch, guarded, load_backend, write_json
+from nlpmtl.artifact import Precision, check_device, fetch, guarded, load_backend, write_json
 from nlpmtl.compose import compose
 from nlpmtl.config import (
     DatasetConfig,
@@ -33,6 +31,7 @@ from nlpmtl.evaluation import Answered, Inference, Scores, tokens_for
 from nlpmtl.evaluation import evaluate as score
 from nlpmtl.finish import finish
 from nlpmtl.model import Encoder, MultiTaskModel, footprint, load_encoder
+from nlpmtl.plugins import import_plugins
 from nlpmtl.training import (
     Evaluated,
     Fit,
@@ -99,8 +98,7 @@ def load_config(source: Source, *, overrides: Mapping[str, Any] | None = None) -
         kind = type(source).__name__
         raise ConfigError(f"a run file, the name of a shipped one, a dict or a RunConfig was expected, found a {kind}")
     found = find_run(source) if isinstance(source, str | Path) else source
-    for name in plugins_of(found, overrides=overrides):
-        _import_plugin(name)
+    import_plugins(plugins_of(found, overrides=overrides))
     return parse_run(read_run(found, overrides=overrides), where=describe(found))
 
 
@@ -222,7 +220,9 @@ def evaluate(
     *,
     split: str = "validation",
     revision: str | None = None,
+    device: str | torch.device = "auto",
     dtype: torch.dtype | Precision | None = None,
+    plugins: Sequence[str] = (),
     **overrides: Any,
 ) -> Scores:
     """Score a saved model on a split of a run's datasets, or of one dataset file.
@@ -233,14 +233,20 @@ def evaluate(
             Datasets, DataFrames or lists of dicts.
         split: which rows.
         revision: a commit, tag or branch of the Hub's model; left out: its main branch.
+        device: where to compute, as for `Predictor.from_pretrained`.
         dtype: in which precision, as for `Predictor.from_pretrained`.
+        plugins: modules that register the model's own kinds and metrics; those of a run file are imported as well.
         overrides: keys of a run's config, as for `train`.
 
     Raises:
         NlpmtlError: one of its branches, see `nlpmtl.errors`.
     """
+    check_device(device, dtype=dtype)
+    import_plugins(plugins)
     with global_state_restored():
-        return _evaluate(model, data, split=split, revision=revision, dtype=dtype, overrides=dotted(overrides))
+        return _evaluate(
+            model, data, split=split, revision=revision, device=device, dtype=dtype, overrides=dotted(overrides)
+        )
 
 
 def _evaluate(
@@ -249,12 +255,13 @@ def _evaluate(
     *,
     split: str,
     revision: str | None,
+    device: str | torch.device,
     dtype: torch.dtype | Precision | None,
     overrides: Mapping[str, Any],
 ) -> Scores:
     datasets = load_datasets(data, overrides=overrides)
     directory = fetch(model, revision=revision)
-    loaded, tokenizer = load_backend(str(directory), backend="torch", device=None, dtype=dtype)
+    loaded, tokenizer = load_backend(str(directory), backend="torch", device=device, dtype=dtype)
     work = load_split(
         datasets, tasks=loaded.tasks, tokenizer=tokenizer, max_length=loaded.config.input_length, split=split
     )
@@ -286,15 +293,3 @@ def load_datasets(
         if "data" in read_toml(path):
             return {path.stem: parse_dataset(read_dataset(path), where=str(path))}
     return load_config(data, overrides=overrides).datasets
-
-
-def _import_plugin(name: str) -> None:
-    """Import a module that registers kinds of its own, from where packages are or from the working directory."""
-    here = str(Path.cwd())
-    sys.path.append(here)
-    try:
-        importlib.import_module(name)
-    except (ImportError, SyntaxError, TypeError, ValueError) as error:  # the latter two: what is no name of a module
-        raise ConfigError(f"plugins: {name!r} cannot be imported: {error}") from error
-    finally:
-        sys.path.remove(here)

@@ -13,7 +13,8 @@ from nlpmtl.data import Encoded, Prepared, Preparer, Shape, Target, WordCounts, 
 from nlpmtl.errors import ConfigError, DataError, plain
 from nlpmtl.metrics import load_foreign
 from nlpmtl.metrics.scores import FOREIGN
-from nlpmtl.registry import TASKS
+from nlpmtl.plugins import HINT
+from nlpmtl.registry import METRICS, TASKS
 from nlpmtl.tasks import Regression, Task, build_task
 
 Splits = dict[str, dict[str, Encoded]]
@@ -109,6 +110,7 @@ def load_split(
                 had = ", ".join(f"{task.name} ({task.kind})" for task in tasks.values())
                 raise ConfigError(f"task {name!r} ({options.kind}) is not in this model, which has: {had}")
             _check_foreign(tasks[name], options.metrics or ())
+            _check_known(tasks[name])
             shape, wanted = dataset.input.shape, tasks[name].input
             if (shape == "pair") != (wanted == "pair") or (tasks[name].level == "token" and shape != "words"):
                 raise ConfigError(f"task {name!r} of this model reads {wanted}, the dataset has {shape}")
@@ -155,6 +157,15 @@ def _check_scale(task: Regression, datasets: Mapping[str, DatasetConfig], train:
             f"standard deviation {task.target['std']:g}): divide the column by a constant, take logarithms, or correct "
             "the row"
         )
+
+
+def _check_known(task: Task) -> None:
+    """A model is loaded without its metrics, so whether they are registered is checked when it is scored."""
+    try:
+        task.check_metrics()
+    except ConfigError as error:
+        unknown = any(not metric.startswith(FOREIGN) and metric not in METRICS.names() for metric in task.metrics)
+        raise ConfigError(f"{error}; {HINT}" if unknown else str(error)) from None
 
 
 def _check_foreign(task: Task, asked: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from nlpmtl.artifact.hub import fetch, push
 
 if TYPE_CHECKING:
     from nlpmtl.artifact.backend import Backend, BackendName, Precision, load_backend
+    from nlpmtl.artifact.device import check_device
     from nlpmtl.artifact.export import export_task
     from nlpmtl.artifact.files import load_model, new_directory, save_model, write_json
     from nlpmtl.artifact.lora import export_lora
@@ -27,6 +28,7 @@ __all__ = [
     "Facts",
     "Precision",
     "Source",
+    "check_device",
     "export_lora",
     "export_onnx",
     "export_task",
@@ -43,6 +45,7 @@ __all__ = [
 
 _LAZY = {
     "backend": ("Backend", "BackendName", "Precision", "load_backend"),
+    "device": ("check_device",),
     "export": ("export_task",),
     "files": ("load_model", "new_directory", "save_model", "write_json"),
     "lora": ("export_lora",),

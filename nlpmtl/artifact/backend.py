@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from nlpmtl.artifact.device import AUTO, check_device, choose_device
 from nlpmtl.artifact.files import load_model
 from nlpmtl.artifact.onnx_model import load_onnx
 from nlpmtl.artifact.parts import GRAPH
@@ -59,20 +60,22 @@ def load_backend(
     known = get_args(BackendName)
     if backend is not None and backend not in known:
         raise ConfigError(f"there is no backend {backend!r}; {did_you_mean(str(backend), known)}")
+    check_device(device, dtype=dtype)
     if isinstance(dtype, str) and dtype not in get_args(Precision):
         raise ConfigError(f"dtype: there is no precision {dtype!r}; {did_you_mean(dtype, get_args(Precision))}")
+    if not (dtype is None or isinstance(dtype, str) or (isinstance(dtype, torch.dtype) and dtype.is_floating_point)):
+        raise ConfigError(f'dtype: "fp32", "bf16", "int8" or a floating dtype of torch was expected, found {dtype!r}')
     if (backend or _held(Path(name))) == "onnx":
         if dtype is not None:
             raise ConfigError(f"dtype: a graph computes in the precision that it was written in, not in {dtype}")
-        return load_onnx(name, device="cpu" if device is None else str(device))
-    if dtype == "int8" and torch.device(device or "cpu").type != "cpu":
-        raise ConfigError(f'dtype: "int8" computes on a CPU, not on {str(device)!r}: there, "bf16" is the faster one')
+        return load_onnx(name, device=AUTO if device is None else str(device))
+    chosen = torch.device("cpu") if dtype == "int8" else choose_device(device)
     model, tokenizer = load_model(name)
     module: nn.Module = model  # whose `to` has types
     if dtype == "int8":
         to_int8(model.sharing)  # the heads are small, and where the answers are made
-    elif device is not None or dtype is not None:
-        module.to(device=device, dtype=_TYPES[dtype] if isinstance(dtype, str) else dtype)
+    else:
+        module.to(device=chosen, dtype=_TYPES[dtype] if isinstance(dtype, str) else dtype)
     return model, tokenizer
 
 

@@ -18,6 +18,7 @@ from nlpmtl.tasks import Task, task_from_spec
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_AUTO = "auto"
 _NO_LOGGING = 4
 """Of onnxruntime's levels: what is fatal. All else that goes wrong it raises too."""
 
@@ -46,7 +47,12 @@ class OnnxModel:
     @property
     def device(self) -> torch.device:
         """Where the graph computes."""
-        return torch.device("cuda" if _PROVIDERS["cuda"] in self.session.get_providers() else "cpu")
+        return torch.device("cuda" if self.provider == _PROVIDERS["cuda"] else "cpu")
+
+    @property
+    def provider(self) -> str:
+        """The execution provider of onnxruntime that computes, such as "CPUExecutionProvider"."""
+        return str(self.session.get_providers()[0])
 
     def infer(self, batch: Batch, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Logits of the rows that each task is asked about, as `MultiTaskModel.forward` gives them, on the CPU."""
@@ -65,7 +71,7 @@ def load_onnx(directory: str | Path, *, device: str) -> tuple[OnnxModel, PreTrai
 
     Args:
         directory: the directory.
-        device: "cpu", "cuda" or "cuda:1".
+        device: "cpu", "cuda", "cuda:1", or "auto": CUDA if the installed onnxruntime has it and it works.
 
     Raises:
         ConfigError: onnxruntime is not installed, or cannot compute on that device.
@@ -83,17 +89,32 @@ def load_onnx(directory: str | Path, *, device: str) -> tuple[OnnxModel, PreTrai
     return OnnxModel(session, config), tokenizer
 
 
+def onnx_has_cuda() -> bool:
+    """Whether onnxruntime is installed, and was built for CUDA."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return False
+    return _PROVIDERS["cuda"] in onnxruntime.get_available_providers()
+
+
 def _open(graph: Path, device: str) -> Any:
     """Onnxruntime's session of a graph, on as many threads as torch uses."""
     try:
         import onnxruntime
     except ImportError:
         raise ConfigError("a model in ONNX needs onnxruntime: pip install 'nlpmtl[onnx]'") from None
+    available = onnxruntime.get_available_providers()
     kind, _, number = device.partition(":")
+    if kind == _AUTO:
+        kind = "cuda" if _PROVIDERS["cuda"] in available else "cpu"
     provider, options = _PROVIDERS.get(kind, device), {"device_id": number} if number else {}
-    if provider not in onnxruntime.get_available_providers():
+    if provider not in available:
         advice = "pip install onnxruntime-gpu" if kind == "cuda" else 'it is "cpu" or "cuda"'
-        raise ConfigError(f"the installed onnxruntime cannot compute on the device {device!r}: {advice}")
+        raise ConfigError(
+            f"the installed onnxruntime cannot compute on the device {device!r}: {advice}; "
+            f"it has {', '.join(available)}"
+        )
     failed = f"the model {str(graph.parent)!r} cannot be loaded"
     if not graph.is_file():
         raise ModelError(f"{failed}: it has no file {graph.name}")
@@ -104,6 +125,7 @@ def _open(graph: Path, device: str) -> Any:
         session = onnxruntime.InferenceSession(str(graph), settings, providers=[(provider, options)])
     except Exception as error:  # its errors have no base of their own
         raise ModelError(f"{failed}: {error}") from error
-    if provider not in session.get_providers():  # it goes on without a driver or a library that it needs
+    # Without a driver or a library that CUDA needs, it falls back to the CPU.
+    if provider not in session.get_providers() and device != _AUTO:
         raise ConfigError(f"onnxruntime found no device {device!r} that works")
     return session

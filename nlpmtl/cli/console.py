@@ -5,13 +5,33 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
 
 if TYPE_CHECKING:
+    from nlpmtl.artifact import Backend
     from nlpmtl.evaluation import Scores
 
 Dtype = Literal["fp32", "bf16", "int8"]
 """The precisions of `Predictor.from_pretrained`, named without loading it."""
+DtypeOption = Annotated[
+    Dtype | None,
+    typer.Option("--dtype", metavar="fp32|bf16|int8", help="Precision; default: fp32.", show_default=False),
+]
+DeviceOption = Annotated[
+    str,
+    typer.Option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Where to compute; auto: a GPU if there is one."),
+]
+PluginsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugins",
+        metavar="MODULE",
+        help="Import a module that registers kinds and metrics of your own; as often as needed.",
+        show_default=False,
+    ),
+]
 _WIDE = 240
 """Columns of a table that goes into a file or a pipe: nothing wraps."""
 
@@ -27,6 +47,13 @@ def quiet_libraries() -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+
+
+def tell_device(model: Backend) -> None:
+    """Say on stderr where a model computes, unless it is the CPU."""
+    if model.device.type != "cpu":
+        provider = getattr(model, "provider", None)  # of onnxruntime
+        typer.echo(f"computing on {model.device}{f' ({provider})' if provider else ''}", err=True)
 
 
 def print_table(*columns: str, rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> None:

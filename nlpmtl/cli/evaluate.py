@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import Dtype, print_scores, quiet_libraries
+from nlpmtl.cli.console import DeviceOption, DtypeOption, PluginsOption, print_scores, quiet_libraries
 from nlpmtl.strict_json import dumps
 
 
@@ -17,17 +17,16 @@ def evaluate(
     revision: Annotated[
         str | None, typer.Option(help="A commit, tag or branch of the Hub's model.", show_default=False)
     ] = None,
-    dtype: Annotated[
-        Dtype | None,
-        typer.Option(metavar="fp32|bf16|int8", help="In which precision; left out: single.", show_default=False),
-    ] = None,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = None,
+    plugins: PluginsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Score a model on a split of labelled rows."""
     from nlpmtl.run import evaluate as score
 
     quiet_libraries()
-    scores = score(model, data, split=split, revision=revision, dtype=dtype)
+    scores = score(model, data, split=split, revision=revision, device=device, dtype=dtype, plugins=plugins or ())
     for note in scores.notes:
         typer.echo(note, err=True)
     if as_json:

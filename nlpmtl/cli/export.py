@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import quiet_libraries
+from nlpmtl.cli.console import DeviceOption, DtypeOption, PluginsOption, quiet_libraries, tell_device
 
 
 def export(
@@ -19,11 +19,16 @@ def export(
     task: Annotated[
         list[str] | None, typer.Option(help="Which task; for ONNX as often as needed; left out: all of the model.")
     ] = None,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = None,
+    plugins: PluginsOption = None,
 ) -> None:
     """Write a model for use without nlpmtl, and compare its logits."""
     from nlpmtl.predictor import Predictor
 
     quiet_libraries()
-    apart = Predictor.from_pretrained(model).export(output, to=to, task=task or None)
+    predictor = Predictor.from_pretrained(model, device=device, dtype=dtype, plugins=plugins or ())
+    tell_device(predictor.model)
+    apart = predictor.export(output, to=to, task=task or None)
     typer.echo(f"wrote {output}: {', '.join(sorted(path.name for path in output.iterdir()))}")
     typer.echo(f"its logits differ from this model's by at most {apart:.1e} of the largest (of 1, where that is less)")

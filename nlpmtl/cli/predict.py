@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nlpmtl.cli.console import Dtype, quiet_libraries
+from nlpmtl.cli.console import DeviceOption, DtypeOption, PluginsOption, quiet_libraries, tell_device
 from nlpmtl.cli.reading import watch
 from nlpmtl.cli.texts import STDIN, BadRow, check_input, parse_format, read_texts, size_of
 from nlpmtl.errors import ConfigError
@@ -70,10 +70,9 @@ def predict(
     revision: Annotated[
         str | None, typer.Option(help="A commit, tag or branch of the Hub's model.", show_default=False)
     ] = None,
-    dtype: Annotated[
-        Dtype | None,
-        typer.Option(metavar="fp32|bf16|int8", help="In which precision; left out: single.", show_default=False),
-    ] = None,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = None,
+    plugins: PluginsOption = None,
 ) -> None:
     """Predict with a model: one JSON object for each text."""
     _check_arguments(texts, input=input, output=output)
@@ -85,7 +84,8 @@ def predict(
     inputs: Iterable[Text | BadRow] = texts or ()
     if input is not None:
         inputs = read_texts(input, told=reading.read, format=form, skip=on_bad_row == "skip")
-    predictor = Predictor.from_pretrained(model, revision=revision, dtype=dtype)
+    predictor = Predictor.from_pretrained(model, revision=revision, device=device, dtype=dtype, plugins=plugins or ())
+    tell_device(predictor.model)
     shape = _to_lines if input is None and output is None and sys.stdout.isatty() else _to_json
     with _open(output) as write, reading.open() if input is not None else nullcontext():
         asked, kept = tee(inputs)

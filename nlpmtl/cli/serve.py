@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import quiet_libraries
+from nlpmtl.cli.console import DeviceOption, DtypeOption, PluginsOption, quiet_libraries
 from nlpmtl.errors import ConfigError
 
 
@@ -28,6 +28,9 @@ def serve(
     body_timeout: Annotated[
         float, typer.Option(metavar="SECONDS", help="Time in which a request's body must arrive.", min=0.1)
     ] = 30,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = None,
+    plugins: PluginsOption = None,
 ) -> None:
     """Serve a model over HTTP, with a page to try it on."""
     for package in ("fastapi", "uvicorn"):
@@ -46,4 +49,4 @@ def serve(
         header_seconds=header_timeout,
         body_seconds=body_timeout,
     )
-    start(model, host=host, port=port, limits=limits)
+    start(model, host=host, port=port, limits=limits, device=device, dtype=dtype, plugins=plugins or ())

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import print_table, quiet_libraries
+from nlpmtl.cli.console import PluginsOption, print_table, quiet_libraries
+from nlpmtl.plugins import import_plugins
 from nlpmtl.strict_json import dumps
 
 
@@ -20,9 +21,11 @@ def show(
             help="A model directory or Hub id; a run file or the name of a shipped one; the word kinds.",
         ),
     ],
+    plugins: PluginsOption = None,
 ) -> None:
     """Show a model, a resolved config, or all kinds."""
     quiet_libraries()
+    import_plugins(plugins or ())
     if what == "kinds":
         _show_kinds()
     elif Path(what).is_dir() or ("/" in what and not what.endswith(".toml")):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import print_table, quiet_libraries
+from nlpmtl.cli.console import DeviceOption, DtypeOption, PluginsOption, print_table, quiet_libraries, tell_device
 
 
 class Fill(StrEnum):
@@ -28,13 +28,17 @@ def submit(
             help="Answer tasks that the model lacks with the most frequent label of train, or the first label.",
         ),
     ] = None,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = None,
+    plugins: PluginsOption = None,
 ) -> None:
     """Answer GLUE's test sets, from the Hub, and write the zip that its server takes."""
     from nlpmtl import glue
     from nlpmtl.predictor import Predictor
 
     quiet_libraries()
-    predictor = Predictor.from_pretrained(model)
+    predictor = Predictor.from_pretrained(model, device=device, dtype=dtype, plugins=plugins or ())
+    tell_device(predictor.model)
     done = []
     for one in glue.submit(predictor, output, fill=None if fill is None else fill.value):
         typer.echo(f"{one.file}: {one.rows} rows", err=True)

@@ -14,11 +14,12 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 
 from nlpmtl.data import Batch
-from nlpmtl.errors import ModelError
+from nlpmtl.errors import ModelError, did_you_mean
 from nlpmtl.heads import Head
 from nlpmtl.model.encoder import OWN_TYPE, Encoder, blank_encoder
 from nlpmtl.model.relations import TaskCovariance
 from nlpmtl.model.sharing import Matrix, Sharing, SharingOptions
+from nlpmtl.plugins import HINT
 from nlpmtl.registry import SHARINGS
 from nlpmtl.strict_json import dumps
 from nlpmtl.tasks import Task, task_from_spec
@@ -94,6 +95,10 @@ class MultiTaskModel(PreTrainedModel):
         if config.encoder_config is None or not config.tasks:
             raise ModelError("this config.json describes no encoder or no tasks: it was not written by nlpmtl")
         self.tasks: dict[str, Task] = {name: task_from_spec(name, spec) for name, spec in config.tasks.items()}
+        scheme = config.sharing.get("kind", "hard")
+        if scheme not in SHARINGS.names():
+            near = did_you_mean(str(scheme), SHARINGS.names())
+            raise ModelError(f"this model has an unknown sharing scheme {scheme!r}; {near}; {HINT}")
         options = SHARINGS.parse(config.sharing)
         encoder = encoder or blank_encoder(config.encoder_config)
         self.sharing = SHARINGS.build(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from types import FrameType
@@ -12,7 +12,9 @@ from types import FrameType
 import torch
 import uvicorn
 
+from nlpmtl.artifact import Precision
 from nlpmtl.errors import ConfigError
+from nlpmtl.evaluation import tokens_for
 from nlpmtl.predictor import Predictor
 from nlpmtl.serving.app import make_app
 from nlpmtl.serving.connections import Config, fit_to_files
@@ -60,7 +62,16 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets=sockets)
 
 
-def serve(name: str, *, host: str, port: int, limits: Limits) -> None:
+def serve(
+    name: str,
+    *,
+    host: str,
+    port: int,
+    limits: Limits,
+    device: str = "auto",
+    dtype: Precision | None = None,
+    plugins: Sequence[str] = (),
+) -> None:
     """Answer requests until SIGINT or SIGTERM comes; those that were taken are then finished.
 
     Args:
@@ -68,19 +79,25 @@ def serve(name: str, *, host: str, port: int, limits: Limits) -> None:
         host: the address to listen on.
         port: the port; 0 for one that is free.
         limits: what is taken at once.
+        device: where to compute, as for `Predictor.from_pretrained`.
+        dtype: in which precision, as for `Predictor.from_pretrained`.
+        plugins: modules that register the model's own kinds.
 
     Raises:
-        ConfigError: the port cannot be had.
+        ConfigError: the port cannot be had, or the device is not there.
         ModelError: there is no such model.
     """
     with bind(host, port) as listener, limited_logging():  # the port first, because to load a model takes longer
-        loaded = Predictor.from_pretrained(name)
-        predictor = Predictor(loaded.model, loaded.tokenizer, tokens=_THREAD_TOKENS * torch.get_num_threads())
+        loaded = Predictor.from_pretrained(name, device=device, dtype=dtype, plugins=plugins)
+        on_cpu = loaded.model.device.type == "cpu"
+        tokens = _THREAD_TOKENS * torch.get_num_threads() if on_cpu else tokens_for(loaded.model.device)
+        predictor = Predictor(loaded.model, loaded.tokenizer, tokens=tokens)
         app, batcher = make_app(predictor, name=name, limits=limits)
         shown, port = f"[{host}]" if ":" in host else host, listener.getsockname()[1]
 
         def ready() -> None:
-            _say(f"serving {name} on http://{shown}:{port} ({', '.join(predictor.tasks)})")
+            where = "" if on_cpu else f", on {loaded.model.device}"
+            _say(f"serving {name} on http://{shown}:{port} ({', '.join(predictor.tasks)}{where})")
 
         try:
             Server(config(app, limits), ready=ready, ending=batcher.refuse).run(sockets=[listener])

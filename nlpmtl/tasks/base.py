@@ -119,11 +119,19 @@ class Task(ABC):
         if len(self.labels) < _LEAST_LABELS[self.shape]:
             least = _LEAST_LABELS[self.shape]
             raise ConfigError(f"task {name!r}: at least {least} label(s) are needed, found {list(self.labels)}")
+        self.check_metrics()
+
+    def check_metrics(self) -> None:
+        """Check that every metric is registered and can score this kind.
+
+        Raises:
+            ConfigError: a metric is unknown or cannot score it.
+        """
         for metric in self.metrics:
             try:
                 check(metric, reads=self._read_by(metric), positive=self._positive)
             except ConfigError as error:
-                raise ConfigError(f"task {name!r}: {error}") from None
+                raise ConfigError(f"task {self.name!r}: {error}") from None
 
     @property
     def outputs(self) -> int:

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from nlpmtl.config import NAME, TaskOptions
-from nlpmtl.errors import ConfigError, ModelError
-from nlpmtl.registry import TASKS
+from nlpmtl.errors import ConfigError, ModelError, did_you_mean
+from nlpmtl.plugins import HINT
+from nlpmtl.registry import METRICS, TASKS
 from nlpmtl.tasks.base import Task
 
 
@@ -46,9 +47,14 @@ def task_from_spec(name: str, spec: Mapping[str, Any]) -> Task:
         )
     try:
         values = dict(spec)
-        member = TASKS.get(values.pop("kind"))
-        _check(**values)
-        task = member(name=name, **values)
+        kind, metrics = values.pop("kind"), values.pop("metrics")
+        if kind not in TASKS.names():
+            raise ValueError(f"unknown kind of task {kind!r}; {did_you_mean(str(kind), TASKS.names())}; {HINT}")
+        _check(metrics=metrics, **values)
+        # A metric that is not registered, as a plugin's may be, is looked for when something is scored.
+        known = [metric for metric in metrics or () if metric in METRICS.names()]
+        task = TASKS.get(kind)(name=name, metrics=known, **values)
+        task.metrics = tuple(metrics) if metrics is not None else task.default_metrics
     except (KeyError, TypeError, ValueError, ConfigError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ModelError(f"task {name!r} of this model cannot be made: {said}") from None
@@ -56,10 +62,20 @@ def task_from_spec(name: str, spec: Mapping[str, Any]) -> Task:
     return task
 
 
-def _check(*, labels: object, input: object, input_columns: object = (), split_marks: object = (), **_: object) -> None:
+def _check(
+    *,
+    metrics: object,
+    labels: object,
+    input: object,
+    input_columns: object = (),
+    split_marks: object = (),
+    **_: object,
+) -> None:
     """What the classes take on trust, because a config has been checked."""
     if not isinstance(labels, list | tuple) or not all(isinstance(label, str) for label in labels):
         raise TypeError(f"`labels` must be a list of names, found {labels!r}")
+    if metrics is not None and not (isinstance(metrics, list | tuple) and all(isinstance(m, str) for m in metrics)):
+        raise TypeError(f"`metrics` must be a list of names, found {metrics!r} ({type(metrics).__name__})")
     if input not in ("text", "pair", "words"):
         raise ValueError(f'`input` is "text", "pair" or "words", found {input!r}')
     if not isinstance(input_columns, list | tuple) or not all(map(_is_columns, input_columns)):

@@ -148,3 +148,12 @@ def test_a_missing_onnxruntime_is_named(exported: Exported, monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ConfigError, match=r"needs onnxruntime: pip install 'nlpmtl\[onnx\]'"):
         load_onnx(exported.directory, device="cpu")
+
+
+def test_auto_takes_cuda_only_where_onnxruntime_has_it(exported: Exported) -> None:
+    graph, _ = load_onnx(exported.directory, device="auto")
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        assert (graph.provider, graph.device) == ("CPUExecutionProvider", torch.device("cpu"))
+        with pytest.raises(ConfigError, match=r"onnxruntime-gpu; it has .*CPUExecutionProvider"):
+            load_onnx(exported.directory, device="cuda")
+    assert Predictor.from_pretrained(exported.directory).model.device == graph.device

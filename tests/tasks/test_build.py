@@ -85,7 +85,7 @@ def without(key: str) -> dict[str, Any]:
         (spec_of("classification", input="txt"), "'txt'"),
         (spec_of("classification", metrics=3), "int"),
         (spec_of("classification", metrics=["pearsonr"]), "pearsonr"),
-        (spec_of("classification", metrics=["nosuch"]), "nosuch"),
+        (spec_of("classification", metrics=[3]), "a list of names"),
         (spec_of("classification", positive="q"), "'q'"),
         (spec_of("sentiment", positive="bad", positve=1), "positve"),
         (spec_of("regression", target={"mean": 1.0}), "'std' is missing"),
@@ -109,3 +109,10 @@ def test_a_description_is_left_as_it_is() -> None:
     spec = spec_of("regression")
     task_from_spec("t", spec)
     assert spec == spec_of("regression")
+
+
+def test_a_metric_that_is_not_registered_is_no_reason_not_to_load() -> None:
+    task = task_from_spec("grade", spec_of("classification", metrics=["accuracy", "nosuch"]))
+    assert task.spec()["metrics"] == ["accuracy", "nosuch"]
+    with pytest.raises(ConfigError, match="task 'grade': unknown metric 'nosuch'"):
+        task.check_metrics()

@@ -1,0 +1,43 @@
+"""Import of the user's plugins: modules that register kinds of tasks, metrics, samplers, weightings, sharing schemes.
+
+Only a run file, an option or an argument names them. A downloaded model never causes an import.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from nlpmtl.errors import ConfigError
+
+HINT = "if a plugin registers it, name the plugin's module: --plugins MODULE, or plugins=[…] in Python"
+"""What an error about an unknown kind or metric of a model adds."""
+
+
+def import_plugins(names: Iterable[str]) -> None:
+    """Import modules from where Python packages are, or else from the working directory.
+
+    Raises:
+        ConfigError: a name is not that of a module, or the module cannot be imported.
+    """
+    if isinstance(names, str | bytes) or not isinstance(names, Iterable):
+        raise ConfigError(f'plugins: a list of module names was expected, such as ["my_kinds"]; found {names!r}')
+    for name in names:
+        if not isinstance(name, str):
+            raise ConfigError(f"plugins: the name of a module was expected, found {name!r}")
+        _import(name)
+
+
+def _import(name: str) -> None:
+    here = str(Path.cwd())
+    sys.path.append(here)
+    try:
+        importlib.import_module(name)
+    except Exception as error:  # a module may raise anything while it is imported
+        said = str(error) if isinstance(error, ImportError | SyntaxError) else f"{type(error).__name__}: {error}"
+        hint = f" (write {name[:-3].replace('/', '.')!r}, without the ending)" if name.endswith(".py") else ""
+        raise ConfigError(f"plugins: {name!r} cannot be imported: {said}{hint}") from error
+    finally:
+        sys.path.remove(here)

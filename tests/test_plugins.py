@@ -1,0 +1,191 @@
+"""Models with the kinds, metrics and sharing schemes of a plugin, wherever a model is loaded."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import nlpmtl
+from nlpmtl import ConfigError, ModelError, Predictor
+from nlpmtl.cli import app
+from nlpmtl.registry import METRICS, SHARINGS, TASKS
+from tests.tiny import make_run, train_tiny
+
+CODE = '''
+from nlpmtl.metrics import Metric
+from nlpmtl.model.sharing.hard import Hard
+from nlpmtl.registry import METRICS, SHARINGS, TASKS
+from nlpmtl.tasks import Classification
+from nlpmtl.tasks.classification import ClassificationOptions
+
+
+@METRICS.register("share_right")
+class ShareRight(Metric):
+    """The share of right labels."""
+
+    name = "share_right"
+    reads = frozenset({"label"})
+
+    def score(self, predictions, references):
+        return sum(a == b for a, b in zip(predictions, references)) / len(references)
+
+
+@TASKS.register("own_kind", ClassificationOptions)
+class OwnKind(Classification):
+    """A classification of our own."""
+
+    kind = "own_kind"
+    default_metrics = ("share_right",)
+
+
+@SHARINGS.register("own_sharing")
+class OwnSharing(Hard):
+    """A sharing scheme of our own."""
+'''
+
+
+def forget(name: str) -> None:
+    """Leave the registries as they are in a process that has not imported the plugin."""
+    for registry, member in ((METRICS, "share_right"), (TASKS, "own_kind"), (SHARINGS, "own_sharing")):
+        registry._members.pop(member, None)
+    sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("plugins")
+    (directory / "own_kinds_of_test.py").write_text(CODE)
+    return directory
+
+
+@pytest.fixture(autouse=True)
+def here(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(place)
+    yield
+    forget("own_kinds_of_test")
+
+
+@pytest.fixture(scope="module")
+def models(place: Path) -> dict[str, Path]:
+    """A model with a kind and a sharing scheme of the plugin, and one with just a metric of it."""
+    made = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        for name, kind, sharing in (("kind", "own_kind", "own_sharing"), ("metric", "classification", "hard")):
+            run = make_run(place / name, train={"steps": 1, "batch_size": 4}, plugins=["own_kinds_of_test"])
+            task = {"kind": kind, "label": "topic", "metrics": ["share_right"]}
+            run["datasets"] = {"texts": {**run["datasets"]["texts"], "tasks": {"topic": task}}}
+            made[name] = train_tiny({**run, "sharing": {"kind": sharing}}).model_dir
+            forget("own_kinds_of_test")
+    return made
+
+
+def test_a_metric_is_not_needed_to_load_a_model(models: Mapping[str, Path]) -> None:
+    predictor = Predictor.from_pretrained(models["metric"])
+    assert set(predictor.predict("a cat", task="topic")) == {"label", "score"}
+    assert predictor.tasks["topic"].spec()["metrics"] == ["share_right"]
+    assert predictor.model.config.tasks["topic"]["metrics"] == ["share_right"]
+
+
+def test_an_unknown_kind_says_that_a_plugin_may_register_it(models: Mapping[str, Path]) -> None:
+    with pytest.raises(ModelError, match=r"'own_kind'.*--plugins MODULE, or plugins=\[…\] in Python"):
+        Predictor.from_pretrained(models["kind"])
+    assert "own_kinds_of_test" not in sys.modules
+
+
+def test_plugins_of_the_predictor(models: Mapping[str, Path]) -> None:
+    predictor = Predictor.from_pretrained(models["kind"], plugins=["own_kinds_of_test"])
+    assert set(predictor.predict("a cat", task="topic")) == {"label", "score"}
+
+
+def test_an_unknown_sharing_scheme_says_so_too(models: Mapping[str, Path]) -> None:
+    nlpmtl.plugins.import_plugins(["own_kinds_of_test"])
+    SHARINGS._members.pop("own_sharing")
+    with pytest.raises(ModelError, match=r"unknown sharing scheme 'own_sharing'.*--plugins MODULE"):
+        Predictor.from_pretrained(models["kind"])
+
+
+def data_file(place: Path, kind: str, to_toml: Callable[[Mapping[str, Any]], str]) -> Path:
+    dataset = make_run(place / "data")["datasets"]["texts"]
+    task = {"kind": kind, "label": "topic"}
+    path = place / f"{kind}.toml"
+    path.write_text(to_toml({**dataset, "tasks": {"topic": task}}))
+    return path
+
+
+def test_scoring_takes_plugins(
+    models: Mapping[str, Path], place: Path, to_toml: Callable[[Mapping[str, Any]], str]
+) -> None:
+    plain = data_file(place, "classification", to_toml)
+    with pytest.raises(ConfigError, match=r"unknown metric 'share_right'.*--plugins MODULE"):
+        nlpmtl.evaluate(models["metric"], plain)
+    scores = nlpmtl.evaluate(models["metric"], plain, plugins=["own_kinds_of_test"])
+    assert set(scores["topic"]) == {"share_right", "score", "rows"}
+    forget("own_kinds_of_test")
+    own = data_file(place, "own_kind", to_toml)
+    scores = nlpmtl.evaluate(models["kind"], own, plugins=["own_kinds_of_test"])
+    assert set(scores["topic"]) == {"share_right", "score", "rows"}
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(one) for one in arguments])
+
+
+def test_every_command_that_loads_a_model_takes_plugins(
+    models: Mapping[str, Path], place: Path, to_toml: Callable[[Mapping[str, Any]], str]
+) -> None:
+    own, data = models["kind"], data_file(place, "own_kind", to_toml)
+    commands: dict[str, tuple[object, ...]] = {
+        "predict": ("predict", own, "a cat"),
+        "evaluate": ("evaluate", own, "--data", data),
+        "show": ("show", own),
+    }
+    for name, command in commands.items():
+        forget("own_kinds_of_test")
+        refused = invoke(*command)
+        assert refused.exit_code == 2, name
+        assert "unknown kind of task 'own_kind'" in refused.stderr
+        done = invoke(*command, "--plugins", "own_kinds_of_test")
+        assert (done.exit_code, done.exception) == (0, None), name
+    forget("own_kinds_of_test")
+    assert "own_kind" in invoke("show", "kinds", "--plugins", "own_kinds_of_test").stdout
+    for verb in ("predict", "evaluate", "serve", "export", "submit", "show"):
+        assert "--plugins" in invoke(verb, "--help").stdout
+
+
+@pytest.mark.slow
+def test_a_kind_of_a_plugin_is_exported_to_onnx(models: Mapping[str, Path], place: Path) -> None:
+    done = invoke(
+        "export", models["kind"], "--to", "onnx", "--output", place / "onnx", "--plugins", "own_kinds_of_test"
+    )
+    assert (done.exit_code, done.exception) == (0, None)
+    forget("own_kinds_of_test")
+    with pytest.raises(ModelError, match=r"unknown kind of task 'own_kind'.*--plugins"):
+        Predictor.from_pretrained(place / "onnx")
+    assert Predictor.from_pretrained(place / "onnx", plugins=["own_kinds_of_test"]).predict_all("a cat")
+
+
+@pytest.mark.parametrize(
+    ("plugins", "said"),
+    [
+        (["no_such_module"], "plugins: 'no_such_module' cannot be imported"),
+        (["broken_of_test"], "plugins: 'broken_of_test' cannot be imported: ZeroDivisionError"),
+        (["own_kinds_of_test.py"], r"cannot be imported.*write 'own_kinds_of_test', without the ending"),
+        ("own_kinds_of_test", "plugins: a list of module names was expected"),
+        ([3], "plugins: the name of a module was expected, found 3"),
+        (3, "plugins: a list of module names was expected"),
+        ([""], "plugins: '' cannot be imported"),
+        ([".own"], "plugins: '.own' cannot be imported"),
+    ],
+)
+def test_a_plugin_that_cannot_be_imported(models: Mapping[str, Path], place: Path, plugins: Any, said: str) -> None:
+    (place / "broken_of_test.py").write_text("1 / 0")
+    before = list(sys.path)
+    with pytest.raises(ConfigError, match=said):
+        Predictor.from_pretrained(models["kind"], plugins=plugins)
+    assert sys.path == before
