@@ -26,11 +26,14 @@ from nlpmtl.cli.relate import relate
 from nlpmtl.cli.schema import schema
 from nlpmtl.cli.serve import serve
 from nlpmtl.cli.show import show
+from nlpmtl.cli.streams import end_without_reader, steady_streams
 from nlpmtl.cli.submit import submit
 from nlpmtl.cli.train import train
 from nlpmtl.errors import NlpmtlError, StoppedError
 
 _INTERRUPTED, _TERMINATED = 130, 143
+_PRINTING = ("check", "evaluate", "predict", "show")
+"""Verbs whose work is what they print."""
 _VERBS = (check, relate, train, compare, evaluate, predict, serve, push, export, submit, show, schema)
 
 
@@ -39,9 +42,11 @@ class Verb(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb, and turn what it raises into an exit code."""
+        if ctx.info_name in _PRINTING:
+            end_without_reader()
         try:
             return super().invoke(ctx)
-        except (typer.Exit, BrokenPipeError):  # the latter is met with silence: who read us has read enough
+        except typer.Exit:
             raise
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)
@@ -94,7 +99,8 @@ for _verb in _VERBS:
 def main() -> None:
     """The console script."""
     signal.signal(signal.SIGTERM, _terminate)
-    app(prog_name="nlpmtl")
+    with steady_streams():
+        app(prog_name="nlpmtl")
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:

@@ -151,7 +151,11 @@ def ending(raised: BaseException, *options: str) -> tuple[int, str]:
             "error: ZeroDivisionError: by 0  (`nlpmtl --debug VERB …` shows the traceback)\n",
         ),
         (KeyboardInterrupt(), 130, "interrupted\n"),
-        (BrokenPipeError(32, "Broken pipe"), 1, ""),
+        (
+            BrokenPipeError(32, "of a server"),
+            1,
+            "error: BrokenPipeError: [Errno 32] of a server  (`nlpmtl --debug VERB …` shows the traceback)\n",
+        ),
         (SystemExit(143), 143, ""),
     ],
 )
