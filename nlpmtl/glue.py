@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nlpmtl.config import DatasetConfig, parse_dataset, read_dataset, shipped_configs
+from nlpmtl.config import DatasetConfig, check_output, parse_dataset, read_dataset, shipped_configs
 from nlpmtl.data import Shape
 from nlpmtl.data.source import find_splits
 from nlpmtl.data.stream import RawRow, Stream
@@ -91,6 +91,7 @@ def submit(model: Predictor, output: Path, *, fill: Fill | None = None) -> Itera
         ConfigError: the model lacks tasks, or has other labels than GLUE; or the name is not that of a zip.
         DataError: the Hub cannot be reached, or a row breaks a rule.
     """
+    check_output(output, key="--output")
     if output.suffix != ".zip":
         raise ConfigError(f"--output {output}: GLUE's server takes a zip, so the name ends in .zip")
     described = {sheet.dataset: _describe(sheet.dataset) for sheet in _SHEETS}

@@ -24,6 +24,9 @@ def export(
     plugins: PluginsOption = None,
 ) -> None:
     """Write a model for use without nlpmtl, and compare its logits."""
+    from nlpmtl.config import check_output
+
+    check_output(output, key="--output")
     from nlpmtl.predictor import Predictor
 
     quiet_libraries()

@@ -110,6 +110,10 @@ def _check_arguments(texts: list[str] | None, *, input: str | None, output: Path
         raise ConfigError("no text: write it after the model, or name a file with --input (- is stdin)")
     if any("\ud800" <= character <= "\udfff" for text in texts or () for character in text):
         raise ConfigError("a text is not valid Unicode")
+    if output is not None:
+        from nlpmtl.config import check_output
+
+        check_output(output, key="--output")
     if output is not None and output.suffix != _ENDING:
         raise ConfigError(f"--output {output}: answers are JSON Lines, so the name ends in {_ENDING}")
     if input is not None:

@@ -15,8 +15,11 @@ def schema(
     ] = None,
 ) -> None:
     """Print or write the JSON Schemas of config files."""
+    from nlpmtl.config import check_output, schemas
+
+    if output is not None:
+        check_output(output, key="--output")
     import nlpmtl.run  # noqa: F401 - it imports every registered kind
-    from nlpmtl.config import schemas
 
     found = schemas()
     if output is None:

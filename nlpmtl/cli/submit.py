@@ -33,6 +33,9 @@ def submit(
     plugins: PluginsOption = None,
 ) -> None:
     """Answer GLUE's test sets, from the Hub, and write the zip that its server takes."""
+    from nlpmtl.config import check_output
+
+    check_output(output, key="--output")
     from nlpmtl import glue
     from nlpmtl.predictor import Predictor
 

@@ -24,6 +24,7 @@ from nlpmtl.config.load import (
     read_run,
     read_toml,
 )
+from nlpmtl.config.paths import check_output
 from nlpmtl.config.run import EncoderConfig, EvalConfig, RunConfig, TrainConfig
 from nlpmtl.config.schema import schemas
 
@@ -38,6 +39,7 @@ __all__ = [
     "RunConfig",
     "TaskOptions",
     "TrainConfig",
+    "check_output",
     "describe",
     "dotted",
     "find_run",
