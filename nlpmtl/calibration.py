@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,7 +50,11 @@ class _Half:
 
 
 def calibrate(
-    inference: Inference, *, tasks: Mapping[str, Task], datasets: Mapping[str, Encoded]
+    inference: Inference,
+    *,
+    tasks: Mapping[str, Task],
+    datasets: Mapping[str, Encoded],
+    failed: Callable[[str, Exception], None],
 ) -> dict[str, Calibrated]:
     """Calibrate the tasks on half of their labelled rows; those without enough of them, or without any confidence,
     stay as they are and are left out of the answer.
@@ -59,25 +63,39 @@ def calibrate(
         inference: the model.
         tasks: they are changed.
         datasets: rows that training has not seen.
+        failed: called with a task whose calibration raised, which stays as it was, and the error.
     """
     found = {}
     for name, (fitted, told) in _halves(inference, tasks=tasks, datasets=datasets).items():
-        task = tasks[name]
-        error_before, score_before = _error(task, told), _score(task, told)
-        if min(len(fitted.gold), len(told.gold)) < _LEAST_ROWS or error_before is None:
-            continue
-        task.calibrate(fitted.logits, fitted.gold)
-        error = _error(task, told)
-        assert error is not None, "the same rows as before"
-        found[name] = Calibrated(
-            rows=len(told.gold),
-            temperature=task.temperature,
-            error_before=error_before,
-            error=error,
-            score_before=score_before,
-            score=_score(task, told),
-        )
+        task, before = tasks[name], dict(vars(tasks[name]))
+        try:
+            calibrated = _calibrate(task, fitted=fitted, told=told)
+        except Exception as error:  # a kind of task or a metric from a plugin may raise anything
+            vars(task).clear()
+            vars(task).update(before)
+            failed(name, error)
+        else:
+            if calibrated is not None:
+                found[name] = calibrated
     return found
+
+
+def _calibrate(task: Task, *, fitted: _Half, told: _Half) -> Calibrated | None:
+    """Calibrate one task; None if it stays as it is."""
+    error_before, score_before = _error(task, told), _score(task, told)
+    if min(len(fitted.gold), len(told.gold)) < _LEAST_ROWS or error_before is None:
+        return None
+    task.calibrate(fitted.logits, fitted.gold)
+    error = _error(task, told)
+    assert error is not None, "the same rows as before"
+    return Calibrated(
+        rows=len(told.gold),
+        temperature=task.temperature,
+        error_before=error_before,
+        error=error,
+        score_before=score_before,
+        score=_score(task, told),
+    )
 
 
 def _halves(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,20 +12,17 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from nlpmtl.artifact import Precision, check_device, fetch, guarded, load_backend, write_json
+from nlpmtl.artifact import Precision, check_device, fetch, guarded, load_backend
+from nlpmtl.atomic import clear_leftovers
 from nlpmtl.compose import compose
 from nlpmtl.config import (
     DatasetConfig,
     RunConfig,
-    describe,
     dotted,
     find_run,
     parse_dataset,
-    parse_run,
     plain_config,
-    plugins_of,
     read_dataset,
-    read_run,
     read_toml,
 )
 from nlpmtl.errors import ConfigError, DataError, RunError
@@ -32,6 +31,9 @@ from nlpmtl.evaluation import evaluate as score
 from nlpmtl.finish import finish
 from nlpmtl.model import Encoder, MultiTaskModel, footprint, load_encoder
 from nlpmtl.plugins import import_plugins
+from nlpmtl.run_config import Source as Source
+from nlpmtl.run_config import load_config as load_config
+from nlpmtl.run_config import load_run as load_run
 from nlpmtl.training import (
     Evaluated,
     Fit,
@@ -39,21 +41,25 @@ from nlpmtl.training import (
     Progressed,
     RunState,
     accelerating,
+    check_place,
     check_same_data,
+    finish_trackers,
     global_state_restored,
+    hold_lock,
+    hold_lock_together,
     ignored_settings,
     open_run,
     pinned_precision,
     read_state,
+    recordable,
     resolve_precision,
     restore,
     run_facts,
     set_aside,
+    write_facts,
+    write_failures,
 )
 from nlpmtl.workload import Workload, load_split, load_workload
-
-Source = str | Path | Mapping[str, Any] | RunConfig
-"""A run file, the name of a shipped one, a dict, or a config."""
 
 
 @dataclass(frozen=True)
@@ -85,21 +91,10 @@ class TrainResult:
     answered: Mapping[str, Answered] = field(default_factory=dict, repr=False)
 
 
+_WRITTEN = ("run.json", "metrics.jsonl", "evaluations.jsonl", "scores.json", "answers.json", "model")
+"""What is replaced in a run's directory."""
+
 Event = Started | Progressed | Evaluated | Noted | TrainResult
-
-
-def load_config(source: Source, *, overrides: Mapping[str, Any] | None = None) -> RunConfig:
-    """A checked config; the members of the house and the plugins that it names are imported first.
-
-    Raises:
-        ConfigError: it cannot be read, or says something that cannot be done: every problem, one a line.
-    """
-    if not isinstance(source, str | Path | Mapping | RunConfig):
-        kind = type(source).__name__
-        raise ConfigError(f"a run file, the name of a shipped one, a dict or a RunConfig was expected, found a {kind}")
-    found = find_run(source) if isinstance(source, str | Path) else source
-    import_plugins(plugins_of(found, overrides=overrides))
-    return parse_run(read_run(found, overrides=overrides), where=describe(found))
 
 
 def train(source: Source, *, output: str | Path | None = None, resume: bool = False, **overrides: Any) -> TrainResult:
@@ -108,56 +103,97 @@ def train(source: Source, *, output: str | Path | None = None, resume: bool = Fa
     Args:
         source: a run file, the name of a shipped one, a dict, or a `RunConfig`.
         output: the run's directory; left out: the config's.
-        resume: go on from the newest checkpoint that is intact.
+        resume: go on from the newest checkpoint that is intact, with the overrides that the run was started with.
         overrides: keys of the config: ``seed=3``, ``train={"lr": 3e-5}``, or dotted, ``**{"train.lr": 3e-5}``.
 
     Raises:
         NlpmtlError: one of its branches, see `nlpmtl.errors`.
     """
-    *_, result = training(load_config(source, overrides=dotted(overrides)), output=output, resume=resume)
+    config, laid = load_run(source, output=output, resume=resume, overrides=dotted(overrides))
+    *_, result = training(config, output=output, resume=resume, overrides=laid)
     assert isinstance(result, TrainResult), "a run that ends without an error ends with its result"
     return result
 
 
-def training(config: RunConfig, *, output: str | Path | None = None, resume: bool = False) -> Iterator[Event]:
-    """Train a model, and tell what happens while it does. The last event is the `TrainResult`."""
+def training(
+    config: RunConfig,
+    *,
+    output: str | Path | None = None,
+    resume: bool = False,
+    overrides: Mapping[str, Any] | None = None,
+    extend: bool = True,
+) -> Iterator[Event]:
+    """Train a model, and tell what happens while it does. The last event is the `TrainResult`.
+
+    Args:
+        config: the run's config.
+        output: the run's directory; left out: the config's.
+        resume: go on from the newest checkpoint that is intact.
+        overrides: the overrides that are part of the config, dotted, for run.json to record.
+        extend: whether a resumed run may have another length than it was started with.
+    """
     directory = Path(output) if output is not None else config.output
     if directory is None:
         raise ConfigError('output: say where the run\'s directory shall be: output = "runs/…", or --output DIR')
-    plain = plain_config(config, output=directory)
+    check_place(directory)
     pinned = pinned_precision(directory) if resume and config.train.precision == "auto" else None
     precision = pinned or resolve_precision(config.train.precision)
-    with accelerating(directory=directory, precision=precision, trackers=config.train.trackers) as accelerator:
-        checkpoint, notes = open_run(directory, config=plain, resume=resume)
-        accelerator.wait_for_everyone()  # all have looked before the first of them writes
-        if accelerator.is_main_process:
-            set_aside(directory / "checkpoints")
-        if config.train.trackers:
-            accelerator.init_trackers("nlpmtl")
-        encoder, work, fit = prepare(config, directory=directory, accelerator=accelerator)
-        if checkpoint is not None:
-            before = read_state(checkpoint)
-            notes = [*notes, *check_same_data(before, fit.recorded, run=checkpoint)]
-            fit.state = RunState.from_json(restore(checkpoint, model=fit.model, optimizer=fit.optimizer))
+    with ExitStack() as stack:
+        notes: list[str] | None = None
+        if os.environ.get("WORLD_SIZE", "1") == "1":  # first of all: Accelerate's state may be that of another run
+            notes = stack.enter_context(hold_lock(directory))
+        accelerator = stack.enter_context(
+            accelerating(directory=directory, precision=precision, trackers=config.train.trackers)
+        )
+        if notes is None:
+            notes = stack.enter_context(hold_lock_together(directory, accelerator))
+        plain = plain_config(config, output=directory)
+        checkpoint, told = open_run(directory, config=plain, resume=resume, extend=extend)
         facts = run_facts(
             plain, precision=precision, processes=accelerator.num_processes, device=str(accelerator.device)
         )
-        facts |= fit.recorded
-        if accelerator.is_main_process:
-            _write_facts(directory, facts)
-        notes = [*notes, *ignored_settings(), *work.notes, *_cost(fit, work)]
-        yield Started(total=fit.total, step=fit.state.cursor.step, notes=tuple(notes))
-        yield from fit.events()
-        scores, step, answered = finish(fit, work=work, encoder=encoder, run=facts)
-        yield TrainResult(scores, directory / "model", step, fit.state.skipped, answered)
+        facts["overrides"] = recordable(overrides or {}, config=plain)
+        yield from _training(config, directory, accelerator, checkpoint=checkpoint, facts=facts, notes=[*notes, *told])
 
 
-def _write_facts(directory: Path, facts: Mapping[str, Any]) -> None:
-    """The first that a run writes."""
-    try:
-        write_json(directory / "run.json", facts)
-    except OSError as error:
-        raise RunError(f"output: {directory} cannot be written: {error}") from error
+def _training(
+    config: RunConfig,
+    directory: Path,
+    accelerator: Accelerator,
+    *,
+    checkpoint: Path | None,
+    facts: dict[str, Any],
+    notes: list[str],
+) -> Iterator[Event]:
+    """`training`, once it has its processes, the lock of its directory and the checkpoint to go on from."""
+    accelerator.wait_for_everyone()  # all have looked before the first of them writes
+    if accelerator.is_main_process:
+        set_aside(directory / "checkpoints")
+        clear_leftovers(directory / "best")
+        clear_leftovers(directory, _WRITTEN)
+    encoder, work, fit = prepare(config, directory=directory, accelerator=accelerator)
+    if checkpoint is not None:
+        notes += check_same_data(read_state(checkpoint), fit.recorded, run=checkpoint)
+        fit.state = RunState.from_json(restore(checkpoint, model=fit.model, optimizer=fit.optimizer))
+        if fit.total < fit.state.cursor.step:
+            raise RunError(
+                f"the run has taken {fit.state.cursor.step} steps already, and would have {fit.total} in all"
+            )
+    facts |= fit.recorded
+    if accelerator.is_main_process:
+        write_facts(directory, facts)
+    if config.train.trackers:
+        accelerator.init_trackers("nlpmtl")
+    started = (*notes, *ignored_settings(), *work.notes, *_cost(fit, work))
+    yield Started(total=fit.total, step=fit.state.cursor.step, notes=started)
+    yield from fit.events()
+    known = len(fit.failures)
+    scores, step, answered = finish(fit, work=work, encoder=encoder, run=facts)
+    fit.failures += finish_trackers(accelerator)
+    if accelerator.is_main_process and fit.failures:
+        write_failures(directory, facts, fit.failures)
+    yield from map(Noted, fit.failures[known:])
+    yield TrainResult(scores, directory / "model", step, fit.state.skipped, answered)
 
 
 def prepare(config: RunConfig, *, directory: Path, accelerator: Accelerator) -> tuple[Encoder, Workload, Fit]:

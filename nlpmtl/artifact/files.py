@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,15 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from nlpmtl.artifact.card import Facts, result_files, write_card
 from nlpmtl.artifact.hub import fetch
+from nlpmtl.artifact.parts import CARD, FILES
+from nlpmtl.atomic import PART, erase, flush, hidden, link_or_copy, replace_directory, write_file
+from nlpmtl.config import check_output
 from nlpmtl.errors import ConfigError, ModelError, NlpmtlError
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.strict_json import dumps
+
+_TEMPORARY = ".tmp"
+"""What the names of files begin with that safetensors had not finished when a process was killed."""
 
 
 def save_model(
@@ -23,44 +30,68 @@ def save_model(
     *,
     model: MultiTaskModel,
     tokenizer: PreTrainedTokenizerBase,
-    facts: Facts,
+    facts: Facts | None,
     pictures: Mapping[str, bytes],
 ) -> None:
     """Write a model directory: config, weights, tokenizer, card, scores, the Hub's files of results, and pictures.
+
+    It is written as a hidden sibling, which then takes the place of the directory: a model that is there already can be
+    loaded until the new one can. Files in the directory that are not part of a model are kept.
 
     Args:
         directory: it need not be there.
         model: the model.
         tokenizer: its tokenizer.
-        facts: what the card tells, the paths of the pictures among it.
+        facts: what the card tells, the paths of the pictures among it; None: no card, scores and results are written.
         pictures: path = PNG.
+
+    Raises:
+        OSError: it cannot be written; the model that was there before still is.
     """
-    _unlink(directory)
-    for pattern in ("*", "*/*"):  # the outer ones first: nothing beyond a link is looked at
-        for path in list(directory.glob(pattern)):
-            _unlink(path)
-    model.save_pretrained(directory)
-    tokenizer.save_pretrained(directory)
-    (directory / "README.md").write_text(write_card(facts), encoding="utf-8")
+    part = hidden(directory, PART)
+    try:
+        erase(part)
+        part.mkdir(parents=True)
+        model.save_pretrained(part)
+        tokenizer.save_pretrained(part)
+        for name, content in {**({} if facts is None else _about(facts)), **pictures}.items():
+            (part / name).parent.mkdir(exist_ok=True)
+            (part / name).write_bytes(content)
+        for path in [*part.rglob("*"), part]:
+            flush(path)
+        _keep_others(directory, part)
+        replace_directory(part, directory)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def _about(facts: Facts) -> dict[str, bytes]:
+    """The files that describe a model, by their paths."""
+    files = {CARD: write_card(facts), **{f".eval_results/{name}": text for name, text in result_files(facts).items()}}
     if facts.scores is not None:
-        write_json(directory / "scores.json", facts.scores)
-    results = {f".eval_results/{name}": text.encode() for name, text in result_files(facts).items()}
-    for name, content in {**results, **pictures}.items():
-        (directory / name).parent.mkdir(exist_ok=True)
-        (directory / name).write_bytes(content)
+        files["scores.json"] = dumps(facts.scores, indent=2) + "\n"
+    return {name: text.encode() for name, text in files.items()}
+
+
+def _keep_others(before: Path, now: Path) -> None:
+    """Give a new model directory what is in the old one and was not written as part of a model."""
+    if before.is_symlink() or not before.is_dir():
+        return
+    parts = {pattern.partition("/")[0] for pattern in FILES}
+    for path in before.iterdir():
+        own = any(fnmatchcase(path.name, pattern) for pattern in parts) or path.name.startswith(_TEMPORARY)
+        if not own and not os.path.lexists(now / path.name):
+            if path.is_dir() and not path.is_symlink():
+                shutil.copytree(path, now / path.name, symlinks=True, copy_function=link_or_copy)
+            else:
+                link_or_copy(path, now / path.name)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a file of JSON for people and programs, its folder too."""
+    """Write a file of JSON for people and programs, its folder too; one that is there is replaced whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _unlink(path)
-    path.write_text(dumps(value, indent=2) + "\n", encoding="utf-8")
-
-
-def _unlink(path: Path) -> None:
-    """Remove a link from where something is to be written: what it leads to is not ours to change."""
-    if path.is_symlink():
-        path.unlink()
+    write_file(path, (dumps(value, indent=2) + "\n").encode())
 
 
 @contextmanager
@@ -71,8 +102,9 @@ def new_directory(path: Path) -> Iterator[Path]:
         path: where it will stand, once everything in it is written.
 
     Raises:
-        ConfigError: something stands there already, or nothing can be written there.
+        ConfigError: something stands there already, the path is not UTF-8, or nothing can be written there.
     """
+    check_output(path)
     whole = path.resolve()
     part = whole.with_name(f".{whole.name}.{os.getpid()}.part")
     if whole.exists() and not (whole.is_dir() and not any(whole.iterdir())):

@@ -24,11 +24,12 @@ def train(
 ) -> None:
     """Train a model."""
     from nlpmtl.config import parse_override
-    from nlpmtl.run import TrainResult, load_config, training
+    from nlpmtl.run import TrainResult, load_run, training
 
     quiet_libraries()
-    config = load_config(run, overrides=dict(map(parse_override, overrides or ())))
-    result = follow(training(config, output=output, resume=resume), ends=TrainResult)
+    given = dict(map(parse_override, overrides or ()))
+    config, laid = load_run(run, output=output, resume=resume, overrides=given)
+    result = follow(training(config, output=output, resume=resume, overrides=laid), ends=TrainResult)
     if is_main_process():
         if result.scores is None:
             typer.echo("no dataset has a validation split: nothing was scored")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,11 @@ from nlpmtl.comparing.result import CompareResult
 from nlpmtl.comparing.statistics import RESAMPLES
 from nlpmtl.comparing.weigh import Finished, conclude, weigh
 from nlpmtl.config import RunConfig, dotted, plain_config
-from nlpmtl.errors import ConfigError, StoppedError
+from nlpmtl.errors import ConfigError, RunError, StoppedError, plain
 from nlpmtl.model import Encoder
 from nlpmtl.run import Event, Source, TrainResult, load_config, load_parts, training
-from nlpmtl.training import Noted, check_same_data, digest_plugins
+from nlpmtl.training import Noted, check_place, check_same_data, digest_plugins, hold_lock
+from nlpmtl.training.lock import HOLDER, LOCK
 from nlpmtl.workload import Workload, load_workload
 
 _MOSTLY = 0.9
@@ -51,6 +54,17 @@ def comparing(
     directory = _directory(config, output)
     if seeds < 1:
         raise ConfigError(f"seeds: at least one is needed, found {seeds}")
+    check_place(directory)
+    # A launcher's first process holds the lock; the runs hold those of their own directories.
+    with ExitStack() as stack:
+        notes = stack.enter_context(hold_lock(directory)) if os.environ.get("RANK", "0") == "0" else []
+        _check_empty(directory)
+        yield from map(Noted, notes)
+        yield from _comparing(config, directory, seeds=seeds)
+
+
+def _comparing(config: RunConfig, directory: Path, *, seeds: int) -> Iterator[Event | CompareResult]:
+    """`comparing`, with the lock of its directory."""
     encoder, work = load_parts(config)
     tasks, rows = _tasks(work), {name: len(one) for name, one in work.splits["train"].items()}
     runs = plan_runs(config, tasks=tasks, rows=rows, seeds=seeds, directory=directory)
@@ -79,8 +93,17 @@ def comparing(
         notes=[*work.notes, *_sparse(work, tasks)],
     )
     if _is_main():
-        write_report(result)
+        yield from map(Noted, write_report(result))
     yield result
+
+
+def _check_empty(directory: Path) -> None:
+    """Refuse a directory that holds something else than a comparison."""
+    found = [path.name for path in directory.iterdir()] if directory.exists() else []
+    found = sorted(name for name in found if name not in (LOCK, HOLDER))
+    if found and not any(name == "compare.json" or name.startswith("seed-") for name in found):
+        shown = ", ".join(map(plain, found[:10])) + (", …" if len(found) > 10 else "")
+        raise RunError(f"{directory} is not empty, and holds no comparison; found: {shown}. Choose another output")
 
 
 def _check_data(done: Sequence[Planned], *, encoder: Encoder) -> list[str]:
@@ -141,12 +164,14 @@ def _sparse(work: Workload, tasks: Sequence[str]) -> Iterator[str]:
 def _train(run: Planned) -> Iterator[Event]:
     """Start a run, or go on with it, and keep what it leaves behind."""
     try:
-        for event in training(run.config, output=run.directory, resume=run.directory.exists()):
+        for event in training(run.config, output=run.directory, resume=run.directory.exists(), extend=False):
             if not isinstance(event, TrainResult):
                 yield event
             elif event.answered:  # the process that writes
                 write_record(run, answered=event.answered, step=event.step)
                 tidy(run)
+            elif _is_main():
+                raise RunError(f"{run.name}: its model could not be scored: {run.directory / 'run.json'} says why")
     except StoppedError as stopped:
         signal = stopped.exit_code - 128
         told = f"{run.name}: {str(stopped).partition(';')[0]}; the same command goes on from there"

@@ -87,12 +87,12 @@ def verdicts(result: CompareResult) -> Iterator[tuple[Verdict, list[str]]]:
         yield verdict, [name for name, one in result.tasks.items() if one.verdict == verdict]
 
 
-def write_markdown(result: CompareResult, *, picture: str, alt: str) -> str:
+def write_markdown(result: CompareResult, *, picture: str | None, alt: str) -> str:
     """The report.
 
     Args:
         result: what was found.
-        picture: the name of its picture.
+        picture: the name of its picture; None where there is none.
         alt: what that shows.
     """
     told = [f"{verdict}: {', '.join(map(code, names)) or 'none'}" for verdict, names in verdicts(result)]
@@ -104,8 +104,7 @@ def write_markdown(result: CompareResult, *, picture: str, alt: str) -> str:
         f"**{'; '.join(told)}. Δm = {_percent(result.delta)}.**",
         "",
         *_table(SCORES, score_rows(result)),
-        f"![{escape(alt)}]({picture})",
-        "",
+        *([] if picture is None else [f"![{escape(alt)}]({picture})", ""]),
         _READING,
         "",
         "## One checkpoint for all, and the best per task",

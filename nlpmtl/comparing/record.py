@@ -14,13 +14,13 @@ from typing import Any, Self
 
 from safetensors import safe_open
 
+from nlpmtl.atomic import erase, write_file
 from nlpmtl.comparing.recipe import Planned
 from nlpmtl.config import plain_config
 from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Answered
 from nlpmtl.strict_json import dumps
 from nlpmtl.training import differing, newest, read_lines
-from nlpmtl.training.checkpoint import erase
 
 _RECORD = "answers.json"
 _NOT_KEPT = ("checkpoints", "best")
@@ -113,10 +113,8 @@ def write_record(run: Planned, *, answered: Mapping[str, Answered], step: int) -
         machine={key: facts[key] for key in ("device", "machine", "precision", "processes", "threads", "versions")},
     )
     path = run.directory / _RECORD
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(dumps(asdict(record)), encoding="utf-8")
-        part.replace(path)
+        write_file(path, dumps(asdict(record)).encode())
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error}; the run is done, and its last checkpoint stands") from error
 

@@ -11,15 +11,15 @@ import numpy as np
 from accelerate import Accelerator
 
 from nlpmtl.artifact import write_json
-from nlpmtl.artifact.pictures import draw_affinity, draw_tree
+from nlpmtl.atomic import write_file
 from nlpmtl.compose import compose
-from nlpmtl.config import RunConfig, dotted, plain_config
+from nlpmtl.config import RunConfig, check_output, dotted, plain_config
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.relating.measure import Measurement, Meter, shared_weights
 from nlpmtl.relating.relations import ALL, Relations, relations
 from nlpmtl.relating.rows import RowSource
 from nlpmtl.run import Source, Started, load_config, load_parts
-from nlpmtl.training import Fit, Progressed, StepReport, accelerating, ignored_settings, run_facts, train_steps
+from nlpmtl.training import Fit, Noted, Progressed, StepReport, accelerating, ignored_settings, run_facts, train_steps
 from nlpmtl.workload import Workload
 
 ENCODERS = 2
@@ -68,11 +68,12 @@ def relate(
 
 def relating(
     config: RunConfig, *, output: str | Path | None = None, steps: int | None = None, encoders: int = ENCODERS
-) -> Iterator[Started | Progressed | Relations]:
+) -> Iterator[Started | Progressed | Noted | Relations]:
     """Measure, and tell what happens while it does; the last event is what was found. Arguments as of `relate`."""
     directory = Path(output) if output is not None else config.output
     if directory is None:
         raise ConfigError('output: say where to write: output = "runs/…", or --output DIR')
+    check_output(directory)
     if directory.exists() and not directory.is_dir():
         raise ConfigError(f"output: {str(directory)!r} is not a directory")
     if encoders < 1:
@@ -109,7 +110,7 @@ def relating(
             directory=directory,
             facts=_facts(config, directory=directory, precision=precision, accelerator=accelerator),
         )
-        _write(found, directory)
+        yield from map(Noted, _write(found, directory))
         yield found
 
 
@@ -161,13 +162,30 @@ def _facts(config: RunConfig, *, directory: Path, precision: str, accelerator: A
     )
 
 
-def _write(found: Relations, directory: Path) -> None:
-    cosine = found.cosines[ALL]
+def _write(found: Relations, directory: Path) -> list[str]:
+    """Write the files; notes come back: the pictures could not be drawn.
+
+    Raises:
+        RunError: they cannot be written.
+    """
     try:
         write_json(directory / "relate.json", found.to_json())
-        (directory / "relate-affinity.png").write_bytes(
-            draw_affinity(found.tasks, found.affinity.mean, clear=found.affinity.clear)
-        )
-        (directory / "relate-tree.png").write_bytes(draw_tree(found.tasks, cosine.mean))
+        pictures, notes = _draw(found)
+        for name, picture in pictures.items():
+            write_file(directory / name, picture)
     except OSError as error:
         raise RunError(f"output: {directory} cannot be written: {error}") from error
+    return notes
+
+
+def _draw(found: Relations) -> tuple[dict[str, bytes], list[str]]:
+    """The pictures by name, and what went wrong: the numbers are worth more than they are."""
+    try:
+        # matplotlib comes in when it is needed
+        from nlpmtl.artifact.pictures import draw_affinity, draw_tree
+
+        affinity = draw_affinity(found.tasks, found.affinity.mean, clear=found.affinity.clear)
+        tree = draw_tree(found.tasks, found.cosines[ALL].mean)
+    except Exception as error:  # drawing libraries may raise anything
+        return {}, [f"the pictures are not drawn: {type(error).__name__}: {error}"]
+    return {"relate-affinity.png": affinity, "relate-tree.png": tree}, []

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from nlpmtl.training import fsdp
 from nlpmtl.training.accumulate import Accumulator, deal, dropout_seed
-from nlpmtl.training.checkpoint import commit, newest, problem, prune, read_state, restore, set_aside, snapshot
+from nlpmtl.training.checkpoint import amend, commit, newest, problem, prune, read_state, restore, set_aside, snapshot
 from nlpmtl.training.conflict import Gradient, inner_products
-from nlpmtl.training.device import accelerating, resolve_precision
-from nlpmtl.training.fit import Best, Evaluated, Fit, Noted, Progressed, RunState
+from nlpmtl.training.device import accelerating, finish_trackers, resolve_precision
+from nlpmtl.training.fit import Fit
 from nlpmtl.training.globals import global_state_restored
 from nlpmtl.training.launch import ignored_settings
+from nlpmtl.training.lock import hold_lock, hold_lock_together
 from nlpmtl.training.loop import train_steps
 from nlpmtl.training.observe import Observer, read_lines
 from nlpmtl.training.optim import Schedule, build_optimizer, build_schedule
 from nlpmtl.training.processes import share_weights
-from nlpmtl.training.record import differing, open_run, pinned_precision, run_facts
+from nlpmtl.training.record import (
+    check_place,
+    differing,
+    open_run,
+    pinned_precision,
+    recordable,
+    recorded_overrides,
+    run_facts,
+    write_facts,
+    write_failures,
+)
 from nlpmtl.training.same_data import check_same_data, digest_plugins
 from nlpmtl.training.signals import Signals
+from nlpmtl.training.state import Best, Evaluated, Noted, Progressed, RunState
 from nlpmtl.training.step import Stepper, StepReport
 
 __all__ = [
@@ -34,16 +46,21 @@ __all__ = [
     "StepReport",
     "Stepper",
     "accelerating",
+    "amend",
     "build_optimizer",
     "build_schedule",
+    "check_place",
     "check_same_data",
     "commit",
     "deal",
     "differing",
     "digest_plugins",
     "dropout_seed",
+    "finish_trackers",
     "fsdp",
     "global_state_restored",
+    "hold_lock",
+    "hold_lock_together",
     "ignored_settings",
     "inner_products",
     "newest",
@@ -53,6 +70,8 @@ __all__ = [
     "prune",
     "read_lines",
     "read_state",
+    "recordable",
+    "recorded_overrides",
     "resolve_precision",
     "restore",
     "run_facts",
@@ -60,4 +79,6 @@ __all__ = [
     "share_weights",
     "snapshot",
     "train_steps",
+    "write_facts",
+    "write_failures",
 ]

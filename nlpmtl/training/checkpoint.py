@@ -10,8 +10,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,37 +22,76 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from nlpmtl.atomic import GONE, PART, clear_leftovers, erase, hidden, link_or_copy, replace_directory
+from nlpmtl.atomic import flush as _flush
 from nlpmtl.errors import RunError
 from nlpmtl.strict_json import dumps
 from nlpmtl.training.fsdp import sliced_like, whole
 
-_MANIFEST, _STATE = "manifest.json", "state.json"
-_PART, _GONE = ".part", ".gone"
+_MANIFEST, _STATE, _TENSORS = "manifest.json", "state.json", ".safetensors"
 
 
-def commit(directory: Path, *, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
+def commit(
+    directory: Path,
+    *,
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    state: Mapping[str, Any],
+    copies: Mapping[str, Path] = MappingProxyType({}),
+) -> None:
     """Write a directory of safetensors files and one ``state.json``, whole or not at all.
+
+    Args:
+        directory: where.
+        tensors: the tensors of each safetensors file.
+        state: plain values.
+        copies: further files, of which copies are kept.
 
     Raises:
         RunError: it cannot be written.
     """
-    part = directory.with_name(f".{directory.name}{_PART}")
+    with _replacing(directory) as part:
+        for name, values in tensors.items():
+            save_file({key: value.detach().contiguous().cpu() for key, value in values.items()}, part / name)
+        _complete(part, state=state, copies=copies, known={})
+
+
+def amend(directory: Path, *, state: Mapping[str, Any], copies: Mapping[str, Path] = MappingProxyType({})) -> None:
+    """Replace the plain values of a committed directory; its tensors stay as they are.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    listed: dict[str, str] = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))["sha256"]
+    tensors = {name: digest for name, digest in listed.items() if name.endswith(_TENSORS)}
+    with _replacing(directory) as part:
+        for name in tensors:
+            link_or_copy(directory / name, part / name)
+        _complete(part, state=state, copies=copies, known=tensors)
+
+
+@contextmanager
+def _replacing(directory: Path) -> Iterator[Path]:
+    """A new directory to write into, which takes the place of another one when the block ends without an error."""
+    part = hidden(directory, PART)
     try:
         erase(part)
         part.mkdir(parents=True)
-        for name, values in tensors.items():
-            save_file({key: value.detach().contiguous().cpu() for key, value in values.items()}, part / name)
-        (part / _STATE).write_text(dumps(state, indent=1), encoding="utf-8")
-        digests = {file.name: _sha256(file) for file in sorted(part.iterdir())}
-        (part / _MANIFEST).write_text(dumps({"sha256": digests}, indent=1), encoding="utf-8")
-        for path in [*part.iterdir(), part]:
-            _flush(path)
-        _remove(directory)
-        part.rename(directory)
-        _flush(directory.parent)
+        yield part
+        replace_directory(part, directory)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(part, ignore_errors=True)
         raise RunError(f"{directory} cannot be written: {error}; checkpoints before it are as they were") from error
+
+
+def _complete(part: Path, *, state: Mapping[str, Any], copies: Mapping[str, Path], known: Mapping[str, str]) -> None:
+    """Write the state, the copies and the manifest beside the tensors, and have all of it on the disk."""
+    for name, source in copies.items():
+        shutil.copyfile(source, part / name)
+    (part / _STATE).write_text(dumps(state, indent=1), encoding="utf-8")
+    digests = {file.name: known.get(file.name) or _sha256(file) for file in sorted(part.iterdir())}
+    (part / _MANIFEST).write_text(json.dumps({"sha256": digests}, indent=1), encoding="utf-8")
+    for path in [*part.iterdir(), part]:
+        _flush(path)
 
 
 def problem(directory: Path) -> str | None:
@@ -82,7 +123,7 @@ def _look_into(path: Path) -> None:
     if path.suffix == ".safetensors":
         with safe_open(path, framework="pt"):
             pass  # its header names every byte of the file
-    elif not isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
+    elif path.suffix == ".json" and not isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
         raise ValueError("it holds no table")
 
 
@@ -117,8 +158,7 @@ def set_aside(directory: Path) -> None:
 
     What a killed run left half written or half removed goes.
     """
-    for path in [*directory.glob(f".*{_PART}"), *directory.glob(f".*{_GONE}")]:
-        erase(path)
+    clear_leftovers(directory)
     for path in _in_order(directory):
         if problem(path) is not None:
             aside = path.with_name(f"damaged-{path.name}")
@@ -129,18 +169,10 @@ def set_aside(directory: Path) -> None:
 def _remove(path: Path) -> None:
     """A checkpoint that is killed half removed must not look like a damaged one: it is renamed first."""
     if os.path.lexists(path):
-        gone = path.with_name(f".{path.name}{_GONE}")
+        gone = hidden(path, GONE)
         erase(gone)
         path.rename(gone)
         erase(gone)
-
-
-def erase(path: Path) -> None:
-    """Remove what is there, if anything is: of a link itself, not what it leads to."""
-    if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)
-    else:
-        shutil.rmtree(path)
 
 
 def _in_order(directory: Path) -> list[Path]:
@@ -205,11 +237,3 @@ def _moments(model: nn.Module, optimizer: Optimizer, *, keep: bool) -> dict[str,
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

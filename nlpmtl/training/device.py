@@ -87,8 +87,22 @@ def _accelerating(*, directory: Path, precision: str, trackers: Sequence[str]) -
     try:
         yield accelerator
     finally:
-        for tracker in accelerator.trackers:  # `end_training` would end the process group too: a second run needs it
+        finish_trackers(accelerator)
+
+
+def finish_trackers(accelerator: Accelerator) -> list[str]:
+    """Finish the trackers, and return a line for each that failed; a second call does nothing.
+
+    `Accelerator.end_training` would end the process group too, which a second run needs.
+    """
+    failures = []
+    for tracker in accelerator.trackers:
+        try:
             tracker.finish()
+        except Exception as error:  # each tracker raises its own kinds
+            failures.append(f"train.trackers: {tracker.name} could not be finished: {type(error).__name__}: {error}")
+    accelerator.trackers = []
+    return failures
 
 
 def _join_anew() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,99 +14,30 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from nlpmtl.atomic import erase
 from nlpmtl.data import Batch, Encoded
 from nlpmtl.errors import ConfigError, RunError, StoppedError
-from nlpmtl.evaluation import Inference, Scores, evaluate
-from nlpmtl.sampling import Cursor, Plan
+from nlpmtl.evaluation import Inference, evaluate
+from nlpmtl.sampling import Plan
+from nlpmtl.strict_json import dumps
 from nlpmtl.tasks import Task
 from nlpmtl.training.accumulate import LoneError
-from nlpmtl.training.checkpoint import commit, erase, problem, prune, snapshot
+from nlpmtl.training.checkpoint import amend, commit, problem, prune, read_state, snapshot
 from nlpmtl.training.fsdp import put_together
 from nlpmtl.training.loop import train_steps
 from nlpmtl.training.observe import Observer
 from nlpmtl.training.signals import Signals
+from nlpmtl.training.state import Best, Evaluated, Noted, Progressed, RunState
 from nlpmtl.training.step import Stepper
 from nlpmtl.weighting import Constant
-
-
-@dataclass(frozen=True)
-class Progressed:
-    """Steps were taken; `metrics` is the newest line of metrics.jsonl."""
-
-    metrics: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """The validation split was scored; `best` if no evaluation before was better."""
-
-    step: int
-    scores: Scores
-    best: bool
-
-
-@dataclass(frozen=True)
-class Noted:
-    """Something that a person should know befell a step."""
-
-    line: str
 
 
 class _AskedToStopError(Exception):
     """A signal asked to stop, in the middle of an evaluation."""
 
 
-@dataclass(frozen=True)
-class Best:
-    """The best model so far: its step, the score that selected it, and all its scores."""
-
-    step: int
-    value: float
-    scores: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class RunState:
-    """What of a run's past its future depends on, beside weights and optimizer.
-
-    Args:
-        cursor: where the plan stands.
-        best: the best model so far.
-        worse: evaluations since then.
-        evaluated: the step of the last evaluation; 0: none yet.
-        skipped: steps that were left out because a loss or gradient was not finite.
-        micro_tokens: what `train.micro_tokens` has become where memory ran out; None: it has not.
-        weighting: what the weighting remembers; what the sampler does is in the cursor.
-    """
-
-    cursor: Cursor
-    best: Best | None = None
-    worse: int = 0
-    evaluated: int = 0
-    skipped: int = 0
-    micro_tokens: int | None = None
-    weighting: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
-        return {**vars(self), "cursor": self.cursor.to_json(), "best": None if self.best is None else vars(self.best)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> RunState:
-        """The state that `to_json` wrote.
-
-        Raises:
-            RunError: another version wrote it.
-        """
-        try:
-            best = None if value["best"] is None else Best(**value["best"])
-            own = {key: value[key] for key in ("worse", "evaluated", "skipped", "micro_tokens", "weighting")}
-            return cls(cursor=Cursor.from_json(value["cursor"]), best=best, **own)
-        except (KeyError, TypeError) as error:
-            raise RunError(
-                f"the checkpoint's state.json is not as this version of nlpmtl writes it ({error!r}): go on with the "
-                "version that wrote it, which run.json names, or start anew in another output"
-            ) from None
+class _EvaluationError(Exception):
+    """An evaluation raised; its cause says what."""
 
 
 @dataclass
@@ -134,6 +66,7 @@ class Fit:
         recorded: more to keep in checkpoints: what the data and the plugins are.
         signals: what asks the run to stop before its end.
         state: where the run stands.
+        failures: what went wrong after the last step, and did not end the run.
 
     Raises:
         ConfigError: no validation row has a label for the task that selects.
@@ -159,6 +92,7 @@ class Fit:
     signals: Signals
     state: RunState
     recorded: Mapping[str, Any] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list, init=False)
     observer: Observer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -181,7 +115,8 @@ class Fit:
             StoppedError: a signal asked any of the processes to stop; a checkpoint of the step that it got to stands.
             RunError: a loss or gradient is not finite, memory is too small, or a checkpoint cannot be written.
         """
-        self.observer.cut_back(self.state.cursor.step)
+        step, evaluated, checkpoint = self.state.cursor.step, self.state.evaluated, self._checkpoint
+        self.observer.cut_back(step, evaluated=evaluated, checkpoint=checkpoint if checkpoint.exists() else None)
         accumulator = self.stepper.accumulator
         if self.state.micro_tokens is not None:
             accumulator.micro_tokens = min(accumulator.micro_tokens, self.state.micro_tokens)
@@ -190,7 +125,9 @@ class Fit:
             if self.state.cursor.step == 0:
                 self._save()
             yield from self._pending_evaluation()
-            if not self._out_of_patience():
+            if self.state.cursor.step == self.total:
+                self._save()
+            elif not self._out_of_patience():
                 try:
                     yield from self._train()
                 except LoneError:
@@ -222,6 +159,8 @@ class Fit:
                 self._stop(report.asked)
             if saves or self._evaluation_is_due():
                 yield from self._flush()
+            if last:
+                self._save()  # what follows the last step cannot lose its weights
             yield from self._pending_evaluation()
             last = last or self._out_of_patience()
             if last or saves:
@@ -276,13 +215,34 @@ class Fit:
         due = step == self.total or step % self.evaluate_every == 0
         return self._evaluates and due and self.state.evaluated < step
 
-    def _pending_evaluation(self) -> Iterator[Evaluated]:
+    def _pending_evaluation(self) -> Iterator[Evaluated | Noted]:
         """The evaluation at this step, if there is one and it has not been: a run may have been stopped in it."""
         if self._evaluation_is_due():
             try:
                 yield self._evaluate(self.state.cursor.step)
             except _AskedToStopError:
                 self._stop(self.signals.heard)
+            except _EvaluationError as error:
+                yield self._failed(error)
+        for told in self.observer.take_failures():
+            self.failures.append(told)
+            yield Noted(told)
+
+    def _failed(self, error: _EvaluationError) -> Noted:
+        """What becomes of an evaluation that raised: after the last step a note, before it the end of the run.
+
+        Raises:
+            RunError: there are steps left.
+        """
+        step, cause = self.state.cursor.step, error.__cause__
+        told = f"the evaluation at step {step} failed: {type(cause).__name__}: {cause}"
+        if step == self.total:
+            self.failures.append(told)
+            return Noted(told)
+        if self.inference.world == 1:  # of several processes, one cannot save without the others
+            self._save()
+            told += "; a checkpoint of this step is saved: --resume continues once the cause is fixed"
+        raise RunError(told) from cause
 
     def _evaluate(self, step: int) -> Evaluated:
         self.gather()
@@ -290,7 +250,12 @@ class Fit:
         inference = self.inference
         if inference.world == 1:  # of several processes, one cannot leave the others alone
             inference = replace(inference, forward=self._unless_asked)
-        scores = evaluate(inference, tasks=self.tasks, datasets=self.validation, gather=gather_object)
+        try:
+            scores = evaluate(inference, tasks=self.tasks, datasets=self.validation, gather=gather_object)
+        except _AskedToStopError:
+            raise
+        except Exception as error:  # a metric or a kind of task from a plugin may raise anything
+            raise _EvaluationError from error
         if self.whole is not self.model:
             self.whole.cpu()  # out of the way of training
         self.observer.scores(scores, step=step)
@@ -325,11 +290,18 @@ class Fit:
         self.accelerator.wait_for_everyone()
 
     def _save(self) -> None:
-        """A checkpoint, unless there is one; older ones go only after it stands, and best models that none knows of."""
+        """Write a checkpoint, or what changed since the one of this step was written.
+
+        Older checkpoints are removed only after it is there, and then the best models that none of the rest knows.
+        """
         path, main = self._checkpoint, self.accelerator.is_main_process
         tensors = snapshot(self.model, self.optimizer, keep=main)
+        state = {**self.state.to_json(), "config": self.config, **self.recorded}
         if main and not path.exists():
-            commit(path, tensors=tensors, state={**self.state.to_json(), "config": self.config, **self.recorded})
+            commit(path, tensors=tensors, state=state, copies=self.observer.files)
+        elif main and read_state(path) != json.loads(dumps(state)):
+            amend(path, state=state, copies=self.observer.files)
+        if main:
             known = {f"step-{step:06d}" for step in prune(path.parent, keep=self.keep)}
             for old in (self.directory / "best").glob("step-*"):
                 if old.name not in known:

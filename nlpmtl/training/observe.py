@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from nlpmtl.atomic import write_file
 from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Scores
 from nlpmtl.strict_json import dumps
@@ -45,12 +46,32 @@ class Observer:
         self.metrics, self.evaluations = directory / "metrics.jsonl", directory / "evaluations.jsonl"
         self._reports: list[StepReport] = []
         self._since = time.perf_counter()
+        self._failures: list[str] = []
+        self._failing: set[str] = set()
 
-    def cut_back(self, step: int) -> None:
-        """Cut off the lines of the steps past one: a resumed run writes them again."""
+    def cut_back(self, step: int, *, evaluated: int | None = None, checkpoint: Path | None = None) -> None:
+        """Rebuild both files as a checkpoint knows them: a resumed run writes the lines of later steps again.
+
+        Args:
+            step: the step of the checkpoint.
+            evaluated: the step of the last evaluation that it knows; None: that of the checkpoint.
+            checkpoint: its directory, which holds copies; one of nlpmtl 0.1 holds none, and lines of later steps are
+                removed instead.
+        """
         if self.accelerator.is_main_process:
-            _cut_back(self.metrics, step=step)
-            _cut_back(self.evaluations, step=step)
+            for path, last in ((self.metrics, step), (self.evaluations, step if evaluated is None else evaluated)):
+                copy = None if checkpoint is None else checkpoint / path.name
+                lines = _lines_up_to(path, last) if copy is None or not copy.exists() else copy.read_bytes()
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write_file(path, lines)
+                except OSError as error:
+                    raise RunError(f"{path} cannot be written: {error}; the checkpoints are as they were") from error
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files by their names."""
+        return {path.name: path for path in (self.metrics, self.evaluations)}
 
     def step(self, report: StepReport) -> dict[str, Any] | None:
         """Take in a step; every few steps the newest line of metrics comes back."""
@@ -76,7 +97,7 @@ class Observer:
             _append(self.metrics, lines)
         for line in lines:
             flat = {f"loss/{task}": loss for task, loss in line["losses"].items()}
-            self.accelerator.log({"loss": line["loss"], "lr": line["lr"], **flat}, step=line["step"])
+            self._track({"loss": line["loss"], "lr": line["lr"], **flat}, step=line["step"])
         return lines[-1]
 
     def _changing(self, report: StepReport) -> dict[str, Any]:
@@ -90,7 +111,23 @@ class Observer:
         if self.accelerator.is_main_process:
             _append(self.evaluations, [{"step": step, **scores.to_json()}])
         flat = {f"score/{task}": values["score"] for task, values in scores.tasks.items()}
-        self.accelerator.log({"score/mean": scores.mean, **flat}, step=step)
+        self._track({"score/mean": scores.mean, **flat}, step=step)
+
+    def _track(self, values: dict[str, Any], *, step: int) -> None:
+        """Send values to the trackers; one that fails must not end the run."""
+        for tracker in self.accelerator.trackers:
+            try:
+                tracker.log(values, step=step)
+            except Exception as error:  # each tracker raises its own kinds
+                if tracker.name not in self._failing:
+                    told = f"train.trackers: {tracker.name} failed at step {step}: {type(error).__name__}: {error}"
+                    self._failures.append(told)
+                self._failing.add(tracker.name)
+
+    def take_failures(self) -> list[str]:
+        """What went wrong in trackers since this was last asked, each tracker once."""
+        found, self._failures = self._failures, []
+        return found
 
 
 def _line(report: StepReport, *, tasks: Sequence[str], sums: Sequence[float], seconds: float) -> dict[str, Any]:
@@ -130,16 +167,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def _cut_back(path: Path, *, step: int) -> None:
-    """Keep the whole lines of the first steps."""
+def _lines_up_to(path: Path, step: int) -> bytes:
+    """The whole lines of the first steps."""
     kept = []
-    if path.exists():
+    if path.is_file():
         for line in path.read_bytes().splitlines():
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line + b"\n")
             except (ValueError, KeyError, TypeError):  # the run was killed while it wrote this line
                 break
-    if path.is_symlink():
-        path.unlink()  # what it leads to is not the run's to write
-    path.write_bytes(b"".join(kept))
+    return b"".join(kept)

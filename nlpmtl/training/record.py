@@ -13,9 +13,11 @@ from typing import Any
 
 import torch
 
-from nlpmtl.config import dotted, parse_run
-from nlpmtl.errors import ConfigError, RunError
+from nlpmtl.artifact import write_json
+from nlpmtl.config import check_output, dotted, parse_run
+from nlpmtl.errors import ConfigError, RunError, plain
 from nlpmtl.training.checkpoint import newest
+from nlpmtl.training.lock import HOLDER, LOCK
 
 _FREE_TO_DIFFER = (
     "output",
@@ -26,42 +28,92 @@ _FREE_TO_DIFFER = (
     "train.trackers",
 )
 """What a resumed run may change: what is learned does not depend on it (but for the draws of dropout)."""
+_LENGTH = ("steps", "epochs")
+"""Keys of ``[train]`` with which a run is extended."""
 _SOURCE = re.compile(r"datasets\.[^.]+\.data\..+")
 """Where rows come from, which a resumed run may change too if the rows themselves are known to be the same."""
+_BESIDE = (LOCK, HOLDER, "relate.json", "relate-affinity.png", "relate-tree.png")
+"""What may be in the directory of a new run: its lock, and what `nlpmtl relate` writes."""
+_RESULTS = ("answers.json", "best", "model", "scores.json")
+"""What a run leaves that is worth keeping without its checkpoints."""
+_SHOWN = 10
 _PACKAGES = ("nlpmtl", "torch", "transformers", "accelerate", "datasets", "tokenizers", "numpy")
 
 
-def open_run(directory: Path, *, config: Mapping[str, Any], resume: bool) -> tuple[Path | None, list[str]]:
+def open_run(
+    directory: Path, *, config: Mapping[str, Any], resume: bool, extend: bool = True
+) -> tuple[Path | None, list[str]]:
     """The checkpoint to go on from, if any, and what to tell about it.
 
     Args:
         directory: the run's directory.
         config: the run's config in plain values.
         resume: go on from what is there; otherwise nothing may be there.
+        extend: whether `train.steps` and `train.epochs` may differ.
 
     Raises:
         ConfigError: no directory can be there.
-        RunError: a run is there already, no checkpoint is intact, or the newest is of another config.
+        RunError: a run or something else is there already, no checkpoint is intact, or the newest is of another config.
     """
-    _check_place(directory)
-    checkpoints = directory / "checkpoints"
+    check_place(directory)
+    _check_empty(directory, resume=resume)
     if not resume:
-        if (directory / "run.json").exists() or checkpoints.exists():
-            raise RunError(f"{directory} holds a run already: go on with --resume, or choose another output")
         return None, []
-    found, passed_over = newest(checkpoints)
+    found, passed_over = newest(directory / "checkpoints")
     notes = [f"passed over {line}" for line in passed_over]
     if found is None:
         return None, [*notes, f"{directory} holds no checkpoint to resume from: starting anew"]
     state = json.loads((found / "state.json").read_text(encoding="utf-8"))
-    other = differing(state["config"], config, free=_FREE_TO_DIFFER, data_known="data" in state)
+    free = (*_FREE_TO_DIFFER, *(f"train.{key}" for key in _LENGTH)) if extend else _FREE_TO_DIFFER
+    other = differing(state["config"], config, free=free, data_known="data" in state)
+    length = [(key, *(one.get("train", {}).get(key) for one in (state["config"], config))) for key in _LENGTH]
+    changed = [f"train.{key} was {before}, is {now}" for key, before, now in length if before != now]
     if other:
         raise RunError(f"{found} is of another config; what differs: {', '.join(other)}")
-    return found, [*notes, f"resuming from {found}"]
+    notes.append(f"resuming from {found}")
+    if changed and extend:
+        notes.append(
+            f"{', '.join(changed)}: the learning rates from here on are those of the new length, so the result differs "
+            "from that of a run which had this length from the start"
+        )
+    return found, notes
 
 
-def _check_place(directory: Path) -> None:
-    """Find out before anything is loaded, not when the first file is written."""
+def _check_empty(directory: Path, *, resume: bool) -> None:
+    """Refuse to write a new run where anything else is: what a run did not write, it must not erase.
+
+    Raises:
+        RunError: a run is there already, what is left of one, or something else.
+    """
+    found = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
+    found = [name for name in found if name not in _BESIDE]
+    if any(name.startswith("step-") for name in _names(directory / "checkpoints")) and resume:
+        return
+    own = "run.json" in found or "checkpoints" in found
+    if own and not resume:
+        raise RunError(f"{directory} holds a run already: go on with --resume, or choose another output")
+    rest = [name for name in found if name in _RESULTS and (name != "best" or _names(directory / name))]
+    if resume and rest:
+        raise RunError(
+            f"{directory} holds {', '.join(rest)} of an earlier run, and no checkpoint to resume from: a new run would "
+            "replace them. Choose another output, or move them away"
+        )
+    if found and not own:
+        shown = ", ".join(map(plain, found[:_SHOWN])) + (", …" if len(found) > _SHOWN else "")
+        raise RunError(f"{directory} is not empty, and holds no run; found: {shown}. Choose another output")
+
+
+def _names(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir()] if directory.is_dir() else []
+
+
+def check_place(directory: Path) -> None:
+    """Check whether a run can have this directory, before anything is loaded.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    check_output(directory)
     try:
         if not stat.S_ISDIR(directory.stat().st_mode):
             raise NotADirectoryError("something else is there")
@@ -73,11 +125,49 @@ def _check_place(directory: Path) -> None:
 
 def pinned_precision(directory: Path) -> str | None:
     """What the precision of the run in a directory became; None where none is there."""
+    return _read_facts(directory).get("precision")
+
+
+def recordable(overrides: Mapping[str, Any], *, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The overrides that run.json records, so that `--resume` need not repeat them: plain values, paths absolute.
+
+    Args:
+        overrides: dotted key = value.
+        config: the config that they are part of, in plain values.
+    """
+    known = dotted(config)
+    plain = {key: value for key, value in overrides.items() if key != "output" and _is_plain(value)}
+    plain |= {key: known[key] for key, value in plain.items() if isinstance(value, str | Path) and key in known}
+    return {key: str(Path.cwd() / str(value)) if key.endswith(".use") else value for key, value in plain.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_plain(one) for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return all(one is None or isinstance(one, str | int | float) for one in value)
+    return value is None or isinstance(value, str | int | float | Path)
+
+
+def recorded_overrides(directory: Path, *, but: Collection[str]) -> dict[str, Any]:
+    """The overrides that the run in a directory was started with; none where no run is there.
+
+    Args:
+        directory: the run's.
+        but: dotted keys that are given anew, and everything inside them.
+    """
+    found = _read_facts(directory).get("overrides", {})
+    known: dict[str, Any] = found if isinstance(found, dict) else {}
+    return {key: value for key, value in known.items() if not any(f"{key}.".startswith(f"{one}.") for one in but)}
+
+
+def _read_facts(directory: Path) -> dict[str, Any]:
+    """What run.json says; nothing where there is none, or a broken one."""
     try:
         facts = json.loads((directory / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return facts.get("precision") if isinstance(facts, dict) else None
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def run_facts(config: Mapping[str, Any], *, precision: str, processes: int, device: str) -> dict[str, Any]:
@@ -97,6 +187,26 @@ def run_facts(config: Mapping[str, Any], *, precision: str, processes: int, devi
         },
         "versions": {name: metadata.version(name) for name in _PACKAGES},
     }
+
+
+def write_facts(directory: Path, facts: Mapping[str, Any]) -> None:
+    """Write run.json, the first file of a run.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    try:
+        write_json(directory / "run.json", facts)
+    except OSError as error:
+        raise RunError(f"output: {directory} cannot be written: {error}") from error
+
+
+def write_failures(directory: Path, facts: Mapping[str, Any], failures: list[str]) -> None:
+    """Record what failed after the last step: the model is written, so that this may fail too is one failure more."""
+    try:
+        write_json(directory / "run.json", {**facts, "failures": failures})
+    except OSError as error:
+        failures.append(f"run.json is not written again: {error}")
 
 
 def differing(

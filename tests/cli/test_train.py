@@ -28,3 +28,14 @@ def test_a_run_and_a_second_one_into_its_output(run_file: Path, nlpmtl_: Nlpmtl,
     assert resumed.exit_code == 0
     assert resumed.stderr.splitlines()[0] == f"resuming from {out / 'checkpoints' / 'step-000002'}"
     assert resumed.stdout == done.stdout
+
+
+def test_resume_needs_no_set_again(run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    started = nlpmtl_("train", run_file, "--set", "train.steps=2", "--set", "eval.every=2", "--output", out)
+    assert started.exit_code == 0
+    resumed = nlpmtl_("train", run_file, "--output", out, "--resume")
+    assert (resumed.exit_code, resumed.stdout) == (0, started.stdout)
+    longer = nlpmtl_("train", run_file, "--output", out, "--resume", "--set", "train.steps=3")
+    assert longer.exit_code == 0
+    assert longer.stderr.splitlines()[1].startswith("train.steps was 2, is 3: ")

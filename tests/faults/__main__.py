@@ -22,7 +22,19 @@ from typing import Any
 import torch
 import transformers
 
-from tests.faults import damage, endurance, hostile, killing, numbers, resuming, serving, stopping, traps, worlds
+from tests.faults import (
+    damage,
+    endurance,
+    hostile,
+    killing,
+    numbers,
+    resumed,
+    resuming,
+    serving,
+    stopping,
+    traps,
+    worlds,
+)
 from tests.faults.harness import Count
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -40,6 +52,8 @@ def parts() -> dict[str, Part]:
         "resume-slices": resuming.in_slices,
         "kill-at-random": lambda scratch: killing.at_random(scratch, many=200, finished=20),
         "kill-at-points": lambda scratch: killing.at_points(scratch, times=3),
+        "kill-resumed": resumed.killed,
+        "resume-other-data": resumed.other_data,
         "damage": lambda scratch: damage.mutations(scratch, many=500),
         "all-damaged": damage.all_damaged,
         "full-disk": lambda scratch: damage.full_disk(scratch, many=20),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import damage, endurance, killing, numbers, resuming, serving, stopping, worlds
+from tests.faults import damage, endurance, killing, numbers, resumed, resuming, serving, stopping, worlds
 from tests.faults.harness import Count
 
 
@@ -43,6 +43,15 @@ def test_killed_at_any_moment_the_newest_checkpoint_loads(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_killed_at_each_point(tmp_path: Path) -> None:
     all_right(killing.at_points(tmp_path, times=1), least=8)
+
+
+@pytest.mark.slow
+def test_killed_while_it_is_resumed(tmp_path: Path) -> None:
+    all_right(resumed.killed(tmp_path, every=11), least=8)
+
+
+def test_other_data_are_refused(tmp_path: Path) -> None:
+    all_right(resumed.other_data(tmp_path), least=8)
 
 
 def test_damage_is_found_out(tmp_path: Path) -> None:

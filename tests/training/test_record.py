@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from nlpmtl.errors import RunError
+from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.training import commit, open_run, run_facts
 
 CONFIG: dict[str, Any] = {
@@ -80,3 +81,71 @@ def test_run_facts_say_what_made_the_numbers() -> None:
     assert {"nlpmtl", "torch", "transformers", "accelerate", "datasets", "tokenizers"} <= facts["versions"].keys()
     assert facts["versions"]["torch"] == torch.__version__
     assert set(facts["machine"]) == {"system", "processor", "python", "accelerator"}
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("there", ["notes.txt", "data/rows.jsonl", ".hidden", "metrics.jsonl"])
+def test_what_no_run_wrote_is_refused(tmp_path: Path, there: str, resume: bool) -> None:
+    (tmp_path / there).parent.mkdir(exist_ok=True)
+    (tmp_path / there).write_text("mine")
+    name = there.partition("/")[0]
+    with pytest.raises(
+        RunError, match=rf"is not empty, and holds no run; found: {re.escape(name)}\. Choose another output"
+    ):
+        open_run(tmp_path, config=CONFIG, resume=resume)
+    assert (tmp_path / there).read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "there", [["model/config.json"], ["best/step-000004/state.json"], ["scores.json"], ["answers.json"]]
+)
+def test_what_is_left_of_an_earlier_run_is_refused(tmp_path: Path, there: list[str]) -> None:
+    for name in there:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(RunError, match="is not empty, and holds no run"):
+        open_run(tmp_path, config=CONFIG, resume=False)
+    with pytest.raises(RunError, match="of an earlier run, and no checkpoint to resume from"):
+        open_run(tmp_path, config=CONFIG, resume=True)
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(RunError, match="of an earlier run, and no checkpoint to resume from"):
+        open_run(tmp_path, config=CONFIG, resume=True)
+
+
+def test_many_files_are_not_all_listed(tmp_path: Path) -> None:
+    for number in range(30):
+        (tmp_path / f"{number:02}").touch()
+    with pytest.raises(RunError, match=r"found: 00, 01, .*, 09, …\. Choose"):
+        open_run(tmp_path, config=CONFIG, resume=False)
+
+
+def test_what_relate_wrote_and_a_lock_are_nothing(tmp_path: Path) -> None:
+    for name in ("relate.json", "relate-affinity.png", "relate-tree.png", ".nlpmtl.lock", ".nlpmtl.lock.json"):
+        (tmp_path / name).touch()
+    assert open_run(tmp_path, config=CONFIG, resume=False) == (None, [])
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_starts_anew(tmp_path: Path) -> None:
+    for name in ("run.json", "metrics.jsonl", "evaluations.jsonl"):
+        (tmp_path / name).touch()
+    (tmp_path / "checkpoints").mkdir()
+    found, _ = open_run(tmp_path, config=CONFIG, resume=True)
+    assert found is None
+
+
+@pytest.mark.parametrize("name", ["out-\udcff", "\ud800", "a\0b", "\udce9/b"])
+def test_an_output_that_is_not_utf8_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=r"output: .*(not valid UTF-8: choose another name|cannot be a path)"):
+        open_run(tmp_path / name, config=CONFIG, resume=False)
+
+
+def test_a_run_may_be_extended(tmp_path: Path) -> None:
+    path = checkpointed(tmp_path)
+    longer = {**CONFIG, "train": {**CONFIG["train"], "steps": 8}}
+    found, notes = open_run(tmp_path, config=longer, resume=True)
+    assert found == path
+    assert notes[1].startswith(
+        "train.steps was None, is 8: the learning rates from here on are those of the new length"
+    )
+    with pytest.raises(RunError, match=r"train\.steps \(was None, is 8\)"):
+        open_run(tmp_path, config=longer, resume=True, extend=False)

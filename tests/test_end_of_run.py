@@ -1,0 +1,245 @@
+"""What comes after the last step cannot lose the weights: what fails is reported, and the model is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nlpmtl import Predictor, RunError
+from nlpmtl.metrics import Metric
+from nlpmtl.registry import METRICS, TASKS
+from nlpmtl.run import TrainResult, load_config, training
+from nlpmtl.tasks import Classification
+from nlpmtl.tasks.classification import ClassificationOptions
+from nlpmtl.training import Evaluated, Noted
+from tests.tiny import apart, checkpoint, make_run, read_json, write_rows
+
+
+class Fragile(Metric):
+    """A metric that raises from a given call on."""
+
+    name = "fragile"
+    reads = frozenset({"label"})
+    calls = 0
+    last = 0
+
+    def score(self, predictions: Any, references: Any) -> float:
+        Fragile.calls += 1
+        if Fragile.calls > Fragile.last:
+            raise ZeroDivisionError("no score today")
+        return 0.5
+
+
+class Brittle(Classification):
+    """A kind of task of which one method raises."""
+
+    kind = "brittle"
+    broken = ""
+
+    def calibrate(self, logits: Any, gold: Any) -> None:
+        super().calibrate(logits, gold)
+        self._break("calibrate")
+
+    def compare(self, **given: Any) -> Any:
+        self._break("compare")
+        return super().compare(**given)
+
+    def spec(self) -> dict[str, Any]:
+        if self.temperature != 1.0:
+            self._break("spec")
+        return super().spec()
+
+    def _break(self, name: str) -> None:
+        if Brittle.broken == name:
+            raise RuntimeError(f"{name} is broken")
+
+
+@pytest.fixture(autouse=True)
+def plugins() -> Iterator[None]:
+    before = dict(METRICS._members), dict(TASKS._members)
+    METRICS.register("fragile")(Fragile)
+    TASKS.register("brittle", ClassificationOptions)(Brittle)
+    Fragile.calls, Fragile.last, Brittle.broken = 0, 10**9, ""
+    yield
+    METRICS._members, TASKS._members = before
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    directory = tmp_path_factory.mktemp("end")
+    run = make_run(
+        directory, rows=8, train={"steps": 4, "batch_size": 4, "lr": 1e-3, "save_every": 2, "precision": "fp32"}
+    )
+    words = ["cat", "dog", "lamp", "kettle"]
+    rows = [{"text": f"{words[i % 4]} {words[i % 3]}", "topic": ["animals", "things"][i % 4 > 1]} for i in range(80)]
+    files = {split: str(write_rows(directory / f"{split}.jsonl", rows)) for split in ("train", "validation")}
+    tasks = {"topic": {"kind": "brittle", "label": "topic", "metrics": ["accuracy", "fragile"]}}
+    run["datasets"] = {"notes": {"data": {"files": files}, "input": {"text": "text"}, "tasks": tasks}}
+    run["eval"] = {"every": 4}
+    return run
+
+
+def train(run: dict[str, Any], output: Path, *, resume: bool = False) -> tuple[TrainResult, list[str]]:
+    """The result, and what was noted on the way."""
+    *events, result = training(load_config(run), output=output, resume=resume)
+    assert isinstance(result, TrainResult)
+    return result, [event.line for event in events if isinstance(event, Noted)]
+
+
+def loads(model: Path) -> None:
+    assert set(Predictor.from_pretrained(model).predict_all("a cat")) == {"topic"}
+
+
+FAILURES: dict[str, tuple[Callable[[], None], str, set[str]]] = {
+    "the last evaluation": (
+        lambda: setattr(Fragile, "last", 0),
+        "the evaluation at step 4 failed: ZeroDivisionError: no score today",
+        {"scores.json", "images/answers-topic.png"},
+    ),
+    "calibration": (
+        lambda: setattr(Brittle, "broken", "calibrate"),
+        "task 'topic' is not calibrated: RuntimeError: calibrate is broken",
+        set(),
+    ),
+    "the task's description": (
+        lambda: setattr(Brittle, "broken", "spec"),
+        "the model is not calibrated: RuntimeError: spec is broken",
+        set(),
+    ),
+    "a picture": (
+        lambda: setattr(Brittle, "broken", "compare"),
+        "the predictions of task 'topic' are not drawn: RuntimeError: compare is broken",
+        {"images/answers-topic.png"},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", FAILURES)
+def test_what_fails_is_reported_and_the_model_is_written(run: dict[str, Any], tmp_path: Path, what: str) -> None:
+    break_it, told, missing = FAILURES[what]
+    break_it()
+    result, notes = train(run, tmp_path / "out")
+    assert notes[0] == told
+    assert len(notes) == 1 + (what == "the last evaluation"), "calibration needs the same metric"
+    assert read_json(tmp_path / "out" / "run.json")["failures"] == notes
+    loads(result.model_dir)
+    assert apart(checkpoint(tmp_path / "out", 4), result.model_dir) == 0.0
+    files = ("README.md", "scores.json", "images/learning-curve.png", "images/answers-topic.png")
+    assert {name for name in files if not (result.model_dir / name).exists()} == missing
+    assert (result.scores is None) == ("scores.json" in missing)
+    Fragile.last, Brittle.broken = 10**9, ""
+    again, notes = train(run, tmp_path / "out", resume=True)
+    assert notes == []
+    assert again.scores is not None
+    assert "failures" not in read_json(tmp_path / "out" / "run.json")
+    assert all((again.model_dir / name).exists() for name in files)
+
+
+def test_a_final_scoring_that_fails(run: dict[str, Any], tmp_path: Path) -> None:
+    """The metric scores the evaluation, and both halves before and after calibration, but not once more."""
+    train(run, tmp_path / "counted")
+    Fragile.last, Fragile.calls = Fragile.calls - 1, 0
+    result, notes = train(run, tmp_path / "out")
+    assert notes == ["the model that was kept is not scored again: ZeroDivisionError: no score today"]
+    assert result.scores is None
+    loads(result.model_dir)
+    assert not (tmp_path / "out" / "scores.json").exists()
+
+
+def test_a_file_that_cannot_be_written(run: dict[str, Any], tmp_path: Path) -> None:
+    notes = []
+    for event in training(load_config(run), output=tmp_path / "out"):
+        if isinstance(event, Evaluated):
+            (tmp_path / "out" / "scores.json" / "in the way").mkdir(parents=True)
+        elif isinstance(event, Noted):
+            notes.append(event.line)
+        last = event
+    assert isinstance(last, TrainResult)
+    assert len(notes) == 1
+    assert notes[0].startswith("scores.json is not written: ")
+    loads(last.model_dir)
+
+
+def test_an_evaluation_that_fails_before_the_end_saves_its_step(run: dict[str, Any], tmp_path: Path) -> None:
+    Fragile.last = 0
+    run = {**run, "eval": {"every": 3}}
+    with pytest.raises(
+        RunError, match=r"the evaluation at step 3 failed: ZeroDivisionError: no score today; .* --resume"
+    ):
+        train(run, tmp_path / "out")
+    assert checkpoint(tmp_path / "out", 3).is_dir()
+    Fragile.last = 10**9
+    result, _ = train(run, tmp_path / "out", resume=True)
+    lines = (tmp_path / "out" / "evaluations.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [3, 4]
+    assert result.scores is not None
+
+
+def test_a_tracker_that_fails(run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from accelerate.tracking import TensorBoardTracker
+
+    def fail(self: object, *arguments: object, **options: object) -> None:
+        raise ConnectionError("no server")
+
+    for name in ("log", "finish"):
+        monkeypatch.setattr(TensorBoardTracker, name, fail)
+    result, notes = train({**run, "train": {**run["train"], "trackers": ["tensorboard"]}}, tmp_path / "out")
+    assert notes == [
+        "train.trackers: tensorboard failed at step 1: ConnectionError: no server",
+        "train.trackers: tensorboard could not be finished: ConnectionError: no server",
+    ]
+    assert result.scores is not None
+
+
+def test_the_weights_are_written_before_anything_else(run: dict[str, Any], tmp_path: Path) -> None:
+    """What is not an error, such as a second Ctrl-C, ends the process: the model is there by then."""
+
+    class Stop(BaseException):
+        pass
+
+    def stop(self: Brittle, logits: Any, gold: Any) -> None:
+        raise Stop
+
+    events = training(load_config(run), output=tmp_path / "out")
+    before = Brittle.calibrate
+    try:
+        Brittle.calibrate = stop  # type: ignore[method-assign]
+        with pytest.raises(Stop):
+            list(events)
+    finally:
+        Brittle.calibrate = before  # type: ignore[method-assign]
+    loads(tmp_path / "out" / "model")
+    assert apart(checkpoint(tmp_path / "out", 4), tmp_path / "out" / "model") == 0.0
+
+
+@pytest.mark.slow  # a process that imports everything, and trains
+def test_without_matplotlib_there_are_no_pictures(tmp_path: Path, to_toml: Callable[[Mapping[str, Any]], str]) -> None:
+    """A broken installation, an unknown backend and no directory for its files."""
+    broken = tmp_path / "broken" / "matplotlib"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise OSError('libfreetype.so: cannot open shared object file')\n")
+    run = make_run(tmp_path, rows=8, train={"steps": 2, "batch_size": 4, "precision": "fp32"})
+    (tmp_path / "run.toml").write_text(to_toml(run), encoding="utf-8")
+    path = os.pathsep.join([str(broken.parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "MPLBACKEND": "no_such_backend", "MPLCONFIGDIR": "/dev/null/x"}
+    command = [sys.executable, "-m", "nlpmtl", "train", str(tmp_path / "run.toml")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "no picture is drawn: OSError: libfreetype.so" in done.stderr
+    assert read_json(tmp_path / "out" / "run.json")["failures"]
+    assert not (tmp_path / "out" / "model" / "images").exists()
+    assert "](images/" not in (tmp_path / "out" / "model" / "README.md").read_text(encoding="utf-8")
+    shutil.rmtree(tmp_path / "out")
+    environment["PYTHONPATH"] = os.environ.get("PYTHONPATH", "")
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    loads_all = Predictor.from_pretrained(tmp_path / "out" / "model")
+    assert len(loads_all.tasks) == 5

@@ -1,0 +1,163 @@
+"""A resumed run knows how it was started; it may be extended."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nlpmtl
+from nlpmtl import RunError
+from nlpmtl.comparing import comparing
+from nlpmtl.run import Started, TrainResult, load_config, load_run, training
+from nlpmtl.training import Evaluated
+from tests.tiny import checkpoint, make_run, metrics, read_json, train_tiny
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    train = {"steps": 4, "batch_size": 4, "lr": 1e-3, "save_every": 2, "precision": "fp32"}
+    run = make_run(tmp_path_factory.mktemp("options"), rows=30, train=train, eval={"every": 2})
+    run["datasets"] = {name: run["datasets"][name] for name in ("texts", "pairs")}
+    del run["output"]
+    return run
+
+
+def start(run: dict[str, Any], output: Path, overrides: dict[str, Any]) -> None:
+    nlpmtl.train(run, output=output, **overrides)
+
+
+def resumed(run: dict[str, Any], output: Path, **overrides: Any) -> tuple[Started, TrainResult]:
+    config, laid = load_run(run, output=output, resume=True, overrides=overrides)
+    first, *_, last = training(config, output=output, resume=True, overrides=laid)
+    assert isinstance(first, Started)
+    assert isinstance(last, TrainResult)
+    return first, last
+
+
+def test_overrides_need_not_be_repeated(run: dict[str, Any], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    start(run, out, {"seed": 9, "train": {"lr": 2e-3}, "eval.select": "grade"})
+    recorded = read_json(out / "run.json")["overrides"]
+    assert recorded == {"seed": 9, "train.lr": 2e-3, "eval.select": "grade"}
+    first, _ = resumed(run, out)
+    assert first.step == 4
+    config = read_json(out / "run.json")["config"]
+    assert (config["seed"], config["train"]["lr"], config["eval"]["select"]) == (9, 2e-3, "grade")
+    assert read_json(out / "run.json")["overrides"] == recorded
+    nlpmtl.train(run, output=out, resume=True, **{"train.lr": 2e-3})
+    with pytest.raises(RunError, match=r"what differs: train\.lr \(was 0\.002, is 0\.003\)"):
+        nlpmtl.train(run, output=out, resume=True, **{"train.lr": 3e-3})
+    nlpmtl.train(run, output=out, resume=True, **{"train.keep": 1})
+    assert read_json(out / "run.json")["overrides"] == {**recorded, "train.keep": 1}
+
+
+def test_the_output_may_be_the_config_s(run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    nlpmtl.train({**run, "output": "out"}, seed=9)
+    assert nlpmtl.train({**run, "output": "out"}, resume=True).step > 0
+    assert read_json(tmp_path / "out" / "run.json")["seed"] == 9
+
+
+def test_paths_that_were_overridden_are_found_from_elsewhere(
+    run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Path(run["datasets"]["texts"]["data"]["files"]["train"])
+    encoder = Path(run["encoder"]["name"])
+    monkeypatch.chdir(source.parent)
+    (encoder.parent / "other").mkdir(exist_ok=True)
+    names = {"datasets.texts.data.files.train": source.name, "encoder.name": f"../../{encoder.name}"}
+    start(run, tmp_path / "out", names)
+    monkeypatch.chdir(tmp_path)
+    first, _ = resumed(run, tmp_path / "out")
+    assert first.step == 4
+    recorded = read_json(tmp_path / "out" / "run.json")["overrides"]
+    assert recorded == {"datasets.texts.data.files.train": str(source), "encoder.name": str(encoder)}
+
+
+def test_a_dataset_file_that_was_overridden(
+    run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = run["datasets"]["texts"]["data"]["files"]
+    source = f'files = {{ train = "{files["train"]}", validation = "{files["validation"]}" }}'
+    task = '[tasks.kinds]\nkind = "multilabel"\nlabel = "kinds"'
+    text = f'[data]\n{source}\n[input]\ntext = "text"\n{task}\n'
+    (tmp_path / "texts.toml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    start({**run, "datasets": {"texts": {}}}, tmp_path / "out", {"datasets.texts.use": "texts.toml"})
+    monkeypatch.chdir("/")
+    first, _ = resumed({**run, "datasets": {"texts": {}}}, tmp_path / "out")
+    assert first.step == 4
+
+
+def test_rows_in_memory_are_not_recorded(run: dict[str, Any], tmp_path: Path) -> None:
+    rows = [{"text": "a cat", "kinds": ["x", "y", "z"]}] * 3
+    start(run, tmp_path / "out", {"seed": 2, "datasets.texts.data.files.train": rows})
+    assert read_json(tmp_path / "out" / "run.json")["overrides"] == {"seed": 2}
+
+
+def test_a_finished_run_is_extended(run: dict[str, Any], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    train_tiny(run, out)
+    first, last = resumed(run, out, **{"train.steps": 8})
+    assert (first.step, first.total) == (4, 8)
+    told = [note for note in first.notes if "differs from that of a run which had this length" in note]
+    assert len(told) == 1
+    assert told[0].startswith("train.steps was 4, is 8: ")
+    lines = metrics(out)
+    assert [line["step"] for line in lines] == list(range(1, 9))
+    assert lines[3]["lr"] < lines[4]["lr"], "the schedule is that of eight steps"
+    assert lines[7]["lr"] < lines[4]["lr"]
+    assert checkpoint(out, 8).exists()
+    assert last.scores is not None
+    again, _ = resumed(run, out)
+    assert (again.step, again.total) == (8, 8), "it knows its length"
+    assert not any("length" in note for note in again.notes)
+    by_epochs, _ = resumed(run, out, **{"train.epochs": 2})
+    assert (by_epochs.step, by_epochs.total) == (8, 14)
+    assert (resumed(run, out)[0].total, len(metrics(out))) == (14, 14)
+
+
+def test_an_extended_run_takes_the_rows_that_come_next(run: dict[str, Any], tmp_path: Path) -> None:
+    """With a constant learning rate and no dropout it is the run which had that length from the start."""
+    constant = {**run, "train": {**run["train"], "schedule": "constant", "warmup": 0.0}}
+    long = train_tiny(constant, tmp_path / "long", **{"train.steps": 8})
+    train_tiny(constant, tmp_path / "out")
+    resumed(constant, tmp_path / "out", **{"train.steps": 8})
+    assert [line["losses"] for line in metrics(tmp_path / "out")] == [line["losses"] for line in metrics(long.output)]
+
+
+def test_fewer_steps_than_were_taken_are_refused(run: dict[str, Any], tmp_path: Path) -> None:
+    train_tiny(run, tmp_path / "out")
+    with pytest.raises(RunError, match="the run has taken 4 steps already, and would have 3 in all"):
+        resumed(run, tmp_path / "out", **{"train.steps": 3})
+
+
+def test_a_comparison_is_not_extended(run: dict[str, Any], tmp_path: Path) -> None:
+    events = comparing(load_config(run), seeds=1, output=tmp_path / "out")
+    for event in events:
+        if isinstance(event, Evaluated):
+            break
+    events.close()  # type: ignore[attr-defined]
+    with pytest.raises(RunError, match=r"train\.steps \(was 4, is 6\)"):
+        nlpmtl.compare(run, seeds=1, output=tmp_path / "out", **{"train.steps": 6})
+
+
+def test_a_new_run_never_removes_what_is_left_of_an_earlier_one(run: dict[str, Any], tmp_path: Path) -> None:
+    out = train_tiny(run, tmp_path / "out").output
+    shutil.rmtree(out / "checkpoints")
+    for name in ("run.json", "metrics.jsonl", "evaluations.jsonl"):
+        (out / name).unlink()
+    before = sorted((str(path), path.stat().st_mtime_ns) for path in out.rglob("*"))
+    for resume in (False, True):
+        with pytest.raises(RunError, match=r"best, model, scores\.json"):
+            nlpmtl.train(run, output=out, resume=resume)
+    assert sorted((str(path), path.stat().st_mtime_ns) for path in out.rglob("*")) == before
+
+
+def test_a_comparison_is_not_written_among_other_files(run: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match=r"is not empty, and holds no comparison; found: notes\.txt"):
+        nlpmtl.compare(run, seeds=1, output=tmp_path)

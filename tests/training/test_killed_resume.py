@@ -1,0 +1,118 @@
+"""A run that is killed while it is resumed keeps its history and its model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nlpmtl import Predictor
+from nlpmtl.run import load_config, training
+from nlpmtl.training import Evaluated, commit, read_lines
+from tests.tiny import Trained, checkpoint, digest, make_run, read_json, train_tiny
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    train = {"steps": 6, "batch_size": 4, "lr": 1e-3, "save_every": 2, "precision": "fp32"}
+    run = make_run(tmp_path_factory.mktemp("killed"), rows=30, train=train, eval={"every": 2})
+    run["datasets"] = {"texts": run["datasets"]["texts"]}
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(run: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return train_tiny(run, tmp_path_factory.mktemp("whole") / "out")
+
+
+@pytest.fixture
+def copied(whole: Trained, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole.output, tmp_path / "out"))
+
+
+def steps(output: Path, name: str) -> list[int]:
+    return [line["step"] for line in read_lines(output / name)]
+
+
+def test_logs_are_rebuilt_from_the_checkpoint(run: dict[str, Any], whole: Trained, copied: Path) -> None:
+    """Gone, cut short, torn, or with lines that the checkpoint does not know of."""
+    (copied / "metrics.jsonl").unlink()
+    (copied / "evaluations.jsonl").write_text('{"step": 2, "ta')
+    train_tiny(run, copied, resume=True)
+    for name in ("metrics.jsonl", "evaluations.jsonl"):
+        assert (copied / name).read_bytes() == (whole.output / name).read_bytes()
+    with (copied / "evaluations.jsonl").open("a") as file:
+        file.write(json.dumps({**read_lines(copied / "evaluations.jsonl")[-1]}) + "\n")
+    train_tiny(run, copied, resume=True)
+    assert steps(copied, "evaluations.jsonl") == [2, 4, 6]
+
+
+def test_an_evaluation_that_no_checkpoint_knows_of_is_not_there_twice(run: dict[str, Any], tmp_path: Path) -> None:
+    """Killed after the line was written, where the checkpoint of the step was there before."""
+    for resume in (False, True, True):
+        events = training(load_config(run), output=tmp_path / "out", resume=resume)
+        for event in events:
+            if isinstance(event, Evaluated) and event.step == 6:
+                break
+        events.close()  # type: ignore[attr-defined]
+        assert steps(tmp_path / "out", "evaluations.jsonl") == [2, 4, 6]
+    train_tiny(run, tmp_path / "out", resume=True)
+    assert steps(tmp_path / "out", "evaluations.jsonl") == [2, 4, 6]
+    assert read_json(checkpoint(tmp_path / "out", 6) / "state.json")["evaluated"] == 6
+
+
+def test_a_checkpoint_without_logs_cuts_back_what_is_there(run: dict[str, Any], whole: Trained, copied: Path) -> None:
+    """As nlpmtl 0.1 wrote them."""
+    for path in copied.glob("checkpoints/step-*"):
+        for name in ("metrics.jsonl", "evaluations.jsonl"):
+            (path / name).unlink()
+        manifest = read_json(path / "manifest.json")
+        manifest["sha256"] = {name: sha for name, sha in manifest["sha256"].items() if not name.endswith(".jsonl")}
+        (path / "manifest.json").write_text(json.dumps(manifest))
+    train_tiny(run, copied, resume=True)
+    assert (copied / "metrics.jsonl").read_bytes() == (whole.output / "metrics.jsonl").read_bytes()
+    assert steps(copied, "evaluations.jsonl") == [2, 4, 6]
+
+
+def test_the_model_directory_is_replaced_whole(run: dict[str, Any], whole: Trained, copied: Path) -> None:
+    """What a killed process left goes, what somebody else put there stays."""
+    for name in (".tmp1234", ".tmpabcd", "images/answers-gone.png"):
+        (copied / "model" / name).write_bytes(b"half")
+    for name in ("notes.txt", "onnx/model.onnx"):
+        (copied / "model" / name).parent.mkdir(exist_ok=True)
+        (copied / "model" / name).write_bytes(b"mine")
+    for name in (".model.part", ".model.gone", ".run.json.part"):
+        (copied / name).mkdir()
+    train_tiny(run, copied, resume=True)
+    names = {path.name for path in (copied / "model").iterdir()}
+    assert names == {path.name for path in whole.model_dir.iterdir()} | {"notes.txt", "onnx"}
+    assert (copied / "model" / "onnx" / "model.onnx").read_bytes() == b"mine"
+    assert not (copied / "model" / "images" / "answers-gone.png").exists()
+    assert {path.name for path in copied.iterdir()} == {path.name for path in whole.output.iterdir()}
+    assert digest(copied / "model") == digest(whole.model_dir)
+
+
+def test_a_model_that_was_moved_away_is_restored(run: dict[str, Any], copied: Path) -> None:
+    """Where directories cannot be exchanged, a kill may leave it under another name."""
+    (copied / "model").rename(copied / ".model.old")
+    events = training(load_config(run), output=copied, resume=True)
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert len(Predictor.from_pretrained(copied / "model").tasks) == 1
+
+
+def test_a_checkpoint_that_is_replaced_is_never_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "step-000001"
+    commit(path, tensors={}, state={"a": 1})
+    monkeypatch.setattr("nlpmtl.atomic._HERE", {})
+
+    def kill(self: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", kill)
+    with pytest.raises(KeyboardInterrupt):
+        commit(path, tensors={}, state={"a": 2})
+    assert read_json(path / "state.json") == {"a": 1}

@@ -1,0 +1,194 @@
+"""Two runs, one output directory: the second is refused, and nothing is left of a lock."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pytest
+
+import nlpmtl
+from nlpmtl import RunError
+from nlpmtl.comparing import comparing
+from nlpmtl.run import load_config, training
+from nlpmtl.training import Progressed, hold_lock
+from nlpmtl.training.lock import HOLDER, LOCK
+from tests.tiny import make_run
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+from nlpmtl.training.lock import hold_lock
+with hold_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    train = {"steps": 4, "batch_size": 4, "save_every": 2, "precision": "fp32"}
+    run = make_run(tmp_path_factory.mktemp("locked"), rows=30, train=train)
+    run["datasets"] = {"texts": run["datasets"]["texts"], "pairs": run["datasets"]["pairs"]}
+    return run
+
+
+@pytest.fixture
+def holding(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock of ``out``."""
+    command = [sys.executable, "-c", HOLDING, str(tmp_path / "out")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_a_second_run_is_refused_with_the_process_of_the_first(run: dict[str, Any], tmp_path: Path) -> None:
+    events = training(load_config(run), output=tmp_path / "out")
+    next(events)
+    said = rf"out is in use by another run in this process \({os.getpid()} on {socket.gethostname()}\), since 2"
+    for resume in (False, True):
+        with pytest.raises(RunError, match=said):
+            nlpmtl.train(run, output=tmp_path / "out", resume=resume)
+    result = list(events)[-1]
+    assert result.scores is not None  # type: ignore[union-attr]
+    assert len((tmp_path / "out" / "metrics.jsonl").read_text().splitlines()) == 4
+    assert not list((tmp_path / "out").glob(".nlpmtl*"))
+    nlpmtl.train(run, output=tmp_path / "out", resume=True)
+
+
+def test_another_process_is_named_until_it_is_killed(
+    run: dict[str, Any], tmp_path: Path, holding: subprocess.Popen[str]
+) -> None:
+    for _ in range(2):
+        with pytest.raises(RunError, match=rf"is in use by process {holding.pid} on {socket.gethostname()}, since"):
+            next(training(load_config(run), output=tmp_path / "out"))
+    holding.send_signal(signal.SIGKILL)
+    holding.wait()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {LOCK, HOLDER}, "it was killed"
+    nlpmtl.train(run, output=tmp_path / "out")
+    assert not list((tmp_path / "out").glob(".nlpmtl*"))
+
+
+def test_a_thread_of_the_same_process_is_refused(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def second() -> None:
+        try:
+            with hold_lock(tmp_path):
+                said.append("held twice")
+        except RunError as error:
+            said.append(str(error))
+
+    with hold_lock(tmp_path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+    assert len(said) == 1
+    assert "another run in this process" in said[0]
+    second()
+    assert said[1:] == ["held twice"]
+
+
+def test_a_forked_process_is_refused(tmp_path: Path) -> None:
+    with hold_lock(tmp_path):
+        child = os.fork()
+        if child == 0:
+            try:
+                with hold_lock(tmp_path):
+                    os._exit(1)
+            except RunError as error:
+                os._exit(0 if f"process {os.getppid()} on" in str(error) else 2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert (tmp_path / LOCK).exists()
+        with pytest.raises(RunError, match="in this process"), hold_lock(tmp_path):
+            pytest.fail("held twice")
+
+
+def test_a_comparison_holds_its_directory_and_its_runs_hold_theirs(run: dict[str, Any], tmp_path: Path) -> None:
+    events = comparing(load_config(run), seeds=1, output=tmp_path / "out")
+    for event in events:
+        if isinstance(event, Progressed):
+            break
+    for other in (
+        lambda: nlpmtl.compare(run, seeds=1, output=tmp_path / "out"),
+        lambda: nlpmtl.train(run, output=tmp_path / "out"),
+        lambda: nlpmtl.train(run, output=tmp_path / "out" / "seed-5" / "mixture", resume=True),
+    ):
+        with pytest.raises(RunError, match="is in use by another run in this process"):
+            other()
+    events.close()  # type: ignore[attr-defined]
+    assert not list((tmp_path / "out").rglob(".nlpmtl*"))
+
+
+def test_nothing_is_left_of_a_run_that_did_not_start(run: dict[str, Any], tmp_path: Path) -> None:
+    broken = {**run, "encoder": {**run["encoder"], "max_length": 4000}}
+    for output in (tmp_path / "a" / "b", tmp_path / "a"):
+        with pytest.raises(nlpmtl.ConfigError):
+            nlpmtl.train(broken, output=output)
+        with pytest.raises(nlpmtl.ConfigError):
+            nlpmtl.compare(broken, output=output)
+    assert not list(tmp_path.iterdir())
+
+
+def test_reading_takes_no_lock(trained: Any) -> None:
+    with hold_lock(trained.output), hold_lock(trained.model_dir):
+        nlpmtl.evaluate(trained.model_dir, trained.run)
+        nlpmtl.Predictor.from_pretrained(trained.model_dir).predict_all("a cat")
+
+
+def held_by(directory: Path, *, pid: int, host: str) -> None:
+    directory.mkdir(exist_ok=True)
+    (directory / HOLDER).write_text(json.dumps({"pid": pid, "host": host, "since": "2026-01-01 00:00:00"}))
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
+def test_without_locks_the_record_of_the_holder_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """As on some network file systems. A process of this machine that is gone holds nothing."""
+
+    def refuse(self: object, *arguments: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
+    with hold_lock(tmp_path / "out") as notes:
+        assert len(notes) == 1
+        assert "has no locks" in notes[0]
+        with pytest.raises(RunError, match="in this process"), hold_lock(tmp_path / "out"):
+            pytest.fail("held twice")
+    assert not (tmp_path / "out").exists()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    held_by(tmp_path / "out", pid=gone.pid, host=socket.gethostname())
+    with hold_lock(tmp_path / "out") as notes:
+        assert len(notes) == 1
+    held_by(tmp_path / "out", pid=1, host="another-host")
+    said = rf"is in use by process 1 on another-host, .*If that machine was switched off or lost, remove .*{LOCK}"
+    with pytest.raises(RunError, match=said), hold_lock(tmp_path / "out"):
+        pytest.fail("held twice")
+
+
+def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be written"), hold_lock(tmp_path / "file" / "out"):
+        pytest.fail("held")
+
+
+def test_an_error_of_the_run_stays_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="mine"), hold_lock(tmp_path / "out"):
+        raise OSError("mine")
+    assert not (tmp_path / "out").exists()
