@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Literal
 
 import torch
@@ -43,6 +44,11 @@ class Head(nn.Module):
                 self.norm = nn.LayerNorm(width, eps=shape.norm, bias=shape.norm_bias)
         self.out = nn.Linear(width, outputs)
         self._initialise(std, seed)
+
+    @property
+    def pooling_key(self) -> Hashable:
+        """Equal for heads whose `pool` gives equal results: those with this class's own `pool`, level and pooling."""
+        return (self.level, self.shape.pooling) if getattr(self.pool, "__func__", None) is Head.pool else id(self)
 
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """What the head reads of one task's rows; heads of the same level and pooling read the same.

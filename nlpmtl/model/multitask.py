@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -24,8 +24,8 @@ from nlpmtl.registry import SHARINGS
 from nlpmtl.strict_json import dumps
 from nlpmtl.tasks import Task, task_from_spec
 
-_Pooled = dict[tuple[int, str, str], Tensor]
-"""What heads take of hidden states, by those and how."""
+_Pooled = dict[tuple[int, Hashable], Tensor]
+"""Pooled hidden states, by the hidden states and the head's `pooling_key`."""
 
 
 _HUB_ID = re.compile(r"[\w.-]*\w[\w.-]*(/[\w.-]*\w[\w.-]*)?")
@@ -192,7 +192,7 @@ class MultiTaskModel(PreTrainedModel):
         head = self.head(task)
         # A head is so small that casting its weights would take longer than it saves.
         with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
-            key = id(hidden), head.level, head.shape.pooling  # tasks of the same rows have the same hidden states
+            key = id(hidden), head.pooling_key  # tasks of the same rows have the same hidden states
             if key not in pooled:
                 pooled[key] = head.pool(hidden.to(self.dtype), mask[:, :own])
             logits: Tensor = head(pooled[key])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -18,6 +19,7 @@ from transformers import (
 )
 
 from nlpmtl.errors import ModelError
+from nlpmtl.heads import Head
 from nlpmtl.model import MultiTaskConfig, MultiTaskModel, load_encoder, use_packing
 from nlpmtl.tasks import Task, task_from_spec
 from tests.tiny import write_encoder
@@ -220,3 +222,64 @@ def test_packed_rows_have_logits_for_the_whole_time_of_the_batch(bert: Path) -> 
     torch.testing.assert_close(packed["topic"], padded["topic"], atol=1e-5, rtol=0)
     torch.testing.assert_close(packed["places"][:, :6], padded["places"][:, :6], atol=1e-5, rtol=0)
     assert torch.equal(packed["places"][:, 6:], torch.zeros(1, 3, 3))
+
+
+class AttentionPooling(Head):
+    """A head that pools with attention weights of its own."""
+
+    def __init__(self, *, width: int, temperature: float = 1.0, **head: Any) -> None:
+        super().__init__(width=width, **head)
+        self.query = nn.Parameter(torch.linspace(-1.0, 1.0, width))
+        self.temperature, self.calls = temperature, 0
+
+    def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        self.calls += 1
+        scores = (hidden @ self.query / self.temperature).masked_fill(mask == 0, -torch.inf)
+        return (scores.softmax(dim=-1).unsqueeze(-1) * hidden).sum(dim=1)
+
+
+def replace_head(model: MultiTaskModel, task: str, kind: Any, **options: Any) -> Any:
+    old = model.head(task)
+    made = kind(width=32, outputs=old.out.out_features, shape=old.shape, level=old.level, **options)
+    made.out.load_state_dict(old.out.state_dict())
+    made.dense.load_state_dict(old.dense.state_dict())
+    model.heads[f"{task}_head"] = made.eval()
+    return made
+
+
+def test_each_head_pools_the_rows_that_several_tasks_have_by_itself(bert: Path) -> None:
+    """Stock heads, heads of a class of their own, and heads of one class with other weights or options."""
+    specs = dict.fromkeys(("stock", "attentive", "sharp", "learned", "patched", "stock_too"), SPECS["topic"])
+    model = assemble(bert, specs)
+    attentive = replace_head(model, "attentive", AttentionPooling)
+    sharp = replace_head(model, "sharp", AttentionPooling, temperature=0.01)
+    learned = replace_head(model, "learned", AttentionPooling)
+    with torch.no_grad():
+        learned.query.mul_(-1)
+    patched: Any = model.head("patched")
+    patched.pool = lambda hidden, mask: hidden[:, -1]
+    ids = torch.tensor([[2, 9, 10, 11, 3], [2, 12, 13, 14, 3]])
+    hidden = model.sharing.encoder(ids).last_hidden_state
+    together = model(ids)
+    for name in specs:
+        head = model.head(name)
+        assert torch.allclose(together[name], head(head.pool(hidden, torch.ones_like(ids))), atol=1e-6), name
+    assert (attentive.calls, sharp.calls, learned.calls) == (2, 2, 2)
+    pooled = [
+        head.pool(hidden, torch.ones_like(ids)) for head in (model.head("stock"), attentive, sharp, learned, patched)
+    ]
+    for i, one in enumerate(pooled):
+        assert all(not torch.allclose(one, other, atol=1e-3) for other in pooled[:i])
+
+
+def test_stock_heads_of_the_same_rows_are_pooled_once(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, calls = assemble(bert, dict.fromkeys(("one", "two"), SPECS["topic"])), []
+    pool = Head.pool
+
+    def counted(head: Head, hidden: Tensor, mask: Tensor) -> Tensor:
+        calls.append(head)
+        return pool(head, hidden, mask)
+
+    monkeypatch.setattr(Head, "pool", counted)
+    model(torch.tensor([[2, 9, 3]]))
+    assert len(calls) == 1
