@@ -56,7 +56,8 @@ class LabelOptions(TaskOptions):
     """Options of the kinds whose answers are among a list of labels."""
 
     class_weights: ClassWeights | None = None
-    """Label = its weight in the loss, 1 for those left out; or "balanced": rows / (labels · rows of the label)."""
+    """Label = its weight in the loss (default: 1), all multiplied by the number that makes their mean over the train
+    rows 1; or "balanced": rows / (labels · rows of the label)."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """The share of the target's mass that is spread over all labels."""
 
@@ -283,6 +284,13 @@ def class_weights(
 ) -> Tensor | None:
     """The weight of each label in the loss, ``[labels]``; None where all are 1.
 
+    Args:
+        given: what the config says.
+        task: the task's name.
+        labels: its labels.
+        counts: how often each occurs in the train splits, where that is known: given weights are then multiplied by a
+            number that makes their mean over these 1, so that the task keeps its share of the mixture.
+
     Raises:
         ConfigError: a weight for an unknown label.
     """
@@ -292,7 +300,10 @@ def class_weights(
         for name in given:
             if name not in labels:
                 raise ConfigError(f"task {task!r}: class_weights: {name!r} is no label; {did_you_mean(name, labels)}")
-        return torch.tensor([float(given.get(label, 1.0)) for label in labels])
+        weights = torch.tensor([float(given.get(label, 1.0)) for label in labels], dtype=torch.float64)
+        occurrences = torch.tensor([1] * len(labels) if counts is None else counts, dtype=torch.float64)
+        total = (weights * occurrences).sum()
+        return weights if counts is None or total == 0 else weights * occurrences.sum() / total
     if counts is None:
         return None
     return torch.tensor([sum(counts) / (len(labels) * count) if count else 0.0 for count in counts])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from nlpmtl.data import Input, Span
+from nlpmtl.data import Input, Labels, SetLabels, Span
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as Reads
 from nlpmtl.registry import TASKS
@@ -36,7 +36,8 @@ class MultilabelOptions(LabelOptions):
     """Options of `Multilabel`."""
 
     class_weights: dict[str, Annotated[float, Field(ge=0)]] | None = None
-    """Label = its weight in the loss; 1 for those left out."""
+    """Label = the weight of its positive targets in the loss (`pos_weight` of `BCEWithLogitsLoss`; default: 1). The
+    loss is multiplied by the number that makes the mean weight of all targets of the train rows 1."""
 
 
 @TASKS.register("multilabel", MultilabelOptions)
@@ -68,17 +69,31 @@ class Multilabel(Task):
         self.thresholds = tuple(map(float, thresholds)) if thresholds is not None else (0.5,) * len(self.labels)
         if len(self.thresholds) != len(self.labels):
             raise ConfigError(f"task {self.name!r}: {len(self.labels)} labels have {len(self.thresholds)} `thresholds`")
-        self._weights = self._weigh(class_weights)
+        self._pos_weight = self._weigh(class_weights)
+        self._scale = 1.0
 
     def _weigh(self, given: dict[str, float] | None) -> Tensor | None:
         return class_weights(given, task=self.name, labels=self.labels, counts=None)
 
+    def fit(self, labels: Iterable[Labels]) -> None:
+        """Find the factor with which weighted targets count as much as unweighted ones: the task keeps its share."""
+        if self._pos_weight is None:
+            return
+        rows, positive = 0, np.zeros(len(self.labels), dtype=np.int64)
+        for split in labels:
+            if isinstance(split, SetLabels):
+                rows += int(split.labelled.sum())
+                positive += np.bincount(split.ids.values, minlength=len(self.labels))
+        targets = rows * len(self.labels)
+        weighted = targets + float((self._pos_weight.numpy() - 1.0) @ positive)
+        self._scale = targets / weighted if weighted > 0 else 1.0
+
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         logits = full(logits)
         targets = labels.to(logits.dtype) * (1 - self.label_smoothing) + self.label_smoothing / 2
-        weight = None if self._weights is None else self._weights.to(logits)
-        summed = functional.binary_cross_entropy_with_logits(logits, targets, weight=weight, reduction="sum")
-        return summed / len(self.labels)
+        positive = None if self._pos_weight is None else self._pos_weight.to(logits)
+        summed = functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=positive, reduction="sum")
+        return summed * (self._scale / len(self.labels))
 
     def uncertainty(self, logits: Tensor, labels: Tensor) -> Tensor:
         return entropy(torch.stack([logits, torch.zeros_like(logits)], dim=-1)).mean(dim=-1).sum()

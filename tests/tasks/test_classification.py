@@ -52,11 +52,28 @@ def test_balanced_weights_are_learnt_of_all_train_splits_and_of_labelled_rows_al
     assert loss_of(task)[0] == pytest.approx(loss_of(Classification(**TASK))[0], rel=1e-6)
 
 
-def test_given_weights_do_not_depend_on_the_data() -> None:
+def test_given_weights_leave_the_task_its_share_of_the_mixture() -> None:
+    """Their mean over the labelled train rows is 1, whatever their scale: unscaled, the loss would grow with them."""
     task = Classification(**TASK, class_weights={"a": 2.0})
-    before = loss_of(task)
-    task.fit([labels_of([0, 1, 1, 2, 2, 2])])
-    assert loss_of(task) == before
+    task.fit([labels_of([0, 1, 1, -1]), labels_of([2, 2, 2])])
+    found, expected = loss_of(task, weight=torch.tensor([2.0, 1.0, 1.0]) * 6 / 7)
+    assert found == pytest.approx(expected, rel=1e-6)
+    for scale in (1.0, 10.0):
+        scaled = Classification(**TASK, class_weights={"a": 2 * scale, "b": scale, "c": scale})
+        scaled.fit([labels_of([0, 1, 1, 2, 2, 2])])
+        assert loss_of(scaled)[0] == pytest.approx(found, rel=1e-6)
+    equal = torch.zeros(6, 3)
+    answers = torch.tensor([0, 1, 1, 2, 2, 2])
+    assert float(task.loss(equal, answers)) == pytest.approx(
+        float(Classification(**TASK).loss(equal, answers)), rel=1e-6
+    )
+
+
+def test_weights_of_labels_that_no_train_row_has_are_not_scaled() -> None:
+    task = Classification(**TASK, class_weights={"a": 2.0, "b": 0.0, "c": 0.0})
+    task.fit([labels_of([1, 2])])
+    found, expected = loss_of(task, weight=torch.tensor([2.0, 0.0, 0.0]))
+    assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_answer_is_the_most_probable_label() -> None:

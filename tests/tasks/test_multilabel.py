@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from nlpmtl.data import Ragged, SetLabels
 from nlpmtl.errors import ConfigError
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks import Multilabel, Shown
@@ -25,10 +26,10 @@ def loss_of(**options: Any) -> float:
     return float(task.loss(logits, labels))
 
 
-def torchs(*, targets: Any = None, weight: Any = None) -> float:
+def torchs(*, targets: Any = None, pos_weight: Any = None) -> float:
     logits, labels, _ = batch_of(Multilabel(**TASK))
     labels = labels if targets is None else targets(labels)
-    summed = functional.binary_cross_entropy_with_logits(logits, labels, weight=weight, reduction="sum")
+    summed = functional.binary_cross_entropy_with_logits(logits, labels, pos_weight=pos_weight, reduction="sum")
     return float(summed / 3)
 
 
@@ -38,9 +39,21 @@ def test_the_loss_is_torchs_averaged_over_the_labels_of_a_row() -> None:
 
 def test_weights_and_smoothing() -> None:
     weight = torch.tensor([1.0, 0.5, 2.0])
-    assert loss_of(class_weights={"fear": 0.5, "anger": 2.0}) == pytest.approx(torchs(weight=weight), rel=1e-6)
+    assert loss_of(class_weights={"fear": 0.5, "anger": 2.0}) == pytest.approx(torchs(pos_weight=weight), rel=1e-6)
     smooth = torchs(targets=lambda labels: labels * 0.8 + 0.1)  # 0 is 0.1, 1 is 0.9
     assert loss_of(label_smoothing=0.2) == pytest.approx(smooth, rel=1e-6)
+
+
+def test_weights_leave_the_task_its_share_of_the_mixture() -> None:
+    """Where all logits are 0 every target has the same loss, so the mean weight over the train rows shows."""
+    answers = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
+    labels = SetLabels(LABELS, 3, np.ones(2, dtype=bool), np.ones(2, dtype=np.int64), Ragged.pack([[0, 2], [2]]))
+    plain = float(Multilabel(**TASK).loss(torch.zeros(2, 3), answers))
+    for weights in ({"anger": 10.0}, {"joy": 0.0, "fear": 7.0}, {"joy": 3.0, "fear": 3.0, "anger": 3.0}):
+        task = Multilabel(**TASK, class_weights=weights)
+        assert float(task.loss(torch.zeros(2, 3), answers)) != pytest.approx(plain, rel=1e-3)
+        task.fit([labels])
+        assert float(task.loss(torch.zeros(2, 3), answers)) == pytest.approx(plain, rel=1e-6)
 
 
 def test_an_answer_is_what_is_above_the_threshold_the_surest_first() -> None:
