@@ -111,7 +111,7 @@ def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> Chec
         for split in names
         if name in whole.splits.get(split, {})
     ]
-    return CheckReport(steps, limit, tuple(splits), tasks, whole.notes)
+    return CheckReport(steps, limit, tuple(splits), tasks, (*encoder.notes, *whole.notes))
 
 
 def _report(dataset: str, split: str, *, rows: Encoded, limit: int, seen: Mapping[str, set[int]]) -> SplitReport:

@@ -224,7 +224,7 @@ def load_parts(config: RunConfig) -> tuple[Encoder, Workload]:
         max_length=config.encoder.max_length,
         earlier=encoder.tasks,
     )
-    return encoder, work
+    return encoder, replace(work, notes=(*encoder.notes, *work.notes))
 
 
 def _idle(encoder: Encoder, work: Workload, *, frozen: bool) -> Iterator[str]:

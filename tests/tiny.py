@@ -25,8 +25,8 @@ WORDS = (  # noqa: SIM905
 ).split()
 
 
-def write_encoder(directory: Path, *, seed: int = 0, dropout: float = 0.1, layers: int = 2) -> Path:
-    """Write config, weights and tokenizer; the same seed gives the same weights."""
+def write_tokenizer(directory: Path, *, longest: int | None = 128) -> PreTrainedTokenizerFast:
+    """Write a tokenizer of words and letters, with the longest input that it states, if any."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
     vocabulary = [*special, *WORDS, *(w for w in letters if w not in WORDS), *(f"##{c}" for c in letters), *".,;:!?'-"]
@@ -47,10 +47,16 @@ def write_encoder(directory: Path, *, seed: int = 0, dropout: float = 0.1, layer
         sep_token="[SEP]",
         mask_token="[MASK]",
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-        model_max_length=128,
+        model_max_length=longest,
     )
+    fast.save_pretrained(directory)
+    return fast
+
+
+def write_encoder(directory: Path, *, seed: int = 0, dropout: float = 0.1, layers: int = 2) -> Path:
+    """Write config, weights and tokenizer; the same seed gives the same weights."""
     config = BertConfig(
-        vocab_size=len(vocabulary),
+        vocab_size=len(write_tokenizer(directory)),
         hidden_size=32,
         num_hidden_layers=layers,
         num_attention_heads=2,
@@ -62,7 +68,6 @@ def write_encoder(directory: Path, *, seed: int = 0, dropout: float = 0.1, layer
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         BertModel(config).save_pretrained(directory)
-    fast.save_pretrained(directory)
     return directory
 
 

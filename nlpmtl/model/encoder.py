@@ -11,7 +11,7 @@ import inspect
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,13 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 from transformers.utils import logging
 from transformers.utils.hub import resolve_revision
 
 from nlpmtl.errors import ModelError, NlpmtlError
 from nlpmtl.heads import Head, HeadShape, sequence_shape
+from nlpmtl.model.suitability import check_architecture, check_encoder, model_class
 from nlpmtl.tasks import Task
 
 OWN_TYPE = "nlpmtl"
@@ -51,6 +53,8 @@ class Encoder:
             empty where the checkpoint has none.
         tasks: those of the multi-task model that it was part of, if any …
         heads: … and their heads.
+        positions: the longest input that its position tables allow; None if it has no such table.
+        notes: what a user should know of it before training.
     """
 
     model: PreTrainedModel
@@ -58,13 +62,18 @@ class Encoder:
     start: Mapping[str, Tensor]
     tasks: Mapping[str, Task] = field(default_factory=dict)
     heads: Mapping[str, Head] = field(default_factory=dict)
+    positions: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def longest(self) -> int:
-        """The longest input that it can read, in wordpieces."""
-        positions = getattr(self.model.config, "max_position_embeddings", None)
-        limit = int(self.tokenizer.model_max_length)
-        return limit if positions is None else min(limit, int(positions))
+        """The longest input in tokens: the least of what the tokenizer, the config and the position tables allow.
+
+        A config without a positive ``max_position_embeddings`` (-1 for XLNet) states no limit.
+        """
+        declared = getattr(self.model.config, "max_position_embeddings", None)
+        limits = (int(self.tokenizer.model_max_length), declared, self.positions)
+        return min((limit for limit in limits if limit is not None and limit > 0), default=VERY_LARGE_INTEGER)
 
 
 def load_encoder(
@@ -80,7 +89,8 @@ def load_encoder(
         attention: transformers' ``attn_implementation``; None for its choice.
 
     Raises:
-        ModelError: it is not there, has other weights than expected, or is no encoder with a fast tokenizer.
+        ModelError: it is not there, has other weights than expected, is a decoder or an encoder-decoder, has no fast
+            tokenizer that fits it, or its hidden states depend on the other rows of a batch.
     """
     path = find_encoder(name)
     if sha256 is not None:
@@ -90,6 +100,7 @@ def load_encoder(
             # Looked up once: config, tokenizer and weights are those of one commit, whatever happens there meanwhile.
             options: dict[str, Any] = {"revision": resolve_revision(path, revision), "trust_remote_code": False}
             config = AutoConfig.from_pretrained(path, **options)
+            check_architecture(config.encoder_config if config.model_type == OWN_TYPE else config, name=name)
             tokenizer = AutoTokenizer.from_pretrained(path, **options)
             options |= {"config": config, "dtype": torch.float32}
             if attention is not None:
@@ -100,17 +111,14 @@ def load_encoder(
         raise
     except Exception as error:  # what transformers, tokenizers and torch raise has no base of its own
         raise ModelError(f"the encoder {name!r} cannot be loaded: {error}") from error
-    if not tokenizer.is_fast:
-        raise ModelError(f"the encoder {name!r} has no fast tokenizer (tokenizer.json), which is needed to find words")
-    if tokenizer.pad_token_id is None:
-        raise ModelError(f"the tokenizer of the encoder {name!r} has no padding token, which batches need")
-    return encoder
+    positions, notes = check_encoder(encoder.model, tokenizer, name=name)
+    return replace(encoder, positions=positions, notes=(*encoder.notes, *notes))
 
 
 def blank_encoder(config: PretrainedConfig) -> PreTrainedModel:
     """An encoder of that architecture without a pooler, its weights still to be loaded."""
-    member: Any = AutoModel._model_mapping[type(config)]
-    pooler = {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(member).parameters else {}
+    parameters = inspect.signature(model_class(config)).parameters
+    pooler = {"add_pooling_layer": False} if "add_pooling_layer" in parameters else {}
     model = AutoModel.from_config(config, **pooler)
     assert isinstance(model, PreTrainedModel)
     return model
@@ -168,16 +176,31 @@ def _load_own(path: str, *, tokenizer: PreTrainedTokenizerBase, **options: Any) 
 
 def _load_stock(path: str, *, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, **options: Any) -> Encoder:
     """The encoder, by way of the stock classifier, which knows which of its head's layers the checkpoint has."""
+    options |= {"config": config, "output_loading_info": True}
     if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
-        return Encoder(AutoModel.from_pretrained(path, config=config, **options), tokenizer, start={})
-    stock, info = AutoModelForSequenceClassification.from_pretrained(
-        path, config=config, output_loading_info=True, **options
-    )
+        model, info = AutoModel.from_pretrained(path, **options)
+        return Encoder(model, tokenizer, start={}, notes=_missing_weights(path, model, info))
+    stock, info = AutoModelForSequenceClassification.from_pretrained(path, **options)
     start = _pretrained_layers(stock, sequence_shape(config), missing=set(info["missing_keys"]))
     model = blank_encoder(stock.config)
     inner = stock.base_model.state_dict()
-    model.load_state_dict({name: inner[name] for name in model.state_dict()})
-    return Encoder(model, tokenizer, start)
+    if model.state_dict().keys() <= inner.keys():
+        model.load_state_dict({name: inner[name] for name in model.state_dict()})
+    else:  # the classifier has another encoder than AutoModel's, as Funnel's has
+        model, info = AutoModel.from_pretrained(path, **options)
+    return Encoder(model, tokenizer, start, notes=_missing_weights(path, model, info))
+
+
+def _missing_weights(path: str, model: PreTrainedModel, info: Mapping[str, Any]) -> tuple[str, ...]:
+    """A note on the encoder's weights that the checkpoint lacks, which start at random."""
+    names = {name for name in model.state_dict() if not name.startswith("pooler.")}
+    missing = names & {name.removeprefix(f"{model.base_model_prefix}.") for name in info["missing_keys"]}
+    if missing == names:
+        raise ModelError(f"the encoder {path!r} has none of the weights of a {model.config.model_type!r} encoder")
+    if not missing:
+        return ()
+    some = ", ".join(sorted(missing)[:5])
+    return (f"the encoder {path!r} lacks {len(missing)} of its {len(names)} weights, which start at random: {some}",)
 
 
 def _pretrained_layers(stock: PreTrainedModel, shape: HeadShape, *, missing: set[str]) -> dict[str, Tensor]:

@@ -1,0 +1,114 @@
+"""Whether a checkpoint can be trained as an encoder: its architecture, its tokenizer, and what it computes."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from transformers import AutoModel, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from nlpmtl.errors import ModelError
+from nlpmtl.model.probe import Measured, embedding_size, measure
+
+BATCH_WARNING = 1e-4
+"""The relative difference between a hidden state in a batch and by itself from which a run says so …"""
+BATCH_LIMIT = 1e-2
+"""… and from which the encoder is refused."""
+_INSTEAD = "Use an encoder, such as BERT, RoBERTa, DeBERTa or ModernBERT"
+
+
+def model_class(config: PretrainedConfig) -> Any:
+    """The class that AutoModel builds for a config; None if transformers has none."""
+    try:
+        classes = AutoModel._model_mapping[type(config)]
+    except KeyError:
+        return None
+    if not isinstance(classes, tuple):
+        return classes
+    by_name = {member.__name__: member for member in classes if member is not None}
+    return next((by_name[name] for name in config.architectures or () if name in by_name), classes[0])
+
+
+def check_architecture(config: PretrainedConfig, *, name: str) -> None:
+    """Check what a config says, before any weights are loaded.
+
+    Raises:
+        ModelError: it is an encoder-decoder, or does not read token ids.
+    """
+    member = model_class(config)
+    arguments = () if member is None else inspect.signature(member.forward).parameters
+    if getattr(config, "is_encoder_decoder", False) or "decoder_input_ids" in arguments:
+        raise ModelError(
+            f"the encoder {name!r} is an encoder-decoder ({config.model_type}), and its decoder cannot be trained "
+            f"here. {_INSTEAD}"
+        )
+    if member is not None and "input_ids" not in arguments:
+        raise ModelError(
+            f"the encoder {name!r} ({config.model_type}) reads {member.main_input_name}, not token ids. {_INSTEAD}"
+        )
+
+
+def check_encoder(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str
+) -> tuple[int | None, tuple[str, ...]]:
+    """Check a loaded encoder and its tokenizer.
+
+    Args:
+        model: the encoder, in single precision on the CPU.
+        tokenizer: its tokenizer.
+        name: the checkpoint, for messages.
+
+    Returns:
+        The longest input that the position tables allow, None if there are none, and warnings.
+
+    Raises:
+        ModelError: its attention is causal, its tokenizer does not fit, or its hidden states depend on the batch.
+    """
+    kind = model.config.model_type
+    pad, special = tokenizer.pad_token_id, tokenizer.all_special_ids
+    try:
+        measured = measure(model, pad=0 if pad is None else int(pad), special=special)
+    except ModelError as error:
+        raise ModelError(f"the encoder {name!r} ({kind}) cannot be used: {error}. {_INSTEAD}") from error
+    if measured.causal:
+        raise ModelError(
+            f"the encoder {name!r} ({kind}) has causal attention, as decoder-only language models do: no token sees "
+            f"the tokens after it, so that a head on the first token has nothing to learn from. {_INSTEAD}"
+        )
+    _check_tokenizer(tokenizer, name=name, rows=embedding_size(model))
+    return measured.positions, _check_batches(measured, name=name, kind=kind)
+
+
+def _check_tokenizer(tokenizer: PreTrainedTokenizerBase, *, name: str, rows: int | None) -> None:
+    if not tokenizer.is_fast:
+        raise ModelError(f"the encoder {name!r} has no fast tokenizer (tokenizer.json), which is needed to find words")
+    vocabulary = tokenizer.get_vocab()
+    known = vocabulary.keys() - set(tokenizer.all_special_tokens) - tokenizer.get_added_vocab().keys() - {"▁"}
+    if not known:
+        raise ModelError(
+            f"the encoder {name!r} has no tokenizer: without its files transformers builds one of {len(vocabulary)} "
+            "special tokens, to which every word is unknown. Save the checkpoint's tokenizer next to its weights: "
+            "AutoTokenizer.from_pretrained(…).save_pretrained(directory)"
+        )
+    if tokenizer.pad_token_id is None:
+        raise ModelError(f"the tokenizer of the encoder {name!r} has no padding token, which batches need")
+    largest = max(vocabulary, key=vocabulary.__getitem__)
+    if rows is not None and vocabulary[largest] >= rows:
+        beyond = sum(i >= rows for i in vocabulary.values())
+        raise ModelError(
+            f"the tokenizer of the encoder {name!r} does not fit its embeddings: {beyond} of its tokens, such as "
+            f"{largest!r} with the id {vocabulary[largest]}, have no row in the table of {rows}. Save the tokenizer "
+            "that belongs to the checkpoint, or enlarge the table: model.resize_token_embeddings"
+            f"({vocabulary[largest] + 1}), then save_pretrained"
+        )
+
+
+def _check_batches(measured: Measured, *, name: str, kind: str) -> tuple[str, ...]:
+    apart = measured.batch_difference
+    found = (
+        f"the encoder {name!r} ({kind}): hidden states depend on the other rows of the batch. In a padded batch they "
+        f"differ from those of the row by itself by a relative {apart:.1e}"
+    )
+    if not apart <= BATCH_LIMIT:
+        raise ModelError(f"{found}, more than {BATCH_LIMIT:g}, so predictions would change with the batch. {_INSTEAD}")
+    return (f"{found}: predictions may change with the batch",) if apart > BATCH_WARNING else ()

@@ -1,0 +1,317 @@
+"""What is measured of an encoder when it is loaded: causal attention, its tokenizer, its longest input, its batches."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    AutoModel,
+    BertForSequenceClassification,
+    CLIPConfig,
+    CLIPModel,
+    DPRConfig,
+    DPRQuestionEncoder,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5EncoderModel,
+    ViTConfig,
+    ViTModel,
+)
+
+from nlpmtl.check import check
+from nlpmtl.errors import ModelError
+from nlpmtl.model import load_encoder
+from nlpmtl.model.probe import measure
+from tests.architectures import ARCHITECTURES, LONGEST, write_architecture
+from tests.every_architecture import (
+    CAUSAL,
+    DEPENDS_ON_BATCH,
+    ENCODER_DECODER,
+    EVERY,
+    NOT_BUILT,
+    NOT_OF_TOKENS,
+    write_any_architecture,
+)
+from tests.tiny import make_run, write_encoder, write_tokenizer
+
+
+def hidden(encoder: Any, length: int) -> torch.Tensor:
+    """Hidden states of one row of ordinary tokens."""
+    with torch.no_grad():
+        states: torch.Tensor = encoder.model.eval()(input_ids=torch.full((1, length), 9)).last_hidden_state
+    return states
+
+
+def without_limit(directory: Path) -> Path:
+    """Remove the longest input from a tokenizer's config."""
+    path = directory / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in config.items() if key != "model_max_length"}))
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("gpt2", {}),
+        ("llama", {}),
+        ("opt", {}),
+        ("bloom", {}),
+        ("mixtral", {}),
+        ("modernbert-decoder", {}),
+        ("mamba", {"state_size": 4}),
+        ("bert", {"is_decoder": True}),
+        ("roberta", {"is_decoder": True}),
+        ("xlm", {"causal": True}),
+        ("gpt2", {"initializer_range": 1e-4}),
+        ("bert", {"is_decoder": True, "num_hidden_layers": 8}),
+    ],
+)
+def test_causal_attention_is_refused(name: str, config: dict[str, Any], tmp_path: Path) -> None:
+    write_any_architecture(name, tmp_path, **config)
+    with pytest.raises(ModelError, match=rf"\({name}\) has causal attention.*Use an encoder"):
+        load_encoder(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("xlnet", {}),
+        ("eurobert", {}),
+        ("llama", {"is_causal": False}),
+        ("qwen2", {"is_causal": False}),
+        ("gemma3_text", {"use_bidirectional_attention": True}),
+        ("modernbert", {"local_attention": 2}),
+        ("longformer", {"attention_window": 4}),
+        ("bert", {"initializer_range": 1e-6}),
+        ("bert", {"num_hidden_layers": 12}),
+    ],
+)
+def test_attention_to_both_sides_is_accepted(name: str, config: dict[str, Any], tmp_path: Path) -> None:
+    encoder = load_encoder(str(write_any_architecture(name, tmp_path, **config)))
+    assert encoder.notes == ()
+
+
+@pytest.mark.parametrize("name", ["t5", "bart", "mbart", "led", "pegasus", "marian", "m2m_100"])
+def test_an_encoder_decoder_is_refused(name: str, tmp_path: Path) -> None:
+    write_any_architecture(name, tmp_path)
+    with pytest.raises(ModelError, match=rf"is an encoder-decoder \({name}\)"):
+        load_encoder(str(tmp_path))
+
+
+def test_the_encoder_of_an_encoder_decoder_is_refused(tmp_path: Path) -> None:
+    """Its config says that there is no decoder, but AutoModel builds one, with random weights."""
+    config = T5Config(vocab_size=120, d_model=32, d_ff=48, d_kv=16, num_layers=1, num_heads=2)
+    T5EncoderModel(config).save_pretrained(tmp_path)
+    write_tokenizer(tmp_path)
+    with pytest.raises(ModelError, match=r"is an encoder-decoder \(t5\)"):
+        load_encoder(str(tmp_path))
+
+
+def test_models_of_other_inputs_or_outputs_are_refused(tmp_path: Path) -> None:
+    sizes: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes["intermediate_size"] = 48
+    images: dict[str, Any] = {**sizes, "image_size": 28, "patch_size": 14}
+    texts: dict[str, Any] = {**sizes, "vocab_size": 120}
+    made: dict[str, Any] = {
+        "reads pixel_values, not token ids": ViTModel(ViTConfig(**images)),
+        r"\(clip\) cannot be used: a batch of token ids cannot be computed": CLIPModel(
+            CLIPConfig(text_config=texts, vision_config=images)
+        ),
+        "it gives no hidden state for each token": DPRQuestionEncoder(DPRConfig(**texts)),
+    }
+    for number, (message, model) in enumerate(made.items()):
+        directory = tmp_path / str(number)
+        model.save_pretrained(directory)
+        write_tokenizer(directory)
+        with pytest.raises(ModelError, match=message):
+            load_encoder(str(directory))
+
+
+@pytest.mark.parametrize(
+    "name", ["bert", "roberta", "xlm-roberta", "mpnet", "albert", "deberta-v2", "xlnet", "t5-like"]
+)
+def test_an_encoder_without_a_tokenizer_is_refused(name: str, tmp_path: Path) -> None:
+    """Transformers builds one of special tokens, for T5 also of the mark for a space."""
+    write_any_architecture("bert" if name == "t5-like" else name, tmp_path)
+    for path in tmp_path.glob("tokenizer*"):
+        path.unlink()
+    if name == "t5-like":
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "T5Tokenizer"}))
+    with pytest.raises(ModelError, match=r"has no tokenizer: .* special tokens.*save_pretrained"):
+        load_encoder(str(tmp_path))
+
+
+def test_check_and_train_refuse_before_anything_is_written(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    write_any_architecture("gpt2", tmp_path / "encoder")
+    with pytest.raises(ModelError, match="has causal attention"):
+        check(run)
+    for path in (tmp_path / "encoder").glob("tokenizer*"):
+        path.unlink()
+    write_encoder(tmp_path / "encoder")
+    for path in (tmp_path / "encoder").glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(ModelError, match="has no tokenizer"):
+        check(run)
+
+
+@pytest.mark.parametrize("added", [0, 3])
+def test_a_tokenizer_with_more_ids_than_embeddings_is_refused(added: int, tmp_path: Path) -> None:
+    size = len(write_tokenizer(tmp_path / "words"))
+    write_any_architecture("bert", tmp_path, vocab_size=size - (not added))
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(tmp_path)
+    tokenizer.add_tokens([f"added{i}" for i in range(added)])
+    tokenizer.save_pretrained(tmp_path)
+    found = f"{added or 1} of its tokens, such as .* id {size + added - 1}, have no row in the table of"
+    with pytest.raises(ModelError, match=rf"{found}.*resize_token_embeddings\({size + added}\)"):
+        load_encoder(str(tmp_path))
+    model = AutoModel.from_pretrained(tmp_path)
+    model.resize_token_embeddings(size + added)
+    model.save_pretrained(tmp_path)
+    assert load_encoder(str(tmp_path)).notes == ()
+
+
+def test_weights_that_a_checkpoint_lacks_are_reported(tmp_path: Path) -> None:
+    write_any_architecture("bert", tmp_path / "shallow")
+    write_any_architecture("bert", tmp_path, num_hidden_layers=3)
+    (tmp_path / "model.safetensors").write_bytes((tmp_path / "shallow" / "model.safetensors").read_bytes())
+    (note,) = load_encoder(str(tmp_path)).notes
+    assert "lacks 16 of its" in note
+    assert "encoder.layer.2.attention" in note
+    write_any_architecture("gpt2", tmp_path / "other")
+    (tmp_path / "model.safetensors").write_bytes((tmp_path / "other" / "model.safetensors").read_bytes())
+    with pytest.raises(ModelError, match="has none of the weights of a 'bert' encoder"):
+        load_encoder(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_longest_input_works_and_no_longer_one(name: str, tmp_path: Path) -> None:
+    encoder = load_encoder(str(without_limit(write_architecture(name, tmp_path))))
+    assert encoder.longest == LONGEST
+    assert hidden(encoder, LONGEST).isfinite().all()
+    if name not in ("deberta-v2", "modernbert"):  # whose positions are relative
+        with pytest.raises((IndexError, RuntimeError)):
+            hidden(encoder, LONGEST + 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "longest"), [("camembert", 39), ("longformer", 39), ("data2vec-text", 39), ("esm", 39), ("xlm", 40)]
+)
+def test_positions_may_start_behind_the_padding_token(name: str, longest: int, tmp_path: Path) -> None:
+    encoder = load_encoder(str(write_any_architecture(name, tmp_path)))
+    assert encoder.longest == longest
+    assert hidden(encoder, longest).isfinite().all()
+
+
+def test_the_tokenizer_may_state_less_than_the_model_reads(tmp_path: Path) -> None:
+    write_any_architecture("roberta", tmp_path)
+    write_tokenizer(tmp_path, longest=20)
+    assert load_encoder(str(tmp_path)).longest == 20
+    write_tokenizer(tmp_path, longest=512)
+    assert load_encoder(str(tmp_path)).longest == 39
+
+
+@pytest.mark.parametrize(("name", "limit"), [("xlnet", None), ("esmc", -1), ("gte", 0)])
+def test_a_model_without_a_position_limit_reads_what_the_tokenizer_allows(
+    name: str, limit: int | None, tmp_path: Path
+) -> None:
+    write_any_architecture(name, tmp_path)
+    write_tokenizer(tmp_path, longest=300)
+    if name != "xlnet":
+        config = json.loads((tmp_path / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps({**config, "max_position_embeddings": limit}))
+    encoder = load_encoder(str(tmp_path))
+    assert encoder.longest == 300
+    assert hidden(encoder, 300).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_hidden_states_do_not_depend_on_the_batch(name: str, tmp_path: Path) -> None:
+    encoder = load_encoder(str(write_architecture(name, tmp_path)))
+    assert encoder.notes == ()
+    assert measure(encoder.model, pad=1, special=()).batch_difference < 1e-5
+
+
+@pytest.mark.parametrize("name", sorted(DEPENDS_ON_BATCH))
+def test_an_encoder_whose_padding_leaks_is_refused_with_the_number(name: str, tmp_path: Path) -> None:
+    write_any_architecture(name, tmp_path)
+    with pytest.raises(ModelError, match=rf"\({name}\): hidden states depend on .* a relative \d.\de[+-]\d\d, more"):
+        load_encoder(str(tmp_path))
+
+
+def test_an_encoder_whose_padding_leaks_a_little_is_reported(tmp_path: Path) -> None:
+    """ConvBERT leaks by its convolutions: with small ones the difference lies between the limits."""
+    write_any_architecture("convbert", tmp_path, seed=1)
+    model = AutoModel.from_pretrained(tmp_path)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "conv_out_layer" in name:
+                weight.mul_(0.03)
+    model.save_pretrained(tmp_path)
+    run = make_run(tmp_path / "run")
+    run["encoder"] = {"name": str(tmp_path), "max_length": 32}
+    (note,) = [note for note in check(run).notes if "depend" in note]
+    number = re.search(r"a relative (\S+): predictions may change", note)
+    assert number
+    assert 1e-4 < float(number[1]) <= 1e-2
+
+
+def test_measuring_leaves_the_model_and_the_random_generator_as_they_are(tmp_path: Path) -> None:
+    """BigBird turns to full attention at its first short row, and stays with it."""
+    write_any_architecture("big_bird", tmp_path, attention_type="block_sparse", block_size=4, num_random_blocks=1)
+    model = AutoModel.from_pretrained(tmp_path).train()
+    before = copy.deepcopy(model.state_dict())
+    torch.manual_seed(3)
+    expected = torch.rand(3)
+    torch.manual_seed(3)
+    measure(model, pad=0, special=())
+    assert torch.equal(torch.rand(3), expected)
+    assert model.training
+    assert model.attention_type == "block_sparse"
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_measuring_does_not_need_the_chosen_attention_to_run_on_this_machine(tmp_path: Path) -> None:
+    write_any_architecture("bert", tmp_path)
+    model = AutoModel.from_pretrained(tmp_path)
+    model.config._attn_implementation = "flash_attention_2"  # cannot be set without the package
+    assert not measure(model, pad=0, special=()).causal
+    assert model.config._attn_implementation == "flash_attention_2"
+
+
+def test_a_stock_classifier_is_measured_without_its_head(tmp_path: Path) -> None:
+    write_any_architecture("bert", tmp_path)
+    BertForSequenceClassification.from_pretrained(tmp_path).save_pretrained(tmp_path)
+    assert load_encoder(str(tmp_path)).longest == 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EVERY)
+def test_every_architecture_is_read_at_its_longest_or_refused(name: str, tmp_path: Path) -> None:
+    """As this version of transformers computes them."""
+    if name in NOT_BUILT:
+        pytest.skip(NOT_BUILT[name])
+    write_any_architecture(name, tmp_path)
+    refusals = dict.fromkeys(CAUSAL, "has causal attention") | dict.fromkeys(ENCODER_DECODER, "is an encoder-decoder")
+    refusals |= dict.fromkeys(DEPENDS_ON_BATCH, "depend on the other rows of the batch") | NOT_OF_TOKENS
+    if name in refusals:
+        with pytest.raises(ModelError, match=refusals[name]):
+            load_encoder(str(tmp_path))
+        return
+    encoder = load_encoder(str(tmp_path))
+    assert encoder.notes == ()
+    if name == "xlnet":
+        assert encoder.longest > 1_000_000
+        return
+    assert hidden(encoder, encoder.longest).isfinite().all()
+    if encoder.positions is not None and name != "tapas":  # whose later positions are all the last one
+        with pytest.raises((IndexError, RuntimeError)):
+            hidden(encoder, encoder.positions + 1)
