@@ -352,3 +352,12 @@ def test_an_architecture_without_such_a_stock_model_is_refused(tmp_path: Path, n
     predictor = unlisted(tmp_path / "encoder", "splinter")
     with pytest.raises(ModelError, match=r"no model for text-classification on a 'splinter' encoder.*--to onnx"):
         predictor.export(nothing_left, task="topic")
+
+
+def test_the_docs_name_the_sharing_schemes_that_can_be_exported() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "exporting.md").read_text(encoding="utf-8")
+    refused, accepted = page.partition("- the sharing scheme computes")[2].partition("\n- ")[0].split(". With ")
+    for name in SHARINGS.names():
+        if SHARINGS.get(name).__module__.startswith("nlpmtl."):
+            has_encoder = SHARINGS.get(name).encoder_of is not Sharing.encoder_of  # type: ignore[attr-defined]
+            assert f"`{name}`" in (accepted if has_encoder else refused)
