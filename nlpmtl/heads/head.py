@@ -20,7 +20,8 @@ class Head(nn.Module):
         outputs: logits per text, or per wordpiece.
         shape: the layers between.
         level: "sequence" for one answer a text, "token" for one a wordpiece.
-        std: the standard deviation of the first weights (biases start at 0), as the encoder's own.
+        std: the standard deviation of the first weights (biases start at 0), as the encoder's own, unless the shape has
+            another.
         seed: of those first weights: a head starts the same whatever other heads there are.
     """
 
@@ -79,9 +80,17 @@ class Head(nn.Module):
     @torch.no_grad()
     def _initialise(self, std: float, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
+        stds = {"dense.weight": self.shape.dense_std, "out.weight": self.shape.out_std}
         for name, weight in self.named_parameters():
             if weight.dim() > 1:
                 if not weight.is_meta:
-                    weight.normal_(0.0, std, generator=generator)
+                    self._draw(weight, std=stds.get(name) or std, generator=generator)
             elif name.endswith("bias"):
                 weight.zero_()
+
+    def _draw(self, weight: Tensor, *, std: float, generator: torch.Generator) -> None:
+        if self.shape.cutoff is None:
+            weight.normal_(0.0, std, generator=generator)
+        else:
+            limit = self.shape.cutoff * std
+            nn.init.trunc_normal_(weight, 0.0, std, -limit, limit, generator=generator)

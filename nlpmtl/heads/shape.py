@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -24,6 +25,10 @@ class HeadShape:
         drop_in: dropout before the dense layer.
         drop_out: dropout before the last layer.
         stock: the names of the stock model's modules that the dense layer, the normalisation and the last layer are.
+        dense_std: the standard deviation of the dense layer's initial weights; None for the encoder's.
+        out_std: the standard deviation of the last layer's initial weights; None for the encoder's.
+        cutoff: initial weights are drawn from a normal distribution that is truncated at so many standard deviations;
+            None for no limit.
     """
 
     pooling: Literal["first", "mean"] = "first"
@@ -35,6 +40,9 @@ class HeadShape:
     drop_in: float = 0.0
     drop_out: float = 0.0
     stock: tuple[str, ...] = ("classifier",)
+    dense_std: float | None = None
+    out_std: float | None = None
+    cutoff: float | None = None
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -84,6 +92,9 @@ def token_shape(config: PretrainedConfig) -> HeadShape:
 
 def _modernbert(config: PretrainedConfig) -> HeadShape:
     return HeadShape(
+        dense_std=config.initializer_range / math.sqrt(2 * config.num_hidden_layers),
+        out_std=config.hidden_size**-0.5,
+        cutoff=float(config.initializer_cutoff_factor),
         bias=config.classifier_bias,
         activation=config.classifier_activation,
         norm=config.norm_eps,

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedMode
 
 from nlpmtl.data import Batch
 from nlpmtl.errors import ModelError, did_you_mean
-from nlpmtl.heads import Head
+from nlpmtl.heads import Head, sequence_shape
 from nlpmtl.model.encoder import OWN_TYPE, Encoder, blank_encoder
 from nlpmtl.model.relations import TaskCovariance
 from nlpmtl.model.sharing import Matrix, Sharing, SharingOptions
@@ -124,7 +124,7 @@ class MultiTaskModel(PreTrainedModel):
         others are kept as they are.
 
         Args:
-            encoder: the encoder; where its checkpoint has the dense layer of a head, each sequence head starts from it.
+            encoder: the encoder; each head starts from those of its layers that the checkpoint has.
             tasks: the tasks.
             sharing: the sharing scheme's options, in plain values.
             input_length: the longest input in wordpieces.
@@ -141,9 +141,10 @@ class MultiTaskModel(PreTrainedModel):
         model = cls(config, encoder=encoder.model)
         model.sharing.initialise(seed)
         model.tasks = own
+        pretrained = sequence_shape(encoder.model.config).stock[:-1]  # the layers that `encoder.start` has
         for name, task in own.items():
             head = task.head(encoder.model.config, seed=seed)
-            if head.level == "sequence":
+            if head.level == "sequence" or head.shape.stock[:-1] == pretrained:
                 head.load_state_dict({**head.state_dict(), **encoder.start})
             if name in encoder.heads:
                 head.load_state_dict(encoder.heads[name].state_dict())

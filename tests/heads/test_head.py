@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from nlpmtl.heads import Head, HeadShape, sequence_shape, token_shape
 from tests.heads.stock import VARIANTS, config_of
@@ -103,3 +104,21 @@ def test_gradient_reaches_every_layer() -> None:
     for name, weight in one.named_parameters():
         assert weight.grad is not None, name
         assert weight.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("level", ["sequence", "token"])
+@pytest.mark.parametrize("cutoff", [2.0, 1.5])
+def test_modernbert_heads_are_initialised_as_transformers_does(level: Any, cutoff: float) -> None:
+    """Truncated normal: 1/sqrt(width) for the last layer, by the number of layers for the dense one."""
+    sizes = {"vocab_size": 50, "hidden_size": 128, "num_hidden_layers": 8, "intermediate_size": 8, "num_labels": 50}
+    sizes["num_attention_heads"] = 2
+    config = AutoConfig.for_model("modernbert", initializer_cutoff_factor=cutoff, pad_token_id=1, **sizes)
+    auto: Any = AutoModelForSequenceClassification if level == "sequence" else AutoModelForTokenClassification
+    stock = auto.from_config(config)
+    shape = sequence_shape(config) if level == "sequence" else token_shape(config)
+    one = Head(width=128, outputs=50, shape=shape, level=level)
+    for found, expected in ((one.dense, stock.head.dense), (one.out, stock.classifier)):
+        assert float(found.weight.std()) == pytest.approx(float(expected.weight.std()), rel=0.03)
+        assert float(found.weight.abs().max()) == pytest.approx(float(expected.weight.abs().max()), rel=0.15)
+    assert torch.equal(one.norm.weight, stock.head.norm.weight)
+    assert torch.equal(one.out.bias, stock.classifier.bias)
