@@ -118,7 +118,7 @@ def test_modernbert_heads_are_initialised_as_transformers_does(level: Any, cutof
     shape = sequence_shape(config) if level == "sequence" else token_shape(config)
     one = Head(width=128, outputs=50, shape=shape, level=level)
     for found, expected in ((one.dense, stock.head.dense), (one.out, stock.classifier)):
-        assert float(found.weight.std()) == pytest.approx(float(expected.weight.std()), rel=0.03)
-        assert float(found.weight.abs().max()) == pytest.approx(float(expected.weight.abs().max()), rel=0.15)
+        assert found.weight.std().item() == pytest.approx(expected.weight.std().item(), rel=0.03)
+        assert found.weight.abs().max().item() == pytest.approx(expected.weight.abs().max().item(), rel=0.15)
     assert torch.equal(one.norm.weight, stock.head.norm.weight)
     assert torch.equal(one.out.bias, stock.classifier.bias)
