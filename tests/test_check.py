@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from nlpmtl.check import CheckReport, SplitReport, check
-from nlpmtl.errors import ConfigError, RunError
+from nlpmtl.errors import ConfigError, ModelError, RunError
 from tests.tiny import make_run, write_encoder, write_rows
 
 
@@ -97,9 +98,30 @@ def test_what_training_refuses_is_refused(run: dict[str, Any], key: str, value: 
 
 
 def test_a_batch_that_cannot_be_computed_is_told(run: dict[str, Any], directory: Path) -> None:
+    """The head starts from weights so large that their products overflow."""
     broken = copy.deepcopy(run)
     broken["encoder"]["name"] = str(write_encoder(directory / "broken"))
     weights = directory / "broken" / "model.safetensors"
-    save_file({name: value * math.nan for name, value in load_file(weights).items()}, weights)
+    tensors = load_file(weights)
+    tensors["pooler.dense.weight"] = tensors["pooler.dense.weight"].sign() * 3e38
+    save_file(tensors, weights)
     with pytest.raises(RunError, match="task 'topic': the loss of a batch of its 8 longest rows is nan"):
         check(broken)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_an_encoder_with_weights_that_are_not_finite_is_refused(
+    run: dict[str, Any], directory: Path, tmp_path: Path, value: float
+) -> None:
+    broken = copy.deepcopy(run)
+    for name, tensor in (
+        ("encoder.layer.1.output.dense.bias", "encoder.layer.1.output.dense.bias"),
+        ("pooler.dense.bias", "head.dense.bias"),
+    ):
+        broken["encoder"]["name"] = str(write_encoder(tmp_path))
+        tensors = load_file(tmp_path / "model.safetensors")
+        tensors[name][3] = value
+        save_file(tensors, tmp_path / "model.safetensors")
+        found = rf"the tensor {re.escape(tensor)} has 1 of 32 values .* the first is {value}"
+        with pytest.raises(ModelError, match=found):
+            check(broken)

@@ -18,7 +18,7 @@ from nlpmtl.artifact.parts import CARD, FILES
 from nlpmtl.atomic import PART, erase, flush, hidden, link_or_copy, replace_directory, write_file
 from nlpmtl.config import check_output
 from nlpmtl.errors import ConfigError, ModelError, NlpmtlError
-from nlpmtl.model import MultiTaskModel
+from nlpmtl.model import MultiTaskModel, check_finite
 from nlpmtl.strict_json import dumps
 
 _TEMPORARY = ".tmp"
@@ -142,4 +142,5 @@ def load_model(
     missing = loaded[1]["missing_keys"]
     if missing:  # transformers would go on with whatever numbers stand there
         raise ModelError(f"the model {name!r} lacks weights: {', '.join(sorted(missing)[:5])}")
+    check_finite(model.state_dict(), failed=f"the model {name!r} cannot be loaded")
     return model.eval(), tokenizer  # type: ignore[no-untyped-call]

@@ -23,6 +23,7 @@ from nlpmtl.model.sharing import (
     SharingOptions,
     SoftL2,
 )
+from nlpmtl.model.weights import check_finite
 
 __all__ = [
     "Adapters",
@@ -40,6 +41,7 @@ __all__ = [
     "SharingOptions",
     "SoftL2",
     "can_pack",
+    "check_finite",
     "find_encoder",
     "footprint",
     "load_encoder",

@@ -35,6 +35,7 @@ from transformers.utils.hub import resolve_revision
 from nlpmtl.errors import ModelError, NlpmtlError
 from nlpmtl.heads import Head, HeadShape, sequence_shape
 from nlpmtl.model.suitability import check_architecture, check_encoder, model_class
+from nlpmtl.model.weights import check_finite
 from nlpmtl.tasks import Task
 
 OWN_TYPE = "nlpmtl"
@@ -170,6 +171,7 @@ def _load_own(path: str, *, tokenizer: PreTrainedTokenizerBase, **options: Any) 
             f"the model {path!r} shares by {model.config.sharing['kind']!r}: it has no one encoder for all its tasks. "
             "Where it has one for each (nlpmtl export … --to transformers), start from that"
         )
+    check_finite(model.state_dict(), failed=f"the model {path!r} cannot be used")
     heads = {name: model.head(name) for name in model.tasks}
     return Encoder(model.sharing.encoder, tokenizer, start={}, tasks=model.tasks, heads=heads)
 
@@ -182,6 +184,7 @@ def _load_stock(path: str, *, tokenizer: PreTrainedTokenizerBase, config: Pretra
         return Encoder(model, tokenizer, start={}, notes=_missing_weights(path, model, info))
     stock, info = AutoModelForSequenceClassification.from_pretrained(path, **options)
     start = _pretrained_layers(stock, sequence_shape(config), missing=set(info["missing_keys"]))
+    check_finite({f"head.{key}": value for key, value in start.items()}, failed=f"the encoder {path!r} cannot be used")
     model = blank_encoder(stock.config)
     inner = stock.base_model.state_dict()
     if model.state_dict().keys() <= inner.keys():

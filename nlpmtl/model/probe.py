@@ -145,6 +145,8 @@ def _encode(model: PreTrainedModel, ids: Tensor, mask: Tensor | None = None) -> 
             f"it gives no hidden state for each token: last_hidden_state should have the shape "
             f"{[*ids.shape, width]}, found {found}"
         )
+    if not hidden.isfinite().all():
+        raise ModelError("its hidden states are not finite in single precision")
     return hidden
 
 

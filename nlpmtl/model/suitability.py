@@ -9,6 +9,7 @@ from transformers import AutoModel, PretrainedConfig, PreTrainedModel, PreTraine
 
 from nlpmtl.errors import ModelError
 from nlpmtl.model.probe import Measured, embedding_size, measure
+from nlpmtl.model.weights import check_finite
 
 BATCH_WARNING = 1e-4
 """The relative difference between a hidden state in a batch and by itself from which a run says so …"""
@@ -62,9 +63,11 @@ def check_encoder(
         The longest input that the position tables allow, None if there are none, and warnings.
 
     Raises:
-        ModelError: its attention is causal, its tokenizer does not fit, or its hidden states depend on the batch.
+        ModelError: a weight is not finite, its attention is causal, its tokenizer does not fit, or its hidden states
+            depend on the batch.
     """
     kind = model.config.model_type
+    check_finite(model.state_dict(), failed=f"the encoder {name!r} cannot be used")
     pad, special = tokenizer.pad_token_id, tokenizer.all_special_ids
     try:
         measured = measure(model, pad=0 if pad is None else int(pad), special=special)

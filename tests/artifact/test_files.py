@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import shutil
 from pathlib import Path
 
@@ -9,9 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
+import nlpmtl
 from nlpmtl.artifact import load_model, new_directory, save_model, write_card
 from nlpmtl.errors import ConfigError, ModelError
-from nlpmtl.model import MultiTaskModel
+from nlpmtl.model import MultiTaskModel, load_encoder
 from tests.artifact.card.facts import facts, source
 from tests.tiny import Trained, apart, read_json, write_encoder
 
@@ -106,6 +109,22 @@ def test_weights_that_are_missing_are_not_made_up(trained: Trained, tmp_path: Pa
     save_file(weights, changed / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match="topic_head"):
         load_model(str(changed))
+
+
+@pytest.mark.parametrize("tensor", ["heads.topic_head.out.bias", "sharing.encoder.encoder.layer.0.output.dense.weight"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_refused(trained: Trained, tmp_path: Path, tensor: str, value: float) -> None:
+    changed = copy(trained, tmp_path / "model")
+    weights = load_file(changed / "model.safetensors")
+    weights[tensor].view(-1)[1] = value
+    save_file(weights, changed / "model.safetensors", metadata={"format": "pt"})
+    found = rf"the tensor {re.escape(tensor)} has 1 of \d+ values that are not finite, the first is {value}"
+    with pytest.raises(ModelError, match=found):
+        load_model(str(changed))
+    with pytest.raises(ModelError, match=found):
+        load_encoder(str(changed))
+    with pytest.raises(ModelError, match=found):
+        nlpmtl.evaluate(changed, trained.run)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,31 @@
+"""Checks of loaded weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from nlpmtl.errors import ModelError
+
+
+def check_finite(weights: Mapping[str, Tensor], *, failed: str) -> None:
+    """Check that no weight is NaN or infinite: predictions would be empty, or not numbers.
+
+    Args:
+        weights: the tensors of a model by name.
+        failed: how the message begins, such as ``"the model 'a/b' cannot be loaded"``.
+
+    Raises:
+        ModelError: a weight is not finite: in which tensor, how many, and the first of them.
+    """
+    for name, weight in weights.items():
+        if weight.is_floating_point() and not weight.is_meta:
+            finite = torch.isfinite(weight)
+            if not finite.all():
+                count, value = int((~finite).sum()), float(weight[~finite][0])
+                raise ModelError(
+                    f"{failed}: the tensor {name} has {count} of {weight.numel()} values that are not finite, the "
+                    f"first is {value}. The training diverged, or the file is damaged: use another checkpoint"
+                )
