@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nlpmtl.cli.console import print_table, quiet_libraries
+from nlpmtl.cli.console import check_toml, print_table, quiet_libraries
 
 if TYPE_CHECKING:
     from nlpmtl.check import CheckReport
@@ -19,6 +19,7 @@ def check(
 
     The config is validated, the data are loaded, and one batch of every task is tried.
     """
+    check_toml(run)
     from nlpmtl.check import check as check_run
 
     quiet_libraries()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nlpmtl.cli.console import is_main_process, print_table, quiet_libraries
+from nlpmtl.cli.console import check_toml, is_main_process, print_table, quiet_libraries
 from nlpmtl.cli.progress import follow
 from nlpmtl.strict_json import dumps
 
@@ -32,6 +32,7 @@ def compare(
 
     What was broken off goes on when the same command is given again.
     """
+    check_toml(run, overrides)
     from nlpmtl.comparing import CompareResult, comparing
     from nlpmtl.config import parse_override
     from nlpmtl.run import load_config

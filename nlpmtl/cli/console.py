@@ -42,6 +42,15 @@ def is_main_process() -> bool:
     return not rank.isdecimal() or int(rank) == 0  # the run refuses what is not a number
 
 
+def check_toml(run: str, overrides: Sequence[str] | None = None) -> None:
+    """Report a run file that is missing or is not TOML, or such an override, before torch is imported."""
+    from nlpmtl.config import find_run, parse_override, read_toml
+
+    for override in overrides or ():
+        parse_override(override)
+    read_toml(find_run(run))
+
+
 def quiet_libraries() -> None:
     """No bars of transformers for reading and writing weights: progress is ours to show."""
     from transformers.utils import logging

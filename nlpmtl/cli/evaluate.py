@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import DeviceOption, DtypeOption, PluginsOption, print_scores, quiet_libraries
+from nlpmtl.cli.console import DeviceOption, DtypeOption, PluginsOption, check_toml, print_scores, quiet_libraries
 from nlpmtl.strict_json import dumps
 
 
@@ -23,6 +23,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Score a model on a split of labelled rows."""
+    check_toml(data)
     from nlpmtl.run import evaluate as score
 
     quiet_libraries()

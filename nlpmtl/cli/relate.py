@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nlpmtl.cli.console import print_table, quiet_libraries
+from nlpmtl.cli.console import check_toml, print_table, quiet_libraries
 from nlpmtl.cli.progress import follow
 from nlpmtl.strict_json import dumps
 
@@ -37,6 +37,7 @@ def relate(
     The mixture is trained for a few steps; no model is kept. Written are relate.json, relate-affinity.png and
     relate-tree.png.
     """
+    check_toml(run, overrides)
     from nlpmtl.config import parse_override
     from nlpmtl.relating import Relations, relating
     from nlpmtl.run import load_config

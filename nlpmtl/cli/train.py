@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import is_main_process, print_scores, quiet_libraries
+from nlpmtl.cli.console import check_toml, is_main_process, print_scores, quiet_libraries
 from nlpmtl.cli.progress import follow
 
 
@@ -23,6 +23,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest intact checkpoint.")] = False,
 ) -> None:
     """Train a model."""
+    check_toml(run, overrides)
     from nlpmtl.config import parse_override
     from nlpmtl.run import TrainResult, load_run, training
 

@@ -32,23 +32,50 @@ COMMAND_LINE = {
         "--data RUN.toml|DATASET.toml",
         "--split TEXT",
         "--revision TEXT",
+        "--device auto|cpu|cuda|cuda:N|mps",
         "--dtype fp32|bf16|int8",
+        "--plugins MODULE...",
         "--json",
     ],
     "predict": [
         "MODEL",
         "[TEXT]...",
         "--task TEXT...",
-        "--input F.jsonl|F.csv|F.txt|-",
+        "--input F.jsonl|F.csv|F.tsv|F.txt|-",
+        "--on-bad-row stop|skip",
+        "--delimiter TEXT",
+        "--quoting minimal|none",
+        "--encoding TEXT",
+        "--header NAME,…",
         "--all-scores",
         "--output F.jsonl",
         "--revision TEXT",
+        "--device auto|cpu|cuda|cuda:N|mps",
         "--dtype fp32|bf16|int8",
+        "--plugins MODULE...",
     ],
-    "submit": ["MODEL", "--output F.zip", "--fill majority|zeros"],
+    "submit": [
+        "MODEL",
+        "--output F.zip",
+        "--fill majority|zeros",
+        "--device auto|cpu|cuda|cuda:N|mps",
+        "--dtype fp32|bf16|int8",
+        "--plugins MODULE...",
+    ],
     "push": ["MODEL", "REPO_ID", "--private", "--revision TEXT", "--message TEXT", "--pull-request"],
-    "export": ["MODEL", "--output DIR", "--to transformers|onnx", "--task TEXT..."],
-    "show": ["MODEL|RUN.toml|kinds"],
+    "export": [
+        "MODEL",
+        "--output DIR",
+        "--to transformers|onnx",
+        "--task TEXT...",
+        "--device auto|cpu|cuda|cuda:N|mps",
+        "--dtype fp32|bf16|int8",
+        "--plugins MODULE...",
+    ],
+    "show": [
+        "MODEL|RUN.toml|kinds",
+        "--plugins MODULE...",
+    ],
     "schema": ["--output DIR"],
     "serve": [
         "MODEL",
@@ -58,6 +85,12 @@ COMMAND_LINE = {
         "--max-queue N",
         "--max-inputs N",
         "--max-bytes N",
+        "--max-connections N",
+        "--header-timeout SECONDS",
+        "--body-timeout SECONDS",
+        "--device auto|cpu|cuda|cuda:N|mps",
+        "--dtype fp32|bf16|int8",
+        "--plugins MODULE...",
     ],
 }
 HEAVY = {"torch", "transformers", "datasets", "accelerate", "evaluate", "numpy", "nlpmtl.config"}
@@ -188,6 +221,22 @@ def test_a_typo_ends_the_process_with_2(tmp_path: Path, to_toml: Callable[[Mappi
     done = subprocess.run([sys.executable, "-m", "nlpmtl", "train", path], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (f"error: {path}: encoder.max_lenght: unknown key; did you mean 'max_length'? (found 8)\n")
+
+
+def test_mistakes_in_toml_are_reported_before_torch_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("[encoder")
+    verbs = [["train", "{}"], ["check", "{}"], ["compare", "{}"], ["relate", "{}"], ["evaluate", "m", "--data", "{}"]]
+    calls = [[part.format(name) for part in verb] for name in ("bad.toml", "none.toml", "nobody") for verb in verbs]
+    calls.append(["train", "bad.toml", "--set", "no sign"])
+    code = (
+        "import sys; from typer.testing import CliRunner; from nlpmtl.cli import app\n"
+        f"for call in {calls!r}:\n"
+        "    done = CliRunner().invoke(app, call)\n"
+        "    assert done.exit_code == 2 and 'error: ' in done.stderr and not done.stdout, (call, done.output)\n"
+        "    assert not {'torch', 'transformers', 'datasets'} & sys.modules.keys(), call\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.slow  # two processes that import everything, and train
