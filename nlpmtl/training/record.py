@@ -6,7 +6,7 @@ import json
 import platform
 import re
 import stat
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -227,7 +227,18 @@ def differing(
     if data_known:
         keys = [key for key in keys if not _SOURCE.fullmatch(key)]
     keys = [key for key in keys if key in old or not _is_default(key, before, now)]
-    return [f"{key} (was {old.get(key)!r}, is {new.get(key)!r})" for key in keys]
+    told = [f"{key} (was {old.get(key)!r}, is {new.get(key)!r})" for key in keys]
+    return [*_other_order("datasets", before, now), *told]
+
+
+def _other_order(table: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Datasets or tasks that are in another order: checkpoints and samplers count them by their place."""
+    old, new = (config.get(table, {}) for config in (before, now))
+    if list(old) != list(new) and old.keys() == new.keys():
+        yield f"the order of {table} (was {', '.join(old)}, is {', '.join(new)})"
+    for name in old.keys() & new.keys() if table == "datasets" else ():
+        one, other = ({f"datasets.{name}.tasks": dataset[name].get("tasks", {})} for dataset in (old, new))
+        yield from _other_order(f"datasets.{name}.tasks", one, other)
 
 
 def _is_default(key: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

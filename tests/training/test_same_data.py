@@ -297,3 +297,15 @@ def test_a_dataset_that_is_new_in_the_config_is_not_a_default(run: dict[str, Any
 def test_no_data_at_all_is_not_an_error() -> None:
     empty: dict[str, Any] = {"data": {"labels": {}, "splits": {}}, "plugins": {}}
     assert check_same_data(empty, empty, run=Path("out")) == []
+
+
+def test_datasets_and_tasks_keep_their_order(run: dict[str, Any], output: Path, tmp_path: Path) -> None:
+    """A checkpoint counts the rows of each dataset by its place, and a sampler's shares are in that order."""
+    notes = run["datasets"]["notes"]
+    turned = {**notes, "tasks": dict(reversed(notes["tasks"].items()))}
+    with pytest.raises(RunError, match=r"the order of datasets\.notes\.tasks \(was mood, grade, is grade, mood\)"):
+        resumed({**run, "datasets": {"notes": turned}}, output)
+    others = {"others": {**notes, "tasks": {"mood": notes["tasks"]["mood"]}}, "notes": notes}
+    nlpmtl.train({**run, "datasets": others}, output=tmp_path / "out")
+    with pytest.raises(RunError, match=r"what differs: the order of datasets \(was others, notes, is notes, others\)"):
+        nlpmtl.train({**run, "datasets": dict(reversed(others.items()))}, output=tmp_path / "out", resume=True)
