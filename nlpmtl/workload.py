@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config import DatasetConfig
-from nlpmtl.data import Encoded, Prepared, Preparer, Shape, Target, WordCounts, fingerprint, label
+from nlpmtl.data import Encoded, Prepared, Preparer, Spelling, Target, WordCounts, fingerprint, label
 from nlpmtl.errors import ConfigError, DataError, plain
 from nlpmtl.metrics import load_foreign
 from nlpmtl.metrics.scores import FOREIGN
 from nlpmtl.plugins import HINT
-from nlpmtl.registry import METRICS, TASKS
-from nlpmtl.tasks import Regression, Task, build_task
+from nlpmtl.registry import METRICS
+from nlpmtl.tasks import LabelColumns, Regression, Task, build_task, find_labels, label_shapes, read_columns
 
 Splits = dict[str, dict[str, Encoded]]
 """Split → dataset → its rows."""
@@ -72,8 +73,9 @@ def load_workload(
         had = ", ".join(dict.fromkeys(split for one in datasets.values() for split in one.data.split_names))
         raise ConfigError(f"no dataset has a split `train`, so there is nothing to learn; found: {had}")
     earlier = earlier or {}
-    tasks = _build_tasks(datasets, rows, earlier=earlier)
-    encoded = _label(datasets, rows, tasks=tasks)
+    columns = read_columns(datasets, rows)
+    tasks = _build_tasks(datasets, rows, columns=columns, earlier=earlier)
+    encoded = _label(datasets, rows, columns=columns, tasks=tasks)
     for name, task in tasks.items():
         labels = [e.labels[name] for e in encoded.get("train", {}).values() if name in e.labels]
         if not any(one.counts.any() for one in labels):
@@ -85,7 +87,7 @@ def load_workload(
         if isinstance(task, Regression):
             _check_scale(task, datasets, encoded["train"])
         load_foreign(task.metrics)
-    notes = (*prepare.notes, *_notes(rows, encoded), *_unscored(tasks, encoded.get("validation", {})))
+    notes = (*prepare.notes, *columns.notes, *_notes(rows, encoded), *_unscored(tasks, encoded.get("validation", {})))
     notes = (*notes, *_segmented(tasks, datasets, rows))
     return Workload(tasks, encoded, notes)
 
@@ -116,11 +118,12 @@ def load_split(
                 raise ConfigError(f"task {name!r} of this model reads {wanted}, the dataset has {shape}")
     prepare = Preparer(tokenizer, max_length=max_length)
     rows = {name: _load(name, dataset, [split], prepare=prepare) for name, dataset in datasets.items()}
-    encoded = _label(datasets, rows, tasks=tasks)
+    columns = read_columns(datasets, rows, model=tasks)
+    encoded = _label(datasets, rows, columns=columns, tasks=tasks)
     if split not in encoded:
         raise ConfigError(f"no dataset has a split {split!r}")
     notes = _check_label_columns(datasets, {name: one[split] for name, one in rows.items() if one})
-    return Workload(dict(tasks), encoded, (*prepare.notes, *notes, *_notes(rows, encoded)))
+    return Workload(dict(tasks), encoded, (*prepare.notes, *columns.notes, *notes, *_notes(rows, encoded)))
 
 
 def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[str, Prepared]) -> list[str]:
@@ -200,19 +203,16 @@ def _unscored(tasks: Mapping[str, Task], validation: Mapping[str, Encoded]) -> I
 
 
 def _load(name: str, dataset: DatasetConfig, splits: Sequence[str], *, prepare: Preparer) -> dict[str, Prepared]:
-    columns: dict[str, Shape] = {}
-    for task, options in dataset.tasks.items():
-        shape: Shape = TASKS.get(options.kind).shape  # type: ignore[attr-defined]
-        if columns.setdefault(options.label, shape) != shape:
-            raise ConfigError(
-                f"datasets.{name}: the column {options.label!r} is read in two ways, as {columns[options.label]} and "
-                f"as {shape} (task {task!r}): give one of them a column of its own"
-            )
+    columns = label_shapes(name, dataset)
     return prepare(dataset.data, input=dataset.input, columns=columns, limit=dataset.limit, name=name, splits=splits)
 
 
 def _build_tasks(
-    datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, Prepared]], *, earlier: Mapping[str, Task]
+    datasets: Mapping[str, DatasetConfig],
+    rows: Mapping[str, dict[str, Prepared]],
+    *,
+    columns: LabelColumns,
+    earlier: Mapping[str, Task],
 ) -> dict[str, Task]:
     tasks: dict[str, Task] = {}
     for name, dataset in datasets.items():
@@ -223,14 +223,15 @@ def _build_tasks(
                         f"task {task!r} reads {tasks[task].input} in one dataset, {dataset.input.shape} in {name!r}"
                     )
                 continue
-            known = earlier[task].labels if task in earlier else ()
-            labels = options.labels or known or _find_labels(task, datasets, rows)
+            labels = find_labels(task, datasets, rows, columns=columns, earlier=earlier.get(task), options=options)
+            known = {columns.spellings[task](label): label for label in labels}
             tasks[task] = build_task(
                 options,
                 name=task,
                 labels=labels,
                 input=dataset.input.shape,
                 input_columns=_input_columns(task, datasets),
+                spell=partial(_spell, columns.spellings[task], known),
                 **_word_splitting(task, datasets, rows),
             )
     return tasks
@@ -274,28 +275,22 @@ def _input_columns(task: str, datasets: Mapping[str, DatasetConfig]) -> list[dic
     return [columns for i, columns in enumerate(found) if columns not in found[:i]]
 
 
-def _find_labels(
-    task: str, datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, Prepared]]
-) -> tuple[str, ...]:
-    """The order that the source gives, else the names that occur in the train splits, sorted."""
-    found: set[str] = set()
-    for name, dataset in datasets.items():
-        if task not in dataset.tasks or not rows[name]:
-            continue
-        if TASKS.get(dataset.tasks[task].kind).shape == "number":  # type: ignore[attr-defined]
-            return ()
-        column = dataset.tasks[task].label
-        first = next(iter(rows[name].values()))
-        if column in first.class_names:
-            return first.class_names[column]
-        if "train" in rows[name]:
-            found |= set(rows[name]["train"].columns[column].names)
-    return tuple(sorted(found))
+def _spell(spelling: Spelling, known: Mapping[str, str], name: str) -> str:
+    """The label that a name means, as the task spells it."""
+    name = spelling(name)
+    return known.get(name, name)
 
 
 def _label(
-    datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, Prepared]], *, tasks: Mapping[str, Task]
+    datasets: Mapping[str, DatasetConfig],
+    rows: Mapping[str, dict[str, Prepared]],
+    *,
+    columns: LabelColumns,
+    tasks: Mapping[str, Task],
 ) -> Splits:
+    known = {
+        task: {spelling(label): label for label in tasks[task].labels} for task, spelling in columns.spellings.items()
+    }
     encoded: Splits = {}
     for name, dataset in datasets.items():
         targets = {
@@ -303,5 +298,9 @@ def _label(
             for task, options in dataset.tasks.items()
         }
         for split, found in rows[name].items():
-            encoded.setdefault(split, {})[name] = label(found, targets=targets, train=split == "train")
+            own = {
+                task: column.rename([known[task].get(label, label) for label in column.names])
+                for task, column in columns.columns[name][split].items()
+            }
+            encoded.setdefault(split, {})[name] = label(found, targets=targets, train=split == "train", columns=own)
     return encoded

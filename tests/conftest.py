@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:  # both import torch, which many tests do without
+    from tests.labelled import Loader
     from tests.tiny import Trained
 
 # Before anything imports the libraries that read these; the processes that tests start inherit them.
@@ -55,3 +56,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     directory = tmp_path_factory.mktemp("trained")
     train = {"steps": 60, "batch_size": 16, "lr": 5e-3, "save_every": 20, "precision": "fp32"}
     return train_tiny(make_run(directory, train=train, eval={"every": 20}))
+
+
+@pytest.fixture(scope="session")
+def load(tmp_path_factory: pytest.TempPathFactory) -> Loader:
+    """Loads the data of one task, without training."""
+    from nlpmtl.model import load_encoder
+    from tests.labelled import Loader
+    from tests.tiny import write_encoder
+
+    encoder = write_encoder(tmp_path_factory.mktemp("encoder"))
+    return Loader(encoder, load_encoder(str(encoder)).tokenizer)

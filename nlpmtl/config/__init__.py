@@ -24,6 +24,7 @@ from nlpmtl.config.load import (
     read_run,
     read_toml,
 )
+from nlpmtl.config.names import LabelName
 from nlpmtl.config.paths import check_output
 from nlpmtl.config.run import EncoderConfig, EvalConfig, RunConfig, TrainConfig
 from nlpmtl.config.schema import schemas
@@ -35,6 +36,7 @@ __all__ = [
     "EncoderConfig",
     "EvalConfig",
     "InputConfig",
+    "LabelName",
     "Name",
     "RunConfig",
     "TaskOptions",

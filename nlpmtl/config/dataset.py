@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -16,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from nlpmtl.config.names import LabelName
 from nlpmtl.registry import TASKS, Options
 from nlpmtl.table import Table
 
@@ -35,8 +37,16 @@ class TaskOptions(Options):
     """The column that holds the label."""
     metrics: tuple[str, ...] | None = None
     """What to score; left out: the kind's default."""
-    labels: tuple[str, ...] | None = None
-    """The names of the labels, in order; left out: the Hub's order, else those of the train split, sorted."""
+    labels: tuple[LabelName, ...] | None = None
+    """The names of the labels, in order; default: the order of a ClassLabel feature (Hub, Dataset, parquet), else the
+    names in the train split, sorted (numbers by value).
+
+    Integers in the data that are not names themselves are indices into this list.
+    """
+
+    def resolved(self, spell: Callable[[str], str]) -> dict[str, Any]:
+        """The options whose values the model has in another form, such as the spelling of a label's name."""
+        return {}
 
     @model_validator(mode="after")
     def _no_repeated_names(self) -> Self:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from nlpmtl.data.align import NO_PIECE, Span, first_pieces, join_words, split_words
 from nlpmtl.data.collate import Batch, Collator, Part, Tally
+from nlpmtl.data.columns import Column
 from nlpmtl.data.encode import Encoded, Target, label
 from nlpmtl.data.fingerprint import describe_changes, fingerprint
 from nlpmtl.data.inputs import Input, to_input
@@ -17,6 +18,8 @@ from nlpmtl.data.labels import Shape
 from nlpmtl.data.pieces import Pieces, tokenize
 from nlpmtl.data.prepare import Prepared
 from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.resolve import resolve
+from nlpmtl.data.spelling import Spelling, merged_forms, sort_names
 from nlpmtl.data.splits import Preparer
 from nlpmtl.data.tables import Container, describe_value, open_container, row_labels, to_plain
 from nlpmtl.data.targets import IGNORED, ClassLabels, Labels, NumberLabels, SetLabels, TagLabels
@@ -32,6 +35,7 @@ __all__ = [
     "Batch",
     "ClassLabels",
     "Collator",
+    "Column",
     "Container",
     "Encoded",
     "Input",
@@ -45,6 +49,7 @@ __all__ = [
     "SetLabels",
     "Shape",
     "Span",
+    "Spelling",
     "SplittingMethod",
     "TagLabels",
     "Tally",
@@ -58,8 +63,11 @@ __all__ = [
     "first_pieces",
     "join_words",
     "label",
+    "merged_forms",
     "open_container",
+    "resolve",
     "row_labels",
+    "sort_names",
     "split_words",
     "to_input",
     "to_plain",

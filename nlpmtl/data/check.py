@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,12 @@ _SHOWN = 5
 _SHOWN_CHARACTERS = 60
 _SHOWN_COLUMNS = 20
 _STRINGS = pa.list_(pa.string())
-_TYPES: dict[Shape, pa.DataType] = {"class": pa.string(), "number": pa.float64(), "set": _STRINGS, "tags": _STRINGS}
+_TYPES: dict[Shape, pa.DataType] = {
+    "class": pa.string(),
+    "number": pa.float64(),
+    "set": _STRINGS,
+    "tags": _STRINGS,
+}
 
 
 class Problem(NamedTuple):
@@ -158,7 +164,7 @@ def _columns(
             name=f"label:{column}",
             raw=column,
             type=_TYPES[shape],
-            convert=lambda value, words: to_label(value, shape=shape, names=names, words=words),
+            convert=lambda value, words: to_label(_present(value), shape=shape, names=names, words=words),
         )
 
     texts = {"text": inputs.text, "pair": inputs.pair}
@@ -166,6 +172,11 @@ def _columns(
     if inputs.words is not None:
         found.append(_Column("words", inputs.words, _STRINGS, lambda value, _: to_words(value)))
     return found + [label(column, shape) for column, shape in labels.items()]
+
+
+def _present(value: Any) -> Any:
+    """A label, or None for NaN: pandas and Arrow write a missing label of a column of floats so."""
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 class _Builder:

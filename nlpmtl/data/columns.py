@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,24 @@ class Column:
     def facts(self) -> dict[str, Any]:
         """What is not in the arrays: plain values."""
         return {"shape": self.shape, "names": list(self.names)}
+
+    def rename(self, names: Sequence[str]) -> Column:
+        """The same labels under other names, one for each of `names`. Labels with equal new names become one."""
+        codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
+        if len(codes) == len(names) or self.shape == "number":
+            return self if tuple(names) == self.names else replace(self, names=tuple(names))
+        table: NDArray[np.int32] = np.array([*(codes[name] for name in names), NO_CODE], dtype=np.int32)
+        if not isinstance(self.values, Ragged):
+            return replace(self, names=tuple(codes), values=table[self.values])
+        values = Ragged(table[self.values.values], self.values.bounds)
+        return replace(self, names=tuple(codes), values=_distinct(values) if self.shape == "set" else values)
+
+    def first_row(self, name: str) -> int:
+        """The first row that has a label."""
+        code, values = self.names.index(name), self.values
+        if isinstance(values, Ragged):
+            return values.row_of(int(np.argmax(values.values == code)))
+        return int(np.argmax(values == code))
 
     @classmethod
     def read(cls, directory: Path, name: str, *, facts: Mapping[str, Any]) -> Column:
@@ -92,3 +110,13 @@ class ColumnWriter:
         table: NDArray[np.int32] = np.array([*codes, NO_CODE], dtype=np.int32)
         codes_of_rows: NDArray[np.int32] = table[places]
         return codes_of_rows
+
+
+def _distinct(sets: Ragged) -> Ragged:
+    """Each value once in its row, at its first place."""
+    row, _ = sets.grid()
+    apart = int(sets.values.max(initial=0)) + 1
+    first = np.sort(np.unique(row * apart + sets.values, return_index=True)[1])
+    bounds = np.zeros(len(sets) + 1, dtype=np.int64)
+    np.cumsum(np.bincount(row[first], minlength=len(sets)), out=bounds[1:])
+    return Ragged(sets.values[first], bounds)

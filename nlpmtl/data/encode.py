@@ -57,20 +57,30 @@ class Encoded:
         return len(self.ids)
 
 
-def label(prepared: Prepared, *, targets: Mapping[str, Target], train: bool) -> Encoded:
+def label(
+    prepared: Prepared, *, targets: Mapping[str, Target], train: bool, columns: Mapping[str, Column] | None = None
+) -> Encoded:
     """Prepared rows with the labels that tasks know.
 
     A label that is not among a target's names stops a train split; in other splits it becomes an id past the known
     ones, which no prediction equals.
 
+    Args:
+        prepared: the rows.
+        targets: what each task reads.
+        train: whether they are the train split's.
+        columns: the labels of each task, as `resolve` returns them; default: the prepared columns.
+
     Raises:
         DataError: a label of a train split is not in the list, with its place.
     """
+    if columns is None:
+        columns = {task: prepared.columns[target.column] for task, target in targets.items()}
     return Encoded(
         ids=prepared.ids,
         types=prepared.types,
         firsts=prepared.firsts,
-        labels={task: _labels(prepared, target, train=train) for task, target in targets.items()},
+        labels={task: _labels(prepared, columns[task], target, train=train) for task, target in targets.items()},
         cut=prepared.cut,
         place=prepared.place,
         inputs=prepared.inputs,
@@ -78,8 +88,7 @@ def label(prepared: Prepared, *, targets: Mapping[str, Target], train: bool) -> 
     )
 
 
-def _labels(prepared: Prepared, target: Target, *, train: bool) -> Labels:
-    column = prepared.columns[target.column]
+def _labels(prepared: Prepared, column: Column, target: Target, *, train: bool) -> Labels:
     labelled, values = column.labelled, column.values
     counts = labelled.view(np.int8)
     if target.shape == "number":
@@ -88,7 +97,7 @@ def _labels(prepared: Prepared, target: Target, *, train: bool) -> Labels:
     known_names = set(target.names)
     extra = [name for name in column.names if name not in known_names]
     if train and extra:
-        hint, place = did_you_mean(extra[0], target.names), prepared.place(_first_row(column, extra[0]))
+        hint, place = did_you_mean(extra[0], target.names), prepared.place(column.first_row(extra[0]))
         raise DataError(f"{place}: {target.column}: {extra[0]!r} is not in the list of labels; {hint}")
     names, known = (*target.names, *extra), len(target.names)
     if not isinstance(values, Ragged):
@@ -109,12 +118,3 @@ def _translate(codes: NDArray[Any], before: tuple[str, ...], names: tuple[str, .
         part = slice(start, start + _CODES_AT_ONCE)
         np.take(table, codes[part], mode="wrap", out=found[part])  # −1 is the last of the table
     return found
-
-
-def _first_row(column: Column, name: str) -> int:
-    """The first row that has a label."""
-    code, values = column.names.index(name), column.values
-    if isinstance(values, Ragged):
-        at = int(np.argmax(values.values == code))
-        return int(np.searchsorted(values.bounds, at, side="right")) - 1
-    return int(np.argmax(values == code))

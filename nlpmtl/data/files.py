@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from nlpmtl.data.delimited import TextFormat, read_table
+from nlpmtl.data.features import class_names
 from nlpmtl.data.inputs import has_surrogate
 from nlpmtl.data.labels import LISTS, Shape
 from nlpmtl.data.lines import Progress, read_file_lines, reading, skip_empty, undecodable
@@ -107,11 +108,12 @@ _JSON = json.JSONDecoder(object_pairs_hook=_distinct_keys, parse_constant=_refus
 
 def _open_parquet(path: str, *, columns: Collection[str], told: Progress) -> Stream:
     with reading(path):
-        found: list[str] = pq.read_schema(path).names
+        schema = pq.read_schema(path)
+    found: list[str] = schema.names
     check_distinct(found, where=path)
-    return Stream(
-        path, ": row ", _read_parquet(path, columns=[c for c in found if c in columns], told=told), columns=found
-    )
+    needed = [column for column in found if column in columns]
+    rows = _read_parquet(path, columns=needed, told=told)
+    return Stream(path, ": row ", rows, columns=found, class_names=class_names(schema, columns=needed))
 
 
 def _read_parquet(path: str, *, columns: list[str], told: Progress) -> Numbered:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import numpy as np
+
 from nlpmtl.data.inputs import are_strings, has_surrogate
 
 Shape = Literal["class", "number", "set", "tags"]
@@ -33,6 +35,8 @@ def to_label(
     Raises:
         ValueError: the rule that the value breaks.
     """
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or (names is not None and value == _UNLABELLED):
         return None
     if shape == "class":
@@ -43,16 +47,18 @@ def to_label(
 
 
 def _to_name(value: Any, names: Sequence[str] | None) -> str:
-    """A csv has "0", JSON 0, and a column with gaps 0.0: the same label."""
+    """The name of a label. A whole number has the same name as an integer and as a float."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, str):
         if has_surrogate(value):
             raise ValueError("not valid Unicode")
-        return value
+        return str(value)
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     if not whole:
         raise ValueError("the name of a label was expected: a string or a whole number")
     if names is None:
-        return str(int(value))
+        return str(value).lower() if isinstance(value, bool) else str(int(value))
     if not 0 <= value < len(names):
         raise ValueError(f"the classes of this column are 0 to {len(names) - 1}")
     return names[int(value)]
@@ -84,7 +90,13 @@ def _to_tags(value: Any, names: Sequence[str] | None, words: Sequence[str] | Non
         raise ValueError(f"a tag for each word was expected: {len(value)} for {len(words)}")
     if names is None and are_strings(value):
         return list(value)
+    strings = [isinstance(tag, str) for tag in value]
+    if any(strings) and not all(strings):
+        raise ValueError(f"tag {strings.index(False) + 1} is no string")
+    tags = []
     for number, tag in enumerate(value, 1):
-        if not isinstance(tag, str if names is None else int):
-            raise ValueError(f"tag {number} is no string")
-    return [_to_name(tag, names) for tag in value]
+        try:
+            tags.append(_to_name(tag, names))
+        except ValueError as error:
+            raise ValueError(f"tag {number}: {error}") from None
+    return tags

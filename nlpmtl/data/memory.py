@@ -49,5 +49,7 @@ def _read_frame(frame: Any, *, columns: list[str]) -> Numbered:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's values as Python's."""
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    """NumPy's values as Python's, and the missing values of pandas (NA, NaT) as None."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return None if type(value).__name__ in ("NAType", "NaTType") else value

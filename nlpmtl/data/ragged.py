@@ -54,6 +54,10 @@ class Ragged:
         lengths = self.lengths
         return np.arange(len(lengths)).repeat(lengths), np.arange(self.bounds[-1]) - self.bounds[:-1].repeat(lengths)
 
+    def row_of(self, place: int) -> int:
+        """The row that holds a value, by its place in ``values``."""
+        return int(np.searchsorted(self.bounds, place, side="right")) - 1
+
     def __getitem__(self, row: int) -> NDArray[np.integer]:
         return self.values[self.bounds[row] : self.bounds[row + 1]]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from nlpmtl.tasks.base import Aggregation, LabelOptions, Logits, Prediction, Shown, Task
 from nlpmtl.tasks.build import build_task, task_from_spec
 from nlpmtl.tasks.classification import Classification
+from nlpmtl.tasks.columns import LabelColumns, find_labels, label_shapes, read_columns
 from nlpmtl.tasks.compare import Comparison, Confusion, Hits, Points
 from nlpmtl.tasks.labeling import Labeling
 from nlpmtl.tasks.multilabel import Multilabel
@@ -21,6 +22,7 @@ __all__ = [
     "Comparison",
     "Confusion",
     "Hits",
+    "LabelColumns",
     "LabelOptions",
     "Labeling",
     "Logits",
@@ -32,5 +34,8 @@ __all__ = [
     "Shown",
     "Task",
     "build_task",
+    "find_labels",
+    "label_shapes",
+    "read_columns",
     "task_from_spec",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 from transformers import PretrainedConfig
 
-from nlpmtl.config import TaskOptions
+from nlpmtl.config import LabelName, TaskOptions
 from nlpmtl.data import Input, Labels, Shape, Span, SplittingMethod, WordSplitting
 from nlpmtl.errors import ConfigError, did_you_mean
 from nlpmtl.heads import Head, sequence_shape, token_shape
@@ -32,7 +32,7 @@ Prediction = Any
 """What `present` answers: plain values that JSON can say."""
 Aggregation = Literal["first", "none"]
 _LEAST_LABELS: dict[Shape, int] = {"class": 2, "tags": 2, "set": 1, "number": 0}
-ClassWeights = dict[str, Annotated[float, Field(ge=0)]] | Literal["balanced"]
+ClassWeights = dict[LabelName, Annotated[float, Field(ge=0)]] | Literal["balanced"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,12 @@ class LabelOptions(TaskOptions):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """The share of the target's mass that is spread over all labels."""
 
+    def resolved(self, spell: Callable[[str], str]) -> dict[str, Any]:
+        if not isinstance(self.class_weights, Mapping):
+            return super().resolved(spell)
+        weights = {spell(label): weight for label, weight in self.class_weights.items()}
+        return {**super().resolved(spell), "class_weights": weights}
+
 
 class Task(ABC):
     """One task of a model.
@@ -88,6 +94,8 @@ class Task(ABC):
     reads: ClassVar[tuple[Reads, ...]]
     """The shapes in which its predictions can be scored."""
     level: ClassVar[Literal["sequence", "token"]] = "sequence"
+    ordered: ClassVar[bool] = False
+    """Whether the order of its labels has a meaning."""
     default_metrics: ClassVar[tuple[str, ...]]
     _meaning: ClassVar[tuple[str, ...]] = ("kind", "labels", "takes_pairs")
     """What gives a head's outputs their meaning."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from nlpmtl.config import NAME, TaskOptions
@@ -19,6 +19,7 @@ def build_task(
     name: str,
     labels: Sequence[str],
     input: Literal["text", "pair", "words"],
+    spell: Callable[[str], str] = str,
     **found: Any,
 ) -> Task:
     """A task as a config describes it, with its labels and what else was found in its data.
@@ -28,9 +29,10 @@ def build_task(
         name: its name.
         labels: its labels.
         input: the shape of its input.
+        spell: how options that name labels are spelled.
         found: further arguments of `Task`, such as ``input_columns``.
     """
-    resolved = options.model_copy(update={"labels": tuple(labels)})
+    resolved = options.model_copy(update={"labels": tuple(labels), **options.resolved(spell)})
     return TASKS.build(resolved, Task, exclude={"label"}, name=name, input=input, **found)
 
 

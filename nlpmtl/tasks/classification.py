@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -10,6 +10,7 @@ from pydantic import model_validator
 from torch import Tensor
 from torch.nn import functional
 
+from nlpmtl.config import LabelName
 from nlpmtl.data import ClassLabels, Input, Labels, Span
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as Reads
@@ -35,8 +36,12 @@ from nlpmtl.tasks.calibration import fit_temperature
 class ClassificationOptions(LabelOptions):
     """Options of `Classification`."""
 
-    positive: str | None = None
+    positive: LabelName | None = None
     """The label that the metric `f1` counts."""
+
+    def resolved(self, spell: Callable[[str], str]) -> dict[str, Any]:
+        positive = None if self.positive is None else spell(self.positive)
+        return {**super().resolved(spell), "positive": positive}
 
     @model_validator(mode="after")
     def _positive_is_a_label(self) -> Self:

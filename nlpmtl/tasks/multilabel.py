@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
+from nlpmtl.config import LabelName
 from nlpmtl.data import Input, Labels, SetLabels, Span
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as Reads
@@ -35,7 +36,7 @@ from nlpmtl.tasks.calibration import best_threshold, fit_temperature_of_each
 class MultilabelOptions(LabelOptions):
     """Options of `Multilabel`."""
 
-    class_weights: dict[str, Annotated[float, Field(ge=0)]] | None = None
+    class_weights: dict[LabelName, Annotated[float, Field(ge=0)]] | None = None
     """Label = the weight of its positive targets in the loss (`pos_weight` of `BCEWithLogitsLoss`; default: 1). The
     loss is multiplied by the number that makes the mean weight of all targets of the train rows 1."""
 

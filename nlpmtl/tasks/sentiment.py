@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from nlpmtl.config import LabelName
 from nlpmtl.data import Input, Span
 from nlpmtl.metrics import Shape as Reads
 from nlpmtl.registry import TASKS
@@ -19,7 +20,7 @@ from nlpmtl.tasks.classification import Classification
 class SentimentOptions(LabelOptions):
     """Options of `Sentiment`."""
 
-    labels: tuple[str, ...] = Field(min_length=2)
+    labels: tuple[LabelName, ...] = Field(min_length=2)
     """The names of the labels, lowest first."""
 
 
@@ -28,6 +29,7 @@ class Sentiment(Classification):
     """A classification whose labels have an order: it adds a polarity, and an error in steps of the scale."""
 
     kind = "sentiment"
+    ordered = True
     reads = ("label", "number")
     default_metrics = ("accuracy", "macro_f1", "mae")
 

@@ -78,7 +78,7 @@ def test_an_unknown_key_is_answered_with_the_nearest(sections: dict[str, Any], s
         ({"tasks": [TASK]}, "tasks"),
         ({"tasks": {"a": TASK | {"label": 3}}}, "tasks.a.label"),
         ({"tasks": {"a": TASK | {"labels": "yes"}}}, "tasks.a.labels"),
-        ({"tasks": {"a": TASK | {"labels": [0, 1]}}}, "tasks.a.labels.0"),
+        ({"tasks": {"a": TASK | {"labels": [[0], None]}}}, "tasks.a.labels.0"),
         ({"tasks": {"a": TASK | {"metrics": "accuracy"}}}, "tasks.a.metrics"),
         ({"limit": {"train": "few"}}, "limit.train"),
         ({"limit": {"train": 0}}, "limit.train"),

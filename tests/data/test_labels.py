@@ -12,7 +12,7 @@ NAMES = ("no", "yes")
 
 @pytest.mark.parametrize(
     ("value", "label"),
-    [("a", "a"), ("", ""), (0, "0"), (-3, "-3"), (True, "1"), (2.0, "2"), ("0", "0"), (None, None), (-1, "-1")],
+    [("a", "a"), ("", ""), (0, "0"), (-3, "-3"), (True, "true"), (2.0, "2"), ("0", "0"), (None, None), (-1, "-1")],
 )
 def test_class(value: Any, label: Any) -> None:
     assert to_label(value, shape="class") == label

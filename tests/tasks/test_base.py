@@ -78,7 +78,7 @@ def test_halves_are_made_full(dtype: torch.dtype, wanted: torch.dtype) -> None:
         ("labels", ["a", "a"]),
         ("labels", []),
         ("labels", "ab"),
-        ("labels", [1, 2]),
+        ("labels", [[1], None]),
     ],
 )
 def test_bad_options_are_refused(kind: str, key: str, value: object) -> None:

@@ -1,0 +1,28 @@
+"""Label names in configs: strings, integers, other numbers and booleans, as one kind of string."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+
+def label_name(value: Any) -> str:
+    """The name of a label: ``"true"`` or ``"false"`` of a boolean, a number as Python writes it, a string in NFC.
+
+    Raises:
+        ValueError: the value is none of these.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, str):
+        return unicodedata.normalize("NFC", value)
+    raise ValueError("the name of a label was expected: a string, a number, true or false")
+
+
+_ANY_OF = [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]
+LabelName = Annotated[str, BeforeValidator(label_name), WithJsonSchema({"anyOf": _ANY_OF})]
+"""A label in a config. ``labels = [1, 2, 3]`` means the same as ``labels = ["1", "2", "3"]``."""

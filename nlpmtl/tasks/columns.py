@@ -1,0 +1,178 @@
+"""The label columns of a run's tasks: read from prepared rows, with one name for each label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from nlpmtl.config import DatasetConfig, TaskOptions
+from nlpmtl.data import (
+    Column,
+    Prepared,
+    Shape,
+    Spelling,
+    merged_forms,
+    resolve,
+    sort_names,
+)
+from nlpmtl.errors import ConfigError, plain
+from nlpmtl.registry import TASKS
+from nlpmtl.tasks.base import Task
+
+Rows = Mapping[str, Mapping[str, Prepared]]
+"""Dataset → split → its rows."""
+
+
+@dataclass(frozen=True)
+class LabelColumns:
+    """The labels of every task.
+
+    Args:
+        columns: dataset → split → task → its labels.
+        spellings: for each task how the names of its labels are written.
+        notes: what to tell a person about them.
+    """
+
+    columns: Mapping[str, Mapping[str, Mapping[str, Column]]]
+    spellings: Mapping[str, Spelling]
+    notes: tuple[str, ...]
+
+    def of(self, task: str) -> Iterator[tuple[str, str, Column]]:
+        """The columns of one task: dataset, split, labels."""
+        for dataset, splits in self.columns.items():
+            for split, columns in splits.items():
+                if task in columns:
+                    yield dataset, split, columns[task]
+
+
+def label_shapes(name: str, dataset: DatasetConfig) -> dict[str, Shape]:
+    """The columns of labels that the tasks of a dataset read, and the shape of each.
+
+    Raises:
+        ConfigError: two tasks read one column in different shapes.
+    """
+    shapes: dict[str, Shape] = {}
+    for task, options in dataset.tasks.items():
+        own: Shape = TASKS.get(options.kind).shape  # type: ignore[attr-defined]
+        if shapes.setdefault(options.label, own) != own:
+            raise ConfigError(
+                f"datasets.{name}: the column {options.label!r} is read in two ways, as {shapes[options.label]} and "
+                f"as {own} (task {task!r}): give one of them a column of its own"
+            )
+    return shapes
+
+
+def read_columns(
+    datasets: Mapping[str, DatasetConfig], rows: Rows, *, model: Mapping[str, Task] | None = None
+) -> LabelColumns:
+    """Read the label columns of every task.
+
+    Args:
+        datasets: the datasets by name.
+        rows: their prepared rows.
+        model: the tasks of the model that is evaluated; None where one is trained.
+
+    Raises:
+        DataError: a value does not go with the labels that a task declares.
+    """
+    tasks = dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks)
+    raw = LabelColumns({name: _name(datasets, name, splits) for name, splits in rows.items()}, {}, ())
+    spellings = {task: _spelling(raw, task, model=model) for task in tasks}
+    columns = {
+        dataset: {
+            split: {
+                task: column.rename([spellings[task](name) for name in column.names]) for task, column in own.items()
+            }
+            for split, own in splits.items()
+        }
+        for dataset, splits in raw.columns.items()
+    }
+    return LabelColumns(columns, spellings, tuple(_notes(datasets, raw)))
+
+
+def _name(
+    datasets: Mapping[str, DatasetConfig], dataset: str, splits: Mapping[str, Prepared]
+) -> dict[str, dict[str, Column]]:
+    """The label columns of a dataset with the names of labels: split → task → labels."""
+    return {
+        split: {
+            task: resolve(prepared, options.label, declared=options.labels or _declared(task, datasets))
+            for task, options in datasets[dataset].tasks.items()
+        }
+        for split, prepared in splits.items()
+    }
+
+
+def _declared(task: str, datasets: Mapping[str, DatasetConfig]) -> tuple[str, ...] | None:
+    """The labels of the first dataset that lists a task's."""
+    lists = (dataset.tasks[task].labels for dataset in datasets.values() if task in dataset.tasks)
+    return next((labels for labels in lists if labels), None)
+
+
+def _spelling(columns: LabelColumns, task: str, *, model: Mapping[str, Task] | None) -> Spelling:
+    """The spelling of train's names (where a model is evaluated: of the model's or of the data's names)."""
+    found = list(columns.of(task))
+    train = {name for _, split, column in found if split == "train" for name in column.names}
+    spelling = Spelling.of(train or {name for _, _, column in found for name in column.names})
+    if model is None:
+        return spelling
+    known = Spelling.of(model[task].labels)
+    return Spelling(whole=spelling.whole or known.whole, boolean=spelling.boolean or known.boolean)
+
+
+def _notes(datasets: Mapping[str, DatasetConfig], raw: LabelColumns) -> Iterator[str]:
+    for task in dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks):
+        for form in merged_forms({name for _, _, column in raw.of(task) for name in column.names}):
+            yield f"task {task!r}: the data have {plain(form)!r} in different Unicode forms, which are one label (NFC)"
+
+
+def find_labels(
+    task: str,
+    datasets: Mapping[str, DatasetConfig],
+    rows: Rows,
+    *,
+    columns: LabelColumns,
+    earlier: Task | None,
+    options: TaskOptions,
+) -> tuple[str, ...]:
+    """The labels of a task that is trained, in order: the declared ones, those of the model that training continues
+    from, those of a ClassLabel feature, or the names in train, sorted.
+
+    The model's order holds where the config declares the same labels in another order, because the outputs of its head
+    have that order; for a kind whose order has a meaning, the declared order holds.
+
+    Args:
+        task: its name.
+        datasets: the datasets by name.
+        rows: their prepared rows.
+        columns: the label columns.
+        earlier: the task of this name in the model that training continues from.
+        options: the table that describes the task.
+
+    Raises:
+        ConfigError: two declared labels are the same label.
+    """
+    spell = columns.spellings[task]
+    declared = options.labels
+    known = earlier.labels if earlier is not None else ()
+    if declared:
+        labels = tuple(map(spell, declared))
+        if len(set(labels)) < len(labels):
+            raise ConfigError(f"task {task!r}: `labels` lists a label twice: {list(declared)}")
+        same = tuple(map(spell, known))
+        if earlier is not None and (same == labels or (sorted(same) == sorted(labels) and not earlier.ordered)):
+            return known
+        return labels
+    if known:
+        return known
+    found: set[str] = set()
+    for dataset, split, column in columns.of(task):
+        own = datasets[dataset].tasks[task]
+        if column.shape == "number":
+            return ()
+        names = rows[dataset][split].class_names.get(own.label)
+        if names is not None:
+            return tuple(dict.fromkeys(map(spell, names)))
+        if split == "train":
+            found.update(column.names)
+    return sort_names(found)

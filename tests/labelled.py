@@ -1,0 +1,81 @@
+"""The labels of a task from values in data of every source, without training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from nlpmtl.run import load_config
+from nlpmtl.tasks import Task
+from nlpmtl.workload import Workload, load_split, load_workload
+
+CLASSES: dict[str, Any] = {"kind": "classification", "label": "y"}
+SETS: dict[str, Any] = {"kind": "multilabel", "label": "y"}
+TAGS: dict[str, Any] = {"kind": "labeling", "label": "y"}
+
+
+class Loader:
+    """Loads the data of one task called t."""
+
+    def __init__(self, encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._encoder, self._tokenizer = encoder, tokenizer
+
+    def __call__(self, task: dict[str, Any], *, earlier: dict[str, Task] | None = None, **files: Any) -> Workload:
+        datasets = self.datasets(task, **files)
+        return load_workload(datasets, tokenizer=self._tokenizer, max_length=16, earlier=earlier)
+
+    def evaluated(self, task: dict[str, Any], *, model: dict[str, Task], **files: Any) -> Workload:
+        (split,) = files
+        datasets = self.datasets(task, **files)
+        return load_split(datasets, tasks=model, tokenizer=self._tokenizer, max_length=16, split=split)
+
+    def datasets(self, task: dict[str, Any], **files: Any) -> Any:
+        words = task["kind"] == "labeling"
+        read = {"words": "w"} if words else {"text": "text"}
+        one = {"data": {"files": files}, "input": read, "tasks": {"t": task}}
+        return load_config({"encoder": {"name": str(self._encoder)}, "datasets": {"one": one}}).datasets
+
+
+def rows(values: Sequence[Any], *, column: str = "y") -> list[dict[str, Any]]:
+    return [{"text": "a cat", column: value} for value in values]
+
+
+def tagged(*tags: Sequence[Any]) -> list[dict[str, Any]]:
+    return [{"w": ["a"] * len(one), "y": list(one)} for one in tags]
+
+
+def labels(work: Workload, split: str = "train") -> list[Any]:
+    """The labels of each row by name, None where it is unlabelled."""
+    found = work.splits[split]["one"].labels["t"]
+    gold = [found.gold([row])[0] if found.labelled[row] else None for row in range(len(found.labelled))]
+    names = found.names
+    return [[names[i] for i in one] if isinstance(one, list) else None if one is None else names[one] for one in gold]
+
+
+def write(path: Path, values: Sequence[Any]) -> str:
+    """A file of one column of labels, as its ending says."""
+    frame = pd.DataFrame({"text": ["a cat"] * len(values), "y": values})
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows(values)), encoding="utf-8")
+    elif path.suffix == ".parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False, sep="\t" if path.suffix == ".tsv" else ",")
+    return str(path)
+
+
+SOURCES = ("csv", "tsv", "jsonl", "parquet", "Dataset", "DataFrame", "list")
+
+
+def source(kind: str, directory: Path, values: Sequence[Any]) -> Any:
+    if kind == "Dataset":
+        return Dataset.from_dict({"text": ["a cat"] * len(values), "y": list(values)})
+    if kind == "DataFrame":
+        return pd.DataFrame({"text": ["a cat"] * len(values), "y": list(values)})
+    return rows(values) if kind == "list" else write(directory / f"x.{kind}", values)

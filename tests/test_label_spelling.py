@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from datasets import ClassLabel, Dataset, Features, List, Value
+
+from nlpmtl.errors import ConfigError, DataError
+from tests.labelled import CLASSES, SETS, SOURCES, TAGS, Loader, labels, rows, source, tagged, write
+
+
+class TestSpellings:
+    @pytest.mark.parametrize("kind", SOURCES)
+    @pytest.mark.parametrize(
+        ("values", "names", "expected"),
+        [
+            ([10, 2, 1, 2], ("1", "2", "10"), ["10", "2", "1", "2"]),
+            ([10, None, -2, 1], ("-2", "1", "10"), ["10", None, "-2", "1"]),
+            ([1.0, 2.0, None, 11.0], ("1", "2", "11"), ["1", "2", None, "11"]),
+            ([True, False, True], ("false", "true"), ["true", "false", "true"]),
+            ([True, None, False], ("false", "true"), ["true", None, "false"]),
+            (["1", "10", "9"], ("1", "9", "10"), ["1", "10", "9"]),
+            (["b", None, "a"], ("a", "b"), ["b", None, "a"]),
+        ],
+    )
+    def test_a_label_has_one_name_whatever_its_source(
+        self, load: Loader, tmp_path: Path, kind: str, values: list[Any], names: Any, expected: list[Any]
+    ) -> None:
+        work = load(CLASSES, train=source(kind, tmp_path, values))
+        assert work.tasks["t"].labels == names
+        assert labels(work) == expected
+
+    @pytest.mark.parametrize("dtype", ["Int64", "Float64", "category", "object", "float32"])
+    def test_columns_of_pandas(self, load: Loader, dtype: str) -> None:
+        frame = pd.DataFrame({"text": ["a"] * 4, "y": pd.Series([10, None, 2, 1]).astype(dtype)})
+        work = load(CLASSES, train=frame)
+        assert work.tasks["t"].labels == ("1", "2", "10")
+        assert labels(work) == ["10", None, "2", "1"]
+
+    def test_scalars_of_numpy_and_missing_values(self, load: Loader) -> None:
+        values = [np.int64(3), np.float32(2), np.str_("2"), pd.NA, float("nan"), None, pd.NaT]
+        assert labels(load(CLASSES, train=rows(values))) == ["3", "2", "2", None, None, None, None]
+        assert labels(load(CLASSES, train=rows([np.bool_(True), False]))) == ["true", "false"]
+        assert labels(load(SETS, train=rows([[np.int64(3), 2], np.array([10])]))) == [["3", "2"], ["10"]]
+
+    def test_splits_of_one_task_are_spelled_alike(self, load: Loader, tmp_path: Path) -> None:
+        work = load(CLASSES, train=rows([1, 2]), validation=write(tmp_path / "v.csv", [2.0, None, 1.0]))
+        assert (work.tasks["t"].labels, labels(work, "validation")) == (("1", "2"), ["2", None, "1"])
+        work = load(CLASSES, train=write(tmp_path / "t.csv", [2.0, None, 1.0]), validation=rows([1, 2]))
+        assert (work.tasks["t"].labels, labels(work, "validation")) == (("1", "2"), ["1", "2"])
+        work = load(CLASSES, train=rows([True, False]), validation=write(tmp_path / "v.csv", [True, False]))
+        assert labels(work, "validation") == ["true", "false"]
+
+    def test_a_model_finds_its_labels_in_a_later_file(self, load: Loader, tmp_path: Path) -> None:
+        model = load(CLASSES, train=rows([1, 2])).tasks
+        found = load.evaluated(CLASSES, model=model, test=write(tmp_path / "x.csv", [2.0, None]))
+        assert labels(found, "test") == ["2", None]
+        model = load({**CLASSES, "labels": ["no", "yes"]}, train=rows([0, 1])).tasks
+        found = load.evaluated({**CLASSES, "labels": ["no", "yes"]}, model=model, test=rows([1, 0]))
+        assert labels(found, "test") == ["yes", "no"]
+
+    def test_names_that_are_not_whole_numbers_keep_their_spelling(self, load: Loader, tmp_path: Path) -> None:
+        work = load(CLASSES, train=write(tmp_path / "x.csv", ["1.0", "2.5", "10.0"]))
+        assert work.tasks["t"].labels == ("1.0", "2.5", "10.0")
+
+    def test_unicode_forms_are_one_label_and_a_note_says_so(self, load: Loader) -> None:
+        work = load(CLASSES, train=rows(["caf\u00e9", "cafe\u0301", "x"]))
+        assert work.tasks["t"].labels == ("caf\u00e9", "x")
+        assert any("different Unicode forms" in note and "'t'" in note for note in work.notes)
+        work = load({**CLASSES, "labels": ["cafe\u0301", "x"]}, train=rows(["caf\u00e9", "x"]))
+        assert labels(work) == ["caf\u00e9", "x"]
+        assert not any("Unicode" in note for note in work.notes)
+        assert labels(load(SETS, train=rows([["cafe\u0301", "caf\u00e9"], ["x"]]))) == [["caf\u00e9"], ["x"]]
+
+    def test_a_config_lists_numbers_and_booleans(self, load: Loader) -> None:
+        assert labels(load({**CLASSES, "labels": [3, 1, 2]}, train=rows([1, 2, 3]))) == ["1", "2", "3"]
+        work = load(
+            {**CLASSES, "labels": [True, False], "positive": True, "metrics": ["f1"]}, train=rows([True, False])
+        )
+        assert work.tasks["t"].labels == ("true", "false")
+        with pytest.raises(ConfigError, match="each once"):
+            load({**CLASSES, "labels": ["caf\u00e9", "cafe\u0301"]}, train=rows(["x"]))
+
+    def test_a_model_that_training_continues_from_keeps_its_order(self, load: Loader) -> None:
+        earlier = load({**CLASSES, "labels": ["b", "a", "caf\u00e9"]}, train=rows(["a", "b"])).tasks
+        assert load(CLASSES, earlier=earlier, train=rows(["a", "b"])).tasks["t"].labels == ("b", "a", "caf\u00e9")
+        again = {**CLASSES, "labels": ["a", "b", "cafe\u0301"]}
+        assert load(again, earlier=earlier, train=rows(["a", "b"])).tasks["t"].labels == ("b", "a", "caf\u00e9")
+        with pytest.raises(ConfigError, match="whose labels is"):
+            load({**CLASSES, "labels": ["a", "b"]}, earlier=earlier, train=rows(["a", "b"]))
+        scale = {"kind": "sentiment", "label": "y"}
+        earlier = load({**scale, "labels": ["low", "high"]}, train=rows(["low", "high"])).tasks
+        with pytest.raises(ConfigError, match="whose labels is"):
+            load({**scale, "labels": ["high", "low"]}, earlier=earlier, train=rows(["low", "high"]))
+
+    def test_an_older_model_keeps_the_spelling_of_its_labels(self, load: Loader) -> None:
+        earlier = load({**CLASSES, "labels": ["False", "True", "?"]}, train=rows(["True"])).tasks
+        earlier["t"].labels = ("False", "True")
+        assert labels(load(CLASSES, earlier=earlier, train=rows([True, False]))) == ["True", "False"]
+
+
+class TestIndices:
+    def test_integers_are_indices_into_the_declared_labels(self, load: Loader, tmp_path: Path) -> None:
+        task = {**CLASSES, "labels": ["neg", "pos"]}
+        assert labels(load(task, train=rows([1, 0, None]))) == ["pos", "neg", None]
+        assert labels(load(task, train=write(tmp_path / "x.csv", [1.0, 0.0, None]))) == ["pos", "neg", None]
+        assert labels(load(task, train=rows(["neg"]), validation=rows([1])), "validation") == ["pos"]
+        assert labels(load({**SETS, "labels": ["a", "b", "c"]}, train=rows([[2, 0], []]))) == [["c", "a"], []]
+        tags = {**TAGS, "labels": ["O", "B-x", "I-x"]}
+        assert labels(load(tags, train=tagged([0, 1, 2], [1]))) == [["O", "B-x", "I-x"], ["B-x"]]
+
+    def test_unless_a_declared_label_is_an_integer(self, load: Loader) -> None:
+        assert labels(load({**CLASSES, "labels": ["1", "0"]}, train=rows([0, 1]))) == ["0", "1"]
+        with pytest.raises(DataError, match="row 2: y: '2' is not in the list"):
+            load({**CLASSES, "labels": ["1", "unknown"]}, train=rows([1, 2]))
+
+    @pytest.mark.parametrize("value", [2, -1, 99])
+    def test_an_index_out_of_range(self, load: Loader, value: int) -> None:
+        with pytest.raises(DataError, match=f"row 2: y: '{value}' is not in .*indices into `labels`, from 0 to 1"):
+            load({**CLASSES, "labels": ["neg", "pos"]}, train=rows([0, value]))
+
+    def test_a_split_of_minus_one_is_unlabelled(self, load: Loader) -> None:
+        work = load({**CLASSES, "labels": ["neg", "pos"]}, train=rows([0, 1]), validation=rows([-1, -1]))
+        assert labels(work, "validation") == [None, None]
+
+    def test_classes_of_a_dataset_and_of_its_parquet_file(self, load: Loader, tmp_path: Path) -> None:
+        features = Features(
+            text=Value("string"),
+            w=List(Value("string")),
+            c=ClassLabel(names=["zeta", "alpha"]),
+            s=List(ClassLabel(names=["r", "q", "p"])),
+            t=List(ClassLabel(names=["O", "B-x"])),
+        )
+        values = {"text": ["a", "b", "c"], "w": [["a"]] * 3, "c": [1, 0, -1], "s": [[0, 1], [], None]}
+        dataset = Dataset.from_dict({**values, "t": [[1], [0], [1]]}, features=features)
+        dataset.to_parquet(tmp_path / "x.parquet")
+        for train in (dataset, str(tmp_path / "x.parquet")):
+            work = load({**CLASSES, "label": "c"}, train=train)
+            assert (work.tasks["t"].labels, labels(work)) == (("zeta", "alpha"), ["alpha", "zeta", None])
+            work = load({**SETS, "label": "s"}, train=train)
+            assert (work.tasks["t"].labels, labels(work)) == (("r", "q", "p"), [["r", "q"], [], None])
+            assert labels(load({**TAGS, "label": "t"}, train=train)) == [["B-x"], ["O"], ["B-x"]]
