@@ -150,7 +150,7 @@ def _open(data: DatasetConfig, split: str, *, name: str) -> Callable[[], Stream]
     ((_, options),) = data.tasks.items()
     shape: Shape = "class" if options.labels else "number"
     source = data.data.model_copy(update={"splits": {split: split}})
-    return find_splits(source, inputs=data.input, columns={options.label: shape}, name=name)[split].open
+    return find_splits(source, inputs=data.input, columns={options.columns[0]: shape}, name=name)[split].open
 
 
 def _read(row: RawRow, number: int, data: DatasetConfig, *, where: str) -> Any:
@@ -167,7 +167,7 @@ def _most_frequent(data: DatasetConfig) -> str | float:
     """The most frequent label of train, the first of several; of numbers the mean."""
     ((name, options),) = data.tasks.items()
     train = _open(data, "train", name=name)
-    values = [row[options.label] for _, row in train().rows if isinstance(row, Mapping)]
+    values = [row[options.columns[0]] for _, row in train().rows if isinstance(row, Mapping)]
     if options.labels is None:
         return float(sum(values) / len(values))
     counts = Counter(values)

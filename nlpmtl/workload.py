@@ -132,17 +132,20 @@ def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[st
     Raises:
         ConfigError: nothing can be scored without them, or a column is spelt almost like one of no other task.
     """
-    notes, serious, scored = [], [], False
+    notes: list[str] = []
+    serious: list[str] = []
+    scored = False
     for name, prepared in rows.items():
-        columns = {task: options.label for task, options in datasets[name].tasks.items()}
-        for task, column in columns.items():
-            absent = prepared.absent.get(column)
-            if absent is None:
+        tasks = datasets[name].tasks
+        columns = {column for options in tasks.values() for column in options.columns}
+        for task, options in tasks.items():
+            absent = [prepared.absent[column] for column in options.columns if column in prepared.absent]
+            if not absent:
                 scored = True
-            elif absent.near is None or absent.near in columns.values():
-                notes.append(f"task {task!r} is not scored: {absent.message}")
+            elif all(one.near is None or one.near in columns for one in absent):
+                notes.extend(f"task {task!r} is not scored: {one.message}" for one in absent)
             else:
-                serious.append(absent.message)
+                serious.extend(one.message for one in absent)
     if serious or (notes and not scored):
         raise ConfigError("\n".join([*serious, *notes]))
     return notes
@@ -294,7 +297,7 @@ def _label(
     encoded: Splits = {}
     for name, dataset in datasets.items():
         targets = {
-            task: Target(options.label, tasks[task].shape, tasks[task].labels)
+            task: Target(", ".join(options.columns), tasks[task].shape, tasks[task].labels)
             for task, options in dataset.tasks.items()
         }
         for split, found in rows[name].items():

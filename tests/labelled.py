@@ -18,6 +18,7 @@ from nlpmtl.workload import Workload, load_split, load_workload
 CLASSES: dict[str, Any] = {"kind": "classification", "label": "y"}
 SETS: dict[str, Any] = {"kind": "multilabel", "label": "y"}
 TAGS: dict[str, Any] = {"kind": "labeling", "label": "y"}
+COLUMNS: dict[str, Any] = {"kind": "multilabel", "label": ["toxic", "threat"]}
 
 
 class Loader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from nlpmtl.config.names import LabelName
+from nlpmtl.config.names import LabelName, label_name
 from nlpmtl.registry import TASKS, Options
 from nlpmtl.table import Table
 
@@ -33,8 +33,12 @@ FORMAT_KEYS = {"delimiter", "quoting", "encoding", "header"}
 class TaskOptions(Options):
     """What every kind of task understands; each kind adds its own keys."""
 
-    label: str
-    """The column that holds the label."""
+    label: str | tuple[str, ...]
+    """The column that holds the label.
+
+    For multilabel also a list of columns of 0 and 1 (or true and false): each column is a label. A row with a gap in
+    one of them is unlabelled.
+    """
     metrics: tuple[str, ...] | None = None
     """What to score; left out: the kind's default."""
     labels: tuple[LabelName, ...] | None = None
@@ -44,9 +48,34 @@ class TaskOptions(Options):
     Integers in the data that are not names themselves are indices into this list.
     """
 
+    takes_columns: ClassVar[bool] = False
+    """Whether `label` may be a list of columns."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that hold the label."""
+        return (self.label,) if isinstance(self.label, str) else self.label
+
     def resolved(self, spell: Callable[[str], str]) -> dict[str, Any]:
         """The options whose values the model has in another form, such as the spelling of a label's name."""
         return {}
+
+    @field_validator("label", mode="before")
+    @classmethod
+    def _check_columns(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        if not cls.takes_columns:
+            raise ValueError("the name of one column was expected; only multilabel takes a list of columns")
+        if not value or not all(isinstance(column, str) for column in value) or len(set(value)) < len(value):
+            raise ValueError("a list of columns names at least one column, each once")
+        return tuple(value)
+
+    @model_validator(mode="after")
+    def _columns_are_the_labels(self) -> Self:
+        if not isinstance(self.label, str) and self.labels and set(self.labels) != set(map(label_name, self.label)):
+            raise ValueError(f"`labels` must be the columns of `label` in some order; found {list(self.labels)}")
+        return self
 
     @model_validator(mode="after")
     def _no_repeated_names(self) -> Self:

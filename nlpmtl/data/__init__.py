@@ -18,7 +18,7 @@ from nlpmtl.data.labels import Shape
 from nlpmtl.data.pieces import Pieces, tokenize
 from nlpmtl.data.prepare import Prepared
 from nlpmtl.data.ragged import Ragged
-from nlpmtl.data.resolve import resolve
+from nlpmtl.data.resolve import is_multi_hot, resolve
 from nlpmtl.data.spelling import Spelling, merged_forms, sort_names
 from nlpmtl.data.splits import Preparer
 from nlpmtl.data.tables import Container, describe_value, open_container, row_labels, to_plain
@@ -61,6 +61,7 @@ __all__ = [
     "describe_value",
     "fingerprint",
     "first_pieces",
+    "is_multi_hot",
     "join_words",
     "label",
     "merged_forms",

@@ -29,6 +29,7 @@ _TYPES: dict[Shape, pa.DataType] = {
     "number": pa.float64(),
     "set": _STRINGS,
     "tags": _STRINGS,
+    "flag": pa.string(),
 }
 
 

@@ -1,4 +1,4 @@
-"""Raw labels to canonical ones: the four shapes that a column of labels can have."""
+"""Raw labels to canonical ones: the five shapes that a column of labels can have."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ import numpy as np
 
 from nlpmtl.data.inputs import are_strings, has_surrogate
 
-Shape = Literal["class", "number", "set", "tags"]
-"""One label's name; a number; any number of names; a name for each word."""
+Shape = Literal["class", "number", "set", "tags", "flag"]
+"""One label's name; a number; any number of names; a name for each word; 0 or 1, where the column is a label."""
 
 LISTS: frozenset[Shape] = frozenset({"set", "tags"})
 """The shapes that are lists."""
 
+YES, NO = "1", "0"
+"""The names in a column of flags."""
+_FLAGS = {
+    **dict.fromkeys(("1", "1.0", "true", "True", "TRUE"), YES),
+    **dict.fromkeys(("0", "0.0", "false", "False", "FALSE"), NO),
+}
 _UNLABELLED = -1
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
@@ -43,7 +49,19 @@ def to_label(
         return _to_name(value, names)
     if shape == "number":
         return _to_number(value)
+    if shape == "flag":
+        return _to_flag(value)
     return _to_set(value, names) if shape == "set" else _to_tags(value, names, words)
+
+
+def is_flag(name: str) -> bool:
+    """Whether the name of a label can also be read as 0 or 1."""
+    return name in _FLAGS
+
+
+def is_on(name: str) -> bool:
+    """Whether a name for which `is_flag` holds means 1."""
+    return _FLAGS[name] == YES
 
 
 def _to_name(value: Any, names: Sequence[str] | None) -> str:
@@ -74,13 +92,25 @@ def _to_number(value: Any) -> float:
     return float(value)
 
 
+def _to_flag(value: Any) -> str:
+    name = str(value) if isinstance(value, str | int | float) else ""
+    if name not in _FLAGS:
+        raise ValueError("0 or 1 was expected, or true or false")
+    return _FLAGS[name]
+
+
 def _to_set(value: Any, names: Sequence[str] | None) -> list[str]:
     if not isinstance(value, list | tuple):
         raise ValueError("a list of labels was expected")
     labels = [_to_name(label, names) for label in value]
-    if len(set(labels)) < len(labels):
+    if len(set(labels)) < len(labels) and not (names is None and _may_be_multi_hot(value, labels)):
         raise ValueError("a label stands twice in the list")
     return labels
+
+
+def _may_be_multi_hot(value: Sequence[Any], labels: Sequence[str]) -> bool:
+    """Whether a list may have an entry for each label of a task: `resolve` decides once it knows these."""
+    return all(map(is_flag, labels)) and len({isinstance(one, str) for one in value}) == 1
 
 
 def _to_tags(value: Any, names: Sequence[str] | None, words: Sequence[str] | None) -> list[str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from nlpmtl.config import DatasetConfig, TaskOptions
 from nlpmtl.data import (
     Column,
     Prepared,
     Shape,
     Spelling,
+    is_multi_hot,
     merged_forms,
     resolve,
     sort_names,
@@ -54,11 +57,13 @@ def label_shapes(name: str, dataset: DatasetConfig) -> dict[str, Shape]:
     shapes: dict[str, Shape] = {}
     for task, options in dataset.tasks.items():
         own: Shape = TASKS.get(options.kind).shape  # type: ignore[attr-defined]
-        if shapes.setdefault(options.label, own) != own:
-            raise ConfigError(
-                f"datasets.{name}: the column {options.label!r} is read in two ways, as {shapes[options.label]} and "
-                f"as {own} (task {task!r}): give one of them a column of its own"
-            )
+        for column in options.columns:
+            shape: Shape = own if isinstance(options.label, str) else "flag"
+            if shapes.setdefault(column, shape) != shape:
+                raise ConfigError(
+                    f"datasets.{name}: the column {column!r} is read in two ways, as {shapes[column]} and "
+                    f"as {shape} (task {task!r}): give one of them a column of its own"
+                )
     return shapes
 
 
@@ -87,20 +92,20 @@ def read_columns(
         }
         for dataset, splits in raw.columns.items()
     }
-    return LabelColumns(columns, spellings, tuple(_notes(datasets, raw)))
+    return LabelColumns(columns, spellings, tuple(_notes(datasets, rows, raw)))
 
 
 def _name(
     datasets: Mapping[str, DatasetConfig], dataset: str, splits: Mapping[str, Prepared]
 ) -> dict[str, dict[str, Column]]:
     """The label columns of a dataset with the names of labels: split → task → labels."""
-    return {
-        split: {
-            task: resolve(prepared, options.label, declared=options.labels or _declared(task, datasets))
-            for task, options in datasets[dataset].tasks.items()
-        }
-        for split, prepared in splits.items()
-    }
+    found: dict[str, dict[str, Column]] = {split: {} for split in splits}
+    for task, options in datasets[dataset].tasks.items():
+        declared = options.labels or _declared(task, datasets)
+        multi_hot = is_multi_hot(list(splits.values()), options.columns[0], declared=declared)
+        for split, prepared in splits.items():
+            found[split][task] = resolve(prepared, options.columns, declared=declared, multi_hot=multi_hot)
+    return found
 
 
 def _declared(task: str, datasets: Mapping[str, DatasetConfig]) -> tuple[str, ...] | None:
@@ -120,10 +125,20 @@ def _spelling(columns: LabelColumns, task: str, *, model: Mapping[str, Task] | N
     return Spelling(whole=spelling.whole or known.whole, boolean=spelling.boolean or known.boolean)
 
 
-def _notes(datasets: Mapping[str, DatasetConfig], raw: LabelColumns) -> Iterator[str]:
+def _notes(datasets: Mapping[str, DatasetConfig], rows: Rows, raw: LabelColumns) -> Iterator[str]:
     for task in dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks):
         for form in merged_forms({name for _, _, column in raw.of(task) for name in column.names}):
             yield f"task {task!r}: the data have {plain(form)!r} in different Unicode forms, which are one label (NFC)"
+    for name, splits in rows.items():
+        for split, prepared in splits.items():
+            for task, options in datasets[name].tasks.items():
+                flags = [prepared.columns[column].labelled for column in options.columns]
+                gaps = int((np.logical_or.reduce(flags) & ~np.logical_and.reduce(flags)).sum())
+                if gaps:
+                    yield (
+                        f"{name}, {split}: task {task!r}: {gaps} rows have a value in some of the columns of `label`, "
+                        "not in all: they count as unlabelled"
+                    )
 
 
 def find_labels(
@@ -153,7 +168,7 @@ def find_labels(
         ConfigError: two declared labels are the same label.
     """
     spell = columns.spellings[task]
-    declared = options.labels
+    declared = options.labels or (None if isinstance(options.label, str) else options.label)
     known = earlier.labels if earlier is not None else ()
     if declared:
         labels = tuple(map(spell, declared))
@@ -170,8 +185,8 @@ def find_labels(
         own = datasets[dataset].tasks[task]
         if column.shape == "number":
             return ()
-        names = rows[dataset][split].class_names.get(own.label)
-        if names is not None:
+        names = rows[dataset][split].class_names.get(own.columns[0])
+        if names is not None and isinstance(own.label, str):
             return tuple(dict.fromkeys(map(spell, names)))
         if split == "train":
             found.update(column.names)

@@ -36,6 +36,8 @@ from nlpmtl.tasks.calibration import best_threshold, fit_temperature_of_each
 class MultilabelOptions(LabelOptions):
     """Options of `Multilabel`."""
 
+    takes_columns = True
+
     class_weights: dict[LabelName, Annotated[float, Field(ge=0)]] | None = None
     """Label = the weight of its positive targets in the loss (`pos_weight` of `BCEWithLogitsLoss`; default: 1). The
     loss is multiplied by the number that makes the mean weight of all targets of the train rows 1."""
