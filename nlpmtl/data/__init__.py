@@ -19,6 +19,7 @@ from nlpmtl.data.pieces import Pieces, tokenize
 from nlpmtl.data.prepare import Prepared
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.resolve import is_multi_hot, resolve
+from nlpmtl.data.schemes import Scheme, find_contradiction, names_to_bio, to_bio
 from nlpmtl.data.spelling import Spelling, merged_forms, sort_names
 from nlpmtl.data.splits import Preparer
 from nlpmtl.data.tables import Container, describe_value, open_container, row_labels, to_plain
@@ -46,6 +47,7 @@ __all__ = [
     "Prepared",
     "Preparer",
     "Ragged",
+    "Scheme",
     "SetLabels",
     "Shape",
     "Span",
@@ -59,17 +61,20 @@ __all__ = [
     "WordSplitting",
     "describe_changes",
     "describe_value",
+    "find_contradiction",
     "fingerprint",
     "first_pieces",
     "is_multi_hot",
     "join_words",
     "label",
     "merged_forms",
+    "names_to_bio",
     "open_container",
     "resolve",
     "row_labels",
     "sort_names",
     "split_words",
+    "to_bio",
     "to_input",
     "to_plain",
     "tokenize",

@@ -1,4 +1,4 @@
-"""The label columns of a run's tasks: read from prepared rows, with one name for each label."""
+"""The label columns of a run's tasks: read from prepared rows, with one name for each label and one tag scheme."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from nlpmtl.config import DatasetConfig, TaskOptions
 from nlpmtl.data import (
     Column,
     Prepared,
+    Scheme,
     Shape,
     Spelling,
+    find_contradiction,
     is_multi_hot,
     merged_forms,
+    names_to_bio,
     resolve,
     sort_names,
+    to_bio,
 )
 from nlpmtl.errors import ConfigError, plain
 from nlpmtl.registry import TASKS
@@ -78,6 +82,7 @@ def read_columns(
         model: the tasks of the model that is evaluated; None where one is trained.
 
     Raises:
+        ConfigError: the tags of a split contradict their scheme.
         DataError: a value does not go with the labels that a task declares.
     """
     tasks = dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks)
@@ -86,7 +91,14 @@ def read_columns(
     columns = {
         dataset: {
             split: {
-                task: column.rename([spellings[task](name) for name in column.names]) for task, column in own.items()
+                task: _read(
+                    column.rename([spellings[task](name) for name in column.names]),
+                    scheme=_scheme(datasets[dataset].tasks[task], None if model is None else model[task]),
+                    task=task,
+                    prepared=rows[dataset][split],
+                    train=split == "train",
+                )
+                for task, column in own.items()
             }
             for split, own in splits.items()
         }
@@ -123,6 +135,32 @@ def _spelling(columns: LabelColumns, task: str, *, model: Mapping[str, Task] | N
         return spelling
     known = Spelling.of(model[task].labels)
     return Spelling(whole=spelling.whole or known.whole, boolean=spelling.boolean or known.boolean)
+
+
+def _scheme(options: TaskOptions, task: Task | None) -> Scheme:
+    """The scheme of the tags in the data; "plain" for a kind without one, and for a model that has plain tags."""
+    if getattr(task, "scheme", None) == "plain":
+        return "plain"
+    scheme: Scheme = getattr(options, "scheme", "plain")
+    return scheme
+
+
+def _read(column: Column, *, scheme: Scheme, task: str, prepared: Prepared, train: bool) -> Column:
+    if column.shape != "tags" or scheme == "plain":
+        return column
+    found = find_contradiction(column, scheme, train=train)
+    if found is None:
+        return to_bio(column, scheme)
+    if all(name.isdecimal() for name in column.names):
+        advice = f'The tags are integers: write their names, in order, as labels = ["O", "B-…", …] in [tasks.{task}]'
+    elif found.fitting:
+        advice = f'The tags fit scheme = "{found.fitting}": write that in [tasks.{task}]'
+    else:
+        advice = f'No scheme fits the tags: correct them, or write scheme = "plain" in [tasks.{task}]'
+    raise ConfigError(
+        f'task {task!r}: the tags of {found.wrong:,} of {found.spans:,} spans contradict scheme = "{scheme}" in '
+        f"{prepared.where}, for example {prepared.place(found.row)}, word {found.word}: {found.tag!r}. {advice}"
+    )
 
 
 def _notes(datasets: Mapping[str, DatasetConfig], rows: Rows, raw: LabelColumns) -> Iterator[str]:
@@ -171,7 +209,7 @@ def find_labels(
     declared = options.labels or (None if isinstance(options.label, str) else options.label)
     known = earlier.labels if earlier is not None else ()
     if declared:
-        labels = tuple(map(spell, declared))
+        labels = names_to_bio([spell(name) for name in declared], _scheme(options, None))
         if len(set(labels)) < len(labels):
             raise ConfigError(f"task {task!r}: `labels` lists a label twice: {list(declared)}")
         same = tuple(map(spell, known))
@@ -187,7 +225,7 @@ def find_labels(
             return ()
         names = rows[dataset][split].class_names.get(own.columns[0])
         if names is not None and isinstance(own.label, str):
-            return tuple(dict.fromkeys(map(spell, names)))
+            return names_to_bio(list(dict.fromkeys(map(spell, names))), _scheme(own, None))
         if split == "train":
             found.update(column.names)
     return sort_names(found)

@@ -1,8 +1,8 @@
-"""One label a word: spans by BIO tags, or plain tags such as parts of speech."""
+"""Token classification: spans by BIO, IOB1 or BIOES tags, or plain tags such as parts of speech."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from nlpmtl.data import IGNORED, Input, Labels, Span, TagLabels
+from nlpmtl.data import IGNORED, Input, Labels, Scheme, Span, TagLabels
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as Reads
 from nlpmtl.metrics import spans
@@ -43,8 +43,19 @@ _HUGE = 1e300
 class LabelingOptions(LabelOptions):
     """Options of `Labeling`."""
 
-    scheme: Literal["bio", "plain"] = "bio"
-    """What the tags are: "bio" marks spans by O, B-… and I-…; "plain" tags are independent of each other."""
+    scheme: Scheme = "bio"
+    """How the tags of the data mark spans of words.
+
+    "bio" (IOB2): a span begins with B-x and goes on with I-x. "iob1" (the original CoNLL files): with I-x, and B-x only
+    where it follows directly on another span of type x. "bioes": B-x, I-x, E-x for the last word, S-x for a single
+    word; also BILOU and BMES. "plain": tags such as parts of speech, independent of each other.
+
+    All but "plain" are converted when the data are read: the model has and predicts the tags of "bio".
+    """
+
+    def resolved(self, spell: Callable[[str], str]) -> dict[str, Any]:
+        scheme: Scheme = "plain" if self.scheme == "plain" else "bio"
+        return {**super().resolved(spell), "scheme": scheme}
 
 
 @TASKS.register("labeling", LabelingOptions)
@@ -55,7 +66,7 @@ class Labeling(Task):
     a wordpiece, or past the encoder's limit, is O under `bio`, and wrong under `plain`.
 
     Args:
-        scheme: see `LabelingOptions`.
+        scheme: "bio" or "plain", see `LabelingOptions`.
         class_weights: see `LabelOptions`.
         label_smoothing: the share of the target's mass that is spread over all tags.
         task: what every `Task` takes.
@@ -226,7 +237,10 @@ def inside_of(labels: Sequence[str], *, task: str) -> NDArray[np.int64]:
     before = np.full(len(labels), -1)
     for i, label in enumerate(labels):
         if label != "O" and not (label[:2] in ("B-", "I-") and label[2:]):
-            raise ConfigError(f'task {task!r}: {label!r} is no BIO tag (O, B-… or I-…); for others: scheme = "plain"')
+            raise ConfigError(
+                f"task {task!r}: {label!r} is no BIO tag (O, B-… or I-…); for tags such as E-… and S-…: "
+                'scheme = "bioes"; for others: scheme = "plain"'
+            )
         if label.startswith("I-"):
             if f"B-{label[2:]}" not in labels:
                 raise ConfigError(

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import nlpmtl
+from nlpmtl.errors import ConfigError
+from tests.labelled import TAGS, Loader, labels, tagged
+from tests.tiny import read_json, train_tiny, write_encoder, write_rows
+
+
+class TestSchemes:
+    def test_the_model_has_the_tags_of_bio(self, load: Loader) -> None:
+        task = {**TAGS, "scheme": "iob1"}
+        work = load(task, train=tagged(["I-x", "I-x", "B-x"], ["O", "I-y"]), validation=tagged(["I-y"]))
+        assert labels(work) == [["B-x", "I-x", "B-x"], ["O", "B-y"]]
+        assert labels(work, "validation") == [["B-y"]]
+        assert work.tasks["t"].spec()["scheme"] == "bio"
+        assert work.tasks["t"].labels == ("B-x", "B-y", "I-x", "O")
+        assert work.tasks["t"].metrics == ("span_f1",)
+        task = {**TAGS, "scheme": "bioes", "labels": ["O", "S-x", "B-x", "E-x"]}
+        work = load(task, train=tagged([0, 1, 2, 3]))
+        assert work.tasks["t"].labels == ("O", "B-x", "I-x")
+        assert labels(work) == [["O", "B-x", "B-x", "I-x"]]
+        found = load.evaluated(task, model=work.tasks, test=tagged(["B-x", "E-x"]))
+        assert labels(found, "test") == [["B-x", "I-x"]]
+
+    def test_another_scheme_stops_the_run_and_the_evaluation(self, load: Loader) -> None:
+        with pytest.raises(ConfigError, match=r'1 of 1 spans .*word 2: \'I-x\'\. The tags fit scheme = "iob1"'):
+            load(TAGS, train=tagged(["O", "I-x"]))
+        model = load(TAGS, train=tagged(["O", "B-x"])).tasks
+        with pytest.raises(ConfigError, match='fit scheme = "bioes"'):
+            load.evaluated(TAGS, model=model, test=tagged(["S-x"]))
+        with pytest.raises(ConfigError, match='fit scheme = "plain"'):
+            load(TAGS, train=tagged(["NOUN", "VERB"]))
+        with pytest.raises(ConfigError, match=r"The tags are integers: .*labels = "):
+            load(TAGS, train=tagged([0, 1]))
+
+    def test_a_model_of_plain_tags_is_evaluated_on_plain_tags(self, load: Loader) -> None:
+        model = load({**TAGS, "scheme": "plain"}, train=tagged(["N", "V"])).tasks
+        assert labels(load.evaluated(TAGS, model=model, test=tagged(["V"])), "test") == [["V"]]
+
+
+def test_a_run_with_columns_and_another_scheme_from_training_to_prediction(tmp_path: Path) -> None:
+    rows = [
+        {"w": ["ada", "lives", "in", "rome"], "tags": ["I-person", "O", "O", "I-place"], "x": 1, "z": 0},
+        {"w": ["rome", "paris"], "tags": ["I-place", "B-place"], "x": 0, "z": None},
+    ]
+    tasks = {
+        "places": {"kind": "labeling", "label": "tags", "scheme": "iob1"},
+        "kinds": {"kind": "multilabel", "label": ["z", "x"]},
+    }
+    files = {split: str(write_rows(tmp_path / f"{split}.jsonl", rows * 20)) for split in ("train", "validation")}
+    dataset = {"data": {"files": files}, "input": {"words": "w"}, "tasks": tasks}
+    run = {
+        "output": str(tmp_path / "out"),
+        "encoder": {"name": str(write_encoder(tmp_path / "encoder", dropout=0.0)), "max_length": 16},
+        "datasets": {"one": dataset},
+        "train": {"steps": 60, "batch_size": 8, "lr": 5e-3},
+    }
+    found = train_tiny(run)
+    config = read_json(found.model_dir / "config.json")["tasks"]
+    assert (config["places"]["scheme"], config["places"]["labels"]) == ("bio", ["B-person", "B-place", "O"])
+    assert config["kinds"]["labels"] == ["z", "x"]
+    assert found.result.scores is not None
+    assert found.result.scores["places"]["span_f1"] == 1.0
+    assert found.result.scores["kinds"]["rows"] == 20
+    assert nlpmtl.evaluate(found.model_dir, run)["places"]["span_f1"] == 1.0
+    spans = nlpmtl.Predictor.from_pretrained(found.model_dir).predict("Rome Paris", task="places")
+    assert [(span["entity_group"], span["word"]) for span in spans] == [("place", "Rome"), ("place", "Paris")]
