@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from nlpmtl.data import ClassLabels, Encoded, Labels, SetLabels, TagLabels
+from nlpmtl.data import Encoded, Labels
 from nlpmtl.errors import RunError
 from nlpmtl.run import Source, load_config, prepare
 from nlpmtl.training import Fit, accelerating, resolve_precision
@@ -145,13 +144,7 @@ def _seen(train: Mapping[str, Encoded]) -> dict[str, set[int]]:
 
 def _occurring(labels: Labels) -> set[int]:
     """The ids that occur, of the labels that the task knows."""
-    if isinstance(labels, ClassLabels):
-        ids: NDArray[np.integer] = labels.ids[labels.labelled]
-    elif isinstance(labels, SetLabels | TagLabels):
-        ids = labels.ids.values
-    else:
-        return set()
-    return {int(i) for i in np.unique(ids) if i < labels.known}
+    return {int(i) for i in labels.occurring() if i < labels.known}
 
 
 def _try_task(name: str, *, fit: Fit, most: int) -> TaskReport:

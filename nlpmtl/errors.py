@@ -81,7 +81,10 @@ def did_you_mean(found: str, known: Iterable[str]) -> str:
 
 def find_nearest(found: str, known: Iterable[str]) -> str | None:
     """The known name that an unknown one is most like, if it is much like one."""
-    near = difflib.get_close_matches(found, known, n=1, cutoff=0.6) if len(found) <= _MOST_CHARACTERS else []
+    names = list(known)
+    near = [name for name in names if name.strip().casefold() == found.strip().casefold()]
+    if not near and len(found) <= _MOST_CHARACTERS:
+        near = difflib.get_close_matches(found, names, n=1, cutoff=0.6)
     return near[0] if near else None
 
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config import DatasetConfig
 from nlpmtl.data import Encoded, Prepared, Preparer, Spelling, Target, WordCounts, fingerprint, label
-from nlpmtl.errors import ConfigError, DataError, plain
+from nlpmtl.errors import ConfigError, DataError, did_you_mean, plain
 from nlpmtl.metrics import load_foreign
 from nlpmtl.metrics.scores import FOREIGN
 from nlpmtl.plugins import HINT
@@ -20,6 +20,9 @@ from nlpmtl.tasks import LabelColumns, Regression, Task, build_task, find_labels
 
 Splits = dict[str, dict[str, Encoded]]
 """Split → dataset → its rows."""
+
+_SHOWN = 10
+"""Unknown labels that an error lists."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def load_workload(
         if isinstance(task, Regression):
             _check_scale(task, datasets, encoded["train"])
         load_foreign(task.metrics)
+    _check_validation(tasks, encoded.get("validation", {}))
     notes = (*prepare.notes, *columns.notes, *_notes(rows, encoded), *_unscored(tasks, encoded.get("validation", {})))
     notes = (*notes, *_segmented(tasks, datasets, rows))
     return Workload(tasks, encoded, notes)
@@ -197,6 +201,31 @@ def _notes(rows: Mapping[str, dict[str, Prepared]], encoded: Splits) -> Iterator
                 if extra:
                     shown = ", ".join(map(plain, extra[:5])) + (", …" if len(extra) > 5 else "")
                     yield f"{name}, {split}: task {task!r} does not know {shown}: those rows count as wrong"
+
+
+def _check_validation(tasks: Mapping[str, Task], validation: Mapping[str, Encoded]) -> None:
+    """DataError if none of a task's labels occurs in its validation rows, although others do.
+
+    A tag that belongs to no span does not count.
+    """
+    for name, task in tasks.items():
+        unknown: dict[str, str] = {}
+        known = False
+        for rows in validation.values():
+            labels = rows.labels.get(name)
+            if labels is None:
+                continue
+            ids = [i for i in labels.occurring().tolist() if labels.names[i] != task.outside]
+            known |= any(i < labels.known for i in ids)
+            unknown |= {labels.names[i]: rows.place(labels.first_row(i)) for i in ids if i >= labels.known}
+        if unknown and not known:
+            listed = ", ".join(repr(plain(label)) for label in list(unknown)[:_SHOWN])
+            more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+            first, place = next(iter(unknown.items()))
+            raise DataError(
+                f"{place}: task {name!r}: no label of the validation rows is in the task's list of labels, so they "
+                f"cannot be scored; found {listed}{more}; {did_you_mean(first, task.labels)}"
+            )
 
 
 def _unscored(tasks: Mapping[str, Task], validation: Mapping[str, Encoded]) -> Iterator[str]:

@@ -42,6 +42,14 @@ class Labels(ABC):
     def gold(self, rows: Sequence[int]) -> list[Any]:
         """What is right for each row, as `Task.choose` answers: an id, a number, the ids of a set, or those of tags."""
 
+    def occurring(self) -> NDArray[np.integer]:
+        """The ids that occur, ascending; none for numbers."""
+        return np.zeros(0, dtype=np.int64)
+
+    def first_row(self, label: int) -> int:
+        """The first row that has a label, by its id."""
+        raise NotImplementedError
+
     @abstractmethod
     def tensor(self, rows: Indices, *, firsts: Ragged | None, time: int) -> Tensor:
         """What a loss reads, for these labelled rows of a batch that is ``time`` wordpieces long."""
@@ -52,6 +60,12 @@ class ClassLabels(Labels):
     """One label a row: ids, ``[rows]``."""
 
     ids: NDArray[np.integer]
+
+    def occurring(self) -> NDArray[np.integer]:
+        return np.unique(self.ids[self.labelled])
+
+    def first_row(self, label: int) -> int:
+        return int(np.argmax(self.ids == label))
 
     def gold(self, rows: Sequence[int]) -> list[Any]:
         return [int(self.ids[row]) for row in rows]
@@ -79,6 +93,12 @@ class SetLabels(Labels):
 
     ids: Ragged
 
+    def occurring(self) -> NDArray[np.integer]:
+        return np.unique(self.ids.values)
+
+    def first_row(self, label: int) -> int:
+        return self.ids.row_of(int(np.argmax(self.ids.values == label)))
+
     def gold(self, rows: Sequence[int]) -> list[Any]:
         return [self.ids[row].tolist() for row in rows]
 
@@ -94,6 +114,12 @@ class TagLabels(Labels):
     """One tag a word: ids."""
 
     ids: Ragged
+
+    def occurring(self) -> NDArray[np.integer]:
+        return np.unique(self.ids.values)
+
+    def first_row(self, label: int) -> int:
+        return self.ids.row_of(int(np.argmax(self.ids.values == label)))
 
     def gold(self, rows: Sequence[int]) -> list[Any]:
         return [self.ids[row].tolist() for row in rows]

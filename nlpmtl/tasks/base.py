@@ -153,6 +153,11 @@ class Task(ABC):
         return self.input == "pair"
 
     @property
+    def outside(self) -> str | None:
+        """The tag of words that belong to no span, for a kind that has one."""
+        return None
+
+    @property
     def _positive(self) -> int | None:
         """The id of the label that the metric `f1` counts."""
         return None

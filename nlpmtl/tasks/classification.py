@@ -122,6 +122,8 @@ class Classification(Task):
 
     def calibrate(self, logits: Sequence[Logits], gold: Sequence[Any]) -> None:
         known = [i for i, label in enumerate(gold) if label < len(self.labels)]
+        if not known:
+            return
         self.temperature = fit_temperature(np.stack([logits[i] for i in known]), np.array([gold[i] for i in known]))
 
     def confidence(self, logits: Sequence[Logits], gold: Sequence[Any]) -> Confidence:

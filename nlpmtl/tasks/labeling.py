@@ -98,6 +98,10 @@ class Labeling(Task):
         """Spans are scored as spans, plain tags as tags."""
         return ("span_f1",) if self.scheme == "bio" else ("token_accuracy",)
 
+    @property
+    def outside(self) -> str | None:
+        return "O" if self.scheme == "bio" else None
+
     def fit(self, labels: Iterable[Labels]) -> None:
         ids = np.concatenate([one.ids.values for one in labels if isinstance(one, TagLabels)])
         self._weights = self._weigh(np.bincount(ids, minlength=len(self.labels)).tolist())
@@ -206,6 +210,8 @@ class Labeling(Task):
     def calibrate(self, logits: Sequence[Logits], gold: Sequence[Any]) -> None:
         of_words, tags, _ = self._words(logits, gold)
         known = tags < len(self.labels)
+        if not known.any():
+            return
         self.temperature = fit_temperature(of_words[known], tags[known])
 
     def confidence(self, logits: Sequence[Logits], gold: Sequence[Any]) -> Confidence:
