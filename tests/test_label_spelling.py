@@ -81,6 +81,11 @@ class TestSpellings:
             {**CLASSES, "labels": [True, False], "positive": True, "metrics": ["f1"]}, train=rows([True, False])
         )
         assert work.tasks["t"].labels == ("true", "false")
+        task = {**CLASSES, "labels": [1.0, 2.0], "positive": 1, "metrics": ["f1"], "class_weights": {"1": 2.0}}
+        assert load(task, train=rows([1, 2])).tasks["t"].labels == ("1", "2")
+        for wrong in ([[1], "a"], [None, "a"], [float("nan"), "a"]):
+            with pytest.raises(ConfigError, match=r"labels\.0: the name of a label was expected"):
+                load({**CLASSES, "labels": wrong}, train=rows(["a"]))
         with pytest.raises(ConfigError, match="each once"):
             load({**CLASSES, "labels": ["caf\u00e9", "cafe\u0301"]}, train=rows(["x"]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from typing import Annotated, Any
 
@@ -9,14 +10,17 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 
 def label_name(value: Any) -> str:
-    """The name of a label: ``"true"`` or ``"false"`` of a boolean, a number as Python writes it, a string in NFC.
+    """The name of a label: ``"true"`` or ``"false"`` of a boolean, a number as Python writes it (1.0 as ``"1"``), a
+    string in NFC.
 
     Raises:
         ValueError: the value is none of these.
     """
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return str(value)
     if isinstance(value, str):
         return unicodedata.normalize("NFC", value)

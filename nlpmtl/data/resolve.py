@@ -40,7 +40,7 @@ def resolve(
     if first.shape == "set":
         if multi_hot:
             return _read_multi_hot(prepared, columns[0], declared=declared)
-        repeated = _repeats(first)
+        repeated = _repeats(first) if any(map(is_flag, first.names)) else np.zeros(0, dtype=np.int64)
         if len(repeated):
             raise DataError(f"{prepared.place(int(repeated[0]))}: {columns[0]}: a label stands twice in the list")
     if declared is not None:
