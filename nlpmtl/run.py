@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -110,7 +111,7 @@ def train(source: Source, *, output: str | Path | None = None, resume: bool = Fa
         NlpmtlError: one of its branches, see `nlpmtl.errors`.
     """
     config, laid = load_run(source, output=output, resume=resume, overrides=dotted(overrides))
-    *_, result = training(config, output=output, resume=resume, overrides=laid)
+    (result,) = deque(training(config, output=output, resume=resume, overrides=laid), maxlen=1)
     assert isinstance(result, TrainResult), "a run that ends without an error ends with its result"
     return result
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -435,3 +436,24 @@ def test_a_resumed_run_keeps_the_precision_that_it_found(run: dict[str, Any], tm
     next(events)
     events.close()  # type: ignore[attr-defined]
     assert read_json(tmp_path / "run.json")["precision"] == "fp64"
+
+
+def test_train_keeps_no_event_but_the_last(
+    run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each event but those in hand can be collected."""
+    alive: list[weakref.ref[Any]] = []
+    most = 0
+
+    def watched(*args: Any, **options: Any) -> Iterator[Any]:
+        nonlocal most
+        for event in training(*args, **options):
+            alive.append(weakref.ref(event))
+            yield event
+            del event
+            most = max(most, sum(one() is not None for one in alive))
+
+    monkeypatch.setattr("nlpmtl.run.training", watched)
+    nlpmtl.train(run, output=tmp_path / "out", train={"steps": 40, "batch_size": 2})
+    assert len(alive) > 4
+    assert most <= 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -42,7 +43,8 @@ def compare(source: Source, *, seeds: int = 3, output: str | Path | None = None,
     Raises:
         NlpmtlError: one of its branches, see `nlpmtl.errors`.
     """
-    *_, result = comparing(load_config(source, overrides=dotted(overrides)), seeds=seeds, output=output)
+    events = comparing(load_config(source, overrides=dotted(overrides)), seeds=seeds, output=output)
+    (result,) = deque(events, maxlen=1)
     assert isinstance(result, CompareResult), "a comparison that ends without an error ends with its result"
     return result
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 
 def cheapest_cuts(lengths: Sequence[int], *, overhead: int, limit: int | None = None) -> list[tuple[int, int]]:
     """The consecutive batches whose padded wordpieces, and an overhead for each batch, are together least.
 
-    Found by dynamic programming over the ends of batches.
+    Found by dynamic programming over the ends of batches, in linear time: for each start, the cost of a batch is a line
+    over its end, and the lines of later starts are less steep, so a later start is better from some end on. Of starts
+    that cost the same, the first is taken.
 
     Args:
         lengths: of the rows, in wordpieces, ≥ 1, falling.
@@ -18,20 +21,40 @@ def cheapest_cuts(lengths: Sequence[int], *, overhead: int, limit: int | None = 
     Returns:
         Start and end (exclusive) of each batch.
     """
-    cost = [0] + [-1] * len(lengths)
-    start = [0] * (len(lengths) + 1)
-    for a, longest in enumerate(lengths):
-        most = len(lengths) - a if limit is None else max(1, limit // longest)
-        for b in range(a + 1, min(len(lengths), a + most) + 1):
-            price = cost[a] + overhead + (b - a) * longest
-            if cost[b] < 0 or price < cost[b]:
-                cost[b], start[b] = price, a
+    count = len(lengths)
+    cost, start, last = [0] * (count + 1), [0] * (count + 1), [0] * count
+    best: deque[tuple[int, int]] = deque()  # (start, the first end for which it is the best one)
+    for end in range(1, count + 1):
+        new = end - 1
+        longest = lengths[new]
+        last[new] = count if limit is None else new + max(1, limit // longest)
+        while best and (ahead := _end_from_which(new, best[-1][0], cost, lengths, last)) <= max(best[-1][1], end):
+            best.pop()
+        if not best:
+            best.append((new, end))
+        elif ahead <= min(count, last[new]):
+            best.append((new, ahead))
+        while len(best) > 1 and best[1][1] <= end:
+            best.popleft()
+        start[end] = best[0][0]
+        cost[end] = cost[start[end]] + overhead + (end - start[end]) * lengths[start[end]]
     cuts = []
     end = len(lengths)
     while end > 0:
         cuts.append((start[end], end))
         end = start[end]
     return cuts[::-1]
+
+
+def _end_from_which(new: int, old: int, cost: Sequence[int], lengths: Sequence[int], last: Sequence[int]) -> int:
+    """Return the first end for which a batch from the new start costs less than one from the old one, or is allowed
+    where that is too long.
+    """
+    steeper = lengths[old] - lengths[new]
+    behind = (cost[new] - new * lengths[new]) - (cost[old] - old * lengths[old])
+    if steeper > 0:
+        return min(behind // steeper + 1, last[old] + 1)
+    return 0 if behind < 0 else last[old] + 1
 
 
 def fullest_cuts(lengths: Sequence[int], *, limit: int) -> list[tuple[int, int]]:

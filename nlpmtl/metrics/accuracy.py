@@ -19,7 +19,10 @@ class Accuracy(Metric):
     """
 
     name = "accuracy"
+    takes_arrays = True
     reads = frozenset({"label", "label_set"})
 
     def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> float:
+        if isinstance(predictions, np.ndarray) and self.reads_as == "label_set":
+            return float(np.mean((predictions == np.asarray(references)).all(axis=1)))
         return float(np.mean([said == right for said, right in zip(predictions, references, strict=True)]))

@@ -39,6 +39,8 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]
     """False for errors."""
     needs_positive: ClassVar[bool] = False
     """True where `compute` must be told the class that counts as positive, as `pos_label`."""
+    takes_arrays: ClassVar[bool] = False
+    """Whether `score` takes sets of labels as a Boolean array, ``[rows, labels]``, besides lists of 0 and 1."""
     reads: ClassVar[frozenset[Shape]]
     """The shapes that the metric can score."""
 
@@ -84,7 +86,7 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]
         return {self.name: self._score_or_none(predictions, references)}
 
     def _score_or_none(self, predictions: Sequence[Any], references: Sequence[Any]) -> float | None:
-        if not predictions or (self.reads_as == "number" and not _all_finite(predictions, references)):
+        if not len(predictions) or (self.reads_as == "number" and not _all_finite(predictions, references)):
             return None
         with np.errstate(all="ignore"):
             return defined(self.score(predictions, references))

@@ -51,15 +51,21 @@ class MacroF1(Metric):
     """
 
     name = "macro_f1"
+    takes_arrays = True
     reads = frozenset({"label", "label_set"})
 
     def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> float:
         said, right = np.asarray(predictions), np.asarray(references)
         if self.reads_as == "label":
-            classes = np.union1d(said, right)
-            return float(np.mean([_f1(said == one, right == one) for one in classes]))
-        columns = zip(said.T == 1, right.T == 1, strict=True)
-        return float(np.mean([_f1(*column) for column in columns]))
+            classes, ids = np.unique(np.concatenate([said, right]), return_inverse=True)
+            said, right = ids[: len(said)], ids[len(said) :]
+            hits = 2 * np.bincount(said[said == right], minlength=len(classes))
+            both = np.bincount(said, minlength=len(classes)) + np.bincount(right, minlength=len(classes))
+            return float(np.mean(hits / both))
+        said, right = said == 1, right == 1
+        hits = 2 * np.count_nonzero(said & right, axis=0)
+        both = np.count_nonzero(said, axis=0) + np.count_nonzero(right, axis=0)
+        return float(np.mean(np.divide(hits, both, out=np.zeros(len(both)), where=both > 0)))
 
 
 @METRICS.register("micro_f1")
@@ -73,6 +79,7 @@ class MicroF1(Metric):
     """
 
     name = "micro_f1"
+    takes_arrays = True
     reads = frozenset({"label", "label_set"})
 
     def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> float:

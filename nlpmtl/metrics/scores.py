@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 import evaluate
+import numpy as np
 
 from nlpmtl.errors import ConfigError, did_you_mean
 from nlpmtl.metrics.base import Metric, Shape, defined
@@ -59,7 +60,7 @@ def scores(
 
     Args:
         names: registered names, or `evaluate:<id>`.
-        predictions: one for each row, in the shape `reads`.
+        predictions: one for each row, in the shape `reads`; sets of labels also as a Boolean array, ``[rows, labels]``.
         references: one for each row, in the same shape.
         reads: the shape of both.
         positive: the id of the class that `f1` is about.
@@ -69,13 +70,19 @@ def scores(
             references of different length.
     """
     found: dict[str, float | None] = {}
-    for name in names:
+    for name in sorted(names, key=_takes_arrays, reverse=True):
+        if isinstance(predictions, np.ndarray) and not _takes_arrays(name):
+            predictions, references = (np.asarray(rows, dtype=np.int64).tolist() for rows in (predictions, references))
         if name.startswith(FOREIGN):
             found[name] = _foreign(name.removeprefix(FOREIGN), predictions=predictions, references=references)
         else:
             metric = _make(_find(name), reads)
             found[name] = metric.value(predictions, references, pos_label=positive)
-    return found
+    return {name: found[name] for name in names}
+
+
+def _takes_arrays(name: str) -> bool:
+    return not name.startswith(FOREIGN) and _find(name).takes_arrays
 
 
 def task_score(values: Mapping[str, float | None]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def relate(
         NlpmtlError: one of its branches, see `nlpmtl.errors`.
     """
     config = load_config(source, overrides=dotted(overrides))
-    *_, found = relating(config, output=output, steps=steps, encoders=encoders)
+    (found,) = deque(relating(config, output=output, steps=steps, encoders=encoders), maxlen=1)
     assert isinstance(found, Relations), "what ends without an error ends with its result"
     return found
 

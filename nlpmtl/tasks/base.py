@@ -253,14 +253,14 @@ class Task(ABC):
             names: the names of the ids in ``gold``: the task's labels first, then those that it does not know.
         """
         values: dict[str, float | None] = {}
+        converted: dict[Reads, tuple[Any, Any]] = {}
         for metric in self.metrics:
             reads = self._read_by(metric)
+            if reads not in converted:
+                converted[reads] = self._as_rows(reads, predicted, names), self._as_rows(reads, gold, names)
+            predictions, references = converted[reads]
             values |= scores(
-                [metric],
-                predictions=[self._as(reads, value, names) for value in predicted],
-                references=[self._as(reads, value, names) for value in gold],
-                reads=reads,
-                positive=self._positive,
+                [metric], predictions=predictions, references=references, reads=reads, positive=self._positive
             )
         return {**values, "score": task_score(values)}
 
@@ -272,6 +272,10 @@ class Task(ABC):
         """The shape in which a metric is given this kind's answers."""
         known = METRICS.get(metric).reads if metric in METRICS.names() else ()  # type: ignore[attr-defined]
         return next((shape for shape in self.reads if shape in known), self.reads[0])
+
+    def _as_rows(self, reads: Reads, values: Sequence[Any], names: Sequence[str]) -> Any:
+        """Return predictions or gold labels in the shape that a metric reads, one per row."""
+        return [self._as(reads, value, names) for value in values]
 
     def _as(self, reads: Reads, value: Any, names: Sequence[str]) -> Any:
         """One answer in that shape."""

@@ -87,19 +87,22 @@ def _confusion(pairs: Sequence[tuple[str, str]], names: Sequence[str], *, shape:
 
 
 def _hits(predicted: Sequence[Sequence[int]], gold: Sequence[Sequence[int]], names: Sequence[str]) -> Hits:
-    right, said = _hot(gold, len(names)), _hot(predicted, len(names))
+    right, said = multi_hot(gold, width=len(names)), multi_hot(predicted, width=len(names))
+    found = np.count_nonzero(right & said, axis=0)
     return Hits(
         labels=tuple(names),
-        found=(right & said).sum(axis=0),
-        missed=(right & ~said).sum(axis=0),
-        wrong=(said & ~right).sum(axis=0),
+        found=found,
+        missed=np.count_nonzero(right, axis=0) - found,
+        wrong=np.count_nonzero(said, axis=0) - found,
     )
 
 
-def _hot(sets: Sequence[Sequence[int]], many: int) -> NDArray[np.bool_]:
-    hot = np.zeros((len(sets), many), dtype=np.bool_)
+def multi_hot(sets: Sequence[Sequence[int]], *, width: int) -> NDArray[np.bool_]:
+    """Return whether each set holds each of the ids below `width`, ``[sets, width]``."""
+    hot = np.zeros((len(sets), width), dtype=np.bool_)
     for row, ids in enumerate(sets):
-        hot[row, list(ids)] = True
+        at = np.fromiter(ids, dtype=np.int64, count=len(ids))
+        hot[row, at[at < width]] = True
     return hot
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Annotated, Any
 
 import numpy as np
@@ -31,6 +32,10 @@ from nlpmtl.tasks.base import (
     named,
 )
 from nlpmtl.tasks.calibration import best_threshold, fit_temperature_of_each
+from nlpmtl.tasks.compare import multi_hot
+
+_ROWS = 256
+"""Rows whose labels are chosen at once."""
 
 
 class MultilabelOptions(LabelOptions):
@@ -102,10 +107,23 @@ class Multilabel(Task):
         return entropy(torch.stack([logits, torch.zeros_like(logits)], dim=-1)).mean(dim=-1).sum()
 
     def choose(self, logits: Logits) -> Any:
-        return np.flatnonzero(self._sure(logits) > self.thresholds).tolist()
+        return self.choose_rows([logits])[0]
 
-    def _as(self, reads: Reads, value: Any, names: Sequence[str]) -> Any:
-        return [int(i in value) for i in range(len(names))]
+    def choose_rows(self, logits: Sequence[Logits]) -> list[Any]:
+        thresholds = np.array(self.thresholds)
+        chosen: list[Any] = []
+        for start in range(0, len(logits), _ROWS):
+            above = self._sure(np.stack(list(logits[start : start + _ROWS]))) > thresholds
+            chosen.extend(self._ids[row].tolist() for row in above)
+        return chosen
+
+    @cached_property
+    def _ids(self) -> NDArray[np.object_]:
+        """The ids of the labels, ``[labels]``, as objects that all predictions share: lists of them are small."""
+        return np.arange(len(self.labels)).astype(object)
+
+    def _as_rows(self, reads: Reads, values: Sequence[Any], names: Sequence[str]) -> Any:
+        return multi_hot(values, width=len(names))
 
     def present(self, logits: Logits, *, text: str, words: Sequence[Span], shown: Shown = PLAIN) -> Prediction:
         """``{"labels": [{"label": "joy", "score": 0.91}, …]}``: those above their thresholds, the surest first."""
@@ -126,8 +144,9 @@ class Multilabel(Task):
     def calibrate(self, logits: Sequence[Logits], gold: Sequence[Any]) -> None:
         """Each label's threshold is the one with the best F1, after the temperature of all is fitted."""
         hot = self._hot(gold)
-        self.temperature = fit_temperature_of_each(np.stack(list(logits)), hot)
-        sure = self._sure(np.stack(list(logits)))
+        stacked = np.stack(list(logits))
+        self.temperature = fit_temperature_of_each(stacked, hot)
+        sure = self._sure(stacked)
         self.thresholds = tuple(best_threshold(sure[:, i], hot[:, i]) for i in range(len(self.labels)))
 
     def confidence(self, logits: Sequence[Logits], gold: Sequence[Any]) -> Confidence:
@@ -136,7 +155,7 @@ class Multilabel(Task):
         return np.maximum(yes, 1 - yes).ravel(), ((yes > 0.5) == self._hot(gold)).ravel()
 
     def _hot(self, gold: Sequence[Any]) -> NDArray[np.bool_]:
-        return np.array([[i in one for i in range(len(self.labels))] for one in gold], dtype=np.bool_)
+        return multi_hot(gold, width=len(self.labels))
 
     def _sure(self, logits: Logits) -> Logits:
         """The probability of each label."""

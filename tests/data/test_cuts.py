@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlpmtl.data.cuts import cheapest_cuts, fullest_cuts
@@ -31,6 +31,40 @@ def test_no_other_cuts_are_cheaper(lengths: list[int], overhead: int, limit: int
     assert found in ways
     assert fits(found)
     assert cost(found) == min(cost(cuts) for cuts in ways if fits(cuts))
+
+
+def plain(lengths: list[int], *, overhead: int, limit: int | None) -> list[tuple[int, int]]:
+    """Every start tried for every end; of those that cost the same, the first."""
+    cost, start = [0], [0]
+    for end in range(1, len(lengths) + 1):
+        allowed = [a for a in range(end) if limit is None or end - a <= max(1, limit // lengths[a])]
+        prices = [cost[a] + overhead + (end - a) * lengths[a] for a in allowed]
+        cost.append(min(prices))
+        start.append(allowed[prices.index(min(prices))])
+    cuts, end = [], len(lengths)
+    while end:
+        cuts.append((start[end], end))
+        end = start[end]
+    return cuts[::-1]
+
+
+@settings(max_examples=400)
+@given(
+    st.lists(st.integers(1, 500), max_size=40).map(lambda some: sorted(some, reverse=True)),
+    st.sampled_from([0, 1, 7, 64, 4096]),
+    st.none() | st.integers(1, 5000),
+)
+def test_the_cuts_are_those_of_a_plain_search(lengths: list[int], overhead: int, limit: int | None) -> None:
+    assert cheapest_cuts(lengths, overhead=overhead, limit=limit) == plain(lengths, overhead=overhead, limit=limit)
+
+
+def test_many_rows_are_cut() -> None:
+    """A search over all pairs would take hours."""
+    lengths = sorted((1 + (i * 7919) % 512 for i in range(200_000)), reverse=True)
+    for limit in (None, 10_000_000):
+        cuts = cheapest_cuts(lengths, overhead=64, limit=limit)
+        assert cuts[0][0] == 0
+        assert cuts[-1][1] == len(lengths)
 
 
 @given(LENGTHS, st.integers(1, 90))

@@ -1,0 +1,124 @@
+"""Scoring and calibration give what their formulas say, written plainly, on random inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from nlpmtl.metrics import Metric
+from nlpmtl.metrics.f1 import MacroF1
+from nlpmtl.registry import METRICS
+from nlpmtl.tasks import Multilabel
+from nlpmtl.tasks.calibration import best_threshold
+from nlpmtl.tasks.compare import Hits
+
+LABELS = [f"label {i}" for i in range(7)]
+SOURCE = np.random.default_rng(3)
+
+
+def multilabel(metrics: Sequence[str] = ("micro_f1", "macro_f1", "accuracy")) -> Multilabel:
+    return Multilabel(name="t", labels=LABELS, metrics=list(metrics), input="text")
+
+
+def sets(rows: int, width: int, *, share: float) -> list[list[int]]:
+    return [np.flatnonzero(SOURCE.random(width) < share).tolist() for _ in range(rows)]
+
+
+def f1(predicted: Sequence[bool], gold: Sequence[bool]) -> float:
+    both = sum(predicted) + sum(gold)
+    return 2 * sum(p and g for p, g in zip(predicted, gold, strict=True)) / both if both else 0.0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.4, 1.0])
+def test_multilabel_scores(share: float) -> None:
+    """Two labels are unknown to the task, as those that only another split has."""
+    for rows in (1, 2, 30):
+        names = [*LABELS, "unknown", "other"]
+        predicted, gold = sets(rows, len(LABELS), share=share), sets(rows, len(names), share=share)
+        hot = [[[i in one for i in range(len(names))] for one in side] for side in (predicted, gold)]
+        columns = [list(zip(*side, strict=True)) for side in hot]
+        flat = [[value for row in side for value in row] for side in hot]
+        macro = float(np.mean([f1(*column) for column in zip(*columns, strict=True)]))
+        accuracy = float(np.mean([p == g for p, g in zip(*hot, strict=True)]))
+        expected = {"micro_f1": f1(*flat), "macro_f1": macro, "accuracy": accuracy}
+        scores = multilabel().score(predicted=predicted, gold=gold, names=names)
+        assert {name: scores[name] for name in expected} == expected
+        counted = multilabel().compare(predicted=predicted, gold=gold, names=names)
+        assert isinstance(counted, Hits)
+        pairs = [list(zip(*column, strict=True)) for column in zip(*columns, strict=True)]
+        assert counted.found.tolist() == [sum(p and g for p, g in column) for column in pairs]
+        assert counted.missed.tolist() == [sum(g and not p for p, g in column) for column in pairs]
+        assert counted.wrong.tolist() == [sum(p and not g for p, g in column) for column in pairs]
+
+
+def test_macro_f1_of_single_labels() -> None:
+    for rows in (1, 3, 50):
+        predicted, gold = SOURCE.integers(0, 6, (2, rows)).tolist()
+        classes = sorted({*predicted, *gold})
+        expected = float(np.mean([f1([p == c for p in predicted], [g == c for g in gold]) for c in classes]))
+        assert MacroF1(reads_as="label").score(predicted, gold) == expected
+
+
+def test_a_metric_of_a_plugin_still_gets_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Any] = []
+
+    class Listed(Metric):
+        name = "listed"
+        reads = frozenset({"label_set"})
+
+        def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> float:
+            shown.append((predictions, references))
+            return 0.25
+
+    monkeypatch.setitem(METRICS._members, "listed", (Listed, next(iter(METRICS._members.values()))[1]))
+    scores = multilabel(("listed", "micro_f1")).score(predicted=[[1], []], gold=[[1, 2], [0]], names=LABELS)
+    assert scores["listed"] == 0.25
+    assert list(scores) == ["listed", "micro_f1", "score"]
+    assert shown == [([[0, 1, 0, 0, 0, 0, 0], [0] * 7], [[0, 1, 1, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0]])]
+    assert type(shown[0][0][0][0]) is int
+
+
+def test_labels_are_chosen_alike_one_by_one_and_together() -> None:
+    task = multilabel()
+    task.thresholds = tuple(SOURCE.random(len(LABELS)).tolist())
+    logits = list(SOURCE.normal(size=(600, len(LABELS))).astype(np.float32) * 4)
+    expected = [[i for i in range(7) if 0.5 * (1 + np.tanh(0.5 * row[i])) > task.thresholds[i]] for row in logits]
+    assert task.choose_rows(logits) == [task.choose(row) for row in logits] == expected
+    assert task.choose_rows([]) == []
+
+
+def plain_threshold(sure: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
+    """Every cut tried, each with a pass over all items."""
+    if not right.any():
+        return 0.5
+    values = sorted({*map(float, sure), 0.5})
+    below = values[0] / 2 if values[0] > 0 else -1.0
+    cuts = [below, *((low + high) / 2 for low, high in pairwise(values)), 0.5]
+    scores = [f1([float(s) > cut for s in sure], right.tolist()) for cut in cuts]
+    best = [cut for cut, score in zip(cuts, scores, strict=True) if score >= max(scores) - 1e-12]
+    return min(best, key=lambda cut: abs(cut - 0.5))
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "few values", "with 0 and 1"])
+def test_best_threshold(kind: str) -> None:
+    for count in (1, 2, 3, 10, 40):
+        for share in (0.1, 0.5, 1.0):
+            sure = SOURCE.random(count)
+            if kind == "few values":
+                sure = sure.round(1)
+            if kind == "with 0 and 1":
+                sure[:1], sure[1:2] = 0.0, 1.0
+            sure = sure.astype(np.float32 if kind == "float32" else np.float64)
+            right = SOURCE.random(count) < share
+            assert best_threshold(sure, right) == plain_threshold(sure, right)
+
+
+@pytest.mark.parametrize("sure", [[0.1, 0.2, 0.3], [1e-30, 0.4], [0.0, 0.4], [0.6, 0.7]])
+def test_a_label_that_is_always_right_is_always_chosen(sure: list[float]) -> None:
+    threshold = best_threshold(np.array(sure), np.ones(len(sure), dtype=np.bool_))
+    assert all(one > threshold for one in sure)
