@@ -32,6 +32,7 @@ from nlpmtl.evaluation import evaluate as score
 from nlpmtl.finish import finish
 from nlpmtl.model import Encoder, MultiTaskModel, footprint, load_encoder
 from nlpmtl.plugins import import_plugins
+from nlpmtl.precheck import check_datasets
 from nlpmtl.run_config import Source as Source
 from nlpmtl.run_config import load_config as load_config
 from nlpmtl.run_config import load_run as load_run
@@ -207,7 +208,8 @@ def prepare(config: RunConfig, *, directory: Path, accelerator: Accelerator) -> 
 
 @guarded()
 def load_parts(config: RunConfig) -> tuple[Encoder, Workload]:
-    """What a run starts from: its encoder and its data, loaded and checked."""
+    """What a run starts from: its encoder and its data, loaded and checked, first what costs least."""
+    check_datasets(config.datasets)
     encoder = load_encoder(
         config.encoder.name,
         revision=config.encoder.revision,
@@ -297,6 +299,7 @@ def _evaluate(
     overrides: Mapping[str, Any],
 ) -> Scores:
     datasets = load_datasets(data, overrides=overrides)
+    check_datasets(datasets, splits=[split], tasks=False)
     directory = fetch(model, revision=revision)
     loaded, tokenizer = load_backend(str(directory), backend="torch", device=device, dtype=dtype)
     work = load_split(

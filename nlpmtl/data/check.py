@@ -114,7 +114,7 @@ def check_rows(
         OSError: the file cannot be written.
     """
     seen = set(stream.columns)
-    _check_columns(needed, seen=seen, where=stream.where)
+    check_columns(needed, seen=seen, where=stream.where)
     columns = _columns(inputs, labels, stream.class_names)
     broken = 0
     with Spool(pa.schema([(column.name, column.type) for column in columns]), directory=directory) as spool:
@@ -127,12 +127,13 @@ def check_rows(
                 broken += 1
                 problems.add(stream.place(number), found)
         builder.flush()
-    _check_columns(needed, seen=seen, where=stream.where)
+    check_columns(needed, seen=seen, where=stream.where)
     absent = _absent(labels, seen=seen, where=stream.where)
     return Checked(spool.batches(), np.concatenate(builder.numbers), broken, absent)
 
 
-def _check_columns(needed: Collection[str], *, seen: Collection[str], where: str) -> None:
+def check_columns(needed: Collection[str], *, seen: Collection[str], where: str) -> None:
+    """ConfigError if columns that a split needs are in none of its rows."""
     absent = _absent(needed, seen=seen, where=where)
     if absent:
         raise ConfigError("\n".join(column.message for column in absent.values()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,12 @@ from nlpmtl.data.labels import Shape
 from nlpmtl.data.prepare import Prepared
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.targets import ClassLabels, Labels, NumberLabels, SetLabels, TagLabels
-from nlpmtl.errors import DataError, did_you_mean
+from nlpmtl.errors import DataError, did_you_mean, quote
 
 _CODES_AT_ONCE = 100_000
+_SHOWN = 10
+"""Unknown labels that an error lists."""
+_SHOWN_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,25 @@ def label(
     )
 
 
+def describe_unknown(places: Mapping[str, str], *, count: int, column: str, known: Sequence[str]) -> str:
+    """A message about labels of a train split that are not in a task's list.
+
+    Args:
+        places: the first few of them, each with the place of its first row.
+        count: how many there are.
+        column: their column.
+        known: the list.
+    """
+    (first, place), *others = places.items()
+    hint = did_you_mean(first, known)
+    message = f"{place}: {column}: {first!r} is not in the list of labels; {hint}"
+    if not others:
+        return message
+    more = f"\n  and {count - len(places)} more" if count > len(places) else ""
+    listed = "".join(f"\n  {where}: {quote(label, most=_SHOWN_CHARACTERS)}" for label, where in others)
+    return f"{message}\n{count} labels are not in the list, the others are:{listed}{more}"
+
+
 def _labels(prepared: Prepared, column: Column, target: Target, *, train: bool) -> Labels:
     labelled, values = column.labelled, column.values
     counts = labelled.view(np.int8)
@@ -97,8 +119,8 @@ def _labels(prepared: Prepared, column: Column, target: Target, *, train: bool) 
     known_names = set(target.names)
     extra = [name for name in column.names if name not in known_names]
     if train and extra:
-        hint, place = did_you_mean(extra[0], target.names), prepared.place(column.first_row(extra[0]))
-        raise DataError(f"{place}: {target.column}: {extra[0]!r} is not in the list of labels; {hint}")
+        places = {name: prepared.place(column.first_row(name)) for name in extra[:_SHOWN]}
+        raise DataError(describe_unknown(places, count=len(extra), column=target.column, known=target.names))
     names, known = (*target.names, *extra), len(target.names)
     if not isinstance(values, Ragged):
         return ClassLabels(names, known, labelled, counts, _translate(values, column.names, names))

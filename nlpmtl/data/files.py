@@ -60,7 +60,7 @@ def open_file(
         return _open_parquet(path, columns=[*inputs, *labels], told=told)
     lines = read_file_lines(path, encoding=text_format.encoding, progress=told)
     if path.lower().endswith(_TABLES):
-        return Stream(path, ":", read_table(lines, format=text_format, labels=labels, where=path))
+        return Stream(path, ":", read_table(lines, format=text_format, labels=labels, where=path), uniform=True)
     encoding = text_format.encoding
     rows = ((n, _parse_json(line, encoding) if line.strip(_SPACE) else None) for n, line in enumerate(lines, 1))
     return Stream(path, ":", skip_empty(rows, where=path))
@@ -113,7 +113,7 @@ def _open_parquet(path: str, *, columns: Collection[str], told: Progress) -> Str
     check_distinct(found, where=path)
     needed = [column for column in found if column in columns]
     rows = _read_parquet(path, columns=needed, told=told)
-    return Stream(path, ": row ", rows, columns=found, class_names=class_names(schema, columns=needed))
+    return Stream(path, ": row ", rows, columns=found, class_names=class_names(schema, columns=needed), uniform=True)
 
 
 def _read_parquet(path: str, *, columns: list[str], told: Progress) -> Numbered:

@@ -64,9 +64,10 @@ class Shards:
             if other.class_names != first.class_names:
                 raise DataError(f"{other.where}: the names of its labels differ from those of {first.where}")
         parts: list[Part] = []
+        uniform = all(stream.uniform for stream in streams)
         rows = self._read(streams, parts)
         where = ", ".join(self._names) if len(self._names) <= _SHOWN else f"{self._names[0]}, … ({len(streams)} files)"
-        return Stream(where, ": row ", rows, class_names=first.class_names, parts=parts)
+        return Stream(where, ": row ", rows, class_names=first.class_names, parts=parts, uniform=uniform)
 
     def fingerprint(self) -> str | None:
         """The paths, which errors name, and the contents of all files; None if one is missing."""

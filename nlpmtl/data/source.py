@@ -103,7 +103,7 @@ def _open_dataset(dataset: Dataset, *, where: str, columns: Collection[str]) -> 
         if isinstance(item, ClassLabel):
             names[column] = tuple(item.names)
     rows = _read_dataset(dataset.select_columns(needed))
-    return Stream(where, ", row ", rows, columns=dataset.column_names, class_names=names)
+    return Stream(where, ", row ", rows, columns=dataset.column_names, class_names=names, uniform=True)
 
 
 def _read_dataset(dataset: Dataset) -> Numbered:

@@ -68,6 +68,7 @@ class Stream:
         columns: the columns of the source where it names them before its rows, else empty.
         class_names: the names behind the integers of a column, where the source keeps both.
         parts: the files, where there are several; they are added as their rows are read.
+        uniform: whether every row has all columns, so that the first few show what there is.
     """
 
     where: str
@@ -76,6 +77,7 @@ class Stream:
     columns: Sequence[str] = ()
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     parts: Sequence[Part] = ()
+    uniform: bool = False
 
     def place(self, number: int) -> str:
         """Where a row that has been read is in its source."""

@@ -1,0 +1,134 @@
+"""Checks of a run's data that need no encoder: files, columns, metrics and label lists.
+
+They read the beginning of each split only. What they cannot decide from it is found when the whole split is read.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from nlpmtl.config import DatasetConfig, TaskOptions
+from nlpmtl.data import Shape
+from nlpmtl.data.check import check_columns
+from nlpmtl.data.encode import describe_unknown
+from nlpmtl.data.rows import find_sources
+from nlpmtl.data.stream import Broken, Stream
+from nlpmtl.errors import DataError, NlpmtlError
+from nlpmtl.metrics import check
+from nlpmtl.registry import METRICS, TASKS
+from nlpmtl.tasks import build_task, label_shapes
+
+Rows = list[tuple[int, Mapping[str, Any]]]
+"""Rows with their numbers."""
+_ROWS = 1000
+"""Rows of each split that are looked at."""
+_SHOWN = 10
+"""Unknown labels that an error lists."""
+
+
+def check_datasets(
+    datasets: Mapping[str, DatasetConfig], *, splits: Sequence[str] = ("train", "validation"), tasks: bool = True
+) -> None:
+    """Check what can be checked before an encoder is loaded or downloaded.
+
+    Args:
+        datasets: the datasets by name.
+        splits: those that will be read.
+        tasks: check the options of tasks too, as training does.
+
+    Raises:
+        ConfigError, DataError: a file is missing, a column is in no row, a metric is unknown or does not fit its task,
+            a label list is too short or lacks a label of the train split; all problems are in one message.
+    """
+    problems: list[NlpmtlError] = []
+    for name, dataset in datasets.items():
+        problems += _problems(name, dataset, splits, tasks=tasks)
+    if problems:
+        raise type(problems[0])("\n".join(dict.fromkeys(map(str, problems)))) from None
+
+
+def _problems(name: str, dataset: DatasetConfig, splits: Sequence[str], *, tasks: bool) -> Iterator[NlpmtlError]:
+    for task, options in dataset.tasks.items() if tasks else ():
+        try:
+            _check_task(task, options, dataset=dataset)
+        except NlpmtlError as error:
+            yield error
+    try:
+        columns = label_shapes(name, dataset)
+        sources = find_sources(
+            dataset.data, input=dataset.input, columns=columns, limit=dataset.limit, name=name, splits=splits
+        )
+    except NlpmtlError as error:
+        yield error
+        return
+    for split in sources.wanted:
+        if split in sources.sources:
+            try:
+                stream = sources.sources[split].open()
+                rows = _check_columns(stream, dataset, columns=columns, train=split == "train")
+                if split == "train" and tasks:
+                    _check_labels(stream, dataset, rows=rows, columns=columns)
+            except NlpmtlError as error:
+                yield error
+
+
+def _check_task(name: str, options: TaskOptions, *, dataset: DatasetConfig) -> None:
+    kind: Any = TASKS.get(options.kind)
+    if options.labels is not None:
+        build_task(options, name=name, labels=options.labels, input=dataset.input.shape)
+        return
+    for metric in options.metrics or ():
+        known = METRICS.get(metric).reads if metric in METRICS.names() else ()  # type: ignore[attr-defined]
+        reads = next((shape for shape in kind.reads if shape in known), kind.reads[0])
+        try:
+            check(metric, reads=reads, positive=getattr(options, "positive", None))
+        except NlpmtlError as error:
+            raise type(error)(f"task {name!r}: {error}") from None
+
+
+def _check_columns(stream: Stream, dataset: DatasetConfig, *, columns: Collection[str], train: bool) -> Rows:
+    """The first rows, without those that cannot be read."""
+    found = list(islice(stream.rows, _ROWS + 1))
+    rows = [(number, row) for number, row in found if not isinstance(row, Broken)]
+    seen = set(stream.columns).union(*(row for _, row in rows))
+    if len(found) <= _ROWS or stream.uniform:
+        needed = [*dataset.input.columns, *columns] if train else dataset.input.columns
+        check_columns(needed, seen=seen, where=stream.where)
+    return rows
+
+
+def _check_labels(stream: Stream, dataset: DatasetConfig, *, rows: Rows, columns: Mapping[str, Shape]) -> None:
+    for options in dataset.tasks.values():
+        column = options.label
+        if options.labels is None or not isinstance(column, str) or column in stream.class_names:
+            continue
+        if columns[column] in ("class", "set"):
+            known = {unicodedata.normalize("NFC", label).strip() for label in options.labels}
+            unknown: dict[str, str] = {}
+            for number, row in rows:
+                for label in _names(row.get(column)):
+                    if unicodedata.normalize("NFC", label).strip() not in known:
+                        unknown.setdefault(label, stream.place(number))
+            if unknown:
+                first = dict(islice(unknown.items(), _SHOWN))
+                raise DataError(describe_unknown(first, count=len(unknown), column=column, known=options.labels))
+
+
+def _names(value: Any) -> Iterator[str]:
+    """The names in a cell, without numbers and truth values: those may be other spellings of a label."""
+    for one in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(one, str) and not _is_number(one):
+            yield one
+
+
+def _is_number(text: str) -> bool:
+    if text.strip().lower() in ("", "true", "false"):
+        return True
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
