@@ -313,7 +313,8 @@ def _evaluate(
     )
     scores = score(inference, tasks=work.tasks, datasets=work.splits[split])
     if not scores.tasks:
-        raise DataError(f"no row of the split {split!r} has a label for a task of this model, so nothing can be scored")
+        rule = f"no row of the split {split!r} has a label for a task of this model, so nothing can be scored"
+        raise DataError("\n".join([rule, *work.notes]))
     return replace(scores, notes=work.notes)
 
 

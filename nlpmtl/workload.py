@@ -134,23 +134,20 @@ def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[st
     """What to say about columns of labels that are in no row of a split.
 
     Raises:
-        ConfigError: nothing can be scored without them, or a column is spelt almost like one of no other task.
+        ConfigError: a column is spelt almost like one of no other task.
     """
     notes: list[str] = []
     serious: list[str] = []
-    scored = False
     for name, prepared in rows.items():
         tasks = datasets[name].tasks
         columns = {column for options in tasks.values() for column in options.columns}
         for task, options in tasks.items():
             absent = [prepared.absent[column] for column in options.columns if column in prepared.absent]
-            if not absent:
-                scored = True
-            elif all(one.near is None or one.near in columns for one in absent):
+            if all(one.near is None or one.near in columns for one in absent):
                 notes.extend(f"task {task!r} is not scored: {one.message}" for one in absent)
             else:
                 serious.extend(one.message for one in absent)
-    if serious or (notes and not scored):
+    if serious:
         raise ConfigError("\n".join([*serious, *notes]))
     return notes
 
