@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from nlpmtl.data.align import NO_PIECE, Spans
 from nlpmtl.data.arrays import ArrayWriter, RaggedWriter, map_array, map_ragged, open_plain
 from nlpmtl.data.columns import Column, ColumnWriter
+from nlpmtl.data.cuts import fullest_cuts
 from nlpmtl.data.hashing import Hashes, digest_tokens, hash_inputs
 from nlpmtl.data.labels import Shape
 from nlpmtl.data.pieces import Pieces, tokenize
@@ -27,6 +28,7 @@ from nlpmtl.data.word_splitting import WordCounts
 from nlpmtl.strict_json import dumps
 
 _ROWS_AT_ONCE = 1000
+_CHARACTERS_AT_ONCE = 400_000
 _FACTS = "facts.json"
 
 
@@ -196,7 +198,7 @@ def read_prepared(directory: Path) -> Prepared:
 def _pieces(
     rows: Rows, *, tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> Iterator[tuple[pa.RecordBatch, Pieces]]:
-    for batch in rows.batches(most=_ROWS_AT_ONCE):
+    for batch in _batches(rows):
         if "words" in batch.schema.names:
             words = batch["words"]
             bounds = np.zeros(len(words) + 1, dtype=np.int64)
@@ -207,6 +209,17 @@ def _pieces(
         else:
             pairs = batch["pair"].to_pylist() if "pair" in batch.schema.names else None
             yield batch, tokenize(tokenizer, batch["text"].to_pylist(), pairs=pairs, max_length=max_length)
+
+
+def _batches(rows: Rows) -> Iterator[pa.RecordBatch]:
+    """All rows in order, as many at once as may be tokenised together: fewer of long texts, which take more memory."""
+    for batch in rows.batches(most=_ROWS_AT_ONCE):
+        sizes = np.zeros(batch.num_rows, dtype=np.int64)
+        for name in {"text", "pair", "words"} & set(batch.schema.names):
+            texts = pc.binary_join(batch[name], " ") if name == "words" else batch[name]
+            sizes += pc.utf8_length(texts).to_numpy()
+        for start, end in fullest_cuts(sizes.tolist(), limit=_CHARACTERS_AT_ONCE):
+            yield batch.slice(start, end - start)
 
 
 def _count_places(firsts: Ragged) -> NDArray[np.int32]:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config import DataConfig, InputConfig
 from nlpmtl.data.align import NO_PIECE
 from nlpmtl.data.labels import Shape
+from nlpmtl.data.pieces import Pieces, tokenize
 from nlpmtl.data.prepare import Prepared, prepare, read_prepared
 from nlpmtl.data.rows import Rows
 from tests.data.direct import load_rows
@@ -171,3 +173,21 @@ class TestDamage:
         (tmp_path / "facts.json").symlink_to(tmp_path / "other.json")
         with pytest.raises(OSError, match="no plain file"):
             read_prepared(tmp_path)
+
+
+def test_long_rows_are_tokenised_fewer_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many characters are encoded at once is bounded, whatever the number of rows."""
+    sizes: list[int] = []
+    whole = tokenize
+
+    def watch(tokenizer: PreTrainedTokenizerBase, texts: list[str], **options: Any) -> Pieces:
+        sizes.append(sum(map(len, texts)))
+        return whole(tokenizer, texts, **options)
+
+    rows = load([{"tokens": ["a"] * 300, "tags": ["O"] * 300} for _ in range(20)], columns={"tags": "tags"})
+    expected = plain(prepared(rows, columns={"tags": "tags"}))
+    monkeypatch.setattr("nlpmtl.data.prepare.tokenize", watch)
+    monkeypatch.setattr("nlpmtl.data.prepare._CHARACTERS_AT_ONCE", 1500)
+    assert plain(prepared(rows, columns={"tags": "tags"})) == expected
+    assert max(sizes) <= 1500
+    assert len(sizes) == 10

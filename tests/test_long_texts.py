@@ -1,0 +1,57 @@
+"""Texts much longer than the encoder reads: what they take grows with their length, and no faster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from benchmarks.long_texts import PREDICTIONS, measure
+from nlpmtl import Predictor
+from nlpmtl.evaluation import Inference
+from tests.test_threads import make_predictor
+from tests.tiny import write_encoder
+
+MILLION = 1_000_000
+MOST_MIB = 700
+"""Above the process with its model, for a million characters, the prediction with its Python objects included."""
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    return make_predictor(write_encoder(tmp_path_factory.mktemp("long")))
+
+
+@pytest.mark.parametrize("text", ["a " * 300, "a" * 300, "." * 300, "ada lives in turin . " * 30])
+def test_logits_are_kept_once_for_each_word(predictor: Predictor, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a window are of the words that belong to it, not of all words of the text."""
+    kept: list[int] = []
+    answers = Inference.answers
+
+    def watch(self: Inference, *args: Any, **options: Any) -> Iterator[tuple[int, str, Any]]:
+        for row, task, logits in answers(self, *args, **options):
+            kept.append(len(logits))
+            yield row, task, logits
+
+    monkeypatch.setattr(Inference, "answers", watch)
+    assert len(predictor.predict(text, task="tags")) == sum(kept)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", PREDICTIONS)
+def test_a_million_characters_take_a_few_hundred_mib(case: str) -> None:
+    assert measure(case, MILLION)["MiB"] < MOST_MIB
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["prepare", "evaluate"])
+def test_many_long_rows_are_not_held_at_once(case: str) -> None:
+    """20 million characters: all of their encodings at once would take 1 GiB and more."""
+    assert measure(case, 20 * MILLION)["MiB"] < MOST_MIB
+
+
+def test_a_long_text_is_labelled_to_its_end(predictor: Predictor) -> None:
+    words = ["ada", "lives", "in", "turin"] * 200
+    found = predictor.predict({"words": words}, task="tags")
+    assert [one["word"] for one in found] == words
