@@ -22,7 +22,7 @@ from nlpmtl.artifact import (
     load_backend,
     push,
 )
-from nlpmtl.data import describe_value, open_container
+from nlpmtl.data import describe_value, open_container, without_limits
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.evaluation import tokens_for
 from nlpmtl.model import Int8Linear, MultiTaskModel
@@ -125,7 +125,7 @@ class Predictor:
             if self._directory is None:
                 assert isinstance(self.model, MultiTaskModel), "a graph comes from a directory"
                 self.model.save_pretrained(scratch)
-                self.tokenizer.save_pretrained(scratch)
+                without_limits(self.tokenizer).save_pretrained(scratch)
             return push(
                 self._directory or scratch,
                 repo_id,

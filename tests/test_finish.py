@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib.image
 import pytest
 from huggingface_hub import ModelCard, ModelCardData
+from tokenizers import Tokenizer
 
 import nlpmtl
 from tests.tiny import Trained, make_run, read_json, train_tiny, weights
@@ -93,3 +94,35 @@ def test_licences_and_limits_are_told(tmp_path: Path) -> None:
     text = (train_tiny(run).model_dir / "README.md").read_text(encoding="utf-8")
     assert "| `texts` | local files | cc-by-4.0 | 5, a part | 12 | `kinds` |" in text
     assert not (tmp_path / "out" / "model" / ".eval_results").exists(), "the rows are not from the Hub"
+
+
+@pytest.mark.parametrize("limits", [False, True])
+def test_the_model_directory_does_not_depend_on_the_cache(
+    limits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that tokenises and one that finds its rows in the cache write the same bytes."""
+    run = make_run(tmp_path, rows=20, train=SHORT)
+    if limits:  # as the tokenizer.json of many a checkpoint
+        path = tmp_path / "encoder" / "tokenizer.json"
+        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer.enable_truncation(max_length=5)
+        tokenizer.enable_padding(length=7, pad_token="[PAD]")
+        tokenizer.save(str(path))
+    monkeypatch.setenv("NLPMTL_CACHE", str(tmp_path / "cache"))
+    cold, warm = (train_tiny(run, tmp_path / name / "out").model_dir for name in ("cold", "warm"))
+    files = {path.relative_to(cold): path.read_bytes() for path in cold.rglob("*") if path.is_file()}
+    again = {path.relative_to(warm): path.read_bytes() for path in warm.rglob("*") if path.is_file()}
+    assert files.keys() == again.keys()
+    assert [path for path, content in files.items() if content != again[path]] == []
+    saved = read_json(cold / "tokenizer.json")
+    assert (saved["truncation"], saved["padding"]) == (None, None)
+
+
+def test_a_model_that_is_written_again_has_the_same_tokenizer_whatever_it_was_called_with(
+    trained: Trained, tmp_path: Path
+) -> None:
+    predictor = nlpmtl.Predictor.from_pretrained(trained.model_dir)
+    predictor.tokenizer(["a cat"], truncation=True, max_length=4, padding="max_length")
+    predictor.export(tmp_path / "stock", task="topic")
+    saved = read_json(tmp_path / "stock" / "tokenizer.json")
+    assert saved == read_json(trained.model_dir / "tokenizer.json")

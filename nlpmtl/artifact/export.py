@@ -21,6 +21,7 @@ from transformers import (
 
 from nlpmtl.artifact.files import new_directory
 from nlpmtl.artifact.stock import StockTask, stock_task, write_stock_card
+from nlpmtl.data import without_limits
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.heads import Head
 from nlpmtl.model import MultiTaskModel
@@ -121,11 +122,8 @@ def _size(weights: Mapping[str, Tensor], name: str) -> tuple[int, ...] | None:
 
 def _fit(tokenizer: PreTrainedTokenizerBase, *, length: int) -> PreTrainedTokenizerBase:
     """A tokenizer that cuts where the model was trained to, with nothing left of how it was used before."""
-    own = copy.deepcopy(tokenizer)
+    own = without_limits(tokenizer)
     own.model_max_length = length
-    backend: Any = own
-    backend.backend_tokenizer.no_truncation()
-    backend.backend_tokenizer.no_padding()
     return own
 
 

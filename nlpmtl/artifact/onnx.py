@@ -19,7 +19,7 @@ from nlpmtl.artifact.files import new_directory
 from nlpmtl.artifact.onnx_compare import differences, random_batches
 from nlpmtl.artifact.onnx_model import load_onnx, output_name
 from nlpmtl.artifact.parts import GRAPH
-from nlpmtl.data import Batch
+from nlpmtl.data import Batch, without_limits
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.model import MultiTaskModel
 
@@ -62,7 +62,7 @@ def export_onnx(
     with new_directory(Path(directory)) as made:
         _write_graph(own, batches[0], made / GRAPH)
         own.config.save_pretrained(made)
-        tokenizer.save_pretrained(made)
+        without_limits(tokenizer).save_pretrained(made)
         written, _ = load_onnx(made, device="cpu")
         apart = differences(own, written, batches)
         for name, one in apart.items():
