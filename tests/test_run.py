@@ -404,7 +404,7 @@ def test_validation_rows_without_a_label_are_no_validation(run: dict[str, Any], 
 
 def test_a_split_without_labels_cannot_be_scored(trained: Trained) -> None:
     texts = trained.run["datasets"]["texts"]
-    hidden = {**texts, "data": {"files": {"test": [{"text": "a cat"}]}}}
+    hidden = {**texts, "data": {"files": {"test": [{"text": "a cat", "kinds": None}]}}}
     with pytest.raises(DataError, match="no row of the split 'test' has a label"):
         nlpmtl.evaluate(trained.model_dir, {**trained.run, "datasets": {"texts": hidden}}, split="test")
 

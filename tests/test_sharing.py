@@ -110,7 +110,6 @@ def test_a_model_without_one_encoder_is_no_encoder_and_each_task_of_it_may_be(tm
 
 def test_options_that_cannot_be_are_refused_with_their_key(tmp_path: Path) -> None:
     for sharing, message in (
-        ({"kind": "layers"}, "sharing.shared"),
         ({"kind": "layers", "shared": -1}, "sharing.shared"),
         ({"kind": "lora", "rank": 0}, "sharing.rank"),
         ({"kind": "adapters", "form": "pals"}, "sharing.form"),

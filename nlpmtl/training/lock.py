@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from nlpmtl.atomic import write_file
 from nlpmtl.errors import NlpmtlError, RunError
+from nlpmtl.strict_json import dumps
 
 LOCK = ".nlpmtl.lock"
 """The file that is locked; the system unlocks it when the process ends, however it does."""
@@ -87,7 +88,7 @@ def _acquire(lock: FileLock, directory: Path) -> list[str]:
             raise RunError(f"output: {directory} cannot be written: {error}") from error
         notes.append(_without_lock(directory, error))
     try:
-        write_file(directory / HOLDER, json.dumps(_this_process()).encode())
+        write_file(directory / HOLDER, dumps(_this_process()).encode())
     except OSError as error:
         _release(lock, directory)
         raise RunError(f"output: {directory} cannot be written: {error}") from error
