@@ -18,6 +18,7 @@ Catch them all at once, or any branch:
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -98,5 +99,18 @@ def quote(value: object, *, most: int) -> str:
 
 
 def plain(text: object) -> str:
-    """Words from outside, such as names in data, fit to be printed: what a terminal would obey is escaped."""
-    return "".join(one if one.isprintable() or one == "\n" else repr(one)[1:-1] for one in str(text))
+    """Return text from outside, such as names in data, fit to be printed: what a terminal would obey is escaped.
+
+    Escaped are control characters, among them escape sequences and those that change the direction of text, and
+    what cannot be encoded. Line feeds are kept, and so are all kinds of spaces and the joiners of emoji and scripts.
+    """
+    return "".join(one if _is_shown(one) else repr(one)[1:-1] for one in str(text))
+
+
+def _is_shown(character: str) -> bool:
+    return character.isprintable() or character in "\n\u200c\u200d" or unicodedata.category(character) == "Zs"
+
+
+def plain_line(text: object) -> str:
+    """The same with line feeds escaped too, for a name within a line."""
+    return plain(text).replace("\n", "\\n")

@@ -61,6 +61,8 @@ def is_commit(value: object) -> bool:
 
 
 def _check(response: httpx2.Response) -> None:
+    if constants.HF_HUB_CACHE.startswith("~"):  # it would become a directory of that name
+        raise UntrustedResponseError("this user has no home directory for downloads; set HOME or HF_HOME")
     url, headers = response.request.url, response.headers
     commit = headers.get(_COMMIT_HEADER)
     if commit is not None and not is_commit(commit):

@@ -18,6 +18,7 @@ from typer.core import TyperCommand
 from nlpmtl import __version__
 from nlpmtl.cli.check import check
 from nlpmtl.cli.compare import compare
+from nlpmtl.cli.console import echo, protect_output
 from nlpmtl.cli.evaluate import evaluate
 from nlpmtl.cli.export import export
 from nlpmtl.cli.predict import predict
@@ -34,11 +35,20 @@ from nlpmtl.errors import NlpmtlError, StoppedError
 _INTERRUPTED, _TERMINATED = 130, 143
 _PRINTING = ("check", "evaluate", "predict", "show")
 """Verbs whose work is what they print."""
+_DEBUG = "--debug"
 _VERBS = (check, relate, train, compare, evaluate, predict, serve, push, export, submit, show, schema)
 
 
 class Verb(TyperCommand):
-    """A command whose errors are a few plain lines; the traceback is for those who ask for it."""
+    """A command whose errors are a few plain lines, and a traceback with ``--debug``, before or after the verb."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take ``--debug`` out of the arguments, up to a ``--``."""
+        end = args.index("--") if "--" in args else len(args)
+        if _DEBUG in args[:end]:
+            ctx.find_root().params["debug"] = True
+            args = [one for one in args[:end] if one != _DEBUG] + args[end:]
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb, and turn what it raises into an exit code."""
@@ -51,12 +61,14 @@ class Verb(TyperCommand):
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)
             raise typer.Exit(_INTERRUPTED) from None
-        except Exception as error:
-            typer.echo(_tell(error, debug=ctx.find_root().params["debug"]), err=True)
+        except (SystemExit, GeneratorExit):
+            raise
+        except BaseException as error:  # a panic of the tokenizer's Rust code is not an Exception
+            echo(_tell(error, debug=ctx.find_root().params["debug"]), err=True)
             raise typer.Exit(error.exit_code if isinstance(error, NlpmtlError) else 1) from None
 
 
-def _tell(error: Exception, *, debug: bool) -> str:
+def _tell(error: BaseException, *, debug: bool) -> str:
     if debug:
         return "".join(traceback.format_exception(error)).rstrip()
     if isinstance(error, StoppedError):
@@ -72,11 +84,12 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
+_HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     name="nlpmtl",
     help="Multi-task fine-tuning in NLP: one pretrained encoder, many heads.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings=_HELP,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -89,17 +102,18 @@ def _options(
         bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Options of all verbs, which stand before the verb."""
+    """Options of all verbs, before the verb; --debug may come after it too."""
 
 
 for _verb in _VERBS:
-    app.command(cls=Verb)(_verb)
+    app.command(cls=Verb, context_settings=_HELP)(_verb)
 
 
 def main() -> None:
     """The console script."""
     signal.signal(signal.SIGTERM, _terminate)
     with steady_streams():
+        protect_output()
         app(prog_name="nlpmtl")
 
 

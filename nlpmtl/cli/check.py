@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from nlpmtl.cli.console import check_toml, print_table, quiet_libraries
+from nlpmtl.cli.console import check_toml, echo, print_table, quiet_libraries
+from nlpmtl.cli.options import Overrides, Run
 
 if TYPE_CHECKING:
     from nlpmtl.check import CheckReport
 
 
 def check(
-    run: Annotated[str, typer.Argument(metavar="RUN.toml", help="A run file, or the name of a shipped one.")],
+    run: Run,
+    overrides: Overrides = None,
 ) -> None:
     """Check that a run can start; change nothing.
 
     The config is validated, the data are loaded, and one batch of every task is tried.
     """
-    check_toml(run)
+    check_toml(run, overrides)
     from nlpmtl.check import check as check_run
+    from nlpmtl.config import parse_override
 
     quiet_libraries()
-    _print_report(check_run(run))
+    _print_report(check_run(run, overrides=dict(map(parse_override, overrides or ()))))
 
 
 def _print_report(report: CheckReport) -> None:
@@ -41,9 +42,9 @@ def _print_report(report: CheckReport) -> None:
         )
         for one in report.splits
     ]
-    typer.echo(f"rows and their wordpieces; those longer than max_length = {report.max_length} are cut")
+    echo(f"rows and their wordpieces; those longer than max_length = {report.max_length} are cut")
     print_table("dataset", "split", "rows", "labelled", *numbers[1:], rows=rows, numbers=numbers)
-    typer.echo("tasks, and the loss of the untrained model on a batch of their longest rows")
+    echo("tasks, and the loss of the untrained model on a batch of their longest rows")
     tasks = [
         (one.name, one.kind, one.input, str(len(one.labels) or ""), str(one.rows), f"{one.loss:.4f}")
         for one in report.tasks
@@ -51,8 +52,8 @@ def _print_report(report: CheckReport) -> None:
     numbers = ["labels", "rows tried", "loss"]
     print_table("task", "kind", "input", *numbers, rows=tasks, numbers=numbers)
     for note in report.notes:
-        typer.echo(note)
+        echo(note)
     for split in report.splits:
         for task, labels in split.unseen.items():
-            typer.echo(f"{split.dataset}, {split.split}: task {task!r}: no train row has {', '.join(labels)}")
-    typer.echo(f"this run can start: {report.steps} steps")
+            echo(f"{split.dataset}, {split.split}: task {task!r}: no train row has {', '.join(labels)}")
+    echo(f"this run can start: {report.steps} steps")

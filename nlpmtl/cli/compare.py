@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nlpmtl.cli.console import check_toml, is_main_process, print_table, quiet_libraries
+from nlpmtl.cli.console import check_toml, echo, echo_json, is_main_process, print_table, quiet_libraries
+from nlpmtl.cli.options import Run
 from nlpmtl.cli.progress import follow
-from nlpmtl.strict_json import dumps
 
 if TYPE_CHECKING:
     from nlpmtl.comparing import CompareResult
 
 
 def compare(
-    run: Annotated[str, typer.Argument(metavar="RUN.toml|NAME", help="A run file, or the name of a shipped one.")],
+    run: Run,
     seeds: Annotated[int, typer.Option(metavar="N", min=1, help="How many seeds, from the run's own on.")] = 3,
     overrides: Annotated[
         list[str] | None,
@@ -42,7 +42,7 @@ def compare(
     result = follow(comparing(config, seeds=seeds, output=output), ends=CompareResult)
     if is_main_process():
         if as_json:
-            typer.echo(dumps(result.to_json(), indent=2))
+            echo_json(result.to_json(), indent=2)
         else:
             _print_result(result)
 
@@ -51,12 +51,12 @@ def _print_result(result: CompareResult) -> None:
     from nlpmtl.comparing.markdown import BEST, CHOSEN, COSTS, SCORES, best_rows, cost_rows, score_rows, verdicts
 
     print_table(*SCORES, rows=list(score_rows(result)), numbers=SCORES[1:-1])
-    typer.echo("each task at its best evaluation, beside the models that were kept")
+    echo("each task at its best evaluation, beside the models that were kept")
     print_table(*BEST, rows=list(best_rows(result)), numbers=BEST[1:])
     print_table(*COSTS, rows=list(cost_rows(result)), numbers=COSTS[1:])
     for note in result.notes:
-        typer.echo(note)
-    typer.echo(CHOSEN)
+        echo(note)
+    echo(CHOSEN)
     for verdict, tasks in verdicts(result):
-        typer.echo(f"{verdict}: {', '.join(tasks) or 'none'}")
-    typer.echo(f"report: {result.directory / 'compare.md'}")
+        echo(f"{verdict}: {', '.join(tasks) or 'none'}")
+    echo(f"report: {result.directory / 'compare.md'}")

@@ -5,14 +5,24 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from nlpmtl.errors import plain, plain_line
+from nlpmtl.strict_json import dumps
 
 if TYPE_CHECKING:
     from nlpmtl.artifact import Backend
     from nlpmtl.evaluation import Scores
 
+_ESCAPED = {
+    code: f"\\u{code:04x}"
+    for codes in (range(0x7F, 0xA0), (0x061C, 0x200E, 0x200F), range(0x2028, 0x202F), range(0x2066, 0x206A))
+    for code in codes
+}
+"""What a terminal obeys and JSON need not escape: control characters, line ends, directions of text."""
 Dtype = Literal["fp32", "bf16", "int8"]
 """The precisions of `Predictor.from_pretrained`, named without loading it."""
 DtypeOption = Annotated[
@@ -65,6 +75,28 @@ def tell_device(model: Backend) -> None:
         typer.echo(f"computing on {model.device}{f' ({provider})' if provider else ''}", err=True)
 
 
+def protect_output() -> None:
+    """Let stdout and stderr escape characters that their encoding lacks, such as ASCII, where Python would fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def echo(text: object, *, err: bool = False) -> None:
+    """Print text of which parts may come from models or data."""
+    typer.echo(plain(text), err=err)
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """Return JSON for a terminal or a pipe: letters of all scripts as they are, what a terminal would obey escaped."""
+    return dumps(value, indent=indent, ensure_ascii=False).translate(_ESCAPED)
+
+
+def echo_json(value: Any, *, indent: int | None = None) -> None:
+    """Print JSON, in UTF-8 whatever the encoding of the terminal."""
+    typer.echo(f"{to_json(value, indent=indent)}\n".encode(errors="backslashreplace"), nl=False)
+
+
 def print_table(*columns: str, rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> None:
     """A table on stdout.
 
@@ -80,9 +112,9 @@ def print_table(*columns: str, rows: Sequence[Sequence[str]], numbers: Sequence[
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         right = column in numbers
-        table.add_column(column, justify="right" if right else "left", no_wrap=right, overflow="fold")
+        table.add_column(plain_line(column), justify="right" if right else "left", no_wrap=right, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(plain_line, row))
     # Labels and names are shown as they are: [brackets] and :colons: mean nothing.
     width = None if sys.stdout.isatty() else _WIDE
     Console(markup=False, emoji=False, highlight=False, width=width).print(table)

@@ -6,17 +6,24 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import DeviceOption, DtypeOption, PluginsOption, check_toml, print_scores, quiet_libraries
-from nlpmtl.strict_json import dumps
+from nlpmtl.cli.console import (
+    DeviceOption,
+    DtypeOption,
+    PluginsOption,
+    check_toml,
+    echo,
+    echo_json,
+    print_scores,
+    quiet_libraries,
+)
+from nlpmtl.cli.options import Revision
 
 
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model directory, or a Hub id.")],
     data: Annotated[str, typer.Option(metavar="RUN.toml|DATASET.toml", help="Where the rows come from.")],
     split: Annotated[str, typer.Option(help="Which rows.")] = "validation",
-    revision: Annotated[
-        str | None, typer.Option(help="A commit, tag or branch of the Hub's model.", show_default=False)
-    ] = None,
+    revision: Revision = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = None,
     plugins: PluginsOption = None,
@@ -29,8 +36,8 @@ def evaluate(
     quiet_libraries()
     scores = score(model, data, split=split, revision=revision, device=device, dtype=dtype, plugins=plugins or ())
     for note in scores.notes:
-        typer.echo(note, err=True)
+        echo(note, err=True)
     if as_json:
-        typer.echo(dumps({"split": split, **scores.to_json()}, indent=2))
+        echo_json({"split": split, **scores.to_json()}, indent=2)
     else:
         print_scores(scores)

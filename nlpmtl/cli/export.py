@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import DeviceOption, DtypeOption, PluginsOption, quiet_libraries, tell_device
+from nlpmtl.cli.console import DeviceOption, DtypeOption, PluginsOption, echo, quiet_libraries, tell_device
+from nlpmtl.cli.options import Revision
 
 
 def export(
@@ -22,6 +23,7 @@ def export(
     device: DeviceOption = "auto",
     dtype: DtypeOption = None,
     plugins: PluginsOption = None,
+    revision: Revision = None,
 ) -> None:
     """Write a model for use without nlpmtl, and compare its logits."""
     from nlpmtl.config import check_output
@@ -30,8 +32,8 @@ def export(
     from nlpmtl.predictor import Predictor
 
     quiet_libraries()
-    predictor = Predictor.from_pretrained(model, device=device, dtype=dtype, plugins=plugins or ())
+    predictor = Predictor.from_pretrained(model, revision=revision, device=device, dtype=dtype, plugins=plugins or ())
     tell_device(predictor.model)
     apart = predictor.export(output, to=to, task=task or None)
-    typer.echo(f"wrote {output}: {', '.join(sorted(path.name for path in output.iterdir()))}")
-    typer.echo(f"its logits differ from this model's by at most {apart:.1e} of the largest (of 1, where that is less)")
+    echo(f"wrote {output}: {', '.join(sorted(path.name for path in output.iterdir()))}")
+    echo(f"its logits differ from this model's by at most {apart:.1e} of the largest (of 1, where that is less)")

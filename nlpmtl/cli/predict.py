@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nlpmtl.cli.console import DeviceOption, DtypeOption, PluginsOption, quiet_libraries, tell_device
+from nlpmtl.cli.console import DeviceOption, DtypeOption, PluginsOption, quiet_libraries, tell_device, to_json
+from nlpmtl.cli.options import Revision
 from nlpmtl.cli.reading import watch
 from nlpmtl.cli.texts import STDIN, BadRow, check_input, parse_format, read_texts, size_of
-from nlpmtl.errors import ConfigError
-from nlpmtl.strict_json import dumps
+from nlpmtl.errors import ConfigError, plain, plain_line
 
 if TYPE_CHECKING:
     from nlpmtl.predictor import Text
 
 _ENDING = ".jsonl"
-_OTHER_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 OnBadRow = Annotated[
     Literal["stop", "skip"],
@@ -67,9 +66,7 @@ def predict(
     output: Annotated[
         Path | None, typer.Option(metavar="F.jsonl", help="Write there instead of on stdout.", show_default=False)
     ] = None,
-    revision: Annotated[
-        str | None, typer.Option(help="A commit, tag or branch of the Hub's model.", show_default=False)
-    ] = None,
+    revision: Revision = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = None,
     plugins: PluginsOption = None,
@@ -142,14 +139,14 @@ def _to_json(one: Text, answers: Mapping[str, Any]) -> str:
 
 def _dump(row: Mapping[str, Any]) -> str:
     """A line of JSON, also for readers that take NEL and U+2028 for line ends."""
-    return dumps(row, ensure_ascii=False).translate(_OTHER_LINE_ENDS) + "\n"
+    return to_json(row) + "\n"
 
 
 def _to_lines(one: Text, answers: Mapping[str, Any]) -> str:
     """A text and its answers for a person."""
     width = max(map(len, answers), default=0)
-    lines = [f"  {task:{width}}  {_say(answer)}\n" for task, answer in answers.items()]
-    return "".join([f"{' | '.join(map(str, _as_row(one).values()))}\n", *lines])
+    lines = [f"  {plain_line(task):{width}}  {plain_line(_say(answer))}\n" for task, answer in answers.items()]
+    return "".join([f"{plain(' | '.join(map(str, _as_row(one).values())))}\n", *lines])
 
 
 def _as_row(one: Text) -> Mapping[str, Any]:
@@ -177,4 +174,4 @@ def _say(answer: Any) -> str:
         return f"{answer['label']} ({answer['score']:.2f}){polarity}{cut}"
     if "value" in answer:
         return f"{answer['value']:.4g}{cut}"
-    return dumps(answer, ensure_ascii=False)
+    return to_json(answer)

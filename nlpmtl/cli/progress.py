@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import typer
-
-from nlpmtl.cli.console import is_main_process
+from nlpmtl.cli.console import echo, is_main_process
+from nlpmtl.errors import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,7 +40,7 @@ def _view() -> View | None:
     if not is_main_process():
         return None
     if not sys.stderr.isatty():
-        return Lines(lambda line: typer.echo(line, err=True))
+        return Lines(lambda line: echo(line, err=True))
     from rich.console import Console
 
     return Bar(Console(stderr=True, markup=False, emoji=False, highlight=False))
@@ -141,7 +140,7 @@ class Bar(View):
         return self._progress
 
     def say(self, line: str) -> None:
-        self._progress.console.print(line)
+        self._progress.console.print(plain(line))
 
     def start(self, step: int, *, total: int) -> None:
         self._progress.reset(self._task, total=total, completed=step, description="training")

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from nlpmtl.cli.console import echo
+
 
 def push(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model directory.")],
@@ -31,4 +33,4 @@ def push(
         message=message,
         create_pr=pull_request,
     )
-    typer.echo(url)
+    echo(url)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nlpmtl.cli.console import check_toml, print_table, quiet_libraries
+from nlpmtl.cli.console import check_toml, echo, echo_json, print_table, quiet_libraries
+from nlpmtl.cli.options import Run
 from nlpmtl.cli.progress import follow
-from nlpmtl.strict_json import dumps
 
 if TYPE_CHECKING:
     from nlpmtl.relating import Estimate, Relations
 
 
 def relate(
-    run: Annotated[str, typer.Argument(metavar="RUN.toml|NAME", help="A run file, or the name of a shipped one.")],
+    run: Run,
     steps: Annotated[
         int | None,
         typer.Option(metavar="N", help="Steps of training, 10 at least; left out: an epoch, within 50 and 200 steps."),
@@ -46,12 +46,12 @@ def relate(
     config = load_config(run, overrides=dict(map(parse_override, overrides or ())))
     found = follow(relating(config, output=output, steps=steps, encoders=encoders), ends=Relations)
     if as_json:
-        typer.echo(dumps(found.to_json(), indent=2))
+        echo_json(found.to_json(), indent=2)
         return
     _print_pairs(found)
     for line in _reading(found):
-        typer.echo(line)
-    typer.echo(f"\nwritten: relate.json, relate-affinity.png and relate-tree.png in {found.directory}")
+        echo(line)
+    echo(f"\nwritten: relate.json, relate-affinity.png and relate-tree.png in {found.directory}")
 
 
 def _print_pairs(found: Relations) -> None:
@@ -64,7 +64,7 @@ def _print_pairs(found: Relations) -> None:
         numbers = [_number(found.cosines[ALL], i, j)]
         numbers += [_number(found.affinity, a, b, times=100) for a, b in ((i, j), (j, i))]
         rows.append((*pair.tasks, *numbers, pair.reading))
-    typer.echo(
+    echo(
         f"measured {len(found.measured)} times in {found.steps} steps: the cosine between the gradients of two tasks; "
         "by how many per cent\na step on one lowers the loss of the other; ± the standard error"
     )

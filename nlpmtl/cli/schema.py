@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from nlpmtl.cli.console import echo
+
 
 def schema(
     output: Annotated[
@@ -23,13 +25,13 @@ def schema(
 
     found = schemas()
     if output is None:
-        typer.echo(_dump(found))
+        echo(_dump(found))
         return
     output.mkdir(parents=True, exist_ok=True)
     for name, one in found.items():
         path = output / f"{name}.schema.json"
         path.write_text(_dump(one) + "\n", encoding="utf-8")
-        typer.echo(path)
+        echo(path)
 
 
 def _dump(value: object) -> str:

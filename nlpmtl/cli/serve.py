@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from nlpmtl.cli.console import DeviceOption, DtypeOption, PluginsOption, quiet_libraries
+from nlpmtl.cli.options import Revision
 from nlpmtl.errors import ConfigError
 
 
@@ -31,6 +32,7 @@ def serve(
     device: DeviceOption = "auto",
     dtype: DtypeOption = None,
     plugins: PluginsOption = None,
+    revision: Revision = None,
 ) -> None:
     """Serve a model over HTTP, with a page to try it on."""
     for package in ("fastapi", "uvicorn"):
@@ -49,4 +51,13 @@ def serve(
         header_seconds=header_timeout,
         body_seconds=body_timeout,
     )
-    start(model, host=host, port=port, limits=limits, device=device, dtype=dtype, plugins=plugins or ())
+    start(
+        model,
+        revision=revision,
+        host=host,
+        port=port,
+        limits=limits,
+        device=device,
+        dtype=dtype,
+        plugins=plugins or (),
+    )

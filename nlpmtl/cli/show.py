@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import PluginsOption, print_table, quiet_libraries
+from nlpmtl.cli.console import PluginsOption, echo, echo_json, print_table, quiet_libraries
+from nlpmtl.cli.options import Overrides, Revision
+from nlpmtl.errors import ConfigError
 from nlpmtl.plugins import import_plugins
-from nlpmtl.strict_json import dumps
 
 
 def show(
@@ -22,16 +23,23 @@ def show(
         ),
     ],
     plugins: PluginsOption = None,
+    overrides: Overrides = None,
+    revision: Revision = None,
 ) -> None:
     """Show a model, a resolved config, or all kinds."""
     quiet_libraries()
+    is_model = Path(what).is_dir() or ("/" in what and not what.endswith(".toml"))
+    if overrides and (is_model or what == "kinds"):
+        raise ConfigError("--set changes keys of a run file, and this is none")
+    if revision is not None and not is_model:
+        raise ConfigError("--revision is that of a model on the Hub, and this is none")
     import_plugins(plugins or ())
     if what == "kinds":
         _show_kinds()
-    elif Path(what).is_dir() or ("/" in what and not what.endswith(".toml")):
-        _show_model(what)
+    elif is_model:
+        _show_model(what, revision=revision)
     else:
-        _show_config(what)
+        _show_config(what, overrides)
 
 
 def _show_kinds() -> None:
@@ -44,13 +52,15 @@ def _show_kinds() -> None:
         print_table(registry.noun, "", rows=rows)
 
 
-def _show_config(run: str) -> None:
+def _show_config(run: str, set_keys: list[str] | None) -> None:
+    from nlpmtl.config import parse_override
     from nlpmtl.run import load_config
 
-    typer.echo(dumps(load_config(run).model_dump(mode="json"), indent=2, ensure_ascii=False))
+    overrides = dict(map(parse_override, set_keys or ()))
+    echo_json(load_config(run, overrides=overrides).model_dump(mode="json"), indent=2)
 
 
-def _show_model(name: str) -> None:
+def _show_model(name: str, *, revision: str | None) -> None:
     from torch import nn
 
     from nlpmtl.artifact import load_model
@@ -59,11 +69,11 @@ def _show_model(name: str) -> None:
     def size(module: nn.Module) -> str:
         return f"{sum(parameter.numel() for parameter in module.parameters()):,}"
 
-    model, _ = load_model(name)
+    model, _ = load_model(name, revision=revision)
     encoder = model.config.encoder_config
-    typer.echo(f"encoder: {encoder.model_type}, {encoder.num_hidden_layers} layers of width {encoder.hidden_size}")
-    typer.echo(f"sharing: {model.config.sharing['kind']}; input: {model.config.input_length} wordpieces at most")
-    typer.echo(f"parameters: {size(model)}")
+    echo(f"encoder: {encoder.model_type}, {encoder.num_hidden_layers} layers of width {encoder.hidden_size}")
+    echo(f"sharing: {model.config.sharing['kind']}; input: {model.config.input_length} wordpieces at most")
+    echo(f"parameters: {size(model)}")
     columns, numbers = ["task", "kind", "input", "labels", "head's parameters"], ["head's parameters"]
     rows = [
         [task.name, task.kind, task.input, ", ".join(task.labels), size(model.head(task.name))]
@@ -71,7 +81,7 @@ def _show_model(name: str) -> None:
     ]
     if any(model.sharing.own(task) for task in model.tasks):
         cost = footprint(model, labels=1)
-        typer.echo(f"cost: {cost}")
+        echo(f"cost: {cost}")
         columns.append("all of its own")
         numbers.append("all of its own")
         rows = [[*row, f"{cost.own[task]:,}"] for row, task in zip(rows, model.tasks, strict=True)]

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import DeviceOption, DtypeOption, PluginsOption, print_table, quiet_libraries, tell_device
+from nlpmtl.cli.console import DeviceOption, DtypeOption, PluginsOption, echo, print_table, quiet_libraries, tell_device
+from nlpmtl.cli.options import Revision
 
 
 class Fill(StrEnum):
@@ -31,6 +32,7 @@ def submit(
     device: DeviceOption = "auto",
     dtype: DtypeOption = None,
     plugins: PluginsOption = None,
+    revision: Revision = None,
 ) -> None:
     """Answer GLUE's test sets, from the Hub, and write the zip that its server takes."""
     from nlpmtl.config import check_output
@@ -40,11 +42,11 @@ def submit(
     from nlpmtl.predictor import Predictor
 
     quiet_libraries()
-    predictor = Predictor.from_pretrained(model, device=device, dtype=dtype, plugins=plugins or ())
+    predictor = Predictor.from_pretrained(model, revision=revision, device=device, dtype=dtype, plugins=plugins or ())
     tell_device(predictor.model)
     done = []
     for one in glue.submit(predictor, output, fill=None if fill is None else fill.value):
-        typer.echo(f"{one.file}: {one.rows} rows", err=True)
+        echo(f"{one.file}: {one.rows} rows", err=True)
         done.append((one.file, one.task, str(one.rows), "the model" if one.filled is None else f"always {one.filled}"))
     print_table("file", "task", "rows", "answered by", rows=done, numbers=("rows",))
-    typer.echo(f"{output}: {len(done)} files")
+    echo(f"{output}: {len(done)} files")

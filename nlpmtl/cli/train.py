@@ -7,16 +7,14 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import check_toml, is_main_process, print_scores, quiet_libraries
+from nlpmtl.cli.console import check_toml, echo, is_main_process, print_scores, quiet_libraries
+from nlpmtl.cli.options import Overrides, Run
 from nlpmtl.cli.progress import follow
 
 
 def train(
-    run: Annotated[str, typer.Argument(metavar="RUN.toml|NAME", help="A run file, or the name of a shipped one.")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as train.lr=3e-5; as often as needed."),
-    ] = None,
+    run: Run,
+    overrides: Overrides = None,
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The run's directory; left out: the run file's `output`.")
     ] = None,
@@ -33,9 +31,9 @@ def train(
     result = follow(training(config, output=output, resume=resume, overrides=laid), ends=TrainResult)
     if is_main_process():
         if result.scores is None:
-            typer.echo("no dataset has a validation split: nothing was scored")
+            echo("no dataset has a validation split: nothing was scored")
         else:
             print_scores(result.scores)
         if result.skipped:
-            typer.echo(f"left out: {result.skipped} steps, whose loss or gradient was not finite (see metrics.jsonl)")
-        typer.echo(f"model: {result.model_dir}")
+            echo(f"left out: {result.skipped} steps, whose loss or gradient was not finite (see metrics.jsonl)")
+        echo(f"model: {result.model_dir}")

@@ -34,26 +34,39 @@ _SILENT = 2
 _LOG = logging.getLogger(__name__)
 
 
-def cache_directory() -> Path:
-    """Where the cache is: ``$NLPMTL_CACHE``, ``$XDG_CACHE_HOME/nlpmtl``, or ``~/.cache/nlpmtl``."""
+def cache_directory() -> Path | None:
+    """Return ``$NLPMTL_CACHE``, ``$XDG_CACHE_HOME/nlpmtl``, or ``~/.cache/nlpmtl``; None without a home directory."""
     own, shared = os.environ.get("NLPMTL_CACHE"), os.environ.get("XDG_CACHE_HOME")
     if own:
         return Path(own)
-    return (Path(shared) if shared else Path.home() / ".cache") / "nlpmtl"
+    if shared:
+        return Path(shared) / "nlpmtl"
+    try:
+        return Path.home() / ".cache" / "nlpmtl"
+    except RuntimeError:  # a user without an entry in the system's list, as in some containers
+        return None
 
 
 class Cache:
     """Entries by key: directories of files, each with a manifest of the sha256 of every file.
 
     Args:
-        root: the directory that holds them; it is made when the first entry is.
+        root: the directory that holds them; it is made when the first entry is. None: nothing can be kept.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path | None) -> None:
+        self._known_root = root
+
+    @property
+    def _root(self) -> Path:
+        if self._known_root is None:
+            raise OSError("this user has no home directory; set HOME or NLPMTL_CACHE")
+        return self._known_root
 
     def find(self, key: str) -> Path | None:
         """The entry of a key, if it is there and every byte of it is as it was written; a damaged one is removed."""
+        if self._known_root is None:
+            return None
         entry = self._root / key
         try:
             if entry.is_symlink() or not entry.is_dir():
@@ -110,6 +123,9 @@ class Cache:
         What is made twice is only made for nothing: where no lock can be had, all go on. While it waits, it logs which
         process it waits for.
         """
+        if self._known_root is None:
+            yield
+            return
         path = self._root / f"{key}.lock"
         lock = FileLock(path)
         with suppress(OSError, NotImplementedError):

@@ -13,7 +13,7 @@ import torch
 import uvicorn
 
 from nlpmtl.artifact import Precision
-from nlpmtl.errors import ConfigError
+from nlpmtl.errors import ConfigError, plain
 from nlpmtl.evaluation import tokens_for
 from nlpmtl.predictor import Predictor
 from nlpmtl.serving.app import make_app
@@ -68,6 +68,7 @@ def serve(
     host: str,
     port: int,
     limits: Limits,
+    revision: str | None = None,
     device: str = "auto",
     dtype: Precision | None = None,
     plugins: Sequence[str] = (),
@@ -79,6 +80,7 @@ def serve(
         host: the address to listen on.
         port: the port; 0 for one that is free.
         limits: what is taken at once.
+        revision: a commit, tag or branch of the Hub's model.
         device: where to compute, as for `Predictor.from_pretrained`.
         dtype: in which precision, as for `Predictor.from_pretrained`.
         plugins: modules that register the model's own kinds.
@@ -88,7 +90,7 @@ def serve(
         ModelError: there is no such model.
     """
     with bind(host, port) as listener, limited_logging():  # the port first, because to load a model takes longer
-        loaded = Predictor.from_pretrained(name, device=device, dtype=dtype, plugins=plugins)
+        loaded = Predictor.from_pretrained(name, revision=revision, device=device, dtype=dtype, plugins=plugins)
         on_cpu = loaded.model.device.type == "cpu"
         tokens = _THREAD_TOKENS * torch.get_num_threads() if on_cpu else tokens_for(loaded.model.device)
         predictor = Predictor(loaded.model, loaded.tokenizer, tokens=tokens)
@@ -141,5 +143,5 @@ def bind(host: str, port: int) -> socket.socket:
 
 def _say(text: str) -> None:
     with suppress(OSError):  # that nobody reads it any more is no reason to stop, and none not to
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{plain(text)}\n")
         sys.stderr.flush()

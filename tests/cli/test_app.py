@@ -23,7 +23,7 @@ from nlpmtl.errors import ConfigError, RunError
 from tests.cli.conftest import Nlpmtl
 
 COMMAND_LINE = {
-    "check": ["RUN.toml"],
+    "check": ["RUN.toml|NAME", "--set KEY=VALUE..."],
     "relate": ["RUN.toml|NAME", "--steps N", "--encoders K", "--output DIR", "--set KEY=VALUE...", "--json"],
     "train": ["RUN.toml|NAME", "--set KEY=VALUE...", "--output DIR", "--resume"],
     "compare": ["RUN.toml|NAME", "--seeds N", "--set KEY=VALUE...", "--output DIR", "--json"],
@@ -61,6 +61,7 @@ COMMAND_LINE = {
         "--device auto|cpu|cuda|cuda:N|mps",
         "--dtype fp32|bf16|int8",
         "--plugins MODULE...",
+        "--revision TEXT",
     ],
     "push": ["MODEL", "REPO_ID", "--private", "--revision TEXT", "--message TEXT", "--pull-request"],
     "export": [
@@ -71,10 +72,13 @@ COMMAND_LINE = {
         "--device auto|cpu|cuda|cuda:N|mps",
         "--dtype fp32|bf16|int8",
         "--plugins MODULE...",
+        "--revision TEXT",
     ],
     "show": [
         "MODEL|RUN.toml|kinds",
         "--plugins MODULE...",
+        "--set KEY=VALUE...",
+        "--revision TEXT",
     ],
     "schema": ["--output DIR"],
     "serve": [
@@ -91,6 +95,7 @@ COMMAND_LINE = {
         "--device auto|cpu|cuda|cuda:N|mps",
         "--dtype fp32|bf16|int8",
         "--plugins MODULE...",
+        "--revision TEXT",
     ],
 }
 HEAVY = {"torch", "transformers", "datasets", "accelerate", "evaluate", "numpy", "nlpmtl.config"}
@@ -107,7 +112,12 @@ def describe(parameter: Any) -> str:
 def test_the_command_line_is_frozen() -> None:
     group: Any = get_command(app)
     assert {verb: [describe(one) for one in command.params] for verb, command in group.commands.items()} == COMMAND_LINE
-    assert [one.opts for one in group.params] == [["--debug"], ["--version"]]
+    assert [one.opts for one in group.params] == [
+        ["--debug"],
+        ["--version"],
+        ["--install-completion"],
+        ["--show-completion"],
+    ]
 
 
 def test_the_arguments_of_train_parse() -> None:

@@ -361,3 +361,21 @@ class TestProcesses:
         with Cache(root).alone(KEY):
             pass
         assert time.monotonic() - before < 5
+
+
+def test_a_user_without_a_home_directory_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    for name in ("HOME", "NLPMTL_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert cache_directory() is None
+    cache = Cache(cache_directory())
+    assert cache.find("0" * 64) is None
+    with cache.alone("0" * 64):
+        pass
+    with pytest.raises(OSError, match="no home directory; set HOME or NLPMTL_CACHE"), cache.scratch():
+        pass
+    monkeypatch.setenv("XDG_CACHE_HOME", "/tmp/x")
+    assert cache_directory() == Path("/tmp/x/nlpmtl")

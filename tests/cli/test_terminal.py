@@ -1,0 +1,216 @@
+"""What comes from models and data cannot control the terminal, and any encoding of the terminal will do."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nlpmtl.cli.console import echo, echo_json, print_table, protect_output, to_json
+from nlpmtl.cli.options import complete_runs
+from nlpmtl.cli.predict import _to_lines
+from nlpmtl.errors import plain, plain_line
+from tests.cli.conftest import Nlpmtl
+
+if TYPE_CHECKING:
+    from tests.tiny import Trained
+
+EVIL = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202eltr\u2066\u200f\x7f\r\b\n\u2028\u061c"
+BAD = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))} | set(
+    "\u2028\u2029\u200e\u200f\u061c"
+)
+GOOD = "Zürich 東京\u3000 e\u0301 \xa0 👩\u200d🔬 می\u200cروم ✂\ufe0f"
+
+
+@pytest.fixture(scope="module")
+def hostile(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose label names are escape sequences."""
+    directory = tmp_path_factory.mktemp("hostile") / "model"
+    shutil.copytree(trained.model_dir, directory)
+    path = directory / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    for task in config["tasks"].values():
+        if task["kind"] in ("classification", "multilabel"):
+            task["labels"] = [f"{label}{EVIL}" for label in task["labels"]]
+    config["sharing"]["kind"] = "hard"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    return directory
+
+
+def controls(text: str) -> set[str]:
+    """What a terminal would obey, line feeds aside."""
+    return (BAD & set(text)) - {"\n"}
+
+
+def test_plain_text_keeps_letters_of_all_scripts_and_escapes_what_terminals_obey() -> None:
+    assert plain(GOOD) == plain_line(GOOD) == GOOD
+    assert not controls(plain(EVIL))
+    assert "\n" not in plain_line(EVIL)
+    assert plain("a\udcffb") == "a\\udcffb"
+    assert plain("a\nb") == "a\nb"
+
+
+def test_json_of_a_terminal_reads_as_the_same_value() -> None:
+    value = {EVIL: [EVIL, GOOD, "\U0001f600"]}
+    assert json.loads(to_json(value)) == value
+    assert not controls(to_json(value))
+    assert GOOD in to_json(value)
+
+
+@pytest.mark.parametrize("task", ["topic", EVIL])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"label": EVIL, "score": 0.5},
+        {"labels": [{"label": EVIL, "score": 0.5}]},
+        [{"word": EVIL, "entity_group": EVIL, "score": 0.5}],
+        [{"word": "a", "entity": EVIL}],
+        {"other": EVIL},
+        EVIL,
+    ],
+)
+def test_predictions_for_a_person(task: str, answer: Any) -> None:
+    lines = _to_lines("a text", {task: answer})
+    assert not controls(lines)
+    assert len(lines.splitlines()) == 2
+    assert not controls(_to_lines(EVIL, {task: answer}))
+
+
+def test_tables_and_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table("task", EVIL, rows=[(EVIL, "1")])
+    echo(EVIL)
+    echo(EVIL, err=True)
+    echo_json({"label": EVIL})
+    printed = capsys.readouterr()
+    assert not controls(printed.out)
+    assert not controls(printed.err)
+
+
+def test_commands_on_a_hostile_model(hostile: Path, run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+    for arguments in (["show", hostile], ["evaluate", hostile, "--data", run_file], ["predict", hostile, "a cat"]):
+        result = nlpmtl_(*arguments)
+        assert not controls(result.output), arguments
+    odd = tmp_path / "odd\x1b[31m.toml"
+    odd.write_text('x = "\u202e"\n[encoder]\n"\x9b" = 1', encoding="utf-8")
+    result = nlpmtl_("show", odd)
+    assert result.exit_code == 2
+    assert not controls(result.output)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "cp437", "utf-8"])
+def test_any_encoding_of_the_terminal(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    streams = {name: io.TextIOWrapper(io.BytesIO(), encoding=encoding) for name in ("stdout", "stderr")}
+    for name, stream in streams.items():
+        monkeypatch.setattr(sys, name, stream)
+    protect_output()
+    print_table("Größe →", "東京", rows=[("…", "−1 ✂")])
+    echo("→ 東京 …")
+    echo("→ 東京 …", err=True)
+    for stream in streams.values():
+        stream.flush()
+        assert stream.buffer.getvalue()
+
+
+def test_help_and_debug_on_every_command(nlpmtl_: Nlpmtl) -> None:
+    for verb in (
+        "train",
+        "check",
+        "compare",
+        "relate",
+        "evaluate",
+        "predict",
+        "serve",
+        "export",
+        "submit",
+        "push",
+        "show",
+    ):
+        result = nlpmtl_(verb, "-h")
+        assert (result.exit_code, "Usage: " in result.output) == (0, True)
+    for arguments in (["--debug", "show", "no-such-run"], ["show", "no-such-run", "--debug"]):
+        result = nlpmtl_(*arguments)
+        assert (result.exit_code, "Traceback" in result.output) == (2, True)
+    assert "Traceback" not in nlpmtl_("show", "no-such-run").output
+    assert "Traceback" not in nlpmtl_("show", "--", "--debug").output
+
+
+def test_revision_on_every_command_that_reads_a_model(nlpmtl_: Nlpmtl, trained: Trained, tmp_path: Path) -> None:
+    options: dict[str, list[Any]] = {
+        "export": ["--output", tmp_path / "x"],
+        "submit": ["--output", tmp_path / "x.zip"],
+        "predict": ["a"],
+    }
+    options |= {"evaluate": ["--data", "quickstart"], "serve": ["--port", "0"]}
+    for verb in ("show", "serve", "evaluate", "predict", "export", "submit"):
+        result = nlpmtl_(verb, trained.model_dir, *options.get(verb, []), "--revision", "v1")
+        assert result.exit_code == 2, verb
+        assert "it is a directory, which has no revision 'v1'" in result.output
+
+
+def test_set_on_show_and_check(nlpmtl_: Nlpmtl, run_file: Path) -> None:
+    shown = json.loads(nlpmtl_("show", run_file, "--set", "train.lr=0.5", "--set", "eval.every=7").output)
+    assert (shown["train"]["lr"], shown["eval"]["every"]) == (0.5, 7)
+    assert "this run can start: 3 steps" in nlpmtl_("check", run_file, "--set", "train.steps=3").output
+    assert "write train.lr" in nlpmtl_("check", run_file, "--set", "learning_rate=3").output
+    assert "--set changes keys of a run file" in nlpmtl_("show", "kinds", "--set", "a=1").output
+    assert "--revision is that of a model" in nlpmtl_("show", "quickstart", "--revision", "a").output
+
+
+def test_a_panic_is_told_as_an_error(nlpmtl_: Nlpmtl, monkeypatch: pytest.MonkeyPatch) -> None:
+    class PanicError(BaseException):
+        """As pyo3 raises it."""
+
+    def panic(*_: object, **__: object) -> None:
+        raise PanicError("index out of bounds")
+
+    monkeypatch.setattr("nlpmtl.run.load_config", panic)
+    result = nlpmtl_("show", "quickstart")
+    assert (result.exit_code, "error: PanicError: index out of bounds" in result.output) == (1, True)
+
+
+def test_completion(nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").touch()
+    (tmp_path / "text.txt").touch()
+    assert complete_runs("quick") == ["quickstart"]
+    assert complete_runs(f"{tmp_path}/") == [f"{tmp_path}/mine.toml"]
+    assert complete_runs(f"{tmp_path}/no/such/") == []
+    assert "--install-completion" in nlpmtl_("--help").output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_commands_in_processes(encoding: str, hostile: Path, run_file: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C"}
+    for arguments in (["show", "kinds"], ["show", hostile], ["check", run_file], ["predict", hostile, "東京"], ["-h"]):
+        command = [sys.executable, "-m", "nlpmtl", *map(str, arguments)]
+        done = subprocess.run(command, env=environment, capture_output=True, check=False)
+        assert done.returncode == 0, (arguments, done.stderr.decode(errors="replace"))
+
+
+@pytest.mark.slow
+def test_predictions_on_a_terminal(hostile: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "nlpmtl", "predict", str(hostile), "a cat"]
+    done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, check=False)
+    os.close(theirs)
+    printed = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        printed += part
+    os.close(ours)
+    assert done.returncode == 0, done.stderr
+    assert "topic" in printed.decode()
+    assert not controls(printed.decode().replace("\r\n", "\n"))
