@@ -7,7 +7,6 @@ its connection, and a process that runs out of file descriptors answers nobody.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Callable
 from typing import Any, Literal, cast
@@ -17,6 +16,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from nlpmtl.serving.limits import Limits
+from nlpmtl.strict_json import dumps
 
 Phase = Literal["header", "body", "compute", "discard", "idle"]
 """What a connection waits for: the rest of a request's header or body, the response, the end of a body that was not
@@ -140,7 +140,7 @@ class LimitedProtocol(H11Protocol):
         self._abort_later()
 
     def _send(self, status: int, content: dict[str, str]) -> None:
-        body = json.dumps(content).encode()
+        body = dumps(content).encode()
         headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]
         for event in (h11.Response(status_code=status, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")

@@ -89,7 +89,7 @@ def _complete(part: Path, *, state: Mapping[str, Any], copies: Mapping[str, Path
         shutil.copyfile(source, part / name)
     (part / _STATE).write_text(dumps(state, indent=1), encoding="utf-8")
     digests = {file.name: known.get(file.name) or _sha256(file) for file in sorted(part.iterdir())}
-    (part / _MANIFEST).write_text(json.dumps({"sha256": digests}, indent=1), encoding="utf-8")
+    (part / _MANIFEST).write_text(dumps({"sha256": digests}, indent=1), encoding="utf-8")
     for path in [*part.iterdir(), part]:
         _flush(path)
 

@@ -16,6 +16,7 @@ import torch
 from nlpmtl.artifact import write_json
 from nlpmtl.config import check_output, dotted, parse_run
 from nlpmtl.errors import ConfigError, RunError, plain
+from nlpmtl.strict_json import dumps
 from nlpmtl.training.checkpoint import newest
 from nlpmtl.training.lock import HOLDER, LOCK
 
@@ -243,7 +244,7 @@ def _other_order(table: str, before: Mapping[str, Any], now: Mapping[str, Any]) 
 
 def _is_default(key: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Whether a config would say the same without a key, or without the table around it, that another one lacks."""
-    raw: Any = json.loads(json.dumps(now))
+    raw: Any = json.loads(dumps(now))
     table: Any = raw
     known: Any = before
     for name in key.split("."):
