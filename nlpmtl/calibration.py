@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nlpmtl.data import Encoded
 from nlpmtl.data.subsets import hold_out
-from nlpmtl.evaluation import Inference, right_answers
+from nlpmtl.evaluation import Answers, right_answers
 from nlpmtl.tasks import Logits, Task
 from nlpmtl.tasks.calibration import expected_calibration_error
 
@@ -50,7 +50,7 @@ class _Half:
 
 
 def calibrate(
-    inference: Inference,
+    inference: Answers,
     *,
     tasks: Mapping[str, Task],
     datasets: Mapping[str, Encoded],
@@ -99,7 +99,7 @@ def _calibrate(task: Task, *, fitted: _Half, told: _Half) -> Calibrated | None:
 
 
 def _halves(
-    inference: Inference, *, tasks: Mapping[str, Task], datasets: Mapping[str, Encoded]
+    inference: Answers, *, tasks: Mapping[str, Task], datasets: Mapping[str, Encoded]
 ) -> dict[str, tuple[_Half, _Half]]:
     """For each task the rows to fit on, and those to tell of."""
     names = {name: list(task.labels) for name, task in tasks.items()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +21,10 @@ CACHED = 1024
 """Padded wordpieces in one forward that a CPU computes fastest: what goes from layer to layer stays in its caches."""
 FILLED = 4096
 """Those that keep an accelerator busy."""
+_REPLAYED = 1024
+"""Rows whose kept logits are answered at once."""
+_ARRAY = 200
+"""Bytes of a small array besides its numbers."""
 Forward = Callable[[Batch, Mapping[str, Tensor]], Mapping[str, Tensor]]
 """A batch and which of its rows each task is asked about, to logits."""
 Answer = Callable[[str, Sequence[Logits], NDArray[np.int64]], Sequence[Any]]
@@ -130,6 +134,64 @@ class Inference:
         return np.split(words, np.cumsum(many)[:-1])
 
 
+class Answers(Protocol):
+    """Where answers come from: a model, or logits that were kept."""
+
+    def answers(
+        self, encoded: Encoded, *, asked: Mapping[str, NDArray[np.bool_]], answer: Answer
+    ) -> Iterator[tuple[int, str, Any]]:
+        """(row, task, answer), as `Inference.answers` yields them."""
+        ...
+
+
+@dataclass
+class LogitsCache:
+    """Logits of datasets that have gone through a model, so that they need not go through it again.
+
+    Args:
+        inference: the model, in one process.
+        limit: most bytes of logits; datasets that do not fit go through the model each time.
+    """
+
+    inference: Inference
+    limit: int = 1 << 28
+    _size: int = field(init=False, default=0)
+    _kept: dict[int, dict[str, dict[int, Logits]]] = field(init=False, default_factory=dict)
+
+    def answers(
+        self, encoded: Encoded, *, asked: Mapping[str, NDArray[np.bool_]], answer: Answer
+    ) -> Iterator[tuple[int, str, Any]]:
+        """(row, task, answer), as `Inference.answers` yields them."""
+        kept = self._kept.get(id(encoded))
+        if kept is None:
+            yield from self._compute(encoded, asked=asked, answer=answer)
+            return
+        for task, mask in asked.items():
+            rows = np.flatnonzero(mask)
+            for some in np.split(rows, range(_REPLAYED, len(rows), _REPLAYED)):
+                found = answer(task, [kept[task][row] for row in some.tolist()], some)
+                yield from ((row, task, value) for row, value in zip(some.tolist(), found, strict=True))
+
+    def _compute(
+        self, encoded: Encoded, *, asked: Mapping[str, NDArray[np.bool_]], answer: Answer
+    ) -> Iterator[tuple[int, str, Any]]:
+        kept: dict[str, dict[int, Logits]] | None = {task: {} for task in asked}
+
+        def keep(task: str, logits: Sequence[Logits], rows: NDArray[np.int64]) -> Sequence[Any]:
+            nonlocal kept
+            if kept is not None:
+                kept[task] |= {row: one.copy() for row, one in zip(rows.tolist(), logits, strict=True)}
+                self._size += sum(one.nbytes + _ARRAY for one in logits)
+                if self._size > self.limit:
+                    self._size -= sum(one.nbytes + _ARRAY for rows_ in kept.values() for one in rows_.values())
+                    kept = None
+            return answer(task, logits, rows)
+
+        yield from self.inference.answers(encoded, asked=asked, answer=keep)
+        if kept is not None:
+            self._kept[id(encoded)] = kept
+
+
 @dataclass
 class Answered:
     """What a task answered on a split.
@@ -146,14 +208,14 @@ class Answered:
 
 
 def evaluate(
-    inference: Inference, *, tasks: Mapping[str, Task], datasets: Mapping[str, Encoded], gather: Gather = list
+    inference: Answers, *, tasks: Mapping[str, Task], datasets: Mapping[str, Encoded], gather: Gather = list
 ) -> Scores:
     """Score the tasks on the rows that carry a label for them: `ask`, then `score`."""
     return score(ask(inference, tasks=tasks, datasets=datasets, gather=gather), tasks=tasks)
 
 
 def ask(
-    inference: Inference, *, tasks: Mapping[str, Task], datasets: Mapping[str, Encoded], gather: Gather = list
+    inference: Answers, *, tasks: Mapping[str, Task], datasets: Mapping[str, Encoded], gather: Gather = list
 ) -> dict[str, Answered]:
     """The answers of the tasks to the rows that carry a label for them; a row of several tasks is encoded once.
 

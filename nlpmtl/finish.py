@@ -100,7 +100,7 @@ class _End:
             self.failures.append(f"task {task!r} is not calibrated: {type(error).__name__}: {error}")
 
         fit = self.fit
-        calibrated = calibrate(fit.alone, tasks=fit.tasks, datasets=fit.validation, failed=failed)
+        calibrated = calibrate(fit.validation_logits(), tasks=fit.tasks, datasets=fit.validation, failed=failed)
         self.model.config.tasks |= {name: task.spec() for name, task in fit.tasks.items()}
         self.calibrated = calibrated
 
@@ -108,7 +108,7 @@ class _End:
         """Score the model anew: the thresholds of the best model are others now."""
         fit = self.fit
         if fit.state.best is not None:
-            answered = ask(fit.alone, tasks=fit.tasks, datasets=fit.validation)
+            answered = ask(fit.validation_logits(), tasks=fit.tasks, datasets=fit.validation)
             found = score(answered, tasks=fit.tasks).to_json()
             self.answered, self.scores = answered, {"step": self.step, "split": "validation", **found}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from tokenizers import Tokenizer
 
 import nlpmtl
+from nlpmtl.evaluation import Inference
 from tests.tiny import Trained, make_run, read_json, train_tiny, weights
 
 TASKS = ("topic", "mood", "places", "grade", "kinds")
@@ -126,3 +128,22 @@ def test_a_model_that_is_written_again_has_the_same_tokenizer_whatever_it_was_ca
     predictor.export(tmp_path / "stock", task="topic")
     saved = read_json(tmp_path / "stock" / "tokenizer.json")
     assert saved == read_json(trained.model_dir / "tokenizer.json")
+
+
+def test_the_end_of_a_run_computes_no_logits_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one evaluation, each validation dataset goes through the model once; the scores are the saved model's."""
+    passes: list[int] = []
+    answers = Inference.answers
+
+    def counted(self: Inference, encoded: Any, **options: Any) -> Any:
+        passes.append(len(encoded))
+        return answers(self, encoded, **options)
+
+    monkeypatch.setattr(Inference, "answers", counted)
+    run = make_run(tmp_path, rows=40, train={"steps": 3, "batch_size": 4, "precision": "fp32"}, eval={"every": 3})
+    nlpmtl.train(run)
+    assert len(passes) == 3
+    output = Path(run["output"])
+    monkeypatch.undo()
+    again = nlpmtl.evaluate(output / "model", run)
+    assert json.loads((output / "scores.json").read_text())["mean"] == pytest.approx(again.mean, abs=1e-6)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from safetensors.torch import load_file
@@ -17,7 +18,7 @@ from torch.optim import Optimizer
 from nlpmtl.atomic import erase
 from nlpmtl.data import Batch, Encoded
 from nlpmtl.errors import ConfigError, RunError, StoppedError
-from nlpmtl.evaluation import Inference, evaluate
+from nlpmtl.evaluation import Inference, LogitsCache, evaluate
 from nlpmtl.sampling import Plan
 from nlpmtl.strict_json import dumps
 from nlpmtl.tasks import Task
@@ -94,6 +95,7 @@ class Fit:
     recorded: Mapping[str, Any] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list, init=False)
     observer: Observer = field(init=False)
+    _logits: tuple[int, LogitsCache] | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
         scored = {name for rows in self.validation.values() for name, own in rows.labels.items() if own.labelled.any()}
@@ -207,6 +209,14 @@ class Fit:
         """How rows go through the model in this process alone."""
         return replace(self.inference, rank=0, world=1)
 
+    def validation_logits(self) -> LogitsCache:
+        """Return the logits of the best model on validation: those of the evaluation that selected it, if kept."""
+        step = 0 if self.state.best is None else self.state.best.step
+        if self._logits is None or self._logits[0] != step:
+            self._logits = step, LogitsCache(self.alone)
+        self._logits[1].inference = self.alone
+        return self._logits[1]
+
     def _out_of_patience(self) -> bool:
         return 0 < self.patience <= self.state.worse
 
@@ -250,8 +260,14 @@ class Fit:
         inference = self.inference
         if inference.world == 1:  # of several processes, one cannot leave the others alone
             inference = replace(inference, forward=self._unless_asked)
+        logits = LogitsCache(inference)
         try:
-            scores = evaluate(inference, tasks=self.tasks, datasets=self.validation, gather=gather_object)
+            scores = evaluate(
+                logits if inference.world == 1 else inference,
+                tasks=self.tasks,
+                datasets=self.validation,
+                gather=gather_object,
+            )
         except _AskedToStopError:
             raise
         except Exception as error:  # a metric or a kind of task from a plugin may raise anything
@@ -262,6 +278,9 @@ class Fit:
         value = scores.of(self.select)
         best = self.state.best is None or value > self.state.best.value
         if best:
+            # The model that is kept has single precision, and several processes have a share of the logits each.
+            exact = inference.world == 1 and next(self.whole.parameters()).dtype == torch.float32
+            self._logits = (step, logits) if exact else None
             self.state = replace(self.state, best=Best(step, value, scores.to_json()), worse=0, evaluated=step)
             self._save_best()
         else:
