@@ -58,6 +58,7 @@ from nlpmtl.training import (
     restore,
     run_facts,
     set_aside,
+    start_trackers,
     write_facts,
     write_failures,
 )
@@ -185,7 +186,7 @@ def _training(
     if accelerator.is_main_process:
         write_facts(directory, facts)
     if config.train.trackers:
-        accelerator.init_trackers("nlpmtl")
+        start_trackers(accelerator, config=facts["config"], name=directory.name)
     started = (*notes, *ignored_settings(), *work.notes, *_cost(fit, work))
     yield Started(total=fit.total, step=fit.state.cursor.step, notes=started)
     yield from fit.events()

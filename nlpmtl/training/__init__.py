@@ -30,6 +30,7 @@ from nlpmtl.training.same_data import check_same_data, digest_plugins
 from nlpmtl.training.signals import Signals
 from nlpmtl.training.state import Best, Evaluated, Noted, Progressed, RunState
 from nlpmtl.training.step import Stepper, StepReport
+from nlpmtl.training.trackers import start_trackers
 
 __all__ = [
     "Accumulator",
@@ -78,6 +79,7 @@ __all__ = [
     "set_aside",
     "share_weights",
     "snapshot",
+    "start_trackers",
     "train_steps",
     "write_facts",
     "write_failures",
