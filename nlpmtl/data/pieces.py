@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.data.align import Span, Spans, all_first_pieces
 from nlpmtl.data.ragged import Ragged
-from nlpmtl.data.tokenizer import encode_whole
+from nlpmtl.data.tokenizer import encode_whole, stand_in
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,18 @@ def tokenize(
 ) -> Pieces:
     """Texts, or pairs of them, as wordpieces; with words, the place of each word too.
 
-    The longer text of a pair is cut first. A row is cut only if it is longer than ``max_length`` wordpieces.
+    The longer text of a pair is cut first. A row is cut only if it is longer than ``max_length`` wordpieces. A text
+    for which the tokenizer gives no token is read as one unknown token, which belongs to no word.
     """
     rows = encode_whole(tokenizer, texts, pairs=pairs)
-    ids: list[Sequence[int]] = [row.ids for row in rows]
+    ids: list[Sequence[int]] = [row.ids or stand_in(tokenizer).tolist() for row in rows]
     cut = np.array([len(row) > max_length for row in ids], dtype=np.bool_)
     kept = {
         int(i): kept_tokens(sequence_ids(rows[i]), max_length=max_length, side=tokenizer.truncation_side)
         for i in np.flatnonzero(cut)
     }
     takes_types = pairs is not None and "token_type_ids" in tokenizer.model_input_names
-    types = [_take(row.type_ids, kept.get(i)) for i, row in enumerate(rows)] if takes_types else None
+    types = [_take(row.type_ids or [0], kept.get(i)) for i, row in enumerate(rows)] if takes_types else None
     firsts = None
     if words is not None:
         pieces = Spans.pack([_take(row.offsets, kept.get(i)) for i, row in enumerate(rows)])

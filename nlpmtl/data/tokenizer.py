@@ -11,6 +11,8 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 
@@ -41,3 +43,12 @@ def encode_whole(
         backend = without_limits(tokenizer).backend_tokenizer
     encodings: list[Any] = backend.encode_batch(list(texts) if pairs is None else list(zip(texts, pairs, strict=True)))
     return encodings
+
+
+def stand_in(tokenizer: PreTrainedTokenizerBase) -> NDArray[np.int32]:
+    """Return the one token that is read for a text without any: the unknown token, else that of padding.
+
+    A tokenizer without special tokens gives nothing for an empty text, and an encoder cannot compute nothing.
+    """
+    token = tokenizer.pad_token_id if tokenizer.unk_token_id is None else tokenizer.unk_token_id
+    return np.array([token], dtype=np.int32)

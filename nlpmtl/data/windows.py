@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from nlpmtl.data.align import NO_PIECE, Span, Spans, all_first_pieces
 from nlpmtl.data.pieces import Pieces, sequence_ids
 from nlpmtl.data.ragged import Ragged
-from nlpmtl.data.tokenizer import encode_whole
+from nlpmtl.data.tokenizer import encode_whole, stand_in
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def tokenize_windows(
         max_length: of a window, special tokens included.
     """
     rows = encode_whole(tokenizer, texts)
-    ids = [np.array(row.ids, dtype=np.int32) for row in rows]
+    ids = [np.array(row.ids, dtype=np.int32) if len(row) else stand_in(tokenizer) for row in rows]
     words = words if isinstance(words, Spans) else Spans.pack(words)
     firsts = all_first_pieces(words, Spans.pack([row.offsets for row in rows]))
     cuts = _cut([sequence_ids(row) for row in rows], max_length=max_length, side=tokenizer.truncation_side)
@@ -152,6 +152,6 @@ def _cut(sequences: Sequence[NDArray[np.floating]], *, max_length: int, side: st
 
 def _join(ids: NDArray[np.int32], before: int, start: int, end: int, after: int) -> NDArray[np.int32]:
     """One window of a row, with the special tokens of the row around it."""
-    if end - start + before + after == len(ids):
+    if end - start + before + after in (0, len(ids)):  # 0: nothing but the token that stands in for a text without any
         return ids
     return np.concatenate([ids[:before], ids[before + start : before + end], ids[len(ids) - after :]])

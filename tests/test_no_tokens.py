@@ -1,0 +1,54 @@
+"""Texts for which a tokenizer gives no token."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer
+
+import nlpmtl
+from tests.tiny import make_run, read_json, train_tiny
+
+EMPTY = ["", "\u200b", " ", "\t\n", "\x00\x01", "\ufeff", "\u200b \u200d"]
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["special tokens", "none"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """A run with empty texts among its rows, and its model; the tokenizer adds special tokens, or none."""
+    directory = tmp_path_factory.mktemp("empty")
+    run = make_run(directory, rows=20, train={"steps": 2, "batch_size": 8, "lr": 1e-3, "precision": "fp32"})
+    path = directory / "encoder" / "tokenizer.json"
+    if not request.param:
+        tokenizer = read_json(path)
+        tokenizer["post_processor"] = None
+        Tokenizer.from_str(json.dumps(tokenizer)).save(str(path))
+    for name, row in {
+        "words": {"tokens": ["\u200b"], "topic": "things", "mood": "neutral", "tags": ["O"]},
+        "pairs": {"text": "", "other": "\u200b", "grade": 1.0},
+        "texts": {"text": "", "kinds": ["x"]},
+    }.items():
+        for file in run["datasets"][name]["data"]["files"].values():
+            with Path(file).open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(row) + "\n")
+    return run, train_tiny(run).model_dir
+
+
+def test_they_are_trained_on_and_evaluated(model: tuple[dict[str, Any], Path]) -> None:
+    run, directory = model
+    scores = nlpmtl.evaluate(directory, run, split="validation")
+    assert scores["grade"]["rows"] == 12
+
+
+def test_no_words_of_them_are_labelled_and_other_tasks_predict(model: tuple[dict[str, Any], Path]) -> None:
+    predictor = nlpmtl.Predictor.from_pretrained(model[1])
+    answers = predictor.predict_all(["a cat", *EMPTY, "Rome"])
+    for answer in answers[1:-1]:
+        assert answer["places"] == []
+        assert answer["topic"]["label"] in predictor.tasks["topic"].labels
+    for text in EMPTY:
+        assert predictor.predict(text, task="places") == []
+        assert set(predictor.predict((text, text), task="grade")) == {"value"}
+    assert predictor.predict({"words": ["\u200b", ""]}, task="places") == []
