@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.artifact import Backend
 from nlpmtl.data import Encoded, Input, Windows, tokenize, tokenize_windows, without_limits
-from nlpmtl.errors import ConfigError, DataError
+from nlpmtl.errors import ConfigError, DataError, RunError
 from nlpmtl.evaluation import Inference
 from nlpmtl.task_inputs import InputReader, TaskInputs
 from nlpmtl.tasks import Logits, Prediction, Shown
@@ -25,6 +28,33 @@ _INPUTS_AT_ONCE = 2048
 """Among so many enough are of one length to fill a forward with hardly any padding."""
 _CHARACTERS_AT_ONCE = 400_000
 """Long texts come fewer at a time: memory is bounded, whatever their number and length."""
+
+
+class Threads:
+    """The threads of torch, which a process loses when it is forked: what it computes with several waits for ever."""
+
+    _process: ClassVar[int | None] = None
+    """The first process that had a model in torch on several threads: this one, or one that it was forked from."""
+
+    @classmethod
+    def start(cls) -> None:
+        """Note that this process has started them, if there are several."""
+        if cls._process is None and torch.get_num_threads() > 1:
+            cls._process = os.getpid()
+
+    @classmethod
+    def check(cls) -> None:
+        """Raise an error where a computation would not end.
+
+        Raises:
+            RunError: this process was forked from one that had loaded a model, and computes with several threads.
+        """
+        if cls._process not in (None, os.getpid()) and torch.get_num_threads() > 1:
+            raise RunError(
+                f"this process was forked from process {cls._process}, which had loaded a model: the threads of torch "
+                "did not survive, and a prediction would never end. Call torch.set_num_threads(1) in this process "
+                'first, or start processes with multiprocessing.get_context("spawn") and load the model in each'
+            )
 
 
 class Answering:
@@ -40,10 +70,18 @@ class Answering:
         # A copy of its own: whoever calls the predictor's tokenizer meanwhile sets how that one truncates and pads.
         self.model, self.tokenizer = model, without_limits(tokenizer)
         types = "token_type_ids" in tokenizer.model_input_names
+        if isinstance(model, nn.Module):  # onnxruntime predicts after a fork too
+            Threads.start()
         self._inference = Inference(model.infer, pad=tokenizer.pad_token_id, types=types, tokens=tokens)
 
     def stream(self, inputs: Iterator[Any], *, reader: InputReader, shown: Shown) -> Iterator[dict[str, Prediction]]:
-        """Answers in the order of the inputs, read as they are needed."""
+        """Answers in the order of the inputs, read as they are needed.
+
+        Raises:
+            RunError: the process was forked, and its computation would not end.
+        """
+        if isinstance(self.model, nn.Module):
+            Threads.check()
         for rows in _read(inputs, reader.read):
             answers: list[dict[str, Prediction]] = [{} for _ in rows]
             groups: dict[tuple[str, ...], list[tuple[int, Input]]] = defaultdict(list)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,31 @@ def test_a_model_with_layers_of_each_task_can_be_copied_and_pickled(case: str, t
     assert isinstance(predictor.model, MultiTaskModel)
     for model in (copy.deepcopy(predictor.model), pickle.loads(pickle.dumps(predictor.model))):
         assert Predictor(model, predictor.tokenizer).predict_all(SHORT) == expected
+
+
+def test_a_forked_process_is_told_that_its_prediction_would_never_end(tmp_path: Path) -> None:
+    """In a process of its own, which has several threads of torch."""
+    code = (
+        "import os, sys, torch\n"
+        "from pathlib import Path\n"
+        "torch.set_num_threads(2)\n"
+        "from nlpmtl import RunError\n"
+        "from tests.test_threads import make_predictor\n"
+        "from tests.tiny import write_encoder\n"
+        "predictor = make_predictor(write_encoder(Path(sys.argv[1])))\n"
+        "expected = predictor.predict_all('a cat')\n"
+        "if os.fork() == 0:\n"
+        "    try:\n"
+        "        predictor.predict_all('a cat')\n"
+        "        os._exit(1)\n"
+        "    except RunError as error:\n"
+        "        assert 'set_num_threads(1)' in str(error)\n"
+        "    torch.set_num_threads(1)\n"
+        "    os._exit(0 if set(predictor.predict_all('a cat')) == set(expected) else 2)\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=120, check=False)
+    assert done.returncode == 0
 
 
 @pytest.mark.slow

@@ -58,7 +58,7 @@ class OnnxModel:
         """Logits of the rows that each task is asked about, as `MultiTaskModel.forward` gives them, on the CPU."""
         given = {name: value.numpy() for name, value in batch.inputs.items() if name in self._inputs}
         found = self.session.run([output_name(task) for task in rows], given)
-        return {task: torch.from_numpy(one)[at] for (task, at), one in zip(rows.items(), found, strict=True)}
+        return {task: torch.from_numpy(one[at.numpy()]) for (task, at), one in zip(rows.items(), found, strict=True)}
 
 
 def output_name(task: str) -> str:
