@@ -25,7 +25,7 @@ class EncoderConfig(Table):
     revision: str | None = None
     """A commit, tag or branch of the Hub's model."""
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
-    """What the encoder's weights (`model.safetensors`) must hash to."""
+    """The SHA-256 of the encoder's `model.safetensors`, for a directory or a package: other weights are refused."""
     attention: str | None = None
     """The attention implementation of transformers: "sdpa", "eager", "flash_attention_2", …; left out: its choice, or,
     while training on a CPU or in bf16 on a GPU, one that computes no padding, for architectures that allow it."""

@@ -41,6 +41,8 @@ from nlpmtl.tasks import Task
 OWN_TYPE = "nlpmtl"
 """What `model_type` says in the config.json of a multi-task model."""
 _PACKAGE = "package:"
+_OTHER_WEIGHTS = ("model*.safetensors", "*.index.json", "pytorch_model*.bin", "adapter_*")
+"""Files that transformers reads weights from, or finds them by."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,13 @@ def load_encoder(
         with _quiet():
             # Looked up once: config, tokenizer and weights are those of one commit, whatever happens there meanwhile.
             options: dict[str, Any] = {"revision": resolve_revision(path, revision), "trust_remote_code": False}
-            config = AutoConfig.from_pretrained(path, **options)
+            places = dict(options)
+            config = AutoConfig.from_pretrained(path, **places)
+            if sha256 is not None:
+                options["use_safetensors"] = True
+                _check_pinned(path, config)
             check_architecture(config.encoder_config if config.model_type == OWN_TYPE else config, name=name)
-            tokenizer = AutoTokenizer.from_pretrained(path, **options)
+            tokenizer = AutoTokenizer.from_pretrained(path, **places)
             options |= {"config": config, "dtype": torch.float32}
             if attention is not None:
                 options["attn_implementation"] = attention
@@ -161,9 +167,27 @@ def _verify(path: str, expected: str) -> None:
         raise ModelError(f"{weights} is not the expected file: its sha256 is {found}, encoder.sha256 says {expected}")
 
 
+def _check_pinned(path: str, config: PretrainedConfig) -> None:
+    """Check that nothing but the file with the expected hash can be read as weights."""
+    others = sorted(
+        {file.name for pattern in _OTHER_WEIGHTS for file in Path(path).glob(pattern)} - {"model.safetensors"}
+    )
+    if others:
+        raise ModelError(
+            f"encoder.sha256 is given for model.safetensors, but the directory {path} has other weights too: "
+            f"{', '.join(others[:5])}. Remove them"
+        )
+    redirected = getattr(config, "transformers_weights", None)
+    if redirected is not None:
+        raise ModelError(
+            f"encoder.sha256 is given for model.safetensors, but the config of {path} names other weights: "
+            f"transformers_weights = {redirected!r}. Remove that key"
+        )
+
+
 def _load_own(path: str, *, tokenizer: PreTrainedTokenizerBase, **options: Any) -> Encoder:
     """The encoder of a multi-task model, and what stands on it."""
-    model, info = AutoModel.from_pretrained(path, output_loading_info=True, use_safetensors=True, **options)
+    model, info = AutoModel.from_pretrained(path, output_loading_info=True, **{**options, "use_safetensors": True})
     if info["missing_keys"]:  # transformers would go on with whatever numbers stand there
         raise ModelError(f"the model {path!r} lacks weights: {', '.join(sorted(info['missing_keys'])[:5])}")
     if model.config.sharing["kind"] != "hard":

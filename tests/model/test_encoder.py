@@ -3,6 +3,8 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -95,6 +97,48 @@ def test_the_sha256_of_the_weights_is_checked(directory: Path, tmp_path: Path) -
         load_encoder(str(directory), sha256="0" * 64)
     with pytest.raises(ModelError, match=r"no file .*model\.safetensors"):
         load_encoder(str(tmp_path), sha256=right)
+
+
+def pinned(directory: Path, to: Path) -> tuple[Path, str]:
+    """A copy of an encoder, and the sha256 of its weights."""
+    shutil.copytree(directory, to)
+    return to, hashlib.sha256((to / "model.safetensors").read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("target", ["other.safetensors", "model.safetensors.index.json", "model.safetensors"])
+@pytest.mark.parametrize("file", ["config.json", "config.5.0.0.json"])
+def test_a_config_cannot_replace_pinned_weights(directory: Path, tmp_path: Path, target: str, file: str) -> None:
+    """Transformers takes the config from the file for its version, and the weights from the file named there."""
+    path, digest = pinned(directory, tmp_path / "encoder")
+    config = json.loads((path / "config.json").read_text())
+    (path / file).write_text(json.dumps({**config, "transformers_weights": target}))
+    if file != "config.json":
+        (path / "config.json").write_text(json.dumps({**config, "configuration_files": [file]}))
+    if target == "other.safetensors":
+        save_file(load_file(write_encoder(tmp_path / "x", seed=9) / "model.safetensors"), path / target)
+    with pytest.raises(
+        ModelError, match=r"encoder\.sha256 is given .* (transformers_weights|other weights too: model)"
+    ):
+        load_encoder(str(path), sha256=digest)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_config.json"),
+        *(
+            "adapter_model.safetensors",
+            "adapter_model.bin",
+            "model-00001-of-00002.safetensors",
+            "model.fp16.safetensors",
+        ),
+    ],
+)
+def test_other_weights_next_to_pinned_ones_are_refused(directory: Path, tmp_path: Path, name: str) -> None:
+    path, digest = pinned(directory, tmp_path / "encoder")
+    (path / name).write_bytes(b"{}")
+    with pytest.raises(ModelError, match=rf"has other weights too: {re.escape(name)}\. Remove"):
+        load_encoder(str(path), sha256=digest)
 
 
 def test_what_is_no_encoder_is_refused(tmp_path: Path) -> None:
