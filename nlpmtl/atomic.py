@@ -122,3 +122,13 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 _CALLS = {"linux": "renameat2", "darwin": "renameatx_np"}
+
+
+def apply_umask(directory: Path) -> None:
+    """Give the safetensors files of a directory the permissions of other new files: safetensors writes them as 0600."""
+    sample = directory / ".permissions"
+    sample.touch()
+    mode = sample.stat().st_mode & 0o777
+    sample.unlink()
+    for path in directory.glob("*.safetensors"):
+        path.chmod(mode)

@@ -21,6 +21,7 @@ from transformers import (
 
 from nlpmtl.artifact.files import new_directory
 from nlpmtl.artifact.stock import StockTask, stock_task, write_stock_card
+from nlpmtl.atomic import apply_umask
 from nlpmtl.data import without_limits
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.heads import Head
@@ -71,6 +72,7 @@ def export_task(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, *, ta
     own = _fit(tokenizer, length=model.config.input_length)
     with new_directory(directory) as part:
         stock.save_pretrained(part)
+        apply_umask(part)
         own.save_pretrained(part)
         card = write_stock_card(model.tasks[task], answer=answer, length=model.config.input_length)
         (part / "README.md").write_text(card, encoding="utf-8")

@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from nlpmtl.artifact.card import Facts, result_files, write_card
 from nlpmtl.artifact.hub import fetch
 from nlpmtl.artifact.parts import CARD, FILES
-from nlpmtl.atomic import PART, erase, flush, hidden, link_or_copy, replace_directory, write_file
+from nlpmtl.atomic import PART, apply_umask, erase, flush, hidden, link_or_copy, replace_directory, write_file
 from nlpmtl.config import check_output
 from nlpmtl.data import without_limits
 from nlpmtl.errors import ConfigError, ModelError, NlpmtlError
@@ -54,6 +54,7 @@ def save_model(
         erase(part)
         part.mkdir(parents=True)
         model.save_pretrained(part)
+        apply_umask(part)
         without_limits(tokenizer).save_pretrained(part)  # not the settings of whatever it was called with last
         for name, content in {**({} if facts is None else _about(facts)), **pictures}.items():
             (part / name).parent.mkdir(exist_ok=True)

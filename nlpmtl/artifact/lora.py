@@ -8,6 +8,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from nlpmtl.artifact.files import new_directory, write_json
+from nlpmtl.atomic import apply_umask
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.model import Lora, MultiTaskModel
 
@@ -68,3 +69,4 @@ def _write(sharing: Lora, directory: Path, *, task: str, base: str) -> None:
     }
     write_json(directory / "adapter_config.json", config)
     save_file(weights, directory / "adapter_model.safetensors", metadata={"format": "pt"})
+    apply_umask(directory)

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nlpmtl.atomic import GONE, PART, clear_leftovers, erase, hidden, link_or_copy, replace_directory
+from nlpmtl.atomic import GONE, PART, apply_umask, clear_leftovers, erase, hidden, link_or_copy, replace_directory
 from nlpmtl.atomic import flush as _flush
 from nlpmtl.errors import RunError
 from nlpmtl.strict_json import dumps
@@ -52,6 +52,7 @@ def commit(
     with _replacing(directory) as part:
         for name, values in tensors.items():
             save_file({key: value.detach().contiguous().cpu() for key, value in values.items()}, part / name)
+        apply_umask(part)
         _complete(part, state=state, copies=copies, known={})
 
 
