@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -28,6 +27,7 @@ from nlpmtl.artifact.asking import ask, may_pass
 from nlpmtl.artifact.cache import cached, download
 from nlpmtl.artifact.card import addressed
 from nlpmtl.artifact.parts import CARD, FILES, OWN_TYPE, check_whole, is_named
+from nlpmtl.config import find_directory
 from nlpmtl.errors import ConfigError, ModelError, plain
 
 _COMMIT = re.compile("[0-9a-f]{40}")
@@ -64,7 +64,9 @@ def push(
         ModelError: the directory holds no whole model, or links to files outside of it, or the Hub refused or failed:
             the branch is as it was.
     """
-    files = check_whole(Path(directory), failed=f"{directory} cannot be pushed")
+    failed = f"{directory} cannot be pushed"
+    directory = find_directory(directory, failed=failed) or Path(directory)
+    files = check_whole(directory, failed=failed)
     _check_links(Path(directory), files)
     failed = f"the model cannot be pushed to {repo_id!r}"
     _check_target(repo_id, revision=revision, failed=failed)
@@ -93,7 +95,7 @@ def fetch(name: str | Path, *, revision: str | None = None, token: str | None = 
     All files are those of one commit, and each is what the repository says that it is, byte for byte.
 
     Args:
-        name: a model directory, or a Hub id.
+        name: a model directory, the directory of a run (for the model in it), or a Hub id.
         revision: a commit, tag or branch of the Hub's model; None: ``"main"``.
         token: None: the one that `hf auth login` saved, or HF_TOKEN.
 
@@ -102,10 +104,11 @@ def fetch(name: str | Path, *, revision: str | None = None, token: str | None = 
         ModelError: there is no such model, it may not be read, it is not one of nlpmtl's, or the Hub failed.
     """
     failed = f"the model {str(name)!r} cannot be loaded"
-    if os.path.isdir(name):  # noqa: PTH112 (is_dir raises on a long name)
+    found = find_directory(name, failed=failed)
+    if found is not None:
         if revision is not None:
             raise ConfigError(f"{failed}: it is a directory, which has no revision {revision!r}")
-        return Path(name)
+        return found
     try:
         validate_repo_id(str(name))
     except HFValidationError as error:

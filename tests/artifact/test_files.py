@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shutil
 from pathlib import Path
@@ -12,9 +13,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
 import nlpmtl
-from nlpmtl.artifact import load_model, new_directory, save_model, write_card
+from nlpmtl.artifact import export_task, load_model, new_directory, save_model, write_card
 from nlpmtl.errors import ConfigError, ModelError
 from nlpmtl.model import MultiTaskModel, load_encoder
+from nlpmtl.training.checkpoint import commit
 from tests.artifact.card.facts import facts, source
 from tests.tiny import Trained, apart, read_json, write_encoder
 
@@ -194,3 +196,32 @@ def test_a_new_directory_stands_where_nothing_stood(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="file/model: cannot be written: Not a directory"), new_directory(below):
         pytest.fail("unreachable")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077, 0o002])
+def test_files_of_models_and_checkpoints_have_the_permissions_of_the_umask(
+    trained: Trained, tmp_path: Path, umask: int
+) -> None:
+    model, tokenizer = load_model(str(trained.model_dir))
+    before = os.umask(umask)
+    try:
+        save_model(tmp_path / "model", model=model, tokenizer=tokenizer, facts=None, pictures={})
+        export_task(model, tokenizer, task="topic", directory=tmp_path / "stock")
+        commit(tmp_path / "step-000001", tensors={"model.safetensors": dict(model.state_dict())}, state={})
+    finally:
+        os.umask(before)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert sum(path.suffix == ".safetensors" for path in files) == 3
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o666 & ~umask}
+
+
+def test_a_run_directory_is_accepted_where_its_model_is_meant(trained: Trained, tmp_path: Path) -> None:
+    assert (
+        nlpmtl.Predictor.from_pretrained(trained.output).tasks.keys() == load_model(str(trained.output))[0].tasks.keys()
+    )
+    assert load_encoder(str(trained.output)).tasks.keys() == load_encoder(str(trained.model_dir)).tasks.keys()
+    assert nlpmtl.evaluate(trained.output, trained.run) == nlpmtl.evaluate(trained.model_dir, trained.run)
+    shutil.copy(trained.output / "run.json", tmp_path)
+    for load in (load_model, load_encoder):
+        with pytest.raises(ModelError, match="is the directory of a run that has no model yet"):
+            load(str(tmp_path))

