@@ -10,7 +10,7 @@ QUICKLY := --quiet --no-compile --constraint constraints.txt
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help quickstart test test-all lint format schemas docs bench bench-eleven bench-training bench-gpu bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-planted bench-exports bench-serving faults two-machines package publish clean
+.PHONY: help quickstart test test-all lint format schemas docs bench bench-eleven bench-training bench-gpu bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-planted bench-exports bench-serving faults extras two-machines package publish clean
 
 help:            ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -94,6 +94,9 @@ bench-sharing: $(VENV)/ready  ## What each way of sharing is worth to a small ta
 
 bench-planted: $(VENV)/ready  ## Relations between tasks that were planted, learned and measured (half an hour)
 	$(BIN)/python -m benchmarks.planted
+
+extras: $(VENV)/ready       ## Whether every extra can be installed under constraints.txt (minutes; needs an index)
+	$(BIN)/python -m benchmarks.extras
 
 faults: $(VENV)/ready       ## Try to lose something, as often as it takes; writes docs/reliability.md (two hours)
 	$(BIN)/python -m tests.faults
