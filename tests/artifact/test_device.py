@@ -66,7 +66,7 @@ def test_int8_computes_on_the_cpu(trained: Trained) -> None:
     "command",
     [
         ("predict", "a/model", "text"),
-        ("evaluate", "a/model", "--data", "run.toml"),
+        ("evaluate", "a/model", "--data", "quickstart"),
         ("serve", "a/model", "--port", "0"),
         ("submit", "a/model", "--output", "out.zip"),
         ("export", "a/model", "--output", "out"),

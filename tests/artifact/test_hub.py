@@ -141,7 +141,7 @@ def test_bad_arguments_are_refused_before_anything_is_asked(
     client: Client, anonymous: Client, hub: Hub, made: Path
 ) -> None:
     before = len(hub.asked)
-    assert "there is no directory" in refused(client, "push", directory=made / "x", repo_id="me/x")
+    assert "there is no such directory" in refused(client, "push", directory=made / "x", repo_id="me/x")
     for wrong in ("a/b/c", "me/x--y", "me/x.git", "", "me/ü"):
         assert "ConfigError: the model cannot be pushed to" in refused(client, "push", directory=made, repo_id=wrong)
     assert "is a commit" in refused(client, "push", directory=made, repo_id="me/x", revision="a" * 40)
