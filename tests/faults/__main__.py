@@ -24,9 +24,11 @@ import transformers
 
 from tests.faults import (
     damage,
+    encoders,
     endurance,
     hostile,
     killing,
+    long_texts,
     numbers,
     resumed,
     resuming,
@@ -73,6 +75,8 @@ def parts() -> dict[str, Part]:
         "secret": traps.secret,
         "slow-clients": lambda scratch: serving.slow_clients(scratch, connections=1100),
         "panics": lambda scratch: serving.panics(scratch, requests=1000),
+        "long-texts": long_texts.memory,
+        "batches": encoders.batches,
         "steps": lambda scratch: endurance.steps(scratch, many=10_000),
     }
 

@@ -6,7 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import damage, endurance, killing, numbers, resumed, resuming, serving, stopping, worlds
+from tests.faults import (
+    damage,
+    encoders,
+    endurance,
+    killing,
+    long_texts,
+    numbers,
+    resumed,
+    resuming,
+    serving,
+    stopping,
+    worlds,
+)
 from tests.faults.harness import Count
 
 
@@ -111,3 +123,12 @@ def test_slow_clients_do_not_keep_others_out(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_tokenizer_that_panics_fails_only_its_own_requests(tmp_path: Path) -> None:
     all_right(serving.panics(tmp_path, requests=60), least=61)
+
+
+def test_encoders_whose_padding_leaks_are_refused(tmp_path: Path) -> None:
+    all_right(encoders.batches(tmp_path, names=["bert", "canine", "fnet"]), least=3)
+
+
+@pytest.mark.slow
+def test_long_texts_take_bounded_memory(tmp_path: Path) -> None:
+    all_right(long_texts.memory(tmp_path, cases=["a text"], size=250_000), least=1)
