@@ -19,6 +19,7 @@ from nlpmtl.data import Encoded
 from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Answered, Scores, ask, score
 from nlpmtl.model import Encoder, MultiTaskModel
+from nlpmtl.strict_json import dumps
 from nlpmtl.training import Fit, read_lines
 from nlpmtl.workload import Splits, Workload
 
@@ -101,7 +102,11 @@ class _End:
 
         fit = self.fit
         calibrated = calibrate(fit.validation_logits(), tasks=fit.tasks, datasets=fit.validation, failed=failed)
-        self.model.config.tasks |= {name: task.spec() for name, task in fit.tasks.items()}
+        specs = {name: task.spec() for name, task in fit.tasks.items()}
+        dumps(
+            specs
+        )  # config.json holds them: a value that JSON cannot hold must not keep the weights from being written
+        self.model.config.tasks |= specs
         self.calibrated = calibrated
 
     def _score(self) -> None:
@@ -110,6 +115,7 @@ class _End:
         if fit.state.best is not None:
             answered = ask(fit.validation_logits(), tasks=fit.tasks, datasets=fit.validation)
             found = score(answered, tasks=fit.tasks).to_json()
+            dumps(found)
             self.answered, self.scores = answered, {"step": self.step, "split": "validation", **found}
 
     def _draw(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nlpmtl import Predictor, RunError
@@ -47,6 +48,11 @@ class Brittle(Classification):
     def calibrate(self, logits: Any, gold: Any) -> None:
         super().calibrate(logits, gold)
         self._break("calibrate")
+        if Brittle.broken == "temperature":
+            self.temperature = np.float32(self.temperature)  # type: ignore[assignment]
+
+    def score(self, **given: Any) -> Any:
+        return {**super().score(**given), **({"extra": object()} if Brittle.broken == "score" else {})}
 
     def compare(self, **given: Any) -> Any:
         self._break("compare")
@@ -112,6 +118,16 @@ FAILURES: dict[str, tuple[Callable[[], None], str, set[str]]] = {
     "the task's description": (
         lambda: setattr(Brittle, "broken", "spec"),
         "the model is not calibrated: RuntimeError: spec is broken",
+        set(),
+    ),
+    "scores that JSON cannot hold": (
+        lambda: setattr(Brittle, "broken", "score"),
+        "the evaluation at step 4 failed: TypeError: Object of type object is not JSON serializable",
+        {"scores.json", "images/answers-topic.png"},
+    ),
+    "a temperature that JSON cannot hold": (
+        lambda: setattr(Brittle, "broken", "temperature"),
+        "the model is not calibrated: TypeError: Object of type float32 is not JSON serializable",
         set(),
     ),
     "a picture": (

@@ -268,14 +268,15 @@ class Fit:
                 datasets=self.validation,
                 gather=gather_object,
             )
+            value = scores.of(self.select)
+            dumps(scores.to_json())  # evaluations.jsonl and checkpoints hold the scores
         except _AskedToStopError:
             raise
-        except Exception as error:  # a metric or a kind of task from a plugin may raise anything
+        except Exception as error:  # a metric or a kind of task from a plugin may raise or return anything
             raise _EvaluationError from error
         if self.whole is not self.model:
             self.whole.cpu()  # out of the way of training
         self.observer.scores(scores, step=step)
-        value = scores.of(self.select)
         best = self.state.best is None or value > self.state.best.value
         if best:
             # The model that is kept has single precision, and several processes have a share of the logits each.
