@@ -77,6 +77,18 @@ def test_paths_that_were_overridden_are_found_from_elsewhere(
     assert recorded == {"datasets.texts.data.files.train": str(source), "encoder.name": str(encoder)}
 
 
+def test_a_list_of_files_that_was_overridden_is_found_from_elsewhere(
+    run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Path(run["datasets"]["texts"]["data"]["files"]["train"])
+    shutil.copy(source, source.with_name("more.jsonl"))
+    monkeypatch.chdir(source.parent)
+    start(run, tmp_path / "out", {"datasets.texts.data.files.train": [source.name, "more.jsonl"]})
+    monkeypatch.chdir(tmp_path)
+    first, _ = resumed(run, tmp_path / "out")
+    assert first.step == 4
+
+
 def test_a_dataset_file_that_was_overridden(
     run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,7 +138,9 @@ def recordable(overrides: Mapping[str, Any], *, config: Mapping[str, Any]) -> di
     """
     known = dotted(config)
     plain = {key: value for key, value in overrides.items() if key != "output" and _is_plain(value)}
-    plain |= {key: known[key] for key, value in plain.items() if isinstance(value, str | Path) and key in known}
+    plain |= {
+        key: known[key] for key, value in plain.items() if isinstance(value, str | Path | list | tuple) and key in known
+    }
     return {key: str(Path.cwd() / str(value)) if key.endswith(".use") else value for key, value in plain.items()}
 
 
