@@ -22,6 +22,7 @@ from nlpmtl.config import (
     dotted,
     find_run,
     parse_dataset,
+    parse_output,
     plain_config,
     read_dataset,
     read_toml,
@@ -135,7 +136,7 @@ def training(
         overrides: the overrides that are part of the config, dotted, for run.json to record.
         extend: whether a resumed run may have another length than it was started with.
     """
-    directory = Path(output) if output is not None else config.output
+    directory = parse_output(output) if output is not None else config.output
     if directory is None:
         raise ConfigError('output: say where the run\'s directory shall be: output = "runs/…", or --output DIR')
     check_place(directory)

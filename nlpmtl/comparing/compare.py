@@ -17,7 +17,7 @@ from nlpmtl.comparing.report import write_report
 from nlpmtl.comparing.result import CompareResult
 from nlpmtl.comparing.statistics import RESAMPLES
 from nlpmtl.comparing.weigh import Finished, conclude, weigh
-from nlpmtl.config import RunConfig, dotted, plain_config
+from nlpmtl.config import RunConfig, dotted, parse_output, plain_config
 from nlpmtl.errors import ConfigError, RunError, StoppedError, plain
 from nlpmtl.model import Encoder
 from nlpmtl.run import Event, Source, TrainResult, load_config, load_parts, training
@@ -131,7 +131,7 @@ def _check_data(done: Sequence[Planned], *, encoder: Encoder) -> list[str]:
 
 def _directory(config: RunConfig, output: str | Path | None) -> Path:
     if output is not None:
-        return Path(output)
+        return parse_output(output)
     if config.output is None:
         raise ConfigError("output: say where the directory of the comparison shall be: --output DIR")
     return Path(f"{config.output}-compared")

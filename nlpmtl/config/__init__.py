@@ -25,7 +25,7 @@ from nlpmtl.config.load import (
     read_toml,
 )
 from nlpmtl.config.names import LabelName
-from nlpmtl.config.paths import check_output, find_directory
+from nlpmtl.config.paths import check_output, find_directory, parse_output
 from nlpmtl.config.run import EncoderConfig, EvalConfig, RunConfig, TrainConfig
 from nlpmtl.config.schema import schemas
 
@@ -48,6 +48,7 @@ __all__ = [
     "find_run",
     "parse_data",
     "parse_dataset",
+    "parse_output",
     "parse_override",
     "parse_run",
     "plain_config",

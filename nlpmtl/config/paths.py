@@ -8,6 +8,19 @@ from pathlib import Path
 from nlpmtl.errors import ConfigError, ModelError
 
 
+def parse_output(value: object) -> Path:
+    """Return the `output` argument of a run as a path.
+
+    Raises:
+        ConfigError: it is not a path, or empty, or `check_output` refuses it.
+    """
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(path, str) or not path:
+        raise ConfigError(f"output: a directory was expected, as a string or a Path, found {value!r}")
+    check_output(path)
+    return Path(path)
+
+
 def check_output(path: str | Path, *, key: str = "output") -> None:
     """Refuse a path that safetensors, JSON and the Hub cannot name.
 
@@ -25,6 +38,8 @@ def check_output(path: str | Path, *, key: str = "output") -> None:
         raise ConfigError(f"{key}: the path {error.object!r} is not valid UTF-8: choose another name") from None
     except ValueError as error:
         raise ConfigError(f"{key}: {str(path)!r} cannot be a path: {error}") from None
+    except FileNotFoundError:
+        raise ConfigError(f"{key}: {str(path)!r} is relative, and the working directory no longer exists") from None
 
 
 def find_directory(name: str | Path, *, failed: str) -> Path | None:

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from nlpmtl.artifact import write_json
 from nlpmtl.atomic import write_file
 from nlpmtl.compose import compose
-from nlpmtl.config import RunConfig, check_output, dotted, plain_config
+from nlpmtl.config import RunConfig, check_output, dotted, parse_output, plain_config
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.relating.measure import Measurement, Meter, shared_weights
 from nlpmtl.relating.relations import ALL, Relations, relations
@@ -71,7 +71,7 @@ def relating(
     config: RunConfig, *, output: str | Path | None = None, steps: int | None = None, encoders: int = ENCODERS
 ) -> Iterator[Started | Progressed | Noted | Relations]:
     """Measure, and tell what happens while it does; the last event is what was found. Arguments as of `relate`."""
-    directory = Path(output) if output is not None else config.output
+    directory = parse_output(output) if output is not None else config.output
     if directory is None:
         raise ConfigError('output: say where to write: output = "runs/…", or --output DIR')
     check_output(directory)
