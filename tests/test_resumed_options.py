@@ -173,3 +173,11 @@ def test_a_comparison_is_not_written_among_other_files(run: dict[str, Any], tmp_
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(RunError, match=r"is not empty, and holds no comparison; found: notes\.txt"):
         nlpmtl.compare(run, seeds=1, output=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["seed-list.txt", "compare.json", "seed-5", "seed-5/notes.txt", "seed-one/run/a.txt"])
+def test_files_with_the_names_of_a_comparison_are_not_one(run: dict[str, Any], tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(RunError, match=r"is not empty, and holds no comparison; found: "):
+        nlpmtl.compare(run, seeds=1, output=tmp_path)

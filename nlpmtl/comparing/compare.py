@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -103,9 +104,15 @@ def _check_empty(directory: Path) -> None:
     """Refuse a directory that holds something else than a comparison."""
     found = [path.name for path in directory.iterdir()] if directory.exists() else []
     found = sorted(name for name in found if name not in (LOCK, HOLDER))
-    if found and not any(name == "compare.json" or name.startswith("seed-") for name in found):
+    if found and not any(_holds_runs(directory / name) for name in found):
         shown = ", ".join(map(plain, found[:10])) + (", …" if len(found) > 10 else "")
         raise RunError(f"{directory} is not empty, and holds no comparison; found: {shown}. Choose another output")
+
+
+def _holds_runs(directory: Path) -> bool:
+    """Whether a directory is that of a seed: it is the first that a comparison makes, with one directory per run."""
+    named = re.fullmatch(r"seed-\d+", directory.name) is not None and directory.is_dir()
+    return named and all(path.is_dir() for path in directory.iterdir())
 
 
 def _check_data(done: Sequence[Planned], *, encoder: Encoder) -> list[str]:

@@ -37,6 +37,8 @@ _BESIDE = (LOCK, HOLDER, "relate.json", "relate-affinity.png", "relate-tree.png"
 """What may be in the directory of a new run: its lock, and what `nlpmtl relate` writes."""
 _RESULTS = ("answers.json", "best", "model", "scores.json")
 """What a run leaves that is worth keeping without its checkpoints."""
+_LOGS = ("evaluations.jsonl", "metrics.jsonl")
+"""Logs, which a run creates empty before its first checkpoint."""
 _SHOWN = 10
 _PACKAGES = ("nlpmtl", "torch", "transformers", "accelerate", "datasets", "tokenizers", "numpy")
 
@@ -88,12 +90,14 @@ def _check_empty(directory: Path, *, resume: bool) -> None:
     """
     found = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
     found = [name for name in found if name not in _BESIDE]
-    if any(name.startswith("step-") for name in _names(directory / "checkpoints")) and resume:
+    checkpoints = [name for name in _names(directory / "checkpoints") if "step-" in name]
+    if resume and any(name.startswith("step-") for name in checkpoints):
         return
-    own = "run.json" in found or "checkpoints" in found
-    if own and not resume:
+    if not resume and ("run.json" in found or checkpoints):
         raise RunError(f"{directory} holds a run already: go on with --resume, or choose another output")
+    own = bool(checkpoints) or _wrote_facts(directory)
     rest = [name for name in found if name in _RESULTS and (name != "best" or _names(directory / name))]
+    rest += [name for name in found if name in _LOGS and own and (directory / name).stat().st_size > 0]
     if resume and rest:
         raise RunError(
             f"{directory} holds {', '.join(rest)} of an earlier run, and no checkpoint to resume from: a new run would "
@@ -102,6 +106,12 @@ def _check_empty(directory: Path, *, resume: bool) -> None:
     if found and not own:
         shown = ", ".join(map(plain, found[:_SHOWN])) + (", …" if len(found) > _SHOWN else "")
         raise RunError(f"{directory} is not empty, and holds no run; found: {shown}. Choose another output")
+
+
+def _wrote_facts(directory: Path) -> bool:
+    """Whether a run.json was written by a run, or by one that was killed before it had written anything."""
+    path = directory / "run.json"
+    return path.is_file() and (path.stat().st_size == 0 or "config" in _read_facts(directory))
 
 
 def _names(directory: Path) -> list[str]:

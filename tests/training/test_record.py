@@ -112,6 +112,33 @@ def test_what_is_left_of_an_earlier_run_is_refused(tmp_path: Path, there: list[s
         open_run(tmp_path, config=CONFIG, resume=True)
 
 
+@pytest.mark.parametrize(
+    "there",
+    [
+        {"run.json": '{"name": "of another tool"}', "notes.txt": "mine"},
+        {"run.json": "not JSON"},
+        {"checkpoints/epoch-1.pt": "mine", "metrics.jsonl": "mine"},
+        {"checkpoints": "a file"},
+    ],
+    ids=lambda there: ", ".join(there),
+)
+def test_files_with_the_names_of_a_run_are_not_a_run(tmp_path: Path, there: dict[str, str]) -> None:
+    for name, text in there.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(RunError, match="is not empty, and holds no run; found: "):
+        open_run(tmp_path, config=CONFIG, resume=True)
+    with pytest.raises(RunError, match=r"holds no run|holds a run already"):
+        open_run(tmp_path, config=CONFIG, resume=False)
+
+
+def test_logs_of_a_run_without_checkpoints_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"config": {}}')
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
+    with pytest.raises(RunError, match=r"holds metrics\.jsonl of an earlier run, and no checkpoint to resume from"):
+        open_run(tmp_path, config=CONFIG, resume=True)
+
+
 def test_many_files_are_not_all_listed(tmp_path: Path) -> None:
     for number in range(30):
         (tmp_path / f"{number:02}").touch()
