@@ -183,6 +183,11 @@ def _training(
             raise RunError(
                 f"the run has taken {fit.state.cursor.step} steps already, and would have {fit.total} in all"
             )
+        if fit.stopped_early:
+            notes.append(
+                f"eval.patience = {fit.patience} stopped this run at step {fit.state.cursor.step} of {fit.total}: it "
+                "takes no more steps"
+            )
     facts |= fit.recorded
     if accelerator.is_main_process:
         write_facts(directory, facts)

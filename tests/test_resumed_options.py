@@ -147,6 +147,15 @@ def test_fewer_steps_than_were_taken_are_refused(run: dict[str, Any], tmp_path: 
         resumed(run, tmp_path / "out", **{"train.steps": 3})
 
 
+def test_a_run_that_patience_stopped_says_that_it_is_not_extended(run: dict[str, Any], tmp_path: Path) -> None:
+    patient = {**run, "train": {**run["train"], "lr": 1e-9}, "eval": {"every": 1, "patience": 1}}
+    train_tiny(patient, tmp_path / "out")
+    first, last = resumed(patient, tmp_path / "out", **{"train.steps": 8})
+    assert first.step == len(metrics(tmp_path / "out")) == 2
+    assert first.notes[-1] == "eval.patience = 1 stopped this run at step 2 of 8: it takes no more steps"
+    assert last.scores is not None
+
+
 def test_a_comparison_is_not_extended(run: dict[str, Any], tmp_path: Path) -> None:
     events = comparing(load_config(run), seeds=1, output=tmp_path / "out")
     for event in events:

@@ -129,7 +129,7 @@ class Fit:
             yield from self._pending_evaluation()
             if self.state.cursor.step == self.total:
                 self._save()
-            elif not self._out_of_patience():
+            elif not self.stopped_early:
                 try:
                     yield from self._train()
                 except LoneError:
@@ -164,7 +164,7 @@ class Fit:
             if last:
                 self._save()  # what follows the last step cannot lose its weights
             yield from self._pending_evaluation()
-            last = last or self._out_of_patience()
+            last = last or self.stopped_early
             if last or saves:
                 self._save()
             self.observer.start_clock()
@@ -217,7 +217,9 @@ class Fit:
         self._logits[1].inference = self.alone
         return self._logits[1]
 
-    def _out_of_patience(self) -> bool:
+    @property
+    def stopped_early(self) -> bool:
+        """Whether `eval.patience` has run out."""
         return 0 < self.patience <= self.state.worse
 
     def _evaluation_is_due(self) -> bool:
