@@ -19,8 +19,9 @@ NO_PIECE = -1
 """The place of a word that the tokenizer turned into nothing, or that was cut off."""
 
 _CHUNK = re.compile(r"\S+")
-_OPENING = "([{<\"'“‘«¿¡"
-_CLOSING = ")]}>\"'”’».,;:!?…"
+_OPENING = "([{<\"'“‘«¿¡„‚‹»›"
+CLOSING = ")]}>\"'”’».,;:!?…“‘«‹›،؛؟۔।॥։፣፤።"
+"""Marks at the end of a word, also German quotes and the marks of Arabic, Hindi, Armenian and Amharic."""
 
 
 def split_words(text: str) -> list[Span]:
@@ -38,7 +39,7 @@ def split_words(text: str) -> list[Span]:
             words.append((start, start + 1))
             start += 1
         cut = end
-        while cut > start + 1 and text[cut - 1] in _CLOSING:
+        while cut > start + 1 and text[cut - 1] in CLOSING:
             cut -= 1
         words.append((start, cut))
         words.extend((i, i + 1) for i in range(cut, end))

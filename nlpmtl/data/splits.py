@@ -21,7 +21,7 @@ from nlpmtl.data.rows import Sources, find_sources
 from nlpmtl.data.tokenizer import without_limits
 from nlpmtl.errors import DataError
 
-_FORMAT = 5
+_FORMAT = 6
 """Changes with what is written, and with what becomes of a row."""
 _PACKAGES = ("nlpmtl", "tokenizers", "transformers")
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, get_args
 
-from nlpmtl.data.align import Span, split_words
+from nlpmtl.data.align import CLOSING, Span, split_words
 
-SplittingMethod = Literal["whitespace", "punctuation", "characters", "cjk_characters"]
+SplittingMethod = Literal["whitespace", "whitespace_only", "punctuation", "characters", "cjk_characters"]
 
 _UNSPACED = (
     r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3000-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf"
@@ -30,6 +31,10 @@ _INSIDE = frozenset(["-", "‐", "–", "—", "/", "&", "+", "_", "'", ".", ","
 """Marks that occur inside words. Quotes and brackets are words of their own under every rule."""
 _STRICT = frozenset("',.:")
 """Marks that often stand between words without being split off: any word that has one inside speaks against a rule."""
+_WORD = re.compile(r"\S+")
+_AMBIGUOUS = ".'"
+"""Marks at the end of words that may belong to them: abbreviations and possessives."""
+_FULL_STOP = re.compile(r"[^\W\d_]{2}\.$")
 _ADDRESS = re.compile(r"://|@|^www\.", re.IGNORECASE)
 _MOSTLY = 0.99
 _SOME = 0.05
@@ -45,10 +50,11 @@ class WordSplitting:
     """A rule that splits raw text into words.
 
     Args:
-        method: "whitespace" splits at white space and peels off outer punctuation; "punctuation" also splits inside, at
-            the marks; "characters" makes every character a word; "cjk_characters" only those of scripts without spaces.
+        method: "whitespace" splits at white space and peels off outer punctuation; "whitespace_only" leaves it at its
+            word; "punctuation" also splits inside, at the marks; "characters" makes every character a word;
+            "cjk_characters" only those of scripts without spaces.
         marks: what "punctuation" splits off: a clitic ("'s", "n't"), an elided word ("l'"), a mark between
-            letters ("-"), or between digits ("0-0").
+            letters ("-"), or between digits ("0-0"). None given: every mark and symbol.
     """
 
     method: SplittingMethod = "whitespace"
@@ -76,6 +82,10 @@ class WordSplitting:
         """
         if self.method == "characters":
             return [(i, i + 1) for i in range(len(text))]
+        if self.method == "whitespace_only":
+            return [word.span() for word in _WORD.finditer(text)]
+        if self.method == "punctuation" and not self.marks:
+            return [part for word in _WORD.finditer(text) for part in _split_every_mark(text, *word.span())]
         if self.method == "cjk_characters":
             runs = (run.span() for run in _UNSPACED_OR_RUN.finditer(text))
             words = [(start + a, start + b) for start, end in runs for a, b in split_words(text[start:end])]
@@ -109,6 +119,22 @@ def _split_marks(text: str, start: int, end: int, marks: frozenset[str]) -> list
     return [(start + a, start + b) for a, b in pairwise(sorted(cuts))]
 
 
+def _split_every_mark(text: str, start: int, end: int) -> list[Span]:
+    """The marks of one word, each by itself, and what is between them."""
+    if text[start:end].isalnum():
+        return [(start, end)]
+    cuts = {start, end}
+    for i in range(start, end):
+        if _is_mark(text[i]):
+            cuts |= {i, i + 1}
+    return list(pairwise(sorted(cuts)))
+
+
+def _is_mark(character: str) -> bool:
+    """Whether a character is punctuation or a symbol, as Unicode has it."""
+    return not character.isalnum() and unicodedata.category(character)[0] in "PS"
+
+
 def _name(before: str, mark: str, after: str) -> str:
     return f"0{mark}0" if before.isdigit() and after.isdigit() else mark
 
@@ -129,6 +155,7 @@ class WordCounts:
             if self.counts["words"] >= _ENOUGH:
                 return
             plain = [word.replace("’", "'") for word in words]
+            self.counts["rows"] += 1
             for i, word in enumerate(plain):
                 self._add(word, plain[i - 1] if i else "", plain[i + 1] if i + 1 < len(plain) else "")
 
@@ -144,6 +171,7 @@ class WordCounts:
             counts["letters apart"] += 1
         if word.isalnum():
             return
+        self._add_marks(word, before)
         if (before and _CLITIC_WORD.fullmatch(word)) or (after[:1].isalnum() and _ELISION.fullmatch(word)):
             counts[f"split {word.lower()}"] += 1
         elif before[-1:].isalnum() and after[:1].isalnum() and _MARK.fullmatch(word):
@@ -152,6 +180,15 @@ class WordCounts:
                 counts[f"split {_name(before[-1], word, after[0])}"] += 1
         elif len(word) > 1 and not _ADDRESS.search(word):
             self._add_whole(word)
+
+    def _add_marks(self, word: str, before: str) -> None:
+        marks = [_is_mark(character) for character in word]
+        if any(marks) and not all(marks):
+            self.counts["mixed"] += 1
+            closed = word[-1] in CLOSING and word[-1] not in _AMBIGUOUS and not marks[-2]
+            self.counts["closing attached"] += closed or _FULL_STOP.search(word) is not None
+        elif before and not _is_mark(before[-1]) and word[0] in CLOSING:
+            self.counts["closing apart"] += 1
 
     def _add_whole(self, word: str) -> None:
         clitic, elided = _CLITIC.search(word), _ELISION.match(word)
@@ -175,7 +212,21 @@ class WordCounts:
             return WordSplitting("cjk_characters", kept) if whole else WordSplitting("characters")
         if counts["words"] and single >= _MOSTLY * counts["words"]:
             return WordSplitting("characters")
+        if self._keeps_closing_marks():
+            return WordSplitting("whitespace_only")
+        if self._splits_every_mark(kept):
+            return WordSplitting("punctuation")
         return WordSplitting("punctuation", kept) if kept else WordSplitting()
+
+    def _keeps_closing_marks(self) -> bool:
+        """Whether commas and full stops are the ends of words, as `str.split` leaves them."""
+        attached = self.counts["closing attached"]
+        return attached >= max(_LEAST, _SOME * self.counts["rows"]) and attached > self.counts["closing apart"]
+
+    def _splits_every_mark(self, kept: Sequence[str]) -> bool:
+        """Whether no word has marks in it, although several kinds of marks are split off inside of words."""
+        split = sum(count for name, count in self.counts.items() if name.startswith("split "))
+        return ("'" in kept or len(kept) > 1) and self.counts["mixed"] <= (1 - _MOSTLY) * split
 
     @property
     def segmented(self) -> bool:

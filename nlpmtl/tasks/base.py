@@ -80,7 +80,7 @@ class Task(ABC):
         input_columns: the columns of each dataset that it was trained on, by ``text``, ``pair`` or ``words``: a table
             with them is read as in training.
         word_splitting: how the words that it was trained on were split, so that raw text is split alike:
-            "whitespace", "punctuation", "characters" or "cjk_characters", see `WordSplitting`.
+            a method of `WordSplitting`.
         split_marks: what "punctuation" splits off.
 
     Raises:

@@ -60,6 +60,16 @@ def ideographs(text: str) -> list[str]:
     return re.findall(r"[a-zA-Z0-9]+|\S", text)
 
 
+SYMBOLS = ["#nlp is @ada's field, she's paid $5", "a+b=c, (see e-mail: ada@example.com)", "It's 5% of 3.5"] * 4
+ARABIC = ['قال: "نعم"، ثم مضى؟', "ذهب الولد."] * 4
+HINDI = ["मैं दिल्ली में रहता हूँ।", "वह गया, फिर आया।"] * 4
+GERMAN = ["Sie sagt: „Ja“, und ‚nein‘.", "Er liest »Faust«."] * 4
+
+
+def marks_apart(text: str) -> list[str]:
+    return re.findall(r"[^\s،؟।„“‚‘»«.,:\"]+|\S", text)
+
+
 @pytest.mark.parametrize(
     ("texts", "split", "method"),
     [
@@ -67,6 +77,13 @@ def ideographs(text: str) -> list[str]:
         (ENGLISH, treebank, "punctuation"),
         (ENGLISH, universal, "punctuation"),
         (ENGLISH[:5] * 3, every_mark, "punctuation"),
+        (SYMBOLS, every_mark, "punctuation"),
+        (ENGLISH, str.split, "whitespace_only"),
+        (ARABIC, str.split, "whitespace_only"),
+        (HINDI, str.split, "whitespace_only"),
+        (ARABIC, marks_apart, "whitespace"),
+        (HINDI, marks_apart, "whitespace"),
+        (GERMAN, marks_apart, "whitespace"),
         (ENGLISH, list, "characters"),
         (CHINESE, list, "characters"),
         (CHINESE, ideographs, "cjk_characters"),
@@ -118,6 +135,12 @@ def test_every_character_that_is_no_space_is_in_one_word(text: str) -> None:
     for splitting in (WordSplitting("punctuation", marks), WordSplitting("cjk_characters", marks)):
         covered = [at for start, end in splitting.split(text) for at in range(start, end)]
         assert covered == [at for at, character in enumerate(text) if not character.isspace()]
+
+
+def test_abbreviations_are_no_reason_to_leave_punctuation_at_its_word() -> None:
+    rows = [["Dr.", "Smith", "'s", "U.S.", "film", "."], ["play", "Hello", "at", "5", "p.m."], ["the", "dogs'", "film"]]
+    splitting = found_in(rows * 5)
+    assert words_of("Turin, Rome.", splitting) == ["Turin", ",", "Rome", "."]
 
 
 def test_the_encoder_reads_the_words_as_in_training() -> None:
