@@ -19,6 +19,8 @@ from nlpmtl.errors import ConfigError, quote
 from nlpmtl.table import MISSING, UNKNOWN, Table
 
 Raw = dict[str, Any]
+_OF_A_KEY = "[key]"
+"""What pydantic appends to the place of an error in the key of a table, not in its value."""
 _INSTEAD = {"epochs": "steps", "steps": "epochs", "words": "text", "text": "words"}
 """Keys of which a table has one or the other."""
 _UTF_16 = "; it looks like UTF-16 or UTF-32, as some editors save it: save it as UTF-8"
@@ -181,18 +183,18 @@ def _parse(model: type[T], raw: Mapping[str, Any], where: str) -> T:
         return model.model_validate(raw)
     except ValidationError as error:
         lines = []
-        for found in error.errors(include_url=False):
-            key = ".".join(str(part) for part in found["loc"] if part != "[key]")
-            said = found["msg"].removeprefix("Value error, ")  # the rules of the outermost table still carry it
-            if found["type"] == UNKNOWN:
-                path = [str(part) for part in found["loc"] if part != "[key]"]
-                said = f"unknown key; {instead(path)}" if instead(path) else said
-            told = key and found["type"] not in (
-                "missing",
-                MISSING,
-            )  # a rule of the outermost table would show all of it
-            value = f" (found {quote(found['input'], most=80)})" if told else ""
-            lines.append(f"{where}: {key + ': ' if key else ''}{said}{value}")
+        for details in error.errors(include_url=False):
+            kind, path = details["type"], [str(part) for part in details["loc"]]
+            if kind != UNKNOWN and path[-1:] == [_OF_A_KEY]:
+                path.pop()
+            message = details["msg"].removeprefix("Value error, ")  # the rules of the outermost table still carry it
+            if kind == UNKNOWN and (advice := instead(path)):
+                message = f"unknown key; {advice}"
+            key = ".".join(path)
+            # A rule of the outermost table would show all of it.
+            shows_value = key and kind not in ("missing", MISSING)
+            value = f" (found {quote(details['input'], most=80)})" if shows_value else ""
+            lines.append(f"{where}: {key + ': ' if key else ''}{message}{value}")
         raise ConfigError("\n".join(lines)) from None
 
 

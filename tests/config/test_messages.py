@@ -221,3 +221,9 @@ def test_what_is_advised_exists() -> None:
 def test_layers_have_a_default_as_other_schemes() -> None:
     config = parse_run(read_run(make(sharing={"kind": "layers"})), where="run.toml")
     assert config.sharing.shared is None  # type: ignore[attr-defined]
+
+
+def test_a_key_in_brackets_is_an_unknown_key_like_any_other() -> None:
+    """pydantic marks errors in the names of keys with the same word."""
+    with pytest.raises(ConfigError, match=r"config: \[key\]: unknown key"):
+        parse_run({"encoder": {"name": "x"}, "datasets": {}, "[key]": 1}, where="config")
