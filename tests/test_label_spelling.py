@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,26 @@ class TestSpellings:
         assert (work.tasks["t"].labels, labels(work, "validation")) == (("1", "2"), ["1", "2"])
         work = load(CLASSES, train=rows([True, False]), validation=write(tmp_path / "v.csv", [True, False]))
         assert labels(work, "validation") == ["true", "false"]
+
+    def test_booleans_next_to_other_names(self, load: Loader, tmp_path: Path) -> None:
+        mixed = [True, False, "maybe"]
+        for train, validation in ((rows(mixed), "v.csv"), (write(tmp_path / "t.csv", mixed), "v.jsonl")):
+            work = load(CLASSES, train=train, validation=write(tmp_path / validation, mixed))
+            assert work.tasks["t"].labels == ("false", "maybe", "true")
+            assert labels(work) == labels(work, "validation") == ["true", "false", "maybe"]
+        model = load(CLASSES, train=write(tmp_path / "t.csv", mixed)).tasks
+        assert model["t"].labels == ("False", "True", "maybe")
+        assert labels(load.evaluated(CLASSES, model=model, test=rows(mixed)), "test") == ["True", "False", "maybe"]
+
+    def test_decimals_and_signs(self, load: Loader, tmp_path: Path) -> None:
+        frame = pd.DataFrame({"text": ["a"] * 3, "y": [Decimal("10.00"), None, Decimal("-2.00")]})
+        frame.to_parquet(tmp_path / "x.parquet")
+        for train in (frame, str(tmp_path / "x.parquet")):
+            work = load(CLASSES, train=train, validation=write(tmp_path / "v.csv", ["+10", "-2", "+10.0"]))
+            assert work.tasks["t"].labels == ("-2", "10")
+            assert labels(work, "validation") == ["10", "-2", "10"]
+            numbers = load({"kind": "regression", "label": "y"}, train=train).splits["train"]["one"].labels["t"]
+            assert numbers.gold([0, 2]) == [10.0, -2.0]
 
     def test_a_model_finds_its_labels_in_a_later_file(self, load: Loader, tmp_path: Path) -> None:
         model = load(CLASSES, train=rows([1, 2])).tasks

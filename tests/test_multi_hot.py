@@ -77,6 +77,11 @@ class TestColumns:
             with pytest.raises(DataError, match="row 1: toxic: 0 or 1 was expected, or true or false"):
                 load(COLUMNS, train=[{"text": "a", "toxic": value, "threat": 0}])
 
+    def test_numbers_as_text(self, load: Loader, tmp_path: Path) -> None:
+        path = tmp_path / "x.csv"
+        path.write_text("text,toxic,threat\na, 1,0.00\nb,1.00, 1\nc,+0,TRUE \n", encoding="utf-8")
+        assert labels(load(COLUMNS, train=str(path))) == [["toxic"], ["toxic", "threat"], ["threat"]]
+
     def test_a_missing_column(self, load: Loader) -> None:
         with pytest.raises(ConfigError, match="column 'threat' is in no row"):
             load(COLUMNS, train=rows([1], column="toxic"))

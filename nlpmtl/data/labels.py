@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any, Literal
 
 import numpy as np
 
 from nlpmtl.data.inputs import are_strings, has_surrogate
+from nlpmtl.data.spelling import whole_number
 
 Shape = Literal["class", "number", "set", "tags", "flag"]
 """One label's name; a number; any number of names; a name for each word; 0 or 1, where the column is a label."""
@@ -41,8 +43,7 @@ def to_label(
     Raises:
         ValueError: the rule that the value breaks.
     """
-    if isinstance(value, np.generic):
-        value = value.item()
+    value = _to_python(value)
     if value is None or (names is not None and value == _UNLABELLED):
         return None
     if shape == "class":
@@ -65,9 +66,8 @@ def is_on(name: str) -> bool:
 
 
 def _to_name(value: Any, names: Sequence[str] | None) -> str:
-    """The name of a label. A whole number has the same name as an integer and as a float."""
-    if isinstance(value, np.generic):
-        value = value.item()
+    """The name of a label. A whole number has the same name as an integer, as a float and as a decimal."""
+    value = _to_python(value)
     if isinstance(value, str):
         if has_surrogate(value):
             raise ValueError("not valid Unicode")
@@ -82,6 +82,15 @@ def _to_name(value: Any, names: Sequence[str] | None) -> str:
     return names[int(value)]
 
 
+def _to_python(value: Any) -> Any:
+    """NumPy's values and decimals, which databases have, as Python's integers and floats."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Decimal):
+        return int(value) if value.is_finite() and value == value.to_integral_value() else float(value)
+    return value
+
+
 def _to_number(value: Any) -> float:
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         value = float(value)
@@ -93,7 +102,9 @@ def _to_number(value: Any) -> float:
 
 
 def _to_flag(value: Any) -> str:
-    name = str(value) if isinstance(value, str | int | float) else ""
+    name = str(value).strip() if isinstance(value, str | int | float) else ""
+    number = whole_number(name)
+    name = name if number is None else str(number)
     if name not in _FLAGS:
         raise ValueError("0 or 1 was expected, or true or false")
     return _FLAGS[name]

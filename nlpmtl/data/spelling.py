@@ -12,14 +12,16 @@ from decimal import Decimal
 _WHOLE = re.compile(r"([+-]?[0-9]+)(\.0*)?")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
 _BOOLEANS = {word: word.lower() for word in ("true", "True", "TRUE", "false", "False", "FALSE")}
+_LOWER = frozenset(_BOOLEANS.values())
 
 
 @dataclass(frozen=True)
 class Spelling:
     """How the names of one task's labels are written.
 
-    Names are compared in NFC. ``1.0`` is ``1`` where all names of train are whole numbers, and ``True`` is ``true``
-    where all of them are booleans: a csv file that pandas wrote then has the same labels as JSON.
+    Names are compared in NFC. ``1.0`` and ``+1`` are ``1`` where all names of train are whole numbers. ``True`` is
+    ``true`` where all of them are booleans, or where the data have ``true`` too: a csv file that pandas wrote then has
+    the same labels as JSON.
 
     Args:
         whole: whether the names are whole numbers.
@@ -30,11 +32,11 @@ class Spelling:
     boolean: bool = False
 
     @classmethod
-    def of(cls, names: Collection[str]) -> Spelling:
-        """The spelling of a task whose train rows have these names."""
+    def of(cls, names: Collection[str], *, others: Collection[str] = ()) -> Spelling:
+        """The spelling of a task whose train rows have these names, and the rows of other splits have others."""
         return cls(
             whole=bool(names) and all(_WHOLE.fullmatch(name) for name in names),
-            boolean=bool(names) and all(name in _BOOLEANS for name in names),
+            boolean=bool(names) and (all(name in _BOOLEANS for name in names) or bool(_LOWER & {*names, *others})),
         )
 
     def __call__(self, name: str) -> str:
@@ -42,7 +44,7 @@ class Spelling:
         name = unicodedata.normalize("NFC", name)
         whole = _WHOLE.fullmatch(name) if self.whole else None
         if whole is not None:
-            return "0" if whole[1] == "-0" else whole[1]
+            return "0" if whole[1] == "-0" else whole[1].removeprefix("+")
         return _BOOLEANS.get(name, name) if self.boolean else name
 
 

@@ -127,10 +127,11 @@ def _declared(task: str, datasets: Mapping[str, DatasetConfig]) -> tuple[str, ..
 
 
 def _spelling(columns: LabelColumns, task: str, *, model: Mapping[str, Task] | None) -> Spelling:
-    """The spelling of train's names (where a model is evaluated: of the model's or of the data's names)."""
+    """The spelling of the names in the data (where a model is evaluated: of the model's or of the data's names)."""
     found = list(columns.of(task))
     train = {name for _, split, column in found if split == "train" for name in column.names}
-    spelling = Spelling.of(train or {name for _, _, column in found for name in column.names})
+    names = {name for _, _, column in found for name in column.names}
+    spelling = Spelling.of(train or names, others=names)
     if model is None:
         return spelling
     known = Spelling.of(model[task].labels)
