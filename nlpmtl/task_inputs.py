@@ -34,6 +34,12 @@ class InputReader:
         self._tasks, self._wanted = tasks, None if wanted is None else list(dict.fromkeys(wanted))
         self._chosen: dict[tuple[str, ...], dict[Columns, list[str]]] = {}
 
+    @property
+    def trained_columns(self) -> list[str]:
+        """The columns that the tasks of the model were trained on."""
+        found = (column for task in self._tasks.values() for one in task.input_columns for column in one.values())
+        return list(dict.fromkeys(found))
+
     def columns(self, table: Container) -> list[str]:
         """The columns of a table that are read.
 
@@ -49,9 +55,8 @@ class InputReader:
 
     def check_series(self, inputs: Any) -> None:
         """DataError if a Series is a row of a table: its cells would be read as several texts."""
-        trained = (column for task in self._tasks.values() for one in task.input_columns for column in one.values())
         labels = row_labels(inputs)
-        if {"text", "words", *trained}.intersection(labels):
+        if {"text", "words", *self.trained_columns}.intersection(labels):
             raise DataError(
                 f"input 1: a {type(inputs).__name__} is read as a column of texts, and this one is a row with the "
                 f"columns {_list(labels)}: write row.to_dict()"

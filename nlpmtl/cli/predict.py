@@ -75,14 +75,16 @@ def predict(
     _check_arguments(texts, input=input, output=output)
     form = parse_format(input, delimiter=delimiter, quoting=quoting, encoding=encoding, header=header)
     from nlpmtl.predictor import Predictor
+    from nlpmtl.task_inputs import InputReader
 
     quiet_libraries()
     reading = watch(size_of(input or STDIN), silent=output is None and sys.stdout.isatty())
-    inputs: Iterable[Text | BadRow] = texts or ()
-    if input is not None:
-        inputs = read_texts(input, told=reading.read, format=form, skip=on_bad_row == "skip")
     predictor = Predictor.from_pretrained(model, revision=revision, device=device, dtype=dtype, plugins=plugins or ())
     tell_device(predictor.model)
+    inputs: Iterable[Text | BadRow] = texts or ()
+    if input is not None:
+        reader = InputReader(predictor.tasks, wanted=task or None)
+        inputs = read_texts(input, reader=reader, told=reading.read, format=form, skip=on_bad_row == "skip")
     shape = _to_lines if input is None and output is None and sys.stdout.isatty() else _to_json
     with _open(output) as write, reading.open() if input is not None else nullcontext():
         asked, kept = tee(inputs)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from nlpmtl.errors import ConfigError, DataError
 
@@ -55,6 +55,21 @@ def size_of(name: str) -> int | None:
     return None if name == STDIN else Path(name).stat().st_size
 
 
+class Reader(Protocol):
+    """Reads rows for the tasks that are predicted."""
+
+    @property
+    def trained_columns(self) -> Collection[str]:
+        """The columns that the tasks were trained on."""
+
+    def read(self, value: Any) -> object:
+        """Read a row.
+
+        Raises:
+            ValueError, ConfigError: the tasks cannot read it.
+        """
+
+
 class BadRow(NamedTuple):
     """A row that cannot be predicted for: its texts, where there are any, and its place with what is wrong."""
 
@@ -63,15 +78,16 @@ class BadRow(NamedTuple):
 
 
 def read_texts(
-    name: str, *, told: Callable[[int], object], format: TextFormat | None = None, skip: bool = False
+    name: str, *, reader: Reader, told: Callable[[int], object], format: TextFormat | None = None, skip: bool = False
 ) -> Iterator[Text | BadRow]:
     """The texts, or pairs, of a file or of stdin; ``told`` is told of the bytes of a file as they are read.
 
     A line of a .txt file or of stdin is a text. A row of other files has ``text``, and ``pair`` where it is one, or
-    ``words``.
+    ``words``, or the columns that a task was trained on.
 
     Args:
         name: the file, or "-".
+        reader: reads rows for the tasks that are predicted.
         told: is called with the number of bytes read.
         format: how a text file is written.
         skip: give a `BadRow` for a line or a row that cannot be predicted for.
@@ -79,56 +95,71 @@ def read_texts(
     Raises:
         DataError: a line or a row that cannot be predicted for, with its place, unless they are skipped.
     """
-    for text in _read(name, told=told, format=format):
+    for text in _read(name, reader=reader, told=told, format=format):
         if isinstance(text, BadRow) and not skip:
             raise DataError(text.error)
         yield text
 
 
-def _read(name: str, *, told: Callable[[int], object], format: TextFormat | None) -> Iterator[Text | BadRow]:
+def _read(
+    name: str, *, reader: Reader, told: Callable[[int], object], format: TextFormat | None
+) -> Iterator[Text | BadRow]:
     from nlpmtl.data.delimited import TextFormat
     from nlpmtl.data.lines import read_file_lines, read_lines
 
     form = format or TextFormat()
     if name == STDIN:
         lines = read_lines(sys.stdin.buffer, where="stdin", encoding=form.encoding)
-        yield from _to_texts(lines, form, where="stdin")
+        yield from _to_texts(lines, form, reader=reader, where="stdin")
     elif name.lower().endswith(_LINES):
         lines = read_file_lines(name, encoding=form.encoding, progress=told)
-        yield from _to_texts(lines, form, where=name)
+        yield from _to_texts(lines, form, reader=reader, where=name)
     else:
-        yield from _read_rows(name, told=told, format=form)
+        yield from _read_rows(name, reader=reader, told=told, format=form)
 
 
-def _to_texts(lines: Iterator[str], format: TextFormat, *, where: str) -> Iterator[str | BadRow]:
+def _to_texts(lines: Iterator[str], format: TextFormat, *, reader: Reader, where: str) -> Iterator[str | BadRow]:
     from nlpmtl.data.inputs import has_surrogate
     from nlpmtl.data.lines import undecodable, without_end
 
     for number, line in enumerate(lines, 1):
         if has_surrogate(line):
             yield BadRow({"text": None}, f"{where}:{number}: {undecodable(format.encoding, line)}")
-        else:
-            yield without_end(line)
+            continue
+        text = without_end(line)
+        error = _find_error(reader, text)
+        yield text if error is None else BadRow({"text": text}, f"{where}:{number}: {error}")
 
 
-def _read_rows(name: str, *, told: Callable[[int], object], format: TextFormat) -> Iterator[Text | BadRow]:
-    from nlpmtl.data import to_input
+def _find_error(reader: Reader, value: Any) -> str | None:
+    """Why the tasks cannot read a row; None if they can."""
+    try:
+        reader.read(value)
+    except (ValueError, ConfigError) as error:
+        return str(error)
+    return None
+
+
+def _read_rows(
+    name: str, *, reader: Reader, told: Callable[[int], object], format: TextFormat
+) -> Iterator[Text | BadRow]:
     from nlpmtl.data.files import open_file
     from nlpmtl.data.inputs import has_surrogate
     from nlpmtl.data.stream import Broken
 
+    columns = list(dict.fromkeys(["text", "pair", "words", *reader.trained_columns]))
     # An empty cell of a label is nothing: so a csv can hold pairs and single texts.
-    stream = open_file(name, inputs=["text", "words"], labels={"pair": "class"}, format=format, told=told)
+    stream = open_file(name, inputs=columns, labels={"pair": "class"}, format=format, told=told)
     for number, row in stream.rows:
         place = stream.place(number)
         if isinstance(row, Broken):
             yield BadRow({"text": None}, f"{place}: {row.rule}")
             continue
-        try:
-            to_input(row)
-        except ValueError as error:
-            texts = {key: row[key] for key in ("text", "pair") if isinstance(row.get(key), str)}
-            valid = {key: text for key, text in texts.items() if not has_surrogate(text)}
-            yield BadRow({"text": None, **valid}, f"{place}: {error}")
-            continue
-        yield {key: row[key] for key in ("text", "pair", "words") if row.get(key) is not None}
+        # A null pair is none, and a null text is an error, as is one that is not there.
+        found = {key: row[key] for key in columns if row.get(key) is not None}
+        error = _find_error(reader, found)
+        if error is None:
+            yield found
+        else:
+            texts = {key: text for key, text in found.items() if isinstance(text, str) and not has_surrogate(text)}
+            yield BadRow({"text": None, **texts}, f"{place}: {error}")

@@ -57,6 +57,24 @@ def test_texts_from_files(
     assert [one["predictions"].keys() == {"grade"} for one in found] == [pair is not None for _, pair in expected]
 
 
+def test_rows_as_in_training(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    rows = [{"tokens": ["ada", "sings"], "topic": 1}, {"text": "a", "other": "b", "grade": 2}, {"text": "a"}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    first, second, third = parse(nlpmtl_("predict", trained.model_dir, "--input", path).stdout)
+    predictor = Predictor.from_pretrained(trained.model_dir)
+    assert first["predictions"]["places"] == predictor.predict({"words": ["ada", "sings"]}, task="places")
+    assert second["predictions"].keys() == {*SINGLE, "grade"}
+    assert third["predictions"].keys() == SINGLE
+    done = nlpmtl_("predict", trained.model_dir, "--input", path, "--task", "grade")
+    assert done.exit_code == 2
+    assert "t.jsonl:1: text: null, or not there; a row has `text`" in done.stderr
+    done = nlpmtl_("predict", trained.model_dir, "--input", path, "--task", "grade", "--on-bad-row", "skip")
+    found = parse(done.stdout)
+    assert [one["predictions"] is None for one in found] == [True, False, True]
+    assert "t.jsonl:3: task 'grade' reads a pair (text, pair), and was given a single text" in found[2]["error"]
+
+
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "int8"])
 def test_a_precision(dtype: str, trained: Trained, nlpmtl_: Nlpmtl) -> None:
     done = nlpmtl_("predict", trained.model_dir, "a cat", "--task", "topic", "--dtype", dtype)
