@@ -331,9 +331,12 @@ def load_datasets(
     """The datasets of a run, or the one of a dataset file or of a dict of one."""
     if isinstance(data, Mapping) and "data" in data:
         return {"data": parse_dataset(data, where="config")}
-    if not isinstance(data, str | Path | Mapping | RunConfig):
+    values = tuple(data.values()) if isinstance(data, Mapping) else ()
+    splits = values and not any(isinstance(value, Mapping | str | int) for value in values)
+    if splits or not isinstance(data, str | Path | Mapping | RunConfig):
         raise ConfigError(
-            f"a run file, a dataset file, or a dict of either was expected, found a {type(data).__name__}. Rows in "
+            f"a run file, a dataset file, or a dict of either was expected, found a {type(data).__name__}"
+            f"{' of splits' if splits else ''}. Rows in "
             'memory are written {"data": {"files": {"validation": rows}}, "input": {"text": "…"}, "tasks": {…}}'
         )
     if isinstance(data, str | Path):

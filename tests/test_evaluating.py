@@ -63,3 +63,11 @@ def test_data_of_another_type_says_how_it_is_written(value: Any, trained: Traine
         nlpmtl.evaluate(trained.model_dir, value)
     with pytest.raises(ConfigError, match=f"a run file.* was expected, found a {type(value).__name__}"):
         nlpmtl.train(value)
+
+
+@pytest.mark.parametrize("rows", [Dataset.from_dict({"text": ["a"]}), [{"text": "a"}], pd.DataFrame({"text": ["a"]})])
+def test_splits_without_tables_say_how_they_are_written(rows: Any, trained: Trained) -> None:
+    kinds = [dict, DatasetDict] if isinstance(rows, Dataset) else [dict]
+    for kind in kinds:
+        with pytest.raises(ConfigError, match=rf"found a {kind.__name__} of splits.*files.*input.*tasks"):
+            nlpmtl.evaluate(trained.model_dir, kind({"validation": rows}))

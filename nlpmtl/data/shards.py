@@ -81,9 +81,14 @@ class Shards:
         for path in paths:
             check_ending(path)
             check_lists(path, words=self._inputs.words, labels=self._labels)
-        twice = sorted({path for path in paths if paths.count(path) > 1}) if len(set(paths)) < len(paths) else []
-        if twice:
-            raise ConfigError(f"{', '.join(twice)}: listed more than once among the files of a split")
+        files: dict[str, str] = {}
+        for path in paths:
+            real = os.path.realpath(path)
+            other = files.get(real)
+            files[real] = path
+            if other is not None:
+                same = "" if other == path else f", also as {other}"
+                raise ConfigError(f"{path}: listed more than once among the files of a split{same}")
 
     def _read(self, streams: Sequence[Stream], parts: list[Part]) -> Numbered:
         """The rows of all files. Each must have the same of the needed columns, or one would be lost silently."""

@@ -138,6 +138,7 @@ def test_columns_that_are_not_needed_may_differ(tmp_path: Path) -> None:
         (["a.jsonl", "none.jsonl"], DataError, r"none\.jsonl: no such file"),
         (["a.jsonl", "a.jsonl"], ConfigError, r"a\.jsonl: listed more than once"),
         (["a.jsonl", "?.jsonl"], ConfigError, r"a\.jsonl: listed more than once"),
+        (["a.jsonl", "sub/../a.jsonl"], ConfigError, r"sub/\.\./a\.jsonl: listed more than once .*also as .*a\.jsonl"),
         (["a.jsonl", "b.txt"], ConfigError, r"b\.txt: the name of a file of rows ends in"),
         ("*", ConfigError, r"note\.txt: the name of a file of rows ends in"),
         ([], DataError, "no row"),
@@ -150,6 +151,7 @@ def test_what_cannot_be_read(
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "a.jsonl", row("a"))
     (tmp_path / "note.txt").touch()
+    (tmp_path / "sub").mkdir()
     with pytest.raises(error, match=said):
         texts(names)
 
