@@ -12,7 +12,6 @@ from datasets import Dataset
 
 import nlpmtl
 from nlpmtl.errors import ConfigError, DataError, NlpmtlError
-from nlpmtl.precheck import check_datasets
 from nlpmtl.run import load_config
 from tests.tiny import write_rows
 
@@ -105,11 +104,15 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
 )
 def test_other_spellings_are_left_to_the_whole_column(values: list[Any]) -> None:
     """Whether 1.0 means 1 depends on all rows."""
+    from nlpmtl.precheck import check_datasets
+
     rows = [{"text": "a", "topic": value} for value in values]
     check_datasets(load_config(run(rows, **topic(labels=["one", "two", "\u00e9", "ö"]))).datasets)
 
 
 def test_a_column_that_comes_late_is_left_to_the_whole_file(tmp_path: Path) -> None:
+    from nlpmtl.precheck import check_datasets
+
     rows: Rows = [*({"text": "a"} for _ in range(1500)), *ROWS]
     check_datasets(load_config(run(write(tmp_path / "a.jsonl", rows))).datasets)
 

@@ -11,7 +11,7 @@ import pytest
 import nlpmtl
 from nlpmtl import RunError
 from nlpmtl.comparing import comparing
-from nlpmtl.run import Started, TrainResult, load_config, load_run, training
+from nlpmtl.run import Started, TrainResult, load_config, training
 from nlpmtl.training import Evaluated
 from tests.tiny import checkpoint, make_run, metrics, read_json, train_tiny
 
@@ -30,6 +30,8 @@ def start(run: dict[str, Any], output: Path, overrides: dict[str, Any]) -> None:
 
 
 def resumed(run: dict[str, Any], output: Path, **overrides: Any) -> tuple[Started, TrainResult]:
+    from nlpmtl.run import load_run
+
     config, laid = load_run(run, output=output, resume=True, overrides=overrides)
     first, *_, last = training(config, output=output, resume=True, overrides=laid)
     assert isinstance(first, Started)

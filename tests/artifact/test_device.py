@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 
 import nlpmtl
 from nlpmtl import ConfigError, MultiTaskModel, Predictor
-from nlpmtl.artifact.device import check_device, choose_device
 from nlpmtl.cli import app
 from tests.tiny import Trained
 
@@ -17,6 +16,8 @@ GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a C
 
 
 def test_auto_is_the_cpu_where_there_is_no_gpu() -> None:
+    from nlpmtl.artifact.device import choose_device
+
     expected = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
     assert choose_device("auto") == choose_device(None) == expected
     assert choose_device("cpu") == choose_device(torch.device("cpu")) == torch.device("cpu")
@@ -36,6 +37,8 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_loaded(device:
     "device", ["gpu", "tpu", "CUDA", "cuda:x", "cuda:-1", "", "cuda:", "cpu cuda", 0, -1, ["cuda"], 1.5]
 )
 def test_what_names_no_device(device: Any) -> None:
+    from nlpmtl.artifact.device import check_device
+
     with pytest.raises(ConfigError, match="device: "):
         check_device(device)
     with pytest.raises(ConfigError, match="did you mean 'cuda'"):
@@ -49,6 +52,8 @@ def test_what_names_no_precision(trained: Trained, dtype: Any) -> None:
 
 
 def test_auto_never_changes_the_precision(trained: Trained) -> None:
+    from nlpmtl.artifact.device import choose_device
+
     predictor = Predictor.from_pretrained(trained.model_dir)
     assert isinstance(predictor.model, MultiTaskModel)
     assert predictor.model.dtype == torch.float32
@@ -56,6 +61,8 @@ def test_auto_never_changes_the_precision(trained: Trained) -> None:
 
 
 def test_int8_computes_on_the_cpu(trained: Trained) -> None:
+    from nlpmtl.artifact.device import check_device
+
     assert Predictor.from_pretrained(trained.model_dir, dtype="int8").model.device.type == "cpu"
     with pytest.raises(ConfigError, match="computes on a CPU, not on 'cuda:1'"):
         check_device("cuda:1", dtype="int8")

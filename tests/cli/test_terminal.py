@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nlpmtl.cli.console import echo, echo_json, print_table, protect_output, to_json
-from nlpmtl.cli.options import complete_runs
+from nlpmtl.cli.console import print_table
 from nlpmtl.cli.predict import _to_lines
-from nlpmtl.errors import plain, plain_line
 from tests.cli.conftest import Nlpmtl
 
 if TYPE_CHECKING:
@@ -51,6 +49,8 @@ def controls(text: str) -> set[str]:
 
 
 def test_plain_text_keeps_letters_of_all_scripts_and_escapes_what_terminals_obey() -> None:
+    from nlpmtl.errors import plain, plain_line
+
     assert plain(GOOD) == plain_line(GOOD) == GOOD
     assert not controls(plain(EVIL))
     assert "\n" not in plain_line(EVIL)
@@ -59,6 +59,8 @@ def test_plain_text_keeps_letters_of_all_scripts_and_escapes_what_terminals_obey
 
 
 def test_json_of_a_terminal_reads_as_the_same_value() -> None:
+    from nlpmtl.cli.console import to_json
+
     value = {EVIL: [EVIL, GOOD, "\U0001f600"]}
     assert json.loads(to_json(value)) == value
     assert not controls(to_json(value))
@@ -85,6 +87,8 @@ def test_predictions_for_a_person(task: str, answer: Any) -> None:
 
 
 def test_tables_and_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    from nlpmtl.cli.console import echo, echo_json
+
     print_table("task", EVIL, rows=[(EVIL, "1")])
     echo(EVIL)
     echo(EVIL, err=True)
@@ -107,6 +111,8 @@ def test_commands_on_a_hostile_model(hostile: Path, run_file: Path, nlpmtl_: Nlp
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "cp437", "utf-8"])
 def test_any_encoding_of_the_terminal(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nlpmtl.cli.console import echo, protect_output
+
     streams = {name: io.TextIOWrapper(io.BytesIO(), encoding=encoding) for name in ("stdout", "stderr")}
     for name, stream in streams.items():
         monkeypatch.setattr(sys, name, stream)
@@ -177,6 +183,8 @@ def test_a_panic_is_told_as_an_error(nlpmtl_: Nlpmtl, monkeypatch: pytest.Monkey
 
 
 def test_completion(nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+    from nlpmtl.cli.options import complete_runs
+
     (tmp_path / "mine.toml").touch()
     (tmp_path / "text.txt").touch()
     assert complete_runs("quick") == ["quickstart"]

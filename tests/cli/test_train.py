@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
+from nlpmtl.run import load_config, training
 from tests.cli.conftest import Nlpmtl
 
 
@@ -39,3 +41,16 @@ def test_resume_needs_no_set_again(run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Pa
     longer = nlpmtl_("train", run_file, "--output", out, "--resume", "--set", "train.steps=3")
     assert longer.exit_code == 0
     assert longer.stderr.splitlines()[1].startswith("train.steps was 2, is 3: ")
+
+
+def test_a_second_run_at_the_same_time_is_refused(run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    overrides = {"train.steps": 2, "eval.every": 2}
+    first = training(load_config(run_file, overrides=overrides), output=out)
+    next(first)
+    arguments = ["--set", "train.steps=2", "--set", "eval.every=2", "--output", out, "--resume"]
+    second = nlpmtl_("train", run_file, *arguments)
+    assert (second.exit_code, second.stdout) == (1, "")
+    assert f"is in use by another run in this process ({os.getpid()} on " in second.stderr
+    list(first)
+    assert len((out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) == 2

@@ -15,9 +15,8 @@ import nlpmtl.sampling
 import nlpmtl.tasks
 import nlpmtl.weighting
 from nlpmtl.config import parse_run, read_run
-from nlpmtl.config.words import _BY_OTHER, _NO_KEY
 from nlpmtl.errors import ConfigError
-from nlpmtl.registry import _KINDS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS
+from nlpmtl.registry import SAMPLERS, SHARINGS, TASKS, WEIGHTINGS
 
 PHRASES = re.compile(
     r"Field required|Input should|should have|should match|Value error|valid (dictionary|tuple|string|integer|number)|"
@@ -212,6 +211,9 @@ def test_python_keywords_are_understood() -> None:
 
 
 def test_what_is_advised_exists() -> None:
+    from nlpmtl.config.words import _BY_OTHER, _NO_KEY
+    from nlpmtl.registry import _KINDS
+
     assert not _BY_OTHER.keys() & _NO_KEY.keys()
     assert set(_KINDS.values()) <= set(TASKS.names())
     for other in _BY_OTHER:

@@ -27,7 +27,6 @@ from transformers import (
 from nlpmtl.check import check
 from nlpmtl.errors import ModelError
 from nlpmtl.model import load_encoder
-from nlpmtl.model.probe import measure
 from tests.architectures import ARCHITECTURES, LONGEST, write_architecture
 from tests.every_architecture import (
     CAUSAL,
@@ -234,6 +233,8 @@ def test_a_model_without_a_position_limit_reads_what_the_tokenizer_allows(
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_hidden_states_do_not_depend_on_the_batch(name: str, tmp_path: Path) -> None:
+    from nlpmtl.model.probe import measure
+
     encoder = load_encoder(str(write_architecture(name, tmp_path)))
     assert encoder.notes == ()
     assert measure(encoder.model, pad=1, special=()).batch_difference < 1e-5
@@ -265,6 +266,8 @@ def test_an_encoder_whose_padding_leaks_a_little_is_reported(tmp_path: Path) -> 
 
 def test_measuring_leaves_the_model_and_the_random_generator_as_they_are(tmp_path: Path) -> None:
     """BigBird turns to full attention at its first short row, and stays with it."""
+    from nlpmtl.model.probe import measure
+
     write_any_architecture("big_bird", tmp_path, attention_type="block_sparse", block_size=4, num_random_blocks=1)
     model = AutoModel.from_pretrained(tmp_path).train()
     before = copy.deepcopy(model.state_dict())
@@ -280,6 +283,8 @@ def test_measuring_leaves_the_model_and_the_random_generator_as_they_are(tmp_pat
 
 
 def test_measuring_does_not_need_the_chosen_attention_to_run_on_this_machine(tmp_path: Path) -> None:
+    from nlpmtl.model.probe import measure
+
     write_any_architecture("bert", tmp_path)
     model = AutoModel.from_pretrained(tmp_path)
     model.config._attn_implementation = "flash_attention_2"  # cannot be set without the package

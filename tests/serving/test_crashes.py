@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nlpmtl.predictor import Predictor
-from nlpmtl.serving.batcher import Batcher, ClosedError, CrashError
+from nlpmtl.serving.batcher import Batcher, ClosedError
 from tests.serving.conftest import running
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ ODD = [
 
 @pytest.mark.parametrize("error", ODD, ids=lambda error: type(error).__name__)
 def test_whatever_is_raised_reaches_its_own_request_only(error: BaseException) -> None:
+    from nlpmtl.serving.batcher import CrashError
+
     may = threading.Event()
 
     def compute(ask: object, inputs: list[Any]) -> list[Any]:

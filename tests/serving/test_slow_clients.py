@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nlpmtl.serving.connections import divide, fit_to_files
-from nlpmtl.serving.logs import LimitedHandler
 from tests.serving.conftest import Client
 
 if TYPE_CHECKING:
@@ -153,6 +151,8 @@ def test_requests_one_after_another_on_one_connection_have_their_own_clocks(port
 
 
 def test_limits_fit_the_file_descriptors() -> None:
+    from nlpmtl.serving.connections import divide, fit_to_files
+
     for files in (-5, 3, 20, 300, 1000, 1255):
         connections, backlog = divide(files, 1000, 128)
         assert 1 <= backlog <= 128
@@ -169,6 +169,8 @@ def test_limits_fit_the_file_descriptors() -> None:
 
 
 def test_logging_is_limited_and_says_what_was_left_out(tmp_path: Path) -> None:
+    from nlpmtl.serving.logs import LimitedHandler
+
     with (tmp_path / "log").open("w+") as stream:
         handler = LimitedHandler(records=2, seconds=0.2, stream=stream)
         logger = logging.Logger("test")

@@ -11,7 +11,6 @@ import pytest
 
 from nlpmtl.errors import ConfigError
 from nlpmtl.training.device import accelerating
-from nlpmtl.training.launch import check_launch, ignored_settings
 
 NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RESTART_COUNT")
 MEETING = {"MASTER_ADDR": "localhost", "MASTER_PORT": "29501"}
@@ -82,6 +81,8 @@ def test_variables_that_do_not_belong_together_are_refused(
     ],
 )
 def test_those_of_a_launcher_are_accepted(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    from nlpmtl.training.launch import check_launch
+
     put(monkeypatch, variables)
     check_launch()
 
@@ -98,6 +99,8 @@ def test_those_of_a_launcher_are_accepted(monkeypatch: pytest.MonkeyPatch, varia
 def test_frameworks_that_are_not_supported_are_refused(
     monkeypatch: pytest.MonkeyPatch, name: str, framework: str, value: str, tmp_path: Path
 ) -> None:
+    from nlpmtl.training.launch import check_launch
+
     monkeypatch.setenv(name, value)
     with (
         pytest.raises(ConfigError, match=rf"{name} = '{value}': .*{framework}.* is not supported"),
@@ -123,6 +126,8 @@ def test_frameworks_that_are_not_supported_are_refused(
 def test_settings_that_a_run_ignores_are_noted_and_change_nothing(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, instead: str, tmp_path: Path
 ) -> None:
+    from nlpmtl.training.launch import ignored_settings
+
     monkeypatch.setenv(name, value)
     (note,) = ignored_settings()
     assert note.startswith(f"{name} = {value} is ignored: ")
@@ -134,6 +139,8 @@ def test_settings_that_a_run_ignores_are_noted_and_change_nothing(
 
 
 def test_what_asks_for_nothing_is_not_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nlpmtl.training.launch import ignored_settings
+
     put(
         monkeypatch,
         {

@@ -17,7 +17,6 @@ import nlpmtl
 from nlpmtl import RunError
 from nlpmtl.config import plain_config
 from nlpmtl.run import Started, load_config, training
-from nlpmtl.training import check_same_data, differing
 from tests.tiny import checkpoint, make_run, read_json, write_rows
 
 Rows = list[dict[str, Any]]
@@ -147,6 +146,23 @@ def test_renamed_labels_are_refused(run: dict[str, Any], output: Path) -> None:
     ]
 
 
+def test_a_file_that_is_rewritten_with_other_labels_is_noticed(run: dict[str, Any], output: Path) -> None:
+    """The path stays, and so does the config."""
+    paths = {split: Path(path) for split, path in run["datasets"]["notes"]["data"]["files"].items()}
+    before = {path: path.read_bytes() for path in paths.values()}
+    try:
+        write_rows(paths["train"], replaced(rows_of(12), 4, text="cat runs today"))
+        with pytest.raises(RunError, match=r"split 'train': the texts changed"):
+            resumed(run, output)
+        for split, many in (("train", 12), ("validation", 6)):
+            write_rows(paths[split], renamed(rows_of(many)))
+        with pytest.raises(RunError, match=r"split 'train': the labels of task 'mood' changed"):
+            resumed(run, output)
+    finally:
+        for path, content in before.items():
+            path.write_bytes(content)
+
+
 def test_a_label_list_that_only_the_source_orders_is_compared(run: dict[str, Any], output: Path) -> None:
     import datasets
 
@@ -268,6 +284,8 @@ def test_a_package_of_plugins_is_known_by_all_of_its_files(plugins: Path) -> Non
 
 
 def test_a_key_that_the_older_run_did_not_know_means_its_default(run: dict[str, Any]) -> None:
+    from nlpmtl.training import differing
+
     now = plain_config(load_config(run), output=Path("out"))
     for path in (
         "train.on_bad_step",
@@ -286,6 +304,8 @@ def test_a_key_that_the_older_run_did_not_know_means_its_default(run: dict[str, 
 
 
 def test_a_dataset_that_is_new_in_the_config_is_not_a_default(run: dict[str, Any]) -> None:
+    from nlpmtl.training import differing
+
     now = plain_config(load_config(run), output=Path("out"))
     before = json.loads(json.dumps(now))
     now["datasets"]["more"] = now["datasets"]["notes"]
@@ -295,6 +315,8 @@ def test_a_dataset_that_is_new_in_the_config_is_not_a_default(run: dict[str, Any
 
 
 def test_no_data_at_all_is_not_an_error() -> None:
+    from nlpmtl.training import check_same_data
+
     empty: dict[str, Any] = {"data": {"labels": {}, "splits": {}}, "plugins": {}}
     assert check_same_data(empty, empty, run=Path("out")) == []
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nlpmtl.weighting import solvers
 from tests.weighting.shown import build, seen
 
 Array = NDArray[np.float64]
@@ -94,6 +93,8 @@ def test_the_direction_is_that_of_an_independent_solver_on_many_sets(kind: str, 
 
 @pytest.mark.parametrize("count", [1, 2, 8, 20])
 def test_residuals(count: int) -> None:
+    from nlpmtl.weighting import solvers
+
     for seed in range(10):
         matrix = gradients(count, seed=seed)
         gramian = matrix @ matrix.T
@@ -159,5 +160,7 @@ def test_parallel_gradients_share_their_weight() -> None:
 
 
 def test_shortest_is_0_where_gradients_are_opposite_or_0() -> None:
+    from nlpmtl.weighting import solvers
+
     assert solvers.shortest(np.array([[1.0, -3.0], [-3.0, 9.0]])) == pytest.approx([0.75, 0.25])
     assert solvers.shortest(np.diag([4.0, 0.0, 0.0])) == pytest.approx([0.0, 0.5, 0.5])
