@@ -36,6 +36,7 @@ _INTERRUPTED, _TERMINATED = 130, 143
 _PRINTING = ("check", "evaluate", "predict", "show")
 """Verbs whose work is what they print."""
 _DEBUG = "--debug"
+_DEBUG_HELP = "Show the traceback of an error."
 _VERBS = (check, relate, train, compare, evaluate, predict, serve, push, export, submit, show, schema)
 
 
@@ -49,6 +50,12 @@ class Verb(TyperCommand):
             ctx.find_root().params["debug"] = True
             args = [one for one in args[:end] if one != _DEBUG] + args[end:]
         return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """List ``--debug`` in the help after the command's own options."""
+        super().format_options(ctx, formatter)
+        with formatter.section("Options of every command"):
+            formatter.write_dl([(_DEBUG, _DEBUG_HELP)])
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb, and turn what it raises into an exit code."""
@@ -97,7 +104,7 @@ app = typer.Typer(
 
 @app.callback()
 def _options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, typer.Option(_DEBUG, help=_DEBUG_HELP)] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
     ] = False,

@@ -141,6 +141,7 @@ def test_help_and_debug_on_every_command(nlpmtl_: Nlpmtl) -> None:
     ):
         result = nlpmtl_(verb, "-h")
         assert (result.exit_code, "Usage: " in result.output) == (0, True)
+        assert "  --debug  Show the traceback of an error." in result.output
     for arguments in (["--debug", "show", "no-such-run"], ["show", "no-such-run", "--debug"]):
         result = nlpmtl_(*arguments)
         assert (result.exit_code, "Traceback" in result.output) == (2, True)
