@@ -19,7 +19,7 @@ from nlpmtl.atomic import PART, apply_umask, erase, flush, hidden, link_or_copy,
 from nlpmtl.config import check_output
 from nlpmtl.data import without_limits
 from nlpmtl.errors import ConfigError, ModelError, NlpmtlError
-from nlpmtl.model import MultiTaskModel, check_finite
+from nlpmtl.model import MultiTaskModel, check_files, check_finite, check_loaded
 from nlpmtl.strict_json import dumps
 
 _TEMPORARY = ".tmp"
@@ -132,7 +132,9 @@ def load_model(
         ModelError: there is no such model, or it is not one of nlpmtl's.
     """
     directory = fetch(name, revision=revision, token=token)
+    failed = f"the model {name!r} cannot be loaded"
     try:
+        check_files(str(directory), failed=failed)
         options: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True, "output_loading_info": True}
         loaded: Any = MultiTaskModel.from_pretrained(directory, **options)
         model: MultiTaskModel = loaded[0]
@@ -140,9 +142,10 @@ def load_model(
     except NlpmtlError:
         raise
     except Exception as error:  # what transformers, tokenizers and torch raise has no base of its own
-        raise ModelError(f"the model {name!r} cannot be loaded: {error}") from error
+        raise ModelError(f"{failed}: {error}") from error
     missing = loaded[1]["missing_keys"]
     if missing:  # transformers would go on with whatever numbers stand there
         raise ModelError(f"the model {name!r} lacks weights: {', '.join(sorted(missing)[:5])}")
-    check_finite(model.state_dict(), failed=f"the model {name!r} cannot be loaded")
+    check_finite(model.state_dict(), failed=failed)
+    check_loaded(model, tokenizer, failed=failed)
     return model.eval(), tokenizer  # type: ignore[no-untyped-call]

@@ -12,8 +12,8 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from nlpmtl.artifact.parts import GRAPH
 from nlpmtl.data import Batch
-from nlpmtl.errors import ConfigError, ModelError
-from nlpmtl.model import MultiTaskConfig
+from nlpmtl.errors import ConfigError, ModelError, NlpmtlError
+from nlpmtl.model import MultiTaskConfig, check_files, check_length, check_logits
 from nlpmtl.tasks import Task, task_from_spec
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -54,6 +54,12 @@ class OnnxModel:
         """The execution provider of onnxruntime that computes, such as "CPUExecutionProvider"."""
         return str(self.session.get_providers()[0])
 
+    def compute(self, ids: Tensor) -> dict[str, Tensor]:
+        """Logits of all tasks for token ids without padding, ``[rows, time]``."""
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
+        rows = dict.fromkeys(self.tasks, torch.arange(len(ids)))
+        return self.infer(Batch(**inputs, parts={}), rows)
+
     def infer(self, batch: Batch, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Logits of the rows that each task is asked about, as `MultiTaskModel.forward` gives them, on the CPU."""
         given = {name: value.numpy() for name, value in batch.inputs.items() if name in self._inputs}
@@ -80,13 +86,19 @@ def load_onnx(directory: str | Path, *, device: str) -> tuple[OnnxModel, PreTrai
     session = _open(Path(directory) / GRAPH, device)
     failed = f"the model {str(directory)!r} cannot be loaded"
     try:
+        check_files(str(directory), failed=failed)
         config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
+    except NlpmtlError:
+        raise
     except Exception as error:  # what transformers and tokenizers raise has no base of its own
         raise ModelError(f"{failed}: {error}") from error
     if not isinstance(config, MultiTaskConfig):
         raise ModelError(f"{failed}: its config.json is not one of nlpmtl's: model_type is {config.model_type!r}")
-    return OnnxModel(session, config), tokenizer
+    model = OnnxModel(session, config)
+    check_length(config, positions=None, failed=failed)
+    check_logits(model.compute, tokenizer, length=min(config.input_length, 16), failed=failed)
+    return model, tokenizer
 
 
 def onnx_has_cuda() -> bool:

@@ -12,6 +12,7 @@ from nlpmtl.model.footprint import Footprint, footprint
 from nlpmtl.model.int8 import Int8Linear, to_int8
 from nlpmtl.model.multitask import MultiTaskConfig, MultiTaskModel
 from nlpmtl.model.packing import can_pack, use_packing
+from nlpmtl.model.plausible import check_files, check_length, check_loaded, check_logits
 from nlpmtl.model.sharing import (
     Adapters,
     CrossStitch,
@@ -41,7 +42,11 @@ __all__ = [
     "SharingOptions",
     "SoftL2",
     "can_pack",
+    "check_files",
     "check_finite",
+    "check_length",
+    "check_loaded",
+    "check_logits",
     "find_encoder",
     "footprint",
     "load_encoder",

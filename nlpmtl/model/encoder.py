@@ -35,6 +35,7 @@ from transformers.utils.hub import resolve_revision
 from nlpmtl.config import find_directory
 from nlpmtl.errors import ModelError, NlpmtlError, did_you_mean
 from nlpmtl.heads import Head, HeadShape, sequence_shape
+from nlpmtl.model.plausible import check_files
 from nlpmtl.model.suitability import check_architecture, check_encoder, model_class
 from nlpmtl.model.weights import check_finite
 from nlpmtl.tasks import Task
@@ -106,6 +107,7 @@ def load_encoder(
             # Looked up once: config, tokenizer and weights are those of one commit, whatever happens there meanwhile.
             options: dict[str, Any] = {"revision": resolve_revision(path, revision), "trust_remote_code": False}
             places = dict(options)
+            check_files(path, failed=f"the encoder {name!r} cannot be loaded", revision=options["revision"])
             config = AutoConfig.from_pretrained(path, **places)
             if sha256 is not None:
                 options["use_safetensors"] = True

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from nlpmtl.errors import ModelError
 
-_LENGTHS = (4, 7, 11, 16)
+LENGTHS = (4, 7, 11, 16)
 """Tokens of the rows. They are so different that a batch of them has padding of every width."""
 _CUT = 7
 """Tokens on the left of the longest row when it is split; not a power of two, as the blocks of local attention are."""
@@ -55,25 +55,25 @@ def measure(model: PreTrainedModel, *, pad: int, special: Collection[int]) -> Me
     Raises:
         ModelError: it does not give one hidden state for each token of a batch of token ids.
     """
-    encoder = _twin(model)
+    encoder = twin(model)
     ids = _ids(encoder, special={pad, *special})
-    recorder = _Lookups()
+    recorder = Lookups()
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         single, lookups = [], []
-        for length in _LENGTHS:
+        for length in LENGTHS:
             with recorder:
                 single.append(_encode(encoder, ids[:1, :length])[0])
             lookups.append(recorder.take())
         whole = single[-1]
         backward = relative_difference(_encode(encoder, _replaced(ids, slice(_CUT, None)))[0, :_CUT], whole[:_CUT])
         forward = relative_difference(_encode(encoder, _replaced(ids, slice(_CUT)))[0, _CUT:], whole[_CUT:])
-        batch = ids[:1].repeat(len(_LENGTHS), 1)
-        mask = (torch.arange(batch.shape[1]) < torch.tensor(_LENGTHS)[:, None]).long()
+        batch = ids[:1].repeat(len(LENGTHS), 1)
+        mask = (torch.arange(batch.shape[1]) < torch.tensor(LENGTHS)[:, None]).long()
         padded = _encode(encoder, batch.masked_fill(mask == 0, pad), mask)
         apart = max(relative_difference(padded[i, : len(row)], row) for i, row in enumerate(single))
     return Measured(
         causal=min(backward, forward) < _ONE_SIDED * max(backward, forward),
-        positions=_positions(lookups),
+        positions=find_positions(lookups),
         batch_difference=apart,
     )
 
@@ -89,7 +89,7 @@ def relative_difference(hidden: Tensor, expected: Tensor) -> float:
     return float((hidden.double() - expected.double()).norm(dim=-1).max() / scale)
 
 
-def _twin(model: PreTrainedModel) -> PreTrainedModel:
+def twin(model: PreTrainedModel) -> PreTrainedModel:
     """A copy that shares the weights: some models change themselves in a forward pass, by the length of its rows."""
     twin: PreTrainedModel = copy.deepcopy(model, {id(weight): weight for weight in model.parameters()}).eval()
     if twin.config._attn_implementation not in ("eager", "sdpa"):  # the others may not run on a CPU
@@ -101,7 +101,7 @@ def _ids(model: PreTrainedModel, *, special: Collection[int]) -> Tensor:
     """Ids of two rows that differ at every token but the first, which has the largest id; ``[2, time]``."""
     size = _vocabulary(model)
     ordinary = [i for i in range(min(size, 4096)) if i not in special] or list(range(size))
-    first, longest = max(ordinary), _LENGTHS[-1]
+    first, longest = max(ordinary), LENGTHS[-1]
     rows = [[first, *(ordinary[(shift + 2 * i) % len(ordinary)] for i in range(longest - 1))] for shift in (0, 1)]
     return torch.tensor(rows)
 
@@ -150,7 +150,7 @@ def _encode(model: PreTrainedModel, ids: Tensor, mask: Tensor | None = None) -> 
     return hidden
 
 
-class _Lookups(TorchDispatchMode):
+class Lookups(TorchDispatchMode):
     """Record the embedding look-ups of a forward pass: the table's rows, and the shape and maximum of the indices."""
 
     def __init__(self) -> None:
@@ -169,11 +169,11 @@ class _Lookups(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def _positions(lookups: Sequence[Sequence[tuple[int, tuple[int, ...], int]]]) -> int | None:
+def find_positions(lookups: Sequence[Sequence[tuple[int, tuple[int, ...], int]]]) -> int | None:
     """The longest input that the tables allow whose largest index grows with the length of the row."""
     limits = []
     for calls in zip(*lookups, strict=False):
-        offsets = {largest + 1 - length for (_, _, largest), length in zip(calls, _LENGTHS, strict=True)}
+        offsets = {largest + 1 - length for (_, _, largest), length in zip(calls, LENGTHS, strict=True)}
         flat = all(shape[-1] == torch.Size(shape).numel() for _, shape, _ in calls)
         if flat and len(offsets) == 1:
             limits.append(calls[0][0] - offsets.pop())

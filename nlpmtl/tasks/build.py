@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -53,6 +54,9 @@ def task_from_spec(name: str, spec: Mapping[str, Any]) -> Task:
         if kind not in TASKS.names():
             raise ValueError(f"unknown kind of task {kind!r}; {did_you_mean(str(kind), TASKS.names())}; {HINT}")
         _check(metrics=metrics, **values)
+        numbers = [key for key, value in values.items() if not _all_finite(value)]
+        if numbers:
+            raise ValueError(f"`{numbers[0]}` must be finite, found {values[numbers[0]]!r}")
         # A metric that is not registered, as a plugin's may be, is looked for when something is scored.
         known = [metric for metric in metrics or () if metric in METRICS.names()]
         task = TASKS.get(kind)(name=name, metrics=known, **values)
@@ -84,6 +88,15 @@ def _check(
         raise TypeError(f"`input_columns` must list the columns of `text`, `pair` or `words`, found {input_columns!r}")
     if not isinstance(split_marks, list | tuple):
         raise TypeError(f"`split_marks` must be a list of strings, found {split_marks!r}")
+
+
+def _all_finite(value: object) -> bool:
+    """Return whether all numbers in plain values are finite."""
+    if isinstance(value, Mapping):
+        return all(map(_all_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_all_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _is_columns(value: object) -> bool:
