@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import cached_file
+from transformers.utils.hub import cached_file
 
 from nlpmtl.errors import ModelError
 from nlpmtl.model.probe import LENGTHS, Lookups, find_positions, twin

@@ -14,8 +14,12 @@ from nlpmtl.errors import ConfigError
 
 _RANKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
 _MEETING = ("MASTER_ADDR", "MASTER_PORT")
-_MPI_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
-"""Set by mpirun, whose processes Accelerate reads from variables of its own."""
+_MPI = {
+    "PMI_SIZE": "PMI_RANK",
+    "OMPI_COMM_WORLD_SIZE": "OMPI_COMM_WORLD_RANK",
+    "MV2_COMM_WORLD_SIZE": "MV2_COMM_WORLD_RANK",
+}
+"""Set by mpirun, whose processes Accelerate reads from these variables: the number of processes, and the rank."""
 _RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 _REMEDY = (
     "To train in one process, unset it; to train in several, start them with a launcher, which sets all of these "
@@ -59,6 +63,7 @@ def check_launch() -> None:
         return
     values = {name: _integer(name, least=int(name == "WORLD_SIZE")) for name in _RANKS}
     rank, local, world = values.values()
+    _check_mpi()
     if local is not None or (rank or 0) > 0 or (world or 1) > 1:
         _check_complete()
     for name, number in (("RANK", rank), ("LOCAL_RANK", local)):
@@ -88,8 +93,26 @@ def _integer(name: str, *, least: int) -> int | None:
     return number
 
 
+def _check_mpi() -> None:
+    """Check the variables of mpirun if they describe several processes."""
+    for size, rank in _MPI.items():
+        many = _integer(size, least=1)
+        _integer(rank, least=0)
+        if many is None or many == 1:
+            continue
+        missing = [] if os.environ.get("RANK") or os.environ.get(rank) else [rank]
+        if not (os.environ.get("MASTER_ADDR") or dist.is_mpi_available()):
+            missing.append("MASTER_ADDR")
+        if missing:
+            verb = "is" if len(missing) == 1 else "are"
+            raise ConfigError(
+                f"{size} = {os.environ[size]!r} in the environment, but {', '.join(missing)} {verb} not set. mpirun "
+                f"passes on the host of rank 0 with -x MASTER_ADDR=HOST. {_REMEDY}"
+            )
+
+
 def _check_complete() -> None:
-    if any(name in os.environ for name in _MPI_SIZES):
+    if any(name in os.environ for name in _MPI):
         return
     there = [name for name in _RANKS if name in os.environ]
     missing = [name for name in (*_RANKS, *_MEETING) if not os.environ.get(name)]

@@ -46,6 +46,14 @@ def put(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
         ({"WORLD_SIZE": "0"}, r"WORLD_SIZE = '0': an integer of at least 1"),
         ({"WORLD_SIZE": "2.0"}, r"WORLD_SIZE = '2.0': an integer"),
         ({"LOCAL_RANK": "None"}, r"LOCAL_RANK = 'None': an integer"),
+        (
+            {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"},
+            r"OMPI_COMM_WORLD_SIZE = '2' .* MASTER_ADDR is not",
+        ),
+        ({"PMI_SIZE": "2", "PMI_RANK": "0"}, r"PMI_SIZE = '2' in the environment, but MASTER_ADDR is not set"),
+        ({"PMI_SIZE": "2", "MASTER_ADDR": "localhost"}, r"PMI_SIZE = '2' in the environment, but PMI_RANK is not set"),
+        ({"MV2_COMM_WORLD_SIZE": "two"}, r"MV2_COMM_WORLD_SIZE = 'two': an integer of at least 1"),
+        ({"PMI_RANK": ""}, r"PMI_RANK = '': an integer of at least 0"),
         ({"TORCHELASTIC_RESTART_COUNT": "x"}, r"TORCHELASTIC_RESTART_COUNT = 'x': an integer"),
         (
             {**FIRST_OF_TWO, "MASTER_PORT": "http"},
@@ -77,7 +85,8 @@ def test_variables_that_do_not_belong_together_are_refused(
         {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", **MEETING},
         {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", **MEETING, "TORCHELASTIC_RESTART_COUNT": "0"},
         {"RANK": "9", "WORLD_SIZE": "16", "LOCAL_RANK": "1", **MEETING},
-        {"WORLD_SIZE": "4", "OMPI_COMM_WORLD_SIZE": "4"},
+        {"WORLD_SIZE": "4", "OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "3", **MEETING},
+        {"OMPI_COMM_WORLD_SIZE": "1", "OMPI_COMM_WORLD_RANK": "0"},
     ],
 )
 def test_those_of_a_launcher_are_accepted(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
