@@ -82,7 +82,11 @@ def scores(
 
 
 def _takes_arrays(name: str) -> bool:
-    return not name.startswith(FOREIGN) and _find(name).takes_arrays
+    """Whether a metric's `score` takes arrays. One that a subclass overrides takes lists, unless it says otherwise."""
+    if name.startswith(FOREIGN):
+        return False
+    definer = next(member for member in _find(name).__mro__ if "score" in vars(member))
+    return bool(vars(definer).get("takes_arrays", False))
 
 
 def task_score(values: Mapping[str, float | None]) -> float:

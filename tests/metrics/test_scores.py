@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape, check, scores, task_score
+from nlpmtl.metrics.accuracy import Accuracy
 from nlpmtl.registry import METRICS
 
 FOREIGN = """
@@ -167,3 +169,23 @@ class TestCheck:
                 passed += 1
                 assert name in scores([name], predictions=row, references=row, reads=reads, positive=1)
         assert passed > 0
+
+
+def test_a_metric_that_overrides_score_gets_lists() -> None:
+    """It was written for lists, even where its base class also takes arrays."""
+    seen: list[type] = []
+
+    class Lists(Accuracy):
+        name = "lists"
+
+        def score(self, predictions: Any, references: Any) -> float:
+            seen.append(type(predictions))
+            return 0.25
+
+    METRICS.register("lists")(Lists)
+    try:
+        hot = np.array([[True, False], [False, True]])
+        found = scores(["accuracy", "lists"], predictions=hot, references=hot, reads="label_set")
+    finally:
+        METRICS._members.pop("lists")
+    assert (found, seen) == ({"accuracy": 1.0, "lists": 0.25}, [list])
