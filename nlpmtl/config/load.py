@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import glob
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,8 @@ from nlpmtl.table import MISSING, UNKNOWN, Table
 Raw = dict[str, Any]
 _OF_A_KEY = "[key]"
 """What pydantic appends to the place of an error in the key of a table, not in its value."""
+_TYPE_OF_UNION = re.compile(r"[a-z-]+\[.*\]")
+"""What pydantic puts into the place of an error in a value that may be of several types."""
 _INSTEAD = {"epochs": "steps", "steps": "epochs", "words": "text", "text": "words"}
 """Keys of which a table has one or the other."""
 _UTF_16 = "; it looks like UTF-16 or UTF-32, as some editors save it: save it as UTF-8"
@@ -182,9 +185,11 @@ def _parse(model: type[T], raw: Mapping[str, Any], where: str) -> T:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        lines = []
+        messages: dict[tuple[str, str], list[str]] = {}
         for details in error.errors(include_url=False):
             kind, path = details["type"], [str(part) for part in details["loc"]]
+            if kind != UNKNOWN:
+                path = [part for part in path if not _TYPE_OF_UNION.fullmatch(part)]
             if kind != UNKNOWN and path[-1:] == [_OF_A_KEY]:
                 path.pop()
             message = details["msg"].removeprefix("Value error, ")  # the rules of the outermost table still carry it
@@ -194,7 +199,8 @@ def _parse(model: type[T], raw: Mapping[str, Any], where: str) -> T:
             # A rule of the outermost table would show all of it.
             shows_value = key and kind not in ("missing", MISSING)
             value = f" (found {quote(details['input'], most=80)})" if shows_value else ""
-            lines.append(f"{where}: {key + ': ' if key else ''}{message}{value}")
+            messages.setdefault((f"{where}: {key + ': ' if key else ''}", value), []).append(message)
+        lines = [f"{start}{', or: '.join(parts)}{value}" for (start, value), parts in messages.items()]
         raise ConfigError("\n".join(lines)) from None
 
 

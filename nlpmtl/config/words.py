@@ -66,6 +66,7 @@ _OTHER_TOOLS = {
     f"{_DATASET}limit": "max_train_samples max_eval_samples max_samples max_rows",
 }
 """Our key = keys of transformers' Trainer and its example scripts, Lightning, sentence-transformers and others."""
+_LOG_IN = "log in with `hf auth login`, or set HF_TOKEN; leave it out"
 _NO_KEY = {
     "logging_steps": "every step is logged, in metrics.jsonl of the run's directory; leave it out",
     "log_every_n_steps": "every step is logged, in metrics.jsonl of the run's directory; leave it out",
@@ -83,7 +84,19 @@ _NO_KEY = {
     "use_cpu": "training takes the GPU if there is one; leave it out",
     "push_to_hub": "`nlpmtl push MODEL REPO_ID` publishes a model after the run",
     "hub_model_id": "`nlpmtl push MODEL REPO_ID` publishes a model after the run",
+    **dict.fromkeys(("hub_token", "hf_token", "push_to_hub_token", "use_auth_token"), _LOG_IN),
 }
+_IN_TABLE = {
+    "data": {
+        "name": f"{_DATASET}data.hub",
+        "train": f"{_DATASET}data.files.train",
+        "dev": f"{_DATASET}data.files.validation",
+        "valid": f"{_DATASET}data.files.validation",
+        "val": f"{_DATASET}data.files.validation",
+        "test": f"{_DATASET}data.files.test",
+    },
+}
+"""Keys that mean something else in one table than in the others."""
 _ADVICE = {
     "train.precision": 'train.precision = "bf16" (or "fp32"; fp16 is not supported)',
     "train.warmup": "train.warmup, the share of all steps (0.1 is a tenth)",
@@ -102,6 +115,11 @@ def instead(path: Sequence[str]) -> str | None:
     key = path[-1].lower().lstrip("-").replace("-", "_")
     if key in _NO_KEY:
         return _NO_KEY[key]
+    if list(path) == ["encoder", "token"]:
+        return _LOG_IN
+    table = path[-2] if path[:-1] == ["data"] or (len(path) == 4 and path[0] == "datasets") else ""
+    if key in _IN_TABLE.get(table, {}):
+        return f"write {_fill(_IN_TABLE[table][key], path)}"
     for candidate in (key, key.removesuffix("s"), f"{key}s"):
         ours = _BY_OTHER.get(candidate) or _elsewhere(candidate)
         if ours is not None:
@@ -121,7 +139,7 @@ def _fill(ours: str, path: Sequence[str]) -> str:
     if path[0] == "datasets" and len(path) > 2:
         ours = ours.replace("NAME", path[1])
         path = path[2:]
-    elif path[0] in DatasetConfig.model_fields:
+    elif len(path) > 1 and path[0] in DatasetConfig.model_fields:  # [data] itself is unknown only in a run's config
         ours = ours.removeprefix(_DATASET)
     if path[0] == "tasks" and len(path) > 2:
         ours = ours.replace("TASK", path[1])

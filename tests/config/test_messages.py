@@ -178,10 +178,31 @@ def test_keys_of_other_tools_are_understood_anywhere(key: str, ours: str) -> Non
         ("news.tasks.topic.label_column", "datasets.news.tasks.topic.label"),
         ("news.tasks.topic.num_labels", "datasets.news.tasks.topic.labels"),
         ("news.text", "datasets.news.input.text"),
+        ("news.data.train", "datasets.news.data.files.train"),
+        ("news.data.dev", "datasets.news.data.files.validation"),
+        ("news.data.name", "datasets.news.data.hub"),
     ],
 )
 def test_keys_inside_datasets(key: str, ours: str) -> None:
     assert f"datasets.{key}: unknown key; write {ours} (" in problem({f"datasets.{key}": 1})
+
+
+@pytest.mark.parametrize("table", ["data", "input", "tasks"])
+def test_tables_of_a_dataset_at_the_top_of_a_run(table: str) -> None:
+    assert f"run.toml: {table}: unknown key; write datasets.NAME.{table} (" in problem({table: {"a": 1}})
+
+
+@pytest.mark.parametrize("key", ["encoder.token", "encoder.use_auth_token", "train.hub_token"])
+def test_access_tokens_belong_to_the_environment(key: str) -> None:
+    assert f"{key}: unknown key; log in with `hf auth login`, or set HF_TOKEN; leave it out" in problem({key: "a"})
+
+
+def test_a_value_of_several_types_has_one_message() -> None:
+    message = problem({"datasets.news.tasks.topic.class_weights": "balance"})
+    assert message == (
+        'run.toml: datasets.news.tasks.topic.class_weights: a table was expected, or: must be "balanced" '
+        "(found 'balance')"
+    )
 
 
 @pytest.mark.parametrize(
