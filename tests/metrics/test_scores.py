@@ -184,7 +184,7 @@ def test_a_metric_that_overrides_score_gets_lists() -> None:
 
     METRICS.register("lists")(Lists)
     try:
-        hot = np.array([[True, False], [False, True]])
+        hot: Any = np.array([[True, False], [False, True]])
         found = scores(["accuracy", "lists"], predictions=hot, references=hot, reads="label_set")
     finally:
         METRICS._members.pop("lists")
