@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.artifact.card import Facts, result_files, write_card
 from nlpmtl.artifact.hub import fetch
@@ -19,7 +19,7 @@ from nlpmtl.atomic import PART, apply_umask, erase, flush, hidden, link_or_copy,
 from nlpmtl.config import check_output
 from nlpmtl.data import without_limits
 from nlpmtl.errors import ConfigError, ModelError, NlpmtlError
-from nlpmtl.model import MultiTaskModel, check_files, check_finite, check_loaded
+from nlpmtl.model import MultiTaskModel, check_files, check_finite, check_loaded, check_tokenizer, load_tokenizer
 from nlpmtl.strict_json import dumps
 
 _TEMPORARY = ".tmp"
@@ -138,7 +138,7 @@ def load_model(
         options: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True, "output_loading_info": True}
         loaded: Any = MultiTaskModel.from_pretrained(directory, **options)
         model: MultiTaskModel = loaded[0]
-        tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
+        tokenizer = load_tokenizer(str(directory), config=model.config.encoder_config)
     except NlpmtlError:
         raise
     except Exception as error:  # what transformers, tokenizers and torch raise has no base of its own
@@ -147,5 +147,6 @@ def load_model(
     if missing:  # transformers would go on with whatever numbers stand there
         raise ModelError(f"the model {name!r} lacks weights: {', '.join(sorted(missing)[:5])}")
     check_finite(model.state_dict(), failed=failed)
+    check_tokenizer(tokenizer, owner=f"{failed}: it", rows=None)  # `check_loaded` tries the largest id
     check_loaded(model, tokenizer, failed=failed)
     return model.eval(), tokenizer  # type: ignore[no-untyped-call]

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from nlpmtl.artifact.parts import GRAPH
 from nlpmtl.data import Batch
 from nlpmtl.errors import ConfigError, ModelError, NlpmtlError
-from nlpmtl.model import MultiTaskConfig, check_files, check_length, check_logits
+from nlpmtl.model import MultiTaskConfig, check_files, check_length, check_logits, check_tokenizer, load_tokenizer
 from nlpmtl.tasks import Task, task_from_spec
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -43,6 +43,8 @@ class OnnxModel:
             found = widths.get(output_name(name), "none")
             if found != task.outputs:
                 raise ModelError(f"task {name!r} has {task.outputs} logits by config.json, and {found} in {GRAPH}")
+        if unknown := sorted(widths.keys() - set(map(output_name, self.tasks))):
+            raise ModelError(f"{GRAPH} has outputs that are no task of config.json: {', '.join(unknown[:5])}")
 
     @property
     def device(self) -> torch.device:
@@ -58,10 +60,28 @@ class OnnxModel:
         """Logits of all tasks for token ids without padding, ``[rows, time]``."""
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
         rows = dict.fromkeys(self.tasks, torch.arange(len(ids)))
-        return self.infer(Batch(**inputs, parts={}), rows)
+        return self._run(Batch(**inputs, parts={}), rows)
 
     def infer(self, batch: Batch, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Logits of the rows that each task is asked about, as `MultiTaskModel.forward` gives them, on the CPU."""
+        """Logits of the rows that each task is asked about, as `MultiTaskModel.forward` gives them, on the CPU.
+
+        Raises:
+            ModelError: the graph cannot compute the batch, or a logit is not finite.
+        """
+        try:
+            logits = self._run(batch, rows)
+        except Exception as error:  # its errors have no base of their own
+            raise ModelError(f"{GRAPH} cannot compute a batch: {error}") from error
+        for task, values in logits.items():
+            tokens = batch.attention_mask[rows[task]].bool()
+            if not (values[tokens] if values.dim() > 2 else values).isfinite().all():
+                raise ModelError(
+                    f"task {task!r}: the logits of {GRAPH} are not finite for this input: the training diverged, or "
+                    "the file is damaged. Export the model again"
+                )
+        return logits
+
+    def _run(self, batch: Batch, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
         given = {name: value.numpy() for name, value in batch.inputs.items() if name in self._inputs}
         found = self.session.run([output_name(task) for task in rows], given)
         return {task: torch.from_numpy(one[at.numpy()]) for (task, at), one in zip(rows.items(), found, strict=True)}
@@ -88,15 +108,20 @@ def load_onnx(directory: str | Path, *, device: str) -> tuple[OnnxModel, PreTrai
     try:
         check_files(str(directory), failed=failed)
         config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
-        tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
+        if not isinstance(config, MultiTaskConfig):
+            raise ModelError(f"{failed}: its config.json is not one of nlpmtl's: model_type is {config.model_type!r}")
+        if config.encoder_config is None:
+            raise ModelError(
+                f"{failed}: config.json: encoder_config: the config of an encoder was expected, found null"
+            )
+        tokenizer = load_tokenizer(str(directory), config=config.encoder_config)
     except NlpmtlError:
         raise
     except Exception as error:  # what transformers and tokenizers raise has no base of its own
         raise ModelError(f"{failed}: {error}") from error
-    if not isinstance(config, MultiTaskConfig):
-        raise ModelError(f"{failed}: its config.json is not one of nlpmtl's: model_type is {config.model_type!r}")
     model = OnnxModel(session, config)
     check_length(config, positions=None, failed=failed)
+    check_tokenizer(tokenizer, owner=f"{failed}: it", rows=None)
     check_logits(model.compute, tokenizer, length=min(config.input_length, 16), failed=failed)
     return model, tokenizer
 

@@ -24,6 +24,8 @@ from nlpmtl.model.sharing import (
     SharingOptions,
     SoftL2,
 )
+from nlpmtl.model.suitability import check_tokenizer
+from nlpmtl.model.tokenizer import load_tokenizer
 from nlpmtl.model.weights import check_finite
 
 __all__ = [
@@ -47,9 +49,11 @@ __all__ = [
     "check_length",
     "check_loaded",
     "check_logits",
+    "check_tokenizer",
     "find_encoder",
     "footprint",
     "load_encoder",
+    "load_tokenizer",
     "to_int8",
     "use_cheap_dropout",
     "use_packing",

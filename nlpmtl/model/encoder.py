@@ -23,7 +23,6 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -37,6 +36,7 @@ from nlpmtl.errors import ModelError, NlpmtlError, did_you_mean
 from nlpmtl.heads import Head, HeadShape, sequence_shape
 from nlpmtl.model.plausible import check_files
 from nlpmtl.model.suitability import check_architecture, check_encoder, model_class
+from nlpmtl.model.tokenizer import load_tokenizer
 from nlpmtl.model.weights import check_finite
 from nlpmtl.tasks import Task
 
@@ -112,8 +112,9 @@ def load_encoder(
             if sha256 is not None:
                 options["use_safetensors"] = True
                 _check_pinned(path, config)
-            check_architecture(config.encoder_config if config.model_type == OWN_TYPE else config, name=name)
-            tokenizer = AutoTokenizer.from_pretrained(path, **places)
+            inner = config.encoder_config if config.model_type == OWN_TYPE else config
+            check_architecture(inner, name=name)
+            tokenizer = load_tokenizer(path, config=inner, revision=places["revision"])
             options |= {"config": config, "dtype": torch.float32}
             if attention is not None:
                 options["attn_implementation"] = attention

@@ -20,8 +20,8 @@ from nlpmtl.errors import ModelError
 from nlpmtl.model.probe import LENGTHS, Lookups, find_positions, twin
 
 _MOST = (
-    (re.compile(r"num_labels"), 100_000),
-    (re.compile(r"(.*_)?(n?layers?|groups|group_num|block_sizes|block_repeats|experts)"), 1_000),
+    (re.compile(r"num_labels|(.*_)?experts"), 100_000),
+    (re.compile(r"(.*_)?(n?layers?|groups|group_num|block_sizes|block_repeats)"), 1_000),
     (re.compile(r"(.*_)?(labels|id2label|label2id)"), 1_000_000),
 )
 """Keys of config.json whose values are counted while a model is built, and the largest that is built."""

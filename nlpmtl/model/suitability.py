@@ -78,28 +78,38 @@ def check_encoder(
             f"the encoder {name!r} ({kind}) has causal attention, as decoder-only language models do: no token sees "
             f"the tokens after it, so that a head on the first token has nothing to learn from. {_INSTEAD}"
         )
-    _check_tokenizer(tokenizer, name=name, rows=embedding_size(model))
+    check_tokenizer(tokenizer, owner=f"the encoder {name!r}", rows=embedding_size(model))
     return measured.positions, _check_batches(measured, name=name, kind=kind)
 
 
-def _check_tokenizer(tokenizer: PreTrainedTokenizerBase, *, name: str, rows: int | None) -> None:
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase, *, owner: str, rows: int | None) -> None:
+    """Check that a tokenizer is one for batches, and that all its ids have embeddings.
+
+    Args:
+        tokenizer: the tokenizer.
+        owner: the checkpoint, for messages, such as ``"the encoder 'a/b'"``.
+        rows: the number of token embeddings; None if there is no such table.
+
+    Raises:
+        ModelError: it is not a fast one, empty, without a padding token, or has ids without embeddings.
+    """
     if not tokenizer.is_fast:
-        raise ModelError(f"the encoder {name!r} has no fast tokenizer (tokenizer.json), which is needed to find words")
+        raise ModelError(f"{owner} has no fast tokenizer (tokenizer.json), which is needed to find words")
     vocabulary = tokenizer.get_vocab()
     known = vocabulary.keys() - set(tokenizer.all_special_tokens) - tokenizer.get_added_vocab().keys() - {"▁"}
     if not known:
         raise ModelError(
-            f"the encoder {name!r} has no tokenizer: without its files transformers builds one of {len(vocabulary)} "
+            f"{owner} has no tokenizer: without its files transformers builds one of {len(vocabulary)} "
             "special tokens, to which every word is unknown. Save the checkpoint's tokenizer next to its weights: "
             "AutoTokenizer.from_pretrained(…).save_pretrained(directory)"
         )
     if tokenizer.pad_token_id is None:
-        raise ModelError(f"the tokenizer of the encoder {name!r} has no padding token, which batches need")
+        raise ModelError(f"{owner} has no padding token in its tokenizer; batches need one")
     largest = max(vocabulary, key=vocabulary.__getitem__)
     if rows is not None and vocabulary[largest] >= rows:
         beyond = sum(i >= rows for i in vocabulary.values())
         raise ModelError(
-            f"the tokenizer of the encoder {name!r} does not fit its embeddings: {beyond} of its tokens, such as "
+            f"the tokenizer of {owner} does not fit its embeddings: {beyond} of its tokens, such as "
             f"{largest!r} with the id {vocabulary[largest]}, have no row in the table of {rows}. Save the tokenizer "
             "that belongs to the checkpoint, or enlarge the table: model.resize_token_embeddings"
             f"({vocabulary[largest] + 1}), then save_pretrained"

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import copy
 import json
+import math
 import shutil
 import sys
 from pathlib import Path
 
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -157,3 +160,24 @@ def test_auto_takes_cuda_only_where_onnxruntime_has_it(exported: Exported) -> No
         with pytest.raises(ConfigError, match=r"onnxruntime-gpu; it has .*CPUExecutionProvider"):
             load_onnx(exported.directory, device="cuda")
     assert Predictor.from_pretrained(exported.directory).model.device == graph.device
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_of_a_graph_that_are_not_finite_are_reported(copied: Path, value: float) -> None:
+    """In a head when the model is loaded; in the embedding of a word when a text has that word."""
+    whole = onnx.load(copied / "model.onnx")
+    for name, row in (("heads.topic_head.out.weight", 0), ("word_embeddings.weight", 20)):
+        graph = copy.deepcopy(whole)
+        (tensor,) = (one for one in graph.graph.initializer if one.name.endswith(name))
+        array = onnx.numpy_helper.to_array(tensor).copy()
+        array[row] = value
+        tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+        onnx.save(graph, copied / "model.onnx")
+        with pytest.raises(ModelError, match=r"logits of .*are not finite"):
+            predict_all_words(copied)
+
+
+def predict_all_words(directory: Path) -> None:
+    """Predict a text of every word that the tokenizer knows."""
+    model = Predictor.from_pretrained(directory)
+    model.predict([*model.tokenizer.get_vocab()], task="topic")
