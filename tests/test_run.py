@@ -12,6 +12,7 @@ import datasets
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 import nlpmtl
 from nlpmtl import ConfigError, DataError, Predictor, RunError
@@ -262,9 +263,12 @@ def test_a_tracker_that_is_not_installed_is_named(run: dict[str, Any], tmp_path:
     assert not (tmp_path / "out").exists()
 
 
-def test_tensorboard_writes_beside_the_run(run: dict[str, Any], tmp_path: Path) -> None:
+def test_tensorboard_writes_beside_the_run_and_gets_its_config(run: dict[str, Any], tmp_path: Path) -> None:
     train_tiny(run, tmp_path / "out", **{"train.trackers": ["tensorboard"]})
     assert list((tmp_path / "out").rglob("events.out.tfevents*"))
+    (stored,) = (tmp_path / "out").rglob("hparams.yml")
+    config = yaml.safe_load(stored.read_text(encoding="utf-8"))
+    assert (config["seed"], config["train.steps"], config["datasets.texts.tasks.kinds.kind"]) == (5, 4, "multilabel")
 
 
 def test_a_loss_that_is_lost_ends_the_run_before_it_is_saved(run: dict[str, Any], tmp_path: Path) -> None:

@@ -316,6 +316,8 @@ class TestProcesses:
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
+        monkeypatch.setattr(cache, "_SILENT", 0.05)
+        monkeypatch.setattr(cache, "_PATIENCE", 0.1)
         code = CODE.replace("time.sleep(0.3)", "print('held', flush=True); sys.stdin.readline()")
         with subprocess.Popen(
             [sys.executable, "-c", code, str(root), KEY, str(tmp_path / "log")],
@@ -334,8 +336,6 @@ class TestProcesses:
             if stopped:
                 process.send_signal(signal.SIGSTOP)
                 os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
-            monkeypatch.setattr(cache, "_SILENT", 0.05)
-            monkeypatch.setattr(cache, "_PATIENCE", 0.1)
             with Cache(root).alone(KEY):
                 pass
             process.send_signal(signal.SIGCONT)

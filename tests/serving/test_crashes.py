@@ -73,8 +73,6 @@ ODD = [
 
 @pytest.mark.parametrize("error", ODD, ids=lambda error: type(error).__name__)
 def test_whatever_is_raised_reaches_its_own_request_only(error: BaseException) -> None:
-    from nlpmtl.serving.batcher import CrashError
-
     may = threading.Event()
 
     def compute(ask: object, inputs: list[Any]) -> list[Any]:
@@ -89,6 +87,8 @@ def test_whatever_is_raised_reaches_its_own_request_only(error: BaseException) -
         may.set()
         assert [futures[number].result(10) for number in (0, 1, 3)] == [["first"], ["good"], ["last"]]
         raised = futures[2].exception(10)
+        from nlpmtl.serving.batcher import CrashError
+
         assert isinstance(raised, CrashError | MemoryError | RecursionError)
         assert batcher.open
         assert batcher.submit(["again"], ask="a").result(10) == ["again"]

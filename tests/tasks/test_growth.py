@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -54,6 +55,15 @@ def test_multilabel_scores(share: float) -> None:
         assert counted.found.tolist() == [sum(p and g for p, g in column) for column in pairs]
         assert counted.missed.tolist() == [sum(g and not p for p, g in column) for column in pairs]
         assert counted.wrong.tolist() == [sum(p and not g for p, g in column) for column in pairs]
+
+
+def test_thousands_of_rows_and_labels_are_scored() -> None:
+    """A pass over all labels for each predicted label would take many minutes."""
+    labels = [f"label {i}" for i in range(4000)]
+    task = Multilabel(name="t", labels=labels, metrics=["micro_f1", "accuracy"], input="text")
+    rows = [sorted({i, (7 * i + 1) % 4000, (31 * i + 5) % 4000}) for i in range(4000)]
+    scores = task.score(predicted=rows, gold=rows, names=labels)
+    assert (scores["micro_f1"], scores["accuracy"]) == (1.0, 1.0)
 
 
 def test_macro_f1_of_single_labels() -> None:
@@ -116,6 +126,17 @@ def test_best_threshold(kind: str) -> None:
             sure = sure.astype(np.float32 if kind == "float32" else np.float64)
             right = SOURCE.random(count) < share
             assert best_threshold(sure, right) == plain_threshold(sure, right)
+
+
+def test_a_threshold_is_tuned_in_little_memory() -> None:
+    """A table of all cuts and rows would take 50 MiB."""
+    sure, right = SOURCE.random(5000), SOURCE.random(5000) < 0.5
+    tracemalloc.start()
+    try:
+        best_threshold(sure, right)
+        assert tracemalloc.get_traced_memory()[1] < 2 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("sure", [[0.1, 0.2, 0.3], [1e-30, 0.4], [0.0, 0.4], [0.6, 0.7]])

@@ -1,0 +1,55 @@
+"""A server that is started without options, in a process with few file descriptors."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.serving.conftest import Client
+from tests.serving.test_slow_clients import FILES, HEADER, connect, health
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.tiny import Trained
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def port(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    limited = (
+        f"import resource, runpy; resource.setrlimit(resource.RLIMIT_NOFILE, ({FILES}, {FILES})); "
+        "runpy.run_module('nlpmtl', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", limited, "serve", str(trained.model_dir.resolve()), "--port", "0"]
+    log: Path = tmp_path_factory.mktemp("serve") / "stderr"
+    with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr) as server:
+        try:
+            while not (found := re.search(r"http://[^:]+:(\d+)", log.read_text(encoding="utf-8"))):
+                assert server.poll() is None, log.read_text(encoding="utf-8")
+                time.sleep(0.05)
+            yield int(found[1])
+        finally:
+            server.kill()
+
+
+def test_no_path_of_this_machine_is_published(port: int, trained: Trained) -> None:
+    client = Client(port)
+    for path in ("/", "/info", "/openapi.json"):
+        assert str(trained.model_dir.parent.resolve()).encode() not in client.get(path).body
+    client.close()
+
+
+def test_slow_clients_leave_room_for_requests(port: int) -> None:
+    with ExitStack() as held:
+        for _ in range(FILES + 100):
+            held.enter_context(connect(port, HEADER))
+        assert health(port) == 200
