@@ -7,7 +7,7 @@ import pytest
 from transformers import AutoConfig, AutoTokenizer, BertTokenizer
 
 from nlpmtl import Predictor
-from nlpmtl.model import load_encoder, load_tokenizer
+from nlpmtl.model import load_encoder
 from tests.architectures import ARCHITECTURES, write_architecture
 from tests.tiny import Trained
 
@@ -31,6 +31,8 @@ def test_a_tokenizer_json_suffices(architecture: str, tmp_path: Path) -> None:
 
 def test_a_tokenizer_json_is_read_as_it_is(tmp_path: Path) -> None:
     """transformers would write the text in lower case, as BERT's class does by default."""
+    from nlpmtl.model import load_tokenizer
+
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "Ada", "ada", "É", "é"]
     BertTokenizer(vocab={word: i for i, word in enumerate(words)}, do_lower_case=False).save_pretrained(tmp_path)
     (tmp_path / "tokenizer_config.json").unlink()

@@ -108,14 +108,14 @@ def test_those_of_a_launcher_are_accepted(monkeypatch: pytest.MonkeyPatch, varia
 def test_frameworks_that_are_not_supported_are_refused(
     monkeypatch: pytest.MonkeyPatch, name: str, framework: str, value: str, tmp_path: Path
 ) -> None:
-    from nlpmtl.training.launch import check_launch
-
     monkeypatch.setenv(name, value)
     with (
         pytest.raises(ConfigError, match=rf"{name} = '{value}': .*{framework}.* is not supported"),
         accelerating(directory=tmp_path, precision="fp32", trackers=()),
     ):
         pass
+    from nlpmtl.training.launch import check_launch
+
     monkeypatch.setenv(name, "false")
     check_launch()
 
