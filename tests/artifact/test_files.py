@@ -215,6 +215,13 @@ def test_files_of_models_and_checkpoints_have_the_permissions_of_the_umask(
     assert {path.stat().st_mode & 0o777 for path in files} == {0o666 & ~umask}
 
 
+def test_files_of_a_trained_model_have_the_permissions_of_other_files(trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    expected = (tmp_path / "other").stat().st_mode
+    for path in (trained.model_dir / "config.json", trained.model_dir / "model.safetensors"):
+        assert path.stat().st_mode == expected, path
+
+
 def test_a_run_directory_is_accepted_where_its_model_is_meant(trained: Trained, tmp_path: Path) -> None:
     assert (
         nlpmtl.Predictor.from_pretrained(trained.output).tasks.keys() == load_model(str(trained.output))[0].tasks.keys()
