@@ -14,8 +14,9 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from nlpmtl.artifact import asking
 from nlpmtl.artifact.asking import DamagedError, ask, broke_off
 from nlpmtl.artifact.guard import UntrustedResponseError, check_inside, is_commit
-from nlpmtl.artifact.parts import FILES, OWN_TYPE, is_named
+from nlpmtl.artifact.parts import FILES, is_named
 from nlpmtl.errors import ModelError, quote
+from nlpmtl.saved_config import OWN_TYPE
 
 _ONLY: Any = {"allow_patterns": list(FILES), "ignore_patterns": ["*/*/*"]}
 """What to fetch; in these patterns a star stands for slashes too."""

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from nlpmtl.artifact.card import Facts, result_files, write_card
 from nlpmtl.artifact.hub import fetch
@@ -19,7 +19,16 @@ from nlpmtl.atomic import PART, apply_umask, erase, flush, hidden, link_or_copy,
 from nlpmtl.config import check_output
 from nlpmtl.data import without_limits
 from nlpmtl.errors import ConfigError, ModelError, NlpmtlError
-from nlpmtl.model import MultiTaskModel, check_files, check_finite, check_loaded, check_tokenizer, load_tokenizer
+from nlpmtl.model import (
+    MultiTaskConfig,
+    MultiTaskModel,
+    check_files,
+    check_finite,
+    check_loaded,
+    check_shapes,
+    check_tokenizer,
+    load_tokenizer,
+)
 from nlpmtl.strict_json import dumps
 
 _TEMPORARY = ".tmp"
@@ -135,6 +144,10 @@ def load_model(
     failed = f"the model {name!r} cannot be loaded"
     try:
         check_files(str(directory), failed=failed)
+        config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
+        if not isinstance(config, MultiTaskConfig):
+            raise ModelError(f"{failed}: its config.json is not one of nlpmtl's: model_type is {config.model_type!r}")
+        check_shapes(directory, config, failed=failed)
         options: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True, "output_loading_info": True}
         loaded: Any = MultiTaskModel.from_pretrained(directory, **options)
         model: MultiTaskModel = loaded[0]

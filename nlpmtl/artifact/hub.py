@@ -26,9 +26,10 @@ from nlpmtl.artifact import asking
 from nlpmtl.artifact.asking import ask, may_pass
 from nlpmtl.artifact.cache import cached, download
 from nlpmtl.artifact.card import addressed
-from nlpmtl.artifact.parts import CARD, FILES, OWN_TYPE, check_whole, is_named
+from nlpmtl.artifact.parts import CARD, FILES, check_whole, is_named
 from nlpmtl.config import find_directory
 from nlpmtl.errors import ConfigError, ModelError, plain
+from nlpmtl.saved_config import OWN_TYPE
 
 _COMMIT = re.compile("[0-9a-f]{40}")
 

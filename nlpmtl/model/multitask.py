@@ -16,11 +16,12 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedMode
 from nlpmtl.data import Batch
 from nlpmtl.errors import ModelError, did_you_mean
 from nlpmtl.heads import Head, sequence_shape
-from nlpmtl.model.encoder import OWN_TYPE, Encoder, blank_encoder
+from nlpmtl.model.encoder import Encoder, blank_encoder
 from nlpmtl.model.relations import TaskCovariance
 from nlpmtl.model.sharing import Matrix, Sharing, SharingOptions
 from nlpmtl.plugins import HINT
 from nlpmtl.registry import SHARINGS
+from nlpmtl.saved_config import OWN_TYPE
 from nlpmtl.strict_json import dumps
 from nlpmtl.tasks import Task, task_from_spec
 

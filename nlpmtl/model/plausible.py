@@ -6,9 +6,8 @@ and a value that is wrong fails in the first prediction, with an error that name
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,18 +17,10 @@ from transformers.utils.hub import cached_file
 
 from nlpmtl.errors import ModelError
 from nlpmtl.model.probe import LENGTHS, Lookups, find_positions, twin
+from nlpmtl.saved_config import OWN_TYPE, check_config, check_least_length, check_own_config, read_table
 
-_MOST = (
-    (re.compile(r"num_labels|(.*_)?experts"), 100_000),
-    (re.compile(r"(.*_)?(n?layers?|groups|group_num|block_sizes|block_repeats)"), 1_000),
-    (re.compile(r"(.*_)?(labels|id2label|label2id)"), 1_000_000),
-)
-"""Keys of config.json whose values are counted while a model is built, and the largest that is built."""
-_LARGEST = 10**9
-"""The largest of all other integers."""
+_UNLIMITED = 10**9
 _ADDED_TOKENS = 100_000
-_LEAST_LENGTH = 4
-"""Tokens that a pair needs: three special ones, and one of text."""
 
 
 def check_files(name: str, *, failed: str, revision: str | None = None) -> None:
@@ -43,46 +34,16 @@ def check_files(name: str, *, failed: str, revision: str | None = None) -> None:
     Raises:
         ModelError: a size in config.json is too large, or too many tokens are added.
     """
-    config, _ = PretrainedConfig.get_config_dict(name, revision=revision)
-    check_config(config, failed=failed)
+    path = _find(name, "config.json", revision)
+    config = {} if path is None else read_table(path, failed=failed)
+    if config.get("model_type") == OWN_TYPE:
+        check_own_config(config, failed=failed)
+    else:
+        config, _ = PretrainedConfig.get_config_dict(name, revision=revision)
+        check_config(config, failed=failed)
     inner = config.get("encoder_config", config)
     rows = inner.get("vocab_size") if isinstance(inner, Mapping) else None
     check_added_tokens(name, revision=revision, rows=rows, failed=failed)
-
-
-def check_config(config: Mapping[str, Any], *, failed: str) -> None:
-    """Check the sizes in a config.json, configs inside it too, before anything is built from it.
-
-    Args:
-        config: the content of the file.
-        failed: how the message begins, such as ``"the model 'a/b' cannot be loaded"``.
-
-    Raises:
-        ModelError: a size is too large.
-    """
-    for path, key, value in _values(config):
-        size = len(value) if isinstance(value, list | Mapping) else value
-        if isinstance(size, bool) or not isinstance(size, int | float):
-            continue
-        most = next((most for pattern, most in _MOST if pattern.fullmatch(key)), _LARGEST)
-        if most == _LARGEST and isinstance(size, float):
-            continue
-        if not (size <= most and size >= -_LARGEST):
-            found = f"{size} entries" if size is not value else f"{size}"
-            raise ModelError(
-                f"{failed}: config.json: {path}: {found}, at most {most} were expected. The file is damaged"
-            )
-
-
-def _values(config: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str, Any]]:
-    """Yield each value with its dotted key and the last part of it."""
-    for key, value in config.items():
-        place = f"{path}.{key}" if path else str(key)
-        yield place, str(key), value
-        if isinstance(value, Mapping):
-            yield from _values(value, place)
-        elif isinstance(value, list):
-            yield from ((place, str(key), one) for one in value if isinstance(one, int))
 
 
 def check_added_tokens(name: str, *, revision: str | None, rows: object, failed: str) -> None:
@@ -104,22 +65,25 @@ def check_added_tokens(name: str, *, revision: str | None, rows: object, failed:
         ("special_tokens_map.json", ("additional_special_tokens",)),
         ("added_tokens.json", ()),
     ):
-        path = cached_file(
-            name,
-            file,
-            revision=revision,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_gated_repo=False,
-            _raise_exceptions_for_connection_errors=False,
-        )
+        path = _find(name, file, revision)
         if path is None:
             continue
-        with open(path, encoding="utf-8") as opened:  # noqa: PTH123
-            content = json.load(opened)
-        lists = [content.get(key) for key in keys] if keys and isinstance(content, Mapping) else [content]
+        content = read_table(path, failed=failed)
+        lists = [content.get(key) for key in keys] if keys else [content]
         count = max((len(one) for one in lists if isinstance(one, list | Mapping)), default=0)
         if count > most:
             raise ModelError(f"{failed}: {file} adds {count} tokens, at most {most} were expected. The file is damaged")
+
+
+def _find(name: str, file: str, revision: str | None) -> Path | None:
+    """The path of a file of a directory or a repository; None if there is none."""
+    missing: dict[str, Any] = {
+        "_raise_exceptions_for_missing_entries": False,
+        "_raise_exceptions_for_gated_repo": False,
+        "_raise_exceptions_for_connection_errors": False,
+    }
+    path = cached_file(name, file, revision=revision, **missing)
+    return None if path is None else Path(path)
 
 
 def check_length(config: PretrainedConfig, *, positions: int | None, failed: str) -> None:
@@ -134,17 +98,13 @@ def check_length(config: PretrainedConfig, *, positions: int | None, failed: str
         ModelError: it is not an integer that the model can read.
     """
     length = config.input_length
-    if isinstance(length, bool) or not isinstance(length, int) or length < _LEAST_LENGTH:
-        raise ModelError(
-            f"{failed}: config.json: input_length: an integer of at least {_LEAST_LENGTH} was expected, "
-            f"found {json.dumps(length)}"
-        )
+    check_least_length(length, failed=failed)
     declared = getattr(config.encoder_config, "max_position_embeddings", None)
     limits = [limit for limit in (declared, positions) if isinstance(limit, int) and limit > 0]
-    if length > min(limits, default=_LARGEST):
+    if length > min(limits, default=_UNLIMITED):
         raise ModelError(
             f"{failed}: config.json: input_length is {length}, but the encoder reads at most "
-            f"{min(limits, default=_LARGEST)} tokens"
+            f"{min(limits, default=_UNLIMITED)} tokens"
         )
 
 

@@ -75,11 +75,17 @@ def _check(
     input: object,
     input_columns: object = (),
     split_marks: object = (),
+    temperature: object = 1.0,
     **_: object,
 ) -> None:
     """What the classes take on trust, because a config has been checked."""
     if not isinstance(labels, list | tuple) or not all(isinstance(label, str) for label in labels):
         raise TypeError(f"`labels` must be a list of names, found {labels!r}")
+    if len(set(labels)) < len(labels):
+        twice = next(label for label in labels if labels.count(label) > 1)
+        raise ValueError(f"`labels` must have each label once, found {twice!r} several times")
+    if isinstance(temperature, bool) or not isinstance(temperature, int | float) or temperature <= 0:
+        raise ValueError(f"`temperature` must be a positive number, found {temperature!r}")
     if metrics is not None and not (isinstance(metrics, list | tuple) and all(isinstance(m, str) for m in metrics)):
         raise TypeError(f"`metrics` must be a list of names, found {metrics!r} ({type(metrics).__name__})")
     if input not in ("text", "pair", "words"):

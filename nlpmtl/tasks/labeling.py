@@ -240,7 +240,7 @@ def inside_of(labels: Sequence[str], *, task: str) -> NDArray[np.int64]:
     Raises:
         ConfigError: a tag is not O, B-… or I-…, an I-x has no B-x, or there is no O.
     """
-    before = np.full(len(labels), -1)
+    before, places = np.full(len(labels), -1), {label: i for i, label in enumerate(labels)}
     for i, label in enumerate(labels):
         if label != "O" and not (label[:2] in ("B-", "I-") and label[2:]):
             raise ConfigError(
@@ -248,12 +248,12 @@ def inside_of(labels: Sequence[str], *, task: str) -> NDArray[np.int64]:
                 'scheme = "bioes"; for others: scheme = "plain"'
             )
         if label.startswith("I-"):
-            if f"B-{label[2:]}" not in labels:
+            if f"B-{label[2:]}" not in places:
                 raise ConfigError(
                     f"task {task!r}: {label!r} has no 'B-{label[2:]}': every span must begin with a B- tag"
                 )
-            before[i] = labels.index(f"B-{label[2:]}")
-    if "O" not in labels:
+            before[i] = places[f"B-{label[2:]}"]
+    if "O" not in places:
         raise ConfigError(f"task {task!r}: the scheme \"bio\" needs the tag 'O'; found {list(labels)[:10]}")
     return before
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nlpmtl.artifact import parts
-from nlpmtl.model.encoder import OWN_TYPE
+from nlpmtl.model import MultiTaskConfig
+from nlpmtl.saved_config import OWN_TYPE
 from tests.hub import READER, WRITER, Hub, Repo, model
 from tests.hub.client import Client, open_client
 
@@ -46,7 +46,7 @@ def put(hub: Hub, name: str, files: dict[str, bytes], *, gated: bool = False, pr
 
 
 def test_the_type_is_the_models() -> None:
-    assert parts.OWN_TYPE == OWN_TYPE
+    assert MultiTaskConfig.model_type == OWN_TYPE
 
 
 def test_one_commit_with_the_model_and_nothing_else(client: Client, hub: Hub, made: Path, name: str) -> None:

@@ -7,7 +7,14 @@ import struct
 from pathlib import Path
 
 PLAIN = {
-    "config.json": b'{"model_type": "nlpmtl"}',
+    "config.json": json.dumps(
+        {
+            "model_type": "nlpmtl",
+            "input_length": 128,
+            "encoder_config": {"model_type": "bert"},
+            "tasks": {"a": {"labels": []}},
+        }
+    ).encode(),
     "tokenizer.json": b'{"version": "1.0"}',
     "tokenizer_config.json": b"{}",
     "README.md": b"---\nlibrary_name: nlpmtl\n---\n\n# A model\n",

@@ -1,0 +1,134 @@
+"""Checks of the JSON files of a saved model, before anything is built from them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from nlpmtl.errors import ModelError, quote
+
+OWN_TYPE = "nlpmtl"
+"""What `model_type` says in the config.json of a multi-task model."""
+_LARGEST_FILE = 64 * 2**20
+"""Bytes of a JSON file: about twice those of the tokenizer.json of the largest vocabularies of encoders."""
+_MOST = (
+    (re.compile(r"num_labels|(.*_)?experts"), 100_000),
+    (re.compile(r"(.*_)?(n?layers?|groups|group_num|block_sizes|block_repeats)"), 1_000),
+    (re.compile(r"(.*_)?(labels|id2label|label2id)"), 1_000_000),
+)
+"""Keys of config.json whose values are counted while a model is built, and the largest that is built."""
+_LARGEST = 10**9
+"""The largest of all other integers."""
+_LEAST_LENGTH = 4
+"""Tokens that a pair needs: three special ones, and one of text."""
+_REDIRECTIONS = ("configuration_files", "transformers_weights")
+"""Keys by which transformers reads other files than those that are checked."""
+
+
+def read_table(path: Path, *, failed: str) -> dict[str, Any]:
+    """Read a JSON file with a table.
+
+    Args:
+        path: the file.
+        failed: how a message begins, such as ``"the model 'a/b' cannot be loaded"``.
+
+    Raises:
+        ModelError: it is not there, too large, not JSON, or not a table.
+    """
+    try:
+        size = path.stat().st_size
+        if size > _LARGEST_FILE:
+            raise ModelError(
+                f"{failed}: {path.name} has {size:,} bytes, more than the {_LARGEST_FILE:,} that are allowed"
+            )
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{failed}: it has no file {path.name}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{failed}: {path.name} cannot be read: {error}") from error
+    if not isinstance(value, dict):
+        raise ModelError(f"{failed}: {path.name} holds no table")
+    return value
+
+
+def weight_files(directory: Path, *, failed: str) -> list[Path]:
+    """Return the safetensors files in a directory that transformers reads: one, or the parts that the index names."""
+    whole, index = directory / "model.safetensors", directory / "model.safetensors.index.json"
+    if whole.is_file() or not index.is_file():
+        return [whole] if whole.is_file() else []
+    parts = read_table(index, failed=failed).get("weight_map")
+    names = {str(name) for name in parts.values()} if isinstance(parts, dict) else set()
+    return [path for path in sorted(directory.glob("model-?????-of-?????.safetensors")) if path.name in names]
+
+
+def check_own_config(config: Mapping[str, Any], *, failed: str) -> None:
+    """Check the config.json of a multi-task model: its sizes, its tables, and that it is the file that is read.
+
+    Args:
+        config: the content of the file.
+        failed: how the message begins, such as ``"the model 'a/b' cannot be loaded"``.
+
+    Raises:
+        ModelError: a value cannot be used; the message has its key.
+    """
+    for key in _REDIRECTIONS:
+        if config.get(key) is not None:
+            found = quote(config[key], most=80)
+            raise ModelError(f"{failed}: config.json: {key}: a model of nlpmtl does not have this key, found {found}")
+    for key in ("encoder_config", "tasks"):
+        if not isinstance(config.get(key), Mapping) or not config[key]:
+            found = quote(config.get(key), most=80)
+            raise ModelError(f"{failed}: config.json: {key}: a table with entries was expected, found {found}")
+    check_config(config, failed=failed)
+    check_least_length(config.get("input_length"), failed=failed)
+
+
+def check_least_length(length: object, *, failed: str) -> None:
+    """Check that the longest input of a multi-task model is a number of tokens.
+
+    Raises:
+        ModelError: it is not an integer, or too small for a pair of texts.
+    """
+    if isinstance(length, bool) or not isinstance(length, int) or length < _LEAST_LENGTH:
+        raise ModelError(
+            f"{failed}: config.json: input_length: an integer of at least {_LEAST_LENGTH} was expected, "
+            f"found {json.dumps(length)}"
+        )
+
+
+def check_config(config: Mapping[str, Any], *, failed: str) -> None:
+    """Check the sizes in a config.json, configs inside it too, before anything is built from it.
+
+    Args:
+        config: the content of the file.
+        failed: how the message begins, such as ``"the model 'a/b' cannot be loaded"``.
+
+    Raises:
+        ModelError: a size is too large.
+    """
+    for path, key, value in _values(config):
+        size = len(value) if isinstance(value, list | Mapping) else value
+        if isinstance(size, bool) or not isinstance(size, int | float):
+            continue
+        most = next((most for pattern, most in _MOST if pattern.fullmatch(key)), _LARGEST)
+        if most == _LARGEST and isinstance(size, float):
+            continue
+        if not (size <= most and size >= -_LARGEST):
+            found = f"{size} entries" if size is not value else f"{size}"
+            raise ModelError(
+                f"{failed}: config.json: {path}: {found}, at most {most} were expected. The file is damaged"
+            )
+
+
+def _values(config: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Yield each value with its dotted key and the last part of it."""
+    for key, value in config.items():
+        place = f"{path}.{key}" if path else str(key)
+        yield place, str(key), value
+        if isinstance(value, Mapping):
+            yield from _values(value, place)
+        elif isinstance(value, list):
+            yield from ((place, str(key), one) for one in value if isinstance(one, int))

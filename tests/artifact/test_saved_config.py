@@ -1,0 +1,81 @@
+"""The JSON files of a saved model are checked, and compared with its weights, before anything is built from them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nlpmtl import ModelError
+from nlpmtl.artifact import load_model, push
+from tests.artifact.test_broken_directories import change
+from tests.tiny import Trained, read_json
+
+
+@pytest.fixture
+def model(trained: Trained, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained.model_dir, tmp_path / "model"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "found"),
+    [
+        ("encoder_config.num_hidden_layers", 900, "it lacks weights: "),
+        ("encoder_config.num_hidden_layers", 1, "it has weights that config.json does not describe: "),
+        (
+            "encoder_config.vocab_size",
+            10**8,
+            r"has the shape \[100000000, 32\], in the file of weights it has \[108, 32\]",
+        ),
+        ("encoder_config.intermediate_size", 10**8, "the file of weights"),
+        ("encoder_config.max_position_embeddings", 10**8, "the file of weights"),
+        ("tasks.topic.labels", ["a", "b", "c", "d"], "the file of weights"),
+        ("tasks.topic.labels", ["a", "b", "b"], "`labels` must have each label once, found 'b' several times"),
+        ("tasks.topic.temperature", 0, "`temperature` must be a positive number, found 0"),
+        ("tasks.topic.temperature", True, "`temperature` must be a positive number, found True"),
+        ("tasks.topic.temperature", "1", "`temperature` must be a positive number, found '1'"),
+        ("tasks", [], "config.json: tasks: a table with entries was expected"),
+        ("tasks", {}, "config.json: tasks: a table with entries was expected"),
+        ("encoder_config", None, "config.json: encoder_config: a table with entries was expected"),
+        ("configuration_files", ["config.5.0.0.json"], "config.json: configuration_files: "),
+        ("transformers_weights", "other.safetensors", "config.json: transformers_weights: "),
+    ],
+)
+def test_values_that_do_not_fit_the_weights_are_refused(model: Path, key: str, value: Any, found: str) -> None:
+    change(model, key, value)
+    with pytest.raises(ModelError, match=found):
+        load_model(str(model))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("input_length", None), ("encoder_config.num_hidden_layers", 10**7), ("tasks", [])]
+)
+def test_broken_models_are_not_pushed(model: Path, key: str, value: Any) -> None:
+    change(model, key, value)
+    with pytest.raises(ModelError, match=f"cannot be pushed.*{key}"):
+        push(model, "me/model", token="hf_x")
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.json", '{"model_type": "nlpmtl", "x": "' + "x" * 2**26 + '"}'),
+        ("config.json", "[" * 100_000),
+        ("config.json", '{"input_length": ' + "9" * 10_000 + "}"),
+        ("tokenizer.json", "[]"),
+    ],
+    ids=["large", "deep", "digits", "no table"],
+)
+def test_files_that_are_too_large_or_deep_are_refused(model: Path, file: str, content: str) -> None:
+    (model / file).write_text(content)
+    with pytest.raises(ModelError, match=f"cannot be loaded: {file}"):
+        load_model(str(model))
+
+
+def test_keys_that_are_not_known_are_accepted(model: Path) -> None:
+    config = read_json(model / "config.json") | {"written_by": "a newer version", "numbers": [1, {"a": None}]}
+    (model / "config.json").write_text(json.dumps(config))
+    load_model(str(model))
