@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpmtl.errors import ModelError, quote
+from nlpmtl.strict_json import dumps
 
 OWN_TYPE = "nlpmtl"
 """What `model_type` says in the config.json of a multi-task model."""
@@ -95,7 +96,7 @@ def check_least_length(length: object, *, failed: str) -> None:
     if isinstance(length, bool) or not isinstance(length, int) or length < _LEAST_LENGTH:
         raise ModelError(
             f"{failed}: config.json: input_length: an integer of at least {_LEAST_LENGTH} was expected, "
-            f"found {json.dumps(length)}"
+            f"found {dumps(length)}"
         )
 
 

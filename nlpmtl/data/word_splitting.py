@@ -154,7 +154,7 @@ class WordCounts:
         for words in rows:
             if self.counts["words"] >= _ENOUGH:
                 return
-            plain = [word.replace("’", "'") for word in words]
+            plain = [word.replace("’", "'") for word in words if word]  # raw text does not show empty words
             self.counts["rows"] += 1
             for i, word in enumerate(plain):
                 self._add(word, plain[i - 1] if i else "", plain[i + 1] if i + 1 < len(plain) else "")

@@ -65,7 +65,8 @@ def test_windows_are_those_of_the_tokenizers_library(name: str, side: str, texts
         return_overflowing_tokens=True,
         verbose=False,
     )
-    assert [row for row in rows(found) if row] == [row for row in right["input_ids"] if row]
+    # A text for which the library gives no token is one unknown token.
+    assert rows(found) == [row or [tokenizer.unk_token_id] for row in right["input_ids"]]
     assert found.text.tolist() == right["overflow_to_sample_mapping"]
     assert found.first.tolist() == [right["overflow_to_sample_mapping"].index(i) for i in range(len(texts))]
 

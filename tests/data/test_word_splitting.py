@@ -163,3 +163,8 @@ def given_text(given: Input) -> tuple[str, object]:
 def test_a_rule_that_makes_no_sense_is_refused(method: str, marks: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match=r"`word_splitting` is one of|`split_marks` must list strings"):
         WordSplitting(method, marks)  # type: ignore[arg-type]
+
+
+def test_empty_words_say_nothing() -> None:
+    words = ["Ada", "", "lives", "in", "Turin", ".", ""]
+    assert found_in([words] * 20) == found_in([[word for word in words if word]] * 20)
