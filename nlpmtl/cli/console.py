@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -23,25 +23,6 @@ _ESCAPED = {
     for code in codes
 }
 """What a terminal obeys and JSON need not escape: control characters, line ends, directions of text."""
-Dtype = Literal["fp32", "bf16", "int8"]
-"""The precisions of `Predictor.from_pretrained`, named without loading it."""
-DtypeOption = Annotated[
-    Dtype | None,
-    typer.Option("--dtype", metavar="fp32|bf16|int8", help="Precision; default: fp32.", show_default=False),
-]
-DeviceOption = Annotated[
-    str,
-    typer.Option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Where to compute; auto: a GPU if there is one."),
-]
-PluginsOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--plugins",
-        metavar="MODULE",
-        help="Import a module that registers kinds and metrics of your own; as often as needed.",
-        show_default=False,
-    ),
-]
 _WIDE = 240
 """Columns of a table that goes into a file or a pipe: nothing wraps."""
 

@@ -6,17 +6,8 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import (
-    DeviceOption,
-    DtypeOption,
-    PluginsOption,
-    check_toml,
-    echo,
-    echo_json,
-    print_scores,
-    quiet_libraries,
-)
-from nlpmtl.cli.options import Revision
+from nlpmtl.cli.console import check_toml, echo, echo_json, print_scores, quiet_libraries
+from nlpmtl.cli.options import DeviceOption, DtypeOption, PluginsOption, Revision
 
 
 def evaluate(

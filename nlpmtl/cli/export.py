@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import DeviceOption, DtypeOption, PluginsOption, echo, quiet_libraries, tell_device
-from nlpmtl.cli.options import Revision
+from nlpmtl.cli.console import echo, quiet_libraries, tell_device
+from nlpmtl.cli.options import DeviceOption, DtypeOption, PluginsOption, Revision
 
 
 def export(

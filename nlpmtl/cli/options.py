@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -36,5 +36,24 @@ Run = Annotated[
     str,
     typer.Argument(
         metavar="RUN.toml|NAME", help="A run file, or the name of a shipped one.", autocompletion=complete_runs
+    ),
+]
+Dtype = Literal["fp32", "bf16", "int8"]
+"""The precisions of `Predictor.from_pretrained`, named without loading it."""
+DtypeOption = Annotated[
+    Dtype | None,
+    typer.Option("--dtype", metavar="fp32|bf16|int8", help="Precision; default: fp32.", show_default=False),
+]
+DeviceOption = Annotated[
+    str,
+    typer.Option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Where to compute; auto: a GPU if there is one."),
+]
+PluginsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugins",
+        metavar="MODULE",
+        help="Import a module that registers kinds and metrics of your own; as often as needed.",
+        show_default=False,
     ),
 ]

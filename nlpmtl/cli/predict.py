@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nlpmtl.cli.console import DeviceOption, DtypeOption, PluginsOption, quiet_libraries, tell_device, to_json
-from nlpmtl.cli.options import Revision
+from nlpmtl.cli.console import quiet_libraries, tell_device, to_json
+from nlpmtl.cli.options import DeviceOption, DtypeOption, PluginsOption, Revision
 from nlpmtl.cli.reading import watch
 from nlpmtl.cli.texts import STDIN, BadRow, check_input, parse_format, read_texts, size_of
 from nlpmtl.errors import ConfigError, plain, plain_line

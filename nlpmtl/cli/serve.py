@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import DeviceOption, DtypeOption, PluginsOption, quiet_libraries
-from nlpmtl.cli.options import Revision
+from nlpmtl.cli.console import quiet_libraries
+from nlpmtl.cli.options import DeviceOption, DtypeOption, PluginsOption, Revision
 from nlpmtl.errors import ConfigError
 
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import PluginsOption, echo, echo_json, print_table, quiet_libraries
-from nlpmtl.cli.options import Overrides, Revision
+from nlpmtl.cli.console import echo, echo_json, print_table, quiet_libraries
+from nlpmtl.cli.options import Overrides, PluginsOption, Revision
 from nlpmtl.errors import ConfigError
 from nlpmtl.plugins import import_plugins
 

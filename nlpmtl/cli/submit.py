@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import DeviceOption, DtypeOption, PluginsOption, echo, print_table, quiet_libraries, tell_device
-from nlpmtl.cli.options import Revision
+from nlpmtl.cli.console import echo, print_table, quiet_libraries, tell_device
+from nlpmtl.cli.options import DeviceOption, DtypeOption, PluginsOption, Revision
 
 
 class Fill(StrEnum):
