@@ -19,6 +19,10 @@ from tests.tiny import checkpoint, digest, metrics
 PATIENCE = 60.0
 """Seconds after which a process that was asked to stop is said to hang."""
 STEPS = 60
+SENT = "sent"
+"""The file among a run's notes that says that the signal was sent."""
+AHEAD = 5
+"""Steps that a run may take before it waits for a signal that is late, so that it never ends before the signal."""
 
 
 def signals(scratch: Path, *, many: int) -> Count:
@@ -57,11 +61,13 @@ def replaced(scratch: Path, *, many: int) -> Count:
     source = random.Random(0)
     for number in range(many):
         output = scratch / f"killed-{number}"
-        job = _write(scratch, [_job(run, output, resume=True)])
+        at = source.randrange(6, STEPS - 15)
+        job = _write(scratch, [_job(run, output, resume=True, stop_at=at)])
         process = _launch(["--max-restarts", "1", "--nproc-per-node", "2", "-m", "tests.faults.stopping", str(job)])
         rank = number % 2
-        _wait_for_step(output, source.randrange(6, STEPS - 15), process)
+        _wait_for_step(output, at, process)
         os.kill(_pids(output)[rank], signal.SIGKILL)
+        (_notes(output) / SENT).touch()
         try:
             _, said = process.communicate(timeout=300)
         except subprocess.TimeoutExpired:
@@ -78,7 +84,7 @@ def replaced(scratch: Path, *, many: int) -> Count:
 def _stop(
     run: dict[str, Any], output: Path, *, sent: signal.Signals, target: str, at: int, scratch: Path
 ) -> str | None:
-    job = _write(scratch, [_job(run, output)])
+    job = _write(scratch, [_job(run, output, stop_at=at)])
     if target == "alone":
         command = [sys.executable, "-m", "tests.faults.stopping", str(job)]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=one_thread())
@@ -88,12 +94,13 @@ def _stop(
     pids = _pids(output)
     asked = {"alone": process.pid, "launcher": process.pid, "first": pids[0], "second": pids[-1]}[target]
     os.kill(asked, sent)
+    (_notes(output) / SENT).touch()
     try:
         _, said = process.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()
         return "it hangs"
-    codes = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(output.glob("code-*.json"))]
+    codes = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(_notes(output).glob("code-*.json"))]
     if (
         target == "launcher" and sent is signal.SIGINT
     ):  # what torchrun makes of it for its processes is SIGINT or SIGTERM
@@ -109,8 +116,8 @@ def _stop(
     return None
 
 
-def _job(run: dict[str, Any], output: Path, *, resume: bool = False) -> dict[str, Any]:
-    return {"run": run, "output": str(output), "resume": resume}
+def _job(run: dict[str, Any], output: Path, *, resume: bool = False, stop_at: int = STEPS) -> dict[str, Any]:
+    return {"run": run, "output": str(output), "resume": resume, "stop_at": stop_at}
 
 
 def _write(scratch: Path, jobs: list[dict[str, Any]]) -> Path:
@@ -124,13 +131,18 @@ def _launch(arguments: list[str]) -> subprocess.Popen[str]:
 
 
 def _wait_for_step(output: Path, step: int, process: subprocess.Popen[str]) -> None:
-    path = output / "step"
+    path = _notes(output) / "step"
     while process.poll() is None and not (path.exists() and int(path.read_text(encoding="utf-8") or 0) >= step):
         time.sleep(0.01)
 
 
+def _notes(output: Path) -> Path:
+    """The directory beside a run's output for what these tests write: the output itself may hold nothing but a run."""
+    return output.with_name(f"{output.name}-notes")
+
+
 def _pids(output: Path) -> list[int]:
-    paths = sorted(output.glob("pid-*"))
+    paths = sorted(_notes(output).glob("pid-*"))
     return [int(path.read_text(encoding="utf-8")) for path in paths]
 
 
@@ -141,8 +153,9 @@ def _main() -> None:
 
     (job,) = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     output, rank = Path(job["output"]), os.environ.get("RANK", "0")
-    output.mkdir(parents=True, exist_ok=True)
-    (output / f"pid-{rank}").write_text(str(os.getpid()), encoding="utf-8")
+    notes = _notes(output)
+    notes.mkdir(parents=True, exist_ok=True)
+    (notes / f"pid-{rank}").write_text(str(os.getpid()), encoding="utf-8")
     code = 0
     try:
         with ready(job["run"], output, resume=job["resume"] or (output / "checkpoints").exists()) as fit:
@@ -150,8 +163,10 @@ def _main() -> None:
 
             def told(cursor: Any) -> Any:
                 if rank == "0":
-                    (output / "step").write_text(str(cursor.step), encoding="utf-8")
+                    (notes / "step").write_text(str(cursor.step), encoding="utf-8")
                 time.sleep(0.02)
+                while cursor.step >= job["stop_at"] + AHEAD and not (notes / SENT).exists():
+                    time.sleep(0.01)
                 return following(cursor)
 
             fit.plan.next = told  # type: ignore[method-assign]
@@ -160,7 +175,7 @@ def _main() -> None:
     except NlpmtlError as error:
         code = error.exit_code
         print(error, file=sys.stderr)
-    (output / f"code-{rank}.json").write_text(str(code), encoding="utf-8")
+    (notes / f"code-{rank}.json").write_text(str(code), encoding="utf-8")
     sys.exit(code)
 
 
