@@ -96,7 +96,7 @@ bench-planted: $(VENV)/ready  ## Relations between tasks that were planted, lear
 	$(BIN)/python -m benchmarks.planted
 
 extras: $(VENV)/ready       ## Whether every extra can be installed under constraints.txt (minutes; needs an index)
-	$(BIN)/python -m benchmarks.extras
+	$(BIN)/python -m pytest -m slow tests/test_extras.py
 
 faults: $(VENV)/ready       ## Try to lose something, as often as it takes; writes docs/reliability.md (two hours)
 	$(BIN)/python -m tests.faults
