@@ -84,7 +84,9 @@ class Registry:
         if isinstance(value, Options):
             return value
         if not isinstance(value, Mapping):
-            raise ValueError(f"a table with a `kind` was expected, found {value!r}")
+            name = self._translate(value) or value
+            write = f'; write {{ kind = "{name}" }}' if name in self.names() else ""
+            raise ValueError(f"a table with a `kind` was expected{write}")
         if "kind" not in value:
             raise ValueError(f"`kind` is missing; known: {', '.join(self.names())}")
         return self.options(value["kind"]).model_validate(dict(value))
@@ -115,10 +117,15 @@ class Registry:
 
     def _find(self, name: object) -> tuple[type, type[Options]]:
         if not isinstance(name, str) or name not in self._members:
-            ours = self._other_names.get(re.sub("[-_ ]+", "_", str(name)[:_LONGEST].strip().lower()))
-            hint = f"write {ours!r}" if ours in self._members else did_you_mean(str(name), self._members)
+            ours = self._translate(name)
+            hint = f"write {ours!r}" if ours else did_you_mean(str(name), self._members)
             raise ValueError(f"unknown {self.noun} {name!r}; {hint}")
         return self._members[name]
+
+    def _translate(self, name: object) -> str | None:
+        """Return the registered name for a name that another tool uses; None if there is none."""
+        ours = self._other_names.get(re.sub("[-_ ]+", "_", str(name)[:_LONGEST].strip().lower()))
+        return ours if ours in self._members else None
 
 
 TASKS = Registry("kind of task", other_names=_KINDS)

@@ -20,8 +20,13 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from nlpmtl.errors import did_you_mean
 
-_SCALARS: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), bool: (bool,), str: (str,)}
-"""What TOML may write for each type of value."""
+_SCALARS: dict[Any, tuple[tuple[type, ...], str]] = {
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    bool: ((bool,), "true or false"),
+    str: ((str,), "a string in quotes"),
+}
+"""What TOML may write for each type of value, and the name of that type in an error."""
 
 
 RULE, MISSING, UNKNOWN = "rule", "missing_key", "unknown_key"
@@ -74,11 +79,11 @@ class Table(BaseModel):
         """A number in quotes, or a 1 for true, is a slip: say so, where pydantic would convert it."""
         annotation = cls.model_fields[str(info.field_name)].annotation
         choices = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-        wanted = set(choices) & _SCALARS.keys() if value is not None else set()
+        wanted = [one for one in _SCALARS if one in choices] if value is not None else []
         if isinstance(value, list | tuple) and any(get_origin(one) in (list, tuple) for one in choices):
             return value
-        if wanted and not any(type(value) in _SCALARS[one] for one in wanted) and not isinstance(value, Mapping):
-            raise ValueError(f"a {' or '.join(sorted(one.__name__ for one in wanted))} was expected")
+        if wanted and not any(type(value) in _SCALARS[one][0] for one in wanted) and not isinstance(value, Mapping):
+            raise ValueError(f"{' or '.join(_SCALARS[one][1] for one in wanted)} was expected")
         return value
 
     @model_validator(mode="wrap")

@@ -71,8 +71,8 @@ def test_a_module_that_is_read_again_registers_its_classes_anew(animals: Registr
     [
         ({}, "`kind` is missing; known: dog, stone"),
         ({"legs": 3}, "`kind` is missing; known: dog, stone"),
-        ("dog", "a table with a `kind` was expected, found 'dog'"),
-        (None, "a table with a `kind` was expected, found None"),
+        ("dog", 'a table with a `kind` was expected; write { kind = "dog" }'),
+        (None, "a table with a `kind` was expected"),
         ({"kind": "dgo"}, "unknown animal 'dgo'; did you mean 'dog'?"),
         ({"kind": "zz"}, "unknown animal 'zz'; known: dog, stone"),
         ({"kind": 3}, "unknown animal 3; known: dog, stone"),

@@ -27,6 +27,8 @@ _TYPE_OF_UNION = re.compile(r"[a-z-]+\[.*\]")
 _INSTEAD = {"epochs": "steps", "steps": "epochs", "words": "text", "text": "words"}
 """Keys of which a table has one or the other."""
 _UTF_16 = "; it looks like UTF-16 or UTF-32, as some editors save it: save it as UTF-8"
+_SECRET_KEY = re.compile(r"token$|secret|password|passwd|api_?key|credential", re.IGNORECASE)
+_SECRET = re.compile(r"\b(hf_|sk-|ghp_|github_pat_)[A-Za-z0-9_-]{16,}")
 T = TypeVar("T", bound=Table)
 
 
@@ -198,10 +200,19 @@ def _parse(model: type[T], raw: Mapping[str, Any], where: str) -> T:
             key = ".".join(path)
             # A rule of the outermost table would show all of it.
             shows_value = key and kind not in ("missing", MISSING)
-            value = f" (found {quote(details['input'], most=80)})" if shows_value else ""
+            value = f" (found {quote(_without_secrets(details['input'], path[-1]), most=80)})" if shows_value else ""
             messages.setdefault((f"{where}: {key + ': ' if key else ''}", value), []).append(message)
         lines = [f"{start}{', or: '.join(parts)}{value}" for (start, value), parts in messages.items()]
         raise ConfigError("\n".join(lines)) from None
+
+
+def _without_secrets(value: Any, key: str) -> Any:
+    """A value as an error may show it: access tokens and passwords, by their keys or their form, are left out."""
+    if isinstance(value, Mapping):
+        return {name: _without_secrets(inside, str(name)) for name, inside in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets(inside, key) for inside in value]
+    return "…" if isinstance(value, str) and (_SECRET_KEY.search(key) or _SECRET.search(value)) else value
 
 
 def _follow_use(table: Raw, *, base: Path, where: str) -> Raw:

@@ -47,13 +47,15 @@ _OTHER_TOOLS = {
     "encoder.freeze": "freeze_encoder freeze_base_model freeze_backbone freeze_bert",
     "encoder.gradient_checkpointing": "activation_checkpointing",
     "encoder.revision": "model_revision",
-    "output": "output_dir out_dir save_dir outdir logging_dir output_path save_path default_root_dir",
+    "output": "run_name output_dir out_dir save_dir outdir logging_dir output_path save_path default_root_dir",
     "seed": "random_seed random_state data_seed manual_seed rng_seed",
     "sampling.kind": "sampler mixing sampling_strategy multi_task_sampling",
     "weighting.kind": "loss_weighting loss_weights task_weights",
-    "sharing.kind": "parameter_sharing shared_encoder peft",
+    "sharing.kind": "parameter_sharing shared_encoder",
+    'sharing.kind = "lora"': "peft lora lora_r lora_rank lora_alpha lora_config peft_config adapter adapters",
     f"{_DATASET}data.files": "data_files train_file validation_file test_file data_dir path",
     f"{_DATASET}data.hub": "dataset_name dataset dataset_id hf_dataset hub_id",
+    f"{_DATASET}data.delimiter": "sep separator delim csv_separator",
     f"{_DATASET}data.subset": "dataset_config_name dataset_config config_name",
     f"{_DATASET}data.validation": "validation_split_percentage validation_split val_size dev_size test_size",
     f"{_DATASET}input.text": "text_column text_column_name sentence sentence1 sentence1_key text_field input_column",
@@ -63,10 +65,14 @@ _OTHER_TOOLS = {
     f"{_DATASET}tasks.TASK.labels": "label_list label_names class_names classes id2label label2id num_labels "
     "num_classes",
     f"{_DATASET}tasks.TASK.metrics": "metric metric_name",
+    f"{_DATASET}tasks.TASK.label_smoothing": "label_smoothing label_smoothing_factor",
+    f"{_DATASET}tasks.TASK.loss_weight": "task_weight",
     f"{_DATASET}limit": "max_train_samples max_eval_samples max_samples max_rows",
 }
 """Our key = keys of transformers' Trainer and its example scripts, Lightning, sentence-transformers and others."""
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN; leave it out"
+_ADAMW = "the optimizer is AdamW with PyTorch's values for its moments; leave it out"
+_LENGTHS = "rows of similar length are put together, and padded only as far as the longest; leave it out"
 _NO_KEY = {
     "logging_steps": "every step is logged, in metrics.jsonl of the run's directory; leave it out",
     "log_every_n_steps": "every step is logged, in metrics.jsonl of the run's directory; leave it out",
@@ -75,10 +81,22 @@ _NO_KEY = {
     "do_predict": "`nlpmtl predict` predicts; leave it out",
     "overwrite_output_dir": "an output directory that is in use is never overwritten; leave it out",
     "resume_from_checkpoint": "give `--resume` to `nlpmtl train` (in Python resume=True)",
+    "logging_strategy": "every step is logged, in metrics.jsonl of the run's directory; leave it out",
     "dataloader_num_workers": "data is prepared once and cached; leave it out",
     "num_workers": "data is prepared once and cached; leave it out",
     "optimizer": "the optimizer is AdamW; leave it out",
     "optim": "the optimizer is AdamW; leave it out",
+    **dict.fromkeys(("adam_beta1", "adam_beta2", "adam_epsilon", "betas", "eps"), _ADAMW),
+    **dict.fromkeys(("group_by_length", "length_column_name", "pad_to_max_length", "padding"), _LENGTHS),
+    **dict.fromkeys(("torch_compile", "compile"), "nlpmtl does not compile models; leave it out"),
+    "disable_tqdm": "a line is printed for each evaluation, and no progress bar; leave it out",
+    "trust_remote_code": "code of a repository is never run: encoders are the architectures of transformers; leave it "
+    "out",
+    "cache_dir": "set the environment variable NLPMTL_CACHE for prepared data, HF_HOME for downloads; leave it out",
+    "format": "the ending of the file's name says its format; leave it out",
+    "fsdp": "start the run with `accelerate launch --use_fsdp --fsdp_version 2`; leave it out",
+    "fsdp_config": "start the run with `accelerate launch --use_fsdp --fsdp_version 2`; leave it out",
+    "deepspeed": "DeepSpeed is not supported, FSDP2 is: `accelerate launch --use_fsdp --fsdp_version 2`; leave it out",
     "device": "training takes the GPU if there is one; leave it out",
     "no_cuda": "training takes the GPU if there is one; leave it out",
     "use_cpu": "training takes the GPU if there is one; leave it out",
@@ -95,6 +113,7 @@ _IN_TABLE = {
         "val": f"{_DATASET}data.files.validation",
         "test": f"{_DATASET}data.files.test",
     },
+    "tasks": {"weight": f"{_DATASET}tasks.TASK.loss_weight"},
 }
 """Keys that mean something else in one table than in the others."""
 _ADVICE = {
@@ -117,7 +136,8 @@ def instead(path: Sequence[str]) -> str | None:
         return _NO_KEY[key]
     if list(path) == ["encoder", "token"]:
         return _LOG_IN
-    table = path[-2] if path[:-1] == ["data"] or (len(path) == 4 and path[0] == "datasets") else ""
+    inside = list(path[2:]) if path[0] == "datasets" else list(path)
+    table = inside[0] if len(inside) == (3 if inside[:1] == ["tasks"] else 2) else ""
     if key in _IN_TABLE.get(table, {}):
         return f"write {_fill(_IN_TABLE[table][key], path)}"
     for candidate in (key, key.removesuffix("s"), f"{key}s"):

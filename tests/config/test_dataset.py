@@ -158,7 +158,7 @@ def test_bad_names_of_tasks(name: str) -> None:
         ),
         ({"kind": 3, "label": "l"}, "unknown kind of task 3; known: "),
         ({"label": "l"}, "`kind` is missing; known: classification"),
-        (3, "a table with a `kind` was expected, found 3"),
+        (3, "a table with a `kind` was expected (found 3)"),
     ],
 )
 def test_an_unknown_kind(task: object, said: str) -> None:

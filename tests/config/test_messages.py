@@ -45,16 +45,25 @@ def problem(overrides: dict[str, Any] | None = None, **tables: Any) -> str:
         ({"datasets": {}}, "datasets: at least 1 entry is needed (found {})"),
         ({"datasets": {"news": {}}}, "datasets.news.data: this table is missing; write [data] (where rows come from)"),
         ({"train": 3}, "train: a table was expected (found 3)"),
-        ({"train.lr": "x"}, "train.lr: a float was expected (found 'x')"),
+        (
+            {"sampling": "proportional"},
+            'sampling: a table with a `kind` was expected; write { kind = "proportional" } (',
+        ),
+        ({"sharing": "shared"}, "sharing: a table with a `kind` was expected (found 'shared')"),
+        ({"datasets.news.tasks.topic": "ner"}, 'a table with a `kind` was expected; write { kind = "labeling" } ('),
+        ({"seed": "1"}, "seed: a whole number was expected (found '1')"),
+        ({"datasets.news.data.validation": "10%"}, "data.validation: a number was expected (found '10%')"),
+        ({"encoder.revision": 3}, "encoder.revision: a string in quotes was expected (found 3)"),
+        ({"train.lr": "x"}, "train.lr: a number was expected (found 'x')"),
         ({"train.lr": 0}, "train.lr: must be greater than 0"),
-        ({"train.steps": 1.5}, "train.steps: a int was expected (found 1.5)"),
+        ({"train.steps": 1.5}, "train.steps: a whole number was expected (found 1.5)"),
         ({"train.warmup": 1}, "train.warmup: must be less than 1"),
         ({"train.weight_decay": -1}, "train.weight_decay: must be at least 0"),
         ({"train.lr": float("inf")}, "train.lr: a finite number was expected (found inf)"),
         ({"train.schedule": "x"}, 'train.schedule: must be "linear", "cosine" or "constant" (found \'x\')'),
         ({"train.trackers": "wandb"}, 'train.trackers: a list, such as ["a", "b"], was expected (found \'wandb\')'),
         ({"output": 3}, 'output: a path, such as "runs/first", was expected (found 3)'),
-        ({"encoder.freeze": 1}, "encoder.freeze: a bool was expected (found 1)"),
+        ({"encoder.freeze": 1}, "encoder.freeze: true or false was expected (found 1)"),
         ({"encoder.sha256": "a"}, "encoder.sha256: 64 hex digits in lower case were expected (found 'a')"),
         ({"plugins": [3]}, 'plugins.0: a string, such as "text", was expected (found 3)'),
         ({"datasets.news.tasks.topic": {"kind": "classification"}}, "tasks.topic.label: this key is missing; write la"),
@@ -158,6 +167,13 @@ def test_every_option_of_every_kind() -> None:
         ("Learning_Rate", "train.lr"),
         ("max_steps", "train.steps"),
         ("text_column", "datasets.NAME.input.text"),
+        ("run_name", "output"),
+        ("adam_beta1", "the optimizer is AdamW"),
+        ("deepspeed", "DeepSpeed is not supported"),
+        ("torch_compile", "nlpmtl does not compile models"),
+        ("trust_remote_code", "code of a repository is never run"),
+        ("cache_dir", "set the environment variable NLPMTL_CACHE"),
+        ("lora", 'sharing.kind = "lora"'),
     ],
 )
 def test_keys_of_other_tools_are_understood_anywhere(key: str, ours: str) -> None:
@@ -181,6 +197,9 @@ def test_keys_of_other_tools_are_understood_anywhere(key: str, ours: str) -> Non
         ("news.data.train", "datasets.news.data.files.train"),
         ("news.data.dev", "datasets.news.data.files.validation"),
         ("news.data.name", "datasets.news.data.hub"),
+        ("news.data.sep", "datasets.news.data.delimiter"),
+        ("news.tasks.topic.weight", "datasets.news.tasks.topic.loss_weight"),
+        ("news.label_smoothing_factor", "datasets.news.tasks.TASK.label_smoothing"),
     ],
 )
 def test_keys_inside_datasets(key: str, ours: str) -> None:
@@ -195,6 +214,20 @@ def test_tables_of_a_dataset_at_the_top_of_a_run(table: str) -> None:
 @pytest.mark.parametrize("key", ["encoder.token", "encoder.use_auth_token", "train.hub_token"])
 def test_access_tokens_belong_to_the_environment(key: str) -> None:
     assert f"{key}: unknown key; log in with `hf auth login`, or set HF_TOKEN; leave it out" in problem({key: "a"})
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"hf_token": "abcdef-secret"},
+        {"hub": {"token": "abcdef-secret", "private": True}},
+        {"trackers": {"wandb": {"api_key": "abcdef-secret"}}},
+        {"train": {"note": "hf_abcdef-secret012345678"}},
+        {"passwords": ["abcdef-secret"]},
+    ],
+)
+def test_secrets_in_a_config_are_not_printed(tables: dict[str, Any]) -> None:
+    assert "abcdef-secret" not in problem(**tables)
 
 
 def test_a_value_of_several_types_has_one_message() -> None:
