@@ -14,7 +14,7 @@ from json import JSONDecodeError
 from typing import TypeVar
 
 import httpx2
-from huggingface_hub import constants, get_session
+from huggingface_hub import constants
 from huggingface_hub.errors import (
     DisabledRepoError,
     GatedRepoError,
@@ -25,7 +25,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
 
-from nlpmtl.artifact.guard import guarded
+from nlpmtl.artifact.guard import guarded, hooked
 from nlpmtl.errors import ModelError, NlpmtlError
 
 PATIENCE = 60.0
@@ -149,13 +149,8 @@ def _asked_to_wait(error: Exception) -> float:
 @contextmanager
 def _bounded() -> Iterator[None]:
     """Within it no request waits for ever, and responses are checked before they are used."""
-    hooks = get_session().event_hooks["request"]
-    hooks.append(_limit)
-    try:
-        with guarded():
-            yield
-    finally:
-        hooks.remove(_limit)
+    with hooked("request", _limit), guarded():
+        yield
 
 
 def _limit(request: httpx2.Request) -> None:

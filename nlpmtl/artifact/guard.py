@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
 from huggingface_hub import constants, get_session
+from huggingface_hub.utils import _http
 
 from nlpmtl.errors import plain, quote
 
@@ -32,6 +34,10 @@ class UntrustedResponseError(ValueError):
     """A response holds what no Hub answers."""
 
 
+_hooks: dict[str, list[Callable[[Any], None]]] = {"request": [], "response": []}
+"""What is called for each request and each response now, in all threads."""
+
+
 @contextmanager
 def guarded() -> Iterator[None]:
     """Check every response that the client of the Hub gets meanwhile.
@@ -39,12 +45,57 @@ def guarded() -> Iterator[None]:
     Raises:
         UntrustedResponseError: a response must not be used; nothing was written.
     """
-    hooks = get_session().event_hooks["response"]
-    hooks.append(_check)
+    with hooked("response", _check):
+        yield
+
+
+@contextmanager
+def hooked(event: Literal["request", "response"], hook: Callable[[Any], None]) -> Iterator[None]:
+    """Call a hook for every request, or every response, of the client of the Hub meanwhile.
+
+    `huggingface_hub` replaces its client when a connection fails, which a mirror can bring about: the hook is called
+    by the new client too.
+    """
+    factory = _http._GLOBAL_CLIENT_FACTORY
+    if not isinstance(factory, _Factory):
+        _http._GLOBAL_CLIENT_FACTORY = _Factory(factory)
+    _connect(get_session())
+    _hooks[event].append(hook)
     try:
         yield
     finally:
-        hooks.remove(_check)
+        _hooks[event].remove(hook)
+
+
+@dataclass(frozen=True)
+class _Factory:
+    """Makes clients that call the hooks.
+
+    Args:
+        original: makes clients without them.
+    """
+
+    original: Callable[[], httpx2.Client]
+
+    def __call__(self) -> httpx2.Client:
+        return _connect(self.original())
+
+
+def _connect(client: httpx2.Client) -> httpx2.Client:
+    for event, call in (("request", _on_request), ("response", _on_response)):
+        if call not in client.event_hooks[event]:
+            client.event_hooks[event].append(call)
+    return client
+
+
+def _on_request(request: httpx2.Request) -> None:
+    for hook in tuple(_hooks["request"]):  # another thread may end its own meanwhile
+        hook(request)
+
+
+def _on_response(response: httpx2.Response) -> None:
+    for hook in tuple(_hooks["response"]):
+        hook(response)
 
 
 def check_inside(directory: Path) -> None:
@@ -72,7 +123,7 @@ def _check(response: httpx2.Response) -> None:
             if name in headers:
                 _check_digest(url, name, headers[name])
                 break
-    if "/api/" in url.path and "json" in headers.get("Content-Type", ""):
+    if "/api/" in url.path and "/resolve" not in url.path:  # "resolve" gives files, all others JSON, whatever its type
         response.read()
         try:
             content = json.loads(response.content)

@@ -10,7 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from huggingface_hub import close_session, constants, get_session
 
+from nlpmtl.artifact import guarded
+from nlpmtl.artifact.guard import UntrustedResponseError
 from tests.artifact.test_hub import put, refused
 from tests.hub import Hub, Repo, model, serve_hub
 from tests.hub.answers import Response
@@ -56,6 +59,16 @@ def body(call: str, change: Callable[[object], object]) -> Callable[[str, Respon
     return rewrite
 
 
+def untyped(call: str, change: Callable[[object], object]) -> Callable[[str, Response], Response]:
+    """Changes the JSON of a call's responses, and does not say that it is JSON."""
+
+    def rewrite(name: str, response: Response) -> Response:
+        changed = body(call, change)(name, response)
+        return changed if name != call else replace(changed, headers={"Content-Type": "text/plain"})
+
+    return rewrite
+
+
 def entries(**values: object) -> Callable[[object], object]:
     def change(content: object) -> object:
         assert isinstance(content, list)
@@ -81,6 +94,8 @@ ATTACKS = {
     "object in the listing": body("tree", entries(oid=OUTSIDE)),
     "file name": body("tree", entries(path="../README.md")),
     "absolute file name": body("tree", entries(path="/images/a.png")),
+    "listing that is not called JSON": untyped("tree", entries(path="../README.md")),
+    "description that is not called JSON": untyped("info", lambda info: {**info, "sha": OUTSIDE}),  # type: ignore[dict-item]
 }
 
 
@@ -99,6 +114,21 @@ def test_a_response_with_a_path_in_it_is_refused(
     assert all(path.resolve().is_relative_to(home) for path in files)
     hostile.rewrite = None
     assert Path(client("fetch", name=name)).name == hostile.models[name].branches["main"]
+
+
+def test_a_client_that_replaces_another_is_guarded_too(
+    hostile: Hub, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `huggingface_hub` does after a failed connection, in the middle of a download."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    put(hostile, name, model.files())
+    with guarded():
+        close_session()
+        assert get_session().head(f"{hostile.url}/{name}/resolve/main/config.json").status_code == 200
+        hostile.rewrite = header("head", ETag=f'"{OUTSIDE}"')
+        with pytest.raises(UntrustedResponseError):
+            get_session().head(f"{hostile.url}/{name}/resolve/main/config.json")
+    assert get_session().head(f"{hostile.url}/{name}/resolve/main/config.json").status_code == 200
 
 
 def test_a_link_out_of_the_cache_is_not_read(client: Client, hub: Hub, name: str, tmp_path: Path) -> None:
