@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -84,7 +85,23 @@ def check_own_config(config: Mapping[str, Any], *, failed: str) -> None:
             found = quote(config.get(key), most=80)
             raise ModelError(f"{failed}: config.json: {key}: a table with entries was expected, found {found}")
     check_config(config, failed=failed)
+    _check_tasks(config["tasks"], failed=failed)
     check_least_length(config.get("input_length"), failed=failed)
+
+
+def _check_tasks(tasks: Mapping[str, Any], *, failed: str) -> None:
+    """Check that all numbers of the tasks are finite, and that temperatures are positive."""
+    for name, task in tasks.items():
+        where = f"{failed}: config.json: tasks.{name}"
+        if not isinstance(task, Mapping):
+            raise ModelError(f"{where}: a table was expected, found {quote(task, most=80)}")
+        for place, _, value in _values(task):
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ModelError(f"{where}: `{place.partition('.')[0]}` must be finite, found {value} in {place}")
+        temperature = task.get("temperature", 1.0)
+        if isinstance(temperature, bool) or not isinstance(temperature, int | float) or temperature <= 0:
+            found = quote(temperature, most=80)
+            raise ModelError(f"{where}: `temperature` must be a positive number, found {found}")
 
 
 def check_least_length(length: object, *, failed: str) -> None:
@@ -132,4 +149,4 @@ def _values(config: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, st
         if isinstance(value, Mapping):
             yield from _values(value, place)
         elif isinstance(value, list):
-            yield from ((place, str(key), one) for one in value if isinstance(one, int))
+            yield from ((place, str(key), one) for one in value if isinstance(one, int | float))

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import re
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath
 
 from safetensors import SafetensorError, safe_open
 
-from nlpmtl.errors import ModelError
+from nlpmtl.errors import ModelError, quote
 from nlpmtl.saved_config import OWN_TYPE, check_own_config, read_table
 
 CARD = "README.md"
 GRAPH = "model.onnx"
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_PART, _EXAMPLE = "model-?????-of-?????.safetensors", "model-00001-of-00002.safetensors"
 FILES = (
-    *("config.json", _WEIGHTS, _INDEX, "model-?????-of-?????.safetensors"),
+    *("config.json", _WEIGHTS, _INDEX, _PART),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model"),
     *(CARD, "scores.json", ".eval_results/*.yaml", "images/*.png", GRAPH, f"{GRAPH}.data"),
@@ -53,11 +55,24 @@ def _weights(directory: Path, *, failed: str) -> list[str]:
     """The files of a model's weights: one, several with their index, or a graph that holds its own."""
     if not (directory / _WEIGHTS).exists():
         if (directory / _INDEX).exists():
-            parts = read_table(directory / _INDEX, failed=failed).get("weight_map", {})
-            return [_INDEX, *sorted(set(parts.values()))]
+            return [_INDEX, *_parts(read_table(directory / _INDEX, failed=failed).get("weight_map"), failed=failed)]
         if (directory / GRAPH).exists():
             return [GRAPH]
     return [_WEIGHTS]
+
+
+def _parts(names: object, *, failed: str) -> list[str]:
+    """The files of weights that an index names."""
+    files = (
+        set(names.values()) if isinstance(names, dict) and all(isinstance(one, str) for one in names.values()) else ()
+    )
+    wrong = next((one for one in files if not fnmatchcase(one, _PART) or PurePath(one).name != one), None)
+    if not files or wrong is not None:
+        found = quote(names if wrong is None else wrong, most=80)
+        raise ModelError(
+            f"{failed}: {_INDEX}: weight_map: names of files such as {_EXAMPLE} were expected, found {found}"
+        )
+    return sorted(files)
 
 
 def _check_weights(path: Path, *, failed: str) -> None:

@@ -51,12 +51,33 @@ def test_values_that_do_not_fit_the_weights_are_refused(model: Path, key: str, v
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("input_length", None), ("encoder_config.num_hidden_layers", 10**7), ("tasks", [])]
+    ("key", "value", "found"),
+    [
+        ("input_length", None, "input_length"),
+        ("encoder_config.num_hidden_layers", 10**7, "encoder_config.num_hidden_layers"),
+        ("tasks", [], "tasks"),
+        ("tasks.topic", "classification", "tasks.topic: a table was expected, found 'classification'"),
+        ("tasks.topic.temperature", float("nan"), "tasks.topic: `temperature` must be finite"),
+        ("tasks.topic.temperature", 0, "tasks.topic: `temperature` must be a positive number, found 0"),
+        ("tasks.grade.target", {"mean": 1.0, "std": float("inf")}, "`target` must be finite, found inf in target.std"),
+        ("tasks.kinds.thresholds", [0.5, float("-inf"), 0.5], "`thresholds` must be finite"),
+    ],
 )
-def test_broken_models_are_not_pushed(model: Path, key: str, value: Any) -> None:
+def test_broken_models_are_not_pushed(model: Path, key: str, value: Any, found: str) -> None:
     change(model, key, value)
-    with pytest.raises(ModelError, match=f"cannot be pushed.*{key}"):
+    with pytest.raises(ModelError, match=f"cannot be pushed.*{found}"):
         push(model, "me/model", token="hf_x")
+
+
+@pytest.mark.parametrize("weight_map", [None, [], {}, ["a"], {"w": 1}, {"w": "../model.safetensors"}, {"w": "w.bin"}])
+def test_an_index_that_names_no_files_of_weights_is_refused(model: Path, weight_map: Any) -> None:
+    (model / "model.safetensors").unlink()
+    index = {"metadata": {}, "weight_map": weight_map}
+    (model / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"cannot be pushed: model.safetensors.index.json: weight_map: "):
+        push(model, "me/model", token="hf_x")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_model(str(model))
 
 
 @pytest.mark.parametrize(
