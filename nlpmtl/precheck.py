@@ -16,7 +16,7 @@ from nlpmtl.data.check import check_columns
 from nlpmtl.data.encode import describe_unknown
 from nlpmtl.data.rows import find_sources
 from nlpmtl.data.stream import Broken, Stream
-from nlpmtl.errors import DataError, NlpmtlError
+from nlpmtl.errors import ConfigError, DataError, NlpmtlError
 from nlpmtl.metrics import check
 from nlpmtl.registry import METRICS, TASKS
 from nlpmtl.tasks import build_task, label_shapes
@@ -42,15 +42,24 @@ def check_datasets(
     Raises:
         ConfigError, DataError: a file is missing, a column is in no row, a metric is unknown or does not fit its task,
             a label list is too short or lacks a label of the train split; all problems are in one message.
+        ConfigError: no dataset has the first of the splits.
     """
     problems: list[NlpmtlError] = []
+    known: dict[str, None] = {}
     for name, dataset in datasets.items():
-        problems += _problems(name, dataset, splits, tasks=tasks)
+        problems += _problems(name, dataset, splits, tasks=tasks, known=known)
     if problems:
         raise type(problems[0])("\n".join(dict.fromkeys(map(str, problems)))) from None
+    if splits[0] not in known:
+        reason = f", so there is nothing to learn; found: {', '.join(known)}" if splits[0] == "train" else ""
+        name = "`train`" if splits[0] == "train" else repr(splits[0])
+        raise ConfigError(f"no dataset has a split {name}{reason}")
 
 
-def _problems(name: str, dataset: DatasetConfig, splits: Sequence[str], *, tasks: bool) -> Iterator[NlpmtlError]:
+def _problems(
+    name: str, dataset: DatasetConfig, splits: Sequence[str], *, tasks: bool, known: dict[str, None]
+) -> Iterator[NlpmtlError]:
+    """What is wrong with a dataset; the names of its splits are added to `known`."""
     for task, options in dataset.tasks.items() if tasks else ():
         try:
             _check_task(task, options, dataset=dataset)
@@ -64,6 +73,7 @@ def _problems(name: str, dataset: DatasetConfig, splits: Sequence[str], *, tasks
     except NlpmtlError as error:
         yield error
         return
+    known.update(dict.fromkeys((*sources.sources, *sources.wanted)))
     for split in sources.wanted:
         if split in sources.sources:
             try:

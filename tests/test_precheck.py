@@ -123,6 +123,20 @@ def test_evaluate_checks_data_before_the_model(tmp_path: Path) -> None:
         nlpmtl.evaluate("no/such-model", data, split="train")
 
 
+def test_evaluate_looks_for_the_split_before_the_model(tmp_path: Path) -> None:
+    data = run(write(tmp_path / "a.jsonl"))["datasets"]["d"]
+    with pytest.raises(ConfigError, match="no dataset has a split 'tests'"):
+        nlpmtl.evaluate("no/such-model", data, split="tests")
+
+
+def test_train_looks_for_its_split_before_the_encoder(tmp_path: Path) -> None:
+    config = run(write(tmp_path / "a.jsonl"))
+    files = config["datasets"]["d"]["data"]["files"]
+    files["trian"] = files.pop("train")
+    with pytest.raises(ConfigError, match="no dataset has a split `train`, so there is nothing to learn; found: trian"):
+        nlpmtl.train(config)
+
+
 class TestUnknownLabels:
     def test_they_are_reported_at_once(self, tmp_path: Path) -> None:
         rows = [{"text": "a", "topic": f"label {i}"} for i in range(30)]

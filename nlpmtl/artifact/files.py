@@ -14,9 +14,9 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from nlpmtl.artifact.card import Facts, result_files, write_card
 from nlpmtl.artifact.hub import fetch
-from nlpmtl.artifact.parts import CARD, FILES
+from nlpmtl.artifact.parts import CARD, FILES, GRAPH
 from nlpmtl.atomic import PART, apply_umask, erase, flush, hidden, link_or_copy, replace_directory, write_file
-from nlpmtl.config import check_output
+from nlpmtl.config import check_new_directory
 from nlpmtl.data import without_limits
 from nlpmtl.errors import ConfigError, ModelError, NlpmtlError
 from nlpmtl.model import (
@@ -115,11 +115,9 @@ def new_directory(path: Path) -> Iterator[Path]:
     Raises:
         ConfigError: something stands there already, the path is not UTF-8, or nothing can be written there.
     """
-    check_output(path)
+    check_new_directory(path, key="output")
     whole = path.resolve()
     part = whole.with_name(f".{whole.name}.{os.getpid()}.part")
-    if whole.exists() and not (whole.is_dir() and not any(whole.iterdir())):
-        raise ConfigError(f"{path}: something stands there already: write to a new directory, or remove it first")
     try:
         part.mkdir(parents=True)
     except OSError as error:
@@ -142,6 +140,8 @@ def load_model(
     """
     directory = fetch(name, revision=revision, token=token)
     failed = f"the model {name!r} cannot be loaded"
+    if (directory / GRAPH).is_file() and not any(directory.glob("*.safetensors")):
+        raise ModelError(f"{failed}: it holds an ONNX graph only; use the directory that it was exported from")
     try:
         check_files(str(directory), failed=failed)
         config = AutoConfig.from_pretrained(directory, trust_remote_code=False)

@@ -34,12 +34,10 @@ def is_main_process() -> bool:
 
 
 def check_toml(run: str, overrides: Sequence[str] | None = None) -> None:
-    """Report a run file that is missing or is not TOML, or such an override, before torch is imported."""
-    from nlpmtl.config import find_run, parse_override, read_toml
+    """Report a run file that is missing or is not TOML, such a dataset file in it, or a bad override, before torch."""
+    from nlpmtl.config import check_syntax, find_run, parse_override
 
-    for override in overrides or ():
-        parse_override(override)
-    read_toml(find_run(run))
+    check_syntax(find_run(run), overrides=dict(map(parse_override, overrides or ())))
 
 
 def quiet_libraries() -> None:

@@ -9,6 +9,10 @@ import typer
 
 from nlpmtl.cli.console import echo, quiet_libraries, tell_device
 from nlpmtl.cli.options import DeviceOption, DtypeOption, PluginsOption, Revision
+from nlpmtl.errors import ConfigError
+
+EXPORTS = ("transformers", "onnx")
+"""The formats of `Predictor.export`, named without loading it."""
 
 
 def export(
@@ -26,9 +30,11 @@ def export(
     revision: Revision = None,
 ) -> None:
     """Write a model for use without nlpmtl, and compare its logits."""
-    from nlpmtl.config import check_output
+    from nlpmtl.config import check_new_directory
 
-    check_output(output, key="--output")
+    if to not in EXPORTS:
+        raise ConfigError(f"a model is exported to {' or to '.join(EXPORTS)}, not to {to!r}")
+    check_new_directory(output, key="--output")
     from nlpmtl.predictor import Predictor
 
     quiet_libraries()

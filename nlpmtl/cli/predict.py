@@ -110,9 +110,9 @@ def _check_arguments(texts: list[str] | None, *, input: str | None, output: Path
     if any("\ud800" <= character <= "\udfff" for text in texts or () for character in text):
         raise ConfigError("a text is not valid Unicode")
     if output is not None:
-        from nlpmtl.config import check_output
+        from nlpmtl.config import check_writable
 
-        check_output(output, key="--output")
+        check_writable(output, key="--output", file=True)
     if output is not None and output.suffix != _ENDING:
         raise ConfigError(f"--output {output}: answers are JSON Lines, so the name ends in {_ENDING}")
     if input is not None:

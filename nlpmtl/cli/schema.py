@@ -17,10 +17,10 @@ def schema(
     ] = None,
 ) -> None:
     """Print or write the JSON Schemas of config files."""
-    from nlpmtl.config import check_output, schemas
+    from nlpmtl.config import check_writable, schemas
 
     if output is not None:
-        check_output(output, key="--output")
+        check_writable(output, key="--output")
     import nlpmtl.run  # noqa: F401 - it imports every registered kind
 
     found = schemas()

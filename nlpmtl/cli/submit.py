@@ -10,6 +10,7 @@ import typer
 
 from nlpmtl.cli.console import echo, print_table, quiet_libraries, tell_device
 from nlpmtl.cli.options import DeviceOption, DtypeOption, PluginsOption, Revision
+from nlpmtl.errors import ConfigError
 
 
 class Fill(StrEnum):
@@ -35,9 +36,11 @@ def submit(
     revision: Revision = None,
 ) -> None:
     """Answer GLUE's test sets, from the Hub, and write the zip that its server takes."""
-    from nlpmtl.config import check_output
+    from nlpmtl.config import check_writable
 
-    check_output(output, key="--output")
+    if output.suffix != ".zip":
+        raise ConfigError(f"--output {output}: GLUE's server takes a zip, so the name ends in .zip")
+    check_writable(output, key="--output", file=True)
     from nlpmtl import glue
     from nlpmtl.predictor import Predictor
 

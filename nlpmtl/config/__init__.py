@@ -12,6 +12,7 @@ from __future__ import annotations
 from nlpmtl.config.dataset import NAME, DataConfig, DatasetConfig, InputConfig, Name, TaskOptions
 from nlpmtl.config.find import find_run, shipped_configs
 from nlpmtl.config.load import (
+    check_syntax,
     describe,
     dotted,
     parse_data,
@@ -25,7 +26,7 @@ from nlpmtl.config.load import (
     read_toml,
 )
 from nlpmtl.config.names import LabelName
-from nlpmtl.config.paths import check_output, find_directory, parse_output
+from nlpmtl.config.paths import check_new_directory, check_output, check_writable, find_directory, parse_output
 from nlpmtl.config.run import EncoderConfig, EvalConfig, RunConfig, TrainConfig
 from nlpmtl.config.schema import schemas
 
@@ -41,7 +42,10 @@ __all__ = [
     "RunConfig",
     "TaskOptions",
     "TrainConfig",
+    "check_new_directory",
     "check_output",
+    "check_syntax",
+    "check_writable",
     "describe",
     "dotted",
     "find_directory",

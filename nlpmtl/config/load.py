@@ -60,6 +60,28 @@ def read_run(source: str | Path | Mapping[str, Any] | RunConfig, *, overrides: M
     return raw
 
 
+def check_syntax(path: Path, *, overrides: Mapping[str, Any]) -> None:
+    """Read a run file, or a dataset file, and the dataset files that it names; what they say is not checked.
+
+    Args:
+        path: the file.
+        overrides: dotted key = value.
+
+    Raises:
+        ConfigError: a file is missing or is not TOML.
+    """
+    datasets = read_toml(path).get("datasets")
+    for name, table in datasets.items() if isinstance(datasets, dict) else ():
+        key = f"datasets.{name}.use"
+        used = table.get("use") if isinstance(table, dict) else None
+        base, used = (Path.cwd(), overrides[key]) if key in overrides else (path.parent, used)
+        if isinstance(used, str):
+            try:
+                read_toml(_resolve(base, used))
+            except ConfigError as error:
+                raise ConfigError(f"{path}: {key}: {error}") from None
+
+
 def plugins_of(
     source: str | Path | Mapping[str, Any] | RunConfig, *, overrides: Mapping[str, Any] | None = None
 ) -> list[str]:

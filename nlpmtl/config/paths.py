@@ -7,6 +7,9 @@ from pathlib import Path
 
 from nlpmtl.errors import ConfigError, ModelError
 
+_SHOWN = 5
+"""Directories that a hint lists."""
+
 
 def parse_output(value: object) -> Path:
     """Return the `output` argument of a run as a path.
@@ -42,6 +45,49 @@ def check_output(path: str | Path, *, key: str = "output") -> None:
         raise ConfigError(f"{key}: {str(path)!r} is relative, and the working directory no longer exists") from None
 
 
+def check_writable(path: str | Path, *, key: str, file: bool = False) -> None:
+    """Refuse a path that cannot be written, before anything slow is done; nothing is written.
+
+    Args:
+        path: the directory, or the file, that will be written.
+        key: the key or option that gives it, for the message.
+        file: whether it is a file.
+
+    Raises:
+        ConfigError: `check_output` refuses it, something of another kind is there, or nothing can be written there.
+    """
+    check_output(path, key=key)
+    path = Path(path)
+    if file and os.path.isdir(path):  # noqa: PTH112 - is_dir raises on a long name
+        raise ConfigError(f"{key}: {path} is a directory; the name of a file was expected")
+    folder = path.parent if file else path
+    while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110 - as above
+        folder = folder.parent
+    if not os.path.isdir(folder):  # noqa: PTH112 - as above
+        if folder == path:
+            raise ConfigError(f"{key}: {str(path)!r} is not a directory")
+        raise ConfigError(f"{key}: {path}: cannot be written: Not a directory: {folder}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"{key}: {path}: cannot be written: no permission to write in {folder}")
+
+
+def check_new_directory(path: str | Path, *, key: str) -> None:
+    """Refuse a path that cannot become a new directory.
+
+    Args:
+        path: a directory that does not exist, or is empty.
+        key: the key or option that gives it, for the message.
+
+    Raises:
+        ConfigError: `check_writable` refuses it, or something is there.
+    """
+    check_output(path, key=key)
+    path = Path(path)
+    if os.path.exists(path) and not (path.is_dir() and not any(path.iterdir())):  # noqa: PTH110 - exists never raises
+        raise ConfigError(f"{path}: something stands there already: write to a new directory, or remove it first")
+    check_writable(path, key=key)
+
+
 def find_directory(name: str | Path, *, failed: str) -> Path | None:
     """The directory of a model; None for a name that may be a Hub id.
 
@@ -52,14 +98,18 @@ def find_directory(name: str | Path, *, failed: str) -> Path | None:
         failed: how an error message begins.
 
     Raises:
-        ModelError: the name can only be a path, and no directory is there; or it is a run without a model.
+        ModelError: the name is empty; it can only be a path, and no directory is there; or the directory has no model.
     """
+    if not str(name):
+        raise ModelError(f"{failed}: the name is empty; write a directory or a Hub id")
     path = Path(name)
     if str(name).startswith("~"):
         path = Path(os.path.expanduser(name))  # noqa: PTH111 - it leaves the name of an unknown user
     if os.path.isdir(path):  # noqa: PTH112 - is_dir raises on a long name
-        if (path / "config.json").exists() or not (path / "run.json").exists():
+        if (path / "config.json").exists():
             return path
+        if not (path / "run.json").exists():
+            raise ModelError(f"{failed}: {path} is not a model directory: it has no file config.json{_nearby(path)}")
         if (path / "model" / "config.json").exists():
             return path / "model"
         raise ModelError(f"{failed}: {path} is the directory of a run that has no model yet: finish it with --resume")
@@ -70,6 +120,21 @@ def find_directory(name: str | Path, *, failed: str) -> Path | None:
     if "/" in str(name) and os.path.isdir(path.parent):  # noqa: PTH112 - as for runs/mine where runs is there
         raise ModelError(f"{failed}: there is no such directory in {path.parent}")
     return None
+
+
+def _nearby(path: Path) -> str:
+    """A hint at the models next to a directory without one: those in it, or that of the run which it is part of."""
+    try:
+        places = sorted(place for place in path.iterdir() if _has_model(place))
+    except OSError:
+        places = []
+    if not places and (path.parent / "run.json").exists() and _has_model(path.parent):
+        places = [path.parent / "model"]
+    return f". There is a model in {', '.join(map(str, places[:_SHOWN]))}" if places else ""
+
+
+def _has_model(path: Path) -> bool:
+    return (path / "config.json").is_file() or (path / "model" / "config.json").is_file()
 
 
 def _is_local(name: str) -> bool:

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from nlpmtl.artifact import write_json
 from nlpmtl.atomic import write_file
 from nlpmtl.compose import compose
-from nlpmtl.config import RunConfig, check_output, dotted, parse_output, plain_config
+from nlpmtl.config import RunConfig, check_writable, dotted, parse_output, plain_config
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.relating.measure import Measurement, Meter, shared_weights
 from nlpmtl.relating.relations import ALL, Relations, relations
@@ -74,9 +74,7 @@ def relating(
     directory = parse_output(output) if output is not None else config.output
     if directory is None:
         raise ConfigError('output: say where to write: output = "runs/…", or --output DIR')
-    check_output(directory)
-    if directory.exists() and not directory.is_dir():
-        raise ConfigError(f"output: {str(directory)!r} is not a directory")
+    check_writable(directory, key="output")
     if encoders < 1:
         raise ConfigError(f"encoders: there is at least 1, found {encoders}")
     if steps is not None and steps < LEAST:

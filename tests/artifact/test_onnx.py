@@ -189,3 +189,8 @@ def test_every_architecture_and_kind(architecture: str, tmp_path: Path, capfd: p
         found, right = (one.predict_all(inputs, all_scores=True) for one in (predictor, stock))
         assert numbers(found) == pytest.approx(numbers(right), abs=1e-5)
         assert len(numbers(found)) >= 60
+
+
+def test_a_graph_without_weights_says_what_to_use(exported: Exported) -> None:
+    with pytest.raises(ModelError, match="it holds an ONNX graph only; use the directory that it was exported from"):
+        load_model(str(exported.directory))

@@ -1,8 +1,10 @@
-"""Outputs that are not UTF-8 are refused by every verb that writes, before anything is loaded."""
+"""Outputs that cannot be written are refused by every verb that writes, before anything is loaded."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,3 +48,43 @@ def test_a_folder_that_is_not_utf8(nlpmtl_: Nlpmtl, tmp_path: Path, monkeypatch:
         assert done.exit_code == 2
         assert "is not valid UTF-8" in done.stderr
     assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["relate", "run.toml", "--output", "file/out"], "file/out: cannot be written: Not a directory: file"),
+        (["export", "no/model", "--output", "file/out"], "file/out: cannot be written: Not a directory: file"),
+        (["export", "no/model", "--output", "."], "something stands there already"),
+        (["export", "no/model", "--output", "out", "--to", "tf"], "exported to transformers or to onnx, not to 'tf'"),
+        (["predict", "no/model", "a", "--output", "file/a.jsonl"], "a.jsonl: cannot be written: Not a directory: file"),
+        (
+            ["predict", "no/model", "a", "--output", "a.jsonl"],
+            "a.jsonl is a directory; the name of a file was",
+        ),
+        (["submit", "no/model", "--output", "file/a.zip"], "file/a.zip: cannot be written: Not a directory: file"),
+        (["submit", "no/model", "--output", "a.txt"], "GLUE's server takes a zip, so the name ends in .zip"),
+        (["schema", "--output", "file"], "'file' is not a directory"),
+    ],
+    ids=lambda one: " ".join(one) if isinstance(one, list) else "",
+)
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_loaded(
+    arguments: list[str],
+    said: str,
+    nlpmtl_: Nlpmtl,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    to_toml: Callable[[Mapping[str, Any]], str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "a.jsonl").mkdir()
+    dataset = {
+        "data": {"files": {"train": "none.jsonl"}},
+        "input": {"text": "text"},
+        "tasks": {"topic": {"kind": "classification", "label": "topic"}},
+    }
+    (tmp_path / "run.toml").write_text(to_toml({"encoder": {"name": "no/model"}, "datasets": {"d": dataset}}))
+    done = nlpmtl_(*arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr

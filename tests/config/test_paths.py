@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import nlpmtl
-from nlpmtl import ConfigError
-from nlpmtl.config import check_output
+from nlpmtl import ConfigError, ModelError
+from nlpmtl.config import check_output, check_writable, find_directory
 
 
 @pytest.mark.parametrize("output", [b"out", 5, "", ["out"], True], ids=repr)
@@ -27,3 +27,42 @@ def test_a_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "gone").rmdir()
     with pytest.raises(ConfigError, match="output: 'out' is relative, and the working directory no longer exists"):
         check_output("out")
+
+
+def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    check_writable(tmp_path / "new" / "folder", key="output")
+    check_writable(tmp_path / "new" / "file.jsonl", key="--output", file=True)
+    check_writable(tmp_path / "file", key="--output", file=True)  # it is replaced
+    for path, file, rule in (
+        (tmp_path / "file", False, "output: '.*/file' is not a directory"),
+        (tmp_path / "file" / "a" / "b", False, "output: .*/b: cannot be written: Not a directory: .*/file"),
+        (tmp_path / "file" / "a.jsonl", True, "output: .*jsonl: cannot be written: Not a directory: .*/file"),
+        (tmp_path, True, "output: .* is a directory; the name of a file was expected"),
+    ):
+        with pytest.raises(ConfigError, match=rule):
+            check_writable(path, key="output", file=file)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # permissions do not bind root, as tests may run
+    with pytest.raises(ConfigError, match=r"output: .*/new: cannot be written: no permission to write in "):
+        check_writable(tmp_path / "new", key="output")
+
+
+def test_a_directory_without_a_model(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "first"
+    for folder in ("model", "best"):
+        (run / folder).mkdir(parents=True)
+    (run / "run.json").write_text("{}")
+    (run / "model" / "config.json").write_text("{}")
+    assert find_directory(run, failed="failed") == run / "model"
+    for path, rule in (
+        (tmp_path, f"failed: {tmp_path} is not a model directory: it has no file config.json$"),
+        (run.parent, f"failed: .* is not a model directory: .* config.json. There is a model in {run}$"),
+        (run / "best", f"failed: .* is not a model directory: .* config.json. There is a model in {run / 'model'}$"),
+        ("", "failed: the name is empty; write a directory or a Hub id"),
+    ):
+        with pytest.raises(ModelError, match=rule):
+            find_directory(path, failed="failed")
