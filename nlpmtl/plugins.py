@@ -31,13 +31,16 @@ def import_plugins(names: Iterable[str]) -> None:
 
 
 def _import(name: str) -> None:
+    hint = f" (write {name[:-3].replace('/', '.')!r}, without the ending)" if name.endswith(".py") else ""
+    if not all(part.isidentifier() for part in name.split(".")):
+        rule = "it is not the name of a module, such as my_package.my_kinds"
+        raise ConfigError(f"plugins: {name!r} cannot be imported: {rule}{hint}")
     here = str(Path.cwd())
     sys.path.append(here)
     try:
         importlib.import_module(name)
     except Exception as error:  # a module may raise anything while it is imported
         said = str(error) if isinstance(error, ImportError | SyntaxError) else f"{type(error).__name__}: {error}"
-        hint = f" (write {name[:-3].replace('/', '.')!r}, without the ending)" if name.endswith(".py") else ""
         raise ConfigError(f"plugins: {name!r} cannot be imported: {said}{hint}") from error
     finally:
         sys.path.remove(here)

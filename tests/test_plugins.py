@@ -181,6 +181,8 @@ def test_a_kind_of_a_plugin_is_exported_to_onnx(models: Mapping[str, Path], plac
         (3, "plugins: a list of module names was expected"),
         ([""], "plugins: '' cannot be imported"),
         ([".own"], "plugins: '.own' cannot be imported"),
+        (["../own"], "plugins: '../own' cannot be imported: it is not the name of a module"),
+        (["kinds/own.py"], r"it is not the name of a module.*\(write 'kinds.own', without the ending\)"),
     ],
 )
 def test_a_plugin_that_cannot_be_imported(models: Mapping[str, Path], place: Path, plugins: Any, said: str) -> None:

@@ -49,7 +49,11 @@ class Verb(TyperCommand):
         if _DEBUG in args[:end]:
             ctx.find_root().params["debug"] = True
             args = [one for one in args[:end] if one != _DEBUG] + args[end:]
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = _explain_value(error)
+            raise
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """List ``--debug`` in the help after the command's own options."""
@@ -75,6 +79,21 @@ class Verb(TyperCommand):
             raise typer.Exit(error.exit_code if isinstance(error, NlpmtlError) else 1) from None
 
 
+def _explain_value(error: typer.BadParameter) -> str:
+    """What is wrong with the value of an option, in our words where typer passes on those of pydantic."""
+    from pydantic import ValidationError
+
+    from nlpmtl.table import explain
+
+    cause = error.__cause__
+    if not isinstance(cause, ValidationError):
+        return error.message
+    details = cause.errors()[0]
+    said = details["msg"].removeprefix("Value error, ").rstrip(".")
+    said = explain(details["type"], said, details.get("ctx", {}))
+    return said if repr(details["input"]) in said else f"{said}, found {details['input']!r}"
+
+
 def _tell(error: BaseException, *, debug: bool) -> str:
     if debug:
         return "".join(traceback.format_exception(error)).rstrip()
@@ -82,6 +101,8 @@ def _tell(error: BaseException, *, debug: bool) -> str:
         return str(error)
     if isinstance(error, NlpmtlError):
         return f"error: {error}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"error: {error.filename}: {error.strerror}  (`nlpmtl --debug VERB …` shows the traceback)"
     return f"error: {type(error).__name__}: {error}  (`nlpmtl --debug VERB …` shows the traceback)"
 
 

@@ -70,7 +70,7 @@ def open_run(
     free = (*_FREE_TO_DIFFER, *(f"train.{key}" for key in _LENGTH)) if extend else _FREE_TO_DIFFER
     other = differing(state["config"], config, free=free, data_known="data" in state)
     length = [(key, *(one.get("train", {}).get(key) for one in (state["config"], config))) for key in _LENGTH]
-    changed = [f"train.{key} was {before}, is {now}" for key, before, now in length if before != now]
+    changed = [f"train.{key} was {_show(before)}, is {_show(now)}" for key, before, now in length if before != now]
     if other:
         raise RunError(f"{found} is of another config; what differs: {', '.join(other)}")
     notes.append(f"resuming from {found}")
@@ -116,6 +116,10 @@ def _wrote_facts(directory: Path) -> bool:
 
 def _names(directory: Path) -> list[str]:
     return [path.name for path in directory.iterdir()] if directory.is_dir() else []
+
+
+def _show(value: object) -> str:
+    return "not set" if value is None else str(value)
 
 
 def check_place(directory: Path) -> None:

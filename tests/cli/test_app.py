@@ -158,6 +158,11 @@ def test_version(nlpmtl_: Nlpmtl) -> None:
         (["evaluate", "somewhere"], "Missing option '--data'"),
         (["train", "quickstat"], "no run file 'quickstat', neither here nor shipped; did you mean 'quickstart'?"),
         (["train", "quickstart", "--set", "train.lr"], "--set train.lr: write KEY=VALUE"),
+        (["compare", "x", "--seeds", "0"], "Error: Invalid value for '--seeds': must be at least 1, found '0'"),
+        (["compare", "x", "--seeds", "two"], "Error: Invalid value for '--seeds': a whole number was expected, found"),
+        (["serve", "x", "--port", "70000"], "Error: Invalid value for '--port': must be at most 65535, found '70000'"),
+        (["predict", "x", "y", "--dtype", "fp16"], "'--dtype': 'fp16' is not one of 'fp32', 'bf16', 'int8'\n"),
+        (["submit", "x", "--output", "a.zip", "--fill", "no"], "'--fill': 'no' is not one of 'majority', 'zeros'\n"),
         (["check", "there/is/none.toml"], "none.toml: cannot be read: No such file or directory"),
     ],
 )
@@ -199,6 +204,11 @@ def ending(raised: BaseException, *options: str) -> tuple[int, str]:
             1,
             "error: BrokenPipeError: [Errno 32] of a server  (`nlpmtl --debug VERB …` shows the traceback)\n",
         ),
+        (
+            PermissionError(13, "Permission denied", "out/a.json"),
+            1,
+            "error: out/a.json: Permission denied  (`nlpmtl --debug VERB …` shows the traceback)\n",
+        ),
         (SystemExit(143), 143, ""),
     ],
 )
@@ -235,9 +245,14 @@ def test_a_typo_ends_the_process_with_2(tmp_path: Path, to_toml: Callable[[Mappi
 
 def test_mistakes_in_toml_are_reported_before_torch_is_imported(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("[encoder")
+    (tmp_path / "uses_bad.toml").write_text('[datasets.d]\nuse = "bad.toml"\n')
+    (tmp_path / "uses_none.toml").write_text('[datasets.d]\nuse = "data/none.toml"\n')
+    (tmp_path / "good.toml").write_text('[datasets.d]\nuse = "good.toml"\n')
     verbs = [["train", "{}"], ["check", "{}"], ["compare", "{}"], ["relate", "{}"], ["evaluate", "m", "--data", "{}"]]
-    calls = [[part.format(name) for part in verb] for name in ("bad.toml", "none.toml", "nobody") for verb in verbs]
+    names = ("bad.toml", "none.toml", "nobody", "uses_bad.toml", "uses_none.toml")
+    calls = [[part.format(name) for part in verb] for name in names for verb in verbs]
     calls.append(["train", "bad.toml", "--set", "no sign"])
+    calls.append(["train", "good.toml", "--set", "datasets.d.use=none.toml"])
     code = (
         "import sys; from typer.testing import CliRunner; from nlpmtl.cli import app\n"
         f"for call in {calls!r}:\n"
