@@ -22,7 +22,7 @@ from nlpmtl.config import RunConfig, dotted, parse_output, plain_config
 from nlpmtl.errors import ConfigError, RunError, StoppedError, plain
 from nlpmtl.model import Encoder
 from nlpmtl.run import Event, Source, TrainResult, load_config, load_parts, training
-from nlpmtl.training import Noted, check_place, check_same_data, digest_plugins, hold_lock
+from nlpmtl.training import Noted, check_place, check_same_data, digest_plugins, global_state_restored, hold_lock
 from nlpmtl.training.lock import HOLDER, LOCK
 from nlpmtl.workload import Workload, load_workload
 
@@ -68,7 +68,8 @@ def comparing(
 
 def _comparing(config: RunConfig, directory: Path, *, seeds: int) -> Iterator[Event | CompareResult]:
     """`comparing`, with the lock of its directory."""
-    encoder, work = load_parts(config)
+    with global_state_restored():
+        encoder, work = load_parts(config)
     tasks, rows = _tasks(work), {name: len(one) for name, one in work.splits["train"].items()}
     runs = plan_runs(config, tasks=tasks, rows=rows, seeds=seeds, directory=directory)
     known = [read_record(run) for run in runs]  # all of them first: an error after hours of training would be late

@@ -19,7 +19,8 @@ _STATES = (AcceleratorState, PartialState, GradientState)
 def global_state_restored() -> Iterator[None]:
     """Restore on leaving: random number generators, Accelerate's state, threads, default dtype, deterministic mode.
 
-    Inside, Accelerate starts without a state, so an `Accelerator` that exists already changes nothing.
+    Inside, Accelerate starts without a state, so an `Accelerator` that exists already changes nothing. The default
+    dtype is PyTorch's own, and gradients are recorded also if the caller has disabled them.
     """
     generators = random.getstate(), np.random.get_state(), torch.get_rng_state()
     module = _device_module()
@@ -31,8 +32,10 @@ def global_state_restored() -> Iterator[None]:
     cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     for state in _STATES:
         state._shared_state.clear()
+    torch.set_default_dtype(torch.float32)
     try:
-        yield
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
     finally:
         for state, values in zip(_STATES, states, strict=True):
             state._shared_state.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,37 @@ def test_the_generators_go_on_as_if_there_had_been_no_run(
     assert drawn() == expected[1]
     assert (torch.get_num_threads(), torch.get_default_dtype()) == (threads, dtype)
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_comparison_draws_nothing(run: dict[str, Any], tmp_path: Path) -> None:
+    start()
+    expected = drawn()
+    start()
+    small = {name: run["datasets"][name] for name in ("pairs", "texts")}
+    nlpmtl.compare({**run, "datasets": small}, output=tmp_path / "out", seeds=1)
+    assert drawn() == expected
+
+
+def test_the_users_default_dtype_does_not_change_the_run(run: dict[str, Any], tmp_path: Path) -> None:
+    nlpmtl.train(run, output=tmp_path / "one")
+    torch.set_default_dtype(torch.float64)
+    try:
+        nlpmtl.train(run, output=tmp_path / "two")
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert read_json(tmp_path / "one/scores.json") == read_json(tmp_path / "two/scores.json")
+
+
+@pytest.mark.parametrize("without_gradients", [torch.no_grad, torch.inference_mode])
+def test_a_run_trains_also_where_gradients_are_disabled(
+    run: dict[str, Any], tmp_path: Path, without_gradients: Callable[[], AbstractContextManager[None]]
+) -> None:
+    with without_gradients():
+        nlpmtl.train(run, output=tmp_path / "out")
+        assert not torch.is_grad_enabled()
+        assert torch.is_inference_mode_enabled() == (without_gradients is torch.inference_mode)
+    assert torch.is_grad_enabled()
 
 
 @pytest.mark.parametrize("way", WAYS)
