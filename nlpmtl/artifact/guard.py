@@ -24,6 +24,8 @@ from nlpmtl.errors import plain, quote
 _COMMIT = re.compile("[0-9a-f]{40}")
 _DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _ETAG = re.compile(r'(?:W/)?"?([^"]*)"?')
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Characters that end lines, control terminals or turn the direction of text."""
 _COMMIT_HEADER, _LINKED_ETAG = "X-Repo-Commit", "X-Linked-ETag"
 _DIGEST_KEYS = ("sha256", "oid", "blobId", "blob_id", "xetHash")
 _NAME_KEYS = ("path", "rfilename")
@@ -153,8 +155,11 @@ def _check_content(url: httpx2.URL, content: Any) -> None:
                 if isinstance(value.get(key), str):
                     _check_digest(url, key, value[key])
             for key in _NAME_KEYS:
-                if isinstance(value.get(key), str) and not _is_inside(value[key]):
-                    raise _refuse(url, f"the file name {quote(value[key], most=_SHOWN)}, which leaves the repository")
+                name = value.get(key)
+                if isinstance(name, str) and _CONTROL.search(name):  # progress bars would print it
+                    raise _refuse(url, f"the file name {quote(name, most=_SHOWN)}, which has control characters")
+                if isinstance(name, str) and not _is_inside(name):
+                    raise _refuse(url, f"the file name {quote(name, most=_SHOWN)}, which leaves the repository")
 
 
 def _is_inside(name: str) -> bool:

@@ -18,7 +18,7 @@ from typer.core import TyperCommand
 from nlpmtl import __version__
 from nlpmtl.cli.check import check
 from nlpmtl.cli.compare import compare
-from nlpmtl.cli.console import echo, protect_output
+from nlpmtl.cli.console import echo, protect_logs, protect_output
 from nlpmtl.cli.evaluate import evaluate
 from nlpmtl.cli.export import export
 from nlpmtl.cli.predict import predict
@@ -142,6 +142,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     with steady_streams():
         protect_output()
+        protect_logs()
         app(prog_name="nlpmtl")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
@@ -59,6 +61,23 @@ def protect_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def protect_logs() -> None:
+    """Escape what a terminal would obey in log messages and warnings of all libraries: they quote models and data."""
+    logging.setLogRecordFactory(_PlainRecord)
+    warnings.formatwarning = _format_warning
+
+
+class _PlainRecord(logging.LogRecord):
+    def getMessage(self) -> str:  # noqa: N802 - its name in logging
+        return plain(super().getMessage())
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    return plain(f"{filename}:{lineno}: {category.__name__}: {message}\n")
 
 
 def echo(text: object, *, err: bool = False) -> None:

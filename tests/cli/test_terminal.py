@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import pty
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +98,31 @@ def test_tables_and_lines(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr()
     assert not controls(printed.out)
     assert not controls(printed.err)
+
+
+def test_logs_and_warnings_of_libraries(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from nlpmtl.cli.console import protect_logs
+
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    before, logger, handler = (
+        logging.getLogRecordFactory(),
+        logging.getLogger("transformers.x"),
+        logging.StreamHandler(),
+    )
+    logger.addHandler(handler)
+    try:
+        protect_logs()
+        logger.warning("Unknown quantization type, got %s", EVIL)
+        logger.warning(EVIL)
+        warning = warnings.formatwarning(UserWarning(EVIL), UserWarning, "x.py", 1)
+    finally:
+        logging.setLogRecordFactory(before)
+        logger.removeHandler(handler)
+    printed = capsys.readouterr().err
+    assert printed.count("ltr") == 2
+    assert not controls(printed)
+    assert "ltr" in warning
+    assert not controls(warning)
 
 
 def test_commands_on_a_hostile_model(hostile: Path, run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
