@@ -1,4 +1,4 @@
-"""Measured properties of an encoder: causal attention, the longest input, and dependence on the rest of the batch.
+"""Measured properties of an encoder: causal attention, the longest input, and dependence on other rows.
 
 What a checkpoint computes is found by running it on a few short rows, because neither its name nor its config says it
 reliably: a decoder may be configured as an encoder, and a position table may start behind the padding token.
@@ -7,7 +7,7 @@ reliably: a decoder may be configured as an encoder, and a position table may st
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,11 +35,13 @@ class Measured:
         positions: the longest input that its position tables allow; None if it has no such table.
         batch_difference: the largest relative difference between a token's hidden state in a padded batch and in its
             row computed by itself, see `relative_difference`.
+        changes: settings of the model that the rows changed: attribute, value before, value after.
     """
 
     causal: bool
     positions: int | None
     batch_difference: float
+    changes: tuple[tuple[str, str, str], ...]
 
 
 def measure(model: PreTrainedModel, *, pad: int, special: Collection[int]) -> Measured:
@@ -57,7 +59,7 @@ def measure(model: PreTrainedModel, *, pad: int, special: Collection[int]) -> Me
     """
     encoder = twin(model)
     ids = _ids(encoder, special={pad, *special})
-    recorder = Lookups()
+    recorder, settings = Lookups(), _settings(encoder)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         single, lookups = [], []
         for length in LENGTHS:
@@ -75,6 +77,7 @@ def measure(model: PreTrainedModel, *, pad: int, special: Collection[int]) -> Me
         causal=min(backward, forward) < _ONE_SIDED * max(backward, forward),
         positions=find_positions(lookups),
         batch_difference=apart,
+        changes=_changes(settings, _settings(encoder)),
     )
 
 
@@ -95,6 +98,25 @@ def twin(model: PreTrainedModel) -> PreTrainedModel:
     if twin.config._attn_implementation not in ("eager", "sdpa"):  # the others may not run on a CPU
         twin.set_attn_implementation("eager")
     return twin
+
+
+def _settings(model: PreTrainedModel) -> dict[tuple[str, str], str]:
+    """The text attributes of all modules, such as the kind of attention, by module and attribute."""
+    return {
+        (path, name): value
+        for path, module in model.named_modules()
+        for name, value in vars(module).items()
+        if isinstance(value, str)
+    }
+
+
+def _changes(
+    before: Mapping[tuple[str, str], str], after: Mapping[tuple[str, str], str]
+) -> tuple[tuple[str, str, str], ...]:
+    """What differs between two results of `_settings`: attribute, value before, value after."""
+    return tuple(
+        sorted({(key[1], value, after[key]) for key, value in before.items() if after.get(key, value) != value})
+    )
 
 
 def _ids(model: PreTrainedModel, *, special: Collection[int]) -> Tensor:

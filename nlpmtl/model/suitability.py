@@ -79,7 +79,7 @@ def check_encoder(
             f"the tokens after it, so that a head on the first token has nothing to learn from. {_INSTEAD}"
         )
     check_tokenizer(tokenizer, owner=f"the encoder {name!r}", rows=embedding_size(model))
-    return measured.positions, _check_batches(measured, name=name, kind=kind)
+    return measured.positions, (*_check_batches(measured, name=name, kind=kind), *_report_changes(measured, name=name))
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase, *, owner: str, rows: int | None) -> None:
@@ -125,3 +125,12 @@ def _check_batches(measured: Measured, *, name: str, kind: str) -> tuple[str, ..
     if not apart <= BATCH_LIMIT:
         raise ModelError(f"{found}, more than {BATCH_LIMIT:g}, so predictions would change with the batch. {_INSTEAD}")
     return (f"{found}: predictions may change with the batch",) if apart > BATCH_WARNING else ()
+
+
+def _report_changes(measured: Measured, *, name: str) -> tuple[str, ...]:
+    return tuple(
+        f"the encoder {name!r} changes its {key} from {before!r} to {after!r} when it computes short rows, and keeps "
+        f"it, so predictions for long rows depend on the rows before them. To avoid that, set {key} to {after!r} in "
+        "its config.json"
+        for key, before, after in measured.changes
+    )

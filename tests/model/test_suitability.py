@@ -264,6 +264,16 @@ def test_an_encoder_whose_padding_leaks_a_little_is_reported(tmp_path: Path) -> 
     assert 1e-4 < float(number[1]) <= 1e-2
 
 
+def test_an_encoder_that_changes_its_attention_at_short_rows_is_reported(tmp_path: Path) -> None:
+    """BigBird has sparse attention until its first short row, and full attention from then on."""
+    sparse: dict[str, Any] = {"attention_type": "block_sparse", "block_size": 4, "num_random_blocks": 1}
+    (note,) = load_encoder(str(write_any_architecture("big_bird", tmp_path, **sparse))).notes
+    assert "changes its attention_type from 'block_sparse' to 'original_full'" in note
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "attention_type": "original_full"}))
+    assert load_encoder(str(tmp_path)).notes == ()
+
+
 def test_measuring_leaves_the_model_and_the_random_generator_as_they_are(tmp_path: Path) -> None:
     """BigBird turns to full attention at its first short row, and stays with it."""
     from nlpmtl.model.probe import measure
@@ -312,7 +322,8 @@ def test_every_architecture_is_read_at_its_longest_or_refused(name: str, tmp_pat
             load_encoder(str(tmp_path))
         return
     encoder = load_encoder(str(tmp_path))
-    assert encoder.notes == ()
+    assert [note for note in encoder.notes if "changes its attention_type" not in note] == []
+    assert bool(encoder.notes) == (name == "big_bird")
     if name == "xlnet":
         assert encoder.longest > 1_000_000
         return
