@@ -146,7 +146,7 @@ class MultiTaskModel(PreTrainedModel):
         for name, task in own.items():
             head = task.head(encoder.model.config, seed=seed)
             if head.level == "sequence" or head.shape.stock[:-1] == pretrained:
-                head.load_state_dict({**head.state_dict(), **encoder.start})
+                _load_fitting(head, encoder.start)
             if name in encoder.heads:
                 head.load_state_dict(encoder.heads[name].state_dict())
             model.heads[_key(name)] = head.requires_grad_(name in made)
@@ -235,6 +235,13 @@ class MultiTaskModel(PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         """Nothing: heads initialise themselves, and the encoder comes with its weights."""
+
+
+def _load_fitting(head: Head, start: Mapping[str, Tensor]) -> None:
+    """Load the layers of a checkpoint that a head has too; a custom head may have other layers, or other sizes."""
+    weights = head.state_dict()
+    fitting = {name: value for name, value in start.items() if name in weights and value.shape == weights[name].shape}
+    head.load_state_dict({**weights, **fitting})
 
 
 def _key(task: str) -> str:

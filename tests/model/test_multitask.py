@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ from transformers import (
 )
 
 from nlpmtl.errors import ModelError
-from nlpmtl.heads import Head
+from nlpmtl.heads import Head, HeadShape
 from nlpmtl.model import MultiTaskConfig, MultiTaskModel, load_encoder, use_packing
-from nlpmtl.tasks import Task, task_from_spec
+from nlpmtl.tasks import Classification, Task, task_from_spec
 from tests.tiny import write_encoder
 
 SIZES: dict[str, Any] = {"vocab_size": 150, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
@@ -288,6 +289,32 @@ def test_each_head_pools_the_rows_that_several_tasks_have_by_itself(bert: Path) 
     ]
     for i, one in enumerate(pooled):
         assert all(not torch.allclose(one, other, atol=1e-3) for other in pooled[:i])
+
+
+class TwoStates(Head):
+    """A head that reads the first hidden state and the mean, so that its dense layer has another size, or none."""
+
+    def __init__(self, *, width: int, shape: HeadShape, dense: bool, **head: Any) -> None:
+        super().__init__(width=2 * width, shape=replace(shape, dense=dense), **head)
+
+    def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        weights = mask.unsqueeze(-1).to(hidden.dtype)
+        return torch.cat([hidden[:, 0], (hidden * weights).sum(dim=1) / weights.sum(dim=1)], dim=-1)
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_a_head_of_other_layers_starts_without_those_of_the_checkpoint(bert: Path, dense: bool) -> None:
+    class Wide(Classification):
+        def head(self, config: PretrainedConfig, *, seed: int = 0) -> Head:
+            made = super().head(config, seed=seed)
+            return TwoStates(width=32, outputs=3, shape=made.shape, level="sequence", dense=dense, seed=seed)
+
+    wide = Wide(name="wide", labels=("a", "b", "c"), metrics=None, input="words")
+    encoder = load_encoder(str(bert))
+    given: dict[str, Any] = {"sharing": {"kind": "hard"}, "input_length": 48, "seed": 0}
+    model = MultiTaskModel.assemble(encoder, tasks=[wide, *tasks({"stock": SPECS["topic"]})], **given)
+    assert model(**inputs())["wide"].shape == (3, 3)
+    assert torch.equal(weight(model, "stock", "dense"), encoder.start["dense.weight"])
 
 
 def test_stock_heads_of_the_same_rows_are_pooled_once(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
