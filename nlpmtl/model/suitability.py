@@ -34,16 +34,20 @@ def check_architecture(config: PretrainedConfig, *, name: str) -> None:
     """Check what a config says, before any weights are loaded.
 
     Raises:
-        ModelError: it is an encoder-decoder, or does not read token ids.
+        ModelError: transformers has no model for it, it is an encoder-decoder, or it does not read token ids.
     """
     member = model_class(config)
-    arguments = () if member is None else inspect.signature(member.forward).parameters
+    if member is None:
+        raise ModelError(
+            f"the encoder {name!r} is of the type {config.model_type!r}, which AutoModel has no model for. {_INSTEAD}"
+        )
+    arguments = inspect.signature(member.forward).parameters
     if getattr(config, "is_encoder_decoder", False) or "decoder_input_ids" in arguments:
         raise ModelError(
             f"the encoder {name!r} is an encoder-decoder ({config.model_type}), and its decoder cannot be trained "
             f"here. {_INSTEAD}"
         )
-    if member is not None and "input_ids" not in arguments:
+    if "input_ids" not in arguments:
         raise ModelError(
             f"the encoder {name!r} ({config.model_type}) reads {member.main_input_name}, not token ids. {_INSTEAD}"
         )

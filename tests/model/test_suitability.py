@@ -18,6 +18,8 @@ from transformers import (
     DPRConfig,
     DPRQuestionEncoder,
     PreTrainedTokenizerFast,
+    SiglipTextConfig,
+    SiglipTextModel,
     T5Config,
     T5EncoderModel,
     ViTConfig,
@@ -123,6 +125,7 @@ def test_models_of_other_inputs_or_outputs_are_refused(tmp_path: Path) -> None:
         r"\(clip\) cannot be used: a batch of token ids cannot be computed": CLIPModel(
             CLIPConfig(text_config=texts, vision_config=images)
         ),
+        "of the type 'siglip_text_model', which AutoModel has no model for": SiglipTextModel(SiglipTextConfig(**texts)),
         "it gives no hidden state for each token": DPRQuestionEncoder(DPRConfig(**texts)),
     }
     for number, (message, model) in enumerate(made.items()):
