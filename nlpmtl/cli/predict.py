@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -72,6 +73,7 @@ def predict(
     plugins: PluginsOption = None,
 ) -> None:
     """Predict with a model: one JSON object for each text."""
+    texts = [_decode(text) for text in texts or ()]
     _check_arguments(texts, input=input, output=output)
     form = parse_format(input, delimiter=delimiter, quoting=quoting, encoding=encoding, header=header)
     from nlpmtl.predictor import Predictor
@@ -81,7 +83,7 @@ def predict(
     reading = watch(size_of(input or STDIN), silent=output is None and sys.stdout.isatty())
     predictor = Predictor.from_pretrained(model, revision=revision, device=device, dtype=dtype, plugins=plugins or ())
     tell_device(predictor.model)
-    inputs: Iterable[Text | BadRow] = texts or ()
+    inputs: Iterable[Text | BadRow] = texts
     if input is not None:
         reader = InputReader(predictor.tasks, wanted=task or None)
         inputs = read_texts(input, reader=reader, told=reading.read, format=form, skip=on_bad_row == "skip")
@@ -102,13 +104,25 @@ def predict(
         typer.echo(f"{bad} bad row(s): their predictions are null", err=True)
 
 
-def _check_arguments(texts: list[str] | None, *, input: str | None, output: Path | None) -> None:
+def _decode(argument: str) -> str:
+    """Return an argument as the terminal sent it, where the locale's encoding is not UTF-8 (LC_ALL=C).
+
+    Raises:
+        ConfigError: it is not valid UTF-8 either.
+    """
+    if not any("\ud800" <= character <= "\udfff" for character in argument):
+        return argument
+    try:
+        return os.fsencode(argument).decode("utf-8")
+    except UnicodeError:
+        raise ConfigError("a text is not valid Unicode") from None
+
+
+def _check_arguments(texts: list[str], *, input: str | None, output: Path | None) -> None:
     if texts and input is not None:
         raise ConfigError("texts come as arguments or from --input, not from both")
     if not texts and input is None:
         raise ConfigError("no text: write it after the model, or name a file with --input (- is stdin)")
-    if any("\ud800" <= character <= "\udfff" for text in texts or () for character in text):
-        raise ConfigError("a text is not valid Unicode")
     if output is not None:
         from nlpmtl.config import check_writable
 

@@ -34,6 +34,16 @@ def test_texts_as_arguments(trained: Trained, nlpmtl_: Nlpmtl) -> None:
     assert first["predictions"]["topic"] == pytest.approx(expected[0]["topic"])
 
 
+def test_arguments_in_a_locale_that_is_not_utf_8(trained: Trained, nlpmtl_: Nlpmtl) -> None:
+    """Python decodes arguments by the locale's encoding, and keeps bytes that it cannot decode as surrogates."""
+    argument = "größer".encode().decode("ascii", "surrogateescape")
+    done = nlpmtl_("predict", trained.model_dir, argument)
+    assert parse(done.stdout)[0]["text"] == "größer"
+    for argument in (b"a \xff".decode("ascii", "surrogateescape"), "a \ud800"):
+        done = nlpmtl_("predict", trained.model_dir, argument)
+        assert (done.exit_code, done.stderr) == (2, "error: a text is not valid Unicode\n")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
