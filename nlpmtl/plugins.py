@@ -39,7 +39,7 @@ def _import(name: str) -> None:
     sys.path.append(here)
     try:
         importlib.import_module(name)
-    except Exception as error:  # a module may raise anything while it is imported
+    except (Exception, SystemExit) as error:  # a module may raise anything while it is imported, as scripts do
         said = str(error) if isinstance(error, ImportError | SyntaxError) else f"{type(error).__name__}: {error}"
         raise ConfigError(f"plugins: {name!r} cannot be imported: {said}{hint}") from error
     finally:

@@ -175,6 +175,7 @@ def test_a_kind_of_a_plugin_is_exported_to_onnx(models: Mapping[str, Path], plac
     [
         (["no_such_module"], "plugins: 'no_such_module' cannot be imported"),
         (["broken_of_test"], "plugins: 'broken_of_test' cannot be imported: ZeroDivisionError"),
+        (["script_of_test"], "plugins: 'script_of_test' cannot be imported: SystemExit: 3"),
         (["own_kinds_of_test.py"], r"cannot be imported.*write 'own_kinds_of_test', without the ending"),
         ("own_kinds_of_test", "plugins: a list of module names was expected"),
         ([3], "plugins: the name of a module was expected, found 3"),
@@ -187,7 +188,17 @@ def test_a_kind_of_a_plugin_is_exported_to_onnx(models: Mapping[str, Path], plac
 )
 def test_a_plugin_that_cannot_be_imported(models: Mapping[str, Path], place: Path, plugins: Any, said: str) -> None:
     (place / "broken_of_test.py").write_text("1 / 0")
+    (place / "script_of_test.py").write_text("raise SystemExit(3)")
     before = list(sys.path)
     with pytest.raises(ConfigError, match=said):
         Predictor.from_pretrained(models["kind"], plugins=plugins)
     assert sys.path == before
+
+
+@pytest.mark.parametrize("plugins", ["own_kinds_of_test", 3, {"own_kinds_of_test": True}], ids=repr)
+def test_plugins_of_a_run_that_are_no_list_are_reported_before_its_kinds(plugins: Any) -> None:
+    tasks = {"topic": {"kind": "own_kind", "label": "topic"}}
+    data = {"data": {"files": {"train": [{"text": "a", "topic": "x"}]}}, "input": {"text": "text"}, "tasks": tasks}
+    run = {"encoder": {"name": "no/such-encoder"}, "datasets": {"d": data}, "output": "never", "plugins": plugins}
+    with pytest.raises(ConfigError, match="config: plugins: a list of module names was expected, such as "):
+        nlpmtl.train(run)

@@ -114,6 +114,8 @@ def fetch(name: str | Path, *, revision: str | None = None, token: str | None = 
         validate_repo_id(str(name))
     except HFValidationError as error:
         raise ModelError(f'{failed}: there is no such directory, and a Hub id looks like "name/model"') from error
+    if "/" not in str(name):  # more likely a directory than a Hub id
+        failed = f"{failed} (there is no directory of that name)"
     if is_offline_mode():
         directory = cached(str(name), revision=revision, failed=failed)
     else:

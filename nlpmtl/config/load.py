@@ -85,12 +85,20 @@ def check_syntax(path: Path, *, overrides: Mapping[str, Any]) -> None:
 def plugins_of(
     source: str | Path | Mapping[str, Any] | RunConfig, *, overrides: Mapping[str, Any] | None = None
 ) -> list[str]:
-    """The modules that a run wants imported before its kinds are looked up."""
+    """The modules that a run wants imported before its kinds are looked up.
+
+    Raises:
+        ConfigError: the file cannot be read, or `plugins` is not a list; without them, others would be reported.
+    """
     if isinstance(source, RunConfig):
         return list(source.plugins)
     raw = read_toml(Path(source)) if isinstance(source, str | Path) else source
     names = {**raw, **(overrides or {})}.get("plugins", [])
-    return [name for name in names if isinstance(name, str)] if isinstance(names, list | tuple) else []
+    if not isinstance(names, list | tuple):
+        example = names if isinstance(names, str) and names.isprintable() else "my_kinds"
+        rule = f'a list of module names was expected, such as ["{example}"]'
+        raise ConfigError(f"{describe(source)}: plugins: {rule} (found {quote(names, most=80)})")
+    return [name for name in names if isinstance(name, str)]
 
 
 def read_dataset(path: Path) -> Raw:

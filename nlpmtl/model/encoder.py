@@ -122,7 +122,8 @@ def load_encoder(
     except NlpmtlError:
         raise
     except Exception as error:  # what transformers, tokenizers and torch raise has no base of its own
-        raise ModelError(f"the encoder {name!r} cannot be loaded: {error}") from error
+        absent = "" if "/" in path or os.path.isdir(path) else " (there is no directory of that name)"  # noqa: PTH112
+        raise ModelError(f"the encoder {name!r} cannot be loaded{absent}: {error}") from error
     positions, notes = check_encoder(encoder.model, tokenizer, name=name)
     return replace(encoder, positions=positions, notes=(*encoder.notes, *notes))
 

@@ -10,6 +10,7 @@ import pytest
 import nlpmtl
 from nlpmtl import ConfigError, ModelError
 from nlpmtl.config import check_output, check_writable, find_directory
+from nlpmtl.model import load_encoder
 
 
 @pytest.mark.parametrize("output", [b"out", 5, "", ["out"], True], ids=repr)
@@ -66,3 +67,10 @@ def test_a_directory_without_a_model(tmp_path: Path) -> None:
     ):
         with pytest.raises(ModelError, match=rule):
             find_directory(path, failed="failed")
+
+
+def test_a_name_without_a_slash_may_be_a_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for load in (nlpmtl.Predictor.from_pretrained, load_encoder):
+        with pytest.raises(ModelError, match=r"'mymodel' cannot be loaded \(there is no directory of that name\): "):
+            load("mymodel")
