@@ -108,6 +108,12 @@ def test_targets_of_any_other_scale_are_taken(
         assert math.isfinite(work.tasks["t"].choose(np.array([logit])))
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e-100, 1e-170, -1e-300, 1e-310])
+def test_the_scale_of_small_targets_is_kept(encoder: Path, tokenizer: PreTrainedTokenizerBase, scale: float) -> None:
+    work = load(encoder, tokenizer, one=dataset({"t": GRADES}, train=graded(1 * scale, 2 * scale, 3 * scale)))
+    assert work.tasks["t"].choose(np.array([1.0])) == pytest.approx((2 + math.copysign(1.5**-0.5, scale)) * scale)
+
+
 def test_targets_far_from_the_scale_of_the_model_that_goes_on_are_refused(
     encoder: Path, tokenizer: PreTrainedTokenizerBase
 ) -> None:

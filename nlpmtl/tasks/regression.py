@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import model_validator
 from torch import Tensor
 
@@ -58,7 +59,7 @@ class Regression(Task):
         numbers = np.concatenate([one.numbers for one in labels if isinstance(one, NumberLabels)])
         numbers = numbers[~np.isnan(numbers)]
         with np.errstate(over="ignore", invalid="ignore"):  # `find_overflow` reports it, with the row
-            std = float(numbers.std()) if len(numbers) else 0.0
+            std = _standard_deviation(numbers) if len(numbers) else 0.0
             self.target = {"mean": float(numbers.mean()) if len(numbers) else 0.0, "std": std or 1.0}
 
     def find_overflow(self, labels: Labels) -> int | None:
@@ -95,3 +96,9 @@ class Regression(Task):
 
     def spec(self) -> dict[str, Any]:
         return {**super().spec(), "target": self.target}
+
+
+def _standard_deviation(numbers: NDArray[np.float64]) -> float:
+    """Return the standard deviation, also of numbers that are so small that their squares are 0."""
+    power = min(int(np.frexp(np.abs(numbers).max())[1]), 0)
+    return float(np.ldexp(np.ldexp(numbers, -power).std(), power))
