@@ -138,13 +138,14 @@ def blank_encoder(config: PretrainedConfig) -> PreTrainedModel:
 
 
 def find_encoder(name: str) -> str:
-    """Where an encoder is: a directory, or a Hub id as it is.
+    """Where an encoder is: the absolute path of a directory, which no config takes for a Hub id, or a Hub id as it is.
 
     Raises:
         ModelError: there is no such directory, or no such package.
     """
     if not name.startswith(_PACKAGE):
-        return str(find_directory(name, failed=f"the encoder {name!r} cannot be loaded") or name)
+        directory = find_directory(name, failed=f"the encoder {name!r} cannot be loaded")
+        return name if directory is None else str(directory.absolute())
     package, _, inner = name.removeprefix(_PACKAGE).partition("/")
     spec = _find_package(package)
     if spec is None or not spec.submodule_search_locations:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from transformers import BertConfig
 
-from nlpmtl.model import MultiTaskConfig
+from nlpmtl.model import MultiTaskConfig, load_encoder
+from tests.tiny import write_encoder
 
 if TYPE_CHECKING:
     from tests.tiny import Trained
@@ -20,6 +22,16 @@ def test_no_file_of_a_model_holds_a_path_of_this_machine(trained: Trained) -> No
     assert trained.model_dir / "config.json" in files
     for path in files:
         assert not [place for place in places if place.encode() in path.read_bytes()], path
+
+
+@pytest.mark.parametrize("name", ["encoder", "./encoder", "models/encoder"])
+def test_a_relative_directory_is_not_written_as_a_hub_id(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_encoder(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    config = MultiTaskConfig(encoder_config=load_encoder(name).model.config)
+    assert "_name_or_path" not in json.loads(config.to_json_string())["encoder_config"]
 
 
 @pytest.mark.parametrize(
