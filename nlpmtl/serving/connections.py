@@ -59,6 +59,7 @@ class LimitedProtocol(H11Protocol):
         self._since = 0.0
         self._deadline: asyncio.TimerHandle | None = None
         self._write_deadline: asyncio.TimerHandle | None = None
+        self._close_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock of the first header, and close another connection where there are too many."""
@@ -82,7 +83,7 @@ class LimitedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clocks."""
         super().connection_lost(exc)
-        for timer in (self._deadline, self._write_deadline):
+        for timer in (self._deadline, self._write_deadline, self._close_deadline):
             if timer is not None:
                 timer.cancel()
 
@@ -147,8 +148,8 @@ class LimitedProtocol(H11Protocol):
 
     def _abort_later(self) -> None:
         """A transport that is closed still waits until its client has read everything."""
-        if self.transport.get_write_buffer_size():
-            self.loop.call_later(self._limits.write_seconds, self.transport.abort)
+        if self._close_deadline is None and self.transport.get_write_buffer_size():
+            self._close_deadline = self.loop.call_later(self._limits.write_seconds, self.transport.abort)
 
 
 def fit_to_files(connections: int, *, backlog: int) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import resource
@@ -12,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -135,6 +136,38 @@ def test_a_response_that_nobody_reads_does_not_hold_what_follows(port: int) -> N
             deaf.connect(("127.0.0.1", port))
             deaf.sendall(request * 200)
         assert health(port) == 200
+
+
+def test_a_large_response_that_was_read_leaves_no_timer() -> None:
+    """The connection is closed while the client still reads, and the timer that would abort it has nothing to do."""
+    from uvicorn.server import ServerState
+
+    from nlpmtl.serving import Limits
+    from nlpmtl.serving.connections import LimitedProtocol
+    from nlpmtl.serving.server import config
+
+    body = b"x" * 2**23
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": body})
+
+    async def run() -> list[dict[str, Any]]:
+        errors: list[dict[str, Any]] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: errors.append(context))
+        settings, state = config(app, Limits(write_seconds=0.3)), ServerState()
+        settings.load()
+        server = await loop.create_server(lambda: LimitedProtocol(settings, state, {}), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert body in await reader.read()
+        await asyncio.sleep(0.4)
+        writer.close()
+        server.close()
+        return errors
+
+    assert asyncio.run(run()) == []
 
 
 def test_requests_one_after_another_on_one_connection_have_their_own_clocks(port: int) -> None:
