@@ -102,6 +102,8 @@ def _check_task(name: str, options: TaskOptions, *, dataset: DatasetConfig) -> N
 def _check_columns(stream: Stream, dataset: DatasetConfig, *, columns: Collection[str], train: bool) -> Rows:
     """The first rows, without those that cannot be read."""
     found = list(islice(stream.rows, _ROWS + 1))
+    if not found:
+        raise DataError(f"{stream.where}: no row")
     rows = [(number, row) for number, row in found if not isinstance(row, Broken)]
     seen = set(stream.columns).union(*(row for _, row in rows))
     if len(found) <= _ROWS or stream.uniform:

@@ -123,6 +123,13 @@ def test_evaluate_checks_data_before_the_model(tmp_path: Path) -> None:
         nlpmtl.evaluate("no/such-model", data, split="train")
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.tsv"])
+def test_a_file_without_rows(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("" if name == "a.jsonl" else "text\ttopic\n" if name == "a.tsv" else "text,topic\n")
+    with pytest.raises(DataError, match=f"{name}: no row"):
+        nlpmtl.train(run(str(tmp_path / name)))
+
+
 def test_evaluate_looks_for_the_split_before_the_model(tmp_path: Path) -> None:
     data = run(write(tmp_path / "a.jsonl"))["datasets"]["d"]
     with pytest.raises(ConfigError, match="no dataset has a split 'tests'"):

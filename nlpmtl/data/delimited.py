@@ -148,7 +148,7 @@ def _quoted(lines: _Lines, delimiter: str, encoding: str) -> _Records:
     for line in lines:
         number, text = lines.number, without_end(line)
         if '"' not in text:
-            if "\r" in text:
+            if "\r" in text and not has_surrogate(text):  # in UTF-16, a NUL is between it and the line feed
                 yield number, Broken(text, "not valid csv: a carriage return outside of quotes")
             else:
                 yield number, _checked(text.split(delimiter), encoding) if text else None

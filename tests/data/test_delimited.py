@@ -192,9 +192,10 @@ class TestEncodings:
         assert rules(rows) == {3: "not valid utf-16"}
         assert texts(rows) == ["a", "b"]
 
+    @pytest.mark.parametrize("line_end", ["\n", "\r\n"], ids=repr)
     @pytest.mark.parametrize("ending", [".csv", ".tsv"])
-    def test_utf16_without_the_key_is_recognised(self, ending: str, tmp_path: Path) -> None:
-        (tmp_path / f"a{ending}").write_bytes("text\n".encode("utf-16"))
+    def test_utf16_without_the_key_is_recognised(self, ending: str, line_end: str, tmp_path: Path) -> None:
+        (tmp_path / f"a{ending}").write_bytes(f"text{line_end}".encode("utf-16"))
         with pytest.raises(DataError, match=r'the header: not valid UTF-8; .* set encoding = "utf-16"'):
             read(tmp_path / f"a{ending}")
 
