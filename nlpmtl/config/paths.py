@@ -98,8 +98,11 @@ def find_directory(name: str | Path, *, failed: str) -> Path | None:
         failed: how an error message begins.
 
     Raises:
+        ConfigError: the name is of another type.
         ModelError: the name is empty; it can only be a path, and no directory is there; or the directory has no model.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise ConfigError(f"a model directory or a Hub id was expected, as a string or a Path, found {name!r}")
     if not str(name):
         raise ModelError(f"{failed}: the name is empty; write a directory or a Hub id")
     path = Path(name)

@@ -74,3 +74,9 @@ def test_a_name_without_a_slash_may_be_a_directory(monkeypatch: pytest.MonkeyPat
     for load in (nlpmtl.Predictor.from_pretrained, load_encoder):
         with pytest.raises(ModelError, match=r"'mymodel' cannot be loaded \(there is no directory of that name\): "):
             load("mymodel")
+
+
+@pytest.mark.parametrize("name", [None, 3, b"model", ["model"]], ids=repr)
+def test_a_model_that_is_neither_a_string_nor_a_path(name: Any) -> None:
+    with pytest.raises(ConfigError, match="a model directory or a Hub id was expected, as a string or a Path, found "):
+        nlpmtl.Predictor.from_pretrained(name)
