@@ -14,6 +14,7 @@ from transformers import (
 )
 from transformers.utils.hub import cached_file
 
+from nlpmtl.errors import ModelError
 from nlpmtl.model.suitability import model_class
 
 _SPECIAL_TOKENS = {
@@ -24,6 +25,8 @@ _SPECIAL_TOKENS = {
     "mask_token": ("[MASK]", "<mask>"),
 }
 """The usual names of the special tokens that encoders use."""
+_VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model", "tokenizer.model")
+"""The usual names of the files that a tokenizer's vocabulary is in."""
 _TYPES = "token_type_ids"
 
 
@@ -38,10 +41,19 @@ def load_tokenizer(name: str, *, config: PretrainedConfig, revision: str | None 
         name: a directory or a Hub id.
         config: the encoder's config.
         revision: a commit, tag or branch on the Hub.
+
+    Raises:
+        ModelError: there is no file with a vocabulary.
     """
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     if _has(name, "tokenizer_config.json", revision) or not _has(name, "tokenizer.json", revision):
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, config=config, **options)
+        try:
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name, config=config, **options)
+        except Exception:  # it has no base of its own
+            _check_vocabulary(name, PreTrainedTokenizerFast, revision)
+            raise
+        if tokenizer.is_fast:
+            _check_vocabulary(name, type(tokenizer), revision)
         return tokenizer
     fast: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(name, **options)
     _name_special_tokens(fast, pad=getattr(config, "pad_token_id", None))
@@ -52,6 +64,17 @@ def load_tokenizer(name: str, *, config: PretrainedConfig, revision: str | None 
     fast.model_input_names = [*names, _TYPES] if takes_types and makes_types else names
     fast.init_kwargs["model_input_names"] = fast.model_input_names  # which are saved with it
     return fast
+
+
+def _check_vocabulary(name: str, kind: type[PreTrainedTokenizerBase], revision: str | None) -> None:
+    """Check that a tokenizer has a file: without any, some classes build one of a few tokens, and others fail."""
+    files = dict.fromkeys((*_VOCABULARIES, *kind.vocab_files_names.values()))
+    if not any(_has(name, file, revision) for file in files):
+        raise ModelError(
+            f"{name!r} has no tokenizer: there is no file with a vocabulary, such as tokenizer.json, and one that "
+            "transformers builds without it knows little more than special tokens. Save the checkpoint's tokenizer "
+            "next to its weights: AutoTokenizer.from_pretrained(…).save_pretrained(directory)"
+        )
 
 
 def _has(name: str, file: str, revision: str | None) -> bool:

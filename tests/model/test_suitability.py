@@ -41,6 +41,13 @@ from tests.every_architecture import (
 )
 from tests.tiny import make_run, write_encoder, write_tokenizer
 
+# fmt: off
+NO_TOKENIZER = (
+    "bert", "roberta", "xlm-roberta", "mpnet", "albert", "deberta-v2", "xlnet", "t5-like", "splinter", "modernbert",
+    "esm", "esmc", "markuplm",
+)
+# fmt: on
+
 
 def hidden(encoder: Any, length: int) -> torch.Tensor:
     """Hidden states of one row of ordinary tokens."""
@@ -136,11 +143,9 @@ def test_models_of_other_inputs_or_outputs_are_refused(tmp_path: Path) -> None:
             load_encoder(str(directory))
 
 
-@pytest.mark.parametrize(
-    "name", ["bert", "roberta", "xlm-roberta", "mpnet", "albert", "deberta-v2", "xlnet", "t5-like"]
-)
+@pytest.mark.parametrize("name", NO_TOKENIZER)
 def test_an_encoder_without_a_tokenizer_is_refused(name: str, tmp_path: Path) -> None:
-    """Transformers builds one of special tokens, for T5 also of the mark for a space."""
+    """Transformers builds one of special tokens, for T5 also of the mark for a space, or fails in its own words."""
     write_any_architecture("bert" if name == "t5-like" else name, tmp_path)
     for path in tmp_path.glob("tokenizer*"):
         path.unlink()
