@@ -96,6 +96,7 @@ def test_the_sha256_of_the_weights_is_checked(directory: Path, tmp_path: Path) -
     load_encoder(str(directory), sha256=right)
     with pytest.raises(ModelError, match=rf"its sha256 is {right}, encoder.sha256 says {'0' * 64}"):
         load_encoder(str(directory), sha256="0" * 64)
+    (tmp_path / "config.json").write_text((directory / "config.json").read_text())
     with pytest.raises(ModelError, match=r"no file .*model\.safetensors"):
         load_encoder(str(tmp_path), sha256=right)
 
