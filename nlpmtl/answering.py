@@ -17,6 +17,7 @@ from nlpmtl.artifact import Backend
 from nlpmtl.data import Encoded, Input, Windows, tokenize, tokenize_windows, without_limits
 from nlpmtl.errors import ConfigError, DataError, RunError
 from nlpmtl.evaluation import Inference
+from nlpmtl.model import with_finite_logits
 from nlpmtl.task_inputs import InputReader, TaskInputs
 from nlpmtl.tasks import Logits, Prediction, Shown
 
@@ -72,7 +73,9 @@ class Answering:
         types = "token_type_ids" in tokenizer.model_input_names
         if isinstance(model, nn.Module):  # onnxruntime predicts after a fork too
             Threads.start()
-        self._inference = Inference(model.infer, pad=tokenizer.pad_token_id, types=types, tokens=tokens)
+        self._inference = Inference(
+            with_finite_logits(model.infer), pad=tokenizer.pad_token_id, types=types, tokens=tokens
+        )
 
     def stream(self, inputs: Iterator[Any], *, reader: InputReader, shown: Shown) -> Iterator[dict[str, Prediction]]:
         """Answers in the order of the inputs, read as they are needed.

@@ -31,7 +31,7 @@ from nlpmtl.errors import ConfigError, DataError, RunError
 from nlpmtl.evaluation import Answered, Inference, Scores, tokens_for
 from nlpmtl.evaluation import evaluate as score
 from nlpmtl.finish import finish
-from nlpmtl.model import Encoder, MultiTaskModel, footprint, load_encoder
+from nlpmtl.model import Encoder, MultiTaskModel, footprint, load_encoder, with_finite_logits
 from nlpmtl.plugins import import_plugins
 from nlpmtl.precheck import check_datasets
 from nlpmtl.run_config import Source as Source
@@ -313,7 +313,7 @@ def _evaluate(
         datasets, tasks=loaded.tasks, tokenizer=tokenizer, max_length=loaded.config.input_length, split=split
     )
     inference = Inference(
-        loaded.infer,
+        with_finite_logits(loaded.infer),
         pad=tokenizer.pad_token_id,
         types="token_type_ids" in tokenizer.model_input_names,
         tokens=tokens_for(loaded.device),

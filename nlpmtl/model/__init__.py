@@ -27,7 +27,7 @@ from nlpmtl.model.sharing import (
 )
 from nlpmtl.model.suitability import check_tokenizer
 from nlpmtl.model.tokenizer import load_tokenizer
-from nlpmtl.model.weights import check_finite
+from nlpmtl.model.weights import check_finite, with_finite_logits
 
 __all__ = [
     "Adapters",
@@ -59,4 +59,5 @@ __all__ = [
     "to_int8",
     "use_cheap_dropout",
     "use_packing",
+    "with_finite_logits",
 ]

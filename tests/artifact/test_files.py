@@ -129,6 +129,23 @@ def test_weights_that_are_not_finite_are_refused(trained: Trained, tmp_path: Pat
         nlpmtl.evaluate(changed, trained.run)
 
 
+def test_inputs_whose_logits_overflow_are_refused(trained: Trained, tmp_path: Path) -> None:
+    """The weights are finite, but those of one word are too large to be computed with."""
+    changed = copy(trained, tmp_path / "model")
+    weights = load_file(changed / "model.safetensors")
+    (name,) = (one for one in weights if one.endswith("word_embeddings.weight"))
+    token = AutoTokenizer.from_pretrained(changed).get_vocab()["turin"]
+    weights[name][token] = torch.tensor([3e38, -3e38]).repeat(16)
+    save_file(weights, changed / "model.safetensors", metadata={"format": "pt"})
+    model = nlpmtl.Predictor.from_pretrained(changed)
+    assert model.predict("ada lives in rome", task="places") is not None
+    for task in ("topic", "places", "kinds"):
+        with pytest.raises(ModelError, match=rf"task '{task}': the logits are not finite for this input"):
+            model.predict("ada lives in turin", task=task)
+    with pytest.raises(ModelError, match="the logits are not finite for this input"):
+        nlpmtl.evaluate(changed, trained.run, split="train")
+
+
 @pytest.mark.parametrize(
     ("task", "change"),
     [
