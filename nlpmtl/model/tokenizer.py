@@ -14,7 +14,6 @@ from transformers import (
 )
 from transformers.utils.hub import cached_file
 
-from nlpmtl.errors import ModelError
 from nlpmtl.model.suitability import model_class
 
 _SPECIAL_TOKENS = {
@@ -43,7 +42,7 @@ def load_tokenizer(name: str, *, config: PretrainedConfig, revision: str | None 
         revision: a commit, tag or branch on the Hub.
 
     Raises:
-        ModelError: there is no file with a vocabulary.
+        ValueError: there is no file with a vocabulary.
     """
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     if _has(name, "tokenizer_config.json", revision) or not _has(name, "tokenizer.json", revision):
@@ -70,8 +69,8 @@ def _check_vocabulary(name: str, kind: type[PreTrainedTokenizerBase], revision: 
     """Check that a tokenizer has a file: without any, some classes build one of a few tokens, and others fail."""
     files = dict.fromkeys((*_VOCABULARIES, *kind.vocab_files_names.values()))
     if not any(_has(name, file, revision) for file in files):
-        raise ModelError(
-            f"{name!r} has no tokenizer: there is no file with a vocabulary, such as tokenizer.json, and one that "
+        raise ValueError(  # callers say which model or encoder it is
+            "it has no tokenizer: there is no file with a vocabulary, such as tokenizer.json, and one that "
             "transformers builds without it knows little more than special tokens. Save the checkpoint's tokenizer "
             "next to its weights: AutoTokenizer.from_pretrained(…).save_pretrained(directory)"
         )
