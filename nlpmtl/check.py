@@ -17,7 +17,7 @@ import torch
 from nlpmtl.data import Encoded, Labels
 from nlpmtl.errors import RunError
 from nlpmtl.run import Source, load_config, prepare
-from nlpmtl.training import Fit, accelerating, resolve_precision
+from nlpmtl.training import Fit, accelerating, check_precision, resolve_precision
 from nlpmtl.workload import load_workload
 
 _SPLITS = ("train", "validation", "test")
@@ -156,6 +156,7 @@ def _try_task(name: str, *, fit: Fit, most: int) -> TaskReport:
     try:
         loss = _loss(name, fit=fit, rows=rows)
     except (IndexError, RuntimeError, ValueError) as error:
+        check_precision(error)
         raise RunError(f"task {name!r}: a batch of its {len(rows)} longest rows cannot be computed: {error}") from error
     if not math.isfinite(loss):
         raise RunError(f"task {name!r}: the loss of a batch of its {len(rows)} longest rows is {loss}")

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
+from transformers import DebertaConfig, DebertaModel
 
+import nlpmtl
 from nlpmtl.check import CheckReport, SplitReport, check
 from nlpmtl.errors import ConfigError, ModelError, RunError
-from tests.tiny import make_run, write_encoder, write_rows
+from tests.tiny import make_run, write_encoder, write_rows, write_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +127,27 @@ def test_an_encoder_with_weights_that_are_not_finite_is_refused(
         found = rf"the tensor {re.escape(tensor)} has 1 of 32 values .* the first is {value}"
         with pytest.raises(ModelError, match=found):
             check(broken)
+
+
+def test_an_encoder_that_cannot_be_computed_in_bf16(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=8)
+    directory = tmp_path / "deberta"
+    vocabulary = len(write_tokenizer(directory))
+    config = DebertaConfig(
+        vocab_size=vocabulary,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=128,
+        relative_attention=True,
+        pos_att_type=["c2p", "p2c"],
+        pad_token_id=0,
+    )
+    DebertaModel(config).save_pretrained(directory)
+    run = {**run, "output": str(tmp_path / "out"), "encoder": {"name": str(directory)}}
+    run["train"] = {**run["train"], "precision": "bf16"}
+    for start in (check, nlpmtl.train):
+        with pytest.raises(ConfigError, match=r'train\.precision: .* cannot be computed in bf16 .* precision = "fp32"'):
+            start(run)
+    assert check(run, overrides={"train.precision": "fp32"}).tasks

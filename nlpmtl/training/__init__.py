@@ -6,7 +6,7 @@ from nlpmtl.training import fsdp
 from nlpmtl.training.accumulate import Accumulator, deal, dropout_seed
 from nlpmtl.training.checkpoint import amend, commit, newest, problem, prune, read_state, restore, set_aside, snapshot
 from nlpmtl.training.conflict import Gradient, inner_products
-from nlpmtl.training.device import accelerating, finish_trackers, resolve_precision
+from nlpmtl.training.device import accelerating, check_precision, finish_trackers, resolve_precision
 from nlpmtl.training.fit import Fit
 from nlpmtl.training.globals import global_state_restored
 from nlpmtl.training.launch import ignored_settings
@@ -51,6 +51,7 @@ __all__ = [
     "build_optimizer",
     "build_schedule",
     "check_place",
+    "check_precision",
     "check_same_data",
     "commit",
     "deal",

@@ -25,6 +25,7 @@ from nlpmtl.errors import RunError
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.sampling import StepPlan
 from nlpmtl.tasks import Task
+from nlpmtl.training.device import check_precision
 from nlpmtl.training.fsdp import is_sharded
 from nlpmtl.training.processes import add_gradients, agree
 
@@ -261,7 +262,11 @@ class Accumulator:
                 yield index, task.loss(logits[name], labels), unsure
 
     def _forward(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        logits: Mapping[str, Tensor] = self.model(**batch.inputs, rows=rows)
+        try:
+            logits: Mapping[str, Tensor] = self.model(**batch.inputs, rows=rows)
+        except RuntimeError as error:
+            check_precision(error)
+            raise
         return logits
 
 

@@ -36,6 +36,18 @@ def resolve_precision(asked: str) -> str:
     return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
 
 
+def check_precision(error: Exception) -> None:
+    """Check whether a forward failed because of its precision: some encoders can be computed in fp32 only.
+
+    Raises:
+        ConfigError: it did.
+    """
+    if "BFloat16" in str(error):
+        raise ConfigError(
+            f'train.precision: this encoder cannot be computed in bf16 ({error}): write precision = "fp32"'
+        ) from error
+
+
 def _has_accelerator() -> bool:
     """Whether there is one that computes in double precision too, as sums of losses are: Apple's does not."""
     return torch.accelerator.is_available() and torch.accelerator.current_accelerator(check_available=True) != _APPLE
