@@ -96,9 +96,14 @@ def load_encoder(
 
     Raises:
         ModelError: it is not there, has other weights than expected, is a decoder or an encoder-decoder, has no fast
-            tokenizer that fits it, or its hidden states depend on the other rows of a batch.
+            tokenizer that fits it, or its hidden states depend on the other rows of a batch; a directory has no
+            revisions.
     """
     path = find_encoder(name)
+    if revision is not None and os.path.isdir(path):  # noqa: PTH112 (is_dir raises on a long id)
+        raise ModelError(
+            f"the encoder {name!r} is a directory, which has no revision {revision!r}: leave encoder.revision out"
+        )
     if sha256 is not None:
         _verify(path, sha256)
     try:

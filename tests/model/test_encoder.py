@@ -169,6 +169,12 @@ def test_weights_that_are_no_safetensors_are_refused(directory: Path, tmp_path: 
         load_encoder(str(tmp_path))
 
 
+def test_a_directory_has_no_revisions(directory: Path, package: Path) -> None:
+    for name in (str(directory), "package:tiny_encoder_package/model"):
+        with pytest.raises(ModelError, match="a directory, which has no revision 'main': leave encoder.revision out"):
+            load_encoder(name, revision="main")
+
+
 def test_an_encoder_inside_a_package_is_found_without_importing_it(package: Path) -> None:
     name = "package:tiny_encoder_package/model"
     assert find_encoder(name) == str(package / "model")
