@@ -171,7 +171,7 @@ def test_weights_that_are_no_safetensors_are_refused(directory: Path, tmp_path: 
 
 def test_a_directory_has_no_revisions(directory: Path, package: Path) -> None:
     for name in (str(directory), "package:tiny_encoder_package/model"):
-        with pytest.raises(ModelError, match="a directory, which has no revision 'main': leave encoder.revision out"):
+        with pytest.raises(ModelError, match=r"a directory, which has no revision 'main': leave encoder\.revision out"):
             load_encoder(name, revision="main")
 
 
