@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from nlpmtl.artifact import asking
 from nlpmtl.artifact.asking import ask, may_pass
 from nlpmtl.artifact.cache import cached, download
 from nlpmtl.artifact.card import addressed
-from nlpmtl.artifact.parts import CARD, FILES, check_whole, is_named
+from nlpmtl.artifact.parts import CARD, FILES, GRAPH, check_whole, is_named
 from nlpmtl.config import find_directory
 from nlpmtl.errors import ConfigError, ModelError, plain
 from nlpmtl.saved_config import OWN_TYPE
@@ -87,6 +87,7 @@ def push(
             message=message or f"Upload a model of nlpmtl ({len(files)} files)",
             create_pr=create_pr,
             failed=failed,
+            check=partial(_check_links, Path(directory), files),
         )
 
 
@@ -167,13 +168,15 @@ def _send(
     message: str,
     create_pr: bool,
     failed: str,
+    check: Callable[[], None],
 ) -> str:
     """Send the files to a repository that is there, and make one commit of them."""
     head = ask(partial(_head, api, repo_id, branch, make=not create_pr), failed=failed)
     if private is not None and head.private is not private:
         now, asked = ("private", "public") if head.private else ("public", "private")
         raise ConfigError(f"{failed}: it is {now}, not {asked}; nothing was sent. Change that in its settings first")
-    adding = [CommitOperationAdd(name, path) for name, path in files.items()]
+    adding = ask(partial(_read, files), failed=failed, again=None)
+    check()  # again: a file may have been replaced by a link before it was read
     send = partial(api.preupload_lfs_files, repo_id, adding, revision=branch, create_pr=create_pr)
     ask(send, failed=failed, again=None)
     commit = partial(
@@ -190,6 +193,14 @@ def _send(
     )
     # A commit whose answer is lost is found when it is asked for again; a pull request would be opened twice.
     return ask(commit, failed=failed, again=None if create_pr else may_pass)
+
+
+def _read(files: Mapping[str, Path]) -> list[CommitOperationAdd]:
+    """Read what is sent: small files as a whole, and the digests of large ones, which their upload has to match."""
+    large = (".safetensors", GRAPH, f"{GRAPH}.data")
+    return [
+        CommitOperationAdd(name, path if name.endswith(large) else path.read_bytes()) for name, path in files.items()
+    ]
 
 
 def _check_target(repo_id: str, *, revision: str | None, failed: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -215,3 +216,46 @@ def test_links_inside_and_models_of_the_cache_are_pushed(client: Client, hub: Hu
     client("push", directory=alias, repo_id=name)
     client("push", directory=client("fetch", name=name), repo_id=f"{name}-2")
     assert hub.models[f"{name}-2"].files() == hub.models[name].files()
+
+
+@pytest.mark.parametrize("moment", ["create", "info"])
+def test_a_file_that_a_link_replaces_after_the_check_is_not_pushed(
+    moment: str, client: Client, hostile: Hub, made: Path, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("SECRET")
+
+    def replace_file(call: str, response: Response) -> Response:
+        if call == moment and not (made / "README.md").is_symlink():
+            (made / "README.md").unlink()
+            (made / "README.md").symlink_to(tmp_path / "secret")
+        return response
+
+    hostile.rewrite = replace_file
+    assert "README.md is a link to" in refused(client, "push", directory=made, repo_id=name)
+    assert all(
+        b"SECRET" not in file for commit in hostile.models[name].commits.values() for file in commit.files.values()
+    )
+
+
+def test_a_file_that_a_link_replaces_during_the_upload_is_sent_as_it_was(
+    client: Client, hostile: Hub, made: Path, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("SECRET")
+
+    def replace_file(call: str, response: Response) -> Response:
+        if call == "preupload" and not (made / "scores.json").is_symlink():
+            (made / "scores.json").unlink()
+            (made / "scores.json").symlink_to(tmp_path / "secret")
+        return response
+
+    hostile.rewrite = replace_file
+    client("push", directory=made, repo_id=name)
+    repo = hostile.models[name]
+    assert repo.commits[repo.branches["main"]].files["scores.json"] == model.files()["scores.json"]
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors.index.json"])
+def test_a_pipe_in_place_of_a_file_is_not_read(client: Client, made: Path, name: str, file: str) -> None:
+    (made / ("config.json" if file == "config.json" else "model.safetensors")).unlink()
+    os.mkfifo(made / file)
+    assert f"{file} is not a regular file" in refused(client, "push", directory=made, repo_id=name)
