@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ _LEAST_LENGTH = 4
 """Tokens that a pair needs: three special ones, and one of text."""
 _REDIRECTIONS = ("configuration_files", "transformers_weights")
 """Keys by which transformers reads other files than those that are checked."""
+_IMPLEMENTATION = re.compile("_?(attn|experts)_implementation(_internal)?")
+"""Keys that choose the code of a layer. A name with a slash is a repository of kernels, which would be run."""
 
 
 def read_table(path: Path, *, failed: str) -> dict[str, Any]:
@@ -38,10 +41,13 @@ def read_table(path: Path, *, failed: str) -> dict[str, Any]:
         failed: how a message begins, such as ``"the model 'a/b' cannot be loaded"``.
 
     Raises:
-        ModelError: it is not there, too large, not JSON, or not a table.
+        ModelError: it is not there, not a regular file, too large, not JSON, or not a table.
     """
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
+            raise ModelError(f"{failed}: {path.name} is not a regular file")
+        size = status.st_size
         if size > _LARGEST_FILE:
             raise ModelError(
                 f"{failed}: {path.name} has {size:,} bytes, more than the {_LARGEST_FILE:,} that are allowed"
@@ -125,9 +131,11 @@ def check_config(config: Mapping[str, Any], *, failed: str) -> None:
         failed: how the message begins, such as ``"the model 'a/b' cannot be loaded"``.
 
     Raises:
-        ModelError: a size is too large.
+        ModelError: a size is too large, or a repository of kernels is named.
     """
     for path, key, value in _values(config):
+        if _IMPLEMENTATION.fullmatch(key):
+            _check_implementation(value, failed=f"{failed}: config.json: {path}")
         size = len(value) if isinstance(value, list | Mapping) else value
         if isinstance(size, bool) or not isinstance(size, int | float):
             continue
@@ -139,6 +147,15 @@ def check_config(config: Mapping[str, Any], *, failed: str) -> None:
             raise ModelError(
                 f"{failed}: config.json: {path}: {found}, at most {most} were expected. The file is damaged"
             )
+
+
+def _check_implementation(value: object, *, failed: str) -> None:
+    names = value.values() if isinstance(value, Mapping) else [value]
+    if any("/" in str(name) for name in names):
+        raise ModelError(
+            f"{failed}: {quote(value, most=80)} is a repository of kernels. A model cannot choose code that is "
+            'downloaded and run; remove the key, or write an implementation of transformers such as "sdpa"'
+        )
 
 
 def _values(config: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str, Any]]:

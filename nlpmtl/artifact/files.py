@@ -27,6 +27,7 @@ from nlpmtl.model import (
     check_loaded,
     check_shapes,
     check_tokenizer,
+    explain_load_error,
     load_tokenizer,
 )
 from nlpmtl.strict_json import dumps
@@ -155,7 +156,7 @@ def load_model(
     except NlpmtlError:
         raise
     except Exception as error:  # what transformers, tokenizers and torch raise has no base of its own
-        raise ModelError(f"{failed}: {error}") from error
+        raise ModelError(f"{failed}: {explain_load_error(error)}") from error
     missing = loaded[1]["missing_keys"]
     if missing:  # transformers would go on with whatever numbers stand there
         raise ModelError(f"the model {name!r} lacks weights: {', '.join(sorted(missing)[:5])}")

@@ -13,7 +13,15 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 from nlpmtl.artifact.parts import GRAPH
 from nlpmtl.data import Batch
 from nlpmtl.errors import ConfigError, ModelError, NlpmtlError
-from nlpmtl.model import MultiTaskConfig, check_files, check_length, check_logits, check_tokenizer, load_tokenizer
+from nlpmtl.model import (
+    MultiTaskConfig,
+    check_files,
+    check_length,
+    check_logits,
+    check_tokenizer,
+    explain_load_error,
+    load_tokenizer,
+)
 from nlpmtl.tasks import Task, task_from_spec
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -115,7 +123,7 @@ def load_onnx(directory: str | Path, *, device: str) -> tuple[OnnxModel, PreTrai
     except NlpmtlError:
         raise
     except Exception as error:  # what transformers and tokenizers raise has no base of its own
-        raise ModelError(f"{failed}: {error}") from error
+        raise ModelError(f"{failed}: {explain_load_error(error)}") from error
     model = OnnxModel(session, config)
     check_length(config, positions=None, failed=failed)
     check_tokenizer(tokenizer, owner=f"{failed}: it", rows=None)

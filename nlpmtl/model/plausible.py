@@ -46,6 +46,17 @@ def check_files(name: str, *, failed: str, revision: str | None = None) -> None:
     check_added_tokens(name, revision=revision, rows=rows, failed=failed)
 
 
+def explain_load_error(error: Exception) -> str:
+    """Return why transformers could not load a model, without its advice to run the code of the repository."""
+    text = str(error)
+    if "trust_remote_code" not in text:
+        return text
+    return (
+        "it has Python code of its own (auto_map in its config.json or tokenizer_config.json), and the code of a "
+        "repository is never run. Use an encoder of an architecture that transformers has"
+    )
+
+
 def check_added_tokens(name: str, *, revision: str | None, rows: object, failed: str) -> None:
     """Check how many tokens are added to a tokenizer's vocabulary, before it is built: that takes time with the square.
 

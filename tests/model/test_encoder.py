@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
+    AutoConfig,
     AutoModel,
     AutoTokenizer,
     BertConfig,
@@ -141,6 +142,47 @@ def test_other_weights_next_to_pinned_ones_are_refused(directory: Path, tmp_path
     (path / name).write_bytes(b"{}")
     with pytest.raises(ModelError, match=rf"has other weights too: {re.escape(name)}\. Remove"):
         load_encoder(str(path), sha256=digest)
+
+
+def test_pinned_weights_that_are_replaced_while_they_are_loaded(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, digest = pinned(directory, tmp_path / "encoder")
+    other = write_encoder(tmp_path / "other", seed=9) / "model.safetensors"
+    read_config = AutoConfig.from_pretrained
+
+    def replace_weights(*arguments: Any, **options: Any) -> Any:
+        (path / "model.safetensors").unlink()
+        (path / "model.safetensors").symlink_to(other)
+        return read_config(*arguments, **options)
+
+    monkeypatch.setattr(AutoConfig, "from_pretrained", replace_weights)
+    with pytest.raises(ModelError, match=r"model\.safetensors was changed or replaced while it was loaded"):
+        load_encoder(str(path), sha256=digest)
+
+
+@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation", "experts_implementation"])
+@pytest.mark.parametrize(
+    "value", ["kernels-community/x", "somebody/kernel@main:run", "paged|somebody/x", {"": "somebody/x"}], ids=str
+)
+def test_a_config_cannot_choose_kernels_that_are_downloaded(
+    directory: Path, tmp_path: Path, key: str, value: object
+) -> None:
+    path, _ = pinned(directory, tmp_path / "encoder")
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps({**config, key: value}))
+    with pytest.raises(ModelError, match=rf"config\.json: {key}: .* is a repository of kernels"):
+        load_encoder(str(path))
+
+
+def test_a_checkpoint_with_code_of_its_own(directory: Path, tmp_path: Path) -> None:
+    path, _ = pinned(directory, tmp_path / "encoder")
+    code = {"model_type": "custom", "auto_map": {"AutoConfig": "code.C", "AutoModel": "code.M"}}
+    (path / "config.json").write_text(json.dumps(json.loads((path / "config.json").read_text()) | code))
+    (path / "code.py").write_text("raise AssertionError('this must never run')")
+    with pytest.raises(ModelError, match="the code of a repository is never run") as error:
+        load_encoder(str(path))
+    assert "trust_remote_code" not in str(error.value)
 
 
 def test_what_is_no_encoder_is_refused(tmp_path: Path) -> None:
