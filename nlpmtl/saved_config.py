@@ -6,7 +6,7 @@ import json
 import math
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ _MOST = (
 )
 """Keys of config.json whose values are counted while a model is built, and the largest that is built."""
 _LARGEST = 10**9
-"""The largest of all other integers."""
+"""The largest of all other integers that a model is built from."""
+_SIZE = re.compile(r"(.*_)?(size|dim|length|embeddings|heads|channels|width)|input_length|d_\w+")
+"""Keys of those integers by their usual names, for callers that don't load the config's class."""
 _LEAST_LENGTH = 4
 """Tokens that a pair needs: three special ones, and one of text."""
 _REDIRECTIONS = ("configuration_files", "transformers_weights")
@@ -72,12 +74,18 @@ def weight_files(directory: Path, *, failed: str) -> list[Path]:
     return [path for path in sorted(directory.glob("model-?????-of-?????.safetensors")) if path.name in names]
 
 
-def check_own_config(config: Mapping[str, Any], *, failed: str) -> None:
+def is_size(path: str) -> bool:
+    """Return whether the last part of a dotted key is a usual name of a size."""
+    return _SIZE.fullmatch(path.rpartition(".")[2]) is not None
+
+
+def check_own_config(config: Mapping[str, Any], *, failed: str, is_read: Callable[[str], bool] = is_size) -> None:
     """Check the config.json of a multi-task model: its sizes, its tables, and that it is the file that is read.
 
     Args:
         config: the content of the file.
         failed: how the message begins, such as ``"the model 'a/b' cannot be loaded"``.
+        is_read: as in `check_config`.
 
     Raises:
         ModelError: a value cannot be used; the message has its key.
@@ -90,7 +98,7 @@ def check_own_config(config: Mapping[str, Any], *, failed: str) -> None:
         if not isinstance(config.get(key), Mapping) or not config[key]:
             found = quote(config.get(key), most=80)
             raise ModelError(f"{failed}: config.json: {key}: a table with entries was expected, found {found}")
-    check_config(config, failed=failed)
+    check_config(config, failed=failed, is_read=is_read)
     _check_tasks(config["tasks"], failed=failed)
     check_least_length(config.get("input_length"), failed=failed)
 
@@ -123,12 +131,14 @@ def check_least_length(length: object, *, failed: str) -> None:
         )
 
 
-def check_config(config: Mapping[str, Any], *, failed: str) -> None:
+def check_config(config: Mapping[str, Any], *, failed: str, is_read: Callable[[str], bool]) -> None:
     """Check the sizes in a config.json, configs inside it too, before anything is built from it.
 
     Args:
         config: the content of the file.
         failed: how the message begins, such as ``"the model 'a/b' cannot be loaded"``.
+        is_read: whether a model may be built from the value at a dotted key. Other integers may be of any size, such as
+            a number of parameters that somebody noted.
 
     Raises:
         ModelError: a size is too large, or a repository of kernels is named.
@@ -140,7 +150,7 @@ def check_config(config: Mapping[str, Any], *, failed: str) -> None:
         if isinstance(size, bool) or not isinstance(size, int | float):
             continue
         most = next((most for pattern, most in _MOST if pattern.fullmatch(key)), _LARGEST)
-        if most == _LARGEST and isinstance(size, float):
+        if most == _LARGEST and (isinstance(size, float) or abs(size) <= _LARGEST or not is_read(path)):
             continue
         if not (size <= most and size >= -_LARGEST):
             found = f"{size} entries" if size is not value else f"{size}"

@@ -6,18 +6,21 @@ and a value that is wrong fails in the first prediction, with an error that name
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.hub import cached_file
 
 from nlpmtl.errors import ModelError
 from nlpmtl.model.probe import LENGTHS, Lookups, find_positions, twin
-from nlpmtl.saved_config import OWN_TYPE, check_config, check_least_length, check_own_config, read_table
+from nlpmtl.saved_config import OWN_TYPE, check_config, check_least_length, check_own_config, is_size, read_table
 
 _UNLIMITED = 10**9
 _ADDED_TOKENS = 100_000
@@ -37,13 +40,41 @@ def check_files(name: str, *, failed: str, revision: str | None = None) -> None:
     path = _find(name, "config.json", revision)
     config = {} if path is None else read_table(path, failed=failed)
     if config.get("model_type") == OWN_TYPE:
-        check_own_config(config, failed=failed)
+        check_own_config(config, failed=failed, is_read=partial(_is_read, config))
     else:
         config, _ = PretrainedConfig.get_config_dict(name, revision=revision)
-        check_config(config, failed=failed)
+        check_config(config, failed=failed, is_read=partial(_is_read, config))
     inner = config.get("encoder_config", config)
     rows = inner.get("vocab_size") if isinstance(inner, Mapping) else None
     check_added_tokens(name, revision=revision, rows=rows, failed=failed)
+
+
+def _is_read(config: Mapping[str, Any], path: str) -> bool:
+    """Return whether a model may be built from the value at a dotted key.
+
+    That is what the config class of its type declares, and what has the name of a size: some classes read values that
+    they don't declare.
+    """
+    kind = config.get("model_type")
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+        return True
+    key, _, rest = path.partition(".")
+    if key not in _declared(kind):
+        return is_size(path)
+    value = config.get(key)
+    return not (rest and isinstance(value, Mapping)) or _is_read(value, rest)
+
+
+@cache
+def _declared(model_type: str) -> frozenset[str]:
+    """Return the names of the values that a model type's config class takes, other names for them included."""
+    kind = CONFIG_MAPPING[model_type]
+    names = set(kind.attribute_map)
+    for base in kind.__mro__:
+        names |= {*vars(base).get("__annotations__", {})}
+        if isinstance(create := vars(base).get("__init__"), FunctionType):
+            names |= {*inspect.signature(create).parameters}
+    return frozenset(names)
 
 
 def explain_load_error(error: Exception) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from nlpmtl import ModelError
 from nlpmtl.artifact import load_model, push
+from nlpmtl.model import check_files
 from tests.artifact.test_broken_directories import change
 from tests.tiny import Trained, read_json
 
@@ -100,3 +101,30 @@ def test_keys_that_are_not_known_are_accepted(model: Path) -> None:
     config = read_json(model / "config.json") | {"written_by": "a newer version", "numbers": [1, {"a": None}]}
     (model / "config.json").write_text(json.dumps(config))
     load_model(str(model))
+
+
+@pytest.mark.parametrize("key", ["num_params", "encoder_config.total_flos", "encoder_config.notes"])
+def test_large_integers_that_no_model_is_built_from_are_accepted(model: Path, key: str) -> None:
+    """Somebody may note the number of parameters, or a time, in config.json."""
+    change(model, key, {"time": 10**18, "parameters": 10**12} if key.endswith("notes") else 7 * 10**9)
+    load_model(str(model))
+
+
+@pytest.mark.parametrize(
+    ("model_type", "changes", "key"),
+    [
+        ("bert", {"intermediate_size": 10**12}, "intermediate_size"),
+        ("gpt2", {"n_inner": 10**12}, "n_inner"),
+        ("gpt2", {"hidden_size": 10**12}, "hidden_size"),
+        ("deberta-v2", {"pooler_hidden_size": 10**12}, "pooler_hidden_size"),
+        ("clip", {"text_config": {"model_type": "clip_text_model", "hidden_size": 10**12}}, "text_config.hidden_size"),
+        ("clip", {"text_config": {"intermediate_size": 10**12}}, "text_config.intermediate_size"),
+    ],
+)
+def test_sizes_that_the_config_class_declares_are_bounded(
+    tmp_path: Path, model_type: str, changes: dict[str, Any], key: str
+) -> None:
+    config = {"model_type": model_type, "num_params": 10**12, **changes}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=rf"config.json: {key}: {10**12}, at most"):
+        check_files(str(tmp_path), failed="it cannot be loaded")
