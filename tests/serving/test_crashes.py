@@ -8,9 +8,12 @@ import json
 import shutil
 import threading
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from nlpmtl.predictor import Predictor
 from nlpmtl.serving.batcher import Batcher, ClosedError
@@ -120,3 +123,25 @@ def test_a_thread_that_has_ended_fails_the_health_check(predictor: Predictor) ->
         assert (reply.status, reply.json["error_type"]) == (503, "Unhealthy")
         with pytest.raises(ClosedError):
             server.batcher.submit(["a"], ask="a")
+
+
+def test_logits_that_are_not_finite_are_the_error_of_their_own_request(trained: Trained, tmp_path: Path) -> None:
+    shutil.copytree(trained.model_dir, tmp_path / "model")
+    predictor = Predictor.from_pretrained(trained.model_dir)
+    path = tmp_path / "model" / "model.safetensors"
+    weights = load_file(path)
+    embeddings = next(value for name, value in weights.items() if name.endswith("word_embeddings.weight"))
+    embeddings[predictor.tokenizer.convert_tokens_to_ids("kettle")] = torch.tensor([3e38, -3e38] * 16)
+    save_file(weights, path, metadata={"format": "pt"})
+    texts = ["a cat", "kettle", "a dog", "the kettle sings"] * 3
+    with running(Predictor.from_pretrained(tmp_path / "model")) as server, ThreadPoolExecutor(len(texts)) as threads:
+
+        def ask(text: str) -> tuple[int, Any]:
+            with server.client() as client:
+                reply = client.post("/predict", {"inputs": text})
+                return reply.status, reply.json
+
+        for text, (status, answer) in zip(texts, threads.map(ask, texts), strict=True):
+            assert status == (422 if "kettle" in text else 200), answer
+            assert ("the logits are not finite" in str(answer)) is (status == 422)
+        assert server.batcher.alive
