@@ -57,19 +57,19 @@ def test_a_wrong_key_is_named_with_its_place(value: dict[str, Any], where: str, 
 @pytest.mark.parametrize(
     ("key", "value", "wanted"),
     [
-        ("steps", "5", "int"),
-        ("steps", 5.0, "int"),
-        ("steps", True, "int"),
-        ("quiet", 1, "bool"),
-        ("quiet", "yes", "bool"),
-        ("name", 3, "str"),
-        ("either", 1.5, "int or str"),
-        ("maybe", "2e-5", "float"),
-        ("maybe", False, "float"),
+        ("steps", "5", "a whole number"),
+        ("steps", 5.0, "a whole number"),
+        ("steps", True, "a whole number"),
+        ("quiet", 1, "true or false"),
+        ("quiet", "yes", "true or false"),
+        ("name", 3, "a string in quotes"),
+        ("either", 1.5, "a whole number or a string in quotes"),
+        ("maybe", "2e-5", "a number"),
+        ("maybe", False, "a number"),
     ],
 )
 def test_no_value_is_taken_for_one_of_another_type(key: str, value: Any, wanted: str) -> None:
-    assert errors_of({key: value}) == [(key, f"a {wanted} was expected")]
+    assert errors_of({key: value}) == [(key, f"{wanted} was expected")]
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])

@@ -172,7 +172,7 @@ def test_a_run_may_be_extended(tmp_path: Path) -> None:
     found, notes = open_run(tmp_path, config=longer, resume=True)
     assert found == path
     assert notes[1].startswith(
-        "train.steps was None, is 8: the learning rates from here on are those of the new length"
+        "train.steps was not set, is 8: the learning rates from here on are those of the new length"
     )
     with pytest.raises(RunError, match=r"train\.steps \(was None, is 8\)"):
         open_run(tmp_path, config=longer, resume=True, extend=False)
