@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from subprocess import DEVNULL, PIPE
+from subprocess import DEVNULL
 from typing import Any
 
 import torch
@@ -115,15 +115,17 @@ def play_all(
         return
     environment = {**one_thread(), **(SLICES if in_slices else {})}
     launch = [sys.executable] if processes == 1 else [*LAUNCH, "--nproc-per-node", str(processes)]
-    going = []
+    started = []
     for part in range(at_once):
         path = scratch / f"jobs-{part}.json"
         path.write_text(json.dumps(list(jobs)[part::at_once]), encoding="utf-8")
         command = [*launch, "-m", "tests.faults.harness", str(path)]
-        going.append(subprocess.Popen(command, stdout=DEVNULL, stderr=PIPE, text=True, env=environment))
-    for one in going:
-        _, errors = one.communicate(timeout=7200)
-        assert one.returncode == 0, errors[-4000:]
+        log = path.with_suffix(".log")  # not a pipe: a process whose pipe is full waits until it is read
+        with log.open("wb") as errors:
+            process = subprocess.Popen(command, stdout=DEVNULL, stderr=errors, env=environment)
+        started.append((process, log))
+    for process, log in started:
+        assert process.wait(timeout=7200) == 0, log.read_text(encoding="utf-8", errors="replace")[-4000:]
 
 
 def play_jobs(jobs: Sequence[Mapping[str, Any]]) -> None:
