@@ -1,4 +1,4 @@
-"""Writes docs/reference, and the list of files in docs/tour.md, from the code: `make docs`.
+"""Writes docs/reference, except formats.md, and the list of files in docs/tour.md, from the code: `make docs`.
 
 What it cannot know is what a sentence should say: those stand under the fields and in the docstrings.
 """

@@ -33,6 +33,7 @@ PAGES = [
     DOCS / "tour.md",
     *sorted(DOCS.glob("howto/*.md")),
     *sorted(DOCS.glob("decisions/*.md")),
+    DOCS / "reference" / "formats.md",
 ]
 ENCODER = "answerdotai/ModernBERT-base"
 BLOCK = re.compile(
