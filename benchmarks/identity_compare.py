@@ -61,7 +61,8 @@ def compare_runs(job: str, base: Path, current: Path, *, renamed: Mapping[str, s
     if any(failures):
         names = ("BASE", "working tree")
         return Comparison(job, (), tuple(f"{n}: {f}" for n, f in zip(names, failures, strict=True) if f))
-    counts, differences = [], []
+    counts: list[Count] = []
+    differences: list[str] = []
     for sort, (count, lines) in {
         "tensors": _compare_tensors(base, current, renamed=renamed),
         "predictions": _compare_texts(_predictions(base), _predictions(current)),
@@ -96,7 +97,8 @@ def read_tensors(output: Path) -> dict[str, torch.Tensor]:
 
 
 def _compare_tensors(base: Path, current: Path, *, renamed: Mapping[str, str]) -> tuple[Count, list[str]]:
-    before, after = {}, read_tensors(current)
+    before: dict[str, torch.Tensor] = {}
+    after = read_tensors(current)
     for key, tensor in read_tensors(base).items():
         place, _, name = key.partition(" ")
         before[f"{place} {new_name(name, renamed)}"] = tensor

@@ -202,7 +202,7 @@ def member_configs(config: Mapping[str, Any], members: Mapping[str, Iterable[str
         for name in names
     }
     encoder, train = config["encoder"], config["train"]
-    options = {
+    options: dict[str, dict[str, Any]] = {
         "bf16": {"train": {**train, "precision": "bf16"}},
         "frozen_encoder": {"encoder": {**encoder, "freeze": True}},
         "gradient_checkpointing": {"encoder": {**encoder, "gradient_checkpointing": True}},
