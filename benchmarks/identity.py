@@ -149,7 +149,7 @@ def train_two_processes(version: Version, inputs: Inputs, output: Path) -> None:
 def train_resumed(version: Version, inputs: Inputs, output: Path) -> None:
     """Stop a run after its first checkpoint and resume it. The step at which it stops differs between two versions."""
     run = inputs.directory / "run.toml"
-    command = ["-m", "nlpmtl", "train", run, "--output", output, "--set", "train.save_every=5"]
+    command: list[str | Path] = ["-m", "nlpmtl", "train", run, "--output", output, "--set", "train.save_every=5"]
     process = version.start(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + _WAIT
     while process.poll() is None and not any((output / "checkpoints").glob("step-*")):
