@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -27,7 +28,8 @@ _BEGIN, _END = "<!-- files: written by docs/generate.py -->", "<!-- files: end -
 _NOTE = "<!-- Written by docs/generate.py from the code: change it there, then `make docs`. -->"
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 _WIDE = 110
-_SECTIONS = ("Args:", "Returns:", "Raises:")
+_PYTHON_SECTIONS = ("Args:", "Returns:", "Raises:", "Example:")
+_SECTIONS = (*_PYTHON_SECTIONS, "References:")
 
 
 def pages() -> dict[Path, str]:
@@ -178,20 +180,21 @@ def kinds() -> str:
         "",
         "## Samplers",
         "",
-        "In `[sampling]`: how the datasets are mixed. All of them understand `batches`:",
+        "`[sampling]`: how the datasets are mixed. Common option:",
         "",
         *_keys(SamplingOptions.model_json_schema(), leave_out=["kind"]),
         *_members(SAMPLERS, leave_out=common),
         "",
         "## Weightings",
         "",
-        "In `[weighting]`: how the tasks' losses become one. A task's weight is multiplied with its share of the",
-        "labels in the step.",
+        "`[weighting]`: how the task losses are combined. The loss of a step is the sum over tasks of weight, fraction of",
+        "the step's labels, and mean loss.",
         *_members(WEIGHTINGS, leave_out=common),
         "",
         "## Sharing schemes",
         "",
-        "In `[sharing]`: what the tasks share.",
+        "`[sharing]`: which parameters of the encoder the tasks share. Common options: `relations` and",
+        "`relations_strength`.",
         *_members(SHARINGS, leave_out=common),
     )
 
@@ -202,8 +205,15 @@ def _members(registry: Registry, *, leave_out: set[str]) -> list[str]:
         member = registry.get(name)
         keys = _own_keys(registry.options(name), leave_out=leave_out)
         facts = _task_facts(member) if issubclass(member, Task) else []
-        lines += ["", f"### {name}", "", *_prose(member, sections=False), *facts, *(["", *keys] if keys else [])]
+        lines += ["", f"### {name}", "", *_description(member, registry), *facts, *(["", *keys] if keys else [])]
     return lines
+
+
+def _description(member: type, registry: Registry) -> list[str]:
+    """The docstring of the module if it registers a single method, otherwise that of the class."""
+    siblings = [name for name in registry.names() if registry.get(name).__module__ == member.__module__]
+    own_module = len(siblings) == 1 and not issubclass(member, Task)
+    return _prose(inspect.getmodule(member) if own_module else member, sections=False)
 
 
 def _own_keys(options: type[Options], *, leave_out: set[str]) -> list[str]:
@@ -315,15 +325,20 @@ def _bare(annotation: Any) -> Any:
 
 
 def _prose(member: object, *, sections: bool = True) -> list[str]:
-    """A docstring as Markdown: indented code as a block, sections of Google's style as lists or left out."""
+    """A docstring as Markdown: indented code as a block, sections of Google's style as lists.
+
+    Without `sections`, those for callers from Python are omitted.
+    """
     text = inspect.getdoc(member) or ""
     lines: list[str] = []
-    for chunk in re.split(r"\n(?=(?:Args|Returns|Raises):\n)", text):
+    for chunk in re.split(rf"\n(?=(?:{'|'.join(_SECTIONS)})\n)", text):
         title, _, rest = chunk.partition("\n")
-        if title in _SECTIONS and not sections:
+        if title in _PYTHON_SECTIONS and not sections:
             continue
-        if title in _SECTIONS:
-            lines += ["", *_section(title.removesuffix(":"), inspect.cleandoc(rest).replace("``", "`"))]
+        if title == "Example:":
+            lines += ["", title, "", "```python", *textwrap.dedent(rest).strip().splitlines(), "```"]
+        elif title in _SECTIONS:
+            lines += ["", *_section(title.removesuffix(":"), textwrap.dedent(rest).strip().replace("``", "`"))]
         else:
             lines += _paragraphs(chunk.strip())
     return lines
@@ -333,8 +348,8 @@ def _section(title: str, body: str) -> list[str]:
     if title == "Returns":
         return [f"Returns: {' '.join(body.split())}"]
     items = re.split(r"\n(?=\S)", body)
-    heads = {"Args": "Arguments", "Raises": "Raises"}
-    return [f"{heads[title]}:", "", *(_item(" ".join(item.split())) for item in items)]
+    heading = "Arguments" if title == "Args" else title
+    return [f"{heading}:", "", *(_item(" ".join(item.split())) for item in items)]
 
 
 def _item(text: str) -> str:
@@ -343,7 +358,7 @@ def _item(text: str) -> str:
 
 
 def _paragraphs(text: str) -> list[str]:
-    """Paragraphs joined into lines; those that are indented are code or formulas."""
+    """Paragraphs and list items joined into lines; indented paragraphs are code or formulas."""
     lines: list[str] = []
     for paragraph in re.split(r"\n\s*\n", text):
         if lines:
@@ -351,7 +366,8 @@ def _paragraphs(text: str) -> list[str]:
         if all(line.startswith("    ") for line in paragraph.splitlines()):
             lines += ["```text", *(line.removeprefix("    ") for line in paragraph.splitlines()), "```"]
         else:
-            lines.append(" ".join(paragraph.replace("``", "`").split()))
+            text, *items = (" ".join(part.replace("``", "`").split()) for part in re.split(r"\n(?=- )", paragraph))
+            lines += [text, *([""] if items and not text.startswith("- ") else []), *items]
     return lines
 
 

@@ -1,4 +1,26 @@
-"""What a weighting is: each task's weight in the loss of a step."""
+"""Base class of loss weightings.
+
+The loss of a training step is a weighted sum over the tasks that have labels in it:
+
+    L = Σ_t w_t · s_t · L_t
+
+Symbols:
+- L: loss of the step
+- w_t: weight of task t, returned by `Weighting.weigh`
+- s_t: fraction of the step's labels that belong to task t, so that Σ_t s_t = 1
+- L_t: mean loss of task t over its labels in the step
+
+A weight of 1 leaves a task the influence that the sampler gave it.
+
+Example:
+    >>> from nlpmtl.weighting import Seen, Weighting
+    >>> class Halved(Weighting):
+    ...     def weigh(self, seen):
+    ...         return dict.fromkeys(seen.shares, 0.5)
+    >>> weighting = Halved(tasks=["topic", "sentiment"], epoch_steps=100, seed=0)
+    >>> weighting.weigh(Seen(step=0, shares={"topic": 0.75, "sentiment": 0.25}))
+    {'topic': 0.5, 'sentiment': 0.5}
+"""
 
 from __future__ import annotations
 
@@ -12,18 +34,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 Sight = Literal["nothing", "losses", "gradients"]
+"""What a weighting requires of a step before it computes weights."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a weighting may look at before it weighs a step; the same in all processes.
+    """Measurements of a training step from which weights are computed; equal on all ranks.
 
     Args:
-        step: counted from 0.
-        shares: each task's share of the labels of the step's rows; the tasks are those that have any, in this order.
-        losses: the mean loss of each of them; empty unless the weighting looks at losses or gradients.
-        gramian: the inner products of the gradients of share · mean loss with respect to what several tasks share,
-            ``[tasks, tasks]`` in double precision; None unless the weighting looks at gradients.
+        step: number of the optimizer step, counted from 0.
+        shares: fraction of the step's labels that belong to each task, from 0 to 1. Tasks without labels in the step
+            are absent. The order of the tasks is that of `losses` and of the rows of `gramian`.
+        losses: mean loss of each task in `shares`. Empty if the weighting's `sight` is "nothing".
+        gramian: inner products of the task gradients, ``[tasks, tasks]`` in double precision. The gradient of task t is
+            that of s_t · L_t with respect to the parameters that several tasks share. None unless `sight` is
+            "gradients".
     """
 
     step: int
@@ -34,24 +59,23 @@ class Seen:
 
 @dataclass(kw_only=True)
 class Weighting(ABC):
-    """How the tasks' losses become one.
+    """Computes a weight for each task before the backward pass of a step.
 
-    A step's loss is Σ_t weight_t · share_t · mean_t: a weight of 1 leaves a task what the sampler gave it.
-
-    What a weighting learns from steps it keeps in `memory`, plain values as JSON holds them, which checkpoints save.
+    State that is learned during training is kept in `memory`, a JSON-serialisable dict that is saved in checkpoints.
 
     Args:
-        tasks: the names of the run's tasks.
-        epoch_steps: optimizer steps of one epoch.
-        seed: ≥ 0.
+        tasks: names of all tasks of the run.
+        epoch_steps: optimizer steps per epoch, ≥ 1.
+        seed: seed of the run, ≥ 0.
     """
 
     sight: ClassVar[Sight] = "nothing"
-    """What it looks at before it weighs: "losses" cost a forward, "gradients" a backward for each task."""
+    """What `weigh` requires: "nothing", "losses" (one extra forward pass per step) or "gradients" (one backward pass
+    per task)."""
     learns: ClassVar[bool] = False
-    """Whether it wants to be told of the step's losses."""
+    """Whether `learn` is called after each optimizer step."""
     looks_back: ClassVar[bool] = False
-    """Whether it wants to be told what became of them, on the same rows; a forward."""
+    """Whether `learn` requires the losses after the optimizer step on the same rows (one extra forward pass)."""
 
     tasks: Sequence[str]
     epoch_steps: int
@@ -60,20 +84,28 @@ class Weighting(ABC):
 
     @abstractmethod
     def weigh(self, seen: Seen) -> dict[str, float]:
-        """The weight of each task that has rows in the step, multiplied with its share of them."""
-
-    def learn(self, seen: Seen, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:  # noqa: B027
-        """Take in a step that was made: most have nothing to learn.
+        """Compute the weights of a step.
 
         Args:
-            seen: what it weighed by.
-            losses: the mean loss of each task that had rows.
-            after: what they are on the same rows, with the same dropout, after the step; empty unless it `looks_back`.
+            seen: measurements of the step, as far as `sight` requires them.
 
-        A run does not call this for a step with a loss that is not finite.
+        Returns:
+            The weight w_t of each task in `seen.shares`, in the same order.
+        """
+
+    def learn(self, seen: Seen, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:  # noqa: B027
+        """Update `memory` after an optimizer step. The default does nothing.
+
+        It is not called for a step whose loss is not finite.
+
+        Args:
+            seen: the argument of `weigh` in this step.
+            losses: mean loss of each task that has labels in the step, before the optimizer step.
+            after: mean loss of the same tasks after the optimizer step, on the same rows and with the same dropout
+                masks. Empty unless `looks_back` is set.
         """
 
 
 def all_finite(values: Iterable[float]) -> bool:
-    """Return whether all numbers are finite."""
+    """Return whether no value is infinite or NaN."""
     return all(map(math.isfinite, values))

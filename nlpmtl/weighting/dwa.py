@@ -1,4 +1,35 @@
-"""More weight for what falls more slowly from epoch to epoch."""
+"""Dynamic Weight Average, DWA (Liu, Johns and Davison, 2019).
+
+A task whose loss falls more slowly from epoch to epoch gets a larger weight.
+
+    w_t(e) = K · exp(r_t(e) / T) / Σ_k exp(r_k(e) / T)        r_t(e) = L_t(e − 1) / L_t(e − 2)
+
+Symbols:
+- w_t(e): weight of task t in epoch e, counted from 0
+- K: number of tasks
+- r_t(e): relative descending rate of the loss of task t
+- L_t(e): mean loss of task t over the steps of epoch e
+- T: temperature, > 0; the larger, the closer the weights are to 1; 2 in the paper
+
+Departures from the paper:
+- In epochs 0 and 1 all weights are 1.
+- r_t(e) = 1 for a task that has no labels in one of the two preceding epochs, or whose mean loss in the older one is
+  not above 1e-200.
+- A loss that is not finite is left out of the means.
+
+References:
+    Liu, Johns and Davison (2019), End-to-End Multi-Task Learning with Attention, CVPR, equation 7,
+        https://arxiv.org/abs/1803.10704
+
+Example:
+    >>> from nlpmtl.weighting import Dwa, Seen
+    >>> weighting = Dwa(tasks=["topic", "sentiment"], epoch_steps=1, seed=0, temperature=2.0)
+    >>> shares = {"topic": 0.5, "sentiment": 0.5}
+    >>> weighting.learn(Seen(step=0, shares=shares), losses={"topic": 1.0, "sentiment": 1.0}, after={})
+    >>> weighting.learn(Seen(step=1, shares=shares), losses={"topic": 0.9, "sentiment": 0.5}, after={})
+    >>> {task: round(weight, 3) for task, weight in weighting.weigh(Seen(step=2, shares=shares)).items()}
+    {'topic': 1.1, 'sentiment': 0.9}
+"""
 
 from __future__ import annotations
 
@@ -12,30 +43,24 @@ from pydantic import Field
 from nlpmtl.registry import WEIGHTINGS, Options
 from nlpmtl.weighting.base import Seen, Weighting
 
-_LEAST = 1e-200
-"""A mean loss that is not above this counts as 0, so that quotients are finite."""
+_MIN_LOSS = 1e-200
+"""Mean losses up to this value count as 0, so that ratios of losses are finite."""
 
 
 class DwaOptions(Options):
     """Options of `Dwa`."""
 
     temperature: float = Field(2.0, gt=0)
-    """The higher, the nearer to equal weights."""
+    """Temperature of the softmax over tasks; the larger, the closer the weights are to 1."""
 
 
 @WEIGHTINGS.register("dwa", DwaOptions)
 @dataclass(kw_only=True)
 class Dwa(Weighting):
-    """Dynamic weight average (Liu, Johns and Davison 2019, End-to-End Multi-Task Learning with Attention, equation 7).
-
-        λ_k = K · exp(w_k / T) / Σ_i exp(w_i / T)        w_k = L_k(e − 1) / L_k(e − 2)
-
-    for K tasks and the mean L_k(e) of a task's losses in epoch e. In the first two epochs all weights are 1; a task
-    without rows in one of the two epochs before takes w_k = 1, and so does one whose mean loss in the older epoch was
-    not above 0. A loss that is not finite is left out of the means.
+    """Dynamic Weight Average.
 
     Args:
-        temperature: T > 0; the paper's is 2.
+        temperature: T > 0.
     """
 
     learns: ClassVar[bool] = True
@@ -43,27 +68,27 @@ class Dwa(Weighting):
     temperature: float
 
     def weigh(self, seen: Seen) -> dict[str, float]:
-        older, newer = self._means(seen.step // self.epoch_steps)
+        older, newer = self._mean_losses(seen.step // self.epoch_steps)
         if older is None or newer is None:
             return dict.fromkeys(seen.shares, 1.0)
-        rates = {t: newer[t] / older[t] if t in newer and older.get(t, 0.0) > _LEAST else 1.0 for t in self.tasks}
+        rates = {t: newer[t] / older[t] if t in newer and older.get(t, 0.0) > _MIN_LOSS else 1.0 for t in self.tasks}
         highest = max(rates.values())
-        grown = {task: math.exp((rate - highest) / self.temperature) for task, rate in rates.items()}
-        total = math.fsum(grown.values())
-        return {task: len(self.tasks) * grown[task] / total for task in seen.shares}
+        exponentials = {task: math.exp((rate - highest) / self.temperature) for task, rate in rates.items()}
+        total = math.fsum(exponentials.values())
+        return {task: len(self.tasks) * exponentials[task] / total for task in seen.shares}
 
     def learn(self, seen: Seen, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
         epoch = seen.step // self.epoch_steps
-        epochs = {number: own for number, own in self.memory.items() if int(number) >= epoch - 2}
-        own = dict(epochs.get(str(epoch), {}))
+        epochs = {number: sums for number, sums in self.memory.items() if int(number) >= epoch - 2}
+        sums = dict(epochs.get(str(epoch), {}))
         for task, loss in losses.items():
             if not math.isfinite(loss):
                 continue
-            summed, many = own.get(task, (0.0, 0))
-            own[task] = [summed + loss, many + 1]
-        self.memory = {**epochs, str(epoch): own}
+            loss_sum, step_count = sums.get(task, (0.0, 0))
+            sums[task] = [loss_sum + loss, step_count + 1]
+        self.memory = {**epochs, str(epoch): sums}
 
-    def _means(self, epoch: int) -> list[dict[str, float] | None]:
-        """The mean losses of the two epochs before one; None of an epoch that was not."""
-        found = (self.memory.get(str(number)) for number in (epoch - 2, epoch - 1))
-        return [None if own is None else {task: s / n for task, (s, n) in own.items()} for own in found]
+    def _mean_losses(self, epoch: int) -> list[dict[str, float] | None]:
+        """Return the mean losses of the two epochs before `epoch`, older first; None for an epoch without losses."""
+        epochs = (self.memory.get(str(number)) for number in (epoch - 2, epoch - 1))
+        return [None if sums is None else {task: s / n for task, (s, n) in sums.items()} for sums in epochs]

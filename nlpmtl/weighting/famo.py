@@ -1,4 +1,44 @@
-"""All losses fall at an equal rate, at the cost of no backward."""
+"""Fast Adaptive Multitask Optimization, FAMO (Liu et al., 2023).
+
+The weights are adapted so that the losses of all tasks decrease at equal relative rates, without a gradient per task.
+
+    w_t = K · c · z_t / L_t        z = softmax(ξ)        c = 1 / Σ_k (z_k / L_k)
+    ξ ← ξ − Adam(Jᵀ δ + γ ξ)       δ_t = log L_t − log L′_t
+
+Symbols:
+- w_t: weight of task t
+- K: number of tasks that have labels in the step
+- L_t: mean loss of task t in the step
+- L′_t: mean loss of task t after the optimizer step, on the same rows and with the same dropout masks
+- ξ: one learned logit per task, 0 at the start; z: the softmax of the logits of the step's tasks
+- c: factor that makes the weights sum to K
+- δ_t: decrease of the log loss; a task with a smaller decrease gets a larger weight
+- J: Jacobian of z with respect to ξ
+- γ: option `decay`, 0.001 in the paper; the learning rate of Adam is the option `lr`, 0.025 in the paper
+
+Each step takes one extra forward pass before the optimizer step and one after it.
+
+Departures from the paper:
+- ξ is updated by Adam, as in the authors' code; the weights of the paper sum to 1.
+- 1e-8 is added to L_t in the weights and in both logarithms.
+- A task without labels in a step keeps its ξ.
+- If a loss of the step is negative or not finite, all weights are 1 and ξ is not updated. ξ is not updated either if a
+  loss after the optimizer step is negative or not finite.
+
+References:
+    Liu, Feng, Stone and Liu (2023), FAMO: Fast Adaptive Multitask Optimization, NeurIPS, algorithm 1,
+        https://arxiv.org/abs/2306.03792
+
+Example:
+    >>> from nlpmtl.weighting import Famo, Seen
+    >>> weighting = Famo(tasks=["topic", "sentiment"], epoch_steps=100, seed=0, lr=0.025, decay=0.001)
+    >>> step = Seen(step=0, shares={"topic": 0.5, "sentiment": 0.5}, losses={"topic": 2.0, "sentiment": 0.5})
+    >>> {task: round(weight, 3) for task, weight in weighting.weigh(step).items()}
+    {'topic': 0.4, 'sentiment': 1.6}
+    >>> weighting.learn(step, losses=step.losses, after={"topic": 1.9, "sentiment": 0.3})
+    >>> {task: round(weight, 3) for task, weight in weighting.weigh(step).items()}
+    {'topic': 0.416, 'sentiment': 1.584}
+"""
 
 from __future__ import annotations
 
@@ -20,28 +60,19 @@ class FamoOptions(Options):
     """Options of `Famo`."""
 
     lr: float = Field(0.025, gt=0)
-    """How fast the weights are learned, by Adam."""
+    """Learning rate of the task weights (Adam)."""
     decay: float = Field(1e-3, ge=0)
-    """What pulls them back to equal weights."""
+    """Weight decay of the task logits, which pulls the task weights towards equal ones."""
 
 
 @WEIGHTINGS.register("famo", FamoOptions)
 @dataclass(kw_only=True)
 class Famo(Weighting):
-    """Fast adaptive multi-task optimization (Liu et al. 2023, FAMO, algorithm 1).
-
-        weight_t = K · c · z_t / l_t        z = softmax(ξ)        c = (Σ_i z_i / l_i)⁻¹
-
-    for the K tasks of a step and their losses l. Once the weights of the model moved, the same rows tell l′, and ξ
-    follows Adam, as in the authors' code, along Jᵀδ + decay · ξ with δ = log l − log l′ and the Jacobian J of the
-    softmax: what fell less gets more. A forward before the step and one after it. A task without rows keeps its ξ.
-
-    The formulas are defined for finite losses ≥ 0. Where a loss of a step is not, all weights of the step are 1, and ξ
-    is not updated; nor is it where a loss after the step is not.
+    """Fast Adaptive Multitask Optimization.
 
     Args:
-        lr: > 0; the paper's is 0.025.
-        decay: ≥ 0; the paper's is 0.001.
+        lr: learning rate of ξ, > 0.
+        decay: γ ≥ 0.
     """
 
     sight: ClassVar[Sight] = "losses"
@@ -52,16 +83,16 @@ class Famo(Weighting):
     decay: float
 
     def weigh(self, seen: Seen) -> dict[str, float]:
-        if not _are_defined(seen.losses):
+        if not _are_valid(seen.losses):
             return dict.fromkeys(seen.shares, 1.0)
-        parts = {task: z / (seen.losses[task] + _EPSILON) for task, z in self._chances(seen).items()}
-        total = math.fsum(parts.values())
-        return {task: len(parts) * part / total for task, part in parts.items()}
+        ratios = {task: z / (seen.losses[task] + _EPSILON) for task, z in self._softmax(seen).items()}
+        total = math.fsum(ratios.values())
+        return {task: len(ratios) * ratio / total for task, ratio in ratios.items()}
 
     def learn(self, seen: Seen, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
-        if not (_are_defined(seen.losses) and _are_defined(after)):
+        if not (_are_valid(seen.losses) and _are_valid(after)):
             return
-        z = self._chances(seen)
+        z = self._softmax(seen)
         delta = {task: math.log(seen.losses[task] + _EPSILON) - math.log(after[task] + _EPSILON) for task in z}
         mean = math.fsum(z[task] * delta[task] for task in z)
         for task in z:
@@ -73,14 +104,14 @@ class Famo(Weighting):
             root = math.sqrt(second / (1 - _BETA_2**steps)) + _EPSILON
             self.memory[task] = [xi - self.lr * first / (1 - _BETA_1**steps) / root, first, second, steps]
 
-    def _chances(self, seen: Seen) -> dict[str, float]:
-        """What z is for the tasks of a step."""
-        xi = {task: self.memory[task][0] if task in self.memory else 0.0 for task in seen.shares}
-        grown = {task: math.exp(one - max(xi.values())) for task, one in xi.items()}
-        total = math.fsum(grown.values())
-        return {task: one / total for task, one in grown.items()}
+    def _softmax(self, seen: Seen) -> dict[str, float]:
+        """Return z of each task that has labels in the step."""
+        logits = {task: self.memory[task][0] if task in self.memory else 0.0 for task in seen.shares}
+        exponentials = {task: math.exp(logit - max(logits.values())) for task, logit in logits.items()}
+        total = math.fsum(exponentials.values())
+        return {task: exponential / total for task, exponential in exponentials.items()}
 
 
-def _are_defined(losses: Mapping[str, float]) -> bool:
-    """Return whether the method is defined for these losses."""
+def _are_valid(losses: Mapping[str, float]) -> bool:
+    """Return whether all losses are finite and ≥ 0, as the formulas require."""
     return all_finite(losses.values()) and all(loss >= 0 for loss in losses.values())

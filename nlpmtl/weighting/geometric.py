@@ -1,4 +1,33 @@
-"""The geometric mean of the losses: no loss drowns another, whatever their sizes."""
+"""Geometric Loss Strategy, GLS (Chennupati et al., 2019).
+
+The loss of a step is the geometric mean of the task losses, so that no task dominates because its loss is large.
+
+    L = Π_t L_t^(s_t)        w_t = L / L_t
+
+Symbols:
+- L: loss of the step; its gradient is Σ_t s_t · (L / L_t) · ∇L_t, which gives the weights
+- L_t: mean loss of task t in the step
+- s_t: fraction of the step's labels that belong to task t
+- w_t: weight of task t
+
+The losses must be known before the backward pass, which takes one extra forward pass per step.
+
+Departures from the paper:
+- The exponents are s_t in place of 1 / K for K tasks; they are equal if all tasks have equally many labels.
+- A loss below 1e-12 counts as 1e-12.
+- If a loss of the step is negative or not finite, all weights of the step are 1.
+
+References:
+    Chennupati, Sistu, Yogamani and Rawashdeh (2019), MultiNet++: Multi-Stream Feature Aggregation and Geometric Loss
+        Strategy for Multi-Task Learning, CVPR Workshops, equation 2, https://arxiv.org/abs/1904.08492
+
+Example:
+    >>> from nlpmtl.weighting import Geometric, Seen
+    >>> weighting = Geometric(tasks=["topic", "sentiment"], epoch_steps=100, seed=0)
+    >>> step = Seen(step=0, shares={"topic": 0.5, "sentiment": 0.5}, losses={"topic": 2.0, "sentiment": 0.5})
+    >>> {task: round(weight, 3) for task, weight in weighting.weigh(step).items()}
+    {'topic': 0.5, 'sentiment': 2.0}
+"""
 
 from __future__ import annotations
 
@@ -9,26 +38,19 @@ from typing import ClassVar
 from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.weighting.base import Seen, Sight, Weighting, all_finite
 
-_LEAST = 1e-12
+_MIN_LOSS = 1e-12
 
 
 @WEIGHTINGS.register("geometric")
 @dataclass(kw_only=True)
 class Geometric(Weighting):
-    """Geometric loss strategy (Chennupati et al. 2019, MultiNet++, equation 2): L = Π_t mean_t^share_t.
-
-    Its gradient is Σ_t share_t · (L / mean_t) · ∇mean_t, so weight_t = L / mean_t. With equal shares it is the paper's
-    geometric mean. It has to know the step's losses first: a forward more.
-
-    A geometric mean is defined for losses ≥ 0. Where a loss of a step is negative or not finite, all weights of the
-    step are 1.
-    """
+    """Geometric Loss Strategy."""
 
     sight: ClassVar[Sight] = "losses"
 
     def weigh(self, seen: Seen) -> dict[str, float]:
         if not all_finite(seen.losses.values()) or any(loss < 0 for loss in seen.losses.values()):
             return dict.fromkeys(seen.shares, 1.0)
-        losses = {task: max(loss, _LEAST) for task, loss in seen.losses.items()}
+        losses = {task: max(loss, _MIN_LOSS) for task, loss in seen.losses.items()}
         total = math.exp(math.fsum(share * math.log(losses[task]) for task, share in seen.shares.items()))
         return {task: total / losses[task] for task in seen.shares}

@@ -1,4 +1,28 @@
-"""Weights drawn at random, anew at every step."""
+"""Random Loss Weighting, RLW (Lin et al., 2022): random weights in every step, a baseline for adaptive weightings.
+
+    w = K · softmax(z)        z_t ~ N(0, 1)
+
+Symbols:
+- w: weights of all tasks
+- K: number of tasks
+- z: one independent sample of the standard normal distribution per task and step
+
+The weights are a function of the seed and the number of the step, so a resumed run draws the same ones.
+
+Departures from the paper:
+- The weights sum to K in place of 1, like those of equal weighting.
+
+References:
+    Lin, Ye, Zhang and Tsang (2022), Reasonable Effectiveness of Random Weighting: A Litmus Test for Multi-Task
+        Learning, TMLR, https://arxiv.org/abs/2111.10603
+
+Example:
+    >>> from nlpmtl.weighting import RandomWeights, Seen
+    >>> weighting = RandomWeights(tasks=["topic", "sentiment"], epoch_steps=100, seed=0)
+    >>> weights = weighting.weigh(Seen(step=0, shares={"topic": 0.5, "sentiment": 0.5}))
+    >>> {task: round(weight, 3) for task, weight in weights.items()}
+    {'topic': 0.872, 'sentiment': 1.128}
+"""
 
 from __future__ import annotations
 
@@ -13,13 +37,10 @@ from nlpmtl.weighting.base import Seen, Weighting
 @WEIGHTINGS.register("random")
 @dataclass(kw_only=True)
 class RandomWeights(Weighting):
-    """Random loss weighting (Lin et al. 2022, Reasonable Effectiveness of Random Weighting): a baseline.
-
-    λ = K · softmax(z), z ~ N(0, 1), for K tasks. The paper's weights sum to 1; these to K, as equal weights do. They
-    are a function of the seed and the step.
-    """
+    """Random Loss Weighting."""
 
     def weigh(self, seen: Seen) -> dict[str, float]:
-        drawn = np.exp(np.random.default_rng([self.seed, seen.step]).standard_normal(len(self.tasks)))
-        weights = dict(zip(sorted(self.tasks), (len(self.tasks) * drawn / drawn.sum()).tolist(), strict=True))
+        exponentials = np.exp(np.random.default_rng([self.seed, seen.step]).standard_normal(len(self.tasks)))
+        values = (len(self.tasks) * exponentials / exponentials.sum()).tolist()
+        weights = dict(zip(sorted(self.tasks), values, strict=True))
         return {task: weights[task] for task in seen.shares}

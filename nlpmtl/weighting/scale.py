@@ -1,4 +1,32 @@
-"""Losses of like size: a loss of 1,000 beside one of 1."""
+"""Loss normalisation: the loss of each task is divided by its moving average.
+
+It balances tasks whose losses differ in size, for example a regression loss of 1,000 and a cross-entropy of 1.
+
+    w_t = 1 / M_t        M_t ← β · M_t + (1 − β) · min(L_t, 100 · M_t)
+
+Symbols:
+- w_t: weight of task t
+- M_t: exponential moving average of the loss of task t; it starts with the first loss above 0, and the weight is 1
+  until then
+- β: option `keep`, from 0 to below 1
+- L_t: mean loss of task t in the step
+
+Apart from the moving average, the gradient is that of Σ_t s_t · log L_t, where s_t is the fraction of the step's labels
+that belong to task t. The method is not from a paper.
+
+Limits:
+- A loss counts as at most 100 times the average, so that a single outlier does not decide the weights for long.
+- M_t is taken as at least 0.001 times the first loss, so that the weight of a solved task stays bounded.
+- A negative loss counts as 0, and a loss that is not finite is left out.
+
+Example:
+    >>> from nlpmtl.weighting import Scale, Seen
+    >>> weighting = Scale(tasks=["price", "topic"], epoch_steps=100, seed=0, keep=0.99)
+    >>> shares = {"price": 0.5, "topic": 0.5}
+    >>> weighting.learn(Seen(step=0, shares=shares), losses={"price": 1000.0, "topic": 0.5}, after={})
+    >>> weighting.weigh(Seen(step=1, shares=shares))
+    {'price': 0.001, 'topic': 2.0}
+"""
 
 from __future__ import annotations
 
@@ -12,34 +40,28 @@ from pydantic import Field
 from nlpmtl.registry import WEIGHTINGS, Options
 from nlpmtl.weighting.base import Seen, Weighting
 
-_LEAST = 1e-3
-"""Of what a task's loss was at first, the least that it is divided by: one that is learned gets no endless weight."""
-_MOST = 100.0
-"""A loss counts as at most this many times the average, so that a single one does not decide the weights for long."""
-_TINY = 1e-200
-"""A first loss that is not above this counts as 0, so that quotients are finite."""
+_MIN_FRACTION = 1e-3
+"""Smallest divisor as a fraction of the first loss, so that the weight of a solved task stays bounded."""
+_MAX_RATIO = 100.0
+"""A loss counts as at most this many times the average, so that a single outlier does not decide the weights."""
+_MIN_LOSS = 1e-200
+"""First losses up to this value count as 0, so that quotients are finite."""
 
 
 class ScaleOptions(Options):
     """Options of `Scale`."""
 
     keep: float = Field(0.99, ge=0, lt=1)
-    """How much of the moving average of a task's loss is kept at each step."""
+    """Decay factor of the moving average of a task's loss, per step."""
 
 
 @WEIGHTINGS.register("scale", ScaleOptions)
 @dataclass(kw_only=True)
 class Scale(Weighting):
-    """Each task's loss is divided by what it usually is.
-
-        weight_t = 1 / L_t        L_t ← keep · L_t + (1 − keep) · mean_t
-
-    L_t begins with the task's first loss above 0; up to the step that shows it, the weight is 1. It is the gradient of
-    Σ_t share_t · log mean_t but for the average, which keeps single steps from shaking the weights: mean_t counts as
-    at most 100 · L_t. A loss that is negative counts as 0, and one that is not finite is left out.
+    """Loss normalisation by a moving average.
 
     Args:
-        keep: of the moving average, from 0 to below 1.
+        keep: decay factor β of the moving average, from 0 to below 1.
     """
 
     learns: ClassVar[bool] = True
@@ -52,16 +74,16 @@ class Scale(Weighting):
     def _weight(self, task: str) -> float:
         if task not in self.memory:
             return 1.0
-        first, usual = self.memory[task]
-        return 1.0 / max(usual, _LEAST * first) if first > _TINY else 1.0
+        first, average = self.memory[task]
+        return 1.0 / max(average, _MIN_FRACTION * first) if first > _MIN_LOSS else 1.0
 
     def learn(self, seen: Seen, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
         for task, loss in losses.items():
             if not math.isfinite(loss):
                 continue
             loss = max(loss, 0.0)
-            first, usual = self.memory.get(task, (0.0, 0.0))
-            if first <= _TINY:
-                first, usual = loss, loss
-            loss = min(loss, _MOST * max(usual, _LEAST * first))
-            self.memory[task] = [first, self.keep * usual + (1 - self.keep) * loss]
+            first, average = self.memory.get(task, (0.0, 0.0))
+            if first <= _MIN_LOSS:
+                first, average = loss, loss
+            loss = min(loss, _MAX_RATIO * max(average, _MIN_FRACTION * first))
+            self.memory[task] = [first, self.keep * average + (1 - self.keep) * loss]

@@ -1,4 +1,37 @@
-"""Weights from the noise of each task, which is learned."""
+"""Homoscedastic uncertainty weighting (Kendall, Gal and Cipolla, 2018).
+
+The observation noise of each task is learned, and a task with more noise gets a smaller weight.
+
+    L = Σ_t s_t · (exp(−u_t) · L_t + u_t)        w_t = exp(−u_t)
+    u_t ← u_t − η · s_t · (1 − exp(−u_t) · L_t)
+
+Symbols:
+- L: loss of the step
+- s_t: fraction of the step's labels that belong to task t
+- u_t: log variance log σ_t² of the noise of task t, learned, 0 at the start
+- L_t: mean loss of task t in the step
+- w_t: weight of task t
+- η: option `lr`
+
+Departures from the paper:
+- L is twice the paper's loss, so that all weights start at 1.
+- u_t is updated by gradient descent with its own learning rate in place of the model's optimizer.
+- u_t changes by at most 1 per step, so that a single outlier does not decide the weights for long, and stays between
+  −50 and 50.
+- A loss that is not finite does not change u_t.
+
+References:
+    Kendall, Gal and Cipolla (2018), Multi-Task Learning Using Uncertainty to Weigh Losses for Scene Geometry and
+        Semantics, CVPR, equation 7 and the text below it, https://arxiv.org/abs/1705.07115
+
+Example:
+    >>> from nlpmtl.weighting import Seen, Uncertainty
+    >>> weighting = Uncertainty(tasks=["topic", "sentiment"], epoch_steps=100, seed=0, lr=0.02)
+    >>> step = Seen(step=0, shares={"topic": 0.5, "sentiment": 0.5})
+    >>> weighting.learn(step, losses={"topic": 5.0, "sentiment": 0.5}, after={})
+    >>> {task: round(weight, 3) for task, weight in weighting.weigh(step).items()}
+    {'topic': 0.961, 'sentiment': 1.005}
+"""
 
 from __future__ import annotations
 
@@ -12,34 +45,24 @@ from pydantic import Field
 from nlpmtl.registry import WEIGHTINGS, Options
 from nlpmtl.weighting.base import Seen, Weighting
 
-_MOST = 50.0
-"""The largest |s_t|: the weights exp(−s_t) are numbers in single precision."""
+_MAX_LOG_VARIANCE = 50.0
+"""Largest absolute log variance, so that the weights can be represented in single precision."""
 
 
 class UncertaintyOptions(Options):
     """Options of `Uncertainty`."""
 
     lr: float = Field(0.02, gt=0)
-    """How fast the noise is learned: plain gradient descent."""
+    """Learning rate of the log variances (gradient descent)."""
 
 
 @WEIGHTINGS.register("uncertainty", UncertaintyOptions)
 @dataclass(kw_only=True)
 class Uncertainty(Weighting):
-    """Homoscedastic uncertainty: weights exp(−s_t), where s_t = log σ_t² is learned with the model.
-
-    Kendall, Gal and Cipolla (2018), Multi-Task Learning Using Uncertainty to Weigh Losses, equation 7 and the text
-    below it. Each row is a likelihood, so the loss of a step is
-
-        Σ_t share_t · (exp(−s_t) · mean_t + s_t)
-
-    which is twice the paper's, so that all weights start at 1. s_t starts at 0 and follows its own gradient,
-    share_t · (1 − exp(−s_t) · mean_t), with the rate `lr`, in place of the model's optimizer. It moves by at most 1
-    in a step, so that a single huge loss does not decide the weights for long, and stays between −50 and 50. A loss
-    that is not finite leaves it as it is.
+    """Homoscedastic uncertainty weighting.
 
     Args:
-        lr: > 0.
+        lr: learning rate η of the log variances, > 0.
     """
 
     learns: ClassVar[bool] = True
@@ -53,6 +76,6 @@ class Uncertainty(Weighting):
         for task, weight in self.weigh(seen).items():
             if not math.isfinite(losses[task]):
                 continue
-            move = -self.lr * seen.shares[task] * (1 - weight * losses[task])
-            moved = self.memory.get(task, 0.0) + min(max(move, -1.0), 1.0)
-            self.memory[task] = min(max(moved, -_MOST), _MOST)
+            change = -self.lr * seen.shares[task] * (1 - weight * losses[task])
+            log_variance = self.memory.get(task, 0.0) + min(max(change, -1.0), 1.0)
+            self.memory[task] = min(max(log_variance, -_MAX_LOG_VARIANCE), _MAX_LOG_VARIANCE)

@@ -99,15 +99,15 @@ def test_residuals(count: int) -> None:
         matrix = gradients(count, seed=seed)
         gramian = matrix @ matrix.T
         for power in (0.02, 0.5, 1.0, 8.0):
-            w = solvers.bargain(gramian, power=power)
+            w = solvers.nash_bargaining(gramian, power=power)
             np.testing.assert_allclose(gramian @ w * w**power, 1.0, rtol=1e-7)
-        w = solvers.shortest(gramian)
+        w = solvers.min_norm_combination(gramian)
         assert w.min() >= 0
         assert w.sum() == pytest.approx(1.0)
         least = w @ gramian @ w
         assert (gramian @ w).min() >= least * (1 - 1e-8), "no gradient has a smaller projection"
         u = np.ones((1, count))
-        (w,) = solvers.project(gramian, u)
+        (w,) = solvers.project_to_dual_cone(gramian, u)
         assert (w >= 1).all()
         along = gramian @ w
         assert along.min() >= -1e-9 * np.abs(along).max()
@@ -162,5 +162,5 @@ def test_parallel_gradients_share_their_weight() -> None:
 def test_shortest_is_0_where_gradients_are_opposite_or_0() -> None:
     from nlpmtl.weighting import solvers
 
-    assert solvers.shortest(np.array([[1.0, -3.0], [-3.0, 9.0]])) == pytest.approx([0.75, 0.25])
-    assert solvers.shortest(np.diag([4.0, 0.0, 0.0])) == pytest.approx([0.0, 0.5, 0.5])
+    assert solvers.min_norm_combination(np.array([[1.0, -3.0], [-3.0, 9.0]])) == pytest.approx([0.75, 0.25])
+    assert solvers.min_norm_combination(np.diag([4.0, 0.0, 0.0])) == pytest.approx([0.0, 0.5, 0.5])

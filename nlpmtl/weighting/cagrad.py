@@ -1,0 +1,64 @@
+"""Conflict-Averse Gradient Descent, CAGrad (Liu et al., 2021).
+
+The step maximises the smallest decrease of a task's loss among all steps near the mean gradient.
+
+    d = argmax_d min_t ⟨g_t, d⟩   subject to   ‖d − g_0‖ ≤ c · ‖g_0‖        g_0 = 1/K · Σ_t g_t
+    Σ_t w_t · g_t = K · d
+
+Symbols:
+- g_t: gradient of task t, scaled as in `nlpmtl.weighting.gradients`; G: Gramian of the K gradients, G_tk = ⟨g_t, g_k⟩
+- d: gradient of the optimizer step; g_0: mean gradient
+- c: option `c`, ≥ 0; the paper takes 0.4 and 0.5, and 0 gives the mean gradient
+- w_t: weight of task t
+
+Departures from the paper:
+- d is multiplied by K, as for all methods that average. For orthogonal gradients of equal norm the weights are 1 + c.
+- The dual problem is solved by TorchJD's `CAGradWeighting`, a cone program.
+
+References:
+    Liu, Liu, Jin, Stone and Liu (2021), Conflict-Averse Gradient Descent for Multi-task Learning, NeurIPS,
+        https://arxiv.org/abs/2110.14048
+
+Example:
+    >>> import numpy as np
+    >>> from nlpmtl.weighting import CaGrad, Seen
+    >>> gradients = np.array([[1.0, 0.0], [-2.0, 1.0]])
+    >>> step = Seen(step=0, shares={"a": 0.5, "b": 0.5}, losses={"a": 1.0, "b": 1.0}, gramian=gradients @ gradients.T)
+    >>> weighting = CaGrad(tasks=["a", "b"], epoch_steps=100, seed=0, c=0.5)
+    >>> {task: round(weight, 3) for task, weight in weighting.weigh(step).items()}
+    {'a': 1.707, 'b': 1.0}
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from nlpmtl.registry import WEIGHTINGS, Options
+from nlpmtl.weighting.gradients import GradientMethod
+
+
+class CaGradOptions(Options):
+    """Options of `CaGrad`."""
+
+    c: float = Field(0.5, ge=0)
+    """Radius of the search region around the mean gradient, relative to its norm; 0: the mean gradient."""
+
+
+@WEIGHTINGS.register("cagrad", CaGradOptions)
+@dataclass(kw_only=True)
+class CaGrad(GradientMethod):
+    """Conflict-Averse Gradient Descent.
+
+    Args:
+        c: radius of the search region relative to the norm of the mean gradient, ≥ 0.
+    """
+
+    c: float
+
+    def make(self) -> Any:
+        from torchjd.aggregation import CAGradWeighting
+
+        return CAGradWeighting(c=self.c, norm_eps=0.0)

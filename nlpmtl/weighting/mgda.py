@@ -1,0 +1,49 @@
+"""Multiple-Gradient Descent Algorithm, MGDA (Désidéri, 2012; Sener and Koltun, 2018).
+
+The step is the shortest convex combination of the task gradients.
+
+    v = argmin_v ‖Σ_t v_t · g_t‖²   subject to   v ≥ 0, Σ_t v_t = 1        w = K · v
+
+Symbols:
+- g_t: gradient of task t, scaled as in `nlpmtl.weighting.gradients`; G: Gramian of the K gradients, G_tk = ⟨g_t, g_k⟩
+- v_t: weight of task t in the papers; w_t: weight of task t here
+
+Departures from the papers:
+- The weights are multiplied by K, as for all methods that average.
+- The quadratic program is solved exactly, by an active-set method; the papers' Frank-Wolfe algorithm needs many
+  iterations. Eigenvalues of the gradients' cosine matrix below 1e-6 are raised to 1e-6.
+- Gradients of 0 share all the weight equally.
+
+References:
+    Désidéri (2012), Multiple-gradient descent algorithm (MGDA) for multiobjective optimization, Comptes Rendus
+        Mathématique 350, https://doi.org/10.1016/j.crma.2012.03.014
+    Sener and Koltun (2018), Multi-Task Learning as Multi-Objective Optimization, NeurIPS,
+        https://arxiv.org/abs/1810.04650
+
+Example:
+    >>> import numpy as np
+    >>> from nlpmtl.weighting import Mgda, Seen
+    >>> gradients = np.array([[1.0, 0.0], [-2.0, 1.0]])
+    >>> step = Seen(step=0, shares={"a": 0.5, "b": 0.5}, losses={"a": 1.0, "b": 1.0}, gramian=gradients @ gradients.T)
+    >>> weighting = Mgda(tasks=["a", "b"], epoch_steps=100, seed=0)
+    >>> {task: round(weight, 3) for task, weight in weighting.weigh(step).items()}
+    {'a': 1.4, 'b': 0.6}
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nlpmtl.registry import WEIGHTINGS
+from nlpmtl.weighting import solvers
+from nlpmtl.weighting.gradients import SolvedMethod
+
+
+@WEIGHTINGS.register("mgda")
+@dataclass(kw_only=True)
+class Mgda(SolvedMethod):
+    """Multiple-Gradient Descent Algorithm."""
+
+    def make(self) -> Any:
+        return solvers.min_norm_combination

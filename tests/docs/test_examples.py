@@ -1,0 +1,36 @@
+"""The examples in docstrings run, and each registered method has one in its file."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+from nlpmtl.registry import WEIGHTINGS, Registry
+
+PACKAGES = ("nlpmtl.weighting",)
+REGISTRIES = {"weighting": WEIGHTINGS}
+
+
+def modules() -> list[str]:
+    names = list(PACKAGES)
+    for package in PACKAGES:
+        path = importlib.import_module(package).__path__
+        names += [module.name for module in pkgutil.iter_modules(path, f"{package}.")]
+    return names
+
+
+@pytest.mark.parametrize("name", modules())
+@pytest.mark.filterwarnings("ignore:You are solving a parameterized problem:UserWarning")
+def test_examples_run(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+@pytest.mark.parametrize("registry", REGISTRIES.values(), ids=REGISTRIES)
+def test_each_method_has_an_example(registry: Registry) -> None:
+    finder = doctest.DocTestFinder()
+    modules = {registry.get(name).__module__ for name in registry.names()}
+    tests = {name: finder.find(importlib.import_module(name), name) for name in modules}
+    assert not sorted(name for name, found in tests.items() if not any(test.examples for test in found))
