@@ -1,4 +1,4 @@
-"""Sampling: which data set every row of a step comes from, and which row.
+"""Sampling: which dataset and which row each row of a training step comes from.
 
 >>> from nlpmtl.registry import SAMPLERS
 >>> from nlpmtl.sampling import build_plan
@@ -14,8 +14,8 @@
 >>> len(step.rows)
 11
 
-A sampler of your own is one class with one method, `probabilities`, registered with options that derive from
-`SamplingOptions`; one that learns derives from `AdaptiveSampler`.
+A custom sampler is a class with the method `probabilities`, registered with options that derive from `SamplingOptions`;
+a sampler that adapts during training derives from `AdaptiveSampler`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,31 @@
-"""What a sampler is: how probable each data set is, and which one every pick takes.
+"""Base classes of samplers: the probability of each dataset, and the dataset of each draw.
 
-It knows nothing of rows, batches or ranks: see `plan`.
+Rows and batches are the job of `nlpmtl.sampling.plan`; samplers do not know about them, nor about ranks.
+
+Draws follow the additive recurrence (Kronecker or Weyl sequence) of the golden ratio, a low-discrepancy sequence:
+
+    x_k = (x_0 + k · ⌊2^64 / φ⌋) mod 2^64
+
+Symbols:
+- x_k: point of draw k; the draw takes the dataset whose interval of the cumulative probabilities contains x_k / 2^64
+- x_0: starting point, derived from the seed
+- φ: golden ratio
+
+After N draws with fixed probabilities, the count of a dataset differs from N · p by O(log N), because 1 / φ has bounded
+partial quotients. For independent draws it differs by O(√N). A dataset with probability 0 is never drawn.
+
+References:
+    Niederreiter (1992), Random Number Generation and Quasi-Monte Carlo Methods, SIAM, chapter 3,
+        https://doi.org/10.1137/1.9781611970081
+
+Example:
+    >>> from nlpmtl.sampling import Sampler
+    >>> class TwoToOne(Sampler):
+    ...     def probabilities(self, step):
+    ...         return (2 / 3, 1 / 3)
+    >>> sampler = TwoToOne(sizes=[100, 900], total_steps=300, epoch_steps=100, rows_per_step=6, seed=0)
+    >>> sampler.choose(0, 6, step=0)
+    [1, 0, 0, 1, 0, 1]
 """
 
 from __future__ import annotations
@@ -20,7 +45,7 @@ from nlpmtl.registry import Options
 
 Batches = Literal["mixed", "single"]
 Memory = Mapping[str, Any]
-"""What a sampler keeps of a run: a few numbers, as JSON holds them."""
+"""State of an adaptive sampler: JSON-serialisable values."""
 
 BITS = 64
 GOLDEN = 0x9E3779B97F4A7C15
@@ -28,21 +53,21 @@ GOLDEN = 0x9E3779B97F4A7C15
 
 
 class SamplingOptions(Options):
-    """The keys that every sampler understands."""
+    """Options that all samplers have."""
 
     batches: Batches = "mixed"
-    """"mixed": every row of a step is picked by itself; "single": all rows of a step come from one data set."""
+    """"mixed": each row of a step is drawn independently; "single": all rows of a step come from one dataset."""
 
 
 @dataclass(frozen=True)
 class Feedback:
-    """What a step showed, over all processes.
+    """Measurements of a training step over all ranks, from which an adaptive sampler learns.
 
     Args:
-        picks: rows that were taken from each data set.
-        losses: the mean loss of each task that had rows.
-        uncertainties: the mean uncertainty of its answers, from 0 to 1, of each of them whose kind has one; empty
-            unless the sampler `needs_uncertainties`.
+        picks: number of rows drawn from each dataset in the step.
+        losses: mean loss of each task that has labels in the step.
+        uncertainties: mean uncertainty of the predictions, from 0 to 1, of each of these tasks whose kind defines one.
+            Empty unless the sampler sets `needs_uncertainties`.
     """
 
     picks: Sequence[int]
@@ -52,25 +77,16 @@ class Feedback:
 
 @dataclass(frozen=True, kw_only=True)
 class Sampler(ABC):
-    """Chooses the data set of every pick: a pure function of the pick's number, the step and the arguments.
-
-    The default is the additive recurrence (Kronecker or Weyl sequence) of the golden ratio φ, in integers:
-
-        x_k = (x_0 + k · ⌊2^64/φ⌋) mod 2^64
-
-    x_0 comes from the seed, and pick k takes the data set whose interval of the cumulated probabilities holds
-    x_k / 2^64. After N picks at fixed probabilities, the count of a data set differs from N · p by O(log N), where that
-    of independent draws differs by O(√N): 1/φ has bounded partial quotients (Niederreiter 1992, Random Number
-    Generation and Quasi-Monte Carlo Methods, chapter 3). A data set of probability 0 is never picked.
+    """Chooses the dataset of each draw: a pure function of the number of the draw, the step and the arguments.
 
     Args:
-        sizes: train rows of each data set, all ≥ 1.
-        total_steps: optimizer steps of the run.
-        epoch_steps: optimizer steps of one epoch.
-        rows_per_step: rows that a step takes, each by its own pick ("mixed") or all by one ("single").
-        seed: ≥ 0.
-        names: of the data sets.
-        tasks: the names of the tasks that are labelled on each.
+        sizes: number of train rows of each dataset, ≥ 1.
+        total_steps: optimizer steps of the run, ≥ 1.
+        epoch_steps: optimizer steps per epoch, ≥ 1.
+        rows_per_step: rows of a step over all ranks, ≥ 1; one draw for each row ("mixed") or for all rows ("single").
+        seed: seed of the run, ≥ 0.
+        names: names of the datasets.
+        tasks: names of the tasks that each dataset has labels for.
     """
 
     sizes: Sequence[int]
@@ -83,17 +99,34 @@ class Sampler(ABC):
 
     @abstractmethod
     def probabilities(self, step: int) -> tuple[float, ...]:
-        """How probable each data set is in a step (counted from 0); they sum to 1."""
+        """Return the probability of each dataset in a step.
+
+        Args:
+            step: number of the optimizer step, counted from 0.
+
+        Returns:
+            One probability per dataset, which sum to 1.
+        """
 
     def probabilities_after(self, step: int, memory: Memory) -> tuple[float, ...]:
-        """The same, for a sampler that learns: after what it remembers."""
+        """Return the probability of each dataset in a step, given the state of an adaptive sampler."""
         return self.probabilities(step)
 
     def choose(self, first: int, count: int, *, step: int, memory: Memory | None = None) -> list[int]:
-        """The data sets, as indices, of the picks first … first + count − 1, all of them in one step."""
+        """Return the dataset of each of several consecutive draws of one step.
+
+        Args:
+            first: number of the first draw of the run, counted from 0.
+            count: number of draws.
+            step: number of the optimizer step, counted from 0.
+            memory: state of an adaptive sampler; None: the state before the first step.
+
+        Returns:
+            The index of a dataset for each draw.
+        """
         p = self.probabilities(step) if memory is None else self.probabilities_after(step, memory)
-        # Whole numbers, and scaled by their own sum: rounding can neither leave a gap nor widen an empty interval.
-        bounds = list(accumulate(int(math.ldexp(one, BITS)) for one in p))
+        # Integers, scaled by their own sum: rounding can neither leave a gap nor widen an empty interval.
+        bounds = list(accumulate(int(math.ldexp(probability, BITS)) for probability in p))
         picks = range(first, first + count)
         return [bisect_right(bounds, self._point(pick) * bounds[-1] >> BITS) for pick in picks]
 
@@ -107,34 +140,66 @@ class Sampler(ABC):
 
 
 class AdaptiveSampler(Sampler):
-    """A sampler that learns from what steps showed.
+    """A sampler whose probabilities depend on measurements of earlier steps.
 
-    It is told of every step before the next is planned, in all processes alike. What it remembers is saved with the
-    place in the plan where it was remembered, so a run that is resumed goes on as if it had never stopped. A step that
-    was left out teaches nothing.
+    `learn` is called after each step and before the next one is planned, with equal arguments on all ranks. Its state
+    is saved in checkpoints together with the position in the plan, so a resumed run draws the same rows as an
+    uninterrupted one. A step that is skipped because of a non-finite loss is not learned from.
+
+    Args:
+        sizes: number of train rows of each dataset, ≥ 1.
+        total_steps: optimizer steps of the run, ≥ 1.
+        epoch_steps: optimizer steps per epoch, ≥ 1.
+        rows_per_step: rows of a step over all ranks, ≥ 1.
+        seed: seed of the run, ≥ 0.
+        names: names of the datasets.
+        tasks: names of the tasks that each dataset has labels for.
     """
 
     needs_uncertainties: ClassVar[bool] = False
-    """Whether it asks how sure the answers of a step were."""
+    """Whether `learn` requires the uncertainty of the predictions."""
 
     @abstractmethod
     def start(self) -> Memory:
-        """What it remembers before the first step."""
+        """Return the state before the first step."""
 
     @abstractmethod
     def learn(self, memory: Memory, feedback: Feedback) -> Memory:
-        """What it remembers after a step; the memory before is left as it was."""
+        """Return the state after a step, without changing the old one.
+
+        Args:
+            memory: state before the step.
+            feedback: measurements of the step.
+
+        Returns:
+            The new state, JSON-serialisable.
+        """
 
     @abstractmethod
     def probabilities_after(self, step: int, memory: Memory) -> tuple[float, ...]:
-        """How probable each data set is in a step, after what it remembers."""
+        """Return the probability of each dataset in a step, given the state.
+
+        Args:
+            step: number of the optimizer step, counted from 0.
+            memory: state after the preceding step.
+
+        Returns:
+            One probability per dataset, which sum to 1.
+        """
 
     def probabilities(self, step: int) -> tuple[float, ...]:
-        """As long as nothing was learned."""
+        """Return the probability of each dataset in a step, given the initial state."""
         return self.probabilities_after(step, self.start())
 
     def of_datasets(self, values: Mapping[str, float]) -> list[float | None]:
-        """The mean of the values of each data set's tasks; None where none of them has one."""
+        """Return the mean of the values of each dataset's tasks.
+
+        Args:
+            values: a value per task; tasks may be absent.
+
+        Returns:
+            One mean per dataset; None for a dataset none of whose tasks has a value.
+        """
         return [mean(values[task] for task in tasks if task in values) for tasks in self._tasks]
 
     @property
@@ -143,31 +208,39 @@ class AdaptiveSampler(Sampler):
 
 
 def mean(values: Iterable[float]) -> float | None:
-    """The mean; None of nothing."""
-    found = list(values)
-    return math.fsum(found) / len(found) if found else None
+    """Return the arithmetic mean, or None if there are no values."""
+    items = list(values)
+    return math.fsum(items) / len(items) if items else None
 
 
-def blend(old: float | None, new: float, *, keep: float) -> float:
-    """An exponential moving average, after another value."""
+def ema(old: float | None, new: float, *, keep: float) -> float:
+    """Return the exponential moving average after a new value: keep · old + (1 − keep) · new, or new if old is None."""
     return new if old is None else keep * old + (1 - keep) * new
 
 
 def normalize(weights: Sequence[float]) -> tuple[float, ...]:
-    """Weights (≥ 0, not all 0) as probabilities; the order of the weights changes none of them."""
+    """Return weights (≥ 0, not all 0) divided by their sum; a result does not depend on the order of the weights."""
     total = math.fsum(weights)
     return tuple(weight / total for weight in weights)
 
 
 def normalize_power(sizes: Sequence[int], *, exponent: float) -> tuple[float, ...]:
-    """The probabilities p ∝ n^exponent, for any exponent ≥ 0 without overflow."""
+    """Return the probabilities p ∝ size^exponent, without overflow for any exponent ≥ 0."""
     largest = max(sizes)
     return normalize([(size / largest) ** exponent for size in sizes])
 
 
-def spread(weights: Sequence[float], *, explore: float) -> tuple[float, ...]:
-    """Weights (≥ 0) as probabilities, a share of which is spread evenly; all of it where all weights are 0."""
-    even = 1 / len(weights)
+def mix_with_uniform(weights: Sequence[float], *, explore: float) -> tuple[float, ...]:
+    """Return the probabilities (1 − explore) · p + explore / n, where p are the n weights divided by their sum.
+
+    Args:
+        weights: a weight ≥ 0 per dataset; if all are 0, the result is uniform.
+        explore: fraction of the uniform distribution, from 0 to 1.
+
+    Returns:
+        One probability per weight, which sum to 1.
+    """
+    uniform = 1 / len(weights)
     if not any(weights):
-        return (even,) * len(weights)
-    return normalize([(1 - explore) * p + explore * even for p in normalize(weights)])
+        return (uniform,) * len(weights)
+    return normalize([(1 - explore) * p + explore * uniform for p in normalize(weights)])

@@ -1,4 +1,28 @@
-"""In proportion to the rows, large data sets counted as if they were smaller."""
+"""Examples-proportional mixing with a limit on dataset size (T5; Raffel et al., 2020).
+
+    p_i ∝ min(n_i, K)
+
+Symbols:
+- p_i: probability of dataset i
+- n_i: number of train rows of dataset i
+- K: option `cap`, the largest number of rows that a dataset counts for
+
+K limits how often a dataset is drawn, not which rows are used: all rows of a large dataset are used in turn.
+
+Departures from the paper:
+- The default is K = 2^16, the smallest value in the paper, which goes up to 2^21 because its mixture also holds an
+  unlabelled corpus. With 2^16 the limit applies to four of the nine datasets of GLUE.
+
+References:
+    Raffel, Shazeer, Roberts, Lee, Narang, Matena, Zhou, Li and Liu (2020), Exploring the Limits of Transfer Learning
+        with a Unified Text-to-Text Transformer, JMLR 21, section 3.5.2, https://arxiv.org/abs/1910.10683
+
+Example:
+    >>> from nlpmtl.sampling import Capped
+    >>> sampler = Capped(sizes=[100, 900], total_steps=300, epoch_steps=100, rows_per_step=10, seed=0, cap=300)
+    >>> sampler.probabilities(0)
+    (0.25, 0.75)
+"""
 
 from __future__ import annotations
 
@@ -11,23 +35,19 @@ from nlpmtl.sampling.base import Sampler, SamplingOptions, normalize
 
 
 class CappedOptions(SamplingOptions):
-    """The keys of `kind = "capped"`."""
+    """Options of `Capped`."""
 
     cap: int = Field(2**16, gt=0)
-    """The most rows that a data set counts for."""
+    """Maximum number of rows that a dataset counts for."""
 
 
 @SAMPLERS.register("capped", CappedOptions)
 @dataclass(frozen=True, kw_only=True)
 class Capped(Sampler):
-    """p ∝ min(n, K), for n train rows and the cap K.
-
-    The examples-proportional mixing of T5 (Raffel et al. 2020, Exploring the Limits of Transfer Learning with a Unified
-    Text-to-Text Transformer, section 3.5.2), whose mixture holds an unlabelled corpus too and which varies K from 2^16
-    to 2^21. The default is the lowest of these, because labelled data sets are small: in GLUE it caps four of nine.
+    """Examples-proportional mixing with a limit on dataset size.
 
     Args:
-        cap: K ≥ 1. It limits how often a data set is picked, not which of its rows: all of them are used in turn.
+        cap: limit K in rows, ≥ 1.
     """
 
     cap: int

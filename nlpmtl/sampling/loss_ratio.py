@@ -1,4 +1,38 @@
-"""More of what is learned more slowly."""
+"""Sampling by inverse training rate: datasets that learn more slowly are drawn more often (after GradNorm).
+
+    p_i = (1 − ε) · r_i^(1/T) / Σ_j r_j^(1/T) + ε / D        r_i = mean_t L_t / L_t(0)
+
+Symbols:
+- p_i: probability of dataset i; D: number of datasets
+- ε: option `explore`, from above 0 to 1
+- r_i: inverse training rate of dataset i, mean over its tasks t; 1 for a dataset without losses so far
+- T: option `temperature`, > 0
+- L_t: exponential moving average of the loss of task t, with the decay factor `keep`
+- L_t(0): mean loss of task t over the first ten steps that have labels for it
+
+Chen et al. define the inverse training rate to weight losses (section 3.1). Here it decides how often rows are drawn.
+
+Limits:
+- A loss counts as at most 100 times the average, so that a single outlier does not decide the draws for long.
+- A negative loss counts as 0, and a loss that is not finite is ignored.
+
+References:
+    Chen, Badrinarayanan, Lee and Rabinovich (2018), GradNorm: Gradient Normalization for Adaptive Loss Balancing in
+        Deep Multitask Networks, ICML, https://arxiv.org/abs/1711.02257
+
+Example:
+    >>> from nlpmtl.sampling import Feedback, LossRatio
+    >>> sampler = LossRatio(
+    ...     sizes=[100, 900], total_steps=300, epoch_steps=100, rows_per_step=10, seed=0,
+    ...     tasks=[["topic"], ["sentiment"]], temperature=1.0, keep=0.0, explore=0.1,
+    ... )
+    >>> state = sampler.start()
+    >>> for loss in (1.0, 0.25):
+    ...     losses = {"topic": loss, "sentiment": 1.0}
+    ...     state = sampler.learn(state, Feedback(picks=[5, 5], losses=losses, uncertainties={}))
+    >>> [round(p, 3) for p in sampler.probabilities_after(2, state)]
+    [0.307, 0.693]
+"""
 
 from __future__ import annotations
 
@@ -9,39 +43,34 @@ from typing import Any
 from pydantic import Field
 
 from nlpmtl.registry import SAMPLERS
-from nlpmtl.sampling.base import AdaptiveSampler, Feedback, Memory, SamplingOptions, blend, spread
+from nlpmtl.sampling.base import AdaptiveSampler, Feedback, Memory, SamplingOptions, ema, mix_with_uniform
 
-_FIRST = 10
-"""Steps with rows of a task whose mean loss is where it started from."""
-_MOST = 100.0
-"""A loss counts as at most this many times the average, so that a single one does not decide the draws for long."""
+_FIRST_STEPS = 10
+"""Number of steps over which the first loss of a task is averaged."""
+_MAX_RATIO = 100.0
+"""A loss counts as at most this many times the average, so that a single outlier does not decide the draws for long."""
 
 
 class LossRatioOptions(SamplingOptions):
-    """The keys of `kind = "loss_ratio"`."""
+    """Options of `LossRatio`."""
 
     temperature: float = Field(1.0, gt=0)
-    """The higher, the nearer to uniform."""
+    """Sampling temperature; the larger, the closer to uniform."""
     keep: float = Field(0.95, ge=0, lt=1)
-    """How much of the moving average of a task's loss is kept at each step."""
+    """Decay factor of the moving average of a task's loss, per step."""
     explore: float = Field(0.1, gt=0, le=1)
-    """The share that is always spread evenly, so that nothing is forgotten."""
+    """Fraction of the probability that is spread evenly over the datasets, so that none is forgotten."""
 
 
 @SAMPLERS.register("loss_ratio", LossRatioOptions)
 @dataclass(frozen=True, kw_only=True)
 class LossRatio(AdaptiveSampler):
-    """p ∝ r^(1/T), where r is how much of its first loss a data set still has.
-
-    r is the inverse training rate L(t) / L(0) of GradNorm (Chen et al. 2018, section 3.1), which weighs losses by it;
-    here rows are drawn by it. L(t) is a moving average, L(0) the mean of a task's first ten steps; a data set with
-    several tasks takes the mean of their ratios. With explore = ε the probabilities are (1 − ε) p + ε / datasets.
-    A loss counts as at most 100 times the average, a negative one counts as 0, and one that is not finite is left out.
+    """Sampling by inverse training rate.
 
     Args:
         temperature: T > 0.
-        keep: of the moving average, from 0 to below 1.
-        explore: ε, above 0.
+        keep: decay factor of the moving average, from 0 to below 1.
+        explore: ε, above 0, at most 1.
     """
 
     temperature: float
@@ -52,22 +81,22 @@ class LossRatio(AdaptiveSampler):
         return {"first": {}, "seen": {}, "now": {}}
 
     def learn(self, memory: Memory, feedback: Feedback) -> Memory:
-        first, seen, now = (dict[str, Any](memory[key]) for key in ("first", "seen", "now"))
+        first, step_counts, now = (dict[str, Any](memory[key]) for key in ("first", "seen", "now"))
         for task, loss in feedback.losses.items():
             if not math.isfinite(loss):
                 continue
-            usual = max(now.get(task, 0.0), first.get(task, 0.0) / _MOST)
-            loss = min(max(loss, 0.0), _MOST * usual) if usual > 0 else max(loss, 0.0)
-            many = seen.get(task, 0)
-            if many < _FIRST:
-                first[task] = (first.get(task, 0.0) * many + loss) / (many + 1)
-                seen[task] = many + 1
-            now[task] = blend(now.get(task), loss, keep=self.keep)
-        return {"first": first, "seen": seen, "now": now}
+            average = max(now.get(task, 0.0), first.get(task, 0.0) / _MAX_RATIO)
+            loss = min(max(loss, 0.0), _MAX_RATIO * average) if average > 0 else max(loss, 0.0)
+            steps = step_counts.get(task, 0)
+            if steps < _FIRST_STEPS:
+                first[task] = (first.get(task, 0.0) * steps + loss) / (steps + 1)
+                step_counts[task] = steps + 1
+            now[task] = ema(now.get(task), loss, keep=self.keep)
+        return {"first": first, "seen": step_counts, "now": now}
 
     def probabilities_after(self, step: int, memory: Memory) -> tuple[float, ...]:
         first = memory["first"]
-        ratios = {task: now / first[task] for task, now in memory["now"].items() if first[task] > 0}
-        own = [1.0 if ratio is None else max(ratio, 0.0) for ratio in self.of_datasets(ratios)]
-        largest = max(own) or 1.0  # only the quotients of the ratios count, and powers of large ones overflow
-        return spread([(ratio / largest) ** (1 / self.temperature) for ratio in own], explore=self.explore)
+        by_task = {task: now / first[task] for task, now in memory["now"].items() if first[task] > 0}
+        ratios = [1.0 if ratio is None else max(ratio, 0.0) for ratio in self.of_datasets(by_task)]
+        largest = max(ratios) or 1.0  # only quotients of the ratios matter, and powers of large ratios overflow
+        return mix_with_uniform([(ratio / largest) ** (1 / self.temperature) for ratio in ratios], explore=self.explore)

@@ -1,6 +1,15 @@
-"""Which rows make up optimizer step s: a pure function of the config, the sizes, the seed and a small cursor.
+"""Sampling plan: the rows of each training step, a pure function of config, dataset sizes, seed and a small cursor.
 
-It knows no rank, no machine and no loader: every process computes the same plan, of the step over all of them.
+Every rank computes the same plan of the whole step and takes its part of the rows. A checkpoint stores the cursor only,
+and a resumed run continues with the next row.
+
+Example:
+    >>> from nlpmtl.sampling import Plan, Uniform
+    >>> sampler = Uniform(sizes=[3, 5], total_steps=10, epoch_steps=2, rows_per_step=4, seed=0)
+    >>> plan = Plan(["small", "large"], sizes=[3, 5], sampler=sampler, batch_size=4, batches="mixed", seed=0)
+    >>> step, cursor = plan.next(plan.start())
+    >>> cursor.picks, len(step.rows)
+    ((2, 2), 4)
 """
 
 from __future__ import annotations
@@ -21,54 +30,54 @@ from nlpmtl.sampling.base import AdaptiveSampler, Batches, Feedback, Memory, Sam
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where a plan stands: all that a resume needs of it."""
+    """Position in a plan: all that is needed to resume it."""
 
     step: int
-    """The next step, counted from 0."""
+    """Number of the next step, counted from 0."""
     picks: tuple[int, ...]
-    """Rows taken so far from each data set."""
+    """Number of rows drawn so far from each dataset."""
     memory: Memory = field(default_factory=dict)
-    """What the sampler remembers, if it learns."""
+    """State of an adaptive sampler."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
+        """Return the cursor as JSON-serialisable values."""
         return {"step": self.step, "picks": list(self.picks), "memory": dict(self.memory)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The cursor that `to_json` wrote."""
+        """Return the cursor of the values that `to_json` returned."""
         return cls(step=value["step"], picks=tuple(value["picks"]), memory=value["memory"])
 
 
 @dataclass(frozen=True)
 class StepPlan:
-    """The rows of one optimizer step, over all processes."""
+    """The rows of one optimizer step, over all ranks."""
 
     step: int
     rows: tuple[tuple[int, int], ...]
-    """(index of the data set, index of its row), in the order of the picks."""
+    """(index of the dataset, index of its row), in the order of the draws."""
     probabilities: tuple[float, ...] = field(default=(), compare=False)
-    """Of each data set in this step, as the sampler gave them."""
+    """Probability of each dataset in this step."""
 
 
 class Plan:
-    """The rows of every step.
+    """The rows of every training step.
 
-    Mixed, step s makes the picks s · B … s · B + B − 1 of the sampler, for the batch size B; single, it makes pick s
-    and takes B rows of that data set. The k-th row taken from a data set of n rows, k = 0, 1, …, is the (k mod n)-th of
-    a shuffle of all its rows, a new one in every pass ⌊k / n⌋. A shuffle depends on the seed, the name of the data set
-    and the pass alone: adding a data set leaves the order within the others as it was.
+    With mixed batches, step s makes the draws s · B to s · B + B − 1 of the sampler, for the batch size B. With single
+    batches, it makes draw s and takes B rows of that dataset. Row number k taken from a dataset of n rows,
+    k = 0, 1, …, is element k mod n of a permutation of its rows, a new one in each pass ⌊k / n⌋. A permutation depends
+    only on the seed, the name of the dataset and the pass, so adding a dataset does not change the order of the others.
 
     Args:
-        names: of the data sets; they key the shuffles.
-        sizes: train rows of each, all ≥ 1.
-        sampler: chooses the data set of every pick.
-        batch_size: rows of a step, over all processes.
+        names: names of the datasets, which seed the permutations.
+        sizes: number of train rows of each dataset, ≥ 1.
+        sampler: chooses the dataset of each draw.
+        batch_size: rows per step over all ranks, ≥ 1.
         batches: "mixed" or "single".
-        seed: ≥ 0.
+        seed: seed of the run, ≥ 0.
 
     Raises:
-        ConfigError: a data set has no train rows.
+        ConfigError: a dataset has no train rows.
     """
 
     def __init__(
@@ -90,24 +99,30 @@ class Plan:
         self.batch_size = batch_size
         self.batches = batches
         self.seed = seed
-        # The pass that each data set is in, and its shuffle: one pass at a time, so memory stays at one number a row.
-        self._shuffles: dict[int, tuple[int, NDArray[np.int64]]] = {}
+        # Current pass of each dataset and its permutation: only one per dataset, which takes 8 bytes per row.
+        self._permutations: dict[int, tuple[int, NDArray[np.int64]]] = {}
 
     def start(self) -> Cursor:
-        """The cursor of a new run."""
+        """Return the cursor of a new run."""
         memory = self.sampler.start() if isinstance(self.sampler, AdaptiveSampler) else {}
         return Cursor(step=0, picks=(0,) * len(self.names), memory=memory)
 
     def next(self, cursor: Cursor) -> tuple[StepPlan, Cursor]:
-        """The step at a cursor, and the cursor after it.
+        """Return the rows of the step at a cursor, and the cursor after it.
+
+        Args:
+            cursor: position in the plan.
+
+        Returns:
+            The step, and the cursor of the next step with the state of the sampler unchanged.
 
         Raises:
-            RunError: the cursor belongs to a plan of another number of data sets.
+            RunError: the cursor belongs to a plan with another number of datasets.
         """
         if len(cursor.picks) != len(self.names):
             raise RunError(
-                f"the cursor counts rows of {len(cursor.picks)} data sets, and the plan has {len(self.names)} "
-                f"({', '.join(self.names)}): resume with the data sets that the run was started with"
+                f"the checkpoint counts rows of {len(cursor.picks)} datasets, and the config has {len(self.names)} "
+                f"({', '.join(self.names)}): resume with the datasets that the run was started with"
             )
         picks = list(cursor.picks)
         rows: list[tuple[int, int]] = []
@@ -119,28 +134,33 @@ class Plan:
         return StepPlan(step=cursor.step, rows=tuple(rows), probabilities=probabilities), after
 
     def learn(self, cursor: Cursor, feedback: Feedback) -> Cursor:
-        """The cursor after a step, once the sampler was told what the step showed."""
+        """Return the cursor after an adaptive sampler has learned from a step; the same cursor for other samplers.
+
+        Args:
+            cursor: cursor after the step.
+            feedback: measurements of the step.
+        """
         if not isinstance(self.sampler, AdaptiveSampler):
             return cursor
         return replace(cursor, memory=self.sampler.learn(cursor.memory, feedback))
 
     @property
     def learns(self) -> bool:
-        """Whether its sampler wants to be told of every step."""
+        """Whether the sampler is adaptive: `learn` must be called after each step."""
         return isinstance(self.sampler, AdaptiveSampler)
 
     def varies(self, total: int) -> bool:
-        """Whether the probabilities change in the course of a run of `total` steps."""
+        """Return whether the probabilities change over a run of `total` steps."""
         first = self.sampler.probabilities(0)
         return self.learns or any(self.sampler.probabilities(step) != first for step in (total // 2, total - 1))
 
     @property
     def needs_uncertainties(self) -> bool:
-        """Whether that includes how sure the answers were."""
+        """Whether `learn` requires the uncertainty of the predictions."""
         return isinstance(self.sampler, AdaptiveSampler) and self.sampler.needs_uncertainties
 
     def steps(self, cursor: Cursor, total: int) -> Iterator[tuple[StepPlan, Cursor]]:
-        """The steps from a cursor to the end of a run of `total` steps, each with the cursor after it."""
+        """Yield the steps from a cursor to the end of a run of `total` steps, each with the cursor after it."""
         while cursor.step < total:
             plan, cursor = self.next(cursor)
             yield plan, cursor
@@ -153,11 +173,11 @@ class Plan:
 
     def _row(self, index: int, taken: int) -> int:
         number, offset = divmod(taken, self.sizes[index])
-        known = self._shuffles.get(index)
-        if known is None or known[0] != number:
-            known = number, _shuffle(self.names[index], size=self.sizes[index], number=number, seed=self.seed)
-            self._shuffles[index] = known
-        return int(known[1][offset])
+        current = self._permutations.get(index)
+        if current is None or current[0] != number:
+            current = number, _permutation(self.names[index], size=self.sizes[index], number=number, seed=self.seed)
+            self._permutations[index] = current
+        return int(current[1][offset])
 
 
 def build_sampler(
@@ -171,7 +191,21 @@ def build_sampler(
     names: Sequence[str] = (),
     tasks: Sequence[Sequence[str]] = (),
 ) -> Sampler:
-    """The sampler of the options, as `SAMPLERS.parse` gives them; the other arguments are those of `Sampler`."""
+    """Build a sampler.
+
+    Args:
+        options: options that `SAMPLERS.parse` returned.
+        sizes: number of train rows of each dataset, ≥ 1.
+        total_steps: optimizer steps of the run, ≥ 1.
+        epoch_steps: optimizer steps per epoch, ≥ 1.
+        rows_per_step: rows of a step over all ranks, ≥ 1.
+        seed: seed of the run, ≥ 0.
+        names: names of the datasets.
+        tasks: names of the tasks that each dataset has labels for.
+
+    Returns:
+        An instance of the class that is registered for `options.kind`.
+    """
     return SAMPLERS.build(
         options,
         Sampler,
@@ -197,10 +231,23 @@ def build_plan(
     seed: int,
     tasks: Sequence[Sequence[str]] = (),
 ) -> Plan:
-    """The plan of the options, as `SAMPLERS.parse` gives them; the other arguments are those of `Sampler` and `Plan`.
+    """Build a sampler and its plan.
+
+    Args:
+        options: options that `SAMPLERS.parse` returned.
+        names: names of the datasets.
+        sizes: number of train rows of each dataset, ≥ 1.
+        total_steps: optimizer steps of the run, ≥ 1.
+        epoch_steps: optimizer steps per epoch, ≥ 1.
+        batch_size: rows per step over all ranks, ≥ 1.
+        seed: seed of the run, ≥ 0.
+        tasks: names of the tasks that each dataset has labels for.
+
+    Returns:
+        The plan.
 
     Raises:
-        ConfigError: a data set has no train rows.
+        ConfigError: a dataset has no train rows.
         TypeError: the sampler was registered with options that do not derive from `SamplingOptions`.
     """
     if not isinstance(options, SamplingOptions):
@@ -218,6 +265,7 @@ def build_plan(
     return Plan(names, sizes=sizes, sampler=sampler, batch_size=batch_size, batches=options.batches, seed=seed)
 
 
-def _shuffle(name: str, *, size: int, number: int, seed: int) -> NDArray[np.int64]:
+def _permutation(name: str, *, size: int, number: int, seed: int) -> NDArray[np.int64]:
+    """Return the order of a dataset's rows in a pass."""
     words = struct.unpack(">8I", hashlib.sha256(name.encode()).digest())
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *words, number]))).permutation(size)

@@ -1,4 +1,29 @@
-"""Between proportional and uniform, by a temperature."""
+"""Temperature-based sampling (Devlin et al., 2019; Arivazhagan et al., 2019).
+
+    p_i ∝ n_i^(1/T)
+
+Symbols:
+- p_i: probability of dataset i
+- n_i: number of train rows of dataset i
+- T: option `temperature`, > 0; 1 is proportional sampling, and the larger T is, the closer the sampling is to uniform
+
+Multilingual BERT smooths the sizes of languages with the exponent 0.7 (T ≈ 1.4); Arivazhagan et al. introduce the
+temperature and take T = 5. The default here is T = 2.
+
+References:
+    Devlin, Chang, Lee and Toutanova (2019), Multilingual BERT, "Data Source and Sampling",
+        https://github.com/google-research/bert/blob/master/multilingual.md
+    Arivazhagan et al. (2019), Massively Multilingual Neural Machine Translation in the Wild: Findings and Challenges,
+        https://arxiv.org/abs/1907.05019
+
+Example:
+    >>> from nlpmtl.sampling import Temperature
+    >>> sampler = Temperature(
+    ...     sizes=[100, 900], total_steps=300, epoch_steps=100, rows_per_step=10, seed=0, temperature=2.0
+    ... )
+    >>> sampler.probabilities(0)
+    (0.25, 0.75)
+"""
 
 from __future__ import annotations
 
@@ -11,19 +36,16 @@ from nlpmtl.sampling.base import Sampler, SamplingOptions, normalize_power
 
 
 class TemperatureOptions(SamplingOptions):
-    """The keys of `kind = "temperature"`."""
+    """Options of `Temperature`."""
 
     temperature: float = Field(2.0, gt=0)
-    """1: in proportion to the rows; the higher, the nearer to uniform."""
+    """Sampling temperature; 1: proportional to the number of rows; the larger, the closer to uniform."""
 
 
 @SAMPLERS.register("temperature", TemperatureOptions)
 @dataclass(frozen=True, kw_only=True)
 class Temperature(Sampler):
-    """p ∝ n^(1/T), for n train rows and the temperature T.
-
-    Devlin et al. 2019 smooth the languages of multilingual BERT by the exponent 0.7 (T ≈ 1.4); Arivazhagan et al. 2019,
-    Massively Multilingual Neural Machine Translation in the Wild, name the temperature, and take T = 5.
+    """Temperature-based sampling.
 
     Args:
         temperature: T > 0.

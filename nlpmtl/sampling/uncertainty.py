@@ -1,4 +1,34 @@
-"""More of what the model is unsure of."""
+"""Uncertainty sampling of datasets: datasets with less certain predictions are drawn more often (after CA-MTL).
+
+    p_i = (1 − ε) · U_i / Σ_j U_j + ε / D        U_i = mean_t H_t / H_t,max
+
+Symbols:
+- p_i: probability of dataset i; D: number of datasets
+- ε: option `explore`, from above 0 to 1
+- U_i: uncertainty of dataset i, mean over its tasks t, each a moving average with the decay factor `keep`
+- H_t: entropy of the predicted distribution on the rows of task t; H_t,max: the largest possible entropy
+
+A dataset takes the mean uncertainty of the others if it has not been drawn yet, or if all its tasks are regressions,
+which have no entropy.
+
+Departures from the paper:
+- CA-MTL scores the rows of a larger batch and trains on the most uncertain ones. Here datasets are chosen, by the
+  uncertainty of rows that are trained on anyway, without an extra forward pass.
+
+References:
+    Pilault, Elhattami and Pal (2021), Conditionally Adaptive Multi-Task Learning: Improving Transfer Learning in NLP
+        Using Fewer Parameters & Less Data, ICLR, section 2.3, https://arxiv.org/abs/2009.09139
+
+Example:
+    >>> from nlpmtl.sampling import Feedback, Uncertainty
+    >>> sampler = Uncertainty(
+    ...     sizes=[100, 900], total_steps=300, epoch_steps=100, rows_per_step=10, seed=0,
+    ...     tasks=[["topic"], ["sentiment"]], keep=0.95, explore=0.1,
+    ... )
+    >>> feedback = Feedback(picks=[5, 5], losses={}, uncertainties={"topic": 0.9, "sentiment": 0.3})
+    >>> [round(p, 3) for p in sampler.probabilities_after(1, sampler.learn(sampler.start(), feedback))]
+    [0.725, 0.275]
+"""
 
 from __future__ import annotations
 
@@ -9,31 +39,26 @@ from typing import ClassVar
 from pydantic import Field
 
 from nlpmtl.registry import SAMPLERS
-from nlpmtl.sampling.base import AdaptiveSampler, Feedback, Memory, SamplingOptions, blend, mean, spread
+from nlpmtl.sampling.base import AdaptiveSampler, Feedback, Memory, SamplingOptions, ema, mean, mix_with_uniform
 
 
 class UncertaintyOptions(SamplingOptions):
-    """The keys of `kind = "uncertainty"`."""
+    """Options of `Uncertainty`."""
 
     keep: float = Field(0.95, ge=0, lt=1)
-    """How much of the moving average of a task's uncertainty is kept at each step."""
+    """Decay factor of the moving average of a task's uncertainty, per step."""
     explore: float = Field(0.1, gt=0, le=1)
-    """The share that is always spread evenly, so that nothing is forgotten."""
+    """Fraction of the probability that is spread evenly over the datasets, so that none is forgotten."""
 
 
 @SAMPLERS.register("uncertainty", UncertaintyOptions)
 @dataclass(frozen=True, kw_only=True)
 class Uncertainty(AdaptiveSampler):
-    """p ∝ U, the entropy of the answers on a data set's rows over the largest that it could be.
-
-    U = H / H_max is the uncertainty of CA-MTL (Pilault et al. 2021, section 2.3), which scores the rows of a larger
-    batch by it and trains on the most uncertain ones. Here it chooses data sets, by a moving average over the rows that
-    were trained on, and so costs no forward of its own. A data set that was not seen yet, or whose tasks are all
-    regressions, which have no entropy, takes the mean of the others.
+    """Uncertainty sampling of datasets.
 
     Args:
-        keep: of the moving average, from 0 to below 1.
-        explore: ε, above 0; the probabilities are (1 − ε) p + ε / datasets.
+        keep: decay factor of the moving average, from 0 to below 1.
+        explore: ε, above 0, at most 1.
     """
 
     needs_uncertainties: ClassVar[bool] = True
@@ -46,11 +71,12 @@ class Uncertainty(AdaptiveSampler):
 
     def learn(self, memory: Memory, feedback: Feedback) -> Memory:
         now = memory["now"]
-        defined = {task: max(one, 0.0) for task, one in feedback.uncertainties.items() if math.isfinite(one)}
-        seen = {task: blend(now.get(task), one, keep=self.keep) for task, one in defined.items()}
-        return {"now": {**now, **seen}}
+        current = {task: max(value, 0.0) for task, value in feedback.uncertainties.items() if math.isfinite(value)}
+        averages = {task: ema(now.get(task), value, keep=self.keep) for task, value in current.items()}
+        return {"now": {**now, **averages}}
 
     def probabilities_after(self, step: int, memory: Memory) -> tuple[float, ...]:
-        own = self.of_datasets(memory["now"])
-        usual = mean(one for one in own if one is not None)
-        return spread([1.0 if usual is None else usual if one is None else one for one in own], explore=self.explore)
+        values = self.of_datasets(memory["now"])
+        average = mean(value for value in values if value is not None)
+        default = 1.0 if average is None else average
+        return mix_with_uniform([default if value is None else value for value in values], explore=self.explore)

@@ -1,4 +1,32 @@
-"""As uniform as a limit on repeats allows."""
+"""UniMax sampling (Chung et al., 2023): as uniform as possible with at most N epochs of each dataset.
+
+    from the smallest dataset to the largest:  b_i = min(B / d, N · n_i),  B ← B − b_i        p_i ∝ b_i
+
+Symbols:
+- b_i: rows that are taken from dataset i
+- B: rows that are left to distribute; total_steps · rows_per_step at the start
+- d: number of datasets that are left, including i
+- N: option `max_epochs`, > 0
+- n_i: number of train rows of dataset i
+- p_i: probability of dataset i
+
+If Σ_i N · n_i is below the number of rows of the run, the limit cannot hold. Then p_i ∝ N · n_i, so that each dataset
+is used for the same number of epochs, more than N.
+
+Departures from the paper:
+- The paper counts characters of text, this implementation counts rows.
+- The default N = 4 is a choice of this library.
+
+References:
+    Chung, Constant, Garcia, Roberts, Tay, Narang and Firat (2023), UniMax: Fairer and more Effective Language Sampling
+        for Large-Scale Multilingual Pretraining, ICLR, https://arxiv.org/abs/2304.09151
+
+Example:
+    >>> from nlpmtl.sampling import UniMax
+    >>> sampler = UniMax(sizes=[100, 900], total_steps=160, epoch_steps=100, rows_per_step=10, seed=0, max_epochs=4.0)
+    >>> sampler.probabilities(0)
+    (0.25, 0.75)
+"""
 
 from __future__ import annotations
 
@@ -11,24 +39,16 @@ from nlpmtl.sampling.base import Sampler, SamplingOptions, normalize
 
 
 class UniMaxOptions(SamplingOptions):
-    """The keys of `kind = "unimax"`."""
+    """Options of `UniMax`."""
 
     max_epochs: float = Field(4.0, gt=0)
-    """How many times the run may go through a data set, at most."""
+    """Maximum number of epochs of a dataset over the whole run."""
 
 
 @SAMPLERS.register("unimax", UniMaxOptions)
 @dataclass(frozen=True, kw_only=True)
 class UniMax(Sampler):
-    """Uniform, but no data set is gone through more than N times in the run.
-
-    UniMax (Chung et al. 2023, UniMax: Fairer and more Effective Language Sampling for Large-Scale Multilingual
-    Pretraining): from the smallest data set to the largest, each gets min(B / d, N · n), where B is what is left of the
-    budget, d how many data sets are left, this one included, and n its train rows; p is in proportion to that. The
-    budget is all rows of the run: total_steps · rows_per_step. Where all the limits together stay below the budget,
-    p ∝ N · n: the run is too long for the limit, and goes through every data set equally often, more than N times.
-
-    The paper counts characters, and this rows; the default N is a choice of this library.
+    """UniMax sampling.
 
     Args:
         max_epochs: N > 0.

@@ -118,7 +118,7 @@ def test_an_empty_data_set_is_refused() -> None:
 
 
 def test_a_cursor_of_other_data_sets_is_refused() -> None:
-    with pytest.raises(RunError, match=r"3 data sets, and the plan has 2 \(a, b\)"):
+    with pytest.raises(RunError, match=r"3 datasets, and the config has 2 \(a, b\)"):
         plan_of("ab", (4, 7)).next(plan_of("abc", (4, 7, 9)).start())
 
 
