@@ -1,4 +1,4 @@
-"""Metrics: predictions and references in, a fraction out, or None where the value is undefined.
+"""Metrics of predictions against references: a number, or None where the value is undefined.
 
     >>> from nlpmtl.metrics import scores, task_score
     >>> values = scores(["accuracy", "macro_f1"], predictions=[0, 1, 1, 1], references=[0, 1, 1, 0], reads="label")
@@ -7,7 +7,7 @@
     >>> round(task_score(values), 4)
     0.7417
 
-Each is an `evaluate.Metric` that needs neither network nor cache, alone or through `evaluate.combine`:
+Each metric is an `evaluate.Metric` that needs neither network nor cache, and can be used with `evaluate.combine`:
 
     >>> from nlpmtl.metrics import SpanF1
     >>> SpanF1().compute(predictions=[["B-PER", "I-PER", "O"]], references=[["B-PER", "I-PER", "B-LOC"]])

@@ -1,4 +1,22 @@
-"""Accuracy: the share of rows that are right."""
+"""Accuracy: fraction of rows whose prediction is correct.
+
+    accuracy = 1/N · Σ_i [p_i = r_i]
+
+Symbols:
+- N: number of rows
+- p_i, r_i: prediction and reference of row i; for a set of labels, the whole set
+- [·]: 1 if the condition holds, otherwise 0
+
+It equals scikit-learn's `accuracy_score`; for sets of labels that is the subset accuracy. It is undefined without rows.
+
+References:
+    scikit-learn, `accuracy_score`, https://scikit-learn.org/stable/modules/model_evaluation.html#accuracy-score
+
+Example:
+    >>> from nlpmtl.metrics import Accuracy
+    >>> Accuracy().compute(predictions=[0, 1, 1, 1], references=[0, 1, 1, 0])
+    {'accuracy': 0.75}
+"""
 
 from __future__ import annotations
 
@@ -13,9 +31,9 @@ from nlpmtl.registry import METRICS
 
 @METRICS.register("accuracy")
 class Accuracy(Metric):
-    """The share of rows whose prediction equals the reference, from 0 to 1.
+    """Accuracy: fraction of rows whose prediction equals the reference, from 0 to 1.
 
-    A row of several labels is right when the whole set is, as in scikit-learn's `accuracy_score`. Undefined: no rows.
+    For a row with a set of labels, the whole set must be equal (subset accuracy). Undefined: no rows.
     """
 
     name = "accuracy"
@@ -25,4 +43,5 @@ class Accuracy(Metric):
     def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> float:
         if isinstance(predictions, np.ndarray) and self.reads_as == "label_set":
             return float(np.mean((predictions == np.asarray(references)).all(axis=1)))
-        return float(np.mean([said == right for said, right in zip(predictions, references, strict=True)]))
+        pairs = zip(predictions, references, strict=True)
+        return float(np.mean([prediction == reference for prediction, reference in pairs]))

@@ -1,4 +1,16 @@
-"""What every metric is: an `evaluate.Metric` that stays in memory and answers None where its value is undefined."""
+"""Base class of metrics: an `evaluate.Metric` that works in memory and returns None where its value is undefined.
+
+Example:
+    >>> from nlpmtl.metrics import Metric
+    >>> class ErrorRate(Metric):
+    ...     name, higher_is_better, reads = "error_rate", False, frozenset({"label"})
+    ...     def score(self, predictions, references):
+    ...         return sum(p != r for p, r in zip(predictions, references)) / len(references)
+    >>> ErrorRate().compute(predictions=[0, 1, 1, 1], references=[0, 1, 1, 0])
+    {'error_rate': 0.25}
+    >>> ErrorRate().compute(predictions=[], references=[])
+    {'error_rate': None}
+"""
 
 from __future__ import annotations
 
@@ -12,7 +24,7 @@ import numpy as np
 from datasets import Features, List, Value
 
 Shape: TypeAlias = Literal["label", "label_set", "number", "tags"]
-"""What one prediction looks like: a class id, a multi-hot list of 0 and 1, a float, or a list of strings."""
+"""Type of a prediction: a class id, a multi-hot list of 0 and 1, a float, or a list of strings."""
 
 FEATURES: dict[Shape, Value | List] = {
     "label": Value("int64"),
@@ -23,26 +35,26 @@ FEATURES: dict[Shape, Value | List] = {
 
 
 class Metric(evaluate.Metric, ABC):  # type: ignore[misc]
-    """The base of all metrics: a subclass sets the attributes, defines `score` and registers itself under its name.
+    """Base class of metrics: a subclass sets the class attributes, defines `score` and is registered under its name.
 
     Args:
-        reads_as: the shape of predictions and references; left out, the first of label, label_set, number and tags
-            that the metric reads.
+        reads_as: type of predictions and references; default: the first of label, label_set, number and tags that the
+            metric reads.
 
     Raises:
-        ValueError: the metric does not read that shape.
+        ValueError: the metric does not read that type.
     """
 
     name: ClassVar[str]
-    """The registered name, and the key of the result."""
+    """Registered name, and key of the result."""
     higher_is_better: ClassVar[bool] = True
-    """False for errors."""
+    """False for errors, such as `mae`."""
     needs_positive: ClassVar[bool] = False
-    """True where `compute` must be told the class that counts as positive, as `pos_label`."""
+    """Whether `compute` requires `pos_label`, the id of the positive class."""
     takes_arrays: ClassVar[bool] = False
-    """Whether `score` takes sets of labels as a Boolean array, ``[rows, labels]``, besides lists of 0 and 1."""
+    """Whether `score` accepts sets of labels as a Boolean array, ``[rows, labels]``, as well as lists of 0 and 1."""
     reads: ClassVar[frozenset[Shape]]
-    """The shapes that the metric can score."""
+    """Types of predictions that the metric can score."""
 
     def __init__(self, *, reads_as: Shape | None = None) -> None:
         if reads_as is not None and reads_as not in self.reads:
@@ -52,16 +64,31 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]
 
     @abstractmethod
     def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> float | None:
-        """The value for at least one row, all of them finite; None or nan where it is undefined."""
+        """Compute the value.
+
+        Args:
+            predictions: a prediction per row, of the type `reads_as`; at least one row, and numbers are finite.
+            references: a reference per row, of the same type.
+
+        Returns:
+            The value; None or NaN where it is undefined.
+        """
 
     def value(
         self, predictions: Sequence[Any], references: Sequence[Any], *, pos_label: int | None = None
     ) -> float | None:
-        """What `compute` says of answers that are plain already; it copies them into Arrow, which may take ten times as
-        long as to score them.
+        """Compute the value without `compute`'s copy into Arrow, which can take ten times as long as scoring.
+
+        Args:
+            predictions: a prediction per row, of the type `reads_as`.
+            references: a reference per row, of the same type.
+            pos_label: id of the positive class, if the metric `needs_positive`.
+
+        Returns:
+            The same value as `compute`, None where it is undefined.
 
         Raises:
-            ValueError: predictions and references are of different length.
+            ValueError: predictions and references differ in length.
         """
         if len(predictions) != len(references):
             raise ValueError(f"{self.name}: {len(predictions)} predictions for {len(references)} references")
@@ -76,13 +103,13 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]
         )
 
     def _build_data_dir(self) -> str:
-        # The base class makes a directory in the user's cache here, which nothing kept in memory would ever fill.
+        # The base class creates a directory in the user's cache here, which would stay empty.
         return ""
 
     def _compute(
         self, *, predictions: Sequence[Any], references: Sequence[Any], pos_label: int | None = None
     ) -> dict[str, float | None]:
-        # All of them take `pos_label`, because `evaluate.combine` hands every argument to every metric.
+        # All metrics accept `pos_label`, because `evaluate.combine` passes each argument to all metrics.
         return {self.name: self._score_or_none(predictions, references)}
 
     def _score_or_none(self, predictions: Sequence[Any], references: Sequence[Any]) -> float | None:
@@ -93,7 +120,7 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]
 
 
 def defined(value: float | None) -> float | None:
-    """A plain float, or None in place of nan and the infinities."""
+    """Return the value as a float, or None in place of NaN and infinities."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 

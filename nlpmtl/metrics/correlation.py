@@ -1,4 +1,29 @@
-"""Correlations of numbers."""
+"""Pearson and Spearman correlation of predicted and reference numbers.
+
+    Pearson's r = Σ_i (p_i − p̄) · (r_i − r̄) / √(Σ_i (p_i − p̄)² · Σ_i (r_i − r̄)²)
+    Spearman's ρ = Pearson's r of the ranks
+
+Symbols:
+- p_i, r_i: prediction and reference of row i; p̄, r̄: their means
+- ranks: 1 for the smallest number; equal numbers share the mean of their ranks
+
+A correlation is from −1 to 1. It is undefined if all predictions or all references are equal (up to rounding for
+Pearson's r), or if a number is not finite.
+
+References:
+    Pearson (1895), Note on regression and inheritance in the case of two parents, Proceedings of the Royal Society of
+        London 58, https://doi.org/10.1098/rspl.1895.0041
+    Spearman (1904), The Proof and Measurement of Association between Two Things, American Journal of Psychology 15,
+        https://doi.org/10.2307/1412159
+
+Example:
+    >>> from nlpmtl.metrics import Pearson, Spearman
+    >>> predictions, references = [1.0, 2.0, 3.0, 10.0], [1.0, 2.0, 3.0, 4.0]
+    >>> round(Pearson().compute(predictions=predictions, references=references)["pearsonr"], 3)
+    0.885
+    >>> round(Spearman().compute(predictions=predictions, references=references)["spearmanr"], 3)
+    1.0
+"""
 
 from __future__ import annotations
 
@@ -12,16 +37,19 @@ from nlpmtl.metrics.base import Metric
 from nlpmtl.registry import METRICS
 
 CONSTANT = 1e-11
-"""Numbers whose spread is at most this share of their size are one number: below it, rounding makes the correlation."""
+"""Numbers count as equal if their range is at most this fraction of the largest absolute value: below it, rounding
+determines the correlation."""
 
 
 @METRICS.register("pearsonr")
 class Pearson(Metric):
-    """The linear correlation of predictions and references: their covariance over both deviations, from −1 to 1.
+    """Pearson's correlation coefficient r of predictions and references, from −1 to 1.
 
-    Undefined: all predictions, or all references, are the same number (up to rounding), or one is not finite.
+    It is their covariance divided by both standard deviations. Undefined: all predictions or all references
+    are equal (up to rounding), or a number is not finite.
 
-    Source: Pearson, Proceedings of the Royal Society of London 58 (1895).
+    References:
+        Pearson (1895), Proceedings of the Royal Society of London 58
     """
 
     name = "pearsonr"
@@ -33,11 +61,13 @@ class Pearson(Metric):
 
 @METRICS.register("spearmanr")
 class Spearman(Metric):
-    """The linear correlation of the ranks, equal numbers sharing the mean of their ranks, from −1 to 1.
+    """Spearman's rank correlation coefficient ρ of predictions and references, from −1 to 1.
 
-    Undefined: all predictions, or all references, are the same number, or one is not finite.
+    It is Pearson's r of the ranks; equal numbers share the mean of their ranks. Undefined: all predictions or all
+    references are equal, or a number is not finite.
 
-    Source: Spearman, American Journal of Psychology 15 (1904).
+    References:
+        Spearman (1904), American Journal of Psychology 15
     """
 
     name = "spearmanr"
@@ -48,6 +78,7 @@ class Spearman(Metric):
 
 
 def _linear(predictions: ArrayLike, references: ArrayLike) -> float | None:
+    """Return Pearson's r; None if a side is constant."""
     if _is_constant(predictions) or _is_constant(references):
         return None
     return float(pearsonr(predictions, references).statistic)

@@ -1,4 +1,25 @@
-"""Errors of numbers: the smaller, the better."""
+"""Mean absolute error (MAE) and mean squared error (MSE).
+
+    MAE = 1/N · Σ_i |p_i − r_i|        MSE = 1/N · Σ_i (p_i − r_i)²
+
+Symbols:
+- N: number of rows
+- p_i, r_i: prediction and reference of row i
+
+Both are ≥ 0, and lower is better. They equal scikit-learn's `mean_absolute_error` and `mean_squared_error`. They are
+undefined without rows, or if a number is not finite.
+
+References:
+    scikit-learn, `mean_absolute_error` and `mean_squared_error`,
+        https://scikit-learn.org/stable/modules/model_evaluation.html#regression-metrics
+
+Example:
+    >>> from nlpmtl.metrics import MeanAbsoluteError, MeanSquaredError
+    >>> MeanAbsoluteError().compute(predictions=[1.0, 4.0], references=[1.0, 2.0])
+    {'mae': 1.0}
+    >>> MeanSquaredError().compute(predictions=[1.0, 4.0], references=[1.0, 2.0])
+    {'mse': 2.0}
+"""
 
 from __future__ import annotations
 
@@ -12,9 +33,9 @@ from nlpmtl.registry import METRICS
 
 @METRICS.register("mae")
 class MeanAbsoluteError(Metric):
-    """The mean of |prediction − reference|, from 0 up, in the unit of the references.
+    """Mean absolute error: mean of |prediction − reference|, from 0 up, in the unit of the references.
 
-    Undefined: no rows, or a number that is not finite. Source: scikit-learn's `mean_absolute_error`.
+    Undefined: no rows, or a number is not finite. It equals scikit-learn's `mean_absolute_error`.
     """
 
     name = "mae"
@@ -27,9 +48,9 @@ class MeanAbsoluteError(Metric):
 
 @METRICS.register("mse")
 class MeanSquaredError(Metric):
-    """The mean of (prediction − reference)², from 0 up, in the squared unit of the references.
+    """Mean squared error: mean of (prediction − reference)², from 0 up, in the squared unit of the references.
 
-    Undefined: no rows, or a number that is not finite. Source: scikit-learn's `mean_squared_error`.
+    Undefined: no rows, or a number is not finite. It equals scikit-learn's `mean_squared_error`.
     """
 
     name = "mse"

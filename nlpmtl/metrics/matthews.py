@@ -1,4 +1,31 @@
-"""The Matthews correlation coefficient."""
+"""Matthews correlation coefficient, MCC (Matthews, 1975), for two or more classes (Gorodkin, 2004).
+
+    MCC = (c · s − Σ_k p_k · r_k) / √((s² − Σ_k p_k²) · (s² − Σ_k r_k²))
+    two classes: (TP · TN − FP · FN) / √((TP + FP) · (TP + FN) · (TN + FP) · (TN + FN))
+
+Symbols:
+- s: number of rows; c: number of rows whose prediction is correct
+- p_k, r_k: number of rows with class k in the predictions and in the references
+- TP, TN, FP, FN: number of true and false positives and negatives
+
+The value is from −1 to 1, and 0 is expected from random predictions. It is undefined if all predictions or all
+references are of one class.
+
+Departures from scikit-learn:
+- `matthews_corrcoef` returns 0 where the value is undefined.
+
+References:
+    Matthews (1975), Comparison of the predicted and observed secondary structure of T4 phage lysozyme, Biochimica et
+        Biophysica Acta 405, https://doi.org/10.1016/0005-2795(75)90109-9
+    Gorodkin (2004), Comparing two K-category assignments by a K-category correlation coefficient, Computational Biology
+        and Chemistry 28, https://doi.org/10.1016/j.compbiolchem.2004.09.006
+
+Example:
+    >>> from nlpmtl.metrics import MatthewsCorrelation
+    >>> value = MatthewsCorrelation().compute(predictions=[0, 1, 1, 1], references=[0, 1, 1, 0])
+    >>> round(value["matthews_correlation"], 3)
+    0.577
+"""
 
 from __future__ import annotations
 
@@ -12,12 +39,14 @@ from nlpmtl.registry import METRICS
 
 @METRICS.register("matthews_correlation")
 class MatthewsCorrelation(Metric):
-    """The correlation of predicted and right classes, from −1 to 1; 0 is what chance would give.
+    """Matthews correlation coefficient of predicted and reference classes, from −1 to 1; 0 for random predictions.
 
-    With two classes: (tp·tn − fp·fn) / √((tp+fp)(tp+fn)(tn+fp)(tn+fn)); with more, Gorodkin's generalisation.
-    Undefined: all predictions, or all references, are of one class (scikit-learn gives 0 there).
+    With two classes it is (TP·TN − FP·FN) / √((TP+FP)(TP+FN)(TN+FP)(TN+FN)); with more, Gorodkin's generalisation.
+    Undefined: all predictions or all references are of one class (scikit-learn returns 0).
 
-    Source: Matthews, Biochimica et Biophysica Acta 405 (1975); Gorodkin, Computational Biology and Chemistry 28 (2004).
+    References:
+        Matthews (1975), Biochimica et Biophysica Acta 405
+        Gorodkin (2004), Computational Biology and Chemistry 28
     """
 
     name = "matthews_correlation"

@@ -1,4 +1,15 @@
-"""Several metrics at once, by name, and the one number that stands for a task."""
+"""Computation of several metrics by name, and the score that summarises a task.
+
+    task score = mean of the metrics for which higher is better; if there are none, −mean of the errors
+
+An undefined metric counts 0.
+
+Example:
+    >>> from nlpmtl.metrics import scores, task_score
+    >>> values = scores(["accuracy", "macro_f1"], predictions=[0, 1, 1, 1], references=[0, 1, 1, 0], reads="label")
+    >>> round(task_score(values), 4)
+    0.7417
+"""
 
 from __future__ import annotations
 
@@ -16,19 +27,19 @@ from nlpmtl.metrics.base import Metric, Shape, defined
 from nlpmtl.registry import METRICS
 
 FOREIGN = "evaluate:"
-"""What a name begins with that is not ours: `evaluate:<id>` is what `evaluate.load(<id>)` loads."""
+"""Prefix of metrics from the `evaluate` library: `evaluate:<id>` is loaded with `evaluate.load(<id>)`."""
 
 
 def check(name: str, *, reads: Shape, positive: str | int | None) -> None:
-    """Check that a metric can score a task, before anything is scored. Names of the form `evaluate:<id>` pass.
+    """Check that a metric can score a task. Names of the form `evaluate:<id>` are not checked.
 
     Args:
-        name: the metric's name.
-        reads: the shape of the task's predictions.
-        positive: the positive class, by name or id; None where the task has none.
+        name: name of the metric.
+        reads: type of the task's predictions.
+        positive: positive class, by name or id; None if the task has none.
 
     Raises:
-        ConfigError: no such metric; it does not read that shape; it needs a positive class and there is none.
+        ConfigError: the metric is unknown, does not read that type, or needs a positive class and there is none.
     """
     if name.startswith(FOREIGN):
         return
@@ -36,10 +47,10 @@ def check(name: str, *, reads: Shape, positive: str | int | None) -> None:
         raise ConfigError(f"unknown metric {name!r}; {did_you_mean(name, METRICS.names())}")
     metric = _find(name)
     if reads not in metric.reads:
-        able = [known for known in METRICS.names() if reads in _find(known).reads]
+        suitable = [other for other in METRICS.names() if reads in _find(other).reads]
         raise ConfigError(
             f"the metric {name!r} scores {' or '.join(sorted(metric.reads))}, found {reads}; "
-            f"those that score {reads}: {', '.join(able)}"
+            f"those that score {reads}: {', '.join(suitable)}"
         )
     if metric.needs_positive and positive is None:
         raise ConfigError(f'the metric {name!r} needs the positive class; write `positive = "<label>"`')
@@ -53,36 +64,40 @@ def scores(
     reads: Shape,
     positive: int | None = None,
 ) -> dict[str, float | None]:
-    """The values of several metrics, by name, in the order of the names; None where one is undefined.
+    """Compute several metrics.
 
-    A name of the form `evaluate:<id>` is loaded with `evaluate.load(<id>)`: that needs the network and runs the code of
-    that metric, so it happens only where the name asks for it. The first number of its result is taken.
+    A metric `evaluate:<id>` is loaded with `evaluate.load(<id>)`, which needs the network and runs the code of that
+    metric. The first number of its result is used.
 
     Args:
         names: registered names, or `evaluate:<id>`.
-        predictions: one for each row, in the shape `reads`; sets of labels also as a Boolean array, ``[rows, labels]``.
-        references: one for each row, in the same shape.
-        reads: the shape of both.
-        positive: the id of the class that `f1` is about.
+        predictions: a prediction per row, of the type `reads`; sets of labels also as a Boolean array,
+            ``[rows, labels]``.
+        references: a reference per row, of the same type.
+        reads: type of predictions and references.
+        positive: id of the positive class, for `f1`.
+
+    Returns:
+        The value of each metric, in the order of `names`; None where it is undefined.
 
     Raises:
-        ValueError: an unknown name, a metric that does not read this shape, `f1` without `positive`, or predictions and
-            references of different length.
+        ValueError: a name is unknown, a metric does not read this type, `f1` has no `positive`, or predictions and
+            references differ in length.
     """
-    found: dict[str, float | None] = {}
+    values: dict[str, float | None] = {}
     for name in sorted(names, key=_takes_arrays, reverse=True):
         if isinstance(predictions, np.ndarray) and not _takes_arrays(name):
             predictions, references = (np.asarray(rows, dtype=np.int64).tolist() for rows in (predictions, references))
         if name.startswith(FOREIGN):
-            found[name] = _foreign(name.removeprefix(FOREIGN), predictions=predictions, references=references)
+            values[name] = _foreign(name.removeprefix(FOREIGN), predictions=predictions, references=references)
         else:
             metric = _make(_find(name), reads)
-            found[name] = metric.value(predictions, references, pos_label=positive)
-    return {name: found[name] for name in names}
+            values[name] = metric.value(predictions, references, pos_label=positive)
+    return {name: values[name] for name in names}
 
 
 def _takes_arrays(name: str) -> bool:
-    """Whether a metric's `score` takes arrays. One that a subclass overrides takes lists, unless it says otherwise."""
+    """Return whether a metric's `score` accepts arrays, as declared by the class that defines `score`."""
     if name.startswith(FOREIGN):
         return False
     definer = next(member for member in _find(name).__mro__ if "score" in vars(member))
@@ -90,16 +105,19 @@ def _takes_arrays(name: str) -> bool:
 
 
 def task_score(values: Mapping[str, float | None]) -> float:
-    """The mean of a task's metrics, an undefined one counting 0.
+    """Return the mean of a task's metrics, an undefined metric counting 0.
 
-    Errors (`mae`, `mse`) are left out; where there is nothing else, the score is the negated mean of them. Metrics from
-    `evaluate` count as better when higher.
+    Errors (`mae`, `mse`) are left out; if there is nothing else, the score is their negated mean. Higher is taken as
+    better for metrics from `evaluate`.
 
     Args:
-        values: at least one metric, by name.
+        values: value of each metric, by name; at least one.
+
+    Returns:
+        The score; higher is better.
 
     Raises:
-        ValueError: no metric, or an unknown name.
+        ValueError: `values` is empty, or a name is unknown.
     """
     if not values:
         raise ValueError("a task's score needs at least one metric, found none")
@@ -109,10 +127,13 @@ def task_score(values: Mapping[str, float | None]) -> float:
 
 
 def load_foreign(names: Sequence[str]) -> None:
-    """Load the metrics of the form `evaluate:<id>` among these names, so that a run need not find out late.
+    """Load the metrics `evaluate:<id>` among these names, so that a failure shows before training.
+
+    Args:
+        names: names of metrics; registered ones are ignored.
 
     Raises:
-        ConfigError: one cannot be loaded.
+        ConfigError: a metric cannot be loaded.
     """
     for name in names:
         if name.startswith(FOREIGN):
@@ -136,7 +157,7 @@ def _load(identifier: str) -> Any:
 
 @cache
 def _make(metric: type[Metric], reads: Shape) -> Metric:
-    """Once for all: to make one takes longer than to score some rows, and `value` leaves it as it is."""
+    """Return a cached instance: creating one takes longer than scoring some rows, and `value` does not change it."""
     return metric(reads_as=reads)
 
 
@@ -147,5 +168,5 @@ def _higher_is_better(name: str) -> bool:
 def _find(name: str) -> type[Metric]:
     member = METRICS.get(name)
     if not issubclass(member, Metric):
-        raise TypeError(f"the metric {name!r} is no {Metric.__module__}.{Metric.__qualname__}")
+        raise TypeError(f"the metric {name!r} is not a subclass of {Metric.__module__}.{Metric.__qualname__}")
     return member
