@@ -8,10 +8,10 @@ import pkgutil
 
 import pytest
 
-from nlpmtl.registry import WEIGHTINGS, Registry
+from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, WEIGHTINGS, Registry
 
-PACKAGES = ("nlpmtl.weighting",)
-REGISTRIES = {"weighting": WEIGHTINGS}
+PACKAGES = ("nlpmtl.weighting", "nlpmtl.sampling", "nlpmtl.metrics", "nlpmtl.model.sharing")
+REGISTRIES = {"weighting": WEIGHTINGS, "sampler": SAMPLERS, "metric": METRICS, "sharing scheme": SHARINGS}
 
 
 def modules() -> list[str]:

@@ -1,6 +1,16 @@
-"""Sharing schemes, one file each.
+"""Sharing schemes: which parameters of the encoder the tasks share, one file per scheme.
 
-SHARINGS.build(options, Sharing, encoder=encoder, tasks=("topic", "sentiment"))
+`[sharing]` of a run file names a scheme by `kind`. It is built around a pretrained encoder:
+
+>>> from transformers import BertConfig, BertModel
+>>> from nlpmtl.model.sharing import Sharing, SharingOptions
+>>> from nlpmtl.registry import SHARINGS
+>>> config = BertConfig(hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16)
+>>> options = SHARINGS.parse({"kind": "layers", "shared": 1})
+>>> context = {"encoder": BertModel(config, add_pooling_layer=False), "tasks": ("topic", "sentiment")}
+>>> sharing = SHARINGS.build(options, Sharing, exclude=SharingOptions.model_fields, **context)
+>>> sharing.cost(labels=2.0)
+1.5
 """
 
 from __future__ import annotations

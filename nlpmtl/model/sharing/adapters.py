@@ -1,15 +1,40 @@
-"""Small modules of each task inside layers that all share: bottlenecks, or projected attention beside each layer.
+"""Task-specific adapters: bottleneck adapters (Houlsby et al., 2019) or projected attention layers (PALs).
+
+    bottleneck: x ↦ x + U · gelu(D x)
+
+Symbols:
+- x: output of the attention block or of the feed-forward block of a layer, before the block's skip connection
+- D, ``[size, width]``, and U, ``[width, size]``: down- and up-projection of a task, each with a bias
+- size: option; width: size of the hidden states
+
+With `form = "bottleneck"` each layer has two bottlenecks per task, and each task has its own layer normalisations; all
+other parameters of the encoder are frozen. `form = "pal"` adds small attention layers in parallel to each layer and
+trains the encoder too (Stickland and Murray, 2019): see `nlpmtl.model.sharing.pals` for its formula.
+
+Departures from the paper:
+- A bottleneck is applied before the dropout of its block; the paper applies it after.
+- U is 0 at the start, so that training starts from the pretrained encoder exactly.
 
 References:
-    Houlsby et al. (2019), Parameter-Efficient Transfer Learning for NLP, section 2.1: a bottleneck with a skip
-    connection at the end of each of a layer's two blocks, before the block's own skip connection; each task has its
-    own layer normalisation; all else is frozen. Here the bottleneck stands before the block's dropout, not after, and
-    adds exactly nothing at first.
-    Stickland and Murray (2019), BERT and PALs, sections 3.1 and 3.2: see `nlpmtl.model.sharing.pals`.
+    Houlsby, Giurgiu, Jastrzebski, Morrone, de Laroussilhe, Gesmundo, Attariyan and Gelly (2019), Parameter-Efficient
+        Transfer Learning for NLP, ICML, section 2.1, https://arxiv.org/abs/1902.00751
+    Stickland and Murray (2019), BERT and PALs: Projected Attention Layers for Efficient Adaptation in Multi-Task
+        Learning, ICML, sections 3.1 and 3.2, https://arxiv.org/abs/1902.02671
+
+Example:
+    >>> from transformers import BertConfig, BertModel
+    >>> from nlpmtl.model.sharing import Adapters
+    >>> config = BertConfig(hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16)
+    >>> encoder = BertModel(config, add_pooling_layer=False)
+    >>> sharing = Adapters(encoder=encoder, tasks=("topic", "sentiment"), form="bottleneck", size=4)
+    >>> trained = {name for name, parameter in sharing.named_parameters() if parameter.requires_grad}
+    >>> len(trained) == 2 * len(sharing.own("topic"))
+    True
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import torch
@@ -22,29 +47,29 @@ from nlpmtl.model.layers import copy_layer, find_layers, matrix_numbers
 from nlpmtl.model.sharing.base import SharingOptions
 from nlpmtl.model.sharing.layers import check_shared
 from nlpmtl.model.sharing.pals import PalLayer, make_attentions, make_projections
-from nlpmtl.model.sharing.routed import ByTask, PerTask, RoutedSharing, Together, first_seed
+from nlpmtl.model.sharing.routed import ByTask, PerTask, RoutedSharing, Together, init_seed
 from nlpmtl.registry import SHARINGS
 
 _STD = 0.02
-"""Of what is drawn at first, as encoders' own weights."""
+"""Standard deviation of initial weights, as in pretrained encoders."""
 
 
 class AdaptersOptions(SharingOptions):
     """Options of `Adapters`."""
 
     form: Literal["bottleneck", "pal"] = "bottleneck"
-    """"bottleneck": two in each layer, and the encoder is frozen; "pal": attention over a few dimensions beside each
-    layer, and the encoder is trained too."""
+    """"bottleneck": two bottleneck adapters per layer, with a frozen encoder; "pal": projected attention layers in
+    parallel to each layer, with a trained encoder."""
     size: int = Field(64, gt=0)
-    """The dimensions inside: Houlsby et al. take 8 to 256, PALs 204."""
+    """Hidden size of the adapters; Houlsby et al. take 8 to 256, PALs 204."""
 
 
 class Bottleneck(nn.Module):
-    """x ↦ x + U gelu(D x), with U = 0 at first.
+    """Bottleneck adapter x ↦ x + U · gelu(D x), with U = 0 at the start.
 
     Args:
-        width: of x.
-        size: of D x.
+        width: size of x.
+        size: size of D x.
     """
 
     def __init__(self, *, width: int, size: int) -> None:
@@ -60,16 +85,16 @@ class Bottleneck(nn.Module):
 
 @SHARINGS.register("adapters", AdaptersOptions)
 class Adapters(RoutedSharing):
-    """Small modules of each task inside shared layers.
+    """Task-specific adapters in shared layers.
 
     Args:
-        encoder: the pretrained encoder.
-        tasks: the names of the tasks.
-        form: bottlenecks in a frozen encoder, or projected attention beside layers that are trained.
-        size: the dimensions inside, ≥ 1.
+        encoder: pretrained encoder.
+        tasks: names of the tasks.
+        form: "bottleneck" with a frozen encoder, or "pal" with a trained one.
+        size: hidden size of the adapters, ≥ 1.
 
     Raises:
-        ModelError: the encoder's layers are not a list of their own each.
+        ModelError: the encoder has no list of layers that can be adapted one by one.
     """
 
     def __init__(
@@ -84,47 +109,51 @@ class Adapters(RoutedSharing):
         else:
             self.projections = make_projections(encoder.config, tasks=tasks, size=size)
         self._numbers = sum(map(matrix_numbers, layers))
-        for at, layer in enumerate(layers):
-            first = at == 0
+        for index, layer in enumerate(layers):
+            first = index == 0
             if form == "pal":
-                beside = make_attentions(encoder.config, tasks=tasks, size=size)
+                attentions = make_attentions(encoder.config, tasks=tasks, size=size)
                 end = self.anatomy.feed_forward
-                layers[at] = PalLayer(
-                    layer, end=end, projections=self.projections, own=beside, route=self.route, first=first
+                layers[index] = PalLayer(
+                    layer, end=end, projections=self.projections, attentions=attentions, route=self.route, first=first
                 )
             else:
-                self._insert(layer, size=size)
-                layers[at] = Together(layer, route=self.route, first=first)
+                self._insert_bottlenecks(layer, size=size)
+                layers[index] = Together(layer, route=self.route, first=first)
         self.initialise(0)
 
     @torch.no_grad()
     def initialise(self, seed: int) -> None:
-        """Draw what goes down, and what attends; what goes up stays 0."""
-        places = [module for module in self.modules() if isinstance(module, PerTask)]
-        for number, place in enumerate(places):
+        """Draw the down-projections and the attention; the up-projections stay 0."""
+        groups = [module for module in self.modules() if isinstance(module, PerTask)]
+        for number, group in enumerate(groups):
             for task in self.tasks:
-                generator = torch.Generator().manual_seed(first_seed(seed, number))  # alike for all tasks
-                for name, module in place.of(task).named_modules():
+                generator = torch.Generator().manual_seed(init_seed(seed, number))  # the same values for all tasks
+                for name, module in group.of(task).named_modules():
                     if isinstance(module, nn.Linear) and name != "up" and not module.weight.is_meta:
                         module.weight.normal_(0.0, _STD, generator=generator)
                         module.bias.zero_()
 
     def cost(self, labels: float) -> float:
         added = sum(weight.numel() for weight in self.own(self.tasks[0]).values() if weight.dim() > 1)
-        if self.form == "pal":  # of which every layer computes the projections
+        if self.form == "pal":  # the projections are computed in every layer
             projections = matrix_numbers(self.projections.of(self.tasks[0]))
             added += projections * (len(find_layers(self.encoder)) - 1)
         return labels * (self._numbers + added) / self._numbers
 
-    def _insert(self, layer: nn.Module, *, size: int) -> None:
-        """Bottlenecks after the two matrices that end a layer's blocks, and normalisations of each task's own."""
+    def _insert_bottlenecks(self, layer: nn.Module, *, size: int) -> None:
+        """Insert bottlenecks after the last matrix of both blocks, and task-specific layer normalisations."""
         for name, norm in list(layer.named_modules()):
             if isinstance(norm, nn.LayerNorm):
-                own = PerTask(self.tasks, lambda norm=norm: copy_layer(norm).requires_grad_(True))  # type: ignore[misc]
-                layer.set_submodule(name, ByTask(own, route=self.route))
+                copies = PerTask(self.tasks, partial(_trainable_copy, norm))
+                layer.set_submodule(name, ByTask(copies, route=self.route))
         for name in (self.anatomy.attention, self.anatomy.feed_forward):
             linear = layer.get_submodule(name)
             assert isinstance(linear, nn.Linear)
             width = linear.out_features
-            own = PerTask(self.tasks, lambda width=width: Bottleneck(width=width, size=size))  # type: ignore[misc]
-            layer.set_submodule(name, nn.Sequential(linear, ByTask(own, route=self.route)))
+            bottlenecks = PerTask(self.tasks, partial(Bottleneck, width=width, size=size))
+            layer.set_submodule(name, nn.Sequential(linear, ByTask(bottlenecks, route=self.route)))
+
+
+def _trainable_copy(norm: nn.Module) -> nn.Module:
+    return copy_layer(norm).requires_grad_(True)

@@ -1,4 +1,29 @@
-"""What a sharing scheme is: it stands between the encoder and the heads, and hands out hidden rows."""
+"""Base class of sharing schemes, which compute the hidden states that the heads of the tasks read.
+
+    h_t = f(x; θ, θ_t)
+
+Symbols:
+- x: batch of token sequences
+- f: encoder with the parameters θ, which the tasks share, and θ_t, which are specific to task t
+- h_t: hidden states of the rows of task t
+
+Heads, losses, prediction and export do not depend on which scheme it is.
+
+Example:
+    >>> import torch
+    >>> from transformers import BertConfig, BertModel
+    >>> from nlpmtl.model.sharing import Sharing
+    >>> class OneEncoder(Sharing):
+    ...     def forward(self, inputs, rows):
+    ...         hidden = self.encoder(**inputs).last_hidden_state
+    ...         return {task: hidden[indices] for task, indices in rows.items()}
+    >>> config = BertConfig(hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16)
+    >>> encoder = BertModel(config, add_pooling_layer=False)
+    >>> sharing = OneEncoder(encoder=encoder, tasks=("topic",))
+    >>> inputs = {"input_ids": torch.tensor([[2, 7, 3], [2, 9, 3]]), "attention_mask": torch.ones(2, 3)}
+    >>> sharing(inputs, {"topic": torch.tensor([1])})["topic"].shape
+    torch.Size([1, 3, 8])
+"""
 
 from __future__ import annotations
 
@@ -14,19 +39,20 @@ from nlpmtl.registry import Options
 
 
 class SharingOptions(Options):
-    """What every sharing scheme of the house can be told."""
+    """Options that all built-in sharing schemes have."""
 
     relations: Literal["covariance"] | None = None
-    """"covariance": learn how the tasks are related, from what each has of its own, and draw related ones together."""
+    """"covariance": learn the covariance of the task-specific parameters and regularise related tasks towards each
+    other; default: none."""
     relations_strength: float = Field(0.001, gt=0)
-    """How strongly related tasks are drawn together."""
+    """Strength of the covariance regularisation."""
 
 
 class Matrix(NamedTuple):
-    """Numbers between tasks that a model has learned.
+    """A learned value for each pair of tasks.
 
     Args:
-        tasks: what its rows and columns are.
+        tasks: names of the tasks, in the order of the rows and columns.
         values: ``[tasks, tasks]``.
     """
 
@@ -35,11 +61,11 @@ class Matrix(NamedTuple):
 
 
 class Sharing(nn.Module, ABC):
-    """How the tasks share an encoder. Heads, losses, prediction and export know nothing of which scheme it is.
+    """Computes hidden states for each task with an encoder that the tasks share.
 
     Args:
-        encoder: the pretrained encoder.
-        tasks: the names of the tasks.
+        encoder: pretrained encoder.
+        tasks: names of the tasks.
     """
 
     def __init__(self, *, encoder: PreTrainedModel, tasks: tuple[str, ...]) -> None:
@@ -48,33 +74,49 @@ class Sharing(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, inputs: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The hidden states of each task's rows.
+        """Compute the hidden states of each task's rows.
 
         Args:
-            inputs: the encoder's arguments, each ``[rows, time]``.
-            rows: which rows each task wants, ``[part]``.
+            inputs: arguments of the encoder, each ``[rows, time]``.
+            rows: indices of the rows of each task, ``[task rows]``.
 
         Returns:
-            For each task ``[part, time, width]``; the time may be that of its own longest row.
+            For each task the last hidden states, ``[task rows, time, width]``. The time may be that of the longest of
+            the task's rows.
         """
 
     def encoder_of(self, task: str) -> PreTrainedModel | None:
-        """An encoder whose last hidden states are those of a task's rows; None where no stock encoder computes them."""
+        """Return an encoder that computes the hidden states of one task; None if no standard encoder does.
+
+        Args:
+            task: name of the task.
+
+        Returns:
+            An encoder of the same class, which may share parameters with this one.
+        """
         return None
 
     def initialise(self, seed: int) -> None:
-        """Draw the first numbers of what the scheme adds, where they are drawn."""
+        """Initialise the randomly initialised parameters that the scheme adds.
+
+        Args:
+            seed: seed of the run, ≥ 0.
+        """
 
     def own(self, task: str) -> dict[str, nn.Parameter]:
-        """What a task has inside the encoder for itself; other tasks have theirs under the same names."""
+        """Return the encoder parameters that are specific to a task, under names that are the same for all tasks.
+
+        Args:
+            task: name of the task.
+        """
         return {}
 
     def added(self) -> Iterator[nn.Parameter]:
-        """What the scheme adds for all tasks together."""
+        """Yield the parameters that the scheme adds and all tasks share."""
         yield from ()
 
     def freeze(self) -> None:
-        """Train no more what was pretrained and is shared; what the scheme adds stays trained."""
+        """Freeze the shared pretrained parameters; task-specific and added parameters remain trainable."""
         self.encoder.requires_grad_(False)
         for task in self.tasks:
             for parameter in self.own(task).values():
@@ -83,31 +125,34 @@ class Sharing(nn.Module, ABC):
             parameter.requires_grad_(True)
 
     def penalty(self) -> Tensor | None:
-        """What is added to a step's loss, once a step; a scalar, or None."""
+        """Return a term that is added to the loss once per step, a scalar; None if there is none."""
         return None
 
     def after_step(self) -> None:
-        """What is to be done after the weights have moved."""
+        """Update the scheme after an optimizer step. The default does nothing."""
 
     def record(self, *, rows: int, longest: int) -> None:
-        """Record the passes of training on a GPU, where the scheme can, for batches that are packed.
+        """Capture the forward and backward pass of packed batches as CUDA graphs, if the scheme supports it.
 
         Args:
-            rows: most rows in a batch.
-            longest: wordpieces of the longest row that may come.
+            rows: maximum number of rows in a batch.
+            longest: maximum number of tokens in a row.
         """
 
     def relations(self) -> dict[str, Matrix]:
-        """What has been learned about the tasks' relations, by name."""
+        """Return the learned relations between tasks, by name."""
         return {}
 
     def cost(self, labels: float) -> float:
-        """The multiplications of a forward, as a multiple of hard sharing's.
+        """Return the multiplications of a forward pass relative to hard sharing.
 
-        Those of layers' weight matrices are counted: attention between wordpieces, and what an encoder does outside its
-        layers, grow alike.
+        Only the weight matrices of the layers are counted. Attention scores, and what an encoder computes outside its
+        layers, grow by the same factor.
 
         Args:
-            labels: how many tasks ask about a row, on average.
+            labels: mean number of tasks that read a row.
+
+        Returns:
+            The factor; 1.0 for hard sharing.
         """
         return 1.0

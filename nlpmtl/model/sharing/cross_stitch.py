@@ -1,9 +1,36 @@
-"""A column of layers for each task, which exchange what they compute by a mixture that is learned.
+"""Cross-stitch networks (Misra et al., 2016).
+
+Each task has its own upper layers. After each of them, the hidden states of all tasks are combined linearly, with
+coefficients that are learned.
+
+    h_t ← Σ_s α_ts · h_s        α = α_0 + speed · a
+
+Symbols:
+- h_t: hidden states of a row in the layers of task t
+- α_ts: coefficient of task s for task t, one matrix per layer
+- α_0: 0.9 on the diagonal and 0.1 / (K − 1) elsewhere, for K tasks, so that rows sum to 1
+- a: learned matrix, 0 at the start
+- speed: option; with Adam, whose steps have the size of the learning rate, it multiplies the learning rate of α
+
+Every row passes through the layers of all tasks, so a step computes K times the upper layers.
+
+Departures from the paper:
+- One α per layer in place of one per channel, so that it can be read as how much a task takes from another.
+- The paper compares initialisations and learning rates of α; here they are α_0 and `speed` times that of the encoder.
 
 References:
-    Misra et al. (2016), Cross-stitch Networks for Multi-task Learning, equation 1 and section 4: after each layer
-    h_t ← Σ_s α_ts h_s; the columns start from one pretrained network, α learns faster than the rest. There each channel
-    has an α of its own; here each layer has one, which can be read as how much a task takes from another.
+    Misra, Shrivastava, Gupta and Hebert (2016), Cross-stitch Networks for Multi-task Learning, CVPR, equation 1 and
+        section 4, https://arxiv.org/abs/1604.03539
+
+Example:
+    >>> from transformers import BertConfig, BertModel
+    >>> from nlpmtl.model.sharing import CrossStitch
+    >>> config = BertConfig(hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16)
+    >>> encoder = BertModel(config, add_pooling_layer=False)
+    >>> sharing = CrossStitch(encoder=encoder, tasks=("topic", "sentiment"), shared=1, speed=100.0)
+    >>> sharing.relations()["mixture after layer 2"].values
+    tensor([[0.9000, 0.1000],
+            [0.1000, 0.9000]])
 """
 
 from __future__ import annotations
@@ -18,33 +45,32 @@ from transformers import PreTrainedModel
 
 from nlpmtl.model.layers import find_layers
 from nlpmtl.model.sharing.base import Matrix, SharingOptions
-from nlpmtl.model.sharing.layers import layer_numbers, upper_copies
+from nlpmtl.model.sharing.layers import layer_matmul_parameters, upper_copies
 from nlpmtl.model.sharing.routed import Apart, PerTask, RoutedSharing
 from nlpmtl.model.streams import Route
 from nlpmtl.registry import SHARINGS
 
 _SELF = 0.9
-"""What a task takes from its own column at first; the rest is shared out among the others."""
+"""Initial coefficient of a task for itself; the other tasks share the rest equally."""
 
 
 class CrossStitchOptions(SharingOptions):
     """Options of `CrossStitch`."""
 
     shared: int = Field(0, ge=0)
-    """How many layers, from the lowest up, all tasks share; above them each task has a column."""
+    """Number of layers, from the lowest up, that all tasks share; each task has its own copy of the others."""
     speed: float = Field(100.0, gt=0)
-    """How much faster than the encoder the mixture learns; Misra et al. try 1 to 1000."""
+    """Factor on the learning rate of the cross-stitch coefficients; Misra et al. try 1 to 1000."""
 
 
 class Stitch(nn.Module):
-    """h_t ← Σ_s α_ts h_s.
+    """Cross-stitch unit: h_t ← Σ_s α_ts · h_s.
 
-    α is a start plus `speed` times what is learned: to Adam, whose steps have the size of the learning rate, that is a
-    learning rate so many times larger. What is learned is a vector, so that it is not decayed.
+    The learned matrix a is stored as a vector, because weight decay is applied to matrices only.
 
     Args:
-        tasks: how many.
-        speed: see above.
+        tasks: number of tasks.
+        speed: factor of a in α = α_0 + speed · a, > 0.
     """
 
     def __init__(self, tasks: int, *, speed: float) -> None:
@@ -54,27 +80,27 @@ class Stitch(nn.Module):
 
     @property
     def alpha(self) -> Tensor:
-        """``[tasks, tasks]``; a row is a mixture."""
+        """Coefficients, ``[tasks, tasks]``; a row holds those of one task's new hidden states."""
         other = (1 - _SELF) / (self.tasks - 1) if self.tasks > 1 else 0.0
-        own = torch.eye(self.tasks, dtype=self.learned.dtype, device=self.learned.device)
-        start = other + (1 - self.tasks * other) * own  # rows sum to 1
+        identity = torch.eye(self.tasks, dtype=self.learned.dtype, device=self.learned.device)
+        start = other + (1 - self.tasks * other) * identity  # rows sum to 1
         return start + self.speed * self.learned.view(self.tasks, self.tasks)
 
     def forward(self, columns: Tensor) -> Tensor:
-        """``[tasks, …]`` to the same."""
-        with torch.autocast(columns.device.type, enabled=False):  # bfloat16 has two digits, a mixture needs more
+        """Combine hidden states, ``[tasks, …]``, to the same shape."""
+        with torch.autocast(columns.device.type, enabled=False):  # two digits of bfloat16 are too few for coefficients
             mixed = self.alpha.to(columns.dtype) @ columns.flatten(1)
         return mixed.view_as(columns)
 
 
 class StitchedLayer(Apart):
-    """A layer of every column, and the mixture after it.
+    """The copies of a layer for all tasks, followed by a cross-stitch unit.
 
     Args:
-        copies: the columns' layers.
-        stitch: the mixture.
-        route: of the encoder; all its streams have the same rows.
-        first: whether what comes in is the batch's rows, not yet the streams'.
+        copies: layer of each task.
+        stitch: cross-stitch unit after the layers.
+        route: routing context of the encoder, in which all tasks have the same rows.
+        first: whether the input holds the rows of the batch, before they are repeated for each task.
     """
 
     def __init__(self, copies: PerTask, *, stitch: Stitch, route: Route, first: bool) -> None:
@@ -82,48 +108,48 @@ class StitchedLayer(Apart):
         self.stitch = stitch
 
     def compute(self, hidden: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        found = super().compute(hidden, args, kwargs)
-        return self._mix(found) if isinstance(found, Tensor) else (self._mix(found[0]), *found[1:])
+        output = super().compute(hidden, args, kwargs)
+        return self._mix(output) if isinstance(output, Tensor) else (self._mix(output[0]), *output[1:])
 
     def _mix(self, hidden: Tensor) -> Tensor:
-        # Streams stand one after the other along the first dimension that is longer than 1, packed or not.
+        # The rows of the tasks follow each other along the first dimension that is longer than 1, packed or not.
         mixed: Tensor = self.stitch(hidden.view(self.stitch.tasks, -1, hidden.shape[-1]))
         return mixed.view_as(hidden)
 
 
 @SHARINGS.register("cross_stitch", CrossStitchOptions)
 class CrossStitch(RoutedSharing):
-    """Each task has a column of upper layers; after each of them a task's column becomes a mixture of all.
-
-    Every row goes through all columns: a step costs as many upper layers as there are tasks, and each column learns
-    from every task's rows.
+    """Cross-stitch network.
 
     Args:
-        encoder: the pretrained encoder; the columns start as its layers are.
-        tasks: the names of the tasks.
-        shared: how many layers are shared, from 0 to all but one.
-        speed: how much faster the mixture learns, > 0.
+        encoder: pretrained encoder, whose upper layers are copied for each task.
+        tasks: names of the tasks.
+        shared: number of shared layers, from 0 to all but one.
+        speed: factor on the learning rate of the coefficients, > 0.
 
     Raises:
-        ModelError: the encoder has no more layers, or none that can be copied one by one.
+        ModelError: all layers would be shared, or the encoder's layers cannot be copied one by one.
     """
 
     def __init__(self, *, encoder: PreTrainedModel, tasks: tuple[str, ...], shared: int, speed: float) -> None:
         super().__init__(encoder=encoder, tasks=tasks)
         self.shared, layers = shared, find_layers(encoder)
-        for at, copies in upper_copies(encoder, tasks=tasks, shared=shared).items():
+        for index, copies in upper_copies(encoder, tasks=tasks, shared=shared).items():
             stitch = Stitch(len(tasks), speed=speed)
-            layers[at] = StitchedLayer(copies, stitch=stitch, route=self.route, first=at == shared)
+            layers[index] = StitchedLayer(copies, stitch=stitch, route=self.route, first=index == shared)
 
     def forward(self, inputs: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
         mask = inputs["attention_mask"]
-        every = torch.arange(mask.shape[0], device=mask.device)
-        hidden = super().forward(inputs, dict.fromkeys(self.tasks, every))
-        return {task: hidden[task] if at.shape[0] == mask.shape[0] else hidden[task][at] for task, at in rows.items()}
+        all_rows = torch.arange(mask.shape[0], device=mask.device)
+        hidden = super().forward(inputs, dict.fromkeys(self.tasks, all_rows))
+        return {
+            task: hidden[task] if indices.shape[0] == mask.shape[0] else hidden[task][indices]
+            for task, indices in rows.items()
+        }
 
     def _stitches(self) -> dict[int, Stitch]:
         layers = enumerate(find_layers(self.encoder))
-        return {at: layer.stitch for at, layer in layers if isinstance(layer, StitchedLayer)}
+        return {index: layer.stitch for index, layer in layers if isinstance(layer, StitchedLayer)}
 
     def added(self) -> Iterator[nn.Parameter]:
         for stitch in self._stitches().values():
@@ -131,12 +157,12 @@ class CrossStitch(RoutedSharing):
 
     def relations(self) -> dict[str, Matrix]:
         return {
-            f"mixture after layer {at + 1}": Matrix(self.tasks, stitch.alpha.detach())
-            for at, stitch in self._stitches().items()
+            f"mixture after layer {index + 1}": Matrix(self.tasks, stitch.alpha.detach())
+            for index, stitch in self._stitches().items()
         }
 
     def cost(self, labels: float) -> float:
-        numbers = layer_numbers(self.encoder)
-        many, width = len(self.tasks), int(self.encoder.config.hidden_size)
-        upper = sum(many * one + many**2 * width for one in numbers[self.shared :])
-        return (sum(numbers[: self.shared]) + upper) / sum(numbers)
+        sizes = layer_matmul_parameters(self.encoder)
+        task_count, width = len(self.tasks), int(self.encoder.config.hidden_size)
+        upper = sum(task_count * size + task_count**2 * width for size in sizes[self.shared :])
+        return (sum(sizes[: self.shared]) + upper) / sum(sizes)

@@ -1,10 +1,39 @@
-"""Low-rank adapters inside a frozen encoder: one that all tasks share, and one for each task beside it.
+"""LoRA (Hu et al., 2022) with a shared and a task-specific adapter (after MTL-LoRA; Yang et al., 2024).
+
+The encoder is frozen. Two low-rank adapters are added to each linear layer, one that all tasks share and one per task.
+
+    y = W x + b + α/r · B A x + α/r_t · B_t A_t x
+
+Symbols:
+- x, y: input and output of a linear layer, for a row of task t
+- W, b: pretrained weight and bias, frozen
+- A, ``[r, inputs]``, and B, ``[outputs, r]``: shared adapter of rank r (option `rank`)
+- A_t, ``[r_t, inputs]``, and B_t, ``[outputs, r_t]``: adapter of task t of rank r_t (option `task_rank`)
+- α: option `alpha`
+
+A is drawn uniformly from ±1/√inputs, as in LoRA's code, and B is 0, so that training starts from the pretrained
+encoder.
+
+Departures from the papers:
+- In MTL-LoRA the task-specific part is a matrix between a shared down-projection and a weighted sum of shared
+  up-projections. Here it is a complete adapter, so that it can be merged and saved in PEFT's format like any LoRA.
+- All linear layers of the encoder's layers are adapted, except in DeBERTa the projections of queries and keys: they
+  also project relative positions, which belong to no task.
 
 References:
-    Hu et al. (2022), LoRA: Low-Rank Adaptation of Large Language Models, equation 3.
-    Yang et al. (2024), MTL-LoRA: Low-Rank Adaptation for Multi-Task Learning. There a task's part is a matrix of its
-    own between shared down-projections and a weighted sum of shared up-projections; here it is a whole adapter, so that
-    what a task learns is a LoRA like any other: it can be merged, and written in PEFT's format.
+    Hu, Shen, Wallis, Allen-Zhu, Li, Wang, Wang and Chen (2022), LoRA: Low-Rank Adaptation of Large Language Models,
+        ICLR, equation 3, https://arxiv.org/abs/2106.09685
+    Yang et al. (2024), MTL-LoRA: Low-Rank Adaptation for Multi-Task Learning, https://arxiv.org/abs/2410.09437
+
+Example:
+    >>> from transformers import BertConfig, BertModel
+    >>> from nlpmtl.model.sharing import Lora
+    >>> config = BertConfig(hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16)
+    >>> encoder = BertModel(config, add_pooling_layer=False)
+    >>> sharing = Lora(encoder=encoder, tasks=("topic", "sentiment"), rank=2, task_rank=1, alpha=16.0)
+    >>> name, linear = next(sharing.adapted())
+    >>> name, tuple(linear.shared.down.shape)
+    ('encoder.layer.0.attention.self.query', (2, 8))
 """
 
 from __future__ import annotations
@@ -21,7 +50,7 @@ from transformers import PreTrainedModel
 from nlpmtl.model.layers import copy_layer, find_layers, matrix_numbers, with_layers
 from nlpmtl.model.sharing.base import SharingOptions
 from nlpmtl.model.sharing.layers import check_shared
-from nlpmtl.model.sharing.routed import ByTask, PerTask, RoutedSharing, Together, first_seed
+from nlpmtl.model.sharing.routed import ByTask, PerTask, RoutedSharing, Together, init_seed
 from nlpmtl.model.streams import Route
 from nlpmtl.registry import SHARINGS
 
@@ -30,21 +59,21 @@ class LoraOptions(SharingOptions):
     """Options of `Lora`."""
 
     rank: int = Field(8, gt=0)
-    """The rank of the adapter that all tasks share."""
+    """Rank of the adapter that all tasks share."""
     task_rank: int = Field(4, gt=0)
-    """The rank of each task's own adapter."""
+    """Rank of the task-specific adapters."""
     alpha: float = Field(16.0, gt=0)
-    """What an adapter adds is multiplied with alpha / its rank."""
+    """Scaling: the output of an adapter is multiplied by alpha / rank."""
 
 
 class LowRank(nn.Module):
-    """x ↦ scale · B A x, with A drawn at random and B = 0 at first.
+    """Low-rank adapter x ↦ scale · B A x.
 
     Args:
-        inputs: the size of x.
-        outputs: that of what is added.
-        rank: of B A.
-        scale: its factor.
+        inputs: size of x.
+        outputs: size of the result.
+        rank: rank of B A, ≥ 1.
+        scale: factor of the result.
     """
 
     def __init__(self, *, inputs: int, outputs: int, rank: int, scale: float) -> None:
@@ -57,21 +86,25 @@ class LowRank(nn.Module):
 
     @torch.no_grad()
     def reset(self, seed: int) -> None:
-        """Draw A, from ±1/√inputs as LoRA's authors do."""
+        """Draw A uniformly from ±1/√inputs, as in LoRA's code.
+
+        Args:
+            seed: seed of the draw, ≥ 0.
+        """
         bound = 1 / math.sqrt(self.down.shape[1])
         self.down.uniform_(-bound, bound, generator=torch.Generator().manual_seed(seed))
 
 
 class LoraLinear(nn.Module):
-    """y = W x + b + s · B A x + s_t · B_t A_t x, with the A_t and B_t of the task whose row x is from.
+    """A frozen linear layer with a shared and a task-specific adapter.
 
     Args:
-        base: W and b.
-        tasks: the names of the tasks.
-        rank: of B A.
-        task_rank: of each B_t A_t.
-        alpha: s · rank, and s_t · task_rank.
-        route: of the encoder.
+        base: linear layer with W and b.
+        tasks: names of the tasks.
+        rank: rank r of the shared adapter.
+        task_rank: rank r_t of each task's adapter.
+        alpha: scaling α of the adapters.
+        route: routing context of the encoder, which says to which task a row belongs.
     """
 
     def __init__(
@@ -90,19 +123,27 @@ class LoraLinear(nn.Module):
         return result
 
     def adapters(self, task: str) -> tuple[LowRank, LowRank]:
-        """The shared one, and the task's."""
-        own = self.by_task.own.of(task)
-        assert isinstance(own, LowRank)
-        return self.shared, own
+        """Return the shared adapter and that of a task."""
+        adapter = self.by_task.own.of(task)
+        assert isinstance(adapter, LowRank)
+        return self.shared, adapter
 
     def combined(self, task: str) -> tuple[Tensor, Tensor]:
-        """Both adapters of a task as one of rank r + r_t: A, ``[r + r_t, inputs]``, and B with its scale in it."""
-        both = self.adapters(task)
-        return torch.cat([one.down for one in both]), torch.cat([one.scale * one.up for one in both], dim=1)
+        """Return both adapters of a task as one of rank r + r_t.
+
+        Args:
+            task: name of the task.
+
+        Returns:
+            A, ``[r + r_t, inputs]``, and B with the scale included, ``[outputs, r + r_t]``.
+        """
+        adapters = self.adapters(task)
+        down = torch.cat([adapter.down for adapter in adapters])
+        return down, torch.cat([adapter.scale * adapter.up for adapter in adapters], dim=1)
 
     @torch.no_grad()
     def merged(self, task: str) -> nn.Linear:
-        """A plain linear layer with the task's adapters in its weights."""
+        """Return a linear layer with the adapters of a task merged into its weight."""
         down, up = self.combined(task)
         plain = nn.Linear(self.base.in_features, self.base.out_features, bias=False, device="meta")
         added = (up.double() @ down.double()).to(self.base.weight.dtype)
@@ -112,20 +153,17 @@ class LoraLinear(nn.Module):
 
 @SHARINGS.register("lora", LoraOptions)
 class Lora(RoutedSharing):
-    """The encoder is frozen; a shared low-rank adapter and one of each task are added to its layers' matrices.
-
-    Rows of all tasks go through each layer together, and each row gets its own task's adapter. In DeBERTa the
-    projections of queries and keys have none: positions pass through them too, which are of no task.
+    """LoRA with a shared and a task-specific adapter for each linear layer.
 
     Args:
-        encoder: the pretrained encoder.
-        tasks: the names of the tasks.
-        rank: of the shared adapters.
-        task_rank: of the tasks' adapters.
-        alpha: what they add is multiplied with alpha / their rank.
+        encoder: pretrained encoder, which is frozen.
+        tasks: names of the tasks.
+        rank: rank of the shared adapters, ≥ 1.
+        task_rank: rank of the task-specific adapters, ≥ 1.
+        alpha: scaling; the output of an adapter is multiplied by alpha / rank, > 0.
 
     Raises:
-        ModelError: the encoder's layers are not a list of their own each.
+        ModelError: the encoder has no list of layers that can be adapted one by one.
     """
 
     def __init__(
@@ -135,31 +173,30 @@ class Lora(RoutedSharing):
         encoder.requires_grad_(False)
         layers = find_layers(encoder)
         check_shared(0, layers=len(layers), encoder=encoder)
-        for at, layer in enumerate(layers):
+        for index, layer in enumerate(layers):
             for name, linear in list(layer.named_modules()):
                 if isinstance(linear, nn.Linear) and not name.endswith(self.anatomy.beyond_rows):
                     adapted = LoraLinear(
                         linear, tasks=tasks, rank=rank, task_rank=task_rank, alpha=alpha, route=self.route
                     )
                     layer.set_submodule(name, adapted)
-            layers[at] = Together(layer, route=self.route, first=at == 0)
+            layers[index] = Together(layer, route=self.route, first=index == 0)
         self.initialise(0)
 
     def initialise(self, seed: int) -> None:
         for number, (_, linear) in enumerate(self.adapted()):
             if linear.shared.down.is_meta:
                 return
-            linear.shared.reset(first_seed(seed, 2 * number))
+            linear.shared.reset(init_seed(seed, 2 * number))
             for task in self.tasks:
-                linear.adapters(task)[1].reset(
-                    first_seed(seed, 2 * number + 1)
-                )  # alike for all: their order is nothing
+                # The same values for all tasks, so that their order does not matter.
+                linear.adapters(task)[1].reset(init_seed(seed, 2 * number + 1))
 
     def adapted(self) -> Iterator[tuple[str, LoraLinear]]:
-        """Every linear layer with adapters, and its name in a stock encoder."""
+        """Yield each linear layer with adapters, after its name in the original encoder."""
         for name, module in self.encoder.named_modules():
             if isinstance(module, LoraLinear):
-                yield _stock(name, self.anatomy.layers), module
+                yield _original_name(name, self.anatomy.layers), module
 
     def added(self) -> Iterator[nn.Parameter]:
         for _, linear in self.adapted():
@@ -172,12 +209,12 @@ class Lora(RoutedSharing):
         base = sum(matrix_numbers(layer) for layer in find_layers(self.encoder))
         linears = [linear for _, linear in self.adapted()]
         added = sum(matrix_numbers(linear.shared) + matrix_numbers(linear.by_task.own) for linear in linears)
-        ran = sum(matrix_numbers(one) for linear in linears for one in linear.adapters(self.tasks[0]))
-        return labels * (base - added + ran) / (base - added)
+        used = sum(matrix_numbers(adapter) for linear in linears for adapter in linear.adapters(self.tasks[0]))
+        return labels * (base - added + used) / (base - added)
 
 
 def _merge(layer: nn.Module, task: str) -> nn.Module:
-    """A copy of the layer that is inside, with a task's adapters in its weights."""
+    """Return a copy of the original layer with the adapters of a task merged into its weights."""
     assert isinstance(layer, Together)
     plain = copy_layer(layer.layer)
     for name, module in list(plain.named_modules()):
@@ -186,7 +223,7 @@ def _merge(layer: nn.Module, task: str) -> nn.Module:
     return plain
 
 
-def _stock(name: str, layers: str) -> str:
-    """A module's name without what stands around its layer."""
+def _original_name(name: str, layers: str) -> str:
+    """Return the name of a module in the original encoder, whose layers are not wrapped."""
     number, _, inside = name.removeprefix(f"{layers}.").partition(".layer.")
     return f"{layers}.{number}.{inside}"

@@ -1,10 +1,32 @@
-"""Projected attention layers: attention over a few dimensions, of each task's own, beside every layer of an encoder.
+"""Projected Attention Layers, PALs (Stickland and Murray, 2019).
+
+A small attention layer per task is computed in parallel to each layer of the encoder.
+
+    LN(h + SA(h) + V_D · g(V_E · h))
+
+Symbols:
+- h: input of an encoder layer
+- SA: the layer without its final skip connection and layer normalisation LN
+- V_E, ``[size, width]``, and V_D, ``[width, size]``: projections of a task, which all layers share
+- g: multi-head attention over `size` dimensions without an output matrix, one per layer and task
+
+Departures from the paper:
+- The sum is computed at the end of the layer's feed-forward block, before its dropout.
+- g has no dropout.
+- V_D is 0 at the start, so that training starts from the pretrained encoder exactly.
 
 References:
     Stickland and Murray (2019), BERT and PALs: Projected Attention Layers for Efficient Adaptation in Multi-Task
-    Learning. A layer gives LN(h + SA(h) + V_D g(V_E h)): g is multi-head attention without an output matrix, of each
-    layer and task; V_E and V_D are of each task, and all layers have them in common. Here the sum is made where a
-    layer's feed-forward block ends, before its dropout; g drops nothing; V_D = 0 at first.
+        Learning, ICML, https://arxiv.org/abs/1902.02671
+
+Example:
+    >>> from transformers import BertConfig, BertModel
+    >>> from nlpmtl.model.sharing import Adapters
+    >>> config = BertConfig(hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16)
+    >>> encoder = BertModel(config, add_pooling_layer=False)
+    >>> sharing = Adapters(encoder=encoder, tasks=("topic", "sentiment"), form="pal", size=4)
+    >>> tuple(sharing.projections.of("topic").down.weight.shape)
+    (4, 8)
 """
 
 from __future__ import annotations
@@ -23,7 +45,12 @@ from nlpmtl.model.streams import PassState, Route, Stream, Streams
 
 
 class Projection(nn.Module):
-    """V_E and V_D of a task."""
+    """Projections V_E (`down`) and V_D (`up`) of a task; V_D is 0 at the start.
+
+    Args:
+        width: size of the hidden states.
+        size: size of the attention.
+    """
 
     def __init__(self, *, width: int, size: int) -> None:
         super().__init__()
@@ -33,11 +60,11 @@ class Projection(nn.Module):
 
 
 class SmallAttention(nn.Module):
-    """g of a task and a layer: multi-head attention without an output matrix.
+    """Multi-head attention g of a task and a layer, without an output matrix.
 
     Args:
-        size: of what comes in and goes out.
-        heads: at most; as many as divide the size too.
+        size: size of input and output.
+        heads: maximum number of heads; the greatest common divisor with `size` is used.
     """
 
     def __init__(self, *, size: int, heads: int) -> None:
@@ -46,21 +73,30 @@ class SmallAttention(nn.Module):
         self.query_key_value = nn.Linear(size, 3 * size)
 
     def forward(self, x: Tensor, *, now: Streams, stream: Stream) -> Tensor:
-        """``[rows, time, size]``, or ``[1, wordpieces, size]`` where rows are packed, to the same."""
+        """Compute the attention.
+
+        Args:
+            x: ``[rows, time, size]``, or ``[1, tokens, size]`` if rows are packed.
+            now: rows of all tasks in the current batch.
+            stream: rows of the task.
+
+        Returns:
+            A tensor of the same shape.
+        """
         stacked = self.query_key_value(x).unflatten(-1, (3, self.heads, -1))
         if stream.layout is not None:
             query, key, value = stacked[0].unbind(1)
             return attend(query, key, value, stream.layout).flatten(-2).unsqueeze(0)
         query, key, value = stacked.permute(2, 0, 3, 1, 4)
-        seen = now.mask_of(stream).bool()[:, None, None, :]
-        return functional.scaled_dot_product_attention(query, key, value, seen).transpose(1, 2).flatten(-2)
+        mask = now.mask_of(stream).bool()[:, None, None, :]
+        return functional.scaled_dot_product_attention(query, key, value, mask).transpose(1, 2).flatten(-2)
 
 
-class Beside(nn.Module):
-    """A linear layer, and a sum with what was computed beside it.
+class ParallelBranch(nn.Module):
+    """A linear layer to whose output the result of a parallel branch is added.
 
     Args:
-        linear: the layer.
+        linear: the linear layer.
     """
 
     def __init__(self, linear: nn.Module) -> None:
@@ -76,36 +112,37 @@ class Beside(nn.Module):
 
 
 class PalLayer(Together):
-    """A layer for all streams, with each task's attention beside it.
+    """A shared layer with a projected attention layer per task in parallel.
 
     Args:
-        layer: the layer.
-        end: the name of the linear layer in it that ends its feed-forward block.
-        projections: V_E and V_D of each task, which all layers have in common.
-        own: g of each task.
-        route: of the encoder.
-        first: whether what comes in is the batch's rows, not yet the streams'.
+        layer: the shared layer.
+        end: name of the linear layer in it that ends its feed-forward block.
+        projections: V_E and V_D of each task, which all layers share.
+        attentions: g of each task.
+        route: routing context of the encoder.
+        first: whether the input holds the rows of the batch, before they are repeated for each task.
     """
 
     def __init__(
-        self, layer: nn.Module, *, end: str, projections: PerTask, own: PerTask, route: Route, first: bool
+        self, layer: nn.Module, *, end: str, projections: PerTask, attentions: PerTask, route: Route, first: bool
     ) -> None:
         super().__init__(layer, route=route, first=first)
-        self._beside = [Beside(layer.get_submodule(end))]  # in a list: they are parts of others already
+        self._branch = [ParallelBranch(layer.get_submodule(end))]  # in a list: the layer registers it
         self._projections = [projections]
-        layer.set_submodule(end, self._beside[0])
-        self.own = own
+        layer.set_submodule(end, self._branch[0])
+        self.own = attentions
 
     def compute(self, hidden: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         now = self.route.now
-        added = self._beside[0].added
-        added.set(now.join([self._of(now.part(hidden, one), now=now, stream=one) for one in now.streams]))
-        found = super().compute(hidden, args, kwargs)
+        added = self._branch[0].added
+        added.set(now.join([self._attend(now.part(hidden, stream), now=now, stream=stream) for stream in now.streams]))
+        output = super().compute(hidden, args, kwargs)
         if not (self.training and getattr(self.layer, "gradient_checkpointing", False)):
-            added.clear()  # else it is read again where the layer is computed again
-        return found
+            added.clear()  # with gradient checkpointing it is read again when the layer is recomputed
+        return output
 
-    def _of(self, hidden: Tensor, *, now: Streams, stream: Stream) -> Tensor:
+    def _attend(self, hidden: Tensor, *, now: Streams, stream: Stream) -> Tensor:
+        """Return V_D · g(V_E · h) for the rows of a task."""
         projection = self._projections[0].of(stream.task)
         assert isinstance(projection, Projection)
         small = self.own.of(stream.task)(projection.down(hidden), now=now, stream=stream)
@@ -114,10 +151,10 @@ class PalLayer(Together):
 
 
 def make_projections(config: PretrainedConfig, *, tasks: tuple[str, ...], size: int) -> PerTask:
-    """V_E and V_D of each task."""
+    """Return V_E and V_D of each task."""
     return PerTask(tasks, lambda: Projection(width=config.hidden_size, size=size))
 
 
 def make_attentions(config: PretrainedConfig, *, tasks: tuple[str, ...], size: int) -> PerTask:
-    """G of each task, for one layer."""
+    """Return the attention g of each task, for one layer."""
     return PerTask(tasks, lambda: SmallAttention(size=size, heads=config.num_attention_heads))

@@ -1,4 +1,17 @@
-"""Sharing inside the encoder: layers, or parts of them, that treat each task's rows in a way of their own."""
+"""Task routing inside the encoder: layers and modules that are specific to the task of a row.
+
+A batch is expanded once, to the rows of one task after the other (`nlpmtl.model.streams.Streams`); a row that two
+tasks read is there twice. `Together` computes a shared layer for the rows of all tasks, `Apart` a separate layer per
+task, and `ByTask` a task-specific module inside a shared layer.
+
+Example:
+    >>> import torch
+    >>> from torch import nn
+    >>> from nlpmtl.model.sharing.routed import PerTask
+    >>> modules = PerTask(["topic", "sentiment"], lambda: nn.Linear(4, 2))
+    >>> modules.of("topic")(torch.zeros(3, 4)).shape
+    torch.Size([3, 2])
+"""
 
 from __future__ import annotations
 
@@ -15,33 +28,33 @@ from nlpmtl.model.streams import Route
 
 
 class PerTask(nn.ModuleDict):
-    """A module for each task.
+    """One module per task.
 
     Args:
-        tasks: their names.
-        make: makes one.
+        tasks: names of the tasks.
+        make: returns a new module; called once per task.
     """
 
     def __init__(self, tasks: Iterable[str], make: Callable[[], nn.Module]) -> None:
-        # A ModuleDict keeps some names, such as `type`, for itself.
+        # The suffix allows tasks with names that ModuleDict reserves, such as `type`.
         super().__init__({f"{task}_own": make() for task in tasks})
 
     def of(self, task: str) -> nn.Module:
-        """The task's module."""
+        """Return the module of a task."""
         return self[f"{task}_own"]
 
 
 class ByTask(nn.Module):
-    """Inside a layer: each task's rows go through its own module.
+    """A module inside a layer that applies a task-specific module to the rows of each task.
 
     Args:
-        own: the modules, each from ``[rows, time, width]`` to ``[rows, time, any width]``.
-        route: of the encoder.
+        modules: module of each task, from ``[rows, time, width]`` to ``[rows, time, any width]``.
+        route: routing context of the encoder.
     """
 
-    def __init__(self, own: PerTask, *, route: Route) -> None:
+    def __init__(self, modules: PerTask, *, route: Route) -> None:
         super().__init__()
-        self.own, self.route = own, route
+        self.own, self.route = modules, route
 
     def forward(self, x: Tensor) -> Tensor:
         now = self.route.now
@@ -49,31 +62,55 @@ class ByTask(nn.Module):
 
 
 class RoutedLayer(nn.Module, ABC):
-    """What stands in a layer's place in its encoder.
+    """Replacement for an encoder layer.
 
     Args:
-        layer: that layer.
-        route: of the encoder.
-        first: whether what comes in is the batch's rows, not yet the streams'.
+        layer: the layer that is replaced.
+        route: routing context of the encoder.
+        first: whether the input holds the rows of the batch, before they are repeated for each task.
     """
 
     def __init__(self, layer: nn.Module, *, route: Route, first: bool) -> None:
         super().__init__()
         self.route, self.first = route, first
-        if hasattr(layer, "attention_type"):  # ModernBERT chooses a layer's mask by it
+        if hasattr(layer, "attention_type"):  # ModernBERT selects the attention mask of a layer by this attribute
             self.attention_type = layer.attention_type
 
     def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
-        """As the layer's: ``[rows, time, width]`` and what else there is; a tensor, or a tuple that begins with it."""
+        """Compute the layer.
+
+        Args:
+            hidden: hidden states, ``[rows, time, width]``.
+            *args: further arguments of the layer.
+            **kwargs: further keyword arguments of the layer.
+
+        Returns:
+            The output of the layer: hidden states, or a tuple whose first element they are.
+        """
         return self.compute(self.route.now.expand(hidden) if self.first else hidden, args, kwargs)
 
     @abstractmethod
     def compute(self, hidden: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """From the streams' rows to the streams' rows; further arguments are still the batch's."""
+        """Compute the layer on the rows of all tasks.
+
+        Args:
+            hidden: hidden states of the rows of all tasks.
+            args: further arguments of the layer, for the rows of the batch.
+            kwargs: further keyword arguments of the layer, for the rows of the batch.
+
+        Returns:
+            The output of the layer for the rows of all tasks.
+        """
 
 
 class Together(RoutedLayer):
-    """One layer for all streams; modules inside it may tell them apart."""
+    """A layer that all tasks share; modules inside it may be task-specific (`ByTask`).
+
+    Args:
+        layer: the layer.
+        route: routing context of the encoder.
+        first: whether the input holds the rows of the batch, before they are repeated for each task.
+    """
 
     def __init__(self, layer: nn.Module, *, route: Route, first: bool) -> None:
         super().__init__(layer, route=route, first=first)
@@ -85,10 +122,12 @@ class Together(RoutedLayer):
 
 
 class Apart(RoutedLayer):
-    """A layer for each task.
+    """A separate layer per task.
 
     Args:
-        copies: the layers.
+        copies: layer of each task.
+        route: routing context of the encoder.
+        first: whether the input holds the rows of the batch, before they are repeated for each task.
     """
 
     def __init__(self, copies: PerTask, *, route: Route, first: bool) -> None:
@@ -96,21 +135,21 @@ class Apart(RoutedLayer):
         self.copies = copies
 
     def compute(self, hidden: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        now, found = self.route.now, []
+        now, outputs = self.route.now, []
         for stream in now.streams:
-            own, named = now.arguments(args, kwargs, stream=stream)
-            found.append(self.copies.of(stream.task)(now.part(hidden, stream), *own, **named))
-        if isinstance(found[0], Tensor):
-            return now.join(found)
-        return now.join([one[0] for one in found]), *found[0][1:]
+            task_args, task_kwargs = now.arguments(args, kwargs, stream=stream)
+            outputs.append(self.copies.of(stream.task)(now.part(hidden, stream), *task_args, **task_kwargs))
+        if isinstance(outputs[0], Tensor):
+            return now.join(outputs)
+        return now.join([output[0] for output in outputs]), *outputs[0][1:]
 
 
 class RoutedSharing(Sharing):
-    """A scheme whose encoder has routed layers.
+    """A sharing scheme that replaces layers of the encoder by routed ones.
 
     Args:
-        encoder: the pretrained encoder; its layers are replaced.
-        tasks: the names of the tasks.
+        encoder: pretrained encoder, whose layers are replaced.
+        tasks: names of the tasks.
     """
 
     def __init__(self, *, encoder: PreTrainedModel, tasks: tuple[str, ...]) -> None:
@@ -122,13 +161,13 @@ class RoutedSharing(Sharing):
 
     def own(self, task: str) -> dict[str, nn.Parameter]:
         return {
-            f"{place}.{name}": parameter
-            for place, module in self.named_modules()
+            f"{prefix}.{name}": parameter
+            for prefix, module in self.named_modules()
             if isinstance(module, PerTask)
             for name, parameter in module.of(task).named_parameters()
         }
 
 
-def first_seed(seed: int, number: int) -> int:
-    """The seed of one module's first numbers: by a run's seed and the module's place, not by its task."""
+def init_seed(seed: int, number: int) -> int:
+    """Return the seed for the initialisation of a module: a function of its number, and not of its task."""
     return (seed << 20) + number

@@ -1,9 +1,32 @@
-"""A copy of the upper layers for each task, and a spring between each copy and their mean.
+"""Soft parameter sharing with an L2 penalty (after Duong et al., 2015).
+
+Each task has a copy of the upper layers, with an L2 penalty towards their mean.
+
+    penalty = λ · Σ_t ‖W_t − W̄‖²        W̄ = 1/K · Σ_t W_t
+
+Symbols:
+- W_t: all parameters of the copies of task t
+- W̄: mean over the K tasks
+- λ: option `strength`, ≥ 0; 0 leaves the copies independent
+
+The penalty is added to the loss once per step.
+
+Departures from the paper:
+- Duong et al. penalise the distance of two networks, λ ‖W_source − W_target‖² (equation 4). Here any number of tasks is
+  penalised for the distance to their mean; for two tasks the sum is half of the paper's.
 
 References:
-    Duong et al. (2015), Low Resource Dependency Parsing: Cross-lingual Parameter Sharing in a Neural Network Parser,
-    equation 4: λ ‖W_source − W_target‖². For more than two tasks the distance here is the one to their mean; for two,
-    the sum over both is half of the paper's.
+    Duong, Cohn, Bird and Cook (2015), Low Resource Dependency Parsing: Cross-lingual Parameter Sharing in a Neural
+        Network Parser, ACL, https://aclanthology.org/P15-2139
+
+Example:
+    >>> from transformers import BertConfig, BertModel
+    >>> from nlpmtl.model.sharing import SoftL2
+    >>> config = BertConfig(hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16)
+    >>> encoder = BertModel(config, add_pooling_layer=False)
+    >>> sharing = SoftL2(encoder=encoder, tasks=("topic", "sentiment"), shared=0, strength=0.01)
+    >>> sharing.penalty().item()  # the copies are equal at the start
+    0.0
 """
 
 from __future__ import annotations
@@ -22,25 +45,23 @@ class SoftL2Options(SharingOptions):
     """Options of `SoftL2`."""
 
     shared: int = Field(0, ge=0)
-    """How many layers, from the lowest up, all tasks share; of those above each task has a copy."""
+    """Number of layers, from the lowest up, that all tasks share; each task has a copy of the others."""
     strength: float = Field(0.01, ge=0)
-    """What the squared distances are multiplied with; 0 leaves the copies free."""
+    """Weight of the L2 penalty; 0 leaves the copies independent."""
 
 
 @SHARINGS.register("soft_l2", SoftL2Options)
 class SoftL2(Layers):
-    """A copy of the upper layers for each task; copies that part from their mean are penalised.
-
-    The penalty is strength · Σ_t ‖W_t − mean_s W_s‖², over all weights of the copies.
+    """Soft parameter sharing with an L2 penalty.
 
     Args:
-        encoder: the pretrained encoder; the copies start as its layers are.
-        tasks: the names of the tasks.
-        shared: how many layers are shared, from 0 to all but one.
-        strength: what the squared distances are multiplied with, ≥ 0.
+        encoder: pretrained encoder, whose upper layers are copied for each task.
+        tasks: names of the tasks.
+        shared: number of shared layers, from 0 to all but one.
+        strength: weight λ of the penalty, ≥ 0.
 
     Raises:
-        ModelError: the encoder has no more layers, or none that can be copied one by one.
+        ModelError: all layers would be shared, or the encoder's layers cannot be copied one by one.
     """
 
     def __init__(self, *, encoder: PreTrainedModel, tasks: tuple[str, ...], shared: int, strength: float) -> None:

@@ -80,7 +80,7 @@ def test_a_layer_at_least_is_left_to_the_tasks(kind: str, encoder: PreTrainedMod
 
 def test_a_convolution_behind_the_first_layer_asks_for_one_that_is_shared(tmp_path: Path) -> None:
     convolved = make_encoder(tmp_path, "deberta-v2", conv_kernel_size=3)
-    with pytest.raises(ModelError, match=r"sharing\.shared: this encoder convolves.*share 1 layer at least"):
+    with pytest.raises(ModelError, match=r"sharing\.shared: this encoder convolves.*share at least 1 layer"):
         make_sharing(copy.deepcopy(convolved), {"kind": "layers", "shared": 0})
     sharing, inputs = make_sharing(convolved, {"kind": "layers", "shared": 1}), make_inputs(convolved)
     assert sharing(inputs, parts())["a"].shape == (3, 9, 32)
