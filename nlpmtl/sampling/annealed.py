@@ -34,7 +34,7 @@ from nlpmtl.sampling.base import Sampler, SamplingOptions, normalize_power
 
 @SAMPLERS.register("annealed", SamplingOptions)
 class Annealed(Sampler):
-    """Annealed sampling."""
+    """Annealed sampling: from proportional to nearly uniform over the run (Stickland and Murray, 2019)."""
 
     def probabilities(self, step: int) -> tuple[float, ...]:
         last = math.ceil(self.total_steps / self.epoch_steps) - 1

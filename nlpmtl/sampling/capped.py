@@ -44,7 +44,7 @@ class CappedOptions(SamplingOptions):
 @SAMPLERS.register("capped", CappedOptions)
 @dataclass(frozen=True, kw_only=True)
 class Capped(Sampler):
-    """Examples-proportional mixing with a limit on dataset size.
+    """Proportional to dataset size up to a limit (T5's examples-proportional mixing; Raffel et al., 2020).
 
     Args:
         cap: limit K in rows, ≥ 1.

@@ -63,7 +63,7 @@ class Exp3Options(SamplingOptions):
 @SAMPLERS.register("exp3", Exp3Options)
 @dataclass(frozen=True, kw_only=True)
 class Exp3(AdaptiveSampler):
-    """EXP3 bandit over datasets.
+    """EXP3 bandit over datasets, rewarded by the decrease of the loss (Auer et al., 2002).
 
     Args:
         gamma: exploration rate γ, above 0, at most 1.

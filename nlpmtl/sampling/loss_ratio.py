@@ -65,7 +65,7 @@ class LossRatioOptions(SamplingOptions):
 @SAMPLERS.register("loss_ratio", LossRatioOptions)
 @dataclass(frozen=True, kw_only=True)
 class LossRatio(AdaptiveSampler):
-    """Sampling by inverse training rate.
+    """Sampling by inverse training rate: slowly learned datasets are drawn more often.
 
     Args:
         temperature: T > 0.

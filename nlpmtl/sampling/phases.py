@@ -73,7 +73,7 @@ class PhasesOptions(SamplingOptions):
 @SAMPLERS.register("phases", PhasesOptions)
 @dataclass(frozen=True, kw_only=True)
 class Phases(Sampler):
-    """Curriculum over datasets.
+    """Curriculum: phases of the run with different datasets (Choi et al., 2023).
 
     Args:
         phases: phases in their order; empty: the large datasets for half of the steps, then all.

@@ -27,7 +27,7 @@ from nlpmtl.sampling.base import Sampler, SamplingOptions, normalize
 
 @SAMPLERS.register("proportional", SamplingOptions)
 class Proportional(Sampler):
-    """Proportional sampling."""
+    """Proportional sampling: every row is used equally often."""
 
     def probabilities(self, step: int) -> tuple[float, ...]:
         return normalize(self.sizes)

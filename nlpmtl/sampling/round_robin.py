@@ -24,7 +24,7 @@ from nlpmtl.sampling.base import Memory, Sampler, SamplingOptions, normalize
 
 @SAMPLERS.register("round_robin", SamplingOptions)
 class RoundRobin(Sampler):
-    """Round-robin sampling."""
+    """Round-robin sampling: datasets in a fixed rotation."""
 
     def probabilities(self, step: int) -> tuple[float, ...]:
         return normalize([1.0] * len(self.sizes))

@@ -45,7 +45,7 @@ class TemperatureOptions(SamplingOptions):
 @SAMPLERS.register("temperature", TemperatureOptions)
 @dataclass(frozen=True, kw_only=True)
 class Temperature(Sampler):
-    """Temperature-based sampling.
+    """Temperature-based sampling: probability ∝ size^(1/T) (Arivazhagan et al., 2019).
 
     Args:
         temperature: T > 0.

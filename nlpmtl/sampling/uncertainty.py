@@ -54,7 +54,7 @@ class UncertaintyOptions(SamplingOptions):
 @SAMPLERS.register("uncertainty", UncertaintyOptions)
 @dataclass(frozen=True, kw_only=True)
 class Uncertainty(AdaptiveSampler):
-    """Uncertainty sampling of datasets.
+    """Uncertainty sampling: datasets with less certain predictions are drawn more often.
 
     Args:
         keep: decay factor of the moving average, from 0 to below 1.

@@ -27,7 +27,7 @@ from nlpmtl.sampling.base import Sampler, SamplingOptions, normalize
 
 @SAMPLERS.register("uniform", SamplingOptions)
 class Uniform(Sampler):
-    """Uniform sampling."""
+    """Uniform sampling: all datasets are drawn equally often."""
 
     def probabilities(self, step: int) -> tuple[float, ...]:
         return normalize([1.0] * len(self.sizes))

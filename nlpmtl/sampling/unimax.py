@@ -48,7 +48,7 @@ class UniMaxOptions(SamplingOptions):
 @SAMPLERS.register("unimax", UniMaxOptions)
 @dataclass(frozen=True, kw_only=True)
 class UniMax(Sampler):
-    """UniMax sampling.
+    """UniMax: as uniform as possible with a limit on epochs per dataset (Chung et al., 2023).
 
     Args:
         max_epochs: N > 0.

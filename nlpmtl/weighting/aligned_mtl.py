@@ -43,7 +43,7 @@ from nlpmtl.weighting.gradients import SolvedMethod
 @WEIGHTINGS.register("aligned_mtl")
 @dataclass(kw_only=True)
 class AlignedMtl(SolvedMethod):
-    """Aligned-MTL: principal components of equal size."""
+    """Aligned-MTL: principal components of the gradients, scaled to equal size (Senushkin et al., 2023)."""
 
     def make(self) -> Any:
         return solvers.align_components

@@ -50,7 +50,7 @@ class CaGradOptions(Options):
 @WEIGHTINGS.register("cagrad", CaGradOptions)
 @dataclass(kw_only=True)
 class CaGrad(GradientMethod):
-    """Conflict-Averse Gradient Descent.
+    """CAGrad: the best step for the worst task near the mean gradient (Liu et al., 2021).
 
     Args:
         c: radius of the search region relative to the norm of the mean gradient, ≥ 0.

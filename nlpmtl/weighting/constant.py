@@ -50,7 +50,7 @@ class ConstantOptions(Options):
 @WEIGHTINGS.register("constant", ConstantOptions)
 @dataclass(kw_only=True)
 class Constant(Weighting):
-    """Fixed task weights.
+    """Fixed task weights (linear scalarization).
 
     Args:
         weights: weight of each task, ≥ 0; 1 for a task that is not listed.

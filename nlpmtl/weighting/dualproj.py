@@ -46,7 +46,7 @@ from nlpmtl.weighting.gradients import SolvedMethod
 @WEIGHTINGS.register("dualproj")
 @dataclass(kw_only=True)
 class DualProj(SolvedMethod):
-    """DualProj: mean gradient projected onto the dual cone of the task gradients."""
+    """DualProj: the mean gradient projected onto the dual cone (Lopez-Paz and Ranzato, 2017)."""
 
     def make(self) -> Any:
         return lambda gramian: solvers.project_to_dual_cone(gramian, np.full((1, len(gramian)), 1 / len(gramian)))[0]

@@ -57,7 +57,7 @@ class DwaOptions(Options):
 @WEIGHTINGS.register("dwa", DwaOptions)
 @dataclass(kw_only=True)
 class Dwa(Weighting):
-    """Dynamic Weight Average.
+    """Dynamic Weight Average: larger weights for tasks whose loss falls more slowly (Liu et al., 2019).
 
     Args:
         temperature: T > 0.

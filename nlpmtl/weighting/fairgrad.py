@@ -49,7 +49,7 @@ class FairGradOptions(Options):
 @WEIGHTINGS.register("fairgrad", FairGradOptions)
 @dataclass(kw_only=True)
 class FairGrad(SolvedMethod):
-    """FairGrad.
+    """FairGrad: α-fair decrease of the task losses (Ban and Ji, 2024).
 
     Args:
         alpha: fairness parameter α > 0.

@@ -68,7 +68,7 @@ class FamoOptions(Options):
 @WEIGHTINGS.register("famo", FamoOptions)
 @dataclass(kw_only=True)
 class Famo(Weighting):
-    """Fast Adaptive Multitask Optimization.
+    """FAMO: equal relative decrease of all losses, without a gradient per task (Liu et al., 2023).
 
     Args:
         lr: learning rate of ξ, > 0.

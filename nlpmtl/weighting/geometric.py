@@ -44,7 +44,7 @@ _MIN_LOSS = 1e-12
 @WEIGHTINGS.register("geometric")
 @dataclass(kw_only=True)
 class Geometric(Weighting):
-    """Geometric Loss Strategy."""
+    """Geometric Loss Strategy: the geometric mean of the task losses (Chennupati et al., 2019)."""
 
     sight: ClassVar[Sight] = "losses"
 

@@ -67,7 +67,7 @@ class GradNormOptions(Options):
 @WEIGHTINGS.register("gradnorm", GradNormOptions)
 @dataclass(kw_only=True)
 class GradNorm(Weighting):
-    """GradNorm.
+    """GradNorm: similar gradient norms, larger ones for tasks that learn slowly (Chen et al., 2018).
 
     Args:
         alpha: α ≥ 0.

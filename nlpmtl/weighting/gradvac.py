@@ -56,7 +56,7 @@ class GradVacOptions(Options):
 @WEIGHTINGS.register("gradvac", GradVacOptions)
 @dataclass(kw_only=True)
 class GradVac(GradientMethod):
-    """Gradient Vaccine.
+    """Gradient Vaccine: gradients are rotated until their cosines have the usual values (Wang et al., 2021).
 
     Args:
         beta: weight β of the current cosines in their moving average, from above 0 to 1.

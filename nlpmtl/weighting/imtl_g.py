@@ -43,7 +43,7 @@ from nlpmtl.weighting.gradients import SolvedMethod
 @WEIGHTINGS.register("imtl_g")
 @dataclass(kw_only=True)
 class ImtlG(SolvedMethod):
-    """IMTL-G: equal projections onto all task gradients."""
+    """IMTL-G: projections of equal length onto all task gradients (Liu et al., 2021)."""
 
     def make(self) -> Any:
         return solvers.equal_projections

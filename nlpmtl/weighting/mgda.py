@@ -43,7 +43,7 @@ from nlpmtl.weighting.gradients import SolvedMethod
 @WEIGHTINGS.register("mgda")
 @dataclass(kw_only=True)
 class Mgda(SolvedMethod):
-    """Multiple-Gradient Descent Algorithm."""
+    """MGDA: the shortest convex combination of the task gradients (Désidéri, 2012)."""
 
     def make(self) -> Any:
         return solvers.min_norm_combination

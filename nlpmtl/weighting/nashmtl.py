@@ -39,7 +39,7 @@ from nlpmtl.weighting.gradients import SolvedMethod
 @WEIGHTINGS.register("nashmtl")
 @dataclass(kw_only=True)
 class NashMtl(SolvedMethod):
-    """Nash-MTL."""
+    """Nash-MTL: the Nash bargaining solution over task gradients (Navon et al., 2022)."""
 
     averages: ClassVar[bool] = False
 

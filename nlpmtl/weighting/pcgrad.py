@@ -40,7 +40,7 @@ from nlpmtl.weighting.gradients import GradientMethod
 @WEIGHTINGS.register("pcgrad")
 @dataclass(kw_only=True)
 class PcGrad(GradientMethod):
-    """PCGrad: projecting conflicting gradients."""
+    """PCGrad: conflicting gradients are projected onto each other's normal plane (Yu et al., 2020)."""
 
     averages: ClassVar[bool] = False
 

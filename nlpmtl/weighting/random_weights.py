@@ -37,7 +37,7 @@ from nlpmtl.weighting.base import Seen, Weighting
 @WEIGHTINGS.register("random")
 @dataclass(kw_only=True)
 class RandomWeights(Weighting):
-    """Random Loss Weighting."""
+    """Random Loss Weighting: random weights in every step, a baseline (Lin et al., 2022)."""
 
     def weigh(self, seen: Seen) -> dict[str, float]:
         exponentials = np.exp(np.random.default_rng([self.seed, seen.step]).standard_normal(len(self.tasks)))

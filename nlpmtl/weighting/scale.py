@@ -58,7 +58,7 @@ class ScaleOptions(Options):
 @WEIGHTINGS.register("scale", ScaleOptions)
 @dataclass(kw_only=True)
 class Scale(Weighting):
-    """Loss normalisation by a moving average.
+    """Loss normalisation: each loss divided by its moving average.
 
     Args:
         keep: decay factor β of the moving average, from 0 to below 1.

@@ -59,7 +59,7 @@ class UncertaintyOptions(Options):
 @WEIGHTINGS.register("uncertainty", UncertaintyOptions)
 @dataclass(kw_only=True)
 class Uncertainty(Weighting):
-    """Homoscedastic uncertainty weighting.
+    """Homoscedastic uncertainty weighting: smaller weights for tasks with more noise (Kendall et al., 2018).
 
     Args:
         lr: learning rate η of the log variances, > 0.

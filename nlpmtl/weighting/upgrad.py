@@ -45,7 +45,7 @@ from nlpmtl.weighting.gradients import SolvedMethod
 @WEIGHTINGS.register("upgrad")
 @dataclass(kw_only=True)
 class UpGrad(SolvedMethod):
-    """UPGrad: mean of the task gradients projected onto their dual cone."""
+    """UPGrad: mean of the task gradients, each projected onto the dual cone (Quinton and Rey, 2024)."""
 
     def make(self) -> Any:
         return lambda gramian: solvers.project_to_dual_cone(gramian, np.eye(len(gramian)) / len(gramian)).sum(axis=0)

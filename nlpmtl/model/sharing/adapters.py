@@ -85,7 +85,7 @@ class Bottleneck(nn.Module):
 
 @SHARINGS.register("adapters", AdaptersOptions)
 class Adapters(RoutedSharing):
-    """Task-specific adapters in shared layers.
+    """Task-specific bottleneck adapters (Houlsby et al., 2019) or projected attention layers in shared layers.
 
     Args:
         encoder: pretrained encoder.

@@ -119,7 +119,7 @@ class StitchedLayer(Apart):
 
 @SHARINGS.register("cross_stitch", CrossStitchOptions)
 class CrossStitch(RoutedSharing):
-    """Cross-stitch network.
+    """Cross-stitch network: task-specific layers with learned linear combinations (Misra et al., 2016).
 
     Args:
         encoder: pretrained encoder, whose upper layers are copied for each task.

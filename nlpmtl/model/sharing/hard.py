@@ -41,7 +41,7 @@ from nlpmtl.registry import SHARINGS
 
 @SHARINGS.register("hard", SharingOptions)
 class Hard(Sharing):
-    """Hard parameter sharing.
+    """Hard parameter sharing: one encoder for all tasks (Caruana, 1997).
 
     Args:
         encoder: pretrained encoder.

@@ -153,7 +153,7 @@ class LoraLinear(nn.Module):
 
 @SHARINGS.register("lora", LoraOptions)
 class Lora(RoutedSharing):
-    """LoRA with a shared and a task-specific adapter for each linear layer.
+    """LoRA: a frozen encoder with shared and task-specific low-rank adapters (Hu et al., 2022).
 
     Args:
         encoder: pretrained encoder, which is frozen.

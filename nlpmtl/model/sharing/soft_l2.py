@@ -52,7 +52,7 @@ class SoftL2Options(SharingOptions):
 
 @SHARINGS.register("soft_l2", SoftL2Options)
 class SoftL2(Layers):
-    """Soft parameter sharing with an L2 penalty.
+    """Soft parameter sharing: task-specific upper layers with an L2 penalty towards their mean.
 
     Args:
         encoder: pretrained encoder, whose upper layers are copied for each task.
