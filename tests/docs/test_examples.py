@@ -31,6 +31,6 @@ def test_examples_run(name: str) -> None:
 @pytest.mark.parametrize("registry", REGISTRIES.values(), ids=REGISTRIES)
 def test_each_method_has_an_example(registry: Registry) -> None:
     finder = doctest.DocTestFinder()
-    modules = {registry.get(name).__module__ for name in registry.names()}
-    tests = {name: finder.find(importlib.import_module(name), name) for name in modules}
-    assert not sorted(name for name, found in tests.items() if not any(test.examples for test in found))
+    files = {registry.get(name).__module__ for name in registry.names()}
+    tests = {name: finder.find(importlib.import_module(name), name) for name in files}
+    assert not sorted(name for name, items in tests.items() if not any(test.examples for test in items))
