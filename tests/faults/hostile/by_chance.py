@@ -261,7 +261,8 @@ def _attempt(door: Door, chance: Chance, source: Any, where: str) -> str | None:
             return f"{on_bad_row}: it took {time.perf_counter() - began:.0f} s"
     if refused["stop"] is None and refused["skip"] is not None:
         return f"skip refuses what is good: {short(refused['skip'])}"
-    if chance.row is not None and refused["skip"] is not None and "is not in the list of labels" not in refused["skip"]:
+    of_all_rows = ("is not in the list of labels", "spans contradict scheme")
+    if chance.row is not None and refused["skip"] is not None and not any(i in refused["skip"] for i in of_all_rows):
         return f"one bad row is not left out: {short(refused['skip'])}"
     return None
 
@@ -270,7 +271,7 @@ def _lost(text: str, *, where: str, row: int | None) -> str | None:
     """What is missing in the words of an error; None if a person finds the place."""
     if where not in text:
         return f"no {where!r} in {short(text)}"
-    place = re.search(re.escape(where) + r"(?::|: row |, row )(\d+): ", text)
+    place = re.search(re.escape(where) + r"(?::|: row |, row )(\d+)(?:, word \d+)?: ", text)
     if place is None and ("problem(s) in" in text or row is not None):
         return f"no row in {short(text)}"
     if place is not None and row is not None and int(place[1]) != row:
