@@ -101,6 +101,7 @@ class MultiTaskModel(PreTrainedModel):
             near = did_you_mean(str(scheme), SHARINGS.names())
             raise ModelError(f"this model has an unknown sharing scheme {scheme!r}; {near}; {HINT}")
         options = SHARINGS.parse(config.sharing)
+        pretrained = encoder is not None
         encoder = encoder or blank_encoder(config.encoder_config)
         self.sharing = SHARINGS.build(
             options,
@@ -113,6 +114,9 @@ class MultiTaskModel(PreTrainedModel):
         self.covariance: TaskCovariance | None = None
         if isinstance(options, SharingOptions) and options.relations is not None:
             self.covariance = TaskCovariance(self._own_weights(), strength=options.relations_strength)
+        if pretrained:
+            for module in self.modules():  # else transformers initialises the scheme's modules in the encoder again
+                module._is_hf_initialized = True
         self.post_init()  # type: ignore[no-untyped-call]
 
     @classmethod

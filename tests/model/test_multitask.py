@@ -25,6 +25,7 @@ from nlpmtl.errors import ModelError
 from nlpmtl.heads import Head, HeadShape
 from nlpmtl.model import MultiTaskConfig, MultiTaskModel, load_encoder, use_packing
 from nlpmtl.tasks import Classification, Task, task_from_spec
+from tests.model.sharing.schemes import CASES
 from tests.tiny import write_encoder
 
 SIZES: dict[str, Any] = {"vocab_size": 150, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
@@ -59,9 +60,15 @@ def tasks(specs: dict[str, dict[str, Any]] | None = None) -> list[Task]:
     return [task_from_spec(name, spec) for name, spec in (SPECS if specs is None else specs).items()]
 
 
-def assemble(directory: Path, specs: dict[str, dict[str, Any]] | None = None, *, seed: int = 0) -> MultiTaskModel:
+def assemble(
+    directory: Path,
+    specs: dict[str, dict[str, Any]] | None = None,
+    *,
+    seed: int = 0,
+    sharing: dict[str, Any] = CASES["hard"],
+) -> MultiTaskModel:
     encoder = load_encoder(str(directory))
-    made = MultiTaskModel.assemble(encoder, tasks=tasks(specs), sharing={"kind": "hard"}, input_length=48, seed=seed)
+    made = MultiTaskModel.assemble(encoder, tasks=tasks(specs), sharing=sharing, input_length=48, seed=seed)
     made.train(False)
     return made
 
@@ -160,6 +167,18 @@ def test_heads_start_from_the_checkpoint_and_the_seed(bert: Path) -> None:
     assert torch.equal(weight(one, "topic", "out"), weight(same, "topic", "out"))
     assert not torch.equal(weight(one, "topic", "out"), weight(other, "topic", "out"))
     assert torch.equal(weight(one, "kinds", "out"), weight(alone, "kinds", "out")), "whatever other heads there are"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_new_model_of_any_scheme_starts_as_the_encoder_whatever_the_random_state(case: str, bert: Path) -> None:
+    torch.manual_seed(1)
+    model, plain = assemble(bert, sharing=CASES[case]), assemble(bert)
+    torch.manual_seed(2)
+    same = assemble(bert, sharing=CASES[case]).state_dict()
+    assert not [name for name, tensor in model.state_dict().items() if not torch.equal(tensor, same[name])]
+    logits, expected = model(**inputs()), plain(**inputs())
+    for task in SPECS:
+        torch.testing.assert_close(logits[task], expected[task], rtol=0, atol=1e-5)
 
 
 def weight(model: MultiTaskModel, task: str, layer: str) -> torch.Tensor:
