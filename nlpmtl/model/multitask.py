@@ -116,7 +116,7 @@ class MultiTaskModel(PreTrainedModel):
             self.covariance = TaskCovariance(self._own_weights(), strength=options.relations_strength)
         if pretrained:
             for module in self.modules():  # else transformers initialises the scheme's modules in the encoder again
-                module._is_hf_initialized = True
+                module._is_hf_initialized = True  # type: ignore[assignment]
         self.post_init()  # type: ignore[no-untyped-call]
 
     @classmethod
