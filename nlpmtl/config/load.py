@@ -236,12 +236,15 @@ def _parse(model: type[T], raw: Mapping[str, Any], where: str) -> T:
         raise ConfigError("\n".join(lines)) from None
 
 
-def _without_secrets(value: Any, key: str) -> Any:
+def _without_secrets(value: Any, key: str, *, levels: int = 20) -> Any:
     """A value as an error may show it: access tokens and passwords, by their keys or their form, are left out."""
+    inner = levels - 1
+    if isinstance(value, Mapping | list | tuple) and not levels:  # too deep to be shown, and perhaps to be walked
+        return "…"
     if isinstance(value, Mapping):
-        return {name: _without_secrets(inside, str(name)) for name, inside in value.items()}
+        return {name: _without_secrets(inside, str(name), levels=inner) for name, inside in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_secrets(inside, key) for inside in value]
+        return [_without_secrets(inside, key, levels=inner) for inside in value]
     return "…" if isinstance(value, str) and (_SECRET_KEY.search(key) or _SECRET.search(value)) else value
 
 

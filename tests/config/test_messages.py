@@ -230,6 +230,14 @@ def test_secrets_in_a_config_are_not_printed(tables: dict[str, Any]) -> None:
     assert "abcdef-secret" not in problem(**tables)
 
 
+def test_a_value_that_is_nested_too_deep_to_be_shown() -> None:
+    value: dict[str, Any] = {}
+    for _ in range(900):
+        value = {"a": value}
+    with pytest.raises(ConfigError, match=r"run\.toml: trainer: unknown key"):
+        parse_run({**make(), "trainer": value}, where="run.toml")
+
+
 def test_a_value_of_several_types_has_one_message() -> None:
     message = problem({"datasets.news.tasks.topic.class_weights": "balance"})
     assert message == (
