@@ -116,6 +116,7 @@ class MultiTaskModel(PreTrainedModel):
             self.covariance = TaskCovariance(self._own_weights(), strength=options.relations_strength)
         if pretrained:
             for module in self.modules():  # else transformers initialises the scheme's modules in the encoder again
+                # The flag is no Tensor or Module, as the types of PyTorch have every attribute of a module.
                 module._is_hf_initialized = True  # type: ignore[assignment]
         self.post_init()  # type: ignore[no-untyped-call]
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import random
-import re
 import resource
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.harness import Count, one_thread
+from tests.serving.process import started
 from tests.tiny import make_run, train_tiny
 
 PATIENCE = 60.0
@@ -98,14 +96,8 @@ def _model(scratch: Path) -> Path:
 def _server(model: Path, log: Path, *options: str) -> Iterator[int]:
     """A server in a process of its own; its port."""
     command = [sys.executable, "-m", "nlpmtl", "serve", str(model), "--port", "0", *options]
-    with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr, env=one_thread()) as server:
-        try:
-            while not (found := re.search(r"http://[^:]+:(\d+)", log.read_text(encoding="utf-8"))):
-                assert server.poll() is None, log.read_text(encoding="utf-8")
-                time.sleep(0.05)
-            yield int(found[1])
-        finally:
-            server.kill()
+    with started(command, log, environment=one_thread()) as port:
+        yield port
 
 
 def _ask(port: int, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:

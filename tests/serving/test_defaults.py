@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -13,11 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.serving.conftest import Client
+from tests.serving.process import started
 from tests.serving.test_slow_clients import FILES, HEADER, connect, health
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.tiny import Trained
 
 pytestmark = pytest.mark.slow
@@ -30,15 +26,8 @@ def port(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         "runpy.run_module('nlpmtl', run_name='__main__')"
     )
     command = [sys.executable, "-c", limited, "serve", str(trained.model_dir.resolve()), "--port", "0"]
-    log: Path = tmp_path_factory.mktemp("serve") / "stderr"
-    with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr) as server:
-        try:
-            while not (found := re.search(r"http://[^:]+:(\d+)", log.read_text(encoding="utf-8"))):
-                assert server.poll() is None, log.read_text(encoding="utf-8")
-                time.sleep(0.05)
-            yield int(found[1])
-        finally:
-            server.kill()
+    with started(command, tmp_path_factory.mktemp("serve") / "stderr") as port:
+        yield port
 
 
 def test_no_path_of_this_machine_is_published(port: int, trained: Trained) -> None:
