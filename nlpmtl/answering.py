@@ -15,7 +15,8 @@ from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.artifact import Backend
 from nlpmtl.data import Encoded, Input, Windows, tokenize, tokenize_windows, without_limits
-from nlpmtl.errors import ConfigError, DataError, RunError
+from nlpmtl.data.tokenizer import find_failing
+from nlpmtl.errors import ConfigError, DataError, NlpmtlError, RunError
 from nlpmtl.evaluation import Inference
 from nlpmtl.model import with_finite_logits
 from nlpmtl.task_inputs import InputReader, TaskInputs
@@ -85,6 +86,7 @@ class Answering:
         """
         if isinstance(self.model, nn.Module):
             Threads.check()
+        done = 0
         for rows in _read(inputs, reader.read):
             answers: list[dict[str, Prediction]] = [{} for _ in rows]
             groups: dict[tuple[str, ...], list[tuple[int, Input]]] = defaultdict(list)
@@ -94,9 +96,26 @@ class Answering:
             for asked, group in groups.items():
                 labels_words = any(self.model.tasks[task].level == "token" for task in asked)
                 answer = self._answer_words if labels_words else self._answer_texts
-                for (row, _), predictions in zip(group, answer([one for _, one in group], asked, shown), strict=True):
+                try:
+                    predicted = answer([one for _, one in group], asked, shown)
+                except (KeyboardInterrupt, SystemExit, NlpmtlError):
+                    raise
+                except BaseException as error:  # a panic of the tokenizer's Rust code is not an Exception
+                    self._name_input(error, group, done=done)
+                    raise
+                for (row, _), predictions in zip(group, predicted, strict=True):
                     answers[row].update(predictions)
             yield from (reader.in_order(answer) for answer in answers)
+            done += len(rows)
+
+    def _name_input(self, error: BaseException, group: Sequence[tuple[int, Input]], *, done: int) -> None:
+        """Add to an error a note that names the input for which the tokenizer fails, if it is the tokenizer."""
+        failing = find_failing(
+            self.tokenizer,
+            [(one.encoded_text,) if one.pair is None else (one.encoded_text, one.pair) for _, one in group],
+        )
+        if failing is not None:
+            error.add_note(f"input {done + group[failing][0] + 1}: the model's tokenizer fails for this text")
 
     def _answer_texts(self, inputs: Sequence[Input], asked: Sequence[str], shown: Shown) -> list[dict[str, Prediction]]:
         """Tasks that read a text, or a pair of them, as a whole: from its beginning."""

@@ -103,7 +103,8 @@ def _tell(error: BaseException, *, debug: bool) -> str:
         return f"error: {error}"
     if isinstance(error, OSError) and error.filename is not None:
         return f"error: {error.filename}: {error.strerror}  (`nlpmtl --debug VERB …` shows the traceback)"
-    return f"error: {type(error).__name__}: {error}  (`nlpmtl --debug VERB …` shows the traceback)"
+    notes = "".join(f"{note}: " for note in getattr(error, "__notes__", ()))
+    return f"error: {notes}{type(error).__name__}: {error}  (`nlpmtl --debug VERB …` shows the traceback)"
 
 
 def _print_version(asked: bool) -> None:

@@ -24,7 +24,9 @@ from nlpmtl.data.pieces import Pieces, tokenize
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.rows import Rows
 from nlpmtl.data.stream import Absent, Part, place
+from nlpmtl.data.tokenizer import find_failing
 from nlpmtl.data.word_splitting import WordCounts
+from nlpmtl.errors import RunError
 from nlpmtl.strict_json import dumps
 
 _ROWS_AT_ONCE = 1000
@@ -116,6 +118,7 @@ def prepare(
         directory: where to write the arrays; they are then memory-mapped. Left out: in memory.
 
     Raises:
+        RunError: the tokenizer fails for a row, such as by a panic of its Rust code.
         OSError: the files cannot be written.
     """
     pair, words = "pair" in rows.source.schema.names, "words" in rows.source.schema.names
@@ -198,17 +201,36 @@ def read_prepared(directory: Path) -> Prepared:
 def _pieces(
     rows: Rows, *, tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> Iterator[tuple[pa.RecordBatch, Pieces]]:
+    done = 0
     for batch in _batches(rows):
-        if "words" in batch.schema.names:
-            words = batch["words"]
-            bounds = np.zeros(len(words) + 1, dtype=np.int64)
-            np.cumsum(pc.list_value_length(words).to_numpy(), out=bounds[1:])
-            spans = Spans.joined(pc.utf8_length(words.flatten()).to_numpy().astype(np.int64), bounds)
-            texts = pc.binary_join(words, " ").to_pylist()
-            yield batch, tokenize(tokenizer, texts, words=spans, max_length=max_length)
-        else:
-            pairs = batch["pair"].to_pylist() if "pair" in batch.schema.names else None
-            yield batch, tokenize(tokenizer, batch["text"].to_pylist(), pairs=pairs, max_length=max_length)
+        words = batch["words"] if "words" in batch.schema.names else None
+        texts = (batch["text"] if words is None else pc.binary_join(words, " ")).to_pylist()
+        pairs = batch["pair"].to_pylist() if words is None and "pair" in batch.schema.names else None
+        try:
+            pieces = tokenize(
+                tokenizer, texts, pairs=pairs, words=None if words is None else _spans(words), max_length=max_length
+            )
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic of the tokenizer's Rust code is not an Exception
+            failing = find_failing(
+                tokenizer, [(text,) for text in texts] if pairs is None else list(zip(texts, pairs, strict=True))
+            )
+            if failing is None:
+                raise
+            raise RunError(
+                f"{rows.place(done + failing)}: the encoder's tokenizer fails for this row "
+                f"({type(error).__name__}: {error}); remove the row, or use an encoder with an intact tokenizer.json"
+            ) from error
+        yield batch, pieces
+        done += batch.num_rows
+
+
+def _spans(words: pa.Array) -> Spans:
+    """Where the words of each row are in their text, in which a space joins them."""
+    bounds = np.zeros(len(words) + 1, dtype=np.int64)
+    np.cumsum(pc.list_value_length(words).to_numpy(), out=bounds[1:])
+    return Spans.joined(pc.utf8_length(words.flatten()).to_numpy().astype(np.int64), bounds)
 
 
 def _batches(rows: Rows) -> Iterator[pa.RecordBatch]:

@@ -45,6 +45,23 @@ def encode_whole(
     return encodings
 
 
+def find_failing(tokenizer: PreTrainedTokenizerBase, rows: Sequence[tuple[str, ...]]) -> int | None:
+    """Return the index of the first row that the tokenizer cannot encode; None if each alone can be encoded.
+
+    Args:
+        tokenizer: a fast tokenizer that `without_limits` made.
+        rows: the text of each row, or its two texts.
+    """
+    for number, (text, *pair) in enumerate(rows):
+        try:
+            encode_whole(tokenizer, [text], pairs=pair or None)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # a panic of the tokenizer's Rust code is not an Exception
+            return number
+    return None
+
+
 def stand_in(tokenizer: PreTrainedTokenizerBase) -> NDArray[np.int32]:
     """Return the one token that is read for a text without any: the unknown token, else that of padding.
 

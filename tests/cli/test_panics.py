@@ -1,0 +1,79 @@
+"""A tokenizer whose Rust code panics for some texts: the row or input is named, and nothing prints a traceback."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import nlpmtl
+from nlpmtl.errors import RunError
+from tests.cli.conftest import Nlpmtl
+from tests.tiny import make_rows, make_run, write_rows
+
+ToToml = Callable[[Mapping[str, Any]], str]
+
+if TYPE_CHECKING:
+    from tests.tiny import Trained
+
+PLACE = "validation.jsonl:7"
+
+
+def break_tokenizer(directory: Path) -> Path:
+    """Write a normalizer that panics on what is not ASCII: its map of characters is all zeros."""
+    path = directory / "tokenizer.json"
+    tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    zeros = (512).to_bytes(4, "little") + bytes(512)
+    tokenizer["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(zeros).decode()}
+    path.write_text(json.dumps(tokenizer), encoding="utf-8")
+    return directory
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """Two splits, of which one has a text that is not ASCII in line 7."""
+    rows = make_rows(12)
+    for row in rows:
+        row["topic"] = row["topic"] or "animals"
+    train = str(write_rows(tmp_path / "train.jsonl", rows))
+    rows[6] |= {"text": "caf\u00e9", "other": "caf\u00e9", "tokens": [*rows[6]["tokens"][:-1], "caf\u00e9"]}
+    return {"train": train, "validation": str(write_rows(tmp_path / "validation.jsonl", rows))}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("reads", [{"text": "text"}, {"text": "text", "pair": "other"}, {"words": "tokens"}])
+def test_training_and_checking_name_the_row(
+    tmp_path: Path, files: dict[str, str], reads: dict[str, str], nlpmtl_: Nlpmtl, to_toml: ToToml
+) -> None:
+    run = make_run(tmp_path)
+    break_tokenizer(tmp_path / "encoder")
+    tasks = {"topic": {"kind": "classification", "label": "topic"}}
+    run["datasets"] = {"words": {"data": {"files": files}, "input": reads, "tasks": tasks}}
+    path = tmp_path / "run.toml"
+    path.write_text(to_toml(run), encoding="utf-8")
+    for verb in ("train", "check"):
+        result = nlpmtl_(verb, path)
+        assert result.exit_code == 1, result.output
+        assert f"{PLACE}: the encoder's tokenizer fails for this row (PanicException: " in result.output
+        assert "Traceback" not in result.output
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_evaluation_names_the_row_and_prediction_the_input(
+    trained: Trained, tmp_path: Path, files: dict[str, str], nlpmtl_: Nlpmtl
+) -> None:
+    model = break_tokenizer(shutil.copytree(trained.model_dir, tmp_path / "model"))
+    words = trained.run["datasets"]["words"]
+    with pytest.raises(RunError, match=f"{PLACE}: the encoder's tokenizer fails for this row"):
+        nlpmtl.evaluate(model, {**words, "data": {"files": files}})
+    lines = tmp_path / "texts.txt"
+    lines.write_text("a cat\na dog\ncaf\u00e9\n", encoding="utf-8")
+    for arguments in (["--input", lines], ["a cat", "a dog", "caf\u00e9"]):
+        result = nlpmtl_("predict", model, *arguments)
+        assert result.exit_code == 1
+        assert "error: input 3: the model's tokenizer fails for this text: PanicException: " in result.output
