@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import UnionType
-from typing import Any, Self, Union, get_args, get_origin
+from typing import Any, ClassVar, Self, Union, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -31,6 +31,7 @@ _SCALARS: dict[Any, tuple[tuple[type, ...], str]] = {
 
 RULE, MISSING, UNKNOWN = "rule", "missing_key", "unknown_key"
 """Types of errors whose messages are ours."""
+_TABLE = "a table"
 _EXPECTED = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
@@ -47,10 +48,10 @@ _EXPECTED = {
     "tuple_type": 'a list, such as ["a", "b"],',
     "list_type": 'a list, such as ["a", "b"],',
     "iterable_type": 'a list, such as ["a", "b"],',
-    "dict_type": "a table",
-    "mapping_type": "a table",
-    "model_type": "a table",
-    "model_attributes_type": "a table",
+    "dict_type": _TABLE,
+    "mapping_type": _TABLE,
+    "model_type": _TABLE,
+    "model_attributes_type": _TABLE,
     "path_type": 'a path, such as "runs/first",',
     "invalid_key": "a string as key",
 }
@@ -72,6 +73,10 @@ class Table(BaseModel):
     """A table of a config file. The docstring under each field becomes its line in the reference and the schema."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    table_examples: ClassVar[Mapping[str, str]] = {}
+    """What an error shows where a table was expected: for a key of this table an example of its value; for "" an
+    example of this table."""
 
     @field_validator("*", mode="before")
     @classmethod
@@ -104,7 +109,9 @@ class Table(BaseModel):
         elif kind == "missing" and len(found["loc"]) == 1:
             kind, said = MISSING, _missing(str(found["loc"][0]), cls.model_fields[str(found["loc"][0])])
         elif kind not in (RULE, MISSING, UNKNOWN):
-            kind, said = RULE, explain(kind, said, found.get("ctx", {}))
+            example = cls.table_examples.get(".".join(map(str, found["loc"])))
+            such_as = f", such as {example}" if example and _EXPECTED.get(kind) == _TABLE else ""
+            kind, said = RULE, f"{explain(kind, said, found.get('ctx', {}))}{such_as}"
         return InitErrorDetails(
             type=PydanticCustomError(kind, "{said}", {"said": said}), loc=found["loc"], input=found["input"]
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -87,6 +87,12 @@ class TaskOptions(Options):
 
 class DataConfig(Table):
     """Where rows come from: exactly one source."""
+
+    table_examples: ClassVar[Mapping[str, str]] = {
+        "": '{files = {train = "train.jsonl"}}',
+        "files": '{train = "train.jsonl"}',
+        "splits": '{validation = "dev"}',
+    }
 
     files: dict[str, Any] | None = None
     """Our split name = a file: .jsonl, .csv, .tsv, each also with .gz, or .parquet. A list of files, or a pattern such
@@ -196,6 +202,8 @@ def _name(value: Any) -> str | list[str]:
 class InputConfig(Table):
     """The shape of the input: `words`, or `text`, or `text` and `pair`."""
 
+    table_examples: ClassVar[Mapping[str, str]] = {"": '{text = "sentence"}'}
+
     words: str | None = None
     """The column of pre-split words."""
     text: str | None = None
@@ -226,6 +234,12 @@ class InputConfig(Table):
 
 class DatasetConfig(Table):
     """A dataset file: one source, one shape of input, the tasks labelled on it."""
+
+    table_examples: ClassVar[Mapping[str, str]] = {
+        "": '{use = "dataset.toml"}',
+        "tasks": '{topic = {kind = "classification", label = "topic"}}',
+        "limit": "{train = 1000}",
+    }
 
     data: DataConfig
     """Where rows come from."""

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from nlpmtl.config.dataset import DataConfig, DatasetConfig, are_paths
+from nlpmtl.config.overrides import check_datasets
 from nlpmtl.config.run import RunConfig
 from nlpmtl.config.words import instead
 from nlpmtl.errors import ConfigError, quote
@@ -55,8 +56,10 @@ def read_run(source: str | Path | Mapping[str, Any] | RunConfig, *, overrides: M
     for name, table in datasets.items() if isinstance(datasets, dict) else ():
         if isinstance(table, dict):
             datasets[name] = _follow_use(table, base=base, where=f"{where}: datasets.{name}")
+    names = list(datasets) if isinstance(datasets, dict) else []
     for key, value in laid.items():
         _lay(raw, key, value)
+    check_datasets(raw, laid, names=names)
     return raw
 
 
@@ -295,6 +298,8 @@ def _copy(value: Any) -> Any:
 def _lay(raw: Raw, key: str, value: Any) -> None:
     """Set a dotted key, making tables on the way; another key that says the same in other words is dropped."""
     *tables, last = key.split(".")
+    if not all(part.strip() for part in (*tables, last)):
+        raise ConfigError(f"{key!r}: a part of this dotted key is empty; write the whole key, such as train.lr")
     for name in tables:
         raw = raw.setdefault(name, {})
         if not isinstance(raw, dict):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
@@ -16,6 +17,8 @@ from nlpmtl.table import Table
 
 class EncoderConfig(Table):
     """The pretrained encoder that all tasks share."""
+
+    table_examples: ClassVar[Mapping[str, str]] = {"": '{name = "bert-base-uncased"}'}
 
     name: str
     """A Hub id, a directory, or "package:some_package/model" (a directory inside an installed package). A model that
@@ -106,6 +109,8 @@ def _difference(one: TaskOptions, other: TaskOptions) -> str | None:
 
 class RunConfig(Table):
     """A run file."""
+
+    table_examples: ClassVar[Mapping[str, str]] = {"datasets": '{reviews = {use = "reviews.toml"}}'}
 
     seed: int = Field(0, ge=0, lt=2**32)
     """Of the heads' first weights, the order of rows and dropout."""

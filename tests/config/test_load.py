@@ -379,3 +379,19 @@ def test_a_plain_config_means_the_same_everywhere(
 
 def test_tables_as_dotted_keys() -> None:
     assert dotted({"a": {"b": {"c": 1}, "d": {}}, "e": 2, "f": {}}) == {"a.b.c": 1, "a.d": {}, "e": 2}
+
+
+@pytest.mark.parametrize("key", [".lr", "train.", "train..lr", "", " .lr", "datasets..limit"])
+def test_an_override_with_an_empty_part(key: str) -> None:
+    with pytest.raises(ConfigError, match="a part of this dotted key is empty; write"):
+        read_run({"encoder": {"name": "x"}}, overrides={key: 3})
+
+
+def test_an_override_for_an_unknown_dataset() -> None:
+    datasets = {"reviews": {"data": {"files": {"train": "a.jsonl"}}}}
+    for key, value in (("datasets.review.limit.train", 3), ("datasets.review.tasks", {}), ("datasets.review.limit", 3)):
+        with pytest.raises(ConfigError, match=f"{key}: the run has no dataset 'review'; did you mean 'reviews'?"):
+            read_run({"datasets": datasets}, overrides={key: value})
+    added = {"datasets.new.limit": {"train": 3}, "datasets.new.data": {"files": {"train": "b.jsonl"}}}
+    assert set(read_run({"datasets": datasets}, overrides=added)["datasets"]) == {"reviews", "new"}
+    assert set(read_run({}, overrides=added)["datasets"]) == {"new"}

@@ -1,0 +1,17 @@
+"""Checks of overrides, such as ``train.lr=3e-5``, against the run that they change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nlpmtl.errors import ConfigError, did_you_mean
+
+
+def check_datasets(raw: Mapping[str, Any], laid: Mapping[str, Any], *, names: Sequence[str]) -> None:
+    """ConfigError if an override is for a dataset that the run does not have, and that overrides do not describe."""
+    for key in laid:
+        table, _, rest = key.partition(".")
+        name = rest.partition(".")[0]
+        if table == "datasets" and names and name != rest and name not in names and "data" not in raw[table][name]:
+            raise ConfigError(f"{key}: the run has no dataset {name!r}; {did_you_mean(name, names)}")
