@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from nlpmtl.config import DatasetConfig, TaskOptions
 from nlpmtl.data import Shape
 from nlpmtl.data.check import check_columns
 from nlpmtl.data.encode import describe_unknown
-from nlpmtl.data.rows import find_sources
-from nlpmtl.data.stream import Broken, Stream
+from nlpmtl.data.rows import Sources, find_sources
+from nlpmtl.data.stream import Broken, RawRow, Stream
 from nlpmtl.errors import ConfigError, DataError, NlpmtlError
 from nlpmtl.metrics import check
 from nlpmtl.registry import METRICS, TASKS
@@ -78,11 +81,20 @@ def _problems(
         if split in sources.sources:
             try:
                 stream = sources.sources[split].open()
-                rows = _check_columns(stream, dataset, columns=columns, train=split == "train")
+                found = _check_columns(stream, dataset, columns=columns, train=split == "train")
+                rows = [(number, row) for number, row in found if not isinstance(row, Broken)]
+                if len(rows) < len(found) and (dataset.data.on_bad_row == "stop" or not rows):
+                    _check_rows(sources)
                 if split == "train" and tasks:
                     _check_labels(stream, dataset, rows=rows, columns=columns)
             except NlpmtlError as error:
                 yield error
+
+
+def _check_rows(sources: Sources) -> None:
+    """DataError with all rows of a dataset that break a rule, where the first rows show that it will be raised."""
+    with suppress(OSError), TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        sources.read(sources.wanted, directory=Path(scratch))
 
 
 def _check_task(name: str, options: TaskOptions, *, dataset: DatasetConfig) -> None:
@@ -99,17 +111,18 @@ def _check_task(name: str, options: TaskOptions, *, dataset: DatasetConfig) -> N
             raise type(error)(f"task {name!r}: {error}") from None
 
 
-def _check_columns(stream: Stream, dataset: DatasetConfig, *, columns: Collection[str], train: bool) -> Rows:
-    """The first rows, without those that cannot be read."""
+def _check_columns(
+    stream: Stream, dataset: DatasetConfig, *, columns: Collection[str], train: bool
+) -> list[tuple[int, RawRow]]:
+    """The first rows, those that cannot be read among them."""
     found = list(islice(stream.rows, _ROWS + 1))
     if not found:
         raise DataError(f"{stream.where}: no row")
-    rows = [(number, row) for number, row in found if not isinstance(row, Broken)]
-    seen = set(stream.columns).union(*(row for _, row in rows))
+    seen = set(stream.columns).union(*(row for _, row in found if not isinstance(row, Broken)))
     if len(found) <= _ROWS or stream.uniform:
         needed = [*dataset.input.columns, *columns] if train else dataset.input.columns
         check_columns(needed, seen=seen, where=stream.where)
-    return rows
+    return found
 
 
 def _check_labels(stream: Stream, dataset: DatasetConfig, *, rows: Rows, columns: Mapping[str, Shape]) -> None:

@@ -117,6 +117,40 @@ def test_a_column_that_comes_late_is_left_to_the_whole_file(tmp_path: Path) -> N
     check_datasets(load_config(run(write(tmp_path / "a.jsonl", rows))).datasets)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "count", "said"),
+    [
+        ("a.jsonl", b'[\n{"text": "a", "topic": "x"},\n{"text": "b", "topic": "y"}\n]\n', 3, "not valid JSON"),
+        ("b.jsonl", b'[{"text": "a", "topic": "x"}]', 1, "a JSON object was expected"),
+        ("c.jsonl", b'{"text": "caf\xe9", "topic": "x"}\n' * 3, 3, "UTF-8"),
+        ("d.csv", b"text,topic\na cat,x\ncaf\xe9,x\n" + b"na\xefve,y\n" * 1500, 1501, "UTF-8"),
+        ("e.tsv", b"text\ttopic\ncaf\xe9\tx\n", 1, "UTF-8"),
+    ],
+)
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_rows_that_cannot_be_read(tmp_path: Path, name: str, content: bytes, count: int, said: str, split: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    config = run(write(tmp_path / "good.jsonl"))
+    config["datasets"]["d"]["data"]["files"][split] = str(path)
+    with pytest.raises(DataError) as caught:
+        nlpmtl.train(config)
+    assert f"d: {count} problem(s) in {count} row(s):\n  {path}:" in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_bad_rows_that_are_skipped_lead_to_the_encoder_if_others_are_left(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"text,topic\ncaf\xe9,x\na cat,y\na dog,x\n")
+    config = run(str(path))
+    config["datasets"]["d"]["data"]["on_bad_row"] = "skip"
+    with pytest.raises(NlpmtlError, match="no/such-encoder"):
+        nlpmtl.train(config)
+    path.write_bytes(b"text,topic\ncaf\xe9,x\n")
+    with pytest.raises(DataError, match=r"a\.csv: no row is left: 1 break a rule"):
+        nlpmtl.train(config)
+
+
 def test_evaluate_checks_data_before_the_model(tmp_path: Path) -> None:
     data = run(str(tmp_path / "none.jsonl"))["datasets"]["d"]
     with pytest.raises(DataError, match=r"none\.jsonl: no such file"):
