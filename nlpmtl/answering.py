@@ -141,7 +141,7 @@ class Answering:
         windows = tokenize_windows(
             self.tokenizer,
             [one.encoded_text for one in inputs],
-            words=[one.encoded[1] for one in inputs],
+            words=(one.encoded[1] for one in inputs),
             max_length=self.model.config.input_length,
         )
         encoded = Encoded(windows.pieces.ids, None, windows.pieces.firsts, labels={}, cut=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -95,7 +95,7 @@ def tokenize_windows(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
     *,
-    words: Sequence[Sequence[Span]] | Spans,
+    words: Iterable[Sequence[Span]] | Spans,
     max_length: int,
 ) -> Windows:
     """Single texts as wordpieces, in as many windows as they need; neighbours share half of what they hold.
@@ -103,15 +103,16 @@ def tokenize_windows(
     Args:
         tokenizer: a fast one.
         texts: the texts.
-        words: the words of each.
+        words: the words of each text. An iterator is read after the tokenizer's encodings are freed, which keeps the
+            peak of memory low for long texts.
         max_length: of a window, special tokens included.
     """
     rows = encode_whole(tokenizer, texts)
     ids = [np.array(row.ids, dtype=np.int32) if len(row) else stand_in(tokenizer) for row in rows]
-    words = words if isinstance(words, Spans) else Spans.pack(words)
-    firsts = all_first_pieces(words, Spans.pack([row.offsets for row in rows]))
+    offsets = Spans.pack([row.offsets for row in rows])
     cuts = _cut([sequence_ids(row) for row in rows], max_length=max_length, side=tokenizer.truncation_side)
     del rows  # the largest of all that is held here
+    firsts = all_first_pieces(words if isinstance(words, Spans) else Spans.pack(words), offsets)
     text = np.arange(len(texts)).repeat(cuts.many)
     first = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(cuts.many)])[:-1]
     number = np.arange(len(text)) - first[text]

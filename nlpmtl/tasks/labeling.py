@@ -192,12 +192,12 @@ class Labeling(Task):
             answers.append(answer)
         return answers
 
-    def _found(self, tags: list[int], *, alone: bool) -> list[tuple[str, int, int]]:
+    def _found(self, tags: list[int], *, alone: bool) -> Iterable[tuple[str, int, int]]:
         """What a row's words are: (tag or entity, first word, end), of single words or of spans."""
         if not alone:
             return spans([self.labels[tag] for tag in tags])
         nothing = NO_TAG if self.scheme == "plain" else self.labels.index("O")
-        return [(self.labels[tag], i, i + 1) for i, tag in enumerate(tags) if tag != nothing]
+        return ((self.labels[tag], i, i + 1) for i, tag in enumerate(tags) if tag != nothing)
 
     def _scores(self, sure: Logits, *, alone: bool) -> dict[str, float]:
         """The probabilities of a span's words, ``[words, labels]``, as those of its entities, or of a word's tags."""
