@@ -28,12 +28,12 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, ModernBertConfig,
 from benchmarks.eleven import DATASETS, RUN
 from benchmarks.stock_trainer import TASKS, fine_tune
 from benchmarks.tables import facts
-from nlpmtl.compose import compose
+from nlpmtl.build import compose
 from nlpmtl.model import find_encoder, load_encoder
-from nlpmtl.model.layers import find_layers, matrix_numbers
+from nlpmtl.model.architectures import find_layers, matrix_numbers
 from nlpmtl.run import load_config
+from nlpmtl.task_datasets import load_workload
 from nlpmtl.training import accelerating
-from nlpmtl.workload import load_workload
 
 IDS: dict[str, Any] = {"vocab_size": 30522, "pad_token_id": 0, "cls_token_id": 101, "sep_token_id": 102}
 ENCODERS: dict[str, PretrainedConfig] = {

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from nlpmtl.data.cuts import cheapest_cuts
+from nlpmtl.data.batching import cheapest_cuts
 from nlpmtl.tasks import Multilabel
 from nlpmtl.tasks.calibration import best_threshold
 

@@ -24,8 +24,8 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.hub import Hub, Kind, Repo, model, serve_hub
-from tests.hub.client import Client, open_client
+from tests.hub_server import Hub, Kind, Repo, model, serve_hub
+from tests.hub_server.client import Client, open_client
 
 PUSH = ("create", "info", "branch", "preupload", "batch", "put", "validate", "commit")
 FETCH = ("info", "tree", "head", "file", "large")

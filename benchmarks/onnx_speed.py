@@ -22,7 +22,8 @@ import torch
 
 from benchmarks.tables import facts
 from nlpmtl import Predictor
-from nlpmtl.artifact import export_onnx, load_model
+from nlpmtl.export import export_onnx
+from nlpmtl.hub import load_model
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.tasks import task_from_spec
 

@@ -20,9 +20,9 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from benchmarks.tables import facts
-from nlpmtl.artifact import export_onnx
-from nlpmtl.artifact.onnx_model import OnnxModel, load_onnx
 from nlpmtl.data import Batch
+from nlpmtl.export import export_onnx
+from nlpmtl.export.onnx_model import OnnxModel, load_onnx
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.tasks import task_from_spec
 from tests.architectures import ARCHITECTURES, write_architecture

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import nlpmtl
-from nlpmtl.artifact import load_model
+from nlpmtl.hub import load_model
 from tests.tiny import WORDS, write_encoder, write_rows
 
 Floats = NDArray[np.float64]

@@ -33,8 +33,8 @@ from transformers.utils import logging
 
 from benchmarks.tables import facts, median_spread
 from nlpmtl import Predictor
-from nlpmtl.artifact import load_model
-from nlpmtl.artifact.stock import stock_task
+from nlpmtl.export.hf_tasks import stock_task
+from nlpmtl.hub import load_model
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.tasks import task_from_spec
 from nlpmtl.training import resolve_precision

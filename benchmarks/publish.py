@@ -17,8 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from nlpmtl.artifact.card import addressed
-from tests.hub import WRITER, Hub, serve_hub
+from nlpmtl.card import addressed
+from tests.hub_server import WRITER, Hub, serve_hub
 from tests.tiny import make_rows, write_rows
 
 NAME = "me/all-kinds"

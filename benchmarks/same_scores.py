@@ -4,7 +4,7 @@
 
 MiniLM-L6 on four datasets of `task_configs/`, at most `--rows` train and as many validation rows of each, two epochs
 of 32 rows a step. Packed: as it is chosen on a CPU. Padded: with `encoder.attention = "sdpa"`, which computes
-micro-batches as transformers does. That the rows of each step are the same is held by tests (`tests/test_compose.py`).
+micro-batches as transformers does. That the rows of each step are the same is held by tests (`tests/test_build.py`).
 """
 
 from __future__ import annotations

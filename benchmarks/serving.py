@@ -30,7 +30,7 @@ from typing import Any
 
 import torch
 
-from nlpmtl.predictor import Predictor
+from nlpmtl.inference.predictor import Predictor
 
 ROOT = Path(__file__).parents[1]
 SUPPORT = ROOT / "task_configs" / "support"

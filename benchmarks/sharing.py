@@ -30,7 +30,7 @@ import nlpmtl
 from benchmarks.same_scores import read_eleven
 from benchmarks.steps import take_steps
 from benchmarks.tables import facts, mean_spread
-from nlpmtl.artifact import load_model
+from nlpmtl.hub import load_model
 from nlpmtl.model import footprint
 
 CONFIGS = Path(__file__).resolve().parents[1] / "task_configs"

@@ -33,11 +33,11 @@ def _measure(run: str | dict[str, Any], *, steps: int, sets: dict[str, Any]) -> 
     import torch
     import transformers
 
-    from nlpmtl.compose import compose
+    from nlpmtl.build import compose
     from nlpmtl.model import load_encoder
     from nlpmtl.run import load_config
+    from nlpmtl.task_datasets import load_workload
     from nlpmtl.training import accelerating, resolve_precision
-    from nlpmtl.workload import load_workload
 
     transformers.logging.set_verbosity_error()
     config = load_config(run, overrides=sets)

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from nlpmtl.errors import ConfigError, DataError, ModelError, NlpmtlError, RunError, StoppedError
 
 if TYPE_CHECKING:
-    from nlpmtl.comparing import CompareResult, compare
+    from nlpmtl.affinity import Relations, relate
+    from nlpmtl.comparison import CompareResult, compare
     from nlpmtl.config import RunConfig
+    from nlpmtl.inference.predictor import Predictor
     from nlpmtl.model import MultiTaskConfig, MultiTaskModel
-    from nlpmtl.predictor import Predictor
-    from nlpmtl.relating import Relations, relate
     from nlpmtl.run import TrainResult, evaluate, train
 
 __version__ = "0.1.0"
@@ -47,16 +47,16 @@ __all__ = [
 ]
 
 _LAZY = {
-    "CompareResult": "nlpmtl.comparing",
+    "CompareResult": "nlpmtl.comparison",
     "MultiTaskConfig": "nlpmtl.model",
     "MultiTaskModel": "nlpmtl.model",
-    "Predictor": "nlpmtl.predictor",
-    "Relations": "nlpmtl.relating",
+    "Predictor": "nlpmtl.inference.predictor",
+    "Relations": "nlpmtl.affinity",
     "RunConfig": "nlpmtl.config",
     "TrainResult": "nlpmtl.run",
-    "compare": "nlpmtl.comparing",
+    "compare": "nlpmtl.comparison",
     "evaluate": "nlpmtl.run",
-    "relate": "nlpmtl.relating",
+    "relate": "nlpmtl.affinity",
     "train": "nlpmtl.run",
 }
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlpmtl.data import Encoded
-from nlpmtl.data.subsets import hold_out
+from nlpmtl.data.splitting import hold_out
 from nlpmtl.evaluation import Answers, right_answers
 from nlpmtl.tasks import Logits, Task
 from nlpmtl.tasks.calibration import expected_calibration_error

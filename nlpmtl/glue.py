@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from nlpmtl.config import DatasetConfig, check_output, parse_dataset, read_dataset, shipped_configs
 from nlpmtl.data import Shape
+from nlpmtl.data.raw_rows import RawRow, Stream
 from nlpmtl.data.source import find_splits
-from nlpmtl.data.stream import RawRow, Stream
 from nlpmtl.errors import ConfigError, DataError
-from nlpmtl.predictor import Predictor
+from nlpmtl.inference.predictor import Predictor
 from nlpmtl.tasks import Task
 
 Fill = Literal["majority", "zeros"]

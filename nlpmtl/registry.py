@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from nlpmtl.errors import did_you_mean
-from nlpmtl.table import Table
+from nlpmtl.strict_model import Table
 
 T = TypeVar("T")
 

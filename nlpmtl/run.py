@@ -13,9 +13,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from nlpmtl.artifact import Precision, check_device, fetch, guarded, load_backend
-from nlpmtl.atomic import clear_leftovers
-from nlpmtl.compose import compose
+from nlpmtl.build import compose
 from nlpmtl.config import (
     DatasetConfig,
     RunConfig,
@@ -27,16 +25,21 @@ from nlpmtl.config import (
     read_dataset,
     read_toml,
 )
+from nlpmtl.data_checks import check_datasets
 from nlpmtl.errors import ConfigError, DataError, RunError
 from nlpmtl.evaluation import Answered, Inference, Scores, tokens_for
 from nlpmtl.evaluation import evaluate as score
-from nlpmtl.finish import finish
+from nlpmtl.finalize import finish
+from nlpmtl.fs import clear_leftovers
+from nlpmtl.hub import fetch, guarded
+from nlpmtl.inference.backend import Precision, load_backend
+from nlpmtl.inference.device import check_device
 from nlpmtl.model import Encoder, MultiTaskModel, footprint, load_encoder, with_finite_logits
 from nlpmtl.plugins import import_plugins
-from nlpmtl.precheck import check_datasets
 from nlpmtl.run_config import Source as Source
 from nlpmtl.run_config import load_config as load_config
 from nlpmtl.run_config import load_run as load_run
+from nlpmtl.task_datasets import Workload, load_split, load_workload
 from nlpmtl.training import (
     Evaluated,
     Fit,
@@ -63,7 +66,6 @@ from nlpmtl.training import (
     write_facts,
     write_failures,
 )
-from nlpmtl.workload import Workload, load_split, load_workload
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What all tests stand on: no network, no progress bars, one thread, and one small trained model."""
+"""Shared by all tests: no network, no progress bars, one thread, and one small trained model."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:  # both import torch, which many tests do without
+    from tests.exported import Exported
     from tests.labelled import Loader
     from tests.tiny import Trained
 
@@ -56,6 +57,25 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     directory = tmp_path_factory.mktemp("trained")
     train = {"steps": 60, "batch_size": 16, "lr": 5e-3, "save_every": 20, "precision": "fp32"}
     return train_tiny(make_run(directory, train=train, eval={"every": 20}))
+
+
+@pytest.fixture(scope="session")
+def exported(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """The small trained model as an ONNX graph, changed so that it finds entities everywhere."""
+    import torch
+
+    from nlpmtl.export import export_onnx
+    from nlpmtl.hub import load_model
+    from tests.exported import Exported
+
+    root = tmp_path_factory.mktemp("exported")
+    loaded, tokenizer = load_model(str(trained.model_dir))
+    with torch.no_grad():
+        loaded.head("places").get_submodule("out").get_parameter("bias")[0] -= 10  # the logit of O
+    for part in (loaded, tokenizer):
+        part.save_pretrained(root / "source")
+    apart = export_onnx(loaded, tokenizer, directory=root / "onnx")
+    return Exported(root / "onnx", root / "source", apart)
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.run import load_config
+from nlpmtl.task_datasets import Workload, load_split, load_workload
 from nlpmtl.tasks import Task
-from nlpmtl.workload import Workload, load_split, load_workload
 
 CLASSES: dict[str, Any] = {"kind": "classification", "label": "y"}
 SETS: dict[str, Any] = {"kind": "multilabel", "label": "y"}

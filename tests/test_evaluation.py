@@ -13,7 +13,7 @@ from nlpmtl.data import Batch, Encoded
 from nlpmtl.evaluation import Inference, Scores, ask, evaluate, score
 from nlpmtl.model import load_encoder
 from nlpmtl.run import load_config
-from nlpmtl.workload import Workload, load_workload
+from nlpmtl.task_datasets import Workload, load_workload
 from tests.tiny import make_run, write_encoder, write_rows
 
 

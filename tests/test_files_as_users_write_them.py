@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from nlpmtl.check import SplitReport, check
 from nlpmtl.errors import DataError
+from nlpmtl.preflight import SplitReport, check
 from tests.tiny import write_encoder
 
 

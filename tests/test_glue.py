@@ -23,7 +23,7 @@ from nlpmtl.config import parse_dataset, read_dataset, shipped_configs
 from nlpmtl.glue import submit
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.tasks import build_task
-from tests.hub import Hub, serve_hub
+from tests.hub_server import Hub, serve_hub
 from tests.tiny import WORDS, write_encoder
 
 HAS = ("cola", "sst2", "stsb", "mnli", "wnli")

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from nlpmtl.artifact.card import addressed
-from tests.hub import WRITER, Hub, model, serve_hub
+from nlpmtl.card import addressed
+from tests.hub_server import WRITER, Hub, model, serve_hub
 from tests.tiny import Trained, write_encoder
 
 TEXTS = ["Ada lives in Turin.", "a cat", "big red lamp and old blue kettle " * 12]
@@ -21,7 +21,7 @@ CODE = """
 import json, sys
 import torch
 import nlpmtl
-from nlpmtl.artifact import fetch
+from nlpmtl.hub import fetch
 from nlpmtl.model import load_encoder
 from transformers import AutoModel, AutoTokenizer
 
@@ -70,7 +70,7 @@ print("FOUND", json.dumps(found))
 @pytest.fixture
 def other(trained: Trained, tmp_path: Path) -> Path:
     """The model without the weights of one task, and so another."""
-    from nlpmtl.artifact import load_model
+    from nlpmtl.hub import load_model
 
     network, tokenizer = load_model(str(trained.model_dir))
     del network.heads["mood_head"], network.config.tasks["mood"]

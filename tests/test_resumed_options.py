@@ -10,7 +10,7 @@ import pytest
 
 import nlpmtl
 from nlpmtl import RunError
-from nlpmtl.comparing import comparing
+from nlpmtl.comparison import comparing
 from nlpmtl.run import Started, TrainResult, load_config, training
 from nlpmtl.training import Evaluated
 from tests.tiny import checkpoint, make_run, metrics, read_json, train_tiny

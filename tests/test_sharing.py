@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from nlpmtl import Predictor
-from nlpmtl.artifact import load_model
 from nlpmtl.errors import ModelError, NlpmtlError
+from nlpmtl.hub import load_model
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.run import Started, load_config, training
 from tests.model.sharing.schemes import CASES

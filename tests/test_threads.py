@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from nlpmtl import MultiTaskModel, Predictor
-from nlpmtl.model import load_encoder, to_int8
+from nlpmtl.kernels import to_int8
+from nlpmtl.model import load_encoder
 from nlpmtl.tasks import task_from_spec
 from tests.architectures import write_architecture
 from tests.model.sharing.schemes import CASES, stir

@@ -15,7 +15,7 @@ from transformers import AutoTokenizer
 from nlpmtl import ModelError, MultiTaskModel, Predictor
 from nlpmtl.data import split_words
 from nlpmtl.run import load_config
-from nlpmtl.workload import load_workload
+from nlpmtl.task_datasets import load_workload
 from tests.tiny import Trained, make_run, read_json, train_tiny, write_rows
 
 TEXTS = ["ada lives in turin.", "the cat's big-red lamp wasn't in rome!", "a", "", "我在Rome 见了ada。", " x  y\n"]

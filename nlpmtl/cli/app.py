@@ -83,7 +83,7 @@ def _explain_value(error: typer.BadParameter) -> str:
     """What is wrong with the value of an option, in our words where typer passes on those of pydantic."""
     from pydantic import ValidationError
 
-    from nlpmtl.table import explain
+    from nlpmtl.strict_model import explain
 
     cause = error.__cause__
     if not isinstance(cause, ValidationError):

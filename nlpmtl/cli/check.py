@@ -8,7 +8,7 @@ from nlpmtl.cli.console import check_toml, echo, print_table, quiet_libraries
 from nlpmtl.cli.options import Overrides, Run
 
 if TYPE_CHECKING:
-    from nlpmtl.check import CheckReport
+    from nlpmtl.preflight import CheckReport
 
 
 def check(
@@ -20,8 +20,8 @@ def check(
     The config is validated, the data are loaded, and one batch of every task is tried.
     """
     check_toml(run, overrides)
-    from nlpmtl.check import check as check_run
     from nlpmtl.config import parse_override
+    from nlpmtl.preflight import check as check_run
 
     quiet_libraries()
     _print_report(check_run(run, overrides=dict(map(parse_override, overrides or ()))))

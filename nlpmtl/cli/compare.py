@@ -12,7 +12,7 @@ from nlpmtl.cli.options import Run
 from nlpmtl.cli.progress import follow
 
 if TYPE_CHECKING:
-    from nlpmtl.comparing import CompareResult
+    from nlpmtl.comparison import CompareResult
 
 
 def compare(
@@ -33,7 +33,7 @@ def compare(
     What was broken off goes on when the same command is given again.
     """
     check_toml(run, overrides)
-    from nlpmtl.comparing import CompareResult, comparing
+    from nlpmtl.comparison import CompareResult, comparing
     from nlpmtl.config import parse_override
     from nlpmtl.run import load_config
 
@@ -48,7 +48,7 @@ def compare(
 
 
 def _print_result(result: CompareResult) -> None:
-    from nlpmtl.comparing.markdown import BEST, CHOSEN, COSTS, SCORES, best_rows, cost_rows, score_rows, verdicts
+    from nlpmtl.comparison.markdown import BEST, CHOSEN, COSTS, SCORES, best_rows, cost_rows, score_rows, verdicts
 
     print_table(*SCORES, rows=list(score_rows(result)), numbers=SCORES[1:-1])
     echo("each task at its best evaluation, beside the models that were kept")

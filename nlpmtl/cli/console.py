@@ -16,8 +16,8 @@ from nlpmtl.errors import plain, plain_line
 from nlpmtl.strict_json import dumps
 
 if TYPE_CHECKING:
-    from nlpmtl.artifact import Backend
     from nlpmtl.evaluation import Scores
+    from nlpmtl.inference.backend import Backend
 
 _ESCAPED = {
     code: f"\\u{code:04x}"

@@ -35,7 +35,7 @@ def export(
     if to not in EXPORTS:
         raise ConfigError(f"a model is exported to {' or to '.join(EXPORTS)}, not to {to!r}")
     check_new_directory(output, key="--output")
-    from nlpmtl.predictor import Predictor
+    from nlpmtl.inference.predictor import Predictor
 
     quiet_libraries()
     predictor = Predictor.from_pretrained(model, revision=revision, device=device, dtype=dtype, plugins=plugins or ())

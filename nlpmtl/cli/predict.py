@@ -14,12 +14,12 @@ import typer
 
 from nlpmtl.cli.console import quiet_libraries, tell_device, to_json
 from nlpmtl.cli.options import DeviceOption, DtypeOption, PluginsOption, Revision
-from nlpmtl.cli.reading import watch
-from nlpmtl.cli.texts import STDIN, BadRow, check_input, parse_format, read_texts, size_of
+from nlpmtl.cli.predict_input import STDIN, BadRow, check_input, parse_format, read_texts, size_of
+from nlpmtl.cli.predict_progress import watch
 from nlpmtl.errors import ConfigError, plain, plain_line
 
 if TYPE_CHECKING:
-    from nlpmtl.predictor import Text
+    from nlpmtl.inference.predictor import Text
 
 _ENDING = ".jsonl"
 
@@ -76,8 +76,8 @@ def predict(
     texts = [_decode(text) for text in texts or ()]
     _check_arguments(texts, input=input, output=output)
     form = parse_format(input, delimiter=delimiter, quoting=quoting, encoding=encoding, header=header)
-    from nlpmtl.predictor import Predictor
-    from nlpmtl.task_inputs import InputReader
+    from nlpmtl.inference.predictor import Predictor
+    from nlpmtl.inference.task_inputs import InputReader
 
     quiet_libraries()
     reading = watch(size_of(input or STDIN), silent=output is None and sys.stdout.isatty())

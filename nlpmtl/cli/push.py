@@ -23,7 +23,7 @@ def push(
 
     It takes a token that may write there: log in with `hf auth login`, or set HF_TOKEN.
     """
-    from nlpmtl.artifact.hub import push as push_model
+    from nlpmtl.hub.repository import push as push_model
 
     url = push_model(
         model,

@@ -13,7 +13,7 @@ from nlpmtl.cli.options import Run
 from nlpmtl.cli.progress import follow
 
 if TYPE_CHECKING:
-    from nlpmtl.relating import Estimate, Relations
+    from nlpmtl.affinity import Estimate, Relations
 
 
 def relate(
@@ -38,8 +38,8 @@ def relate(
     relate-tree.png.
     """
     check_toml(run, overrides)
+    from nlpmtl.affinity import Relations, relating
     from nlpmtl.config import parse_override
-    from nlpmtl.relating import Relations, relating
     from nlpmtl.run import load_config
 
     quiet_libraries()
@@ -55,7 +55,7 @@ def relate(
 
 
 def _print_pairs(found: Relations) -> None:
-    from nlpmtl.relating import ALL
+    from nlpmtl.affinity import ALL
 
     place = {task: i for i, task in enumerate(found.tasks)}
     rows = []
@@ -78,7 +78,7 @@ def _number(found: Estimate, i: int, j: int, *, times: float = 1.0) -> str:
 
 def _reading(found: Relations) -> Iterator[str]:
     """In sentences: whether there is anything, and the groups."""
-    from nlpmtl.relating import UNCLEAR, UNRELATED
+    from nlpmtl.affinity import UNCLEAR, UNRELATED
 
     readings = {pair.reading for pair in found.pairs}
     if readings == {UNRELATED}:

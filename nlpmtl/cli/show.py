@@ -63,7 +63,7 @@ def _show_config(run: str, set_keys: list[str] | None) -> None:
 def _show_model(name: str, *, revision: str | None) -> None:
     from torch import nn
 
-    from nlpmtl.artifact import load_model
+    from nlpmtl.hub import load_model
     from nlpmtl.model import footprint
 
     def size(module: nn.Module) -> str:

@@ -42,7 +42,7 @@ def submit(
         raise ConfigError(f"--output {output}: GLUE's server takes a zip, so the name ends in .zip")
     check_writable(output, key="--output", file=True)
     from nlpmtl import glue
-    from nlpmtl.predictor import Predictor
+    from nlpmtl.inference.predictor import Predictor
 
     quiet_libraries()
     predictor = Predictor.from_pretrained(model, revision=revision, device=device, dtype=dtype, plugins=plugins or ())

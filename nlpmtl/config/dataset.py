@@ -19,7 +19,7 @@ from pydantic import (
 
 from nlpmtl.config.names import LabelName, label_name
 from nlpmtl.registry import TASKS, Options
-from nlpmtl.table import Table
+from nlpmtl.strict_model import Table
 
 NAME = r"^[A-Za-z_-][A-Za-z0-9_-]{0,63}$"
 Name = Annotated[str, StringConstraints(pattern=NAME)]

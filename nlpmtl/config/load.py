@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from nlpmtl.config.dataset import DataConfig, DatasetConfig, are_paths
+from nlpmtl.config.messages import instead
 from nlpmtl.config.overrides import check_datasets
 from nlpmtl.config.run import RunConfig
-from nlpmtl.config.words import instead
 from nlpmtl.errors import ConfigError, quote
-from nlpmtl.table import MISSING, UNKNOWN, Table
+from nlpmtl.strict_model import MISSING, UNKNOWN, Table
 
 Raw = dict[str, Any]
 _OF_A_KEY = "[key]"

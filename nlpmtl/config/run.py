@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 from nlpmtl.config.dataset import DatasetConfig, Name, TaskOptions
 from nlpmtl.errors import did_you_mean
 from nlpmtl.registry import SAMPLERS, SHARINGS, WEIGHTINGS, Options
-from nlpmtl.table import Table
+from nlpmtl.strict_model import Table
 
 
 class EncoderConfig(Table):

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nlpmtl.data.device_transfer import transfer
 from nlpmtl.data.encode import Encoded
-from nlpmtl.data.transfer import transfer
 
 
 @dataclass(frozen=True)

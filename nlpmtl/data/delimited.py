@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from nlpmtl.config.dataset import DataConfig
-from nlpmtl.data.inputs import has_surrogate
+from nlpmtl.data.input_parsing import has_surrogate
 from nlpmtl.data.lines import LONGEST_LINE, UTF_8, skip_empty, undecodable, without_end
-from nlpmtl.data.stream import Broken, Numbered, RawRow, check_distinct
+from nlpmtl.data.raw_rows import Broken, Numbered, RawRow, check_distinct
 from nlpmtl.errors import DataError
 
 _LONGEST_FIELD = min(sys.maxsize, 2**31 - 1)

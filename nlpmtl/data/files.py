@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 
 from nlpmtl.data.delimited import TextFormat, read_table
 from nlpmtl.data.features import class_names
-from nlpmtl.data.inputs import has_surrogate
+from nlpmtl.data.input_parsing import has_surrogate
 from nlpmtl.data.labels import LISTS, Shape
 from nlpmtl.data.lines import Progress, read_file_lines, reading, skip_empty, undecodable
-from nlpmtl.data.stream import Broken, Numbered, RawRow, Stream, arrow_rows, check_distinct
+from nlpmtl.data.raw_rows import Broken, Numbered, RawRow, Stream, arrow_rows, check_distinct
 from nlpmtl.errors import ConfigError, DataError
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nlpmtl.data.inputs import are_strings, has_surrogate
-from nlpmtl.data.spelling import whole_number
+from nlpmtl.data.input_parsing import are_strings, has_surrogate
+from nlpmtl.data.label_spelling import whole_number
 
 Shape = Literal["class", "number", "set", "tags", "flag"]
 """One label's name; a number; any number of names; a name for each word; 0 or 1, where the column is a label."""

@@ -13,7 +13,7 @@ from typing import IO, Any, TypeVar
 
 import pyarrow as pa
 
-from nlpmtl.data.stream import Broken
+from nlpmtl.data.raw_rows import Broken
 from nlpmtl.errors import DataError, plain
 
 LONGEST_LINE = 64 * 2**20

@@ -14,17 +14,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from nlpmtl.data.align import NO_PIECE, Spans
 from nlpmtl.data.arrays import ArrayWriter, RaggedWriter, map_array, map_ragged, open_plain
+from nlpmtl.data.batching import fullest_cuts
 from nlpmtl.data.columns import Column, ColumnWriter
-from nlpmtl.data.cuts import fullest_cuts
+from nlpmtl.data.examples import Rows
 from nlpmtl.data.hashing import Hashes, digest_tokens, hash_inputs
 from nlpmtl.data.labels import Shape
-from nlpmtl.data.pieces import Pieces, tokenize
 from nlpmtl.data.ragged import Ragged
-from nlpmtl.data.rows import Rows
-from nlpmtl.data.stream import Absent, Part, place
+from nlpmtl.data.raw_rows import Absent, Part, place
+from nlpmtl.data.tokenization import Pieces, tokenize
 from nlpmtl.data.tokenizer import find_failing
+from nlpmtl.data.word_alignment import NO_PIECE, Spans
 from nlpmtl.data.word_splitting import WordCounts
 from nlpmtl.errors import RunError
 from nlpmtl.strict_json import dumps

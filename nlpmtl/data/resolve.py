@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlpmtl.data.columns import NO_CODE, Column
+from nlpmtl.data.label_spelling import whole_number
 from nlpmtl.data.labels import YES, is_flag, is_on
 from nlpmtl.data.prepare import Prepared
 from nlpmtl.data.ragged import Ragged
-from nlpmtl.data.spelling import whole_number
 from nlpmtl.errors import DataError, quote
 
 _UNLABELLED = -1

@@ -10,7 +10,7 @@ from nlpmtl.config.dataset import InputConfig
 from nlpmtl.data.delimited import TextFormat
 from nlpmtl.data.files import check_ending, check_lists, fingerprint_file, open_file
 from nlpmtl.data.labels import Shape
-from nlpmtl.data.stream import Broken, Numbered, Part, Stream
+from nlpmtl.data.raw_rows import Broken, Numbered, Part, Stream
 from nlpmtl.errors import ConfigError, DataError
 
 _SHOWN = 3

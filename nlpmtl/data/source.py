@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from nlpmtl.config.dataset import DataConfig, InputConfig, are_paths
 from nlpmtl.data.delimited import TextFormat
+from nlpmtl.data.in_memory import is_frame, open_frame, open_list
 from nlpmtl.data.labels import Shape
-from nlpmtl.data.memory import is_frame, open_frame, open_list
+from nlpmtl.data.raw_rows import Numbered, Stream, arrow_rows
 from nlpmtl.data.shards import Shards
-from nlpmtl.data.stream import Numbered, Stream, arrow_rows
 from nlpmtl.errors import ConfigError, DataError, quote
 
 if TYPE_CHECKING:

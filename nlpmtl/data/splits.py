@@ -14,10 +14,10 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config.dataset import FORMAT_KEYS, DataConfig, InputConfig
-from nlpmtl.data.cache import Cache, cache_directory
+from nlpmtl.data.dataset_cache import Cache, cache_directory
+from nlpmtl.data.examples import Sources, find_sources
 from nlpmtl.data.labels import Shape
 from nlpmtl.data.prepare import Prepared, prepare, read_prepared
-from nlpmtl.data.rows import Sources, find_sources
 from nlpmtl.data.tokenizer import without_limits
 from nlpmtl.errors import DataError
 

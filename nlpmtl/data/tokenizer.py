@@ -2,7 +2,7 @@
 
 A fast tokenizer keeps its truncation and padding settings in one object that all threads share, and transformers sets
 them anew in every call: two calls at the same time cut each other's texts. Here nothing is ever set on a tokenizer that
-is in use. It encodes whole texts, and `nlpmtl.data.pieces` and `nlpmtl.data.windows` cut the token ids.
+is in use. It encodes whole texts, and `nlpmtl.data.tokenization` and `nlpmtl.data.sliding_window` cut the token ids.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, get_args
 
-from nlpmtl.data.align import CLOSING, Span, split_words
+from nlpmtl.data.word_alignment import CLOSING, Span, split_words
 
 SplittingMethod = Literal["whitespace", "whitespace_only", "punctuation", "characters", "cjk_characters"]
 

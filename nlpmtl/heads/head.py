@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
-from nlpmtl.heads.shape import HeadShape
+from nlpmtl.heads.head_config import HeadShape
 
 
 class Head(nn.Module):

@@ -6,14 +6,14 @@ model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing={"kind": "hard"}, 
 
 from __future__ import annotations
 
-from nlpmtl.model.dropout import use_cheap_dropout
+from nlpmtl.kernels.fast_dropout import use_cheap_dropout
+from nlpmtl.kernels.int8 import Int8Linear, to_int8
+from nlpmtl.kernels.packing import can_pack, use_packing
+from nlpmtl.model.checks import check_files, check_length, check_loaded, check_logits, explain_load_error
+from nlpmtl.model.cost import Footprint, footprint
 from nlpmtl.model.encoder import Encoder, find_encoder, load_encoder
-from nlpmtl.model.footprint import Footprint, footprint
-from nlpmtl.model.int8 import Int8Linear, to_int8
 from nlpmtl.model.multitask import MultiTaskConfig, MultiTaskModel
-from nlpmtl.model.packing import can_pack, use_packing
-from nlpmtl.model.plausible import check_files, check_length, check_loaded, check_logits, explain_load_error
-from nlpmtl.model.saved import check_shapes
+from nlpmtl.model.saved_shapes import check_shapes
 from nlpmtl.model.sharing import (
     Adapters,
     CrossStitch,

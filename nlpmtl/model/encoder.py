@@ -34,7 +34,7 @@ from transformers.utils.hub import resolve_revision
 from nlpmtl.config import find_directory
 from nlpmtl.errors import ModelError, NlpmtlError, did_you_mean
 from nlpmtl.heads import Head, HeadShape, sequence_shape
-from nlpmtl.model.plausible import check_files, explain_load_error
+from nlpmtl.model.checks import check_files, explain_load_error
 from nlpmtl.model.suitability import check_architecture, check_encoder, model_class
 from nlpmtl.model.tokenizer import load_tokenizer
 from nlpmtl.model.weights import check_finite

@@ -17,8 +17,8 @@ from nlpmtl.data import Batch
 from nlpmtl.errors import ModelError, did_you_mean
 from nlpmtl.heads import Head, sequence_shape
 from nlpmtl.model.encoder import Encoder, blank_encoder
-from nlpmtl.model.relations import TaskCovariance
 from nlpmtl.model.sharing import Matrix, Sharing, SharingOptions
+from nlpmtl.model.task_covariance import TaskCovariance
 from nlpmtl.plugins import HINT
 from nlpmtl.registry import SHARINGS
 from nlpmtl.saved_config import OWN_TYPE

@@ -22,10 +22,10 @@ from __future__ import annotations
 
 from nlpmtl.sampling.annealed import Annealed
 from nlpmtl.sampling.base import AdaptiveSampler, Batches, Feedback, Memory, Sampler, SamplingOptions
-from nlpmtl.sampling.capped import Capped, CappedOptions
+from nlpmtl.sampling.curriculum import Phase, Phases, PhasesOptions
+from nlpmtl.sampling.examples_proportional import Capped, CappedOptions
 from nlpmtl.sampling.exp3 import Exp3, Exp3Options
 from nlpmtl.sampling.loss_ratio import LossRatio, LossRatioOptions
-from nlpmtl.sampling.phases import Phase, Phases, PhasesOptions
 from nlpmtl.sampling.plan import Cursor, Plan, StepPlan, build_plan, build_sampler
 from nlpmtl.sampling.proportional import Proportional
 from nlpmtl.sampling.round_robin import RoundRobin

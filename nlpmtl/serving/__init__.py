@@ -5,8 +5,8 @@ Needs the extra `serve` (FastAPI and uvicorn), which no other room imports.
 
 from __future__ import annotations
 
-from nlpmtl.serving.app import make_app
 from nlpmtl.serving.limits import Limits
+from nlpmtl.serving.routes import make_app
 from nlpmtl.serving.server import serve
 
 __all__ = ["Limits", "make_app", "serve"]

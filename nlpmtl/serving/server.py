@@ -12,14 +12,14 @@ from types import FrameType
 import torch
 import uvicorn
 
-from nlpmtl.artifact import Precision
 from nlpmtl.errors import ConfigError, plain
 from nlpmtl.evaluation import tokens_for
-from nlpmtl.predictor import Predictor
-from nlpmtl.serving.app import make_app
+from nlpmtl.inference.backend import Precision
+from nlpmtl.inference.predictor import Predictor
 from nlpmtl.serving.connections import Config, fit_to_files
 from nlpmtl.serving.limits import Limits
 from nlpmtl.serving.logs import limited_logging
+from nlpmtl.serving.routes import make_app
 
 _THREAD_TOKENS = 256
 """Most padded wordpieces in one forward, for each thread of torch: more lose in padding and caches what they gain."""

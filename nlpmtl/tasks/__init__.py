@@ -7,10 +7,10 @@ task.present(np.array([2.0, 0.0]), text="…", words=[])              # {"label"
 from __future__ import annotations
 
 from nlpmtl.tasks.base import Aggregation, LabelOptions, Logits, Prediction, Shown, Task
-from nlpmtl.tasks.build import build_task, task_from_spec
 from nlpmtl.tasks.classification import Classification
-from nlpmtl.tasks.columns import LabelColumns, find_labels, label_shapes, read_columns
-from nlpmtl.tasks.compare import Comparison, Confusion, Hits, Points
+from nlpmtl.tasks.error_analysis import Comparison, Confusion, Hits, Points
+from nlpmtl.tasks.factory import build_task, task_from_spec
+from nlpmtl.tasks.label_columns import LabelColumns, find_labels, label_shapes, read_columns
 from nlpmtl.tasks.labeling import Labeling
 from nlpmtl.tasks.multilabel import Multilabel
 from nlpmtl.tasks.regression import Regression

@@ -23,7 +23,7 @@ from nlpmtl.heads import Head, sequence_shape, token_shape
 from nlpmtl.metrics import Shape as Reads
 from nlpmtl.metrics import check, scores, task_score
 from nlpmtl.registry import METRICS
-from nlpmtl.tasks.compare import Comparison, compare
+from nlpmtl.tasks.error_analysis import Comparison, compare
 
 Logits = NDArray[np.floating]
 Confidence = tuple[NDArray[np.floating], NDArray[np.bool_]]

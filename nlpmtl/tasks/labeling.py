@@ -32,7 +32,7 @@ from nlpmtl.tasks.base import (
     softmax,
 )
 from nlpmtl.tasks.calibration import fit_temperature
-from nlpmtl.tasks.compare import Comparison
+from nlpmtl.tasks.error_analysis import Comparison
 
 NO_TAG = -1
 """What a plain scheme answers for a word that no wordpiece stands for: never right."""

@@ -32,7 +32,7 @@ from nlpmtl.tasks.base import (
     named,
 )
 from nlpmtl.tasks.calibration import best_threshold, fit_temperature_of_each
-from nlpmtl.tasks.compare import multi_hot
+from nlpmtl.tasks.error_analysis import multi_hot
 
 _ROWS = 256
 """Rows whose labels are chosen at once."""

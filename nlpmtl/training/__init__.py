@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from nlpmtl.training import fsdp
-from nlpmtl.training.accumulate import Accumulator, deal, dropout_seed
+from nlpmtl.training.accelerator import accelerating, check_precision, finish_trackers, resolve_precision
 from nlpmtl.training.checkpoint import amend, commit, newest, problem, prune, read_state, restore, set_aside, snapshot
-from nlpmtl.training.conflict import Gradient, inner_products
-from nlpmtl.training.device import accelerating, check_precision, finish_trackers, resolve_precision
-from nlpmtl.training.fit import Fit
-from nlpmtl.training.globals import global_state_restored
+from nlpmtl.training.data_fingerprints import check_same_data, digest_plugins
+from nlpmtl.training.distributed import share_weights
+from nlpmtl.training.events import Best, Evaluated, Noted, Progressed, RunState
+from nlpmtl.training.global_state import global_state_restored
+from nlpmtl.training.gradient_accumulation import Accumulator, deal, dropout_seed
 from nlpmtl.training.launch import ignored_settings
 from nlpmtl.training.lock import hold_lock, hold_lock_together
 from nlpmtl.training.loop import train_steps
-from nlpmtl.training.observe import Observer, read_lines
-from nlpmtl.training.optim import Schedule, build_optimizer, build_schedule
-from nlpmtl.training.processes import share_weights
-from nlpmtl.training.record import (
+from nlpmtl.training.metrics_logger import Observer, read_lines
+from nlpmtl.training.optimizer import Schedule, build_optimizer, build_schedule
+from nlpmtl.training.run_directory import (
     check_place,
     differing,
     open_run,
@@ -26,11 +26,11 @@ from nlpmtl.training.record import (
     write_facts,
     write_failures,
 )
-from nlpmtl.training.same_data import check_same_data, digest_plugins
 from nlpmtl.training.signals import Signals
-from nlpmtl.training.state import Best, Evaluated, Noted, Progressed, RunState
-from nlpmtl.training.step import Stepper, StepReport
+from nlpmtl.training.task_gradients import Gradient, inner_products
 from nlpmtl.training.trackers import start_trackers
+from nlpmtl.training.train_step import Stepper, StepReport
+from nlpmtl.training.trainer import Fit
 
 __all__ = [
     "Accumulator",

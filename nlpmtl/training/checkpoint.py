@@ -22,9 +22,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nlpmtl.atomic import GONE, PART, apply_umask, clear_leftovers, erase, hidden, link_or_copy, replace_directory
-from nlpmtl.atomic import flush as _flush
 from nlpmtl.errors import RunError
+from nlpmtl.fs import GONE, PART, apply_umask, clear_leftovers, erase, hidden, link_or_copy, replace_directory
+from nlpmtl.fs import flush as _flush
 from nlpmtl.strict_json import dumps
 from nlpmtl.training.fsdp import sliced_like, whole
 

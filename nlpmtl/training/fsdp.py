@@ -22,7 +22,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from nlpmtl.errors import ConfigError
 from nlpmtl.model import MultiTaskModel
-from nlpmtl.training.processes import add_up
+from nlpmtl.training.distributed import add_up
 
 ASKED = "ACCELERATE_USE_FSDP"
 """What `accelerate launch` sets in the environment where its configuration says ``distributed_type: FSDP``."""

@@ -17,8 +17,8 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from filelock import FileLock, Timeout
 
-from nlpmtl.atomic import write_file
 from nlpmtl.errors import NlpmtlError, RunError
+from nlpmtl.fs import write_file
 from nlpmtl.strict_json import dumps
 
 LOCK = ".nlpmtl.lock"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nlpmtl.sampling import Cursor, Plan
-from nlpmtl.training.step import Stepper, StepReport
+from nlpmtl.training.train_step import Stepper, StepReport
 
 
 def train_steps(plan: Plan, *, cursor: Cursor, total: int, stepper: Stepper) -> Iterator[tuple[StepReport, Cursor]]:

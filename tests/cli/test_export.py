@@ -1,4 +1,4 @@
-"""`nlpmtl export`: what it writes and says. Whether the logits are right is tested in tests/artifact/test_export.py."""
+"""`nlpmtl export`: its files and messages. tests/export/test_transformers_model.py tests the logits."""
 
 from __future__ import annotations
 

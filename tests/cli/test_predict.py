@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nlpmtl.cli.predict import _to_lines
-from nlpmtl.predictor import Predictor
+from nlpmtl.inference.predictor import Predictor
 from tests.cli.conftest import Nlpmtl
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub import WRITER, Hub, model, serve_hub
+from tests.hub_server import WRITER, Hub, model, serve_hub
 
 Push = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nlpmtl.affinity.relations import Relations, relations
 from nlpmtl.cli.relate import _print_pairs, _reading
-from nlpmtl.relating.relations import Relations, relations
 from tests.cli.conftest import Nlpmtl
 
 

@@ -27,7 +27,7 @@ def test_a_model(trained: Trained, nlpmtl_: Nlpmtl) -> None:
 
 
 def test_what_each_task_has_of_its_own_and_what_was_learned_of_relations(tmp_path: Path, nlpmtl_: Nlpmtl) -> None:
-    from nlpmtl.artifact import load_model
+    from nlpmtl.hub import load_model
     from tests.tiny import make_run, train_tiny
 
     sharing = {"kind": "cross_stitch", "shared": 1, "relations": "covariance"}

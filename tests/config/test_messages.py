@@ -282,7 +282,7 @@ def test_python_keywords_are_understood() -> None:
 
 
 def test_what_is_advised_exists() -> None:
-    from nlpmtl.config.words import _BY_OTHER, _NO_KEY
+    from nlpmtl.config.messages import _BY_OTHER, _NO_KEY
     from nlpmtl.registry import _KINDS
 
     assert not _BY_OTHER.keys() & _NO_KEY.keys()

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.hub import Hub, serve_hub
+from tests.hub_server import Hub, serve_hub
 
 
 @pytest.fixture

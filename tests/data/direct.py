@@ -8,9 +8,9 @@ from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config.dataset import DataConfig, InputConfig
 from nlpmtl.data.encode import Encoded, Target, label
+from nlpmtl.data.examples import Rows, find_sources
 from nlpmtl.data.labels import Shape
 from nlpmtl.data.prepare import prepare
-from nlpmtl.data.rows import Rows, find_sources
 
 
 def load_rows(

@@ -17,7 +17,7 @@ from nlpmtl.config.dataset import DataConfig
 from nlpmtl.data import lines
 from nlpmtl.data.delimited import TextFormat
 from nlpmtl.data.files import open_file
-from nlpmtl.data.stream import Broken, RawRow
+from nlpmtl.data.raw_rows import Broken, RawRow
 from nlpmtl.errors import ConfigError, DataError
 
 ODD = [

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nlpmtl.data.files import check_ending, check_lists, fingerprint_file, open_file
-from nlpmtl.data.stream import Broken, RawRow
+from nlpmtl.data.raw_rows import Broken, RawRow
 from nlpmtl.errors import ConfigError, DataError
 
 

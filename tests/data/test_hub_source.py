@@ -14,14 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
-from tests.hub import Hub
+from tests.hub_server import Hub
 
 Ask = Callable[..., list[Any]]
 
 CODE = """
 import json, sys
 from nlpmtl.config.dataset import DataConfig, InputConfig
-from nlpmtl.data.rows import find_sources
+from nlpmtl.data.examples import find_sources
 from nlpmtl.errors import NlpmtlError
 
 for config in json.loads(sys.argv[1]):

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config import DataConfig, InputConfig
-from nlpmtl.data.align import NO_PIECE
+from nlpmtl.data.examples import Rows
 from nlpmtl.data.labels import Shape
-from nlpmtl.data.pieces import Pieces, tokenize
 from nlpmtl.data.prepare import Prepared, prepare, read_prepared
-from nlpmtl.data.rows import Rows
+from nlpmtl.data.tokenization import Pieces, tokenize
+from nlpmtl.data.word_alignment import NO_PIECE
 from tests.data.direct import load_rows
 from tests.data.prepared import arrays, plain
 from tests.tiny import make_rows

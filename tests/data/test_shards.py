@@ -15,8 +15,8 @@ import nlpmtl.tasks  # noqa: F401
 from nlpmtl.config import load, parse_run, plain_config
 from nlpmtl.config.dataset import DataConfig, InputConfig
 from nlpmtl.data import Preparer
+from nlpmtl.data.raw_rows import Part, place
 from nlpmtl.data.source import find_splits
-from nlpmtl.data.stream import Part, place
 from nlpmtl.errors import ConfigError, DataError
 from tests.data.direct import load_rows
 from tests.tiny import write_encoder

@@ -13,8 +13,8 @@ from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
 from nlpmtl.config.dataset import DataConfig, InputConfig
 from nlpmtl.data.labels import Shape
+from nlpmtl.data.raw_rows import Broken, Stream
 from nlpmtl.data.source import find_splits
-from nlpmtl.data.stream import Broken, Stream
 from nlpmtl.errors import ConfigError, DataError
 
 TEXT = InputConfig(text="text")

@@ -17,7 +17,7 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config import DataConfig, InputConfig
-from nlpmtl.data.cache import Cache
+from nlpmtl.data.dataset_cache import Cache
 from nlpmtl.data.encode import Target, label
 from nlpmtl.data.labels import Shape
 from nlpmtl.data.prepare import Prepared, prepare

@@ -23,7 +23,8 @@ from transformers import (
 
 from nlpmtl.errors import ModelError
 from nlpmtl.heads import Head, HeadShape
-from nlpmtl.model import MultiTaskConfig, MultiTaskModel, load_encoder, use_packing
+from nlpmtl.kernels import use_packing
+from nlpmtl.model import MultiTaskConfig, MultiTaskModel, load_encoder
 from nlpmtl.tasks import Classification, Task, task_from_spec
 from tests.model.sharing.schemes import CASES
 from tests.tiny import write_encoder

@@ -26,9 +26,9 @@ from transformers import (
     ViTModel,
 )
 
-from nlpmtl.check import check
 from nlpmtl.errors import ModelError
 from nlpmtl.model import load_encoder
+from nlpmtl.preflight import check
 from tests.architectures import ARCHITECTURES, LONGEST, write_architecture
 from tests.every_architecture import (
     CAUSAL,

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from nlpmtl import MultiTaskModel
-from nlpmtl.predictor import Predictor
+from nlpmtl.inference.predictor import Predictor
 from nlpmtl.serving import Limits, make_app
 from nlpmtl.serving.batcher import Batcher
 from nlpmtl.serving.server import Server, bind, config

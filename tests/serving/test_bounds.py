@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from nlpmtl.predictor import Predictor
+from nlpmtl.inference.predictor import Predictor
 from nlpmtl.serving import Limits
-from nlpmtl.serving.shapes import PredictRequest
+from nlpmtl.serving.schemas import PredictRequest
 from tests.serving.conftest import running
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def test_large_and_odd_requests_are_answered_shortly(body: str, status: int, sai
     ],
 )
 def test_a_path_is_shown_by_its_last_part(name: str, shown: str) -> None:
-    from nlpmtl.serving.app import shown_name
+    from nlpmtl.serving.routes import shown_name
 
     assert shown_name(name) == shown
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from nlpmtl.predictor import Predictor
+from nlpmtl.inference.predictor import Predictor
 from nlpmtl.serving.batcher import Batcher, ClosedError
 from tests.serving.conftest import running
 

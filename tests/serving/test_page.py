@@ -12,7 +12,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from nlpmtl.predictor import Predictor
+from nlpmtl.inference.predictor import Predictor
 from tests.serving.conftest import Running
 
 pytestmark = pytest.mark.browser

@@ -16,7 +16,7 @@ from nlpmtl.metrics.f1 import MacroF1
 from nlpmtl.registry import METRICS
 from nlpmtl.tasks import Multilabel
 from nlpmtl.tasks.calibration import best_threshold
-from nlpmtl.tasks.compare import Hits
+from nlpmtl.tasks.error_analysis import Hits
 
 LABELS = [f"label {i}" for i in range(7)]
 SOURCE = np.random.default_rng(3)

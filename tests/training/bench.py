@@ -15,9 +15,9 @@ from torch.optim import Optimizer
 from nlpmtl.data import Collator, Encoded
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.run import load_config
+from nlpmtl.task_datasets import Workload, load_workload
 from nlpmtl.training import Accumulator, Schedule, Stepper
 from nlpmtl.weighting import Constant, Weighting
-from nlpmtl.workload import Workload, load_workload
 from tests.tiny import checkpoint, metrics, weights
 
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from nlpmtl.errors import ConfigError
+from nlpmtl.inference.predictor import Predictor
 from nlpmtl.model import MultiTaskModel, load_encoder
-from nlpmtl.predictor import Predictor
 from nlpmtl.tasks import task_from_spec
 from nlpmtl.training import fsdp
 from tests.architectures import ARCHITECTURES, write_architecture

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from transformers import AutoModel
 
-from nlpmtl.model.graphs import RecordedEncoder
-from nlpmtl.model.packed_attention import Layout, attend
-from nlpmtl.model.packing import _ARCHITECTURES, hidden_states, use_packing
+from nlpmtl.kernels.cuda_graphs import RecordedEncoder
+from nlpmtl.kernels.packed_attention import Layout, attend
+from nlpmtl.kernels.packing import _ARCHITECTURES, hidden_states, use_packing
 from tests.architectures import ARCHITECTURES, write_architecture
 from tests.tiny import apart, interrupt, make_run, metrics, read_json, train_tiny
 

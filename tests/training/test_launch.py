@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nlpmtl.errors import ConfigError
-from nlpmtl.training.device import accelerating
+from nlpmtl.training.accelerator import accelerating
 
 NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RESTART_COUNT")
 MEETING = {"MASTER_ADDR": "localhost", "MASTER_PORT": "29501"}

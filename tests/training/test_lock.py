@@ -19,7 +19,7 @@ import pytest
 
 import nlpmtl
 from nlpmtl import RunError
-from nlpmtl.comparing import comparing
+from nlpmtl.comparison import comparing
 from nlpmtl.run import load_config, training
 from nlpmtl.training import Progressed, hold_lock
 from nlpmtl.training.lock import HOLDER, LOCK

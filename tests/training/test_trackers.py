@@ -10,7 +10,7 @@ import pytest
 import yaml
 from accelerate import tracking
 
-from nlpmtl.training.device import accelerating
+from nlpmtl.training.accelerator import accelerating
 from nlpmtl.training.trackers import _NAME_KEYS, PROJECT, flatten, start_trackers
 
 CONFIG: dict[str, Any] = {

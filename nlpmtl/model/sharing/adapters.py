@@ -43,11 +43,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from nlpmtl.model.layers import copy_layer, find_layers, matrix_numbers
+from nlpmtl.model.architectures import copy_layer, find_layers, matrix_numbers
 from nlpmtl.model.sharing.base import SharingOptions
-from nlpmtl.model.sharing.layers import check_shared
 from nlpmtl.model.sharing.pals import PalLayer, make_attentions, make_projections
-from nlpmtl.model.sharing.routed import ByTask, PerTask, RoutedSharing, Together, init_seed
+from nlpmtl.model.sharing.split_encoder import check_shared
+from nlpmtl.model.sharing.task_routing import ByTask, PerTask, RoutedSharing, Together, init_seed
 from nlpmtl.registry import SHARINGS
 
 _STD = 0.02

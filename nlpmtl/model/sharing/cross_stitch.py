@@ -43,11 +43,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from nlpmtl.model.layers import find_layers
+from nlpmtl.model.architectures import find_layers
 from nlpmtl.model.sharing.base import Matrix, SharingOptions
-from nlpmtl.model.sharing.layers import layer_matmul_parameters, upper_copies
-from nlpmtl.model.sharing.routed import Apart, PerTask, RoutedSharing
-from nlpmtl.model.streams import Route
+from nlpmtl.model.sharing.split_encoder import layer_matmul_parameters, upper_copies
+from nlpmtl.model.sharing.task_routing import Apart, PerTask, RoutedSharing
+from nlpmtl.model.task_segments import Route
 from nlpmtl.registry import SHARINGS
 
 _SELF = 0.9

@@ -33,8 +33,8 @@ from collections.abc import Mapping
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from nlpmtl.model.graphs import RecordedEncoder
-from nlpmtl.model.packing import hidden_states
+from nlpmtl.kernels.cuda_graphs import RecordedEncoder
+from nlpmtl.kernels.packing import hidden_states
 from nlpmtl.model.sharing.base import Sharing, SharingOptions
 from nlpmtl.registry import SHARINGS
 

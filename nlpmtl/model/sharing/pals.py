@@ -39,9 +39,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PretrainedConfig
 
-from nlpmtl.model.packed_attention import attend
-from nlpmtl.model.sharing.routed import PerTask, Together
-from nlpmtl.model.streams import PassState, Route, Stream, Streams
+from nlpmtl.kernels.packed_attention import attend
+from nlpmtl.model.sharing.task_routing import PerTask, Together
+from nlpmtl.model.task_segments import PassState, Route, Stream, Streams
 
 
 class Projection(nn.Module):

@@ -37,7 +37,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from nlpmtl.model.sharing.base import SharingOptions
-from nlpmtl.model.sharing.layers import Layers
+from nlpmtl.model.sharing.split_encoder import Layers
 from nlpmtl.registry import SHARINGS
 
 

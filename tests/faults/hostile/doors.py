@@ -24,7 +24,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from nlpmtl.config import DatasetConfig
 from nlpmtl.errors import NlpmtlError
-from nlpmtl.workload import load_workload
+from nlpmtl.task_datasets import load_workload
 from tests.tiny import write_encoder
 
 OnBadRow = Literal["stop", "skip"]

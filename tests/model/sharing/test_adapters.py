@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nlpmtl.model import Adapters
-from nlpmtl.model.layers import find_layers
+from nlpmtl.model.architectures import find_layers
 from nlpmtl.model.sharing.adapters import Bottleneck
 from nlpmtl.model.sharing.pals import PalLayer, Projection, SmallAttention
-from nlpmtl.model.sharing.routed import ByTask, Together
+from nlpmtl.model.sharing.task_routing import ByTask, Together
 from tests.model.sharing.schemes import CASES, TASKS, make_encoder, make_inputs, make_sharing, masked, parts
 
 

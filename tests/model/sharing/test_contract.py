@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
 from nlpmtl.errors import ModelError
-from nlpmtl.model import Int8Linear, can_pack, to_int8, use_packing
+from nlpmtl.kernels import Int8Linear, can_pack, to_int8, use_packing
 from nlpmtl.registry import SHARINGS
 from tests.architectures import ARCHITECTURES
 from tests.model.sharing.schemes import (

@@ -10,7 +10,7 @@ import torch
 from transformers.masking_utils import create_bidirectional_mask
 
 from nlpmtl.model import CrossStitch
-from nlpmtl.model.layers import find_layers
+from nlpmtl.model.architectures import find_layers
 from nlpmtl.model.sharing.cross_stitch import Stitch, StitchedLayer
 from tests.model.sharing.schemes import TASKS, make_encoder, make_inputs, make_sharing, masked, parts
 

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from transformers import AutoModel
 
-from nlpmtl.artifact import export_lora
 from nlpmtl.errors import ConfigError, ModelError
+from nlpmtl.export import export_lora
 from nlpmtl.model import Lora, MultiTaskModel, load_encoder
 from nlpmtl.model.sharing.lora import LoraLinear
 from nlpmtl.tasks import task_from_spec

@@ -1,0 +1,26 @@
+"""How related the tasks of a run are, measured before a long run.
+
+relate("quickstart", steps=60).pairs                      # (Pair(tasks=('topic', 'mood'), reading='unclear'), …)
+"""
+
+from __future__ import annotations
+
+from nlpmtl.affinity.driver import ENCODERS, relate, relating
+from nlpmtl.affinity.estimate import Estimate
+from nlpmtl.affinity.grouping import Group, Grouping, choose_groups
+from nlpmtl.affinity.relations import ALL, UNCLEAR, UNRELATED, Pair, Relations
+
+__all__ = [
+    "ALL",
+    "ENCODERS",
+    "UNCLEAR",
+    "UNRELATED",
+    "Estimate",
+    "Group",
+    "Grouping",
+    "Pair",
+    "Relations",
+    "choose_groups",
+    "relate",
+    "relating",
+]

@@ -1,0 +1,190 @@
+"""How related are the tasks of a run: a short run of the mixture that is measured as it goes."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+
+from nlpmtl.affinity.probe import Measurement, Meter, shared_weights
+from nlpmtl.affinity.probe_batches import RowSource
+from nlpmtl.affinity.relations import ALL, Relations, relations
+from nlpmtl.build import compose
+from nlpmtl.config import RunConfig, check_writable, dotted, parse_output, plain_config
+from nlpmtl.errors import ConfigError, RunError
+from nlpmtl.fs import write_file
+from nlpmtl.hub import write_json
+from nlpmtl.run import Source, Started, load_config, load_parts
+from nlpmtl.task_datasets import Workload
+from nlpmtl.training import Fit, Noted, Progressed, StepReport, accelerating, ignored_settings, run_facts, train_steps
+
+ENCODERS = 2
+"""The default."""
+EPOCH_AT_LEAST, EPOCH_AT_MOST = 50, 200
+"""Steps, where none are given: an epoch, but so many. What is learnt by heart sends no gradient that says anything."""
+LEAST = 10
+"""Steps that it takes at least: after fewer, there is little to take a mean of."""
+_SETTLING = 0.2
+"""The share of the steps before the first measurement: new heads send no gradient that says anything."""
+_TIMES = 32
+"""Measurements, or a few more, where there are steps enough."""
+
+
+def relate(
+    source: Source,
+    *,
+    output: str | Path | None = None,
+    steps: int | None = None,
+    encoders: int = ENCODERS,
+    **overrides: Any,
+) -> Relations:
+    """Measure how related the tasks of a run are, and propose which to train together.
+
+    The mixture is trained for a few steps, as the run file says, and measured on the way: the cosines between the
+    gradients of the tasks, and what a step on one task does to the loss of each (task affinity; Fifty et al. 2021,
+    Efficiently Identifying Task Groupings for Multi-Task Learning). Written are relate.json, relate-affinity.png and
+    relate-tree.png, and no model.
+
+    Args:
+        source: a run file, the name of a shipped one, a dict, or a `RunConfig`.
+        output: where to write; left out: the config's `output`.
+        steps: of training, ≥ 10, in place of the config's `train.steps` and `train.epochs`; left out: those of an
+            epoch, but 50 at least and 200 at most.
+        encoders: models that there may be, ≥ 1.
+        overrides: keys of the config, as for `train`.
+
+    Raises:
+        NlpmtlError: one of its branches, see `nlpmtl.errors`.
+    """
+    config = load_config(source, overrides=dotted(overrides))
+    (found,) = deque(relating(config, output=output, steps=steps, encoders=encoders), maxlen=1)
+    assert isinstance(found, Relations), "what ends without an error ends with its result"
+    return found
+
+
+def relating(
+    config: RunConfig, *, output: str | Path | None = None, steps: int | None = None, encoders: int = ENCODERS
+) -> Iterator[Started | Progressed | Noted | Relations]:
+    """Measure, and tell what happens while it does; the last event is what was found. Arguments as of `relate`."""
+    directory = parse_output(output) if output is not None else config.output
+    if directory is None:
+        raise ConfigError('output: say where to write: output = "runs/…", or --output DIR')
+    check_writable(directory, key="output")
+    if encoders < 1:
+        raise ConfigError(f"encoders: there is at least 1, found {encoders}")
+    if steps is not None and steps < LEAST:
+        raise ConfigError(f"steps: at least {LEAST} are needed to measure, found {steps}")
+    # In half precision the small differences of losses would be lost.
+    precision = "fp64" if config.train.precision == "fp64" else "fp32"
+    config = _shortened(config, steps=steps, epochs=None if steps else 1, precision=precision, trackers=())
+    with accelerating(directory=directory, precision=precision, trackers=()) as accelerator:
+        if accelerator.num_processes > 1:
+            raise ConfigError(f"relate measures in one process, found {accelerator.num_processes}")
+        encoder, work = load_parts(config)
+        if steps is None:
+            epoch, _ = config.train.length(sum(map(len, work.splits["train"].values())))
+            config = _shortened(config, steps=min(max(epoch, EPOCH_AT_LEAST), EPOCH_AT_MOST), epochs=None)
+        fit = compose(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
+        _check(fit)
+        yield Started(total=fit.total, step=0, notes=(*ignored_settings(), *work.notes))
+        measured = yield from _measure(config, fit=fit, work=work)
+        found = relations(
+            list(fit.tasks),
+            affinities=np.stack([one.affinity for one in measured.values()]),
+            own=np.stack([one.own for one in measured.values()]),
+            cosines={
+                layer: np.stack([one.cosines[layer] for one in measured.values()])
+                for layer in next(iter(measured.values())).cosines
+            },
+            encoders=encoders,
+            steps=fit.total,
+            measured=tuple(measured),
+            rows=config.train.batch_size,
+            notes=work.notes,
+            directory=directory,
+            facts=_facts(config, directory=directory, precision=precision, accelerator=accelerator),
+        )
+        yield from map(Noted, _write(found, directory))
+        yield found
+
+
+def _shortened(config: RunConfig, **changes: Any) -> RunConfig:
+    """A config with other keys of ``[train]``."""
+    return config.model_copy(update={"train": config.train.model_copy(update=changes)})
+
+
+def _check(fit: Fit) -> None:
+    names = list(fit.tasks)
+    if len(names) < 2:
+        raise ConfigError(f"there is nothing to relate: this run has one task, {names[0]!r}")
+    if not shared_weights(fit.model):
+        raise ConfigError("there is nothing to relate: with encoder.freeze, no weights that tasks share are trained")
+
+
+def _measure(config: RunConfig, *, fit: Fit, work: Workload) -> Generator[Progressed, None, dict[int, Measurement]]:
+    """Train, and measure after some of the steps: step → what was found."""
+    rows = RowSource(work.splits["train"], tasks=list(fit.tasks), many=config.train.batch_size, seed=config.seed)
+    meter = Meter(
+        fit.model,
+        tasks=fit.tasks,
+        collate=fit.stepper.accumulator.collate,
+        tokens=fit.stepper.accumulator.micro_tokens,
+        device=fit.accelerator.device,
+    )
+    first = round(_SETTLING * fit.total)
+    every = max(1, (fit.total - first) // _TIMES)
+    measured: dict[int, Measurement] = {}
+    began = time.monotonic()
+    for report, cursor in train_steps(fit.plan, cursor=fit.plan.start(), total=fit.total, stepper=fit.stepper):
+        speed = report.tokens / (time.monotonic() - began)
+        if cursor.step >= first and (cursor.step - first) % every == 0:
+            measured[cursor.step] = meter(rows.draw(cursor.step))
+        yield Progressed({"step": cursor.step, "loss": _loss(report), "tokens_per_second": speed})
+        began = time.monotonic()
+    return measured
+
+
+def _loss(report: StepReport) -> float:
+    """The loss of a step, in one process."""
+    terms = zip(report.sums.tolist(), report.counts, report.shares, strict=True)
+    return float(sum(share * summed / count for summed, count, share in terms if count))
+
+
+def _facts(config: RunConfig, *, directory: Path, precision: str, accelerator: Accelerator) -> Mapping[str, Any]:
+    return run_facts(
+        plain_config(config, output=directory), precision=precision, processes=1, device=str(accelerator.device)
+    )
+
+
+def _write(found: Relations, directory: Path) -> list[str]:
+    """Write the files; notes come back: the pictures could not be drawn.
+
+    Raises:
+        RunError: they cannot be written.
+    """
+    try:
+        write_json(directory / "relate.json", found.to_json())
+        pictures, notes = _draw(found)
+        for name, picture in pictures.items():
+            write_file(directory / name, picture)
+    except OSError as error:
+        raise RunError(f"output: {directory} cannot be written: {error}") from error
+    return notes
+
+
+def _draw(found: Relations) -> tuple[dict[str, bytes], list[str]]:
+    """The pictures by name, and what went wrong: the numbers are worth more than they are."""
+    try:
+        # matplotlib comes in when it is needed
+        from nlpmtl.plots import draw_affinity, draw_tree
+
+        affinity = draw_affinity(found.tasks, found.affinity.mean, clear=found.affinity.clear)
+        tree = draw_tree(found.tasks, found.cosines[ALL].mean)
+    except Exception as error:  # drawing libraries may raise anything
+        return {}, [f"the pictures are not drawn: {type(error).__name__}: {error}"]
+    return {"relate-affinity.png": affinity, "relate-tree.png": tree}, []

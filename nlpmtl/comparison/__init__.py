@@ -1,0 +1,8 @@
+"""Comparing: a mixture of tasks beside each of its tasks alone, over seeds."""
+
+from __future__ import annotations
+
+from nlpmtl.comparison.driver import compare, comparing
+from nlpmtl.comparison.results import CompareResult, Cost, Side, TaskResult
+
+__all__ = ["CompareResult", "Cost", "Side", "TaskResult", "compare", "comparing"]

@@ -1,0 +1,166 @@
+"""Keys of other tools, and keys in the wrong table: what to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from nlpmtl.config.dataset import DataConfig, DatasetConfig, InputConfig
+from nlpmtl.config.run import EncoderConfig, EvalConfig, RunConfig, TrainConfig
+from nlpmtl.strict_model import Table
+
+_DATASET = "datasets.NAME."
+_TABLES: Mapping[str, type[Table]] = {
+    "": RunConfig,
+    "train.": TrainConfig,
+    "eval.": EvalConfig,
+    "encoder.": EncoderConfig,
+    _DATASET: DatasetConfig,
+    f"{_DATASET}data.": DataConfig,
+    f"{_DATASET}input.": InputConfig,
+}
+_OTHER_TOOLS = {
+    "train.lr": "learning_rate base_lr max_lr peak_lr encoder_lr adam_lr",
+    "train.head_lr": "head_learning_rate classifier_lr classifier_learning_rate lr_head",
+    "train.epochs": "num_train_epochs num_epochs max_epochs n_epochs nb_epochs",
+    "train.steps": "max_steps num_train_steps total_steps training_steps num_training_steps",
+    "train.batch_size": "per_device_train_batch_size per_gpu_train_batch_size train_batch_size batch bs "
+    "mini_batch_size effective_batch_size",
+    "train.micro_tokens": "gradient_accumulation_steps gradient_accumulation accumulate_grad_batches max_tokens "
+    "per_device_eval_batch_size eval_batch_size micro_batch_size auto_find_batch_size",
+    "train.clip": "max_grad_norm grad_clip gradient_clip gradient_clip_val gradient_clipping clip_grad_norm clip_norm "
+    "grad_clip_norm",
+    "train.weight_decay": "wd l2 decay adam_weight_decay",
+    "train.warmup": "warmup_ratio warmup_proportion num_warmup_steps warmup_steps warm_up warmup_fraction",
+    "train.schedule": "lr_scheduler_type lr_scheduler scheduler lr_schedule",
+    "train.precision": "fp16 bf16 mixed_precision half_precision amp dtype torch_dtype",
+    "train.save_every": "save_steps save_interval checkpoint_steps checkpointing_steps save_strategy",
+    "train.keep": "save_total_limit checkpoints_total_limit max_checkpoints",
+    "train.trackers": "report_to logger loggers log_with",
+    "eval.every": "eval_steps eval_interval evaluation_steps val_check_interval eval_strategy evaluation_strategy",
+    "eval.select": "metric_for_best_model monitor greater_is_better load_best_model_at_end best_metric",
+    "eval.patience": "early_stopping_patience early_stopping",
+    "encoder.name": "model_name_or_path model_name model base_model pretrained_model pretrained_model_name_or_path "
+    "model_id checkpoint backbone tokenizer_name tokenizer",
+    "encoder.max_length": "max_seq_length max_seq_len max_sequence_length max_len seq_length sequence_length "
+    "model_max_length max_source_length cutoff_len",
+    "encoder.attention": "attn_implementation attention_implementation",
+    "encoder.freeze": "freeze_encoder freeze_base_model freeze_backbone freeze_bert",
+    "encoder.gradient_checkpointing": "activation_checkpointing",
+    "encoder.revision": "model_revision",
+    "output": "run_name output_dir out_dir save_dir outdir logging_dir output_path save_path default_root_dir",
+    "seed": "random_seed random_state data_seed manual_seed rng_seed",
+    "sampling.kind": "sampler mixing sampling_strategy multi_task_sampling",
+    "weighting.kind": "loss_weighting loss_weights task_weights",
+    "sharing.kind": "parameter_sharing shared_encoder",
+    'sharing.kind = "lora"': "peft lora lora_r lora_rank lora_alpha lora_config peft_config adapter adapters",
+    f"{_DATASET}data.files": "data_files train_file validation_file test_file data_dir path",
+    f"{_DATASET}data.hub": "dataset_name dataset dataset_id hf_dataset hub_id",
+    f"{_DATASET}data.delimiter": "sep separator delim csv_separator",
+    f"{_DATASET}data.subset": "dataset_config_name dataset_config config_name",
+    f"{_DATASET}data.validation": "validation_split_percentage validation_split val_size dev_size test_size",
+    f"{_DATASET}input.text": "text_column text_column_name sentence sentence1 sentence1_key text_field input_column",
+    f"{_DATASET}input.pair": "text_pair sentence2 sentence2_key text_b premise hypothesis",
+    f"{_DATASET}input.words": "tokens text_column_tokens tokens_column",
+    f"{_DATASET}tasks.TASK.label": "label_column label_column_name label_field target target_column label_col",
+    f"{_DATASET}tasks.TASK.labels": "label_list label_names class_names classes id2label label2id num_labels "
+    "num_classes",
+    f"{_DATASET}tasks.TASK.metrics": "metric metric_name",
+    f"{_DATASET}tasks.TASK.label_smoothing": "label_smoothing label_smoothing_factor",
+    f"{_DATASET}tasks.TASK.loss_weight": "task_weight",
+    f"{_DATASET}limit": "max_train_samples max_eval_samples max_samples max_rows",
+}
+"""Our key = keys of transformers' Trainer and its example scripts, Lightning, sentence-transformers and others."""
+_LOG_IN = "log in with `hf auth login`, or set HF_TOKEN; leave it out"
+_ADAMW = "the optimizer is AdamW with PyTorch's values for its moments; leave it out"
+_LENGTHS = "rows of similar length are put together, and padded only as far as the longest; leave it out"
+_NO_KEY = {
+    "logging_steps": "every step is logged, in metrics.jsonl of the run's directory; leave it out",
+    "log_every_n_steps": "every step is logged, in metrics.jsonl of the run's directory; leave it out",
+    "do_train": "`nlpmtl train` trains and `nlpmtl evaluate` evaluates; leave it out",
+    "do_eval": "`nlpmtl train` trains and `nlpmtl evaluate` evaluates; leave it out",
+    "do_predict": "`nlpmtl predict` predicts; leave it out",
+    "overwrite_output_dir": "an output directory that is in use is never overwritten; leave it out",
+    "resume_from_checkpoint": "give `--resume` to `nlpmtl train` (in Python resume=True)",
+    "logging_strategy": "every step is logged, in metrics.jsonl of the run's directory; leave it out",
+    "dataloader_num_workers": "data is prepared once and cached; leave it out",
+    "num_workers": "data is prepared once and cached; leave it out",
+    "optimizer": "the optimizer is AdamW; leave it out",
+    "optim": "the optimizer is AdamW; leave it out",
+    **dict.fromkeys(("adam_beta1", "adam_beta2", "adam_epsilon", "betas", "eps"), _ADAMW),
+    **dict.fromkeys(("group_by_length", "length_column_name", "pad_to_max_length", "padding"), _LENGTHS),
+    **dict.fromkeys(("torch_compile", "compile"), "nlpmtl does not compile models; leave it out"),
+    "disable_tqdm": "a line is printed for each evaluation, and no progress bar; leave it out",
+    "trust_remote_code": "code of a repository is never run: encoders are the architectures of transformers; leave it "
+    "out",
+    "cache_dir": "set the environment variable NLPMTL_CACHE for prepared data, HF_HOME for downloads; leave it out",
+    "format": "the ending of the file's name says its format; leave it out",
+    "fsdp": "start the run with `accelerate launch --use_fsdp --fsdp_version 2`; leave it out",
+    "fsdp_config": "start the run with `accelerate launch --use_fsdp --fsdp_version 2`; leave it out",
+    "deepspeed": "DeepSpeed is not supported, FSDP2 is: `accelerate launch --use_fsdp --fsdp_version 2`; leave it out",
+    "device": "training takes the GPU if there is one; leave it out",
+    "no_cuda": "training takes the GPU if there is one; leave it out",
+    "use_cpu": "training takes the GPU if there is one; leave it out",
+    "push_to_hub": "`nlpmtl push MODEL REPO_ID` publishes a model after the run",
+    "hub_model_id": "`nlpmtl push MODEL REPO_ID` publishes a model after the run",
+    **dict.fromkeys(("hub_token", "hf_token", "push_to_hub_token", "use_auth_token"), _LOG_IN),
+}
+_IN_TABLE = {
+    "data": {
+        "name": f"{_DATASET}data.hub",
+        "train": f"{_DATASET}data.files.train",
+        "dev": f"{_DATASET}data.files.validation",
+        "valid": f"{_DATASET}data.files.validation",
+        "val": f"{_DATASET}data.files.validation",
+        "test": f"{_DATASET}data.files.test",
+    },
+    "tasks": {"weight": f"{_DATASET}tasks.TASK.loss_weight"},
+}
+"""Keys that mean something else in one table than in the others."""
+_ADVICE = {
+    "train.precision": 'train.precision = "bf16" (or "fp32"; fp16 is not supported)',
+    "train.warmup": "train.warmup, the share of all steps (0.1 is a tenth)",
+    "train.micro_tokens": "train.batch_size, the rows of an optimizer step; it is split into forwards of "
+    "train.micro_tokens tokens",
+}
+_BY_OTHER = {name: ours for ours, names in _OTHER_TOOLS.items() for name in names.split()}
+
+
+def instead(path: Sequence[str]) -> str | None:
+    """Return what to write instead of an unknown key, if that is known.
+
+    Args:
+        path: the key as it was found, such as ``["train", "learning_rate"]``.
+    """
+    key = path[-1].lower().lstrip("-").replace("-", "_")
+    if key in _NO_KEY:
+        return _NO_KEY[key]
+    if list(path) == ["encoder", "token"]:
+        return _LOG_IN
+    inside = list(path[2:]) if path[0] == "datasets" else list(path)
+    table = inside[0] if len(inside) == (3 if inside[:1] == ["tasks"] else 2) else ""
+    if key in _IN_TABLE.get(table, {}):
+        return f"write {_fill(_IN_TABLE[table][key], path)}"
+    for candidate in (key, key.removesuffix("s"), f"{key}s"):
+        ours = _BY_OTHER.get(candidate) or _elsewhere(candidate)
+        if ours is not None:
+            ours = _fill(ours, path)
+            near = candidate not in _BY_OTHER and ours.split(".")[:-1] == list(path[:-1])  # a slip in the right table
+            return None if near else f"write {_ADVICE.get(ours, ours)}"
+    return None
+
+
+def _elsewhere(key: str) -> str | None:
+    """Return the dotted form of one of our keys, wherever it belongs; None for an unknown one."""
+    return next((f"{prefix}{key}" for prefix, table in _TABLES.items() if key in table.model_fields), None)
+
+
+def _fill(ours: str, path: Sequence[str]) -> str:
+    """Put the dataset and the task of the key that was found into ours; in a dataset file there is no dataset."""
+    if path[0] == "datasets" and len(path) > 2:
+        ours = ours.replace("NAME", path[1])
+        path = path[2:]
+    elif len(path) > 1 and path[0] in DatasetConfig.model_fields:  # [data] itself is unknown only in a run's config
+        ours = ours.removeprefix(_DATASET)
+    if path[0] == "tasks" and len(path) > 2:
+        ours = ours.replace("TASK", path[1])
+    return ours

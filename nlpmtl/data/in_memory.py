@@ -1,0 +1,55 @@
+"""Rows that Python hands over: a list of dicts, or a DataFrame."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nlpmtl.data.raw_rows import Broken, Numbered, Stream, check_distinct
+
+_ROWS_AT_ONCE = 1000
+
+
+def open_list(rows: Sequence[Any], *, where: str) -> Stream:
+    """The rows of a list of dicts."""
+    return Stream(where, ", row ", _read_list(rows))
+
+
+def open_frame(frame: Any, *, where: str, columns: Collection[str]) -> Stream:
+    """The rows of a pandas DataFrame; its missing values are null."""
+    found = list(frame.columns)
+    check_distinct(found, where=where)
+    needed = [column for column in found if column in columns]
+    return Stream(where, ", row ", _read_frame(frame, columns=needed), columns=found)
+
+
+def is_frame(value: object) -> bool:
+    """Whether a value is a pandas DataFrame: asked by name, because pandas may be absent and is slow to import."""
+    return any(
+        base.__module__.partition(".")[0] == "pandas" and base.__name__ == "DataFrame" for base in type(value).__mro__
+    )
+
+
+def _read_list(rows: Sequence[Any]) -> Numbered:
+    for number, row in enumerate(rows, 1):
+        if isinstance(row, Mapping):
+            yield number, {column: _plain(value) for column, value in row.items()}
+        else:
+            yield number, Broken(row, "a dict was expected")
+
+
+def _read_frame(frame: Any, *, columns: list[str]) -> Numbered:
+    for start in range(0, len(frame), _ROWS_AT_ONCE):
+        chunk = frame.iloc[start : start + _ROWS_AT_ONCE][columns]
+        cells = chunk.astype(object).where(chunk.notna(), None)
+        for number, row in enumerate(cells.to_dict("records"), start + 1):
+            yield number, {column: _plain(value) for column, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's values as Python's, and the missing values of pandas (NA, NaT) as None."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return None if type(value).__name__ in ("NAType", "NaTType") else value

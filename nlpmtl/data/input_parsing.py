@@ -1,0 +1,149 @@
+"""Raw input to canonical input. Each function raises ValueError with the rule that a value breaks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from nlpmtl.data.tables import describe_value, to_plain
+from nlpmtl.data.word_alignment import Span, join_words
+from nlpmtl.data.word_splitting import WHITESPACE, WordSplitting
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def has_surrogate(text: str) -> bool:
+    """Whether half of a character stands alone in a text, which no encoding can write."""
+    return not text.isascii() and _SURROGATE.search(text) is not None
+
+
+def are_strings(values: Sequence[Any]) -> bool:
+    """Whether all are strings of whole characters: asked of many at once, because rows are many."""
+    return set(map(type, values)) <= {str} and not has_surrogate("".join(values))
+
+
+def to_text(value: Any) -> str:
+    """A text; the empty one is one too."""
+    if value is None:
+        raise ValueError("null, or not there")
+    if not isinstance(value, str):
+        raise ValueError("a string was expected")
+    if has_surrogate(value):
+        raise ValueError("not valid Unicode")
+    return value
+
+
+def to_words(value: Any) -> list[str]:
+    """The words of a pre-split text: at least one."""
+    if value is None:
+        raise ValueError("null, or not there")
+    if not isinstance(value, list | tuple):
+        raise ValueError("a list of words was expected")
+    if not value:
+        raise ValueError("at least one word was expected")
+    if are_strings(value):
+        return list(value)
+    for number, word in enumerate(value, 1):
+        if not isinstance(word, str):
+            raise ValueError(f"word {number} is no string")
+        if has_surrogate(word):
+            raise ValueError(f"word {number} is not valid Unicode")
+    return list(value)
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input to predict for.
+
+    Args:
+        text: the text; of pre-split words, these with single spaces between.
+        pair: the second text of a pair.
+        given: where the words of the text are, if it came in words.
+        splitting: how the words of a raw text are found.
+    """
+
+    text: str
+    pair: str | None = None
+    given: Sequence[Span] | None = None
+    splitting: WordSplitting = WHITESPACE
+
+    @cached_property
+    def words(self) -> Sequence[Span]:
+        """Where the words of the text are; found when they are asked for, as not every task does."""
+        return self.splitting.split(self.text) if self.given is None else self.given
+
+    @cached_property
+    def encoded(self) -> tuple[str, Sequence[Span]]:
+        """The text as the encoder reads it, with spaces between words as in training, and where the words are in it."""
+        if self.given is not None or self.pair is not None or not self.splitting.joins:
+            return self.text, self.words
+        return join_words([self.text[start:end] for start, end in self.words])
+
+    @property
+    def encoded_text(self) -> str:
+        """The text as the encoder reads it."""
+        return self.encoded[0] if self.splitting.joins else self.text
+
+
+def to_input(value: Any, *, columns: Mapping[str, str] | None = None) -> Input:
+    """A text, a pair ``(text, pair)``, or a mapping as rows are: ``text``, perhaps ``pair``, or ``words``.
+
+    Args:
+        value: the input.
+        columns: for messages, the columns from which the values of a mapping were taken, where their names differ.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    value = to_plain(value)
+    if isinstance(value, Mapping):
+        return _from_row(value, columns or {})
+    if isinstance(value, tuple):
+        if len(value) != 2:
+            raise ValueError(f"a pair has two texts, found {len(value)}; several inputs are given as a list")
+        return Input(_to_text(value[0]), _to_text(value[1]))
+    if isinstance(value, list):
+        raise ValueError('pre-split words are given as {"words": [...]}, a pair as (text, pair)')
+    return Input(_to_text(value))
+
+
+def _to_text(value: Any) -> str:
+    """A text as a plain string; the error says what was found."""
+    value = to_plain(value)
+    try:
+        return str.__str__(to_text(value))  # of a subclass, such as NumPy's, its characters
+    except ValueError as error:
+        found = "" if isinstance(value, str) else f", found {describe_value(value)}"
+        raise ValueError(f"{error}{found}") from None
+
+
+def _to_words(value: Any) -> list[str]:
+    """Words as plain strings; of an array its elements."""
+    value = to_plain(value)
+    if not isinstance(value, str | bytes | Mapping) and getattr(value, "ndim", 1) == 1 and hasattr(value, "tolist"):
+        value = value.tolist()
+    try:
+        return [str.__str__(word) for word in to_words(value)]
+    except ValueError as error:
+        raise ValueError(
+            str(error) if isinstance(value, list | tuple) else f"{error}, found {describe_value(value)}"
+        ) from None
+
+
+def _from_row(row: Mapping[str, Any], columns: Mapping[str, str]) -> Input:
+    key = "text" if "text" in row or "words" not in row else "words"
+    try:
+        if key == "words":
+            text, spans = join_words(_to_words(row["words"]))
+            return Input(text, given=spans)
+        text = _to_text(row.get("text"))
+        key = "pair"
+        if to_plain(row.get("pair")) is None:
+            return Input(text)
+        return Input(text, _to_text(row["pair"]))
+    except ValueError as error:
+        what = "" if columns.get(key, key) != key else "; a row has `text`, and perhaps `pair`, or `words`"
+        raise ValueError(f"{columns.get(key, key)}: {error}{what}") from None

@@ -1,0 +1,112 @@
+"""Texts as wordpieces, and the place of each word among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from transformers import PreTrainedTokenizerBase
+
+from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.tokenizer import encode_whole, stand_in
+from nlpmtl.data.word_alignment import Span, Spans, all_first_pieces
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Texts as wordpieces.
+
+    Args:
+        ids: the wordpieces of each text, special tokens included.
+        types: the segment of each wordpiece, where the encoder tells two texts apart by it.
+        firsts: the first wordpiece of each word, −1 for a word without one; None where words were not asked for.
+        cut: whether each text was longer than the limit.
+    """
+
+    ids: Ragged
+    types: Ragged | None
+    firsts: Ragged | None
+    cut: NDArray[np.bool_]
+
+
+def tokenize(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    *,
+    pairs: Sequence[str] | None = None,
+    words: Sequence[Sequence[Span]] | Spans | None = None,
+    max_length: int,
+) -> Pieces:
+    """Texts, or pairs of them, as wordpieces; with words, the place of each word too.
+
+    The longer text of a pair is cut first. A row is cut only if it is longer than ``max_length`` wordpieces. A text
+    for which the tokenizer gives no token is read as one unknown token, which belongs to no word.
+    """
+    rows = encode_whole(tokenizer, texts, pairs=pairs)
+    ids: list[Sequence[int]] = [row.ids or stand_in(tokenizer).tolist() for row in rows]
+    cut = np.array([len(row) > max_length for row in ids], dtype=np.bool_)
+    kept = {
+        int(i): kept_tokens(sequence_ids(rows[i]), max_length=max_length, side=tokenizer.truncation_side)
+        for i in np.flatnonzero(cut)
+    }
+    takes_types = pairs is not None and "token_type_ids" in tokenizer.model_input_names
+    types = [_take(row.type_ids or [0], kept.get(i)) for i, row in enumerate(rows)] if takes_types else None
+    firsts = None
+    if words is not None:
+        pieces = Spans.pack([_take(row.offsets, kept.get(i)) for i, row in enumerate(rows)])
+        firsts = all_first_pieces(words if isinstance(words, Spans) else Spans.pack(words), pieces)
+    return Pieces(
+        ids=_pack([_take(row, kept.get(i)) for i, row in enumerate(ids)], dtype=np.int32),
+        types=None if types is None else _pack(types, dtype=np.int8),
+        firsts=firsts,
+        cut=cut,
+    )
+
+
+def sequence_ids(encoding: Any) -> NDArray[np.floating]:
+    """Return for each token whether it is from the first text (0) or the second (1); NaN for special tokens."""
+    return np.array(encoding.sequence_ids, dtype=np.float32)
+
+
+def kept_tokens(sequences: NDArray[np.floating], *, max_length: int, side: str) -> NDArray[np.int64]:
+    """Return which tokens of a row are left when it is cut to a length: all special tokens, and those of its texts.
+
+    The choice is that of the `tokenizers` library with the strategy ``longest_first``.
+
+    Args:
+        sequences: as `sequence_ids` gives them.
+        max_length: the length, special tokens included.
+        side: the end of a text that is cut, "right" or "left".
+    """
+    special = np.isnan(sequences)
+    kept = special.copy()
+    texts = [np.flatnonzero(sequences == number) for number in (0, 1)]
+    room = max(0, max_length - int(special.sum()))
+    for places, length in zip(texts, _longest_first(len(texts[0]), len(texts[1]), room=room), strict=True):
+        kept[places[:length] if side == "right" else places[len(places) - length :]] = True
+    return np.flatnonzero(kept)
+
+
+def _longest_first(first: int, second: int, *, room: int) -> tuple[int, int]:
+    """Return how many tokens each text of a pair keeps."""
+    if first + second <= room:
+        return first, second
+    short, long = sorted((first, second))
+    long = max(short, room - short) if short <= room else short
+    if short + long > room:
+        short, long = room // 2, room - room // 2
+    return (short, long) if first <= second else (long, short)
+
+
+def _take(values: Sequence[Any], kept: NDArray[np.int64] | None) -> Sequence[Any]:
+    return values if kept is None else [values[place] for place in kept.tolist()]
+
+
+def _pack(lists: Sequence[Sequence[int]], *, dtype: DTypeLike) -> Ragged:
+    bounds = np.zeros(len(lists) + 1, dtype=np.int64)
+    np.cumsum(np.fromiter(map(len, lists), dtype=np.int64, count=len(lists)), out=bounds[1:])
+    return Ragged(np.fromiter(chain.from_iterable(lists), dtype=dtype, count=int(bounds[-1])), bounds)

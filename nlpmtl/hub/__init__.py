@@ -1,0 +1,25 @@
+"""Model directories and their repositories on the Hugging Face Hub.
+
+Modules that need torch are loaded on first use, so that a model is pushed without it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from nlpmtl.hub.repository import fetch, push
+from nlpmtl.hub.response_checks import guarded
+
+if TYPE_CHECKING:
+    from nlpmtl.hub.model_directory import load_model, new_directory, save_model, write_json
+
+__all__ = ["fetch", "guarded", "load_model", "new_directory", "push", "save_model", "write_json"]
+
+_WITH_TORCH = ("load_model", "new_directory", "save_model", "write_json")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WITH_TORCH:
+        return getattr(import_module(f"{__name__}.model_directory"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,263 @@
+"""Prediction: a text in, the answers of one task or of all of them out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, get_args
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from nlpmtl.data import describe_value, open_container, without_limits
+from nlpmtl.errors import ConfigError, ModelError, did_you_mean
+from nlpmtl.evaluation import tokens_for
+from nlpmtl.export import export_onnx, export_task
+from nlpmtl.hub import fetch, push
+from nlpmtl.inference.backend import Backend, BackendName, Precision, load_backend
+from nlpmtl.inference.device import check_device
+from nlpmtl.inference.pipeline import Answering, Table, Text
+from nlpmtl.inference.task_inputs import InputReader
+from nlpmtl.kernels import Int8Linear
+from nlpmtl.model import MultiTaskModel
+from nlpmtl.plugins import import_plugins
+from nlpmtl.tasks import Aggregation, Prediction, Shown, Task
+
+__all__ = ["Predictor", "Text"]
+
+
+class Predictor:
+    """A model that answers.
+
+        model = Predictor.from_pretrained("runs/demo/model")
+        model.predict("A delightful film.", task="sst2")
+        model.predict_all(["Ada lives in Turin.", "It rained."])
+
+    One input gives one answer, a list a list, an iterator an iterator that reads ahead by up to 2048 inputs.
+
+    Args:
+        model: the model, in evaluation mode.
+        tokenizer: its tokenizer.
+        tokens: most padded wordpieces in one forward; left out: what suits the device.
+    """
+
+    def __init__(self, model: Backend, tokenizer: PreTrainedTokenizerBase, *, tokens: int | None = None) -> None:
+        self.model, self.tokenizer = model, tokenizer
+        self._directory: Path | None = None
+        self._answering = Answering(model, tokenizer, tokens=tokens or tokens_for(model.device))
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        device: str | torch.device = "auto",
+        dtype: torch.dtype | Precision | None = None,
+        backend: BackendName | None = None,
+        plugins: Sequence[str] = (),
+    ) -> Predictor:
+        """A predictor from a model directory or a Hub id.
+
+        Args:
+            name: a model directory, or a Hub id.
+            revision: a commit, tag or branch of the Hub's model; left out: its main branch.
+            token: to read a private or gated one; left out: that of `hf auth login`, or HF_TOKEN.
+            device: where to compute: "auto", a GPU if there is one and else the CPU, or a device such as "cuda:1". It
+                never changes the precision.
+            dtype: in which precision: "fp32", "bf16", "int8" (the encoder's products in eight bits, on a CPU), or a
+                floating dtype of torch; left out: single.
+            backend: what computes, "torch" or "onnx"; left out: onnxruntime for a directory with a ``model.onnx`` and
+                no weights for torch, else torch.
+            plugins: modules to import first, which register the kinds of tasks and sharing schemes that the model has.
+
+        Raises:
+            ConfigError: the backend is unknown, not installed, or lacks that device or precision; the device is not
+                there; a plugin cannot be imported; a directory has no revisions; a token that cannot be one.
+            ModelError: there is no such model, it may not be read, or it is not one of nlpmtl's.
+        """
+        check_device(device, dtype=dtype)
+        import_plugins(plugins)
+        directory = fetch(name, revision=revision, token=token)
+        predictor = cls(*load_backend(str(directory), backend=backend, device=device, dtype=dtype))
+        predictor._directory = directory
+        return predictor
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        revision: str | None = None,
+        message: str | None = None,
+        create_pr: bool = False,
+        token: str | None = None,
+    ) -> str:
+        """Send the model to the Hub, in one commit: others see the whole of it, or nothing.
+
+        It is the directory which this predictor was loaded from, as it is now, with its card and its scores. One that
+        was made of a model and a tokenizer sends those two, without a card.
+
+        Args:
+            repo_id: where to, as ``"name/model"``; it is made if it is not there.
+            private: whether it is private; left out: as it is, or as the owner's settings have it.
+            revision: a branch, which is made if it is not there; left out: ``"main"``.
+            message: of the commit.
+            create_pr: propose it as a pull request to a repository that is there.
+            token: one that may write; left out: that of `hf auth login`, or HF_TOKEN.
+
+        Returns:
+            The page of the commit, or of the pull request.
+
+        Raises:
+            ConfigError: an argument cannot be, there is no token, or HF_HUB_OFFLINE is set. Nothing was sent.
+            ModelError: the directory holds no whole model, or the Hub refused or failed: the branch is as it was.
+        """
+        with TemporaryDirectory() as scratch:
+            if self._directory is None:
+                assert isinstance(self.model, MultiTaskModel), "a graph comes from a directory"
+                self.model.save_pretrained(scratch)
+                without_limits(self.tokenizer).save_pretrained(scratch)
+            return push(
+                self._directory or scratch,
+                repo_id,
+                private=private,
+                revision=revision,
+                message=message,
+                create_pr=create_pr,
+                token=token,
+            )
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """The model's tasks by name."""
+        return self.model.tasks
+
+    def predict(
+        self,
+        inputs: Text | Iterable[Text] | Table,
+        *,
+        task: str,
+        all_scores: bool = False,
+        aggregation_strategy: Aggregation = "first",
+    ) -> Prediction:
+        """Predict one task: one prediction for one input, a list for several, an iterator for an iterator.
+
+        Args:
+            inputs: a text, a pair ``(text, pair)``, ``{"words": […]}``, or several, see `predict_all`.
+            task: the name of the task.
+            all_scores: add ``"scores"``, the probability of every label.
+            aggregation_strategy: see `predict_all`.
+
+        Raises:
+            ConfigError: there is no such task or strategy, or it wants pairs and got a text, or the other way round.
+            DataError: an input is not a text, pair or row of words; the message names its position and type.
+        """
+        if not isinstance(task, str):
+            raise ConfigError(
+                f"task: the name of a task was expected, found {describe_value(task)}; it is one of "
+                f"{', '.join(self.tasks)}. predict_all takes several: tasks=[…]"
+            )
+        answers = self.predict_all(
+            inputs, tasks=[task], all_scores=all_scores, aggregation_strategy=aggregation_strategy
+        )
+        if isinstance(answers, Mapping):
+            return answers[task]
+        predictions = (answer[task] for answer in answers)
+        return list(predictions) if isinstance(answers, list) else predictions
+
+    def predict_all(
+        self,
+        inputs: Text | Iterable[Text] | Table,
+        *,
+        tasks: Sequence[str] | None = None,
+        all_scores: bool = False,
+        aggregation_strategy: Aggregation = "first",
+    ) -> Any:
+        """The answers of several tasks, from one pass of the encoder.
+
+        A text that is longer than the model reads is labelled in overlapping windows; other tasks read its beginning,
+        and say so: ``"truncated": True``.
+
+        Args:
+            inputs: a text, a pair ``(text, pair)``, ``{"words": […]}``, or several: a list, a NumPy or Arrow array, a
+                pandas Series, an iterator; or a table: a pandas DataFrame, a `datasets.Dataset`, an Arrow table. Tables
+                and rows need the columns that a task was trained on, or ``text``, perhaps ``pair``, or ``words``.
+            tasks: names of tasks; default: all that can read the input (a pair task cannot read a single text).
+            all_scores: add ``"scores"``, the probability of every label.
+            aggregation_strategy: for words with BIO tags, as `pipeline()` names it: "first" joins them to spans, "none"
+                answers every tagged word by itself.
+
+        Returns:
+            ``{task: prediction}`` for one input; a list of these, one per row in row order, for what has a length; an
+            iterator of these for what has none.
+
+        Raises:
+            ConfigError: a named task or the strategy does not exist, or the task cannot read an input.
+            DataError: an input is not a text, pair or row of words; the message names its position and type.
+        """
+        self._check_tasks(tasks)
+        if aggregation_strategy not in get_args(Aggregation):
+            raise ConfigError(
+                f'aggregation_strategy: "first" or "none", found {aggregation_strategy!r}. A word is answered at its '
+                "first wordpiece, as it was trained: others have learned nothing that could be averaged"
+            )
+        shown = Shown(all_scores=all_scores, aggregation=aggregation_strategy)
+        reader = InputReader(self.tasks, wanted=tasks)
+        container = open_container(inputs)
+        if container is None:
+            return next(self._answering.stream(iter([inputs]), reader=reader, shown=shown))
+        reader.check_series(inputs)
+        columns = () if container.columns is None else reader.columns(container)
+        stream = self._answering.stream(container.rows(columns), reader=reader, shown=shown)
+        return stream if container.lazy else list(stream)
+
+    def export(
+        self, directory: str | Path, *, to: str = "transformers", task: str | Sequence[str] | None = None
+    ) -> float:
+        """Write the model for use without nlpmtl.
+
+        Args:
+            directory: where to; it must not exist, or be empty.
+            to: ``"transformers"``, a stock model of one task for `transformers.pipeline`, or ``"onnx"``.
+            task: which task, or several for ONNX; left out: all that the model has.
+
+        Returns:
+            The largest difference between a logit of the written model and of this one, as a fraction of the largest
+            logit of the task (of 1, where that is less).
+
+        Raises:
+            ConfigError: there is no such task, it has to be one and is not, or the directory holds something.
+            ModelError: the model cannot be written so.
+        """
+        wanted = [task] if isinstance(task, str) else task
+        self._check_tasks(wanted)
+        tasks = list(self.tasks if wanted is None else wanted)
+        if not isinstance(self.model, MultiTaskModel):
+            raise ModelError("this is an exported model already: export from the directory that it was made of")
+        if any(isinstance(module, Int8Linear) for module in self.model.modules()):
+            raise ModelError('this model was loaded as "int8": load it again without a dtype, and export that')
+        if to == "onnx":
+            return export_onnx(self.model, self.tokenizer, directory=Path(directory), tasks=tasks)
+        if to != "transformers":
+            raise ConfigError(f"a model is exported to transformers or to onnx, not to {to!r}")
+        if len(tasks) != 1:
+            raise ConfigError(f"a stock transformers model has one task: choose one of {', '.join(tasks)}")
+        return export_task(self.model, self.tokenizer, task=tasks[0], directory=Path(directory))
+
+    def _check_tasks(self, tasks: Sequence[str] | None) -> None:
+        """ConfigError if they are not names of tasks of this model."""
+        if tasks is None:
+            return
+        if isinstance(tasks, str | bytes | Mapping) or not isinstance(tasks, Collection) or not tasks:
+            raise ConfigError(
+                f"tasks: a list of names was expected, found {describe_value(tasks)}; the model has "
+                f"{', '.join(self.tasks)}"
+            )
+        for name in tasks:
+            if not isinstance(name, str):
+                raise ConfigError(f"tasks: the name of a task was expected, found {describe_value(name)}")
+            if name not in self.tasks:
+                raise ConfigError(f"this model has no task {name!r}; {did_you_mean(name, self.tasks)}")

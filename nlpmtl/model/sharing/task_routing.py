@@ -1,0 +1,173 @@
+"""Task routing inside the encoder: layers and modules that are specific to the task of a row.
+
+A batch is expanded once, to the rows of one task after the other (`nlpmtl.model.task_segments.Streams`); a row that two
+tasks read is there twice. `Together` computes a shared layer for the rows of all tasks, `Apart` a separate layer per
+task, and `ByTask` a task-specific module inside a shared layer.
+
+Example:
+    >>> import torch
+    >>> from torch import nn
+    >>> from nlpmtl.model.sharing.task_routing import PerTask
+    >>> modules = PerTask(["topic", "sentiment"], lambda: nn.Linear(4, 2))
+    >>> modules.of("topic")(torch.zeros(3, 4)).shape
+    torch.Size([3, 2])
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from nlpmtl.model.architectures import anatomy
+from nlpmtl.model.sharing.base import Sharing
+from nlpmtl.model.task_segments import Route
+
+
+class PerTask(nn.ModuleDict):
+    """One module per task.
+
+    Args:
+        tasks: names of the tasks.
+        make: returns a new module; called once per task.
+    """
+
+    def __init__(self, tasks: Iterable[str], make: Callable[[], nn.Module]) -> None:
+        # The suffix allows tasks with names that ModuleDict reserves, such as `type`.
+        super().__init__({f"{task}_own": make() for task in tasks})
+
+    def of(self, task: str) -> nn.Module:
+        """Return the module of a task."""
+        return self[f"{task}_own"]
+
+
+class ByTask(nn.Module):
+    """A module inside a layer that applies a task-specific module to the rows of each task.
+
+    Args:
+        modules: module of each task, from ``[rows, time, width]`` to ``[rows, time, any width]``.
+        route: routing context of the encoder.
+    """
+
+    def __init__(self, modules: PerTask, *, route: Route) -> None:
+        super().__init__()
+        self.own, self.route = modules, route
+
+    def forward(self, x: Tensor) -> Tensor:
+        now = self.route.now
+        return now.join([self.own.of(stream.task)(now.part(x, stream)) for stream in now.streams])
+
+
+class RoutedLayer(nn.Module, ABC):
+    """Replacement for an encoder layer.
+
+    Args:
+        layer: the layer that is replaced.
+        route: routing context of the encoder.
+        first: whether the input holds the rows of the batch, before they are repeated for each task.
+    """
+
+    def __init__(self, layer: nn.Module, *, route: Route, first: bool) -> None:
+        super().__init__()
+        self.route, self.first = route, first
+        if hasattr(layer, "attention_type"):  # ModernBERT selects the attention mask of a layer by this attribute
+            self.attention_type = layer.attention_type
+
+    def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Compute the layer.
+
+        Args:
+            hidden: hidden states, ``[rows, time, width]``.
+            *args: further arguments of the layer.
+            **kwargs: further keyword arguments of the layer.
+
+        Returns:
+            The output of the layer: hidden states, or a tuple whose first element they are.
+        """
+        return self.compute(self.route.now.expand(hidden) if self.first else hidden, args, kwargs)
+
+    @abstractmethod
+    def compute(self, hidden: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Compute the layer on the rows of all tasks.
+
+        Args:
+            hidden: hidden states of the rows of all tasks.
+            args: further arguments of the layer, for the rows of the batch.
+            kwargs: further keyword arguments of the layer, for the rows of the batch.
+
+        Returns:
+            The output of the layer for the rows of all tasks.
+        """
+
+
+class Together(RoutedLayer):
+    """A layer that all tasks share; modules inside it may be task-specific (`ByTask`).
+
+    Args:
+        layer: the layer.
+        route: routing context of the encoder.
+        first: whether the input holds the rows of the batch, before they are repeated for each task.
+    """
+
+    def __init__(self, layer: nn.Module, *, route: Route, first: bool) -> None:
+        super().__init__(layer, route=route, first=first)
+        self.layer = layer
+
+    def compute(self, hidden: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        args, named = self.route.now.arguments(args, kwargs)
+        return self.layer(hidden, *args, **named)
+
+
+class Apart(RoutedLayer):
+    """A separate layer per task.
+
+    Args:
+        copies: layer of each task.
+        route: routing context of the encoder.
+        first: whether the input holds the rows of the batch, before they are repeated for each task.
+    """
+
+    def __init__(self, copies: PerTask, *, route: Route, first: bool) -> None:
+        super().__init__(next(iter(copies.values())), route=route, first=first)
+        self.copies = copies
+
+    def compute(self, hidden: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        now, outputs = self.route.now, []
+        for stream in now.streams:
+            task_args, task_kwargs = now.arguments(args, kwargs, stream=stream)
+            outputs.append(self.copies.of(stream.task)(now.part(hidden, stream), *task_args, **task_kwargs))
+        if isinstance(outputs[0], Tensor):
+            return now.join(outputs)
+        return now.join([output[0] for output in outputs]), *outputs[0][1:]
+
+
+class RoutedSharing(Sharing):
+    """A sharing scheme that replaces layers of the encoder by routed ones.
+
+    Args:
+        encoder: pretrained encoder, whose layers are replaced.
+        tasks: names of the tasks.
+    """
+
+    def __init__(self, *, encoder: PreTrainedModel, tasks: tuple[str, ...]) -> None:
+        super().__init__(encoder=encoder, tasks=tasks)
+        self.anatomy, self.route = anatomy(encoder), Route()
+
+    def forward(self, inputs: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return self.route.encode(self.encoder, inputs, rows)
+
+    def own(self, task: str) -> dict[str, nn.Parameter]:
+        return {
+            f"{prefix}.{name}": parameter
+            for prefix, module in self.named_modules()
+            if isinstance(module, PerTask)
+            for name, parameter in module.of(task).named_parameters()
+        }
+
+
+def init_seed(seed: int, number: int) -> int:
+    """Return the seed for the initialisation of a module: a function of its number, and not of its task."""
+    return (seed << 20) + number

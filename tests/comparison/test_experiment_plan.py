@@ -1,0 +1,114 @@
+"""The runs that a comparison is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nlpmtl.comparison.experiment_plan import alone, plan_runs
+from nlpmtl.config import RunConfig, plain_config
+from nlpmtl.run import load_config
+
+ROWS = {"reviews": 1000, "news": 200, "more_news": 60}
+
+
+def make(**tables: Any) -> RunConfig:
+    def dataset(*tasks: str) -> dict[str, Any]:
+        return {
+            "data": {"files": {"train": "train.jsonl", "validation": "validation.jsonl"}},
+            "input": {"text": "text"},
+            "tasks": {task: {"kind": "classification", "label": task} for task in tasks},
+        }
+
+    return load_config(
+        {
+            "seed": 7,
+            "encoder": {"name": "some/encoder"},
+            "datasets": {
+                "reviews": dataset("mood", "stars"),
+                "news": dataset("topic"),
+                "more_news": dataset("topic"),
+            },
+            **tables,
+        }
+    )
+
+
+def test_a_task_keeps_its_datasets_and_the_recipe() -> None:
+    config = make(
+        train={"epochs": 2, "lr": 3e-4, "head_lr": 1e-3, "warmup": 0.2},
+        weighting={"kind": "constant", "weights": {"mood": 0.5}},
+        sampling={"kind": "temperature", "temperature": 3.0, "batches": "single"},
+        eval={"every": 10, "select": "topic", "patience": 2},
+    )
+    single = alone(config, task="mood", rows=ROWS)
+    assert {name: list(one.tasks) for name, one in single.datasets.items()} == {"reviews": ["mood"]}
+    assert (single.train, single.encoder, single.sharing, single.seed) == (
+        config.train,
+        config.encoder,
+        config.sharing,
+        config.seed,
+    )
+    assert single.weighting.model_dump() == {"kind": "constant", "weights": {}}
+    assert single.sampling.model_dump() == {"kind": "proportional", "batches": "single"}
+    assert (single.eval.select, single.eval.patience) == ("mean", 2)
+
+
+def test_a_task_of_several_datasets_keeps_how_they_are_mixed() -> None:
+    config = make(sampling={"kind": "temperature", "temperature": 3.0})
+    single = alone(config, task="topic", rows=ROWS)
+    assert list(single.datasets) == ["news", "more_news"]
+    assert single.sampling == config.sampling
+
+
+@pytest.mark.parametrize(
+    ("train", "task", "steps", "passes"),
+    [
+        ({"epochs": 3, "batch_size": 10}, "mood", 300, 3.0),
+        ({"epochs": 3, "batch_size": 10}, "topic", 78, 3.0),
+        ({"batch_size": 10}, "topic", 78, 3.0),  # 3 where neither is given
+        ({"epochs": 0.5, "batch_size": 10}, "topic", 13, 0.5),
+        ({"steps": 126, "batch_size": 10}, "mood", 100, 1.0),
+        ({"steps": 126, "batch_size": 10}, "topic", 26, 1.0),
+        ({"steps": 63, "batch_size": 10}, "mood", 50, 0.5),
+        ({"steps": 1, "batch_size": 10}, "topic", 1, 10 / 260),  # at least one
+    ],
+)
+def test_it_goes_through_its_rows_as_often_as_the_mixture_through_all(
+    train: dict[str, Any], task: str, steps: int, passes: float
+) -> None:
+    single = alone(make(train=train), task=task, rows=ROWS)
+    rows = sum(many for name, many in ROWS.items() if name in single.datasets)
+    length, _ = single.train.length(rows)
+    assert length == steps
+    assert length * 10 / rows == pytest.approx(passes, abs=10 / rows)
+    assert single.train.batch_size == 10
+
+
+@pytest.mark.parametrize(("every", "expected"), [(42, 9), (126, 26), (378, 78), (1, 1), (1000, 207)])
+def test_it_is_evaluated_at_the_same_shares_of_its_length(every: int, expected: int) -> None:
+    """378 steps of the mixture, 78 of the task."""
+    config = make(train={"epochs": 3, "batch_size": 10}, eval={"every": every})
+    assert alone(config, task="topic", rows=ROWS).eval.every == expected
+
+
+def test_every_seed_has_the_mixture_and_each_task_alone(tmp_path: Path) -> None:
+    config = make(seed=2**32 - 1)
+    runs = plan_runs(config, tasks=["mood", "topic"], rows=ROWS, seeds=2, directory=tmp_path)
+    last = 2**32 - 1
+    assert [(run.config.seed, run.task, str(run.directory.relative_to(tmp_path))) for run in runs] == [
+        (last, None, f"seed-{last}/mixture"),
+        (last, "mood", f"seed-{last}/alone-mood"),
+        (last, "topic", f"seed-{last}/alone-topic"),
+        (0, None, "seed-0/mixture"),
+        (0, "mood", "seed-0/alone-mood"),
+        (0, "topic", "seed-0/alone-topic"),
+    ]
+    assert [run.rows for run in runs[:3]] == [ROWS, {"reviews": 1000}, {"news": 200, "more_news": 60}]
+    assert runs[0].config == config, "the mixture of the first seed is the run file as it is"
+    assert plain_config(runs[3].config, output=tmp_path) == plain_config(
+        config.model_copy(update={"seed": 0}), output=tmp_path
+    )
+    assert (runs[1].name, runs[3].name) == (f"seed {last}, mood alone", "seed 0, the mixture")

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nlpmtl.data.arrow_buffer import Batches, Spool
+
+SCHEMA = pa.schema([("text", pa.string()), ("labels", pa.list_(pa.string())), ("number", pa.float64())])
+ROW = st.tuples(
+    st.none() | st.text(st.characters(codec="utf-8"), max_size=4),
+    st.none() | st.lists(st.text(st.characters(codec="utf-8"), max_size=2), max_size=2),
+    st.none() | st.floats(allow_nan=False),
+)
+
+
+def spooled(parts: list[list[Any]], *, directory: Path | None) -> Batches:
+    with Spool(SCHEMA, directory=directory) as spool:
+        for part in parts:
+            columns = zip(*part, strict=True) if part else [[] for _ in SCHEMA]
+            spool.write([pa.array(one, field.type) for one, field in zip(columns, SCHEMA, strict=True)])
+    return spool.batches()
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(parts=st.lists(st.lists(ROW, max_size=4), max_size=4))
+def test_batches_come_back_from_memory_and_from_a_file(tmp_path: Path, parts: list[list[Any]]) -> None:
+    for directory in (None, tmp_path):
+        batches = spooled(parts, directory=directory)
+        assert isinstance(batches.source, Path) == (directory is not None)
+        assert [batch.num_rows for batch in batches] == list(map(len, parts))
+        assert [tuple(row.values()) for batch in batches for row in batch.to_pylist()] == [r for p in parts for r in p]
+        assert batches.table().to_pylist() == [row for batch in batches for row in batch.to_pylist()]
+        assert batches.schema == batches.table().schema == SCHEMA
+
+
+def test_batches_are_read_as_often_as_one_likes_also_at_once(tmp_path: Path) -> None:
+    for directory in (None, tmp_path):
+        batches = spooled([[("a", [], 1.0)], [("b", None, None)]], directory=directory)
+        pairs = zip(batches, batches, strict=True)
+        assert [(one.num_rows, one.equals(other)) for one, other in pairs] == [(1, True), (1, True)]
+
+
+def test_what_was_read_outlives_the_file(tmp_path: Path) -> None:
+    batches = spooled([[("a", ["x"], 1.0)]], directory=tmp_path)
+    table = batches.table()
+    shutil.rmtree(tmp_path)
+    assert table.to_pylist() == [{"text": "a", "labels": ["x"], "number": 1.0}]
+    with pytest.raises(FileNotFoundError):
+        batches.table()
+
+
+def test_spools_of_one_directory_are_apart(tmp_path: Path) -> None:
+    one, other = (spooled([[(text, None, None)]], directory=tmp_path) for text in "ab")
+    assert one.table()["text"].to_pylist() == ["a"]
+    assert other.table()["text"].to_pylist() == ["b"]
+
+
+def test_a_directory_that_is_none_or_is_not_there_is_an_oserror(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name in ("none", "file"):
+        with pytest.raises(OSError, match=name):
+            Spool(SCHEMA, directory=tmp_path / name)
+
+
+def test_a_full_disk_is_an_oserror(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            spooled([[("a" * 999, None, None)] * 9], directory=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_an_error_of_the_block_comes_out_as_it_is(tmp_path: Path) -> None:
+    for directory in (None, tmp_path):
+        with pytest.raises(KeyError, match="mine"), Spool(SCHEMA, directory=directory):
+            raise KeyError("mine")

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from itertools import combinations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nlpmtl.data.batching import cheapest_cuts, fullest_cuts
+
+LENGTHS = st.lists(st.integers(1, 30), max_size=7).map(lambda some: sorted(some, reverse=True))
+
+
+def every_way(many: int) -> list[list[tuple[int, int]]]:
+    inner = [ends for k in range(many) for ends in combinations(range(1, many), k)]
+    return [list(zip((0, *ends), (*ends, many), strict=True)) for ends in inner]
+
+
+@given(LENGTHS, st.integers(0, 40), st.none() | st.integers(1, 90))
+def test_no_other_cuts_are_cheaper(lengths: list[int], overhead: int, limit: int | None) -> None:
+    def cost(cuts: list[tuple[int, int]]) -> int:
+        return sum(overhead + (b - a) * lengths[a] for a, b in cuts)
+
+    def fits(cuts: list[tuple[int, int]]) -> bool:
+        return limit is None or all(b - a == 1 or (b - a) * lengths[a] <= limit for a, b in cuts)
+
+    found = cheapest_cuts(lengths, overhead=overhead, limit=limit)
+    if not lengths:
+        assert found == []
+        return
+    ways = every_way(len(lengths))
+    assert found in ways
+    assert fits(found)
+    assert cost(found) == min(cost(cuts) for cuts in ways if fits(cuts))
+
+
+def plain(lengths: list[int], *, overhead: int, limit: int | None) -> list[tuple[int, int]]:
+    """Every start tried for every end; of those that cost the same, the first."""
+    cost, start = [0], [0]
+    for end in range(1, len(lengths) + 1):
+        allowed = [a for a in range(end) if limit is None or end - a <= max(1, limit // lengths[a])]
+        prices = [cost[a] + overhead + (end - a) * lengths[a] for a in allowed]
+        cost.append(min(prices))
+        start.append(allowed[prices.index(min(prices))])
+    cuts, end = [], len(lengths)
+    while end:
+        cuts.append((start[end], end))
+        end = start[end]
+    return cuts[::-1]
+
+
+@settings(max_examples=400)
+@given(
+    st.lists(st.integers(1, 500), max_size=40).map(lambda some: sorted(some, reverse=True)),
+    st.sampled_from([0, 1, 7, 64, 4096]),
+    st.none() | st.integers(1, 5000),
+)
+def test_the_cuts_are_those_of_a_plain_search(lengths: list[int], overhead: int, limit: int | None) -> None:
+    assert cheapest_cuts(lengths, overhead=overhead, limit=limit) == plain(lengths, overhead=overhead, limit=limit)
+
+
+def test_many_rows_are_cut() -> None:
+    """A search over all pairs would take hours."""
+    lengths = sorted((1 + (i * 7919) % 512 for i in range(200_000)), reverse=True)
+    for limit in (None, 10_000_000):
+        cuts = cheapest_cuts(lengths, overhead=64, limit=limit)
+        assert cuts[0][0] == 0
+        assert cuts[-1][1] == len(lengths)
+
+
+@given(LENGTHS, st.integers(1, 90))
+def test_the_fullest_batches_are_as_few_as_may_be(lengths: list[int], limit: int) -> None:
+    def fits(cuts: list[tuple[int, int]]) -> bool:
+        return all(b - a == 1 or sum(lengths[a:b]) <= limit for a, b in cuts)
+
+    found = fullest_cuts(lengths, limit=limit)
+    if not lengths:
+        assert found == []
+        return
+    ways = every_way(len(lengths))
+    assert found in ways
+    assert fits(found)
+    assert len(found) == min(len(cuts) for cuts in ways if fits(cuts))

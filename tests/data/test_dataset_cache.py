@@ -1,0 +1,381 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nlpmtl.data import dataset_cache as cache
+from nlpmtl.data.dataset_cache import Cache, cache_directory
+
+KEY, OTHER = "0a" * 32, "1b" * 32
+DAY = 24 * 3600
+
+# `nlpmtl.data` as a whole brings torch, which the cache does without: this is a process in half a second.
+CODE = """
+import sys, time, types
+from pathlib import Path
+import nlpmtl
+
+data = types.ModuleType("nlpmtl.data")
+data.__path__ = [str(Path(nlpmtl.__file__).parent / "data")]
+sys.modules["nlpmtl.data"] = data
+from nlpmtl.data.dataset_cache import Cache
+
+root, key, log = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+cache = Cache(root)
+print("ready", flush=True)
+sys.stdin.readline()
+with cache.alone(key):
+    if cache.find(key) is None:
+        with cache.add(key) as directory, log.open("a") as file:
+            file.write("made\\n")
+            time.sleep(0.3)
+            (directory / "a").write_text("content")
+print((cache.find(key) / "a").read_text())
+"""
+
+
+def write_entry(cache: Cache, key: str = KEY) -> Path:
+    with cache.add(key) as directory:
+        (directory / "a.npy").write_bytes(b"some bytes")
+        (directory / "b.json").write_bytes(b"")
+    entry = cache.find(key)
+    assert entry is not None
+    return entry
+
+
+def age(path: Path, days: float) -> None:
+    then = time.time() - days * DAY
+    os.utime(path, (then, then), follow_symlinks=False)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "cache"
+
+
+class TestWhere:
+    def test_the_own_variable_goes_first_then_that_of_all_caches(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NLPMTL_CACHE", "/one")
+        monkeypatch.setenv("XDG_CACHE_HOME", "/two")
+        assert cache_directory() == Path("/one")
+        monkeypatch.setenv("NLPMTL_CACHE", "")
+        assert cache_directory() == Path("/two/nlpmtl")
+        monkeypatch.delenv("XDG_CACHE_HOME")
+        monkeypatch.setenv("HOME", "/three")
+        assert cache_directory() == Path("/three/.cache/nlpmtl")
+
+
+class TestEntries:
+    def test_what_was_written_is_found_by_its_key_alone(self, root: Path) -> None:
+        entry = write_entry(Cache(root))
+        assert (entry / "a.npy").read_bytes() == b"some bytes"
+        assert Cache(root).find(KEY) == entry
+        assert Cache(root).find(OTHER) is None
+
+    def test_nothing_is_made_before_the_first(self, root: Path) -> None:
+        assert Cache(root).find(KEY) is None
+        assert not root.parent.exists()
+
+    def test_nothing_else_is_left_beside_an_entry(self, root: Path) -> None:
+        entry = write_entry(Cache(root))
+        assert list(root.iterdir()) == [entry]
+        assert sorted(path.name for path in entry.iterdir()) == ["a.npy", "b.json", "manifest.json"]
+
+    def test_no_other_user_may_look_in(self, root: Path) -> None:
+        entry = write_entry(Cache(root))
+        assert root.stat().st_mode & 0o077 == entry.stat().st_mode & 0o077 == 0
+
+    def test_it_is_not_there_before_the_block_ends(self, root: Path) -> None:
+        cache = Cache(root)
+        with cache.add(KEY) as directory:
+            (directory / "a.npy").write_bytes(b"half")
+            assert Cache(root).find(KEY) is None
+        assert cache.find(KEY) is not None
+
+    def test_a_block_that_fails_leaves_nothing(self, root: Path) -> None:
+        def write_half() -> None:
+            with Cache(root).add(KEY) as directory:
+                (directory / "a.npy").write_bytes(b"half")
+                raise KeyError("mine")
+
+        with pytest.raises(KeyError, match="mine"):
+            write_half()
+        assert list(root.iterdir()) == []
+        write_entry(Cache(root))
+
+    def test_the_first_of_two_stays(self, root: Path) -> None:
+        with Cache(root).add(KEY) as directory:
+            (directory / "a.npy").write_bytes(b"later")
+            entry = write_entry(Cache(root))
+        assert Cache(root).find(KEY) == entry
+        assert (entry / "a.npy").read_bytes() == b"some bytes"
+        assert list(root.iterdir()) == [entry]
+
+    def test_a_scratch_directory_goes_with_its_block(self, root: Path) -> None:
+        with Cache(root).scratch() as one, Cache(root).scratch() as other:
+            assert one != other
+            (one / "file").touch()
+        with pytest.raises(FileExistsError), Cache(root).scratch() as failing:
+            failing.mkdir()
+        assert list(root.iterdir()) == []
+
+    def test_a_root_that_cannot_be_made_is_an_oserror_and_nothing_found(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        for root in (tmp_path / "file", tmp_path / "file" / "cache"):
+            cache = Cache(root)
+            assert cache.find(KEY) is None
+            with pytest.raises(OSError, match="file"), cache.add(KEY):
+                pass
+            with pytest.raises(OSError, match="file"), cache.scratch():
+                pass
+            with cache.alone(KEY):  # where no lock can be had, all go on
+                pass
+        assert (tmp_path / "file").is_file()
+
+
+def _flip(entry: Path) -> None:
+    content = bytearray((entry / "a.npy").read_bytes())
+    content[3] ^= 1
+    (entry / "a.npy").write_bytes(content)
+
+
+def _link_file(entry: Path) -> None:
+    (entry / "a.npy").rename(entry.parent / "elsewhere")
+    (entry / "a.npy").symlink_to(entry.parent / "elsewhere")
+
+
+def _link_manifest(entry: Path) -> None:
+    (entry / "manifest.json").rename(entry.parent / "elsewhere")
+    (entry / "manifest.json").symlink_to(entry.parent / "elsewhere")
+
+
+def _link_entry(entry: Path) -> None:
+    entry.rename(entry.parent / "elsewhere")
+    entry.symlink_to(entry.parent / "elsewhere")
+
+
+def _replace_by_file(entry: Path) -> None:
+    entry.rename(entry.parent / "elsewhere")
+    entry.write_bytes(b"")
+
+
+def _say(manifest: bytes, *, alone: bool = False) -> Callable[[Path], None]:
+    def damage(entry: Path) -> None:
+        for path in entry.iterdir() if alone else ():
+            path.unlink()
+        (entry / "manifest.json").write_bytes(manifest)
+
+    return damage
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "a flipped byte": _flip,
+    "a byte less": lambda entry: (entry / "a.npy").write_bytes(b"some byte"),
+    "a byte more": lambda entry: (entry / "b.json").write_bytes(b"\0"),
+    "a file less": lambda entry: (entry / "a.npy").unlink(),
+    "an empty file less": lambda entry: (entry / "b.json").unlink(),
+    "a file more": lambda entry: (entry / "c.npy").touch(),
+    "a directory more": lambda entry: (entry / "c").mkdir(),
+    "no manifest": lambda entry: (entry / "manifest.json").unlink(),
+    "an empty manifest": _say(b""),
+    "half a manifest": lambda entry: _say((entry / "manifest.json").read_bytes()[:-5])(entry),
+    "a manifest of bytes": _say(b"\xff"),
+    "a manifest of a number": _say(b"3"),
+    "a manifest of a list": _say(b'["a.npy", "b.json"]'),
+    "a manifest of no more than a list": _say(b"[]", alone=True),
+    "a manifest of lists": _say(b'{"a.npy": [], "b.json": []}'),
+    "a link for a file": _link_file,
+    "a link for the manifest": _link_manifest,
+    "a link for the entry": _link_entry,
+    "a file for the entry": _replace_by_file,
+}
+
+
+@pytest.mark.parametrize("damage", list(DAMAGES))
+def test_a_damaged_entry_is_not_found_but_removed_and_made_anew(root: Path, damage: str) -> None:
+    cache = Cache(root)
+    before = write_entry(cache, OTHER)
+    entry = write_entry(cache)
+    DAMAGES[damage](entry)
+    assert cache.find(KEY) is None
+    assert not entry.exists()
+    assert not entry.is_symlink()
+    rest = {path.name for path in root.iterdir()} - {"elsewhere"}
+    assert rest == {OTHER}
+    assert write_entry(cache) == entry
+    assert cache.find(OTHER) == before
+
+
+def test_what_a_link_leads_to_stays(root: Path, tmp_path: Path) -> None:
+    cache = Cache(root)
+    entry = write_entry(cache)
+    entry.rename(tmp_path / "mine")
+    entry.symlink_to(tmp_path / "mine")
+    assert cache.find(KEY) is None
+    assert (tmp_path / "mine" / "a.npy").exists()
+
+
+class TestClearing:
+    def test_what_nobody_used_for_a_month_goes_when_another_is_made(self, root: Path) -> None:
+        cache = Cache(root)
+        old, young = write_entry(cache, KEY), write_entry(cache, OTHER)
+        age(old / "manifest.json", 31)
+        age(young / "manifest.json", 29)
+        age(young, 31)
+        write_entry(cache, "2c" * 32)
+        assert not old.exists()
+        assert young.exists()
+
+    def test_to_find_is_to_use(self, root: Path) -> None:
+        cache = Cache(root)
+        entry = write_entry(cache)
+        age(entry / "manifest.json", 31)
+        assert cache.find(KEY) == entry
+        write_entry(cache, OTHER)
+        assert entry.exists()
+
+    def test_what_was_left_half_made_goes_after_three_days(self, root: Path) -> None:
+        root.mkdir(parents=True)
+        for name, days in ((".half-made-old", 3.1), (".half-made-young", 2.9)):
+            (root / name / "deep").mkdir(parents=True)
+            (root / name / "deep" / "a.npy").touch()
+            age(root / name, days)
+        entry = write_entry(Cache(root))
+        assert {path.name for path in root.iterdir()} == {".half-made-young", entry.name}
+
+    def test_locks_and_entries_without_a_manifest_go_too(self, root: Path) -> None:
+        root.mkdir(parents=True)
+        (root / f"{KEY}.lock").touch()
+        (root / OTHER).mkdir()
+        (root / ("2c" * 32)).symlink_to(root)
+        for path in root.iterdir():
+            age(path, 31)
+        entry = write_entry(Cache(root), "3d" * 32)
+        assert list(root.iterdir()) == [entry]
+
+    def test_what_is_not_ours_stays(self, root: Path) -> None:
+        root.mkdir(parents=True)
+        names = ["thesis.txt", "x" * 64, "A0" * 32, KEY[1:], f"{KEY}.txt", f"{KEY}.lock.lock", f"a{KEY}", ".hidden"]
+        for name in names:
+            (root / name).touch()
+            (root / f"{name}.d").mkdir()
+            age(root / name, 999)
+            age(root / f"{name}.d", 999)
+        write_entry(Cache(root))
+        assert {path.name for path in root.iterdir()} == {KEY, *names, *(f"{name}.d" for name in names)}
+
+    def test_what_a_link_leads_to_is_not_cleared(self, root: Path, tmp_path: Path) -> None:
+        root.mkdir(parents=True)
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "file").touch()
+        for name in (KEY, ".half-made-link"):
+            (root / name).symlink_to(tmp_path / "mine")
+            age(root / name, 31)
+        age(tmp_path / "mine", 31)
+        write_entry(Cache(root), OTHER)
+        assert (tmp_path / "mine" / "file").exists()
+
+
+class TestProcesses:
+    def test_several_that_ask_for_one_key_make_it_once(self, root: Path, tmp_path: Path) -> None:
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", CODE, str(root), KEY, str(tmp_path / "log")],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(2)
+        ]
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        answers = [process.communicate(timeout=60)[0] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0]
+        assert answers == ["content\n"] * 2
+        assert (tmp_path / "log").read_text() == "made\n"
+
+    @pytest.mark.parametrize("stopped", [True, False])
+    def test_a_process_that_holds_the_lock_is_named(
+        self,
+        stopped: bool,
+        root: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.setattr(cache, "_SILENT", 0.05)
+        monkeypatch.setattr(cache, "_PATIENCE", 0.1)
+        code = CODE.replace("time.sleep(0.3)", "print('held', flush=True); sys.stdin.readline()")
+        with subprocess.Popen(
+            [sys.executable, "-c", code, str(root), KEY, str(tmp_path / "log")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdin is not None
+            assert process.stdout.readline() == "ready\n"
+            root.mkdir(parents=True, exist_ok=True)
+            (root / f"{KEY}.lock").write_text("1234567\nanother host that was killed\n")
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "held\n"
+            if stopped:
+                process.send_signal(signal.SIGSTOP)
+                os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+            with Cache(root).alone(KEY):
+                pass
+            process.send_signal(signal.SIGCONT)
+            process.stdin.write("on\n")
+            process.stdin.flush()
+            process.wait(timeout=60)
+        holder = f"process {process.pid} on {socket.gethostname()}"
+        waiting, given_up = caplog.messages
+        assert waiting.startswith(f"waiting for {holder}{' (stopped; `kill -CONT' if stopped else ', which'}")
+        assert given_up.startswith(holder)
+        assert "still holds" in given_up
+
+    def test_a_lock_that_is_free_says_nothing(self, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+        for _ in range(2):
+            with Cache(root).alone(KEY):
+                pass
+        assert not caplog.messages
+
+    def test_an_error_gives_the_lock_back(self, root: Path) -> None:
+        with pytest.raises(KeyError, match="mine"), Cache(root).alone(KEY):
+            raise KeyError("mine")
+        before = time.monotonic()
+        with Cache(root).alone(KEY):
+            pass
+        assert time.monotonic() - before < 5
+
+
+def test_a_user_without_a_home_directory_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    for name in ("HOME", "NLPMTL_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert cache_directory() is None
+    cache = Cache(cache_directory())
+    assert cache.find("0" * 64) is None
+    with cache.alone("0" * 64):
+        pass
+    with pytest.raises(OSError, match="no home directory; set HOME or NLPMTL_CACHE"), cache.scratch():
+        pass
+    monkeypatch.setenv("XDG_CACHE_HOME", "/tmp/x")
+    assert cache_directory() == Path("/tmp/x/nlpmtl")

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+
+from nlpmtl.data.label_spelling import Spelling, merged_forms, sort_names, whole_number
+
+
+@pytest.mark.parametrize(
+    ("train", "found", "spelled"),
+    [
+        (["1", "2.0"], ["1", "1.0", "2.00", "-3.0", "-0.0", "2.5", "x"], ["1", "1", "2", "-3", "0", "2.5", "x"]),
+        (["1.0", "2.5"], ["1.0", "2.5", "1"], ["1.0", "2.5", "1"]),
+        (["1.0", "unknown"], ["1.0", "unknown"], ["1.0", "unknown"]),
+        (["True", "false"], ["TRUE", "true", "False", "tRUE"], ["true", "true", "false", "tRUE"]),
+        (["True", "False", "Mixed"], ["True", "Mixed"], ["True", "Mixed"]),
+        (["a"], ["cafe\u0301", "caf\u00e9", " a"], ["caf\u00e9", "caf\u00e9", " a"]),
+        ([], ["1.0", "True"], ["1.0", "True"]),
+    ],
+)
+def test_names_that_mean_the_same(train: list[str], found: list[str], spelled: list[str]) -> None:
+    assert list(map(Spelling.of(train), found)) == spelled
+
+
+def test_numbers_are_sorted_by_value_and_before_other_names() -> None:
+    assert sort_names(["10", "2", "-10", "1", "-2"]) == ("-10", "-2", "1", "2", "10")
+    assert sort_names(["b", "10", "a", "9", "1.5"]) == ("1.5", "9", "10", "a", "b")
+    assert sort_names(["true", "false", "²", "-"]) == ("-", "false", "true", "²")
+    assert sort_names(["1" * 5000, "2"]) == ("2", "1" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("3", 3), ("-3.0", -3), ("3.5", None), ("", None), ("٣", None), ("9" * 5000, None)]
+)
+def test_whole_numbers(name: str, number: int | None) -> None:
+    assert whole_number(name) == number
+
+
+def test_forms_of_unicode() -> None:
+    assert merged_forms({"caf\u00e9", "cafe\u0301", "x"}) == ["caf\u00e9"]
+    assert merged_forms({"cafe\u0301", "x"}) == []

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from nlpmtl.data.raw_rows import Broken, arrow_rows, check_distinct
+from nlpmtl.errors import DataError
+
+
+def test_columns_of_one_name_are_refused() -> None:
+    check_distinct(["a", "b"], where="x.csv")
+    with pytest.raises(DataError, match=r"x\.csv: .*more than once: a, c"):
+        check_distinct(["a", "b", "a", "c", "c"], where="x.csv")
+
+
+def test_only_the_row_with_bytes_that_are_no_utf8_is_broken() -> None:
+    text = pa.array([b"one", b"tw\xff", b"three"], pa.binary()).view(pa.string())
+    rows = list(arrow_rows(pa.table({"text": text})))
+    assert rows == [{"text": "one"}, Broken(b"tw\xff", "not valid UTF-8"), {"text": "three"}]

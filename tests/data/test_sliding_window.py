@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from nlpmtl.data.sliding_window import Windows, tokenize_windows
+from nlpmtl.data.tokenization import tokenize
+from nlpmtl.data.tokenizer import without_limits
+from nlpmtl.data.word_alignment import NO_PIECE, first_pieces, split_words
+from tests.tokenizing import TOKENIZERS
+
+QUICK = settings(deadline=None, max_examples=25)
+TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from(" .,aeio"), max_size=40)
+LENGTHS = st.sampled_from([4, 5, 6, 7, 11, 64])
+SIDES = pytest.mark.parametrize("side", ["right", "left"])
+
+
+def without_special_tokens(*, byte_level: bool = False) -> PreTrainedTokenizerBase:
+    """As GPT-2's: letters, and no special tokens around a text."""
+    letters = {letter: i for i, letter in enumerate(["<pad>", "<unk>", *"abcdefghijklmnopqrstuvwxyz.,"])}
+    tokenizer = Tokenizer(models.WordPiece(letters, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    if byte_level:
+        tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>")
+
+
+MADE = {
+    **{name: made() for name, made in TOKENIZERS.items()},
+    "no special tokens": without_special_tokens(),
+    "no special tokens, byte-level": without_special_tokens(byte_level=True),
+}
+EVERY_TOKENIZER = pytest.mark.parametrize("name", sorted(MADE))
+
+
+def cutting(name: str, side: str) -> PreTrainedTokenizerBase:
+    tokenizer = copy.deepcopy(MADE[name])
+    tokenizer.truncation_side = side
+    return tokenizer
+
+
+def rows(windows: Windows) -> list[list[int]]:
+    return [windows.pieces.ids[i].tolist() for i in range(len(windows.text))]
+
+
+@SIDES
+@EVERY_TOKENIZER
+@QUICK
+@given(texts=st.lists(TEXT, min_size=1, max_size=3), max_length=LENGTHS)
+def test_windows_are_those_of_the_tokenizers_library(name: str, side: str, texts: list[str], max_length: int) -> None:
+    tokenizer = cutting(name, side)
+    words = [split_words(text) for text in texts]
+    found = tokenize_windows(without_limits(tokenizer), texts, words=words, max_length=max_length)
+    right = tokenizer(
+        texts,
+        truncation=True,
+        max_length=max_length,
+        stride=(max_length - tokenizer.num_special_tokens_to_add(pair=False)) // 2,
+        return_overflowing_tokens=True,
+        verbose=False,
+    )
+    # A text for which the library gives no token is one unknown token.
+    assert rows(found) == [row or [tokenizer.unk_token_id] for row in right["input_ids"]]
+    assert found.text.tolist() == right["overflow_to_sample_mapping"]
+    assert found.first.tolist() == [right["overflow_to_sample_mapping"].index(i) for i in range(len(texts))]
+
+
+@SIDES
+@EVERY_TOKENIZER
+@QUICK
+@given(text=TEXT, max_length=LENGTHS)
+def test_each_word_is_in_the_window_in_which_it_is_farthest_from_an_end(
+    name: str, side: str, text: str, max_length: int
+) -> None:
+    tokenizer, words = cutting(name, side), split_words(text)
+    found = tokenize_windows(without_limits(tokenizer), [text], words=[words], max_length=max_length)
+    firsts = found.pieces.firsts
+    assert firsts is not None
+    whole = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
+    expected = first_pieces(words, whole["offset_mapping"])
+    assert sorted(found.words.tolist()) == [i for i, first in enumerate(expected) if first != NO_PIECE]
+    before = ([*whole["special_tokens_mask"], 0]).index(0) if words else 0
+    size, step = _sizes(whole["special_tokens_mask"], max_length)
+    for window in range(len(found.text)):
+        start = _start(window, size, step, side=side, room=max_length - sum(whole["special_tokens_mask"]))
+        for word, place in zip(found.words_of(window).tolist(), firsts[window].tolist(), strict=True):
+            assert expected[word] == place + start
+            depths = {}
+            for other in range(len(found.text)):
+                at = expected[word] - _start(
+                    other, size, step, side=side, room=max_length - sum(whole["special_tokens_mask"])
+                )
+                length = len(found.pieces.ids[other])
+                if before <= at < length - (sum(whole["special_tokens_mask"]) - before):
+                    depths[other] = min(at, length - 1 - at)
+            assert window == max(depths, key=lambda one: (depths[one], -one))
+
+
+def _sizes(special: list[int], max_length: int) -> tuple[int, int]:
+    room = max_length - sum(special)
+    return len(special) - sum(special), room - room // 2
+
+
+def _start(window: int, size: int, step: int, *, side: str, room: int) -> int:
+    """How many tokens of the text are before a window."""
+    return window * step if side == "right" else max(0, size - window * step - room)
+
+
+@SIDES
+@EVERY_TOKENIZER
+@QUICK
+@given(pairs=st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=3), max_length=st.sampled_from([6, 7, 8, 12, 64]))
+def test_pairs_are_cut_as_the_tokenizers_library_cuts_them(
+    name: str, side: str, pairs: list[tuple[str, str]], max_length: int
+) -> None:
+    tokenizer = cutting(name, side)
+    first, second = [one for one, _ in pairs], [other for _, other in pairs]
+    found = tokenize(without_limits(tokenizer), first, pairs=second, max_length=max_length)
+    right = [tokenizer([a], [b], truncation=True, max_length=max_length, verbose=False) for a, b in pairs]
+    for i, one in enumerate(right):
+        if one["input_ids"][0]:
+            assert found.ids[i].tolist() == one["input_ids"][0]
+            if found.types is not None:
+                assert found.types[i].tolist() == one["token_type_ids"][0]
+
+
+def test_what_windows_hold_grows_with_the_text_alone() -> None:
+    """Each word has one entry in all windows together."""
+    tokenizer = without_limits(MADE["wordpiece"])
+    for many in (100, 200, 400):
+        text = "a " * many
+        found = tokenize_windows(tokenizer, [text], words=[split_words(text)], max_length=8)
+        assert found.pieces.firsts is not None
+        assert len(found.pieces.firsts.values) == len(found.words) == many
+        assert found.pieces.ids.bounds[-1] <= 4 * many
+
+
+def test_the_windows_of_several_texts_are_apart() -> None:
+    tokenizer = without_limits(MADE["wordpiece"])
+    texts = ["a " * 20, "", "the cat", "a b c d e f g"]
+    found = tokenize_windows(tokenizer, texts, words=[split_words(text) for text in texts], max_length=8)
+    assert found.pieces.cut.tolist() == [text in (0, 3) for text in found.text]
+    for i, text in enumerate(texts):
+        alone = tokenize_windows(tokenizer, [text], words=[split_words(text)], max_length=8)
+        own = np.flatnonzero(found.text == i).tolist()
+        assert [rows(found)[window] for window in own] == rows(alone)
+        assert [found.words_of(w).tolist() for w in own] == [alone.words_of(w).tolist() for w in range(len(own))]

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.tokenization import tokenize
+from nlpmtl.data.word_alignment import Spans, first_pieces, join_words, split_words
+from tests.data.prepared import plain
+from tests.tokenizing import TOKENIZERS, wordpiece
+
+QUICK = settings(deadline=None, max_examples=20)
+TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from(" .,aeio"), max_size=12)
+TEXTS = st.lists(TEXT, min_size=1, max_size=4)
+EVERY_TOKENIZER = pytest.mark.parametrize("name", sorted(TOKENIZERS))
+
+
+def rows(ragged: Ragged | None) -> list[list[int]] | None:
+    return None if ragged is None else [ragged[i].tolist() for i in range(len(ragged))]
+
+
+@EVERY_TOKENIZER
+@QUICK
+@given(texts=TEXTS, max_length=st.sampled_from([3, 6, 64]))
+def test_texts_are_tokenised_each_as_alone(name: str, texts: list[str], max_length: int) -> None:
+    tokenizer = TOKENIZERS[name]()
+    words = [split_words(text) for text in texts]
+    found = tokenize(tokenizer, texts, words=words, max_length=max_length)
+    alone = [
+        tokenizer(text, truncation=True, max_length=max_length, return_offsets_mapping=True, verbose=False)
+        for text in texts
+    ]
+    assert rows(found.ids) == [one["input_ids"] for one in alone]
+    assert found.types is None
+    expected = [first_pieces(spans, one["offset_mapping"]) for spans, one in zip(words, alone, strict=True)]
+    assert rows(found.firsts) == expected
+    whole = [len(tokenizer(text, verbose=False)["input_ids"]) for text in texts]
+    assert found.cut.tolist() == [length > max_length for length in whole]
+
+
+@EVERY_TOKENIZER
+@QUICK
+@given(pairs=st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=4), max_length=st.sampled_from([7, 64]))
+def test_pairs_have_segments_where_the_encoder_tells_them_apart(
+    name: str, pairs: list[tuple[str, str]], max_length: int
+) -> None:
+    tokenizer = TOKENIZERS[name]()
+    found = tokenize(tokenizer, [one for one, _ in pairs], pairs=[other for _, other in pairs], max_length=max_length)
+    alone = [tokenizer([one], [two], truncation=True, max_length=max_length, verbose=False) for one, two in pairs]
+    assert rows(found.ids) == [one["input_ids"][0] for one in alone]
+    assert rows(found.types) == ([one["token_type_ids"][0] for one in alone] if name == "wordpiece" else None)
+    assert found.firsts is None
+
+
+def test_words_may_come_packed() -> None:
+    texts = [join_words(words) for words in (["a", "", "film"], [""], ["ada", "lives"])]
+    spans = [words for _, words in texts]
+    packed, lists = (
+        tokenize(wordpiece(), [text for text, _ in texts], words=words, max_length=9)
+        for words in (Spans.pack(spans), spans)
+    )
+    assert rows(packed.firsts) == rows(lists.firsts) == [[1, -1, 2], [-1], [1, 2]]
+
+
+def test_numbers_are_small() -> None:
+    found = tokenize(wordpiece(), ["a"], pairs=["b"], words=[[(0, 1)]], max_length=9)
+    assert [part.values.dtype for part in (found.ids, found.types, found.firsts) if part is not None] == [
+        np.int32,
+        np.int8,
+        np.int32,
+    ]
+    assert plain(found.cut) == ("bool", [False])

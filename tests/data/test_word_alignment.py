@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from nlpmtl.data.word_alignment import NO_PIECE, Span, Spans, all_first_pieces, first_pieces, join_words, split_words
+from tests.tokenizing import TOKENIZERS
+
+QUICK = settings(deadline=None, max_examples=100)
+TEXT = st.text(
+    st.characters(codec="utf-8") | st.sampled_from(" \t\n\u00a0\u3000.,;:!?…()[]{}<>\"'“”‘’«»¿¡$£"), max_size=30
+)
+WORDS = st.lists(st.text(st.characters(codec="utf-8"), max_size=6) | st.sampled_from(["", " ", "\u200b"]), max_size=8)
+LETTERS = st.lists(
+    st.text(st.sampled_from("abcdefghijklmnopqrstuvwxyz"), min_size=1, max_size=9), min_size=1, max_size=8
+)
+
+
+def _lay(steps: list[tuple[int, int]]) -> list[Span]:
+    """Spans in order that do not overlap, from the gap before each and its length."""
+    spans, at = [], 0
+    for gap, length in steps:
+        spans.append((at + gap, at + gap + length))
+        at += gap + length
+    return spans
+
+
+IN_ORDER = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), max_size=6).map(_lay)
+ANYWHERE = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4)).map(lambda span: (span[0], sum(span))), max_size=6)
+OVERLAPPING = ANYWHERE.map(lambda spans: list(zip(*map(sorted, zip(*spans, strict=True)), strict=True)))
+"""Starts and ends ascend."""
+SPECIAL = st.builds(lambda spans: [(0, 0), *spans, (0, 0)], IN_ORDER)
+PIECES = IN_ORDER | OVERLAPPING | SPECIAL
+EVERY_TOKENIZER = pytest.mark.parametrize("name", sorted(TOKENIZERS))
+
+
+class TestSplitWords:
+    @QUICK
+    @given(TEXT)
+    def test_every_character_that_is_no_space_is_in_one_word(self, text: str) -> None:
+        words = split_words(text)
+        assert all(start < end for start, end in words)
+        assert all(before[1] <= after[0] for before, after in pairwise(words))
+        covered = [at for start, end in words for at in range(start, end)]
+        assert covered == [at for at, character in enumerate(text) if not character.isspace()]
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("", ""),
+            (" \n", ""),
+            ("Ada lives in Turin.", "Ada|lives|in|Turin|."),
+            ("don't", "don't"),
+            ("£34.99, e.g.", "£34.99|,|e.g|."),
+            ('("Hm!?")', '(|"|Hm|!|?|"|)'),
+            ("«Ça»", "«|Ça|»"),
+            ("...", ".|.|."),
+            ("((", "(|("),
+            (")a(", ")a("),
+            ("a\u00a0b\u3000c", "a|b|c"),
+        ],
+    )
+    def test_by_hand(self, text: str, expected: str) -> None:
+        assert "|".join(text[start:end] for start, end in split_words(text)) == expected
+
+
+class TestJoinWords:
+    @QUICK
+    @given(WORDS)
+    def test_each_word_is_where_its_span_says(self, words: list[str]) -> None:
+        text, spans = join_words(words)
+        assert [text[start:end] for start, end in spans] == words
+        assert all(before[1] + 1 == after[0] for before, after in pairwise(spans))
+        assert len(text) == (spans[-1][1] if spans else 0)
+
+
+class TestFirstPieces:
+    @pytest.mark.parametrize(
+        ("words", "pieces", "expected"),
+        [
+            ([], [(0, 0)], []),
+            ([(0, 3)], [], [NO_PIECE]),
+            ([(0, 3), (4, 9)], [(0, 0), (0, 2), (2, 3), (4, 7), (7, 9), (0, 0)], [1, 3]),
+            # The space before counted in:
+            ([(0, 3), (4, 9)], [(0, 3), (3, 9)], [0, 1]),
+            # A piece over two words stands for both; one over a space alone for none.
+            ([(0, 1), (2, 3)], [(0, 3)], [0, 0]),
+            ([(0, 1), (3, 4)], [(0, 1), (1, 2), (2, 4)], [0, 2]),
+            # Empty words, and words that were cut off.
+            ([(0, 0), (1, 2), (3, 3), (4, 5)], [(0, 0), (1, 2), (0, 0)], [NO_PIECE, 1, NO_PIECE, NO_PIECE]),
+            # Several pieces for one character.
+            ([(0, 1), (2, 3)], [(0, 1), (0, 1), (1, 3), (2, 3)], [0, 2]),
+        ],
+    )
+    def test_by_hand(self, words: list[Span], pieces: list[Span], expected: list[int]) -> None:
+        assert first_pieces(words, pieces) == expected
+
+    @EVERY_TOKENIZER
+    @QUICK
+    @given(words=WORDS)
+    @example(words=["a", " ", "\u00a0", " ", "b"])
+    @example(words=["e\u0301\u0323", "\ufb03", "½", "\u0344x", "각"])
+    def test_a_word_of_which_a_character_is_kept_has_its_first_piece(self, name: str, words: list[str]) -> None:
+        text, spans = join_words(words)
+        pieces = TOKENIZERS[name]()(text, return_offsets_mapping=True)["offset_mapping"]
+        for (start, end), first in zip(spans, first_pieces(spans, pieces), strict=True):
+            sharing = [i for i, (a, b) in enumerate(pieces) if max(a, start) < min(b, end)]
+            assert first == (sharing[0] if sharing else NO_PIECE)
+
+    @EVERY_TOKENIZER
+    @QUICK
+    @given(words=LETTERS)
+    def test_plain_words_all_have_one_that_is_their_beginning(self, name: str, words: list[str]) -> None:
+        text, spans = join_words(words)
+        encoding = TOKENIZERS[name]()(text, return_offsets_mapping=True)
+        firsts = first_pieces(spans, encoding["offset_mapping"])
+        assert len(set(firsts)) == len(words)
+        for word, first in zip(words, firsts, strict=True):
+            start, end = encoding["offset_mapping"][first]
+            assert first != NO_PIECE
+            assert word.startswith(text[start:end].strip())
+
+    @EVERY_TOKENIZER
+    @QUICK
+    @given(text=TEXT)
+    def test_words_of_a_raw_text_too(self, name: str, text: str) -> None:
+        words = split_words(text)
+        pieces = TOKENIZERS[name]()(text, return_offsets_mapping=True)["offset_mapping"]
+        firsts = first_pieces(words, pieces)
+        for (start, end), first in zip(words, firsts, strict=True):
+            if re.fullmatch("[a-zA-Z]+", text[start:end]):
+                assert first != NO_PIECE
+            if first != NO_PIECE:
+                assert max(start, pieces[first][0]) < min(end, pieces[first][1])
+        placed = [first for first in firsts if first != NO_PIECE]
+        assert placed == sorted(placed)
+
+
+class TestSpans:
+    @QUICK
+    @given(st.lists(ANYWHERE, max_size=5))
+    def test_the_spans_of_each_text_come_back(self, texts: list[list[Span]]) -> None:
+        packed = Spans.pack(texts)
+        assert [packed[i] for i in range(len(texts))] == texts
+        assert packed.starts.dtype == packed.ends.dtype == packed.bounds.dtype == np.int64
+
+    @QUICK
+    @given(st.lists(WORDS, max_size=5))
+    def test_joined_are_where_join_words_has_them(self, texts: list[list[str]]) -> None:
+        lengths = np.array([len(word) for words in texts for word in words], dtype=np.int64)
+        bounds = np.cumsum([0, *map(len, texts)], dtype=np.int64)
+        joined = Spans.joined(lengths, bounds)
+        assert [joined[i] for i in range(len(texts))] == [join_words(words)[1] for words in texts]
+
+
+class TestAllFirstPieces:
+    @settings(QUICK, max_examples=150)
+    @given(st.lists(st.tuples(IN_ORDER, PIECES), max_size=5))
+    @example([])
+    @example([([], [])])
+    @example([([(0, 3)], []), ([], [(0, 3)]), ([(0, 3)], [(0, 0), (0, 0)])])
+    @example([([(0, 9)], [(8, 9)]), ([(0, 1)], [(0, 1)])])
+    def test_are_those_of_each_text(self, texts: list[tuple[list[Span], list[Span]]]) -> None:
+        self.check(texts)
+
+    @QUICK
+    @given(st.lists(st.tuples(IN_ORDER, ANYWHERE | PIECES), max_size=4))
+    @example([([(0, 1), (2, 3)], [(2, 3), (0, 1)])])
+    @example([([(0, 1), (2, 3)], [(0, 3), (1, 2)]), ([(0, 1)], [(0, 1)])])
+    def test_also_of_pieces_out_of_order(self, texts: list[tuple[list[Span], list[Span]]]) -> None:
+        self.check(texts)
+
+    @EVERY_TOKENIZER
+    @settings(QUICK, max_examples=20)
+    @given(st.lists(WORDS, min_size=1, max_size=4))
+    def test_of_tokenizers(self, name: str, texts: list[list[str]]) -> None:
+        joined = [join_words(words) for words in texts]
+        found = TOKENIZERS[name]()([text for text, _ in joined], return_offsets_mapping=True)["offset_mapping"]
+        self.check([(spans, pieces) for (_, spans), pieces in zip(joined, found, strict=True)])
+
+    def check(self, texts: list[tuple[list[Span], list[Span]]]) -> None:
+        found = all_first_pieces(Spans.pack(words for words, _ in texts), Spans.pack(pieces for _, pieces in texts))
+        assert [found[i].tolist() for i in range(len(found))] == [first_pieces(*text) for text in texts]
+        assert [found.values.dtype, found.bounds.dtype] == [np.dtype(np.int32), np.dtype(np.int64)]

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import logging
+import sys
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from nlpmtl import ConfigError, ModelError, MultiTaskModel, Predictor
+from nlpmtl.export import export_onnx
+from nlpmtl.export.onnx_compare import SHAPES, random_batches
+from nlpmtl.hub import load_model
+from nlpmtl.model import load_encoder
+from nlpmtl.tasks import task_from_spec
+from tests.architectures import ARCHITECTURES, write_architecture
+from tests.exported import Exported
+from tests.model.sharing.schemes import CASES, stir
+from tests.tasks.kinds import spec_of
+from tests.threads import check_threads
+from tests.tiny import Trained, make_rows, numbers, read_json, write_encoder
+
+NAMES = {  # an input, an axis, and what the exporter itself calls values, weights and nodes
+    "input_ids": "classification",
+    "attention_mask": "labeling",
+    "rows": "sentiment",
+    "val_10": "regression",
+    "linear": "multilabel",
+    "add_1": "classification",
+    "input": "regression",
+}
+
+
+def assemble(directory: Path, tasks: dict[str, str]) -> tuple[MultiTaskModel, Any]:
+    """A model with tasks of these kinds on an encoder, and its tokenizer."""
+    encoder = load_encoder(str(directory))
+    made = [task_from_spec(name, spec_of(kind)) for name, kind in tasks.items()]
+    model = MultiTaskModel.assemble(encoder, tasks=made, sharing={"kind": "hard"}, input_length=48, seed=0)
+    model.train(False)
+    return model, encoder.tokenizer
+
+
+SCHEMES = [pytest.param(case, marks=() if case == "layers" else pytest.mark.slow) for case in CASES if case != "hard"]
+
+
+@pytest.mark.parametrize("case", SCHEMES)
+def test_every_sharing_scheme_goes_into_one_graph(case: str, tmp_path: Path) -> None:
+    encoder = load_encoder(str(write_encoder(tmp_path / "encoder")))
+    tasks = [task_from_spec(name, spec_of(name)) for name in ("classification", "labeling", "regression")]
+    model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing=CASES[case], input_length=48, seed=0)
+    stir(model.sharing)
+    model.train(False)
+    assert export_onnx(model, encoder.tokenizer, directory=tmp_path / "onnx") <= 1e-5
+    texts = [row["text"] for row in make_rows(5)]
+    expected = Predictor(model, encoder.tokenizer).predict_all(texts, tasks=["classification"])
+    found = Predictor.from_pretrained(tmp_path / "onnx").predict_all(texts, tasks=["classification"])
+    assert numbers(found) == pytest.approx(numbers(expected), abs=1e-5)
+    check_threads(Predictor.from_pretrained(tmp_path / "onnx"))
+
+
+def assert_nothing_left(directory: Path) -> None:
+    assert list(directory.iterdir()) == []
+
+
+def test_the_directory_is_whole_and_says_nothing_of_this_machine(exported: Exported) -> None:
+    names = {path.name for path in exported.directory.iterdir()}
+    assert names == {"README.md", "config.json", "model.onnx", "tokenizer.json", "tokenizer_config.json"}
+    config, before = (read_json(where / "config.json") for where in (exported.directory, exported.source))
+    assert (config["tasks"], config["input_length"]) == (before["tasks"], before["input_length"])
+    assert config["tasks"]["grade"]["target"]["std"] != 1
+    graph = (exported.directory / "model.onnx").read_bytes()
+    for trace in (b"site-packages", b".py", str(exported.source.parent).encode()):
+        assert trace not in graph
+    card = (exported.directory / "README.md").read_text()
+    assert "| places | labeling | `places` | `[rows, time, 4]` |" in card
+    assert f"{exported.apart:.0e} of the largest logit" in card
+
+
+def test_any_runtime_gets_the_logits_of_every_task(exported: Exported) -> None:
+    """By onnxruntime alone, in shapes that the export has not compared."""
+    assert 0 <= exported.apart <= 1e-5
+    session = onnxruntime.InferenceSession(str(exported.directory / "model.onnx"), providers=["CPUExecutionProvider"])
+    assert [one.name for one in session.get_inputs()] == ["input_ids", "attention_mask", "token_type_ids"]
+    assert {tuple(one.shape) for one in session.get_inputs()} == {("rows", "time")}
+    model, tokenizer = load_model(str(exported.source))
+    assert {one.name for one in session.get_outputs()} == set(model.tasks)
+    shapes = [(2, 1), (1, 11), (64, 5), (7, 48)]
+    assert not set(shapes) & set(SHAPES)
+    for batch in random_batches(model, tokenizer, shapes=shapes, seed=1):
+        with torch.no_grad():
+            expected = model(**batch.inputs)
+        found = session.run(list(expected), {name: value.numpy() for name, value in batch.inputs.items()})
+        for logits, right in zip(found, expected.values(), strict=True):
+            np.testing.assert_allclose(logits, right.numpy(), rtol=0, atol=1e-5)
+
+
+def test_the_same_model_gives_the_same_file_and_stays_as_it_was(
+    exported: Exported, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    model, tokenizer = load_model(str(exported.source))
+    model.train()
+    attention = model.sharing.encoder.config._attn_implementation
+    capfd.readouterr()
+    export_onnx(model, tokenizer, directory=tmp_path / "again")
+    assert capfd.readouterr() == ("", "")
+    assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
+    assert (tmp_path / "again" / "model.onnx").read_bytes() == (exported.directory / "model.onnx").read_bytes()
+    assert model.training
+    assert model.sharing.encoder.config._attn_implementation == attention == "sdpa"
+
+
+def test_named_tasks_alone_whatever_they_are_called(tmp_path: Path) -> None:
+    model, tokenizer = assemble(write_encoder(tmp_path / "encoder"), NAMES)
+    asked = [name for name in reversed(NAMES) if name != "add_1"]
+    module: nn.Module = model  # whose methods have types
+    module.to(torch.bfloat16)
+    export_onnx(model, tokenizer, directory=tmp_path / "onnx", tasks=asked)
+    assert set(model.tasks) == set(model.config.tasks) == set(NAMES)
+    assert model.dtype == torch.bfloat16
+    module.to(torch.float32)
+    predictor = Predictor.from_pretrained(tmp_path / "onnx")
+    assert set(predictor.tasks) == set(asked)
+    texts = [row["text"] for row in make_rows(5)]
+    expected = Predictor(model, tokenizer).predict_all(texts, tasks=["input_ids", "attention_mask"])
+    found = predictor.predict_all(texts)
+    assert [set(one) for one in found] == [{"input_ids", "attention_mask", "linear"}] * 5
+    for one, other in zip(found, expected, strict=True):
+        assert numbers({name: one[name] for name in other}) == pytest.approx(numbers(other), abs=1e-5)
+
+
+def test_what_cannot_be_asked(trained: Trained, tmp_path: Path) -> None:
+    model, tokenizer = load_model(str(trained.model_dir))
+    with pytest.raises(ConfigError, match="no task 'topics'; did you mean 'topic'"):
+        export_onnx(model, tokenizer, directory=tmp_path / "onnx", tasks=["mood", "topics"])
+    with pytest.raises(ConfigError, match="no task is named"):
+        export_onnx(model, tokenizer, directory=tmp_path / "onnx", tasks=[])
+    assert_nothing_left(tmp_path)
+    (tmp_path / "kept.txt").touch()
+    with pytest.raises(ConfigError, match="something stands there already"):
+        export_onnx(model, tokenizer, directory=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime", "onnxscript"])
+def test_a_missing_package_is_named(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    model, tokenizer = load_model(str(trained.model_dir))
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigError, match=r"pip install 'nlpmtl\[onnx\]'"):
+        export_onnx(model, tokenizer, directory=tmp_path / "onnx")
+    assert_nothing_left(tmp_path)
+
+
+def test_a_graph_that_differs_is_not_kept(trained: Trained, tmp_path: Path) -> None:
+    """A head that says something else each time; a graph says what the head said when it was drawn."""
+    model, tokenizer = load_model(str(trained.model_dir))
+    times = count(1)
+    model.head("mood").register_forward_hook(lambda module, args, logits: logits + 1e-3 * next(times))
+    with pytest.raises(ModelError, match=r"task 'mood': the logits of the ONNX graph are not torch's: .* 1e-05 is"):
+        export_onnx(model, tokenizer, directory=tmp_path / "onnx", tasks=["topic", "mood"])
+    assert_nothing_left(tmp_path)
+
+
+def test_a_model_that_torch_cannot_write(trained: Trained, tmp_path: Path) -> None:
+    """One whose way depends on the numbers."""
+    model, tokenizer = load_model(str(trained.model_dir))
+    model.head("mood").register_forward_hook(lambda module, args, logits: -logits if logits.sum() > 0 else logits)
+    with pytest.raises(ModelError, match="torch cannot write this model as an ONNX graph"):
+        export_onnx(model, tokenizer, directory=tmp_path / "onnx")
+    assert_nothing_left(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_and_kind(architecture: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    model, tokenizer = assemble(write_architecture(architecture, tmp_path / "encoder"), NAMES)
+    capfd.readouterr()
+    assert export_onnx(model, tokenizer, directory=tmp_path / "onnx") <= 1e-5
+    assert capfd.readouterr() == ("", "")
+    predictor, stock = Predictor.from_pretrained(tmp_path / "onnx"), Predictor(model, tokenizer)
+    rows = make_rows(30, seed=2)
+    texts = [row["text"] for row in rows] + ["", "ada lives in rome . " * 40]
+    for inputs in (texts, [(row["text"], row["other"]) for row in rows]):
+        found, right = (one.predict_all(inputs, all_scores=True) for one in (predictor, stock))
+        assert numbers(found) == pytest.approx(numbers(right), abs=1e-5)
+        assert len(numbers(found)) >= 60
+
+
+def test_a_graph_without_weights_says_what_to_use(exported: Exported) -> None:
+    with pytest.raises(ModelError, match="it holds an ONNX graph only; use the directory that it was exported from"):
+        load_model(str(exported.directory))

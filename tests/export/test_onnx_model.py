@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import copy
+import json
+import math
+import shutil
+import sys
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from nlpmtl import ConfigError, ModelError, Predictor
+from nlpmtl.export.onnx_compare import random_batches
+from nlpmtl.export.onnx_model import load_onnx, output_name
+from nlpmtl.hub import load_model
+from tests.exported import Exported
+from tests.tiny import make_rows, numbers, read_json, write_encoder
+
+
+@pytest.fixture
+def copied(exported: Exported, tmp_path: Path) -> Path:
+    """A directory to break."""
+    return Path(shutil.copytree(exported.directory, tmp_path / "model"))
+
+
+def names(value: object) -> object:
+    """A prediction without its numbers."""
+    if isinstance(value, dict):
+        return {key: names(one) for key, one in value.items() if not isinstance(one, float)}
+    return [names(one) for one in value] if isinstance(value, list) else value
+
+
+def test_predictions_are_those_of_torch(exported: Exported) -> None:
+    """All kinds, pairs, windows of long texts, single texts and batches of several sizes."""
+    stock, graph = (Predictor.from_pretrained(where) for where in (exported.source, exported.directory))
+    rows = make_rows(30, seed=4)
+    texts = [row["text"] for row in rows] + ["", "ada lives in rome . " * 40, "Ada's lamp — in Turin!", "a"]
+    pairs = [(text, other) for text, other in zip(texts, reversed(texts), strict=True)]
+    expected = stock.predict_all([*texts, *pairs], all_scores=True)
+    assert {task for one in expected for task in one} == set(stock.tasks)
+    assert sum(len(one["places"]) for one in expected[: len(texts)]) > 30, "spans to compare"
+    for tokens in (10, 300, 4096):
+        few = Predictor(graph.model, graph.tokenizer, tokens=tokens)
+        found = few.predict_all([*texts, *pairs], all_scores=True)
+        assert names(found) == names(expected)
+        assert numbers(found) == pytest.approx(numbers(expected), abs=1e-5)
+    for text, right in zip(texts[:5], expected, strict=False):
+        assert numbers(graph.predict(text, task="topic")) == pytest.approx(
+            numbers({key: right["topic"][key] for key in ("label", "score")}), abs=1e-5
+        )
+
+
+def test_rows_that_are_asked_and_no_others(exported: Exported) -> None:
+    model, tokenizer = load_model(str(exported.source))
+    graph, _ = load_onnx(exported.directory, device="cpu")
+    (batch,) = random_batches(model, tokenizer, shapes=[(6, 9)])
+    rows = {"places": torch.tensor([1, 4]), "mood": torch.tensor([0, 2, 5])}
+    with torch.inference_mode():
+        found, right = graph.infer(batch, rows), model.infer(batch, rows)
+    assert list(found) == ["places", "mood"]
+    for task, logits in right.items():
+        torch.testing.assert_close(found[task], logits, rtol=0, atol=1e-5)
+
+
+def test_it_computes_on_as_many_threads_as_torch(exported: Exported) -> None:
+    before = torch.get_num_threads()
+    try:
+        for many in (1, 2):
+            torch.set_num_threads(many)
+            graph, _ = load_onnx(exported.directory, device="cpu")
+            assert graph.session.get_session_options().intra_op_num_threads == many
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_an_output_is_called_as_its_task_unless_an_input_is() -> None:
+    assert output_name("topic") == "topic"
+    assert output_name("input_ids") == "input_ids.logits"
+
+
+@pytest.mark.parametrize("content", [b"", b"torn", None, "half"])
+def test_a_broken_graph_is_a_model_error(
+    copied: Path, content: bytes | str | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    graph = copied / "model.onnx"
+    whole = graph.read_bytes()
+    graph.unlink()
+    if content is not None:
+        graph.write_bytes(whole[: len(whole) // 2] if isinstance(content, str) else content)
+    with pytest.raises(ModelError, match=r"the model '.*model' cannot be loaded: "):
+        load_onnx(copied, device="cpu")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json"])
+@pytest.mark.parametrize("content", [b"torn", b"[]", None])
+def test_a_torn_or_missing_file_is_a_model_error(copied: Path, file: str, content: bytes | None) -> None:
+    if content is None:
+        (copied / file).unlink()
+        (copied / "tokenizer_config.json").unlink()
+    else:
+        (copied / file).write_bytes(content)
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_onnx(copied, device="cpu")
+
+
+def test_another_models_config_is_refused(copied: Path, tmp_path: Path) -> None:
+    shutil.copy(write_encoder(tmp_path / "encoder") / "config.json", copied / "config.json")
+    with pytest.raises(ModelError, match="model_type is 'bert'"):
+        load_onnx(copied, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("task", "change", "said"),
+    [
+        ("topic", {"labels": ["a", "b"]}, "task 'topic' has 2 logits by config.json, and 3 in model.onnx"),
+        ("other", {"kind": "regression", "labels": []}, "task 'other' has 1 logits by config.json, and none in"),
+        ("topic", {"kind": "no_such_kind"}, "no_such_kind"),
+    ],
+)
+def test_a_graph_that_does_not_fit_its_config(copied: Path, task: str, change: dict[str, object], said: str) -> None:
+    config = read_json(copied / "config.json")
+    config["tasks"][task] = {**config["tasks"]["topic"], "metrics": None, **change}
+    (copied / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=said):
+        load_onnx(copied, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [
+        pytest.param(
+            "cuda",
+            "pip install onnxruntime-gpu",
+            marks=pytest.mark.skipif(
+                "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this onnxruntime has CUDA"
+            ),
+        ),
+        ("tpu", 'it is "cpu" or "cuda"'),
+    ],
+)
+def test_a_device_that_is_not_there(exported: Exported, device: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=f"cannot compute on the device '{device}': {said}"):
+        load_onnx(exported.directory, device=device)
+
+
+def test_a_missing_onnxruntime_is_named(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ConfigError, match=r"needs onnxruntime: pip install 'nlpmtl\[onnx\]'"):
+        load_onnx(exported.directory, device="cpu")
+
+
+def test_auto_takes_cuda_only_where_onnxruntime_has_it(exported: Exported) -> None:
+    graph, _ = load_onnx(exported.directory, device="auto")
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        assert (graph.provider, graph.device) == ("CPUExecutionProvider", torch.device("cpu"))
+        with pytest.raises(ConfigError, match=r"onnxruntime-gpu; it has .*CPUExecutionProvider"):
+            load_onnx(exported.directory, device="cuda")
+    assert Predictor.from_pretrained(exported.directory).model.device == graph.device
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_of_a_graph_that_are_not_finite_are_reported(copied: Path, value: float) -> None:
+    """In a head when the model is loaded; in the embedding of a word when a text has that word."""
+    whole = onnx.load(copied / "model.onnx")
+    for name, row in (("heads.topic_head.out.weight", 0), ("word_embeddings.weight", 20)):
+        graph = copy.deepcopy(whole)
+        (tensor,) = (one for one in graph.graph.initializer if one.name.endswith(name))
+        array = onnx.numpy_helper.to_array(tensor).copy()
+        array[row] = value
+        tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+        onnx.save(graph, copied / "model.onnx")
+        with pytest.raises(ModelError, match=r"logits of .*are not finite"):
+            predict_all_words(copied)
+
+
+def predict_all_words(directory: Path) -> None:
+    """Predict a text of every word that the tokenizer knows."""
+    model = Predictor.from_pretrained(directory)
+    model.predict([*model.tokenizer.get_vocab()], task="topic")

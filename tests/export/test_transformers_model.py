@@ -1,0 +1,363 @@
+"""An exported task answers through `pipeline()`, without nlpmtl, as it does here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+from nlpmtl import ConfigError, ModelError, MultiTaskModel, Predictor
+from nlpmtl.export import export_task
+from nlpmtl.model import Sharing, load_encoder
+from nlpmtl.registry import SHARINGS, TASKS
+from nlpmtl.tasks import Classification, task_from_spec
+from tests.architectures import ARCHITECTURES, write_architecture
+from tests.stock import Asked, Found, ask_stock
+from tests.tiny import make_rows, read_json, write_encoder
+
+LENGTH = 24
+LABELS = ["one", "two", "three"]
+TAGS = ["O", "B-place", "I-place"]
+SPECS: dict[str, dict[str, Any]] = {
+    "topic": {"kind": "classification", "labels": LABELS, "metrics": None, "input": "words", "temperature": 1.7},
+    "mood": {"kind": "sentiment", "labels": LABELS, "metrics": None, "input": "text", "temperature": 0.6},
+    "grade": {
+        "kind": "regression",
+        "labels": [],
+        "metrics": None,
+        "input": "text",
+        "target": {"mean": -7.0, "std": 3.0},
+    },
+    "kinds": {
+        "kind": "multilabel",
+        "labels": LABELS,
+        "metrics": None,
+        "input": "text",
+        "temperature": 1.4,
+        "thresholds": [0.3, 0.5, 0.7],
+    },
+    "parts": {
+        "kind": "labeling",
+        "labels": LABELS,
+        "metrics": None,
+        "input": "words",
+        "temperature": 1.3,
+        "scheme": "plain",
+    },
+    "places": {"kind": "labeling", "labels": TAGS, "metrics": None, "input": "words", "scheme": "bio"},
+    "same": {"kind": "classification", "labels": LABELS[:2], "metrics": None, "input": "pair", "temperature": 2.5},
+    "near": {
+        "kind": "regression",
+        "labels": [],
+        "metrics": None,
+        "input": "pair",
+        "target": {"mean": 2.5, "std": 0.4},
+    },
+}
+TEXTS = ["Ada lives in Turin.", "a cat", "É, ¿qué?", *(row["text"] for row in make_rows(3)), "the old red lamp, " * 20]
+
+
+@dataclass(frozen=True)
+class Exports:
+    """A model, where its tasks were written, and what came of it."""
+
+    predictor: Predictor
+    root: Path
+    differences: dict[str, float]
+
+
+def assemble(directory: Path, specs: dict[str, dict[str, Any]], sharing: str = "hard") -> Predictor:
+    """A model that was not trained, with no weight of its heads at a round value."""
+    encoder = load_encoder(str(directory))
+    tasks = [task_from_spec(name, spec) for name, spec in specs.items()]
+    model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing={"kind": sharing}, input_length=LENGTH, seed=0)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in model.heads.parameters():
+            weight.add_(torch.randn(weight.shape, generator=generator) * 0.2)
+    model.train(False)
+    return Predictor(model, encoder.tokenizer)
+
+
+def model_of(predictor: Predictor) -> MultiTaskModel:
+    assert isinstance(predictor.model, MultiTaskModel)
+    return predictor.model
+
+
+def export_all(predictor: Predictor, root: Path) -> Exports:
+    predictor.predict_all("a cat")  # which leaves the tokenizer set up for it
+    found = {task: predictor.export(root / task, task=task) for task in predictor.tasks}
+    return Exports(predictor, root, found)
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exports]:
+    made = {}
+    for name in ARCHITECTURES:
+        root = tmp_path_factory.mktemp(name)
+        made[name] = export_all(assemble(write_architecture(name, root / "encoder"), SPECS), root)
+    return made
+
+
+def inputs_of(task: str) -> list[Any]:
+    if SPECS[task]["input"] == "pair":
+        return [{"text": one, "text_pair": two} for one, two in zip(TEXTS, TEXTS[::-1], strict=True)]
+    return list(TEXTS)
+
+
+def options_of(task: str) -> dict[str, Any]:
+    if SPECS[task]["kind"] == "labeling":
+        return {"ignore_labels": []}
+    return {"truncation": True, "top_k": None}
+
+
+@pytest.fixture(scope="module")
+def stock(exports: dict[str, Exports], tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Found]:
+    """What `pipeline()` makes of all of them, in one process that cannot import nlpmtl."""
+    keys = list(product(ARCHITECTURES, SPECS))
+    asked = [
+        Asked(
+            str(exports[name].root / task),
+            "token-classification" if SPECS[task]["kind"] == "labeling" else "text-classification",
+            inputs_of(task),
+            options_of(task),
+        )
+        for name, task in keys
+    ]
+    return dict(zip(keys, ask_stock(asked, tmp_path_factory.mktemp("stock")), strict=True))
+
+
+def logits_of(predictor: Predictor, task: str, given: Any) -> np.ndarray:
+    """Our logits, on the scale of what the task answers."""
+    texts = list(given.values()) if isinstance(given, dict) else [given]
+    inputs = predictor.tokenizer(*texts, truncation=True, max_length=LENGTH, return_tensors="pt")
+    with torch.inference_mode():
+        logits = model_of(predictor)(**inputs, rows={task: torch.tensor([0])})[task][0].double().numpy()
+    target = SPECS[task].get("target", {"mean": 0.0, "std": 1.0})
+    scaled: np.ndarray = logits / SPECS[task].get("temperature", 1.0) * target["std"] + target["mean"]
+    return scaled
+
+
+@pytest.mark.parametrize("task", list(SPECS))
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_stock_model_gives_the_same_logits(
+    name: str, task: str, exports: dict[str, Exports], stock: dict[tuple[str, str], Found]
+) -> None:
+    expected = [logits_of(exports[name].predictor, task, given) for given in inputs_of(task)]
+    found = [np.array(one) for one in stock[name, task].logits]
+    assert [one.shape for one in found] == [one.shape for one in expected]
+    assert max(np.abs(one - two).max() for one, two in zip(found, expected, strict=True)) < 1e-5
+    together = np.stack([one.mean(axis=0) if one.ndim > 1 else one for one in expected])
+    assert together.std(axis=0).max() > 0.03  # so that equal says something
+    assert exports[name].differences[task] < 1e-5
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_pipeline_answers_as_the_predictor_does(
+    name: str, exports: dict[str, Exports], stock: dict[tuple[str, str], Found]
+) -> None:
+    predictor = exports[name].predictor
+    for task in ("topic", "mood", "same"):
+        pairs = [tuple(one.values()) if isinstance(one, dict) else one for one in inputs_of(task)]
+        expected = predictor.predict(pairs, task=task, all_scores=True)
+        for one, answer in zip(stock[name, task].answers, expected, strict=True):
+            assert one[0]["label"] == answer["label"]
+            assert {part["label"]: part["score"] for part in one} == pytest.approx(answer["scores"], abs=1e-5)
+    for task in ("grade", "near"):
+        pairs = [tuple(one.values()) if isinstance(one, dict) else one for one in inputs_of(task)]
+        for one, answer in zip(stock[name, task].answers, predictor.predict(pairs, task=task), strict=True):
+            assert one == [{"label": task, "score": pytest.approx(answer["value"], abs=1e-5)}]
+    thresholds = read_json(exports[name].root / "kinds" / "config.json")["thresholds"]
+    for one, answer in zip(stock[name, "kinds"].answers, predictor.predict(TEXTS, task="kinds"), strict=True):
+        chosen = [part for part in one if part["score"] > thresholds[part["label"]]]
+        assert [part["label"] for part in chosen] == [part["label"] for part in answer["labels"]]
+        assert [part["score"] for part in chosen] == pytest.approx(
+            [part["score"] for part in answer["labels"]], abs=1e-5
+        )
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_words_are_tagged_by_their_first_wordpiece(
+    name: str, exports: dict[str, Exports], stock: dict[tuple[str, str], Found]
+) -> None:
+    words = 0
+    for one, text in zip(stock[name, "parts"].answers, TEXTS[:-1], strict=False):  # the last is longer than it reads
+        for answer in exports[name].predictor.predict(text, task="parts"):
+            inside = (piece for piece in one if piece["end"] > answer["start"] and piece["start"] < answer["end"])
+            first = next(inside)
+            assert first["entity"] == answer["entity"]
+            assert first["score"] == pytest.approx(answer["score"], abs=1e-5)
+            words += 1
+    assert words > 20
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "problem"),
+    [
+        ("topic", "BertForSequenceClassification", "single_label_classification"),
+        ("grade", "BertForSequenceClassification", "regression"),
+        ("kinds", "BertForSequenceClassification", "multi_label_classification"),
+        ("places", "BertForTokenClassification", None),
+    ],
+)
+def test_what_is_written(
+    task: str, model: str, problem: str | None, exports: dict[str, Exports], stock: dict[tuple[str, str], Found]
+) -> None:
+    directory = exports["bert"].root / task
+    names = {path.name for path in directory.iterdir()}
+    assert names == {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md"}
+    config = read_json(directory / "config.json")
+    labels = SPECS[task]["labels"] or [task]
+    assert config["architectures"] == [model] == [stock["bert", task].model]
+    assert config["id2label"] == {str(i): label for i, label in enumerate(labels)}
+    assert config["label2id"] == {label: i for i, label in enumerate(labels)}
+    assert config.get("problem_type") == problem
+    assert read_json(directory / "tokenizer_config.json")["model_max_length"] == LENGTH
+    assert read_json(directory / "tokenizer.json")["truncation"] is None
+
+
+def test_the_card_says_what_is_in_it_and_what_is_not(exports: dict[str, Exports]) -> None:
+    cards = {task: (exports["bert"].root / task / "README.md").read_text(encoding="utf-8") for task in SPECS}
+    assert "logits are divided by 1.7" in cards["topic"]
+    assert "Nothing: the pipeline answers as nlpmtl does." in cards["topic"]
+    assert "times 3, plus -7" in cards["grade"]
+    assert "Folded into the last layer\n\n- Nothing." in cards["places"]
+    assert "I-x follows only B-x or I-x" in cards["places"]
+    assert (
+        "The pipeline tags every wordpiece" in cards["parts"] or "the pipeline tags every wordpiece" in cards["parts"]
+    )
+    assert "Thresholds" in cards["kinds"]
+    assert '{"text": "A text.", "text_pair": "Another."}' in cards["same"]
+    assert all(f"of {LENGTH} wordpieces at most" in card for card in cards.values())
+
+
+def test_half_precision_stays_half(tmp_path: Path) -> None:
+    predictor = assemble(write_architecture("roberta", tmp_path / "encoder"), {"topic": SPECS["topic"]})
+    module: nn.Module = model_of(predictor)  # whose `to` has types
+    module.to(torch.bfloat16)
+    assert 0 < predictor.export(tmp_path / "topic") < 0.1
+    assert read_json(tmp_path / "topic" / "config.json")["dtype"] == "bfloat16"
+
+
+def test_a_scale_far_from_1_is_compared_on_its_own_scale(tmp_path: Path) -> None:
+    spec = {**SPECS["grade"], "target": {"mean": 250_000.0, "std": 80_000.0}}
+    predictor = assemble(write_architecture("bert", tmp_path / "encoder"), {"price": spec})
+    assert predictor.export(tmp_path / "price") < 1e-6
+
+
+@pytest.fixture
+def bert(tmp_path: Path) -> Predictor:
+    return assemble(write_architecture("bert", tmp_path / "encoder"), SPECS)
+
+
+@pytest.fixture
+def nothing_left(tmp_path: Path) -> Iterator[Path]:
+    """Where to export to in vain."""
+    yield tmp_path / "exports" / "one"
+    assert not list(tmp_path.glob("exports/**/*"))
+
+
+def test_a_task_has_to_be_named_where_there_are_several(bert: Predictor, nothing_left: Path) -> None:
+    with pytest.raises(ConfigError, match="has one task: choose one of topic, mood, grade"):
+        bert.export(nothing_left)
+    with pytest.raises(ConfigError, match=r"has one task: choose one of topic, mood$"):
+        bert.export(nothing_left, task=["topic", "mood"])
+    with pytest.raises(ConfigError, match="no task 'topics'; did you mean 'topic'"):
+        bert.export(nothing_left, task="topics")
+    with pytest.raises(ConfigError, match="to transformers or to onnx, not to 'tensorflow'"):
+        bert.export(nothing_left, to="tensorflow")
+    with pytest.raises(ConfigError, match="no task 'topics'; did you mean 'topic'"):
+        export_task(model_of(bert), bert.tokenizer, task="topics", directory=nothing_left)
+
+
+def test_what_is_there_is_not_written_over(bert: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    for path in (tmp_path, tmp_path / "mine.txt"):
+        with pytest.raises(ConfigError, match="something stands there already"):
+            bert.export(path, task="topic")
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.txt", "encoder"}
+
+
+def test_a_sharing_scheme_without_an_encoder_of_the_task_is_refused(
+    tmp_path: Path, nothing_left: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Apart(Sharing):
+        def forward(self, inputs: Any, rows: Any) -> Any:
+            raise NotImplementedError
+
+    monkeypatch.setattr(SHARINGS, "_members", dict(SHARINGS._members))
+    SHARINGS.register("apart")(Apart)
+    predictor = assemble(write_architecture("bert", tmp_path / "encoder"), SPECS, sharing="apart")
+    with pytest.raises(ModelError, match=r"shares by 'apart'.*nlpmtl export … --to onnx --task topic"):
+        predictor.export(nothing_left, task="topic")
+
+
+def test_a_kind_of_ones_own_is_refused(tmp_path: Path, nothing_left: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stars(Classification):
+        kind = "stars"
+
+    monkeypatch.setattr(TASKS, "_members", dict(TASKS._members))
+    TASKS.register("stars", TASKS.options("classification"))(Stars)
+    specs = {"topic": {**SPECS["topic"], "kind": "stars"}}
+    predictor = assemble(write_architecture("bert", tmp_path / "encoder"), specs)
+    with pytest.raises(ModelError, match=r"its kind, 'stars', is not one .*--to onnx"):
+        predictor.export(nothing_left)
+
+
+def unlisted(directory: Path, kind: str, **config: Any) -> Predictor:
+    """A model on an architecture that got RoBERTa's head because it is not listed."""
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48}
+    write_encoder(directory)
+    given = AutoConfig.for_model(kind, **{"vocab_size": 150, "max_position_embeddings": 66, **sizes, **config})
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        AutoModel.from_config(given).save_pretrained(directory)
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    tokenizer.save_pretrained(directory)
+    price = {**SPECS["grade"], "target": {"mean": 1e5, "std": 1.0}}
+    return assemble(directory, {"topic": SPECS["topic"], "places": SPECS["places"], "price": price})
+
+
+def test_an_unlisted_architecture_whose_own_head_is_robertas_can_be_written(tmp_path: Path) -> None:
+    predictor = unlisted(tmp_path / "encoder", "camembert", pad_token_id=0)
+    for task in ("topic", "places"):
+        assert predictor.export(tmp_path / task, task=task) < 1e-5
+
+
+def test_an_unlisted_architecture_with_a_head_of_other_layers_is_refused(tmp_path: Path, nothing_left: Path) -> None:
+    predictor = unlisted(tmp_path / "encoder", "ernie")
+    with pytest.raises(ModelError, match=r"ErnieForSequenceClassification has another head: .*--to onnx --task topic"):
+        predictor.export(nothing_left, task="topic")
+    assert predictor.export(tmp_path / "places", task="places") < 1e-5, "a last layer alone is all alike"
+
+
+def test_an_unlisted_architecture_with_a_head_of_like_names_is_found_out(tmp_path: Path, nothing_left: Path) -> None:
+    """Its dense layer has another activation."""
+    predictor = unlisted(tmp_path / "encoder", "roformer", hidden_act="gelu")
+    for task in ("topic", "price"):
+        with pytest.raises(ModelError, match=r"RoFormerForSequenceClassification gives other logits.*--to onnx"):
+            predictor.export(nothing_left, task=task)
+
+
+def test_an_architecture_without_such_a_stock_model_is_refused(tmp_path: Path, nothing_left: Path) -> None:
+    predictor = unlisted(tmp_path / "encoder", "splinter")
+    with pytest.raises(ModelError, match=r"no model for text-classification on a 'splinter' encoder.*--to onnx"):
+        predictor.export(nothing_left, task="topic")
+
+
+def test_the_docs_name_the_sharing_schemes_that_can_be_exported() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "exporting.md").read_text(encoding="utf-8")
+    refused, accepted = page.partition("- the sharing scheme computes")[2].partition("\n- ")[0].split(". With ")
+    for name in SHARINGS.names():
+        if SHARINGS.get(name).__module__.startswith("nlpmtl."):
+            has_encoder = SHARINGS.get(name).encoder_of is not Sharing.encoder_of  # type: ignore[attr-defined]
+            assert f"`{name}`" in (accepted if has_encoder else refused)

@@ -1,0 +1,21 @@
+"""A small trained model as an ONNX graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An ONNX export.
+
+    Args:
+        directory: the directory of the graph.
+        source: the model directory that was exported.
+        apart: the reported largest difference of the graph's logits from PyTorch's.
+    """
+
+    directory: Path
+    source: Path
+    apart: float

@@ -1,0 +1,44 @@
+"""A local Hub server, and a process with a client of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hub_server import Hub, model, serve_hub
+from tests.hub_server.client import Client, open_client
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Hub]:
+    with serve_hub() as served:
+        yield served
+
+
+@pytest.fixture
+def hub(served: Hub) -> Hub:
+    served.faults.clear()
+    return served
+
+
+@pytest.fixture(scope="module")
+def client(served: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A process that pushes and fetches, logged in by HF_TOKEN."""
+    with open_client(served, tmp_path_factory.mktemp("home")) as opened:
+        yield opened
+        assert "Traceback" not in opened.said()
+        assert "hf_" not in opened.said()  # how tokens begin
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A repository of the test's own."""
+    return "me/" + re.sub("[^a-z0-9]+", "-", request.node.name.lower())[:80].strip("-")
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    return model.write(tmp_path / "model", model.files())

@@ -1,0 +1,257 @@
+"""Pushing and fetching by the real client, in a process of its own, to and from a stand-in for the Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nlpmtl.model import MultiTaskConfig
+from nlpmtl.saved_config import OWN_TYPE
+from tests.hub_server import READER, WRITER, Hub, Repo, model
+from tests.hub_server.client import Client, open_client
+
+STRAY = {
+    "optimizer.bin": b"1",
+    ".env": b"SECRET=1",
+    "training_args.bin": b"hf_",
+    "model-00001-of-00002.safetensors": b"of another",
+    "images/deep/one.png": b"1",
+    "notes/config.json": b"1",
+    "run.json": b"{}",
+}
+
+
+@pytest.fixture(scope="module")
+def anonymous(served: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with open_client(served, tmp_path_factory.mktemp("anonymous"), token=None) as opened:
+        yield opened
+
+
+def refused(client: Client, call: str, **arguments: object) -> str:
+    with pytest.raises(RuntimeError) as caught:
+        client(call, **arguments)
+    return str(caught.value)
+
+
+def without_git(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: content for name, content in files.items() if name != ".gitattributes"}
+
+
+def put(hub: Hub, name: str, files: dict[str, bytes], *, gated: bool = False, private: bool = False) -> Repo:
+    repo = hub.models[name] = Repo(private=private, gated=gated)
+    repo.commit("main", files, message="put here by the test")
+    return repo
+
+
+def test_the_type_is_the_models() -> None:
+    assert MultiTaskConfig.model_type == OWN_TYPE
+
+
+def test_one_commit_with_the_model_and_nothing_else(client: Client, hub: Hub, made: Path, name: str) -> None:
+    model.write(made, STRAY)
+    before = len(hub.authorized)
+    url = client("push", directory=made, repo_id=name, message="The first")
+    repo = hub.models[name]
+    head = repo.commits[repo.branches["main"]]
+    assert url == f"{hub.url}/{name}/commit/{head.sha}"
+    assert (len(repo.commits), head.message, repo.private) == (2, "The first", False)
+    assert without_git(head.files) == model.files()
+    assert {token for _, token in hub.authorized[before:]} == {WRITER}
+    assert {"create", "preupload", "batch", "commit"} <= {call for call, _ in hub.authorized[before:]}
+
+
+def test_what_is_there_already_is_not_committed_again(client: Client, hub: Hub, made: Path, name: str) -> None:
+    first = client("push", directory=made, repo_id=name)
+    assert client("push", directory=made, repo_id=name) == first
+    assert len(hub.models[name].commits) == 2
+
+
+def test_another_model_takes_the_place_of_all_of_the_first(
+    client: Client, hub: Hub, made: Path, name: str, tmp_path: Path
+) -> None:
+    model.write(made, {"model.onnx": b"graph", "model.onnx.data": b"numbers"})
+    client("push", directory=made, repo_id=name)
+    main = hub.models[name].files()
+    hub.models[name].commit("main", {**main, "LICENSE": b"theirs", "README.md": b"# Theirs"}, message="by hand")
+    other = {**model.files(7), "vocab.txt": b"a"}
+    del other["README.md"], other["images/scores.png"]
+    client("push", directory=model.write(tmp_path / "other", other), repo_id=name)
+    expected = {**other, "LICENSE": b"theirs", "README.md": b"# Theirs"}
+    assert without_git(hub.models[name].files()) == expected
+
+
+def test_a_graph_is_weights_enough(client: Client, hub: Hub, made: Path, name: str) -> None:
+    (made / "model.safetensors").unlink()
+    model.write(made, {"model.onnx": b"a graph"})
+    client("push", directory=str(made), repo_id=name)
+    assert hub.models[name].files()["model.onnx"] == b"a graph"
+    assert (Path(client("fetch", name=name)) / "model.onnx").read_bytes() == b"a graph"
+
+
+def test_the_card_names_its_repository(client: Client, hub: Hub, made: Path, name: str) -> None:
+    ours = b'---\nlibrary_name: nlpmtl\n---\nmodel = nlpmtl.Predictor.from_pretrained(".")\n'
+    client("push", directory=model.write(made, {"README.md": ours}), repo_id=name)
+    assert hub.models[name].files()["README.md"] == ours.replace(b'"."', f'"{name}"'.encode())
+    assert (made / "README.md").read_bytes() == ours
+    model.write(made, {"README.md": ours.replace(b"nlpmtl\n---", b"[\n---")})
+    assert "the front matter of its README.md cannot be read" in refused(client, "push", directory=made, repo_id=name)
+
+
+def test_weights_in_parts(client: Client, hub: Hub, made: Path, name: str) -> None:
+    (made / "model.safetensors").unlink()
+    names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    index = b'{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}'
+    model.write(made, {one: model.weights(i) for i, one in enumerate(names)})
+    model.write(made, {"model.safetensors.index.json": index, "model-00001-of-00003.safetensors": b"stray"})
+    client("push", directory=made, repo_id=name)
+    sent = {one for one in hub.models[name].files() if "safetensors" in one}
+    assert sent == {*names, "model.safetensors.index.json"}
+    (made / names[1]).unlink()
+    assert "it has no file model-00002-of-00002" in refused(client, "push", directory=made, repo_id=name)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("config.json", None, "it has no file config.json"),
+        ("config.json", b"{", "config.json cannot be read"),
+        ("config.json", b"[]", "config.json holds no table"),
+        ("config.json", b'{"model_type": "bert"}', "is not one of nlpmtl's: model_type is 'bert'"),
+        ("model.safetensors", None, "it has no file model.safetensors"),
+        ("model.safetensors", model.weights(0)[:-1], "model.safetensors is damaged"),
+        ("tokenizer.json", None, "it has no file tokenizer.json"),
+    ],
+)
+def test_half_a_model_is_refused_before_anything_is_asked(
+    client: Client, hub: Hub, made: Path, file: str, content: bytes | None, said: str
+) -> None:
+    (made / file).unlink()
+    if content is not None:
+        (made / file).write_bytes(content)
+    before = len(hub.asked)
+    answer = refused(client, "push", directory=made, repo_id="me/half")
+    assert answer.startswith(f"ModelError: {made} cannot be pushed: ")
+    assert said in answer
+    assert len(hub.asked) == before
+
+
+def test_bad_arguments_are_refused_before_anything_is_asked(
+    client: Client, anonymous: Client, hub: Hub, made: Path
+) -> None:
+    before = len(hub.asked)
+    assert "there is no such directory" in refused(client, "push", directory=made / "x", repo_id="me/x")
+    for wrong in ("a/b/c", "me/x--y", "me/x.git", "", "me/ü"):
+        assert "ConfigError: the model cannot be pushed to" in refused(client, "push", directory=made, repo_id=wrong)
+    assert "is a commit" in refused(client, "push", directory=made, repo_id="me/x", revision="a" * 40)
+    assert "hf auth login" in refused(anonymous, "push", directory=made, repo_id="me/x")
+    for call in ({"directory": made, "repo_id": "me/x"}, {"name": "me/x"}):
+        verb = "push" if "repo_id" in call else "fetch"
+        answer = refused(client, verb, **call, token="hf_secret\n")
+        assert answer.startswith("ConfigError: the token has a space")
+        assert "secret" not in answer
+    assert len(hub.asked) == before
+
+
+def test_private(client: Client, anonymous: Client, hub: Hub, made: Path, name: str) -> None:
+    client("push", directory=made, repo_id=name, private=True)
+    assert hub.models[name].private
+    assert "or it is private" in refused(anonymous, "fetch", name=name)
+    assert model.read(Path(client("fetch", name=name))) == model.files()
+    assert model.read(Path(anonymous("fetch", name=name, token=READER))) == model.files()
+
+
+def test_a_public_repository_does_not_become_private_unnoticed(client: Client, hub: Hub, made: Path, name: str) -> None:
+    repo = put(hub, name, {})
+    answer = refused(client, "push", directory=made, repo_id=name, private=True)
+    assert answer.endswith("it is public, not private; nothing was sent. Change that in its settings first")
+    assert repo.files() == {}
+    client("push", directory=made, repo_id=name)
+    assert without_git(repo.files()) == model.files()
+
+
+def test_a_branch(client: Client, hub: Hub, made: Path, name: str) -> None:
+    client("push", directory=made, repo_id=name)
+    model.write(made, model.files(3))
+    url = client("push", directory=made, repo_id=name, revision="try/three")
+    repo = hub.models[name]
+    assert url.endswith(repo.branches["try/three"])
+    assert without_git(repo.files()) == model.files()
+    assert without_git(repo.files("try/three")) == model.files(3)
+    for revision, seed in ((None, 0), ("try/three", 3), (repo.branches["try/three"], 3), ("main", 0)):
+        assert model.read(Path(client("fetch", name=name, revision=revision))) == model.files(seed)
+
+
+def test_a_pull_request(client: Client, hub: Hub, made: Path, name: str) -> None:
+    answer = refused(client, "push", directory=made, repo_id=name, create_pr=True)
+    assert "there is no such repository" in answer
+    assert name not in hub.models
+    repo = put(hub, "them/" + name.removeprefix("me/"), model.files(1))
+    theirs = "them/" + name.removeprefix("me/")
+    assert "the Hub does not allow it" in refused(client, "push", directory=made, repo_id=theirs)
+    assert "no such revision" in refused(client, "push", directory=made, repo_id=theirs, create_pr=True, revision="x")
+    url = client("push", directory=made, repo_id=theirs, create_pr=True)
+    assert url == f"{hub.url}/{theirs}/discussions/1"
+    assert without_git(repo.files()) == model.files(1)
+    assert without_git(repo.files("refs/pr/1")) == model.files()
+    assert model.read(Path(client("fetch", name=theirs, revision="refs/pr/1"))) == model.files()
+
+
+def test_a_fetched_model_is_whole_and_of_one_commit(client: Client, hub: Hub, name: str) -> None:
+    repo = put(hub, name, {**model.files(), **STRAY, "pytorch_model.bin": b"pickle"})
+    del repo.files()["model-00001-of-00002.safetensors"]
+    directory = Path(client("fetch", name=name))
+    assert directory.name == repo.branches["main"]
+    assert model.read(directory) == model.files()
+    repo.commit("main", model.files(5), message="later")
+    assert model.read(Path(client("fetch", name=name))) == model.files(5)
+    assert model.read(directory) == model.files()
+    before = len(hub.asked)
+    assert client("fetch", name=name, revision=directory.name) == str(directory)
+    assert len(hub.asked) == before  # a commit stays what it is
+
+
+def test_a_directory_is_itself(client: Client, made: Path) -> None:
+    assert client("fetch", name=made) == str(made)
+    assert "which has no revision 'main'" in refused(client, "fetch", name=made, revision="main")
+
+
+def test_what_cannot_be_fetched_says_why(client: Client, anonymous: Client, hub: Hub, name: str, made: Path) -> None:
+    put(hub, f"{name}.gated", model.files(), gated=True)
+    put(hub, f"{name}.bert", {**model.files(), "config.json": b'{"model_type": "bert"}'})
+    put(hub, f"{name}.half", {one: content for one, content in model.files().items() if "safetensors" not in one})
+    expected = {
+        made / "absent": "there is no such directory, and a Hub id looks like",
+        f"{name}.missing": "there is no such repository, or it is private. Check its name; for a private one log in",
+        f"{name}.gated": "it is gated. Ask for access on its page, then log in with `hf auth login`, or set HF_TOKEN",
+        f"{name}.bert": "its config.json is not one of nlpmtl's: model_type is 'bert'",
+        f"{name}.half": "it has no file model.safetensors",
+    }
+    for one, said in expected.items():
+        answer = refused(anonymous, "fetch", name=one)
+        assert answer.startswith(f"ModelError: the model '{one}' cannot be loaded: {said}"), answer
+    assert "no such revision" in refused(client, "fetch", name=f"{name}.gated", revision="v9")
+    assert "no such revision" in refused(client, "fetch", name=f"{name}.gated", revision="0" * 40)
+    assert "does not accept the token" in refused(client, "fetch", name=f"{name}.gated", token="hf_wrong")
+
+
+def test_offline_only_what_was_fetched_whole(hub: Hub, made: Path, tmp_path: Path, name: str) -> None:
+    repo = put(hub, name, model.files())
+    home = tmp_path / "home"
+    with open_client(hub, home) as client:
+        directory = Path(client("fetch", name=name))
+        assert directory.is_relative_to(home)
+    before = len(hub.asked)
+    with open_client(hub, home, HF_HUB_OFFLINE="1") as client:
+        assert (
+            client("fetch", name=name) == client("fetch", name=name, revision=repo.branches["main"]) == str(directory)
+        )
+        assert "HF_HUB_OFFLINE is set" in refused(client, "push", directory=made, repo_id=name)
+        assert "HF_HUB_OFFLINE is set, and" in refused(client, "fetch", name="me/other")
+        blob = directory / (directory / "model.safetensors").readlink()
+        blob.write_bytes(model.weights(1))
+        assert "has it with a damaged model.safetensors" in refused(client, "fetch", name=name)
+        (directory / "model.safetensors").unlink()
+        assert "does not have the whole of it" in refused(client, "fetch", name=name)
+    assert len(hub.asked) == before

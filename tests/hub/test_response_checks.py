@@ -1,0 +1,261 @@
+"""A hostile mirror of the Hub cannot make the client write outside of its cache."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from huggingface_hub import close_session, constants, get_session
+
+from nlpmtl.hub import guarded
+from nlpmtl.hub.response_checks import UntrustedResponseError
+from tests.hub.test_repository import put, refused
+from tests.hub_server import Hub, Repo, model, serve_hub
+from tests.hub_server.answers import Response
+from tests.hub_server.client import Client, open_client
+from tests.tiny import write_encoder
+
+
+@pytest.fixture
+def hostile(hub: Hub) -> Iterator[Hub]:
+    yield hub
+    hub.rewrite = None
+
+
+@pytest.fixture(scope="module")
+def victim(served: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Path]]:
+    """A client, and its cache, several directories below what the test looks at."""
+    home = tmp_path_factory.mktemp("victim") / "a" / "b" / "home"
+    with open_client(served, home) as opened:
+        yield opened, home
+
+
+def header(*calls: str, **headers: str) -> Callable[[str, Response], Response]:
+    """Sets headers of the responses of some calls."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def rewrite(call: str, response: Response) -> Response:
+        if call not in calls or response.status >= 400:
+            return response
+        kept = {name: value for name, value in response.headers.items() if name.lower() not in map(str.lower, named)}
+        return replace(response, headers={**kept, **named})
+
+    return rewrite
+
+
+def body(call: str, change: Callable[[object], object]) -> Callable[[str, Response], Response]:
+    """Changes the JSON of a call's responses."""
+
+    def rewrite(name: str, response: Response) -> Response:
+        if name != call:
+            return response
+        return replace(response, body=json.dumps(change(json.loads(response.body))).encode())
+
+    return rewrite
+
+
+def untyped(call: str, change: Callable[[object], object]) -> Callable[[str, Response], Response]:
+    """Changes the JSON of a call's responses, and does not say that it is JSON."""
+
+    def rewrite(name: str, response: Response) -> Response:
+        changed = body(call, change)(name, response)
+        return changed if name != call else replace(changed, headers={"Content-Type": "text/plain"})
+
+    return rewrite
+
+
+def entries(**values: object) -> Callable[[object], object]:
+    def change(content: object) -> object:
+        assert isinstance(content, list)
+        return [{**one, **values} if one["path"] == "README.md" else one for one in content]
+
+    return change
+
+
+OUTSIDE = "../../../../outside"
+ATTACKS = {
+    "etag": header("head", ETag=f'"{OUTSIDE}"'),
+    "weak etag": header("head", ETag=f'W/"{OUTSIDE}"'),
+    "absolute etag": header("head", ETag='"/tmp/outside"'),
+    "bare etag": header("head", ETag=OUTSIDE),
+    "linked etag": header("head", X_Linked_ETag=f'"{OUTSIDE}"'),
+    "backslashes": header("head", ETag='"..\\\\..\\\\outside"'),
+    "empty etag": header("head", ETag='""'),
+    "commit": header("head", X_Repo_Commit=OUTSIDE),
+    "short commit": header("head", X_Repo_Commit="abc"),
+    "upper case": header("head", X_Repo_Commit="A" * 40),
+    "commit in the description": body("info", lambda info: {**info, "sha": OUTSIDE}),  # type: ignore[dict-item]
+    "digest in the listing": body("tree", entries(lfs={"oid": OUTSIDE, "size": 5, "pointerSize": 1})),
+    "object in the listing": body("tree", entries(oid=OUTSIDE)),
+    "file name": body("tree", entries(path="../README.md")),
+    "absolute file name": body("tree", entries(path="/images/a.png")),
+    "escape sequence in a file name": body("tree", entries(path="images/\x1b]0;title\x07.png")),
+    "turned file name": body("tree", entries(path="images/\u202egnp.exe.png")),
+    "listing that is not called JSON": untyped("tree", entries(path="../README.md")),
+    "description that is not called JSON": untyped("info", lambda info: {**info, "sha": OUTSIDE}),  # type: ignore[dict-item]
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_response_with_a_path_in_it_is_refused(
+    attack: str, hostile: Hub, name: str, victim: tuple[Client, Path]
+) -> None:
+    client, home = victim
+    put(hostile, name, model.files())
+    hostile.rewrite = ATTACKS[attack]
+    said = refused(client, "fetch", name=name)
+    assert f"ModelError: the model '{name}' cannot be loaded: " in said
+    rules = ("40 hex digits", "SHA-1 or SHA-256", "leaves the repository", "has control characters")
+    assert any(rule in said for rule in rules), said
+    assert not list(home.parents[2].rglob("*outside*"))
+    files = [path for path in home.rglob("*") if path.is_file()]
+    assert all(path.resolve().is_relative_to(home) for path in files)
+    hostile.rewrite = None
+    assert Path(client("fetch", name=name)).name == hostile.models[name].branches["main"]
+
+
+def test_a_client_that_replaces_another_is_guarded_too(
+    hostile: Hub, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `huggingface_hub` does after a failed connection, in the middle of a download."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    put(hostile, name, model.files())
+    with guarded():
+        close_session()
+        assert get_session().head(f"{hostile.url}/{name}/resolve/main/config.json").status_code == 200
+        hostile.rewrite = header("head", ETag=f'"{OUTSIDE}"')
+        with pytest.raises(UntrustedResponseError):
+            get_session().head(f"{hostile.url}/{name}/resolve/main/config.json")
+    assert get_session().head(f"{hostile.url}/{name}/resolve/main/config.json").status_code == 200
+
+
+def test_a_link_out_of_the_cache_is_not_read(client: Client, hub: Hub, name: str, tmp_path: Path) -> None:
+    put(hub, name, model.files())
+    directory = Path(client("fetch", name=name))
+    (tmp_path / "secret").write_text("secret")
+    (directory / "README.md").unlink()
+    (directory / "README.md").symlink_to(tmp_path / "secret")
+    assert "outside of it" in refused(client, "fetch", name=name)
+
+
+CODE = """
+import sys, nlpmtl
+from nlpmtl.errors import NlpmtlError
+from nlpmtl.run import load_config, load_parts
+try:
+    load_parts(load_config(__import__("json").load(sys.stdin)))
+except NlpmtlError as error:
+    print(f"{type(error).__name__}: {error}")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "rewrite",
+    [
+        header("head", ETag=f'"{OUTSIDE}"'),
+        header("head", X_Repo_Commit=OUTSIDE),
+        header("head", X_Linked_ETag=OUTSIDE),
+        header("dataset-head", ETag=f'"{OUTSIDE}"'),
+        header("dataset-head", X_Repo_Commit=OUTSIDE),
+    ],
+)
+def test_encoders_and_datasets_are_guarded_too(rewrite: Callable[[str, Response], Response], tmp_path: Path) -> None:
+    encoder = write_encoder(tmp_path / "encoder")
+    rows = "".join(json.dumps({"text": f"a cat {n}", "label": "ab"[n % 2]}) + "\n" for n in range(20))
+    with serve_hub() as hub:
+        repo = hub.models["org/encoder"] = Repo(private=False)
+        repo.commit("main", {path.name: path.read_bytes() for path in encoder.iterdir()}, message="made")
+        hub.repos["org/data"] = {"train.jsonl": rows.encode(), "validation.jsonl": rows.encode()}
+        tasks = {"label": {"kind": "classification", "label": "label"}}
+        run = {
+            "encoder": {"name": "org/encoder", "max_length": 32},
+            "datasets": {"data": {"data": {"hub": "org/data"}, "input": {"text": "text"}, "tasks": tasks}},
+            "train": {"steps": 1},
+        }
+
+        def load() -> str:
+            environment = {**hub.environment(tmp_path / "a" / "b" / "home"), "PYTHONPATH": str(Path.cwd())}
+            environment = {**environment, "HF_HUB_OFFLINE": "0", "NLPMTL_CACHE": str(tmp_path / "cache")}
+            command = [sys.executable, "-c", CODE]
+            done = subprocess.run(command, input=json.dumps(run), env=environment, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        hub.rewrite = rewrite
+        assert "Nothing was written" in load()
+        assert not list(tmp_path.rglob("*outside*"))
+        hub.rewrite = None
+        assert load() == ""
+
+
+@pytest.mark.parametrize("linked", ["README.md", "model.safetensors", "config.json", "images"])
+def test_links_out_of_the_directory_are_not_pushed(
+    linked: str, client: Client, hub: Hub, made: Path, name: str, tmp_path: Path
+) -> None:
+    target = tmp_path / "elsewhere"
+    (made / linked).rename(target)
+    (made / linked).symlink_to(target)
+    said = refused(client, "push", directory=made, repo_id=name)
+    assert f"is a link to {target}" in said
+    assert "outside of the directory" in said
+    assert name not in hub.models
+
+
+def test_links_inside_and_models_of_the_cache_are_pushed(client: Client, hub: Hub, made: Path, name: str) -> None:
+    (made / "README.md").rename(made / "CARD.md")
+    (made / "README.md").symlink_to("CARD.md")
+    alias = made.with_name("alias")
+    alias.symlink_to(made)
+    client("push", directory=alias, repo_id=name)
+    client("push", directory=client("fetch", name=name), repo_id=f"{name}-2")
+    assert hub.models[f"{name}-2"].files() == hub.models[name].files()
+
+
+@pytest.mark.parametrize("moment", ["create", "info"])
+def test_a_file_that_a_link_replaces_after_the_check_is_not_pushed(
+    moment: str, client: Client, hostile: Hub, made: Path, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("SECRET")
+
+    def replace_file(call: str, response: Response) -> Response:
+        if call == moment and not (made / "README.md").is_symlink():
+            (made / "README.md").unlink()
+            (made / "README.md").symlink_to(tmp_path / "secret")
+        return response
+
+    hostile.rewrite = replace_file
+    assert "README.md is a link to" in refused(client, "push", directory=made, repo_id=name)
+    assert all(
+        b"SECRET" not in file for commit in hostile.models[name].commits.values() for file in commit.files.values()
+    )
+
+
+def test_a_file_that_a_link_replaces_during_the_upload_is_sent_as_it_was(
+    client: Client, hostile: Hub, made: Path, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("SECRET")
+
+    def replace_file(call: str, response: Response) -> Response:
+        if call == "preupload" and not (made / "scores.json").is_symlink():
+            (made / "scores.json").unlink()
+            (made / "scores.json").symlink_to(tmp_path / "secret")
+        return response
+
+    hostile.rewrite = replace_file
+    client("push", directory=made, repo_id=name)
+    repo = hostile.models[name]
+    assert repo.commits[repo.branches["main"]].files["scores.json"] == model.files()["scores.json"]
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors.index.json"])
+def test_a_pipe_in_place_of_a_file_is_not_read(client: Client, made: Path, name: str, file: str) -> None:
+    (made / ("config.json" if file == "config.json" else "model.safetensors")).unlink()
+    os.mkfifo(made / file)
+    assert f"{file} is not a regular file" in refused(client, "push", directory=made, repo_id=name)

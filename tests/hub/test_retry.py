@@ -1,0 +1,188 @@
+"""What goes wrong on the way to the Hub and back; benchmarks/hub_faults.py tries every call with every fault."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from _pytest.mark import ParameterSet
+
+from tests.hub_server import Hub, Kind, Repo, model
+from tests.hub_server.client import Client, open_client
+
+
+def slow(*values: object) -> ParameterSet:
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+@pytest.fixture
+def repo(hub: Hub, name: str) -> Repo:
+    """It has a model already."""
+    made = hub.models[name] = Repo(private=False)
+    made.commit("main", model.files(1), message="put here by the test")
+    return made
+
+
+@pytest.fixture
+def made(made: Path, hub: Hub) -> Path:
+    """Its weights are like no others, so that they have to be sent."""
+    return model.write(made, {"model.safetensors": model.weights(0, many=1000 + len(hub.asked))})
+
+
+def refused(client: Client, call: str, **arguments: object) -> str:
+    with pytest.raises(RuntimeError) as caught:
+        client(call, **arguments)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        ("create", "reset"),
+        slow("info", 429),
+        slow("preupload", 503),
+        slow("put", "reset"),
+        slow("validate", "truncated"),
+        ("commit", 500),
+        slow("commit", "slow"),
+        ("commit", "lost"),
+    ],
+)
+def test_what_passes_is_waited_for(
+    client: Client, hub: Hub, repo: Repo, made: Path, name: str, call: str, kind: Kind
+) -> None:
+    fault, start = hub.fail(call, kind), time.monotonic()
+    url = client("push", directory=made, repo_id=name)
+    assert fault.met.is_set()
+    assert time.monotonic() - start < 20  # a server that is stuck is so for longer
+    assert repo.files() == model.read(made)
+    assert len(repo.commits) == 2  # none twice, even where the answer to the first was lost
+    assert url.endswith(repo.branches["main"])
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "said"),
+    [
+        slow("info", 401, "the Hub does not accept the token"),
+        slow("info", 404, "there is no such repository, or it is private"),
+        ("put", 403, "the Hub does not allow it"),
+        ("commit", 409, "the Hub refuses: 409, There is a conflict"),
+        slow("commit", 412, "the Hub refuses: 412"),
+        slow("commit", 503, "the Hub answers 503"),
+        ("info", "reset", "the connection to http://127.0.0.1"),
+    ],
+)
+def test_what_does_not_pass_is_told_and_leaves_the_branch_as_it_was(
+    client: Client, hub: Hub, repo: Repo, made: Path, name: str, call: str, kind: Kind, said: str
+) -> None:
+    fault = hub.fail(call, kind, times=100)
+    answer = refused(client, "push", directory=made, repo_id=name)
+    hub.faults.clear()
+    assert answer.startswith(f"ModelError: the model cannot be pushed to '{name}': {said}")
+    tries = 100 - fault.times
+    assert tries == (3 if kind in (503, "reset") else 1)
+    assert repo.files() == model.files(1)
+    client("push", directory=made, repo_id=name)
+    assert repo.files() == model.read(made)
+
+
+def test_nobody_elses_commit_is_run_over(client: Client, hub: Hub, repo: Repo, made: Path, name: str) -> None:
+    fault = hub.fail("commit", "slow")
+    with ThreadPoolExecutor(1) as other:
+        pushed = other.submit(client, "push", directory=made, repo_id=name)
+        assert fault.met.wait(30)
+        repo.commit("main", model.files(9), message="somebody else")
+        with pytest.raises(RuntimeError, match="somebody else has changed 'main' meanwhile"):
+            pushed.result()
+    assert repo.files() == model.files(9)
+
+
+def test_a_pull_request_whose_answer_is_lost_is_not_opened_twice(
+    client: Client, hub: Hub, repo: Repo, made: Path, name: str
+) -> None:
+    hub.fail("commit", "lost")
+    assert "the connection to" in refused(client, "push", directory=made, repo_id=name, create_pr=True)
+    assert set(repo.branches) == {"main", "refs/pr/1"}
+
+
+def test_a_bad_card_is_told(client: Client, repo: Repo, made: Path, name: str) -> None:
+    model.write(made, {"README.md": b"---\nno end"})
+    answer = refused(client, "push", directory=made, repo_id=name)
+    assert "Invalid metadata in README.md" in answer
+    assert repo.files() == model.files(1)
+
+
+@pytest.mark.parametrize("call", ["put", pytest.param("commit", marks=pytest.mark.slow)])
+def test_a_push_that_is_killed_leaves_the_branch_as_it_was(
+    hub: Hub, repo: Repo, made: Path, name: str, tmp_path: Path, call: str
+) -> None:
+    fault = hub.fail(call, "slow")
+    with open_client(hub, tmp_path / "home") as client:
+        client.start("push", directory=made, repo_id=name)
+        assert fault.met.wait(30)
+        client.kill()
+    assert repo.files() == model.files(1)
+    with open_client(hub, tmp_path / "home") as client:
+        client("push", directory=made, repo_id=name)
+    assert repo.files() == model.read(made)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        slow("info", "slow"),
+        slow("tree", 429),
+        slow("head", 503),
+        ("large", 503),
+        slow("large", "reset"),
+        ("large", "truncated"),
+        ("large", "wrong"),
+        slow("file", "wrong"),
+    ],
+)
+def test_a_download_that_breaks_off_is_mended(
+    client: Client, hub: Hub, repo: Repo, name: str, call: str, kind: Kind
+) -> None:
+    fault = hub.fail(call, kind)
+    assert model.read(Path(client("fetch", name=name))) == model.files(1)
+    assert fault.met.is_set()
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "said"),
+    [
+        ("info", 500, "the Hub answers 500"),
+        slow("large", 403, "the Hub does not allow it"),
+        slow("large", 503, "the Hub answers 503"),
+        ("large", "wrong", "model.safetensors arrived damaged. Try again"),
+        slow("file", "wrong", "arrived damaged. Try again"),
+    ],
+)
+def test_a_download_that_fails_gives_no_model(
+    client: Client, hub: Hub, repo: Repo, name: str, tmp_path: Path, call: str, kind: Kind, said: str
+) -> None:
+    home = tmp_path / "home"
+    hub.fail(call, kind, times=100)
+    with open_client(hub, home) as client:
+        answer = refused(client, "fetch", name=name)
+    assert answer.startswith(f"ModelError: the model '{name}' cannot be loaded: ")
+    assert said in answer
+    with open_client(hub, home, HF_HUB_OFFLINE="1") as client:
+        assert "does not have the whole of it" in refused(client, "fetch", name=name)
+    hub.faults.clear()
+    with open_client(hub, home) as client:
+        assert model.read(Path(client("fetch", name=name))) == model.files(1)
+
+
+def test_a_fetch_that_is_killed_gives_no_model(hub: Hub, repo: Repo, name: str, tmp_path: Path) -> None:
+    home, fault = tmp_path / "home", hub.fail("large", "slow")
+    with open_client(hub, home) as client:
+        client.start("fetch", name=name)
+        assert fault.met.wait(30)
+        client.kill()
+    with open_client(hub, home, HF_HUB_OFFLINE="1") as client:
+        assert "does not have the whole of it" in refused(client, "fetch", name=name)
+    with open_client(hub, home) as client:
+        assert model.read(Path(client("fetch", name=name))) == model.files(1)

@@ -1,0 +1,161 @@
+"""The servers: from a path to the function that answers, over a connection that can be made to fail."""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from tests.hub_server import datasets, models
+from tests.hub_server.answers import Request, Response, refuse
+from tests.hub_server.faults import Fault, take
+from tests.hub_server.state import Hub
+
+Answer = Callable[[Hub, Request], Response]
+
+_REPO, _REV = r"(?P<repo>[^/]+/[^/]+)", r"(?P<rev>[^/]+)"
+_ROUTES: tuple[tuple[str, str, str, Answer], ...] = (
+    ("whoami", "GET", r"/api/whoami-v2", models.whoami),
+    ("create", "POST", r"/api/repos/create", models.create),
+    ("validate", "POST", r"/api/validate-yaml", models.validate),
+    ("preupload", "POST", rf"/api/models/{_REPO}/preupload/{_REV}", models.preupload),
+    ("batch", "POST", rf"/{_REPO}\.git/info/lfs/objects/batch", models.batch),
+    ("put", "PUT", r"/large/(?P<oid>\w+)", models.put),
+    ("commit", "POST", rf"/api/models/{_REPO}/commit/{_REV}", models.commit),
+    ("branch", "POST", rf"/api/models/{_REPO}/branch/{_REV}", models.branch),
+    ("info", "GET", rf"/api/models/{_REPO}(?:/revision/{_REV})?", models.info),
+    ("tree", "GET", rf"/api/models/{_REPO}/tree/{_REV}", models.tree),
+    ("dataset", "GET", rf"/api/datasets/{_REPO}(?:/(?P<verb>revision|tree)/{_REV}/?(?P<path>.*))?", datasets.info),
+    ("dataset-head", "HEAD", rf"/datasets/{_REPO}/resolve/{_REV}/(?P<path>.+)", datasets.file),
+    ("dataset-file", "GET", rf"/datasets/{_REPO}/resolve/{_REV}/(?P<path>.+)", datasets.file),
+    ("large", "GET", r"/large/(?P<oid>\w+)", models.large),
+    ("head", "HEAD", rf"/{_REPO}/resolve/{_REV}/(?P<path>.+)", models.file),
+    ("file", "GET", rf"/{_REPO}/resolve/{_REV}/(?P<path>.+)", models.file),
+)
+_STUCK = 30.0
+"""Seconds that a slow answer takes at most."""
+
+
+@contextmanager
+def serve_hub() -> Iterator[Hub]:
+    """An empty Hub, until the block ends."""
+    with ExitStack() as stack:
+        servers = [ThreadingHTTPServer(("127.0.0.1", 0), _Handler) for _ in range(2)]
+        url, storage = (f"http://127.0.0.1:{server.server_port}" for server in servers)
+        hub = Hub(url, storage)
+        stack.callback(hub.closing.set)
+        for server in servers:
+            server.daemon_threads = True
+            server.hub = hub  # type: ignore[attr-defined]
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+            thread.start()
+            stack.callback(server.server_close)
+            stack.callback(thread.join)
+            stack.callback(server.shutdown)
+        yield hub
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    @property
+    def hub(self) -> Hub:
+        hub: Hub = self.server.hub  # type: ignore[attr-defined]
+        return hub
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def do_PUT(self) -> None:
+        self._answer()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: the tests read `asked`."""
+
+    def handle(self) -> None:
+        """As ever, but a client that is gone is no news."""
+        try:
+            super().handle()
+        except ConnectionError:
+            self.close_connection = True
+
+    def _answer(self) -> None:
+        parts, body = urlsplit(self.path), self._read()
+        with self.hub.lock:
+            self.hub.asked.append(f"{self.command} {self.path}")
+            # Matched as it came: %2F inside of a branch's name is no slash.
+            ways = (
+                (call, re.fullmatch(path, parts.path), way) for call, verb, path, way in _ROUTES if verb == self.command
+            )
+            call, found, answer = next((way for way in ways if way[1]), ("", None, None))
+            if found is None or answer is None:
+                return self._send(refuse(404))
+            groups = {name: unquote(value or "") for name, value in found.groupdict().items()}
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            request = Request(self.command, groups, dict(parse_qsl(parts.query)), headers, body)
+            if request.token is not None:
+                self.hub.authorized.append((call, request.token))
+            fault = take(self.hub.faults, call)
+            done = fault is None or fault.kind in ("truncated", "wrong", "lost")
+            response = answer(self.hub, request) if done else Response()
+            if self.hub.rewrite is not None:
+                response = self.hub.rewrite(call, response)
+        if fault is not None:
+            return self._fail(fault, response)
+        return self._send(self._part(response, request))
+
+    def _read(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        content = b""
+        while size := int(self.rfile.readline(), 16):
+            content += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return content
+
+    def _part(self, response: Response, request: Request) -> Response:
+        """From where a broken download goes on."""
+        found = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
+        if found is None or response.status != 200:
+            return response
+        start, whole = int(found[1]), len(response.body)
+        span = {"Content-Range": f"bytes {start}-{whole - 1}/{whole}"}
+        return Response(206, response.body[start:], {**response.headers, **span})
+
+    def _fail(self, fault: Fault, response: Response) -> None:
+        if isinstance(fault.kind, int):
+            return self._send(refuse(fault.kind, "RepoNotFound" if fault.kind == 404 else ""))
+        if fault.kind == "wrong":
+            body = bytes(byte ^ 1 for byte in response.body)
+            return self._send(Response(response.status, body, response.headers))
+        if fault.kind == "truncated":
+            self._send(response, half=True)
+        if fault.kind == "slow":
+            self.hub.closing.wait(_STUCK)
+        self.close_connection = True
+        if fault.kind in ("reset", "lost"):
+            # Closed at once, and with a reset instead of an end.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+        return None
+
+    def _send(self, response: Response, *, half: bool = False) -> None:
+        self.send_response(response.status)
+        for name, value in response.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(response.body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(response.body[: len(response.body) // 2] if half else response.body)

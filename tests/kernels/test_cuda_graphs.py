@@ -1,0 +1,18 @@
+"""What is recorded needs a GPU: `tests/training/test_gpu.py`."""
+
+from __future__ import annotations
+
+from nlpmtl.kernels.cuda_graphs import size_for
+
+
+def test_a_size_holds_the_wordpieces_and_is_never_much_larger() -> None:
+    for many in range(1, 20_000):
+        size, step = size_for(many)
+        assert size - step < many <= size
+        assert size % step == 0
+        assert step == 64 or size - many < many / 8
+
+
+def test_there_are_few_sizes() -> None:
+    assert len({size_for(many)[0] for many in range(300, 1200)}) == 14
+    assert len({size_for(many)[0] for many in range(4096, 8192)}) == 9

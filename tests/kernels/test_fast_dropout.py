@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from nlpmtl.kernels.fast_dropout import CheapDropout, keep_some, use_cheap_dropout
+
+
+@pytest.mark.parametrize("p", [0.1, 0.25, 0.5, 0.9])
+def test_each_place_is_dropped_with_that_probability_by_itself(p: float) -> None:
+    torch.manual_seed(0)
+    n = 400_000
+    dropped = (keep_some(torch.empty(n), p) == 0).double()
+    spread = (p * (1 - p)) ** 0.5
+    for step in range(4):  # four elements share a draw of 64 bits
+        own = dropped[step::4]
+        assert abs(own.mean() - p) < 5 * spread / len(own) ** 0.5, step
+    for apart in (1, 2, 3, 4):
+        together = (dropped[apart:] - p) * (dropped[:-apart] - p)
+        assert abs(together.mean()) < 5 * spread**2 / n**0.5, apart
+
+
+@pytest.mark.parametrize("p", [0.1, 1 / 3, 1e-4, 0.99])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_what_is_kept_is_scaled_so_that_the_mean_stays(p: float, dtype: torch.dtype) -> None:
+    torch.manual_seed(1)
+    factors = keep_some(torch.empty(3, 5, 7001, dtype=dtype), p)
+    assert factors.dtype == dtype
+    assert factors.shape == (3, 5, 7001)
+    exact = 1 / (1 - round(p * 65536) / 65536)
+    assert set(factors.unique().tolist()) == {0.0, torch.tensor(exact, dtype=dtype).item()}
+    assert abs(exact * (1 - p) - 1) < 1e-3
+
+
+def test_the_gradient_is_that_of_what_was_kept() -> None:
+    torch.manual_seed(2)
+    x = torch.randn(50, 60, dtype=torch.float64, requires_grad=True)
+    y = CheapDropout(0.3)(x)
+    y.sum().backward()
+    assert x.grad is not None
+    assert torch.equal(y, x * x.grad)
+    assert 0.25 < (x.grad == 0).double().mean() < 0.35
+
+
+def test_the_seed_fixes_it_and_evaluation_drops_nothing() -> None:
+    x, drop = torch.ones(1000), CheapDropout(0.5)
+    torch.manual_seed(3)
+    first = drop(x)
+    torch.manual_seed(3)
+    assert torch.equal(first, drop(x))
+    assert not torch.equal(first, drop(x))
+    assert drop.eval()(x) is x
+
+
+def test_every_dropout_of_a_model_is_replaced_and_no_other_module() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.2), nn.Sequential(nn.Dropout(0.4), nn.Dropout(0.0)))
+    names = list(model.state_dict())
+    use_cheap_dropout(model)
+    found = [(type(module).__name__, module.p) for module in model.modules() if isinstance(module, nn.Dropout)]
+    assert found == [("CheapDropout", 0.2), ("CheapDropout", 0.4), ("Dropout", 0.0)]
+    assert list(model.state_dict()) == names

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import ctypes
+import sys
+
+import pytest
+
+from nlpmtl.kernels.malloc import keep_freed_memory
+
+
+@pytest.mark.skipif(
+    not (sys.platform.startswith("linux") and hasattr(ctypes.CDLL(None), "gnu_get_libc_version")), reason="needs glibc"
+)
+def test_glibc_takes_the_settings() -> None:
+    assert keep_freed_memory() is True
+
+
+def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert keep_freed_memory() is False

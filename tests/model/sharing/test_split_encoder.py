@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from nlpmtl.errors import ModelError
+from nlpmtl.kernels import use_packing
+from nlpmtl.model.architectures import find_layers
+from nlpmtl.model.sharing.split_encoder import Layers
+from nlpmtl.model.sharing.task_routing import Apart
+from tests.model.sharing.schemes import CASES, ROWS, gradients, make_encoder, make_inputs, make_sharing, parts
+
+
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedModel:
+    return make_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture
+def encoder(stock: PreTrainedModel) -> PreTrainedModel:
+    return copy.deepcopy(stock)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_lower_layers_see_each_row_once_and_upper_ones_only_rows_of_their_task(
+    packed: bool, encoder: PreTrainedModel
+) -> None:
+    sharing, inputs = make_sharing(encoder, {"kind": "layers", "shared": 1}), make_inputs(encoder)
+    if packed:
+        use_packing(encoder)
+    lower, first, _ = find_layers(encoder)
+    assert isinstance(first, Apart)
+    seen: dict[str, torch.Size] = {}
+    watched = {"shared": lower, **{task: first.copies.of(task) for task in ROWS}}
+    for name, module in watched.items():
+        module.register_forward_hook(lambda module, given, answer, name=name: seen.update({name: given[0].shape[:2]}))
+    sharing(inputs, parts())
+    lengths = inputs["attention_mask"].sum(dim=1)
+    if packed:
+        expected = {"shared": (1, int(lengths.sum()))}
+        expected |= {task: (1, int(lengths[list(at)].sum())) for task, at in ROWS.items()}
+    else:
+        expected = {"shared": (5, 9)} | {task: (len(at), 9) for task, at in ROWS.items()}
+    assert {name: tuple(shape) for name, shape in seen.items()} == expected
+
+
+@pytest.mark.parametrize("kind", ["layers", "soft_l2"])
+def test_a_single_task_is_trained_as_with_hard_sharing(kind: str, encoder: PreTrainedModel) -> None:
+    inputs, rows = make_inputs(encoder), {"a": torch.arange(5)}
+    hard = make_sharing(copy.deepcopy(encoder), CASES["hard"], ("a",))
+    expected = gradients(hard, hard(inputs, rows))
+    sharing = make_sharing(encoder, {"kind": kind, "shared": 1}, ("a",))
+    with torch.no_grad():  # as before it was stirred
+        for weight, before in zip(sharing.parameters(), hard.parameters(), strict=True):
+            weight.copy_(before)
+    found = gradients(sharing, sharing(inputs, rows))
+    assert len(found) == len(expected)
+    for gradient, other in zip(found.values(), expected.values(), strict=True):
+        torch.testing.assert_close(gradient, other, rtol=0, atol=1e-12)
+    penalty = sharing.penalty()
+    assert penalty is None or float(penalty.detach()) == 0.0
+
+
+def test_copies_follow_the_encoders_config(encoder: PreTrainedModel) -> None:
+    make_sharing(encoder, CASES["layers"])
+    use_packing(encoder)
+    configs = {id(module.config) for module in encoder.modules() if hasattr(module, "config")}
+    assert configs == {id(encoder.config)}
+
+
+@pytest.mark.parametrize("kind", ["layers", "soft_l2", "cross_stitch"])
+def test_a_layer_at_least_is_left_to_the_tasks(kind: str, encoder: PreTrainedModel) -> None:
+    with pytest.raises(ModelError, match=r'sharing\.shared: the encoder has 3 layers, found 3.*kind = "hard"'):
+        make_sharing(encoder, {"kind": kind, "shared": 3})
+
+
+def test_a_convolution_behind_the_first_layer_asks_for_one_that_is_shared(tmp_path: Path) -> None:
+    convolved = make_encoder(tmp_path, "deberta-v2", conv_kernel_size=3)
+    with pytest.raises(ModelError, match=r"sharing\.shared: this encoder convolves.*share at least 1 layer"):
+        make_sharing(copy.deepcopy(convolved), {"kind": "layers", "shared": 0})
+    sharing, inputs = make_sharing(convolved, {"kind": "layers", "shared": 1}), make_inputs(convolved)
+    assert sharing(inputs, parts())["a"].shape == (3, 9, 32)
+
+
+def test_half_of_the_layers_are_shared_by_default(encoder: PreTrainedModel) -> None:
+    sharing = Layers(encoder=encoder, tasks=("a", "b"), shared=None)
+    assert sharing.shared == len(find_layers(encoder)) // 2 > 0

@@ -1,0 +1,190 @@
+"""What is wrong with a run's data is found before its encoder is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from datasets import Dataset
+
+import nlpmtl
+from nlpmtl.errors import ConfigError, DataError, NlpmtlError
+from nlpmtl.run import load_config
+from tests.tiny import write_rows
+
+ROWS = [{"text": f"a cat {i}", "topic": "xyz"[i % 3], "kinds": ["p", "q"][: i % 3]} for i in range(12)]
+Rows = list[dict[str, Any]]
+
+
+def write(path: Path, rows: Rows = ROWS) -> str:
+    if path.suffix == ".jsonl":
+        return str(write_rows(path, rows))
+    frame = pd.DataFrame([{key: value for key, value in row.items() if key != "kinds"} for row in rows])
+    if path.suffix == ".parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False)
+    return str(path)
+
+
+def run(train: Any, **tasks: Any) -> dict[str, Any]:
+    """A run whose encoder cannot be loaded."""
+    return {
+        "output": "never",
+        "encoder": {"name": "no/such-encoder"},
+        "datasets": {
+            "d": {
+                "data": {"files": {"train": train}},
+                "input": {"text": "text"},
+                "tasks": tasks or {"topic": {"kind": "classification", "label": "topic"}},
+            }
+        },
+        "train": {"steps": 1},
+    }
+
+
+def topic(**keys: Any) -> dict[str, Any]:
+    return {"topic": {"kind": "classification", "label": "topic", **keys}}
+
+
+def kinds(**keys: Any) -> dict[str, Any]:
+    return {"kinds": {"kind": "multilabel", "label": "kinds", **keys}}
+
+
+def test_data_that_is_right_leads_to_the_encoder(tmp_path: Path) -> None:
+    for name in ("a.jsonl", "a.csv", "a.parquet"):
+        path = write(tmp_path / name)
+        with pytest.raises(NlpmtlError, match="no/such-encoder"):
+            nlpmtl.train(run(path, **topic(labels=["x", "y", "z"], metrics=["accuracy"])))
+
+
+@pytest.mark.parametrize(
+    ("make", "tasks", "error", "said"),
+    [
+        (lambda path: str(path / "none.jsonl"), {}, DataError, r"none\.jsonl: no such file"),
+        (lambda path: str(path / "none-*.csv"), {}, DataError, r"none-\*\.csv: no file matches"),
+        (lambda path: write(path / "a.jsonl"), topic(label="topik"), ConfigError, "'topik' is in no row.*mean 'topic'"),
+        (lambda path: write(path / "a.csv", ROWS * 200), topic(label="topik"), ConfigError, "'topik' is in no row"),
+        (lambda path: write(path / "a.parquet", ROWS * 200), topic(label="topik"), ConfigError, "'topik' is in no row"),
+        (lambda path: Dataset.from_list(ROWS), topic(label="topik"), ConfigError, "'topik' is in no row"),
+        (lambda path: pd.DataFrame(ROWS), topic(label="topik"), ConfigError, "'topik' is in no row"),
+        (lambda path: write(path / "a.csv"), kinds(), ConfigError, "'kinds' holds lists"),
+        (lambda path: ROWS, topic(metrics=["acuracy"]), ConfigError, "unknown metric 'acuracy'; did you mean"),
+        (lambda path: ROWS, topic(metrics=["span_f1"]), ConfigError, "the metric 'span_f1' scores tags, found label"),
+        (lambda path: ROWS, topic(metrics=["f1"]), ConfigError, "'f1' needs the positive class"),
+        (lambda path: ROWS, topic(labels=["x"]), ConfigError, r"at least 2 label\(s\) are needed"),
+        (lambda path: ROWS, topic(labels=["x", "y"]), DataError, r"row 3: topic: 'z' is not in the list of labels"),
+        (lambda path: ROWS, kinds(labels=["p"]), DataError, r"row 3: kinds: 'q' is not in the list of labels"),
+    ],
+)
+def test_mistakes_are_found_before_the_encoder(
+    make: Callable[[Path], Any], tasks: dict[str, Any], error: type[NlpmtlError], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=said):
+        nlpmtl.train(run(make(tmp_path), **tasks))
+    with pytest.raises(error, match=said):
+        nlpmtl.compare(run(make(tmp_path), **tasks), output=tmp_path / "compared", seeds=1)
+
+
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
+    config = run(write(tmp_path / "a.jsonl"), **topic(label="topik", metrics=["acuracy"]), **kinds(label="kindz"))
+    other = run(str(tmp_path / "none.jsonl"), mood={"kind": "classification", "label": "mood"})
+    config["datasets"]["other"] = other["datasets"]["d"]
+    with pytest.raises(ConfigError) as caught:
+        nlpmtl.train(config)
+    for said in ("unknown metric 'acuracy'", "column 'topik'", "column 'kindz'", "none.jsonl: no such file"):
+        assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "values", [[1.0, 2.0], ["1", "2"], [True, False], ["true", "false"], ["1.0", "2"], ["e\u0301", "ö"], [None, "ö"]]
+)
+def test_other_spellings_are_left_to_the_whole_column(values: list[Any]) -> None:
+    """Whether 1.0 means 1 depends on all rows."""
+    from nlpmtl.data_checks import check_datasets
+
+    rows = [{"text": "a", "topic": value} for value in values]
+    check_datasets(load_config(run(rows, **topic(labels=["one", "two", "\u00e9", "ö"]))).datasets)
+
+
+def test_a_column_that_comes_late_is_left_to_the_whole_file(tmp_path: Path) -> None:
+    from nlpmtl.data_checks import check_datasets
+
+    rows: Rows = [*({"text": "a"} for _ in range(1500)), *ROWS]
+    check_datasets(load_config(run(write(tmp_path / "a.jsonl", rows))).datasets)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "count", "said"),
+    [
+        ("a.jsonl", b'[\n{"text": "a", "topic": "x"},\n{"text": "b", "topic": "y"}\n]\n', 3, "not valid JSON"),
+        ("b.jsonl", b'[{"text": "a", "topic": "x"}]', 1, "a JSON object was expected"),
+        ("c.jsonl", b'{"text": "caf\xe9", "topic": "x"}\n' * 3, 3, "UTF-8"),
+        ("d.csv", b"text,topic\na cat,x\ncaf\xe9,x\n" + b"na\xefve,y\n" * 1500, 1501, "UTF-8"),
+        ("e.tsv", b"text\ttopic\ncaf\xe9\tx\n", 1, "UTF-8"),
+    ],
+)
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_rows_that_cannot_be_read(tmp_path: Path, name: str, content: bytes, count: int, said: str, split: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    config = run(write(tmp_path / "good.jsonl"))
+    config["datasets"]["d"]["data"]["files"][split] = str(path)
+    with pytest.raises(DataError) as caught:
+        nlpmtl.train(config)
+    assert f"d: {count} problem(s) in {count} row(s):\n  {path}:" in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_bad_rows_that_are_skipped_lead_to_the_encoder_if_others_are_left(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"text,topic\ncaf\xe9,x\na cat,y\na dog,x\n")
+    config = run(str(path))
+    config["datasets"]["d"]["data"]["on_bad_row"] = "skip"
+    with pytest.raises(NlpmtlError, match="no/such-encoder"):
+        nlpmtl.train(config)
+    path.write_bytes(b"text,topic\ncaf\xe9,x\n")
+    with pytest.raises(DataError, match=r"a\.csv: no row is left: 1 break a rule"):
+        nlpmtl.train(config)
+
+
+def test_evaluate_checks_data_before_the_model(tmp_path: Path) -> None:
+    data = run(str(tmp_path / "none.jsonl"))["datasets"]["d"]
+    with pytest.raises(DataError, match=r"none\.jsonl: no such file"):
+        nlpmtl.evaluate("no/such-model", data, split="train")
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.tsv"])
+def test_a_file_without_rows(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("" if name == "a.jsonl" else "text\ttopic\n" if name == "a.tsv" else "text,topic\n")
+    with pytest.raises(DataError, match=f"{name}: no row"):
+        nlpmtl.train(run(str(tmp_path / name)))
+
+
+def test_evaluate_looks_for_the_split_before_the_model(tmp_path: Path) -> None:
+    data = run(write(tmp_path / "a.jsonl"))["datasets"]["d"]
+    with pytest.raises(ConfigError, match="no dataset has a split 'tests'"):
+        nlpmtl.evaluate("no/such-model", data, split="tests")
+
+
+def test_train_looks_for_its_split_before_the_encoder(tmp_path: Path) -> None:
+    config = run(write(tmp_path / "a.jsonl"))
+    files = config["datasets"]["d"]["data"]["files"]
+    files["trian"] = files.pop("train")
+    with pytest.raises(ConfigError, match="no dataset has a split `train`, so there is nothing to learn; found: trian"):
+        nlpmtl.train(config)
+
+
+class TestUnknownLabels:
+    def test_they_are_reported_at_once(self, tmp_path: Path) -> None:
+        rows = [{"text": "a", "topic": f"label {i}"} for i in range(30)]
+        with pytest.raises(DataError) as caught:
+            nlpmtl.train(run(write(tmp_path / "a.jsonl", rows), **topic(labels=["x", "label 0"])))
+        said = str(caught.value)
+        assert "a.jsonl:2: topic: 'label 1' is not in the list of labels; did you mean 'label 0'?" in said
+        assert "29 labels are not in the list" in said
+        assert [f"a.jsonl:{i + 1}: 'label {i}'" in said for i in range(2, 12)] == [True] * 9 + [False]
+        assert said.endswith("and 19 more")

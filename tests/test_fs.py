@@ -1,0 +1,125 @@
+"""Files and directories are replaced whole, wherever the process is killed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from nlpmtl import fs as atomic
+from nlpmtl.fs import clear_leftovers, hidden, link_or_copy, replace_directory, write_file
+
+
+def directory(path: Path, content: str) -> Path:
+    path.mkdir()
+    (path / "file").write_text(content)
+    return path
+
+
+@pytest.fixture(params=[True, False], ids=["exchanged", "renamed twice"])
+def exchanges(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Both ways to replace a directory: the second is for systems that cannot exchange two."""
+    if not request.param:
+        monkeypatch.setattr(atomic, "_HERE", {})
+    return bool(request.param)
+
+
+def test_a_file_is_replaced(tmp_path: Path) -> None:
+    for content in (b"one", b"two"):
+        write_file(tmp_path / "file", content)
+        assert (tmp_path / "file").read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_that_cannot_be_replaced_stays(tmp_path: Path) -> None:
+    directory(tmp_path / "file", "mine")
+    with pytest.raises(OSError, match="file"):
+        write_file(tmp_path / "file", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_a_link_leads_to_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("other")
+    for name in ("file", ".file.part"):
+        (tmp_path / name).symlink_to(tmp_path / "other")
+    write_file(tmp_path / "file", b"new")
+    assert (tmp_path / "other").read_text() == "other"
+    assert not (tmp_path / "file").is_symlink()
+
+
+def test_a_directory_is_replaced(tmp_path: Path, exchanges: bool) -> None:
+    for content in ("one", "two"):
+        replace_directory(directory(hidden(tmp_path / "model", ".part"), content), tmp_path / "model")
+        assert (tmp_path / "model" / "file").read_text() == content
+        assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_a_link_or_a_file_is_replaced_by_a_directory(tmp_path: Path, exchanges: bool, kind: str) -> None:
+    other = directory(tmp_path / "other", "other")
+    if kind == "link":
+        (tmp_path / "model").symlink_to(other)
+    else:
+        (tmp_path / "model").write_text("a file")
+    replace_directory(directory(hidden(tmp_path / "model", ".part"), "new"), tmp_path / "model")
+    assert (tmp_path / "model" / "file").read_text() == "new"
+    assert (other / "file").read_text() == "other"
+
+
+@pytest.mark.parametrize("at", range(1, 8))
+def test_a_good_directory_is_there_after_a_kill(
+    tmp_path: Path, exchanges: bool, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each call that changes something: exchanged it is there at every moment, else once it is restored."""
+    target = directory(tmp_path / "model", "old")
+    new = directory(hidden(target, ".part"), "new")
+    calls = 0
+
+    def deadly(name: str, original: object) -> object:
+        def call(*arguments: object, **options: object) -> object:
+            nonlocal calls
+            calls += 1
+            if calls == at:
+                raise KeyboardInterrupt(name)
+            return original(*arguments, **options)  # type: ignore[operator]
+
+        return call
+
+    for owner, name in (
+        (Path, "rename"),
+        (Path, "unlink"),
+        (shutil, "rmtree"),
+        (atomic, "flush"),
+        (atomic, "_exchange"),
+    ):
+        monkeypatch.setattr(owner, name, deadly(name, getattr(owner, name)))
+    try:
+        replace_directory(new, target)
+    except KeyboardInterrupt:
+        pass
+    else:
+        assert calls < at
+    monkeypatch.undo()
+    if exchanges:
+        assert (target / "file").read_text() in ("old", "new")
+    clear_leftovers(tmp_path)
+    assert (target / "file").read_text() in ("old", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_only_named_leftovers_are_removed(tmp_path: Path) -> None:
+    for name in (".model.part", ".other.part", "model.part"):
+        directory(tmp_path / name, "x")
+    clear_leftovers(tmp_path, ["model"])
+    assert {path.name for path in tmp_path.iterdir()} == {".other.part", "model.part"}
+
+
+def test_without_hard_links_files_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError("no links here")
+
+    (tmp_path / "one").write_text("1")
+    monkeypatch.setattr("os.link", refuse)
+    link_or_copy(tmp_path / "one", tmp_path / "two")
+    assert (tmp_path / "two").read_text() == "1"

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import Field, ValidationError, model_validator
+
+from nlpmtl.strict_model import Table
+
+
+class Inner(Table):
+    rate: float = 0.1
+    """How fast."""
+
+
+class Outer(Table):
+    inner: Inner = Inner()
+    steps: int = Field(3, gt=0)
+    """How many."""
+    quiet: bool = False
+    name: str = "x"
+    either: int | str = 1
+    maybe: float | None = None
+
+    @model_validator(mode="after")
+    def _rule(self) -> Outer:
+        if self.name == "forbidden":
+            raise ValueError("`name` is forbidden")
+        return self
+
+
+def errors_of(value: Any) -> list[tuple[str, str]]:
+    with pytest.raises(ValidationError) as caught:
+        Outer.model_validate(value)
+    return [(".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")) for e in caught.value.errors()]
+
+
+def test_plain_values_pass_unchanged() -> None:
+    given = {"inner": {"rate": 1}, "steps": 5, "quiet": True, "name": "1", "either": "a", "maybe": 2}
+    assert Outer.model_validate(given).model_dump() == given
+    assert Outer.model_validate({}).maybe is None
+
+
+@pytest.mark.parametrize(
+    ("value", "where", "said"),
+    [
+        ({"stps": 1}, "stps", "unknown key; did you mean 'steps'?"),
+        ({"inner": {"rates": 1}}, "inner.rates", "unknown key; did you mean 'rate'?"),
+        ({"zz": 1}, "zz", "unknown key; known: either, inner, maybe, name, quiet, steps"),
+        ({"steps": 0}, "steps", "must be greater than 0"),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_place(value: dict[str, Any], where: str, said: str) -> None:
+    assert errors_of(value) == [(where, said)]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "wanted"),
+    [
+        ("steps", "5", "a whole number"),
+        ("steps", 5.0, "a whole number"),
+        ("steps", True, "a whole number"),
+        ("quiet", 1, "true or false"),
+        ("quiet", "yes", "true or false"),
+        ("name", 3, "a string in quotes"),
+        ("either", 1.5, "a whole number or a string in quotes"),
+        ("maybe", "2e-5", "a number"),
+        ("maybe", False, "a number"),
+    ],
+)
+def test_no_value_is_taken_for_one_of_another_type(key: str, value: Any, wanted: str) -> None:
+    assert errors_of({key: value}) == [(key, f"{wanted} was expected")]
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_numbers_are_finite(value: float) -> None:
+    assert errors_of({"maybe": value})[0][0] == "maybe"
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    assert [where for where, _ in errors_of({"inner": {"rate": "a"}, "steps": "b", "zz": 1})] == [
+        "inner.rate",
+        "steps",
+        "zz",
+    ]
+
+
+def test_a_rule_of_the_whole_table_is_said_in_its_own_words() -> None:
+    assert errors_of({"name": "forbidden"}) == [("", "`name` is forbidden")]
+
+
+def test_values_cannot_be_changed_afterwards() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Outer().steps = 4  # type: ignore[misc]
+
+
+def test_the_sentence_under_a_field_is_its_description() -> None:
+    assert Outer.model_json_schema()["properties"]["steps"]["description"] == "How many."
+    assert Outer.model_json_schema()["additionalProperties"] is False

@@ -1,0 +1,363 @@
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from nlpmtl.sampling import StepPlan
+from nlpmtl.tasks.regression import Regression
+from nlpmtl.training import deal, dropout_seed
+from nlpmtl.training.gradient_accumulation import Row
+from nlpmtl.weighting import Seen
+from tests.tiny import apart, checkpoint, make_run, metrics, train_tiny, weights
+from tests.training.bench import Bench, assert_idle_heads_rest, make_bench
+from tests.weighting.shown import build
+
+lengths_of_rows = st.lists(st.integers(1, 60), max_size=30)
+
+
+def price(lengths: list[int], *, overhead: int) -> int:
+    """What a micro-batch of such rows costs."""
+    return overhead + len(lengths) * max(lengths)
+
+
+def dealt(lengths: list[int], **options: int) -> list[list[list[int]]]:
+    """Micro-batches of every process, as the lengths of their rows."""
+    rows: list[Row] = [(0, i) for i in range(len(lengths))]
+    ranks = deal(rows, lengths=lengths, **options)
+    assert sorted(row for micros in ranks for micro in micros for row in micro) == rows
+    return [[[lengths[i] for _, i in micro] for micro in micros] for micros in ranks]
+
+
+@settings(max_examples=200, deadline=None)
+@given(lengths_of_rows, st.integers(1, 5), st.integers(1, 200), st.integers(0, 64))
+def test_deal_gives_every_row_once_and_all_processes_as_many_rows(
+    lengths: list[int], world: int, limit: int, overhead: int
+) -> None:
+    ranks = dealt(lengths, world=world, limit=limit, overhead=overhead)
+    assert len(ranks) == world
+    many = [sum(map(len, micros)) for micros in ranks]
+    assert max(many) - min(many) <= 1
+    for micros in ranks:
+        assert all(micros), "none is empty"
+        assert all(len(micro) == 1 or len(micro) * max(micro) <= limit for micro in micros)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=30), st.integers(1, 2000), st.integers(0, 64))
+def test_deal_costs_no_more_than_one_row_each_nor_than_all_at_once(
+    lengths: list[int], limit: int, overhead: int
+) -> None:
+    (micros,) = dealt(lengths, world=1, limit=limit, overhead=overhead)
+    cost = sum(price(micro, overhead=overhead) for micro in micros)
+    assert cost <= sum(price([length], overhead=overhead) for length in lengths)
+    if len(lengths) * max(lengths) <= limit:
+        assert cost <= price(lengths, overhead=overhead)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=8), st.integers(1, 80), st.integers(0, 30))
+def test_deal_finds_the_cheapest_cut(lengths: list[int], limit: int, overhead: int) -> None:
+    (micros,) = dealt(lengths, world=1, limit=limit, overhead=overhead)
+    falling = sorted(lengths, reverse=True)
+    prices = []
+    for chosen in itertools.product([False, True], repeat=len(lengths) - 1):
+        ends = [0, *(i + 1 for i, cut in enumerate(chosen) if cut), len(lengths)]
+        cut = [falling[a:b] for a, b in itertools.pairwise(ends)]
+        if all(len(one) == 1 or len(one) * one[0] <= limit for one in cut):
+            prices.append(sum(price(one, overhead=overhead) for one in cut))
+    assert sum(price(micro, overhead=overhead) for micro in micros) == min(prices)
+
+
+def test_deal_of_no_rows_has_no_batches() -> None:
+    assert deal([], lengths=[], world=3, limit=10, overhead=1) == [[], [], []]
+
+
+def test_dropout_has_a_seed_of_its_own_in_every_micro_batch() -> None:
+    places = list(itertools.product(range(3), range(3), range(3), range(3)))
+    seeds = {dropout_seed(seed, step=step, rank=rank, micro=micro) for seed, step, rank, micro in places}
+    assert len(seeds) == len(places)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, accelerator: Accelerator) -> Bench:
+    return make_bench(make_run(tmp_path, dropout=0.0, rows=20), accelerator)
+
+
+ROWS = ((0, 1), (0, 2), (1, 3), (0, 5), (2, 4), (1, 1), (2, 0), (0, 7), (0, 0))
+
+
+def by_hand(bench: Bench, rows: tuple[Row, ...], weights: dict[str, float]) -> tuple[torch.Tensor, dict[str, Any]]:
+    """The loss of a step, a row at a time: Σ w_t · (rows_t / Σ rows_u) · (sum_t / count_t)."""
+    sums: dict[str, torch.Tensor] = {}
+    counts: dict[str, int] = {}
+    many: dict[str, int] = {}
+    for row in rows:
+        batch = bench.stepper().accumulator.collate([row])
+        logits = bench.model(**batch.inputs)
+        for task, part in batch.parts.items():
+            sums[task] = sums.get(task, torch.zeros(())) + bench.work.tasks[task].loss(logits[task], part.labels)
+            counts[task] = counts.get(task, 0) + int(bench.datasets[row[0]].labels[task].counts[row[1]])
+            many[task] = many.get(task, 0) + 1
+    total = sum(many.values())
+    means = {task: sums[task] / counts[task] for task in sums}
+    shares = {task: weights.get(task, 1.0) * many[task] / total for task in sums}
+    loss = torch.stack([shares[task] * means[task] for task in sums]).sum()
+    return loss, {"sums": sums, "counts": counts, "shares": shares}
+
+
+@pytest.mark.parametrize("micro_tokens", [10_000, 40, 1])
+def test_a_step_follows_the_gradient_of_sums_over_counts(bench: Bench, micro_tokens: int) -> None:
+    weighted = {"places": 0.5, "grade": 2.0}
+    loss, parts = by_hand(bench, ROWS, weighted)
+    names = [name for name, _ in bench.model.named_parameters()]
+    gradients = torch.autograd.grad(loss, list(bench.model.parameters()), allow_unused=True)
+    before = bench.snapshot()
+    report = bench.stepper(micro_tokens=micro_tokens, weights=weighted)(StepPlan(step=0, rows=ROWS))
+    after = bench.snapshot()
+    for name, gradient in zip(names, gradients, strict=True):
+        moved = before[name] - after[name]
+        torch.testing.assert_close(moved, torch.zeros_like(moved) if gradient is None else gradient, rtol=0, atol=1e-12)
+    tasks = list(bench.work.tasks)
+    assert report.step == 1
+    assert report.lr == 1.0
+    assert list(report.counts) == [parts["counts"][task] for task in tasks]
+    assert list(report.shares) == pytest.approx([parts["shares"][task] for task in tasks])
+    assert report.sums.tolist() == pytest.approx([float(parts["sums"][task].detach()) for task in tasks], rel=1e-12)
+    labelled = [(d, r) for d, r in ROWS if any(one.counts[r] for one in bench.datasets[d].labels.values())]
+    assert report.tokens == sum(len(bench.datasets[d].ids[r]) for d, r in labelled)
+
+
+def task_gradients(bench: Bench) -> tuple[dict[str, list[torch.Tensor | None]], dict[str, float]]:
+    """The gradient of each task's share of the loss, and the tasks' mean losses."""
+    _, parts = by_hand(bench, ROWS, {})
+    means = {task: parts["sums"][task] / parts["counts"][task] for task in parts["sums"]}
+    options: dict[str, Any] = {"allow_unused": True, "retain_graph": True}
+    weights = list(bench.model.parameters())
+    gradients: dict[str, list[torch.Tensor | None]] = {
+        task: [*torch.autograd.grad(parts["shares"][task] * mean, weights, **options)] for task, mean in means.items()
+    }
+    return gradients, {task: float(mean.detach()) for task, mean in means.items()}
+
+
+@pytest.mark.parametrize("micro_tokens", [10_000, 40])
+def test_a_gradient_method_weighs_what_tasks_share_and_leaves_what_is_their_own(
+    bench: Bench, micro_tokens: int
+) -> None:
+    gradients, means = task_gradients(bench)
+    tasks = [task for task in bench.work.tasks if task in gradients]
+    shared = [i for i in range(len(gradients[tasks[0]])) if sum(g[i] is not None for g in gradients.values()) > 1]
+    every = [[g for i in shared if (g := gradients[task][i]) is not None] for task in tasks]
+    jacobian = torch.stack([torch.cat([g.flatten() for g in own]) for own in every])
+    seen: list[Seen] = []
+
+    class Spy(type(build("upgrad", tasks=list(bench.work.tasks)))):  # type: ignore[misc]
+        def weigh(self, shown: Seen) -> dict[str, float]:
+            seen.append(shown)
+            return {task: 0.5 + i for i, task in enumerate(shown.shares)}
+
+    names = [name for name, _ in bench.model.named_parameters()]
+    before = bench.snapshot()
+    spy = Spy(tasks=list(bench.work.tasks), epoch_steps=1, seed=0)
+    report = bench.stepper(micro_tokens=micro_tokens, weighting=spy)(StepPlan(step=0, rows=ROWS))
+    after = bench.snapshot()
+    (shown,) = seen
+    assert list(shown.shares) == tasks
+    assert shown.losses == pytest.approx({task: means[task] for task in tasks}, rel=1e-12)
+    assert shown.gramian == pytest.approx((jacobian @ jacobian.T).numpy(), rel=1e-9)
+    assert report.weights == {task: 0.5 + i for i, task in enumerate(tasks)}
+    for i, name in enumerate(names):
+        own = [(0.5 + at, g) for at, task in enumerate(tasks) if (g := gradients[task][i]) is not None]
+        expected = torch.zeros_like(before[name])
+        for weight, gradient in own:
+            expected += gradient * (weight if len(own) > 1 else 1.0)
+        torch.testing.assert_close(before[name] - after[name], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["geometric", "famo"])
+def test_a_weighting_that_looks_at_losses_sees_those_of_the_step(bench: Bench, kind: str) -> None:
+    gradients, means = task_gradients(bench)
+    tasks = list(bench.work.tasks)
+    weighting = build(kind, tasks=tasks)
+    shown: list[Mapping[str, float]] = []
+    weighting.learn = lambda seen, *, losses, after: shown.extend([seen.losses, losses, after])  # type: ignore[method-assign]
+    before = bench.snapshot()
+    report = bench.stepper(weighting=weighting)(StepPlan(step=0, rows=ROWS))
+    after = bench.snapshot()
+    if kind == "famo":
+        assert shown[0] == shown[1] == pytest.approx(means, rel=1e-12)
+        moved = task_gradients(bench)[1]
+        assert shown[2] == pytest.approx(moved, rel=1e-12)
+        assert moved != pytest.approx(means, rel=1e-3)
+    for i, (name, _) in enumerate(bench.model.named_parameters()):
+        expected = torch.zeros_like(before[name])
+        for task, own in gradients.items():
+            gradient = own[i]
+            expected += 0 if gradient is None else report.weights[task] * gradient
+        torch.testing.assert_close(before[name] - after[name], expected, rtol=0, atol=1e-12)
+
+
+class Breaks(Regression):
+    """A regression with one loss that is not finite, in the first forward after a step."""
+
+    stepped = broken = False
+
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        self.stepped |= torch.is_grad_enabled()
+        breaks = self.stepped and not torch.is_grad_enabled() and not self.broken
+        self.broken |= breaks
+        return super().loss(logits, labels) * (math.inf if breaks else 1.0)
+
+
+def test_a_loss_that_is_not_finite_after_the_step_is_noted_and_not_learned_from(bench: Bench) -> None:
+    tasks = dict(bench.work.tasks)
+    tasks["grade"] = Breaks(name="grade", labels=(), metrics=None, input="pair")
+    weighting = build("famo", tasks=list(tasks))
+    stepper = bench.stepper(weighting=weighting)
+    stepper.accumulator.tasks = tasks
+    reports = [stepper(StepPlan(step=step, rows=ROWS)) for step in range(2)]
+    assert reports[0].note is not None
+    assert re.search(r"step 1: the loss of task 'grade' after the step is inf: .* not updated", reports[0].note)
+    assert reports[1].note is None
+    assert weighting.memory["topic"][3] == 1, "one update, by the second step"
+    assert all(math.isfinite(weight) for weight in reports[1].weights.values())
+
+
+def test_what_a_step_shows_a_sampler(bench: Bench) -> None:
+    means = task_gradients(bench)[1]
+    with torch.no_grad():
+        batch = bench.stepper().accumulator.collate(ROWS)
+        logs = bench.model(**batch.inputs)["topic"][batch.parts["topic"].rows].log_softmax(dim=-1)
+    entropies = -(logs.exp() * logs).sum(dim=-1) / math.log(logs.shape[-1])
+    feedback = bench.stepper(teaches=True)(StepPlan(step=0, rows=ROWS)).feedback
+    assert feedback is not None
+    assert list(feedback.picks) == [5, 2, 2]
+    assert feedback.losses == pytest.approx(means, rel=1e-12)
+    assert feedback.uncertainties["topic"] == pytest.approx(float(entropies.mean()), rel=1e-12)
+    kinds = {name: task.kind for name, task in bench.work.tasks.items()}
+    assert set(feedback.uncertainties) == {task for task in means if kinds[task] != "regression"}
+    assert all(0 < one <= 1 for one in feedback.uncertainties.values())
+
+
+def test_the_gradient_is_clipped_as_one_over_all_weights(bench: Bench) -> None:
+    before = bench.snapshot()
+    bench.stepper(clip=0.01)(StepPlan(step=0, rows=ROWS))
+    moved = torch.cat([(before[name] - value).flatten() for name, value in bench.snapshot().items()])
+    assert float(moved.norm()) == pytest.approx(0.01, rel=1e-4)
+
+
+def test_the_schedule_sets_the_rate_of_the_step(bench: Bench) -> None:
+    report = bench.stepper(schedule=lambda step: 0.25 * step)(StepPlan(step=2, rows=ROWS))
+    assert report.lr == 0.5
+    before = bench.snapshot()
+    bench.stepper(schedule=lambda step: 0.0)(StepPlan(step=0, rows=ROWS))
+    assert all(torch.equal(before[name], value) for name, value in bench.snapshot().items())
+
+
+def test_joint_tasks_encode_each_text_once(bench: Bench) -> None:
+    """A text with labels for three tasks is one row of one forward."""
+    seen: list[int] = []
+    hook = bench.model.sharing.encoder.register_forward_hook(
+        lambda module, args, kwargs, output: seen.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
+    full = [r for r in range(20) if all(one.counts[r] for one in bench.datasets[0].labels.values())][:4]
+    report = bench.stepper()(StepPlan(step=0, rows=tuple((0, r) for r in full)))
+    hook.remove()
+    assert sum(seen) == 4
+    assert [bool(count) for count in report.counts] == [True, True, True, False, False]
+
+
+def test_rows_without_any_label_are_left_out(bench: Bench) -> None:
+    unlabelled = [r for r, one in enumerate(bench.datasets[2].labels["kinds"].counts) if not one]
+    report = bench.stepper()(StepPlan(step=0, rows=((2, unlabelled[0]), (1, 1))))
+    assert report.tokens == len(bench.datasets[1].ids[1])
+    assert sum(report.counts) == 1
+
+
+def test_a_step_without_any_label_moves_nothing(bench: Bench) -> None:
+    unlabelled = [r for r, one in enumerate(bench.datasets[2].labels["kinds"].counts) if not one]
+    before = bench.snapshot()
+    report = bench.stepper()(StepPlan(step=0, rows=((2, unlabelled[0]),)))
+    assert report.tokens == 0
+    assert all(torch.equal(before[name], value) for name, value in bench.snapshot().items())
+
+
+def test_class_weights_and_label_smoothing_reach_the_loss(tmp_path: Path, accelerator: Accelerator) -> None:
+    run = make_run(tmp_path, dropout=0.0, rows=20)
+    run["datasets"]["words"]["tasks"]["topic"] |= {"class_weights": {"animals": 3.0}, "label_smoothing": 0.2}
+    run["datasets"]["words"]["tasks"]["places"] |= {"class_weights": "balanced"}
+    bench = make_bench(run, accelerator)
+    task, labels = bench.work.tasks["topic"], bench.datasets[0].labels["topic"]
+    rows = tuple((0, int(r)) for r in range(10) if labels.counts[r])
+    with torch.no_grad():
+        batch = bench.stepper().accumulator.collate(rows)
+        logs = functional.log_softmax(bench.model(**batch.inputs)["topic"], dim=-1)[batch.parts["topic"].rows]
+    weigh = torch.tensor([3.0 if label == "animals" else 1.0 for label in task.labels], dtype=torch.float64)
+    given = weigh[torch.from_numpy(labels.ids[labels.labelled]).long()]  # type: ignore[attr-defined]
+    weigh = weigh / given.mean()  # over the train rows their mean is 1
+    answers = batch.parts["topic"].labels
+    expected = sum(
+        -0.8 * float(weigh[y] * log[y]) - 0.2 / 3 * float((weigh * log).sum())
+        for log, y in zip(logs, answers.tolist(), strict=True)
+    )
+    sums = bench.stepper()(StepPlan(step=0, rows=rows)).sums
+    assert float(sums[0]) == pytest.approx(expected, rel=1e-9)
+    tags = bench.datasets[0].labels["places"]
+    balanced = bench.work.tasks["places"]._weights  # type: ignore[attr-defined]
+    often = torch.bincount(torch.from_numpy(tags.ids.values), minlength=4)  # type: ignore[attr-defined]
+    assert balanced.tolist() == pytest.approx([int(often.sum()) / (4 * int(n)) if n else 0.0 for n in often])
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Twenty steps without dropout, over all kinds of task, some labels missing."""
+    train = {"steps": 20, "batch_size": 8, "lr": 1e-4, "save_every": 20, "precision": "fp64"}
+    return make_run(tmp_path_factory.mktemp("plain"), rows=40, dropout=0.0, train=train, eval={"every": 20})
+
+
+@pytest.mark.parametrize(
+    ("batches", "precision", "limit"),
+    [
+        ("mixed", "fp64", 1e-10),
+        pytest.param("single", "fp64", 1e-10, marks=pytest.mark.slow),
+        pytest.param("mixed", "fp32", 1e-5, marks=pytest.mark.slow),
+    ],
+)
+def test_micro_batches_of_any_size_give_the_same_weights(
+    plain: dict[str, Any], tmp_path: Path, batches: str, precision: str, limit: float
+) -> None:
+    runs = [
+        train_tiny(
+            plain,
+            tmp_path / str(tokens),
+            train={"micro_tokens": tokens, "precision": precision},
+            sampling={"kind": "proportional", "batches": batches},
+        )
+        for tokens in (100_000, 60, 1)
+    ]
+    for other in runs[1:]:
+        assert apart(checkpoint(runs[0].output, 20), checkpoint(other.output, 20)) < limit
+        for one, two in zip(metrics(runs[0].output), metrics(other.output), strict=True):
+            assert (one["step"], one["tokens"], one["lr"]) == (two["step"], two["tokens"], two["lr"])
+            assert one["losses"] == pytest.approx(two["losses"], abs=limit)
+    start, end = weights(checkpoint(runs[0].output, 0)), weights(checkpoint(runs[0].output, 20))
+    assert all(not torch.equal(start[name], end[name]) for name in start if "out.weight" in name), "all heads learnt"
+    assert end["heads.topic_head.out.weight"].dtype == (torch.float64 if precision == "fp64" else torch.float32)
+
+
+def test_a_head_without_rows_in_a_step_is_unchanged_bit_for_bit(tmp_path: Path) -> None:
+    """Not moved by its weight decay either, nor by the momentum of earlier steps."""
+    train = {"steps": 8, "batch_size": 4, "lr": 1e-3, "save_every": 1, "keep": 9, "weight_decay": 0.5}
+    run = make_run(tmp_path, rows=20, train=train, sampling={"kind": "uniform", "batches": "single"})
+    assert_idle_heads_rest(train_tiny(run).output)
