@@ -28,7 +28,7 @@ from benchmarks.scaling import PRETRAINED, dataset, run_of, write_rows
 from benchmarks.steps import take_steps
 from benchmarks.tables import facts, median_spread
 from nlpmtl.registry import WEIGHTINGS
-from nlpmtl.weighting import GradientMethod, Seen, Weighting
+from nlpmtl.weighting import GradientMethod, StepObservation, Weighting
 from tests.faults.harness import play_all, small_run
 from tests.tiny import apart, checkpoint
 
@@ -109,7 +109,9 @@ def solvers(_: Path) -> Iterator[str]:
             source, times = np.random.default_rng(0), []
             for step in range(TIMES):
                 jacobian = source.standard_normal((many, 100)) + source.standard_normal(100)
-                seen = Seen(step, dict.fromkeys(tasks, 1 / many), dict.fromkeys(tasks, 1.0), jacobian @ jacobian.T)
+                seen = StepObservation(
+                    step, dict.fromkeys(tasks, 1 / many), dict.fromkeys(tasks, 1.0), jacobian @ jacobian.T
+                )
                 start = time.perf_counter()
                 own.weigh(seen)
                 times.append(1e3 * (time.perf_counter() - start))

@@ -37,7 +37,7 @@ from benchmarks.planted_words import TRUTHS, Floats, planted_run, word_encoder
 from benchmarks.tables import facts
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.run import load_config, prepare
-from nlpmtl.training import Evaluated
+from nlpmtl.training import EvaluationDone
 
 ROWS, UNSEEN, PRETRAINING = 4000, 100, 2500
 _COVARIANCE = {"kind": "hard", "relations": "covariance", "relations_strength": 1e-4}
@@ -94,7 +94,7 @@ def train(scheme: str, truth: Floats, *, directory: Path, encoder: Path, seed: i
     run["encoder"] |= tables.get("encoder", {})
     Path(run["output"]).mkdir()
     _, _, fit = prepare(load_config(run), directory=Path(run["output"]), accelerator=Accelerator(cpu=True))
-    score = [event.scores.mean for event in fit.events() if isinstance(event, Evaluated)][-1]
+    score = [event.scores.mean for event in fit.events() if isinstance(event, EvaluationDone)][-1]
     assert isinstance(fit.model, MultiTaskModel)
     return np.mean([one.values.double().numpy() for one in fit.model.relations().values()], axis=0), score
 

@@ -33,7 +33,7 @@ from transformers.utils import logging
 
 from benchmarks.tables import facts, median_spread
 from nlpmtl import Predictor
-from nlpmtl.export.hf_tasks import stock_task
+from nlpmtl.export.hf_tasks import hf_task_spec
 from nlpmtl.hub import load_model
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.tasks import task_from_spec
@@ -108,7 +108,7 @@ def stock_pipelines(predictor: Predictor, directory: Path, dtype: torch.dtype) -
         if not (directory / name).exists():
             predictor.export(directory / name, task=name)
         spans = {"aggregation_strategy": "first"} if getattr(task, "scheme", "") == "bio" else {}
-        stock: Any = stock_task(task)
+        stock: Any = hf_task_spec(task)
         make: Any = pipeline
         found[name] = make(
             stock.pipeline, model=str(directory / name), batch_size=BATCH, device="cpu", dtype=dtype, **spans

@@ -16,7 +16,7 @@ import nlpmtl
 import nlpmtl.run
 from nlpmtl.config import DatasetConfig, RunConfig, TaskOptions
 from nlpmtl.metrics import Metric
-from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS, Options, Registry
+from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS, KindOptions, Registry
 from nlpmtl.sampling import SamplingOptions
 from nlpmtl.tasks import Task
 
@@ -216,7 +216,7 @@ def _description(member: type, registry: Registry) -> list[str]:
     return _prose(inspect.getmodule(member) if own_module else member, sections=False)
 
 
-def _own_keys(options: type[Options], *, leave_out: set[str]) -> list[str]:
+def _own_keys(options: type[KindOptions], *, leave_out: set[str]) -> list[str]:
     """The keys of one kind, those that all of its sort have left out, unless it changes them."""
     shared = options in (TaskOptions, SamplingOptions)
     changed = set() if shared else leave_out & inspect.get_annotations(options).keys()

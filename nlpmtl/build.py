@@ -11,17 +11,17 @@ from torch import Tensor
 from nlpmtl.config import RunConfig, plain_config
 from nlpmtl.data import Batch, Collator
 from nlpmtl.evaluation import Inference
-from nlpmtl.kernels import can_pack, use_cheap_dropout, use_packing
+from nlpmtl.kernels import can_pack, use_fast_dropout, use_packing
 from nlpmtl.model import Encoder, MultiTaskModel
 from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.sampling import Plan, build_plan
-from nlpmtl.task_datasets import Workload
+from nlpmtl.task_datasets import TaskDatasets
 from nlpmtl.training import (
-    Accumulator,
-    Fit,
+    GradientAccumulator,
     RunState,
     Signals,
-    Stepper,
+    Trainer,
+    TrainStep,
     build_optimizer,
     build_schedule,
     digest_plugins,
@@ -31,7 +31,9 @@ from nlpmtl.training import (
 from nlpmtl.weighting import Weighting
 
 
-def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, encoder: Encoder, work: Workload) -> Fit:
+def compose(
+    config: RunConfig, *, directory: Path, accelerator: Accelerator, encoder: Encoder, work: TaskDatasets
+) -> Trainer:
     """A run that is ready for its first step; nothing is written."""
     model = MultiTaskModel.assemble(
         encoder,
@@ -50,7 +52,7 @@ def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, enc
         model.double()
     on_cpu = accelerator.device.type == "cpu"
     if on_cpu:
-        use_cheap_dropout(model)
+        use_fast_dropout(model)
     fast = on_cpu or (accelerator.device.type == "cuda" and accelerator.mixed_precision == "bf16")
     packed = (
         fast and config.encoder.attention is None and can_pack(encoder.model.config, device=accelerator.device.type)
@@ -74,8 +76,8 @@ def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, enc
     plan, total, epoch = _plan(config, work)
     types = "token_type_ids" in encoder.tokenizer.model_input_names
     pad = encoder.tokenizer.pad_token_id
-    stepper = Stepper(
-        accumulator=Accumulator(
+    stepper = TrainStep(
+        accumulator=GradientAccumulator(
             accelerator=accelerator,
             model=model,
             tasks=work.tasks,
@@ -100,7 +102,7 @@ def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, enc
         with accelerator.autocast():
             return whole.infer(batch, rows)
 
-    return Fit(
+    return Trainer(
         directory=directory,
         accelerator=accelerator,
         model=model,
@@ -131,7 +133,7 @@ def compose(config: RunConfig, *, directory: Path, accelerator: Accelerator, enc
     )
 
 
-def _plan(config: RunConfig, work: Workload) -> tuple[Plan, int, int]:
+def _plan(config: RunConfig, work: TaskDatasets) -> tuple[Plan, int, int]:
     """The plan, how many steps it is followed, and the steps of an epoch."""
     train_rows = work.splits["train"]
     total, epoch = config.train.length(sum(map(len, train_rows.values())))

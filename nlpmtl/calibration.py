@@ -20,7 +20,7 @@ _LEAST_ROWS = 20
 
 
 @dataclass(frozen=True)
-class Calibrated:
+class CalibrationReport:
     """What calibration did to a task, told on rows that it was not fitted on.
 
     Args:
@@ -55,7 +55,7 @@ def calibrate(
     tasks: Mapping[str, Task],
     datasets: Mapping[str, Encoded],
     failed: Callable[[str, Exception], None],
-) -> dict[str, Calibrated]:
+) -> dict[str, CalibrationReport]:
     """Calibrate the tasks on half of their labelled rows; those without enough of them, or without any confidence,
     stay as they are and are left out of the answer.
 
@@ -80,7 +80,7 @@ def calibrate(
     return found
 
 
-def _calibrate(task: Task, *, fitted: _Half, told: _Half) -> Calibrated | None:
+def _calibrate(task: Task, *, fitted: _Half, told: _Half) -> CalibrationReport | None:
     """Calibrate one task; None if it stays as it is."""
     error_before, score_before = _error(task, told), _score(task, told)
     if min(len(fitted.gold), len(told.gold)) < _LEAST_ROWS or error_before is None:
@@ -88,7 +88,7 @@ def _calibrate(task: Task, *, fitted: _Half, told: _Half) -> Calibrated | None:
     task.calibrate(fitted.logits, fitted.gold)
     error = _error(task, told)
     assert error is not None, "the same rows as before"
-    return Calibrated(
+    return CalibrationReport(
         rows=len(told.gold),
         temperature=task.temperature,
         error_before=error_before,

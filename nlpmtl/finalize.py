@@ -12,7 +12,7 @@ from typing import Any
 from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 
-from nlpmtl.calibration import Calibrated, calibrate
+from nlpmtl.calibration import CalibrationReport, calibrate
 from nlpmtl.card import CHOICES, CURVE, Facts, Source, result_files, write_card
 from nlpmtl.data import Encoded
 from nlpmtl.errors import RunError
@@ -20,8 +20,8 @@ from nlpmtl.evaluation import Answered, Scores, ask, score
 from nlpmtl.hub import save_model, write_json
 from nlpmtl.model import Encoder, MultiTaskModel
 from nlpmtl.strict_json import dumps
-from nlpmtl.task_datasets import Splits, Workload
-from nlpmtl.training import Fit, read_lines
+from nlpmtl.task_datasets import Splits, TaskDatasets
+from nlpmtl.training import Trainer, read_lines
 
 
 @dataclass
@@ -37,15 +37,15 @@ class _End:
         step: its step.
     """
 
-    fit: Fit
-    work: Workload
+    fit: Trainer
+    work: TaskDatasets
     encoder: Encoder
     run: Mapping[str, Any]
     model: MultiTaskModel
     step: int
     answered: dict[str, Answered] = field(default_factory=dict)
     scores: dict[str, Any] | None = None
-    calibrated: dict[str, Calibrated] = field(default_factory=dict)
+    calibrated: dict[str, CalibrationReport] = field(default_factory=dict)
     pictures: dict[str, tuple[str, bytes]] = field(default_factory=dict)
 
     @contextmanager
@@ -168,7 +168,7 @@ class _End:
 
 
 def finish(
-    fit: Fit, *, work: Workload, encoder: Encoder, run: Mapping[str, Any]
+    fit: Trainer, *, work: TaskDatasets, encoder: Encoder, run: Mapping[str, Any]
 ) -> tuple[Scores | None, int, Mapping[str, Answered]]:
     """Write scores.json and the model directory; its scores and its step come back, in all processes, and in the one
     that writes its answers on validation.

@@ -18,7 +18,7 @@ from nlpmtl.data import Encoded, Labels
 from nlpmtl.errors import RunError
 from nlpmtl.run import Source, load_config, prepare
 from nlpmtl.task_datasets import load_workload
-from nlpmtl.training import Fit, accelerating, check_precision, resolve_precision
+from nlpmtl.training import Trainer, accelerating, check_precision, resolve_precision
 
 _SPLITS = ("train", "validation", "test")
 _NO_LIMIT = 1_000_000
@@ -147,7 +147,7 @@ def _occurring(labels: Labels) -> set[int]:
     return {int(i) for i in labels.occurring() if i < labels.known}
 
 
-def _try_task(name: str, *, fit: Fit, most: int) -> TaskReport:
+def _try_task(name: str, *, fit: Trainer, most: int) -> TaskReport:
     """The loss of a task on its longest train rows, as many as go into one forward."""
     stepper, task = fit.stepper, fit.tasks[name]
     rows = _longest(
@@ -174,7 +174,7 @@ def _longest(task: str, *, datasets: Sequence[Encoded], most: int, tokens: int) 
     return [(d, r) for _, d, r in found[: min(most, max(1, tokens // -found[0][0]))]]
 
 
-def _loss(name: str, *, fit: Fit, rows: Sequence[tuple[int, int]]) -> float:
+def _loss(name: str, *, fit: Trainer, rows: Sequence[tuple[int, int]]) -> float:
     collate = fit.stepper.accumulator.collate
     batch = collate(rows).to(fit.accelerator.device)
     part = batch.parts[name]

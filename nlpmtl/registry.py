@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from nlpmtl.errors import did_you_mean
-from nlpmtl.strict_model import Table
+from nlpmtl.strict_model import StrictModel
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ _KINDS_OF_OTHERS = {
 _KINDS = {name: ours for ours, names in _KINDS_OF_OTHERS.items() for name in names.split()}
 
 
-class Options(Table):
+class KindOptions(StrictModel):
     """The keys that one kind understands."""
 
     kind: str
@@ -56,9 +56,9 @@ class Registry:
 
     def __init__(self, noun: str, *, other_names: Mapping[str, str] | None = None) -> None:
         self.noun, self._other_names = noun, other_names or {}
-        self._members: dict[str, tuple[type, type[Options]]] = {}
+        self._members: dict[str, tuple[type, type[KindOptions]]] = {}
 
-    def register(self, name: str, options: type[Options] = Options) -> Callable[[type[T]], type[T]]:
+    def register(self, name: str, options: type[KindOptions] = KindOptions) -> Callable[[type[T]], type[T]]:
         """Register the decorated class under a name.
 
         Raises:
@@ -74,14 +74,14 @@ class Registry:
 
         return add
 
-    def parse(self, value: Any) -> Options:
+    def parse(self, value: Any) -> KindOptions:
         """Options from a mapping with a ``kind``; options pass through.
 
         Raises:
             ValueError: no kind, or an unknown one.
             pydantic.ValidationError: the kind is known, and its keys are wrong.
         """
-        if isinstance(value, Options):
+        if isinstance(value, KindOptions):
             return value
         if not isinstance(value, Mapping):
             name = self._translate(value) or value
@@ -91,7 +91,7 @@ class Registry:
             raise ValueError(f"`kind` is missing; known: {', '.join(self.names())}")
         return self.options(value["kind"]).model_validate(dict(value))
 
-    def build(self, options: Options, base: type[T], *, exclude: Collection[str] = (), **context: Any) -> T:
+    def build(self, options: KindOptions, base: type[T], *, exclude: Collection[str] = (), **context: Any) -> T:
         """The member of these options, made from their fields and the context as named arguments.
 
         The caller says which base class it expects back, and which fields are not the member's: the registry knows no
@@ -107,7 +107,7 @@ class Registry:
         """The class of a name; ValueError with the nearest known name if there is none."""
         return self._find(name)[0]
 
-    def options(self, name: str) -> type[Options]:
+    def options(self, name: str) -> type[KindOptions]:
         """The options model of a name; ValueError with the nearest known name if there is none."""
         return self._find(name)[1]
 
@@ -115,7 +115,7 @@ class Registry:
         """The registered names, sorted."""
         return sorted(self._members)
 
-    def _find(self, name: object) -> tuple[type, type[Options]]:
+    def _find(self, name: object) -> tuple[type, type[KindOptions]]:
         if not isinstance(name, str) or name not in self._members:
             ours = self._translate(name)
             hint = f"write {ours!r}" if ours else did_you_mean(str(name), self._members)

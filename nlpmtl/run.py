@@ -39,13 +39,13 @@ from nlpmtl.plugins import import_plugins
 from nlpmtl.run_config import Source as Source
 from nlpmtl.run_config import load_config as load_config
 from nlpmtl.run_config import load_run as load_run
-from nlpmtl.task_datasets import Workload, load_split, load_workload
+from nlpmtl.task_datasets import TaskDatasets, load_split, load_workload
 from nlpmtl.training import (
-    Evaluated,
-    Fit,
-    Noted,
-    Progressed,
+    EvaluationDone,
+    Message,
     RunState,
+    StepLogged,
+    Trainer,
     accelerating,
     check_place,
     check_same_data,
@@ -69,7 +69,7 @@ from nlpmtl.training import (
 
 
 @dataclass(frozen=True)
-class Started:
+class TrainingStarted:
     """A run is about to take its first step."""
 
     total: int
@@ -100,7 +100,7 @@ class TrainResult:
 _WRITTEN = ("run.json", "metrics.jsonl", "evaluations.jsonl", "scores.json", "answers.json", "model")
 """What is replaced in a run's directory."""
 
-Event = Started | Progressed | Evaluated | Noted | TrainResult
+Event = TrainingStarted | StepLogged | EvaluationDone | Message | TrainResult
 
 
 def train(source: Source, *, output: str | Path | None = None, resume: bool = False, **overrides: Any) -> TrainResult:
@@ -196,18 +196,18 @@ def _training(
     if config.train.trackers:
         start_trackers(accelerator, config=facts["config"], name=directory.name)
     started = (*notes, *ignored_settings(), *work.notes, *_cost(fit, work))
-    yield Started(total=fit.total, step=fit.state.cursor.step, notes=started)
+    yield TrainingStarted(total=fit.total, step=fit.state.cursor.step, notes=started)
     yield from fit.events()
     known = len(fit.failures)
     scores, step, answered = finish(fit, work=work, encoder=encoder, run=facts)
     fit.failures += finish_trackers(accelerator)
     if accelerator.is_main_process and fit.failures:
         write_failures(directory, facts, fit.failures)
-    yield from map(Noted, fit.failures[known:])
+    yield from map(Message, fit.failures[known:])
     yield TrainResult(scores, directory / "model", step, fit.state.skipped, answered)
 
 
-def prepare(config: RunConfig, *, directory: Path, accelerator: Accelerator) -> tuple[Encoder, Workload, Fit]:
+def prepare(config: RunConfig, *, directory: Path, accelerator: Accelerator) -> tuple[Encoder, TaskDatasets, Trainer]:
     """Everything up to a run's first step: loaded, checked and put together; nothing is written."""
     encoder, work = load_parts(config)
     work = replace(work, notes=(*work.notes, *_idle(encoder, work, frozen=config.encoder.freeze)))
@@ -216,7 +216,7 @@ def prepare(config: RunConfig, *, directory: Path, accelerator: Accelerator) -> 
 
 
 @guarded()
-def load_parts(config: RunConfig) -> tuple[Encoder, Workload]:
+def load_parts(config: RunConfig) -> tuple[Encoder, TaskDatasets]:
     """What a run starts from: its encoder and its data, loaded and checked, first what costs least."""
     check_datasets(config.datasets)
     encoder = load_encoder(
@@ -239,7 +239,7 @@ def load_parts(config: RunConfig) -> tuple[Encoder, Workload]:
     return encoder, replace(work, notes=(*encoder.notes, *work.notes))
 
 
-def _idle(encoder: Encoder, work: Workload, *, frozen: bool) -> Iterator[str]:
+def _idle(encoder: Encoder, work: TaskDatasets, *, frozen: bool) -> Iterator[str]:
     """What becomes of the tasks that the encoder brings and the run does not train."""
     idle = [name for name in encoder.tasks if name not in work.tasks]
     if idle and frozen:
@@ -251,7 +251,7 @@ def _idle(encoder: Encoder, work: Workload, *, frozen: bool) -> Iterator[str]:
         )
 
 
-def _cost(fit: Fit, work: Workload) -> Iterator[str]:
+def _cost(fit: Trainer, work: TaskDatasets) -> Iterator[str]:
     """What sharing otherwise than by one encoder costs."""
     model, train = fit.model, work.splits["train"].values()
     assert isinstance(model, MultiTaskModel)

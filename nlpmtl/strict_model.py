@@ -69,7 +69,7 @@ _PATTERNS = {
 }
 
 
-class Table(BaseModel):
+class StrictModel(BaseModel):
     """A table of a config file. The docstring under each field becomes its line in the reference and the schema."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)

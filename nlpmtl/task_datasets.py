@@ -26,7 +26,7 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True)
-class Workload:
+class TaskDatasets:
     """What there is to learn, or to be scored on.
 
     Args:
@@ -55,7 +55,7 @@ def load_workload(
     max_length: int,
     earlier: Mapping[str, Task] | None = None,
     splits: Sequence[str] = ("train", "validation"),
-) -> Workload:
+) -> TaskDatasets:
     """Read, check and tokenise everything that a run trains and selects on.
 
     Args:
@@ -93,7 +93,7 @@ def load_workload(
     _check_validation(tasks, encoded.get("validation", {}))
     notes = (*prepare.notes, *columns.notes, *_notes(rows, encoded), *_unscored(tasks, encoded.get("validation", {})))
     notes = (*notes, *_segmented(tasks, datasets, rows))
-    return Workload(tasks, encoded, notes)
+    return TaskDatasets(tasks, encoded, notes)
 
 
 def load_split(
@@ -103,7 +103,7 @@ def load_split(
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     split: str,
-) -> Workload:
+) -> TaskDatasets:
     """One split of every dataset that has it, labelled for the tasks of a model that exists.
 
     Raises:
@@ -127,7 +127,7 @@ def load_split(
     if split not in encoded:
         raise ConfigError(f"no dataset has a split {split!r}")
     notes = _check_label_columns(datasets, {name: one[split] for name, one in rows.items() if one})
-    return Workload(dict(tasks), encoded, (*prepare.notes, *columns.notes, *notes, *_notes(rows, encoded)))
+    return TaskDatasets(dict(tasks), encoded, (*prepare.notes, *columns.notes, *notes, *_notes(rows, encoded)))
 
 
 def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[str, Prepared]) -> list[str]:

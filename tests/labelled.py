@@ -12,7 +12,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.run import load_config
-from nlpmtl.task_datasets import Workload, load_split, load_workload
+from nlpmtl.task_datasets import TaskDatasets, load_split, load_workload
 from nlpmtl.tasks import Task
 
 CLASSES: dict[str, Any] = {"kind": "classification", "label": "y"}
@@ -27,11 +27,11 @@ class Loader:
     def __init__(self, encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         self._encoder, self._tokenizer = encoder, tokenizer
 
-    def __call__(self, task: dict[str, Any], *, earlier: dict[str, Task] | None = None, **files: Any) -> Workload:
+    def __call__(self, task: dict[str, Any], *, earlier: dict[str, Task] | None = None, **files: Any) -> TaskDatasets:
         datasets = self.datasets(task, **files)
         return load_workload(datasets, tokenizer=self._tokenizer, max_length=16, earlier=earlier)
 
-    def evaluated(self, task: dict[str, Any], *, model: dict[str, Task], **files: Any) -> Workload:
+    def evaluated(self, task: dict[str, Any], *, model: dict[str, Task], **files: Any) -> TaskDatasets:
         (split,) = files
         datasets = self.datasets(task, **files)
         return load_split(datasets, tasks=model, tokenizer=self._tokenizer, max_length=16, split=split)
@@ -51,7 +51,7 @@ def tagged(*tags: Sequence[Any]) -> list[dict[str, Any]]:
     return [{"w": ["a"] * len(one), "y": list(one)} for one in tags]
 
 
-def labels(work: Workload, split: str = "train") -> list[Any]:
+def labels(work: TaskDatasets, split: str = "train") -> list[Any]:
     """The labels of each row by name, None where it is unlabelled."""
     found = work.splits[split]["one"].labels["t"]
     gold = [found.gold([row])[0] if found.labelled[row] else None for row in range(len(found.labelled))]

@@ -20,7 +20,7 @@ from nlpmtl.registry import METRICS, TASKS
 from nlpmtl.run import TrainResult, load_config, training
 from nlpmtl.tasks import Classification
 from nlpmtl.tasks.classification import ClassificationOptions
-from nlpmtl.training import Evaluated, Noted
+from nlpmtl.training import EvaluationDone, Message
 from tests.tiny import apart, checkpoint, make_run, read_json, write_rows
 
 
@@ -97,7 +97,7 @@ def train(run: dict[str, Any], output: Path, *, resume: bool = False) -> tuple[T
     """The result, and what was noted on the way."""
     *events, result = training(load_config(run), output=output, resume=resume)
     assert isinstance(result, TrainResult)
-    return result, [event.line for event in events if isinstance(event, Noted)]
+    return result, [event.line for event in events if isinstance(event, Message)]
 
 
 def loads(model: Path) -> None:
@@ -173,9 +173,9 @@ def test_a_final_scoring_that_fails(run: dict[str, Any], tmp_path: Path) -> None
 def test_a_file_that_cannot_be_written(run: dict[str, Any], tmp_path: Path) -> None:
     notes = []
     for event in training(load_config(run), output=tmp_path / "out"):
-        if isinstance(event, Evaluated):
+        if isinstance(event, EvaluationDone):
             (tmp_path / "out" / "scores.json" / "in the way").mkdir(parents=True)
-        elif isinstance(event, Noted):
+        elif isinstance(event, Message):
             notes.append(event.line)
         last = event
     assert isinstance(last, TrainResult)

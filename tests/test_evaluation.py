@@ -13,12 +13,12 @@ from nlpmtl.data import Batch, Encoded
 from nlpmtl.evaluation import Inference, Scores, ask, evaluate, score
 from nlpmtl.model import load_encoder
 from nlpmtl.run import load_config
-from nlpmtl.task_datasets import Workload, load_workload
+from nlpmtl.task_datasets import TaskDatasets, load_workload
 from tests.tiny import make_run, write_encoder, write_rows
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Workload:
+def work(tmp_path_factory: pytest.TempPathFactory) -> TaskDatasets:
     config = load_config(make_run(tmp_path_factory.mktemp("evaluation"), rows=20))
     tokenizer = load_encoder(config.encoder.name).tokenizer
     return load_workload(config.datasets, tokenizer=tokenizer, max_length=48)
@@ -27,7 +27,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Workload:
 class Watched:
     """A forward that answers each task's first label, and notes the rows that it was given."""
 
-    def __init__(self, work: Workload) -> None:
+    def __init__(self, work: TaskDatasets) -> None:
         self.work = work
         self.sizes: list[tuple[int, int]] = []
         self.asked: list[Mapping[str, Tensor]] = []
@@ -51,7 +51,7 @@ def inference(forward: Any, *, tokens: int = 4096, rank: int = 0, world: int = 1
 
 
 @pytest.mark.parametrize("tokens", [1, 30, 4096])
-def test_every_row_is_asked_once_within_the_limit(work: Workload, tokens: int) -> None:
+def test_every_row_is_asked_once_within_the_limit(work: TaskDatasets, tokens: int) -> None:
     """A row of several tasks is encoded once, and each of them is asked about it if it has a label."""
     forward = Watched(work)
     scores = evaluate(inference(forward, tokens=tokens), tasks=work.tasks, datasets=work.splits["validation"])
@@ -68,7 +68,7 @@ def test_every_row_is_asked_once_within_the_limit(work: Workload, tokens: int) -
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 40])
-def test_processes_share_the_rows_out(work: Workload, world: int) -> None:
+def test_processes_share_the_rows_out(work: TaskDatasets, world: int) -> None:
     alone = evaluate(inference(Watched(work)), tasks=work.tasks, datasets=work.splits["validation"])
     for name, rows in work.splits["validation"].items():
         asked = {task: labels.labelled for task, labels in rows.labels.items()}
@@ -83,7 +83,7 @@ def test_processes_share_the_rows_out(work: Workload, world: int) -> None:
     assert alone.tasks.keys() == work.tasks.keys()
 
 
-def test_gathered_answers_are_scored(work: Workload) -> None:
+def test_gathered_answers_are_scored(work: TaskDatasets) -> None:
     """Two processes' shares, gathered: the scores of one process."""
     texts = {"texts": work.splits["validation"]["texts"]}
     shares: list[Any] = []
@@ -104,7 +104,7 @@ def test_gathered_answers_are_scored(work: Workload) -> None:
     assert both == evaluate(inference(Watched(work)), tasks=work.tasks, datasets=texts)
 
 
-def test_a_task_without_labelled_rows_is_left_out(work: Workload) -> None:
+def test_a_task_without_labelled_rows_is_left_out(work: TaskDatasets) -> None:
     scores = evaluate(
         inference(Watched(work)), tasks=work.tasks, datasets={"texts": work.splits["validation"]["texts"]}
     )
@@ -114,7 +114,7 @@ def test_a_task_without_labelled_rows_is_left_out(work: Workload) -> None:
     assert nothing == Scores({}, 0.0)
 
 
-def test_the_scores_of_a_constant_answer_are_known(work: Workload) -> None:
+def test_the_scores_of_a_constant_answer_are_known(work: TaskDatasets) -> None:
     scores = evaluate(inference(Watched(work)), tasks=work.tasks, datasets=work.splits["validation"])
     labels = work.splits["validation"]["words"].labels["topic"]
     gold = labels.gold(np.flatnonzero(labels.labelled).tolist())
@@ -124,7 +124,7 @@ def test_the_scores_of_a_constant_answer_are_known(work: Workload) -> None:
     assert scores.mean == pytest.approx(np.mean([one["score"] or 0.0 for one in scores.tasks.values()]))
 
 
-def test_what_was_answered_is_what_is_scored(work: Workload) -> None:
+def test_what_was_answered_is_what_is_scored(work: TaskDatasets) -> None:
     answered = ask(inference(Watched(work)), tasks=work.tasks, datasets=work.splits["validation"])
     assert list(answered) == list(work.tasks)
     assert set(answered["topic"].predicted) == {0}
@@ -170,7 +170,7 @@ def test_labels_that_two_datasets_alone_have_are_wrong_and_not_confused(tmp_path
     assert scores["t"]["macro_f1"] == pytest.approx((2 * 4 / 6 / (1 + 4 / 6)) / 3)
 
 
-def test_words_without_a_wordpiece_come_as_nan(work: Workload) -> None:
+def test_words_without_a_wordpiece_come_as_nan(work: TaskDatasets) -> None:
     one = work.splits["validation"]["words"]
     assert one.firsts is not None
     firsts = one.firsts.values.copy()

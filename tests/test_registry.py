@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 from pydantic import Field, ValidationError
 
-from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS, Options, Registry
+from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS, KindOptions, Registry
 
 
 class Animal:
@@ -13,7 +13,7 @@ class Animal:
         self.legs, self.name = legs, name
 
 
-class AnimalOptions(Options):
+class AnimalOptions(KindOptions):
     legs: int = Field(4, gt=0)
     column: str = ""
 
@@ -34,14 +34,14 @@ def animals() -> Registry:
 def test_a_member_is_built_from_its_options_and_the_context(animals: Registry) -> None:
     dog = animals.build(animals.parse({"kind": "dog", "legs": 3}), Animal, exclude={"column"}, name="Rex")
     assert (type(dog).__name__, dog.legs, dog.name) == ("Dog", 3, "Rex")
-    assert type(animals.build(Options(kind="stone"), object)).__name__ == "Stone"
+    assert type(animals.build(KindOptions(kind="stone"), object)).__name__ == "Stone"
 
 
 def test_names_are_sorted_and_lead_to_classes_and_options(animals: Registry) -> None:
     assert animals.names() == ["dog", "stone"]
     assert animals.get("dog").__name__ == "Dog"
     assert animals.options("dog") is AnimalOptions
-    assert animals.options("stone") is Options
+    assert animals.options("stone") is KindOptions
 
 
 def test_registering_gives_the_class_back(animals: Registry) -> None:
@@ -98,7 +98,7 @@ def test_options_pass_through(animals: Registry) -> None:
 
 def test_a_member_of_another_base_is_refused(animals: Registry) -> None:
     with pytest.raises(TypeError, match="the animal 'stone' is no Animal"):
-        animals.build(Options(kind="stone"), Animal)
+        animals.build(KindOptions(kind="stone"), Animal)
 
 
 @pytest.mark.parametrize("name", ["get", "options"])

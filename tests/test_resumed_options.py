@@ -11,8 +11,8 @@ import pytest
 import nlpmtl
 from nlpmtl import RunError
 from nlpmtl.comparison import comparing
-from nlpmtl.run import Started, TrainResult, load_config, training
-from nlpmtl.training import Evaluated
+from nlpmtl.run import TrainingStarted, TrainResult, load_config, training
+from nlpmtl.training import EvaluationDone
 from tests.tiny import checkpoint, make_run, metrics, read_json, train_tiny
 
 
@@ -29,12 +29,12 @@ def start(run: dict[str, Any], output: Path, overrides: dict[str, Any]) -> None:
     nlpmtl.train(run, output=output, **overrides)
 
 
-def resumed(run: dict[str, Any], output: Path, **overrides: Any) -> tuple[Started, TrainResult]:
+def resumed(run: dict[str, Any], output: Path, **overrides: Any) -> tuple[TrainingStarted, TrainResult]:
     from nlpmtl.run import load_run
 
     config, laid = load_run(run, output=output, resume=True, overrides=overrides)
     first, *_, last = training(config, output=output, resume=True, overrides=laid)
-    assert isinstance(first, Started)
+    assert isinstance(first, TrainingStarted)
     assert isinstance(last, TrainResult)
     return first, last
 
@@ -161,7 +161,7 @@ def test_a_run_that_patience_stopped_says_that_it_is_not_extended(run: dict[str,
 def test_a_comparison_is_not_extended(run: dict[str, Any], tmp_path: Path) -> None:
     events = comparing(load_config(run), seeds=1, output=tmp_path / "out")
     for event in events:
-        if isinstance(event, Evaluated):
+        if isinstance(event, EvaluationDone):
             break
     events.close()  # type: ignore[attr-defined]
     with pytest.raises(RunError, match=r"train\.steps \(was 4, is 6\)"):

@@ -16,8 +16,8 @@ import yaml
 
 import nlpmtl
 from nlpmtl import ConfigError, DataError, Predictor, RunError
-from nlpmtl.run import Started, TrainResult, load_config, training
-from nlpmtl.training import Progressed, resolve_precision
+from nlpmtl.run import TrainingStarted, TrainResult, load_config, training
+from nlpmtl.training import StepLogged, resolve_precision
 from tests.tiny import Trained, apart, checkpoint, digest, make_rows, make_run, metrics, read_json, train_tiny, weights
 
 SHORT = {"steps": 4, "batch_size": 6, "lr": 1e-3, "save_every": 4, "precision": "fp32"}
@@ -67,7 +67,7 @@ def test_the_events_of_a_run(run: dict[str, Any], tmp_path: Path) -> None:
     names = [type(event).__name__ for event in events]
     steps = ["Progressed", "Progressed", "Evaluated"]  # to the next save, then to the next evaluation
     assert names == ["Started", *steps, *steps, "TrainResult"]
-    assert isinstance(events[0], Started)
+    assert isinstance(events[0], TrainingStarted)
     assert (events[0].total, events[0].step) == (12, 0)
     assert isinstance(events[-1], TrainResult)
     assert events[-1].model_dir == tmp_path / "model"
@@ -77,7 +77,7 @@ def test_the_events_of_a_run(run: dict[str, Any], tmp_path: Path) -> None:
             output=tmp_path / "long",
         )
     )
-    progressed = [event for event in long if isinstance(event, Progressed)]
+    progressed = [event for event in long if isinstance(event, StepLogged)]
     assert [event.metrics["step"] for event in progressed] == [10, 12]
 
 
@@ -309,7 +309,7 @@ def test_an_epoch_is_as_many_steps_as_the_rows_fill(run: dict[str, Any], tmp_pat
     events = training(load_config({**run, "train": train}), output=tmp_path)
     first = next(events)
     events.close()  # type: ignore[attr-defined]
-    assert isinstance(first, Started)
+    assert isinstance(first, TrainingStarted)
     assert first.total == 2 * 6, "20 + 10 + 6 rows are 6 batches of 6"
 
 
@@ -400,7 +400,7 @@ def test_validation_rows_without_a_label_are_no_validation(run: dict[str, Any], 
     files = {**texts["data"]["files"], "validation": [{"text": "a cat"}, {"text": "a dog"}]}
     one = {**run, "datasets": {"texts": {**texts, "data": {"files": files}}}, "eval": {"every": 1, "patience": 1}}
     events = list(training(load_config(one), output=tmp_path))
-    assert isinstance(events[0], Started)
+    assert isinstance(events[0], TrainingStarted)
     assert events[0].notes == ("task 'kinds' has no labelled validation rows: it is trained, but not scored",)
     assert isinstance(events[-1], TrainResult)
     assert (events[-1].scores, events[-1].step) == (None, 4), "the last model is kept"

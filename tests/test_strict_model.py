@@ -5,15 +5,15 @@ from typing import Any
 import pytest
 from pydantic import Field, ValidationError, model_validator
 
-from nlpmtl.strict_model import Table
+from nlpmtl.strict_model import StrictModel
 
 
-class Inner(Table):
+class Inner(StrictModel):
     rate: float = 0.1
     """How fast."""
 
 
-class Outer(Table):
+class Outer(StrictModel):
     inner: Inner = Inner()
     steps: int = Field(3, gt=0)
     """How many."""

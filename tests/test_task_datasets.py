@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.model import load_encoder
 from nlpmtl.run import load_config
-from nlpmtl.task_datasets import Workload, load_split, load_workload
+from nlpmtl.task_datasets import TaskDatasets, load_split, load_workload
 from tests.tiny import make_run, write_encoder
 
 ROWS: list[dict[str, Any]] = [
@@ -37,7 +37,7 @@ def dataset(tasks: dict[str, Any], *, pair: bool = False, data: dict[str, Any] |
     return {"data": {"files": files or {"train": ROWS}, **(data or {})}, "input": inputs, "tasks": tasks}
 
 
-def load(encoder: Path, tokenizer: PreTrainedTokenizerBase, **datasets: Any) -> Workload:
+def load(encoder: Path, tokenizer: PreTrainedTokenizerBase, **datasets: Any) -> TaskDatasets:
     config = load_config({"encoder": {"name": str(encoder)}, "datasets": datasets})
     return load_workload(config.datasets, tokenizer=tokenizer, max_length=16)
 

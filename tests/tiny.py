@@ -17,7 +17,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 import nlpmtl
 from nlpmtl.run import TrainResult, load_config, training
-from nlpmtl.training import Evaluated
+from nlpmtl.training import EvaluationDone
 
 WORDS = (  # noqa: SIM905
     "a an the and or not is was are good bad fine great awful film story book lamp kettle ada lives in turin rome "
@@ -170,7 +170,7 @@ def interrupt(run: dict[str, Any], output: Path, *, at: int, resume: bool = Fals
     """Stop listening where a step was evaluated and not yet saved."""
     events = training(load_config(run), output=output, resume=resume)
     for event in events:
-        if isinstance(event, Evaluated) and event.step == at:
+        if isinstance(event, EvaluationDone) and event.step == at:
             break
     events.close()  # type: ignore[attr-defined]
 

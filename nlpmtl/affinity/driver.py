@@ -11,17 +11,26 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 
-from nlpmtl.affinity.probe import Measurement, Meter, shared_weights
-from nlpmtl.affinity.probe_batches import RowSource
+from nlpmtl.affinity.probe import AffinityProbe, ProbeResult, shared_weights
+from nlpmtl.affinity.probe_batches import ProbeBatches
 from nlpmtl.affinity.relations import ALL, Relations, relations
 from nlpmtl.build import compose
 from nlpmtl.config import RunConfig, check_writable, dotted, parse_output, plain_config
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.fs import write_file
 from nlpmtl.hub import write_json
-from nlpmtl.run import Source, Started, load_config, load_parts
-from nlpmtl.task_datasets import Workload
-from nlpmtl.training import Fit, Noted, Progressed, StepReport, accelerating, ignored_settings, run_facts, train_steps
+from nlpmtl.run import Source, TrainingStarted, load_config, load_parts
+from nlpmtl.task_datasets import TaskDatasets
+from nlpmtl.training import (
+    Message,
+    StepLogged,
+    StepReport,
+    Trainer,
+    accelerating,
+    ignored_settings,
+    run_facts,
+    train_steps,
+)
 
 ENCODERS = 2
 """The default."""
@@ -69,7 +78,7 @@ def relate(
 
 def relating(
     config: RunConfig, *, output: str | Path | None = None, steps: int | None = None, encoders: int = ENCODERS
-) -> Iterator[Started | Progressed | Noted | Relations]:
+) -> Iterator[TrainingStarted | StepLogged | Message | Relations]:
     """Measure, and tell what happens while it does; the last event is what was found. Arguments as of `relate`."""
     directory = parse_output(output) if output is not None else config.output
     if directory is None:
@@ -91,7 +100,7 @@ def relating(
             config = _shortened(config, steps=min(max(epoch, EPOCH_AT_LEAST), EPOCH_AT_MOST), epochs=None)
         fit = compose(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
         _check(fit)
-        yield Started(total=fit.total, step=0, notes=(*ignored_settings(), *work.notes))
+        yield TrainingStarted(total=fit.total, step=0, notes=(*ignored_settings(), *work.notes))
         measured = yield from _measure(config, fit=fit, work=work)
         found = relations(
             list(fit.tasks),
@@ -109,7 +118,7 @@ def relating(
             directory=directory,
             facts=_facts(config, directory=directory, precision=precision, accelerator=accelerator),
         )
-        yield from map(Noted, _write(found, directory))
+        yield from map(Message, _write(found, directory))
         yield found
 
 
@@ -118,7 +127,7 @@ def _shortened(config: RunConfig, **changes: Any) -> RunConfig:
     return config.model_copy(update={"train": config.train.model_copy(update=changes)})
 
 
-def _check(fit: Fit) -> None:
+def _check(fit: Trainer) -> None:
     names = list(fit.tasks)
     if len(names) < 2:
         raise ConfigError(f"there is nothing to relate: this run has one task, {names[0]!r}")
@@ -126,10 +135,12 @@ def _check(fit: Fit) -> None:
         raise ConfigError("there is nothing to relate: with encoder.freeze, no weights that tasks share are trained")
 
 
-def _measure(config: RunConfig, *, fit: Fit, work: Workload) -> Generator[Progressed, None, dict[int, Measurement]]:
+def _measure(
+    config: RunConfig, *, fit: Trainer, work: TaskDatasets
+) -> Generator[StepLogged, None, dict[int, ProbeResult]]:
     """Train, and measure after some of the steps: step → what was found."""
-    rows = RowSource(work.splits["train"], tasks=list(fit.tasks), many=config.train.batch_size, seed=config.seed)
-    meter = Meter(
+    rows = ProbeBatches(work.splits["train"], tasks=list(fit.tasks), many=config.train.batch_size, seed=config.seed)
+    meter = AffinityProbe(
         fit.model,
         tasks=fit.tasks,
         collate=fit.stepper.accumulator.collate,
@@ -138,13 +149,13 @@ def _measure(config: RunConfig, *, fit: Fit, work: Workload) -> Generator[Progre
     )
     first = round(_SETTLING * fit.total)
     every = max(1, (fit.total - first) // _TIMES)
-    measured: dict[int, Measurement] = {}
+    measured: dict[int, ProbeResult] = {}
     began = time.monotonic()
     for report, cursor in train_steps(fit.plan, cursor=fit.plan.start(), total=fit.total, stepper=fit.stepper):
         speed = report.tokens / (time.monotonic() - began)
         if cursor.step >= first and (cursor.step - first) % every == 0:
             measured[cursor.step] = meter(rows.draw(cursor.step))
-        yield Progressed({"step": cursor.step, "loss": _loss(report), "tokens_per_second": speed})
+        yield StepLogged({"step": cursor.step, "loss": _loss(report), "tokens_per_second": speed})
         began = time.monotonic()
     return measured
 

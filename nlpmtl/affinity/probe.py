@@ -86,7 +86,7 @@ def look_ahead(
 
 
 @dataclass(frozen=True)
-class Measurement:
+class ProbeResult:
     """What is found at one step.
 
     Args:
@@ -102,7 +102,7 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Meter:
+class AffinityProbe:
     """Measures a model that learns: without dropout, and without a trace in it.
 
     Args:
@@ -119,7 +119,7 @@ class Meter:
     tokens: int
     device: torch.device
 
-    def __call__(self, rows: Sequence[Row]) -> Measurement:
+    def __call__(self, rows: Sequence[Row]) -> ProbeResult:
         """Measure on rows of which each task has labels."""
         self.model.eval()
         named = shared_weights(self.model)
@@ -136,7 +136,7 @@ class Meter:
         rate = step_size(before, squares=np.diag(products[ALL]), share=SHARE)
         after = look_ahead(weights, gradients=gradients, rate=rate, losses=lambda: self._losses(batches))
         own = np.divide(rate * np.array(repeated), before, out=np.full(len(before), np.nan), where=before > 0)
-        return Measurement(affinity(before, after), own, {layer: cosines(found) for layer, found in products.items()})
+        return ProbeResult(affinity(before, after), own, {layer: cosines(found) for layer, found in products.items()})
 
     def _deal(self, rows: Sequence[Row]) -> list[list[Row]]:
         lengths = self.collate.tally(rows).lengths.tolist()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nlpmtl.data import Encoded
 
 
-class RowSource:
+class ProbeBatches:
     """Draws rows without replacement, anew for each measurement.
 
     In each dataset rows stand in one order for all its tasks, and each task takes the first that carry a label for it:

@@ -64,7 +64,7 @@ class Facts:
         step: whose weights these are.
         evaluations: how many models that one was chosen from.
         scores: as in scores.json; None where nothing was scored.
-        calibrated: what calibration did to tasks, as `Calibrated` says it.
+        calibrated: what calibration did to tasks, as `CalibrationReport` says it.
         notes: what was noticed in the data.
         pictures: the path of each in the model directory, and its text for those who do not see it.
     """

@@ -40,7 +40,7 @@ _DEBUG_HELP = "Show the traceback of an error."
 _VERBS = (check, relate, train, compare, evaluate, predict, serve, push, export, submit, show, schema)
 
 
-class Verb(TyperCommand):
+class NlpmtlCommand(TyperCommand):
     """A command whose errors are a few plain lines, and a traceback with ``--debug``, before or after the verb."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -135,7 +135,7 @@ def _options(
 
 
 for _verb in _VERBS:
-    app.command(cls=Verb, context_settings=_HELP)(_verb)
+    app.command(cls=NlpmtlCommand, context_settings=_HELP)(_verb)
 
 
 def main() -> None:

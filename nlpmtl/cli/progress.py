@@ -36,7 +36,7 @@ def follow(events: Iterable[Event | Result], *, ends: type[Result]) -> Result:
     return result
 
 
-def _view() -> View | None:
+def _view() -> ProgressView | None:
     if not is_main_process():
         return None
     if not sys.stderr.isatty():
@@ -46,23 +46,23 @@ def _view() -> View | None:
     return Bar(Console(stderr=True, markup=False, emoji=False, highlight=False))
 
 
-class View(ABC):
+class ProgressView(ABC):
     """Shows a run's events."""
 
     def show(self, event: object) -> None:
         """Show one."""
-        from nlpmtl.run import Started
-        from nlpmtl.training import Evaluated, Noted, Progressed
+        from nlpmtl.run import TrainingStarted
+        from nlpmtl.training import EvaluationDone, Message, StepLogged
 
-        if isinstance(event, Started):
+        if isinstance(event, TrainingStarted):
             for note in event.notes:
                 self.say(note)
             self.start(event.step, total=event.total)
-        elif isinstance(event, Progressed):
+        elif isinstance(event, StepLogged):
             self.advance(event.metrics)
-        elif isinstance(event, Noted):
+        elif isinstance(event, Message):
             self.say(event.line)
-        elif isinstance(event, Evaluated):
+        elif isinstance(event, EvaluationDone):
             self.say(f"step {event.step}: mean score {event.scores.mean:.4f}{', the best so far' * event.best}")
 
     @abstractmethod
@@ -82,7 +82,7 @@ class View(ABC):
         """Steps were taken; the newest line of metrics.jsonl."""
 
 
-class Lines(View):
+class Lines(ProgressView):
     """A plain line now and then.
 
     Args:
@@ -116,7 +116,7 @@ class Lines(View):
         self.say(f"step {step}/{self._total}  {_rates(metrics)}  {_duration(left)} left")
 
 
-class Bar(View):
+class Bar(ProgressView):
     """A bar on a terminal.
 
     Args:

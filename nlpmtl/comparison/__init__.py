@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from nlpmtl.comparison.driver import compare, comparing
-from nlpmtl.comparison.results import CompareResult, Cost, Side, TaskResult
+from nlpmtl.comparison.results import CompareResult, ConditionScores, Cost, TaskResult
 
-__all__ = ["CompareResult", "Cost", "Side", "TaskResult", "compare", "comparing"]
+__all__ = ["CompareResult", "ConditionScores", "Cost", "TaskResult", "compare", "comparing"]

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.comparison.results import CompareResult, Cost, Side, TaskResult
-from nlpmtl.comparison.run_summary import Record
+from nlpmtl.comparison.results import CompareResult, ConditionScores, Cost, TaskResult
+from nlpmtl.comparison.run_summary import RunSummary
 from nlpmtl.comparison.statistics import (
     Scorer,
-    Spread,
+    SeedScores,
     delta,
     delta_interval,
     interval,
@@ -32,7 +32,7 @@ _SEED = 0
 
 
 @dataclass(frozen=True)
-class Finished:
+class SeedRuns:
     """The runs of one seed.
 
     Args:
@@ -42,11 +42,11 @@ class Finished:
     """
 
     seed: int
-    mixture: Record
-    alone: dict[str, Record]
+    mixture: RunSummary
+    alone: dict[str, RunSummary]
 
 
-def weigh(task: Task, runs: Sequence[Finished], *, rows: Mapping[str, int]) -> tuple[TaskResult, NDArray[np.float64]]:
+def weigh(task: Task, runs: Sequence[SeedRuns], *, rows: Mapping[str, int]) -> tuple[TaskResult, NDArray[np.float64]]:
     """One task of the mixture beside the same task alone, and its scores on resampled rows, ``[resamples, 2]``.
 
     Args:
@@ -90,7 +90,7 @@ def weigh(task: Task, runs: Sequence[Finished], *, rows: Mapping[str, int]) -> t
 
 def conclude(
     weighed: Mapping[str, tuple[TaskResult, NDArray[np.float64]]],
-    runs: Sequence[Finished],
+    runs: Sequence[SeedRuns],
     *,
     directory: Path,
     config: Mapping[str, Any],
@@ -120,7 +120,7 @@ def conclude(
     )
 
 
-def _notes(tasks: Mapping[str, TaskResult], runs: Sequence[Finished]) -> Iterator[str]:
+def _notes(tasks: Mapping[str, TaskResult], runs: Sequence[SeedRuns]) -> Iterator[str]:
     first, *others = [record.machine for run in runs for record in (run.mixture, *run.alone.values())]
     if any(other != first for other in others):
         yield "the runs were not all made on the same machine with the same versions: their seconds are not comparable"
@@ -140,20 +140,22 @@ def _scorer(task: Task, answered: Answered) -> Scorer:
     return score
 
 
-def _side(task: str, records: Sequence[Record], *, kept: Sequence[float], rows: Mapping[str, int]) -> Side:
+def _side(
+    task: str, records: Sequence[RunSummary], *, kept: Sequence[float], rows: Mapping[str, int]
+) -> ConditionScores:
     picks = fmean(sum(record.picks[name] for name in rows) for record in records)
-    return Side(
-        kept=Spread(tuple(kept)),
-        best=Spread(tuple(record.best[task] for record in records)),
+    return ConditionScores(
+        kept=SeedScores(tuple(kept)),
+        best=SeedScores(tuple(record.best[task] for record in records)),
         steps=fmean(record.steps for record in records),
         passes=picks / sum(rows.values()),
     )
 
 
-def _cost(sides: Sequence[Sequence[Record]]) -> Cost:
+def _cost(sides: Sequence[Sequence[RunSummary]]) -> Cost:
     """Of the models of one side, for every seed."""
 
-    def total(what: Callable[[Record], float]) -> float:
+    def total(what: Callable[[RunSummary], float]) -> float:
         return fmean(sum(map(what, records)) for records in sides)
 
     return Cost(

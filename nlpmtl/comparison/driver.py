@@ -12,8 +12,8 @@ from typing import Any
 
 import torch.distributed as dist
 
-from nlpmtl.comparison.aggregate import Finished, conclude, weigh
-from nlpmtl.comparison.experiment_plan import Planned, plan_runs
+from nlpmtl.comparison.aggregate import SeedRuns, conclude, weigh
+from nlpmtl.comparison.experiment_plan import RunPlan, plan_runs
 from nlpmtl.comparison.report import write_report
 from nlpmtl.comparison.results import CompareResult
 from nlpmtl.comparison.run_summary import read_facts, read_record, tidy, write_record
@@ -22,8 +22,8 @@ from nlpmtl.config import RunConfig, dotted, parse_output, plain_config
 from nlpmtl.errors import ConfigError, RunError, StoppedError, plain
 from nlpmtl.model import Encoder
 from nlpmtl.run import Event, Source, TrainResult, load_config, load_parts, training
-from nlpmtl.task_datasets import Workload, load_workload
-from nlpmtl.training import Noted, check_place, check_same_data, digest_plugins, global_state_restored, hold_lock
+from nlpmtl.task_datasets import TaskDatasets, load_workload
+from nlpmtl.training import Message, check_place, check_same_data, digest_plugins, global_state_restored, hold_lock
 from nlpmtl.training.lock import HOLDER, LOCK
 
 _MOSTLY = 0.9
@@ -62,7 +62,7 @@ def comparing(
     with ExitStack() as stack:
         notes = stack.enter_context(hold_lock(directory)) if os.environ.get("RANK", "0") == "0" else []
         _check_empty(directory)
-        yield from map(Noted, notes)
+        yield from map(Message, notes)
         yield from _comparing(config, directory, seeds=seeds)
 
 
@@ -74,9 +74,9 @@ def _comparing(config: RunConfig, directory: Path, *, seeds: int) -> Iterator[Ev
     runs = plan_runs(config, tasks=tasks, rows=rows, seeds=seeds, directory=directory)
     known = [read_record(run) for run in runs]  # all of them first: an error after hours of training would be late
     done = [run for run, record in zip(runs, known, strict=True) if record is not None]
-    yield from map(Noted, _check_data(done, encoder=encoder))
+    yield from map(Message, _check_data(done, encoder=encoder))
     for number, (run, record) in enumerate(zip(runs, known, strict=True), 1):
-        yield Noted(f"run {number} of {len(runs)}: {run.name}{'' if record is None else ', done before'}")
+        yield Message(f"run {number} of {len(runs)}: {run.name}{'' if record is None else ', done before'}")
         if record is None:
             yield from _train(run)
         elif _is_main():
@@ -86,7 +86,7 @@ def _comparing(config: RunConfig, directory: Path, *, seeds: int) -> Iterator[Ev
     finished = _read(runs)
     weighed = {}
     for task in tasks:
-        yield Noted(f"weighing {task}: its validation rows are drawn anew, {RESAMPLES} times")
+        yield Message(f"weighing {task}: its validation rows are drawn anew, {RESAMPLES} times")
         own = {name: many for name, many in rows.items() if task in config.datasets[name].tasks}
         weighed[task] = weigh(work.tasks[task], finished, rows=own)
     result = conclude(
@@ -97,7 +97,7 @@ def _comparing(config: RunConfig, directory: Path, *, seeds: int) -> Iterator[Ev
         notes=[*work.notes, *_sparse(work, tasks)],
     )
     if _is_main():
-        yield from map(Noted, write_report(result))
+        yield from map(Message, write_report(result))
     yield result
 
 
@@ -116,7 +116,7 @@ def _holds_runs(directory: Path) -> bool:
     return named and all(path.is_dir() for path in directory.iterdir())
 
 
-def _check_data(done: Sequence[Planned], *, encoder: Encoder) -> list[str]:
+def _check_data(done: Sequence[RunPlan], *, encoder: Encoder) -> list[str]:
     """Refuse finished runs whose data are not those of today.
 
     Raises:
@@ -145,7 +145,7 @@ def _directory(config: RunConfig, output: str | Path | None) -> Path:
     return Path(f"{config.output}-compared")
 
 
-def _tasks(work: Workload) -> list[str]:
+def _tasks(work: TaskDatasets) -> list[str]:
     """Those that have validation rows to be compared on.
 
     Raises:
@@ -160,7 +160,7 @@ def _tasks(work: Workload) -> list[str]:
     return scored
 
 
-def _sparse(work: Workload, tasks: Sequence[str]) -> Iterator[str]:
+def _sparse(work: TaskDatasets, tasks: Sequence[str]) -> Iterator[str]:
     for task in tasks:
         labels = [one.labels[task].labelled for one in work.splits["train"].values() if task in one.labels]
         labelled, rows = sum(int(one.sum()) for one in labels), sum(map(len, labels))
@@ -171,7 +171,7 @@ def _sparse(work: Workload, tasks: Sequence[str]) -> Iterator[str]:
             )
 
 
-def _train(run: Planned) -> Iterator[Event]:
+def _train(run: RunPlan) -> Iterator[Event]:
     """Start a run, or go on with it, and keep what it leaves behind."""
     try:
         for event in training(run.config, output=run.directory, resume=run.directory.exists(), extend=False):
@@ -188,14 +188,14 @@ def _train(run: Planned) -> Iterator[Event]:
         raise StoppedError(told, signal=signal) from None
 
 
-def _read(runs: Sequence[Planned]) -> list[Finished]:
+def _read(runs: Sequence[RunPlan]) -> list[SeedRuns]:
     """What the runs left behind, seed by seed."""
-    found: list[Finished] = []
+    found: list[SeedRuns] = []
     for run in runs:
         record = read_record(run)
         assert record is not None, "every run is done"
         if run.task is None:
-            found.append(Finished(run.config.seed, record, {}))
+            found.append(SeedRuns(run.config.seed, record, {}))
         else:
             found[-1].alone[run.task] = record
     return found

@@ -16,7 +16,7 @@ _SEEDS = 2**32
 
 
 @dataclass(frozen=True)
-class Planned:
+class RunPlan:
     """One run of a comparison.
 
     Args:
@@ -39,7 +39,7 @@ class Planned:
 
 def plan_runs(
     config: RunConfig, *, tasks: Sequence[str], rows: Mapping[str, int], seeds: int, directory: Path
-) -> list[Planned]:
+) -> list[RunPlan]:
     """The runs, seed after seed; the seeds are the run's own and those that follow it.
 
     Args:
@@ -54,11 +54,11 @@ def plan_runs(
         seed = (config.seed + offset) % _SEEDS
         place = directory / f"seed-{seed}"
         mixture = parse_run({**config.model_dump(), "seed": seed}, where="config")
-        planned.append(Planned(mixture, place / "mixture", None, rows))
+        planned.append(RunPlan(mixture, place / "mixture", None, rows))
         for task in tasks:
             single = alone(mixture, task=task, rows=rows)
             own = {name: many for name, many in rows.items() if name in single.datasets}
-            planned.append(Planned(single, place / f"alone-{task}", task, own))
+            planned.append(RunPlan(single, place / f"alone-{task}", task, own))
     return planned
 
 

@@ -7,7 +7,7 @@ from statistics import fmean
 
 from nlpmtl.card.markdown import code, escape, table
 from nlpmtl.comparison.results import CompareResult
-from nlpmtl.comparison.statistics import RESAMPLES, Spread, Verdict
+from nlpmtl.comparison.statistics import RESAMPLES, SeedScores, Verdict
 
 SCORES = ("task", "rows", "alone", "mixture", "difference", "95 % interval", "change", "ahead", "verdict")
 BEST = ("task", "alone, kept", "alone, best", "mixture, one checkpoint for all", "mixture, best per task")
@@ -155,7 +155,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return table(head, (list(map(escape, row)) for row in rows))
 
 
-def _spread(one: Spread) -> str:
+def _spread(one: SeedScores) -> str:
     """A mean, and the standard deviation where there is one."""
     return f"{one.mean:.4f}" if one.deviation is None else f"{one.mean:.4f} ± {one.deviation:.4f}"
 

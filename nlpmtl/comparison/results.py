@@ -8,11 +8,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from nlpmtl.comparison.statistics import CONFIDENCE, RESAMPLES, Spread, Verdict
+from nlpmtl.comparison.statistics import CONFIDENCE, RESAMPLES, SeedScores, Verdict
 
 
 @dataclass(frozen=True)
-class Side:
+class ConditionScores:
     """One task on one side of a comparison.
 
     Args:
@@ -22,8 +22,8 @@ class Side:
         passes: over the rows of its datasets, the mean over seeds.
     """
 
-    kept: Spread
-    best: Spread
+    kept: SeedScores
+    best: SeedScores
     steps: float
     passes: float
 
@@ -44,8 +44,8 @@ class TaskResult:
     """
 
     rows: int
-    mixture: Side
-    alone: Side
+    mixture: ConditionScores
+    alone: ConditionScores
     difference: float
     interval: tuple[float, float]
     change: float | None
@@ -101,10 +101,10 @@ class CompareResult:
     def __getitem__(self, task: str) -> TaskResult:
         return self.tasks[task]
 
-    def mean(self, side: str) -> Spread:
+    def mean(self, side: str) -> SeedScores:
         """The mean over the tasks of the scores that were kept, for each seed, of ``"mixture"`` or ``"alone"``."""
         columns = zip(*(getattr(one, side).kept.scores for one in self.tasks.values()), strict=True)
-        return Spread(tuple(map(fmean, columns)))
+        return SeedScores(tuple(map(fmean, columns)))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
@@ -132,5 +132,5 @@ def _task(one: TaskResult) -> dict[str, Any]:
     return {**vars(one), **sides, "interval": list(one.interval)}
 
 
-def _spread(one: Spread) -> dict[str, Any]:
+def _spread(one: SeedScores) -> dict[str, Any]:
     return {"mean": one.mean, "deviation": one.deviation, "scores": list(one.scores)}

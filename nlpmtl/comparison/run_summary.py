@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from safetensors import safe_open
 
-from nlpmtl.comparison.experiment_plan import Planned
+from nlpmtl.comparison.experiment_plan import RunPlan
 from nlpmtl.config import plain_config
 from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Answered
@@ -28,7 +28,7 @@ _NOT_KEPT = ("checkpoints", "best")
 
 
 @dataclass(frozen=True)
-class Record:
+class RunSummary:
     """A finished run.
 
     Args:
@@ -60,7 +60,7 @@ class Record:
         return cls(**{**value, "answered": answered})
 
 
-def read_record(run: Planned) -> Record | None:
+def read_record(run: RunPlan) -> RunSummary | None:
     """What is known of a run; None where it is not done.
 
     Raises:
@@ -70,7 +70,7 @@ def read_record(run: Planned) -> Record | None:
     if not path.exists():
         return None
     try:
-        record = Record.from_json(_load(path))
+        record = RunSummary.from_json(_load(path))
         facts = read_facts(run)
         before = facts["config"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -89,7 +89,7 @@ def read_record(run: Planned) -> Record | None:
     return record
 
 
-def write_record(run: Planned, *, answered: Mapping[str, Answered], step: int) -> None:
+def write_record(run: RunPlan, *, answered: Mapping[str, Answered], step: int) -> None:
     """Keep of a run that has just ended what the comparison needs, and remove what it does not.
 
     Raises:
@@ -101,7 +101,7 @@ def write_record(run: Planned, *, answered: Mapping[str, Answered], step: int) -
     cursor = _load(checkpoint / "state.json")["cursor"]
     evaluations = read_lines(run.directory / "evaluations.jsonl")
     weights = run.directory / "model" / "model.safetensors"
-    record = Record(
+    record = RunSummary(
         answered={task: one for task, one in answered.items() if run.task in (None, task)},
         best={task: max(float(line["tasks"][task]["score"] or 0.0) for line in evaluations) for task in answered},
         step=step,
@@ -119,13 +119,13 @@ def write_record(run: Planned, *, answered: Mapping[str, Answered], step: int) -
         raise RunError(f"{path} cannot be written: {error}; the run is done, and its last checkpoint stands") from error
 
 
-def tidy(run: Planned) -> None:
+def tidy(run: RunPlan) -> None:
     """Remove what a finished run no longer needs: of a task alone the model too, but not that of the mixture."""
     for name in _NOT_KEPT if run.task is None else (*_NOT_KEPT, "model"):
         erase(run.directory / name)
 
 
-def read_facts(run: Planned) -> dict[str, Any]:
+def read_facts(run: RunPlan) -> dict[str, Any]:
     """What run.json says."""
     return _load(run.directory / "run.json")
 

@@ -22,7 +22,7 @@ Verdict = Literal["gained", "hurt", "cannot be told apart"]
 
 
 @dataclass(frozen=True)
-class Spread:
+class SeedScores:
     """Scores of the same thing over seeds.
 
     Args:

@@ -18,8 +18,8 @@ from pydantic import (
 )
 
 from nlpmtl.config.names import LabelName, label_name
-from nlpmtl.registry import TASKS, Options
-from nlpmtl.strict_model import Table
+from nlpmtl.registry import TASKS, KindOptions
+from nlpmtl.strict_model import StrictModel
 
 NAME = r"^[A-Za-z_-][A-Za-z0-9_-]{0,63}$"
 Name = Annotated[str, StringConstraints(pattern=NAME)]
@@ -30,7 +30,7 @@ FORMAT_KEYS = {"delimiter", "quoting", "encoding", "header"}
 """The keys of `data` that say how text files are written."""
 
 
-class TaskOptions(Options):
+class TaskOptions(KindOptions):
     """What every kind of task understands; each kind adds its own keys."""
 
     label: str | tuple[str, ...]
@@ -85,7 +85,7 @@ class TaskOptions(Options):
         return self
 
 
-class DataConfig(Table):
+class DataConfig(StrictModel):
     """Where rows come from: exactly one source."""
 
     table_examples: ClassVar[Mapping[str, str]] = {
@@ -199,7 +199,7 @@ def _name(value: Any) -> str | list[str]:
     return str(value) if isinstance(value, str | Path) else [str(one) for one in value]
 
 
-class InputConfig(Table):
+class InputConfig(StrictModel):
     """The shape of the input: `words`, or `text`, or `text` and `pair`."""
 
     table_examples: ClassVar[Mapping[str, str]] = {"": '{text = "sentence"}'}
@@ -232,7 +232,7 @@ class InputConfig(Table):
         return tuple(c for c in (self.words, self.text, self.pair) if c is not None)
 
 
-class DatasetConfig(Table):
+class DatasetConfig(StrictModel):
     """A dataset file: one source, one shape of input, the tasks labelled on it."""
 
     table_examples: ClassVar[Mapping[str, str]] = {

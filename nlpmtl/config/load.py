@@ -18,7 +18,7 @@ from nlpmtl.config.messages import instead
 from nlpmtl.config.overrides import check_datasets
 from nlpmtl.config.run import RunConfig
 from nlpmtl.errors import ConfigError, quote
-from nlpmtl.strict_model import MISSING, UNKNOWN, Table
+from nlpmtl.strict_model import MISSING, UNKNOWN, StrictModel
 
 Raw = dict[str, Any]
 _OF_A_KEY = "[key]"
@@ -30,7 +30,7 @@ _INSTEAD = {"epochs": "steps", "steps": "epochs", "words": "text", "text": "word
 _UTF_16 = "; it looks like UTF-16 or UTF-32, as some editors save it: save it as UTF-8"
 _SECRET_KEY = re.compile(r"token$|secret|password|passwd|api_?key|credential", re.IGNORECASE)
 _SECRET = re.compile(r"\b(hf_|sk-|ghp_|github_pat_)[A-Za-z0-9_-]{16,}")
-T = TypeVar("T", bound=Table)
+T = TypeVar("T", bound=StrictModel)
 
 
 def read_run(source: str | Path | Mapping[str, Any] | RunConfig, *, overrides: Mapping[str, Any] | None = None) -> Raw:

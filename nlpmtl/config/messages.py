@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from nlpmtl.config.dataset import DataConfig, DatasetConfig, InputConfig
 from nlpmtl.config.run import EncoderConfig, EvalConfig, RunConfig, TrainConfig
-from nlpmtl.strict_model import Table
+from nlpmtl.strict_model import StrictModel
 
 _DATASET = "datasets.NAME."
-_TABLES: Mapping[str, type[Table]] = {
+_TABLES: Mapping[str, type[StrictModel]] = {
     "": RunConfig,
     "train.": TrainConfig,
     "eval.": EvalConfig,

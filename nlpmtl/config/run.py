@@ -11,11 +11,11 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from nlpmtl.config.dataset import DatasetConfig, Name, TaskOptions
 from nlpmtl.errors import did_you_mean
-from nlpmtl.registry import SAMPLERS, SHARINGS, WEIGHTINGS, Options
-from nlpmtl.strict_model import Table
+from nlpmtl.registry import SAMPLERS, SHARINGS, WEIGHTINGS, KindOptions
+from nlpmtl.strict_model import StrictModel
 
 
-class EncoderConfig(Table):
+class EncoderConfig(StrictModel):
     """The pretrained encoder that all tasks share."""
 
     table_examples: ClassVar[Mapping[str, str]] = {"": '{name = "bert-base-uncased"}'}
@@ -38,7 +38,7 @@ class EncoderConfig(Table):
     """Compute activations twice instead of keeping them: less memory, more time, the same result."""
 
 
-class TrainConfig(Table):
+class TrainConfig(StrictModel):
     """How long, how fast, and how often to save."""
 
     epochs: float | None = Field(None, gt=0)
@@ -86,7 +86,7 @@ class TrainConfig(Table):
         return self.steps or math.ceil((self.epochs or 3) * epoch), epoch
 
 
-class EvalConfig(Table):
+class EvalConfig(StrictModel):
     """When to evaluate, and what the best model is."""
 
     every: int = Field(200, gt=0)
@@ -107,7 +107,7 @@ def _difference(one: TaskOptions, other: TaskOptions) -> str | None:
     return None
 
 
-class RunConfig(Table):
+class RunConfig(StrictModel):
     """A run file."""
 
     table_examples: ClassVar[Mapping[str, str]] = {"datasets": '{reviews = {use = "reviews.toml"}}'}
@@ -122,15 +122,15 @@ class RunConfig(Table):
     """The pretrained encoder."""
     datasets: dict[Name, DatasetConfig] = Field(min_length=1)
     """The datasets by name, each with `use = "a dataset file"` and overrides, or in full."""
-    sampling: Annotated[SerializeAsAny[Options], BeforeValidator(SAMPLERS.parse)] = Field(
+    sampling: Annotated[SerializeAsAny[KindOptions], BeforeValidator(SAMPLERS.parse)] = Field(
         {"kind": "proportional"}, validate_default=True
     )
     """How the datasets are mixed."""
-    weighting: Annotated[SerializeAsAny[Options], BeforeValidator(WEIGHTINGS.parse)] = Field(
+    weighting: Annotated[SerializeAsAny[KindOptions], BeforeValidator(WEIGHTINGS.parse)] = Field(
         {"kind": "constant"}, validate_default=True
     )
     """How the tasks' losses become one."""
-    sharing: Annotated[SerializeAsAny[Options], BeforeValidator(SHARINGS.parse)] = Field(
+    sharing: Annotated[SerializeAsAny[KindOptions], BeforeValidator(SHARINGS.parse)] = Field(
         {"kind": "hard"}, validate_default=True
     )
     """What the tasks share."""

@@ -8,7 +8,7 @@ batch = Collator([encoded], pad=0, types=True)([(0, 0), (0, 1)])
 
 from __future__ import annotations
 
-from nlpmtl.data.collate import Batch, Collator, Part, Tally
+from nlpmtl.data.collate import Batch, BatchStats, Collator, Part
 from nlpmtl.data.columns import Column
 from nlpmtl.data.device_transfer import transfer
 from nlpmtl.data.encode import Encoded, Target, label
@@ -34,6 +34,7 @@ __all__ = [
     "NO_PIECE",
     "WHITESPACE",
     "Batch",
+    "BatchStats",
     "ClassLabels",
     "Collator",
     "Column",
@@ -54,7 +55,6 @@ __all__ = [
     "Spelling",
     "SplittingMethod",
     "TagLabels",
-    "Tally",
     "Target",
     "Windows",
     "WordCounts",

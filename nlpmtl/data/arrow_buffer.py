@@ -35,7 +35,7 @@ class Batches:
         return pa.OSFile(str(self.source)) if isinstance(self.source, Path) else pa.BufferReader(self.source)
 
 
-class Spool(AbstractContextManager["Spool"]):
+class ArrowBuffer(AbstractContextManager["ArrowBuffer"]):
     """Takes record batches, and gives them back as `Batches` when it is closed.
 
     Args:

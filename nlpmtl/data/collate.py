@@ -63,7 +63,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Tally:
+class BatchStats:
     """What rows hold, counted without making a batch of them.
 
     Args:
@@ -123,7 +123,7 @@ class Collator:
             parts=_parts(shares, time=shape[1]),
         )
 
-    def tally(self, rows: Sequence[tuple[int, int]]) -> Tally:
+    def tally(self, rows: Sequence[tuple[int, int]]) -> BatchStats:
         """What (dataset, row) pairs hold."""
         lengths, labelled = np.empty(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.bool_)
         many: dict[str, int] = {}
@@ -138,7 +138,7 @@ class Collator:
                     labelled[at] |= carrying
                     many[task] = many.get(task, 0) + found
                     items[task] = items.get(task, 0) + int(counts.sum())
-        return Tally(lengths, labelled, many, items)
+        return BatchStats(lengths, labelled, many, items)
 
     def carrying(self, rows: Sequence[tuple[int, int]], *, task: str) -> NDArray[np.bool_]:
         """Whether each (dataset, row) pair carries a label for a task, ``[rows]``."""

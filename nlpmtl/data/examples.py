@@ -16,7 +16,7 @@ from nlpmtl.data.labels import Shape
 from nlpmtl.data.raw_rows import Absent, Part, Stream, place
 from nlpmtl.data.source import Source, find_splits
 from nlpmtl.data.splitting import first_rows, hold_out
-from nlpmtl.data.validation import Problems, check_rows
+from nlpmtl.data.validation import ValidationIssues, check_rows
 from nlpmtl.errors import ConfigError, DataError, did_you_mean
 
 
@@ -127,7 +127,7 @@ class Sources:
         return {split: rows[split].select(limited[split]) if split in limited else rows[split] for split in splits}
 
     def _check(self, streams: Mapping[str, Stream], *, directory: Path | None) -> dict[str, Rows]:
-        problems = Problems()
+        problems = ValidationIssues()
         rows = {}
         for split, stream in streams.items():
             needed = [*self.input.columns, *self.columns] if split == "train" else self.input.columns

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nlpmtl.config.dataset import InputConfig
-from nlpmtl.data.arrow_buffer import Batches, Spool
+from nlpmtl.data.arrow_buffer import ArrowBuffer, Batches
 from nlpmtl.data.input_parsing import to_text, to_words
 from nlpmtl.data.labels import Shape, to_label
 from nlpmtl.data.raw_rows import Absent, Broken, RawRow, Stream
@@ -33,7 +33,7 @@ _TYPES: dict[Shape, pa.DataType] = {
 }
 
 
-class Problem(NamedTuple):
+class ValidationIssue(NamedTuple):
     """A value that breaks a rule; without a column it is the row itself."""
 
     column: str
@@ -42,14 +42,14 @@ class Problem(NamedTuple):
 
 
 @dataclass
-class Problems:
+class ValidationIssues:
     """What is wrong with the rows of a dataset: all of it counted, the first few told."""
 
     total: int = 0
     rows: int = 0
     told: list[str] = field(default_factory=list)
 
-    def add(self, place: str, problems: Sequence[Problem]) -> None:
+    def add(self, place: str, problems: Sequence[ValidationIssue]) -> None:
         """Count the problems of one more row."""
         self.total += len(problems)
         self.rows += 1
@@ -95,7 +95,7 @@ def check_rows(
     inputs: InputConfig,
     labels: Mapping[str, Shape],
     needed: Collection[str],
-    problems: Problems,
+    problems: ValidationIssues,
     directory: Path | None = None,
 ) -> Checked:
     """Read a stream to its end.
@@ -117,7 +117,7 @@ def check_rows(
     check_columns(needed, seen=seen, where=stream.where)
     columns = _columns(inputs, labels, stream.class_names)
     broken = 0
-    with Spool(pa.schema([(column.name, column.type) for column in columns]), directory=directory) as spool:
+    with ArrowBuffer(pa.schema([(column.name, column.type) for column in columns]), directory=directory) as spool:
         builder = _Builder(columns, spool)
         for number, raw in stream.rows:
             found = builder.add(raw, number=number)
@@ -184,17 +184,17 @@ def _present(value: Any) -> Any:
 class _Builder:
     """Canonical rows, as Python values for a while, then as Arrow."""
 
-    def __init__(self, columns: Sequence[_Column], spool: Spool) -> None:
+    def __init__(self, columns: Sequence[_Column], spool: ArrowBuffer) -> None:
         self.numbers: list[NDArray[np.int64]] = []
         self._columns = columns
         self._spool = spool
         self._waiting: list[list[Any]] = []
         self._waiting_numbers: list[int] = []
 
-    def add(self, raw: RawRow, *, number: int) -> list[Problem]:
+    def add(self, raw: RawRow, *, number: int) -> list[ValidationIssue]:
         """Keep a row, unless something is wrong with it: then say what."""
         if isinstance(raw, Broken):
-            return [Problem("", *raw)]
+            return [ValidationIssue("", *raw)]
         values: list[Any] = []
         problems = []
         words = None
@@ -203,7 +203,7 @@ class _Builder:
             try:
                 values.append(column.convert(value, words))
             except ValueError as error:
-                problems.append(Problem(column.raw, value, str(error)))
+                problems.append(ValidationIssue(column.raw, value, str(error)))
                 continue
             if column.name == "words":
                 words = values[-1]

@@ -36,7 +36,7 @@ _THRESHOLDS = (
 
 
 @dataclass(frozen=True)
-class StockTask:
+class HFTaskSpec:
     """A task as a stock model answers it: logits · factor + shift.
 
     Args:
@@ -69,12 +69,12 @@ class StockTask:
         }
 
 
-def stock_task(task: Task) -> StockTask | None:
+def hf_task_spec(task: Task) -> HFTaskSpec | None:
     """What a task is to transformers; None for a kind that it does not know."""
     if task.kind not in _PROBLEMS:
         return None
     factor, shift, folded = _fold(task)
-    return StockTask(
+    return HFTaskSpec(
         pipeline="token-classification" if task.level == "token" else "text-classification",
         problem=_PROBLEMS[task.kind],
         labels=task.labels or (task.name,),
@@ -111,7 +111,7 @@ def _left(task: Task) -> tuple[str, ...]:
     return (_THRESHOLDS,) if isinstance(task, Multilabel) else ()
 
 
-def write_stock_card(task: Task, *, answer: StockTask, length: int) -> str:
+def write_stock_card(task: Task, *, answer: HFTaskSpec, length: int) -> str:
     """A README for the directory of a stock model.
 
     Args:

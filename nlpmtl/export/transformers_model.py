@@ -21,7 +21,7 @@ from transformers import (
 
 from nlpmtl.data import without_limits
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
-from nlpmtl.export.hf_tasks import StockTask, stock_task, write_stock_card
+from nlpmtl.export.hf_tasks import HFTaskSpec, hf_task_spec, write_stock_card
 from nlpmtl.fs import apply_umask
 from nlpmtl.heads import Head
 from nlpmtl.hub.model_directory import new_directory
@@ -65,7 +65,7 @@ def export_task(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, *, ta
     """
     if task not in model.tasks:
         raise ConfigError(f"this model has no task {task!r}; {did_you_mean(task, model.tasks)}")
-    answer = stock_task(model.tasks[task])
+    answer = hf_task_spec(model.tasks[task])
     if answer is None:
         raise _cannot(task, f"its kind, {model.tasks[task].kind!r}, is not one that transformers' pipelines know")
     stock = _build(model, task=task, answer=answer)
@@ -79,7 +79,7 @@ def export_task(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, *, ta
         return _check(part, model=model, tokenizer=own, task=task, answer=answer)
 
 
-def _build(model: MultiTaskModel, *, task: str, answer: StockTask) -> PreTrainedModel:
+def _build(model: MultiTaskModel, *, task: str, answer: HFTaskSpec) -> PreTrainedModel:
     """The stock model; its weights are the model's own, but for the last layer."""
     encoder, head = model.sharing.encoder_of(task), model.head(task)
     if encoder is None:
@@ -106,7 +106,7 @@ def _build(model: MultiTaskModel, *, task: str, answer: StockTask) -> PreTrained
     return stock
 
 
-def _head_weights(head: Head, *, answer: StockTask) -> dict[str, Tensor]:
+def _head_weights(head: Head, *, answer: HFTaskSpec) -> dict[str, Tensor]:
     """The head's weights by their stock names, with the answer's factor and shift in the last layer."""
     weights: dict[str, Tensor] = {}
     for ours, theirs in zip(head.shape.layers, head.shape.stock, strict=True):
@@ -130,7 +130,7 @@ def _fit(tokenizer: PreTrainedTokenizerBase, *, length: int) -> PreTrainedTokeni
 
 
 def _check(
-    directory: Path, *, model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, task: str, answer: StockTask
+    directory: Path, *, model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, task: str, answer: HFTaskSpec
 ) -> float:
     """The largest difference between the model and what was written; ModelError if it is one that counts."""
     stock, info = _AUTO[answer.pipeline][1].from_pretrained(

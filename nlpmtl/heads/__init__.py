@@ -6,6 +6,6 @@ Head(width=384, outputs=3, shape=sequence_shape(encoder.config), level="sequence
 from __future__ import annotations
 
 from nlpmtl.heads.head import Head
-from nlpmtl.heads.head_config import HeadShape, sequence_shape, token_shape
+from nlpmtl.heads.head_config import HeadConfig, sequence_shape, token_shape
 
-__all__ = ["Head", "HeadShape", "sequence_shape", "token_shape"]
+__all__ = ["Head", "HeadConfig", "sequence_shape", "token_shape"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
-from nlpmtl.heads.head_config import HeadShape
+from nlpmtl.heads.head_config import HeadConfig
 
 
 class Head(nn.Module):
@@ -30,7 +30,7 @@ class Head(nn.Module):
         *,
         width: int,
         outputs: int,
-        shape: HeadShape,
+        shape: HeadConfig,
         level: Literal["sequence", "token"],
         std: float = 0.02,
         seed: int = 0,

@@ -10,7 +10,7 @@ from transformers import PretrainedConfig
 
 
 @dataclass(frozen=True)
-class HeadShape:
+class HeadConfig:
     """What stands between an encoder's hidden states and the logits of a task.
 
     Order: pool → drop → dense → activation → normalisation → drop → out. Without ``dense`` the middle falls away.
@@ -50,27 +50,27 @@ class HeadShape:
         return (*("dense",) * self.dense, *("norm",) * (self.dense and self.norm is not None), "out")
 
 
-def sequence_shape(config: PretrainedConfig) -> HeadShape:
+def sequence_shape(config: PretrainedConfig) -> HeadConfig:
     """The head of ``…ForSequenceClassification`` of an encoder's architecture.
 
     An architecture that is not listed gets RoBERTa's head: dense and tanh over the first wordpiece.
     """
     drop = _classifier_dropout(config)
-    roberta = HeadShape(drop_in=drop, drop_out=drop, stock=("classifier.dense", "classifier.out_proj"))
+    roberta = HeadConfig(drop_in=drop, drop_out=drop, stock=("classifier.dense", "classifier.out_proj"))
     match config.model_type:
         case "bert":
-            return HeadShape(drop_out=drop, stock=("bert.pooler.dense", "classifier"))
+            return HeadConfig(drop_out=drop, stock=("bert.pooler.dense", "classifier"))
         case "albert":
-            return HeadShape(drop_out=config.classifier_dropout_prob, stock=("albert.pooler", "classifier"))
+            return HeadConfig(drop_out=config.classifier_dropout_prob, stock=("albert.pooler", "classifier"))
         case "distilbert":
-            return HeadShape(
+            return HeadConfig(
                 activation="relu", drop_out=config.seq_classif_dropout, stock=("pre_classifier", "classifier")
             )
         case "electra":
             return replace(roberta, activation="gelu")
         case "deberta-v2":
             cls_dropout = getattr(config, "cls_dropout", None)
-            return HeadShape(
+            return HeadConfig(
                 activation=config.pooler_hidden_act,
                 drop_in=config.pooler_dropout,
                 drop_out=config.hidden_dropout_prob if cls_dropout is None else cls_dropout,
@@ -83,15 +83,15 @@ def sequence_shape(config: PretrainedConfig) -> HeadShape:
             return roberta
 
 
-def token_shape(config: PretrainedConfig) -> HeadShape:
+def token_shape(config: PretrainedConfig) -> HeadConfig:
     """The head of ``…ForTokenClassification`` of an encoder's architecture: a last layer alone, but for ModernBERT."""
     if config.model_type == "modernbert":
         return _modernbert(config)
-    return HeadShape(dense=False, drop_out=_classifier_dropout(config))
+    return HeadConfig(dense=False, drop_out=_classifier_dropout(config))
 
 
-def _modernbert(config: PretrainedConfig) -> HeadShape:
-    return HeadShape(
+def _modernbert(config: PretrainedConfig) -> HeadConfig:
+    return HeadConfig(
         dense_std=config.initializer_range / math.sqrt(2 * config.num_hidden_layers),
         out_std=config.hidden_size**-0.5,
         cutoff=float(config.initializer_cutoff_factor),

@@ -15,7 +15,7 @@ from nlpmtl.errors import ModelError, quote
 from nlpmtl.hub import retry as asking
 from nlpmtl.hub.model_files import FILES, is_named
 from nlpmtl.hub.response_checks import UntrustedResponseError, check_inside, is_commit
-from nlpmtl.hub.retry import DamagedError, ask, broke_off
+from nlpmtl.hub.retry import CorruptDownloadError, ask, broke_off
 from nlpmtl.saved_config import OWN_TYPE
 
 _ONLY: Any = {"allow_patterns": list(FILES), "ignore_patterns": ["*/*/*"]}
@@ -46,7 +46,7 @@ def _snapshot(name: str, *, commit: str, token: str | None) -> Path:
         (path.parent / path.readlink()).unlink(missing_ok=True)
         path.unlink()
     if damaged:
-        raise DamagedError(f"{damaged[0].name} arrived damaged. Try again")
+        raise CorruptDownloadError(f"{damaged[0].name} arrived damaged. Try again")
     return directory
 
 

@@ -43,7 +43,7 @@ _logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class DamagedError(OSError):
+class CorruptDownloadError(OSError):
     """A file came that is not the one which the repository has."""
 
 
@@ -61,7 +61,7 @@ def broke_off(error: Exception) -> bool:
     if isinstance(error, httpx2.ReadError):
         return "/api/" not in error.request.url.path  # a file, not the list of them
     short = type(error) is OSError and error.errno is None  # it counted the bytes
-    return short or isinstance(error, DamagedError)
+    return short or isinstance(error, CorruptDownloadError)
 
 
 def ask(

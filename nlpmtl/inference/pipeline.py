@@ -20,7 +20,7 @@ from nlpmtl.evaluation import Inference
 from nlpmtl.inference.backend import Backend
 from nlpmtl.inference.task_inputs import InputReader, TaskInputs
 from nlpmtl.model import with_finite_logits
-from nlpmtl.tasks import Logits, Prediction, Shown
+from nlpmtl.tasks import Logits, OutputOptions, Prediction
 
 Text = str | tuple[str, str] | Mapping[str, Any]
 """A text, a pair of them, or a row: ``{"text": …}``, ``{"text": …, "pair": …}`` or ``{"words": […]}``."""
@@ -59,7 +59,7 @@ class Threads:
             )
 
 
-class Answering:
+class InferencePipeline:
     """A model and its tokenizer, ready to answer.
 
     Args:
@@ -78,7 +78,9 @@ class Answering:
             with_finite_logits(model.infer), pad=tokenizer.pad_token_id, types=types, tokens=tokens
         )
 
-    def stream(self, inputs: Iterator[Any], *, reader: InputReader, shown: Shown) -> Iterator[dict[str, Prediction]]:
+    def stream(
+        self, inputs: Iterator[Any], *, reader: InputReader, shown: OutputOptions
+    ) -> Iterator[dict[str, Prediction]]:
         """Answers in the order of the inputs, read as they are needed.
 
         Raises:
@@ -117,7 +119,9 @@ class Answering:
         if failing is not None:
             error.add_note(f"input {done + group[failing][0] + 1}: the model's tokenizer fails for this text")
 
-    def _answer_texts(self, inputs: Sequence[Input], asked: Sequence[str], shown: Shown) -> list[dict[str, Prediction]]:
+    def _answer_texts(
+        self, inputs: Sequence[Input], asked: Sequence[str], shown: OutputOptions
+    ) -> list[dict[str, Prediction]]:
         """Tasks that read a text, or a pair of them, as a whole: from its beginning."""
         pieces = tokenize(
             self.tokenizer,
@@ -136,7 +140,9 @@ class Answering:
             answers[row][task] = _mark(one, cut=pieces.cut[row])
         return answers
 
-    def _answer_words(self, inputs: Sequence[Input], asked: Sequence[str], shown: Shown) -> list[dict[str, Prediction]]:
+    def _answer_words(
+        self, inputs: Sequence[Input], asked: Sequence[str], shown: OutputOptions
+    ) -> list[dict[str, Prediction]]:
         """Tasks that label the words of a text, in as many windows as it needs, and others along with them."""
         windows = tokenize_windows(
             self.tokenizer,

@@ -17,12 +17,12 @@ from nlpmtl.export import export_onnx, export_task
 from nlpmtl.hub import fetch, push
 from nlpmtl.inference.backend import Backend, BackendName, Precision, load_backend
 from nlpmtl.inference.device import check_device
-from nlpmtl.inference.pipeline import Answering, Table, Text
+from nlpmtl.inference.pipeline import InferencePipeline, Table, Text
 from nlpmtl.inference.task_inputs import InputReader
 from nlpmtl.kernels import Int8Linear
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.plugins import import_plugins
-from nlpmtl.tasks import Aggregation, Prediction, Shown, Task
+from nlpmtl.tasks import Aggregation, OutputOptions, Prediction, Task
 
 __all__ = ["Predictor", "Text"]
 
@@ -45,7 +45,7 @@ class Predictor:
     def __init__(self, model: Backend, tokenizer: PreTrainedTokenizerBase, *, tokens: int | None = None) -> None:
         self.model, self.tokenizer = model, tokenizer
         self._directory: Path | None = None
-        self._answering = Answering(model, tokenizer, tokens=tokens or tokens_for(model.device))
+        self._answering = InferencePipeline(model, tokenizer, tokens=tokens or tokens_for(model.device))
 
     @classmethod
     def from_pretrained(
@@ -204,7 +204,7 @@ class Predictor:
                 f'aggregation_strategy: "first" or "none", found {aggregation_strategy!r}. A word is answered at its '
                 "first wordpiece, as it was trained: others have learned nothing that could be averaged"
             )
-        shown = Shown(all_scores=all_scores, aggregation=aggregation_strategy)
+        shown = OutputOptions(all_scores=all_scores, aggregation=aggregation_strategy)
         reader = InputReader(self.tasks, wanted=tasks)
         container = open_container(inputs)
         if container is None:

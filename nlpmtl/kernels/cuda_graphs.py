@@ -18,7 +18,7 @@ from torch.func import functional_call
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from nlpmtl.kernels.packed_attention import Layout
+from nlpmtl.kernels.packed_attention import SequenceLayout
 
 _LEAST = 64
 """Wordpieces from one size to the next, at least."""
@@ -26,7 +26,7 @@ _TRIES = 3
 """Passes before one is recorded, in which libraries choose their kernels."""
 
 
-class _FixedLayout(Layout):
+class _FixedLayout(SequenceLayout):
     """A layout whose bounds are told."""
 
     def __init__(self, bounds: Tensor, longest: int) -> None:
@@ -75,7 +75,7 @@ class _Play(torch.autograd.Function):
         return None, *(None if one is None else next(copies) for one in recorded.gradients)
 
 
-class RecordedEncoder:
+class GraphedEncoder:
     """An encoder's passes over packed rows on a GPU, with their gradients, in bf16.
 
     A pass's answer is good until the next one.

@@ -20,7 +20,7 @@ def keep_some(like: Tensor, p: float) -> Tensor:
     return kept.mul_(_STEPS / (_STEPS - dropped)).view(like.shape)
 
 
-class CheapDropout(nn.Dropout):
+class FastDropout(nn.Dropout):
     """`nn.Dropout` with the same distribution, by `keep_some`."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -29,9 +29,9 @@ class CheapDropout(nn.Dropout):
         return input * keep_some(input, self.p)
 
 
-def use_cheap_dropout(model: nn.Module) -> None:
+def use_fast_dropout(model: nn.Module) -> None:
     """Replace every `nn.Dropout` inside a model."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if type(child) is nn.Dropout and 0 < child.p < 1:
-                setattr(module, name, CheapDropout(child.p))
+                setattr(module, name, FastDropout(child.p))

@@ -14,7 +14,7 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 """glibc's names for what `mallopt` sets: M_TRIM_THRESHOLD and M_MMAP_MAX (malloc.h)."""
 
 
-def keep_freed_memory() -> bool:
+def tune_malloc() -> bool:
     """Tell glibc's allocator to keep what this process frees; False where there is no glibc.
 
     It holds for the rest of the process: its resident memory stays at the highest that a step needed.

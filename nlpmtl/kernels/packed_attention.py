@@ -85,7 +85,7 @@ def group_rows(lengths: Sequence[int], *, device: torch.device, start: int = 0) 
     return groups
 
 
-class Layout:
+class SequenceLayout:
     """Which rows stand end to end.
 
     Args:
@@ -124,7 +124,7 @@ def _attend(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    layout: Layout | None = None,
+    layout: SequenceLayout | None = None,
     dropout: float = 0.0,
     scaling: float | None = None,
     sliding_window: int | None = None,
@@ -143,7 +143,7 @@ def attend(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    layout: Layout,
+    layout: SequenceLayout,
     *,
     scale: float | None = None,
     dropout: float = 0.0,
@@ -173,7 +173,14 @@ def attend(
 
 
 def _flash(
-    query: Tensor, key: Tensor, value: Tensor, layout: Layout, *, scale: float, dropout: float, window: int | None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    layout: SequenceLayout,
+    *,
+    scale: float,
+    dropout: float,
+    window: int | None,
 ) -> Tensor:
     """The same by FlashAttention (Dao 2023, FlashAttention-2) for rows of different lengths.
 

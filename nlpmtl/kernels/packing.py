@@ -14,8 +14,8 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
 from nlpmtl.data import transfer
-from nlpmtl.kernels.cuda_graphs import RecordedEncoder
-from nlpmtl.kernels.packed_attention import FLASH_MULTIPLE, PACKED, Layout
+from nlpmtl.kernels.cuda_graphs import GraphedEncoder
+from nlpmtl.kernels.packed_attention import FLASH_MULTIPLE, PACKED, SequenceLayout
 
 _ARCHITECTURES = ("albert", "bert", "distilbert", "electra", "modernbert", "roberta", "xlm-roberta")
 """Those whose only look from one wordpiece to another is an attention that can be replaced, and that take positions."""
@@ -41,7 +41,7 @@ def is_packing(encoder: PreTrainedModel) -> bool:
     return bool(encoder.config._attn_implementation == PACKED)
 
 
-class Share(NamedTuple):
+class TaskTokens(NamedTuple):
     """Some rows of a packed batch, such as those of one task, the longest first; on the CPU.
 
     Args:
@@ -61,7 +61,7 @@ class Share(NamedTuple):
         return own.new_zeros(rows * time, width).index_copy(0, place, own).view(rows, time, width)
 
 
-class Packed(NamedTuple):
+class PackedBatch(NamedTuple):
     """Where the wordpieces of a batch are, once its rows stand end to end, the longest first; on the CPU.
 
     Args:
@@ -78,24 +78,26 @@ class Packed(NamedTuple):
     rank: Tensor
     taken: Tensor
     position: Tensor
-    layout: Layout
+    layout: SequenceLayout
 
-    def share(self, at: Tensor) -> Share:
+    def share(self, at: Tensor) -> TaskTokens:
         """Some of its rows, at least one, ``[part]``; unpacked, they are in that order again."""
         ranks, order = self.rank[at].sort()
         lengths = self.lengths[ranks]
         time = int(lengths[0])
         row, position = _places(lengths, time)
-        return Share(lengths, self.starts[ranks][row] + position, order[row] * time + position)
+        return TaskTokens(lengths, self.starts[ranks][row] + position, order[row] * time + position)
 
 
-def pack(mask: Tensor) -> Packed:
+def pack(mask: Tensor) -> PackedBatch:
     """How a batch is packed whose mask, ``[rows, time]``, is 1 on wordpieces and 0 on the padding behind them."""
     lengths, order = mask.sum(dim=1).cpu().sort(descending=True, stable=True)
     time = mask.shape[1]
     row, position = _places(lengths, time)
-    layout = Layout([lengths.tolist()], device=mask.device)
-    return Packed(lengths, lengths.cumsum(0) - lengths, order.argsort(), order[row] * time + position, position, layout)
+    layout = SequenceLayout([lengths.tolist()], device=mask.device)
+    return PackedBatch(
+        lengths, lengths.cumsum(0) - lengths, order.argsort(), order[row] * time + position, position, layout
+    )
 
 
 def _places(lengths: Tensor, time: int) -> tuple[Tensor, Tensor]:
@@ -105,7 +107,11 @@ def _places(lengths: Tensor, time: int) -> tuple[Tensor, Tensor]:
 
 
 def encode_packed(
-    encoder: PreTrainedModel, inputs: Mapping[str, Tensor], packed: Packed, *, recorded: RecordedEncoder | None = None
+    encoder: PreTrainedModel,
+    inputs: Mapping[str, Tensor],
+    packed: PackedBatch,
+    *,
+    recorded: GraphedEncoder | None = None,
 ) -> Tensor:
     """The last hidden states of a batch, of an encoder that `use_packing` was told of.
 
@@ -137,7 +143,7 @@ def hidden_states(
     inputs: Mapping[str, Tensor],
     rows: Mapping[str, Tensor],
     *,
-    recorded: RecordedEncoder | None = None,
+    recorded: GraphedEncoder | None = None,
 ) -> dict[str, Tensor]:
     """The last hidden states of the rows of each task, packed if the encoder was told so by `use_packing`.
 

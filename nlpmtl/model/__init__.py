@@ -6,7 +6,7 @@ model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing={"kind": "hard"}, 
 
 from __future__ import annotations
 
-from nlpmtl.kernels.fast_dropout import use_cheap_dropout
+from nlpmtl.kernels.fast_dropout import use_fast_dropout
 from nlpmtl.kernels.int8 import Int8Linear, to_int8
 from nlpmtl.kernels.packing import can_pack, use_packing
 from nlpmtl.model.checks import check_files, check_length, check_loaded, check_logits, explain_load_error
@@ -58,7 +58,7 @@ __all__ = [
     "load_encoder",
     "load_tokenizer",
     "to_int8",
-    "use_cheap_dropout",
+    "use_fast_dropout",
     "use_packing",
     "with_finite_logits",
 ]

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from nlpmtl.errors import ModelError
 
 
-class Anatomy(NamedTuple):
+class ArchitectureSpec(NamedTuple):
     """Where things are in an architecture.
 
     Args:
@@ -28,20 +28,20 @@ class Anatomy(NamedTuple):
     beyond_rows: tuple[str, ...] = ()
 
 
-_BERT = Anatomy("encoder.layer", "attention.output.dense", "output.dense")
+_BERT = ArchitectureSpec("encoder.layer", "attention.output.dense", "output.dense")
 _ANATOMIES = {
     "bert": _BERT,
     "deberta-v2": _BERT._replace(beyond_rows=("query_proj", "key_proj")),  # relative positions pass through them
-    "distilbert": Anatomy("transformer.layer", "attention.out_lin", "ffn.lin2"),
+    "distilbert": ArchitectureSpec("transformer.layer", "attention.out_lin", "ffn.lin2"),
     "electra": _BERT,
-    "modernbert": Anatomy("layers", "attn.Wo", "mlp.Wo"),
+    "modernbert": ArchitectureSpec("layers", "attn.Wo", "mlp.Wo"),
     "mpnet": _BERT._replace(attention="attention.attn.o"),
     "roberta": _BERT,
     "xlm-roberta": _BERT,
 }
 
 
-def anatomy(encoder: PreTrainedModel) -> Anatomy:
+def anatomy(encoder: PreTrainedModel) -> ArchitectureSpec:
     """Where things are in an encoder.
 
     Raises:

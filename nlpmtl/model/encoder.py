@@ -33,7 +33,7 @@ from transformers.utils.hub import resolve_revision
 
 from nlpmtl.config import find_directory
 from nlpmtl.errors import ModelError, NlpmtlError, did_you_mean
-from nlpmtl.heads import Head, HeadShape, sequence_shape
+from nlpmtl.heads import Head, HeadConfig, sequence_shape
 from nlpmtl.model.checks import check_files, explain_load_error
 from nlpmtl.model.suitability import check_architecture, check_encoder, model_class
 from nlpmtl.model.tokenizer import load_tokenizer
@@ -276,7 +276,7 @@ def _missing_weights(path: str, model: PreTrainedModel, info: Mapping[str, Any])
     return (f"the encoder {path!r} lacks {len(missing)} of its {len(names)} weights, which start at random: {some}",)
 
 
-def _pretrained_layers(stock: PreTrainedModel, shape: HeadShape, *, missing: set[str]) -> dict[str, Tensor]:
+def _pretrained_layers(stock: PreTrainedModel, shape: HeadConfig, *, missing: set[str]) -> dict[str, Tensor]:
     """The head's layers that came out of the checkpoint: all but the last, which is always new.
 
     An architecture whose own head has another shape than ours gives none.

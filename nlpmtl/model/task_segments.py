@@ -17,8 +17,8 @@ from transformers import PreTrainedModel
 
 from nlpmtl.data import transfer
 from nlpmtl.errors import ModelError
-from nlpmtl.kernels.packed_attention import Layout
-from nlpmtl.kernels.packing import Packed, Share, encode_packed, is_packing, on_cpu, pack
+from nlpmtl.kernels.packed_attention import SequenceLayout
+from nlpmtl.kernels.packing import PackedBatch, TaskTokens, encode_packed, is_packing, on_cpu, pack
 
 T = TypeVar("T")
 _OF_ROWS = ("attention_mask", "position_embeddings", "position_ids")
@@ -38,12 +38,12 @@ class Stream:
 
     task: str
     span: slice
-    layout: Layout | None = None
-    share: Share | None = None
+    layout: SequenceLayout | None = None
+    share: TaskTokens | None = None
 
 
 @dataclass(frozen=True)
-class Streams:
+class TaskSegments:
     """The streams of a batch.
 
     Args:
@@ -60,8 +60,8 @@ class Streams:
     index: Tensor | None
     size: int
     mask: Tensor
-    packed: Packed | None = None
-    layout: Layout | None = None
+    packed: PackedBatch | None = None
+    layout: SequenceLayout | None = None
     _kept: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False)
 
     @property
@@ -147,17 +147,17 @@ class PassState(Generic[T]):
         return type(self), ()
 
 
-class Route:
+class RoutingContext:
     """What the layers inside an encoder know of the batch that it computes.
 
     It is set before a pass, and stays until the next: recomputing activations, a layer reads it again.
     """
 
     def __init__(self) -> None:
-        self._now = PassState[Streams]()
+        self._now = PassState[TaskSegments]()
 
     @property
-    def now(self) -> Streams:
+    def now(self) -> TaskSegments:
         """The streams of the pass."""
         now = self._now.get()
         assert now is not None, "the encoder runs by way of its sharing scheme"
@@ -191,7 +191,7 @@ class Route:
         return _hand_out(streams, hidden, rows)
 
 
-def _padded_streams(mask: Tensor, rows: Mapping[str, Tensor]) -> Streams:
+def _padded_streams(mask: Tensor, rows: Mapping[str, Tensor]) -> TaskSegments:
     streams, start = [], 0
     asked = {task: at for task, at in rows.items() if at.shape[0] > 0}
     for task, at in asked.items():
@@ -201,10 +201,10 @@ def _padded_streams(mask: Tensor, rows: Mapping[str, Tensor]) -> Streams:
     # A part holds each row at most once and in order, so one as long as the batch is the batch.
     whole = len(parts) == 1 and parts[0].shape[0] == mask.shape[0]
     index = None if whole else torch.cat(parts)
-    return Streams(streams, index, size=mask.shape[0], mask=mask)
+    return TaskSegments(streams, index, size=mask.shape[0], mask=mask)
 
 
-def _packed_streams(mask: Tensor, rows: Mapping[str, Tensor], packed: Packed) -> Streams:
+def _packed_streams(mask: Tensor, rows: Mapping[str, Tensor], packed: PackedBatch) -> TaskSegments:
     """Streams of packed rows: in each of them too the longest row comes first."""
     streams, indices, start = [], [], 0
     for task, at in on_cpu(rows).items():
@@ -212,7 +212,7 @@ def _packed_streams(mask: Tensor, rows: Mapping[str, Tensor], packed: Packed) ->
             continue
         share = packed.share(at)
         span = slice(start, start + share.taken.shape[0])
-        layout = Layout([share.lengths.tolist()], device=mask.device)
+        layout = SequenceLayout([share.lengths.tolist()], device=mask.device)
         streams.append(Stream(task, span, layout=layout, share=share))
         indices.append(share.taken)
         start = span.stop
@@ -220,10 +220,12 @@ def _packed_streams(mask: Tensor, rows: Mapping[str, Tensor], packed: Packed) ->
     whole = len(streams) == 1 and start == size
     index = None if whole else torch.cat(indices).to(mask.device, non_blocking=True)
     runs = [run for one in streams if one.layout is not None for run in one.layout.runs]
-    return Streams(streams, index, size=size, mask=mask, packed=packed, layout=Layout(runs, device=mask.device))
+    return TaskSegments(
+        streams, index, size=size, mask=mask, packed=packed, layout=SequenceLayout(runs, device=mask.device)
+    )
 
 
-def _hand_out(streams: Streams, hidden: Tensor, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _hand_out(streams: TaskSegments, hidden: Tensor, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Each task's hidden states, ``[part, time, width]``, from those of all streams."""
     found = {one.task: hidden[one.span] for one in streams.streams}
     shares = {one.task: one.share for one in streams.streams if one.share is not None}

@@ -18,7 +18,7 @@ from nlpmtl.plots.dynamics import TOLD, choices
 from nlpmtl.plots.learning_curve import learning_curve
 from nlpmtl.plots.precision_recall import precision_and_recall
 from nlpmtl.plots.scatter import scatter
-from nlpmtl.tasks import Comparison, Confusion, Hits
+from nlpmtl.tasks import Confusion, ErrorAnalysis, LabelCounts
 
 __all__ = [
     "Difference",
@@ -51,12 +51,12 @@ def draw_choices(metrics: Sequence[Mapping[str, Any]]) -> bytes | None:
         return to_png(choices(metrics))
 
 
-def draw_comparison(task: str, found: Comparison) -> bytes:
+def draw_comparison(task: str, found: ErrorAnalysis) -> bytes:
     """A task's answers beside what is right, as the bytes of a PNG: the same for the same counts."""
     with style():
         if isinstance(found, Confusion):
             return to_png(confusion_matrix(task, found))
-        if isinstance(found, Hits):
+        if isinstance(found, LabelCounts):
             return to_png(precision_and_recall(task, found))
         return to_png(scatter(task, found))
 

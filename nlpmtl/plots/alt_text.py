@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nlpmtl.plots.differences import Difference
-from nlpmtl.tasks import Comparison, Confusion, Hits, Points
+from nlpmtl.tasks import Confusion, ErrorAnalysis, LabelCounts, RegressionPairs
 
 _EXAMPLES = 3
 
@@ -43,11 +43,11 @@ def describe_differences(found: Sequence[Difference]) -> str:
     return f"Score of the mixture minus score alone, and the interval of 95 %, of each task: {', '.join(told)}."
 
 
-def describe_comparison(task: str, found: Comparison) -> str:
+def describe_comparison(task: str, found: ErrorAnalysis) -> str:
     """What the picture of a task's answers shows."""
     if isinstance(found, Confusion):
         return _confusion(task, found)
-    return _hits(task, found) if isinstance(found, Hits) else _points(task, found)
+    return _hits(task, found) if isinstance(found, LabelCounts) else _points(task, found)
 
 
 def _confusion(task: str, found: Confusion) -> str:
@@ -59,7 +59,7 @@ def _confusion(task: str, found: Confusion) -> str:
     return f"{said} Most often confused: {', '.join(named)}." if named else said
 
 
-def _hits(task: str, found: Hits) -> str:
+def _hits(task: str, found: LabelCounts) -> str:
     whole = 2 * found.found + found.missed + found.wrong
     f1 = np.divide(2 * found.found, whole, out=np.full(len(whole), np.inf), where=whole > 0)
     worst = [i for i in np.argsort(f1, kind="stable")[:_EXAMPLES] if np.isfinite(f1[i])]
@@ -67,6 +67,6 @@ def _hits(task: str, found: Hits) -> str:
     return f"Precision and recall of the {len(found.labels)} labels of {task}. Lowest F1: {named or 'undefined'}."
 
 
-def _points(task: str, found: Points) -> str:
+def _points(task: str, found: RegressionPairs) -> str:
     error = float(np.abs(found.gold - found.predicted).mean())
     return f"Predicted over true values of {task} on {len(found.gold):,} rows; they are {error:.3g} apart on average."

@@ -7,13 +7,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nlpmtl.plots.canvas import BLUE, HEAD, ORANGE, PALE, SMALL, TICKS, length, place, sheet, shown
-from nlpmtl.tasks import Hits
+from nlpmtl.tasks import LabelCounts
 
 _MOST = 40
 """Labels in one picture; of more, those of which most is missed or wrong."""
 
 
-def precision_and_recall(task: str, found: Hits) -> Figure:
+def precision_and_recall(task: str, found: LabelCounts) -> Figure:
     """Two marks on a line for each label; one that is undefined is left out.
 
     Args:

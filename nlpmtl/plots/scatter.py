@@ -6,13 +6,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nlpmtl.plots.canvas import BLUE, GREY, HEAD, PALE, SMALL, place, sheet
-from nlpmtl.tasks import Points
+from nlpmtl.tasks import RegressionPairs
 
 _MOST = 3000
 """Points in one picture; of more, every so manieth."""
 
 
-def scatter(task: str, found: Points) -> Figure:
+def scatter(task: str, found: RegressionPairs) -> Figure:
     """One point a row, and the line on which answers are right.
 
     Args:

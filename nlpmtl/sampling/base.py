@@ -41,7 +41,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from nlpmtl.registry import Options
+from nlpmtl.registry import KindOptions
 
 Batches = Literal["mixed", "single"]
 Memory = Mapping[str, Any]
@@ -52,7 +52,7 @@ GOLDEN = 0x9E3779B97F4A7C15
 """⌊2^64 / φ⌋, φ the golden ratio."""
 
 
-class SamplingOptions(Options):
+class SamplingOptions(KindOptions):
     """Options that all samplers have."""
 
     batches: Batches = "mixed"

@@ -41,10 +41,10 @@ from pydantic import Field, model_validator
 from nlpmtl.errors import ConfigError, did_you_mean
 from nlpmtl.registry import SAMPLERS
 from nlpmtl.sampling.base import Sampler, SamplingOptions, normalize
-from nlpmtl.strict_model import Table
+from nlpmtl.strict_model import StrictModel
 
 
-class Phase(Table):
+class Phase(StrictModel):
     """One phase of the curriculum."""
 
     datasets: tuple[str, ...] = ()

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlpmtl.errors import ConfigError, RunError
-from nlpmtl.registry import SAMPLERS, Options
+from nlpmtl.registry import SAMPLERS, KindOptions
 from nlpmtl.sampling.base import AdaptiveSampler, Batches, Feedback, Memory, Sampler, SamplingOptions
 
 
@@ -181,7 +181,7 @@ class Plan:
 
 
 def build_sampler(
-    options: Options,
+    options: KindOptions,
     *,
     sizes: Sequence[int],
     total_steps: int,
@@ -221,7 +221,7 @@ def build_sampler(
 
 
 def build_plan(
-    options: Options,
+    options: KindOptions,
     *,
     names: Sequence[str],
     sizes: Sequence[int],

@@ -13,11 +13,11 @@ Compute = Callable[[Any, list[Any]], Sequence[Any]]
 """What is asked and the inputs of one or more requests that ask it, to one answer for each input."""
 
 
-class FullError(Exception):
+class QueueFullError(Exception):
     """As many requests wait as may."""
 
 
-class ClosedError(Exception):
+class ShuttingDownError(Exception):
     """Nothing new is taken any more."""
 
 
@@ -77,11 +77,11 @@ class Batcher:
         job = _Job(ask, inputs)
         with self._changed:
             if not self.open:
-                raise ClosedError
+                raise ShuttingDownError
             if len(self._jobs) >= self._queue:
                 self._jobs = deque(one for one in self._jobs if not one.future.cancelled())
             if len(self._jobs) >= self._queue:
-                raise FullError
+                raise QueueFullError
             self._jobs.append(job)
             self._changed.notify()
         return job.future

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from nlpmtl.serving.metrics import Metrics
 
 
-class Doors:
+class RequestMiddleware:
     """An application behind doors.
 
     Args:

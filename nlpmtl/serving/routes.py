@@ -17,11 +17,11 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Res
 from nlpmtl import __version__
 from nlpmtl.errors import NlpmtlError, did_you_mean
 from nlpmtl.inference.predictor import Predictor
-from nlpmtl.serving.batcher import Batcher, ClosedError, CrashError, FullError
+from nlpmtl.serving.batcher import Batcher, CrashError, QueueFullError, ShuttingDownError
 from nlpmtl.serving.error_handlers import ERRORS, tell_errors
 from nlpmtl.serving.limits import Limits
 from nlpmtl.serving.metrics import Metrics
-from nlpmtl.serving.middleware import Doors
+from nlpmtl.serving.middleware import RequestMiddleware
 from nlpmtl.serving.schemas import Inputs, LabelScore, PredictRequest, TaskRequest, to_scores
 from nlpmtl.tasks import Task
 
@@ -60,7 +60,7 @@ def make_app(predictor: Predictor, *, name: str, limits: Limits) -> tuple[FastAP
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.add_middleware(Doors, metrics=metrics, most=limits.bytes, seconds=limits.body_seconds)
+    app.add_middleware(RequestMiddleware, metrics=metrics, most=limits.bytes, seconds=limits.body_seconds)
     tell_errors(app)
     _add_predictions(app, predictor=predictor, batcher=batcher, metrics=metrics, limits=limits)
     _add_facts(app, predictor=predictor, batcher=batcher, metrics=metrics, name=name, limits=limits)
@@ -176,9 +176,9 @@ async def _compute(request: Request, batcher: Batcher, inputs: Inputs, ask: _Ask
     """Wait for the answers, or for the client to go."""
     try:
         job = batcher.submit(inputs.values, ask=ask)
-    except FullError:
+    except QueueFullError:
         raise HTTPException(429, "too many requests wait: come back later", headers={"Retry-After": "1"}) from None
-    except ClosedError:
+    except ShuttingDownError:
         raise HTTPException(503, _why_closed(batcher)) from None
     future, gone = asyncio.wrap_future(job), asyncio.ensure_future(_gone(request))
     either: set[asyncio.Future[Any]] = {future, gone}

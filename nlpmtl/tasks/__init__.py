@@ -6,9 +6,9 @@ task.present(np.array([2.0, 0.0]), text="…", words=[])              # {"label"
 
 from __future__ import annotations
 
-from nlpmtl.tasks.base import Aggregation, LabelOptions, Logits, Prediction, Shown, Task
+from nlpmtl.tasks.base import Aggregation, LabelOptions, Logits, OutputOptions, Prediction, Task
 from nlpmtl.tasks.classification import Classification
-from nlpmtl.tasks.error_analysis import Comparison, Confusion, Hits, Points
+from nlpmtl.tasks.error_analysis import Confusion, ErrorAnalysis, LabelCounts, RegressionPairs
 from nlpmtl.tasks.factory import build_task, task_from_spec
 from nlpmtl.tasks.label_columns import LabelColumns, find_labels, label_shapes, read_columns
 from nlpmtl.tasks.labeling import Labeling
@@ -19,19 +19,19 @@ from nlpmtl.tasks.sentiment import Sentiment
 __all__ = [
     "Aggregation",
     "Classification",
-    "Comparison",
     "Confusion",
-    "Hits",
+    "ErrorAnalysis",
     "LabelColumns",
+    "LabelCounts",
     "LabelOptions",
     "Labeling",
     "Logits",
     "Multilabel",
-    "Points",
+    "OutputOptions",
     "Prediction",
     "Regression",
+    "RegressionPairs",
     "Sentiment",
-    "Shown",
     "Task",
     "build_task",
     "find_labels",

@@ -23,7 +23,7 @@ from nlpmtl.heads import Head, sequence_shape, token_shape
 from nlpmtl.metrics import Shape as Reads
 from nlpmtl.metrics import check, scores, task_score
 from nlpmtl.registry import METRICS
-from nlpmtl.tasks.error_analysis import Comparison, compare
+from nlpmtl.tasks.error_analysis import ErrorAnalysis, compare
 
 Logits = NDArray[np.floating]
 Confidence = tuple[NDArray[np.floating], NDArray[np.bool_]]
@@ -36,7 +36,7 @@ ClassWeights = dict[LabelName, Annotated[float, Field(ge=0)]] | Literal["balance
 
 
 @dataclass(frozen=True)
-class Shown:
+class OutputOptions:
     """What an answer shows.
 
     Args:
@@ -49,7 +49,7 @@ class Shown:
     aggregation: Aggregation = "first"
 
 
-PLAIN = Shown()
+DEFAULT_OUTPUT = OutputOptions()
 
 
 class LabelOptions(TaskOptions):
@@ -211,7 +211,9 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def present(self, logits: Logits, *, text: str, words: Sequence[Span], shown: Shown = PLAIN) -> Prediction:
+    def present(
+        self, logits: Logits, *, text: str, words: Sequence[Span], shown: OutputOptions = DEFAULT_OUTPUT
+    ) -> Prediction:
         """The answer for one row, as a person reads it.
 
         Args:
@@ -226,7 +228,7 @@ class Task(ABC):
         return [self.choose(one) for one in logits]
 
     def present_rows(
-        self, logits: Sequence[Logits], *, inputs: Sequence[Input], shown: Shown = PLAIN
+        self, logits: Sequence[Logits], *, inputs: Sequence[Input], shown: OutputOptions = DEFAULT_OUTPUT
     ) -> list[Prediction]:
         """The answers for several rows, as `present` gives each, of their texts and words."""
         rows = zip(logits, inputs, strict=True)
@@ -264,7 +266,7 @@ class Task(ABC):
             )
         return {**values, "score": task_score(values)}
 
-    def compare(self, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> Comparison:
+    def compare(self, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> ErrorAnalysis:
         """Answers beside what is right, counted by label; arguments as of `score`."""
         return compare(self.shape, predicted=predicted, gold=gold, names=names)
 

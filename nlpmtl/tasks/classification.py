@@ -16,13 +16,13 @@ from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as Reads
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import (
-    PLAIN,
+    DEFAULT_OUTPUT,
     ClassWeights,
     Confidence,
     LabelOptions,
     Logits,
+    OutputOptions,
     Prediction,
-    Shown,
     Task,
     class_weights,
     entropy,
@@ -105,16 +105,18 @@ class Classification(Task):
     def choose(self, logits: Logits) -> Any:
         return int(logits.argmax())
 
-    def present(self, logits: Logits, *, text: str, words: Sequence[Span], shown: Shown = PLAIN) -> Prediction:
+    def present(
+        self, logits: Logits, *, text: str, words: Sequence[Span], shown: OutputOptions = DEFAULT_OUTPUT
+    ) -> Prediction:
         """``{"label": "spam", "score": 0.98}``."""
         return self._show(softmax(logits / self.temperature), shown)
 
     def present_rows(
-        self, logits: Sequence[Logits], *, inputs: Sequence[Input], shown: Shown = PLAIN
+        self, logits: Sequence[Logits], *, inputs: Sequence[Input], shown: OutputOptions = DEFAULT_OUTPUT
     ) -> list[Prediction]:
         return [self._show(sure, shown) for sure in softmax(np.stack(list(logits)) / self.temperature)]
 
-    def _show(self, sure: Logits, shown: Shown) -> dict[str, Any]:
+    def _show(self, sure: Logits, shown: OutputOptions) -> dict[str, Any]:
         """The answer for one row, of the probabilities of its labels."""
         best = int(sure.argmax())
         answer: dict[str, Any] = {"label": self.labels[best], "score": float(sure[best])}

@@ -31,7 +31,7 @@ class Confusion:
 
 
 @dataclass(frozen=True)
-class Hits:
+class LabelCounts:
     """How often each label of sets of labels was found.
 
     Args:
@@ -48,17 +48,17 @@ class Hits:
 
 
 @dataclass(frozen=True)
-class Points:
+class RegressionPairs:
     """Numbers that are right, and the answers, ``[rows]`` both."""
 
     gold: NDArray[np.float64]
     predicted: NDArray[np.float64]
 
 
-Comparison = Confusion | Hits | Points
+ErrorAnalysis = Confusion | LabelCounts | RegressionPairs
 
 
-def compare(shape: Shape, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> Comparison:
+def compare(shape: Shape, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> ErrorAnalysis:
     """Count the answers of a task whose labels have a shape.
 
     Args:
@@ -68,7 +68,7 @@ def compare(shape: Shape, *, predicted: Sequence[Any], gold: Sequence[Any], name
         names: the names of the ids.
     """
     if shape == "number":
-        return Points(np.array(gold, dtype=np.float64), np.array(predicted, dtype=np.float64))
+        return RegressionPairs(np.array(gold, dtype=np.float64), np.array(predicted, dtype=np.float64))
     if shape == "set":
         return _hits(predicted, gold, names)
     if shape == "class":
@@ -86,10 +86,10 @@ def _confusion(pairs: Sequence[tuple[str, str]], names: Sequence[str], *, shape:
     return Confusion(labels, counts, "rows" if shape == "class" else "words")
 
 
-def _hits(predicted: Sequence[Sequence[int]], gold: Sequence[Sequence[int]], names: Sequence[str]) -> Hits:
+def _hits(predicted: Sequence[Sequence[int]], gold: Sequence[Sequence[int]], names: Sequence[str]) -> LabelCounts:
     right, said = multi_hot(gold, width=len(names)), multi_hot(predicted, width=len(names))
     found = np.count_nonzero(right & said, axis=0)
-    return Hits(
+    return LabelCounts(
         labels=tuple(names),
         found=found,
         missed=np.count_nonzero(right, axis=0) - found,

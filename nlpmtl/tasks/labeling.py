@@ -17,13 +17,13 @@ from nlpmtl.metrics import Shape as Reads
 from nlpmtl.metrics import spans
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import (
-    PLAIN,
+    DEFAULT_OUTPUT,
     ClassWeights,
     Confidence,
     LabelOptions,
     Logits,
+    OutputOptions,
     Prediction,
-    Shown,
     Task,
     class_weights,
     entropy,
@@ -32,7 +32,7 @@ from nlpmtl.tasks.base import (
     softmax,
 )
 from nlpmtl.tasks.calibration import fit_temperature
-from nlpmtl.tasks.error_analysis import Comparison
+from nlpmtl.tasks.error_analysis import ErrorAnalysis
 
 NO_TAG = -1
 """What a plain scheme answers for a word that no wordpiece stands for: never right."""
@@ -145,13 +145,15 @@ class Labeling(Task):
             tags = [tag if tag == "O" or tag[:2] in ("B-", "I-") else f"B-{tag}" for tag in tags]
         return tags
 
-    def compare(self, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> Comparison:
+    def compare(self, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> ErrorAnalysis:
         """Words by their tags; under `bio` by their entities, B- and I- together."""
         if self.scheme == "bio":
             names = [name[2:] if name[:2] in ("B-", "I-") else name for name in names]
         return super().compare(predicted=predicted, gold=gold, names=names)
 
-    def present(self, logits: Logits, *, text: str, words: Sequence[Span], shown: Shown = PLAIN) -> Prediction:
+    def present(
+        self, logits: Logits, *, text: str, words: Sequence[Span], shown: OutputOptions = DEFAULT_OUTPUT
+    ) -> Prediction:
         """Spans, ``[{"entity_group": "person", "score": 0.99, "word": "Ada", "start": 0, "end": 3}, …]``.
 
         Without aggregation one entry a word that is not O, and under `plain` one a word, with its tag as ``"entity"``
@@ -164,7 +166,7 @@ class Labeling(Task):
         return self._show(tags, chosen, sure, text=text, words=words, shown=shown)
 
     def present_rows(
-        self, logits: Sequence[Logits], *, inputs: Sequence[Input], shown: Shown = PLAIN
+        self, logits: Sequence[Logits], *, inputs: Sequence[Input], shown: OutputOptions = DEFAULT_OUTPUT
     ) -> list[Prediction]:
         tags, ends = self.choose_rows(logits), np.cumsum([len(one) for one in logits])
         sure, chosen = self._sure(np.concatenate(logits), [tag for row in tags for tag in row])
@@ -177,7 +179,14 @@ class Labeling(Task):
         return sure, sure[np.arange(len(sure)), np.array(tags, dtype=np.int64)].tolist()
 
     def _show(
-        self, tags: list[int], chosen: list[float], sure: Logits, *, text: str, words: Sequence[Span], shown: Shown
+        self,
+        tags: list[int],
+        chosen: list[float],
+        sure: Logits,
+        *,
+        text: str,
+        words: Sequence[Span],
+        shown: OutputOptions,
     ) -> Prediction:
         """The answer for one row, of its words' tags and what `_sure` says of them."""
         alone = self.scheme == "plain" or shown.aggregation == "none"

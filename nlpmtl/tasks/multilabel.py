@@ -19,12 +19,12 @@ from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as Reads
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import (
-    PLAIN,
+    DEFAULT_OUTPUT,
     Confidence,
     LabelOptions,
     Logits,
+    OutputOptions,
     Prediction,
-    Shown,
     Task,
     class_weights,
     entropy,
@@ -125,17 +125,19 @@ class Multilabel(Task):
     def _as_rows(self, reads: Reads, values: Sequence[Any], names: Sequence[str]) -> Any:
         return multi_hot(values, width=len(names))
 
-    def present(self, logits: Logits, *, text: str, words: Sequence[Span], shown: Shown = PLAIN) -> Prediction:
+    def present(
+        self, logits: Logits, *, text: str, words: Sequence[Span], shown: OutputOptions = DEFAULT_OUTPUT
+    ) -> Prediction:
         """``{"labels": [{"label": "joy", "score": 0.91}, …]}``: those above their thresholds, the surest first."""
         return self._show(self._sure(logits), self.choose(logits), shown)
 
     def present_rows(
-        self, logits: Sequence[Logits], *, inputs: Sequence[Input], shown: Shown = PLAIN
+        self, logits: Sequence[Logits], *, inputs: Sequence[Input], shown: OutputOptions = DEFAULT_OUTPUT
     ) -> list[Prediction]:
         rows = zip(self._sure(np.stack(list(logits))), self.choose_rows(logits), strict=True)
         return [self._show(sure, chosen, shown) for sure, chosen in rows]
 
-    def _show(self, sure: Logits, chosen: Sequence[int], shown: Shown) -> dict[str, Any]:
+    def _show(self, sure: Logits, chosen: Sequence[int], shown: OutputOptions) -> dict[str, Any]:
         """The answer for one row, of the probabilities of its labels and the labels that were chosen."""
         chosen = sorted(chosen, key=lambda i: -sure[i])
         answer: dict[str, Any] = {"labels": [{"label": self.labels[i], "score": float(sure[i])} for i in chosen]}

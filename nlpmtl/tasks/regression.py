@@ -13,7 +13,7 @@ from torch import Tensor
 from nlpmtl.config import TaskOptions
 from nlpmtl.data import Labels, NumberLabels, Span
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import PLAIN, Logits, Prediction, Shown, Task, full
+from nlpmtl.tasks.base import DEFAULT_OUTPUT, Logits, OutputOptions, Prediction, Task, full
 
 _FARTHEST = 1e15
 """The largest standardised target: sums of its square stay finite in single precision."""
@@ -90,7 +90,9 @@ class Regression(Task):
     def choose(self, logits: Logits) -> Any:
         return float(logits[0]) * self.target["std"] + self.target["mean"]
 
-    def present(self, logits: Logits, *, text: str, words: Sequence[Span], shown: Shown = PLAIN) -> Prediction:
+    def present(
+        self, logits: Logits, *, text: str, words: Sequence[Span], shown: OutputOptions = DEFAULT_OUTPUT
+    ) -> Prediction:
         """``{"value": 3.7}``, on the scale of the data."""
         return {"value": self.choose(logits)}
 

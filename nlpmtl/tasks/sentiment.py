@@ -13,7 +13,7 @@ from nlpmtl.config import LabelName
 from nlpmtl.data import Input, Span
 from nlpmtl.metrics import Shape as Reads
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import PLAIN, LabelOptions, Logits, Prediction, Shown
+from nlpmtl.tasks.base import DEFAULT_OUTPUT, LabelOptions, Logits, OutputOptions, Prediction
 from nlpmtl.tasks.classification import Classification
 
 
@@ -39,7 +39,9 @@ class Sentiment(Classification):
         top = len(self.labels) - 1
         return float(value) if value <= top else 2.0 * top  # a label that is not on the scale is far from all of it
 
-    def present(self, logits: Logits, *, text: str, words: Sequence[Span], shown: Shown = PLAIN) -> Prediction:
+    def present(
+        self, logits: Logits, *, text: str, words: Sequence[Span], shown: OutputOptions = DEFAULT_OUTPUT
+    ) -> Prediction:
         """``{"label": "positive", "score": 0.99, "polarity": 0.98}``.
 
         The polarity is the expected place on the scale, from −1 for the lowest label to 1 for the highest.
@@ -47,11 +49,11 @@ class Sentiment(Classification):
         return super().present(logits, text=text, words=words, shown=shown)
 
     def present_rows(
-        self, logits: Sequence[Logits], *, inputs: Sequence[Input], shown: Shown = PLAIN
+        self, logits: Sequence[Logits], *, inputs: Sequence[Input], shown: OutputOptions = DEFAULT_OUTPUT
     ) -> list[Prediction]:
         return super().present_rows(logits, inputs=inputs, shown=shown)
 
-    def _show(self, sure: Logits, shown: Shown) -> dict[str, Any]:
+    def _show(self, sure: Logits, shown: OutputOptions) -> dict[str, Any]:
         polarity = min(max(float(sure @ self._places), -1.0), 1.0)
         return {**super()._show(sure, shown), "polarity": polarity}
 

@@ -7,13 +7,13 @@ from nlpmtl.training.accelerator import accelerating, check_precision, finish_tr
 from nlpmtl.training.checkpoint import amend, commit, newest, problem, prune, read_state, restore, set_aside, snapshot
 from nlpmtl.training.data_fingerprints import check_same_data, digest_plugins
 from nlpmtl.training.distributed import share_weights
-from nlpmtl.training.events import Best, Evaluated, Noted, Progressed, RunState
+from nlpmtl.training.events import Best, EvaluationDone, Message, RunState, StepLogged
 from nlpmtl.training.global_state import global_state_restored
-from nlpmtl.training.gradient_accumulation import Accumulator, deal, dropout_seed
+from nlpmtl.training.gradient_accumulation import GradientAccumulator, deal, dropout_seed
 from nlpmtl.training.launch import ignored_settings
 from nlpmtl.training.lock import hold_lock, hold_lock_together
 from nlpmtl.training.loop import train_steps
-from nlpmtl.training.metrics_logger import Observer, read_lines
+from nlpmtl.training.metrics_logger import MetricsLogger, read_lines
 from nlpmtl.training.optimizer import Schedule, build_optimizer, build_schedule
 from nlpmtl.training.run_directory import (
     check_place,
@@ -29,23 +29,23 @@ from nlpmtl.training.run_directory import (
 from nlpmtl.training.signals import Signals
 from nlpmtl.training.task_gradients import Gradient, inner_products
 from nlpmtl.training.trackers import start_trackers
-from nlpmtl.training.train_step import Stepper, StepReport
-from nlpmtl.training.trainer import Fit
+from nlpmtl.training.train_step import StepReport, TrainStep
+from nlpmtl.training.trainer import Trainer
 
 __all__ = [
-    "Accumulator",
     "Best",
-    "Evaluated",
-    "Fit",
+    "EvaluationDone",
     "Gradient",
-    "Noted",
-    "Observer",
-    "Progressed",
+    "GradientAccumulator",
+    "Message",
+    "MetricsLogger",
     "RunState",
     "Schedule",
     "Signals",
+    "StepLogged",
     "StepReport",
-    "Stepper",
+    "TrainStep",
+    "Trainer",
     "accelerating",
     "amend",
     "build_optimizer",

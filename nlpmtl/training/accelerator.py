@@ -18,7 +18,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from nlpmtl.errors import ConfigError
-from nlpmtl.kernels.malloc import keep_freed_memory
+from nlpmtl.kernels.malloc import tune_malloc
 from nlpmtl.training.fsdp import ASKED
 from nlpmtl.training.global_state import global_state_restored
 from nlpmtl.training.launch import NEUTRAL, check_launch
@@ -93,7 +93,7 @@ def _accelerating(*, directory: Path, precision: str, trackers: Sequence[str]) -
             "accelerate launch --multi_gpu, or FSDP2, which is"
         )
     if accelerator.device.type == "cpu":
-        keep_freed_memory()
+        tune_malloc()
     atexit.unregister(_end_group)
     atexit.register(_end_group)
     try:

@@ -15,7 +15,7 @@ _SHOWN = 300
 """Characters of a label list in an error."""
 
 Facts = Mapping[str, Any]
-"""``data``: as `Workload.fingerprint` gives it; ``plugins``: as `digest_plugins` does."""
+"""``data``: as `TaskDatasets.fingerprint` gives it; ``plugins``: as `digest_plugins` does."""
 
 
 def check_same_data(before: Facts, now: Facts, *, run: Path) -> list[str]:

@@ -12,14 +12,14 @@ from nlpmtl.sampling import Cursor
 
 
 @dataclass(frozen=True)
-class Progressed:
+class StepLogged:
     """Steps were taken; `metrics` is the newest line of metrics.jsonl."""
 
     metrics: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class EvaluationDone:
     """The validation split was scored; `best` if no evaluation before was better."""
 
     step: int
@@ -28,7 +28,7 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
-class Noted:
+class Message:
     """Something that a person should know befell a step."""
 
     line: str

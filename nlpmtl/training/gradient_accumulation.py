@@ -38,7 +38,7 @@ _NO_MEMORY = ("not enough memory", "can't allocate memory", "ALLOC_FAILED")
 """What errors of PyTorch that have no class of their own say where memory ran out."""
 
 
-class LoneError(RunError):
+class RankFailureError(RunError):
     """What befell this process alone, and the others cannot be told."""
 
 
@@ -64,7 +64,7 @@ def select(plan: StepPlan, *, lengths: NDArray[np.int64], chosen: NDArray[np.boo
 
 
 @dataclass(frozen=True)
-class Passed:
+class ForwardResult:
     """What came of rows that went through the model.
 
     Args:
@@ -119,7 +119,7 @@ def dropout_seed(seed: int, *, step: int, rank: int, micro: int) -> int:
 
 
 @dataclass
-class Accumulator:
+class GradientAccumulator:
     """Puts rows through the model, and adds up gradients.
 
     Args:
@@ -156,7 +156,7 @@ class Accumulator:
         device: torch.device = self.accelerator.device
         return device
 
-    def pass_through(self, rows: Rows, *, scales: Mapping[str, float] | None = None) -> Passed:
+    def pass_through(self, rows: Rows, *, scales: Mapping[str, float] | None = None) -> ForwardResult:
         """Put rows through, in smaller micro-batches, from the first on, if need be.
 
         Args:
@@ -181,7 +181,7 @@ class Accumulator:
                     add_gradients(self.parameters, present=[bool(has) for has in present])
                 # To find which are to blame, all processes must go through the same where each has a slice.
                 own = rows.rows if self.in_slices else [row for micro in dealt[rank] for row in micro]
-                return Passed(list(own), sums[0], sums[1], asked)
+                return ForwardResult(list(own), sums[0], sums[1], asked)
             self.forget()
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
@@ -218,7 +218,7 @@ class Accumulator:
             if not _ran_out(error):
                 raise
             if self.in_slices:  # the others wait in the midst of a layer: they cannot be told
-                raise LoneError(
+                raise RankFailureError(
                     f"step {rows.step + 1}: memory ran out, and with FSDP a step cannot be tried again: lower "
                     f"train.micro_tokens, found {self.micro_tokens}, and go on with --resume"
                 ) from error

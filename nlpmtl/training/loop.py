@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nlpmtl.sampling import Cursor, Plan
-from nlpmtl.training.train_step import Stepper, StepReport
+from nlpmtl.training.train_step import StepReport, TrainStep
 
 
-def train_steps(plan: Plan, *, cursor: Cursor, total: int, stepper: Stepper) -> Iterator[tuple[StepReport, Cursor]]:
+def train_steps(plan: Plan, *, cursor: Cursor, total: int, stepper: TrainStep) -> Iterator[tuple[StepReport, Cursor]]:
     """Compute the steps from a cursor on; each comes with the cursor after it, what its sampler learned included."""
     while cursor.step < total:
         stepper.accumulator.model.train()  # the caller may have evaluated

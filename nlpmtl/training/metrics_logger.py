@@ -22,7 +22,7 @@ _FLUSH_EVERY = 10
 """Steps between two looks at the device's losses: each look waits for it."""
 
 
-class Observer:
+class MetricsLogger:
     """Collects step reports and writes them out: one line of metrics.jsonl a step, one of evaluations.jsonl each time.
 
     Args:

@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from nlpmtl.data import Tally
+from nlpmtl.data import BatchStats
 from nlpmtl.errors import RunError
 from nlpmtl.sampling import Feedback, StepPlan
 from nlpmtl.training.distributed import add_up, agree, gather_lines
 from nlpmtl.training.fsdp import clip, total_norm
-from nlpmtl.training.gradient_accumulation import Accumulator, Passed, Row, Rows, select
+from nlpmtl.training.gradient_accumulation import ForwardResult, GradientAccumulator, Row, Rows, select
 from nlpmtl.training.optimizer import Schedule
 from nlpmtl.training.task_gradients import TaskGradients
-from nlpmtl.weighting import Seen, Weighting
+from nlpmtl.weighting import StepObservation, Weighting
 
 _TOLD = 5
 """Rows that an error names at most."""
@@ -66,7 +66,7 @@ class StepReport:
 
 
 @dataclass
-class Stepper:
+class TrainStep:
     """Computes steps.
 
     Args:
@@ -79,7 +79,7 @@ class Stepper:
         teaches: whether there is a sampler to be told of every step.
     """
 
-    accumulator: Accumulator
+    accumulator: GradientAccumulator
     optimizer: Optimizer
     weighting: Weighting
     schedule: Schedule
@@ -133,10 +133,12 @@ class Stepper:
             note=note,
         )
 
-    def _gradient(self, plan: StepPlan, rows: Rows, *, tally: Tally) -> tuple[Seen, dict[str, float], Passed]:
+    def _gradient(
+        self, plan: StepPlan, rows: Rows, *, tally: BatchStats
+    ) -> tuple[StepObservation, dict[str, float], ForwardResult]:
         """Leave the gradient of the step's loss with the parameters; what was seen, and the weights, come back."""
         run, total = self.accumulator, sum(tally.rows.values())
-        seen = Seen(plan.step, {task: tally.rows[task] / total for task in run.tasks if task in tally.rows})
+        seen = StepObservation(plan.step, {task: tally.rows[task] / total for task in run.tasks if task in tally.rows})
         if self.weighting.sight == "gradients" and seen.shares:
             return self._by_task(plan, seen, tally=tally)
         if self.weighting.sight == "losses":
@@ -144,14 +146,16 @@ class Stepper:
         weights = self.weighting.weigh(seen)
         return seen, weights, run.pass_through(rows, scales=_scales(seen, weights, tally))
 
-    def _by_task(self, plan: StepPlan, seen: Seen, *, tally: Tally) -> tuple[Seen, dict[str, float], Passed]:
+    def _by_task(
+        self, plan: StepPlan, seen: StepObservation, *, tally: BatchStats
+    ) -> tuple[StepObservation, dict[str, float], ForwardResult]:
         """The same, by way of a gradient for each task: rows with labels for several go through once for each."""
         run, gradients, all_passed = self.accumulator, TaskGradients(self.accumulator.parameters), []
         for task, scale in _scales(seen, dict.fromkeys(seen.shares, 1.0), tally).items():
             own = select(plan, lengths=tally.lengths, chosen=run.collate.carrying(plan.rows, task=task))
             all_passed.append(run.pass_through(own, scales={task: scale}))
             gradients.take()
-        passed = Passed(
+        passed = ForwardResult(
             rows=list(dict.fromkeys(row for one in all_passed for row in one.rows)),
             sums=torch.stack([one.sums for one in all_passed]).sum(dim=0),
             unsure=torch.stack([one.unsure for one in all_passed]).sum(dim=0),
@@ -163,7 +167,7 @@ class Stepper:
         return seen, weights, passed
 
     def _teach(
-        self, plan: StepPlan, rows: Rows, *, seen: Seen, passed: Passed, tally: Tally
+        self, plan: StepPlan, rows: Rows, *, seen: StepObservation, passed: ForwardResult, tally: BatchStats
     ) -> tuple[Feedback | None, str | None]:
         """Update the weighting, if it learns; return the feedback for a sampler, and why nothing was learned."""
         if not (self.weighting.learns or self.teaches):
@@ -188,7 +192,7 @@ class Stepper:
         unsure = self._means(passed.unsure, tally) if self.accumulator.tells_unsure else {}
         return Feedback(picks, losses, {task: one for task, one in unsure.items() if not math.isnan(one)}), None
 
-    def _means(self, sums: Tensor, tally: Tally) -> dict[str, float]:
+    def _means(self, sums: Tensor, tally: BatchStats) -> dict[str, float]:
         """Of each task that has rows, over all processes."""
         summed = dict(zip(self.accumulator.tasks, add_up(sums).tolist(), strict=True))
         return {task: summed[task] / tally.items[task] for task in summed if task in tally.items}
@@ -233,6 +237,6 @@ class Stepper:
         return float(self.optimizer.param_groups[0]["lr"])
 
 
-def _scales(seen: Seen, weights: Mapping[str, float], tally: Tally) -> dict[str, float]:
+def _scales(seen: StepObservation, weights: Mapping[str, float], tally: BatchStats) -> dict[str, float]:
     """What each task's summed loss is multiplied with."""
     return {task: weights[task] * share / tally.items[task] for task, share in seen.shares.items()}

@@ -23,13 +23,13 @@ from nlpmtl.sampling import Plan
 from nlpmtl.strict_json import dumps
 from nlpmtl.tasks import Task
 from nlpmtl.training.checkpoint import amend, commit, problem, prune, read_state, snapshot
-from nlpmtl.training.events import Best, Evaluated, Noted, Progressed, RunState
+from nlpmtl.training.events import Best, EvaluationDone, Message, RunState, StepLogged
 from nlpmtl.training.fsdp import put_together
-from nlpmtl.training.gradient_accumulation import LoneError
+from nlpmtl.training.gradient_accumulation import RankFailureError
 from nlpmtl.training.loop import train_steps
-from nlpmtl.training.metrics_logger import Observer
+from nlpmtl.training.metrics_logger import MetricsLogger
 from nlpmtl.training.signals import Signals
-from nlpmtl.training.train_step import Stepper
+from nlpmtl.training.train_step import TrainStep
 from nlpmtl.weighting import Constant
 
 
@@ -42,7 +42,7 @@ class _EvaluationError(Exception):
 
 
 @dataclass
-class Fit:
+class Trainer:
     """Takes a run through its steps.
 
     Args:
@@ -78,7 +78,7 @@ class Fit:
     model: nn.Module
     whole: nn.Module
     optimizer: Optimizer
-    stepper: Stepper
+    stepper: TrainStep
     plan: Plan
     total: int
     tasks: Mapping[str, Task]
@@ -94,7 +94,7 @@ class Fit:
     state: RunState
     recorded: Mapping[str, Any] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list, init=False)
-    observer: Observer = field(init=False)
+    observer: MetricsLogger = field(init=False)
     _logits: tuple[int, LogitsCache] | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -102,7 +102,7 @@ class Fit:
         self._evaluates = bool(scored)
         if self.select != "mean" and self.select not in scored:
             raise ConfigError(f"eval.select: task {self.select!r} has no labelled validation rows to be selected on")
-        self.observer = Observer(
+        self.observer = MetricsLogger(
             self.accelerator,
             directory=self.directory,
             tasks=list(self.tasks),
@@ -110,7 +110,7 @@ class Fit:
             tells_weights=not isinstance(self.stepper.weighting, Constant),
         )
 
-    def events(self) -> Iterator[Progressed | Evaluated | Noted]:
+    def events(self) -> Iterator[StepLogged | EvaluationDone | Message]:
         """Train to the end, or until patience runs out, and tell what happens.
 
         Raises:
@@ -132,13 +132,13 @@ class Fit:
             elif not self.stopped_early:
                 try:
                     yield from self._train()
-                except LoneError:
+                except RankFailureError:
                     raise
                 except RunError:
                     self.observer.flush()  # all processes are here: the steps before are told
                     raise
 
-    def _train(self) -> Iterator[Progressed | Evaluated | Noted]:
+    def _train(self) -> Iterator[StepLogged | EvaluationDone | Message]:
         self.observer.start_clock()
         for report, cursor in train_steps(self.plan, cursor=self.state.cursor, total=self.total, stepper=self.stepper):
             skipped = self.state.skipped + (report.skipped is not None)
@@ -147,13 +147,13 @@ class Fit:
             self.state = replace(self.state, cursor=cursor, skipped=skipped, micro_tokens=halved, weighting=memory)
             line = self.observer.step(report)
             if line is not None:
-                yield Progressed(line)
+                yield StepLogged(line)
             if report.halved:
-                yield Noted(f"step {cursor.step}: memory ran out, train.micro_tokens is {halved} from here on")
+                yield Message(f"step {cursor.step}: memory ran out, train.micro_tokens is {halved} from here on")
             if report.skipped is not None:
-                yield Noted(f"left out: {report.skipped}")
+                yield Message(f"left out: {report.skipped}")
             if report.note is not None:
-                yield Noted(report.note)
+                yield Message(report.note)
             last = cursor.step == self.total
             saves = last or cursor.step % self.save_every == 0
             if report.asked and not last:
@@ -171,10 +171,10 @@ class Fit:
             if last:
                 return
 
-    def _flush(self) -> Iterator[Progressed]:
+    def _flush(self) -> Iterator[StepLogged]:
         line = self.observer.flush()
         if line is not None:
-            yield Progressed(line)
+            yield StepLogged(line)
 
     def _stop(self, signal: int) -> None:
         self._save()
@@ -227,7 +227,7 @@ class Fit:
         due = step == self.total or step % self.evaluate_every == 0
         return self._evaluates and due and self.state.evaluated < step
 
-    def _pending_evaluation(self) -> Iterator[Evaluated | Noted]:
+    def _pending_evaluation(self) -> Iterator[EvaluationDone | Message]:
         """The evaluation at this step, if there is one and it has not been: a run may have been stopped in it."""
         if self._evaluation_is_due():
             try:
@@ -238,9 +238,9 @@ class Fit:
                 yield self._failed(error)
         for told in self.observer.take_failures():
             self.failures.append(told)
-            yield Noted(told)
+            yield Message(told)
 
-    def _failed(self, error: _EvaluationError) -> Noted:
+    def _failed(self, error: _EvaluationError) -> Message:
         """What becomes of an evaluation that raised: after the last step a note, before it the end of the run.
 
         Raises:
@@ -250,13 +250,13 @@ class Fit:
         told = f"the evaluation at step {step} failed: {type(cause).__name__}: {cause}"
         if step == self.total:
             self.failures.append(told)
-            return Noted(told)
+            return Message(told)
         if self.inference.world == 1:  # of several processes, one cannot save without the others
             self._save()
             told += "; a checkpoint of this step is saved: --resume continues once the cause is fixed"
         raise RunError(told) from cause
 
-    def _evaluate(self, step: int) -> Evaluated:
+    def _evaluate(self, step: int) -> EvaluationDone:
         self.gather()
         self.whole.eval()
         inference = self.inference
@@ -288,7 +288,7 @@ class Fit:
             self._save_best()
         else:
             self.state = replace(self.state, worse=self.state.worse + 1, evaluated=step)
-        return Evaluated(step=step, scores=scores, best=best)
+        return EvaluationDone(step=step, scores=scores, best=best)
 
     def _unless_asked(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         if self.signals.heard:

@@ -4,17 +4,17 @@ A weighting is a class that is registered in `nlpmtl.registry.WEIGHTINGS`, one f
 file names it by `kind`:
 
 >>> from nlpmtl.registry import WEIGHTINGS
->>> from nlpmtl.weighting import Seen, Weighting
+>>> from nlpmtl.weighting import StepObservation, Weighting
 >>> options = WEIGHTINGS.parse({"kind": "constant", "weights": {"topic": 0.5}})
 >>> weighting = WEIGHTINGS.build(options, Weighting, tasks=["topic", "sentiment"], epoch_steps=100, seed=0)
->>> weighting.weigh(Seen(step=0, shares={"topic": 0.75, "sentiment": 0.25}))
+>>> weighting.weigh(StepObservation(step=0, shares={"topic": 0.75, "sentiment": 0.25}))
 {'topic': 0.5, 'sentiment': 1.0}
 """
 
 from __future__ import annotations
 
 from nlpmtl.weighting.aligned_mtl import AlignedMtl
-from nlpmtl.weighting.base import Seen, Sight, Weighting
+from nlpmtl.weighting.base import Requirement, StepObservation, Weighting
 from nlpmtl.weighting.cagrad import CaGrad
 from nlpmtl.weighting.constant import Constant
 from nlpmtl.weighting.dualproj import DualProj
@@ -51,9 +51,9 @@ __all__ = [
     "NashMtl",
     "PcGrad",
     "RandomWeights",
+    "Requirement",
     "Scale",
-    "Seen",
-    "Sight",
+    "StepObservation",
     "Uncertainty",
     "UpGrad",
     "Weighting",

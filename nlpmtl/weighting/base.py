@@ -13,12 +13,12 @@ Symbols:
 A weight of 1 leaves a task the influence that the sampler gave it.
 
 Example:
-    >>> from nlpmtl.weighting import Seen, Weighting
+    >>> from nlpmtl.weighting import StepObservation, Weighting
     >>> class Halved(Weighting):
     ...     def weigh(self, seen):
     ...         return dict.fromkeys(seen.shares, 0.5)
     >>> weighting = Halved(tasks=["topic", "sentiment"], epoch_steps=100, seed=0)
-    >>> weighting.weigh(Seen(step=0, shares={"topic": 0.75, "sentiment": 0.25}))
+    >>> weighting.weigh(StepObservation(step=0, shares={"topic": 0.75, "sentiment": 0.25}))
     {'topic': 0.5, 'sentiment': 0.5}
 """
 
@@ -33,12 +33,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Sight = Literal["nothing", "losses", "gradients"]
+Requirement = Literal["nothing", "losses", "gradients"]
 """What a weighting requires of a step before it computes weights."""
 
 
 @dataclass(frozen=True)
-class Seen:
+class StepObservation:
     """Measurements of a training step from which weights are computed; equal on all ranks.
 
     Args:
@@ -69,7 +69,7 @@ class Weighting(ABC):
         seed: seed of the run, ≥ 0.
     """
 
-    sight: ClassVar[Sight] = "nothing"
+    sight: ClassVar[Requirement] = "nothing"
     """What `weigh` requires: "nothing", "losses" (one extra forward pass per step) or "gradients" (one backward pass
     per task)."""
     learns: ClassVar[bool] = False
@@ -83,7 +83,7 @@ class Weighting(ABC):
     memory: dict[str, Any] = field(init=False, default_factory=dict)
 
     @abstractmethod
-    def weigh(self, seen: Seen) -> dict[str, float]:
+    def weigh(self, seen: StepObservation) -> dict[str, float]:
         """Compute the weights of a step.
 
         Args:
@@ -93,7 +93,7 @@ class Weighting(ABC):
             The weight w_t of each task in `seen.shares`, in the same order.
         """
 
-    def learn(self, seen: Seen, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:  # noqa: B027
+    def learn(self, seen: StepObservation, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:  # noqa: B027
         """Update `memory` after an optimizer step. The default does nothing.
 
         It is not called for a step whose loss is not finite.

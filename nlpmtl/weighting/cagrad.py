@@ -21,9 +21,10 @@ References:
 
 Example:
     >>> import numpy as np
-    >>> from nlpmtl.weighting import CaGrad, Seen
+    >>> from nlpmtl.weighting import CaGrad, StepObservation
     >>> gradients = np.array([[1.0, 0.0], [-2.0, 1.0]])
-    >>> step = Seen(step=0, shares={"a": 0.5, "b": 0.5}, losses={"a": 1.0, "b": 1.0}, gramian=gradients @ gradients.T)
+    >>> shares, losses = {"a": 0.5, "b": 0.5}, {"a": 1.0, "b": 1.0}
+    >>> step = StepObservation(step=0, shares=shares, losses=losses, gramian=gradients @ gradients.T)
     >>> weighting = CaGrad(tasks=["a", "b"], epoch_steps=100, seed=0, c=0.5)
     >>> {task: round(weight, 3) for task, weight in weighting.weigh(step).items()}
     {'a': 1.707, 'b': 1.0}
@@ -36,11 +37,11 @@ from typing import Any
 
 from pydantic import Field
 
-from nlpmtl.registry import WEIGHTINGS, Options
+from nlpmtl.registry import WEIGHTINGS, KindOptions
 from nlpmtl.weighting.gradients import GradientMethod
 
 
-class CaGradOptions(Options):
+class CaGradOptions(KindOptions):
     """Options of `CaGrad`."""
 
     c: float = Field(0.5, ge=0)

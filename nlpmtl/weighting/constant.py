@@ -21,9 +21,9 @@ References:
         Help?, NeurIPS, https://arxiv.org/abs/2209.11379
 
 Example:
-    >>> from nlpmtl.weighting import Constant, Seen
+    >>> from nlpmtl.weighting import Constant, StepObservation
     >>> weighting = Constant(tasks=["topic", "sentiment"], epoch_steps=100, seed=0, weights={"topic": 0.5})
-    >>> weighting.weigh(Seen(step=0, shares={"topic": 0.75, "sentiment": 0.25}))
+    >>> weighting.weigh(StepObservation(step=0, shares={"topic": 0.75, "sentiment": 0.25}))
     {'topic': 0.5, 'sentiment': 1.0}
 """
 
@@ -36,11 +36,11 @@ from typing import Annotated
 from pydantic import Field
 
 from nlpmtl.errors import ConfigError, did_you_mean
-from nlpmtl.registry import WEIGHTINGS, Options
-from nlpmtl.weighting.base import Seen, Weighting
+from nlpmtl.registry import WEIGHTINGS, KindOptions
+from nlpmtl.weighting.base import StepObservation, Weighting
 
 
-class ConstantOptions(Options):
+class ConstantOptions(KindOptions):
     """Options of `Constant`."""
 
     weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
@@ -66,5 +66,5 @@ class Constant(Weighting):
             if name not in self.tasks:
                 raise ConfigError(f"weighting.weights.{name}: no such task; {did_you_mean(name, self.tasks)}")
 
-    def weigh(self, seen: Seen) -> dict[str, float]:
+    def weigh(self, seen: StepObservation) -> dict[str, float]:
         return {task: self.weights.get(task, 1.0) for task in seen.shares}

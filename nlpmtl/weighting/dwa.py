@@ -22,12 +22,12 @@ References:
         https://arxiv.org/abs/1803.10704
 
 Example:
-    >>> from nlpmtl.weighting import Dwa, Seen
+    >>> from nlpmtl.weighting import Dwa, StepObservation
     >>> weighting = Dwa(tasks=["topic", "sentiment"], epoch_steps=1, seed=0, temperature=2.0)
     >>> shares = {"topic": 0.5, "sentiment": 0.5}
-    >>> weighting.learn(Seen(step=0, shares=shares), losses={"topic": 1.0, "sentiment": 1.0}, after={})
-    >>> weighting.learn(Seen(step=1, shares=shares), losses={"topic": 0.9, "sentiment": 0.5}, after={})
-    >>> {task: round(weight, 3) for task, weight in weighting.weigh(Seen(step=2, shares=shares)).items()}
+    >>> weighting.learn(StepObservation(step=0, shares=shares), losses={"topic": 1.0, "sentiment": 1.0}, after={})
+    >>> weighting.learn(StepObservation(step=1, shares=shares), losses={"topic": 0.9, "sentiment": 0.5}, after={})
+    >>> {task: round(weight, 3) for task, weight in weighting.weigh(StepObservation(step=2, shares=shares)).items()}
     {'topic': 1.1, 'sentiment': 0.9}
 """
 
@@ -40,14 +40,14 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from nlpmtl.registry import WEIGHTINGS, Options
-from nlpmtl.weighting.base import Seen, Weighting
+from nlpmtl.registry import WEIGHTINGS, KindOptions
+from nlpmtl.weighting.base import StepObservation, Weighting
 
 _MIN_LOSS = 1e-200
 """Mean losses up to this value count as 0, so that ratios of losses are finite."""
 
 
-class DwaOptions(Options):
+class DwaOptions(KindOptions):
     """Options of `Dwa`."""
 
     temperature: float = Field(2.0, gt=0)
@@ -67,7 +67,7 @@ class Dwa(Weighting):
 
     temperature: float
 
-    def weigh(self, seen: Seen) -> dict[str, float]:
+    def weigh(self, seen: StepObservation) -> dict[str, float]:
         older, newer = self._mean_losses(seen.step // self.epoch_steps)
         if older is None or newer is None:
             return dict.fromkeys(seen.shares, 1.0)
@@ -77,7 +77,7 @@ class Dwa(Weighting):
         total = math.fsum(exponentials.values())
         return {task: len(self.tasks) * exponentials[task] / total for task in seen.shares}
 
-    def learn(self, seen: Seen, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
+    def learn(self, seen: StepObservation, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
         epoch = seen.step // self.epoch_steps
         epochs = {number: sums for number, sums in self.memory.items() if int(number) >= epoch - 2}
         sums = dict(epochs.get(str(epoch), {}))

@@ -19,9 +19,10 @@ References:
 
 Example:
     >>> import numpy as np
-    >>> from nlpmtl.weighting import FairGrad, Seen
+    >>> from nlpmtl.weighting import FairGrad, StepObservation
     >>> gradients = np.array([[1.0, 0.0], [-2.0, 1.0]])
-    >>> step = Seen(step=0, shares={"a": 0.5, "b": 0.5}, losses={"a": 1.0, "b": 1.0}, gramian=gradients @ gradients.T)
+    >>> shares, losses = {"a": 0.5, "b": 0.5}, {"a": 1.0, "b": 1.0}
+    >>> step = StepObservation(step=0, shares=shares, losses=losses, gramian=gradients @ gradients.T)
     >>> weighting = FairGrad(tasks=["a", "b"], epoch_steps=100, seed=0, alpha=2.0)
     >>> {task: round(weight, 3) for task, weight in weighting.weigh(step).items()}
     {'a': 8.336, 'b': 3.649}
@@ -34,12 +35,12 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from nlpmtl.registry import WEIGHTINGS, Options
+from nlpmtl.registry import WEIGHTINGS, KindOptions
 from nlpmtl.weighting import solvers
 from nlpmtl.weighting.gradients import SolvedMethod
 
 
-class FairGradOptions(Options):
+class FairGradOptions(KindOptions):
     """Options of `FairGrad`."""
 
     alpha: float = Field(2.0, gt=0)

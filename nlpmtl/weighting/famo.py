@@ -30,9 +30,9 @@ References:
         https://arxiv.org/abs/2306.03792
 
 Example:
-    >>> from nlpmtl.weighting import Famo, Seen
+    >>> from nlpmtl.weighting import Famo, StepObservation
     >>> weighting = Famo(tasks=["topic", "sentiment"], epoch_steps=100, seed=0, lr=0.025, decay=0.001)
-    >>> step = Seen(step=0, shares={"topic": 0.5, "sentiment": 0.5}, losses={"topic": 2.0, "sentiment": 0.5})
+    >>> step = StepObservation(step=0, shares={"topic": 0.5, "sentiment": 0.5}, losses={"topic": 2.0, "sentiment": 0.5})
     >>> {task: round(weight, 3) for task, weight in weighting.weigh(step).items()}
     {'topic': 0.4, 'sentiment': 1.6}
     >>> weighting.learn(step, losses=step.losses, after={"topic": 1.9, "sentiment": 0.3})
@@ -49,14 +49,14 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from nlpmtl.registry import WEIGHTINGS, Options
-from nlpmtl.weighting.base import Seen, Sight, Weighting, all_finite
+from nlpmtl.registry import WEIGHTINGS, KindOptions
+from nlpmtl.weighting.base import Requirement, StepObservation, Weighting, all_finite
 
 _EPSILON = 1e-8
 _BETA_1, _BETA_2 = 0.9, 0.999
 
 
-class FamoOptions(Options):
+class FamoOptions(KindOptions):
     """Options of `Famo`."""
 
     lr: float = Field(0.025, gt=0)
@@ -75,21 +75,21 @@ class Famo(Weighting):
         decay: γ ≥ 0.
     """
 
-    sight: ClassVar[Sight] = "losses"
+    sight: ClassVar[Requirement] = "losses"
     learns: ClassVar[bool] = True
     looks_back: ClassVar[bool] = True
 
     lr: float
     decay: float
 
-    def weigh(self, seen: Seen) -> dict[str, float]:
+    def weigh(self, seen: StepObservation) -> dict[str, float]:
         if not _are_valid(seen.losses):
             return dict.fromkeys(seen.shares, 1.0)
         ratios = {task: z / (seen.losses[task] + _EPSILON) for task, z in self._softmax(seen).items()}
         total = math.fsum(ratios.values())
         return {task: len(ratios) * ratio / total for task, ratio in ratios.items()}
 
-    def learn(self, seen: Seen, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
+    def learn(self, seen: StepObservation, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
         if not (_are_valid(seen.losses) and _are_valid(after)):
             return
         z = self._softmax(seen)
@@ -104,7 +104,7 @@ class Famo(Weighting):
             root = math.sqrt(second / (1 - _BETA_2**steps)) + _EPSILON
             self.memory[task] = [xi - self.lr * first / (1 - _BETA_1**steps) / root, first, second, steps]
 
-    def _softmax(self, seen: Seen) -> dict[str, float]:
+    def _softmax(self, seen: StepObservation) -> dict[str, float]:
         """Return z of each task that has labels in the step."""
         logits = {task: self.memory[task][0] if task in self.memory else 0.0 for task in seen.shares}
         exponentials = {task: math.exp(logit - max(logits.values())) for task, logit in logits.items()}

@@ -22,9 +22,9 @@ References:
         Strategy for Multi-Task Learning, CVPR Workshops, equation 2, https://arxiv.org/abs/1904.08492
 
 Example:
-    >>> from nlpmtl.weighting import Geometric, Seen
+    >>> from nlpmtl.weighting import Geometric, StepObservation
     >>> weighting = Geometric(tasks=["topic", "sentiment"], epoch_steps=100, seed=0)
-    >>> step = Seen(step=0, shares={"topic": 0.5, "sentiment": 0.5}, losses={"topic": 2.0, "sentiment": 0.5})
+    >>> step = StepObservation(step=0, shares={"topic": 0.5, "sentiment": 0.5}, losses={"topic": 2.0, "sentiment": 0.5})
     >>> {task: round(weight, 3) for task, weight in weighting.weigh(step).items()}
     {'topic': 0.5, 'sentiment': 2.0}
 """
@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nlpmtl.registry import WEIGHTINGS
-from nlpmtl.weighting.base import Seen, Sight, Weighting, all_finite
+from nlpmtl.weighting.base import Requirement, StepObservation, Weighting, all_finite
 
 _MIN_LOSS = 1e-12
 
@@ -46,9 +46,9 @@ _MIN_LOSS = 1e-12
 class Geometric(Weighting):
     """Geometric Loss Strategy: the geometric mean of the task losses (Chennupati et al., 2019)."""
 
-    sight: ClassVar[Sight] = "losses"
+    sight: ClassVar[Requirement] = "losses"
 
-    def weigh(self, seen: Seen) -> dict[str, float]:
+    def weigh(self, seen: StepObservation) -> dict[str, float]:
         if not all_finite(seen.losses.values()) or any(loss < 0 for loss in seen.losses.values()):
             return dict.fromkeys(seen.shares, 1.0)
         losses = {task: max(loss, _MIN_LOSS) for task, loss in seen.losses.items()}

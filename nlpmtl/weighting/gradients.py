@@ -30,9 +30,10 @@ References:
 Example:
     >>> import numpy as np
     >>> from nlpmtl.registry import WEIGHTINGS
-    >>> from nlpmtl.weighting import Seen, Weighting
+    >>> from nlpmtl.weighting import StepObservation, Weighting
     >>> gradients = np.array([[1.0, 0.0], [-2.0, 1.0]])
-    >>> step = Seen(step=0, shares={"a": 0.5, "b": 0.5}, losses={"a": 1.0, "b": 1.0}, gramian=gradients @ gradients.T)
+    >>> shares, losses = {"a": 0.5, "b": 0.5}, {"a": 1.0, "b": 1.0}
+    >>> step = StepObservation(step=0, shares=shares, losses=losses, gramian=gradients @ gradients.T)
     >>> for kind in ("imtl_g", "mgda", "upgrad"):
     ...     options = WEIGHTINGS.parse({"kind": kind})
     ...     weighting = WEIGHTINGS.build(options, Weighting, tasks=["a", "b"], epoch_steps=100, seed=0)
@@ -56,7 +57,7 @@ import torch
 from torch import Tensor
 
 from nlpmtl.errors import ConfigError, RunError
-from nlpmtl.weighting.base import Seen, Sight, Weighting
+from nlpmtl.weighting.base import Requirement, StepObservation, Weighting
 
 _REQUIRED_PACKAGES = ("torchjd", "cvxpy", "quadprog")
 
@@ -69,7 +70,7 @@ class GradientMethod(Weighting):
         ConfigError: TorchJD or one of its solvers is not installed.
     """
 
-    sight: ClassVar[Sight] = "gradients"
+    sight: ClassVar[Requirement] = "gradients"
     averages: ClassVar[bool] = True
     """Whether the weights of the paper sum to 1 for orthogonal gradients of equal norm."""
     _method: Any = field(init=False, repr=False)
@@ -84,7 +85,7 @@ class GradientMethod(Weighting):
     def make(self) -> Any:
         """Return a function that maps a Gramian, ``[tasks, tasks]``, to the weights of the paper, ``[tasks]``."""
 
-    def weigh(self, seen: Seen) -> dict[str, float]:
+    def weigh(self, seen: StepObservation) -> dict[str, float]:
         """Compute the weights of a step.
 
         Args:

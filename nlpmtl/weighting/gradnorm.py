@@ -29,10 +29,10 @@ References:
 
 Example:
     >>> import numpy as np
-    >>> from nlpmtl.weighting import GradNorm, Seen
+    >>> from nlpmtl.weighting import GradNorm, StepObservation
     >>> weighting = GradNorm(tasks=["topic", "sentiment"], epoch_steps=100, seed=0, alpha=1.5, lr=0.1)
     >>> shares, losses = {"topic": 0.5, "sentiment": 0.5}, {"topic": 2.0, "sentiment": 0.5}
-    >>> step = Seen(step=0, shares=shares, losses=losses, gramian=np.diag([1.0, 0.25]))
+    >>> step = StepObservation(step=0, shares=shares, losses=losses, gramian=np.diag([1.0, 0.25]))
     >>> weighting.learn(step, losses=losses, after={})
     >>> {task: round(weight, 3) for task, weight in weighting.weigh(step).items()}
     {'topic': 0.842, 'sentiment': 1.158}
@@ -47,15 +47,15 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from nlpmtl.registry import WEIGHTINGS, Options
-from nlpmtl.weighting.base import Seen, Sight, Weighting, all_finite
+from nlpmtl.registry import WEIGHTINGS, KindOptions
+from nlpmtl.weighting.base import Requirement, StepObservation, Weighting, all_finite
 
 _MIN_WEIGHT = 1e-3
 _MIN_LOSS = 1e-200
 """First losses up to this value count as 0, so that quotients are finite."""
 
 
-class GradNormOptions(Options):
+class GradNormOptions(KindOptions):
     """Options of `GradNorm`."""
 
     alpha: float = Field(1.5, ge=0)
@@ -74,16 +74,16 @@ class GradNorm(Weighting):
         lr: learning rate η of the weights, > 0.
     """
 
-    sight: ClassVar[Sight] = "gradients"
+    sight: ClassVar[Requirement] = "gradients"
     learns: ClassVar[bool] = True
 
     alpha: float
     lr: float
 
-    def weigh(self, seen: Seen) -> dict[str, float]:
+    def weigh(self, seen: StepObservation) -> dict[str, float]:
         return {task: self._weights[task] for task in seen.shares}
 
-    def learn(self, seen: Seen, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
+    def learn(self, seen: StepObservation, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
         assert seen.gramian is not None, "GradNorm requires gradients"
         if not all_finite([*losses.values(), *seen.gramian.ravel()]):
             return

@@ -25,9 +25,10 @@ References:
 
 Example:
     >>> import numpy as np
-    >>> from nlpmtl.weighting import GradVac, Seen
+    >>> from nlpmtl.weighting import GradVac, StepObservation
     >>> gradients = np.array([[1.0, 0.0], [-2.0, 1.0]])
-    >>> step = Seen(step=0, shares={"a": 0.5, "b": 0.5}, losses={"a": 1.0, "b": 1.0}, gramian=gradients @ gradients.T)
+    >>> shares, losses = {"a": 0.5, "b": 0.5}, {"a": 1.0, "b": 1.0}
+    >>> step = StepObservation(step=0, shares=shares, losses=losses, gramian=gradients @ gradients.T)
     >>> weighting = GradVac(tasks=["a", "b"], epoch_steps=100, seed=0, beta=0.01)
     >>> {task: round(weight, 3) for task, weight in weighting.weigh(step).items()}
     {'a': 3.0, 'b': 1.4}
@@ -42,11 +43,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from nlpmtl.registry import WEIGHTINGS, Options
+from nlpmtl.registry import WEIGHTINGS, KindOptions
 from nlpmtl.weighting.gradients import GradientMethod
 
 
-class GradVacOptions(Options):
+class GradVacOptions(KindOptions):
     """Options of `GradVac`."""
 
     beta: float = Field(0.01, gt=0, le=1)

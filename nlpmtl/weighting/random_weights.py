@@ -17,9 +17,9 @@ References:
         Learning, TMLR, https://arxiv.org/abs/2111.10603
 
 Example:
-    >>> from nlpmtl.weighting import RandomWeights, Seen
+    >>> from nlpmtl.weighting import RandomWeights, StepObservation
     >>> weighting = RandomWeights(tasks=["topic", "sentiment"], epoch_steps=100, seed=0)
-    >>> weights = weighting.weigh(Seen(step=0, shares={"topic": 0.5, "sentiment": 0.5}))
+    >>> weights = weighting.weigh(StepObservation(step=0, shares={"topic": 0.5, "sentiment": 0.5}))
     >>> {task: round(weight, 3) for task, weight in weights.items()}
     {'topic': 0.872, 'sentiment': 1.128}
 """
@@ -31,7 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nlpmtl.registry import WEIGHTINGS
-from nlpmtl.weighting.base import Seen, Weighting
+from nlpmtl.weighting.base import StepObservation, Weighting
 
 
 @WEIGHTINGS.register("random")
@@ -39,7 +39,7 @@ from nlpmtl.weighting.base import Seen, Weighting
 class RandomWeights(Weighting):
     """Random Loss Weighting: random weights in every step, a baseline (Lin et al., 2022)."""
 
-    def weigh(self, seen: Seen) -> dict[str, float]:
+    def weigh(self, seen: StepObservation) -> dict[str, float]:
         exponentials = np.exp(np.random.default_rng([self.seed, seen.step]).standard_normal(len(self.tasks)))
         values = (len(self.tasks) * exponentials / exponentials.sum()).tolist()
         weights = dict(zip(sorted(self.tasks), values, strict=True))

@@ -20,11 +20,11 @@ Limits:
 - A negative loss counts as 0, and a loss that is not finite is left out.
 
 Example:
-    >>> from nlpmtl.weighting import Scale, Seen
+    >>> from nlpmtl.weighting import Scale, StepObservation
     >>> weighting = Scale(tasks=["price", "topic"], epoch_steps=100, seed=0, keep=0.99)
     >>> shares = {"price": 0.5, "topic": 0.5}
-    >>> weighting.learn(Seen(step=0, shares=shares), losses={"price": 1000.0, "topic": 0.5}, after={})
-    >>> weighting.weigh(Seen(step=1, shares=shares))
+    >>> weighting.learn(StepObservation(step=0, shares=shares), losses={"price": 1000.0, "topic": 0.5}, after={})
+    >>> weighting.weigh(StepObservation(step=1, shares=shares))
     {'price': 0.001, 'topic': 2.0}
 """
 
@@ -37,8 +37,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from nlpmtl.registry import WEIGHTINGS, Options
-from nlpmtl.weighting.base import Seen, Weighting
+from nlpmtl.registry import WEIGHTINGS, KindOptions
+from nlpmtl.weighting.base import StepObservation, Weighting
 
 _MIN_FRACTION = 1e-3
 """Smallest divisor as a fraction of the first loss, so that the weight of a solved task stays bounded."""
@@ -48,7 +48,7 @@ _MIN_LOSS = 1e-200
 """First losses up to this value count as 0, so that quotients are finite."""
 
 
-class ScaleOptions(Options):
+class ScaleOptions(KindOptions):
     """Options of `Scale`."""
 
     keep: float = Field(0.99, ge=0, lt=1)
@@ -68,7 +68,7 @@ class Scale(Weighting):
 
     keep: float
 
-    def weigh(self, seen: Seen) -> dict[str, float]:
+    def weigh(self, seen: StepObservation) -> dict[str, float]:
         return {task: self._weight(task) for task in seen.shares}
 
     def _weight(self, task: str) -> float:
@@ -77,7 +77,7 @@ class Scale(Weighting):
         first, average = self.memory[task]
         return 1.0 / max(average, _MIN_FRACTION * first) if first > _MIN_LOSS else 1.0
 
-    def learn(self, seen: Seen, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
+    def learn(self, seen: StepObservation, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
         for task, loss in losses.items():
             if not math.isfinite(loss):
                 continue

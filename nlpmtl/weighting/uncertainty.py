@@ -25,9 +25,9 @@ References:
         Semantics, CVPR, equation 7 and the text below it, https://arxiv.org/abs/1705.07115
 
 Example:
-    >>> from nlpmtl.weighting import Seen, Uncertainty
+    >>> from nlpmtl.weighting import StepObservation, Uncertainty
     >>> weighting = Uncertainty(tasks=["topic", "sentiment"], epoch_steps=100, seed=0, lr=0.02)
-    >>> step = Seen(step=0, shares={"topic": 0.5, "sentiment": 0.5})
+    >>> step = StepObservation(step=0, shares={"topic": 0.5, "sentiment": 0.5})
     >>> weighting.learn(step, losses={"topic": 5.0, "sentiment": 0.5}, after={})
     >>> {task: round(weight, 3) for task, weight in weighting.weigh(step).items()}
     {'topic': 0.961, 'sentiment': 1.005}
@@ -42,14 +42,14 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from nlpmtl.registry import WEIGHTINGS, Options
-from nlpmtl.weighting.base import Seen, Weighting
+from nlpmtl.registry import WEIGHTINGS, KindOptions
+from nlpmtl.weighting.base import StepObservation, Weighting
 
 _MAX_LOG_VARIANCE = 50.0
 """Largest absolute log variance, so that the weights can be represented in single precision."""
 
 
-class UncertaintyOptions(Options):
+class UncertaintyOptions(KindOptions):
     """Options of `Uncertainty`."""
 
     lr: float = Field(0.02, gt=0)
@@ -69,10 +69,10 @@ class Uncertainty(Weighting):
 
     lr: float
 
-    def weigh(self, seen: Seen) -> dict[str, float]:
+    def weigh(self, seen: StepObservation) -> dict[str, float]:
         return {task: math.exp(-self.memory.get(task, 0.0)) for task in seen.shares}
 
-    def learn(self, seen: Seen, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
+    def learn(self, seen: StepObservation, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
         for task, weight in self.weigh(seen).items():
             if not math.isfinite(losses[task]):
                 continue

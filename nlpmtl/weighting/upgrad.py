@@ -22,9 +22,10 @@ References:
 
 Example:
     >>> import numpy as np
-    >>> from nlpmtl.weighting import Seen, UpGrad
+    >>> from nlpmtl.weighting import StepObservation, UpGrad
     >>> gradients = np.array([[1.0, 0.0], [-2.0, 1.0]])
-    >>> step = Seen(step=0, shares={"a": 0.5, "b": 0.5}, losses={"a": 1.0, "b": 1.0}, gramian=gradients @ gradients.T)
+    >>> shares, losses = {"a": 0.5, "b": 0.5}, {"a": 1.0, "b": 1.0}
+    >>> step = StepObservation(step=0, shares=shares, losses=losses, gramian=gradients @ gradients.T)
     >>> weighting = UpGrad(tasks=["a", "b"], epoch_steps=100, seed=0)
     >>> {task: round(weight, 3) for task, weight in weighting.weigh(step).items()}
     {'a': 3.0, 'b': 1.4}

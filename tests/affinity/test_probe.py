@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from nlpmtl.affinity import probe as measure
 from nlpmtl.affinity.metrics import affinity, cosines
-from nlpmtl.affinity.probe import Meter, layers_of, look_ahead, shared_weights
+from nlpmtl.affinity.probe import AffinityProbe, layers_of, look_ahead, shared_weights
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.run import load_config, prepare
-from nlpmtl.training import Fit, accelerating, inner_products
+from nlpmtl.training import Trainer, accelerating, inner_products
 from tests.tiny import make_run
 
 RATE = 0.1
@@ -101,7 +101,7 @@ def test_layers_from_the_bottom_upward() -> None:
 
 
 @pytest.fixture(scope="module")
-def fit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fit]:
+def fit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
     """All kinds of task on text, words and pairs, and a task that is another's copy, head and all; double precision."""
     directory = tmp_path_factory.mktemp("measure")
     train = {"steps": 1, "batch_size": 8, "precision": "fp64", "micro_tokens": 64}
@@ -114,14 +114,14 @@ def fit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fit]:
         yield made
 
 
-def meter(fit: Fit, *, tokens: int = 64) -> Meter:
-    return Meter(fit.model, fit.tasks, fit.stepper.accumulator.collate, tokens, fit.accelerator.device)
+def meter(fit: Trainer, *, tokens: int = 64) -> AffinityProbe:
+    return AffinityProbe(fit.model, fit.tasks, fit.stepper.accumulator.collate, tokens, fit.accelerator.device)
 
 
 ROWS = [(d, r) for d in range(3) for r in range(7)]
 
 
-def test_small_steps_do_what_the_gradients_say(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_steps_do_what_the_gradients_say(fit: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
     """To first order Z_ij L_j = η g_i · g_j, and η is such that Σ Z_ii L_i is the share of Σ L_i."""
     monkeypatch.setattr(measure, "SHARE", 1e-6)
     one = meter(fit)
@@ -133,7 +133,7 @@ def test_small_steps_do_what_the_gradients_say(fit: Fit, monkeypatch: pytest.Mon
     np.testing.assert_allclose(gained / np.outer(lengths, lengths), found.cosines["all"], atol=2e-3)
 
 
-def test_what_a_step_does_to_other_rows(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_step_does_to_other_rows(fit: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both halves the same rows: all that a step does to its own rows it does to the others."""
     monkeypatch.setattr(measure, "SHARE", 1e-6)
     one = meter(fit)
@@ -146,7 +146,7 @@ def test_what_a_step_does_to_other_rows(fit: Fit, monkeypatch: pytest.MonkeyPatc
     assert np.isnan(one([(d, 1) for d in range(3)]).own).all(), "one row has no other half"
 
 
-def test_a_task_and_its_copy(fit: Fit) -> None:
+def test_a_task_and_its_copy(fit: Trainer) -> None:
     names, found = list(fit.tasks), meter(fit)(ROWS)
     topic, copy = names.index("topic"), names.index("copy")
     for layer, angles in found.cosines.items():
@@ -158,24 +158,24 @@ def test_a_task_and_its_copy(fit: Fit) -> None:
     assert list(found.cosines) == ["embeddings", "layer 1", "layer 2", "all"]
 
 
-def test_micro_batches_change_nothing(fit: Fit) -> None:
+def test_micro_batches_change_nothing(fit: Trainer) -> None:
     whole, cut = meter(fit, tokens=100_000)(ROWS), meter(fit, tokens=16)(ROWS)
     np.testing.assert_allclose(cut.affinity, whole.affinity, atol=1e-10)
     np.testing.assert_allclose(cut.cosines["all"], whole.cosines["all"], atol=1e-10)
 
 
-def test_tasks_in_another_order(fit: Fit) -> None:
+def test_tasks_in_another_order(fit: Trainer) -> None:
     names = sorted(fit.tasks)
     order = [list(fit.tasks).index(name) for name in names]
     found = meter(fit)(ROWS)
-    turned = Meter(
+    turned = AffinityProbe(
         fit.model, {n: fit.tasks[n] for n in names}, fit.stepper.accumulator.collate, 64, fit.accelerator.device
     )(ROWS)
     np.testing.assert_allclose(turned.affinity, found.affinity[np.ix_(order, order)], atol=1e-12)
     np.testing.assert_allclose(turned.cosines["all"], found.cosines["all"][np.ix_(order, order)], atol=1e-12)
 
 
-def test_the_model_is_as_it_was(fit: Fit) -> None:
+def test_the_model_is_as_it_was(fit: Trainer) -> None:
     before = {name: value.clone() for name, value in fit.model.state_dict().items()}
     meter(fit)(ROWS)
     assert all(torch.equal(value, before[name]) for name, value in fit.model.state_dict().items())

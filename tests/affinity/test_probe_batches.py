@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nlpmtl.affinity.probe_batches import RowSource
+from nlpmtl.affinity.probe_batches import ProbeBatches
 from nlpmtl.data import Encoded
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.targets import ClassLabels
@@ -25,8 +25,8 @@ BOTH = dataset(a=[1] * 40, b=[1] * 40)
 SPARSE = dataset(c=[0] * 30 + [1] * 3, d=[1] * 33)
 
 
-def source(datasets: dict[str, Encoded], tasks: str, *, many: int = 8, seed: int = 0) -> RowSource:
-    return RowSource(datasets, tasks=list(tasks), many=many, seed=seed)
+def source(datasets: dict[str, Encoded], tasks: str, *, many: int = 8, seed: int = 0) -> ProbeBatches:
+    return ProbeBatches(datasets, tasks=list(tasks), many=many, seed=seed)
 
 
 def test_tasks_on_the_same_rows_are_measured_on_the_same_rows() -> None:

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import nlpmtl
 from nlpmtl.cli import app
-from nlpmtl.cli.app import Verb
+from nlpmtl.cli.app import NlpmtlCommand
 from nlpmtl.errors import ConfigError, RunError
 from tests.cli.conftest import Nlpmtl
 
@@ -180,7 +180,7 @@ def ending(raised: BaseException, *options: str) -> tuple[int, str]:
     @failing.callback()
     def _options(debug: bool = False) -> None: ...
 
-    @failing.command(cls=Verb)
+    @failing.command(cls=NlpmtlCommand)
     def fail() -> None:
         raise raised
 

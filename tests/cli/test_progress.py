@@ -10,22 +10,22 @@ from rich.console import Console
 
 from nlpmtl.cli.progress import Bar, Lines, _duration, follow
 from nlpmtl.evaluation import Scores
-from nlpmtl.run import Event, Started, TrainResult
-from nlpmtl.training import Evaluated, Progressed
+from nlpmtl.run import Event, TrainingStarted, TrainResult
+from nlpmtl.training import EvaluationDone, StepLogged
 
 RESULT = TrainResult(None, Path("model"), 40)
 
 
-def progressed(step: int) -> Progressed:
-    return Progressed({"step": step, "loss": 0.5, "tokens_per_second": 1234.5})
+def progressed(step: int) -> StepLogged:
+    return StepLogged({"step": step, "loss": 0.5, "tokens_per_second": 1234.5})
 
 
 EVENTS: list[Event] = [
-    Started(total=40, step=10, notes=("3 bad rows were left out",)),
+    TrainingStarted(total=40, step=10, notes=("3 bad rows were left out",)),
     progressed(20),
     progressed(30),
-    Evaluated(step=30, scores=Scores({}, 0.25), best=True),
-    Evaluated(step=40, scores=Scores({}, 0.125), best=False),
+    EvaluationDone(step=30, scores=Scores({}, 0.25), best=True),
+    EvaluationDone(step=40, scores=Scores({}, 0.125), best=False),
 ]
 SCORED = ["step 30: mean score 0.2500, the best so far", "step 40: mean score 0.1250"]
 

@@ -19,8 +19,8 @@ import nlpmtl
 from nlpmtl import CompareResult, ConfigError, RunError, StoppedError
 from nlpmtl.comparison import comparing
 from nlpmtl.comparison.statistics import RESAMPLES
-from nlpmtl.run import Started, load_config
-from nlpmtl.training import Evaluated, Noted, Progressed
+from nlpmtl.run import TrainingStarted, load_config
+from nlpmtl.training import EvaluationDone, Message, StepLogged
 from tests.tiny import make_run, read_json, train_tiny, weights, write_rows
 
 SEEDS = (5, 6)
@@ -150,7 +150,7 @@ def test_what_is_done_is_not_done_again(run: dict[str, Any], whole: CompareResul
     for name in ("json", "md", "png"):
         (copied / f"compare.{name}").unlink()
     events = list(comparing(load_config(run), seeds=2, output=copied))
-    assert all(isinstance(event, Noted) for event in events[:-1]), "nothing was trained"
+    assert all(isinstance(event, Message) for event in events[:-1]), "nothing was trained"
     assert events[-1].tasks == whole.tasks  # type: ignore[union-attr]
     assert (copied / "compare.json").read_bytes() == said.replace(str(whole.directory).encode(), str(copied).encode())
     assert (copied / "compare.md").read_bytes() == (whole.directory / "compare.md").read_bytes()
@@ -165,8 +165,8 @@ def test_it_may_be_broken_off_again_and_again(run: dict[str, Any], whole: Compar
     while not (copied / "compare.json").exists():
         events, seen = comparing(config, seeds=2, output=copied), 0
         for event in events:
-            started += isinstance(event, Started)
-            seen += isinstance(event, Evaluated)
+            started += isinstance(event, TrainingStarted)
+            seen += isinstance(event, EvaluationDone)
             if seen == 2:
                 break
         events.close()  # type: ignore[attr-defined]
@@ -205,7 +205,7 @@ for event in comparing(load_config({run!r}), seeds=2, output={str(copied)!r}):
 def test_asked_to_stop_it_says_how_it_goes_on(run: dict[str, Any], tmp_path: Path, asking: signal.Signals) -> None:
     def ask() -> None:
         for event in comparing(load_config(run), seeds=2, output=tmp_path):
-            if isinstance(event, Progressed) and event.metrics["step"] == 4:
+            if isinstance(event, StepLogged) and event.metrics["step"] == 4:
                 signal.raise_signal(asking)
 
     with pytest.raises(StoppedError) as stopped:

@@ -13,7 +13,7 @@ from scipy import stats
 
 from nlpmtl.comparison.statistics import (
     Scorer,
-    Spread,
+    SeedScores,
     delta,
     delta_interval,
     interval,
@@ -140,12 +140,12 @@ class TestInterval:
 
 class TestSpread:
     def test_by_hand(self) -> None:
-        spread = Spread((0.5, 0.7, 0.6))
+        spread = SeedScores((0.5, 0.7, 0.6))
         assert spread.mean == pytest.approx(0.6)
         assert spread.deviation == pytest.approx(0.1)
 
     def test_one_seed_has_none(self) -> None:
-        assert (Spread((0.5,)).mean, Spread((0.5,)).deviation) == (0.5, None)
+        assert (SeedScores((0.5,)).mean, SeedScores((0.5,)).deviation) == (0.5, None)
 
 
 class TestDelta:

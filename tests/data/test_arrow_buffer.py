@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nlpmtl.data.arrow_buffer import Batches, Spool
+from nlpmtl.data.arrow_buffer import ArrowBuffer, Batches
 
 SCHEMA = pa.schema([("text", pa.string()), ("labels", pa.list_(pa.string())), ("number", pa.float64())])
 ROW = st.tuples(
@@ -20,7 +20,7 @@ ROW = st.tuples(
 
 
 def spooled(parts: list[list[Any]], *, directory: Path | None) -> Batches:
-    with Spool(SCHEMA, directory=directory) as spool:
+    with ArrowBuffer(SCHEMA, directory=directory) as spool:
         for part in parts:
             columns = zip(*part, strict=True) if part else [[] for _ in SCHEMA]
             spool.write([pa.array(one, field.type) for one, field in zip(columns, SCHEMA, strict=True)])
@@ -65,7 +65,7 @@ def test_a_directory_that_is_none_or_is_not_there_is_an_oserror(tmp_path: Path) 
     (tmp_path / "file").touch()
     for name in ("none", "file"):
         with pytest.raises(OSError, match=name):
-            Spool(SCHEMA, directory=tmp_path / name)
+            ArrowBuffer(SCHEMA, directory=tmp_path / name)
 
 
 def test_a_full_disk_is_an_oserror(tmp_path: Path) -> None:
@@ -81,5 +81,5 @@ def test_a_full_disk_is_an_oserror(tmp_path: Path) -> None:
 
 def test_an_error_of_the_block_comes_out_as_it_is(tmp_path: Path) -> None:
     for directory in (None, tmp_path):
-        with pytest.raises(KeyError, match="mine"), Spool(SCHEMA, directory=directory):
+        with pytest.raises(KeyError, match="mine"), ArrowBuffer(SCHEMA, directory=directory):
             raise KeyError("mine")

@@ -9,7 +9,7 @@ import pytest
 from nlpmtl.config.dataset import InputConfig
 from nlpmtl.data.labels import Shape
 from nlpmtl.data.raw_rows import Broken, RawRow, Stream
-from nlpmtl.data.validation import Checked, Problem, Problems, check_rows
+from nlpmtl.data.validation import Checked, ValidationIssue, ValidationIssues, check_rows
 from nlpmtl.errors import ConfigError
 
 TEXT = InputConfig(text="sentence")
@@ -23,11 +23,11 @@ def check(
     inputs: InputConfig = TEXT,
     labels: Mapping[str, Shape] | None = None,
     needed: Sequence[str] = (),
-    problems: Problems | None = None,
+    problems: ValidationIssues | None = None,
     **more: Any,
 ) -> Checked:
     stream = Stream("x.jsonl", ":", iter(enumerate(rows, 1)), **more)
-    problems = problems if problems is not None else Problems()
+    problems = problems if problems is not None else ValidationIssues()
     return check_rows(stream, inputs=inputs, labels=labels or {}, needed=needed, problems=problems)
 
 
@@ -60,14 +60,14 @@ def test_null_and_an_absent_key_are_unlabelled_and_an_empty_set_is_not() -> None
 
 def test_integers_get_the_names_that_the_source_keeps() -> None:
     rows = [{"sentence": "a", "c": 1}, {"sentence": "b", "c": -1}, {"sentence": "c", "c": 2}]
-    problems = Problems()
+    problems = ValidationIssues()
     found = check(rows, labels={"c": "class"}, class_names={"c": ("no", "yes")}, problems=problems)
     assert found.batches.table()["label:c"].to_pylist() == ["yes", None]
     assert problems.told == ["x.jsonl:3: c: the classes of this column are 0 to 1 (found 2)"]
 
 
 def test_a_row_that_breaks_a_rule_is_left_out_and_told() -> None:
-    problems = Problems()
+    problems = ValidationIssues()
     rows: list[RawRow] = [
         {"tokens": ["a"], "t": ["O"]},
         {"tokens": ["a", "b"], "t": ["O"]},
@@ -87,9 +87,9 @@ def test_a_row_that_breaks_a_rule_is_left_out_and_told() -> None:
 
 
 def test_five_problems_are_told_and_all_are_counted() -> None:
-    problems = Problems()
+    problems = ValidationIssues()
     for number in range(3):
-        problems.add(f"x:{number}", [Problem("a", 1, "bad"), Problem("", None, "worse")])
+        problems.add(f"x:{number}", [ValidationIssue("a", 1, "bad"), ValidationIssue("", None, "worse")])
     assert str(problems).splitlines() == [
         "  x:0: a: bad (found 1)",
         "  x:0: worse",
@@ -101,8 +101,8 @@ def test_five_problems_are_told_and_all_are_counted() -> None:
 
 
 def test_a_long_value_is_shortened() -> None:
-    problems = Problems()
-    problems.add("x:1", [Problem("a", "y" * 1000, "bad")])
+    problems = ValidationIssues()
+    problems.add("x:1", [ValidationIssue("a", "y" * 1000, "bad")])
     assert problems.told == [f"x:1: a: bad (found '{'y' * 58}…)"]
 
 

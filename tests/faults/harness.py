@@ -20,7 +20,7 @@ import torch
 
 from nlpmtl.config import plain_config
 from nlpmtl.run import load_config, prepare
-from nlpmtl.training import Fit, RunState, accelerating, open_run, resolve_precision, restore, set_aside
+from nlpmtl.training import RunState, Trainer, accelerating, open_run, resolve_precision, restore, set_aside
 from tests.tiny import make_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,7 +63,7 @@ def small_run(
 
 
 @contextmanager
-def ready(run: Mapping[str, Any], output: Path, *, resume: bool) -> Iterator[Fit]:
+def ready(run: Mapping[str, Any], output: Path, *, resume: bool) -> Iterator[Trainer]:
     """A run before its first step, or where its newest checkpoint has it: `nlpmtl.run.training` without its end."""
     config = load_config({**run, "output": str(output)})
     precision = resolve_precision(config.train.precision)

@@ -14,7 +14,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from nlpmtl.heads import Head, HeadShape
+from nlpmtl.heads import Head, HeadConfig
 
 LABELS = 3
 _SIZES = {
@@ -106,7 +106,7 @@ def logits_of(model: PreTrainedModel) -> Tensor:
     return logits
 
 
-def copy_weights(stock: PreTrainedModel, head: Head, shape: HeadShape) -> None:
+def copy_weights(stock: PreTrainedModel, head: Head, shape: HeadConfig) -> None:
     """Stock weights into our head, by the names that the shape gives."""
     for name, theirs in zip(shape.layers, shape.stock, strict=True):
         head.get_submodule(name).load_state_dict(stock.get_submodule(theirs).state_dict())

@@ -7,15 +7,15 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
-from nlpmtl.heads import Head, HeadShape, sequence_shape, token_shape
+from nlpmtl.heads import Head, HeadConfig, sequence_shape, token_shape
 from tests.heads.stock import VARIANTS, config_of
 
 HIDDEN = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(0))
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 0, 0, 0, 0]])
 
 
-def head(shape: HeadShape | None = None, **other: Any) -> Head:
-    shape = shape or HeadShape(dense=False)
+def head(shape: HeadConfig | None = None, **other: Any) -> Head:
+    shape = shape or HeadConfig(dense=False)
     return Head(**{"width": 8, "outputs": 4, "shape": shape, "level": "sequence", **other}).eval()
 
 
@@ -35,7 +35,7 @@ def test_shapes_of_logits(variant: str) -> None:
 
 def test_a_part_without_rows_has_logits_of_that_shape() -> None:
     for pooling in ("first", "mean"):
-        shape = HeadShape(pooling=pooling)
+        shape = HeadConfig(pooling=pooling)
         assert logits(head(shape), HIDDEN[:0], MASK[:0]).shape == (0, 4)
 
 
@@ -48,7 +48,7 @@ def test_first_reads_the_first_wordpiece_alone() -> None:
 
 
 def test_mean_is_over_wordpieces_and_not_over_padding() -> None:
-    one = head(HeadShape(dense=False, pooling="mean"))
+    one = head(HeadConfig(dense=False, pooling="mean"))
     expected = torch.stack([HIDDEN[i, :n].mean(0) for i, n in enumerate((5, 2, 1))])
     assert torch.allclose(logits(one, HIDDEN, MASK), one.out(expected), atol=1e-6)
     padded = HIDDEN.clone()
@@ -57,16 +57,16 @@ def test_mean_is_over_wordpieces_and_not_over_padding() -> None:
 
 
 def test_at_the_level_of_tokens_each_has_its_own_logits() -> None:
-    one = head(HeadShape(pooling="mean"), level="token")
+    one = head(HeadConfig(pooling="mean"), level="token")
     whole = logits(one, HIDDEN, MASK)
     for at in range(5):
         assert torch.allclose(whole[:, at : at + 1], logits(one, HIDDEN[:, at : at + 1], MASK[:, :1]), atol=1e-6)
 
 
 def test_the_layers_between_are_those_of_the_shape() -> None:
-    plain = head(HeadShape(dense=False, norm=1e-5))
+    plain = head(HeadConfig(dense=False, norm=1e-5))
     assert sorted(dict(plain.named_parameters())) == ["out.bias", "out.weight"]
-    full = head(HeadShape(bias=False, norm=0.25, norm_bias=True, activation="gelu", drop_in=0.1, drop_out=0.2))
+    full = head(HeadConfig(bias=False, norm=0.25, norm_bias=True, activation="gelu", drop_in=0.1, drop_out=0.2))
     names = ["dense.weight", "norm.bias", "norm.weight", "out.bias", "out.weight"]
     assert sorted(dict(full.named_parameters())) == names
     assert (full.drop_in.p, full.drop_out.p, full.norm.eps) == (0.1, 0.2, 0.25)
@@ -75,7 +75,7 @@ def test_the_layers_between_are_those_of_the_shape() -> None:
 
 
 def test_first_weights_have_the_asked_spread_biases_are_0_and_norms_1() -> None:
-    one = head(HeadShape(norm=1e-5, norm_bias=True), width=200, std=0.05)
+    one = head(HeadConfig(norm=1e-5, norm_bias=True), width=200, std=0.05)
     assert one.dense.weight.std().item() == pytest.approx(0.05, rel=0.02)
     assert abs(one.dense.weight.mean().item()) < 1e-3
     assert one.dense.bias.abs().sum() == one.out.bias.abs().sum() == one.norm.bias.abs().sum() == 0
@@ -84,22 +84,22 @@ def test_first_weights_have_the_asked_spread_biases_are_0_and_norms_1() -> None:
 
 def test_first_weights_come_of_the_seed_and_of_nothing_else() -> None:
     torch.manual_seed(1)
-    one = head(HeadShape(), seed=4)
+    one = head(HeadConfig(), seed=4)
     torch.manual_seed(2)
-    head(HeadShape(), seed=9, outputs=7)
-    again = head(HeadShape(), seed=4)
+    head(HeadConfig(), seed=9, outputs=7)
+    again = head(HeadConfig(), seed=4)
     for name, weight in one.named_parameters():
         assert torch.equal(weight, again.get_parameter(name))
-    assert not torch.equal(one.out.weight, head(HeadShape(), seed=5).out.weight)
+    assert not torch.equal(one.out.weight, head(HeadConfig(), seed=5).out.weight)
 
 
 def test_made_without_memory_for_weights_that_will_be_loaded() -> None:
     with torch.device("meta"):
-        assert all(weight.is_meta for weight in head(HeadShape(norm=1e-5)).parameters())
+        assert all(weight.is_meta for weight in head(HeadConfig(norm=1e-5)).parameters())
 
 
 def test_gradient_reaches_every_layer() -> None:
-    one = head(HeadShape(norm=1e-5, norm_bias=True, pooling="mean"))
+    one = head(HeadConfig(norm=1e-5, norm_bias=True, pooling="mean"))
     logits(one, HIDDEN, MASK).square().sum().backward()
     for name, weight in one.named_parameters():
         assert weight.grad is not None, name

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig
 
-from nlpmtl.heads import Head, HeadShape, sequence_shape, token_shape
+from nlpmtl.heads import Head, HeadConfig, sequence_shape, token_shape
 from tests.heads.stock import (
     LABELS,
     VARIANTS,
@@ -58,8 +58,8 @@ def test_the_stock_names_are_modules_of_the_stock_model(variant: str) -> None:
 def test_an_architecture_that_is_not_listed_gets_a_dense_layer() -> None:
     config = AutoConfig.for_model("camembert", hidden_dropout_prob=0.3)
     stock = ("classifier.dense", "classifier.out_proj")
-    assert sequence_shape(config) == HeadShape(drop_in=0.3, drop_out=0.3, stock=stock)
-    assert token_shape(config) == HeadShape(dense=False, drop_out=0.3)
+    assert sequence_shape(config) == HeadConfig(drop_in=0.3, drop_out=0.3, stock=stock)
+    assert token_shape(config) == HeadConfig(dense=False, drop_out=0.3)
 
 
 def test_an_architecture_without_dropout_gets_none() -> None:

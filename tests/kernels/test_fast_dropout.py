@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from nlpmtl.kernels.fast_dropout import CheapDropout, keep_some, use_cheap_dropout
+from nlpmtl.kernels.fast_dropout import FastDropout, keep_some, use_fast_dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.25, 0.5, 0.9])
@@ -36,7 +36,7 @@ def test_what_is_kept_is_scaled_so_that_the_mean_stays(p: float, dtype: torch.dt
 def test_the_gradient_is_that_of_what_was_kept() -> None:
     torch.manual_seed(2)
     x = torch.randn(50, 60, dtype=torch.float64, requires_grad=True)
-    y = CheapDropout(0.3)(x)
+    y = FastDropout(0.3)(x)
     y.sum().backward()
     assert x.grad is not None
     assert torch.equal(y, x * x.grad)
@@ -44,7 +44,7 @@ def test_the_gradient_is_that_of_what_was_kept() -> None:
 
 
 def test_the_seed_fixes_it_and_evaluation_drops_nothing() -> None:
-    x, drop = torch.ones(1000), CheapDropout(0.5)
+    x, drop = torch.ones(1000), FastDropout(0.5)
     torch.manual_seed(3)
     first = drop(x)
     torch.manual_seed(3)
@@ -56,7 +56,7 @@ def test_the_seed_fixes_it_and_evaluation_drops_nothing() -> None:
 def test_every_dropout_of_a_model_is_replaced_and_no_other_module() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.2), nn.Sequential(nn.Dropout(0.4), nn.Dropout(0.0)))
     names = list(model.state_dict())
-    use_cheap_dropout(model)
+    use_fast_dropout(model)
     found = [(type(module).__name__, module.p) for module in model.modules() if isinstance(module, nn.Dropout)]
     assert found == [("CheapDropout", 0.2), ("CheapDropout", 0.4), ("Dropout", 0.0)]
     assert list(model.state_dict()) == names

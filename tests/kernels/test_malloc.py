@@ -5,16 +5,16 @@ import sys
 
 import pytest
 
-from nlpmtl.kernels.malloc import keep_freed_memory
+from nlpmtl.kernels.malloc import tune_malloc
 
 
 @pytest.mark.skipif(
     not (sys.platform.startswith("linux") and hasattr(ctypes.CDLL(None), "gnu_get_libc_version")), reason="needs glibc"
 )
 def test_glibc_takes_the_settings() -> None:
-    assert keep_freed_memory() is True
+    assert tune_malloc() is True
 
 
 def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert keep_freed_memory() is False
+    assert tune_malloc() is False

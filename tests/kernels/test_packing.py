@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModel, PreTrainedModel
 
-from nlpmtl.kernels.packed_attention import Layout, attend, group_rows
+from nlpmtl.kernels.packed_attention import SequenceLayout, attend, group_rows
 from nlpmtl.kernels.packing import _ARCHITECTURES, can_pack, hidden_states, use_packing
 from tests.architectures import ARCHITECTURES, write_architecture
 
@@ -111,7 +111,7 @@ def test_packing_works_under_bf16_and_with_checkpointed_gradients(tmp_path: Path
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("window", [None, 3])
 def test_the_gradient_by_hand_is_that_of_finite_differences(dropout: float, window: int | None) -> None:
-    layout = Layout([[6, 5, 5], [2, 2]], device=torch.device("cpu"))
+    layout = SequenceLayout([[6, 5, 5], [2, 2]], device=torch.device("cpu"))
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(3, 20, 2, 3, dtype=torch.float64, generator=generator, requires_grad=True)
 

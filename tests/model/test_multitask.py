@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from nlpmtl.errors import ModelError
-from nlpmtl.heads import Head, HeadShape
+from nlpmtl.heads import Head, HeadConfig
 from nlpmtl.kernels import use_packing
 from nlpmtl.model import MultiTaskConfig, MultiTaskModel, load_encoder
 from nlpmtl.tasks import Classification, Task, task_from_spec
@@ -314,7 +314,7 @@ def test_each_head_pools_the_rows_that_several_tasks_have_by_itself(bert: Path) 
 class TwoStates(Head):
     """A head that reads the first hidden state and the mean, so that its dense layer has another size, or none."""
 
-    def __init__(self, *, width: int, shape: HeadShape, dense: bool, **head: Any) -> None:
+    def __init__(self, *, width: int, shape: HeadConfig, dense: bool, **head: Any) -> None:
         super().__init__(width=2 * width, shape=replace(shape, dense=dense), **head)
 
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:

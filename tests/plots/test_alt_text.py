@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from nlpmtl.plots import Difference, describe_comparison, describe_differences, describe_learning
-from nlpmtl.tasks import Confusion, Hits, Points
+from nlpmtl.tasks import Confusion, LabelCounts, RegressionPairs
 
 
 def test_a_confusion_matrix_in_words() -> None:
@@ -18,14 +18,16 @@ def test_a_confusion_matrix_in_words() -> None:
 
 
 def test_precision_and_recall_in_words() -> None:
-    found = Hits(("x", "y", "z"), found=np.array([3, 0, 0]), missed=np.array([1, 2, 0]), wrong=np.array([0, 0, 0]))
+    found = LabelCounts(
+        ("x", "y", "z"), found=np.array([3, 0, 0]), missed=np.array([1, 2, 0]), wrong=np.array([0, 0, 0])
+    )
     assert describe_comparison("kinds", found) == (
         "Precision and recall of the 3 labels of kinds. Lowest F1: y (0.00), x (0.86)."
     )
 
 
 def test_numbers_in_words() -> None:
-    found = Points(np.array([1.0, 2.0]), np.array([1.5, 2.0]))
+    found = RegressionPairs(np.array([1.0, 2.0]), np.array([1.5, 2.0]))
     assert describe_comparison("grade", found) == (
         "Predicted over true values of grade on 2 rows; they are 0.25 apart on average."
     )

@@ -22,7 +22,7 @@ from nlpmtl.plots import (
     draw_learning,
     draw_tree,
 )
-from nlpmtl.tasks import Confusion, Hits, Points
+from nlpmtl.tasks import Confusion, LabelCounts, RegressionPairs
 
 NAMES = ("a|b", "$x_1$", "新闻", "line\nbreak", "😀", "", " ", "long " * 20, "long " * 21, "<b>", "$\\frac$", "ü")
 
@@ -40,16 +40,16 @@ def confusion(many: int, *, rows: int = 2000, seed: int = 0) -> Confusion:
     return Confusion(labels(many), counts, "rows")
 
 
-def hits(many: int) -> Hits:
+def hits(many: int) -> LabelCounts:
     source = np.random.default_rng(many)
     found, missed, wrong = source.integers(0, 50, size=(3, many))
     found[0] = missed[0] = wrong[0] = 0
-    return Hits(labels(many), found, missed, wrong)
+    return LabelCounts(labels(many), found, missed, wrong)
 
 
-def points(many: int) -> Points:
+def points(many: int) -> RegressionPairs:
     gold = np.linspace(-3, 5, many)
-    return Points(gold, gold + np.random.default_rng(1).normal(size=many))
+    return RegressionPairs(gold, gold + np.random.default_rng(1).normal(size=many))
 
 
 def curve(steps: int, *, tasks: int, evaluations: int) -> bytes:
@@ -96,7 +96,7 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     ),
     **{f"hits of {n}": lambda n=n: draw_comparison("t", hits(n)) for n in (1, 28, 150)},  # type: ignore[misc]
     **{f"points of {n}": lambda n=n: draw_comparison("t", points(n)) for n in (1, 2, 20_000)},  # type: ignore[misc]
-    "points without numbers": lambda: draw_comparison("t", Points(np.array([1.0]), np.array([np.nan]))),
+    "points without numbers": lambda: draw_comparison("t", RegressionPairs(np.array([1.0]), np.array([np.nan]))),
     "a name of 64": lambda: draw_comparison("n" * 64, confusion(2)),
     **{f"tree of {n}": lambda n=n: draw_tree(*related(n)) for n in (2, 3, 25)},  # type: ignore[misc]
     **{f"affinities of {n}": lambda n=n: draw_affinity(*related(n), clear=related(n)[1] > 0) for n in (2, 3, 25)},  # type: ignore[misc]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlpmtl.errors import ConfigError, RunError
-from nlpmtl.registry import SAMPLERS, Options
+from nlpmtl.registry import SAMPLERS, KindOptions
 from nlpmtl.sampling import Cursor, Plan, StepPlan, Temperature, build_plan, build_sampler
 
 
@@ -124,4 +124,4 @@ def test_a_cursor_of_other_data_sets_is_refused() -> None:
 
 def test_options_without_batches_are_refused() -> None:
     with pytest.raises(TypeError, match="'mine' must derive from SamplingOptions"):
-        build_plan(Options(kind="mine"), names="a", sizes=(1,), total_steps=1, epoch_steps=1, batch_size=1, seed=0)
+        build_plan(KindOptions(kind="mine"), names="a", sizes=(1,), total_steps=1, epoch_steps=1, batch_size=1, seed=0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nlpmtl.serving.batcher import Batcher, ClosedError, FullError
+from nlpmtl.serving.batcher import Batcher, QueueFullError, ShuttingDownError
 
 
 class Doubling:
@@ -72,11 +72,11 @@ def test_an_error_meets_only_its_own_request() -> None:
 def test_what_was_given_up_is_not_computed_and_takes_no_place() -> None:
     with batching(queue=2) as (batcher, compute):
         given_up, kept = batcher.submit([1], ask="a"), batcher.submit([2], ask="a")
-        with pytest.raises(FullError):
+        with pytest.raises(QueueFullError):
             batcher.submit([3], ask="a")
         assert given_up.cancel()
         third = batcher.submit([3], ask="a")
-        with pytest.raises(FullError):
+        with pytest.raises(QueueFullError):
             batcher.submit([4], ask="a")
         compute.may.set()
         assert (kept.result(10), third.result(10)) == ([4], [6])
@@ -89,7 +89,7 @@ def test_refusing_finishes_what_waits_and_stopping_gives_it_up() -> None:
         assert batcher.open
         batcher.refuse()
         assert not batcher.open
-        with pytest.raises(ClosedError):
+        with pytest.raises(ShuttingDownError):
             batcher.submit([2], ask="a")
         compute.may.set()
         assert waits.result(10) == [2]

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from nlpmtl.inference.predictor import Predictor
-from nlpmtl.serving.batcher import Batcher, ClosedError
+from nlpmtl.serving.batcher import Batcher, ShuttingDownError
 from tests.serving.conftest import running
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def test_a_thread_that_has_ended_fails_the_health_check(predictor: Predictor) ->
         server.batcher.stop()
         reply = client.get("/health")
         assert (reply.status, reply.json["error_type"]) == (503, "Unhealthy")
-        with pytest.raises(ClosedError):
+        with pytest.raises(ShuttingDownError):
             server.batcher.submit(["a"], ask="a")
 
 

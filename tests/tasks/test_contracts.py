@@ -13,7 +13,7 @@ from pydantic import ValidationError
 import nlpmtl.tasks as tasks
 from nlpmtl.config import TaskOptions
 from nlpmtl.registry import METRICS, TASKS
-from nlpmtl.tasks import Confusion, Hits, Task, task_from_spec
+from nlpmtl.tasks import Confusion, LabelCounts, Task, task_from_spec
 from tests.heads.stock import config_of
 from tests.tasks.kinds import TEXT, WORDS, batch_of, logits_of, make, spec_of
 
@@ -80,7 +80,7 @@ def test_answers_are_counted_beside_what_is_right(kind: str) -> None:
     if isinstance(same, Confusion):
         assert same.counts.sum() == np.diag(same.counts).sum() == sum(np.size(answer) for answer in answers)
         assert same.unit == ("words" if task.level == "token" else "rows")
-    elif isinstance(same, Hits):
+    elif isinstance(same, LabelCounts):
         assert same.found.sum() == sum(map(len, answers))
         assert same.missed.sum() == same.wrong.sum() == 0
     else:

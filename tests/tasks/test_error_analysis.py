@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from nlpmtl.tasks import Confusion, Hits, Labeling, Points
+from nlpmtl.tasks import Confusion, LabelCounts, Labeling, RegressionPairs
 from nlpmtl.tasks.error_analysis import NOTHING, compare
 
 
@@ -22,13 +22,13 @@ def test_tags_are_counted_by_word_and_words_without_an_answer_too() -> None:
 
 def test_sets_are_counted_by_label() -> None:
     found = compare("set", gold=[[0, 1], [], [2]], predicted=[[0], [1], []], names=["x", "y", "z"])
-    assert isinstance(found, Hits)
+    assert isinstance(found, LabelCounts)
     assert (found.found.tolist(), found.missed.tolist(), found.wrong.tolist()) == ([1, 0, 0], [0, 1, 1], [0, 1, 0])
 
 
 def test_numbers_stay_numbers() -> None:
     found = compare("number", gold=[1.0, 2.5], predicted=[1.5, 2.0], names=[])
-    assert isinstance(found, Points)
+    assert isinstance(found, RegressionPairs)
     assert (found.gold.tolist(), found.predicted.tolist()) == ([1.0, 2.5], [1.5, 2.0])
 
 

@@ -16,7 +16,7 @@ from nlpmtl.metrics.f1 import MacroF1
 from nlpmtl.registry import METRICS
 from nlpmtl.tasks import Multilabel
 from nlpmtl.tasks.calibration import best_threshold
-from nlpmtl.tasks.error_analysis import Hits
+from nlpmtl.tasks.error_analysis import LabelCounts
 
 LABELS = [f"label {i}" for i in range(7)]
 SOURCE = np.random.default_rng(3)
@@ -50,7 +50,7 @@ def test_multilabel_scores(share: float) -> None:
         scores = multilabel().score(predicted=predicted, gold=gold, names=names)
         assert {name: scores[name] for name in expected} == expected
         counted = multilabel().compare(predicted=predicted, gold=gold, names=names)
-        assert isinstance(counted, Hits)
+        assert isinstance(counted, LabelCounts)
         pairs = [list(zip(*column, strict=True)) for column in zip(*columns, strict=True)]
         assert counted.found.tolist() == [sum(p and g for p, g in column) for column in pairs]
         assert counted.missed.tolist() == [sum(g and not p for p, g in column) for column in pairs]

@@ -17,7 +17,7 @@ from torch.nn import functional
 from nlpmtl.data import IGNORED, Ragged, TagLabels, join_words, tokenize
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import spans
-from nlpmtl.tasks import Labeling, Shown
+from nlpmtl.tasks import Labeling, OutputOptions
 from nlpmtl.tasks.labeling import decode_bio, inside_of, log_softmax
 from tests.tasks.kinds import batch_of
 from tests.tokenizing import TOKENIZERS
@@ -194,7 +194,7 @@ class TestAnswers:
         text, places = join_words(["Ada", "Lovelace", "saw", "Turin"])
         scores = np.log(np.array([[0.1, 0.1, 0.1, 0.6, 0.1], [0.8, 0.05, 0.05, 0.05, 0.05], [0.1, 0.6, 0.1, 0.1, 0.1]]))
         logits = np.concatenate([scores, np.full((1, 5), np.nan)])
-        alone = Labeling(**TASK).present(logits, text=text, words=places, shown=Shown(True, "none"))
+        alone = Labeling(**TASK).present(logits, text=text, words=places, shown=OutputOptions(True, "none"))
         assert [(one["entity"], one["word"], one["start"]) for one in alone] == [
             ("B-p", "Ada", 0),
             ("I-p", "Lovelace", 4),

@@ -12,7 +12,7 @@ from torch.nn import functional
 from nlpmtl.data import Ragged, SetLabels
 from nlpmtl.errors import ConfigError
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks import Multilabel, Shown
+from nlpmtl.tasks import Multilabel, OutputOptions
 from nlpmtl.tasks.calibration import expected_calibration_error
 from tests.tasks.kinds import batch_of
 
@@ -64,7 +64,7 @@ def test_an_answer_is_what_is_above_the_threshold_the_surest_first() -> None:
     chosen = [{"label": "anger", "score": pytest.approx(anger)}, {"label": "joy", "score": pytest.approx(joy)}]
     assert task.present(logits, text="x", words=[]) == {"labels": chosen}
     scores = {"joy": pytest.approx(joy), "fear": pytest.approx(fear), "anger": pytest.approx(anger)}
-    assert task.present(logits, text="x", words=[], shown=Shown(all_scores=True)) == {
+    assert task.present(logits, text="x", words=[], shown=OutputOptions(all_scores=True)) == {
         "labels": chosen,
         "scores": scores,
     }

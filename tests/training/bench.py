@@ -15,8 +15,8 @@ from torch.optim import Optimizer
 from nlpmtl.data import Collator, Encoded
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.run import load_config
-from nlpmtl.task_datasets import Workload, load_workload
-from nlpmtl.training import Accumulator, Schedule, Stepper
+from nlpmtl.task_datasets import TaskDatasets, load_workload
+from nlpmtl.training import GradientAccumulator, Schedule, TrainStep
 from nlpmtl.weighting import Constant, Weighting
 from tests.tiny import checkpoint, metrics, weights
 
@@ -31,7 +31,7 @@ class Bench:
     accelerator: Accelerator
     model: MultiTaskModel
     optimizer: Optimizer
-    work: Workload
+    work: TaskDatasets
 
     @property
     def datasets(self) -> list[Encoded]:
@@ -46,10 +46,10 @@ class Bench:
         weights: Mapping[str, float] = MappingProxyType({}),
         weighting: Weighting | None = None,
         teaches: bool = False,
-    ) -> Stepper:
+    ) -> TrainStep:
         given: dict[str, Any] = {"tasks": list(self.work.tasks), "epoch_steps": 4, "seed": 3}
-        return Stepper(
-            accumulator=Accumulator(
+        return TrainStep(
+            accumulator=GradientAccumulator(
                 accelerator=self.accelerator,
                 model=self.model,
                 tasks=self.work.tasks,

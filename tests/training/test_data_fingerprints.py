@@ -16,7 +16,7 @@ import pytest
 import nlpmtl
 from nlpmtl import RunError
 from nlpmtl.config import plain_config
-from nlpmtl.run import Started, load_config, training
+from nlpmtl.run import TrainingStarted, load_config, training
 from tests.tiny import checkpoint, make_run, read_json, write_rows
 
 Rows = list[dict[str, Any]]
@@ -84,7 +84,7 @@ def resumed(run: dict[str, Any], output: Path) -> tuple[str, ...]:
     events = training(load_config(run), output=output, resume=True)
     first = next(events)
     events.close()  # type: ignore[attr-defined]
-    assert isinstance(first, Started)
+    assert isinstance(first, TrainingStarted)
     assert first.step == 2
     return first.notes
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from transformers import AutoModel
 
-from nlpmtl.kernels.cuda_graphs import RecordedEncoder
-from nlpmtl.kernels.packed_attention import Layout, attend
+from nlpmtl.kernels.cuda_graphs import GraphedEncoder
+from nlpmtl.kernels.packed_attention import SequenceLayout, attend
 from nlpmtl.kernels.packing import _ARCHITECTURES, hidden_states, use_packing
 from tests.architectures import ARCHITECTURES, write_architecture
 from tests.tiny import apart, interrupt, make_run, metrics, read_json, train_tiny
@@ -33,7 +33,7 @@ def heads(device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 def attended(device: str, dtype: torch.dtype, **options: Any) -> tuple[Tensor, Tensor]:
     """What attention answers, and its gradient, in double precision on the CPU."""
     x, gradient = heads(device, dtype)
-    out = attend(x[0], x[1], x[2], Layout(RUNS, device=torch.device(device)), **options)
+    out = attend(x[0], x[1], x[2], SequenceLayout(RUNS, device=torch.device(device)), **options)
     out.backward(gradient)
     assert x.grad is not None
     return out.detach().cpu().double(), x.grad.cpu().double()
@@ -61,7 +61,7 @@ def test_recorded_passes_compute_what_others_do(name: str, tmp_path: Path) -> No
     model = AutoModel.from_pretrained(write_architecture(name, tmp_path)).cuda().eval()
     model.training = True  # but what is inside drops nothing
     use_packing(model)
-    recorded = RecordedEncoder(model, rows=6, longest=30)
+    recorded = GraphedEncoder(model, rows=6, longest=30)
     lengths = [[30, 21, 21, 4, 1], [9] * 6, [30, 30, 9, 3, 2, 2], [28, 21, 21, 4, 1]]  # sizes come again
     for of_rows in lengths:
         found = []

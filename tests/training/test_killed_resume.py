@@ -11,7 +11,7 @@ import pytest
 
 from nlpmtl import Predictor
 from nlpmtl.run import load_config, training
-from nlpmtl.training import Evaluated, commit, read_lines
+from nlpmtl.training import EvaluationDone, commit, read_lines
 from tests.tiny import Trained, checkpoint, digest, make_run, read_json, train_tiny
 
 
@@ -55,7 +55,7 @@ def test_an_evaluation_that_no_checkpoint_knows_of_is_not_there_twice(run: dict[
     for resume in (False, True, True):
         events = training(load_config(run), output=tmp_path / "out", resume=resume)
         for event in events:
-            if isinstance(event, Evaluated) and event.step == 6:
+            if isinstance(event, EvaluationDone) and event.step == 6:
                 break
         events.close()  # type: ignore[attr-defined]
         assert steps(tmp_path / "out", "evaluations.jsonl") == [2, 4, 6]

@@ -21,7 +21,7 @@ import nlpmtl
 from nlpmtl import RunError
 from nlpmtl.comparison import comparing
 from nlpmtl.run import load_config, training
-from nlpmtl.training import Progressed, hold_lock
+from nlpmtl.training import StepLogged, hold_lock
 from nlpmtl.training.lock import HOLDER, LOCK
 from tests.tiny import make_run
 
@@ -121,7 +121,7 @@ def test_a_forked_process_is_refused(tmp_path: Path) -> None:
 def test_a_comparison_holds_its_directory_and_its_runs_hold_theirs(run: dict[str, Any], tmp_path: Path) -> None:
     events = comparing(load_config(run), seeds=1, output=tmp_path / "out")
     for event in events:
-        if isinstance(event, Progressed):
+        if isinstance(event, StepLogged):
             break
     for other in (
         lambda: nlpmtl.compare(run, seeds=1, output=tmp_path / "out"),

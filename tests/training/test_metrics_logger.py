@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from nlpmtl.evaluation import Scores
-from nlpmtl.training import Observer, StepReport, read_lines
+from nlpmtl.training import MetricsLogger, StepReport, read_lines
 from tests.tiny import metrics
 
 
@@ -29,14 +29,14 @@ def report(step: int) -> StepReport:
     )
 
 
-def observer(directory: Path, accelerator: Accelerator) -> Observer:
-    return Observer(accelerator, directory=directory, tasks=["a", "b"])
+def observer(directory: Path, accelerator: Accelerator) -> MetricsLogger:
+    return MetricsLogger(accelerator, directory=directory, tasks=["a", "b"])
 
 
 def test_weights_and_probabilities_are_told_where_they_are_not_the_same_at_every_step(
     tmp_path: Path, accelerator: Accelerator
 ) -> None:
-    watching = Observer(accelerator, directory=tmp_path, tasks=["a", "b"], datasets=["x", "y"], tells_weights=True)
+    watching = MetricsLogger(accelerator, directory=tmp_path, tasks=["a", "b"], datasets=["x", "y"], tells_weights=True)
     watching.step(report(1))
     line = watching.flush()
     assert line is not None
@@ -97,7 +97,7 @@ def test_a_torn_line_is_cut_off(tmp_path: Path, accelerator: Accelerator) -> Non
 
 
 def test_a_weight_that_is_not_finite_is_null(tmp_path: Path, accelerator: Accelerator) -> None:
-    watching = Observer(accelerator, directory=tmp_path, tasks=["a", "b"], tells_weights=True)
+    watching = MetricsLogger(accelerator, directory=tmp_path, tasks=["a", "b"], tells_weights=True)
     watching.step(replace(report(1), weights={"a": math.nan, "b": math.inf}, sums=torch.tensor([math.inf, 0.0])))
     line = watching.flush()
     watching.scores(Scores({"a": {"accuracy": math.nan, "score": 0.5, "rows": 9}}, math.nan), step=1)

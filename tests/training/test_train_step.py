@@ -18,7 +18,7 @@ from nlpmtl.sampling import StepPlan
 from nlpmtl.tasks.regression import Regression
 from nlpmtl.training import deal, dropout_seed
 from nlpmtl.training.gradient_accumulation import Row
-from nlpmtl.weighting import Seen
+from nlpmtl.weighting import StepObservation
 from tests.tiny import apart, checkpoint, make_run, metrics, train_tiny, weights
 from tests.training.bench import Bench, assert_idle_heads_rest, make_bench
 from tests.weighting.shown import build
@@ -160,10 +160,10 @@ def test_a_gradient_method_weighs_what_tasks_share_and_leaves_what_is_their_own(
     shared = [i for i in range(len(gradients[tasks[0]])) if sum(g[i] is not None for g in gradients.values()) > 1]
     every = [[g for i in shared if (g := gradients[task][i]) is not None] for task in tasks]
     jacobian = torch.stack([torch.cat([g.flatten() for g in own]) for own in every])
-    seen: list[Seen] = []
+    seen: list[StepObservation] = []
 
     class Spy(type(build("upgrad", tasks=list(bench.work.tasks)))):  # type: ignore[misc]
-        def weigh(self, shown: Seen) -> dict[str, float]:
+        def weigh(self, shown: StepObservation) -> dict[str, float]:
             seen.append(shown)
             return {task: 0.5 + i for i, task in enumerate(shown.shares)}
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlpmtl.registry import WEIGHTINGS
-from nlpmtl.weighting import Seen, Weighting
+from nlpmtl.weighting import StepObservation, Weighting
 
 TASKS = ("a", "b", "c")
 
@@ -25,9 +25,9 @@ def seen(
     step: int = 0,
     jacobian: NDArray[np.float64] | None = None,
     shares: Mapping[str, float] | None = None,
-) -> Seen:
+) -> StepObservation:
     """A step; all tasks have the same share unless they are given."""
-    return Seen(
+    return StepObservation(
         step,
         shares or dict.fromkeys(losses, 1 / len(losses)),
         losses,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nlpmtl.registry import WEIGHTINGS
-from nlpmtl.weighting import Seen, Weighting
+from nlpmtl.weighting import StepObservation, Weighting
 
 pytestmark = pytest.mark.parametrize("kind", WEIGHTINGS.names())
 
@@ -21,7 +21,7 @@ def build(kind: str, tasks: list[str]) -> Weighting:
     return WEIGHTINGS.build(WEIGHTINGS.parse({"kind": kind}), Weighting, tasks=tasks, epoch_steps=3, seed=5)
 
 
-def steps(many: int, tasks: list[str]) -> list[tuple[Seen, dict[str, float]]]:
+def steps(many: int, tasks: list[str]) -> list[tuple[StepObservation, dict[str, float]]]:
     """Steps as a run would show them, with the losses after each: not every task has rows in each."""
     source = np.random.default_rng(1)
     found = []
@@ -33,12 +33,12 @@ def steps(many: int, tasks: list[str]) -> list[tuple[Seen, dict[str, float]]]:
         gradients = {task: source.standard_normal(6) for task in sorted(present)}
         matrix = np.stack([gradients[task] for task in present])
         shares = {task: rows[task] / sum(rows.values()) for task in present}
-        seen = Seen(step, shares, {task: losses[task] for task in present}, matrix @ matrix.T)
+        seen = StepObservation(step, shares, {task: losses[task] for task in present}, matrix @ matrix.T)
         found.append((seen, {task: after[task] for task in present}))
     return found
 
 
-def play(weighting: Weighting, shown: list[tuple[Seen, dict[str, float]]]) -> list[dict[str, float]]:
+def play(weighting: Weighting, shown: list[tuple[StepObservation, dict[str, float]]]) -> list[dict[str, float]]:
     found = []
     for seen, after in shown:
         found.append(weighting.weigh(seen))
@@ -53,12 +53,12 @@ def test_each_task_with_rows_has_a_weight(kind: str) -> None:
 
 
 def test_one_task_alone_weighs_1_at_first(kind: str) -> None:
-    seen = Seen(0, {"a": 1.0}, {"a": 0.7}, np.array([[0.3]]))
+    seen = StepObservation(0, {"a": 1.0}, {"a": 0.7}, np.array([[0.3]]))
     assert build(kind, ["a"]).weigh(seen) == {"a": pytest.approx(1.0)}
 
 
 def test_a_step_without_rows_is_weighed_too(kind: str) -> None:
-    assert build(kind, TASKS).weigh(Seen(0, {})) == {}
+    assert build(kind, TASKS).weigh(StepObservation(0, {})) == {}
 
 
 def test_an_answer_is_the_callers_own(kind: str) -> None:

@@ -47,7 +47,7 @@ from nlpmtl.model.architectures import copy_layer, find_layers, matrix_numbers
 from nlpmtl.model.sharing.base import SharingOptions
 from nlpmtl.model.sharing.pals import PalLayer, make_attentions, make_projections
 from nlpmtl.model.sharing.split_encoder import check_shared
-from nlpmtl.model.sharing.task_routing import ByTask, PerTask, RoutedSharing, Together, init_seed
+from nlpmtl.model.sharing.task_routing import RoutedSharing, SharedLayer, TaskModuleDict, TaskRouted, init_seed
 from nlpmtl.registry import SHARINGS
 
 _STD = 0.02
@@ -119,13 +119,13 @@ class Adapters(RoutedSharing):
                 )
             else:
                 self._insert_bottlenecks(layer, size=size)
-                layers[index] = Together(layer, route=self.route, first=first)
+                layers[index] = SharedLayer(layer, route=self.route, first=first)
         self.initialise(0)
 
     @torch.no_grad()
     def initialise(self, seed: int) -> None:
         """Draw the down-projections and the attention; the up-projections stay 0."""
-        groups = [module for module in self.modules() if isinstance(module, PerTask)]
+        groups = [module for module in self.modules() if isinstance(module, TaskModuleDict)]
         for number, group in enumerate(groups):
             for task in self.tasks:
                 generator = torch.Generator().manual_seed(init_seed(seed, number))  # the same values for all tasks
@@ -145,14 +145,14 @@ class Adapters(RoutedSharing):
         """Insert bottlenecks after the last matrix of both blocks, and task-specific layer normalisations."""
         for name, norm in list(layer.named_modules()):
             if isinstance(norm, nn.LayerNorm):
-                copies = PerTask(self.tasks, partial(_trainable_copy, norm))
-                layer.set_submodule(name, ByTask(copies, route=self.route))
+                copies = TaskModuleDict(self.tasks, partial(_trainable_copy, norm))
+                layer.set_submodule(name, TaskRouted(copies, route=self.route))
         for name in (self.anatomy.attention, self.anatomy.feed_forward):
             linear = layer.get_submodule(name)
             assert isinstance(linear, nn.Linear)
             width = linear.out_features
-            bottlenecks = PerTask(self.tasks, partial(Bottleneck, width=width, size=size))
-            layer.set_submodule(name, nn.Sequential(linear, ByTask(bottlenecks, route=self.route)))
+            bottlenecks = TaskModuleDict(self.tasks, partial(Bottleneck, width=width, size=size))
+            layer.set_submodule(name, nn.Sequential(linear, TaskRouted(bottlenecks, route=self.route)))
 
 
 def _trainable_copy(norm: nn.Module) -> nn.Module:

@@ -35,10 +35,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from nlpmtl.registry import Options
+from nlpmtl.registry import KindOptions
 
 
-class SharingOptions(Options):
+class SharingOptions(KindOptions):
     """Options that all built-in sharing schemes have."""
 
     relations: Literal["covariance"] | None = None

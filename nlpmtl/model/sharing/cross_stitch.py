@@ -46,8 +46,8 @@ from transformers import PreTrainedModel
 from nlpmtl.model.architectures import find_layers
 from nlpmtl.model.sharing.base import Matrix, SharingOptions
 from nlpmtl.model.sharing.split_encoder import layer_matmul_parameters, upper_copies
-from nlpmtl.model.sharing.task_routing import Apart, PerTask, RoutedSharing
-from nlpmtl.model.task_segments import Route
+from nlpmtl.model.sharing.task_routing import RoutedSharing, TaskModuleDict, TaskSpecificLayer
+from nlpmtl.model.task_segments import RoutingContext
 from nlpmtl.registry import SHARINGS
 
 _SELF = 0.9
@@ -93,7 +93,7 @@ class Stitch(nn.Module):
         return mixed.view_as(columns)
 
 
-class StitchedLayer(Apart):
+class StitchedLayer(TaskSpecificLayer):
     """The copies of a layer for all tasks, followed by a cross-stitch unit.
 
     Args:
@@ -103,7 +103,7 @@ class StitchedLayer(Apart):
         first: whether the input holds the rows of the batch, before they are repeated for each task.
     """
 
-    def __init__(self, copies: PerTask, *, stitch: Stitch, route: Route, first: bool) -> None:
+    def __init__(self, copies: TaskModuleDict, *, stitch: Stitch, route: RoutingContext, first: bool) -> None:
         super().__init__(copies, route=route, first=first)
         self.stitch = stitch
 

@@ -33,7 +33,7 @@ from collections.abc import Mapping
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from nlpmtl.kernels.cuda_graphs import RecordedEncoder
+from nlpmtl.kernels.cuda_graphs import GraphedEncoder
 from nlpmtl.kernels.packing import hidden_states
 from nlpmtl.model.sharing.base import Sharing, SharingOptions
 from nlpmtl.registry import SHARINGS
@@ -48,7 +48,7 @@ class Hard(Sharing):
         tasks: names of the tasks.
     """
 
-    recorded: RecordedEncoder | None = None
+    recorded: GraphedEncoder | None = None
     """The encoder with CUDA graphs, after `record`."""
 
     def encoder_of(self, task: str) -> PreTrainedModel | None:
@@ -58,4 +58,4 @@ class Hard(Sharing):
         return hidden_states(self.encoder, inputs, rows, recorded=self.recorded)
 
     def record(self, *, rows: int, longest: int) -> None:
-        self.recorded = RecordedEncoder(self.encoder, rows=rows, longest=longest)
+        self.recorded = GraphedEncoder(self.encoder, rows=rows, longest=longest)

@@ -50,8 +50,8 @@ from transformers import PreTrainedModel
 from nlpmtl.model.architectures import copy_layer, find_layers, matrix_numbers, with_layers
 from nlpmtl.model.sharing.base import SharingOptions
 from nlpmtl.model.sharing.split_encoder import check_shared
-from nlpmtl.model.sharing.task_routing import ByTask, PerTask, RoutedSharing, Together, init_seed
-from nlpmtl.model.task_segments import Route
+from nlpmtl.model.sharing.task_routing import RoutedSharing, SharedLayer, TaskModuleDict, TaskRouted, init_seed
+from nlpmtl.model.task_segments import RoutingContext
 from nlpmtl.registry import SHARINGS
 
 
@@ -108,7 +108,7 @@ class LoraLinear(nn.Module):
     """
 
     def __init__(
-        self, base: nn.Linear, *, tasks: tuple[str, ...], rank: int, task_rank: int, alpha: float, route: Route
+        self, base: nn.Linear, *, tasks: tuple[str, ...], rank: int, task_rank: int, alpha: float, route: RoutingContext
     ) -> None:
         super().__init__()
 
@@ -116,7 +116,7 @@ class LoraLinear(nn.Module):
             return LowRank(inputs=base.in_features, outputs=base.out_features, rank=rank, scale=alpha / rank)
 
         self.base, self.shared = base, make(rank)
-        self.by_task = ByTask(PerTask(tasks, lambda: make(task_rank)), route=route)
+        self.by_task = TaskRouted(TaskModuleDict(tasks, lambda: make(task_rank)), route=route)
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.base(x) + self.shared(x) + self.by_task(x)
@@ -180,7 +180,7 @@ class Lora(RoutedSharing):
                         linear, tasks=tasks, rank=rank, task_rank=task_rank, alpha=alpha, route=self.route
                     )
                     layer.set_submodule(name, adapted)
-            layers[index] = Together(layer, route=self.route, first=index == 0)
+            layers[index] = SharedLayer(layer, route=self.route, first=index == 0)
         self.initialise(0)
 
     def initialise(self, seed: int) -> None:
@@ -215,7 +215,7 @@ class Lora(RoutedSharing):
 
 def _merge(layer: nn.Module, task: str) -> nn.Module:
     """Return a copy of the original layer with the adapters of a task merged into its weights."""
-    assert isinstance(layer, Together)
+    assert isinstance(layer, SharedLayer)
     plain = copy_layer(layer.layer)
     for name, module in list(plain.named_modules()):
         if isinstance(module, LoraLinear):

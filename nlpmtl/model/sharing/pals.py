@@ -40,8 +40,8 @@ from torch.nn import functional
 from transformers import PretrainedConfig
 
 from nlpmtl.kernels.packed_attention import attend
-from nlpmtl.model.sharing.task_routing import PerTask, Together
-from nlpmtl.model.task_segments import PassState, Route, Stream, Streams
+from nlpmtl.model.sharing.task_routing import SharedLayer, TaskModuleDict
+from nlpmtl.model.task_segments import PassState, RoutingContext, Stream, TaskSegments
 
 
 class Projection(nn.Module):
@@ -72,7 +72,7 @@ class SmallAttention(nn.Module):
         self.heads = math.gcd(size, heads)
         self.query_key_value = nn.Linear(size, 3 * size)
 
-    def forward(self, x: Tensor, *, now: Streams, stream: Stream) -> Tensor:
+    def forward(self, x: Tensor, *, now: TaskSegments, stream: Stream) -> Tensor:
         """Compute the attention.
 
         Args:
@@ -111,7 +111,7 @@ class ParallelBranch(nn.Module):
         return result
 
 
-class PalLayer(Together):
+class PalLayer(SharedLayer):
     """A shared layer with a projected attention layer per task in parallel.
 
     Args:
@@ -124,7 +124,14 @@ class PalLayer(Together):
     """
 
     def __init__(
-        self, layer: nn.Module, *, end: str, projections: PerTask, attentions: PerTask, route: Route, first: bool
+        self,
+        layer: nn.Module,
+        *,
+        end: str,
+        projections: TaskModuleDict,
+        attentions: TaskModuleDict,
+        route: RoutingContext,
+        first: bool,
     ) -> None:
         super().__init__(layer, route=route, first=first)
         self._branch = [ParallelBranch(layer.get_submodule(end))]  # in a list: the layer registers it
@@ -141,7 +148,7 @@ class PalLayer(Together):
             added.clear()  # with gradient checkpointing it is read again when the layer is recomputed
         return output
 
-    def _attend(self, hidden: Tensor, *, now: Streams, stream: Stream) -> Tensor:
+    def _attend(self, hidden: Tensor, *, now: TaskSegments, stream: Stream) -> Tensor:
         """Return V_D · g(V_E · h) for the rows of a task."""
         projection = self._projections[0].of(stream.task)
         assert isinstance(projection, Projection)
@@ -150,11 +157,11 @@ class PalLayer(Together):
         return result
 
 
-def make_projections(config: PretrainedConfig, *, tasks: tuple[str, ...], size: int) -> PerTask:
+def make_projections(config: PretrainedConfig, *, tasks: tuple[str, ...], size: int) -> TaskModuleDict:
     """Return V_E and V_D of each task."""
-    return PerTask(tasks, lambda: Projection(width=config.hidden_size, size=size))
+    return TaskModuleDict(tasks, lambda: Projection(width=config.hidden_size, size=size))
 
 
-def make_attentions(config: PretrainedConfig, *, tasks: tuple[str, ...], size: int) -> PerTask:
+def make_attentions(config: PretrainedConfig, *, tasks: tuple[str, ...], size: int) -> TaskModuleDict:
     """Return the attention g of each task, for one layer."""
-    return PerTask(tasks, lambda: SmallAttention(size=size, heads=config.num_attention_heads))
+    return TaskModuleDict(tasks, lambda: SmallAttention(size=size, heads=config.num_attention_heads))

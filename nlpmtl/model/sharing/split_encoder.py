@@ -38,7 +38,7 @@ from transformers import PreTrainedModel
 from nlpmtl.errors import ModelError
 from nlpmtl.model.architectures import copy_layer, find_layers, matrix_numbers, with_layers
 from nlpmtl.model.sharing.base import SharingOptions
-from nlpmtl.model.sharing.task_routing import Apart, PerTask, RoutedSharing
+from nlpmtl.model.sharing.task_routing import RoutedSharing, TaskModuleDict, TaskSpecificLayer
 from nlpmtl.registry import SHARINGS
 
 
@@ -68,10 +68,13 @@ class Layers(RoutedSharing):
         layers = find_layers(encoder)
         self.shared = shared = len(layers) // 2 if shared is None else shared
         for index, copies in upper_copies(encoder, tasks=tasks, shared=shared).items():
-            layers[index] = Apart(copies, route=self.route, first=index == shared)
+            layers[index] = TaskSpecificLayer(copies, route=self.route, first=index == shared)
 
     def encoder_of(self, task: str) -> PreTrainedModel | None:
-        layers = [layer.copies.of(task) if isinstance(layer, Apart) else layer for layer in find_layers(self.encoder)]
+        layers = [
+            layer.copies.of(task) if isinstance(layer, TaskSpecificLayer) else layer
+            for layer in find_layers(self.encoder)
+        ]
         return with_layers(self.encoder, layers)
 
     def cost(self, labels: float) -> float:
@@ -79,7 +82,7 @@ class Layers(RoutedSharing):
         return (sum(sizes[: self.shared]) + labels * sum(sizes[self.shared :])) / sum(sizes)
 
 
-def upper_copies(encoder: PreTrainedModel, *, tasks: tuple[str, ...], shared: int) -> dict[int, PerTask]:
+def upper_copies(encoder: PreTrainedModel, *, tasks: tuple[str, ...], shared: int) -> dict[int, TaskModuleDict]:
     """Copy the layers that are not shared for each task.
 
     Args:
@@ -95,7 +98,7 @@ def upper_copies(encoder: PreTrainedModel, *, tasks: tuple[str, ...], shared: in
     """
     layers = list(enumerate(find_layers(encoder)))
     check_shared(shared, layers=len(layers), encoder=encoder)
-    return {index: PerTask(tasks, partial(copy_layer, layer)) for index, layer in layers[shared:]}
+    return {index: TaskModuleDict(tasks, partial(copy_layer, layer)) for index, layer in layers[shared:]}
 
 
 def check_shared(shared: int, *, layers: int, encoder: PreTrainedModel) -> None:
@@ -122,5 +125,6 @@ def layer_matmul_parameters(encoder: PreTrainedModel) -> list[int]:
     """Return the number of parameters in the weight matrices of each layer; of one copy if tasks have copies."""
     layers = find_layers(encoder)
     return [
-        matrix_numbers(next(iter(layer.copies.values())) if isinstance(layer, Apart) else layer) for layer in layers
+        matrix_numbers(next(iter(layer.copies.values())) if isinstance(layer, TaskSpecificLayer) else layer)
+        for layer in layers
     ]

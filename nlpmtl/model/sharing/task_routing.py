@@ -1,14 +1,14 @@
 """Task routing inside the encoder: layers and modules that are specific to the task of a row.
 
-A batch is expanded once, to the rows of one task after the other (`nlpmtl.model.task_segments.Streams`); a row that two
-tasks read is there twice. `Together` computes a shared layer for the rows of all tasks, `Apart` a separate layer per
-task, and `ByTask` a task-specific module inside a shared layer.
+A batch is expanded once, to the rows of one task after the other (`nlpmtl.model.task_segments.TaskSegments`); a row
+that two tasks read is there twice. `SharedLayer` computes a shared layer for the rows of all tasks, `TaskSpecificLayer`
+a separate layer per task, and `TaskRouted` a task-specific module inside a shared layer.
 
 Example:
     >>> import torch
     >>> from torch import nn
-    >>> from nlpmtl.model.sharing.task_routing import PerTask
-    >>> modules = PerTask(["topic", "sentiment"], lambda: nn.Linear(4, 2))
+    >>> from nlpmtl.model.sharing.task_routing import TaskModuleDict
+    >>> modules = TaskModuleDict(["topic", "sentiment"], lambda: nn.Linear(4, 2))
     >>> modules.of("topic")(torch.zeros(3, 4)).shape
     torch.Size([3, 2])
 """
@@ -24,10 +24,10 @@ from transformers import PreTrainedModel
 
 from nlpmtl.model.architectures import anatomy
 from nlpmtl.model.sharing.base import Sharing
-from nlpmtl.model.task_segments import Route
+from nlpmtl.model.task_segments import RoutingContext
 
 
-class PerTask(nn.ModuleDict):
+class TaskModuleDict(nn.ModuleDict):
     """One module per task.
 
     Args:
@@ -44,7 +44,7 @@ class PerTask(nn.ModuleDict):
         return self[f"{task}_own"]
 
 
-class ByTask(nn.Module):
+class TaskRouted(nn.Module):
     """A module inside a layer that applies a task-specific module to the rows of each task.
 
     Args:
@@ -52,7 +52,7 @@ class ByTask(nn.Module):
         route: routing context of the encoder.
     """
 
-    def __init__(self, modules: PerTask, *, route: Route) -> None:
+    def __init__(self, modules: TaskModuleDict, *, route: RoutingContext) -> None:
         super().__init__()
         self.own, self.route = modules, route
 
@@ -70,7 +70,7 @@ class RoutedLayer(nn.Module, ABC):
         first: whether the input holds the rows of the batch, before they are repeated for each task.
     """
 
-    def __init__(self, layer: nn.Module, *, route: Route, first: bool) -> None:
+    def __init__(self, layer: nn.Module, *, route: RoutingContext, first: bool) -> None:
         super().__init__()
         self.route, self.first = route, first
         if hasattr(layer, "attention_type"):  # ModernBERT selects the attention mask of a layer by this attribute
@@ -103,8 +103,8 @@ class RoutedLayer(nn.Module, ABC):
         """
 
 
-class Together(RoutedLayer):
-    """A layer that all tasks share; modules inside it may be task-specific (`ByTask`).
+class SharedLayer(RoutedLayer):
+    """A layer that all tasks share; modules inside it may be task-specific (`TaskRouted`).
 
     Args:
         layer: the layer.
@@ -112,7 +112,7 @@ class Together(RoutedLayer):
         first: whether the input holds the rows of the batch, before they are repeated for each task.
     """
 
-    def __init__(self, layer: nn.Module, *, route: Route, first: bool) -> None:
+    def __init__(self, layer: nn.Module, *, route: RoutingContext, first: bool) -> None:
         super().__init__(layer, route=route, first=first)
         self.layer = layer
 
@@ -121,7 +121,7 @@ class Together(RoutedLayer):
         return self.layer(hidden, *args, **named)
 
 
-class Apart(RoutedLayer):
+class TaskSpecificLayer(RoutedLayer):
     """A separate layer per task.
 
     Args:
@@ -130,7 +130,7 @@ class Apart(RoutedLayer):
         first: whether the input holds the rows of the batch, before they are repeated for each task.
     """
 
-    def __init__(self, copies: PerTask, *, route: Route, first: bool) -> None:
+    def __init__(self, copies: TaskModuleDict, *, route: RoutingContext, first: bool) -> None:
         super().__init__(next(iter(copies.values())), route=route, first=first)
         self.copies = copies
 
@@ -154,7 +154,7 @@ class RoutedSharing(Sharing):
 
     def __init__(self, *, encoder: PreTrainedModel, tasks: tuple[str, ...]) -> None:
         super().__init__(encoder=encoder, tasks=tasks)
-        self.anatomy, self.route = anatomy(encoder), Route()
+        self.anatomy, self.route = anatomy(encoder), RoutingContext()
 
     def forward(self, inputs: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return self.route.encode(self.encoder, inputs, rows)
@@ -163,7 +163,7 @@ class RoutedSharing(Sharing):
         return {
             f"{prefix}.{name}": parameter
             for prefix, module in self.named_modules()
-            if isinstance(module, PerTask)
+            if isinstance(module, TaskModuleDict)
             for name, parameter in module.of(task).named_parameters()
         }
 

@@ -14,7 +14,7 @@ from nlpmtl.model import Adapters
 from nlpmtl.model.architectures import find_layers
 from nlpmtl.model.sharing.adapters import Bottleneck
 from nlpmtl.model.sharing.pals import PalLayer, Projection, SmallAttention
-from nlpmtl.model.sharing.task_routing import ByTask, Together
+from nlpmtl.model.sharing.task_routing import SharedLayer, TaskRouted
 from tests.model.sharing.schemes import CASES, TASKS, make_encoder, make_inputs, make_sharing, masked, parts
 
 
@@ -27,7 +27,7 @@ def test_bottlenecks_and_normalisations_of_a_task_are_what_stock_layers_with_the
     for task, at in rows.items():
         own = copy.deepcopy(plain)
         for layer, routed in zip(find_layers(own), find_layers(encoder), strict=True):
-            assert isinstance(routed, Together)
+            assert isinstance(routed, SharedLayer)
             for name in ("attention.output", "output"):
                 block: Any = layer.get_submodule(name)
                 inside: Any = routed.layer.get_submodule(name)
@@ -117,5 +117,5 @@ def test_nothing_that_a_layer_computed_stays_behind(tmp_path: Path) -> None:
     sharing(make_inputs(encoder), parts())
     again = copy.deepcopy(sharing)  # which tensors with a graph behind them would not allow
     assert isinstance(again, Adapters)
-    assert not any(isinstance(module, ByTask) for module in again.modules())
-    assert sum(isinstance(module, Together) for module in again.modules()) == 3
+    assert not any(isinstance(module, TaskRouted) for module in again.modules())
+    assert sum(isinstance(module, SharedLayer) for module in again.modules()) == 3

@@ -11,7 +11,7 @@ from nlpmtl.errors import ModelError
 from nlpmtl.kernels import use_packing
 from nlpmtl.model.architectures import find_layers
 from nlpmtl.model.sharing.split_encoder import Layers
-from nlpmtl.model.sharing.task_routing import Apart
+from nlpmtl.model.sharing.task_routing import TaskSpecificLayer
 from tests.model.sharing.schemes import CASES, ROWS, gradients, make_encoder, make_inputs, make_sharing, parts
 
 
@@ -33,7 +33,7 @@ def test_lower_layers_see_each_row_once_and_upper_ones_only_rows_of_their_task(
     if packed:
         use_packing(encoder)
     lower, first, _ = find_layers(encoder)
-    assert isinstance(first, Apart)
+    assert isinstance(first, TaskSpecificLayer)
     seen: dict[str, torch.Size] = {}
     watched = {"shared": lower, **{task: first.copies.of(task) for task in ROWS}}
     for name, module in watched.items():
