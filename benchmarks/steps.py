@@ -66,12 +66,12 @@ def _measure(run: str | dict[str, Any], *, steps: int, sets: dict[str, Any]) -> 
     return {
         **loaded,
         "rows": sum(map(len, work.splits["train"].values())),
-        "wordpieces": sum(len(one.ids.values) for one in work.splits["train"].values()),
+        "tokens": sum(len(one.ids.values) for one in work.splits["train"].values()),
         "MiB with training": _peak() - before,
         "model MiB": before,
         "step ms": 1e3 * statistics.median(times[WARM:]),
         "could be ahead ms": 1e3 * statistics.median(ahead[WARM:]),
-        "wordpieces/s": sum(tokens[WARM:]) / sum(times[WARM:]),
+        "tokens/s": sum(tokens[WARM:]) / sum(times[WARM:]),
         "threads": torch.get_num_threads(),
         "precision": precision,
     }

@@ -3,8 +3,8 @@
     python benchmarks/stock_trainer.py DATA_DIR --output results.jsonl [--tasks rte mrpc …] [--random] [--probe STEPS]
 
 DATA_DIR holds `<name>/{train,validation}.jsonl.gz`. The recipe: 3 epochs, batches of 32 grouped by length, lr 1e-4 with
-linear decay after 10 % of warm-up, weight decay 0.01, at most 128 wordpieces. One JSON line per task: the validation
-score, the wall seconds of training alone, and real (non-padding) wordpieces per second. With --probe each fine-tune
+linear decay after 10 % of warm-up, weight decay 0.01, at most 128 tokens. One JSON line per task: the validation
+score, the wall seconds of training alone, and real (non-padding) tokens per second. With --probe each fine-tune
 takes so many steps, with batches evenly spread over an epoch as the Trainer's sampler orders it, two before them not
 counted: its seconds are then those of all 3 epochs at the pace of these steps, and it has no score.
 """
@@ -79,7 +79,7 @@ def read(data: Path, folder: str, split: str) -> list[dict[str, Any]]:
 
 
 def word_labels(encoded: Any, tags: list[int]) -> list[int]:
-    """The tag of each word at its first wordpiece, -100 elsewhere."""
+    """The tag of each word at its first token, -100 elsewhere."""
     words = encoded.word_ids()
     return [-100 if w is None or (i > 0 and words[i - 1] == w) else tags[w] for i, w in enumerate(words)]
 

@@ -2,10 +2,10 @@
 
     python -m benchmarks.throughput DATA_DIR [--rounds N] [--steps STEPS] [--output FILE.md]
 
-Real (non-padding) wordpieces per second of training steps, 32 rows a step: forward, backward and optimizer. nlpmtl runs
+Real (non-padding) tokens per second of training steps, 32 rows a step: forward, backward and optimizer. nlpmtl runs
 `task_configs/runs/eleven.toml` as it is, and once more with padded rows. The stock Trainer runs each task for a third
 as many steps, with batches evenly spread over an epoch; its pace is that of the eleven runs one after another: all
-their wordpieces over the sum of their seconds. "Tuned" is grouped by length, and in bf16 where the CPU computes in it;
+their tokens over the sum of their seconds. "Tuned" is grouped by length, and in bf16 where the CPU computes in it;
 "defaults" is neither. All take their turns within a round, and a ratio is that of two paces of one round.
 """
 
@@ -30,7 +30,7 @@ OURS = "nlpmtl"
 
 
 def stock(data: Path, *, steps: int, options: list[str], work: Path) -> float:
-    """Wordpieces a second of the stock Trainer."""
+    """Tokens a second of the stock Trainer."""
     output = work / "stock.jsonl"
     output.unlink(missing_ok=True)
     script = Path(__file__).with_name("stock_trainer.py")
@@ -42,9 +42,9 @@ def stock(data: Path, *, steps: int, options: list[str], work: Path) -> float:
 
 
 def own(data: Path, *, steps: int, cache: Path, sets: dict[str, str]) -> float:
-    """Wordpieces a second of one model of all tasks."""
+    """Tokens a second of one model of all tasks."""
     files = {f"datasets.{name}.data.files.train": str(data / name / "train.jsonl.gz") for name in DATASETS}
-    return float(take_steps(str(RUN), steps=steps, cache=cache, sets={**files, **sets})["wordpieces/s"])
+    return float(take_steps(str(RUN), steps=steps, cache=cache, sets={**files, **sets})["tokens/s"])
 
 
 def main() -> None:
@@ -69,10 +69,10 @@ def main() -> None:
         for _ in range(args.rounds):
             for name, measure in contenders.items():
                 rate = measure()
-                print(f"{name}: {rate:.0f} wordpieces/s", flush=True)
+                print(f"{name}: {rate:.0f} tokens/s", flush=True)
                 found.setdefault(name, []).append(rate)
     medians = {name: statistics.median(some) for name, some in found.items()}
-    lines = ["| | wordpieces/s, median (least to most) | nlpmtl / it |", "|---|---|---|"]
+    lines = ["| | tokens/s, median (least to most) | nlpmtl / it |", "|---|---|---|"]
     for name, all_rates in found.items():
         ratio = statistics.median(a / b for a, b in zip(found[OURS], all_rates, strict=True))
         lines.append(

@@ -18,7 +18,7 @@ from nlpmtl.data import Batch, Collator, Encoded, Labels
 from nlpmtl.tasks import Logits, Task
 
 CACHED = 1024
-"""Padded wordpieces in one forward that a CPU computes fastest: what goes from layer to layer stays in its caches."""
+"""Padded tokens in one forward that a CPU computes fastest: what goes from layer to layer stays in its caches."""
 FILLED = 4096
 """Those that keep an accelerator busy."""
 _REPLAYED = 1024
@@ -34,7 +34,7 @@ Gather = Callable[[list[Any]], list[Any]]
 
 
 def tokens_for(device: torch.device) -> int:
-    """How many padded wordpieces to compute in one forward at most."""
+    """How many padded tokens to compute in one forward at most."""
     return CACHED if device.type == "cpu" else FILLED
 
 
@@ -72,9 +72,9 @@ class Inference:
 
     Args:
         forward: the model.
-        pad: the id of the padding wordpiece.
+        pad: the id of the padding token.
         types: whether the encoder takes segments.
-        tokens: most padded wordpieces in one forward.
+        tokens: most padded tokens in one forward.
         rank: this process …
         world: … of how many.
     """
@@ -111,7 +111,7 @@ class Inference:
                     yield row, task, found
 
     def _batches(self, encoded: Encoded, wanted: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        """Rows of like length together, as many as the limit on padded wordpieces allows."""
+        """Rows of like length together, as many as the limit on padded tokens allows."""
         lengths = encoded.ids.lengths
         order = wanted[np.argsort(-lengths[wanted], kind="stable")]
         start = 0
@@ -122,7 +122,7 @@ class Inference:
 
     @staticmethod
     def _by_row(logits: Logits, encoded: Encoded, rows: NDArray[np.int64]) -> list[Logits]:
-        """Logits row by row; those of wordpieces, ``[part, time, outputs]``, as of words, NaN for one without any."""
+        """Logits row by row; those of tokens, ``[part, time, outputs]``, as of words, NaN for one without any."""
         if logits.ndim == 2:
             return list(logits)
         assert encoded.firsts is not None, "a task that labels words has rows of words"

@@ -22,7 +22,7 @@ from nlpmtl.training import Trainer, accelerating, check_precision, resolve_prec
 
 _SPLITS = ("train", "validation", "test")
 _NO_LIMIT = 1_000_000
-"""Wordpieces; a text that is longer counts as so long."""
+"""Tokens; a text that is longer counts as so long."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class SplitReport:
         split: the split's.
         rows: how many there are.
         labelled: of these, for each task, how many carry a label for it.
-        mean: wordpieces of a row on average, before any are cut off …
+        mean: tokens of a row on average, before any are cut off …
         percentile: … the number that 95 % of the rows stay within …
         longest: … and of the longest.
         cut: rows that `encoder.max_length` cuts.

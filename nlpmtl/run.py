@@ -108,7 +108,7 @@ def train(source: Source, *, output: str | Path | None = None, resume: bool = Fa
 
     Args:
         source: a run file, the name of a shipped one, a dict, or a `RunConfig`.
-        output: the run's directory; left out: the config's.
+        output: the run's directory; default: the config's.
         resume: go on from the newest checkpoint that is intact, with the overrides that the run was started with.
         overrides: keys of the config: ``seed=3``, ``train={"lr": 3e-5}``, or dotted, ``**{"train.lr": 3e-5}``.
 
@@ -133,7 +133,7 @@ def training(
 
     Args:
         config: the run's config.
-        output: the run's directory; left out: the config's.
+        output: the run's directory; default: the config's.
         resume: go on from the newest checkpoint that is intact.
         overrides: the overrides that are part of the config, dotted, for run.json to record.
         extend: whether a resumed run may have another length than it was started with.
@@ -227,7 +227,7 @@ def load_parts(config: RunConfig) -> tuple[Encoder, TaskDatasets]:
     )
     if config.encoder.max_length > encoder.longest:
         raise ConfigError(
-            f"encoder.max_length: {config.encoder.name} reads at most {encoder.longest} wordpieces, "
+            f"encoder.max_length: {config.encoder.name} reads at most {encoder.longest} tokens, "
             f"found {config.encoder.max_length}"
         )
     work = load_workload(
@@ -280,7 +280,7 @@ def evaluate(
         data: a run file, the name of a shipped one, or a dataset file; or a dict of either, whose files may be
             Datasets, DataFrames or lists of dicts.
         split: which rows.
-        revision: a commit, tag or branch of the Hub's model; left out: its main branch.
+        revision: a commit, tag or branch of the Hub's model; default: its main branch.
         device: where to compute, as for `Predictor.from_pretrained`.
         dtype: in which precision, as for `Predictor.from_pretrained`.
         plugins: modules that register the model's own kinds and metrics; those of a run file are imported as well.

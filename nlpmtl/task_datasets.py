@@ -61,7 +61,7 @@ def load_workload(
     Args:
         datasets: the datasets by name.
         tokenizer: the encoder's.
-        max_length: of a row, in wordpieces.
+        max_length: of a row, in tokens.
         earlier: the tasks of the model that the run starts from; those of the same name go on.
         splits: which.
 

@@ -30,7 +30,7 @@ from transformers import (
 from tests.tiny import WORDS
 
 LONGEST = 64
-"""Wordpieces that each of them reads."""
+"""Tokens that each of them reads."""
 _BERT = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _ROBERTA = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -99,11 +99,11 @@ def write_architecture(name: str, directory: Path, *, seed: int = 0, **config: A
 
 
 def _pieces(special: Sequence[str], *groups: Sequence[str]) -> dict[str, int]:
-    """Wordpieces and their ids, the special ones first."""
+    """Tokens and their ids, the special ones first."""
     return {piece: i for i, piece in enumerate(dict.fromkeys([*special, *(piece for one in groups for piece in one)]))}
 
 
-def _wordpieces(kind: Any, special: Sequence[str]) -> PreTrainedTokenizerBase:
+def _tokens(kind: Any, special: Sequence[str]) -> PreTrainedTokenizerBase:
     """As BERT's: words, and letters that go on with a word."""
     vocabulary = _pieces(special, WORDS, _LETTERS, [f"##{letter}" for letter in _LETTERS], _MARKS)
     tokenizer = kind(vocab=vocabulary, model_max_length=LONGEST)
@@ -163,13 +163,13 @@ def _unigrams(kind: Any, special: Sequence[str]) -> PreTrainedTokenizerBase:
 
 
 _TOKENIZERS: dict[str, Callable[[], PreTrainedTokenizerBase]] = {
-    "bert": lambda: _wordpieces(BertTokenizer, _BERT),
+    "bert": lambda: _tokens(BertTokenizer, _BERT),
     "roberta": _roberta,
     "xlm-roberta": lambda: _unigrams(XLMRobertaTokenizer, _ROBERTA),
-    "distilbert": lambda: _wordpieces(DistilBertTokenizer, _BERT),
-    "electra": lambda: _wordpieces(BertTokenizer, _BERT),
+    "distilbert": lambda: _tokens(DistilBertTokenizer, _BERT),
+    "electra": lambda: _tokens(BertTokenizer, _BERT),
     "deberta-v2": lambda: _unigrams(DebertaV2Tokenizer, _BERT),
-    "mpnet": lambda: _wordpieces(MPNetTokenizer, ("<s>", "<pad>", "</s>", "<unk>", "[UNK]", "<mask>")),
+    "mpnet": lambda: _tokens(MPNetTokenizer, ("<s>", "<pad>", "</s>", "<unk>", "[UNK]", "<mask>")),
     "albert": lambda: _unigrams(AlbertTokenizer, ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")),
     "modernbert": _modernbert,
 }

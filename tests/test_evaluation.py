@@ -170,7 +170,7 @@ def test_labels_that_two_datasets_alone_have_are_wrong_and_not_confused(tmp_path
     assert scores["t"]["macro_f1"] == pytest.approx((2 * 4 / 6 / (1 + 4 / 6)) / 3)
 
 
-def test_words_without_a_wordpiece_come_as_nan(work: TaskDatasets) -> None:
+def test_words_without_a_token_come_as_nan(work: TaskDatasets) -> None:
     one = work.splits["validation"]["words"]
     assert one.firsts is not None
     firsts = one.firsts.values.copy()

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks.identity import Inputs, Version, compare_versions, report, select_jobs, worktree
-from benchmarks.identity_compare import Count, Comparison, compare_runs, digest, new_name
+from benchmarks.identity_compare import Comparison, Count, compare_runs, digest, new_name
 
 ROOT = Path(__file__).resolve().parents[1]
 TENSORS = {"encoder.layer.weight": torch.tensor([[1.0, 2.0]]), "heads.topic.bias": torch.tensor(0.5)}

@@ -373,7 +373,7 @@ def test_a_task_without_labelled_train_rows_is_refused(run: dict[str, Any], tmp_
 
 def test_an_input_longer_than_the_encoder_reads_is_refused(run: dict[str, Any], tmp_path: Path) -> None:
     long = {**run, "encoder": {**run["encoder"], "max_length": 129}}
-    with pytest.raises(ConfigError, match=r"encoder\.max_length: .* reads at most 128 wordpieces, found 129"):
+    with pytest.raises(ConfigError, match=r"encoder\.max_length: .* reads at most 128 tokens, found 129"):
         nlpmtl.train(long, output=tmp_path / "out")
 
 

@@ -29,7 +29,7 @@ def _wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerBase:
 
 
 @cache
-def wordpiece() -> PreTrainedTokenizerBase:
+def token() -> PreTrainedTokenizerBase:
     """As BERT: the tests' tiny one."""
     with TemporaryDirectory() as directory:
         tokenizer = AutoTokenizer.from_pretrained(write_encoder(Path(directory)))
@@ -75,7 +75,7 @@ def metaspace(*, split: bool) -> PreTrainedTokenizerBase:
 
 
 TOKENIZERS: dict[str, Callable[[], PreTrainedTokenizerBase]] = {
-    "wordpiece": wordpiece,
+    "token": token,
     "byte-level": partial(byte_level, prefix=False, trim=True),
     "byte-level, prefix": partial(byte_level, prefix=True, trim=True),
     "byte-level, spaces": partial(byte_level, prefix=False, trim=False),

@@ -61,8 +61,8 @@ def relate(
 
     Args:
         source: a run file, the name of a shipped one, a dict, or a `RunConfig`.
-        output: where to write; left out: the config's `output`.
-        steps: of training, ≥ 10, in place of the config's `train.steps` and `train.epochs`; left out: those of an
+        output: where to write; default: the config's `output`.
+        steps: of training, ≥ 10, in place of the config's `train.steps` and `train.epochs`; default: those of an
             epoch, but 50 at least and 200 at most.
         encoders: models that there may be, ≥ 1.
         overrides: keys of the config, as for `train`.

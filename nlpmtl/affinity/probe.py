@@ -109,7 +109,7 @@ class AffinityProbe:
         model: the model.
         tasks: the run's tasks.
         collate: makes batches of rows.
-        tokens: most wordpieces in a forward, padding included.
+        tokens: most tokens in a forward, padding included.
         device: where the model is.
     """
 

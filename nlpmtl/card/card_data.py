@@ -57,7 +57,7 @@ class Facts:
         encoder: its name; of a directory the last part alone.
         base_model: the encoder's id on the Hub; None for one that is not from there.
         tasks: each task as `Task.spec` describes it, with its ``level``.
-        input_length: the longest input in wordpieces.
+        input_length: the longest input in tokens.
         run: what run.json says.
         sources: the datasets.
         steps: how many were taken.

@@ -55,7 +55,7 @@ def limits(facts: Facts) -> list[str]:
     found = [
         "The scores are of rows from the sources named here: other sources, times and ways of writing were not tried.",
         "Nothing here says which languages the texts are in, or what is unbalanced or unfair in them.",
-        f"It reads {facts.input_length} wordpieces at most. {_long(levels)}",
+        f"It reads {facts.input_length} tokens at most. {_long(levels)}",
     ]
     if chooses:
         names = ", ".join(map(code, chooses))

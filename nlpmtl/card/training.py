@@ -64,7 +64,7 @@ def _settings(facts: Facts) -> Iterator[str]:
         f"a warm-up of {train['warmup']:.0%} of the steps"
     )
     frozen = "; the encoder was frozen" if config["encoder"]["freeze"] else ""
-    yield f"precision {code(run['precision'])}, seed {run['seed']}, input up to {facts.input_length} wordpieces{frozen}"
+    yield f"precision {code(run['precision'])}, seed {run['seed']}, input up to {facts.input_length} tokens{frozen}"
     machine = run["machine"]
     processor = machine.get("accelerator") or machine["processor"]
     processes = "1 process" if run["processes"] == 1 else f"{run['processes']} processes"

@@ -42,7 +42,7 @@ def _print_report(report: CheckReport) -> None:
         )
         for one in report.splits
     ]
-    echo(f"rows and their wordpieces; those longer than max_length = {report.max_length} are cut")
+    echo(f"rows and their tokens; those longer than max_length = {report.max_length} are cut")
     print_table("dataset", "split", "rows", "labelled", *numbers[1:], rows=rows, numbers=numbers)
     echo("tasks, and the loss of the untrained model on a batch of their longest rows")
     tasks = [

@@ -24,7 +24,7 @@ def compare(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where to write; left out: the run file's `output` with -compared behind it."),
+        typer.Option(metavar="DIR", help="Where to write; default: the run file's `output` with -compared behind it."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:

@@ -22,7 +22,7 @@ def export(
         str, typer.Option(metavar="transformers|onnx", help="A stock model of one task, or ONNX.")
     ] = "transformers",
     task: Annotated[
-        list[str] | None, typer.Option(help="Which task; for ONNX as often as needed; left out: all of the model.")
+        list[str] | None, typer.Option(help="Which task; for ONNX as often as needed; default: all of the model.")
     ] = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = None,

@@ -50,7 +50,7 @@ def predict(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model directory, or a Hub id.")],
     texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts.", show_default=False)] = None,
     task: Annotated[
-        list[str] | None, typer.Option(help="Ask this task; as often as needed; left out: all that read such input.")
+        list[str] | None, typer.Option(help="Ask this task; as often as needed; default: all that read such input.")
     ] = None,
     input: Annotated[
         str | None,

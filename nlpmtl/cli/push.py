@@ -14,7 +14,7 @@ def push(
     repo: Annotated[str, typer.Argument(metavar="REPO_ID", help="Where to, as name/model; made if it is not there.")],
     private: Annotated[bool, typer.Option("--private", help="For the owner alone to see.")] = False,
     revision: Annotated[
-        str | None, typer.Option(help="A branch, made if it is not there; left out: main.", show_default=False)
+        str | None, typer.Option(help="A branch, made if it is not there; default: main.", show_default=False)
     ] = None,
     message: Annotated[str | None, typer.Option(help="Of the commit.", show_default=False)] = None,
     pull_request: Annotated[bool, typer.Option("--pull-request", help="Propose it to a repository.")] = False,

@@ -20,11 +20,11 @@ def relate(
     run: Run,
     steps: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Steps of training, 10 at least; left out: an epoch, within 50 and 200 steps."),
+        typer.Option(metavar="N", help="Steps of training, 10 at least; default: an epoch, within 50 and 200 steps."),
     ] = None,
     encoders: Annotated[int, typer.Option(metavar="K", help="How many models there may be, 1 at least.")] = 2,
     output: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where to write; left out: the run file's `output`.")
+        Path | None, typer.Option(metavar="DIR", help="Where to write; default: the run file's `output`.")
     ] = None,
     overrides: Annotated[
         list[str] | None,

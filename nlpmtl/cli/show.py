@@ -72,7 +72,7 @@ def _show_model(name: str, *, revision: str | None) -> None:
     model, _ = load_model(name, revision=revision)
     encoder = model.config.encoder_config
     echo(f"encoder: {encoder.model_type}, {encoder.num_hidden_layers} layers of width {encoder.hidden_size}")
-    echo(f"sharing: {model.config.sharing['kind']}; input: {model.config.input_length} wordpieces at most")
+    echo(f"sharing: {model.config.sharing['kind']}; input: {model.config.input_length} tokens at most")
     echo(f"parameters: {size(model)}")
     columns, numbers = ["task", "kind", "input", "labels", "head's parameters"], ["head's parameters"]
     rows = [

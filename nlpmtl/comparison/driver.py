@@ -38,7 +38,7 @@ def compare(source: Source, *, seeds: int = 3, output: str | Path | None = None,
     Args:
         source: a run file, the name of a shipped one, a dict, or a `RunConfig`.
         seeds: how many, from the run's own on.
-        output: the directory of the runs and of the report; left out: the config's, with ``-compared`` behind it.
+        output: the directory of the runs and of the report; default: the config's, with ``-compared`` behind it.
         overrides: keys of the config, as for `train`.
 
     Raises:

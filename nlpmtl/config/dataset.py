@@ -40,7 +40,7 @@ class TaskOptions(KindOptions):
     one of them is unlabelled.
     """
     metrics: tuple[str, ...] | None = None
-    """What to score; left out: the kind's default."""
+    """What to score; default: the kind's default."""
     labels: tuple[LabelName, ...] | None = None
     """The names of the labels, in order; default: the order of a ClassLabel feature (Hub, Dataset, parquet), else the
     names in the train split, sorted (numbers by value).
@@ -107,7 +107,7 @@ class DataConfig(StrictModel):
     subset: str | None = None
     """The Hub dataset's configuration."""
     splits: dict[str, str] | None = None
-    """Our split name = the Hub's; left out: the Hub's own train, validation and test."""
+    """Our split name = the Hub's; default: the Hub's own train, validation and test."""
     validation: float | None = Field(None, gt=0, lt=1)
     """The share of train that becomes validation where there is none: the same rows for every seed."""
     delimiter: str | None = None

@@ -24,13 +24,13 @@ class EncoderConfig(StrictModel):
     """A Hub id, a directory, or "package:some_package/model" (a directory inside an installed package). A model that
     nlpmtl trained is one too: its heads are kept, and those of the run's tasks go on."""
     max_length: int = Field(128, ge=4)
-    """The longest input in wordpieces; the rest is cut off."""
+    """The longest input in tokens; the rest is cut off."""
     revision: str | None = None
     """A commit, tag or branch of the Hub's model."""
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
     """The SHA-256 of the encoder's `model.safetensors`, for a directory or a package: other weights are refused."""
     attention: str | None = None
-    """The attention implementation of transformers: "sdpa", "eager", "flash_attention_2", …; left out: its choice, or,
+    """The attention implementation of transformers: "sdpa", "eager", "flash_attention_2", …; default: its choice, or,
     while training on a CPU or in bf16 on a GPU, one that computes no padding, for architectures that allow it."""
     freeze: bool = False
     """Train the heads of the run's tasks alone, and what the sharing scheme adds to the encoder."""
@@ -48,12 +48,12 @@ class TrainConfig(StrictModel):
     batch_size: int = Field(32, gt=0)
     """Rows per optimizer step, over all processes."""
     micro_tokens: int = Field(4096, gt=0)
-    """Most wordpieces in one forward of one process, padding included where there is any; it changes memory and speed,
+    """Most tokens in one forward of one process, padding included where there is any; it changes memory and speed,
     not the result. Where memory runs out it is halved, and the step begun anew."""
     lr: float = Field(5e-5, gt=0)
     """The encoder's highest learning rate."""
     head_lr: float | None = Field(None, gt=0)
-    """The heads' highest learning rate; left out: `lr`."""
+    """The heads' highest learning rate; default: `lr`."""
     weight_decay: float = Field(0.01, ge=0)
     """AdamW's, on weight matrices alone: not on biases or normalisation."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"

@@ -1,4 +1,4 @@
-"""Data: from files, the Hub or memory to checked rows, to wordpieces and label ids, to batches.
+"""Data: from files, the Hub or memory to checked rows, to tokens and label ids, to batches.
 
 prepare = Preparer(tokenizer, max_length=128)
 rows = prepare(data, input=input, columns={"label": "class"}, limit={}, name="sst2")["train"]

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 
 
 def cheapest_cuts(lengths: Sequence[int], *, overhead: int, limit: int | None = None) -> list[tuple[int, int]]:
-    """The consecutive batches whose padded wordpieces, and an overhead for each batch, are together least.
+    """The consecutive batches whose padded tokens, and an overhead for each batch, are together least.
 
     Found by dynamic programming over the ends of batches, in linear time: for each start, the cost of a batch is a line
     over its end, and the lines of later starts are less steep, so a later start is better from some end on. Of starts
     that cost the same, the first is taken.
 
     Args:
-        lengths: of the rows, in wordpieces, ≥ 1, falling.
-        overhead: what a batch costs beside its wordpieces, in wordpieces.
-        limit: most padded wordpieces in a batch, None for any; a row that is longer alone is one by itself.
+        lengths: of the rows, in tokens, ≥ 1, falling.
+        overhead: what a batch costs beside its tokens, in tokens.
+        limit: most padded tokens in a batch, None for any; a row that is longer alone is one by itself.
 
     Returns:
         Start and end (exclusive) of each batch.
@@ -58,11 +58,11 @@ def _end_from_which(new: int, old: int, cost: Sequence[int], lengths: Sequence[i
 
 
 def fullest_cuts(lengths: Sequence[int], *, limit: int) -> list[tuple[int, int]]:
-    """Consecutive batches, each of as many rows as the limit on wordpieces, padding excluded, allows.
+    """Consecutive batches, each of as many rows as the limit on tokens, padding excluded, allows.
 
     Args:
-        lengths: of the rows, in wordpieces, ≥ 1.
-        limit: most wordpieces in a batch; a row that is longer alone is one by itself.
+        lengths: of the rows, in tokens, ≥ 1.
+        limit: most tokens in a batch; a row that is longer alone is one by itself.
 
     Returns:
         Start and end (exclusive) of each batch.

@@ -1,4 +1,4 @@
-"""A batch: padded wordpieces, and for each task the part of the rows that carry a label for it."""
+"""A batch: padded tokens, and for each task the part of the rows that carry a label for it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Batch:
     """Rows of any tasks, padded to the longest.
 
     Args:
-        input_ids: wordpieces, ``[rows, time]``.
-        attention_mask: 1 on wordpieces, 0 on padding, ``[rows, time]``.
+        input_ids: tokens, ``[rows, time]``.
+        attention_mask: 1 on tokens, 0 on padding, ``[rows, time]``.
         token_type_ids: segments, ``[rows, time]``, for encoders that have them.
         parts: the tasks that have rows here.
     """
@@ -67,7 +67,7 @@ class BatchStats:
     """What rows hold, counted without making a batch of them.
 
     Args:
-        lengths: wordpieces of each row, ``[rows]``.
+        lengths: tokens of each row, ``[rows]``.
         labelled: whether each row carries a label for any task, ``[rows]``.
         rows: for each task that has any, how many of the rows carry a label for it …
         items: … and how many items its loss counts in them.
@@ -93,7 +93,7 @@ class Collator:
 
     Args:
         datasets: the datasets, in the order that rows refer to them.
-        pad: the id of the padding wordpiece.
+        pad: the id of the padding token.
         types: whether the encoder takes segments.
     """
 

@@ -1,4 +1,4 @@
-"""Rows as wordpieces and label ids: what a split is when training starts."""
+"""Rows as tokens and label ids: what a split is when training starts."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Encoded:
     """A split, tokenised.
 
     Args:
-        ids: the wordpieces of each row, special tokens included.
-        types: the segment of each wordpiece, where the encoder tells two texts apart by it.
-        firsts: the first wordpiece of each word of each row, −1 for a word without one; None where input is not words.
+        ids: the tokens of each row, special tokens included.
+        types: the segment of each token, where the encoder tells two texts apart by it.
+        firsts: the first token of each word of each row, −1 for a word without one; None where input is not words.
         labels: the labels of each task.
         cut: how many rows were longer than the limit.
         place: tells where a row stands in its source, for a person to find it.

@@ -112,7 +112,7 @@ class Sources:
 
         Args:
             splits: which.
-            directory: where to keep checked rows, in files; left out: in memory.
+            directory: where to keep checked rows, in files; default: in memory.
 
         Raises:
             ConfigError: a column is in no row.

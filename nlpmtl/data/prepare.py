@@ -39,10 +39,10 @@ class Prepared:
     """A split, tokenised, its labels as the source has them.
 
     Args:
-        ids: the wordpieces of each row, special tokens included.
-        types: the segment of each wordpiece, where the encoder tells two texts apart by it.
-        firsts: the first wordpiece of each word of each row, −1 for a word without one; None where input is not words.
-        placed: how many wordpieces are the first of a word in each row, ``[rows]``; None where input is not words.
+        ids: the tokens of each row, special tokens included.
+        types: the segment of each token, where the encoder tells two texts apart by it.
+        firsts: the first token of each word of each row, −1 for a word without one; None where input is not words.
+        placed: how many tokens are the first of a word in each row, ``[rows]``; None where input is not words.
         columns: the columns of labels.
         numbers: each row's number in its source, ``[rows]``.
         where: how an error calls the source.
@@ -114,7 +114,7 @@ def prepare(
         rows: the rows.
         columns: their columns of labels, and the shape of each.
         tokenizer: a fast one.
-        max_length: of a row, in wordpieces.
+        max_length: of a row, in tokens.
         directory: where to write the arrays; they are then memory-mapped. Left out: in memory.
 
     Raises:
@@ -245,7 +245,7 @@ def _batches(rows: Rows) -> Iterator[pa.RecordBatch]:
 
 
 def _count_places(firsts: Ragged) -> NDArray[np.int32]:
-    """How many different wordpieces the words of each row begin with: a piece over two words is one."""
+    """How many different tokens the words of each row begin with: a piece over two words is one."""
     placed = firsts.values != NO_PIECE
     row, places = np.repeat(np.arange(len(firsts)), firsts.lengths)[placed], firsts.values[placed]
     apart = int(places.max(initial=0)) + 1

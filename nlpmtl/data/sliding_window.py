@@ -98,7 +98,7 @@ def tokenize_windows(
     words: Iterable[Sequence[Span]] | Spans,
     max_length: int,
 ) -> Windows:
-    """Single texts as wordpieces, in as many windows as they need; neighbours share half of what they hold.
+    """Single texts as tokens, in as many windows as they need; neighbours share half of what they hold.
 
     Args:
         tokenizer: a fast one.

@@ -33,7 +33,7 @@ class Preparer:
 
     Args:
         tokenizer: a fast one.
-        max_length: of a row, in wordpieces.
+        max_length: of a row, in tokens.
 
     Attributes:
         notes: what to tell a person: the cache could not be written.
@@ -154,7 +154,7 @@ class Preparer:
 
 
 def _describe(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
-    """All that its wordpieces depend on; how it cuts and pads is set anew in each call."""
+    """All that its tokens depend on; how it cuts and pads is set anew in each call."""
     whole = json.loads(tokenizer.backend_tokenizer.to_str())
     rest = {key: value for key, value in whole.items() if key not in ("truncation", "padding")}
     names = sorted(tokenizer.model_input_names)

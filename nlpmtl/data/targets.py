@@ -29,7 +29,7 @@ class Labels(ABC):
         names: the labels' names by id; those past ``known`` occur in this split alone and count as wrong answers.
         known: how many of the names the model can say.
         labelled: whether each row has a label, ``[rows]``.
-        counts: items that a loss counts in each row, ``[rows]``: 0 where it is unlabelled, the first wordpieces of
+        counts: items that a loss counts in each row, ``[rows]``: 0 where it is unlabelled, the first tokens of
             words in a tagged one, 1 in others.
     """
 
@@ -52,7 +52,7 @@ class Labels(ABC):
 
     @abstractmethod
     def tensor(self, rows: Indices, *, firsts: Ragged | None, time: int) -> Tensor:
-        """What a loss reads, for these labelled rows of a batch that is ``time`` wordpieces long."""
+        """What a loss reads, for these labelled rows of a batch that is ``time`` tokens long."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Texts as wordpieces, and the place of each word among them."""
+"""Texts as tokens, and the place of each word among them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from nlpmtl.data.word_alignment import Span, Spans, all_first_pieces
 
 @dataclass(frozen=True)
 class Pieces:
-    """Texts as wordpieces.
+    """Texts as tokens.
 
     Args:
-        ids: the wordpieces of each text, special tokens included.
-        types: the segment of each wordpiece, where the encoder tells two texts apart by it.
-        firsts: the first wordpiece of each word, −1 for a word without one; None where words were not asked for.
+        ids: the tokens of each text, special tokens included.
+        types: the segment of each token, where the encoder tells two texts apart by it.
+        firsts: the first token of each word, −1 for a word without one; None where words were not asked for.
         cut: whether each text was longer than the limit.
     """
 
@@ -41,9 +41,9 @@ def tokenize(
     words: Sequence[Sequence[Span]] | Spans | None = None,
     max_length: int,
 ) -> Pieces:
-    """Texts, or pairs of them, as wordpieces; with words, the place of each word too.
+    """Texts, or pairs of them, as tokens; with words, the place of each word too.
 
-    The longer text of a pair is cut first. A row is cut only if it is longer than ``max_length`` wordpieces. A text
+    The longer text of a pair is cut first. A row is cut only if it is longer than ``max_length`` tokens. A text
     for which the tokenizer gives no token is read as one unknown token, which belongs to no word.
     """
     rows = encode_whole(tokenizer, texts, pairs=pairs)

@@ -106,7 +106,7 @@ def check_rows(
         labels: the columns of labels, and the shape of each.
         needed: the columns that must be in some row.
         problems: what is wrong is added here.
-        directory: where to keep the rows that pass, in a file; left out: in memory.
+        directory: where to keep the rows that pass, in a file; default: in memory.
 
     Raises:
         ConfigError: needed columns are in no row.

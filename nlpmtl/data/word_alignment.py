@@ -1,4 +1,4 @@
-"""Words and wordpieces: where the words of a text are, and which wordpiece stands for each."""
+"""Words and tokens: where the words of a text are, and which token stands for each."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def join_words(words: Sequence[str]) -> tuple[str, list[Span]]:
 
 
 def first_pieces(words: Sequence[Span], pieces: Sequence[Span]) -> list[int]:
-    """The first wordpiece of each word, by characters.
+    """The first token of each word, by characters.
 
     A tokenizer may count the space before a word as part of its first piece; a special token is an empty span.
 
     Args:
         words: the words' spans, in order, not overlapping.
-        pieces: the wordpieces' spans, in order, special tokens as empty spans.
+        pieces: the tokens' spans, in order, special tokens as empty spans.
 
     Returns:
         For each word the index of the first piece that shares a character with it, or ``NO_PIECE``.

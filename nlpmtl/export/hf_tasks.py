@@ -16,9 +16,9 @@ _PROBLEMS = {
 }
 _BEST = (
     "Valid sequences: nlpmtl answers with the best one in which I-x follows only B-x or I-x. The pipeline takes the "
-    'best tag of each wordpiece, or of each word\'s first one with `aggregation_strategy="first"`.'
+    'best tag of each token, or of each word\'s first one with `aggregation_strategy="first"`.'
 )
-_WORDS = "Words: nlpmtl tags each by its first wordpiece; the pipeline tags every wordpiece."
+_WORDS = "Words: nlpmtl tags each by its first token; the pipeline tags every token."
 _SPLITTING = (
     "Word splitting: nlpmtl splits raw text into words as the training data was split (`word_splitting` in its "
     "config.json), and reads them with single spaces between. Give the pipeline such text."
@@ -117,7 +117,7 @@ def write_stock_card(task: Task, *, answer: HFTaskSpec, length: int) -> str:
     Args:
         task: the task.
         answer: what it is to transformers.
-        length: the longest input in wordpieces.
+        length: the longest input in tokens.
     """
     labels = ", ".join(f"`{label}`" for label in answer.labels) if task.labels else "none: `score` is a number"
     lines = [
@@ -133,7 +133,7 @@ def write_stock_card(task: Task, *, answer: HFTaskSpec, length: int) -> str:
         f"The task `{task.name}` of a multi-task model that nlpmtl trained, as a stock transformers model.",
         "",
         f"- Kind: {task.kind}",
-        f"- Input: {'a pair of texts' if task.takes_pairs else 'a text'}, of {length} wordpieces at most",
+        f"- Input: {'a pair of texts' if task.takes_pairs else 'a text'}, of {length} tokens at most",
         f"- Labels: {labels}",
         "",
         "```python",

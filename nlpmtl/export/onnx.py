@@ -46,7 +46,7 @@ def export_onnx(
         model: the model, on any device and in any precision; it stays as it is.
         tokenizer: its tokenizer.
         directory: a new or an empty one.
-        tasks: which tasks; left out: all.
+        tasks: which tasks; default: all.
 
     Returns:
         The largest difference of a logit from torch's, over batches of many sizes and lengths, as a fraction of the
@@ -155,7 +155,7 @@ def _readme(tasks: Mapping[str, Any], apart: float) -> str:
         "# A multi-task text model in ONNX",
         "",
         f"`{GRAPH}` is one graph: an encoder and {len(tasks)} head{'s' if len(tasks) > 1 else ''}. "
-        "It takes wordpieces, `[rows, time]` of any size, and gives the logits of each task:",
+        "It takes tokens, `[rows, time]` of any size, and gives the logits of each task:",
         "",
         "| task | kind | output | shape |",
         "|---|---|---|---|",

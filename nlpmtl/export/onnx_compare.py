@@ -14,7 +14,7 @@ from nlpmtl.export.onnx_model import OnnxModel
 from nlpmtl.model import MultiTaskModel
 
 SHAPES = ((3, 7), (1, 1), (1, 2), (4, 3), (17, 33), (1, 100), (3, 512), (1, None))
-"""Rows of a batch, and wordpieces, as far as the model reads so many; None for all that it reads."""
+"""Rows of a batch, and tokens, as far as the model reads so many; None for all that it reads."""
 
 
 def random_batches(
@@ -24,7 +24,7 @@ def random_batches(
     shapes: Iterable[tuple[int, int | None]] = SHAPES,
     seed: int = 0,
 ) -> Iterator[Batch]:
-    """Wordpieces at random; in each batch the first row is whole, and the others end anywhere."""
+    """Tokens at random; in each batch the first row is whole, and the others end anywhere."""
     random = torch.Generator().manual_seed(seed)
     longest, encoder = model.config.input_length, model.config.encoder_config
     pieces, segments = min(len(tokenizer), encoder.vocab_size), min(2, getattr(encoder, "type_vocab_size", 1) or 1)

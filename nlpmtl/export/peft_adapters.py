@@ -25,7 +25,7 @@ def export_lora(
         model: a model that shares by ``lora``.
         directory: a new or an empty one; each task gets a directory of its name there.
         base: the encoder that the model was trained from, by its Hub id or directory.
-        tasks: which tasks; left out: all.
+        tasks: which tasks; default: all.
 
     Returns:
         The tasks' directories.

@@ -17,9 +17,9 @@ class Head(nn.Module):
 
     Args:
         width: the encoder's hidden size.
-        outputs: logits per text, or per wordpiece.
+        outputs: logits per text, or per token.
         shape: the layers between.
-        level: "sequence" for one answer a text, "token" for one a wordpiece.
+        level: "sequence" for one answer a text, "token" for one a token.
         std: the standard deviation of the first weights (biases start at 0), as the encoder's own, unless the shape has
             another.
         seed: of those first weights: a head starts the same whatever other heads there are.
@@ -56,7 +56,7 @@ class Head(nn.Module):
 
         Args:
             hidden: the encoder's last hidden states, ``[part, time, width]``.
-            mask: 1 on wordpieces, 0 on padding, ``[part, time]``.
+            mask: 1 on tokens, 0 on padding, ``[part, time]``.
 
         Returns:
             ``[part, width]``; at the level of tokens the hidden states.

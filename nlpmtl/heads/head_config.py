@@ -16,7 +16,7 @@ class HeadConfig:
     Order: pool → drop → dense → activation → normalisation → drop → out. Without ``dense`` the middle falls away.
 
     Args:
-        pooling: which hidden state stands for a text: the first, or the mean over wordpieces. Labeling takes them all.
+        pooling: which hidden state stands for a text: the first, or the mean over tokens. Labeling takes them all.
         dense: whether there is a dense layer.
         bias: whether the dense layer has a bias.
         activation: the dense layer's activation, by transformers' name for it.
@@ -53,7 +53,7 @@ class HeadConfig:
 def sequence_shape(config: PretrainedConfig) -> HeadConfig:
     """The head of ``…ForSequenceClassification`` of an encoder's architecture.
 
-    An architecture that is not listed gets RoBERTa's head: dense and tanh over the first wordpiece.
+    An architecture that is not listed gets RoBERTa's head: dense and tanh over the first token.
     """
     drop = _classifier_dropout(config)
     roberta = HeadConfig(drop_in=drop, drop_out=drop, stock=("classifier.dense", "classifier.out_proj"))

@@ -38,7 +38,7 @@ class Backend(Protocol):
 
     @property
     def config(self) -> Any:
-        """Of which ``input_length``, the longest input in wordpieces, is read."""
+        """Of which ``input_length``, the longest input in tokens, is read."""
 
     def infer(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Logits of the rows that each task is asked about, as `MultiTaskModel.forward` gives them."""

@@ -65,7 +65,7 @@ class InferencePipeline:
     Args:
         model: the model.
         tokenizer: its tokenizer.
-        tokens: most padded wordpieces in one forward.
+        tokens: most padded tokens in one forward.
     """
 
     def __init__(self, model: Backend, tokenizer: PreTrainedTokenizerBase, *, tokens: int) -> None:

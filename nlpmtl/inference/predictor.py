@@ -39,7 +39,7 @@ class Predictor:
     Args:
         model: the model, in evaluation mode.
         tokenizer: its tokenizer.
-        tokens: most padded wordpieces in one forward; left out: what suits the device.
+        tokens: most padded tokens in one forward; default: what suits the device.
     """
 
     def __init__(self, model: Backend, tokenizer: PreTrainedTokenizerBase, *, tokens: int | None = None) -> None:
@@ -63,13 +63,13 @@ class Predictor:
 
         Args:
             name: a model directory, or a Hub id.
-            revision: a commit, tag or branch of the Hub's model; left out: its main branch.
-            token: to read a private or gated one; left out: that of `hf auth login`, or HF_TOKEN.
+            revision: a commit, tag or branch of the Hub's model; default: its main branch.
+            token: to read a private or gated one; default: that of `hf auth login`, or HF_TOKEN.
             device: where to compute: "auto", a GPU if there is one and else the CPU, or a device such as "cuda:1". It
                 never changes the precision.
             dtype: in which precision: "fp32", "bf16", "int8" (the encoder's products in eight bits, on a CPU), or a
-                floating dtype of torch; left out: single.
-            backend: what computes, "torch" or "onnx"; left out: onnxruntime for a directory with a ``model.onnx`` and
+                floating dtype of torch; default: single.
+            backend: what computes, "torch" or "onnx"; default: onnxruntime for a directory with a ``model.onnx`` and
                 no weights for torch, else torch.
             plugins: modules to import first, which register the kinds of tasks and sharing schemes that the model has.
 
@@ -102,11 +102,11 @@ class Predictor:
 
         Args:
             repo_id: where to, as ``"name/model"``; it is made if it is not there.
-            private: whether it is private; left out: as it is, or as the owner's settings have it.
-            revision: a branch, which is made if it is not there; left out: ``"main"``.
+            private: whether it is private; default: as it is, or as the owner's settings have it.
+            revision: a branch, which is made if it is not there; default: ``"main"``.
             message: of the commit.
             create_pr: propose it as a pull request to a repository that is there.
-            token: one that may write; left out: that of `hf auth login`, or HF_TOKEN.
+            token: one that may write; default: that of `hf auth login`, or HF_TOKEN.
 
         Returns:
             The page of the commit, or of the pull request.
@@ -202,7 +202,7 @@ class Predictor:
         if aggregation_strategy not in get_args(Aggregation):
             raise ConfigError(
                 f'aggregation_strategy: "first" or "none", found {aggregation_strategy!r}. A word is answered at its '
-                "first wordpiece, as it was trained: others have learned nothing that could be averaged"
+                "first token, as it was trained: others have learned nothing that could be averaged"
             )
         shown = OutputOptions(all_scores=all_scores, aggregation=aggregation_strategy)
         reader = InputReader(self.tasks, wanted=tasks)
@@ -222,7 +222,7 @@ class Predictor:
         Args:
             directory: where to; it must not exist, or be empty.
             to: ``"transformers"``, a stock model of one task for `transformers.pipeline`, or ``"onnx"``.
-            task: which task, or several for ONNX; left out: all that the model has.
+            task: which task, or several for ONNX; default: all that the model has.
 
         Returns:
             The largest difference between a logit of the written model and of this one, as a fraction of the largest

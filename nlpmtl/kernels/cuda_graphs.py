@@ -1,7 +1,7 @@
 """Training passes of an encoder on a GPU, recorded once for each size of a batch and then played again.
 
 The kernels of a small encoder take less time than their launches; a CUDA graph is one launch for all of them. What is
-recorded has fixed sizes: behind the rows of a batch stand wordpieces that fill it up. Nobody reads what becomes of
+recorded has fixed sizes: behind the rows of a batch stand tokens that fill it up. Nobody reads what becomes of
 them, so their gradient is 0.
 """
 
@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from nlpmtl.kernels.packed_attention import SequenceLayout
 
 _LEAST = 64
-"""Wordpieces from one size to the next, at least."""
+"""Tokens from one size to the next, at least."""
 _TRIES = 3
 """Passes before one is recorded, in which libraries choose their kernels."""
 
@@ -83,7 +83,7 @@ class GraphedEncoder:
     Args:
         encoder: the encoder, told by `nlpmtl.kernels.packing.use_packing`; some of its weights are trained.
         rows: most rows in a batch.
-        longest: wordpieces of the longest row that may come.
+        longest: tokens of the longest row that may come.
     """
 
     def __init__(self, encoder: PreTrainedModel, *, rows: int, longest: int) -> None:
@@ -98,7 +98,7 @@ class GraphedEncoder:
         """The last hidden states, ``[1, size, width]``, of which the first are those of the rows.
 
         Args:
-            inputs: the encoder's arguments, each ``[1, wordpieces]``.
+            inputs: the encoder's arguments, each ``[1, tokens]``.
             lengths: of the rows.
         """
         many = sum(lengths)
@@ -152,7 +152,7 @@ class GraphedEncoder:
         return _Pass(forward, backward, placed, found.detach(), gradient, gradients)
 
 
-def size_for(wordpieces: int) -> tuple[int, int]:
-    """The size of a pass for so many wordpieces, and the step between sizes: beyond the first few an eighth at most."""
-    step = max(_LEAST, 1 << max(0, wordpieces.bit_length() - 4))
-    return -(-wordpieces // step) * step, step
+def size_for(tokens: int) -> tuple[int, int]:
+    """The size of a pass for so many tokens, and the step between sizes: beyond the first few an eighth at most."""
+    step = max(_LEAST, 1 << max(0, tokens.bit_length() - 4))
+    return -(-tokens // step) * step, step

@@ -23,7 +23,7 @@ from nlpmtl.kernels.fast_dropout import keep_some
 PACKED = "packed"
 """The name of this attention among transformers' `attn_implementation`s."""
 _OVERHEAD = 64
-"""What a group costs beside its wordpieces, in wordpieces."""
+"""What a group costs beside its tokens, in tokens."""
 _FLASH = (torch.float16, torch.bfloat16)
 """What FlashAttention computes in."""
 FLASH_MULTIPLE = 8
@@ -35,9 +35,9 @@ class Group(NamedTuple):
 
     Args:
         rows: how many.
-        length: wordpieces of the longest.
-        span: where their wordpieces are among all.
-        taken: for each of ``rows · length`` places the wordpiece that stands there; None where all are equally long.
+        length: tokens of the longest.
+        span: where their tokens are among all.
+        taken: for each of ``rows · length`` places the token that stands there; None where all are equally long.
         filled: the places where one does, in order.
         empty: the places where none does, ``[rows, length]``.
     """
@@ -50,7 +50,7 @@ class Group(NamedTuple):
     empty: Tensor | None = None
 
     def spread(self, x: Tensor) -> Tensor:
-        """``[many, wordpieces, heads, size]`` as ``[many, rows · heads, length, size]``."""
+        """``[many, tokens, heads, size]`` as ``[many, rows · heads, length, size]``."""
         many, _, heads, size = x.shape
         own = x[:, self.span] if self.taken is None else x.index_select(1, self.taken)
         own = own.reshape(many, self.rows, self.length, heads, size).transpose(2, 3)
@@ -67,7 +67,7 @@ class Group(NamedTuple):
 
 
 def group_rows(lengths: Sequence[int], *, device: torch.device, start: int = 0) -> list[Group]:
-    """Rows that stand end to end, the longest first, in groups of like length; before them stand `start` wordpieces."""
+    """Rows that stand end to end, the longest first, in groups of like length; before them stand `start` tokens."""
     groups = []
     for a, b in cheapest_cuts(lengths, overhead=_OVERHEAD):
         own = torch.tensor(lengths[a:b])
@@ -90,7 +90,7 @@ class SequenceLayout:
 
     Args:
         runs: the lengths of the rows, in one run or in several one behind the other; in each the longest comes first.
-        device: where their wordpieces are.
+        device: where their tokens are.
     """
 
     def __init__(self, runs: Sequence[Sequence[int]], *, device: torch.device) -> None:
@@ -113,7 +113,7 @@ class SequenceLayout:
 
     @property
     def longest(self) -> int:
-        """Wordpieces of the longest row."""
+        """Tokens of the longest row."""
         return max(run[0] for run in self.runs)
 
 
@@ -152,16 +152,16 @@ def attend(
     """Attention of packed rows, each for itself.
 
     Args:
-        query: ``[wordpieces, heads, size]``, as are …
+        query: ``[tokens, heads, size]``, as are …
         key: … the keys …
         value: … and the values.
         layout: the rows.
         scale: of the products; left out: 1/√size.
         dropout: the share of the weights that is dropped.
-        window: wordpieces that are so far apart, or farther, do not see each other.
+        window: tokens that are so far apart, or farther, do not see each other.
 
     Returns:
-        ``[wordpieces, heads, size]``.
+        ``[tokens, heads, size]``.
     """
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     if query.is_cuda and query.dtype in _FLASH and query.shape[-1] % FLASH_MULTIPLE == 0:
@@ -248,9 +248,9 @@ class _Attention(torch.autograd.Function):
 
 
 def _mask(scores: Tensor, group: Group, window: int | None) -> None:
-    """Keep places without a wordpiece, and those beyond a window, from being looked at; ``[rows · heads, time, time]``.
+    """Keep places without a token, and those beyond a window, from being looked at; ``[rows · heads, time, time]``.
 
-    Not by −∞: a place without a wordpiece may have none to look at, and its answer, which nobody reads, stays a number.
+    Not by −∞: a place without a token may have none to look at, and its answer, which nobody reads, stays a number.
     """
     least = torch.finfo(scores.dtype).min
     if group.empty is not None:

@@ -1,6 +1,6 @@
 """Rows of different lengths end to end, so that no layer of an encoder computes padding.
 
-Every layer but attention treats each wordpiece by itself: to those, a batch of rows is one long row. Attention is that
+Every layer but attention treats each token by itself: to those, a batch of rows is one long row. Attention is that
 of `nlpmtl.kernels.packed_attention`.
 """
 
@@ -18,7 +18,7 @@ from nlpmtl.kernels.cuda_graphs import GraphedEncoder
 from nlpmtl.kernels.packed_attention import FLASH_MULTIPLE, PACKED, SequenceLayout
 
 _ARCHITECTURES = ("albert", "bert", "distilbert", "electra", "modernbert", "roberta", "xlm-roberta")
-"""Those whose only look from one wordpiece to another is an attention that can be replaced, and that take positions."""
+"""Those whose only look from one token to another is an attention that can be replaced, and that take positions."""
 _COUNTING_FROM_PADDING = ("roberta", "xlm-roberta")
 """Those that count positions from the one behind the padding's."""
 
@@ -46,7 +46,7 @@ class TaskTokens(NamedTuple):
 
     Args:
         lengths: of the rows as they stand, ``[rows]``.
-        taken: which wordpieces of the batch they have, ``[wordpieces]``.
+        taken: which tokens of the batch they have, ``[tokens]``.
         place: where each of them belongs, of ``rows · time`` places, with the time of the longest.
     """
 
@@ -55,21 +55,21 @@ class TaskTokens(NamedTuple):
     place: Tensor
 
     def unpack(self, own: Tensor, *, place: Tensor) -> Tensor:
-        """Its wordpieces, ``[wordpieces, width]``, as ``[rows, time, width]``, 0 on padding; beside them, `place`."""
+        """Its tokens, ``[tokens, width]``, as ``[rows, time, width]``, 0 on padding; beside them, `place`."""
         rows, time, width = self.lengths.shape[0], int(self.lengths[0]), own.shape[1]
         # Copied to their places, not gathered from them: the gradient of that is a plain look-up.
         return own.new_zeros(rows * time, width).index_copy(0, place, own).view(rows, time, width)
 
 
 class PackedBatch(NamedTuple):
-    """Where the wordpieces of a batch are, once its rows stand end to end, the longest first; on the CPU.
+    """Where the tokens of a batch are, once its rows stand end to end, the longest first; on the CPU.
 
     Args:
         lengths: of the rows as they stand, ``[rows]``.
         starts: where each of them starts, ``[rows]``.
         rank: for each row of the batch which of them it is, ``[rows]``.
-        taken: for each wordpiece its place in the batch, ``[wordpieces]``, of ``rows · time`` places.
-        position: of each wordpiece in its row, ``[wordpieces]``.
+        taken: for each token its place in the batch, ``[tokens]``, of ``rows · time`` places.
+        position: of each token in its row, ``[tokens]``.
         layout: the rows, for attention.
     """
 
@@ -90,7 +90,7 @@ class PackedBatch(NamedTuple):
 
 
 def pack(mask: Tensor) -> PackedBatch:
-    """How a batch is packed whose mask, ``[rows, time]``, is 1 on wordpieces and 0 on the padding behind them."""
+    """How a batch is packed whose mask, ``[rows, time]``, is 1 on tokens and 0 on the padding behind them."""
     lengths, order = mask.sum(dim=1).cpu().sort(descending=True, stable=True)
     time = mask.shape[1]
     row, position = _places(lengths, time)
@@ -101,7 +101,7 @@ def pack(mask: Tensor) -> PackedBatch:
 
 
 def _places(lengths: Tensor, time: int) -> tuple[Tensor, Tensor]:
-    """Of each wordpiece of rows that stand end to end its row, and its position there."""
+    """Of each token of rows that stand end to end its row, and its position there."""
     row, position = (torch.arange(time) < lengths[:, None]).nonzero(as_tuple=True)
     return row, position
 
@@ -122,7 +122,7 @@ def encode_packed(
         recorded: the encoder's recorded passes, for training.
 
     Returns:
-        ``[wordpieces, width]``; where it was recorded others follow, which say nothing.
+        ``[tokens, width]``; where it was recorded others follow, which say nothing.
     """
     position = packed.position
     if encoder.config.model_type in _COUNTING_FROM_PADDING:
@@ -149,7 +149,7 @@ def hidden_states(
 
     Args:
         encoder: the encoder.
-        inputs: its arguments, each ``[rows, time]``; of them ``attention_mask`` is 1 on wordpieces, 0 on padding.
+        inputs: its arguments, each ``[rows, time]``; of them ``attention_mask`` is 1 on tokens, 0 on padding.
         rows: which rows each task wants, ``[part]``, ascending.
         recorded: the encoder's recorded passes, for training; it packs.
 

@@ -84,7 +84,7 @@ def with_layers(encoder: PreTrainedModel, layers: Iterable[nn.Module]) -> PreTra
 
 
 def matrix_numbers(module: nn.Module) -> int:
-    """The numbers in a module's matrices: its multiplications for a wordpiece, those between wordpieces left out."""
+    """The numbers in a module's matrices: its multiplications for a token, those between tokens left out."""
     return sum(weight.numel() for weight in module.parameters() if weight.dim() > 1)
 
 

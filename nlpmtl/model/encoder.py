@@ -55,7 +55,7 @@ class Encoder:
     """A pretrained encoder.
 
     Args:
-        model: without a pooler; maps wordpieces to hidden states.
+        model: without a pooler; maps tokens to hidden states.
         tokenizer: its tokenizer, a fast one.
         start: pretrained weights of the layers that a sequence head shares with the checkpoint, by our names for them;
             empty where the checkpoint has none.

@@ -39,7 +39,7 @@ class MultiTaskConfig(PretrainedConfig):
         encoder_config: the encoder's config.
         tasks: each task by name, as `Task.spec` describes it.
         sharing: the sharing scheme's options.
-        input_length: the longest input in wordpieces.
+        input_length: the longest input in tokens.
     """
 
     model_type = OWN_TYPE
@@ -133,7 +133,7 @@ class MultiTaskModel(PreTrainedModel):
             encoder: the encoder; each head starts from those of its layers that the checkpoint has.
             tasks: the tasks.
             sharing: the sharing scheme's options, in plain values.
-            input_length: the longest input in wordpieces.
+            input_length: the longest input in tokens.
             seed: of the heads' first weights.
         """
         made = {task.name: task for task in tasks}
@@ -175,10 +175,10 @@ class MultiTaskModel(PreTrainedModel):
         """Logits of the tasks, from one pass over the rows.
 
         Args:
-            input_ids: wordpieces, ``[rows, time]``.
-            attention_mask: 1 on wordpieces, 0 on padding, ``[rows, time]``; left out: no padding.
+            input_ids: tokens, ``[rows, time]``.
+            attention_mask: 1 on tokens, 0 on padding, ``[rows, time]``; default: no padding.
             token_type_ids: segments, ``[rows, time]``, for encoders that have them.
-            rows: which rows each task is asked about, ``[part]``, ascending; left out: every task about every row.
+            rows: which rows each task is asked about, ``[part]``, ascending; default: every task about every row.
 
         Returns:
             For each task ``[part, outputs]``, or ``[part, time, outputs]`` where it labels words.

@@ -31,9 +31,9 @@ class Stream:
 
     Args:
         task: its name.
-        span: where they are among all streams: rows, or wordpieces where rows are packed.
+        span: where they are among all streams: rows, or tokens where rows are packed.
         layout: packed: its rows, as if the stream were alone.
-        share: packed: where its wordpieces belong.
+        share: packed: where its tokens belong.
     """
 
     task: str
@@ -48,10 +48,10 @@ class TaskSegments:
 
     Args:
         streams: of the tasks that have rows, task after task.
-        index: for each row of the streams (each wordpiece where rows are packed) the one of the batch that it is; None
+        index: for each row of the streams (each token where rows are packed) the one of the batch that it is; None
             where the streams are the batch.
-        size: rows of the batch, or wordpieces where rows are packed.
-        mask: 1 on wordpieces, 0 on padding, ``[rows, time]``; of the batch, not of the streams.
+        size: rows of the batch, or tokens where rows are packed.
+        mask: 1 on tokens, 0 on padding, ``[rows, time]``; of the batch, not of the streams.
         packed: how the batch is packed; None where it is padded.
         layout: packed: the rows of all streams.
     """
@@ -78,7 +78,7 @@ class TaskSegments:
         return x[stream.span] if self.dim == 0 else x[:, stream.span]
 
     def mask_of(self, stream: Stream) -> Tensor:
-        """1 on a stream's wordpieces, 0 on padding, ``[rows, time]``; where rows are not packed."""
+        """1 on a stream's tokens, 0 on padding, ``[rows, time]``; where rows are not packed."""
         return self.part(self._expand_once(self.mask), stream)
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:

@@ -121,7 +121,7 @@ class PredictRequest(_Request):
     """What `/predict` is asked."""
 
     tasks: Annotated[list[str], Field(min_length=1, fail_fast=True)] | None = None
-    """Which tasks; left out: all that can read the input."""
+    """Which tasks; default: all that can read the input."""
 
 
 class TaskRequest(_Request):

@@ -22,7 +22,7 @@ from nlpmtl.serving.logs import limited_logging
 from nlpmtl.serving.routes import make_app
 
 _THREAD_TOKENS = 256
-"""Most padded wordpieces in one forward, for each thread of torch: more lose in padding and caches what they gain."""
+"""Most padded tokens in one forward, for each thread of torch: more lose in padding and caches what they gain."""
 _LAST_SECONDS = 30
 """How long requests that were taken may run on after a signal."""
 _BACKLOG = 128

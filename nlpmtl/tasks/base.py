@@ -42,7 +42,7 @@ class OutputOptions:
     Args:
         all_scores: add ``"scores"``, the probability of every label.
         aggregation: of words with BIO tags, as `pipeline()` names it: "first", the spans that the words make, each word
-            tagged at its first wordpiece; or "none", the words themselves.
+            tagged at its first token; or "none", the words themselves.
     """
 
     all_scores: bool = False
@@ -207,7 +207,7 @@ class Task(ABC):
         """The answer for one row: an id, a number, the ids of a set, or those of a row of tags.
 
         Args:
-            logits: ``[outputs]`` or, for tokens, ``[words, outputs]`` with NaN where a word has no wordpiece.
+            logits: ``[outputs]`` or, for tokens, ``[words, outputs]`` with NaN where a word has no token.
         """
 
     @abstractmethod

@@ -35,7 +35,7 @@ from nlpmtl.tasks.calibration import fit_temperature
 from nlpmtl.tasks.error_analysis import ErrorAnalysis
 
 NO_TAG = -1
-"""What a plain scheme answers for a word that no wordpiece stands for: never right."""
+"""What a plain scheme answers for a word that no token stands for: never right."""
 _HUGE = 1e300
 """More than any score, and any number of words times it is still a number."""
 
@@ -60,10 +60,10 @@ class LabelingOptions(LabelOptions):
 
 @TASKS.register("labeling", LabelingOptions)
 class Labeling(Task):
-    """A tag for each word, by cross-entropy at the word's first wordpiece.
+    """A tag for each word, by cross-entropy at the word's first token.
 
     Under `bio` the answer is the most probable *valid* sequence (Viterbi): I-x follows only B-x or I-x. A word without
-    a wordpiece, or past the encoder's limit, is O under `bio`, and wrong under `plain`.
+    a token, or past the encoder's limit, is O under `bio`, and wrong under `plain`.
 
     Args:
         scheme: "bio" or "plain", see `LabelingOptions`.
@@ -133,7 +133,7 @@ class Labeling(Task):
         if self._before is None:
             tags = np.full(len(words), NO_TAG)
             tags[placed] = words[placed].argmax(axis=-1)
-        else:  # a word that has no wordpiece is sure to be O, so no span reaches over it
+        else:  # a word that has no token is sure to be O, so no span reaches over it
             sure = np.full(words.shape[1], -np.inf)
             sure[self.labels.index("O")] = 0.0
             tags = decode_rows(np.where(placed[:, None], log_softmax(words), sure), self._before, ends)
@@ -224,7 +224,7 @@ class Labeling(Task):
         self.temperature = fit_temperature(of_words[known], tags[known])
 
     def confidence(self, logits: Sequence[Logits], gold: Sequence[Any]) -> Confidence:
-        """Every word that has a wordpiece is an answer."""
+        """Every word that has a token is an answer."""
         of_words, tags, chosen = self._words(logits, gold)
         sure = softmax(of_words / self.temperature)
         return sure[np.arange(len(chosen)), chosen], chosen == tags
@@ -232,7 +232,7 @@ class Labeling(Task):
     def _words(
         self, logits: Sequence[Logits], gold: Sequence[Any]
     ) -> tuple[Logits, NDArray[np.int64], NDArray[np.int64]]:
-        """Of all words with a wordpiece: their logits, the right tags, and the chosen ones."""
+        """Of all words with a token: their logits, the right tags, and the chosen ones."""
         placed = [~np.isnan(one[:, 0]) for one in logits]
         chosen = [np.array(self.choose(one), dtype=np.int64)[at] for one, at in zip(logits, placed, strict=True)]
         right = [np.array(one, dtype=np.int64)[at] for one, at in zip(gold, placed, strict=True)]

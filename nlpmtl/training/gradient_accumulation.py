@@ -33,7 +33,7 @@ Row = tuple[int, int]
 """(dataset, row)."""
 
 _OVERHEAD = {"cpu": 64, "cuda": 4096}
-"""What a forward and backward costs beside its wordpieces, in wordpieces: measured for small encoders."""
+"""What a forward and backward costs beside its tokens, in tokens: measured for small encoders."""
 _NO_MEMORY = ("not enough memory", "can't allocate memory", "ALLOC_FAILED")
 """What errors of PyTorch that have no class of their own say where memory ran out."""
 
@@ -49,7 +49,7 @@ class Rows:
     Args:
         step: counted from 0.
         rows: which.
-        lengths: wordpieces of each.
+        lengths: tokens of each.
     """
 
     step: int
@@ -86,15 +86,15 @@ def deal(
     """The micro-batches of every process: rows of like length together.
 
     Rows are dealt out in the order of their lengths, so that processes have alike work. Each process cuts its own so
-    that padded wordpieces and `overhead` for each cut are together least; where nothing is padded, into as few as may
+    that padded tokens and `overhead` for each cut are together least; where nothing is padded, into as few as may
     be.
 
     Args:
         rows: of the step.
-        lengths: wordpieces of each.
+        lengths: tokens of each.
         world: processes.
-        limit: most wordpieces in a micro-batch, padding included; a row that is longer alone is one by itself.
-        overhead: what a micro-batch costs beside its wordpieces; None where nothing is padded.
+        limit: most tokens in a micro-batch, padding included; a row that is longer alone is one by itself.
+        overhead: what a micro-batch costs beside its tokens; None where nothing is padded.
 
     Returns:
         For each process its micro-batches; one may have fewer than another, or none.
@@ -127,7 +127,7 @@ class GradientAccumulator:
         model: the model, its forward in the run's precision.
         tasks: the run's tasks.
         collate: makes batches of the train splits' rows.
-        micro_tokens: most wordpieces in a forward, padding included; it is halved where memory runs out.
+        micro_tokens: most tokens in a forward, padding included; it is halved where memory runs out.
         packed: whether the model computes rows without padding.
         seed: of dropout.
         tells_unsure: whether it tells how sure the answers are.
@@ -187,7 +187,7 @@ class GradientAccumulator:
                 torch.cuda.empty_cache()
             if max(len(micro) for micros in dealt for micro in micros) == 1:
                 raise RunError(
-                    f"step {rows.step + 1}: memory is too small for one row of {max(rows.lengths)} wordpieces: lower "
+                    f"step {rows.step + 1}: memory is too small for one row of {max(rows.lengths)} tokens: lower "
                     "encoder.max_length, or set encoder.gradient_checkpointing = true"
                 )
             # What does not fit is no more than all of the step's rows.

@@ -41,7 +41,7 @@ class StepReport:
         shares: what a task's mean loss is multiplied with in the step's loss: its share of the rows times its weight.
         weights: the weight of each task that had rows.
         probabilities: of each dataset, as the sampler gave them.
-        tokens: wordpieces in the whole step, padding excluded.
+        tokens: tokens in the whole step, padding excluded.
         lr: the learning rate of the first group of parameters: the encoder's, unless it is frozen.
         skipped: why the weights were left as they were; None where they moved.
         asked: the number of a signal that asked any process to stop; 0 for none.

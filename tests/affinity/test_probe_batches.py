@@ -12,7 +12,7 @@ from nlpmtl.data.targets import ClassLabels
 
 
 def dataset(**labelled: list[int]) -> Encoded:
-    """Rows of one wordpiece, of which each task has a label where a 1 stands."""
+    """Rows of one token, of which each task has a label where a 1 stands."""
     many = len(next(iter(labelled.values())))
     labels = {}
     for task, counts in labelled.items():

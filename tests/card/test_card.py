@@ -89,7 +89,7 @@ def test_how_it_was_trained() -> None:
         "- sampling: `temperature` (`batches = mixed`, `temperature = 2.0`); weighting: `constant`; sharing: `hard`",
         "- AdamW, learning rate 0.0001, of the heads 0.0001, weight decay 0.01, gradients clipped at 1, schedule "
         "`linear` after a warm-up of 10% of the steps",
-        "- precision `bf16`, seed 17, input up to 64 wordpieces",
+        "- precision `bf16`, seed 17, input up to 64 tokens",
         "- 2 processes on `cuda:0` (A Card), `Linux-6`",
         "- nlpmtl 0.1.0, torch 2.13.0",
     ]
@@ -97,7 +97,7 @@ def test_how_it_was_trained() -> None:
 
 def test_the_limits_are_those_of_its_tasks() -> None:
     found = section(write_card(facts()), "Limits")
-    assert "It reads 64 wordpieces at most." in found
+    assert "It reads 64 tokens at most." in found
     assert "(`truncated`)" in found
     assert "overlapping windows" in found
     assert "`topic`, `mood` give one of them for any text whatever" in found

@@ -13,7 +13,7 @@ from nlpmtl.config import DataConfig, InputConfig
 from nlpmtl.data import IGNORED, Batch, Collator, Encoded, Target
 from tests.data.direct import encode, load_rows
 from tests.tiny import make_rows
-from tests.tokenizing import wordpiece
+from tests.tokenizing import token
 
 PAD = 77
 ROWS = [{**row, "kinds": None} if i == 7 else row for i, row in enumerate(make_rows(15, seed=4))]
@@ -32,7 +32,7 @@ def encoded(input: dict[str, str], *tasks: str) -> Encoded:
         columns={TARGETS[task].column: TARGETS[task].shape for task in tasks},
     )["train"]
     targets = {task: TARGETS[task] for task in tasks}
-    return encode(rows, tokenizer=wordpiece(), max_length=64, targets=targets, train=True)
+    return encode(rows, tokenizer=token(), max_length=64, targets=targets, train=True)
 
 
 @cache
@@ -57,7 +57,7 @@ ANY = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 14)), min_size=1, max
 
 @settings(deadline=None, max_examples=60)
 @given(ANY)
-def test_wordpieces_are_padded_to_the_longest(rows: list[tuple[int, int]]) -> None:
+def test_tokens_are_padded_to_the_longest(rows: list[tuple[int, int]]) -> None:
     collate = collator()
     batch = collate(rows)
     lengths = [len(collate.datasets[d].ids[r]) for d, r in rows]

@@ -22,7 +22,7 @@ from nlpmtl.data import (
 from nlpmtl.errors import DataError
 from tests.data.direct import encode, load_rows
 from tests.tiny import make_rows
-from tests.tokenizing import TOKENIZERS, byte_level, wordpiece
+from tests.tokenizing import TOKENIZERS, byte_level, token
 
 TOPIC = Target("topic", "class", ("animals", "places", "things"))
 KINDS = Target("kinds", "set", ("x", "y", "z"))
@@ -46,7 +46,7 @@ def encoded(
         input=InputConfig(**(input or {"words": "tokens"})),
         columns={target.column: target.shape for target in targets.values()},
     )[split]
-    return encode(found, tokenizer=tokenizer or wordpiece(), max_length=max_length, targets=targets, train=train)
+    return encode(found, tokenizer=tokenizer or token(), max_length=max_length, targets=targets, train=train)
 
 
 class TestLabels:
@@ -71,7 +71,7 @@ class TestLabels:
             assert one.known == len(one.names)
         assert np.isnan(grade.numbers[1])
         assert topic.counts.tolist() == kinds.counts.tolist() == grade.counts.tolist() == [1, 0, 1]
-        assert tags.counts.tolist() == [2, 0, 2]  # an empty word has no wordpiece: nothing to count
+        assert tags.counts.tolist() == [2, 0, 2]  # an empty word has no token: nothing to count
 
     @pytest.mark.parametrize(
         ("task", "wrong", "said"),
@@ -111,7 +111,7 @@ class TestLabels:
         ),
         max_length=st.sampled_from([4, 7, 64]),
     )
-    @example(words=["a", " ", " ", "b"], max_length=64)  # one wordpiece for both, in those that count spaces in
+    @example(words=["a", " ", " ", "b"], max_length=64)  # one token for both, in those that count spaces in
     def test_what_a_loss_counts_is_what_it_is_given(self, name: str, words: list[str], max_length: int) -> None:
         rows = [{"tokens": words, "tags": ["O"] * len(words)}]
         found = encoded(rows, {"tags": TAGS}, max_length=max_length, tokenizer=TOKENIZERS[name]())
@@ -164,7 +164,7 @@ class TestPairs:
     def test_segments_tell_the_texts_apart(self) -> None:
         found = encoded(self.ROWS, {"topic": TOPIC}, input=self.INPUT)
         assert found.types is not None
-        pieces = [wordpiece().convert_ids_to_tokens(found.ids[i].tolist()) for i in range(2)]
+        pieces = [token().convert_ids_to_tokens(found.ids[i].tolist()) for i in range(2)]
         assert pieces[0][:5] == ["[CLS]", "a", "cat", "[SEP]", "two"]
         assert pieces[1] == ["[CLS]", "[SEP]", "a", "[SEP]"]
         for i, row in enumerate(pieces):
@@ -181,16 +181,16 @@ class TestPairs:
         for one, two in ((long, short), (short, long)):
             row = {"one": one, "two": two, "topic": "animals"}
             found = encoded([row], {"topic": TOPIC}, input=self.INPUT, max_length=10)
-            pieces = wordpiece().convert_ids_to_tokens(found.ids[0].tolist())
+            pieces = token().convert_ids_to_tokens(found.ids[0].tolist())
             assert (len(pieces), pieces.count("dog"), pieces.count("cat"), found.cut) == (10, 1, 6, 1)
 
 
 def test_a_text_is_tokenised_with_its_words() -> None:
     text = "Ada sings, today"
     words = [(0, 3), (4, 9), (9, 10), (11, 16)]
-    pieces = tokenize(wordpiece(), [text, ""], words=[words, []], max_length=64)
+    pieces = tokenize(token(), [text, ""], words=[words, []], max_length=64)
     assert pieces.firsts is not None
-    names = wordpiece().convert_ids_to_tokens(pieces.ids[0].tolist())
+    names = token().convert_ids_to_tokens(pieces.ids[0].tolist())
     assert [names[first] for first in pieces.firsts[0]] == ["ada", "sings", ",", "today"]
     assert pieces.firsts[1].tolist() == []
     assert pieces.cut.tolist() == [False, False]

@@ -20,7 +20,7 @@ from nlpmtl.data.word_alignment import NO_PIECE
 from tests.data.direct import load_rows
 from tests.data.prepared import arrays, plain
 from tests.tiny import make_rows
-from tests.tokenizing import TOKENIZERS, byte_level, wordpiece
+from tests.tokenizing import TOKENIZERS, byte_level, token
 
 COLUMNS: dict[str, Shape] = {"topic": "class", "grade": "number", "kinds": "set", "tags": "tags"}
 INPUTS = {"words": {"words": "tokens"}, "pairs": {"text": "text", "pair": "other"}, "texts": {"text": "text"}}
@@ -33,7 +33,7 @@ def load(rows: list[Any], *, shape: str = "words", columns: Mapping[str, Shape] 
 
 
 def prepared(rows: Rows, *, directory: Path | None = None, columns: Mapping[str, Shape] = COLUMNS) -> Prepared:
-    return prepare(rows, columns=columns, tokenizer=wordpiece(), max_length=9, directory=directory)
+    return prepare(rows, columns=columns, tokenizer=token(), max_length=9, directory=directory)
 
 
 @EVERY_INPUT
@@ -114,7 +114,7 @@ def test_segments_are_left_out_where_the_encoder_has_none(tmp_path: Path) -> Non
         max_size=4,
     )
 )
-def test_placed_are_the_wordpieces_that_begin_a_word(name: str, words: list[list[str]]) -> None:
+def test_placed_are_the_tokens_that_begin_a_word(name: str, words: list[list[str]]) -> None:
     rows = load([{"tokens": row} for row in words], columns={})
     found = prepare(rows, columns={}, tokenizer=TOKENIZERS[name](), max_length=9)
     assert found.firsts is not None

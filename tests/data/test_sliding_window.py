@@ -132,7 +132,7 @@ def test_pairs_are_cut_as_the_tokenizers_library_cuts_them(
 
 def test_what_windows_hold_grows_with_the_text_alone() -> None:
     """Each word has one entry in all windows together."""
-    tokenizer = without_limits(MADE["wordpiece"])
+    tokenizer = without_limits(MADE["token"])
     for many in (100, 200, 400):
         text = "a " * many
         found = tokenize_windows(tokenizer, [text], words=[split_words(text)], max_length=8)
@@ -142,7 +142,7 @@ def test_what_windows_hold_grows_with_the_text_alone() -> None:
 
 
 def test_the_windows_of_several_texts_are_apart() -> None:
-    tokenizer = without_limits(MADE["wordpiece"])
+    tokenizer = without_limits(MADE["token"])
     texts = ["a " * 20, "", "the cat", "a b c d e f g"]
     found = tokenize_windows(tokenizer, texts, words=[split_words(text) for text in texts], max_length=8)
     assert found.pieces.cut.tolist() == [text in (0, 3) for text in found.text]

@@ -26,7 +26,7 @@ from nlpmtl.errors import ConfigError, DataError
 from tests.data.direct import encode, load_rows
 from tests.data.prepared import arrays, plain
 from tests.tiny import make_rows, write_rows
-from tests.tokenizing import byte_level, metaspace, wordpiece
+from tests.tokenizing import byte_level, metaspace, token
 
 COLUMNS: dict[str, Shape] = {"topic": "class", "grade": "number", "kinds": "set", "tags": "tags"}
 WORDS = InputConfig(words="tokens")
@@ -78,7 +78,7 @@ def opened() -> Iterator[_Watch]:
 
 
 def preparer(tokenizer: PreTrainedTokenizerBase | None = None, *, max_length: int = 9) -> Preparer:
-    return Preparer(tokenizer or wordpiece(), max_length=max_length)
+    return Preparer(tokenizer or token(), max_length=max_length)
 
 
 def ask(
@@ -114,7 +114,7 @@ class TestFromTheCache:
         assert {s: plain(rows) for s, rows in first.items()} == {s: plain(rows) for s, rows in second.items()}
         data = DataConfig(files=files)
         for split, rows in load_rows(data, input=WORDS, columns=COLUMNS).items():
-            direct = prepare(rows, columns=COLUMNS, tokenizer=wordpiece(), max_length=9)
+            direct = prepare(rows, columns=COLUMNS, tokenizer=token(), max_length=9)
             assert plain(direct) == plain(second[split])
 
     def test_the_second_time_no_row_is_read(self, files: dict[str, str], opened: _Watch) -> None:
@@ -241,7 +241,7 @@ class TestKeys:
         assert len(entries(root)) == 5
 
     def test_how_a_tokenizer_cuts_and_pads_is_no_difference(self, files: dict[str, str], root: Path) -> None:
-        tokenizer = wordpiece()
+        tokenizer = token()
         ask(files, preparer(tokenizer))
         tokenizer(["a", "a film"], truncation=True, max_length=3, padding=True)
         ask(files, preparer(tokenizer))
@@ -397,7 +397,7 @@ class TestErrors:
         ask(files)
         found = label(ask(files)["test"], targets=targets, train=False)
         rows = load_rows(DataConfig(files=files), input=WORDS, columns=COLUMNS)["test"]
-        direct = encode(rows, tokenizer=wordpiece(), max_length=9, targets=targets, train=False)
+        direct = encode(rows, tokenizer=token(), max_length=9, targets=targets, train=False)
         assert found.labels["topic"].names == ("places", "animals", "things")
         for task, labels in direct.labels.items():
             labelled = [i for i, one in enumerate(labels.labelled) if one]

@@ -38,7 +38,7 @@ def test_sets() -> None:
     assert labels.tensor([2, 0], firsts=None, time=9).tolist() == [[0, 0, 0], [1, 0, 1]]
 
 
-def test_tags_stand_on_first_wordpieces() -> None:
+def test_tags_stand_on_first_tokens() -> None:
     labels = TagLabels(**THREE, ids=Ragged.pack([[1, 0, 1], [], [0]]))
     firsts = Ragged.pack([[1, -1, 4], [1], [2]])
     assert labels.gold([2, 0]) == [[0], [1, 0, 1]]

@@ -9,7 +9,7 @@ from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.tokenization import tokenize
 from nlpmtl.data.word_alignment import Spans, first_pieces, join_words, split_words
 from tests.data.prepared import plain
-from tests.tokenizing import TOKENIZERS, wordpiece
+from tests.tokenizing import TOKENIZERS, token
 
 QUICK = settings(deadline=None, max_examples=20)
 TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from(" .,aeio"), max_size=12)
@@ -50,7 +50,7 @@ def test_pairs_have_segments_where_the_encoder_tells_them_apart(
     found = tokenize(tokenizer, [one for one, _ in pairs], pairs=[other for _, other in pairs], max_length=max_length)
     alone = [tokenizer([one], [two], truncation=True, max_length=max_length, verbose=False) for one, two in pairs]
     assert rows(found.ids) == [one["input_ids"][0] for one in alone]
-    assert rows(found.types) == ([one["token_type_ids"][0] for one in alone] if name == "wordpiece" else None)
+    assert rows(found.types) == ([one["token_type_ids"][0] for one in alone] if name == "token" else None)
     assert found.firsts is None
 
 
@@ -58,14 +58,14 @@ def test_words_may_come_packed() -> None:
     texts = [join_words(words) for words in (["a", "", "film"], [""], ["ada", "lives"])]
     spans = [words for _, words in texts]
     packed, lists = (
-        tokenize(wordpiece(), [text for text, _ in texts], words=words, max_length=9)
+        tokenize(token(), [text for text, _ in texts], words=words, max_length=9)
         for words in (Spans.pack(spans), spans)
     )
     assert rows(packed.firsts) == rows(lists.firsts) == [[1, -1, 2], [-1], [1, 2]]
 
 
 def test_numbers_are_small() -> None:
-    found = tokenize(wordpiece(), ["a"], pairs=["b"], words=[[(0, 1)]], max_length=9)
+    found = tokenize(token(), ["a"], pairs=["b"], words=[[(0, 1)]], max_length=9)
     assert [part.values.dtype for part in (found.ids, found.types, found.firsts) if part is not None] == [
         np.int32,
         np.int8,

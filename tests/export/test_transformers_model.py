@@ -185,7 +185,7 @@ def test_the_pipeline_answers_as_the_predictor_does(
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_words_are_tagged_by_their_first_wordpiece(
+def test_words_are_tagged_by_their_first_token(
     name: str, exports: dict[str, Exports], stock: dict[tuple[str, str], Found]
 ) -> None:
     words = 0
@@ -231,12 +231,10 @@ def test_the_card_says_what_is_in_it_and_what_is_not(exports: dict[str, Exports]
     assert "times 3, plus -7" in cards["grade"]
     assert "Folded into the last layer\n\n- Nothing." in cards["places"]
     assert "I-x follows only B-x or I-x" in cards["places"]
-    assert (
-        "The pipeline tags every wordpiece" in cards["parts"] or "the pipeline tags every wordpiece" in cards["parts"]
-    )
+    assert "The pipeline tags every token" in cards["parts"] or "the pipeline tags every token" in cards["parts"]
     assert "Thresholds" in cards["kinds"]
     assert '{"text": "A text.", "text_pair": "Another."}' in cards["same"]
-    assert all(f"of {LENGTH} wordpieces at most" in card for card in cards.values())
+    assert all(f"of {LENGTH} tokens at most" in card for card in cards.values())
 
 
 def test_half_precision_stays_half(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def stock_of(variant: str, level: str) -> PreTrainedModel:
 
 
 def batch() -> tuple[Tensor, Tensor]:
-    """Wordpieces and a mask: rows of different lengths."""
+    """Tokens and a mask: rows of different lengths."""
     generator = torch.Generator().manual_seed(7)
     ids = torch.randint(3, 50, (4, 7), generator=generator)
     mask = (torch.arange(7) < torch.tensor([7, 4, 1, 6])[:, None]).long()

@@ -39,7 +39,7 @@ def test_a_part_without_rows_has_logits_of_that_shape() -> None:
         assert logits(head(shape), HIDDEN[:0], MASK[:0]).shape == (0, 4)
 
 
-def test_first_reads_the_first_wordpiece_alone() -> None:
+def test_first_reads_the_first_token_alone() -> None:
     one = head()
     changed = HIDDEN.clone()
     changed[:, 1:] = 9.0
@@ -47,7 +47,7 @@ def test_first_reads_the_first_wordpiece_alone() -> None:
     assert torch.allclose(logits(one, HIDDEN, MASK), one.out(HIDDEN[:, 0]))
 
 
-def test_mean_is_over_wordpieces_and_not_over_padding() -> None:
+def test_mean_is_over_tokens_and_not_over_padding() -> None:
     one = head(HeadConfig(dense=False, pooling="mean"))
     expected = torch.stack([HIDDEN[i, :n].mean(0) for i, n in enumerate((5, 2, 1))])
     assert torch.allclose(logits(one, HIDDEN, MASK), one.out(expected), atol=1e-6)

@@ -238,7 +238,7 @@ def test_words_instead_of_spans(predictor: Predictor) -> None:
 
 
 def test_a_text_that_is_too_long_is_labelled_whole_and_others_say_that_they_cut(predictor: Predictor) -> None:
-    """48 wordpieces are what this model reads."""
+    """48 tokens are what this model reads."""
     text = " ".join(f"ada lives in {place} ." for place in ("turin", "rome", "paris") * 20)
     eager = predictor_that_sees(predictor)
     long = eager.predict_all(text)

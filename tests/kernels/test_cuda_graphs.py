@@ -5,7 +5,7 @@ from __future__ import annotations
 from nlpmtl.kernels.cuda_graphs import size_for
 
 
-def test_a_size_holds_the_wordpieces_and_is_never_much_larger() -> None:
+def test_a_size_holds_the_tokens_and_is_never_much_larger() -> None:
     for many in range(1, 20_000):
         size, step = size_for(many)
         assert size - step < many <= size

@@ -35,7 +35,7 @@ def make(kind: str, /, **changes: Any) -> Task:
 
 
 def logits_of(task: Task, *, seed: int = 0, scale: float = 3.0) -> NDArray[np.float32]:
-    """Logits of one row, as a task takes them when it answers; one word has no wordpiece."""
+    """Logits of one row, as a task takes them when it answers; one word has no token."""
     shape = (len(WORDS), task.outputs) if task.level == "token" else (task.outputs,)
     logits = np.random.default_rng(seed).normal(0, scale, shape).astype(np.float32)
     if task.level == "token":

@@ -55,7 +55,7 @@ def test_a_classification_learns_how_sure_it_may_be() -> None:
     assert task.spec()["temperature"] == task.temperature != 1.0
 
 
-def test_a_labeling_is_calibrated_by_the_words_that_have_a_wordpiece() -> None:
+def test_a_labeling_is_calibrated_by_the_words_that_have_a_token() -> None:
     logits, gold = drawn(4_000, labels=3)
     task = Labeling(name="t", labels=["a", "b", "c"], metrics=None, input="words", scheme="plain")
     rows = [2 * logits[i : i + 10].copy() for i in range(0, 4_000, 10)]

@@ -125,7 +125,7 @@ def tagged(draw: st.DrawFn, words: int, *, free: set[int]) -> list[str]:
 
 
 def one_hot(tags: list[str], *, firsts: list[int], time: int) -> NDArray[np.float32]:
-    """The way of labels through training and back: onto wordpieces, and from those to logits of words."""
+    """The way of labels through training and back: onto tokens, and from those to logits of words."""
     ids = Ragged.pack([[TAGS.index(tag) for tag in tags]])
     flags = np.ones(1, dtype=np.bool_)
     labels = TagLabels(TAGS, len(TAGS), flags, np.array([len(tags)]), ids)
@@ -153,7 +153,7 @@ class TestRoundTrip:
         firsts = pieces.firsts[0].tolist()
         unplaced = {word for word, first in enumerate(firsts) if first < 0}
         shared = len(set(firsts) - {-1}) < len(firsts) - len(unplaced)
-        assume(not shared)  # two words in one wordpiece have one label
+        assume(not shared)  # two words in one token have one label
         cut = next((word for word in range(len(words)) if set(range(word, len(words))) <= unplaced), len(words))
         gold = data.draw(tagged(len(words), free={word for word in unplaced if word < cut}))
         expected = ["O" if word in unplaced else tag for word, tag in enumerate(gold)]
@@ -171,7 +171,7 @@ class TestRoundTrip:
 
     @SLOW
     @given(arrays(np.float32, (6, len(TAGS)), elements=st.floats(-9, 9, width=32)), st.sets(st.integers(0, 5)))
-    def test_a_word_without_a_wordpiece_is_O_and_no_span_reaches_over_it(
+    def test_a_word_without_a_token_is_O_and_no_span_reaches_over_it(
         self, logits: NDArray[np.float32], unplaced: set[int]
     ) -> None:
         logits = logits.copy()
@@ -203,7 +203,7 @@ class TestAnswers:
             assert set(one["scores"]) == set(TAGS)
             assert one["scores"][one["entity"]] == one["score"]
 
-    def test_plain_tags_are_one_a_word_and_none_where_no_wordpiece_is(self) -> None:
+    def test_plain_tags_are_one_a_word_and_none_where_no_token_is(self) -> None:
         task = Labeling(**{**TASK, "labels": ["N", "V"]}, scheme="plain")
         logits = np.array([[2.0, 0.0], [np.nan, np.nan], [0.0, 2.0]])
         assert task.choose(logits) == [0, -1, 1]
@@ -216,7 +216,7 @@ class TestAnswers:
         assert scores["token_accuracy"] == pytest.approx(2 / 3)
 
     @pytest.mark.parametrize("scheme", ["bio", "plain"])
-    def test_no_words_and_words_that_all_have_no_wordpiece(self, scheme: Any) -> None:
+    def test_no_words_and_words_that_all_have_no_token(self, scheme: Any) -> None:
         task = Labeling(**TASK, scheme=scheme)
         empty = np.zeros((0, len(TAGS)), dtype=np.float32)
         assert task.choose(empty) == []
@@ -234,7 +234,7 @@ class TestAnswers:
 
 
 class TestLoss:
-    def test_is_torchs_over_the_words_that_have_a_wordpiece(self) -> None:
+    def test_is_torchs_over_the_words_that_have_a_token(self) -> None:
         task = Labeling(**TASK)
         logits, labels, _ = batch_of(task)
         expected = functional.cross_entropy(

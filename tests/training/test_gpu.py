@@ -24,7 +24,7 @@ RUNS = [[128, 77, 77, 9, 1], [40, 2]]
 
 
 def heads(device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Queries, keys and values, ``[3, wordpieces, heads, size]``, and a gradient."""
+    """Queries, keys and values, ``[3, tokens, heads, size]``, and a gradient."""
     generator = torch.Generator().manual_seed(0)
     drawn = torch.randn(4, sum(map(sum, RUNS)), 4, 32, generator=generator, dtype=torch.float64)
     return drawn[:3].to(device, dtype).requires_grad_(), drawn[3].to(device, dtype)

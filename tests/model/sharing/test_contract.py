@@ -209,7 +209,7 @@ def test_freezing_leaves_what_the_scheme_adds(case: str, encoder: PreTrainedMode
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_pass_costs_what_its_layers_multiply(case: str, encoder: PreTrainedModel) -> None:
-    """Counted by torch; attention between wordpieces, which is a product of batches, is left out in both."""
+    """Counted by torch; attention between tokens, which is a product of batches, is left out in both."""
     plain_encoder = copy.deepcopy(encoder)
     sharing, rows = make_sharing(encoder, CASES[case]), parts()
     inputs = make_inputs(encoder, (4, 4, 4, 4, 4))
