@@ -1,4 +1,4 @@
-"""Writes docs/reference, except formats.md, and the list of files in docs/tour.md, from the code: `make docs`.
+"""Writes docs/reference, except formats.md, and the list of files in docs/architecture.md, from the code: `make docs`.
 
 What it cannot know is what a sentence should say: those stand under the fields and in the docstrings.
 """
@@ -42,7 +42,7 @@ def pages() -> dict[Path, str]:
         "python.md": python(),
     }
     found = {DOCS / "reference" / name: text for name, text in written.items()}
-    return {**found, DOCS / "tour.md": tour((DOCS / "tour.md").read_text(encoding="utf-8"))}
+    return {**found, DOCS / "architecture.md": architecture((DOCS / "architecture.md").read_text(encoding="utf-8"))}
 
 
 # --- config files -------------------------------------------------------------------------------------------------
@@ -371,11 +371,11 @@ def _paragraphs(text: str) -> list[str]:
     return lines
 
 
-# --- the tour's list of files -------------------------------------------------------------------------------------
+# --- the list of files in architecture.md --------------------------------------------------------------------------
 
 
-def tour(text: str) -> str:
-    """The tour, with its list of files replaced by that of today."""
+def architecture(text: str) -> str:
+    """Return the architecture page with its list of files rewritten."""
     before, _, rest = text.partition(_BEGIN)
     _, _, after = rest.partition(_END)
     return f"{before}{_BEGIN}\n\n{chr(10).join(_files())}\n\n{_END}{after}"

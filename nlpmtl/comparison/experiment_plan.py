@@ -1,6 +1,6 @@
 """Which runs a comparison is made of: the mixture, and each task alone with the same recipe, for every seed.
 
-Why a task alone is trained so long: docs/decisions/equal-passes.md.
+Why a task alone is trained so long: docs/decisions/single-task-baselines.md.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ PAGES = [
     DOCS.parent / "README.md",
     DOCS / "results.md",
     DOCS / "performance.md",
-    DOCS / "tour.md",
+    DOCS / "architecture.md",
     *sorted(DOCS.glob("howto/*.md")),
     *sorted(DOCS.glob("decisions/*.md")),
     DOCS / "reference" / "formats.md",

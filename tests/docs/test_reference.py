@@ -57,10 +57,10 @@ def test_every_public_name_is_there(written: dict[str, str]) -> None:
     assert re.findall(r"^## (\w+)$", written["python.md"], flags=re.MULTILINE) == nlpmtl.__all__
 
 
-def test_the_tour_names_every_file(written: dict[str, str]) -> None:
+def test_architecture_page_lists_every_file(written: dict[str, str]) -> None:
     package = Path(nlpmtl.__file__).parent
     for path in package.rglob("*.py"):
-        assert f"[`{path.relative_to(package)}`]" in written["tour.md"], f"{path} opens with no docstring"
+        assert f"[`{path.relative_to(package)}`]" in written["architecture.md"], f"{path} opens with no docstring"
 
 
 def test_the_index_has_a_line_for_every_page() -> None:
