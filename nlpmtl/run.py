@@ -116,12 +116,12 @@ def train(source: Source, *, output: str | Path | None = None, resume: bool = Fa
         NlpmtlError: one of its branches, see `nlpmtl.errors`.
     """
     config, laid = load_run(source, output=output, resume=resume, overrides=dotted(overrides))
-    (result,) = deque(training(config, output=output, resume=resume, overrides=laid), maxlen=1)
+    (result,) = deque(iter_train(config, output=output, resume=resume, overrides=laid), maxlen=1)
     assert isinstance(result, TrainResult), "a run that ends without an error ends with its result"
     return result
 
 
-def training(
+def iter_train(
     config: RunConfig,
     *,
     output: str | Path | None = None,
@@ -171,7 +171,7 @@ def _training(
     facts: dict[str, Any],
     notes: list[str],
 ) -> Iterator[Event]:
-    """`training`, once it has its processes, the lock of its directory and the checkpoint to go on from."""
+    """`iter_train`, once it has its processes, the lock of its directory and the checkpoint to go on from."""
     accelerator.wait_for_everyone()  # all have looked before the first of them writes
     if accelerator.is_main_process:
         set_aside(directory / "checkpoints")

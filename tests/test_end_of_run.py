@@ -17,7 +17,7 @@ import pytest
 from nlpmtl import Predictor, RunError
 from nlpmtl.metrics import Metric
 from nlpmtl.registry import METRICS, TASKS
-from nlpmtl.run import TrainResult, load_config, training
+from nlpmtl.run import TrainResult, iter_train, load_config
 from nlpmtl.tasks import Classification
 from nlpmtl.tasks.classification import ClassificationOptions
 from nlpmtl.training import EvaluationDone, Message
@@ -95,7 +95,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def train(run: dict[str, Any], output: Path, *, resume: bool = False) -> tuple[TrainResult, list[str]]:
     """The result, and what was noted on the way."""
-    *events, result = training(load_config(run), output=output, resume=resume)
+    *events, result = iter_train(load_config(run), output=output, resume=resume)
     assert isinstance(result, TrainResult)
     return result, [event.line for event in events if isinstance(event, Message)]
 
@@ -172,7 +172,7 @@ def test_a_final_scoring_that_fails(run: dict[str, Any], tmp_path: Path) -> None
 
 def test_a_file_that_cannot_be_written(run: dict[str, Any], tmp_path: Path) -> None:
     notes = []
-    for event in training(load_config(run), output=tmp_path / "out"):
+    for event in iter_train(load_config(run), output=tmp_path / "out"):
         if isinstance(event, EvaluationDone):
             (tmp_path / "out" / "scores.json" / "in the way").mkdir(parents=True)
         elif isinstance(event, Message):
@@ -224,7 +224,7 @@ def test_the_weights_are_written_before_anything_else(run: dict[str, Any], tmp_p
     def stop(self: Brittle, logits: Any, gold: Any) -> None:
         raise Stop
 
-    events = training(load_config(run), output=tmp_path / "out")
+    events = iter_train(load_config(run), output=tmp_path / "out")
     before = Brittle.calibrate
     try:
         Brittle.calibrate = stop  # type: ignore[method-assign]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from nlpmtl import ConfigError, ModelError, Predictor
-from nlpmtl.run import TrainingStarted, load_config, training
+from nlpmtl.run import TrainingStarted, iter_train, load_config
 from tests.tiny import (
     Trained,
     checkpoint,
@@ -73,7 +73,7 @@ def test_a_frozen_encoder_keeps_every_answer_and_adds_a_task(run: dict[str, Any]
 
 
 def test_kept_heads_do_not_move_and_a_person_is_told(run: dict[str, Any], trained: Trained) -> None:
-    events = list(training(load_config(run)))
+    events = list(iter_train(load_config(run)))
     assert isinstance(events[0], TrainingStarted)
     said = "not trained along, while the encoder changes under them: topic, mood, places, grade, kinds."
     assert said in " ".join(events[0].notes)

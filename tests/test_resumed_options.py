@@ -10,8 +10,8 @@ import pytest
 
 import nlpmtl
 from nlpmtl import RunError
-from nlpmtl.comparison import comparing
-from nlpmtl.run import TrainingStarted, TrainResult, load_config, training
+from nlpmtl.comparison import iter_compare
+from nlpmtl.run import TrainingStarted, TrainResult, iter_train, load_config
 from nlpmtl.training import EvaluationDone
 from tests.tiny import checkpoint, make_run, metrics, read_json, train_tiny
 
@@ -33,7 +33,7 @@ def resumed(run: dict[str, Any], output: Path, **overrides: Any) -> tuple[Traini
     from nlpmtl.run import load_run
 
     config, laid = load_run(run, output=output, resume=True, overrides=overrides)
-    first, *_, last = training(config, output=output, resume=True, overrides=laid)
+    first, *_, last = iter_train(config, output=output, resume=True, overrides=laid)
     assert isinstance(first, TrainingStarted)
     assert isinstance(last, TrainResult)
     return first, last
@@ -159,7 +159,7 @@ def test_a_run_that_patience_stopped_says_that_it_is_not_extended(run: dict[str,
 
 
 def test_a_comparison_is_not_extended(run: dict[str, Any], tmp_path: Path) -> None:
-    events = comparing(load_config(run), seeds=1, output=tmp_path / "out")
+    events = iter_compare(load_config(run), seeds=1, output=tmp_path / "out")
     for event in events:
         if isinstance(event, EvaluationDone):
             break

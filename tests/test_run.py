@@ -16,7 +16,7 @@ import yaml
 
 import nlpmtl
 from nlpmtl import ConfigError, DataError, Predictor, RunError
-from nlpmtl.run import TrainingStarted, TrainResult, load_config, training
+from nlpmtl.run import TrainingStarted, TrainResult, iter_train, load_config
 from nlpmtl.training import StepLogged, resolve_precision
 from tests.tiny import Trained, apart, checkpoint, digest, make_rows, make_run, metrics, read_json, train_tiny, weights
 
@@ -63,7 +63,7 @@ def test_dropout_is_on_where_the_encoder_has_it(run: dict[str, Any], plain: dict
 
 
 def test_the_events_of_a_run(run: dict[str, Any], tmp_path: Path) -> None:
-    events = list(training(load_config(run, overrides={"train.steps": 12, "eval.every": 6}), output=tmp_path))
+    events = list(iter_train(load_config(run, overrides={"train.steps": 12, "eval.every": 6}), output=tmp_path))
     names = [type(event).__name__ for event in events]
     steps = ["Progressed", "Progressed", "Evaluated"]  # to the next save, then to the next evaluation
     assert names == ["Started", *steps, *steps, "TrainResult"]
@@ -72,7 +72,7 @@ def test_the_events_of_a_run(run: dict[str, Any], tmp_path: Path) -> None:
     assert isinstance(events[-1], TrainResult)
     assert events[-1].model_dir == tmp_path / "model"
     long = list(
-        training(
+        iter_train(
             load_config(run, overrides={"train.steps": 12, "train.save_every": 50, "eval.every": 50}),
             output=tmp_path / "long",
         )
@@ -105,7 +105,7 @@ def test_run_json_is_enough_to_run_it_again(trained: Trained, tmp_path: Path) ->
 
 
 def test_run_json_pins_what_the_precision_became(run: dict[str, Any], tmp_path: Path) -> None:
-    events = training(load_config(run, overrides={"train.precision": "auto"}), output=tmp_path)
+    events = iter_train(load_config(run, overrides={"train.precision": "auto"}), output=tmp_path)
     next(events)
     events.close()  # type: ignore[attr-defined]
     assert read_json(tmp_path / "run.json")["precision"] == resolve_precision("auto") != "auto"
@@ -306,7 +306,7 @@ def test_a_precision_that_is_named_is_kept(precision: str) -> None:
 
 def test_an_epoch_is_as_many_steps_as_the_rows_fill(run: dict[str, Any], tmp_path: Path) -> None:
     train = {"batch_size": 6, "epochs": 2}
-    events = training(load_config({**run, "train": train}), output=tmp_path)
+    events = iter_train(load_config({**run, "train": train}), output=tmp_path)
     first = next(events)
     events.close()  # type: ignore[attr-defined]
     assert isinstance(first, TrainingStarted)
@@ -399,7 +399,7 @@ def test_validation_rows_without_a_label_are_no_validation(run: dict[str, Any], 
     texts = run["datasets"]["texts"]
     files = {**texts["data"]["files"], "validation": [{"text": "a cat"}, {"text": "a dog"}]}
     one = {**run, "datasets": {"texts": {**texts, "data": {"files": files}}}, "eval": {"every": 1, "patience": 1}}
-    events = list(training(load_config(one), output=tmp_path))
+    events = list(iter_train(load_config(one), output=tmp_path))
     assert isinstance(events[0], TrainingStarted)
     assert events[0].notes == ("task 'kinds' has no labelled validation rows: it is trained, but not scored",)
     assert isinstance(events[-1], TrainResult)
@@ -431,12 +431,12 @@ def test_evaluate_refuses_another_shape_of_input(trained: Trained) -> None:
 
 
 def test_a_resumed_run_keeps_the_precision_that_it_found(run: dict[str, Any], tmp_path: Path) -> None:
-    events = training(load_config(run, overrides={"train.precision": "auto"}), output=tmp_path)
+    events = iter_train(load_config(run, overrides={"train.precision": "auto"}), output=tmp_path)
     next(events)
     events.close()  # type: ignore[attr-defined]
     facts = read_json(tmp_path / "run.json")
     (tmp_path / "run.json").write_text(json.dumps({**facts, "precision": "fp64"}))
-    events = training(load_config(run, overrides={"train.precision": "auto"}), output=tmp_path, resume=True)
+    events = iter_train(load_config(run, overrides={"train.precision": "auto"}), output=tmp_path, resume=True)
     next(events)
     events.close()  # type: ignore[attr-defined]
     assert read_json(tmp_path / "run.json")["precision"] == "fp64"
@@ -451,13 +451,13 @@ def test_train_keeps_no_event_but_the_last(
 
     def watched(*args: Any, **options: Any) -> Iterator[Any]:
         nonlocal most
-        for event in training(*args, **options):
+        for event in iter_train(*args, **options):
             alive.append(weakref.ref(event))
             yield event
             del event
             most = max(most, sum(one() is not None for one in alive))
 
-    monkeypatch.setattr("nlpmtl.run.training", watched)
+    monkeypatch.setattr("nlpmtl.run.iter_train", watched)
     nlpmtl.train(run, output=tmp_path / "out", train={"steps": 40, "batch_size": 2})
     assert len(alive) > 4
     assert most <= 2

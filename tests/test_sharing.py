@@ -16,7 +16,7 @@ from nlpmtl import Predictor
 from nlpmtl.errors import ModelError, NlpmtlError
 from nlpmtl.hub import load_model
 from nlpmtl.model import MultiTaskModel, load_encoder
-from nlpmtl.run import TrainingStarted, load_config, training
+from nlpmtl.run import TrainingStarted, iter_train, load_config
 from tests.model.sharing.schemes import CASES
 from tests.tiny import apart, checkpoint, make_run, numbers, train_tiny, weights
 
@@ -85,7 +85,7 @@ def test_a_run_says_what_sharing_costs_and_hard_sharing_says_nothing(tmp_path: P
     told = {}
     for kind in ("hard", "cross_stitch"):
         run = make_run(tmp_path, sharing={"kind": kind}, train=TRAIN)
-        events = training(load_config(run), output=tmp_path / kind)
+        events = iter_train(load_config(run), output=tmp_path / kind)
         told[kind] = next(event for event in events if isinstance(event, TrainingStarted)).notes
     assert not any("sharing" in note for note in told["hard"])
     (note,) = [note for note in told["cross_stitch"] if "sharing" in note]

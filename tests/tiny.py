@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 import nlpmtl
-from nlpmtl.run import TrainResult, load_config, training
+from nlpmtl.run import TrainResult, iter_train, load_config
 from nlpmtl.training import EvaluationDone
 
 WORDS = (  # noqa: SIM905
@@ -168,7 +168,7 @@ def train_tiny(run: dict[str, Any], output: Path | None = None, **options: Any) 
 
 def interrupt(run: dict[str, Any], output: Path, *, at: int, resume: bool = False) -> None:
     """Stop listening where a step was evaluated and not yet saved."""
-    events = training(load_config(run), output=output, resume=resume)
+    events = iter_train(load_config(run), output=output, resume=resume)
     for event in events:
         if isinstance(event, EvaluationDone) and event.step == at:
             break

@@ -5,7 +5,7 @@ relate("quickstart", steps=60).pairs                      # (Pair(tasks=('topic'
 
 from __future__ import annotations
 
-from nlpmtl.affinity.driver import ENCODERS, relate, relating
+from nlpmtl.affinity.driver import ENCODERS, iter_relate, relate
 from nlpmtl.affinity.estimate import Estimate
 from nlpmtl.affinity.grouping import Group, Grouping, choose_groups
 from nlpmtl.affinity.relations import ALL, UNCLEAR, UNRELATED, Pair, Relations
@@ -21,6 +21,6 @@ __all__ = [
     "Pair",
     "Relations",
     "choose_groups",
+    "iter_relate",
     "relate",
-    "relating",
 ]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 
-from nlpmtl.affinity.probe import AffinityProbe, ProbeResult, shared_weights
+from nlpmtl.affinity.probe import AffinityProbe, ProbeResult, shared_parameters
 from nlpmtl.affinity.probe_batches import ProbeBatches
 from nlpmtl.affinity.relations import ALL, Relations, relations
 from nlpmtl.build import compose
@@ -34,9 +34,9 @@ from nlpmtl.training import (
 
 ENCODERS = 2
 """The default."""
-EPOCH_AT_LEAST, EPOCH_AT_MOST = 50, 200
+MIN_EPOCH_STEPS, MAX_EPOCH_STEPS = 50, 200
 """Steps, where none are given: an epoch, but so many. What is learnt by heart sends no gradient that says anything."""
-LEAST = 10
+MIN_STEPS = 10
 """Steps that it takes at least: after fewer, there is little to take a mean of."""
 _SETTLING = 0.2
 """The share of the steps before the first measurement: new heads send no gradient that says anything."""
@@ -71,12 +71,12 @@ def relate(
         NlpmtlError: one of its branches, see `nlpmtl.errors`.
     """
     config = load_config(source, overrides=dotted(overrides))
-    (found,) = deque(relating(config, output=output, steps=steps, encoders=encoders), maxlen=1)
+    (found,) = deque(iter_relate(config, output=output, steps=steps, encoders=encoders), maxlen=1)
     assert isinstance(found, Relations), "what ends without an error ends with its result"
     return found
 
 
-def relating(
+def iter_relate(
     config: RunConfig, *, output: str | Path | None = None, steps: int | None = None, encoders: int = ENCODERS
 ) -> Iterator[TrainingStarted | StepLogged | Message | Relations]:
     """Measure, and tell what happens while it does; the last event is what was found. Arguments as of `relate`."""
@@ -86,8 +86,8 @@ def relating(
     check_writable(directory, key="output")
     if encoders < 1:
         raise ConfigError(f"encoders: there is at least 1, found {encoders}")
-    if steps is not None and steps < LEAST:
-        raise ConfigError(f"steps: at least {LEAST} are needed to measure, found {steps}")
+    if steps is not None and steps < MIN_STEPS:
+        raise ConfigError(f"steps: at least {MIN_STEPS} are needed to measure, found {steps}")
     # In half precision the small differences of losses would be lost.
     precision = "fp64" if config.train.precision == "fp64" else "fp32"
     config = _shortened(config, steps=steps, epochs=None if steps else 1, precision=precision, trackers=())
@@ -97,7 +97,7 @@ def relating(
         encoder, work = load_parts(config)
         if steps is None:
             epoch, _ = config.train.length(sum(map(len, work.splits["train"].values())))
-            config = _shortened(config, steps=min(max(epoch, EPOCH_AT_LEAST), EPOCH_AT_MOST), epochs=None)
+            config = _shortened(config, steps=min(max(epoch, MIN_EPOCH_STEPS), MAX_EPOCH_STEPS), epochs=None)
         fit = compose(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
         _check(fit)
         yield TrainingStarted(total=fit.total, step=0, notes=(*ignored_settings(), *work.notes))
@@ -131,7 +131,7 @@ def _check(fit: Trainer) -> None:
     names = list(fit.tasks)
     if len(names) < 2:
         raise ConfigError(f"there is nothing to relate: this run has one task, {names[0]!r}")
-    if not shared_weights(fit.model):
+    if not shared_parameters(fit.model):
         raise ConfigError("there is nothing to relate: with encoder.freeze, no weights that tasks share are trained")
 
 

@@ -56,9 +56,9 @@ class Grouping:
     exact: bool
 
 
-def worth_of(affinity: Floats, group: Group) -> float:
+def group_value(affinity: Floats, group: Group) -> float:
     """What a group is worth to the tasks that it serves, summed; `affinity` is ``[upon others, tasks]``."""
-    return float(sum(_help(affinity, group.tasks, task) for task in group.serves))
+    return float(sum(_mean_affinity(affinity, group.tasks, task) for task in group.serves))
 
 
 def choose_groups(affinity: Floats, *, encoders: int) -> Grouping:
@@ -70,12 +70,12 @@ def choose_groups(affinity: Floats, *, encoders: int) -> Grouping:
     """
     many = len(affinity)
     exact = many <= EXACT
-    found = _search(affinity, encoders) if exact else _climb(affinity, encoders)
+    found = _search(affinity, encoders) if exact else _local_search(affinity, encoders)
     groups = tuple(sorted(found, key=lambda group: group.serves))
-    return Grouping(groups, sum(worth_of(affinity, group) for group in groups), exact)
+    return Grouping(groups, sum(group_value(affinity, group) for group in groups), exact)
 
 
-def _help(affinity: Floats, tasks: Sequence[int], task: int) -> float:
+def _mean_affinity(affinity: Floats, tasks: Sequence[int], task: int) -> float:
     others = [i for i in tasks if i != task]
     return float(affinity[others, task].mean()) if others else 0.0
 
@@ -123,7 +123,7 @@ def _best_groups(affinity: Floats) -> tuple[Floats, Sets]:
         sets = _subsets(group)
         sums = np.zeros(1)
         for task in tasks:  # in the order in which `_subsets` doubles
-            sums = np.concatenate([sums, sums + _help(affinity, tasks, task)])
+            sums = np.concatenate([sums, sums + _mean_affinity(affinity, tasks, task)])
         better = sums > worth[sets] + _LEAST
         worth[sets[better]], best[sets[better]] = sums[better], group
     return worth, best
@@ -144,7 +144,7 @@ def _bits(number: int) -> tuple[int, ...]:
 # --- many tasks -------------------------------------------------------------------------------------------------------
 
 
-def _climb(affinity: Floats, encoders: int) -> list[Group]:
+def _local_search(affinity: Floats, encoders: int) -> list[Group]:
     """By local search: a task enters or leaves a group as long as that gains, the change that gains most first.
 
     It starts from as few groups as there may be encoders, made by merging the nearest, and from random ones.
@@ -209,5 +209,5 @@ def _served(affinity: Floats, groups: Sequence[set[int]]) -> list[Group]:
     serves: list[list[int]] = [[] for _ in groups]
     for task in range(len(affinity)):
         inside = [k for k, group in enumerate(groups) if task in group]
-        serves[max(inside, key=lambda k: _help(affinity, tasks[k], task))].append(task)
+        serves[max(inside, key=lambda k: _mean_affinity(affinity, tasks[k], task))].append(task)
     return [Group(own, tuple(answered)) for own, answered in zip(tasks, serves, strict=True) if answered]

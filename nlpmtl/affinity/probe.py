@@ -27,7 +27,7 @@ SHARE = 0.01
 _NUMBER = re.compile(r"\.(\d+)\.")
 
 
-def shared_weights(model: nn.Module) -> dict[str, nn.Parameter]:
+def shared_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """What is trained and is no head's, by name."""
     return {
         name: weight
@@ -48,7 +48,7 @@ def layer_of(name: str) -> str:
     return EMBEDDINGS if "embed" in name else OTHER
 
 
-def layers_of(names: Sequence[str]) -> dict[str, list[int]]:
+def parameters_by_layer(names: Sequence[str]) -> dict[str, list[int]]:
     """Which of the weights belong to each layer, from the embeddings upward; then the others, then all."""
     found: dict[str, list[int]] = {}
     for at, name in enumerate(names):
@@ -58,7 +58,7 @@ def layers_of(names: Sequence[str]) -> dict[str, list[int]]:
     return {**{name: found[name] for name in order}, ALL: list(range(len(names)))}
 
 
-def look_ahead(
+def lookahead_losses(
     weights: Sequence[nn.Parameter], *, gradients: Sequence[Gradient], rate: float, losses: Callable[[], Floats]
 ) -> Floats:
     """The losses after a step θ − η g along each gradient, tried from the same weights, which are left as they were.
@@ -122,7 +122,7 @@ class AffinityProbe:
     def __call__(self, rows: Sequence[Row]) -> ProbeResult:
         """Measure on rows of which each task has labels."""
         self.model.eval()
-        named = shared_weights(self.model)
+        named = shared_parameters(self.model)
         weights = list(named.values())
         batches = self._deal(rows)
         gradients, repeated = [], []
@@ -130,11 +130,14 @@ class AffinityProbe:
             whole, product = self._gradient(task, rows, weights=weights)
             gradients.append(whole)
             repeated.append(product)
-        products = {layer: inner_products(gradients, places=places) for layer, places in layers_of(list(named)).items()}
+        products = {
+            layer: inner_products(gradients, places=places)
+            for layer, places in parameters_by_layer(list(named)).items()
+        }
         with torch.no_grad():
             before = self._losses(batches)
         rate = step_size(before, squares=np.diag(products[ALL]), share=SHARE)
-        after = look_ahead(weights, gradients=gradients, rate=rate, losses=lambda: self._losses(batches))
+        after = lookahead_losses(weights, gradients=gradients, rate=rate, losses=lambda: self._losses(batches))
         own = np.divide(rate * np.array(repeated), before, out=np.full(len(before), np.nan), where=before > 0)
         return ProbeResult(affinity(before, after), own, {layer: cosines(found) for layer, found in products.items()})
 

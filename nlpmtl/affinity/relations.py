@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nlpmtl.affinity.estimate import Estimate, estimate
-from nlpmtl.affinity.grouping import Group, Grouping, choose_groups, worth_of
+from nlpmtl.affinity.grouping import Group, Grouping, choose_groups, group_value
 from nlpmtl.affinity.metrics import Floats
 
 ALL = "all"
@@ -170,8 +170,8 @@ def _gains(affinities: Floats, *, encoders: int) -> Floats:
     for half in (0, 1):
         groups = choose_groups(affinities[1 - half :: 2].mean(axis=0), encoders=encoders).groups
         for at in range(half, len(affinities), 2):
-            chosen = sum(worth_of(affinities[at], group) for group in groups)
-            gains[at] = chosen - worth_of(affinities[at], Group(every, every))
+            chosen = sum(group_value(affinities[at], group) for group in groups)
+            gains[at] = chosen - group_value(affinities[at], Group(every, every))
     return gains
 
 

@@ -9,7 +9,7 @@ import typer
 
 from nlpmtl.cli.console import check_toml, echo, echo_json, is_main_process, print_table, quiet_libraries
 from nlpmtl.cli.options import Run
-from nlpmtl.cli.progress import follow
+from nlpmtl.cli.progress import display_events
 
 if TYPE_CHECKING:
     from nlpmtl.comparison import CompareResult
@@ -33,13 +33,13 @@ def compare(
     What was broken off goes on when the same command is given again.
     """
     check_toml(run, overrides)
-    from nlpmtl.comparison import CompareResult, comparing
+    from nlpmtl.comparison import CompareResult, iter_compare
     from nlpmtl.config import parse_override
     from nlpmtl.run import load_config
 
     quiet_libraries()
     config = load_config(run, overrides=dict(map(parse_override, overrides or ())))
-    result = follow(comparing(config, seeds=seeds, output=output), ends=CompareResult)
+    result = display_events(iter_compare(config, seeds=seeds, output=output), ends=CompareResult)
     if is_main_process():
         if as_json:
             echo_json(result.to_json(), indent=2)

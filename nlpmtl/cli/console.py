@@ -49,7 +49,7 @@ def quiet_libraries() -> None:
     logging.disable_progress_bar()
 
 
-def tell_device(model: Backend) -> None:
+def report_device(model: Backend) -> None:
     """Say on stderr where a model computes, unless it is the CPU."""
     if model.device.type != "cpu":
         provider = getattr(model, "provider", None)  # of onnxruntime

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import echo, quiet_libraries, tell_device
+from nlpmtl.cli.console import echo, quiet_libraries, report_device
 from nlpmtl.cli.options import DeviceOption, DtypeOption, PluginsOption, Revision
 from nlpmtl.errors import ConfigError
 
@@ -39,7 +39,7 @@ def export(
 
     quiet_libraries()
     predictor = Predictor.from_pretrained(model, revision=revision, device=device, dtype=dtype, plugins=plugins or ())
-    tell_device(predictor.model)
+    report_device(predictor.model)
     apart = predictor.export(output, to=to, task=task or None)
     echo(f"wrote {output}: {', '.join(sorted(path.name for path in output.iterdir()))}")
     echo(f"its logits differ from this model's by at most {apart:.1e} of the largest (of 1, where that is less)")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nlpmtl.cli.console import quiet_libraries, tell_device, to_json
+from nlpmtl.cli.console import quiet_libraries, report_device, to_json
 from nlpmtl.cli.options import DeviceOption, DtypeOption, PluginsOption, Revision
 from nlpmtl.cli.predict_input import STDIN, BadRow, check_input, parse_format, read_texts, size_of
 from nlpmtl.cli.predict_progress import watch
@@ -82,7 +82,7 @@ def predict(
     quiet_libraries()
     reading = watch(size_of(input or STDIN), silent=output is None and sys.stdout.isatty())
     predictor = Predictor.from_pretrained(model, revision=revision, device=device, dtype=dtype, plugins=plugins or ())
-    tell_device(predictor.model)
+    report_device(predictor.model)
     inputs: Iterable[Text | BadRow] = texts
     if input is not None:
         reader = InputReader(predictor.tasks, wanted=task or None)

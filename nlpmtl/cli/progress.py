@@ -22,7 +22,7 @@ _PAUSE = 10.0
 """Seconds between two lines."""
 
 
-def follow(events: Iterable[Event | Result], *, ends: type[Result]) -> Result:
+def display_events(events: Iterable[Event | Result], *, ends: type[Result]) -> Result:
     """Show what happens until it ends, and return how it ended: with an event of that type."""
     view = _view()
     result = None

@@ -10,7 +10,7 @@ import typer
 
 from nlpmtl.cli.console import check_toml, echo, echo_json, print_table, quiet_libraries
 from nlpmtl.cli.options import Run
-from nlpmtl.cli.progress import follow
+from nlpmtl.cli.progress import display_events
 
 if TYPE_CHECKING:
     from nlpmtl.affinity import Estimate, Relations
@@ -38,13 +38,13 @@ def relate(
     relate-tree.png.
     """
     check_toml(run, overrides)
-    from nlpmtl.affinity import Relations, relating
+    from nlpmtl.affinity import Relations, iter_relate
     from nlpmtl.config import parse_override
     from nlpmtl.run import load_config
 
     quiet_libraries()
     config = load_config(run, overrides=dict(map(parse_override, overrides or ())))
-    found = follow(relating(config, output=output, steps=steps, encoders=encoders), ends=Relations)
+    found = display_events(iter_relate(config, output=output, steps=steps, encoders=encoders), ends=Relations)
     if as_json:
         echo_json(found.to_json(), indent=2)
         return

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import echo, print_table, quiet_libraries, tell_device
+from nlpmtl.cli.console import echo, print_table, quiet_libraries, report_device
 from nlpmtl.cli.options import DeviceOption, DtypeOption, PluginsOption, Revision
 from nlpmtl.errors import ConfigError
 
@@ -46,7 +46,7 @@ def submit(
 
     quiet_libraries()
     predictor = Predictor.from_pretrained(model, revision=revision, device=device, dtype=dtype, plugins=plugins or ())
-    tell_device(predictor.model)
+    report_device(predictor.model)
     done = []
     for one in glue.submit(predictor, output, fill=None if fill is None else fill.value):
         echo(f"{one.file}: {one.rows} rows", err=True)

@@ -9,7 +9,7 @@ import typer
 
 from nlpmtl.cli.console import check_toml, echo, is_main_process, print_scores, quiet_libraries
 from nlpmtl.cli.options import Overrides, Run
-from nlpmtl.cli.progress import follow
+from nlpmtl.cli.progress import display_events
 
 
 def train(
@@ -23,12 +23,12 @@ def train(
     """Train a model."""
     check_toml(run, overrides)
     from nlpmtl.config import parse_override
-    from nlpmtl.run import TrainResult, load_run, training
+    from nlpmtl.run import TrainResult, iter_train, load_run
 
     quiet_libraries()
     given = dict(map(parse_override, overrides or ()))
     config, laid = load_run(run, output=output, resume=resume, overrides=given)
-    result = follow(training(config, output=output, resume=resume, overrides=laid), ends=TrainResult)
+    result = display_events(iter_train(config, output=output, resume=resume, overrides=laid), ends=TrainResult)
     if is_main_process():
         if result.scores is None:
             echo("no dataset has a validation split: nothing was scored")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nlpmtl.comparison.driver import compare, comparing
+from nlpmtl.comparison.driver import compare, iter_compare
 from nlpmtl.comparison.results import CompareResult, ConditionScores, Cost, TaskResult
 
-__all__ = ["CompareResult", "ConditionScores", "Cost", "TaskResult", "compare", "comparing"]
+__all__ = ["CompareResult", "ConditionScores", "Cost", "TaskResult", "compare", "iter_compare"]

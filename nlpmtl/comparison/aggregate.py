@@ -19,9 +19,9 @@ from nlpmtl.comparison.statistics import (
     delta,
     delta_interval,
     interval,
-    judge,
     paired_bootstrap,
     relative_change,
+    to_verdict,
 )
 from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Answered
@@ -46,7 +46,9 @@ class SeedRuns:
     alone: dict[str, RunSummary]
 
 
-def weigh(task: Task, runs: Sequence[SeedRuns], *, rows: Mapping[str, int]) -> tuple[TaskResult, NDArray[np.float64]]:
+def compare_task(
+    task: Task, runs: Sequence[SeedRuns], *, rows: Mapping[str, int]
+) -> tuple[TaskResult, NDArray[np.float64]]:
     """One task of the mixture beside the same task alone, and its scores on resampled rows, ``[resamples, 2]``.
 
     Args:
@@ -84,11 +86,11 @@ def weigh(task: Task, runs: Sequence[SeedRuns], *, rows: Mapping[str, int]) -> t
         interval=between,
         change=relative_change(mixture.kept.mean, alone.kept.mean),
         ahead=sum(ours > theirs for ours, theirs in zip(mixture.kept.scores, alone.kept.scores, strict=True)),
-        verdict=judge(between),
+        verdict=to_verdict(between),
     ), resampled
 
 
-def conclude(
+def summarize(
     weighed: Mapping[str, tuple[TaskResult, NDArray[np.float64]]],
     runs: Sequence[SeedRuns],
     *,
@@ -99,7 +101,7 @@ def conclude(
     """What there is to say of all tasks together.
 
     Args:
-        weighed: of each task what `weigh` found.
+        weighed: of each task what `compare_task` found.
         runs: of every seed.
         directory: of the comparison.
         config: of the mixture, in plain values.

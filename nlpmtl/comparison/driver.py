@@ -12,16 +12,16 @@ from typing import Any
 
 import torch.distributed as dist
 
-from nlpmtl.comparison.aggregate import SeedRuns, conclude, weigh
+from nlpmtl.comparison.aggregate import SeedRuns, compare_task, summarize
 from nlpmtl.comparison.experiment_plan import RunPlan, plan_runs
 from nlpmtl.comparison.report import write_report
 from nlpmtl.comparison.results import CompareResult
-from nlpmtl.comparison.run_summary import read_facts, read_record, tidy, write_record
+from nlpmtl.comparison.run_summary import cleanup, read_run_json, read_summary, write_summary
 from nlpmtl.comparison.statistics import RESAMPLES
 from nlpmtl.config import RunConfig, dotted, parse_output, plain_config
 from nlpmtl.errors import ConfigError, RunError, StoppedError, plain
 from nlpmtl.model import Encoder
-from nlpmtl.run import Event, Source, TrainResult, load_config, load_parts, training
+from nlpmtl.run import Event, Source, TrainResult, iter_train, load_config, load_parts
 from nlpmtl.task_datasets import TaskDatasets, load_workload
 from nlpmtl.training import Message, check_place, check_same_data, digest_plugins, global_state_restored, hold_lock
 from nlpmtl.training.lock import HOLDER, LOCK
@@ -44,13 +44,13 @@ def compare(source: Source, *, seeds: int = 3, output: str | Path | None = None,
     Raises:
         NlpmtlError: one of its branches, see `nlpmtl.errors`.
     """
-    events = comparing(load_config(source, overrides=dotted(overrides)), seeds=seeds, output=output)
+    events = iter_compare(load_config(source, overrides=dotted(overrides)), seeds=seeds, output=output)
     (result,) = deque(events, maxlen=1)
     assert isinstance(result, CompareResult), "a comparison that ends without an error ends with its result"
     return result
 
 
-def comparing(
+def iter_compare(
     config: RunConfig, *, seeds: int = 3, output: str | Path | None = None
 ) -> Iterator[Event | CompareResult]:
     """Compare, and tell what happens meanwhile. The last event is the `CompareResult`; no run's result is told."""
@@ -67,12 +67,12 @@ def comparing(
 
 
 def _comparing(config: RunConfig, directory: Path, *, seeds: int) -> Iterator[Event | CompareResult]:
-    """`comparing`, with the lock of its directory."""
+    """`iter_compare`, with the lock of its directory."""
     with global_state_restored():
         encoder, work = load_parts(config)
     tasks, rows = _tasks(work), {name: len(one) for name, one in work.splits["train"].items()}
     runs = plan_runs(config, tasks=tasks, rows=rows, seeds=seeds, directory=directory)
-    known = [read_record(run) for run in runs]  # all of them first: an error after hours of training would be late
+    known = [read_summary(run) for run in runs]  # all of them first: an error after hours of training would be late
     done = [run for run, record in zip(runs, known, strict=True) if record is not None]
     yield from map(Message, _check_data(done, encoder=encoder))
     for number, (run, record) in enumerate(zip(runs, known, strict=True), 1):
@@ -80,7 +80,7 @@ def _comparing(config: RunConfig, directory: Path, *, seeds: int) -> Iterator[Ev
         if record is None:
             yield from _train(run)
         elif _is_main():
-            tidy(run)
+            cleanup(run)
     if dist.is_available() and dist.is_initialized():
         dist.barrier()  # the first process writes the records, and all read them
     finished = _read(runs)
@@ -88,8 +88,8 @@ def _comparing(config: RunConfig, directory: Path, *, seeds: int) -> Iterator[Ev
     for task in tasks:
         yield Message(f"weighing {task}: its validation rows are drawn anew, {RESAMPLES} times")
         own = {name: many for name, many in rows.items() if task in config.datasets[name].tasks}
-        weighed[task] = weigh(work.tasks[task], finished, rows=own)
-    result = conclude(
+        weighed[task] = compare_task(work.tasks[task], finished, rows=own)
+    result = summarize(
         weighed,
         finished,
         directory=directory,
@@ -133,7 +133,7 @@ def _check_data(done: Sequence[RunPlan], *, encoder: Encoder) -> list[str]:
                 earlier=encoder.tasks,
             )
             data[run.task] = {"data": own.fingerprint(), "plugins": digest_plugins(run.config.plugins)}
-        notes += check_same_data(read_facts(run), data[run.task], run=run.directory)
+        notes += check_same_data(read_run_json(run), data[run.task], run=run.directory)
     return notes
 
 
@@ -174,12 +174,12 @@ def _sparse(work: TaskDatasets, tasks: Sequence[str]) -> Iterator[str]:
 def _train(run: RunPlan) -> Iterator[Event]:
     """Start a run, or go on with it, and keep what it leaves behind."""
     try:
-        for event in training(run.config, output=run.directory, resume=run.directory.exists(), extend=False):
+        for event in iter_train(run.config, output=run.directory, resume=run.directory.exists(), extend=False):
             if not isinstance(event, TrainResult):
                 yield event
             elif event.answered:  # the process that writes
-                write_record(run, answered=event.answered, step=event.step)
-                tidy(run)
+                write_summary(run, answered=event.answered, step=event.step)
+                cleanup(run)
             elif _is_main():
                 raise RunError(f"{run.name}: its model could not be scored: {run.directory / 'run.json'} says why")
     except StoppedError as stopped:
@@ -192,7 +192,7 @@ def _read(runs: Sequence[RunPlan]) -> list[SeedRuns]:
     """What the runs left behind, seed by seed."""
     found: list[SeedRuns] = []
     for run in runs:
-        record = read_record(run)
+        record = read_summary(run)
         assert record is not None, "every run is done"
         if run.task is None:
             found.append(SeedRuns(run.config.seed, record, {}))

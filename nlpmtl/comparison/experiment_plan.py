@@ -56,13 +56,13 @@ def plan_runs(
         mixture = parse_run({**config.model_dump(), "seed": seed}, where="config")
         planned.append(RunPlan(mixture, place / "mixture", None, rows))
         for task in tasks:
-            single = alone(mixture, task=task, rows=rows)
+            single = single_task_config(mixture, task=task, rows=rows)
             own = {name: many for name, many in rows.items() if name in single.datasets}
             planned.append(RunPlan(single, place / f"alone-{task}", task, own))
     return planned
 
 
-def alone(config: RunConfig, *, task: str, rows: Mapping[str, int]) -> RunConfig:
+def single_task_config(config: RunConfig, *, task: str, rows: Mapping[str, int]) -> RunConfig:
     """A run of one task of a mixture, with the same recipe.
 
     It has the datasets that carry the task, and goes through their rows as often as the mixture would through all of

@@ -60,7 +60,7 @@ class RunSummary:
         return cls(**{**value, "answered": answered})
 
 
-def read_record(run: RunPlan) -> RunSummary | None:
+def read_summary(run: RunPlan) -> RunSummary | None:
     """What is known of a run; None where it is not done.
 
     Raises:
@@ -71,7 +71,7 @@ def read_record(run: RunPlan) -> RunSummary | None:
         return None
     try:
         record = RunSummary.from_json(_load(path))
-        facts = read_facts(run)
+        facts = read_run_json(run)
         before = facts["config"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
@@ -89,7 +89,7 @@ def read_record(run: RunPlan) -> RunSummary | None:
     return record
 
 
-def write_record(run: RunPlan, *, answered: Mapping[str, Answered], step: int) -> None:
+def write_summary(run: RunPlan, *, answered: Mapping[str, Answered], step: int) -> None:
     """Keep of a run that has just ended what the comparison needs, and remove what it does not.
 
     Raises:
@@ -97,7 +97,7 @@ def write_record(run: RunPlan, *, answered: Mapping[str, Answered], step: int) -
     """
     checkpoint, _ = newest(run.directory / "checkpoints")
     assert checkpoint is not None, "a run ends with a checkpoint"
-    facts = read_facts(run)
+    facts = read_run_json(run)
     cursor = _load(checkpoint / "state.json")["cursor"]
     evaluations = read_lines(run.directory / "evaluations.jsonl")
     weights = run.directory / "model" / "model.safetensors"
@@ -119,13 +119,13 @@ def write_record(run: RunPlan, *, answered: Mapping[str, Answered], step: int) -
         raise RunError(f"{path} cannot be written: {error}; the run is done, and its last checkpoint stands") from error
 
 
-def tidy(run: RunPlan) -> None:
+def cleanup(run: RunPlan) -> None:
     """Remove what a finished run no longer needs: of a task alone the model too, but not that of the mixture."""
     for name in _NOT_KEPT if run.task is None else (*_NOT_KEPT, "model"):
         erase(run.directory / name)
 
 
-def read_facts(run: RunPlan) -> dict[str, Any]:
+def read_run_json(run: RunPlan) -> dict[str, Any]:
     """What run.json says."""
     return _load(run.directory / "run.json")
 

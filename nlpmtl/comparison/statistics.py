@@ -76,7 +76,7 @@ def interval(values: NDArray[np.float64], *, confidence: float = CONFIDENCE) -> 
     return float(low), float(high)
 
 
-def judge(between: tuple[float, float]) -> Verdict:
+def to_verdict(between: tuple[float, float]) -> Verdict:
     """What the interval of a difference says."""
     low, high = between
     return "gained" if low > 0 else "hurt" if high < 0 else "cannot be told apart"

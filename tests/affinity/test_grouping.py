@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from nlpmtl.affinity import grouping
-from nlpmtl.affinity.grouping import Group, choose_groups, worth_of
+from nlpmtl.affinity.grouping import Group, choose_groups, group_value
 from nlpmtl.affinity.metrics import Floats
 
 AFFINITIES = st.integers(1, 4).flatmap(lambda n: arrays(np.float64, (n, n), elements=st.integers(-8, 8).map(float)))
@@ -25,7 +25,7 @@ def brute(affinity: np.ndarray, encoders: int) -> float:
     for many in range(1, min(encoders, len(affinity)) + 1):
         for chosen in combinations(groups, many):
             worth = [
-                max((worth_of(affinity, Group(g, (task,))) for g in chosen if task in g), default=-np.inf)
+                max((group_value(affinity, Group(g, (task,))) for g in chosen if task in g), default=-np.inf)
                 for task in tasks
             ]
             best = max(best, sum(worth))
@@ -45,7 +45,7 @@ def check(groups: tuple[Group, ...], *, affinity: np.ndarray, encoders: int, wor
     assert 1 <= len(groups) <= encoders
     assert sorted(task for group in groups for task in group.serves) == list(range(len(affinity)))
     assert all(set(group.serves) <= set(group.tasks) for group in groups)
-    assert sum(worth_of(affinity, group) for group in groups) == pytest.approx(worth, abs=1e-9)
+    assert sum(group_value(affinity, group) for group in groups) == pytest.approx(worth, abs=1e-9)
 
 
 @settings(deadline=None, max_examples=40)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nlpmtl.affinity import probe as measure
 from nlpmtl.affinity.metrics import affinity, cosines
-from nlpmtl.affinity.probe import AffinityProbe, layers_of, look_ahead, shared_weights
+from nlpmtl.affinity.probe import AffinityProbe, lookahead_losses, parameters_by_layer, shared_parameters
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.run import load_config, prepare
 from nlpmtl.training import Trainer, accelerating, inner_products
@@ -40,7 +40,7 @@ def test_affinity_of_quadratics() -> None:
     model = Quadratics([0.0, 0.0, 0.0], [2.0, -2.0, 0.0], [1.0, -4.0, 1.0])
     start = model.weight.detach().clone()
     before = model.losses()
-    after = look_ahead([model.weight], gradients=model.gradients, rate=RATE, losses=model.losses)
+    after = lookahead_losses([model.weight], gradients=model.gradients, rate=RATE, losses=model.losses)
     away = np.stack([(start - centre).numpy() for centre in model.centres])
     products = away @ away.T
     squares = np.diag(products)
@@ -53,7 +53,7 @@ def test_affinity_of_quadratics() -> None:
 
 def test_a_task_beside_its_copy_and_its_opposite() -> None:
     model = Quadratics([0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [2.0, -4.0, 1.0])
-    after = look_ahead([model.weight], gradients=model.gradients, rate=RATE, losses=model.losses)
+    after = lookahead_losses([model.weight], gradients=model.gradients, rate=RATE, losses=model.losses)
     found = affinity(model.losses(), after)
     np.testing.assert_allclose(found[0], [0.19, 0.19, -0.21], rtol=1e-12)
     np.testing.assert_array_equal(found[0], found[1])
@@ -68,7 +68,9 @@ def test_weights_that_a_loss_does_not_depend_on_stay() -> None:
         return np.array([float(one.detach().sum()), float(other.detach().sum())])
 
     gradients = [[torch.ones(2, dtype=torch.float64), None], [None, torch.ones(2, dtype=torch.float64)]]
-    np.testing.assert_allclose(look_ahead([one, other], gradients=gradients, rate=0.5, losses=losses), [[1, 2], [2, 1]])
+    np.testing.assert_allclose(
+        lookahead_losses([one, other], gradients=gradients, rate=0.5, losses=losses), [[1, 2], [2, 1]]
+    )
     np.testing.assert_allclose(inner_products(gradients, places=[0, 1]), [[2, 0], [0, 2]])
 
 
@@ -90,7 +92,7 @@ def test_layers_by_the_names_of_weights(name: str, layer: str) -> None:
 
 def test_layers_from_the_bottom_upward() -> None:
     names = ["final_norm.w", *(f"layers.{i}.w" for i in (10, 2, 0)), "embeddings.w", "layers.2.b"]
-    assert layers_of(names) == {
+    assert parameters_by_layer(names) == {
         "embeddings": [4],
         "layer 1": [3],
         "layer 3": [2, 5],
@@ -180,4 +182,4 @@ def test_the_model_is_as_it_was(fit: Trainer) -> None:
     meter(fit)(ROWS)
     assert all(torch.equal(value, before[name]) for name, value in fit.model.state_dict().items())
     assert all(weight.grad is None for weight in fit.model.parameters())
-    assert not any(name.startswith("heads.") for name in shared_weights(fit.model))
+    assert not any(name.startswith("heads.") for name in shared_parameters(fit.model))

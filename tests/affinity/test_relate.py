@@ -82,9 +82,9 @@ def test_single_batches_and_an_encoder_for_each(run: dict[str, Any], tmp_path: P
 def test_steps_left_out_are_those_of_an_epoch_within_bounds(
     run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nlpmtl.affinity.driver.EPOCH_AT_LEAST", 11)
+    monkeypatch.setattr("nlpmtl.affinity.driver.MIN_EPOCH_STEPS", 11)
     assert nlpmtl.relate(run, output=tmp_path).steps == 11, "an epoch is 8"
-    monkeypatch.setattr("nlpmtl.affinity.driver.EPOCH_AT_LEAST", 1)
+    monkeypatch.setattr("nlpmtl.affinity.driver.MIN_EPOCH_STEPS", 1)
     found = nlpmtl.relate(run, output=tmp_path)
     assert (found.steps, found.measured[-1]) == (8, 8)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from nlpmtl.cli.progress import Bar, Lines, _duration, follow
+from nlpmtl.cli.progress import Bar, Lines, _duration, display_events
 from nlpmtl.evaluation import Scores
 from nlpmtl.run import Event, TrainingStarted, TrainResult
 from nlpmtl.training import EvaluationDone, StepLogged
@@ -55,12 +55,12 @@ def test_a_bar() -> None:
 
 
 def test_events_are_followed_to_the_result(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert follow(iter([*EVENTS, RESULT]), ends=TrainResult) is RESULT
+    assert display_events(iter([*EVENTS, RESULT]), ends=TrainResult) is RESULT
     first = capsys.readouterr()
     assert first.out == ""
     assert first.err.splitlines()[-2:] == SCORED
     monkeypatch.setenv("RANK", "1")
-    assert follow(iter([*EVENTS, RESULT]), ends=TrainResult) is RESULT
+    assert display_events(iter([*EVENTS, RESULT]), ends=TrainResult) is RESULT
     assert capsys.readouterr() == ("", "")
 
 

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from nlpmtl.run import load_config, training
+from nlpmtl.run import iter_train, load_config
 from tests.cli.conftest import Nlpmtl
 
 
@@ -46,7 +46,7 @@ def test_resume_needs_no_set_again(run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Pa
 def test_a_second_run_at_the_same_time_is_refused(run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
     out = tmp_path / "out"
     overrides = {"train.steps": 2, "eval.every": 2}
-    first = training(load_config(run_file, overrides=overrides), output=out)
+    first = iter_train(load_config(run_file, overrides=overrides), output=out)
     next(first)
     arguments = ["--set", "train.steps=2", "--set", "eval.every=2", "--output", out, "--resume"]
     second = nlpmtl_("train", run_file, *arguments)

@@ -17,7 +17,7 @@ import pytest
 
 import nlpmtl
 from nlpmtl import CompareResult, ConfigError, RunError, StoppedError
-from nlpmtl.comparison import comparing
+from nlpmtl.comparison import iter_compare
 from nlpmtl.comparison.statistics import RESAMPLES
 from nlpmtl.run import TrainingStarted, load_config
 from nlpmtl.training import EvaluationDone, Message, StepLogged
@@ -149,7 +149,7 @@ def test_what_is_done_is_not_done_again(run: dict[str, Any], whole: CompareResul
     said = (copied / "compare.json").read_bytes()
     for name in ("json", "md", "png"):
         (copied / f"compare.{name}").unlink()
-    events = list(comparing(load_config(run), seeds=2, output=copied))
+    events = list(iter_compare(load_config(run), seeds=2, output=copied))
     assert all(isinstance(event, Message) for event in events[:-1]), "nothing was trained"
     assert events[-1].tasks == whole.tasks  # type: ignore[union-attr]
     assert (copied / "compare.json").read_bytes() == said.replace(str(whole.directory).encode(), str(copied).encode())
@@ -163,7 +163,7 @@ def test_it_may_be_broken_off_again_and_again(run: dict[str, Any], whole: Compar
     (copied / "compare.json").unlink()
     config, times, started = load_config(run), 0, 0
     while not (copied / "compare.json").exists():
-        events, seen = comparing(config, seeds=2, output=copied), 0
+        events, seen = iter_compare(config, seeds=2, output=copied), 0
         for event in events:
             started += isinstance(event, TrainingStarted)
             seen += isinstance(event, EvaluationDone)
@@ -182,12 +182,12 @@ def test_a_kill_in_the_middle_of_a_run(run: dict[str, Any], whole: CompareResult
     (copied / "compare.json").unlink()
     code = f"""
 import os, signal
-from nlpmtl.comparison import comparing
+from nlpmtl.comparison import iter_compare
 from nlpmtl.run import load_config
 from nlpmtl.training import Evaluated
 
 seen = 0
-for event in comparing(load_config({run!r}), seeds=2, output={str(copied)!r}):
+for event in iter_compare(load_config({run!r}), seeds=2, output={str(copied)!r}):
     seen += isinstance(event, Evaluated)
     if seen == 3:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -204,7 +204,7 @@ for event in comparing(load_config({run!r}), seeds=2, output={str(copied)!r}):
 @pytest.mark.parametrize("asking", [signal.SIGINT, signal.SIGTERM])
 def test_asked_to_stop_it_says_how_it_goes_on(run: dict[str, Any], tmp_path: Path, asking: signal.Signals) -> None:
     def ask() -> None:
-        for event in comparing(load_config(run), seeds=2, output=tmp_path):
+        for event in iter_compare(load_config(run), seeds=2, output=tmp_path):
             if isinstance(event, StepLogged) and event.metrics["step"] == 4:
                 signal.raise_signal(asking)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nlpmtl.comparison.experiment_plan import alone, plan_runs
+from nlpmtl.comparison.experiment_plan import plan_runs, single_task_config
 from nlpmtl.config import RunConfig, plain_config
 from nlpmtl.run import load_config
 
@@ -43,7 +43,7 @@ def test_a_task_keeps_its_datasets_and_the_recipe() -> None:
         sampling={"kind": "temperature", "temperature": 3.0, "batches": "single"},
         eval={"every": 10, "select": "topic", "patience": 2},
     )
-    single = alone(config, task="mood", rows=ROWS)
+    single = single_task_config(config, task="mood", rows=ROWS)
     assert {name: list(one.tasks) for name, one in single.datasets.items()} == {"reviews": ["mood"]}
     assert (single.train, single.encoder, single.sharing, single.seed) == (
         config.train,
@@ -58,7 +58,7 @@ def test_a_task_keeps_its_datasets_and_the_recipe() -> None:
 
 def test_a_task_of_several_datasets_keeps_how_they_are_mixed() -> None:
     config = make(sampling={"kind": "temperature", "temperature": 3.0})
-    single = alone(config, task="topic", rows=ROWS)
+    single = single_task_config(config, task="topic", rows=ROWS)
     assert list(single.datasets) == ["news", "more_news"]
     assert single.sampling == config.sampling
 
@@ -79,7 +79,7 @@ def test_a_task_of_several_datasets_keeps_how_they_are_mixed() -> None:
 def test_it_goes_through_its_rows_as_often_as_the_mixture_through_all(
     train: dict[str, Any], task: str, steps: int, passes: float
 ) -> None:
-    single = alone(make(train=train), task=task, rows=ROWS)
+    single = single_task_config(make(train=train), task=task, rows=ROWS)
     rows = sum(many for name, many in ROWS.items() if name in single.datasets)
     length, _ = single.train.length(rows)
     assert length == steps
@@ -91,7 +91,7 @@ def test_it_goes_through_its_rows_as_often_as_the_mixture_through_all(
 def test_it_is_evaluated_at_the_same_shares_of_its_length(every: int, expected: int) -> None:
     """378 steps of the mixture, 78 of the task."""
     config = make(train={"epochs": 3, "batch_size": 10}, eval={"every": every})
-    assert alone(config, task="topic", rows=ROWS).eval.every == expected
+    assert single_task_config(config, task="topic", rows=ROWS).eval.every == expected
 
 
 def test_every_seed_has_the_mixture_and_each_task_alone(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from nlpmtl.comparison.statistics import (
     delta,
     delta_interval,
     interval,
-    judge,
     paired_bootstrap,
     relative_change,
+    to_verdict,
 )
 
 QUICK = settings(deadline=None, max_examples=20)
@@ -135,7 +135,7 @@ class TestInterval:
         ],
     )
     def test_what_it_says(self, between: tuple[float, float], verdict: str) -> None:
-        assert judge(between) == verdict
+        assert to_verdict(between) == verdict
 
 
 class TestSpread:

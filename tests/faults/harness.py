@@ -64,7 +64,7 @@ def small_run(
 
 @contextmanager
 def ready(run: Mapping[str, Any], output: Path, *, resume: bool) -> Iterator[Trainer]:
-    """A run before its first step, or where its newest checkpoint has it: `nlpmtl.run.training` without its end."""
+    """A run before its first step, or where its newest checkpoint has it: `nlpmtl.run.iter_train` without its end."""
     config = load_config({**run, "output": str(output)})
     precision = resolve_precision(config.train.precision)
     with accelerating(directory=output, precision=precision, trackers=()) as accelerator:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpmtl import Predictor, RunError
-from nlpmtl.run import load_config, training
+from nlpmtl.run import iter_train, load_config
 from nlpmtl.training import read_lines
 from tests.faults.harness import Count, in_a_fork, small_run
 from tests.tiny import checkpoint, digest, train_tiny, write_rows
@@ -77,7 +77,7 @@ def other_data(scratch: Path) -> Count:
         count.add(name, right, f"expected {told!r}, found {said!r}")
     write_rows(path, rows)
     plugin.write_text("value = 2\n", encoding="utf-8")
-    events = training(load_config(run), output=scratch / "out", resume=True)
+    events = iter_train(load_config(run), output=scratch / "out", resume=True)
     notes = next(events).notes  # type: ignore[union-attr]
     events.close()  # type: ignore[attr-defined]
     count.add("a changed plugin", any("'kinds_that_change' has changed" in note for note in notes), str(notes))
@@ -111,7 +111,7 @@ def _other(topic: str | None) -> str:
 
 
 def _refusal(run: dict[str, Any], output: Path) -> str | None:
-    events = training(load_config(run), output=output, resume=True)
+    events = iter_train(load_config(run), output=output, resume=True)
     try:
         next(events)
     except RunError as error:
@@ -123,7 +123,7 @@ def _refusal(run: dict[str, Any], output: Path) -> str | None:
 
 def _break_off(run: dict[str, Any], output: Path) -> None:
     """Leave a run in the middle: steps after its last checkpoint are in the logs."""
-    for event in training(load_config(run), output=output):
+    for event in iter_train(load_config(run), output=output):
         if getattr(event, "step", 0) == 4:
             break
 

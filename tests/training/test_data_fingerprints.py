@@ -16,7 +16,7 @@ import pytest
 import nlpmtl
 from nlpmtl import RunError
 from nlpmtl.config import plain_config
-from nlpmtl.run import TrainingStarted, load_config, training
+from nlpmtl.run import TrainingStarted, iter_train, load_config
 from tests.tiny import checkpoint, make_run, read_json, write_rows
 
 Rows = list[dict[str, Any]]
@@ -71,7 +71,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, plugins: Path) -> dict[str, An
 def output(run: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that took both of its steps."""
     output = tmp_path_factory.mktemp("output") / "out"
-    events = training(load_config(run), output=output)
+    events = iter_train(load_config(run), output=output)
     for _event in events:
         if checkpoint(output, 2).exists():
             break
@@ -81,7 +81,7 @@ def output(run: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def resumed(run: dict[str, Any], output: Path) -> tuple[str, ...]:
     """The notes of a run that is resumed, and takes no step."""
-    events = training(load_config(run), output=output, resume=True)
+    events = iter_train(load_config(run), output=output, resume=True)
     first = next(events)
     events.close()  # type: ignore[attr-defined]
     assert isinstance(first, TrainingStarted)

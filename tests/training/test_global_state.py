@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
 import nlpmtl
-from nlpmtl.run import load_config, training
+from nlpmtl.run import iter_train, load_config
 from tests.tiny import make_run, read_json
 
 
@@ -46,7 +46,7 @@ def finish(run: dict[str, Any], output: Path) -> None:
 
 
 def close_early(run: dict[str, Any], output: Path) -> None:
-    events: Any = training(load_config(run), output=output)
+    events: Any = iter_train(load_config(run), output=output)
     next(events)
     next(events)
     events.close()
@@ -156,7 +156,7 @@ def test_each_ignored_setting_is_a_note_of_the_run(
     run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "8")
-    events: Any = training(load_config(run), output=tmp_path / "out")
+    events: Any = iter_train(load_config(run), output=tmp_path / "out")
     started: Any = next(events)
     events.close()
     assert [note for note in started.notes if note.startswith("ACCELERATE_")] == [

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nlpmtl import Predictor
-from nlpmtl.run import load_config, training
+from nlpmtl.run import iter_train, load_config
 from nlpmtl.training import EvaluationDone, commit, read_lines
 from tests.tiny import Trained, checkpoint, digest, make_run, read_json, train_tiny
 
@@ -53,7 +53,7 @@ def test_logs_are_rebuilt_from_the_checkpoint(run: dict[str, Any], whole: Traine
 def test_an_evaluation_that_no_checkpoint_knows_of_is_not_there_twice(run: dict[str, Any], tmp_path: Path) -> None:
     """Killed after the line was written, where the checkpoint of the step was there before."""
     for resume in (False, True, True):
-        events = training(load_config(run), output=tmp_path / "out", resume=resume)
+        events = iter_train(load_config(run), output=tmp_path / "out", resume=resume)
         for event in events:
             if isinstance(event, EvaluationDone) and event.step == 6:
                 break
@@ -98,7 +98,7 @@ def test_the_model_directory_is_replaced_whole(run: dict[str, Any], whole: Train
 def test_a_model_that_was_moved_away_is_restored(run: dict[str, Any], copied: Path) -> None:
     """Where directories cannot be exchanged, a kill may leave it under another name."""
     (copied / "model").rename(copied / ".model.old")
-    events = training(load_config(run), output=copied, resume=True)
+    events = iter_train(load_config(run), output=copied, resume=True)
     next(events)
     events.close()  # type: ignore[attr-defined]
     assert len(Predictor.from_pretrained(copied / "model").tasks) == 1

@@ -19,8 +19,8 @@ import pytest
 
 import nlpmtl
 from nlpmtl import RunError
-from nlpmtl.comparison import comparing
-from nlpmtl.run import load_config, training
+from nlpmtl.comparison import iter_compare
+from nlpmtl.run import iter_train, load_config
 from nlpmtl.training import StepLogged, hold_lock
 from nlpmtl.training.lock import HOLDER, LOCK
 from tests.tiny import make_run
@@ -57,7 +57,7 @@ def holding(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_second_run_is_refused_with_the_process_of_the_first(run: dict[str, Any], tmp_path: Path) -> None:
-    events = training(load_config(run), output=tmp_path / "out")
+    events = iter_train(load_config(run), output=tmp_path / "out")
     next(events)
     said = rf"out is in use by another run in this process \({os.getpid()} on {socket.gethostname()}\), since 2"
     for resume in (False, True):
@@ -75,7 +75,7 @@ def test_another_process_is_named_until_it_is_killed(
 ) -> None:
     for _ in range(2):
         with pytest.raises(RunError, match=rf"is in use by process {holding.pid} on {socket.gethostname()}, since"):
-            next(training(load_config(run), output=tmp_path / "out"))
+            next(iter_train(load_config(run), output=tmp_path / "out"))
     holding.send_signal(signal.SIGKILL)
     holding.wait()
     assert {path.name for path in (tmp_path / "out").iterdir()} == {LOCK, HOLDER}, "it was killed"
@@ -119,7 +119,7 @@ def test_a_forked_process_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_comparison_holds_its_directory_and_its_runs_hold_theirs(run: dict[str, Any], tmp_path: Path) -> None:
-    events = comparing(load_config(run), seeds=1, output=tmp_path / "out")
+    events = iter_compare(load_config(run), seeds=1, output=tmp_path / "out")
     for event in events:
         if isinstance(event, StepLogged):
             break

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nlpmtl.errors import RunError
-from nlpmtl.run import TrainingStarted, TrainResult, load_config, training
+from nlpmtl.run import TrainingStarted, TrainResult, iter_train, load_config
 from nlpmtl.training import EvaluationDone, RunState, StepLogged, read_lines
 from tests.tiny import Trained, apart, checkpoint, digest, interrupt, make_run, metrics, read_json, train_tiny
 
@@ -65,7 +65,7 @@ def drawn(output: Path) -> list[Path]:
 
 def start(run: dict[str, Any], output: Path) -> TrainingStarted:
     """The first event of a resumed run, which then takes no step."""
-    events = training(load_config(run), output=output, resume=True)
+    events = iter_train(load_config(run), output=output, resume=True)
     first = next(events)
     events.close()  # type: ignore[attr-defined]
     assert isinstance(first, TrainingStarted)
@@ -147,7 +147,7 @@ def test_an_output_that_holds_a_run_is_refused_without_resume(run: dict[str, Any
 
 
 def test_the_first_checkpoint_stands_before_the_first_step(run: dict[str, Any], tmp_path: Path) -> None:
-    events = training(load_config({**run, "train": {**run["train"], "batch_size": 1}}), output=tmp_path)
+    events = iter_train(load_config({**run, "train": {**run["train"], "batch_size": 1}}), output=tmp_path)
     assert isinstance(next(events), TrainingStarted)
     assert isinstance(next(events), StepLogged)
     events.close()  # type: ignore[attr-defined]
@@ -167,7 +167,7 @@ def test_the_best_model_is_kept(run: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_a_task_can_select_the_best_model(whole: Trained, run: dict[str, Any], tmp_path: Path) -> None:
-    events = list(training(load_config({**run, "eval": {"every": 2, "select": "places"}}), output=tmp_path))
+    events = list(iter_train(load_config({**run, "eval": {"every": 2, "select": "places"}}), output=tmp_path))
     seen = [event for event in events if isinstance(event, EvaluationDone)]
     best = max(seen, key=lambda event: (event.scores.of("places"), -event.step))
     result = events[-1]
@@ -187,7 +187,7 @@ def test_best_models_that_no_checkpoint_knows_of_are_removed(run: dict[str, Any]
     config = load_config(
         {**run, "datasets": {"pairs": {**pairs, "data": {"files": files}, "tasks": tasks}}}, overrides=options
     )
-    events = list(training(config, output=tmp_path))
+    events = list(iter_train(config, output=tmp_path))
     best = [event.step for event in events if isinstance(event, EvaluationDone) and event.best]
     assert len(best) > 1, "nothing to remove"
     assert [path.name for path in (tmp_path / "best").iterdir()] == [f"step-{best[-1]:06d}"]
