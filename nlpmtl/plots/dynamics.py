@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from nlpmtl.plots.canvas import PALE
-from nlpmtl.plots.style import dots, looks_of, running, spread
+from nlpmtl.plots.line_style import dots, looks_of, running, spread
 
 TOLD = {"sampling": ("Share of the draws", "share"), "weights": ("Weight in the loss", "weight")}
 """Keys of metrics.jsonl: the title of their panel, and what its axis says."""

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from nlpmtl.plots.canvas import BLACK, GREY, PALE
-from nlpmtl.plots.style import Looks, dots, looks_of, running, spread
+from nlpmtl.plots.line_style import Looks, dots, looks_of, running, spread
 
 _LEAST_LOSS = 1e-6
 """What a log scale shows for less, such as 0."""
