@@ -23,7 +23,7 @@ import transformers
 import nlpmtl
 from benchmarks.tables import facts
 from nlpmtl.model import load_encoder
-from nlpmtl.tasks import task_from_spec
+from nlpmtl.tasks import task_from_config
 from tests.architectures import ARCHITECTURES, write_architecture
 from tests.stock import Asked, ask_stock
 from tests.tiny import WORDS
@@ -51,7 +51,7 @@ def texts(many: int, *, seed: int) -> list[str]:
 def assemble(directory: Path) -> nlpmtl.Predictor:
     """A model of all tasks, none of its heads' weights at a round value."""
     encoder = load_encoder(str(directory))
-    tasks = [task_from_spec(name, {"metrics": None, **spec}) for name, spec in SPECS.items()]
+    tasks = [task_from_config(name, {"metrics": None, **spec}) for name, spec in SPECS.items()]
     model = nlpmtl.MultiTaskModel.assemble(encoder, tasks=tasks, sharing={"kind": "hard"}, input_length=LENGTH, seed=0)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():

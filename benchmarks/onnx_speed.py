@@ -25,7 +25,7 @@ from nlpmtl import Predictor
 from nlpmtl.export import export_onnx
 from nlpmtl.hub import load_model
 from nlpmtl.model import MultiTaskModel, load_encoder
-from nlpmtl.tasks import task_from_spec
+from nlpmtl.tasks import task_from_config
 
 CORPUS = Path(__file__).resolve().parents[1] / "task_configs" / "support" / "test.jsonl"
 TASKS = {
@@ -47,7 +47,7 @@ def model_directory(name: str, scratch: Path) -> Path:
     if (Path(name) / "config.json").is_file() and '"nlpmtl"' in (Path(name) / "config.json").read_text():
         return Path(name)
     encoder = load_encoder(name)
-    tasks = [task_from_spec(task, spec) for task, spec in TASKS.items()]
+    tasks = [task_from_config(task, spec) for task, spec in TASKS.items()]
     model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing={"kind": "hard"}, input_length=128, seed=0)
     for part in (model, encoder.tokenizer):
         part.save_pretrained(scratch / "model")

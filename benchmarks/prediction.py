@@ -36,7 +36,7 @@ from nlpmtl import Predictor
 from nlpmtl.export.hf_tasks import hf_task_spec
 from nlpmtl.hub import load_model
 from nlpmtl.model import MultiTaskModel, load_encoder
-from nlpmtl.tasks import task_from_spec
+from nlpmtl.tasks import task_from_config
 from nlpmtl.training import resolve_precision
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,7 +74,7 @@ def new_model(data: Path) -> tuple[MultiTaskModel, Any]:
                 labels = sorted({one for value in values for one in (value if isinstance(value, list) else [value])})
             kept = {key: spec[key] for key in ("kind", "scheme") if key in spec}
             shape = "words" if "words" in config["input"] else "pair" if name in PAIRS else "text"
-            tasks.append(task_from_spec(task, {**kept, "labels": labels or [], "metrics": None, "input": shape}))
+            tasks.append(task_from_config(task, {**kept, "labels": labels or [], "metrics": None, "input": shape}))
     model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing={"kind": "hard"}, input_length=128, seed=0)
     return model, encoder.tokenizer
 

@@ -225,11 +225,7 @@ def _own_keys(options: type[KindOptions], *, leave_out: set[str]) -> list[str]:
 
 def _task_facts(member: type[Task]) -> list[str]:
     """What it answers, and what it is scored by."""
-    default = member.default_metrics
-    if isinstance(default, property):
-        scored = inspect.getdoc(default)
-    else:
-        scored = ", ".join(f"[`{name}`](metrics.md#{name})" for name in default)
+    scored = ", ".join(f"[`{name}`](metrics.md#{name})" for name in member.metrics)
     return ["", "Answers: " + "\n".join(_prose(member.present)), "", f"Default metrics: {scored}"]
 
 
@@ -258,7 +254,7 @@ def metrics() -> str:
 def _reads(kind: str) -> tuple[str, ...]:
     member = TASKS.get(kind)
     assert issubclass(member, Task)
-    return member.reads
+    return member.prediction_types
 
 
 # --- Python -------------------------------------------------------------------------------------------------------

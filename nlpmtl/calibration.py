@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nlpmtl.data import Encoded
 from nlpmtl.data.splitting import hold_out
-from nlpmtl.evaluation import Answers, right_answers
+from nlpmtl.evaluation import Answers, gold_labels
 from nlpmtl.tasks import Logits, Task
 from nlpmtl.tasks.calibration import expected_calibration_error
 
@@ -115,7 +115,7 @@ def _halves(
             for half, places in zip(halves[task], hold_out(len(rows), share=0.5), strict=True):
                 own = rows[places].tolist()
                 half.logits.extend(logits[row, task] for row in own)
-                half.gold.extend(right_answers(encoded.labels[task], own, names=names[task]))
+                half.gold.extend(gold_labels(encoded.labels[task], own, names=names[task]))
     return halves
 
 

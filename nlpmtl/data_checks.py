@@ -104,7 +104,7 @@ def _check_task(name: str, options: TaskOptions, *, dataset: DatasetConfig) -> N
         return
     for metric in options.metrics or ():
         known = METRICS.get(metric).reads if metric in METRICS.names() else ()  # type: ignore[attr-defined]
-        reads = next((shape for shape in kind.reads if shape in known), kind.reads[0])
+        reads = next((shape for shape in kind.prediction_types if shape in known), kind.prediction_types[0])
         try:
             check(metric, reads=reads, positive=getattr(options, "positive", None))
         except NlpmtlError as error:

@@ -33,7 +33,7 @@ Gather = Callable[[list[Any]], list[Any]]
 """The lists of all processes as one."""
 
 
-def tokens_for(device: torch.device) -> int:
+def max_batch_tokens(device: torch.device) -> int:
     """How many padded tokens to compute in one forward at most."""
     return CACHED if device.type == "cpu" else FILLED
 
@@ -193,7 +193,7 @@ class LogitsCache:
 
 
 @dataclass
-class Answered:
+class Predictions:
     """What a task answered on a split.
 
     Args:
@@ -216,7 +216,7 @@ def evaluate(
 
 def ask(
     inference: Answers, *, tasks: Mapping[str, Task], datasets: Mapping[str, Encoded], gather: Gather = list
-) -> dict[str, Answered]:
+) -> dict[str, Predictions]:
     """The answers of the tasks to the rows that carry a label for them; a row of several tasks is encoded once.
 
     A task whose rows are in several datasets is asked about all of them. One without labelled rows is left out.
@@ -225,7 +225,7 @@ def ask(
     def choose(task: str, logits: Sequence[Logits], rows: NDArray[np.int64]) -> list[Any]:
         return tasks[task].choose_rows(logits)
 
-    answered: dict[str, Answered] = {}
+    answered: dict[str, Predictions] = {}
     for encoded in datasets.values():
         asked = {task: labels.labelled for task, labels in encoded.labels.items() if labels.labelled.any()}
         if not asked:
@@ -233,14 +233,14 @@ def ask(
         own = list(inference.answers(encoded, asked=asked, answer=choose))
         found = {(row, task): value for row, task, value in gather(own)}
         for task, labelled in asked.items():
-            one = answered.setdefault(task, Answered(list(tasks[task].labels)))
+            one = answered.setdefault(task, Predictions(list(tasks[task].labels)))
             rows = np.flatnonzero(labelled).tolist()
             one.predicted.extend(found[row, task] for row in rows)
-            one.gold.extend(right_answers(encoded.labels[task], rows, names=one.names))
+            one.gold.extend(gold_labels(encoded.labels[task], rows, names=one.names))
     return {task: answered[task] for task in tasks if task in answered}
 
 
-def score(answered: Mapping[str, Answered], *, tasks: Mapping[str, Task]) -> Scores:
+def score(answered: Mapping[str, Predictions], *, tasks: Mapping[str, Task]) -> Scores:
     """What answers score."""
     scored = {
         task: {**tasks[task].score(predicted=one.predicted, gold=one.gold, names=one.names), "rows": len(one.gold)}
@@ -249,7 +249,7 @@ def score(answered: Mapping[str, Answered], *, tasks: Mapping[str, Task]) -> Sco
     return Scores(scored, float(np.mean([one["score"] or 0.0 for one in scored.values()])) if scored else 0.0)
 
 
-def right_answers(labels: Labels, rows: Sequence[int], *, names: list[str]) -> list[Any]:
+def gold_labels(labels: Labels, rows: Sequence[int], *, names: list[str]) -> list[Any]:
     """What is right for some rows of a dataset, names that only it has being added to those of all its task's rows."""
     gold, extra = labels.gold(rows), labels.names[labels.known :]
     if not extra:

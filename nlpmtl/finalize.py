@@ -16,7 +16,7 @@ from nlpmtl.calibration import CalibrationReport, calibrate
 from nlpmtl.card import CHOICES, CURVE, Facts, Source, result_files, write_card
 from nlpmtl.data import Encoded
 from nlpmtl.errors import RunError
-from nlpmtl.evaluation import Answered, Scores, ask, score
+from nlpmtl.evaluation import Predictions, Scores, ask, score
 from nlpmtl.hub import save_model, write_json
 from nlpmtl.model import Encoder, MultiTaskModel
 from nlpmtl.strict_json import dumps
@@ -43,7 +43,7 @@ class _End:
     run: Mapping[str, Any]
     model: MultiTaskModel
     step: int
-    answered: dict[str, Answered] = field(default_factory=dict)
+    answered: dict[str, Predictions] = field(default_factory=dict)
     scores: dict[str, Any] | None = None
     calibrated: dict[str, CalibrationReport] = field(default_factory=dict)
     pictures: dict[str, tuple[str, bytes]] = field(default_factory=dict)
@@ -102,7 +102,7 @@ class _End:
 
         fit = self.fit
         calibrated = calibrate(fit.validation_logits(), tasks=fit.tasks, datasets=fit.validation, failed=failed)
-        specs = {name: task.spec() for name, task in fit.tasks.items()}
+        specs = {name: task.to_config() for name, task in fit.tasks.items()}
         dumps(
             specs
         )  # config.json holds them: a value that JSON cannot hold must not keep the weights from being written
@@ -169,7 +169,7 @@ class _End:
 
 def finish(
     fit: Trainer, *, work: TaskDatasets, encoder: Encoder, run: Mapping[str, Any]
-) -> tuple[Scores | None, int, Mapping[str, Answered]]:
+) -> tuple[Scores | None, int, Mapping[str, Predictions]]:
     """Write scores.json and the model directory; its scores and its step come back, in all processes, and in the one
     that writes its answers on validation.
 
@@ -188,7 +188,7 @@ def finish(
     step = fit.state.cursor.step if fit.state.best is None else fit.state.best.step
     fit.gather()
     told: list[Any] = [None, []]
-    answered: Mapping[str, Answered] = {}
+    answered: Mapping[str, Predictions] = {}
     if fit.accelerator.is_main_process:
         model = fit.best_model()
         assert isinstance(model, MultiTaskModel)

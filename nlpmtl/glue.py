@@ -137,7 +137,7 @@ def _check(tasks: Mapping[str, Task], described: Mapping[str, DatasetConfig]) ->
         name, labels = _task_of(data)
         if name not in tasks:
             lacking.append(name)
-        elif sorted(tasks[name].labels) != sorted(labels) or (tasks[name].shape == "number") != (not labels):
+        elif sorted(tasks[name].labels) != sorted(labels) or (tasks[name].columns["label"] == "number") != (not labels):
             raise ConfigError(
                 f"task {name!r} of this model has the labels {', '.join(tasks[name].labels) or 'of a number'}; "
                 f"GLUE's are {', '.join(labels) or 'numbers'}: train it with the shipped {name}.toml"

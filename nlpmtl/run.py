@@ -27,7 +27,7 @@ from nlpmtl.config import (
 )
 from nlpmtl.data_checks import check_datasets
 from nlpmtl.errors import ConfigError, DataError, RunError
-from nlpmtl.evaluation import Answered, Inference, Scores, tokens_for
+from nlpmtl.evaluation import Inference, Predictions, Scores, max_batch_tokens
 from nlpmtl.evaluation import evaluate as score
 from nlpmtl.finalize import finish
 from nlpmtl.fs import clear_leftovers
@@ -94,7 +94,7 @@ class TrainResult:
     model_dir: Path
     step: int
     skipped: int = 0
-    answered: Mapping[str, Answered] = field(default_factory=dict, repr=False)
+    answered: Mapping[str, Predictions] = field(default_factory=dict, repr=False)
 
 
 _WRITTEN = ("run.json", "metrics.jsonl", "evaluations.jsonl", "scores.json", "answers.json", "model")
@@ -318,7 +318,7 @@ def _evaluate(
         with_finite_logits(loaded.infer),
         pad=tokenizer.pad_token_id,
         types="token_type_ids" in tokenizer.model_input_names,
-        tokens=tokens_for(loaded.device),
+        tokens=max_batch_tokens(loaded.device),
     )
     scores = score(inference, tasks=work.tasks, datasets=work.splits[split])
     if not scores.tasks:

@@ -86,7 +86,7 @@ def load_workload(
             raise ConfigError(f"task {name!r}: no train row has a label for it{places and f' in {places}'}")
         task.fit(labels)
         if name in earlier:
-            task.follow(earlier[name])
+            task.continue_from(earlier[name])
         if isinstance(task, Regression):
             _check_scale(task, datasets, encoded["train"])
         load_foreign(task.metrics)
@@ -118,7 +118,7 @@ def load_split(
             _check_foreign(tasks[name], options.metrics or ())
             _check_known(tasks[name])
             shape, wanted = dataset.input.shape, tasks[name].input
-            if (shape == "pair") != (wanted == "pair") or (tasks[name].level == "token" and shape != "words"):
+            if (shape == "pair") != (wanted == "pair") or shape not in tasks[name].inputs:
                 raise ConfigError(f"task {name!r} of this model reads {wanted}, the dataset has {shape}")
     prepare = Preparer(tokenizer, max_length=max_length)
     rows = {name: _load(name, dataset, [split], prepare=prepare) for name, dataset in datasets.items()}
@@ -323,7 +323,7 @@ def _label(
     encoded: Splits = {}
     for name, dataset in datasets.items():
         targets = {
-            task: Target(", ".join(options.columns), tasks[task].shape, tasks[task].labels)
+            task: Target(", ".join(options.columns), tasks[task].columns["label"], tasks[task].labels)
             for task, options in dataset.tasks.items()
         }
         for split, found in rows[name].items():

@@ -58,10 +58,10 @@ class Brittle(Classification):
         self._break("compare")
         return super().compare(**given)
 
-    def spec(self) -> dict[str, Any]:
+    def to_config(self) -> dict[str, Any]:
         if self.temperature != 1.0:
             self._break("spec")
-        return super().spec()
+        return super().to_config()
 
     def _break(self, name: str) -> None:
         if Brittle.broken == name:

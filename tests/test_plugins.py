@@ -40,7 +40,7 @@ class OwnKind(Classification):
     """A classification of our own."""
 
     kind = "own_kind"
-    default_metrics = ("share_right",)
+    metrics = ("share_right",)
 
 
 @SHARINGS.register("own_sharing")
@@ -88,7 +88,7 @@ def models(place: Path) -> dict[str, Path]:
 def test_a_metric_is_not_needed_to_load_a_model(models: Mapping[str, Path]) -> None:
     predictor = Predictor.from_pretrained(models["metric"])
     assert set(predictor.predict("a cat", task="topic")) == {"label", "score"}
-    assert predictor.tasks["topic"].spec()["metrics"] == ["share_right"]
+    assert predictor.tasks["topic"].to_config()["metrics"] == ["share_right"]
     assert predictor.model.config.tasks["topic"]["metrics"] == ["share_right"]
 
 

@@ -16,7 +16,7 @@ class TestSchemes:
         work = load(task, train=tagged(["I-x", "I-x", "B-x"], ["O", "I-y"]), validation=tagged(["I-y"]))
         assert labels(work) == [["B-x", "I-x", "B-x"], ["O", "B-y"]]
         assert labels(work, "validation") == [["B-y"]]
-        assert work.tasks["t"].spec()["scheme"] == "bio"
+        assert work.tasks["t"].to_config()["scheme"] == "bio"
         assert work.tasks["t"].labels == ("B-x", "B-y", "I-x", "O")
         assert work.tasks["t"].metrics == ("span_f1",)
         task = {**TAGS, "scheme": "bioes", "labels": ["O", "S-x", "B-x", "E-x"]}

@@ -70,7 +70,7 @@ def test_a_train_label_that_is_not_in_the_list_stops_the_run(encoder: Path, toke
 
 def test_a_regression_knows_the_scale_of_train(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     work = load(encoder, tokenizer, one=dataset({"g": {"kind": "regression", "label": "grade"}}, pair=True))
-    assert work.tasks["g"].spec()["target"] == {"mean": 2.0, "std": 1.0}
+    assert work.tasks["g"].to_config()["target"] == {"mean": 2.0, "std": 1.0}
     assert work.tasks["g"].input == "pair"
 
 

@@ -14,10 +14,10 @@ import pytest
 from nlpmtl import MultiTaskModel, Predictor
 from nlpmtl.kernels import to_int8
 from nlpmtl.model import load_encoder
-from nlpmtl.tasks import task_from_spec
+from nlpmtl.tasks import task_from_config
 from tests.architectures import write_architecture
 from tests.model.sharing.schemes import CASES, stir
-from tests.tasks.kinds import SPECS, spec_of
+from tests.tasks.kinds import SPECS, config_of_kind
 from tests.threads import LONG, SHORT, calls_of, check_threads
 from tests.tiny import write_encoder
 
@@ -25,8 +25,8 @@ from tests.tiny import write_encoder
 def make_predictor(encoder: Path, case: str = "hard") -> Predictor:
     """A model with a task of every kind."""
     loaded = load_encoder(str(encoder))
-    specs = {name: spec_of(name) for name in SPECS} | {"tags": spec_of("labeling", scheme="plain")}
-    tasks = [task_from_spec(name, spec) for name, spec in specs.items()]
+    specs = {name: config_of_kind(name) for name in SPECS} | {"tags": config_of_kind("labeling", scheme="plain")}
+    tasks = [task_from_config(name, spec) for name, spec in specs.items()]
     model = MultiTaskModel.assemble(loaded, tasks=tasks, sharing=CASES[case], input_length=16, seed=0)
     stir(model.sharing)
     model.train(False)

@@ -118,7 +118,7 @@ def test_words_that_raw_text_cannot_be_split_into_are_noted(tmp_path: Path) -> N
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "encoder")
     work = load_workload(datasets, tokenizer=tokenizer, max_length=32)
     assert "task 'pos' learns words of several characters in a script without spaces" in "\n".join(work.notes)
-    assert work.tasks["pos"].spec()["word_splitting"] == "whitespace"
+    assert work.tasks["pos"].to_config()["word_splitting"] == "whitespace"
 
 
 def test_a_model_without_a_record_splits_at_white_space(by_character: Predictor, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ class Facts:
         name: of the model: that of the run's directory.
         encoder: its name; of a directory the last part alone.
         base_model: the encoder's id on the Hub; None for one that is not from there.
-        tasks: each task as `Task.spec` describes it, with its ``level``.
+        tasks: each task as `Task.to_config` describes it, with its ``level``.
         input_length: the longest input in tokens.
         run: what run.json says.
         sources: the datasets.

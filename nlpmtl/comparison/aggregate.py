@@ -24,7 +24,7 @@ from nlpmtl.comparison.statistics import (
     to_verdict,
 )
 from nlpmtl.errors import RunError
-from nlpmtl.evaluation import Answered
+from nlpmtl.evaluation import Predictions
 from nlpmtl.tasks import Task
 
 _SEED = 0
@@ -133,7 +133,7 @@ def _notes(tasks: Mapping[str, TaskResult], runs: Sequence[SeedRuns]) -> Iterato
             yield f"task {name!r} scores 0 alone, so its relative change is undefined and not in Δm"
 
 
-def _scorer(task: Task, answered: Answered) -> Scorer:
+def _scorer(task: Task, answered: Predictions) -> Scorer:
     def score(rows: NDArray[np.int64]) -> float:
         predicted = [answered.predicted[row] for row in rows]
         gold = [answered.gold[row] for row in rows]

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from nlpmtl.comparison.experiment_plan import RunPlan
 from nlpmtl.config import plain_config
 from nlpmtl.errors import RunError
-from nlpmtl.evaluation import Answered
+from nlpmtl.evaluation import Predictions
 from nlpmtl.fs import erase, write_file
 from nlpmtl.strict_json import dumps
 from nlpmtl.training import differing, newest, read_lines
@@ -43,7 +43,7 @@ class RunSummary:
         machine: what the seconds and the last digits depend on.
     """
 
-    answered: Mapping[str, Answered]
+    answered: Mapping[str, Predictions]
     best: Mapping[str, float]
     step: int
     steps: int
@@ -56,7 +56,7 @@ class RunSummary:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """The record that was written."""
-        answered = {task: Answered(**one) for task, one in value["answered"].items()}
+        answered = {task: Predictions(**one) for task, one in value["answered"].items()}
         return cls(**{**value, "answered": answered})
 
 
@@ -89,7 +89,7 @@ def read_summary(run: RunPlan) -> RunSummary | None:
     return record
 
 
-def write_summary(run: RunPlan, *, answered: Mapping[str, Answered], step: int) -> None:
+def write_summary(run: RunPlan, *, answered: Mapping[str, Predictions], step: int) -> None:
     """Keep of a run that has just ended what the comparison needs, and remove what it does not.
 
     Raises:

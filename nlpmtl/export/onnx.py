@@ -94,7 +94,7 @@ def _copy(model: MultiTaskModel, tasks: Sequence[str] | None) -> MultiTaskModel:
     if encoder.config._attn_implementation != "eager":  # which every architecture has, some alone
         encoder.set_attn_implementation("eager")
     own.tasks = {name: task for name, task in model.tasks.items() if tasks is None or name in tasks}
-    own.config.tasks = {name: task.spec() for name, task in own.tasks.items()}
+    own.config.tasks = {name: task.to_config() for name, task in own.tasks.items()}
     return own
 
 

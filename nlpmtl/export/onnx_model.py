@@ -22,7 +22,7 @@ from nlpmtl.model import (
     explain_load_error,
     load_tokenizer,
 )
-from nlpmtl.tasks import Task, task_from_spec
+from nlpmtl.tasks import Task, task_from_config
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -44,7 +44,7 @@ class OnnxModel:
 
     def __init__(self, session: Any, config: MultiTaskConfig) -> None:
         self.config = config
-        self.tasks: dict[str, Task] = {name: task_from_spec(name, spec) for name, spec in config.tasks.items()}
+        self.tasks: dict[str, Task] = {name: task_from_config(name, spec) for name, spec in config.tasks.items()}
         self.session, self._inputs = session, {one.name for one in session.get_inputs()}
         widths = {one.name: one.shape[-1] for one in session.get_outputs()}
         for name, task in self.tasks.items():

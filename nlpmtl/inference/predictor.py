@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.data import describe_value, open_container, without_limits
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
-from nlpmtl.evaluation import tokens_for
+from nlpmtl.evaluation import max_batch_tokens
 from nlpmtl.export import export_onnx, export_task
 from nlpmtl.hub import fetch, push
 from nlpmtl.inference.backend import Backend, BackendName, Precision, load_backend
@@ -45,7 +45,7 @@ class Predictor:
     def __init__(self, model: Backend, tokenizer: PreTrainedTokenizerBase, *, tokens: int | None = None) -> None:
         self.model, self.tokenizer = model, tokenizer
         self._directory: Path | None = None
-        self._answering = InferencePipeline(model, tokenizer, tokens=tokens or tokens_for(model.device))
+        self._answering = InferencePipeline(model, tokenizer, tokens=tokens or max_batch_tokens(model.device))
 
     @classmethod
     def from_pretrained(

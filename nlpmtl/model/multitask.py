@@ -23,7 +23,7 @@ from nlpmtl.plugins import HINT
 from nlpmtl.registry import SHARINGS
 from nlpmtl.saved_config import OWN_TYPE
 from nlpmtl.strict_json import dumps
-from nlpmtl.tasks import Task, task_from_spec
+from nlpmtl.tasks import Task, task_from_config
 
 _Pooled = dict[tuple[int, Hashable], Tensor]
 """Pooled hidden states, by the hidden states and the head's `pooling_key`."""
@@ -37,7 +37,7 @@ class MultiTaskConfig(PretrainedConfig):
 
     Args:
         encoder_config: the encoder's config.
-        tasks: each task by name, as `Task.spec` describes it.
+        tasks: each task by name, as `Task.to_config` describes it.
         sharing: the sharing scheme's options.
         input_length: the longest input in tokens.
     """
@@ -95,7 +95,7 @@ class MultiTaskModel(PreTrainedModel):
         super().__init__(config)
         if config.encoder_config is None or not config.tasks:
             raise ModelError("this config.json describes no encoder or no tasks: it was not written by nlpmtl")
-        self.tasks: dict[str, Task] = {name: task_from_spec(name, spec) for name, spec in config.tasks.items()}
+        self.tasks: dict[str, Task] = {name: task_from_config(name, spec) for name, spec in config.tasks.items()}
         scheme = config.sharing.get("kind", "hard")
         if scheme not in SHARINGS.names():
             near = did_you_mean(str(scheme), SHARINGS.names())
@@ -140,7 +140,7 @@ class MultiTaskModel(PreTrainedModel):
         own = {**encoder.tasks, **made}  # with what training alone knows, such as class weights
         config = MultiTaskConfig(
             encoder_config=encoder.model.config,
-            tasks={name: task.spec() for name, task in own.items()},
+            tasks={name: task.to_config() for name, task in own.items()},
             sharing=sharing,
             input_length=input_length,
         )

@@ -99,7 +99,7 @@ def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, me
         asked: TaskRequest, request: Request, task: str = named
     ) -> list[LabelScore] | list[list[LabelScore]] | Any:
         """The answers of one task; of a classification or sentiment the scores of all labels, the likeliest first."""
-        labelled = task in tasks and tasks[task].shape == "class"
+        labelled = task in tasks and tasks[task].columns["label"] == "class"
         ask = _Ask((task,), asked.all_scores or labelled)
         answers = await answer(request, asked.inputs, ask, truncate=asked.truncate)
         found = [to_scores(one[task]) for one in answers]

@@ -13,7 +13,7 @@ import torch
 import uvicorn
 
 from nlpmtl.errors import ConfigError, plain
-from nlpmtl.evaluation import tokens_for
+from nlpmtl.evaluation import max_batch_tokens
 from nlpmtl.inference.backend import Precision
 from nlpmtl.inference.predictor import Predictor
 from nlpmtl.serving.connections import Config, fit_to_files
@@ -92,7 +92,7 @@ def serve(
     with bind(host, port) as listener, limited_logging():  # the port first, because to load a model takes longer
         loaded = Predictor.from_pretrained(name, revision=revision, device=device, dtype=dtype, plugins=plugins)
         on_cpu = loaded.model.device.type == "cpu"
-        tokens = _THREAD_TOKENS * torch.get_num_threads() if on_cpu else tokens_for(loaded.model.device)
+        tokens = _THREAD_TOKENS * torch.get_num_threads() if on_cpu else max_batch_tokens(loaded.model.device)
         predictor = Predictor(loaded.model, loaded.tokenizer, tokens=tokens)
         app, batcher = make_app(predictor, name=name, limits=limits)
         shown, port = f"[{host}]" if ":" in host else host, listener.getsockname()[1]

@@ -1,6 +1,6 @@
 """Kinds of task: one file each, with its head, loss, decoding and metrics.
 
-task = task_from_spec("topic", {"kind": "classification", "labels": ["a", "b"], "metrics": None, "input": "text"})
+task = task_from_config("topic", {"kind": "classification", "labels": ["a", "b"], "metrics": None, "input": "text"})
 task.present(np.array([2.0, 0.0]), text="…", words=[])              # {"label": "a", "score": 0.88…}
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from nlpmtl.tasks.base import Aggregation, LabelOptions, Logits, OutputOptions, Prediction, Task
 from nlpmtl.tasks.classification import Classification
 from nlpmtl.tasks.error_analysis import Confusion, ErrorAnalysis, LabelCounts, RegressionPairs
-from nlpmtl.tasks.factory import build_task, task_from_spec
+from nlpmtl.tasks.factory import build_task, task_from_config
 from nlpmtl.tasks.label_columns import LabelColumns, find_labels, label_shapes, read_columns
 from nlpmtl.tasks.labeling import Labeling
 from nlpmtl.tasks.multilabel import Multilabel
@@ -37,5 +37,5 @@ __all__ = [
     "find_labels",
     "label_shapes",
     "read_columns",
-    "task_from_spec",
+    "task_from_config",
 ]

@@ -20,7 +20,7 @@ from nlpmtl.config import LabelName, TaskOptions
 from nlpmtl.data import Input, Labels, Shape, Span, SplittingMethod, WordSplitting
 from nlpmtl.errors import ConfigError, did_you_mean
 from nlpmtl.heads import Head, sequence_shape, token_shape
-from nlpmtl.metrics import Shape as Reads
+from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.metrics import check, scores, task_score
 from nlpmtl.registry import METRICS
 from nlpmtl.tasks.error_analysis import ErrorAnalysis, compare
@@ -89,16 +89,19 @@ class Task(ABC):
 
     kind: ClassVar[str]
     """The registered name."""
-    shape: ClassVar[Shape]
-    """Of a column of its labels."""
-    reads: ClassVar[tuple[Reads, ...]]
-    """The shapes in which its predictions can be scored."""
+    columns: ClassVar[Mapping[str, Shape]] = {"label": "class"}
+    """Config key of each label column, and its column type."""
+    inputs: ClassVar[frozenset[str]] = frozenset({"text", "pair", "words"})
+    """Input shapes on which it can be trained."""
+    prediction_types: ClassVar[tuple[PredictionType, ...]]
+    """Types in which its predictions can be scored, the preferred one first."""
+    metrics: tuple[str, ...] = ()
+    """Default metrics, the first one selects; of an instance those that its config lists."""
     level: ClassVar[Literal["sequence", "token"]] = "sequence"
     ordered: ClassVar[bool] = False
     """Whether the order of its labels has a meaning."""
-    default_metrics: ClassVar[tuple[str, ...]]
-    _meaning: ClassVar[tuple[str, ...]] = ("kind", "labels", "takes_pairs")
-    """What gives a head's outputs their meaning."""
+    _identity_fields: ClassVar[tuple[str, ...]] = ("kind", "labels", "takes_pairs")
+    """Attributes that give the outputs of a head their meaning: a continued run must have equal ones."""
 
     def __init_subclass__(cls, **given: Any) -> None:
         """A kind that says anew how one row is answered answers several by that, whatever its base does at once."""
@@ -122,11 +125,12 @@ class Task(ABC):
         self.splitting = WordSplitting(word_splitting, tuple(split_marks))
         self.input_columns = tuple(dict(columns) for columns in input_columns)
         self.name, self.labels, self.input, self.temperature = name, tuple(labels), input, float(temperature)
-        self.metrics = tuple(metrics) if metrics is not None else self.default_metrics
-        if self.level == "token" and input != "words":
+        if metrics is not None:
+            self.metrics = tuple(metrics)
+        if input not in self.inputs:
             raise ConfigError(f'task {name!r}: {self.kind} labels words, so its input must be `words = "…"`')
-        if len(self.labels) < _LEAST_LABELS[self.shape]:
-            least = _LEAST_LABELS[self.shape]
+        least = _LEAST_LABELS[self.columns["label"]]
+        if len(self.labels) < least:
             raise ConfigError(f"task {name!r}: at least {least} label(s) are needed, found {list(self.labels)}")
         self.check_metrics()
 
@@ -138,7 +142,7 @@ class Task(ABC):
         """
         for metric in self.metrics:
             try:
-                check(metric, reads=self._read_by(metric), positive=self._positive)
+                check(metric, reads=self.prediction_type(metric), positive=self._positive)
             except ConfigError as error:
                 raise ConfigError(f"task {self.name!r}: {error}") from None
 
@@ -172,13 +176,13 @@ class Task(ABC):
     def fit(self, labels: Iterable[Labels]) -> None:  # noqa: B027 - most kinds need to know nothing
         """Learn what training needs to know of the train splits' labels, before the first step."""
 
-    def follow(self, earlier: Task) -> None:
+    def continue_from(self, earlier: Task) -> None:
         """Go on with a head that was trained before, whose outputs go on to mean what they meant.
 
         Raises:
             ConfigError: it was of another task.
         """
-        for what in self._meaning:
+        for what in self._identity_fields:
             found, had = getattr(self, what), getattr(earlier, what, None)
             if found != had:
                 called = what.replace("_", " ")
@@ -255,11 +259,14 @@ class Task(ABC):
             names: the names of the ids in ``gold``: the task's labels first, then those that it does not know.
         """
         values: dict[str, float | None] = {}
-        converted: dict[Reads, tuple[Any, Any]] = {}
+        converted: dict[PredictionType, tuple[Any, Any]] = {}
         for metric in self.metrics:
-            reads = self._read_by(metric)
+            reads = self.prediction_type(metric)
             if reads not in converted:
-                converted[reads] = self._as_rows(reads, predicted, names), self._as_rows(reads, gold, names)
+                converted[reads] = (
+                    self._to_metric_inputs(reads, predicted, names),
+                    self._to_metric_inputs(reads, gold, names),
+                )
             predictions, references = converted[reads]
             values |= scores(
                 [metric], predictions=predictions, references=references, reads=reads, positive=self._positive
@@ -268,22 +275,22 @@ class Task(ABC):
 
     def compare(self, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> ErrorAnalysis:
         """Answers beside what is right, counted by label; arguments as of `score`."""
-        return compare(self.shape, predicted=predicted, gold=gold, names=names)
+        return compare(self.columns["label"], predicted=predicted, gold=gold, names=names)
 
-    def _read_by(self, metric: str) -> Reads:
+    def prediction_type(self, metric: str) -> PredictionType:
         """The shape in which a metric is given this kind's answers."""
         known = METRICS.get(metric).reads if metric in METRICS.names() else ()  # type: ignore[attr-defined]
-        return next((shape for shape in self.reads if shape in known), self.reads[0])
+        return next((shape for shape in self.prediction_types if shape in known), self.prediction_types[0])
 
-    def _as_rows(self, reads: Reads, values: Sequence[Any], names: Sequence[str]) -> Any:
+    def _to_metric_inputs(self, reads: PredictionType, values: Sequence[Any], names: Sequence[str]) -> Any:
         """Return predictions or gold labels in the shape that a metric reads, one per row."""
-        return [self._as(reads, value, names) for value in values]
+        return [self._to_metric_input(reads, value, names) for value in values]
 
-    def _as(self, reads: Reads, value: Any, names: Sequence[str]) -> Any:
+    def _to_metric_input(self, reads: PredictionType, value: Any, names: Sequence[str]) -> Any:
         """One answer in that shape."""
         return value
 
-    def spec(self) -> dict[str, Any]:
+    def to_config(self) -> dict[str, Any]:
         """What a saved model must know to make this task again: plain values."""
         plain: dict[str, Any] = {"kind": self.kind, "labels": list(self.labels), "metrics": list(self.metrics)}
         plain["input"] = self.input

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from nlpmtl.config import LabelName
-from nlpmtl.data import ClassLabels, Input, Labels, Span
+from nlpmtl.data import ClassLabels, Input, Labels, Shape, Span
 from nlpmtl.errors import ConfigError
-from nlpmtl.metrics import Shape as Reads
+from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import (
     DEFAULT_OUTPUT,
@@ -62,9 +62,9 @@ class Classification(Task):
     """
 
     kind = "classification"
-    shape = "class"
-    reads: ClassVar[tuple[Reads, ...]] = ("label",)
-    default_metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
+    columns: ClassVar[Mapping[str, Shape]] = {"label": "class"}
+    prediction_types: ClassVar[tuple[PredictionType, ...]] = ("label",)
+    metrics: tuple[str, ...] = ("accuracy",)
 
     def __init__(
         self,
@@ -132,5 +132,5 @@ class Classification(Task):
         sure = softmax(np.stack(list(logits)) / self.temperature)
         return sure.max(axis=-1), sure.argmax(axis=-1) == np.array(gold)
 
-    def spec(self) -> dict[str, Any]:
-        return super().spec() if self.positive is None else {**super().spec(), "positive": self.positive}
+    def to_config(self) -> dict[str, Any]:
+        return super().to_config() if self.positive is None else {**super().to_config(), "positive": self.positive}

@@ -37,8 +37,8 @@ def build_task(
     return TASKS.build(resolved, Task, exclude={"label"}, name=name, input=input, **found)
 
 
-def task_from_spec(name: str, spec: Mapping[str, Any]) -> Task:
-    """A task as `Task.spec` described it.
+def task_from_config(name: str, spec: Mapping[str, Any]) -> Task:
+    """A task as `Task.to_config` described it.
 
     Raises:
         ModelError: the name is none, or the description is of an unknown kind, lacks or adds something, or says
@@ -58,9 +58,10 @@ def task_from_spec(name: str, spec: Mapping[str, Any]) -> Task:
         if numbers:
             raise ValueError(f"`{numbers[0]}` must be finite, found {values[numbers[0]]!r}")
         # A metric that is not registered, as a plugin's may be, is looked for when something is scored.
-        known = [metric for metric in metrics or () if metric in METRICS.names()]
+        known = None if metrics is None else [metric for metric in metrics if metric in METRICS.names()]
         task = TASKS.get(kind)(name=name, metrics=known, **values)
-        task.metrics = tuple(metrics) if metrics is not None else task.default_metrics
+        if metrics is not None:
+            task.metrics = tuple(metrics)
     except (KeyError, TypeError, ValueError, ConfigError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ModelError(f"task {name!r} of this model cannot be made: {said}") from None

@@ -60,7 +60,7 @@ def label_shapes(name: str, dataset: DatasetConfig) -> dict[str, Shape]:
     """
     shapes: dict[str, Shape] = {}
     for task, options in dataset.tasks.items():
-        own: Shape = TASKS.get(options.kind).shape  # type: ignore[attr-defined]
+        own: Shape = TASKS.get(options.kind).columns["label"]  # type: ignore[attr-defined]
         for column in options.columns:
             shape: Shape = own if isinstance(options.label, str) else "flag"
             if shapes.setdefault(column, shape) != shape:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from nlpmtl.data import IGNORED, Input, Labels, Scheme, Span, TagLabels
+from nlpmtl.data import IGNORED, Input, Labels, Scheme, Shape, Span, TagLabels
 from nlpmtl.errors import ConfigError
-from nlpmtl.metrics import Shape as Reads
+from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.metrics import spans
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import (
@@ -73,10 +73,12 @@ class Labeling(Task):
     """
 
     kind = "labeling"
-    shape = "tags"
-    reads = ("tags",)
+    columns: ClassVar[Mapping[str, Shape]] = {"label": "tags"}
+    prediction_types = ("tags",)
     level = "token"
-    _meaning = (*Task._meaning, "scheme")
+    inputs = frozenset({"words"})
+    metrics = ("span_f1",)
+    _identity_fields = (*Task._identity_fields, "scheme")
 
     def __init__(
         self,
@@ -89,14 +91,11 @@ class Labeling(Task):
         if scheme not in ("bio", "plain"):  # from a saved model
             raise ConfigError(f'task {task["name"]!r}: `scheme` is "bio" or "plain", found {scheme!r}')
         self.scheme, self.class_weights, self.label_smoothing = scheme, class_weights, label_smoothing
+        if scheme == "plain":
+            self.metrics = ("token_accuracy",)
         super().__init__(**task)
         self._before = inside_of(self.labels, task=self.name) if scheme == "bio" else None
         self._weights = self._weigh(None)
-
-    @property
-    def default_metrics(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Spans are scored as spans, plain tags as tags."""
-        return ("span_f1",) if self.scheme == "bio" else ("token_accuracy",)
 
     @property
     def outside(self) -> str | None:
@@ -139,7 +138,7 @@ class Labeling(Task):
             tags = decode_rows(np.where(placed[:, None], log_softmax(words), sure), self._before, ends)
         return _cut(tags.tolist(), ends)
 
-    def _as(self, reads: Reads, value: Any, names: Sequence[str]) -> Any:
+    def _to_metric_input(self, reads: PredictionType, value: Any, names: Sequence[str]) -> Any:
         tags = [names[tag] if tag != NO_TAG else "" for tag in value]
         if self.scheme == "bio":  # a tag of another split that is none, such as MISC, is a span that nobody finds
             tags = [tag if tag == "O" or tag[:2] in ("B-", "I-") else f"B-{tag}" for tag in tags]
@@ -239,8 +238,8 @@ class Labeling(Task):
         of_words = [one[at] for one, at in zip(logits, placed, strict=True)]
         return np.concatenate(of_words), np.concatenate(right), np.concatenate(chosen)
 
-    def spec(self) -> dict[str, Any]:
-        return {**super().spec(), "scheme": self.scheme}
+    def to_config(self) -> dict[str, Any]:
+        return {**super().to_config(), "scheme": self.scheme}
 
 
 def inside_of(labels: Sequence[str], *, task: str) -> NDArray[np.int64]:

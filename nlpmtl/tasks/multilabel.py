@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from nlpmtl.config import LabelName
-from nlpmtl.data import Input, Labels, SetLabels, Span
+from nlpmtl.data import Input, Labels, SetLabels, Shape, Span
 from nlpmtl.errors import ConfigError
-from nlpmtl.metrics import Shape as Reads
+from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import (
     DEFAULT_OUTPUT,
@@ -60,9 +60,9 @@ class Multilabel(Task):
     """
 
     kind = "multilabel"
-    shape = "set"
-    reads = ("label_set",)
-    default_metrics = ("micro_f1", "macro_f1")
+    columns: ClassVar[Mapping[str, Shape]] = {"label": "set"}
+    prediction_types = ("label_set",)
+    metrics = ("micro_f1", "macro_f1")
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class Multilabel(Task):
         """The ids of the labels, ``[labels]``, as objects that all predictions share: lists of them are small."""
         return np.arange(len(self.labels)).astype(object)
 
-    def _as_rows(self, reads: Reads, values: Sequence[Any], names: Sequence[str]) -> Any:
+    def _to_metric_inputs(self, reads: PredictionType, values: Sequence[Any], names: Sequence[str]) -> Any:
         return multi_hot(values, width=len(names))
 
     def present(
@@ -163,9 +163,9 @@ class Multilabel(Task):
         """The probability of each label."""
         return _sigmoid(logits / self.temperature)
 
-    def spec(self) -> dict[str, Any]:
+    def to_config(self) -> dict[str, Any]:
         tuned = any(threshold != 0.5 for threshold in self.thresholds)
-        return {**super().spec(), "thresholds": list(self.thresholds)} if tuned else super().spec()
+        return {**super().to_config(), "thresholds": list(self.thresholds)} if tuned else super().to_config()
 
 
 def _sigmoid(logits: Logits) -> Logits:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from pydantic import model_validator
 from torch import Tensor
 
 from nlpmtl.config import TaskOptions
-from nlpmtl.data import Labels, NumberLabels, Span
+from nlpmtl.data import Labels, NumberLabels, Shape, Span
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import DEFAULT_OUTPUT, Logits, OutputOptions, Prediction, Task, full
 
@@ -42,9 +42,9 @@ class Regression(Task):
     """
 
     kind = "regression"
-    shape = "number"
-    reads = ("number",)
-    default_metrics = ("pearsonr", "spearmanr")
+    columns: ClassVar[Mapping[str, Shape]] = {"label": "number"}
+    prediction_types = ("number",)
+    metrics = ("pearsonr", "spearmanr")
 
     def __init__(self, *, target: Mapping[str, float] | None = None, **task: Any) -> None:
         super().__init__(**task)
@@ -77,8 +77,8 @@ class Regression(Task):
         row = int(np.nanargmax(distances))
         return None if np.isfinite([mean, std]).all() and distances[row] <= _FARTHEST else row
 
-    def follow(self, earlier: Task) -> None:
-        super().follow(earlier)
+    def continue_from(self, earlier: Task) -> None:
+        super().continue_from(earlier)
         assert isinstance(earlier, Regression), "it is of the same kind"
         self.target = earlier.target
 
@@ -96,8 +96,8 @@ class Regression(Task):
         """``{"value": 3.7}``, on the scale of the data."""
         return {"value": self.choose(logits)}
 
-    def spec(self) -> dict[str, Any]:
-        return {**super().spec(), "target": self.target}
+    def to_config(self) -> dict[str, Any]:
+        return {**super().to_config(), "target": self.target}
 
 
 def _standard_deviation(numbers: NDArray[np.float64]) -> float:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from nlpmtl.config import LabelName
 from nlpmtl.data import Input, Span
-from nlpmtl.metrics import Shape as Reads
+from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import DEFAULT_OUTPUT, LabelOptions, Logits, OutputOptions, Prediction
 from nlpmtl.tasks.classification import Classification
@@ -30,10 +30,10 @@ class Sentiment(Classification):
 
     kind = "sentiment"
     ordered = True
-    reads = ("label", "number")
-    default_metrics = ("accuracy", "macro_f1", "mae")
+    prediction_types = ("label", "number")
+    metrics = ("accuracy", "macro_f1", "mae")
 
-    def _as(self, reads: Reads, value: Any, names: Sequence[str]) -> Any:
+    def _to_metric_input(self, reads: PredictionType, value: Any, names: Sequence[str]) -> Any:
         if reads != "number":
             return value
         top = len(self.labels) - 1

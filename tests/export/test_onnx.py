@@ -17,11 +17,11 @@ from nlpmtl.export import export_onnx
 from nlpmtl.export.onnx_compare import SHAPES, random_batches
 from nlpmtl.hub import load_model
 from nlpmtl.model import load_encoder
-from nlpmtl.tasks import task_from_spec
+from nlpmtl.tasks import task_from_config
 from tests.architectures import ARCHITECTURES, write_architecture
 from tests.exported import Exported
 from tests.model.sharing.schemes import CASES, stir
-from tests.tasks.kinds import spec_of
+from tests.tasks.kinds import config_of_kind
 from tests.threads import check_threads
 from tests.tiny import Trained, make_rows, numbers, read_json, write_encoder
 
@@ -39,7 +39,7 @@ NAMES = {  # an input, an axis, and what the exporter itself calls values, weigh
 def assemble(directory: Path, tasks: dict[str, str]) -> tuple[MultiTaskModel, Any]:
     """A model with tasks of these kinds on an encoder, and its tokenizer."""
     encoder = load_encoder(str(directory))
-    made = [task_from_spec(name, spec_of(kind)) for name, kind in tasks.items()]
+    made = [task_from_config(name, config_of_kind(kind)) for name, kind in tasks.items()]
     model = MultiTaskModel.assemble(encoder, tasks=made, sharing={"kind": "hard"}, input_length=48, seed=0)
     model.train(False)
     return model, encoder.tokenizer
@@ -51,7 +51,7 @@ SCHEMES = [pytest.param(case, marks=() if case == "layers" else pytest.mark.slow
 @pytest.mark.parametrize("case", SCHEMES)
 def test_every_sharing_scheme_goes_into_one_graph(case: str, tmp_path: Path) -> None:
     encoder = load_encoder(str(write_encoder(tmp_path / "encoder")))
-    tasks = [task_from_spec(name, spec_of(name)) for name in ("classification", "labeling", "regression")]
+    tasks = [task_from_config(name, config_of_kind(name)) for name in ("classification", "labeling", "regression")]
     model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing=CASES[case], input_length=48, seed=0)
     stir(model.sharing)
     model.train(False)

@@ -18,7 +18,7 @@ from nlpmtl import ConfigError, ModelError, MultiTaskModel, Predictor
 from nlpmtl.export import export_task
 from nlpmtl.model import Sharing, load_encoder
 from nlpmtl.registry import SHARINGS, TASKS
-from nlpmtl.tasks import Classification, task_from_spec
+from nlpmtl.tasks import Classification, task_from_config
 from tests.architectures import ARCHITECTURES, write_architecture
 from tests.stock import Asked, Found, ask_stock
 from tests.tiny import make_rows, read_json, write_encoder
@@ -77,7 +77,7 @@ class Exports:
 def assemble(directory: Path, specs: dict[str, dict[str, Any]], sharing: str = "hard") -> Predictor:
     """A model that was not trained, with no weight of its heads at a round value."""
     encoder = load_encoder(str(directory))
-    tasks = [task_from_spec(name, spec) for name, spec in specs.items()]
+    tasks = [task_from_config(name, spec) for name, spec in specs.items()]
     model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing={"kind": sharing}, input_length=LENGTH, seed=0)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():

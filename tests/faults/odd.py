@@ -43,5 +43,5 @@ class Odd(Regression):
             return loss + (logits.sum() * 0).sqrt()
         return loss * float(self.how)
 
-    def spec(self) -> dict[str, Any]:
-        return {**super().spec(), "how": self.how}
+    def to_config(self) -> dict[str, Any]:
+        return {**super().to_config(), "how": self.how}

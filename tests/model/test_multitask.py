@@ -25,7 +25,7 @@ from nlpmtl.errors import ModelError
 from nlpmtl.heads import Head, HeadConfig
 from nlpmtl.kernels import use_packing
 from nlpmtl.model import MultiTaskConfig, MultiTaskModel, load_encoder
-from nlpmtl.tasks import Classification, Task, task_from_spec
+from nlpmtl.tasks import Classification, Task, task_from_config
 from tests.model.sharing.schemes import CASES
 from tests.tiny import write_encoder
 
@@ -58,7 +58,7 @@ SPECS: dict[str, dict[str, Any]] = {
 
 
 def tasks(specs: dict[str, dict[str, Any]] | None = None) -> list[Task]:
-    return [task_from_spec(name, spec) for name, spec in (SPECS if specs is None else specs).items()]
+    return [task_from_config(name, spec) for name, spec in (SPECS if specs is None else specs).items()]
 
 
 def assemble(
@@ -118,8 +118,8 @@ def test_a_saved_model_gives_identical_logits(directories: dict[str, Path], tmp_
         assert found.keys() == expected.keys() == SPECS.keys()
         for task, logits in expected.items():  # where weights stand in memory can change a sum in its last bit
             torch.testing.assert_close(found[task], logits, rtol=0, atol=1e-6 * float(logits.detach().abs().max()))
-        assert {task: made.spec() for task, made in loaded.tasks.items()} == {
-            task: made.spec() for task, made in model.tasks.items()
+        assert {task: made.to_config() for task, made in loaded.tasks.items()} == {
+            task: made.to_config() for task, made in model.tasks.items()
         }
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nlpmtl.errors import ModelError
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.model.task_covariance import TaskCovariance
-from nlpmtl.tasks import task_from_spec
+from nlpmtl.tasks import task_from_config
 from tests.tiny import write_encoder
 
 COMMON: dict[str, Any] = {"metrics": None, "input": "words"}
@@ -135,7 +135,7 @@ def test_a_single_task_has_no_relations_and_tasks_with_nothing_alike_are_refused
 def model(tmp_path_factory: pytest.TempPathFactory) -> MultiTaskModel:
     encoder = load_encoder(str(write_encoder(tmp_path_factory.mktemp("encoder"))))
     sharing = {"kind": "soft_l2", "shared": 1, "relations": "covariance", "relations_strength": 0.1}
-    tasks = [task_from_spec(name, spec) for name, spec in SPECS.items()]
+    tasks = [task_from_config(name, spec) for name, spec in SPECS.items()]
     return MultiTaskModel.assemble(encoder, tasks=tasks, sharing=sharing, input_length=48, seed=0)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nlpmtl.data import IGNORED, Span, split_words
-from nlpmtl.tasks import Task, task_from_spec
+from nlpmtl.tasks import Task, task_from_config
 
 TEXT = "Ada lives in Turin."
 WORDS: list[Span] = split_words(TEXT)
@@ -24,14 +24,14 @@ SPECS: dict[str, dict[str, Any]] = {
 """By kind: what is enough to make one."""
 
 
-def spec_of(kind: str, /, **changes: Any) -> dict[str, Any]:
+def config_of_kind(kind: str, /, **changes: Any) -> dict[str, Any]:
     """A saved task of a kind."""
     return {"kind": kind, **SPECS[kind], **changes}
 
 
 def make(kind: str, /, **changes: Any) -> Task:
     """A task of a kind."""
-    return task_from_spec("t", spec_of(kind, **changes))
+    return task_from_config("t", config_of_kind(kind, **changes))
 
 
 def logits_of(task: Task, *, seed: int = 0, scale: float = 3.0) -> NDArray[np.float32]:
@@ -56,5 +56,5 @@ def batch_of(task: Task, *, rows: int = 6, seed: int = 0) -> tuple[Tensor, Tenso
         "class": torch.randint(max(task.outputs, 1), (rows,), generator=generator),
         "number": torch.randn(rows, generator=generator, dtype=torch.float64),
         "set": torch.randint(2, (rows, task.outputs), generator=generator).float(),
-    }[task.shape]
+    }[task.columns["label"]]
     return logits, labels, [1] * rows

@@ -52,7 +52,7 @@ def test_a_classification_learns_how_sure_it_may_be() -> None:
     assert after < 0.03 < 0.1 < before
     shown = task.present(5 * logits[0], text="x", words=[])
     assert shown["label"] == task.labels[int(logits[0].argmax())]
-    assert task.spec()["temperature"] == task.temperature != 1.0
+    assert task.to_config()["temperature"] == task.temperature != 1.0
 
 
 def test_a_labeling_is_calibrated_by_the_words_that_have_a_token() -> None:

@@ -86,8 +86,8 @@ def test_the_answer_is_the_most_probable_label() -> None:
 def test_the_positive_label_reaches_f1_and_the_saved_model() -> None:
     task = Classification(**{**TASK, "metrics": ["f1"]}, positive="c")
     assert task.score(predicted=[2, 2, 0], gold=[2, 0, 1], names=LABELS)["f1"] == pytest.approx(2 / 3)
-    assert task.spec()["positive"] == "c"
-    assert "positive" not in Classification(**TASK).spec()
+    assert task.to_config()["positive"] == "c"
+    assert "positive" not in Classification(**TASK).to_config()
     with pytest.raises(ConfigError, match="task 't': `positive`: 'd' is not among the labels"):
         Classification(**TASK, positive="d")
 

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 import nlpmtl.tasks as tasks
 from nlpmtl.config import TaskOptions
 from nlpmtl.registry import METRICS, TASKS
-from nlpmtl.tasks import Confusion, LabelCounts, Task, task_from_spec
+from nlpmtl.tasks import Confusion, LabelCounts, Task, task_from_config
 from tests.heads.stock import config_of
-from tests.tasks.kinds import TEXT, WORDS, batch_of, logits_of, make, spec_of
+from tests.tasks.kinds import TEXT, WORDS, batch_of, config_of_kind, logits_of, make
 
 pytestmark = pytest.mark.parametrize("kind", TASKS.names())
 
@@ -39,10 +39,10 @@ def test_is_registered_under_its_own_name(kind: str) -> None:
 
 def test_a_saved_task_is_made_again(kind: str) -> None:
     task = make(kind)
-    spec = task.spec()
+    spec = task.to_config()
     assert plain(spec)
-    again = task_from_spec("t", json.loads(json.dumps(spec)))
-    assert again.spec() == spec
+    again = task_from_config("t", json.loads(json.dumps(spec)))
+    assert again.to_config() == spec
     assert (again.name, again.labels, again.metrics, again.input) == ("t", task.labels, task.metrics, task.input)
     for seed in range(5):
         logits = logits_of(task, seed=seed)
@@ -54,10 +54,10 @@ def test_what_training_learns_of_a_task_is_saved(kind: str) -> None:
     """Of options and data nothing that an answer depends on is lost: the spec alone answers the same."""
     options = TASKS.parse({"kind": kind, "label": "l", **({"labels": ["a", "b"]} if kind == "sentiment" else {})})
     assert isinstance(options, TaskOptions)
-    labels = spec_of(kind)["labels"]
-    task = tasks.build_task(options, name="t", labels=labels, input=spec_of(kind)["input"])
+    labels = config_of_kind(kind)["labels"]
+    task = tasks.build_task(options, name="t", labels=labels, input=config_of_kind(kind)["input"])
     assert task.labels == tuple(labels)
-    again = task_from_spec("t", task.spec())
+    again = task_from_config("t", task.to_config())
     assert again.present(logits_of(task), text=TEXT, words=WORDS) == task.present(
         logits_of(task), text=TEXT, words=WORDS
     )
@@ -145,7 +145,7 @@ def test_a_head_has_the_tasks_outputs_and_starts_the_same_whatever_other_heads_t
     assert first.level == task.level
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     other_seed = task.head(config, seed=4)
-    other_name = task_from_spec("u", spec_of(kind)).head(config, seed=3)
+    other_name = task_from_config("u", config_of_kind(kind)).head(config, seed=3)
     assert not torch.equal(first.out.weight, other_seed.out.weight)
     assert not torch.equal(first.out.weight, other_name.out.weight)
     assert first.out.weight.std() < 0.04  # initializer_range, 0.02

@@ -7,8 +7,8 @@ import pytest
 from nlpmtl.config import TaskOptions
 from nlpmtl.errors import ConfigError, ModelError
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks import Classification, Labeling, build_task, task_from_spec
-from tests.tasks.kinds import spec_of
+from nlpmtl.tasks import Classification, Labeling, build_task, task_from_config
+from tests.tasks.kinds import config_of_kind
 
 
 def options(**values: Any) -> TaskOptions:
@@ -62,7 +62,7 @@ def test_what_data_and_config_cannot_do_together(
 
 
 def without(key: str) -> dict[str, Any]:
-    spec = spec_of("classification")
+    spec = config_of_kind("classification")
     del spec[key]
     return spec
 
@@ -75,44 +75,44 @@ def without(key: str) -> dict[str, Any]:
         (without("labels"), "labels"),
         (without("input"), "input"),
         (without("metrics"), "metrics"),
-        (spec_of("classification", kind="clasification"), "did you mean 'classification'"),
-        (spec_of("classification", kind=["classification"]), "unknown kind of task"),
-        (spec_of("classification", added=1), "added"),
-        (spec_of("classification", labels=["b"]), "at least 2"),
-        (spec_of("classification", labels="abc"), "a list of names"),
-        (spec_of("classification", labels=[1, 2]), "a list of names"),
-        (spec_of("classification", labels=None), "a list of names"),
-        (spec_of("classification", input="txt"), "'txt'"),
-        (spec_of("classification", metrics=3), "int"),
-        (spec_of("classification", metrics=["pearsonr"]), "pearsonr"),
-        (spec_of("classification", metrics=[3]), "a list of names"),
-        (spec_of("classification", positive="q"), "'q'"),
-        (spec_of("sentiment", positive="bad", positve=1), "positve"),
-        (spec_of("regression", target={"mean": 1.0}), "'std' is missing"),
-        (spec_of("regression", target={}), "'mean' is missing"),
-        (spec_of("regression", target=3), "int"),
-        (spec_of("regression", target={"mean": "much", "std": 1.0}), "much"),
-        (spec_of("labeling", scheme="bioes"), "'bioes'"),
-        (spec_of("labeling", labels=["O", "I-x"]), "B-x"),
-        (spec_of("labeling", input="text"), "words"),
-        (spec_of("multilabel", labels=[]), "at least 1"),
+        (config_of_kind("classification", kind="clasification"), "did you mean 'classification'"),
+        (config_of_kind("classification", kind=["classification"]), "unknown kind of task"),
+        (config_of_kind("classification", added=1), "added"),
+        (config_of_kind("classification", labels=["b"]), "at least 2"),
+        (config_of_kind("classification", labels="abc"), "a list of names"),
+        (config_of_kind("classification", labels=[1, 2]), "a list of names"),
+        (config_of_kind("classification", labels=None), "a list of names"),
+        (config_of_kind("classification", input="txt"), "'txt'"),
+        (config_of_kind("classification", metrics=3), "int"),
+        (config_of_kind("classification", metrics=["pearsonr"]), "pearsonr"),
+        (config_of_kind("classification", metrics=[3]), "a list of names"),
+        (config_of_kind("classification", positive="q"), "'q'"),
+        (config_of_kind("sentiment", positive="bad", positve=1), "positve"),
+        (config_of_kind("regression", target={"mean": 1.0}), "'std' is missing"),
+        (config_of_kind("regression", target={}), "'mean' is missing"),
+        (config_of_kind("regression", target=3), "int"),
+        (config_of_kind("regression", target={"mean": "much", "std": 1.0}), "much"),
+        (config_of_kind("labeling", scheme="bioes"), "'bioes'"),
+        (config_of_kind("labeling", labels=["O", "I-x"]), "B-x"),
+        (config_of_kind("labeling", input="text"), "words"),
+        (config_of_kind("multilabel", labels=[]), "at least 1"),
         (None, "NoneType"),
         ([1], "sequence"),
     ],
 )
 def test_a_broken_description_is_an_error_of_the_model_that_names_the_task(spec: Any, said: str) -> None:
     with pytest.raises(ModelError, match=f"task 'grade' of this model cannot be made: .*{said}"):
-        task_from_spec("grade", spec)
+        task_from_config("grade", spec)
 
 
 def test_a_description_is_left_as_it_is() -> None:
-    spec = spec_of("regression")
-    task_from_spec("t", spec)
-    assert spec == spec_of("regression")
+    spec = config_of_kind("regression")
+    task_from_config("t", spec)
+    assert spec == config_of_kind("regression")
 
 
 def test_a_metric_that_is_not_registered_is_no_reason_not_to_load() -> None:
-    task = task_from_spec("grade", spec_of("classification", metrics=["accuracy", "nosuch"]))
-    assert task.spec()["metrics"] == ["accuracy", "nosuch"]
+    task = task_from_config("grade", config_of_kind("classification", metrics=["accuracy", "nosuch"]))
+    assert task.to_config()["metrics"] == ["accuracy", "nosuch"]
     with pytest.raises(ConfigError, match="task 'grade': unknown metric 'nosuch'"):
         task.check_metrics()

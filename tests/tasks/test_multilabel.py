@@ -81,8 +81,8 @@ def test_thresholds_of_its_own_for_each_label() -> None:
     logits = np.array([2.0, 2.5, -2.0])
     assert task.choose(logits) == [1, 2]
     assert [one["label"] for one in task.present(logits, text="x", words=[])["labels"]] == ["fear", "anger"]
-    assert task.spec()["thresholds"] == [0.9, 0.9, 0.1]
-    assert "thresholds" not in Multilabel(**TASK).spec()
+    assert task.to_config()["thresholds"] == [0.9, 0.9, 0.1]
+    assert "thresholds" not in Multilabel(**TASK).to_config()
     with pytest.raises(ConfigError, match="task 't': 3 labels have 2 `thresholds`"):
         Multilabel(**TASK, thresholds=[0.5, 0.5])
 

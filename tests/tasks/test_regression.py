@@ -69,7 +69,7 @@ def test_no_number_at_all_leaves_the_scale() -> None:
 
 def test_the_scale_is_saved() -> None:
     task = fitted([1.0, 2.0, 4.0])
-    assert task.spec()["target"] == task.target
+    assert task.to_config()["target"] == task.target
     assert Regression(**TASK, target=task.target).choose(np.ones(1)) == task.choose(np.ones(1))
     assert Regression(**TASK).target == {"mean": 0.0, "std": 1.0}
 

@@ -16,7 +16,7 @@ import torch
 from nlpmtl.errors import ConfigError
 from nlpmtl.inference.predictor import Predictor
 from nlpmtl.model import MultiTaskModel, load_encoder
-from nlpmtl.tasks import task_from_spec
+from nlpmtl.tasks import task_from_config
 from nlpmtl.training import fsdp
 from tests.architectures import ARCHITECTURES, write_architecture
 from tests.faults import numbers, resuming
@@ -185,7 +185,7 @@ def test_what_is_not_supported_is_refused(
 def test_layers_of_a_task_s_own_are_not_sliced(tmp_path: Path) -> None:
     spec = {"kind": "classification", "labels": ["a", "b"], "metrics": None, "input": "text"}
     sharing = {"kind": "layers", "shared": 1}
-    encoder, tasks = load_encoder(str(write_encoder(tmp_path))), [task_from_spec("one", spec)]
+    encoder, tasks = load_encoder(str(write_encoder(tmp_path))), [task_from_config("one", spec)]
     model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing=sharing, input_length=8, seed=0)
     with pytest.raises(ConfigError, match=r"sharing\.kind.*found 'layers'"):
         fsdp.shard(model, device=torch.device("cpu"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nlpmtl.model import MultiTaskModel, load_encoder
-from nlpmtl.tasks import task_from_spec
+from nlpmtl.tasks import task_from_config
 from nlpmtl.training import build_optimizer, build_schedule
 from tests.tiny import write_encoder
 
@@ -42,7 +42,7 @@ def test_a_schedule_rises_once_and_never_reaches_zero(kind: str, total: int, war
 
 def test_biases_and_norms_are_not_decayed_and_heads_have_their_own_rate(tmp_path: Path) -> None:
     spec = {"kind": "classification", "labels": ["a", "b"], "metrics": None, "input": "text"}
-    tasks = [task_from_spec(name, spec) for name in ("one", "two")]
+    tasks = [task_from_config(name, spec) for name in ("one", "two")]
     encoder = load_encoder(str(write_encoder(tmp_path)))
     model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing={"kind": "hard"}, input_length=8, seed=0)
     model.sharing.encoder.embeddings.requires_grad_(False)

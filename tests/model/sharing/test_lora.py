@@ -14,7 +14,7 @@ from nlpmtl.errors import ConfigError, ModelError
 from nlpmtl.export import export_lora
 from nlpmtl.model import Lora, MultiTaskModel, load_encoder
 from nlpmtl.model.sharing.lora import LoraLinear
-from nlpmtl.tasks import task_from_spec
+from nlpmtl.tasks import task_from_config
 from tests.architectures import write_architecture
 from tests.model.sharing.schemes import CASES, ROWS, make_encoder, make_inputs, make_sharing, parts, stir
 from tests.tiny import read_json
@@ -67,7 +67,7 @@ def test_at_first_it_is_the_encoder_and_only_adapters_are_trained(tmp_path: Path
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[MultiTaskModel, Path]:
     path = write_architecture("bert", tmp_path_factory.mktemp("encoder"))
-    tasks = [task_from_spec(name, spec) for name, spec in SPECS.items()]
+    tasks = [task_from_config(name, spec) for name, spec in SPECS.items()]
     encoder = load_encoder(str(path))
     model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing=CASES["lora"], input_length=48, seed=0)
     stir(model.sharing)
