@@ -28,12 +28,12 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, ModernBertConfig,
 from benchmarks.eleven import DATASETS, RUN
 from benchmarks.stock_trainer import TASKS, fine_tune
 from benchmarks.tables import facts
-from nlpmtl.build import compose
+from nlpmtl.build import build_trainer
 from nlpmtl.model import find_encoder, load_encoder
 from nlpmtl.model.architectures import find_layers, matrix_numbers
 from nlpmtl.run import load_config
 from nlpmtl.task_datasets import load_workload
-from nlpmtl.training import accelerating
+from nlpmtl.training import accelerator_context
 
 IDS: dict[str, Any] = {"vocab_size": 30522, "pad_token_id": 0, "cls_token_id": 101, "sep_token_id": 102}
 ENCODERS: dict[str, PretrainedConfig] = {
@@ -63,12 +63,14 @@ def own(encoder: Path, data: Path, *, batch: int, steps: int, padded: bool) -> f
     if padded:
         sets["encoder.attention"] = "sdpa"
     config = load_config(str(RUN), overrides=sets)
-    with accelerating(directory=Path("runs/never-written"), precision="bf16", trackers=()) as accelerator:
+    with accelerator_context(directory=Path("runs/never-written"), precision="bf16", trackers=()) as accelerator:
         loaded = load_encoder(config.encoder.name, attention=config.encoder.attention)
         work = load_workload(
             config.datasets, tokenizer=loaded.tokenizer, max_length=config.encoder.max_length, splits=["train"]
         )
-        fit = compose(config, directory=Path("runs/never-written"), accelerator=accelerator, encoder=loaded, work=work)
+        fit = build_trainer(
+            config, directory=Path("runs/never-written"), accelerator=accelerator, encoder=loaded, work=work
+        )
         cursor, tokens, start = fit.plan.start(), 0, 0.0
         for step in range(WARM + steps):
             if step == WARM:

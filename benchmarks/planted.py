@@ -36,7 +36,7 @@ import nlpmtl
 from benchmarks.planted_words import TRUTHS, Floats, planted_run, word_encoder
 from benchmarks.tables import facts
 from nlpmtl.model import MultiTaskModel
-from nlpmtl.run import load_config, prepare
+from nlpmtl.run import build_run, load_config
 from nlpmtl.training import EvaluationDone
 
 ROWS, UNSEEN, PRETRAINING = 4000, 100, 2500
@@ -93,7 +93,7 @@ def train(scheme: str, truth: Floats, *, directory: Path, encoder: Path, seed: i
     run |= {"sharing": tables["sharing"], "eval": {"every": steps}, "sampling": {"kind": "uniform"}}
     run["encoder"] |= tables.get("encoder", {})
     Path(run["output"]).mkdir()
-    _, _, fit = prepare(load_config(run), directory=Path(run["output"]), accelerator=Accelerator(cpu=True))
+    _, _, fit = build_run(load_config(run), directory=Path(run["output"]), accelerator=Accelerator(cpu=True))
     score = [event.scores.mean for event in fit.events() if isinstance(event, EvaluationDone)][-1]
     assert isinstance(fit.model, MultiTaskModel)
     return np.mean([one.values.double().numpy() for one in fit.model.relations().values()], axis=0), score

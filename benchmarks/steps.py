@@ -33,17 +33,17 @@ def _measure(run: str | dict[str, Any], *, steps: int, sets: dict[str, Any]) -> 
     import torch
     import transformers
 
-    from nlpmtl.build import compose
+    from nlpmtl.build import build_trainer
     from nlpmtl.model import load_encoder
     from nlpmtl.run import load_config
     from nlpmtl.task_datasets import load_workload
-    from nlpmtl.training import accelerating, resolve_precision
+    from nlpmtl.training import accelerator_context, resolve_precision
 
     transformers.logging.set_verbosity_error()
     config = load_config(run, overrides=sets)
     directory = Path(config.output or "runs/never-written")
     precision = resolve_precision(config.train.precision)
-    with accelerating(directory=directory, precision=precision, trackers=()) as accelerator:
+    with accelerator_context(directory=directory, precision=precision, trackers=()) as accelerator:
         encoder = load_encoder(config.encoder.name, attention=config.encoder.attention)
         before = _peak()
         start, cpu = time.perf_counter(), time.process_time()
@@ -51,7 +51,7 @@ def _measure(run: str | dict[str, Any], *, steps: int, sets: dict[str, Any]) -> 
             config.datasets, tokenizer=encoder.tokenizer, max_length=config.encoder.max_length, splits=["train"]
         )
         loaded = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu, "MiB": _peak() - before}
-        fit = compose(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
+        fit = build_trainer(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
         times, ahead, tokens = [], [], []
         cursor = fit.plan.start()
         for _ in range(WARM + steps):

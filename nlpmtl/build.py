@@ -22,16 +22,16 @@ from nlpmtl.training import (
     Signals,
     Trainer,
     TrainStep,
+    broadcast_parameters,
     build_optimizer,
     build_schedule,
     digest_plugins,
     fsdp,
-    share_weights,
 )
 from nlpmtl.weighting import Weighting
 
 
-def compose(
+def build_trainer(
     config: RunConfig, *, directory: Path, accelerator: Accelerator, encoder: Encoder, work: TaskDatasets
 ) -> Trainer:
     """A run that is ready for its first step; nothing is written."""
@@ -60,10 +60,10 @@ def compose(
     if packed:
         use_packing(encoder.model)
     accelerator.prepare_model(model, evaluation_mode=True)  # in place: its device and precision, and no wrapper
-    share_weights(model)
+    broadcast_parameters(model)
     whole = model
     if fsdp.is_asked_for() and accelerator.num_processes > 1:
-        whole = fsdp.shard(model, device=accelerator.device)
+        whole = fsdp.apply_fsdp(model, device=accelerator.device)
     elif packed and not on_cpu and not config.encoder.freeze and not config.encoder.gradient_checkpointing:
         model.sharing.record(rows=config.train.batch_size, longest=config.encoder.max_length)
     optimizer = build_optimizer(
@@ -86,7 +86,7 @@ def compose(
             packed=packed,
             seed=config.seed,
             tells_unsure=plan.needs_uncertainties,
-            asked=lambda: signals.heard,
+            asked=lambda: signals.received,
         ),
         optimizer=optimizer,
         weighting=WEIGHTINGS.build(

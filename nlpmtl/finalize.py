@@ -167,7 +167,7 @@ class _End:
         )
 
 
-def finish(
+def finalize_run(
     fit: Trainer, *, work: TaskDatasets, encoder: Encoder, run: Mapping[str, Any]
 ) -> tuple[Scores | None, int, Mapping[str, Predictions]]:
     """Write scores.json and the model directory; its scores and its step come back, in all processes, and in the one

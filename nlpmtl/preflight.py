@@ -16,9 +16,9 @@ import torch
 
 from nlpmtl.data import Encoded, Labels
 from nlpmtl.errors import RunError
-from nlpmtl.run import Source, load_config, prepare
+from nlpmtl.run import Source, build_run, load_config
 from nlpmtl.task_datasets import load_workload
-from nlpmtl.training import Trainer, accelerating, check_precision, resolve_precision
+from nlpmtl.training import Trainer, accelerator_context, check_precision, resolve_precision
 
 _SPLITS = ("train", "validation", "test")
 _NO_LIMIT = 1_000_000
@@ -96,8 +96,8 @@ def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> Chec
     config = load_config(source, overrides=overrides)
     limit, directory = config.encoder.max_length, config.output or Path()
     precision = resolve_precision(config.train.precision)
-    with accelerating(directory=directory, precision=precision, trackers=config.train.trackers) as accelerator:
-        encoder, work, fit = prepare(config, directory=directory, accelerator=accelerator)
+    with accelerator_context(directory=directory, precision=precision, trackers=config.train.trackers) as accelerator:
+        encoder, work, fit = build_run(config, directory=directory, accelerator=accelerator)
         tasks = tuple(_try_task(name, fit=fit, most=config.train.batch_size) for name in work.tasks)
         steps = fit.total
     # Training has read what it needs, as short as it needs it; now all that is there, at full length.

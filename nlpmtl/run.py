@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from nlpmtl.build import compose
+from nlpmtl.build import build_trainer
 from nlpmtl.config import (
     DatasetConfig,
     RunConfig,
@@ -29,7 +29,7 @@ from nlpmtl.data_checks import check_datasets
 from nlpmtl.errors import ConfigError, DataError, RunError
 from nlpmtl.evaluation import Inference, Predictions, Scores, max_batch_tokens
 from nlpmtl.evaluation import evaluate as score
-from nlpmtl.finalize import finish
+from nlpmtl.finalize import finalize_run
 from nlpmtl.fs import clear_leftovers
 from nlpmtl.hub import fetch, guarded
 from nlpmtl.inference.backend import Precision, load_backend
@@ -46,25 +46,25 @@ from nlpmtl.training import (
     RunState,
     StepLogged,
     Trainer,
-    accelerating,
+    accelerator_context,
     check_place,
     check_same_data,
     finish_trackers,
     global_state_restored,
     hold_lock,
-    hold_lock_together,
+    hold_lock_on_all_ranks,
     ignored_settings,
-    open_run,
-    pinned_precision,
+    open_run_dir,
+    quarantine_corrupt,
     read_state,
     recordable,
+    recorded_precision,
     resolve_precision,
     restore,
-    run_facts,
-    set_aside,
+    run_metadata,
     start_trackers,
-    write_facts,
     write_failures,
+    write_metadata,
 )
 
 
@@ -142,20 +142,20 @@ def iter_train(
     if directory is None:
         raise ConfigError('output: say where the run\'s directory shall be: output = "runs/…", or --output DIR')
     check_place(directory)
-    pinned = pinned_precision(directory) if resume and config.train.precision == "auto" else None
+    pinned = recorded_precision(directory) if resume and config.train.precision == "auto" else None
     precision = pinned or resolve_precision(config.train.precision)
     with ExitStack() as stack:
         notes: list[str] | None = None
         if os.environ.get("WORLD_SIZE", "1") == "1":  # first of all: Accelerate's state may be that of another run
             notes = stack.enter_context(hold_lock(directory))
         accelerator = stack.enter_context(
-            accelerating(directory=directory, precision=precision, trackers=config.train.trackers)
+            accelerator_context(directory=directory, precision=precision, trackers=config.train.trackers)
         )
         if notes is None:
-            notes = stack.enter_context(hold_lock_together(directory, accelerator))
+            notes = stack.enter_context(hold_lock_on_all_ranks(directory, accelerator))
         plain = plain_config(config, output=directory)
-        checkpoint, told = open_run(directory, config=plain, resume=resume, extend=extend)
-        facts = run_facts(
+        checkpoint, told = open_run_dir(directory, config=plain, resume=resume, extend=extend)
+        facts = run_metadata(
             plain, precision=precision, processes=accelerator.num_processes, device=str(accelerator.device)
         )
         facts["overrides"] = recordable(overrides or {}, config=plain)
@@ -174,10 +174,10 @@ def _training(
     """`iter_train`, once it has its processes, the lock of its directory and the checkpoint to go on from."""
     accelerator.wait_for_everyone()  # all have looked before the first of them writes
     if accelerator.is_main_process:
-        set_aside(directory / "checkpoints")
+        quarantine_corrupt(directory / "checkpoints")
         clear_leftovers(directory / "best")
         clear_leftovers(directory, _WRITTEN)
-    encoder, work, fit = prepare(config, directory=directory, accelerator=accelerator)
+    encoder, work, fit = build_run(config, directory=directory, accelerator=accelerator)
     if checkpoint is not None:
         notes += check_same_data(read_state(checkpoint), fit.recorded, run=checkpoint)
         fit.state = RunState.from_json(restore(checkpoint, model=fit.model, optimizer=fit.optimizer))
@@ -192,14 +192,14 @@ def _training(
             )
     facts |= fit.recorded
     if accelerator.is_main_process:
-        write_facts(directory, facts)
+        write_metadata(directory, facts)
     if config.train.trackers:
         start_trackers(accelerator, config=facts["config"], name=directory.name)
     started = (*notes, *ignored_settings(), *work.notes, *_cost(fit, work))
     yield TrainingStarted(total=fit.total, step=fit.state.cursor.step, notes=started)
     yield from fit.events()
     known = len(fit.failures)
-    scores, step, answered = finish(fit, work=work, encoder=encoder, run=facts)
+    scores, step, answered = finalize_run(fit, work=work, encoder=encoder, run=facts)
     fit.failures += finish_trackers(accelerator)
     if accelerator.is_main_process and fit.failures:
         write_failures(directory, facts, fit.failures)
@@ -207,16 +207,16 @@ def _training(
     yield TrainResult(scores, directory / "model", step, fit.state.skipped, answered)
 
 
-def prepare(config: RunConfig, *, directory: Path, accelerator: Accelerator) -> tuple[Encoder, TaskDatasets, Trainer]:
+def build_run(config: RunConfig, *, directory: Path, accelerator: Accelerator) -> tuple[Encoder, TaskDatasets, Trainer]:
     """Everything up to a run's first step: loaded, checked and put together; nothing is written."""
-    encoder, work = load_parts(config)
+    encoder, work = load_inputs(config)
     work = replace(work, notes=(*work.notes, *_idle(encoder, work, frozen=config.encoder.freeze)))
-    fit = compose(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
+    fit = build_trainer(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
     return encoder, work, fit
 
 
 @guarded()
-def load_parts(config: RunConfig) -> tuple[Encoder, TaskDatasets]:
+def load_inputs(config: RunConfig) -> tuple[Encoder, TaskDatasets]:
     """What a run starts from: its encoder and its data, loaded and checked, first what costs least."""
     check_datasets(config.datasets)
     encoder = load_encoder(

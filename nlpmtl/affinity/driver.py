@@ -14,21 +14,21 @@ from accelerate import Accelerator
 from nlpmtl.affinity.probe import AffinityProbe, ProbeResult, shared_parameters
 from nlpmtl.affinity.probe_batches import ProbeBatches
 from nlpmtl.affinity.relations import ALL, Relations, relations
-from nlpmtl.build import compose
+from nlpmtl.build import build_trainer
 from nlpmtl.config import RunConfig, check_writable, dotted, parse_output, plain_config
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.fs import write_file
 from nlpmtl.hub import write_json
-from nlpmtl.run import Source, TrainingStarted, load_config, load_parts
+from nlpmtl.run import Source, TrainingStarted, load_config, load_inputs
 from nlpmtl.task_datasets import TaskDatasets
 from nlpmtl.training import (
     Message,
     StepLogged,
     StepReport,
     Trainer,
-    accelerating,
+    accelerator_context,
     ignored_settings,
-    run_facts,
+    run_metadata,
     train_steps,
 )
 
@@ -91,14 +91,14 @@ def iter_relate(
     # In half precision the small differences of losses would be lost.
     precision = "fp64" if config.train.precision == "fp64" else "fp32"
     config = _shortened(config, steps=steps, epochs=None if steps else 1, precision=precision, trackers=())
-    with accelerating(directory=directory, precision=precision, trackers=()) as accelerator:
+    with accelerator_context(directory=directory, precision=precision, trackers=()) as accelerator:
         if accelerator.num_processes > 1:
             raise ConfigError(f"relate measures in one process, found {accelerator.num_processes}")
-        encoder, work = load_parts(config)
+        encoder, work = load_inputs(config)
         if steps is None:
             epoch, _ = config.train.length(sum(map(len, work.splits["train"].values())))
             config = _shortened(config, steps=min(max(epoch, MIN_EPOCH_STEPS), MAX_EPOCH_STEPS), epochs=None)
-        fit = compose(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
+        fit = build_trainer(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
         _check(fit)
         yield TrainingStarted(total=fit.total, step=0, notes=(*ignored_settings(), *work.notes))
         measured = yield from _measure(config, fit=fit, work=work)
@@ -167,7 +167,7 @@ def _loss(report: StepReport) -> float:
 
 
 def _facts(config: RunConfig, *, directory: Path, precision: str, accelerator: Accelerator) -> Mapping[str, Any]:
-    return run_facts(
+    return run_metadata(
         plain_config(config, output=directory), precision=precision, processes=1, device=str(accelerator.device)
     )
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from nlpmtl.affinity.metrics import Floats, affinity, cosines, step_size
 from nlpmtl.data import Collator
 from nlpmtl.tasks import Task
-from nlpmtl.training import Gradient, deal, inner_products
+from nlpmtl.training import Gradient, inner_products, split_into_microbatches
 
 Row = tuple[int, int]
 """(dataset, row)."""
@@ -143,7 +143,7 @@ class AffinityProbe:
 
     def _deal(self, rows: Sequence[Row]) -> list[list[Row]]:
         lengths = self.collate.tally(rows).lengths.tolist()
-        return deal(rows, lengths=lengths, world=1, limit=self.tokens, overhead=None)[0]
+        return split_into_microbatches(rows, lengths=lengths, world=1, limit=self.tokens, overhead=None)[0]
 
     def _gradient(self, task: str, rows: Sequence[Row], *, weights: Sequence[nn.Parameter]) -> tuple[Gradient, float]:
         """Of a task's mean loss on its rows, and the inner product of those on either half of them."""

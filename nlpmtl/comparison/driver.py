@@ -21,7 +21,7 @@ from nlpmtl.comparison.statistics import RESAMPLES
 from nlpmtl.config import RunConfig, dotted, parse_output, plain_config
 from nlpmtl.errors import ConfigError, RunError, StoppedError, plain
 from nlpmtl.model import Encoder
-from nlpmtl.run import Event, Source, TrainResult, iter_train, load_config, load_parts
+from nlpmtl.run import Event, Source, TrainResult, iter_train, load_config, load_inputs
 from nlpmtl.task_datasets import TaskDatasets, load_workload
 from nlpmtl.training import Message, check_place, check_same_data, digest_plugins, global_state_restored, hold_lock
 from nlpmtl.training.lock import HOLDER, LOCK
@@ -69,7 +69,7 @@ def iter_compare(
 def _comparing(config: RunConfig, directory: Path, *, seeds: int) -> Iterator[Event | CompareResult]:
     """`iter_compare`, with the lock of its directory."""
     with global_state_restored():
-        encoder, work = load_parts(config)
+        encoder, work = load_inputs(config)
     tasks, rows = _tasks(work), {name: len(one) for name, one in work.splits["train"].items()}
     runs = plan_runs(config, tasks=tasks, rows=rows, seeds=seeds, directory=directory)
     known = [read_summary(run) for run in runs]  # all of them first: an error after hours of training would be late

@@ -20,7 +20,7 @@ from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Predictions
 from nlpmtl.fs import erase, write_file
 from nlpmtl.strict_json import dumps
-from nlpmtl.training import differing, newest, read_lines
+from nlpmtl.training import config_diff, latest_valid, read_lines
 
 _RECORD = "answers.json"
 _NOT_KEPT = ("checkpoints", "best")
@@ -80,7 +80,7 @@ def read_summary(run: RunPlan) -> RunSummary | None:
         ) from None
     # Where the run lies is none of its recipe.
     now = plain_config(run.config, output=run.directory)
-    other = differing(before, now, free=("output",), data_known="data" in facts)
+    other = config_diff(before, now, free=("output",), data_known="data" in facts)
     if other:
         raise RunError(
             f"{run.directory} holds a finished run of another config: compare into another directory, or remove this "
@@ -95,7 +95,7 @@ def write_summary(run: RunPlan, *, answered: Mapping[str, Predictions], step: in
     Raises:
         RunError: it cannot be written.
     """
-    checkpoint, _ = newest(run.directory / "checkpoints")
+    checkpoint, _ = latest_valid(run.directory / "checkpoints")
     assert checkpoint is not None, "a run ends with a checkpoint"
     facts = read_run_json(run)
     cursor = _load(checkpoint / "state.json")["cursor"]

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 from nlpmtl.training import fsdp
-from nlpmtl.training.accelerator import accelerating, check_precision, finish_trackers, resolve_precision
-from nlpmtl.training.checkpoint import amend, commit, newest, problem, prune, read_state, restore, set_aside, snapshot
+from nlpmtl.training.accelerator import accelerator_context, check_precision, finish_trackers, resolve_precision
+from nlpmtl.training.checkpoint import (
+    amend,
+    latest_valid,
+    prune,
+    quarantine_corrupt,
+    read_state,
+    restore,
+    save_atomic,
+    state_tensors,
+    verify,
+)
 from nlpmtl.training.data_fingerprints import check_same_data, digest_plugins
-from nlpmtl.training.distributed import share_weights
+from nlpmtl.training.distributed import broadcast_parameters
 from nlpmtl.training.events import Best, EvaluationDone, Message, RunState, StepLogged
 from nlpmtl.training.global_state import global_state_restored
-from nlpmtl.training.gradient_accumulation import GradientAccumulator, deal, dropout_seed
+from nlpmtl.training.gradient_accumulation import GradientAccumulator, dropout_seed, split_into_microbatches
 from nlpmtl.training.launch import ignored_settings
-from nlpmtl.training.lock import hold_lock, hold_lock_together
+from nlpmtl.training.lock import hold_lock, hold_lock_on_all_ranks
 from nlpmtl.training.loop import train_steps
 from nlpmtl.training.metrics_logger import MetricsLogger, read_lines
 from nlpmtl.training.optimizer import Schedule, build_optimizer, build_schedule
 from nlpmtl.training.run_directory import (
     check_place,
-    differing,
-    open_run,
-    pinned_precision,
+    config_diff,
+    open_run_dir,
     recordable,
     recorded_overrides,
-    run_facts,
-    write_facts,
+    recorded_precision,
+    run_metadata,
     write_failures,
+    write_metadata,
 )
 from nlpmtl.training.signals import Signals
 from nlpmtl.training.task_gradients import Gradient, inner_products
@@ -46,42 +56,42 @@ __all__ = [
     "StepReport",
     "TrainStep",
     "Trainer",
-    "accelerating",
+    "accelerator_context",
     "amend",
+    "broadcast_parameters",
     "build_optimizer",
     "build_schedule",
     "check_place",
     "check_precision",
     "check_same_data",
-    "commit",
-    "deal",
-    "differing",
+    "config_diff",
     "digest_plugins",
     "dropout_seed",
     "finish_trackers",
     "fsdp",
     "global_state_restored",
     "hold_lock",
-    "hold_lock_together",
+    "hold_lock_on_all_ranks",
     "ignored_settings",
     "inner_products",
-    "newest",
-    "open_run",
-    "pinned_precision",
-    "problem",
+    "latest_valid",
+    "open_run_dir",
     "prune",
+    "quarantine_corrupt",
     "read_lines",
     "read_state",
     "recordable",
     "recorded_overrides",
+    "recorded_precision",
     "resolve_precision",
     "restore",
-    "run_facts",
-    "set_aside",
-    "share_weights",
-    "snapshot",
+    "run_metadata",
+    "save_atomic",
+    "split_into_microbatches",
     "start_trackers",
+    "state_tensors",
     "train_steps",
-    "write_facts",
+    "verify",
     "write_failures",
+    "write_metadata",
 ]

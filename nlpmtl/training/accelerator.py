@@ -54,7 +54,7 @@ def _has_accelerator() -> bool:
 
 
 @contextmanager
-def accelerating(*, directory: Path, precision: str, trackers: Sequence[str]) -> Iterator[Accelerator]:
+def accelerator_context(*, directory: Path, precision: str, trackers: Sequence[str]) -> Iterator[Accelerator]:
     """Device, precision and processes, for as long as a run needs them; global state is restored afterwards.
 
     Args:

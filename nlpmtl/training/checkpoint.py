@@ -26,12 +26,12 @@ from nlpmtl.errors import RunError
 from nlpmtl.fs import GONE, PART, apply_umask, clear_leftovers, erase, hidden, link_or_copy, replace_directory
 from nlpmtl.fs import flush as _flush
 from nlpmtl.strict_json import dumps
-from nlpmtl.training.fsdp import sliced_like, whole
+from nlpmtl.training.fsdp import full_tensor, shard_like
 
 _MANIFEST, _STATE, _TENSORS = "manifest.json", "state.json", ".safetensors"
 
 
-def commit(
+def save_atomic(
     directory: Path,
     *,
     tensors: Mapping[str, Mapping[str, Tensor]],
@@ -95,7 +95,7 @@ def _complete(part: Path, *, state: Mapping[str, Any], copies: Mapping[str, Path
         _flush(path)
 
 
-def problem(directory: Path) -> str | None:
+def verify(directory: Path) -> str | None:
     """What is wrong with a committed directory; None if it is intact."""
     try:
         if (directory / _MANIFEST).is_symlink():
@@ -128,7 +128,7 @@ def _look_into(path: Path) -> None:
         raise ValueError("it holds no table")
 
 
-def newest(directory: Path) -> tuple[Path | None, list[str]]:
+def latest_valid(directory: Path) -> tuple[Path | None, list[str]]:
     """The newest checkpoint that verifies, and what is wrong with those that were passed over.
 
     Raises:
@@ -136,7 +136,7 @@ def newest(directory: Path) -> tuple[Path | None, list[str]]:
     """
     passed_over: list[str] = []
     for path in reversed(_in_order(directory)):
-        wrong = problem(path)
+        wrong = verify(path)
         if wrong is None:
             return path, passed_over
         passed_over.append(f"{path}: {wrong}")
@@ -154,14 +154,14 @@ def prune(directory: Path, *, keep: int) -> set[int]:
     return {state["best"]["step"] for state in states if state["best"] is not None}
 
 
-def set_aside(directory: Path) -> None:
+def quarantine_corrupt(directory: Path) -> None:
     """Rename the damaged checkpoints, so that a run that goes on from an older one does not count them.
 
     What a killed run left half written or half removed goes.
     """
     clear_leftovers(directory)
     for path in _in_order(directory):
-        if problem(path) is not None:
+        if verify(path) is not None:
             aside = path.with_name(f"damaged-{path.name}")
             erase(aside)
             path.rename(aside)
@@ -186,24 +186,24 @@ def _step(path: Path) -> int:
     return int(number) if number.isdecimal() else -1
 
 
-def snapshot(model: nn.Module, optimizer: Optimizer, *, keep: bool = True) -> dict[str, dict[str, Tensor]]:
+def state_tensors(model: nn.Module, optimizer: Optimizer, *, keep: bool = True) -> dict[str, dict[str, Tensor]]:
     """All tensors that the future of a run depends on, by file.
 
     Where the model is in slices all processes take part, those that do not keep what they are given too.
     """
-    weights = {name: whole(value, keep=keep) for name, value in model.state_dict().items()}
+    weights = {name: full_tensor(value, keep=keep) for name, value in model.state_dict().items()}
     return {"model.safetensors": weights, "optimizer.safetensors": _moments(model, optimizer, keep=keep)}
 
 
 def restore(directory: Path, *, model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
-    """Load a committed `snapshot` into a model and its optimizer, and return the state beside it.
+    """Load a committed `state_tensors` into a model and its optimizer, and return the state beside it.
 
     Raises:
         RunError: it is of another model.
     """
     try:
         weights, own = load_file(directory / "model.safetensors"), model.state_dict()
-        model.load_state_dict({k: sliced_like(v, own[k]) if k in own else v for k, v in weights.items()})
+        model.load_state_dict({k: shard_like(v, own[k]) if k in own else v for k, v in weights.items()})
         moments = load_file(directory / "optimizer.safetensors")
     except (RuntimeError, SafetensorError) as error:
         raise RunError(f"{directory} is a checkpoint of another model: {error}") from None
@@ -214,7 +214,7 @@ def restore(directory: Path, *, model: nn.Module, optimizer: Optimizer) -> dict[
         if parameter is None:
             raise RunError(f"{directory} is a checkpoint of another model: this one has no {name!r}")
         # The fused kernel reads the count of steps where the parameter is; it is in single precision whatever that is.
-        like = value.to(parameter.device) if moment == "step" else sliced_like(value, parameter)
+        like = value.to(parameter.device) if moment == "step" else shard_like(value, parameter)
         optimizer.state[parameter][moment] = like
     return read_state(directory)
 
@@ -231,7 +231,7 @@ def _moments(model: nn.Module, optimizer: Optimizer, *, keep: bool) -> dict[str,
     for name, parameter in model.named_parameters():
         for moment, value in optimizer.state.get(parameter, {}).items():
             value = value if isinstance(value, Tensor) else torch.tensor(value)
-            found[f"{name}/{moment}"] = whole(value, keep=keep)
+            found[f"{name}/{moment}"] = full_tensor(value, keep=keep)
     return found
 
 

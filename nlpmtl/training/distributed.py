@@ -17,52 +17,52 @@ _BUCKET = 1 << 23
 """Numbers that are added up at once."""
 
 
-def together() -> bool:
+def is_distributed() -> bool:
     """Whether there are several processes."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
-def agree(numbers: Sequence[int], *, device: torch.device) -> list[int]:
+def all_reduce_max(numbers: Sequence[int], *, device: torch.device) -> list[int]:
     """The largest that any process says, of each number."""
-    if not together():
+    if not is_distributed():
         return list(numbers)
     said = torch.tensor(numbers, dtype=torch.int64, device=device)
     dist.all_reduce(said, op=dist.ReduceOp.MAX)
     return [int(number) for number in said.tolist()]
 
 
-def add_up(numbers: Tensor) -> Tensor:
+def all_reduce_sum(numbers: Tensor) -> Tensor:
     """Their sum over all processes."""
-    if together():
+    if is_distributed():
         numbers = numbers.clone()
         dist.all_reduce(numbers)
     return numbers
 
 
-def gather_lines(lines: list[str]) -> list[str]:
+def all_gather_strings(lines: list[str]) -> list[str]:
     """The lines of all processes."""
-    if not together():
+    if not is_distributed():
         return lines
     gathered: list[list[str]] = [[] for _ in range(dist.get_world_size())]
     dist.all_gather_object(gathered, lines)
     return [line for one in gathered for line in one]
 
 
-def share_weights(model: nn.Module) -> None:
+def broadcast_parameters(model: nn.Module) -> None:
     """Give every process the weights of the first, so that all start from the same."""
-    if together():
+    if is_distributed():
         for tensor in model.state_dict().values():
             dist.broadcast(tensor, src=0)
 
 
-def add_gradients(parameters: Sequence[nn.Parameter], *, present: Sequence[bool]) -> None:
+def all_reduce_gradients(parameters: Sequence[nn.Parameter], *, present: Sequence[bool]) -> None:
     """Turn each process's gradients into their sum over all processes.
 
     Args:
         parameters: the same in all processes; gradients of those in slices are summed already.
         present: which of them have a gradient in any process; the others stay without.
     """
-    if not together():
+    if not is_distributed():
         return
     given = [p for p, has in zip(parameters, present, strict=True) if has and not isinstance(p, DTensor)]
     for bucket in _buckets(given):

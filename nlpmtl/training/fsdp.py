@@ -22,7 +22,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from nlpmtl.errors import ConfigError
 from nlpmtl.model import MultiTaskModel
-from nlpmtl.training.distributed import add_up
+from nlpmtl.training.distributed import all_reduce_sum
 
 ASKED = "ACCELERATE_USE_FSDP"
 """What `accelerate launch` sets in the environment where its configuration says ``distributed_type: FSDP``."""
@@ -46,7 +46,7 @@ def is_asked_for() -> bool:
     return True
 
 
-def shard(model: MultiTaskModel, *, device: torch.device) -> MultiTaskModel:
+def apply_fsdp(model: MultiTaskModel, *, device: torch.device) -> MultiTaskModel:
     """Leave each process its slice of the encoder's weights.
 
     Args:
@@ -54,7 +54,7 @@ def shard(model: MultiTaskModel, *, device: torch.device) -> MultiTaskModel:
         device: where that is.
 
     Returns:
-        A copy that is whole, on the CPU; `put_together` gives it the weights of the model.
+        A copy that is whole, on the CPU; `gather_full_model` gives it the weights of the model.
 
     Raises:
         ConfigError: tasks have weights of their own inside the encoder.
@@ -83,14 +83,14 @@ def is_sharded(model: nn.Module) -> bool:
     return any(isinstance(module, FSDPModule) for module in model.modules())
 
 
-def put_together(model: nn.Module, *, into: nn.Module) -> None:
+def gather_full_model(model: nn.Module, *, into: nn.Module) -> None:
     """Give a whole model the weights of one in slices; all processes take part."""
     own = into.state_dict()
     for name, value in model.state_dict().items():
-        own[name].copy_(whole(value))
+        own[name].copy_(full_tensor(value))
 
 
-def whole(value: Tensor, *, keep: bool = True) -> Tensor:
+def full_tensor(value: Tensor, *, keep: bool = True) -> Tensor:
     """All of a tensor that may be in slices, brought to the CPU; processes that do not keep it take part too."""
     if not isinstance(value, DTensor):
         return value
@@ -98,12 +98,12 @@ def whole(value: Tensor, *, keep: bool = True) -> Tensor:
     return full.cpu() if keep else full.new_empty(0)
 
 
-def local(value: Tensor) -> Tensor:
+def to_local(value: Tensor) -> Tensor:
     """What this process has of a tensor that may be in slices."""
     return value.to_local() if isinstance(value, DTensor) else value
 
 
-def sliced_like(value: Tensor, like: Tensor) -> Tensor:
+def shard_like(value: Tensor, like: Tensor) -> Tensor:
     """This process's slice of a tensor, if another is in slices; where that is, and of its type."""
     value = value.to(device=like.device, dtype=like.dtype)
     if not isinstance(like, DTensor):
@@ -117,7 +117,7 @@ def total_norm(gradients: Sequence[Tensor]) -> Tensor:
     rest = get_total_norm([one for one in gradients if not isinstance(one, DTensor)])
     if not slices:
         return rest
-    return torch.sqrt(add_up(get_total_norm(slices).square()) + rest.square())
+    return torch.sqrt(all_reduce_sum(get_total_norm(slices).square()) + rest.square())
 
 
 def clip(parameters: Sequence[nn.Parameter], *, most: float, norm: Tensor) -> None:

@@ -26,7 +26,7 @@ from nlpmtl.model import MultiTaskModel
 from nlpmtl.sampling import StepPlan
 from nlpmtl.tasks import Task
 from nlpmtl.training.accelerator import check_precision
-from nlpmtl.training.distributed import add_gradients, agree
+from nlpmtl.training.distributed import all_reduce_gradients, all_reduce_max
 from nlpmtl.training.fsdp import is_sharded
 
 Row = tuple[int, int]
@@ -57,7 +57,7 @@ class Rows:
     lengths: Sequence[int]
 
 
-def select(plan: StepPlan, *, lengths: NDArray[np.int64], chosen: NDArray[np.bool_]) -> Rows:
+def subset_rows(plan: StepPlan, *, lengths: NDArray[np.int64], chosen: NDArray[np.bool_]) -> Rows:
     """Those of a step's rows that are chosen."""
     rows = [row for row, own in zip(plan.rows, chosen, strict=True) if own]
     return Rows(plan.step, rows, lengths[chosen].tolist())
@@ -80,7 +80,7 @@ class ForwardResult:
     asked: int
 
 
-def deal(
+def split_into_microbatches(
     rows: Sequence[Row], *, lengths: Sequence[int], world: int, limit: int, overhead: int | None
 ) -> list[list[list[Row]]]:
     """The micro-batches of every process: rows of like length together.
@@ -171,14 +171,16 @@ class GradientAccumulator:
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         overhead = None if self.packed else _OVERHEAD.get(self.device.type, _OVERHEAD["cuda"])
         while True:
-            dealt = deal(rows.rows, lengths=rows.lengths, world=world, limit=self.micro_tokens, overhead=overhead)
+            dealt = split_into_microbatches(
+                rows.rows, lengths=rows.lengths, world=world, limit=self.micro_tokens, overhead=overhead
+            )
             most = max(map(len, dealt)) if self.in_slices else len(dealt[rank])
             sums = self._try(rows, dealt[rank], many=most, scales=scales)
             present = [int(p.grad is not None) for p in self.parameters]
-            full, asked, *present = agree([int(sums is None), self.asked(), *present], device=self.device)
+            full, asked, *present = all_reduce_max([int(sums is None), self.asked(), *present], device=self.device)
             if sums is not None and not full:
                 if scales is not None:
-                    add_gradients(self.parameters, present=[bool(has) for has in present])
+                    all_reduce_gradients(self.parameters, present=[bool(has) for has in present])
                 # To find which are to blame, all processes must go through the same where each has a slice.
                 own = rows.rows if self.in_slices else [row for micro in dealt[rank] for row in micro]
                 return ForwardResult(list(own), sums[0], sums[1], asked)

@@ -53,7 +53,7 @@ def hold_lock(directory: Path) -> Iterator[list[str]]:
 
 
 @contextmanager
-def hold_lock_together(directory: Path, accelerator: Accelerator) -> Iterator[list[str]]:
+def hold_lock_on_all_ranks(directory: Path, accelerator: Accelerator) -> Iterator[list[str]]:
     """`hold_lock` for several processes: the first one holds it, and all of them fail if it cannot."""
     with ExitStack() as stack:
         told: list[Any] = [None, []]

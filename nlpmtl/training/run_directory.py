@@ -17,7 +17,7 @@ from nlpmtl.config import check_output, dotted, parse_run
 from nlpmtl.errors import ConfigError, RunError, plain
 from nlpmtl.hub import write_json
 from nlpmtl.strict_json import dumps
-from nlpmtl.training.checkpoint import newest
+from nlpmtl.training.checkpoint import latest_valid
 from nlpmtl.training.lock import HOLDER, LOCK
 
 _FREE_TO_DIFFER = (
@@ -43,7 +43,7 @@ _SHOWN = 10
 _PACKAGES = ("nlpmtl", "torch", "transformers", "accelerate", "datasets", "tokenizers", "numpy")
 
 
-def open_run(
+def open_run_dir(
     directory: Path, *, config: Mapping[str, Any], resume: bool, extend: bool = True
 ) -> tuple[Path | None, list[str]]:
     """The checkpoint to go on from, if any, and what to tell about it.
@@ -62,13 +62,13 @@ def open_run(
     _check_empty(directory, resume=resume)
     if not resume:
         return None, []
-    found, passed_over = newest(directory / "checkpoints")
+    found, passed_over = latest_valid(directory / "checkpoints")
     notes = [f"passed over {line}" for line in passed_over]
     if found is None:
         return None, [*notes, f"{directory} holds no checkpoint to resume from: starting anew"]
     state = json.loads((found / "state.json").read_text(encoding="utf-8"))
     free = (*_FREE_TO_DIFFER, *(f"train.{key}" for key in _LENGTH)) if extend else _FREE_TO_DIFFER
-    other = differing(state["config"], config, free=free, data_known="data" in state)
+    other = config_diff(state["config"], config, free=free, data_known="data" in state)
     length = [(key, *(one.get("train", {}).get(key) for one in (state["config"], config))) for key in _LENGTH]
     changed = [f"train.{key} was {_show(before)}, is {_show(now)}" for key, before, now in length if before != now]
     if other:
@@ -138,7 +138,7 @@ def check_place(directory: Path) -> None:
         raise ConfigError(f"output: {str(directory)!r} cannot be the directory of a run: {error}") from None
 
 
-def pinned_precision(directory: Path) -> str | None:
+def recorded_precision(directory: Path) -> str | None:
     """What the precision of the run in a directory became; None where none is there."""
     return _read_facts(directory).get("precision")
 
@@ -187,7 +187,7 @@ def _read_facts(directory: Path) -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
-def run_facts(config: Mapping[str, Any], *, precision: str, processes: int, device: str) -> dict[str, Any]:
+def run_metadata(config: Mapping[str, Any], *, precision: str, processes: int, device: str) -> dict[str, Any]:
     """What run.json says: enough to run it again and to know why another machine's numbers differ."""
     return {
         "config": config,
@@ -206,7 +206,7 @@ def run_facts(config: Mapping[str, Any], *, precision: str, processes: int, devi
     }
 
 
-def write_facts(directory: Path, facts: Mapping[str, Any]) -> None:
+def write_metadata(directory: Path, facts: Mapping[str, Any]) -> None:
     """Write run.json, the first file of a run.
 
     Raises:
@@ -226,7 +226,7 @@ def write_failures(directory: Path, facts: Mapping[str, Any], failures: list[str
         failures.append(f"run.json is not written again: {error}")
 
 
-def differing(
+def config_diff(
     before: Mapping[str, Any], now: Mapping[str, Any], *, free: Collection[str], data_known: bool = False
 ) -> list[str]:
     """The dotted keys of two configs whose values differ, with both values.

@@ -12,22 +12,22 @@ from types import FrameType
 
 _ASKING = (signal.SIGINT, signal.SIGTERM)
 _ECHO = 1.0
-"""Seconds in which a signal is heard as one with the first: a terminal and a launcher may both pass it on."""
+"""Seconds in which a signal is received as one with the first: a terminal and a launcher may both pass it on."""
 
 
 class Signals:
     """What this process was asked by a signal.
 
     Attributes:
-        heard: the number of the first signal; 0 where there was none.
+        received: the number of the first signal; 0 where there was none.
     """
 
     def __init__(self) -> None:
-        self.heard = 0
+        self.received = 0
         self._at = 0.0
 
     @contextmanager
-    def listen(self) -> Iterator[None]:
+    def installed(self) -> Iterator[None]:
         """Hear SIGINT and SIGTERM while the block runs, if this is the main thread: others get none."""
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -41,7 +41,7 @@ class Signals:
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        if self.heard and now - self._at > _ECHO:
+        if self.received and now - self._at > _ECHO:
             os._exit(128 + number)
-        if not self.heard:
-            self.heard, self._at = number, now
+        if not self.received:
+            self.received, self._at = number, now

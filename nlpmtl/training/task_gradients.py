@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from nlpmtl.training.distributed import add_up
-from nlpmtl.training.fsdp import local
+from nlpmtl.training.distributed import all_reduce_sum
+from nlpmtl.training.fsdp import to_local
 
 Gradient = Sequence[Tensor | None]
 """Of each parameter; None where a task does not reach it."""
@@ -26,12 +26,12 @@ def inner_products(gradients: Sequence[Gradient], *, places: Sequence[int]) -> N
         own = [gradient[at] for gradient in gradients]
         there = [i for i, one in enumerate(own) if one is not None]
         if there:
-            stacked = torch.stack([local(one).flatten() for one in own if one is not None])
+            stacked = torch.stack([to_local(one).flatten() for one in own if one is not None])
             in_slices = isinstance(own[there[0]], DTensor)
             device = stacked.device if in_slices else device
             (slices if in_slices else whole)[np.ix_(there, there)] += (stacked @ stacked.T).double().cpu().numpy()
     if device is not None:
-        whole += add_up(torch.from_numpy(slices).to(device)).cpu().numpy()
+        whole += all_reduce_sum(torch.from_numpy(slices).to(device)).cpu().numpy()
     return whole
 
 

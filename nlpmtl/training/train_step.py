@@ -19,9 +19,9 @@ from torch.optim import Optimizer
 from nlpmtl.data import BatchStats
 from nlpmtl.errors import RunError
 from nlpmtl.sampling import Feedback, StepPlan
-from nlpmtl.training.distributed import add_up, agree, gather_lines
+from nlpmtl.training.distributed import all_gather_strings, all_reduce_max, all_reduce_sum
 from nlpmtl.training.fsdp import clip, total_norm
-from nlpmtl.training.gradient_accumulation import ForwardResult, GradientAccumulator, Row, Rows, select
+from nlpmtl.training.gradient_accumulation import ForwardResult, GradientAccumulator, Row, Rows, subset_rows
 from nlpmtl.training.optimizer import Schedule
 from nlpmtl.training.task_gradients import TaskGradients
 from nlpmtl.weighting import StepObservation, Weighting
@@ -95,7 +95,7 @@ class TrainStep:
         """
         run = self.accumulator
         tally = run.collate.tally(plan.rows)
-        rows = select(plan, lengths=tally.lengths, chosen=tally.labelled)
+        rows = subset_rows(plan, lengths=tally.lengths, chosen=tally.labelled)
         lr, before = self._set_rates(plan.step), run.micro_tokens
         seen, weights, passed = self._gradient(plan, rows, tally=tally)
         penalty = run.model.penalty() if seen.shares else None
@@ -104,7 +104,7 @@ class TrainStep:
         norm, skipped, feedback, note = self._norm(), None, None, None
         # Of the losses each process knows its own alone; the norm is the same in all.
         finite = torch.isfinite(passed.sums).all() & torch.isfinite(norm)
-        (lost,) = agree([int(not bool(finite))], device=run.device)
+        (lost,) = all_reduce_max([int(not bool(finite))], device=run.device)
         if lost:
             skipped = self._blame(plan.step, passed.rows, scales=_scales(seen, weights, tally), norm=float(norm))
             if not self.skips:
@@ -152,7 +152,7 @@ class TrainStep:
         """The same, by way of a gradient for each task: rows with labels for several go through once for each."""
         run, gradients, all_passed = self.accumulator, TaskGradients(self.accumulator.parameters), []
         for task, scale in _scales(seen, dict.fromkeys(seen.shares, 1.0), tally).items():
-            own = select(plan, lengths=tally.lengths, chosen=run.collate.carrying(plan.rows, task=task))
+            own = subset_rows(plan, lengths=tally.lengths, chosen=run.collate.carrying(plan.rows, task=task))
             all_passed.append(run.pass_through(own, scales={task: scale}))
             gradients.take()
         passed = ForwardResult(
@@ -194,12 +194,12 @@ class TrainStep:
 
     def _means(self, sums: Tensor, tally: BatchStats) -> dict[str, float]:
         """Of each task that has rows, over all processes."""
-        summed = dict(zip(self.accumulator.tasks, add_up(sums).tolist(), strict=True))
+        summed = dict(zip(self.accumulator.tasks, all_reduce_sum(sums).tolist(), strict=True))
         return {task: summed[task] / tally.items[task] for task in summed if task in tally.items}
 
     def _blame(self, step: int, rows: Sequence[Row], *, scales: Mapping[str, float], norm: float) -> str:
         """What to tell of a step whose loss or gradient is not finite: its tasks and rows, each tried alone."""
-        found = list(dict.fromkeys(gather_lines(list(self._lost(rows, scales=scales)))))
+        found = list(dict.fromkeys(all_gather_strings(list(self._lost(rows, scales=scales)))))
         told = "".join(f"\n  {line}" for line in found[:_TOLD])
         more = f"\n  … and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
         alone = "" if found else f"; it is finite for each row alone; tasks: {', '.join(scales)}"

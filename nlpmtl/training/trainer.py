@@ -22,9 +22,9 @@ from nlpmtl.fs import erase
 from nlpmtl.sampling import Plan
 from nlpmtl.strict_json import dumps
 from nlpmtl.tasks import Task
-from nlpmtl.training.checkpoint import amend, commit, problem, prune, read_state, snapshot
+from nlpmtl.training.checkpoint import amend, prune, read_state, save_atomic, state_tensors, verify
 from nlpmtl.training.events import Best, EvaluationDone, Message, RunState, StepLogged
-from nlpmtl.training.fsdp import put_together
+from nlpmtl.training.fsdp import gather_full_model
 from nlpmtl.training.gradient_accumulation import RankFailureError
 from nlpmtl.training.loop import train_steps
 from nlpmtl.training.metrics_logger import MetricsLogger
@@ -123,7 +123,7 @@ class Trainer:
         if self.state.micro_tokens is not None:
             accumulator.micro_tokens = min(accumulator.micro_tokens, self.state.micro_tokens)
         self.stepper.weighting.memory = dict(self.state.weighting)
-        with self.signals.listen():
+        with self.signals.installed():
             if self.state.cursor.step == 0:
                 self._save()
             yield from self._pending_evaluation()
@@ -185,7 +185,7 @@ class Trainer:
     def gather(self) -> None:
         """Have the whole model as it is now, where it computes; all processes take part."""
         if self.whole is not self.model:
-            put_together(self.model, into=self.whole.cpu())
+            gather_full_model(self.model, into=self.whole.cpu())
             self.whole.to(self.accelerator.device)
 
     def best_model(self) -> nn.Module:
@@ -198,7 +198,7 @@ class Trainer:
         """
         if self.state.best is not None:
             directory = self._best_directory(self.state.best)
-            wrong = problem(directory)
+            wrong = verify(directory)
             if wrong is not None:
                 raise RunError(f"the best model cannot be read: {directory}: {wrong}; the last one is in checkpoints/")
             self.whole.load_state_dict(load_file(directory / "model.safetensors"))
@@ -233,7 +233,7 @@ class Trainer:
             try:
                 yield self._evaluate(self.state.cursor.step)
             except _AskedToStopError:
-                self._stop(self.signals.heard)
+                self._stop(self.signals.received)
             except _EvaluationError as error:
                 yield self._failed(error)
         for told in self.observer.take_failures():
@@ -291,7 +291,7 @@ class Trainer:
         return EvaluationDone(step=step, scores=scores, best=best)
 
     def _unless_asked(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        if self.signals.heard:
+        if self.signals.received:
             raise _AskedToStopError
         return self.inference.forward(batch, rows)
 
@@ -308,7 +308,7 @@ class Trainer:
         assert best is not None
         if self.accelerator.is_main_process:
             weights = {"model.safetensors": self.whole.state_dict()}
-            commit(self._best_directory(best), tensors=weights, state=vars(best))
+            save_atomic(self._best_directory(best), tensors=weights, state=vars(best))
         self.accelerator.wait_for_everyone()
 
     def _save(self) -> None:
@@ -317,10 +317,10 @@ class Trainer:
         Older checkpoints are removed only after it is there, and then the best models that none of the rest knows.
         """
         path, main = self._checkpoint, self.accelerator.is_main_process
-        tensors = snapshot(self.model, self.optimizer, keep=main)
+        tensors = state_tensors(self.model, self.optimizer, keep=main)
         state = {**self.state.to_json(), "config": self.config, **self.recorded}
         if main and not path.exists():
-            commit(path, tensors=tensors, state=state, copies=self.observer.files)
+            save_atomic(path, tensors=tensors, state=state, copies=self.observer.files)
         elif main and read_state(path) != json.loads(dumps(state)):
             amend(path, state=state, copies=self.observer.files)
         if main:

@@ -14,8 +14,8 @@ from nlpmtl.affinity import probe as measure
 from nlpmtl.affinity.metrics import affinity, cosines
 from nlpmtl.affinity.probe import AffinityProbe, lookahead_losses, parameters_by_layer, shared_parameters
 from nlpmtl.model import MultiTaskModel
-from nlpmtl.run import load_config, prepare
-from nlpmtl.training import Trainer, accelerating, inner_products
+from nlpmtl.run import build_run, load_config
+from nlpmtl.training import Trainer, accelerator_context, inner_products
 from tests.tiny import make_run
 
 RATE = 0.1
@@ -109,8 +109,8 @@ def fit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
     train = {"steps": 1, "batch_size": 8, "precision": "fp64", "micro_tokens": 64}
     run: dict[str, Any] = make_run(directory, rows=24, train=train)
     run["datasets"]["words"]["tasks"]["copy"] = {"kind": "classification", "label": "topic"}
-    with accelerating(directory=directory, precision="fp64", trackers=()) as accelerator:
-        _, _, made = prepare(load_config(run), directory=directory, accelerator=accelerator)
+    with accelerator_context(directory=directory, precision="fp64", trackers=()) as accelerator:
+        _, _, made = build_run(load_config(run), directory=directory, accelerator=accelerator)
         assert isinstance(made.model, MultiTaskModel)
         made.model.head("copy").load_state_dict(made.model.head("topic").state_dict())
         yield made

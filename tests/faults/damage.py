@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from nlpmtl.errors import RunError
-from nlpmtl.training import newest
+from nlpmtl.training import latest_valid
 from tests.faults.harness import Count, in_a_fork, play, ready, small_run
 
 
@@ -33,7 +33,7 @@ def mutations(scratch: Path, *, many: int) -> Count:
         shutil.rmtree(directory, ignore_errors=True)
         shutil.copytree(older.parent, directory)
         _damage(directory / newer.name / name, how, source)
-        found, passed_over = newest(directory)
+        found, passed_over = latest_valid(directory)
         right = found == directory / older.name and len(passed_over) == 1 and newer.name in passed_over[0]
         count.add(f"{how} {name}", right, f"found {found}, passed over {passed_over}")
     return count
@@ -91,7 +91,7 @@ def _expect_error(save: Callable[[], None]) -> None:
 def _after(run: dict[str, Any], output: Path, *, status: int) -> str | None:
     if status != 0:
         return f"exit status {status}"
-    found, passed_over = newest(output / "checkpoints")
+    found, passed_over = latest_valid(output / "checkpoints")
     if found is None or passed_over:
         return f"no intact checkpoint is the newest: {passed_over}"
     left = [path.name for path in (output / "checkpoints").iterdir() if path.name.startswith(".")]

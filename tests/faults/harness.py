@@ -19,8 +19,16 @@ from typing import Any
 import torch
 
 from nlpmtl.config import plain_config
-from nlpmtl.run import load_config, prepare
-from nlpmtl.training import RunState, Trainer, accelerating, open_run, resolve_precision, restore, set_aside
+from nlpmtl.run import build_run, load_config
+from nlpmtl.training import (
+    RunState,
+    Trainer,
+    accelerator_context,
+    open_run_dir,
+    quarantine_corrupt,
+    resolve_precision,
+    restore,
+)
 from tests.tiny import make_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,14 +75,14 @@ def ready(run: Mapping[str, Any], output: Path, *, resume: bool) -> Iterator[Tra
     """A run before its first step, or where its newest checkpoint has it: `nlpmtl.run.iter_train` without its end."""
     config = load_config({**run, "output": str(output)})
     precision = resolve_precision(config.train.precision)
-    with accelerating(directory=output, precision=precision, trackers=()) as accelerator:
+    with accelerator_context(directory=output, precision=precision, trackers=()) as accelerator:
         plain = plain_config(config, output=output)
-        checkpoint, _ = open_run(output, config=plain, resume=resume)
+        checkpoint, _ = open_run_dir(output, config=plain, resume=resume)
         accelerator.wait_for_everyone()
         output.mkdir(parents=True, exist_ok=True)
         if accelerator.is_main_process:
-            set_aside(output / "checkpoints")
-        _, _, fit = prepare(config, directory=output, accelerator=accelerator)
+            quarantine_corrupt(output / "checkpoints")
+        _, _, fit = build_run(config, directory=output, accelerator=accelerator)
         if checkpoint is not None:
             fit.state = RunState.from_json(restore(checkpoint, model=fit.model, optimizer=fit.optimizer))
         yield fit

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpmtl.training import checkpoint as module
-from nlpmtl.training import newest
+from nlpmtl.training import latest_valid
 from tests.faults.harness import Count, in_a_fork, play, ready, small_run
 from tests.tiny import checkpoint, digest
 
@@ -145,7 +145,7 @@ def _last_told(reading: int) -> int:
 
 def _what_is_lost(run: dict[str, Any], output: Path, *, done: int) -> str | None:
     """None if the newest checkpoint loads and is of the last step that was done, or of the one before."""
-    found, passed_over = newest(output / "checkpoints")
+    found, passed_over = latest_valid(output / "checkpoints")
     if passed_over or found is None:
         return f"no intact checkpoint is the newest: {passed_over}"
     with ready(run, output, resume=True) as fit:

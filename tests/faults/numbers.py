@@ -13,7 +13,7 @@ import torch
 
 from nlpmtl.errors import RunError
 from nlpmtl.registry import TASKS
-from nlpmtl.training import newest
+from nlpmtl.training import latest_valid
 from tests.faults.harness import Count, play, play_all, ready, small_run
 from tests.tiny import apart, checkpoint, metrics, weights
 
@@ -51,7 +51,7 @@ def stopped(scratch: Path) -> Count:
             step = _step_of_the_row(run, scratch / f"{how}-plan")
             said = str(error)
             named = f"train.jsonl:{LINE}:" in said and "'grade'" in said and said.startswith(f"step {step}:")
-            found, _ = newest(output / "checkpoints")
+            found, _ = latest_valid(output / "checkpoints")
             why = "" if named and found == checkpoint(output, step - 1) else f"{said} (newest: {found})"
             if (
                 found is not None

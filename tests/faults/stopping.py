@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nlpmtl.training import newest
+from nlpmtl.training import latest_valid
 from tests.faults.harness import LAUNCH, Count, one_thread, play_all, small_run
 from tests.tiny import checkpoint, digest, metrics
 
@@ -109,7 +109,7 @@ def _stop(
         right = set(codes) == {128 + sent}
     if len(codes) != len(pids) or not right:
         return f"exit codes {codes}: {said[-500:]}"
-    found, passed_over = newest(output / "checkpoints")
+    found, passed_over = latest_valid(output / "checkpoints")
     last = metrics(output)[-1]["step"]
     if passed_over or found is None or found != checkpoint(output, last):
         return f"the newest checkpoint is {found} after step {last}: {passed_over}"

@@ -18,7 +18,7 @@ from nlpmtl.errors import ConfigError, ModelError
 from nlpmtl.export import export_task
 from nlpmtl.hub import load_model, new_directory, save_model
 from nlpmtl.model import MultiTaskModel, load_encoder
-from nlpmtl.training.checkpoint import commit
+from nlpmtl.training.checkpoint import save_atomic
 from tests.card.facts import facts, source
 from tests.tiny import Trained, apart, read_json, write_encoder
 
@@ -226,7 +226,7 @@ def test_files_of_models_and_checkpoints_have_the_permissions_of_the_umask(
     try:
         save_model(tmp_path / "model", model=model, tokenizer=tokenizer, facts=None, pictures={})
         export_task(model, tokenizer, task="topic", directory=tmp_path / "stock")
-        commit(tmp_path / "step-000001", tensors={"model.safetensors": dict(model.state_dict())}, state={})
+        save_atomic(tmp_path / "step-000001", tensors={"model.safetensors": dict(model.state_dict())}, state={})
     finally:
         os.umask(before)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -147,9 +147,9 @@ def test_a_link_out_of_the_cache_is_not_read(client: Client, hub: Hub, name: str
 CODE = """
 import sys, nlpmtl
 from nlpmtl.errors import NlpmtlError
-from nlpmtl.run import load_config, load_parts
+from nlpmtl.run import load_config, load_inputs
 try:
-    load_parts(load_config(__import__("json").load(sys.stdin)))
+    load_inputs(load_config(__import__("json").load(sys.stdin)))
 except NlpmtlError as error:
     print(f"{type(error).__name__}: {error}")
 """

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from nlpmtl.errors import RunError
-from nlpmtl.training import commit, newest, problem, prune, restore, set_aside, snapshot
+from nlpmtl.training import latest_valid, prune, quarantine_corrupt, restore, save_atomic, state_tensors, verify
 from tests.tiny import digest, read_json
 
 
@@ -44,13 +44,13 @@ def step(model: Small, optimizer: AdamW) -> None:
 def write(directory: Path, number: int, *, best: int | None = None) -> Path:
     path = directory / f"step-{number:06d}"
     state = {"step": number, "best": None if best is None else {"step": best}}
-    commit(path, tensors={"model.safetensors": {"w": torch.full((2,), float(number))}}, state=state)
+    save_atomic(path, tensors={"model.safetensors": {"w": torch.full((2,), float(number))}}, state=state)
     return path
 
 
 def test_a_restored_optimizer_goes_on_bit_for_bit(tmp_path: Path) -> None:
     model, optimizer = stepped(1)
-    commit(tmp_path / "step-000001", tensors=snapshot(model, optimizer), state={"answer": [1, None, "x"]})
+    save_atomic(tmp_path / "step-000001", tensors=state_tensors(model, optimizer), state={"answer": [1, None, "x"]})
     other, its = stepped(2)
     assert restore(tmp_path / "step-000001", model=other, optimizer=its) == {"answer": [1, None, "x"]}
     for _ in range(3):
@@ -62,7 +62,7 @@ def test_a_restored_optimizer_goes_on_bit_for_bit(tmp_path: Path) -> None:
 
 def test_a_layer_without_a_gradient_yet_has_no_moments(tmp_path: Path) -> None:
     model, optimizer = stepped(1)
-    commit(tmp_path / "c", tensors=snapshot(model, optimizer), state={})
+    save_atomic(tmp_path / "c", tensors=state_tensors(model, optimizer), state={})
     fresh = Small()
     its = AdamW(fresh.parameters(), lr=0.1, fused=True)
     restore(tmp_path / "c", model=fresh, optimizer=its)
@@ -71,7 +71,7 @@ def test_a_layer_without_a_gradient_yet_has_no_moments(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     model, optimizer = stepped(1)
-    commit(tmp_path / "c", tensors=snapshot(model, optimizer), state={})
+    save_atomic(tmp_path / "c", tensors=state_tensors(model, optimizer), state={})
     other = Small(width=4)
     with pytest.raises(RunError, match="another model"):
         restore(tmp_path / "c", model=other, optimizer=AdamW(other.parameters()))
@@ -79,7 +79,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
 
 def test_moments_of_a_layer_that_the_model_lacks_are_refused(tmp_path: Path) -> None:
     model, optimizer = stepped(1)
-    commit(tmp_path / "c", tensors=snapshot(model, optimizer), state={})
+    save_atomic(tmp_path / "c", tensors=state_tensors(model, optimizer), state={})
     moments = load_file(tmp_path / "c" / "optimizer.safetensors")
     save_file({**moments, "gone.weight/step": torch.ones(())}, tmp_path / "c" / "optimizer.safetensors")
     with pytest.raises(RunError, match=r"another model: this one has no 'gone\.weight'"):
@@ -88,7 +88,7 @@ def test_moments_of_a_layer_that_the_model_lacks_are_refused(tmp_path: Path) -> 
 
 def test_it_holds_safetensors_and_json_only(tmp_path: Path) -> None:
     model, optimizer = stepped(1)
-    commit(tmp_path / "c", tensors=snapshot(model, optimizer), state={})
+    save_atomic(tmp_path / "c", tensors=state_tensors(model, optimizer), state={})
     names = sorted(path.name for path in (tmp_path / "c").iterdir())
     assert names == ["manifest.json", "model.safetensors", "optimizer.safetensors", "state.json"]
     listed = read_json(tmp_path / "c" / "manifest.json")["sha256"]
@@ -99,9 +99,9 @@ def test_it_holds_safetensors_and_json_only(tmp_path: Path) -> None:
 def test_a_write_that_fails_leaves_the_old_one_whole(tmp_path: Path) -> None:
     path = write(tmp_path, 4)
     with pytest.raises(TypeError):
-        commit(path, tensors={}, state={"unserialisable": object()})
-    assert problem(path) is None
-    assert newest(tmp_path) == (path, [])
+        save_atomic(path, tensors={}, state={"unserialisable": object()})
+    assert verify(path) is None
+    assert latest_valid(tmp_path) == (path, [])
     write(tmp_path, 4)
     assert [one.name for one in tmp_path.iterdir()] == ["step-000004"], "the next write clears the remains"
 
@@ -156,22 +156,22 @@ def damage(path: Path, how: str) -> None:
 def test_a_damaged_newest_checkpoint_is_passed_over_and_said(tmp_path: Path, how: str, said: str) -> None:
     old, new = write(tmp_path, 4), write(tmp_path, 8)
     damage(new, how)
-    found, passed_over = newest(tmp_path)
+    found, passed_over = latest_valid(tmp_path)
     assert found == old
     assert len(passed_over) == 1
     assert str(new) in passed_over[0]
     assert said in passed_over[0]
     damage(old, how)
     with pytest.raises(RunError, match="no checkpoint is intact") as error:
-        newest(tmp_path)
+        latest_valid(tmp_path)
     assert str(old) in str(error.value)
     assert str(new) in str(error.value)
 
 
 def test_no_checkpoint_is_no_error(tmp_path: Path) -> None:
-    assert newest(tmp_path / "absent") == (None, [])
+    assert latest_valid(tmp_path / "absent") == (None, [])
     (tmp_path / ".step-000004.part").mkdir()
-    assert newest(tmp_path) == (None, []), "what was never renamed is no checkpoint"
+    assert latest_valid(tmp_path) == (None, []), "what was never renamed is no checkpoint"
 
 
 def test_pruning_keeps_the_newest_and_names_the_best_they_know_of(tmp_path: Path) -> None:
@@ -187,16 +187,16 @@ def test_a_damaged_checkpoint_is_set_aside_and_does_not_count(tmp_path: Path) ->
     write(tmp_path, 4)
     write(tmp_path, 8)
     damage(write(tmp_path, 12), "missing")
-    set_aside(tmp_path)
+    quarantine_corrupt(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged-step-000012", "step-000004", "step-000008"]
     write(tmp_path, 10, best=10)
     assert prune(tmp_path, keep=1) == {10}
-    assert newest(tmp_path) == (tmp_path / "step-000010", [])
+    assert latest_valid(tmp_path) == (tmp_path / "step-000010", [])
 
 
 def test_steps_are_numbers_past_a_million_too(tmp_path: Path) -> None:
     old, new = write(tmp_path, 999_999), write(tmp_path, 1_000_000)
-    assert newest(tmp_path) == (new, [])
+    assert latest_valid(tmp_path) == (new, [])
     prune(tmp_path, keep=1)
     assert not old.exists()
     assert new.exists()

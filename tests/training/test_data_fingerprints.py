@@ -284,7 +284,7 @@ def test_a_package_of_plugins_is_known_by_all_of_its_files(plugins: Path) -> Non
 
 
 def test_a_key_that_the_older_run_did_not_know_means_its_default(run: dict[str, Any]) -> None:
-    from nlpmtl.training import differing
+    from nlpmtl.training import config_diff
 
     now = plain_config(load_config(run), output=Path("out"))
     for path in (
@@ -300,17 +300,17 @@ def test_a_key_that_the_older_run_did_not_know_means_its_default(run: dict[str, 
         for name in tables:
             table = table[name]
         del table[last]
-        assert differing(before, now, free=()) == [], path
+        assert config_diff(before, now, free=()) == [], path
 
 
 def test_a_dataset_that_is_new_in_the_config_is_not_a_default(run: dict[str, Any]) -> None:
-    from nlpmtl.training import differing
+    from nlpmtl.training import config_diff
 
     now = plain_config(load_config(run), output=Path("out"))
     before = json.loads(json.dumps(now))
     now["datasets"]["more"] = now["datasets"]["notes"]
     assert any(
-        line.startswith("datasets.more.input.text ") for line in differing(before, now, free=(), data_known=True)
+        line.startswith("datasets.more.input.text ") for line in config_diff(before, now, free=(), data_known=True)
     )
 
 

@@ -188,4 +188,4 @@ def test_layers_of_a_task_s_own_are_not_sliced(tmp_path: Path) -> None:
     encoder, tasks = load_encoder(str(write_encoder(tmp_path))), [task_from_config("one", spec)]
     model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing=sharing, input_length=8, seed=0)
     with pytest.raises(ConfigError, match=r"sharing\.kind.*found 'layers'"):
-        fsdp.shard(model, device=torch.device("cpu"))
+        fsdp.apply_fsdp(model, device=torch.device("cpu"))

@@ -11,7 +11,7 @@ import pytest
 
 from nlpmtl import Predictor
 from nlpmtl.run import iter_train, load_config
-from nlpmtl.training import EvaluationDone, commit, read_lines
+from nlpmtl.training import EvaluationDone, read_lines, save_atomic
 from tests.tiny import Trained, checkpoint, digest, make_run, read_json, train_tiny
 
 
@@ -106,7 +106,7 @@ def test_a_model_that_was_moved_away_is_restored(run: dict[str, Any], copied: Pa
 
 def test_a_checkpoint_that_is_replaced_is_never_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "step-000001"
-    commit(path, tensors={}, state={"a": 1})
+    save_atomic(path, tensors={}, state={"a": 1})
     monkeypatch.setattr("nlpmtl.fs._HERE", {})
 
     def kill(self: Path, target: Path) -> None:
@@ -114,5 +114,5 @@ def test_a_checkpoint_that_is_replaced_is_never_missing(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(Path, "rename", kill)
     with pytest.raises(KeyboardInterrupt):
-        commit(path, tensors={}, state={"a": 2})
+        save_atomic(path, tensors={}, state={"a": 2})
     assert read_json(path / "state.json") == {"a": 1}

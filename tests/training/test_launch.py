@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nlpmtl.errors import ConfigError
-from nlpmtl.training.accelerator import accelerating
+from nlpmtl.training.accelerator import accelerator_context
 
 NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RESTART_COUNT")
 MEETING = {"MASTER_ADDR": "localhost", "MASTER_PORT": "29501"}
@@ -68,7 +68,7 @@ def test_variables_that_do_not_belong_together_are_refused(
     put(monkeypatch, variables)
     with (
         pytest.raises(ConfigError, match=message) as caught,
-        accelerating(directory=tmp_path, precision="fp32", trackers=()),
+        accelerator_context(directory=tmp_path, precision="fp32", trackers=()),
     ):
         pass
     assert "unset it" in str(caught.value)
@@ -111,7 +111,7 @@ def test_frameworks_that_are_not_supported_are_refused(
     monkeypatch.setenv(name, value)
     with (
         pytest.raises(ConfigError, match=rf"{name} = '{value}': .*{framework}.* is not supported"),
-        accelerating(directory=tmp_path, precision="fp32", trackers=()),
+        accelerator_context(directory=tmp_path, precision="fp32", trackers=()),
     ):
         pass
     from nlpmtl.training.launch import check_launch
@@ -141,7 +141,7 @@ def test_settings_that_a_run_ignores_are_noted_and_change_nothing(
     (note,) = ignored_settings()
     assert note.startswith(f"{name} = {value} is ignored: ")
     assert instead in note
-    with accelerating(directory=tmp_path, precision="fp32", trackers=()) as accelerator:
+    with accelerator_context(directory=tmp_path, precision="fp32", trackers=()) as accelerator:
         assert accelerator.mixed_precision == "no"
         assert accelerator.gradient_accumulation_steps == 1, "`backward` would divide by it"
     assert os.environ[name] == value

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nlpmtl.errors import ConfigError, RunError
-from nlpmtl.training import commit, open_run, run_facts
+from nlpmtl.training import open_run_dir, run_metadata, save_atomic
 
 CONFIG: dict[str, Any] = {
     "seed": 3,
@@ -20,16 +20,16 @@ CONFIG: dict[str, Any] = {
 
 def checkpointed(directory: Path) -> Path:
     path = directory / "checkpoints" / "step-000004"
-    commit(path, tensors={}, state={"config": CONFIG})
+    save_atomic(path, tensors={}, state={"config": CONFIG})
     return path
 
 
 def test_a_new_run_starts_in_an_empty_place(tmp_path: Path) -> None:
-    assert open_run(tmp_path / "new", config=CONFIG, resume=False) == (None, [])
+    assert open_run_dir(tmp_path / "new", config=CONFIG, resume=False) == (None, [])
 
 
 def test_resume_on_an_empty_output_starts_and_says_so(tmp_path: Path) -> None:
-    found, notes = open_run(tmp_path, config=CONFIG, resume=True)
+    found, notes = open_run_dir(tmp_path, config=CONFIG, resume=True)
     assert found is None
     assert notes == [f"{tmp_path} holds no checkpoint to resume from: starting anew"]
 
@@ -39,12 +39,12 @@ def test_an_output_that_holds_a_run_is_refused(tmp_path: Path, there: str) -> No
     (tmp_path / there).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / there).write_text("{}")
     with pytest.raises(RunError, match="holds a run already: go on with --resume"):
-        open_run(tmp_path, config=CONFIG, resume=False)
+        open_run_dir(tmp_path, config=CONFIG, resume=False)
 
 
 def test_resume_goes_on_from_the_newest(tmp_path: Path) -> None:
     path = checkpointed(tmp_path)
-    assert open_run(tmp_path, config=CONFIG, resume=True) == (path, [f"resuming from {path}"])
+    assert open_run_dir(tmp_path, config=CONFIG, resume=True) == (path, [f"resuming from {path}"])
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_another_config_is_refused_with_the_key_that_differs(
     checkpointed(tmp_path)
     config = {**CONFIG, key: value} if table is None else {**CONFIG, table: {**CONFIG[table], key: value}}
     with pytest.raises(RunError) as error:
-        open_run(tmp_path, config=config, resume=True)
+        open_run_dir(tmp_path, config=config, resume=True)
     assert said in str(error.value)
     assert str(error.value).count("(was") <= 2
 
@@ -70,12 +70,12 @@ def test_another_config_is_refused_with_the_key_that_differs(
 def test_what_the_weights_do_not_depend_on_may_differ(tmp_path: Path) -> None:
     path = checkpointed(tmp_path)
     train = {"lr": 1e-4, "micro_tokens": 1, "save_every": 1, "keep": 1, "trackers": ["tensorboard"]}
-    found, _ = open_run(tmp_path, config={**CONFIG, "output": "elsewhere", "train": train}, resume=True)
+    found, _ = open_run_dir(tmp_path, config={**CONFIG, "output": "elsewhere", "train": train}, resume=True)
     assert found == path
 
 
 def test_run_facts_say_what_made_the_numbers() -> None:
-    facts = run_facts(CONFIG, precision="bf16", processes=2, device="cpu")
+    facts = run_metadata(CONFIG, precision="bf16", processes=2, device="cpu")
     assert (facts["config"], facts["seed"], facts["precision"]) == (CONFIG, 3, "bf16")
     assert (facts["processes"], facts["device"], facts["threads"]) == (2, "cpu", torch.get_num_threads())
     assert {"nlpmtl", "torch", "transformers", "accelerate", "datasets", "tokenizers"} <= facts["versions"].keys()
@@ -92,7 +92,7 @@ def test_what_no_run_wrote_is_refused(tmp_path: Path, there: str, resume: bool) 
     with pytest.raises(
         RunError, match=rf"is not empty, and holds no run; found: {re.escape(name)}\. Choose another output"
     ):
-        open_run(tmp_path, config=CONFIG, resume=resume)
+        open_run_dir(tmp_path, config=CONFIG, resume=resume)
     assert (tmp_path / there).read_text() == "mine"
 
 
@@ -104,12 +104,12 @@ def test_what_is_left_of_an_earlier_run_is_refused(tmp_path: Path, there: list[s
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
     with pytest.raises(RunError, match="is not empty, and holds no run"):
-        open_run(tmp_path, config=CONFIG, resume=False)
+        open_run_dir(tmp_path, config=CONFIG, resume=False)
     with pytest.raises(RunError, match="of an earlier run, and no checkpoint to resume from"):
-        open_run(tmp_path, config=CONFIG, resume=True)
+        open_run_dir(tmp_path, config=CONFIG, resume=True)
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(RunError, match="of an earlier run, and no checkpoint to resume from"):
-        open_run(tmp_path, config=CONFIG, resume=True)
+        open_run_dir(tmp_path, config=CONFIG, resume=True)
 
 
 @pytest.mark.parametrize(
@@ -127,52 +127,52 @@ def test_files_with_the_names_of_a_run_are_not_a_run(tmp_path: Path, there: dict
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     with pytest.raises(RunError, match="is not empty, and holds no run; found: "):
-        open_run(tmp_path, config=CONFIG, resume=True)
+        open_run_dir(tmp_path, config=CONFIG, resume=True)
     with pytest.raises(RunError, match=r"holds no run|holds a run already"):
-        open_run(tmp_path, config=CONFIG, resume=False)
+        open_run_dir(tmp_path, config=CONFIG, resume=False)
 
 
 def test_logs_of_a_run_without_checkpoints_are_kept(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"config": {}}')
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
     with pytest.raises(RunError, match=r"holds metrics\.jsonl of an earlier run, and no checkpoint to resume from"):
-        open_run(tmp_path, config=CONFIG, resume=True)
+        open_run_dir(tmp_path, config=CONFIG, resume=True)
 
 
 def test_many_files_are_not_all_listed(tmp_path: Path) -> None:
     for number in range(30):
         (tmp_path / f"{number:02}").touch()
     with pytest.raises(RunError, match=r"found: 00, 01, .*, 09, …\. Choose"):
-        open_run(tmp_path, config=CONFIG, resume=False)
+        open_run_dir(tmp_path, config=CONFIG, resume=False)
 
 
 def test_what_relate_wrote_and_a_lock_are_nothing(tmp_path: Path) -> None:
     for name in ("relate.json", "relate-affinity.png", "relate-tree.png", ".nlpmtl.lock", ".nlpmtl.lock.json"):
         (tmp_path / name).touch()
-    assert open_run(tmp_path, config=CONFIG, resume=False) == (None, [])
+    assert open_run_dir(tmp_path, config=CONFIG, resume=False) == (None, [])
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_starts_anew(tmp_path: Path) -> None:
     for name in ("run.json", "metrics.jsonl", "evaluations.jsonl"):
         (tmp_path / name).touch()
     (tmp_path / "checkpoints").mkdir()
-    found, _ = open_run(tmp_path, config=CONFIG, resume=True)
+    found, _ = open_run_dir(tmp_path, config=CONFIG, resume=True)
     assert found is None
 
 
 @pytest.mark.parametrize("name", ["out-\udcff", "\ud800", "a\0b", "\udce9/b"])
 def test_an_output_that_is_not_utf8_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"output: .*(not valid UTF-8: choose another name|cannot be a path)"):
-        open_run(tmp_path / name, config=CONFIG, resume=False)
+        open_run_dir(tmp_path / name, config=CONFIG, resume=False)
 
 
 def test_a_run_may_be_extended(tmp_path: Path) -> None:
     path = checkpointed(tmp_path)
     longer = {**CONFIG, "train": {**CONFIG["train"], "steps": 8}}
-    found, notes = open_run(tmp_path, config=longer, resume=True)
+    found, notes = open_run_dir(tmp_path, config=longer, resume=True)
     assert found == path
     assert notes[1].startswith(
         "train.steps was not set, is 8: the learning rates from here on are those of the new length"
     )
     with pytest.raises(RunError, match=r"train\.steps \(was None, is 8\)"):
-        open_run(tmp_path, config=longer, resume=True, extend=False)
+        open_run_dir(tmp_path, config=longer, resume=True, extend=False)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from accelerate import tracking
 
-from nlpmtl.training.accelerator import accelerating
+from nlpmtl.training.accelerator import accelerator_context
 from nlpmtl.training.trackers import _NAME_KEYS, PROJECT, flatten, start_trackers
 
 CONFIG: dict[str, Any] = {
@@ -24,7 +24,7 @@ CONFIG: dict[str, Any] = {
 
 
 def test_tensorboard_gets_the_config(tmp_path: Path) -> None:
-    with accelerating(directory=tmp_path, precision="fp32", trackers=["tensorboard"]) as accelerator:
+    with accelerator_context(directory=tmp_path, precision="fp32", trackers=["tensorboard"]) as accelerator:
         start_trackers(accelerator, config=CONFIG, name="first")
         accelerator.log({"loss": 0.5}, step=1)
         accelerator.end_training()

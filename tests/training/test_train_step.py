@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from nlpmtl.sampling import StepPlan
 from nlpmtl.tasks.regression import Regression
-from nlpmtl.training import deal, dropout_seed
+from nlpmtl.training import dropout_seed, split_into_microbatches
 from nlpmtl.training.gradient_accumulation import Row
 from nlpmtl.weighting import StepObservation
 from tests.tiny import apart, checkpoint, make_run, metrics, train_tiny, weights
@@ -34,7 +34,7 @@ def price(lengths: list[int], *, overhead: int) -> int:
 def dealt(lengths: list[int], **options: int) -> list[list[list[int]]]:
     """Micro-batches of every process, as the lengths of their rows."""
     rows: list[Row] = [(0, i) for i in range(len(lengths))]
-    ranks = deal(rows, lengths=lengths, **options)
+    ranks = split_into_microbatches(rows, lengths=lengths, **options)
     assert sorted(row for micros in ranks for micro in micros for row in micro) == rows
     return [[[lengths[i] for _, i in micro] for micro in micros] for micros in ranks]
 
@@ -80,7 +80,7 @@ def test_deal_finds_the_cheapest_cut(lengths: list[int], limit: int, overhead: i
 
 
 def test_deal_of_no_rows_has_no_batches() -> None:
-    assert deal([], lengths=[], world=3, limit=10, overhead=1) == [[], [], []]
+    assert split_into_microbatches([], lengths=[], world=3, limit=10, overhead=1) == [[], [], []]
 
 
 def test_dropout_has_a_seed_of_its_own_in_every_micro_batch() -> None:
