@@ -6,15 +6,17 @@ task.present(np.array([2.0, 0.0]), text="…", words=[])              # {"label"
 
 from __future__ import annotations
 
-from nlpmtl.tasks.base import Aggregation, LabelOptions, Logits, OutputOptions, Prediction, Task
+from nlpmtl.tasks.base import Logits, Prediction, Task
 from nlpmtl.tasks.classification import Classification
 from nlpmtl.tasks.error_analysis import Confusion, ErrorAnalysis, LabelCounts, RegressionPairs
 from nlpmtl.tasks.factory import build_task, task_from_config
 from nlpmtl.tasks.label_columns import LabelColumns, find_labels, label_shapes, read_columns
 from nlpmtl.tasks.labeling import Labeling
 from nlpmtl.tasks.multilabel import Multilabel
+from nlpmtl.tasks.options import Aggregation, LabelOptions, OutputOptions
 from nlpmtl.tasks.regression import Regression
 from nlpmtl.tasks.sentiment import Sentiment
+from nlpmtl.tasks.stock_model import StockModel, fold_temperature
 
 __all__ = [
     "Aggregation",
@@ -32,9 +34,11 @@ __all__ = [
     "Regression",
     "RegressionPairs",
     "Sentiment",
+    "StockModel",
     "Task",
     "build_task",
     "find_labels",
+    "fold_temperature",
     "label_shapes",
     "read_columns",
     "task_from_config",

@@ -2,70 +2,32 @@
 
 from __future__ import annotations
 
-import math
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 from transformers import PretrainedConfig
 
-from nlpmtl.config import LabelName, TaskOptions
 from nlpmtl.data import Input, Labels, Shape, Span, SplittingMethod, WordSplitting
-from nlpmtl.errors import ConfigError, did_you_mean
+from nlpmtl.errors import ConfigError
 from nlpmtl.heads import Head, sequence_shape, token_shape
 from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.metrics import check, scores, task_score
 from nlpmtl.registry import METRICS
 from nlpmtl.tasks.error_analysis import ErrorAnalysis, compare
+from nlpmtl.tasks.options import DEFAULT_OUTPUT, OutputOptions
+from nlpmtl.tasks.stock_model import StockModel
 
 Logits = NDArray[np.floating]
 Confidence = tuple[NDArray[np.floating], NDArray[np.bool_]]
 """The probability of each answer, and whether it is right, ``[items]`` both."""
 Prediction = Any
 """What `present` answers: plain values that JSON can say."""
-Aggregation = Literal["first", "none"]
 _LEAST_LABELS: dict[Shape, int] = {"class": 2, "tags": 2, "set": 1, "number": 0}
-ClassWeights = dict[LabelName, Annotated[float, Field(ge=0)]] | Literal["balanced"]
-
-
-@dataclass(frozen=True)
-class OutputOptions:
-    """What an answer shows.
-
-    Args:
-        all_scores: add ``"scores"``, the probability of every label.
-        aggregation: of words with BIO tags, as `pipeline()` names it: "first", the spans that the words make, each word
-            tagged at its first token; or "none", the words themselves.
-    """
-
-    all_scores: bool = False
-    aggregation: Aggregation = "first"
-
-
-DEFAULT_OUTPUT = OutputOptions()
-
-
-class LabelOptions(TaskOptions):
-    """Options of the kinds whose answers are among a list of labels."""
-
-    class_weights: ClassWeights | None = None
-    """Label = its weight in the loss (default: 1), all multiplied by the number that makes their mean over the train
-    rows 1; or "balanced": rows / (labels · rows of the label)."""
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """The share of the target's mass that is spread over all labels."""
-
-    def resolved(self, spell: Callable[[str], str]) -> dict[str, Any]:
-        if not isinstance(self.class_weights, Mapping):
-            return super().resolved(spell)
-        weights = {spell(label): weight for label, weight in self.class_weights.items()}
-        return {**super().resolved(spell), "class_weights": weights}
 
 
 class Task(ABC):
@@ -98,6 +60,18 @@ class Task(ABC):
     metrics: tuple[str, ...] = ()
     """Default metrics, the first one selects; of an instance those that its config lists."""
     level: ClassVar[Literal["sequence", "token"]] = "sequence"
+    pipeline_tag: ClassVar[str | None] = None
+    """The Hub's name of the task type, which is also that of the transformers pipeline; for the card and exports."""
+    plots: ClassVar[tuple[str, ...]] = ()
+    """Names of the plots of its predictions: "confusion_matrix", "precision_recall" or "scatter"."""
+    exportable: ClassVar[bool] = True
+    """Whether the forward pass of its head can be exported to ONNX."""
+    only_by_name: ClassVar[bool] = False
+    """Whether `predict_all` leaves it out unless it is named."""
+    single_label: ClassVar[bool] = False
+    """Whether it predicts exactly one of its labels for any input; the server then returns the scores of all labels."""
+    windowed: ClassVar[bool] = False
+    """Whether it reads a long text to its end, in overlapping windows, rather than its beginning only."""
     ordered: ClassVar[bool] = False
     """Whether the order of its labels has a meaning."""
     _identity_fields: ClassVar[tuple[str, ...]] = ("kind", "labels", "takes_pairs")
@@ -109,6 +83,8 @@ class Task(ABC):
         for one, several in (("choose", "choose_rows"), ("present", "present_rows")):
             if one in vars(cls) and several not in vars(cls):
                 setattr(cls, several, getattr(Task, several))
+        if {"choose", "present"} & vars(cls).keys() and "stock_model" not in vars(cls):
+            cls.stock_model = Task.stock_model  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -290,6 +266,17 @@ class Task(ABC):
         """One answer in that shape."""
         return value
 
+    def stock_model(self) -> StockModel | None:
+        """Return what the export to a stock transformers model needs; None if no stock model predicts alike.
+
+        A subclass that overrides `decode` or `format` inherits None, as its predictions differ from the stock model's.
+        """
+        return None
+
+    def describe_output(self) -> str:
+        """Return what it predicts in a few words, for the model card. Default: its labels."""
+        return ", ".join(f"`{label}`" for label in self.labels)
+
     def to_config(self) -> dict[str, Any]:
         """What a saved model must know to make this task again: plain values."""
         plain: dict[str, Any] = {"kind": self.kind, "labels": list(self.labels), "metrics": list(self.metrics)}
@@ -305,36 +292,6 @@ class Task(ABC):
         return plain
 
 
-def class_weights(
-    given: ClassWeights | None, *, task: str, labels: Sequence[str], counts: Sequence[int] | None
-) -> Tensor | None:
-    """The weight of each label in the loss, ``[labels]``; None where all are 1.
-
-    Args:
-        given: what the config says.
-        task: the task's name.
-        labels: its labels.
-        counts: how often each occurs in the train splits, where that is known: given weights are then multiplied by a
-            number that makes their mean over these 1, so that the task keeps its share of the mixture.
-
-    Raises:
-        ConfigError: a weight for an unknown label.
-    """
-    if given is None:
-        return None
-    if isinstance(given, Mapping):
-        for name in given:
-            if name not in labels:
-                raise ConfigError(f"task {task!r}: class_weights: {name!r} is no label; {did_you_mean(name, labels)}")
-        weights = torch.tensor([float(given.get(label, 1.0)) for label in labels], dtype=torch.float64)
-        occurrences = torch.tensor([1] * len(labels) if counts is None else counts, dtype=torch.float64)
-        total = (weights * occurrences).sum()
-        return weights if counts is None or total == 0 else weights * occurrences.sum() / total
-    if counts is None:
-        return None
-    return torch.tensor([sum(counts) / (len(labels) * count) if count else 0.0 for count in counts])
-
-
 def softmax(logits: Logits) -> Logits:
     """Probabilities over the last axis."""
     exp = np.exp(logits - logits.max(axis=-1, keepdims=True))
@@ -345,14 +302,3 @@ def softmax(logits: Logits) -> Logits:
 def named(labels: Sequence[str], values: NDArray[np.floating]) -> dict[str, float]:
     """Label = its number."""
     return dict(zip(labels, map(float, values), strict=True))
-
-
-def entropy(logits: Tensor) -> Tensor:
-    """The entropy of the softmax over the last axis, from 0 to 1: as a share of what it is where all are equal."""
-    logs = full(logits).log_softmax(dim=-1)
-    return -(logs.exp() * logs).sum(dim=-1) / math.log(logs.shape[-1])
-
-
-def full(logits: Tensor) -> Tensor:
-    """Logits in at least single precision: losses are not summed in half."""
-    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits

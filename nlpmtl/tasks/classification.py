@@ -15,22 +15,11 @@ from nlpmtl.data import ClassLabels, Input, Labels, Shape, Span
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import (
-    DEFAULT_OUTPUT,
-    ClassWeights,
-    Confidence,
-    LabelOptions,
-    Logits,
-    OutputOptions,
-    Prediction,
-    Task,
-    class_weights,
-    entropy,
-    full,
-    named,
-    softmax,
-)
+from nlpmtl.tasks.base import Confidence, Logits, Prediction, Task, named, softmax
 from nlpmtl.tasks.calibration import fit_temperature
+from nlpmtl.tasks.losses import class_weights, entropy, upcast
+from nlpmtl.tasks.options import DEFAULT_OUTPUT, ClassWeights, LabelOptions, OutputOptions
+from nlpmtl.tasks.stock_model import StockModel, fold_temperature
 
 
 class ClassificationOptions(LabelOptions):
@@ -62,6 +51,9 @@ class Classification(Task):
     """
 
     kind = "classification"
+    pipeline_tag = "text-classification"
+    plots = ("confusion_matrix",)
+    single_label = True
     columns: ClassVar[Mapping[str, Shape]] = {"label": "class"}
     prediction_types: ClassVar[tuple[PredictionType, ...]] = ("label",)
     metrics: tuple[str, ...] = ("accuracy",)
@@ -93,7 +85,7 @@ class Classification(Task):
         return class_weights(self.class_weights, task=self.name, labels=self.labels, counts=counts)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        logits = full(logits)
+        logits = upcast(logits)
         weight = None if self._weights is None else self._weights.to(logits)
         return functional.cross_entropy(
             logits, labels, weight=weight, label_smoothing=self.label_smoothing, reduction="sum"
@@ -131,6 +123,11 @@ class Classification(Task):
     def confidence(self, logits: Sequence[Logits], gold: Sequence[Any]) -> Confidence:
         sure = softmax(np.stack(list(logits)) / self.temperature)
         return sure.max(axis=-1), sure.argmax(axis=-1) == np.array(gold)
+
+    def stock_model(self) -> StockModel | None:
+        return StockModel(
+            "single_label_classification", arguments={"truncation": True}, **fold_temperature(self.temperature)
+        )
 
     def to_config(self) -> dict[str, Any]:
         return super().to_config() if self.positive is None else {**super().to_config(), "positive": self.positive}

@@ -16,28 +16,29 @@ from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.metrics import spans
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import (
-    DEFAULT_OUTPUT,
-    ClassWeights,
-    Confidence,
-    LabelOptions,
-    Logits,
-    OutputOptions,
-    Prediction,
-    Task,
-    class_weights,
-    entropy,
-    full,
-    named,
-    softmax,
-)
+from nlpmtl.tasks.base import Confidence, Logits, Prediction, Task, named, softmax
 from nlpmtl.tasks.calibration import fit_temperature
 from nlpmtl.tasks.error_analysis import ErrorAnalysis
+from nlpmtl.tasks.losses import class_weights, entropy, upcast
+from nlpmtl.tasks.options import DEFAULT_OUTPUT, ClassWeights, LabelOptions, OutputOptions
+from nlpmtl.tasks.stock_model import StockModel, fold_temperature
+from nlpmtl.tasks.viterbi import bio_predecessors, log_softmax, viterbi_decode_batch
+
+_VALID_SEQUENCES = (
+    "Valid sequences: nlpmtl answers with the best one in which I-x follows only B-x or I-x. The pipeline takes the "
+    'best tag of each token, or of each word\'s first one with `aggregation_strategy="first"`.'
+)
+_FIRST_TOKENS = "Words: nlpmtl tags each by its first token; the pipeline tags every token."
+_SPLITTING = (
+    "Word splitting: nlpmtl splits raw text into words as the training data was split (`word_splitting` in its "
+    "config.json), and reads them with single spaces between. Give the pipeline such text."
+)
+_WINDOWS = (
+    "Long texts: nlpmtl labels them whole, in overlapping windows; the pipeline cuts them off, unless given a `stride`."
+)
 
 NO_TAG = -1
 """What a plain scheme answers for a word that no token stands for: never right."""
-_HUGE = 1e300
-"""More than any score, and any number of words times it is still a number."""
 
 
 class LabelingOptions(LabelOptions):
@@ -73,6 +74,9 @@ class Labeling(Task):
     """
 
     kind = "labeling"
+    pipeline_tag = "token-classification"
+    plots = ("confusion_matrix",)
+    windowed = True
     columns: ClassVar[Mapping[str, Shape]] = {"label": "tags"}
     prediction_types = ("tags",)
     level = "token"
@@ -94,7 +98,7 @@ class Labeling(Task):
         if scheme == "plain":
             self.metrics = ("token_accuracy",)
         super().__init__(**task)
-        self._before = inside_of(self.labels, task=self.name) if scheme == "bio" else None
+        self._before = bio_predecessors(self.labels, task=self.name) if scheme == "bio" else None
         self._weights = self._weigh(None)
 
     @property
@@ -110,7 +114,7 @@ class Labeling(Task):
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         placed = labels != IGNORED
-        logits = full(logits[placed])
+        logits = upcast(logits[placed])
         weight = None if self._weights is None else self._weights.to(logits)
         return functional.cross_entropy(
             logits, labels[placed], weight=weight, label_smoothing=self.label_smoothing, reduction="sum"
@@ -135,7 +139,7 @@ class Labeling(Task):
         else:  # a word that has no token is sure to be O, so no span reaches over it
             sure = np.full(words.shape[1], -np.inf)
             sure[self.labels.index("O")] = 0.0
-            tags = decode_rows(np.where(placed[:, None], log_softmax(words), sure), self._before, ends)
+            tags = viterbi_decode_batch(np.where(placed[:, None], log_softmax(words), sure), self._before, ends)
         return _cut(tags.tolist(), ends)
 
     def _to_metric_input(self, reads: PredictionType, value: Any, names: Sequence[str]) -> Any:
@@ -238,97 +242,20 @@ class Labeling(Task):
         of_words = [one[at] for one, at in zip(logits, placed, strict=True)]
         return np.concatenate(of_words), np.concatenate(right), np.concatenate(chosen)
 
+    def stock_model(self) -> StockModel | None:
+        bio = self.scheme == "bio"
+        splitting = (_SPLITTING,) if self.splitting.joins else ()
+        return StockModel(
+            None,
+            omitted=(_VALID_SEQUENCES if bio else _FIRST_TOKENS, *splitting, _WINDOWS),
+            arguments={"aggregation_strategy": "first"} if bio else {},
+            **fold_temperature(self.temperature),
+        )
+
     def to_config(self) -> dict[str, Any]:
         return {**super().to_config(), "scheme": self.scheme}
-
-
-def inside_of(labels: Sequence[str], *, task: str) -> NDArray[np.int64]:
-    """For each tag I-x the index of its B-x, for all others −1, ``[labels]``.
-
-    Raises:
-        ConfigError: a tag is not O, B-… or I-…, an I-x has no B-x, or there is no O.
-    """
-    before, places = np.full(len(labels), -1), {label: i for i, label in enumerate(labels)}
-    for i, label in enumerate(labels):
-        if label != "O" and not (label[:2] in ("B-", "I-") and label[2:]):
-            raise ConfigError(
-                f"task {task!r}: {label!r} is no BIO tag (O, B-… or I-…); for tags such as E-… and S-…: "
-                'scheme = "bioes"; for others: scheme = "plain"'
-            )
-        if label.startswith("I-"):
-            if f"B-{label[2:]}" not in places:
-                raise ConfigError(
-                    f"task {task!r}: {label!r} has no 'B-{label[2:]}': every span must begin with a B- tag"
-                )
-            before[i] = places[f"B-{label[2:]}"]
-    if "O" not in places:
-        raise ConfigError(f"task {task!r}: the scheme \"bio\" needs the tag 'O'; found {list(labels)[:10]}")
-    return before
-
-
-def decode_rows(scores: Logits, before: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The best valid sequence of tags of each row, `decode_bio` of it.
-
-    Where the best tags of all words are a valid sequence there is none better, and nothing to search for.
-
-    Args:
-        scores: of the words of all rows, ``[words, labels]``, as `decode_bio` takes them.
-        before: of each label, as `inside_of` gives it.
-        ends: where each row ends, ``[rows]``.
-    """
-    scores = _finite(scores)
-    tags: NDArray[np.int64] = scores.argmax(axis=-1)
-    starts = np.concatenate([[0], ends[:-1]])
-    last = np.roll(tags, 1)
-    last[starts[starts < len(tags)]] = NO_TAG
-    begun = before[tags]
-    broken = np.flatnonzero((begun >= 0) & (last != begun) & (last != tags))
-    for row in np.unique(np.searchsorted(ends, broken, side="right")):
-        words = slice(starts[row], ends[row])
-        tags[words] = decode_bio(scores[words], before)
-    return tags
-
-
-def decode_bio(scores: Logits, before: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The sequence of tags with the highest sum of scores in which I-x follows only B-x or I-x (Viterbi).
-
-    Args:
-        scores: ``[words, labels]``; −inf rules a tag out, unless nothing valid is left.
-        before: of each label, as `inside_of` gives it.
-    """
-    scores = _finite(scores)
-    inside = np.flatnonzero(before >= 0)
-    best = np.empty((len(scores), len(before)))
-    came = np.zeros((len(scores), len(before)), dtype=np.int64)
-    for word, emitted in enumerate(scores):
-        if word == 0:
-            best[0] = emitted
-            best[0, inside] = -np.inf
-            continue
-        last = best[word - 1]
-        came[word] = last.argmax()
-        begun = last[before[inside]] >= last[inside]
-        came[word, inside] = np.where(begun, before[inside], inside)
-        best[word] = emitted + last[came[word]]
-    tags = np.zeros(len(scores), dtype=np.int64)
-    for word in range(len(scores) - 1, -1, -1):
-        tags[word] = best[word].argmax() if word == len(scores) - 1 else came[word + 1, tags[word + 1]]
-    return tags
-
-
-def _finite(scores: Logits) -> Logits:
-    """Infinities have no sums to compare: only what may never be, a span that begins with I-x, is kept at −inf."""
-    finite: Logits = np.clip(np.nan_to_num(scores.astype(np.float64), nan=-np.inf), -_HUGE, _HUGE)
-    return finite
 
 
 def _cut(items: Any, ends: NDArray[np.int64]) -> list[Any]:
     """What belongs to each row, of what belongs to all."""
     return [items[start:end] for start, end in pairwise([0, *ends.tolist()])]
-
-
-def log_softmax(logits: Logits) -> Logits:
-    """Log-probabilities over the last axis."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    values: Logits = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return values

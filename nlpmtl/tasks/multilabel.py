@@ -18,21 +18,17 @@ from nlpmtl.data import Input, Labels, SetLabels, Shape, Span
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import (
-    DEFAULT_OUTPUT,
-    Confidence,
-    LabelOptions,
-    Logits,
-    OutputOptions,
-    Prediction,
-    Task,
-    class_weights,
-    entropy,
-    full,
-    named,
-)
+from nlpmtl.tasks.base import Confidence, Logits, Prediction, Task, named
 from nlpmtl.tasks.calibration import best_threshold, fit_temperature_of_each
 from nlpmtl.tasks.error_analysis import multi_hot
+from nlpmtl.tasks.losses import class_weights, entropy, upcast
+from nlpmtl.tasks.options import DEFAULT_OUTPUT, LabelOptions, OutputOptions
+from nlpmtl.tasks.stock_model import StockModel, fold_temperature
+
+_THRESHOLDS = (
+    "Thresholds: a label is an answer where its score is above the threshold that config.json gives it under "
+    "`thresholds`. They are not folded in, because that would change the scores."
+)
 
 _ROWS = 256
 """Rows whose labels are chosen at once."""
@@ -60,6 +56,8 @@ class Multilabel(Task):
     """
 
     kind = "multilabel"
+    pipeline_tag = "text-classification"
+    plots = ("precision_recall",)
     columns: ClassVar[Mapping[str, Shape]] = {"label": "set"}
     prediction_types = ("label_set",)
     metrics = ("micro_f1", "macro_f1")
@@ -97,7 +95,7 @@ class Multilabel(Task):
         self._scale = targets / weighted if weighted > 0 else 1.0
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        logits = full(logits)
+        logits = upcast(logits)
         targets = labels.to(logits.dtype) * (1 - self.label_smoothing) + self.label_smoothing / 2
         positive = None if self._pos_weight is None else self._pos_weight.to(logits)
         summed = functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=positive, reduction="sum")
@@ -162,6 +160,15 @@ class Multilabel(Task):
     def _sure(self, logits: Logits) -> Logits:
         """The probability of each label."""
         return _sigmoid(logits / self.temperature)
+
+    def stock_model(self) -> StockModel | None:
+        return StockModel(
+            "multi_label_classification",
+            omitted=(_THRESHOLDS,),
+            config={"thresholds": dict(zip(self.labels, self.thresholds, strict=True))},
+            arguments={"truncation": True, "top_k": None},
+            **fold_temperature(self.temperature),
+        )
 
     def to_config(self) -> dict[str, Any]:
         tuned = any(threshold != 0.5 for threshold in self.thresholds)

@@ -13,7 +13,10 @@ from torch import Tensor
 from nlpmtl.config import TaskOptions
 from nlpmtl.data import Labels, NumberLabels, Shape, Span
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import DEFAULT_OUTPUT, Logits, OutputOptions, Prediction, Task, full
+from nlpmtl.tasks.base import Logits, Prediction, Task
+from nlpmtl.tasks.losses import upcast
+from nlpmtl.tasks.options import DEFAULT_OUTPUT, OutputOptions
+from nlpmtl.tasks.stock_model import StockModel
 
 _FARTHEST = 1e15
 """The largest standardised target: sums of its square stay finite in single precision."""
@@ -42,6 +45,8 @@ class Regression(Task):
     """
 
     kind = "regression"
+    pipeline_tag = "text-classification"
+    plots = ("scatter",)
     columns: ClassVar[Mapping[str, Shape]] = {"label": "number"}
     prediction_types = ("number",)
     metrics = ("pearsonr", "spearmanr")
@@ -83,7 +88,7 @@ class Regression(Task):
         self.target = earlier.target
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        logits = full(logits).squeeze(-1)
+        logits = upcast(logits).squeeze(-1)
         targets = (labels - self.target["mean"]) / self.target["std"]
         return (logits - targets.to(logits.dtype)).square().sum()
 
@@ -95,6 +100,22 @@ class Regression(Task):
     ) -> Prediction:
         """``{"value": 3.7}``, on the scale of the data."""
         return {"value": self.choose(logits)}
+
+    def stock_model(self) -> StockModel | None:
+        mean, std = self.target["mean"], self.target["std"]
+        folded = (
+            f"The scale of the data: its output times {std:.6g}, plus {mean:.6g}, so that `score` is the number itself."
+        )
+        return StockModel(
+            "regression",
+            factor=std,
+            shift=mean,
+            folded=() if (mean, std) == (0.0, 1.0) else (folded,),
+            arguments={"truncation": True},
+        )
+
+    def describe_output(self) -> str:
+        return f"a number (in train {self.target['mean']:.3g} ± {self.target['std']:.3g})"
 
     def to_config(self) -> dict[str, Any]:
         return {**super().to_config(), "target": self.target}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -13,8 +14,14 @@ from nlpmtl.config import LabelName
 from nlpmtl.data import Input, Span
 from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import DEFAULT_OUTPUT, LabelOptions, Logits, OutputOptions, Prediction
+from nlpmtl.tasks.base import Logits, Prediction
 from nlpmtl.tasks.classification import Classification
+from nlpmtl.tasks.options import DEFAULT_OUTPUT, LabelOptions, OutputOptions
+from nlpmtl.tasks.stock_model import StockModel
+
+_POLARITY = (
+    "The polarity: the sum of score times place over the labels, their places running evenly from -1 to 1 in order."
+)
 
 
 class SentimentOptions(LabelOptions):
@@ -52,6 +59,10 @@ class Sentiment(Classification):
         self, logits: Sequence[Logits], *, inputs: Sequence[Input], shown: OutputOptions = DEFAULT_OUTPUT
     ) -> list[Prediction]:
         return super().present_rows(logits, inputs=inputs, shown=shown)
+
+    def stock_model(self) -> StockModel | None:
+        stock = super().stock_model()
+        return stock and replace(stock, omitted=(_POLARITY,))
 
     def _show(self, sure: Logits, shown: OutputOptions) -> dict[str, Any]:
         polarity = min(max(float(sure @ self._places), -1.0), 1.0)

@@ -10,7 +10,8 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from nlpmtl.errors import ConfigError
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import class_weights, full, softmax
+from nlpmtl.tasks.base import softmax
+from nlpmtl.tasks.losses import class_weights, upcast
 from tests.tasks.kinds import make
 
 LABELS = ("a", "b", "c")
@@ -61,8 +62,8 @@ def test_softmax_is_torchs(logits: np.ndarray) -> None:
         (torch.float64, torch.float64),
     ],
 )
-def test_halves_are_made_full(dtype: torch.dtype, wanted: torch.dtype) -> None:
-    assert full(torch.ones(2, dtype=dtype)).dtype == wanted
+def test_halves_are_made_upcast(dtype: torch.dtype, wanted: torch.dtype) -> None:
+    assert upcast(torch.ones(2, dtype=dtype)).dtype == wanted
 
 
 @pytest.mark.parametrize("kind", ["classification", "sentiment", "labeling", "multilabel"])

@@ -18,7 +18,7 @@ from nlpmtl.data import IGNORED, Ragged, TagLabels, join_words, tokenize
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import spans
 from nlpmtl.tasks import Labeling, OutputOptions
-from nlpmtl.tasks.labeling import decode_bio, inside_of, log_softmax
+from nlpmtl.tasks.viterbi import bio_predecessors, log_softmax, viterbi_decode_bio
 from tests.tasks.kinds import batch_of
 from tests.tokenizing import TOKENIZERS
 
@@ -55,7 +55,7 @@ class TestDecode:
         labels, scores = problem
         for dtype in (np.float64, np.float32):
             with np.errstate(over="ignore"):
-                tags = decode_bio(scores.astype(dtype), inside_of(labels, task="t"))
+                tags = viterbi_decode_bio(scores.astype(dtype), bio_predecessors(labels, task="t"))
             assert len(tags) == len(scores)
             assert is_valid([labels[i] for i in tags])
 
@@ -68,33 +68,33 @@ class TestDecode:
             return sum((float(scores[word, tag]) for word, tag in enumerate(tags)), 0.0)
 
         best = max(map(value, valid_sequences(labels, len(scores))))
-        found = value(decode_bio(scores, inside_of(labels, task="t")))
+        found = value(viterbi_decode_bio(scores, bio_predecessors(labels, task="t")))
         assert found == best  # sums in the same order round alike
 
     @pytest.mark.parametrize("labels", [one for one in LABEL_SETS if "I-p" in one])
     def test_a_span_that_only_ever_continues_begins(self, labels: tuple[str, ...]) -> None:
         scores = np.zeros((3, len(labels)))
         scores[:, labels.index("I-p")] = [9, 9, 0]
-        tags = [labels[i] for i in decode_bio(scores, inside_of(labels, task="t"))]
+        tags = [labels[i] for i in viterbi_decode_bio(scores, bio_predecessors(labels, task="t"))]
         assert tags[:2] == ["B-p", "I-p"]
 
     def test_ruled_out_starts_leave_something_valid(self) -> None:
         labels = ("I-p", "B-p", "O")
         never = [5.0, -math.inf, -math.inf]
-        tags = decode_bio(np.array([never, never]), inside_of(labels, task="t"))
+        tags = viterbi_decode_bio(np.array([never, never]), bio_predecessors(labels, task="t"))
         assert is_valid([labels[i] for i in tags])
 
     def test_the_scores_are_left_as_they_are(self) -> None:
         scores = np.array([[math.nan, math.inf, -math.inf]])
         before = scores.copy()
-        decode_bio(scores, inside_of(("O", "B-p", "I-p"), task="t"))
+        viterbi_decode_bio(scores, bio_predecessors(("O", "B-p", "I-p"), task="t"))
         assert np.array_equal(scores, before, equal_nan=True)
 
 
 class TestInsideOf:
     def test_by_hand(self) -> None:
-        assert inside_of(TAGS, task="t").tolist() == [3, -1, -1, -1, 2]
-        assert inside_of(("O", "B-a-b", "I-a-b"), task="t").tolist() == [-1, -1, 1]
+        assert bio_predecessors(TAGS, task="t").tolist() == [3, -1, -1, -1, 2]
+        assert bio_predecessors(("O", "B-a-b", "I-a-b"), task="t").tolist() == [-1, -1, 1]
 
     @pytest.mark.parametrize(
         ("labels", "said"),
@@ -110,7 +110,7 @@ class TestInsideOf:
     )
     def test_what_is_no_set_of_bio_tags(self, labels: tuple[str, ...], said: str) -> None:
         with pytest.raises(ConfigError, match=said):
-            inside_of(labels, task="t")
+            bio_predecessors(labels, task="t")
 
 
 @st.composite
