@@ -113,7 +113,7 @@ def solvers(_: Path) -> Iterator[str]:
                     step, dict.fromkeys(tasks, 1 / many), dict.fromkeys(tasks, 1.0), jacobian @ jacobian.T
                 )
                 start = time.perf_counter()
-                own.weigh(seen)
+                own.compute_weights(seen)
                 times.append(1e3 * (time.perf_counter() - start))
             cells.append(f"{statistics.median(times):.1f}")
         yield f"| `{kind}` | {' | '.join(cells)} |"

@@ -32,7 +32,7 @@ def largest_difference(kind: str) -> float:
         options = SAMPLERS.parse({"kind": kind, **OPTIONS.get(kind, {})})
         sampler = build_sampler(options, sizes=GLUE, rows_per_step=ROWS, seed=seed, **RUN)
         for step in (0, STEPS // 2, STEPS - 1):
-            counts = Counter(sampler.choose(0, PICKS, step=step))
+            counts = Counter(sampler.draw(0, PICKS, step=step))
             differences = (abs(counts[i] - PICKS * p) for i, p in enumerate(sampler.probabilities(step)))
             worst = max(worst, *differences)
     return worst
@@ -50,7 +50,7 @@ def rows_used_otherwise(kind: str) -> tuple[int, int]:
         cursor = after
     wrong = 0
     for d, size in enumerate(sizes):
-        passes, rest = divmod(cursor.picks[d], size)
+        passes, rest = divmod(cursor.rows_per_dataset[d], size)
         times = Counter(used[d, r] for r in range(size))
         expected = Counter({passes: size - rest, passes + 1: rest})
         wrong += (times - expected).total()

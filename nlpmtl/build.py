@@ -95,7 +95,7 @@ def build_trainer(
         schedule=build_schedule(config.train.schedule, total=total, warmup=config.train.warmup),
         clip=config.train.clip,
         skips=config.train.on_bad_step == "skip",
-        teaches=plan.learns,
+        teaches=plan.is_adaptive,
     )
 
     def forward(batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from nlpmtl.errors import ConfigError
+from nlpmtl.errors import ConfigError, NlpmtlError
 
 HINT = "if a plugin registers it, name the plugin's module: --plugins MODULE, or plugins=[…] in Python"
 """What an error about an unknown kind or metric of a model adds."""
@@ -40,7 +40,8 @@ def _import(name: str) -> None:
     try:
         importlib.import_module(name)
     except (Exception, SystemExit) as error:  # a module may raise anything while it is imported, as scripts do
-        said = str(error) if isinstance(error, ImportError | SyntaxError) else f"{type(error).__name__}: {error}"
-        raise ConfigError(f"plugins: {name!r} cannot be imported: {said}{hint}") from error
+        is_clear = isinstance(error, ImportError | SyntaxError | NlpmtlError)
+        reason = str(error) if is_clear else f"{type(error).__name__}: {error}"
+        raise ConfigError(f"plugins: {name!r} cannot be imported: {reason}{hint}") from error
     finally:
         sys.path.remove(here)

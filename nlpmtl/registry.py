@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
-from nlpmtl.errors import did_you_mean
+from nlpmtl.errors import ConfigError, did_you_mean
 from nlpmtl.strict_model import StrictModel
 
 T = TypeVar("T")
@@ -52,10 +52,13 @@ class Registry:
     Args:
         noun: what a member is called in an error, such as ``"sampler"``.
         other_names: what other tools call members, for errors: their name = ours.
+        renamed: names that methods and attributes of members had in nlpmtl 0.1: old name = new name.
     """
 
-    def __init__(self, noun: str, *, other_names: Mapping[str, str] | None = None) -> None:
-        self.noun, self._other_names = noun, other_names or {}
+    def __init__(
+        self, noun: str, *, other_names: Mapping[str, str] | None = None, renamed: Mapping[str, str] | None = None
+    ) -> None:
+        self.noun, self._other_names, self._renamed = noun, other_names or {}, renamed or {}
         self._members: dict[str, tuple[type, type[KindOptions]]] = {}
 
     def register(self, name: str, options: type[KindOptions] = KindOptions) -> Callable[[type[T]], type[T]]:
@@ -63,9 +66,11 @@ class Registry:
 
         Raises:
             ValueError: the name is taken by another class.
+            ConfigError: the class defines a method by the name that it had in nlpmtl 0.1.
         """
 
         def add(member: type[T]) -> type[T]:
+            reject_old_names(member, self._renamed)
             known = self._members.get(name)
             if known and (known[0].__module__, known[0].__qualname__) != (member.__module__, member.__qualname__):
                 raise ValueError(f"the {self.noun} {name!r} is already registered, by {known[0].__module__}")
@@ -128,8 +133,38 @@ class Registry:
         return ours if ours in self._members else None
 
 
+def reject_old_names(member: type, renamed: Mapping[str, str]) -> None:
+    """Refuse a class that defines methods or attributes by names of nlpmtl 0.1, which nothing calls any more.
+
+    Args:
+        member: the class; its base classes are checked too.
+        renamed: old name = new name.
+
+    Raises:
+        ConfigError: old names are defined; the message has them and the new ones.
+    """
+    defined = {name for base in member.__mro__ for name in vars(base)}
+    old_names = [name for name in renamed if name in defined]
+    if old_names:
+        changes = ", ".join(f"`{name}` to `{renamed[name]}`" for name in old_names)
+        raise ConfigError(f"{member.__module__}.{member.__qualname__} is written for nlpmtl 0.1: rename {changes}")
+
+
 TASKS = Registry("kind of task", other_names=_KINDS)
-SAMPLERS = Registry("sampler")
-WEIGHTINGS = Registry("weighting")
+SAMPLERS = Registry(
+    "sampler",
+    renamed={"learn": "update", "start": "initial_state", "choose": "draw", "of_datasets": "per_dataset"},
+)
+WEIGHTINGS = Registry(
+    "weighting",
+    renamed={
+        "weigh": "compute_weights",
+        "learn": "update",
+        "learns": "is_adaptive",
+        "looks_back": "needs_post_step_losses",
+        "sight": "requires",
+        "memory": "state",
+    },
+)
 SHARINGS = Registry("sharing scheme")
 METRICS = Registry("metric")

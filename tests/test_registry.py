@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 from pydantic import Field, ValidationError
 
+from nlpmtl.errors import ConfigError
 from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS, KindOptions, Registry
 
 
@@ -57,6 +58,36 @@ def test_a_name_is_given_once(animals: Registry) -> None:
         class Wolf: ...
 
     assert animals.get("dog").__name__ == "Dog"
+
+
+def test_old_names_of_methods_are_refused_with_the_new_ones() -> None:
+    registry = Registry("animal", renamed={"bark": "speak", "paws": "legs", "tail": "end"})
+
+    class Barking:
+        paws = 4
+
+        def bark(self) -> None: ...
+
+    class Dog(Barking): ...
+
+    with pytest.raises(
+        ConfigError, match=r"Dog is written for nlpmtl 0\.1: rename `bark` to `speak`, `paws` to `legs`$"
+    ):
+        registry.register("dog")(Dog)
+    assert registry.names() == []
+
+
+def test_a_weighting_and_a_sampler_of_0_1_are_refused() -> None:
+    class OldWeighting:
+        def weigh(self) -> None: ...
+
+    class OldSampler:
+        def learn(self) -> None: ...
+
+    with pytest.raises(ConfigError, match="rename `weigh` to `compute_weights`"):
+        WEIGHTINGS.register("old")(OldWeighting)
+    with pytest.raises(ConfigError, match="rename `learn` to `update`"):
+        SAMPLERS.register("old")(OldSampler)
 
 
 def test_a_module_that_is_read_again_registers_its_classes_anew(animals: Registry) -> None:

@@ -9,7 +9,7 @@
 >>> plan.sampler.probabilities(0)
 (0.09090909090909091, 0.9090909090909091)
 >>> step, cursor = plan.next(plan.start())
->>> cursor.picks
+>>> cursor.rows_per_dataset
 (2, 9)
 >>> len(step.rows)
 11
@@ -21,7 +21,7 @@ a sampler that adapts during training derives from `AdaptiveSampler`.
 from __future__ import annotations
 
 from nlpmtl.sampling.annealed import Annealed
-from nlpmtl.sampling.base import AdaptiveSampler, Batches, Feedback, Memory, Sampler, SamplingOptions
+from nlpmtl.sampling.base import AdaptiveSampler, Batches, Feedback, Sampler, SamplerState, SamplingOptions
 from nlpmtl.sampling.curriculum import Phase, Phases, PhasesOptions
 from nlpmtl.sampling.examples_proportional import Capped, CappedOptions
 from nlpmtl.sampling.exp3 import Exp3, Exp3Options
@@ -46,7 +46,6 @@ __all__ = [
     "Feedback",
     "LossRatio",
     "LossRatioOptions",
-    "Memory",
     "Phase",
     "Phases",
     "PhasesOptions",
@@ -54,6 +53,7 @@ __all__ = [
     "Proportional",
     "RoundRobin",
     "Sampler",
+    "SamplerState",
     "SamplingOptions",
     "StepPlan",
     "Temperature",

@@ -24,7 +24,7 @@ Example:
     ...     def probabilities(self, step):
     ...         return (2 / 3, 1 / 3)
     >>> sampler = TwoToOne(sizes=[100, 900], total_steps=300, epoch_steps=100, rows_per_step=6, seed=0)
-    >>> sampler.choose(0, 6, step=0)
+    >>> sampler.draw(0, 6, step=0)
     [1, 0, 0, 1, 0, 1]
 """
 
@@ -44,7 +44,7 @@ import numpy as np
 from nlpmtl.registry import KindOptions
 
 Batches = Literal["mixed", "single"]
-Memory = Mapping[str, Any]
+SamplerState = Mapping[str, Any]
 """State of an adaptive sampler: JSON-serialisable values."""
 
 BITS = 64
@@ -64,13 +64,13 @@ class Feedback:
     """Measurements of a training step over all ranks, from which an adaptive sampler learns.
 
     Args:
-        picks: number of rows drawn from each dataset in the step.
+        rows_per_dataset: number of rows drawn from each dataset in the step.
         losses: mean loss of each task that has labels in the step.
         uncertainties: mean uncertainty of the predictions, from 0 to 1, of each of these tasks whose kind defines one.
             Empty unless the sampler sets `needs_uncertainties`.
     """
 
-    picks: Sequence[int]
+    rows_per_dataset: Sequence[int]
     losses: Mapping[str, float]
     uncertainties: Mapping[str, float]
 
@@ -108,30 +108,30 @@ class Sampler(ABC):
             One probability per dataset, which sum to 1.
         """
 
-    def probabilities_after(self, step: int, memory: Memory) -> tuple[float, ...]:
+    def probabilities_after(self, step: int, state: SamplerState) -> tuple[float, ...]:
         """Return the probability of each dataset in a step, given the state of an adaptive sampler."""
         return self.probabilities(step)
 
-    def choose(self, first: int, count: int, *, step: int, memory: Memory | None = None) -> list[int]:
+    def draw(self, first: int, count: int, *, step: int, state: SamplerState | None = None) -> list[int]:
         """Return the dataset of each of several consecutive draws of one step.
 
         Args:
             first: number of the first draw of the run, counted from 0.
             count: number of draws.
             step: number of the optimizer step, counted from 0.
-            memory: state of an adaptive sampler; None: the state before the first step.
+            state: state of an adaptive sampler; None: the state before the first step.
 
         Returns:
             The index of a dataset for each draw.
         """
-        p = self.probabilities(step) if memory is None else self.probabilities_after(step, memory)
+        p = self.probabilities(step) if state is None else self.probabilities_after(step, state)
         # Integers, scaled by their own sum: rounding can neither leave a gap nor widen an empty interval.
         bounds = list(accumulate(int(math.ldexp(probability, BITS)) for probability in p))
-        picks = range(first, first + count)
-        return [bisect_right(bounds, self._point(pick) * bounds[-1] >> BITS) for pick in picks]
+        draws = range(first, first + count)
+        return [bisect_right(bounds, self._point(number) * bounds[-1] >> BITS) for number in draws]
 
-    def _point(self, pick: int) -> int:
-        return (self._start + pick * GOLDEN) % (1 << BITS)
+    def _point(self, number: int) -> int:
+        return (self._start + number * GOLDEN) % (1 << BITS)
 
     @cached_property
     def _start(self) -> int:
@@ -142,7 +142,7 @@ class Sampler(ABC):
 class AdaptiveSampler(Sampler):
     """A sampler whose probabilities depend on measurements of earlier steps.
 
-    `learn` is called after each step and before the next one is planned, with equal arguments on all ranks. Its state
+    `update` is called after each step and before the next one is planned, with equal arguments on all ranks. Its state
     is saved in checkpoints together with the position in the plan, so a resumed run draws the same rows as an
     uninterrupted one. A step that is skipped because of a non-finite loss is not learned from.
 
@@ -157,18 +157,18 @@ class AdaptiveSampler(Sampler):
     """
 
     needs_uncertainties: ClassVar[bool] = False
-    """Whether `learn` requires the uncertainty of the predictions."""
+    """Whether `update` requires the uncertainty of the predictions."""
 
     @abstractmethod
-    def start(self) -> Memory:
+    def initial_state(self) -> SamplerState:
         """Return the state before the first step."""
 
     @abstractmethod
-    def learn(self, memory: Memory, feedback: Feedback) -> Memory:
+    def update(self, state: SamplerState, feedback: Feedback) -> SamplerState:
         """Return the state after a step, without changing the old one.
 
         Args:
-            memory: state before the step.
+            state: state before the step.
             feedback: measurements of the step.
 
         Returns:
@@ -176,12 +176,12 @@ class AdaptiveSampler(Sampler):
         """
 
     @abstractmethod
-    def probabilities_after(self, step: int, memory: Memory) -> tuple[float, ...]:
+    def probabilities_after(self, step: int, state: SamplerState) -> tuple[float, ...]:
         """Return the probability of each dataset in a step, given the state.
 
         Args:
             step: number of the optimizer step, counted from 0.
-            memory: state after the preceding step.
+            state: state after the preceding step.
 
         Returns:
             One probability per dataset, which sum to 1.
@@ -189,9 +189,9 @@ class AdaptiveSampler(Sampler):
 
     def probabilities(self, step: int) -> tuple[float, ...]:
         """Return the probability of each dataset in a step, given the initial state."""
-        return self.probabilities_after(step, self.start())
+        return self.probabilities_after(step, self.initial_state())
 
-    def of_datasets(self, values: Mapping[str, float]) -> list[float | None]:
+    def per_dataset(self, values: Mapping[str, float]) -> list[float | None]:
         """Return the mean of the values of each dataset's tasks.
 
         Args:

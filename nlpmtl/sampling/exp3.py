@@ -31,9 +31,9 @@ Example:
     >>> sampler = Exp3(
     ...     sizes=[100, 900], total_steps=300, epoch_steps=100, rows_per_step=10, seed=0, tasks=tasks, gamma=0.1
     ... )
-    >>> state = sampler.start()
+    >>> state = sampler.initial_state()
     >>> for losses in ({"topic": 1.0, "sentiment": 1.0}, {"topic": 0.5, "sentiment": 1.0}):
-    ...     state = sampler.learn(state, Feedback(picks=[5, 5], losses=losses, uncertainties={}))
+    ...     state = sampler.update(state, Feedback(rows_per_dataset=[5, 5], losses=losses, uncertainties={}))
     >>> [round(p, 3) for p in sampler.probabilities_after(2, state)]
     [0.511, 0.489]
 """
@@ -47,7 +47,7 @@ import numpy as np
 from pydantic import Field
 
 from nlpmtl.registry import SAMPLERS
-from nlpmtl.sampling.base import AdaptiveSampler, Feedback, Memory, SamplingOptions, mix_with_uniform
+from nlpmtl.sampling.base import AdaptiveSampler, Feedback, SamplerState, SamplingOptions, mix_with_uniform
 
 _HISTORY = 100
 """Number of gains from which the percentiles are computed."""
@@ -71,29 +71,29 @@ class Exp3(AdaptiveSampler):
 
     gamma: float
 
-    def start(self) -> Memory:
+    def initial_state(self) -> SamplerState:
         return {"log_weights": [0.0] * len(self.sizes), "losses": {}, "gains": []}
 
-    def learn(self, memory: Memory, feedback: Feedback) -> Memory:
-        before, p, rows = memory["losses"], self._probabilities(memory), sum(feedback.picks)
+    def update(self, state: SamplerState, feedback: Feedback) -> SamplerState:
+        before, p, rows = state["losses"], self._probabilities(state), sum(feedback.rows_per_dataset)
         losses = {task: loss for task, loss in feedback.losses.items() if math.isfinite(loss)}
         relative = {t: (before[t] - loss) / before[t] for t, loss in losses.items() if before.get(t, 0.0) > 0}
-        gains = self.of_datasets({task: gain for task, gain in relative.items() if math.isfinite(gain)})
-        history = [*memory["gains"], *(gain for gain in gains if gain is not None)][-_HISTORY:]
-        log_weights = list(memory["log_weights"])
+        gains = self.per_dataset({task: gain for task, gain in relative.items() if math.isfinite(gain)})
+        history = [*state["gains"], *(gain for gain in gains if gain is not None)][-_HISTORY:]
+        log_weights = list(state["log_weights"])
         for i, gain in enumerate(gains):
-            if gain is not None and feedback.picks[i]:
-                share = feedback.picks[i] / rows
+            if gain is not None and feedback.rows_per_dataset[i]:
+                share = feedback.rows_per_dataset[i] / rows
                 log_weights[i] += self.gamma / len(self.sizes) * _reward(gain, history) / p[i] * share
         highest = max(log_weights)  # subtracted, so that exponentials do not overflow
         shifted = [log_weight - highest for log_weight in log_weights]
         return {"log_weights": shifted, "losses": {**before, **losses}, "gains": history}
 
-    def probabilities_after(self, step: int, memory: Memory) -> tuple[float, ...]:
-        return self._probabilities(memory)
+    def probabilities_after(self, step: int, state: SamplerState) -> tuple[float, ...]:
+        return self._probabilities(state)
 
-    def _probabilities(self, memory: Memory) -> tuple[float, ...]:
-        return mix_with_uniform([math.exp(log_weight) for log_weight in memory["log_weights"]], explore=self.gamma)
+    def _probabilities(self, state: SamplerState) -> tuple[float, ...]:
+        return mix_with_uniform([math.exp(log_weight) for log_weight in state["log_weights"]], explore=self.gamma)
 
 
 def _reward(gain: float, history: list[float]) -> float:

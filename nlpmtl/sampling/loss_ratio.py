@@ -26,10 +26,10 @@ Example:
     ...     sizes=[100, 900], total_steps=300, epoch_steps=100, rows_per_step=10, seed=0,
     ...     tasks=[["topic"], ["sentiment"]], temperature=1.0, keep=0.0, explore=0.1,
     ... )
-    >>> state = sampler.start()
+    >>> state = sampler.initial_state()
     >>> for loss in (1.0, 0.25):
     ...     losses = {"topic": loss, "sentiment": 1.0}
-    ...     state = sampler.learn(state, Feedback(picks=[5, 5], losses=losses, uncertainties={}))
+    ...     state = sampler.update(state, Feedback(rows_per_dataset=[5, 5], losses=losses, uncertainties={}))
     >>> [round(p, 3) for p in sampler.probabilities_after(2, state)]
     [0.307, 0.693]
 """
@@ -43,7 +43,7 @@ from typing import Any
 from pydantic import Field
 
 from nlpmtl.registry import SAMPLERS
-from nlpmtl.sampling.base import AdaptiveSampler, Feedback, Memory, SamplingOptions, ema, mix_with_uniform
+from nlpmtl.sampling.base import AdaptiveSampler, Feedback, SamplerState, SamplingOptions, ema, mix_with_uniform
 
 _FIRST_STEPS = 10
 """Number of steps over which the first loss of a task is averaged."""
@@ -77,11 +77,11 @@ class LossRatio(AdaptiveSampler):
     keep: float
     explore: float
 
-    def start(self) -> Memory:
+    def initial_state(self) -> SamplerState:
         return {"first": {}, "seen": {}, "now": {}}
 
-    def learn(self, memory: Memory, feedback: Feedback) -> Memory:
-        first, step_counts, now = (dict[str, Any](memory[key]) for key in ("first", "seen", "now"))
+    def update(self, state: SamplerState, feedback: Feedback) -> SamplerState:
+        first, step_counts, now = (dict[str, Any](state[key]) for key in ("first", "seen", "now"))
         for task, loss in feedback.losses.items():
             if not math.isfinite(loss):
                 continue
@@ -94,9 +94,9 @@ class LossRatio(AdaptiveSampler):
             now[task] = ema(now.get(task), loss, keep=self.keep)
         return {"first": first, "seen": step_counts, "now": now}
 
-    def probabilities_after(self, step: int, memory: Memory) -> tuple[float, ...]:
-        first = memory["first"]
-        by_task = {task: now / first[task] for task, now in memory["now"].items() if first[task] > 0}
-        ratios = [1.0 if ratio is None else max(ratio, 0.0) for ratio in self.of_datasets(by_task)]
+    def probabilities_after(self, step: int, state: SamplerState) -> tuple[float, ...]:
+        first = state["first"]
+        by_task = {task: now / first[task] for task, now in state["now"].items() if first[task] > 0}
+        ratios = [1.0 if ratio is None else max(ratio, 0.0) for ratio in self.per_dataset(by_task)]
         largest = max(ratios) or 1.0  # only quotients of the ratios matter, and powers of large ratios overflow
         return mix_with_uniform([(ratio / largest) ** (1 / self.temperature) for ratio in ratios], explore=self.explore)

@@ -8,7 +8,7 @@ Example:
     >>> sampler = Uniform(sizes=[3, 5], total_steps=10, epoch_steps=2, rows_per_step=4, seed=0)
     >>> plan = Plan(["small", "large"], sizes=[3, 5], sampler=sampler, batch_size=4, batches="mixed", seed=0)
     >>> step, cursor = plan.next(plan.start())
-    >>> cursor.picks, len(step.rows)
+    >>> cursor.rows_per_dataset, len(step.rows)
     ((2, 2), 4)
 """
 
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.registry import SAMPLERS, KindOptions
-from nlpmtl.sampling.base import AdaptiveSampler, Batches, Feedback, Memory, Sampler, SamplingOptions
+from nlpmtl.sampling.base import AdaptiveSampler, Batches, Feedback, Sampler, SamplerState, SamplingOptions
 
 
 @dataclass(frozen=True)
@@ -34,19 +34,19 @@ class Cursor:
 
     step: int
     """Number of the next step, counted from 0."""
-    picks: tuple[int, ...]
+    rows_per_dataset: tuple[int, ...]
     """Number of rows drawn so far from each dataset."""
-    memory: Memory = field(default_factory=dict)
+    sampler_state: SamplerState = field(default_factory=dict)
     """State of an adaptive sampler."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the cursor as JSON-serialisable values."""
-        return {"step": self.step, "picks": list(self.picks), "memory": dict(self.memory)}
+        return {"step": self.step, "picks": list(self.rows_per_dataset), "memory": dict(self.sampler_state)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Return the cursor of the values that `to_json` returned."""
-        return cls(step=value["step"], picks=tuple(value["picks"]), memory=value["memory"])
+        return cls(step=value["step"], rows_per_dataset=tuple(value["picks"]), sampler_state=value["memory"])
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ class Plan:
 
     def start(self) -> Cursor:
         """Return the cursor of a new run."""
-        memory = self.sampler.start() if isinstance(self.sampler, AdaptiveSampler) else {}
-        return Cursor(step=0, picks=(0,) * len(self.names), memory=memory)
+        state = self.sampler.initial_state() if isinstance(self.sampler, AdaptiveSampler) else {}
+        return Cursor(step=0, rows_per_dataset=(0,) * len(self.names), sampler_state=state)
 
     def next(self, cursor: Cursor) -> tuple[StepPlan, Cursor]:
         """Return the rows of the step at a cursor, and the cursor after it.
@@ -119,21 +119,21 @@ class Plan:
         Raises:
             RunError: the cursor belongs to a plan with another number of datasets.
         """
-        if len(cursor.picks) != len(self.names):
+        if len(cursor.rows_per_dataset) != len(self.names):
             raise RunError(
-                f"the checkpoint counts rows of {len(cursor.picks)} datasets, and the config has {len(self.names)} "
-                f"({', '.join(self.names)}): resume with the datasets that the run was started with"
+                f"the checkpoint counts rows of {len(cursor.rows_per_dataset)} datasets, and the config has "
+                f"{len(self.names)} ({', '.join(self.names)}): resume with the datasets that the run was started with"
             )
-        picks = list(cursor.picks)
+        counts = list(cursor.rows_per_dataset)
         rows: list[tuple[int, int]] = []
-        for index in self._choose(cursor):
-            rows.append((index, self._row(index, picks[index])))
-            picks[index] += 1
-        probabilities = self.sampler.probabilities_after(cursor.step, cursor.memory)
-        after = replace(cursor, step=cursor.step + 1, picks=tuple(picks))
+        for index in self._draw(cursor):
+            rows.append((index, self._row(index, counts[index])))
+            counts[index] += 1
+        probabilities = self.sampler.probabilities_after(cursor.step, cursor.sampler_state)
+        after = replace(cursor, step=cursor.step + 1, rows_per_dataset=tuple(counts))
         return StepPlan(step=cursor.step, rows=tuple(rows), probabilities=probabilities), after
 
-    def learn(self, cursor: Cursor, feedback: Feedback) -> Cursor:
+    def update(self, cursor: Cursor, feedback: Feedback) -> Cursor:
         """Return the cursor after an adaptive sampler has learned from a step; the same cursor for other samplers.
 
         Args:
@@ -142,21 +142,21 @@ class Plan:
         """
         if not isinstance(self.sampler, AdaptiveSampler):
             return cursor
-        return replace(cursor, memory=self.sampler.learn(cursor.memory, feedback))
+        return replace(cursor, sampler_state=self.sampler.update(cursor.sampler_state, feedback))
 
     @property
-    def learns(self) -> bool:
-        """Whether the sampler is adaptive: `learn` must be called after each step."""
+    def is_adaptive(self) -> bool:
+        """Whether the sampler is adaptive: `update` must be called after each step."""
         return isinstance(self.sampler, AdaptiveSampler)
 
-    def varies(self, total: int) -> bool:
+    def is_time_varying(self, total: int) -> bool:
         """Return whether the probabilities change over a run of `total` steps."""
         first = self.sampler.probabilities(0)
-        return self.learns or any(self.sampler.probabilities(step) != first for step in (total // 2, total - 1))
+        return self.is_adaptive or any(self.sampler.probabilities(step) != first for step in (total // 2, total - 1))
 
     @property
     def needs_uncertainties(self) -> bool:
-        """Whether `learn` requires the uncertainty of the predictions."""
+        """Whether `update` requires the uncertainty of the predictions."""
         return isinstance(self.sampler, AdaptiveSampler) and self.sampler.needs_uncertainties
 
     def steps(self, cursor: Cursor, total: int) -> Iterator[tuple[StepPlan, Cursor]]:
@@ -165,11 +165,11 @@ class Plan:
             plan, cursor = self.next(cursor)
             yield plan, cursor
 
-    def _choose(self, cursor: Cursor) -> list[int]:
-        step, memory = cursor.step, cursor.memory
+    def _draw(self, cursor: Cursor) -> list[int]:
+        step, state = cursor.step, cursor.sampler_state
         if self.batches == "single":
-            return self.sampler.choose(step, 1, step=step, memory=memory) * self.batch_size
-        return self.sampler.choose(step * self.batch_size, self.batch_size, step=step, memory=memory)
+            return self.sampler.draw(step, 1, step=step, state=state) * self.batch_size
+        return self.sampler.draw(step * self.batch_size, self.batch_size, step=step, state=state)
 
     def _row(self, index: int, taken: int) -> int:
         number, offset = divmod(taken, self.sizes[index])

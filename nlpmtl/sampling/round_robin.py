@@ -12,14 +12,14 @@ The seed has no effect on which dataset is drawn.
 Example:
     >>> from nlpmtl.sampling import RoundRobin
     >>> sampler = RoundRobin(sizes=[100, 900, 50], total_steps=300, epoch_steps=100, rows_per_step=10, seed=0)
-    >>> sampler.choose(0, 5, step=0)
+    >>> sampler.draw(0, 5, step=0)
     [0, 1, 2, 0, 1]
 """
 
 from __future__ import annotations
 
 from nlpmtl.registry import SAMPLERS
-from nlpmtl.sampling.base import Memory, Sampler, SamplingOptions, normalize
+from nlpmtl.sampling.base import Sampler, SamplerState, SamplingOptions, normalize
 
 
 @SAMPLERS.register("round_robin", SamplingOptions)
@@ -29,5 +29,5 @@ class RoundRobin(Sampler):
     def probabilities(self, step: int) -> tuple[float, ...]:
         return normalize([1.0] * len(self.sizes))
 
-    def choose(self, first: int, count: int, *, step: int, memory: Memory | None = None) -> list[int]:
-        return [pick % len(self.sizes) for pick in range(first, first + count)]
+    def draw(self, first: int, count: int, *, step: int, state: SamplerState | None = None) -> list[int]:
+        return [number % len(self.sizes) for number in range(first, first + count)]

@@ -25,8 +25,8 @@ Example:
     ...     sizes=[100, 900], total_steps=300, epoch_steps=100, rows_per_step=10, seed=0,
     ...     tasks=[["topic"], ["sentiment"]], keep=0.95, explore=0.1,
     ... )
-    >>> feedback = Feedback(picks=[5, 5], losses={}, uncertainties={"topic": 0.9, "sentiment": 0.3})
-    >>> [round(p, 3) for p in sampler.probabilities_after(1, sampler.learn(sampler.start(), feedback))]
+    >>> feedback = Feedback(rows_per_dataset=[5, 5], losses={}, uncertainties={"topic": 0.9, "sentiment": 0.3})
+    >>> [round(p, 3) for p in sampler.probabilities_after(1, sampler.update(sampler.initial_state(), feedback))]
     [0.725, 0.275]
 """
 
@@ -39,7 +39,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from nlpmtl.registry import SAMPLERS
-from nlpmtl.sampling.base import AdaptiveSampler, Feedback, Memory, SamplingOptions, ema, mean, mix_with_uniform
+from nlpmtl.sampling.base import AdaptiveSampler, Feedback, SamplerState, SamplingOptions, ema, mean, mix_with_uniform
 
 
 class UncertaintyOptions(SamplingOptions):
@@ -66,17 +66,17 @@ class Uncertainty(AdaptiveSampler):
     keep: float
     explore: float
 
-    def start(self) -> Memory:
+    def initial_state(self) -> SamplerState:
         return {"now": {}}
 
-    def learn(self, memory: Memory, feedback: Feedback) -> Memory:
-        now = memory["now"]
+    def update(self, state: SamplerState, feedback: Feedback) -> SamplerState:
+        now = state["now"]
         current = {task: max(value, 0.0) for task, value in feedback.uncertainties.items() if math.isfinite(value)}
         averages = {task: ema(now.get(task), value, keep=self.keep) for task, value in current.items()}
         return {"now": {**now, **averages}}
 
-    def probabilities_after(self, step: int, memory: Memory) -> tuple[float, ...]:
-        values = self.of_datasets(memory["now"])
+    def probabilities_after(self, step: int, state: SamplerState) -> tuple[float, ...]:
+        values = self.per_dataset(state["now"])
         average = mean(value for value in values if value is not None)
         default = 1.0 if average is None else average
         return mix_with_uniform([default if value is None else value for value in values], explore=self.explore)

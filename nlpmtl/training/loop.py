@@ -19,5 +19,5 @@ def train_steps(plan: Plan, *, cursor: Cursor, total: int, stepper: TrainStep) -
         step, cursor = plan.next(cursor)
         report = stepper(step)
         if report.feedback is not None:
-            cursor = plan.learn(cursor, report.feedback)
+            cursor = plan.update(cursor, report.feedback)
         yield report, cursor

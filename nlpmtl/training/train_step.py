@@ -139,11 +139,11 @@ class TrainStep:
         """Leave the gradient of the step's loss with the parameters; what was seen, and the weights, come back."""
         run, total = self.accumulator, sum(tally.rows.values())
         seen = StepObservation(plan.step, {task: tally.rows[task] / total for task in run.tasks if task in tally.rows})
-        if self.weighting.sight == "gradients" and seen.shares:
+        if self.weighting.requires == "gradients" and seen.shares:
             return self._by_task(plan, seen, tally=tally)
-        if self.weighting.sight == "losses":
+        if self.weighting.requires == "losses":
             seen = replace(seen, losses=self._means(run.pass_through(rows).sums, tally))
-        weights = self.weighting.weigh(seen)
+        weights = self.weighting.compute_weights(seen)
         return seen, weights, run.pass_through(rows, scales=_scales(seen, weights, tally))
 
     def _by_task(
@@ -162,7 +162,7 @@ class TrainStep:
             asked=max(one.asked for one in all_passed),
         )
         seen = replace(seen, losses=self._means(passed.sums, tally), gramian=gradients.gramian())
-        weights = self.weighting.weigh(seen)
+        weights = self.weighting.compute_weights(seen)
         gradients.put([weights[task] for task in seen.shares])
         return seen, weights, passed
 
@@ -170,10 +170,10 @@ class TrainStep:
         self, plan: StepPlan, rows: Rows, *, seen: StepObservation, passed: ForwardResult, tally: BatchStats
     ) -> tuple[Feedback | None, str | None]:
         """Update the weighting, if it learns; return the feedback for a sampler, and why nothing was learned."""
-        if not (self.weighting.learns or self.teaches):
+        if not (self.weighting.is_adaptive or self.teaches):
             return None, None
         losses, after = seen.losses or self._means(passed.sums, tally), {}
-        if self.weighting.looks_back:
+        if self.weighting.needs_post_step_losses:
             after = self._means(self.accumulator.pass_through(rows).sums, tally)
         for when, means in (("", losses), (" after the step", after)):
             for task, mean in means.items():
@@ -182,8 +182,8 @@ class TrainStep:
                         f"step {plan.step + 1}: the loss of task {task!r}{when} is {mean}: the weighting and the "
                         "sampler are not updated by this step"
                     )
-        if self.weighting.learns:
-            self.weighting.learn(seen, losses=losses, after=after)
+        if self.weighting.is_adaptive:
+            self.weighting.update(seen, losses=losses, post_step_losses=after)
         if not self.teaches:
             return None, None
         picks = [0] * len(self.accumulator.collate.datasets)

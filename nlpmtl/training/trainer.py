@@ -106,7 +106,7 @@ class Trainer:
             self.accelerator,
             directory=self.directory,
             tasks=list(self.tasks),
-            datasets=self.plan.names if self.plan.varies(self.total) else (),
+            datasets=self.plan.names if self.plan.is_time_varying(self.total) else (),
             tells_weights=not isinstance(self.stepper.weighting, Constant),
         )
 
@@ -122,7 +122,7 @@ class Trainer:
         accumulator = self.stepper.accumulator
         if self.state.micro_tokens is not None:
             accumulator.micro_tokens = min(accumulator.micro_tokens, self.state.micro_tokens)
-        self.stepper.weighting.memory = dict(self.state.weighting)
+        self.stepper.weighting.state = dict(self.state.weighting)
         with self.signals.installed():
             if self.state.cursor.step == 0:
                 self._save()
@@ -143,7 +143,7 @@ class Trainer:
         for report, cursor in train_steps(self.plan, cursor=self.state.cursor, total=self.total, stepper=self.stepper):
             skipped = self.state.skipped + (report.skipped is not None)
             halved = self.stepper.accumulator.micro_tokens if report.halved else self.state.micro_tokens
-            memory = self.stepper.weighting.memory
+            memory = self.stepper.weighting.state
             self.state = replace(self.state, cursor=cursor, skipped=skipped, micro_tokens=halved, weighting=memory)
             line = self.observer.step(report)
             if line is not None:

@@ -6,7 +6,7 @@ The loss of a training step is a weighted sum over the tasks that have labels in
 
 Symbols:
 - L: loss of the step
-- w_t: weight of task t, returned by `Weighting.weigh`
+- w_t: weight of task t, returned by `Weighting.compute_weights`
 - s_t: fraction of the step's labels that belong to task t, so that Σ_t s_t = 1
 - L_t: mean loss of task t over its labels in the step
 
@@ -15,10 +15,10 @@ A weight of 1 leaves a task the influence that the sampler gave it.
 Example:
     >>> from nlpmtl.weighting import StepObservation, Weighting
     >>> class Halved(Weighting):
-    ...     def weigh(self, seen):
-    ...         return dict.fromkeys(seen.shares, 0.5)
+    ...     def compute_weights(self, observation):
+    ...         return dict.fromkeys(observation.shares, 0.5)
     >>> weighting = Halved(tasks=["topic", "sentiment"], epoch_steps=100, seed=0)
-    >>> weighting.weigh(StepObservation(step=0, shares={"topic": 0.75, "sentiment": 0.25}))
+    >>> weighting.compute_weights(StepObservation(step=0, shares={"topic": 0.75, "sentiment": 0.25}))
     {'topic': 0.5, 'sentiment': 0.5}
 """
 
@@ -45,9 +45,9 @@ class StepObservation:
         step: number of the optimizer step, counted from 0.
         shares: fraction of the step's labels that belong to each task, from 0 to 1. Tasks without labels in the step
             are absent. The order of the tasks is that of `losses` and of the rows of `gramian`.
-        losses: mean loss of each task in `shares`. Empty if the weighting's `sight` is "nothing".
+        losses: mean loss of each task in `shares`. Empty if the weighting's `requires` is "nothing".
         gramian: inner products of the task gradients, ``[tasks, tasks]`` in double precision. The gradient of task t is
-            that of s_t · L_t with respect to the parameters that several tasks share. None unless `sight` is
+            that of s_t · L_t with respect to the parameters that several tasks share. None unless `requires` is
             "gradients".
     """
 
@@ -61,7 +61,7 @@ class StepObservation:
 class Weighting(ABC):
     """Computes a weight for each task before the backward pass of a step.
 
-    State that is learned during training is kept in `memory`, a JSON-serialisable dict that is saved in checkpoints.
+    State that is learned during training is kept in `state`, a JSON-serialisable dict that is saved in checkpoints.
 
     Args:
         tasks: names of all tasks of the run.
@@ -69,40 +69,42 @@ class Weighting(ABC):
         seed: seed of the run, ≥ 0.
     """
 
-    sight: ClassVar[Requirement] = "nothing"
-    """What `weigh` requires: "nothing", "losses" (one extra forward pass per step) or "gradients" (one backward pass
-    per task)."""
-    learns: ClassVar[bool] = False
-    """Whether `learn` is called after each optimizer step."""
-    looks_back: ClassVar[bool] = False
-    """Whether `learn` requires the losses after the optimizer step on the same rows (one extra forward pass)."""
+    requires: ClassVar[Requirement] = "nothing"
+    """What `compute_weights` requires: "nothing", "losses" (one extra forward pass per step) or "gradients" (one
+    backward pass per task)."""
+    is_adaptive: ClassVar[bool] = False
+    """Whether `update` is called after each optimizer step."""
+    needs_post_step_losses: ClassVar[bool] = False
+    """Whether `update` requires the losses after the optimizer step on the same rows (one extra forward pass)."""
 
     tasks: Sequence[str]
     epoch_steps: int
     seed: int
-    memory: dict[str, Any] = field(init=False, default_factory=dict)
+    state: dict[str, Any] = field(init=False, default_factory=dict)
 
     @abstractmethod
-    def weigh(self, seen: StepObservation) -> dict[str, float]:
+    def compute_weights(self, observation: StepObservation) -> dict[str, float]:
         """Compute the weights of a step.
 
         Args:
-            seen: measurements of the step, as far as `sight` requires them.
+            observation: measurements of the step; `requires` declares which of them are needed.
 
         Returns:
-            The weight w_t of each task in `seen.shares`, in the same order.
+            The weight w_t of each task in `observation.shares`, in the same order.
         """
 
-    def learn(self, seen: StepObservation, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:  # noqa: B027
-        """Update `memory` after an optimizer step. The default does nothing.
+    def update(  # noqa: B027
+        self, observation: StepObservation, *, losses: Mapping[str, float], post_step_losses: Mapping[str, float]
+    ) -> None:
+        """Update `state` after an optimizer step. The default does nothing.
 
         It is not called for a step whose loss is not finite.
 
         Args:
-            seen: the argument of `weigh` in this step.
+            observation: the argument of `compute_weights` in this step.
             losses: mean loss of each task that has labels in the step, before the optimizer step.
-            after: mean loss of the same tasks after the optimizer step, on the same rows and with the same dropout
-                masks. Empty unless `looks_back` is set.
+            post_step_losses: mean loss of the same tasks after the optimizer step, on the same rows and with the same
+                dropout masks. Empty unless `needs_post_step_losses` is set.
         """
 
 

@@ -25,9 +25,10 @@ Example:
     >>> from nlpmtl.weighting import Dwa, StepObservation
     >>> weighting = Dwa(tasks=["topic", "sentiment"], epoch_steps=1, seed=0, temperature=2.0)
     >>> shares = {"topic": 0.5, "sentiment": 0.5}
-    >>> weighting.learn(StepObservation(step=0, shares=shares), losses={"topic": 1.0, "sentiment": 1.0}, after={})
-    >>> weighting.learn(StepObservation(step=1, shares=shares), losses={"topic": 0.9, "sentiment": 0.5}, after={})
-    >>> {task: round(weight, 3) for task, weight in weighting.weigh(StepObservation(step=2, shares=shares)).items()}
+    >>> steps = [StepObservation(step=number, shares=shares) for number in range(3)]
+    >>> weighting.update(steps[0], losses={"topic": 1.0, "sentiment": 1.0}, post_step_losses={})
+    >>> weighting.update(steps[1], losses={"topic": 0.9, "sentiment": 0.5}, post_step_losses={})
+    >>> {task: round(weight, 3) for task, weight in weighting.compute_weights(steps[2]).items()}
     {'topic': 1.1, 'sentiment': 0.9}
 """
 
@@ -63,32 +64,34 @@ class Dwa(Weighting):
         temperature: T > 0.
     """
 
-    learns: ClassVar[bool] = True
+    is_adaptive: ClassVar[bool] = True
 
     temperature: float
 
-    def weigh(self, seen: StepObservation) -> dict[str, float]:
-        older, newer = self._mean_losses(seen.step // self.epoch_steps)
+    def compute_weights(self, observation: StepObservation) -> dict[str, float]:
+        older, newer = self._mean_losses(observation.step // self.epoch_steps)
         if older is None or newer is None:
-            return dict.fromkeys(seen.shares, 1.0)
+            return dict.fromkeys(observation.shares, 1.0)
         rates = {t: newer[t] / older[t] if t in newer and older.get(t, 0.0) > _MIN_LOSS else 1.0 for t in self.tasks}
         highest = max(rates.values())
         exponentials = {task: math.exp((rate - highest) / self.temperature) for task, rate in rates.items()}
         total = math.fsum(exponentials.values())
-        return {task: len(self.tasks) * exponentials[task] / total for task in seen.shares}
+        return {task: len(self.tasks) * exponentials[task] / total for task in observation.shares}
 
-    def learn(self, seen: StepObservation, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
-        epoch = seen.step // self.epoch_steps
-        epochs = {number: sums for number, sums in self.memory.items() if int(number) >= epoch - 2}
+    def update(
+        self, observation: StepObservation, *, losses: Mapping[str, float], post_step_losses: Mapping[str, float]
+    ) -> None:
+        epoch = observation.step // self.epoch_steps
+        epochs = {number: sums for number, sums in self.state.items() if int(number) >= epoch - 2}
         sums = dict(epochs.get(str(epoch), {}))
         for task, loss in losses.items():
             if not math.isfinite(loss):
                 continue
             loss_sum, step_count = sums.get(task, (0.0, 0))
             sums[task] = [loss_sum + loss, step_count + 1]
-        self.memory = {**epochs, str(epoch): sums}
+        self.state = {**epochs, str(epoch): sums}
 
     def _mean_losses(self, epoch: int) -> list[dict[str, float] | None]:
         """Return the mean losses of the two epochs before `epoch`, older first; None for an epoch without losses."""
-        epochs = (self.memory.get(str(number)) for number in (epoch - 2, epoch - 1))
+        epochs = (self.state.get(str(number)) for number in (epoch - 2, epoch - 1))
         return [None if sums is None else {task: s / n for task, (s, n) in sums.items()} for sums in epochs]

@@ -24,7 +24,7 @@ Example:
     >>> shares, losses = {"a": 0.5, "b": 0.5}, {"a": 1.0, "b": 1.0}
     >>> step = StepObservation(step=0, shares=shares, losses=losses, gramian=gradients @ gradients.T)
     >>> weighting = FairGrad(tasks=["a", "b"], epoch_steps=100, seed=0, alpha=2.0)
-    >>> {task: round(weight, 3) for task, weight in weighting.weigh(step).items()}
+    >>> {task: round(weight, 3) for task, weight in weighting.compute_weights(step).items()}
     {'a': 8.336, 'b': 3.649}
 """
 

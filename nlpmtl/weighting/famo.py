@@ -33,10 +33,10 @@ Example:
     >>> from nlpmtl.weighting import Famo, StepObservation
     >>> weighting = Famo(tasks=["topic", "sentiment"], epoch_steps=100, seed=0, lr=0.025, decay=0.001)
     >>> step = StepObservation(step=0, shares={"topic": 0.5, "sentiment": 0.5}, losses={"topic": 2.0, "sentiment": 0.5})
-    >>> {task: round(weight, 3) for task, weight in weighting.weigh(step).items()}
+    >>> {task: round(weight, 3) for task, weight in weighting.compute_weights(step).items()}
     {'topic': 0.4, 'sentiment': 1.6}
-    >>> weighting.learn(step, losses=step.losses, after={"topic": 1.9, "sentiment": 0.3})
-    >>> {task: round(weight, 3) for task, weight in weighting.weigh(step).items()}
+    >>> weighting.update(step, losses=step.losses, post_step_losses={"topic": 1.9, "sentiment": 0.3})
+    >>> {task: round(weight, 3) for task, weight in weighting.compute_weights(step).items()}
     {'topic': 0.416, 'sentiment': 1.584}
 """
 
@@ -75,38 +75,41 @@ class Famo(Weighting):
         decay: γ ≥ 0.
     """
 
-    sight: ClassVar[Requirement] = "losses"
-    learns: ClassVar[bool] = True
-    looks_back: ClassVar[bool] = True
+    requires: ClassVar[Requirement] = "losses"
+    is_adaptive: ClassVar[bool] = True
+    needs_post_step_losses: ClassVar[bool] = True
 
     lr: float
     decay: float
 
-    def weigh(self, seen: StepObservation) -> dict[str, float]:
-        if not _are_valid(seen.losses):
-            return dict.fromkeys(seen.shares, 1.0)
-        ratios = {task: z / (seen.losses[task] + _EPSILON) for task, z in self._softmax(seen).items()}
+    def compute_weights(self, observation: StepObservation) -> dict[str, float]:
+        if not _are_valid(observation.losses):
+            return dict.fromkeys(observation.shares, 1.0)
+        ratios = {task: z / (observation.losses[task] + _EPSILON) for task, z in self._softmax(observation).items()}
         total = math.fsum(ratios.values())
         return {task: len(ratios) * ratio / total for task, ratio in ratios.items()}
 
-    def learn(self, seen: StepObservation, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
-        if not (_are_valid(seen.losses) and _are_valid(after)):
+    def update(
+        self, observation: StepObservation, *, losses: Mapping[str, float], post_step_losses: Mapping[str, float]
+    ) -> None:
+        if not (_are_valid(observation.losses) and _are_valid(post_step_losses)):
             return
-        z = self._softmax(seen)
-        delta = {task: math.log(seen.losses[task] + _EPSILON) - math.log(after[task] + _EPSILON) for task in z}
+        z = self._softmax(observation)
+        before = {task: math.log(observation.losses[task] + _EPSILON) for task in z}
+        delta = {task: before[task] - math.log(post_step_losses[task] + _EPSILON) for task in z}
         mean = math.fsum(z[task] * delta[task] for task in z)
         for task in z:
-            xi, first, second, steps = self.memory.get(task, (0.0, 0.0, 0.0, 0))
+            xi, first, second, steps = self.state.get(task, (0.0, 0.0, 0.0, 0))
             gradient = z[task] * (delta[task] - mean) + self.decay * xi
             steps += 1
             first = _BETA_1 * first + (1 - _BETA_1) * gradient
             second = _BETA_2 * second + (1 - _BETA_2) * gradient**2
             root = math.sqrt(second / (1 - _BETA_2**steps)) + _EPSILON
-            self.memory[task] = [xi - self.lr * first / (1 - _BETA_1**steps) / root, first, second, steps]
+            self.state[task] = [xi - self.lr * first / (1 - _BETA_1**steps) / root, first, second, steps]
 
-    def _softmax(self, seen: StepObservation) -> dict[str, float]:
+    def _softmax(self, observation: StepObservation) -> dict[str, float]:
         """Return z of each task that has labels in the step."""
-        logits = {task: self.memory[task][0] if task in self.memory else 0.0 for task in seen.shares}
+        logits = {task: self.state[task][0] if task in self.state else 0.0 for task in observation.shares}
         exponentials = {task: math.exp(logit - max(logits.values())) for task, logit in logits.items()}
         total = math.fsum(exponentials.values())
         return {task: exponential / total for task, exponential in exponentials.items()}

@@ -25,7 +25,7 @@ Example:
     >>> from nlpmtl.weighting import Geometric, StepObservation
     >>> weighting = Geometric(tasks=["topic", "sentiment"], epoch_steps=100, seed=0)
     >>> step = StepObservation(step=0, shares={"topic": 0.5, "sentiment": 0.5}, losses={"topic": 2.0, "sentiment": 0.5})
-    >>> {task: round(weight, 3) for task, weight in weighting.weigh(step).items()}
+    >>> {task: round(weight, 3) for task, weight in weighting.compute_weights(step).items()}
     {'topic': 0.5, 'sentiment': 2.0}
 """
 
@@ -46,11 +46,11 @@ _MIN_LOSS = 1e-12
 class Geometric(Weighting):
     """Geometric Loss Strategy: the geometric mean of the task losses (Chennupati et al., 2019)."""
 
-    sight: ClassVar[Requirement] = "losses"
+    requires: ClassVar[Requirement] = "losses"
 
-    def weigh(self, seen: StepObservation) -> dict[str, float]:
-        if not all_finite(seen.losses.values()) or any(loss < 0 for loss in seen.losses.values()):
-            return dict.fromkeys(seen.shares, 1.0)
-        losses = {task: max(loss, _MIN_LOSS) for task, loss in seen.losses.items()}
-        total = math.exp(math.fsum(share * math.log(losses[task]) for task, share in seen.shares.items()))
-        return {task: total / losses[task] for task in seen.shares}
+    def compute_weights(self, observation: StepObservation) -> dict[str, float]:
+        if not all_finite(observation.losses.values()) or any(loss < 0 for loss in observation.losses.values()):
+            return dict.fromkeys(observation.shares, 1.0)
+        losses = {task: max(loss, _MIN_LOSS) for task, loss in observation.losses.items()}
+        total = math.exp(math.fsum(share * math.log(losses[task]) for task, share in observation.shares.items()))
+        return {task: total / losses[task] for task in observation.shares}

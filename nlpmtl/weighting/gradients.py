@@ -37,7 +37,7 @@ Example:
     >>> for kind in ("imtl_g", "mgda", "upgrad"):
     ...     options = WEIGHTINGS.parse({"kind": kind})
     ...     weighting = WEIGHTINGS.build(options, Weighting, tasks=["a", "b"], epoch_steps=100, seed=0)
-    ...     print(kind, {task: round(weight, 3) for task, weight in weighting.weigh(step).items()})
+    ...     print(kind, {task: round(weight, 3) for task, weight in weighting.compute_weights(step).items()})
     imtl_g {'a': 1.382, 'b': 0.618}
     mgda {'a': 1.4, 'b': 0.6}
     upgrad {'a': 3.0, 'b': 1.4}
@@ -70,7 +70,7 @@ class GradientMethod(Weighting):
         ConfigError: TorchJD or one of its solvers is not installed.
     """
 
-    sight: ClassVar[Requirement] = "gradients"
+    requires: ClassVar[Requirement] = "gradients"
     averages: ClassVar[bool] = True
     """Whether the weights of the paper sum to 1 for orthogonal gradients of equal norm."""
     _method: Any = field(init=False, repr=False)
@@ -85,38 +85,39 @@ class GradientMethod(Weighting):
     def make(self) -> Any:
         """Return a function that maps a Gramian, ``[tasks, tasks]``, to the weights of the paper, ``[tasks]``."""
 
-    def weigh(self, seen: StepObservation) -> dict[str, float]:
+    def compute_weights(self, observation: StepObservation) -> dict[str, float]:
         """Compute the weights of a step.
 
         Args:
-            seen: the step, with its Gramian.
+            observation: the step, with its Gramian.
 
         Returns:
-            The weight of each task in `seen.shares`.
+            The weight of each task in `observation.shares`.
 
         Raises:
             RunError: the solver fails, or a weight is not finite.
         """
-        tasks = sorted(seen.shares)
+        tasks = sorted(observation.shares)
         if len(tasks) < 2:
             return dict.fromkeys(tasks, 1.0)
-        assert seen.gramian is not None, "gradient methods require gradients"
-        mean_square = float(seen.gramian.trace()) / len(tasks)
+        assert observation.gramian is not None, "gradient methods require gradients"
+        mean_square = float(observation.gramian.trace()) / len(tasks)
         if not 0 < mean_square < math.inf:  # the training step reports gradients that are not finite, with their rows
-            return dict.fromkeys(seen.shares, 1.0)
-        indices = [list(seen.shares).index(task) for task in tasks]
-        gramian = seen.gramian[np.ix_(indices, indices)] / mean_square
+            return dict.fromkeys(observation.shares, 1.0)
+        indices = [list(observation.shares).index(task) for task in tasks]
+        gramian = observation.gramian[np.ix_(indices, indices)] / mean_square
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_seed(self.seed, seen.step))
+            torch.manual_seed(_seed(self.seed, observation.step))
             try:
                 solution = self.solve(torch.from_numpy(gramian), tasks=tasks)
             except Exception as error:  # the solvers' exceptions have no common base class
-                raise RunError(f"step {seen.step + 1}: weighting: the weights cannot be computed: {error}") from error
+                step = observation.step + 1
+                raise RunError(f"step {step}: weighting: the weights cannot be computed: {error}") from error
         weights = solution.numpy() * (len(tasks) if self.averages else 1)
         if not np.isfinite(weights).all():
-            raise RunError(f"step {seen.step + 1}: weighting: the weights of {tasks} are not finite: {weights}")
+            raise RunError(f"step {observation.step + 1}: weighting: the weights of {tasks} are not finite: {weights}")
         by_task: dict[str, float] = dict(zip(tasks, weights.tolist(), strict=True))
-        return {task: by_task[task] for task in seen.shares}
+        return {task: by_task[task] for task in observation.shares}
 
     def solve(self, gramian: Tensor, *, tasks: list[str]) -> Tensor:
         """Compute the weights of the paper.

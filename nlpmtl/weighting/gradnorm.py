@@ -33,8 +33,8 @@ Example:
     >>> weighting = GradNorm(tasks=["topic", "sentiment"], epoch_steps=100, seed=0, alpha=1.5, lr=0.1)
     >>> shares, losses = {"topic": 0.5, "sentiment": 0.5}, {"topic": 2.0, "sentiment": 0.5}
     >>> step = StepObservation(step=0, shares=shares, losses=losses, gramian=np.diag([1.0, 0.25]))
-    >>> weighting.learn(step, losses=losses, after={})
-    >>> {task: round(weight, 3) for task, weight in weighting.weigh(step).items()}
+    >>> weighting.update(step, losses=losses, post_step_losses={})
+    >>> {task: round(weight, 3) for task, weight in weighting.compute_weights(step).items()}
     {'topic': 0.842, 'sentiment': 1.158}
 """
 
@@ -74,24 +74,26 @@ class GradNorm(Weighting):
         lr: learning rate η of the weights, > 0.
     """
 
-    sight: ClassVar[Requirement] = "gradients"
-    learns: ClassVar[bool] = True
+    requires: ClassVar[Requirement] = "gradients"
+    is_adaptive: ClassVar[bool] = True
 
     alpha: float
     lr: float
 
-    def weigh(self, seen: StepObservation) -> dict[str, float]:
-        return {task: self._weights[task] for task in seen.shares}
+    def compute_weights(self, observation: StepObservation) -> dict[str, float]:
+        return {task: self._weights[task] for task in observation.shares}
 
-    def learn(self, seen: StepObservation, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
-        assert seen.gramian is not None, "GradNorm requires gradients"
-        if not all_finite([*losses.values(), *seen.gramian.ravel()]):
+    def update(
+        self, observation: StepObservation, *, losses: Mapping[str, float], post_step_losses: Mapping[str, float]
+    ) -> None:
+        assert observation.gramian is not None, "GradNorm requires gradients"
+        if not all_finite([*losses.values(), *observation.gramian.ravel()]):
             return
-        first = {**losses, **self.memory.get("first", {})}
+        first = {**losses, **self.state.get("first", {})}
         weights = self._weights
         norms = {
-            task: math.sqrt(max(float(seen.gramian[i, i]), 0.0)) / share
-            for i, (task, share) in enumerate(seen.shares.items())
+            task: math.sqrt(max(float(observation.gramian[i, i]), 0.0)) / share
+            for i, (task, share) in enumerate(observation.shares.items())
         }
         mean_norm = math.fsum(weights[task] * norm for task, norm in norms.items()) / len(norms)
         ratios = {task: max(losses[task], 0.0) / first[task] if first[task] > _MIN_LOSS else 1.0 for task in norms}
@@ -103,9 +105,9 @@ class GradNorm(Weighting):
             weights[task] = max(weights[task] - self.lr * norm * sign, _MIN_WEIGHT)
         total = math.fsum(weights.values())
         normalized = {task: len(weights) * weight / total for task, weight in weights.items()}
-        self.memory = {"first": first, "weights": normalized}
+        self.state = {"first": first, "weights": normalized}
 
     @property
     def _weights(self) -> dict[str, float]:
-        learned: dict[str, float] = self.memory.get("weights", {})
+        learned: dict[str, float] = self.state.get("weights", {})
         return dict.fromkeys(self.tasks, 1.0) | learned

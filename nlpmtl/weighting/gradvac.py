@@ -30,7 +30,7 @@ Example:
     >>> shares, losses = {"a": 0.5, "b": 0.5}, {"a": 1.0, "b": 1.0}
     >>> step = StepObservation(step=0, shares=shares, losses=losses, gramian=gradients @ gradients.T)
     >>> weighting = GradVac(tasks=["a", "b"], epoch_steps=100, seed=0, beta=0.01)
-    >>> {task: round(weight, 3) for task, weight in weighting.weigh(step).items()}
+    >>> {task: round(weight, 3) for task, weight in weighting.compute_weights(step).items()}
     {'a': 3.0, 'b': 1.4}
 """
 
@@ -74,9 +74,9 @@ class GradVac(GradientMethod):
 
     def solve(self, gramian: Tensor, *, tasks: list[str]) -> Tensor:
         pairs = [f"{task}/{other}" for task in tasks for other in tasks]
-        averages = torch.tensor([self.memory.get(pair, 0.0) for pair in pairs], dtype=gramian.dtype)
+        averages = torch.tensor([self.state.get(pair, 0.0) for pair in pairs], dtype=gramian.dtype)
         # TorchJD resets its state when the number of gradients changes, so the state is kept here, by task names.
         self._method._phi_t, self._method._state_key = averages.view_as(gramian), (len(tasks), gramian.dtype)
         weights = super().solve(gramian, tasks=tasks)
-        self.memory |= dict(zip(pairs, self._method._phi_t.flatten().tolist(), strict=True))
+        self.state |= dict(zip(pairs, self._method._phi_t.flatten().tolist(), strict=True))
         return weights

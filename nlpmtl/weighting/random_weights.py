@@ -19,7 +19,7 @@ References:
 Example:
     >>> from nlpmtl.weighting import RandomWeights, StepObservation
     >>> weighting = RandomWeights(tasks=["topic", "sentiment"], epoch_steps=100, seed=0)
-    >>> weights = weighting.weigh(StepObservation(step=0, shares={"topic": 0.5, "sentiment": 0.5}))
+    >>> weights = weighting.compute_weights(StepObservation(step=0, shares={"topic": 0.5, "sentiment": 0.5}))
     >>> {task: round(weight, 3) for task, weight in weights.items()}
     {'topic': 0.872, 'sentiment': 1.128}
 """
@@ -39,8 +39,8 @@ from nlpmtl.weighting.base import StepObservation, Weighting
 class RandomWeights(Weighting):
     """Random Loss Weighting: random weights in every step, a baseline (Lin et al., 2022)."""
 
-    def weigh(self, seen: StepObservation) -> dict[str, float]:
-        exponentials = np.exp(np.random.default_rng([self.seed, seen.step]).standard_normal(len(self.tasks)))
+    def compute_weights(self, observation: StepObservation) -> dict[str, float]:
+        exponentials = np.exp(np.random.default_rng([self.seed, observation.step]).standard_normal(len(self.tasks)))
         values = (len(self.tasks) * exponentials / exponentials.sum()).tolist()
         weights = dict(zip(sorted(self.tasks), values, strict=True))
-        return {task: weights[task] for task in seen.shares}
+        return {task: weights[task] for task in observation.shares}

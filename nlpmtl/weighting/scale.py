@@ -22,9 +22,9 @@ Limits:
 Example:
     >>> from nlpmtl.weighting import Scale, StepObservation
     >>> weighting = Scale(tasks=["price", "topic"], epoch_steps=100, seed=0, keep=0.99)
-    >>> shares = {"price": 0.5, "topic": 0.5}
-    >>> weighting.learn(StepObservation(step=0, shares=shares), losses={"price": 1000.0, "topic": 0.5}, after={})
-    >>> weighting.weigh(StepObservation(step=1, shares=shares))
+    >>> step = StepObservation(step=0, shares={"price": 0.5, "topic": 0.5})
+    >>> weighting.update(step, losses={"price": 1000.0, "topic": 0.5}, post_step_losses={})
+    >>> weighting.compute_weights(step)
     {'price': 0.001, 'topic': 2.0}
 """
 
@@ -64,26 +64,28 @@ class Scale(Weighting):
         keep: decay factor β of the moving average, from 0 to below 1.
     """
 
-    learns: ClassVar[bool] = True
+    is_adaptive: ClassVar[bool] = True
 
     keep: float
 
-    def weigh(self, seen: StepObservation) -> dict[str, float]:
-        return {task: self._weight(task) for task in seen.shares}
+    def compute_weights(self, observation: StepObservation) -> dict[str, float]:
+        return {task: self._weight(task) for task in observation.shares}
 
     def _weight(self, task: str) -> float:
-        if task not in self.memory:
+        if task not in self.state:
             return 1.0
-        first, average = self.memory[task]
+        first, average = self.state[task]
         return 1.0 / max(average, _MIN_FRACTION * first) if first > _MIN_LOSS else 1.0
 
-    def learn(self, seen: StepObservation, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
+    def update(
+        self, observation: StepObservation, *, losses: Mapping[str, float], post_step_losses: Mapping[str, float]
+    ) -> None:
         for task, loss in losses.items():
             if not math.isfinite(loss):
                 continue
             loss = max(loss, 0.0)
-            first, average = self.memory.get(task, (0.0, 0.0))
+            first, average = self.state.get(task, (0.0, 0.0))
             if first <= _MIN_LOSS:
                 first, average = loss, loss
             loss = min(loss, _MAX_RATIO * max(average, _MIN_FRACTION * first))
-            self.memory[task] = [first, self.keep * average + (1 - self.keep) * loss]
+            self.state[task] = [first, self.keep * average + (1 - self.keep) * loss]

@@ -28,8 +28,8 @@ Example:
     >>> from nlpmtl.weighting import StepObservation, Uncertainty
     >>> weighting = Uncertainty(tasks=["topic", "sentiment"], epoch_steps=100, seed=0, lr=0.02)
     >>> step = StepObservation(step=0, shares={"topic": 0.5, "sentiment": 0.5})
-    >>> weighting.learn(step, losses={"topic": 5.0, "sentiment": 0.5}, after={})
-    >>> {task: round(weight, 3) for task, weight in weighting.weigh(step).items()}
+    >>> weighting.update(step, losses={"topic": 5.0, "sentiment": 0.5}, post_step_losses={})
+    >>> {task: round(weight, 3) for task, weight in weighting.compute_weights(step).items()}
     {'topic': 0.961, 'sentiment': 1.005}
 """
 
@@ -65,17 +65,19 @@ class Uncertainty(Weighting):
         lr: learning rate η of the log variances, > 0.
     """
 
-    learns: ClassVar[bool] = True
+    is_adaptive: ClassVar[bool] = True
 
     lr: float
 
-    def weigh(self, seen: StepObservation) -> dict[str, float]:
-        return {task: math.exp(-self.memory.get(task, 0.0)) for task in seen.shares}
+    def compute_weights(self, observation: StepObservation) -> dict[str, float]:
+        return {task: math.exp(-self.state.get(task, 0.0)) for task in observation.shares}
 
-    def learn(self, seen: StepObservation, *, losses: Mapping[str, float], after: Mapping[str, float]) -> None:
-        for task, weight in self.weigh(seen).items():
+    def update(
+        self, observation: StepObservation, *, losses: Mapping[str, float], post_step_losses: Mapping[str, float]
+    ) -> None:
+        for task, weight in self.compute_weights(observation).items():
             if not math.isfinite(losses[task]):
                 continue
-            change = -self.lr * seen.shares[task] * (1 - weight * losses[task])
-            log_variance = self.memory.get(task, 0.0) + min(max(change, -1.0), 1.0)
-            self.memory[task] = min(max(log_variance, -_MAX_LOG_VARIANCE), _MAX_LOG_VARIANCE)
+            change = -self.lr * observation.shares[task] * (1 - weight * losses[task])
+            log_variance = self.state.get(task, 0.0) + min(max(change, -1.0), 1.0)
+            self.state[task] = min(max(log_variance, -_MAX_LOG_VARIANCE), _MAX_LOG_VARIANCE)

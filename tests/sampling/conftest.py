@@ -37,7 +37,7 @@ def frequencies() -> Callable[..., list[float]]:
     """`frequencies(sampler, step=0)`: the share of each data set in 100,000 picks."""
 
     def frequencies(sampler: sampling.Sampler, step: int = 0) -> list[float]:
-        picks = sampler.choose(12_345, 100_000, step=step)
+        picks = sampler.draw(12_345, 100_000, step=step)
         return [picks.count(index) / len(picks) for index in range(len(sampler.sizes))]
 
     return frequencies

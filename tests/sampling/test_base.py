@@ -35,7 +35,7 @@ def test_golden_is_the_whole_part_of_2_64_over_phi() -> None:
 @settings(deadline=None)
 @given(WEIGHTS, SEEDS, st.integers(0, 2**40))
 def test_counts_stay_close_and_zero_is_never_picked(weights: list[float], seed: int, first: int) -> None:
-    picks = fixed(weights, seed=seed).choose(first, 1_000, step=0)
+    picks = fixed(weights, seed=seed).draw(first, 1_000, step=0)
     for index, weight in enumerate(weights):
         assert picks.count(index) == pytest.approx(1_000 * weight / sum(weights), abs=5)
         assert weight or index not in picks
@@ -45,16 +45,16 @@ def test_counts_stay_close_and_zero_is_never_picked(weights: list[float], seed: 
 @given(WEIGHTS, SEEDS, st.integers(0, 2**40), st.integers(0, 60))
 def test_a_pick_depends_on_its_own_number_alone(weights: list[float], seed: int, first: int, cut: int) -> None:
     sampler = fixed(weights, seed=seed)
-    whole = sampler.choose(first, 60, step=0)
-    assert sampler.choose(first + cut, 60 - cut, step=0) == whole[cut:]
-    assert fixed(weights, seed=seed).choose(first, cut, step=0) == whole[:cut]
+    whole = sampler.draw(first, 60, step=0)
+    assert sampler.draw(first + cut, 60 - cut, step=0) == whole[cut:]
+    assert fixed(weights, seed=seed).draw(first, cut, step=0) == whole[:cut]
 
 
 @settings(deadline=None)
 @given(SEEDS)
 def test_the_recurrence(seed: int) -> None:
     """With 1,024 equal intervals the picks are the ten leading bits of the points: each is one turn further."""
-    picks = fixed([1.0] * 1_024, seed=seed).choose(0, 300, step=0)
+    picks = fixed([1.0] * 1_024, seed=seed).draw(0, 300, step=0)
     turn = Fraction(GOLDEN, 2**64)
     for number, pick in enumerate(picks):
         ahead = (Fraction(pick - picks[0], 1_024) - number * turn) % 1
@@ -66,17 +66,17 @@ def test_the_ends_of_the_range(point: int, index: int) -> None:
     """Thirds do not add up to 2^64 in whole numbers, and the empty intervals lie at both ends."""
     sampler = fixed([0.0, 1.0, 1.0, 1.0, 0.0], seed=17)
     pick = (point - sampler._start) * pow(GOLDEN, -1, 2**64) % 2**64
-    assert sampler.choose(pick, 1, step=0) == [index]
+    assert sampler.draw(pick, 1, step=0) == [index]
 
 
 def test_the_seed_moves_the_start() -> None:
-    picks = {tuple(fixed([1.0] * 64, seed=seed).choose(0, 20, step=0)) for seed in range(20)}
+    picks = {tuple(fixed([1.0] * 64, seed=seed).draw(0, 20, step=0)) for seed in range(20)}
     assert len(picks) > 15
 
 
 def test_frozen_picks() -> None:
-    assert fixed([1, 2, 3], seed=17).choose(0, 12, step=0) == [0, 2, 1, 2, 2, 1, 2, 1, 0, 2, 1, 2]
-    assert fixed([1, 2, 3], seed=0).choose(10**12, 12, step=0) == [2, 1, 2, 2, 1, 2, 1, 0, 2, 1, 2, 2]
+    assert fixed([1, 2, 3], seed=17).draw(0, 12, step=0) == [0, 2, 1, 2, 2, 1, 2, 1, 0, 2, 1, 2]
+    assert fixed([1, 2, 3], seed=0).draw(10**12, 12, step=0) == [2, 1, 2, 2, 1, 2, 1, 0, 2, 1, 2, 2]
 
 
 @settings(deadline=None)

@@ -51,10 +51,10 @@ def test_permuted_sizes_permute_the_probabilities(
 def test_picks_do_not_depend_on_what_was_asked_before(
     build: Callable[..., sampling.Sampler], kind: str, sizes: tuple[int, ...]
 ) -> None:
-    whole = build(kind, sizes).choose(0, 96, step=1_500)
+    whole = build(kind, sizes).draw(0, 96, step=1_500)
     asked = build(kind, sizes)
     for first in (64, 0, 32, 0):
-        assert asked.choose(first, 32, step=1_500) == whole[first : first + 32]
+        assert asked.draw(first, 32, step=1_500) == whole[first : first + 32]
         asked.probabilities(first)
 
 
@@ -89,7 +89,7 @@ def test_rows_are_used_as_often_as_the_plan_says(kind: str, batches: str) -> Non
         assert len(step.rows) == 8
         for index, row in step.rows:
             taken[index].append(row)
-        assert cursor.picks == tuple(len(taken[index]) for index in range(3))
+        assert cursor.rows_per_dataset == tuple(len(taken[index]) for index in range(3))
     for index, size in enumerate(plan.sizes):
         uses = [taken[index].count(row) for row in range(size)]
         assert sum(uses) == len(taken[index])
@@ -101,13 +101,13 @@ def test_rows_are_used_as_often_as_the_plan_says(kind: str, batches: str) -> Non
 def test_single_takes_a_step_from_one_data_set(kind: str) -> None:
     plan = plan_of(kind, "single")
     for step, _ in plan.steps(plan.start(), 30):
-        assert {index for index, _ in step.rows} == set(plan.sampler.choose(step.step, 1, step=step.step))
+        assert {index for index, _ in step.rows} == set(plan.sampler.draw(step.step, 1, step=step.step))
 
 
 def test_mixed_takes_the_picks_in_their_order(kind: str) -> None:
     plan = plan_of(kind, "mixed")
     for step, _ in plan.steps(plan.start(), 30):
-        assert [index for index, _ in step.rows] == plan.sampler.choose(8 * step.step, 8, step=step.step)
+        assert [index for index, _ in step.rows] == plan.sampler.draw(8 * step.step, 8, step=step.step)
 
 
 def test_options(kind: str) -> None:

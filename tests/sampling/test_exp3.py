@@ -18,35 +18,35 @@ def sampler(build: Callable[..., Sampler]) -> AdaptiveSampler:
 
 def test_one_update_of_figure_1(sampler: AdaptiveSampler) -> None:
     """All rows of a step from one data set, as in the paper."""
-    memory = sampler.learn(sampler.start(), Feedback((8, 0), {"a": 2.0}, {}))
-    assert sampler.probabilities_after(1, memory) == pytest.approx((0.5, 0.5)), "no gain is known of a first loss"
-    memory = sampler.learn(memory, Feedback((8, 0), {"a": 1.0}, {}))
+    state = sampler.update(sampler.initial_state(), Feedback((8, 0), {"a": 2.0}, {}))
+    assert sampler.probabilities_after(1, state) == pytest.approx((0.5, 0.5)), "no gain is known of a first loss"
+    state = sampler.update(state, Feedback((8, 0), {"a": 1.0}, {}))
     grown = math.exp(0.2 / 2 * 0.5 / 0.5)  # a reward of 1/2: there is no other gain to compare it with
     expected = [0.8 * one / (grown + 1) + 0.1 for one in (grown, 1.0)]
-    assert sampler.probabilities_after(2, memory) == pytest.approx(expected)
+    assert sampler.probabilities_after(2, state) == pytest.approx(expected)
 
 
 def test_mixed_each_data_set_counts_by_its_share_of_the_rows(sampler: AdaptiveSampler) -> None:
-    memory = {"log_weights": [0.0, 0.0], "losses": {"a": 2.0, "b": 2.0}, "gains": [0.0, 1.0] * 9}
-    after = sampler.learn(memory, Feedback((6, 2), {"a": 1.0, "b": 1.5}, {}))
+    state = {"log_weights": [0.0, 0.0], "losses": {"a": 2.0, "b": 2.0}, "gains": [0.0, 1.0] * 9}
+    after = sampler.update(state, Feedback((6, 2), {"a": 1.0, "b": 1.5}, {}))
     first, second = (0.2 / 2 * gain / 0.5 * share for gain, share in ((0.5, 0.75), (0.25, 0.25)))
     assert after["log_weights"] == pytest.approx([0.0, second - first])
     assert after["gains"][-2:] == [0.5, 0.25]
 
 
 def test_what_gains_is_drawn_more_often(sampler: AdaptiveSampler) -> None:
-    memory, source, loss = sampler.start(), np.random.default_rng(0), 8.0
+    state, source, loss = sampler.initial_state(), np.random.default_rng(0), 8.0
     for _ in range(300):
-        p = sampler.probabilities_after(0, memory)
+        p = sampler.probabilities_after(0, state)
         if source.random() < p[0]:
             loss *= 0.9
-            memory = sampler.learn(memory, Feedback((8, 0), {"a": loss}, {}))
+            state = sampler.update(state, Feedback((8, 0), {"a": loss}, {}))
         else:
-            memory = sampler.learn(memory, Feedback((0, 8), {"b": 1.0}, {}))
-    assert len(memory["gains"]) == 100
-    assert 0.7 < sampler.probabilities_after(0, memory)[0] <= 0.9, "but the other is never forgotten"
+            state = sampler.update(state, Feedback((0, 8), {"b": 1.0}, {}))
+    assert len(state["gains"]) == 100
+    assert 0.7 < sampler.probabilities_after(0, state)[0] <= 0.9, "but the other is never forgotten"
 
 
 def test_weights_neither_overflow_nor_vanish(sampler: AdaptiveSampler) -> None:
-    memory = {"log_weights": [0.0, -5_000.0], "losses": {"a": 1.0, "b": 1.0}, "gains": []}
-    assert sampler.probabilities_after(0, memory) == pytest.approx((0.9, 0.1))
+    state = {"log_weights": [0.0, -5_000.0], "losses": {"a": 1.0, "b": 1.0}, "gains": []}
+    assert sampler.probabilities_after(0, state) == pytest.approx((0.9, 0.1))

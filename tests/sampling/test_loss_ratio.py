@@ -9,8 +9,8 @@ from nlpmtl.sampling import AdaptiveSampler, Feedback, Sampler
 Build = Callable[..., AdaptiveSampler]
 
 
-def feedback(losses: Mapping[str, float], picks: tuple[int, ...] = (16, 16)) -> Feedback:
-    return Feedback(picks=picks, losses=losses, uncertainties={})
+def feedback(losses: Mapping[str, float], rows: tuple[int, ...] = (16, 16)) -> Feedback:
+    return Feedback(rows_per_dataset=rows, losses=losses, uncertainties={})
 
 
 @pytest.fixture
@@ -21,32 +21,32 @@ def sampler(build: Callable[..., Sampler]) -> AdaptiveSampler:
 
 
 def test_by_hand(sampler: AdaptiveSampler) -> None:
-    memory = sampler.learn(sampler.start(), feedback({"a": 2.0, "b": 10.0, "c": 4.0}))
-    assert sampler.probabilities_after(1, memory) == pytest.approx((0.5, 0.5)), "nothing fell yet"
+    state = sampler.update(sampler.initial_state(), feedback({"a": 2.0, "b": 10.0, "c": 4.0}))
+    assert sampler.probabilities_after(1, state) == pytest.approx((0.5, 0.5)), "nothing fell yet"
     for _ in range(9):
-        memory = sampler.learn(memory, feedback({"a": 2.0, "b": 10.0, "c": 4.0}))
-    memory = sampler.learn(memory, feedback({"a": 1.0, "b": 10.0, "c": 1.0}))
+        state = sampler.update(state, feedback({"a": 2.0, "b": 10.0, "c": 4.0}))
+    state = sampler.update(state, feedback({"a": 1.0, "b": 10.0, "c": 1.0}))
     ratios = (0.5 + 1.0) / 2, 0.25
     expected = [0.8 * one / sum(ratios) + 0.1 for one in ratios]
-    assert sampler.probabilities_after(11, memory) == pytest.approx(expected)
+    assert sampler.probabilities_after(11, state) == pytest.approx(expected)
 
 
 def test_a_temperature_flattens(build: Callable[..., Sampler]) -> None:
     hot = build("loss_ratio", (1, 1), temperature=2.0, explore=1e-9, names=("x", "y"), tasks=(("a",), ("b",)))
     assert isinstance(hot, AdaptiveSampler)
-    memory = {"first": {"a": 1.0, "b": 1.0}, "seen": {"a": 10, "b": 10}, "now": {"a": 0.25, "b": 1.0}}
-    assert hot.probabilities_after(1, memory) == pytest.approx((1 / 3, 2 / 3))
+    state = {"first": {"a": 1.0, "b": 1.0}, "seen": {"a": 10, "b": 10}, "now": {"a": 0.25, "b": 1.0}}
+    assert hot.probabilities_after(1, state) == pytest.approx((1 / 3, 2 / 3))
 
 
 def test_what_was_remembered_before_is_left_as_it_was(sampler: AdaptiveSampler) -> None:
-    before = sampler.learn(sampler.start(), feedback({"a": 2.0}))
+    before = sampler.update(sampler.initial_state(), feedback({"a": 2.0}))
     copy = {key: dict(value) for key, value in before.items()}
-    sampler.learn(before, feedback({"a": 1.0, "c": 1.0}))
+    sampler.update(before, feedback({"a": 1.0, "c": 1.0}))
     assert before == copy
 
 
 def test_losses_of_0_stop_nothing(sampler: AdaptiveSampler) -> None:
-    memory = sampler.start()
+    state = sampler.initial_state()
     for _ in range(20):
-        memory = sampler.learn(memory, feedback({"a": 0.0, "b": 0.0, "c": 0.0}))
-    assert sum(sampler.probabilities_after(20, memory)) == pytest.approx(1)
+        state = sampler.update(state, feedback({"a": 0.0, "b": 0.0, "c": 0.0}))
+    assert sum(sampler.probabilities_after(20, state)) == pytest.approx(1)

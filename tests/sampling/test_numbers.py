@@ -17,14 +17,14 @@ ODD = [math.nan, math.inf, -math.inf, 0.0, -3.0, 1e30, 1e300, 5e-324]
 
 def play(sampler: AdaptiveSampler, *, odd: float | None, many: int = 30, at: int = 12) -> list[tuple[float, ...]]:
     """The probabilities of each step."""
-    memory, source, found = sampler.start(), np.random.default_rng(0), []
+    state, source, found = sampler.initial_state(), np.random.default_rng(0), []
     for step in range(many):
         losses = dict(zip("ab", source.uniform(0.5, 2.0, 2).tolist(), strict=True))
         unsure = dict(zip("ab", source.uniform(0.2, 1.0, 2).tolist(), strict=True))
         if odd is not None and step == at:
             losses["b"] = unsure["b"] = odd
-        memory = json.loads(json.dumps(sampler.learn(memory, Feedback((4, 4), losses, unsure)), allow_nan=False))
-        found.append(sampler.probabilities_after(step + 1, memory))
+        state = json.loads(json.dumps(sampler.update(state, Feedback((4, 4), losses, unsure)), allow_nan=False))
+        found.append(sampler.probabilities_after(step + 1, state))
     return found
 
 
@@ -54,5 +54,5 @@ def test_a_single_odd_loss_is_forgotten(build: Callable[..., Sampler], odd: floa
 def test_a_low_temperature_does_not_overflow(build: Callable[..., Sampler]) -> None:
     sampler = build("loss_ratio", (9, 9), names=("x", "y"), tasks=(("a",), ("b",)), temperature=1e-3)
     assert isinstance(sampler, AdaptiveSampler)
-    memory = {"first": {"a": 1.0, "b": 1.0}, "seen": {"a": 10, "b": 10}, "now": {"a": 4.0, "b": 2.0}}
-    assert sampler.probabilities_after(1, memory) == pytest.approx((0.95, 0.05))
+    state = {"first": {"a": 1.0, "b": 1.0}, "seen": {"a": 10, "b": 10}, "now": {"a": 4.0, "b": 2.0}}
+    assert sampler.probabilities_after(1, state) == pytest.approx((0.95, 0.05))

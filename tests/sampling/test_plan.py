@@ -35,28 +35,28 @@ def test_frozen_mixed() -> None:
     """The order of training: a change of these numbers is a change of every run's result."""
     plan = plan_of("ab", (4, 7), kind="temperature")
     assert list(plan.steps(plan.start(), 2)) == [
-        (StepPlan(step=0, rows=((0, 0), (1, 5), (0, 3), (1, 6), (1, 4))), Cursor(step=1, picks=(2, 3))),
-        (StepPlan(step=1, rows=((0, 1), (1, 2), (0, 2), (0, 3), (1, 1))), Cursor(step=2, picks=(5, 5))),
+        (StepPlan(step=0, rows=((0, 0), (1, 5), (0, 3), (1, 6), (1, 4))), Cursor(step=1, rows_per_dataset=(2, 3))),
+        (StepPlan(step=1, rows=((0, 1), (1, 2), (0, 2), (0, 3), (1, 1))), Cursor(step=2, rows_per_dataset=(5, 5))),
     ]
 
 
 def test_frozen_single() -> None:
     plan = plan_of("ab", (4, 7), kind="temperature", batches="single")
     assert list(plan.steps(plan.start(), 2)) == [
-        (StepPlan(step=0, rows=((0, 0), (0, 3), (0, 1), (0, 2), (0, 3))), Cursor(step=1, picks=(5, 0))),
-        (StepPlan(step=1, rows=((1, 5), (1, 6), (1, 4), (1, 2), (1, 1))), Cursor(step=2, picks=(5, 5))),
+        (StepPlan(step=0, rows=((0, 0), (0, 3), (0, 1), (0, 2), (0, 3))), Cursor(step=1, rows_per_dataset=(5, 0))),
+        (StepPlan(step=1, rows=((1, 5), (1, 6), (1, 4), (1, 2), (1, 1))), Cursor(step=2, rows_per_dataset=(5, 5))),
     ]
 
 
 def test_cursor_in_json() -> None:
-    assert json.dumps(Cursor(step=3, picks=(5, 7)).to_json()) == '{"step": 3, "picks": [5, 7], "memory": {}}'
+    assert json.dumps(Cursor(step=3, rows_per_dataset=(5, 7)).to_json()) == '{"step": 3, "picks": [5, 7], "memory": {}}'
     assert Cursor.from_json({"step": 3, "picks": [5, 7], "memory": {"a": 1}}) == Cursor(3, (5, 7), {"a": 1})
 
 
 def test_steps_end_with_the_run() -> None:
     plan = plan_of("ab", (4, 7))
-    assert [step.step for step, _ in plan.steps(Cursor(step=2, picks=(6, 4)), 5)] == [2, 3, 4]
-    assert list(plan.steps(Cursor(step=5, picks=(10, 15)), 5)) == []
+    assert [step.step for step, _ in plan.steps(Cursor(step=2, rows_per_dataset=(6, 4)), 5)] == [2, 3, 4]
+    assert list(plan.steps(Cursor(step=5, rows_per_dataset=(10, 15)), 5)) == []
 
 
 @settings(deadline=None)
@@ -99,7 +99,7 @@ def test_another_data_set_leaves_the_order_within_the_others() -> None:
 def test_unimax_keeps_its_limit(batches: str) -> None:
     plan = plan_of("abc", (20, 100, 10_000), kind="unimax", max_epochs=3, batches=batches, total_steps=400)
     for cursor in (cursor for _, cursor in plan.steps(plan.start(), 400)):
-        last = cursor.picks
+        last = cursor.rows_per_dataset
     assert last[0] == pytest.approx(3 * 20, abs=10)  # two steps of "single"
     assert last[1] == pytest.approx(3 * 100, abs=10)
 

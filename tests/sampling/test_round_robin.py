@@ -16,4 +16,4 @@ def test_frequencies(
 
 
 def test_strict_rotation(build: Callable[..., Sampler]) -> None:
-    assert build("round_robin", (5, 500, 50)).choose(4, 7, step=0) == [1, 2, 0, 1, 2, 0, 1]
+    assert build("round_robin", (5, 500, 50)).draw(4, 7, step=0) == [1, 2, 0, 1, 2, 0, 1]

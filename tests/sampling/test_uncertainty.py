@@ -17,15 +17,15 @@ def sampler(build: Callable[..., Sampler]) -> AdaptiveSampler:
 
 
 def shown(**uncertainties: float) -> Feedback:
-    return Feedback(picks=(1, 1, 1), losses={}, uncertainties=uncertainties)
+    return Feedback(rows_per_dataset=(1, 1, 1), losses={}, uncertainties=uncertainties)
 
 
 def test_by_hand(sampler: AdaptiveSampler) -> None:
-    memory = sampler.learn(sampler.start(), shown(a=0.2, b=0.6, c=0.8))
-    memory = sampler.learn(memory, shown(c=0.4))
+    state = sampler.update(sampler.initial_state(), shown(a=0.2, b=0.6, c=0.8))
+    state = sampler.update(state, shown(c=0.4))
     own = [0.4, 0.6, (0.4 + 0.6) / 2]  # the last has no entropy: the mean of the others
     expected = [0.9 * one / sum(own) + 0.1 / 3 for one in own]
-    assert sampler.probabilities_after(2, memory) == pytest.approx(expected)
+    assert sampler.probabilities_after(2, state) == pytest.approx(expected)
 
 
 def test_all_alike_before_anything_was_seen(sampler: AdaptiveSampler) -> None:
@@ -33,5 +33,5 @@ def test_all_alike_before_anything_was_seen(sampler: AdaptiveSampler) -> None:
 
 
 def test_where_all_is_sure_it_goes_on(sampler: AdaptiveSampler) -> None:
-    memory = sampler.learn(sampler.start(), shown(a=0.0, b=0.0, c=0.0))
-    assert sampler.probabilities_after(1, memory) == pytest.approx((1 / 3,) * 3)
+    state = sampler.update(sampler.initial_state(), shown(a=0.0, b=0.0, c=0.0))
+    assert sampler.probabilities_after(1, state) == pytest.approx((1 / 3,) * 3)

@@ -31,4 +31,4 @@ def test_steps_come_with_the_cursor_after_them_and_in_training_mode(tmp_path: Pa
         seen.append(cursor.step)
         bench.model.train(False)  # as an evaluation does
     assert seen == [2, 3, 4]
-    assert sum(cursor.picks) == 12
+    assert sum(cursor.rows_per_dataset) == 12

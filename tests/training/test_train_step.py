@@ -163,7 +163,7 @@ def test_a_gradient_method_weighs_what_tasks_share_and_leaves_what_is_their_own(
     seen: list[StepObservation] = []
 
     class Spy(type(build("upgrad", tasks=list(bench.work.tasks)))):  # type: ignore[misc]
-        def weigh(self, shown: StepObservation) -> dict[str, float]:
+        def compute_weights(self, shown: StepObservation) -> dict[str, float]:
             seen.append(shown)
             return {task: 0.5 + i for i, task in enumerate(shown.shares)}
 
@@ -191,7 +191,7 @@ def test_a_weighting_that_looks_at_losses_sees_those_of_the_step(bench: Bench, k
     tasks = list(bench.work.tasks)
     weighting = build(kind, tasks=tasks)
     shown: list[Mapping[str, float]] = []
-    weighting.learn = lambda seen, *, losses, after: shown.extend([seen.losses, losses, after])  # type: ignore[method-assign]
+    weighting.update = lambda seen, *, losses, post_step_losses: shown.extend([seen.losses, losses, post_step_losses])  # type: ignore[method-assign]
     before = bench.snapshot()
     report = bench.stepper(weighting=weighting)(StepPlan(step=0, rows=ROWS))
     after = bench.snapshot()
@@ -230,7 +230,7 @@ def test_a_loss_that_is_not_finite_after_the_step_is_noted_and_not_learned_from(
     assert reports[0].note is not None
     assert re.search(r"step 1: the loss of task 'grade' after the step is inf: .* not updated", reports[0].note)
     assert reports[1].note is None
-    assert weighting.memory["topic"][3] == 1, "one update, by the second step"
+    assert weighting.state["topic"][3] == 1, "one update, by the second step"
     assert all(math.isfinite(weight) for weight in reports[1].weights.values())
 
 
@@ -242,7 +242,7 @@ def test_what_a_step_shows_a_sampler(bench: Bench) -> None:
     entropies = -(logs.exp() * logs).sum(dim=-1) / math.log(logs.shape[-1])
     feedback = bench.stepper(teaches=True)(StepPlan(step=0, rows=ROWS)).feedback
     assert feedback is not None
-    assert list(feedback.picks) == [5, 2, 2]
+    assert list(feedback.rows_per_dataset) == [5, 2, 2]
     assert feedback.losses == pytest.approx(means, rel=1e-12)
     assert feedback.uncertainties["topic"] == pytest.approx(float(entropies.mean()), rel=1e-12)
     kinds = {name: task.kind for name, task in bench.work.tasks.items()}

@@ -216,7 +216,7 @@ def test_the_state_of_a_run_is_plain_json(whole: Trained) -> None:
     again = RunState.from_json(state)
     assert again.to_json() == {key: value for key, value in state.items() if key not in ("config", "data", "plugins")}
     assert again.cursor.step == STEPS
-    assert sum(again.cursor.picks) == STEPS * 6
+    assert sum(again.cursor.rows_per_dataset) == STEPS * 6
 
 
 @pytest.mark.parametrize("key", ["weighting", "best", "cursor"])

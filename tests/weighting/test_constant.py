@@ -12,7 +12,7 @@ def build(weights: dict[str, float]) -> dict[str, float]:
     options = WEIGHTINGS.parse({"kind": "constant", "weights": weights})
     tasks = ["slots", "intent"]
     built = WEIGHTINGS.build(options, weighting.Weighting, tasks=tasks, epoch_steps=1, seed=0)
-    return built.weigh(weighting.StepObservation(0, dict.fromkeys(tasks, 0.5)))
+    return built.compute_weights(weighting.StepObservation(0, dict.fromkeys(tasks, 0.5)))
 
 
 def test_those_left_out_weigh_1() -> None:

@@ -41,8 +41,8 @@ def steps(many: int, tasks: list[str]) -> list[tuple[StepObservation, dict[str, 
 def play(weighting: Weighting, shown: list[tuple[StepObservation, dict[str, float]]]) -> list[dict[str, float]]:
     found = []
     for seen, after in shown:
-        found.append(weighting.weigh(seen))
-        weighting.learn(seen, losses=seen.losses, after=after)
+        found.append(weighting.compute_weights(seen))
+        weighting.update(seen, losses=seen.losses, post_step_losses=after)
     return found
 
 
@@ -54,18 +54,18 @@ def test_each_task_with_rows_has_a_weight(kind: str) -> None:
 
 def test_one_task_alone_weighs_1_at_first(kind: str) -> None:
     seen = StepObservation(0, {"a": 1.0}, {"a": 0.7}, np.array([[0.3]]))
-    assert build(kind, ["a"]).weigh(seen) == {"a": pytest.approx(1.0)}
+    assert build(kind, ["a"]).compute_weights(seen) == {"a": pytest.approx(1.0)}
 
 
 def test_a_step_without_rows_is_weighed_too(kind: str) -> None:
-    assert build(kind, TASKS).weigh(StepObservation(0, {})) == {}
+    assert build(kind, TASKS).compute_weights(StepObservation(0, {})) == {}
 
 
 def test_an_answer_is_the_callers_own(kind: str) -> None:
     weighting = build(kind, ["a", "type"])
     seen = steps(1, ["a", "type"])[0][0]
-    weighting.weigh(seen)["type"] = 99.0
-    assert weighting.weigh(seen)["type"] != 99.0
+    weighting.compute_weights(seen)["type"] = 99.0
+    assert weighting.compute_weights(seen)["type"] != 99.0
 
 
 def test_the_order_of_tasks_does_not_matter(kind: str) -> None:
@@ -82,16 +82,16 @@ def test_what_it_remembers_survives_a_file_of_json(kind: str) -> None:
     for step in (1, 4):
         first, second = build(kind, TASKS), build(kind, TASKS)
         play(first, shown[:step])
-        second.memory = json.loads(json.dumps(first.memory))
+        second.state = json.loads(json.dumps(first.state))
         assert play(second, shown[step:]) == whole[step:], step
 
 
 def test_one_that_says_it_does_not_learn_remembers_nothing(kind: str) -> None:
     weighting = build(kind, TASKS)
-    if not weighting.learns:
+    if not weighting.is_adaptive:
         for seen, after in steps(4, TASKS):
-            weighting.learn(seen, losses=seen.losses, after=after)
-        assert weighting.memory == {}
+            weighting.update(seen, losses=seen.losses, post_step_losses=after)
+        assert weighting.state == {}
 
 
 def test_unknown_options_are_refused(kind: str) -> None:

@@ -14,8 +14,9 @@ def test_weights_are_torchjds(temperature: float) -> None:
         values = torch.tensor(list(losses.values()), dtype=torch.float64, requires_grad=True)
         theirs(values).backward()
         assert values.grad is not None
-        assert list(ours.weigh(seen(losses, step=step)).values()) == pytest.approx(values.grad.tolist(), rel=1e-12)
-        ours.learn(seen(losses, step=step), losses=losses, after={})
+        weights = ours.compute_weights(seen(losses, step=step))
+        assert list(weights.values()) == pytest.approx(values.grad.tolist(), rel=1e-12)
+        ours.update(seen(losses, step=step), losses=losses, post_step_losses={})
         if step % 4 == 3:
             theirs.step()
     assert step > 8, "there were epochs to compare"
@@ -24,12 +25,12 @@ def test_weights_are_torchjds(temperature: float) -> None:
 def test_no_more_than_three_epochs_are_remembered() -> None:
     ours = build("dwa", epoch_steps=2)
     for step, losses in enumerate(random_losses(40)):
-        ours.learn(seen(losses, step=step), losses=losses, after={})
-    assert sorted(ours.memory) == ["17", "18", "19"]
+        ours.update(seen(losses, step=step), losses=losses, post_step_losses={})
+    assert sorted(ours.state) == ["17", "18", "19"]
 
 
 def test_a_task_without_rows_in_an_epoch_counts_as_one_that_stands_still() -> None:
     ours = build("dwa", epoch_steps=1, tasks=["a", "b"])
-    ours.learn(seen({"a": 2.0}), losses={"a": 2.0}, after={})
-    ours.learn(seen({"a": 2.0, "b": 1.0}, step=1), losses={"a": 2.0, "b": 1.0}, after={})
-    assert ours.weigh(seen({"a": 1.0, "b": 1.0}, step=2)) == {"a": 1.0, "b": 1.0}
+    ours.update(seen({"a": 2.0}), losses={"a": 2.0}, post_step_losses={})
+    ours.update(seen({"a": 2.0, "b": 1.0}, step=1), losses={"a": 2.0, "b": 1.0}, post_step_losses={})
+    assert ours.compute_weights(seen({"a": 1.0, "b": 1.0}, step=2)) == {"a": 1.0, "b": 1.0}

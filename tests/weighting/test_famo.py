@@ -14,10 +14,11 @@ def test_weights_are_torchjds() -> None:
         values = torch.tensor(list(losses.values()), dtype=torch.float64, requires_grad=True)
         theirs(values).backward()
         assert values.grad is not None
-        assert list(ours.weigh(seen(losses)).values()) == pytest.approx((len(TASKS) * values.grad).tolist(), rel=1e-8)
+        weights = ours.compute_weights(seen(losses))
+        assert list(weights.values()) == pytest.approx((len(TASKS) * values.grad).tolist(), rel=1e-8)
         theirs.update(torch.tensor(list(after.values()), dtype=torch.float64))
-        ours.learn(seen(losses), losses=losses, after=after)
-    xi = torch.tensor([ours.memory[task][0] for task in TASKS])
+        ours.update(seen(losses), losses=losses, post_step_losses=after)
+    xi = torch.tensor([ours.state[task][0] for task in TASKS])
     assert float(xi.abs().max()) > 0.1, "they moved"
 
 
@@ -25,14 +26,14 @@ def test_what_fell_less_gets_more() -> None:
     ours = build("famo", tasks=["a", "b"])
     for _ in range(5):
         losses = {"a": 1.0, "b": 1.0}
-        ours.learn(seen(losses), losses=losses, after={"a": 0.5, "b": 0.99})
-    weights = ours.weigh(seen(losses))
+        ours.update(seen(losses), losses=losses, post_step_losses={"a": 0.5, "b": 0.99})
+    weights = ours.compute_weights(seen(losses))
     assert weights["b"] > 1.05 > 0.95 > weights["a"]
 
 
 def test_the_scale_of_a_loss_does_not_matter() -> None:
     """The direction is that of the gradients of the logarithms."""
-    one = build("famo").weigh(seen({"a": 1.0, "b": 2.0, "c": 3.0}))
-    other = build("famo").weigh(seen({"a": 1000.0, "b": 2.0, "c": 3.0}))
+    one = build("famo").compute_weights(seen({"a": 1.0, "b": 2.0, "c": 3.0}))
+    other = build("famo").compute_weights(seen({"a": 1000.0, "b": 2.0, "c": 3.0}))
     parts = [w["b"] * 2.0 / (w["a"] * loss) for w, loss in ((one, 1.0), (other, 1000.0))]
     assert parts == pytest.approx([1.0, 1.0], rel=1e-6)

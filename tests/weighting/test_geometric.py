@@ -12,7 +12,7 @@ def test_with_equal_shares_it_is_torchjds_gradient() -> None:
         values = torch.tensor(list(losses.values()), dtype=torch.float64, requires_grad=True)
         GeometricMean()(values).backward()
         assert values.grad is not None
-        weights = build("geometric").weigh(seen(losses))
+        weights = build("geometric").compute_weights(seen(losses))
         assert [w / len(TASKS) for w in weights.values()] == pytest.approx(values.grad.tolist(), rel=1e-9)
 
 
@@ -22,9 +22,9 @@ def test_it_is_the_gradient_of_the_weighted_geometric_mean() -> None:
     values = torch.tensor(list(losses.values()), dtype=torch.float64, requires_grad=True)
     (values ** torch.tensor(list(shares.values()), dtype=torch.float64)).prod().backward()
     assert values.grad is not None
-    weights = build("geometric").weigh(seen(losses, shares=shares))
+    weights = build("geometric").compute_weights(seen(losses, shares=shares))
     assert [weights[task] * shares[task] for task in TASKS] == pytest.approx(values.grad.tolist(), rel=1e-9)
 
 
 def test_a_loss_of_0_has_a_finite_weight() -> None:
-    assert build("geometric").weigh(seen({"a": 0.0, "b": 1.0}))["a"] < 1e7
+    assert build("geometric").compute_weights(seen({"a": 0.0, "b": 1.0}))["a"] < 1e7

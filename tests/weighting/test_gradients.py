@@ -45,7 +45,7 @@ def jacobian(seed: int = 0, *, conflict: bool = True) -> NDArray[np.float64]:
 
 
 def step_of(kind: str, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    weights = build(kind).weigh(seen(LOSSES, jacobian=matrix))
+    weights = build(kind).compute_weights(seen(LOSSES, jacobian=matrix))
     return np.array([weights[task] for task in TASKS]) @ matrix
 
 
@@ -72,14 +72,14 @@ def test_the_step_is_torchjds(kind: str) -> None:
 def test_pcgrad_of_two_is_algorithm_1() -> None:
     g, h = jacobian()[:2]
     expected = (g - g @ h / (h @ h) * h) + (h - g @ h / (g @ g) * g)
-    weights = build("pcgrad", tasks=["a", "b"]).weigh(seen({"a": 1.0, "b": 1.0}, jacobian=np.stack([g, h])))
+    weights = build("pcgrad", tasks=["a", "b"]).compute_weights(seen({"a": 1.0, "b": 1.0}, jacobian=np.stack([g, h])))
     np.testing.assert_allclose(weights["a"] * g + weights["b"] * h, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("kind", METHODS)
 @pytest.mark.parametrize("length", [1e-4, 0.3, 200.0])
 def test_where_there_is_nothing_to_mend_the_step_is_the_plain_one(kind: str, length: float) -> None:
-    weights = build(kind).weigh(seen(LOSSES, jacobian=length * np.eye(3, 5)))
+    weights = build(kind).compute_weights(seen(LOSSES, jacobian=length * np.eye(3, 5)))
     assert weights == pytest.approx(dict.fromkeys(TASKS, 1.5 if kind == "cagrad" else 1.0), rel=2e-3)
 
 
@@ -95,8 +95,8 @@ def test_no_task_is_made_worse(kind: str) -> None:
 @pytest.mark.parametrize("kind", METHODS)
 @pytest.mark.parametrize("scale", [1e-5, 1e3])
 def test_gradients_of_any_length(kind: str, scale: float) -> None:
-    weights = build(kind).weigh(seen(LOSSES, jacobian=scale * jacobian()))
-    assert weights == pytest.approx(build(kind).weigh(seen(LOSSES, jacobian=jacobian())), rel=1e-4, abs=1e-4)
+    weights = build(kind).compute_weights(seen(LOSSES, jacobian=scale * jacobian()))
+    assert weights == pytest.approx(build(kind).compute_weights(seen(LOSSES, jacobian=jacobian())), rel=1e-4, abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", METHODS)
@@ -104,7 +104,7 @@ def test_gradients_that_are_0_or_no_numbers_leave_it_to_the_step_to_say_so(kind:
     matrix = jacobian()
     matrix[1, 2] = np.nan
     for wrong in (matrix, 0 * jacobian()):
-        assert build(kind).weigh(seen(LOSSES, jacobian=wrong)) == dict.fromkeys(TASKS, 1.0)
+        assert build(kind).compute_weights(seen(LOSSES, jacobian=wrong)) == dict.fromkeys(TASKS, 1.0)
 
 
 def test_without_its_packages_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

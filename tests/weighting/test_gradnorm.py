@@ -15,8 +15,8 @@ def test_weights_follow_the_papers_gradient() -> None:
     for losses in random_losses(15):
         jacobian = source.standard_normal((3, 7))  # of the mean losses
         shown = seen(losses, jacobian=jacobian / 3)  # of shares · mean losses
-        assert list(ours.weigh(shown).values()) == pytest.approx(expected.tolist(), rel=1e-9)
-        ours.learn(shown, losses=losses, after={})
+        assert list(ours.compute_weights(shown).values()) == pytest.approx(expected.tolist(), rel=1e-9)
+        ours.update(shown, losses=losses, post_step_losses={})
         values = torch.tensor(list(losses.values()), dtype=torch.float64)
         first = values if first is None else first
         w = expected.clone().requires_grad_()
@@ -32,7 +32,7 @@ def test_a_task_with_a_long_gradient_gets_less() -> None:
     ours, losses = build("gradnorm", alpha=0.0), dict.fromkeys(TASKS, 1.0)
     jacobian = np.diag([10.0, 1.0, 1.0])
     for _ in range(20):
-        ours.learn(seen(losses, jacobian=jacobian), losses=losses, after={})
-    weights = ours.weigh(seen(losses, jacobian=jacobian))
+        ours.update(seen(losses, jacobian=jacobian), losses=losses, post_step_losses={})
+    weights = ours.compute_weights(seen(losses, jacobian=jacobian))
     assert weights["a"] < 0.5 < 1.0 < weights["b"]
     assert sum(weights.values()) == pytest.approx(3)

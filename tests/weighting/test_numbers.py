@@ -21,8 +21,8 @@ def step(weighting: Weighting, losses: dict[str, float], after: dict[str, float]
     """Weigh and learn one step, the gradients being the losses'."""
     jacobian = np.random.default_rng(number).standard_normal((len(losses), 5))
     shown = seen(losses, step=number, jacobian=jacobian)
-    weights = weighting.weigh(shown)
-    weighting.learn(shown, losses=losses, after=after)
+    weights = weighting.compute_weights(shown)
+    weighting.update(shown, losses=losses, post_step_losses=after)
     return weights
 
 
@@ -47,7 +47,7 @@ def test_all_weights_stay_finite(kind: str, odd: float, where: str, at: int) -> 
     weighting = build(kind)
     for weights in play(weighting, odd=odd, where=where, at=at):
         assert all(math.isfinite(weight) and weight >= 0 for weight in weights.values()), weights
-    json.dumps(weighting.memory, allow_nan=False)
+    json.dumps(weighting.state, allow_nan=False)
 
 
 @pytest.mark.parametrize("odd", NOT_FINITE)
@@ -55,12 +55,12 @@ def test_all_weights_stay_finite(kind: str, odd: float, where: str, at: int) -> 
 def test_a_step_with_a_loss_that_is_not_finite_leaves_what_was_learned(kind: str, where: str, odd: float) -> None:
     weighting = build(kind)
     play(weighting, odd=None, where=where, many=6)
-    before = json.loads(json.dumps(weighting.memory))
+    before = json.loads(json.dumps(weighting.state))
     losses = dict.fromkeys(TASKS, 1.0)
     after = dict(losses)
     (losses if where == "before" else after)["b"] = odd
     step(weighting, losses, after, number=6)
-    assert weighting.memory == before
+    assert weighting.state == before
 
 
 @pytest.mark.parametrize("kind", ["uncertainty", "scale"])
@@ -75,5 +75,5 @@ def test_tasks_learn_on_where_another_tasks_loss_is_not_finite() -> None:
         weighting = build(kind)
         losses = {"a": 3.0, "b": math.nan, "c": 0.5}
         step(weighting, losses, losses, number=0)
-        assert "a" in weighting.memory
-        assert "b" not in weighting.memory
+        assert "a" in weighting.state
+        assert "b" not in weighting.state

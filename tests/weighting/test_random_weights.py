@@ -8,15 +8,15 @@ from tests.weighting.shown import TASKS, build, seen
 
 def test_they_sum_to_the_number_of_tasks_and_are_drawn_anew() -> None:
     ours, losses = build("random"), dict.fromkeys(TASKS, 1.0)
-    drawn = [ours.weigh(seen(losses, step=step)) for step in range(50)]
+    drawn = [ours.compute_weights(seen(losses, step=step)) for step in range(50)]
     assert all(sum(weights.values()) == pytest.approx(3) for weights in drawn)
     assert len({weights["a"] for weights in drawn}) == 50
-    assert build("random").weigh(seen(losses, step=7)) == drawn[7]
+    assert build("random").compute_weights(seen(losses, step=7)) == drawn[7]
 
 
 def test_they_are_the_softmax_of_normal_numbers() -> None:
     ours, losses = build("random"), dict.fromkeys(TASKS, 1.0)
-    logs = np.log([list(ours.weigh(seen(losses, step=step)).values()) for step in range(4_000)])
+    logs = np.log([list(ours.compute_weights(seen(losses, step=step)).values()) for step in range(4_000)])
     apart = (logs[:, 0] - logs[:, 1]) / np.sqrt(2)
     assert abs(apart.mean()) < 0.06
     assert apart.std() == pytest.approx(1.0, abs=0.04)

@@ -7,27 +7,27 @@ from tests.weighting.shown import build, seen
 
 def test_a_loss_of_1000_beside_one_of_1_counts_as_much() -> None:
     ours, losses = build("scale"), {"a": 1000.0, "b": 1.0}
-    assert ours.weigh(seen(losses)) == {"a": 1.0, "b": 1.0}
-    ours.learn(seen(losses), losses=losses, after={})
-    weights = ours.weigh(seen(losses))
+    assert ours.compute_weights(seen(losses)) == {"a": 1.0, "b": 1.0}
+    ours.update(seen(losses), losses=losses, post_step_losses={})
+    weights = ours.compute_weights(seen(losses))
     assert {task: weights[task] * losses[task] for task in losses} == pytest.approx({"a": 1.0, "b": 1.0})
 
 
 def test_the_average_follows() -> None:
     ours = build("scale", keep=0.5)
     for loss in (4.0, 2.0, 1.0):
-        ours.learn(seen({"a": loss}), losses={"a": loss}, after={})
-    assert ours.weigh(seen({"a": 1.0}))["a"] == pytest.approx(1 / 2.0)
+        ours.update(seen({"a": loss}), losses={"a": loss}, post_step_losses={})
+    assert ours.compute_weights(seen({"a": 1.0}))["a"] == pytest.approx(1 / 2.0)
 
 
 def test_what_is_learned_gets_no_endless_weight() -> None:
     ours = build("scale", keep=0.0)
     for loss in (2.0, 0.0):
-        ours.learn(seen({"a": loss}), losses={"a": loss}, after={})
-    assert ours.weigh(seen({"a": 0.0}))["a"] == pytest.approx(500)
+        ours.update(seen({"a": loss}), losses={"a": loss}, post_step_losses={})
+    assert ours.compute_weights(seen({"a": 0.0}))["a"] == pytest.approx(500)
 
 
 def test_a_loss_that_was_0_from_the_start_weighs_1() -> None:
     ours = build("scale")
-    ours.learn(seen({"a": 0.0}), losses={"a": 0.0}, after={})
-    assert ours.weigh(seen({"a": 0.0}))["a"] == 1.0
+    ours.update(seen({"a": 0.0}), losses={"a": 0.0}, post_step_losses={})
+    assert ours.compute_weights(seen({"a": 0.0}))["a"] == 1.0

@@ -27,7 +27,7 @@ def gradients(count: int, *, seed: int) -> Array:
 
 def weights_of(kind: str, matrix: Array) -> Array:
     tasks = [f"task-{i:02d}" for i in range(len(matrix))]
-    weights = build(kind, tasks=tasks).weigh(seen(dict.fromkeys(tasks, 1.0), jacobian=matrix))
+    weights = build(kind, tasks=tasks).compute_weights(seen(dict.fromkeys(tasks, 1.0), jacobian=matrix))
     return np.array([weights[task] for task in tasks])
 
 
@@ -148,7 +148,7 @@ def test_degenerate_sets_have_finite_weights_that_do_not_depend_on_rounding(kind
         tasks = [f"task-{i:02d}" for i in range(len(matrix))]
         single = (matrix.astype(np.float32) @ matrix.astype(np.float32).T).astype(np.float64)
         shown = seen(dict.fromkeys(tasks, 1.0), jacobian=matrix)
-        rounded = build(kind, tasks=tasks).weigh(type(shown)(0, shown.shares, shown.losses, single))
+        rounded = build(kind, tasks=tasks).compute_weights(type(shown)(0, shown.shares, shown.losses, single))
         again = np.array([rounded[task] for task in tasks])
         assert np.abs((again - weights) @ matrix).max() <= 3e-3 * largest, "single precision"
 
