@@ -58,5 +58,5 @@ def test_every_dropout_of_a_model_is_replaced_and_no_other_module() -> None:
     names = list(model.state_dict())
     use_fast_dropout(model)
     found = [(type(module).__name__, module.p) for module in model.modules() if isinstance(module, nn.Dropout)]
-    assert found == [("CheapDropout", 0.2), ("CheapDropout", 0.4), ("Dropout", 0.0)]
+    assert found == [("FastDropout", 0.2), ("FastDropout", 0.4), ("Dropout", 0.0)]
     assert list(model.state_dict()) == names
