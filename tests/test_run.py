@@ -65,8 +65,8 @@ def test_dropout_is_on_where_the_encoder_has_it(run: dict[str, Any], plain: dict
 def test_the_events_of_a_run(run: dict[str, Any], tmp_path: Path) -> None:
     events = list(iter_train(load_config(run, overrides={"train.steps": 12, "eval.every": 6}), output=tmp_path))
     names = [type(event).__name__ for event in events]
-    steps = ["Progressed", "Progressed", "Evaluated"]  # to the next save, then to the next evaluation
-    assert names == ["Started", *steps, *steps, "TrainResult"]
+    steps = ["StepLogged", "StepLogged", "EvaluationDone"]  # to the next save, then to the next evaluation
+    assert names == ["TrainingStarted", *steps, *steps, "TrainResult"]
     assert isinstance(events[0], TrainingStarted)
     assert (events[0].total, events[0].step) == (12, 0)
     assert isinstance(events[-1], TrainResult)

@@ -47,5 +47,5 @@ def _kinds(registry: Registry, *, partial: bool = False) -> Schema:
 
 def _prune(schema: Schema) -> Schema:
     """Drop the definitions that the kinds have replaced."""
-    schema["$defs"] = {k: v for k, v in schema.get("$defs", {}).items() if k not in ("Options", "TaskOptions")}
+    schema["$defs"] = {k: v for k, v in schema.get("$defs", {}).items() if k not in ("KindOptions", "TaskOptions")}
     return schema

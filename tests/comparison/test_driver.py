@@ -184,11 +184,11 @@ def test_a_kill_in_the_middle_of_a_run(run: dict[str, Any], whole: CompareResult
 import os, signal
 from nlpmtl.comparison import iter_compare
 from nlpmtl.run import load_config
-from nlpmtl.training import Evaluated
+from nlpmtl.training import EvaluationDone
 
 seen = 0
 for event in iter_compare(load_config({run!r}), seeds=2, output={str(copied)!r}):
-    seen += isinstance(event, Evaluated)
+    seen += isinstance(event, EvaluationDone)
     if seen == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 """
