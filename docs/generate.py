@@ -1,6 +1,6 @@
-"""Writes docs/reference, except formats.md, and the list of files in docs/architecture.md, from the code: `make docs`.
+"""Generator of docs/reference (except formats.md) and of the list of files in docs/architecture.md: `make docs`.
 
-What it cannot know is what a sentence should say: those stand under the fields and in the docstrings.
+The sentences come from the docstrings of modules, classes and config fields.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SECTIONS = (*_PYTHON_SECTIONS, "References:")
 
 
 def pages() -> dict[Path, str]:
-    """Every file that is written, and its text."""
+    """Return the text of each generated file."""
     written = {
         "run-file.md": run_file(),
         "dataset-file.md": dataset_file(),
@@ -41,34 +41,34 @@ def pages() -> dict[Path, str]:
         "metrics.md": metrics(),
         "python.md": python(),
     }
-    found = {DOCS / "reference" / name: text for name, text in written.items()}
-    return {**found, DOCS / "architecture.md": architecture((DOCS / "architecture.md").read_text(encoding="utf-8"))}
+    reference = {DOCS / "reference" / name: text for name, text in written.items()}
+    return {**reference, DOCS / "architecture.md": architecture((DOCS / "architecture.md").read_text(encoding="utf-8"))}
 
 
 # --- config files -------------------------------------------------------------------------------------------------
 
 
 def run_file() -> str:
-    """The reference of run files."""
+    """Return the reference page of run files."""
     schema = RunConfig.model_json_schema()
     tables = schema["$defs"]
     links = {
-        "datasets": "tables, one a dataset, each with the keys of a [dataset file](dataset-file.md) and `use`",
-        "sampling": "a table, see [samplers](kinds.md#samplers)",
-        "weighting": "a table, see [weightings](kinds.md#weightings)",
-        "sharing": "a table, see [sharing schemes](kinds.md#sharing-schemes)",
-        **{name: f"a table, see [below](#{name})" for name in ("encoder", "train", "eval")},
+        "datasets": "one table per dataset, each with the keys of a [dataset file](dataset-file.md) and `use`",
+        "sampling": "table, see [samplers](kinds.md#samplers)",
+        "weighting": "table, see [weightings](kinds.md#weightings)",
+        "sharing": "table, see [sharing schemes](kinds.md#sharing-schemes)",
+        **{name: f"table, see [below](#{name})" for name in ("encoder", "train", "eval")},
     }
     return _page(
-        "The run file",
-        "Says what to train, on what, and how. TOML; unknown keys are errors. Paths that are read are relative to the",
-        "file that names them, `output` to the working directory. On the command line `--set train.lr=3e-5` overrides",
-        "any key.",
+        "Run file",
+        "A run file defines one training run: the encoder, the datasets with their tasks, and all training options.",
+        "It is TOML; unknown keys are errors. Input paths are relative to the file that contains them, `output` is",
+        "relative to the working directory. On the command line, `--set train.lr=3e-5` overrides any key.",
         "",
         *_keys(schema, types=links),
         "",
-        "In `[datasets.<name>]`, `use` names a dataset file, relative to the run file; every other key there is laid",
-        "over that file's. Another `files` or `hub` replaces the source as a whole.",
+        "In `[datasets.<name>]`, `use` names a dataset file, relative to the run file; every other key there",
+        "overrides that file's. Another `files` or `hub` replaces the whole source.",
         *_table("encoder", tables["EncoderConfig"]),
         *_table("train", tables["TrainConfig"]),
         *_table("eval", tables["EvalConfig"]),
@@ -76,24 +76,25 @@ def run_file() -> str:
 
 
 def dataset_file() -> str:
-    """The reference of dataset files."""
+    """Return the reference page of dataset files."""
     schema = DatasetConfig.model_json_schema()
     tables = schema["$defs"]
     links = {
-        **{name: f"a table, see [below](#{name})" for name in ("data", "input")},
-        "tasks": "tables, one a task, see [below](#tasksname)",
+        **{name: f"table, see [below](#{name})" for name in ("data", "input")},
+        "tasks": "one table per task, see [below](#tasksname)",
     }
     return _page(
-        "The dataset file",
-        "Says where rows come from and which tasks are labelled on them. Names of tasks and datasets are letters,",
-        "digits, `_` and `-`, not starting with a digit, 64 at most.",
+        "Dataset file",
+        "A dataset file declares where the rows are, which columns are the input, and which tasks are labelled on",
+        "them. Names of tasks and datasets consist of letters, digits, `_` and `-`, do not start with a digit, and",
+        "have at most 64 characters.",
         "",
         *_keys(schema, types=links),
         *_table("data", tables["DataConfig"]),
         *_table("input", tables["InputConfig"]),
         *_table("tasks.<name>", TaskOptions.model_json_schema()),
         "",
-        "Each kind of task adds its own keys: see [kinds of task](kinds.md#kinds-of-task).",
+        "Each task type adds its own keys: see [task types](kinds.md#task-types).",
     )
 
 
@@ -111,7 +112,7 @@ def _about(schema: Schema) -> list[str]:
 
 
 def _keys(schema: Schema, *, types: Mapping[str, str] | None = None, leave_out: Sequence[str] = ()) -> list[str]:
-    """A row for each key: its type and range, its default, its sentence."""
+    """Return a table with one row per key: type and range, default, description."""
     required = schema.get("required", ())
     rows = [
         f"| `{key}` | {(types or {}).get(key) or _type(value)} | {_default(key, value, required)} | {_cell(value)} |"
@@ -127,7 +128,7 @@ def _cell(value: Schema) -> str:
 
 def _default(key: str, value: Schema, required: Sequence[str]) -> str:
     if key in required:
-        return "*needed*"
+        return "*required*"
     default = value.get("default")
     if default is None or default == {} or default == []:
         return ""
@@ -137,16 +138,16 @@ def _default(key: str, value: Schema, required: Sequence[str]) -> str:
 
 
 def _literal(value: object) -> str:
-    """A value as TOML writes it."""
+    """Return a value in TOML syntax."""
     if isinstance(value, bool):
         return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def _type(schema: Schema) -> str:
-    """The type of a value and its range, in words."""
+    """Return the type of a value and its range, in words."""
     if "anyOf" in schema:
-        return " or ".join(_type(one) for one in schema["anyOf"] if one.get("type") != "null")
+        return " or ".join(_type(option) for option in schema["anyOf"] if option.get("type") != "null")
     if "enum" in schema or "const" in schema:
         return ", ".join(f"`{_literal(value)}`" for value in schema.get("enum", [schema.get("const")]))
     if schema.get("type") == "array":
@@ -156,7 +157,7 @@ def _type(schema: Schema) -> str:
         return f"table of {_type(inner)}" if isinstance(inner, Mapping) and inner else "table"
     if "$ref" in schema:
         return "table"
-    word = {"integer": "whole number", "number": "number", "boolean": "true or false", "string": "string"}
+    word = {"integer": "integer", "number": "number", "boolean": "true or false", "string": "string"}
     name = word.get(schema.get("type", ""), "value")
     bounds = [f"{sign} {schema[key]:g}" for key, sign in _BOUNDS.items() if key in schema and schema[key] < 2**31]
     return f"{name} {', '.join(bounds)}" if bounds else name
@@ -166,16 +167,17 @@ def _type(schema: Schema) -> str:
 
 
 def kinds() -> str:
-    """The reference of everything that `kind = "…"` can say."""
+    """Return the reference page of all registered kinds."""
     common = {*TaskOptions.model_fields, *SamplingOptions.model_fields}
     return _page(
         "Kinds",
-        'What `kind = "…"` can say, with the keys that go with it. A [plugin](../howto/plugins.md) can add more.',
+        'Values of `kind = "…"` in run files and dataset files, with their keys. A [plugin](../howto/plugins.md) can',
+        "add more.",
         "",
-        "## Kinds of task",
+        "## Task types",
         "",
-        "In `[tasks.<name>]`. All of them understand `label`, `labels` and `metrics`: see",
-        "[the dataset file](dataset-file.md#tasksname).",
+        "`[tasks.<name>]` in a dataset file. Common options: `label`, `labels` and `metrics`, see",
+        "[dataset file](dataset-file.md#tasksname).",
         *_members(TASKS, leave_out=common),
         "",
         "## Samplers",
@@ -217,36 +219,36 @@ def _description(member: type, registry: Registry) -> list[str]:
 
 
 def _own_keys(options: type[KindOptions], *, leave_out: set[str]) -> list[str]:
-    """The keys of one kind, those that all of its sort have left out, unless it changes them."""
+    """Return the keys of one kind, without the common ones that it does not redefine."""
     shared = options in (TaskOptions, SamplingOptions)
     changed = set() if shared else leave_out & inspect.get_annotations(options).keys()
     return _keys(options.model_json_schema(), leave_out=[*(leave_out - changed), "kind"])
 
 
 def _task_facts(member: type[Task]) -> list[str]:
-    """What it answers, and what it is scored by."""
+    """Return the form of a prediction and the default metrics."""
     scored = ", ".join(f"[`{name}`](metrics.md#{name})" for name in member.metrics)
-    return ["", "Answers: " + "\n".join(_prose(member.present)), "", f"Default metrics: {scored}"]
+    return ["", "Prediction: " + "\n".join(_prose(member.present)), "", f"Default metrics: {scored}"]
 
 
 def metrics() -> str:
-    """The reference of metrics, with what each is defined as."""
+    """Return the reference page of metrics."""
     lines: list[str] = []
     for name in METRICS.names():
         member = METRICS.get(name)
         assert issubclass(member, Metric)
         able = [f"[`{kind}`](kinds.md#{kind})" for kind in TASKS.names() if member.reads & set(_reads(kind))]
-        direction = "higher is better" if member.higher_is_better else "an error: lower is better"
+        direction = "higher is better" if member.higher_is_better else "lower is better"
         positive = "; needs `positive`" if member.needs_positive else ""
         lines += ["", f"## {name}", "", *_prose(member), "", f"For {', '.join(able)}; {direction}{positive}."]
     return _page(
         "Metrics",
-        "What `metrics = […]` of a task can list. Values are fractions. An undefined value is null, and counts 0 in",
-        "the task's score. That score is the mean of the task's metrics; errors are left out unless there is nothing",
-        "else, then the score is their negated mean.",
+        "Names for `metrics = […]` of a task. Values are fractions, not percentages. An undefined value is null, and",
+        "counts as 0 in the task's score. That score is the mean of the task's metrics, without errors such as `mae`;",
+        "if there are only errors, the score is their negated mean.",
         "",
-        "A name of the form `evaluate:<id>` is loaded with `evaluate.load(<id>)`: that needs the network and runs the",
-        "code of that metric, so it happens only where a run file asks for it.",
+        "`evaluate:<id>` loads a metric with `evaluate.load(<id>)`: this needs the network and runs the metric's code,",
+        "so it happens only if a run file requests it.",
         *lines,
     )
 
@@ -261,22 +263,24 @@ def _reads(kind: str) -> tuple[str, ...]:
 
 
 def python() -> str:
-    """The reference of what `import nlpmtl` offers."""
+    """Return the reference page of the Python API."""
     lines: list[str] = []
     for name in nlpmtl.__all__:
         lines += ["", f"## {name}", "", *_member(name, getattr(nlpmtl, name))]
     return _page(
-        "Python", "What `import nlpmtl` offers. Torch is imported when something that needs it is first used.", *lines
+        "Python API",
+        "Everything that `import nlpmtl` exports. Torch is imported on the first use of a name that needs it.",
+        *lines,
     )
 
 
 def _member(name: str, value: Any) -> list[str]:
     if value is RunConfig:
-        return ["A checked run file. Its fields are the keys of [the run file](run-file.md).", *_prose(value)[1:]]
+        return ["A validated run file. Its fields are the keys of a [run file](run-file.md).", *_prose(value)[1:]]
     if not inspect.isclass(value):
         return [*_signature(name, value), "", *_prose(value)]
-    shown = [] if issubclass(value, Exception) else [*_signature(name, value), ""]
-    lines = [*shown, *_prose(value)]
+    signature = [] if issubclass(value, Exception) else [*_signature(name, value), ""]
+    lines = [*signature, *_prose(value)]
     for key, inner in vars(value).items():
         documented = inspect.isroutine(inner) or isinstance(inner, (classmethod, property))
         if documented and not key.startswith("_") and inspect.getdoc(getattr(value, key)):
@@ -290,8 +294,8 @@ def _method(name: str, declared: Any, value: Any) -> list[str]:
     return [*_signature(name, value), "", *_prose(value)]
 
 
-class _Bare:
-    """An annotation as it was written."""
+class _Annotation:
+    """An annotation with the text of the source as its repr."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -301,29 +305,31 @@ class _Bare:
 
 
 def _signature(name: str, value: Any) -> list[str]:
-    found = inspect.signature(value)
-    own = [p.replace(annotation=_bare(p.annotation)) for n, p in found.parameters.items() if n != "self"]
-    returned = found.empty if inspect.isclass(value) else _bare(found.return_annotation)
-    line = f"{name}{found.replace(parameters=own, return_annotation=returned)}"
+    signature = inspect.signature(value)
+    parameters = [
+        p.replace(annotation=_source_annotation(p.annotation)) for n, p in signature.parameters.items() if n != "self"
+    ]
+    returned = signature.empty if inspect.isclass(value) else _source_annotation(signature.return_annotation)
+    line = f"{name}{signature.replace(parameters=parameters, return_annotation=returned)}"
     if len(line) > _WIDE:
-        tail = "" if returned is found.empty else f" -> {returned}"
-        star = next((i for i, p in enumerate(own) if p.kind is p.KEYWORD_ONLY), len(own))
-        written = [*map(str, own[:star]), *(["*"] if star < len(own) else []), *map(str, own[star:])]
-        line = "\n".join([f"{name}(", *(f"    {one}," for one in written), f"){tail}"])
+        tail = "" if returned is signature.empty else f" -> {returned}"
+        star = next((i for i, p in enumerate(parameters) if p.kind is p.KEYWORD_ONLY), len(parameters))
+        lines = [*map(str, parameters[:star]), *(["*"] if star < len(parameters) else []), *map(str, parameters[star:])]
+        line = "\n".join([f"{name}(", *(f"    {parameter}," for parameter in lines), f"){tail}"])
     return ["```text", line, "```"]
 
 
-def _bare(annotation: Any) -> Any:
-    return _Bare(annotation) if isinstance(annotation, str) else annotation
+def _source_annotation(annotation: Any) -> Any:
+    return _Annotation(annotation) if isinstance(annotation, str) else annotation
 
 
 # --- docstrings ---------------------------------------------------------------------------------------------------
 
 
 def _prose(member: object, *, sections: bool = True) -> list[str]:
-    """A docstring as Markdown: indented code as a block, sections of Google's style as lists.
+    """Convert a docstring to Markdown: indented code as blocks, Google-style sections as lists.
 
-    Without `sections`, those for callers from Python are omitted.
+    Without `sections`, the sections that describe arguments, results and errors are omitted.
     """
     text = inspect.getdoc(member) or ""
     lines: list[str] = []
@@ -354,7 +360,7 @@ def _item(text: str) -> str:
 
 
 def _paragraphs(text: str) -> list[str]:
-    """Paragraphs and list items joined into lines; indented paragraphs are code or formulas."""
+    """Join paragraphs and list items into lines; indented paragraphs are code or formulas."""
     lines: list[str] = []
     for paragraph in re.split(r"\n\s*\n", text):
         if lines:
@@ -382,14 +388,14 @@ def _files() -> Iterator[str]:
     yield "| file | |"
     yield "|---|---|"
     for path in sorted(package.rglob("*.py"), key=lambda path: (path.parent != package, path)):
-        said = _first_sentence(path)
-        if said:
-            yield f"| [`{path.relative_to(package)}`](../{path.relative_to(ROOT)}) | {said} |"
+        sentence = _first_sentence(path)
+        if sentence:
+            yield f"| [`{path.relative_to(package)}`](../{path.relative_to(ROOT)}) | {sentence} |"
 
 
 def _first_sentence(path: Path) -> str:
-    found = re.match(r'"""(.*?)(?:\n\s*\n|""")', path.read_text(encoding="utf-8"), flags=re.DOTALL)
-    return " ".join(found[1].split()).replace("|", "\\|") if found else ""
+    docstring = re.match(r'"""(.*?)(?:\n\s*\n|""")', path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return " ".join(docstring[1].split()).replace("|", "\\|") if docstring else ""
 
 
 def _page(title: str, *lines: str) -> str:
@@ -397,7 +403,7 @@ def _page(title: str, *lines: str) -> str:
 
 
 def main() -> None:
-    """Write every page."""
+    """Write all generated pages."""
     for path, text in pages().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

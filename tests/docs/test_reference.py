@@ -42,7 +42,7 @@ def test_ranges_and_defaults(written: dict[str, str]) -> None:
     assert "| `warmup` | number ≥ 0, < 1 | `0.1` |" in written["run-file.md"]
     assert "| `freeze` | true or false | `false` |" in written["run-file.md"]
     assert '| `schedule` | `"linear"`, `"cosine"`, `"constant"` | `"linear"` |' in written["run-file.md"]
-    assert "| `name` | string | *needed* |" in written["run-file.md"]
+    assert "| `name` | string | *required* |" in written["run-file.md"]
 
 
 def test_every_registered_name_has_its_heading(written: dict[str, str]) -> None:
