@@ -32,7 +32,7 @@ from nlpmtl.build import build_trainer
 from nlpmtl.model import find_encoder, load_encoder
 from nlpmtl.model.architectures import find_layers, matrix_numbers
 from nlpmtl.run import load_config
-from nlpmtl.task_datasets import load_workload
+from nlpmtl.task_datasets import load_task_datasets
 from nlpmtl.training import accelerator_context
 
 IDS: dict[str, Any] = {"vocab_size": 30522, "pad_token_id": 0, "cls_token_id": 101, "sep_token_id": 102}
@@ -65,7 +65,7 @@ def own(encoder: Path, data: Path, *, batch: int, steps: int, padded: bool) -> f
     config = load_config(str(RUN), overrides=sets)
     with accelerator_context(directory=Path("runs/never-written"), precision="bf16", trackers=()) as accelerator:
         loaded = load_encoder(config.encoder.name, attention=config.encoder.attention)
-        work = load_workload(
+        work = load_task_datasets(
             config.datasets, tokenizer=loaded.tokenizer, max_length=config.encoder.max_length, splits=["train"]
         )
         fit = build_trainer(

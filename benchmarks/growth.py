@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from nlpmtl.data.batching import cheapest_cuts
+from nlpmtl.data.batching import optimal_length_batches
 from nlpmtl.tasks import Multilabel
 from nlpmtl.tasks.calibration import best_threshold
 
@@ -41,7 +41,7 @@ def threshold(rows: int, labels: int) -> Callable[[], object]:
 def cut(rows: int, labels: int) -> Callable[[], object]:
     """Cut rows into batches, with no limit on a batch."""
     lengths = np.sort(np.random.default_rng(0).integers(1, 513, rows))[::-1].tolist()
-    return lambda: cheapest_cuts(lengths, overhead=64)
+    return lambda: optimal_length_batches(lengths, overhead=64)
 
 
 CASES = {"scores of sets of labels": score, "threshold of a label": threshold, "cuts of batches": cut}

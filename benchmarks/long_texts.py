@@ -91,7 +91,7 @@ def _predict(case: str, size: int) -> Callable[[], object]:
 
 def _work_on_rows(case: str, size: int, scratch: Path) -> Callable[[], object]:
     import nlpmtl
-    from nlpmtl.data import Preparer
+    from nlpmtl.data import DatasetLoader
     from nlpmtl.model import load_encoder
     from nlpmtl.run import load_config
     from tests.tiny import make_run, train_tiny, write_rows
@@ -107,7 +107,7 @@ def _work_on_rows(case: str, size: int, scratch: Path) -> Callable[[], object]:
     if case == "evaluate":
         return lambda: nlpmtl.evaluate(trained.model_dir, run, split="validation")
     data = load_config(run).datasets["words"]
-    prepare = Preparer(load_encoder(run["encoder"]["name"]).tokenizer, max_length=_INPUT)
+    prepare = DatasetLoader(load_encoder(run["encoder"]["name"]).tokenizer, max_length=_INPUT)
     return lambda: prepare(data.data, input=data.input, columns={"tags": "tags"}, limit={}, name="d", splits=["train"])
 
 

@@ -36,7 +36,7 @@ def _measure(run: str | dict[str, Any], *, steps: int, sets: dict[str, Any]) -> 
     from nlpmtl.build import build_trainer
     from nlpmtl.model import load_encoder
     from nlpmtl.run import load_config
-    from nlpmtl.task_datasets import load_workload
+    from nlpmtl.task_datasets import load_task_datasets
     from nlpmtl.training import accelerator_context, resolve_precision
 
     transformers.logging.set_verbosity_error()
@@ -47,7 +47,7 @@ def _measure(run: str | dict[str, Any], *, steps: int, sets: dict[str, Any]) -> 
         encoder = load_encoder(config.encoder.name, attention=config.encoder.attention)
         before = _peak()
         start, cpu = time.perf_counter(), time.process_time()
-        work = load_workload(
+        work = load_task_datasets(
             config.datasets, tokenizer=encoder.tokenizer, max_length=config.encoder.max_length, splits=["train"]
         )
         loaded = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu, "MiB": _peak() - before}

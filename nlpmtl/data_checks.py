@@ -14,10 +14,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from nlpmtl.config import DatasetConfig, TaskOptions
-from nlpmtl.data import Shape
+from nlpmtl.data import LabelType
 from nlpmtl.data.encode import describe_unknown
-from nlpmtl.data.examples import Sources, find_sources
-from nlpmtl.data.raw_rows import Broken, RawRow, Stream
+from nlpmtl.data.examples import DatasetReader, open_reader
+from nlpmtl.data.raw_rows import MalformedRow, RawRow, RawRows
 from nlpmtl.data.validation import check_columns
 from nlpmtl.errors import ConfigError, DataError, NlpmtlError
 from nlpmtl.metrics import check
@@ -70,7 +70,7 @@ def _problems(
             yield error
     try:
         columns = label_shapes(name, dataset)
-        sources = find_sources(
+        sources = open_reader(
             dataset.data, input=dataset.input, columns=columns, limit=dataset.limit, name=name, splits=splits
         )
     except NlpmtlError as error:
@@ -82,7 +82,7 @@ def _problems(
             try:
                 stream = sources.sources[split].open()
                 found = _check_columns(stream, dataset, columns=columns, train=split == "train")
-                rows = [(number, row) for number, row in found if not isinstance(row, Broken)]
+                rows = [(number, row) for number, row in found if not isinstance(row, MalformedRow)]
                 if len(rows) < len(found) and (dataset.data.on_bad_row == "stop" or not rows):
                     _check_rows(sources)
                 if split == "train" and tasks:
@@ -91,7 +91,7 @@ def _problems(
                 yield error
 
 
-def _check_rows(sources: Sources) -> None:
+def _check_rows(sources: DatasetReader) -> None:
     """DataError with all rows of a dataset that break a rule, where the first rows show that it will be raised."""
     with suppress(OSError), TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         sources.read(sources.wanted, directory=Path(scratch))
@@ -112,20 +112,20 @@ def _check_task(name: str, options: TaskOptions, *, dataset: DatasetConfig) -> N
 
 
 def _check_columns(
-    stream: Stream, dataset: DatasetConfig, *, columns: Collection[str], train: bool
+    stream: RawRows, dataset: DatasetConfig, *, columns: Collection[str], train: bool
 ) -> list[tuple[int, RawRow]]:
     """The first rows, those that cannot be read among them."""
     found = list(islice(stream.rows, _ROWS + 1))
     if not found:
         raise DataError(f"{stream.where}: no row")
-    seen = set(stream.columns).union(*(row for _, row in found if not isinstance(row, Broken)))
+    seen = set(stream.columns).union(*(row for _, row in found if not isinstance(row, MalformedRow)))
     if len(found) <= _ROWS or stream.uniform:
         needed = [*dataset.input.columns, *columns] if train else dataset.input.columns
         check_columns(needed, seen=seen, where=stream.where)
     return found
 
 
-def _check_labels(stream: Stream, dataset: DatasetConfig, *, rows: Rows, columns: Mapping[str, Shape]) -> None:
+def _check_labels(stream: RawRows, dataset: DatasetConfig, *, rows: Rows, columns: Mapping[str, LabelType]) -> None:
     for options in dataset.tasks.values():
         column = options.label
         if options.labels is None or not isinstance(column, str) or column in stream.class_names:

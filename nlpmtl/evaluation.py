@@ -125,10 +125,10 @@ class Inference:
         """Logits row by row; those of tokens, ``[part, time, outputs]``, as of words, NaN for one without any."""
         if logits.ndim == 2:
             return list(logits)
-        assert encoded.firsts is not None, "a task that labels words has rows of words"
-        firsts = [encoded.firsts[int(row)] for row in rows]
-        many = np.array([len(one) for one in firsts])
-        places = np.concatenate(firsts).astype(np.int64)
+        assert encoded.first_tokens is not None, "a task that labels words has rows of words"
+        first_tokens = [encoded.first_tokens[int(row)] for row in rows]
+        many = np.array([len(one) for one in first_tokens])
+        places = np.concatenate(first_tokens).astype(np.int64)
         words = logits[np.repeat(np.arange(len(rows)), many), places]
         words[places < 0] = np.nan
         return np.split(words, np.cumsum(many)[:-1])

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nlpmtl.config import DatasetConfig, check_output, parse_dataset, read_dataset, shipped_configs
-from nlpmtl.data import Shape
-from nlpmtl.data.raw_rows import RawRow, Stream
+from nlpmtl.data import LabelType
+from nlpmtl.data.raw_rows import RawRow, RawRows
 from nlpmtl.data.source import find_splits
 from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.inference.predictor import Predictor
@@ -145,10 +145,10 @@ def _check(tasks: Mapping[str, Task], described: Mapping[str, DatasetConfig]) ->
     return list(dict.fromkeys(lacking))
 
 
-def _open(data: DatasetConfig, split: str, *, name: str) -> Callable[[], Stream]:
+def _open(data: DatasetConfig, split: str, *, name: str) -> Callable[[], RawRows]:
     """The rows of one of the Hub's splits."""
     ((_, options),) = data.tasks.items()
-    shape: Shape = "class" if options.labels else "number"
+    shape: LabelType = "class" if options.labels else "number"
     source = data.data.model_copy(update={"splits": {split: split}})
     return find_splits(source, inputs=data.input, columns={options.columns[0]: shape}, name=name)[split].open
 

@@ -17,7 +17,7 @@ import torch
 from nlpmtl.data import Encoded, Labels
 from nlpmtl.errors import RunError
 from nlpmtl.run import Source, build_run, load_config
-from nlpmtl.task_datasets import load_workload
+from nlpmtl.task_datasets import load_task_datasets
 from nlpmtl.training import Trainer, accelerator_context, check_precision, resolve_precision
 
 _SPLITS = ("train", "validation", "test")
@@ -102,7 +102,7 @@ def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> Chec
         steps = fit.total
     # Training has read what it needs, as short as it needs it; now all that is there, at full length.
     names = dict.fromkeys([*_SPLITS, *(split for one in config.datasets.values() for split in one.data.split_names)])
-    whole = load_workload(config.datasets, tokenizer=encoder.tokenizer, max_length=_NO_LIMIT, splits=list(names))
+    whole = load_task_datasets(config.datasets, tokenizer=encoder.tokenizer, max_length=_NO_LIMIT, splits=list(names))
     seen = _seen(whole.splits["train"])
     splits = [
         _report(name, split, rows=whole.splits[split][name], limit=limit, seen=seen)

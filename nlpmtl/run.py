@@ -39,7 +39,7 @@ from nlpmtl.plugins import import_plugins
 from nlpmtl.run_config import Source as Source
 from nlpmtl.run_config import load_config as load_config
 from nlpmtl.run_config import load_run as load_run
-from nlpmtl.task_datasets import TaskDatasets, load_split, load_workload
+from nlpmtl.task_datasets import TaskDatasets, load_split, load_task_datasets
 from nlpmtl.training import (
     EvaluationDone,
     Message,
@@ -230,7 +230,7 @@ def load_inputs(config: RunConfig) -> tuple[Encoder, TaskDatasets]:
             f"encoder.max_length: {config.encoder.name} reads at most {encoder.longest} tokens, "
             f"found {config.encoder.max_length}"
         )
-    work = load_workload(
+    work = load_task_datasets(
         config.datasets,
         tokenizer=encoder.tokenizer,
         max_length=config.encoder.max_length,

@@ -10,7 +10,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config import DatasetConfig
-from nlpmtl.data import Encoded, Prepared, Preparer, Spelling, Target, WordCounts, fingerprint, label
+from nlpmtl.data import DatasetLoader, Encoded, Spelling, Target, TokenizedSplit, WordCounts, fingerprint, label
 from nlpmtl.errors import ConfigError, DataError, did_you_mean, plain
 from nlpmtl.metrics import load_foreign
 from nlpmtl.metrics.scores import FOREIGN
@@ -48,7 +48,7 @@ class TaskDatasets:
         return {"labels": {name: list(task.labels) for name, task in self.tasks.items()}, "splits": splits}
 
 
-def load_workload(
+def load_task_datasets(
     datasets: Mapping[str, DatasetConfig],
     *,
     tokenizer: PreTrainedTokenizerBase,
@@ -70,7 +70,7 @@ def load_workload(
             follow.
         DataError: a row breaks a rule.
     """
-    prepare = Preparer(tokenizer, max_length=max_length)
+    prepare = DatasetLoader(tokenizer, max_length=max_length)
     rows = {name: _load(name, dataset, splits, prepare=prepare) for name, dataset in datasets.items()}
     if not any("train" in found for found in rows.values()):
         had = ", ".join(dict.fromkeys(split for one in datasets.values() for split in one.data.split_names))
@@ -120,7 +120,7 @@ def load_split(
             shape, wanted = dataset.input.shape, tasks[name].input
             if (shape == "pair") != (wanted == "pair") or shape not in tasks[name].inputs:
                 raise ConfigError(f"task {name!r} of this model reads {wanted}, the dataset has {shape}")
-    prepare = Preparer(tokenizer, max_length=max_length)
+    prepare = DatasetLoader(tokenizer, max_length=max_length)
     rows = {name: _load(name, dataset, [split], prepare=prepare) for name, dataset in datasets.items()}
     columns = read_columns(datasets, rows, model=tasks)
     encoded = _label(datasets, rows, columns=columns, tasks=tasks)
@@ -130,7 +130,7 @@ def load_split(
     return TaskDatasets(dict(tasks), encoded, (*prepare.notes, *columns.notes, *notes, *_notes(rows, encoded)))
 
 
-def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[str, Prepared]) -> list[str]:
+def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[str, TokenizedSplit]) -> list[str]:
     """What to say about columns of labels that are in no row of a split.
 
     Raises:
@@ -185,7 +185,7 @@ def _check_foreign(task: Task, asked: Sequence[str]) -> None:
             )
 
 
-def _notes(rows: Mapping[str, dict[str, Prepared]], encoded: Splits) -> Iterator[str]:
+def _notes(rows: Mapping[str, dict[str, TokenizedSplit]], encoded: Splits) -> Iterator[str]:
     for split, datasets in encoded.items():
         for name, one in datasets.items():
             skipped = rows[name][split].skipped
@@ -231,14 +231,16 @@ def _unscored(tasks: Mapping[str, Task], validation: Mapping[str, Encoded]) -> I
             yield f"task {name!r} has no labelled validation rows: it is trained, but not scored"
 
 
-def _load(name: str, dataset: DatasetConfig, splits: Sequence[str], *, prepare: Preparer) -> dict[str, Prepared]:
+def _load(
+    name: str, dataset: DatasetConfig, splits: Sequence[str], *, prepare: DatasetLoader
+) -> dict[str, TokenizedSplit]:
     columns = label_shapes(name, dataset)
     return prepare(dataset.data, input=dataset.input, columns=columns, limit=dataset.limit, name=name, splits=splits)
 
 
 def _build_tasks(
     datasets: Mapping[str, DatasetConfig],
-    rows: Mapping[str, dict[str, Prepared]],
+    rows: Mapping[str, dict[str, TokenizedSplit]],
     *,
     columns: LabelColumns,
     earlier: Mapping[str, Task],
@@ -267,7 +269,7 @@ def _build_tasks(
 
 
 def _word_splitting(
-    task: str, datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, Prepared]]
+    task: str, datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, TokenizedSplit]]
 ) -> dict[str, Any]:
     """How the words of a task's train rows are split, as arguments of the task; none where its input is not words."""
     counted = _count_words(task, datasets, rows)
@@ -278,7 +280,7 @@ def _word_splitting(
 
 
 def _count_words(
-    task: str, datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, Prepared]]
+    task: str, datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, TokenizedSplit]]
 ) -> WordCounts:
     counted = WordCounts()
     for name, dataset in datasets.items():
@@ -288,7 +290,7 @@ def _count_words(
 
 
 def _segmented(
-    tasks: Mapping[str, Task], datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, Prepared]]
+    tasks: Mapping[str, Task], datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, TokenizedSplit]]
 ) -> Iterator[str]:
     for name, task in tasks.items():
         if task.level == "token" and _count_words(name, datasets, rows).segmented:
@@ -312,7 +314,7 @@ def _spell(spelling: Spelling, known: Mapping[str, str], name: str) -> str:
 
 def _label(
     datasets: Mapping[str, DatasetConfig],
-    rows: Mapping[str, dict[str, Prepared]],
+    rows: Mapping[str, dict[str, TokenizedSplit]],
     *,
     columns: LabelColumns,
     tasks: Mapping[str, Task],

@@ -12,7 +12,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.run import load_config
-from nlpmtl.task_datasets import TaskDatasets, load_split, load_workload
+from nlpmtl.task_datasets import TaskDatasets, load_split, load_task_datasets
 from nlpmtl.tasks import Task
 
 CLASSES: dict[str, Any] = {"kind": "classification", "label": "y"}
@@ -29,7 +29,7 @@ class Loader:
 
     def __call__(self, task: dict[str, Any], *, earlier: dict[str, Task] | None = None, **files: Any) -> TaskDatasets:
         datasets = self.datasets(task, **files)
-        return load_workload(datasets, tokenizer=self._tokenizer, max_length=16, earlier=earlier)
+        return load_task_datasets(datasets, tokenizer=self._tokenizer, max_length=16, earlier=earlier)
 
     def evaluated(self, task: dict[str, Any], *, model: dict[str, Task], **files: Any) -> TaskDatasets:
         (split,) = files

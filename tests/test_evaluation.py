@@ -13,7 +13,7 @@ from nlpmtl.data import Batch, Encoded
 from nlpmtl.evaluation import Inference, Scores, ask, evaluate, score
 from nlpmtl.model import load_encoder
 from nlpmtl.run import load_config
-from nlpmtl.task_datasets import TaskDatasets, load_workload
+from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
 from tests.tiny import make_run, write_encoder, write_rows
 
 
@@ -21,7 +21,7 @@ from tests.tiny import make_run, write_encoder, write_rows
 def work(tmp_path_factory: pytest.TempPathFactory) -> TaskDatasets:
     config = load_config(make_run(tmp_path_factory.mktemp("evaluation"), rows=20))
     tokenizer = load_encoder(config.encoder.name).tokenizer
-    return load_workload(config.datasets, tokenizer=tokenizer, max_length=48)
+    return load_task_datasets(config.datasets, tokenizer=tokenizer, max_length=48)
 
 
 class Watched:
@@ -162,7 +162,7 @@ def test_labels_that_two_datasets_alone_have_are_wrong_and_not_confused(tmp_path
         }
     encoder = write_encoder(tmp_path / "encoder")
     config = load_config({"encoder": {"name": str(encoder)}, "datasets": datasets})
-    work = load_workload(config.datasets, tokenizer=load_encoder(str(encoder)).tokenizer, max_length=16)
+    work = load_task_datasets(config.datasets, tokenizer=load_encoder(str(encoder)).tokenizer, max_length=16)
     scores = evaluate(inference(Watched(work)), tasks=work.tasks, datasets=work.splits["validation"])
     assert scores["t"]["rows"] == 6
     assert scores["t"]["accuracy"] == pytest.approx(4 / 6)
@@ -172,15 +172,17 @@ def test_labels_that_two_datasets_alone_have_are_wrong_and_not_confused(tmp_path
 
 def test_words_without_a_token_come_as_nan(work: TaskDatasets) -> None:
     one = work.splits["validation"]["words"]
-    assert one.firsts is not None
-    firsts = one.firsts.values.copy()
-    firsts[1] = -1
-    holed = Encoded(one.ids, one.types, type(one.firsts)(firsts, one.firsts.bounds), one.labels, one.cut)
+    assert one.first_tokens is not None
+    first_tokens = one.first_tokens.values.copy()
+    first_tokens[1] = -1
+    holed = Encoded(
+        one.ids, one.types, type(one.first_tokens)(first_tokens, one.first_tokens.bounds), one.labels, one.cut
+    )
     mask = np.zeros(len(one), dtype=np.bool_)
     mask[0] = True
     ((row, task, logits),) = inference(Watched(work)).answers(
         holed, asked={"places": mask}, answer=lambda task, logits, rows: logits
     )
     assert (row, task) == (0, "places")
-    assert logits.shape == (len(one.firsts[0]), 4)
+    assert logits.shape == (len(one.first_tokens[0]), 4)
     assert np.isnan(logits[:, 0]).tolist() == [i == 1 for i in range(len(logits))]

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.model import load_encoder
 from nlpmtl.run import load_config
-from nlpmtl.task_datasets import TaskDatasets, load_split, load_workload
+from nlpmtl.task_datasets import TaskDatasets, load_split, load_task_datasets
 from tests.tiny import make_run, write_encoder
 
 ROWS: list[dict[str, Any]] = [
@@ -39,7 +39,7 @@ def dataset(tasks: dict[str, Any], *, pair: bool = False, data: dict[str, Any] |
 
 def load(encoder: Path, tokenizer: PreTrainedTokenizerBase, **datasets: Any) -> TaskDatasets:
     config = load_config({"encoder": {"name": str(encoder)}, "datasets": datasets})
-    return load_workload(config.datasets, tokenizer=tokenizer, max_length=16)
+    return load_task_datasets(config.datasets, tokenizer=tokenizer, max_length=16)
 
 
 def test_labels_are_those_of_train_sorted(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -122,7 +122,7 @@ def test_targets_far_from_the_scale_of_the_model_that_goes_on_are_refused(
         {"encoder": {"name": str(encoder)}, "datasets": {"one": dataset({"t": GRADES}, train=graded(1.0, 1e30))}}
     )
     with pytest.raises(DataError, match=r"row 2: column 'grade': .* found 1e\+30 \(mean 2, standard deviation 0.816"):
-        load_workload(config.datasets, tokenizer=tokenizer, max_length=16, earlier=earlier)
+        load_task_datasets(config.datasets, tokenizer=tokenizer, max_length=16, earlier=earlier)
 
 
 def test_a_task_without_labelled_train_rows_is_refused(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -154,7 +154,7 @@ def test_nothing_to_tell_is_no_note(tmp_path: Path) -> None:
     run = make_run(tmp_path, rows=20)
     config = load_config(run)
     loaded = load_encoder(config.encoder.name).tokenizer
-    work = load_workload(config.datasets, tokenizer=loaded, max_length=48)
+    work = load_task_datasets(config.datasets, tokenizer=loaded, max_length=48)
     assert work.notes == ()
     assert list(work.tasks) == ["topic", "mood", "places", "grade", "kinds"]
     assert {split: list(found) for split, found in work.splits.items()} == {

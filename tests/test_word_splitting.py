@@ -15,7 +15,7 @@ from transformers import AutoTokenizer
 from nlpmtl import ModelError, MultiTaskModel, Predictor
 from nlpmtl.data import split_words
 from nlpmtl.run import load_config
-from nlpmtl.task_datasets import load_workload
+from nlpmtl.task_datasets import load_task_datasets
 from tests.tiny import Trained, make_run, read_json, train_tiny, write_rows
 
 TEXTS = ["ada lives in turin.", "the cat's big-red lamp wasn't in rome!", "a", "", "我在Rome 见了ada。", " x  y\n"]
@@ -116,7 +116,7 @@ def test_words_that_raw_text_cannot_be_split_into_are_noted(tmp_path: Path) -> N
     dataset = {"data": {"files": files}, "input": {"words": "tokens"}, "tasks": {"pos": task}}
     datasets = load_config(make_run(tmp_path, datasets={"ja": dataset})).datasets
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "encoder")
-    work = load_workload(datasets, tokenizer=tokenizer, max_length=32)
+    work = load_task_datasets(datasets, tokenizer=tokenizer, max_length=32)
     assert "task 'pos' learns words of several characters in a script without spaces" in "\n".join(work.notes)
     assert work.tasks["pos"].to_config()["word_splitting"] == "whitespace"
 

@@ -20,12 +20,12 @@ _TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 
 def check_input(name: str) -> None:
     """ConfigError if a file cannot be one of texts; before anything slow is done."""
-    from nlpmtl.data.files import ENDINGS
+    from nlpmtl.data.files import EXTENSIONS
 
     if name == STDIN:
         return
-    if not name.lower().endswith((*_LINES, *ENDINGS)):
-        raise ConfigError(f"--input {name}: the name of a file of texts ends in {_LINES[0]} or {', '.join(ENDINGS)}")
+    if not name.lower().endswith((*_LINES, *EXTENSIONS)):
+        raise ConfigError(f"--input {name}: the name of a file of texts ends in {_LINES[0]} or {', '.join(EXTENSIONS)}")
     if not Path(name).is_file():
         raise DataError(f"{name}: no such file")
 
@@ -120,13 +120,13 @@ def _read(
 
 def _to_texts(lines: Iterator[str], format: TextFormat, *, reader: Reader, where: str) -> Iterator[str | BadRow]:
     from nlpmtl.data.input_parsing import has_surrogate
-    from nlpmtl.data.lines import undecodable, without_end
+    from nlpmtl.data.lines import strip_line_end, undecodable
 
     for number, line in enumerate(lines, 1):
         if has_surrogate(line):
             yield BadRow({"text": None}, f"{where}:{number}: {undecodable(format.encoding, line)}")
             continue
-        text = without_end(line)
+        text = strip_line_end(line)
         error = _find_error(reader, text)
         yield text if error is None else BadRow({"text": text}, f"{where}:{number}: {error}")
 
@@ -145,14 +145,14 @@ def _read_rows(
 ) -> Iterator[Text | BadRow]:
     from nlpmtl.data.files import open_file
     from nlpmtl.data.input_parsing import has_surrogate
-    from nlpmtl.data.raw_rows import Broken
+    from nlpmtl.data.raw_rows import MalformedRow
 
     columns = list(dict.fromkeys(["text", "pair", "words", *reader.trained_columns]))
     # An empty cell of a label is nothing: so a csv can hold pairs and single texts.
     stream = open_file(name, inputs=columns, labels={"pair": "class"}, format=format, told=told)
     for number, row in stream.rows:
         place = stream.place(number)
-        if isinstance(row, Broken):
+        if isinstance(row, MalformedRow):
             yield BadRow({"text": None}, f"{place}: {row.rule}")
             continue
         # A null pair is none, and a null text is an error, as is one that is not there.

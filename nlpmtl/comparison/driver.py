@@ -22,7 +22,7 @@ from nlpmtl.config import RunConfig, dotted, parse_output, plain_config
 from nlpmtl.errors import ConfigError, RunError, StoppedError, plain
 from nlpmtl.model import Encoder
 from nlpmtl.run import Event, Source, TrainResult, iter_train, load_config, load_inputs
-from nlpmtl.task_datasets import TaskDatasets, load_workload
+from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
 from nlpmtl.training import Message, check_place, check_same_data, digest_plugins, global_state_restored, hold_lock
 from nlpmtl.training.lock import HOLDER, LOCK
 
@@ -126,7 +126,7 @@ def _check_data(done: Sequence[RunPlan], *, encoder: Encoder) -> list[str]:
     notes = []
     for run in done:
         if run.task not in data:  # the rows are the same for every seed
-            own = load_workload(
+            own = load_task_datasets(
                 run.config.datasets,
                 tokenizer=encoder.tokenizer,
                 max_length=run.config.encoder.max_length,

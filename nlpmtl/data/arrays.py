@@ -54,7 +54,7 @@ class ArrayWriter:
             return np.concatenate([np.zeros(0, dtype=self._dtype), *self._parts])
         with self._path.open("r+b") as file:
             self._write_header(file)
-        return map_array(self._path)
+        return memmap_array(self._path)
 
     def _write_header(self, file: BinaryIO) -> None:
         """NumPy leaves room for a longer length, so that this can be done again once it is known."""
@@ -82,7 +82,7 @@ class RaggedWriter:
         return Ragged(self._values.close(), self._bounds.close())
 
 
-def map_array(path: Path) -> NDArray[Any]:
+def memmap_array(path: Path) -> NDArray[Any]:
     """The numbers of a .npy file of one dimension, in a memory map that cannot be written to and holds no file open.
 
     Nothing but plain numbers is read: no pickle, no archive, no symbolic link.
@@ -90,7 +90,7 @@ def map_array(path: Path) -> NDArray[Any]:
     Raises:
         OSError, ValueError: it is no such file.
     """
-    with open_plain(path) as file:
+    with open_regular_file(path) as file:
         version = npy.read_magic(file)
         if version != (1, 0):
             raise ValueError(f"{path}: version {version} of .npy is not written here")
@@ -105,12 +105,12 @@ def map_array(path: Path) -> NDArray[Any]:
         return np.frombuffer(mapped.read_buffer(), dtype=dtype, offset=start)
 
 
-def map_ragged(directory: Path, name: str) -> Ragged:
+def memmap_ragged(directory: Path, name: str) -> Ragged:
     """What a `RaggedWriter` wrote."""
-    return Ragged(map_array(directory / f"{name}.npy"), map_array(directory / f"{name}.bounds.npy"))
+    return Ragged(memmap_array(directory / f"{name}.npy"), memmap_array(directory / f"{name}.bounds.npy"))
 
 
-def open_plain(path: Path) -> BufferedReader:
+def open_regular_file(path: Path) -> BufferedReader:
     """A file to be read, opened only if it is one itself, not a link to another, a device or a pipe.
 
     Raises:

@@ -15,7 +15,7 @@ import pyarrow.ipc as ipc
 
 
 @dataclass(frozen=True)
-class Batches:
+class ArrowBatches:
     """Record batches in an Arrow file, or in memory as such a file holds them; each is read when its turn comes."""
 
     schema: pa.Schema
@@ -36,7 +36,7 @@ class Batches:
 
 
 class ArrowBuffer(AbstractContextManager["ArrowBuffer"]):
-    """Takes record batches, and gives them back as `Batches` when it is closed.
+    """Takes record batches, and gives them back as `ArrowBatches` when it is closed.
 
     Args:
         schema: of the batches.
@@ -67,6 +67,6 @@ class ArrowBuffer(AbstractContextManager["ArrowBuffer"]):
             self._buffer = self._sink.getvalue()
         self._sink.close()
 
-    def batches(self) -> Batches:
+    def batches(self) -> ArrowBatches:
         """What was written, once all is."""
-        return Batches(self._schema, self._buffer if self._path is None else self._path)
+        return ArrowBatches(self._schema, self._buffer if self._path is None else self._path)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 
-def cheapest_cuts(lengths: Sequence[int], *, overhead: int, limit: int | None = None) -> list[tuple[int, int]]:
+def optimal_length_batches(lengths: Sequence[int], *, overhead: int, limit: int | None = None) -> list[tuple[int, int]]:
     """The consecutive batches whose padded tokens, and an overhead for each batch, are together least.
 
     Found by dynamic programming over the ends of batches, in linear time: for each start, the cost of a batch is a line
@@ -57,7 +57,7 @@ def _end_from_which(new: int, old: int, cost: Sequence[int], lengths: Sequence[i
     return 0 if behind < 0 else last[old] + 1
 
 
-def fullest_cuts(lengths: Sequence[int], *, limit: int) -> list[tuple[int, int]]:
+def greedy_length_batches(lengths: Sequence[int], *, limit: int) -> list[tuple[int, int]]:
     """Consecutive batches, each of as many rows as the limit on tokens, padding excluded, allows.
 
     Args:

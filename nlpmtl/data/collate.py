@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nlpmtl.data.device_transfer import transfer
+from nlpmtl.data.device_transfer import to_device
 from nlpmtl.data.encode import Encoded
 
 
@@ -54,7 +54,7 @@ class Batch:
         """The same batch on a device; it is on the CPU."""
         types = [] if self.token_type_ids is None else [self.token_type_ids]
         parts = [tensor for part in self.parts.values() for tensor in (part.rows, part.labels)]
-        ids, mask, *rest = transfer([self.input_ids, self.attention_mask, *types, *parts], device)
+        ids, mask, *rest = to_device([self.input_ids, self.attention_mask, *types, *parts], device)
         token_type_ids = rest.pop(0) if types else None
         pairs = zip(rest[::2], rest[1::2], strict=True)
         return Batch(
@@ -112,7 +112,7 @@ class Collator:
         ids = np.full(shape, self.pad, dtype=np.int64)
         types = np.zeros(shape, dtype=np.int64) if self.types else None
         for share, pieces in zip(shares, taken, strict=True):
-            row, place = pieces.grid()
+            row, place = pieces.indices_2d()
             ids[share.at[row], place] = pieces.values
             if types is not None and share.source.types is not None:
                 types[share.at[row], place] = share.source.types.take(share.rows).values
@@ -165,7 +165,7 @@ def _parts(shares: Sequence[_Share], *, time: int) -> dict[str, Part]:
         for task, labels in source.labels.items():
             carrying = labels.counts[rows] > 0
             if carrying.any():
-                tensor = labels.tensor(rows[carrying], firsts=source.firsts, time=time)
+                tensor = labels.tensor(rows[carrying], first_tokens=source.first_tokens, time=time)
                 found.setdefault(task, []).append((at[carrying], tensor))
     parts = {}
     for task, pieces in found.items():

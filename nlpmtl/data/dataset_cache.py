@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from nlpmtl.data.arrays import open_plain
+from nlpmtl.data.arrays import open_regular_file
 from nlpmtl.strict_json import dumps
 
 _MANIFEST = "manifest.json"
@@ -71,7 +71,7 @@ class Cache:
         try:
             if entry.is_symlink() or not entry.is_dir():
                 raise FileNotFoundError(entry)
-            with open_plain(entry / _MANIFEST) as file:
+            with open_regular_file(entry / _MANIFEST) as file:
                 listed = json.loads(file.read())
             whole = {path.name for path in entry.iterdir()} == {_MANIFEST, *listed} and all(
                 _digest(entry / name) == digest for name, digest in listed.items()
@@ -201,5 +201,5 @@ def _is_stopped(pid: str) -> bool:
 
 
 def _digest(path: Path) -> str:
-    with open_plain(path) as file:
+    with open_regular_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

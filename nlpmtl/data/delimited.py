@@ -12,8 +12,8 @@ from typing import Self
 
 from nlpmtl.config.dataset import DataConfig
 from nlpmtl.data.input_parsing import has_surrogate
-from nlpmtl.data.lines import LONGEST_LINE, UTF_8, skip_empty, undecodable, without_end
-from nlpmtl.data.raw_rows import Broken, Numbered, RawRow, check_distinct
+from nlpmtl.data.lines import LONGEST_LINE, UTF_8, skip_empty, strip_line_end, undecodable
+from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRow, check_distinct
 from nlpmtl.errors import DataError
 
 _LONGEST_FIELD = min(sys.maxsize, 2**31 - 1)
@@ -50,7 +50,7 @@ class TextFormat:
         return TextFormat(delimiter, self.quoting or ("none" if tabs else "minimal"), self.encoding, self.header)
 
 
-def read_table(lines: Iterator[str], *, format: TextFormat, labels: Collection[str], where: str) -> Numbered:
+def read_table(lines: Iterator[str], *, format: TextFormat, labels: Collection[str], where: str) -> NumberedRows:
     """The rows of a table. The number of a row is that of the line where it starts.
 
     Args:
@@ -69,13 +69,13 @@ def read_table(lines: Iterator[str], *, format: TextFormat, labels: Collection[s
     columns: _Columns | None = None
     if format.header is True:
         _, header = next(records, (1, []))
-        if isinstance(header, Broken):
+        if isinstance(header, MalformedRow):
             raise DataError(f"{where}: the header: {header.rule}")
         columns = _Columns(header, labels=labels, where=where)
     elif format.header is not False:
         columns = _Columns(format.header, labels=labels, where=where)
     for number, record in records:
-        if isinstance(record, Broken):
+        if isinstance(record, MalformedRow):
             yield number, record
             continue
         if columns is None:
@@ -107,7 +107,7 @@ class _Columns:
             len(fields) < self._needed or any(fields[len(self._names) :])
         ):
             hint = _MAYBE_QUOTED if not quoted and any(field.startswith('"') for field in fields) else ""
-            return Broken(fields, f"{len(fields)} field(s) under a header of {len(self._names)}{hint}")
+            return MalformedRow(fields, f"{len(fields)} field(s) under a header of {len(self._names)}{hint}")
         cells = zip(self._names, fields, strict=False)
         return {name: value if value or name not in self._labels else None for name, value in cells if name}
 
@@ -133,12 +133,12 @@ class _Lines:
         self.number -= len(lines)
 
 
-_Records = Iterator[tuple[int, list[str] | Broken | None]]
+_Records = Iterator[tuple[int, list[str] | MalformedRow | None]]
 
 
 def _unquoted(lines: _Lines, delimiter: str, encoding: str) -> _Records:
     for line in lines:
-        text = without_end(line)
+        text = strip_line_end(line)
         yield lines.number, _checked(text.split(delimiter), encoding) if text else None
 
 
@@ -146,23 +146,23 @@ def _quoted(lines: _Lines, delimiter: str, encoding: str) -> _Records:
     """A record that cannot be read takes one line only: those after it are read again, each as a record of its own."""
     alone = 0
     for line in lines:
-        number, text = lines.number, without_end(line)
+        number, text = lines.number, strip_line_end(line)
         if '"' not in text:
             if "\r" in text and not has_surrogate(text):  # in UTF-16, a NUL is between it and the line feed
-                yield number, Broken(text, "not valid csv: a carriage return outside of quotes")
+                yield number, MalformedRow(text, "not valid csv: a carriage return outside of quotes")
             else:
                 yield number, _checked(text.split(delimiter), encoding) if text else None
             alone = max(0, alone - 1)
             continue
         record, taken = _quoted_record(line, lines if not alone else iter(()), delimiter)
-        if isinstance(record, Broken):
+        if isinstance(record, MalformedRow):
             lines.put_back(taken)
             alone = max(alone, len(taken) + 1)
         alone = max(0, alone - 1)
-        yield number, record if isinstance(record, Broken) else _checked(record, encoding)
+        yield number, record if isinstance(record, MalformedRow) else _checked(record, encoding)
 
 
-def _quoted_record(line: str, lines: Iterator[str], delimiter: str) -> tuple[list[str] | Broken, list[str]]:
+def _quoted_record(line: str, lines: Iterator[str], delimiter: str) -> tuple[list[str] | MalformedRow, list[str]]:
     """A record that starts with a line, and the lines after it that were read for it."""
     taken: list[str] = []
 
@@ -184,14 +184,14 @@ def _quoted_record(line: str, lines: Iterator[str], delimiter: str) -> tuple[lis
         try:
             return next(reader), taken
         except csv.Error as error:
-            return Broken(None, f"not valid csv: {error}"), taken
+            return MalformedRow(None, f"not valid csv: {error}"), taken
         finally:
             csv.field_size_limit(before)
 
 
-def _checked(record: list[str], encoding: str) -> list[str] | Broken:
+def _checked(record: list[str], encoding: str) -> list[str] | MalformedRow:
     if any(map(has_surrogate, record)):
-        return Broken(record, undecodable(encoding, record[0]))
+        return MalformedRow(record, undecodable(encoding, record[0]))
     if any("\0" in field for field in record):
-        return Broken(record, "a NUL character")
+        return MalformedRow(record, "a NUL character")
     return record

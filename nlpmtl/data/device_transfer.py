@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-def transfer(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+def to_device(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
     """Tensors on the CPU, of any shapes and types, on a device: in one copy for each type."""
     if device.type == "cpu":
         return list(tensors)

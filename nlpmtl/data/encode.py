@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.data.columns import Column
 from nlpmtl.data.hashing import Hashes
-from nlpmtl.data.labels import Shape
-from nlpmtl.data.prepare import Prepared
+from nlpmtl.data.label_columns import LabelColumn
+from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.targets import ClassLabels, Labels, NumberLabels, SetLabels, TagLabels
+from nlpmtl.data.tokenized_split import TokenizedSplit
 from nlpmtl.errors import DataError, did_you_mean, quote
 
 _CODES_AT_ONCE = 100_000
@@ -28,7 +28,7 @@ class Target:
     """What to read of a column of labels: its shape, and the names that the model can say (none for numbers)."""
 
     column: str
-    shape: Shape
+    shape: LabelType
     names: tuple[str, ...]
 
 
@@ -39,7 +39,7 @@ class Encoded:
     Args:
         ids: the tokens of each row, special tokens included.
         types: the segment of each token, where the encoder tells two texts apart by it.
-        firsts: the first token of each word of each row, −1 for a word without one; None where input is not words.
+        first_tokens: the first token of each word of each row, −1 for a word without tokens; None without words.
         labels: the labels of each task.
         cut: how many rows were longer than the limit.
         place: tells where a row stands in its source, for a person to find it.
@@ -49,7 +49,7 @@ class Encoded:
 
     ids: Ragged
     types: Ragged | None
-    firsts: Ragged | None
+    first_tokens: Ragged | None
     labels: Mapping[str, Labels]
     cut: int
     place: Callable[[int], str] = "row {}".format
@@ -61,7 +61,11 @@ class Encoded:
 
 
 def label(
-    prepared: Prepared, *, targets: Mapping[str, Target], train: bool, columns: Mapping[str, Column] | None = None
+    prepared: TokenizedSplit,
+    *,
+    targets: Mapping[str, Target],
+    train: bool,
+    columns: Mapping[str, LabelColumn] | None = None,
 ) -> Encoded:
     """Prepared rows with the labels that tasks know.
 
@@ -72,7 +76,7 @@ def label(
         prepared: the rows.
         targets: what each task reads.
         train: whether they are the train split's.
-        columns: the labels of each task, as `resolve` returns them; default: the prepared columns.
+        columns: the labels of each task, as `resolve_labels` returns them; default: the prepared columns.
 
     Raises:
         DataError: a label of a train split is not in the list, with its place.
@@ -82,7 +86,7 @@ def label(
     return Encoded(
         ids=prepared.ids,
         types=prepared.types,
-        firsts=prepared.firsts,
+        first_tokens=prepared.first_tokens,
         labels={task: _labels(prepared, columns[task], target, train=train) for task, target in targets.items()},
         cut=prepared.cut,
         place=prepared.place,
@@ -110,7 +114,7 @@ def describe_unknown(places: Mapping[str, str], *, count: int, column: str, know
     return f"{message}\n{count} labels are not in the list, the others are:{listed}{more}"
 
 
-def _labels(prepared: Prepared, column: Column, target: Target, *, train: bool) -> Labels:
+def _labels(prepared: TokenizedSplit, column: LabelColumn, target: Target, *, train: bool) -> Labels:
     labelled, values = column.labelled, column.values
     counts = labelled.view(np.int8)
     if target.shape == "number":
@@ -127,8 +131,8 @@ def _labels(prepared: Prepared, column: Column, target: Target, *, train: bool) 
     many = Ragged(_translate(values.values, column.names, names), values.bounds)
     if target.shape == "set":
         return SetLabels(names, known, labelled, counts, many)
-    assert prepared.placed is not None, "tags stand on words"
-    return TagLabels(names, known, labelled, np.where(labelled, prepared.placed, 0), many)
+    assert prepared.first_token_counts is not None, "tags stand on words"
+    return TagLabels(names, known, labelled, np.where(labelled, prepared.first_token_counts, 0), many)
 
 
 def _translate(codes: NDArray[Any], before: tuple[str, ...], names: tuple[str, ...]) -> NDArray[np.integer]:

@@ -11,17 +11,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nlpmtl.config.dataset import DataConfig, InputConfig
-from nlpmtl.data.arrow_buffer import Batches
-from nlpmtl.data.labels import Shape
-from nlpmtl.data.raw_rows import Absent, Part, Stream, place
-from nlpmtl.data.source import Source, find_splits
-from nlpmtl.data.splitting import first_rows, hold_out
-from nlpmtl.data.validation import ValidationIssues, check_rows
+from nlpmtl.data.arrow_buffer import ArrowBatches
+from nlpmtl.data.labels import LabelType
+from nlpmtl.data.raw_rows import FilePart, MissingColumn, RawRows, place
+from nlpmtl.data.source import SplitSource, find_splits
+from nlpmtl.data.splitting import hold_out, subsample
+from nlpmtl.data.validation import ValidationIssues, validate_rows
 from nlpmtl.errors import ConfigError, DataError, did_you_mean
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class Examples:
     """The rows of one split.
 
     Args:
@@ -37,15 +37,15 @@ class Rows:
         absent: the columns of labels that are in no row.
     """
 
-    source: Batches
+    source: ArrowBatches
     where: str
     mark: str
     numbers: NDArray[np.int64]
     class_names: Mapping[str, tuple[str, ...]]
     skipped: int = 0
     chosen: NDArray[np.int64] | None = None
-    parts: tuple[Part, ...] = ()
-    absent: Mapping[str, Absent] = field(default_factory=dict)
+    parts: tuple[FilePart, ...] = ()
+    absent: Mapping[str, MissingColumn] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -54,7 +54,7 @@ class Rows:
         """Where a row stands in its source, such as ``data/train.jsonl:17`` or ``sst2: train, row 17`` (from 1)."""
         return place(int(self.numbers[row]), where=self.where, mark=self.mark, parts=self.parts)
 
-    def select(self, indices: Sequence[int] | NDArray[np.int64]) -> Rows:
+    def select(self, indices: Sequence[int] | NDArray[np.int64]) -> Examples:
         """These rows alone; the indices ascend."""
         at = np.asarray(indices, dtype=np.int64)
         return replace(self, numbers=self.numbers[at], chosen=at if self.chosen is None else self.chosen[at])
@@ -77,7 +77,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Sources:
+class DatasetReader:
     """The splits of a dataset, none of them read yet.
 
     Args:
@@ -93,9 +93,9 @@ class Sources:
     name: str
     data: DataConfig
     input: InputConfig
-    columns: Mapping[str, Shape]
+    columns: Mapping[str, LabelType]
     limit: Mapping[str, int]
-    sources: Mapping[str, Source]
+    sources: Mapping[str, SplitSource]
     wanted: tuple[str, ...]
 
     @property
@@ -103,11 +103,11 @@ class Sources:
         """The share of train that becomes validation, where it does."""
         return None if "validation" in self.sources else self.data.validation
 
-    def source_of(self, split: str) -> Source:
+    def source_of(self, split: str) -> SplitSource:
         """Where the rows of a split come from."""
         return self.sources[split if split in self.sources else "train"]
 
-    def read(self, splits: Collection[str], *, directory: Path | None = None) -> dict[str, Rows]:
+    def read(self, splits: Collection[str], *, directory: Path | None = None) -> dict[str, Examples]:
         """Read and check the rows of some of the splits that are wanted.
 
         Args:
@@ -123,18 +123,18 @@ class Sources:
         rows = self._check(streams, directory=directory)
         if self.share is not None and "train" in rows:
             rows["train"], rows["validation"] = _hold_out(rows["train"], share=self.share)
-        limited = {split: first_rows(len(rows[split]), limit=n) for split, n in self.limit.items() if split in splits}
+        limited = {split: subsample(len(rows[split]), limit=n) for split, n in self.limit.items() if split in splits}
         return {split: rows[split].select(limited[split]) if split in limited else rows[split] for split in splits}
 
-    def _check(self, streams: Mapping[str, Stream], *, directory: Path | None) -> dict[str, Rows]:
+    def _check(self, streams: Mapping[str, RawRows], *, directory: Path | None) -> dict[str, Examples]:
         problems = ValidationIssues()
         rows = {}
         for split, stream in streams.items():
             needed = [*self.input.columns, *self.columns] if split == "train" else self.input.columns
-            found = check_rows(
+            found = validate_rows(
                 stream, inputs=self.input, labels=self.columns, needed=needed, problems=problems, directory=directory
             )
-            rows[split] = Rows(
+            rows[split] = Examples(
                 source=found.batches,
                 where=stream.where,
                 mark=stream.mark,
@@ -154,16 +154,16 @@ class Sources:
         return rows
 
 
-def find_sources(
+def open_reader(
     data: DataConfig,
     *,
     input: InputConfig,
-    columns: Mapping[str, Shape],
+    columns: Mapping[str, LabelType],
     limit: Mapping[str, int],
     name: str,
     splits: Collection[str] | None = None,
-) -> Sources:
-    """The splits of a dataset; arguments as in `Sources`, and those splits alone that are asked for, if any are.
+) -> DatasetReader:
+    """The splits of a dataset; arguments as in `DatasetReader`, and those splits alone that are asked for, if any are.
 
     Raises:
         ConfigError: a limit is for no split, or a source is of no kind that can be read.
@@ -178,10 +178,10 @@ def find_sources(
         if split not in known:
             raise ConfigError(f"{name}: a limit for {split!r}, which is no split; {did_you_mean(split, known)}")
     wanted = tuple(split for split in known if splits is None or split in splits)
-    return Sources(name, data, input, columns, limit, sources, wanted)
+    return DatasetReader(name, data, input, columns, limit, sources, wanted)
 
 
-def _hold_out(rows: Rows, *, share: float) -> tuple[Rows, Rows]:
+def _hold_out(rows: Examples, *, share: float) -> tuple[Examples, Examples]:
     kept, held = hold_out(len(rows), share=share)
     if not len(kept):
         raise DataError(f"{rows.where}: a share of {share} for validation leaves none of {len(rows)} rows to train on")

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 from nlpmtl.data.delimited import TextFormat, read_table
 from nlpmtl.data.features import class_names
 from nlpmtl.data.input_parsing import has_surrogate
-from nlpmtl.data.labels import LISTS, Shape
+from nlpmtl.data.labels import LIST_TYPES, LabelType
 from nlpmtl.data.lines import Progress, read_file_lines, reading, skip_empty, undecodable
-from nlpmtl.data.raw_rows import Broken, Numbered, RawRow, Stream, arrow_rows, check_distinct
+from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRow, RawRows, arrow_rows, check_distinct
 from nlpmtl.errors import ConfigError, DataError
 
-ENDINGS = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
+EXTENSIONS = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 """The files that can be read."""
 
 _TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
@@ -27,20 +27,20 @@ _SPACE = " \t\r\n\f\v"
 _ROWS_AT_ONCE = 1000
 
 
-def check_ending(path: str) -> None:
+def check_extension(path: str) -> None:
     """ConfigError if a file is of no kind that can be read."""
-    if not path.lower().endswith(ENDINGS):
-        raise ConfigError(f"{path}: the name of a file of rows ends in one of {', '.join(ENDINGS)}")
+    if not path.lower().endswith(EXTENSIONS):
+        raise ConfigError(f"{path}: the name of a file of rows ends in one of {', '.join(EXTENSIONS)}")
 
 
 def open_file(
     path: str,
     *,
     inputs: Collection[str],
-    labels: Mapping[str, Shape],
+    labels: Mapping[str, LabelType],
     format: TextFormat | None = None,
     told: Progress = lambda many: None,
-) -> Stream:
+) -> RawRows:
     """The rows of a file, which is read as they are asked for.
 
     Args:
@@ -60,10 +60,10 @@ def open_file(
         return _open_parquet(path, columns=[*inputs, *labels], told=told)
     lines = read_file_lines(path, encoding=text_format.encoding, progress=told)
     if path.lower().endswith(_TABLES):
-        return Stream(path, ":", read_table(lines, format=text_format, labels=labels, where=path), uniform=True)
+        return RawRows(path, ":", read_table(lines, format=text_format, labels=labels, where=path), uniform=True)
     encoding = text_format.encoding
     rows = ((n, _parse_json(line, encoding) if line.strip(_SPACE) else None) for n, line in enumerate(lines, 1))
-    return Stream(path, ":", skip_empty(rows, where=path))
+    return RawRows(path, ":", skip_empty(rows, where=path))
 
 
 def fingerprint_file(path: str) -> str | None:
@@ -74,9 +74,9 @@ def fingerprint_file(path: str) -> str | None:
         return f"{path} {hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
-def check_lists(path: str, *, words: str | None, labels: Mapping[str, Shape]) -> None:
+def check_lists(path: str, *, words: str | None, labels: Mapping[str, LabelType]) -> None:
     """ConfigError if lists are wanted from a file whose cells hold one value each."""
-    lists = [column for column, shape in labels.items() if shape in LISTS]
+    lists = [column for column, shape in labels.items() if shape in LIST_TYPES]
     for column in [words, *lists] if words else lists:
         if path.lower().endswith(_TABLES):
             raise ConfigError(f"{path}: column {column!r} holds lists, which a cell cannot; use .jsonl or .parquet")
@@ -84,12 +84,12 @@ def check_lists(path: str, *, words: str | None, labels: Mapping[str, Shape]) ->
 
 def _parse_json(line: str, encoding: str) -> RawRow:
     if has_surrogate(line):
-        return Broken(line, undecodable(encoding, line))
+        return MalformedRow(line, undecodable(encoding, line))
     try:
         row = _JSON.decode(line)
     except (ValueError, RecursionError) as error:
-        return Broken(line.strip(), f"not valid JSON: {error}")
-    return row if isinstance(row, dict) else Broken(row, "a JSON object was expected")
+        return MalformedRow(line.strip(), f"not valid JSON: {error}")
+    return row if isinstance(row, dict) else MalformedRow(row, "a JSON object was expected")
 
 
 def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -106,17 +106,17 @@ def _refuse_constant(name: str) -> None:
 _JSON = json.JSONDecoder(object_pairs_hook=_distinct_keys, parse_constant=_refuse_constant)
 
 
-def _open_parquet(path: str, *, columns: Collection[str], told: Progress) -> Stream:
+def _open_parquet(path: str, *, columns: Collection[str], told: Progress) -> RawRows:
     with reading(path):
         schema = pq.read_schema(path)
     found: list[str] = schema.names
     check_distinct(found, where=path)
     needed = [column for column in found if column in columns]
     rows = _read_parquet(path, columns=needed, told=told)
-    return Stream(path, ": row ", rows, columns=found, class_names=class_names(schema, columns=needed), uniform=True)
+    return RawRows(path, ": row ", rows, columns=found, class_names=class_names(schema, columns=needed), uniform=True)
 
 
-def _read_parquet(path: str, *, columns: list[str], told: Progress) -> Numbered:
+def _read_parquet(path: str, *, columns: list[str], told: Progress) -> NumberedRows:
     number = 0
     with reading(path), pq.ParquetFile(path) as file:
         size = Path(path).stat().st_size

@@ -64,7 +64,7 @@ def sort_names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(names, key=key))
 
 
-def merged_forms(names: Iterable[str]) -> list[str]:
+def merged_unicode_forms(names: Iterable[str]) -> list[str]:
     """The NFC form of each name that occurs in more than one Unicode form."""
     forms: dict[str, set[str]] = defaultdict(set)
     for name in names:

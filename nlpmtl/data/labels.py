@@ -13,10 +13,10 @@ import numpy as np
 from nlpmtl.data.input_parsing import are_strings, has_surrogate
 from nlpmtl.data.label_spelling import whole_number
 
-Shape = Literal["class", "number", "set", "tags", "flag"]
+LabelType = Literal["class", "number", "set", "tags", "flag"]
 """One label's name; a number; any number of names; a name for each word; 0 or 1, where the column is a label."""
 
-LISTS: frozenset[Shape] = frozenset({"set", "tags"})
+LIST_TYPES: frozenset[LabelType] = frozenset({"set", "tags"})
 """The shapes that are lists."""
 
 YES, NO = "1", "0"
@@ -30,7 +30,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def to_label(
-    value: Any, *, shape: Shape, names: Sequence[str] | None = None, words: Sequence[str] | None = None
+    value: Any, *, shape: LabelType, names: Sequence[str] | None = None, words: Sequence[str] | None = None
 ) -> str | float | list[str] | None:
     """A label in its canonical form; None where the row is unlabelled.
 
@@ -120,7 +120,7 @@ def _to_set(value: Any, names: Sequence[str] | None) -> list[str]:
 
 
 def _may_be_multi_hot(value: Sequence[Any], labels: Sequence[str]) -> bool:
-    """Whether a list may have an entry for each label of a task: `resolve` decides once it knows these."""
+    """Whether a list may have an entry for each label of a task: `resolve_labels` decides once it knows these."""
     return all(map(is_flag, labels)) and len({isinstance(one, str) for one in value}) == 1
 
 

@@ -13,7 +13,7 @@ from typing import IO, Any, TypeVar
 
 import pyarrow as pa
 
-from nlpmtl.data.raw_rows import Broken
+from nlpmtl.data.raw_rows import MalformedRow
 from nlpmtl.errors import DataError, plain
 
 LONGEST_LINE = 64 * 2**20
@@ -114,7 +114,7 @@ def read_lines(file: IO[bytes], *, where: str, encoding: str = UTF_8) -> Iterato
         yield "".join(parts)
 
 
-def without_end(line: str) -> str:
+def strip_line_end(line: str) -> str:
     r"""A line without its ``\n``, ``\r\n`` or ``\r``."""
     return line.removesuffix("\n").removesuffix("\r")
 
@@ -126,7 +126,7 @@ def undecodable(encoding: str, text: str = "") -> str:
     return f"not valid {'UTF-8' if utf_8 else encoding}{_UTF_16 if marked else ''}"
 
 
-def skip_empty(rows: Iterable[tuple[int, T | None]], *, where: str) -> Iterator[tuple[int, T | Broken]]:
+def skip_empty(rows: Iterable[tuple[int, T | None]], *, where: str) -> Iterator[tuple[int, T | MalformedRow]]:
     """Numbered rows, of which None is an empty line: before a row it is a mistake, at the end of a file it is not.
 
     Raises:
@@ -140,7 +140,7 @@ def skip_empty(rows: Iterable[tuple[int, T | None]], *, where: str) -> Iterator[
                 raise DataError(f"{where}:{first}: more than {MOST_EMPTY_LINES:,} empty lines, which is the limit")
             continue
         for empty in range(first, number) if first else ():
-            yield empty, Broken("", "an empty line")
+            yield empty, MalformedRow("", "an empty line")
         first = 0
         yield number, row
 

@@ -49,7 +49,7 @@ class Ragged:
         places = np.arange(bounds[-1]) + (starts - bounds[:-1]).repeat(lengths)
         return Ragged(self.values[places], bounds)
 
-    def grid(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def indices_2d(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Of each value its row, and its place in it: where they stand in a matrix of as many rows."""
         lengths = self.lengths
         return np.arange(len(lengths)).repeat(lengths), np.arange(self.bounds[-1]) - self.bounds[:-1].repeat(lengths)

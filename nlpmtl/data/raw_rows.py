@@ -13,31 +13,31 @@ import pyarrow as pa
 from nlpmtl.errors import DataError, plain
 
 
-class Broken(NamedTuple):
+class MalformedRow(NamedTuple):
     """A row that cannot be read at all: what was found in its place, and the rule that it breaks."""
 
     found: Any
     rule: str
 
 
-RawRow = Mapping[str, Any] | Broken
+RawRow = Mapping[str, Any] | MalformedRow
 """Column = value, as the source has it."""
 
 _UNSAYABLE = (ValueError, OverflowError, KeyError, pa.ArrowException)
 """What Arrow raises of strings that are no UTF-8, of times that no calendar has, and of time zones that are nowhere."""
 
-Numbered = Iterator[tuple[int, RawRow]]
+NumberedRows = Iterator[tuple[int, RawRow]]
 """Raw rows with their numbers: lines of a text file, rows from 1 elsewhere."""
 
 
-class Absent(NamedTuple):
+class MissingColumn(NamedTuple):
     """A column that is in no row of a split: a message that says so, and the nearest column that is, if any."""
 
     message: str
     near: str | None
 
 
-class Part(NamedTuple):
+class FilePart(NamedTuple):
     """One of several files of a split: its rows have the numbers of its lines, after those of the files before it.
 
     Args:
@@ -49,7 +49,7 @@ class Part(NamedTuple):
     prefix: str
 
 
-def place(number: int, *, where: str, mark: str, parts: Sequence[Part]) -> str:
+def place(number: int, *, where: str, mark: str, parts: Sequence[FilePart]) -> str:
     """Where a row is in its source, such as ``data/train.jsonl:17`` or ``sst2: train, row 17``."""
     if not parts:
         return f"{where}{mark}{number}"
@@ -58,7 +58,7 @@ def place(number: int, *, where: str, mark: str, parts: Sequence[Part]) -> str:
 
 
 @dataclass(frozen=True)
-class Stream:
+class RawRows:
     """The rows of one split, to be read once.
 
     Args:
@@ -73,10 +73,10 @@ class Stream:
 
     where: str
     mark: str
-    rows: Numbered
+    rows: NumberedRows
     columns: Sequence[str] = ()
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    parts: Sequence[Part] = ()
+    parts: Sequence[FilePart] = ()
     uniform: bool = False
 
     def place(self, number: int) -> str:
@@ -104,7 +104,7 @@ def _arrow_row(batch: pa.Table | pa.RecordBatch) -> RawRow:
     try:
         row: dict[str, Any] = batch.to_pylist()[0]
     except UnicodeDecodeError as error:
-        return Broken(error.object, "not valid UTF-8")
+        return MalformedRow(error.object, "not valid UTF-8")
     except _UNSAYABLE as error:
-        return Broken(None, f"a value that cannot be read: {error}")
+        return MalformedRow(None, f"a value that cannot be read: {error}")
     return row

@@ -8,19 +8,19 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.data.columns import NO_CODE, Column
+from nlpmtl.data.label_columns import NO_CODE, LabelColumn
 from nlpmtl.data.label_spelling import whole_number
 from nlpmtl.data.labels import YES, is_flag, is_on
-from nlpmtl.data.prepare import Prepared
 from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.tokenized_split import TokenizedSplit
 from nlpmtl.errors import DataError, quote
 
 _UNLABELLED = -1
 
 
-def resolve(
-    prepared: Prepared, columns: Sequence[str], *, declared: Sequence[str] | None, multi_hot: bool = False
-) -> Column:
+def resolve_labels(
+    prepared: TokenizedSplit, columns: Sequence[str], *, declared: Sequence[str] | None, multi_hot: bool = False
+) -> LabelColumn:
     """Return the labels of one task with their names.
 
     Args:
@@ -48,30 +48,30 @@ def resolve(
     return first
 
 
-def _join_flags(flags: Sequence[Column], names: Sequence[str]) -> Column:
+def _join_flags(flags: Sequence[LabelColumn], names: Sequence[str]) -> LabelColumn:
     """One column of sets: the names of the columns that hold 1. A row with a gap in any of them is unlabelled."""
     labelled = np.logical_and.reduce([flag.labelled for flag in flags])
     hot = np.stack([_equal(flag, YES) for flag in flags], axis=1) & labelled[:, None]
     return _sets(hot, names=names, labelled=labelled)
 
 
-def _equal(column: Column, name: str) -> NDArray[np.bool_]:
+def _equal(column: LabelColumn, name: str) -> NDArray[np.bool_]:
     assert not isinstance(column.values, Ragged)
     code = column.names.index(name) if name in column.names else len(column.names)
     equal: NDArray[np.bool_] = column.values == code
     return equal
 
 
-def _sets(hot: NDArray[np.bool_], *, names: Sequence[str], labelled: NDArray[np.bool_]) -> Column:
+def _sets(hot: NDArray[np.bool_], *, names: Sequence[str], labelled: NDArray[np.bool_]) -> LabelColumn:
     """A column of sets from a matrix, ``[rows, labels]``."""
     bounds = np.zeros(len(hot) + 1, dtype=np.int64)
     np.cumsum(hot.sum(axis=1), out=bounds[1:])
     codes = np.nonzero(hot)[1].astype(np.int32)
-    column = Column("set", tuple(names), labelled, Ragged(codes, bounds))
+    column = LabelColumn("set", tuple(names), labelled, Ragged(codes, bounds))
     return _drop_unused(column)
 
 
-def _drop_unused(column: Column) -> Column:
+def _drop_unused(column: LabelColumn) -> LabelColumn:
     """Keep only the names that occur."""
     assert isinstance(column.values, Ragged)
     used = np.unique(column.values.values)
@@ -81,7 +81,7 @@ def _drop_unused(column: Column) -> Column:
     return replace(column, names=names, values=Ragged(table[column.values.values], column.values.bounds))
 
 
-def is_multi_hot(splits: Collection[Prepared], column: str, *, declared: Sequence[str] | None) -> bool:
+def is_multi_hot(splits: Collection[TokenizedSplit], column: str, *, declared: Sequence[str] | None) -> bool:
     """Whether each list of a column has an entry for every label, 0 or 1, in place of the names of some labels.
 
     A list in which an entry occurs twice can only be multi-hot, as it is no set of names. Without such a list all lists
@@ -106,16 +106,16 @@ def is_multi_hot(splits: Collection[Prepared], column: str, *, declared: Sequenc
     return lengths == {len(declared)} and not any(map(is_flag, declared))
 
 
-def _repeats(column: Column) -> NDArray[np.int64]:
+def _repeats(column: LabelColumn) -> NDArray[np.int64]:
     """The rows in which a value occurs twice."""
     assert isinstance(column.values, Ragged)
-    row, _ = column.values.grid()
+    row, _ = column.values.indices_2d()
     pairs, counts = np.unique(row * max(1, len(column.names)) + column.values.values, return_counts=True)
     rows: NDArray[np.int64] = pairs[counts > 1] // max(1, len(column.names))
     return rows
 
 
-def _read_multi_hot(prepared: Prepared, name: str, *, declared: Sequence[str] | None) -> Column:
+def _read_multi_hot(prepared: TokenizedSplit, name: str, *, declared: Sequence[str] | None) -> LabelColumn:
     column = prepared.columns[name]
     assert isinstance(column.values, Ragged)
     lengths = column.values.lengths
@@ -138,7 +138,7 @@ def _read_multi_hot(prepared: Prepared, name: str, *, declared: Sequence[str] | 
     return _sets(hot, names=declared, labelled=column.labelled)
 
 
-def _read_indices(prepared: Prepared, name: str, *, declared: Sequence[str]) -> Column:
+def _read_indices(prepared: TokenizedSplit, name: str, *, declared: Sequence[str]) -> LabelColumn:
     """Integers become the declared labels at these indices, where none of these labels is an integer itself."""
     column = prepared.columns[name]
     numbers = [whole_number(found) for found in column.names]

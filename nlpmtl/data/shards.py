@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 
 from nlpmtl.config.dataset import InputConfig
 from nlpmtl.data.delimited import TextFormat
-from nlpmtl.data.files import check_ending, check_lists, fingerprint_file, open_file
-from nlpmtl.data.labels import Shape
-from nlpmtl.data.raw_rows import Broken, Numbered, Part, Stream
+from nlpmtl.data.files import check_extension, check_lists, fingerprint_file, open_file
+from nlpmtl.data.labels import LabelType
+from nlpmtl.data.raw_rows import FilePart, MalformedRow, NumberedRows, RawRows
 from nlpmtl.errors import ConfigError, DataError
 
 _SHOWN = 3
@@ -30,7 +30,7 @@ class Shards:
     """
 
     def __init__(
-        self, names: Sequence[str], *, inputs: InputConfig, labels: Mapping[str, Shape], format: TextFormat
+        self, names: Sequence[str], *, inputs: InputConfig, labels: Mapping[str, LabelType], format: TextFormat
     ) -> None:
         self._names, self._inputs, self._labels, self._format = names, inputs, labels, format
         self._check([name for name in names if not _is_pattern(name)])
@@ -51,7 +51,7 @@ class Shards:
         self._check(found)
         return found
 
-    def open(self) -> Stream:
+    def open(self) -> RawRows:
         """Begin to read them; errors as of `paths` and `open_file`."""
         streams = [
             open_file(path, inputs=self._inputs.columns, labels=self._labels, format=self._format)
@@ -63,11 +63,11 @@ class Shards:
         for other in streams[1:]:
             if other.class_names != first.class_names:
                 raise DataError(f"{other.where}: the names of its labels differ from those of {first.where}")
-        parts: list[Part] = []
+        parts: list[FilePart] = []
         uniform = all(stream.uniform for stream in streams)
         rows = self._read(streams, parts)
         where = ", ".join(self._names) if len(self._names) <= _SHOWN else f"{self._names[0]}, … ({len(streams)} files)"
-        return Stream(where, ": row ", rows, class_names=first.class_names, parts=parts, uniform=uniform)
+        return RawRows(where, ": row ", rows, class_names=first.class_names, parts=parts, uniform=uniform)
 
     def fingerprint(self) -> str | None:
         """The paths, which errors name, and the contents of all files; None if one is missing."""
@@ -79,7 +79,7 @@ class Shards:
 
     def _check(self, paths: Sequence[str]) -> None:
         for path in paths:
-            check_ending(path)
+            check_extension(path)
             check_lists(path, words=self._inputs.words, labels=self._labels)
         files: dict[str, str] = {}
         for path in paths:
@@ -90,15 +90,15 @@ class Shards:
                 same = "" if other == path else f", also as {other}"
                 raise ConfigError(f"{path}: listed more than once among the files of a split{same}")
 
-    def _read(self, streams: Sequence[Stream], parts: list[Part]) -> Numbered:
+    def _read(self, streams: Sequence[RawRows], parts: list[FilePart]) -> NumberedRows:
         """The rows of all files. Each must have the same of the needed columns, or one would be lost silently."""
         needed = {*self._inputs.columns, *self._labels}
         before, first, columns = 0, "", set[str]()
         for stream in streams:
-            parts.append(Part(before, f"{stream.where}{stream.mark}"))
+            parts.append(FilePart(before, f"{stream.where}{stream.mark}"))
             found, seen, number = needed & set(stream.columns), set(stream.columns), 0
             for number, row in stream.rows:
-                if len(found) < len(needed) and not isinstance(row, Broken):
+                if len(found) < len(needed) and not isinstance(row, MalformedRow):
                     found |= needed & row.keys()
                     seen.update(row)
                 yield before + number, row

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.data.ragged import Ragged
-from nlpmtl.data.tokenization import Pieces, sequence_ids
-from nlpmtl.data.tokenizer import encode_whole, stand_in
-from nlpmtl.data.word_alignment import NO_PIECE, Span, Spans, all_first_pieces
+from nlpmtl.data.tokenization import TokenizedTexts, sequence_ids
+from nlpmtl.data.tokenizer import encode_untruncated, placeholder_token
+from nlpmtl.data.word_alignment import NO_TOKEN, Span, Spans, find_first_tokens_batch
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,18 @@ class Windows:
             text has more than one window.
         text: which text each window is of, ascending, ``[windows]``.
         first: of each text its first window, ``[texts]``.
-        words: for each entry of ``pieces.firsts`` the index of that word in its text.
+        words: for each entry of ``pieces.first_tokens`` the index of that word in its text.
     """
 
-    pieces: Pieces
+    pieces: TokenizedTexts
     text: NDArray[np.int64]
     first: NDArray[np.int64]
     words: NDArray[np.int64]
 
     def words_of(self, window: int) -> NDArray[np.int64]:
         """The words that belong to a window, as indices in its text."""
-        assert self.pieces.firsts is not None, "windows are of words"
-        bounds = self.pieces.firsts.bounds
+        assert self.pieces.first_tokens is not None, "windows are of words"
+        bounds = self.pieces.first_tokens.bounds
         return self.words[bounds[window] : bounds[window + 1]]
 
 
@@ -107,27 +107,27 @@ def tokenize_windows(
             peak of memory low for long texts.
         max_length: of a window, special tokens included.
     """
-    rows = encode_whole(tokenizer, texts)
-    ids = [np.array(row.ids, dtype=np.int32) if len(row) else stand_in(tokenizer) for row in rows]
+    rows = encode_untruncated(tokenizer, texts)
+    ids = [np.array(row.ids, dtype=np.int32) if len(row) else placeholder_token(tokenizer) for row in rows]
     offsets = Spans.pack([row.offsets for row in rows])
     cuts = _cut([sequence_ids(row) for row in rows], max_length=max_length, side=tokenizer.truncation_side)
     del rows  # the largest of all that is held here
-    firsts = all_first_pieces(words if isinstance(words, Spans) else Spans.pack(words), offsets)
+    first_tokens = find_first_tokens_batch(words if isinstance(words, Spans) else Spans.pack(words), offsets)
     text = np.arange(len(texts)).repeat(cuts.many)
     first = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(cuts.many)])[:-1]
     number = np.arange(len(text)) - first[text]
     starts, ends = cuts.spans(text, number)
     windows = [_join(ids[t], cuts.before[t], a, b, cuts.after[t]) for t, a, b in zip(text, starts, ends, strict=True)]
     # Each word that has a token goes to one window.
-    text_of_word, word = firsts.grid()
-    token = firsts.values - cuts.before[text_of_word]
-    kept = (firsts.values != NO_PIECE) & (token < cuts.sizes[text_of_word])
+    text_of_word, word = first_tokens.indices_2d()
+    token = first_tokens.values - cuts.before[text_of_word]
+    kept = (first_tokens.values != NO_TOKEN) & (token < cuts.sizes[text_of_word])
     text_of_word, word, token = text_of_word[kept], word[kept], token[kept]
     window = first[text_of_word] + cuts.choose(text_of_word, token)
     order = np.argsort(window, kind="stable")
     places = (cuts.before[text_of_word] + token - starts[window]).astype(np.int32)
     bounds = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(np.bincount(window, minlength=len(text)))])
-    pieces = Pieces(_pack(windows), None, Ragged(places[order], bounds), cut=(cuts.many > 1)[text])
+    pieces = TokenizedTexts(_pack(windows), None, Ragged(places[order], bounds), cut=(cuts.many > 1)[text])
     return Windows(pieces, text, first, word[order])
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from nlpmtl.config.dataset import DataConfig, InputConfig, are_paths
 from nlpmtl.data.delimited import TextFormat
-from nlpmtl.data.in_memory import is_frame, open_frame, open_list
-from nlpmtl.data.labels import Shape
-from nlpmtl.data.raw_rows import Numbered, Stream, arrow_rows
+from nlpmtl.data.in_memory import is_dataframe, open_dataframe, open_list
+from nlpmtl.data.labels import LabelType
+from nlpmtl.data.raw_rows import NumberedRows, RawRows, arrow_rows
 from nlpmtl.data.shards import Shards
 from nlpmtl.errors import ConfigError, DataError, quote
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Source:
+class SplitSource:
     """One split.
 
     Args:
@@ -31,7 +31,7 @@ class Source:
         fingerprint: what the rows are known by: another where they are others; None where nothing tells so much.
     """
 
-    open: Callable[[], Stream]
+    open: Callable[[], RawRows]
     fingerprint: Callable[[], str | None]
 
 
@@ -40,7 +40,9 @@ _HUB_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)
 _ROWS_AT_ONCE = 1000
 
 
-def find_splits(data: DataConfig, *, inputs: InputConfig, columns: Mapping[str, Shape], name: str) -> dict[str, Source]:
+def find_splits(
+    data: DataConfig, *, inputs: InputConfig, columns: Mapping[str, LabelType], name: str
+) -> dict[str, SplitSource]:
     """The splits of a dataset, none of them read yet.
 
     Args:
@@ -61,18 +63,20 @@ def find_splits(data: DataConfig, *, inputs: InputConfig, columns: Mapping[str, 
     }
 
 
-def _find(value: Any, *, inputs: InputConfig, labels: Mapping[str, Shape], format: TextFormat, where: str) -> Source:
+def _find(
+    value: Any, *, inputs: InputConfig, labels: Mapping[str, LabelType], format: TextFormat, where: str
+) -> SplitSource:
     columns = [*inputs.columns, *labels]
     if are_paths(value):
         names = [str(value)] if isinstance(value, str | Path) else [str(path) for path in value]
         shards = Shards(names, inputs=inputs, labels=labels, format=format)
-        return Source(shards.open, shards.fingerprint)
+        return SplitSource(shards.open, shards.fingerprint)
     if isinstance(value, list | tuple):
-        return Source(partial(open_list, value, where=where), _unknown)
-    if is_frame(value):
-        return Source(partial(open_frame, value, where=where, columns=columns), _unknown)
+        return SplitSource(partial(open_list, value, where=where), _unknown)
+    if is_dataframe(value):
+        return SplitSource(partial(open_dataframe, value, where=where, columns=columns), _unknown)
     if _is_dataset(value):
-        return Source(partial(_open_dataset, value, where=where, columns=columns), _unknown)
+        return SplitSource(partial(_open_dataset, value, where=where, columns=columns), _unknown)
     raise ConfigError(
         f"{where}: rows come from the path of a file, a list of paths, a datasets.Dataset, a pandas DataFrame or "
         f"a list of dicts; found a value of type {type(value).__name__}"
@@ -92,7 +96,7 @@ def _is_dataset(value: object) -> bool:
     return isinstance(value, Dataset)
 
 
-def _open_dataset(dataset: Dataset, *, where: str, columns: Collection[str]) -> Stream:
+def _open_dataset(dataset: Dataset, *, where: str, columns: Collection[str]) -> RawRows:
     from datasets import ClassLabel
 
     needed = [column for column in dataset.column_names if column in columns]
@@ -103,10 +107,10 @@ def _open_dataset(dataset: Dataset, *, where: str, columns: Collection[str]) -> 
         if isinstance(item, ClassLabel):
             names[column] = tuple(item.names)
     rows = _read_dataset(dataset.select_columns(needed))
-    return Stream(where, ", row ", rows, columns=dataset.column_names, class_names=names, uniform=True)
+    return RawRows(where, ", row ", rows, columns=dataset.column_names, class_names=names, uniform=True)
 
 
-def _read_dataset(dataset: Dataset) -> Numbered:
+def _read_dataset(dataset: Dataset) -> NumberedRows:
     number = 0
     for batch in dataset.with_format("arrow").iter(batch_size=_ROWS_AT_ONCE):
         for row in arrow_rows(batch):
@@ -114,7 +118,7 @@ def _read_dataset(dataset: Dataset) -> Numbered:
             yield number, row
 
 
-def _find_hub_splits(data: DataConfig, *, columns: Collection[str], name: str) -> dict[str, Source]:
+def _find_hub_splits(data: DataConfig, *, columns: Collection[str], name: str) -> dict[str, SplitSource]:
     _check_hub_id(str(data.hub), where=name)
     found = _load_from_hub(data)
     wanted = data.splits or {split: split for split in _HUB_SPLITS if split in found}
@@ -123,7 +127,7 @@ def _find_hub_splits(data: DataConfig, *, columns: Collection[str], name: str) -
         what = f"no split {', '.join(map(repr, missing))}" if missing else f"none of {', '.join(_HUB_SPLITS)}"
         raise DataError(f"{_call(data)}: {what}; it has {', '.join(found)}. `splits` maps our names to its names")
     return {
-        ours: Source(
+        ours: SplitSource(
             partial(_open_dataset, found[theirs], where=f"{name}: {ours}", columns=columns),
             partial(_fingerprint, found[theirs], where=f"{name}: {ours}"),
         )

@@ -20,7 +20,7 @@ def hold_out(rows: int, *, share: float) -> tuple[NDArray[np.int64], NDArray[np.
     return np.sort(shuffled[held:]), np.sort(shuffled[:held])
 
 
-def first_rows(rows: int, *, limit: int) -> NDArray[np.int64]:
+def subsample(rows: int, *, limit: int) -> NDArray[np.int64]:
     """The first ``limit`` rows of the shuffle, in their original order; all of them where there are fewer."""
     return np.sort(_shuffle(rows)[:limit])
 

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.data.columns import Column
+from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.ragged import Ragged
 
 Scheme = Literal["bio", "iob1", "bioes", "plain"]
@@ -50,7 +50,7 @@ class Contradiction:
     fitting: Scheme | None
 
 
-def to_bio(column: Column, scheme: Scheme) -> Column:
+def to_bio(column: LabelColumn, scheme: Scheme) -> LabelColumn:
     """Return the tags of a column as valid `bio` tags; tags that the scheme does not know stay as they are."""
     if scheme == "plain":
         return column
@@ -85,7 +85,7 @@ def names_to_bio(names: Sequence[str], scheme: Scheme) -> tuple[str, ...]:
     return tuple(found)
 
 
-def find_contradiction(column: Column, scheme: Scheme, *, train: bool) -> Contradiction | None:
+def find_contradiction(column: LabelColumn, scheme: Scheme, *, train: bool) -> Contradiction | None:
     """Return what contradicts a scheme in more than 1% of the spans of a column; None if the scheme fits.
 
     Args:
@@ -114,12 +114,12 @@ def find_contradiction(column: Column, scheme: Scheme, *, train: bool) -> Contra
     )
 
 
-def _fits(column: Column, scheme: Scheme, *, bare: bool) -> bool:
+def _fits(column: LabelColumn, scheme: Scheme, *, bare: bool) -> bool:
     wrong, spans = _count(column, scheme, bare=bare)
     return len(wrong) <= _TOLERATED * spans
 
 
-def _is_plain(column: Column) -> bool:
+def _is_plain(column: LabelColumn) -> bool:
     """Whether hardly any of the tags has the prefix of a span."""
     assert isinstance(column.values, Ragged)
     counts = np.bincount(column.values.values, minlength=len(column.names))
@@ -128,7 +128,7 @@ def _is_plain(column: Column) -> bool:
     return marked <= _TOLERATED * (int(counts.sum()) - outside)
 
 
-def _count(column: Column, scheme: Scheme, *, bare: bool) -> tuple[NDArray[np.int64], int]:
+def _count(column: LabelColumn, scheme: Scheme, *, bare: bool) -> tuple[NDArray[np.int64], int]:
     """The first words of the spans that contradict a scheme, and how many spans there are."""
     tags = _Tags(column, scheme)
     letters = [_split(name)[0] for name in column.names]
@@ -170,7 +170,7 @@ class _Tags:
         follows: whether a word follows directly on a span of its own type.
     """
 
-    def __init__(self, column: Column, scheme: Scheme) -> None:
+    def __init__(self, column: LabelColumn, scheme: Scheme) -> None:
         assert isinstance(column.values, Ragged)
         split = [_split(name) for name in column.names]
         own = [(letter, kind) if letter and letter in _KNOWN[scheme] else ("", "") for letter, kind in split]

@@ -51,7 +51,7 @@ class Labels(ABC):
         raise NotImplementedError
 
     @abstractmethod
-    def tensor(self, rows: Indices, *, firsts: Ragged | None, time: int) -> Tensor:
+    def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
         """What a loss reads, for these labelled rows of a batch that is ``time`` tokens long."""
 
 
@@ -70,7 +70,7 @@ class ClassLabels(Labels):
     def gold(self, rows: Sequence[int]) -> list[Any]:
         return [int(self.ids[row]) for row in rows]
 
-    def tensor(self, rows: Indices, *, firsts: Ragged | None, time: int) -> Tensor:
+    def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
         return torch.from_numpy(self.ids[np.asarray(rows)].astype(np.int64))
 
 
@@ -83,7 +83,7 @@ class NumberLabels(Labels):
     def gold(self, rows: Sequence[int]) -> list[Any]:
         return [float(self.numbers[row]) for row in rows]
 
-    def tensor(self, rows: Indices, *, firsts: Ragged | None, time: int) -> Tensor:
+    def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
         return torch.from_numpy(self.numbers[np.asarray(rows)])
 
 
@@ -102,10 +102,10 @@ class SetLabels(Labels):
     def gold(self, rows: Sequence[int]) -> list[Any]:
         return [self.ids[row].tolist() for row in rows]
 
-    def tensor(self, rows: Indices, *, firsts: Ragged | None, time: int) -> Tensor:
+    def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
         ids = self.ids.take(rows)
         hot = np.zeros((len(rows), self.known), dtype=np.float32)
-        hot[ids.grid()[0], ids.values] = 1
+        hot[ids.indices_2d()[0], ids.values] = 1
         return torch.from_numpy(hot)
 
 
@@ -124,10 +124,10 @@ class TagLabels(Labels):
     def gold(self, rows: Sequence[int]) -> list[Any]:
         return [self.ids[row].tolist() for row in rows]
 
-    def tensor(self, rows: Indices, *, firsts: Ragged | None, time: int) -> Tensor:
-        assert firsts is not None, "tags stand on words"
-        ids, places = self.ids.take(rows), firsts.take(rows)
+    def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
+        assert first_tokens is not None, "tags stand on words"
+        ids, places = self.ids.take(rows), first_tokens.take(rows)
         labels = np.full((len(rows), time), IGNORED, dtype=np.int64)
         kept = places.values >= 0
-        labels[ids.grid()[0][kept], places.values[kept]] = ids.values[kept]
+        labels[ids.indices_2d()[0][kept], places.values[kept]] = ids.values[kept]
         return torch.from_numpy(labels)

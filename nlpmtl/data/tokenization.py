@@ -12,24 +12,24 @@ from numpy.typing import DTypeLike, NDArray
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.data.ragged import Ragged
-from nlpmtl.data.tokenizer import encode_whole, stand_in
-from nlpmtl.data.word_alignment import Span, Spans, all_first_pieces
+from nlpmtl.data.tokenizer import encode_untruncated, placeholder_token
+from nlpmtl.data.word_alignment import Span, Spans, find_first_tokens_batch
 
 
 @dataclass(frozen=True)
-class Pieces:
+class TokenizedTexts:
     """Texts as tokens.
 
     Args:
         ids: the tokens of each text, special tokens included.
         types: the segment of each token, where the encoder tells two texts apart by it.
-        firsts: the first token of each word, −1 for a word without one; None where words were not asked for.
+        first_tokens: the first token of each word, −1 for a word without one; None where words were not asked for.
         cut: whether each text was longer than the limit.
     """
 
     ids: Ragged
     types: Ragged | None
-    firsts: Ragged | None
+    first_tokens: Ragged | None
     cut: NDArray[np.bool_]
 
 
@@ -40,14 +40,14 @@ def tokenize(
     pairs: Sequence[str] | None = None,
     words: Sequence[Sequence[Span]] | Spans | None = None,
     max_length: int,
-) -> Pieces:
+) -> TokenizedTexts:
     """Texts, or pairs of them, as tokens; with words, the place of each word too.
 
     The longer text of a pair is cut first. A row is cut only if it is longer than ``max_length`` tokens. A text
     for which the tokenizer gives no token is read as one unknown token, which belongs to no word.
     """
-    rows = encode_whole(tokenizer, texts, pairs=pairs)
-    ids: list[Sequence[int]] = [row.ids or stand_in(tokenizer).tolist() for row in rows]
+    rows = encode_untruncated(tokenizer, texts, pairs=pairs)
+    ids: list[Sequence[int]] = [row.ids or placeholder_token(tokenizer).tolist() for row in rows]
     cut = np.array([len(row) > max_length for row in ids], dtype=np.bool_)
     kept = {
         int(i): kept_tokens(sequence_ids(rows[i]), max_length=max_length, side=tokenizer.truncation_side)
@@ -55,14 +55,14 @@ def tokenize(
     }
     takes_types = pairs is not None and "token_type_ids" in tokenizer.model_input_names
     types = [_take(row.type_ids or [0], kept.get(i)) for i, row in enumerate(rows)] if takes_types else None
-    firsts = None
+    first_tokens = None
     if words is not None:
         pieces = Spans.pack([_take(row.offsets, kept.get(i)) for i, row in enumerate(rows)])
-        firsts = all_first_pieces(words if isinstance(words, Spans) else Spans.pack(words), pieces)
-    return Pieces(
+        first_tokens = find_first_tokens_batch(words if isinstance(words, Spans) else Spans.pack(words), pieces)
+    return TokenizedTexts(
         ids=_pack([_take(row, kept.get(i)) for i, row in enumerate(ids)], dtype=np.int32),
         types=None if types is None else _pack(types, dtype=np.int8),
-        firsts=firsts,
+        first_tokens=first_tokens,
         cut=cut,
     )
 

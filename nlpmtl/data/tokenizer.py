@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 
-def without_limits(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+def without_truncation(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
     """Return a copy of a fast tokenizer that neither truncates nor pads, whatever the settings of the original are."""
     own: Any = copy.deepcopy(tokenizer)
     own.backend_tokenizer.no_truncation()
@@ -25,13 +25,13 @@ def without_limits(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBas
     return own  # type: ignore[no-any-return]
 
 
-def encode_whole(
+def encode_untruncated(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, pairs: Sequence[str] | None = None
 ) -> list[Any]:
     """Encode texts, or pairs of texts, without truncation, special tokens included.
 
     Args:
-        tokenizer: a fast tokenizer. One that `without_limits` made is used as it is, any other is copied in every call.
+        tokenizer: a fast tokenizer. One from `without_truncation` is used as it is, any other is copied in each call.
         texts: the texts.
         pairs: the second text of each pair.
 
@@ -40,21 +40,21 @@ def encode_whole(
     """
     backend: Any = tokenizer.backend_tokenizer
     if backend.truncation is not None or backend.padding is not None:
-        backend = without_limits(tokenizer).backend_tokenizer
+        backend = without_truncation(tokenizer).backend_tokenizer
     encodings: list[Any] = backend.encode_batch(list(texts) if pairs is None else list(zip(texts, pairs, strict=True)))
     return encodings
 
 
-def find_failing(tokenizer: PreTrainedTokenizerBase, rows: Sequence[tuple[str, ...]]) -> int | None:
+def find_failing_text(tokenizer: PreTrainedTokenizerBase, rows: Sequence[tuple[str, ...]]) -> int | None:
     """Return the index of the first row that the tokenizer cannot encode; None if each alone can be encoded.
 
     Args:
-        tokenizer: a fast tokenizer that `without_limits` made.
+        tokenizer: a fast tokenizer that `without_truncation` made.
         rows: the text of each row, or its two texts.
     """
     for number, (text, *pair) in enumerate(rows):
         try:
-            encode_whole(tokenizer, [text], pairs=pair or None)
+            encode_untruncated(tokenizer, [text], pairs=pair or None)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException:  # a panic of the tokenizer's Rust code is not an Exception
@@ -62,7 +62,7 @@ def find_failing(tokenizer: PreTrainedTokenizerBase, rows: Sequence[tuple[str, .
     return None
 
 
-def stand_in(tokenizer: PreTrainedTokenizerBase) -> NDArray[np.int32]:
+def placeholder_token(tokenizer: PreTrainedTokenizerBase) -> NDArray[np.int32]:
     """Return the one token that is read for a text without any: the unknown token, else that of padding.
 
     A tokenizer without special tokens gives nothing for an empty text, and an encoder cannot compute nothing.

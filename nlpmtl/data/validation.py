@@ -13,10 +13,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nlpmtl.config.dataset import InputConfig
-from nlpmtl.data.arrow_buffer import ArrowBuffer, Batches
+from nlpmtl.data.arrow_buffer import ArrowBatches, ArrowBuffer
 from nlpmtl.data.input_parsing import to_text, to_words
-from nlpmtl.data.labels import Shape, to_label
-from nlpmtl.data.raw_rows import Absent, Broken, RawRow, Stream
+from nlpmtl.data.labels import LabelType, to_label
+from nlpmtl.data.raw_rows import MalformedRow, MissingColumn, RawRow, RawRows
 from nlpmtl.errors import ConfigError, find_nearest, plain, quote
 
 _ROWS_AT_ONCE = 4000
@@ -24,7 +24,7 @@ _SHOWN = 5
 _SHOWN_CHARACTERS = 60
 _SHOWN_COLUMNS = 20
 _STRINGS = pa.list_(pa.string())
-_TYPES: dict[Shape, pa.DataType] = {
+_TYPES: dict[LabelType, pa.DataType] = {
     "class": pa.string(),
     "number": pa.float64(),
     "set": _STRINGS,
@@ -73,10 +73,10 @@ class Checked(NamedTuple):
         absent: the columns of labels that are in no row.
     """
 
-    batches: Batches
+    batches: ArrowBatches
     numbers: NDArray[np.int64]
     broken: int
-    absent: Mapping[str, Absent]
+    absent: Mapping[str, MissingColumn]
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,11 @@ class _Column:
     convert: Callable[[Any, Sequence[str] | None], Any]
 
 
-def check_rows(
-    stream: Stream,
+def validate_rows(
+    stream: RawRows,
     *,
     inputs: InputConfig,
-    labels: Mapping[str, Shape],
+    labels: Mapping[str, LabelType],
     needed: Collection[str],
     problems: ValidationIssues,
     directory: Path | None = None,
@@ -121,7 +121,7 @@ def check_rows(
         builder = _Builder(columns, spool)
         for number, raw in stream.rows:
             found = builder.add(raw, number=number)
-            if not isinstance(raw, Broken) and not seen.issuperset(raw):
+            if not isinstance(raw, MalformedRow) and not seen.issuperset(raw):
                 seen.update(raw)
             if found:
                 broken += 1
@@ -139,7 +139,7 @@ def check_columns(needed: Collection[str], *, seen: Collection[str], where: str)
         raise ConfigError("\n".join(column.message for column in absent.values()))
 
 
-def _absent(columns: Iterable[str], *, seen: Collection[str], where: str) -> dict[str, Absent]:
+def _absent(columns: Iterable[str], *, seen: Collection[str], where: str) -> dict[str, MissingColumn]:
     """The columns that are in no row.
 
     Nothing seen is no evidence: there may be no rows, or only some that cannot be read.
@@ -147,20 +147,20 @@ def _absent(columns: Iterable[str], *, seen: Collection[str], where: str) -> dic
     names = sorted(map(plain, seen))
     more = f", … ({len(names)} columns)" if len(names) > _SHOWN_COLUMNS else ""
     listed = f"; columns found: {', '.join(names[:_SHOWN_COLUMNS])}{more}"
-    absent: dict[str, Absent] = {}
+    absent: dict[str, MissingColumn] = {}
     for column in columns if seen else ():
         if column not in seen:
             near = find_nearest(column, names)
             hint = f"; did you mean {near!r}?" if near else ""
-            absent[column] = Absent(f"{where}: column {column!r} is in no row{listed}{hint}", near)
+            absent[column] = MissingColumn(f"{where}: column {column!r} is in no row{listed}{hint}", near)
             listed = ""
     return absent
 
 
 def _columns(
-    inputs: InputConfig, labels: Mapping[str, Shape], class_names: Mapping[str, tuple[str, ...]]
+    inputs: InputConfig, labels: Mapping[str, LabelType], class_names: Mapping[str, tuple[str, ...]]
 ) -> list[_Column]:
-    def label(column: str, shape: Shape) -> _Column:
+    def label(column: str, shape: LabelType) -> _Column:
         names = class_names.get(column)
         return _Column(
             name=f"label:{column}",
@@ -193,7 +193,7 @@ class _Builder:
 
     def add(self, raw: RawRow, *, number: int) -> list[ValidationIssue]:
         """Keep a row, unless something is wrong with it: then say what."""
-        if isinstance(raw, Broken):
+        if isinstance(raw, MalformedRow):
             return [ValidationIssue("", *raw)]
         values: list[Any] = []
         problems = []

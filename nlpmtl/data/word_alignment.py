@@ -15,7 +15,7 @@ from nlpmtl.data.ragged import Ragged
 Span = tuple[int, int]
 """Start and end (exclusive) in characters."""
 
-NO_PIECE = -1
+NO_TOKEN = -1
 """The place of a word that the tokenizer turned into nothing, or that was cut off."""
 
 _CHUNK = re.compile(r"\S+")
@@ -56,7 +56,7 @@ def join_words(words: Sequence[str]) -> tuple[str, list[Span]]:
     return " ".join(words), spans
 
 
-def first_pieces(words: Sequence[Span], pieces: Sequence[Span]) -> list[int]:
+def find_first_tokens(words: Sequence[Span], pieces: Sequence[Span]) -> list[int]:
     """The first token of each word, by characters.
 
     A tokenizer may count the space before a word as part of its first piece; a special token is an empty span.
@@ -66,9 +66,9 @@ def first_pieces(words: Sequence[Span], pieces: Sequence[Span]) -> list[int]:
         pieces: the tokens' spans, in order, special tokens as empty spans.
 
     Returns:
-        For each word the index of the first piece that shares a character with it, or ``NO_PIECE``.
+        For each word the index of the first piece that shares a character with it, or ``NO_TOKEN``.
     """
-    firsts = [NO_PIECE] * len(words)
+    first_tokens = [NO_TOKEN] * len(words)
     word = 0
     for index, (start, end) in enumerate(pieces):
         if start == end:
@@ -77,10 +77,10 @@ def first_pieces(words: Sequence[Span], pieces: Sequence[Span]) -> list[int]:
             word += 1
         at = word
         while at < len(words) and words[at][0] < end:
-            if firsts[at] == NO_PIECE and words[at][0] < words[at][1]:
-                firsts[at] = index
+            if first_tokens[at] == NO_TOKEN and words[at][0] < words[at][1]:
+                first_tokens[at] = index
             at += 1
-    return firsts
+    return first_tokens
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ class Spans:
         return list(zip(self.starts[at].tolist(), self.ends[at].tolist(), strict=True))
 
 
-def all_first_pieces(words: Spans, pieces: Spans) -> Ragged:
-    """`first_pieces` of many texts at once."""
+def find_first_tokens_batch(words: Spans, pieces: Spans) -> Ragged:
+    """`find_first_tokens` of many texts at once."""
     texts = len(words.bounds) - 1
     # The texts are laid side by side, far enough apart that nothing of one reaches into the next.
     apart = max(words.ends.max(initial=0), pieces.ends.max(initial=0)) + 1
@@ -123,12 +123,12 @@ def all_first_pieces(words: Spans, pieces: Spans) -> Ragged:
     kept = np.flatnonzero(pieces.starts < pieces.ends)
     starts, ends = (pieces.starts + piece_at)[kept], (pieces.ends + piece_at)[kept]
     if (np.diff(ends) < 0).any():  # pieces out of order: one by one
-        return Ragged.pack(first_pieces(words[text], pieces[text]) for text in range(texts))
+        return Ragged.pack(find_first_tokens(words[text], pieces[text]) for text in range(texts))
     if not len(kept):
-        return Ragged(np.full(len(words.starts), NO_PIECE, dtype=np.int32), words.bounds)
+        return Ragged(np.full(len(words.starts), NO_TOKEN, dtype=np.int32), words.bounds)
     # The first that ends behind the start of the word; it shares a character with it if it starts before its end.
     found = np.searchsorted(ends, words.starts + word_at, side="right")
     at = np.minimum(found, len(kept) - 1)
     shared = (found < len(kept)) & (starts[at] < words.ends + word_at) & (words.starts < words.ends)
     places = kept[at] - pieces.bounds[np.repeat(np.arange(texts), np.diff(words.bounds))]
-    return Ragged(np.where(shared, places, NO_PIECE).astype(np.int32), words.bounds)
+    return Ragged(np.where(shared, places, NO_TOKEN).astype(np.int32), words.bounds)

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from nlpmtl.data import Batch, without_limits
+from nlpmtl.data import Batch, without_truncation
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.export.onnx_compare import differences, random_batches
 from nlpmtl.export.onnx_model import load_onnx, output_name
@@ -62,7 +62,7 @@ def export_onnx(
     with new_directory(Path(directory)) as made:
         _write_graph(own, batches[0], made / GRAPH)
         own.config.save_pretrained(made)
-        without_limits(tokenizer).save_pretrained(made)
+        without_truncation(tokenizer).save_pretrained(made)
         written, _ = load_onnx(made, device="cpu")
         apart = differences(own, written, batches)
         for name, one in apart.items():

@@ -19,7 +19,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from nlpmtl.data import without_limits
+from nlpmtl.data import without_truncation
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.export.hf_tasks import HFTaskSpec, hf_task_spec, write_stock_card
 from nlpmtl.fs import apply_umask
@@ -124,7 +124,7 @@ def _size(weights: Mapping[str, Tensor], name: str) -> tuple[int, ...] | None:
 
 def _fit(tokenizer: PreTrainedTokenizerBase, *, length: int) -> PreTrainedTokenizerBase:
     """A tokenizer that cuts where the model was trained to, with nothing left of how it was used before."""
-    own = without_limits(tokenizer)
+    own = without_truncation(tokenizer)
     own.model_max_length = length
     return own
 

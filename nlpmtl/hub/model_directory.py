@@ -14,7 +14,7 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from nlpmtl.card import Facts, result_files, write_card
 from nlpmtl.config import check_new_directory
-from nlpmtl.data import without_limits
+from nlpmtl.data import without_truncation
 from nlpmtl.errors import ConfigError, ModelError, NlpmtlError
 from nlpmtl.fs import PART, apply_umask, erase, flush, hidden, link_or_copy, replace_directory, write_file
 from nlpmtl.hub.model_files import CARD, FILES, GRAPH
@@ -65,7 +65,7 @@ def save_model(
         part.mkdir(parents=True)
         model.save_pretrained(part)
         apply_umask(part)
-        without_limits(tokenizer).save_pretrained(part)  # not the settings of whatever it was called with last
+        without_truncation(tokenizer).save_pretrained(part)  # not the settings of whatever it was called with last
         for name, content in {**({} if facts is None else _about(facts)), **pictures}.items():
             (part / name).parent.mkdir(exist_ok=True)
             (part / name).write_bytes(content)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from nlpmtl.data import Encoded, Input, Windows, tokenize, tokenize_windows, without_limits
-from nlpmtl.data.tokenizer import find_failing
+from nlpmtl.data import Encoded, Input, Windows, tokenize, tokenize_windows, without_truncation
+from nlpmtl.data.tokenizer import find_failing_text
 from nlpmtl.errors import ConfigError, DataError, NlpmtlError, RunError
 from nlpmtl.evaluation import Inference
 from nlpmtl.inference.backend import Backend
@@ -70,7 +70,7 @@ class InferencePipeline:
 
     def __init__(self, model: Backend, tokenizer: PreTrainedTokenizerBase, *, tokens: int) -> None:
         # A copy of its own: whoever calls the predictor's tokenizer meanwhile sets how that one truncates and pads.
-        self.model, self.tokenizer = model, without_limits(tokenizer)
+        self.model, self.tokenizer = model, without_truncation(tokenizer)
         types = "token_type_ids" in tokenizer.model_input_names
         if isinstance(model, nn.Module):  # onnxruntime predicts after a fork too
             Threads.start()
@@ -112,7 +112,7 @@ class InferencePipeline:
 
     def _name_input(self, error: BaseException, group: Sequence[tuple[int, Input]], *, done: int) -> None:
         """Add to an error a note that names the input for which the tokenizer fails, if it is the tokenizer."""
-        failing = find_failing(
+        failing = find_failing_text(
             self.tokenizer,
             [(one.encoded_text,) if one.pair is None else (one.encoded_text, one.pair) for _, one in group],
         )
@@ -150,7 +150,7 @@ class InferencePipeline:
             words=(one.encoded[1] for one in inputs),
             max_length=self.model.config.input_length,
         )
-        encoded = Encoded(windows.pieces.ids, None, windows.pieces.firsts, labels={}, cut=0)
+        encoded = Encoded(windows.pieces.ids, None, windows.pieces.first_tokens, labels={}, cut=0)
         found = {task: self._no_logits(task, inputs) for task in asked}
         for window, task, logits in self._inference.answers(
             encoded, asked=self._windows_of(asked, windows), answer=_logits
@@ -178,8 +178,8 @@ class InferencePipeline:
 
     def _windows_of(self, asked: Sequence[str], windows: Windows) -> dict[str, NDArray[np.bool_]]:
         """Which windows each task is asked about: to label words those that have any, else the first of each text."""
-        assert windows.pieces.firsts is not None, "windows are of words"
-        labelling = windows.pieces.firsts.lengths > 0
+        assert windows.pieces.first_tokens is not None, "windows are of words"
+        labelling = windows.pieces.first_tokens.lengths > 0
         first = np.zeros(len(windows.text), dtype=np.bool_)
         first[windows.first] = True
         return {task: labelling if self.model.tasks[task].level == "token" else first for task in asked}

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from nlpmtl.data import describe_value, open_container, without_limits
+from nlpmtl.data import describe_value, open_container, without_truncation
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.evaluation import max_batch_tokens
 from nlpmtl.export import export_onnx, export_task
@@ -119,7 +119,7 @@ class Predictor:
             if self._directory is None:
                 assert isinstance(self.model, MultiTaskModel), "a graph comes from a directory"
                 self.model.save_pretrained(scratch)
-                without_limits(self.tokenizer).save_pretrained(scratch)
+                without_truncation(self.tokenizer).save_pretrained(scratch)
             return push(
                 self._directory or scratch,
                 repo_id,

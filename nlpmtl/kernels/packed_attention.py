@@ -17,7 +17,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from nlpmtl.data.batching import cheapest_cuts
+from nlpmtl.data.batching import optimal_length_batches
 from nlpmtl.kernels.fast_dropout import keep_some
 
 PACKED = "packed"
@@ -69,7 +69,7 @@ class Group(NamedTuple):
 def group_rows(lengths: Sequence[int], *, device: torch.device, start: int = 0) -> list[Group]:
     """Rows that stand end to end, the longest first, in groups of like length; before them stand `start` tokens."""
     groups = []
-    for a, b in cheapest_cuts(lengths, overhead=_OVERHEAD):
+    for a, b in optimal_length_batches(lengths, overhead=_OVERHEAD):
         own = torch.tensor(lengths[a:b])
         rows, longest, tokens = b - a, lengths[a], int(own.sum())
         span = slice(start, start + tokens)

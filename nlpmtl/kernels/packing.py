@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
-from nlpmtl.data import transfer
+from nlpmtl.data import to_device
 from nlpmtl.kernels.cuda_graphs import GraphedEncoder
 from nlpmtl.kernels.packed_attention import FLASH_MULTIPLE, PACKED, SequenceLayout
 
@@ -127,7 +127,7 @@ def encode_packed(
     position = packed.position
     if encoder.config.model_type in _COUNTING_FROM_PADDING:
         position = position + encoder.config.pad_token_id + 1
-    taken, position = transfer([packed.taken, position], inputs["input_ids"].device)
+    taken, position = to_device([packed.taken, position], inputs["input_ids"].device)
     flat = {k: v.flatten()[taken].unsqueeze(0) for k, v in inputs.items() if k != "attention_mask"}
     flat["position_ids"] = position.unsqueeze(0)
     hidden: Tensor
@@ -170,7 +170,7 @@ def hidden_states(
     if shares:
         many = [share.taken.shape[0] for share in shares.values()]
         indices = torch.cat([share.taken for share in shares.values()])
-        index, *places = transfer([indices, *(share.place for share in shares.values())], flat.device)
+        index, *places = to_device([indices, *(share.place for share in shares.values())], flat.device)
         own = flat.index_select(0, index).split(many)
         for (part, share), one, place in zip(shares.items(), own, places, strict=True):
             found[part] = share.unpack(one, place=place)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from nlpmtl.data import transfer
+from nlpmtl.data import to_device
 from nlpmtl.errors import ModelError
 from nlpmtl.kernels.packed_attention import SequenceLayout
 from nlpmtl.kernels.packing import PackedBatch, TaskTokens, encode_packed, is_packing, on_cpu, pack
@@ -229,7 +229,7 @@ def _hand_out(streams: TaskSegments, hidden: Tensor, rows: Mapping[str, Tensor])
     """Each task's hidden states, ``[part, time, width]``, from those of all streams."""
     found = {one.task: hidden[one.span] for one in streams.streams}
     shares = {one.task: one.share for one in streams.streams if one.share is not None}
-    places = transfer([share.place for share in shares.values()], hidden.device)
+    places = to_device([share.place for share in shares.values()], hidden.device)
     for (task, share), place in zip(shares.items(), places, strict=True):
         found[task] = share.unpack(found[task], place=place)
     nothing = hidden.new_zeros(0, streams.mask.shape[1], hidden.shape[-1])

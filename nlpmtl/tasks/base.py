@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PretrainedConfig
 
-from nlpmtl.data import Input, Labels, Shape, Span, SplittingMethod, WordSplitting
+from nlpmtl.data import Input, Labels, LabelType, Span, SplittingMethod, WordSplitting
 from nlpmtl.errors import ConfigError
 from nlpmtl.heads import Head, sequence_shape, token_shape
 from nlpmtl.metrics import Shape as PredictionType
@@ -27,7 +27,7 @@ Confidence = tuple[NDArray[np.floating], NDArray[np.bool_]]
 """The probability of each answer, and whether it is right, ``[items]`` both."""
 Prediction = Any
 """What `present` answers: plain values that JSON can say."""
-_LEAST_LABELS: dict[Shape, int] = {"class": 2, "tags": 2, "set": 1, "number": 0}
+_LEAST_LABELS: dict[LabelType, int] = {"class": 2, "tags": 2, "set": 1, "number": 0}
 
 
 class Task(ABC):
@@ -51,7 +51,7 @@ class Task(ABC):
 
     kind: ClassVar[str]
     """The registered name."""
-    columns: ClassVar[Mapping[str, Shape]] = {"label": "class"}
+    columns: ClassVar[Mapping[str, LabelType]] = {"label": "class"}
     """Config key of each label column, and its column type."""
     inputs: ClassVar[frozenset[str]] = frozenset({"text", "pair", "words"})
     """Input shapes on which it can be trained."""

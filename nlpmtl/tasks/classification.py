@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nlpmtl.config import LabelName
-from nlpmtl.data import ClassLabels, Input, Labels, Shape, Span
+from nlpmtl.data import ClassLabels, Input, Labels, LabelType, Span
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.registry import TASKS
@@ -54,7 +54,7 @@ class Classification(Task):
     pipeline_tag = "text-classification"
     plots = ("confusion_matrix",)
     single_label = True
-    columns: ClassVar[Mapping[str, Shape]] = {"label": "class"}
+    columns: ClassVar[Mapping[str, LabelType]] = {"label": "class"}
     prediction_types: ClassVar[tuple[PredictionType, ...]] = ("label",)
     metrics: tuple[str, ...] = ("accuracy",)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.data import Shape
+from nlpmtl.data import LabelType
 
 NOTHING = "(no answer)"
 """Stands for the answer to a word that has none."""
@@ -58,7 +58,7 @@ class RegressionPairs:
 ErrorAnalysis = Confusion | LabelCounts | RegressionPairs
 
 
-def compare(shape: Shape, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> ErrorAnalysis:
+def compare(shape: LabelType, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> ErrorAnalysis:
     """Count the answers of a task whose labels have a shape.
 
     Args:
@@ -78,7 +78,7 @@ def compare(shape: Shape, *, predicted: Sequence[Any], gold: Sequence[Any], name
     return _confusion([(_name(right, names), _name(said, names)) for right, said in pairs], names, shape=shape)
 
 
-def _confusion(pairs: Sequence[tuple[str, str]], names: Sequence[str], *, shape: Shape) -> Confusion:
+def _confusion(pairs: Sequence[tuple[str, str]], names: Sequence[str], *, shape: LabelType) -> Confusion:
     labels = tuple(dict.fromkeys([*names, *(said for _, said in pairs)]))  # two ids can have one name
     at = {label: i for i, label in enumerate(labels)}
     counts = np.zeros((len(labels), len(labels)), dtype=np.int64)

@@ -9,16 +9,16 @@ import numpy as np
 
 from nlpmtl.config import DatasetConfig, TaskOptions
 from nlpmtl.data import (
-    Column,
-    Prepared,
+    LabelColumn,
+    LabelType,
     Scheme,
-    Shape,
     Spelling,
+    TokenizedSplit,
     find_contradiction,
     is_multi_hot,
-    merged_forms,
+    merged_unicode_forms,
     names_to_bio,
-    resolve,
+    resolve_labels,
     sort_names,
     to_bio,
 )
@@ -26,7 +26,7 @@ from nlpmtl.errors import ConfigError, plain
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import Task
 
-Rows = Mapping[str, Mapping[str, Prepared]]
+Rows = Mapping[str, Mapping[str, TokenizedSplit]]
 """Dataset → split → its rows."""
 
 
@@ -40,11 +40,11 @@ class LabelColumns:
         notes: what to tell a person about them.
     """
 
-    columns: Mapping[str, Mapping[str, Mapping[str, Column]]]
+    columns: Mapping[str, Mapping[str, Mapping[str, LabelColumn]]]
     spellings: Mapping[str, Spelling]
     notes: tuple[str, ...]
 
-    def of(self, task: str) -> Iterator[tuple[str, str, Column]]:
+    def of(self, task: str) -> Iterator[tuple[str, str, LabelColumn]]:
         """The columns of one task: dataset, split, labels."""
         for dataset, splits in self.columns.items():
             for split, columns in splits.items():
@@ -52,17 +52,17 @@ class LabelColumns:
                     yield dataset, split, columns[task]
 
 
-def label_shapes(name: str, dataset: DatasetConfig) -> dict[str, Shape]:
+def label_shapes(name: str, dataset: DatasetConfig) -> dict[str, LabelType]:
     """The columns of labels that the tasks of a dataset read, and the shape of each.
 
     Raises:
         ConfigError: two tasks read one column in different shapes.
     """
-    shapes: dict[str, Shape] = {}
+    shapes: dict[str, LabelType] = {}
     for task, options in dataset.tasks.items():
-        own: Shape = TASKS.get(options.kind).columns["label"]  # type: ignore[attr-defined]
+        own: LabelType = TASKS.get(options.kind).columns["label"]  # type: ignore[attr-defined]
         for column in options.columns:
-            shape: Shape = own if isinstance(options.label, str) else "flag"
+            shape: LabelType = own if isinstance(options.label, str) else "flag"
             if shapes.setdefault(column, shape) != shape:
                 raise ConfigError(
                     f"datasets.{name}: the column {column!r} is read in two ways, as {shapes[column]} and "
@@ -108,15 +108,15 @@ def read_columns(
 
 
 def _name(
-    datasets: Mapping[str, DatasetConfig], dataset: str, splits: Mapping[str, Prepared]
-) -> dict[str, dict[str, Column]]:
+    datasets: Mapping[str, DatasetConfig], dataset: str, splits: Mapping[str, TokenizedSplit]
+) -> dict[str, dict[str, LabelColumn]]:
     """The label columns of a dataset with the names of labels: split → task → labels."""
-    found: dict[str, dict[str, Column]] = {split: {} for split in splits}
+    found: dict[str, dict[str, LabelColumn]] = {split: {} for split in splits}
     for task, options in datasets[dataset].tasks.items():
         declared = options.labels or _declared(task, datasets)
         multi_hot = is_multi_hot(list(splits.values()), options.columns[0], declared=declared)
         for split, prepared in splits.items():
-            found[split][task] = resolve(prepared, options.columns, declared=declared, multi_hot=multi_hot)
+            found[split][task] = resolve_labels(prepared, options.columns, declared=declared, multi_hot=multi_hot)
     return found
 
 
@@ -146,7 +146,7 @@ def _scheme(options: TaskOptions, task: Task | None) -> Scheme:
     return scheme
 
 
-def _read(column: Column, *, scheme: Scheme, task: str, prepared: Prepared, train: bool) -> Column:
+def _read(column: LabelColumn, *, scheme: Scheme, task: str, prepared: TokenizedSplit, train: bool) -> LabelColumn:
     if column.shape != "tags" or scheme == "plain":
         return column
     found = find_contradiction(column, scheme, train=train)
@@ -166,7 +166,7 @@ def _read(column: Column, *, scheme: Scheme, task: str, prepared: Prepared, trai
 
 def _notes(datasets: Mapping[str, DatasetConfig], rows: Rows, raw: LabelColumns) -> Iterator[str]:
     for task in dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks):
-        for form in merged_forms({name for _, _, column in raw.of(task) for name in column.names}):
+        for form in merged_unicode_forms({name for _, _, column in raw.of(task) for name in column.names}):
             yield f"task {task!r}: the data have {plain(form)!r} in different Unicode forms, which are one label (NFC)"
     for name, splits in rows.items():
         for split, prepared in splits.items():

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from nlpmtl.data import IGNORED, Input, Labels, Scheme, Shape, Span, TagLabels
+from nlpmtl.data import IGNORED, Input, Labels, LabelType, Scheme, Span, TagLabels
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.metrics import spans
@@ -77,7 +77,7 @@ class Labeling(Task):
     pipeline_tag = "token-classification"
     plots = ("confusion_matrix",)
     windowed = True
-    columns: ClassVar[Mapping[str, Shape]] = {"label": "tags"}
+    columns: ClassVar[Mapping[str, LabelType]] = {"label": "tags"}
     prediction_types = ("tags",)
     level = "token"
     inputs = frozenset({"words"})

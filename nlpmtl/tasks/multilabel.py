@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nlpmtl.config import LabelName
-from nlpmtl.data import Input, Labels, SetLabels, Shape, Span
+from nlpmtl.data import Input, Labels, LabelType, SetLabels, Span
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.registry import TASKS
@@ -58,7 +58,7 @@ class Multilabel(Task):
     kind = "multilabel"
     pipeline_tag = "text-classification"
     plots = ("precision_recall",)
-    columns: ClassVar[Mapping[str, Shape]] = {"label": "set"}
+    columns: ClassVar[Mapping[str, LabelType]] = {"label": "set"}
     prediction_types = ("label_set",)
     metrics = ("micro_f1", "macro_f1")
 

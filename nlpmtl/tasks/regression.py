@@ -11,7 +11,7 @@ from pydantic import model_validator
 from torch import Tensor
 
 from nlpmtl.config import TaskOptions
-from nlpmtl.data import Labels, NumberLabels, Shape, Span
+from nlpmtl.data import Labels, LabelType, NumberLabels, Span
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import Logits, Prediction, Task
 from nlpmtl.tasks.losses import upcast
@@ -47,7 +47,7 @@ class Regression(Task):
     kind = "regression"
     pipeline_tag = "text-classification"
     plots = ("scatter",)
-    columns: ClassVar[Mapping[str, Shape]] = {"label": "number"}
+    columns: ClassVar[Mapping[str, LabelType]] = {"label": "number"}
     prediction_types = ("number",)
     metrics = ("pearsonr", "spearmanr")
 

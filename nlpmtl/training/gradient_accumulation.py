@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nlpmtl.data import Batch, Collator
-from nlpmtl.data.batching import cheapest_cuts, fullest_cuts
+from nlpmtl.data.batching import greedy_length_batches, optimal_length_batches
 from nlpmtl.errors import RunError
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.sampling import StepPlan
@@ -105,9 +105,9 @@ def split_into_microbatches(
         own = order[rank::world]
         sizes = [lengths[i] for i in own]
         if overhead is None:
-            cuts = fullest_cuts(sizes, limit=limit)
+            cuts = greedy_length_batches(sizes, limit=limit)
         else:
-            cuts = cheapest_cuts(sizes, overhead=overhead, limit=limit)
+            cuts = optimal_length_batches(sizes, overhead=overhead, limit=limit)
         dealt.append([[rows[i] for i in own[a:b]] for a, b in cuts])
     return dealt
 

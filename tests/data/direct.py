@@ -8,26 +8,26 @@ from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config.dataset import DataConfig, InputConfig
 from nlpmtl.data.encode import Encoded, Target, label
-from nlpmtl.data.examples import Rows, find_sources
-from nlpmtl.data.labels import Shape
-from nlpmtl.data.prepare import prepare
+from nlpmtl.data.examples import Examples, open_reader
+from nlpmtl.data.labels import LabelType
+from nlpmtl.data.tokenized_split import tokenize_split
 
 
 def load_rows(
     data: DataConfig,
     *,
     input: InputConfig,
-    columns: Mapping[str, Shape],
+    columns: Mapping[str, LabelType],
     limit: Mapping[str, int] | None = None,
     splits: Collection[str] | None = None,
-) -> dict[str, Rows]:
+) -> dict[str, Examples]:
     """The checked rows of each split of a dataset called d."""
-    found = find_sources(data, input=input, columns=columns, limit=limit or {}, name="d", splits=splits)
+    found = open_reader(data, input=input, columns=columns, limit=limit or {}, name="d", splits=splits)
     return found.read(found.wanted)
 
 
 def encode(
-    rows: Rows,
+    rows: Examples,
     *,
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
@@ -36,5 +36,5 @@ def encode(
 ) -> Encoded:
     columns = {target.column: target.shape for target in targets.values()}
     return label(
-        prepare(rows, columns=columns, tokenizer=tokenizer, max_length=max_length), targets=targets, train=train
+        tokenize_split(rows, columns=columns, tokenizer=tokenizer, max_length=max_length), targets=targets, train=train
     )

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from nlpmtl.data.columns import Column
-from nlpmtl.data.prepare import Prepared
+from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.tokenized_split import TokenizedSplit
 
 
 def plain(value: Any) -> Any:
     """The same numbers, types of arrays and names, wherever they are kept; a missing number is a name too."""
-    if isinstance(value, Prepared | Column | Ragged):
+    if isinstance(value, TokenizedSplit | LabelColumn | Ragged):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, np.ndarray):
         return str(value.dtype), ["nan" if number != number else number for number in value.tolist()]
@@ -25,7 +25,7 @@ def plain(value: Any) -> Any:
 
 def arrays(value: Any) -> list[np.ndarray[Any, Any]]:
     """All arrays of prepared rows."""
-    if isinstance(value, Prepared | Column | Ragged):
+    if isinstance(value, TokenizedSplit | LabelColumn | Ragged):
         return [array for field in fields(value) for array in arrays(getattr(value, field.name))]
     if isinstance(value, dict):
         return [array for one in value.values() for array in arrays(one)]

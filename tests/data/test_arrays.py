@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.lib import format as npy
 
-from nlpmtl.data.arrays import ArrayWriter, RaggedWriter, map_array, map_ragged, open_plain
+from nlpmtl.data.arrays import ArrayWriter, RaggedWriter, memmap_array, memmap_ragged, open_regular_file
 from nlpmtl.data.ragged import Ragged
 
 QUICK = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -52,7 +52,7 @@ def test_parts_come_back_as_one_array(tmp_path: Path, dtype: Any, parts: list[li
     for part in parts:
         kept.append(np.array(part).astype(dtype))
         mapped.append(np.array(part).astype(dtype))
-    for found in (kept.close(), mapped.close(), map_array(tmp_path / "a.npy"), np.load(tmp_path / "a.npy")):
+    for found in (kept.close(), mapped.close(), memmap_array(tmp_path / "a.npy"), np.load(tmp_path / "a.npy")):
         assert found.dtype == dtype
         assert found.tolist() == expected.tolist()
 
@@ -67,7 +67,7 @@ def test_parts_come_back_as_the_same_rows(tmp_path: Path, parts: list[list[list[
         kept.append(Ragged.pack(part))
         mapped.append(Ragged.pack(part))
     rows = [row for part in parts for row in part]
-    for found in (kept.close(), mapped.close(), map_ragged(tmp_path, "a")):
+    for found in (kept.close(), mapped.close(), memmap_ragged(tmp_path, "a")):
         assert [found[i].tolist() for i in range(len(found))] == rows
         assert [found.values.dtype, found.bounds.dtype] == [np.dtype(np.int32), np.dtype(np.int64)]
 
@@ -90,7 +90,7 @@ def test_numbers_of_another_kind_are_refused(tmp_path: Path, directory: bool) ->
 
 def test_a_file_is_a_map_that_cannot_be_written_to(tmp_path: Path) -> None:
     path = write_array(tmp_path, [1, 2, 3])
-    found = map_array(path)
+    found = memmap_array(path)
     assert not found.flags.owndata
     assert not found.flags.writeable
     with pytest.raises(ValueError, match="read-only"):
@@ -102,7 +102,7 @@ def test_a_file_is_a_map_that_cannot_be_written_to(tmp_path: Path) -> None:
 def test_a_map_holds_no_file_open_and_outlives_it(tmp_path: Path) -> None:
     before = count_open()
     path = write_array(tmp_path, np.arange(9999))
-    found = map_array(path)
+    found = memmap_array(path)
     assert count_open() == before
     path.unlink()
     assert found.tolist() == list(range(9999))
@@ -112,14 +112,14 @@ def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     path = write_array(tmp_path, [1])
     with pytest.raises(FileExistsError):
         ArrayWriter(tmp_path, "a", dtype=np.int32)
-    assert map_array(path).tolist() == [1]
+    assert memmap_array(path).tolist() == [1]
 
 
 def test_no_directory_no_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         ArrayWriter(tmp_path / "none", "a", dtype=np.int32)
     with pytest.raises(FileNotFoundError):
-        map_array(tmp_path / "a.npy")
+        memmap_array(tmp_path / "a.npy")
 
 
 @pytest.mark.parametrize(
@@ -146,33 +146,33 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, damage: Callable[[bytes], 
     assert content != path.read_bytes()
     path.write_bytes(content)
     with pytest.raises(ValueError):  # noqa: PT011 - NumPy's words or ours
-        map_array(path)
+        memmap_array(path)
 
 
 @pytest.mark.parametrize("shape", [(), (2, 3), (3, 1), (0, 3)])
 def test_another_number_of_dimensions_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
     np.save(tmp_path / "a.npy", np.zeros(shape))
     with pytest.raises(ValueError, match="do not fill"):
-        map_array(tmp_path / "a.npy")
+        memmap_array(tmp_path / "a.npy")
 
 
 def test_objects_are_refused_and_nothing_of_them_is_run(tmp_path: Path) -> None:
     bomb, path = _Bomb(tmp_path / "ran"), tmp_path / "a.npy"
     np.save(path, np.array([bomb, bomb], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match="do not fill"):
-        map_array(path)
+        memmap_array(path)
     # The same again, as long as the header says; a bare pickle; and an archive.
     with path.open("wb") as file:
         npy.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": (2,)})
         file.write(bytes(16))
     with pytest.raises(ValueError, match="do not fill"):
-        map_array(path)
+        memmap_array(path)
     path.write_bytes(pickle.dumps(bomb))
     with pytest.raises(ValueError, match="magic"):
-        map_array(path)
+        memmap_array(path)
     np.savez(tmp_path / "a.npz", np.array([bomb], dtype=object))
     with pytest.raises(ValueError, match="magic"):
-        map_array(tmp_path / "a.npz")
+        memmap_array(tmp_path / "a.npz")
     assert not bomb.path.exists()
     np.load(tmp_path / "a.npz", allow_pickle=True)["arr_0"]
     assert bomb.path.exists()  # the bomb was a real one
@@ -196,7 +196,7 @@ def test_a_damaged_header_is_refused_or_says_something_that_fits(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy's, of what it did not write
         try:
-            found = map_array(path)
+            found = memmap_array(path)
         except REFUSED:
             return
     assert found.nbytes == 12
@@ -208,13 +208,13 @@ def test_a_header_that_is_no_python_is_refused(tmp_path: Path, old: bytes, new: 
     path = write_array(tmp_path, [1, 2, 3])
     path.write_bytes(path.read_bytes().replace(old, new.ljust(len(old))[: len(old)]))
     with pytest.raises(REFUSED):
-        map_array(path)
+        memmap_array(path)
 
 
 class TestPlainFiles:
     def test_are_opened(self, tmp_path: Path) -> None:
         (tmp_path / "a").write_bytes(b"abc")
-        with open_plain(tmp_path / "a") as file:
+        with open_regular_file(tmp_path / "a") as file:
             assert file.read() == b"abc"
 
     def test_links_directories_pipes_and_nothing_are_not(self, tmp_path: Path) -> None:
@@ -228,10 +228,10 @@ class TestPlainFiles:
             names.append("pipe")
         for name in names:
             with pytest.raises(OSError, match=name):
-                open_plain(tmp_path / name)
+                open_regular_file(tmp_path / name)
 
     def test_a_link_to_an_array_is_refused(self, tmp_path: Path) -> None:
         path = write_array(tmp_path, [1, 2, 3])
         (tmp_path / "link.npy").symlink_to(path)
         with pytest.raises(OSError, match="no plain file"):
-            map_array(tmp_path / "link.npy")
+            memmap_array(tmp_path / "link.npy")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nlpmtl.data.arrow_buffer import ArrowBuffer, Batches
+from nlpmtl.data.arrow_buffer import ArrowBatches, ArrowBuffer
 
 SCHEMA = pa.schema([("text", pa.string()), ("labels", pa.list_(pa.string())), ("number", pa.float64())])
 ROW = st.tuples(
@@ -19,7 +19,7 @@ ROW = st.tuples(
 )
 
 
-def spooled(parts: list[list[Any]], *, directory: Path | None) -> Batches:
+def spooled(parts: list[list[Any]], *, directory: Path | None) -> ArrowBatches:
     with ArrowBuffer(SCHEMA, directory=directory) as spool:
         for part in parts:
             columns = zip(*part, strict=True) if part else [[] for _ in SCHEMA]

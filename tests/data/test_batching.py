@@ -5,7 +5,7 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nlpmtl.data.batching import cheapest_cuts, fullest_cuts
+from nlpmtl.data.batching import greedy_length_batches, optimal_length_batches
 
 LENGTHS = st.lists(st.integers(1, 30), max_size=7).map(lambda some: sorted(some, reverse=True))
 
@@ -23,7 +23,7 @@ def test_no_other_cuts_are_cheaper(lengths: list[int], overhead: int, limit: int
     def fits(cuts: list[tuple[int, int]]) -> bool:
         return limit is None or all(b - a == 1 or (b - a) * lengths[a] <= limit for a, b in cuts)
 
-    found = cheapest_cuts(lengths, overhead=overhead, limit=limit)
+    found = optimal_length_batches(lengths, overhead=overhead, limit=limit)
     if not lengths:
         assert found == []
         return
@@ -55,14 +55,16 @@ def plain(lengths: list[int], *, overhead: int, limit: int | None) -> list[tuple
     st.none() | st.integers(1, 5000),
 )
 def test_the_cuts_are_those_of_a_plain_search(lengths: list[int], overhead: int, limit: int | None) -> None:
-    assert cheapest_cuts(lengths, overhead=overhead, limit=limit) == plain(lengths, overhead=overhead, limit=limit)
+    assert optimal_length_batches(lengths, overhead=overhead, limit=limit) == plain(
+        lengths, overhead=overhead, limit=limit
+    )
 
 
 def test_many_rows_are_cut() -> None:
     """A search over all pairs would take hours."""
     lengths = sorted((1 + (i * 7919) % 512 for i in range(200_000)), reverse=True)
     for limit in (None, 10_000_000):
-        cuts = cheapest_cuts(lengths, overhead=64, limit=limit)
+        cuts = optimal_length_batches(lengths, overhead=64, limit=limit)
         assert cuts[0][0] == 0
         assert cuts[-1][1] == len(lengths)
 
@@ -72,7 +74,7 @@ def test_the_fullest_batches_are_as_few_as_may_be(lengths: list[int], limit: int
     def fits(cuts: list[tuple[int, int]]) -> bool:
         return all(b - a == 1 or sum(lengths[a:b]) <= limit for a, b in cuts)
 
-    found = fullest_cuts(lengths, limit=limit)
+    found = greedy_length_batches(lengths, limit=limit)
     if not lengths:
         assert found == []
         return

@@ -180,7 +180,7 @@ class TestRowByRow:
             segments.append([*(source.types[r].tolist() if source.types is not None else [0] * length), *[0] * rest])
             for task, labels in source.labels.items():
                 if labels.counts[r]:
-                    label = labels.tensor([r], firsts=source.firsts, time=time)
+                    label = labels.tensor([r], first_tokens=source.first_tokens, time=time)
                     parts.setdefault(task, []).append((i, label))
         assert torch.equal(batch.input_ids, torch.tensor(ids))
         assert torch.equal(batch.attention_mask, torch.tensor(mask))

@@ -17,7 +17,7 @@ from nlpmtl.config.dataset import DataConfig
 from nlpmtl.data import lines
 from nlpmtl.data.delimited import TextFormat
 from nlpmtl.data.files import open_file
-from nlpmtl.data.raw_rows import Broken, RawRow
+from nlpmtl.data.raw_rows import MalformedRow, RawRow
 from nlpmtl.errors import ConfigError, DataError
 
 ODD = [
@@ -52,11 +52,11 @@ def read(path: Path, *, labels: tuple[str, ...] = ("label",), **keys: Any) -> li
 
 
 def rules(rows: list[tuple[int, RawRow]]) -> dict[int, str]:
-    return {number: row.rule for number, row in rows if isinstance(row, Broken)}
+    return {number: row.rule for number, row in rows if isinstance(row, MalformedRow)}
 
 
 def texts(rows: list[tuple[int, RawRow]]) -> list[str]:
-    return [row["text"] for _, row in rows if not isinstance(row, Broken)]
+    return [row["text"] for _, row in rows if not isinstance(row, MalformedRow)]
 
 
 class TestTsv:

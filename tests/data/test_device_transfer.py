@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from nlpmtl.data import transfer
+from nlpmtl.data import to_device
 
 TENSORS = [
     torch.arange(6).view(2, 3),
@@ -14,12 +14,12 @@ TENSORS = [
 
 
 def test_on_the_cpu_they_are_the_same_tensors() -> None:
-    moved = transfer(TENSORS, torch.device("cpu"))
+    moved = to_device(TENSORS, torch.device("cpu"))
     assert all(one is other for one, other in zip(moved, TENSORS, strict=True))
 
 
 def test_elsewhere_each_has_its_shape_and_type_and_those_of_a_type_share_memory() -> None:
-    moved = transfer(TENSORS, torch.device("meta"))
+    moved = to_device(TENSORS, torch.device("meta"))
     assert [(one.shape, one.dtype) for one in moved] == [(one.shape, one.dtype) for one in TENSORS]
     assert {one.device.type for one in moved} == {"meta"}
     assert moved[0]._base is moved[3]._base is not moved[1]._base is moved[4]._base
@@ -27,4 +27,4 @@ def test_elsewhere_each_has_its_shape_and_type_and_those_of_a_type_share_memory(
 
 
 def test_nothing_is_moved_of_nothing() -> None:
-    assert transfer([], torch.device("meta")) == []
+    assert to_device([], torch.device("meta")) == []

@@ -116,7 +116,7 @@ class TestLabels:
         rows = [{"tokens": words, "tags": ["O"] * len(words)}]
         found = encoded(rows, {"tags": TAGS}, max_length=max_length, tokenizer=TOKENIZERS[name]())
         tags = found.labels["tags"]
-        target = tags.tensor([0], firsts=found.firsts, time=len(found.ids[0]))
+        target = tags.tensor([0], first_tokens=found.first_tokens, time=len(found.ids[0]))
         assert int((target != IGNORED).sum()) == tags.counts[0]
 
 
@@ -133,16 +133,16 @@ class TestWordpieces:
         rows = make_rows(10)
         words, texts = encoded(rows, {"topic": TOPIC}), encoded(rows, {"topic": TOPIC}, input={"text": "text"})
         assert words.ids.values.tolist() == texts.ids.values.tolist()
-        assert words.firsts is not None
-        assert words.firsts.lengths.tolist() == [len(row["tokens"]) for row in rows]
-        assert texts.firsts is None
+        assert words.first_tokens is not None
+        assert words.first_tokens.lengths.tolist() == [len(row["tokens"]) for row in rows]
+        assert texts.first_tokens is None
 
     def test_more_rows_than_are_tokenised_at_once_keep_their_order(self) -> None:
         rows = [{"tokens": ["a"] * (1 + i % 3), "tags": ["O"] * (1 + i % 3)} for i in range(2003)]
         found = encoded(rows, {"tags": TAGS})
         assert found.ids.lengths.tolist() == [3 + i % 3 for i in range(2003)]
-        assert found.firsts is not None
-        assert found.firsts[2002].tolist() == [1, 2]
+        assert found.first_tokens is not None
+        assert found.first_tokens[2002].tolist() == [1, 2]
         assert found.labels["tags"].counts.tolist() == [1 + i % 3 for i in range(2003)]
 
     @pytest.mark.parametrize(("max_length", "cut"), [(5, 2), (6, 1), (7, 1), (8, 0), (64, 0)])
@@ -152,8 +152,8 @@ class TestWordpieces:
         assert found.cut == cut
         assert found.ids.lengths.tolist() == [min(n + 2, max_length) for n in (6, 4, 2)]
         assert found.labels["tags"].counts.tolist() == [min(n, max_length - 2) for n in (6, 4, 2)]
-        assert found.firsts is not None
-        assert found.firsts[0].tolist() == [*range(1, 7)][: max_length - 2] + [-1] * max(0, 8 - max_length)
+        assert found.first_tokens is not None
+        assert found.first_tokens[0].tolist() == [*range(1, 7)][: max_length - 2] + [-1] * max(0, 8 - max_length)
         assert len(found.labels["tags"].gold([0])[0]) == 6  # what is right does not change
 
 
@@ -189,9 +189,9 @@ def test_a_text_is_tokenised_with_its_words() -> None:
     text = "Ada sings, today"
     words = [(0, 3), (4, 9), (9, 10), (11, 16)]
     pieces = tokenize(token(), [text, ""], words=[words, []], max_length=64)
-    assert pieces.firsts is not None
+    assert pieces.first_tokens is not None
     names = token().convert_ids_to_tokens(pieces.ids[0].tolist())
-    assert [names[first] for first in pieces.firsts[0]] == ["ada", "sings", ",", "today"]
-    assert pieces.firsts[1].tolist() == []
+    assert [names[first] for first in pieces.first_tokens[0]] == ["ada", "sings", ",", "today"]
+    assert pieces.first_tokens[1].tolist() == []
     assert pieces.cut.tolist() == [False, False]
     assert len(pieces.ids[1]) == 2

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nlpmtl.config.dataset import DataConfig, InputConfig
-from nlpmtl.data.examples import Rows
-from nlpmtl.data.labels import Shape
+from nlpmtl.data.examples import Examples
+from nlpmtl.data.labels import LabelType
 from nlpmtl.errors import ConfigError, DataError
 from tests.data.direct import load_rows
 
@@ -31,16 +31,16 @@ def load(
     *,
     limit: Mapping[str, int] | None = None,
     splits: Sequence[str] | None = None,
-    columns: Mapping[str, Shape] | None = None,
+    columns: Mapping[str, LabelType] | None = None,
     inputs: InputConfig = TEXT,
     **more: Any,
-) -> dict[str, Rows]:
+) -> dict[str, Examples]:
     columns = {"label": "class"} if columns is None else columns
     data = DataConfig(files=dict(files), **more)
     return load_rows(data, input=inputs, columns=columns, limit=limit, splits=splits)
 
 
-def texts(rows: Rows) -> list[Any]:
+def texts(rows: Examples) -> list[Any]:
     found: list[Any] = rows.table["text"].to_pylist()
     return found
 
@@ -195,7 +195,7 @@ def test_names_of_classes_come_with_the_rows() -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 def test_jsonl_comes_back_equal(tmp_path: Path, rows: Any) -> None:
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    columns: dict[str, Shape] = {"c": "class", "n": "number", "s": "set"}
+    columns: dict[str, LabelType] = {"c": "class", "n": "number", "s": "set"}
     found = load({"test": tmp_path / "a.jsonl"}, inputs=InputConfig(words="words"), columns=columns)["test"]
     expected = [{**dict.fromkeys(["c", "n", "s"]), **row} for row in rows]
     assert found.table["words"].to_pylist() == [row["words"] for row in expected]

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nlpmtl.data.files import check_ending, check_lists, fingerprint_file, open_file
-from nlpmtl.data.raw_rows import Broken, RawRow
+from nlpmtl.data.files import check_extension, check_lists, fingerprint_file, open_file
+from nlpmtl.data.raw_rows import MalformedRow, RawRow
 from nlpmtl.errors import ConfigError, DataError
 
 
@@ -29,18 +29,18 @@ def write(path: Path, content: bytes) -> Path:
 
 
 def rules(rows: list[tuple[int, RawRow]]) -> dict[int, str]:
-    return {number: row.rule for number, row in rows if isinstance(row, Broken)}
+    return {number: row.rule for number, row in rows if isinstance(row, MalformedRow)}
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.json", "a.csv.xz", "a.gz", "a.parquet.gz", "jsonl", "a"])
 def test_an_unknown_ending_is_answered_with_the_known_ones(name: str) -> None:
     with pytest.raises(ConfigError, match=r"\.jsonl, \.jsonl\.gz, \.csv, \.csv\.gz, \.tsv, \.tsv\.gz, \.parquet"):
-        check_ending(name)
+        check_extension(name)
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "A.CSV", "a.csv.gz", "a.tsv", "a.TSV.gz", "a.b.parquet"])
 def test_known_endings(name: str) -> None:
-    check_ending(name)
+    check_extension(name)
 
 
 @pytest.mark.parametrize("name", ["none.jsonl", "none.csv", "none.parquet"])
@@ -201,7 +201,7 @@ class TestCsv:
         before = csv.field_size_limit()
         long = b"x" * (before + 1)
         rows = read(write(tmp_path / "a.csv", b"text\n" + long + b'\n"' + long + b'"\n'))
-        assert [len(row["text"]) for _, row in rows if not isinstance(row, Broken)] == [before + 1] * 2
+        assert [len(row["text"]) for _, row in rows if not isinstance(row, MalformedRow)] == [before + 1] * 2
         assert csv.field_size_limit() == before
 
     @pytest.mark.parametrize(

@@ -15,12 +15,12 @@ import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from nlpmtl.config import DataConfig, InputConfig
-from nlpmtl.data import Preparer, Target, describe_changes, fingerprint, label
-from nlpmtl.data.labels import Shape
+from nlpmtl.data import DatasetLoader, Target, describe_changes, fingerprint, label
+from nlpmtl.data.labels import LabelType
 from tests.tiny import make_rows, write_encoder, write_rows
 
 ROWS: list[dict[str, Any]] = [{**row, "mood": row["mood"] or "neutral"} for row in make_rows(9)]
-SHAPES: dict[str, Shape] = {"mood": "class", "grade": "number", "kinds": "set", "tags": "tags"}
+SHAPES: dict[str, LabelType] = {"mood": "class", "grade": "number", "kinds": "set", "tags": "tags"}
 NAMES = {
     "mood": ("negative", "neutral", "positive"),
     "grade": (),
@@ -40,7 +40,7 @@ def taken(tokenizer: PreTrainedTokenizerBase) -> Callable[..., Any]:
     """`taken(rows, columns=…, **input)`: the fingerprint of rows in a file or in memory."""
 
     def take(source: Any, *, columns: tuple[str, ...] = ("mood",), **inputs: str) -> Any:
-        prepare = Preparer(tokenizer, max_length=32)
+        prepare = DatasetLoader(tokenizer, max_length=32)
         prepared = prepare(
             DataConfig(files={"train": source}),
             input=InputConfig(**(inputs or {"text": "text"})),

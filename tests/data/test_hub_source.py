@@ -21,12 +21,12 @@ Ask = Callable[..., list[Any]]
 CODE = """
 import json, sys
 from nlpmtl.config.dataset import DataConfig, InputConfig
-from nlpmtl.data.examples import find_sources
+from nlpmtl.data.examples import open_reader
 from nlpmtl.errors import NlpmtlError
 
 for config in json.loads(sys.argv[1]):
     try:
-        sources = find_sources(
+        sources = open_reader(
             DataConfig(**config), input=InputConfig(text="text"), columns={"label": "class"}, limit={}, name="d"
         )
         rows = sources.read(sources.wanted)

@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nlpmtl.data.in_memory import is_frame, open_frame, open_list
-from nlpmtl.data.raw_rows import Broken
+from nlpmtl.data.in_memory import is_dataframe, open_dataframe, open_list
+from nlpmtl.data.raw_rows import MalformedRow
 from nlpmtl.errors import DataError
 
 
 def test_a_list_of_dicts_keeps_its_order_and_gets_numbers_from_1() -> None:
     stream = open_list([{"a": np.float64(2.5), "b": np.array(["x", "y"])}, ["a"]], where="d: train")
-    assert list(stream.rows) == [(1, {"a": 2.5, "b": ["x", "y"]}), (2, Broken(["a"], "a dict was expected"))]
+    assert list(stream.rows) == [(1, {"a": 2.5, "b": ["x", "y"]}), (2, MalformedRow(["a"], "a dict was expected"))]
     assert (stream.where, stream.mark) == ("d: train", ", row ")
 
 
@@ -27,7 +27,7 @@ def test_missing_values_of_a_frame_are_null_and_the_index_does_not_count() -> No
         },
         index=[7, 7, 7],
     )
-    stream = open_frame(frame, where="d: train", columns=["text", "label", "flag", "tags", "kind", "none"])
+    stream = open_dataframe(frame, where="d: train", columns=["text", "label", "flag", "tags", "kind", "none"])
     assert list(stream.columns) == list(frame.columns)
     assert list(stream.rows) == [
         (1, {"text": "a", "label": 1.0, "flag": True, "tags": ["O"], "kind": "x"}),
@@ -37,21 +37,21 @@ def test_missing_values_of_a_frame_are_null_and_the_index_does_not_count() -> No
 
 
 def test_a_long_frame_is_read_in_pieces() -> None:
-    rows = list(open_frame(pd.DataFrame({"n": range(2500)}), where="d", columns=["n"]).rows)
+    rows = list(open_dataframe(pd.DataFrame({"n": range(2500)}), where="d", columns=["n"]).rows)
     assert [number for number, _ in rows] == list(range(1, 2501))
-    assert [row["n"] for _, row in rows if not isinstance(row, Broken)] == list(range(2500))
+    assert [row["n"] for _, row in rows if not isinstance(row, MalformedRow)] == list(range(2500))
 
 
 def test_two_columns_of_one_name_in_a_frame_are_refused() -> None:
     with pytest.raises(DataError, match="d: train: each column needs a name of its own"):
-        open_frame(pd.DataFrame([[1, 2]], columns=["a", "a"]), where="d: train", columns=["a"])
+        open_dataframe(pd.DataFrame([[1, 2]], columns=["a", "a"]), where="d: train", columns=["a"])
 
 
 def test_what_is_a_frame() -> None:
     class Mine(pd.DataFrame):  # type: ignore[misc]
         pass
 
-    assert is_frame(pd.DataFrame())
-    assert is_frame(Mine())
-    assert not is_frame(pd.Series([1]))
-    assert not is_frame([{}])
+    assert is_dataframe(pd.DataFrame())
+    assert is_dataframe(Mine())
+    assert not is_dataframe(pd.Series([1]))
+    assert not is_dataframe([{}])

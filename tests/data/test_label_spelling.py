@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nlpmtl.data.label_spelling import Spelling, merged_forms, sort_names, whole_number
+from nlpmtl.data.label_spelling import Spelling, merged_unicode_forms, sort_names, whole_number
 
 
 @pytest.mark.parametrize(
@@ -36,5 +36,5 @@ def test_whole_numbers(name: str, number: int | None) -> None:
 
 
 def test_forms_of_unicode() -> None:
-    assert merged_forms({"caf\u00e9", "cafe\u0301", "x"}) == ["caf\u00e9"]
-    assert merged_forms({"cafe\u0301", "x"}) == []
+    assert merged_unicode_forms({"caf\u00e9", "cafe\u0301", "x"}) == ["caf\u00e9"]
+    assert merged_unicode_forms({"cafe\u0301", "x"}) == []

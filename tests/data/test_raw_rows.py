@@ -3,7 +3,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from nlpmtl.data.raw_rows import Broken, arrow_rows, check_distinct
+from nlpmtl.data.raw_rows import MalformedRow, arrow_rows, check_distinct
 from nlpmtl.errors import DataError
 
 
@@ -16,4 +16,4 @@ def test_columns_of_one_name_are_refused() -> None:
 def test_only_the_row_with_bytes_that_are_no_utf8_is_broken() -> None:
     text = pa.array([b"one", b"tw\xff", b"three"], pa.binary()).view(pa.string())
     rows = list(arrow_rows(pa.table({"text": text})))
-    assert rows == [{"text": "one"}, Broken(b"tw\xff", "not valid UTF-8"), {"text": "three"}]
+    assert rows == [{"text": "one"}, MalformedRow(b"tw\xff", "not valid UTF-8"), {"text": "three"}]

@@ -14,8 +14,8 @@ import pytest
 import nlpmtl.tasks  # noqa: F401
 from nlpmtl.config import load, parse_run, plain_config
 from nlpmtl.config.dataset import DataConfig, InputConfig
-from nlpmtl.data import Preparer
-from nlpmtl.data.raw_rows import Part, place
+from nlpmtl.data import DatasetLoader
+from nlpmtl.data.raw_rows import FilePart, place
 from nlpmtl.data.source import find_splits
 from nlpmtl.errors import ConfigError, DataError
 from tests.data.direct import load_rows
@@ -101,7 +101,7 @@ def test_places_of_rows_held_out_and_limited(tmp_path: Path) -> None:
 
 
 def test_place_of_a_number() -> None:
-    parts = [Part(0, "empty:"), Part(0, "a:"), Part(3, "empty:"), Part(3, "b: row ")]
+    parts = [FilePart(0, "empty:"), FilePart(0, "a:"), FilePart(3, "empty:"), FilePart(3, "b: row ")]
     found = [place(number, where="", mark="", parts=parts) for number in range(1, 6)]
     assert found == ["a:1", "a:2", "a:3", "b: row 1", "b: row 2"]
 
@@ -171,7 +171,7 @@ def test_they_are_prepared_and_cached(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     paths = [write(tmp_path / f"{name}.jsonl", row(name), row("x")) for name in "ab"]
-    prepare = Preparer(AutoTokenizer.from_pretrained(write_encoder(tmp_path / "encoder")), max_length=8)
+    prepare = DatasetLoader(AutoTokenizer.from_pretrained(write_encoder(tmp_path / "encoder")), max_length=8)
 
     def load_places() -> list[str]:
         data = DataConfig(files={"train": paths})
@@ -187,7 +187,7 @@ def test_another_format_is_not_taken_from_the_cache(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     (tmp_path / "a.tsv").write_text('text\tlabel\n"a"\tx\n')
-    prepare = Preparer(AutoTokenizer.from_pretrained(write_encoder(tmp_path / "encoder")), max_length=8)
+    prepare = DatasetLoader(AutoTokenizer.from_pretrained(write_encoder(tmp_path / "encoder")), max_length=8)
 
     def pieces(**keys: Any) -> Sequence[int]:
         data = DataConfig(files={"train": tmp_path / "a.tsv"}, **keys)

@@ -11,8 +11,8 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from nlpmtl.data.sliding_window import Windows, tokenize_windows
 from nlpmtl.data.tokenization import tokenize
-from nlpmtl.data.tokenizer import without_limits
-from nlpmtl.data.word_alignment import NO_PIECE, first_pieces, split_words
+from nlpmtl.data.tokenizer import without_truncation
+from nlpmtl.data.word_alignment import NO_TOKEN, find_first_tokens, split_words
 from tests.tokenizing import TOKENIZERS
 
 QUICK = settings(deadline=None, max_examples=25)
@@ -56,7 +56,7 @@ def rows(windows: Windows) -> list[list[int]]:
 def test_windows_are_those_of_the_tokenizers_library(name: str, side: str, texts: list[str], max_length: int) -> None:
     tokenizer = cutting(name, side)
     words = [split_words(text) for text in texts]
-    found = tokenize_windows(without_limits(tokenizer), texts, words=words, max_length=max_length)
+    found = tokenize_windows(without_truncation(tokenizer), texts, words=words, max_length=max_length)
     right = tokenizer(
         texts,
         truncation=True,
@@ -79,17 +79,17 @@ def test_each_word_is_in_the_window_in_which_it_is_farthest_from_an_end(
     name: str, side: str, text: str, max_length: int
 ) -> None:
     tokenizer, words = cutting(name, side), split_words(text)
-    found = tokenize_windows(without_limits(tokenizer), [text], words=[words], max_length=max_length)
-    firsts = found.pieces.firsts
-    assert firsts is not None
+    found = tokenize_windows(without_truncation(tokenizer), [text], words=[words], max_length=max_length)
+    first_tokens = found.pieces.first_tokens
+    assert first_tokens is not None
     whole = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
-    expected = first_pieces(words, whole["offset_mapping"])
-    assert sorted(found.words.tolist()) == [i for i, first in enumerate(expected) if first != NO_PIECE]
+    expected = find_first_tokens(words, whole["offset_mapping"])
+    assert sorted(found.words.tolist()) == [i for i, first in enumerate(expected) if first != NO_TOKEN]
     before = ([*whole["special_tokens_mask"], 0]).index(0) if words else 0
     size, step = _sizes(whole["special_tokens_mask"], max_length)
     for window in range(len(found.text)):
         start = _start(window, size, step, side=side, room=max_length - sum(whole["special_tokens_mask"]))
-        for word, place in zip(found.words_of(window).tolist(), firsts[window].tolist(), strict=True):
+        for word, place in zip(found.words_of(window).tolist(), first_tokens[window].tolist(), strict=True):
             assert expected[word] == place + start
             depths = {}
             for other in range(len(found.text)):
@@ -121,7 +121,7 @@ def test_pairs_are_cut_as_the_tokenizers_library_cuts_them(
 ) -> None:
     tokenizer = cutting(name, side)
     first, second = [one for one, _ in pairs], [other for _, other in pairs]
-    found = tokenize(without_limits(tokenizer), first, pairs=second, max_length=max_length)
+    found = tokenize(without_truncation(tokenizer), first, pairs=second, max_length=max_length)
     right = [tokenizer([a], [b], truncation=True, max_length=max_length, verbose=False) for a, b in pairs]
     for i, one in enumerate(right):
         if one["input_ids"][0]:
@@ -132,17 +132,17 @@ def test_pairs_are_cut_as_the_tokenizers_library_cuts_them(
 
 def test_what_windows_hold_grows_with_the_text_alone() -> None:
     """Each word has one entry in all windows together."""
-    tokenizer = without_limits(MADE["token"])
+    tokenizer = without_truncation(MADE["token"])
     for many in (100, 200, 400):
         text = "a " * many
         found = tokenize_windows(tokenizer, [text], words=[split_words(text)], max_length=8)
-        assert found.pieces.firsts is not None
-        assert len(found.pieces.firsts.values) == len(found.words) == many
+        assert found.pieces.first_tokens is not None
+        assert len(found.pieces.first_tokens.values) == len(found.words) == many
         assert found.pieces.ids.bounds[-1] <= 4 * many
 
 
 def test_the_windows_of_several_texts_are_apart() -> None:
-    tokenizer = without_limits(MADE["token"])
+    tokenizer = without_truncation(MADE["token"])
     texts = ["a " * 20, "", "the cat", "a b c d e f g"]
     found = tokenize_windows(tokenizer, texts, words=[split_words(text) for text in texts], max_length=8)
     assert found.pieces.cut.tolist() == [text in (0, 3) for text in found.text]

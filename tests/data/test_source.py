@@ -12,15 +12,17 @@ from datasets import ClassLabel, Dataset, Features, List, Value
 from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
 from nlpmtl.config.dataset import DataConfig, InputConfig
-from nlpmtl.data.labels import Shape
-from nlpmtl.data.raw_rows import Broken, Stream
+from nlpmtl.data.labels import LabelType
+from nlpmtl.data.raw_rows import MalformedRow, RawRows
 from nlpmtl.data.source import find_splits
 from nlpmtl.errors import ConfigError, DataError
 
 TEXT = InputConfig(text="text")
 
 
-def find(value: Any, *, inputs: InputConfig = TEXT, columns: Mapping[str, Shape] | None = None) -> Callable[[], Stream]:
+def find(
+    value: Any, *, inputs: InputConfig = TEXT, columns: Mapping[str, LabelType] | None = None
+) -> Callable[[], RawRows]:
     return find_splits(DataConfig(files={"train": value}), inputs=inputs, columns=columns or {}, name="d")["train"].open
 
 
@@ -95,7 +97,7 @@ def test_a_dataset_is_read_in_its_own_order_whatever_its_format() -> None:
 def test_bytes_that_are_no_utf8_in_a_dataset() -> None:
     text = pa.array([b"a", b"\xff"], pa.binary()).view(pa.string())
     rows = list(find(Dataset(pa.table({"text": text})))().rows)
-    assert rows == [(1, {"text": "a"}), (2, Broken(b"\xff", "not valid UTF-8"))]
+    assert rows == [(1, {"text": "a"}), (2, MalformedRow(b"\xff", "not valid UTF-8"))]
 
 
 class TestHubIds:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nlpmtl.data.splitting import first_rows, hold_out
+from nlpmtl.data.splitting import hold_out, subsample
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_hold_out_is_a_shuffle_that_never_changes() -> None:
 
 
 def test_a_smaller_limit_takes_some_of_the_rows_of_a_larger_one() -> None:
-    small, large = first_rows(100, limit=10), first_rows(100, limit=30)
+    small, large = subsample(100, limit=10), subsample(100, limit=30)
     assert len(small) == 10
     assert set(small) < set(large)
     assert small.max() > 10
@@ -30,4 +30,4 @@ def test_a_smaller_limit_takes_some_of_the_rows_of_a_larger_one() -> None:
 
 @pytest.mark.parametrize("limit", [7, 8])
 def test_a_limit_of_all_rows_or_more_takes_all(limit: int) -> None:
-    assert first_rows(7, limit=limit).tolist() == list(range(7))
+    assert subsample(7, limit=limit).tolist() == list(range(7))

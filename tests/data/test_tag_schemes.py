@@ -6,21 +6,21 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from nlpmtl.data.columns import Column
+from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.tag_schemes import Scheme, find_contradiction, names_to_bio, to_bio
 from nlpmtl.metrics import spans
 
-Rows = Sequence[Sequence[str]]
+Examples = Sequence[Sequence[str]]
 
 
-def column(rows: Rows) -> Column:
+def column(rows: Examples) -> LabelColumn:
     names = list(dict.fromkeys(tag for row in rows for tag in row))
     codes = Ragged.pack([[names.index(tag) for tag in row] for row in rows])
-    return Column("tags", tuple(names), np.ones(len(rows), dtype=np.bool_), codes)
+    return LabelColumn("tags", tuple(names), np.ones(len(rows), dtype=np.bool_), codes)
 
 
-def rows_of(found: Column) -> list[list[str]]:
+def rows_of(found: LabelColumn) -> list[list[str]]:
     assert isinstance(found.values, Ragged)
     return [[found.names[code] for code in found.values[row]] for row in range(len(found.values))]
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.tokenization import tokenize
-from nlpmtl.data.word_alignment import Spans, first_pieces, join_words, split_words
+from nlpmtl.data.word_alignment import Spans, find_first_tokens, join_words, split_words
 from tests.data.prepared import plain
 from tests.tokenizing import TOKENIZERS, token
 
@@ -34,8 +34,8 @@ def test_texts_are_tokenised_each_as_alone(name: str, texts: list[str], max_leng
     ]
     assert rows(found.ids) == [one["input_ids"] for one in alone]
     assert found.types is None
-    expected = [first_pieces(spans, one["offset_mapping"]) for spans, one in zip(words, alone, strict=True)]
-    assert rows(found.firsts) == expected
+    expected = [find_first_tokens(spans, one["offset_mapping"]) for spans, one in zip(words, alone, strict=True)]
+    assert rows(found.first_tokens) == expected
     whole = [len(tokenizer(text, verbose=False)["input_ids"]) for text in texts]
     assert found.cut.tolist() == [length > max_length for length in whole]
 
@@ -51,7 +51,7 @@ def test_pairs_have_segments_where_the_encoder_tells_them_apart(
     alone = [tokenizer([one], [two], truncation=True, max_length=max_length, verbose=False) for one, two in pairs]
     assert rows(found.ids) == [one["input_ids"][0] for one in alone]
     assert rows(found.types) == ([one["token_type_ids"][0] for one in alone] if name == "token" else None)
-    assert found.firsts is None
+    assert found.first_tokens is None
 
 
 def test_words_may_come_packed() -> None:
@@ -61,12 +61,12 @@ def test_words_may_come_packed() -> None:
         tokenize(token(), [text for text, _ in texts], words=words, max_length=9)
         for words in (Spans.pack(spans), spans)
     )
-    assert rows(packed.firsts) == rows(lists.firsts) == [[1, -1, 2], [-1], [1, 2]]
+    assert rows(packed.first_tokens) == rows(lists.first_tokens) == [[1, -1, 2], [-1], [1, 2]]
 
 
 def test_numbers_are_small() -> None:
     found = tokenize(token(), ["a"], pairs=["b"], words=[[(0, 1)]], max_length=9)
-    assert [part.values.dtype for part in (found.ids, found.types, found.firsts) if part is not None] == [
+    assert [part.values.dtype for part in (found.ids, found.types, found.first_tokens) if part is not None] == [
         np.int32,
         np.int8,
         np.int32,

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from nlpmtl.config.dataset import InputConfig
-from nlpmtl.data.labels import Shape
-from nlpmtl.data.raw_rows import Broken, RawRow, Stream
-from nlpmtl.data.validation import Checked, ValidationIssue, ValidationIssues, check_rows
+from nlpmtl.data.labels import LabelType
+from nlpmtl.data.raw_rows import MalformedRow, RawRow, RawRows
+from nlpmtl.data.validation import Checked, ValidationIssue, ValidationIssues, validate_rows
 from nlpmtl.errors import ConfigError
 
 TEXT = InputConfig(text="sentence")
@@ -21,18 +21,18 @@ def check(
     rows: Iterable[RawRow],
     *,
     inputs: InputConfig = TEXT,
-    labels: Mapping[str, Shape] | None = None,
+    labels: Mapping[str, LabelType] | None = None,
     needed: Sequence[str] = (),
     problems: ValidationIssues | None = None,
     **more: Any,
 ) -> Checked:
-    stream = Stream("x.jsonl", ":", iter(enumerate(rows, 1)), **more)
+    stream = RawRows("x.jsonl", ":", iter(enumerate(rows, 1)), **more)
     problems = problems if problems is not None else ValidationIssues()
-    return check_rows(stream, inputs=inputs, labels=labels or {}, needed=needed, problems=problems)
+    return validate_rows(stream, inputs=inputs, labels=labels or {}, needed=needed, problems=problems)
 
 
 def test_the_columns_of_each_shape() -> None:
-    labels: dict[str, Shape] = {"c": "class", "n": "number", "s": "set", "t": "tags"}
+    labels: dict[str, LabelType] = {"c": "class", "n": "number", "s": "set", "t": "tags"}
     rows = [{"tokens": ["Ada", ""], "c": 1, "n": 2, "s": ["x"], "t": ["B", "O"], "other": 5}]
     found = check(rows, inputs=WORDS, labels=labels)
     assert found.batches.table().schema == pa.schema(
@@ -71,7 +71,7 @@ def test_a_row_that_breaks_a_rule_is_left_out_and_told() -> None:
     rows: list[RawRow] = [
         {"tokens": ["a"], "t": ["O"]},
         {"tokens": ["a", "b"], "t": ["O"]},
-        Broken("{", "not valid JSON"),
+        MalformedRow("{", "not valid JSON"),
         {"t": 3},
     ]
     found = check(rows, inputs=WORDS, labels={"t": "tags"}, problems=problems)

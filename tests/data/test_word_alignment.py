@@ -8,7 +8,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nlpmtl.data.word_alignment import NO_PIECE, Span, Spans, all_first_pieces, first_pieces, join_words, split_words
+from nlpmtl.data.word_alignment import (
+    NO_TOKEN,
+    Span,
+    Spans,
+    find_first_tokens,
+    find_first_tokens_batch,
+    join_words,
+    split_words,
+)
 from tests.tokenizing import TOKENIZERS
 
 QUICK = settings(deadline=None, max_examples=100)
@@ -84,7 +92,7 @@ class TestFirstPieces:
         ("words", "pieces", "expected"),
         [
             ([], [(0, 0)], []),
-            ([(0, 3)], [], [NO_PIECE]),
+            ([(0, 3)], [], [NO_TOKEN]),
             ([(0, 3), (4, 9)], [(0, 0), (0, 2), (2, 3), (4, 7), (7, 9), (0, 0)], [1, 3]),
             # The space before counted in:
             ([(0, 3), (4, 9)], [(0, 3), (3, 9)], [0, 1]),
@@ -92,13 +100,13 @@ class TestFirstPieces:
             ([(0, 1), (2, 3)], [(0, 3)], [0, 0]),
             ([(0, 1), (3, 4)], [(0, 1), (1, 2), (2, 4)], [0, 2]),
             # Empty words, and words that were cut off.
-            ([(0, 0), (1, 2), (3, 3), (4, 5)], [(0, 0), (1, 2), (0, 0)], [NO_PIECE, 1, NO_PIECE, NO_PIECE]),
+            ([(0, 0), (1, 2), (3, 3), (4, 5)], [(0, 0), (1, 2), (0, 0)], [NO_TOKEN, 1, NO_TOKEN, NO_TOKEN]),
             # Several pieces for one character.
             ([(0, 1), (2, 3)], [(0, 1), (0, 1), (1, 3), (2, 3)], [0, 2]),
         ],
     )
     def test_by_hand(self, words: list[Span], pieces: list[Span], expected: list[int]) -> None:
-        assert first_pieces(words, pieces) == expected
+        assert find_first_tokens(words, pieces) == expected
 
     @EVERY_TOKENIZER
     @QUICK
@@ -108,9 +116,9 @@ class TestFirstPieces:
     def test_a_word_of_which_a_character_is_kept_has_its_first_piece(self, name: str, words: list[str]) -> None:
         text, spans = join_words(words)
         pieces = TOKENIZERS[name]()(text, return_offsets_mapping=True)["offset_mapping"]
-        for (start, end), first in zip(spans, first_pieces(spans, pieces), strict=True):
+        for (start, end), first in zip(spans, find_first_tokens(spans, pieces), strict=True):
             sharing = [i for i, (a, b) in enumerate(pieces) if max(a, start) < min(b, end)]
-            assert first == (sharing[0] if sharing else NO_PIECE)
+            assert first == (sharing[0] if sharing else NO_TOKEN)
 
     @EVERY_TOKENIZER
     @QUICK
@@ -118,11 +126,11 @@ class TestFirstPieces:
     def test_plain_words_all_have_one_that_is_their_beginning(self, name: str, words: list[str]) -> None:
         text, spans = join_words(words)
         encoding = TOKENIZERS[name]()(text, return_offsets_mapping=True)
-        firsts = first_pieces(spans, encoding["offset_mapping"])
-        assert len(set(firsts)) == len(words)
-        for word, first in zip(words, firsts, strict=True):
+        first_tokens = find_first_tokens(spans, encoding["offset_mapping"])
+        assert len(set(first_tokens)) == len(words)
+        for word, first in zip(words, first_tokens, strict=True):
             start, end = encoding["offset_mapping"][first]
-            assert first != NO_PIECE
+            assert first != NO_TOKEN
             assert word.startswith(text[start:end].strip())
 
     @EVERY_TOKENIZER
@@ -131,14 +139,14 @@ class TestFirstPieces:
     def test_words_of_a_raw_text_too(self, name: str, text: str) -> None:
         words = split_words(text)
         pieces = TOKENIZERS[name]()(text, return_offsets_mapping=True)["offset_mapping"]
-        firsts = first_pieces(words, pieces)
-        for (start, end), first in zip(words, firsts, strict=True):
+        first_tokens = find_first_tokens(words, pieces)
+        for (start, end), first in zip(words, first_tokens, strict=True):
             if re.fullmatch("[a-zA-Z]+", text[start:end]):
-                assert first != NO_PIECE
-            if first != NO_PIECE:
+                assert first != NO_TOKEN
+            if first != NO_TOKEN:
                 assert max(start, pieces[first][0]) < min(end, pieces[first][1])
-        placed = [first for first in firsts if first != NO_PIECE]
-        assert placed == sorted(placed)
+        first_token_counts = [first for first in first_tokens if first != NO_TOKEN]
+        assert first_token_counts == sorted(first_token_counts)
 
 
 class TestSpans:
@@ -184,6 +192,8 @@ class TestAllFirstPieces:
         self.check([(spans, pieces) for (_, spans), pieces in zip(joined, found, strict=True)])
 
     def check(self, texts: list[tuple[list[Span], list[Span]]]) -> None:
-        found = all_first_pieces(Spans.pack(words for words, _ in texts), Spans.pack(pieces for _, pieces in texts))
-        assert [found[i].tolist() for i in range(len(found))] == [first_pieces(*text) for text in texts]
+        found = find_first_tokens_batch(
+            Spans.pack(words for words, _ in texts), Spans.pack(pieces for _, pieces in texts)
+        )
+        assert [found[i].tolist() for i in range(len(found))] == [find_first_tokens(*text) for text in texts]
         assert [found.values.dtype, found.bounds.dtype] == [np.dtype(np.int32), np.dtype(np.int64)]

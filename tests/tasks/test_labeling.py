@@ -124,17 +124,17 @@ def tagged(draw: st.DrawFn, words: int, *, free: set[int]) -> list[str]:
     return tags
 
 
-def one_hot(tags: list[str], *, firsts: list[int], time: int) -> NDArray[np.float32]:
+def one_hot(tags: list[str], *, first_tokens: list[int], time: int) -> NDArray[np.float32]:
     """The way of labels through training and back: onto tokens, and from those to logits of words."""
     ids = Ragged.pack([[TAGS.index(tag) for tag in tags]])
     flags = np.ones(1, dtype=np.bool_)
     labels = TagLabels(TAGS, len(TAGS), flags, np.array([len(tags)]), ids)
-    target = labels.tensor([0], firsts=Ragged.pack([firsts]), time=time)[0]
+    target = labels.tensor([0], first_tokens=Ragged.pack([first_tokens]), time=time)[0]
     pieces = torch.zeros(time, len(TAGS))
     placed = target != IGNORED
     pieces[placed] = 12.0 * functional.one_hot(target[placed], len(TAGS)).float()
-    logits: NDArray[np.float32] = pieces.numpy()[np.array(firsts, dtype=np.int64)]
-    logits[np.array(firsts) < 0] = np.nan
+    logits: NDArray[np.float32] = pieces.numpy()[np.array(first_tokens, dtype=np.int64)]
+    logits[np.array(first_tokens) < 0] = np.nan
     return logits
 
 
@@ -149,17 +149,17 @@ class TestRoundTrip:
     def test_spans_come_back(self, name: str, data: st.DataObject, words: list[str], max_length: int) -> None:
         text, places = join_words(words)
         pieces = tokenize(TOKENIZERS[name](), [text], words=[places], max_length=max_length)
-        assert pieces.firsts is not None
-        firsts = pieces.firsts[0].tolist()
-        unplaced = {word for word, first in enumerate(firsts) if first < 0}
-        shared = len(set(firsts) - {-1}) < len(firsts) - len(unplaced)
+        assert pieces.first_tokens is not None
+        first_tokens = pieces.first_tokens[0].tolist()
+        unplaced = {word for word, first in enumerate(first_tokens) if first < 0}
+        shared = len(set(first_tokens) - {-1}) < len(first_tokens) - len(unplaced)
         assume(not shared)  # two words in one token have one label
         cut = next((word for word in range(len(words)) if set(range(word, len(words))) <= unplaced), len(words))
         gold = data.draw(tagged(len(words), free={word for word in unplaced if word < cut}))
         expected = ["O" if word in unplaced else tag for word, tag in enumerate(gold)]
 
         task = Labeling(**TASK)
-        logits = one_hot(gold, firsts=firsts, time=len(pieces.ids[0]))
+        logits = one_hot(gold, first_tokens=first_tokens, time=len(pieces.ids[0]))
         assert [TAGS[i] for i in task.choose(logits)] == expected
         shown = task.present(logits, text=text, words=places)
         assert [(one["entity_group"], one["start"], one["end"]) for one in shown] == [

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from nlpmtl.data import Collator, Encoded
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.run import load_config
-from nlpmtl.task_datasets import TaskDatasets, load_workload
+from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
 from nlpmtl.training import GradientAccumulator, Schedule, TrainStep
 from nlpmtl.weighting import Constant, Weighting
 from tests.tiny import checkpoint, metrics, weights
@@ -73,7 +73,7 @@ class Bench:
 def make_bench(run: dict[str, Any], accelerator: Accelerator) -> Bench:
     config = load_config(run)
     encoder = load_encoder(config.encoder.name)
-    work = load_workload(config.datasets, tokenizer=encoder.tokenizer, max_length=48)
+    work = load_task_datasets(config.datasets, tokenizer=encoder.tokenizer, max_length=48)
     model = MultiTaskModel.assemble(
         encoder, tasks=work.tasks.values(), sharing={"kind": "hard"}, input_length=48, seed=1
     ).double()

@@ -24,7 +24,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from nlpmtl.config import DatasetConfig
 from nlpmtl.errors import NlpmtlError
-from nlpmtl.task_datasets import load_workload
+from nlpmtl.task_datasets import load_task_datasets
 from tests.tiny import write_encoder
 
 OnBadRow = Literal["stop", "skip"]
@@ -113,7 +113,7 @@ class Door:
         once = patch.object(metadata, "version", _version)
         with patch.dict(environ, NLPMTL_CACHE=str(cache)), once, warnings.catch_warnings():
             warnings.simplefilter("error")
-            return load_workload({"d": config}, tokenizer=self._tokenizer, max_length=32, splits=["train"]).notes
+            return load_task_datasets({"d": config}, tokenizer=self._tokenizer, max_length=32, splits=["train"]).notes
 
 
 _version = remember(metadata.version)

@@ -14,17 +14,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from nlpmtl.data.arrays import ArrayWriter, RaggedWriter, map_array, map_ragged, open_plain
-from nlpmtl.data.batching import fullest_cuts
-from nlpmtl.data.columns import Column, ColumnWriter
-from nlpmtl.data.examples import Rows
+from nlpmtl.data.arrays import ArrayWriter, RaggedWriter, memmap_array, memmap_ragged, open_regular_file
+from nlpmtl.data.batching import greedy_length_batches
+from nlpmtl.data.examples import Examples
 from nlpmtl.data.hashing import Hashes, digest_tokens, hash_inputs
-from nlpmtl.data.labels import Shape
+from nlpmtl.data.label_columns import ColumnWriter, LabelColumn
+from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
-from nlpmtl.data.raw_rows import Absent, Part, place
-from nlpmtl.data.tokenization import Pieces, tokenize
-from nlpmtl.data.tokenizer import find_failing
-from nlpmtl.data.word_alignment import NO_PIECE, Spans
+from nlpmtl.data.raw_rows import FilePart, MissingColumn, place
+from nlpmtl.data.tokenization import TokenizedTexts, tokenize
+from nlpmtl.data.tokenizer import find_failing_text
+from nlpmtl.data.word_alignment import NO_TOKEN, Spans
 from nlpmtl.data.word_splitting import WordCounts
 from nlpmtl.errors import RunError
 from nlpmtl.strict_json import dumps
@@ -35,13 +35,13 @@ _FACTS = "facts.json"
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class TokenizedSplit:
     """A split, tokenised, its labels as the source has them.
 
     Args:
         ids: the tokens of each row, special tokens included.
         types: the segment of each token, where the encoder tells two texts apart by it.
-        firsts: the first token of each word of each row, −1 for a word without one; None where input is not words.
+        first_tokens: the first token of each word of each row, −1 for a word without tokens; None without words.
         placed: how many tokens are the first of a word in each row, ``[rows]``; None where input is not words.
         columns: the columns of labels.
         numbers: each row's number in its source, ``[rows]``.
@@ -59,9 +59,9 @@ class Prepared:
 
     ids: Ragged
     types: Ragged | None
-    firsts: Ragged | None
-    placed: NDArray[np.int32] | None
-    columns: Mapping[str, Column]
+    first_tokens: Ragged | None
+    first_token_counts: NDArray[np.int32] | None
+    columns: Mapping[str, LabelColumn]
     numbers: NDArray[np.int64]
     where: str
     mark: str
@@ -70,8 +70,8 @@ class Prepared:
     cut: int
     inputs: Hashes
     tokens: str
-    parts: tuple[Part, ...] = ()
-    absent: Mapping[str, Absent] = field(default_factory=dict)
+    parts: tuple[FilePart, ...] = ()
+    absent: Mapping[str, MissingColumn] = field(default_factory=dict)
     word_counts: Mapping[str, int] | None = None
 
     def __len__(self) -> int:
@@ -82,10 +82,10 @@ class Prepared:
         return place(int(self.numbers[row]), where=self.where, mark=self.mark, parts=self.parts)
 
     def write_facts(self, directory: Path) -> None:
-        """Write what is not in the arrays beside them, so that `read_prepared` finds it."""
+        """Write what is not in the arrays beside them, so that `read_tokenized_split` finds it."""
         facts = {
             "types": self.types is not None,
-            "words": self.firsts is not None,
+            "words": self.first_tokens is not None,
             "columns": {name: column.facts() for name, column in self.columns.items()},
             "where": self.where,
             "mark": self.mark,
@@ -100,14 +100,14 @@ class Prepared:
         (directory / _FACTS).write_text(dumps(facts), encoding="utf-8")
 
 
-def prepare(
-    rows: Rows,
+def tokenize_split(
+    rows: Examples,
     *,
-    columns: Mapping[str, Shape],
+    columns: Mapping[str, LabelType],
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     directory: Path | None = None,
-) -> Prepared:
+) -> TokenizedSplit:
     """Tokenise checked rows, batch by batch.
 
     Args:
@@ -125,8 +125,8 @@ def prepare(
     takes_types = pair and "token_type_ids" in tokenizer.model_input_names
     ids = RaggedWriter(directory, "ids")
     types = ArrayWriter(directory, "types", dtype=np.int8) if takes_types else None
-    firsts = RaggedWriter(directory, "firsts") if words else None
-    placed = ArrayWriter(directory, "placed", dtype=np.int32) if words else None
+    first_tokens = RaggedWriter(directory, "first_tokens") if words else None
+    first_token_counts = ArrayWriter(directory, "placed", dtype=np.int32) if words else None
     labels = {
         name: ColumnWriter(directory, f"label{i}", shape=shape) for i, (name, shape) in enumerate(columns.items())
     }
@@ -141,18 +141,18 @@ def prepare(
         cut += int(pieces.cut.sum())
         if types is not None and pieces.types is not None:
             types.append(pieces.types.values)
-        if firsts is not None and placed is not None and pieces.firsts is not None:
-            firsts.append(pieces.firsts)
-            placed.append(_count_places(pieces.firsts))
+        if first_tokens is not None and first_token_counts is not None and pieces.first_tokens is not None:
+            first_tokens.append(pieces.first_tokens)
+            first_token_counts.append(_count_places(pieces.first_tokens))
             counts.add(row.as_py() for row in batch["words"])
         for name, label in labels.items():
             label.append(batch[f"label:{name}"])
     whole = ids.close()
-    return Prepared(
+    return TokenizedSplit(
         ids=whole,
         types=Ragged(types.close(), whole.bounds) if types is not None else None,
-        firsts=firsts.close() if firsts is not None else None,
-        placed=placed.close() if placed is not None else None,
+        first_tokens=first_tokens.close() if first_tokens is not None else None,
+        first_token_counts=first_token_counts.close() if first_token_counts is not None else None,
         columns={name: label.close() for name, label in labels.items()},
         numbers=numbers.close(),
         where=rows.where,
@@ -168,39 +168,41 @@ def prepare(
     )
 
 
-def read_prepared(directory: Path) -> Prepared:
-    """What `prepare` and `Prepared.write_facts` wrote.
+def read_tokenized_split(directory: Path) -> TokenizedSplit:
+    """What `tokenize_split` and `TokenizedSplit.write_facts` wrote.
 
     Raises:
         OSError, ValueError, KeyError: something of it is missing or damaged.
     """
-    with open_plain(directory / _FACTS) as file:
+    with open_regular_file(directory / _FACTS) as file:
         facts = json.loads(file.read().decode("utf-8"))
-    ids = map_ragged(directory, "ids")
+    ids = memmap_ragged(directory, "ids")
     columns: dict[str, dict[str, Any]] = facts["columns"]
-    return Prepared(
+    return TokenizedSplit(
         ids=ids,
-        types=Ragged(map_array(directory / "types.npy"), ids.bounds) if facts["types"] else None,
-        firsts=map_ragged(directory, "firsts") if facts["words"] else None,
-        placed=map_array(directory / "placed.npy") if facts["words"] else None,
-        columns={name: Column.read(directory, f"label{i}", facts=own) for i, (name, own) in enumerate(columns.items())},
-        numbers=map_array(directory / "numbers.npy"),
+        types=Ragged(memmap_array(directory / "types.npy"), ids.bounds) if facts["types"] else None,
+        first_tokens=memmap_ragged(directory, "first_tokens") if facts["words"] else None,
+        first_token_counts=memmap_array(directory / "placed.npy") if facts["words"] else None,
+        columns={
+            name: LabelColumn.read(directory, f"label{i}", facts=own) for i, (name, own) in enumerate(columns.items())
+        },
+        numbers=memmap_array(directory / "numbers.npy"),
         where=facts["where"],
         mark=facts["mark"],
-        parts=tuple(Part(*part) for part in facts["parts"]),
-        absent={column: Absent(*found) for column, found in facts["absent"].items()},
+        parts=tuple(FilePart(*part) for part in facts["parts"]),
+        absent={column: MissingColumn(*found) for column, found in facts["absent"].items()},
         class_names={column: tuple(names) for column, names in facts["class_names"].items()},
         skipped=facts["skipped"],
         cut=facts["cut"],
-        inputs=map_array(directory / "inputs.npy"),
+        inputs=memmap_array(directory / "inputs.npy"),
         tokens=facts["tokens"],
         word_counts=facts["word_counts"],
     )
 
 
 def _pieces(
-    rows: Rows, *, tokenizer: PreTrainedTokenizerBase, max_length: int
-) -> Iterator[tuple[pa.RecordBatch, Pieces]]:
+    rows: Examples, *, tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> Iterator[tuple[pa.RecordBatch, TokenizedTexts]]:
     done = 0
     for batch in _batches(rows):
         words = batch["words"] if "words" in batch.schema.names else None
@@ -213,7 +215,7 @@ def _pieces(
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # a panic of the tokenizer's Rust code is not an Exception
-            failing = find_failing(
+            failing = find_failing_text(
                 tokenizer, [(text,) for text in texts] if pairs is None else list(zip(texts, pairs, strict=True))
             )
             if failing is None:
@@ -233,20 +235,23 @@ def _spans(words: pa.Array) -> Spans:
     return Spans.joined(pc.utf8_length(words.flatten()).to_numpy().astype(np.int64), bounds)
 
 
-def _batches(rows: Rows) -> Iterator[pa.RecordBatch]:
+def _batches(rows: Examples) -> Iterator[pa.RecordBatch]:
     """All rows in order, as many at once as may be tokenised together: fewer of long texts, which take more memory."""
     for batch in rows.batches(most=_ROWS_AT_ONCE):
         sizes = np.zeros(batch.num_rows, dtype=np.int64)
         for name in {"text", "pair", "words"} & set(batch.schema.names):
             texts = pc.binary_join(batch[name], " ") if name == "words" else batch[name]
             sizes += pc.utf8_length(texts).to_numpy()
-        for start, end in fullest_cuts(sizes.tolist(), limit=_CHARACTERS_AT_ONCE):
+        for start, end in greedy_length_batches(sizes.tolist(), limit=_CHARACTERS_AT_ONCE):
             yield batch.slice(start, end - start)
 
 
-def _count_places(firsts: Ragged) -> NDArray[np.int32]:
+def _count_places(first_tokens: Ragged) -> NDArray[np.int32]:
     """How many different tokens the words of each row begin with: a piece over two words is one."""
-    placed = firsts.values != NO_PIECE
-    row, places = np.repeat(np.arange(len(firsts)), firsts.lengths)[placed], firsts.values[placed]
+    first_token_counts = first_tokens.values != NO_TOKEN
+    row, places = (
+        np.repeat(np.arange(len(first_tokens)), first_tokens.lengths)[first_token_counts],
+        first_tokens.values[first_token_counts],
+    )
     apart = int(places.max(initial=0)) + 1
-    return np.bincount(np.unique(row * apart + places) // apart, minlength=len(firsts)).astype(np.int32)
+    return np.bincount(np.unique(row * apart + places) // apart, minlength=len(first_tokens)).astype(np.int32)

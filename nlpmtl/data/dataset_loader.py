@@ -15,20 +15,20 @@ from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config.dataset import FORMAT_KEYS, DataConfig, InputConfig
 from nlpmtl.data.dataset_cache import Cache, cache_directory
-from nlpmtl.data.examples import Sources, find_sources
-from nlpmtl.data.labels import Shape
-from nlpmtl.data.prepare import Prepared, prepare, read_prepared
-from nlpmtl.data.tokenizer import without_limits
+from nlpmtl.data.examples import DatasetReader, open_reader
+from nlpmtl.data.labels import LabelType
+from nlpmtl.data.tokenized_split import TokenizedSplit, read_tokenized_split, tokenize_split
+from nlpmtl.data.tokenizer import without_truncation
 from nlpmtl.errors import DataError
 
-_FORMAT = 6
+_FORMAT = 7
 """Changes with what is written, and with what becomes of a row."""
 _PACKAGES = ("nlpmtl", "tokenizers", "transformers")
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 """What reading an entry raises."""
 
 
-class Preparer:
+class DatasetLoader:
     """Prepares datasets for one encoder.
 
     Args:
@@ -41,7 +41,7 @@ class Preparer:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> None:
         self.notes: list[str] = []
-        self._tokenizer = without_limits(tokenizer)
+        self._tokenizer = without_truncation(tokenizer)
         self._max_length = max_length
         self._cache = Cache(cache_directory())
         self._recipe = {
@@ -56,17 +56,17 @@ class Preparer:
         data: DataConfig,
         *,
         input: InputConfig,
-        columns: Mapping[str, Shape],
+        columns: Mapping[str, LabelType],
         limit: Mapping[str, int],
         name: str,
         splits: Collection[str] | None = None,
-    ) -> dict[str, Prepared]:
-        """The splits of a dataset; arguments and errors as of `find_sources` and `Sources.read`.
+    ) -> dict[str, TokenizedSplit]:
+        """The splits of a dataset; arguments and errors as of `open_reader` and `DatasetReader.read`.
 
         Returns:
             Our split name = its rows.
         """
-        sources = find_sources(data, input=input, columns=columns, limit=limit, name=name, splits=splits)
+        sources = open_reader(data, input=input, columns=columns, limit=limit, name=name, splits=splits)
         keys = self._keys(sources, sources.wanted)
         found = self._find(keys)
         missing = {split: key for split, key in keys.items() if split not in found}
@@ -77,16 +77,16 @@ class Preparer:
             found |= self._make(sources, missing) if missing else {}
         return {split: found[split] for split in sources.wanted}
 
-    def _find(self, keys: Mapping[str, str | None]) -> dict[str, Prepared]:
+    def _find(self, keys: Mapping[str, str | None]) -> dict[str, TokenizedSplit]:
         found = {}
         for split, key in keys.items():
             entry = None if key is None else self._cache.find(key)
             if entry is not None:
                 with suppress(*_UNREADABLE):  # removed by another process since, or not of our making: it is not there
-                    found[split] = read_prepared(entry)
+                    found[split] = read_tokenized_split(entry)
         return found
 
-    def _make(self, sources: Sources, keys: Mapping[str, str | None]) -> dict[str, Prepared]:
+    def _make(self, sources: DatasetReader, keys: Mapping[str, str | None]) -> dict[str, TokenizedSplit]:
         """In the cache; where that cannot be written, in temporary files; where those cannot either, in memory."""
         if any(keys.values()):
             try:
@@ -103,14 +103,14 @@ class Preparer:
             return self._prepare(sources, unkept, scratch=None)
 
     def _prepare(
-        self, sources: Sources, keys: Mapping[str, str | None], *, scratch: Path | None
-    ) -> dict[str, Prepared]:
+        self, sources: DatasetReader, keys: Mapping[str, str | None], *, scratch: Path | None
+    ) -> dict[str, TokenizedSplit]:
         """What is mapped into memory stays there, also when its files have been moved or removed."""
         rows = sources.read(keys, directory=scratch)
         found = {}
         for split, key in keys.items():
             with self._directory(key, scratch=scratch) as directory:
-                found[split] = prepare(
+                found[split] = tokenize_split(
                     rows[split],
                     columns=sources.columns,
                     tokenizer=self._tokenizer,
@@ -131,7 +131,7 @@ class Preparer:
         else:
             yield None if scratch is None else Path(tempfile.mkdtemp(dir=scratch))
 
-    def _keys(self, sources: Sources, splits: Collection[str]) -> dict[str, str | None]:
+    def _keys(self, sources: DatasetReader, splits: Collection[str]) -> dict[str, str | None]:
         """What each split's entry is called: another where anything is different that its rows depend on."""
         fingerprints: dict[int, str | None] = {}
         keys: dict[str, str | None] = {}

@@ -18,17 +18,17 @@ from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config import DataConfig, InputConfig
 from nlpmtl.data.dataset_cache import Cache
+from nlpmtl.data.dataset_loader import DatasetLoader
 from nlpmtl.data.encode import Target, label
-from nlpmtl.data.labels import Shape
-from nlpmtl.data.prepare import Prepared, prepare
-from nlpmtl.data.splits import Preparer
+from nlpmtl.data.labels import LabelType
+from nlpmtl.data.tokenized_split import TokenizedSplit, tokenize_split
 from nlpmtl.errors import ConfigError, DataError
 from tests.data.direct import encode, load_rows
 from tests.data.prepared import arrays, plain
 from tests.tiny import make_rows, write_rows
 from tests.tokenizing import byte_level, metaspace, token
 
-COLUMNS: dict[str, Shape] = {"topic": "class", "grade": "number", "kinds": "set", "tags": "tags"}
+COLUMNS: dict[str, LabelType] = {"topic": "class", "grade": "number", "kinds": "set", "tags": "tags"}
 WORDS = InputConfig(words="tokens")
 TARGETS = {
     "topic": Target("topic", "class", ("animals", "places", "things")),
@@ -77,20 +77,20 @@ def opened() -> Iterator[_Watch]:
     watch().opened, watch().before = None, lambda path: None
 
 
-def preparer(tokenizer: PreTrainedTokenizerBase | None = None, *, max_length: int = 9) -> Preparer:
-    return Preparer(tokenizer or token(), max_length=max_length)
+def preparer(tokenizer: PreTrainedTokenizerBase | None = None, *, max_length: int = 9) -> DatasetLoader:
+    return DatasetLoader(tokenizer or token(), max_length=max_length)
 
 
 def ask(
     files: Mapping[str, Any],
-    prepare: Preparer | None = None,
+    prepare: DatasetLoader | None = None,
     *,
     input: InputConfig = WORDS,
-    columns: Mapping[str, Shape] = COLUMNS,
+    columns: Mapping[str, LabelType] = COLUMNS,
     limit: Mapping[str, int] | None = None,
     splits: Sequence[str] | None = None,
     **data: Any,
-) -> dict[str, Prepared]:
+) -> dict[str, TokenizedSplit]:
     prepare = prepare or preparer()
     config = DataConfig(files=dict(files), **data)
     return prepare(config, input=input, columns=columns, limit=limit or {}, name="d", splits=splits)
@@ -100,7 +100,7 @@ def entries(root: Path) -> set[str]:
     return {path.name for path in root.iterdir() if re.fullmatch("[0-9a-f]{64}", path.name)} if root.exists() else set()
 
 
-def shapes(found: Mapping[str, Prepared]) -> dict[str, int]:
+def shapes(found: Mapping[str, TokenizedSplit]) -> dict[str, int]:
     return {split: len(rows) for split, rows in found.items()}
 
 
@@ -114,7 +114,7 @@ class TestFromTheCache:
         assert {s: plain(rows) for s, rows in first.items()} == {s: plain(rows) for s, rows in second.items()}
         data = DataConfig(files=files)
         for split, rows in load_rows(data, input=WORDS, columns=COLUMNS).items():
-            direct = prepare(rows, columns=COLUMNS, tokenizer=token(), max_length=9)
+            direct = tokenize_split(rows, columns=COLUMNS, tokenizer=token(), max_length=9)
             assert plain(direct) == plain(second[split])
 
     def test_the_second_time_no_row_is_read(self, files: dict[str, str], opened: _Watch) -> None:
@@ -184,7 +184,7 @@ class TestFromTheCache:
         preparers = [preparer() for _ in range(3)]
         together = Barrier(3)
 
-        def start(prepare: Preparer) -> dict[str, Prepared]:
+        def start(prepare: DatasetLoader) -> dict[str, TokenizedSplit]:
             together.wait()
             return ask(files, prepare)
 
@@ -404,7 +404,9 @@ class TestErrors:
             assert found.labels[task].gold(labelled) == labels.gold(labelled)
             assert found.labels[task].counts.tolist() == labels.counts.tolist()
             assert (found.labels[task].names, found.labels[task].known) == (labels.names, labels.known)
-            tensors = [one.labels[task].tensor(labelled, firsts=one.firsts, time=9) for one in (found, direct)]
+            tensors = [
+                one.labels[task].tensor(labelled, first_tokens=one.first_tokens, time=9) for one in (found, direct)
+            ]
             assert tensors[0].equal(tensors[1])
 
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nlpmtl.data.columns import NO_CODE, Column, ColumnWriter
-from nlpmtl.data.labels import Shape
+from nlpmtl.data.label_columns import NO_CODE, ColumnWriter, LabelColumn
+from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
 from tests.data.prepared import plain
 
 QUICK = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 NAME = st.sampled_from(["", "a", "b", "O", "é", "-1"]) | st.text(st.characters(codec="utf-8"), max_size=3)
-LABELS: dict[Shape, st.SearchStrategy[Any]] = {
+LABELS: dict[LabelType, st.SearchStrategy[Any]] = {
     "class": NAME,
     "number": st.floats(allow_nan=False, allow_infinity=False),
     "set": st.lists(NAME, max_size=3, unique=True),
@@ -26,14 +26,14 @@ STRINGS = pa.list_(pa.string())
 TYPES = {"class": pa.string(), "number": pa.float64(), "set": STRINGS, "tags": STRINGS}
 
 
-def written(directory: Path | None, shape: Shape, parts: list[list[Any]]) -> Column:
+def written(directory: Path | None, shape: LabelType, parts: list[list[Any]]) -> LabelColumn:
     writer = ColumnWriter(directory, "label0", shape=shape)
     for part in parts:
         writer.append(pa.array(part, TYPES[shape]))
     return writer.close()
 
 
-def decode(column: Column) -> list[Any]:
+def decode(column: LabelColumn) -> list[Any]:
     """The labels of a column by name."""
     rows: list[Any] = []
     for row, labelled in enumerate(column.labelled):
@@ -50,7 +50,7 @@ def decode(column: Column) -> list[Any]:
 @pytest.mark.parametrize("shape", sorted(LABELS))
 @QUICK
 @given(data=st.data())
-def test_labels_come_back_from_memory_and_from_files(tmp_path: Path, shape: Shape, data: st.DataObject) -> None:
+def test_labels_come_back_from_memory_and_from_files(tmp_path: Path, shape: LabelType, data: st.DataObject) -> None:
     for path in tmp_path.iterdir():
         path.unlink()
     parts = data.draw(st.lists(st.lists(st.none() | LABELS[shape], max_size=4), max_size=4))
@@ -58,7 +58,7 @@ def test_labels_come_back_from_memory_and_from_files(tmp_path: Path, shape: Shap
     rows = [label for part in parts for label in part]
     assert decode(kept) == rows
     assert plain(kept) == plain(mapped)
-    assert plain(Column.read(tmp_path, "label0", facts=json.loads(json.dumps(mapped.facts())))) == plain(mapped)
+    assert plain(LabelColumn.read(tmp_path, "label0", facts=json.loads(json.dumps(mapped.facts())))) == plain(mapped)
     labels = [label for label in rows if label is not None and shape != "number"]
     names = labels if shape == "class" else [name for label in labels for name in label]
     assert kept.names == tuple(dict.fromkeys(names))  # the first one first
@@ -82,7 +82,7 @@ def test_a_row_without_a_label_has_no_code_no_number_or_no_item(tmp_path: Path, 
 
 
 def test_slices_of_a_batch_are_those_rows_alone() -> None:
-    whole: dict[Shape, list[Any]] = {
+    whole: dict[LabelType, list[Any]] = {
         "class": ["a", None, "b", "c"],
         "tags": [["a"], None, ["b", "c"], ["d"]],
         "number": [1.0, None, 2.0, 3.0],

@@ -12,28 +12,30 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config import DataConfig, InputConfig
-from nlpmtl.data.examples import Rows
-from nlpmtl.data.labels import Shape
-from nlpmtl.data.prepare import Prepared, prepare, read_prepared
-from nlpmtl.data.tokenization import Pieces, tokenize
-from nlpmtl.data.word_alignment import NO_PIECE
+from nlpmtl.data.examples import Examples
+from nlpmtl.data.labels import LabelType
+from nlpmtl.data.tokenization import TokenizedTexts, tokenize
+from nlpmtl.data.tokenized_split import TokenizedSplit, read_tokenized_split, tokenize_split
+from nlpmtl.data.word_alignment import NO_TOKEN
 from tests.data.direct import load_rows
 from tests.data.prepared import arrays, plain
 from tests.tiny import make_rows
 from tests.tokenizing import TOKENIZERS, byte_level, token
 
-COLUMNS: dict[str, Shape] = {"topic": "class", "grade": "number", "kinds": "set", "tags": "tags"}
+COLUMNS: dict[str, LabelType] = {"topic": "class", "grade": "number", "kinds": "set", "tags": "tags"}
 INPUTS = {"words": {"words": "tokens"}, "pairs": {"text": "text", "pair": "other"}, "texts": {"text": "text"}}
 EVERY_INPUT = pytest.mark.parametrize("shape", list(INPUTS))
 
 
-def load(rows: list[Any], *, shape: str = "words", columns: Mapping[str, Shape] = COLUMNS) -> Rows:
+def load(rows: list[Any], *, shape: str = "words", columns: Mapping[str, LabelType] = COLUMNS) -> Examples:
     data = DataConfig(files={"test": rows}, on_bad_row="skip")
     return load_rows(data, input=InputConfig(**INPUTS[shape]), columns=columns)["test"]
 
 
-def prepared(rows: Rows, *, directory: Path | None = None, columns: Mapping[str, Shape] = COLUMNS) -> Prepared:
-    return prepare(rows, columns=columns, tokenizer=token(), max_length=9, directory=directory)
+def prepared(
+    rows: Examples, *, directory: Path | None = None, columns: Mapping[str, LabelType] = COLUMNS
+) -> TokenizedSplit:
+    return tokenize_split(rows, columns=columns, tokenizer=token(), max_length=9, directory=directory)
 
 
 @EVERY_INPUT
@@ -41,10 +43,10 @@ def test_rows_are_the_same_in_memory_in_files_and_read_again(tmp_path: Path, sha
     rows = load([*make_rows(30), 3, {"text": None}], shape=shape)
     kept, mapped = prepared(rows), prepared(rows, directory=tmp_path)
     mapped.write_facts(tmp_path)
-    read = read_prepared(tmp_path)
+    read = read_tokenized_split(tmp_path)
     assert plain(kept) == plain(mapped) == plain(read)
     assert (len(read), read.skipped, read.cut > 0) == (30, 2, True)
-    assert (read.firsts is not None, read.placed is not None, read.types is not None) == {
+    assert (read.first_tokens is not None, read.first_token_counts is not None, read.types is not None) == {
         "words": (True, True, False),
         "pairs": (False, False, True),
         "texts": (False, False, False),
@@ -68,7 +70,7 @@ def test_rows_come_in_batches_of_any_size() -> None:
 def test_arrays_in_files_cannot_be_written_to(tmp_path: Path) -> None:
     mapped = prepared(load(make_rows(5)), directory=tmp_path)
     mapped.write_facts(tmp_path)
-    for found in (mapped, read_prepared(tmp_path)):
+    for found in (mapped, read_tokenized_split(tmp_path)):
         assert len(arrays(found)) == 17
         assert not any(array.flags.writeable for array in arrays(found))
 
@@ -77,7 +79,7 @@ def test_places_are_those_of_the_source(tmp_path: Path) -> None:
     rows = load([3, *make_rows(2), 3, *make_rows(1)])
     found = prepared(rows, directory=tmp_path)
     found.write_facts(tmp_path)
-    for one in (found, read_prepared(tmp_path)):
+    for one in (found, read_tokenized_split(tmp_path)):
         assert [one.place(i) for i in range(3)] == [f"d: test, row {i}" for i in (2, 3, 5)]
         assert [one.place(i) for i in range(3)] == [rows.place(i) for i in range(3)]
 
@@ -85,10 +87,10 @@ def test_places_are_those_of_the_source(tmp_path: Path) -> None:
 def test_any_name_is_a_column_and_a_label(tmp_path: Path) -> None:
     names = ["../up", "label0", "é\u2028", "ids", "", "a/b"]
     rows = [{"text": "a", **dict.fromkeys(names, "/../é\0")}]
-    columns: dict[str, Shape] = dict.fromkeys(names, "class")
+    columns: dict[str, LabelType] = dict.fromkeys(names, "class")
     found = prepared(load(rows, shape="texts", columns=columns), directory=tmp_path, columns=columns)
     found.write_facts(tmp_path)
-    assert {name: column.names for name, column in read_prepared(tmp_path).columns.items()} == dict.fromkeys(
+    assert {name: column.names for name, column in read_tokenized_split(tmp_path).columns.items()} == dict.fromkeys(
         names, ("/../é\0",)
     )
     assert {path.parent for path in tmp_path.rglob("*")} == {tmp_path}
@@ -97,7 +99,7 @@ def test_any_name_is_a_column_and_a_label(tmp_path: Path) -> None:
 def test_segments_are_left_out_where_the_encoder_has_none(tmp_path: Path) -> None:
     tokenizer = byte_level(prefix=False, trim=True)
     rows = load(make_rows(3), shape="pairs")
-    assert prepare(rows, columns=COLUMNS, tokenizer=tokenizer, max_length=9, directory=tmp_path).types is None
+    assert tokenize_split(rows, columns=COLUMNS, tokenizer=tokenizer, max_length=9, directory=tmp_path).types is None
     assert not (tmp_path / "types.npy").exists()
 
 
@@ -116,12 +118,14 @@ def test_segments_are_left_out_where_the_encoder_has_none(tmp_path: Path) -> Non
 )
 def test_placed_are_the_tokens_that_begin_a_word(name: str, words: list[list[str]]) -> None:
     rows = load([{"tokens": row} for row in words], columns={})
-    found = prepare(rows, columns={}, tokenizer=TOKENIZERS[name](), max_length=9)
-    assert found.firsts is not None
-    assert found.placed is not None
-    assert found.firsts.lengths.tolist() == list(map(len, words))
-    assert found.placed.tolist() == [len(set(found.firsts[i]) - {NO_PIECE}) for i in range(len(words))]
-    assert found.placed.dtype == np.int32
+    found = tokenize_split(rows, columns={}, tokenizer=TOKENIZERS[name](), max_length=9)
+    assert found.first_tokens is not None
+    assert found.first_token_counts is not None
+    assert found.first_tokens.lengths.tolist() == list(map(len, words))
+    assert found.first_token_counts.tolist() == [
+        len(set(found.first_tokens[i]) - {NO_TOKEN}) for i in range(len(words))
+    ]
+    assert found.first_token_counts.dtype == np.int32
 
 
 def test_a_directory_that_is_not_there_is_an_oserror(tmp_path: Path) -> None:
@@ -148,16 +152,16 @@ class TestDamage:
             content = path.read_bytes()
             path.unlink()
             with pytest.raises(OSError, match=path.name):
-                read_prepared(tmp_path)
+                read_tokenized_split(tmp_path)
             path.write_bytes(content)
-        read_prepared(tmp_path)
+        read_tokenized_split(tmp_path)
 
     @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"{}"])
     def test_facts_that_are_none(self, tmp_path: Path, content: bytes) -> None:
         prepared(load(make_rows(3)), directory=tmp_path).write_facts(tmp_path)
         (tmp_path / "facts.json").write_bytes(content)
         with pytest.raises((ValueError, KeyError)):
-            read_prepared(tmp_path)
+            read_tokenized_split(tmp_path)
 
     def test_each_fact_is_needed(self, tmp_path: Path) -> None:
         prepared(load(make_rows(3)), directory=tmp_path).write_facts(tmp_path)
@@ -165,14 +169,14 @@ class TestDamage:
         for name in facts:
             (tmp_path / "facts.json").write_text(json.dumps({k: v for k, v in facts.items() if k != name}))
             with pytest.raises(KeyError, match=name):
-                read_prepared(tmp_path)
+                read_tokenized_split(tmp_path)
 
     def test_facts_behind_a_link_are_refused(self, tmp_path: Path) -> None:
         prepared(load(make_rows(3)), directory=tmp_path).write_facts(tmp_path)
         (tmp_path / "facts.json").rename(tmp_path / "other.json")
         (tmp_path / "facts.json").symlink_to(tmp_path / "other.json")
         with pytest.raises(OSError, match="no plain file"):
-            read_prepared(tmp_path)
+            read_tokenized_split(tmp_path)
 
 
 def test_long_rows_are_tokenised_fewer_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,14 +184,14 @@ def test_long_rows_are_tokenised_fewer_at_a_time(monkeypatch: pytest.MonkeyPatch
     sizes: list[int] = []
     whole = tokenize
 
-    def watch(tokenizer: PreTrainedTokenizerBase, texts: list[str], **options: Any) -> Pieces:
+    def watch(tokenizer: PreTrainedTokenizerBase, texts: list[str], **options: Any) -> TokenizedTexts:
         sizes.append(sum(map(len, texts)))
         return whole(tokenizer, texts, **options)
 
     rows = load([{"tokens": ["a"] * 300, "tags": ["O"] * 300} for _ in range(20)], columns={"tags": "tags"})
     expected = plain(prepared(rows, columns={"tags": "tags"}))
-    monkeypatch.setattr("nlpmtl.data.prepare.tokenize", watch)
-    monkeypatch.setattr("nlpmtl.data.prepare._CHARACTERS_AT_ONCE", 1500)
+    monkeypatch.setattr("nlpmtl.data.tokenized_split.tokenize", watch)
+    monkeypatch.setattr("nlpmtl.data.tokenized_split._CHARACTERS_AT_ONCE", 1500)
     assert plain(prepared(rows, columns={"tags": "tags"})) == expected
     assert max(sizes) <= 1500
     assert len(sizes) == 10

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from nlpmtl.data.arrays import ArrayWriter, RaggedWriter, map_array, map_ragged
-from nlpmtl.data.labels import LISTS, Shape
+from nlpmtl.data.arrays import ArrayWriter, RaggedWriter, memmap_array, memmap_ragged
+from nlpmtl.data.labels import LIST_TYPES, LabelType
 from nlpmtl.data.ragged import Ragged
 
 NO_CODE = -1
@@ -21,7 +21,7 @@ NO_CODE = -1
 
 
 @dataclass(frozen=True)
-class Column:
+class LabelColumn:
     """The labels of one column on one split.
 
     Args:
@@ -32,7 +32,7 @@ class Column:
             several.
     """
 
-    shape: Shape
+    shape: LabelType
     names: tuple[str, ...]
     labelled: NDArray[np.bool_]
     values: NDArray[Any] | Ragged
@@ -41,7 +41,7 @@ class Column:
         """What is not in the arrays: plain values."""
         return {"shape": self.shape, "names": list(self.names)}
 
-    def rename(self, names: Sequence[str]) -> Column:
+    def rename(self, names: Sequence[str]) -> LabelColumn:
         """The same labels under other names, one for each of `names`. Labels with equal new names become one."""
         codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
         if len(codes) == len(names) or self.shape == "number":
@@ -60,10 +60,10 @@ class Column:
         return int(np.argmax(values == code))
 
     @classmethod
-    def read(cls, directory: Path, name: str, *, facts: Mapping[str, Any]) -> Column:
+    def read(cls, directory: Path, name: str, *, facts: Mapping[str, Any]) -> LabelColumn:
         """What a `ColumnWriter` wrote."""
-        shape, labelled = facts["shape"], map_array(directory / f"{name}.labelled.npy")
-        values = map_ragged(directory, name) if shape in LISTS else map_array(directory / f"{name}.npy")
+        shape, labelled = facts["shape"], memmap_array(directory / f"{name}.labelled.npy")
+        values = memmap_ragged(directory, name) if shape in LIST_TYPES else memmap_array(directory / f"{name}.npy")
         return cls(shape, tuple(facts["names"]), labelled, values)
 
 
@@ -76,12 +76,12 @@ class ColumnWriter:
         shape: what a label is.
     """
 
-    def __init__(self, directory: Path | None, name: str, *, shape: Shape) -> None:
+    def __init__(self, directory: Path | None, name: str, *, shape: LabelType) -> None:
         self._shape = shape
         self._codes: dict[str, int] = {}
         self._labelled = ArrayWriter(directory, f"{name}.labelled", dtype=np.bool_)
         self._values: ArrayWriter | RaggedWriter
-        if shape in LISTS:
+        if shape in LIST_TYPES:
             self._values = RaggedWriter(directory, name)
         else:
             self._values = ArrayWriter(directory, name, dtype=np.float64 if shape == "number" else np.int32)
@@ -99,9 +99,9 @@ class ColumnWriter:
         else:
             self._values.append(self._encode(values))
 
-    def close(self) -> Column:
+    def close(self) -> LabelColumn:
         """The whole column."""
-        return Column(self._shape, tuple(self._codes), self._labelled.close(), self._values.close())
+        return LabelColumn(self._shape, tuple(self._codes), self._labelled.close(), self._values.close())
 
     def _encode(self, names: pa.Array) -> NDArray[np.int32]:
         found = names.dictionary_encode()
@@ -114,7 +114,7 @@ class ColumnWriter:
 
 def _distinct(sets: Ragged) -> Ragged:
     """Each value once in its row, at its first place."""
-    row, _ = sets.grid()
+    row, _ = sets.indices_2d()
     apart = int(sets.values.max(initial=0)) + 1
     first = np.sort(np.unique(row * apart + sets.values, return_index=True)[1])
     bounds = np.zeros(len(sets) + 1, dtype=np.int64)
