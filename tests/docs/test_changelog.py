@@ -1,4 +1,4 @@
-"""The changelog names a test for each fault that was fixed, and each of these tests exists."""
+"""The changelog names an existing test for each fixed fault."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ ROOT = Path(__file__).parents[2]
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::([\w:]+)`")
 
 
-def rows() -> list[tuple[str, str]]:
-    """Fault and tests of each row of the table."""
+def fault_rows() -> list[tuple[str, str]]:
+    """Return fault and tests of each row of the table."""
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     table = changelog.partition("| fault | test |\n|---|---|\n")[2].partition("\n\n")[0]
     return [(fault.strip(), tests) for _, fault, tests, _ in (line.split("|") for line in table.splitlines())]
 
 
-def names(path: Path) -> set[str]:
-    """Test functions of a module, with the class that holds them."""
-    found = set()
+def collect_tests(path: Path) -> set[str]:
+    """Return the test functions of a module, qualified by their class."""
+    functions = set()
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef):
-            found.add(node.name)
+            functions.add(node.name)
         elif isinstance(node, ast.ClassDef):
-            found |= {f"{node.name}::{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
-    return {name for name in found if name.rpartition("::")[2].startswith("test_")}
+            functions |= {f"{node.name}::{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
+    return {name for name in functions if name.rpartition("::")[2].startswith("test_")}
 
 
 def test_faults_are_listed_once() -> None:
-    faults = [fault for fault, _ in rows()]
+    faults = [fault for fault, _ in fault_rows()]
     assert faults
     assert len(set(faults)) == len(faults)
 
 
-@pytest.mark.parametrize("tests", [pytest.param(tests, id=fault) for fault, tests in rows()])
-def test_the_tests_of_a_fault_exist(tests: str) -> None:
+@pytest.mark.parametrize("tests", [pytest.param(tests, id=fault) for fault, tests in fault_rows()])
+def test_tests_of_each_fault_exist(tests: str) -> None:
     named = NAMED.findall(tests)
     assert named
     assert len(named) == tests.count("`") // 2, "each test is written as `tests/file.py::name`"
     for path, test in named:
-        assert test in names(ROOT / path), f"{path}::{test}"
+        assert test in collect_tests(ROOT / path), f"{path}::{test}"

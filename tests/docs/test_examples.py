@@ -1,4 +1,4 @@
-"""The examples in docstrings run, and each registered method has one in its file."""
+"""Examples in docstrings run, and each registered method has one in its module."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""docs/reference/formats.md has every key that a run, a comparison or a prediction really writes, and no other.
+"""docs/reference/formats.md documents exactly the keys that runs, comparisons and predictions write.
 
-A table on the page with the columns key, type and meaning describes the file that the heading above it names. `<task>`
-stands for any name and `a[]` for each object in a list. A key whose meaning begins with "Only" need not be written.
+A table with the columns key, type and meaning describes the file named by the heading above it. `<task>`
+matches any name, and `a[]` for each object in a list. A key whose meaning starts with "Only" is optional.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Key:
         return tuple(self.name.split("."))
 
     def begins_with(self, path: Parts) -> bool:
-        """Whether a path is the first part of this key, or this key."""
+        """Whether a path is a prefix of this key, or this key."""
         return len(path) <= len(self.parts) and all(map(_matches, self.parts, path))
 
     def accepts(self, value: object) -> bool:
@@ -61,8 +61,8 @@ class Key:
         return any(_is_of_type(value, name) for name in self.type.split(" or "))
 
 
-def _matches(documented: str, found: str) -> bool:
-    return documented == found or (documented.startswith("<") and not found.endswith("[]"))
+def _matches(documented: str, name: str) -> bool:
+    return documented == name or (documented.startswith("<") and not name.endswith("[]"))
 
 
 def _is_of_type(value: object, name: str) -> bool:
@@ -73,13 +73,13 @@ def _is_of_type(value: object, name: str) -> bool:
 
 
 def documented() -> dict[str, list[Key]]:
-    """The keys of each table, by the heading above it."""
-    found = {}
+    """Return the keys of each table, by the heading above it."""
+    tables = {}
     for section in SECTION.finditer(PAGE.read_text(encoding="utf-8")):
         table = TABLE.search(section["text"])
         if table is not None:
-            found[section["heading"]] = [key for line in table["rows"].splitlines() for key in _keys(line)]
-    return found
+            tables[section["heading"]] = [key for line in table["rows"].splitlines() for key in _keys(line)]
+    return tables
 
 
 def _keys(line: str) -> Iterator[Key]:
@@ -90,18 +90,18 @@ def _keys(line: str) -> Iterator[Key]:
 
 
 def differences(value: dict[str, Any], keys: list[Key], *, used: set[Key], path: Parts = ()) -> Iterator[str]:
-    """What an object has that its table does not describe; the keys that are found are added to `used`."""
+    """Yield what an object has that its table does not document, and add the documented keys it has to `used`."""
     for name, inner in value.items():
-        place = (*path, name)
+        key_path = (*path, name)
         items = [item for item in inner if isinstance(item, dict)] if isinstance(inner, list) else []
-        deeper, in_list = _deeper(keys, place), _deeper(keys, (*path, f"{name}[]"))
+        deeper, in_list = _deeper(keys, key_path), _deeper(keys, (*path, f"{name}[]"))
         if isinstance(inner, dict) and deeper:
-            yield from differences(inner, deeper, used=used, path=place)
+            yield from differences(inner, deeper, used=used, path=key_path)
         elif items and in_list:
             for item in items:
                 yield from differences(item, in_list, used=used, path=(*path, f"{name}[]"))
         elif inner != [] or not in_list:
-            yield from _leaf(inner, [key for key in keys if len(key.parts) == len(place)], used=used, path=place)
+            yield from _leaf(inner, [key for key in keys if len(key.parts) == len(key_path)], used=used, path=key_path)
 
 
 def _deeper(keys: list[Key], path: Parts) -> list[Key]:
@@ -113,7 +113,9 @@ def _leaf(value: object, keys: list[Key], *, used: set[Key], path: Parts) -> Ite
     if not fitting:
         yield f"{'.'.join(path)} is not documented (found {str(value)[:40]})"
         return
-    key = min(fitting, key=lambda one: one.name.count("<"))  # `tasks.<task>.rows` rather than `tasks.<task>.<metric>`
+    key = min(
+        fitting, key=lambda candidate: candidate.name.count("<")
+    )  # `tasks.<task>.rows` rather than `tasks.<task>.<metric>`
     used.add(key)
     if not key.accepts(value):
         yield f"{'.'.join(path)}: {key.type} is documented, found {str(value)[:40]}"
@@ -121,7 +123,7 @@ def _leaf(value: object, keys: list[Key], *, used: set[Key], path: Parts) -> Ite
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
-    """What a tiny run, a comparison and predictions really write, by the heading of its table."""
+    """Files of a tiny run, a comparison and predictions, by the heading of their table."""
     root = tmp_path_factory.mktemp("formats")
     lengths: dict[str, Any] = {"train": {"steps": 4, "batch_size": 8, "save_every": 2}, "eval": {"every": 2}}
     adaptive: dict[str, Any] = {"sampling": {"kind": "exp3"}, "weighting": {"kind": "dwa"}}
@@ -164,8 +166,8 @@ def _predictions(model: Path, root: Path) -> dict[str, list[dict[str, Any]]]:
     rows = write_rows(root / "rows.jsonl", [{"text": texts[0]}, {"text": "a cat", "pair": "a dog"}, {"text": None}])
     output = root / "predictions.jsonl"
     command = ["predict", str(model), "--input", str(rows), "--output", str(output), "--on-bad-row", "skip"]
-    done = CliRunner().invoke(app, command)
-    assert done.exit_code == 0, done.output
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
     return {
         "classification, sentiment, regression, multilabel": [
             value for row in predictions for value in row.values() if isinstance(value, dict)
@@ -185,7 +187,7 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("heading", documented())
-def test_the_page_describes_what_is_written(heading: str, written: dict[str, list[dict[str, Any]]]) -> None:
+def test_page_documents_written_keys(heading: str, written: dict[str, list[dict[str, Any]]]) -> None:
     keys, used = documented()[heading], set[Key]()
     assert written[heading]
     assert not list(dict.fromkeys(line for value in written[heading] for line in differences(value, keys, used=used)))
@@ -196,7 +198,7 @@ def test_every_file_has_a_table(written: dict[str, list[dict[str, Any]]]) -> Non
     assert documented().keys() == written.keys()
 
 
-def test_every_config_key_is_on_a_page_of_the_reference(written: dict[str, list[dict[str, Any]]]) -> None:
+def test_every_config_key_is_documented(written: dict[str, list[dict[str, Any]]]) -> None:
     pages = "".join(path.read_text(encoding="utf-8") for path in CONFIG_PAGES)
     config = written["run.json"][0]["config"]
     tables = [config, *(config[name] for name in ("encoder", "train", "eval", "sampling", "weighting", "sharing"))]
@@ -205,7 +207,7 @@ def test_every_config_key_is_on_a_page_of_the_reference(written: dict[str, list[
     assert sorted({key for table in tables for key in table if f"| `{key}` |" not in pages} - {"kind"}) == []
 
 
-def test_a_difference_is_found() -> None:
+def test_differences_are_reported() -> None:
     types = {"step": "integer", "tasks.<task>.rows": "integer", "notes[].line": "string"}
     keys = [Key(name, expected, optional=False) for name, expected in types.items()]
     value = {"step": 1.5, "tasks": {"topic": {"rows": 3, "mean": 0.5}}, "notes": [{"line": "a", "place": 1}], "new": 0}

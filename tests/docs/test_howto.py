@@ -1,6 +1,6 @@
-"""The pages are tried out: their blocks are run, or at least read, in a directory like a reader's.
+"""The code blocks of the documentation run.
 
-What a block is for stands in docs/README.md, "How these pages are tested".
+docs/README.md, "How these pages are tested", describes the kinds of blocks.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PAGES = [
 ]
 ENCODER = "answerdotai/ModernBERT-base"
 BLOCK = re.compile(
-    r"^(?:<!-- not run: (?P<why>.+?) -->\n+)?```(?P<tag>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
+    r"^(?:<!-- not run: (?P<reason>.+?) -->\n+)?```(?P<tag>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
 )
 NAME = re.compile(r"# ([\w/-]+\.(?:toml|py))\n")
 MAKEFILE = (DOCS.parent / "Makefile").read_text(encoding="utf-8")
@@ -51,40 +51,40 @@ RUN: dict[str, Any] = {"encoder": {"name": ENCODER}, "datasets": {"messages": DA
 
 
 class Block(NamedTuple):
-    """A fenced block of a page."""
+    """A fenced code block of a page."""
 
     page: Path
     line: int
     tag: str
     text: str
-    why: str | None
-    """Why it cannot be run here."""
+    reason: str | None
+    """Reason why it is not run in the tests."""
 
     @property
     def file(self) -> str | None:
-        """The name of the file that it is."""
-        found = NAME.match(self.text)
-        return found[1] if found else None
+        """File name in the first line of the block."""
+        match = NAME.match(self.text)
+        return match[1] if match else None
 
 
 def blocks(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
-    found = [
-        Block(page, text.count("\n", 0, one.start("text")), one["tag"], one["text"], one["why"])
-        for one in BLOCK.finditer(text)
+    matched = [
+        Block(page, text.count("\n", 0, match.start("text")), match["tag"], match["text"], match["reason"])
+        for match in BLOCK.finditer(text)
     ]
     fences = text.count("```")
-    assert fences == 2 * len(found), f"{page}: {fences} fences, and {len(found)} blocks that are understood"
-    return found
+    assert fences == 2 * len(matched), f"{page}: {fences} fences, but {len(matched)} blocks were parsed"
+    return matched
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory that readers stand in: files of messages, and an encoder where the Hub's name leads."""
-    root = tmp_path_factory.mktemp("desk")
+def reader_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data files, and a tiny encoder in a directory with the name of a Hub model."""
+    root = tmp_path_factory.mktemp("reader")
     write_encoder(root / ENCODER)
-    for split, many in SPLITS.items():
-        rows = make_rows(many, seed=many)
+    for split, count in SPLITS.items():
+        rows = make_rows(count, seed=count)
         write_rows(root / "messages" / f"{split}.jsonl", rows)
         pq.write_table(pa.Table.from_pylist(rows), root / "messages" / f"{split}.parquet")
         with (root / "messages" / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
@@ -97,9 +97,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def here(desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A directory like the desk, and registries and modules that are afterwards as they were."""
-    for path in [*desk.iterdir(), DOCS.parent / "task_configs"]:
+def working_directory(reader_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory with the reader's files; registries and modules are restored afterwards."""
+    for path in [*reader_files.iterdir(), DOCS.parent / "task_configs"]:
         (tmp_path / path.name).symlink_to(path)
     monkeypatch.chdir(tmp_path)
     registries = (TASKS, SAMPLERS, WEIGHTINGS, SHARINGS, METRICS)
@@ -117,8 +117,8 @@ def here(desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS.parent)))
-def test_page(page: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(here)
+def test_page(page: Path, working_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(working_directory)
     names: dict[str, Any] = {"__name__": "__page__"}
     for block in blocks(page):
         match block.tag:
@@ -135,20 +135,20 @@ def test_page(page: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             case "text":
                 pass
             case other:
-                pytest.fail(f"{page}:{block.line}: nobody tries out a block tagged {other!r}")
+                pytest.fail(f"{page}:{block.line}: unknown block tag {other!r}")
 
 
 def run_python(block: Block, names: dict[str, Any]) -> None:
-    # Empty lines before it, so that a traceback names the page's own line.
+    # Empty lines first, so that a traceback has the line number of the page.
     code = compile("\n" * block.line + block.text, str(block.page), "exec")
     if block.file is not None:
         Path(block.file).write_text(block.text, encoding="utf-8")
-    elif block.why is None:
+    elif block.reason is None:
         exec(code, names)
 
 
 def read_toml(block: Block) -> None:
-    """A file of its own is written and checked as one; a fragment is checked in the place of the usual tables."""
+    """Write and validate a complete file; merge a fragment into a small run and validate that."""
     tables = tomllib.loads(block.text)
     dataset = not tables.keys() - {"data", "input", "tasks", "limit"}
     if block.file is not None:
@@ -165,21 +165,21 @@ def read_toml(block: Block) -> None:
 
 
 def run_command(line: str, *, block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command of ours ends well; where it cannot be run, its arguments are at least understood."""
-    assert line.startswith("$ "), f"{block.page}:{block.line}: a command begins with $"
+    """Run a command of nlpmtl, which must exit with 0, or parse its arguments if the block is not run."""
+    assert line.startswith("$ "), f"{block.page}:{block.line}: a command starts with $"
     words = shlex.split(line.removeprefix("$ "), comments=True)
     if words[:2] == ["pip", "install"]:
         return
     if words[0] == "make":
         assert f"\n{words[1]}:" in MAKEFILE, f"{block.page}:{block.line}: no target {words[1]}"
         return
-    at = words.index("nlpmtl")
+    position = words.index("nlpmtl")
     from nlpmtl import cli
 
-    if block.why is not None:
-        parse_arguments(words[at + 1 :])
+    if block.reason is not None:
+        parse_arguments(words[position + 1 :])
         return
-    assert at == 0, f"{block.page}:{block.line}: several processes are not started here: say why it is not run"
+    assert position == 0, f"{block.page}:{block.line}: launchers are not run in tests: add a reason"
     monkeypatch.setattr(sys, "argv", words)
     with pytest.raises(SystemExit) as end:
         cli.main()
@@ -187,18 +187,18 @@ def run_command(line: str, *, block: Block, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def parse_arguments(words: list[str]) -> None:
-    """Fails on a verb, an option or an argument that the command line does not have, and on a config that is wrong."""
+    """Fail on an unknown command, option or argument, and on an invalid config."""
     import typer.main
 
     from nlpmtl import cli
 
     group: Any = typer.main.get_command(cli.app)
-    found = group.commands[words[0]].make_context(words[0], words[1:]).params
+    parameters = group.commands[words[0]].make_context(words[0], words[1:]).params
     if words[0] == "train":
-        nlpmtl.run.load_config(found["run"], overrides=dict(map(parse_override, found["overrides"] or ())))
+        nlpmtl.run.load_config(parameters["run"], overrides=dict(map(parse_override, parameters["overrides"] or ())))
 
 
-def test_a_broken_block_is_noticed(tmp_path: Path) -> None:
+def test_broken_block_fails(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("```python\n1 / 0\n```\n\n```toml\n[train]\nstep = 3\n```\n", encoding="utf-8")
     python, toml = blocks(page)
@@ -211,19 +211,19 @@ def test_a_broken_block_is_noticed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line", ["$ nlpmtl trian run.toml", "$ nlpmtl train run.toml --fast", "$ nlpmtl train no-such"]
 )
-def test_a_broken_command_is_noticed(line: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Block(here, 1, "console", line, None)
+def test_broken_command_fails(line: str, working_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Block(working_directory, 1, "console", line, None)
     with pytest.raises(AssertionError, match="exit code 2"):
         run_command(line, block=run, monkeypatch=monkeypatch)
     with pytest.raises(Exception, match=r"trian|--fast|no-such"):
-        run_command(line, block=run._replace(why="…"), monkeypatch=monkeypatch)
+        run_command(line, block=run._replace(reason="…"), monkeypatch=monkeypatch)
 
 
-def test_reasons_and_names_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reason_and_file_name_are_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "page.md"
     page.write_text("<!-- not run: needs the Hub -->\n```python\n# my_kinds.py\n1 / 0\n```\n", encoding="utf-8")
     (block,) = blocks(page)
-    assert (block.why, block.file, block.line) == ("needs the Hub", "my_kinds.py", 2)
+    assert (block.reason, block.file, block.line) == ("needs the Hub", "my_kinds.py", 2)
     monkeypatch.chdir(tmp_path)
     run_python(block, {})
     assert (tmp_path / "my_kinds.py").is_file()

@@ -1,4 +1,4 @@
-"""Files that others read: the citation, and the forms of issues."""
+"""CITATION.cff and the issue forms are valid."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def read(path: Path) -> dict[str, Any]:
     return value
 
 
-def test_the_citation_is_of_this_version() -> None:
+def test_citation_has_the_current_version() -> None:
     citation = read(ROOT / "CITATION.cff")
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()  # required by the format
     assert citation["version"] == nlpmtl.__version__
 
 
 @pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
-def test_an_issue_form_has_what_it_needs(path: Path) -> None:
+def test_issue_forms_have_required_keys(path: Path) -> None:
     form = read(path)
     assert {"name", "description", "body"} <= form.keys()
     assert all({"type", "id", "attributes"} <= field.keys() and field["attributes"]["label"] for field in form["body"])
