@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from nlpmtl.card import addressed
+from nlpmtl.card import with_repo_id
 from tests.hub_server import WRITER, Hub, serve_hub
 from tests.tiny import make_rows, write_rows
 
@@ -119,7 +119,7 @@ def there_and_back(hub: Hub, nlpmtl: Path, work: Path) -> None:
             continue
         written = (model / name).read_bytes()
         if name == "README.md":  # the card speaks of the repository where it spoke of the directory
-            written = addressed(written.decode(), repo=NAME).encode()
+            written = with_repo_id(written.decode(), repo=NAME).encode()
         if written != content:
             raise SystemExit(f"{name} is not what was pushed")
     model.rename(work / "gone")  # so that nothing but the Hub can be where it comes from

@@ -13,7 +13,7 @@ from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 
 from nlpmtl.calibration import CalibrationReport, calibrate
-from nlpmtl.card import CHOICES, CURVE, Facts, Source, result_files, write_card
+from nlpmtl.card import DYNAMICS, LEARNING_CURVE, CardData, CardDataset, eval_result_files, write_card
 from nlpmtl.data import Encoded
 from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Predictions, Scores, ask, score
@@ -69,7 +69,7 @@ class _End:
         """
         first = not (self.fit.directory / "model").exists()
         if first:  # the weights, before anything that can fail or be killed
-            self._save(facts=None)
+            self._save(card_data=None)
         with self.noting("the model is not calibrated"):
             self._calibrate()
         with self.noting("the model that was kept is not scored again"):
@@ -81,16 +81,16 @@ class _End:
         facts = None
         with self.noting("the model card is not written"):
             found = self._facts()
-            write_card(found), result_files(found)
+            write_card(found), eval_result_files(found)
             facts = found
         with self.noting("the model directory holds the weights, but not all of the rest") if first else nullcontext():
-            self._save(facts=facts)
+            self._save(card_data=facts)
 
-    def _save(self, *, facts: Facts | None) -> None:
+    def _save(self, *, card_data: CardData | None) -> None:
         directory = self.fit.directory / "model"
         drawn = {path: png for path, (_, png) in self.pictures.items()}
         try:
-            save_model(directory, model=self.model, tokenizer=self.encoder.tokenizer, facts=facts, pictures=drawn)
+            save_model(directory, model=self.model, tokenizer=self.encoder.tokenizer, card_data=card_data, plots=drawn)
         except (OSError, SafetensorError) as error:
             raise RunError(
                 f"{directory} cannot be written: {error}; the weights are in best/ or checkpoints/: --resume writes it"
@@ -128,42 +128,42 @@ class _End:
             return
         with self.noting("the learning curve is not drawn"):
             if metrics:
-                alt = pictures.describe_learning(evaluations, steps=fit.state.cursor.step, step=self.step)
-                curve = pictures.draw_learning(metrics, evaluations, tasks=list(fit.tasks), step=self.step)
-                self.pictures[CURVE] = alt, curve
-                chosen = pictures.draw_choices(metrics)
+                alt = pictures.describe_learning_curve(evaluations, steps=fit.state.cursor.step, step=self.step)
+                curve = pictures.draw_learning_curve(metrics, evaluations, tasks=list(fit.tasks), step=self.step)
+                self.pictures[LEARNING_CURVE] = alt, curve
+                chosen = pictures.draw_dynamics(metrics)
                 if chosen is not None:
-                    self.pictures[CHOICES] = pictures.describe_choices(metrics), chosen
+                    self.pictures[DYNAMICS] = pictures.describe_dynamics(metrics), chosen
         for name, one in self.answered.items():
             with self.noting(f"the predictions of task {name!r} are not drawn"):
                 counted = fit.tasks[name].compare(predicted=one.predicted, gold=one.gold, names=one.names)
-                described = pictures.describe_comparison(name, counted)
-                self.pictures[f"images/answers-{name}.png"] = described, pictures.draw_comparison(name, counted)
+                described = pictures.describe_error_analysis(name, counted)
+                self.pictures[f"images/answers-{name}.png"] = described, pictures.draw_error_analysis(name, counted)
 
     def _read(self, name: str) -> list[dict[str, Any]]:
         with self.noting(f"{name} is not read"):
             return read_lines(self.fit.directory / name)
         return []
 
-    def _facts(self) -> Facts:
+    def _facts(self) -> CardData:
         """What the card is written from."""
         model, run, fit = self.model, self.run, self.fit
         name = run["config"]["encoder"]["name"]
-        return Facts(
+        return CardData(
             name=fit.directory.resolve().name,
             encoder=Path(name).name if Path(name).exists() else name,
             base_model=None if Path(name).exists() or ":" in name else name,
             tasks={one: {**model.config.tasks[one], "level": task.level} for one, task in model.tasks.items()},
             input_length=model.config.input_length,
             run=run,
-            sources=[_source(name, dataset, self.work.splits) for name, dataset in run["config"]["datasets"].items()],
+            datasets=[_source(name, dataset, self.work.splits) for name, dataset in run["config"]["datasets"].items()],
             steps=fit.state.cursor.step,
-            step=self.step,
+            best_step=self.step,
             evaluations=len(self._read("evaluations.jsonl")),
             scores=self.scores,
-            calibrated={name: asdict(one) for name, one in self.calibrated.items()},
+            calibration={name: asdict(one) for name, one in self.calibrated.items()},
             notes=self.work.notes,
-            pictures={path: alt for path, (alt, _) in self.pictures.items()},
+            plots={path: alt for path, (alt, _) in self.pictures.items()},
         )
 
 
@@ -200,14 +200,14 @@ def finalize_run(
     return None if scores is None else Scores(tasks=scores["tasks"], mean=scores["mean"]), step, answered
 
 
-def _source(name: str, dataset: Mapping[str, Any], splits: Splits) -> Source:
+def _source(name: str, dataset: Mapping[str, Any], splits: Splits) -> CardDataset:
     read = {split: encoded[name] for split, encoded in splits.items() if name in encoded}
-    return Source(
+    return CardDataset(
         name=name,
-        data=dataset["data"],
+        data_config=dataset["data"],
         rows={split: len(rows) for split, rows in read.items()},
-        labelled={split: _labelled(rows) for split, rows in read.items()},
-        limited=frozenset(
+        label_counts={split: _labelled(rows) for split, rows in read.items()},
+        subsampled=frozenset(
             split for split, most in dataset["limit"].items() if split in read and len(read[split]) == most
         ),
     )

@@ -31,7 +31,7 @@ from nlpmtl.evaluation import Inference, Predictions, Scores, max_batch_tokens
 from nlpmtl.evaluation import evaluate as score
 from nlpmtl.finalize import finalize_run
 from nlpmtl.fs import clear_leftovers
-from nlpmtl.hub import fetch, guarded
+from nlpmtl.hub import fetch, validated_responses
 from nlpmtl.inference.backend import Precision, load_backend
 from nlpmtl.inference.device import check_device
 from nlpmtl.model import Encoder, MultiTaskModel, footprint, load_encoder, with_finite_logits
@@ -215,7 +215,7 @@ def build_run(config: RunConfig, *, directory: Path, accelerator: Accelerator) -
     return encoder, work, fit
 
 
-@guarded()
+@validated_responses()
 def load_inputs(config: RunConfig) -> tuple[Encoder, TaskDatasets]:
     """What a run starts from: its encoder and its data, loaded and checked, first what costs least."""
     check_datasets(config.datasets)
@@ -261,7 +261,7 @@ def _cost(fit: Trainer, work: TaskDatasets) -> Iterator[str]:
         yield f"sharing by {model.config.sharing['kind']!r}: {cost}"
 
 
-@guarded()
+@validated_responses()
 def evaluate(
     model: str | Path,
     data: str | Path | Mapping[str, Any],

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from nlpmtl.card import addressed
+from nlpmtl.card import with_repo_id
 from tests.hub_server import WRITER, Hub, model, serve_hub
 from tests.tiny import Trained, write_encoder
 
@@ -93,7 +93,7 @@ def test_there_and_back(trained: Trained, other: Path, tmp_path: Path) -> None:
         assert Path(found["where"]).is_relative_to(tmp_path / "home")
         assert Path(found["where"]).name == repo.branches["main"]
         card = (trained.model_dir / "README.md").read_text(encoding="utf-8")
-        assert repo.files()["README.md"].decode() == addressed(card, repo="me/model") != card
+        assert repo.files()["README.md"].decode() == with_repo_id(card, repo="me/model") != card
     every = ["grade", "kinds", "mood", "places", "topic"]
     assert found["by revision"] == [every, ["grade", "kinds", "places", "topic"]]
     assert "'mood' (sentiment) is not in this model" in found["other"]

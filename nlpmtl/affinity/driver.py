@@ -192,10 +192,10 @@ def _draw(found: Relations) -> tuple[dict[str, bytes], list[str]]:
     """The pictures by name, and what went wrong: the numbers are worth more than they are."""
     try:
         # matplotlib comes in when it is needed
-        from nlpmtl.plots import draw_affinity, draw_tree
+        from nlpmtl.plots import draw_affinity, draw_dendrogram
 
-        affinity = draw_affinity(found.tasks, found.affinity.mean, clear=found.affinity.clear)
-        tree = draw_tree(found.tasks, found.cosines[ALL].mean)
+        affinity = draw_affinity(found.tasks, found.affinity.mean, significant=found.affinity.clear)
+        tree = draw_dendrogram(found.tasks, found.cosines[ALL].mean)
     except Exception as error:  # drawing libraries may raise anything
         return {}, [f"the pictures are not drawn: {type(error).__name__}: {error}"]
     return {"relate-affinity.png": affinity, "relate-tree.png": tree}, []

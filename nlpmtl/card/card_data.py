@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-CURVE = "images/learning-curve.png"
-CHOICES = "images/choices.png"
+LEARNING_CURVE = "images/learning-curve.png"
+DYNAMICS = "images/choices.png"
 """Where the picture of the learning curve stands; all others are of answers."""
 
 
 @dataclass(frozen=True)
-class Source:
+class CardDataset:
     """A dataset that a model was trained or scored on.
 
     Args:
@@ -24,32 +24,32 @@ class Source:
     """
 
     name: str
-    data: Mapping[str, Any]
+    data_config: Mapping[str, Any]
     rows: Mapping[str, int]
-    labelled: Mapping[str, Mapping[str, int]]
-    limited: frozenset[str] = frozenset()
+    label_counts: Mapping[str, Mapping[str, int]]
+    subsampled: frozenset[str] = frozenset()
 
     @property
-    def hub(self) -> str | None:
+    def hub_id(self) -> str | None:
         """Its id on the Hub."""
-        return self.data.get("hub")
+        return self.data_config.get("hub")
 
     @property
     def held_out(self) -> float | None:
         """The share of train that was made its validation split."""
-        return self.data.get("validation")
+        return self.data_config.get("validation")
 
-    def their(self, split: str) -> str:
+    def original_split(self, split: str) -> str:
         """What its authors call a split."""
-        return str((self.data.get("splits") or {}).get(split, split))
+        return str((self.data_config.get("splits") or {}).get(split, split))
 
-    def whole(self, split: str) -> bool:
+    def is_complete(self, split: str) -> bool:
         """Whether a split is read as its authors made it."""
-        return split not in self.limited and not (split == "validation" and self.held_out)
+        return split not in self.subsampled and not (split == "validation" and self.held_out)
 
 
 @dataclass(frozen=True)
-class Facts:
+class CardData:
     """A finished model, as its card tells of it.
 
     Args:
@@ -75,14 +75,14 @@ class Facts:
     tasks: Mapping[str, Mapping[str, Any]]
     input_length: int
     run: Mapping[str, Any]
-    sources: Sequence[Source]
+    datasets: Sequence[CardDataset]
     steps: int
-    step: int
+    best_step: int
     evaluations: int
     scores: Mapping[str, Any] | None
-    calibrated: Mapping[str, Mapping[str, Any]]
+    calibration: Mapping[str, Mapping[str, Any]]
     notes: Sequence[str]
-    pictures: Mapping[str, str]
+    plots: Mapping[str, str]
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -90,7 +90,7 @@ class Facts:
         config: Mapping[str, Any] = self.run["config"]
         return config
 
-    def scored_on(self, task: str) -> list[Source]:
+    def scored_on(self, task: str) -> list[CardDataset]:
         """The datasets whose rows a task is scored on."""
         split = self.scores["split"] if self.scores is not None else ""
-        return [one for one in self.sources if one.labelled.get(split, {}).get(task)]
+        return [one for one in self.datasets if one.label_counts.get(split, {}).get(task)]

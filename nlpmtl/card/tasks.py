@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nlpmtl.card.card_data import Facts
+from nlpmtl.card.card_data import CardData
 from nlpmtl.card.markdown import code, escape, table
 from nlpmtl.card.metadata import HERE
 
@@ -13,25 +13,25 @@ _READS = {"text": "a text", "pair": "two texts", "words": "words"}
 _MOST_LABELS = 10
 
 
-def tasks(facts: Facts) -> list[str]:
+def tasks(card: CardData) -> list[str]:
     """What it does: one line a task."""
-    many = f"{len(facts.tasks)} heads, one a task" if len(facts.tasks) > 1 else "one head"
+    many = f"{len(card.tasks)} heads, one a task" if len(card.tasks) > 1 else "one head"
     return [
-        f"One text encoder ({code(facts.encoder)}) with {many}, trained with nlpmtl.",
+        f"One text encoder ({code(card.encoder)}) with {many}, trained with nlpmtl.",
         "",
         *table(
             ("task", "kind", "reads", "answers", "train rows"),
             (
-                (code(name), code(spec["kind"]), _READS[spec["input"]], _answers(spec), f"{_learned(facts, name):,}")
-                for name, spec in facts.tasks.items()
+                (code(name), code(spec["kind"]), _READS[spec["input"]], _answers(spec), f"{_learned(card, name):,}")
+                for name, spec in card.tasks.items()
             ),
         ),
     ]
 
 
-def use(facts: Facts) -> list[str]:
+def use(card: CardData) -> list[str]:
     """How to ask it."""
-    single = any(spec["input"] != "pair" for spec in facts.tasks.values())
+    single = any(spec["input"] != "pair" for spec in card.tasks.values())
     asked = '"A text."' if single else '("A text.", "And another.")'
     return [
         "## Use",
@@ -46,24 +46,24 @@ def use(facts: Facts) -> list[str]:
     ]
 
 
-def limits(facts: Facts) -> list[str]:
+def limits(card: CardData) -> list[str]:
     """What was not measured, and what it cannot do."""
-    levels = {spec["level"] for spec in facts.tasks.values()}
+    levels = {spec["level"] for spec in card.tasks.values()}
     chooses = [
-        name for name, spec in facts.tasks.items() if spec["labels"] and spec["kind"] in ("classification", "sentiment")
+        name for name, spec in card.tasks.items() if spec["labels"] and spec["kind"] in ("classification", "sentiment")
     ]
     found = [
         "The scores are of rows from the sources named here: other sources, times and ways of writing were not tried.",
         "Nothing here says which languages the texts are in, or what is unbalanced or unfair in them.",
-        f"It reads {facts.input_length} tokens at most. {_long(levels)}",
+        f"It reads {card.input_length} tokens at most. {_long(levels)}",
     ]
     if chooses:
         names = ", ".join(map(code, chooses))
         found.append(f"It knows no labels but those above: {names} give one of them for any text whatever.")
-    unmeasured = [name for name in facts.tasks if name not in (facts.scores or {"tasks": {}})["tasks"]]
+    unmeasured = [name for name in card.tasks if name not in (card.scores or {"tasks": {}})["tasks"]]
     if unmeasured:
         found.append(f"Not measured in this run: {', '.join(map(code, unmeasured))}.")
-    return ["## Limits", "", *(f"- {line}" for line in found), *(f"- {escape(note)}." for note in facts.notes), ""]
+    return ["## Limits", "", *(f"- {line}" for line in found), *(f"- {escape(note)}." for note in card.notes), ""]
 
 
 def _long(levels: set[str]) -> str:
@@ -75,8 +75,8 @@ def _long(levels: set[str]) -> str:
     return " ".join(said[level] for level in sorted(levels))
 
 
-def _learned(facts: Facts, task: str) -> int:
-    return sum(one.labelled.get("train", {}).get(task, 0) for one in facts.sources)
+def _learned(card: CardData, task: str) -> int:
+    return sum(one.label_counts.get("train", {}).get(task, 0) for one in card.datasets)
 
 
 def _answers(spec: Mapping[str, Any]) -> str:

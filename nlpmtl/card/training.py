@@ -5,29 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nlpmtl.card.card_data import CHOICES, CURVE, Facts, Source
+from nlpmtl.card.card_data import DYNAMICS, LEARNING_CURVE, CardData, CardDataset
 from nlpmtl.card.markdown import code, escape, table
 
 
-def training(facts: Facts) -> list[str]:
+def training(card: CardData) -> list[str]:
     """Data, settings, machine, the learning curve and what was chosen on the way."""
-    shown = [(path, facts.pictures[path]) for path in (CURVE, CHOICES) if path in facts.pictures]
+    shown = [(path, card.plots[path]) for path in (LEARNING_CURVE, DYNAMICS) if path in card.plots]
     return [
         "## Training",
         "",
         *(line for path, alt in shown for line in (f"![{escape(alt)}]({path})", "")),
         *table(
             ("dataset", "source", "licence", "train rows", "validation rows", "tasks"),
-            map(_dataset, facts.sources),
+            map(_dataset, card.datasets),
         ),
-        *(f"- {line}" for line in _settings(facts)),
+        *(f"- {line}" for line in _settings(card)),
         "",
     ]
 
 
-def _dataset(one: Source) -> tuple[str, ...]:
-    tasks = dict.fromkeys(task for counts in one.labelled.values() for task in counts)
-    licence = one.data.get("license")
+def _dataset(one: CardDataset) -> tuple[str, ...]:
+    tasks = dict.fromkeys(task for counts in one.label_counts.values() for task in counts)
+    licence = one.data_config.get("license")
     return (
         code(one.name),
         _origin(one),
@@ -38,25 +38,25 @@ def _dataset(one: Source) -> tuple[str, ...]:
     )
 
 
-def _origin(one: Source) -> str:
-    if one.hub is None:
+def _origin(one: CardDataset) -> str:
+    if one.hub_id is None:
         return "local files"
-    parts = [one.data.get("subset"), one.data.get("revision")]
-    return " ".join([code(one.hub), *(code(part) for part in parts if part)])
+    parts = [one.data_config.get("subset"), one.data_config.get("revision")]
+    return " ".join([code(one.hub_id), *(code(part) for part in parts if part)])
 
 
-def _rows(one: Source, split: str) -> str:
+def _rows(one: CardDataset, split: str) -> str:
     if split not in one.rows:
         return "–"
     held_out = ", held out of train" if split == "validation" and one.held_out else ""
-    limited = ", a part" if split in one.limited else ""
+    limited = ", a part" if split in one.subsampled else ""
     return f"{one.rows[split]:,}{held_out}{limited}"
 
 
-def _settings(facts: Facts) -> Iterator[str]:
-    config, run = facts.config, facts.run
+def _settings(card: CardData) -> Iterator[str]:
+    config, run = card.config, card.run
     train = config["train"]
-    yield f"{facts.steps:,} steps of {train['batch_size']} rows; the weights are those of step {facts.step:,}"
+    yield f"{card.steps:,} steps of {train['batch_size']} rows; the weights are those of step {card.best_step:,}"
     yield "; ".join(f"{what}: {_kind(config[what])}" for what in ("sampling", "weighting", "sharing"))
     yield (
         f"AdamW, learning rate {train['lr']:g}, of the heads {train['head_lr'] or train['lr']:g}, weight decay "
@@ -64,7 +64,7 @@ def _settings(facts: Facts) -> Iterator[str]:
         f"a warm-up of {train['warmup']:.0%} of the steps"
     )
     frozen = "; the encoder was frozen" if config["encoder"]["freeze"] else ""
-    yield f"precision {code(run['precision'])}, seed {run['seed']}, input up to {facts.input_length} tokens{frozen}"
+    yield f"precision {code(run['precision'])}, seed {run['seed']}, input up to {card.input_length} tokens{frozen}"
     machine = run["machine"]
     processor = machine.get("accelerator") or machine["processor"]
     processes = "1 process" if run["processes"] == 1 else f"{run['processes']} processes"

@@ -32,13 +32,13 @@ def _draw(result: CompareResult) -> tuple[str, list[str]]:
     below = f"mean of {len(result.seeds)} seeds, and the interval of 95 % over validation rows; right of 0 it gained"
     try:
         # matplotlib comes in when it is needed
-        from nlpmtl.plots import Difference, describe_differences, draw_differences
+        from nlpmtl.plots import ScoreDifference, describe_score_differences, draw_score_differences
 
         found = [
-            Difference(name, one.alone.kept.mean, one.mixture.kept.mean, one.interval)
+            ScoreDifference(name, one.alone.kept.mean, one.mixture.kept.mean, one.interval)
             for name, one in result.tasks.items()
         ]
-        write_file(result.directory / _PICTURE, draw_differences(found, below=below))
-        return describe_differences(found), []
+        write_file(result.directory / _PICTURE, draw_score_differences(found, subtitle=below))
+        return describe_score_differences(found), []
     except Exception as error:  # drawing libraries may raise anything
         return "", [f"{_PICTURE} is not drawn: {type(error).__name__}: {error}"]

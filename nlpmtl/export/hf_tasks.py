@@ -73,7 +73,7 @@ def hf_task_spec(task: Task) -> HFTaskSpec | None:
     """What a task is to transformers; None for a kind that it does not know."""
     if task.kind not in _PROBLEMS:
         return None
-    factor, shift, folded = _fold(task)
+    factor, shift, folded = _folded_scale(task)
     return HFTaskSpec(
         pipeline="token-classification" if task.level == "token" else "text-classification",
         problem=_PROBLEMS[task.kind],
@@ -81,12 +81,12 @@ def hf_task_spec(task: Task) -> HFTaskSpec | None:
         factor=factor,
         shift=shift,
         folded=folded,
-        left=_left(task),
+        left=_not_exported(task),
         extra={"thresholds": _thresholds(task)} if isinstance(task, Multilabel) else {},
     )
 
 
-def _fold(task: Task) -> tuple[float, float, tuple[str, ...]]:
+def _folded_scale(task: Task) -> tuple[float, float, tuple[str, ...]]:
     if isinstance(task, Regression):
         mean, std = task.target["mean"], task.target["std"]
         said = (
@@ -102,7 +102,7 @@ def _thresholds(task: Multilabel) -> dict[str, float]:
     return dict(zip(task.labels, task.thresholds, strict=True))
 
 
-def _left(task: Task) -> tuple[str, ...]:
+def _not_exported(task: Task) -> tuple[str, ...]:
     if isinstance(task, Labeling):
         split = (_SPLITTING,) if task.splitting.joins else ()
         return (_BEST if task.scheme == "bio" else _WORDS, *split, _WINDOWS)
@@ -111,7 +111,7 @@ def _left(task: Task) -> tuple[str, ...]:
     return (_THRESHOLDS,) if isinstance(task, Multilabel) else ()
 
 
-def write_stock_card(task: Task, *, answer: HFTaskSpec, length: int) -> str:
+def write_task_card(task: Task, *, answer: HFTaskSpec, length: int) -> str:
     """A README for the directory of a stock model.
 
     Args:

@@ -17,9 +17,9 @@ from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.data import Batch, without_truncation
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
-from nlpmtl.export.onnx_compare import differences, random_batches
+from nlpmtl.export.onnx_compare import max_logit_difference, random_batches
 from nlpmtl.export.onnx_model import load_onnx, output_name
-from nlpmtl.hub.model_directory import new_directory
+from nlpmtl.hub.model_directory import atomic_directory
 from nlpmtl.hub.model_files import GRAPH
 from nlpmtl.model import MultiTaskModel
 
@@ -59,12 +59,12 @@ def export_onnx(
     _check(model, tasks)
     own = _copy(model, tasks)
     batches = list(random_batches(own, tokenizer))
-    with new_directory(Path(directory)) as made:
+    with atomic_directory(Path(directory)) as made:
         _write_graph(own, batches[0], made / GRAPH)
         own.config.save_pretrained(made)
         without_truncation(tokenizer).save_pretrained(made)
         written, _ = load_onnx(made, device="cpu")
-        apart = differences(own, written, batches)
+        apart = max_logit_difference(own, written, batches)
         for name, one in apart.items():
             if not one <= _CLOSE:  # as it is not where a logit is no number
                 raise ModelError(

@@ -38,7 +38,7 @@ def random_batches(
         yield Batch(ids, mask.long(), types if "token_type_ids" in tokenizer.model_input_names else None, {})
 
 
-def differences(model: MultiTaskModel, exported: OnnxModel, batches: Iterable[Batch]) -> dict[str, float]:
+def max_logit_difference(model: MultiTaskModel, exported: OnnxModel, batches: Iterable[Batch]) -> dict[str, float]:
     """For each task the largest difference of a logit, as a fraction of the largest logit, or of 1 where that is less.
 
     It is not a number where a logit is none. Logits of padding, which nobody reads, are left out.
@@ -54,8 +54,8 @@ def differences(model: MultiTaskModel, exported: OnnxModel, batches: Iterable[Ba
             for task, values in logits.items():
                 real: Any = batch.attention_mask == 1 if model.tasks[task].level == "token" else every
                 kept[task].append(values[real])
-    return {task: _apart(torch.cat(found[task]), torch.cat(right[task])) for task in exported.tasks}
+    return {task: _relative_difference(torch.cat(found[task]), torch.cat(right[task])) for task in exported.tasks}
 
 
-def _apart(one: Tensor, other: Tensor) -> float:
+def _relative_difference(one: Tensor, other: Tensor) -> float:
     return float((one - other).abs().max() / other.abs().max().clamp(min=1))

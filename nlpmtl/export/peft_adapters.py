@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.fs import apply_umask
-from nlpmtl.hub.model_directory import new_directory, write_json
+from nlpmtl.hub.model_directory import atomic_directory, write_json
 from nlpmtl.model import Lora, MultiTaskModel
 
 
@@ -41,7 +41,7 @@ def export_lora(
         if task not in model.tasks:
             raise ConfigError(f"this model has no task {task!r}; {did_you_mean(task, model.tasks)}")
     named = list(model.tasks) if tasks is None else list(tasks)
-    with new_directory(Path(directory)) as part:
+    with atomic_directory(Path(directory)) as part:
         for task in named:
             _write(sharing, part / task, task=task, base=base)
     return [Path(directory) / task for task in named]

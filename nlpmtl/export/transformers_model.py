@@ -21,10 +21,10 @@ from transformers import (
 
 from nlpmtl.data import without_truncation
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
-from nlpmtl.export.hf_tasks import HFTaskSpec, hf_task_spec, write_stock_card
+from nlpmtl.export.hf_tasks import HFTaskSpec, hf_task_spec, write_task_card
 from nlpmtl.fs import apply_umask
 from nlpmtl.heads import Head
-from nlpmtl.hub.model_directory import new_directory
+from nlpmtl.hub.model_directory import atomic_directory
 from nlpmtl.model import MultiTaskModel
 
 _AUTO: Mapping[str, tuple[Any, Any]] = {
@@ -67,14 +67,14 @@ def export_task(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, *, ta
         raise ConfigError(f"this model has no task {task!r}; {did_you_mean(task, model.tasks)}")
     answer = hf_task_spec(model.tasks[task])
     if answer is None:
-        raise _cannot(task, f"its kind, {model.tasks[task].kind!r}, is not one that transformers' pipelines know")
+        raise _export_error(task, f"its kind, {model.tasks[task].kind!r}, is not one that transformers' pipelines know")
     stock = _build(model, task=task, answer=answer)
     own = _fit(tokenizer, length=model.config.input_length)
-    with new_directory(directory) as part:
+    with atomic_directory(directory) as part:
         stock.save_pretrained(part)
         apply_umask(part)
         own.save_pretrained(part)
-        card = write_stock_card(model.tasks[task], answer=answer, length=model.config.input_length)
+        card = write_task_card(model.tasks[task], answer=answer, length=model.config.input_length)
         (part / "README.md").write_text(card, encoding="utf-8")
         return _check(part, model=model, tokenizer=own, task=task, answer=answer)
 
@@ -84,14 +84,14 @@ def _build(model: MultiTaskModel, *, task: str, answer: HFTaskSpec) -> PreTraine
     encoder, head = model.sharing.encoder_of(task), model.head(task)
     if encoder is None:
         kind = model.config.sharing["kind"]
-        raise _cannot(task, f"no stock encoder computes its hidden states, which the model shares by {kind!r}")
+        raise _export_error(task, f"no stock encoder computes its hidden states, which the model shares by {kind!r}")
     members = _AUTO[answer.pipeline][0]
     if type(encoder.config) not in members:
-        raise _cannot(
+        raise _export_error(
             task, f"transformers has no model for {answer.pipeline} on a {encoder.config.model_type!r} encoder"
         )
     if not isinstance(head, Head):
-        raise _cannot(task, f"its head is of its own making, {type(head).__name__}")
+        raise _export_error(task, f"its head is of its own making, {type(head).__name__}")
     config = copy.deepcopy(encoder.config)
     config.update(answer.config())
     with torch.device("meta"):
@@ -101,7 +101,7 @@ def _build(model: MultiTaskModel, *, task: str, answer: HFTaskSpec) -> PreTraine
     weights |= _head_weights(head, answer=answer)
     expected = stock.state_dict()
     if found := {name for name in weights.keys() | expected.keys() if _size(weights, name) != _size(expected, name)}:
-        raise _cannot(task, f"{type(stock).__name__} has another head: {', '.join(sorted(found)[:4])} do not fit")
+        raise _export_error(task, f"{type(stock).__name__} has another head: {', '.join(sorted(found)[:4])} do not fit")
     stock.load_state_dict(weights, assign=True)
     return stock
 
@@ -137,13 +137,13 @@ def _check(
         directory, trust_remote_code=False, output_loading_info=True
     )
     if left := {*info["missing_keys"], *info["unexpected_keys"], *info["mismatched_keys"]}:
-        raise _cannot(task, f"{type(stock).__name__} does not read back {', '.join(sorted(map(str, left))[:4])}")
+        raise _export_error(task, f"{type(stock).__name__} does not read back {', '.join(sorted(map(str, left))[:4])}")
     texts = [list(_PROBES), list(reversed(_PROBES))] if model.tasks[task].takes_pairs else [list(_PROBES)]
     options: dict[str, Any] = {"truncation": True, "padding": True, "return_tensors": "pt"}
     inputs = tokenizer(*texts, **options).to(model.device)
     again = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)(*texts, **options)
     if not torch.equal(inputs["input_ids"].cpu(), again["input_ids"]):
-        raise _cannot(task, "its tokenizer splits texts in another way once it is saved")
+        raise _export_error(task, "its tokenizer splits texts in another way once it is saved")
     with torch.inference_mode():
         rows = {task: torch.arange(len(_PROBES), device=model.device)}
         expected = model(**inputs, rows=rows)[task].cpu().double() * answer.factor + answer.shift
@@ -154,11 +154,11 @@ def _check(
     apart = float((found - expected).abs().max())
     spread, largest = (float(one.abs().max().clamp(min=1)) for one in (expected - answer.shift, expected))
     if not apart <= max(_CLOSE * spread, _ROUNDINGS * torch.finfo(model.dtype).eps * largest):
-        raise _cannot(task, f"{type(stock).__name__} gives other logits, which differ by {apart:.1e}")
+        raise _export_error(task, f"{type(stock).__name__} gives other logits, which differ by {apart:.1e}")
     return apart / largest
 
 
-def _cannot(task: str, why: str) -> ModelError:
+def _export_error(task: str, why: str) -> ModelError:
     return ModelError(
         f"task {task!r} cannot be written as a stock transformers model: {why}. ONNX can hold it: "
         f"nlpmtl export … --to onnx --task {task}"

@@ -9,14 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nlpmtl.hub.repository import fetch, push
-from nlpmtl.hub.response_checks import guarded
+from nlpmtl.hub.response_checks import validated_responses
 
 if TYPE_CHECKING:
-    from nlpmtl.hub.model_directory import load_model, new_directory, save_model, write_json
+    from nlpmtl.hub.model_directory import atomic_directory, load_model, save_model, write_json
 
-__all__ = ["fetch", "guarded", "load_model", "new_directory", "push", "save_model", "write_json"]
+__all__ = ["atomic_directory", "fetch", "load_model", "push", "save_model", "validated_responses", "write_json"]
 
-_WITH_TORCH = ("load_model", "new_directory", "save_model", "write_json")
+_WITH_TORCH = ("load_model", "atomic_directory", "save_model", "write_json")
 
 
 def __getattr__(name: str) -> Any:

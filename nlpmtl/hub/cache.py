@@ -12,10 +12,10 @@ from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from nlpmtl.errors import ModelError, quote
-from nlpmtl.hub import retry as asking
-from nlpmtl.hub.model_files import FILES, is_named
-from nlpmtl.hub.response_checks import UntrustedResponseError, check_inside, is_commit
-from nlpmtl.hub.retry import CorruptDownloadError, ask, broke_off
+from nlpmtl.hub import retry
+from nlpmtl.hub.model_files import FILES, matches_digest
+from nlpmtl.hub.response_checks import UntrustedResponseError, check_inside_cache, is_commit
+from nlpmtl.hub.retry import CorruptDownloadError, call_with_retry, is_interrupted_download
 from nlpmtl.saved_config import OWN_TYPE
 
 _ONLY: Any = {"allow_patterns": list(FILES), "ignore_patterns": ["*/*/*"]}
@@ -28,9 +28,11 @@ def download(name: str, *, revision: str | None, token: str | None, failed: str)
     """Where a model is in the cache, after it was fetched, all files from one commit."""
     commit = revision
     if commit is None or not _COMMIT.fullmatch(commit):
-        look = partial(HfApi(token=token).model_info, name, revision=revision, timeout=asking.PATIENCE)
-        commit = str(ask(look, failed=failed, hint=_CACHE).sha)
-    directory = ask(partial(_snapshot, name, commit=commit, token=token), failed=failed, again=broke_off, hint=_CACHE)
+        look = partial(HfApi(token=token).model_info, name, revision=revision, timeout=retry.TIMEOUT)
+        commit = str(call_with_retry(look, failed=failed, hint=_CACHE).sha)
+    directory = call_with_retry(
+        partial(_snapshot, name, commit=commit, token=token), failed=failed, again=is_interrupted_download, hint=_CACHE
+    )
     if commit != revision:
         _remember(directory, revision or constants.DEFAULT_REVISION)
     return directory
@@ -40,7 +42,7 @@ def _snapshot(name: str, *, commit: str, token: str | None) -> Path:
     if not is_commit(commit):
         raise UntrustedResponseError(f"the Hub names the commit {quote(commit, most=80)}, which is not 40 hex digits")
     directory = Path(snapshot_download(name, revision=commit, token=token, library_name=OWN_TYPE, **_ONLY))
-    check_inside(directory)
+    check_inside_cache(directory)
     damaged = _damaged(directory)
     for path in damaged:
         (path.parent / path.readlink()).unlink(missing_ok=True)
@@ -58,7 +60,7 @@ def cached(name: str, *, revision: str | None, failed: str) -> Path:
     except LocalEntryNotFoundError as error:
         raise ModelError(f"{asked} does not have the whole of it. Load it once without that variable") from error
     try:
-        check_inside(directory)
+        check_inside_cache(directory)
     except UntrustedResponseError as error:
         raise ModelError(f"{failed}: {error}") from error
     if damaged := _damaged(directory):
@@ -72,7 +74,7 @@ def _damaged(directory: Path) -> list[Path]:
     Where there are no symbolic links, the cache does not keep what they are called.
     """
     links = (path for pattern in FILES for path in directory.glob(pattern) if path.is_symlink())
-    return [path for path in links if not is_named(path, path.readlink().name)]
+    return [path for path in links if not matches_digest(path, path.readlink().name)]
 
 
 def _remember(directory: Path, revision: str) -> None:

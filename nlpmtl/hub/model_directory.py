@@ -12,7 +12,7 @@ from typing import Any
 
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
-from nlpmtl.card import Facts, result_files, write_card
+from nlpmtl.card import CardData, eval_result_files, write_card
 from nlpmtl.config import check_new_directory
 from nlpmtl.data import without_truncation
 from nlpmtl.errors import ConfigError, ModelError, NlpmtlError
@@ -41,8 +41,8 @@ def save_model(
     *,
     model: MultiTaskModel,
     tokenizer: PreTrainedTokenizerBase,
-    facts: Facts | None,
-    pictures: Mapping[str, bytes],
+    card_data: CardData | None,
+    plots: Mapping[str, bytes],
 ) -> None:
     """Write a model directory: config, weights, tokenizer, card, scores, the Hub's files of results, and pictures.
 
@@ -53,8 +53,8 @@ def save_model(
         directory: it need not be there.
         model: the model.
         tokenizer: its tokenizer.
-        facts: what the card tells, the paths of the pictures among it; None: no card, scores and results are written.
-        pictures: path = PNG.
+        card_data: contents of the card; None: no card, scores or evaluation results are written.
+        plots: PNG files by their path in the directory.
 
     Raises:
         OSError: it cannot be written; the model that was there before still is.
@@ -66,7 +66,7 @@ def save_model(
         model.save_pretrained(part)
         apply_umask(part)
         without_truncation(tokenizer).save_pretrained(part)  # not the settings of whatever it was called with last
-        for name, content in {**({} if facts is None else _about(facts)), **pictures}.items():
+        for name, content in {**({} if card_data is None else _about(card_data)), **plots}.items():
             (part / name).parent.mkdir(exist_ok=True)
             (part / name).write_bytes(content)
         for path in [*part.rglob("*"), part]:
@@ -78,11 +78,14 @@ def save_model(
         raise
 
 
-def _about(facts: Facts) -> dict[str, bytes]:
+def _about(card_data: CardData) -> dict[str, bytes]:
     """The files that describe a model, by their paths."""
-    files = {CARD: write_card(facts), **{f".eval_results/{name}": text for name, text in result_files(facts).items()}}
-    if facts.scores is not None:
-        files["scores.json"] = dumps(facts.scores, indent=2) + "\n"
+    files = {
+        CARD: write_card(card_data),
+        **{f".eval_results/{name}": text for name, text in eval_result_files(card_data).items()},
+    }
+    if card_data.scores is not None:
+        files["scores.json"] = dumps(card_data.scores, indent=2) + "\n"
     return {name: text.encode() for name, text in files.items()}
 
 
@@ -107,7 +110,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def new_directory(path: Path) -> Iterator[Path]:
+def atomic_directory(path: Path) -> Iterator[Path]:
     """A directory to write into, beside the place where it will stand: it is there whole, or not at all.
 
     Args:

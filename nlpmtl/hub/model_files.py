@@ -27,7 +27,7 @@ _GIT = re.compile("[0-9a-f]{40}")
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
-def check_whole(directory: Path, *, failed: str) -> dict[str, Path]:
+def check_complete(directory: Path, *, failed: str) -> dict[str, Path]:
     """The files of a model directory by their names in a repository.
 
     Raises:
@@ -83,7 +83,7 @@ def _check_weights(path: Path, *, failed: str) -> None:
         raise ModelError(f"{failed}: {path.name} is damaged: {error}") from error
 
 
-def is_named(path: Path, digest: str) -> bool:
+def matches_digest(path: Path, digest: str) -> bool:
     """Whether a file is what its digest says; one of an unknown kind says nothing.
 
     The Hub names large files by their sha256 and others as git does; some mirrors name those by a plain sha1.

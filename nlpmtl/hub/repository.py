@@ -22,13 +22,13 @@ from huggingface_hub import (
 from huggingface_hub.errors import HFValidationError, RevisionNotFoundError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-from nlpmtl.card import addressed
+from nlpmtl.card import with_repo_id
 from nlpmtl.config import find_directory
 from nlpmtl.errors import ConfigError, ModelError, plain
-from nlpmtl.hub import retry as asking
+from nlpmtl.hub import retry
 from nlpmtl.hub.cache import cached, download
-from nlpmtl.hub.model_files import CARD, FILES, GRAPH, check_whole, is_named
-from nlpmtl.hub.retry import ask, may_pass
+from nlpmtl.hub.model_files import CARD, FILES, GRAPH, check_complete, matches_digest
+from nlpmtl.hub.retry import call_with_retry, is_transient
 from nlpmtl.saved_config import OWN_TYPE
 
 _COMMIT = re.compile("[0-9a-f]{40}")
@@ -67,7 +67,7 @@ def push(
     """
     failed = f"{directory} cannot be pushed"
     directory = find_directory(directory, failed=failed) or Path(directory)
-    files = check_whole(directory, failed=failed)
+    files = check_complete(directory, failed=failed)
     _check_links(Path(directory), files)
     failed = f"the model cannot be pushed to {repo_id!r}"
     _check_target(repo_id, revision=revision, failed=failed)
@@ -76,12 +76,14 @@ def push(
         raise ConfigError(f"{failed}: there is no token. Log in with `hf auth login`, or set HF_TOKEN")
     api = HfApi(token=_checked(given), library_name=OWN_TYPE)
     if not create_pr:
-        repo_id = ask(partial(api.create_repo, repo_id, private=private, exist_ok=True), failed=failed).repo_id
+        repo_id = call_with_retry(
+            partial(api.create_repo, repo_id, private=private, exist_ok=True), failed=failed
+        ).repo_id
     with TemporaryDirectory() as scratch:
         return _send(
             api,
             repo_id,
-            files={**files, **_address(files, repo_id=repo_id, scratch=Path(scratch), failed=failed)},
+            files={**files, **_card_for_repo(files, repo_id=repo_id, scratch=Path(scratch), failed=failed)},
             private=private,
             branch=revision or constants.DEFAULT_REVISION,
             message=message or f"Upload a model of nlpmtl ({len(files)} files)",
@@ -122,7 +124,7 @@ def fetch(name: str | Path, *, revision: str | None = None, token: str | None = 
     else:
         _checked(token or get_token())
         directory = download(str(name), revision=revision, token=token, failed=failed)
-    check_whole(directory, failed=failed)
+    check_complete(directory, failed=failed)
     return directory
 
 
@@ -143,13 +145,13 @@ def _check_links(directory: Path, files: Mapping[str, Path]) -> None:
             )
 
 
-def _address(files: Mapping[str, Path], *, repo_id: str, scratch: Path, failed: str) -> dict[str, Path]:
+def _card_for_repo(files: Mapping[str, Path], *, repo_id: str, scratch: Path, failed: str) -> dict[str, Path]:
     """The card, if there is one that speaks of its directory, with the repository in its place."""
     if CARD not in files:
         return {}
     card = files[CARD].read_bytes().decode("utf-8", "replace")
     try:
-        named = addressed(card, repo=repo_id)
+        named = with_repo_id(card, repo=repo_id)
     except (ValueError, yaml.YAMLError) as error:
         raise ModelError(f"{failed}: the front matter of its {CARD} cannot be read: {error}") from error
     if named == card:
@@ -171,14 +173,14 @@ def _send(
     check: Callable[[], None],
 ) -> str:
     """Send the files to a repository that is there, and make one commit of them."""
-    head = ask(partial(_head, api, repo_id, branch, make=not create_pr), failed=failed)
+    head = call_with_retry(partial(_head, api, repo_id, branch, make=not create_pr), failed=failed)
     if private is not None and head.private is not private:
         now, asked = ("private", "public") if head.private else ("public", "private")
         raise ConfigError(f"{failed}: it is {now}, not {asked}; nothing was sent. Change that in its settings first")
-    adding = ask(partial(_read, files), failed=failed, again=None)
+    adding = call_with_retry(partial(_read, files), failed=failed, again=None)
     check()  # again: a file may have been replaced by a link before it was read
     send = partial(api.preupload_lfs_files, repo_id, adding, revision=branch, create_pr=create_pr)
-    ask(send, failed=failed, again=None)
+    call_with_retry(send, failed=failed, again=None)
     commit = partial(
         _commit,
         api,
@@ -192,7 +194,7 @@ def _send(
         failed=failed,
     )
     # A commit whose answer is lost is found when it is asked for again; a pull request would be opened twice.
-    return ask(commit, failed=failed, again=None if create_pr else may_pass)
+    return call_with_retry(commit, failed=failed, again=None if create_pr else is_transient)
 
 
 def _read(files: Mapping[str, Path]) -> list[CommitOperationAdd]:
@@ -224,7 +226,7 @@ def _checked(token: str | None) -> str | None:
 
 def _head(api: HfApi, repo_id: str, branch: str, *, make: bool = False) -> ModelInfo:
     """What a branch has; it is made on demand."""
-    look = partial(api.model_info, repo_id, revision=branch, files_metadata=True, timeout=asking.PATIENCE)
+    look = partial(api.model_info, repo_id, revision=branch, files_metadata=True, timeout=retry.TIMEOUT)
     try:
         return look()
     except RevisionNotFoundError:
@@ -248,8 +250,8 @@ def _commit(
 ) -> str:
     """Make the commit on the head that was seen, and on no other; if it is there already, say where."""
     now = _head(api, repo_id, branch)
-    stale = sorted(_stale(now, files))
-    if not stale and _holds(now, files):
+    stale = sorted(_obsolete_files(now, files))
+    if not stale and _already_there(now, files):
         return f"{api.endpoint}/{repo_id}/commit/{now.sha}"
     if now.sha != head.sha:
         raise ModelError(f"{failed}: somebody else has changed {branch!r} meanwhile; it is as they left it. Push again")
@@ -264,7 +266,7 @@ def _commit(
     return str(done.pr_url or done.commit_url)
 
 
-def _stale(head: ModelInfo, files: Mapping[str, Path]) -> Iterator[str]:
+def _obsolete_files(head: ModelInfo, files: Mapping[str, Path]) -> Iterator[str]:
     """Files of another model; a card that somebody wrote on the Hub is none."""
     for one in head.siblings or ():
         depth = one.rfilename.count("/")
@@ -273,12 +275,12 @@ def _stale(head: ModelInfo, files: Mapping[str, Path]) -> Iterator[str]:
             yield one.rfilename
 
 
-def _holds(head: ModelInfo, files: Mapping[str, Path]) -> bool:
+def _already_there(head: ModelInfo, files: Mapping[str, Path]) -> bool:
     """Whether all of the files are there, as they are here."""
     there = {one.rfilename: one for one in head.siblings or ()}
     if any(name not in there or there[name].size != path.stat().st_size for name, path in files.items()):
         return False
     return all(
-        is_named(path, large.sha256 if (large := there[name].lfs) else there[name].blob_id or "")
+        matches_digest(path, large.sha256 if (large := there[name].lfs) else there[name].blob_id or "")
         for name, path in files.items()
     )

@@ -41,18 +41,18 @@ _hooks: dict[str, list[Callable[[Any], None]]] = {"request": [], "response": []}
 
 
 @contextmanager
-def guarded() -> Iterator[None]:
+def validated_responses() -> Iterator[None]:
     """Check every response that the client of the Hub gets meanwhile.
 
     Raises:
         UntrustedResponseError: a response must not be used; nothing was written.
     """
-    with hooked("response", _check):
+    with http_hook("response", _check):
         yield
 
 
 @contextmanager
-def hooked(event: Literal["request", "response"], hook: Callable[[Any], None]) -> Iterator[None]:
+def http_hook(event: Literal["request", "response"], hook: Callable[[Any], None]) -> Iterator[None]:
     """Call a hook for every request, or every response, of the client of the Hub meanwhile.
 
     `huggingface_hub` replaces its client when a connection fails, which a mirror can bring about: the hook is called
@@ -100,7 +100,7 @@ def _on_response(response: httpx2.Response) -> None:
         hook(response)
 
 
-def check_inside(directory: Path) -> None:
+def check_inside_cache(directory: Path) -> None:
     """Raise UntrustedResponseError if a file of a snapshot is a link to somewhere outside of the cache."""
     cache = Path(constants.HF_HUB_CACHE).resolve()
     for path in (directory, *directory.rglob("*")):

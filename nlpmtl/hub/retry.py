@@ -1,7 +1,7 @@
 """Questions to the Hub: never without an end, asked again where that may help, and failures told in plain words.
 
 The client repeats some calls by itself: the listing of files, what an upload of weights is made of, and most of a
-download. Those are asked once here (`again=None`), or with `broke_off`; all others with `may_pass`.
+download. Those are asked once here (`again=None`), or with `is_interrupted_download`; all others with `is_transient`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
 
 from nlpmtl.errors import ModelError, NlpmtlError
-from nlpmtl.hub.response_checks import guarded, hooked
+from nlpmtl.hub.response_checks import http_hook, validated_responses
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 """Seconds without a byte after which a connection counts as lost; the client itself would wait for ever."""
 PAUSES = (1.0, 2.0, 4.0, 8.0)
 """Seconds before each repetition."""
@@ -47,14 +47,14 @@ class CorruptDownloadError(OSError):
     """A file came that is not the one which the repository has."""
 
 
-def may_pass(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """Whether a question that failed may be answered a little later."""
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code in (*_BUSY, *_BROKEN)
     return isinstance(error, _LOST)
 
 
-def broke_off(error: Exception) -> bool:
+def is_interrupted_download(error: Exception) -> bool:
     """The same for a download: of what may pass, only that which the client does not repeat by itself."""
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code in _BROKEN
@@ -64,8 +64,8 @@ def broke_off(error: Exception) -> bool:
     return short or isinstance(error, CorruptDownloadError)
 
 
-def ask(
-    call: Callable[[], T], *, failed: str, again: Callable[[Exception], bool] | None = may_pass, hint: str = ""
+def call_with_retry(
+    call: Callable[[], T], *, failed: str, again: Callable[[Exception], bool] | None = is_transient, hint: str = ""
 ) -> T:
     """What a call to the Hub answers.
 
@@ -80,23 +80,23 @@ def ask(
     """
     for pause in (*PAUSES, None):
         try:
-            with _bounded():
+            with _with_timeout():
                 return call()
         except NlpmtlError:
             raise
         except Exception as error:  # of many kinds, which share no base
             wait = None if pause is None else max(pause, _asked_to_wait(error))
             if wait is None or wait > _LONGEST or again is None or not again(error):
-                end = hint if may_pass(_root(error)) else ""
-                raise ModelError(f"{failed}: {explain(error)}{end}") from error
-            _logger.warning("%s yet: %s. Again in %g s", failed, explain(error).partition(". ")[0], wait)
+                end = hint if is_transient(_root_cause(error)) else ""
+                raise ModelError(f"{failed}: {describe_error(error)}{end}") from error
+            _logger.warning("%s yet: %s. Again in %g s", failed, describe_error(error).partition(". ")[0], wait)
             time.sleep(wait)
     raise AssertionError("the last round returns or raises")
 
 
-def explain(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Why a call failed, and what to do about it."""
-    error = _root(error)
+    error = _root_cause(error)
     if isinstance(error, GatedRepoError):
         return f"it is gated. Ask for access on its page, then {_LOG_IN}"
     if isinstance(error, RevisionNotFoundError):
@@ -116,7 +116,7 @@ def explain(error: Exception) -> str:
     return f"its answer cannot be understood ({type(error).__name__}: {error})"
 
 
-def _root(error: Exception) -> Exception:
+def _root_cause(error: Exception) -> Exception:
     """What is behind an error in which the client says what it was about, and hides why."""
     while isinstance(error, RuntimeError | LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
@@ -147,13 +147,13 @@ def _asked_to_wait(error: Exception) -> float:
 
 
 @contextmanager
-def _bounded() -> Iterator[None]:
+def _with_timeout() -> Iterator[None]:
     """Within it no request waits for ever, and responses are checked before they are used."""
-    with hooked("request", _limit), guarded():
+    with http_hook("request", _limit), validated_responses():
         yield
 
 
 def _limit(request: httpx2.Request) -> None:
     limits = request.extensions.get("timeout", {})
     given = {kind: limits.get(kind) for kind in ("connect", "read", "write", "pool")}
-    request.extensions["timeout"] = {kind: PATIENCE if one is None else one for kind, one in given.items()}
+    request.extensions["timeout"] = {kind: TIMEOUT if one is None else one for kind, one in given.items()}

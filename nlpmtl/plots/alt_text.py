@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from nlpmtl.plots.differences import Difference
+from nlpmtl.plots.differences import ScoreDifference
 from nlpmtl.tasks import Confusion, ErrorAnalysis, LabelCounts, RegressionPairs
 
 _EXAMPLES = 3
 
 
-def describe_learning(evaluations: Sequence[Mapping[str, Any]], *, steps: int, step: int) -> str:
+def describe_learning_curve(evaluations: Sequence[Mapping[str, Any]], *, steps: int, step: int) -> str:
     """What the learning curve shows."""
     if not evaluations:
         return f"Loss of each task on train over {steps:,} steps."
@@ -26,7 +26,7 @@ def describe_learning(evaluations: Sequence[Mapping[str, Any]], *, steps: int, s
     )
 
 
-def describe_choices(metrics: Sequence[Mapping[str, Any]]) -> str:
+def describe_dynamics(metrics: Sequence[Mapping[str, Any]]) -> str:
     """What the picture of a run's choices shows."""
     said = []
     for key, called in (("sampling", "share of the draws"), ("weights", "weight in the loss")):
@@ -37,13 +37,13 @@ def describe_choices(metrics: Sequence[Mapping[str, Any]]) -> str:
     return f"What was chosen over {metrics[-1]['step']:,} steps: {'; '.join(said)}."
 
 
-def describe_differences(found: Sequence[Difference]) -> str:
+def describe_score_differences(found: Sequence[ScoreDifference]) -> str:
     """What the picture of the differences shows."""
     told = [f"{one.task} {one.value:+.3f} ({one.interval[0]:+.3f} to {one.interval[1]:+.3f})" for one in found]
     return f"Score of the mixture minus score alone, and the interval of 95 %, of each task: {', '.join(told)}."
 
 
-def describe_comparison(task: str, found: ErrorAnalysis) -> str:
+def describe_error_analysis(task: str, found: ErrorAnalysis) -> str:
     """What the picture of a task's answers shows."""
     if isinstance(found, Confusion):
         return _confusion(task, found)

@@ -57,7 +57,7 @@ _STYLE = {
 
 
 @contextmanager
-def style() -> Iterator[None]:
+def plot_style() -> Iterator[None]:
     """Our settings in place of the user's, for as long as something is drawn."""
     plain: dict[Any, Any] = {key: value for key, value in matplotlib.rcParamsDefault.items() if "backend" not in key}
     with matplotlib.rc_context(plain | _STYLE):
@@ -74,7 +74,7 @@ def to_png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def shown(names: Sequence[str]) -> list[str]:
+def display_names(names: Sequence[str]) -> list[str]:
     """Names as a picture can show them: on one line, cut to a length; a number, from 1, where the font lacks a letter.
 
     Names that would become the same get their number too.
@@ -84,22 +84,22 @@ def shown(names: Sequence[str]) -> list[str]:
     return [name if clear else f"#{i}" for i, (name, clear) in enumerate(zip(cut, readable, strict=True), 1)]
 
 
-def sheet(width: float, height: float, *, title: str, below: str) -> Figure:
+def new_figure(width: float, height: float, *, title: str, subtitle: str) -> Figure:
     """A figure of at least a size in inches, with a title and a line that says how to read it, in the upper `HEAD`."""
-    width = max(width, 0.3 + length([title], size=_TITLE, weight="bold"), 0.3 + length([below]))
+    width = max(width, 0.3 + text_width([title], size=_TITLE, weight="bold"), 0.3 + text_width([subtitle]))
     figure = Figure(figsize=(width, height))
     figure.text(0.12 / width, 1 - 0.12 / height, title, va="top", fontsize=_TITLE, fontweight="bold", color=BLACK)
-    figure.text(0.12 / width, 1 - 0.40 / height, below, va="top", fontsize=SMALL, color=GREY)
+    figure.text(0.12 / width, 1 - 0.40 / height, subtitle, va="top", fontsize=SMALL, color=GREY)
     return figure
 
 
-def place(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+def add_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
     """Axes whose upper left corner is so many inches from that of the figure."""
     whole, high = figure.get_size_inches()
     return figure.add_axes((left / whole, (high - top - height) / high, width / whole, height / high))
 
 
-def length(names: Sequence[str], *, size: float = SMALL, weight: str = "normal") -> float:
+def text_width(names: Sequence[str], *, size: float = SMALL, weight: str = "normal") -> float:
     """The inches that the longest of some names takes, in letters of a size in points."""
     font = _font(weight)
     font.set_size(size, 72)

@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from nlpmtl.plots.canvas import BLACK, HEAD, PALE, SMALL, TICKS, length, place, sheet, shown
+from nlpmtl.plots.canvas import BLACK, HEAD, PALE, SMALL, TICKS, add_axes, display_names, new_figure, text_width
 from nlpmtl.tasks import Confusion
 
 _MOST = 24
@@ -29,19 +29,19 @@ def confusion_matrix(task: str, found: Confusion) -> Figure:
         task: the task's name.
         found: its counts.
     """
-    names, counts = _most_confused(shown(found.labels), found.counts)
+    names, counts = _most_confused(display_names(found.labels), found.counts)
     many, whole = len(names), len(names) == len(found.labels)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size, long = max(2.0, many * (0.45 if many <= _LARGE else 0.32)), length(names)
+    size, long = max(2.0, many * (0.45 if many <= _LARGE else 0.32)), text_width(names)
     lying = 1.1 * long < size / many  # there is room for the names side by side
     some = "" if whole else f"; the {many - 1} of {len(found.labels)} labels most confused"
-    figure = sheet(
+    figure = new_figure(
         TICKS + long + size + 0.2,
         HEAD + size + TICKS + (0.15 if lying else long),
         title=f"{task}: confusion matrix",
-        below=f"{counts.sum():,} {found.unit}; colour is the share of the line: blue is right, orange is wrong{some}",
+        subtitle=f"{counts.sum():,} {found.unit}; row-normalised; blue = correct, orange = error{some}",
     )
-    axes = place(figure, TICKS + long, HEAD, size, size)
+    axes = add_axes(figure, TICKS + long, HEAD, size, size)
     axes.imshow(_colours(shares, whole=whole), interpolation="nearest")
     for i, j in zip(*np.nonzero(counts), strict=True):
         colour = "white" if shares[i, j] > _DARK and (whole or i < many - 1) else BLACK

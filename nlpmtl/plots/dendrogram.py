@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
-from nlpmtl.plots.canvas import BLUE, GREY, HEAD, PALE, SMALL, TICKS, length, place, sheet, shown
+from nlpmtl.plots.canvas import BLUE, GREY, HEAD, PALE, SMALL, TICKS, add_axes, display_names, new_figure, text_width
 
 _LEAF = 10
 """Units of scipy's between two leaves."""
@@ -25,18 +25,18 @@ def task_tree(tasks: Sequence[str], cosines: NDArray[np.float64]) -> Figure:
         tasks: their names, two at least.
         cosines: between their gradients, ``[tasks, tasks]``; NaN, which is taken for 0, where they are unknown.
     """
-    names = shown(tasks)
+    names = display_names(tasks)
     apart = 1.0 - np.clip(np.nan_to_num((cosines + cosines.T) / 2), -1.0, 1.0)
     np.fill_diagonal(apart, 0.0)
     found = dendrogram(linkage(squareform(apart, checks=False), method="average"), no_plot=True)
-    long, high = length(names), max(1.0, _LINE * len(names))
-    figure = sheet(
+    long, high = text_width(names), max(1.0, _LINE * len(names))
+    figure = new_figure(
         0.2 + 4.0 + 0.1 + long + 0.2,
         HEAD + high + TICKS + 0.2,
         title="Tasks by the directions of their gradients",
-        below="branches meet at the mean cosine between their tasks; dotted: at right angles",
+        subtitle="branches meet at the mean cosine between their tasks; dotted: at right angles",
     )
-    axes = place(figure, 0.2, HEAD, 4.0, high)
+    axes = add_axes(figure, 0.2, HEAD, 4.0, high)
     for heights, leaves in zip(found["dcoord"], found["icoord"], strict=True):
         axes.plot(1.0 - np.array(heights), (np.array(leaves) - _LEAF / 2) / _LEAF, color=BLUE, linewidth=1.6)
     axes.axvline(0.0, color=GREY, linewidth=1, linestyle=(0, (2, 2)), zorder=0)

@@ -15,15 +15,15 @@ from nlpmtl.plots.canvas import (
     PALE,
     SMALL,
     TICKS,
-    length,
-    place,
-    sheet,
-    shown,
+    add_axes,
+    display_names,
+    new_figure,
+    text_width,
 )
 
 
 @dataclass(frozen=True)
-class Difference:
+class ScoreDifference:
     """What a task gained or lost.
 
     Args:
@@ -50,20 +50,24 @@ class Difference:
         return BLUE if low > 0 else ORANGE if high < 0 else GREY
 
 
-def differences(found: Sequence[Difference], *, below: str) -> Figure:
+def score_differences(found: Sequence[ScoreDifference], *, subtitle: str) -> Figure:
     """A point and its interval for each task, right of zero where the mixture is better.
 
     Args:
         found: the tasks, in this order.
-        below: the line below the title.
+        subtitle: the line below the title.
     """
-    names = shown([one.task for one in found])
+    names = display_names([one.task for one in found])
     scores = [f"{one.alone:.3f} → {one.mixture:.3f}" for one in found]
-    left, right, high = 0.2 + length(names), 0.25 + length([*scores, "alone → mixture"]), max(1.0, 0.26 * len(found))
-    figure = sheet(
-        left + 4.0 + right, HEAD + high + TICKS + 0.15, title="The mixture beside each task alone", below=below
+    left, right, high = (
+        0.2 + text_width(names),
+        0.25 + text_width([*scores, "alone → mixture"]),
+        max(1.0, 0.26 * len(found)),
     )
-    axes = place(figure, left, HEAD, 4.0, high)
+    figure = new_figure(
+        left + 4.0 + right, HEAD + high + TICKS + 0.15, title="The mixture beside each task alone", subtitle=subtitle
+    )
+    axes = add_axes(figure, left, HEAD, 4.0, high)
     axes.axvline(0, color=GREY, linewidth=1, zorder=1)
     for at, one in enumerate(found):
         axes.hlines(at, *one.interval, color=one.colour, linewidth=2, zorder=2)

@@ -11,26 +11,26 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from nlpmtl.plots.canvas import PALE
-from nlpmtl.plots.line_style import dots, looks_of, running, spread
+from nlpmtl.plots.line_style import downsample, line_styles, markers, moving_average
 
-TOLD = {"sampling": ("Share of the draws", "share"), "weights": ("Weight in the loss", "weight")}
+PANELS = {"sampling": ("Share of the draws", "share"), "weights": ("Weight in the loss", "weight")}
 """Keys of metrics.jsonl: the title of their panel, and what its axis says."""
 
 
-def choices(metrics: Sequence[Mapping[str, Any]]) -> Figure:
+def training_dynamics(metrics: Sequence[Mapping[str, Any]]) -> Figure:
     """A panel for each of what was told.
 
     Args:
         metrics: the lines of metrics.jsonl, with "sampling" or "weights" in the first.
     """
-    told = [key for key in TOLD if key in metrics[0]]
+    told = [key for key in PANELS if key in metrics[0]]
     figure = Figure(figsize=(7.4, 2.7 * len(told)), layout="constrained")
     panels: list[Axes] = list(figure.subplots(len(told), 1, sharex=True, squeeze=False)[:, 0])
     for panel, key in zip(panels, told, strict=True):
         longest = _draw(panel, metrics, key)
         mean = f", running mean of up to {longest} steps" if longest > 1 else ""
-        panel.set_title(f"{TOLD[key][0]}{mean}", loc="left", fontsize=10)
-        panel.set_ylabel(TOLD[key][1])
+        panel.set_title(f"{PANELS[key][0]}{mean}", loc="left", fontsize=10)
+        panel.set_ylabel(PANELS[key][1])
         panel.set_ylim(bottom=0)
         panel.grid(axis="y", color=PALE, linewidth=0.6)
         panel.set_axisbelow(True)
@@ -43,14 +43,14 @@ def choices(metrics: Sequence[Mapping[str, Any]]) -> Figure:
 def _draw(axes: Axes, metrics: Sequence[Mapping[str, Any]], key: str) -> int:
     """A line for each name; how many steps a mean is of comes back."""
     longest = 1
-    for name, look in looks_of(list(dict.fromkeys(name for line in metrics for name in line[key]))).items():
+    for name, look in line_styles(list(dict.fromkeys(name for line in metrics for name in line[key]))).items():
         found = [(line["step"], line[key][name]) for line in metrics if line[key].get(name) is not None]
         if not found:  # null at every step: no number was finite
             continue
         window = max(1, len(found) // 20)
         longest = max(longest, window)
         steps, values = np.array(found, dtype=np.float64).T
-        few = spread(len(values) - window + 1)
-        drawn = running(values, window)[few]
-        axes.plot(steps[window - 1 :][few], drawn, label=name, linewidth=1.4, **look, **dots(len(few)))
+        few = downsample(len(values) - window + 1)
+        drawn = moving_average(values, window)[few]
+        axes.plot(steps[window - 1 :][few], drawn, label=name, linewidth=1.4, **look, **markers(len(few)))
     return longest

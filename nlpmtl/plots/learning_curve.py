@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from nlpmtl.plots.canvas import BLACK, GREY, PALE
-from nlpmtl.plots.line_style import Looks, dots, looks_of, running, spread
+from nlpmtl.plots.line_style import LineStyles, downsample, line_styles, markers, moving_average
 
 _LEAST_LOSS = 1e-6
 """What a log scale shows for less, such as 0."""
@@ -28,7 +28,7 @@ def learning_curve(
         tasks: in this order.
         step: whose weights were kept.
     """
-    looks = looks_of(tasks)
+    looks = line_styles(tasks)
     many = 2 if evaluations else 1
     figure = Figure(figsize=(7.4, 2.7 * many), layout="constrained")
     panels: list[Axes] = list(figure.subplots(many, 1, sharex=True, squeeze=False)[:, 0])
@@ -47,7 +47,7 @@ def learning_curve(
     return figure
 
 
-def _losses(axes: Axes, metrics: Sequence[Mapping[str, Any]], looks: Looks) -> None:
+def _losses(axes: Axes, metrics: Sequence[Mapping[str, Any]], looks: LineStyles) -> None:
     longest = 1
     for task, look in looks.items():
         found = [(line["step"], line["losses"][task]) for line in metrics if line["losses"].get(task) is not None]
@@ -56,9 +56,9 @@ def _losses(axes: Axes, metrics: Sequence[Mapping[str, Any]], looks: Looks) -> N
         window = max(1, len(found) // 20)
         longest = max(longest, window)
         steps, losses = np.array(found, dtype=np.float64).T
-        losses = np.maximum(running(losses, window), _LEAST_LOSS)
-        few = spread(len(losses))
-        axes.plot(steps[window - 1 :][few], losses[few], label=task, linewidth=1.4, **look, **dots(len(few)))
+        losses = np.maximum(moving_average(losses, window), _LEAST_LOSS)
+        few = downsample(len(losses))
+        axes.plot(steps[window - 1 :][few], losses[few], label=task, linewidth=1.4, **look, **markers(len(few)))
     axes.set_yscale("log")
     least, most = axes.get_ylim()
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if most > 10 * least else (1, 1.5, 2, 3, 4, 5, 7)))
@@ -69,9 +69,9 @@ def _losses(axes: Axes, metrics: Sequence[Mapping[str, Any]], looks: Looks) -> N
     axes.set_title(f"Loss on train{mean}", loc="left", fontsize=10)
 
 
-def _scores(axes: Axes, evaluations: Sequence[Mapping[str, Any]], looks: Looks) -> None:
+def _scores(axes: Axes, evaluations: Sequence[Mapping[str, Any]], looks: LineStyles) -> None:
     steps = [line["step"] for line in evaluations]
-    marks = dots(len(steps))
+    marks = markers(len(steps))
     for task, look in looks.items():
         if task in evaluations[0]["tasks"]:
             values = [line["tasks"][task]["score"] for line in evaluations]

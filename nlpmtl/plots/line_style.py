@@ -15,30 +15,30 @@ _DASHES = ("solid", "dashed", "dotted", "dashdot")
 _POINTS = 300
 """Of a line; more could not be told apart."""
 
-Looks = Mapping[str, Mapping[str, Any]]
+LineStyles = Mapping[str, Mapping[str, Any]]
 """How the line of each name is drawn."""
 
 
-def looks_of(names: Sequence[str]) -> Looks:
-    """Looks that can be told apart, in the order of the names."""
+def line_styles(names: Sequence[str]) -> LineStyles:
+    """LineStyles that can be told apart, in the order of the names."""
     return {
         name: {"color": _COLOURS[i % len(_COLOURS)], "linestyle": _DASHES[i // len(_COLOURS) % len(_DASHES)]}
         for i, name in enumerate(names)
     }
 
 
-def dots(many: int) -> dict[str, Any]:
+def markers(many: int) -> dict[str, Any]:
     """Marks for points that are so few that each can be seen; a line of one point would be none."""
     return {"marker": "o", "markersize": 3.5} if many <= 40 else {}
 
 
-def running(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+def moving_average(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
     """Means over the last values, ``[len(values) - window + 1]``."""
     sums = np.cumsum(np.concatenate([[0.0], values]))
     means: NDArray[np.float64] = (sums[window:] - sums[:-window]) / window
     return means
 
 
-def spread(many: int) -> NDArray[np.int64]:
+def downsample(many: int) -> NDArray[np.int64]:
     """Which of so many points to draw: all, or as many as can be told apart, the first and the last among them."""
     return np.unique(np.linspace(0, many - 1, min(many, _POINTS)).round().astype(np.int64))

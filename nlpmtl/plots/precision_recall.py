@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from nlpmtl.plots.canvas import BLUE, HEAD, ORANGE, PALE, SMALL, TICKS, length, place, sheet, shown
+from nlpmtl.plots.canvas import BLUE, HEAD, ORANGE, PALE, SMALL, TICKS, add_axes, display_names, new_figure, text_width
 from nlpmtl.tasks import LabelCounts
 
 _MOST = 40
@@ -22,18 +22,18 @@ def precision_and_recall(task: str, found: LabelCounts) -> Figure:
     """
     mistakes = found.missed + found.wrong
     kept = np.sort(np.argsort(-mistakes, kind="stable")[:_MOST])
-    every = shown(found.labels)
+    every = display_names(found.labels)
     rows = found.found + found.missed
     names = [f"{every[i]} ({rows[i]})" for i in kept]
     some = "" if len(kept) == len(every) else f"; the {len(kept)} of {len(every)} labels with most mistakes"
-    margin, high = 0.2 + length(names), max(1.0, 0.21 * len(kept))
-    figure = sheet(
+    margin, high = 0.2 + text_width(names), max(1.0, 0.21 * len(kept))
+    figure = new_figure(
         margin + 4.2,
         HEAD + 0.3 + high + TICKS + 0.15,
         title=f"{task}: precision and recall",
-        below=f"of each label; in brackets, the rows that have it{some}",
+        subtitle=f"of each label; in brackets, the rows that have it{some}",
     )
-    axes = place(figure, margin, HEAD + 0.3, 4.0, high)
+    axes = add_axes(figure, margin, HEAD + 0.3, 4.0, high)
     hits, places = found.found[kept], np.arange(len(kept))
     precision = _share(hits, hits + found.wrong[kept])
     recall = _share(hits, rows[kept])

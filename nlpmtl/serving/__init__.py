@@ -6,7 +6,7 @@ Needs the extra `serve` (FastAPI and uvicorn), which no other room imports.
 from __future__ import annotations
 
 from nlpmtl.serving.limits import Limits
-from nlpmtl.serving.routes import make_app
+from nlpmtl.serving.routes import create_app
 from nlpmtl.serving.server import serve
 
-__all__ = ["Limits", "make_app", "serve"]
+__all__ = ["Limits", "create_app", "serve"]

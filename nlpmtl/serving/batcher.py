@@ -27,7 +27,7 @@ class CrashError(Exception):
 
 @dataclass(frozen=True)
 class _Job:
-    ask: Hashable
+    key: Hashable
     inputs: Sequence[Any]
     future: Future[Sequence[Any]] = field(default_factory=Future)
 
@@ -67,14 +67,14 @@ class Batcher:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
-    def submit(self, inputs: Sequence[Any], *, ask: Hashable) -> Future[Sequence[Any]]:
+    def submit(self, inputs: Sequence[Any], *, key: Hashable) -> Future[Sequence[Any]]:
         """The answers to come, one for each input. To cancel them before they are computed spares the work.
 
         Raises:
-            FullError: too many requests wait.
-            ClosedError: nothing new is taken.
+            QueueFullError: too many requests wait.
+            ShuttingDownError: nothing new is taken.
         """
-        job = _Job(ask, inputs)
+        job = _Job(key, inputs)
         with self._changed:
             if not self.open:
                 raise ShuttingDownError
@@ -124,7 +124,7 @@ class Batcher:
         jobs: list[_Job] = []
         room, later = self._batch, deque[_Job]()
         for job in self._jobs:
-            fits = not jobs or (job.ask == jobs[0].ask and len(job.inputs) <= room)
+            fits = not jobs or (job.key == jobs[0].key and len(job.inputs) <= room)
             if not fits:
                 later.append(job)
             elif job.future.set_running_or_notify_cancel():
@@ -136,7 +136,7 @@ class Batcher:
     def _answer(self, jobs: Sequence[_Job]) -> None:
         inputs = [one for job in jobs for one in job.inputs]
         try:
-            answers = self._compute(jobs[0].ask, inputs)
+            answers = self._compute(jobs[0].key, inputs)
             if len(answers) != len(inputs):
                 raise RuntimeError(f"{len(answers)} answers for {len(inputs)} inputs")
         except BaseException as error:

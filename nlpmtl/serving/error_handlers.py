@@ -10,20 +10,20 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from nlpmtl.serving.schemas import ErrorAnswer
+from nlpmtl.serving.schemas import ErrorResponse
 
 _TYPES = {424: "Backend", 429: "Overloaded", 500: "Backend", 503: "Unhealthy"}
 ERRORS: dict[int | str, dict[str, Any]] = {
-    404: {"model": ErrorAnswer, "description": "There is no such task."},
-    413: {"model": ErrorAnswer, "description": "Too large: the body, the number of inputs, or an input."},
-    422: {"model": ErrorAnswer, "description": "The request means nothing, or asks for what the model cannot do."},
-    424: {"model": ErrorAnswer, "description": "The computation failed."},
-    429: {"model": ErrorAnswer, "description": "Too many requests wait: come back later."},
-    503: {"model": ErrorAnswer, "description": "The server is shutting down."},
+    404: {"model": ErrorResponse, "description": "There is no such task."},
+    413: {"model": ErrorResponse, "description": "Too large: the body, the number of inputs, or an input."},
+    422: {"model": ErrorResponse, "description": "The request means nothing, or asks for what the model cannot do."},
+    424: {"model": ErrorResponse, "description": "The computation failed."},
+    429: {"model": ErrorResponse, "description": "Too many requests wait: come back later."},
+    503: {"model": ErrorResponse, "description": "The server is shutting down."},
 }
 
 
-def tell_errors(app: FastAPI) -> None:
+def register_error_handlers(app: FastAPI) -> None:
     """Every error has the same shape."""
 
     @app.exception_handler(HTTPException)

@@ -18,12 +18,12 @@ class RequestMiddleware:
     Args:
         app: the application.
         metrics: where requests are counted.
-        most: bytes that a body may have.
+        max_bytes: maximum size of a body.
         seconds: time in which a body must arrive.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, most: int, seconds: float) -> None:
-        self._app, self._metrics, self._most, self._seconds = app, metrics, most, seconds
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, max_bytes: int, seconds: float) -> None:
+        self._app, self._metrics, self._max_bytes, self._seconds = app, metrics, max_bytes, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request through."""
@@ -53,7 +53,7 @@ class RequestMiddleware:
 
         async def count() -> Message:
             nonlocal read, complete
-            if said.isdecimal() and int(said[:20]) > self._most:
+            if said.isdecimal() and int(said[:20]) > self._max_bytes:
                 raise self._too_large()
             try:
                 async with asyncio.timeout_at(None if complete else end):
@@ -62,7 +62,7 @@ class RequestMiddleware:
                 raise self._too_late() from None
             complete = not message.get("more_body", False)
             read += len(message.get("body", b""))
-            if read > self._most:
+            if read > self._max_bytes:
                 raise self._too_large()
             return message
 
@@ -72,4 +72,4 @@ class RequestMiddleware:
         return HTTPException(408, f"the request's body was not complete within {self._seconds:g} seconds")
 
     def _too_large(self) -> HTTPException:
-        return HTTPException(413, f"the request's body has more than {self._most} bytes; send fewer inputs at once")
+        return HTTPException(413, f"the request body exceeds {self._max_bytes} bytes; send fewer inputs at once")

@@ -18,11 +18,11 @@ from nlpmtl import __version__
 from nlpmtl.errors import NlpmtlError, did_you_mean
 from nlpmtl.inference.predictor import Predictor
 from nlpmtl.serving.batcher import Batcher, CrashError, QueueFullError, ShuttingDownError
-from nlpmtl.serving.error_handlers import ERRORS, tell_errors
+from nlpmtl.serving.error_handlers import ERRORS, register_error_handlers
 from nlpmtl.serving.limits import Limits
 from nlpmtl.serving.metrics import Metrics
 from nlpmtl.serving.middleware import RequestMiddleware
-from nlpmtl.serving.schemas import Inputs, LabelScore, PredictRequest, TaskRequest, to_scores
+from nlpmtl.serving.schemas import Inputs, LabelScore, PredictRequest, TaskRequest, to_tei_scores
 from nlpmtl.tasks import Task
 
 _LOG = logging.getLogger(__name__)
@@ -30,14 +30,14 @@ _GONE = 499
 
 
 @dataclass(frozen=True)
-class _Ask:
+class _PredictKey:
     """What is asked of the Predictor; requests that ask the same may be computed together."""
 
     tasks: tuple[str, ...] | None
     all_scores: bool
 
 
-def make_app(predictor: Predictor, *, name: str, limits: Limits) -> tuple[FastAPI, Batcher]:
+def create_app(predictor: Predictor, *, name: str, limits: Limits) -> tuple[FastAPI, Batcher]:
     """The application, and the batcher that computes for it, to be stopped after it.
 
     Args:
@@ -46,7 +46,7 @@ def make_app(predictor: Predictor, *, name: str, limits: Limits) -> tuple[FastAP
         limits: what is taken at once.
     """
 
-    def compute(ask: _Ask, inputs: list[Any]) -> Sequence[Any]:
+    def compute(ask: _PredictKey, inputs: list[Any]) -> Sequence[Any]:
         metrics.batches.observe(len(inputs))
         answers: list[Any] = predictor.predict_all(inputs, tasks=ask.tasks, all_scores=ask.all_scores)
         return answers
@@ -60,8 +60,8 @@ def make_app(predictor: Predictor, *, name: str, limits: Limits) -> tuple[FastAP
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.add_middleware(RequestMiddleware, metrics=metrics, most=limits.bytes, seconds=limits.body_seconds)
-    tell_errors(app)
+    app.add_middleware(RequestMiddleware, metrics=metrics, max_bytes=limits.bytes, seconds=limits.body_seconds)
+    register_error_handlers(app)
     _add_predictions(app, predictor=predictor, batcher=batcher, metrics=metrics, limits=limits)
     _add_facts(app, predictor=predictor, batcher=batcher, metrics=metrics, name=name, limits=limits)
     return app, batcher
@@ -70,7 +70,7 @@ def make_app(predictor: Predictor, *, name: str, limits: Limits) -> tuple[FastAP
 def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, metrics: Metrics, limits: Limits) -> None:
     tasks = predictor.tasks
 
-    async def answer(request: Request, inputs: Inputs, ask: _Ask, *, truncate: bool | None) -> list[Any]:
+    async def answer(request: Request, inputs: Inputs, ask: _PredictKey, *, truncate: bool | None) -> list[Any]:
         if len(inputs.values) > limits.inputs:
             raise HTTPException(413, f"{len(inputs.values)} inputs: at most {limits.inputs} in one request")
         try:
@@ -88,7 +88,7 @@ def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, me
     @app.post("/predict", responses=ERRORS)
     async def predict(asked: PredictRequest, request: Request) -> dict[str, Any] | list[dict[str, Any]]:
         """The answers of all tasks that can read the input, or of those named, as the Predictor gives them."""
-        ask = _Ask(None if asked.tasks is None else tuple(dict.fromkeys(asked.tasks)), asked.all_scores)
+        ask = _PredictKey(None if asked.tasks is None else tuple(dict.fromkeys(asked.tasks)), asked.all_scores)
         answers = await answer(request, asked.inputs, ask, truncate=asked.truncate)
         return JSONResponse(answers if asked.inputs.batch else answers[0])  # type: ignore[return-value]
 
@@ -100,9 +100,9 @@ def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, me
     ) -> list[LabelScore] | list[list[LabelScore]] | Any:
         """The answers of one task; of a classification or sentiment the scores of all labels, the likeliest first."""
         labelled = task in tasks and tasks[task].columns["label"] == "class"
-        ask = _Ask((task,), asked.all_scores or labelled)
+        ask = _PredictKey((task,), asked.all_scores or labelled)
         answers = await answer(request, asked.inputs, ask, truncate=asked.truncate)
-        found = [to_scores(one[task]) for one in answers]
+        found = [to_tei_scores(one[task]) for one in answers]
         return JSONResponse(found if asked.inputs.batch else found[0])
 
 
@@ -172,10 +172,10 @@ def _check_tasks(tasks: Mapping[str, Task], named: Sequence[str] | None, inputs:
             raise HTTPException(422, f"{place}no task of this model reads {found}")
 
 
-async def _compute(request: Request, batcher: Batcher, inputs: Inputs, ask: _Ask) -> Sequence[Any]:
+async def _compute(request: Request, batcher: Batcher, inputs: Inputs, ask: _PredictKey) -> Sequence[Any]:
     """Wait for the answers, or for the client to go."""
     try:
-        job = batcher.submit(inputs.values, ask=ask)
+        job = batcher.submit(inputs.values, key=ask)
     except QueueFullError:
         raise HTTPException(429, "too many requests wait: come back later", headers={"Retry-After": "1"}) from None
     except ShuttingDownError:

@@ -55,7 +55,7 @@ class Inputs:
         return Inputs([_read_numbered(one, number) for number, one in enumerate(self.values, 1)], batch=True)
 
 
-def read_inputs(value: Any) -> Inputs:
+def parse_inputs(value: Any) -> Inputs:
     """What a request's `inputs` mean: a list of strings is one input, a list of lists and objects a batch.
 
     The inputs of a batch are read by `Inputs.check_batch`.
@@ -99,7 +99,7 @@ def _read_one(value: Any) -> Any:
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    inputs: Annotated[Inputs, PlainValidator(read_inputs), WithJsonSchema(_SCHEMA)]
+    inputs: Annotated[Inputs, PlainValidator(parse_inputs), WithJsonSchema(_SCHEMA)]
     """A text, a pair of texts, words, or a batch."""
     truncate: bool | None = None
     """False: an input that a task reads only the beginning of is refused; else its answers say `"truncated": true`."""
@@ -140,14 +140,14 @@ class LabelScore(BaseModel):
     label: str
 
 
-class ErrorAnswer(BaseModel):
+class ErrorResponse(BaseModel):
     """What went wrong."""
 
     error: str
     error_type: Literal["Validation", "Backend", "Overloaded", "Unhealthy"]
 
 
-def to_scores(answer: Any) -> Any:
+def to_tei_scores(answer: Any) -> Any:
     """A task's answer as text-embeddings-inference gives it: all labels, the likeliest first.
 
     Where one label is the answer, that is ``[{"score", "label"}, …]``; all other answers stay as they are.

@@ -19,7 +19,7 @@ from nlpmtl.inference.predictor import Predictor
 from nlpmtl.serving.connections import Config, fit_to_files
 from nlpmtl.serving.limits import Limits
 from nlpmtl.serving.logs import limited_logging
-from nlpmtl.serving.routes import make_app
+from nlpmtl.serving.routes import create_app
 
 _THREAD_TOKENS = 256
 """Most padded tokens in one forward, for each thread of torch: more lose in padding and caches what they gain."""
@@ -89,12 +89,12 @@ def serve(
         ConfigError: the port cannot be had, or the device is not there.
         ModelError: there is no such model.
     """
-    with bind(host, port) as listener, limited_logging():  # the port first, because to load a model takes longer
+    with bind_socket(host, port) as listener, limited_logging():  # the port first, because to load a model takes longer
         loaded = Predictor.from_pretrained(name, revision=revision, device=device, dtype=dtype, plugins=plugins)
         on_cpu = loaded.model.device.type == "cpu"
         tokens = _THREAD_TOKENS * torch.get_num_threads() if on_cpu else max_batch_tokens(loaded.model.device)
         predictor = Predictor(loaded.model, loaded.tokenizer, tokens=tokens)
-        app, batcher = make_app(predictor, name=name, limits=limits)
+        app, batcher = create_app(predictor, name=name, limits=limits)
         shown, port = f"[{host}]" if ":" in host else host, listener.getsockname()[1]
 
         def ready() -> None:
@@ -124,7 +124,7 @@ def config(app: Callable[..., object], limits: Limits | None = None) -> Config:
     )
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind_socket(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

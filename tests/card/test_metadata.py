@@ -8,8 +8,8 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData, parse_eval_result_entries
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
-from nlpmtl.card import addressed, result_files, write_card
-from tests.card.facts import SCORES, TASKS, facts, source
+from nlpmtl.card import eval_result_files, with_repo_id, write_card
+from tests.card.example import SCORES, TASKS, card_data, dataset
 
 GLUE = {"hub": "nyu-mll/glue", "subset": "sst2", "splits": {"train": "train", "validation": "validation_matched"}}
 REPO = re.compile(r"^(?:[\w-]+/)?[\w.-]+$")
@@ -29,7 +29,7 @@ def results_of(text: str) -> list[EvalResult]:
 
 
 def test_the_front_matter_is_read_back_by_the_hubs_classes() -> None:
-    text = write_card(facts())
+    text = write_card(card_data())
     data = data_of(text)
     assert (data.library_name, data.base_model, data.model_name) == ("nlpmtl", "org/encoder", "demo")
     assert data.tags == ["multi-task", "text-classification", "token-classification"]
@@ -46,15 +46,15 @@ def test_the_front_matter_is_read_back_by_the_hubs_classes() -> None:
 
 
 def test_a_card_that_is_read_and_written_again_is_the_same() -> None:
-    text = write_card(facts())
+    text = write_card(card_data())
     assert str(ModelCard(text)) == text
 
 
 def test_the_model_index_has_what_the_hub_needs() -> None:
     """The rules of the specification: each result has the type of its task, its data by id and name, and values."""
-    one = source("glue", data=GLUE)
-    for sources in ([source()], [one], [one, source("more")]):
-        front = yaml.safe_load(write_card(facts(sources=sources)).split("---\n")[1])
+    one = dataset("glue", data=GLUE)
+    for sources in ([dataset()], [one], [one, dataset("more")]):
+        front = yaml.safe_load(write_card(card_data(datasets=sources)).split("---\n")[1])
         (index,) = front["model-index"]
         assert index["name"]
         for result in index["results"]:
@@ -70,7 +70,7 @@ def test_the_model_index_has_what_the_hub_needs() -> None:
 
 
 def test_data_from_the_hub_are_named_by_its_id() -> None:
-    text = write_card(facts(sources=[source("sst2", data=GLUE)]))
+    text = write_card(card_data(datasets=[dataset("sst2", data=GLUE)]))
     assert data_of(text).datasets == ["nyu-mll/glue"]
     first = results_of(text)[0]
     assert (first.dataset_type, first.dataset_config, first.dataset_split) == (
@@ -84,10 +84,10 @@ def test_data_from_the_hub_are_named_by_its_id() -> None:
 def test_local_data_of_two_names_are_two_results() -> None:
     split = {"topic": ["one"], "mood": ["two"]}
     sources = [
-        source(name, labelled={"validation": {task: 9 for task, where in split.items() if name in where}})
+        dataset(name, label_counts={"validation": {task: 9 for task, where in split.items() if name in where}})
         for name in ("one", "two")
     ]
-    results = results_of(write_card(facts(sources=sources, scores=only("topic", "mood"))))
+    results = results_of(write_card(card_data(datasets=sources, scores=only("topic", "mood"))))
     assert {(one.dataset_type, one.dataset_name, one.metric_name) for one in results} == {
         ("local", "one", "topic: accuracy"),
         ("local", "two", "mood: accuracy"),
@@ -101,17 +101,19 @@ def only(*tasks: str) -> dict[str, Any]:
 
 def test_one_sort_of_task_is_the_cards_pipeline() -> None:
     some = {task: TASKS[task] for task in ("topic", "mood")}
-    assert data_of(write_card(facts(tasks=some, scores=only("topic", "mood")))).pipeline_tag == "text-classification"
+    assert (
+        data_of(write_card(card_data(tasks=some, scores=only("topic", "mood")))).pipeline_tag == "text-classification"
+    )
 
 
 def test_a_model_that_was_not_scored_has_no_results() -> None:
-    front = yaml.safe_load(write_card(facts(scores=None, base_model=None)).split("---\n")[1])
+    front = yaml.safe_load(write_card(card_data(scores=None, base_model=None)).split("---\n")[1])
     assert set(front) == {"library_name", "tags"}
-    assert result_files(facts(scores=None)) == {}
+    assert eval_result_files(card_data(scores=None)) == {}
 
 
 def test_result_files_are_read_back_by_the_hubs_classes() -> None:
-    files = result_files(facts(sources=[source("sst2", data=GLUE)]))
+    files = eval_result_files(card_data(datasets=[dataset("sst2", data=GLUE)]))
     assert set(files) == {"topic.yaml", "mood.yaml", "places.yaml"}, "grade has no value"
     entries = parse_eval_result_entries(yaml.safe_load(files["mood.yaml"]))
     assert [(one.dataset_id, one.task_id, one.value, one.notes) for one in entries] == [
@@ -123,33 +125,34 @@ def test_result_files_are_read_back_by_the_hubs_classes() -> None:
 @pytest.mark.parametrize(
     "sources",
     [
-        [source()],
-        [source("sst2", data=GLUE), source("more")],
-        [source("sst2", data=GLUE, limited=frozenset({"validation"}))],
-        [source("trec", data={"hub": "SetFit/TREC-QC", "validation": 0.1})],
+        [dataset()],
+        [dataset("sst2", data=GLUE), dataset("more")],
+        [dataset("sst2", data=GLUE, subsampled=frozenset({"validation"}))],
+        [dataset("trec", data={"hub": "SetFit/TREC-QC", "validation": 0.1})],
     ],
     ids=["files", "two", "a part", "held out"],
 )
 def test_scores_on_other_rows_than_the_hubs_split_are_no_results_of_it(sources: Any) -> None:
-    assert result_files(facts(sources=sources)) == {}
+    assert eval_result_files(card_data(datasets=sources)) == {}
 
 
 def test_a_part_of_a_split_is_told_in_the_datas_name() -> None:
-    held = source("trec", data={"hub": "SetFit/TREC-QC", "validation": 0.1})
+    held = dataset("trec", data={"hub": "SetFit/TREC-QC", "validation": 0.1})
     assert (
-        results_of(write_card(facts(sources=[held])))[0].dataset_name == "SetFit/TREC-QC (100 rows held out of train)"
+        results_of(write_card(card_data(datasets=[held])))[0].dataset_name
+        == "SetFit/TREC-QC (100 rows held out of train)"
     )
-    part = source("sst2", data=GLUE, limited=frozenset({"validation"}))
-    assert results_of(write_card(facts(sources=[part])))[0].dataset_name == "nyu-mll/glue, sst2 (100 rows)"
+    part = dataset("sst2", data=GLUE, subsampled=frozenset({"validation"}))
+    assert results_of(write_card(card_data(datasets=[part])))[0].dataset_name == "nyu-mll/glue, sst2 (100 rows)"
 
 
 def test_a_card_can_be_addressed_to_its_repository() -> None:
-    text = addressed(write_card(facts()), repo="me/my-model")
+    text = with_repo_id(write_card(card_data()), repo="me/my-model")
     assert 'nlpmtl.Predictor.from_pretrained("me/my-model")' in text
     assert data_of(text).model_name == "my-model"
-    assert results_of(text) == results_of(write_card(facts()))
-    assert addressed(text, repo="me/my-model") == text
+    assert results_of(text) == results_of(write_card(card_data()))
+    assert with_repo_id(text, repo="me/my-model") == text
     edited = text.replace("library_name: nlpmtl", "library_name: nlpmtl\nlicense: mit")
-    assert data_of(addressed(edited, repo="me/other")).license == "mit", "what a person added stays"
-    bare = addressed(write_card(facts(scores=None)), repo="me/my-model")
+    assert data_of(with_repo_id(edited, repo="me/other")).license == "mit", "what a person added stays"
+    bare = with_repo_id(write_card(card_data(scores=None)), repo="me/my-model")
     assert "model-index" not in bare

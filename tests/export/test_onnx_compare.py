@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from nlpmtl.export.onnx_compare import differences, random_batches
+from nlpmtl.export.onnx_compare import max_logit_difference, random_batches
 from nlpmtl.export.onnx_model import load_onnx
 from nlpmtl.hub import load_model
 from tests.exported import Exported
@@ -33,12 +33,12 @@ def test_a_difference_is_a_share_of_the_largest_logit(exported: Exported) -> Non
     model, tokenizer = load_model(str(exported.source))
     graph, _ = load_onnx(exported.directory, device="cpu")
     batches = list(random_batches(model, tokenizer))
-    assert all(0 <= one <= 1e-5 for one in differences(model, graph, batches).values())
+    assert all(0 <= one <= 1e-5 for one in max_logit_difference(model, graph, batches).values())
     with torch.no_grad():
         model.head("topic").get_submodule("out").get_parameter("bias").add_(500)
         model.head("places").get_submodule("out").get_parameter("bias")[0].add_(0.01)
         model.head("kinds").get_submodule("out").get_parameter("bias")[0] = math.nan
-    found = differences(model, graph, batches)
+    found = max_logit_difference(model, graph, batches)
     assert found["topic"] == pytest.approx(1, abs=0.02)
     assert 1e-4 < found["places"] <= 0.01
     assert math.isnan(found["kinds"])

@@ -16,10 +16,10 @@ import nlpmtl
 from nlpmtl.card import write_card
 from nlpmtl.errors import ConfigError, ModelError
 from nlpmtl.export import export_task
-from nlpmtl.hub import load_model, new_directory, save_model
+from nlpmtl.hub import atomic_directory, load_model, save_model
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.training.checkpoint import save_atomic
-from tests.card.facts import facts, source
+from tests.card.example import card_data, dataset
 from tests.tiny import Trained, apart, read_json, write_encoder
 
 
@@ -51,11 +51,11 @@ def test_it_loads_ready_to_predict(trained: Trained) -> None:
 
 def test_all_that_is_beside_the_model_is_written_and_survives(trained: Trained, tmp_path: Path) -> None:
     model, tokenizer = load_model(str(trained.model_dir))
-    told = facts(sources=[source("sst2", data={"hub": "nyu-mll/glue", "subset": "sst2"})])
+    data = card_data(datasets=[dataset("sst2", data={"hub": "nyu-mll/glue", "subset": "sst2"})])
     pictures = {"images/learning-curve.png": b"a", "images/answers-topic.png": b"b"}
-    save_model(tmp_path, model=model, tokenizer=tokenizer, facts=told, pictures=pictures)
-    assert (tmp_path / "README.md").read_text(encoding="utf-8") == write_card(told)
-    assert read_json(tmp_path / "scores.json") == told.scores
+    save_model(tmp_path, model=model, tokenizer=tokenizer, card_data=data, plots=pictures)
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == write_card(data)
+    assert read_json(tmp_path / "scores.json") == data.scores
     assert {path.name for path in (tmp_path / ".eval_results").iterdir()} == {"topic.yaml", "mood.yaml", "places.yaml"}
     assert {name: (tmp_path / name).read_bytes() for name in pictures} == pictures
     assert apart(tmp_path, trained.model_dir) == 0.0
@@ -185,7 +185,7 @@ def test_a_new_directory_is_there_once_it_is_written(tmp_path: Path, there: bool
     path = tmp_path / "some" / "where"
     if there:
         path.mkdir(parents=True)
-    with new_directory(path) as part:
+    with atomic_directory(path) as part:
         (part / "one.txt").write_text("1")
         assert part.parent == path.parent
         assert not path.exists() or not list(path.iterdir())
@@ -201,7 +201,7 @@ def test_nothing_is_left_of_a_new_directory_that_was_not_written(tmp_path: Path,
 
 
 def write_and_raise(path: Path, raised: BaseException) -> None:
-    with new_directory(path) as part:
+    with atomic_directory(path) as part:
         (part / "one.txt").write_text("1")
         raise raised
 
@@ -209,10 +209,10 @@ def write_and_raise(path: Path, raised: BaseException) -> None:
 def test_a_new_directory_stands_where_nothing_stood(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for path in (tmp_path, tmp_path / "file"):
-        with pytest.raises(ConfigError, match="something stands there already"), new_directory(path):
+        with pytest.raises(ConfigError, match="something stands there already"), atomic_directory(path):
             pytest.fail("unreachable")
     below = tmp_path / "file" / "model"
-    with pytest.raises(ConfigError, match="file/model: cannot be written: Not a directory"), new_directory(below):
+    with pytest.raises(ConfigError, match="file/model: cannot be written: Not a directory"), atomic_directory(below):
         pytest.fail("unreachable")
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -224,7 +224,7 @@ def test_files_of_models_and_checkpoints_have_the_permissions_of_the_umask(
     model, tokenizer = load_model(str(trained.model_dir))
     before = os.umask(umask)
     try:
-        save_model(tmp_path / "model", model=model, tokenizer=tokenizer, facts=None, pictures={})
+        save_model(tmp_path / "model", model=model, tokenizer=tokenizer, card_data=None, plots={})
         export_task(model, tokenizer, task="topic", directory=tmp_path / "stock")
         save_atomic(tmp_path / "step-000001", tensors={"model.safetensors": dict(model.state_dict())}, state={})
     finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import close_session, constants, get_session
 
-from nlpmtl.hub import guarded
+from nlpmtl.hub import validated_responses
 from nlpmtl.hub.response_checks import UntrustedResponseError
 from tests.hub.test_repository import put, refused
 from tests.hub_server import Hub, Repo, model, serve_hub
@@ -126,7 +126,7 @@ def test_a_client_that_replaces_another_is_guarded_too(
     """As `huggingface_hub` does after a failed connection, in the middle of a download."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     put(hostile, name, model.files())
-    with guarded():
+    with validated_responses():
         close_session()
         assert get_session().head(f"{hostile.url}/{name}/resolve/main/config.json").status_code == 200
         hostile.rewrite = header("head", ETag=f'"{OUTSIDE}"')

@@ -16,10 +16,10 @@ from tests.hub_server.state import WRITER, Hub
 
 _CODE = """
 import json, sys
-from nlpmtl.hub import repository as hub, retry as asking
+from nlpmtl.hub import repository as hub, retry
 from nlpmtl.errors import NlpmtlError
 
-asking.PAUSES, asking.PATIENCE = (0.2, 0.2), 1.0
+retry.PAUSES, retry.TIMEOUT = (0.2, 0.2), 1.0
 for line in sys.stdin:
     name, arguments = json.loads(line)
     try:

@@ -9,7 +9,7 @@ CLEAR = np.array([[True, True, False], [True, True, False], [True, False, True]]
 
 
 def test_what_is_told_from_noise_has_a_colour() -> None:
-    (axes,) = affinity_map(("a", "b", "c"), MEAN, clear=CLEAR).axes
+    (axes,) = affinity_map(("a", "b", "c"), MEAN, significant=CLEAR).axes
     written = [text.get_text() for text in axes.texts]
     assert written == ["+2.00", "+1.00", "-0.20", "+0.40", "+3.00", "?", "-1.00", "+0.00", "+1.00"]
     colours = axes.images[0].get_array()

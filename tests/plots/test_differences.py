@@ -4,16 +4,16 @@ import matplotlib.colors
 import numpy as np
 
 from nlpmtl.plots.canvas import BLUE, GREY, ORANGE
-from nlpmtl.plots.differences import Difference, differences
+from nlpmtl.plots.differences import ScoreDifference, score_differences
 
 
 def test_a_line_for_each_task_in_the_colour_of_what_it_says() -> None:
     found = [
-        Difference("gains", 0.5, 0.75, (0.125, 0.375)),
-        Difference("loses", 0.75, 0.5, (-0.375, -0.125)),
-        Difference("who knows", 0.5, 0.625, (0.0, 0.25)),
+        ScoreDifference("gains", 0.5, 0.75, (0.125, 0.375)),
+        ScoreDifference("loses", 0.75, 0.5, (-0.375, -0.125)),
+        ScoreDifference("who knows", 0.5, 0.625, (0.0, 0.25)),
     ]
-    (axes,) = differences(found, below="below").axes
+    (axes,) = score_differences(found, subtitle="below").axes
     lines = [np.asarray(line.get_segments()[0])[:, 0].tolist() for line in axes.collections]  # type: ignore[attr-defined]
     assert lines == [list(one.interval) for one in found]
     points = [point for point in axes.lines if point.get_marker() == "o"]

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nlpmtl.plots import describe_choices, draw_choices
-from nlpmtl.plots.dynamics import choices
+from nlpmtl.plots import describe_dynamics, draw_dynamics
+from nlpmtl.plots.dynamics import training_dynamics
 
 METRICS: list[dict[str, Any]] = [
     {
@@ -19,7 +19,7 @@ METRICS: list[dict[str, Any]] = [
 
 
 def test_a_panel_for_draws_and_one_for_weights() -> None:
-    above, below = choices(METRICS).axes
+    above, below = training_dynamics(METRICS).axes
     lines = {line.get_label(): np.asarray(line.get_xydata()) for line in (*above.lines, *below.lines)}
     assert lines["x"][:, 1].tolist() == pytest.approx([step / 10 for step in range(1, 9)])
     assert lines["b"].tolist() == [[1, 2.0], [3, 2.0], [5, 2.0], [7, 2.0]]
@@ -27,19 +27,19 @@ def test_a_panel_for_draws_and_one_for_weights() -> None:
 
 
 def test_only_what_was_told_is_drawn() -> None:
-    (panel,) = choices([{"step": line["step"], "weights": line["weights"]} for line in METRICS]).axes
+    (panel,) = training_dynamics([{"step": line["step"], "weights": line["weights"]} for line in METRICS]).axes
     assert panel.get_title(loc="left") == "Weight in the loss"
-    assert draw_choices([{"step": 1, "losses": {}}]) is None
-    assert (draw_choices(METRICS) or b"").startswith(b"\x89PNG")
+    assert draw_dynamics([{"step": 1, "losses": {}}]) is None
+    assert (draw_dynamics(METRICS) or b"").startswith(b"\x89PNG")
 
 
 def test_a_long_run_is_smoothed() -> None:
-    (panel,) = choices([{"step": step, "sampling": {"x": float(step % 2)}} for step in range(1, 4001)]).axes
+    (panel,) = training_dynamics([{"step": step, "sampling": {"x": float(step % 2)}} for step in range(1, 4001)]).axes
     np.testing.assert_allclose(np.asarray(panel.lines[0].get_ydata()), 0.5)
 
 
 def test_in_words() -> None:
-    assert describe_choices(METRICS) == (
+    assert describe_dynamics(METRICS) == (
         "What was chosen over 8 steps: the share of the draws, at the last step x 0.8, y 0.2; "
         "the weight in the loss, at the last step a 1."
     )

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from nlpmtl.plots import (
-    Difference,
+    ScoreDifference,
     draw_affinity,
-    draw_comparison,
-    draw_differences,
-    draw_learning,
-    draw_tree,
+    draw_dendrogram,
+    draw_error_analysis,
+    draw_learning_curve,
+    draw_score_differences,
 )
 from nlpmtl.tasks import Confusion, LabelCounts, RegressionPairs
 
@@ -70,7 +70,7 @@ def curve(steps: int, *, tasks: int, evaluations: int) -> bytes:
         }
         for i in range(1, evaluations + 1)
     ]
-    return draw_learning(metrics, lines, tasks=names, step=steps)
+    return draw_learning_curve(metrics, lines, tasks=names, step=steps)
 
 
 def differences(many: int) -> bytes:
@@ -79,8 +79,8 @@ def differences(many: int) -> bytes:
     for i in range(many):
         alone, mixture, about = source.random(3)
         low, high = mixture - alone - 0.3 * about, mixture - alone + 0.3 * about
-        found.append(Difference(f"task_{i}", alone, mixture, (low, high)))
-    return draw_differences(found, below="below")
+        found.append(ScoreDifference(f"task_{i}", alone, mixture, (low, high)))
+    return draw_score_differences(found, subtitle="below")
 
 
 def related(many: int) -> tuple[tuple[str, ...], np.ndarray]:
@@ -89,24 +89,30 @@ def related(many: int) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 PICTURES: dict[str, Callable[[], bytes]] = {
-    **{f"confusion of {n}": lambda n=n: draw_comparison("t", confusion(n)) for n in (2, 3, 24, 77, 150)},  # type: ignore[misc]
-    "confusion without a row": lambda: draw_comparison("t", Confusion(("a", "b"), np.zeros((2, 2), np.int64), "words")),
-    "confusion without a mistake": lambda: draw_comparison(
+    **{f"confusion of {n}": lambda n=n: draw_error_analysis("t", confusion(n)) for n in (2, 3, 24, 77, 150)},  # type: ignore[misc]
+    "confusion without a row": lambda: draw_error_analysis(
+        "t", Confusion(("a", "b"), np.zeros((2, 2), np.int64), "words")
+    ),
+    "confusion without a mistake": lambda: draw_error_analysis(
         "t", Confusion(labels(90), 3 * np.eye(90, dtype=np.int64), "rows")
     ),
-    **{f"hits of {n}": lambda n=n: draw_comparison("t", hits(n)) for n in (1, 28, 150)},  # type: ignore[misc]
-    **{f"points of {n}": lambda n=n: draw_comparison("t", points(n)) for n in (1, 2, 20_000)},  # type: ignore[misc]
-    "points without numbers": lambda: draw_comparison("t", RegressionPairs(np.array([1.0]), np.array([np.nan]))),
-    "a name of 64": lambda: draw_comparison("n" * 64, confusion(2)),
-    **{f"tree of {n}": lambda n=n: draw_tree(*related(n)) for n in (2, 3, 25)},  # type: ignore[misc]
-    **{f"affinities of {n}": lambda n=n: draw_affinity(*related(n), clear=related(n)[1] > 0) for n in (2, 3, 25)},  # type: ignore[misc]
-    "affinities without one": lambda: draw_affinity(("a", "b"), np.zeros((2, 2)), clear=np.zeros((2, 2), dtype=bool)),
+    **{f"hits of {n}": lambda n=n: draw_error_analysis("t", hits(n)) for n in (1, 28, 150)},  # type: ignore[misc]
+    **{f"points of {n}": lambda n=n: draw_error_analysis("t", points(n)) for n in (1, 2, 20_000)},  # type: ignore[misc]
+    "points without numbers": lambda: draw_error_analysis("t", RegressionPairs(np.array([1.0]), np.array([np.nan]))),
+    "a name of 64": lambda: draw_error_analysis("n" * 64, confusion(2)),
+    **{f"tree of {n}": lambda n=n: draw_dendrogram(*related(n)) for n in (2, 3, 25)},  # type: ignore[misc]
+    **{f"affinities of {n}": lambda n=n: draw_affinity(*related(n), significant=related(n)[1] > 0) for n in (2, 3, 25)},  # type: ignore[misc]
+    "affinities without one": lambda: draw_affinity(
+        ("a", "b"), np.zeros((2, 2)), significant=np.zeros((2, 2), dtype=bool)
+    ),
     "curve of a step": lambda: curve(1, tasks=1, evaluations=0),
-    "curve of zeros": lambda: draw_learning([{"step": 1, "losses": {"t": 0.0}}], [], tasks=["t", "u"], step=1),
+    "curve of zeros": lambda: draw_learning_curve([{"step": 1, "losses": {"t": 0.0}}], [], tasks=["t", "u"], step=1),
     "curve of few": lambda: curve(12, tasks=3, evaluations=3),
     "differences of 2": lambda: differences(2),
     "differences of 40": lambda: differences(40),
-    "differences of nothing": lambda: draw_differences([Difference("n" * 64, 0.0, 0.0, (0.0, 0.0))], below="below"),
+    "differences of nothing": lambda: draw_score_differences(
+        [ScoreDifference("n" * 64, 0.0, 0.0, (0.0, 0.0))], subtitle="below"
+    ),
     "curve of many": lambda: curve(3000, tasks=25, evaluations=60),
 }
 

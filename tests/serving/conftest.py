@@ -15,9 +15,9 @@ import torch
 
 from nlpmtl import MultiTaskModel
 from nlpmtl.inference.predictor import Predictor
-from nlpmtl.serving import Limits, make_app
+from nlpmtl.serving import Limits, create_app
 from nlpmtl.serving.batcher import Batcher
-from nlpmtl.serving.server import Server, bind, config
+from nlpmtl.serving.server import Server, bind_socket, config
 
 if TYPE_CHECKING:
     from tests.tiny import Trained
@@ -77,9 +77,9 @@ class Running:
 @contextmanager
 def running(predictor: Predictor, limits: Limits = SMALL, *, name: str = "a-model") -> Iterator[Running]:
     """A server in a thread."""
-    app, batcher = make_app(predictor, name=name, limits=limits)
+    app, batcher = create_app(predictor, name=name, limits=limits)
     up = threading.Event()
-    with bind("127.0.0.1", 0) as listener:
+    with bind_socket("127.0.0.1", 0) as listener:
         server = Server(config(app, limits), ready=up.set, ending=batcher.refuse)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()

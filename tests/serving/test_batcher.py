@@ -34,7 +34,7 @@ def batching(**options: int) -> Iterator[tuple[Batcher, Doubling]]:
     compute = Doubling()
     batcher = Batcher(compute, **{"batch": 4, "queue": 100, **options})
     try:
-        batcher.submit([0], ask="a")
+        batcher.submit([0], key="a")
         assert compute.started.wait(10)
         yield batcher, compute
     finally:
@@ -45,7 +45,7 @@ def batching(**options: int) -> Iterator[tuple[Batcher, Doubling]]:
 def test_those_who_wait_and_ask_the_same_go_together_the_oldest_first() -> None:
     with batching() as (batcher, compute):
         asked = [("a", [1]), ("b", [2]), ("a", [3, 4]), ("a", [5, 6]), ("a", [7]), ("b", [8])]
-        futures = [batcher.submit(inputs, ask=ask) for ask, inputs in asked]
+        futures = [batcher.submit(inputs, key=ask) for ask, inputs in asked]
         assert batcher.waiting == 6
         compute.may.set()
         assert [list(one.result(10)) for one in futures] == [[2], [4], [6, 8], [10, 12], [14], [16]]
@@ -54,7 +54,7 @@ def test_those_who_wait_and_ask_the_same_go_together_the_oldest_first() -> None:
 
 def test_a_request_larger_than_a_batch_is_one_by_itself() -> None:
     with batching() as (batcher, compute):
-        large, small = batcher.submit(list(range(9)), ask="a"), batcher.submit([1], ask="a")
+        large, small = batcher.submit(list(range(9)), key="a"), batcher.submit([1], key="a")
         compute.may.set()
         assert (len(large.result(10)), small.result(10)) == (9, [2])
         assert [len(inputs) for _, inputs in compute.batches] == [1, 9, 1]
@@ -62,7 +62,7 @@ def test_a_request_larger_than_a_batch_is_one_by_itself() -> None:
 
 def test_an_error_meets_only_its_own_request() -> None:
     with batching() as (batcher, compute):
-        good, bad, late = (batcher.submit([one], ask="a") for one in (1, "x", 3))
+        good, bad, late = (batcher.submit([one], key="a") for one in (1, "x", 3))
         compute.may.set()
         assert (good.result(10), late.result(10)) == ([2], [6])
         with pytest.raises(ValueError, match="no number among 1"):
@@ -71,13 +71,13 @@ def test_an_error_meets_only_its_own_request() -> None:
 
 def test_what_was_given_up_is_not_computed_and_takes_no_place() -> None:
     with batching(queue=2) as (batcher, compute):
-        given_up, kept = batcher.submit([1], ask="a"), batcher.submit([2], ask="a")
+        given_up, kept = batcher.submit([1], key="a"), batcher.submit([2], key="a")
         with pytest.raises(QueueFullError):
-            batcher.submit([3], ask="a")
+            batcher.submit([3], key="a")
         assert given_up.cancel()
-        third = batcher.submit([3], ask="a")
+        third = batcher.submit([3], key="a")
         with pytest.raises(QueueFullError):
-            batcher.submit([4], ask="a")
+            batcher.submit([4], key="a")
         compute.may.set()
         assert (kept.result(10), third.result(10)) == ([4], [6])
         assert compute.batches[1:] == [("a", [2, 3])]
@@ -85,16 +85,16 @@ def test_what_was_given_up_is_not_computed_and_takes_no_place() -> None:
 
 def test_refusing_finishes_what_waits_and_stopping_gives_it_up() -> None:
     with batching() as (batcher, compute):
-        waits = batcher.submit([1], ask="a")
+        waits = batcher.submit([1], key="a")
         assert batcher.open
         batcher.refuse()
         assert not batcher.open
         with pytest.raises(ShuttingDownError):
-            batcher.submit([2], ask="a")
+            batcher.submit([2], key="a")
         compute.may.set()
         assert waits.result(10) == [2]
     with batching() as (batcher, compute):
-        waits = batcher.submit([1], ask="a")
+        waits = batcher.submit([1], key="a")
         stopping = threading.Thread(target=batcher.stop)
         stopping.start()
         while not waits.cancelled():

@@ -86,7 +86,7 @@ def test_whatever_is_raised_reaches_its_own_request_only(error: BaseException) -
 
     batcher = Batcher(compute, batch=4, queue=10)
     try:
-        futures = [batcher.submit([one], ask="a") for one in ("first", "good", "bad", "last")]
+        futures = [batcher.submit([one], key="a") for one in ("first", "good", "bad", "last")]
         may.set()
         assert [futures[number].result(10) for number in (0, 1, 3)] == [["first"], ["good"], ["last"]]
         raised = futures[2].exception(10)
@@ -94,11 +94,11 @@ def test_whatever_is_raised_reaches_its_own_request_only(error: BaseException) -
 
         assert isinstance(raised, CrashError | MemoryError | RecursionError)
         assert batcher.open
-        assert batcher.submit(["again"], ask="a").result(10) == ["again"]
+        assert batcher.submit(["again"], key="a").result(10) == ["again"]
 
         async def wait() -> None:
             with pytest.raises(type(raised)):
-                await asyncio.wrap_future(batcher.submit(["bad"], ask="a"))
+                await asyncio.wrap_future(batcher.submit(["bad"], key="a"))
 
         asyncio.run(wait())
     finally:
@@ -110,7 +110,7 @@ def test_a_wrong_number_of_answers_is_an_error_of_the_request() -> None:
     try:
         for _ in range(2):
             with pytest.raises(RuntimeError, match="0 answers for 1 inputs"):
-                batcher.submit([1], ask="a").result(10)
+                batcher.submit([1], key="a").result(10)
     finally:
         batcher.stop()
 
@@ -122,7 +122,7 @@ def test_a_thread_that_has_ended_fails_the_health_check(predictor: Predictor) ->
         reply = client.get("/health")
         assert (reply.status, reply.json["error_type"]) == (503, "Unhealthy")
         with pytest.raises(ShuttingDownError):
-            server.batcher.submit(["a"], ask="a")
+            server.batcher.submit(["a"], key="a")
 
 
 def test_logits_that_are_not_finite_are_the_error_of_their_own_request(trained: Trained, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from nlpmtl.errors import ConfigError, ModelError
 from nlpmtl.serving import Limits, serve
-from nlpmtl.serving.server import bind
+from nlpmtl.serving.server import bind_socket
 from tests.serving.conftest import Client
 
 if TYPE_CHECKING:
@@ -90,12 +90,12 @@ def test_a_port_in_use_is_told_before_the_model_is_loaded() -> None:
 
 def test_a_host_that_is_none() -> None:
     with pytest.raises(ConfigError, match="--host no such host: "):
-        bind("no such host", 0)
+        bind_socket("no such host", 0)
 
 
 def test_no_model_frees_the_port(tmp_path: object) -> None:
-    with bind("127.0.0.1", 0) as free:
+    with bind_socket("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
     with pytest.raises(ModelError, match="cannot be loaded"):
         serve(str(tmp_path), host="127.0.0.1", port=port, limits=Limits())
-    bind("127.0.0.1", port).close()
+    bind_socket("127.0.0.1", port).close()

@@ -1,11 +1,11 @@
-"""Facts of a small model, for the tests of its card."""
+"""CardData of a small model, for the tests of its card."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from nlpmtl.card import Facts, Source
+from nlpmtl.card import CardData, CardDataset
 
 TASKS: dict[str, dict[str, Any]] = {
     "topic": {"kind": "classification", "input": "text", "labels": ["a", "b"], "level": "sequence"},
@@ -60,30 +60,30 @@ RUN: dict[str, Any] = {
 }
 
 
-def source(name: str = "messages", *, data: dict[str, Any] | None = None, **changes: Any) -> Source:
+def dataset(name: str = "messages", *, data: dict[str, Any] | None = None, **changes: Any) -> CardDataset:
     """A dataset that all tasks are scored on; from files, unless its `[data]` says otherwise."""
     labelled = {"train": dict.fromkeys(TASKS, 400), "validation": dict.fromkeys(TASKS, 100)}
     rows = {"train": 430, "validation": 100}
-    one = Source(name=name, data=data or {"files": {"train": "t.jsonl"}}, rows=rows, labelled=labelled)
+    one = CardDataset(name=name, data_config=data or {"files": {"train": "t.jsonl"}}, rows=rows, label_counts=labelled)
     return replace(one, **changes)
 
 
-def facts(**changes: Any) -> Facts:
+def card_data(**changes: Any) -> CardData:
     """Those of a run over one dataset."""
-    one = Facts(
+    one = CardData(
         name="demo",
         encoder="org/encoder",
         base_model="org/encoder",
         tasks=TASKS,
         input_length=64,
         run=RUN,
-        sources=[source()],
+        datasets=[dataset()],
         steps=60,
-        step=40,
+        best_step=40,
         evaluations=3,
         scores=SCORES,
-        calibrated=CALIBRATED,
+        calibration=CALIBRATED,
         notes=["messages, train: 3 of 430 rows are longer than max_length and were cut"],
-        pictures={"images/learning-curve.png": "A curve.", "images/answers-topic.png": "A matrix [of] topic."},
+        plots={"images/learning-curve.png": "A curve.", "images/answers-topic.png": "A matrix [of] topic."},
     )
     return replace(one, **changes)
