@@ -52,7 +52,9 @@ def assemble(directory: Path) -> nlpmtl.Predictor:
     """A model of all tasks, none of its heads' weights at a round value."""
     encoder = load_encoder(str(directory))
     tasks = [task_from_config(name, {"metrics": None, **spec}) for name, spec in SPECS.items()]
-    model = nlpmtl.MultiTaskModel.assemble(encoder, tasks=tasks, sharing={"kind": "hard"}, input_length=LENGTH, seed=0)
+    model = nlpmtl.MultiTaskModel.from_encoder(
+        encoder, tasks=tasks, sharing={"kind": "hard"}, input_length=LENGTH, seed=0
+    )
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in model.heads.parameters():

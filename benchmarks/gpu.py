@@ -29,8 +29,8 @@ from benchmarks.eleven import DATASETS, RUN
 from benchmarks.stock_trainer import TASKS, fine_tune
 from benchmarks.tables import facts
 from nlpmtl.build import build_trainer
-from nlpmtl.model import find_encoder, load_encoder
-from nlpmtl.model.architectures import find_layers, matrix_numbers
+from nlpmtl.model import load_encoder, resolve_encoder_path
+from nlpmtl.model.architectures import find_layers, matmul_parameters
 from nlpmtl.run import load_config
 from nlpmtl.task_datasets import load_task_datasets
 from nlpmtl.training import accelerator_context
@@ -51,7 +51,7 @@ def write_encoder(config: PretrainedConfig, directory: Path, *, tokenizer: str) 
     model = AutoModel.from_config(config)
     model.save_pretrained(directory)
     AutoTokenizer.from_pretrained(tokenizer).save_pretrained(directory)
-    return sum(matrix_numbers(layer) for layer in find_layers(model))
+    return sum(matmul_parameters(layer) for layer in find_layers(model))
 
 
 def own(encoder: Path, data: Path, *, batch: int, steps: int, padded: bool) -> float:
@@ -119,7 +119,7 @@ def main() -> None:
     args = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     transformers.logging.set_verbosity_error()
-    tokenizer, data, few = find_encoder(args.tokenizer), args.data.resolve(), max(6, args.steps // 6)
+    tokenizer, data, few = resolve_encoder_path(args.tokenizer), args.data.resolve(), max(6, args.steps // 6)
     lines = [
         "| encoder | rows a step | | tokens/s, each round | utilisation | nlpmtl / it |",
         "|---|---|---|---|---|---|",

@@ -98,10 +98,10 @@ def eager(tokenizer: PreTrainedTokenizerBase) -> Predictor:
         vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
     )
     torch.manual_seed(0)
-    encoder = Encoder(BertModel(config, add_pooling_layer=False), tokenizer, start={})
+    encoder = Encoder(BertModel(config, add_pooling_layer=False), tokenizer, head_init={})
     bio = Labeling(name="bio", labels=["O", "B-x", "I-x", "B-y"], metrics=None, input="words")
     plain = Labeling(name="plain", labels=["a", "b", "c"], metrics=None, input="words", scheme="plain")
-    model = MultiTaskModel.assemble(encoder, tasks=[bio, plain], sharing={"kind": "hard"}, input_length=24, seed=0)
+    model = MultiTaskModel.from_encoder(encoder, tasks=[bio, plain], sharing={"kind": "hard"}, input_length=24, seed=0)
     with torch.no_grad():
         for task in ("bio", "plain"):
             model.head(task).get_submodule("out").get_parameter("weight").mul_(30)

@@ -48,7 +48,7 @@ def model_directory(name: str, scratch: Path) -> Path:
         return Path(name)
     encoder = load_encoder(name)
     tasks = [task_from_config(task, spec) for task, spec in TASKS.items()]
-    model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing={"kind": "hard"}, input_length=128, seed=0)
+    model = MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing={"kind": "hard"}, input_length=128, seed=0)
     for part in (model, encoder.tokenizer):
         part.save_pretrained(scratch / "model")
     return scratch / "model"

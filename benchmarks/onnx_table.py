@@ -53,8 +53,8 @@ def compare(encoder: str, directory: Path) -> tuple[dict[str, float], float, int
     """For each kind the largest difference of a logit; the largest logit, and how many were compared."""
     loaded = load_encoder(encoder)
     tasks = [task_from_config(kind, config_of_kind(kind)) for kind in SPECS]
-    longest = min(loaded.longest, 128)
-    model = MultiTaskModel.assemble(loaded, tasks=tasks, sharing={"kind": "hard"}, input_length=longest, seed=0)
+    longest = min(loaded.max_positions, 128)
+    model = MultiTaskModel.from_encoder(loaded, tasks=tasks, sharing={"kind": "hard"}, input_length=longest, seed=0)
     model.train(False)
     export_onnx(model, loaded.tokenizer, directory=directory)
     graph: OnnxModel = load_onnx(directory, device="cpu")[0]
@@ -62,7 +62,7 @@ def compare(encoder: str, directory: Path) -> tuple[dict[str, float], float, int
     for batch in batches(loaded.tokenizer, max_length=longest):
         every = dict.fromkeys(SPECS, torch.arange(len(batch.input_ids)))
         with torch.inference_mode():
-            expected, found = model.infer(batch, every), graph.infer(batch, every)
+            expected, found = model.predict_logits(batch, every), graph.predict_logits(batch, every)
         for kind, right in expected.items():
             real = batch.attention_mask == 1 if right.dim() == 3 else every[kind]
             apart = (found[kind] - right)[real].abs()

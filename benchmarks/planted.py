@@ -96,7 +96,7 @@ def train(scheme: str, truth: Floats, *, directory: Path, encoder: Path, seed: i
     _, _, fit = build_run(load_config(run), directory=Path(run["output"]), accelerator=Accelerator(cpu=True))
     score = [event.scores.mean for event in fit.events() if isinstance(event, EvaluationDone)][-1]
     assert isinstance(fit.model, MultiTaskModel)
-    return np.mean([one.values.double().numpy() for one in fit.model.relations().values()], axis=0), score
+    return np.mean([one.values.double().numpy() for one in fit.model.task_relations().values()], axis=0), score
 
 
 def learned(encoders: Mapping[int, Path], scratch: Path) -> Iterator[str]:

@@ -75,7 +75,7 @@ def new_model(data: Path) -> tuple[MultiTaskModel, Any]:
             kept = {key: spec[key] for key in ("kind", "scheme") if key in spec}
             shape = "words" if "words" in config["input"] else "pair" if name in PAIRS else "text"
             tasks.append(task_from_config(task, {**kept, "labels": labels or [], "metrics": None, "input": shape}))
-    model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing={"kind": "hard"}, input_length=128, seed=0)
+    model = MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing={"kind": "hard"}, input_length=128, seed=0)
     return model, encoder.tokenizer
 
 

@@ -31,7 +31,7 @@ from benchmarks.same_scores import read_eleven
 from benchmarks.steps import take_steps
 from benchmarks.tables import facts, mean_spread
 from nlpmtl.hub import load_model
-from nlpmtl.model import footprint
+from nlpmtl.model import estimate_cost
 
 CONFIGS = Path(__file__).resolve().parents[1] / "task_configs"
 RTE, SNLI = 500, 30_000
@@ -113,14 +113,14 @@ def result(run: dict[str, Any], place: Path, *, rows: Path) -> dict[str, Any]:
         resume = (place / "checkpoints").exists()
         directory = nlpmtl.train(run, output=place, resume=resume).model_dir
         model, _ = load_model(str(directory))
-        cost = footprint(model, labels=1)
+        cost = estimate_cost(model, tasks_per_row=1)
         scores = {}
         for column, file in SCORED.items():
             task = column.partition(",")[0]
             if task in model.tasks and (rows / f"{file}.jsonl").exists():
                 scored = {**run, "datasets": {task: dataset(task, validation=rows / f"{file}.jsonl")}}
                 scores[column] = nlpmtl.evaluate(directory, scored).tasks[task]["score"]
-        found = {"scores": scores, "shared": cost.shared, "own": max(cost.own.values())}
+        found = {"scores": scores, "shared": cost.shared_parameters, "own": max(cost.task_parameters.values())}
         summary.write_text(json.dumps(found), encoding="utf-8")
         for made in ("checkpoints", "best", "model"):
             shutil.rmtree(place / made, ignore_errors=True)

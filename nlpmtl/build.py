@@ -11,7 +11,7 @@ from torch import Tensor
 from nlpmtl.config import RunConfig, plain_config
 from nlpmtl.data import Batch, Collator
 from nlpmtl.evaluation import Inference
-from nlpmtl.kernels import can_pack, use_fast_dropout, use_packing
+from nlpmtl.kernels import enable_fast_dropout, enable_packing, supports_packing
 from nlpmtl.model import Encoder, MultiTaskModel
 from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.sampling import Plan, build_plan
@@ -35,7 +35,7 @@ def build_trainer(
     config: RunConfig, *, directory: Path, accelerator: Accelerator, encoder: Encoder, work: TaskDatasets
 ) -> Trainer:
     """A run that is ready for its first step; nothing is written."""
-    model = MultiTaskModel.assemble(
+    model = MultiTaskModel.from_encoder(
         encoder,
         tasks=work.tasks.values(),
         sharing=config.sharing.model_dump(mode="json"),
@@ -52,20 +52,22 @@ def build_trainer(
         model.double()
     on_cpu = accelerator.device.type == "cpu"
     if on_cpu:
-        use_fast_dropout(model)
+        enable_fast_dropout(model)
     fast = on_cpu or (accelerator.device.type == "cuda" and accelerator.mixed_precision == "bf16")
     packed = (
-        fast and config.encoder.attention is None and can_pack(encoder.model.config, device=accelerator.device.type)
+        fast
+        and config.encoder.attention is None
+        and supports_packing(encoder.model.config, device=accelerator.device.type)
     )
     if packed:
-        use_packing(encoder.model)
+        enable_packing(encoder.model)
     accelerator.prepare_model(model, evaluation_mode=True)  # in place: its device and precision, and no wrapper
     broadcast_parameters(model)
     whole = model
     if fsdp.is_asked_for() and accelerator.num_processes > 1:
         whole = fsdp.apply_fsdp(model, device=accelerator.device)
     elif packed and not on_cpu and not config.encoder.freeze and not config.encoder.gradient_checkpointing:
-        model.sharing.record(rows=config.train.batch_size, longest=config.encoder.max_length)
+        model.sharing.capture_cuda_graphs(rows=config.train.batch_size, longest=config.encoder.max_length)
     optimizer = build_optimizer(
         model,
         lr=config.train.lr,
@@ -100,7 +102,7 @@ def build_trainer(
 
     def forward(batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         with accelerator.autocast():
-            return whole.infer(batch, rows)
+            return whole.predict_logits(batch, rows)
 
     return Trainer(
         directory=directory,

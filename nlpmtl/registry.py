@@ -166,5 +166,17 @@ WEIGHTINGS = Registry(
         "memory": "state",
     },
 )
-SHARINGS = Registry("sharing scheme")
+SHARINGS = Registry(
+    "sharing scheme",
+    renamed={
+        "own": "task_parameters",
+        "added": "added_shared_parameters",
+        "initialise": "init_parameters",
+        "standalone_encoder": "standalone_encoder",
+        "cost": "relative_flops",
+        "after_step": "post_step",
+        "relations": "task_relations",
+        "record": "capture_cuda_graphs",
+    },
+)
 METRICS = Registry("metric")

@@ -34,7 +34,7 @@ from nlpmtl.fs import clear_leftovers
 from nlpmtl.hub import fetch, validated_responses
 from nlpmtl.inference.backend import Precision, load_backend
 from nlpmtl.inference.device import check_device
-from nlpmtl.model import Encoder, MultiTaskModel, footprint, load_encoder, with_finite_logits
+from nlpmtl.model import Encoder, MultiTaskModel, estimate_cost, load_encoder, with_finite_logits
 from nlpmtl.plugins import import_plugins
 from nlpmtl.run_config import Source as Source
 from nlpmtl.run_config import load_config as load_config
@@ -225,23 +225,23 @@ def load_inputs(config: RunConfig) -> tuple[Encoder, TaskDatasets]:
         sha256=config.encoder.sha256,
         attention=config.encoder.attention,
     )
-    if config.encoder.max_length > encoder.longest:
+    if config.encoder.max_length > encoder.max_positions:
         raise ConfigError(
-            f"encoder.max_length: {config.encoder.name} reads at most {encoder.longest} tokens, "
+            f"encoder.max_length: {config.encoder.name} reads at most {encoder.max_positions} tokens, "
             f"found {config.encoder.max_length}"
         )
     work = load_task_datasets(
         config.datasets,
         tokenizer=encoder.tokenizer,
         max_length=config.encoder.max_length,
-        earlier=encoder.tasks,
+        earlier=encoder.pretrained_tasks,
     )
     return encoder, replace(work, notes=(*encoder.notes, *work.notes))
 
 
 def _idle(encoder: Encoder, work: TaskDatasets, *, frozen: bool) -> Iterator[str]:
     """What becomes of the tasks that the encoder brings and the run does not train."""
-    idle = [name for name in encoder.tasks if name not in work.tasks]
+    idle = [name for name in encoder.pretrained_tasks if name not in work.tasks]
     if idle and frozen:
         yield f"kept as they are: {', '.join(idle)}"
     elif idle:
@@ -257,7 +257,7 @@ def _cost(fit: Trainer, work: TaskDatasets) -> Iterator[str]:
     assert isinstance(model, MultiTaskModel)
     if model.config.sharing["kind"] != "hard":
         labels = sum(int(one.labelled.sum()) for rows in train for one in rows.labels.values())
-        cost = footprint(model, labels=labels / sum(map(len, train)))
+        cost = estimate_cost(model, tasks_per_row=labels / sum(map(len, train)))
         yield f"sharing by {model.config.sharing['kind']!r}: {cost}"
 
 
@@ -315,7 +315,7 @@ def _evaluate(
         datasets, tasks=loaded.tasks, tokenizer=tokenizer, max_length=loaded.config.input_length, split=split
     )
     inference = Inference(
-        with_finite_logits(loaded.infer),
+        with_finite_logits(loaded.predict_logits),
         pad=tokenizer.pad_token_id,
         types="token_type_ids" in tokenizer.model_input_names,
         tokens=max_batch_tokens(loaded.device),

@@ -114,7 +114,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if name == "wnli":  # the same labels in another order
             labels = tuple(reversed(labels))
         tasks.append(build_task(options, name=name, labels=labels, input=data.input.shape))
-    made = MultiTaskModel.assemble(encoder, tasks=tasks, sharing={"kind": "hard"}, input_length=48, seed=1)
+    made = MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing={"kind": "hard"}, input_length=48, seed=1)
     made.eval()  # type: ignore[no-untyped-call]
     for name in ("cola", "sst2", "mnli", "wnli"):  # answers that differ from row to row
         rows = texts(name, "some", 30)

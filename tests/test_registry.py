@@ -77,13 +77,18 @@ def test_old_names_of_methods_are_refused_with_the_new_ones() -> None:
     assert registry.names() == []
 
 
-def test_a_weighting_and_a_sampler_of_0_1_are_refused() -> None:
+def test_plugins_of_0_1_are_refused() -> None:
     class OldWeighting:
         def weigh(self) -> None: ...
 
     class OldSampler:
         def learn(self) -> None: ...
 
+    class OldSharing:
+        def own(self) -> None: ...
+
+    with pytest.raises(ConfigError, match="rename `own` to `task_parameters`"):
+        SHARINGS.register("old")(OldSharing)
     with pytest.raises(ConfigError, match="rename `weigh` to `compute_weights`"):
         WEIGHTINGS.register("old")(OldWeighting)
     with pytest.raises(ConfigError, match="rename `learn` to `update`"):

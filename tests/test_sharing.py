@@ -37,8 +37,8 @@ def test_a_scheme_is_trained_saved_loaded_and_asked(case: str, tmp_path: Path) -
     kept = predictor.model.state_dict()
     assert all(torch.equal(kept[name], weight) for name, weight in after.items())
     for task in predictor.model.tasks:
-        for name in predictor.model.sharing.own(task):
-            assert torch.isfinite(predictor.model.sharing.own(task)[name]).all()
+        for name in predictor.model.sharing.task_parameters(task):
+            assert torch.isfinite(predictor.model.sharing.task_parameters(task)[name]).all()
     together = predictor.predict_all(TEXTS)
     assert set(together[0]) == {"topic", "mood", "places", "kinds"}
     for task in together[0]:
@@ -91,7 +91,7 @@ def test_a_run_says_what_sharing_costs_and_hard_sharing_says_nothing(tmp_path: P
     (note,) = [note for note in told["cross_stitch"] if "sharing" in note]
     assert note.startswith("sharing by 'cross_stitch': ")
     # Five columns of layers; each mixing is 25 · 32 more to the 7,168 multiplications of a column's layer.
-    assert note.endswith("labels a row a forward costs 5.11 times that of hard sharing")
+    assert note.endswith("tasks per row a forward pass costs 5.11 times that of hard sharing")
 
 
 def test_a_model_without_one_encoder_is_no_encoder_and_each_task_of_it_may_be(tmp_path: Path) -> None:
@@ -100,10 +100,10 @@ def test_a_model_without_one_encoder_is_no_encoder_and_each_task_of_it_may_be(tm
         load_encoder(str(trained.model_dir))
     predictor = Predictor.from_pretrained(trained.model_dir)
     predictor.export(tmp_path / "topic", task="topic")
-    assert load_encoder(str(tmp_path / "topic")).start
+    assert load_encoder(str(tmp_path / "topic")).head_init
     model, _ = load_model(str(trained.model_dir))
     stock = load_encoder(str(tmp_path / "topic")).model.state_dict()
-    own = model.sharing.encoder_of("topic")
+    own = model.sharing.standalone_encoder("topic")
     assert own is not None
     assert all(torch.equal(stock[name], weight) for name, weight in own.state_dict().items())
 

@@ -27,7 +27,7 @@ def make_predictor(encoder: Path, case: str = "hard") -> Predictor:
     loaded = load_encoder(str(encoder))
     specs = {name: config_of_kind(name) for name in SPECS} | {"tags": config_of_kind("labeling", scheme="plain")}
     tasks = [task_from_config(name, spec) for name, spec in specs.items()]
-    model = MultiTaskModel.assemble(loaded, tasks=tasks, sharing=CASES[case], input_length=16, seed=0)
+    model = MultiTaskModel.from_encoder(loaded, tasks=tasks, sharing=CASES[case], input_length=16, seed=0)
     stir(model.sharing)
     model.train(False)
     return Predictor(model, loaded.tokenizer)

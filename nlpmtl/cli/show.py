@@ -64,7 +64,7 @@ def _show_model(name: str, *, revision: str | None) -> None:
     from torch import nn
 
     from nlpmtl.hub import load_model
-    from nlpmtl.model import footprint
+    from nlpmtl.model import estimate_cost
 
     def size(module: nn.Module) -> str:
         return f"{sum(parameter.numel() for parameter in module.parameters()):,}"
@@ -79,14 +79,14 @@ def _show_model(name: str, *, revision: str | None) -> None:
         [task.name, task.kind, task.input, ", ".join(task.labels), size(model.head(task.name))]
         for task in model.tasks.values()
     ]
-    if any(model.sharing.own(task) for task in model.tasks):
-        cost = footprint(model, labels=1)
+    if any(model.sharing.task_parameters(task) for task in model.tasks):
+        cost = estimate_cost(model, tasks_per_row=1)
         echo(f"cost: {cost}")
         columns.append("all of its own")
         numbers.append("all of its own")
-        rows = [[*row, f"{cost.own[task]:,}"] for row, task in zip(rows, model.tasks, strict=True)]
+        rows = [[*row, f"{cost.task_parameters[task]:,}"] for row, task in zip(rows, model.tasks, strict=True)]
     print_table(*columns, rows=rows, numbers=numbers)
-    for name, matrix in model.relations().items():
+    for name, matrix in model.task_relations().items():
         values = [[f"{value:.3f}" for value in row] for row in matrix.values.tolist()]
         named = [[task, *row] for task, row in zip(matrix.tasks, values, strict=True)]
         print_table(name, *matrix.tasks, rows=named, numbers=matrix.tasks)

@@ -130,7 +130,7 @@ def _check_data(done: Sequence[RunPlan], *, encoder: Encoder) -> list[str]:
                 run.config.datasets,
                 tokenizer=encoder.tokenizer,
                 max_length=run.config.encoder.max_length,
-                earlier=encoder.tasks,
+                earlier=encoder.pretrained_tasks,
             )
             data[run.task] = {"data": own.fingerprint(), "plugins": digest_plugins(run.config.plugins)}
         notes += check_same_data(read_run_json(run), data[run.task], run=run.directory)

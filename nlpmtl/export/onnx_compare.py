@@ -50,7 +50,7 @@ def max_logit_difference(model: MultiTaskModel, exported: OnnxModel, batches: It
         rows = dict.fromkeys(exported.tasks, every)
         for kept, backend in ((found, exported), (right, model)):
             with torch.inference_mode():
-                logits: Mapping[str, Tensor] = backend.infer(batch, rows)
+                logits: Mapping[str, Tensor] = backend.predict_logits(batch, rows)
             for task, values in logits.items():
                 real: Any = batch.attention_mask == 1 if model.tasks[task].level == "token" else every
                 kept[task].append(values[real])

@@ -70,7 +70,7 @@ class OnnxModel:
         rows = dict.fromkeys(self.tasks, torch.arange(len(ids)))
         return self._run(Batch(**inputs, parts={}), rows)
 
-    def infer(self, batch: Batch, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def predict_logits(self, batch: Batch, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Logits of the rows that each task is asked about, as `MultiTaskModel.forward` gives them, on the CPU.
 
         Raises:

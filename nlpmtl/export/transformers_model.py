@@ -81,7 +81,7 @@ def export_task(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, *, ta
 
 def _build(model: MultiTaskModel, *, task: str, answer: HFTaskSpec) -> PreTrainedModel:
     """The stock model; its weights are the model's own, but for the last layer."""
-    encoder, head = model.sharing.encoder_of(task), model.head(task)
+    encoder, head = model.sharing.standalone_encoder(task), model.head(task)
     if encoder is None:
         kind = model.config.sharing["kind"]
         raise _export_error(task, f"no stock encoder computes its hidden states, which the model shares by {kind!r}")

@@ -40,7 +40,7 @@ class Backend(Protocol):
     def config(self) -> Any:
         """Of which ``input_length``, the longest input in tokens, is read."""
 
-    def infer(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def predict_logits(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Logits of the rows that each task is asked about, as `MultiTaskModel.forward` gives them."""
 
 

@@ -75,7 +75,7 @@ class InferencePipeline:
         if isinstance(model, nn.Module):  # onnxruntime predicts after a fork too
             Threads.start()
         self._inference = Inference(
-            with_finite_logits(model.infer), pad=tokenizer.pad_token_id, types=types, tokens=tokens
+            with_finite_logits(model.predict_logits), pad=tokenizer.pad_token_id, types=types, tokens=tokens
         )
 
     def stream(

@@ -81,7 +81,7 @@ class GraphedEncoder:
     A pass's answer is good until the next one.
 
     Args:
-        encoder: the encoder, told by `nlpmtl.kernels.packing.use_packing`; some of its weights are trained.
+        encoder: the encoder, told by `nlpmtl.kernels.packing.enable_packing`; some of its weights are trained.
         rows: most rows in a batch.
         longest: tokens of the longest row that may come.
     """

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 _STEPS = 1 << 16
 
 
-def keep_some(like: Tensor, p: float) -> Tensor:
+def dropout_mask(like: Tensor, p: float) -> Tensor:
     """What to multiply with for dropout: 0 with probability p, else 1 / (1 − p), shaped as a tensor is.
 
     p is rounded to a multiple of 2⁻¹⁶, and the other value with it: the mean stays 1.
@@ -21,15 +21,15 @@ def keep_some(like: Tensor, p: float) -> Tensor:
 
 
 class FastDropout(nn.Dropout):
-    """`nn.Dropout` with the same distribution, by `keep_some`."""
+    """`nn.Dropout` with the same distribution, by `dropout_mask`."""
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return input
-        return input * keep_some(input, self.p)
+        return input * dropout_mask(input, self.p)
 
 
-def use_fast_dropout(model: nn.Module) -> None:
+def enable_fast_dropout(model: nn.Module) -> None:
     """Replace every `nn.Dropout` inside a model."""
     for module in list(model.modules()):
         for name, child in module.named_children():

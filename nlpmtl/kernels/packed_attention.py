@@ -18,7 +18,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from nlpmtl.data.batching import optimal_length_batches
-from nlpmtl.kernels.fast_dropout import keep_some
+from nlpmtl.kernels.fast_dropout import dropout_mask
 
 PACKED = "packed"
 """The name of this attention among transformers' `attn_implementation`s."""
@@ -208,7 +208,7 @@ class _Attention(torch.autograd.Function):
         heads = stacked.shape[2]
         out = stacked.new_empty((1, *stacked.shape[1:]))
         sizes = [heads * g.rows * g.length**2 for g in groups]
-        kept = keep_some(stacked.new_empty(sum(sizes)), dropout).split(sizes) if dropout > 0 else None
+        kept = dropout_mask(stacked.new_empty(sum(sizes)), dropout).split(sizes) if dropout > 0 else None
         saved = []
         for i, group in enumerate(groups):
             q, k, v = group.spread(stacked)

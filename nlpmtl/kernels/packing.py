@@ -23,21 +23,21 @@ _COUNTING_FROM_PADDING = ("roberta", "xlm-roberta")
 """Those that count positions from the one behind the padding's."""
 
 
-def can_pack(config: PretrainedConfig, *, device: str = "cpu") -> bool:
+def supports_packing(config: PretrainedConfig, *, device: str = "cpu") -> bool:
     """Whether rows of such an encoder may stand end to end on a type of device."""
     if config.model_type not in _ARCHITECTURES:
         return False
     return device == "cpu" or config.hidden_size // config.num_attention_heads % FLASH_MULTIPLE == 0
 
 
-def use_packing(encoder: PreTrainedModel) -> None:
+def enable_packing(encoder: PreTrainedModel) -> None:
     """Have an encoder of such an architecture compute without padding from now on."""
-    assert can_pack(encoder.config), "rows would see each other, and nothing would say so"
+    assert supports_packing(encoder.config), "rows would see each other, and nothing would say so"
     encoder.set_attn_implementation(PACKED)
 
 
 def is_packing(encoder: PreTrainedModel) -> bool:
-    """Whether `use_packing` was told of an encoder."""
+    """Whether `enable_packing` was told of an encoder."""
     return bool(encoder.config._attn_implementation == PACKED)
 
 
@@ -113,7 +113,7 @@ def encode_packed(
     *,
     recorded: GraphedEncoder | None = None,
 ) -> Tensor:
-    """The last hidden states of a batch, of an encoder that `use_packing` was told of.
+    """The last hidden states of a batch, of an encoder that `enable_packing` was told of.
 
     Args:
         encoder: the encoder.
@@ -145,7 +145,7 @@ def hidden_states(
     *,
     recorded: GraphedEncoder | None = None,
 ) -> dict[str, Tensor]:
-    """The last hidden states of the rows of each task, packed if the encoder was told so by `use_packing`.
+    """The last hidden states of the rows of each task, packed if the encoder was told so by `enable_packing`.
 
     Args:
         encoder: the encoder.

@@ -29,7 +29,7 @@ class ArchitectureSpec(NamedTuple):
 
 
 _BERT = ArchitectureSpec("encoder.layer", "attention.output.dense", "output.dense")
-_ANATOMIES = {
+_SPECS = {
     "bert": _BERT,
     "deberta-v2": _BERT._replace(beyond_rows=("query_proj", "key_proj")),  # relative positions pass through them
     "distilbert": ArchitectureSpec("transformer.layer", "attention.out_lin", "ffn.lin2"),
@@ -41,19 +41,19 @@ _ANATOMIES = {
 }
 
 
-def anatomy(encoder: PreTrainedModel) -> ArchitectureSpec:
+def architecture_spec(encoder: PreTrainedModel) -> ArchitectureSpec:
     """Where things are in an encoder.
 
     Raises:
         ModelError: its layers are not a list of their own each.
     """
     kind = encoder.config.model_type
-    if kind not in _ANATOMIES:
+    if kind not in _SPECS:
         raise ModelError(
             f'sharing.kind: an encoder of the architecture {kind!r} can only be shared whole: say "hard". The other '
-            f"kinds work inside the layers of {', '.join(_ANATOMIES)}"
+            f"kinds work inside the layers of {', '.join(_SPECS)}"
         )
-    return _ANATOMIES[kind]
+    return _SPECS[kind]
 
 
 def find_layers(encoder: PreTrainedModel) -> nn.ModuleList:
@@ -62,18 +62,18 @@ def find_layers(encoder: PreTrainedModel) -> nn.ModuleList:
     Raises:
         ModelError: there is no such list.
     """
-    return cast(nn.ModuleList, encoder.get_submodule(anatomy(encoder).layers))
+    return cast(nn.ModuleList, encoder.get_submodule(architecture_spec(encoder).layers))
 
 
-def copy_layer(layer: nn.Module) -> nn.Module:
+def clone_layer(layer: nn.Module) -> nn.Module:
     """A layer with weights of its own, which still follows what its encoder's config says."""
     configs = {id(one.config): one.config for one in layer.modules() if hasattr(one, "config")}
     return copy.deepcopy(layer, configs)
 
 
-def with_layers(encoder: PreTrainedModel, layers: Iterable[nn.Module]) -> PreTrainedModel:
+def replace_layers(encoder: PreTrainedModel, layers: Iterable[nn.Module]) -> PreTrainedModel:
     """The same encoder with other layers; all else is not copied, but the same."""
-    *path, last = anatomy(encoder).layers.split(".")
+    *path, last = architecture_spec(encoder).layers.split(".")
     twin = _twin(encoder)
     inner: nn.Module = twin
     for name in path:
@@ -83,7 +83,7 @@ def with_layers(encoder: PreTrainedModel, layers: Iterable[nn.Module]) -> PreTra
     return cast(PreTrainedModel, twin)
 
 
-def matrix_numbers(module: nn.Module) -> int:
+def matmul_parameters(module: nn.Module) -> int:
     """The numbers in a module's matrices: its multiplications for a token, those between tokens left out."""
     return sum(weight.numel() for weight in module.parameters() if weight.dim() > 1)
 

@@ -1,4 +1,4 @@
-"""What a sharing scheme costs: parameters for all tasks and for each, and the work of a forward."""
+"""Cost of a sharing scheme: shared and task-specific parameters, and the work of a forward pass."""
 
 from __future__ import annotations
 
@@ -9,41 +9,42 @@ from nlpmtl.model.multitask import MultiTaskModel
 
 
 @dataclass(frozen=True)
-class Footprint:
-    """What a model costs.
+class ModelCost:
+    """Parameters of a model and the work of a forward pass.
 
     Args:
-        shared: parameters that all tasks have in common.
-        own: parameters of each task's own, its head among them.
-        cost: the multiplications of a forward, as a multiple of hard sharing's.
-        labels: tasks that ask about a row, on average.
+        shared_parameters: number of parameters that all tasks share.
+        task_parameters: number of parameters that are specific to each task, its head included.
+        relative_flops: multiplications of a forward pass relative to hard sharing.
+        tasks_per_row: mean number of tasks that read a row, for `relative_flops`.
     """
 
-    shared: int
-    own: Mapping[str, int]
-    cost: float
-    labels: float
+    shared_parameters: int
+    task_parameters: Mapping[str, int]
+    relative_flops: float
+    tasks_per_row: float
 
     def __str__(self) -> str:
-        own = sorted(set(self.own.values()))
-        each = f"{own[0]:,}" if len(own) == 1 else f"{own[0]:,} to {own[-1]:,}"
-        labels = f"{self.labels:.2g} label{'' if self.labels == 1 else 's'}"
+        counts = sorted(set(self.task_parameters.values()))
+        per_task = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+        tasks = f"{self.tasks_per_row:.2g} task{'' if self.tasks_per_row == 1 else 's'}"
         return (
-            f"{self.shared:,} parameters for all tasks, {each} for each; at {labels} a row a forward costs "
-            f"{self.cost:.2f} times that of hard sharing"
+            f"{self.shared_parameters:,} shared parameters and {per_task} per task; with {tasks} per row a forward "
+            f"pass costs {self.relative_flops:.2f} times that of hard sharing"
         )
 
 
-def footprint(model: MultiTaskModel, *, labels: float) -> Footprint:
-    """What a model costs.
+def estimate_cost(model: MultiTaskModel, *, tasks_per_row: float) -> ModelCost:
+    """Count the parameters of a model and estimate the work of a forward pass.
 
     Args:
         model: the model.
-        labels: how many tasks ask about a row, on average, ≥ 1.
+        tasks_per_row: mean number of tasks that read a row, ≥ 1.
     """
-    own = {
-        task: sum(weight.numel() for weight in (*model.head(task).parameters(), *model.sharing.own(task).values()))
+    sharing = model.sharing
+    per_task = {
+        task: sum(p.numel() for p in (*model.head(task).parameters(), *sharing.task_parameters(task).values()))
         for task in model.tasks
     }
-    total = sum(weight.numel() for weight in model.parameters())
-    return Footprint(total - sum(own.values()), own, model.sharing.cost(labels), labels)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    return ModelCost(total - sum(per_task.values()), per_task, sharing.relative_flops(tasks_per_row), tasks_per_row)

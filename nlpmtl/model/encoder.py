@@ -67,20 +67,20 @@ class Encoder:
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
-    start: Mapping[str, Tensor]
-    tasks: Mapping[str, Task] = field(default_factory=dict)
-    heads: Mapping[str, Head] = field(default_factory=dict)
-    positions: int | None = None
+    head_init: Mapping[str, Tensor]
+    pretrained_tasks: Mapping[str, Task] = field(default_factory=dict)
+    pretrained_heads: Mapping[str, Head] = field(default_factory=dict)
+    position_limit: int | None = None
     notes: tuple[str, ...] = ()
 
     @property
-    def longest(self) -> int:
+    def max_positions(self) -> int:
         """The longest input in tokens: the least of what the tokenizer, the config and the position tables allow.
 
         A config without a positive ``max_position_embeddings`` (-1 for XLNet) states no limit.
         """
         declared = getattr(self.model.config, "max_position_embeddings", None)
-        limits = (int(self.tokenizer.model_max_length), declared, self.positions)
+        limits = (int(self.tokenizer.model_max_length), declared, self.position_limit)
         return min((limit for limit in limits if limit is not None and limit > 0), default=VERY_LARGE_INTEGER)
 
 
@@ -101,7 +101,7 @@ def load_encoder(
             tokenizer that fits it, or its hidden states depend on the other rows of a batch; a directory has no
             revisions.
     """
-    path = find_encoder(name)
+    path = resolve_encoder_path(name)
     if revision is not None and os.path.isdir(path):  # noqa: PTH112 (is_dir raises on a long id)
         raise ModelError(
             f"the encoder {name!r} is a directory, which has no revision {revision!r}: leave encoder.revision out"
@@ -133,11 +133,11 @@ def load_encoder(
     except Exception as error:  # what transformers, tokenizers and torch raise has no base of its own
         absent = "" if "/" in path or os.path.isdir(path) else " (there is no directory of that name)"  # noqa: PTH112
         raise ModelError(f"the encoder {name!r} cannot be loaded{absent}: {explain_load_error(error)}") from error
-    positions, notes = check_encoder(encoder.model, tokenizer, name=name)
-    return replace(encoder, positions=positions, notes=(*encoder.notes, *notes))
+    position_limit, notes = check_encoder(encoder.model, tokenizer, name=name)
+    return replace(encoder, position_limit=position_limit, notes=(*encoder.notes, *notes))
 
 
-def blank_encoder(config: PretrainedConfig) -> PreTrainedModel:
+def init_encoder(config: PretrainedConfig) -> PreTrainedModel:
     """An encoder of that architecture without a pooler, its weights still to be loaded."""
     parameters = inspect.signature(model_class(config)).parameters
     pooler = {"add_pooling_layer": False} if "add_pooling_layer" in parameters else {}
@@ -146,7 +146,7 @@ def blank_encoder(config: PretrainedConfig) -> PreTrainedModel:
     return model
 
 
-def find_encoder(name: str) -> str:
+def resolve_encoder_path(name: str) -> str:
     """Where an encoder is: the absolute path of a directory, which no config takes for a Hub id, or a Hub id as it is.
 
     Raises:
@@ -243,7 +243,7 @@ def _load_own(path: str, *, tokenizer: PreTrainedTokenizerBase, **options: Any) 
         )
     check_finite(model.state_dict(), failed=f"the model {path!r} cannot be used")
     heads = {name: model.head(name) for name in model.tasks}
-    return Encoder(model.sharing.encoder, tokenizer, start={}, tasks=model.tasks, heads=heads)
+    return Encoder(model.sharing.encoder, tokenizer, head_init={}, pretrained_tasks=model.tasks, pretrained_heads=heads)
 
 
 def _load_stock(path: str, *, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, **options: Any) -> Encoder:
@@ -251,11 +251,11 @@ def _load_stock(path: str, *, tokenizer: PreTrainedTokenizerBase, config: Pretra
     options |= {"config": config, "output_loading_info": True}
     if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
         model, info = AutoModel.from_pretrained(path, **options)
-        return Encoder(model, tokenizer, start={}, notes=_missing_weights(path, model, info))
+        return Encoder(model, tokenizer, head_init={}, notes=_missing_weights(path, model, info))
     stock, info = AutoModelForSequenceClassification.from_pretrained(path, **options)
     start = _pretrained_layers(stock, sequence_shape(config), missing=set(info["missing_keys"]))
     check_finite({f"head.{key}": value for key, value in start.items()}, failed=f"the encoder {path!r} cannot be used")
-    model = blank_encoder(stock.config)
+    model = init_encoder(stock.config)
     inner = stock.base_model.state_dict()
     if model.state_dict().keys() <= inner.keys():
         model.load_state_dict({name: inner[name] for name in model.state_dict()})

@@ -14,10 +14,11 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 
 from nlpmtl.data import Batch
+from nlpmtl.deprecation import RenamedMethod
 from nlpmtl.errors import ModelError, did_you_mean
 from nlpmtl.heads import Head, sequence_shape
-from nlpmtl.model.encoder import Encoder, blank_encoder
-from nlpmtl.model.sharing import Matrix, Sharing, SharingOptions
+from nlpmtl.model.encoder import Encoder, init_encoder
+from nlpmtl.model.sharing import Sharing, SharingOptions, TaskMatrix
 from nlpmtl.model.task_covariance import TaskCovariance
 from nlpmtl.plugins import HINT
 from nlpmtl.registry import SHARINGS
@@ -102,7 +103,7 @@ class MultiTaskModel(PreTrainedModel):
             raise ModelError(f"this model has an unknown sharing scheme {scheme!r}; {near}; {HINT}")
         options = SHARINGS.parse(config.sharing)
         pretrained = encoder is not None
-        encoder = encoder or blank_encoder(config.encoder_config)
+        encoder = encoder or init_encoder(config.encoder_config)
         self.sharing = SHARINGS.build(
             options,
             Sharing,
@@ -121,7 +122,7 @@ class MultiTaskModel(PreTrainedModel):
         self.post_init()  # type: ignore[no-untyped-call]
 
     @classmethod
-    def assemble(
+    def from_encoder(
         cls, encoder: Encoder, *, tasks: Iterable[Task], sharing: dict[str, Any], input_length: int, seed: int
     ) -> MultiTaskModel:
         """A new model out of a pretrained encoder and tasks.
@@ -137,7 +138,7 @@ class MultiTaskModel(PreTrainedModel):
             seed: of the heads' first weights.
         """
         made = {task.name: task for task in tasks}
-        own = {**encoder.tasks, **made}  # with what training alone knows, such as class weights
+        own = {**encoder.pretrained_tasks, **made}  # with what training alone knows, such as class weights
         config = MultiTaskConfig(
             encoder_config=encoder.model.config,
             tasks={name: task.to_config() for name, task in own.items()},
@@ -145,18 +146,18 @@ class MultiTaskModel(PreTrainedModel):
             input_length=input_length,
         )
         model = cls(config, encoder=encoder.model)
-        model.sharing.initialise(seed)
+        model.sharing.init_parameters(seed)
         model.tasks = own
-        pretrained = sequence_shape(encoder.model.config).stock[:-1]  # the layers that `encoder.start` has
+        pretrained = sequence_shape(encoder.model.config).stock[:-1]  # the layers that `encoder.head_init` has
         for name, task in own.items():
             head = task.head(encoder.model.config, seed=seed)
             if head.level == "sequence" or head.shape.stock[:-1] == pretrained:
-                _load_fitting(head, encoder.start)
-            if name in encoder.heads:
-                head.load_state_dict(encoder.heads[name].state_dict())
+                _load_fitting(head, encoder.head_init)
+            if name in encoder.pretrained_heads:
+                head.load_state_dict(encoder.pretrained_heads[name].state_dict())
             model.heads[_key(name)] = head.requires_grad_(name in made)
         if model.covariance is not None:
-            model.covariance.start(model._own_weights(), fresh=own.keys() - encoder.heads.keys())
+            model.covariance.start(model._own_weights(), fresh=own.keys() - encoder.pretrained_heads.keys())
         return model
 
     def head(self, task: str) -> Head:
@@ -211,22 +212,27 @@ class MultiTaskModel(PreTrainedModel):
         found = [one for one in (self.sharing.penalty(), covariance) if one is not None]
         return torch.stack(found).sum() if found else None
 
-    def after_step(self) -> None:
+    def post_step(self) -> None:
         """What is to be done after each step of the optimizer."""
-        self.sharing.after_step()
+        self.sharing.post_step()
         if self.covariance is not None:
             self.covariance.update(self._own_weights())
 
-    def relations(self) -> dict[str, Matrix]:
+    def task_relations(self) -> dict[str, TaskMatrix]:
         """What has been learned about the tasks' relations, by name."""
-        return self.sharing.relations() | ({} if self.covariance is None else self.covariance.relations())
+        return self.sharing.task_relations() | ({} if self.covariance is None else self.covariance.task_relations())
 
-    def infer(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def predict_logits(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Logits for a batch on any device, computed where the model is."""
         device = self.device
         moved = {task: at.to(device) for task, at in rows.items()}
         logits: dict[str, Tensor] = self(**batch.to(device).inputs, rows=moved)
         return logits
+
+    after_step = RenamedMethod("post_step")
+    assemble = RenamedMethod("from_encoder")
+    infer = RenamedMethod("predict_logits")
+    relations = RenamedMethod("task_relations")
 
     def _own_weights(self) -> dict[str, dict[str, Tensor]]:
         """What each task has of its own, in its head and inside the encoder, by names that tasks have in common."""
@@ -235,7 +241,7 @@ class MultiTaskModel(PreTrainedModel):
             head: dict[str, Tensor] = {
                 f"{task.level} head.{key}": weight for key, weight in self.head(name).named_parameters()
             }
-            found[name] = {**head, **self.sharing.own(name)}
+            found[name] = {**head, **self.sharing.task_parameters(name)}
         return found
 
     def _init_weights(self, module: nn.Module) -> None:

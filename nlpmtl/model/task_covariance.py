@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from nlpmtl.errors import ModelError
-from nlpmtl.model.sharing import Matrix
+from nlpmtl.model.sharing import TaskMatrix
 
 Weights = Mapping[str, Mapping[str, Tensor]]
 """Of each task by name, by names that tasks have in common."""
@@ -72,13 +72,13 @@ class TaskCovariance(nn.Module):
         for one in self._each():
             one.update(weights)
 
-    def relations(self) -> dict[str, Matrix]:
+    def task_relations(self) -> dict[str, TaskMatrix]:
         """The correlations: Ω with 1 on its diagonal."""
         found = {}
         for number, one in enumerate(self._each()):
             spread = one.covariance.diagonal().clamp_min(torch.finfo(one.covariance.dtype).tiny).sqrt()
             name = f"correlation over {one.many:,} weights" + (f" ({number + 1})" if number else "")
-            found[name] = Matrix(one.tasks, one.covariance / spread[:, None] / spread)
+            found[name] = TaskMatrix(one.tasks, one.covariance / spread[:, None] / spread)
         return found
 
     def _each(self) -> Iterable[_TaskSet]:

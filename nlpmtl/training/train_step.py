@@ -113,7 +113,7 @@ class TrainStep:
             if self.clip > 0:
                 clip(run.parameters, most=self.clip, norm=norm)
             self.optimizer.step()
-            run.model.after_step()
+            run.model.post_step()
         run.forget()
         if not lost and seen.shares:
             feedback, note = self._teach(plan, rows, seen=seen, passed=passed, tally=tally)

@@ -35,12 +35,12 @@ def test_what_each_task_has_of_its_own_and_what_was_learned_of_relations(tmp_pat
     done = nlpmtl_("show", trained.model_dir)
     assert (done.exit_code, done.stderr) == (0, "")
     model, _ = load_model(str(trained.model_dir))
-    own = [*model.head("mood").parameters(), *model.sharing.own("mood").values()]
+    own = [*model.head("mood").parameters(), *model.sharing.task_parameters("mood").values()]
     rows = [line.split() for line in done.stdout.splitlines()]
     (mood,) = [row for row in rows if row[:2] == ["mood", "sentiment"]]
     assert mood[-1] == f"{sum(weight.numel() for weight in own):,}"
     assert any(row[:1] == ["cost:"] and "times" in row for row in rows)
-    relations = model.relations()
+    relations = model.task_relations()
     assert next(iter(relations)) == "mixture after layer 2"
     assert len(relations) > 1
     for name, matrix in relations.items():

@@ -40,7 +40,7 @@ def assemble(directory: Path, tasks: dict[str, str]) -> tuple[MultiTaskModel, An
     """A model with tasks of these kinds on an encoder, and its tokenizer."""
     encoder = load_encoder(str(directory))
     made = [task_from_config(name, config_of_kind(kind)) for name, kind in tasks.items()]
-    model = MultiTaskModel.assemble(encoder, tasks=made, sharing={"kind": "hard"}, input_length=48, seed=0)
+    model = MultiTaskModel.from_encoder(encoder, tasks=made, sharing={"kind": "hard"}, input_length=48, seed=0)
     model.train(False)
     return model, encoder.tokenizer
 
@@ -52,7 +52,7 @@ SCHEMES = [pytest.param(case, marks=() if case == "layers" else pytest.mark.slow
 def test_every_sharing_scheme_goes_into_one_graph(case: str, tmp_path: Path) -> None:
     encoder = load_encoder(str(write_encoder(tmp_path / "encoder")))
     tasks = [task_from_config(name, config_of_kind(name)) for name in ("classification", "labeling", "regression")]
-    model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing=CASES[case], input_length=48, seed=0)
+    model = MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing=CASES[case], input_length=48, seed=0)
     stir(model.sharing)
     model.train(False)
     assert export_onnx(model, encoder.tokenizer, directory=tmp_path / "onnx") <= 1e-5

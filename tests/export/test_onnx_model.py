@@ -59,7 +59,7 @@ def test_rows_that_are_asked_and_no_others(exported: Exported) -> None:
     (batch,) = random_batches(model, tokenizer, shapes=[(6, 9)])
     rows = {"places": torch.tensor([1, 4]), "mood": torch.tensor([0, 2, 5])}
     with torch.inference_mode():
-        found, right = graph.infer(batch, rows), model.infer(batch, rows)
+        found, right = graph.predict_logits(batch, rows), model.predict_logits(batch, rows)
     assert list(found) == ["places", "mood"]
     for task, logits in right.items():
         torch.testing.assert_close(found[task], logits, rtol=0, atol=1e-5)

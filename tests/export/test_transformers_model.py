@@ -78,7 +78,7 @@ def assemble(directory: Path, specs: dict[str, dict[str, Any]], sharing: str = "
     """A model that was not trained, with no weight of its heads at a round value."""
     encoder = load_encoder(str(directory))
     tasks = [task_from_config(name, spec) for name, spec in specs.items()]
-    model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing={"kind": sharing}, input_length=LENGTH, seed=0)
+    model = MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing={"kind": sharing}, input_length=LENGTH, seed=0)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in model.heads.parameters():
@@ -357,5 +357,5 @@ def test_the_docs_name_the_sharing_schemes_that_can_be_exported() -> None:
     refused, accepted = page.partition("- the sharing scheme computes")[2].partition("\n- ")[0].split(". With ")
     for name in SHARINGS.names():
         if SHARINGS.get(name).__module__.startswith("nlpmtl."):
-            has_encoder = SHARINGS.get(name).encoder_of is not Sharing.encoder_of  # type: ignore[attr-defined]
+            has_encoder = SHARINGS.get(name).standalone_encoder is not Sharing.standalone_encoder  # type: ignore[attr-defined]
             assert f"`{name}`" in (accepted if has_encoder else refused)

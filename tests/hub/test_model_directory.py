@@ -245,7 +245,8 @@ def test_a_run_directory_is_accepted_where_its_model_is_meant(trained: Trained, 
     assert (
         nlpmtl.Predictor.from_pretrained(trained.output).tasks.keys() == load_model(str(trained.output))[0].tasks.keys()
     )
-    assert load_encoder(str(trained.output)).tasks.keys() == load_encoder(str(trained.model_dir)).tasks.keys()
+    by_run, by_directory = load_encoder(str(trained.output)), load_encoder(str(trained.model_dir))
+    assert by_run.pretrained_tasks.keys() == by_directory.pretrained_tasks.keys()
     assert nlpmtl.evaluate(trained.output, trained.run) == nlpmtl.evaluate(trained.model_dir, trained.run)
     shutil.copy(trained.output / "run.json", tmp_path)
     for load in (load_model, load_encoder):

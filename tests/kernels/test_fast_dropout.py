@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from nlpmtl.kernels.fast_dropout import FastDropout, keep_some, use_fast_dropout
+from nlpmtl.kernels.fast_dropout import FastDropout, dropout_mask, enable_fast_dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.25, 0.5, 0.9])
 def test_each_place_is_dropped_with_that_probability_by_itself(p: float) -> None:
     torch.manual_seed(0)
     n = 400_000
-    dropped = (keep_some(torch.empty(n), p) == 0).double()
+    dropped = (dropout_mask(torch.empty(n), p) == 0).double()
     spread = (p * (1 - p)) ** 0.5
     for step in range(4):  # four elements share a draw of 64 bits
         own = dropped[step::4]
@@ -25,7 +25,7 @@ def test_each_place_is_dropped_with_that_probability_by_itself(p: float) -> None
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_what_is_kept_is_scaled_so_that_the_mean_stays(p: float, dtype: torch.dtype) -> None:
     torch.manual_seed(1)
-    factors = keep_some(torch.empty(3, 5, 7001, dtype=dtype), p)
+    factors = dropout_mask(torch.empty(3, 5, 7001, dtype=dtype), p)
     assert factors.dtype == dtype
     assert factors.shape == (3, 5, 7001)
     exact = 1 / (1 - round(p * 65536) / 65536)
@@ -56,7 +56,7 @@ def test_the_seed_fixes_it_and_evaluation_drops_nothing() -> None:
 def test_every_dropout_of_a_model_is_replaced_and_no_other_module() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.2), nn.Sequential(nn.Dropout(0.4), nn.Dropout(0.0)))
     names = list(model.state_dict())
-    use_fast_dropout(model)
+    enable_fast_dropout(model)
     found = [(type(module).__name__, module.p) for module in model.modules() if isinstance(module, nn.Dropout)]
     assert found == [("FastDropout", 0.2), ("FastDropout", 0.4), ("Dropout", 0.0)]
     assert list(model.state_dict()) == names

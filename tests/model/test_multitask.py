@@ -23,7 +23,7 @@ from transformers import (
 
 from nlpmtl.errors import ModelError
 from nlpmtl.heads import Head, HeadConfig
-from nlpmtl.kernels import use_packing
+from nlpmtl.kernels import enable_packing
 from nlpmtl.model import MultiTaskConfig, MultiTaskModel, load_encoder
 from nlpmtl.tasks import Classification, Task, task_from_config
 from tests.model.sharing.schemes import CASES
@@ -69,7 +69,7 @@ def assemble(
     sharing: dict[str, Any] = CASES["hard"],
 ) -> MultiTaskModel:
     encoder = load_encoder(str(directory))
-    made = MultiTaskModel.assemble(encoder, tasks=tasks(specs), sharing=sharing, input_length=48, seed=seed)
+    made = MultiTaskModel.from_encoder(encoder, tasks=tasks(specs), sharing=sharing, input_length=48, seed=seed)
     made.train(False)
     return made
 
@@ -160,7 +160,7 @@ def test_a_task_may_have_any_name(bert: Path, tmp_path: Path, name: str) -> None
 
 
 def test_heads_start_from_the_checkpoint_and_the_seed(bert: Path) -> None:
-    start = load_encoder(str(bert)).start
+    start = load_encoder(str(bert)).head_init
     one, same, other = assemble(bert), assemble(bert), assemble(bert, seed=1)
     alone = assemble(bert, {"kinds": SPECS["kinds"]})
     for task in ("topic", "grade", "kinds"):
@@ -255,7 +255,7 @@ def test_packed_rows_have_logits_for_the_whole_time_of_the_batch(bert: Path) -> 
     model = assemble(bert)
     rows = {"places": torch.tensor([1]), "topic": torch.tensor([0, 1]), "grade": torch.tensor([], dtype=torch.long)}
     padded = model(**inputs(), rows=rows)
-    use_packing(model.sharing.encoder)
+    enable_packing(model.sharing.encoder)
     packed = model(**inputs(), rows=rows)
     assert {task: logits.shape for task, logits in packed.items()} == {t: logits.shape for t, logits in padded.items()}
     torch.testing.assert_close(packed["topic"], padded["topic"], atol=1e-5, rtol=0)
@@ -332,9 +332,9 @@ def test_a_head_of_other_layers_starts_without_those_of_the_checkpoint(bert: Pat
     wide = Wide(name="wide", labels=("a", "b", "c"), metrics=None, input="words")
     encoder = load_encoder(str(bert))
     given: dict[str, Any] = {"sharing": {"kind": "hard"}, "input_length": 48, "seed": 0}
-    model = MultiTaskModel.assemble(encoder, tasks=[wide, *tasks({"stock": SPECS["topic"]})], **given)
+    model = MultiTaskModel.from_encoder(encoder, tasks=[wide, *tasks({"stock": SPECS["topic"]})], **given)
     assert model(**inputs())["wide"].shape == (3, 3)
-    assert torch.equal(weight(model, "stock", "dense"), encoder.start["dense.weight"])
+    assert torch.equal(weight(model, "stock", "dense"), encoder.head_init["dense.weight"])
 
 
 def test_stock_heads_of_the_same_rows_are_pooled_once(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:

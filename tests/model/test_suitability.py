@@ -201,7 +201,7 @@ def test_weights_that_a_checkpoint_lacks_are_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_the_longest_input_works_and_no_longer_one(name: str, tmp_path: Path) -> None:
     encoder = load_encoder(str(without_limit(write_architecture(name, tmp_path))))
-    assert encoder.longest == LONGEST
+    assert encoder.max_positions == LONGEST
     assert hidden(encoder, LONGEST).isfinite().all()
     if name not in ("deberta-v2", "modernbert"):  # whose positions are relative
         with pytest.raises((IndexError, RuntimeError)):
@@ -213,16 +213,16 @@ def test_the_longest_input_works_and_no_longer_one(name: str, tmp_path: Path) ->
 )
 def test_positions_may_start_behind_the_padding_token(name: str, longest: int, tmp_path: Path) -> None:
     encoder = load_encoder(str(write_any_architecture(name, tmp_path)))
-    assert encoder.longest == longest
+    assert encoder.max_positions == longest
     assert hidden(encoder, longest).isfinite().all()
 
 
 def test_the_tokenizer_may_state_less_than_the_model_reads(tmp_path: Path) -> None:
     write_any_architecture("roberta", tmp_path)
     write_tokenizer(tmp_path, longest=20)
-    assert load_encoder(str(tmp_path)).longest == 20
+    assert load_encoder(str(tmp_path)).max_positions == 20
     write_tokenizer(tmp_path, longest=512)
-    assert load_encoder(str(tmp_path)).longest == 39
+    assert load_encoder(str(tmp_path)).max_positions == 39
 
 
 @pytest.mark.parametrize(("name", "limit"), [("xlnet", None), ("esmc", -1), ("gte", 0)])
@@ -235,7 +235,7 @@ def test_a_model_without_a_position_limit_reads_what_the_tokenizer_allows(
         config = json.loads((tmp_path / "config.json").read_text())
         (tmp_path / "config.json").write_text(json.dumps({**config, "max_position_embeddings": limit}))
     encoder = load_encoder(str(tmp_path))
-    assert encoder.longest == 300
+    assert encoder.max_positions == 300
     assert hidden(encoder, 300).isfinite().all()
 
 
@@ -313,7 +313,7 @@ def test_measuring_does_not_need_the_chosen_attention_to_run_on_this_machine(tmp
 def test_a_stock_classifier_is_measured_without_its_head(tmp_path: Path) -> None:
     write_any_architecture("bert", tmp_path)
     BertForSequenceClassification.from_pretrained(tmp_path).save_pretrained(tmp_path)
-    assert load_encoder(str(tmp_path)).longest == 40
+    assert load_encoder(str(tmp_path)).max_positions == 40
 
 
 @pytest.mark.slow
@@ -333,9 +333,9 @@ def test_every_architecture_is_read_at_its_longest_or_refused(name: str, tmp_pat
     assert [note for note in encoder.notes if "changes its attention_type" not in note] == []
     assert bool(encoder.notes) == (name == "big_bird")
     if name == "xlnet":
-        assert encoder.longest > 1_000_000
+        assert encoder.max_positions > 1_000_000
         return
-    assert hidden(encoder, encoder.longest).isfinite().all()
-    if encoder.positions is not None and name != "tapas":  # whose later positions are all the last one
+    assert hidden(encoder, encoder.max_positions).isfinite().all()
+    if encoder.position_limit is not None and name != "tapas":  # whose later positions are all the last one
         with pytest.raises((IndexError, RuntimeError)):
-            hidden(encoder, encoder.positions + 1)
+            hidden(encoder, encoder.position_limit + 1)

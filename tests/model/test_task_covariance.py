@@ -95,7 +95,7 @@ def test_weights_that_have_not_moved_say_nothing() -> None:
     covariance = TaskCovariance(alike, strength=1.0).double()
     covariance.start(alike, fresh=())
     covariance.update(alike)
-    (matrix,) = covariance.relations().values()
+    (matrix,) = covariance.task_relations().values()
     assert matrix.tasks == ("a", "b", "c")
     torch.testing.assert_close(matrix.values, torch.eye(3, dtype=torch.float64))
     assert float(covariance.penalty(alike) or 0) == 0.0
@@ -107,7 +107,7 @@ def test_what_goes_one_way_is_correlated_and_what_goes_another_is_not() -> None:
     covariance.start(start, fresh=())
     way, other = torch.eye(6, dtype=torch.float64)[:2].view(2, 2, 3)
     covariance.update({"a": {"u": way}, "b": {"u": 2 * way}, "c": {"u": -way}, "d": {"u": other}})
-    (matrix,) = covariance.relations().values()
+    (matrix,) = covariance.task_relations().values()
     expected = torch.tensor([[1, 1, -1, 0], [1, 1, -1, 0], [-1, -1, 1, 0], [0, 0, 0, 1]], dtype=torch.float64)
     torch.testing.assert_close(matrix.values, expected, atol=1e-6, rtol=0)
 
@@ -136,7 +136,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> MultiTaskModel:
     encoder = load_encoder(str(write_encoder(tmp_path_factory.mktemp("encoder"))))
     sharing = {"kind": "soft_l2", "shared": 1, "relations": "covariance", "relations_strength": 0.1}
     tasks = [task_from_config(name, spec) for name, spec in SPECS.items()]
-    return MultiTaskModel.assemble(encoder, tasks=tasks, sharing=sharing, input_length=48, seed=0)
+    return MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing=sharing, input_length=48, seed=0)
 
 
 def test_a_model_relates_what_its_tasks_have_and_keeps_it(model: MultiTaskModel, tmp_path: Path) -> None:
@@ -145,13 +145,13 @@ def test_a_model_relates_what_its_tasks_have_and_keeps_it(model: MultiTaskModel,
     assert float(before.detach()) == pytest.approx(0.0, abs=1e-9)
     with torch.no_grad():
         for task in ("mood", "polite"):
-            for weight in [*model.head(task).parameters(), *model.sharing.own(task).values()]:
+            for weight in [*model.head(task).parameters(), *model.sharing.task_parameters(task).values()]:
                 weight.add_(0.01)
     moved = model.penalty()
     assert moved is not None
     assert float(moved.detach()) > 0.1
-    model.after_step()
-    found = model.relations()
+    model.post_step()
+    found = model.task_relations()
     assert [one.tasks for one in found.values()] == [
         ("mood", "polite", "topic"),
         ("mood", "polite"),
@@ -161,7 +161,7 @@ def test_a_model_relates_what_its_tasks_have_and_keeps_it(model: MultiTaskModel,
         assert float(one.values[0, 1]) == pytest.approx(1.0, abs=1e-3)
     model.save_pretrained(tmp_path)
     loaded = MultiTaskModel.from_pretrained(tmp_path)
-    again = loaded.relations()
+    again = loaded.task_relations()
     assert again.keys() == found.keys()
     for name, one in found.items():
         torch.testing.assert_close(again[name].values, one.values)

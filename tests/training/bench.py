@@ -74,7 +74,7 @@ def make_bench(run: dict[str, Any], accelerator: Accelerator) -> Bench:
     config = load_config(run)
     encoder = load_encoder(config.encoder.name)
     work = load_task_datasets(config.datasets, tokenizer=encoder.tokenizer, max_length=48)
-    model = MultiTaskModel.assemble(
+    model = MultiTaskModel.from_encoder(
         encoder, tasks=work.tasks.values(), sharing={"kind": "hard"}, input_length=48, seed=1
     ).double()
     groups = [{"params": list(model.parameters()), "lr": 1.0, "initial_lr": 1.0}]

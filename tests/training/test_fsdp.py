@@ -186,6 +186,6 @@ def test_layers_of_a_task_s_own_are_not_sliced(tmp_path: Path) -> None:
     spec = {"kind": "classification", "labels": ["a", "b"], "metrics": None, "input": "text"}
     sharing = {"kind": "layers", "shared": 1}
     encoder, tasks = load_encoder(str(write_encoder(tmp_path))), [task_from_config("one", spec)]
-    model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing=sharing, input_length=8, seed=0)
+    model = MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing=sharing, input_length=8, seed=0)
     with pytest.raises(ConfigError, match=r"sharing\.kind.*found 'layers'"):
         fsdp.apply_fsdp(model, device=torch.device("cpu"))

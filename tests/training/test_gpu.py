@@ -15,7 +15,7 @@ from transformers import AutoModel
 
 from nlpmtl.kernels.cuda_graphs import GraphedEncoder
 from nlpmtl.kernels.packed_attention import SequenceLayout, attend
-from nlpmtl.kernels.packing import _ARCHITECTURES, hidden_states, use_packing
+from nlpmtl.kernels.packing import _ARCHITECTURES, enable_packing, hidden_states
 from tests.architectures import ARCHITECTURES, write_architecture
 from tests.tiny import apart, interrupt, make_run, metrics, read_json, train_tiny
 
@@ -60,7 +60,7 @@ def test_dropout_on_a_gpu_drops_another_share_each_time_and_keeps_the_mean() -> 
 def test_recorded_passes_compute_what_others_do(name: str, tmp_path: Path) -> None:
     model = AutoModel.from_pretrained(write_architecture(name, tmp_path)).cuda().eval()
     model.training = True  # but what is inside drops nothing
-    use_packing(model)
+    enable_packing(model)
     recorded = GraphedEncoder(model, rows=6, longest=30)
     lengths = [[30, 21, 21, 4, 1], [9] * 6, [30, 30, 9, 3, 2, 2], [28, 21, 21, 4, 1]]  # sizes come again
     for of_rows in lengths:

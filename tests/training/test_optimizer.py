@@ -44,7 +44,7 @@ def test_biases_and_norms_are_not_decayed_and_heads_have_their_own_rate(tmp_path
     spec = {"kind": "classification", "labels": ["a", "b"], "metrics": None, "input": "text"}
     tasks = [task_from_config(name, spec) for name in ("one", "two")]
     encoder = load_encoder(str(write_encoder(tmp_path)))
-    model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing={"kind": "hard"}, input_length=8, seed=0)
+    model = MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing={"kind": "hard"}, input_length=8, seed=0)
     model.sharing.encoder.embeddings.requires_grad_(False)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     optimizer = build_optimizer(model, lr=1e-4, head_lr=5e-4, weight_decay=0.01)

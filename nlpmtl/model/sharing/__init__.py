@@ -9,18 +9,18 @@
 >>> options = SHARINGS.parse({"kind": "layers", "shared": 1})
 >>> context = {"encoder": BertModel(config, add_pooling_layer=False), "tasks": ("topic", "sentiment")}
 >>> sharing = SHARINGS.build(options, Sharing, exclude=SharingOptions.model_fields, **context)
->>> sharing.cost(labels=2.0)
+>>> sharing.relative_flops(labels=2.0)
 1.5
 """
 
 from __future__ import annotations
 
 from nlpmtl.model.sharing.adapters import Adapters
-from nlpmtl.model.sharing.base import Matrix, Sharing, SharingOptions
+from nlpmtl.model.sharing.base import Sharing, SharingOptions, TaskMatrix
 from nlpmtl.model.sharing.cross_stitch import CrossStitch
 from nlpmtl.model.sharing.hard import Hard
 from nlpmtl.model.sharing.lora import Lora
 from nlpmtl.model.sharing.soft_l2 import SoftL2
 from nlpmtl.model.sharing.split_encoder import Layers
 
-__all__ = ["Adapters", "CrossStitch", "Hard", "Layers", "Lora", "Matrix", "Sharing", "SharingOptions", "SoftL2"]
+__all__ = ["Adapters", "CrossStitch", "Hard", "Layers", "Lora", "Sharing", "SharingOptions", "SoftL2", "TaskMatrix"]

@@ -28,7 +28,7 @@ Example:
     >>> encoder = BertModel(config, add_pooling_layer=False)
     >>> sharing = Adapters(encoder=encoder, tasks=("topic", "sentiment"), form="bottleneck", size=4)
     >>> trained = {name for name, parameter in sharing.named_parameters() if parameter.requires_grad}
-    >>> len(trained) == 2 * len(sharing.own("topic"))
+    >>> len(trained) == 2 * len(sharing.task_parameters("topic"))
     True
 """
 
@@ -43,7 +43,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from nlpmtl.model.architectures import copy_layer, find_layers, matrix_numbers
+from nlpmtl.model.architectures import clone_layer, find_layers, matmul_parameters
 from nlpmtl.model.sharing.base import SharingOptions
 from nlpmtl.model.sharing.pals import PalLayer, make_attentions, make_projections
 from nlpmtl.model.sharing.split_encoder import check_shared
@@ -108,22 +108,22 @@ class Adapters(RoutedSharing):
             encoder.requires_grad_(False)
         else:
             self.projections = make_projections(encoder.config, tasks=tasks, size=size)
-        self._numbers = sum(map(matrix_numbers, layers))
+        self._numbers = sum(map(matmul_parameters, layers))
         for index, layer in enumerate(layers):
             first = index == 0
             if form == "pal":
                 attentions = make_attentions(encoder.config, tasks=tasks, size=size)
-                end = self.anatomy.feed_forward
+                end = self.architecture.feed_forward
                 layers[index] = PalLayer(
                     layer, end=end, projections=self.projections, attentions=attentions, route=self.route, first=first
                 )
             else:
                 self._insert_bottlenecks(layer, size=size)
                 layers[index] = SharedLayer(layer, route=self.route, first=first)
-        self.initialise(0)
+        self.init_parameters(0)
 
     @torch.no_grad()
-    def initialise(self, seed: int) -> None:
+    def init_parameters(self, seed: int) -> None:
         """Draw the down-projections and the attention; the up-projections stay 0."""
         groups = [module for module in self.modules() if isinstance(module, TaskModuleDict)]
         for number, group in enumerate(groups):
@@ -134,10 +134,10 @@ class Adapters(RoutedSharing):
                         module.weight.normal_(0.0, _STD, generator=generator)
                         module.bias.zero_()
 
-    def cost(self, labels: float) -> float:
-        added = sum(weight.numel() for weight in self.own(self.tasks[0]).values() if weight.dim() > 1)
+    def relative_flops(self, labels: float) -> float:
+        added = sum(weight.numel() for weight in self.task_parameters(self.tasks[0]).values() if weight.dim() > 1)
         if self.form == "pal":  # the projections are computed in every layer
-            projections = matrix_numbers(self.projections.of(self.tasks[0]))
+            projections = matmul_parameters(self.projections.of(self.tasks[0]))
             added += projections * (len(find_layers(self.encoder)) - 1)
         return labels * (self._numbers + added) / self._numbers
 
@@ -147,7 +147,7 @@ class Adapters(RoutedSharing):
             if isinstance(norm, nn.LayerNorm):
                 copies = TaskModuleDict(self.tasks, partial(_trainable_copy, norm))
                 layer.set_submodule(name, TaskRouted(copies, route=self.route))
-        for name in (self.anatomy.attention, self.anatomy.feed_forward):
+        for name in (self.architecture.attention, self.architecture.feed_forward):
             linear = layer.get_submodule(name)
             assert isinstance(linear, nn.Linear)
             width = linear.out_features
@@ -156,4 +156,4 @@ class Adapters(RoutedSharing):
 
 
 def _trainable_copy(norm: nn.Module) -> nn.Module:
-    return copy_layer(norm).requires_grad_(True)
+    return clone_layer(norm).requires_grad_(True)

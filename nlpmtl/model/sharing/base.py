@@ -48,7 +48,7 @@ class SharingOptions(KindOptions):
     """Strength of the covariance regularisation."""
 
 
-class Matrix(NamedTuple):
+class TaskMatrix(NamedTuple):
     """A learned value for each pair of tasks.
 
     Args:
@@ -85,7 +85,7 @@ class Sharing(nn.Module, ABC):
             the task's rows.
         """
 
-    def encoder_of(self, task: str) -> PreTrainedModel | None:
+    def standalone_encoder(self, task: str) -> PreTrainedModel | None:
         """Return an encoder that computes the hidden states of one task; None if no standard encoder does.
 
         Args:
@@ -96,14 +96,14 @@ class Sharing(nn.Module, ABC):
         """
         return None
 
-    def initialise(self, seed: int) -> None:
+    def init_parameters(self, seed: int) -> None:
         """Initialise the randomly initialised parameters that the scheme adds.
 
         Args:
             seed: seed of the run, ≥ 0.
         """
 
-    def own(self, task: str) -> dict[str, nn.Parameter]:
+    def task_parameters(self, task: str) -> dict[str, nn.Parameter]:
         """Return the encoder parameters that are specific to a task, under names that are the same for all tasks.
 
         Args:
@@ -111,7 +111,7 @@ class Sharing(nn.Module, ABC):
         """
         return {}
 
-    def added(self) -> Iterator[nn.Parameter]:
+    def added_shared_parameters(self) -> Iterator[nn.Parameter]:
         """Yield the parameters that the scheme adds and all tasks share."""
         yield from ()
 
@@ -119,19 +119,19 @@ class Sharing(nn.Module, ABC):
         """Freeze the shared pretrained parameters; task-specific and added parameters remain trainable."""
         self.encoder.requires_grad_(False)
         for task in self.tasks:
-            for parameter in self.own(task).values():
+            for parameter in self.task_parameters(task).values():
                 parameter.requires_grad_(True)
-        for parameter in self.added():
+        for parameter in self.added_shared_parameters():
             parameter.requires_grad_(True)
 
     def penalty(self) -> Tensor | None:
         """Return a term that is added to the loss once per step, a scalar; None if there is none."""
         return None
 
-    def after_step(self) -> None:
+    def post_step(self) -> None:
         """Update the scheme after an optimizer step. The default does nothing."""
 
-    def record(self, *, rows: int, longest: int) -> None:
+    def capture_cuda_graphs(self, *, rows: int, longest: int) -> None:
         """Capture the forward and backward pass of packed batches as CUDA graphs, if the scheme supports it.
 
         Args:
@@ -139,11 +139,11 @@ class Sharing(nn.Module, ABC):
             longest: maximum number of tokens in a row.
         """
 
-    def relations(self) -> dict[str, Matrix]:
+    def task_relations(self) -> dict[str, TaskMatrix]:
         """Return the learned relations between tasks, by name."""
         return {}
 
-    def cost(self, labels: float) -> float:
+    def relative_flops(self, labels: float) -> float:
         """Return the multiplications of a forward pass relative to hard sharing.
 
         Only the weight matrices of the layers are counted. Attention scores, and what an encoder computes outside its

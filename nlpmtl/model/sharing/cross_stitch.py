@@ -28,7 +28,7 @@ Example:
     >>> config = BertConfig(hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16)
     >>> encoder = BertModel(config, add_pooling_layer=False)
     >>> sharing = CrossStitch(encoder=encoder, tasks=("topic", "sentiment"), shared=1, speed=100.0)
-    >>> sharing.relations()["mixture after layer 2"].values
+    >>> sharing.task_relations()["mixture after layer 2"].values
     tensor([[0.9000, 0.1000],
             [0.1000, 0.9000]])
 """
@@ -44,7 +44,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from nlpmtl.model.architectures import find_layers
-from nlpmtl.model.sharing.base import Matrix, SharingOptions
+from nlpmtl.model.sharing.base import SharingOptions, TaskMatrix
 from nlpmtl.model.sharing.split_encoder import layer_matmul_parameters, upper_copies
 from nlpmtl.model.sharing.task_routing import RoutedSharing, TaskModuleDict, TaskSpecificLayer
 from nlpmtl.model.task_segments import RoutingContext
@@ -151,17 +151,17 @@ class CrossStitch(RoutedSharing):
         layers = enumerate(find_layers(self.encoder))
         return {index: layer.stitch for index, layer in layers if isinstance(layer, StitchedLayer)}
 
-    def added(self) -> Iterator[nn.Parameter]:
+    def added_shared_parameters(self) -> Iterator[nn.Parameter]:
         for stitch in self._stitches().values():
             yield stitch.learned
 
-    def relations(self) -> dict[str, Matrix]:
+    def task_relations(self) -> dict[str, TaskMatrix]:
         return {
-            f"mixture after layer {index + 1}": Matrix(self.tasks, stitch.alpha.detach())
+            f"mixture after layer {index + 1}": TaskMatrix(self.tasks, stitch.alpha.detach())
             for index, stitch in self._stitches().items()
         }
 
-    def cost(self, labels: float) -> float:
+    def relative_flops(self, labels: float) -> float:
         sizes = layer_matmul_parameters(self.encoder)
         task_count, width = len(self.tasks), int(self.encoder.config.hidden_size)
         upper = sum(task_count * size + task_count**2 * width for size in sizes[self.shared :])

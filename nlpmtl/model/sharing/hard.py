@@ -51,11 +51,11 @@ class Hard(Sharing):
     recorded: GraphedEncoder | None = None
     """The encoder with CUDA graphs, after `record`."""
 
-    def encoder_of(self, task: str) -> PreTrainedModel | None:
+    def standalone_encoder(self, task: str) -> PreTrainedModel | None:
         return self.encoder
 
     def forward(self, inputs: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return hidden_states(self.encoder, inputs, rows, recorded=self.recorded)
 
-    def record(self, *, rows: int, longest: int) -> None:
+    def capture_cuda_graphs(self, *, rows: int, longest: int) -> None:
         self.recorded = GraphedEncoder(self.encoder, rows=rows, longest=longest)

@@ -47,7 +47,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from nlpmtl.model.architectures import copy_layer, find_layers, matrix_numbers, with_layers
+from nlpmtl.model.architectures import clone_layer, find_layers, matmul_parameters, replace_layers
 from nlpmtl.model.sharing.base import SharingOptions
 from nlpmtl.model.sharing.split_encoder import check_shared
 from nlpmtl.model.sharing.task_routing import RoutedSharing, SharedLayer, TaskModuleDict, TaskRouted, init_seed
@@ -175,15 +175,15 @@ class Lora(RoutedSharing):
         check_shared(0, layers=len(layers), encoder=encoder)
         for index, layer in enumerate(layers):
             for name, linear in list(layer.named_modules()):
-                if isinstance(linear, nn.Linear) and not name.endswith(self.anatomy.beyond_rows):
+                if isinstance(linear, nn.Linear) and not name.endswith(self.architecture.beyond_rows):
                     adapted = LoraLinear(
                         linear, tasks=tasks, rank=rank, task_rank=task_rank, alpha=alpha, route=self.route
                     )
                     layer.set_submodule(name, adapted)
             layers[index] = SharedLayer(layer, route=self.route, first=index == 0)
-        self.initialise(0)
+        self.init_parameters(0)
 
-    def initialise(self, seed: int) -> None:
+    def init_parameters(self, seed: int) -> None:
         for number, (_, linear) in enumerate(self.adapted()):
             if linear.shared.down.is_meta:
                 return
@@ -196,27 +196,27 @@ class Lora(RoutedSharing):
         """Yield each linear layer with adapters, after its name in the original encoder."""
         for name, module in self.encoder.named_modules():
             if isinstance(module, LoraLinear):
-                yield _original_name(name, self.anatomy.layers), module
+                yield _original_name(name, self.architecture.layers), module
 
-    def added(self) -> Iterator[nn.Parameter]:
+    def added_shared_parameters(self) -> Iterator[nn.Parameter]:
         for _, linear in self.adapted():
             yield from linear.shared.parameters()
 
-    def encoder_of(self, task: str) -> PreTrainedModel | None:
-        return with_layers(self.encoder, [_merge(layer, task) for layer in find_layers(self.encoder)])
+    def standalone_encoder(self, task: str) -> PreTrainedModel | None:
+        return replace_layers(self.encoder, [_merge(layer, task) for layer in find_layers(self.encoder)])
 
-    def cost(self, labels: float) -> float:
-        base = sum(matrix_numbers(layer) for layer in find_layers(self.encoder))
+    def relative_flops(self, labels: float) -> float:
+        base = sum(matmul_parameters(layer) for layer in find_layers(self.encoder))
         linears = [linear for _, linear in self.adapted()]
-        added = sum(matrix_numbers(linear.shared) + matrix_numbers(linear.by_task.own) for linear in linears)
-        used = sum(matrix_numbers(adapter) for linear in linears for adapter in linear.adapters(self.tasks[0]))
+        added = sum(matmul_parameters(linear.shared) + matmul_parameters(linear.by_task.own) for linear in linears)
+        used = sum(matmul_parameters(adapter) for linear in linears for adapter in linear.adapters(self.tasks[0]))
         return labels * (base - added + used) / (base - added)
 
 
 def _merge(layer: nn.Module, task: str) -> nn.Module:
     """Return a copy of the original layer with the adapters of a task merged into its weights."""
     assert isinstance(layer, SharedLayer)
-    plain = copy_layer(layer.layer)
+    plain = clone_layer(layer.layer)
     for name, module in list(plain.named_modules()):
         if isinstance(module, LoraLinear):
             plain.set_submodule(name, module.merged(task))

@@ -70,7 +70,7 @@ class SoftL2(Layers):
 
     def penalty(self) -> Tensor | None:
         distances = []
-        for copies in zip(*(self.own(task).values() for task in self.tasks), strict=True):
+        for copies in zip(*(self.task_parameters(task).values() for task in self.tasks), strict=True):
             stacked = torch.stack(copies)
             distances.append((stacked - stacked.mean(dim=0)).pow(2).sum())
         return self.strength * torch.stack(distances).sum()

@@ -24,7 +24,7 @@ Example:
     >>> config = BertConfig(hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16)
     >>> encoder = BertModel(config, add_pooling_layer=False)
     >>> sharing = Layers(encoder=encoder, tasks=("topic", "sentiment"), shared=1)
-    >>> sharing.cost(labels=2.0)  # one shared layer and two task-specific ones, instead of two
+    >>> sharing.relative_flops(labels=2.0)  # one shared layer and two task-specific ones, instead of two
     1.5
 """
 
@@ -36,7 +36,7 @@ from pydantic import Field
 from transformers import PreTrainedModel
 
 from nlpmtl.errors import ModelError
-from nlpmtl.model.architectures import copy_layer, find_layers, matrix_numbers, with_layers
+from nlpmtl.model.architectures import clone_layer, find_layers, matmul_parameters, replace_layers
 from nlpmtl.model.sharing.base import SharingOptions
 from nlpmtl.model.sharing.task_routing import RoutedSharing, TaskModuleDict, TaskSpecificLayer
 from nlpmtl.registry import SHARINGS
@@ -70,14 +70,14 @@ class Layers(RoutedSharing):
         for index, copies in upper_copies(encoder, tasks=tasks, shared=shared).items():
             layers[index] = TaskSpecificLayer(copies, route=self.route, first=index == shared)
 
-    def encoder_of(self, task: str) -> PreTrainedModel | None:
+    def standalone_encoder(self, task: str) -> PreTrainedModel | None:
         layers = [
             layer.copies.of(task) if isinstance(layer, TaskSpecificLayer) else layer
             for layer in find_layers(self.encoder)
         ]
-        return with_layers(self.encoder, layers)
+        return replace_layers(self.encoder, layers)
 
-    def cost(self, labels: float) -> float:
+    def relative_flops(self, labels: float) -> float:
         sizes = layer_matmul_parameters(self.encoder)
         return (sum(sizes[: self.shared]) + labels * sum(sizes[self.shared :])) / sum(sizes)
 
@@ -98,7 +98,7 @@ def upper_copies(encoder: PreTrainedModel, *, tasks: tuple[str, ...], shared: in
     """
     layers = list(enumerate(find_layers(encoder)))
     check_shared(shared, layers=len(layers), encoder=encoder)
-    return {index: TaskModuleDict(tasks, partial(copy_layer, layer)) for index, layer in layers[shared:]}
+    return {index: TaskModuleDict(tasks, partial(clone_layer, layer)) for index, layer in layers[shared:]}
 
 
 def check_shared(shared: int, *, layers: int, encoder: PreTrainedModel) -> None:
@@ -125,6 +125,6 @@ def layer_matmul_parameters(encoder: PreTrainedModel) -> list[int]:
     """Return the number of parameters in the weight matrices of each layer; of one copy if tasks have copies."""
     layers = find_layers(encoder)
     return [
-        matrix_numbers(next(iter(layer.copies.values())) if isinstance(layer, TaskSpecificLayer) else layer)
+        matmul_parameters(next(iter(layer.copies.values())) if isinstance(layer, TaskSpecificLayer) else layer)
         for layer in layers
     ]

@@ -22,7 +22,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from nlpmtl.model.architectures import anatomy
+from nlpmtl.model.architectures import architecture_spec
 from nlpmtl.model.sharing.base import Sharing
 from nlpmtl.model.task_segments import RoutingContext
 
@@ -154,12 +154,12 @@ class RoutedSharing(Sharing):
 
     def __init__(self, *, encoder: PreTrainedModel, tasks: tuple[str, ...]) -> None:
         super().__init__(encoder=encoder, tasks=tasks)
-        self.anatomy, self.route = anatomy(encoder), RoutingContext()
+        self.architecture, self.route = architecture_spec(encoder), RoutingContext()
 
     def forward(self, inputs: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return self.route.encode(self.encoder, inputs, rows)
 
-    def own(self, task: str) -> dict[str, nn.Parameter]:
+    def task_parameters(self, task: str) -> dict[str, nn.Parameter]:
         return {
             f"{prefix}.{name}": parameter
             for prefix, module in self.named_modules()

@@ -51,9 +51,9 @@ def make_sharing(encoder: PreTrainedModel, case: Mapping[str, Any], tasks: tuple
 def stir(sharing: Sharing) -> None:
     """Move everything that a task has of its own, and what a scheme adds, by what its name and task say."""
     for task in sharing.tasks:
-        for number, (_, weight) in enumerate(sorted(sharing.own(task).items())):
+        for number, (_, weight) in enumerate(sorted(sharing.task_parameters(task).items())):
             _move(weight, seed=1000 * sum(task.encode()) + number)
-    for number, weight in enumerate(sharing.added()):
+    for number, weight in enumerate(sharing.added_shared_parameters()):
         _move(weight, seed=number)
 
 

@@ -101,14 +101,14 @@ def test_at_first_nothing_is_added_and_the_form_says_whether_the_encoder_is_trai
             masked(sharing(inputs, parts()), parts(), inputs["attention_mask"])[task],
             expected[at] * inputs["attention_mask"][at].unsqueeze(-1),
         )
-    own = {id(weight) for task in TASKS for weight in sharing.own(task).values()}
+    own = {id(weight) for task in TASKS for weight in sharing.task_parameters(task).values()}
     base = [weight for weight in sharing.parameters() if id(weight) not in own]
     assert all(weight.requires_grad == (not frozen) for weight in base)
-    drawn = {task: sharing.own(task) for task in TASKS}
+    drawn = {task: sharing.task_parameters(task) for task in TASKS}
     assert all(torch.equal(drawn["a"][name], drawn["type"][name]) for name in drawn["a"]), "they start alike"
     before = {name: weight.clone() for name, weight in drawn["a"].items()}
-    sharing.initialise(1)
-    assert any(not torch.equal(before[name], weight) for name, weight in sharing.own("a").items())
+    sharing.init_parameters(1)
+    assert any(not torch.equal(before[name], weight) for name, weight in sharing.task_parameters("a").items())
 
 
 def test_nothing_that_a_layer_computed_stays_behind(tmp_path: Path) -> None:

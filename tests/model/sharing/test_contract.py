@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
 from nlpmtl.errors import ModelError
-from nlpmtl.kernels import Int8Linear, can_pack, to_int8, use_packing
+from nlpmtl.kernels import Int8Linear, enable_packing, supports_packing, to_int8
 from nlpmtl.registry import SHARINGS
 from tests.architectures import ARCHITECTURES
 from tests.model.sharing.schemes import (
@@ -70,9 +70,9 @@ def test_a_mixed_batch_is_its_tasks_and_rows_one_by_one_on_every_architecture(
             torch.testing.assert_close(mixed[task][place, :length], found[task][0], **EXACT)
     if case != "hard":
         assert not torch.allclose(mixed["a"][2], mixed["c-d"][0]), "row 3 is another for each task"
-    if can_pack(encoder.config):
+    if supports_packing(encoder.config):
         expected = gradients(sharing, mixed)
-        use_packing(encoder)
+        enable_packing(encoder)
         packed = sharing(inputs, rows)
         for task, one in masked(packed, rows, inputs["attention_mask"]).items():
             torch.testing.assert_close(one, mixed[task], **EXACT)
@@ -97,7 +97,7 @@ def test_an_encoder_of_a_task_computes_its_hidden_states(case: str, encoder: Pre
     sharing, inputs, rows = make_sharing(encoder, CASES[case]), make_inputs(encoder), parts()
     found = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
     for task, at in rows.items():
-        plain = sharing.encoder_of(task)
+        plain = sharing.standalone_encoder(task)
         if plain is None:
             assert CASES[case]["kind"] in ("adapters", "cross_stitch")
             continue
@@ -115,12 +115,12 @@ def test_what_a_task_has_of_its_own_learns_from_its_rows_alone(
 ) -> None:
     sharing, inputs = make_sharing(encoder, CASES[case]), make_inputs(encoder)
     if packed:
-        use_packing(encoder)
+        enable_packing(encoder)
     rows = {**parts({"a": (0, 2), "type": ()}), "c-d": torch.tensor([1])}
     found = sharing(inputs, rows)
     assert found["type"].shape == (0, 9, 32)
     learned = gradients(sharing, found)
-    own = {task: {id(weight) for weight in sharing.own(task).values()} for task in TASKS}
+    own = {task: {id(weight) for weight in sharing.task_parameters(task).values()} for task in TASKS}
     reached = {id(weight) for name, weight in sharing.named_parameters() if name in learned}
     assert all(own.values())
     assert own["a"] <= reached
@@ -135,7 +135,7 @@ def test_the_order_of_tasks_changes_nothing(case: str, encoder: PreTrainedModel)
     found = make_sharing(copy.deepcopy(encoder), CASES[case])(inputs, rows)
     turned = make_sharing(encoder, CASES[case], TASKS[::-1])
     if case == "cross_stitch":
-        for stitch in turned.added():
+        for stitch in turned.added_shared_parameters():
             table = stitch.data.view(3, 3)
             table.copy_(table.flip(0, 1).clone())
     other = turned(inputs, {task: rows[task] for task in reversed(rows)})
@@ -150,7 +150,7 @@ def test_activations_that_are_computed_again_give_the_same_gradient(
 ) -> None:
     sharing, inputs, rows = make_sharing(encoder, CASES[case]), make_inputs(encoder), parts()
     if packed:
-        use_packing(encoder)
+        enable_packing(encoder)
     for module in sharing.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -178,7 +178,7 @@ def test_it_computes_in_bfloat16_what_it_computes_in_double_precision(case: str,
     sharing, inputs, rows = make_sharing(encoder, CASES[case]), make_inputs(encoder), parts()
     exact = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
     sharing.float()
-    use_packing(encoder)
+    enable_packing(encoder)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rough = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
         gradients(sharing, rough)
@@ -203,7 +203,8 @@ def test_its_products_may_be_of_eight_bits(case: str, encoder: PreTrainedModel) 
 def test_freezing_leaves_what_the_scheme_adds(case: str, encoder: PreTrainedModel) -> None:
     sharing = make_sharing(encoder, CASES[case])
     sharing.freeze()
-    kept = {id(weight) for task in TASKS for weight in sharing.own(task).values()} | {id(w) for w in sharing.added()}
+    kept = {id(parameter) for task in TASKS for parameter in sharing.task_parameters(task).values()}
+    kept |= {id(parameter) for parameter in sharing.added_shared_parameters()}
     assert {id(weight) for weight in sharing.parameters() if weight.requires_grad} == kept
 
 
@@ -216,7 +217,7 @@ def test_a_pass_costs_what_its_layers_multiply(case: str, encoder: PreTrainedMod
     done = multiplications(sharing, inputs, rows)
     plain = multiplications(make_sharing(plain_encoder, CASES["hard"]), inputs, rows)
     labels = sum(map(len, ROWS.values())) / 5
-    assert sharing.cost(labels) == pytest.approx(done / plain, rel=1e-6)
+    assert sharing.relative_flops(labels) == pytest.approx(done / plain, rel=1e-6)
 
 
 def multiplications(sharing: torch.nn.Module, inputs: dict[str, torch.Tensor], rows: dict[str, torch.Tensor]) -> int:

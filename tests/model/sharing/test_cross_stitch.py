@@ -41,7 +41,7 @@ def test_the_mixture_can_be_read_and_starts_near_each_for_itself(tmp_path: Path)
     encoder = make_encoder(tmp_path)
     inputs, plain = make_inputs(encoder), copy.deepcopy(encoder)
     sharing = CrossStitch(encoder=encoder, tasks=TASKS, shared=1, speed=100.0)
-    found = sharing.relations()
+    found = sharing.task_relations()
     assert list(found) == ["mixture after layer 2", "mixture after layer 3"]
     for one in found.values():
         assert one.tasks == TASKS
@@ -51,7 +51,7 @@ def test_the_mixture_can_be_read_and_starts_near_each_for_itself(tmp_path: Path)
     for task, at in parts().items():
         torch.testing.assert_close(sharing(inputs, parts())[task], expected[at]), "columns are still alike"
     alone = CrossStitch(encoder=make_encoder(tmp_path / "other"), tasks=("a",), shared=0, speed=1.0)
-    assert [one.values.tolist() for one in alone.relations().values()] == [[[1.0]]] * 3
+    assert [one.values.tolist() for one in alone.task_relations().values()] == [[[1.0]]] * 3
 
 
 def test_the_mixture_moves_so_many_times_the_learning_rate_and_does_not_decay() -> None:

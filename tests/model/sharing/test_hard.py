@@ -35,4 +35,4 @@ def test_the_encoder_runs_once_whatever_is_asked(hard: Hard) -> None:
 
 
 def test_its_encoder_is_that_of_every_task(hard: Hard) -> None:
-    assert hard.encoder_of("a") is hard.encoder_of("b") is hard.encoder
+    assert hard.standalone_encoder("a") is hard.standalone_encoder("b") is hard.encoder

@@ -58,7 +58,7 @@ def test_at_first_it_is_the_encoder_and_only_adapters_are_trained(tmp_path: Path
     assert trained == {"down", "up"}
     first = [linear.shared.down.clone() for _, linear in sharing.adapted()]
     assert not torch.equal(first[0], first[1])
-    sharing.initialise(1)
+    sharing.init_parameters(1)
     assert not torch.equal(first[0], next(sharing.adapted())[1].shared.down)
     for _, linear in sharing.adapted():
         assert torch.equal(linear.adapters("a")[1].down, linear.adapters("type")[1].down), "they start alike"
@@ -69,7 +69,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[MultiTaskModel, P
     path = write_architecture("bert", tmp_path_factory.mktemp("encoder"))
     tasks = [task_from_config(name, spec) for name, spec in SPECS.items()]
     encoder = load_encoder(str(path))
-    model = MultiTaskModel.assemble(encoder, tasks=tasks, sharing=CASES["lora"], input_length=48, seed=0)
+    model = MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing=CASES["lora"], input_length=48, seed=0)
     stir(model.sharing)
     module: nn.Module = model
     module.eval()
@@ -106,7 +106,7 @@ def test_what_has_no_adapters_or_no_such_task_is_not_written(
     model, path = trained
     with pytest.raises(ConfigError, match=r"no task 'typo'; did you mean 'type'\?"):
         export_lora(model, directory=tmp_path / "new", base=str(path), tasks=["typo"])
-    hard = MultiTaskModel.assemble(
+    hard = MultiTaskModel.from_encoder(
         load_encoder(str(path)), tasks=list(model.tasks.values()), sharing=CASES["hard"], input_length=48, seed=0
     )
     with pytest.raises(ModelError, match="no LoRA adapters: it shares by 'hard'"):

@@ -12,7 +12,7 @@ from tests.model.sharing.schemes import make_encoder, make_sharing
 
 def test_the_penalty_and_its_gradient_are_those_of_the_distances_to_the_mean(tmp_path: Path) -> None:
     sharing = make_sharing(make_encoder(tmp_path), {"kind": "soft_l2", "shared": 2, "strength": 0.3})
-    own = {task: list(sharing.own(task).values()) for task in sharing.tasks}
+    own = {task: list(sharing.task_parameters(task).values()) for task in sharing.tasks}
     stacked = {task: torch.cat([weight.detach().flatten() for weight in weights]) for task, weights in own.items()}
     mean = sum(stacked.values()) / 3
     expected = 0.3 * sum(float((one - mean).pow(2).sum()) for one in stacked.values())
@@ -49,7 +49,9 @@ def test_copies_that_are_alike_are_not_penalised(tmp_path: Path) -> None:
     sharing = make_sharing(make_encoder(tmp_path), {"kind": "soft_l2", "strength": 1.0})
     with torch.no_grad():
         for task in sharing.tasks[1:]:
-            for weight, first in zip(sharing.own(task).values(), sharing.own(sharing.tasks[0]).values(), strict=True):
+            for weight, first in zip(
+                sharing.task_parameters(task).values(), sharing.task_parameters(sharing.tasks[0]).values(), strict=True
+            ):
                 weight.copy_(first)
     penalty = sharing.penalty()
     assert penalty is not None

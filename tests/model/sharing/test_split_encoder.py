@@ -8,7 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from nlpmtl.errors import ModelError
-from nlpmtl.kernels import use_packing
+from nlpmtl.kernels import enable_packing
 from nlpmtl.model.architectures import find_layers
 from nlpmtl.model.sharing.split_encoder import Layers
 from nlpmtl.model.sharing.task_routing import TaskSpecificLayer
@@ -31,7 +31,7 @@ def test_lower_layers_see_each_row_once_and_upper_ones_only_rows_of_their_task(
 ) -> None:
     sharing, inputs = make_sharing(encoder, {"kind": "layers", "shared": 1}), make_inputs(encoder)
     if packed:
-        use_packing(encoder)
+        enable_packing(encoder)
     lower, first, _ = find_layers(encoder)
     assert isinstance(first, TaskSpecificLayer)
     seen: dict[str, torch.Size] = {}
@@ -67,7 +67,7 @@ def test_a_single_task_is_trained_as_with_hard_sharing(kind: str, encoder: PreTr
 
 def test_copies_follow_the_encoders_config(encoder: PreTrainedModel) -> None:
     make_sharing(encoder, CASES["layers"])
-    use_packing(encoder)
+    enable_packing(encoder)
     configs = {id(module.config) for module in encoder.modules() if hasattr(module, "config")}
     assert configs == {id(encoder.config)}
 
