@@ -172,7 +172,7 @@ SHARINGS = Registry(
         "own": "task_parameters",
         "added": "added_shared_parameters",
         "initialise": "init_parameters",
-        "standalone_encoder": "standalone_encoder",
+        "encoder_of": "standalone_encoder",
         "cost": "relative_flops",
         "after_step": "post_step",
         "relations": "task_relations",
