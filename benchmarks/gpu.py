@@ -61,10 +61,10 @@ def own(encoder: Path, data: Path, *, batch: int, steps: int, padded: bool) -> f
     }
     sets |= {"encoder.name": str(encoder), "train.batch_size": batch, "train.micro_tokens": 65536}
     if padded:
-        sets["encoder.attention"] = "sdpa"
+        sets["encoder.attn_implementation"] = "sdpa"
     config = load_config(str(RUN), overrides=sets)
     with accelerator_context(directory=Path("runs/never-written"), precision="bf16", trackers=()) as accelerator:
-        loaded = load_encoder(config.encoder.name, attention=config.encoder.attention)
+        loaded = load_encoder(config.encoder.name, attention=config.encoder.attn_implementation)
         work = load_task_datasets(
             config.datasets, tokenizer=loaded.tokenizer, max_length=config.encoder.max_length, splits=["train"]
         )

@@ -3,7 +3,7 @@
     python -m benchmarks.same_scores DATA_DIR [--seeds 3] [--rows 400] [--output FILE.md]
 
 MiniLM-L6 on four datasets of `task_configs/`, at most `--rows` train and as many validation rows of each, two epochs
-of 32 rows a step. Packed: as it is chosen on a CPU. Padded: with `encoder.attention = "sdpa"`, which computes
+of 32 rows a step. Packed: as it is chosen on a CPU. Padded: with `encoder.attn_implementation = "sdpa"`, which computes
 micro-batches as transformers does. That the rows of each step are the same is held by tests (`tests/test_build.py`).
 """
 
@@ -23,7 +23,7 @@ from benchmarks.tables import facts, mean_spread
 
 DATASETS = ("mrpc", "trec", "sst2_sentences", "snips")
 CONFIGS = Path(__file__).resolve().parents[1] / "task_configs"
-WAYS: dict[str, dict[str, Any]] = {"packed": {}, "padded": {"attention": "sdpa"}}
+WAYS: dict[str, dict[str, Any]] = {"packed": {}, "padded": {"attn_implementation": "sdpa"}}
 
 
 def run_of(data: Path, *, seed: int, way: str, rows: int) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def read_eleven() -> dict[str, Any]:
     """The shipped run of eleven tasks, its dataset files by their whole paths."""
     found = tomllib.loads((CONFIGS / "runs" / "eleven.toml").read_text(encoding="utf-8"))
     for dataset in found["datasets"].values():
-        dataset["use"] = str((CONFIGS / "runs" / dataset["use"]).resolve())
+        dataset["extends"] = str((CONFIGS / "runs" / dataset["extends"]).resolve())
     return found
 
 

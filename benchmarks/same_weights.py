@@ -29,7 +29,7 @@ name = {encoder}
 max_length = 64
 
 [datasets.support]
-use = {support}
+extends = {support}
 
 [train]
 steps = {steps}

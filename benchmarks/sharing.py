@@ -76,7 +76,7 @@ def read_lines(path: Path) -> list[str]:
 
 def dataset(name: str, **files: Path) -> dict[str, Any]:
     return {
-        "use": str(CONFIGS / f"{name}.toml"),
+        "extends": str(CONFIGS / f"{name}.toml"),
         "data": {"files": {split: str(path) for split, path in files.items()}},
         "input": {"text": "sentence1", "pair": "sentence2"},
     }

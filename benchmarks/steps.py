@@ -44,7 +44,7 @@ def _measure(run: str | dict[str, Any], *, steps: int, sets: dict[str, Any]) -> 
     directory = Path(config.output or "runs/never-written")
     precision = resolve_precision(config.train.precision)
     with accelerator_context(directory=directory, precision=precision, trackers=()) as accelerator:
-        encoder = load_encoder(config.encoder.name, attention=config.encoder.attention)
+        encoder = load_encoder(config.encoder.name, attention=config.encoder.attn_implementation)
         before = _peak()
         start, cpu = time.perf_counter(), time.process_time()
         work = load_task_datasets(

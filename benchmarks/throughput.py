@@ -62,7 +62,9 @@ def main() -> None:
         work = Path(scratch)
         contenders: dict[str, Callable[[], float]] = {
             OURS: lambda: own(data, steps=args.steps, cache=work, sets={}),
-            f"{OURS}, padded": lambda: own(data, steps=args.steps, cache=work, sets={"encoder.attention": "sdpa"}),
+            f"{OURS}, padded": lambda: own(
+                data, steps=args.steps, cache=work, sets={"encoder.attn_implementation": "sdpa"}
+            ),
             "stock Trainer, tuned": lambda: stock(data, steps=few, options=tuned, work=work),
             "stock Trainer, defaults": lambda: stock(data, steps=few, options=["--random"], work=work),
         }

@@ -53,7 +53,7 @@ def run_file() -> str:
     schema = RunConfig.model_json_schema()
     tables = schema["$defs"]
     links = {
-        "datasets": "one table per dataset, each with the keys of a [dataset file](dataset-file.md) and `use`",
+        "datasets": "one table per dataset, each with the keys of a [dataset file](dataset-file.md) and `extends`",
         "sampling": "table, see [samplers](kinds.md#samplers)",
         "weighting": "table, see [weightings](kinds.md#weightings)",
         "sharing": "table, see [sharing schemes](kinds.md#sharing-schemes)",
@@ -67,7 +67,7 @@ def run_file() -> str:
         "",
         *_keys(schema, types=links),
         "",
-        "In `[datasets.<name>]`, `use` names a dataset file, relative to the run file; every other key there",
+        "In `[datasets.<name>]`, `extends` names a dataset file, relative to the run file; every other key there",
         "overrides that file's. Another `files` or `hub` replaces the whole source.",
         *_table("encoder", tables["EncoderConfig"]),
         *_table("train", tables["TrainConfig"]),

@@ -54,11 +54,8 @@ def build_trainer(
     if on_cpu:
         enable_fast_dropout(model)
     fast = on_cpu or (accelerator.device.type == "cuda" and accelerator.mixed_precision == "bf16")
-    packed = (
-        fast
-        and config.encoder.attention is None
-        and supports_packing(encoder.model.config, device=accelerator.device.type)
-    )
+    fast = fast and config.encoder.attn_implementation is None
+    packed = fast and supports_packing(encoder.model.config, device=accelerator.device.type)
     if packed:
         enable_packing(encoder.model)
     accelerator.prepare_model(model, evaluation_mode=True)  # in place: its device and precision, and no wrapper
@@ -95,7 +92,7 @@ def build_trainer(
             config.weighting, Weighting, tasks=list(work.tasks), epoch_steps=epoch, seed=config.seed
         ),
         schedule=build_schedule(config.train.schedule, total=total, warmup=config.train.warmup),
-        clip=config.train.clip,
+        clip=config.train.max_grad_norm,
         skips=config.train.on_bad_step == "skip",
         teaches=plan.is_adaptive,
     )

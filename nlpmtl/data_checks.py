@@ -106,7 +106,7 @@ def _check_task(name: str, options: TaskOptions, *, dataset: DatasetConfig) -> N
         known = METRICS.get(metric).reads if metric in METRICS.names() else ()  # type: ignore[attr-defined]
         reads = next((shape for shape in kind.prediction_types if shape in known), kind.prediction_types[0])
         try:
-            check(metric, reads=reads, positive=getattr(options, "positive", None))
+            check(metric, reads=reads, pos_label=getattr(options, "pos_label", None))
         except NlpmtlError as error:
             raise type(error)(f"task {name!r}: {error}") from None
 

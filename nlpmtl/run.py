@@ -223,7 +223,7 @@ def load_inputs(config: RunConfig) -> tuple[Encoder, TaskDatasets]:
         config.encoder.name,
         revision=config.encoder.revision,
         sha256=config.encoder.sha256,
-        attention=config.encoder.attention,
+        attention=config.encoder.attn_implementation,
     )
     if config.encoder.max_length > encoder.max_positions:
         raise ConfigError(

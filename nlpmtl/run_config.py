@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nlpmtl.config import RunConfig, describe, find_run, parse_run, plugins_of, read_run
+from nlpmtl.config import RunConfig, describe, find_run, parse_run, plugins_of, read_run, replace_old_overrides
 from nlpmtl.errors import ConfigError
 from nlpmtl.plugins import import_plugins
 from nlpmtl.training import recorded_overrides
@@ -43,7 +43,7 @@ def load_run(
     Raises:
         ConfigError: as `load_config` raises it.
     """
-    laid = dict(overrides)
+    laid = overrides = replace_old_overrides(overrides)
     if resume and isinstance(source, str | Path | Mapping | RunConfig):
         found = find_run(source) if isinstance(source, str | Path) else source
         directory = output if output is not None else read_run(found, overrides=overrides).get("output")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from types import UnionType
 from typing import Any, ClassVar, Self, Union, get_args, get_origin
@@ -78,6 +79,9 @@ class StrictModel(BaseModel):
     """What an error shows where a table was expected: for a key of this table an example of its value; for "" an
     example of this table."""
 
+    renamed_keys: ClassVar[Mapping[str, str]] = {}
+    """Keys that had another name in nlpmtl 0.1, which is accepted until 0.3: old name = field."""
+
     @field_validator("*", mode="before")
     @classmethod
     def _take_no_other_type(cls, value: Any, info: ValidationInfo) -> Any:
@@ -94,6 +98,8 @@ class StrictModel(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _name_nearest_keys(cls, value: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        if cls.renamed_keys and isinstance(value, Mapping):
+            value = rename_keys(value, cls.renamed_keys)
         try:
             return validate(value)
         except ValidationError as error:
@@ -115,6 +121,42 @@ class StrictModel(BaseModel):
         return InitErrorDetails(
             type=PydanticCustomError(kind, "{said}", {"said": said}), loc=found["loc"], input=found["input"]
         )
+
+
+def rename_keys(
+    table: Mapping[str, Any], renamed: Mapping[str, str], *, prefix: str = "", where: str | None = ""
+) -> dict[str, Any]:
+    """Return a table with the present names of its keys.
+
+    Args:
+        table: keys and values.
+        renamed: old name = present name.
+        prefix: dotted key of the table with a final dot, for messages.
+        where: how warnings begin, such as ``"run.toml: "``; None: no warnings.
+
+    Raises:
+        ValueError: the table has both names of a key.
+    """
+    result: dict[str, Any] = {}
+    for key, value in table.items():
+        new = renamed.get(key, key)
+        if new != key and new in table:
+            raise ValueError(both_given(f"{prefix}{key}", f"{prefix}{new}"))
+        if new != key and where is not None:
+            warn_about_old_key(f"{prefix}{key}", f"{prefix}{new}", where=where)
+        result[new] = value
+    return result
+
+
+def both_given(old: str, new: str) -> str:
+    """Return the error for a key that is given by both of its names."""
+    return f"`{old}` is the old name of `{new}`, and both are given: write `{new}` only"
+
+
+def warn_about_old_key(old: str, new: str, *, where: str = "") -> None:
+    """Warn that a dotted key has another name since nlpmtl 0.2."""
+    message = f"{where}`{old}` is now called `{new}`; the old name is accepted until nlpmtl 0.3"
+    warnings.warn(message, FutureWarning, stacklevel=2)
 
 
 def explain(kind: str, said: str, context: Mapping[str, Any]) -> str:

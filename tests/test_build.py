@@ -12,8 +12,8 @@ def test_packed_rows_and_padded_ones_give_the_same_weights(tmp_path: Path) -> No
     train = {"steps": 12, "batch_size": 8, "lr": 1e-3, "precision": "fp64", "micro_tokens": 60}
     run = make_run(tmp_path, dropout=0.0, train=train)
     packed = train_tiny(run, tmp_path / "packed")
-    padded = train_tiny({**run, "encoder": {**run["encoder"], "attention": "sdpa"}}, tmp_path / "padded")
-    eager = train_tiny({**run, "encoder": {**run["encoder"], "attention": "eager"}}, tmp_path / "eager")
+    padded = train_tiny({**run, "encoder": {**run["encoder"], "attn_implementation": "sdpa"}}, tmp_path / "padded")
+    eager = train_tiny({**run, "encoder": {**run["encoder"], "attn_implementation": "eager"}}, tmp_path / "eager")
     assert apart(packed.model_dir, padded.model_dir) < 1e-8
     assert apart(packed.model_dir, eager.model_dir) < 1e-8
     for one, other in zip(metrics(packed.output), metrics(padded.output), strict=True):

@@ -99,10 +99,10 @@ class TestSpellings:
     def test_a_config_lists_numbers_and_booleans(self, load: Loader) -> None:
         assert labels(load({**CLASSES, "labels": [3, 1, 2]}, train=rows([1, 2, 3]))) == ["1", "2", "3"]
         work = load(
-            {**CLASSES, "labels": [True, False], "positive": True, "metrics": ["f1"]}, train=rows([True, False])
+            {**CLASSES, "labels": [True, False], "pos_label": True, "metrics": ["f1"]}, train=rows([True, False])
         )
         assert work.tasks["t"].labels == ("true", "false")
-        task = {**CLASSES, "labels": [1.0, 2.0], "positive": 1, "metrics": ["f1"], "class_weights": {"1": 2.0}}
+        task = {**CLASSES, "labels": [1.0, 2.0], "pos_label": 1, "metrics": ["f1"], "class_weights": {"1": 2.0}}
         assert load(task, train=rows([1, 2])).tasks["t"].labels == ("1", "2")
         for wrong in ([[1], "a"], [None, "a"], [float("nan"), "a"]):
             with pytest.raises(ConfigError, match=r"labels\.0: the name of a label was expected"):

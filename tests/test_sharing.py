@@ -77,7 +77,7 @@ def test_packed_rows_and_padded_ones_give_the_same_weights(tmp_path: Path) -> No
     train = {**TRAIN, "lr": 1e-3, "precision": "fp64", "micro_tokens": 60}
     run = make_run(tmp_path, dropout=0.0, train=train, sharing={"kind": "adapters", "form": "pal", "size": 6})
     packed = train_tiny(run, tmp_path / "packed")
-    padded = train_tiny({**run, "encoder": {**run["encoder"], "attention": "sdpa"}}, tmp_path / "padded")
+    padded = train_tiny({**run, "encoder": {**run["encoder"], "attn_implementation": "sdpa"}}, tmp_path / "padded")
     assert apart(packed.model_dir, padded.model_dir) < 1e-8
 
 

@@ -60,8 +60,8 @@ def _settings(card: CardData) -> Iterator[str]:
     yield "; ".join(f"{what}: {_kind(config[what])}" for what in ("sampling", "weighting", "sharing"))
     yield (
         f"AdamW, learning rate {train['lr']:g}, of the heads {train['head_lr'] or train['lr']:g}, weight decay "
-        f"{train['weight_decay']:g}, gradients clipped at {train['clip']:g}, schedule {code(train['schedule'])} after "
-        f"a warm-up of {train['warmup']:.0%} of the steps"
+        f"{train['weight_decay']:g}, gradients clipped at {train['max_grad_norm']:g}, schedule "
+        f"{code(train['schedule'])} after a warm-up of {train['warmup']:.0%} of the steps"
     )
     frozen = "; the encoder was frozen" if config["encoder"]["freeze"] else ""
     yield f"precision {code(run['precision'])}, seed {run['seed']}, input up to {card.input_length} tokens{frozen}"

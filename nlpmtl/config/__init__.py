@@ -27,6 +27,7 @@ from nlpmtl.config.load import (
 )
 from nlpmtl.config.names import LabelName
 from nlpmtl.config.paths import check_new_directory, check_output, check_writable, find_directory, parse_output
+from nlpmtl.config.renamed_keys import replace_old_keys, replace_old_overrides
 from nlpmtl.config.run import EncoderConfig, EvalConfig, RunConfig, TrainConfig
 from nlpmtl.config.schema import schemas
 
@@ -60,6 +61,8 @@ __all__ = [
     "read_dataset",
     "read_run",
     "read_toml",
+    "replace_old_keys",
+    "replace_old_overrides",
     "schemas",
     "shipped_configs",
 ]

@@ -236,10 +236,11 @@ class DatasetConfig(StrictModel):
     """A dataset file: one source, one shape of input, the tasks labelled on it."""
 
     table_examples: ClassVar[Mapping[str, str]] = {
-        "": '{use = "dataset.toml"}',
+        "": '{extends = "dataset.toml"}',
         "tasks": '{topic = {kind = "classification", label = "topic"}}',
         "limit": "{train = 1000}",
     }
+    renamed_keys: ClassVar[Mapping[str, str]] = {"use": "extends"}
 
     data: DataConfig
     """Where rows come from."""

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from nlpmtl.config.dataset import DataConfig, DatasetConfig, are_paths
 from nlpmtl.config.messages import instead
 from nlpmtl.config.overrides import check_datasets
+from nlpmtl.config.renamed_keys import replace_old_keys, replace_old_overrides
 from nlpmtl.config.run import RunConfig
 from nlpmtl.errors import ConfigError, quote
 from nlpmtl.strict_model import MISSING, UNKNOWN, StrictModel
@@ -34,28 +35,29 @@ T = TypeVar("T", bound=StrictModel)
 
 
 def read_run(source: str | Path | Mapping[str, Any] | RunConfig, *, overrides: Mapping[str, Any] | None = None) -> Raw:
-    """A run file or dict as plain tables: each `use` followed, paths resolved, overrides laid over.
+    """A run file or dict as plain tables: each `extends` followed, paths resolved, overrides laid over.
 
     Args:
         source: a run file (what it names is relative to it), or a dict or a config (relative to the working directory).
         overrides: dotted key = value, such as ``{"train.lr": 3e-5}``; paths are relative to the working directory.
 
     Raises:
-        ConfigError: a file is missing, is not TOML, or a `use` or an override cannot be followed.
+        ConfigError: a file is missing, is not TOML, or an `extends` or an override cannot be followed.
     """
     if isinstance(source, str | Path):
         base, raw = Path(source).parent, read_toml(Path(source))
     else:
         base, raw = Path(), _copy(source.model_dump() if isinstance(source, RunConfig) else source)
     where = describe(source)
-    laid = dict(overrides or {})
-    for key in [key for key in laid if key.endswith(".use")]:
+    raw = replace_old_keys(raw, where=where)
+    laid = replace_old_overrides(overrides or {})
+    for key in [key for key in laid if key.endswith(".extends")]:
         _lay(raw, key, str(Path.cwd() / str(laid.pop(key))))
     _resolve_encoder(raw, base)
     datasets: Any = raw.get("datasets")
     for name, table in datasets.items() if isinstance(datasets, dict) else ():
         if isinstance(table, dict):
-            datasets[name] = _follow_use(table, base=base, where=f"{where}: datasets.{name}")
+            datasets[name] = _follow_extends(table, base=base, where=f"{where}: datasets.{name}")
     names = list(datasets) if isinstance(datasets, dict) else []
     for key, value in laid.items():
         _lay(raw, key, value)
@@ -73,10 +75,11 @@ def check_syntax(path: Path, *, overrides: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: a file is missing or is not TOML.
     """
-    datasets = read_toml(path).get("datasets")
+    datasets = replace_old_keys(read_toml(path), where=str(path), warn=False).get("datasets")
+    overrides = replace_old_overrides(overrides, warn=False)
     for name, table in datasets.items() if isinstance(datasets, dict) else ():
-        key = f"datasets.{name}.use"
-        used = table.get("use") if isinstance(table, dict) else None
+        key = f"datasets.{name}.extends"
+        used = table.get("extends") if isinstance(table, dict) else None
         base, used = (Path.cwd(), overrides[key]) if key in overrides else (path.parent, used)
         if isinstance(used, str):
             try:
@@ -106,7 +109,7 @@ def plugins_of(
 
 def read_dataset(path: Path) -> Raw:
     """A dataset file as plain tables, its paths resolved."""
-    raw = read_toml(path)
+    raw = replace_old_keys(read_toml(path), where=str(path))
     _resolve_files(raw, path.parent)
     return raw
 
@@ -217,6 +220,7 @@ def _absolute_pattern(name: str | Path) -> str:
 
 
 def _parse(model: type[T], raw: Mapping[str, Any], where: str) -> T:
+    raw = replace_old_keys(raw, where=where)
     try:
         return model.model_validate(raw)
     except ValidationError as error:
@@ -251,19 +255,19 @@ def _without_secrets(value: Any, key: str, *, levels: int = 20) -> Any:
     return "…" if isinstance(value, str) and (_SECRET_KEY.search(key) or _SECRET.search(value)) else value
 
 
-def _follow_use(table: Raw, *, base: Path, where: str) -> Raw:
+def _follow_extends(table: Raw, *, base: Path, where: str) -> Raw:
     """The dataset file that a table names, with the rest of the table laid over it."""
-    used = table.pop("use", None)
+    used = table.pop("extends", None)
     _resolve_files(table, base)
     if used is None:
         return table
     if not isinstance(used, str):
-        raise ConfigError(f"{where}.use: the path of a dataset file was expected, found {used!r}")
+        raise ConfigError(f"{where}.extends: the path of a dataset file was expected, found {used!r}")
     path = _resolve(base, used)
     try:
         raw = read_dataset(path)
     except ConfigError as error:
-        raise ConfigError(f"{where}.use: {error}") from None
+        raise ConfigError(f"{where}.extends: {error}") from None
     parse_dataset(raw, where=str(path))
     own = table.get("data")
     if isinstance(own, dict) and {"files", "hub"} & own.keys():  # another source replaces the first whole

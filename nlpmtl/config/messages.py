@@ -27,7 +27,7 @@ _OTHER_TOOLS = {
     "mini_batch_size effective_batch_size",
     "train.micro_tokens": "gradient_accumulation_steps gradient_accumulation accumulate_grad_batches max_tokens "
     "per_device_eval_batch_size eval_batch_size micro_batch_size auto_find_batch_size",
-    "train.clip": "max_grad_norm grad_clip gradient_clip gradient_clip_val gradient_clipping clip_grad_norm clip_norm "
+    "train.max_grad_norm": "clip grad_clip gradient_clip gradient_clip_val gradient_clipping clip_grad_norm clip_norm "
     "grad_clip_norm",
     "train.weight_decay": "wd l2 decay adam_weight_decay",
     "train.warmup": "warmup_ratio warmup_proportion num_warmup_steps warmup_steps warm_up warmup_fraction",
@@ -43,7 +43,7 @@ _OTHER_TOOLS = {
     "model_id checkpoint backbone tokenizer_name tokenizer",
     "encoder.max_length": "max_seq_length max_seq_len max_sequence_length max_len seq_length sequence_length "
     "model_max_length max_source_length cutoff_len",
-    "encoder.attention": "attn_implementation attention_implementation",
+    "encoder.attn_implementation": "attention attention_implementation",
     "encoder.freeze": "freeze_encoder freeze_base_model freeze_backbone freeze_bert",
     "encoder.gradient_checkpointing": "activation_checkpointing",
     "encoder.revision": "model_revision",

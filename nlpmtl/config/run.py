@@ -19,6 +19,7 @@ class EncoderConfig(StrictModel):
     """The pretrained encoder that all tasks share."""
 
     table_examples: ClassVar[Mapping[str, str]] = {"": '{name = "bert-base-uncased"}'}
+    renamed_keys: ClassVar[Mapping[str, str]] = {"attention": "attn_implementation"}
 
     name: str
     """A Hub id, a directory, or "package:some_package/model" (a directory inside an installed package). A model that
@@ -29,7 +30,7 @@ class EncoderConfig(StrictModel):
     """A commit, tag or branch of the Hub's model."""
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
     """The SHA-256 of the encoder's `model.safetensors`, for a directory or a package: other weights are refused."""
-    attention: str | None = None
+    attn_implementation: str | None = None
     """The attention implementation of transformers: "sdpa", "eager", "flash_attention_2", …; default: its choice, or,
     while training on a CPU or in bf16 on a GPU, one that computes no padding, for architectures that allow it."""
     freeze: bool = False
@@ -40,6 +41,8 @@ class EncoderConfig(StrictModel):
 
 class TrainConfig(StrictModel):
     """How long, how fast, and how often to save."""
+
+    renamed_keys: ClassVar[Mapping[str, str]] = {"clip": "max_grad_norm"}
 
     epochs: float | None = Field(None, gt=0)
     """Passes over the data (one is ceil(train rows of all datasets / batch_size) steps); 3 if no `steps` either."""
@@ -60,8 +63,8 @@ class TrainConfig(StrictModel):
     """How the learning rates fall after the warm-up."""
     warmup: float = Field(0.1, ge=0, lt=1)
     """The share of all steps in which the learning rates rise from 0."""
-    clip: float = Field(1.0, ge=0)
-    """The largest norm of the gradient; 0: never clipped."""
+    max_grad_norm: float = Field(1.0, ge=0)
+    """Maximum gradient norm: larger gradients are clipped to it; 0: no clipping."""
     precision: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
     """What to compute in; auto: bf16 where the hardware computes in it, else fp32."""
     on_bad_step: Literal["stop", "skip"] = "stop"
@@ -110,7 +113,7 @@ def _difference(one: TaskOptions, other: TaskOptions) -> str | None:
 class RunConfig(StrictModel):
     """A run file."""
 
-    table_examples: ClassVar[Mapping[str, str]] = {"datasets": '{reviews = {use = "reviews.toml"}}'}
+    table_examples: ClassVar[Mapping[str, str]] = {"datasets": '{reviews = {extends = "reviews.toml"}}'}
 
     seed: int = Field(0, ge=0, lt=2**32)
     """Of the heads' first weights, the order of rows and dropout."""
@@ -121,7 +124,7 @@ class RunConfig(StrictModel):
     encoder: EncoderConfig
     """The pretrained encoder."""
     datasets: dict[Name, DatasetConfig] = Field(min_length=1)
-    """The datasets by name, each with `use = "a dataset file"` and overrides, or in full."""
+    """The datasets by name, each with `extends = "a dataset file"` and overrides, or in full."""
     sampling: Annotated[SerializeAsAny[KindOptions], BeforeValidator(SAMPLERS.parse)] = Field(
         {"kind": "proportional"}, validate_default=True
     )

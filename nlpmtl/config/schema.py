@@ -15,7 +15,10 @@ def schemas() -> dict[str, Schema]:
     """``{"run": …, "dataset": …}``: JSON Schemas (draft 2020-12) of the files as people write them."""
     run = RunConfig.model_json_schema()
     dataset = run["$defs"]["DatasetConfig"]
-    dataset["properties"]["use"] = {"type": "string", "description": "A dataset file; keys beside it override its own."}
+    dataset["properties"]["extends"] = {
+        "type": "string",
+        "description": "A dataset file; other keys of this table override its keys.",
+    }
     dataset["required"] = []
     for key, registry in (("sampling", SAMPLERS), ("weighting", WEIGHTINGS), ("sharing", SHARINGS)):
         run["properties"][key] = _kinds(registry)
@@ -33,7 +36,7 @@ def schemas() -> dict[str, Schema]:
 
 
 def _kinds(registry: Registry, *, partial: bool = False) -> Schema:
-    """One of the registered kinds, each with its own keys; partial: any of its keys, as overrides beside a `use`."""
+    """One of the registered kinds, each with its own keys; partial: any of its keys, as overrides of a dataset file."""
     members = []
     for name in registry.names():
         schema = registry.options(name).model_json_schema()

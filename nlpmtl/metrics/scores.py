@@ -30,13 +30,13 @@ FOREIGN = "evaluate:"
 """Prefix of metrics from the `evaluate` library: `evaluate:<id>` is loaded with `evaluate.load(<id>)`."""
 
 
-def check(name: str, *, reads: Shape, positive: str | int | None) -> None:
+def check(name: str, *, reads: Shape, pos_label: str | int | None) -> None:
     """Check that a metric can score a task. Names of the form `evaluate:<id>` are not checked.
 
     Args:
         name: name of the metric.
         reads: type of the task's predictions.
-        positive: positive class, by name or id; None if the task has none.
+        pos_label: positive class, by name or id; None if the task has none.
 
     Raises:
         ConfigError: the metric is unknown, does not read that type, or needs a positive class and there is none.
@@ -52,8 +52,8 @@ def check(name: str, *, reads: Shape, positive: str | int | None) -> None:
             f"the metric {name!r} scores {' or '.join(sorted(metric.reads))}, found {reads}; "
             f"those that score {reads}: {', '.join(suitable)}"
         )
-    if metric.needs_positive and positive is None:
-        raise ConfigError(f'the metric {name!r} needs the positive class; write `positive = "<label>"`')
+    if metric.needs_positive and pos_label is None:
+        raise ConfigError(f'the metric {name!r} needs the positive class; write `pos_label = "<label>"`')
 
 
 def scores(
@@ -62,7 +62,7 @@ def scores(
     predictions: Sequence[Any],
     references: Sequence[Any],
     reads: Shape,
-    positive: int | None = None,
+    pos_label: int | None = None,
 ) -> dict[str, float | None]:
     """Compute several metrics.
 
@@ -75,13 +75,13 @@ def scores(
             ``[rows, labels]``.
         references: a reference per row, of the same type.
         reads: type of predictions and references.
-        positive: id of the positive class, for `f1`.
+        pos_label: id of the positive class, for `f1`.
 
     Returns:
         The value of each metric, in the order of `names`; None where it is undefined.
 
     Raises:
-        ValueError: a name is unknown, a metric does not read this type, `f1` has no `positive`, or predictions and
+        ValueError: a name is unknown, a metric does not read this type, `f1` has no `pos_label`, or predictions and
             references differ in length.
     """
     values: dict[str, float | None] = {}
@@ -92,7 +92,7 @@ def scores(
             values[name] = _foreign(name.removeprefix(FOREIGN), predictions=predictions, references=references)
         else:
             metric = _make(_find(name), reads)
-            values[name] = metric.value(predictions, references, pos_label=positive)
+            values[name] = metric.value(predictions, references, pos_label=pos_label)
     return {name: values[name] for name in names}
 
 

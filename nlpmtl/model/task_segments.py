@@ -102,7 +102,7 @@ class TaskSegments:
         if not isinstance(value, Tensor):
             raise ModelError(
                 f"this attention takes masks of its own, {type(value).__name__}, which are not of rows: set "
-                'encoder.attention = "sdpa"'
+                'encoder.attn_implementation = "sdpa"'
             )
         if value.dim() <= self.dim or value.shape[self.dim] != self.size:  # one for all rows
             return value

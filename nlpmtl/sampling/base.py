@@ -213,9 +213,9 @@ def mean(values: Iterable[float]) -> float | None:
     return math.fsum(items) / len(items) if items else None
 
 
-def ema(old: float | None, new: float, *, keep: float) -> float:
-    """Return the exponential moving average after a new value: keep · old + (1 − keep) · new, or new if old is None."""
-    return new if old is None else keep * old + (1 - keep) * new
+def ema(old: float | None, new: float, *, decay: float) -> float:
+    """Return the exponential moving average: decay · old + (1 − decay) · new, or new if old is None."""
+    return new if old is None else decay * old + (1 - decay) * new
 
 
 def normalize(weights: Sequence[float]) -> tuple[float, ...]:
@@ -230,12 +230,12 @@ def normalize_power(sizes: Sequence[int], *, exponent: float) -> tuple[float, ..
     return normalize([(size / largest) ** exponent for size in sizes])
 
 
-def mix_with_uniform(weights: Sequence[float], *, explore: float) -> tuple[float, ...]:
-    """Return the probabilities (1 − explore) · p + explore / n, where p are the n weights divided by their sum.
+def mix_with_uniform(weights: Sequence[float], *, epsilon: float) -> tuple[float, ...]:
+    """Return the probabilities (1 − ε) · p + ε / n, where p are the n weights divided by their sum.
 
     Args:
         weights: a weight ≥ 0 per dataset; if all are 0, the result is uniform.
-        explore: fraction of the uniform distribution, from 0 to 1.
+        epsilon: ε, fraction of the uniform distribution, from 0 to 1.
 
     Returns:
         One probability per weight, which sum to 1.
@@ -243,4 +243,4 @@ def mix_with_uniform(weights: Sequence[float], *, explore: float) -> tuple[float
     uniform = 1 / len(weights)
     if not any(weights):
         return (uniform,) * len(weights)
-    return normalize([(1 - explore) * p + explore * uniform for p in normalize(weights)])
+    return normalize([(1 - epsilon) * p + epsilon * uniform for p in normalize(weights)])

@@ -93,7 +93,7 @@ class Exp3(AdaptiveSampler):
         return self._probabilities(state)
 
     def _probabilities(self, state: SamplerState) -> tuple[float, ...]:
-        return mix_with_uniform([math.exp(log_weight) for log_weight in state["log_weights"]], explore=self.gamma)
+        return mix_with_uniform([math.exp(log_weight) for log_weight in state["log_weights"]], epsilon=self.gamma)
 
 
 def _reward(gain: float, history: list[float]) -> float:

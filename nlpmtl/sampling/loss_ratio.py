@@ -4,10 +4,10 @@
 
 Symbols:
 - p_i: probability of dataset i; D: number of datasets
-- ε: option `explore`, from above 0 to 1
+- ε: option `epsilon`, from above 0 to 1
 - r_i: inverse training rate of dataset i, mean over its tasks t; 1 for a dataset without losses so far
 - T: option `temperature`, > 0
-- L_t: exponential moving average of the loss of task t, with the decay factor `keep`
+- L_t: exponential moving average of the loss of task t, with the decay factor `ema_decay`
 - L_t(0): mean loss of task t over the first ten steps that have labels for it
 
 Chen et al. define the inverse training rate to weight losses (section 3.1). Here it decides how often rows are drawn.
@@ -24,7 +24,7 @@ Example:
     >>> from nlpmtl.sampling import Feedback, LossRatio
     >>> sampler = LossRatio(
     ...     sizes=[100, 900], total_steps=300, epoch_steps=100, rows_per_step=10, seed=0,
-    ...     tasks=[["topic"], ["sentiment"]], temperature=1.0, keep=0.0, explore=0.1,
+    ...     tasks=[["topic"], ["sentiment"]], temperature=1.0, ema_decay=0.0, epsilon=0.1,
     ... )
     >>> state = sampler.initial_state()
     >>> for loss in (1.0, 0.25):
@@ -37,8 +37,9 @@ Example:
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -54,11 +55,13 @@ _MAX_RATIO = 100.0
 class LossRatioOptions(SamplingOptions):
     """Options of `LossRatio`."""
 
+    renamed_keys: ClassVar[Mapping[str, str]] = {"keep": "ema_decay", "explore": "epsilon"}
+
     temperature: float = Field(1.0, gt=0)
     """Sampling temperature; the larger, the closer to uniform."""
-    keep: float = Field(0.95, ge=0, lt=1)
+    ema_decay: float = Field(0.95, ge=0, lt=1)
     """Decay factor of the moving average of a task's loss, per step."""
-    explore: float = Field(0.1, gt=0, le=1)
+    epsilon: float = Field(0.1, gt=0, le=1)
     """Fraction of the probability that is spread evenly over the datasets, so that none is forgotten."""
 
 
@@ -69,13 +72,13 @@ class LossRatio(AdaptiveSampler):
 
     Args:
         temperature: T > 0.
-        keep: decay factor of the moving average, from 0 to below 1.
-        explore: ε, above 0, at most 1.
+        ema_decay: decay factor of the moving average, from 0 to below 1.
+        epsilon: ε, above 0, at most 1.
     """
 
     temperature: float
-    keep: float
-    explore: float
+    ema_decay: float
+    epsilon: float
 
     def initial_state(self) -> SamplerState:
         return {"first": {}, "seen": {}, "now": {}}
@@ -91,7 +94,7 @@ class LossRatio(AdaptiveSampler):
             if steps < _FIRST_STEPS:
                 first[task] = (first.get(task, 0.0) * steps + loss) / (steps + 1)
                 step_counts[task] = steps + 1
-            now[task] = ema(now.get(task), loss, keep=self.keep)
+            now[task] = ema(now.get(task), loss, decay=self.ema_decay)
         return {"first": first, "seen": step_counts, "now": now}
 
     def probabilities_after(self, step: int, state: SamplerState) -> tuple[float, ...]:
@@ -99,4 +102,4 @@ class LossRatio(AdaptiveSampler):
         by_task = {task: now / first[task] for task, now in state["now"].items() if first[task] > 0}
         ratios = [1.0 if ratio is None else max(ratio, 0.0) for ratio in self.per_dataset(by_task)]
         largest = max(ratios) or 1.0  # only quotients of the ratios matter, and powers of large ratios overflow
-        return mix_with_uniform([(ratio / largest) ** (1 / self.temperature) for ratio in ratios], explore=self.explore)
+        return mix_with_uniform([(ratio / largest) ** (1 / self.temperature) for ratio in ratios], epsilon=self.epsilon)

@@ -4,8 +4,8 @@
 
 Symbols:
 - p_i: probability of dataset i; D: number of datasets
-- ε: option `explore`, from above 0 to 1
-- U_i: uncertainty of dataset i, mean over its tasks t, each a moving average with the decay factor `keep`
+- ε: option `epsilon`, from above 0 to 1
+- U_i: uncertainty of dataset i, mean over its tasks t, each a moving average with the decay factor `ema_decay`
 - H_t: entropy of the predicted distribution on the rows of task t; H_t,max: the largest possible entropy
 
 A dataset takes the mean uncertainty of the others if it has not been drawn yet, or if all its tasks are regressions,
@@ -23,7 +23,7 @@ Example:
     >>> from nlpmtl.sampling import Feedback, Uncertainty
     >>> sampler = Uncertainty(
     ...     sizes=[100, 900], total_steps=300, epoch_steps=100, rows_per_step=10, seed=0,
-    ...     tasks=[["topic"], ["sentiment"]], keep=0.95, explore=0.1,
+    ...     tasks=[["topic"], ["sentiment"]], ema_decay=0.95, epsilon=0.1,
     ... )
     >>> feedback = Feedback(rows_per_dataset=[5, 5], losses={}, uncertainties={"topic": 0.9, "sentiment": 0.3})
     >>> [round(p, 3) for p in sampler.probabilities_after(1, sampler.update(sampler.initial_state(), feedback))]
@@ -33,6 +33,7 @@ Example:
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -45,9 +46,11 @@ from nlpmtl.sampling.base import AdaptiveSampler, Feedback, SamplerState, Sampli
 class UncertaintyOptions(SamplingOptions):
     """Options of `Uncertainty`."""
 
-    keep: float = Field(0.95, ge=0, lt=1)
+    renamed_keys: ClassVar[Mapping[str, str]] = {"keep": "ema_decay", "explore": "epsilon"}
+
+    ema_decay: float = Field(0.95, ge=0, lt=1)
     """Decay factor of the moving average of a task's uncertainty, per step."""
-    explore: float = Field(0.1, gt=0, le=1)
+    epsilon: float = Field(0.1, gt=0, le=1)
     """Fraction of the probability that is spread evenly over the datasets, so that none is forgotten."""
 
 
@@ -57,14 +60,14 @@ class Uncertainty(AdaptiveSampler):
     """Uncertainty sampling: datasets with less certain predictions are drawn more often.
 
     Args:
-        keep: decay factor of the moving average, from 0 to below 1.
-        explore: ε, above 0, at most 1.
+        ema_decay: decay factor of the moving average, from 0 to below 1.
+        epsilon: ε, above 0, at most 1.
     """
 
     needs_uncertainties: ClassVar[bool] = True
 
-    keep: float
-    explore: float
+    ema_decay: float
+    epsilon: float
 
     def initial_state(self) -> SamplerState:
         return {"now": {}}
@@ -72,11 +75,11 @@ class Uncertainty(AdaptiveSampler):
     def update(self, state: SamplerState, feedback: Feedback) -> SamplerState:
         now = state["now"]
         current = {task: max(value, 0.0) for task, value in feedback.uncertainties.items() if math.isfinite(value)}
-        averages = {task: ema(now.get(task), value, keep=self.keep) for task, value in current.items()}
+        averages = {task: ema(now.get(task), value, decay=self.ema_decay) for task, value in current.items()}
         return {"now": {**now, **averages}}
 
     def probabilities_after(self, step: int, state: SamplerState) -> tuple[float, ...]:
         values = self.per_dataset(state["now"])
         average = mean(value for value in values if value is not None)
         default = 1.0 if average is None else average
-        return mix_with_uniform([default if value is None else value for value in values], explore=self.explore)
+        return mix_with_uniform([default if value is None else value for value in values], epsilon=self.epsilon)

@@ -118,7 +118,7 @@ class Task(ABC):
         """
         for metric in self.metrics:
             try:
-                check(metric, reads=self.prediction_type(metric), positive=self._positive)
+                check(metric, reads=self.prediction_type(metric), pos_label=self._positive)
             except ConfigError as error:
                 raise ConfigError(f"task {self.name!r}: {error}") from None
 
@@ -245,7 +245,7 @@ class Task(ABC):
                 )
             predictions, references = converted[reads]
             values |= scores(
-                [metric], predictions=predictions, references=references, reads=reads, positive=self._positive
+                [metric], predictions=predictions, references=references, reads=reads, pos_label=self._positive
             )
         return {**values, "score": task_score(values)}
 

@@ -25,17 +25,19 @@ from nlpmtl.tasks.stock_model import StockModel, fold_temperature
 class ClassificationOptions(LabelOptions):
     """Options of `Classification`."""
 
-    positive: LabelName | None = None
+    renamed_keys: ClassVar[Mapping[str, str]] = {"positive": "pos_label"}
+
+    pos_label: LabelName | None = None
     """The label that the metric `f1` counts."""
 
     def resolved(self, spell: Callable[[str], str]) -> dict[str, Any]:
-        positive = None if self.positive is None else spell(self.positive)
-        return {**super().resolved(spell), "positive": positive}
+        pos_label = None if self.pos_label is None else spell(self.pos_label)
+        return {**super().resolved(spell), "pos_label": pos_label}
 
     @model_validator(mode="after")
-    def _positive_is_a_label(self) -> Self:
-        if self.positive is not None and self.labels is not None and self.positive not in self.labels:
-            raise ValueError(f"`positive`: {self.positive!r} is not among the labels {list(self.labels)}")
+    def _pos_label_is_a_label(self) -> Self:
+        if self.pos_label is not None and self.labels is not None and self.pos_label not in self.labels:
+            raise ValueError(f"`pos_label`: {self.pos_label!r} is not among the labels {list(self.labels)}")
         return self
 
 
@@ -46,7 +48,7 @@ class Classification(Task):
     Args:
         class_weights: see `LabelOptions`.
         label_smoothing: the share of the target's mass that is spread over all labels (Szegedy et al. 2016).
-        positive: the label that the metric `f1` counts.
+        pos_label: the label that the metric `f1` counts.
         task: what every `Task` takes.
     """
 
@@ -64,18 +66,20 @@ class Classification(Task):
         labels: Sequence[str],
         class_weights: ClassWeights | None = None,
         label_smoothing: float = 0.0,
-        positive: str | None = None,
+        pos_label: str | None = None,
         **task: Any,
     ) -> None:
-        if positive is not None and positive not in labels:
-            raise ConfigError(f"task {task['name']!r}: `positive`: {positive!r} is not among the labels {list(labels)}")
-        self.positive, self.class_weights, self.label_smoothing = positive, class_weights, label_smoothing
+        if pos_label is not None and pos_label not in labels:
+            raise ConfigError(
+                f"task {task['name']!r}: `pos_label`: {pos_label!r} is not among the labels {list(labels)}"
+            )
+        self.pos_label, self.class_weights, self.label_smoothing = pos_label, class_weights, label_smoothing
         super().__init__(labels=labels, **task)
         self._weights = self._weigh(None)
 
     @property
     def _positive(self) -> int | None:
-        return None if self.positive is None else self.labels.index(self.positive)
+        return None if self.pos_label is None else self.labels.index(self.pos_label)
 
     def fit(self, labels: Iterable[Labels]) -> None:
         ids = np.concatenate([one.ids for one in labels if isinstance(one, ClassLabels)])
@@ -130,4 +134,4 @@ class Classification(Task):
         )
 
     def to_config(self) -> dict[str, Any]:
-        return super().to_config() if self.positive is None else {**super().to_config(), "positive": self.positive}
+        return super().to_config() if self.pos_label is None else {**super().to_config(), "pos_label": self.pos_label}

@@ -11,6 +11,7 @@ from nlpmtl.config import NAME, TaskOptions
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.plugins import HINT
 from nlpmtl.registry import METRICS, TASKS
+from nlpmtl.strict_model import rename_keys
 from nlpmtl.tasks.base import Task
 
 
@@ -53,6 +54,7 @@ def task_from_config(name: str, spec: Mapping[str, Any]) -> Task:
         kind, metrics = values.pop("kind"), values.pop("metrics")
         if kind not in TASKS.names():
             raise ValueError(f"unknown kind of task {kind!r}; {did_you_mean(str(kind), TASKS.names())}; {HINT}")
+        values = rename_keys(values, TASKS.options(kind).renamed_keys, where=None)
         _check(metrics=metrics, **values)
         numbers = [key for key, value in values.items() if not _all_finite(value)]
         if numbers:

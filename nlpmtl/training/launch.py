@@ -36,7 +36,7 @@ _IGNORED = {
         "1",
         "train.batch_size counts the rows of an optimizer step, and train.micro_tokens limits a forward",
     ),
-    "ACCELERATE_GRADIENT_CLIPPING": ("none", "set train.clip"),
+    "ACCELERATE_GRADIENT_CLIPPING": ("none", "set train.max_grad_norm"),
     "ACCELERATE_DYNAMO_BACKEND": ("no", "the model is not compiled, and there is no key for it"),
 }
 """Settings that a run does not follow: the value that asks for nothing, and what to use instead."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from nlpmtl.config import check_output, dotted, parse_run
+from nlpmtl.config import check_output, dotted, parse_run, replace_old_keys, replace_old_overrides
 from nlpmtl.errors import ConfigError, RunError, plain
 from nlpmtl.hub import write_json
 from nlpmtl.strict_json import dumps
@@ -155,7 +155,7 @@ def recordable(overrides: Mapping[str, Any], *, config: Mapping[str, Any]) -> di
     plain |= {
         key: known[key] for key, value in plain.items() if isinstance(value, str | Path | list | tuple) and key in known
     }
-    return {key: str(Path.cwd() / str(value)) if key.endswith(".use") else value for key, value in plain.items()}
+    return {key: str(Path.cwd() / str(value)) if key.endswith(".extends") else value for key, value in plain.items()}
 
 
 def _is_plain(value: Any) -> bool:
@@ -174,7 +174,7 @@ def recorded_overrides(directory: Path, *, but: Collection[str]) -> dict[str, An
         but: dotted keys that are given anew, and everything inside them.
     """
     found = _read_facts(directory).get("overrides", {})
-    known: dict[str, Any] = found if isinstance(found, dict) else {}
+    known = replace_old_overrides(found, warn=False) if isinstance(found, dict) else {}
     return {key: value for key, value in known.items() if not any(f"{key}.".startswith(f"{one}.") for one in but)}
 
 
@@ -239,6 +239,7 @@ def config_diff(
         free: keys that may differ.
         data_known: whether the rows themselves are compared, so that where they come from may differ.
     """
+    before = replace_old_keys(before, where="run.json", warn=False)
     old, new = dotted(before), dotted(now)
     keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key) and key not in free]
     if data_known:

@@ -8,7 +8,7 @@ Symbols:
 - w_t: weight of task t
 - M_t: exponential moving average of the loss of task t; it starts with the first loss above 0, and the weight is 1
   until then
-- β: option `keep`, from 0 to below 1
+- β: option `ema_decay`, from 0 to below 1
 - L_t: mean loss of task t in the step
 
 Apart from the moving average, the gradient is that of Σ_t s_t · log L_t, where s_t is the fraction of the step's labels
@@ -21,7 +21,7 @@ Limits:
 
 Example:
     >>> from nlpmtl.weighting import Scale, StepObservation
-    >>> weighting = Scale(tasks=["price", "topic"], epoch_steps=100, seed=0, keep=0.99)
+    >>> weighting = Scale(tasks=["price", "topic"], epoch_steps=100, seed=0, ema_decay=0.99)
     >>> step = StepObservation(step=0, shares={"price": 0.5, "topic": 0.5})
     >>> weighting.update(step, losses={"price": 1000.0, "topic": 0.5}, post_step_losses={})
     >>> weighting.compute_weights(step)
@@ -51,7 +51,9 @@ _MIN_LOSS = 1e-200
 class ScaleOptions(KindOptions):
     """Options of `Scale`."""
 
-    keep: float = Field(0.99, ge=0, lt=1)
+    renamed_keys: ClassVar[Mapping[str, str]] = {"keep": "ema_decay"}
+
+    ema_decay: float = Field(0.99, ge=0, lt=1)
     """Decay factor of the moving average of a task's loss, per step."""
 
 
@@ -61,12 +63,12 @@ class Scale(Weighting):
     """Loss normalisation: each loss divided by its moving average.
 
     Args:
-        keep: decay factor β of the moving average, from 0 to below 1.
+        ema_decay: decay factor β of the moving average, from 0 to below 1.
     """
 
     is_adaptive: ClassVar[bool] = True
 
-    keep: float
+    ema_decay: float
 
     def compute_weights(self, observation: StepObservation) -> dict[str, float]:
         return {task: self._weight(task) for task in observation.shares}
@@ -88,4 +90,4 @@ class Scale(Weighting):
             if first <= _MIN_LOSS:
                 first, average = loss, loss
             loss = min(loss, _MAX_RATIO * max(average, _MIN_FRACTION * first))
-            self.state[task] = [first, self.keep * average + (1 - self.keep) * loss]
+            self.state[task] = [first, self.ema_decay * average + (1 - self.ema_decay) * loss]

@@ -43,7 +43,7 @@ CONFIG: dict[str, Any] = {
         "lr": 1e-4,
         "head_lr": None,
         "weight_decay": 0.01,
-        "clip": 1.0,
+        "max_grad_norm": 1.0,
         "schedule": "linear",
         "warmup": 0.1,
     },

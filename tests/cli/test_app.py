@@ -252,7 +252,7 @@ def test_mistakes_in_toml_are_reported_before_torch_is_imported(tmp_path: Path) 
     names = ("bad.toml", "none.toml", "nobody", "uses_bad.toml", "uses_none.toml")
     calls = [[part.format(name) for part in verb] for name in names for verb in verbs]
     calls.append(["train", "bad.toml", "--set", "no sign"])
-    calls.append(["train", "good.toml", "--set", "datasets.d.use=none.toml"])
+    calls.append(["train", "good.toml", "--set", "datasets.d.extends=none.toml"])
     code = (
         "import sys; from typer.testing import CliRunner; from nlpmtl.cli import app\n"
         f"for call in {calls!r}:\n"

@@ -55,7 +55,7 @@ RUN = """
 [encoder]
 name = "some/encoder"
 [datasets.reviews]
-use = "../mood.toml"
+extends = "../mood.toml"
 """
 FILES = "datasets.reviews.data.files"
 
@@ -245,14 +245,14 @@ def test_output_stays_as_it_is_written(write: Callable[..., Path]) -> None:
 
 def test_use_that_is_not_there(write: Callable[..., Path]) -> None:
     path = write(run=RUN.replace("mood", "modo"))
-    assert problem(path).startswith(f"{path}: datasets.reviews.use: ")
+    assert problem(path).startswith(f"{path}: datasets.reviews.extends: ")
     assert problem(path).endswith("modo.toml: cannot be read: No such file or directory")
 
 
-@pytest.mark.parametrize("use", ["3", '["../mood.toml"]', '""', f'"{"x" * 300}"'])
-def test_use_that_is_no_path_of_a_file(write: Callable[..., Path], use: str) -> None:
-    path = write(run=RUN.replace('"../mood.toml"', use))
-    assert problem(path).startswith(f"{path}: datasets.reviews.use: ")
+@pytest.mark.parametrize("extends", ["3", '["../mood.toml"]', '""', f'"{"x" * 300}"'])
+def test_extends_that_is_not_the_path_of_a_file(write: Callable[..., Path], extends: str) -> None:
+    path = write(run=RUN.replace('"../mood.toml"', extends))
+    assert problem(path).startswith(f"{path}: datasets.reviews.extends: ")
 
 
 def test_an_error_in_a_used_file_names_that_file(write: Callable[..., Path], tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_a_hub_source_replaces_files_whole(write: Callable[..., Path]) -> None:
 
 
 def test_a_used_file_is_not_changed_by_its_first_reader(write: Callable[..., Path]) -> None:
-    path = write(run=RUN + 'tasks.mood.label = "gold"\n[datasets.others]\nuse = "../mood.toml"')
+    path = write(run=RUN + 'tasks.mood.label = "gold"\n[datasets.others]\nextends = "../mood.toml"')
     datasets = read_run(path)["datasets"]
     assert datasets["others"]["tasks"]["mood"]["label"] == "label"
 
@@ -356,9 +356,9 @@ def test_an_override_may_name_another_dataset_file(
     path = write()
     (tmp_path / "other.toml").write_text(DATASET.replace("mood]", "humour]"), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    assert set(read_run(path, overrides={"datasets.reviews.use": "other.toml"})["datasets"]["reviews"]["tasks"]) == {
-        "humour"
-    }
+    assert set(
+        read_run(path, overrides={"datasets.reviews.extends": "other.toml"})["datasets"]["reviews"]["tasks"]
+    ) == {"humour"}
 
 
 def test_a_plain_config_means_the_same_everywhere(

@@ -46,8 +46,8 @@ def problem(overrides: dict[str, Any] | None = None, **tables: Any) -> str:
         ({"datasets": {"news": {}}}, "datasets.news.data: this table is missing; write [data] (where rows come from)"),
         ({"train": 3}, "train: a table was expected (found 3)"),
         ({"encoder": "bert"}, 'encoder: a table was expected, such as {name = "bert-base-uncased"} ('),
-        ({"datasets": "a"}, 'datasets: a table was expected, such as {reviews = {use = "reviews.toml"}} ('),
-        ({"datasets.news": "a.toml"}, 'news: a table was expected, such as {use = "dataset.toml"} ('),
+        ({"datasets": "a"}, 'datasets: a table was expected, such as {reviews = {extends = "reviews.toml"}} ('),
+        ({"datasets.news": "a.toml"}, 'news: a table was expected, such as {extends = "dataset.toml"} ('),
         ({"datasets.news.data": "a.csv"}, 'data: a table was expected, such as {files = {train = "train.jsonl"}} ('),
         ({"datasets.news.data.files": "a.csv"}, 'files: a table was expected, such as {train = "train.jsonl"} ('),
         ({"datasets.news.data.splits": "dev"}, 'splits: a table was expected, such as {validation = "dev"} ('),
@@ -94,7 +94,7 @@ VALUES = (
 )
 TABLES = {
     "": ["seed", "output", "plugins", "encoder", "datasets", "sampling", "weighting", "sharing", "train", "eval", "x"],
-    "encoder.": ["name", "max_length", "revision", "sha256", "attention", "freeze", "gradient_checkpointing"],
+    "encoder.": ["name", "max_length", "revision", "sha256", "attn_implementation", "freeze", "gradient_checkpointing"],
     "train.": [
         "epochs",
         "steps",
@@ -102,7 +102,7 @@ TABLES = {
         "lr",
         "head_lr",
         "warmup",
-        "clip",
+        "max_grad_norm",
         "precision",
         "trackers",
         "keep",
@@ -160,7 +160,7 @@ def test_every_option_of_every_kind() -> None:
         ("epochs", "train.epochs"),
         ("per_device_train_batch_size", "train.batch_size"),
         ("batch_size", "train.batch_size"),
-        ("max_grad_norm", "train.clip"),
+        ("max_grad_norm", "train.max_grad_norm"),
         ("warmup_ratio", "train.warmup"),
         ("max_seq_length", "encoder.max_length"),
         ("max_length", "encoder.max_length"),

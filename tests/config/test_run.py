@@ -23,7 +23,7 @@ def valid() -> dict[str, Any]:
     """A run that says something in each of its tables."""
     mood = {"kind": "sentiment", "label": "mood", "labels": ["low", "high"], "metrics": ["accuracy"]}
     tags = {"kind": "labeling", "label": "tags", "scheme": "bio", "labels": ["O", "B-x", "I-x"]}
-    same = {"kind": "classification", "label": "label", "labels": ["no", "yes"], "positive": "yes"}
+    same = {"kind": "classification", "label": "label", "labels": ["no", "yes"], "pos_label": "yes"}
     pairs = {"hub": "nyu-mll/glue", "subset": "mrpc", "splits": {"train": "train"}, "validation": 0.1}
     return {
         "seed": 17,
@@ -130,7 +130,7 @@ def test_an_unknown_key_is_answered_with_the_nearest(key: str, said: str) -> Non
         ("train.lr", float("nan")),
         ("train.schedule", "cosinus"),
         ("train.warmup", 1),
-        ("train.clip", -1),
+        ("train.max_grad_norm", -1),
         ("train.precision", "fp16"),
         ("train.keep", 0),
         ("eval.every", 0),
@@ -182,7 +182,7 @@ def test_one_task_may_stand_in_two_datasets_under_two_columns() -> None:
     assert list(parse(changed("datasets.other", other)).tasks) == ["mood", "tags", "same"]
 
 
-SAME = {"kind": "classification", "label": "l", "labels": ["no", "yes"], "positive": "yes"}
+SAME = {"kind": "classification", "label": "l", "labels": ["no", "yes"], "pos_label": "yes"}
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ SAME = {"kind": "classification", "label": "l", "labels": ["no", "yes"], "positi
         SAME | {"labels": ["yes", "no"]},
         SAME | {"labels": ["no", "maybe", "yes"]},
         SAME | {"metrics": ["macro_f1"]},
-        SAME | {"positive": "no"},
+        SAME | {"pos_label": "no"},
         {"kind": "sentiment", "label": "l", "labels": ["no", "yes"]},
     ],
 )
@@ -222,7 +222,7 @@ leaves = (
         ["mean", "sentiment", "temperature", "~", "~nobody-here", "a\0b", "x" * 300, "a/b", "\ud800", "{said}"]
     )
 )
-keys = st.text(max_size=5) | st.sampled_from(["kind", "label", "labels", "use", "files", "hub", "steps", "pair"])
+keys = st.text(max_size=5) | st.sampled_from(["kind", "label", "labels", "extends", "files", "hub", "steps", "pair"])
 values = st.recursive(leaves, lambda v: st.lists(v, max_size=3) | st.dictionaries(keys, v, max_size=3), max_leaves=5)
 
 
@@ -267,7 +267,7 @@ def test_how_long_a_run_is(train: dict[str, Any], rows: int, length: tuple[int, 
 @example({"encoder": {"name": "e"}, "\ud800": 1})
 @example({"encoder": {"name": "e"}, "datasets": {"\ud800": {}}})
 @example({"encoder": {"name": "~nobody-here"}})
-@example({"encoder": {"name": "e"}, "datasets": {"a": {"use": "a\0b"}}})
+@example({"encoder": {"name": "e"}, "datasets": {"a": {"extends": "a\0b"}}})
 @settings(max_examples=400, deadline=None)
 def test_any_run_is_a_run_config_or_a_config_error(raw: dict[str, Any]) -> None:
     with suppress(ConfigError):

@@ -123,9 +123,9 @@ def test_a_task_beside_a_use_may_say_one_key_alone() -> None:
 def test_use_belongs_to_the_datasets_of_a_run_alone() -> None:
     both = schemas()
     inside = both["run"]["$defs"]["DatasetConfig"]
-    assert "use" in inside["properties"]
+    assert "extends" in inside["properties"]
     assert inside["required"] == []
-    assert "use" not in both["dataset"]["properties"]
+    assert "extends" not in both["dataset"]["properties"]
     assert both["dataset"]["required"] == ["data", "input", "tasks"]
 
 
@@ -147,5 +147,5 @@ def test_an_unknown_key_is_not_allowed() -> None:
 
 def test_an_unknown_key_deep_in_a_run_is_not_allowed() -> None:
     schema = schemas()["run"]
-    raw = {"train": {"epoch": 1}, "datasets": {"a": {"use": "", "limt": {}, "input": {"txt": ""}}}}
+    raw = {"train": {"epoch": 1}, "datasets": {"a": {"extends": "", "limt": {}, "input": {"txt": ""}}}}
     assert unknown_keys(raw, schema, root=schema) == ["train.epoch", "datasets.a.limt", "datasets.a.input.txt"]

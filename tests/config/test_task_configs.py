@@ -85,7 +85,7 @@ def test_every_data_set_of_a_run_is_a_shipped_file(path: Path) -> None:
     tables = run_tables(path)
     assert tables
     for name, table in tables.items():
-        assert (path.parent / table["use"]).resolve() in DATASETS, name
+        assert (path.parent / table["extends"]).resolve() in DATASETS, name
 
 
 def test_what_a_run_reads_from_the_shipped_files_is_there() -> None:

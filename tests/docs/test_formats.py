@@ -129,7 +129,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str
     adaptive: dict[str, Any] = {"sampling": {"kind": "exp3"}, "weighting": {"kind": "dwa"}}
     overrides: dict[str, Any] = {"train.lr": 2e-4}
     config = make_run(root / "run", **lengths, **adaptive)
-    config["datasets"]["words"]["tasks"]["topic"]["positive"] = "places"
+    config["datasets"]["words"]["tasks"]["topic"]["pos_label"] = "places"
     write_rows(Path(config["datasets"]["texts"]["data"]["files"]["validation"]), make_rows(60))  # enough to calibrate
     run = train_tiny(config, **overrides)
     small = make_run(root / "small", **lengths)

@@ -34,12 +34,12 @@ class Foreign(evaluate.Metric):
 class TestScores:
     def test_several_in_their_order(self) -> None:
         names = ["macro_f1", "f1", "accuracy"]
-        found = scores(names, predictions=[0, 1, 1, 1], references=[0, 1, 1, 0], reads="label", positive=1)
+        found = scores(names, predictions=[0, 1, 1, 1], references=[0, 1, 1, 0], reads="label", pos_label=1)
         assert found == {"macro_f1": pytest.approx((2 / 3 + 4 / 5) / 2), "f1": pytest.approx(4 / 5), "accuracy": 0.75}
         assert list(found) == names
 
     def test_the_positive_class_may_be_zero(self) -> None:
-        assert scores(["f1"], predictions=[0, 0], references=[0, 1], reads="label", positive=0) == {"f1": 2 / 3}
+        assert scores(["f1"], predictions=[0, 0], references=[0, 1], reads="label", pos_label=0) == {"f1": 2 / 3}
 
     @pytest.mark.parametrize(
         ("name", "reads", "said", "right", "value"),
@@ -134,7 +134,7 @@ class TestTaskScore:
 class TestCheck:
     def test_an_unknown_metric(self) -> None:
         with pytest.raises(ConfigError, match="unknown metric 'span_f'; did you mean 'span_f1'"):
-            check("span_f", reads="tags", positive=None)
+            check("span_f", reads="tags", pos_label=None)
 
     def test_a_metric_that_does_not_read_this(self) -> None:
         message = (
@@ -142,18 +142,18 @@ class TestCheck:
             "those that score label_set: accuracy, macro_f1, micro_f1"
         )
         with pytest.raises(ConfigError, match=message):
-            check("matthews_correlation", reads="label_set", positive=None)
+            check("matthews_correlation", reads="label_set", pos_label=None)
 
     def test_f1_without_a_positive_class(self) -> None:
-        with pytest.raises(ConfigError, match="'f1' needs the positive class; write `positive = \"<label>\"`"):
-            check("f1", reads="label", positive=None)
+        with pytest.raises(ConfigError, match="'f1' needs the positive class; write `pos_label = \"<label>\"`"):
+            check("f1", reads="label", pos_label=None)
 
     @pytest.mark.parametrize("positive", [0, "not_entailment"])
     def test_f1_with_one(self, positive: int | str) -> None:
-        check("f1", reads="label", positive=positive)
+        check("f1", reads="label", pos_label=positive)
 
     def test_foreign_names_pass(self) -> None:
-        check("evaluate:bleu", reads="tags", positive=None)
+        check("evaluate:bleu", reads="tags", pos_label=None)
 
     @pytest.mark.parametrize("name", METRICS.names())
     def test_what_passes_can_be_scored(self, name: str) -> None:
@@ -161,13 +161,13 @@ class TestCheck:
         passed = 0
         for reads, row in rows.items():
             try:
-                check(name, reads=reads, positive=1)
+                check(name, reads=reads, pos_label=1)
             except ConfigError:
                 with pytest.raises(ValueError, match=f"{name} reads"):
-                    scores([name], predictions=row, references=row, reads=reads, positive=1)
+                    scores([name], predictions=row, references=row, reads=reads, pos_label=1)
             else:
                 passed += 1
-                assert name in scores([name], predictions=row, references=row, reads=reads, positive=1)
+                assert name in scores([name], predictions=row, references=row, reads=reads, pos_label=1)
         assert passed > 0
 
 

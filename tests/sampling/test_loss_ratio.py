@@ -15,7 +15,7 @@ def feedback(losses: Mapping[str, float], rows: tuple[int, ...] = (16, 16)) -> F
 
 @pytest.fixture
 def sampler(build: Callable[..., Sampler]) -> AdaptiveSampler:
-    made = build("loss_ratio", (100, 10), keep=0.0, explore=0.2, names=("x", "y"), tasks=(("a", "b"), ("c",)))
+    made = build("loss_ratio", (100, 10), ema_decay=0.0, epsilon=0.2, names=("x", "y"), tasks=(("a", "b"), ("c",)))
     assert isinstance(made, AdaptiveSampler)
     return made
 
@@ -32,7 +32,7 @@ def test_by_hand(sampler: AdaptiveSampler) -> None:
 
 
 def test_a_temperature_flattens(build: Callable[..., Sampler]) -> None:
-    hot = build("loss_ratio", (1, 1), temperature=2.0, explore=1e-9, names=("x", "y"), tasks=(("a",), ("b",)))
+    hot = build("loss_ratio", (1, 1), temperature=2.0, epsilon=1e-9, names=("x", "y"), tasks=(("a",), ("b",)))
     assert isinstance(hot, AdaptiveSampler)
     state = {"first": {"a": 1.0, "b": 1.0}, "seen": {"a": 10, "b": 10}, "now": {"a": 0.25, "b": 1.0}}
     assert hot.probabilities_after(1, state) == pytest.approx((1 / 3, 2 / 3))

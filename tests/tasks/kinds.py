@@ -15,7 +15,7 @@ from nlpmtl.tasks import Task, task_from_config
 TEXT = "Ada lives in Turin."
 WORDS: list[Span] = split_words(TEXT)
 SPECS: dict[str, dict[str, Any]] = {
-    "classification": {"labels": ["a", "b", "c"], "positive": "b", "metrics": ["f1", "accuracy"], "input": "text"},
+    "classification": {"labels": ["a", "b", "c"], "pos_label": "b", "metrics": ["f1", "accuracy"], "input": "text"},
     "sentiment": {"labels": ["bad", "so-so", "good"], "metrics": None, "input": "pair"},
     "regression": {"labels": [], "metrics": None, "input": "pair", "target": {"mean": 2.5, "std": 1.5}},
     "multilabel": {"labels": ["x", "y", "z"], "metrics": ["micro_f1"], "input": "text"},

@@ -89,7 +89,7 @@ def test_bad_options_are_refused(kind: str, key: str, value: object) -> None:
 
 def test_answers_past_the_known_labels_are_wrong_and_lower_the_score() -> None:
     """A label that only a test split has: no prediction equals it."""
-    task = make("classification", metrics=["accuracy"], positive=None)
+    task = make("classification", metrics=["accuracy"], pos_label=None)
     scores = task.score(predicted=[0, 1, 2, 2], gold=[0, 1, 2, 3], names=["a", "b", "c", "new"])
     assert scores == {"accuracy": 0.75, "score": 0.75}
 

@@ -84,18 +84,18 @@ def test_the_answer_is_the_most_probable_label() -> None:
 
 
 def test_the_positive_label_reaches_f1_and_the_saved_model() -> None:
-    task = Classification(**{**TASK, "metrics": ["f1"]}, positive="c")
+    task = Classification(**{**TASK, "metrics": ["f1"]}, pos_label="c")
     assert task.score(predicted=[2, 2, 0], gold=[2, 0, 1], names=LABELS)["f1"] == pytest.approx(2 / 3)
-    assert task.to_config()["positive"] == "c"
-    assert "positive" not in Classification(**TASK).to_config()
-    with pytest.raises(ConfigError, match="task 't': `positive`: 'd' is not among the labels"):
-        Classification(**TASK, positive="d")
+    assert task.to_config()["pos_label"] == "c"
+    assert "pos_label" not in Classification(**TASK).to_config()
+    with pytest.raises(ConfigError, match="task 't': `pos_label`: 'd' is not among the labels"):
+        Classification(**TASK, pos_label="d")
 
 
 def test_a_positive_label_that_is_not_listed_is_refused_before_data_is_read() -> None:
-    with pytest.raises(ValueError, match=r"`positive`: 'c' is not among the labels \['a', 'b'\]"):
-        TASKS.parse({"kind": "classification", "label": "l", "labels": ["a", "b"], "positive": "c"})
-    TASKS.parse({"kind": "classification", "label": "l", "positive": "c"})  # labels are found in the data later
+    with pytest.raises(ValueError, match=r"`pos_label`: 'c' is not among the labels \['a', 'b'\]"):
+        TASKS.parse({"kind": "classification", "label": "l", "labels": ["a", "b"], "pos_label": "c"})
+    TASKS.parse({"kind": "classification", "label": "l", "pos_label": "c"})  # labels are found in the data later
 
 
 def test_default_metrics() -> None:

@@ -19,14 +19,14 @@ def options(**values: Any) -> TaskOptions:
 
 def test_a_task_has_the_options_of_its_config_and_the_labels_that_were_found() -> None:
     made = build_task(
-        options(kind="classification", positive="b", label_smoothing=0.1, class_weights={"b": 2}, metrics=["f1"]),
+        options(kind="classification", pos_label="b", label_smoothing=0.1, class_weights={"b": 2}, metrics=["f1"]),
         name="topic",
         labels=["a", "b"],
         input="pair",
     )
     assert isinstance(made, Classification)
     assert (made.name, made.labels, made.input, made.metrics) == ("topic", ("a", "b"), "pair", ("f1",))
-    assert (made.positive, made.label_smoothing, made.class_weights) == ("b", 0.1, {"b": 2.0})
+    assert (made.pos_label, made.label_smoothing, made.class_weights) == ("b", 0.1, {"b": 2.0})
     plain = build_task(options(kind="labeling", scheme="plain"), name="pos", labels=["N", "V"], input="words")
     assert isinstance(plain, Labeling)
     assert plain.metrics == ("token_accuracy",)
@@ -39,7 +39,7 @@ def test_a_task_has_the_options_of_its_config_and_the_labels_that_were_found() -
         ({"kind": "labeling"}, [], "words", r"task 't': at least 2 label.*found \[\]"),
         ({"kind": "multilabel"}, [], "text", r"task 't': at least 1 label.*found \[\]"),
         ({"kind": "labeling"}, ["O", "B-x"], "text", 'its input must be `words = "…"`'),
-        ({"kind": "classification", "positive": "c"}, ["a", "b"], "text", "'c' is not among the labels"),
+        ({"kind": "classification", "pos_label": "c"}, ["a", "b"], "text", "'c' is not among the labels"),
         (
             {"kind": "classification", "class_weights": {"aa": 1}},
             ["aaa", "b"],
@@ -49,7 +49,7 @@ def test_a_task_has_the_options_of_its_config_and_the_labels_that_were_found() -
         ({"kind": "labeling", "class_weights": {"B-y": 1}}, ["O", "B-x"], "words", "'B-y' is no label"),
         ({"kind": "multilabel", "class_weights": {"q": 1}}, ["a", "b"], "text", "'q' is no label; known: a, b"),
         ({"kind": "classification", "metrics": ["acuracy"]}, ["a", "b"], "text", "task 't'.*did you mean 'accuracy'"),
-        ({"kind": "classification", "metrics": ["f1"]}, ["a", "b"], "text", "task 't'.*positive"),
+        ({"kind": "classification", "metrics": ["f1"]}, ["a", "b"], "text", "task 't'.*pos_label"),
         ({"kind": "regression", "metrics": ["accuracy"]}, [], "text", "task 't'.*accuracy"),
         ({"kind": "labeling", "metrics": ["pearsonr"]}, ["O", "B-x"], "words", "task 't'.*pearsonr"),
     ],
@@ -86,8 +86,8 @@ def without(key: str) -> dict[str, Any]:
         (config_of_kind("classification", metrics=3), "int"),
         (config_of_kind("classification", metrics=["pearsonr"]), "pearsonr"),
         (config_of_kind("classification", metrics=[3]), "a list of names"),
-        (config_of_kind("classification", positive="q"), "'q'"),
-        (config_of_kind("sentiment", positive="bad", positve=1), "positve"),
+        (config_of_kind("classification", pos_label="q"), "'q'"),
+        (config_of_kind("sentiment", pos_label="bad", positve=1), "positve"),
         (config_of_kind("regression", target={"mean": 1.0}), "'std' is missing"),
         (config_of_kind("regression", target={}), "'mean' is missing"),
         (config_of_kind("regression", target=3), "int"),

@@ -73,7 +73,7 @@ def test_an_error_is_counted_in_steps_of_the_scale() -> None:
         ({"labels": None}, "labels"),
         ({"labels": ["one"]}, "at least 2"),
         ({"labels": ["a", "a"]}, "each once"),
-        ({"labels": ["a", "b"], "positive": "a"}, "positive"),
+        ({"labels": ["a", "b"], "pos_label": "a"}, "pos_label"),
     ],
 )
 def test_the_scale_must_be_written_down(given: dict[str, Any], said: str) -> None:
@@ -83,5 +83,5 @@ def test_the_scale_must_be_written_down(given: dict[str, Any], said: str) -> Non
 
 def test_the_metric_f1_needs_a_positive_label_which_a_scale_has_not() -> None:
     options = TASKS.parse({"kind": "sentiment", "label": "l", "labels": ["a", "b"], "metrics": ["f1"]})
-    with pytest.raises(ConfigError, match="positive"):
+    with pytest.raises(ConfigError, match="pos_label"):
         build_task(options, name="t", labels=["a", "b"], input="text")  # type: ignore[arg-type]

@@ -246,12 +246,12 @@ def test_a_checkpoint_of_an_earlier_version_goes_on_and_says_so(
     state = read_json(file)
     for key in ("data", "plugins"):
         del state[key]
-    del state["config"]["train"]["clip"], state["config"]["eval"]["patience"], state["config"]["weighting"]
+    del state["config"]["train"]["max_grad_norm"], state["config"]["eval"]["patience"], state["config"]["weighting"]
     _rewrite(file, state)
     notes = resumed(run, found)
     assert any("does not record its data" in note for note in notes)
-    with pytest.raises(RunError, match=r"train\.clip \(was None, is 0\.5\)"):
-        resumed({**run, "train": {**run["train"], "clip": 0.5}}, found)
+    with pytest.raises(RunError, match=r"train\.max_grad_norm \(was None, is 0\.5\)"):
+        resumed({**run, "train": {**run["train"], "max_grad_norm": 0.5}}, found)
     with pytest.raises(RunError, match=r"datasets\.notes\.data\.files\.train"):
         resumed(with_rows(run, train=rows_of(12)), found)
 

@@ -101,7 +101,7 @@ def test_packed_rows_in_bf16_learn_what_padded_ones_do(tmp_path: Path) -> None:
     run = make_run(tmp_path, dropout=0.0, train={"steps": 12, "batch_size": 8, "lr": 1e-3, "precision": "bf16"})
     packed = train_tiny(run, tmp_path / "packed")
     pieces = train_tiny({**run, "train": {**run["train"], "micro_tokens": 30}}, tmp_path / "pieces")
-    padded = train_tiny({**run, "encoder": {**run["encoder"], "attention": "sdpa"}}, tmp_path / "padded")
+    padded = train_tiny({**run, "encoder": {**run["encoder"], "attn_implementation": "sdpa"}}, tmp_path / "padded")
     for one, *others in zip(metrics(packed.output), metrics(pieces.output), metrics(padded.output), strict=True):
         for other in others:
             assert one["tokens"] == other["tokens"]

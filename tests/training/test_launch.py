@@ -127,7 +127,7 @@ def test_frameworks_that_are_not_supported_are_refused(
         ("ACCELERATE_MIXED_PRECISION", "bf16", "train.precision"),
         ("ACCELERATE_MIXED_PRECISION", "nonsense", "train.precision"),
         ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4", "train.batch_size"),
-        ("ACCELERATE_GRADIENT_CLIPPING", "0.5", "train.clip"),
+        ("ACCELERATE_GRADIENT_CLIPPING", "0.5", "train.max_grad_norm"),
         ("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR", "not compiled"),
         ("ACCELERATE_DYNAMO_BACKEND", "nonsense", "not compiled"),
     ],

@@ -14,14 +14,14 @@ def test_a_loss_of_1000_beside_one_of_1_counts_as_much() -> None:
 
 
 def test_the_average_follows() -> None:
-    ours = build("scale", keep=0.5)
+    ours = build("scale", ema_decay=0.5)
     for loss in (4.0, 2.0, 1.0):
         ours.update(seen({"a": loss}), losses={"a": loss}, post_step_losses={})
     assert ours.compute_weights(seen({"a": 1.0}))["a"] == pytest.approx(1 / 2.0)
 
 
 def test_what_is_learned_gets_no_endless_weight() -> None:
-    ours = build("scale", keep=0.0)
+    ours = build("scale", ema_decay=0.0)
     for loss in (2.0, 0.0):
         ours.update(seen({"a": loss}), losses={"a": loss}, post_step_losses={})
     assert ours.compute_weights(seen({"a": 0.0}))["a"] == pytest.approx(500)

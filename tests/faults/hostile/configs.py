@@ -87,7 +87,7 @@ _KEYS = (
         '"\\u0000"',
         "'\u043a\u043b\u044e\u0447'",
         '"a.b"',
-        "use",
+        "extends",
         "kind",
         "files",
         "hub",
@@ -192,10 +192,10 @@ _DOTTED = (
         "encoder.name",
         "encoder.name.x",
         "datasets",
-        "datasets.x.use",
-        ".use",
+        "datasets.x.extends",
+        ".extends",
     ),
-    *("use", "a..b", ".", "sampling.kind", "datasets.support.limit.train", "output", "plugins", "eval.select"),
+    *("extends", "a..b", ".", "sampling.kind", "datasets.support.limit.train", "output", "plugins", "eval.select"),
 )
 
 
