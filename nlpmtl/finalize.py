@@ -17,7 +17,8 @@ from nlpmtl.card import DYNAMICS, LEARNING_CURVE, CardData, CardDataset, eval_re
 from nlpmtl.data import Encoded
 from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Predictions, Scores, ask, score
-from nlpmtl.hub import save_model, write_json
+from nlpmtl.fs import write_json
+from nlpmtl.hub import save_model
 from nlpmtl.model import Encoder, MultiTaskModel
 from nlpmtl.strict_json import dumps
 from nlpmtl.task_datasets import Splits, TaskDatasets

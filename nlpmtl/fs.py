@@ -1,38 +1,55 @@
-"""Atomic replacement of files and directories: at every moment the old or the new content is there, whole."""
+"""Atomic writes of files and directories, and file digests.
+
+At every moment, also after a kill, a path has the old or the new content, completely.
+
+Example:
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from nlpmtl.fs import sha256_file, write_json
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = Path(directory, "scores.json")
+    ...     write_json(path, {"mean": 0.5})
+    ...     sha256_file(path)[:8]
+    '8e09ae11'
+"""
 
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TextIO
+
+from nlpmtl.strict_json import dumps
 
 PART, GONE, OLD = ".part", ".gone", ".old"
 """Endings of hidden siblings: being written; being removed; replaced, where two directories cannot be exchanged."""
 
 _EXCHANGE = 2
 """RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS."""
-_HERE = {"linux": -100, "darwin": -2}
-"""AT_FDCWD."""
+_AT_FDCWD = {"linux": -100, "darwin": -2}
+_RENAME_CALLS = {"linux": "renameat2", "darwin": "renameatx_np"}
 
 
-def hidden(path: Path, ending: str) -> Path:
-    """The hidden sibling of a path for one of the endings."""
+def hidden_sibling(path: Path, ending: str) -> Path:
+    """Return the hidden file or directory next to a path that has one of the endings `PART`, `GONE` and `OLD`."""
     return path.with_name(f".{path.name}{ending}")
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Replace a file; where the path is a link, the link is replaced.
+def write_atomic(path: Path, content: bytes) -> None:
+    """Replace the content of a file. If the path is a link, the link itself is replaced.
 
     Raises:
-        OSError: it cannot be written; the file is as it was.
+        OSError: the file cannot be written; the old content is kept.
     """
-    part = hidden(path, PART)
+    part = hidden_sibling(path, PART)
     try:
-        erase(part)
+        remove_path(part)
         with part.open("wb") as file:
             file.write(content)
             file.flush()
@@ -43,68 +60,116 @@ def write_file(path: Path, content: bytes) -> None:
         raise
 
 
-def replace_directory(new: Path, target: Path) -> None:
-    """Put a directory, a hidden sibling, in the place of another one, which is removed.
-
-    Linux and macOS exchange the two at once. Where that is not possible (Windows, some network file systems) the target
-    is missing between two renames; `clear_leftovers` restores it if the process is killed there.
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Replace the content of a file by indented JSON, and create its parent directories.
 
     Raises:
-        OSError: it cannot be replaced.
+        OSError: the file cannot be written; the old content is kept.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, (dumps(value, indent=2) + "\n").encode())
+
+
+@contextmanager
+def open_atomic(path: Path) -> Iterator[TextIO]:
+    """Open a text file in UTF-8 that replaces the path when the block ends without an error.
+
+    Raises:
+        OSError: the file cannot be written; the old content is kept.
+    """
+    part = hidden_sibling(path, PART)
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            yield file
+        fsync(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(target: Path) -> Iterator[Path]:
+    """Create a hidden directory to write into, which replaces the target when the block ends without an error.
+
+    Raises:
+        OSError: the directory cannot be written; the old one is kept.
+    """
+    part = hidden_sibling(target, PART)
+    try:
+        remove_path(part)
+        part.mkdir(parents=True)
+        yield part
+        for path in [*part.rglob("*"), part]:
+            if not path.is_symlink():
+                fsync(path)
+        replace_directory(part, target)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def replace_directory(new: Path, target: Path) -> None:
+    """Replace a directory by a hidden sibling.
+
+    Linux and macOS exchange the two atomically. Elsewhere (Windows, some network file systems) the target is missing
+    between two renames; `clear_leftovers` restores it if the process is killed there.
+
+    Raises:
+        OSError: the target cannot be replaced.
     """
     if not os.path.lexists(target):
         new.rename(target)
-        flush(target.parent)
+        fsync(target.parent)
         return
     old = new
     if not _exchange(new, target):
-        old = hidden(target, OLD)
-        erase(old)
+        old = hidden_sibling(target, OLD)
+        remove_path(old)
         target.rename(old)
         new.rename(target)
-    flush(target.parent)
-    erase(old)
+    fsync(target.parent)
+    remove_path(old)
 
 
 def clear_leftovers(directory: Path, names: Iterable[str] = ("*",)) -> None:
-    """Remove what a killed process left half written or half removed, and restore what it had moved away.
+    """Remove what a killed process left partly written or partly removed, and restore what it had moved away.
 
     Args:
-        directory: where.
-        names: patterns of the names of what is replaced there.
+        directory: directory with the leftovers.
+        names: patterns of the names of the files and directories that are replaced there.
     """
     for name in names:
         for ending in (PART, GONE):
             for path in list(directory.glob(f".{name}{ending}")):
-                erase(path)
+                remove_path(path)
         for path in list(directory.glob(f".{name}{OLD}")):
             target = path.with_name(path.name.removeprefix(".").removesuffix(OLD))
             if os.path.lexists(target):
-                erase(path)
+                remove_path(path)
             else:
                 path.rename(target)
 
 
 def link_or_copy(source: str | Path, target: str | Path) -> None:
-    """Give a file a second name; where the file system has no hard links, copy it."""
+    """Create a hard link to a file, or a copy if the file system does not support hard links."""
     try:
         os.link(source, target, follow_symlinks=False)
     except (OSError, NotImplementedError):
         shutil.copy2(source, target, follow_symlinks=False)
 
 
-def erase(path: Path) -> None:
-    """Remove what is there, if anything is: of a link itself, not what it leads to."""
+def remove_path(path: Path) -> None:
+    """Remove a file, a directory or a link (not the target of the link), if it exists."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
     else:
         shutil.rmtree(path)
 
 
-def flush(path: Path) -> None:
-    """Have a file or the entries of a directory on the disk."""
+def fsync(path: Path) -> None:
+    """Flush a file, or the entries of a directory, to disk."""
     if sys.platform == "win32" and path.is_dir():
-        return  # it has no handles of directories
+        return  # Windows has no handles of directories
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -112,16 +177,16 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
-def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two paths at once, if the system can."""
-    here = _HERE.get(sys.platform)
-    rename: Callable[..., Any] | None = getattr(ctypes.CDLL(None), _CALLS[sys.platform], None) if here else None
-    if rename is None:
-        return False
-    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), _EXCHANGE) == 0)
+def sha256_file(file: str | Path | BinaryIO) -> str:
+    """Return the SHA-256 of a file, as 64 hex digits.
 
-
-_CALLS = {"linux": "renameat2", "darwin": "renameatx_np"}
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if isinstance(file, str | Path):
+        with Path(file).open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def apply_umask(directory: Path) -> None:
@@ -132,3 +197,12 @@ def apply_umask(directory: Path) -> None:
     sample.unlink()
     for path in directory.glob("*.safetensors"):
         path.chmod(mode)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange two paths atomically; return whether the system can do that."""
+    here = _AT_FDCWD.get(sys.platform)
+    rename: Callable[..., Any] | None = getattr(ctypes.CDLL(None), _RENAME_CALLS[sys.platform], None) if here else None
+    if rename is None:
+        return False
+    return bool(rename(here, os.fsencode(first), here, os.fsencode(second), _EXCHANGE) == 0)

@@ -17,8 +17,7 @@ from nlpmtl.affinity.relations import ALL, Relations, relations
 from nlpmtl.build import build_trainer
 from nlpmtl.config import RunConfig, check_writable, dotted, parse_output, plain_config
 from nlpmtl.errors import ConfigError, RunError
-from nlpmtl.fs import write_file
-from nlpmtl.hub import write_json
+from nlpmtl.fs import write_atomic, write_json
 from nlpmtl.run import Source, TrainingStarted, load_config, load_inputs
 from nlpmtl.task_datasets import TaskDatasets
 from nlpmtl.training import (
@@ -182,7 +181,7 @@ def _write(found: Relations, directory: Path) -> list[str]:
         write_json(directory / "relate.json", found.to_json())
         pictures, notes = _draw(found)
         for name, picture in pictures.items():
-            write_file(directory / name, picture)
+            write_atomic(directory / name, picture)
     except OSError as error:
         raise RunError(f"output: {directory} cannot be written: {error}") from error
     return notes

@@ -17,6 +17,7 @@ from nlpmtl.cli.options import DeviceOption, DtypeOption, PluginsOption, Revisio
 from nlpmtl.cli.predict_input import STDIN, BadRow, check_input, parse_format, read_texts, size_of
 from nlpmtl.cli.predict_progress import watch
 from nlpmtl.errors import ConfigError, plain, plain_line
+from nlpmtl.fs import open_atomic
 
 if TYPE_CHECKING:
     from nlpmtl.inference.predictor import Text
@@ -140,13 +141,8 @@ def _open(output: Path | None) -> Iterator[Write]:
         yield lambda text: typer.echo(text.encode(), nl=False)  # JSON is UTF-8, whatever the terminal's encoding
         return
     output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_name(f".{output.name}.part")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            yield file.write
-        part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
+    with open_atomic(output) as file:
+        yield file.write
 
 
 def _to_json(one: Text, answers: Mapping[str, Any]) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from nlpmtl.comparison.markdown import write_markdown
 from nlpmtl.comparison.results import CompareResult
 from nlpmtl.errors import RunError
-from nlpmtl.fs import write_file
-from nlpmtl.hub import write_json
+from nlpmtl.fs import write_atomic, write_json
 
 _PICTURE = "compare.png"
 
@@ -21,7 +20,7 @@ def write_report(result: CompareResult) -> list[str]:
         write_json(result.directory / "compare.json", result.to_json())
         alt, notes = _draw(result)
         text = write_markdown(result, picture=None if notes else _PICTURE, alt=alt)
-        write_file(result.directory / "compare.md", text.encode())
+        write_atomic(result.directory / "compare.md", text.encode())
     except OSError as error:
         raise RunError(f"{result.directory}: the report cannot be written: {error}; all runs are done") from error
     return notes
@@ -38,7 +37,7 @@ def _draw(result: CompareResult) -> tuple[str, list[str]]:
             ScoreDifference(name, one.alone.kept.mean, one.mixture.kept.mean, one.interval)
             for name, one in result.tasks.items()
         ]
-        write_file(result.directory / _PICTURE, draw_score_differences(found, subtitle=below))
+        write_atomic(result.directory / _PICTURE, draw_score_differences(found, subtitle=below))
         return describe_score_differences(found), []
     except Exception as error:  # drawing libraries may raise anything
         return "", [f"{_PICTURE} is not drawn: {type(error).__name__}: {error}"]

@@ -18,7 +18,7 @@ from nlpmtl.comparison.experiment_plan import RunPlan
 from nlpmtl.config import plain_config
 from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Predictions
-from nlpmtl.fs import erase, write_file
+from nlpmtl.fs import remove_path, write_atomic
 from nlpmtl.strict_json import dumps
 from nlpmtl.training import config_diff, latest_valid, read_lines
 
@@ -114,7 +114,7 @@ def write_summary(run: RunPlan, *, answered: Mapping[str, Predictions], step: in
     )
     path = run.directory / _RECORD
     try:
-        write_file(path, dumps(asdict(record)).encode())
+        write_atomic(path, dumps(asdict(record)).encode())
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error}; the run is done, and its last checkpoint stands") from error
 
@@ -122,7 +122,7 @@ def write_summary(run: RunPlan, *, answered: Mapping[str, Predictions], step: in
 def cleanup(run: RunPlan) -> None:
     """Remove what a finished run no longer needs: of a task alone the model too, but not that of the mixture."""
     for name in _NOT_KEPT if run.task is None else (*_NOT_KEPT, "model"):
-        erase(run.directory / name)
+        remove_path(run.directory / name)
 
 
 def read_run_json(run: RunPlan) -> dict[str, Any]:

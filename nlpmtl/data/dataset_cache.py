@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from nlpmtl.data.arrays import open_regular_file
+from nlpmtl.fs import sha256_file
 from nlpmtl.strict_json import dumps
 
 _MANIFEST = "manifest.json"
@@ -202,4 +202,4 @@ def _is_stopped(pid: str) -> bool:
 
 def _digest(path: Path) -> str:
     with open_regular_file(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_file(file)

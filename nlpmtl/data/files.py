@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping
@@ -18,6 +17,7 @@ from nlpmtl.data.labels import LIST_TYPES, LabelType
 from nlpmtl.data.lines import Progress, read_file_lines, reading, skip_empty, undecodable
 from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRow, RawRows, arrow_rows, check_distinct
 from nlpmtl.errors import ConfigError, DataError
+from nlpmtl.fs import sha256_file
 
 EXTENSIONS = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 """The files that can be read."""
@@ -70,8 +70,8 @@ def fingerprint_file(path: str) -> str | None:
     """What the rows of a file are known by: its path, which errors tell, and its bytes; None if it is not there."""
     if not os.path.isfile(path):  # noqa: PTH113 (is_file raises on a long name)
         return None
-    with reading(path), Path(path).open("rb") as file:
-        return f"{path} {hashlib.file_digest(file, 'sha256').hexdigest()}"
+    with reading(path):
+        return f"{path} {sha256_file(path)}"
 
 
 def check_lists(path: str, *, words: str | None, labels: Mapping[str, LabelType]) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
-from nlpmtl.fs import apply_umask
-from nlpmtl.hub.model_directory import atomic_directory, write_json
+from nlpmtl.fs import apply_umask, write_json
+from nlpmtl.hub.model_directory import atomic_directory
 from nlpmtl.model import Lora, MultiTaskModel
 
 

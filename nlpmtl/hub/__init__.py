@@ -12,11 +12,11 @@ from nlpmtl.hub.repository import fetch, push
 from nlpmtl.hub.response_checks import validated_responses
 
 if TYPE_CHECKING:
-    from nlpmtl.hub.model_directory import atomic_directory, load_model, save_model, write_json
+    from nlpmtl.hub.model_directory import atomic_directory, load_model, save_model
 
-__all__ = ["atomic_directory", "fetch", "load_model", "push", "save_model", "validated_responses", "write_json"]
+__all__ = ["atomic_directory", "fetch", "load_model", "push", "save_model", "validated_responses"]
 
-_WITH_TORCH = ("load_model", "atomic_directory", "save_model", "write_json")
+_WITH_TORCH = ("load_model", "atomic_directory", "save_model")
 
 
 def __getattr__(name: str) -> Any:

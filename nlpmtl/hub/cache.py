@@ -12,6 +12,7 @@ from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from nlpmtl.errors import ModelError, quote
+from nlpmtl.fs import write_atomic
 from nlpmtl.hub import retry
 from nlpmtl.hub.model_files import FILES, matches_digest
 from nlpmtl.hub.response_checks import UntrustedResponseError, check_inside_cache, is_commit
@@ -82,5 +83,4 @@ def _remember(directory: Path, revision: str) -> None:
     note = directory.parents[1] / "refs" / revision
     with suppress(OSError):  # a cache that cannot be written is good enough to read
         note.parent.mkdir(parents=True, exist_ok=True)
-        note.with_name(f".{note.name}.part").write_text(directory.name, encoding="utf-8")
-        note.with_name(f".{note.name}.part").replace(note)
+        write_atomic(note, directory.name.encode())

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
+from nlpmtl import fs
 from nlpmtl.card import CardData, eval_result_files, write_card
 from nlpmtl.config import check_new_directory
 from nlpmtl.data import without_truncation
 from nlpmtl.errors import ConfigError, ModelError, NlpmtlError
-from nlpmtl.fs import PART, apply_umask, erase, flush, hidden, link_or_copy, replace_directory, write_file
+from nlpmtl.fs import apply_umask, link_or_copy
 from nlpmtl.hub.model_files import CARD, FILES, GRAPH
 from nlpmtl.hub.repository import fetch
 from nlpmtl.model import (
@@ -59,23 +60,14 @@ def save_model(
     Raises:
         OSError: it cannot be written; the model that was there before still is.
     """
-    part = hidden(directory, PART)
-    try:
-        erase(part)
-        part.mkdir(parents=True)
+    with fs.atomic_directory(directory) as part:
         model.save_pretrained(part)
         apply_umask(part)
         without_truncation(tokenizer).save_pretrained(part)  # not the settings of whatever it was called with last
         for name, content in {**({} if card_data is None else _about(card_data)), **plots}.items():
             (part / name).parent.mkdir(exist_ok=True)
             (part / name).write_bytes(content)
-        for path in [*part.rglob("*"), part]:
-            flush(path)
         _keep_others(directory, part)
-        replace_directory(part, directory)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
 
 
 def _about(card_data: CardData) -> dict[str, bytes]:
@@ -103,34 +95,23 @@ def _keep_others(before: Path, now: Path) -> None:
                 link_or_copy(path, now / path.name)
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a file of JSON for people and programs, its folder too; one that is there is replaced whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, (dumps(value, indent=2) + "\n").encode())
-
-
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """A directory to write into, beside the place where it will stand: it is there whole, or not at all.
+    """Create a hidden directory to write into, which becomes the new directory when the block ends without an error.
 
     Args:
-        path: where it will stand, once everything in it is written.
+        path: a directory that does not exist, or is empty.
 
     Raises:
-        ConfigError: something stands there already, the path is not UTF-8, or nothing can be written there.
+        ConfigError: the path exists, is not UTF-8, or cannot be written.
     """
     check_new_directory(path, key="output")
-    whole = path.resolve()
-    part = whole.with_name(f".{whole.name}.{os.getpid()}.part")
-    try:
-        part.mkdir(parents=True)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
-    try:
+    with ExitStack() as stack:
+        try:
+            part = stack.enter_context(fs.atomic_directory(path.resolve()))
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
         yield part
-        part.replace(whole)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def load_model(

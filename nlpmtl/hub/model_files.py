@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from safetensors import SafetensorError, safe_open
 
 from nlpmtl.errors import ModelError, quote
+from nlpmtl.fs import sha256_file
 from nlpmtl.saved_config import OWN_TYPE, check_own_config, read_table
 
 CARD = "README.md"
@@ -90,7 +91,7 @@ def matches_digest(path: Path, digest: str) -> bool:
     """
     with path.open("rb") as file:
         if _SHA256.fullmatch(digest):
-            return hashlib.file_digest(file, "sha256").hexdigest() == digest
+            return sha256_file(file) == digest
         if _GIT.fullmatch(digest):
             content = file.read()
             blob = b"blob %d\0%b" % (len(content), content)

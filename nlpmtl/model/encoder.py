@@ -5,7 +5,6 @@ A model that nlpmtl trained before is an encoder too, one that brings its tasks 
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import inspect
 import os
@@ -33,6 +32,7 @@ from transformers.utils.hub import resolve_revision
 
 from nlpmtl.config import find_directory
 from nlpmtl.errors import ModelError, NlpmtlError, did_you_mean
+from nlpmtl.fs import sha256_file
 from nlpmtl.heads import Head, HeadConfig, sequence_shape
 from nlpmtl.model.checks import check_files, explain_load_error
 from nlpmtl.model.suitability import check_architecture, check_encoder, model_class
@@ -193,8 +193,7 @@ def _verify(path: str, expected: str) -> _FileState:
     if not weights.is_file():
         raise ModelError(f"encoder.sha256 is given, but there is no file {weights} to check")
     state = _file_state(weights)
-    with weights.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256_file(weights)
     if found != expected:
         raise ModelError(f"{weights} is not the expected file: its sha256 is {found}, encoder.sha256 says {expected}")
     return state

@@ -6,7 +6,6 @@ safetensors and JSON only.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -23,8 +22,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nlpmtl.errors import RunError
-from nlpmtl.fs import GONE, PART, apply_umask, clear_leftovers, erase, hidden, link_or_copy, replace_directory
-from nlpmtl.fs import flush as _flush
+from nlpmtl.fs import (
+    GONE,
+    apply_umask,
+    atomic_directory,
+    clear_leftovers,
+    hidden_sibling,
+    link_or_copy,
+    remove_path,
+    sha256_file,
+)
 from nlpmtl.strict_json import dumps
 from nlpmtl.training.fsdp import full_tensor, shard_like
 
@@ -73,26 +80,20 @@ def amend(directory: Path, *, state: Mapping[str, Any], copies: Mapping[str, Pat
 @contextmanager
 def _replacing(directory: Path) -> Iterator[Path]:
     """A new directory to write into, which takes the place of another one when the block ends without an error."""
-    part = hidden(directory, PART)
     try:
-        erase(part)
-        part.mkdir(parents=True)
-        yield part
-        replace_directory(part, directory)
+        with atomic_directory(directory) as part:
+            yield part
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(part, ignore_errors=True)
         raise RunError(f"{directory} cannot be written: {error}; checkpoints before it are as they were") from error
 
 
 def _complete(part: Path, *, state: Mapping[str, Any], copies: Mapping[str, Path], known: Mapping[str, str]) -> None:
-    """Write the state, the copies and the manifest beside the tensors, and have all of it on the disk."""
+    """Write the state, the copies and the manifest beside the tensors."""
     for name, source in copies.items():
         shutil.copyfile(source, part / name)
     (part / _STATE).write_text(dumps(state, indent=1), encoding="utf-8")
-    digests = {file.name: known.get(file.name) or _sha256(file) for file in sorted(part.iterdir())}
+    digests = {file.name: known.get(file.name) or sha256_file(file) for file in sorted(part.iterdir())}
     (part / _MANIFEST).write_text(dumps({"sha256": digests}, indent=1), encoding="utf-8")
-    for path in [*part.iterdir(), part]:
-        _flush(path)
 
 
 def verify(directory: Path) -> str | None:
@@ -110,7 +111,7 @@ def verify(directory: Path) -> str | None:
         path = directory / name
         if Path(name).name != name or path.is_symlink() or not path.is_file():
             return f"{name} is missing"
-        if _sha256(path) != digest:
+        if sha256_file(path) != digest:
             return f"{name} is damaged: its sha256 is not the one in {_MANIFEST}"
         try:
             _look_into(path)
@@ -163,17 +164,17 @@ def quarantine_corrupt(directory: Path) -> None:
     for path in _in_order(directory):
         if verify(path) is not None:
             aside = path.with_name(f"damaged-{path.name}")
-            erase(aside)
+            remove_path(aside)
             path.rename(aside)
 
 
 def _remove(path: Path) -> None:
     """A checkpoint that is killed half removed must not look like a damaged one: it is renamed first."""
     if os.path.lexists(path):
-        gone = hidden(path, GONE)
-        erase(gone)
+        gone = hidden_sibling(path, GONE)
+        remove_path(gone)
         path.rename(gone)
-        erase(gone)
+        remove_path(gone)
 
 
 def _in_order(directory: Path) -> list[Path]:
@@ -233,8 +234,3 @@ def _moments(model: nn.Module, optimizer: Optimizer, *, keep: bool) -> dict[str,
             value = value if isinstance(value, Tensor) else torch.tensor(value)
             found[f"{name}/{moment}"] = full_tensor(value, keep=keep)
     return found
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,7 +18,7 @@ from accelerate.utils import broadcast_object_list
 from filelock import FileLock, Timeout
 
 from nlpmtl.errors import NlpmtlError, RunError
-from nlpmtl.fs import write_file
+from nlpmtl.fs import write_atomic
 from nlpmtl.strict_json import dumps
 
 LOCK = ".nlpmtl.lock"
@@ -88,7 +88,7 @@ def _acquire(lock: FileLock, directory: Path) -> list[str]:
             raise RunError(f"output: {directory} cannot be written: {error}") from error
         notes.append(_without_lock(directory, error))
     try:
-        write_file(directory / HOLDER, dumps(_this_process()).encode())
+        write_atomic(directory / HOLDER, dumps(_this_process()).encode())
     except OSError as error:
         _release(lock, directory)
         raise RunError(f"output: {directory} cannot be written: {error}") from error

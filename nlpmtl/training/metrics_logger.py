@@ -14,7 +14,7 @@ from accelerate import Accelerator
 
 from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Scores
-from nlpmtl.fs import write_file
+from nlpmtl.fs import write_atomic
 from nlpmtl.strict_json import dumps
 from nlpmtl.training.train_step import StepReport
 
@@ -64,7 +64,7 @@ class MetricsLogger:
                 lines = _lines_up_to(path, last) if copy is None or not copy.exists() else copy.read_bytes()
                 try:
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    write_file(path, lines)
+                    write_atomic(path, lines)
                 except OSError as error:
                     raise RunError(f"{path} cannot be written: {error}; the checkpoints are as they were") from error
 

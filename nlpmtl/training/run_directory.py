@@ -15,7 +15,7 @@ import torch
 
 from nlpmtl.config import check_output, dotted, parse_run, replace_old_keys, replace_old_overrides
 from nlpmtl.errors import ConfigError, RunError, plain
-from nlpmtl.hub import write_json
+from nlpmtl.fs import write_json
 from nlpmtl.strict_json import dumps
 from nlpmtl.training.checkpoint import latest_valid
 from nlpmtl.training.lock import HOLDER, LOCK

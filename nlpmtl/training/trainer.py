@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from nlpmtl.data import Batch, Encoded
 from nlpmtl.errors import ConfigError, RunError, StoppedError
 from nlpmtl.evaluation import Inference, LogitsCache, evaluate
-from nlpmtl.fs import erase
+from nlpmtl.fs import remove_path
 from nlpmtl.sampling import Plan
 from nlpmtl.strict_json import dumps
 from nlpmtl.tasks import Task
@@ -327,5 +327,5 @@ class Trainer:
             known = {f"step-{step:06d}" for step in prune(path.parent, keep=self.keep)}
             for old in (self.directory / "best").glob("step-*"):
                 if old.name not in known:
-                    erase(old)
+                    remove_path(old)
         self.accelerator.wait_for_everyone()

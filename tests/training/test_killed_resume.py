@@ -107,7 +107,7 @@ def test_a_model_that_was_moved_away_is_restored(run: dict[str, Any], copied: Pa
 def test_a_checkpoint_that_is_replaced_is_never_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "step-000001"
     save_atomic(path, tensors={}, state={"a": 1})
-    monkeypatch.setattr("nlpmtl.fs._HERE", {})
+    monkeypatch.setattr("nlpmtl.fs._AT_FDCWD", {})
 
     def kill(self: Path, target: Path) -> None:
         raise KeyboardInterrupt
