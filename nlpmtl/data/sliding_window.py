@@ -109,7 +109,7 @@ def tokenize_windows(
     """
     rows = encode_untruncated(tokenizer, texts)
     ids = [np.array(row.ids, dtype=np.int32) if len(row) else placeholder_token(tokenizer) for row in rows]
-    offsets = Spans.pack([row.offsets for row in rows])
+    offsets = Spans.of_tokens(rows)
     cuts = _cut([sequence_ids(row) for row in rows], max_length=max_length, side=tokenizer.truncation_side)
     del rows  # the largest of all that is held here
     first_tokens = find_first_tokens_batch(words if isinstance(words, Spans) else Spans.pack(words), offsets)

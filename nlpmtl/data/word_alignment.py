@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +99,21 @@ class Spans:
         flat = np.fromiter(chain.from_iterable(chain.from_iterable(rows)), dtype=np.int64).reshape(-1, 2)
         bounds = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum([len(row) for row in rows], out=bounds[1:])
+        return cls(flat[:, 0], flat[:, 1], bounds)
+
+    @classmethod
+    def of_tokens(cls, encodings: Sequence[Any]) -> Spans:
+        """Return the spans of the tokens of each text; special tokens have empty spans.
+
+        Token by token, because a list of all offsets of a long text takes more memory than all else.
+
+        Args:
+            encodings: ``tokenizers.Encoding`` objects of single texts.
+        """
+        spans = (encoding.token_to_chars(i) or (0, 0) for encoding in encodings for i in range(len(encoding)))
+        flat = np.fromiter(chain.from_iterable(spans), dtype=np.int64).reshape(-1, 2)
+        bounds = np.zeros(len(encodings) + 1, dtype=np.int64)
+        np.cumsum([len(encoding) for encoding in encodings], out=bounds[1:])
         return cls(flat[:, 0], flat[:, 1], bounds)
 
     @classmethod
