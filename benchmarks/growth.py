@@ -25,10 +25,10 @@ def score(rows: int, labels: int) -> Callable[[], object]:
     names = [f"label {i}" for i in range(labels)]
     task = Multilabel(name="t", labels=names, metrics=["micro_f1", "macro_f1", "accuracy"], input="text")
     predicted, gold = (
-        [source.choice(labels, size=source.integers(0, 11), replace=False).tolist() for _ in range(rows)]
+        [[names[i] for i in source.choice(labels, size=source.integers(0, 11), replace=False)] for _ in range(rows)]
         for _ in range(2)
     )
-    return lambda: task.score(predicted=predicted, gold=gold, names=names)
+    return lambda: task.score(predicted, gold)
 
 
 def threshold(rows: int, labels: int) -> Callable[[], object]:

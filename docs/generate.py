@@ -228,7 +228,7 @@ def _own_keys(options: type[KindOptions], *, leave_out: set[str]) -> list[str]:
 def _task_facts(member: type[Task]) -> list[str]:
     """Return the form of a prediction and the default metrics."""
     scored = ", ".join(f"[`{name}`](metrics.md#{name})" for name in member.metrics)
-    return ["", "Prediction: " + "\n".join(_prose(member.present)), "", f"Default metrics: {scored}"]
+    return ["", "Prediction: " + "\n".join(_prose(member.format)), "", f"Default metrics: {scored}"]
 
 
 def metrics() -> str:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from nlpmtl.data import Encoded
 from nlpmtl.data.splitting import hold_out
-from nlpmtl.evaluation import Answers, gold_labels
-from nlpmtl.tasks import Logits, Task
+from nlpmtl.evaluation import Outputs, OutputsSource, to_items
+from nlpmtl.tasks import ExampleOutputs, Task
 from nlpmtl.tasks.calibration import expected_calibration_error
 
 _LEAST_ROWS = 20
@@ -44,13 +44,12 @@ class CalibrationReport:
 class _Half:
     """Labelled rows of one task."""
 
-    names: list[str]
-    logits: list[Logits] = field(default_factory=list)
+    items: list[ExampleOutputs] = field(default_factory=list)
     gold: list[Any] = field(default_factory=list)
 
 
 def calibrate(
-    inference: Answers,
+    inference: OutputsSource,
     *,
     tasks: Mapping[str, Task],
     datasets: Mapping[str, Encoded],
@@ -85,7 +84,7 @@ def _calibrate(task: Task, *, fitted: _Half, told: _Half) -> CalibrationReport |
     error_before, score_before = _error(task, told), _score(task, told)
     if min(len(fitted.gold), len(told.gold)) < _LEAST_ROWS or error_before is None:
         return None
-    task.calibrate(fitted.logits, fitted.gold)
+    task.calibrate(fitted.items, fitted.gold)
     error = _error(task, told)
     assert error is not None, "the same rows as before"
     return CalibrationReport(
@@ -99,39 +98,39 @@ def _calibrate(task: Task, *, fitted: _Half, told: _Half) -> CalibrationReport |
 
 
 def _halves(
-    inference: Answers, *, tasks: Mapping[str, Task], datasets: Mapping[str, Encoded]
+    inference: OutputsSource, *, tasks: Mapping[str, Task], datasets: Mapping[str, Encoded]
 ) -> dict[str, tuple[_Half, _Half]]:
-    """For each task the rows to fit on, and those to tell of."""
-    names = {name: list(task.labels) for name, task in tasks.items()}
-    halves = {name: (_Half(names[name]), _Half(names[name])) for name in tasks}
+    """Return for each task the rows to fit on, and those to report on."""
+    halves = {name: (_Half(), _Half()) for name in tasks}
     for encoded in datasets.values():
-        asked = {task: labels.labelled for task, labels in encoded.labels.items() if labels.labelled.any()}
-        if not asked:
+        rows_of = {task: labels.labelled for task, labels in encoded.labels.items() if labels.labelled.any()}
+        if not rows_of:
             continue
-        answers = inference.answers(encoded, asked=asked, answer=_copies)
-        logits = {(row, task): value for row, task, value in answers}
-        for task, labelled in asked.items():
+        outputs = {(row, task): values for row, task, values in inference.run(encoded, rows_of=rows_of, consume=_copy)}
+        for task, labelled in rows_of.items():
             rows = np.flatnonzero(labelled)
             for half, places in zip(halves[task], hold_out(len(rows), share=0.5), strict=True):
-                own = rows[places].tolist()
-                half.logits.extend(logits[row, task] for row in own)
-                half.gold.extend(gold_labels(encoded.labels[task], own, names=names[task]))
+                half_rows = rows[places]
+                half.items.extend(to_items(encoded, [outputs[row, task] for row in half_rows.tolist()], half_rows))
+                half.gold.extend(encoded.labels[task].values(half_rows.tolist()))
     return halves
 
 
-def _copies(task: str, logits: Sequence[Logits], rows: NDArray[np.int64]) -> list[Logits]:
-    """Without the batches that they are cut from."""
-    return [one.copy() for one in logits]
+def _copy(task: str, outputs: Sequence[Outputs], rows: NDArray[np.int64]) -> list[Outputs]:
+    """Return copies, so that the arrays of the batches can be freed."""
+    return [{name: array.copy() for name, array in values.items()} for values in outputs]
 
 
 def _error(task: Task, half: _Half) -> float | None:
     if not half.gold:
         return None
-    return expected_calibration_error(*task.confidence(half.logits, half.gold))
+    pairs = zip(task.decode(half.items), half.gold, strict=True)
+    probabilities, right = zip(*(task.confidence(prediction, gold) for prediction, gold in pairs), strict=True)
+    return expected_calibration_error(np.concatenate(probabilities), np.concatenate(right))
 
 
 def _score(task: Task, half: _Half) -> float:
     if not half.gold:
         return 0.0
-    scores = task.score(predicted=task.choose_rows(half.logits), gold=half.gold, names=half.names)
-    return float(scores["score"] or 0.0)
+    values = [prediction.value for prediction in task.decode(half.items)]
+    return float(task.score(values, half.gold)["score"] or 0.0)

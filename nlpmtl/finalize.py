@@ -16,7 +16,7 @@ from nlpmtl.calibration import CalibrationReport, calibrate
 from nlpmtl.card import DYNAMICS, LEARNING_CURVE, CardData, CardDataset, eval_result_files, write_card
 from nlpmtl.data import Encoded
 from nlpmtl.errors import RunError
-from nlpmtl.evaluation import Predictions, Scores, ask, score
+from nlpmtl.evaluation import Predictions, Scores, predict_splits, score
 from nlpmtl.fs import write_json
 from nlpmtl.hub import save_model
 from nlpmtl.model import Encoder, MultiTaskModel
@@ -114,7 +114,7 @@ class _End:
         """Score the model anew: the thresholds of the best model are others now."""
         fit = self.fit
         if fit.state.best is not None:
-            answered = ask(fit.validation_logits(), tasks=fit.tasks, datasets=fit.validation)
+            answered = predict_splits(fit.validation_logits(), tasks=fit.tasks, datasets=fit.validation)
             found = score(answered, tasks=fit.tasks).to_json()
             dumps(found)
             self.answered, self.scores = answered, {"step": self.step, "split": "validation", **found}
@@ -137,7 +137,9 @@ class _End:
                     self.pictures[DYNAMICS] = pictures.describe_dynamics(metrics), chosen
         for name, one in self.answered.items():
             with self.noting(f"the predictions of task {name!r} are not drawn"):
-                counted = fit.tasks[name].compare(predicted=one.predicted, gold=one.gold, names=one.names)
+                counted = fit.tasks[name].error_analysis(one.predicted, one.gold)
+                if counted is None:
+                    continue
                 described = pictures.describe_error_analysis(name, counted)
                 self.pictures[f"images/answers-{name}.png"] = described, pictures.draw_error_analysis(name, counted)
 

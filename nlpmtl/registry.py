@@ -150,7 +150,21 @@ def reject_old_names(member: type, renamed: Mapping[str, str]) -> None:
         raise ConfigError(f"{member.__module__}.{member.__qualname__} is written for nlpmtl 0.1: rename {changes}")
 
 
-TASKS = Registry("kind of task", other_names=_KINDS)
+TASKS = Registry(
+    "kind of task",
+    other_names=_KINDS,
+    renamed={
+        "choose": "decode",
+        "choose_rows": "decode",
+        "present": "format",
+        "present_rows": "format",
+        "spec": "to_config",
+        "follow": "continue_from",
+        "compare": "error_analysis",
+        "shape": "columns",
+        "default_metrics": "metrics",
+    },
+)
 SAMPLERS = Registry(
     "sampler",
     renamed={"learn": "update", "start": "initial_state", "choose": "draw", "of_datasets": "per_dataset"},

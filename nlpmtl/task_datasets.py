@@ -157,10 +157,10 @@ def _check_scale(task: Regression, datasets: Mapping[str, DatasetConfig], train:
     rows = {name: encoded.labels[task.name] for name, encoded in train.items() if task.name in encoded.labels}
     found = [(name, row) for name, labels in rows.items() if (row := task.find_overflow(labels)) is not None]
     if found:
-        name, row = max(found, key=lambda one: abs(rows[one[0]].gold([one[1]])[0]))
+        name, row = max(found, key=lambda one: abs(rows[one[0]].values([one[1]])[0]))
         raise DataError(
             f"{train[name].place(row)}: column {datasets[name].tasks[task.name].label!r}: task {task.name!r} cannot be "
-            f"trained on targets of this size, found {rows[name].gold([row])[0]!r} (mean {task.target['mean']:g}, "
+            f"trained on targets of this size, found {rows[name].values([row])[0]!r} (mean {task.target['mean']:g}, "
             f"standard deviation {task.target['std']:g}): divide the column by a constant, take logarithms, or correct "
             "the row"
         )

@@ -54,9 +54,7 @@ def tagged(*tags: Sequence[Any]) -> list[dict[str, Any]]:
 def labels(work: TaskDatasets, split: str = "train") -> list[Any]:
     """The labels of each row by name, None where it is unlabelled."""
     found = work.splits[split]["one"].labels["t"]
-    gold = [found.gold([row])[0] if found.labelled[row] else None for row in range(len(found.labelled))]
-    names = found.names
-    return [[names[i] for i in one] if isinstance(one, list) else None if one is None else names[one] for one in gold]
+    return [found.values([row])[0] if found.labelled[row] else None for row in range(len(found.labelled))]
 
 
 def write(path: Path, values: Sequence[Any]) -> str:

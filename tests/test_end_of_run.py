@@ -45,18 +45,18 @@ class Brittle(Classification):
     kind = "brittle"
     broken = ""
 
-    def calibrate(self, logits: Any, gold: Any) -> None:
-        super().calibrate(logits, gold)
+    def calibrate(self, items: Any, gold: Any) -> None:
+        super().calibrate(items, gold)
         self._break("calibrate")
         if Brittle.broken == "temperature":
             self.temperature = np.float32(self.temperature)  # type: ignore[assignment]
 
-    def score(self, **given: Any) -> Any:
-        return {**super().score(**given), **({"extra": object()} if Brittle.broken == "score" else {})}
+    def score(self, values: Any, gold: Any) -> Any:
+        return {**super().score(values, gold), **({"extra": object()} if Brittle.broken == "score" else {})}
 
-    def compare(self, **given: Any) -> Any:
+    def error_analysis(self, values: Any, gold: Any) -> Any:
         self._break("compare")
-        return super().compare(**given)
+        return super().error_analysis(values, gold)
 
     def to_config(self) -> dict[str, Any]:
         if self.temperature != 1.0:
@@ -221,7 +221,7 @@ def test_the_weights_are_written_before_anything_else(run: dict[str, Any], tmp_p
     class Stop(BaseException):
         pass
 
-    def stop(self: Brittle, logits: Any, gold: Any) -> None:
+    def stop(self: Brittle, items: Any, gold: Any) -> None:
         raise Stop
 
     events = iter_train(load_config(run), output=tmp_path / "out")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nlpmtl.data import Batch, Encoded
-from nlpmtl.evaluation import Inference, Scores, ask, evaluate, score
+from nlpmtl.evaluation import Inference, Scores, evaluate, predict_splits, score, to_items
 from nlpmtl.model import load_encoder
 from nlpmtl.run import load_config
 from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
@@ -77,7 +77,7 @@ def test_processes_share_the_rows_out(work: TaskDatasets, world: int) -> None:
             own = inference(Watched(work), tokens=20, rank=rank, world=world)
             found += [
                 (row, task)
-                for row, task, _ in own.answers(rows, asked=asked, answer=lambda task, logits, rows: rows.tolist())
+                for row, task, _ in own.run(rows, rows_of=asked, consume=lambda task, outputs, rows: rows.tolist())
             ]
         assert len(found) == len(set(found)) == sum(int(mask.sum()) for mask in asked.values()), name
     assert alone.tasks.keys() == work.tasks.keys()
@@ -117,17 +117,17 @@ def test_a_task_without_labelled_rows_is_left_out(work: TaskDatasets) -> None:
 def test_the_scores_of_a_constant_answer_are_known(work: TaskDatasets) -> None:
     scores = evaluate(inference(Watched(work)), tasks=work.tasks, datasets=work.splits["validation"])
     labels = work.splits["validation"]["words"].labels["topic"]
-    gold = labels.gold(np.flatnonzero(labels.labelled).tolist())
-    assert scores["topic"]["accuracy"] == pytest.approx(gold.count(0) / len(gold))
+    gold = labels.values(np.flatnonzero(labels.labelled).tolist())
+    assert scores["topic"]["accuracy"] == pytest.approx(gold.count(work.tasks["topic"].labels[0]) / len(gold))
     assert scores["grade"]["score"] == 0.0, "the correlation with a constant is undefined, and counts 0"
     assert scores["grade"]["pearsonr"] is None
     assert scores.mean == pytest.approx(np.mean([one["score"] or 0.0 for one in scores.tasks.values()]))
 
 
 def test_what_was_answered_is_what_is_scored(work: TaskDatasets) -> None:
-    answered = ask(inference(Watched(work)), tasks=work.tasks, datasets=work.splits["validation"])
+    answered = predict_splits(inference(Watched(work)), tasks=work.tasks, datasets=work.splits["validation"])
     assert list(answered) == list(work.tasks)
-    assert set(answered["topic"].predicted) == {0}
+    assert set(answered["topic"].predicted) == {work.tasks["topic"].labels[0]}
     for name, one in answered.items():
         many = sum(
             rows.labels[name].labelled.sum() for rows in work.splits["validation"].values() if name in rows.labels
@@ -180,9 +180,10 @@ def test_words_without_a_token_come_as_nan(work: TaskDatasets) -> None:
     )
     mask = np.zeros(len(one), dtype=np.bool_)
     mask[0] = True
-    ((row, task, logits),) = inference(Watched(work)).answers(
-        holed, asked={"places": mask}, answer=lambda task, logits, rows: logits
+    ((row, task, item),) = inference(Watched(work)).run(
+        holed, rows_of={"places": mask}, consume=lambda task, outputs, rows: to_items(holed, outputs, rows)
     )
+    logits = item.at_words()
     assert (row, task) == (0, "places")
     assert logits.shape == (len(one.first_tokens[0]), 4)
     assert np.isnan(logits[:, 0]).tolist() == [i == 1 for i in range(len(logits))]

@@ -133,13 +133,13 @@ def test_a_model_that_is_written_again_has_the_same_tokenizer_whatever_it_was_ca
 def test_the_end_of_a_run_computes_no_logits_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With one evaluation, each validation dataset goes through the model once; the scores are the saved model's."""
     passes: list[int] = []
-    answers = Inference.answers
+    run_inference = Inference.run
 
     def counted(self: Inference, encoded: Any, **options: Any) -> Any:
         passes.append(len(encoded))
-        return answers(self, encoded, **options)
+        return run_inference(self, encoded, **options)
 
-    monkeypatch.setattr(Inference, "answers", counted)
+    monkeypatch.setattr(Inference, "run", counted)
     run = make_run(tmp_path, rows=40, train={"steps": 3, "batch_size": 4, "precision": "fp32"}, eval={"every": 3})
     nlpmtl.train(run)
     assert len(passes) == 3

@@ -73,7 +73,7 @@ class TestSpellings:
             assert work.tasks["t"].labels == ("-2", "10")
             assert labels(work, "validation") == ["10", "-2", "10"]
             numbers = load({"kind": "regression", "label": "y"}, train=train).splits["train"]["one"].labels["t"]
-            assert numbers.gold([0, 2]) == [10.0, -2.0]
+            assert numbers.values([0, 2]) == [10.0, -2.0]
 
     def test_a_model_finds_its_labels_in_a_later_file(self, load: Loader, tmp_path: Path) -> None:
         model = load(CLASSES, train=rows([1, 2])).tasks

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from benchmarks.long_texts import PREDICTIONS, measure
 from nlpmtl import Predictor
-from nlpmtl.evaluation import Inference
+from nlpmtl.inference import pipeline
+from nlpmtl.tasks import ExampleOutputs
 from tests.test_threads import make_predictor
 from tests.tiny import write_encoder
 
@@ -25,16 +25,16 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 
 @pytest.mark.parametrize("text", ["a " * 300, "a" * 300, "." * 300, "ada lives in turin . " * 30])
 def test_logits_are_kept_once_for_each_word(predictor: Predictor, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of a window are of the words that belong to it, not of all words of the text."""
+    """The words of a window are those that belong to it, not of all words of the text."""
     kept: list[int] = []
-    answers = Inference.answers
+    to_items = pipeline._to_items
 
-    def watch(self: Inference, *args: Any, **options: Any) -> Iterator[tuple[int, str, Any]]:
-        for row, task, logits in answers(self, *args, **options):
-            kept.append(len(logits))
-            yield row, task, logits
+    def watch(*args: Any) -> list[ExampleOutputs]:
+        items = to_items(*args)
+        kept.extend(len(sequence.words) for item in items for sequence in item.sequences if sequence.words is not None)
+        return items
 
-    monkeypatch.setattr(Inference, "answers", watch)
+    monkeypatch.setattr(pipeline, "_to_items", watch)
     assert len(predictor.predict(text, task="tags")) == sum(kept)
 
 

@@ -12,6 +12,7 @@ from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.model import load_encoder
 from nlpmtl.run import load_config
 from nlpmtl.task_datasets import TaskDatasets, load_split, load_task_datasets
+from tests.tasks.kinds import ids_of
 from tests.tiny import make_run, write_encoder
 
 ROWS: list[dict[str, Any]] = [
@@ -54,13 +55,13 @@ def test_labels_of_one_task_come_from_all_its_datasets(encoder: Path, tokenizer:
     work = load(encoder, tokenizer, one=dataset({"t": CLASSES}), two=dataset({"t": CLASSES}, train=more))
     assert list(work.tasks) == ["t"]
     assert work.tasks["t"].labels == ("a", "b", "c")
-    assert work.splits["train"]["two"].labels["t"].gold([0, 1]) == [2, 0]
+    assert work.splits["train"]["two"].labels["t"].values([0, 1]) == ["c", "a"]
 
 
 def test_labels_that_are_given_keep_their_order(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     work = load(encoder, tokenizer, one=dataset({"t": {**CLASSES, "labels": ["b", "a", "z"]}}))
     assert work.tasks["t"].labels == ("b", "a", "z")
-    assert work.splits["train"]["one"].labels["t"].gold([0, 1]) == [0, 1]
+    assert work.splits["train"]["one"].labels["t"].tensor([0, 1], first_tokens=None, time=0).tolist() == [0, 1]
 
 
 def test_a_train_label_that_is_not_in_the_list_stops_the_run(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -105,13 +106,13 @@ def test_targets_of_any_other_scale_are_taken(
 ) -> None:
     work = load(encoder, tokenizer, one=dataset({"t": GRADES}, train=graded(*grades)))
     for logit in (-5.0, 0.0, 5.0):
-        assert math.isfinite(work.tasks["t"].choose(np.array([logit])))
+        assert math.isfinite(ids_of(work.tasks["t"], np.array([logit])))
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-100, 1e-170, -1e-300, 1e-310])
 def test_the_scale_of_small_targets_is_kept(encoder: Path, tokenizer: PreTrainedTokenizerBase, scale: float) -> None:
     work = load(encoder, tokenizer, one=dataset({"t": GRADES}, train=graded(1 * scale, 2 * scale, 3 * scale)))
-    assert work.tasks["t"].choose(np.array([1.0])) == pytest.approx((2 + math.copysign(1.5**-0.5, scale)) * scale)
+    assert ids_of(work.tasks["t"], np.array([1.0])) == pytest.approx((2 + math.copysign(1.5**-0.5, scale)) * scale)
 
 
 def test_targets_far_from_the_scale_of_the_model_that_goes_on_are_refused(
@@ -171,7 +172,9 @@ def test_one_split_for_a_model_that_exists(encoder: Path, tokenizer: PreTrainedT
     )
     options: dict[str, Any] = {"tokenizer": tokenizer, "max_length": 16}
     found = load_split(config.datasets, tasks=work.tasks, split="test", **options)
-    assert found.splits["test"]["one"].labels["t"].gold([0, 1]) == [1, 2], "the model's ids, and one past them"
+    assert found.splits["test"]["one"].labels["t"].tensor([0, 1], first_tokens=None, time=0).tolist() == [1, 2], (
+        "ids of the model, and the next one"
+    )
     assert found.notes == ("one, test: task 't' does not know zebra: those rows count as wrong",)
     with pytest.raises(ConfigError, match="no dataset has a split 'validation'"):
         load_split(config.datasets, tasks=work.tasks, split="validation", **options)

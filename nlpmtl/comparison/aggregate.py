@@ -137,7 +137,7 @@ def _scorer(task: Task, answered: Predictions) -> Scorer:
     def score(rows: NDArray[np.int64]) -> float:
         predicted = [answered.predicted[row] for row in rows]
         gold = [answered.gold[row] for row in rows]
-        return float(task.score(predicted=predicted, gold=gold, names=answered.names)["score"] or 0.0)
+        return float(task.score(predicted, gold)["score"] or 0.0)
 
     return score
 

@@ -53,10 +53,14 @@ class RunSummary:
     size: int
     machine: Mapping[str, Any]
 
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for a JSON file."""
+        return {**asdict(self), "answered": {task: one.to_json() for task, one in self.answered.items()}}
+
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """The record that was written."""
-        answered = {task: Predictions(**one) for task, one in value["answered"].items()}
+        answered = {task: Predictions.from_json(one) for task, one in value["answered"].items()}
         return cls(**{**value, "answered": answered})
 
 
@@ -114,7 +118,7 @@ def write_summary(run: RunPlan, *, answered: Mapping[str, Predictions], step: in
     )
     path = run.directory / _RECORD
     try:
-        write_atomic(path, dumps(asdict(record)).encode())
+        write_atomic(path, dumps(record.to_json()).encode())
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error}; the run is done, and its last checkpoint stands") from error
 

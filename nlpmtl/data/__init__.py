@@ -12,6 +12,7 @@ from nlpmtl.data.collate import Batch, BatchStats, Collator, Part
 from nlpmtl.data.dataset_loader import DatasetLoader
 from nlpmtl.data.device_transfer import to_device
 from nlpmtl.data.encode import Encoded, Target, label
+from nlpmtl.data.example import Example, TokenSequence
 from nlpmtl.data.fingerprint import describe_changes, fingerprint
 from nlpmtl.data.input_parsing import Input, to_input
 from nlpmtl.data.label_columns import LabelColumn
@@ -40,6 +41,7 @@ __all__ = [
     "Container",
     "DatasetLoader",
     "Encoded",
+    "Example",
     "Input",
     "LabelColumn",
     "LabelType",
@@ -54,6 +56,7 @@ __all__ = [
     "SplittingMethod",
     "TagLabels",
     "Target",
+    "TokenSequence",
     "TokenizedSplit",
     "TokenizedTexts",
     "Windows",

@@ -26,8 +26,9 @@ class Labels(ABC):
     """The labels of one task on one split.
 
     Args:
-        names: the labels' names by id; those past ``known`` occur in this split alone and count as wrong answers.
-        known: how many of the names the model can say.
+        names: names of the labels by id; those from ``known`` on occur in this split only, and no prediction equals
+            them.
+        known: how many of the names the task knows.
         labelled: whether each row has a label, ``[rows]``.
         counts: items that a loss counts in each row, ``[rows]``: 0 where it is unlabelled, the first tokens of
             words in a tagged one, 1 in others.
@@ -39,8 +40,8 @@ class Labels(ABC):
     counts: NDArray[np.integer]
 
     @abstractmethod
-    def gold(self, rows: Sequence[int]) -> list[Any]:
-        """What is right for each row, as `Task.choose` answers: an id, a number, the ids of a set, or those of tags."""
+    def values(self, rows: Sequence[int]) -> list[Any]:
+        """Return the parsed label of each row: a name, a number, or a list of names."""
 
     def occurring(self) -> NDArray[np.integer]:
         """The ids that occur, ascending; none for numbers."""
@@ -67,8 +68,8 @@ class ClassLabels(Labels):
     def first_row(self, label: int) -> int:
         return int(np.argmax(self.ids == label))
 
-    def gold(self, rows: Sequence[int]) -> list[Any]:
-        return [int(self.ids[row]) for row in rows]
+    def values(self, rows: Sequence[int]) -> list[Any]:
+        return [self.names[self.ids[row]] for row in rows]
 
     def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
         return torch.from_numpy(self.ids[np.asarray(rows)].astype(np.int64))
@@ -80,7 +81,7 @@ class NumberLabels(Labels):
 
     numbers: NDArray[np.float64]
 
-    def gold(self, rows: Sequence[int]) -> list[Any]:
+    def values(self, rows: Sequence[int]) -> list[Any]:
         return [float(self.numbers[row]) for row in rows]
 
     def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
@@ -99,8 +100,8 @@ class SetLabels(Labels):
     def first_row(self, label: int) -> int:
         return self.ids.row_of(int(np.argmax(self.ids.values == label)))
 
-    def gold(self, rows: Sequence[int]) -> list[Any]:
-        return [self.ids[row].tolist() for row in rows]
+    def values(self, rows: Sequence[int]) -> list[Any]:
+        return [[self.names[i] for i in self.ids[row].tolist()] for row in rows]
 
     def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
         ids = self.ids.take(rows)
@@ -121,8 +122,8 @@ class TagLabels(Labels):
     def first_row(self, label: int) -> int:
         return self.ids.row_of(int(np.argmax(self.ids.values == label)))
 
-    def gold(self, rows: Sequence[int]) -> list[Any]:
-        return [self.ids[row].tolist() for row in rows]
+    def values(self, rows: Sequence[int]) -> list[Any]:
+        return [[self.names[i] for i in self.ids[row].tolist()] for row in rows]
 
     def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
         assert first_tokens is not None, "tags stand on words"

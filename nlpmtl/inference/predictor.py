@@ -22,7 +22,7 @@ from nlpmtl.inference.task_inputs import InputReader
 from nlpmtl.kernels import Int8Linear
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.plugins import import_plugins
-from nlpmtl.tasks import Aggregation, OutputOptions, Prediction, Task
+from nlpmtl.tasks import Aggregation, OutputOptions, Task
 
 __all__ = ["Predictor", "Text"]
 
@@ -45,7 +45,7 @@ class Predictor:
     def __init__(self, model: Backend, tokenizer: PreTrainedTokenizerBase, *, tokens: int | None = None) -> None:
         self.model, self.tokenizer = model, tokenizer
         self._directory: Path | None = None
-        self._answering = InferencePipeline(model, tokenizer, tokens=tokens or max_batch_tokens(model.device))
+        self._pipeline = InferencePipeline(model, tokenizer, tokens=tokens or max_batch_tokens(model.device))
 
     @classmethod
     def from_pretrained(
@@ -142,7 +142,7 @@ class Predictor:
         task: str,
         all_scores: bool = False,
         aggregation_strategy: Aggregation = "first",
-    ) -> Prediction:
+    ) -> Any:
         """Predict one task: one prediction for one input, a list for several, an iterator for an iterator.
 
         Args:
@@ -204,14 +204,14 @@ class Predictor:
                 f'aggregation_strategy: "first" or "none", found {aggregation_strategy!r}. A word is answered at its '
                 "first token, as it was trained: others have learned nothing that could be averaged"
             )
-        shown = OutputOptions(all_scores=all_scores, aggregation=aggregation_strategy)
+        options = OutputOptions(all_scores=all_scores, aggregation=aggregation_strategy)
         reader = InputReader(self.tasks, wanted=tasks)
         container = open_container(inputs)
         if container is None:
-            return next(self._answering.stream(iter([inputs]), reader=reader, shown=shown))
+            return next(self._pipeline.stream(iter([inputs]), reader=reader, options=options))
         reader.check_series(inputs)
         columns = () if container.columns is None else reader.columns(container)
-        stream = self._answering.stream(container.rows(columns), reader=reader, shown=shown)
+        stream = self._pipeline.stream(container.rows(columns), reader=reader, options=options)
         return stream if container.lazy else list(stream)
 
     def export(

@@ -1,12 +1,13 @@
-"""Kinds of task: one file each, with its head, loss, decoding and metrics.
+"""Task types: one file each, with its loss, decoding and metrics.
 
 task = task_from_config("topic", {"kind": "classification", "labels": ["a", "b"], "metrics": None, "input": "text"})
-task.present(np.array([2.0, 0.0]), text="…", words=[])              # {"label": "a", "score": 0.88…}
+item = ExampleOutputs(Example(), [], {"logits": [np.array([2.0, 0.0])]})
+task.format(task.decode([item])[0], item.example)              # {"label": "a", "score": 0.88…}
 """
 
 from __future__ import annotations
 
-from nlpmtl.tasks.base import Logits, Prediction, Task
+from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.classification import Classification
 from nlpmtl.tasks.error_analysis import Confusion, ErrorAnalysis, LabelCounts, RegressionPairs
 from nlpmtl.tasks.factory import build_task, task_from_config
@@ -14,6 +15,7 @@ from nlpmtl.tasks.label_columns import LabelColumns, find_labels, label_shapes, 
 from nlpmtl.tasks.labeling import Labeling
 from nlpmtl.tasks.multilabel import Multilabel
 from nlpmtl.tasks.options import Aggregation, LabelOptions, OutputOptions
+from nlpmtl.tasks.outputs import ExampleOutputs, Logits, Prediction
 from nlpmtl.tasks.regression import Regression
 from nlpmtl.tasks.sentiment import Sentiment
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
@@ -23,6 +25,7 @@ __all__ = [
     "Classification",
     "Confusion",
     "ErrorAnalysis",
+    "ExampleOutputs",
     "LabelColumns",
     "LabelCounts",
     "LabelOptions",

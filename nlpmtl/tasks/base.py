@@ -8,25 +8,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PretrainedConfig
 
-from nlpmtl.data import Input, Labels, LabelType, Span, SplittingMethod, WordSplitting
+from nlpmtl.data import Example, Labels, LabelType, SplittingMethod, WordSplitting
 from nlpmtl.errors import ConfigError
 from nlpmtl.heads import Head, sequence_shape, token_shape
 from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.metrics import check, scores, task_score
 from nlpmtl.registry import METRICS
-from nlpmtl.tasks.error_analysis import ErrorAnalysis, compare
+from nlpmtl.tasks.error_analysis import ErrorAnalysis, count_errors
 from nlpmtl.tasks.options import DEFAULT_OUTPUT, OutputOptions
+from nlpmtl.tasks.outputs import Confidence, ExampleOutputs, Prediction
 from nlpmtl.tasks.stock_model import StockModel
 
-Logits = NDArray[np.floating]
-Confidence = tuple[NDArray[np.floating], NDArray[np.bool_]]
-"""The probability of each answer, and whether it is right, ``[items]`` both."""
-Prediction = Any
-"""What `present` answers: plain values that JSON can say."""
 _LEAST_LABELS: dict[LabelType, int] = {"class": 2, "tags": 2, "set": 1, "number": 0}
 
 
@@ -77,13 +72,9 @@ class Task(ABC):
     _identity_fields: ClassVar[tuple[str, ...]] = ("kind", "labels", "takes_pairs")
     """Attributes that give the outputs of a head their meaning: a continued run must have equal ones."""
 
-    def __init_subclass__(cls, **given: Any) -> None:
-        """A kind that says anew how one row is answered answers several by that, whatever its base does at once."""
-        super().__init_subclass__(**given)
-        for one, several in (("choose", "choose_rows"), ("present", "present_rows")):
-            if one in vars(cls) and several not in vars(cls):
-                setattr(cls, several, getattr(Task, several))
-        if {"choose", "present"} & vars(cls).keys() and "stock_model" not in vars(cls):
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if {"decode", "format"} & vars(cls).keys() and "stock_model" not in vars(cls):
             cls.stock_model = Task.stock_model  # type: ignore[method-assign]
 
     def __init__(
@@ -183,88 +174,79 @@ class Task(ABC):
         return None
 
     @abstractmethod
-    def choose(self, logits: Logits) -> Any:
-        """The answer for one row: an id, a number, the ids of a set, or those of a row of tags.
-
-        Args:
-            logits: ``[outputs]`` or, for tokens, ``[words, outputs]`` with NaN where a word has no token.
-        """
+    def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:
+        """Return a prediction for each example, whatever other examples there are. NumPy only."""
 
     @abstractmethod
-    def present(
-        self, logits: Logits, *, text: str, words: Sequence[Span], shown: OutputOptions = DEFAULT_OUTPUT
-    ) -> Prediction:
-        """The answer for one row, as a person reads it.
+    def format(self, prediction: Prediction, example: Example, options: OutputOptions = DEFAULT_OUTPUT) -> Any:
+        """Return a prediction as plain JSON values, in the shape of the transformers pipeline of the task."""
+
+    def reads(self, example: Example) -> bool:
+        """Whether it can predict for an input. Default: for as many texts as it was trained on."""
+        return (example.pair is not None) is self.takes_pairs
+
+    def calibrate(self, items: Sequence[ExampleOutputs], gold: Sequence[Any]) -> None:  # noqa: B027 - optional
+        """Fit temperatures and thresholds on rows that were not trained on. Default: nothing.
 
         Args:
-            logits: as in `choose`.
-            text: the text.
-            words: its words, for the kinds that label them.
-            shown: what it shows.
+            items: outputs of the rows.
+            gold: their gold labels.
         """
 
-    def choose_rows(self, logits: Sequence[Logits]) -> list[Any]:
-        """The answers for several rows, as `choose` gives each; a kind that can answer many at once does so here."""
-        return [self.choose(one) for one in logits]
+    def confidence(self, prediction: Prediction, gold: Any) -> Confidence:
+        """Return the probability of each predicted item and whether it is right. Default: `Prediction.score`."""
+        if prediction.score is None:
+            return np.zeros(0), np.zeros(0, dtype=np.bool_)
+        values, labels = (prediction.value, gold) if np.ndim(prediction.score) else ([prediction.value], [gold])
+        right = np.array([value == label for value, label in zip(values, labels, strict=True)], dtype=np.bool_)
+        return np.atleast_1d(prediction.score), right
 
-    def present_rows(
-        self, logits: Sequence[Logits], *, inputs: Sequence[Input], shown: OutputOptions = DEFAULT_OUTPUT
-    ) -> list[Prediction]:
-        """The answers for several rows, as `present` gives each, of their texts and words."""
-        rows = zip(logits, inputs, strict=True)
-        return [self.present(one, text=read.text, words=read.words, shown=shown) for one, read in rows]
-
-    def calibrate(self, logits: Sequence[Logits], gold: Sequence[Any]) -> None:  # noqa: B027 - a number has no confidence
-        """Learn how sure answers may be, from rows that training has not seen.
+    def score(self, values: Sequence[Any], gold: Sequence[Any]) -> dict[str, float | None]:
+        """Return the value of each metric, and ``"score"``, which summarises them.
 
         Args:
-            logits: of each row, as in `choose`.
-            gold: what is right for each.
+            values: `Prediction.value` of each row.
+            gold: gold label of each row; a label that the task does not know equals no prediction.
         """
-
-    def confidence(self, logits: Sequence[Logits], gold: Sequence[Any]) -> Confidence:
-        """How sure the answers are, and whether they are right; empty for kinds that are never sure."""
-        return np.zeros(0), np.zeros(0, dtype=np.bool_)
-
-    def score(self, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> dict[str, float | None]:
-        """The value of each metric, and ``"score"``, the task's one number.
-
-        Args:
-            predicted: what `choose` answered, one a row.
-            gold: what is right, one a row.
-            names: the names of the ids in ``gold``: the task's labels first, then those that it does not know.
-        """
-        values: dict[str, float | None] = {}
+        names = self._label_names(gold)
+        results: dict[str, float | None] = {}
         converted: dict[PredictionType, tuple[Any, Any]] = {}
         for metric in self.metrics:
             reads = self.prediction_type(metric)
             if reads not in converted:
                 converted[reads] = (
-                    self._to_metric_inputs(reads, predicted, names),
+                    self._to_metric_inputs(reads, values, names),
                     self._to_metric_inputs(reads, gold, names),
                 )
             predictions, references = converted[reads]
-            values |= scores(
+            results |= scores(
                 [metric], predictions=predictions, references=references, reads=reads, pos_label=self._positive
             )
-        return {**values, "score": task_score(values)}
+        return {**results, "score": task_score(results)}
 
-    def compare(self, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> ErrorAnalysis:
-        """Answers beside what is right, counted by label; arguments as of `score`."""
-        return compare(self.columns["label"], predicted=predicted, gold=gold, names=names)
+    def error_analysis(self, values: Sequence[Any], gold: Sequence[Any]) -> ErrorAnalysis | None:
+        """Return counts of predictions by gold label for the first of `plots`, None without one; as in `score`."""
+        return count_errors(self.plots[0], values, gold, names=list(self._label_names(gold))) if self.plots else None
+
+    def _label_names(self, gold: Sequence[Any]) -> dict[str, int]:
+        """Return the id of each label, then of each gold label that the task does not know."""
+        if not self.labels:
+            return {}
+        unknown = (name for label in gold for name in ([label] if isinstance(label, str) else label))
+        return {name: i for i, name in enumerate(dict.fromkeys([*self.labels, *unknown]))}
 
     def prediction_type(self, metric: str) -> PredictionType:
-        """The shape in which a metric is given this kind's answers."""
+        """Return the type in which predictions are given to a metric."""
         known = METRICS.get(metric).reads if metric in METRICS.names() else ()  # type: ignore[attr-defined]
         return next((shape for shape in self.prediction_types if shape in known), self.prediction_types[0])
 
-    def _to_metric_inputs(self, reads: PredictionType, values: Sequence[Any], names: Sequence[str]) -> Any:
-        """Return predictions or gold labels in the shape that a metric reads, one per row."""
-        return [self._to_metric_input(reads, value, names) for value in values]
+    def _to_metric_inputs(self, reads: PredictionType, values: Sequence[Any], ids: Mapping[str, int]) -> Any:
+        """Return predictions or gold labels of rows in the type that a metric reads."""
+        return [self._to_metric_input(reads, value, ids) for value in values]
 
-    def _to_metric_input(self, reads: PredictionType, value: Any, names: Sequence[str]) -> Any:
-        """One answer in that shape."""
-        return value
+    def _to_metric_input(self, reads: PredictionType, value: Any, ids: Mapping[str, int]) -> Any:
+        """Return one prediction or gold label in that type: the id of a label, or the value itself."""
+        return ids[value] if reads == "label" else value
 
     def stock_model(self) -> StockModel | None:
         """Return what the export to a stock transformers model needs; None if no stock model predicts alike.
@@ -290,15 +272,3 @@ class Task(ABC):
         if self.splitting.marks:
             plain["split_marks"] = list(self.splitting.marks)
         return plain
-
-
-def softmax(logits: Logits) -> Logits:
-    """Probabilities over the last axis."""
-    exp = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    probabilities: Logits = exp / exp.sum(axis=-1, keepdims=True)
-    return probabilities
-
-
-def named(labels: Sequence[str], values: NDArray[np.floating]) -> dict[str, float]:
-    """Label = its number."""
-    return dict(zip(labels, map(float, values), strict=True))

@@ -1,4 +1,4 @@
-"""One label a text, or a pair of texts."""
+"""Single-label classification of a text or a pair of texts."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from nlpmtl.config import LabelName
-from nlpmtl.data import ClassLabels, Input, Labels, LabelType, Span
+from nlpmtl.data import ClassLabels, Example, Labels, LabelType
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import Confidence, Logits, Prediction, Task, named, softmax
+from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.calibration import fit_temperature
 from nlpmtl.tasks.losses import class_weights, entropy, upcast
 from nlpmtl.tasks.options import DEFAULT_OUTPUT, ClassWeights, LabelOptions, OutputOptions
+from nlpmtl.tasks.outputs import Confidence, ExampleOutputs, Prediction, label_scores, softmax, stack_outputs
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
 
 
@@ -98,35 +99,31 @@ class Classification(Task):
     def uncertainty(self, logits: Tensor, labels: Tensor) -> Tensor:
         return entropy(logits).sum()
 
-    def choose(self, logits: Logits) -> Any:
-        return int(logits.argmax())
+    def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:
+        if not items:
+            return []
+        logits = stack_outputs(items)
+        probabilities, best = softmax(logits / self.temperature), logits.argmax(axis=-1).tolist()
+        return [
+            Prediction(self.labels[i], float(row[i]), extra=row) for i, row in zip(best, probabilities, strict=True)
+        ]
 
-    def present(
-        self, logits: Logits, *, text: str, words: Sequence[Span], shown: OutputOptions = DEFAULT_OUTPUT
-    ) -> Prediction:
+    def format(self, prediction: Prediction, example: Example, options: OutputOptions = DEFAULT_OUTPUT) -> Any:
         """``{"label": "spam", "score": 0.98}``."""
-        return self._show(softmax(logits / self.temperature), shown)
+        result: dict[str, Any] = {"label": prediction.value, "score": prediction.score}
+        return {**result, "scores": label_scores(self.labels, prediction.extra)} if options.all_scores else result
 
-    def present_rows(
-        self, logits: Sequence[Logits], *, inputs: Sequence[Input], shown: OutputOptions = DEFAULT_OUTPUT
-    ) -> list[Prediction]:
-        return [self._show(sure, shown) for sure in softmax(np.stack(list(logits)) / self.temperature)]
+    def calibrate(self, items: Sequence[ExampleOutputs], gold: Sequence[Any]) -> None:
+        ids = {name: i for i, name in enumerate(self.labels)}
+        known = [i for i, label in enumerate(gold) if label in ids]
+        if known:
+            logits = stack_outputs([items[i] for i in known])
+            self.temperature = fit_temperature(logits, np.array([ids[gold[i]] for i in known]))
 
-    def _show(self, sure: Logits, shown: OutputOptions) -> dict[str, Any]:
-        """The answer for one row, of the probabilities of its labels."""
-        best = int(sure.argmax())
-        answer: dict[str, Any] = {"label": self.labels[best], "score": float(sure[best])}
-        return {**answer, "scores": named(self.labels, sure)} if shown.all_scores else answer
-
-    def calibrate(self, logits: Sequence[Logits], gold: Sequence[Any]) -> None:
-        known = [i for i, label in enumerate(gold) if label < len(self.labels)]
-        if not known:
-            return
-        self.temperature = fit_temperature(np.stack([logits[i] for i in known]), np.array([gold[i] for i in known]))
-
-    def confidence(self, logits: Sequence[Logits], gold: Sequence[Any]) -> Confidence:
-        sure = softmax(np.stack(list(logits)) / self.temperature)
-        return sure.max(axis=-1), sure.argmax(axis=-1) == np.array(gold)
+    def confidence(self, prediction: Prediction, gold: Any) -> Confidence:
+        probabilities = prediction.extra
+        best = int(probabilities.argmax())
+        return probabilities[best : best + 1], np.array([self.labels[best] == gold])
 
     def stock_model(self) -> StockModel | None:
         return StockModel(

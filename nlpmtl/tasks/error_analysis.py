@@ -1,28 +1,26 @@
-"""Answers beside what is right, counted: what the pictures of a model card show."""
+"""Error analysis: predictions counted by gold label, for the plots of a model card."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.data import LabelType
-
 NOTHING = "(no answer)"
-"""Stands for the answer to a word that has none."""
+"""Label of a word without a prediction."""
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """How often each label was answered where each was right.
+    """A confusion matrix.
 
     Args:
-        labels: their names.
-        counts: right × answered, ``[labels, labels]``.
-        unit: what was counted: "rows" or "words".
+        labels: names of the labels.
+        counts: gold label × predicted label, ``[labels, labels]``.
+        unit: what is counted: "rows" or "words".
     """
 
     labels: tuple[str, ...]
@@ -32,13 +30,13 @@ class Confusion:
 
 @dataclass(frozen=True)
 class LabelCounts:
-    """How often each label of sets of labels was found.
+    """True positives, false negatives and false positives of each label.
 
     Args:
-        labels: their names.
-        found: rows that have it and were given it, ``[labels]``.
-        missed: rows that have it and were not given it, ``[labels]``.
-        wrong: rows that were given it and do not have it, ``[labels]``.
+        labels: names of the labels.
+        found: true positives, ``[labels]``.
+        missed: false negatives, ``[labels]``.
+        wrong: false positives, ``[labels]``.
     """
 
     labels: tuple[str, ...]
@@ -49,7 +47,7 @@ class LabelCounts:
 
 @dataclass(frozen=True)
 class RegressionPairs:
-    """Numbers that are right, and the answers, ``[rows]`` both."""
+    """Gold numbers and predicted numbers, ``[rows]`` both."""
 
     gold: NDArray[np.float64]
     predicted: NDArray[np.float64]
@@ -58,53 +56,50 @@ class RegressionPairs:
 ErrorAnalysis = Confusion | LabelCounts | RegressionPairs
 
 
-def compare(shape: LabelType, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> ErrorAnalysis:
-    """Count the answers of a task whose labels have a shape.
+def count_errors(plot: str, values: Sequence[Any], gold: Sequence[Any], *, names: Sequence[str]) -> ErrorAnalysis:
+    """Count predictions by gold label for a plot.
 
     Args:
-        shape: of the labels.
-        predicted: what `Task.choose` answered, one a row.
-        gold: what is right, one a row.
-        names: the names of the ids.
+        plot: "scatter" of numbers, "precision_recall" of sets of labels, or "confusion_matrix" of labels, one per row
+            or a list per row.
+        values: predictions, one per row.
+        gold: gold labels, one per row.
+        names: the labels of the task, and gold labels that it does not know.
     """
-    if shape == "number":
-        return RegressionPairs(np.array(gold, dtype=np.float64), np.array(predicted, dtype=np.float64))
-    if shape == "set":
-        return _hits(predicted, gold, names)
-    if shape == "class":
-        pairs = list(zip(gold, predicted, strict=True))
-    else:
-        pairs = [pair for row in zip(gold, predicted, strict=True) for pair in zip(*row, strict=True)]
-    return _confusion([(_name(right, names), _name(said, names)) for right, said in pairs], names, shape=shape)
+    if plot == "scatter":
+        return RegressionPairs(np.array(gold, dtype=np.float64), np.array(values, dtype=np.float64))
+    if plot == "precision_recall":
+        return _count_labels(values, gold, names)
+    rows = zip(gold, values, strict=True)
+    if all(isinstance(label, str) for label in gold):
+        return _confusion(list(rows), names, unit="rows")
+    pairs = [(label, NOTHING if value is None else value) for row in rows for label, value in zip(*row, strict=True)]
+    return _confusion(pairs, names, unit="words")
 
 
-def _confusion(pairs: Sequence[tuple[str, str]], names: Sequence[str], *, shape: LabelType) -> Confusion:
-    labels = tuple(dict.fromkeys([*names, *(said for _, said in pairs)]))  # two ids can have one name
-    at = {label: i for i, label in enumerate(labels)}
+def _confusion(pairs: Sequence[tuple[str, str]], names: Sequence[str], *, unit: str) -> Confusion:
+    labels = tuple(dict.fromkeys([*names, *(value for _, value in pairs)]))
+    ids = {label: i for i, label in enumerate(labels)}
     counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
-    np.add.at(counts, ([at[right] for right, _ in pairs], [at[said] for _, said in pairs]), 1)
-    return Confusion(labels, counts, "rows" if shape == "class" else "words")
+    np.add.at(counts, ([ids[label] for label, _ in pairs], [ids[value] for _, value in pairs]), 1)
+    return Confusion(labels, counts, unit)
 
 
-def _hits(predicted: Sequence[Sequence[int]], gold: Sequence[Sequence[int]], names: Sequence[str]) -> LabelCounts:
-    right, said = multi_hot(gold, width=len(names)), multi_hot(predicted, width=len(names))
-    found = np.count_nonzero(right & said, axis=0)
+def _count_labels(values: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> LabelCounts:
+    ids = {name: i for i, name in enumerate(names)}
+    right, predicted = multi_hot(gold, ids), multi_hot(values, ids)
+    found = np.count_nonzero(right & predicted, axis=0)
     return LabelCounts(
         labels=tuple(names),
         found=found,
         missed=np.count_nonzero(right, axis=0) - found,
-        wrong=np.count_nonzero(said, axis=0) - found,
+        wrong=np.count_nonzero(predicted, axis=0) - found,
     )
 
 
-def multi_hot(sets: Sequence[Sequence[int]], *, width: int) -> NDArray[np.bool_]:
-    """Return whether each set holds each of the ids below `width`, ``[sets, width]``."""
-    hot = np.zeros((len(sets), width), dtype=np.bool_)
-    for row, ids in enumerate(sets):
-        at = np.fromiter(ids, dtype=np.int64, count=len(ids))
-        hot[row, at[at < width]] = True
+def multi_hot(sets: Sequence[Sequence[str]], ids: Mapping[str, int]) -> NDArray[np.bool_]:
+    """Return whether each set of names contains each of the names that have an id, ``[sets, ids]``."""
+    hot = np.zeros((len(sets), len(ids)), dtype=np.bool_)
+    for row, names in enumerate(sets):
+        hot[row, [ids[name] for name in names if name in ids]] = True
     return hot
-
-
-def _name(label: int, names: Sequence[str]) -> str:
-    return names[label] if label >= 0 else NOTHING

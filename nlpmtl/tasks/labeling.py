@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from nlpmtl.data import IGNORED, Input, Labels, LabelType, Scheme, Span, TagLabels
+from nlpmtl.data import IGNORED, Example, Labels, LabelType, Scheme, TagLabels
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.metrics import spans
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import Confidence, Logits, Prediction, Task, named, softmax
+from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.calibration import fit_temperature
-from nlpmtl.tasks.error_analysis import ErrorAnalysis
+from nlpmtl.tasks.error_analysis import ErrorAnalysis, count_errors
 from nlpmtl.tasks.losses import class_weights, entropy, upcast
 from nlpmtl.tasks.options import DEFAULT_OUTPUT, ClassWeights, LabelOptions, OutputOptions
+from nlpmtl.tasks.outputs import Confidence, ExampleOutputs, Logits, Prediction, label_scores, softmax
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
 from nlpmtl.tasks.viterbi import bio_predecessors, log_softmax, viterbi_decode_batch
 
@@ -38,7 +39,7 @@ _WINDOWS = (
 )
 
 NO_TAG = -1
-"""What a plain scheme answers for a word that no token stands for: never right."""
+"""Id of the missing tag of a word without a token, under the scheme "plain"."""
 
 
 class LabelingOptions(LabelOptions):
@@ -57,6 +58,14 @@ class LabelingOptions(LabelOptions):
     def resolved(self, spell: Callable[[str], str]) -> dict[str, Any]:
         scheme: Scheme = "plain" if self.scheme == "plain" else "bio"
         return {**super().resolved(spell), "scheme": scheme}
+
+
+class WordScores(NamedTuple):
+    """Of the words of a row: tag ids ``[words]``, probabilities ``[words, labels]``, and whether each has a token."""
+
+    tags: NDArray[np.int64]
+    probabilities: Logits
+    has_token: NDArray[np.bool_]
 
 
 @TASKS.register("labeling", LabelingOptions)
@@ -123,124 +132,94 @@ class Labeling(Task):
     def uncertainty(self, logits: Tensor, labels: Tensor) -> Tensor:
         return entropy(logits[labels != IGNORED]).sum()
 
-    def choose(self, logits: Logits) -> Any:
-        return self._tags([logits])[0]
+    def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:
+        if not items:
+            return []
+        rows = [item.at_words() for item in items]
+        words, ends = np.concatenate(rows), np.cumsum([len(row) for row in rows])
+        has_token = ~np.isnan(words[:, 0])
+        tags = self._best_tags(words, has_token, ends)
+        probabilities = softmax(np.nan_to_num(words) / self.temperature)
+        scores = probabilities[np.arange(len(words)), tags].tolist()
+        names = [self.labels[tag] if tag != NO_TAG else None for tag in tags.tolist()]
+        return [
+            Prediction(names[a:b], scores[a:b], extra=WordScores(tags[a:b], probabilities[a:b], has_token[a:b]))
+            for a, b in pairwise([0, *ends.tolist()])
+        ]
 
-    def choose_rows(self, logits: Sequence[Logits]) -> list[Any]:
-        return self._tags(logits)
-
-    def _tags(self, logits: Sequence[Logits]) -> list[list[int]]:
-        """The tags of the words of several rows."""
-        words, ends = np.concatenate(logits), np.cumsum([len(one) for one in logits])
-        placed = ~np.isnan(words[:, 0])
+    def _best_tags(self, logits: Logits, has_token: NDArray[np.bool_], ends: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the tag of each word of several rows, which end at `ends`."""
         if self._before is None:
-            tags = np.full(len(words), NO_TAG)
-            tags[placed] = words[placed].argmax(axis=-1)
-        else:  # a word that has no token is sure to be O, so no span reaches over it
-            sure = np.full(words.shape[1], -np.inf)
-            sure[self.labels.index("O")] = 0.0
-            tags = viterbi_decode_batch(np.where(placed[:, None], log_softmax(words), sure), self._before, ends)
-        return _cut(tags.tolist(), ends)
+            tags = np.full(len(logits), NO_TAG)
+            tags[has_token] = logits[has_token].argmax(axis=-1)
+            return tags
+        outside = np.full(logits.shape[1], -np.inf)  # a word without a token is O, so that no span reaches over it
+        outside[self.labels.index("O")] = 0.0
+        return viterbi_decode_batch(np.where(has_token[:, None], log_softmax(logits), outside), self._before, ends)
 
-    def _to_metric_input(self, reads: PredictionType, value: Any, names: Sequence[str]) -> Any:
-        tags = [names[tag] if tag != NO_TAG else "" for tag in value]
-        if self.scheme == "bio":  # a tag of another split that is none, such as MISC, is a span that nobody finds
+    def _to_metric_input(self, reads: PredictionType, value: Any, ids: Mapping[str, int]) -> Any:
+        tags = ["" if tag is None else tag for tag in value]
+        if self.scheme == "bio":  # a tag of another split that is not BIO, such as MISC, is a span that nobody predicts
             tags = [tag if tag == "O" or tag[:2] in ("B-", "I-") else f"B-{tag}" for tag in tags]
         return tags
 
-    def compare(self, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> ErrorAnalysis:
-        """Words by their tags; under `bio` by their entities, B- and I- together."""
+    def error_analysis(self, values: Sequence[Any], gold: Sequence[Any]) -> ErrorAnalysis | None:
+        """Return counts of words by tag; under `bio` by entity, B- and I- together."""
+        names = list(self._label_names(gold))
         if self.scheme == "bio":
-            names = [name[2:] if name[:2] in ("B-", "I-") else name for name in names]
-        return super().compare(predicted=predicted, gold=gold, names=names)
+            entity = {name: name[2:] if name[:2] in ("B-", "I-") else name for name in names}
+            values, gold = ([[entity[tag] for tag in row] for row in rows] for rows in (values, gold))
+            names = list(dict.fromkeys(entity.values()))
+        return count_errors(self.plots[0], values, gold, names=names)
 
-    def present(
-        self, logits: Logits, *, text: str, words: Sequence[Span], shown: OutputOptions = DEFAULT_OUTPUT
-    ) -> Prediction:
+    def format(self, prediction: Prediction, example: Example, options: OutputOptions = DEFAULT_OUTPUT) -> Any:
         """Spans, ``[{"entity_group": "person", "score": 0.99, "word": "Ada", "start": 0, "end": 3}, …]``.
 
-        Without aggregation one entry a word that is not O, and under `plain` one a word, with its tag as ``"entity"``
-        in place of ``"entity_group"``. A span's score is the mean of its words' probabilities; ``text[start:end] ==
-        word``. Of all scores a span has those of ``"O"`` and of each entity, B- and I- together; a word those of all
-        tags.
+        Without aggregation one entry for each word that is not O, and under `plain` one per word, with its tag as
+        ``"entity"`` in place of ``"entity_group"``. The score of a span is the mean of its words' probabilities;
+        ``text[start:end] == word``. The scores of all labels are, for a span, those of ``"O"`` and of each entity, B-
+        and I- together; for a word those of all tags.
         """
-        tags = self.choose(logits)
-        sure, chosen = self._sure(logits, tags)
-        return self._show(tags, chosen, sure, text=text, words=words, shown=shown)
-
-    def present_rows(
-        self, logits: Sequence[Logits], *, inputs: Sequence[Input], shown: OutputOptions = DEFAULT_OUTPUT
-    ) -> list[Prediction]:
-        tags, ends = self.choose_rows(logits), np.cumsum([len(one) for one in logits])
-        sure, chosen = self._sure(np.concatenate(logits), [tag for row in tags for tag in row])
-        rows = zip(tags, _cut(chosen, ends), _cut(sure, ends), inputs, strict=True)
-        return [self._show(*one, text=read.text, words=read.words, shown=shown) for *one, read in rows]
-
-    def _sure(self, logits: Logits, tags: Sequence[int]) -> tuple[Logits, list[float]]:
-        """Of words the probabilities of all tags, ``[words, labels]``, and of the chosen ones."""
-        sure = softmax(np.nan_to_num(logits) / self.temperature)
-        return sure, sure[np.arange(len(sure)), np.array(tags, dtype=np.int64)].tolist()
-
-    def _show(
-        self,
-        tags: list[int],
-        chosen: list[float],
-        sure: Logits,
-        *,
-        text: str,
-        words: Sequence[Span],
-        shown: OutputOptions,
-    ) -> Prediction:
-        """The answer for one row, of its words' tags and what `_sure` says of them."""
-        alone = self.scheme == "plain" or shown.aggregation == "none"
-        key = "entity" if alone else "entity_group"
-        answers = []
-        for name, first, end in self._found(tags, alone=alone):
+        by_word = self.scheme == "plain" or options.aggregation == "none"
+        key, text, words = "entity" if by_word else "entity_group", example.text, example.words
+        results = []
+        for name, first, end in self._spans(prediction.value, by_word=by_word):
             start, stop = words[first][0], words[end - 1][1]
-            score = sum(chosen[first:end]) / (end - first)
-            answer: dict[str, Any] = {key: name, "score": score, "word": text[start:stop], "start": start, "end": stop}
-            if shown.all_scores:
-                answer["scores"] = self._scores(sure[first:end], alone=alone)
-            answers.append(answer)
-        return answers
+            score = sum(prediction.score[first:end]) / (end - first)
+            result: dict[str, Any] = {key: name, "score": score, "word": text[start:stop], "start": start, "end": stop}
+            if options.all_scores:
+                result["scores"] = self._all_scores(prediction.extra.probabilities[first:end], by_word=by_word)
+            results.append(result)
+        return results
 
-    def _found(self, tags: list[int], *, alone: bool) -> Iterable[tuple[str, int, int]]:
-        """What a row's words are: (tag or entity, first word, end), of single words or of spans."""
-        if not alone:
-            return spans([self.labels[tag] for tag in tags])
-        nothing = NO_TAG if self.scheme == "plain" else self.labels.index("O")
-        return ((self.labels[tag], i, i + 1) for i, tag in enumerate(tags) if tag != nothing)
+    def _spans(self, tags: Sequence[str | None], *, by_word: bool) -> Iterable[tuple[str, int, int]]:
+        """Return (tag or entity, first word, end) of single words, or of spans."""
+        if not by_word:
+            return spans([tag or "O" for tag in tags])
+        nothing = None if self.scheme == "plain" else "O"
+        return ((tag, i, i + 1) for i, tag in enumerate(tags) if tag is not None and tag != nothing)
 
-    def _scores(self, sure: Logits, *, alone: bool) -> dict[str, float]:
-        """The probabilities of a span's words, ``[words, labels]``, as those of its entities, or of a word's tags."""
+    def _all_scores(self, probabilities: Logits, *, by_word: bool) -> dict[str, float]:
+        """Return the mean probabilities of words, ``[words, labels]``, by entity, or by tag."""
         scores: dict[str, float] = {}
-        for label, value in named(self.labels, sure.mean(axis=0)).items():
-            name = label if alone or label == "O" else label[2:]
+        for label, value in label_scores(self.labels, probabilities.mean(axis=0)).items():
+            name = label if by_word or label == "O" else label[2:]
             scores[name] = scores.get(name, 0.0) + value
         return scores
 
-    def calibrate(self, logits: Sequence[Logits], gold: Sequence[Any]) -> None:
-        of_words, tags, _ = self._words(logits, gold)
-        known = tags < len(self.labels)
-        if not known.any():
-            return
-        self.temperature = fit_temperature(of_words[known], tags[known])
+    def calibrate(self, items: Sequence[ExampleOutputs], gold: Sequence[Any]) -> None:
+        ids = {name: i for i, name in enumerate(self.labels)}
+        words = np.concatenate([item.at_words() for item in items])
+        tags = np.array([ids.get(tag, len(ids)) for row in gold for tag in row], dtype=np.int64)
+        known = ~np.isnan(words[:, 0]) & (tags < len(ids))
+        if known.any():
+            self.temperature = fit_temperature(words[known], tags[known])
 
-    def confidence(self, logits: Sequence[Logits], gold: Sequence[Any]) -> Confidence:
-        """Every word that has a token is an answer."""
-        of_words, tags, chosen = self._words(logits, gold)
-        sure = softmax(of_words / self.temperature)
-        return sure[np.arange(len(chosen)), chosen], chosen == tags
-
-    def _words(
-        self, logits: Sequence[Logits], gold: Sequence[Any]
-    ) -> tuple[Logits, NDArray[np.int64], NDArray[np.int64]]:
-        """Of all words with a token: their logits, the right tags, and the chosen ones."""
-        placed = [~np.isnan(one[:, 0]) for one in logits]
-        chosen = [np.array(self.choose(one), dtype=np.int64)[at] for one, at in zip(logits, placed, strict=True)]
-        right = [np.array(one, dtype=np.int64)[at] for one, at in zip(gold, placed, strict=True)]
-        of_words = [one[at] for one, at in zip(logits, placed, strict=True)]
-        return np.concatenate(of_words), np.concatenate(right), np.concatenate(chosen)
+    def confidence(self, prediction: Prediction, gold: Any) -> Confidence:
+        """Each word with a token is a prediction."""
+        tags, probabilities, has_token = prediction.extra
+        right = np.array([value == tag for value, tag in zip(prediction.value, gold, strict=True)], dtype=np.bool_)
+        return probabilities[np.arange(len(tags)), tags][has_token], right[has_token]
 
     def stock_model(self) -> StockModel | None:
         bio = self.scheme == "bio"
@@ -254,8 +233,3 @@ class Labeling(Task):
 
     def to_config(self) -> dict[str, Any]:
         return {**super().to_config(), "scheme": self.scheme}
-
-
-def _cut(items: Any, ends: NDArray[np.int64]) -> list[Any]:
-    """What belongs to each row, of what belongs to all."""
-    return [items[start:end] for start, end in pairwise([0, *ends.tolist()])]

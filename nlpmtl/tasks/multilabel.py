@@ -14,15 +14,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from nlpmtl.config import LabelName
-from nlpmtl.data import Input, Labels, LabelType, SetLabels, Span
+from nlpmtl.data import Example, Labels, LabelType, SetLabels
 from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import Confidence, Logits, Prediction, Task, named
+from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.calibration import best_threshold, fit_temperature_of_each
 from nlpmtl.tasks.error_analysis import multi_hot
 from nlpmtl.tasks.losses import class_weights, entropy, upcast
 from nlpmtl.tasks.options import DEFAULT_OUTPUT, LabelOptions, OutputOptions
+from nlpmtl.tasks.outputs import Confidence, ExampleOutputs, Logits, Prediction, label_scores, stack_outputs
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
 
 _THRESHOLDS = (
@@ -31,7 +32,7 @@ _THRESHOLDS = (
 )
 
 _ROWS = 256
-"""Rows whose labels are chosen at once."""
+"""Rows that are decoded at once."""
 
 
 class MultilabelOptions(LabelOptions):
@@ -104,61 +105,48 @@ class Multilabel(Task):
     def uncertainty(self, logits: Tensor, labels: Tensor) -> Tensor:
         return entropy(torch.stack([logits, torch.zeros_like(logits)], dim=-1)).mean(dim=-1).sum()
 
-    def choose(self, logits: Logits) -> Any:
-        return self.choose_rows([logits])[0]
-
-    def choose_rows(self, logits: Sequence[Logits]) -> list[Any]:
-        thresholds = np.array(self.thresholds)
-        chosen: list[Any] = []
-        for start in range(0, len(logits), _ROWS):
-            above = self._sure(np.stack(list(logits[start : start + _ROWS]))) > thresholds
-            chosen.extend(self._ids[row].tolist() for row in above)
-        return chosen
+    def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:
+        thresholds, predictions = np.array(self.thresholds), list[Prediction]()
+        for start in range(0, len(items), _ROWS):
+            for row in self._probabilities(stack_outputs(items[start : start + _ROWS])):
+                predictions.append(Prediction(self._names[row > thresholds].tolist(), extra=row))
+        return predictions
 
     @cached_property
-    def _ids(self) -> NDArray[np.object_]:
-        """The ids of the labels, ``[labels]``, as objects that all predictions share: lists of them are small."""
-        return np.arange(len(self.labels)).astype(object)
+    def _names(self) -> NDArray[np.object_]:
+        """The labels, ``[labels]``, as objects that all predictions share."""
+        return np.array(self.labels, dtype=object)
 
-    def _to_metric_inputs(self, reads: PredictionType, values: Sequence[Any], names: Sequence[str]) -> Any:
-        return multi_hot(values, width=len(names))
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.labels)}
 
-    def present(
-        self, logits: Logits, *, text: str, words: Sequence[Span], shown: OutputOptions = DEFAULT_OUTPUT
-    ) -> Prediction:
-        """``{"labels": [{"label": "joy", "score": 0.91}, …]}``: those above their thresholds, the surest first."""
-        return self._show(self._sure(logits), self.choose(logits), shown)
+    def _to_metric_inputs(self, reads: PredictionType, values: Sequence[Any], ids: Mapping[str, int]) -> Any:
+        return multi_hot(values, ids)
 
-    def present_rows(
-        self, logits: Sequence[Logits], *, inputs: Sequence[Input], shown: OutputOptions = DEFAULT_OUTPUT
-    ) -> list[Prediction]:
-        rows = zip(self._sure(np.stack(list(logits))), self.choose_rows(logits), strict=True)
-        return [self._show(sure, chosen, shown) for sure, chosen in rows]
+    def format(self, prediction: Prediction, example: Example, options: OutputOptions = DEFAULT_OUTPUT) -> Any:
+        """``{"labels": [{"label": "joy", "score": 0.91}, …]}``, the labels above their thresholds, by probability."""
+        probabilities = prediction.extra
+        chosen = sorted(prediction.value, key=lambda name: -probabilities[self._ids[name]])
+        labels = [{"label": name, "score": float(probabilities[self._ids[name]])} for name in chosen]
+        if options.all_scores:
+            return {"labels": labels, "scores": label_scores(self.labels, probabilities)}
+        return {"labels": labels}
 
-    def _show(self, sure: Logits, chosen: Sequence[int], shown: OutputOptions) -> dict[str, Any]:
-        """The answer for one row, of the probabilities of its labels and the labels that were chosen."""
-        chosen = sorted(chosen, key=lambda i: -sure[i])
-        answer: dict[str, Any] = {"labels": [{"label": self.labels[i], "score": float(sure[i])} for i in chosen]}
-        return {**answer, "scores": named(self.labels, sure)} if shown.all_scores else answer
+    def calibrate(self, items: Sequence[ExampleOutputs], gold: Sequence[Any]) -> None:
+        """Fit the temperature of all labels, then the threshold of each label to the best F1."""
+        hot, logits = multi_hot(gold, self._ids), stack_outputs(items)
+        self.temperature = fit_temperature_of_each(logits, hot)
+        probabilities = self._probabilities(logits)
+        self.thresholds = tuple(best_threshold(probabilities[:, i], hot[:, i]) for i in range(len(self.labels)))
 
-    def calibrate(self, logits: Sequence[Logits], gold: Sequence[Any]) -> None:
-        """Each label's threshold is the one with the best F1, after the temperature of all is fitted."""
-        hot = self._hot(gold)
-        stacked = np.stack(list(logits))
-        self.temperature = fit_temperature_of_each(stacked, hot)
-        sure = self._sure(stacked)
-        self.thresholds = tuple(best_threshold(sure[:, i], hot[:, i]) for i in range(len(self.labels)))
+    def confidence(self, prediction: Prediction, gold: Any) -> Confidence:
+        """Each label of a row is a prediction: yes or no."""
+        yes = prediction.extra
+        return np.maximum(yes, 1 - yes), (yes > 0.5) == multi_hot([gold], self._ids)[0]
 
-    def confidence(self, logits: Sequence[Logits], gold: Sequence[Any]) -> Confidence:
-        """Every label of every row is an answer: yes or no."""
-        yes = self._sure(np.stack(list(logits)))
-        return np.maximum(yes, 1 - yes).ravel(), ((yes > 0.5) == self._hot(gold)).ravel()
-
-    def _hot(self, gold: Sequence[Any]) -> NDArray[np.bool_]:
-        return multi_hot(gold, width=len(self.labels))
-
-    def _sure(self, logits: Logits) -> Logits:
-        """The probability of each label."""
+    def _probabilities(self, logits: Logits) -> Logits:
+        """Return the probability of each label."""
         return _sigmoid(logits / self.temperature)
 
     def stock_model(self) -> StockModel | None:

@@ -11,11 +11,12 @@ from pydantic import model_validator
 from torch import Tensor
 
 from nlpmtl.config import TaskOptions
-from nlpmtl.data import Labels, LabelType, NumberLabels, Span
+from nlpmtl.data import Example, Labels, LabelType, NumberLabels
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import Logits, Prediction, Task
+from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.losses import upcast
 from nlpmtl.tasks.options import DEFAULT_OUTPUT, OutputOptions
+from nlpmtl.tasks.outputs import ExampleOutputs, Prediction
 from nlpmtl.tasks.stock_model import StockModel
 
 _FARTHEST = 1e15
@@ -92,14 +93,13 @@ class Regression(Task):
         targets = (labels - self.target["mean"]) / self.target["std"]
         return (logits - targets.to(logits.dtype)).square().sum()
 
-    def choose(self, logits: Logits) -> Any:
-        return float(logits[0]) * self.target["std"] + self.target["mean"]
+    def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:
+        mean, std = self.target["mean"], self.target["std"]
+        return [Prediction(float(item.outputs["logits"][0][0]) * std + mean) for item in items]
 
-    def present(
-        self, logits: Logits, *, text: str, words: Sequence[Span], shown: OutputOptions = DEFAULT_OUTPUT
-    ) -> Prediction:
+    def format(self, prediction: Prediction, example: Example, options: OutputOptions = DEFAULT_OUTPUT) -> Any:
         """``{"value": 3.7}``, on the scale of the data."""
-        return {"value": self.choose(logits)}
+        return {"value": prediction.value}
 
     def stock_model(self) -> StockModel | None:
         mean, std = self.target["mean"], self.target["std"]

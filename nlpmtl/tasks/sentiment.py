@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -11,12 +11,12 @@ import numpy as np
 from pydantic import Field
 
 from nlpmtl.config import LabelName
-from nlpmtl.data import Input, Span
+from nlpmtl.data import Example
 from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import Logits, Prediction
 from nlpmtl.tasks.classification import Classification
 from nlpmtl.tasks.options import DEFAULT_OUTPUT, LabelOptions, OutputOptions
+from nlpmtl.tasks.outputs import Logits, Prediction
 from nlpmtl.tasks.stock_model import StockModel
 
 _POLARITY = (
@@ -40,35 +40,25 @@ class Sentiment(Classification):
     prediction_types = ("label", "number")
     metrics = ("accuracy", "macro_f1", "mae")
 
-    def _to_metric_input(self, reads: PredictionType, value: Any, names: Sequence[str]) -> Any:
+    def _to_metric_input(self, reads: PredictionType, value: Any, ids: Mapping[str, int]) -> Any:
         if reads != "number":
-            return value
+            return super()._to_metric_input(reads, value, ids)
         top = len(self.labels) - 1
-        return float(value) if value <= top else 2.0 * top  # a label that is not on the scale is far from all of it
+        return float(ids[value]) if ids[value] <= top else 2.0 * top  # an unknown label is far from the whole scale
 
-    def present(
-        self, logits: Logits, *, text: str, words: Sequence[Span], shown: OutputOptions = DEFAULT_OUTPUT
-    ) -> Prediction:
+    def format(self, prediction: Prediction, example: Example, options: OutputOptions = DEFAULT_OUTPUT) -> Any:
         """``{"label": "positive", "score": 0.99, "polarity": 0.98}``.
 
         The polarity is the expected place on the scale, from −1 for the lowest label to 1 for the highest.
         """
-        return super().present(logits, text=text, words=words, shown=shown)
-
-    def present_rows(
-        self, logits: Sequence[Logits], *, inputs: Sequence[Input], shown: OutputOptions = DEFAULT_OUTPUT
-    ) -> list[Prediction]:
-        return super().present_rows(logits, inputs=inputs, shown=shown)
+        polarity = min(max(float(prediction.extra @ self._places), -1.0), 1.0)
+        return {**super().format(prediction, example, options), "polarity": polarity}
 
     def stock_model(self) -> StockModel | None:
         stock = super().stock_model()
         return stock and replace(stock, omitted=(_POLARITY,))
 
-    def _show(self, sure: Logits, shown: OutputOptions) -> dict[str, Any]:
-        polarity = min(max(float(sure @ self._places), -1.0), 1.0)
-        return {**super()._show(sure, shown), "polarity": polarity}
-
     @cached_property
     def _places(self) -> Logits:
-        """Where each label stands on the scale, ``[labels]``."""
+        """The place of each label on the scale, ``[labels]``."""
         return np.linspace(-1.0, 1.0, len(self.labels))

@@ -401,7 +401,7 @@ class TestErrors:
         assert found.labels["topic"].names == ("places", "animals", "things")
         for task, labels in direct.labels.items():
             labelled = [i for i, one in enumerate(labels.labelled) if one]
-            assert found.labels[task].gold(labelled) == labels.gold(labelled)
+            assert found.labels[task].values(labelled) == labels.values(labelled)
             assert found.labels[task].counts.tolist() == labels.counts.tolist()
             assert (found.labels[task].names, found.labels[task].known) == (labels.names, labels.known)
             tensors = [

@@ -62,10 +62,10 @@ class TestLabels:
         assert isinstance(kinds, SetLabels)
         assert isinstance(tags, TagLabels)
         assert isinstance(grade, NumberLabels)
-        assert topic.gold([0, 2]) == [2, 0]
-        assert kinds.gold([0, 2]) == [[2, 0], []]
-        assert tags.gold([0, 2]) == [[0, 2], [0, 0, 1]]
-        assert grade.gold([0, 2]) == [1.5, -2.0]
+        assert topic.ids.tolist() == [2, -1, 0]
+        assert [kinds.ids[row].tolist() for row in (0, 2)] == [[2, 0], []]
+        assert [tags.ids[row].tolist() for row in (0, 2)] == [[0, 2], [0, 0, 1]]
+        assert grade.values([0, 2]) == [1.5, -2.0]
         for one in labels.values():
             assert one.labelled.tolist() == [True, False, True]
             assert one.known == len(one.names)
@@ -93,11 +93,11 @@ class TestLabels:
         wrong = {"tokens": ["a", "dog"], "topic": "new", "kinds": ["x", "new"], "tags": ["B-new", "O"]}
         again = {**right, "topic": "new", "kinds": ["newer"]}
         found = encoded([right, wrong, again], {t: ALL[t] for t in ("topic", "kinds", "tags")}, train=False).labels
-        assert found["topic"].gold([0, 1, 2]) == [0, 3, 3]
+        assert found["topic"].values([0, 1, 2]) == ["animals", "new", "new"]
         assert found["topic"].names == (*TOPIC.names, "new")
-        assert found["kinds"].gold([0, 1, 2]) == [[0], [0, 3], [4]]
+        assert found["kinds"].values([0, 1, 2]) == [["x"], ["x", "new"], ["newer"]]
         assert found["kinds"].names == (*KINDS.names, "new", "newer")
-        assert found["tags"].gold([0, 1]) == [[0, 1], [3, 0]]
+        assert found["tags"].values([0, 1]) == [["O", "B-place"], ["B-new", "O"]]
         assert all(labels.known == 3 for labels in found.values())
         assert all(labels.labelled.all() for labels in found.values())
 
@@ -154,7 +154,7 @@ class TestWordpieces:
         assert found.labels["tags"].counts.tolist() == [min(n, max_length - 2) for n in (6, 4, 2)]
         assert found.first_tokens is not None
         assert found.first_tokens[0].tolist() == [*range(1, 7)][: max_length - 2] + [-1] * max(0, 8 - max_length)
-        assert len(found.labels["tags"].gold([0])[0]) == 6  # what is right does not change
+        assert len(found.labels["tags"].values([0])[0]) == 6  # what is right does not change
 
 
 class TestPairs:

@@ -18,15 +18,15 @@ THREE: dict[str, Any] = {
 
 def test_classes() -> None:
     labels = ClassLabels(**THREE, ids=np.array([1, -1, 2]))
-    assert labels.gold([2, 0]) == [2, 1]
+    assert labels.values([2, 0]) == ["c", "b"]
     assert labels.tensor([0], first_tokens=None, time=9).tolist() == [1]
     assert labels.tensor([0, 2], first_tokens=None, time=9).dtype == torch.int64
 
 
 def test_numbers() -> None:
     labels = NumberLabels(**{**THREE, "names": (), "known": 0}, numbers=np.array([0.1, np.nan, -2.0]))
-    assert labels.gold([2, 0]) == [-2.0, 0.1]
-    assert all(type(one) is float for one in labels.gold([0, 2]))
+    assert labels.values([2, 0]) == [-2.0, 0.1]
+    assert all(type(one) is float for one in labels.values([0, 2]))
     tensor = labels.tensor([2, 0], first_tokens=None, time=9)
     assert tensor.dtype == torch.float64
     assert tensor.tolist() == [-2.0, 0.1]
@@ -34,14 +34,14 @@ def test_numbers() -> None:
 
 def test_sets() -> None:
     labels = SetLabels(**{**THREE, "known": 3}, ids=Ragged.pack([[2, 0], [], []]))
-    assert labels.gold([0, 2]) == [[2, 0], []]
+    assert labels.values([0, 2]) == [["c", "a"], []]
     assert labels.tensor([2, 0], first_tokens=None, time=9).tolist() == [[0, 0, 0], [1, 0, 1]]
 
 
 def test_tags_stand_on_first_tokens() -> None:
     labels = TagLabels(**THREE, ids=Ragged.pack([[1, 0, 1], [], [0]]))
     first_tokens = Ragged.pack([[1, -1, 4], [1], [2]])
-    assert labels.gold([2, 0]) == [[0], [1, 0, 1]]
+    assert labels.values([2, 0]) == [["a"], ["b", "a", "b"]]
     i = IGNORED
     assert labels.tensor([0, 2], first_tokens=first_tokens, time=6).tolist() == [[i, 1, i, i, 1, i], [i, i, 0, i, i, i]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nlpmtl.data import IGNORED, Span, split_words
-from nlpmtl.tasks import Task, task_from_config
+from nlpmtl.data import IGNORED, Example, Input, Span, TokenSequence, split_words
+from nlpmtl.evaluation import Predictions
+from nlpmtl.tasks import ErrorAnalysis, ExampleOutputs, OutputOptions, Prediction, Task, task_from_config
 
 TEXT = "Ada lives in Turin."
 WORDS: list[Span] = split_words(TEXT)
@@ -35,7 +37,7 @@ def make(kind: str, /, **changes: Any) -> Task:
 
 
 def logits_of(task: Task, *, seed: int = 0, scale: float = 3.0) -> NDArray[np.float32]:
-    """Logits of one row, as a task takes them when it answers; one word has no token."""
+    """Return logits of one row, by word for a task that labels words; one word has no token."""
     shape = (len(WORDS), task.outputs) if task.level == "token" else (task.outputs,)
     logits = np.random.default_rng(seed).normal(0, scale, shape).astype(np.float32)
     if task.level == "token":
@@ -58,3 +60,62 @@ def batch_of(task: Task, *, rows: int = 6, seed: int = 0) -> tuple[Tensor, Tenso
         "set": torch.randint(2, (rows, task.outputs), generator=generator).float(),
     }[task.columns["label"]]
     return logits, labels, [1] * rows
+
+
+def item_of(logits: NDArray[Any], *, text: str = TEXT, words: Sequence[Span] = WORDS) -> ExampleOutputs:
+    """Return the logits of one row, ``[outputs]`` or ``[words, outputs]``, as a task decodes them."""
+    sequence = TokenSequence(np.arange(len(logits)), words=np.arange(len(logits)))
+    return ExampleOutputs(Example(Input(text, given=words)), [sequence], {"logits": [logits]})
+
+
+def items_of(rows: Sequence[NDArray[Any]]) -> list[ExampleOutputs]:
+    """Return the logits of several rows as a task decodes them."""
+    return [item_of(logits) for logits in rows]
+
+
+def decode(task: Task, logits: NDArray[Any]) -> Prediction:
+    """Return the prediction for one row."""
+    (prediction,) = task.decode([item_of(logits)])
+    return prediction
+
+
+def formatted(
+    task: Task,
+    logits: NDArray[Any],
+    *,
+    text: str = TEXT,
+    words: Sequence[Span] = WORDS,
+    options: OutputOptions = OutputOptions(),  # noqa: B008 - it is frozen
+) -> Any:
+    """Return the formatted prediction for one row."""
+    item = item_of(logits, text=text, words=words)
+    return task.format(task.decode([item])[0], item.example, options)
+
+
+def ids_of(task: Task, logits: NDArray[Any]) -> Any:
+    """Return the predicted value for one row with the ids of labels in place of their names."""
+    return Predictions(list(task.labels), [decode(task, logits).value]).to_json()["predicted"][0]
+
+
+def named(names: Sequence[str], ids: Sequence[Any]) -> list[Any]:
+    """Return labels with their names in place of ids."""
+    return Predictions.from_json({"names": list(names), "predicted": list(ids), "gold": []}).predicted
+
+
+def score(
+    task: Task, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]
+) -> dict[str, float | None]:
+    """Score predictions that are given as ids of names."""
+    return task.score(named(names, predicted), named(names, gold))
+
+
+def analyse(task: Task, *, predicted: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> ErrorAnalysis | None:
+    """Count errors of predictions that are given as ids of names."""
+    return task.error_analysis(named(names, predicted), named(names, gold))
+
+
+def confidence(task: Task, logits: Sequence[NDArray[Any]], gold: Sequence[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the confidence of all predictions, and whether they are right."""
+    pairs = zip(task.decode(items_of(logits)), gold, strict=True)
+    probabilities, right = zip(*(task.confidence(prediction, label) for prediction, label in pairs), strict=True)
+    return np.concatenate(probabilities), np.concatenate(right)

@@ -6,6 +6,7 @@ from sklearn.metrics import f1_score
 
 from nlpmtl.tasks import Classification, Labeling
 from nlpmtl.tasks.calibration import best_threshold, expected_calibration_error, fit_temperature
+from tests.tasks.kinds import confidence, formatted, items_of, named
 
 
 def drawn(many: int, *, labels: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -44,13 +45,15 @@ def test_no_threshold_has_a_better_f1() -> None:
 def test_a_classification_learns_how_sure_it_may_be() -> None:
     logits, gold = drawn(4_000)
     task = Classification(name="t", labels=["a", "b", "c", "d"], metrics=None, input="text")
-    before = expected_calibration_error(*task.confidence(list(5 * logits), gold.tolist()))
-    task.calibrate(list(5 * logits), [*gold[:-1].tolist(), 4])  # the last is of a label that it does not know
-    after = expected_calibration_error(*task.confidence(list(5 * logits), gold.tolist()))
+    before = expected_calibration_error(*confidence(task, list(5 * logits), named(task.labels, gold.tolist())))
+    task.calibrate(
+        items_of(list(5 * logits)), [*named(task.labels, gold[:-1].tolist()), "e"]
+    )  # the last is of a label that it does not know
+    after = expected_calibration_error(*confidence(task, list(5 * logits), named(task.labels, gold.tolist())))
     assert before is not None
     assert after is not None
     assert after < 0.03 < 0.1 < before
-    shown = task.present(5 * logits[0], text="x", words=[])
+    shown = formatted(task, 5 * logits[0], text="x", words=[])
     assert shown["label"] == task.labels[int(logits[0].argmax())]
     assert task.to_config()["temperature"] == task.temperature != 1.0
 
@@ -61,7 +64,8 @@ def test_a_labeling_is_calibrated_by_the_words_that_have_a_token() -> None:
     rows = [2 * logits[i : i + 10].copy() for i in range(0, 4_000, 10)]
     tags = [gold[i : i + 10].tolist() for i in range(0, 4_000, 10)]
     rows[0][3] = np.nan
-    task.calibrate(rows, tags)
+    names = [named(task.labels, row) for row in tags]
+    task.calibrate(items_of(rows), names)
     assert task.temperature == pytest.approx(2.0, rel=0.1)
-    sure, right = task.confidence(rows, tags)
+    sure, right = confidence(task, rows, names)
     assert len(sure) == len(right) == 3_999

@@ -11,7 +11,7 @@ from nlpmtl.data import ClassLabels
 from nlpmtl.errors import ConfigError
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks import Classification
-from tests.tasks.kinds import batch_of
+from tests.tasks.kinds import batch_of, formatted, ids_of, score
 
 LABELS = ("a", "b", "c")
 TASK: dict[str, Any] = {"name": "t", "labels": LABELS, "metrics": None, "input": "text"}
@@ -79,13 +79,13 @@ def test_weights_of_labels_that_no_train_row_has_are_not_scaled() -> None:
 def test_the_answer_is_the_most_probable_label() -> None:
     task = Classification(**TASK)
     logits = np.array([0.0, np.log(6.0), np.log(3.0)])
-    assert task.choose(logits) == 1
-    assert task.present(logits, text="x", words=[]) == {"label": "b", "score": pytest.approx(0.6)}
+    assert ids_of(task, logits) == 1
+    assert formatted(task, logits, text="x", words=[]) == {"label": "b", "score": pytest.approx(0.6)}
 
 
 def test_the_positive_label_reaches_f1_and_the_saved_model() -> None:
     task = Classification(**{**TASK, "metrics": ["f1"]}, pos_label="c")
-    assert task.score(predicted=[2, 2, 0], gold=[2, 0, 1], names=LABELS)["f1"] == pytest.approx(2 / 3)
+    assert score(task, predicted=[2, 2, 0], gold=[2, 0, 1], names=LABELS)["f1"] == pytest.approx(2 / 3)
     assert task.to_config()["pos_label"] == "c"
     assert "pos_label" not in Classification(**TASK).to_config()
     with pytest.raises(ConfigError, match="task 't': `pos_label`: 'd' is not among the labels"):

@@ -15,7 +15,19 @@ from nlpmtl.config import TaskOptions
 from nlpmtl.registry import METRICS, TASKS
 from nlpmtl.tasks import Confusion, LabelCounts, Task, task_from_config
 from tests.heads.stock import config_of
-from tests.tasks.kinds import TEXT, WORDS, batch_of, config_of_kind, logits_of, make
+from tests.tasks.kinds import (
+    TEXT,
+    WORDS,
+    analyse,
+    batch_of,
+    config_of_kind,
+    decode,
+    formatted,
+    ids_of,
+    logits_of,
+    make,
+    score,
+)
 
 pytestmark = pytest.mark.parametrize("kind", TASKS.names())
 
@@ -46,8 +58,8 @@ def test_a_saved_task_is_made_again(kind: str) -> None:
     assert (again.name, again.labels, again.metrics, again.input) == ("t", task.labels, task.metrics, task.input)
     for seed in range(5):
         logits = logits_of(task, seed=seed)
-        assert again.choose(logits) == task.choose(logits)
-        assert again.present(logits, text=TEXT, words=WORDS) == task.present(logits, text=TEXT, words=WORDS)
+        assert ids_of(again, logits) == ids_of(task, logits)
+        assert formatted(again, logits, text=TEXT, words=WORDS) == formatted(task, logits, text=TEXT, words=WORDS)
 
 
 def test_what_training_learns_of_a_task_is_saved(kind: str) -> None:
@@ -58,25 +70,25 @@ def test_what_training_learns_of_a_task_is_saved(kind: str) -> None:
     task = tasks.build_task(options, name="t", labels=labels, input=config_of_kind(kind)["input"])
     assert task.labels == tuple(labels)
     again = task_from_config("t", task.to_config())
-    assert again.present(logits_of(task), text=TEXT, words=WORDS) == task.present(
-        logits_of(task), text=TEXT, words=WORDS
+    assert formatted(again, logits_of(task), text=TEXT, words=WORDS) == formatted(
+        task, logits_of(task), text=TEXT, words=WORDS
     )
 
 
-def test_answers_are_plain_values(kind: str) -> None:
+def test_formatted_predictions_are_plain_values(kind: str) -> None:
     task = make(kind)
     for seed in range(5):
         logits = logits_of(task, seed=seed)
-        for answer in (task.present(logits, text=TEXT, words=WORDS), task.choose(logits)):
+        for answer in (formatted(task, logits), decode(task, logits).value):
             assert plain(answer)
             json.dumps(answer, allow_nan=False)
 
 
-def test_answers_are_counted_beside_what_is_right(kind: str) -> None:
+def test_errors_are_counted_by_gold_label(kind: str) -> None:
     """Every row, word or label is in the counts once, and only what is right is on the diagonal."""
     task = make(kind)
-    answers = [task.choose(logits_of(task, seed=seed)) for seed in range(6)]
-    same = task.compare(predicted=answers, gold=answers, names=task.labels)
+    answers = [ids_of(task, logits_of(task, seed=seed)) for seed in range(6)]
+    same = analyse(task, predicted=answers, gold=answers, names=task.labels)
     if isinstance(same, Confusion):
         assert same.counts.sum() == np.diag(same.counts).sum() == sum(np.size(answer) for answer in answers)
         assert same.unit == ("words" if task.level == "token" else "rows")
@@ -84,6 +96,7 @@ def test_answers_are_counted_beside_what_is_right(kind: str) -> None:
         assert same.found.sum() == sum(map(len, answers))
         assert same.missed.sum() == same.wrong.sum() == 0
     else:
+        assert same is not None
         assert same.gold.tolist() == same.predicted.tolist() == answers
 
 
@@ -91,16 +104,16 @@ def test_answers_are_counted_beside_what_is_right(kind: str) -> None:
 def test_logits_of_any_size_have_a_finite_answer(kind: str, scale: float) -> None:
     task = make(kind)
     logits = logits_of(task, scale=scale)
-    json.dumps(task.present(logits, text=TEXT, words=WORDS), allow_nan=False)
-    assert plain(task.choose(logits))
+    json.dumps(formatted(task, logits, text=TEXT, words=WORDS), allow_nan=False)
+    assert plain(ids_of(task, logits))
 
 
 def test_logits_are_left_as_they_are(kind: str) -> None:
     task = make(kind)
     logits = logits_of(task)
     before = logits.copy()
-    task.choose(logits)
-    task.present(logits, text=TEXT, words=WORDS)
+    ids_of(task, logits)
+    formatted(task, logits, text=TEXT, words=WORDS)
     assert np.array_equal(logits, before, equal_nan=True)
 
 
@@ -153,8 +166,8 @@ def test_a_head_has_the_tasks_outputs_and_starts_the_same_whatever_other_heads_t
 
 def test_right_answers_score_best(kind: str) -> None:
     task = make(kind, metrics=None)
-    answers = [task.choose(logits_of(task, seed=seed, scale=5)) for seed in range(8)]
-    scores = task.score(predicted=answers, gold=answers, names=task.labels)
+    answers = [ids_of(task, logits_of(task, seed=seed, scale=5)) for seed in range(8)]
+    scores = score(task, predicted=answers, gold=answers, names=task.labels)
     assert set(scores) == {*task.metrics, "score"}
     for metric in task.metrics:
         assert scores[metric] == pytest.approx(1.0 if METRICS.get(metric).higher_is_better else 0.0)  # type: ignore[attr-defined]

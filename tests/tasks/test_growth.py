@@ -17,6 +17,7 @@ from nlpmtl.registry import METRICS
 from nlpmtl.tasks import Multilabel
 from nlpmtl.tasks.calibration import best_threshold
 from nlpmtl.tasks.error_analysis import LabelCounts
+from tests.tasks.kinds import analyse, ids_of, items_of, named, score
 
 LABELS = [f"label {i}" for i in range(7)]
 SOURCE = np.random.default_rng(3)
@@ -39,17 +40,18 @@ def f1(predicted: Sequence[bool], gold: Sequence[bool]) -> float:
 def test_multilabel_scores(share: float) -> None:
     """Two labels are unknown to the task, as those that only another split has."""
     for rows in (1, 2, 30):
-        names = [*LABELS, "unknown", "other"]
-        predicted, gold = sets(rows, len(LABELS), share=share), sets(rows, len(names), share=share)
+        drawn = named([*LABELS, "unknown", "other"], sets(rows, len(LABELS) + 2, share=share))
+        names = list(dict.fromkeys([*LABELS, *(name for row in drawn for name in row)]))
+        predicted, gold = sets(rows, len(LABELS), share=share), [[names.index(name) for name in row] for row in drawn]
         hot = [[[i in one for i in range(len(names))] for one in side] for side in (predicted, gold)]
         columns = [list(zip(*side, strict=True)) for side in hot]
         flat = [[value for row in side for value in row] for side in hot]
         macro = float(np.mean([f1(*column) for column in zip(*columns, strict=True)]))
         accuracy = float(np.mean([p == g for p, g in zip(*hot, strict=True)]))
         expected = {"micro_f1": f1(*flat), "macro_f1": macro, "accuracy": accuracy}
-        scores = multilabel().score(predicted=predicted, gold=gold, names=names)
+        scores = score(multilabel(), predicted=predicted, gold=gold, names=names)
         assert {name: scores[name] for name in expected} == expected
-        counted = multilabel().compare(predicted=predicted, gold=gold, names=names)
+        counted = analyse(multilabel(), predicted=predicted, gold=gold, names=names)
         assert isinstance(counted, LabelCounts)
         pairs = [list(zip(*column, strict=True)) for column in zip(*columns, strict=True)]
         assert counted.found.tolist() == [sum(p and g for p, g in column) for column in pairs]
@@ -62,7 +64,7 @@ def test_thousands_of_rows_and_labels_are_scored() -> None:
     labels = [f"label {i}" for i in range(4000)]
     task = Multilabel(name="t", labels=labels, metrics=["micro_f1", "accuracy"], input="text")
     rows = [sorted({i, (7 * i + 1) % 4000, (31 * i + 5) % 4000}) for i in range(4000)]
-    scores = task.score(predicted=rows, gold=rows, names=labels)
+    scores = score(task, predicted=rows, gold=rows, names=labels)
     assert (scores["micro_f1"], scores["accuracy"]) == (1.0, 1.0)
 
 
@@ -86,7 +88,7 @@ def test_a_metric_of_a_plugin_still_gets_lists(monkeypatch: pytest.MonkeyPatch) 
             return 0.25
 
     monkeypatch.setitem(METRICS._members, "listed", (Listed, next(iter(METRICS._members.values()))[1]))
-    scores = multilabel(("listed", "micro_f1")).score(predicted=[[1], []], gold=[[1, 2], [0]], names=LABELS)
+    scores = score(multilabel(("listed", "micro_f1")), predicted=[[1], []], gold=[[1, 2], [0]], names=LABELS)
     assert scores["listed"] == 0.25
     assert list(scores) == ["listed", "micro_f1", "score"]
     assert shown == [([[0, 1, 0, 0, 0, 0, 0], [0] * 7], [[0, 1, 1, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0]])]
@@ -98,8 +100,9 @@ def test_labels_are_chosen_alike_one_by_one_and_together() -> None:
     task.thresholds = tuple(SOURCE.random(len(LABELS)).tolist())
     logits = list(SOURCE.normal(size=(600, len(LABELS))).astype(np.float32) * 4)
     expected = [[i for i in range(7) if 0.5 * (1 + np.tanh(0.5 * row[i])) > task.thresholds[i]] for row in logits]
-    assert task.choose_rows(logits) == [task.choose(row) for row in logits] == expected
-    assert task.choose_rows([]) == []
+    assert [ids_of(task, row) for row in logits] == expected
+    assert [one.value for one in task.decode(items_of(logits))] == named(LABELS, expected)
+    assert task.decode([]) == []
 
 
 def plain_threshold(sure: NDArray[np.floating], right: NDArray[np.bool_]) -> float:

@@ -19,7 +19,7 @@ from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import spans
 from nlpmtl.tasks import Labeling, OutputOptions
 from nlpmtl.tasks.viterbi import bio_predecessors, log_softmax, viterbi_decode_bio
-from tests.tasks.kinds import batch_of
+from tests.tasks.kinds import batch_of, formatted, ids_of, score
 from tests.tokenizing import TOKENIZERS
 
 SLOW = settings(deadline=None, max_examples=80)
@@ -160,8 +160,8 @@ class TestRoundTrip:
 
         task = Labeling(**TASK)
         logits = one_hot(gold, first_tokens=first_tokens, time=len(pieces.ids[0]))
-        assert [TAGS[i] for i in task.choose(logits)] == expected
-        shown = task.present(logits, text=text, words=places)
+        assert [TAGS[i] for i in ids_of(task, logits)] == expected
+        shown = formatted(task, logits, text=text, words=places)
         assert [(one["entity_group"], one["start"], one["end"]) for one in shown] == [
             (kind, places[first][0], places[end - 1][1]) for kind, first, end in spans(expected)
         ]
@@ -176,7 +176,7 @@ class TestRoundTrip:
     ) -> None:
         logits = logits.copy()
         logits[list(unplaced)] = np.nan
-        tags = [TAGS[i] for i in Labeling(**TASK).choose(logits)]
+        tags = [TAGS[i] for i in ids_of(Labeling(**TASK), logits)]
         assert is_valid(tags)
         assert all(tags[word] == "O" for word in unplaced)
 
@@ -186,7 +186,7 @@ class TestAnswers:
         text, places = join_words(["Ada", "Lovelace", "saw", "Turin"])
         scores = np.log(np.array([[0.1, 0.1, 0.1, 0.6, 0.1], [0.8, 0.05, 0.05, 0.05, 0.05], [0.1, 0.6, 0.1, 0.1, 0.1]]))
         logits = np.concatenate([scores, np.full((1, 5), np.nan)])
-        assert Labeling(**TASK).present(logits, text=text, words=places) == [
+        assert formatted(Labeling(**TASK), logits, text=text, words=places) == [
             {"entity_group": "p", "score": pytest.approx(0.7), "word": "Ada Lovelace", "start": 0, "end": 12}
         ]
 
@@ -194,7 +194,7 @@ class TestAnswers:
         text, places = join_words(["Ada", "Lovelace", "saw", "Turin"])
         scores = np.log(np.array([[0.1, 0.1, 0.1, 0.6, 0.1], [0.8, 0.05, 0.05, 0.05, 0.05], [0.1, 0.6, 0.1, 0.1, 0.1]]))
         logits = np.concatenate([scores, np.full((1, 5), np.nan)])
-        alone = Labeling(**TASK).present(logits, text=text, words=places, shown=OutputOptions(True, "none"))
+        alone = formatted(Labeling(**TASK), logits, text=text, words=places, options=OutputOptions(True, "none"))
         assert [(one["entity"], one["word"], one["start"]) for one in alone] == [
             ("B-p", "Ada", 0),
             ("I-p", "Lovelace", 4),
@@ -206,30 +206,30 @@ class TestAnswers:
     def test_plain_tags_are_one_a_word_and_none_where_no_token_is(self) -> None:
         task = Labeling(**{**TASK, "labels": ["N", "V"]}, scheme="plain")
         logits = np.array([[2.0, 0.0], [np.nan, np.nan], [0.0, 2.0]])
-        assert task.choose(logits) == [0, -1, 1]
+        assert ids_of(task, logits) == [0, -1, 1]
         sure = pytest.approx(1 / (1 + math.exp(-2)))
-        assert task.present(logits, text="a b c", words=[(0, 1), (2, 3), (4, 5)]) == [
+        assert formatted(task, logits, text="a b c", words=[(0, 1), (2, 3), (4, 5)]) == [
             {"entity": "N", "score": sure, "word": "a", "start": 0, "end": 1},
             {"entity": "V", "score": sure, "word": "c", "start": 4, "end": 5},
         ]
-        scores = task.score(predicted=[[0, -1, 1]], gold=[[0, 0, 1]], names=["N", "V"])
+        scores = score(task, predicted=[[0, -1, 1]], gold=[[0, 0, 1]], names=["N", "V"])
         assert scores["token_accuracy"] == pytest.approx(2 / 3)
 
     @pytest.mark.parametrize("scheme", ["bio", "plain"])
     def test_no_words_and_words_that_all_have_no_token(self, scheme: Any) -> None:
         task = Labeling(**TASK, scheme=scheme)
         empty = np.zeros((0, len(TAGS)), dtype=np.float32)
-        assert task.choose(empty) == []
-        assert task.present(empty, text="", words=[]) == []
+        assert ids_of(task, empty) == []
+        assert formatted(task, empty, text="", words=[]) == []
         none = np.full((2, len(TAGS)), np.nan, dtype=np.float32)
-        assert task.present(none, text="a b", words=[(0, 1), (2, 3)]) == []
+        assert formatted(task, none, text="a b", words=[(0, 1), (2, 3)]) == []
 
     def test_default_metrics_follow_the_scheme(self) -> None:
         assert Labeling(**TASK).metrics == ("span_f1",)
         assert Labeling(**TASK, scheme="plain").metrics == ("token_accuracy",)
 
     def test_a_tag_that_only_a_test_split_has_is_a_span_that_was_missed(self) -> None:
-        scores = Labeling(**TASK).score(predicted=[[3, 0, 1]], gold=[[3, 0, 5]], names=[*TAGS, "B-new"])
+        scores = score(Labeling(**TASK), predicted=[[3, 0, 1]], gold=[[3, 0, 5]], names=[*TAGS, "B-new"])
         assert scores["span_f1"] == pytest.approx(2 * 1 / (1 + 2))
 
 

@@ -14,7 +14,7 @@ from nlpmtl.errors import ConfigError
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks import Multilabel, OutputOptions
 from nlpmtl.tasks.calibration import expected_calibration_error
-from tests.tasks.kinds import batch_of
+from tests.tasks.kinds import batch_of, confidence, formatted, ids_of, items_of, named, score
 
 LABELS = ("joy", "fear", "anger")
 TASK: dict[str, Any] = {"name": "t", "labels": LABELS, "metrics": None, "input": "text"}
@@ -59,12 +59,12 @@ def test_weights_leave_the_task_its_share_of_the_mixture() -> None:
 def test_an_answer_is_what_is_above_the_threshold_the_surest_first() -> None:
     task = Multilabel(**TASK)
     logits = np.array([0.5, -0.1, 2.0])
-    assert task.choose(logits) == [0, 2]
+    assert ids_of(task, logits) == [0, 2]
     joy, fear, anger = (1 / (1 + np.exp(-logits))).tolist()
     chosen = [{"label": "anger", "score": pytest.approx(anger)}, {"label": "joy", "score": pytest.approx(joy)}]
-    assert task.present(logits, text="x", words=[]) == {"labels": chosen}
+    assert formatted(task, logits, text="x", words=[]) == {"labels": chosen}
     scores = {"joy": pytest.approx(joy), "fear": pytest.approx(fear), "anger": pytest.approx(anger)}
-    assert task.present(logits, text="x", words=[], shown=OutputOptions(all_scores=True)) == {
+    assert formatted(task, logits, text="x", words=[], options=OutputOptions(all_scores=True)) == {
         "labels": chosen,
         "scores": scores,
     }
@@ -72,15 +72,15 @@ def test_an_answer_is_what_is_above_the_threshold_the_surest_first() -> None:
 
 def test_no_label_is_an_answer_too_and_one_half_is_not_above_it() -> None:
     task = Multilabel(**TASK)
-    assert task.choose(np.array([0.0, -1.0, -2.0])) == []
-    assert task.present(np.array([0.0, -1.0, -2.0]), text="x", words=[]) == {"labels": []}
+    assert ids_of(task, np.array([0.0, -1.0, -2.0])) == []
+    assert formatted(task, np.array([0.0, -1.0, -2.0]), text="x", words=[]) == {"labels": []}
 
 
 def test_thresholds_of_its_own_for_each_label() -> None:
     task = Multilabel(**TASK, thresholds=[0.9, 0.9, 0.1])
     logits = np.array([2.0, 2.5, -2.0])
-    assert task.choose(logits) == [1, 2]
-    assert [one["label"] for one in task.present(logits, text="x", words=[])["labels"]] == ["fear", "anger"]
+    assert ids_of(task, logits) == [1, 2]
+    assert [one["label"] for one in formatted(task, logits, text="x", words=[])["labels"]] == ["fear", "anger"]
     assert task.to_config()["thresholds"] == [0.9, 0.9, 0.1]
     assert "thresholds" not in Multilabel(**TASK).to_config()
     with pytest.raises(ConfigError, match="task 't': 3 labels have 2 `thresholds`"):
@@ -93,27 +93,27 @@ def test_calibration_finds_the_temperature_and_the_thresholds_of_its_data() -> N
     true = source.normal(size=(20_000, 3)) * 1.5
     gold = [np.flatnonzero(row).tolist() for row in source.random((20_000, 3)) < 1 / (1 + np.exp(-true))]
     task = Multilabel(**TASK)
-    before = expected_calibration_error(*task.confidence(list(2 * true), gold))
-    task.calibrate(list(2 * true), gold)
+    before = expected_calibration_error(*confidence(task, list(2 * true), named(LABELS, gold)))
+    task.calibrate(items_of(list(2 * true)), named(LABELS, gold))
     assert task.temperature == pytest.approx(2.0, rel=0.05)
-    after = expected_calibration_error(*task.confidence(list(2 * true), gold))
+    after = expected_calibration_error(*confidence(task, list(2 * true), named(LABELS, gold)))
     assert before is not None
     assert after is not None
     assert after < 0.01 < 0.05 < before
     task.calibrate(
-        [np.array([x, x, x]) for x in np.linspace(-3, 3, 61)],
-        [[0] if x > -1.42 else [] for x in np.linspace(-3, 3, 61)],
+        items_of([np.array([x, x, x]) for x in np.linspace(-3, 3, 61)]),
+        [[LABELS[0]] if x > -1.42 else [] for x in np.linspace(-3, 3, 61)],
     )
-    assert task.choose(np.array([-1.38, -1.38, -1.38]))[:1] == [0]
-    assert task.choose(np.array([-1.52, -1.52, -1.52]))[:1] != [0]
+    assert ids_of(task, np.array([-1.38, -1.38, -1.38]))[:1] == [0]
+    assert ids_of(task, np.array([-1.52, -1.52, -1.52]))[:1] != [0]
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.floats(allow_nan=False, width=32), min_size=3, max_size=3))
 def test_both_answers_agree_on_any_logits(logits: list[float]) -> None:
     task = Multilabel(**TASK)
-    shown = task.present(np.array(logits), text="x", words=[])["labels"]
-    assert sorted(LABELS.index(one["label"]) for one in shown) == task.choose(np.array(logits))
+    shown = formatted(task, np.array(logits), text="x", words=[])["labels"]
+    assert sorted(LABELS.index(one["label"]) for one in shown) == ids_of(task, np.array(logits))
     assert [one["score"] for one in shown] == sorted((one["score"] for one in shown), reverse=True)
     assert all(0.5 < one["score"] <= 1 for one in shown)
 
@@ -123,8 +123,11 @@ def test_one_label_is_enough() -> None:
 
 
 def test_scores_are_over_sets_and_an_unknown_label_counts_as_missed() -> None:
-    scores = Multilabel(**{**TASK, "metrics": ["micro_f1"]}).score(
-        predicted=[[0, 1], [], [2]], gold=[[0], [], [2, 3]], names=[*LABELS, "new"]
+    scores = score(
+        Multilabel(**{**TASK, "metrics": ["micro_f1"]}),
+        predicted=[[0, 1], [], [2]],
+        gold=[[0], [], [2, 3]],
+        names=[*LABELS, "new"],
     )
     assert scores["micro_f1"] == pytest.approx(2 * 2 / (3 + 3))
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 from nlpmtl.data import NumberLabels
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks import Regression
+from tests.tasks.kinds import formatted, ids_of, score
 
 TASK: dict[str, Any] = {"name": "t", "labels": [], "metrics": None, "input": "pair"}
 NUMBERS = st.lists(st.floats(-1e6, 1e6, width=32), min_size=2, max_size=20)
@@ -50,8 +51,8 @@ def test_what_it_answers_is_on_the_scale_of_the_data(numbers: list[float]) -> No
     wide = max(1.0, *map(abs, numbers))
     for number in numbers:
         logit = np.array([(number - task.target["mean"]) / task.target["std"]])
-        assert task.choose(logit) == pytest.approx(number, abs=1e-6 * wide)
-        assert task.present(logit, text="x", words=[]) == {"value": task.choose(logit)}
+        assert ids_of(task, logit) == pytest.approx(number, abs=1e-6 * wide)
+        assert formatted(task, logit, text="x", words=[]) == {"value": ids_of(task, logit)}
         labels = torch.tensor([number], dtype=torch.float64)
         assert float(task.loss(torch.from_numpy(logit)[None], labels)) == pytest.approx(0, abs=1e-9)
 
@@ -60,7 +61,7 @@ def test_what_it_answers_is_on_the_scale_of_the_data(numbers: list[float]) -> No
 def test_a_constant_target_is_learnt_as_a_constant(numbers: list[float]) -> None:
     task = fitted(numbers)
     assert task.target == {"mean": 3.0, "std": 1.0}
-    assert task.choose(np.zeros(1)) == 3.0
+    assert ids_of(task, np.zeros(1)) == 3.0
 
 
 def test_no_number_at_all_leaves_the_scale() -> None:
@@ -70,14 +71,14 @@ def test_no_number_at_all_leaves_the_scale() -> None:
 def test_the_scale_is_saved() -> None:
     task = fitted([1.0, 2.0, 4.0])
     assert task.to_config()["target"] == task.target
-    assert Regression(**TASK, target=task.target).choose(np.ones(1)) == task.choose(np.ones(1))
+    assert ids_of(Regression(**TASK, target=task.target), np.ones(1)) == ids_of(task, np.ones(1))
     assert Regression(**TASK).target == {"mean": 0.0, "std": 1.0}
 
 
 def test_it_is_scored_by_correlations_on_the_scale_of_the_data() -> None:
-    scores = Regression(**TASK).score(predicted=[1.0, 2.0, 4.0], gold=[2.0, 4.0, 8.0], names=[])
+    scores = score(Regression(**TASK), predicted=[1.0, 2.0, 4.0], gold=[2.0, 4.0, 8.0], names=[])
     assert scores == {"pearsonr": pytest.approx(1), "spearmanr": pytest.approx(1), "score": pytest.approx(1)}
-    error = Regression(**{**TASK, "metrics": ["mae"]}).score(predicted=[1.0], gold=[3.5], names=[])
+    error = score(Regression(**{**TASK, "metrics": ["mae"]}), predicted=[1.0], gold=[3.5], names=[])
     assert error == {"mae": 2.5, "score": -2.5}
 
 

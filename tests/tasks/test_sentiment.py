@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from nlpmtl.errors import ConfigError
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks import Classification, Sentiment, build_task
-from tests.tasks.kinds import batch_of
+from tests.tasks.kinds import batch_of, formatted, ids_of, score
 
 TASK: dict[str, Any] = {"name": "t", "labels": ["bad", "so-so", "good"], "metrics": None, "input": "text"}
 
 
 def polarity(logits: list[float]) -> float:
     labels = [f"l{i}" for i in range(len(logits))]
-    answer = Sentiment(**{**TASK, "labels": labels}).present(np.array(logits), text="x", words=[])
+    answer = formatted(Sentiment(**{**TASK, "labels": labels}), np.array(logits), text="x", words=[])
     assert set(answer) == {"label", "score", "polarity"}
     found = answer["polarity"]
     assert isinstance(found, float)
@@ -53,12 +53,12 @@ def test_it_is_a_classification_otherwise() -> None:
     logits, labels, _ = batch_of(ours)
     assert ours.loss(logits, labels) == theirs.loss(logits, labels)
     row = logits[0].numpy()
-    assert ours.choose(row) == theirs.choose(row)
-    assert theirs.present(row, text="x", words=[]).items() <= ours.present(row, text="x", words=[]).items()
+    assert ids_of(ours, row) == ids_of(theirs, row)
+    assert formatted(theirs, row, text="x", words=[]).items() <= formatted(ours, row, text="x", words=[]).items()
 
 
 def test_an_error_is_counted_in_steps_of_the_scale() -> None:
-    scores = Sentiment(**TASK).score(predicted=[0, 2, 1], gold=[0, 0, 2], names=TASK["labels"])
+    scores = score(Sentiment(**TASK), predicted=[0, 2, 1], gold=[0, 0, 2], names=TASK["labels"])
     assert scores["accuracy"] == pytest.approx(1 / 3)
     assert scores["mae"] == pytest.approx(1.0)
     macro = scores["macro_f1"]
