@@ -1,9 +1,9 @@
-"""One model of eleven tasks beside eleven separate fine-tunes of the same encoder, as a Markdown table.
+"""One multi-task model compared with eleven single-task fine-tunes of the same encoder, as a Markdown table.
 
     python benchmarks/eleven.py DATA_DIR --output DIR [--probe STEPS]
 
-First the stock `Trainer`, task after task (`stock_trainer.py`), then `nlpmtl train eleven`; what is in DIR already is
-not run again. With --probe the fine-tunes only show their pace, in so many steps each, and have no scores.
+Runs the stock `Trainer` for each task (`stock_trainer.py`), then `nlpmtl train eleven`; finished runs in DIR are not
+repeated. With --probe the fine-tunes take only STEPS steps each, to measure their speed, and have no scores.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def fine_tunes(data: Path, output: Path, *, probe: int) -> dict[str, dict[str, A
     return {line["task"]: line for line in map(json.loads, lines)}
 
 
-def together(data: Path, output: Path) -> tuple[dict[str, Any], float]:
-    """The scores, and the seconds of its training steps."""
+def multi_task(data: Path, output: Path) -> tuple[dict[str, Any], float]:
+    """Train all tasks in one model; return the scores and the seconds of the training steps."""
     if not (output / "scores.json").exists():
         files = [
             f"datasets.{name}.data.files.{split}={data / name / f'{split}.jsonl.gz'}"
@@ -45,15 +45,15 @@ def together(data: Path, output: Path) -> tuple[dict[str, Any], float]:
     return scores, sum(json.loads(step)["seconds"] for step in steps)
 
 
-def table(alone: dict[str, dict[str, Any]], scores: dict[str, Any], seconds: float) -> str:
-    lines = ["| task | metric | stock Trainer, alone | its seconds | one model of all |", "|---|---|---|---|---|"]
-    for name, one in alone.items():
-        value = f"{one['score']:.3f}" if "score" in one else "—"
-        ours = scores["tasks"][name]["score"]
-        lines.append(f"| {name} | {one['metric']} | {value} | {one['seconds']:,.0f} | {ours:.3f} |")
-    known = [one["score"] for one in alone.values() if "score" in one]
-    mean = f"{sum(known) / len(known):.3f}" if len(known) == len(alone) else "—"
-    total = sum(one["seconds"] for one in alone.values())
+def table(baselines: dict[str, dict[str, Any]], scores: dict[str, Any], seconds: float) -> str:
+    lines = ["| task | metric | single-task, stock Trainer | its seconds | multi-task |", "|---|---|---|---|---|"]
+    for name, result in baselines.items():
+        value = f"{result['score']:.3f}" if "score" in result else "—"
+        score = scores["tasks"][name]["score"]
+        lines.append(f"| {name} | {result['metric']} | {value} | {result['seconds']:,.0f} | {score:.3f} |")
+    known = [result["score"] for result in baselines.values() if "score" in result]
+    mean = f"{sum(known) / len(known):.3f}" if len(known) == len(baselines) else "—"
+    total = sum(result["seconds"] for result in baselines.values())
     lines.append(f"| **mean, sum** | | **{mean}** | **{total:,.0f}** | **{scores['mean']:.3f}**, {seconds:,.0f} s |")
     return "\n".join(lines)
 
@@ -65,10 +65,10 @@ def main() -> None:
     parser.add_argument("--probe", type=int, default=0, metavar="STEPS")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
-    alone = fine_tunes(args.data, args.output / "alone.jsonl", probe=args.probe)
-    scores, seconds = together(args.data.resolve(), args.output / "together")
+    baselines = fine_tunes(args.data, args.output / "single-task.jsonl", probe=args.probe)
+    scores, seconds = multi_task(args.data.resolve(), args.output / "multi-task")
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}\n")
-    print(table(alone, scores, seconds))
+    print(table(baselines, scores, seconds))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Do exported tasks give the same logits? Nine architectures times six kinds of task, read by stock `pipeline()`s.
+"""Logits of exported tasks compared with those of nlpmtl: nine architectures and six task types.
 
     python -m benchmarks.export_table [--texts 300]        (in the root of a checkout)
 
-Each model has random weights, a temperature or a scale of its own, and a tokenizer of the kind that its architecture
-has. The pipelines run in a process that cannot import nlpmtl. Both sides read one text at a time. Prints a table, and
-writes it to benchmarks/results/export_table.md.
+Each model has random weights, its own temperature or target scale, and the tokenizer type of its architecture. The
+exports are read by `pipeline()` in a process that cannot import nlpmtl. Both sides read one text at a time. Prints a
+table, and writes it to benchmarks/results/export_table.md.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ SPECS: dict[str, dict[str, Any]] = {
 MARKS = [",", ".", "!", "?", "-", "'s", "(", ")", "£12", "É", "ß", "12:30", "zebra", "Turin", "\n"]
 
 
-def texts(many: int, *, seed: int) -> list[str]:
-    """Words, marks and what no tokenizer here has seen; some are longer than the models read."""
-    source = random.Random(seed)
-    return [" ".join(source.choices([*WORDS, *MARKS], k=source.randint(1, 60))) for _ in range(many)]
+def texts(count: int, *, seed: int) -> list[str]:
+    """Draw random texts of words, marks and out-of-vocabulary strings; some exceed the maximum input length."""
+    generator = random.Random(seed)
+    return [" ".join(generator.choices([*WORDS, *MARKS], k=generator.randint(1, 60))) for _ in range(count)]
 
 
 def assemble(directory: Path) -> nlpmtl.Predictor:
-    """A model of all tasks, none of its heads' weights at a round value."""
+    """Build a model of all tasks with noise added to the heads' weights."""
     encoder = load_encoder(str(directory))
     tasks = [task_from_config(name, {"metrics": None, **spec}) for name, spec in SPECS.items()]
     model = nlpmtl.MultiTaskModel.from_encoder(
@@ -63,17 +63,17 @@ def assemble(directory: Path) -> nlpmtl.Predictor:
     return nlpmtl.Predictor(model, encoder.tokenizer)
 
 
-def inputs_of(task: str, many: int) -> list[Any]:
-    one = texts(many, seed=1)
+def inputs_of(task: str, count: int) -> list[Any]:
+    firsts = texts(count, seed=1)
     if SPECS[task]["input"] != "pair":
-        return one
-    return [{"text": text, "text_pair": other} for text, other in zip(one, texts(many, seed=2), strict=True)]
+        return firsts
+    return [{"text": text, "text_pair": other} for text, other in zip(firsts, texts(count, seed=2), strict=True)]
 
 
-def logits_of(predictor: nlpmtl.Predictor, task: str, given: Any) -> np.ndarray:
-    """What nlpmtl answers from: logits over the temperature, or on the scale of the data."""
-    both = list(given.values()) if isinstance(given, dict) else [given]
-    inputs = predictor.tokenizer(*both, truncation=True, max_length=LENGTH, return_tensors="pt")
+def logits_of(predictor: nlpmtl.Predictor, task: str, example: Any) -> np.ndarray:
+    """Return nlpmtl's logits: divided by the temperature, or on the scale of the data."""
+    texts = list(example.values()) if isinstance(example, dict) else [example]
+    inputs = predictor.tokenizer(*texts, truncation=True, max_length=LENGTH, return_tensors="pt")
     model = predictor.model
     assert isinstance(model, nlpmtl.MultiTaskModel)
     with torch.inference_mode():
@@ -83,42 +83,46 @@ def logits_of(predictor: nlpmtl.Predictor, task: str, given: Any) -> np.ndarray:
     return scaled
 
 
-def compare(name: str, many: int, root: Path) -> dict[str, tuple[float, float]]:
-    """For each task the largest difference of a logit, and the standard deviation of logits."""
+def compare(name: str, count: int, root: Path) -> dict[str, tuple[float, float]]:
+    """Return for each task the largest logit difference and the standard deviation of the logits."""
     predictor = assemble(write_architecture(name, root / "encoder"))
-    asked = []
+    requests = []
     for task in SPECS:
         predictor.export(root / task, task=task)
         labeling = task == "labeling"
         pipe, options = ("token", {}) if labeling else ("text", {"truncation": True, "top_k": None})
-        asked.append(Asked(str(root / task), f"{pipe}-classification", inputs_of(task, many), options))
-    found = {}
-    for task, stock in zip(SPECS, ask_stock(asked, root), strict=True):
-        ours = [logits_of(predictor, task, given) for given in inputs_of(task, many)]
-        theirs = [np.array(one) for one in stock.logits]
-        most = max(float(np.abs(one - other).max()) for one, other in zip(ours, theirs, strict=True))
-        found[task] = most, float(np.concatenate([one.reshape(-1, one.shape[-1]) for one in ours]).std(axis=0).min())
-    return found
+        requests.append(Asked(str(root / task), f"{pipe}-classification", inputs_of(task, count), options))
+    differences = {}
+    for task, stock in zip(SPECS, ask_stock(requests, root), strict=True):
+        ours = [logits_of(predictor, task, example) for example in inputs_of(task, count)]
+        exported = [np.array(logits) for logits in stock.logits]
+        largest = max(float(np.abs(first - second).max()) for first, second in zip(ours, exported, strict=True))
+        spread = np.concatenate([logits.reshape(-1, logits.shape[-1]) for logits in ours]).std(axis=0)
+        differences[task] = largest, float(spread.min())
+    return differences
 
 
-def report(found: dict[str, dict[str, tuple[float, float]]], *, many: int, seconds: float) -> str:
-    """The table, and how it was made."""
-    rows = (f"| {name} | {' | '.join(f'{most:.1e}' for most, _ in one.values())} |" for name, one in found.items())
-    every = [pair for one in found.values() for pair in one.values()]
+def report(results: dict[str, dict[str, tuple[float, float]]], *, count: int, seconds: float) -> str:
+    """Return the table and its provenance."""
+    rows = (
+        f"| {name} | {' | '.join(f'{difference:.1e}' for difference, _ in differences.values())} |"
+        for name, differences in results.items()
+    )
+    values = [pair for differences in results.values() for pair in differences.values()]
     lines = [
-        "# Exported tasks beside the model that they came from",
+        "# Logits of exported tasks compared with nlpmtl",
         "",
-        "The largest absolute difference between a logit that nlpmtl answers from (temperature and scale applied)",
-        f"and the one that a stock pipeline reads where there is no nlpmtl, over {many} random texts or pairs each.",
+        "The largest absolute difference between a logit of nlpmtl (temperature and scale applied) and that of a",
+        f"transformers pipeline without nlpmtl, over {count} random texts or pairs each.",
         "",
         f"| architecture | {' | '.join(SPECS)} |",
         "|---" * (len(SPECS) + 1) + "|",
         *rows,
         "",
-        f"The largest of all is {max(most for most, _ in every):.1e}. The logits are not all alike: over the texts,",
-        f"each has a standard deviation of {min(spread for _, spread in every):.2f} or more.",
+        f"The largest of all is {max(difference for difference, _ in values):.1e}. The logits vary: over the texts,",
+        f"each has a standard deviation of {min(spread for _, spread in values):.2f} or more.",
         "",
-        *facts(f"benchmarks.export_table --texts {many}", "tokenizers"),
+        *facts(f"benchmarks.export_table --texts {count}", "tokenizers"),
         f"- fp32; {seconds:.0f} s.",
     ]
     return "\n".join(lines) + "\n"
@@ -127,13 +131,13 @@ def report(found: dict[str, dict[str, tuple[float, float]]], *, many: int, secon
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--texts", type=int, default=300)
-    many = parser.parse_args().texts
+    count = parser.parse_args().texts
     transformers.utils.logging.disable_progress_bar()
-    start, found = time.perf_counter(), {}
+    start, results = time.perf_counter(), {}
     for name in ARCHITECTURES:
         with tempfile.TemporaryDirectory() as scratch:
-            found[name] = compare(name, many, Path(scratch))
-    text = report(found, many=many, seconds=time.perf_counter() - start)
+            results[name] = compare(name, count, Path(scratch))
+    text = report(results, count=count, seconds=time.perf_counter() - start)
     RESULT.write_text(text, encoding="utf-8")
     print(text, end="")
 

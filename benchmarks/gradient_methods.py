@@ -1,15 +1,15 @@
-"""What weightings cost, and whether two processes weigh as one does.
+"""Cost of the weightings, and equality of one and two processes.
 
     python -m benchmarks.gradient_methods [cost] [joint] [solvers] [processes] [--output FILE.md]
 
-Cost: a step of MiniLM-L6 on 32 rows of 10 to 26 words, of 2, 4 and 8 tasks, beside that of `constant`, in turns. Each
-task has rows of its own; joint: every row is labelled for all eight. All gradient methods take the same
-gradients, so one of them stands for all; what is their own is in the next part.
+Cost: a step of MiniLM-L6 on 32 rows of 10 to 26 words, with 2, 4 and 8 tasks, relative to `constant`, interleaved. Each
+row is labelled for one task; joint: every row is labelled for all eight. All gradient methods take the same gradients,
+so one of them represents all; their solvers are measured separately.
 
-Solvers: the time of finding the weights of a step from its Gramian.
+Solvers: the time to compute the task weights from the Gramian.
 
-Processes: twenty steps of a tiny encoder without dropout, all kinds of task among the rows, by one process and by two;
-the largest difference of a weight.
+Processes: twenty steps of a tiny encoder without dropout, with all task types among the rows, by one process and by
+two; the largest difference of a parameter.
 """
 
 from __future__ import annotations
@@ -40,24 +40,26 @@ TWENTY = 20
 
 
 KINDS = ("constant", "geometric", "famo", "upgrad")
-"""Nothing is looked at; the losses, by a forward; the losses, before and after; a gradient for each task."""
+"""A weighting without extra passes; with one and with two extra forwards; with one gradient per task."""
 
 
 def member(name: str) -> type[Weighting]:
-    found = WEIGHTINGS.get(name)
-    assert issubclass(found, Weighting)
-    return found
+    weighting = WEIGHTINGS.get(name)
+    assert issubclass(weighting, Weighting)
+    return weighting
 
 
 def cost(scratch: Path) -> Iterator[str]:
     lines = _lines(scratch)
-    yield from _beside(scratch, {f"{many} tasks": _apart(scratch, lines, many) for many in TASKS})
+    yield from _compare_steps(
+        scratch, {f"{task_count} tasks": _separate_datasets(scratch, lines, task_count) for task_count in TASKS}
+    )
 
 
 def joint(scratch: Path) -> Iterator[str]:
     _lines(scratch)
     rows = dataset(str(scratch / "rows.jsonl"), tasks=[f"t{i}" for i in range(max(TASKS))])
-    yield from _beside(scratch, {f"{max(TASKS)} tasks on every row": {"d": rows}})
+    yield from _compare_steps(scratch, {f"{max(TASKS)} tasks on every row": {"d": rows}})
 
 
 def _lines(scratch: Path) -> list[str]:
@@ -65,55 +67,56 @@ def _lines(scratch: Path) -> list[str]:
     return Path(path).read_text(encoding="utf-8").splitlines(keepends=True)
 
 
-def _beside(scratch: Path, layouts: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """A row for each weighting: what a step costs beside that of the plain sum, in turns."""
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+def _compare_steps(scratch: Path, layouts: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Yield one row per weighting: the cost of a step relative to `constant`."""
+    timings: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for _ in range(ROUNDS):
         for layout, datasets in layouts.items():
             for kind in KINDS:
                 run = {**run_of(scratch, PRETRAINED, datasets), "weighting": {"kind": kind}}
-                one = take_steps(run, steps=STEPS, cache=scratch / "cache")
-                found.setdefault((kind, layout), []).append(one)
+                timing = take_steps(run, steps=STEPS, cache=scratch / "cache")
+                timings.setdefault((kind, layout), []).append(timing)
     yield f"| weighting | {' | '.join(layouts)} | MiB |"
     yield f"|---|{'---|' * (len(layouts) + 1)}"
     for kind in KINDS:
         cells = []
         for layout in layouts:
-            plain, own = ([one["step ms"] for one in found[name, layout]] for name in ("constant", kind))
-            ratios = [b / a for a, b in zip(plain, own, strict=True)]
+            plain, weighted = ([timing["step ms"] for timing in timings[name, layout]] for name in ("constant", kind))
+            ratios = [b / a for a, b in zip(plain, weighted, strict=True)]
             cells.append(f"{statistics.median(plain):.0f} ms" if kind == "constant" else median_spread(ratios, 2))
-        memory = max(one["MiB with training"] for (name, _), all_of in found.items() if name == kind for one in all_of)
+        memory = max(t["MiB with training"] for (name, _), ts in timings.items() if name == kind for t in ts)
         yield f"| `{kind}` | {' | '.join(cells)} | {memory:.0f} |"
     yield ""
-    rounds = f"{ROUNDS} rounds of {STEPS} steps (least to most)"
-    yield f"Medians of {rounds}; what is above 1 is what a step costs more than with `constant`."
+    yield f"Medians of {ROUNDS} rounds of {STEPS} steps (minimum to maximum), relative to a step with `constant`."
 
 
-def _apart(scratch: Path, lines: list[str], many: int) -> dict[str, Any]:
-    made = {}
-    for i in range(many):
-        own = scratch / f"{many}-{i}.jsonl"
-        own.write_text("".join(lines[i::many]), encoding="utf-8")
-        made[f"d{i}"] = dataset(str(own), tasks=[f"t{i}"])
-    return made
+def _separate_datasets(scratch: Path, lines: list[str], task_count: int) -> dict[str, Any]:
+    datasets = {}
+    for i in range(task_count):
+        path = scratch / f"{task_count}-{i}.jsonl"
+        path.write_text("".join(lines[i::task_count]), encoding="utf-8")
+        datasets[f"d{i}"] = dataset(str(path), tasks=[f"t{i}"])
+    return datasets
 
 
 def solvers(_: Path) -> Iterator[str]:
-    yield f"| gradient method | {' | '.join(f'{many} tasks, ms' for many in TASKS)} |"
+    yield f"| gradient method | {' | '.join(f'{task_count} tasks, ms' for task_count in TASKS)} |"
     yield f"|---|{'---|' * len(TASKS)}"
     for kind in (name for name in WEIGHTINGS.names() if issubclass(member(name), GradientMethod)):
         cells = []
-        for many in TASKS:
-            tasks = [f"t{i}" for i in range(many)]
-            own = WEIGHTINGS.build(WEIGHTINGS.parse({"kind": kind}), Weighting, tasks=tasks, epoch_steps=1, seed=0)
-            source, times = np.random.default_rng(0), []
+        for task_count in TASKS:
+            tasks = [f"t{i}" for i in range(task_count)]
+            weighting = WEIGHTINGS.build(
+                WEIGHTINGS.parse({"kind": kind}), Weighting, tasks=tasks, epoch_steps=1, seed=0
+            )
+            generator, times = np.random.default_rng(0), []
             for step in range(TIMES):
-                jacobian = source.standard_normal((many, 100)) + source.standard_normal(100)
-                seen = StepObservation(
-                    step, dict.fromkeys(tasks, 1 / many), dict.fromkeys(tasks, 1.0), jacobian @ jacobian.T
+                jacobian = generator.standard_normal((task_count, 100)) + generator.standard_normal(100)
+                observation = StepObservation(
+                    step, dict.fromkeys(tasks, 1 / task_count), dict.fromkeys(tasks, 1.0), jacobian @ jacobian.T
                 )
                 start = time.perf_counter()
-                own.compute_weights(seen)
+                weighting.compute_weights(observation)
                 times.append(1e3 * (time.perf_counter() - start))
             cells.append(f"{statistics.median(times):.1f}")
         yield f"| `{kind}` | {' | '.join(cells)} |"
@@ -135,8 +138,8 @@ def processes(scratch: Path) -> Iterator[str]:
     for kind in kinds:
         cells = []
         for p in _PRECISIONS:
-            one, two = (checkpoint(scratch / f"{p}-{kind}-{world}", TWENTY) for world in (1, 2))
-            cells.append(f"{apart(one, two):.1e}")
+            single, double = (checkpoint(scratch / f"{p}-{kind}-{world}", TWENTY) for world in (1, 2))
+            cells.append(f"{apart(single, double):.1e}")
         mark = " (gradient method)" if issubclass(member(kind), GradientMethod) else ""
         yield f"| `{kind}`{mark} | {' | '.join(cells)} |"
 
@@ -147,19 +150,19 @@ PARTS = {"cost": cost, "joint": joint, "solvers": solvers, "processes": processe
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; left out: all")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
     parser.add_argument("--output", type=Path)
-    asked = parser.parse_args()
-    lines = ["# What weightings cost, and several processes", ""]
-    for part in asked.parts or PARTS:
+    args = parser.parse_args()
+    lines = ["# Cost of weightings, and several processes", ""]
+    for part in args.parts or PARTS:
         with tempfile.TemporaryDirectory() as scratch:
             for line in PARTS[part](Path(scratch)):
                 print(line, flush=True)
                 lines.append(line)
         lines.append("")
-    lines += facts(" ".join(["benchmarks.gradient_methods", *asked.parts]), "torchjd")
-    if asked.output:
-        asked.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    lines += facts(" ".join(["benchmarks.gradient_methods", *args.parts]), "torchjd")
+    if args.output:
+        args.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

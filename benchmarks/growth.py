@@ -1,8 +1,8 @@
-"""How scoring, tuning of thresholds and cutting of batches grow: time and peak memory at n, 2n and 4n.
+"""Scaling of metrics, threshold tuning and length batching: time and peak memory at n, 2n and 4n.
 
     python -m benchmarks.growth [--rows 50000] [--labels 5000]
 
-`--rows` is the largest n. Memory is what is allocated above the input, as `tracemalloc` counts it, in a run of its own.
+`--rows` is the largest n. Memory is allocated in addition to the input, measured with `tracemalloc` in a separate call.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from nlpmtl.tasks.calibration import best_threshold
 
 def score(rows: int, labels: int) -> Callable[[], object]:
     """Score sets of five labels on average."""
-    source = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     names = [f"label {i}" for i in range(labels)]
     task = Multilabel(name="t", labels=names, metrics=["micro_f1", "macro_f1", "accuracy"], input="text")
     predicted, gold = (
-        [[names[i] for i in source.choice(labels, size=source.integers(0, 11), replace=False)] for _ in range(rows)]
+        [
+            [names[i] for i in generator.choice(labels, size=generator.integers(0, 11), replace=False)]
+            for _ in range(rows)
+        ]
         for _ in range(2)
     )
     return lambda: task.score(predicted, gold)
@@ -33,22 +36,22 @@ def score(rows: int, labels: int) -> Callable[[], object]:
 
 def threshold(rows: int, labels: int) -> Callable[[], object]:
     """Tune the threshold of one label."""
-    source = np.random.default_rng(0)
-    sure, right = source.random(rows).astype(np.float32), source.random(rows) < 0.1
-    return lambda: best_threshold(sure, right)
+    generator = np.random.default_rng(0)
+    probabilities, gold = generator.random(rows).astype(np.float32), generator.random(rows) < 0.1
+    return lambda: best_threshold(probabilities, gold)
 
 
 def cut(rows: int, labels: int) -> Callable[[], object]:
-    """Cut rows into batches, with no limit on a batch."""
+    """Divide rows into batches of unlimited size."""
     lengths = np.sort(np.random.default_rng(0).integers(1, 513, rows))[::-1].tolist()
     return lambda: optimal_length_batches(lengths, overhead=64)
 
 
-CASES = {"scores of sets of labels": score, "threshold of a label": threshold, "cuts of batches": cut}
+CASES = {"multi-label metrics": score, "decision threshold of a label": threshold, "length batching": cut}
 
 
 def measure(rows: int, labels: int) -> Iterator[str]:
-    """Yield a line of the table for each case and size."""
+    """Yield one row of the table per case and size."""
     for name, case in CASES.items():
         for count in (rows // 4, rows // 2, rows):
             run = case(count, labels)

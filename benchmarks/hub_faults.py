@@ -1,11 +1,11 @@
-"""Every call to the Hub with every fault: what a push or a fetch does about it, and what is left behind.
+"""Fault injection for the Hub client: every call of a push and of a fetch with every fault.
 
     python benchmarks/hub_faults.py [--calls commit put] [--kinds 503 reset] [--output FILE.md]
 
-The real client, in a process of its own, against the stand-in of the tests. Each fault is tried twice: met once, and
-met always. A push goes onto a branch that has a model already, a fetch into an empty cache. Checked each time: after a
-push that fails the branch is what it was; a fetch that fails leaves nothing that could be loaded offline; and the same
-call to a Hub that is well again gives the whole model.
+The real client, in a separate process, against the tests' stand-in for the Hub. Each fault is injected once, and then
+permanently. A push goes to a branch that has a model, a fetch into an empty cache. Checked each time: after a failed
+push the branch is unchanged; a failed fetch leaves nothing that could be loaded offline; and the same call without
+faults gives the complete model.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ NAME = "me/model"
 
 
 class Row(NamedTuple):
-    """What came of one fault."""
+    """Result of one fault."""
 
     does: str
     call: str
     kind: str
     met: str
     result: str
-    """"retried", "went on" (it is not needed), "error" or "killed"; or what is wrong."""
+    """"retried", "went on" (the call is not needed), "error" or "killed"; or what is wrong."""
     tries: int
     seconds: float
     message: str
 
 
 def attempt(does: str, call: str, kind: Kind | str, times: int) -> Row:
-    """One cell of the table."""
+    """Run one cell of the table."""
     with tempfile.TemporaryDirectory() as scratch, serve_hub() as hub:
         repo = hub.models[NAME] = Repo(private=False)
         repo.commit("main", model.files(1), message="before")
         branch = "new" if call == "branch" else "main"
         directory, home = model.write(Path(scratch) / "model", model.files(2)), Path(scratch) / "home"
         arguments = {"directory": directory, "repo_id": NAME, "revision": branch} if does == "push" else {"name": NAME}
-        # What is killed has to wait for it, so it meets a server that does not answer.
+        # A process that is to be killed has to be waiting, so its server does not respond.
         fault = hub.fail(call, "slow" if kind == "killed" else kind, times=times)  # type: ignore[arg-type]
         start = time.perf_counter()
         with open_client(hub, home) as client:
@@ -66,66 +66,68 @@ def attempt(does: str, call: str, kind: Kind | str, times: int) -> Row:
                 client.kill()
                 result, message = "killed" if met else "WRONG: never met", ""
             else:
-                result, message = call_it(client, does, arguments)
+                result, message = try_call(client, does, arguments)
         seconds = time.perf_counter() - start
         tries = times - fault.times + (result == "done" and kind not in (401, 403))
         if result == "done":
-            again = kind not in (401, 403)  # the client then asks whether the repository is there anyway
-            result = "retried" if again else "went on"
+            # After 401 and 403, the client checks whether the repository exists and continues without this call.
+            result = "retried" if kind not in (401, 403) else "went on"
         hub.faults.clear()
-        wrong = left_over(hub, repo, does, home, branch, failed=result in ("error", "killed"))
-        wrong = wrong or in_the_end(hub, repo, does, home, branch, arguments)
-        told = message.partition(": ")[2].partition(": ")[2] or message
+        wrong = check_leftovers(hub, repo, does, home, branch, failed=result in ("error", "killed"))
+        wrong = wrong or check_without_faults(hub, repo, does, home, branch, arguments)
+        reason = message.partition(": ")[2].partition(": ")[2] or message
         how = "always" if times == ALWAYS else "once"
-        return Row(does, call, str(kind), how, wrong or result, tries, seconds, told.replace(hub.url, "HUB"))
+        return Row(does, call, str(kind), how, wrong or result, tries, seconds, reason.replace(hub.url, "HUB"))
 
 
-def call_it(client: Client, does: str, arguments: Mapping[str, object]) -> tuple[str, str]:
-    """Whether it was done, or what was said instead."""
+def try_call(client: Client, does: str, arguments: Mapping[str, object]) -> tuple[str, str]:
+    """Return ("done", "") or ("error", message)."""
     try:
         client(does, **arguments)
     except RuntimeError as error:
         return "error", str(error)
-    except AssertionError as error:  # the process is gone, and this is its traceback
+    except AssertionError as error:  # the process ended with this traceback
         return "WRONG: a traceback", str(error)
     finally:
         assert "hf_" not in client.said(), "the token is shown"
     return "done", ""
 
 
-def left_over(hub: Hub, repo: Repo, does: str, home: Path, branch: str, *, failed: bool) -> str:
-    """What is wrong with what is there right after it."""
+def check_leftovers(hub: Hub, repo: Repo, does: str, home: Path, branch: str, *, failed: bool) -> str:
+    """Return what is wrong with the branch or the cache after the fault."""
     if does == "push":
-        there = repo.find(branch)
-        half = there is not None and there.files not in (model.files(1), model.files(2))
-        return "WRONG: half a model on the branch" if half else ""
+        head = repo.find(branch)
+        incomplete = head is not None and head.files not in (model.files(1), model.files(2))
+        return "WRONG: an incomplete model on the branch" if incomplete else ""
     if not failed:
         return ""
     with open_client(hub, home, HF_HUB_OFFLINE="1") as client:
-        result, _ = call_it(client, "fetch", {"name": NAME})
+        result, _ = try_call(client, "fetch", {"name": NAME})
     return "WRONG: something can be loaded" if result == "done" else ""
 
 
-def in_the_end(hub: Hub, repo: Repo, does: str, home: Path, branch: str, arguments: Mapping[str, object]) -> str:
-    """What is wrong when it is tried again with a Hub that is well."""
+def check_without_faults(
+    hub: Hub, repo: Repo, does: str, home: Path, branch: str, arguments: Mapping[str, object]
+) -> str:
+    """Return what is wrong when the call is repeated without faults."""
     with open_client(hub, home) as client:
         try:
-            answer = client(does, **arguments)
+            path = client(does, **arguments)
         except RuntimeError as error:
             return f"WRONG: and then {error}"
-    found = repo.files(branch) if does == "push" else model.read(Path(answer))
-    return "" if found == model.files(2 if does == "push" else 1) else "WRONG: not the model"
+    files = repo.files(branch) if does == "push" else model.read(Path(path))
+    return "" if files == model.files(2 if does == "push" else 1) else "WRONG: not the model"
 
 
 def markdown(rows: Sequence[Row], *, command: str) -> str:
-    """The table for people."""
+    """Return the report as Markdown."""
     names = ("huggingface_hub", "httpx2")
     lines = [
         "# What happens when the Hub fails",
         "",
         f"`{command}` on {platform.machine()}, Python {platform.python_version()}, "
         + ", ".join(f"{name} {version(name)}" for name in names)
-        + ". Two repetitions instead of four. Tries are those of all files, until the first of them has failed.",
+        + ". Two retries instead of four. Tries are counted over all files, until the first of them has failed.",
         "",
         "| | call | fault | met | result | tries | message |",
         "|---|---|---|---|---|---|---|",
@@ -138,29 +140,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", nargs="+", help="only these")
     parser.add_argument("--kinds", nargs="+", help="only these")
-    parser.add_argument("--jobs", type=int, default=8, help="at once; most of the time goes into waiting")
+    parser.add_argument("--jobs", type=int, default=8, help="parallel jobs; most of the time is spent waiting")
     parser.add_argument("--output", type=Path, metavar="FILE.md")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     calls = [("push", call) for call in PUSH] + [("fetch", call) for call in FETCH]
     cells = [
         (does, call, kind, times)
         for (does, call), kind, times in product(calls, KINDS, (1, ALWAYS))
-        if (not asked.calls or call in asked.calls) and (not asked.kinds or str(kind) in asked.kinds)
+        if (not args.calls or call in args.calls) and (not args.kinds or str(kind) in args.kinds)
         if not (kind == "killed" and times == ALWAYS)
-        if not (kind == "truncated" and call in ("head", "put"))  # there is no body to cut
+        if not (kind == "truncated" and call in ("head", "put"))  # these have no body to truncate
     ]
-    if not asked.calls or "large" in asked.calls:
+    if not args.calls or "large" in args.calls:
         cells += [("fetch", call, "wrong", times) for call, times in product(("file", "large"), (1, ALWAYS))]
     start = time.perf_counter()
     rows = []
-    with ThreadPoolExecutor(asked.jobs) as pool:
+    with ThreadPoolExecutor(args.jobs) as pool:
         for row in pool.map(lambda cell: attempt(*cell), cells):
             rows.append(row)
             print(*row[:5], f"{row.tries} tries, {row.seconds:.1f} s:", row.message, flush=True)
     command = "python benchmarks/" + " ".join([Path(__file__).name, *sys.argv[1:]])
     wrong = [row for row in rows if row.result.startswith("WRONG")]
-    if asked.output:
-        asked.output.write_text(markdown(rows, command=command), encoding="utf-8")
+    if args.output:
+        args.output.write_text(markdown(rows, command=command), encoding="utf-8")
     print(f"{len(rows)} faults in {time.perf_counter() - start:.0f} s; {len(wrong)} wrong")
     raise SystemExit(bool(wrong))
 

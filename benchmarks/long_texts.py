@@ -1,10 +1,10 @@
-"""Time and memory that long texts take, at n, 2n and 4n characters, each measured in a process of its own.
+"""Time and memory of predicting long texts, at n, 2n and 4n characters, each measured in a separate process.
 
     python -m benchmarks.long_texts [cases …] [--size 250000] [--output FILE.md]
 
-The encoder is tiny and random, and reads 16 tokens at once; the model has a task of every kind, two of which label
-words. Time is that of the processor. Memory is the peak of the resident set above that of the process with its model,
-the prediction included. "prepare" and "evaluate" read, tokenise and score rows of 100,000 characters.
+The encoder is tiny, randomly initialised, and reads 16 tokens at once; the model has a task of every type, two of which
+label words. Time is CPU time. Memory is the peak resident set above that of the process with its model, predictions
+included. "prepare" and "evaluate" read, tokenise and score rows of 100,000 characters.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _INPUT = 16
 
 
 def text_of(size: int) -> str:
-    """Random words, so many characters in all."""
+    """Return random words with `size` characters in total."""
     from tests.tiny import WORDS
 
     source, words, length = random.Random(size), [], 0
@@ -60,11 +60,11 @@ CASES = (*PREDICTIONS, "prepare", "evaluate")
 
 
 def measure(case: str, size: int) -> dict[str, float]:
-    """Processor seconds and MiB of one case, measured in a new process."""
+    """Return CPU seconds and MiB of one case, measured in a new process."""
     command = [sys.executable, "-m", "benchmarks.long_texts", "--job", case, "--size", str(size)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    process = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    measured: dict[str, float] = json.loads(process.stdout.splitlines()[-1])
+    return measured
 
 
 def _run(case: str, size: int) -> dict[str, float]:
@@ -101,7 +101,7 @@ def _work_on_rows(case: str, size: int, scratch: Path) -> Callable[[], object]:
     del run["datasets"]["pairs"], run["datasets"]["texts"]
     trained = train_tiny(run)
     words = [text_of(_ROW + i).split() for i in range(max(1, size // _ROW))]
-    rows = [{"tokens": one, "tags": ["O"] * len(one), "topic": "things", "mood": "neutral"} for one in words]
+    rows = [{"tokens": row, "tags": ["O"] * len(row), "topic": "things", "mood": "neutral"} for row in words]
     path = str(write_rows(scratch / "long.jsonl", rows))
     run["datasets"]["words"]["data"] = {"files": {"train": path, "validation": path}}
     if case == "evaluate":
@@ -116,13 +116,13 @@ def _peak() -> float:
 
 
 def table(cases: Sequence[str], size: int) -> list[str]:
-    """One line for each case: seconds and MiB at each size."""
+    """Return one row per case: seconds and MiB at each size."""
     sizes = [size * factor for factor in FACTORS]
-    head = [f"{one:,}: s" for one in sizes] + [f"{one:,}: MiB" for one in sizes]
+    head = [f"{count:,}: s" for count in sizes] + [f"{count:,}: MiB" for count in sizes]
     lines = [f"| characters | {' | '.join(head)} |", f"|---|{'---|' * len(head)}"]
     for case in cases:
-        found = [measure(case, one) for one in sizes]
-        cells = [f"{one['seconds']:.2f}" for one in found] + [f"{one['MiB']:.0f}" for one in found]
+        results = [measure(case, count) for count in sizes]
+        cells = [f"{result['seconds']:.2f}" for result in results] + [f"{result['MiB']:.0f}" for result in results]
         lines.append(f"| {case} | {' | '.join(cells)} |")
         print(lines[-1], flush=True)
     return lines
@@ -139,7 +139,7 @@ def main() -> None:
         print(json.dumps(_run(arguments.job, arguments.size)))
         return
     if unknown := set(arguments.cases) - set(CASES):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {'; '.join(CASES)}")
+        parser.error(f"unknown case {', '.join(sorted(unknown))}; cases: {'; '.join(CASES)}")
     lines = table(arguments.cases or CASES, arguments.size)
     command = f"benchmarks.long_texts --size {arguments.size}"
     if arguments.output:

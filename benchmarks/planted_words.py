@@ -1,9 +1,9 @@
-"""Tasks whose relations are known: each asks whether a weighted count of words is above its mean.
+"""Synthetic tasks with known relations: each label is whether a weighted count of words is above its mean.
 
-A text is words drawn at random. Task t has a weight for every word, w_t, and its label is whether Σ w_t[word] over the
-text, less what is expected of a text of its length, is above 0. The cosine between w_t and w_u is planted: two tasks
-agree on a share 1 − arccos(cosine) / π of texts. The words are those of `tests.tiny`, whose encoder knows nothing: it
-is first trained to name the words of a text, as pretrained encoders know of words.
+A text is a sequence of random words. Task t has a weight for every word, w_t, and its label is whether Σ w_t[word] over
+the text, minus its expectation for a text of that length, is above 0. The cosine between w_t and w_u is set: two tasks
+agree on a fraction 1 − arccos(cosine) / π of texts. The words are those of `tests.tiny`, whose encoder is random: it is
+first trained to predict the words of a text, so that it represents words as pretrained encoders do.
 """
 
 from __future__ import annotations
@@ -32,33 +32,33 @@ _CLUSTERS: Floats = np.array(
         [0.10, 0.05, -0.05, 0.60, 0.75, 1.00],
     ]
 )
-"""Two clusters of three tasks, no two pairs alike; most pairs across differ by 0.05 alone."""
+"""Two clusters of three tasks with different cosines; most pairs across clusters differ by only 0.05."""
 _ANGLES = np.deg2rad([0, 17, 48, 90, 126, 170])
 _FAN: Floats = 0.9 * np.cos(_ANGLES[:, None] - _ANGLES) + 0.1 * np.eye(6)
-"""Tasks as directions in a plane, from alike to opposite, and a tenth of each its own."""
+"""Tasks as directions in a plane, from similar to opposite, each with a tenth of its own."""
 TRUTHS = {"fan": _FAN, "clusters": _CLUSTERS, "unrelated": np.eye(6)}
 
 
 def weights(cosines: Floats, *, seed: int) -> Floats:
-    """Random weights of words for each task, ``[tasks, words]``, with exactly these cosines between the tasks."""
+    """Return random word weights, ``[tasks, words]``, with exactly these cosines between the tasks."""
     source = np.random.default_rng(seed)
     values, vectors = np.linalg.eigh(cosines)
     root = vectors * np.sqrt(np.clip(values, 0.0, None))
     base, _ = np.linalg.qr(source.normal(size=(len(WORDS), len(cosines))))
-    found: Floats = root @ base.T
-    return found
+    word_weights: Floats = root @ base.T
+    return word_weights
 
 
-def rows(words: Floats, *, many: int, seed: int) -> list[dict[str, Any]]:
-    """Texts labelled for every task, `t0`, `t1`, …"""
+def rows(words: Floats, *, count: int, seed: int) -> list[dict[str, Any]]:
+    """Return texts labelled for every task, `t0`, `t1`, …"""
     source = np.random.default_rng(seed)
-    found = []
-    for _ in range(many):
+    labelled = []
+    for _ in range(count):
         drawn = source.integers(len(WORDS), size=source.integers(_SHORTEST, _LONGEST + 1))
         scores = (words[:, drawn] - words.mean(axis=1, keepdims=True)).sum(axis=1)
         labels = {f"t{t}": "yes" if score > 0 else "no" for t, score in enumerate(scores)}
-        found.append({"text": " ".join(WORDS[i] for i in drawn), **labels})
-    return found
+        labelled.append({"text": " ".join(WORDS[i] for i in drawn), **labels})
+    return labelled
 
 
 def planted_run(
@@ -67,30 +67,30 @@ def planted_run(
     cosines: Floats,
     joint: bool,
     encoder: Path,
-    many: int,
+    text_count: int,
     seed: int,
     train: Mapping[str, Any],
-    unseen: int = 0,
+    validation_count: int = 0,
 ) -> dict[str, Any]:
-    """A run over tasks with planted relations.
+    """Return a run over tasks with planted relations.
 
     Args:
-        directory: where the rows are written.
-        cosines: between the tasks, ``[tasks, tasks]``.
-        joint: whether every text is labelled for all tasks; else each task has texts of its own.
-        encoder: where it starts from.
-        many: texts, of each task if they are not joint.
-        seed: of all that is random.
+        directory: directory for the rows.
+        cosines: cosines between the tasks, ``[tasks, tasks]``.
+        joint: whether every text is labelled for all tasks; otherwise each task has different texts.
+        encoder: directory of the encoder.
+        text_count: number of train texts, per task unless joint.
+        seed: random seed.
         train: keys of ``[train]``.
-        unseen: texts for validation, of each task if they are not joint.
+        validation_count: number of validation texts, per task unless joint.
     """
     words, tasks = weights(cosines, seed=seed), [f"t{t}" for t in range(len(cosines))]
     datasets = {}
     for number, names in enumerate([tasks] if joint else [[task] for task in tasks]):
-        sizes = {"train": many, **({"validation": unseen} if unseen else {})}
-        made = iter(rows(words, many=sum(sizes.values()), seed=1000 * seed + number))
+        sizes = {"train": text_count, **({"validation": validation_count} if validation_count else {})}
+        stream = iter(rows(words, count=sum(sizes.values()), seed=1000 * seed + number))
         files = {
-            split: str(write_rows(directory / f"{number}-{split}.jsonl", list(islice(made, size))))
+            split: str(write_rows(directory / f"{number}-{split}.jsonl", list(islice(stream, size))))
             for split, size in sizes.items()
         }
         kinds = {name: {"kind": "classification", "label": name, "labels": ["no", "yes"]} for name in names}
@@ -105,7 +105,7 @@ def planted_run(
 
 
 def word_encoder(directory: Path, *, seed: int, steps: int) -> Path:
-    """The tiny encoder, trained to name the words of a text: a directory."""
+    """Train the tiny encoder to predict the words of a text; return its directory."""
     source = np.random.default_rng(seed)
     texts = []
     for _ in range(4000):
@@ -125,6 +125,6 @@ def word_encoder(directory: Path, *, seed: int, steps: int) -> Path:
         "train": {"steps": steps, "batch_size": 64, "lr": 5e-3, "precision": "fp32", "save_every": steps},
     }
     model, tokenizer = load_model(str(nlpmtl.train(run, output=directory / "words").model_dir))
-    for part in (model.sharing.encoder, tokenizer):
-        part.save_pretrained(directory / "knows-words")
-    return directory / "knows-words"
+    for saved in (model.sharing.encoder, tokenizer):
+        saved.save_pretrained(directory / "pretrained")
+    return directory / "pretrained"

@@ -1,10 +1,10 @@
-"""There and back: what a model answers before it is pushed, and what it answers where it was loaded from the Hub.
+"""Round trip through the Hub: predictions of a model before it is pushed and after it is loaded by name.
 
     python benchmarks/publish.py BIN WORK      (BIN: where `nlpmtl` is; WORK: an empty directory)
 
-A few steps of training with all kinds of task on a real encoder; a push to the stand-in for the Hub; then, in another
-directory, with another HF_HOME and without the model directory, the same texts again: online, and from the cache. All
-answers are files, and they are compared byte for byte.
+Trains a few steps with all task types on a real encoder and pushes the model to the tests' stand-in for the Hub; then
+predicts the same texts in another directory, with another HF_HOME and without the model directory: online, and from the
+cache. The prediction files are compared byte by byte.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ TASKS = {
 
 
 def to_toml(value: object) -> str:
-    """A value in TOML, tables inline."""
+    """Return a value in TOML syntax, with inline tables."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key} = {to_toml(inner)}" for key, inner in value.items()) + "}"
     return json.dumps(value)
 
 
 def write_run(directory: Path) -> Path:
-    """A run over all kinds of task, and its rows."""
+    """Write a run over all task types, and its rows."""
     datasets = {}
     for name, (inputs, tasks) in INPUTS.items():
         files = {
-            split: str(write_rows(directory / name / f"{split}.jsonl", make_rows(many, seed=many + len(name))))
-            for split, many in (("train", 200), ("validation", 60))
+            split: str(write_rows(directory / name / f"{split}.jsonl", make_rows(count, seed=count + len(name))))
+            for split, count in (("train", 200), ("validation", 60))
         }
         datasets[name] = {"data": {"files": files}, "input": inputs, "tasks": {task: TASKS[task] for task in tasks}}
     run = {
@@ -65,73 +65,73 @@ def write_run(directory: Path) -> Path:
 
 
 def write_inputs(directory: Path) -> dict[str, Path]:
-    """Words, texts (a long one among them) and pairs that nobody trained on."""
+    """Write words, texts (one of them long) and pairs that are not in the train split."""
     rows = make_rows(40, seed=99)
     texts = [{"text": row["text"]} for row in rows] + [{"text": " ".join(row["text"] for row in rows)}]
     pairs = [{"text": row["text"], "pair": row["other"]} for row in rows]
     words = [{"words": row["tokens"]} for row in rows]
-    asked = {"texts": texts, "pairs": pairs, "words": words}
-    return {name: write_rows(directory / f"{name}.jsonl", some) for name, some in asked.items()}
+    inputs = {"texts": texts, "pairs": pairs, "words": words}
+    return {name: write_rows(directory / f"{name}.jsonl", examples) for name, examples in inputs.items()}
 
 
-def answers(
-    nlpmtl: Path, model: str, inputs: dict[str, Path], *, at: Path, environment: dict[str, str]
+def predict(
+    nlpmtl: Path, model: str, inputs: dict[str, Path], *, directory: Path, environment: dict[str, str]
 ) -> dict[str, bytes]:
-    """What the model answers, as the bytes of the files."""
-    at.mkdir()
-    found = {}
+    """Return the bytes of the prediction files."""
+    directory.mkdir()
+    predictions = {}
     for name, path in inputs.items():
         command = [str(nlpmtl), "predict", model, "--input", str(path), "--all-scores", "--output", f"{name}.out.jsonl"]
-        subprocess.run(command, cwd=at, env=environment, check=True)
-        found[name] = (at / f"{name}.out.jsonl").read_bytes()
-    return found
+        subprocess.run(command, cwd=directory, env=environment, check=True)
+        predictions[name] = (directory / f"{name}.out.jsonl").read_bytes()
+    return predictions
 
 
 def compare(first: dict[str, bytes], other: dict[str, bytes], *, what: str) -> None:
-    """Say that they are the same, or stop."""
+    """Print that the predictions are equal, or exit."""
     for name, content in first.items():
         lines = content.splitlines()
         tasks = sorted({task for line in lines for task in json.loads(line)["predictions"]})
         if other[name] != content:
-            raise SystemExit(f"{what}: {name}: other answers")
+            raise SystemExit(f"{what}: {name}: predictions differ")
         digest = hashlib.sha256(content).hexdigest()[:16]
         print(
             f"  {what}: {name}: {len(lines)} inputs, {len(content)} bytes, sha256 {digest}…: same; {', '.join(tasks)}"
         )
 
 
-def there_and_back(hub: Hub, nlpmtl: Path, work: Path) -> None:
-    """All of it."""
+def round_trip(hub: Hub, nlpmtl: Path, work: Path) -> None:
+    """Train, push, load and compare."""
     work.mkdir(parents=True, exist_ok=True)
-    here = hub.environment(work / "home") | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    local = hub.environment(work / "home") | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     run, inputs, model = write_run(work / "data"), write_inputs(work / "data"), work / "run" / "model"
-    subprocess.run([nlpmtl, "train", run, "--output", work / "run"], env=here, check=True, stdout=subprocess.DEVNULL)
-    first = answers(nlpmtl, str(model), inputs, at=work / "first", environment=here)
+    subprocess.run([nlpmtl, "train", run, "--output", work / "run"], env=local, check=True, stdout=subprocess.DEVNULL)
+    first = predict(nlpmtl, str(model), inputs, directory=work / "first", environment=local)
 
-    online = {name: value for name, value in here.items() if name != "HF_HUB_OFFLINE"}
-    command = [str(nlpmtl), "push", str(model), NAME, "--private", "--message", "There and back"]
-    done = subprocess.run(command, env=online | {"HF_TOKEN": WRITER}, check=True, capture_output=True, text=True)
+    online = {name: value for name, value in local.items() if name != "HF_HUB_OFFLINE"}
+    command = [str(nlpmtl), "push", str(model), NAME, "--private", "--message", "Round trip"]
+    push = subprocess.run(command, env=online | {"HF_TOKEN": WRITER}, check=True, capture_output=True, text=True)
     repo = hub.models[NAME]
-    print(f"pushed: {done.stdout.strip()}, {'private' if repo.private else 'public'}, {len(repo.commits)} commits with")
+    print(f"pushed: {push.stdout.strip()}, {'private' if repo.private else 'public'}, {len(repo.commits)} commits with")
     print("\n".join(f"  {name}, {len(content)} bytes" for name, content in sorted(repo.files().items())))
     for name, content in repo.files().items():
         if name == ".gitattributes":
             continue
         written = (model / name).read_bytes()
-        if name == "README.md":  # the card speaks of the repository where it spoke of the directory
+        if name == "README.md":  # the pushed card names the repository instead of the directory
             written = with_repo_id(written.decode(), repo=NAME).encode()
         if written != content:
             raise SystemExit(f"{name} is not what was pushed")
-    model.rename(work / "gone")  # so that nothing but the Hub can be where it comes from
+    model.rename(work / "gone")  # so that it can only be loaded from the Hub
 
     elsewhere = online | {"HF_HOME": str(work / "another home"), "HF_TOKEN": WRITER}
-    second = answers(nlpmtl, NAME, inputs, at=work / "second", environment=elsewhere)
-    asked = len(hub.asked)
+    second = predict(nlpmtl, NAME, inputs, directory=work / "second", environment=elsewhere)
+    request_count = len(hub.asked)
     offline = elsewhere | {"HF_HUB_OFFLINE": "1"}
-    third = answers(nlpmtl, NAME, inputs, at=work / "third", environment=offline)
-    if len(hub.asked) != asked:
-        raise SystemExit("the Hub was asked, offline")
-    print("compared, byte for byte, with the answers of the model directory before it was pushed:")
+    third = predict(nlpmtl, NAME, inputs, directory=work / "third", environment=offline)
+    if len(hub.asked) != request_count:
+        raise SystemExit("a request was sent to the Hub while offline")
+    print("compared, byte by byte, with the predictions of the model directory before it was pushed:")
     compare(first, second, what="from the Hub")
     compare(first, third, what="offline, from the cache")
 
@@ -139,7 +139,7 @@ def there_and_back(hub: Hub, nlpmtl: Path, work: Path) -> None:
 def main() -> None:
     nlpmtl, work = Path(sys.argv[1]).absolute() / "nlpmtl", Path(sys.argv[2]).absolute() / "publish"
     with serve_hub() as hub:
-        there_and_back(hub, nlpmtl, work)
+        round_trip(hub, nlpmtl, work)
 
 
 if __name__ == "__main__":

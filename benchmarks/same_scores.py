@@ -1,10 +1,10 @@
-"""Scores with and without what makes training fast: the same runs with packed and with padded rows, over seeds.
+"""Scores of packed and padded training: the same runs over several seeds.
 
     python -m benchmarks.same_scores DATA_DIR [--seeds 3] [--rows 400] [--output FILE.md]
 
 MiniLM-L6 on four datasets of `task_configs/`, at most `--rows` train and as many validation rows of each, two epochs
-of 32 rows a step. Packed: as it is chosen on a CPU. Padded: with `encoder.attn_implementation = "sdpa"`, which computes
-micro-batches as transformers does. That the rows of each step are the same is held by tests (`tests/test_build.py`).
+of 32 rows per step. Packed is the default on a CPU. Padded is `encoder.attn_implementation = "sdpa"`, which computes
+micro-batches as transformers does. Tests check that each step has the same rows (`tests/test_build.py`).
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from benchmarks.tables import facts, mean_spread
 
 DATASETS = ("mrpc", "trec", "sst2_sentences", "snips")
 CONFIGS = Path(__file__).resolve().parents[1] / "task_configs"
-WAYS: dict[str, dict[str, Any]] = {"packed": {}, "padded": {"attn_implementation": "sdpa"}}
+VARIANTS: dict[str, dict[str, Any]] = {"packed": {}, "padded": {"attn_implementation": "sdpa"}}
 
 
-def run_of(data: Path, *, seed: int, way: str, rows: int) -> dict[str, Any]:
+def run_of(data: Path, *, seed: int, variant: str, rows: int) -> dict[str, Any]:
     files = {
         name: {split: str(data / name / f"{split}.jsonl.gz") for split in ("train", "validation")} for name in DATASETS
     }
     run = read_eleven()
     return {
         "seed": seed,
-        "encoder": {**run["encoder"], **WAYS[way]},
+        "encoder": {**run["encoder"], **VARIANTS[variant]},
         "datasets": {
             name: {
                 **run["datasets"][name],
@@ -48,11 +48,11 @@ def run_of(data: Path, *, seed: int, way: str, rows: int) -> dict[str, Any]:
 
 
 def read_eleven() -> dict[str, Any]:
-    """The shipped run of eleven tasks, its dataset files by their whole paths."""
-    found = tomllib.loads((CONFIGS / "runs" / "eleven.toml").read_text(encoding="utf-8"))
-    for dataset in found["datasets"].values():
+    """Return the shipped run of eleven tasks, with absolute paths of its dataset files."""
+    run = tomllib.loads((CONFIGS / "runs" / "eleven.toml").read_text(encoding="utf-8"))
+    for dataset in run["datasets"].values():
         dataset["extends"] = str((CONFIGS / "runs" / dataset["extends"]).resolve())
-    return found
+    return run
 
 
 def main() -> None:
@@ -63,35 +63,35 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    scores: dict[str, dict[str, list[float]]] = {way: {} for way in WAYS}
-    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+    scores: dict[str, dict[str, list[float]]] = {variant: {} for variant in VARIANTS}
+    seconds: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
     with tempfile.TemporaryDirectory() as scratch:
         for seed in range(args.seeds):
-            for way in WAYS:
+            for variant in VARIANTS:
                 start = time.perf_counter()
-                run = run_of(args.data.resolve(), seed=seed, way=way, rows=args.rows)
-                found = nlpmtl.train(run, output=Path(scratch) / f"{way}-{seed}").scores
-                seconds[way].append(time.perf_counter() - start)
-                assert found is not None
-                for task, values in found.tasks.items():
-                    scores[way].setdefault(task, []).append(float(values["score"] or 0.0))
-                scores[way].setdefault("mean", []).append(found.mean)
-                print(f"seed {seed}, {way}: {found.mean:.4f}, {seconds[way][-1]:.0f} s", flush=True)
+                run = run_of(args.data.resolve(), seed=seed, variant=variant, rows=args.rows)
+                result = nlpmtl.train(run, output=Path(scratch) / f"{variant}-{seed}").scores
+                seconds[variant].append(time.perf_counter() - start)
+                assert result is not None
+                for task, values in result.tasks.items():
+                    scores[variant].setdefault(task, []).append(float(values["score"] or 0.0))
+                scores[variant].setdefault("mean", []).append(result.mean)
+                print(f"seed {seed}, {variant}: {result.mean:.4f}, {seconds[variant][-1]:.0f} s", flush=True)
     lines = ["| score | packed | padded | difference of the means |", "|---|---|---|---|"]
     for task, packed in scores["packed"].items():
         padded = scores["padded"][task]
-        apart = statistics.mean(packed) - statistics.mean(padded)
-        lines.append(f"| {task} | {mean_spread(packed, 4)} | {mean_spread(padded, 4)} | {apart:+.4f} |")
+        difference = statistics.mean(packed) - statistics.mean(padded)
+        lines.append(f"| {task} | {mean_spread(packed, 4)} | {mean_spread(padded, 4)} | {difference:+.4f} |")
     text = "\n".join(
         [
-            "# Scores of packed and of padded training",
+            "# Scores of packed and padded training",
             "",
             f"Validation scores, mean and standard deviation of {args.seeds} seeds, the same for both.",
             "",
             *lines,
             "",
             *facts(f"benchmarks.same_scores DATA --seeds {args.seeds} --rows {args.rows}"),
-            f"- Seconds a run, start and end included: packed {mean_spread(seconds['packed'], 0)}, "
+            f"- Seconds per run, start and end included: packed {mean_spread(seconds['packed'], 0)}, "
             f"padded {mean_spread(seconds['padded'], 0)}.",
         ]
     )

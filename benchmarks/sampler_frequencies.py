@@ -1,11 +1,11 @@
-"""Does every sampler do what its formula says? GLUE's nine train sets, 100,000 picks, and the rows of a whole run.
+"""Frequencies of every sampler compared with its formula, on GLUE's nine train sets.
 
     python benchmarks/sampler_frequencies.py
 
-The first column of numbers is the largest difference of a data set's count from N · p, over all data sets, three places
-of the run (its first, middle and last step) and five seeds. The second follows the plan of a run of 3,000 steps of 32
-rows (proportional to 1/50 of GLUE's sizes, so that every row is used several times) and counts the rows that are not
-used as often as the plan's cursor says: k · full passes, or one more.
+The first column of numbers is the largest difference between a dataset's count in 100,000 draws and N · p, over all
+datasets, three steps (the first, middle and last of a run) and five seeds. The last column follows the plan of a run of
+3,000 steps of 32 rows (with 1/50 of GLUE's sizes, so that every row is used several times) and counts the rows that are
+not used as often as the cursor says: once per full pass, or once more.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nlpmtl.registry import SAMPLERS
 from nlpmtl.sampling import build_plan, build_sampler
 
 GLUE = (8_551, 67_349, 3_668, 5_749, 363_846, 392_702, 104_743, 2_490, 635)
-PICKS, SEEDS, STEPS, ROWS = 100_000, range(5), 3_000, 32
+DRAWS, SEEDS, STEPS, ROWS = 100_000, range(5), 3_000, 32
 RUN: dict[str, Any] = {"total_steps": STEPS, "epoch_steps": 1_000}
 OPTIONS: dict[str, dict[str, object]] = {
     "temperature": {"temperature": 2.0},
@@ -32,14 +32,14 @@ def largest_difference(kind: str) -> float:
         options = SAMPLERS.parse({"kind": kind, **OPTIONS.get(kind, {})})
         sampler = build_sampler(options, sizes=GLUE, rows_per_step=ROWS, seed=seed, **RUN)
         for step in (0, STEPS // 2, STEPS - 1):
-            counts = Counter(sampler.draw(0, PICKS, step=step))
-            differences = (abs(counts[i] - PICKS * p) for i, p in enumerate(sampler.probabilities(step)))
+            counts = Counter(sampler.draw(0, DRAWS, step=step))
+            differences = (abs(counts[i] - DRAWS * p) for i, p in enumerate(sampler.probabilities(step)))
             worst = max(worst, *differences)
     return worst
 
 
 def rows_used_otherwise(kind: str) -> tuple[int, int]:
-    """Rows whose use is not what the cursor says, and all rows used."""
+    """Return the number of rows not used as often as the cursor says, and the number of rows used."""
     sizes = [max(1, size // 50) for size in GLUE]
     options = SAMPLERS.parse({"kind": kind, **OPTIONS.get(kind, {})})
     plan = build_plan(options, names=list("abcdefghi"), sizes=sizes, batch_size=ROWS, seed=17, **RUN)
@@ -64,7 +64,7 @@ def main() -> None:
     for kind in SAMPLERS.names():
         worst = largest_difference(kind)
         wrong, rows = rows_used_otherwise(kind)
-        print(f"| {kind} | {worst:.2f} | {worst / PICKS:.1e} | {wrong} of {rows:,} |")
+        print(f"| {kind} | {worst:.2f} | {worst / DRAWS:.1e} | {wrong} of {rows:,} |")
 
 
 if __name__ == "__main__":

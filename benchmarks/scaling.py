@@ -1,15 +1,15 @@
-"""Cost as the work grows: start-up, memory and a training step, against rows, tasks and the length of texts.
+"""Scaling of start-up, memory and training steps with the number of rows, the number of tasks and the text length.
 
-    python -m benchmarks.scaling [rows] [prediction] [tasks] [length] [--most 1000000] [--output FILE.md]
+    python -m benchmarks.scaling [rows] [prediction] [tasks] [length] [--max-rows 1000000] [--output FILE.md]
 
-Rows, up to `--most` of them: words with a tag each and a label of the whole, and texts with a label, 18 words on
-average; read, checked and tokenised from a jsonl file, then found in the cache, each time with 30 steps of training.
-Prediction: `nlpmtl predict --input` of as many texts. Tasks: 1 to 64 classifications, either all on every row or one
-on each, with MiniLM-L6; medians of three rounds. Length: 2,000 texts of 16 to 512 tokens. But for the tasks the
-encoder is tiny and random, so that the way of the data is what is measured.
+Rows: up to `--max-rows` rows of tagged words with a label, and of texts with a label, 18 words on average; read,
+validated and tokenised from a JSON Lines file, then read from the cache, each time with 30 training steps. Prediction:
+`nlpmtl predict --input` with as many texts. Tasks: 1 to 64 classification tasks, either all on every row or one per
+row, with MiniLM-L6; medians of three rounds. Length: 2,000 texts of 16 to 512 tokens. Except for the tasks, the encoder
+is tiny and random, so that data loading dominates.
 
-Every line is a process of its own, so that its memory is. Memory is the peak of the resident set; for rows and length
-it is what comes on top of the process with the model loaded. Pages of mapped files count.
+Every line is measured in a separate process. Memory is the peak resident set, including pages of memory-mapped files;
+for rows and length, without that of the process with the loaded model.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ STEPS = 30
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 ROUNDS = 3
 TOLERANCE = 1.25
-"""How much more than its input something may grow before it is told: what two runs of the same differ by."""
+"""Factor by which a cost may grow faster than its input before it is reported; two equal runs differ by as much."""
 
 
 def write_encoder(directory: Path) -> Path:
-    """Two small random layers that read 512 tokens."""
+    """Write a random encoder of two small layers that reads 512 tokens."""
     from transformers import AutoConfig, AutoTokenizer, BertModel
 
     from tests import tiny
@@ -56,15 +56,15 @@ def write_encoder(directory: Path) -> Path:
 
 
 def write_rows(path: Path, rows: int, *, words: Sequence[int], tasks: int = 1) -> str:
-    """Rows of random words, so many at least and at most, each tagged; the whole has a label for each task."""
+    """Write rows of random tagged words, between `words[0]` and `words[1]` of them, with a label for each task."""
     from tests.tiny import WORDS
 
-    source = random.Random(rows)
+    generator = random.Random(rows)
     with path.open("w", encoding="utf-8") as file:
         for _ in range(rows):
-            tokens = source.choices(WORDS, k=source.randint(*words))
+            tokens = generator.choices(WORDS, k=generator.randint(*words))
             tags = ["B-place" if word in ("turin", "rome", "paris") else "O" for word in tokens]
-            labels = {f"t{task}": source.choice("abcdef") for task in range(tasks)}
+            labels = {f"t{task}": generator.choice("abcdef") for task in range(tasks)}
             file.write(json.dumps({"tokens": tokens, "text": " ".join(tokens), "tags": tags, **labels}) + "\n")
     return str(path)
 
@@ -79,67 +79,71 @@ def run_of(scratch: Path, encoder: str, datasets: dict[str, Any], *, max_length:
 
 
 def dataset(path: str, *, tasks: Sequence[str], words: bool = False) -> dict[str, Any]:
-    made: dict[str, Any] = {name: {"kind": "classification", "label": name, "labels": [*"abcdef"]} for name in tasks}
+    configs: dict[str, Any] = {name: {"kind": "classification", "label": name, "labels": [*"abcdef"]} for name in tasks}
     if words:
-        made["places"] = {"kind": "labeling", "label": "tags", "labels": ["O", "B-place"]}
+        configs["places"] = {"kind": "labeling", "label": "tags", "labels": ["O", "B-place"]}
     return {
         "data": {"files": {"train": path}},
         "input": {"words": "tokens"} if words else {"text": "text"},
-        "tasks": made,
+        "tasks": configs,
     }
 
 
-def measure_rows(scratch: Path, *, most: int) -> Iterator[str]:
+def measure_rows(scratch: Path, *, max_rows: int) -> Iterator[str]:
     encoder = str(write_encoder(scratch / "encoder"))
-    sizes = [size for size in SIZES if size <= most]
+    sizes = [size for size in SIZES if size <= max_rows]
     yield "| input | rows | start-up s | rows / s | MiB | from the cache s | MiB | with training MiB | step ms |"
     yield "|---|---|---|---|---|---|---|---|---|"
     verdicts = []
     for words in (True, False):
-        found, what = [], "words and tags" if words else "texts"
+        results, what = [], "words and tags" if words else "texts"
         for size in sizes:
             path = write_rows(scratch / "rows.jsonl", size, words=(10, 26))
             datasets = {"d": dataset(path, tasks=["t0"], words=words)}
             with tempfile.TemporaryDirectory(dir=scratch) as cache:
                 run = run_of(scratch, encoder, datasets)
                 first, second = (take_steps(run, steps=STEPS, cache=Path(cache)) for _ in range(2))
-            found.append((size, first, second))
+            results.append((size, first, second))
             cells = [f"{first['seconds']:.2f}", f"{size / first['seconds']:,.0f}", f"{first['MiB']:.0f}"]
             cells += [f"{second['seconds']:.2f}", f"{second['MiB']:.0f}", f"{second['MiB with training']:.0f}"]
             yield f"| {what} | {size:,} | {' | '.join(cells)} | {second['step ms']:.1f} |"
         verdicts += [
-            verdict(f"{what}, start-up", [(n, one["seconds"]) for n, one, _ in found], by="rows"),
-            verdict(f"{what}, start-up from the cache", [(n, two["seconds"]) for n, _, two in found], by="rows"),
-            verdict(f"{what}, memory", [(n, max(one["MiB"], 1)) for n, one, _ in found], by="rows"),
+            verdict(f"{what}, start-up", [(n, first["seconds"]) for n, first, _ in results], by="rows"),
             verdict(
-                f"{what}, a step", [(1, found[0][2]["step ms"]), (1, found[-1][2]["step ms"])], by="rows: not at all"
+                f"{what}, start-up from the cache", [(n, second["seconds"]) for n, _, second in results], by="rows"
+            ),
+            verdict(f"{what}, memory", [(n, max(first["MiB"], 1)) for n, first, _ in results], by="rows"),
+            verdict(
+                f"{what}, a step",
+                [(1, results[0][2]["step ms"]), (1, results[-1][2]["step ms"])],
+                by="rows: not at all",
             ),
         ]
     yield ""
     yield from verdicts
 
 
-def measure_prediction(scratch: Path, *, most: int) -> Iterator[str]:
+def measure_prediction(scratch: Path, *, max_rows: int) -> Iterator[str]:
     from tests import tiny
 
     model = tiny.train_tiny(tiny.make_run(scratch / "tiny", train={"steps": 2})).model_dir
     yield "| texts | seconds | texts / s | MiB |"
     yield "|---|---|---|---|"
-    found = []
-    for size in (size for size in SIZES if size <= most):
+    results = []
+    for size in (size for size in SIZES if size <= max_rows):
         path = write_rows(scratch / "texts.jsonl", size, words=(10, 26))
-        given = ["--input", path, "--output", str(scratch / "answers.jsonl"), "--task", "topic"]
+        options = ["--input", path, "--output", str(scratch / "predictions.jsonl"), "--task", "topic"]
         start = time.perf_counter()
-        process = subprocess.Popen([sys.executable, "-m", "nlpmtl", "predict", str(model), *given])
+        process = subprocess.Popen([sys.executable, "-m", "nlpmtl", "predict", str(model), *options])
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
-        with (scratch / "answers.jsonl").open(encoding="utf-8") as answers:
-            assert (status, sum(1 for _ in answers)) == (0, size)
-        found.append((size, seconds, usage.ru_maxrss / 1024))
-        yield f"| {size:,} | {seconds:.1f} | {size / seconds:,.0f} | {found[-1][2]:.0f} |"
+        with (scratch / "predictions.jsonl").open(encoding="utf-8") as predictions:
+            assert (status, sum(1 for _ in predictions)) == (0, size)
+        results.append((size, seconds, usage.ru_maxrss / 1024))
+        yield f"| {size:,} | {seconds:.1f} | {size / seconds:,.0f} | {results[-1][2]:.0f} |"
     yield ""
-    yield verdict("prediction", [(size, seconds) for size, seconds, _ in found], by="texts")
-    yield verdict("its memory", [(1, found[0][2]), (1, found[-1][2])], by="texts: not at all")
+    yield verdict("prediction", [(size, seconds) for size, seconds, _ in results], by="texts")
+    yield verdict("its memory", [(1, results[0][2]), (1, results[-1][2])], by="texts: not at all")
 
 
 def measure_tasks(scratch: Path) -> Iterator[str]:
@@ -148,25 +152,25 @@ def measure_tasks(scratch: Path) -> Iterator[str]:
     path = write_rows(scratch / "tasks.jsonl", 4096, words=(10, 26), tasks=64)
     lines = Path(path).read_text(encoding="utf-8").splitlines(keepends=True)
     counts = (1, 4, 16, 64)
-    found: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    timings: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for _ in range(ROUNDS):
         for tasks in counts:
             joint = {"d": dataset(path, tasks=[f"t{i}" for i in range(tasks)])}
-            apart = {}
+            separate = {}
             for i in range(tasks):
-                own = scratch / f"tasks{i}.jsonl"
-                own.write_text("".join(lines[i::tasks]), encoding="utf-8")
-                apart[f"d{i}"] = dataset(str(own), tasks=[f"t{i}"])
-            for name, datasets in (("joint", joint), ("apart", apart)):
-                one = take_steps(run_of(scratch, PRETRAINED, datasets), steps=STEPS, cache=scratch / "cache")
-                found.setdefault((name, tasks), []).append(one)
+                part = scratch / f"tasks{i}.jsonl"
+                part.write_text("".join(lines[i::tasks]), encoding="utf-8")
+                separate[f"d{i}"] = dataset(str(part), tasks=[f"t{i}"])
+            for name, datasets in (("joint", joint), ("separate", separate)):
+                timing = take_steps(run_of(scratch, PRETRAINED, datasets), steps=STEPS, cache=scratch / "cache")
+                timings.setdefault((name, tasks), []).append(timing)
     for tasks in counts:
         cells = []
-        for name in ("joint", "apart"):
-            times = [one["step ms"] for one in found[name, tasks]]
-            ratios = [time / one["step ms"] for time, one in zip(times, found[name, 1], strict=True)]
+        for name in ("joint", "separate"):
+            times = [timing["step ms"] for timing in timings[name, tasks]]
+            ratios = [time / base["step ms"] for time, base in zip(times, timings[name, 1], strict=True)]
             cells += [median_spread(times, 0), median_spread(ratios, 2)]
-        ahead = statistics.median(one["could be ahead ms"] for one in found["apart", tasks])
+        ahead = statistics.median(timing["batch ms"] for timing in timings["separate", tasks])
         yield f"| {tasks} | {' | '.join(cells)} | {ahead:.1f} |"
 
 
@@ -174,52 +178,52 @@ def measure_length(scratch: Path) -> Iterator[str]:
     encoder = str(write_encoder(scratch / "encoder"))
     yield "| tokens of a text | start-up s | tokens / s | MiB | step ms | collate ms |"
     yield "|---|---|---|---|---|---|"
-    found = []
+    results = []
     for length in (16, 32, 64, 128, 256, 512):
         path = write_rows(scratch / "length.jsonl", 2000, words=(length - 2, length - 2))
         run = run_of(scratch, encoder, {"d": dataset(path, tasks=["t0"])}, max_length=512)
         first = take_steps(run, steps=STEPS, cache=scratch / "cache")
-        found.append((length, first))
+        results.append((length, first))
         cells = [f"{first['seconds']:.2f}", f"{first['tokens'] / first['seconds']:,.0f}", f"{first['MiB']:.0f}"]
-        yield f"| {length} | {' | '.join(cells)} | {first['step ms']:.1f} | {first['could be ahead ms']:.2f} |"
+        yield f"| {length} | {' | '.join(cells)} | {first['step ms']:.1f} | {first['batch ms']:.2f} |"
     yield ""
     for what, key in (
         ("start-up", "seconds"),
         ("memory", "MiB"),
-        ("collating", "could be ahead ms"),
+        ("collating", "batch ms"),
         ("a step", "step ms"),
     ):
-        yield verdict(what, [(n, max(float(one[key]), 1e-3)) for n, one in found], by="tokens")
+        yield verdict(what, [(n, max(float(result[key]), 1e-3)) for n, result in results], by="tokens")
 
 
 def verdict(what: str, points: Sequence[tuple[int, float]], *, by: str) -> str:
-    """Whether a cost grows faster than its input, from the smallest to any larger and from each to the next."""
+    """Report whether a cost grows faster than its input, between neighbouring sizes."""
     (n0, cost0), (n1, cost1) = points[0], points[-1]
     faster = [b for (a, x), (b, y) in pairwise(points) if y / x > TOLERANCE * max(1, b / a)]
-    told = (
-        f"faster than its input, up to {', '.join(f'{one:,}' for one in faster)}"
+    result = (
+        f"faster than its input at {', '.join(f'{size:,}' for size in faster)}"
         if faster
         else "not faster than its input"
     )
-    return f"- {what}: {n1 / n0:,.0f} times the {by}, {cost1 / cost0:.2f} times the cost: {told}."
+    return f"- {what}: {n1 / n0:,.0f} times the {by}, {cost1 / cost0:.2f} times the cost: {result}."
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; left out: all")
-    parser.add_argument("--most", type=int, default=1_000_000, help="rows at most")
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)} (default: all)")
+    parser.add_argument("--max-rows", type=int, default=1_000_000, help="largest number of rows")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(PARTS)}")
+        parser.error(f"unknown part {', '.join(sorted(unknown))}; parts: {', '.join(PARTS)}")
     lines = []
     with tempfile.TemporaryDirectory() as scratch:
         for part in arguments.parts or PARTS:
-            lines += ["", f"## Against {part}", ""]
+            lines += ["", f"## Scaling with {part}", ""]
             print("\n".join(lines[-3:]), flush=True)
             measured = {
-                "rows": lambda: measure_rows(Path(scratch), most=arguments.most),
-                "prediction": lambda: measure_prediction(Path(scratch), most=arguments.most),
+                "rows": lambda: measure_rows(Path(scratch), max_rows=arguments.max_rows),
+                "prediction": lambda: measure_prediction(Path(scratch), max_rows=arguments.max_rows),
                 "tasks": lambda: measure_tasks(Path(scratch)),
                 "length": lambda: measure_length(Path(scratch)),
             }[part]()
@@ -227,11 +231,13 @@ def main() -> None:
                 print(line, flush=True)
                 lines.append(line)
     if arguments.output:
-        arguments.output.write_text("\n".join(["# Cost as the work grows", *lines, "", *provenance(arguments)]) + "\n")
+        arguments.output.write_text(
+            "\n".join(["# Scaling with rows, tasks and text length", *lines, "", *provenance(arguments)]) + "\n"
+        )
 
 
 def provenance(arguments: argparse.Namespace) -> list[str]:
-    command = " ".join(["benchmarks.scaling", *arguments.parts, f"--most {arguments.most}"])
+    command = " ".join(["benchmarks.scaling", *arguments.parts, f"--max-rows {arguments.max_rows}"])
     variables = (f"{name}={os.environ.get(name, 'unset')}" for name in ("OMP_NUM_THREADS", "TOKENIZERS_PARALLELISM"))
     return [*facts(command, "tokenizers", "pyarrow"), f"- fp32, {', '.join(variables)}."]
 

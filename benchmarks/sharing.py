@@ -1,13 +1,13 @@
-"""What each way of sharing is worth to a small task beside a large relative: 500 rows of RTE with SNLI, over seeds.
+"""Gain of a small task from a large related one, by sharing scheme: 500 rows of RTE with SNLI, several seeds.
 
     python -m benchmarks.sharing DATA_DIR [--rte 500] [--steps 600] [--seeds 3] [--only NAME …] [--output DIR]
         [--table FILE.md]
 
-MiniLM-L6, 32 rows a step; the mixture draws by size to the power of 1 / 2, so that RTE is a ninth of it. Beside it each
-task is trained alone: on as many rows as the mixture takes of it, and RTE also for ten passes. RTE's validation rows
-are few, so that its train rows that no run trains on are scored too. No evaluation chooses a model: scores are of the
-last step. What is in the output directory already is not trained again. How long a step takes is measured at the end,
-in short runs of every way in turns, on a machine that does nothing else.
+MiniLM-L6, 32 rows per step; datasets are drawn in proportion to the square root of their size, so one row in nine is
+RTE's. Baselines: each task trained separately on as many rows as the multi-task run draws of it, and RTE also for ten
+epochs. RTE has few validation rows, so its train rows that no run trains on are scored too. No checkpoint selection:
+scores are those of the last step. Finished runs in the output directory are not repeated. Step times are measured at
+the end, in short interleaved runs of every scheme; nothing else should run on the machine.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ CONFIGS = Path(__file__).resolve().parents[1] / "task_configs"
 RTE, SNLI = 500, 30_000
 """Train rows."""
 SCORED = {"rte": "rte", "rte, left over": "rte-left-over", "snli": "snli"}
-"""Columns of the table, and the files in the output directory that hold their rows."""
+"""Columns of the table, and the files in the output directory with their rows."""
 BATCH = 32
 TEMPERATURE = 2.0
 PASSES = 10
 HALF = 3  # of MiniLM's six layers
 ROUNDS, TIMED = 3, 30
-"""Of the measurements of time, and steps in each."""
-FROZEN = {"lr": 1e-3}  # where the encoder stays as it is, what is trained starts at nothing
-WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+"""Rounds of the time measurements, and steps per round."""
+FROZEN = {"lr": 1e-3}  # a higher rate for newly initialised adapters in a frozen encoder
+SCHEMES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "hard": ({"kind": "hard"}, {}),
     "layers": ({"kind": "layers", "shared": HALF}, {}),
     "soft_l2": ({"kind": "soft_l2", "shared": HALF, "strength": 0.01}, {}),
@@ -54,18 +54,18 @@ WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "adapters": ({"kind": "adapters", "form": "bottleneck", "size": 64}, FROZEN),
     "hard, covariance": ({"kind": "hard", "relations": "covariance"}, {}),
 }
-"""The `[sharing]` table of each way, and what differs in `[train]`."""
+"""The `[sharing]` table of each scheme, and its changes of `[train]`."""
 
 
 def write_rows(data: Path, directory: Path, *, trained: Mapping[str, int]) -> None:
-    """Train and validation rows of both tasks, and of RTE the train rows that are left over."""
+    """Write train and validation rows of both tasks, and the train rows that are not trained on."""
     directory.mkdir(parents=True, exist_ok=True)
-    for name, many in trained.items():
+    for name, count in trained.items():
         train, validation = (read_lines(data / name / f"{split}.jsonl.gz") for split in ("train", "validation"))
         random.Random(0).shuffle(train)
-        (directory / f"{name}-train.jsonl").write_text("".join(train[:many]), encoding="utf-8")
+        (directory / f"{name}-train.jsonl").write_text("".join(train[:count]), encoding="utf-8")
         (directory / f"{name}.jsonl").write_text("".join(validation), encoding="utf-8")
-        if left := train[many:]:
+        if left := train[count:]:
             (directory / f"{name}-left-over.jsonl").write_text("".join(left), encoding="utf-8")
 
 
@@ -82,8 +82,8 @@ def dataset(name: str, **files: Path) -> dict[str, Any]:
     }
 
 
-def run_of(rows: Path, tasks: Iterable[str], *, steps: int, seed: int, way: str = "hard") -> dict[str, Any]:
-    sharing, train = WAYS[way]
+def run_of(rows: Path, tasks: Iterable[str], *, steps: int, seed: int, scheme: str = "hard") -> dict[str, Any]:
+    sharing, train = SCHEMES[scheme]
     return {
         "seed": seed,
         "encoder": read_eleven()["encoder"],
@@ -95,23 +95,23 @@ def run_of(rows: Path, tasks: Iterable[str], *, steps: int, seed: int, way: str 
 
 
 def runs(rows: Path, *, trained: Mapping[str, int], steps: int, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The runs of a seed by what they are called in the table."""
-    sizes = {name: many ** (1 / TEMPERATURE) for name, many in trained.items()}
-    share = sizes["rte"] / sum(sizes.values())
-    for way in WAYS:
-        yield way, run_of(rows, trained, steps=steps, seed=seed, way=way)
-    yield "rte alone, as many rows", run_of(rows, ["rte"], steps=round(steps * share), seed=seed)
+    """Yield the runs of a seed by their name in the table."""
+    sizes = {name: count ** (1 / TEMPERATURE) for name, count in trained.items()}
+    rte_fraction = sizes["rte"] / sum(sizes.values())
+    for scheme in SCHEMES:
+        yield scheme, run_of(rows, trained, steps=steps, seed=seed, scheme=scheme)
+    yield "rte alone, as many rows", run_of(rows, ["rte"], steps=round(steps * rte_fraction), seed=seed)
     passes = math.ceil(PASSES * trained["rte"] / BATCH)
     yield f"rte alone, {PASSES} passes", run_of(rows, ["rte"], steps=passes, seed=seed)
-    yield "snli alone, as many rows", run_of(rows, ["snli"], steps=round(steps * (1 - share)), seed=seed)
+    yield "snli alone, as many rows", run_of(rows, ["snli"], steps=round(steps * (1 - rte_fraction)), seed=seed)
 
 
-def result(run: dict[str, Any], place: Path, *, rows: Path) -> dict[str, Any]:
-    """What a run came to, once it is made: scores and parameters."""
-    summary = place / "summary.json"
+def run_once(run: dict[str, Any], output: Path, *, rows: Path) -> dict[str, Any]:
+    """Train and score a run unless it is finished; return its scores and parameter counts."""
+    summary = output / "summary.json"
     if not summary.exists():
-        resume = (place / "checkpoints").exists()
-        directory = nlpmtl.train(run, output=place, resume=resume).model_dir
+        resume = (output / "checkpoints").exists()
+        directory = nlpmtl.train(run, output=output, resume=resume).model_dir
         model, _ = load_model(str(directory))
         cost = estimate_cost(model, tasks_per_row=1)
         scores = {}
@@ -120,44 +120,46 @@ def result(run: dict[str, Any], place: Path, *, rows: Path) -> dict[str, Any]:
             if task in model.tasks and (rows / f"{file}.jsonl").exists():
                 scored = {**run, "datasets": {task: dataset(task, validation=rows / f"{file}.jsonl")}}
                 scores[column] = nlpmtl.evaluate(directory, scored).tasks[task]["score"]
-        found = {"scores": scores, "shared": cost.shared_parameters, "own": max(cost.task_parameters.values())}
-        summary.write_text(json.dumps(found), encoding="utf-8")
-        for made in ("checkpoints", "best", "model"):
-            shutil.rmtree(place / made, ignore_errors=True)
+        result = {"scores": scores, "shared": cost.shared_parameters, "own": max(cost.task_parameters.values())}
+        summary.write_text(json.dumps(result), encoding="utf-8")
+        for name in ("checkpoints", "best", "model"):
+            shutil.rmtree(output / name, ignore_errors=True)
     read: dict[str, Any] = json.loads(summary.read_text(encoding="utf-8"))
     return read
 
 
-def times(rows: Path, *, ways: Collection[str]) -> dict[str, list[float]]:
-    """Milliseconds that a step of hard sharing takes, and one of each of the ways, in rounds."""
+def times(rows: Path, *, schemes: Collection[str]) -> dict[str, list[float]]:
+    """Measure the milliseconds of a step with hard sharing and with each of the schemes, in rounds."""
     runs = {
-        way: run_of(rows, ["rte", "snli"], steps=TIMED, seed=1, way=way) for way in WAYS if way == "hard" or way in ways
+        scheme: run_of(rows, ["rte", "snli"], steps=TIMED, seed=1, scheme=scheme)
+        for scheme in SCHEMES
+        if scheme == "hard" or scheme in schemes
     }
     with tempfile.TemporaryDirectory() as cache:
         rounds = [
-            {way: take_steps(run, steps=TIMED, cache=Path(cache))["step ms"] for way, run in runs.items()}
+            {scheme: take_steps(run, steps=TIMED, cache=Path(cache))["step ms"] for scheme, run in runs.items()}
             for _ in range(ROUNDS)
         ]
-    return {way: [one[way] for one in rounds] for way in runs}
+    return {scheme: [times[scheme] for times in rounds] for scheme in runs}
 
 
-def table(found: dict[str, list[dict[str, Any]]], took: dict[str, list[float]]) -> Iterator[str]:
+def table(results: dict[str, list[dict[str, Any]]], step_times: dict[str, list[float]]) -> Iterator[str]:
     yield f"| | {' | '.join(SCORED)} | million parameters, shared | of each task's own | a step / hard's |"
     yield f"|---|{'---|' * len(SCORED)}---|---|---|"
-    for name, seeds in found.items():
+    for name, seeds in results.items():
         first = seeds[0]
-        cells = [mean_spread([one["scores"][of] for one in seeds], 4) if of in first["scores"] else "" for of in SCORED]
+        cells = [mean_spread([s["scores"][c] for s in seeds], 4) if c in first["scores"] else "" for c in SCORED]
         cells += [f"{first[key] / 1e6:.2f}" for key in ("shared", "own")]
-        yield f"| {name} | {' | '.join([*cells, step_cost(name, took)])} |"
+        yield f"| {name} | {' | '.join([*cells, step_cost(name, step_times)])} |"
 
 
-def step_cost(name: str, took: dict[str, list[float]]) -> str:
-    """Of a step beside that of hard sharing; nothing of a task alone."""
+def step_cost(name: str, step_times: dict[str, list[float]]) -> str:
+    """Return the step time relative to hard sharing, or nothing for a single-task run."""
     if name == "hard":
-        return f"{statistics.mean(took[name]):.0f} ms"
-    if name not in took:
+        return f"{statistics.mean(step_times[name]):.0f} ms"
+    if name not in step_times:
         return ""
-    return mean_spread([own / plain for own, plain in zip(took[name], took["hard"], strict=True)], 2)
+    return mean_spread([time / hard for time, hard in zip(step_times[name], step_times["hard"], strict=True)], 2)
 
 
 def main() -> None:
@@ -166,40 +168,40 @@ def main() -> None:
     parser.add_argument("--rte", type=int, default=RTE, help="train rows of RTE")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="runs, as the table calls them; left out: all")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="runs by their name in the table (default: all)")
     parser.add_argument("--output", type=Path, default=Path("runs/bench-sharing"))
     parser.add_argument("--table", type=Path)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    rows = (asked.output / "rows").resolve()
-    trained = {"rte": asked.rte, "snli": SNLI}
-    write_rows(asked.data, rows, trained=trained)
-    found: dict[str, list[dict[str, Any]]] = {}
-    for seed in range(1, asked.seeds + 1):
-        known = dict(runs(rows, trained=trained, steps=asked.steps, seed=seed))
-        for name in asked.only or known:
-            place = asked.output / f"seed-{seed}" / name.replace(", ", "-").replace(" ", "-")
-            one = result(known[name], place, rows=rows)
-            found.setdefault(name, []).append(one)
-            print(f"seed {seed}, {name}: {one['scores']}", flush=True)
-    command = ["benchmarks.sharing", "DATA", f"--rte={asked.rte}", f"--steps={asked.steps}", f"--seeds={asked.seeds}"]
-    command += ["--only", *asked.only] if asked.only else []
+    rows = (args.output / "rows").resolve()
+    trained = {"rte": args.rte, "snli": SNLI}
+    write_rows(args.data, rows, trained=trained)
+    results: dict[str, list[dict[str, Any]]] = {}
+    for seed in range(1, args.seeds + 1):
+        available = dict(runs(rows, trained=trained, steps=args.steps, seed=seed))
+        for name in args.only or available:
+            output = args.output / f"seed-{seed}" / name.replace(", ", "-").replace(" ", "-")
+            result = run_once(available[name], output, rows=rows)
+            results.setdefault(name, []).append(result)
+            print(f"seed {seed}, {name}: {result['scores']}", flush=True)
+    command = ["benchmarks.sharing", "DATA", f"--rte={args.rte}", f"--steps={args.steps}", f"--seeds={args.seeds}"]
+    command += ["--only", *args.only] if args.only else []
     files = [path for name in SCORED.values() if (path := rows / f"{name}.jsonl").exists()]
     counts = [path.read_text(encoding="utf-8").count("\n") for path in files]
     text = "\n".join(
         [
-            f"RTE, {asked.rte:,} train rows, with SNLI, {SNLI:,}: {asked.steps:,} steps of {BATCH} rows, "
-            f"accuracy on {', '.join(f'{many:,}' for many in counts)} rows, mean and standard deviation of "
-            f"{asked.seeds} seeds.",
+            f"RTE, {args.rte:,} train rows, with SNLI, {SNLI:,}: {args.steps:,} steps of {BATCH} rows, "
+            f"accuracy on {', '.join(f'{count:,}' for count in counts)} rows, mean and standard deviation of "
+            f"{args.seeds} seeds.",
             "",
-            *table(found, times(rows, ways=found)),
+            *table(results, times(rows, schemes=results)),
             "",
             *facts(shlex.join(command)),
         ]
     )
     print(text)
-    if asked.table:
-        asked.table.write_text(text + "\n", encoding="utf-8")
+    if args.table:
+        args.table.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How soon the command line answers: `nlpmtl --help` and `import nlpmtl`, each in a new process, beside bare Python.
+"""Start-up time of `nlpmtl --help` and `import nlpmtl`, each in a new process, compared with Python itself.
 
 python benchmarks/startup.py [--runs 10]
 """
@@ -29,12 +29,12 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=10)
     runs = parser.parse_args().runs
     times: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for _ in range(runs + 1):  # side by side; the first round warms the disk's cache and is left out
+    for _ in range(runs + 1):  # interleaved; the first round fills the disk cache and is not counted
         for name, arguments in COMMANDS.items():
             times[name].append(seconds(arguments))
     print(f"{'':16}{'median s':>10}{'min s':>8}{'max s':>8}   ({runs} runs each)")
-    for name, found in times.items():
-        kept = found[1:]
+    for name, measured in times.items():
+        kept = measured[1:]
         print(f"{name:16}{statistics.median(kept):10.3f}{min(kept):8.3f}{max(kept):8.3f}")
 
 

@@ -1,9 +1,9 @@
-"""Steps of a run, timed in a process of their own: what `throughput.py` and `scaling.py` measure.
+"""Timing of training steps in a separate process, for `throughput.py` and `scaling.py`.
 
     python -m benchmarks.steps JSON
 
-The JSON names a run (a file, or the keys of one), keys to override, and how many steps to take; a JSON object comes
-back. The first few steps are not counted, nothing is evaluated and nothing saved.
+The JSON contains a run (a file, or its keys), overrides, and the number of steps; the result is a JSON object. The
+first few steps are a warm-up; nothing is evaluated or saved.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ WARM = 5
 
 
 def take_steps(run: str | dict[str, Any], *, steps: int, cache: Path, sets: dict[str, Any] | None = None) -> Any:
-    """What `_measure` finds, in a new process with this cache of prepared rows."""
+    """Return the result of `_measure` in a new process with this cache directory."""
     job = json.dumps({"run": run, "steps": steps, "sets": sets or {}})
     command = [sys.executable, "-m", "benchmarks.steps", job]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={**os.environ, "NLPMTL_CACHE": str(cache)})
-    return json.loads(done.stdout.splitlines()[-1])
+    process = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, env={**os.environ, "NLPMTL_CACHE": str(cache)}
+    )
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 def _measure(run: str | dict[str, Any], *, steps: int, sets: dict[str, Any]) -> dict[str, Any]:
@@ -52,25 +54,25 @@ def _measure(run: str | dict[str, Any], *, steps: int, sets: dict[str, Any]) -> 
         )
         loaded = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu, "MiB": _peak() - before}
         fit = build_trainer(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
-        times, ahead, tokens = [], [], []
+        times, batch_times, tokens = [], [], []
         cursor = fit.plan.start()
         for _ in range(WARM + steps):
             start = time.perf_counter()
             plan, cursor = fit.plan.next(cursor)
             fit.stepper.accumulator.collate.tally(plan.rows)
             fit.stepper.accumulator.collate(plan.rows)
-            ahead.append(time.perf_counter() - start)
+            batch_times.append(time.perf_counter() - start)
             start = time.perf_counter()
             tokens.append(fit.stepper(plan).tokens)
             times.append(time.perf_counter() - start)
     return {
         **loaded,
         "rows": sum(map(len, work.splits["train"].values())),
-        "tokens": sum(len(one.ids.values) for one in work.splits["train"].values()),
+        "tokens": sum(len(split.ids.values) for split in work.splits["train"].values()),
         "MiB with training": _peak() - before,
         "model MiB": before,
         "step ms": 1e3 * statistics.median(times[WARM:]),
-        "could be ahead ms": 1e3 * statistics.median(ahead[WARM:]),
+        "batch ms": 1e3 * statistics.median(batch_times[WARM:]),
         "tokens/s": sum(tokens[WARM:]) / sum(times[WARM:]),
         "threads": torch.get_num_threads(),
         "precision": precision,
@@ -78,9 +80,9 @@ def _measure(run: str | dict[str, Any], *, steps: int, sets: dict[str, Any]) -> 
 
 
 def _peak() -> float:
-    """The largest resident set of this process so far, in MiB."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (1024 * 1024 if sys.platform == "darwin" else 1024)
+    """Return the peak resident set of this process, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
 
 
 if __name__ == "__main__":

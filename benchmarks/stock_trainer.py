@@ -1,12 +1,12 @@
-"""The baseline: one stock Hugging Face `Trainer` fine-tune per task, each with an encoder of its own.
+"""Single-task baseline: one fine-tune per task with the stock Hugging Face `Trainer`.
 
     python benchmarks/stock_trainer.py DATA_DIR --output results.jsonl [--tasks rte mrpc …] [--random] [--probe STEPS]
 
-DATA_DIR holds `<name>/{train,validation}.jsonl.gz`. The recipe: 3 epochs, batches of 32 grouped by length, lr 1e-4 with
-linear decay after 10 % of warm-up, weight decay 0.01, at most 128 tokens. One JSON line per task: the validation
-score, the wall seconds of training alone, and real (non-padding) tokens per second. With --probe each fine-tune
-takes so many steps, with batches evenly spread over an epoch as the Trainer's sampler orders it, two before them not
-counted: its seconds are then those of all 3 epochs at the pace of these steps, and it has no score.
+DATA_DIR contains `<name>/{train,validation}.jsonl.gz`. Recipe: 3 epochs, batches of 32 grouped by length, lr 1e-4 with
+10% warm-up and linear decay, weight decay 0.01, at most 128 tokens. One JSON line per task: the validation score, the
+wall seconds of training without evaluation, and real (non-padding) tokens per second. With --probe each fine-tune takes
+STEPS steps, with batches evenly spread over an epoch as the Trainer's sampler orders it, after two warm-up steps: its
+seconds are extrapolated to 3 epochs, and it has no score.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 WARM = 2
 GROUPED = 50
-"""Batches that the Trainer groups at a time; those of a probe are made of the rows of four times as many."""
+"""Batches that the Trainer groups at a time; a probe uses the rows of four times as many."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """Where one task's rows are, and how GLUE or its authors score it."""
+    """Directory, columns and metric of a task."""
 
     folder: str
     metric: str
@@ -79,7 +79,7 @@ def read(data: Path, folder: str, split: str) -> list[dict[str, Any]]:
 
 
 def word_labels(encoded: Any, tags: list[int]) -> list[int]:
-    """The tag of each word at its first token, -100 elsewhere."""
+    """Return the tag of each word at its first token, -100 elsewhere."""
     words = encoded.word_ids()
     return [-100 if w is None or (i > 0 and words[i - 1] == w) else tags[w] for i, w in enumerate(words)]
 
@@ -88,23 +88,23 @@ def score(task: Task, logits: np.ndarray, gold: np.ndarray, names: list[str]) ->
     if task.label == "tags":
         rows = list(zip(gold, logits.argmax(-1), strict=True))
         true = [[names[g] for g in y if g != -100] for y, _ in rows]
-        found = [[names[p] for g, p in zip(y, z, strict=True) if g != -100] for y, z in rows]
+        predicted = [[names[p] for g, p in zip(y, z, strict=True) if g != -100] for y, z in rows]
         if task.metric == "span F1":
-            return float(span_f1(true, found))
-        return float(accuracy_score(list(chain(*true)), list(chain(*found))))
+            return float(span_f1(true, predicted))
+        return float(accuracy_score(list(chain(*true)), list(chain(*predicted))))
     if task.metric == "Pearson and Spearman":
         return float(pearsonr(logits[:, 0], gold)[0] + spearmanr(logits[:, 0], gold)[0]) / 2
-    found = logits.argmax(-1)
+    classes = logits.argmax(-1)
     if task.metric == "Matthews correlation":
-        return float(matthews_corrcoef(gold, found))
+        return float(matthews_corrcoef(gold, classes))
     if task.metric == "accuracy and F1":
         positive = names.index("equivalent")
-        return float(accuracy_score(gold, found) + f1_score(gold, found, pos_label=positive)) / 2
-    return float(accuracy_score(gold, found))
+        return float(accuracy_score(gold, classes) + f1_score(gold, classes, pos_label=positive)) / 2
+    return float(accuracy_score(gold, classes))
 
 
 def spread_batches(lengths: list[int], *, size: int, steps: int, grouped: bool) -> list[list[int]]:
-    """Batches of an epoch as the Trainer's samplers order it, evenly spread, the first ones to warm up."""
+    """Return evenly spread batches of an epoch in the order of the Trainer's sampler, the first ones as warm-up."""
     order = list(LengthGroupedSampler(size, lengths=lengths)) if grouped else torch.randperm(len(lengths)).tolist()
     batches = [order[start : start + size] for start in range(0, len(order) - size + 1, size)]
     chosen = [batches[i * len(batches) // steps] for i in range(steps)]
@@ -112,7 +112,7 @@ def spread_batches(lengths: list[int], *, size: int, steps: int, grouped: bool) 
 
 
 class Clock(TrainerCallback):
-    """When each step ended."""
+    """Record the end time of each step."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
@@ -126,9 +126,9 @@ def fine_tune(name: str, args: argparse.Namespace) -> dict[str, Any]:
     set_seed(args.seed)
     tokenizer = AutoTokenizer.from_pretrained(args.encoder)
     train, validation = read(args.data, task.folder, "train"), read(args.data, task.folder, "validation")
-    share, probed_rows = 1.0, 4 * GROUPED * args.batch
+    fraction, probed_rows = 1.0, 4 * GROUPED * args.batch
     if args.probe and len(train) > probed_rows:
-        share = probed_rows / len(train)
+        fraction = probed_rows / len(train)
         train = random.Random(args.seed).sample(train, probed_rows)
     tagging, regression = task.label == "tags", isinstance(train[0][task.label], float)
     values = [row[task.label] for row in train + validation]
@@ -180,16 +180,16 @@ def fine_tune(name: str, args: argparse.Namespace) -> dict[str, Any]:
     )
     start = time.perf_counter()
     trainer.train()
-    seconds, pieces = time.perf_counter() - start, 3 * sum(lengths) / share
+    seconds, tokens = time.perf_counter() - start, 3 * sum(lengths) / fraction
     if probed:
         rate = sum(lengths[i] for batch in probed[WARM:] for i in batch) / (clock.ends[-1] - clock.ends[WARM - 1])
-        seconds = pieces / rate
+        seconds = tokens / rate
     result = {
         "task": name,
         "metric": task.metric,
-        "steps": 3 * math.ceil(len(train) / share / args.batch),
+        "steps": 3 * math.ceil(len(train) / fraction / args.batch),
         "seconds": round(seconds, 1),
-        "tokens_per_second": round(pieces / seconds),
+        "tokens_per_second": round(tokens / seconds),
     }
     if args.probe:
         return {**result, "probe": args.probe}
@@ -202,13 +202,15 @@ def main() -> None:
     shipped = str(Path(package.origin).parent / "model") if package and package.origin else None
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--encoder", default=shipped, help="the encoder's directory; MiniLM-L6 if its package is there")
+    parser.add_argument(
+        "--encoder", default=shipped, help="directory of the encoder (default: MiniLM-L6 if its package is installed)"
+    )
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--bf16", action="store_true")
-    parser.add_argument("--random", action="store_true", help="batches as the Trainer makes them unless told otherwise")
+    parser.add_argument("--random", action="store_true", help="random batches, the Trainer's default")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--probe", type=int, default=0, metavar="STEPS", help="measure the pace of so many steps alone")
+    parser.add_argument("--probe", type=int, default=0, metavar="STEPS", help="measure the speed over STEPS steps only")
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     with args.output.open("a", encoding="utf-8") as results:

@@ -1,4 +1,4 @@
-"""What tables of results have in common: figures that were measured several times, and where they come from."""
+"""Shared helpers of result tables: spreads of repeated measurements, and provenance."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from importlib.metadata import version
 
 
 def median_spread(values: Sequence[float], digits: int) -> str:
-    """``median (least to most)``."""
+    """Return ``median (minimum to maximum)``."""
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 def mean_spread(values: Sequence[float], digits: int) -> str:
-    """``mean ± standard deviation``, which is 0 of a single value."""
+    """Return ``mean ± standard deviation``; the deviation of a single value is 0."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{statistics.mean(values):.{digits}f} ± {deviation:.{digits}f}"
 
 
 def facts(command: str, *packages: str) -> list[str]:
-    """What a table was made by, and where: two items of a list.
+    """Return the provenance of a table, command and machine, as two list items.
 
     Args:
-        command: after ``python -m``.
-        packages: whose versions matter, beside torch and transformers.
+        command: arguments of ``python -m``.
+        packages: packages whose versions are shown in addition to torch and transformers.
     """
-    import torch  # not before: a benchmark that measures memory has none of it
+    import torch  # imported late, so that benchmarks of memory do not include it
 
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", *packages))
     return [

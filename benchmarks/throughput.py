@@ -1,12 +1,12 @@
-"""Training throughput: eleven tasks in one model beside eleven fine-tunes by the stock Trainer, in turns.
+"""Training throughput: eleven tasks in one model compared with eleven fine-tunes by the stock Trainer.
 
     python -m benchmarks.throughput DATA_DIR [--rounds N] [--steps STEPS] [--output FILE.md]
 
-Real (non-padding) tokens per second of training steps, 32 rows a step: forward, backward and optimizer. nlpmtl runs
-`task_configs/runs/eleven.toml` as it is, and once more with padded rows. The stock Trainer runs each task for a third
-as many steps, with batches evenly spread over an epoch; its pace is that of the eleven runs one after another: all
-their tokens over the sum of their seconds. "Tuned" is grouped by length, and in bf16 where the CPU computes in it;
-"defaults" is neither. All take their turns within a round, and a ratio is that of two paces of one round.
+Real (non-padding) tokens per second of training steps, 32 rows per step: forward, backward and optimizer. nlpmtl runs
+`task_configs/runs/eleven.toml`, and once more with padded rows. The stock Trainer runs each task for a third as many
+steps, with batches evenly spread over an epoch; its speed is that of the eleven runs one after another: all their
+tokens over the sum of their seconds. "Tuned" is grouped by length, and in bf16 if the CPU has bf16 arithmetic;
+"defaults" is neither. All are interleaved within a round, and ratios are computed within a round.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from benchmarks.steps import take_steps
 from benchmarks.tables import facts
 from nlpmtl.training import resolve_precision
 
-OURS = "nlpmtl"
+NLPMTL = "nlpmtl"
 
 
 def stock(data: Path, *, steps: int, options: list[str], work: Path) -> float:
-    """Tokens a second of the stock Trainer."""
+    """Return tokens/s of the stock Trainer."""
     output = work / "stock.jsonl"
     output.unlink(missing_ok=True)
     script = Path(__file__).with_name("stock_trainer.py")
@@ -41,8 +41,8 @@ def stock(data: Path, *, steps: int, options: list[str], work: Path) -> float:
     return float(tokens / sum(line["seconds"] for line in lines))
 
 
-def own(data: Path, *, steps: int, cache: Path, sets: dict[str, str]) -> float:
-    """Tokens a second of one model of all tasks."""
+def multi_task(data: Path, *, steps: int, cache: Path, sets: dict[str, str]) -> float:
+    """Return tokens/s of one model of all tasks."""
     files = {f"datasets.{name}.data.files.train": str(data / name / "train.jsonl.gz") for name in DATASETS}
     return float(take_steps(str(RUN), steps=steps, cache=cache, sets={**files, **sets})["tokens/s"])
 
@@ -51,43 +51,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=30, help="of nlpmtl; the Trainer takes a third of them a task")
+    parser.add_argument(
+        "--steps", type=int, default=30, help="steps of nlpmtl; the Trainer takes a third as many per task"
+    )
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    data, few = args.data.resolve(), max(3, args.steps // 3)
+    data, trainer_steps = args.data.resolve(), max(3, args.steps // 3)
     tuned = ["--bf16"] if resolve_precision("auto") == "bf16" else []
-    found: dict[str, list[float]] = {}
+    rates_of: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         contenders: dict[str, Callable[[], float]] = {
-            OURS: lambda: own(data, steps=args.steps, cache=work, sets={}),
-            f"{OURS}, padded": lambda: own(
+            NLPMTL: lambda: multi_task(data, steps=args.steps, cache=work, sets={}),
+            f"{NLPMTL}, padded": lambda: multi_task(
                 data, steps=args.steps, cache=work, sets={"encoder.attn_implementation": "sdpa"}
             ),
-            "stock Trainer, tuned": lambda: stock(data, steps=few, options=tuned, work=work),
-            "stock Trainer, defaults": lambda: stock(data, steps=few, options=["--random"], work=work),
+            "stock Trainer, tuned": lambda: stock(data, steps=trainer_steps, options=tuned, work=work),
+            "stock Trainer, defaults": lambda: stock(data, steps=trainer_steps, options=["--random"], work=work),
         }
         for _ in range(args.rounds):
             for name, measure in contenders.items():
                 rate = measure()
                 print(f"{name}: {rate:.0f} tokens/s", flush=True)
-                found.setdefault(name, []).append(rate)
-    medians = {name: statistics.median(some) for name, some in found.items()}
+                rates_of.setdefault(name, []).append(rate)
+    medians = {name: statistics.median(rates) for name, rates in rates_of.items()}
     lines = ["| | tokens/s, median (least to most) | nlpmtl / it |", "|---|---|---|"]
-    for name, all_rates in found.items():
-        ratio = statistics.median(a / b for a, b in zip(found[OURS], all_rates, strict=True))
-        lines.append(
-            f"| {name} | {medians[name]:,.0f} ({min(all_rates):,.0f} to {max(all_rates):,.0f}) | {ratio:.2f} |"
-        )
+    for name, rates in rates_of.items():
+        ratio = statistics.median(a / b for a, b in zip(rates_of[NLPMTL], rates, strict=True))
+        lines.append(f"| {name} | {medians[name]:,.0f} ({min(rates):,.0f} to {max(rates):,.0f}) | {ratio:.2f} |")
     text = "\n".join(
         [
-            "# Training throughput beside the stock Trainer",
+            "# Training throughput compared with the stock Trainer",
             "",
             *lines,
             "",
             *facts(f"benchmarks.throughput DATA --rounds {args.rounds} --steps {args.steps}"),
-            f"- {resolve_precision('auto')}; MiniLM-L6, eleven tasks of ten datasets, 32 rows a step.",
+            f"- {resolve_precision('auto')}; MiniLM-L6, eleven tasks of ten datasets, 32 rows per step.",
         ]
     )
     print(text)
