@@ -239,8 +239,8 @@ def metrics() -> str:
         assert issubclass(member, Metric)
         able = [f"[`{kind}`](kinds.md#{kind})" for kind in TASKS.names() if member.reads & set(_reads(kind))]
         direction = "higher is better" if member.higher_is_better else "lower is better"
-        positive = "; needs `positive`" if member.needs_positive else ""
-        lines += ["", f"## {name}", "", *_prose(member), "", f"For {', '.join(able)}; {direction}{positive}."]
+        pos_label = "; requires `pos_label`" if member.needs_positive else ""
+        lines += ["", f"## {name}", "", *_prose(member), "", f"For {', '.join(able)}; {direction}{pos_label}."]
     return _page(
         "Metrics",
         "Names for `metrics = […]` of a task. Values are fractions, not percentages. An undefined value is null, and",
