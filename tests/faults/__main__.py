@@ -51,7 +51,7 @@ def parts() -> dict[str, Part]:
     return {
         "resume": lambda scratch: resuming.each_pair(scratch, at_once=AT_ONCE),
         "resume-all": lambda scratch: resuming.all_settings(scratch, at_once=AT_ONCE),
-        "resume-slices": resuming.in_slices,
+        "resume-sharded": resuming.in_slices,
         "kill-at-random": lambda scratch: killing.at_random(scratch, many=200, finished=20),
         "kill-at-points": lambda scratch: killing.at_points(scratch, times=3),
         "kill-resumed": resumed.killed,
@@ -60,13 +60,13 @@ def parts() -> dict[str, Part]:
         "all-damaged": damage.all_damaged,
         "full-disk": lambda scratch: damage.full_disk(scratch, many=20),
         "signals": lambda scratch: stopping.signals(scratch, many=50),
-        "replaced": lambda scratch: stopping.replaced(scratch, many=20),
+        "restarted": lambda scratch: stopping.replaced(scratch, many=20),
         "processes": worlds.changing,
-        "not-a-number": numbers.stopped,
-        "left-out": numbers.left_out,
+        "non-finite": numbers.stopped,
+        "skipped-steps": numbers.left_out,
         "memory": numbers.memory,
-        "rows-by-hand": hostile.rows_by_hand,
-        "rows-by-chance": lambda scratch: hostile.rows_by_chance(scratch, many=10_000),
+        "rows-handwritten": hostile.rows_by_hand,
+        "rows-random": lambda scratch: hostile.rows_by_chance(scratch, many=10_000),
         "configs": lambda scratch: hostile.configs(scratch, many=10_000),
         "pickles": traps.pickles,
         "remote-code": traps.remote_code,
@@ -119,19 +119,19 @@ def _known() -> dict[str, Any]:
 
 PAGE = """# Reliability
 
-What was tried to lose something, and how often it was not lost. Real processes, real signals, real files; the encoder is a random one of
-two layers. This page is written by the command that tries it; one part alone: `python -m tests.faults --only NAME`.
+Can you lose a run, a model or a request? These fault-injection tests try it with real processes, signals and files, on a randomly initialised two-layer
+encoder. The command writes this page; to run a single part: `python -m tests.faults --only NAME`.
 
-<!-- not run: it takes two hours -->
+<!-- not run: takes two hours -->
 ```console
 $ make faults
 ```
 
-| part | what | right | seconds | date |
+| part | fault and expected behaviour | passed | seconds | date |
 |---|---|---|---|---|
 {lines}
 
-{rest}Python {python}, torch {torch}, transformers {transformers}, {system}, {cores} cores, {capability}, one thread a process.
+{rest}Python {python}, torch {torch}, transformers {transformers}, {system}, {cores} cores, {capability}, one thread per process.
 """  # noqa: E501
 
 
@@ -143,7 +143,7 @@ def page(found: dict[str, Any]) -> str:
     uncounted = [name for name in parts() if name not in found]
     return PAGE.format(
         lines="\n".join(lines),
-        rest=f"Not counted to the end yet: {', '.join(uncounted)}.\n\n" if uncounted else "",
+        rest=f"Not complete yet: {', '.join(uncounted)}.\n\n" if uncounted else "",
         python=platform.python_version(),
         torch=torch.__version__,
         transformers=transformers.__version__,

@@ -20,7 +20,8 @@ from tests.faults.harness import Count, in_a_fork, play, ready, small_run
 def mutations(scratch: Path, *, many: int) -> Count:
     """Truncate, flip a bit in, or delete a file of the newest checkpoint."""
     count = Count(
-        "a file of the newest checkpoint was cut, changed by a bit, or deleted; it is said, the one before used"
+        "a file of the latest checkpoint is truncated, has a flipped bit, or is deleted: "
+        "reported, and the previous one used"
     )
     run = small_run(scratch / "tiny", steps=4, train={"keep": 2})
     play(run, scratch / "whole")
@@ -62,7 +63,10 @@ def all_damaged(scratch: Path) -> Count:
 
 def full_disk(scratch: Path, *, many: int) -> Count:
     """A limit on the size of files, reached in the middle of a save: a plain error, earlier checkpoints intact."""
-    count = Count("no room for a checkpoint: a plain error, the one before intact, and the run goes on from it")
+    count = Count(
+        "disk full while a checkpoint is written: a readable error, the previous one intact, "
+        "and the run resumes from it"
+    )
     run = small_run(scratch / "tiny", steps=6, train={"keep": 2})
     play(run, scratch / "whole")
     sizes = sorted(path.stat().st_size for path in (scratch / "whole" / "checkpoints" / "step-000006").iterdir())

@@ -23,8 +23,8 @@ _SLACK = 10.0
 def batches(scratch: Path, *, names: Iterable[str] = EVERY) -> Count:
     """Load a tiny random checkpoint of every architecture, and measure the accepted ones with other rows."""
     count = Count(
-        "architectures with a sequence classifier, tiny and random: those that are accepted without a warning give the "
-        "hidden states of a row in any batch, those that are refused for their batches do not"
+        "architectures with a sequence classifier, tiny and random: the hidden states of a row do not depend on the "
+        "batch for those accepted without a warning, and do for those refused for this reason"
     )
     for name in names:
         if name in NOT_BUILT:

@@ -11,7 +11,7 @@ from tests.faults.harness import Count, ready, small_run
 
 def steps(scratch: Path, *, many: int) -> Count:
     """Train so many steps, with evaluations and checkpoints on the way; look at each hundredth of them."""
-    count = Count(f"{many:,} steps: memory and open files at the end are those of the end of the first fifth")
+    count = Count(f"{many:,} steps: memory and open files do not grow after the first fifth")
     run = small_run(
         scratch / "tiny", steps=many, train={"save_every": many // 20, "keep": 2}, eval={"every": many // 20}
     )

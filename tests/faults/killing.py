@@ -29,7 +29,7 @@ def at_random(scratch: Path, *, many: int, finished: int) -> Count:
         many: how often.
         finished: how many of them are then resumed and followed to their end.
     """
-    count = Count("killed while it saves at every step; the newest checkpoint loads, and at most a step is lost")
+    count = Count("killed while it saves at every step: the latest checkpoint loads, and at most one step is lost")
     run, source = _run(scratch), random.Random(0)
     expected = _uninterrupted(run, scratch)
     for number in range(many):
@@ -54,7 +54,7 @@ def at_random(scratch: Path, *, many: int, finished: int) -> Count:
 
 def at_points(scratch: Path, *, times: int) -> Count:
     """Kill a run just before and just after it writes, flushes, renames or prunes, at the n-th time that it does."""
-    count = Count("killed before and after each write, fsync, rename and removal of a checkpoint")
+    count = Count("killed before and after each write, fsync, rename and removal of a checkpoint: the same")
     run = _run(scratch)
     expected = _uninterrupted(run, scratch)
     for point in POINTS:

@@ -39,7 +39,7 @@ def _plugin() -> Iterator[None]:
 def stopped(scratch: Path) -> Count:
     """A run that is to stop: it names task, step and row, and no checkpoint has what came of it."""
     count = Count(
-        "a loss or gradient that is nan or inf: the run stops, names task, step and row, and keeps none of it"
+        "a loss or gradient is nan or inf: the run stops, names task, step and row, and does not checkpoint the update"
     )
     for how in ("nan", "inf", "gradient"):
         output = scratch / how
@@ -66,7 +66,7 @@ def stopped(scratch: Path) -> Count:
 @_plugin()
 def left_out(scratch: Path, *, worlds: Sequence[int] = (1, 2)) -> Count:
     """A run that is to leave such steps out: it ends, has counted them, and its weights are numbers."""
-    count = Count('with train.on_bad_step = "skip": such steps are left out and counted, and the weights are numbers')
+    count = Count('with train.on_bad_step = "skip": such steps are skipped and counted, and the weights stay finite')
     for how in ("nan", "inf", "gradient"):
         for processes in worlds:
             output = scratch / f"{how}-{processes}"
@@ -84,7 +84,7 @@ def left_out(scratch: Path, *, worlds: Sequence[int] = (1, 2)) -> Count:
 @_plugin()
 def memory(scratch: Path, *, worlds: Sequence[int] = (1, 2)) -> Count:
     """Memory for two rows at once and no more: the same rows, the same gradient, in smaller micro-batches."""
-    count = Count("memory that runs out: smaller micro-batches of the same rows, the same weights to 1e-6")
+    count = Count("out of memory: smaller micro-batches of the same rows, the same weights to 1e-6")
     for processes in worlds:
         place = scratch / str(processes)
         run = odd_run(place / "tiny", "memory", dropout=0.0)

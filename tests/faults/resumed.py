@@ -30,7 +30,7 @@ def killed(scratch: Path, *, every: int = 1) -> Count:
         scratch: where.
         every: kill before every so many changes.
     """
-    count = Count("killed while it is resumed, before each change of a file: its model loads, and nothing is lost")
+    count = Count("killed while resuming, before each change of a file: its model loads, and nothing is lost")
     train = {"keep": 2, "save_every": 2}
     run = small_run(scratch / "tiny", steps=STEPS, rows=30, train=train, eval={"every": 2})
     run["datasets"] = {"texts": run["datasets"]["texts"]}
@@ -58,7 +58,7 @@ def killed(scratch: Path, *, every: int = 1) -> Count:
 
 def other_data(scratch: Path) -> Count:
     """Resume with each change of the data, of a label list and of a plugin."""
-    count = Count("resumed with other data: each change is refused with its name, a changed plugin is reported")
+    count = Count("resumed with other data: each change is named and refused, a changed plugin is reported")
     plugin = scratch / "plugins" / "kinds_that_change.py"
     plugin.parent.mkdir()
     plugin.write_text("value = 1\n", encoding="utf-8")

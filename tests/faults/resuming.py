@@ -81,7 +81,7 @@ def from_every_step(
     count = Count(
         "resumed from a step; weights, optimizer, losses, scores and rows "
         + ("at the end " if ahead is None else "a step later ")
-        + "are those of the run that went on"
+        + "are those of an uninterrupted run"
     )
     base = small_run(scratch, steps=last, train={"save_every": every})
     steps = range(0 if every == 1 else every, last, every)
@@ -119,7 +119,7 @@ def each_pair(scratch: Path, *, at_once: int) -> Count:
     """To the end, with settings of which each two are there together."""
     chosen = in_pairs(settings())
     count = from_every_step(scratch, chosen, at_once=at_once)
-    count.what = f"{len(chosen)} settings, each pair of values among them: {count.what}"
+    count.what = f"{len(chosen)} settings that cover each pair of values: {count.what}"
     return count
 
 
@@ -136,7 +136,7 @@ def in_slices(scratch: Path, *, every: int = 1, last: int = STEPS) -> Count:
     looking = ("sampling proportional", "sampling exp3", "weighting gradvac", "weighting gradnorm", "relations")
     whole = [one for one in settings() if one[0] == 2 and one[3] in looking]
     count = from_every_step(scratch, in_pairs(whole), every=every, last=last, in_slices=True)
-    count.what = f"two processes that hold slices of the model: {count.what}"
+    count.what = f"two processes with sharded training (FSDP2): {count.what}"
     return count
 
 

@@ -38,8 +38,8 @@ _SLOW = {
 def slow_clients(scratch: Path, *, connections: int) -> Count:
     """Hold many connections with unfinished requests: /health is answered meanwhile, and each of them is closed."""
     count = Count(
-        f"{connections:,} connections with unfinished requests, of {len(_SLOW)} kinds: /health answers while they are "
-        "held, the server closes every one, and its log stays short"
+        f"{connections:,} connections with unfinished requests, of {len(_SLOW)} kinds: /health responds meanwhile, "
+        "the server closes all of them, and its log stays short"
     )
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(connections + 500, hard), hard))
@@ -63,8 +63,8 @@ def slow_clients(scratch: Path, *, connections: int) -> Count:
 def panics(scratch: Path, *, requests: int) -> Count:
     """Send requests of which a third crash the tokenizer: each gets its own answer, and the server lives."""
     count = Count(
-        "requests by 8 clients at once, a third of which make the tokenizer panic: those get status 500, all others "
-        "their predictions, and /health answers at the end"
+        "requests by 8 concurrent clients, a third of which make the tokenizer panic: those get status 500, all others "
+        "their predictions, and /health responds at the end"
     )
     model = _model(scratch)
     path = model / "tokenizer.json"

@@ -31,7 +31,8 @@ def signals(scratch: Path, *, many: int) -> Count:
     In turns: a run of one process, a launcher of two, the first and the second process of two.
     """
     count = Count(
-        "asked to stop by SIGINT or SIGTERM: no hang, the exit code, a checkpoint of the last step, the same end"
+        "SIGINT or SIGTERM: no hang, correct exit code, checkpoint of the last step, "
+        "identical final weights after resume"
     )
     run = small_run(scratch / "tiny", steps=STEPS, train={"save_every": 1000, "keep": 2}, eval={"every": 20})
     source = random.Random(0)
@@ -55,7 +56,7 @@ def signals(scratch: Path, *, many: int) -> Count:
 
 def replaced(scratch: Path, *, many: int) -> Count:
     """Kill a process of two under `torchrun --standalone --max-restarts 1`: it ends with the same weights."""
-    count = Count("one process of two killed; torchrun starts both again, and they end with the same weights")
+    count = Count("one process of two is killed: torchrun restarts both, and they end with the same weights")
     run = small_run(scratch / "tiny", steps=STEPS, train={"save_every": 5, "keep": 2}, eval={"every": 20})
     play_all([_job(run, scratch / "whole")], processes=2, scratch=scratch)
     source = random.Random(0)

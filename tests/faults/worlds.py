@@ -21,7 +21,7 @@ def changing(
     scratch: Path, *, kinds: Sequence[str] = ALL_BATCHES, orders: Sequence[tuple[int, int, int]] = ALL_WORLDS
 ) -> Count:
     """Thirteen steps alone, thirteen by two processes, the rest alone; and the other way round; without dropout."""
-    count = Count("one, two and one processes, without dropout: the same rows, and losses within 1e-5")
+    count = Count("with one, two and again one process, without dropout: the same rows, and losses within 1e-5")
     base = small_run(scratch / "tiny", dropout=0.0, steps=STEPS)
     for batches in kinds:
         run = {**base, "sampling": {"kind": "temperature", "batches": batches}}

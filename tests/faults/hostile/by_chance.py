@@ -225,7 +225,7 @@ _FILES = st.builds(
 
 def rows_by_chance(scratch: Path, *, many: int) -> Count:
     """Arbitrary values, lines, cells, types and files; the same each time."""
-    count = Count("bad rows by chance: accepted, or refused with the file and the line; again with skip")
+    count = Count("randomly generated bad rows: accepted, or refused with file and line; again with skip")
     door = Door(scratch)
 
     def attempt(chance: Chance) -> None:

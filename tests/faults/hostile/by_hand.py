@@ -199,7 +199,7 @@ def _ring() -> list[Any]:
 
 def rows_by_hand(scratch: Path) -> Count:
     """Every kind of `bad_rows`: stopped at, and left out."""
-    count = Count("kinds of bad rows, by hand: accepted, or refused with the file and the line; again with skip")
+    count = Count("hand-written bad rows: accepted, or refused with file and line; again with skip")
     door = Door(scratch)
     ways: tuple[OnBadRow, ...] = ("stop", "skip")
     for bad in bad_rows():

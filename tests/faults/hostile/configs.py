@@ -212,7 +212,7 @@ def _shipped(directory: Path) -> list[tuple[bool, str]]:
 
 def configs(scratch: Path, *, many: int) -> Count:
     """Shipped configs and one of our own, changed; the same each time."""
-    count = Count("changed configs: accepted, or refused in our words, within a second")
+    count = Count("mutated configs: accepted, or refused with a readable error, within a second")
     directory = scratch / "configs"
     files = _shipped(directory)
     (directory / "uses.toml").write_text(

@@ -70,7 +70,7 @@ def links(scratch: Path, *, every: bool = True) -> Count:
         scratch: where to do it.
         every: in the cache, with the rows of all datasets; otherwise of one.
     """
-    count = Count("links in the place of files: what they lead to is as it was")
+    count = Count("symbolic links instead of files: their targets are not changed")
     with grounds(scratch) as ground:
         victims = Victims(scratch / "victims")
         _links_in_runs(ground, scratch, count, victims)

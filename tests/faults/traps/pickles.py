@@ -65,7 +65,7 @@ def pickles(scratch: Path, *, every: bool = True) -> Count:
         scratch: where to do it.
         every: in all forms; otherwise each file in one form.
     """
-    count = Count("pickles in the place of files that are loaded: none is unpickled")
+    count = Count("pickles instead of files that are loaded: none is unpickled")
     trial = Trials(count, scratch / "witness")
     with grounds(scratch) as ground:
         forms = Forms(bombs(trial.witness), every=every)

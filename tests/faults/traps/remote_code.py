@@ -38,7 +38,7 @@ _MAP = {
 
 def remote_code(scratch: Path) -> Count:
     """Code that a directory of weights brings along, asked for in every way that a config can ask."""
-    count = Count("code that an encoder or a model brings along: none is imported")
+    count = Count("code inside the directory of an encoder or a model: none is imported")
     trial = Trials(count, scratch / "witness")
     with grounds(scratch) as ground:
         _code_in_encoders(ground, scratch, trial)

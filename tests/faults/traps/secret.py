@@ -54,7 +54,7 @@ def _denying_hub() -> Iterator[tuple[str, list[str]]]:
 
 def secret(scratch: Path) -> Count:
     """Tokens in the environment of runs that succeed and that fail: nowhere in what they say and write."""
-    count = Count("places that a run with a token in its environment writes to: none shows the token")
+    count = Count("everything that a run with a token in its environment writes: nothing contains the token")
     train = {"steps": 1, "batch_size": 8, "save_every": 1, "precision": "fp32"}
     run = make_run(scratch / "run", rows=12, train=train)
     run["datasets"] = {"pairs": run["datasets"]["pairs"]}
