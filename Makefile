@@ -1,11 +1,11 @@
-# Two commands on a machine with Python, make and git: `make quickstart` and `make test`.
+# Start with `make quickstart` and `make test`; they need Python, make and git.
 PYTHON ?= python3
 VENV   ?= .venv
 MINIMUM ?= .venv-minimum
 BIN    := $(VENV)/bin
 OUTPUT ?= runs/quickstart
 DATA   ?= data
-# Python compiles what it imports when it does; most of what is installed never is.
+# Modules are compiled when they are imported; most installed modules never are.
 QUICKLY := --quiet --no-compile --constraint constraints.txt
 
 export HF_HUB_OFFLINE ?= 1
@@ -13,7 +13,7 @@ export TOKENIZERS_PARALLELISM ?= false
 
 .PHONY: help quickstart test test-all test-minimum lint format schemas docs bench bench-eleven bench-training bench-gpu bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-planted bench-exports bench-serving faults identity extras two-machines package publish clean
 
-help:            ## What there is
+help:            ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 $(VENV)/ready: pyproject.toml constraints.txt
@@ -32,10 +32,10 @@ quickstart: $(VENV)/ready   ## Train three tasks on the shipped corpus, then pre
 	    "Huge thanks to Amara at your Camden branch, she found me the last Juniper lamp before closing!" \
 	    "Two weeks and the parcel is still sitting in a depot near Cologne."
 
-test: lint                  ## Everything that must hold, in a few minutes
+test: lint                  ## Linter, type checker, import contracts and the fast tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not slow"
 
-test-all: lint              ## The slow tests too
+test-all: lint              ## The slow tests as well
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q
 
 $(MINIMUM)/ready: pyproject.toml tests/minimum_versions.py
@@ -48,68 +48,68 @@ $(MINIMUM)/ready: pyproject.toml tests/minimum_versions.py
 test-minimum: $(MINIMUM)/ready  ## The fast tests with the lowest versions that pyproject.toml declares, and torch 2.13
 	OMP_NUM_THREADS=1 $(MINIMUM)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not slow"
 
-lint: $(VENV)/ready         ## Style, types, floors
+lint: $(VENV)/ready         ## Linter, type checker and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(VENV)/ready       ## Put the code in shape
+format: $(VENV)/ready       ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 schemas: $(VENV)/ready      ## Write the JSON Schemas of the config files
 	$(BIN)/nlpmtl schema --output task_configs/schemas
 
-docs: $(VENV)/ready         ## Write the reference from the code
+docs: $(VENV)/ready         ## Write the reference pages from the code
 	$(BIN)/python docs/generate.py
 
-bench: $(VENV)/ready        ## The figures of docs/results.md that take minutes
+bench: $(VENV)/ready        ## Figures of docs/results.md that take minutes
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/sampler_frequencies.py
 	$(BIN)/python benchmarks/same_weights.py
 	$(BIN)/python -m benchmarks.offsets
 
-bench-eleven: $(VENV)/ready  ## One model of eleven tasks beside eleven fine-tunes (hours; DATA=folder)
+bench-eleven: $(VENV)/ready  ## Eleven tasks in one model, compared with eleven fine-tunes (hours; DATA=folder)
 	$(BIN)/python benchmarks/eleven.py $(DATA)
 
-bench-training: $(VENV)/ready  ## Training throughput beside the stock Trainer (minutes; DATA=folder)
+bench-training: $(VENV)/ready  ## Training throughput compared with the stock Trainer (minutes; DATA=folder)
 	$(BIN)/python -m benchmarks.throughput $(DATA)
 
-bench-gpu: $(VENV)/ready    ## The same on a GPU, for three encoders, and how much of it is used (minutes; DATA=folder)
+bench-gpu: $(VENV)/ready    ## Training throughput and utilisation on a GPU, for three encoders (minutes; DATA=folder)
 	$(BIN)/python -m benchmarks.gpu $(DATA)
 
-bench-exports: $(VENV)/ready  ## Logits of exports beside nlpmtl's; what happens when the Hub fails (half an hour)
+bench-exports: $(VENV)/ready  ## Logits of exports compared with nlpmtl; faults of the Hub (half an hour)
 	$(BIN)/python -m benchmarks.export_table
 	$(BIN)/python -m benchmarks.onnx_table
 	$(BIN)/python benchmarks/hub_faults.py
 
-bench-serving: $(VENV)/ready  ## A server under 50 clients, and ONNX beside torch, with the quickstart's model
+bench-serving: $(VENV)/ready  ## A server under 50 clients, and ONNX compared with torch, with the quickstart's model
 	$(BIN)/python benchmarks/serving.py $(OUTPUT)/model
 	$(BIN)/python -m benchmarks.onnx_speed $(OUTPUT)/model --rounds 60
 
-bench-prediction: $(VENV)/ready  ## Eleven tasks at once beside eleven pipelines (minutes; DATA=folder)
+bench-prediction: $(VENV)/ready  ## Prediction of eleven tasks, compared with eleven pipelines (minutes; DATA=folder)
 	$(BIN)/python -m benchmarks.prediction $(DATA)
 
-bench-scaling: $(VENV)/ready  ## Cost against rows, tasks and length of texts (half an hour)
+bench-scaling: $(VENV)/ready  ## Scaling with rows, tasks and text length (half an hour)
 	$(BIN)/python -m benchmarks.scaling
 
-bench-scores: $(VENV)/ready  ## Scores with packed and with padded rows, over seeds (minutes; DATA=folder)
+bench-scores: $(VENV)/ready  ## Scores of packed and padded training over seeds (minutes; DATA=folder)
 	$(BIN)/python -m benchmarks.same_scores $(DATA)
 
-bench-weightings: $(VENV)/ready  ## What weightings cost, and several processes (half an hour)
+bench-weightings: $(VENV)/ready  ## Cost of weightings; one process compared with two (half an hour)
 	$(BIN)/python -m benchmarks.gradient_methods
 
-bench-sharing: $(VENV)/ready  ## What each way of sharing is worth to a small task beside a large relative (hours; DATA=folder)
+bench-sharing: $(VENV)/ready  ## Gain of a small task from a large related one, by sharing scheme (hours; DATA=folder)
 	$(BIN)/python -m benchmarks.sharing $(DATA)
 
-bench-planted: $(VENV)/ready  ## Relations between tasks that were planted, learned and measured (half an hour)
+bench-planted: $(VENV)/ready  ## Recovery of known task relations (half an hour)
 	$(BIN)/python -m benchmarks.planted
 
-extras: $(VENV)/ready       ## Whether every extra can be installed under constraints.txt (minutes; needs an index)
+extras: $(VENV)/ready       ## Check that every extra can be installed with constraints.txt (minutes; needs an index)
 	$(BIN)/python -m pytest -m slow tests/test_extras.py
 
-faults: $(VENV)/ready       ## Try to lose something, as often as it takes; writes docs/reliability.md (two hours)
+faults: $(VENV)/ready       ## Fault-injection tests; writes docs/reliability.md (two hours)
 	$(BIN)/python -m tests.faults
 
 identity: $(VENV)/ready     ## Compare every weight and prediction with those of a commit (BASE=commit ONLY="job …" PATCH=file)
@@ -121,8 +121,8 @@ two-machines: $(VENV)/ready  ## Train on two machines: two network namespaces (a
 package: $(VENV)/ready      ## Build wheel and sdist; train from the wheel in a clean environment
 	bash benchmarks/package.sh $(BIN)/python
 
-publish: $(VENV)/ready      ## Push a model from a clean environment, load it elsewhere, compare what they answer
+publish: $(VENV)/ready      ## Push a model, load it in a clean environment, compare the predictions
 	bash benchmarks/publish.sh $(BIN)/python
 
-clean:                      ## Remove what can be made again
+clean:                      ## Remove generated files
 	rm -rf $(VENV) $(MINIMUM) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

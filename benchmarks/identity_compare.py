@@ -111,10 +111,10 @@ def _compare_tensors(base: Path, current: Path, *, renamed: Mapping[str, str]) -
     return Count(total - len(differences), total), sorted(differences)
 
 
-def _describe(one: torch.Tensor, other: torch.Tensor) -> str:
-    if (one.dtype, one.shape) != (other.dtype, other.shape):
-        return f"{one.dtype} {tuple(one.shape)} and {other.dtype} {tuple(other.shape)}"
-    return f"differs by at most {(one.double() - other.double()).abs().max().item():.1e}"
+def _describe(tensor: torch.Tensor, other: torch.Tensor) -> str:
+    if (tensor.dtype, tensor.shape) != (other.dtype, other.shape):
+        return f"{tensor.dtype} {tuple(tensor.shape)} and {other.dtype} {tuple(other.shape)}"
+    return f"differs by at most {(tensor.double() - other.double()).abs().max().item():.1e}"
 
 
 def _predictions(output: Path) -> dict[str, str]:

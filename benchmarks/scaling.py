@@ -211,7 +211,7 @@ def verdict(what: str, points: Sequence[tuple[int, float]], *, by: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)} (default: all)")
-    parser.add_argument("--max-rows", type=int, default=1_000_000, help="largest number of rows")
+    parser.add_argument("--max-rows", "--most", type=int, default=1_000_000, help="largest number of rows")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):

@@ -100,10 +100,10 @@ def runs(rows: Path, *, trained: Mapping[str, int], steps: int, seed: int) -> It
     rte_fraction = sizes["rte"] / sum(sizes.values())
     for scheme in SCHEMES:
         yield scheme, run_of(rows, trained, steps=steps, seed=seed, scheme=scheme)
-    yield "rte alone, as many rows", run_of(rows, ["rte"], steps=round(steps * rte_fraction), seed=seed)
+    yield "rte only, as many rows", run_of(rows, ["rte"], steps=round(steps * rte_fraction), seed=seed)
     passes = math.ceil(PASSES * trained["rte"] / BATCH)
-    yield f"rte alone, {PASSES} passes", run_of(rows, ["rte"], steps=passes, seed=seed)
-    yield "snli alone, as many rows", run_of(rows, ["snli"], steps=round(steps * (1 - rte_fraction)), seed=seed)
+    yield f"rte only, {PASSES} epochs", run_of(rows, ["rte"], steps=passes, seed=seed)
+    yield "snli only, as many rows", run_of(rows, ["snli"], steps=round(steps * (1 - rte_fraction)), seed=seed)
 
 
 def run_once(run: dict[str, Any], output: Path, *, rows: Path) -> dict[str, Any]:
