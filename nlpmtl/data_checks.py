@@ -15,8 +15,8 @@ from typing import Any
 
 from nlpmtl.config import DatasetConfig, TaskOptions
 from nlpmtl.data import LabelType
+from nlpmtl.data.dataset_reader import DatasetReader, open_reader
 from nlpmtl.data.encode import describe_unknown
-from nlpmtl.data.examples import DatasetReader, open_reader
 from nlpmtl.data.raw_rows import MalformedRow, RawRow, RawRows
 from nlpmtl.data.validation import check_columns
 from nlpmtl.errors import ConfigError, DataError, NlpmtlError
@@ -43,7 +43,7 @@ def check_datasets(
         tasks: check the options of tasks too, as training does.
 
     Raises:
-        ConfigError, DataError: a file is missing, a column is in no row, a metric is unknown or does not fit its task,
+        ConfigError, DataError: a file is missing, a column is not found, a metric is unknown or does not fit its task,
             a label list is too short or lacks a label of the train split; all problems are in one message.
         ConfigError: no dataset has the first of the splits.
     """
@@ -76,8 +76,8 @@ def _problems(
     except NlpmtlError as error:
         yield error
         return
-    known.update(dict.fromkeys((*sources.sources, *sources.wanted)))
-    for split in sources.wanted:
+    known.update(dict.fromkeys((*sources.sources, *sources.splits)))
+    for split in sources.splits:
         if split in sources.sources:
             try:
                 stream = sources.sources[split].open()
@@ -94,7 +94,7 @@ def _problems(
 def _check_rows(sources: DatasetReader) -> None:
     """DataError with all rows of a dataset that break a rule, where the first rows show that it will be raised."""
     with suppress(OSError), TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        sources.read(sources.wanted, directory=Path(scratch))
+        sources.read(sources.splits, directory=Path(scratch))
 
 
 def _check_task(name: str, options: TaskOptions, *, dataset: DatasetConfig) -> None:
@@ -121,7 +121,7 @@ def _check_columns(
     seen = set(stream.columns).union(*(row for _, row in found if not isinstance(row, MalformedRow)))
     if len(found) <= _ROWS or stream.uniform:
         needed = [*dataset.input.columns, *columns] if train else dataset.input.columns
-        check_columns(needed, seen=seen, where=stream.where)
+        check_columns(needed, existing=seen, where=stream.where)
     return found
 
 

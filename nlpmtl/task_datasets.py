@@ -142,8 +142,10 @@ def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[st
         tasks = datasets[name].tasks
         columns = {column for options in tasks.values() for column in options.columns}
         for task, options in tasks.items():
-            absent = [prepared.absent[column] for column in options.columns if column in prepared.absent]
-            if all(one.near is None or one.near in columns for one in absent):
+            absent = [
+                prepared.missing_columns[column] for column in options.columns if column in prepared.missing_columns
+            ]
+            if all(one.nearest is None or one.nearest in columns for one in absent):
                 notes.extend(f"task {task!r} is not scored: {one.message}" for one in absent)
             else:
                 serious.extend(one.message for one in absent)

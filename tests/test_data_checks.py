@@ -66,11 +66,11 @@ def test_data_that_is_right_leads_to_the_encoder(tmp_path: Path) -> None:
     [
         (lambda path: str(path / "none.jsonl"), {}, DataError, r"none\.jsonl: no such file"),
         (lambda path: str(path / "none-*.csv"), {}, DataError, r"none-\*\.csv: no file matches"),
-        (lambda path: write(path / "a.jsonl"), topic(label="topik"), ConfigError, "'topik' is in no row.*mean 'topic'"),
-        (lambda path: write(path / "a.csv", ROWS * 200), topic(label="topik"), ConfigError, "'topik' is in no row"),
-        (lambda path: write(path / "a.parquet", ROWS * 200), topic(label="topik"), ConfigError, "'topik' is in no row"),
-        (lambda path: Dataset.from_list(ROWS), topic(label="topik"), ConfigError, "'topik' is in no row"),
-        (lambda path: pd.DataFrame(ROWS), topic(label="topik"), ConfigError, "'topik' is in no row"),
+        (lambda path: write(path / "a.jsonl"), topic(label="topik"), ConfigError, "'topik' not found.*mean 'topic'"),
+        (lambda path: write(path / "a.csv", ROWS * 200), topic(label="topik"), ConfigError, "'topik' not found"),
+        (lambda path: write(path / "a.parquet", ROWS * 200), topic(label="topik"), ConfigError, "'topik' not found"),
+        (lambda path: Dataset.from_list(ROWS), topic(label="topik"), ConfigError, "'topik' not found"),
+        (lambda path: pd.DataFrame(ROWS), topic(label="topik"), ConfigError, "'topik' not found"),
         (lambda path: write(path / "a.csv"), kinds(), ConfigError, "'kinds' holds lists"),
         (lambda path: ROWS, topic(metrics=["acuracy"]), ConfigError, "unknown metric 'acuracy'; did you mean"),
         (lambda path: ROWS, topic(metrics=["span_f1"]), ConfigError, "the metric 'span_f1' scores tags, found label"),
@@ -147,7 +147,7 @@ def test_bad_rows_that_are_skipped_lead_to_the_encoder_if_others_are_left(tmp_pa
     with pytest.raises(NlpmtlError, match="no/such-encoder"):
         nlpmtl.train(config)
     path.write_bytes(b"text,topic\ncaf\xe9,x\n")
-    with pytest.raises(DataError, match=r"a\.csv: no row is left: 1 break a rule"):
+    with pytest.raises(DataError, match=r"a\.csv: no rows: all 1 are invalid"):
         nlpmtl.train(config)
 
 

@@ -38,13 +38,11 @@ def test_evaluate_names_a_misspelt_column(label: str, trained: Trained) -> None:
     for rows in (make_rows(5), Dataset.from_list(make_rows(5)), pd.DataFrame(make_rows(5))):
         error: type[Exception]
         error, hint = (DataError, "") if "like" in label else (ConfigError, r".*; did you mean 'topic'\?")
-        with pytest.raises(error, match=rf"data: validation: column '{label}' is in no row; columns found: .*{hint}"):
+        with pytest.raises(error, match=rf"data: validation: column '{label}' not found; available columns: .*{hint}"):
             nlpmtl.evaluate(trained.model_dir, _dataset(rows, label=label))
-    with pytest.raises(
-        ConfigError, match=r"column 'topik' is in no row.*\n.*column 'moood' is in no row; did you mean"
-    ):
+    with pytest.raises(ConfigError, match=r"column 'topik' not found.*\n.*column 'moood' not found; did you mean"):
         nlpmtl.evaluate(trained.model_dir, _dataset(make_rows(5), label="topik", mood="moood"))
-    with pytest.raises(ConfigError, match=r"column 'moood' is in no row.*; did you mean 'mood'"):
+    with pytest.raises(ConfigError, match=r"column 'moood' not found.*; did you mean 'mood'"):
         nlpmtl.evaluate(trained.model_dir, _dataset(make_rows(5), mood="moood"))
 
 
@@ -52,9 +50,7 @@ def test_evaluate_scores_what_a_split_has_labels_for(trained: Trained) -> None:
     rows = [{key: value for key, value in row.items() if key != "mood"} for row in make_rows(5)]
     scores = nlpmtl.evaluate(trained.model_dir, _dataset(rows, mood="mood"))
     assert scores.tasks.keys() == {"topic"}
-    assert any(
-        "task 'mood' is not scored: data: validation: column 'mood' is in no row" in note for note in scores.notes
-    )
+    assert any("task 'mood' is not scored: data: validation: column 'mood' not found" in note for note in scores.notes)
 
 
 @pytest.mark.parametrize("value", [Dataset.from_dict({"text": ["a"]}), [{"text": "a"}], pd.DataFrame(), 3, None])

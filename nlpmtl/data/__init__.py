@@ -16,10 +16,10 @@ from nlpmtl.data.example import Example, TokenSequence
 from nlpmtl.data.fingerprint import describe_changes, fingerprint
 from nlpmtl.data.input_parsing import Input, to_input
 from nlpmtl.data.label_columns import LabelColumn
+from nlpmtl.data.label_resolution import is_multi_hot, resolve_labels
 from nlpmtl.data.label_spelling import Spelling, merged_unicode_forms, sort_names
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
-from nlpmtl.data.resolve import is_multi_hot, resolve_labels
 from nlpmtl.data.sliding_window import Windows, tokenize_windows
 from nlpmtl.data.tables import Container, describe_value, open_container, row_labels, to_plain
 from nlpmtl.data.tag_schemes import Scheme, find_contradiction, names_to_bio, to_bio

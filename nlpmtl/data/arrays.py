@@ -117,6 +117,6 @@ def open_regular_file(path: Path) -> BufferedReader:
         OSError: it is none, or there is none.
     """
     if not stat.S_ISREG(path.lstat().st_mode):
-        raise OSError(f"{path}: no plain file")
+        raise OSError(f"{path}: not a regular file")
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
     return os.fdopen(descriptor, "rb")

@@ -1,4 +1,4 @@
-"""Checked rows between checking and tokenising: batch by batch in an Arrow file, so that memory holds one batch."""
+"""Arrow record batches in a temporary file: examples between validation and tokenization, one batch in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pyarrow.ipc as ipc
 
 @dataclass(frozen=True)
 class ArrowBatches:
-    """Record batches in an Arrow file, or in memory as such a file holds them; each is read when its turn comes."""
+    """Record batches in an Arrow file, or in memory in the same format; each is read during iteration."""
 
     schema: pa.Schema
     source: Path | pa.Buffer
@@ -28,7 +28,7 @@ class ArrowBatches:
                 yield reader.get_batch(number)
 
     def table(self) -> pa.Table:
-        """All of them, in memory."""
+        """All batches in memory."""
         return pa.Table.from_batches(list(self), self.schema)
 
     def _open(self) -> Any:
@@ -36,11 +36,11 @@ class ArrowBatches:
 
 
 class ArrowBuffer(AbstractContextManager["ArrowBuffer"]):
-    """Takes record batches, and gives them back as `ArrowBatches` when it is closed.
+    """A writer of record batches. After the ``with`` block, `batches` returns them.
 
     Args:
-        schema: of the batches.
-        directory: where to make a file for them; None keeps them in memory.
+        schema: the schema of the batches.
+        directory: where to create a file for them; None keeps them in memory.
 
     Raises:
         OSError: the file cannot be written.
@@ -68,5 +68,5 @@ class ArrowBuffer(AbstractContextManager["ArrowBuffer"]):
         self._sink.close()
 
     def batches(self) -> ArrowBatches:
-        """What was written, once all is."""
+        """Return the written batches. Call this after the ``with`` block."""
         return ArrowBatches(self._schema, self._buffer if self._path is None else self._path)

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config.dataset import FORMAT_KEYS, DataConfig, InputConfig
 from nlpmtl.data.dataset_cache import Cache, cache_directory
-from nlpmtl.data.examples import DatasetReader, open_reader
+from nlpmtl.data.dataset_reader import DatasetReader, open_reader
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.tokenized_split import TokenizedSplit, read_tokenized_split, tokenize_split
 from nlpmtl.data.tokenizer import without_truncation
@@ -67,7 +67,7 @@ class DatasetLoader:
             Our split name = its rows.
         """
         sources = open_reader(data, input=input, columns=columns, limit=limit, name=name, splits=splits)
-        keys = self._keys(sources, sources.wanted)
+        keys = self._keys(sources, sources.splits)
         found = self._find(keys)
         missing = {split: key for split, key in keys.items() if split not in found}
         kept = sorted(filter(None, missing.values()))
@@ -75,7 +75,7 @@ class DatasetLoader:
             found |= self._find(missing)
             missing = {split: key for split, key in missing.items() if split not in found}
             found |= self._make(sources, missing) if missing else {}
-        return {split: found[split] for split in sources.wanted}
+        return {split: found[split] for split in sources.splits}
 
     def _find(self, keys: Mapping[str, str | None]) -> dict[str, TokenizedSplit]:
         found = {}
@@ -118,7 +118,7 @@ class DatasetLoader:
                     directory=directory,
                 )
                 if key is not None and directory is not None:
-                    found[split].write_facts(directory)
+                    found[split].write_metadata(directory)
                     if self._keys(sources, [split])[split] != key:
                         raise DataError(f"{rows[split].where}: changed while it was read; start again when it is whole")
         return found
@@ -142,7 +142,7 @@ class DatasetLoader:
             own = {
                 "split": split,
                 "source": fingerprints[id(source)],
-                "share": sources.share,
+                "share": sources.held_out,
                 "limit": sources.limit.get(split),
                 "input": sources.input.model_dump(),
                 "columns": list(sources.columns.items()),

@@ -88,7 +88,7 @@ def label(
         types=prepared.types,
         first_tokens=prepared.first_tokens,
         labels={task: _labels(prepared, columns[task], target, train=train) for task, target in targets.items()},
-        cut=prepared.cut,
+        cut=prepared.truncated,
         place=prepared.place,
         inputs=prepared.inputs,
         tokens=prepared.tokens,

@@ -95,7 +95,7 @@ def _parse_json(line: str, encoding: str) -> RawRow:
 def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     row = dict(pairs)
     if len(row) < len(pairs):
-        raise ValueError("a key stands twice in an object")
+        raise ValueError("duplicate key in object")
     return row
 
 

@@ -28,7 +28,7 @@ def are_strings(values: Sequence[Any]) -> bool:
 def to_text(value: Any) -> str:
     """A text; the empty one is one too."""
     if value is None:
-        raise ValueError("null, or not there")
+        raise ValueError("missing or null")
     if not isinstance(value, str):
         raise ValueError("a string was expected")
     if has_surrogate(value):
@@ -39,7 +39,7 @@ def to_text(value: Any) -> str:
 def to_words(value: Any) -> list[str]:
     """The words of a pre-split text: at least one."""
     if value is None:
-        raise ValueError("null, or not there")
+        raise ValueError("missing or null")
     if not isinstance(value, list | tuple):
         raise ValueError("a list of words was expected")
     if not value:
@@ -48,7 +48,7 @@ def to_words(value: Any) -> list[str]:
         return list(value)
     for number, word in enumerate(value, 1):
         if not isinstance(word, str):
-            raise ValueError(f"word {number} is no string")
+            raise ValueError(f"word {number} is not a string")
         if has_surrogate(word):
             raise ValueError(f"word {number} is not valid Unicode")
     return list(value)

@@ -1,4 +1,4 @@
-"""Columns of labels as arrays, before any task has said which labels it knows."""
+"""Label columns as arrays of codes, before the labels of any task are known."""
 
 from __future__ import annotations
 
@@ -22,101 +22,101 @@ NO_CODE = -1
 
 @dataclass(frozen=True)
 class LabelColumn:
-    """The labels of one column on one split.
+    """The labels in one column of one split.
 
     Args:
-        shape: what a label is.
-        names: the names that occur, the first one first; none for numbers.
+        type: the type of a label.
+        names: the label names in the column, in order of appearance; empty for numbers.
         labelled: whether each row has a label, ``[rows]``.
-        values: numbers, NaN where there is none, or codes, which are places in ``names``: one a row, ``[rows]``, or
-            several.
+        values: numbers (NaN for no label) or codes, which are indices into ``names``: one per row, ``[rows]``, or a
+            list per row.
     """
 
-    shape: LabelType
+    type: LabelType
     names: tuple[str, ...]
     labelled: NDArray[np.bool_]
     values: NDArray[Any] | Ragged
 
-    def facts(self) -> dict[str, Any]:
-        """What is not in the arrays: plain values."""
-        return {"shape": self.shape, "names": list(self.names)}
+    def metadata(self) -> dict[str, Any]:
+        """Return everything but the arrays, as plain values."""
+        return {"type": self.type, "names": list(self.names)}
 
     def rename(self, names: Sequence[str]) -> LabelColumn:
-        """The same labels under other names, one for each of `names`. Labels with equal new names become one."""
+        """Return the same labels with new names, one per old name. Labels with equal new names become one label."""
         codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
-        if len(codes) == len(names) or self.shape == "number":
+        if len(codes) == len(names) or self.type == "number":
             return self if tuple(names) == self.names else replace(self, names=tuple(names))
         table: NDArray[np.int32] = np.array([*(codes[name] for name in names), NO_CODE], dtype=np.int32)
         if not isinstance(self.values, Ragged):
             return replace(self, names=tuple(codes), values=table[self.values])
         values = Ragged(table[self.values.values], self.values.bounds)
-        return replace(self, names=tuple(codes), values=_distinct(values) if self.shape == "set" else values)
+        return replace(self, names=tuple(codes), values=_deduplicate(values) if self.type == "set" else values)
 
     def first_row(self, name: str) -> int:
-        """The first row that has a label."""
+        """Return the first row that has a label."""
         code, values = self.names.index(name), self.values
         if isinstance(values, Ragged):
             return values.row_of(int(np.argmax(values.values == code)))
         return int(np.argmax(values == code))
 
     @classmethod
-    def read(cls, directory: Path, name: str, *, facts: Mapping[str, Any]) -> LabelColumn:
-        """What a `ColumnWriter` wrote."""
-        shape, labelled = facts["shape"], memmap_array(directory / f"{name}.labelled.npy")
-        values = memmap_ragged(directory, name) if shape in LIST_TYPES else memmap_array(directory / f"{name}.npy")
-        return cls(shape, tuple(facts["names"]), labelled, values)
+    def read(cls, directory: Path, name: str, *, metadata: Mapping[str, Any]) -> LabelColumn:
+        """Read the files of a `LabelColumnWriter`."""
+        type_, labelled = metadata["type"], memmap_array(directory / f"{name}.labelled.npy")
+        values = memmap_ragged(directory, name) if type_ in LIST_TYPES else memmap_array(directory / f"{name}.npy")
+        return cls(type_, tuple(metadata["names"]), labelled, values)
 
 
-class ColumnWriter:
-    """A column of labels, of which parts come one after another.
+class LabelColumnWriter:
+    """A writer of a label column, batch by batch.
 
     Args:
-        directory: where to write its arrays; None keeps them in memory.
-        name: of their files.
-        shape: what a label is.
+        directory: where to write the arrays; None keeps them in memory.
+        name: the stem of their file names.
+        type: the type of a label.
     """
 
-    def __init__(self, directory: Path | None, name: str, *, shape: LabelType) -> None:
-        self._shape = shape
+    def __init__(self, directory: Path | None, name: str, *, type: LabelType) -> None:
+        self._type = type
         self._codes: dict[str, int] = {}
         self._labelled = ArrayWriter(directory, f"{name}.labelled", dtype=np.bool_)
         self._values: ArrayWriter | RaggedWriter
-        if shape in LIST_TYPES:
+        if type in LIST_TYPES:
             self._values = RaggedWriter(directory, name)
         else:
-            self._values = ArrayWriter(directory, name, dtype=np.float64 if shape == "number" else np.int32)
+            self._values = ArrayWriter(directory, name, dtype=np.float64 if type == "number" else np.int32)
 
     def append(self, values: pa.Array) -> None:
-        """Add the canonical labels of some rows."""
+        """Add the canonical labels of a batch."""
         self._labelled.append(values.is_valid().to_numpy(zero_copy_only=False))
         if isinstance(self._values, RaggedWriter):
             lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy()
             bounds = np.zeros(len(values) + 1, dtype=np.int64)
             np.cumsum(lengths, out=bounds[1:])
             self._values.append(Ragged(self._encode(values.flatten()), bounds))
-        elif self._shape == "number":
+        elif self._type == "number":
             self._values.append(pc.fill_null(values, np.nan).to_numpy())
         else:
             self._values.append(self._encode(values))
 
     def close(self) -> LabelColumn:
-        """The whole column."""
-        return LabelColumn(self._shape, tuple(self._codes), self._labelled.close(), self._values.close())
+        """Return the whole column."""
+        return LabelColumn(self._type, tuple(self._codes), self._labelled.close(), self._values.close())
 
     def _encode(self, names: pa.Array) -> NDArray[np.int32]:
-        found = names.dictionary_encode()
-        codes = [self._codes.setdefault(name, len(self._codes)) for name in found.dictionary.to_pylist()]
-        places = pc.fill_null(found.indices, len(codes)).to_numpy()
+        encoded = names.dictionary_encode()
+        codes = [self._codes.setdefault(name, len(self._codes)) for name in encoded.dictionary.to_pylist()]
+        indices = pc.fill_null(encoded.indices, len(codes)).to_numpy()
         table: NDArray[np.int32] = np.array([*codes, NO_CODE], dtype=np.int32)
-        codes_of_rows: NDArray[np.int32] = table[places]
-        return codes_of_rows
+        row_codes: NDArray[np.int32] = table[indices]
+        return row_codes
 
 
-def _distinct(sets: Ragged) -> Ragged:
-    """Each value once in its row, at its first place."""
+def _deduplicate(sets: Ragged) -> Ragged:
+    """Keep each value of a row once, at its first position."""
     row, _ = sets.indices_2d()
-    apart = int(sets.values.max(initial=0)) + 1
-    first = np.sort(np.unique(row * apart + sets.values, return_index=True)[1])
+    stride = int(sets.values.max(initial=0)) + 1
+    first = np.sort(np.unique(row * stride + sets.values, return_index=True)[1])
     bounds = np.zeros(len(sets) + 1, dtype=np.int64)
     np.cumsum(np.bincount(row[first], minlength=len(sets)), out=bounds[1:])
     return Ragged(sets.values[first], bounds)

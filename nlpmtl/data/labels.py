@@ -1,4 +1,4 @@
-"""Raw labels to canonical ones: the five shapes that a column of labels can have."""
+"""Label parsing: raw values of a label column to canonical labels, for the five label types."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from nlpmtl.data.input_parsing import are_strings, has_surrogate
 from nlpmtl.data.label_spelling import whole_number
 
 LabelType = Literal["class", "number", "set", "tags", "flag"]
-"""One label's name; a number; any number of names; a name for each word; 0 or 1, where the column is a label."""
+"""A label name; a number; any number of label names; a label name per word; 0 or 1 in a column that is one label."""
 
 LIST_TYPES: frozenset[LabelType] = frozenset({"set", "tags"})
-"""The shapes that are lists."""
+"""The types whose labels are lists."""
 
 YES, NO = "1", "0"
-"""The names in a column of flags."""
+"""The label names in a column of flags."""
 _FLAGS = {
     **dict.fromkeys(("1", "1.0", "true", "True", "TRUE"), YES),
     **dict.fromkeys(("0", "0.0", "false", "False", "FALSE"), NO),
@@ -30,15 +30,15 @@ _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def to_label(
-    value: Any, *, shape: LabelType, names: Sequence[str] | None = None, words: Sequence[str] | None = None
+    value: Any, *, type: LabelType, names: Sequence[str] | None = None, words: Sequence[str] | None = None
 ) -> str | float | list[str] | None:
-    """A label in its canonical form; None where the row is unlabelled.
+    """Return the canonical label; None for an unlabelled row.
 
     Args:
-        value: what the source has.
-        shape: the shape of the column's labels.
-        names: the names behind integers, where the source keeps both; −1 is then unlabelled.
-        words: the row's words, which tags must match in number.
+        value: the raw value.
+        type: the type of the column's labels.
+        names: the names of a ClassLabel column, in which −1 means unlabelled.
+        words: the row's words; there must be one tag per word.
 
     Raises:
         ValueError: the rule that the value breaks.
@@ -46,27 +46,27 @@ def to_label(
     value = _to_python(value)
     if value is None or (names is not None and value == _UNLABELLED):
         return None
-    if shape == "class":
+    if type == "class":
         return _to_name(value, names)
-    if shape == "number":
+    if type == "number":
         return _to_number(value)
-    if shape == "flag":
+    if type == "flag":
         return _to_flag(value)
-    return _to_set(value, names) if shape == "set" else _to_tags(value, names, words)
+    return _to_set(value, names) if type == "set" else _to_tags(value, names, words)
 
 
 def is_flag(name: str) -> bool:
-    """Whether the name of a label can also be read as 0 or 1."""
+    """Return whether a label name can also be read as 0 or 1."""
     return name in _FLAGS
 
 
 def is_on(name: str) -> bool:
-    """Whether a name for which `is_flag` holds means 1."""
+    """Return whether a name that `is_flag` accepts means 1."""
     return _FLAGS[name] == YES
 
 
 def _to_name(value: Any, names: Sequence[str] | None) -> str:
-    """The name of a label. A whole number has the same name as an integer, as a float and as a decimal."""
+    """Return a label name. A whole number has the same name as an integer, a float and a decimal."""
     value = _to_python(value)
     if isinstance(value, str):
         if has_surrogate(value):
@@ -74,16 +74,16 @@ def _to_name(value: Any, names: Sequence[str] | None) -> str:
         return str(value)
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     if not whole:
-        raise ValueError("the name of a label was expected: a string or a whole number")
+        raise ValueError("a label name was expected: a string or a whole number")
     if names is None:
         return str(value).lower() if isinstance(value, bool) else str(int(value))
     if not 0 <= value < len(names):
-        raise ValueError(f"the classes of this column are 0 to {len(names) - 1}")
+        raise ValueError(f"class id out of range, expected 0 to {len(names) - 1}")
     return names[int(value)]
 
 
 def _to_python(value: Any) -> Any:
-    """NumPy's values and decimals, which databases have, as Python's integers and floats."""
+    """Convert NumPy scalars and decimals to Python numbers."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Decimal):
@@ -115,25 +115,25 @@ def _to_set(value: Any, names: Sequence[str] | None) -> list[str]:
         raise ValueError("a list of labels was expected")
     labels = [_to_name(label, names) for label in value]
     if len(set(labels)) < len(labels) and not (names is None and _may_be_multi_hot(value, labels)):
-        raise ValueError("a label stands twice in the list")
+        raise ValueError("duplicate label in the list")
     return labels
 
 
 def _may_be_multi_hot(value: Sequence[Any], labels: Sequence[str]) -> bool:
-    """Whether a list may have an entry for each label of a task: `resolve_labels` decides once it knows these."""
-    return all(map(is_flag, labels)) and len({isinstance(one, str) for one in value}) == 1
+    """Return whether a list may be multi-hot; `is_multi_hot` decides once the task's labels are known."""
+    return all(map(is_flag, labels)) and len({isinstance(entry, str) for entry in value}) == 1
 
 
 def _to_tags(value: Any, names: Sequence[str] | None, words: Sequence[str] | None) -> list[str]:
     if not isinstance(value, list | tuple):
         raise ValueError("a list of tags was expected")
     if words is not None and len(value) != len(words):
-        raise ValueError(f"a tag for each word was expected: {len(value)} for {len(words)}")
+        raise ValueError(f"one tag per word was expected: {len(value)} tags for {len(words)} words")
     if names is None and are_strings(value):
         return list(value)
     strings = [isinstance(tag, str) for tag in value]
     if any(strings) and not all(strings):
-        raise ValueError(f"tag {strings.index(False) + 1} is no string")
+        raise ValueError(f"tag {strings.index(False) + 1} is not a string")
     tags = []
     for number, tag in enumerate(value, 1):
         try:

@@ -67,7 +67,7 @@ class Shards:
         uniform = all(stream.uniform for stream in streams)
         rows = self._read(streams, parts)
         where = ", ".join(self._names) if len(self._names) <= _SHOWN else f"{self._names[0]}, … ({len(streams)} files)"
-        return RawRows(where, ": row ", rows, class_names=first.class_names, parts=parts, uniform=uniform)
+        return RawRows(where, ": row ", rows, class_names=first.class_names, files=parts, uniform=uniform)
 
     def fingerprint(self) -> str | None:
         """The paths, which errors name, and the contents of all files; None if one is missing."""
@@ -95,7 +95,7 @@ class Shards:
         needed = {*self._inputs.columns, *self._labels}
         before, first, columns = 0, "", set[str]()
         for stream in streams:
-            parts.append(FilePart(before, f"{stream.where}{stream.mark}"))
+            parts.append(FilePart(before, f"{stream.where}{stream.separator}"))
             found, seen, number = needed & set(stream.columns), set(stream.columns), 0
             for number, row in stream.rows:
                 if len(found) < len(needed) and not isinstance(row, MalformedRow):

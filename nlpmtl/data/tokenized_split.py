@@ -1,9 +1,12 @@
-"""Checked rows as flat arrays: tokenised, labels as codes; all of it that does not depend on what tasks learn."""
+"""TokenizedSplit: the token ids and label columns of a split, as flat arrays that do not depend on the tasks."""
 
 from __future__ import annotations
 
 import json
+import os
+from collections import deque
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +21,10 @@ from nlpmtl.data.arrays import ArrayWriter, RaggedWriter, memmap_array, memmap_r
 from nlpmtl.data.batching import greedy_length_batches
 from nlpmtl.data.examples import Examples
 from nlpmtl.data.hashing import Hashes, digest_tokens, hash_inputs
-from nlpmtl.data.label_columns import ColumnWriter, LabelColumn
+from nlpmtl.data.label_columns import LabelColumn, LabelColumnWriter
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
-from nlpmtl.data.raw_rows import FilePart, MissingColumn, place
+from nlpmtl.data.raw_rows import FilePart, MissingColumn, location
 from nlpmtl.data.tokenization import TokenizedTexts, tokenize
 from nlpmtl.data.tokenizer import find_failing_text
 from nlpmtl.data.word_alignment import NO_TOKEN, Spans
@@ -29,32 +32,34 @@ from nlpmtl.data.word_splitting import WordCounts
 from nlpmtl.errors import RunError
 from nlpmtl.strict_json import dumps
 
-_ROWS_AT_ONCE = 1000
-_CHARACTERS_AT_ONCE = 400_000
-_FACTS = "facts.json"
+_ROWS_PER_BATCH = 1000
+_CHARACTERS_PER_BATCH = 200_000
+_MAX_THREADS = 8
+"""More threads do not help: building arrays from the encodings holds Python's global lock."""
+_METADATA = "metadata.json"
 
 
 @dataclass(frozen=True, eq=False)
 class TokenizedSplit:
-    """A split, tokenised, its labels as the source has them.
+    """A tokenized split, with its labels as the source has them.
 
     Args:
-        ids: the tokens of each row, special tokens included.
-        types: the segment of each token, where the encoder tells two texts apart by it.
+        ids: the token ids of each row, special tokens included.
+        types: the token type ids, for text pairs and encoders that take them.
         first_tokens: the first token of each word of each row, −1 for a word without tokens; None without words.
-        placed: how many tokens are the first of a word in each row, ``[rows]``; None where input is not words.
-        columns: the columns of labels.
-        numbers: each row's number in its source, ``[rows]``.
-        where: how an error calls the source.
-        mark: what stands between that and a row's number.
-        class_names: the names of a column's labels in the source's order, where it has one.
-        skipped: rows of the source that broke a rule and were left out.
-        cut: rows that were longer than the limit.
-        inputs: a hash of each row's input, before it is tokenised or cut, ``[rows]``.
+        first_token_counts: the number of tokens that are the first of a word, ``[rows]``; None without words.
+        columns: the label columns.
+        numbers: the number of each row in its source, ``[rows]``.
+        where: the name of the source in error messages.
+        separator: what separates that name from a row's number.
+        class_names: the label names of each ClassLabel column, in the source's order.
+        skipped: the number of invalid rows that were dropped.
+        truncated: the number of rows that were longer than the limit.
+        inputs: a hash of each row's input before tokenization, ``[rows]``.
         tokens: a digest of the token ids of all rows.
-        parts: the files of the source, where there are several.
-        absent: the columns of labels that are in no row.
-        word_counts: how the words are split; None where input is not words.
+        files: the files of the source, if there are several.
+        missing_columns: the label columns that are in no row.
+        word_counts: statistics of how the words are split; None without words.
     """
 
     ids: Ragged
@@ -64,194 +69,231 @@ class TokenizedSplit:
     columns: Mapping[str, LabelColumn]
     numbers: NDArray[np.int64]
     where: str
-    mark: str
+    separator: str
     class_names: Mapping[str, tuple[str, ...]]
     skipped: int
-    cut: int
+    truncated: int
     inputs: Hashes
     tokens: str
-    parts: tuple[FilePart, ...] = ()
-    absent: Mapping[str, MissingColumn] = field(default_factory=dict)
+    files: tuple[FilePart, ...] = ()
+    missing_columns: Mapping[str, MissingColumn] = field(default_factory=dict)
     word_counts: Mapping[str, int] | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def place(self, row: int) -> str:
-        """Where a row stands in its source, for a person to find it."""
-        return place(int(self.numbers[row]), where=self.where, mark=self.mark, parts=self.parts)
+        """Return where a row is in its source, such as ``data/train.jsonl:17``."""
+        return location(int(self.numbers[row]), where=self.where, separator=self.separator, files=self.files)
 
-    def write_facts(self, directory: Path) -> None:
-        """Write what is not in the arrays beside them, so that `read_tokenized_split` finds it."""
-        facts = {
+    def write_metadata(self, directory: Path) -> None:
+        """Write everything but the arrays, so that `read_tokenized_split` can read the directory."""
+        metadata = {
             "types": self.types is not None,
             "words": self.first_tokens is not None,
-            "columns": {name: column.facts() for name, column in self.columns.items()},
+            "columns": {name: column.metadata() for name, column in self.columns.items()},
             "where": self.where,
-            "mark": self.mark,
-            "parts": self.parts,
-            "absent": dict(self.absent),
+            "separator": self.separator,
+            "files": self.files,
+            "missing_columns": dict(self.missing_columns),
             "class_names": {column: list(names) for column, names in self.class_names.items()},
             "skipped": self.skipped,
-            "cut": self.cut,
+            "truncated": self.truncated,
             "tokens": self.tokens,
             "word_counts": None if self.word_counts is None else dict(self.word_counts),
         }
-        (directory / _FACTS).write_text(dumps(facts), encoding="utf-8")
+        (directory / _METADATA).write_text(dumps(metadata), encoding="utf-8")
 
 
 def tokenize_split(
-    rows: Examples,
+    examples: Examples,
     *,
     columns: Mapping[str, LabelType],
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     directory: Path | None = None,
 ) -> TokenizedSplit:
-    """Tokenise checked rows, batch by batch.
+    """Tokenize the examples of a split, batch by batch, on all cores.
 
     Args:
-        rows: the rows.
-        columns: their columns of labels, and the shape of each.
-        tokenizer: a fast one.
-        max_length: of a row, in tokens.
-        directory: where to write the arrays; they are then memory-mapped. Left out: in memory.
+        examples: the examples.
+        columns: label column = its type.
+        tokenizer: a fast tokenizer.
+        max_length: the maximum number of tokens of a row, special tokens included.
+        directory: where to write the arrays, which are then memory-mapped; default: in memory.
 
     Raises:
         RunError: the tokenizer fails for a row, such as by a panic of its Rust code.
         OSError: the files cannot be written.
     """
-    pair, words = "pair" in rows.source.schema.names, "words" in rows.source.schema.names
-    takes_types = pair and "token_type_ids" in tokenizer.model_input_names
+    pair, words = "pair" in examples.stored.schema.names, "words" in examples.stored.schema.names
+    has_types = pair and "token_type_ids" in tokenizer.model_input_names
     ids = RaggedWriter(directory, "ids")
-    types = ArrayWriter(directory, "types", dtype=np.int8) if takes_types else None
+    types = ArrayWriter(directory, "types", dtype=np.int8) if has_types else None
     first_tokens = RaggedWriter(directory, "first_tokens") if words else None
-    first_token_counts = ArrayWriter(directory, "placed", dtype=np.int32) if words else None
+    first_token_counts = ArrayWriter(directory, "first_token_counts", dtype=np.int32) if words else None
     labels = {
-        name: ColumnWriter(directory, f"label{i}", shape=shape) for i, (name, shape) in enumerate(columns.items())
+        name: LabelColumnWriter(directory, f"label{i}", type=type_) for i, (name, type_) in enumerate(columns.items())
     }
     inputs = ArrayWriter(directory, "inputs", dtype=np.uint64)
     numbers = ArrayWriter(directory, "numbers", dtype=np.int64)
-    numbers.append(rows.numbers)
-    counts = WordCounts()
-    cut = 0
-    for batch, pieces in _pieces(rows, tokenizer=tokenizer, max_length=max_length):
-        ids.append(pieces.ids)
+    numbers.append(examples.numbers)
+    word_counts = WordCounts()
+    truncated = 0
+    for batch, texts in _tokenize_batches(examples, tokenizer=tokenizer, max_length=max_length):
+        ids.append(texts.ids)
         inputs.append(hash_inputs(batch))
-        cut += int(pieces.cut.sum())
-        if types is not None and pieces.types is not None:
-            types.append(pieces.types.values)
-        if first_tokens is not None and first_token_counts is not None and pieces.first_tokens is not None:
-            first_tokens.append(pieces.first_tokens)
-            first_token_counts.append(_count_places(pieces.first_tokens))
-            counts.add(row.as_py() for row in batch["words"])
+        truncated += int(texts.cut.sum())
+        if types is not None and texts.types is not None:
+            types.append(texts.types.values)
+        if first_tokens is not None and first_token_counts is not None and texts.first_tokens is not None:
+            first_tokens.append(texts.first_tokens)
+            first_token_counts.append(_count_first_tokens(texts.first_tokens))
+            word_counts.add(row.as_py() for row in batch["words"])
         for name, label in labels.items():
             label.append(batch[f"label:{name}"])
-    whole = ids.close()
+    all_ids = ids.close()
     return TokenizedSplit(
-        ids=whole,
-        types=Ragged(types.close(), whole.bounds) if types is not None else None,
+        ids=all_ids,
+        types=Ragged(types.close(), all_ids.bounds) if types is not None else None,
         first_tokens=first_tokens.close() if first_tokens is not None else None,
         first_token_counts=first_token_counts.close() if first_token_counts is not None else None,
         columns={name: label.close() for name, label in labels.items()},
         numbers=numbers.close(),
-        where=rows.where,
-        mark=rows.mark,
-        parts=rows.parts,
-        absent=rows.absent,
-        class_names=rows.class_names,
-        skipped=rows.skipped,
-        cut=cut,
+        where=examples.where,
+        separator=examples.separator,
+        files=examples.files,
+        missing_columns=examples.missing_columns,
+        class_names=examples.class_names,
+        skipped=examples.skipped,
+        truncated=truncated,
         inputs=inputs.close(),
-        tokens=digest_tokens(whole),
-        word_counts=counts.counts if words else None,
+        tokens=digest_tokens(all_ids),
+        word_counts=word_counts.counts if words else None,
     )
 
 
 def read_tokenized_split(directory: Path) -> TokenizedSplit:
-    """What `tokenize_split` and `TokenizedSplit.write_facts` wrote.
+    """Read what `tokenize_split` and `TokenizedSplit.write_metadata` wrote.
 
     Raises:
-        OSError, ValueError, KeyError: something of it is missing or damaged.
+        OSError, ValueError, KeyError: a file is missing or damaged.
     """
-    with open_regular_file(directory / _FACTS) as file:
-        facts = json.loads(file.read().decode("utf-8"))
+    with open_regular_file(directory / _METADATA) as file:
+        metadata = json.loads(file.read().decode("utf-8"))
     ids = memmap_ragged(directory, "ids")
-    columns: dict[str, dict[str, Any]] = facts["columns"]
+    columns: dict[str, dict[str, Any]] = metadata["columns"]
     return TokenizedSplit(
         ids=ids,
-        types=Ragged(memmap_array(directory / "types.npy"), ids.bounds) if facts["types"] else None,
-        first_tokens=memmap_ragged(directory, "first_tokens") if facts["words"] else None,
-        first_token_counts=memmap_array(directory / "placed.npy") if facts["words"] else None,
+        types=Ragged(memmap_array(directory / "types.npy"), ids.bounds) if metadata["types"] else None,
+        first_tokens=memmap_ragged(directory, "first_tokens") if metadata["words"] else None,
+        first_token_counts=memmap_array(directory / "first_token_counts.npy") if metadata["words"] else None,
         columns={
-            name: LabelColumn.read(directory, f"label{i}", facts=own) for i, (name, own) in enumerate(columns.items())
+            name: LabelColumn.read(directory, f"label{i}", metadata=column)
+            for i, (name, column) in enumerate(columns.items())
         },
         numbers=memmap_array(directory / "numbers.npy"),
-        where=facts["where"],
-        mark=facts["mark"],
-        parts=tuple(FilePart(*part) for part in facts["parts"]),
-        absent={column: MissingColumn(*found) for column, found in facts["absent"].items()},
-        class_names={column: tuple(names) for column, names in facts["class_names"].items()},
-        skipped=facts["skipped"],
-        cut=facts["cut"],
+        where=metadata["where"],
+        separator=metadata["separator"],
+        files=tuple(FilePart(*file) for file in metadata["files"]),
+        missing_columns={name: MissingColumn(*column) for name, column in metadata["missing_columns"].items()},
+        class_names={column: tuple(names) for column, names in metadata["class_names"].items()},
+        skipped=metadata["skipped"],
+        truncated=metadata["truncated"],
         inputs=memmap_array(directory / "inputs.npy"),
-        tokens=facts["tokens"],
-        word_counts=facts["word_counts"],
+        tokens=metadata["tokens"],
+        word_counts=metadata["word_counts"],
     )
 
 
-def _pieces(
-    rows: Examples, *, tokenizer: PreTrainedTokenizerBase, max_length: int
+def _tokenize_batches(
+    examples: Examples, *, tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> Iterator[tuple[pa.RecordBatch, TokenizedTexts]]:
-    done = 0
-    for batch in _batches(rows):
-        words = batch["words"] if "words" in batch.schema.names else None
-        texts = (batch["text"] if words is None else pc.binary_join(words, " ")).to_pylist()
-        pairs = batch["pair"].to_pylist() if words is None and "pair" in batch.schema.names else None
+    """Yield batches of examples with their tokens, in order; threads tokenize the following batches meanwhile.
+
+    The tokenizer's Rust code releases Python's global lock. So the threads use all cores whatever
+    ``TOKENIZERS_PARALLELISM`` is, and without a process that would have to be forked or started.
+    """
+    threads = min(_available_cores(), _MAX_THREADS)
+    pending: deque[tuple[pa.RecordBatch, int, Future[TokenizedTexts]]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="tokenize") as pool:
         try:
-            pieces = tokenize(
-                tokenizer, texts, pairs=pairs, words=None if words is None else _spans(words), max_length=max_length
-            )
-        except (KeyboardInterrupt, SystemExit):
+            start = 0
+            for batch in _batches(examples):
+                pending.append((batch, start, pool.submit(_tokenize_batch, batch, tokenizer, max_length)))
+                start += batch.num_rows
+                if len(pending) > threads:
+                    yield _result(examples, tokenizer, *pending.popleft())
+            while pending:
+                yield _result(examples, tokenizer, *pending.popleft())
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _texts(batch: pa.RecordBatch) -> tuple[list[str], list[str] | None]:
+    """Return the texts of a batch of examples, and the second text of each pair."""
+    if "words" in batch.schema.names:
+        return pc.binary_join(batch["words"], " ").to_pylist(), None
+    return batch["text"].to_pylist(), batch["pair"].to_pylist() if "pair" in batch.schema.names else None
+
+
+def _tokenize_batch(batch: pa.RecordBatch, tokenizer: PreTrainedTokenizerBase, max_length: int) -> TokenizedTexts:
+    texts, pairs = _texts(batch)
+    words = _word_spans(batch["words"]) if "words" in batch.schema.names else None
+    return tokenize(tokenizer, texts, pairs=pairs, words=words, max_length=max_length)
+
+
+def _result(
+    examples: Examples,
+    tokenizer: PreTrainedTokenizerBase,
+    batch: pa.RecordBatch,
+    start: int,
+    future: Future[TokenizedTexts],
+) -> tuple[pa.RecordBatch, TokenizedTexts]:
+    """Return a batch and its tokens; RunError names the row for which the tokenizer fails."""
+    try:
+        return batch, future.result()
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic of the tokenizer's Rust code is not an Exception
+        texts, pairs = _texts(batch)
+        rows = [(text,) for text in texts] if pairs is None else list(zip(texts, pairs, strict=True))
+        failing = find_failing_text(tokenizer, rows)
+        if failing is None:
             raise
-        except BaseException as error:  # a panic of the tokenizer's Rust code is not an Exception
-            failing = find_failing_text(
-                tokenizer, [(text,) for text in texts] if pairs is None else list(zip(texts, pairs, strict=True))
-            )
-            if failing is None:
-                raise
-            raise RunError(
-                f"{rows.place(done + failing)}: the encoder's tokenizer fails for this row "
-                f"({type(error).__name__}: {error}); remove the row, or use an encoder with an intact tokenizer.json"
-            ) from error
-        yield batch, pieces
-        done += batch.num_rows
+        raise RunError(
+            f"{examples.place(start + failing)}: the encoder's tokenizer fails for this row "
+            f"({type(error).__name__}: {error}); remove the row, or use an encoder with an intact tokenizer.json"
+        ) from error
 
 
-def _spans(words: pa.Array) -> Spans:
-    """Where the words of each row are in their text, in which a space joins them."""
+def _word_spans(words: pa.Array) -> Spans:
+    """Return where the words of each row are in the text that joins them with spaces."""
     bounds = np.zeros(len(words) + 1, dtype=np.int64)
     np.cumsum(pc.list_value_length(words).to_numpy(), out=bounds[1:])
     return Spans.joined(pc.utf8_length(words.flatten()).to_numpy().astype(np.int64), bounds)
 
 
-def _batches(rows: Examples) -> Iterator[pa.RecordBatch]:
-    """All rows in order, as many at once as may be tokenised together: fewer of long texts, which take more memory."""
-    for batch in rows.batches(most=_ROWS_AT_ONCE):
+def _batches(examples: Examples) -> Iterator[pa.RecordBatch]:
+    """Yield all examples in order, in batches of limited rows and characters."""
+    for batch in examples.batches(size=_ROWS_PER_BATCH):
         sizes = np.zeros(batch.num_rows, dtype=np.int64)
         for name in {"text", "pair", "words"} & set(batch.schema.names):
             texts = pc.binary_join(batch[name], " ") if name == "words" else batch[name]
             sizes += pc.utf8_length(texts).to_numpy()
-        for start, end in greedy_length_batches(sizes.tolist(), limit=_CHARACTERS_AT_ONCE):
+        for start, end in greedy_length_batches(sizes.tolist(), limit=_CHARACTERS_PER_BATCH):
             yield batch.slice(start, end - start)
 
 
-def _count_places(first_tokens: Ragged) -> NDArray[np.int32]:
-    """How many different tokens the words of each row begin with: a piece over two words is one."""
-    first_token_counts = first_tokens.values != NO_TOKEN
-    row, places = (
-        np.repeat(np.arange(len(first_tokens)), first_tokens.lengths)[first_token_counts],
-        first_tokens.values[first_token_counts],
-    )
-    apart = int(places.max(initial=0)) + 1
-    return np.bincount(np.unique(row * apart + places) // apart, minlength=len(first_tokens)).astype(np.int32)
+def _count_first_tokens(first_tokens: Ragged) -> NDArray[np.int32]:
+    """Count the different tokens that are the first of a word in each row: one token may cover two words."""
+    present = first_tokens.values != NO_TOKEN
+    row = np.repeat(np.arange(len(first_tokens)), first_tokens.lengths)[present]
+    tokens = first_tokens.values[present]
+    stride = int(tokens.max(initial=0)) + 1
+    return np.bincount(np.unique(row * stride + tokens) // stride, minlength=len(first_tokens)).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Every raw row is looked at; what passes is kept in batches of canonical values, what does not is counted."""
+"""Row validation: raw rows become examples in canonical Arrow columns; issues are counted, the first ones listed."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nlpmtl.config.dataset import InputConfig
-from nlpmtl.data.arrow_buffer import ArrowBatches, ArrowBuffer
+from nlpmtl.data.arrow_buffer import ArrowBuffer
+from nlpmtl.data.examples import Examples
 from nlpmtl.data.input_parsing import to_text, to_words
 from nlpmtl.data.labels import LabelType, to_label
 from nlpmtl.data.raw_rows import MalformedRow, MissingColumn, RawRow, RawRows
 from nlpmtl.errors import ConfigError, find_nearest, plain, quote
 
-_ROWS_AT_ONCE = 4000
+_ROWS_PER_BATCH = 4000
 _SHOWN = 5
 _SHOWN_CHARACTERS = 60
 _SHOWN_COLUMNS = 20
 _STRINGS = pa.list_(pa.string())
-_TYPES: dict[LabelType, pa.DataType] = {
+_ARROW_TYPES: dict[LabelType, pa.DataType] = {
     "class": pa.string(),
     "number": pa.float64(),
     "set": _STRINGS,
@@ -34,54 +35,38 @@ _TYPES: dict[LabelType, pa.DataType] = {
 
 
 class ValidationIssue(NamedTuple):
-    """A value that breaks a rule; without a column it is the row itself."""
+    """A value that breaks a rule; an empty column name means the whole row."""
 
     column: str
-    found: Any
+    value: Any
     rule: str
 
 
 @dataclass
 class ValidationIssues:
-    """What is wrong with the rows of a dataset: all of it counted, the first few told."""
+    """The issues in the rows of a dataset: all are counted, the first few are formatted as messages."""
 
     total: int = 0
     rows: int = 0
-    told: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
 
-    def add(self, place: str, problems: Sequence[ValidationIssue]) -> None:
-        """Count the problems of one more row."""
-        self.total += len(problems)
+    def add(self, place: str, issues: Sequence[ValidationIssue]) -> None:
+        """Count the issues of one more row."""
+        self.total += len(issues)
         self.rows += 1
-        for column, found, rule in problems[: _SHOWN - len(self.told)]:
-            value = "" if found is None and not column else f" (found {quote(found, most=_SHOWN_CHARACTERS)})"
-            self.told.append(f"{place}: {column + ': ' if column else ''}{rule}{value}")
+        for column, value, rule in issues[: _SHOWN - len(self.messages)]:
+            shown = "" if value is None and not column else f" (found {quote(value, most=_SHOWN_CHARACTERS)})"
+            self.messages.append(f"{place}: {column + ': ' if column else ''}{rule}{shown}")
 
     def __str__(self) -> str:
-        rest = self.total - len(self.told)
-        lines = [*self.told, f"and {rest} more"] if rest else self.told
+        rest = self.total - len(self.messages)
+        lines = [*self.messages, f"and {rest} more"] if rest else self.messages
         return "\n".join(f"  {line}" for line in lines)
-
-
-class Checked(NamedTuple):
-    """The rows of a stream that keep the rules.
-
-    Args:
-        batches: the rows.
-        numbers: their numbers in the source.
-        broken: how many rows break a rule.
-        absent: the columns of labels that are in no row.
-    """
-
-    batches: ArrowBatches
-    numbers: NDArray[np.int64]
-    broken: int
-    absent: Mapping[str, MissingColumn]
 
 
 @dataclass(frozen=True)
 class _Column:
-    """A canonical column: how a raw value becomes one of its own, given the row's words or None."""
+    """A canonical column, and how to convert a raw value, given the row's words or None."""
 
     name: str
     raw: str
@@ -90,133 +75,145 @@ class _Column:
 
 
 def validate_rows(
-    stream: RawRows,
+    rows: RawRows,
     *,
     inputs: InputConfig,
     labels: Mapping[str, LabelType],
-    needed: Collection[str],
-    problems: ValidationIssues,
+    required: Collection[str],
+    issues: ValidationIssues,
     directory: Path | None = None,
-) -> Checked:
-    """Read a stream to its end.
+) -> Examples:
+    """Read all rows of a split and return the valid ones.
 
     Args:
-        stream: raw rows.
-        inputs: the shape of the input.
-        labels: the columns of labels, and the shape of each.
-        needed: the columns that must be in some row.
-        problems: what is wrong is added here.
-        directory: where to keep the rows that pass, in a file; default: in memory.
+        rows: raw rows.
+        inputs: the columns of the input.
+        labels: label column = its type.
+        required: the columns that must be in some row.
+        issues: what is wrong with invalid rows is added here.
+        directory: where to store the examples in a file; default: in memory.
 
     Raises:
-        ConfigError: needed columns are in no row.
+        ConfigError: required columns are in no row.
         DataError: the source cannot be read.
         OSError: the file cannot be written.
     """
-    seen = set(stream.columns)
-    check_columns(needed, seen=seen, where=stream.where)
-    columns = _columns(inputs, labels, stream.class_names)
-    broken = 0
-    with ArrowBuffer(pa.schema([(column.name, column.type) for column in columns]), directory=directory) as spool:
-        builder = _Builder(columns, spool)
-        for number, raw in stream.rows:
-            found = builder.add(raw, number=number)
-            if not isinstance(raw, MalformedRow) and not seen.issuperset(raw):
-                seen.update(raw)
-            if found:
-                broken += 1
-                problems.add(stream.place(number), found)
-        builder.flush()
-    check_columns(needed, seen=seen, where=stream.where)
-    absent = _absent(labels, seen=seen, where=stream.where)
-    return Checked(spool.batches(), np.concatenate(builder.numbers), broken, absent)
+    existing = set(rows.columns)
+    check_columns(required, existing=existing, where=rows.where)
+    columns = _columns(inputs, labels, rows.class_names)
+    skipped = 0
+    with ArrowBuffer(pa.schema([(column.name, column.type) for column in columns]), directory=directory) as buffer:
+        writer = _ExampleWriter(columns, buffer)
+        for number, raw in rows.rows:
+            row_issues = writer.add(raw, number=number)
+            if not isinstance(raw, MalformedRow) and not existing.issuperset(raw):
+                existing.update(raw)
+            if row_issues:
+                skipped += 1
+                issues.add(rows.place(number), row_issues)
+        writer.flush()
+    check_columns(required, existing=existing, where=rows.where)
+    return Examples(
+        stored=buffer.batches(),
+        where=rows.where,
+        separator=rows.separator,
+        numbers=np.concatenate(writer.numbers),
+        class_names=rows.class_names,
+        skipped=skipped,
+        files=tuple(rows.files),
+        missing_columns=_missing_columns(labels, existing=existing, where=rows.where),
+    )
 
 
-def check_columns(needed: Collection[str], *, seen: Collection[str], where: str) -> None:
-    """ConfigError if columns that a split needs are in none of its rows."""
-    absent = _absent(needed, seen=seen, where=where)
-    if absent:
-        raise ConfigError("\n".join(column.message for column in absent.values()))
+def check_columns(required: Collection[str], *, existing: Collection[str], where: str) -> None:
+    """Raise ConfigError if required columns of a split are in none of its rows."""
+    missing = _missing_columns(required, existing=existing, where=where)
+    if missing:
+        raise ConfigError("\n".join(column.message for column in missing.values()))
 
 
-def _absent(columns: Iterable[str], *, seen: Collection[str], where: str) -> dict[str, MissingColumn]:
-    """The columns that are in no row.
+def _missing_columns(columns: Iterable[str], *, existing: Collection[str], where: str) -> dict[str, MissingColumn]:
+    """Return the columns that are in no row.
 
-    Nothing seen is no evidence: there may be no rows, or only some that cannot be read.
+    Without any existing column nothing is known: the split may be empty, or its first rows malformed.
     """
-    names = sorted(map(plain, seen))
+    names = sorted(map(plain, existing))
     more = f", … ({len(names)} columns)" if len(names) > _SHOWN_COLUMNS else ""
-    listed = f"; columns found: {', '.join(names[:_SHOWN_COLUMNS])}{more}"
-    absent: dict[str, MissingColumn] = {}
-    for column in columns if seen else ():
-        if column not in seen:
-            near = find_nearest(column, names)
-            hint = f"; did you mean {near!r}?" if near else ""
-            absent[column] = MissingColumn(f"{where}: column {column!r} is in no row{listed}{hint}", near)
+    listed = f"; available columns: {', '.join(names[:_SHOWN_COLUMNS])}{more}"
+    missing: dict[str, MissingColumn] = {}
+    for column in columns if existing else ():
+        if column not in existing:
+            nearest = find_nearest(column, names)
+            hint = f"; did you mean {nearest!r}?" if nearest else ""
+            missing[column] = MissingColumn(f"{where}: column {column!r} not found{listed}{hint}", nearest)
             listed = ""
-    return absent
+    return missing
 
 
 def _columns(
     inputs: InputConfig, labels: Mapping[str, LabelType], class_names: Mapping[str, tuple[str, ...]]
 ) -> list[_Column]:
-    def label(column: str, shape: LabelType) -> _Column:
+    def label(column: str, label_type: LabelType) -> _Column:
         names = class_names.get(column)
         return _Column(
             name=f"label:{column}",
             raw=column,
-            type=_TYPES[shape],
-            convert=lambda value, words: to_label(_present(value), shape=shape, names=names, words=words),
+            type=_ARROW_TYPES[label_type],
+            convert=lambda value, words: to_label(_nan_to_none(value), type=label_type, names=names, words=words),
         )
 
     texts = {"text": inputs.text, "pair": inputs.pair}
-    found = [_Column(k, c, pa.string(), lambda value, _: to_text(value)) for k, c in texts.items() if c is not None]
+    columns = [
+        _Column(name, raw, pa.string(), lambda value, _: to_text(value))
+        for name, raw in texts.items()
+        if raw is not None
+    ]
     if inputs.words is not None:
-        found.append(_Column("words", inputs.words, _STRINGS, lambda value, _: to_words(value)))
-    return found + [label(column, shape) for column, shape in labels.items()]
+        columns.append(_Column("words", inputs.words, _STRINGS, lambda value, _: to_words(value)))
+    return columns + [label(column, label_type) for column, label_type in labels.items()]
 
 
-def _present(value: Any) -> Any:
-    """A label, or None for NaN: pandas and Arrow write a missing label of a column of floats so."""
+def _nan_to_none(value: Any) -> Any:
+    """Return None for NaN, which pandas and Arrow write for a missing label in a column of floats."""
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-class _Builder:
-    """Canonical rows, as Python values for a while, then as Arrow."""
+class _ExampleWriter:
+    """Collect canonical rows and write them in batches."""
 
-    def __init__(self, columns: Sequence[_Column], spool: ArrowBuffer) -> None:
+    def __init__(self, columns: Sequence[_Column], buffer: ArrowBuffer) -> None:
         self.numbers: list[NDArray[np.int64]] = []
         self._columns = columns
-        self._spool = spool
-        self._waiting: list[list[Any]] = []
-        self._waiting_numbers: list[int] = []
+        self._buffer = buffer
+        self._pending: list[list[Any]] = []
+        self._pending_numbers: list[int] = []
 
     def add(self, raw: RawRow, *, number: int) -> list[ValidationIssue]:
-        """Keep a row, unless something is wrong with it: then say what."""
+        """Add a valid row; return the issues of an invalid one."""
         if isinstance(raw, MalformedRow):
             return [ValidationIssue("", *raw)]
         values: list[Any] = []
-        problems = []
+        issues = []
         words = None
         for column in self._columns:
             value = raw.get(column.raw)
             try:
                 values.append(column.convert(value, words))
             except ValueError as error:
-                problems.append(ValidationIssue(column.raw, value, str(error)))
+                issues.append(ValidationIssue(column.raw, value, str(error)))
                 continue
             if column.name == "words":
                 words = values[-1]
-        if not problems:
-            self._waiting.append(values)
-            self._waiting_numbers.append(number)
-            if len(self._waiting) == _ROWS_AT_ONCE:
+        if not issues:
+            self._pending.append(values)
+            self._pending_numbers.append(number)
+            if len(self._pending) == _ROWS_PER_BATCH:
                 self.flush()
-        return problems
+        return issues
 
     def flush(self) -> None:
-        """Hand over what waits."""
-        values = zip(*self._waiting, strict=True) if self._waiting else [[] for _ in self._columns]
-        self._spool.write([pa.array(one, column.type) for one, column in zip(values, self._columns, strict=True)])
-        self.numbers.append(np.array(self._waiting_numbers, dtype=np.int64))
-        self._waiting, self._waiting_numbers = [], []
+        """Write the pending rows."""
+        values = zip(*self._pending, strict=True) if self._pending else [[] for _ in self._columns]
+        self._buffer.write([pa.array(column, c.type) for column, c in zip(values, self._columns, strict=True)])
+        self.numbers.append(np.array(self._pending_numbers, dtype=np.int64))
+        self._pending, self._pending_numbers = [], []

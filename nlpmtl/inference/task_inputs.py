@@ -74,7 +74,7 @@ class InputReader:
             return self._match({(): self._names()}, {(): to_input(value)})
         chosen = self._choose(tuple(key for key in value if isinstance(key, str)))
         if () in chosen and (self._wanted is not None or len(chosen) == 1):
-            raise ValueError(f"text: null, or not there; {self._hint([key for key in value if isinstance(key, str)])}")
+            raise ValueError(f"text: missing or null; {self._hint([key for key in value if isinstance(key, str)])}")
         found = {
             columns: to_input({k: value[c] for k, c in columns}, columns=dict(columns)) for columns in chosen if columns
         }

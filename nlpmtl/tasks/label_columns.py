@@ -147,7 +147,7 @@ def _scheme(options: TaskOptions, task: Task | None) -> Scheme:
 
 
 def _read(column: LabelColumn, *, scheme: Scheme, task: str, prepared: TokenizedSplit, train: bool) -> LabelColumn:
-    if column.shape != "tags" or scheme == "plain":
+    if column.type != "tags" or scheme == "plain":
         return column
     found = find_contradiction(column, scheme, train=train)
     if found is None:
@@ -222,7 +222,7 @@ def find_labels(
     found: set[str] = set()
     for dataset, split, column in columns.of(task):
         own = datasets[dataset].tasks[task]
-        if column.shape == "number":
+        if column.type == "number":
             return ()
         names = rows[dataset][split].class_names.get(own.columns[0])
         if names is not None and isinstance(own.label, str):

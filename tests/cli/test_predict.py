@@ -78,7 +78,7 @@ def test_rows_as_in_training(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path) 
     assert third["predictions"].keys() == SINGLE
     done = nlpmtl_("predict", trained.model_dir, "--input", path, "--task", "grade")
     assert done.exit_code == 2
-    assert "t.jsonl:1: text: null, or not there; a row has `text`" in done.stderr
+    assert "t.jsonl:1: text: missing or null; a row has `text`" in done.stderr
     done = nlpmtl_("predict", trained.model_dir, "--input", path, "--task", "grade", "--on-bad-row", "skip")
     found = parse(done.stdout)
     assert [one["predictions"] is None for one in found] == [True, False, True]
@@ -117,7 +117,7 @@ def test_stdin_to_a_file_in_chunks(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: 
     [
         ("t.jsonl", b'{"text": "a"}\n{"text": 3}\n', "t.jsonl:2: text: a string was expected"),
         ("t.jsonl", b'{"text": "a"}\n{"text"\n', "t.jsonl:2: not valid JSON"),
-        ("t.jsonl", b'{"sentence": "a"}\n', "t.jsonl:1: text: null, or not there"),
+        ("t.jsonl", b'{"sentence": "a"}\n', "t.jsonl:1: text: missing or null"),
         ("t.jsonl", b'{"words": []}\n', "t.jsonl:1: words: at least one word was expected"),
         ("t.csv", b"text,pair\na,b\nc\n", "t.csv:3: 1 field(s) under a header of 2"),
         ("t.txt", b"a\n\xff\n", "t.txt:2: not valid UTF-8"),

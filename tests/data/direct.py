@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config.dataset import DataConfig, InputConfig
+from nlpmtl.data.dataset_reader import open_reader
 from nlpmtl.data.encode import Encoded, Target, label
-from nlpmtl.data.examples import Examples, open_reader
+from nlpmtl.data.examples import Examples
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.tokenized_split import tokenize_split
 
@@ -23,7 +24,7 @@ def load_rows(
 ) -> dict[str, Examples]:
     """The checked rows of each split of a dataset called d."""
     found = open_reader(data, input=input, columns=columns, limit=limit or {}, name="d", splits=splits)
-    return found.read(found.wanted)
+    return found.read(found.splits)
 
 
 def encode(

@@ -315,7 +315,9 @@ class TestShare:
         for _ in range(2):
             found = ask({"train": str(path)}, validation=0.2, on_bad_row="skip")
             assert {split: rows.skipped for split, rows in found.items()} == {"train": 2, "validation": 0}
-            assert sum(rows.cut for rows in found.values()) == sum(len(row["tokens"]) > 7 for row in make_rows(10))
+            assert sum(rows.truncated for rows in found.values()) == sum(
+                len(row["tokens"]) > 7 for row in make_rows(10)
+            )
 
 
 class TestErrors:
@@ -349,9 +351,9 @@ class TestErrors:
     def test_a_column_that_is_in_no_row(self, files: dict[str, str], root: Path) -> None:
         ask(files)
         for _ in range(2):
-            with pytest.raises(ConfigError, match=r"column 'topics' is in no row.*did you mean 'topic'"):
+            with pytest.raises(ConfigError, match=r"column 'topics' not found.*did you mean 'topic'"):
                 ask(files, columns={"topics": "class"})
-        with pytest.raises(ConfigError, match="a limit for 'dev'"):
+        with pytest.raises(ConfigError, match="unknown split 'dev'"):
             ask(files, limit={"dev": 3})
         assert len(entries(root)) == 3
 

@@ -113,8 +113,8 @@ class TestJsonl:
             (b'{"text": "a"', "not valid JSON"),
             (b'{"text": "a"} {"text": "b"}', "not valid JSON: Extra data"),
             (b"{'text': 'a'}", "not valid JSON"),
-            (b'{"text": "a", "text": "b"}', "a key stands twice"),
-            (b'{"text": {"a": 1, "a": 2}}', "a key stands twice"),
+            (b'{"text": "a", "text": "b"}', "duplicate key in object"),
+            (b'{"text": {"a": 1, "a": 2}}', "duplicate key in object"),
             (b'{"text": "a", "x": NaN}', "NaN is no JSON number"),
             (b'{"text": "a", "x": -Infinity}', "-Infinity is no JSON number"),
             (b'{"text": "\xff"}', "not valid UTF-8"),
@@ -207,7 +207,7 @@ class TestCsv:
     @pytest.mark.parametrize(
         ("header", "rule"),
         [
-            (b"text,label,text", "more than once: text"),
+            (b"text,label,text", "duplicate column names: text"),
             (b"te\xffxt,label", "the header: not valid UTF-8"),
             ("text,label\n".encode("utf-16"), "the header: not valid UTF-8"),
             (b'"text"s,label', "the header: not valid csv"),
@@ -230,7 +230,7 @@ class TestParquet:
         stream = open_file(str(tmp_path / "a.parquet"), inputs=["text"], labels={"label": "class"})
         rows = list(stream.rows)
         assert rows == [(i + 1, {"text": str(i), "label": i}) for i in range(2500)]
-        assert stream.mark == ": row "
+        assert stream.separator == ": row "
         assert list(stream.columns) == ["text", "label", "other"]
 
     def test_dictionaries_and_lists_become_plain_values(self, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ Ask = Callable[..., list[Any]]
 CODE = """
 import json, sys
 from nlpmtl.config.dataset import DataConfig, InputConfig
-from nlpmtl.data.examples import open_reader
+from nlpmtl.data.dataset_reader import open_reader
 from nlpmtl.errors import NlpmtlError
 
 for config in json.loads(sys.argv[1]):
@@ -29,7 +29,7 @@ for config in json.loads(sys.argv[1]):
         sources = open_reader(
             DataConfig(**config), input=InputConfig(text="text"), columns={"label": "class"}, limit={}, name="d"
         )
-        rows = sources.read(sources.wanted)
+        rows = sources.read(sources.splits)
         answer = {
             split: [found.place(0), found.table["label:label"].to_pylist(), list(found.class_names["label"])]
             for split, found in rows.items()

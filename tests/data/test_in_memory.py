@@ -12,7 +12,7 @@ from nlpmtl.errors import DataError
 def test_a_list_of_dicts_keeps_its_order_and_gets_numbers_from_1() -> None:
     stream = open_list([{"a": np.float64(2.5), "b": np.array(["x", "y"])}, ["a"]], where="d: train")
     assert list(stream.rows) == [(1, {"a": 2.5, "b": ["x", "y"]}), (2, MalformedRow(["a"], "a dict was expected"))]
-    assert (stream.where, stream.mark) == ("d: train", ", row ")
+    assert (stream.where, stream.separator) == ("d: train", ", row ")
 
 
 def test_missing_values_of_a_frame_are_null_and_the_index_does_not_count() -> None:
@@ -43,7 +43,7 @@ def test_a_long_frame_is_read_in_pieces() -> None:
 
 
 def test_two_columns_of_one_name_in_a_frame_are_refused() -> None:
-    with pytest.raises(DataError, match="d: train: each column needs a name of its own"):
+    with pytest.raises(DataError, match="d: train: duplicate column names"):
         open_dataframe(pd.DataFrame([[1, 2]], columns=["a", "a"]), where="d: train", columns=["a"])
 
 

@@ -31,8 +31,8 @@ def test_words_may_be_empty_strings_but_not_absent() -> None:
         (None, "null"),
         ("a b", "a list of words"),
         ([], "at least one word"),
-        (["a", None], "word 2 is no string"),
-        (["a", 2], "word 2 is no string"),
+        (["a", None], "word 2 is not a string"),
+        (["a", 2], "word 2 is not a string"),
         (["a", "b", "\udfff"], "word 3 is not valid Unicode"),
     ],
 )

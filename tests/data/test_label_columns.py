@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nlpmtl.data.label_columns import NO_CODE, ColumnWriter, LabelColumn
+from nlpmtl.data.label_columns import NO_CODE, LabelColumn, LabelColumnWriter
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
 from tests.data.prepared import plain
@@ -27,7 +27,7 @@ TYPES = {"class": pa.string(), "number": pa.float64(), "set": STRINGS, "tags": S
 
 
 def written(directory: Path | None, shape: LabelType, parts: list[list[Any]]) -> LabelColumn:
-    writer = ColumnWriter(directory, "label0", shape=shape)
+    writer = LabelColumnWriter(directory, "label0", type=shape)
     for part in parts:
         writer.append(pa.array(part, TYPES[shape]))
     return writer.close()
@@ -43,7 +43,7 @@ def decode(column: LabelColumn) -> list[Any]:
             rows.append([column.names[code] for code in column.values[row]])
         else:
             value = column.values[row]
-            rows.append(float(value) if column.shape == "number" else column.names[value])
+            rows.append(float(value) if column.type == "number" else column.names[value])
     return rows
 
 
@@ -58,7 +58,9 @@ def test_labels_come_back_from_memory_and_from_files(tmp_path: Path, shape: Labe
     rows = [label for part in parts for label in part]
     assert decode(kept) == rows
     assert plain(kept) == plain(mapped)
-    assert plain(LabelColumn.read(tmp_path, "label0", facts=json.loads(json.dumps(mapped.facts())))) == plain(mapped)
+    assert plain(LabelColumn.read(tmp_path, "label0", metadata=json.loads(json.dumps(mapped.metadata())))) == plain(
+        mapped
+    )
     labels = [label for label in rows if label is not None and shape != "number"]
     names = labels if shape == "class" else [name for label in labels for name in label]
     assert kept.names == tuple(dict.fromkeys(names))  # the first one first
@@ -88,7 +90,7 @@ def test_slices_of_a_batch_are_those_rows_alone() -> None:
         "number": [1.0, None, 2.0, 3.0],
     }
     for shape, rows in whole.items():
-        writer = ColumnWriter(None, "label0", shape=shape)
+        writer = LabelColumnWriter(None, "label0", type=shape)
         writer.append(pa.array(rows, TYPES[shape]).slice(1, 2))
         assert decode(writer.close()) == rows[1:3]
 

@@ -9,7 +9,7 @@ from nlpmtl.errors import DataError
 
 def test_columns_of_one_name_are_refused() -> None:
     check_distinct(["a", "b"], where="x.csv")
-    with pytest.raises(DataError, match=r"x\.csv: .*more than once: a, c"):
+    with pytest.raises(DataError, match=r"x\.csv: .*duplicate column names: a, c"):
         check_distinct(["a", "b", "a", "c", "c"], where="x.csv")
 
 

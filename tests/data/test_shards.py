@@ -15,7 +15,7 @@ import nlpmtl.tasks  # noqa: F401
 from nlpmtl.config import load, parse_run, plain_config
 from nlpmtl.config.dataset import DataConfig, InputConfig
 from nlpmtl.data import DatasetLoader
-from nlpmtl.data.raw_rows import FilePart, place
+from nlpmtl.data.raw_rows import FilePart, location
 from nlpmtl.data.source import find_splits
 from nlpmtl.errors import ConfigError, DataError
 from tests.data.direct import load_rows
@@ -102,7 +102,7 @@ def test_places_of_rows_held_out_and_limited(tmp_path: Path) -> None:
 
 def test_place_of_a_number() -> None:
     parts = [FilePart(0, "empty:"), FilePart(0, "a:"), FilePart(3, "empty:"), FilePart(3, "b: row ")]
-    found = [place(number, where="", mark="", parts=parts) for number in range(1, 6)]
+    found = [location(number, where="", separator="", files=parts) for number in range(1, 6)]
     assert found == ["a:1", "a:2", "a:3", "b: row 1", "b: row 2"]
 
 

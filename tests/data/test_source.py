@@ -53,7 +53,7 @@ def test_lists_in_a_csv_are_told_before_anything_is_opened() -> None:
 def test_rows_in_memory(value: Any) -> None:
     stream = find(value)()
     assert list(stream.rows) == [(1, {"text": "a"})]
-    assert f"{stream.where}{stream.mark}1" == "d: train, row 1"
+    assert f"{stream.where}{stream.separator}1" == "d: train, row 1"
 
 
 @pytest.mark.parametrize(

@@ -42,10 +42,10 @@ def prepared(
 def test_rows_are_the_same_in_memory_in_files_and_read_again(tmp_path: Path, shape: str) -> None:
     rows = load([*make_rows(30), 3, {"text": None}], shape=shape)
     kept, mapped = prepared(rows), prepared(rows, directory=tmp_path)
-    mapped.write_facts(tmp_path)
+    mapped.write_metadata(tmp_path)
     read = read_tokenized_split(tmp_path)
     assert plain(kept) == plain(mapped) == plain(read)
-    assert (len(read), read.skipped, read.cut > 0) == (30, 2, True)
+    assert (len(read), read.skipped, read.truncated > 0) == (30, 2, True)
     assert (read.first_tokens is not None, read.first_token_counts is not None, read.types is not None) == {
         "words": (True, True, False),
         "pairs": (False, False, True),
@@ -61,7 +61,7 @@ def test_rows_come_in_batches_of_any_size() -> None:
     parts = [prepared(rows.select(range(start, min(start + 170, 1003)))) for start in range(0, 1003, 170)]
     assert [row for part in parts for row in plain(part.ids.values)[1]] == plain(whole.ids.values)[1]
     assert [row for part in parts for row in plain(part.ids.lengths)[1]] == plain(whole.ids.lengths)[1]
-    assert sum(part.cut for part in parts) == whole.cut
+    assert sum(part.truncated for part in parts) == whole.truncated
     assert whole.columns["topic"].labelled.tolist() == [row["topic"] is not None for row in many]
     for column in columns:
         assert len(whole.columns[column].labelled) == 1003
@@ -69,7 +69,7 @@ def test_rows_come_in_batches_of_any_size() -> None:
 
 def test_arrays_in_files_cannot_be_written_to(tmp_path: Path) -> None:
     mapped = prepared(load(make_rows(5)), directory=tmp_path)
-    mapped.write_facts(tmp_path)
+    mapped.write_metadata(tmp_path)
     for found in (mapped, read_tokenized_split(tmp_path)):
         assert len(arrays(found)) == 17
         assert not any(array.flags.writeable for array in arrays(found))
@@ -78,7 +78,7 @@ def test_arrays_in_files_cannot_be_written_to(tmp_path: Path) -> None:
 def test_places_are_those_of_the_source(tmp_path: Path) -> None:
     rows = load([3, *make_rows(2), 3, *make_rows(1)])
     found = prepared(rows, directory=tmp_path)
-    found.write_facts(tmp_path)
+    found.write_metadata(tmp_path)
     for one in (found, read_tokenized_split(tmp_path)):
         assert [one.place(i) for i in range(3)] == [f"d: test, row {i}" for i in (2, 3, 5)]
         assert [one.place(i) for i in range(3)] == [rows.place(i) for i in range(3)]
@@ -89,7 +89,7 @@ def test_any_name_is_a_column_and_a_label(tmp_path: Path) -> None:
     rows = [{"text": "a", **dict.fromkeys(names, "/../é\0")}]
     columns: dict[str, LabelType] = dict.fromkeys(names, "class")
     found = prepared(load(rows, shape="texts", columns=columns), directory=tmp_path, columns=columns)
-    found.write_facts(tmp_path)
+    found.write_metadata(tmp_path)
     assert {name: column.names for name, column in read_tokenized_split(tmp_path).columns.items()} == dict.fromkeys(
         names, ("/../é\0",)
     )
@@ -147,7 +147,7 @@ def test_a_full_disk_is_an_oserror(tmp_path: Path) -> None:
 
 class TestDamage:
     def test_a_missing_file_is_an_oserror(self, tmp_path: Path) -> None:
-        prepared(load(make_rows(3)), directory=tmp_path).write_facts(tmp_path)
+        prepared(load(make_rows(3)), directory=tmp_path).write_metadata(tmp_path)
         for path in sorted(tmp_path.iterdir()):
             content = path.read_bytes()
             path.unlink()
@@ -158,24 +158,24 @@ class TestDamage:
 
     @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"{}"])
     def test_facts_that_are_none(self, tmp_path: Path, content: bytes) -> None:
-        prepared(load(make_rows(3)), directory=tmp_path).write_facts(tmp_path)
-        (tmp_path / "facts.json").write_bytes(content)
+        prepared(load(make_rows(3)), directory=tmp_path).write_metadata(tmp_path)
+        (tmp_path / "metadata.json").write_bytes(content)
         with pytest.raises((ValueError, KeyError)):
             read_tokenized_split(tmp_path)
 
     def test_each_fact_is_needed(self, tmp_path: Path) -> None:
-        prepared(load(make_rows(3)), directory=tmp_path).write_facts(tmp_path)
-        facts = json.loads((tmp_path / "facts.json").read_text())
+        prepared(load(make_rows(3)), directory=tmp_path).write_metadata(tmp_path)
+        facts = json.loads((tmp_path / "metadata.json").read_text())
         for name in facts:
-            (tmp_path / "facts.json").write_text(json.dumps({k: v for k, v in facts.items() if k != name}))
+            (tmp_path / "metadata.json").write_text(json.dumps({k: v for k, v in facts.items() if k != name}))
             with pytest.raises(KeyError, match=name):
                 read_tokenized_split(tmp_path)
 
     def test_facts_behind_a_link_are_refused(self, tmp_path: Path) -> None:
-        prepared(load(make_rows(3)), directory=tmp_path).write_facts(tmp_path)
-        (tmp_path / "facts.json").rename(tmp_path / "other.json")
-        (tmp_path / "facts.json").symlink_to(tmp_path / "other.json")
-        with pytest.raises(OSError, match="no plain file"):
+        prepared(load(make_rows(3)), directory=tmp_path).write_metadata(tmp_path)
+        (tmp_path / "metadata.json").rename(tmp_path / "other.json")
+        (tmp_path / "metadata.json").symlink_to(tmp_path / "other.json")
+        with pytest.raises(OSError, match="not a regular file"):
             read_tokenized_split(tmp_path)
 
 
@@ -191,7 +191,7 @@ def test_long_rows_are_tokenised_fewer_at_a_time(monkeypatch: pytest.MonkeyPatch
     rows = load([{"tokens": ["a"] * 300, "tags": ["O"] * 300} for _ in range(20)], columns={"tags": "tags"})
     expected = plain(prepared(rows, columns={"tags": "tags"}))
     monkeypatch.setattr("nlpmtl.data.tokenized_split.tokenize", watch)
-    monkeypatch.setattr("nlpmtl.data.tokenized_split._CHARACTERS_AT_ONCE", 1500)
+    monkeypatch.setattr("nlpmtl.data.tokenized_split._CHARACTERS_PER_BATCH", 1500)
     assert plain(prepared(rows, columns={"tags": "tags"})) == expected
     assert max(sizes) <= 1500
     assert len(sizes) == 10

@@ -7,9 +7,10 @@ import pyarrow as pa
 import pytest
 
 from nlpmtl.config.dataset import InputConfig
+from nlpmtl.data.examples import Examples
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.raw_rows import MalformedRow, RawRow, RawRows
-from nlpmtl.data.validation import Checked, ValidationIssue, ValidationIssues, validate_rows
+from nlpmtl.data.validation import ValidationIssue, ValidationIssues, validate_rows
 from nlpmtl.errors import ConfigError
 
 TEXT = InputConfig(text="sentence")
@@ -25,17 +26,17 @@ def check(
     needed: Sequence[str] = (),
     problems: ValidationIssues | None = None,
     **more: Any,
-) -> Checked:
+) -> Examples:
     stream = RawRows("x.jsonl", ":", iter(enumerate(rows, 1)), **more)
     problems = problems if problems is not None else ValidationIssues()
-    return validate_rows(stream, inputs=inputs, labels=labels or {}, needed=needed, problems=problems)
+    return validate_rows(stream, inputs=inputs, labels=labels or {}, required=needed, issues=problems)
 
 
 def test_the_columns_of_each_shape() -> None:
     labels: dict[str, LabelType] = {"c": "class", "n": "number", "s": "set", "t": "tags"}
     rows = [{"tokens": ["Ada", ""], "c": 1, "n": 2, "s": ["x"], "t": ["B", "O"], "other": 5}]
     found = check(rows, inputs=WORDS, labels=labels)
-    assert found.batches.table().schema == pa.schema(
+    assert found.table.schema == pa.schema(
         {
             "words": pa.list_(pa.string()),
             "label:c": pa.string(),
@@ -44,26 +45,26 @@ def test_the_columns_of_each_shape() -> None:
             "label:t": pa.list_(pa.string()),
         }
     )
-    assert found.batches.table().to_pylist() == [
+    assert found.table.to_pylist() == [
         {"words": ["Ada", ""], "label:c": "1", "label:n": 2.0, "label:s": ["x"], "label:t": ["B", "O"]}
     ]
-    assert check([{"sentence": ""}]).batches.table().to_pylist() == [{"text": ""}]
-    assert check([{"b": "y", "a": "x"}], inputs=PAIR).batches.table().to_pylist() == [{"text": "x", "pair": "y"}]
+    assert check([{"sentence": ""}]).table.to_pylist() == [{"text": ""}]
+    assert check([{"b": "y", "a": "x"}], inputs=PAIR).table.to_pylist() == [{"text": "x", "pair": "y"}]
 
 
 def test_null_and_an_absent_key_are_unlabelled_and_an_empty_set_is_not() -> None:
     found = check(
         [{"tokens": ["a"]}, {"tokens": ["b"], "s": None}, {"tokens": ["c"], "s": []}], inputs=WORDS, labels={"s": "set"}
     )
-    assert found.batches.table()["label:s"].to_pylist() == [None, None, []]
+    assert found.table["label:s"].to_pylist() == [None, None, []]
 
 
 def test_integers_get_the_names_that_the_source_keeps() -> None:
     rows = [{"sentence": "a", "c": 1}, {"sentence": "b", "c": -1}, {"sentence": "c", "c": 2}]
     problems = ValidationIssues()
     found = check(rows, labels={"c": "class"}, class_names={"c": ("no", "yes")}, problems=problems)
-    assert found.batches.table()["label:c"].to_pylist() == ["yes", None]
-    assert problems.told == ["x.jsonl:3: c: the classes of this column are 0 to 1 (found 2)"]
+    assert found.table["label:c"].to_pylist() == ["yes", None]
+    assert problems.messages == ["x.jsonl:3: c: class id out of range, expected 0 to 1 (found 2)"]
 
 
 def test_a_row_that_breaks_a_rule_is_left_out_and_told() -> None:
@@ -76,11 +77,11 @@ def test_a_row_that_breaks_a_rule_is_left_out_and_told() -> None:
     ]
     found = check(rows, inputs=WORDS, labels={"t": "tags"}, problems=problems)
     assert found.numbers.tolist() == [1]
-    assert found.broken == 3
-    assert problems.told == [
-        "x.jsonl:2: t: a tag for each word was expected: 1 for 2 (found ['O'])",
+    assert found.skipped == 3
+    assert problems.messages == [
+        "x.jsonl:2: t: one tag per word was expected: 1 tags for 2 words (found ['O'])",
         "x.jsonl:3: not valid JSON (found '{')",
-        "x.jsonl:4: tokens: null, or not there (found None)",
+        "x.jsonl:4: tokens: missing or null (found None)",
         "x.jsonl:4: t: a list of tags was expected (found 3)",
     ]
     assert (problems.total, problems.rows) == (4, 3)
@@ -103,19 +104,19 @@ def test_five_problems_are_told_and_all_are_counted() -> None:
 def test_a_long_value_is_shortened() -> None:
     problems = ValidationIssues()
     problems.add("x:1", [ValidationIssue("a", "y" * 1000, "bad")])
-    assert problems.told == [f"x:1: a: bad (found '{'y' * 58}…)"]
+    assert problems.messages == [f"x:1: a: bad (found '{'y' * 58}…)"]
 
 
 def test_many_rows_become_batches() -> None:
     found = check({"sentence": str(i)} for i in range(8001))
-    assert found.batches.table()["text"].to_pylist() == [str(i) for i in range(8001)]
+    assert found.table["text"].to_pylist() == [str(i) for i in range(8001)]
     assert found.numbers.tolist() == list(range(1, 8002))
-    assert found.batches.table().column("text").num_chunks == 3
+    assert found.table.column("text").num_chunks == 3
 
 
 def test_no_rows_are_a_table_too() -> None:
     found = check([], labels={"c": "class"}, needed=["sentence"])
-    assert found.batches.table().column_names == ["text", "label:c"]
+    assert found.table.column_names == ["text", "label:c"]
     assert len(found.numbers) == 0
 
 
@@ -126,15 +127,15 @@ def test_a_needed_column_that_is_in_no_row(columns: Any) -> None:
             [{"sentence": "a", "labels": 1}], labels={"label": "class"}, needed=["sentence", "label"], columns=columns
         )
     assert str(caught.value) == (
-        "x.jsonl: column 'label' is in no row; columns found: labels, sentence; did you mean 'labels'?"
+        "x.jsonl: column 'label' not found; available columns: labels, sentence; did you mean 'labels'?"
     )
 
 
 def test_a_column_with_no_near_name() -> None:
-    with pytest.raises(ConfigError, match=r"columns found: a, b$"):
+    with pytest.raises(ConfigError, match=r"available columns: a, b$"):
         check([{"a": 1}, {"b": 1}], needed=["sentence"])
 
 
 def test_a_column_in_a_single_row_is_enough() -> None:
     found = check([{"sentence": "a"}, {"sentence": "b", "c": 1}], labels={"c": "class"}, needed=["sentence", "c"])
-    assert found.batches.table()["label:c"].to_pylist() == [None, "1"]
+    assert found.table["label:c"].to_pylist() == [None, "1"]

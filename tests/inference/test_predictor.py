@@ -202,7 +202,7 @@ def test_rows_are_inputs_too(predictor: Predictor) -> None:
         ([("a", "b", "c")], "input 1: a pair has two texts, found 3"),
         ({"words": "Ada lives"}, "input 1: words: a list of words was expected"),
         ({"text": "a", "pair": 3}, "input 1: pair: a string was expected"),
-        ({"sentence": "a"}, "input 1: text: null, or not there"),
+        ({"sentence": "a"}, "input 1: text: missing or null"),
     ],
 )
 def test_what_is_no_input_is_named(predictor: Predictor, value: Any, said: str) -> None:

@@ -135,7 +135,7 @@ def test_truncation_is_said_or_refused(client: Client) -> None:
         ("/predict", {"inputs": "\ud800"}, 422, "inputs: not valid Unicode"),
         ("/predict", {"inputs": ["a", "\udfff"]}, 422, "inputs: not valid Unicode"),
         ("/predict", {"inputs": {"words": []}}, 422, "inputs: words: at least one word"),
-        ("/predict", {"inputs": {"words": ["a", 1]}}, 422, "inputs: words: word 2 is no string"),
+        ("/predict", {"inputs": {"words": ["a", 1]}}, 422, "inputs: words: word 2 is not a string"),
         ("/predict", {"inputs": {"txt": "a"}}, 422, "inputs: unknown key 'txt'; known: text, pair, words"),
         ("/predict", {"inputs": {"\ud800": "a"}}, 422, r"inputs: unknown key '\ud800'"),
         ("/predict", {"inputs": {"text": "a", "words": ["a"]}}, 422, "`words` stand alone"),

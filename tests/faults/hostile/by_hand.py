@@ -80,7 +80,7 @@ def _deep(levels: int) -> bytes:
 
 _TEXT = b'{"label": "x", "text": '
 _LABEL = b'{"text": "a", "label": '
-_NO_ROW = ": no row is left"
+_NO_ROW = ": no rows: all"
 _NOTHING = parquet(text=pa.array([], pa.string()), label=pa.array([], pa.string()))
 
 
@@ -121,9 +121,9 @@ def bad_rows() -> list[Bad]:
         _value("fewer tags than words", ["O"], shape="words"),
         _value("a tag is a number", ["O", 1], shape="words"),
         _line("a tag is not in the list", b'{"tokens": ["a"], "label": ["B-q"]}', shape="words", skipped=":2: "),
-        _value("a label stands twice in a set", ["x", "x"], shape="set"),
+        _value("duplicate label in a set", ["x", "x"], shape="set"),
         _value("a set is a string", "x", shape="set"),
-        _line("a key stands twice", b'{"text": "a", "text": "b", "label": "x"}'),
+        _line("duplicate key in object", b'{"text": "a", "text": "b", "label": "x"}'),
         _line("a line is cut off", b'{"text": "a", "lab'),
         _line("a line is a list", b'["a", "x"]'),
         _line("a line is empty", b""),

@@ -83,13 +83,13 @@ def test_bad_rows_of_all_splits_stop_with_their_places(tmp_path: Path) -> None:
         load({"train": str(tmp_path / "train.jsonl"), "test": test})
     assert str(caught.value).splitlines() == [
         "d: 8 problem(s) in 7 row(s):",
-        f"  {tmp_path}/train.jsonl:2: text: null, or not there (found None)",
-        "  d: test, row 1: label: the name of a label was expected: a string or a whole number (found 0.5)",
+        f"  {tmp_path}/train.jsonl:2: text: missing or null (found None)",
+        "  d: test, row 1: label: a label name was expected: a string or a whole number (found 0.5)",
         "  d: test, row 2: text: a string was expected (found 3)",
-        "  d: test, row 2: label: the name of a label was expected: a string or a whole number (found {})",
-        "  d: test, row 3: text: null, or not there (found None)",
+        "  d: test, row 2: label: a label name was expected: a string or a whole number (found {})",
+        "  d: test, row 3: text: missing or null (found None)",
         "  and 3 more",
-        '`data.on_bad_row = "skip"` leaves them out',
+        'write `data.on_bad_row = "skip"` to drop these rows',
     ]
 
 
@@ -100,18 +100,18 @@ def test_skipped_rows_are_counted() -> None:
 
 
 def test_no_rows() -> None:
-    with pytest.raises(DataError, match=r"d: test: no row$"):
+    with pytest.raises(DataError, match=r"d: test: no rows$"):
         load({"train": GOOD, "test": []})
-    with pytest.raises(DataError, match=r"d: train: no row is left: 2 break a rule"):
+    with pytest.raises(DataError, match=r"d: train: no rows: all 2 are invalid"):
         load({"train": [{"text": None, "label": 1}, {"text": 1}]}, on_bad_row="skip")
 
 
 def test_train_needs_every_column_and_other_splits_the_input_alone() -> None:
     bare = [{"text": "a"}]
     assert load({"train": GOOD, "test": bare})["test"].table["label:label"].to_pylist() == [None]
-    with pytest.raises(ConfigError, match="d: train: column 'label' is in no row; columns found: text"):
+    with pytest.raises(ConfigError, match="d: train: column 'label' not found; available columns: text"):
         load({"train": bare, "test": GOOD})
-    with pytest.raises(ConfigError, match="d: test: column 'text' is in no row; columns found: words"):
+    with pytest.raises(ConfigError, match="d: test: column 'text' not found; available columns: words"):
         load({"train": GOOD, "test": [{"words": ["a"]}]})
 
 
@@ -145,7 +145,7 @@ def test_a_share_counts_skipped_rows_once() -> None:
 
 
 def test_a_share_that_leaves_nothing_or_has_nothing_to_share() -> None:
-    with pytest.raises(DataError, match=r"d: train: a share of 0\.5 for validation leaves none of 1 rows"):
+    with pytest.raises(DataError, match=r"d: train: holding out 0\.5 of 1 rows for validation leaves no rows"):
         load({"train": GOOD[:1]}, validation=0.5)
     with pytest.raises(ConfigError, match="there is no train split"):
         load({"test": GOOD}, validation=0.5)
@@ -160,7 +160,7 @@ def test_a_limit_is_applied_after_the_share() -> None:
 
 
 def test_a_limit_for_no_split() -> None:
-    with pytest.raises(ConfigError, match="d: a limit for 'trian', which is no split; did you mean 'train'"):
+    with pytest.raises(ConfigError, match="d: unknown split 'trian' in `limit`; did you mean 'train'"):
         load({"train": GOOD}, limit={"trian": 3})
 
 

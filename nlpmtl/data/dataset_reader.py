@@ -1,0 +1,127 @@
+"""Reading a dataset: open its splits, validate their rows, hold out a validation split, apply limits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nlpmtl.config.dataset import DataConfig, InputConfig
+from nlpmtl.data.examples import Examples
+from nlpmtl.data.labels import LabelType
+from nlpmtl.data.source import SplitSource, find_splits
+from nlpmtl.data.splitting import hold_out, subsample
+from nlpmtl.data.validation import ValidationIssues, validate_rows
+from nlpmtl.errors import ConfigError, DataError, did_you_mean
+
+
+@dataclass(frozen=True)
+class DatasetReader:
+    """The splits of a dataset, before any of them is read.
+
+    Args:
+        name: the dataset's name in messages.
+        data: where rows come from, and what to do with an invalid row.
+        input: the columns of the input.
+        columns: label column = its type. Each column must be in some row of the train split.
+        limit: split = the number of rows to use.
+        sources: split = its source.
+        splits: the requested splits that exist.
+    """
+
+    name: str
+    data: DataConfig
+    input: InputConfig
+    columns: Mapping[str, LabelType]
+    limit: Mapping[str, int]
+    sources: Mapping[str, SplitSource]
+    splits: tuple[str, ...]
+
+    @property
+    def held_out(self) -> float | None:
+        """The fraction of the train split that becomes the validation split; None if the source has one."""
+        return None if "validation" in self.sources else self.data.validation
+
+    def source_of(self, split: str) -> SplitSource:
+        """Return the source of a split's rows: that of train for a held-out validation split."""
+        return self.sources[split if split in self.sources else "train"]
+
+    def read(self, splits: Collection[str], *, directory: Path | None = None) -> dict[str, Examples]:
+        """Read and validate some of the splits.
+
+        Args:
+            splits: the names of the splits.
+            directory: where to store the examples in files; default: in memory.
+
+        Raises:
+            ConfigError: a column not found.
+            DataError: rows are invalid (the first ones are listed), or a source cannot be read or has no rows.
+            OSError: the files cannot be written.
+        """
+        names = dict.fromkeys(split if split in self.sources else "train" for split in splits)
+        examples = self._validate(list(names), directory=directory)
+        if self.held_out is not None and "train" in examples:
+            examples["train"], examples["validation"] = _hold_out(examples["train"], share=self.held_out)
+        for split, limit in self.limit.items():
+            if split in splits:
+                examples[split] = examples[split].select(subsample(len(examples[split]), limit=limit))
+        return {split: examples[split] for split in splits}
+
+    def _validate(self, splits: Collection[str], *, directory: Path | None) -> dict[str, Examples]:
+        issues = ValidationIssues()
+        opened = {split: self.sources[split].open() for split in splits}
+        examples = {
+            split: validate_rows(
+                rows,
+                inputs=self.input,
+                labels=self.columns,
+                required=[*self.input.columns, *self.columns] if split == "train" else self.input.columns,
+                issues=issues,
+                directory=directory,
+            )
+            for split, rows in opened.items()
+        }
+        if issues.total and self.data.on_bad_row == "stop":
+            count = f"{issues.total} problem(s) in {issues.rows} row(s)"
+            raise DataError(f'{self.name}: {count}:\n{issues}\nwrite `data.on_bad_row = "skip"` to drop these rows')
+        for split_examples in examples.values():
+            if not len(split_examples):
+                skipped = f": all {split_examples.skipped} are invalid" if split_examples.skipped else ""
+                raise DataError(f"{split_examples.where}: no rows{skipped}")
+        return examples
+
+
+def open_reader(
+    data: DataConfig,
+    *,
+    input: InputConfig,
+    columns: Mapping[str, LabelType],
+    limit: Mapping[str, int],
+    name: str,
+    splits: Collection[str] | None = None,
+) -> DatasetReader:
+    """Find the splits of a dataset; arguments as of `DatasetReader`, and the requested splits (default: all).
+
+    Raises:
+        ConfigError: a limit is for an unknown split, or a source has an unsupported type.
+        DataError: the dataset is not on the Hub, or the Hub cannot be reached.
+    """
+    sources = find_splits(data, inputs=input, columns=columns, name=name)
+    holds_out = "validation" not in sources and data.validation is not None
+    if holds_out and "train" not in sources:
+        raise ConfigError(f"{name}: `validation` is a fraction of the train split, and there is no train split")
+    known = [*sources, "validation"] if holds_out else list(sources)
+    for split in limit:
+        if split not in known:
+            raise ConfigError(f"{name}: unknown split {split!r} in `limit`; {did_you_mean(split, known)}")
+    requested = tuple(split for split in known if splits is None or split in splits)
+    return DatasetReader(name, data, input, columns, limit, sources, requested)
+
+
+def _hold_out(examples: Examples, *, share: float) -> tuple[Examples, Examples]:
+    kept, held = hold_out(len(examples), share=share)
+    if not len(kept):
+        raise DataError(
+            f"{examples.where}: holding out {share} of {len(examples)} rows for validation leaves no rows to train on"
+        )
+    return examples.select(kept), replace(examples.select(held), skipped=0)

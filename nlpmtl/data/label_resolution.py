@@ -1,0 +1,156 @@
+"""Label columns as one task reads them: 0/1 columns, multi-hot lists and indices become label names."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlpmtl.data.label_columns import NO_CODE, LabelColumn
+from nlpmtl.data.label_spelling import whole_number
+from nlpmtl.data.labels import YES, is_flag, is_on
+from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.tokenized_split import TokenizedSplit
+from nlpmtl.errors import DataError, quote
+
+_UNLABELLED = -1
+
+
+def resolve_labels(
+    split: TokenizedSplit, columns: Sequence[str], *, declared: Sequence[str] | None, multi_hot: bool = False
+) -> LabelColumn:
+    """Return the labels of one task, with label names.
+
+    Args:
+        split: the rows.
+        columns: one label column, or several 0/1 columns that are the labels of one task.
+        declared: the task's `labels` in the config, if given.
+        multi_hot: whether the lists of the column are multi-hot.
+
+    Raises:
+        DataError: an integer or a list does not fit `declared`.
+    """
+    first = split.columns[columns[0]]
+    if first.type == "flag":
+        return _join_flags([split.columns[column] for column in columns], columns)
+    if first.type == "number":
+        return first
+    if first.type == "set":
+        if multi_hot:
+            return _read_multi_hot(split, columns[0], declared=declared)
+        repeated = _rows_with_repeats(first) if any(map(is_flag, first.names)) else np.zeros(0, dtype=np.int64)
+        if len(repeated):
+            raise DataError(f"{split.place(int(repeated[0]))}: {columns[0]}: duplicate label in the list")
+    if declared is not None:
+        return _read_indices(split, columns[0], declared=declared)
+    return first
+
+
+def _join_flags(flags: Sequence[LabelColumn], names: Sequence[str]) -> LabelColumn:
+    """Return one column of sets: the names of the columns with a 1. A row with a gap in any column is unlabelled."""
+    labelled = np.logical_and.reduce([flag.labelled for flag in flags])
+    hot = np.stack([_equal(flag, YES) for flag in flags], axis=1) & labelled[:, None]
+    return _from_multi_hot(hot, names=names, labelled=labelled)
+
+
+def _equal(column: LabelColumn, name: str) -> NDArray[np.bool_]:
+    assert not isinstance(column.values, Ragged)
+    code = column.names.index(name) if name in column.names else len(column.names)
+    equal: NDArray[np.bool_] = column.values == code
+    return equal
+
+
+def _from_multi_hot(hot: NDArray[np.bool_], *, names: Sequence[str], labelled: NDArray[np.bool_]) -> LabelColumn:
+    """Return a column of sets from a multi-hot matrix, ``[rows, labels]``."""
+    bounds = np.zeros(len(hot) + 1, dtype=np.int64)
+    np.cumsum(hot.sum(axis=1), out=bounds[1:])
+    codes = np.nonzero(hot)[1].astype(np.int32)
+    column = LabelColumn("set", tuple(names), labelled, Ragged(codes, bounds))
+    return _drop_unused_names(column)
+
+
+def _drop_unused_names(column: LabelColumn) -> LabelColumn:
+    assert isinstance(column.values, Ragged)
+    used = np.unique(column.values.values)
+    table = np.zeros(len(column.names), dtype=np.int32)
+    table[used] = np.arange(len(used))
+    names = tuple(column.names[code] for code in used)
+    return replace(column, names=names, values=Ragged(table[column.values.values], column.values.bounds))
+
+
+def is_multi_hot(splits: Collection[TokenizedSplit], column: str, *, declared: Sequence[str] | None) -> bool:
+    """Return whether the lists of a column have an entry of 0 or 1 for every label, instead of label names.
+
+    A list with a repeated entry can only be multi-hot, because it is not a set of names. If there is no such list, all
+    lists must have one entry per declared label (without declared labels: the same length, at least 2), and 0 and 1
+    must not be declared labels themselves.
+
+    Args:
+        splits: the splits of a dataset, which are all read in the same way.
+        column: the name of the column.
+        declared: the task's `labels` in the config, if given.
+    """
+    columns = [split.columns[column] for split in splits]
+    names = {name for split_column in columns for name in split_column.names}
+    has_classes = any(column in split.class_names for split in splits)
+    if has_classes or not names or not all(map(is_flag, names)) or any(c.type != "set" for c in columns):
+        return False
+    if any(len(_rows_with_repeats(split_column)) for split_column in columns):
+        return True
+    lengths = {int(n) for c in columns if isinstance(c.values, Ragged) for n in c.values.lengths[c.labelled]}
+    if declared is None:
+        return len(lengths) == 1 and max(lengths) > 1
+    return lengths == {len(declared)} and not any(map(is_flag, declared))
+
+
+def _rows_with_repeats(column: LabelColumn) -> NDArray[np.int64]:
+    """Return the rows in which a value occurs twice."""
+    assert isinstance(column.values, Ragged)
+    row, _ = column.values.indices_2d()
+    pairs, counts = np.unique(row * max(1, len(column.names)) + column.values.values, return_counts=True)
+    rows: NDArray[np.int64] = pairs[counts > 1] // max(1, len(column.names))
+    return rows
+
+
+def _read_multi_hot(split: TokenizedSplit, name: str, *, declared: Sequence[str] | None) -> LabelColumn:
+    column = split.columns[name]
+    assert isinstance(column.values, Ragged)
+    lengths = column.values.lengths
+    if declared is None:
+        row = int(np.argmax(column.labelled & (lengths > 0)))
+        raise DataError(
+            f"{split.place(row)}: {name}: the lists contain only 0 and 1, so they seem to be multi-hot. Write the "
+            f'names of the {lengths[row]} labels in the order of the entries: labels = ["…", …]'
+        )
+    wrong = np.flatnonzero(column.labelled & (lengths != len(declared)))
+    if len(wrong):
+        row = int(wrong[0])
+        raise DataError(
+            f"{split.place(row)}: {name}: a multi-hot list needs one entry for each of the {len(declared)} `labels`, "
+            f"found {lengths[row]}"
+        )
+    on = np.array([is_on(value) for value in column.names], dtype=np.bool_)
+    hot = np.zeros((len(lengths), len(declared)), dtype=np.bool_)
+    hot[column.labelled] = on[column.values.values].reshape(-1, len(declared))
+    return _from_multi_hot(hot, names=declared, labelled=column.labelled)
+
+
+def _read_indices(split: TokenizedSplit, name: str, *, declared: Sequence[str]) -> LabelColumn:
+    """Read integers as indices into the declared labels, unless a declared label is an integer itself."""
+    column = split.columns[name]
+    numbers = [whole_number(label) for label in column.names]
+    if not numbers or None in numbers or any(whole_number(label) is not None for label in declared):
+        return column
+    if numbers == [_UNLABELLED] and not isinstance(column.values, Ragged):  # as in GLUE's test splits
+        labelled = np.zeros_like(column.labelled)
+        return replace(column, names=(), labelled=labelled, values=np.full(len(labelled), NO_CODE, dtype=np.int32))
+    for label, number in zip(column.names, numbers, strict=True):
+        if number is None or not 0 <= number < len(declared):
+            place = split.place(column.first_row(label))
+            raise DataError(
+                f"{place}: {name}: {quote(label, most=40)} is not in the list of labels. "
+                f"Integers are indices into `labels`, from 0 to {len(declared) - 1}"
+            )
+    return column.rename([declared[number] for number in numbers if number is not None])
