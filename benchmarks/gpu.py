@@ -69,7 +69,7 @@ def multi_task(encoder: Path, data: Path, *, batch: int, steps: int, padded: boo
             config.datasets, tokenizer=loaded.tokenizer, max_length=config.encoder.max_length, splits=["train"]
         )
         fit = build_trainer(
-            config, directory=Path("runs/never-written"), accelerator=accelerator, encoder=loaded, work=work
+            config, directory=Path("runs/never-written"), accelerator=accelerator, encoder=loaded, datasets=work
         )
         cursor, tokens, start = fit.plan.start(), 0, 0.0
         for step in range(WARM + steps):
@@ -77,7 +77,7 @@ def multi_task(encoder: Path, data: Path, *, batch: int, steps: int, padded: boo
                 torch.accelerator.synchronize()
                 tokens, start = 0, time.perf_counter()
             plan, cursor = fit.plan.next(cursor)
-            tokens += fit.stepper(plan).tokens
+            tokens += fit.train_step(plan).tokens
         torch.accelerator.synchronize()
         seconds = time.perf_counter() - start
     return tokens / seconds

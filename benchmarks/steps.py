@@ -53,17 +53,17 @@ def _measure(run: str | dict[str, Any], *, steps: int, sets: dict[str, Any]) -> 
             config.datasets, tokenizer=encoder.tokenizer, max_length=config.encoder.max_length, splits=["train"]
         )
         loaded = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu, "MiB": _peak() - before}
-        fit = build_trainer(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
+        fit = build_trainer(config, directory=directory, accelerator=accelerator, encoder=encoder, datasets=work)
         times, batch_times, tokens = [], [], []
         cursor = fit.plan.start()
         for _ in range(WARM + steps):
             start = time.perf_counter()
             plan, cursor = fit.plan.next(cursor)
-            fit.stepper.accumulator.collate.tally(plan.rows)
-            fit.stepper.accumulator.collate(plan.rows)
+            fit.train_step.accumulator.collate.tally(plan.rows)
+            fit.train_step.accumulator.collate(plan.rows)
             batch_times.append(time.perf_counter() - start)
             start = time.perf_counter()
-            tokens.append(fit.stepper(plan).tokens)
+            tokens.append(fit.train_step(plan).tokens)
             times.append(time.perf_counter() - start)
     return {
         **loaded,

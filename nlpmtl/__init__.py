@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from nlpmtl.affinity import Relations, relate
     from nlpmtl.comparison import CompareResult, compare
     from nlpmtl.config import RunConfig
+    from nlpmtl.evaluate_saved import evaluate
     from nlpmtl.inference.predictor import Predictor
     from nlpmtl.model import MultiTaskConfig, MultiTaskModel
-    from nlpmtl.run import TrainResult, evaluate, train
+    from nlpmtl.run import TrainResult, train
 
 __version__ = "0.1.0"
 
@@ -55,7 +56,7 @@ _LAZY = {
     "RunConfig": "nlpmtl.config",
     "TrainResult": "nlpmtl.run",
     "compare": "nlpmtl.comparison",
-    "evaluate": "nlpmtl.run",
+    "evaluate": "nlpmtl.evaluate_saved",
     "relate": "nlpmtl.affinity",
     "train": "nlpmtl.run",
 }

@@ -1,4 +1,4 @@
-"""Everything that a run is made of, put together: model, optimizer, plan, and the steps."""
+"""Build the trainer of a run: model, sampling plan, train step, evaluator, checkpoints."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.sampling import Plan, build_plan
 from nlpmtl.task_datasets import TaskDatasets
 from nlpmtl.training import (
+    CheckpointManager,
+    Evaluator,
     GradientAccumulator,
+    MetricsLogger,
     RunState,
-    Signals,
+    StopSignals,
     Trainer,
     TrainStep,
     broadcast_parameters,
@@ -28,16 +31,111 @@ from nlpmtl.training import (
     digest_plugins,
     fsdp,
 )
-from nlpmtl.weighting import Weighting
+from nlpmtl.weighting import Constant, Weighting
 
 
 def build_trainer(
-    config: RunConfig, *, directory: Path, accelerator: Accelerator, encoder: Encoder, work: TaskDatasets
+    config: RunConfig, *, directory: Path, accelerator: Accelerator, encoder: Encoder, datasets: TaskDatasets
 ) -> Trainer:
-    """A run that is ready for its first step; nothing is written."""
+    """Build a trainer before its first step; nothing is written.
+
+    Args:
+        config: config of the run.
+        directory: directory of the run.
+        accelerator: device, precision and processes.
+        encoder: pretrained encoder.
+        datasets: datasets and tasks of the run.
+    """
+    packed = _supports_packing(config, accelerator, encoder)
+    model, full_model = _build_model(config, accelerator, encoder, datasets, packed=packed)
+    train_rows = datasets.splits["train"]
+    total_steps, epoch_steps = config.train.length(sum(map(len, train_rows.values())))
+    plan = _build_plan(config, datasets, total_steps=total_steps, epoch_steps=epoch_steps)
+    weighting = WEIGHTINGS.build(
+        config.weighting, Weighting, tasks=list(datasets.tasks), epoch_steps=epoch_steps, seed=config.seed
+    )
+    optimizer = build_optimizer(
+        model,
+        lr=config.train.lr,
+        head_lr=config.train.head_lr or config.train.lr,
+        weight_decay=config.train.weight_decay,
+    )
+    signals = StopSignals()
+    train_step = TrainStep(
+        accumulator=GradientAccumulator(
+            accelerator=accelerator,
+            model=model,
+            tasks=datasets.tasks,
+            collate=Collator(
+                list(train_rows.values()), pad=encoder.tokenizer.pad_token_id, types=_has_segments(encoder)
+            ),
+            micro_tokens=config.train.micro_tokens,
+            packed=packed,
+            seed=config.seed,
+            needs_uncertainties=plan.needs_uncertainties,
+            signals=signals,
+        ),
+        optimizer=optimizer,
+        weighting=weighting,
+        schedule=build_schedule(config.train.schedule, total=total_steps, warmup=config.train.warmup),
+        max_grad_norm=config.train.max_grad_norm,
+        skip_nonfinite=config.train.on_bad_step == "skip",
+        adaptive_sampler=plan.is_adaptive,
+    )
+    logger = MetricsLogger(
+        accelerator,
+        directory=directory,
+        tasks=list(datasets.tasks),
+        datasets=plan.names if plan.is_time_varying(total_steps) else (),
+        log_weights=not isinstance(weighting, Constant),
+    )
+    return Trainer(
+        train_step=train_step,
+        plan=plan,
+        total_steps=total_steps,
+        save_every=config.train.save_every,
+        checkpoints=CheckpointManager(
+            directory,
+            accelerator=accelerator,
+            model=model,
+            full_model=full_model,
+            optimizer=optimizer,
+            keep=config.train.keep,
+            metadata={
+                "config": plain_config(config, output=directory),
+                "data": datasets.fingerprint(),
+                "plugins": digest_plugins(config.plugins),
+            },
+            logs=logger.files,
+        ),
+        evaluator=_build_evaluator(config, accelerator, encoder, datasets, model, full_model, signals),
+        logger=logger,
+        signals=signals,
+        state=RunState(cursor=plan.start()),
+    )
+
+
+def _supports_packing(config: RunConfig, accelerator: Accelerator, encoder: Encoder) -> bool:
+    """Return whether rows are computed without padding, which is faster on CPU and in bf16 on CUDA."""
+    device = accelerator.device.type
+    is_faster = device == "cpu" or (device == "cuda" and accelerator.mixed_precision == "bf16")
+    return (
+        is_faster
+        and config.encoder.attn_implementation is None
+        and supports_packing(encoder.model.config, device=device)
+    )
+
+
+def _build_model(
+    config: RunConfig, accelerator: Accelerator, encoder: Encoder, datasets: TaskDatasets, *, packed: bool
+) -> tuple[MultiTaskModel, MultiTaskModel]:
+    """Return the model on its device, with the same parameters on all ranks, and the full model for predictions.
+
+    The full model is an unsharded copy if the model is sharded, otherwise the same object.
+    """
     model = MultiTaskModel.from_encoder(
         encoder,
-        tasks=work.tasks.values(),
+        tasks=datasets.tasks.values(),
         sharing=config.sharing.model_dump(mode="json"),
         input_length=config.encoder.max_length,
         seed=config.seed,
@@ -45,105 +143,73 @@ def build_trainer(
     if config.encoder.freeze:
         model.sharing.freeze()
     if config.encoder.gradient_checkpointing:
-        inner = model.sharing.encoder
-        enable = inner.gradient_checkpointing_enable  # its name before transformers renamed it
-        getattr(inner, "activation_checkpointing_enable", enable)({"use_reentrant": False})
+        shared = model.sharing.encoder
+        enable = shared.gradient_checkpointing_enable  # name in older versions of transformers
+        getattr(shared, "activation_checkpointing_enable", enable)({"use_reentrant": False})
     if config.train.precision == "fp64":
         model.double()
-    on_cpu = accelerator.device.type == "cpu"
-    if on_cpu:
+    is_cpu = accelerator.device.type == "cpu"
+    if is_cpu:
         enable_fast_dropout(model)
-    fast = on_cpu or (accelerator.device.type == "cuda" and accelerator.mixed_precision == "bf16")
-    fast = fast and config.encoder.attn_implementation is None
-    packed = fast and supports_packing(encoder.model.config, device=accelerator.device.type)
     if packed:
         enable_packing(encoder.model)
-    accelerator.prepare_model(model, evaluation_mode=True)  # in place: its device and precision, and no wrapper
+    accelerator.prepare_model(model, evaluation_mode=True)  # changes device and precision in place, without a wrapper
     broadcast_parameters(model)
-    whole = model
-    if fsdp.is_asked_for() and accelerator.num_processes > 1:
-        whole = fsdp.apply_fsdp(model, device=accelerator.device)
-    elif packed and not on_cpu and not config.encoder.freeze and not config.encoder.gradient_checkpointing:
+    if fsdp.is_requested() and accelerator.num_processes > 1:
+        return model, fsdp.apply_fsdp(model, device=accelerator.device)
+    if packed and not is_cpu and not config.encoder.freeze and not config.encoder.gradient_checkpointing:
         model.sharing.capture_cuda_graphs(rows=config.train.batch_size, longest=config.encoder.max_length)
-    optimizer = build_optimizer(
-        model,
-        lr=config.train.lr,
-        head_lr=config.train.head_lr or config.train.lr,
-        weight_decay=config.train.weight_decay,
-    )
-    signals = Signals()
-    plan, total, epoch = _plan(config, work)
-    types = "token_type_ids" in encoder.tokenizer.model_input_names
-    pad = encoder.tokenizer.pad_token_id
-    stepper = TrainStep(
-        accumulator=GradientAccumulator(
-            accelerator=accelerator,
-            model=model,
-            tasks=work.tasks,
-            collate=Collator(list(work.splits["train"].values()), pad=pad, types=types),
-            micro_tokens=config.train.micro_tokens,
-            packed=packed,
-            seed=config.seed,
-            tells_unsure=plan.needs_uncertainties,
-            asked=lambda: signals.received,
-        ),
-        optimizer=optimizer,
-        weighting=WEIGHTINGS.build(
-            config.weighting, Weighting, tasks=list(work.tasks), epoch_steps=epoch, seed=config.seed
-        ),
-        schedule=build_schedule(config.train.schedule, total=total, warmup=config.train.warmup),
-        clip=config.train.max_grad_norm,
-        skips=config.train.on_bad_step == "skip",
-        teaches=plan.is_adaptive,
-    )
-
-    def forward(batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        with accelerator.autocast():
-            return whole.predict_logits(batch, rows)
-
-    return Trainer(
-        directory=directory,
-        accelerator=accelerator,
-        model=model,
-        whole=whole,
-        optimizer=optimizer,
-        stepper=stepper,
-        plan=plan,
-        total=total,
-        tasks=work.tasks,
-        validation=work.splits.get("validation", {}),
-        inference=Inference(
-            forward,
-            pad=pad,
-            types=types,
-            tokens=config.train.micro_tokens,
-            rank=accelerator.process_index,
-            world=accelerator.num_processes,
-        ),
-        evaluate_every=config.eval.every,
-        select=config.eval.select,
-        patience=config.eval.patience,
-        save_every=config.train.save_every,
-        keep=config.train.keep,
-        config=plain_config(config, output=directory),
-        signals=signals,
-        state=RunState(cursor=plan.start()),
-        recorded={"data": work.fingerprint(), "plugins": digest_plugins(config.plugins)},
-    )
+    return model, model
 
 
-def _plan(config: RunConfig, work: TaskDatasets) -> tuple[Plan, int, int]:
-    """The plan, how many steps it is followed, and the steps of an epoch."""
-    train_rows = work.splits["train"]
-    total, epoch = config.train.length(sum(map(len, train_rows.values())))
-    plan = build_plan(
+def _build_plan(config: RunConfig, datasets: TaskDatasets, *, total_steps: int, epoch_steps: int) -> Plan:
+    train_rows = datasets.splits["train"]
+    return build_plan(
         config.sampling,
         names=list(train_rows),
         sizes=[len(rows) for rows in train_rows.values()],
-        total_steps=total,
-        epoch_steps=epoch,
+        total_steps=total_steps,
+        epoch_steps=epoch_steps,
         batch_size=config.train.batch_size,
         seed=config.seed,
         tasks=[list(rows.labels) for rows in train_rows.values()],
     )
-    return plan, total, epoch
+
+
+def _build_evaluator(
+    config: RunConfig,
+    accelerator: Accelerator,
+    encoder: Encoder,
+    datasets: TaskDatasets,
+    model: MultiTaskModel,
+    full_model: MultiTaskModel,
+    signals: StopSignals,
+) -> Evaluator:
+    def forward(batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        with accelerator.autocast():
+            return full_model.predict_logits(batch, rows)
+
+    return Evaluator(
+        model=model,
+        full_model=full_model,
+        tasks=datasets.tasks,
+        validation=datasets.splits.get("validation", {}),
+        inference=Inference(
+            forward,
+            pad=encoder.tokenizer.pad_token_id,
+            types=_has_segments(encoder),
+            tokens=config.train.micro_tokens,
+            rank=accelerator.process_index,
+            world=accelerator.num_processes,
+        ),
+        every=config.eval.every,
+        select=config.eval.select,
+        patience=config.eval.patience,
+        device=accelerator.device,
+        signals=signals,
+    )
+
+
+def _has_segments(encoder: Encoder) -> bool:
+    """Return whether the encoder takes token type ids."""
+    return "token_type_ids" in encoder.tokenizer.model_input_names

@@ -1,4 +1,4 @@
-"""The end of a run: the best model is calibrated, scored and written, with its card and its pictures."""
+"""End of a run: calibrate, score and save the best model, with its card and plots."""
 
 from __future__ import annotations
 
@@ -9,89 +9,88 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 
 from nlpmtl.calibration import CalibrationReport, calibrate
 from nlpmtl.card import DYNAMICS, LEARNING_CURVE, CardData, CardDataset, eval_result_files, write_card
 from nlpmtl.data import Encoded
 from nlpmtl.errors import RunError
-from nlpmtl.evaluation import Predictions, Scores, predict_splits, score
+from nlpmtl.evaluation import LogitsCache, Predictions, Scores, predict_splits, score
 from nlpmtl.fs import write_json
 from nlpmtl.hub import save_model
 from nlpmtl.model import Encoder, MultiTaskModel
 from nlpmtl.strict_json import dumps
 from nlpmtl.task_datasets import Splits, TaskDatasets
-from nlpmtl.training import Trainer, read_lines
+from nlpmtl.training import Trainer, broadcast_object, read_lines
 
 
 @dataclass
-class _End:
-    """What the end of a run does one after another; a part that raises is noted, and the rest goes on.
+class _Finalizer:
+    """Steps at the end of a run; one that raises is recorded as a failure, and the others follow.
 
     Args:
-        fit: the run, after its last step.
-        work: its datasets.
-        encoder: what it started from.
-        run: what run.json says.
-        model: the model that is kept.
-        step: its step.
+        trainer: trainer after its last step.
+        datasets: datasets and tasks of the run.
+        encoder: encoder that the run started from.
+        metadata: content of run.json.
+        model: model to save, which is the best one.
     """
 
-    fit: Trainer
-    work: TaskDatasets
+    trainer: Trainer
+    datasets: TaskDatasets
     encoder: Encoder
-    run: Mapping[str, Any]
+    metadata: Mapping[str, Any]
     model: MultiTaskModel
-    step: int
-    answered: dict[str, Predictions] = field(default_factory=dict)
+    predictions: dict[str, Predictions] = field(default_factory=dict)
     scores: dict[str, Any] | None = None
-    calibrated: dict[str, CalibrationReport] = field(default_factory=dict)
-    pictures: dict[str, tuple[str, bytes]] = field(default_factory=dict)
-
-    @contextmanager
-    def noting(self, what: str) -> Iterator[None]:
-        """Note what is raised in the block: the weights are saved, and nothing that comes after may lose them."""
-        try:
-            yield
-        except Exception as error:  # plugins and drawing libraries may raise anything
-            self.failures.append(f"{what}: {type(error).__name__}: {error}")
+    calibration: dict[str, CalibrationReport] = field(default_factory=dict)
+    plots: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    """File name → alternative text and PNG."""
 
     @property
-    def failures(self) -> list[str]:
-        """What went wrong."""
-        return self.fit.failures
+    def directory(self) -> Path:
+        """Directory of the run."""
+        return self.trainer.checkpoints.run_directory
 
-    def write(self) -> None:
+    @contextmanager
+    def recording_failure(self, what: str) -> Iterator[None]:
+        """Record an exception as a failure: the weights are saved, and nothing after that may lose them."""
+        try:
+            yield
+        except Exception as error:  # plugins and matplotlib may raise anything
+            self.trainer.failures.append(f"{what}: {type(error).__name__}: {error}")
+
+    def run(self) -> None:
         """Write scores.json and the model directory.
 
         Raises:
             RunError: the model directory cannot be written.
         """
-        first = not (self.fit.directory / "model").exists()
-        if first:  # the weights, before anything that can fail or be killed
+        is_new = not (self.directory / "model").exists()
+        if is_new:  # save the weights before anything that can fail or be killed
             self._save(card_data=None)
-        with self.noting("the model is not calibrated"):
+        with self.recording_failure("the model is not calibrated"):
             self._calibrate()
-        with self.noting("the model that was kept is not scored again"):
+        with self.recording_failure("the saved model is not scored"):
             self._score()
-        with self.noting("scores.json is not written"):
+        with self.recording_failure("scores.json is not written"):
             if self.scores is not None:
-                write_json(self.fit.directory / "scores.json", self.scores)
-        self._draw()
-        facts = None
-        with self.noting("the model card is not written"):
-            found = self._facts()
-            write_card(found), eval_result_files(found)
-            facts = found
-        with self.noting("the model directory holds the weights, but not all of the rest") if first else nullcontext():
-            self._save(card_data=facts)
+                write_json(self.directory / "scores.json", self.scores)
+        self._draw_plots()
+        card_data = None
+        with self.recording_failure("the model card is not written"):
+            candidate = self._card_data()
+            write_card(candidate), eval_result_files(candidate)
+            card_data = candidate
+        incomplete = "the model directory contains the weights, but not all other files"
+        with self.recording_failure(incomplete) if is_new else nullcontext():
+            self._save(card_data=card_data)
 
     def _save(self, *, card_data: CardData | None) -> None:
-        directory = self.fit.directory / "model"
-        drawn = {path: png for path, (_, png) in self.pictures.items()}
+        directory = self.directory / "model"
+        plots = {path: png for path, (_, png) in self.plots.items()}
         try:
-            save_model(directory, model=self.model, tokenizer=self.encoder.tokenizer, card_data=card_data, plots=drawn)
+            save_model(directory, model=self.model, tokenizer=self.encoder.tokenizer, card_data=card_data, plots=plots)
         except (OSError, SafetensorError) as error:
             raise RunError(
                 f"{directory} cannot be written: {error}; the weights are in best/ or checkpoints/: --resume writes it"
@@ -99,122 +98,131 @@ class _End:
 
     def _calibrate(self) -> None:
         def failed(task: str, error: Exception) -> None:
-            self.failures.append(f"task {task!r} is not calibrated: {type(error).__name__}: {error}")
+            self.trainer.failures.append(f"task {task!r} is not calibrated: {type(error).__name__}: {error}")
 
-        fit = self.fit
-        calibrated = calibrate(fit.validation_logits(), tasks=fit.tasks, datasets=fit.validation, failed=failed)
-        specs = {name: task.to_config() for name, task in fit.tasks.items()}
-        dumps(
-            specs
-        )  # config.json holds them: a value that JSON cannot hold must not keep the weights from being written
-        self.model.config.tasks |= specs
-        self.calibrated = calibrated
+        calibration = calibrate(
+            self._validation_logits(),
+            tasks=self.trainer.tasks,
+            datasets=self.trainer.evaluator.validation,
+            failed=failed,
+        )
+        configs = {name: task.to_config() for name, task in self.trainer.tasks.items()}
+        dumps(configs)  # config.json holds them: what JSON cannot hold must not keep the weights from being saved
+        self.model.config.tasks |= configs
+        self.calibration = calibration
 
     def _score(self) -> None:
-        """Score the model anew: the thresholds of the best model are others now."""
-        fit = self.fit
-        if fit.state.best is not None:
-            answered = predict_splits(fit.validation_logits(), tasks=fit.tasks, datasets=fit.validation)
-            found = score(answered, tasks=fit.tasks).to_json()
-            dumps(found)
-            self.answered, self.scores = answered, {"step": self.step, "split": "validation", **found}
+        """Score the best model again, with its calibrated thresholds."""
+        if self.trainer.state.best is not None:
+            tasks, validation = self.trainer.tasks, self.trainer.evaluator.validation
+            predictions = predict_splits(self._validation_logits(), tasks=tasks, datasets=validation)
+            scores = score(predictions, tasks=tasks).to_json()
+            dumps(scores)
+            self.predictions = predictions
+            self.scores = {"step": self.trainer.best_step, "split": "validation", **scores}
 
-    def _draw(self) -> None:
-        """Draw the pictures."""
-        fit, metrics, evaluations = self.fit, self._read("metrics.jsonl"), self._read("evaluations.jsonl")
-        pictures: Any = None
-        with self.noting("no picture is drawn"):
-            pictures = import_module("nlpmtl.plots")  # matplotlib is imported when it is needed
-        if pictures is None:
+    def _validation_logits(self) -> LogitsCache:
+        best = self.trainer.state.best
+        return self.trainer.evaluator.validation_logits(0 if best is None else best.step)
+
+    def _draw_plots(self) -> None:
+        plots: Any = None
+        with self.recording_failure("the plots are not drawn"):
+            plots = import_module("nlpmtl.plots")  # imports matplotlib only now
+        if plots is None:
             return
-        with self.noting("the learning curve is not drawn"):
-            if metrics:
-                alt = pictures.describe_learning_curve(evaluations, steps=fit.state.cursor.step, step=self.step)
-                curve = pictures.draw_learning_curve(metrics, evaluations, tasks=list(fit.tasks), step=self.step)
-                self.pictures[LEARNING_CURVE] = alt, curve
-                chosen = pictures.draw_dynamics(metrics)
-                if chosen is not None:
-                    self.pictures[DYNAMICS] = pictures.describe_dynamics(metrics), chosen
-        for name, one in self.answered.items():
-            with self.noting(f"the predictions of task {name!r} are not drawn"):
-                counted = fit.tasks[name].error_analysis(one.predicted, one.gold)
-                if counted is None:
+        with self.recording_failure("the learning curve is not drawn"):
+            self._draw_learning_curve(plots)
+        for name, predictions in self.predictions.items():
+            with self.recording_failure(f"the predictions of task {name!r} are not drawn"):
+                analysis = self.trainer.tasks[name].error_analysis(predictions.predicted, predictions.gold)
+                if analysis is None:
                     continue
-                described = pictures.describe_error_analysis(name, counted)
-                self.pictures[f"images/answers-{name}.png"] = described, pictures.draw_error_analysis(name, counted)
+                alt_text = plots.describe_error_analysis(name, analysis)
+                self.plots[f"images/answers-{name}.png"] = alt_text, plots.draw_error_analysis(name, analysis)
 
-    def _read(self, name: str) -> list[dict[str, Any]]:
-        with self.noting(f"{name} is not read"):
-            return read_lines(self.fit.directory / name)
+    def _draw_learning_curve(self, plots: Any) -> None:
+        metrics, evaluations = self._read_log("metrics.jsonl"), self._read_log("evaluations.jsonl")
+        step, best_step = self.trainer.state.step, self.trainer.best_step
+        if metrics:
+            alt_text = plots.describe_learning_curve(evaluations, steps=step, step=best_step)
+            png = plots.draw_learning_curve(metrics, evaluations, tasks=list(self.trainer.tasks), step=best_step)
+            self.plots[LEARNING_CURVE] = alt_text, png
+            dynamics = plots.draw_dynamics(metrics)
+            if dynamics is not None:
+                self.plots[DYNAMICS] = plots.describe_dynamics(metrics), dynamics
+
+    def _read_log(self, name: str) -> list[dict[str, Any]]:
+        with self.recording_failure(f"{name} is not read"):
+            return read_lines(self.directory / name)
         return []
 
-    def _facts(self) -> CardData:
-        """What the card is written from."""
-        model, run, fit = self.model, self.run, self.fit
-        name = run["config"]["encoder"]["name"]
+    def _card_data(self) -> CardData:
+        model, config = self.model, self.metadata["config"]
+        encoder = config["encoder"]["name"]
+        is_local = Path(encoder).exists()
         return CardData(
-            name=fit.directory.resolve().name,
-            encoder=Path(name).name if Path(name).exists() else name,
-            base_model=None if Path(name).exists() or ":" in name else name,
-            tasks={one: {**model.config.tasks[one], "level": task.level} for one, task in model.tasks.items()},
+            name=self.directory.resolve().name,
+            encoder=Path(encoder).name if is_local else encoder,
+            base_model=None if is_local or ":" in encoder else encoder,
+            tasks={name: {**model.config.tasks[name], "level": task.level} for name, task in model.tasks.items()},
             input_length=model.config.input_length,
-            run=run,
-            datasets=[_source(name, dataset, self.work.splits) for name, dataset in run["config"]["datasets"].items()],
-            steps=fit.state.cursor.step,
-            best_step=self.step,
-            evaluations=len(self._read("evaluations.jsonl")),
+            run=self.metadata,
+            datasets=[_card_dataset(name, data, self.datasets.splits) for name, data in config["datasets"].items()],
+            steps=self.trainer.state.step,
+            best_step=self.trainer.best_step,
+            evaluations=len(self._read_log("evaluations.jsonl")),
             scores=self.scores,
-            calibration={name: asdict(one) for name, one in self.calibrated.items()},
-            notes=self.work.notes,
-            plots={path: alt for path, (alt, _) in self.pictures.items()},
+            calibration={name: asdict(report) for name, report in self.calibration.items()},
+            notes=self.datasets.notes,
+            plots={path: alt_text for path, (alt_text, _) in self.plots.items()},
         )
 
 
 def finalize_run(
-    fit: Trainer, *, work: TaskDatasets, encoder: Encoder, run: Mapping[str, Any]
-) -> tuple[Scores | None, int, Mapping[str, Predictions]]:
-    """Write scores.json and the model directory; its scores and its step come back, in all processes, and in the one
-    that writes its answers on validation.
+    trainer: Trainer, *, datasets: TaskDatasets, encoder: Encoder, metadata: Mapping[str, Any]
+) -> tuple[Scores | None, Mapping[str, Predictions]]:
+    """Calibrate and score the best model; write scores.json and the model directory.
 
-    A calibration, a final scoring, a picture or a card that fails does not end the run: it is added to `fit.failures`,
-    and the model is written without it.
+    A failure of calibration, scoring, a plot or the model card does not end the run: it is added to `trainer.failures`,
+    and the model directory is written without that part.
 
     Args:
-        fit: the run, after its last step.
-        work: its datasets.
-        encoder: what it started from.
-        run: what run.json says.
+        trainer: trainer after its last step.
+        datasets: datasets and tasks of the run.
+        encoder: encoder that the run started from.
+        metadata: content of run.json.
+
+    Returns:
+        The scores, on all ranks, and the predictions on validation, on rank 0.
 
     Raises:
         RunError: the best model cannot be read, or the model directory cannot be written.
     """
-    step = fit.state.cursor.step if fit.state.best is None else fit.state.best.step
-    fit.gather()
-    told: list[Any] = [None, []]
-    answered: Mapping[str, Predictions] = {}
-    if fit.accelerator.is_main_process:
-        model = fit.best_model()
+    trainer.evaluator.gather_full_model()
+    scores, predictions = None, {}
+    if trainer.train_step.accumulator.accelerator.is_main_process:
+        model = trainer.load_best_model()
         assert isinstance(model, MultiTaskModel)
-        end = _End(fit, work=work, encoder=encoder, run=run, model=model, step=step)
-        end.write()
-        told, answered = [end.scores, fit.failures], end.answered
-    broadcast_object_list(told)
-    scores, fit.failures = told
-    return None if scores is None else Scores(tasks=scores["tasks"], mean=scores["mean"]), step, answered
+        finalizer = _Finalizer(trainer, datasets, encoder, metadata, model)
+        finalizer.run()
+        scores, predictions = finalizer.scores, finalizer.predictions
+    scores, trainer.failures = broadcast_object((scores, trainer.failures))
+    return None if scores is None else Scores(tasks=scores["tasks"], mean=scores["mean"]), predictions
 
 
-def _source(name: str, dataset: Mapping[str, Any], splits: Splits) -> CardDataset:
-    read = {split: encoded[name] for split, encoded in splits.items() if name in encoded}
+def _card_dataset(name: str, config: Mapping[str, Any], splits: Splits) -> CardDataset:
+    by_split = {split: datasets[name] for split, datasets in splits.items() if name in datasets}
     return CardDataset(
         name=name,
-        data_config=dataset["data"],
-        rows={split: len(rows) for split, rows in read.items()},
-        label_counts={split: _labelled(rows) for split, rows in read.items()},
+        data_config=config["data"],
+        rows={split: len(rows) for split, rows in by_split.items()},
+        label_counts={split: _label_counts(rows) for split, rows in by_split.items()},
         subsampled=frozenset(
-            split for split, most in dataset["limit"].items() if split in read and len(read[split]) == most
+            split for split, limit in config["limit"].items() if split in by_split and len(by_split[split]) == limit
         ),
     )
 
 
-def _labelled(rows: Encoded) -> dict[str, int]:
+def _label_counts(rows: Encoded) -> dict[str, int]:
     return {task: int(labels.labelled.sum()) for task, labels in rows.labels.items()}

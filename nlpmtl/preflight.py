@@ -99,7 +99,7 @@ def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> Chec
     with accelerator_context(directory=directory, precision=precision, trackers=config.train.trackers) as accelerator:
         encoder, work, fit = build_run(config, directory=directory, accelerator=accelerator)
         tasks = tuple(_try_task(name, fit=fit, most=config.train.batch_size) for name in work.tasks)
-        steps = fit.total
+        steps = fit.total_steps
     # Training has read what it needs, as short as it needs it; now all that is there, at full length.
     names = dict.fromkeys([*_SPLITS, *(split for one in config.datasets.values() for split in one.data.split_names)])
     whole = load_task_datasets(config.datasets, tokenizer=encoder.tokenizer, max_length=_NO_LIMIT, splits=list(names))
@@ -149,10 +149,8 @@ def _occurring(labels: Labels) -> set[int]:
 
 def _try_task(name: str, *, fit: Trainer, most: int) -> TaskReport:
     """The loss of a task on its longest train rows, as many as go into one forward."""
-    stepper, task = fit.stepper, fit.tasks[name]
-    rows = _longest(
-        name, datasets=stepper.accumulator.collate.datasets, most=most, tokens=stepper.accumulator.micro_tokens
-    )
+    accumulator, task = fit.train_step.accumulator, fit.tasks[name]
+    rows = _longest(name, datasets=accumulator.collate.datasets, most=most, tokens=accumulator.micro_tokens)
     try:
         loss = _loss(name, fit=fit, rows=rows)
     except (IndexError, RuntimeError, ValueError) as error:
@@ -175,11 +173,9 @@ def _longest(task: str, *, datasets: Sequence[Encoded], most: int, tokens: int) 
 
 
 def _loss(name: str, *, fit: Trainer, rows: Sequence[tuple[int, int]]) -> float:
-    collate = fit.stepper.accumulator.collate
-    batch = collate(rows).to(fit.accelerator.device)
-    part = batch.parts[name]
+    accumulator = fit.train_step.accumulator
+    collate = accumulator.collate
     fit.model.eval()
     with torch.no_grad():
-        logits = fit.model(**batch.inputs, rows={name: part.rows})
-        summed = fit.tasks[name].loss(logits[name], part.labels)
+        summed = accumulator.task_losses(collate(rows), names=[name])[name].loss
     return float(summed) / sum(int(collate.datasets[d].labels[name].counts[r]) for d, r in rows)

@@ -1,56 +1,39 @@
-"""The composition root: a run file goes in; a model directory comes out."""
+"""Train a model: from a run config to a model directory."""
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 
 from nlpmtl.build import build_trainer
-from nlpmtl.config import (
-    DatasetConfig,
-    RunConfig,
-    dotted,
-    find_run,
-    parse_dataset,
-    parse_output,
-    plain_config,
-    read_dataset,
-    read_toml,
-)
+from nlpmtl.config import RunConfig, dotted, parse_output, plain_config
 from nlpmtl.data_checks import check_datasets
-from nlpmtl.errors import ConfigError, DataError, RunError
-from nlpmtl.evaluation import Inference, Predictions, Scores, max_batch_tokens
-from nlpmtl.evaluation import evaluate as score
+from nlpmtl.errors import ConfigError, RunError
+from nlpmtl.evaluation import Predictions, Scores
 from nlpmtl.finalize import finalize_run
 from nlpmtl.fs import clear_leftovers
-from nlpmtl.hub import fetch, validated_responses
-from nlpmtl.inference.backend import Precision, load_backend
-from nlpmtl.inference.device import check_device
-from nlpmtl.model import Encoder, MultiTaskModel, estimate_cost, load_encoder, with_finite_logits
-from nlpmtl.plugins import import_plugins
+from nlpmtl.hub import validated_responses
+from nlpmtl.model import Encoder, estimate_cost, load_encoder
 from nlpmtl.run_config import Source as Source
 from nlpmtl.run_config import load_config as load_config
 from nlpmtl.run_config import load_run as load_run
-from nlpmtl.task_datasets import TaskDatasets, load_split, load_task_datasets
+from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
 from nlpmtl.training import (
     EvaluationDone,
     Message,
-    RunState,
     StepLogged,
     Trainer,
     accelerator_context,
     check_place,
     check_same_data,
     finish_trackers,
-    global_state_restored,
     hold_lock,
     hold_lock_on_all_ranks,
     ignored_settings,
@@ -60,7 +43,6 @@ from nlpmtl.training import (
     recordable,
     recorded_precision,
     resolve_precision,
-    restore,
     run_metadata,
     start_trackers,
     write_failures,
@@ -70,7 +52,13 @@ from nlpmtl.training import (
 
 @dataclass(frozen=True)
 class TrainingStarted:
-    """A run is about to take its first step."""
+    """The run is about to compute its first step.
+
+    Args:
+        total: optimizer steps of the run.
+        step: steps that are done: 0, or those of the checkpoint that the run resumes from.
+        notes: lines for the user.
+    """
 
     total: int
     step: int
@@ -79,15 +67,14 @@ class TrainingStarted:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a finished run left behind.
+    """Result of a finished run.
 
     Args:
-        scores: of the best model on validation; None where no dataset has such a split.
+        scores: scores of the best model on validation; None if no dataset has a validation split.
         model_dir: the model directory.
-        step: the step of that model.
-        skipped: steps that were left out because a loss or gradient was not finite.
-        answered: what that model answers on validation and what is right, by task; of several processes the first
-            alone has it.
+        step: step of that model.
+        skipped: number of steps that were skipped because a loss or gradient was not finite.
+        answered: predictions and gold labels of that model on validation, by task; on rank 0 only.
     """
 
     scores: Scores | None
@@ -98,7 +85,7 @@ class TrainResult:
 
 
 _WRITTEN = ("run.json", "metrics.jsonl", "evaluations.jsonl", "scores.json", "answers.json", "model")
-"""What is replaced in a run's directory."""
+"""Files and directories of a run that are replaced atomically."""
 
 Event = TrainingStarted | StepLogged | EvaluationDone | Message | TrainResult
 
@@ -107,17 +94,17 @@ def train(source: Source, *, output: str | Path | None = None, resume: bool = Fa
     """Train a model.
 
     Args:
-        source: a run file, the name of a shipped one, a dict, or a `RunConfig`.
-        output: the run's directory; default: the config's.
-        resume: go on from the newest checkpoint that is intact, with the overrides that the run was started with.
-        overrides: keys of the config: ``seed=3``, ``train={"lr": 3e-5}``, or dotted, ``**{"train.lr": 3e-5}``.
+        source: a run file, the name of a built-in one, a dict, or a `RunConfig`.
+        output: directory of the run; default: the config's `output`.
+        resume: continue from the latest intact checkpoint, with the overrides that the run was started with.
+        overrides: config keys: ``seed=3``, ``train={"lr": 3e-5}``, or dotted, ``**{"train.lr": 3e-5}``.
 
     Raises:
-        NlpmtlError: one of its branches, see `nlpmtl.errors`.
+        NlpmtlError: one of its subclasses, see `nlpmtl.errors`.
     """
-    config, laid = load_run(source, output=output, resume=resume, overrides=dotted(overrides))
-    (result,) = deque(iter_train(config, output=output, resume=resume, overrides=laid), maxlen=1)
-    assert isinstance(result, TrainResult), "a run that ends without an error ends with its result"
+    config, applied = load_run(source, output=output, resume=resume, overrides=dotted(overrides))
+    (result,) = deque(iter_train(config, output=output, resume=resume, overrides=applied), maxlen=1)
+    assert isinstance(result, TrainResult), "the last event of a run without an error"
     return result
 
 
@@ -129,24 +116,24 @@ def iter_train(
     overrides: Mapping[str, Any] | None = None,
     extend: bool = True,
 ) -> Iterator[Event]:
-    """Train a model, and tell what happens while it does. The last event is the `TrainResult`.
+    """Train a model and yield the events of the run. The last event is the `TrainResult`.
 
     Args:
-        config: the run's config.
-        output: the run's directory; default: the config's.
-        resume: go on from the newest checkpoint that is intact.
-        overrides: the overrides that are part of the config, dotted, for run.json to record.
-        extend: whether a resumed run may have another length than it was started with.
+        config: config of the run.
+        output: directory of the run; default: the config's `output`.
+        resume: continue from the latest intact checkpoint.
+        overrides: overrides that the config includes, dotted, to record in run.json.
+        extend: whether a resumed run may have a different number of steps.
     """
     directory = parse_output(output) if output is not None else config.output
     if directory is None:
-        raise ConfigError('output: say where the run\'s directory shall be: output = "runs/…", or --output DIR')
+        raise ConfigError('output: missing: set the directory of the run, output = "runs/…", or pass --output DIR')
     check_place(directory)
-    pinned = recorded_precision(directory) if resume and config.train.precision == "auto" else None
-    precision = pinned or resolve_precision(config.train.precision)
+    recorded = recorded_precision(directory) if resume and config.train.precision == "auto" else None
+    precision = recorded or resolve_precision(config.train.precision)
     with ExitStack() as stack:
         notes: list[str] | None = None
-        if os.environ.get("WORLD_SIZE", "1") == "1":  # first of all: Accelerate's state may be that of another run
+        if os.environ.get("WORLD_SIZE", "1") == "1":  # before the accelerator, whose state may be that of another run
             notes = stack.enter_context(hold_lock(directory))
         accelerator = stack.enter_context(
             accelerator_context(directory=directory, precision=precision, trackers=config.train.trackers)
@@ -154,70 +141,82 @@ def iter_train(
         if notes is None:
             notes = stack.enter_context(hold_lock_on_all_ranks(directory, accelerator))
         plain = plain_config(config, output=directory)
-        checkpoint, told = open_run_dir(directory, config=plain, resume=resume, extend=extend)
-        facts = run_metadata(
+        checkpoint, resume_notes = open_run_dir(directory, config=plain, resume=resume, extend=extend)
+        metadata = run_metadata(
             plain, precision=precision, processes=accelerator.num_processes, device=str(accelerator.device)
         )
-        facts["overrides"] = recordable(overrides or {}, config=plain)
-        yield from _training(config, directory, accelerator, checkpoint=checkpoint, facts=facts, notes=[*notes, *told])
+        metadata["overrides"] = recordable(overrides or {}, config=plain)
+        notes = [*notes, *resume_notes]
+        yield from _iter_train(config, directory, accelerator, checkpoint=checkpoint, metadata=metadata, notes=notes)
 
 
-def _training(
+def _iter_train(
     config: RunConfig,
     directory: Path,
     accelerator: Accelerator,
     *,
     checkpoint: Path | None,
-    facts: dict[str, Any],
+    metadata: dict[str, Any],
     notes: list[str],
 ) -> Iterator[Event]:
-    """`iter_train`, once it has its processes, the lock of its directory and the checkpoint to go on from."""
-    accelerator.wait_for_everyone()  # all have looked before the first of them writes
+    """Train in a locked directory, from a checkpoint if there is one."""
+    accelerator.wait_for_everyone()  # all ranks have read the directory before rank 0 writes
     if accelerator.is_main_process:
         quarantine_corrupt(directory / "checkpoints")
         clear_leftovers(directory / "best")
         clear_leftovers(directory, _WRITTEN)
-    encoder, work, fit = build_run(config, directory=directory, accelerator=accelerator)
+    encoder, datasets, trainer = build_run(config, directory=directory, accelerator=accelerator)
+    fingerprints = {key: trainer.checkpoints.metadata[key] for key in ("data", "plugins")}
     if checkpoint is not None:
-        notes += check_same_data(read_state(checkpoint), fit.recorded, run=checkpoint)
-        fit.state = RunState.from_json(restore(checkpoint, model=fit.model, optimizer=fit.optimizer))
-        if fit.total < fit.state.cursor.step:
-            raise RunError(
-                f"the run has taken {fit.state.cursor.step} steps already, and would have {fit.total} in all"
-            )
-        if fit.stopped_early:
-            notes.append(
-                f"eval.patience = {fit.patience} stopped this run at step {fit.state.cursor.step} of {fit.total}: it "
-                "takes no more steps"
-            )
-    facts |= fit.recorded
+        notes += check_same_data(read_state(checkpoint), fingerprints, run=checkpoint)
+        notes += _restore(trainer, checkpoint)
+    metadata |= fingerprints
     if accelerator.is_main_process:
-        write_metadata(directory, facts)
+        write_metadata(directory, metadata)
     if config.train.trackers:
-        start_trackers(accelerator, config=facts["config"], name=directory.name)
-    started = (*notes, *ignored_settings(), *work.notes, *_cost(fit, work))
-    yield TrainingStarted(total=fit.total, step=fit.state.cursor.step, notes=started)
-    yield from fit.events()
-    known = len(fit.failures)
-    scores, step, answered = finalize_run(fit, work=work, encoder=encoder, run=facts)
-    fit.failures += finish_trackers(accelerator)
-    if accelerator.is_main_process and fit.failures:
-        write_failures(directory, facts, fit.failures)
-    yield from map(Message, fit.failures[known:])
-    yield TrainResult(scores, directory / "model", step, fit.state.skipped, answered)
+        start_trackers(accelerator, config=metadata["config"], name=directory.name)
+    notes += [*ignored_settings(), *datasets.notes, *_sharing_cost(trainer, datasets)]
+    yield TrainingStarted(total=trainer.total_steps, step=trainer.state.step, notes=tuple(notes))
+    yield from trainer.events()
+    reported = len(trainer.failures)
+    scores, predictions = finalize_run(trainer, datasets=datasets, encoder=encoder, metadata=metadata)
+    trainer.failures += finish_trackers(accelerator)
+    if accelerator.is_main_process and trainer.failures:
+        write_failures(directory, metadata, trainer.failures)
+    yield from map(Message, trainer.failures[reported:])
+    yield TrainResult(scores, directory / "model", trainer.best_step, trainer.state.skipped, predictions)
+
+
+def _restore(trainer: Trainer, checkpoint: Path) -> Iterator[str]:
+    """Load a checkpoint into a trainer, and yield notes for the user.
+
+    Raises:
+        RunError: the checkpoint belongs to another model, or to a later step than the run's last.
+    """
+    trainer.state = trainer.checkpoints.restore(checkpoint)
+    step, total = trainer.state.step, trainer.total_steps
+    if total < step:
+        raise RunError(f"the run has done {step} steps already, and its config now asks for {total} in all")
+    if trainer.stopped_early:
+        yield (
+            f"eval.patience = {trainer.evaluator.patience} stopped this run at step {step} of {total}: it computes no "
+            "more steps"
+        )
 
 
 def build_run(config: RunConfig, *, directory: Path, accelerator: Accelerator) -> tuple[Encoder, TaskDatasets, Trainer]:
-    """Everything up to a run's first step: loaded, checked and put together; nothing is written."""
-    encoder, work = load_inputs(config)
-    work = replace(work, notes=(*work.notes, *_idle(encoder, work, frozen=config.encoder.freeze)))
-    fit = build_trainer(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
-    return encoder, work, fit
+    """Load and check the inputs of a run and build its trainer; nothing is written."""
+    encoder, datasets = load_inputs(config)
+    datasets = replace(
+        datasets, notes=(*datasets.notes, *_untrained_tasks(encoder, datasets, frozen=config.encoder.freeze))
+    )
+    trainer = build_trainer(config, directory=directory, accelerator=accelerator, encoder=encoder, datasets=datasets)
+    return encoder, datasets, trainer
 
 
 @validated_responses()
 def load_inputs(config: RunConfig) -> tuple[Encoder, TaskDatasets]:
-    """What a run starts from: its encoder and its data, loaded and checked, first what costs least."""
+    """Load and check the encoder and the datasets of a run; the cheapest checks come first."""
     check_datasets(config.datasets)
     encoder = load_encoder(
         config.encoder.name,
@@ -230,119 +229,31 @@ def load_inputs(config: RunConfig) -> tuple[Encoder, TaskDatasets]:
             f"encoder.max_length: {config.encoder.name} reads at most {encoder.max_positions} tokens, "
             f"found {config.encoder.max_length}"
         )
-    work = load_task_datasets(
+    datasets = load_task_datasets(
         config.datasets,
         tokenizer=encoder.tokenizer,
         max_length=config.encoder.max_length,
         earlier=encoder.pretrained_tasks,
     )
-    return encoder, replace(work, notes=(*encoder.notes, *work.notes))
+    return encoder, replace(datasets, notes=(*encoder.notes, *datasets.notes))
 
 
-def _idle(encoder: Encoder, work: TaskDatasets, *, frozen: bool) -> Iterator[str]:
-    """What becomes of the tasks that the encoder brings and the run does not train."""
-    idle = [name for name in encoder.pretrained_tasks if name not in work.tasks]
-    if idle and frozen:
-        yield f"kept as they are: {', '.join(idle)}"
-    elif idle:
+def _untrained_tasks(encoder: Encoder, datasets: TaskDatasets, *, frozen: bool) -> Iterator[str]:
+    """Yield a note about the tasks of a multi-task encoder that the run does not train."""
+    untrained = [name for name in encoder.pretrained_tasks if name not in datasets.tasks]
+    if untrained and frozen:
+        yield f"kept unchanged: {', '.join(untrained)}"
+    elif untrained:
         yield (
-            f"kept, but not trained along, while the encoder changes under them: {', '.join(idle)}. Add their datasets "
-            "to the run, or freeze the encoder (encoder.freeze = true); or evaluate them afterwards"
+            f"kept, but not trained while the encoder changes: {', '.join(untrained)}. Add their datasets to the run, "
+            "or freeze the encoder (encoder.freeze = true); or evaluate them afterwards"
         )
 
 
-def _cost(fit: Trainer, work: TaskDatasets) -> Iterator[str]:
-    """What sharing otherwise than by one encoder costs."""
-    model, train = fit.model, work.splits["train"].values()
-    assert isinstance(model, MultiTaskModel)
+def _sharing_cost(trainer: Trainer, datasets: TaskDatasets) -> Iterator[str]:
+    """Yield a note about the cost of a sharing scheme other than hard sharing."""
+    model, train_rows = trainer.train_step.accumulator.model, datasets.splits["train"].values()
     if model.config.sharing["kind"] != "hard":
-        labels = sum(int(one.labelled.sum()) for rows in train for one in rows.labels.values())
-        cost = estimate_cost(model, tasks_per_row=labels / sum(map(len, train)))
+        label_count = sum(int(labels.labelled.sum()) for rows in train_rows for labels in rows.labels.values())
+        cost = estimate_cost(model, tasks_per_row=label_count / sum(map(len, train_rows)))
         yield f"sharing by {model.config.sharing['kind']!r}: {cost}"
-
-
-@validated_responses()
-def evaluate(
-    model: str | Path,
-    data: str | Path | Mapping[str, Any],
-    *,
-    split: str = "validation",
-    revision: str | None = None,
-    device: str | torch.device = "auto",
-    dtype: torch.dtype | Precision | None = None,
-    plugins: Sequence[str] = (),
-    **overrides: Any,
-) -> Scores:
-    """Score a saved model on a split of a run's datasets, or of one dataset file.
-
-    Args:
-        model: a model directory, or a Hub id.
-        data: a run file, the name of a shipped one, or a dataset file; or a dict of either, whose files may be
-            Datasets, DataFrames or lists of dicts.
-        split: which rows.
-        revision: a commit, tag or branch of the Hub's model; default: its main branch.
-        device: where to compute, as for `Predictor.from_pretrained`.
-        dtype: in which precision, as for `Predictor.from_pretrained`.
-        plugins: modules that register the model's own kinds and metrics; those of a run file are imported as well.
-        overrides: keys of a run's config, as for `train`.
-
-    Raises:
-        NlpmtlError: one of its branches, see `nlpmtl.errors`.
-    """
-    check_device(device, dtype=dtype)
-    import_plugins(plugins)
-    with global_state_restored():
-        return _evaluate(
-            model, data, split=split, revision=revision, device=device, dtype=dtype, overrides=dotted(overrides)
-        )
-
-
-def _evaluate(
-    model: str | Path,
-    data: str | Path | Mapping[str, Any],
-    *,
-    split: str,
-    revision: str | None,
-    device: str | torch.device,
-    dtype: torch.dtype | Precision | None,
-    overrides: Mapping[str, Any],
-) -> Scores:
-    datasets = load_datasets(data, overrides=overrides)
-    check_datasets(datasets, splits=[split], tasks=False)
-    directory = fetch(model, revision=revision)
-    loaded, tokenizer = load_backend(str(directory), backend="torch", device=device, dtype=dtype)
-    work = load_split(
-        datasets, tasks=loaded.tasks, tokenizer=tokenizer, max_length=loaded.config.input_length, split=split
-    )
-    inference = Inference(
-        with_finite_logits(loaded.predict_logits),
-        pad=tokenizer.pad_token_id,
-        types="token_type_ids" in tokenizer.model_input_names,
-        tokens=max_batch_tokens(loaded.device),
-    )
-    scores = score(inference, tasks=work.tasks, datasets=work.splits[split])
-    if not scores.tasks:
-        rule = f"no row of the split {split!r} has a label for a task of this model, so nothing can be scored"
-        raise DataError("\n".join([rule, *work.notes]))
-    return replace(scores, notes=work.notes)
-
-
-def load_datasets(
-    data: str | Path | Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None
-) -> Mapping[str, DatasetConfig]:
-    """The datasets of a run, or the one of a dataset file or of a dict of one."""
-    if isinstance(data, Mapping) and "data" in data:
-        return {"data": parse_dataset(data, where="config")}
-    values = tuple(data.values()) if isinstance(data, Mapping) else ()
-    splits = values and not any(isinstance(value, Mapping | str | int) for value in values)
-    if splits or not isinstance(data, str | Path | Mapping | RunConfig):
-        raise ConfigError(
-            f"a run file, a dataset file, or a dict of either was expected, found a {type(data).__name__}"
-            f"{' of splits' if splits else ''}. Rows in "
-            'memory are written {"data": {"files": {"validation": rows}}, "input": {"text": "…"}, "tasks": {…}}'
-        )
-    if isinstance(data, str | Path):
-        path = find_run(data)
-        if "data" in read_toml(path):
-            return {path.stem: parse_dataset(read_dataset(path), where=str(path))}
-    return load_config(data, overrides=overrides).datasets

@@ -164,7 +164,7 @@ def test_a_final_scoring_that_fails(run: dict[str, Any], tmp_path: Path) -> None
     train(run, tmp_path / "counted")
     Fragile.last, Fragile.calls = Fragile.calls - 1, 0
     result, notes = train(run, tmp_path / "out")
-    assert notes == ["the model that was kept is not scored again: ZeroDivisionError: no score today"]
+    assert notes == ["the saved model is not scored: ZeroDivisionError: no score today"]
     assert result.scores is None
     loads(result.model_dir)
     assert not (tmp_path / "out" / "scores.json").exists()
@@ -249,7 +249,7 @@ def test_without_matplotlib_there_are_no_pictures(tmp_path: Path, to_toml: Calla
     command = [sys.executable, "-m", "nlpmtl", "train", str(tmp_path / "run.toml")]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
-    assert "no picture is drawn: OSError: libfreetype.so" in done.stderr
+    assert "the plots are not drawn: OSError: libfreetype.so" in done.stderr
     assert read_json(tmp_path / "out" / "run.json")["failures"]
     assert not (tmp_path / "out" / "model" / "images").exists()
     assert "](images/" not in (tmp_path / "out" / "model" / "README.md").read_text(encoding="utf-8")

@@ -145,7 +145,7 @@ def test_an_extended_run_takes_the_rows_that_come_next(run: dict[str, Any], tmp_
 
 def test_fewer_steps_than_were_taken_are_refused(run: dict[str, Any], tmp_path: Path) -> None:
     train_tiny(run, tmp_path / "out")
-    with pytest.raises(RunError, match="the run has taken 4 steps already, and would have 3 in all"):
+    with pytest.raises(RunError, match="the run has done 4 steps already, and its config now asks for 3 in all"):
         resumed(run, tmp_path / "out", **{"train.steps": 3})
 
 
@@ -154,7 +154,7 @@ def test_a_run_that_patience_stopped_says_that_it_is_not_extended(run: dict[str,
     train_tiny(patient, tmp_path / "out")
     first, last = resumed(patient, tmp_path / "out", **{"train.steps": 8})
     assert first.step == len(metrics(tmp_path / "out")) == 2
-    assert first.notes[-1] == "eval.patience = 1 stopped this run at step 2 of 8: it takes no more steps"
+    assert first.notes[-1] == "eval.patience = 1 stopped this run at step 2 of 8: it computes no more steps"
     assert last.scores is not None
 
 

@@ -28,7 +28,6 @@ from nlpmtl.training import (
     accelerator_context,
     ignored_settings,
     run_metadata,
-    train_steps,
 )
 
 ENCODERS = 2
@@ -97,9 +96,9 @@ def iter_relate(
         if steps is None:
             epoch, _ = config.train.length(sum(map(len, work.splits["train"].values())))
             config = _shortened(config, steps=min(max(epoch, MIN_EPOCH_STEPS), MAX_EPOCH_STEPS), epochs=None)
-        fit = build_trainer(config, directory=directory, accelerator=accelerator, encoder=encoder, work=work)
+        fit = build_trainer(config, directory=directory, accelerator=accelerator, encoder=encoder, datasets=work)
         _check(fit)
-        yield TrainingStarted(total=fit.total, step=0, notes=(*ignored_settings(), *work.notes))
+        yield TrainingStarted(total=fit.total_steps, step=0, notes=(*ignored_settings(), *work.notes))
         measured = yield from _measure(config, fit=fit, work=work)
         found = relations(
             list(fit.tasks),
@@ -110,7 +109,7 @@ def iter_relate(
                 for layer in next(iter(measured.values())).cosines
             },
             encoders=encoders,
-            steps=fit.total,
+            steps=fit.total_steps,
             measured=tuple(measured),
             rows=config.train.batch_size,
             notes=work.notes,
@@ -142,26 +141,26 @@ def _measure(
     meter = AffinityProbe(
         fit.model,
         tasks=fit.tasks,
-        collate=fit.stepper.accumulator.collate,
-        tokens=fit.stepper.accumulator.micro_tokens,
-        device=fit.accelerator.device,
+        collate=fit.train_step.accumulator.collate,
+        tokens=fit.train_step.accumulator.micro_tokens,
+        device=fit.train_step.accumulator.device,
     )
-    first = round(_SETTLING * fit.total)
-    every = max(1, (fit.total - first) // _TIMES)
+    first = round(_SETTLING * fit.total_steps)
+    every = max(1, (fit.total_steps - first) // _TIMES)
     measured: dict[int, ProbeResult] = {}
     began = time.monotonic()
-    for report, cursor in train_steps(fit.plan, cursor=fit.plan.start(), total=fit.total, stepper=fit.stepper):
+    for report in fit.steps():
         speed = report.tokens / (time.monotonic() - began)
-        if cursor.step >= first and (cursor.step - first) % every == 0:
-            measured[cursor.step] = meter(rows.draw(cursor.step))
-        yield StepLogged({"step": cursor.step, "loss": _loss(report), "tokens_per_second": speed})
+        if report.step >= first and (report.step - first) % every == 0:
+            measured[report.step] = meter(rows.draw(report.step))
+        yield StepLogged({"step": report.step, "loss": _loss(report), "tokens_per_second": speed})
         began = time.monotonic()
     return measured
 
 
 def _loss(report: StepReport) -> float:
     """The loss of a step, in one process."""
-    terms = zip(report.sums.tolist(), report.counts, report.shares, strict=True)
+    terms = zip(report.loss_sums.tolist(), report.counts, report.shares, strict=True)
     return float(sum(share * summed / count for summed, count, share in terms if count))
 
 

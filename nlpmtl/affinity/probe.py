@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from nlpmtl.affinity.metrics import Floats, affinity, cosines, step_size
-from nlpmtl.data import Collator
+from nlpmtl.data import Collator, split_into_microbatches
+from nlpmtl.model import batch_losses
 from nlpmtl.tasks import Task
-from nlpmtl.training import Gradient, inner_products, split_into_microbatches
+from nlpmtl.training import Gradient, inner_products
 
 Row = tuple[int, int]
 """(dataset, row)."""
@@ -131,7 +132,7 @@ class AffinityProbe:
             gradients.append(whole)
             repeated.append(product)
         products = {
-            layer: inner_products(gradients, places=places)
+            layer: inner_products(gradients, indices=places)
             for layer, places in parameters_by_layer(list(named)).items()
         }
         with torch.no_grad():
@@ -143,7 +144,7 @@ class AffinityProbe:
 
     def _deal(self, rows: Sequence[Row]) -> list[list[Row]]:
         lengths = self.collate.tally(rows).lengths.tolist()
-        return split_into_microbatches(rows, lengths=lengths, world=1, limit=self.tokens, overhead=None)[0]
+        return split_into_microbatches(rows, lengths=lengths, world_size=1, limit=self.tokens, overhead=None)[0]
 
     def _gradient(self, task: str, rows: Sequence[Row], *, weights: Sequence[nn.Parameter]) -> tuple[Gradient, float]:
         """Of a task's mean loss on its rows, and the inner product of those on either half of them."""
@@ -177,10 +178,8 @@ class AffinityProbe:
 
     def _forward(self, rows: Sequence[Row], tasks: Sequence[str]) -> dict[str, Tensor]:
         """The summed loss of each of the tasks that has labels here."""
-        batch = self.collate(rows).to(self.device)
-        parts = {task: batch.parts[task] for task in tasks if task in batch.parts}
-        logits = self.model(**batch.inputs, rows={task: part.rows for task, part in parts.items()})
-        return {task: self.tasks[task].loss(logits[task], part.labels) for task, part in parts.items()}
+        losses = batch_losses(self.model, self.collate(rows).to(self.device), self.tasks, names=tasks)
+        return {task: losses[task].loss for task in losses}
 
 
 def _add(*gradients: Gradient) -> Gradient:

@@ -22,7 +22,7 @@ def evaluate(
 ) -> None:
     """Score a model on a split of labelled rows."""
     check_toml(data)
-    from nlpmtl.run import evaluate as score
+    from nlpmtl.evaluate_saved import evaluate as score
 
     quiet_libraries()
     scores = score(model, data, split=split, revision=revision, device=device, dtype=dtype, plugins=plugins or ())

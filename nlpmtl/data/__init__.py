@@ -8,6 +8,7 @@ batch = Collator([encoded], pad=0, types=True)([(0, 0), (0, 1)])
 
 from __future__ import annotations
 
+from nlpmtl.data.batching import split_into_microbatches
 from nlpmtl.data.collate import Batch, BatchStats, Collator, Part
 from nlpmtl.data.dataset_loader import DatasetLoader
 from nlpmtl.data.device_transfer import to_device
@@ -76,6 +77,7 @@ __all__ = [
     "resolve_labels",
     "row_labels",
     "sort_names",
+    "split_into_microbatches",
     "split_words",
     "to_bio",
     "to_device",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import TypeVar
+
+_Row = TypeVar("_Row")
 
 
 def optimal_length_batches(lengths: Sequence[int], *, overhead: int, limit: int | None = None) -> list[tuple[int, int]]:
@@ -74,3 +77,34 @@ def greedy_length_batches(lengths: Sequence[int], *, limit: int) -> list[tuple[i
             start, full = i, 0
         full += length
     return [*cuts, (start, len(lengths))] if lengths else []
+
+
+def split_into_microbatches(
+    rows: Sequence[_Row], *, lengths: Sequence[int], world_size: int, limit: int, overhead: int | None
+) -> list[list[list[_Row]]]:
+    """Split the rows of a step over all ranks, and those of each rank into micro-batches of similar length.
+
+    Sorted by length, the rows are dealt to the ranks in turn, so that all ranks have similar work.
+
+    Args:
+        rows: rows of the step.
+        lengths: number of tokens of each row.
+        world_size: number of ranks.
+        limit: maximum number of tokens in a micro-batch, padding included; a longer row is a micro-batch by itself.
+        overhead: cost of a micro-batch besides its tokens, in tokens. None if rows are not padded: then micro-batches
+            are filled greedily.
+
+    Returns:
+        The micro-batches of each rank. Ranks may have different numbers of them, or none.
+    """
+    order = sorted(range(len(rows)), key=lambda index: -lengths[index])
+    split = []
+    for rank in range(world_size):
+        indices = order[rank::world_size]
+        sorted_lengths = [lengths[index] for index in indices]
+        if overhead is None:
+            batches = greedy_length_batches(sorted_lengths, limit=limit)
+        else:
+            batches = optimal_length_batches(sorted_lengths, overhead=overhead, limit=limit)
+        split.append([[rows[index] for index in indices[start:end]] for start, end in batches])
+    return split

@@ -12,7 +12,7 @@ from nlpmtl.kernels.packing import enable_packing, supports_packing
 from nlpmtl.model.checks import check_files, check_length, check_loaded, check_logits, explain_load_error
 from nlpmtl.model.cost import ModelCost, estimate_cost
 from nlpmtl.model.encoder import Encoder, load_encoder, resolve_encoder_path
-from nlpmtl.model.multitask import MultiTaskConfig, MultiTaskModel
+from nlpmtl.model.multitask import MultiTaskConfig, MultiTaskModel, TaskLoss, batch_losses
 from nlpmtl.model.saved_shapes import check_shapes
 from nlpmtl.model.sharing import (
     Adapters,
@@ -43,7 +43,9 @@ __all__ = [
     "Sharing",
     "SharingOptions",
     "SoftL2",
+    "TaskLoss",
     "TaskMatrix",
+    "batch_losses",
     "check_files",
     "check_finite",
     "check_length",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -258,6 +258,44 @@ def _load_fitting(head: Head, start: Mapping[str, Tensor]) -> None:
 def _key(task: str) -> str:
     """A task's name inside a ModuleDict, which keeps some names, such as ``type``, for itself."""
     return f"{task}_head"
+
+
+class TaskLoss(NamedTuple):
+    """Summed loss of a task on a batch, and summed uncertainty of its predictions; None if it is not computed."""
+
+    loss: Tensor
+    uncertainty: Tensor | None
+
+
+def batch_losses(
+    model: nn.Module,
+    batch: Batch,
+    tasks: Mapping[str, Task],
+    *,
+    names: Collection[str] | None = None,
+    needs_uncertainties: bool = False,
+) -> dict[str, TaskLoss]:
+    """Compute the losses of a batch, for the tasks that have labels in it.
+
+    Args:
+        model: a `MultiTaskModel`.
+        batch: batch on the device of the model.
+        tasks: tasks of the run.
+        names: names of the tasks to compute; default: all.
+        needs_uncertainties: whether to compute the uncertainty of the predictions, for the task types that have one.
+
+    Returns:
+        The losses by task, in the order of `tasks`.
+    """
+    parts = {name: part for name, part in batch.parts.items() if names is None or name in names}
+    logits = model(**batch.inputs, rows={name: part.rows for name, part in parts.items()})
+    losses: dict[str, TaskLoss] = {}
+    for name, task in tasks.items():
+        if name in parts:
+            labels = parts[name].labels
+            uncertainty = task.uncertainty(logits[name].detach(), labels) if needs_uncertainties else None
+            losses[name] = TaskLoss(task.loss(logits[name], labels), uncertainty)
+    return losses
 
 
 AutoConfig.register(MultiTaskConfig.model_type, MultiTaskConfig, exist_ok=True)

@@ -1,11 +1,11 @@
-"""Training: the loop, one step of it, its optimizer, checkpoints, and what a run writes about itself."""
+"""Training: trainer, train step, optimizer, checkpoints, distributed training, and the directory of a run."""
 
 from __future__ import annotations
 
 from nlpmtl.training import fsdp
 from nlpmtl.training.accelerator import accelerator_context, check_precision, finish_trackers, resolve_precision
 from nlpmtl.training.checkpoint import (
-    amend,
+    CheckpointManager,
     latest_valid,
     prune,
     quarantine_corrupt,
@@ -13,16 +13,17 @@ from nlpmtl.training.checkpoint import (
     restore,
     save_atomic,
     state_tensors,
+    update_state,
     verify,
 )
 from nlpmtl.training.data_fingerprints import check_same_data, digest_plugins
-from nlpmtl.training.distributed import broadcast_parameters
-from nlpmtl.training.events import Best, EvaluationDone, Message, RunState, StepLogged
+from nlpmtl.training.distributed import all_gather_lists, broadcast_object, broadcast_parameters, is_distributed
+from nlpmtl.training.evaluator import Evaluator
+from nlpmtl.training.events import BestModel, EvaluationDone, Message, RunState, StepLogged, StepReport
 from nlpmtl.training.global_state import global_state_restored
-from nlpmtl.training.gradient_accumulation import GradientAccumulator, dropout_seed, split_into_microbatches
+from nlpmtl.training.gradient_accumulation import GradientAccumulator, dropout_seed
 from nlpmtl.training.launch import ignored_settings
 from nlpmtl.training.lock import hold_lock, hold_lock_on_all_ranks
-from nlpmtl.training.loop import train_steps
 from nlpmtl.training.metrics_logger import MetricsLogger, read_lines
 from nlpmtl.training.optimizer import Schedule, build_optimizer, build_schedule
 from nlpmtl.training.run_directory import (
@@ -36,28 +37,31 @@ from nlpmtl.training.run_directory import (
     write_failures,
     write_metadata,
 )
-from nlpmtl.training.signals import Signals
+from nlpmtl.training.signals import StopSignals
 from nlpmtl.training.task_gradients import Gradient, inner_products
 from nlpmtl.training.trackers import start_trackers
-from nlpmtl.training.train_step import StepReport, TrainStep
+from nlpmtl.training.train_step import TrainStep
 from nlpmtl.training.trainer import Trainer
 
 __all__ = [
-    "Best",
+    "BestModel",
+    "CheckpointManager",
     "EvaluationDone",
+    "Evaluator",
     "Gradient",
     "GradientAccumulator",
     "Message",
     "MetricsLogger",
     "RunState",
     "Schedule",
-    "Signals",
     "StepLogged",
     "StepReport",
+    "StopSignals",
     "TrainStep",
     "Trainer",
     "accelerator_context",
-    "amend",
+    "all_gather_lists",
+    "broadcast_object",
     "broadcast_parameters",
     "build_optimizer",
     "build_schedule",
@@ -74,6 +78,7 @@ __all__ = [
     "hold_lock_on_all_ranks",
     "ignored_settings",
     "inner_products",
+    "is_distributed",
     "latest_valid",
     "open_run_dir",
     "prune",
@@ -87,10 +92,9 @@ __all__ = [
     "restore",
     "run_metadata",
     "save_atomic",
-    "split_into_microbatches",
     "start_trackers",
     "state_tensors",
-    "train_steps",
+    "update_state",
     "verify",
     "write_failures",
     "write_metadata",

@@ -1,4 +1,4 @@
-"""Where a run computes, and in which precision: Accelerate, told what it needs to know."""
+"""Accelerator setup: device, precision, process group and trackers."""
 
 from __future__ import annotations
 
@@ -19,28 +19,30 @@ from torch.distributed.rendezvous import rendezvous
 
 from nlpmtl.errors import ConfigError
 from nlpmtl.kernels.malloc import tune_malloc
-from nlpmtl.training.fsdp import ASKED
+from nlpmtl.training.fsdp import USE_FSDP
 from nlpmtl.training.global_state import global_state_restored
 from nlpmtl.training.launch import NEUTRAL, check_launch
 
 _APPLE = torch.device("mps")
-_FOREIGN = (DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+_UNSUPPORTED = (DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "ALLOC_FAILED")
+"""Parts of messages of PyTorch's errors that have no class of their own."""
 
 
-def resolve_precision(asked: str) -> str:
-    """What "auto" becomes here: bf16 where the hardware computes in it, else fp32."""
-    if asked != "auto":
-        return asked
+def resolve_precision(precision: str) -> str:
+    """Resolve "auto": bf16 if the hardware computes in it, otherwise fp32. Other values are returned unchanged."""
+    if precision != "auto":
+        return precision
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
 
 
 def check_precision(error: Exception) -> None:
-    """Check whether a forward failed because of its precision: some encoders can be computed in fp32 only.
+    """Explain an error of a forward pass if its cause is the precision: some encoders support only fp32.
 
     Raises:
-        ConfigError: it did.
+        ConfigError: the precision is the cause.
     """
     if "BFloat16" in str(error):
         raise ConfigError(
@@ -48,49 +50,56 @@ def check_precision(error: Exception) -> None:
         ) from error
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error says that the memory of the device or of the machine is exhausted."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        message in str(error) for message in _OUT_OF_MEMORY
+    )
+
+
 def _has_accelerator() -> bool:
-    """Whether there is one that computes in double precision too, as sums of losses are: Apple's does not."""
+    """Return whether there is an accelerator with double precision, which sums of losses need: not Apple's."""
     return torch.accelerator.is_available() and torch.accelerator.current_accelerator(check_available=True) != _APPLE
 
 
 @contextmanager
 def accelerator_context(*, directory: Path, precision: str, trackers: Sequence[str]) -> Iterator[Accelerator]:
-    """Device, precision and processes, for as long as a run needs them; global state is restored afterwards.
+    """Set up device, precision and process group inside the block; global state is restored afterwards.
 
     Args:
-        directory: where trackers may write.
-        precision: "bf16", "fp32" or "fp64", as `resolve_precision` gives it.
-        trackers: Accelerate's names of those that `init_trackers` shall start.
+        directory: directory for the files of trackers.
+        precision: "bf16", "fp32" or "fp64", as `resolve_precision` returns it.
+        trackers: Accelerate's names of the trackers that `init_trackers` starts.
 
     Raises:
-        ConfigError: a tracker is not installed, or the processes were started in a way that is not supported.
+        ConfigError: a tracker is not installed, or the launcher is not supported.
     """
     check_launch()
     with (
         global_state_restored(),
-        _accelerating(directory=directory, precision=precision, trackers=trackers) as accelerator,
+        _accelerator(directory=directory, precision=precision, trackers=trackers) as accelerator,
     ):
         yield accelerator
 
 
 @contextmanager
-def _accelerating(*, directory: Path, precision: str, trackers: Sequence[str]) -> Iterator[Accelerator]:
+def _accelerator(*, directory: Path, precision: str, trackers: Sequence[str]) -> Iterator[Accelerator]:
     for name in trackers:
-        if importlib.util.find_spec(name) is None:  # Accelerate would go on without it
+        if importlib.util.find_spec(name) is None:  # Accelerate would ignore it
             raise ConfigError(f"train.trackers: {name} is not installed: pip install 'nlpmtl[{name}]'")
-    _join_anew()
-    # Slices are cut by `nlpmtl.training.fsdp`, and what the environment says of precision and accumulation is ignored.
-    with patch_environment(**{ASKED: "false"}, **NEUTRAL):
+    _reinit_group_after_restart()
+    # `nlpmtl.training.fsdp` shards the model, and precision and accumulation come from the config.
+    with patch_environment(**{USE_FSDP: "false"}, **NEUTRAL):
         accelerator = Accelerator(
-            cpu=not _has_accelerator(),  # unless told so, it takes each of several processes for the only one
+            cpu=not _has_accelerator(),  # otherwise each of several CPU processes takes itself for the only one
             mixed_precision="bf16" if precision == "bf16" else "no",
             log_with=list(trackers) or None,
             project_dir=directory,
         )
-    if accelerator.distributed_type in _FOREIGN:
+    if accelerator.distributed_type in _UNSUPPORTED:
         raise ConfigError(
-            f"{accelerator.distributed_type.value} is not supported: start data parallel processes, with torchrun or "
-            "accelerate launch --multi_gpu, or FSDP2, which is"
+            f"{accelerator.distributed_type.value} is not supported: use torchrun, accelerate launch --multi_gpu, "
+            "or FSDP2 (accelerate launch --use_fsdp --fsdp_version 2)"
         )
     if accelerator.device.type == "cpu":
         tune_malloc()
@@ -111,30 +120,30 @@ def finish_trackers(accelerator: Accelerator) -> list[str]:
     for tracker in accelerator.trackers:
         try:
             tracker.finish()
-        except Exception as error:  # each tracker raises its own kinds
+        except Exception as error:  # each tracker raises exceptions of its own
             failures.append(f"train.trackers: {tracker.name} could not be finished: {type(error).__name__}: {error}")
     accelerator.trackers = []
     return failures
 
 
-def _join_anew() -> None:
-    """Form the group of processes that torchrun started again, under keys of its own.
+def _reinit_group_after_restart() -> None:
+    """Initialise the process group of ranks that torchrun restarted, with keys of its own.
 
-    torchrun keeps its store from one start to the next, and PyTorch (2.13) looks for the others under the same keys:
-    one that is quick finds the addresses of those that are gone, and waits for them.
+    torchrun keeps its store across restarts, and PyTorch (2.13) uses the same keys again: a fast rank would find the
+    addresses of ranks that have ended, and wait for them.
     """
-    again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
-    if again == 0 or dist.is_initialized():
+    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    if restarts == 0 or dist.is_initialized():
         return
-    store, rank, world = next(rendezvous("env://"))
+    store, rank, world_size = next(rendezvous("env://"))
     backend = "nccl" if _has_accelerator() else "gloo"
-    dist.init_process_group(backend, store=PrefixStore(f"again-{again}", store), rank=rank, world_size=world)
+    dist.init_process_group(backend, store=PrefixStore(f"again-{restarts}", store), rank=rank, world_size=world_size)
 
 
 def _end_group() -> None:
-    """End the threads of the process group while Python still runs: one that outlives it may abort the process.
+    """Destroy the process group while Python still runs: a thread that outlives it may abort the process.
 
-    A model in slices knows the group, and is part of circles: it is collected first.
+    A sharded model refers to the group and is part of reference cycles, so it is collected first.
     """
     if dist.is_available() and dist.is_initialized():
         gc.collect()

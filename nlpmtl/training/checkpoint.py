@@ -1,7 +1,7 @@
-"""Checkpoints: a directory that exists whole or not at all, and that says itself whether it is intact.
+"""Checkpoints: atomic, self-verifying directories of safetensors and JSON files.
 
-Written to a temporary directory beside, flushed to the disk, listed with sha256 in a manifest, then renamed.
-safetensors and JSON only.
+A checkpoint is written to a temporary sibling directory with a manifest of SHA-256 digests, flushed to disk, and then
+renamed.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -33,9 +35,11 @@ from nlpmtl.fs import (
     sha256_file,
 )
 from nlpmtl.strict_json import dumps
+from nlpmtl.training.events import BestModel, RunState
 from nlpmtl.training.fsdp import full_tensor, shard_like
 
 _MANIFEST, _STATE, _TENSORS = "manifest.json", "state.json", ".safetensors"
+_MODEL, _OPTIMIZER = "model.safetensors", "optimizer.safetensors"
 
 
 def save_atomic(
@@ -45,59 +49,61 @@ def save_atomic(
     state: Mapping[str, Any],
     copies: Mapping[str, Path] = MappingProxyType({}),
 ) -> None:
-    """Write a directory of safetensors files and one ``state.json``, whole or not at all.
+    """Write a checkpoint; after a failure or a kill it is complete or absent.
 
     Args:
-        directory: where.
-        tensors: the tensors of each safetensors file.
-        state: plain values.
-        copies: further files, of which copies are kept.
+        directory: directory of the checkpoint.
+        tensors: file name → tensors of a safetensors file.
+        state: JSON-serialisable content of ``state.json``.
+        copies: file name → further file to copy.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: the checkpoint cannot be written.
     """
     with _replacing(directory) as part:
         for name, values in tensors.items():
             save_file({key: value.detach().contiguous().cpu() for key, value in values.items()}, part / name)
         apply_umask(part)
-        _complete(part, state=state, copies=copies, known={})
+        _complete(part, state=state, copies=copies, digests={})
 
 
-def amend(directory: Path, *, state: Mapping[str, Any], copies: Mapping[str, Path] = MappingProxyType({})) -> None:
-    """Replace the plain values of a committed directory; its tensors stay as they are.
+def update_state(
+    directory: Path, *, state: Mapping[str, Any], copies: Mapping[str, Path] = MappingProxyType({})
+) -> None:
+    """Replace the state and the copied files of a checkpoint; its tensors are kept.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: the checkpoint cannot be written.
     """
-    listed: dict[str, str] = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))["sha256"]
-    tensors = {name: digest for name, digest in listed.items() if name.endswith(_TENSORS)}
+    manifest: dict[str, str] = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))["sha256"]
+    tensors = {name: digest for name, digest in manifest.items() if name.endswith(_TENSORS)}
     with _replacing(directory) as part:
         for name in tensors:
             link_or_copy(directory / name, part / name)
-        _complete(part, state=state, copies=copies, known=tensors)
+        _complete(part, state=state, copies=copies, digests=tensors)
 
 
 @contextmanager
 def _replacing(directory: Path) -> Iterator[Path]:
-    """A new directory to write into, which takes the place of another one when the block ends without an error."""
+    """Yield a temporary directory that replaces a checkpoint when the block ends without an error."""
     try:
         with atomic_directory(directory) as part:
             yield part
     except (OSError, SafetensorError) as error:
-        raise RunError(f"{directory} cannot be written: {error}; checkpoints before it are as they were") from error
+        raise RunError(f"{directory} cannot be written: {error}; earlier checkpoints are unchanged") from error
 
 
-def _complete(part: Path, *, state: Mapping[str, Any], copies: Mapping[str, Path], known: Mapping[str, str]) -> None:
-    """Write the state, the copies and the manifest beside the tensors."""
+def _complete(part: Path, *, state: Mapping[str, Any], copies: Mapping[str, Path], digests: Mapping[str, str]) -> None:
+    """Write the state, the copies and the manifest; `digests` are those known already."""
     for name, source in copies.items():
         shutil.copyfile(source, part / name)
     (part / _STATE).write_text(dumps(state, indent=1), encoding="utf-8")
-    digests = {file.name: known.get(file.name) or sha256_file(file) for file in sorted(part.iterdir())}
-    (part / _MANIFEST).write_text(dumps({"sha256": digests}, indent=1), encoding="utf-8")
+    manifest = {file.name: digests.get(file.name) or sha256_file(file) for file in sorted(part.iterdir())}
+    (part / _MANIFEST).write_text(dumps({"sha256": manifest}, indent=1), encoding="utf-8")
 
 
 def verify(directory: Path) -> str | None:
-    """What is wrong with a committed directory; None if it is intact."""
+    """Return what is wrong with a checkpoint; None if it is intact."""
     try:
         if (directory / _MANIFEST).is_symlink():
             return f"its {_MANIFEST} is a link"
@@ -106,70 +112,70 @@ def verify(directory: Path) -> str | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"its {_MANIFEST} cannot be read ({error})"
     if _STATE not in digests:
-        return f"its {_MANIFEST} lists no {_STATE}"
+        return f"its {_MANIFEST} does not list {_STATE}"
     for name, digest in digests.items():
         path = directory / name
         if Path(name).name != name or path.is_symlink() or not path.is_file():
             return f"{name} is missing"
         if sha256_file(path) != digest:
-            return f"{name} is damaged: its sha256 is not the one in {_MANIFEST}"
+            return f"{name} is damaged: its SHA-256 is not the one in {_MANIFEST}"
         try:
-            _look_into(path)
+            _check_readable(path)
         except (OSError, ValueError, SafetensorError) as error:
             return f"{name} cannot be read ({error})"
     return None
 
 
-def _look_into(path: Path) -> None:
-    """Raise what reading a file raises that is not what its name says, whatever its sum."""
-    if path.suffix == ".safetensors":
+def _check_readable(path: Path) -> None:
+    """Raise what reading the file raises if its content does not fit its name, whatever its digest."""
+    if path.suffix == _TENSORS:
         with safe_open(path, framework="pt"):
-            pass  # its header names every byte of the file
+            pass  # the header describes every byte of the file
     elif path.suffix == ".json" and not isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
-        raise ValueError("it holds no table")
+        raise ValueError("it does not contain a JSON object")
 
 
 def latest_valid(directory: Path) -> tuple[Path | None, list[str]]:
-    """The newest checkpoint that verifies, and what is wrong with those that were passed over.
+    """Return the latest intact checkpoint, and a line for each later one that is damaged.
 
     Raises:
-        RunError: there are checkpoints and none verifies.
+        RunError: there are checkpoints and none is intact.
     """
-    passed_over: list[str] = []
-    for path in reversed(_in_order(directory)):
-        wrong = verify(path)
-        if wrong is None:
-            return path, passed_over
-        passed_over.append(f"{path}: {wrong}")
-    if passed_over:
-        raise RunError("no checkpoint is intact:\n" + "\n".join(passed_over))
+    skipped: list[str] = []
+    for path in reversed(_by_step(directory)):
+        problem = verify(path)
+        if problem is None:
+            return path, skipped
+        skipped.append(f"{path}: {problem}")
+    if skipped:
+        raise RunError("no checkpoint is intact:\n" + "\n".join(skipped))
     return None, []
 
 
 def prune(directory: Path, *, keep: int) -> set[int]:
-    """Remove all but the newest checkpoints; the steps of the best models that those know of come back."""
-    paths = _in_order(directory)
+    """Remove all but the latest checkpoints; return the steps of the best models that the kept ones refer to."""
+    paths = _by_step(directory)
     for path in paths[:-keep]:
         _remove(path)
-    states = [json.loads((path / _STATE).read_text(encoding="utf-8")) for path in paths[-keep:]]
+    states = [read_state(path) for path in paths[-keep:]]
     return {state["best"]["step"] for state in states if state["best"] is not None}
 
 
 def quarantine_corrupt(directory: Path) -> None:
-    """Rename the damaged checkpoints, so that a run that goes on from an older one does not count them.
+    """Rename damaged checkpoints, so that a run that resumes from an earlier one does not count them.
 
-    What a killed run left half written or half removed goes.
+    Also remove leftovers of interrupted writes.
     """
     clear_leftovers(directory)
-    for path in _in_order(directory):
+    for path in _by_step(directory):
         if verify(path) is not None:
-            aside = path.with_name(f"damaged-{path.name}")
-            remove_path(aside)
-            path.rename(aside)
+            damaged = path.with_name(f"damaged-{path.name}")
+            remove_path(damaged)
+            path.rename(damaged)
 
 
 def _remove(path: Path) -> None:
-    """A checkpoint that is killed half removed must not look like a damaged one: it is renamed first."""
+    """Rename, then remove: a checkpoint half removed by a killed process must not look like a damaged one."""
     if os.path.lexists(path):
         gone = hidden_sibling(path, GONE)
         remove_path(gone)
@@ -177,8 +183,8 @@ def _remove(path: Path) -> None:
         remove_path(gone)
 
 
-def _in_order(directory: Path) -> list[Path]:
-    """The checkpoints, the oldest first."""
+def _by_step(directory: Path) -> list[Path]:
+    """Return the checkpoints, the earliest first."""
     return sorted(directory.glob("step-*"), key=_step)
 
 
@@ -187,50 +193,124 @@ def _step(path: Path) -> int:
     return int(number) if number.isdecimal() else -1
 
 
-def state_tensors(model: nn.Module, optimizer: Optimizer, *, keep: bool = True) -> dict[str, dict[str, Tensor]]:
-    """All tensors that the future of a run depends on, by file.
-
-    Where the model is in slices all processes take part, those that do not keep what they are given too.
-    """
-    weights = {name: full_tensor(value, keep=keep) for name, value in model.state_dict().items()}
-    return {"model.safetensors": weights, "optimizer.safetensors": _moments(model, optimizer, keep=keep)}
-
-
-def restore(directory: Path, *, model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
-    """Load a committed `state_tensors` into a model and its optimizer, and return the state beside it.
-
-    Raises:
-        RunError: it is of another model.
-    """
-    try:
-        weights, own = load_file(directory / "model.safetensors"), model.state_dict()
-        model.load_state_dict({k: shard_like(v, own[k]) if k in own else v for k, v in weights.items()})
-        moments = load_file(directory / "optimizer.safetensors")
-    except (RuntimeError, SafetensorError) as error:
-        raise RunError(f"{directory} is a checkpoint of another model: {error}") from None
-    named = dict(model.named_parameters())
-    for key, value in moments.items():
-        name, _, moment = key.rpartition("/")
-        parameter = named.get(name)
-        if parameter is None:
-            raise RunError(f"{directory} is a checkpoint of another model: this one has no {name!r}")
-        # The fused kernel reads the count of steps where the parameter is; it is in single precision whatever that is.
-        like = value.to(parameter.device) if moment == "step" else shard_like(value, parameter)
-        optimizer.state[parameter][moment] = like
-    return read_state(directory)
-
-
 def read_state(directory: Path) -> dict[str, Any]:
-    """The plain values of a committed directory."""
+    """Return the content of a checkpoint's ``state.json``."""
     state: dict[str, Any] = json.loads((directory / _STATE).read_text(encoding="utf-8"))
     return state
 
 
-def _moments(model: nn.Module, optimizer: Optimizer, *, keep: bool) -> dict[str, Tensor]:
-    """The optimizer's memory by parameter name; a head that never had a row has none yet."""
-    found = {}
+def state_tensors(model: nn.Module, optimizer: Optimizer, *, keep: bool = True) -> dict[str, dict[str, Tensor]]:
+    """Return the parameters of a model and its optimizer state, by file name.
+
+    All ranks of a sharded model take part; those without `keep` get empty tensors. A head without any row so far has no
+    optimizer state.
+    """
+    parameters = {name: full_tensor(value, keep=keep) for name, value in model.state_dict().items()}
+    optimizer_state = {}
     for name, parameter in model.named_parameters():
-        for moment, value in optimizer.state.get(parameter, {}).items():
+        for key, value in optimizer.state.get(parameter, {}).items():
             value = value if isinstance(value, Tensor) else torch.tensor(value)
-            found[f"{name}/{moment}"] = full_tensor(value, keep=keep)
-    return found
+            optimizer_state[f"{name}/{key}"] = full_tensor(value, keep=keep)
+    return {_MODEL: parameters, _OPTIMIZER: optimizer_state}
+
+
+def restore(directory: Path, *, model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
+    """Load a checkpoint that holds `state_tensors` into a model and its optimizer; return its state.
+
+    Raises:
+        RunError: the checkpoint belongs to another model.
+    """
+    try:
+        saved, current = load_file(directory / _MODEL), model.state_dict()
+        model.load_state_dict({k: shard_like(v, current[k]) if k in current else v for k, v in saved.items()})
+        optimizer_state = load_file(directory / _OPTIMIZER)
+    except (RuntimeError, SafetensorError) as error:
+        raise RunError(f"{directory} is a checkpoint of another model: {error}") from None
+    parameters = dict(model.named_parameters())
+    for path, value in optimizer_state.items():
+        name, _, key = path.rpartition("/")
+        parameter = parameters.get(name)
+        if parameter is None:
+            raise RunError(f"{directory} is a checkpoint of another model: this one has no parameter {name!r}")
+        # The fused kernel reads the step count on the parameter's device, in fp32 whatever the parameter's dtype.
+        restored = value.to(parameter.device) if key == "step" else shard_like(value, parameter)
+        optimizer.state[parameter][key] = restored
+    return read_state(directory)
+
+
+@dataclass(frozen=True)
+class CheckpointManager:
+    """Writes, prunes and restores the checkpoints and the best models of a run.
+
+    Args:
+        run_directory: directory of the run, with ``checkpoints/`` and ``best/``.
+        accelerator: rank 0 writes, the others wait.
+        model: model that is trained.
+        full_model: the same model, or an unsharded copy of a sharded one.
+        optimizer: optimizer of the model.
+        keep: number of checkpoints to keep.
+        metadata: JSON-serialisable values to store in addition to the state of the run: config, data, plugins.
+        logs: file name → log file to copy into each checkpoint.
+    """
+
+    run_directory: Path
+    accelerator: Accelerator
+    model: nn.Module
+    full_model: nn.Module
+    optimizer: Optimizer
+    keep: int
+    metadata: Mapping[str, Any]
+    logs: Mapping[str, Path]
+
+    def path(self, step: int) -> Path:
+        """Return the directory of a checkpoint."""
+        return self.run_directory / "checkpoints" / f"step-{step:06d}"
+
+    def best_path(self, step: int) -> Path:
+        """Return the directory of a best model."""
+        return self.run_directory / "best" / f"step-{step:06d}"
+
+    def save(self, state: RunState) -> None:
+        """Write the checkpoint of a step, or update the state of an existing one.
+
+        Earlier checkpoints, and the best models that only they refer to, are removed afterwards.
+        """
+        path, is_main = self.path(state.step), self.accelerator.is_main_process
+        tensors = state_tensors(self.model, self.optimizer, keep=is_main)
+        content = {**state.to_json(), **self.metadata}
+        if is_main and not path.exists():
+            save_atomic(path, tensors=tensors, state=content, copies=self.logs)
+        elif is_main and read_state(path) != json.loads(dumps(content)):
+            update_state(path, state=content, copies=self.logs)
+        if is_main:
+            kept = {self.best_path(step) for step in prune(path.parent, keep=self.keep)}
+            for best in (self.run_directory / "best").glob("step-*"):
+                if best not in kept:
+                    remove_path(best)
+        self.accelerator.wait_for_everyone()
+
+    def restore(self, path: Path) -> RunState:
+        """Load a checkpoint into the model and the optimizer; return the state of the run.
+
+        Raises:
+            RunError: the checkpoint belongs to another model or another version of nlpmtl.
+        """
+        return RunState.from_json(restore(path, model=self.model, optimizer=self.optimizer))
+
+    def save_best(self, best: BestModel) -> None:
+        """Write the full model as the best model."""
+        if self.accelerator.is_main_process:
+            save_atomic(self.best_path(best.step), tensors={_MODEL: self.full_model.state_dict()}, state=vars(best))
+        self.accelerator.wait_for_everyone()
+
+    def load_best(self, best: BestModel) -> None:
+        """Load the best model into the full model.
+
+        Raises:
+            RunError: its files are damaged.
+        """
+        path = self.best_path(best.step)
+        problem = verify(path)
+        if problem is not None:
+            raise RunError(f"the best model cannot be read: {path}: {problem}; the last model is in checkpoints/")
+        self.full_model.load_state_dict(load_file(path / _MODEL))

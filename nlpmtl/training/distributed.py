@@ -1,38 +1,41 @@
-"""What the processes of a run say to each other in a step: what befell one of them, and the gradients of all.
+"""Collectives: every function here is called on all ranks, and does nothing but return its argument on a single one.
 
-Gradients are added up here once a step, when every process has computed all its rows. A wrapper such as
-DistributedDataParallel adds them up inside the last backward: a process that fails there leaves the others waiting.
+Gradients are summed once per step, after every rank has computed all its rows. A wrapper such as
+DistributedDataParallel sums them inside the last backward pass, where a rank that fails leaves the others waiting.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
+from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-_BUCKET = 1 << 23
-"""Numbers that are added up at once."""
+_BUCKET_SIZE = 1 << 23
+"""Number of gradient elements that are reduced at once."""
 
 
 def is_distributed() -> bool:
-    """Whether there are several processes."""
+    """Return whether the run has several ranks."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def all_reduce_max(numbers: Sequence[int], *, device: torch.device) -> list[int]:
-    """The largest that any process says, of each number."""
+    """Return the element-wise maximum over all ranks."""
     if not is_distributed():
         return list(numbers)
-    said = torch.tensor(numbers, dtype=torch.int64, device=device)
-    dist.all_reduce(said, op=dist.ReduceOp.MAX)
-    return [int(number) for number in said.tolist()]
+    maxima = torch.tensor(numbers, dtype=torch.int64, device=device)
+    dist.all_reduce(maxima, op=dist.ReduceOp.MAX)
+    return [int(number) for number in maxima.tolist()]
 
 
 def all_reduce_sum(numbers: Tensor) -> Tensor:
-    """Their sum over all processes."""
+    """Return the element-wise sum over all ranks."""
     if is_distributed():
         numbers = numbers.clone()
         dist.all_reduce(numbers)
@@ -40,32 +43,45 @@ def all_reduce_sum(numbers: Tensor) -> Tensor:
 
 
 def all_gather_strings(lines: list[str]) -> list[str]:
-    """The lines of all processes."""
+    """Return the strings of all ranks, in the order of the ranks."""
     if not is_distributed():
         return lines
     gathered: list[list[str]] = [[] for _ in range(dist.get_world_size())]
     dist.all_gather_object(gathered, lines)
-    return [line for one in gathered for line in one]
+    return [line for of_rank in gathered for line in of_rank]
+
+
+def all_gather_lists(values: list[Any]) -> list[Any]:
+    """Return the values of all ranks, which can be pickled, in one list."""
+    gathered: list[Any] = gather_object(values)
+    return gathered
+
+
+def broadcast_object(value: Any) -> Any:
+    """Return the value of rank 0, which can be pickled."""
+    values = [value]
+    broadcast_object_list(values)
+    return values[0]
 
 
 def broadcast_parameters(model: nn.Module) -> None:
-    """Give every process the weights of the first, so that all start from the same."""
+    """Copy the parameters and buffers of rank 0 to all ranks."""
     if is_distributed():
         for tensor in model.state_dict().values():
             dist.broadcast(tensor, src=0)
 
 
 def all_reduce_gradients(parameters: Sequence[nn.Parameter], *, present: Sequence[bool]) -> None:
-    """Turn each process's gradients into their sum over all processes.
+    """Replace the gradients of each rank by their sum over all ranks.
 
     Args:
-        parameters: the same in all processes; gradients of those in slices are summed already.
-        present: which of them have a gradient in any process; the others stay without.
+        parameters: parameters, in the same order on all ranks. Those of a sharded model are reduced already.
+        present: which parameters have a gradient on any rank; the others keep none.
     """
     if not is_distributed():
         return
-    given = [p for p, has in zip(parameters, present, strict=True) if has and not isinstance(p, DTensor)]
-    for bucket in _buckets(given):
+    reduced = [p for p, has in zip(parameters, present, strict=True) if has and not isinstance(p, DTensor)]
+    for bucket in _buckets(reduced):
         for parameter in bucket:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
@@ -77,13 +93,29 @@ def all_reduce_gradients(parameters: Sequence[nn.Parameter], *, present: Sequenc
 
 
 def _buckets(parameters: Sequence[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
-    """Some of one type at once."""
+    """Yield groups of consecutive parameters of one dtype."""
     bucket: list[nn.Parameter] = []
     for parameter in parameters:
-        full = sum(map(Tensor.numel, bucket)) + parameter.numel() > _BUCKET
+        full = sum(map(Tensor.numel, bucket)) + parameter.numel() > _BUCKET_SIZE
         if bucket and (full or parameter.dtype != bucket[0].dtype):
             yield bucket
             bucket = []
         bucket.append(parameter)
     if bucket:
         yield bucket
+
+
+def total_norm(gradients: Sequence[Tensor]) -> Tensor:
+    """Return the norm of all gradients, a scalar; the shards of a sharded model are summed over all ranks."""
+    shards = [gradient.to_local() for gradient in gradients if isinstance(gradient, DTensor)]
+    norm = get_total_norm([gradient for gradient in gradients if not isinstance(gradient, DTensor)])
+    if not shards:
+        return norm
+    return torch.sqrt(all_reduce_sum(get_total_norm(shards).square()) + norm.square())
+
+
+def clip_gradients(parameters: Sequence[nn.Parameter], *, max_norm: float, norm: Tensor) -> None:
+    """Scale the gradients so that their norm, a scalar that `total_norm` returned, is at most `max_norm`."""
+    for sharded in (False, True):
+        group = [parameter for parameter in parameters if isinstance(parameter, DTensor) == sharded]
+        clip_grads_with_norm_(group, max_norm, norm)

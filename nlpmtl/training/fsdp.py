@@ -1,15 +1,14 @@
-"""A model whose encoder is in slices, one in each process: its weights, their gradients, the optimizer's moments.
+"""Sharded training (FSDP2): each rank holds a shard of the encoder's parameters, gradients and optimizer state.
 
-A file of Accelerate's configuration asks for it, PyTorch's `fully_shard` does it (FSDP2; Zhao et al. 2023, PyTorch
-FSDP). A layer is put together when it computes and dropped again, in which all processes take part: so all compute as
-many micro-batches. Heads stay whole in every process: they are small, and a process may have no row for some of them.
+Accelerate's configuration requests it, PyTorch's `fully_shard` implements it (Zhao et al., 2023, PyTorch FSDP). All
+ranks gather the parameters of a layer while it computes, so all ranks run the same number of micro-batches. Heads are
+not sharded: they are small, and a rank may have no rows for some of them.
 """
 
 from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
@@ -18,80 +17,81 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from nlpmtl.errors import ConfigError
 from nlpmtl.model import MultiTaskModel
-from nlpmtl.training.distributed import all_reduce_sum
 
-ASKED = "ACCELERATE_USE_FSDP"
-"""What `accelerate launch` sets in the environment where its configuration says ``distributed_type: FSDP``."""
-_REFUSED = ("OFFLOAD_PARAMS", "CPU_RAM_EFFICIENT_LOADING", "ACTIVATION_CHECKPOINTING")
+USE_FSDP = "ACCELERATE_USE_FSDP"
+"""Environment variable that `accelerate launch` sets for ``distributed_type: FSDP``."""
+_UNSUPPORTED = ("OFFLOAD_PARAMS", "CPU_RAM_EFFICIENT_LOADING", "ACTIVATION_CHECKPOINTING")
 
 
-def is_asked_for() -> bool:
-    """Whether the processes were started to hold slices of a model.
+def is_requested() -> bool:
+    """Return whether the ranks were started for sharded training.
 
     Raises:
-        ConfigError: in a way that is not supported.
+        ConfigError: the FSDP configuration is not supported.
     """
-    if not parse_flag_from_env(ASKED):
+    if not parse_flag_from_env(USE_FSDP):
         return False
     version = os.environ.get("FSDP_VERSION", "1")
     if version != "2":
-        raise ConfigError(f"fsdp_config.fsdp_version: only FSDP2 is supported: say 2, found {version}")
-    for name in _REFUSED:
+        raise ConfigError(f"fsdp_config.fsdp_version: only FSDP2 is supported: set 2, found {version}")
+    for name in _UNSUPPORTED:
         if parse_flag_from_env(f"FSDP_{name}"):
-            raise ConfigError(f"fsdp_config.fsdp_{name.lower()}: it is not supported: say false, found true")
+            raise ConfigError(f"fsdp_config.fsdp_{name.lower()}: not supported: set false, found true")
     return True
 
 
 def apply_fsdp(model: MultiTaskModel, *, device: torch.device) -> MultiTaskModel:
-    """Leave each process its slice of the encoder's weights.
+    """Shard the encoder of a model.
 
     Args:
-        model: the model, where it computes, with the same weights in all processes.
-        device: where that is.
+        model: the model on `device`, with the same parameters on all ranks.
+        device: device of this rank.
 
     Returns:
-        A copy that is whole, on the CPU; `gather_full_model` gives it the weights of the model.
+        An unsharded copy on the CPU; `gather_full_model` copies the parameters of the model into it.
 
     Raises:
-        ConfigError: tasks have weights of their own inside the encoder.
+        ConfigError: the sharing scheme gives tasks parameters of their own inside the encoder.
     """
     kind = model.config.sharing["kind"]
     if kind != "hard":
-        raise ConfigError(f'sharing.kind: FSDP slices an encoder that all tasks share: say "hard", found {kind!r}')
-    twin = copy.deepcopy(model, {id(model.tasks): model.tasks}).cpu()
+        raise ConfigError(
+            f'sharing.kind: FSDP shards an encoder that all tasks share: set kind = "hard", found {kind!r}'
+        )
+    full_model = copy.deepcopy(model, {id(model.tasks): model.tasks}).cpu()
     encoder = model.sharing.encoder
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     reshard = FullyShardedDataParallelPlugin().reshard_after_forward
-    for unit in [*layers(encoder), encoder]:
-        sliced = fully_shard(unit, mesh=mesh, reshard_after_forward=reshard)
-        sliced.set_gradient_divide_factor(1.0)  # a loss is a sum over a count: nothing is averaged over processes
-        sliced.set_force_sum_reduction_for_comms(True)  # plainly summed: gloo can do no other
-    return twin
+    for module in [*encoder_layers(encoder), encoder]:
+        sharded = fully_shard(module, mesh=mesh, reshard_after_forward=reshard)
+        sharded.set_gradient_divide_factor(1.0)  # a loss is a sum over a count: ranks are not averaged
+        sharded.set_force_sum_reduction_for_comms(True)  # gloo supports no other reduction
+    return full_model
 
 
-def layers(encoder: nn.Module) -> nn.ModuleList:
-    """Those of any encoder: the longest list of modules that it has."""
-    return max((one for one in encoder.modules() if isinstance(one, nn.ModuleList)), key=len, default=nn.ModuleList())
+def encoder_layers(encoder: nn.Module) -> nn.ModuleList:
+    """Return the layers of an encoder of any architecture: its longest list of modules."""
+    lists = (module for module in encoder.modules() if isinstance(module, nn.ModuleList))
+    return max(lists, key=len, default=nn.ModuleList())
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether it is in slices."""
+    """Return whether any module of a model is sharded."""
     return any(isinstance(module, FSDPModule) for module in model.modules())
 
 
 def gather_full_model(model: nn.Module, *, into: nn.Module) -> None:
-    """Give a whole model the weights of one in slices; all processes take part."""
-    own = into.state_dict()
+    """Copy the parameters of a sharded model into an unsharded one; all ranks take part."""
+    target = into.state_dict()
     for name, value in model.state_dict().items():
-        own[name].copy_(full_tensor(value))
+        target[name].copy_(full_tensor(value))
 
 
 def full_tensor(value: Tensor, *, keep: bool = True) -> Tensor:
-    """All of a tensor that may be in slices, brought to the CPU; processes that do not keep it take part too."""
+    """Gather a tensor, if it is sharded, on the CPU; ranks that do not keep the result take part and get nothing."""
     if not isinstance(value, DTensor):
         return value
     full = value.full_tensor()
@@ -99,29 +99,13 @@ def full_tensor(value: Tensor, *, keep: bool = True) -> Tensor:
 
 
 def to_local(value: Tensor) -> Tensor:
-    """What this process has of a tensor that may be in slices."""
+    """Return this rank's shard of a tensor, or the tensor if it is not sharded."""
     return value.to_local() if isinstance(value, DTensor) else value
 
 
 def shard_like(value: Tensor, like: Tensor) -> Tensor:
-    """This process's slice of a tensor, if another is in slices; where that is, and of its type."""
+    """Return a tensor with the dtype, the device and the sharding of another one."""
     value = value.to(device=like.device, dtype=like.dtype)
     if not isinstance(like, DTensor):
         return value
     return distribute_tensor(value, like.device_mesh, like.placements, src_data_rank=None)
-
-
-def total_norm(gradients: Sequence[Tensor]) -> Tensor:
-    """The norm of gradients of which some may be in slices, a scalar; all processes take part."""
-    slices = [one.to_local() for one in gradients if isinstance(one, DTensor)]
-    rest = get_total_norm([one for one in gradients if not isinstance(one, DTensor)])
-    if not slices:
-        return rest
-    return torch.sqrt(all_reduce_sum(get_total_norm(slices).square()) + rest.square())
-
-
-def clip(parameters: Sequence[nn.Parameter], *, most: float, norm: Tensor) -> None:
-    """Scale gradients down to a norm."""
-    for in_slices in (False, True):
-        some = [one for one in parameters if isinstance(one, DTensor) == in_slices]
-        clip_grads_with_norm_(some, most, norm)

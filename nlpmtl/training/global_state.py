@@ -24,7 +24,7 @@ def global_state_restored() -> Iterator[None]:
     """
     generators = random.getstate(), np.random.get_state(), torch.get_rng_state()
     module = _device_module()
-    of_devices = module.get_rng_state_all() if module is not None else None
+    device_generators = module.get_rng_state_all() if module is not None else None
     states = [dict(state._shared_state) for state in _STATES]
     dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
@@ -44,7 +44,7 @@ def global_state_restored() -> Iterator[None]:
         np.random.set_state(generators[1])
         torch.set_rng_state(generators[2])
         if module is not None:
-            module.set_rng_state_all(of_devices)
+            module.set_rng_state_all(device_generators)
         torch.set_default_dtype(dtype)
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""What a run says while it trains: metrics.jsonl, evaluations.jsonl, and what trackers are told."""
+"""Logs of a run: metrics.jsonl, evaluations.jsonl, and experiment trackers."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Scores
 from nlpmtl.fs import write_atomic
 from nlpmtl.strict_json import dumps
-from nlpmtl.training.train_step import StepReport
+from nlpmtl.training.distributed import all_reduce_sum
+from nlpmtl.training.events import StepReport
 
 _FLUSH_EVERY = 10
-"""Steps between two looks at the device's losses: each look waits for it."""
+"""Steps between flushes; each flush synchronises with the device."""
 
 
 class MetricsLogger:
-    """Collects step reports and writes them out: one line of metrics.jsonl a step, one of evaluations.jsonl each time.
+    """Writes one line of metrics.jsonl per step and one line of evaluations.jsonl per evaluation.
 
     Args:
-        accelerator: to bring together the losses of all processes, and for trackers.
-        directory: the run's.
-        tasks: the names of the run's tasks.
-        datasets: their names, where their probabilities are to be told: they are not the same at every step.
-        tells_weights: whether the tasks' weights are to be told.
+        accelerator: rank and trackers.
+        directory: directory of the run.
+        tasks: names of the run's tasks.
+        datasets: names of the datasets, if their probabilities are logged because they change during the run.
+        log_weights: whether the task weights are logged.
     """
 
     def __init__(
@@ -40,98 +41,105 @@ class MetricsLogger:
         directory: Path,
         tasks: Sequence[str],
         datasets: Sequence[str] = (),
-        tells_weights: bool = False,
+        log_weights: bool = False,
     ) -> None:
-        self.accelerator, self.tasks, self.datasets, self.tells_weights = accelerator, tasks, datasets, tells_weights
+        self.accelerator, self.tasks, self.datasets, self.log_weights = accelerator, tasks, datasets, log_weights
         self.metrics, self.evaluations = directory / "metrics.jsonl", directory / "evaluations.jsonl"
         self._reports: list[StepReport] = []
-        self._since = time.perf_counter()
-        self._failures: list[str] = []
-        self._failing: set[str] = set()
+        self._clock = time.perf_counter()
+        self._new_failures: list[str] = []
+        self._failed_trackers: set[str] = set()
 
-    def cut_back(self, step: int, *, evaluated: int | None = None, checkpoint: Path | None = None) -> None:
-        """Rebuild both files as a checkpoint knows them: a resumed run writes the lines of later steps again.
+    def truncate_after(self, step: int, *, last_evaluation: int | None = None, checkpoint: Path | None = None) -> None:
+        """Restore both files to their content at a checkpoint: a resumed run writes the later lines again.
 
         Args:
-            step: the step of the checkpoint.
-            evaluated: the step of the last evaluation that it knows; None: that of the checkpoint.
-            checkpoint: its directory, which holds copies; one of nlpmtl 0.1 holds none, and lines of later steps are
-                removed instead.
+            step: step of the checkpoint.
+            last_evaluation: step of the last evaluation before the checkpoint was written; default: `step`.
+            checkpoint: directory of the checkpoint, which holds copies. Without copies (nlpmtl 0.1), the lines of later
+                steps are removed.
         """
         if self.accelerator.is_main_process:
-            for path, last in ((self.metrics, step), (self.evaluations, step if evaluated is None else evaluated)):
+            last_steps = {self.metrics: step, self.evaluations: step if last_evaluation is None else last_evaluation}
+            for path, last_step in last_steps.items():
                 copy = None if checkpoint is None else checkpoint / path.name
-                lines = _lines_up_to(path, last) if copy is None or not copy.exists() else copy.read_bytes()
+                lines = _lines_up_to(path, last_step) if copy is None or not copy.exists() else copy.read_bytes()
                 try:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     write_atomic(path, lines)
                 except OSError as error:
-                    raise RunError(f"{path} cannot be written: {error}; the checkpoints are as they were") from error
+                    raise _write_error(path, error) from error
 
     @property
     def files(self) -> dict[str, Path]:
-        """The files by their names."""
+        """Both files by name."""
         return {path.name: path for path in (self.metrics, self.evaluations)}
 
-    def step(self, report: StepReport) -> dict[str, Any] | None:
-        """Take in a step; every few steps the newest line of metrics comes back."""
+    def log_step(self, report: StepReport) -> dict[str, Any] | None:
+        """Collect the report of a step; every few steps, flush and return the last line of metrics.jsonl."""
         self._reports.append(report)
         return self.flush() if len(self._reports) >= _FLUSH_EVERY else None
 
     def start_clock(self) -> None:
-        """Leave out of the next steps' seconds what came before: an evaluation or a save."""
+        """Exclude the time of an evaluation or a save from the seconds per step."""
         if not self._reports:
-            self._since = time.perf_counter()
+            self._clock = time.perf_counter()
 
     def flush(self) -> dict[str, Any] | None:
-        """Write the lines of all steps since the last flush; the newest comes back."""
+        """Write the lines of all steps since the last flush and return the last one; None without steps."""
         if not self._reports:
             return None
-        sums = self.accelerator.reduce(torch.stack([report.sums for report in self._reports]), "sum").tolist()
+        sums = all_reduce_sum(torch.stack([report.loss_sums for report in self._reports])).tolist()
         now = time.perf_counter()
-        seconds = (now - self._since) / len(self._reports)
-        told = zip(self._reports, sums, strict=True)
-        lines = [{**_line(r, tasks=self.tasks, sums=s, seconds=seconds), **self._changing(r)} for r, s in told]
-        self._reports, self._since = [], now
+        seconds = (now - self._clock) / len(self._reports)
+        lines = [
+            {**_line(report, tasks=self.tasks, sums=loss_sums, seconds=seconds), **self._optional_fields(report)}
+            for report, loss_sums in zip(self._reports, sums, strict=True)
+        ]
+        self._reports, self._clock = [], now
         if self.accelerator.is_main_process:
             _append(self.metrics, lines)
         for line in lines:
-            flat = {f"loss/{task}": loss for task, loss in line["losses"].items()}
-            self._track({"loss": line["loss"], "lr": line["lr"], **flat}, step=line["step"])
+            losses = {f"loss/{task}": loss for task, loss in line["losses"].items()}
+            self._track({"loss": line["loss"], "lr": line["lr"], **losses}, step=line["step"])
         return lines[-1]
 
-    def _changing(self, report: StepReport) -> dict[str, Any]:
-        """What of a line is not there in every run."""
-        weights = {"weights": {task: _finite(w) for task, w in report.weights.items()}} if self.tells_weights else {}
-        drawn = dict(zip(self.datasets, report.probabilities, strict=True)) if self.datasets else None
-        return weights if drawn is None else {**weights, "sampling": drawn}
+    def _optional_fields(self, report: StepReport) -> dict[str, Any]:
+        """Return the fields of a line that only some runs have."""
+        fields: dict[str, Any] = {}
+        if self.log_weights:
+            fields["weights"] = {task: _finite(weight) for task, weight in report.weights.items()}
+        if self.datasets:
+            fields["sampling"] = dict(zip(self.datasets, report.probabilities, strict=True))
+        return fields
 
-    def scores(self, scores: Scores, *, step: int) -> None:
-        """Write the line of an evaluation, and send it to the trackers."""
+    def log_scores(self, scores: Scores, *, step: int) -> None:
+        """Write the line of an evaluation and send it to the trackers."""
         if self.accelerator.is_main_process:
             _append(self.evaluations, [{"step": step, **scores.to_json()}])
-        flat = {f"score/{task}": values["score"] for task, values in scores.tasks.items()}
-        self._track({"score/mean": scores.mean, **flat}, step=step)
+        by_task = {f"score/{task}": values["score"] for task, values in scores.tasks.items()}
+        self._track({"score/mean": scores.mean, **by_task}, step=step)
 
     def _track(self, values: dict[str, Any], *, step: int) -> None:
-        """Send values to the trackers; one that fails must not end the run."""
+        """Send values to the trackers; one that fails does not end the run."""
         for tracker in self.accelerator.trackers:
             try:
                 tracker.log(values, step=step)
-            except Exception as error:  # each tracker raises its own kinds
-                if tracker.name not in self._failing:
-                    told = f"train.trackers: {tracker.name} failed at step {step}: {type(error).__name__}: {error}"
-                    self._failures.append(told)
-                self._failing.add(tracker.name)
+            except Exception as error:  # each tracker raises exceptions of its own
+                if tracker.name not in self._failed_trackers:
+                    self._new_failures.append(
+                        f"train.trackers: {tracker.name} failed at step {step}: {type(error).__name__}: {error}"
+                    )
+                self._failed_trackers.add(tracker.name)
 
     def take_failures(self) -> list[str]:
-        """What went wrong in trackers since this was last asked, each tracker once."""
-        found, self._failures = self._failures, []
-        return found
+        """Return the failures of trackers since the last call, one per tracker."""
+        failures, self._new_failures = self._new_failures, []
+        return failures
 
 
 def _line(report: StepReport, *, tasks: Sequence[str], sums: Sequence[float], seconds: float) -> dict[str, Any]:
-    """A line of metrics.jsonl; of a step that was left out it says so, and no losses."""
+    """Return a line of metrics.jsonl; that of a skipped step has no losses."""
     means = {
         task: (summed / count, share)
         for task, summed, count, share in zip(tasks, sums, report.counts, report.shares, strict=True)
@@ -159,16 +167,20 @@ def _append(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.writelines(dumps(line) + "\n" for line in lines)
     except OSError as error:
-        raise RunError(f"{path} cannot be written: {error}; the checkpoints are as they were") from error
+        raise _write_error(path, error) from error
+
+
+def _write_error(path: Path, error: OSError) -> RunError:
+    return RunError(f"{path} cannot be written: {error}; existing checkpoints are unchanged")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl or evaluations.jsonl."""
+    """Return the lines of metrics.jsonl or evaluations.jsonl."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def _lines_up_to(path: Path, step: int) -> bytes:
-    """The whole lines of the first steps."""
+    """Return the complete lines up to a step."""
     kept = []
     if path.is_file():
         for line in path.read_bytes().splitlines():

@@ -1,4 +1,4 @@
-"""AdamW with decay on weight matrices alone, and learning rates as a pure function of the step."""
+"""AdamW with weight decay on matrices only, and learning-rate schedules as pure functions of the step."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import nn
 from torch.optim import AdamW
 
 Schedule = Callable[[int], float]
-"""The step, counted from 0, to the factor of the learning rates."""
+"""Step, counted from 0 → factor of the learning rates."""
 
 
 def build_optimizer(model: nn.Module, *, lr: float, head_lr: float, weight_decay: float) -> AdamW:
-    """Fused AdamW (Loshchilov and Hutter 2019) over what is trained.
+    """Build fused AdamW (Loshchilov and Hutter, 2019) over the parameters that require a gradient.
 
     Args:
-        model: a `MultiTaskModel`; everything under its ``heads`` is a head.
-        lr: the encoder's highest learning rate.
-        head_lr: the heads' highest learning rate.
-        weight_decay: on matrices; biases and normalisation, which are vectors, are not decayed.
+        model: a `MultiTaskModel`; parameters under its ``heads`` belong to heads.
+        lr: maximum learning rate of the encoder.
+        head_lr: maximum learning rate of the heads.
+        weight_decay: weight decay of matrices; biases and normalisation, which are vectors, have none.
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
@@ -41,19 +41,24 @@ def build_optimizer(model: nn.Module, *, lr: float, head_lr: float, weight_decay
 
 
 def build_schedule(kind: Literal["linear", "cosine", "constant"], *, total: int, warmup: float) -> Schedule:
-    """The factor of the learning rates at each step.
+    """Build a learning-rate schedule.
 
-    It rises linearly over ``warmup · total`` steps (the first step is not at 0), then falls to 0 linearly or along half
-    a cosine, or stays.
+    The factor rises linearly over the first ``warmup · total`` steps (from above 0), then falls to 0 linearly or along
+    half a cosine, or stays at 1.
+
+    Args:
+        kind: shape of the schedule after the warm-up.
+        total: optimizer steps of the run.
+        warmup: share of the steps that are warm-up, from 0 to 1.
     """
-    rise = math.ceil(warmup * total)
+    warmup_steps = math.ceil(warmup * total)
 
     def factor(step: int) -> float:
-        if step < rise:
-            return (step + 1) / (rise + 1)
-        done = (step - rise) / max(1, total - rise)
+        if step < warmup_steps:
+            return (step + 1) / (warmup_steps + 1)
+        progress = (step - warmup_steps) / max(1, total - warmup_steps)
         if kind == "linear":
-            return 1.0 - done
-        return 0.5 * (1.0 + math.cos(math.pi * done)) if kind == "cosine" else 1.0
+            return 1.0 - progress
+        return 0.5 * (1.0 + math.cos(math.pi * progress)) if kind == "cosine" else 1.0
 
     return factor

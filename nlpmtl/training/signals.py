@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: the first is kept until the step at hand is done, the second ends it at once."""
+"""SIGINT and SIGTERM stop a run: the first signal after the current step, the second at once."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_ASKING = (signal.SIGINT, signal.SIGTERM)
-_ECHO = 1.0
-"""Seconds in which a signal is received as one with the first: a terminal and a launcher may both pass it on."""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_DUPLICATE_SECONDS = 1.0
+"""Signals within this time of the first count as the same: a terminal and a launcher may both forward it."""
 
 
-class Signals:
-    """What this process was asked by a signal.
+class StopSignals:
+    """Signals that this process received.
 
     Attributes:
-        received: the number of the first signal; 0 where there was none.
+        received: number of the first signal; 0 for none.
     """
 
     def __init__(self) -> None:
         self.received = 0
-        self._at = 0.0
+        self._time = 0.0
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Hear SIGINT and SIGTERM while the block runs, if this is the main thread: others get none."""
+        """Handle SIGINT and SIGTERM inside the block, in the main thread; other threads receive no signals."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._hear) for number in _ASKING}
+        previous = {number: signal.signal(number, self._handle) for number in _SIGNALS}
         try:
             yield
         finally:
-            for number, handler in before.items():
+            for number, handler in previous.items():
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        if self.received and now - self._at > _ECHO:
+        if self.received and now - self._time > _DUPLICATE_SECONDS:
             os._exit(128 + number)
         if not self.received:
-            self.received, self._at = number, now
+            self.received, self._time = number, now

@@ -1,4 +1,4 @@
-"""One gradient for each task of a step, what they say of each other, and their weighted sum."""
+"""Task gradients: one gradient per task of a step, their Gramian, and their weighted sum."""
 
 from __future__ import annotations
 
@@ -15,57 +15,63 @@ from nlpmtl.training.distributed import all_reduce_sum
 from nlpmtl.training.fsdp import to_local
 
 Gradient = Sequence[Tensor | None]
-"""Of each parameter; None where a task does not reach it."""
+"""Gradient of each parameter; None for a parameter that the task does not use."""
 
 
-def inner_products(gradients: Sequence[Gradient], *, places: Sequence[int]) -> NDArray[np.float64]:
-    """Of each two gradients over some of the parameters, ``[tasks, tasks]``; of slices over all processes."""
-    whole, slices = np.zeros((2, len(gradients), len(gradients)))
+def inner_products(gradients: Sequence[Gradient], *, indices: Sequence[int]) -> NDArray[np.float64]:
+    """Return the inner products of task gradients over some of the parameters, ``[tasks, tasks]``.
+
+    Args:
+        gradients: one gradient per task.
+        indices: indices of the parameters; those of a sharded model are summed over all ranks.
+    """
+    unsharded, sharded = np.zeros((2, len(gradients), len(gradients)))
     device = None
-    for at in places:
-        own = [gradient[at] for gradient in gradients]
-        there = [i for i, one in enumerate(own) if one is not None]
-        if there:
-            stacked = torch.stack([to_local(one).flatten() for one in own if one is not None])
-            in_slices = isinstance(own[there[0]], DTensor)
-            device = stacked.device if in_slices else device
-            (slices if in_slices else whole)[np.ix_(there, there)] += (stacked @ stacked.T).double().cpu().numpy()
+    for index in indices:
+        tasks = [task for task, gradient in enumerate(gradients) if gradient[index] is not None]
+        present = [tensor for gradient in gradients if (tensor := gradient[index]) is not None]
+        if present:
+            stacked = torch.stack([to_local(tensor).flatten() for tensor in present])
+            is_sharded = isinstance(present[0], DTensor)
+            device = stacked.device if is_sharded else device
+            products = (stacked @ stacked.T).double().cpu().numpy()
+            (sharded if is_sharded else unsharded)[np.ix_(tasks, tasks)] += products
     if device is not None:
-        whole += all_reduce_sum(torch.from_numpy(slices).to(device)).cpu().numpy()
-    return whole
+        unsharded += all_reduce_sum(torch.from_numpy(sharded).to(device)).cpu().numpy()
+    return unsharded
 
 
 @dataclass
 class TaskGradients:
-    """The gradients of several tasks, each added up over all processes.
+    """The gradients of several tasks, each summed over all ranks.
 
     Args:
-        parameters: what is trained, the same in all processes.
+        parameters: trained parameters, in the same order on all ranks.
     """
 
     parameters: Sequence[nn.Parameter]
-    of_tasks: list[Gradient] = field(init=False, default_factory=list)
+    by_task: list[Gradient] = field(init=False, default_factory=list)
 
     def take(self) -> None:
-        """Take the gradients that the parameters have, as those of the next task, and leave them without."""
-        self.of_tasks.append([parameter.grad for parameter in self.parameters])
+        """Move the gradients of the parameters here, as those of the next task."""
+        self.by_task.append([parameter.grad for parameter in self.parameters])
         for parameter in self.parameters:
             parameter.grad = None
 
     def gramian(self) -> NDArray[np.float64]:
-        """The tasks' inner products over the parameters that more than one of them reaches, ``[tasks, tasks]``."""
-        reached = (sum(gradient is not None for gradient in own) for own in zip(*self.of_tasks, strict=True))
-        return inner_products(self.of_tasks, places=[at for at, many in enumerate(reached) if many > 1])
+        """Return the inner products of the tasks over the parameters that several of them use, ``[tasks, tasks]``."""
+        users = [sum(gradient is not None for gradient in of_tasks) for of_tasks in zip(*self.by_task, strict=True)]
+        return inner_products(self.by_task, indices=[index for index, count in enumerate(users) if count > 1])
 
-    def put(self, weights: Sequence[float]) -> None:
-        """Give the parameters the weighted sum; those that one task alone reaches, its own gradient."""
-        for parameter, own in zip(self.parameters, zip(*self.of_tasks, strict=True), strict=True):
-            reached = [(w, gradient) for w, gradient in zip(weights, own, strict=True) if gradient is not None]
-            if len(reached) == 1:
-                parameter.grad = reached[0][1]
-            elif reached:
-                first, gradient = reached[0]
-                total = gradient.mul_(first)
-                for weight, gradient in reached[1:]:
+    def set_weighted_sum(self, weights: Sequence[float]) -> None:
+        """Set `Parameter.grad` to the weighted sum over the tasks; a parameter of a single task keeps its gradient."""
+        for parameter, of_tasks in zip(self.parameters, zip(*self.by_task, strict=True), strict=True):
+            present = [(weight, g) for weight, g in zip(weights, of_tasks, strict=True) if g is not None]
+            if len(present) == 1:
+                parameter.grad = present[0][1]
+            elif present:
+                weight, gradient = present[0]
+                total = gradient.mul_(weight)
+                for weight, gradient in present[1:]:
                     total.add_(gradient, alpha=weight)
                 parameter.grad = total

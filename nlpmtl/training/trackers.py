@@ -1,4 +1,4 @@
-"""Experiment trackers, through Accelerate: each gets the project, the run's name and its config."""
+"""Experiment trackers through Accelerate, with the name and the config of the run."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from nlpmtl.strict_json import dumps
 
 PROJECT = "nlpmtl"
 _NAME_KEYS = {"wandb": "name", "trackio": "name", "mlflow": "run_name"}
-"""What the trackers call the name of a run. TensorBoard has none: its files are in the run's directory."""
+"""Option of each tracker for the name of a run. TensorBoard has none: its files are in the run's directory."""
 
 
 def start_trackers(accelerator: Accelerator, *, config: Mapping[str, Any], name: str) -> None:
-    """Start the trackers that the accelerator was made with.
+    """Start the trackers in the accelerator's ``log_with``.
 
     Args:
-        accelerator: made with ``log_with``.
-        config: the run's config in plain values.
-        name: the run's name.
+        accelerator: accelerator of the run.
+        config: config of the run in plain values.
+        name: name of the run.
     """
     options = {tracker: {key: name} for tracker, key in _NAME_KEYS.items()}
     accelerator.init_trackers(PROJECT, config=flatten(config), init_kwargs=options)
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
-    """Return a config as dotted keys with values that every tracker can store: lists as JSON, and nothing that is null.
+    """Return a config as dotted keys with values that every tracker can store: lists as JSON, without nulls.
 
     >>> flatten({"train": {"lr": 0.1, "steps": None}, "plugins": ["a"]})
     {'train.lr': 0.1, 'plugins': '["a"]'}

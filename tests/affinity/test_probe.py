@@ -47,7 +47,7 @@ def test_affinity_of_quadratics() -> None:
     # ½ ‖d_j − η d_i‖² = ½ ‖d_j‖² − η d_i·d_j + ½ η² ‖d_i‖²
     expected = (2 * RATE * products - RATE**2 * squares[:, None]) / squares
     np.testing.assert_allclose(affinity(before, after), expected, rtol=1e-12)
-    np.testing.assert_allclose(inner_products(model.gradients, places=[0]), products, rtol=1e-12)
+    np.testing.assert_allclose(inner_products(model.gradients, indices=[0]), products, rtol=1e-12)
     assert torch.equal(model.weight, start), "the weights are as they were"
 
 
@@ -57,7 +57,7 @@ def test_a_task_beside_its_copy_and_its_opposite() -> None:
     found = affinity(model.losses(), after)
     np.testing.assert_allclose(found[0], [0.19, 0.19, -0.21], rtol=1e-12)
     np.testing.assert_array_equal(found[0], found[1])
-    angles = cosines(inner_products(model.gradients, places=[0]))
+    angles = cosines(inner_products(model.gradients, indices=[0]))
     np.testing.assert_allclose(angles, [[1, 1, -1], [1, 1, -1], [-1, -1, 1]], rtol=1e-12)
 
 
@@ -71,7 +71,7 @@ def test_weights_that_a_loss_does_not_depend_on_stay() -> None:
     np.testing.assert_allclose(
         lookahead_losses([one, other], gradients=gradients, rate=0.5, losses=losses), [[1, 2], [2, 1]]
     )
-    np.testing.assert_allclose(inner_products(gradients, places=[0, 1]), [[2, 0], [0, 2]])
+    np.testing.assert_allclose(inner_products(gradients, indices=[0, 1]), [[2, 0], [0, 2]])
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,9 @@ def fit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
 
 
 def meter(fit: Trainer, *, tokens: int = 64) -> AffinityProbe:
-    return AffinityProbe(fit.model, fit.tasks, fit.stepper.accumulator.collate, tokens, fit.accelerator.device)
+    return AffinityProbe(
+        fit.model, fit.tasks, fit.train_step.accumulator.collate, tokens, fit.train_step.accumulator.device
+    )
 
 
 ROWS = [(d, r) for d in range(3) for r in range(7)]
@@ -171,7 +173,11 @@ def test_tasks_in_another_order(fit: Trainer) -> None:
     order = [list(fit.tasks).index(name) for name in names]
     found = meter(fit)(ROWS)
     turned = AffinityProbe(
-        fit.model, {n: fit.tasks[n] for n in names}, fit.stepper.accumulator.collate, 64, fit.accelerator.device
+        fit.model,
+        {n: fit.tasks[n] for n in names},
+        fit.train_step.accumulator.collate,
+        64,
+        fit.train_step.accumulator.device,
     )(ROWS)
     np.testing.assert_allclose(turned.affinity, found.affinity[np.ix_(order, order)], atol=1e-12)
     np.testing.assert_allclose(turned.cosines["all"], found.cosines["all"][np.ix_(order, order)], atol=1e-12)

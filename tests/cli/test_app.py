@@ -282,7 +282,10 @@ def test_signals_end_a_run_without_a_traceback(tmp_path: Path, run_file: Path) -
             assert (process.returncode, stdout) == (128 + sent, "")
             assert not any(word in stderr for word in ("Traceback", "error", "Error"))
             last = json.loads(metrics.read_text(encoding="utf-8").splitlines()[-1])["step"]
-            assert stderr.splitlines()[-1] == f"stopped after step {last} of 1000000; --resume goes on from there"
+            assert (
+                stderr.splitlines()[-1]
+                == f"stopped after step {last} of 1000000; continue with the same command plus --resume"
+            )
             assert (output / "checkpoints" / f"step-{last:06d}" / "manifest.json").exists()
     finally:
         for _, process in runs.values():

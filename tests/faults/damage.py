@@ -88,7 +88,7 @@ def full_disk(scratch: Path, *, many: int) -> Count:
 
 
 def _expect_error(save: Callable[[], None]) -> None:
-    with pytest.raises(RunError, match=r"cannot be written.*are as they were"):
+    with pytest.raises(RunError, match=r"cannot be written.*are unchanged"):
         save()
 
 

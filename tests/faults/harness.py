@@ -21,13 +21,11 @@ import torch
 from nlpmtl.config import plain_config
 from nlpmtl.run import build_run, load_config
 from nlpmtl.training import (
-    RunState,
     Trainer,
     accelerator_context,
     open_run_dir,
     quarantine_corrupt,
     resolve_precision,
-    restore,
 )
 from tests.tiny import make_run
 
@@ -84,7 +82,7 @@ def ready(run: Mapping[str, Any], output: Path, *, resume: bool) -> Iterator[Tra
             quarantine_corrupt(output / "checkpoints")
         _, _, fit = build_run(config, directory=output, accelerator=accelerator)
         if checkpoint is not None:
-            fit.state = RunState.from_json(restore(checkpoint, model=fit.model, optimizer=fit.optimizer))
+            fit.state = fit.checkpoints.restore(checkpoint)
         yield fit
 
 
@@ -103,7 +101,9 @@ def play(run: Mapping[str, Any], output: Path, *, resume: bool = False, until: i
         for _ in fit.events():
             if until is not None and fit.state.cursor.step > until:
                 break  # what it is up to is saved, and the next step taken
-        (output / f"rows-{fit.accelerator.process_index}.json").write_text(json.dumps(rows), encoding="utf-8")
+        (output / f"rows-{fit.train_step.accumulator.accelerator.process_index}.json").write_text(
+            json.dumps(rows), encoding="utf-8"
+        )
 
 
 def play_all(

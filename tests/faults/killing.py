@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nlpmtl import fs
 from nlpmtl.training import checkpoint as module
 from nlpmtl.training import latest_valid
 from tests.faults.harness import Count, in_a_fork, play, ready, small_run
@@ -82,7 +83,7 @@ def _uninterrupted(run: dict[str, Any], scratch: Path) -> str:
 
 def _train(run: dict[str, Any], output: Path, *, told: int | None = None) -> None:
     with ready(run, output, resume=False) as fit:
-        step = fit.stepper.__call__
+        step = fit.train_step.__call__
 
         def telling(plan: Any) -> Any:
             report = step(plan)
@@ -90,7 +91,7 @@ def _train(run: dict[str, Any], output: Path, *, told: int | None = None) -> Non
                 os.write(told, report.step.to_bytes(4, "big"))
             return report
 
-        fit.stepper = _Wrapped(fit.stepper, telling)  # type: ignore[assignment]
+        fit.train_step = _Wrapped(fit.train_step, telling)  # type: ignore[assignment]
         for _ in fit.events():
             pass
 
@@ -116,7 +117,7 @@ def _train_with(run: dict[str, Any], output: Path, at: tuple[str, bool, int]) ->
     point, after, nth = at
     owner, name = {
         "write": (module, "save_file"),
-        "fsync": (module, "_flush"),
+        "fsync": (fs, "fsync"),
         "rename": (Path, "rename"),
         "prune": (shutil, "rmtree"),
     }[point]

@@ -37,15 +37,15 @@ class Bench:
     def datasets(self) -> list[Encoded]:
         return list(self.work.splits["train"].values())
 
-    def stepper(
+    def train_step(
         self,
         *,
         micro_tokens: int = 10_000,
-        clip: float = 0.0,
+        max_grad_norm: float = 0.0,
         schedule: Schedule = lambda step: 1.0,
         weights: Mapping[str, float] = MappingProxyType({}),
         weighting: Weighting | None = None,
-        teaches: bool = False,
+        adaptive_sampler: bool = False,
     ) -> TrainStep:
         given: dict[str, Any] = {"tasks": list(self.work.tasks), "epoch_steps": 4, "seed": 3}
         return TrainStep(
@@ -57,13 +57,13 @@ class Bench:
                 micro_tokens=micro_tokens,
                 packed=False,
                 seed=3,
-                tells_unsure=teaches,
+                needs_uncertainties=adaptive_sampler,
             ),
             optimizer=self.optimizer,
             weighting=weighting or Constant(weights=weights, **given),
             schedule=schedule,
-            clip=clip,
-            teaches=teaches,
+            max_grad_norm=max_grad_norm,
+            adaptive_sampler=adaptive_sampler,
         )
 
     def snapshot(self) -> dict[str, torch.Tensor]:

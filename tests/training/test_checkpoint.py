@@ -82,7 +82,7 @@ def test_moments_of_a_layer_that_the_model_lacks_are_refused(tmp_path: Path) -> 
     save_atomic(tmp_path / "c", tensors=state_tensors(model, optimizer), state={})
     moments = load_file(tmp_path / "c" / "optimizer.safetensors")
     save_file({**moments, "gone.weight/step": torch.ones(())}, tmp_path / "c" / "optimizer.safetensors")
-    with pytest.raises(RunError, match=r"another model: this one has no 'gone\.weight'"):
+    with pytest.raises(RunError, match=r"another model: this one has no parameter 'gone\.weight'"):
         restore(tmp_path / "c", model=model, optimizer=optimizer)
 
 
@@ -149,7 +149,7 @@ def damage(path: Path, how: str) -> None:
         ("torn manifest", "manifest.json cannot be read"),
         ("odd manifest", "manifest.json cannot be read"),
         ("outside", "is missing"),
-        ("nothing listed", "manifest.json lists no state.json"),
+        ("nothing listed", "manifest.json does not list state.json"),
         ("linked manifest", "manifest.json is a link"),
     ],
 )

@@ -33,8 +33,8 @@ import sys
 import nlpmtl
 from nlpmtl.training import fsdp
 
-shard, sharded = fsdp.shard, []
-fsdp.shard = lambda model, **where: (shard(model, **where), sharded.append(fsdp.is_sharded(model)))[0]
+apply_fsdp, sharded = fsdp.apply_fsdp, []
+fsdp.apply_fsdp = lambda model, **where: (apply_fsdp(model, **where), sharded.append(fsdp.is_sharded(model)))[0]
 runs = json.loads(pathlib.Path(sys.argv[1]).read_text())
 for run in runs:
     nlpmtl.train(run)
@@ -103,7 +103,7 @@ def test_two_slices_give_what_one_process_gives(pairs: Outputs, name: str) -> No
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_layers_are_found_in_every_architecture(kind: str, tmp_path: Path) -> None:
     encoder = load_encoder(str(write_architecture(kind, tmp_path))).model
-    found = fsdp.layers(encoder)
+    found = fsdp.encoder_layers(encoder)
     assert len(found) == (1 if kind == "albert" else encoder.config.num_hidden_layers)  # all of ALBERT's are one
 
 
@@ -151,7 +151,7 @@ def test_what_is_no_number_is_blamed_on_its_row(tmp_path: Path) -> None:
 def test_memory_that_runs_out_ends_the_run_and_says_so(tmp_path: Path) -> None:
     done = launch("-m", "tests.faults.harness", _jobs(tmp_path, "memory"))
     assert done.returncode != 0
-    assert "memory ran out, and with FSDP a step cannot be tried again: lower train.micro_tokens" in done.stderr
+    assert "out of memory, and with FSDP a step cannot be repeated: lower train.micro_tokens" in done.stderr
 
 
 def _jobs(scratch: Path, how: str) -> Path:
@@ -165,9 +165,12 @@ def _jobs(scratch: Path, how: str) -> Path:
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
-        ({}, "fsdp_version: only FSDP2 is supported: say 2, found 1"),
-        ({"FSDP_VERSION": "2", "FSDP_OFFLOAD_PARAMS": "true"}, "fsdp_offload_params: it is not supported: say false"),
-        ({"FSDP_VERSION": "2", "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}, "fsdp_cpu_ram_efficient_loading: it is not"),
+        ({}, "fsdp_version: only FSDP2 is supported: set 2, found 1"),
+        ({"FSDP_VERSION": "2", "FSDP_OFFLOAD_PARAMS": "true"}, "fsdp_offload_params: not supported: set false"),
+        (
+            {"FSDP_VERSION": "2", "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"},
+            "cpu_ram_efficient_loading: not supported",
+        ),
     ],
 )
 def test_what_is_not_supported_is_refused(
@@ -175,11 +178,11 @@ def test_what_is_not_supported_is_refused(
 ) -> None:
     for name in [name for name in os.environ if name.startswith("FSDP_")]:
         monkeypatch.delenv(name)
-    assert not fsdp.is_asked_for()
-    for name, value in {fsdp.ASKED: "true", **environment}.items():
+    assert not fsdp.is_requested()
+    for name, value in {fsdp.USE_FSDP: "true", **environment}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=said):
-        fsdp.is_asked_for()
+        fsdp.is_requested()
 
 
 def test_layers_of_a_task_s_own_are_not_sliced(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def report(step: int) -> StepReport:
     sums = torch.tensor([5.0, 0.0], dtype=torch.float64)
     return StepReport(
         step=step,
-        sums=sums,
+        loss_sums=sums,
         counts=[10, 0],
         shares=[0.5, 0.0],
         weights={"a": 2.0},
@@ -36,8 +36,8 @@ def observer(directory: Path, accelerator: Accelerator) -> MetricsLogger:
 def test_weights_and_probabilities_are_told_where_they_are_not_the_same_at_every_step(
     tmp_path: Path, accelerator: Accelerator
 ) -> None:
-    watching = MetricsLogger(accelerator, directory=tmp_path, tasks=["a", "b"], datasets=["x", "y"], tells_weights=True)
-    watching.step(report(1))
+    watching = MetricsLogger(accelerator, directory=tmp_path, tasks=["a", "b"], datasets=["x", "y"], log_weights=True)
+    watching.log_step(report(1))
     line = watching.flush()
     assert line is not None
     assert line["weights"] == {"a": 2.0}
@@ -46,7 +46,7 @@ def test_weights_and_probabilities_are_told_where_they_are_not_the_same_at_every
 
 def test_a_line_for_every_step(tmp_path: Path, accelerator: Accelerator) -> None:
     watching = observer(tmp_path, accelerator)
-    answers = [watching.step(report(step)) for step in range(1, 12)]
+    answers = [watching.log_step(report(step)) for step in range(1, 12)]
     assert [answer is not None for answer in answers] == [False] * 9 + [True, False]
     assert len(metrics(tmp_path)) == 10
     newest = watching.flush()
@@ -64,43 +64,45 @@ def test_a_line_for_every_step(tmp_path: Path, accelerator: Accelerator) -> None
 def test_a_resumed_run_cuts_back_what_it_writes_again(tmp_path: Path, accelerator: Accelerator) -> None:
     watching = observer(tmp_path, accelerator)
     for step in range(1, 8):
-        watching.step(report(step))
+        watching.log_step(report(step))
     watching.flush()
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 8, "lo')  # killed while it wrote
-    watching.cut_back(4)
+    watching.truncate_after(4)
     assert [line["step"] for line in metrics(tmp_path)] == [1, 2, 3, 4]
-    watching.cut_back(10)
+    watching.truncate_after(10)
     assert [line["step"] for line in metrics(tmp_path)] == [1, 2, 3, 4]
-    watching.cut_back(0)
+    watching.truncate_after(0)
     assert (tmp_path / "metrics.jsonl").read_text() == ""
 
 
 def test_a_line_for_every_evaluation_cut_back_like_the_others(tmp_path: Path, accelerator: Accelerator) -> None:
     watching = observer(tmp_path, accelerator)
-    watching.cut_back(0)
+    watching.truncate_after(0)
     assert read_lines(tmp_path / "evaluations.jsonl") == []
     for step in (4, 8):
-        watching.scores(Scores({"a": {"accuracy": 0.5, "score": 0.5, "rows": 9}}, 0.5), step=step)
+        watching.log_scores(Scores({"a": {"accuracy": 0.5, "score": 0.5, "rows": 9}}, 0.5), step=step)
     lines = read_lines(tmp_path / "evaluations.jsonl")
     assert [line["step"] for line in lines] == [4, 8]
     assert lines[0] == {"step": 4, "tasks": {"a": {"accuracy": 0.5, "score": 0.5, "rows": 9}}, "mean": 0.5}
-    watching.cut_back(5)
+    watching.truncate_after(5)
     assert read_lines(tmp_path / "evaluations.jsonl") == lines[:1]
 
 
 def test_a_torn_line_is_cut_off(tmp_path: Path, accelerator: Accelerator) -> None:
     whole = json.dumps({"step": 1})
     (tmp_path / "metrics.jsonl").write_text(f'{whole}\n{{"step": 2, "lo')
-    observer(tmp_path, accelerator).cut_back(5)
+    observer(tmp_path, accelerator).truncate_after(5)
     assert (tmp_path / "metrics.jsonl").read_text() == f"{whole}\n"
 
 
 def test_a_weight_that_is_not_finite_is_null(tmp_path: Path, accelerator: Accelerator) -> None:
-    watching = MetricsLogger(accelerator, directory=tmp_path, tasks=["a", "b"], tells_weights=True)
-    watching.step(replace(report(1), weights={"a": math.nan, "b": math.inf}, sums=torch.tensor([math.inf, 0.0])))
+    watching = MetricsLogger(accelerator, directory=tmp_path, tasks=["a", "b"], log_weights=True)
+    watching.log_step(
+        replace(report(1), weights={"a": math.nan, "b": math.inf}, loss_sums=torch.tensor([math.inf, 0.0]))
+    )
     line = watching.flush()
-    watching.scores(Scores({"a": {"accuracy": math.nan, "score": 0.5, "rows": 9}}, math.nan), step=1)
+    watching.log_scores(Scores({"a": {"accuracy": math.nan, "score": 0.5, "rows": 9}}, math.nan), step=1)
     assert line is not None
     assert line["weights"] == {"a": None, "b": None}
     for name in ("metrics.jsonl", "evaluations.jsonl"):

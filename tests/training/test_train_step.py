@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from nlpmtl.data import split_into_microbatches
 from nlpmtl.sampling import StepPlan
 from nlpmtl.tasks.regression import Regression
-from nlpmtl.training import dropout_seed, split_into_microbatches
-from nlpmtl.training.gradient_accumulation import Row
+from nlpmtl.training import dropout_seed
+from nlpmtl.training.gradient_accumulation import RowRef
 from nlpmtl.weighting import StepObservation
 from tests.tiny import apart, checkpoint, make_run, metrics, train_tiny, weights
 from tests.training.bench import Bench, assert_idle_heads_rest, make_bench
@@ -33,7 +34,7 @@ def price(lengths: list[int], *, overhead: int) -> int:
 
 def dealt(lengths: list[int], **options: int) -> list[list[list[int]]]:
     """Micro-batches of every process, as the lengths of their rows."""
-    rows: list[Row] = [(0, i) for i in range(len(lengths))]
+    rows: list[RowRef] = [(0, i) for i in range(len(lengths))]
     ranks = split_into_microbatches(rows, lengths=lengths, **options)
     assert sorted(row for micros in ranks for micro in micros for row in micro) == rows
     return [[[lengths[i] for _, i in micro] for micro in micros] for micros in ranks]
@@ -44,7 +45,7 @@ def dealt(lengths: list[int], **options: int) -> list[list[list[int]]]:
 def test_deal_gives_every_row_once_and_all_processes_as_many_rows(
     lengths: list[int], world: int, limit: int, overhead: int
 ) -> None:
-    ranks = dealt(lengths, world=world, limit=limit, overhead=overhead)
+    ranks = dealt(lengths, world_size=world, limit=limit, overhead=overhead)
     assert len(ranks) == world
     many = [sum(map(len, micros)) for micros in ranks]
     assert max(many) - min(many) <= 1
@@ -58,7 +59,7 @@ def test_deal_gives_every_row_once_and_all_processes_as_many_rows(
 def test_deal_costs_no_more_than_one_row_each_nor_than_all_at_once(
     lengths: list[int], limit: int, overhead: int
 ) -> None:
-    (micros,) = dealt(lengths, world=1, limit=limit, overhead=overhead)
+    (micros,) = dealt(lengths, world_size=1, limit=limit, overhead=overhead)
     cost = sum(price(micro, overhead=overhead) for micro in micros)
     assert cost <= sum(price([length], overhead=overhead) for length in lengths)
     if len(lengths) * max(lengths) <= limit:
@@ -68,7 +69,7 @@ def test_deal_costs_no_more_than_one_row_each_nor_than_all_at_once(
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=8), st.integers(1, 80), st.integers(0, 30))
 def test_deal_finds_the_cheapest_cut(lengths: list[int], limit: int, overhead: int) -> None:
-    (micros,) = dealt(lengths, world=1, limit=limit, overhead=overhead)
+    (micros,) = dealt(lengths, world_size=1, limit=limit, overhead=overhead)
     falling = sorted(lengths, reverse=True)
     prices = []
     for chosen in itertools.product([False, True], repeat=len(lengths) - 1):
@@ -80,7 +81,7 @@ def test_deal_finds_the_cheapest_cut(lengths: list[int], limit: int, overhead: i
 
 
 def test_deal_of_no_rows_has_no_batches() -> None:
-    assert split_into_microbatches([], lengths=[], world=3, limit=10, overhead=1) == [[], [], []]
+    assert split_into_microbatches([], lengths=[], world_size=3, limit=10, overhead=1) == [[], [], []]
 
 
 def test_dropout_has_a_seed_of_its_own_in_every_micro_batch() -> None:
@@ -98,13 +99,13 @@ def bench(tmp_path: Path, accelerator: Accelerator) -> Bench:
 ROWS = ((0, 1), (0, 2), (1, 3), (0, 5), (2, 4), (1, 1), (2, 0), (0, 7), (0, 0))
 
 
-def by_hand(bench: Bench, rows: tuple[Row, ...], weights: dict[str, float]) -> tuple[torch.Tensor, dict[str, Any]]:
+def by_hand(bench: Bench, rows: tuple[RowRef, ...], weights: dict[str, float]) -> tuple[torch.Tensor, dict[str, Any]]:
     """The loss of a step, a row at a time: Σ w_t · (rows_t / Σ rows_u) · (sum_t / count_t)."""
     sums: dict[str, torch.Tensor] = {}
     counts: dict[str, int] = {}
     many: dict[str, int] = {}
     for row in rows:
-        batch = bench.stepper().accumulator.collate([row])
+        batch = bench.train_step().accumulator.collate([row])
         logits = bench.model(**batch.inputs)
         for task, part in batch.parts.items():
             sums[task] = sums.get(task, torch.zeros(())) + bench.work.tasks[task].loss(logits[task], part.labels)
@@ -124,7 +125,7 @@ def test_a_step_follows_the_gradient_of_sums_over_counts(bench: Bench, micro_tok
     names = [name for name, _ in bench.model.named_parameters()]
     gradients = torch.autograd.grad(loss, list(bench.model.parameters()), allow_unused=True)
     before = bench.snapshot()
-    report = bench.stepper(micro_tokens=micro_tokens, weights=weighted)(StepPlan(step=0, rows=ROWS))
+    report = bench.train_step(micro_tokens=micro_tokens, weights=weighted)(StepPlan(step=0, rows=ROWS))
     after = bench.snapshot()
     for name, gradient in zip(names, gradients, strict=True):
         moved = before[name] - after[name]
@@ -134,7 +135,9 @@ def test_a_step_follows_the_gradient_of_sums_over_counts(bench: Bench, micro_tok
     assert report.lr == 1.0
     assert list(report.counts) == [parts["counts"][task] for task in tasks]
     assert list(report.shares) == pytest.approx([parts["shares"][task] for task in tasks])
-    assert report.sums.tolist() == pytest.approx([float(parts["sums"][task].detach()) for task in tasks], rel=1e-12)
+    assert report.loss_sums.tolist() == pytest.approx(
+        [float(parts["sums"][task].detach()) for task in tasks], rel=1e-12
+    )
     labelled = [(d, r) for d, r in ROWS if any(one.counts[r] for one in bench.datasets[d].labels.values())]
     assert report.tokens == sum(len(bench.datasets[d].ids[r]) for d, r in labelled)
 
@@ -170,7 +173,7 @@ def test_a_gradient_method_weighs_what_tasks_share_and_leaves_what_is_their_own(
     names = [name for name, _ in bench.model.named_parameters()]
     before = bench.snapshot()
     spy = Spy(tasks=list(bench.work.tasks), epoch_steps=1, seed=0)
-    report = bench.stepper(micro_tokens=micro_tokens, weighting=spy)(StepPlan(step=0, rows=ROWS))
+    report = bench.train_step(micro_tokens=micro_tokens, weighting=spy)(StepPlan(step=0, rows=ROWS))
     after = bench.snapshot()
     (shown,) = seen
     assert list(shown.shares) == tasks
@@ -190,15 +193,21 @@ def test_a_weighting_that_looks_at_losses_sees_those_of_the_step(bench: Bench, k
     gradients, means = task_gradients(bench)
     tasks = list(bench.work.tasks)
     weighting = build(kind, tasks=tasks)
-    shown: list[Mapping[str, float]] = []
-    weighting.update = lambda seen, *, losses, post_step_losses: shown.extend([seen.losses, losses, post_step_losses])  # type: ignore[method-assign]
+    updates: list[Mapping[str, float]] = []
+
+    def record(
+        observation: StepObservation, *, losses: Mapping[str, float], post_step_losses: Mapping[str, float]
+    ) -> None:
+        updates.extend([observation.losses, losses, post_step_losses])
+
+    weighting.update = record  # type: ignore[method-assign]
     before = bench.snapshot()
-    report = bench.stepper(weighting=weighting)(StepPlan(step=0, rows=ROWS))
+    report = bench.train_step(weighting=weighting)(StepPlan(step=0, rows=ROWS))
     after = bench.snapshot()
     if kind == "famo":
-        assert shown[0] == shown[1] == pytest.approx(means, rel=1e-12)
+        assert updates[0] == updates[1] == pytest.approx(means, rel=1e-12)
         moved = task_gradients(bench)[1]
-        assert shown[2] == pytest.approx(moved, rel=1e-12)
+        assert updates[2] == pytest.approx(moved, rel=1e-12)
         assert moved != pytest.approx(means, rel=1e-3)
     for i, (name, _) in enumerate(bench.model.named_parameters()):
         expected = torch.zeros_like(before[name])
@@ -224,7 +233,7 @@ def test_a_loss_that_is_not_finite_after_the_step_is_noted_and_not_learned_from(
     tasks = dict(bench.work.tasks)
     tasks["grade"] = Breaks(name="grade", labels=(), metrics=None, input="pair")
     weighting = build("famo", tasks=list(tasks))
-    stepper = bench.stepper(weighting=weighting)
+    stepper = bench.train_step(weighting=weighting)
     stepper.accumulator.tasks = tasks
     reports = [stepper(StepPlan(step=step, rows=ROWS)) for step in range(2)]
     assert reports[0].note is not None
@@ -237,10 +246,10 @@ def test_a_loss_that_is_not_finite_after_the_step_is_noted_and_not_learned_from(
 def test_what_a_step_shows_a_sampler(bench: Bench) -> None:
     means = task_gradients(bench)[1]
     with torch.no_grad():
-        batch = bench.stepper().accumulator.collate(ROWS)
+        batch = bench.train_step().accumulator.collate(ROWS)
         logs = bench.model(**batch.inputs)["topic"][batch.parts["topic"].rows].log_softmax(dim=-1)
     entropies = -(logs.exp() * logs).sum(dim=-1) / math.log(logs.shape[-1])
-    feedback = bench.stepper(teaches=True)(StepPlan(step=0, rows=ROWS)).feedback
+    feedback = bench.train_step(adaptive_sampler=True)(StepPlan(step=0, rows=ROWS)).feedback
     assert feedback is not None
     assert list(feedback.rows_per_dataset) == [5, 2, 2]
     assert feedback.losses == pytest.approx(means, rel=1e-12)
@@ -252,16 +261,16 @@ def test_what_a_step_shows_a_sampler(bench: Bench) -> None:
 
 def test_the_gradient_is_clipped_as_one_over_all_weights(bench: Bench) -> None:
     before = bench.snapshot()
-    bench.stepper(clip=0.01)(StepPlan(step=0, rows=ROWS))
+    bench.train_step(max_grad_norm=0.01)(StepPlan(step=0, rows=ROWS))
     moved = torch.cat([(before[name] - value).flatten() for name, value in bench.snapshot().items()])
     assert float(moved.norm()) == pytest.approx(0.01, rel=1e-4)
 
 
 def test_the_schedule_sets_the_rate_of_the_step(bench: Bench) -> None:
-    report = bench.stepper(schedule=lambda step: 0.25 * step)(StepPlan(step=2, rows=ROWS))
+    report = bench.train_step(schedule=lambda step: 0.25 * step)(StepPlan(step=2, rows=ROWS))
     assert report.lr == 0.5
     before = bench.snapshot()
-    bench.stepper(schedule=lambda step: 0.0)(StepPlan(step=0, rows=ROWS))
+    bench.train_step(schedule=lambda step: 0.0)(StepPlan(step=0, rows=ROWS))
     assert all(torch.equal(before[name], value) for name, value in bench.snapshot().items())
 
 
@@ -272,7 +281,7 @@ def test_joint_tasks_encode_each_text_once(bench: Bench) -> None:
         lambda module, args, kwargs, output: seen.append(len(kwargs["input_ids"])), with_kwargs=True
     )
     full = [r for r in range(20) if all(one.counts[r] for one in bench.datasets[0].labels.values())][:4]
-    report = bench.stepper()(StepPlan(step=0, rows=tuple((0, r) for r in full)))
+    report = bench.train_step()(StepPlan(step=0, rows=tuple((0, r) for r in full)))
     hook.remove()
     assert sum(seen) == 4
     assert [bool(count) for count in report.counts] == [True, True, True, False, False]
@@ -280,7 +289,7 @@ def test_joint_tasks_encode_each_text_once(bench: Bench) -> None:
 
 def test_rows_without_any_label_are_left_out(bench: Bench) -> None:
     unlabelled = [r for r, one in enumerate(bench.datasets[2].labels["kinds"].counts) if not one]
-    report = bench.stepper()(StepPlan(step=0, rows=((2, unlabelled[0]), (1, 1))))
+    report = bench.train_step()(StepPlan(step=0, rows=((2, unlabelled[0]), (1, 1))))
     assert report.tokens == len(bench.datasets[1].ids[1])
     assert sum(report.counts) == 1
 
@@ -288,7 +297,7 @@ def test_rows_without_any_label_are_left_out(bench: Bench) -> None:
 def test_a_step_without_any_label_moves_nothing(bench: Bench) -> None:
     unlabelled = [r for r, one in enumerate(bench.datasets[2].labels["kinds"].counts) if not one]
     before = bench.snapshot()
-    report = bench.stepper()(StepPlan(step=0, rows=((2, unlabelled[0]),)))
+    report = bench.train_step()(StepPlan(step=0, rows=((2, unlabelled[0]),)))
     assert report.tokens == 0
     assert all(torch.equal(before[name], value) for name, value in bench.snapshot().items())
 
@@ -301,7 +310,7 @@ def test_class_weights_and_label_smoothing_reach_the_loss(tmp_path: Path, accele
     task, labels = bench.work.tasks["topic"], bench.datasets[0].labels["topic"]
     rows = tuple((0, int(r)) for r in range(10) if labels.counts[r])
     with torch.no_grad():
-        batch = bench.stepper().accumulator.collate(rows)
+        batch = bench.train_step().accumulator.collate(rows)
         logs = functional.log_softmax(bench.model(**batch.inputs)["topic"], dim=-1)[batch.parts["topic"].rows]
     weigh = torch.tensor([3.0 if label == "animals" else 1.0 for label in task.labels], dtype=torch.float64)
     given = weigh[torch.from_numpy(labels.ids[labels.labelled]).long()]  # type: ignore[attr-defined]
@@ -311,7 +320,7 @@ def test_class_weights_and_label_smoothing_reach_the_loss(tmp_path: Path, accele
         -0.8 * float(weigh[y] * log[y]) - 0.2 / 3 * float((weigh * log).sum())
         for log, y in zip(logs, answers.tolist(), strict=True)
     )
-    sums = bench.stepper()(StepPlan(step=0, rows=rows)).sums
+    sums = bench.train_step()(StepPlan(step=0, rows=rows)).loss_sums
     assert float(sums[0]) == pytest.approx(expected, rel=1e-9)
     tags = bench.datasets[0].labels["places"]
     balanced = bench.work.tasks["places"]._weights  # type: ignore[attr-defined]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from accelerate import Accelerator
 
 from nlpmtl.errors import RunError
-from nlpmtl.run import TrainingStarted, TrainResult, iter_train, load_config
+from nlpmtl.run import TrainingStarted, TrainResult, build_run, iter_train, load_config
 from nlpmtl.training import EvaluationDone, RunState, StepLogged, read_lines
 from tests.tiny import Trained, apart, checkpoint, digest, interrupt, make_run, metrics, read_json, train_tiny
 
@@ -211,6 +213,22 @@ def test_no_more_checkpoints_than_asked_for(run: dict[str, Any], tmp_path: Path)
     ]
 
 
+def test_steps_are_computed_in_training_mode_and_update_the_state(tmp_path: Path, accelerator: Accelerator) -> None:
+    train = {"steps": 4, "batch_size": 3, "lr": 1e-3, "precision": "fp32"}
+    config = load_config(make_run(tmp_path, rows=10, train=train, sampling={"kind": "proportional"}))
+    _, _, trainer = build_run(config, directory=tmp_path / "out", accelerator=accelerator)
+    _, second = trainer.plan.next(trainer.plan.start())
+    trainer.state = replace(trainer.state, cursor=second)
+    steps = []
+    for report in trainer.steps():
+        assert trainer.model.training
+        assert report.step == trainer.state.step
+        steps.append(report.step)
+        trainer.model.train(False)  # as an evaluation does
+    assert steps == [2, 3, 4]
+    assert sum(trainer.state.cursor.rows_per_dataset) == 12
+
+
 def test_the_state_of_a_run_is_plain_json(whole: Trained) -> None:
     state = read_json(checkpoint(whole.output, STEPS) / "state.json")
     again = RunState.from_json(state)
@@ -223,5 +241,5 @@ def test_the_state_of_a_run_is_plain_json(whole: Trained) -> None:
 def test_a_state_of_another_version_says_so(whole: Trained, key: str) -> None:
     state = read_json(checkpoint(whole.output, STEPS) / "state.json")
     state.pop(key)
-    with pytest.raises(RunError, match=r"which run\.json names, or start anew"):
+    with pytest.raises(RunError, match=r"which run\.json names, or start over"):
         RunState.from_json(state)

@@ -1,0 +1,111 @@
+"""Evaluate a saved model on a split of labelled data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nlpmtl.config import DatasetConfig, RunConfig, dotted, find_run, parse_dataset, read_dataset, read_toml
+from nlpmtl.data_checks import check_datasets
+from nlpmtl.errors import ConfigError, DataError
+from nlpmtl.evaluation import Inference, Scores, max_batch_tokens
+from nlpmtl.evaluation import evaluate as evaluate_tasks
+from nlpmtl.hub import fetch, validated_responses
+from nlpmtl.inference.backend import Precision, load_backend
+from nlpmtl.inference.device import check_device
+from nlpmtl.model import with_finite_logits
+from nlpmtl.plugins import import_plugins
+from nlpmtl.run_config import load_config
+from nlpmtl.task_datasets import load_split
+from nlpmtl.training import global_state_restored
+
+
+@validated_responses()
+def evaluate(
+    model: str | Path,
+    data: str | Path | Mapping[str, Any],
+    *,
+    split: str = "validation",
+    revision: str | None = None,
+    device: str | torch.device = "auto",
+    dtype: torch.dtype | Precision | None = None,
+    plugins: Sequence[str] = (),
+    **overrides: Any,
+) -> Scores:
+    """Evaluate a saved model on a split of a run's datasets, or of one dataset file.
+
+    Args:
+        model: a model directory, or a Hub id.
+        data: a run file, the name of a built-in one, or a dataset file; or a dict of either, whose files may be
+            Datasets, DataFrames or lists of dicts.
+        split: name of the split.
+        revision: commit, tag or branch of a model on the Hub; default: its main branch.
+        device: device, as for `Predictor.from_pretrained`.
+        dtype: precision, as for `Predictor.from_pretrained`.
+        plugins: modules that register task types and metrics of the model; those of a run file are imported too.
+        overrides: config keys, as for `train`.
+
+    Raises:
+        NlpmtlError: one of its subclasses, see `nlpmtl.errors`.
+    """
+    check_device(device, dtype=dtype)
+    import_plugins(plugins)
+    with global_state_restored():
+        return _evaluate(
+            model, data, split=split, revision=revision, device=device, dtype=dtype, overrides=dotted(overrides)
+        )
+
+
+def _evaluate(
+    model: str | Path,
+    data: str | Path | Mapping[str, Any],
+    *,
+    split: str,
+    revision: str | None,
+    device: str | torch.device,
+    dtype: torch.dtype | Precision | None,
+    overrides: Mapping[str, Any],
+) -> Scores:
+    datasets = _load_datasets(data, overrides=overrides)
+    check_datasets(datasets, splits=[split], tasks=False)
+    directory = fetch(model, revision=revision)
+    loaded, tokenizer = load_backend(str(directory), backend="torch", device=device, dtype=dtype)
+    evaluated = load_split(
+        datasets, tasks=loaded.tasks, tokenizer=tokenizer, max_length=loaded.config.input_length, split=split
+    )
+    inference = Inference(
+        with_finite_logits(loaded.predict_logits),
+        pad=tokenizer.pad_token_id,
+        types="token_type_ids" in tokenizer.model_input_names,
+        tokens=max_batch_tokens(loaded.device),
+    )
+    scores = evaluate_tasks(inference, tasks=evaluated.tasks, datasets=evaluated.splits[split])
+    if not scores.tasks:
+        problem = f"no row of the split {split!r} has a label for a task of this model"
+        raise DataError("\n".join([problem, *evaluated.notes]))
+    return replace(scores, notes=evaluated.notes)
+
+
+def _load_datasets(
+    data: str | Path | Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None
+) -> Mapping[str, DatasetConfig]:
+    """Return the datasets of a run, or the dataset of a dataset file or of a dict, by name."""
+    if isinstance(data, Mapping) and "data" in data:
+        return {"data": parse_dataset(data, where="config")}
+    values = tuple(data.values()) if isinstance(data, Mapping) else ()
+    splits = values and not any(isinstance(value, Mapping | str | int) for value in values)
+    if splits or not isinstance(data, str | Path | Mapping | RunConfig):
+        raise ConfigError(
+            f"expected a run file, a dataset file, or a dict of either, found a {type(data).__name__}"
+            f"{' of splits' if splits else ''}. Pass rows in "
+            'memory as {"data": {"files": {"validation": rows}}, "input": {"text": "…"}, "tasks": {…}}'
+        )
+    if isinstance(data, str | Path):
+        path = find_run(data)
+        if "data" in read_toml(path):
+            return {path.stem: parse_dataset(read_dataset(path), where=str(path))}
+    return load_config(data, overrides=overrides).datasets

@@ -1,0 +1,142 @@
+"""Evaluation of the model on the validation splits during training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from nlpmtl.data import Batch, Encoded
+from nlpmtl.errors import ConfigError
+from nlpmtl.evaluation import Inference, LogitsCache, evaluate
+from nlpmtl.strict_json import dumps
+from nlpmtl.tasks import Task
+from nlpmtl.training.distributed import all_gather_lists
+from nlpmtl.training.events import BestModel, EvaluationDone
+from nlpmtl.training.fsdp import gather_full_model
+from nlpmtl.training.signals import StopSignals
+
+
+class StopRequestedError(Exception):
+    """A signal was received during an evaluation."""
+
+
+class EvaluationFailedError(Exception):
+    """An evaluation raised; its cause is the exception."""
+
+
+@dataclass
+class Evaluator:
+    """Evaluates the model, and keeps the logits of the best one.
+
+    Args:
+        model: model that is trained.
+        full_model: the same model, or an unsharded copy of a sharded one.
+        tasks: tasks of the run.
+        validation: validation rows of each dataset; without labels nothing is evaluated and the last model is kept.
+        inference: runs rows through the full model.
+        every: number of steps between evaluations.
+        select: ``"mean"``, or the task whose score selects the best model.
+        patience: evaluations without improvement before training stops; 0 for no early stopping.
+        device: device of the model.
+        signals: signals that interrupt an evaluation.
+
+    Raises:
+        ConfigError: the task that selects the best model has no labelled validation row.
+    """
+
+    model: nn.Module
+    full_model: nn.Module
+    tasks: Mapping[str, Task]
+    validation: Mapping[str, Encoded]
+    inference: Inference
+    every: int
+    select: str
+    patience: int
+    device: torch.device
+    signals: StopSignals
+    _logits: tuple[int, LogitsCache] | None = field(init=False, default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        labelled = {
+            task for rows in self.validation.values() for task, labels in rows.labels.items() if labels.labelled.any()
+        }
+        self._has_labels = bool(labelled)
+        if self.select != "mean" and self.select not in labelled:
+            raise ConfigError(f"eval.select: task {self.select!r} has no labelled validation rows to select a model by")
+
+    def is_due(self, step: int, *, total_steps: int) -> bool:
+        """Return whether the model is evaluated after a step."""
+        return self._has_labels and (step == total_steps or step % self.every == 0)
+
+    @property
+    def is_distributed(self) -> bool:
+        """Return whether several ranks evaluate together."""
+        return self.inference.world > 1
+
+    def evaluate(self, step: int, *, best: BestModel | None) -> EvaluationDone:
+        """Evaluate the model as it is after a step.
+
+        Args:
+            step: number of steps done.
+            best: best model so far.
+
+        Raises:
+            StopRequestedError: a signal was received; not with several ranks.
+            EvaluationFailedError: a metric or a task raised, or a score cannot be written as JSON.
+        """
+        self.gather_full_model()
+        self.full_model.eval()
+        inference = self.inference
+        if not self.is_distributed:  # one of several ranks cannot stop without the others
+            inference = replace(inference, forward=self._forward_unless_stopped)
+        logits = LogitsCache(inference)
+        try:
+            scores = evaluate(
+                inference if self.is_distributed else logits,
+                tasks=self.tasks,
+                datasets=self.validation,
+                gather=all_gather_lists,
+            )
+            score = scores.of(self.select)
+            dumps(scores.to_json())  # evaluations.jsonl and checkpoints hold the scores
+        except StopRequestedError:
+            raise
+        except Exception as error:  # a metric or task type from a plugin may raise or return anything
+            raise EvaluationFailedError from error
+        if self.full_model is not self.model:
+            self.full_model.cpu()  # training needs the memory
+        is_best = best is None or score > best.value
+        if is_best:
+            # The saved model has fp32 parameters, and each of several ranks has only a part of the logits.
+            is_exact = next(self.full_model.parameters()).dtype == torch.float32 and not self.is_distributed
+            self._logits = (step, logits) if is_exact else None
+        return EvaluationDone(step=step, scores=scores, best=is_best)
+
+    def gather_full_model(self) -> None:
+        """Update the full model from a sharded one; all ranks take part."""
+        if self.full_model is not self.model:
+            gather_full_model(self.model, into=self.full_model.cpu())
+            self.full_model.to(self.device)
+
+    @property
+    def local_inference(self) -> Inference:
+        """Inference on this rank only."""
+        return replace(self.inference, rank=0, world=1)
+
+    def validation_logits(self, step: int) -> LogitsCache:
+        """Return the logits of the full model on validation.
+
+        Those that the evaluation of that step computed are used again if it selected the model.
+        """
+        if self._logits is None or self._logits[0] != step:
+            self._logits = step, LogitsCache(self.local_inference)
+        self._logits[1].inference = self.local_inference
+        return self._logits[1]
+
+    def _forward_unless_stopped(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        if self.signals.received:
+            raise StopRequestedError
+        return self.inference.forward(batch, rows)
