@@ -57,7 +57,7 @@ def test_evaluate_scores_what_a_split_has_labels_for(trained: Trained) -> None:
 def test_data_of_another_type_says_how_it_is_written(value: Any, trained: Trained) -> None:
     with pytest.raises(ConfigError, match=rf"found a {type(value).__name__}.*files.*input.*tasks"):
         nlpmtl.evaluate(trained.model_dir, value)
-    with pytest.raises(ConfigError, match=f"expected a run file.*, found a {type(value).__name__}"):
+    with pytest.raises(ConfigError, match=f"a run file.* was expected, found a {type(value).__name__}"):
         nlpmtl.train(value)
 
 
