@@ -33,7 +33,6 @@ from transformers.utils import logging
 
 from benchmarks.tables import facts, median_spread
 from nlpmtl import Predictor
-from nlpmtl.export.hf_tasks import hf_task_spec
 from nlpmtl.hub import load_model
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.tasks import task_from_config
@@ -110,10 +109,9 @@ def stock_pipelines(predictor: Predictor, directory: Path, dtype: torch.dtype) -
         if not (directory / name).exists():
             predictor.export(directory / name, task=name)
         spans = {"aggregation_strategy": "first"} if getattr(task, "scheme", "") == "bio" else {}
-        stock: Any = hf_task_spec(task)
         make: Any = pipeline
         pipes[name] = make(
-            stock.pipeline, model=str(directory / name), batch_size=BATCH, device="cpu", dtype=dtype, **spans
+            task.pipeline_tag, model=str(directory / name), batch_size=BATCH, device="cpu", dtype=dtype, **spans
         )
     return pipes
 

@@ -1,4 +1,4 @@
-"""Export: single tasks as transformers models, LoRA adapters for peft, and the whole model as an ONNX graph."""
+"""Exports: one task as a transformers model, LoRA adapters for PEFT, all tasks as one ONNX graph."""
 
 from __future__ import annotations
 

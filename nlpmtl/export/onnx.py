@@ -1,4 +1,4 @@
-"""A model as one ONNX graph with an output for each task, compared with torch before it is there."""
+"""Export of a model to ONNX: one graph with one output per task, verified against PyTorch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 import importlib.util
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,15 @@ from nlpmtl.data import Batch, without_truncation
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.export.onnx_compare import max_logit_difference, random_batches
 from nlpmtl.export.onnx_model import load_onnx, output_name
+from nlpmtl.export.readme import onnx_readme
 from nlpmtl.hub.model_directory import atomic_directory
 from nlpmtl.hub.model_files import GRAPH
 from nlpmtl.model import MultiTaskModel
 
-_NEEDED = ("onnx", "onnxruntime", "onnxscript")
+_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 _OPSET = 18
-"""What torch writes without converting; every onnxruntime of the last years reads it."""
-_CLOSE = 1e-5
+"""The opset that torch writes without conversion; any onnxruntime of recent years reads it."""
+_TOLERANCE = 1e-5
 
 
 def export_onnx(
@@ -36,72 +37,79 @@ def export_onnx(
     directory: str | Path,
     tasks: Sequence[str] | None = None,
 ) -> float:
-    """Write a directory that `Predictor` runs without torch's weights: graph, config, tokenizer, README.
+    """Write a directory that `Predictor` runs with onnxruntime: graph, config, tokenizer and README.
 
-    The graph takes ``input_ids``, ``attention_mask`` and, where the tokenizer makes them, ``token_type_ids``, each
-    ``[rows, time]`` of any size, and gives the logits of each task as `MultiTaskModel.forward` does, in single
+    The graph takes ``input_ids``, ``attention_mask`` and, if the tokenizer makes them, ``token_type_ids``, each
+    ``[rows, time]`` of any size, and returns the logits of each task like `MultiTaskModel.forward`, in single
     precision.
 
     Args:
-        model: the model, on any device and in any precision; it stays as it is.
+        model: the model, on any device and in any precision; it is not changed.
         tokenizer: its tokenizer.
-        directory: a new or an empty one.
-        tasks: which tasks; default: all.
+        directory: where to write; must be empty or not exist.
+        tasks: names of the tasks; default: all whose task type is exportable.
 
     Returns:
-        The largest difference of a logit from torch's, over batches of many sizes and lengths, as a fraction of the
-        largest logit of its task (of 1, where that is less).
+        Maximum difference of a logit from torch's, over batches of many sizes and lengths, relative to the largest
+        logit of its task (to 1 if that is less).
 
     Raises:
-        ConfigError: a task that the model does not have, a directory that is not empty, or packages that are missing.
-        ModelError: the graph's logits differ by more than 1e-5; nothing is left behind.
+        ConfigError: a task that the model does not have or that is not exportable, a directory that is not empty, or
+            missing packages.
+        ModelError: the logits of the graph differ by more than 1e-5. Nothing is written.
     """
-    _check(model, tasks)
-    own = _copy(model, tasks)
-    batches = list(random_batches(own, tokenizer))
-    with atomic_directory(Path(directory)) as made:
-        _write_graph(own, batches[0], made / GRAPH)
-        own.config.save_pretrained(made)
-        without_truncation(tokenizer).save_pretrained(made)
-        written, _ = load_onnx(made, device="cpu")
-        apart = max_logit_difference(own, written, batches)
-        for name, one in apart.items():
-            if not one <= _CLOSE:  # as it is not where a logit is no number
+    tasks = _check(model, tasks)
+    exported = _copy(model, tasks)
+    batches = list(random_batches(exported, tokenizer))
+    with atomic_directory(Path(directory)) as part:
+        _write_graph(exported, batches[0], part / GRAPH)
+        exported.config.save_pretrained(part)
+        without_truncation(tokenizer).save_pretrained(part)
+        loaded, _ = load_onnx(part, device="cpu")
+        differences = max_logit_difference(exported, loaded, batches)
+        for name, difference in differences.items():
+            if not difference <= _TOLERANCE:  # false for NaN, too
                 raise ModelError(
-                    f"task {name!r}: the logits of the ONNX graph are not torch's: they differ by {one:.1e} of the "
-                    f"largest, and {_CLOSE:.0e} is allowed. Nothing was written"
+                    f"task {name!r}: the logits of the ONNX graph are not torch's: they differ by {difference:.1e} of "
+                    f"the largest, and {_TOLERANCE:.0e} is allowed. Nothing was written"
                 )
-        (made / "README.md").write_text(_readme(own.tasks, max(apart.values())), encoding="utf-8")
-    return max(apart.values())
+        difference = max(differences.values())
+        (part / "README.md").write_text(onnx_readme(exported.tasks, difference=difference), encoding="utf-8")
+    return difference
 
 
-def _check(model: MultiTaskModel, tasks: Sequence[str] | None) -> None:
-    if not all(importlib.util.find_spec(package) for package in _NEEDED):
+def _check(model: MultiTaskModel, tasks: Sequence[str] | None) -> list[str]:
+    """Return the names of the tasks to export."""
+    if not all(importlib.util.find_spec(package) for package in _PACKAGES):
         raise ConfigError("the export to ONNX needs more packages: pip install 'nlpmtl[onnx]'")
-    if tasks is not None and not tasks:
-        raise ConfigError("no task is named to export")
     for name in tasks or ():
         if name not in model.tasks:
             raise ConfigError(f"this model has no task {name!r}; {did_you_mean(name, model.tasks)}")
+        if not model.tasks[name].exportable:
+            raise ConfigError(f"task {name!r} cannot be exported to ONNX: its type is {model.tasks[name].kind!r}")
+    names = [name for name, task in model.tasks.items() if task.exportable and (tasks is None or name in tasks)]
+    if not names:
+        raise ConfigError("there is no task to export")
+    return names
 
 
-def _copy(model: MultiTaskModel, tasks: Sequence[str] | None) -> MultiTaskModel:
-    """The model as it is exported: with those tasks, on the CPU, in single precision."""
-    own = copy.deepcopy(model)
-    module: nn.Module = own  # whose methods have types
+def _copy(model: MultiTaskModel, tasks: Sequence[str]) -> MultiTaskModel:
+    """Return the model to export: with those tasks, on the CPU, in single precision."""
+    exported = copy.deepcopy(model)
+    module: nn.Module = exported  # whose methods have types
     module.to("cpu", torch.float32).eval()
-    encoder = own.sharing.encoder
-    if encoder.config._attn_implementation != "eager":  # which every architecture has, some alone
+    encoder = exported.sharing.encoder
+    if encoder.config._attn_implementation != "eager":  # the only one that every architecture has
         encoder.set_attn_implementation("eager")
-    own.tasks = {name: task for name, task in model.tasks.items() if tasks is None or name in tasks}
-    own.config.tasks = {name: task.to_config() for name, task in own.tasks.items()}
-    return own
+    exported.tasks = {name: model.tasks[name] for name in tasks}
+    exported.config.tasks = {name: task.to_config() for name, task in exported.tasks.items()}
+    return exported
 
 
 def _write_graph(model: MultiTaskModel, example: Batch, path: Path) -> None:
     axes = {0: "rows", 1: "time"}
     try:
-        with _quiet(), torch.no_grad():
+        with _silenced(), torch.no_grad():
             program = torch.onnx.export(
                 model,
                 kwargs=example.inputs,
@@ -112,16 +120,16 @@ def _write_graph(model: MultiTaskModel, example: Batch, path: Path) -> None:
             )
     except torch.onnx.OnnxExporterError as error:
         raise ModelError(f"torch cannot write this model as an ONNX graph: {error}") from error
-    assert program is not None, "it is written to a file by us"
-    _name(program.model.graph, [output_name(task) for task in model.tasks])
+    assert program is not None, "torch returns the program unless it writes the file itself"
+    _rename_outputs(program.model.graph, [output_name(task) for task in model.tasks])
     program.save(path)
 
 
-def _name(graph: Any, outputs: Sequence[str]) -> None:
-    """Name the outputs, free those names inside, and forget where in whose source files each node comes from."""
+def _rename_outputs(graph: Any, outputs: Sequence[str]) -> None:
+    """Name the outputs, rename inner values of those names, and remove the source positions of all nodes."""
     nodes = list(graph.all_nodes())
-    for one in [graph, *nodes]:
-        one.metadata_props.clear()
+    for item in [graph, *nodes]:
+        item.metadata_props.clear()
     for value in [*graph.initializers.values(), *(value for node in nodes for value in node.outputs)]:
         value.metadata_props.clear()
         if value.name in outputs:
@@ -131,8 +139,8 @@ def _name(graph: Any, outputs: Sequence[str]) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what the exporter says of itself and of packages that are not needed: its graph is compared."""
+def _silenced() -> Iterator[None]:
+    """Silence the exporter's notes on itself and on optional packages: the graph is verified anyway."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -141,39 +149,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-
-
-def _readme(tasks: Mapping[str, Any], apart: float) -> str:
-    lines = [
-        "---",
-        "library_name: nlpmtl",
-        "tags:",
-        "- multi-task",
-        "- onnx",
-        "---",
-        "",
-        "# A multi-task text model in ONNX",
-        "",
-        f"`{GRAPH}` is one graph: an encoder and {len(tasks)} head{'s' if len(tasks) > 1 else ''}. "
-        "It takes tokens, `[rows, time]` of any size, and gives the logits of each task:",
-        "",
-        "| task | kind | output | shape |",
-        "|---|---|---|---|",
-        *(
-            f"| {name} | {task.kind} | `{output_name(name)}` | "
-            f"`[rows, {'time, ' if task.level == 'token' else ''}{task.outputs}]` |"
-            for name, task in tasks.items()
-        ),
-        "",
-        f"The largest difference from the logits that torch gives was {apart:.0e} of the largest logit of its task. "
-        "Labels, temperatures, thresholds and the scale of numbers are in `config.json`.",
-        "",
-        "```python",
-        "import nlpmtl",
-        "",
-        'model = nlpmtl.Predictor.from_pretrained("this-directory")',
-        'model.predict_all("A text.")',
-        "```",
-        "",
-    ]
-    return "\n".join(lines)

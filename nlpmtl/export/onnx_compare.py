@@ -1,4 +1,4 @@
-"""How far the logits of an ONNX graph are from torch's, over batches of many shapes."""
+"""Logit differences between an ONNX graph and its PyTorch model, over random batches of many shapes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nlpmtl.export.onnx_model import OnnxModel
 from nlpmtl.model import MultiTaskModel
 
 SHAPES = ((3, 7), (1, 1), (1, 2), (4, 3), (17, 33), (1, 100), (3, 512), (1, None))
-"""Rows of a batch, and tokens, as far as the model reads so many; None for all that it reads."""
+"""Rows and tokens of each batch, capped by the maximum input length of the model; None for that length itself."""
 
 
 def random_batches(
@@ -24,38 +24,41 @@ def random_batches(
     shapes: Iterable[tuple[int, int | None]] = SHAPES,
     seed: int = 0,
 ) -> Iterator[Batch]:
-    """Tokens at random; in each batch the first row is whole, and the others end anywhere."""
-    random = torch.Generator().manual_seed(seed)
-    longest, encoder = model.config.input_length, model.config.encoder_config
-    pieces, segments = min(len(tokenizer), encoder.vocab_size), min(2, getattr(encoder, "type_vocab_size", 1) or 1)
-    for rows, most in shapes:
-        time = min(most or longest, longest)
-        lengths = torch.randint(1, time + 1, (rows, 1), generator=random)
+    """Yield batches of random tokens: the first row of each has the full length, the others have random lengths."""
+    generator = torch.Generator().manual_seed(seed)
+    max_length, encoder = model.config.input_length, model.config.encoder_config
+    token_ids, segments = min(len(tokenizer), encoder.vocab_size), min(2, getattr(encoder, "type_vocab_size", 1) or 1)
+    for rows, length in shapes:
+        time = min(length or max_length, max_length)
+        lengths = torch.randint(1, time + 1, (rows, 1), generator=generator)
         lengths[0] = time
         mask = torch.arange(time) < lengths
-        ids = torch.randint(pieces, (rows, time), generator=random).masked_fill(~mask, tokenizer.pad_token_id)
-        types = torch.randint(segments, (rows, time), generator=random) * mask
+        ids = torch.randint(token_ids, (rows, time), generator=generator).masked_fill(~mask, tokenizer.pad_token_id)
+        types = torch.randint(segments, (rows, time), generator=generator) * mask
         yield Batch(ids, mask.long(), types if "token_type_ids" in tokenizer.model_input_names else None, {})
 
 
 def max_logit_difference(model: MultiTaskModel, exported: OnnxModel, batches: Iterable[Batch]) -> dict[str, float]:
-    """For each task the largest difference of a logit, as a fraction of the largest logit, or of 1 where that is less.
+    """Return the maximum logit difference of each task, relative to its largest logit (to 1 if that is less).
 
-    It is not a number where a logit is none. Logits of padding, which nobody reads, are left out.
+    It is NaN if a logit is NaN. Logits of padding are ignored.
     """
-    found: dict[str, list[Tensor]] = {task: [] for task in exported.tasks}
-    right: dict[str, list[Tensor]] = {task: [] for task in exported.tasks}
+    exported_logits: dict[str, list[Tensor]] = {task: [] for task in exported.tasks}
+    expected_logits: dict[str, list[Tensor]] = {task: [] for task in exported.tasks}
     for batch in batches:
-        every = torch.arange(len(batch.input_ids))
-        rows = dict.fromkeys(exported.tasks, every)
-        for kept, backend in ((found, exported), (right, model)):
+        all_rows = torch.arange(len(batch.input_ids))
+        rows = dict.fromkeys(exported.tasks, all_rows)
+        for collected, backend in ((exported_logits, exported), (expected_logits, model)):
             with torch.inference_mode():
                 logits: Mapping[str, Tensor] = backend.predict_logits(batch, rows)
             for task, values in logits.items():
-                real: Any = batch.attention_mask == 1 if model.tasks[task].level == "token" else every
-                kept[task].append(values[real])
-    return {task: _relative_difference(torch.cat(found[task]), torch.cat(right[task])) for task in exported.tasks}
+                selected: Any = batch.attention_mask == 1 if model.tasks[task].level == "token" else all_rows
+                collected[task].append(values[selected])
+    return {
+        task: _relative_difference(torch.cat(exported_logits[task]), torch.cat(expected_logits[task]))
+        for task in exported.tasks
+    }
 
 
-def _relative_difference(one: Tensor, other: Tensor) -> float:
-    return float((one - other).abs().max() / other.abs().max().clamp(min=1))
+def _relative_difference(values: Tensor, expected: Tensor) -> float:
+    return float((values - expected).abs().max() / expected.abs().max().clamp(min=1))

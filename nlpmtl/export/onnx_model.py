@@ -1,4 +1,4 @@
-"""A model that onnxruntime runs: read from a directory, asked as a `MultiTaskModel` is asked."""
+"""An exported model that onnxruntime runs, with the prediction interface of `MultiTaskModel`."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _AUTO = "auto"
 _NO_LOGGING = 4
-"""Of onnxruntime's levels: what is fatal. All else that goes wrong it raises too."""
+"""The log level "fatal" of onnxruntime: it raises all other errors, too."""
 
 
 class OnnxModel:
-    """A graph with an output for each task.
+    """An ONNX graph with one output per task.
 
     Args:
-        session: onnxruntime's `InferenceSession` of the graph.
-        config: what is in its ``config.json``.
+        session: the `onnxruntime.InferenceSession` of the graph.
+        config: the model's ``config.json``.
 
     Raises:
         ModelError: the graph does not have the outputs of a task of the config.
@@ -45,40 +45,40 @@ class OnnxModel:
     def __init__(self, session: Any, config: MultiTaskConfig) -> None:
         self.config = config
         self.tasks: dict[str, Task] = {name: task_from_config(name, spec) for name, spec in config.tasks.items()}
-        self.session, self._inputs = session, {one.name for one in session.get_inputs()}
-        widths = {one.name: one.shape[-1] for one in session.get_outputs()}
+        self.session, self._inputs = session, {value.name for value in session.get_inputs()}
+        widths = {value.name: value.shape[-1] for value in session.get_outputs()}
         for name, task in self.tasks.items():
-            found = widths.get(output_name(name), "none")
-            if found != task.outputs:
-                raise ModelError(f"task {name!r} has {task.outputs} logits by config.json, and {found} in {GRAPH}")
+            width = widths.get(output_name(name), "none")
+            if width != task.outputs:
+                raise ModelError(f"task {name!r} has {task.outputs} logits in config.json, but {width} in {GRAPH}")
         if unknown := sorted(widths.keys() - set(map(output_name, self.tasks))):
-            raise ModelError(f"{GRAPH} has outputs that are no task of config.json: {', '.join(unknown[:5])}")
+            raise ModelError(f"{GRAPH} has outputs that are not tasks of config.json: {', '.join(unknown[:5])}")
 
     @property
     def device(self) -> torch.device:
-        """Where the graph computes."""
+        """Device on which the graph runs."""
         return torch.device("cuda" if self.provider == _PROVIDERS["cuda"] else "cpu")
 
     @property
     def provider(self) -> str:
-        """The execution provider of onnxruntime that computes, such as "CPUExecutionProvider"."""
+        """Execution provider of onnxruntime, such as "CPUExecutionProvider"."""
         return str(self.session.get_providers()[0])
 
     def compute(self, ids: Tensor) -> dict[str, Tensor]:
-        """Logits of all tasks for token ids without padding, ``[rows, time]``."""
+        """Return the logits of all tasks for token ids without padding, ``[rows, time]``."""
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
         rows = dict.fromkeys(self.tasks, torch.arange(len(ids)))
         return self._run(Batch(**inputs, parts={}), rows)
 
     def predict_logits(self, batch: Batch, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Logits of the rows that each task is asked about, as `MultiTaskModel.forward` gives them, on the CPU.
+        """Return the logits of each task for its rows, like `MultiTaskModel.forward`, on the CPU.
 
         Raises:
             ModelError: the graph cannot compute the batch, or a logit is not finite.
         """
         try:
             logits = self._run(batch, rows)
-        except Exception as error:  # its errors have no base of their own
+        except Exception as error:  # the errors of onnxruntime have no common base class
             raise ModelError(f"{GRAPH} cannot compute a batch: {error}") from error
         for task, values in logits.items():
             tokens = batch.attention_mask[rows[task]].bool()
@@ -90,26 +90,29 @@ class OnnxModel:
         return logits
 
     def _run(self, batch: Batch, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        given = {name: value.numpy() for name, value in batch.inputs.items() if name in self._inputs}
-        found = self.session.run([output_name(task) for task in rows], given)
-        return {task: torch.from_numpy(one[at.numpy()]) for (task, at), one in zip(rows.items(), found, strict=True)}
+        inputs = {name: value.numpy() for name, value in batch.inputs.items() if name in self._inputs}
+        outputs = self.session.run([output_name(task) for task in rows], inputs)
+        return {
+            task: torch.from_numpy(logits[row_indices.numpy()])
+            for (task, row_indices), logits in zip(rows.items(), outputs, strict=True)
+        }
 
 
 def output_name(task: str) -> str:
-    """What a task's output is called in the graph: as the task, but where an input has that name."""
+    """Return the name of a task's output in the graph: that of the task, unless an input has it."""
     return f"{task}.logits" if task in _INPUTS else task
 
 
 def load_onnx(directory: str | Path, *, device: str) -> tuple[OnnxModel, PreTrainedTokenizerBase]:
-    """A model and its tokenizer, from a directory with a ``model.onnx``.
+    """Load a model and its tokenizer from a directory with a ``model.onnx``.
 
     Args:
         directory: the directory.
-        device: "cpu", "cuda", "cuda:1", or "auto": CUDA if the installed onnxruntime has it and it works.
+        device: "cpu", "cuda", "cuda:1", or "auto": CUDA if the installed onnxruntime supports it and it works.
 
     Raises:
-        ConfigError: onnxruntime is not installed, or cannot compute on that device.
-        ModelError: there is no such model, or it is not one of nlpmtl's.
+        ConfigError: onnxruntime is not installed, or does not support the device.
+        ModelError: there is no such model, or nlpmtl did not write it.
     """
     session = _open(Path(directory) / GRAPH, device)
     failed = f"the model {str(directory)!r} cannot be loaded"
@@ -117,12 +120,14 @@ def load_onnx(directory: str | Path, *, device: str) -> tuple[OnnxModel, PreTrai
         check_files(str(directory), failed=failed)
         config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
         if not isinstance(config, MultiTaskConfig):
-            raise ModelError(f"{failed}: its config.json is not one of nlpmtl's: model_type is {config.model_type!r}")
+            raise ModelError(
+                f"{failed}: its config.json is not that of an nlpmtl model: model_type is {config.model_type!r}"
+            )
         assert config.encoder_config is not None, "`check_files` refuses a config without it"
         tokenizer = load_tokenizer(str(directory), config=config.encoder_config)
     except NlpmtlError:
         raise
-    except Exception as error:  # what transformers and tokenizers raise has no base of its own
+    except Exception as error:  # the errors of transformers and tokenizers have no common base class
         raise ModelError(f"{failed}: {explain_load_error(error)}") from error
     model = OnnxModel(session, config)
     check_length(config, positions=None, failed=failed)
@@ -132,7 +137,7 @@ def load_onnx(directory: str | Path, *, device: str) -> tuple[OnnxModel, PreTrai
 
 
 def onnx_has_cuda() -> bool:
-    """Whether onnxruntime is installed, and was built for CUDA."""
+    """Return whether onnxruntime is installed and was built for CUDA."""
     try:
         import onnxruntime
     except ImportError:
@@ -141,21 +146,21 @@ def onnx_has_cuda() -> bool:
 
 
 def _open(graph: Path, device: str) -> Any:
-    """Onnxruntime's session of a graph, on as many threads as torch uses."""
+    """Open an inference session with the number of threads that torch uses."""
     try:
         import onnxruntime
     except ImportError:
-        raise ConfigError("a model in ONNX needs onnxruntime: pip install 'nlpmtl[onnx]'") from None
+        raise ConfigError("an ONNX model needs onnxruntime: pip install 'nlpmtl[onnx]'") from None
     available = onnxruntime.get_available_providers()
     kind, _, number = device.partition(":")
     if kind == _AUTO:
         kind = "cuda" if _PROVIDERS["cuda"] in available else "cpu"
     provider, options = _PROVIDERS.get(kind, device), {"device_id": number} if number else {}
     if provider not in available:
-        advice = "pip install onnxruntime-gpu" if kind == "cuda" else 'it is "cpu" or "cuda"'
+        advice = "pip install onnxruntime-gpu" if kind == "cuda" else 'write "cpu" or "cuda"'
         raise ConfigError(
-            f"the installed onnxruntime cannot compute on the device {device!r}: {advice}; "
-            f"it has {', '.join(available)}"
+            f"the installed onnxruntime does not support the device {device!r}: {advice}; "
+            f"it supports {', '.join(available)}"
         )
     failed = f"the model {str(graph.parent)!r} cannot be loaded"
     if not graph.is_file():
@@ -165,9 +170,9 @@ def _open(graph: Path, device: str) -> Any:
     settings.log_severity_level = _NO_LOGGING
     try:
         session = onnxruntime.InferenceSession(str(graph), settings, providers=[(provider, options)])
-    except Exception as error:  # its errors have no base of their own
+    except Exception as error:  # the errors of onnxruntime have no common base class
         raise ModelError(f"{failed}: {error}") from error
-    # Without a driver or a library that CUDA needs, it falls back to the CPU.
+    # Without the driver or a library of CUDA, onnxruntime falls back to the CPU.
     if provider not in session.get_providers() and device != _AUTO:
-        raise ConfigError(f"onnxruntime found no device {device!r} that works")
+        raise ConfigError(f"onnxruntime found no working device {device!r}")
     return session

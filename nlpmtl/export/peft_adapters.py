@@ -1,4 +1,4 @@
-"""The adapters of a model that shares by LoRA, one directory for each task, in the format of the package peft."""
+"""Export of LoRA adapters in the format of PEFT, one directory per task."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from nlpmtl.model import Lora, MultiTaskModel
 def export_lora(
     model: MultiTaskModel, *, directory: str | Path, base: str, tasks: Sequence[str] | None = None
 ) -> list[Path]:
-    """Write each task's adapters as one LoRA that `peft.PeftModel.from_pretrained` puts on the encoder.
+    """Write the adapters of each task as one LoRA adapter that `peft.PeftModel.from_pretrained` adds to the encoder.
 
-    The shared adapter and the task's stand one beside the other in it: its rank is the sum of theirs, and their scales
-    are in its matrices. Heads are not part of it.
+    It combines the shared adapter with the one of the task: its rank is the sum of their ranks, and their scales are
+    folded into its matrices. Heads are not exported.
 
     Args:
-        model: a model that shares by ``lora``.
-        directory: a new or an empty one; each task gets a directory of its name there.
-        base: the encoder that the model was trained from, by its Hub id or directory.
-        tasks: which tasks; default: all.
+        model: a model with ``sharing.kind = "lora"``.
+        directory: where to write, one subdirectory per task; must be empty or not exist.
+        base: Hub id or directory of the encoder that the model was trained from.
+        tasks: names of the tasks; default: all.
 
     Returns:
-        The tasks' directories.
+        The directories of the tasks.
 
     Raises:
-        ConfigError: a task that the model does not have, or a directory that is not empty.
-        ModelError: the model has no such adapters.
+        ConfigError: the model has no such task, or the directory is not empty.
+        ModelError: the model has no LoRA adapters.
     """
     sharing = model.sharing
     if not isinstance(sharing, Lora):
-        raise ModelError(f"this model has no LoRA adapters: it shares by {model.config.sharing['kind']!r}")
+        raise ModelError(f"this model has no LoRA adapters: sharing.kind = {model.config.sharing['kind']!r}")
     for task in tasks or ():
         if task not in model.tasks:
             raise ConfigError(f"this model has no task {task!r}; {did_you_mean(task, model.tasks)}")
-    named = list(model.tasks) if tasks is None else list(tasks)
+    names = list(model.tasks) if tasks is None else list(tasks)
     with atomic_directory(Path(directory)) as part:
-        for task in named:
+        for task in names:
             _write(sharing, part / task, task=task, base=base)
-    return [Path(directory) / task for task in named]
+    return [Path(directory) / task for task in names]
 
 
 def _write(sharing: Lora, directory: Path, *, task: str, base: str) -> None:
@@ -60,7 +60,7 @@ def _write(sharing: Lora, directory: Path, *, task: str, base: str) -> None:
         "task_type": "FEATURE_EXTRACTION",
         "base_model_name_or_path": base,
         "r": rank,
-        "lora_alpha": rank,  # a scale of 1: those of the two adapters are in their matrices
+        "lora_alpha": rank,  # lora_alpha / r = 1: the scales of both adapters are folded into the matrices
         "lora_dropout": 0.0,
         "bias": "none",
         "fan_in_fan_out": False,

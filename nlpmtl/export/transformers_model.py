@@ -1,4 +1,4 @@
-"""One task as a stock transformers model, which `pipeline()` runs where there is no nlpmtl."""
+"""Export of one task as a transformers model, for `transformers.pipeline` without nlpmtl."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ from transformers import (
 
 from nlpmtl.data import without_truncation
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
-from nlpmtl.export.hf_tasks import HFTaskSpec, hf_task_spec, write_task_card
+from nlpmtl.export.readme import transformers_readme
 from nlpmtl.fs import apply_umask
 from nlpmtl.heads import Head
 from nlpmtl.hub.model_directory import atomic_directory
 from nlpmtl.model import MultiTaskModel
+from nlpmtl.tasks import StockModel, Task
 
-_AUTO: Mapping[str, tuple[Any, Any]] = {
+_AUTO_CLASSES: Mapping[str | None, tuple[Any, Any]] = {
     "text-classification": (MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoModelForSequenceClassification),
     "token-classification": (MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING, AutoModelForTokenClassification),
 }
-_CLOSE = 1e-5
-"""Of the largest logit before a shift: a mean far from 0 must not hide a difference."""
-_ROUNDINGS = 8
-"""So many of the number format's own are allowed where that is more: what is folded in is rounded, as results are."""
-_PROBES = (
+_TOLERANCE = 1e-5
+"""Relative to the largest logit before the shift, so that a large mean of the targets does not hide a difference."""
+_TOLERANCE_EPS = 8
+"""Tolerance in units of the dtype's epsilon, where that is more: folded weights are rounded, as results are."""
+_TEST_TEXTS = (
     "Ada lives in Turin, and she has never seen a better film than this one.",
     "No.",
     "É così: 12 lamps for £39.50?!",
@@ -44,122 +45,133 @@ _PROBES = (
 
 
 def export_task(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, *, task: str, directory: Path) -> float:
-    """Write one task of a model as a directory that `transformers.pipeline` reads.
+    """Write one task of a model as a directory that `transformers.pipeline` loads.
 
-    The temperature, or a regression's scale, is folded into the last layer, so that scores and numbers are those that
-    `Predictor` gives. The directory is read back, and its logits are compared, before it gets its name.
+    The temperature, or the scale of a regression, is folded into the last layer, so that scores and numbers are those
+    of `Predictor`. Before the directory gets its name, the model is loaded from it and its logits are compared.
 
     Args:
-        model: in evaluation mode.
+        model: the model, in evaluation mode.
         tokenizer: its tokenizer.
-        task: which task.
-        directory: where to; it must not exist, or be empty.
+        task: name of the task.
+        directory: where to write; must be empty or not exist.
 
     Returns:
-        The largest difference of a logit that was found between the two models, as a fraction of the largest logit (of
-        1, where that is less).
+        Maximum difference of a logit between the two models, relative to the largest logit (to 1 if that is less).
 
     Raises:
-        ConfigError: there is no such task, or the directory holds something.
-        ModelError: no stock model has this encoder with this head.
+        ConfigError: the model has no such task, or the directory is not empty.
+        ModelError: no transformers model has this encoder with this head.
     """
     if task not in model.tasks:
         raise ConfigError(f"this model has no task {task!r}; {did_you_mean(task, model.tasks)}")
-    answer = hf_task_spec(model.tasks[task])
-    if answer is None:
-        raise _export_error(task, f"its kind, {model.tasks[task].kind!r}, is not one that transformers' pipelines know")
-    stock = _build(model, task=task, answer=answer)
-    own = _fit(tokenizer, length=model.config.input_length)
+    stock = model.tasks[task].stock_model()
+    if stock is None or model.tasks[task].pipeline_tag not in _AUTO_CLASSES:
+        raise _export_error(task, f"its task type, {model.tasks[task].kind!r}, has no equivalent in transformers")
+    exported = _build(model, task=task, stock=stock)
+    tokenizer = _with_max_length(tokenizer, model.config.input_length)
     with atomic_directory(directory) as part:
-        stock.save_pretrained(part)
+        exported.save_pretrained(part)
         apply_umask(part)
-        own.save_pretrained(part)
-        card = write_task_card(model.tasks[task], answer=answer, length=model.config.input_length)
-        (part / "README.md").write_text(card, encoding="utf-8")
-        return _check(part, model=model, tokenizer=own, task=task, answer=answer)
+        tokenizer.save_pretrained(part)
+        readme = transformers_readme(model.tasks[task], stock=stock, max_length=model.config.input_length)
+        (part / "README.md").write_text(readme, encoding="utf-8")
+        return _verify(part, model=model, tokenizer=tokenizer, task=model.tasks[task], stock=stock)
 
 
-def _build(model: MultiTaskModel, *, task: str, answer: HFTaskSpec) -> PreTrainedModel:
-    """The stock model; its weights are the model's own, but for the last layer."""
+def _build(model: MultiTaskModel, *, task: str, stock: StockModel) -> PreTrainedModel:
+    """Return the transformers model; except for the last layer, it shares the weights of `model`."""
     encoder, head = model.sharing.standalone_encoder(task), model.head(task)
     if encoder is None:
         kind = model.config.sharing["kind"]
-        raise _export_error(task, f"no stock encoder computes its hidden states, which the model shares by {kind!r}")
-    members = _AUTO[answer.pipeline][0]
-    if type(encoder.config) not in members:
+        raise _export_error(task, f"no transformers encoder computes the hidden states of sharing.kind = {kind!r}")
+    pipeline_tag = model.tasks[task].pipeline_tag
+    classes = _AUTO_CLASSES[pipeline_tag][0]
+    if type(encoder.config) not in classes:
         raise _export_error(
-            task, f"transformers has no model for {answer.pipeline} on a {encoder.config.model_type!r} encoder"
+            task, f"transformers has no model for {pipeline_tag} on a {encoder.config.model_type!r} encoder"
         )
     if not isinstance(head, Head):
-        raise _export_error(task, f"its head is of its own making, {type(head).__name__}")
+        raise _export_error(task, f"its head is a {type(head).__name__}, not a `nlpmtl.heads.Head`")
     config = copy.deepcopy(encoder.config)
-    config.update(answer.config())
+    config.update(_config(model.tasks[task], stock))
     with torch.device("meta"):
-        stock = members[type(config)](config)
-    assert isinstance(stock, PreTrainedModel)
-    weights = {f"{stock.base_model_prefix}.{name}": weight for name, weight in encoder.state_dict().items()}
-    weights |= _head_weights(head, answer=answer)
-    expected = stock.state_dict()
-    if found := {name for name in weights.keys() | expected.keys() if _size(weights, name) != _size(expected, name)}:
-        raise _export_error(task, f"{type(stock).__name__} has another head: {', '.join(sorted(found)[:4])} do not fit")
-    stock.load_state_dict(weights, assign=True)
-    return stock
+        exported = classes[type(config)](config)
+    assert isinstance(exported, PreTrainedModel)
+    weights = {f"{exported.base_model_prefix}.{name}": weight for name, weight in encoder.state_dict().items()}
+    weights |= _head_weights(head, stock=stock)
+    expected = exported.state_dict()
+    names = weights.keys() | expected.keys()
+    if different := sorted(name for name in names if _shape(weights, name) != _shape(expected, name)):
+        raise _export_error(task, f"{type(exported).__name__} has another head: {', '.join(different[:4])} do not fit")
+    exported.load_state_dict(weights, assign=True)
+    return exported
 
 
-def _head_weights(head: Head, *, answer: HFTaskSpec) -> dict[str, Tensor]:
-    """The head's weights by their stock names, with the answer's factor and shift in the last layer."""
+def _config(task: Task, stock: StockModel) -> dict[str, Any]:
+    labels = task.labels or (task.name,)
+    return {
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: i for i, label in enumerate(labels)},
+        "problem_type": stock.problem_type,
+        **stock.config,
+    }
+
+
+def _head_weights(head: Head, *, stock: StockModel) -> dict[str, Tensor]:
+    """Return the weights of a head by their names in transformers, with factor and shift in the last layer."""
     weights: dict[str, Tensor] = {}
     for ours, theirs in zip(head.shape.layers, head.shape.stock, strict=True):
         for name, weight in head.get_submodule(ours).named_parameters():
             weights[f"{theirs}.{name}"] = weight.detach()
     last = head.shape.stock[-1]
-    for name, shift in ((f"{last}.weight", 0.0), (f"{last}.bias", answer.shift)):
-        weights[name] = (weights[name].cpu().double() * answer.factor + shift).to(weights[name].dtype)
+    for name, shift in ((f"{last}.weight", 0.0), (f"{last}.bias", stock.shift)):
+        weights[name] = (weights[name].cpu().double() * stock.factor + shift).to(weights[name].dtype)
     return weights
 
 
-def _size(weights: Mapping[str, Tensor], name: str) -> tuple[int, ...] | None:
+def _shape(weights: Mapping[str, Tensor], name: str) -> tuple[int, ...] | None:
     return tuple(weights[name].shape) if name in weights else None
 
 
-def _fit(tokenizer: PreTrainedTokenizerBase, *, length: int) -> PreTrainedTokenizerBase:
-    """A tokenizer that cuts where the model was trained to, with nothing left of how it was used before."""
-    own = without_truncation(tokenizer)
-    own.model_max_length = length
-    return own
+def _with_max_length(tokenizer: PreTrainedTokenizerBase, max_length: int) -> PreTrainedTokenizerBase:
+    tokenizer = without_truncation(tokenizer)
+    tokenizer.model_max_length = max_length
+    return tokenizer
 
 
-def _check(
-    directory: Path, *, model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, task: str, answer: HFTaskSpec
+def _verify(
+    directory: Path, *, model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, task: Task, stock: StockModel
 ) -> float:
-    """The largest difference between the model and what was written; ModelError if it is one that counts."""
-    stock, info = _AUTO[answer.pipeline][1].from_pretrained(
-        directory, trust_remote_code=False, output_loading_info=True
-    )
-    if left := {*info["missing_keys"], *info["unexpected_keys"], *info["mismatched_keys"]}:
-        raise _export_error(task, f"{type(stock).__name__} does not read back {', '.join(sorted(map(str, left))[:4])}")
-    texts = [list(_PROBES), list(reversed(_PROBES))] if model.tasks[task].takes_pairs else [list(_PROBES)]
+    """Load the exported model and return its maximum logit difference; ModelError if it exceeds the tolerance."""
+    auto_class = _AUTO_CLASSES[task.pipeline_tag][1]
+    exported, info = auto_class.from_pretrained(directory, trust_remote_code=False, output_loading_info=True)
+    if wrong := {*info["missing_keys"], *info["unexpected_keys"], *info["mismatched_keys"]}:
+        raise _export_error(
+            task.name, f"{type(exported).__name__} does not load {', '.join(sorted(map(str, wrong))[:4])}"
+        )
+    texts = [list(_TEST_TEXTS), list(reversed(_TEST_TEXTS))] if task.takes_pairs else [list(_TEST_TEXTS)]
     options: dict[str, Any] = {"truncation": True, "padding": True, "return_tensors": "pt"}
     inputs = tokenizer(*texts, **options).to(model.device)
-    again = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)(*texts, **options)
-    if not torch.equal(inputs["input_ids"].cpu(), again["input_ids"]):
-        raise _export_error(task, "its tokenizer splits texts in another way once it is saved")
+    loaded_inputs = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)(*texts, **options)
+    if not torch.equal(inputs["input_ids"].cpu(), loaded_inputs["input_ids"]):
+        raise _export_error(task.name, "its tokenizer gives other tokens after it is saved and loaded")
     with torch.inference_mode():
-        rows = {task: torch.arange(len(_PROBES), device=model.device)}
-        expected = model(**inputs, rows=rows)[task].cpu().double() * answer.factor + answer.shift
-        found = stock.eval().to(model.device)(**inputs).logits.cpu().double()
-    if model.tasks[task].level == "token":
-        placed = inputs["attention_mask"].cpu().bool()
-        expected, found = expected[placed], found[placed]
-    apart = float((found - expected).abs().max())
-    spread, largest = (float(one.abs().max().clamp(min=1)) for one in (expected - answer.shift, expected))
-    if not apart <= max(_CLOSE * spread, _ROUNDINGS * torch.finfo(model.dtype).eps * largest):
-        raise _export_error(task, f"{type(stock).__name__} gives other logits, which differ by {apart:.1e}")
-    return apart / largest
+        rows = {task.name: torch.arange(len(_TEST_TEXTS), device=model.device)}
+        expected = model(**inputs, rows=rows)[task.name].cpu().double() * stock.factor + stock.shift
+        logits = exported.eval().to(model.device)(**inputs).logits.cpu().double()
+    if task.level == "token":
+        mask = inputs["attention_mask"].cpu().bool()
+        expected, logits = expected[mask], logits[mask]
+    difference = float((logits - expected).abs().max())
+    scale, largest = (float(values.abs().max().clamp(min=1)) for values in (expected - stock.shift, expected))
+    if not difference <= max(_TOLERANCE * scale, _TOLERANCE_EPS * torch.finfo(model.dtype).eps * largest):
+        raise _export_error(task.name, f"{type(exported).__name__} gives other logits: they differ by {difference:.1e}")
+    return difference / largest
 
 
-def _export_error(task: str, why: str) -> ModelError:
+def _export_error(task: str, reason: str) -> ModelError:
     return ModelError(
-        f"task {task!r} cannot be written as a stock transformers model: {why}. ONNX can hold it: "
+        f"task {task!r} cannot be exported to transformers: {reason}. Export it to ONNX: "
         f"nlpmtl export … --to onnx --task {task}"
     )

@@ -131,7 +131,9 @@ def load_model(
         check_files(str(directory), failed=failed)
         config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
         if not isinstance(config, MultiTaskConfig):
-            raise ModelError(f"{failed}: its config.json is not one of nlpmtl's: model_type is {config.model_type!r}")
+            raise ModelError(
+                f"{failed}: its config.json is not that of an nlpmtl model: model_type is {config.model_type!r}"
+            )
         check_shapes(directory, config, failed=failed)
         options: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True, "output_loading_info": True}
         loaded: Any = MultiTaskModel.from_pretrained(directory, **options)

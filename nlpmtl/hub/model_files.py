@@ -39,7 +39,7 @@ def check_complete(directory: Path, *, failed: str) -> dict[str, Path]:
     config = read_table(directory / "config.json", failed=failed)
     kind = config.get("model_type")
     if kind != OWN_TYPE:
-        raise ModelError(f"{failed}: its config.json is not one of nlpmtl's: model_type is {kind!r}")
+        raise ModelError(f"{failed}: its config.json is not that of an nlpmtl model: model_type is {kind!r}")
     check_own_config(config, failed=failed)
     weights = _weights(directory, failed=failed)
     for name in (*weights, "tokenizer.json"):

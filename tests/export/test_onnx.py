@@ -137,7 +137,7 @@ def test_what_cannot_be_asked(trained: Trained, tmp_path: Path) -> None:
     model, tokenizer = load_model(str(trained.model_dir))
     with pytest.raises(ConfigError, match="no task 'topics'; did you mean 'topic'"):
         export_onnx(model, tokenizer, directory=tmp_path / "onnx", tasks=["mood", "topics"])
-    with pytest.raises(ConfigError, match="no task is named"):
+    with pytest.raises(ConfigError, match="there is no task to export"):
         export_onnx(model, tokenizer, directory=tmp_path / "onnx", tasks=[])
     assert_nothing_left(tmp_path)
     (tmp_path / "kept.txt").touch()

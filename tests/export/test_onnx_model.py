@@ -116,8 +116,8 @@ def test_another_models_config_is_refused(copied: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("task", "change", "said"),
     [
-        ("topic", {"labels": ["a", "b"]}, "task 'topic' has 2 logits by config.json, and 3 in model.onnx"),
-        ("other", {"kind": "regression", "labels": []}, "task 'other' has 1 logits by config.json, and none in"),
+        ("topic", {"labels": ["a", "b"]}, "task 'topic' has 2 logits in config.json, but 3 in model.onnx"),
+        ("other", {"kind": "regression", "labels": []}, "task 'other' has 1 logits in config.json, but none in"),
         ("topic", {"kind": "no_such_kind"}, "no_such_kind"),
     ],
 )
@@ -139,11 +139,11 @@ def test_a_graph_that_does_not_fit_its_config(copied: Path, task: str, change: d
                 "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this onnxruntime has CUDA"
             ),
         ),
-        ("tpu", 'it is "cpu" or "cuda"'),
+        ("tpu", 'write "cpu" or "cuda"'),
     ],
 )
 def test_a_device_that_is_not_there(exported: Exported, device: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=f"cannot compute on the device '{device}': {said}"):
+    with pytest.raises(ConfigError, match=f"does not support the device '{device}': {said}"):
         load_onnx(exported.directory, device=device)
 
 
@@ -157,7 +157,7 @@ def test_auto_takes_cuda_only_where_onnxruntime_has_it(exported: Exported) -> No
     graph, _ = load_onnx(exported.directory, device="auto")
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         assert (graph.provider, graph.device) == ("CPUExecutionProvider", torch.device("cpu"))
-        with pytest.raises(ConfigError, match=r"onnxruntime-gpu; it has .*CPUExecutionProvider"):
+        with pytest.raises(ConfigError, match=r"onnxruntime-gpu; it supports .*CPUExecutionProvider"):
             load_onnx(exported.directory, device="cuda")
     assert Predictor.from_pretrained(exported.directory).model.device == graph.device
 

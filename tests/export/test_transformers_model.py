@@ -227,14 +227,14 @@ def test_what_is_written(
 def test_the_card_says_what_is_in_it_and_what_is_not(exports: dict[str, Exports]) -> None:
     cards = {task: (exports["bert"].root / task / "README.md").read_text(encoding="utf-8") for task in SPECS}
     assert "logits are divided by 1.7" in cards["topic"]
-    assert "Nothing: the pipeline answers as nlpmtl does." in cards["topic"]
+    assert "Nothing: the pipeline predicts the same as nlpmtl." in cards["topic"]
     assert "times 3, plus -7" in cards["grade"]
     assert "Folded into the last layer\n\n- Nothing." in cards["places"]
     assert "I-x follows only B-x or I-x" in cards["places"]
     assert "The pipeline tags every token" in cards["parts"] or "the pipeline tags every token" in cards["parts"]
     assert "Thresholds" in cards["kinds"]
     assert '{"text": "A text.", "text_pair": "Another."}' in cards["same"]
-    assert all(f"of {LENGTH} tokens at most" in card for card in cards.values())
+    assert all(f"at most {LENGTH} tokens" in card for card in cards.values())
 
 
 def test_half_precision_stays_half(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_a_sharing_scheme_without_an_encoder_of_the_task_is_refused(
     monkeypatch.setattr(SHARINGS, "_members", dict(SHARINGS._members))
     SHARINGS.register("apart")(Apart)
     predictor = assemble(write_architecture("bert", tmp_path / "encoder"), SPECS, sharing="apart")
-    with pytest.raises(ModelError, match=r"shares by 'apart'.*nlpmtl export … --to onnx --task topic"):
+    with pytest.raises(ModelError, match=r"sharing\.kind = 'apart'.*nlpmtl export … --to onnx --task topic"):
         predictor.export(nothing_left, task="topic")
 
 
@@ -306,7 +306,7 @@ def test_a_kind_of_ones_own_is_refused(tmp_path: Path, nothing_left: Path, monke
     TASKS.register("stars", TASKS.options("classification"))(Stars)
     specs = {"topic": {**SPECS["topic"], "kind": "stars"}}
     predictor = assemble(write_architecture("bert", tmp_path / "encoder"), specs)
-    with pytest.raises(ModelError, match=r"its kind, 'stars', is not one .*--to onnx"):
+    with pytest.raises(ModelError, match=r"its task type, 'stars', has no equivalent .*--to onnx"):
         predictor.export(nothing_left)
 
 

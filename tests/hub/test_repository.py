@@ -118,7 +118,7 @@ def test_weights_in_parts(client: Client, hub: Hub, made: Path, name: str) -> No
         ("config.json", None, "it has no file config.json"),
         ("config.json", b"{", "config.json cannot be read"),
         ("config.json", b"[]", "config.json holds no table"),
-        ("config.json", b'{"model_type": "bert"}', "is not one of nlpmtl's: model_type is 'bert'"),
+        ("config.json", b'{"model_type": "bert"}', "is not that of an nlpmtl model: model_type is 'bert'"),
         ("model.safetensors", None, "it has no file model.safetensors"),
         ("model.safetensors", model.weights(0)[:-1], "model.safetensors is damaged"),
         ("tokenizer.json", None, "it has no file tokenizer.json"),
@@ -225,7 +225,7 @@ def test_what_cannot_be_fetched_says_why(client: Client, anonymous: Client, hub:
         made / "absent": "there is no such directory, and a Hub id looks like",
         f"{name}.missing": "there is no such repository, or it is private. Check its name; for a private one log in",
         f"{name}.gated": "it is gated. Ask for access on its page, then log in with `hf auth login`, or set HF_TOKEN",
-        f"{name}.bert": "its config.json is not one of nlpmtl's: model_type is 'bert'",
+        f"{name}.bert": "its config.json is not that of an nlpmtl model: model_type is 'bert'",
         f"{name}.half": "it has no file model.safetensors",
     }
     for one, said in expected.items():

@@ -1,0 +1,104 @@
+"""README files of exported models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from nlpmtl.export.onnx_model import output_name
+from nlpmtl.hub.model_files import GRAPH
+from nlpmtl.tasks import StockModel, Task
+
+
+def transformers_readme(task: Task, *, stock: StockModel, max_length: int) -> str:
+    """Return the README of one task that was exported as a transformers model.
+
+    Args:
+        task: the task.
+        stock: how the exported model predicts.
+        max_length: maximum input length in tokens.
+    """
+    labels = ", ".join(f"`{label}`" for label in task.labels) or "none: `score` is a number"
+    lines = [
+        "---",
+        "library_name: transformers",
+        f"pipeline_tag: {task.pipeline_tag}",
+        "tags:",
+        "- nlpmtl",
+        "---",
+        "",
+        f"# {task.name}",
+        "",
+        f"The task `{task.name}` of a multi-task model trained with nlpmtl, exported as a transformers model.",
+        "",
+        f"- Task type: {task.kind}",
+        f"- Input: {'a pair of texts' if task.takes_pairs else 'a text'}, at most {max_length} tokens",
+        f"- Labels: {labels}",
+        "",
+        "```python",
+        "from transformers import pipeline",
+        "",
+        f'pipe = pipeline("{task.pipeline_tag}", model="this-directory-or-repository")',
+        f"pipe({_arguments(task, stock)})",
+        "```",
+        "",
+        "## Folded into the last layer",
+        "",
+        *(f"- {sentence}" for sentence in stock.folded or ("Nothing.",)),
+        "",
+        "## Not exported",
+        "",
+        *(f"- {sentence}" for sentence in stock.omitted or ("Nothing: the pipeline predicts the same as nlpmtl.",)),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _arguments(task: Task, stock: StockModel) -> str:
+    text = '{"text": "A text.", "text_pair": "Another."}' if task.takes_pairs else '"A text."'
+    options = (
+        f"{name}={json.dumps(value) if isinstance(value, str) else value}" for name, value in stock.arguments.items()
+    )
+    return ", ".join([text, *options])
+
+
+def onnx_readme(tasks: Mapping[str, Task], *, difference: float) -> str:
+    """Return the README of an ONNX export.
+
+    Args:
+        tasks: the exported tasks by name.
+        difference: maximum difference of a logit from torch's, relative to the largest logit of its task.
+    """
+    lines = [
+        "---",
+        "library_name: nlpmtl",
+        "tags:",
+        "- multi-task",
+        "- onnx",
+        "---",
+        "",
+        "# A multi-task text model in ONNX",
+        "",
+        f"`{GRAPH}` is one graph: an encoder and {len(tasks)} head{'s' if len(tasks) > 1 else ''}. "
+        "It takes tokens, `[rows, time]` of any size, and returns the logits of each task:",
+        "",
+        "| task | type | output | shape |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {task.kind} | `{output_name(name)}` | "
+            f"`[rows, {'time, ' if task.level == 'token' else ''}{task.outputs}]` |"
+            for name, task in tasks.items()
+        ),
+        "",
+        f"The largest difference from the logits of the PyTorch model was {difference:.0e} of the largest logit of the "
+        "task. Labels, temperatures, thresholds and the scale of regression targets are in `config.json`.",
+        "",
+        "```python",
+        "import nlpmtl",
+        "",
+        'model = nlpmtl.Predictor.from_pretrained("this-directory")',
+        'model.predict_all("A text.")',
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
