@@ -1,12 +1,12 @@
-"""The model card: a pure function of plain values to text. It knows of no file and no model."""
+"""Model cards: the README.md of a model directory and the Hub's files of evaluation results, from plain values."""
 
 from __future__ import annotations
 
-from nlpmtl.card.card_data import DYNAMICS, LEARNING_CURVE, CardData, CardDataset
+from nlpmtl.card.card_data import DYNAMICS, LEARNING_CURVE, CardData, CardDataset, CardTask
 from nlpmtl.card.markdown import escape
 from nlpmtl.card.metadata import eval_result_files, front_matter, with_repo_id
-from nlpmtl.card.scores import calibration, scores
-from nlpmtl.card.tasks import limits, tasks, use
+from nlpmtl.card.scores import calibration, evaluation
+from nlpmtl.card.tasks import limitations, tasks, usage
 from nlpmtl.card.training import training
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "LEARNING_CURVE",
     "CardData",
     "CardDataset",
+    "CardTask",
     "eval_result_files",
     "with_repo_id",
     "write_card",
@@ -21,8 +22,8 @@ __all__ = [
 
 
 def write_card(card: CardData) -> str:
-    """The README.md of a model directory."""
+    """Return the text of a model card."""
     lines = ["---", front_matter(card), "---", "", f"# {escape(card.name)}", ""]
-    for section in (tasks, use, scores, calibration, training, limits):
+    for section in (tasks, usage, evaluation, calibration, training, limitations):
         lines += section(card)
     return "\n".join(lines)

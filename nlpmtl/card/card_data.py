@@ -1,26 +1,65 @@
-"""What a model card is written from: plain values, and what follows from them."""
+"""Contents of a model card as plain values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nlpmtl.tasks import Task
 
 LEARNING_CURVE = "images/learning-curve.png"
 DYNAMICS = "images/choices.png"
-"""Where the picture of the learning curve stands; all others are of answers."""
+"""Paths of the plots of the training; all other plots are of predictions."""
+
+
+@dataclass(frozen=True)
+class CardTask:
+    """A task of the model.
+
+    Args:
+        kind: its task type.
+        input: shape of its input: "text", "pair" or "words".
+        labels: names of its labels.
+        output: what it predicts, in a few words, for tasks without labels.
+        pipeline_tag: the Hub's name of the task type.
+        single_label: whether it predicts exactly one of its labels for any input.
+        windowed: whether it reads a long text to its end, in windows.
+    """
+
+    kind: str
+    input: str
+    labels: Sequence[str] = ()
+    output: str = ""
+    pipeline_tag: str | None = None
+    single_label: bool = False
+    windowed: bool = False
+
+    @classmethod
+    def from_task(cls, task: Task) -> CardTask:
+        """Return the description of a task."""
+        return cls(
+            kind=task.kind,
+            input=task.input,
+            labels=task.labels,
+            output=task.describe_output(),
+            pipeline_tag=task.pipeline_tag,
+            single_label=task.single_label,
+            windowed=task.windowed,
+        )
 
 
 @dataclass(frozen=True)
 class CardDataset:
-    """A dataset that a model was trained or scored on.
+    """A dataset on which the model was trained or evaluated.
 
     Args:
-        name: in the run.
-        data: the `[data]` table of its dataset file.
-        rows: of each split that was read.
-        labelled: for each split, how many of the rows have a label for each task.
-        limited: the splits of which only a part was read.
+        name: its name in the run.
+        data_config: the `[data]` table of its config.
+        rows: number of rows of each split that was read.
+        label_counts: for each split, the number of rows that have a label for each task.
+        subsampled: splits of which only a subset was read.
     """
 
     name: str
@@ -36,43 +75,43 @@ class CardDataset:
 
     @property
     def held_out(self) -> float | None:
-        """The share of train that was made its validation split."""
+        """Fraction of train that was held out for validation."""
         return self.data_config.get("validation")
 
     def original_split(self, split: str) -> str:
-        """What its authors call a split."""
+        """Return the name that a split has in the dataset itself."""
         return str((self.data_config.get("splits") or {}).get(split, split))
 
     def is_complete(self, split: str) -> bool:
-        """Whether a split is read as its authors made it."""
+        """Return whether the rows of a split are all those of the dataset's own split."""
         return split not in self.subsampled and not (split == "validation" and self.held_out)
 
 
 @dataclass(frozen=True)
 class CardData:
-    """A finished model, as its card tells of it.
+    """Contents of the card of a trained model.
 
     Args:
-        name: of the model: that of the run's directory.
-        encoder: its name; of a directory the last part alone.
-        base_model: the encoder's id on the Hub; None for one that is not from there.
-        tasks: each task as `Task.to_config` describes it, with its ``level``.
-        input_length: the longest input in tokens.
-        run: what run.json says.
-        sources: the datasets.
-        steps: how many were taken.
-        step: whose weights these are.
-        evaluations: how many models that one was chosen from.
-        scores: as in scores.json; None where nothing was scored.
-        calibrated: what calibration did to tasks, as `CalibrationReport` says it.
-        notes: what was noticed in the data.
-        pictures: the path of each in the model directory, and its text for those who do not see it.
+        name: name of the model: that of the run's directory.
+        encoder: name of the encoder; for a directory, its last component.
+        base_model: the encoder's id on the Hub; None if it is not from the Hub.
+        tasks: the tasks by name.
+        input_length: maximum input length in tokens.
+        run: contents of run.json.
+        datasets: the datasets.
+        steps: number of training steps.
+        best_step: step of the saved weights.
+        evaluations: number of evaluations from which it was selected.
+        scores: contents of scores.json; None if nothing was evaluated.
+        calibration: effect of the calibration on each task: the fields of `CalibrationReport`.
+        notes: remarks on the data.
+        plots: alt text of each plot by its path in the model directory.
     """
 
     name: str
     encoder: str
     base_model: str | None
-    tasks: Mapping[str, Mapping[str, Any]]
+    tasks: Mapping[str, CardTask]
     input_length: int
     run: Mapping[str, Any]
     datasets: Sequence[CardDataset]
@@ -91,6 +130,6 @@ class CardData:
         return config
 
     def scored_on(self, task: str) -> list[CardDataset]:
-        """The datasets whose rows a task is scored on."""
+        """Return the datasets on which a task is evaluated."""
         split = self.scores["split"] if self.scores is not None else ""
-        return [one for one in self.datasets if one.label_counts.get(split, {}).get(task)]
+        return [dataset for dataset in self.datasets if dataset.label_counts.get(split, {}).get(task)]

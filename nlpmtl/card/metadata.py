@@ -1,4 +1,4 @@
-"""What the Hub reads of a model: the front matter of its card, and the files in .eval_results."""
+"""Metadata for the Hub: the front matter of a card, and the files in .eval_results."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
 
 from nlpmtl.card.card_data import CardData, CardDataset
 
-HERE = 'from_pretrained(".")'
-"""How a card loads the model of its own directory."""
+LOAD_FROM_DIRECTORY = 'from_pretrained(".")'
+"""The code in a card that loads the model; the id of its repository replaces the directory when it is pushed."""
 _METRICS = {"macro_f1": "f1", "micro_f1": "f1", "span_f1": "f1", "token_accuracy": "accuracy"}
-"""The Hub's names of ours, where they differ."""
+"""Names of our metrics on the Hub, where they differ."""
 _LOCAL = "local"
-"""What stands for the id of data that are not from the Hub."""
+"""Dataset id of data that are not from the Hub."""
+_OTHER = "other"
+"""The Hub's name for task types that it does not list."""
 
 
 def front_matter(card: CardData) -> str:
-    """The YAML at the top of a card, without the lines that mark it off."""
+    """Return the YAML block at the top of a card, without its delimiters."""
     results = list(_results(card))
-    types = list(dict.fromkeys(_task_type(card, task) for task in card.tasks))
+    pipeline_tags = list(dict.fromkeys(task.pipeline_tag for task in card.tasks.values()))
     data = ModelCardData(
         library_name="nlpmtl",
-        pipeline_tag=types[0] if len(types) == 1 else None,
-        tags=["multi-task", *types],
+        pipeline_tag=pipeline_tags[0] if len(pipeline_tags) == 1 else None,
+        tags=["multi-task", *(tag for tag in pipeline_tags if tag is not None)],
         base_model=card.base_model,
-        datasets=list(dict.fromkeys(one.hub_id for one in card.datasets if one.hub_id)) or None,
-        metrics=list(dict.fromkeys(one.metric_type for one in results)) or None,
+        datasets=list(dict.fromkeys(dataset.hub_id for dataset in card.datasets if dataset.hub_id)) or None,
+        metrics=list(dict.fromkeys(result.metric_type for result in results)) or None,
         model_name=card.name if results else None,
         eval_results=results or None,
     )
@@ -35,36 +37,36 @@ def front_matter(card: CardData) -> str:
 
 
 def eval_result_files(card: CardData) -> dict[str, str]:
-    """The files of .eval_results by name: for each task that is scored on a whole split of one dataset of the Hub."""
-    found = {}
+    """Return the files of .eval_results by name: one per task evaluated on a complete split of a Hub dataset."""
+    files = {}
     for task in card.scores["tasks"] if card.scores is not None else ():
         entries = list(_entries(card, task))
         if entries:
-            found[f"{task}.yaml"] = yaml_dump(eval_result_entries_to_yaml(entries), sort_keys=False)
-    return found
+            files[f"{task}.yaml"] = yaml_dump(eval_result_entries_to_yaml(entries), sort_keys=False)
+    return files
 
 
-def with_repo_id(card: str, *, repo: str) -> str:
-    """A card that names the repository it is in, in place of its directory; one that does not speak of it stays."""
-    if HERE not in card:
-        return card
-    found = ModelCard(card)
-    assert isinstance(found.data, ModelCardData)
-    if found.data.eval_results:
-        found.data.model_name = repo.rpartition("/")[2]
-    found.text = found.text.replace(HERE, f'from_pretrained("{repo}")')
-    return str(found)
+def with_repo_id(text: str, *, repo: str) -> str:
+    """Return the text of a card that loads the model from its repository instead of its directory."""
+    if LOAD_FROM_DIRECTORY not in text:
+        return text
+    card = ModelCard(text)
+    assert isinstance(card.data, ModelCardData)
+    if card.data.eval_results:
+        card.data.model_name = repo.rpartition("/")[2]
+    card.text = card.text.replace(LOAD_FROM_DIRECTORY, f'from_pretrained("{repo}")')
+    return str(card)
 
 
 def _results(card: CardData) -> Iterator[EvalResult]:
-    """One a metric. Those of one dataset and sort of task come together, so each says whose it is."""
+    """Yield one result per metric; its name holds that of the task, as the Hub groups results by dataset and type."""
     for task, metric, value in _values(card):
-        kind, name, config, split = _scored_on(card, task)
+        dataset_id, name, subset, split = _scored_on(card, task)
         yield EvalResult(
-            task_type=_task_type(card, task),
-            dataset_type=kind,
+            task_type=card.tasks[task].pipeline_tag or _OTHER,
+            dataset_type=dataset_id,
             dataset_name=name,
-            dataset_config=config,
+            dataset_config=subset,
             dataset_split=split,
             metric_type=_metric_type(metric),
             metric_name=f"{task}: {metric}",
@@ -73,24 +75,24 @@ def _results(card: CardData) -> Iterator[EvalResult]:
 
 
 def _entries(card: CardData, task: str) -> Iterator[EvalResultEntry]:
-    sources = card.scored_on(task)
-    if len(sources) != 1 or sources[0].hub_id is None:
+    datasets = card.scored_on(task)
+    if len(datasets) != 1 or datasets[0].hub_id is None:
         return
-    split, only = _split(card), sources[0]
-    if not only.is_complete(split):
+    split, dataset = _split(card), datasets[0]
+    if not dataset.is_complete(split):
         return
     for name, metric, value in _values(card):
         if name == task:
             yield EvalResultEntry(
-                dataset_id=str(only.hub_id),
-                task_id=only.data_config.get("subset") or "default",
+                dataset_id=str(dataset.hub_id),
+                task_id=dataset.data_config.get("subset") or "default",
                 value=value,
-                notes=f"{metric} on the split {only.original_split(split)}",
+                notes=f"{metric} on the split {dataset.original_split(split)}",
             )
 
 
 def _values(card: CardData) -> Iterator[tuple[str, str, float]]:
-    """Task, metric and value of all that is defined."""
+    """Yield task, metric and value of all metrics that are defined."""
     for task, values in card.scores["tasks"].items() if card.scores is not None else ():
         for metric, value in values.items():
             if metric not in ("score", "rows") and value is not None:
@@ -98,31 +100,27 @@ def _values(card: CardData) -> Iterator[tuple[str, str, float]]:
 
 
 def _scored_on(card: CardData, task: str) -> tuple[str, str, str | None, str]:
-    """Of the rows that a task is scored on: the id of the data, its name for people, its part, and the split."""
-    sources, split = card.scored_on(task), _split(card)
-    if len(sources) != 1 or sources[0].hub_id is None:
-        names = [one.name for one in sources]
+    """Return the id, display name, subset and split of the data on which a task is evaluated."""
+    datasets, split = card.scored_on(task), _split(card)
+    if len(datasets) != 1 or datasets[0].hub_id is None:
+        names = [dataset.name for dataset in datasets]
         return _LOCAL, " and ".join(names), "-".join(names), split
-    only = sources[0]
-    subset = only.data_config.get("subset")
-    title = only.hub_id if subset is None else f"{only.hub_id}, {subset}"
-    return str(only.hub_id), f"{title}{_part(only, split)}", subset, only.original_split(split)
+    dataset = datasets[0]
+    subset = dataset.data_config.get("subset")
+    title = dataset.hub_id if subset is None else f"{dataset.hub_id}, {subset}"
+    return str(dataset.hub_id), f"{title}{_part(dataset, split)}", subset, dataset.original_split(split)
 
 
-def _part(source: CardDataset, split: str) -> str:
-    if source.is_complete(split):
+def _part(dataset: CardDataset, split: str) -> str:
+    if dataset.is_complete(split):
         return ""
-    return f" ({source.rows[split]} rows{' held out of train' if source.held_out else ''})"
+    return f" ({dataset.rows[split]} rows{' held out of train' if dataset.held_out else ''})"
 
 
 def _split(card: CardData) -> str:
-    assert card.scores is not None, "there are values"
+    assert card.scores is not None, "callers have values"
     return str(card.scores["split"])
 
 
 def _metric_type(metric: str) -> str:
     return _METRICS.get(metric, metric.removeprefix("evaluate:"))
-
-
-def _task_type(card: CardData, task: str) -> str:
-    return "token-classification" if card.tasks[task]["level"] == "token" else "text-classification"

@@ -1,4 +1,4 @@
-"""The parts of a card that tell what was measured."""
+"""Sections of a model card: evaluation and calibration."""
 
 from __future__ import annotations
 
@@ -8,49 +8,49 @@ from nlpmtl.card.card_data import DYNAMICS, LEARNING_CURVE, CardData
 from nlpmtl.card.markdown import code, escape, table
 
 
-def scores(card: CardData) -> list[str]:
-    """Every metric of every task, and what to think of it."""
+def evaluation(card: CardData) -> list[str]:
+    """Return the section with every metric of every task, and the plots of the predictions."""
     if card.scores is None:
-        return ["## Scores", "", "Not evaluated: no dataset of the run has a split `validation`.", ""]
-    lines = [
-        (code(task), code(metric), _value(metric, value, values["rows"]), f"{values['rows']:,}", _on(card, task))
+        return ["## Evaluation", "", "Not evaluated: no dataset of the run has a `validation` split.", ""]
+    rows = [
+        (code(task), code(metric), _value(metric, value, values["rows"]), f"{values['rows']:,}", _datasets(card, task))
         for task, values in card.scores["tasks"].items()
         for metric, value in values.items()
         if metric not in ("score", "rows")
     ]
-    shares = any(metric == "accuracy" for values in card.scores["tasks"].values() for metric in values)
+    has_accuracy = any("accuracy" in values for values in card.scores["tasks"].values())
     return [
-        "## Scores",
+        "## Evaluation",
         "",
-        *table(("task", "metric", "value", "rows", "of"), lines),
-        f"On the split {code(card.scores['split'])}; the mean of the tasks' scores is {card.scores['mean']:.4f}. "
-        + ("After ± stands the standard error of a share of so many rows, √(p(1−p)/n). " if shares else "")
-        + _chosen(card),
+        *table(("task", "metric", "value", "rows", "dataset"), rows),
+        f"Results on the split {code(card.scores['split'])}. The mean of the task scores is {card.scores['mean']:.4f}. "
+        + ("± is the binomial standard error. " if has_accuracy else "")
+        + _selection(card),
         "",
-        *_pictures(card),
+        *_plots(card),
     ]
 
 
 def calibration(card: CardData) -> list[str]:
-    """What temperatures and thresholds changed."""
+    """Return the section on the effect of temperatures and thresholds."""
     if not card.calibration:
         return []
     return [
         "## Calibration",
         "",
-        "How far the scores of answers are from being probabilities (the expected calibration error, 15 bins), and the",
-        "task's score, before and after. Fitted on one half of the validation rows, told on the other.",
+        "Expected calibration error (ECE, 15 bins) and task score, before and after temperatures and thresholds were",
+        "fitted on one half of the validation rows. Measured on the other half.",
         "",
         *table(
-            ("task", "temperature", "error before", "error", "score before", "score", "rows"),
+            ("task", "temperature", "ECE before", "ECE", "score before", "score", "rows"),
             (
                 (
                     code(name),
-                    f"{one['temperature']:.3f}",
-                    *(f"{one[key]:.4f}" for key in ("error_before", "error", "score_before", "score")),
-                    f"{one['rows']:,}",
+                    f"{report['temperature']:.3f}",
+                    *(f"{report[key]:.4f}" for key in ("error_before", "error", "score_before", "score")),
+                    f"{report['rows']:,}",
                 )
-                for name, one in card.calibration.items()
+                for name, report in card.calibration.items()
             ),
         ),
     ]
@@ -64,24 +64,24 @@ def _value(metric: str, value: float | None, rows: int) -> str:
     return f"{value:.4f}"
 
 
-def _on(card: CardData, task: str) -> str:
-    return ", ".join(code(one.name) for one in card.scored_on(task))
+def _datasets(card: CardData, task: str) -> str:
+    return ", ".join(code(dataset.name) for dataset in card.scored_on(task))
 
 
-def _chosen(card: CardData) -> str:
-    """In how far the rows had a say in what they measure."""
+def _selection(card: CardData) -> str:
+    """Return a sentence on what was selected or fitted on the rows that are scored."""
     select = card.config["eval"]["select"]
-    by = "the mean of the tasks' scores" if select == "mean" else f"the score of {code(select)}"
-    said = []
+    criterion = "mean task score" if select == "mean" else f"the score of {code(select)}"
+    uses = []
     if card.evaluations > 1:
-        said.append(f"the weights are the best of {card.evaluations} evaluations, by {by}")
+        uses.append(f"the weights are the best of {card.evaluations} evaluations by {criterion}")
     if card.calibration:
-        said.append("thresholds and temperatures were fitted on half of them")
-    if not said:
-        return "No choice was made on these rows."
-    return f"The same rows made choices ({'; '.join(said)}), so the scores are a little optimistic."
+        uses.append("temperatures and thresholds were fitted on half of them")
+    if not uses:
+        return "These rows were not used for model selection."
+    return f"The same rows were used for model selection ({'; '.join(uses)}), so the scores are slightly optimistic."
 
 
-def _pictures(card: CardData) -> list[str]:
-    shown = [(path, alt) for path, alt in card.plots.items() if path not in (LEARNING_CURVE, DYNAMICS)]
-    return [line for path, alt in shown for line in (f"![{escape(alt)}]({path})", "")]
+def _plots(card: CardData) -> list[str]:
+    plots = [(path, alt) for path, alt in card.plots.items() if path not in (LEARNING_CURVE, DYNAMICS)]
+    return [line for path, alt in plots for line in (f"![{escape(alt)}]({path})", "")]

@@ -1,89 +1,93 @@
-"""The parts of a card that tell what a model does, how to ask it, and where its knowledge ends."""
+"""Sections of a model card: tasks, usage and limitations."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
-from nlpmtl.card.card_data import CardData
+from nlpmtl.card.card_data import CardData, CardTask
 from nlpmtl.card.markdown import code, escape, table
-from nlpmtl.card.metadata import HERE
+from nlpmtl.card.metadata import LOAD_FROM_DIRECTORY
 
-_READS = {"text": "a text", "pair": "two texts", "words": "words"}
-_MOST_LABELS = 10
+_INPUTS = {"text": "a text", "pair": "a pair of texts", "words": "a text, split into words"}
+_MAX_LABELS = 10
 
 
 def tasks(card: CardData) -> list[str]:
-    """What it does: one line a task."""
-    many = f"{len(card.tasks)} heads, one a task" if len(card.tasks) > 1 else "one head"
+    """Return a description of the model, and a table with one row per task."""
+    heads = f"{len(card.tasks)} heads, one per task" if len(card.tasks) > 1 else "one head"
     return [
-        f"One text encoder ({code(card.encoder)}) with {many}, trained with nlpmtl.",
+        f"A text encoder ({code(card.encoder)}) with {heads}, fine-tuned with nlpmtl.",
         "",
         *table(
-            ("task", "kind", "reads", "answers", "train rows"),
+            ("task", "type", "input", "output", "train rows"),
             (
-                (code(name), code(spec["kind"]), _READS[spec["input"]], _answers(spec), f"{_learned(card, name):,}")
-                for name, spec in card.tasks.items()
+                (code(name), code(task.kind), _INPUTS[task.input], _output(task), f"{_train_rows(card, name):,}")
+                for name, task in card.tasks.items()
             ),
         ),
     ]
 
 
-def use(card: CardData) -> list[str]:
-    """How to ask it."""
-    single = any(spec["input"] != "pair" for spec in card.tasks.values())
-    asked = '"A text."' if single else '("A text.", "And another.")'
+def usage(card: CardData) -> list[str]:
+    """Return the section with an example of a prediction."""
+    only_pairs = all(task.input == "pair" for task in card.tasks.values())
+    example = '("A text.", "Another text.")' if only_pairs else '"A text."'
     return [
-        "## Use",
+        "## Usage",
         "",
         "```python",
         "import nlpmtl",
         "",
-        f"model = nlpmtl.Predictor.{HERE}  # the directory of this card, or the id of its repository",
-        f"model.predict_all({asked})  # {{task: answer}}",
+        f"model = nlpmtl.Predictor.{LOAD_FROM_DIRECTORY}  # the directory of this card, or the id of its repository",
+        f"model.predict_all({example})  # {{task: prediction}}",
         "```",
         "",
     ]
 
 
-def limits(card: CardData) -> list[str]:
-    """What was not measured, and what it cannot do."""
-    levels = {spec["level"] for spec in card.tasks.values()}
-    chooses = [
-        name for name, spec in card.tasks.items() if spec["labels"] and spec["kind"] in ("classification", "sentiment")
+def limitations(card: CardData) -> list[str]:
+    """Return the section on what the model cannot do and what was not measured."""
+    lines = [
+        "The scores hold for data from the datasets listed here. Other domains, time periods and styles were not "
+        "tested.",
+        "Languages, class balance and fairness of the data were not assessed.",
+        f"The maximum input length is {card.input_length} tokens. {_long_texts(card)}",
     ]
-    found = [
-        "The scores are of rows from the sources named here: other sources, times and ways of writing were not tried.",
-        "Nothing here says which languages the texts are in, or what is unbalanced or unfair in them.",
-        f"It reads {card.input_length} tokens at most. {_long(levels)}",
-    ]
-    if chooses:
-        names = ", ".join(map(code, chooses))
-        found.append(f"It knows no labels but those above: {names} give one of them for any text whatever.")
-    unmeasured = [name for name in card.tasks if name not in (card.scores or {"tasks": {}})["tasks"]]
-    if unmeasured:
-        found.append(f"Not measured in this run: {', '.join(map(code, unmeasured))}.")
-    return ["## Limits", "", *(f"- {line}" for line in found), *(f"- {escape(note)}." for note in card.notes), ""]
+    if names := [name for name, task in card.tasks.items() if task.single_label and task.labels]:
+        lines.append(
+            f"{_names(names)} can only predict the labels listed above, and always return{'s' * (len(names) == 1)} one "
+            "of them, even for unrelated text."
+        )
+    if names := [name for name in card.tasks if name not in (card.scores or {"tasks": {}})["tasks"]]:
+        lines.append(f"Not evaluated in this run: {_names(names)}.")
+    return ["## Limitations", "", *(f"- {line}" for line in lines), *(f"- {escape(note)}." for note in card.notes), ""]
 
 
-def _long(levels: set[str]) -> str:
-    said = {
-        "sequence": "Of a longer text, tasks that answer for the whole of it read the beginning, and say so "
-        "(`truncated`).",
-        "token": "Words of a longer text are labelled in overlapping windows.",
-    }
-    return " ".join(said[level] for level in sorted(levels))
+def _long_texts(card: CardData) -> str:
+    windowed = [name for name, task in card.tasks.items() if task.windowed]
+    truncated = [name for name in card.tasks if name not in windowed]
+    sentences = []
+    if truncated:
+        verbs = ("reads", "marks") if len(truncated) == 1 else ("read", "mark")
+        sentences.append(
+            f"{_names(truncated)} {verbs[0]} the beginning of a longer text only and {verbs[1]} the prediction as "
+            "`truncated`."
+        )
+    if windowed:
+        sentences.append(f"{_names(windowed)} read{'s' * (len(windowed) == 1)} longer texts in overlapping windows.")
+    return " ".join(sentences)
 
 
-def _learned(card: CardData, task: str) -> int:
-    return sum(one.label_counts.get("train", {}).get(task, 0) for one in card.datasets)
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(map(code, names))
 
 
-def _answers(spec: Mapping[str, Any]) -> str:
-    if "target" in spec:
-        return f"a number (in train {spec['target']['mean']:.3g} ± {spec['target']['std']:.3g})"
-    names = spec["labels"]
-    if not names:
-        return "a number"
-    shown = ", ".join(map(code, names[:_MOST_LABELS]))
-    return f"{shown}, … ({len(names)}, all in config.json)" if len(names) > _MOST_LABELS else shown
+def _train_rows(card: CardData, task: str) -> int:
+    return sum(dataset.label_counts.get("train", {}).get(task, 0) for dataset in card.datasets)
+
+
+def _output(task: CardTask) -> str:
+    if not task.labels:
+        return escape(task.output)
+    labels = _names(task.labels[:_MAX_LABELS])
+    return f"{labels}, … ({len(task.labels)}, all in config.json)" if len(task.labels) > _MAX_LABELS else labels

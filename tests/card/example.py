@@ -5,19 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from nlpmtl.card import CardData, CardDataset
+from nlpmtl.card import CardData, CardDataset, CardTask
 
-TASKS: dict[str, dict[str, Any]] = {
-    "topic": {"kind": "classification", "input": "text", "labels": ["a", "b"], "level": "sequence"},
-    "mood": {"kind": "sentiment", "input": "text", "labels": ["bad", "good"], "level": "sequence"},
-    "places": {"kind": "labeling", "input": "words", "labels": ["O", "B-place"], "level": "token"},
-    "grade": {
-        "kind": "regression",
-        "input": "pair",
-        "labels": [],
-        "target": {"mean": 2.5, "std": 1.25},
-        "level": "sequence",
-    },
+TASKS = {
+    "topic": CardTask("classification", "text", ("a", "b"), pipeline_tag="text-classification", single_label=True),
+    "mood": CardTask("sentiment", "text", ("bad", "good"), pipeline_tag="text-classification", single_label=True),
+    "places": CardTask("labeling", "words", ("O", "B-place"), pipeline_tag="token-classification", windowed=True),
+    "grade": CardTask(
+        "regression", "pair", output="a number (in train 2.5 ± 1.25)", pipeline_tag="text-classification"
+    ),
 }
 SCORES: dict[str, Any] = {
     "step": 40,
@@ -30,7 +26,7 @@ SCORES: dict[str, Any] = {
     },
     "mean": 0.56875,
 }
-CALIBRATED = {
+CALIBRATION = {
     "topic": {"rows": 50, "temperature": 1.5, "error_before": 0.1, "error": 0.02, "score_before": 0.9, "score": 0.91}
 }
 CONFIG: dict[str, Any] = {
@@ -61,16 +57,18 @@ RUN: dict[str, Any] = {
 
 
 def dataset(name: str = "messages", *, data: dict[str, Any] | None = None, **changes: Any) -> CardDataset:
-    """A dataset that all tasks are scored on; from files, unless its `[data]` says otherwise."""
-    labelled = {"train": dict.fromkeys(TASKS, 400), "validation": dict.fromkeys(TASKS, 100)}
+    """Return a dataset on which all tasks are evaluated; from local files unless `data` is given."""
+    label_counts = {"train": dict.fromkeys(TASKS, 400), "validation": dict.fromkeys(TASKS, 100)}
     rows = {"train": 430, "validation": 100}
-    one = CardDataset(name=name, data_config=data or {"files": {"train": "t.jsonl"}}, rows=rows, label_counts=labelled)
-    return replace(one, **changes)
+    example = CardDataset(
+        name=name, data_config=data or {"files": {"train": "t.jsonl"}}, rows=rows, label_counts=label_counts
+    )
+    return replace(example, **changes)
 
 
 def card_data(**changes: Any) -> CardData:
-    """Those of a run over one dataset."""
-    one = CardData(
+    """Return the card data of a run on one dataset."""
+    example = CardData(
         name="demo",
         encoder="org/encoder",
         base_model="org/encoder",
@@ -82,8 +80,8 @@ def card_data(**changes: Any) -> CardData:
         best_step=40,
         evaluations=3,
         scores=SCORES,
-        calibration=CALIBRATED,
+        calibration=CALIBRATION,
         notes=["messages, train: 3 of 430 rows are longer than max_length and were cut"],
         plots={"images/learning-curve.png": "A curve.", "images/answers-topic.png": "A matrix [of] topic."},
     )
-    return replace(one, **changes)
+    return replace(example, **changes)

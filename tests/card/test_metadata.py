@@ -13,7 +13,7 @@ from tests.card.example import SCORES, TASKS, card_data, dataset
 
 GLUE = {"hub": "nyu-mll/glue", "subset": "sst2", "splits": {"train": "train", "validation": "validation_matched"}}
 REPO = re.compile(r"^(?:[\w-]+/)?[\w.-]+$")
-"""What the Hub takes for the id of a dataset or a model."""
+"""Dataset and model ids that the Hub accepts."""
 
 
 def data_of(text: str) -> ModelCardData:
@@ -28,33 +28,33 @@ def results_of(text: str) -> list[EvalResult]:
     return results
 
 
-def test_the_front_matter_is_read_back_by_the_hubs_classes() -> None:
+def test_huggingface_hub_parses_the_front_matter() -> None:
     text = write_card(card_data())
     data = data_of(text)
     assert (data.library_name, data.base_model, data.model_name) == ("nlpmtl", "org/encoder", "demo")
     assert data.tags == ["multi-task", "text-classification", "token-classification"]
-    assert data.pipeline_tag is None, "the tasks are of two sorts"
-    assert data.datasets is None, "none is from the Hub"
+    assert data.pipeline_tag is None, "two task types"
+    assert data.datasets is None, "no dataset is from the Hub"
     assert data.metrics == ["accuracy", "f1"]
-    found = {(one.task_type, one.metric_name): one.metric_value for one in results_of(text)}
-    assert found == {
+    values = {(result.task_type, result.metric_name): result.metric_value for result in results_of(text)}
+    assert values == {
         ("text-classification", "topic: accuracy"): 0.9,
         ("text-classification", "mood: accuracy"): 1.0,
         ("text-classification", "mood: macro_f1"): 0.75,
         ("token-classification", "places: span_f1"): 0.5,
-    }, "what is undefined is left out"
+    }, "undefined metrics are omitted"
 
 
-def test_a_card_that_is_read_and_written_again_is_the_same() -> None:
+def test_a_card_is_unchanged_when_loaded_and_saved() -> None:
     text = write_card(card_data())
     assert str(ModelCard(text)) == text
 
 
-def test_the_model_index_has_what_the_hub_needs() -> None:
-    """The rules of the specification: each result has the type of its task, its data by id and name, and values."""
-    one = dataset("glue", data=GLUE)
-    for sources in ([dataset()], [one], [one, dataset("more")]):
-        front = yaml.safe_load(write_card(card_data(datasets=sources)).split("---\n")[1])
+def test_the_model_index_follows_the_specification() -> None:
+    """The specification: each result has a task type, the id and name of its dataset, and values."""
+    glue = dataset("glue", data=GLUE)
+    for datasets in ([dataset()], [glue], [glue, dataset("more")]):
+        front = yaml.safe_load(write_card(card_data(datasets=datasets)).split("---\n")[1])
         (index,) = front["model-index"]
         assert index["name"]
         for result in index["results"]:
@@ -69,7 +69,7 @@ def test_the_model_index_has_what_the_hub_needs() -> None:
         assert model_index_to_eval_results(front["model-index"])[0] == "demo"
 
 
-def test_data_from_the_hub_are_named_by_its_id() -> None:
+def test_hub_datasets_have_their_id() -> None:
     text = write_card(card_data(datasets=[dataset("sst2", data=GLUE)]))
     assert data_of(text).datasets == ["nyu-mll/glue"]
     first = results_of(text)[0]
@@ -81,78 +81,79 @@ def test_data_from_the_hub_are_named_by_its_id() -> None:
     assert first.dataset_name == "nyu-mll/glue, sst2"
 
 
-def test_local_data_of_two_names_are_two_results() -> None:
+def test_local_datasets_are_separate_results() -> None:
     split = {"topic": ["one"], "mood": ["two"]}
-    sources = [
-        dataset(name, label_counts={"validation": {task: 9 for task, where in split.items() if name in where}})
+    datasets = [
+        dataset(name, label_counts={"validation": {task: 9 for task, names in split.items() if name in names}})
         for name in ("one", "two")
     ]
-    results = results_of(write_card(card_data(datasets=sources, scores=only("topic", "mood"))))
-    assert {(one.dataset_type, one.dataset_name, one.metric_name) for one in results} == {
+    results = results_of(write_card(card_data(datasets=datasets, scores=scores_of("topic", "mood"))))
+    assert {(result.dataset_type, result.dataset_name, result.metric_name) for result in results} == {
         ("local", "one", "topic: accuracy"),
         ("local", "two", "mood: accuracy"),
         ("local", "two", "mood: macro_f1"),
     }
 
 
-def only(*tasks: str) -> dict[str, Any]:
+def scores_of(*tasks: str) -> dict[str, Any]:
     return {**SCORES, "tasks": {task: SCORES["tasks"][task] for task in tasks}}
 
 
-def test_one_sort_of_task_is_the_cards_pipeline() -> None:
-    some = {task: TASKS[task] for task in ("topic", "mood")}
+def test_the_pipeline_tag_is_that_of_all_tasks() -> None:
+    tasks = {task: TASKS[task] for task in ("topic", "mood")}
     assert (
-        data_of(write_card(card_data(tasks=some, scores=only("topic", "mood")))).pipeline_tag == "text-classification"
+        data_of(write_card(card_data(tasks=tasks, scores=scores_of("topic", "mood")))).pipeline_tag
+        == "text-classification"
     )
 
 
-def test_a_model_that_was_not_scored_has_no_results() -> None:
+def test_a_model_without_scores_has_no_results() -> None:
     front = yaml.safe_load(write_card(card_data(scores=None, base_model=None)).split("---\n")[1])
     assert set(front) == {"library_name", "tags"}
     assert eval_result_files(card_data(scores=None)) == {}
 
 
-def test_result_files_are_read_back_by_the_hubs_classes() -> None:
+def test_huggingface_hub_parses_the_result_files() -> None:
     files = eval_result_files(card_data(datasets=[dataset("sst2", data=GLUE)]))
     assert set(files) == {"topic.yaml", "mood.yaml", "places.yaml"}, "grade has no value"
     entries = parse_eval_result_entries(yaml.safe_load(files["mood.yaml"]))
-    assert [(one.dataset_id, one.task_id, one.value, one.notes) for one in entries] == [
+    assert [(entry.dataset_id, entry.task_id, entry.value, entry.notes) for entry in entries] == [
         ("nyu-mll/glue", "sst2", 1.0, "accuracy on the split validation_matched"),
         ("nyu-mll/glue", "sst2", 0.75, "macro_f1 on the split validation_matched"),
     ]
 
 
 @pytest.mark.parametrize(
-    "sources",
+    "datasets",
     [
         [dataset()],
         [dataset("sst2", data=GLUE), dataset("more")],
         [dataset("sst2", data=GLUE, subsampled=frozenset({"validation"}))],
         [dataset("trec", data={"hub": "SetFit/TREC-QC", "validation": 0.1})],
     ],
-    ids=["files", "two", "a part", "held out"],
+    ids=["files", "two", "subsampled", "held out"],
 )
-def test_scores_on_other_rows_than_the_hubs_split_are_no_results_of_it(sources: Any) -> None:
-    assert eval_result_files(card_data(datasets=sources)) == {}
+def test_only_scores_on_a_complete_hub_split_are_results_of_it(datasets: Any) -> None:
+    assert eval_result_files(card_data(datasets=datasets)) == {}
 
 
-def test_a_part_of_a_split_is_told_in_the_datas_name() -> None:
-    held = dataset("trec", data={"hub": "SetFit/TREC-QC", "validation": 0.1})
+def test_a_subset_of_a_split_is_in_the_dataset_name() -> None:
+    held_out = dataset("trec", data={"hub": "SetFit/TREC-QC", "validation": 0.1})
     assert (
-        results_of(write_card(card_data(datasets=[held])))[0].dataset_name
+        results_of(write_card(card_data(datasets=[held_out])))[0].dataset_name
         == "SetFit/TREC-QC (100 rows held out of train)"
     )
-    part = dataset("sst2", data=GLUE, subsampled=frozenset({"validation"}))
-    assert results_of(write_card(card_data(datasets=[part])))[0].dataset_name == "nyu-mll/glue, sst2 (100 rows)"
+    subsampled = dataset("sst2", data=GLUE, subsampled=frozenset({"validation"}))
+    assert results_of(write_card(card_data(datasets=[subsampled])))[0].dataset_name == "nyu-mll/glue, sst2 (100 rows)"
 
 
-def test_a_card_can_be_addressed_to_its_repository() -> None:
+def test_a_pushed_card_names_its_repository() -> None:
     text = with_repo_id(write_card(card_data()), repo="me/my-model")
     assert 'nlpmtl.Predictor.from_pretrained("me/my-model")' in text
     assert data_of(text).model_name == "my-model"
     assert results_of(text) == results_of(write_card(card_data()))
     assert with_repo_id(text, repo="me/my-model") == text
     edited = text.replace("library_name: nlpmtl", "library_name: nlpmtl\nlicense: mit")
-    assert data_of(with_repo_id(edited, repo="me/other")).license == "mit", "what a person added stays"
+    assert data_of(with_repo_id(edited, repo="me/other")).license == "mit", "the user's edits are kept"
     bare = with_repo_id(write_card(card_data(scores=None)), repo="me/my-model")
     assert "model-index" not in bare

@@ -18,7 +18,7 @@ from nlpmtl import ConfigError, ModelError, MultiTaskModel, Predictor
 from nlpmtl.export import export_task
 from nlpmtl.model import Sharing, load_encoder
 from nlpmtl.registry import SHARINGS, TASKS
-from nlpmtl.tasks import Classification, task_from_config
+from nlpmtl.tasks import Classification, Logits, task_from_config
 from tests.architectures import ARCHITECTURES, write_architecture
 from tests.stock import Asked, Found, ask_stock
 from tests.tiny import make_rows, read_json, write_encoder
@@ -298,9 +298,14 @@ def test_a_sharing_scheme_without_an_encoder_of_the_task_is_refused(
         predictor.export(nothing_left, task="topic")
 
 
-def test_a_kind_of_ones_own_is_refused(tmp_path: Path, nothing_left: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_type_with_its_own_decoding_is_refused(
+    tmp_path: Path, nothing_left: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Stars(Classification):
         kind = "stars"
+
+        def choose(self, logits: Logits) -> int:
+            return 0
 
     monkeypatch.setattr(TASKS, "_members", dict(TASKS._members))
     TASKS.register("stars", TASKS.options("classification"))(Stars)
