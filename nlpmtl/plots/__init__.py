@@ -1,4 +1,4 @@
-"""Pictures: how a model learned, what each task confuses, which gained by others, and how tasks are related."""
+"""Plots as PNG files: learning curves, training dynamics, predictions, score differences and task affinity."""
 
 from __future__ import annotations
 
@@ -10,75 +10,100 @@ from numpy.typing import NDArray
 
 from nlpmtl.plots.affinity import affinity_map
 from nlpmtl.plots.alt_text import (
+    describe_confusion,
     describe_dynamics,
-    describe_error_analysis,
     describe_learning_curve,
+    describe_precision_recall,
+    describe_scatter,
     describe_score_differences,
 )
 from nlpmtl.plots.canvas import plot_style, to_png
 from nlpmtl.plots.confusion import confusion_matrix
-from nlpmtl.plots.dendrogram import task_tree
+from nlpmtl.plots.dendrogram import task_dendrogram
 from nlpmtl.plots.differences import ScoreDifference, score_differences
 from nlpmtl.plots.dynamics import PANELS, training_dynamics
 from nlpmtl.plots.learning_curve import learning_curve
 from nlpmtl.plots.precision_recall import precision_and_recall
 from nlpmtl.plots.scatter import scatter_plot
-from nlpmtl.tasks import Confusion, ErrorAnalysis, LabelCounts
 
 __all__ = [
     "ScoreDifference",
     "describe_dynamics",
-    "describe_error_analysis",
     "describe_learning_curve",
+    "describe_predictions",
     "describe_score_differences",
     "draw_affinity",
     "draw_dendrogram",
     "draw_dynamics",
-    "draw_error_analysis",
     "draw_learning_curve",
+    "draw_predictions",
     "draw_score_differences",
 ]
+
+_PREDICTION_PLOTS: Mapping[str, tuple[Any, Any]] = {
+    "confusion_matrix": (confusion_matrix, describe_confusion),
+    "precision_recall": (precision_and_recall, describe_precision_recall),
+    "scatter": (scatter_plot, describe_scatter),
+}
+"""Drawing function and alt text of each name in `Task.plots`."""
 
 
 def draw_learning_curve(
     metrics: Sequence[Mapping[str, Any]], evaluations: Sequence[Mapping[str, Any]], *, tasks: Sequence[str], step: int
 ) -> bytes:
-    """The learning curve, as the bytes of a PNG; arguments as of `learning_curve`."""
+    """Draw the learning curve; for the arguments, see `learning_curve`."""
     with plot_style():
         return to_png(learning_curve(metrics, evaluations, tasks=tasks, step=step))
 
 
 def draw_dynamics(metrics: Sequence[Mapping[str, Any]]) -> bytes | None:
-    """What a run chose on its way, as the bytes of a PNG; None where it had nothing to choose."""
+    """Draw the sampling probabilities and loss weights of a run; None if both are constant."""
     if not any(key in metrics[0] for key in PANELS):
         return None
     with plot_style():
         return to_png(training_dynamics(metrics))
 
 
-def draw_error_analysis(task: str, found: ErrorAnalysis) -> bytes:
-    """A task's answers beside what is right, as the bytes of a PNG: the same for the same counts."""
+def draw_predictions(task: str, plot: str, analysis: Any) -> bytes:
+    """Draw the predictions of a task compared with its gold labels.
+
+    Args:
+        task: name of the task.
+        plot: name of the plot, one of `Task.plots`.
+        analysis: the counts or pairs that the plot shows, as `Task.compare` returns them.
+
+    Raises:
+        ValueError: there is no plot of that name.
+    """
     with plot_style():
-        if isinstance(found, Confusion):
-            return to_png(confusion_matrix(task, found))
-        if isinstance(found, LabelCounts):
-            return to_png(precision_and_recall(task, found))
-        return to_png(scatter_plot(task, found))
+        return to_png(_prediction_plot(plot)[0](task, analysis))
 
 
-def draw_score_differences(found: Sequence[ScoreDifference], *, subtitle: str) -> bytes:
-    """What each task gained or lost, as the bytes of a PNG; arguments as of `differences`."""
+def describe_predictions(task: str, plot: str, analysis: Any) -> str:
+    """Return the alt text of a plot of predictions; for the arguments, see `draw_predictions`."""
+    text: str = _prediction_plot(plot)[1](task, analysis)
+    return text
+
+
+def _prediction_plot(plot: str) -> tuple[Any, Any]:
+    if plot not in _PREDICTION_PLOTS:
+        raise ValueError(f"there is no plot {plot!r}; the plots are {', '.join(_PREDICTION_PLOTS)}")
+    return _PREDICTION_PLOTS[plot]
+
+
+def draw_score_differences(differences: Sequence[ScoreDifference], *, subtitle: str) -> bytes:
+    """Draw multi-task versus single-task scores; for the arguments, see `score_differences`."""
     with plot_style():
-        return to_png(score_differences(found, subtitle=subtitle))
+        return to_png(score_differences(differences, subtitle=subtitle))
 
 
 def draw_affinity(tasks: Sequence[str], mean: NDArray[np.float64], *, significant: NDArray[np.bool_]) -> bytes:
-    """What a step on each task does to each, as the bytes of a PNG; arguments as of `affinity_map`."""
+    """Draw the affinity of each pair of tasks; for the arguments, see `affinity_map`."""
     with plot_style():
         return to_png(affinity_map(tasks, mean, significant=significant))
 
 
 def draw_dendrogram(tasks: Sequence[str], cosines: NDArray[np.float64]) -> bytes:
-    """Which tasks are alike, as the bytes of a PNG; arguments as of `task_tree`."""
+    """Draw tasks clustered by gradient similarity; for the arguments, see `task_dendrogram`."""
     with plot_style():
-        return to_png(task_tree(tasks, cosines))
+        return to_png(task_dendrogram(tasks, cosines))

@@ -1,4 +1,4 @@
-"""Pictures in words, for those who do not see them."""
+"""Alt texts of plots, for screen readers."""
 
 from __future__ import annotations
 
@@ -8,65 +8,68 @@ from typing import Any
 import numpy as np
 
 from nlpmtl.plots.differences import ScoreDifference
-from nlpmtl.tasks import Confusion, ErrorAnalysis, LabelCounts, RegressionPairs
+from nlpmtl.tasks import Confusion, LabelCounts, RegressionPairs
 
 _EXAMPLES = 3
 
 
 def describe_learning_curve(evaluations: Sequence[Mapping[str, Any]], *, steps: int, step: int) -> str:
-    """What the learning curve shows."""
+    """Return the alt text of a learning curve."""
     if not evaluations:
-        return f"Loss of each task on train over {steps:,} steps."
+        return f"Train loss of each task over {steps:,} steps."
     means = {line["step"]: line["mean"] for line in evaluations}
     first = next(iter(means))
-    kept = f", {means[step]:.3f} at step {step:,}, whose weights were kept" if step in means else ""
+    selected = f", {means[step]:.3f} at the selected step {step:,}" if step in means else ""
     return (
-        f"Loss of each task on train and score on validation over {steps:,} steps; the mean score is "
-        f"{means[first]:.3f} at step {first:,}{kept}."
+        f"Train loss and validation score of each task over {steps:,} steps; the mean score is "
+        f"{means[first]:.3f} at step {first:,}{selected}."
     )
 
 
 def describe_dynamics(metrics: Sequence[Mapping[str, Any]]) -> str:
-    """What the picture of a run's choices shows."""
-    said = []
-    for key, called in (("sampling", "share of the draws"), ("weights", "weight in the loss")):
+    """Return the alt text of the training dynamics."""
+    parts = []
+    for key, title in (("sampling", "sampling probabilities"), ("weights", "loss weights")):
         if key in metrics[-1]:
             values = {name: value for name, value in metrics[-1][key].items() if value is not None}
-            last = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
-            said.append(f"the {called}, at the last step {last}")
-    return f"What was chosen over {metrics[-1]['step']:,} steps: {'; '.join(said)}."
+            parts.append(f"{title}, {', '.join(f'{name} {value:.3g}' for name, value in values.items())}")
+    return f"Training dynamics over {metrics[-1]['step']:,} steps. At the last step: {'; '.join(parts)}."
 
 
-def describe_score_differences(found: Sequence[ScoreDifference]) -> str:
-    """What the picture of the differences shows."""
-    told = [f"{one.task} {one.value:+.3f} ({one.interval[0]:+.3f} to {one.interval[1]:+.3f})" for one in found]
-    return f"Score of the mixture minus score alone, and the interval of 95 %, of each task: {', '.join(told)}."
+def describe_score_differences(differences: Sequence[ScoreDifference]) -> str:
+    """Return the alt text of multi-task versus single-task scores."""
+    parts = [
+        f"{difference.task} {difference.value:+.3f} ({difference.interval[0]:+.3f} to {difference.interval[1]:+.3f})"
+        for difference in differences
+    ]
+    return f"Multi-task minus single-task score of each task, with 95% confidence interval: {', '.join(parts)}."
 
 
-def describe_error_analysis(task: str, found: ErrorAnalysis) -> str:
-    """What the picture of a task's answers shows."""
-    if isinstance(found, Confusion):
-        return _confusion(task, found)
-    return _hits(task, found) if isinstance(found, LabelCounts) else _points(task, found)
+def describe_confusion(task: str, confusion: Confusion) -> str:
+    """Return the alt text of a confusion matrix."""
+    correct = int(np.trace(confusion.counts))
+    errors = confusion.counts - np.diag(np.diag(confusion.counts))
+    order = np.argsort(-errors, axis=None, kind="stable")[:_EXAMPLES]
+    pairs = [np.unravel_index(index, errors.shape) for index in order]
+    examples = [
+        f"{confusion.labels[i]} predicted as {confusion.labels[j]} ({errors[i, j]:,})" for i, j in pairs if errors[i, j]
+    ]
+    text = f"Confusion matrix of {task}: {correct:,} of {confusion.counts.sum():,} {confusion.unit} correct."
+    return f"{text} Most frequent errors: {', '.join(examples)}." if examples else text
 
 
-def _confusion(task: str, found: Confusion) -> str:
-    right = int(np.trace(found.counts))
-    wrong = found.counts - np.diag(np.diag(found.counts))
-    worst = [np.unravel_index(at, wrong.shape) for at in np.argsort(-wrong, axis=None, kind="stable")[:_EXAMPLES]]
-    named = [f"{found.labels[i]} taken for {found.labels[j]} ({wrong[i, j]:,})" for i, j in worst if wrong[i, j]]
-    said = f"Confusion matrix of {task}: {right:,} of {found.counts.sum():,} {found.unit} right."
-    return f"{said} Most often confused: {', '.join(named)}." if named else said
+def describe_precision_recall(task: str, counts: LabelCounts) -> str:
+    """Return the alt text of precision and recall per label."""
+    whole = 2 * counts.found + counts.missed + counts.wrong
+    f1 = np.divide(2 * counts.found, whole, out=np.full(len(whole), np.inf), where=whole > 0)
+    lowest = [i for i in np.argsort(f1, kind="stable")[:_EXAMPLES] if np.isfinite(f1[i])]
+    examples = ", ".join(f"{counts.labels[i]} ({f1[i]:.2f})" for i in lowest)
+    return f"Precision and recall of the {len(counts.labels)} labels of {task}. Lowest F1: {examples or 'undefined'}."
 
 
-def _hits(task: str, found: LabelCounts) -> str:
-    whole = 2 * found.found + found.missed + found.wrong
-    f1 = np.divide(2 * found.found, whole, out=np.full(len(whole), np.inf), where=whole > 0)
-    worst = [i for i in np.argsort(f1, kind="stable")[:_EXAMPLES] if np.isfinite(f1[i])]
-    named = ", ".join(f"{found.labels[i]} ({f1[i]:.2f})" for i in worst)
-    return f"Precision and recall of the {len(found.labels)} labels of {task}. Lowest F1: {named or 'undefined'}."
-
-
-def _points(task: str, found: RegressionPairs) -> str:
-    error = float(np.abs(found.gold - found.predicted).mean())
-    return f"Predicted over true values of {task} on {len(found.gold):,} rows; they are {error:.3g} apart on average."
+def describe_scatter(task: str, pairs: RegressionPairs) -> str:
+    """Return the alt text of predicted versus true values."""
+    error = float(np.abs(pairs.gold - pairs.predicted).mean())
+    return (
+        f"Predicted versus true values of {task} on {len(pairs.gold):,} rows; the mean absolute error is {error:.3g}."
+    )

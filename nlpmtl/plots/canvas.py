@@ -1,4 +1,4 @@
-"""What all pictures have in common: fonts, colours, names that fit, and bytes that are the same each time."""
+"""Style and layout shared by all plots: fonts, colours, label names, deterministic PNG files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ft2font import FT2Font
 from PIL import Image
 
-# The palette of Okabe and Ito (2008), told apart by the colour-blind too; its yellow is too light for lines.
+# The palette of Okabe and Ito (2008), colour-blind safe; its yellow is too light for lines.
 BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK = (
     "#0072B2",
     "#D55E00",
@@ -27,18 +27,18 @@ BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK = (
     "#222222",
 )
 GREY, PALE = "#666666", "#DDDDDD"
-LONGEST = 26
-"""Characters of a label's name; more are cut off."""
+MAX_NAME_LENGTH = 26
+"""Maximum length of a label name; longer ones are shortened."""
 HEAD = 0.72
-"""Inches that a title and the line below it take."""
+"""Height of title and subtitle in inches."""
 TICKS = 0.46
-"""Inches between axes and the edge, for ticks and the name of the axis, without the names of labels."""
+"""Margin for ticks and axis title in inches, without tick labels."""
 SMALL = 8
-"""The size of the letters of labels, in points."""
+"""Font size of labels in points."""
 _TITLE = 12
 _COLOURS = 128
 _FONT = "DejaVu Sans"
-"""It comes with matplotlib."""
+"""Included in matplotlib."""
 _STYLE = {
     "font.family": [_FONT],
     "font.size": 9,
@@ -58,34 +58,35 @@ _STYLE = {
 
 @contextmanager
 def plot_style() -> Iterator[None]:
-    """Our settings in place of the user's, for as long as something is drawn."""
-    plain: dict[Any, Any] = {key: value for key, value in matplotlib.rcParamsDefault.items() if "backend" not in key}
-    with matplotlib.rc_context(plain | _STYLE):
+    """Replace the user's matplotlib settings by ours while a plot is drawn."""
+    defaults: dict[Any, Any] = {key: value for key, value in matplotlib.rcParamsDefault.items() if "backend" not in key}
+    with matplotlib.rc_context(defaults | _STYLE):
         yield
 
 
 def to_png(figure: Figure) -> bytes:
-    """The picture as a file: in so few colours that it is small, without a date or a version."""
+    """Return a figure as PNG: with few colours, so that it is small, and without date and version."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     buffer = BytesIO()
-    drawn.quantize(_COLOURS, dither=Image.Dither.NONE).save(buffer, format="png")
+    image.quantize(_COLOURS, dither=Image.Dither.NONE).save(buffer, format="png")
     return buffer.getvalue()
 
 
 def display_names(names: Sequence[str]) -> list[str]:
-    """Names as a picture can show them: on one line, cut to a length; a number, from 1, where the font lacks a letter.
+    """Return names that can be drawn: on one line, shortened, or "#1", "#2", … if the font lacks a character.
 
-    Names that would become the same get their number too.
+    Names that would be equal after shortening also become numbers.
     """
-    cut = [_cut(name) for name in names]
-    readable = [_readable(name) and cut.count(name) == 1 for name in cut]
-    return [name if clear else f"#{i}" for i, (name, clear) in enumerate(zip(cut, readable, strict=True), 1)]
+    short = [_shorten(name) for name in names]
+    return [
+        name if _readable(name) and short.count(name) == 1 else f"#{number}" for number, name in enumerate(short, 1)
+    ]
 
 
 def new_figure(width: float, height: float, *, title: str, subtitle: str) -> Figure:
-    """A figure of at least a size in inches, with a title and a line that says how to read it, in the upper `HEAD`."""
+    """Return a figure with title and subtitle in its upper `HEAD` inches; it is widened if they need it."""
     width = max(width, 0.3 + text_width([title], size=_TITLE, weight="bold"), 0.3 + text_width([subtitle]))
     figure = Figure(figsize=(width, height))
     figure.text(0.12 / width, 1 - 0.12 / height, title, va="top", fontsize=_TITLE, fontweight="bold", color=BLACK)
@@ -94,13 +95,14 @@ def new_figure(width: float, height: float, *, title: str, subtitle: str) -> Fig
 
 
 def add_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
-    """Axes whose upper left corner is so many inches from that of the figure."""
-    whole, high = figure.get_size_inches()
-    return figure.add_axes((left / whole, (high - top - height) / high, width / whole, height / high))
+    """Add axes; position and size are in inches, measured from the upper left corner of the figure."""
+    figure_width, figure_height = figure.get_size_inches()
+    bottom = figure_height - top - height
+    return figure.add_axes((left / figure_width, bottom / figure_height, width / figure_width, height / figure_height))
 
 
 def text_width(names: Sequence[str], *, size: float = SMALL, weight: str = "normal") -> float:
-    """The inches that the longest of some names takes, in letters of a size in points."""
+    """Return the width of the widest name in inches; `size` is the font size in points."""
     font = _font(weight)
     font.set_size(size, 72)
     widths = []
@@ -110,9 +112,9 @@ def text_width(names: Sequence[str], *, size: float = SMALL, weight: str = "norm
     return max(widths)
 
 
-def _cut(name: str) -> str:
+def _shorten(name: str) -> str:
     line = "".join(c if c.isprintable() else " " for c in name)
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+    return line if len(line) <= MAX_NAME_LENGTH else f"{line[: MAX_NAME_LENGTH - 1]}…"
 
 
 def _readable(name: str) -> bool:

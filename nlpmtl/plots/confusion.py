@@ -1,4 +1,4 @@
-"""A confusion matrix: true labels down, predicted ones across, mistakes in another colour than what is right."""
+"""Confusion matrix: true labels as rows, predicted labels as columns."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from numpy.typing import NDArray
 from nlpmtl.plots.canvas import BLACK, HEAD, PALE, SMALL, TICKS, add_axes, display_names, new_figure, text_width
 from nlpmtl.tasks import Confusion
 
-_MOST = 24
-"""Labels in one picture; of more, those that are confused most."""
-_LARGE = 12
-"""Labels up to which squares and letters are large."""
+_MAX_LABELS = 24
+"""Maximum number of labels in one plot; of more, the most confused ones are shown."""
+_MAX_LARGE = 12
+"""Maximum number of labels that are drawn with large cells and letters."""
 _OTHERS = "(all others)"
 _DARK = 0.55
-"""The share of a row from which on its square is too dark for black figures."""
+"""Fraction of a row above which a cell is too dark for black letters."""
 
 
-def confusion_matrix(task: str, found: Confusion) -> Figure:
-    """One square for each pair of labels, with its count, coloured by its share of the row.
+def confusion_matrix(task: str, confusion: Confusion) -> Figure:
+    """Draw one cell per pair of labels with its count, coloured by its fraction of the row.
 
     Args:
-        task: the task's name.
-        found: its counts.
+        task: name of the task.
+        confusion: its counts.
     """
-    names, counts = _most_confused(display_names(found.labels), found.counts)
-    many, whole = len(names), len(names) == len(found.labels)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size, long = max(2.0, many * (0.45 if many <= _LARGE else 0.32)), text_width(names)
-    lying = 1.1 * long < size / many  # there is room for the names side by side
-    some = "" if whole else f"; the {many - 1} of {len(found.labels)} labels most confused"
+    names, counts = _most_confused(display_names(confusion.labels), confusion.counts)
+    count, complete = len(names), len(names) == len(confusion.labels)
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size, name_width = max(2.0, count * (0.45 if count <= _MAX_LARGE else 0.32)), text_width(names)
+    horizontal = 1.1 * name_width < size / count  # the names fit next to each other
+    selection = "" if complete else f"; the {count - 1} of {len(confusion.labels)} labels with most errors"
     figure = new_figure(
-        TICKS + long + size + 0.2,
-        HEAD + size + TICKS + (0.15 if lying else long),
+        TICKS + name_width + size + 0.2,
+        HEAD + size + TICKS + (0.15 if horizontal else name_width),
         title=f"{task}: confusion matrix",
-        subtitle=f"{counts.sum():,} {found.unit}; row-normalised; blue = correct, orange = error{some}",
+        subtitle=f"{counts.sum():,} {confusion.unit}; row-normalised; blue = correct, orange = error{selection}",
     )
-    axes = add_axes(figure, TICKS + long, HEAD, size, size)
-    axes.imshow(_colours(shares, whole=whole), interpolation="nearest")
+    axes = add_axes(figure, TICKS + name_width, HEAD, size, size)
+    axes.imshow(_colours(fractions, complete=complete), interpolation="nearest")
     for i, j in zip(*np.nonzero(counts), strict=True):
-        colour = "white" if shares[i, j] > _DARK and (whole or i < many - 1) else BLACK
-        letters = SMALL if many <= _LARGE else SMALL - 1
-        axes.text(j, i, f"{counts[i, j]}", ha="center", va="center", fontsize=letters, color=colour)
-    axes.set_xticks(range(many), names, rotation=0 if lying else 90, fontsize=SMALL)
-    axes.set_yticks(range(many), names, fontsize=SMALL)
+        colour = "white" if fractions[i, j] > _DARK and (complete or i < count - 1) else BLACK
+        font_size = SMALL if count <= _MAX_LARGE else SMALL - 1
+        axes.text(j, i, f"{counts[i, j]}", ha="center", va="center", fontsize=font_size, color=colour)
+    axes.set_xticks(range(count), names, rotation=0 if horizontal else 90, fontsize=SMALL)
+    axes.set_yticks(range(count), names, fontsize=SMALL)
     axes.tick_params(length=0)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
@@ -56,35 +56,32 @@ def confusion_matrix(task: str, found: Confusion) -> Figure:
 
 
 def _most_confused(names: Sequence[str], counts: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
-    """The labels to show, in their order, and their counts; what does not fit comes together in a last one."""
-    if len(names) <= _MOST:
+    """Return the labels to show, in their order, and their counts; the others are summed up in a last label."""
+    if len(names) <= _MAX_LABELS:
         return list(names), counts
-    chosen: set[int] = set()
-    for pair in np.argsort(-_wrong(counts), axis=None, kind="stable"):
-        more = chosen | set(map(int, divmod(int(pair), len(names))))
-        if len(more) >= _MOST:
+    selected: set[int] = set()
+    errors = counts - np.diag(np.diag(counts))
+    for pair in np.argsort(-errors, axis=None, kind="stable"):
+        extended = selected | set(map(int, divmod(int(pair), len(names))))
+        if len(extended) >= _MAX_LABELS:
             break
-        chosen = more
-    kept = sorted(chosen)
-    rest = [i for i in range(len(names)) if i not in chosen]
+        selected = extended
+    kept = sorted(selected)
+    rest = [i for i in range(len(names)) if i not in selected]
     groups = [[i] for i in kept] + [rest]
     summed = np.array([[counts[np.ix_(rows, columns)].sum() for columns in groups] for rows in groups])
     return [*(names[i] for i in kept), _OTHERS], summed
 
 
-def _wrong(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    return counts - np.diag(np.diag(counts))
+def _colours(fractions: NDArray[np.float64], *, complete: bool) -> NDArray[np.float64]:
+    """Return blue on the diagonal, orange elsewhere, white for 0, ``[labels, labels, 4]``.
 
-
-def _colours(shares: NDArray[np.float64], *, whole: bool) -> NDArray[np.float64]:
-    """Blue along the diagonal, orange elsewhere, white where there is nothing, ``[labels, labels, 4]``.
-
-    Where the last label stands for others, what it is answered for may be any of them: grey.
+    If the last label is a group of others, its diagonal cell is grey: it holds both correct predictions and errors.
     """
-    colours = np.array(colormaps["Oranges"](np.sqrt(shares) * 0.75))  # the root: a few mistakes are to be seen
-    colours[shares == 0] = 1.0
-    places = range(len(shares))
-    colours[places, places] = colormaps["Blues"](np.diag(shares) * 0.85)
-    if not whole:
+    colours = np.array(colormaps["Oranges"](np.sqrt(fractions) * 0.75))  # the root makes a few errors visible
+    colours[fractions == 0] = 1.0
+    diagonal = range(len(fractions))
+    colours[diagonal, diagonal] = colormaps["Blues"](np.diag(fractions) * 0.85)
+    if not complete:
         colours[-1, -1] = to_rgba(PALE)
     return colours

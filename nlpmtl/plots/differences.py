@@ -1,4 +1,4 @@
-"""Differences between two ways to learn the same tasks, each with its interval."""
+"""Multi-task versus single-task scores: the difference of each task with its confidence interval."""
 
 from __future__ import annotations
 
@@ -21,64 +21,65 @@ from nlpmtl.plots.canvas import (
     text_width,
 )
 
+_SCORES = "single-task → multi-task"
+
 
 @dataclass(frozen=True)
 class ScoreDifference:
-    """What a task gained or lost.
+    """Score of a task in multi-task and in single-task training.
 
     Args:
-        task: its name.
-        alone: the score of the task alone.
-        mixture: the score in the mixture.
-        interval: of the difference, mixture − alone.
+        task: name of the task.
+        single_task: score of the single-task baseline.
+        multi_task: score of the multi-task model.
+        interval: confidence interval of the difference multi_task − single_task.
     """
 
     task: str
-    alone: float
-    mixture: float
+    single_task: float
+    multi_task: float
     interval: tuple[float, float]
 
     @property
     def value(self) -> float:
-        """Mixture − alone."""
-        return self.mixture - self.alone
+        """The difference multi_task − single_task."""
+        return self.multi_task - self.single_task
 
     @property
     def colour(self) -> str:
-        """By what its interval says: better, worse, or neither."""
+        """Blue for significantly better, orange for significantly worse, else grey."""
         low, high = self.interval
         return BLUE if low > 0 else ORANGE if high < 0 else GREY
 
 
-def score_differences(found: Sequence[ScoreDifference], *, subtitle: str) -> Figure:
-    """A point and its interval for each task, right of zero where the mixture is better.
+def score_differences(differences: Sequence[ScoreDifference], *, subtitle: str) -> Figure:
+    """Draw one point per task with its interval; right of 0, the multi-task model is better.
 
     Args:
-        found: the tasks, in this order.
+        differences: one per task, in the order of the plot.
         subtitle: the line below the title.
     """
-    names = display_names([one.task for one in found])
-    scores = [f"{one.alone:.3f} → {one.mixture:.3f}" for one in found]
-    left, right, high = (
-        0.2 + text_width(names),
-        0.25 + text_width([*scores, "alone → mixture"]),
-        max(1.0, 0.26 * len(found)),
-    )
+    names = display_names([difference.task for difference in differences])
+    scores = [f"{difference.single_task:.3f} → {difference.multi_task:.3f}" for difference in differences]
+    left, right = 0.2 + text_width(names), 0.25 + text_width([*scores, _SCORES])
+    height = max(1.0, 0.26 * len(differences))
     figure = new_figure(
-        left + 4.0 + right, HEAD + high + TICKS + 0.15, title="The mixture beside each task alone", subtitle=subtitle
+        left + 4.0 + right,
+        HEAD + height + TICKS + 0.15,
+        title="Multi-task versus single-task scores",
+        subtitle=subtitle,
     )
-    axes = add_axes(figure, left, HEAD, 4.0, high)
+    axes = add_axes(figure, left, HEAD, 4.0, height)
     axes.axvline(0, color=GREY, linewidth=1, zorder=1)
-    for at, one in enumerate(found):
-        axes.hlines(at, *one.interval, color=one.colour, linewidth=2, zorder=2)
-        axes.plot([one.value], [at], marker="o", markersize=5, color=one.colour, zorder=3)
-    for at, text in enumerate(scores):
-        axes.annotate(text, (1.03, at), xycoords=("axes fraction", "data"), va="center", fontsize=SMALL, color=GREY)
-    axes.annotate("alone → mixture", (1.03, 1.02), xycoords="axes fraction", va="bottom", fontsize=SMALL, color=GREY)
-    axes.set_yticks(range(len(found)), names, fontsize=SMALL)
-    axes.set_ylim(len(found) - 0.4, -0.6)
+    for y, (difference, text) in enumerate(zip(differences, scores, strict=True)):
+        axes.hlines(y, *difference.interval, color=difference.colour, linewidth=2, zorder=2)
+        axes.plot([difference.value], [y], marker="o", markersize=5, color=difference.colour, zorder=3)
+        axes.annotate(text, (1.03, y), xycoords=("axes fraction", "data"), va="center", fontsize=SMALL, color=GREY)
+    axes.annotate(_SCORES, (1.03, 1.02), xycoords="axes fraction", va="bottom", fontsize=SMALL, color=GREY)
+    axes.set_yticks(range(len(differences)), names, fontsize=SMALL)
+    axes.set_ylim(len(differences) - 0.4, -0.6)
     axes.margins(x=0.06)
-    axes.set_xlabel("score of the mixture − score alone")
+    axes.set_xlabel("multi-task score − single-task score")
     axes.grid(axis="x", color=PALE, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)

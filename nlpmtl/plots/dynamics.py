@@ -1,4 +1,4 @@
-"""What a run chose on its way: how often it drew each dataset, and what each task weighed."""
+"""Training dynamics: sampling probability of each dataset and loss weight of each task over the steps."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from matplotlib.ticker import MaxNLocator
 from nlpmtl.plots.canvas import PALE
 from nlpmtl.plots.line_style import downsample, line_styles, markers, moving_average
 
-PANELS = {"sampling": ("Share of the draws", "share"), "weights": ("Weight in the loss", "weight")}
-"""Keys of metrics.jsonl: the title of their panel, and what its axis says."""
+PANELS = {"sampling": ("Sampling probability", "probability"), "weights": ("Loss weight", "weight")}
+"""Title and y-axis label of the panel of each key of metrics.jsonl."""
 
 
 def training_dynamics(metrics: Sequence[Mapping[str, Any]]) -> Figure:
-    """A panel for each of what was told.
+    """Draw one panel per key of `PANELS` in the metrics.
 
     Args:
         metrics: the lines of metrics.jsonl, with "sampling" or "weights" in the first.
     """
-    told = [key for key in PANELS if key in metrics[0]]
-    figure = Figure(figsize=(7.4, 2.7 * len(told)), layout="constrained")
-    panels: list[Axes] = list(figure.subplots(len(told), 1, sharex=True, squeeze=False)[:, 0])
-    for panel, key in zip(panels, told, strict=True):
-        longest = _draw(panel, metrics, key)
-        mean = f", running mean of up to {longest} steps" if longest > 1 else ""
+    keys = [key for key in PANELS if key in metrics[0]]
+    figure = Figure(figsize=(7.4, 2.7 * len(keys)), layout="constrained")
+    panels: list[Axes] = list(figure.subplots(len(keys), 1, sharex=True, squeeze=False)[:, 0])
+    for panel, key in zip(panels, keys, strict=True):
+        window = _draw(panel, metrics, key)
+        mean = f", moving average over up to {window} steps" if window > 1 else ""
         panel.set_title(f"{PANELS[key][0]}{mean}", loc="left", fontsize=10)
         panel.set_ylabel(PANELS[key][1])
         panel.set_ylim(bottom=0)
@@ -41,16 +41,16 @@ def training_dynamics(metrics: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def _draw(axes: Axes, metrics: Sequence[Mapping[str, Any]], key: str) -> int:
-    """A line for each name; how many steps a mean is of comes back."""
+    """Draw one line per name, and return the longest window of the moving averages."""
     longest = 1
-    for name, look in line_styles(list(dict.fromkeys(name for line in metrics for name in line[key]))).items():
-        found = [(line["step"], line[key][name]) for line in metrics if line[key].get(name) is not None]
-        if not found:  # null at every step: no number was finite
+    for name, line_style in line_styles(list(dict.fromkeys(name for line in metrics for name in line[key]))).items():
+        points = [(line["step"], line[key][name]) for line in metrics if line[key].get(name) is not None]
+        if not points:  # null at every step: no value was finite
             continue
-        window = max(1, len(found) // 20)
+        window = max(1, len(points) // 20)
         longest = max(longest, window)
-        steps, values = np.array(found, dtype=np.float64).T
-        few = downsample(len(values) - window + 1)
-        drawn = moving_average(values, window)[few]
-        axes.plot(steps[window - 1 :][few], drawn, label=name, linewidth=1.4, **look, **markers(len(few)))
+        steps, values = np.array(points, dtype=np.float64).T
+        indices = downsample(len(values) - window + 1)
+        means = moving_average(values, window)[indices]
+        axes.plot(steps[window - 1 :][indices], means, label=name, linewidth=1.4, **line_style, **markers(len(indices)))
     return longest

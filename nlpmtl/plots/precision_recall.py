@@ -1,4 +1,4 @@
-"""Precision and recall of each label, for sets of labels."""
+"""Precision and recall of each label of a multi-label task."""
 
 from __future__ import annotations
 
@@ -9,41 +9,42 @@ from numpy.typing import NDArray
 from nlpmtl.plots.canvas import BLUE, HEAD, ORANGE, PALE, SMALL, TICKS, add_axes, display_names, new_figure, text_width
 from nlpmtl.tasks import LabelCounts
 
-_MOST = 40
-"""Labels in one picture; of more, those of which most is missed or wrong."""
+_MAX_LABELS = 40
+"""Maximum number of labels in one plot; of more, those with most errors are shown."""
 
 
-def precision_and_recall(task: str, found: LabelCounts) -> Figure:
-    """Two marks on a line for each label; one that is undefined is left out.
+def precision_and_recall(task: str, counts: LabelCounts) -> Figure:
+    """Draw a marker for precision and one for recall per label; undefined values are omitted.
 
     Args:
-        task: the task's name.
-        found: its counts.
+        task: name of the task.
+        counts: its counts.
     """
-    mistakes = found.missed + found.wrong
-    kept = np.sort(np.argsort(-mistakes, kind="stable")[:_MOST])
-    every = display_names(found.labels)
-    rows = found.found + found.missed
-    names = [f"{every[i]} ({rows[i]})" for i in kept]
-    some = "" if len(kept) == len(every) else f"; the {len(kept)} of {len(every)} labels with most mistakes"
-    margin, high = 0.2 + text_width(names), max(1.0, 0.21 * len(kept))
+    errors = counts.missed + counts.wrong
+    selected = np.sort(np.argsort(-errors, kind="stable")[:_MAX_LABELS])
+    labels = display_names(counts.labels)
+    gold_counts = counts.found + counts.missed
+    names = [f"{labels[i]} ({gold_counts[i]})" for i in selected]
+    complete = len(selected) == len(labels)
+    selection = "" if complete else f"; the {len(selected)} of {len(labels)} labels with most errors"
+    left, height = 0.2 + text_width(names), max(1.0, 0.21 * len(selected))
     figure = new_figure(
-        margin + 4.2,
-        HEAD + 0.3 + high + TICKS + 0.15,
+        left + 4.2,
+        HEAD + 0.3 + height + TICKS + 0.15,
         title=f"{task}: precision and recall",
-        subtitle=f"of each label; in brackets, the rows that have it{some}",
+        subtitle=f"per label; number of rows with it in brackets{selection}",
     )
-    axes = add_axes(figure, margin, HEAD + 0.3, 4.0, high)
-    hits, places = found.found[kept], np.arange(len(kept))
-    precision = _share(hits, hits + found.wrong[kept])
-    recall = _share(hits, rows[kept])
-    axes.hlines(places, precision, recall, color=PALE, linewidth=2.5, zorder=1)
-    axes.scatter(precision, places, s=30, color=BLUE, marker="o", label="precision", zorder=3)
-    axes.scatter(recall, places, s=30, color=ORANGE, marker="D", label="recall", zorder=2)
-    axes.set_yticks(places, names, fontsize=SMALL)
-    axes.set_ylim(len(kept) - 0.4, -0.6)
+    axes = add_axes(figure, left, HEAD + 0.3, 4.0, height)
+    true_positives, y = counts.found[selected], np.arange(len(selected))
+    precision = _ratio(true_positives, true_positives + counts.wrong[selected])
+    recall = _ratio(true_positives, gold_counts[selected])
+    axes.hlines(y, precision, recall, color=PALE, linewidth=2.5, zorder=1)
+    axes.scatter(precision, y, s=30, color=BLUE, marker="o", label="precision", zorder=3)
+    axes.scatter(recall, y, s=30, color=ORANGE, marker="D", label="recall", zorder=2)
+    axes.set_yticks(y, names, fontsize=SMALL)
+    axes.set_ylim(len(selected) - 0.4, -0.6)
     axes.set_xlim(-0.02, 1.02)
-    axes.set_xlabel("share")
+    axes.set_xlabel("value")
     axes.grid(axis="x", color=PALE, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
@@ -51,6 +52,6 @@ def precision_and_recall(task: str, found: LabelCounts) -> Figure:
     return figure
 
 
-def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-    shares: NDArray[np.float64] = np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
-    return shares
+def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    ratios: NDArray[np.float64] = np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+    return ratios

@@ -9,8 +9,8 @@ from nlpmtl.plots.confusion import confusion_matrix
 from nlpmtl.tasks import Confusion
 
 
-def parts(figure: Figure) -> tuple[list[str], list[str], np.ndarray]:
-    """The names of the lines, the counts that are written, and the colours."""
+def contents(figure: Figure) -> tuple[list[str], list[str], np.ndarray]:
+    """Return the row names, the printed counts and the cell colours."""
     (axes,) = figure.axes
     names = [text.get_text() for text in axes.get_yticklabels()]
     assert names == [text.get_text() for text in axes.get_xticklabels()]
@@ -19,9 +19,9 @@ def parts(figure: Figure) -> tuple[list[str], list[str], np.ndarray]:
     return names, [text.get_text() for text in axes.texts], np.asarray(colours)
 
 
-def test_every_count_is_written_and_none_for_nothing() -> None:
+def test_counts_above_zero_are_printed() -> None:
     figure = confusion_matrix("t", Confusion(("a", "b"), np.array([[7, 2], [0, 4]]), "rows"))
-    names, counts, colours = parts(figure)
+    names, counts, colours = contents(figure)
     assert names == ["a", "b"]
     assert counts == ["7", "2", "4"]
     assert (colours[1, 0] == 1).all(), "white"
@@ -30,14 +30,16 @@ def test_every_count_is_written_and_none_for_nothing() -> None:
     assert orange[0] > orange[2]
 
 
-def test_of_many_labels_the_most_confused_are_shown_and_no_row_is_lost() -> None:
+def test_the_most_confused_of_many_labels_are_shown_and_no_row_is_lost() -> None:
     counts = np.diag(np.full(77, 10))
     counts[70, 3] = counts[3, 70] = 9
     counts[20, 55] = 5
     figure = confusion_matrix("t", Confusion(tuple(f"l{i}" for i in range(77)), counts, "rows"))
-    names, written, colours = parts(figure)
+    names, printed, colours = contents(figure)
     assert len(names) <= 24
     assert names[-1] == "(all others)"
     assert {"l3", "l70", "l20", "l55"} <= set(names)
-    assert sum(map(int, written)) == counts.sum()
-    np.testing.assert_allclose(colours[-1, -1], to_rgba(PALE), err_msg="others taken for others: right or wrong")
+    assert sum(map(int, printed)) == counts.sum()
+    np.testing.assert_allclose(
+        colours[-1, -1], to_rgba(PALE), err_msg="others predicted as others may be correct or not"
+    )

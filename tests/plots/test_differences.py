@@ -7,20 +7,20 @@ from nlpmtl.plots.canvas import BLUE, GREY, ORANGE
 from nlpmtl.plots.differences import ScoreDifference, score_differences
 
 
-def test_a_line_for_each_task_in_the_colour_of_what_it_says() -> None:
-    found = [
+def test_one_interval_per_task_coloured_by_significance() -> None:
+    differences = [
         ScoreDifference("gains", 0.5, 0.75, (0.125, 0.375)),
         ScoreDifference("loses", 0.75, 0.5, (-0.375, -0.125)),
-        ScoreDifference("who knows", 0.5, 0.625, (0.0, 0.25)),
+        ScoreDifference("unclear", 0.5, 0.625, (0.0, 0.25)),
     ]
-    (axes,) = score_differences(found, subtitle="below").axes
+    (axes,) = score_differences(differences, subtitle="subtitle").axes
     lines = [np.asarray(line.get_segments()[0])[:, 0].tolist() for line in axes.collections]  # type: ignore[attr-defined]
-    assert lines == [list(one.interval) for one in found]
+    assert lines == [list(difference.interval) for difference in differences]
     points = [point for point in axes.lines if point.get_marker() == "o"]
     assert [np.asarray(point.get_xdata()).tolist() for point in points] == [[0.25], [-0.25], [0.125]]
     colours = [matplotlib.colors.to_hex(str(point.get_color())).upper() for point in points]
     assert colours == [BLUE, ORANGE, GREY]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["gains", "loses", "who knows"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["gains", "loses", "unclear"]
     assert {"0.500 → 0.750", "0.750 → 0.500", "0.500 → 0.625"} <= {text.get_text() for text in axes.texts}
     low, high = axes.get_ylim()
-    assert low > high, "the first stands above"
+    assert low > high, "the first task is on top"

@@ -18,17 +18,17 @@ METRICS: list[dict[str, Any]] = [
 ]
 
 
-def test_a_panel_for_draws_and_one_for_weights() -> None:
-    above, below = training_dynamics(METRICS).axes
-    lines = {line.get_label(): np.asarray(line.get_xydata()) for line in (*above.lines, *below.lines)}
+def test_panels_for_sampling_and_weights() -> None:
+    upper, lower = training_dynamics(METRICS).axes
+    lines = {line.get_label(): np.asarray(line.get_xydata()) for line in (*upper.lines, *lower.lines)}
     assert lines["x"][:, 1].tolist() == pytest.approx([step / 10 for step in range(1, 9)])
     assert lines["b"].tolist() == [[1, 2.0], [3, 2.0], [5, 2.0], [7, 2.0]]
-    assert (above.get_ylabel(), below.get_ylabel()) == ("share", "weight")
+    assert (upper.get_ylabel(), lower.get_ylabel()) == ("probability", "weight")
 
 
-def test_only_what_was_told_is_drawn() -> None:
+def test_only_logged_values_are_drawn() -> None:
     (panel,) = training_dynamics([{"step": line["step"], "weights": line["weights"]} for line in METRICS]).axes
-    assert panel.get_title(loc="left") == "Weight in the loss"
+    assert panel.get_title(loc="left") == "Loss weight"
     assert draw_dynamics([{"step": 1, "losses": {}}]) is None
     assert (draw_dynamics(METRICS) or b"").startswith(b"\x89PNG")
 
@@ -38,8 +38,7 @@ def test_a_long_run_is_smoothed() -> None:
     np.testing.assert_allclose(np.asarray(panel.lines[0].get_ydata()), 0.5)
 
 
-def test_in_words() -> None:
+def test_alt_text() -> None:
     assert describe_dynamics(METRICS) == (
-        "What was chosen over 8 steps: the share of the draws, at the last step x 0.8, y 0.2; "
-        "the weight in the loss, at the last step a 1."
+        "Training dynamics over 8 steps. At the last step: sampling probabilities, x 0.8, y 0.2; loss weights, a 1."
     )
