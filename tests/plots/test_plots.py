@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -90,9 +91,9 @@ def cosines(count: int) -> tuple[tuple[str, ...], np.ndarray]:
 
 PLOTS: dict[str, Callable[[], bytes]] = {
     **{
-        f"confusion of {n}": lambda n=n: draw_predictions("t", "confusion_matrix", confusion(n))
+        f"confusion of {n}": partial(draw_predictions, "t", "confusion_matrix", confusion(n))
         for n in (2, 3, 24, 77, 150)
-    },  # type: ignore[misc]
+    },
     "confusion without rows": lambda: draw_predictions(
         "t", "confusion_matrix", Confusion(("a", "b"), np.zeros((2, 2), np.int64), "words")
     ),
@@ -100,9 +101,9 @@ PLOTS: dict[str, Callable[[], bytes]] = {
         "t", "confusion_matrix", Confusion(labels(90), 3 * np.eye(90, dtype=np.int64), "rows")
     ),
     **{
-        f"precision and recall of {n}": lambda n=n: draw_predictions("t", "precision_recall", label_counts(n))
+        f"precision and recall of {n}": partial(draw_predictions, "t", "precision_recall", label_counts(n))
         for n in (1, 28, 150)
-    },  # type: ignore[misc]
+    },
     **{f"scatter of {n}": lambda n=n: draw_predictions("t", "scatter", regression_pairs(n)) for n in (1, 2, 20_000)},  # type: ignore[misc]
     "scatter without finite values": lambda: draw_predictions(
         "t", "scatter", RegressionPairs(np.array([1.0]), np.array([np.nan]))
