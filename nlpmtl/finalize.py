@@ -12,7 +12,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from nlpmtl.calibration import CalibrationReport, calibrate
-from nlpmtl.card import DYNAMICS, LEARNING_CURVE, CardData, CardDataset, eval_result_files, write_card
+from nlpmtl.card import DYNAMICS, LEARNING_CURVE, CardData, CardDataset, CardTask, eval_result_files, write_card
 from nlpmtl.data import Encoded
 from nlpmtl.errors import RunError
 from nlpmtl.evaluation import LogitsCache, Predictions, Scores, predict_splits, score
@@ -135,11 +135,13 @@ class _Finalizer:
             self._draw_learning_curve(plots)
         for name, predictions in self.predictions.items():
             with self.recording_failure(f"the predictions of task {name!r} are not drawn"):
-                analysis = self.trainer.tasks[name].error_analysis(predictions.predicted, predictions.gold)
+                task = self.trainer.tasks[name]
+                analysis = task.error_analysis(predictions.predicted, predictions.gold)
                 if analysis is None:
                     continue
-                alt_text = plots.describe_error_analysis(name, analysis)
-                self.plots[f"images/answers-{name}.png"] = alt_text, plots.draw_error_analysis(name, analysis)
+                alt_text = plots.describe_predictions(name, task.plots[0], analysis)
+                png = plots.draw_predictions(name, task.plots[0], analysis)
+                self.plots[f"images/answers-{name}.png"] = alt_text, png
 
     def _draw_learning_curve(self, plots: Any) -> None:
         metrics, evaluations = self._read_log("metrics.jsonl"), self._read_log("evaluations.jsonl")
@@ -165,7 +167,7 @@ class _Finalizer:
             name=self.directory.resolve().name,
             encoder=Path(encoder).name if is_local else encoder,
             base_model=None if is_local or ":" in encoder else encoder,
-            tasks={name: {**model.config.tasks[name], "level": task.level} for name, task in model.tasks.items()},
+            tasks={name: CardTask.from_task(task) for name, task in model.tasks.items()},
             input_length=model.config.input_length,
             run=self.metadata,
             datasets=[_card_dataset(name, data, self.datasets.splits) for name, data in config["datasets"].items()],
