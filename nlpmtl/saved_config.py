@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpmtl.errors import ModelError, quote
+from nlpmtl.format_version import check_format_version
 from nlpmtl.strict_json import dumps
 
 OWN_TYPE = "nlpmtl"
@@ -90,6 +91,7 @@ def check_own_config(config: Mapping[str, Any], *, failed: str, is_read: Callabl
     Raises:
         ModelError: a value cannot be used; the message has its key.
     """
+    check_format_version(config, where=f"{failed}: config.json", error=ModelError)
     for key in _REDIRECTIONS:
         if config.get(key) is not None:
             found = quote(config[key], most=80)

@@ -18,6 +18,7 @@ from nlpmtl.comparison.experiment_plan import RunPlan
 from nlpmtl.config import plain_config
 from nlpmtl.errors import RunError
 from nlpmtl.evaluation import Predictions
+from nlpmtl.format_version import FORMAT_KEY, FORMAT_VERSION, check_format_version
 from nlpmtl.fs import remove_path, write_atomic
 from nlpmtl.strict_json import dumps
 from nlpmtl.training import config_diff, latest_valid, read_lines
@@ -61,7 +62,8 @@ class RunSummary:
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """The record that was written."""
         answered = {task: Predictions.from_json(one) for task, one in value["answered"].items()}
-        return cls(**{**value, "answered": answered})
+        fields = {key: field for key, field in value.items() if key != FORMAT_KEY}
+        return cls(**{**fields, "answered": answered})
 
 
 def read_summary(run: RunPlan) -> RunSummary | None:
@@ -118,7 +120,7 @@ def write_summary(run: RunPlan, *, answered: Mapping[str, Predictions], step: in
     )
     path = run.directory / _RECORD
     try:
-        write_atomic(path, dumps(record.to_json()).encode())
+        write_atomic(path, dumps({FORMAT_KEY: FORMAT_VERSION, **record.to_json()}).encode())
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error}; the run is done, and its last checkpoint stands") from error
 
@@ -136,6 +138,7 @@ def read_run_json(run: RunPlan) -> dict[str, Any]:
 
 def _load(path: Path) -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    check_format_version(loaded, where=str(path), error=RunError)
     return loaded
 
 

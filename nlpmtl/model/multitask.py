@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedMode
 from nlpmtl.data import Batch
 from nlpmtl.deprecation import RenamedMethod
 from nlpmtl.errors import ModelError, did_you_mean
+from nlpmtl.format_version import FORMAT_KEY, FORMAT_VERSION
 from nlpmtl.heads import Head, sequence_shape
 from nlpmtl.model.encoder import Encoder, init_encoder
 from nlpmtl.model.sharing import Sharing, SharingOptions, TaskMatrix
@@ -65,7 +66,7 @@ class MultiTaskConfig(PretrainedConfig):
     def to_json_string(self, use_diff: bool = True) -> str:
         """Return transformers' text with the tasks in their order, which predictions keep, and without local paths."""
         config = drop_local_names(json.loads(super().to_json_string(use_diff)))
-        return dumps({**config, "tasks": self.tasks}, indent=2) + "\n"
+        return dumps({**config, FORMAT_KEY: FORMAT_VERSION, "tasks": self.tasks}, indent=2) + "\n"
 
 
 def drop_local_names(config: dict[str, Any]) -> dict[str, Any]:

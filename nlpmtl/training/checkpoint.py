@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nlpmtl.errors import RunError
+from nlpmtl.format_version import FORMAT_KEY, FORMAT_VERSION, check_format_version
 from nlpmtl.fs import (
     GONE,
     apply_umask,
@@ -97,7 +98,7 @@ def _complete(part: Path, *, state: Mapping[str, Any], copies: Mapping[str, Path
     """Write the state, the copies and the manifest; `digests` are those known already."""
     for name, source in copies.items():
         shutil.copyfile(source, part / name)
-    (part / _STATE).write_text(dumps(state, indent=1), encoding="utf-8")
+    (part / _STATE).write_text(dumps({FORMAT_KEY: FORMAT_VERSION, **state}, indent=1), encoding="utf-8")
     manifest = {file.name: digests.get(file.name) or sha256_file(file) for file in sorted(part.iterdir())}
     (part / _MANIFEST).write_text(dumps({"sha256": manifest}, indent=1), encoding="utf-8")
 
@@ -194,8 +195,18 @@ def _step(path: Path) -> int:
 
 
 def read_state(directory: Path) -> dict[str, Any]:
-    """Return the content of a checkpoint's ``state.json``."""
+    """Return the content of a checkpoint's state.json without its format version.
+
+    Raises:
+        RunError: another version of nlpmtl wrote it.
+    """
     state: dict[str, Any] = json.loads((directory / _STATE).read_text(encoding="utf-8"))
+    if check_format_version(state, where=str(directory / _STATE), error=RunError) < FORMAT_VERSION:
+        raise RunError(
+            f"{directory} was written by nlpmtl 0.1, whose checkpoints this version does not read: finish the run with "
+            "`pip install 'nlpmtl<0.2'`, or start a new run in another output directory"
+        )
+    state.pop(FORMAT_KEY, None)
     return state
 
 

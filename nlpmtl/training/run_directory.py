@@ -15,9 +15,10 @@ import torch
 
 from nlpmtl.config import check_output, dotted, parse_run, replace_old_keys, replace_old_overrides
 from nlpmtl.errors import ConfigError, RunError, plain
+from nlpmtl.format_version import FORMAT_KEY, FORMAT_VERSION, check_format_version
 from nlpmtl.fs import write_json
 from nlpmtl.strict_json import dumps
-from nlpmtl.training.checkpoint import latest_valid
+from nlpmtl.training.checkpoint import latest_valid, read_state
 from nlpmtl.training.lock import HOLDER, LOCK
 
 _FREE_TO_DIFFER = (
@@ -66,7 +67,7 @@ def open_run_dir(
     notes = [f"passed over {line}" for line in passed_over]
     if found is None:
         return None, [*notes, f"{directory} holds no checkpoint to resume from: starting anew"]
-    state = json.loads((found / "state.json").read_text(encoding="utf-8"))
+    state = read_state(found)
     free = (*_FREE_TO_DIFFER, *(f"train.{key}" for key in _LENGTH)) if extend else _FREE_TO_DIFFER
     other = config_diff(state["config"], config, free=free, data_known="data" in state)
     length = [(key, *(one.get("train", {}).get(key) for one in (state["config"], config))) for key in _LENGTH]
@@ -184,12 +185,16 @@ def _read_facts(directory: Path) -> dict[str, Any]:
         facts = json.loads((directory / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return facts if isinstance(facts, dict) else {}
+    if not isinstance(facts, dict):
+        return {}
+    check_format_version(facts, where=str(directory / "run.json"), error=RunError)
+    return facts
 
 
 def run_metadata(config: Mapping[str, Any], *, precision: str, processes: int, device: str) -> dict[str, Any]:
     """What run.json says: enough to run it again and to know why another machine's numbers differ."""
     return {
+        FORMAT_KEY: FORMAT_VERSION,
         "config": config,
         "seed": config["seed"],
         "precision": precision,

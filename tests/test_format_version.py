@@ -1,0 +1,53 @@
+"""The version of files: newer ones are refused, files without one are of nlpmtl 0.1."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nlpmtl import ConfigError, ModelError, RunError
+from nlpmtl.format_version import FORMAT_KEY, FORMAT_VERSION, check_format_version
+from nlpmtl.hub import load_model
+from nlpmtl.training import read_state, recorded_overrides
+
+NEWER = {FORMAT_KEY: FORMAT_VERSION + 1}
+RULE = r"format_version is 3, and this version of nlpmtl reads up to 2.*pip install --upgrade nlpmtl"
+
+
+def write(path: Path, content: dict[str, object]) -> Path:
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path.parent
+
+
+def test_a_file_without_a_version_is_of_version_1() -> None:
+    assert check_format_version({}, where="run.json", error=RunError) == 1
+    assert check_format_version({FORMAT_KEY: FORMAT_VERSION}, where="run.json", error=RunError) == FORMAT_VERSION
+
+
+@pytest.mark.parametrize("version", [0, -1, "2", 2.0, True, None, [2]])
+def test_a_version_is_a_positive_integer(version: object) -> None:
+    with pytest.raises(ConfigError, match=r"^a\.json: format_version must be a positive integer, found "):
+        check_format_version({FORMAT_KEY: version}, where="a.json", error=ConfigError)
+
+
+def test_a_newer_run_json_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=rf"run\.json: {RULE}"):
+        recorded_overrides(write(tmp_path / "run.json", {"config": {}, **NEWER}), but=())
+
+
+def test_a_newer_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=rf"state\.json: {RULE}"):
+        read_state(write(tmp_path / "state.json", NEWER))
+
+
+def test_a_checkpoint_of_0_1_is_refused_with_the_version_to_use(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"written by nlpmtl 0\.1.*finish the run with `pip install 'nlpmtl<0\.2'`"):
+        read_state(write(tmp_path / "state.json", {"cursor": {}}))
+
+
+def test_a_newer_model_is_refused(tmp_path: Path) -> None:
+    config = {"model_type": "nlpmtl", "encoder_config": {"model_type": "bert"}, "tasks": {"a": {}}, **NEWER}
+    with pytest.raises(ModelError, match=rf"config\.json: {RULE}"):
+        load_model(str(write(tmp_path / "config.json", config)))
