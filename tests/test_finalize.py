@@ -58,7 +58,7 @@ def test_the_answers_that_were_scored_come_with_the_result(trained: Trained) -> 
 
 def test_a_card_tells_no_path_of_this_machine(trained: Trained, card: ModelCard) -> None:
     assert str(trained.output.parent) not in str(card)
-    assert "One text encoder (`encoder`) with 5 heads" in card.text
+    assert "A text encoder (`encoder`) with 5 heads" in card.text
     assert card.data.to_dict().get("base_model") is None, "a directory is no id on the Hub"
 
 
@@ -75,7 +75,7 @@ def test_every_picture_is_there_and_linked(trained: Trained, card: ModelCard) ->
 def test_the_card_loads_what_it_stands_beside(
     trained: Trained, card: ModelCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The block under "Use", run in the directory of the card."""
+    """The block under "Usage", run in the directory of the card."""
     monkeypatch.chdir(trained.model_dir)
     block = card.text.split("```python\n")[1].split("```")[0]
     names: dict[str, Any] = {}
@@ -94,7 +94,7 @@ def test_licences_and_limits_are_told(tmp_path: Path) -> None:
     run["datasets"]["texts"]["data"]["license"] = "cc-by-4.0"
     run["datasets"]["texts"]["limit"] = {"train": 5, "validation": 50}
     text = (train_tiny(run).model_dir / "README.md").read_text(encoding="utf-8")
-    assert "| `texts` | local files | cc-by-4.0 | 5, a part | 12 | `kinds` |" in text
+    assert "| `texts` | local files | cc-by-4.0 | 5 (subsampled) | 12 | `kinds` |" in text
     assert not (tmp_path / "out" / "model" / ".eval_results").exists(), "the rows are not from the Hub"
 
 
