@@ -1,6 +1,6 @@
-"""Checks of a run's data that need no encoder: files, columns, metrics and label lists.
+"""Checks of the data that need no encoder: files, columns, metrics and label lists.
 
-They read the beginning of each split only. What they cannot decide from it is found when the whole split is read.
+They read only the beginning of each split. Later errors are found when the whole split is read.
 """
 
 from __future__ import annotations
@@ -25,26 +25,25 @@ from nlpmtl.registry import METRICS, TASKS
 from nlpmtl.tasks import build_task, label_shapes
 
 Rows = list[tuple[int, Mapping[str, Any]]]
-"""Rows with their numbers."""
+"""Pairs of row number and row."""
 _ROWS = 1000
-"""Rows of each split that are looked at."""
-_SHOWN = 10
-"""Unknown labels that an error lists."""
+"""Number of rows that are checked per split."""
+_MAX_LABELS_IN_MESSAGE = 10
 
 
 def check_datasets(
     datasets: Mapping[str, DatasetConfig], *, splits: Sequence[str] = ("train", "validation"), tasks: bool = True
 ) -> None:
-    """Check what can be checked before an encoder is loaded or downloaded.
+    """Check datasets before an encoder is loaded or downloaded.
 
     Args:
         datasets: the datasets by name.
-        splits: those that will be read.
-        tasks: check the options of tasks too, as training does.
+        splits: the splits that will be read.
+        tasks: whether to check the options of the tasks too, as training does.
 
     Raises:
-        ConfigError, DataError: a file is missing, a column is not found, a metric is unknown or does not fit its task,
-            a label list is too short or lacks a label of the train split; all problems are in one message.
+        ConfigError, DataError: a file or column is missing, a metric is unknown or does not fit its task, or a label
+            list is too short or lacks a label of the train split; all problems are in one message.
         ConfigError: no dataset has the first of the splits.
     """
     problems: list[NlpmtlError] = []
@@ -54,7 +53,7 @@ def check_datasets(
     if problems:
         raise type(problems[0])("\n".join(dict.fromkeys(map(str, problems)))) from None
     if splits[0] not in known:
-        reason = f", so there is nothing to learn; found: {', '.join(known)}" if splits[0] == "train" else ""
+        reason = f"; splits found: {', '.join(known)}" if splits[0] == "train" else ""
         name = "`train`" if splits[0] == "train" else repr(splits[0])
         raise ConfigError(f"no dataset has a split {name}{reason}")
 
@@ -62,7 +61,7 @@ def check_datasets(
 def _problems(
     name: str, dataset: DatasetConfig, splits: Sequence[str], *, tasks: bool, known: dict[str, None]
 ) -> Iterator[NlpmtlError]:
-    """What is wrong with a dataset; the names of its splits are added to `known`."""
+    """Yield the problems of a dataset, and add the names of its splits to `known`."""
     for task, options in dataset.tasks.items() if tasks else ():
         try:
             _check_task(task, options, dataset=dataset)
@@ -81,9 +80,9 @@ def _problems(
         if split in sources.sources:
             try:
                 stream = sources.sources[split].open()
-                found = _check_columns(stream, dataset, columns=columns, train=split == "train")
-                rows = [(number, row) for number, row in found if not isinstance(row, MalformedRow)]
-                if len(rows) < len(found) and (dataset.data.on_bad_row == "stop" or not rows):
+                first_rows = _check_columns(stream, dataset, columns=columns, train=split == "train")
+                rows = [(number, row) for number, row in first_rows if not isinstance(row, MalformedRow)]
+                if len(rows) < len(first_rows) and (dataset.data.on_bad_row == "stop" or not rows):
                     _check_rows(sources)
                 if split == "train" and tasks:
                     _check_labels(stream, dataset, rows=rows, columns=columns)
@@ -92,7 +91,7 @@ def _problems(
 
 
 def _check_rows(sources: DatasetReader) -> None:
-    """DataError with all rows of a dataset that break a rule, where the first rows show that it will be raised."""
+    """Read a whole dataset, to raise the DataError with all its invalid rows."""
     with suppress(OSError), TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         sources.read(sources.splits, directory=Path(scratch))
 
@@ -114,15 +113,15 @@ def _check_task(name: str, options: TaskOptions, *, dataset: DatasetConfig) -> N
 def _check_columns(
     stream: RawRows, dataset: DatasetConfig, *, columns: Collection[str], train: bool
 ) -> list[tuple[int, RawRow]]:
-    """The first rows, those that cannot be read among them."""
-    found = list(islice(stream.rows, _ROWS + 1))
-    if not found:
-        raise DataError(f"{stream.where}: no row")
-    seen = set(stream.columns).union(*(row for _, row in found if not isinstance(row, MalformedRow)))
-    if len(found) <= _ROWS or stream.uniform:
+    """Check that the columns exist; return the first rows, including invalid ones."""
+    first_rows = list(islice(stream.rows, _ROWS + 1))
+    if not first_rows:
+        raise DataError(f"{stream.where}: no rows")
+    available = set(stream.columns).union(*(row for _, row in first_rows if not isinstance(row, MalformedRow)))
+    if len(first_rows) <= _ROWS or stream.uniform:
         needed = [*dataset.input.columns, *columns] if train else dataset.input.columns
-        check_columns(needed, existing=seen, where=stream.where)
-    return found
+        check_columns(needed, existing=available, where=stream.where)
+    return first_rows
 
 
 def _check_labels(stream: RawRows, dataset: DatasetConfig, *, rows: Rows, columns: Mapping[str, LabelType]) -> None:
@@ -138,15 +137,15 @@ def _check_labels(stream: RawRows, dataset: DatasetConfig, *, rows: Rows, column
                     if unicodedata.normalize("NFC", label).strip() not in known:
                         unknown.setdefault(label, stream.place(number))
             if unknown:
-                first = dict(islice(unknown.items(), _SHOWN))
+                first = dict(islice(unknown.items(), _MAX_LABELS_IN_MESSAGE))
                 raise DataError(describe_unknown(first, count=len(unknown), column=column, known=options.labels))
 
 
 def _names(value: Any) -> Iterator[str]:
-    """The names in a cell, without numbers and truth values: those may be other spellings of a label."""
-    for one in value if isinstance(value, list | tuple) else [value]:
-        if isinstance(one, str) and not _is_number(one):
-            yield one
+    """Yield the label names in a cell, except numbers and booleans, which may be other spellings of a label."""
+    for label in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(label, str) and not _is_number(label):
+            yield label
 
 
 def _is_number(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""GLUE's test sets, answered in the files that its server takes (Wang et al. 2018; gluebenchmark.com)."""
+"""Submissions to GLUE (Wang et al., 2018; gluebenchmark.com): predictions for its test sets, zipped for its server."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from nlpmtl.inference.predictor import Predictor
 from nlpmtl.tasks import Task
 
 Fill = Literal["majority", "zeros"]
-_SCALE = (0.0, 5.0)
-"""Of STS-B's ratings."""
-_NEVER_CHANGES = (1980, 1, 1, 0, 0, 0)
-"""The time that the zip says: equal answers make equal files."""
+_RATING_RANGE = (0.0, 5.0)
+"""Range of the ratings of STS-B."""
+_FIXED_TIME = (1980, 1, 1, 0, 0, 0)
+"""Timestamp of the files in the zip: equal predictions give equal zips."""
 
 
 @dataclass(frozen=True)
-class _Sheet:
+class _SubmissionFile:
     """One file of a submission.
 
     Args:
-        file: its name.
-        dataset: the shipped dataset file that describes its rows.
-        split: the Hub's name of them.
-        digits: whether labels are written as their place in GLUE's order, not as their names.
+        file: file name.
+        dataset: name of the built-in dataset file that describes the rows.
+        split: name of the split on the Hub.
+        digits: whether labels are written as indices in GLUE's order instead of names.
     """
 
     file: str
@@ -43,30 +43,30 @@ class _Sheet:
     digits: bool = False
 
 
-_SHEETS = (
-    _Sheet("CoLA.tsv", "cola", digits=True),
-    _Sheet("SST-2.tsv", "sst2", digits=True),
-    _Sheet("MRPC.tsv", "mrpc", digits=True),
-    _Sheet("STS-B.tsv", "stsb"),
-    _Sheet("QQP.tsv", "qqp", digits=True),
-    _Sheet("MNLI-m.tsv", "mnli", split="test_matched"),
-    _Sheet("MNLI-mm.tsv", "mnli", split="test_mismatched"),
-    _Sheet("QNLI.tsv", "qnli"),
-    _Sheet("RTE.tsv", "rte"),
-    _Sheet("WNLI.tsv", "wnli", digits=True),
-    _Sheet("AX.tsv", "ax"),
+_FILES = (
+    _SubmissionFile("CoLA.tsv", "cola", digits=True),
+    _SubmissionFile("SST-2.tsv", "sst2", digits=True),
+    _SubmissionFile("MRPC.tsv", "mrpc", digits=True),
+    _SubmissionFile("STS-B.tsv", "stsb"),
+    _SubmissionFile("QQP.tsv", "qqp", digits=True),
+    _SubmissionFile("MNLI-m.tsv", "mnli", split="test_matched"),
+    _SubmissionFile("MNLI-mm.tsv", "mnli", split="test_mismatched"),
+    _SubmissionFile("QNLI.tsv", "qnli"),
+    _SubmissionFile("RTE.tsv", "rte"),
+    _SubmissionFile("WNLI.tsv", "wnli", digits=True),
+    _SubmissionFile("AX.tsv", "ax"),
 )
 
 
 @dataclass(frozen=True)
-class Answered:
-    """One file of a submission, written.
+class WrittenFile:
+    """A file of a submission that was written.
 
     Args:
-        file: its name.
-        task: the task that it is of.
-        rows: how many it answers.
-        filled: what stands in every row where the model lacks the task; None where it has answered.
+        file: file name.
+        task: name of the task.
+        rows: number of predictions.
+        filled: the constant prediction of a task that the model lacks; None for predictions of the model.
     """
 
     file: str
@@ -75,86 +75,91 @@ class Answered:
     filled: str | None
 
 
-def submit(model: Predictor, output: Path, *, fill: Fill | None = None) -> Iterator[Answered]:
-    """Answer GLUE's eleven test sets, from the Hub, and write the zip that its server takes.
+def submit(model: Predictor, output: Path, *, fill: Fill | None = None) -> Iterator[WrittenFile]:
+    """Predict GLUE's eleven test sets, which are loaded from the Hub, and write the zip for its server.
 
     Args:
-        model: its tasks have the names and the labels of the shipped dataset files (`cola`, `sst2`, …).
-        output: the zip; it is there only when it is whole, which is when the iterator ends.
-        fill: what stands in the files of tasks that the model lacks: the most frequent label of train (of ratings the
-            mean), or the first label (0); left out, they are an error.
+        model: a model whose tasks have the names and labels of the built-in dataset files (`cola`, `sst2`, …).
+        output: the zip file; it appears when it is complete, at the end of the iterator.
+        fill: constant prediction for tasks that the model lacks: the most frequent label of train (for ratings the
+            mean), or the first label (0); default: a missing task is an error.
 
     Yields:
-        Each file as it is done.
+        Each file of the zip when it has been written.
 
     Raises:
-        ConfigError: the model lacks tasks, or has other labels than GLUE; or the name is not that of a zip.
-        DataError: the Hub cannot be reached, or a row breaks a rule.
+        ConfigError: the model lacks tasks or has other labels than GLUE, or the output is not named .zip.
+        DataError: the Hub cannot be reached, or a row is invalid.
     """
     check_output(output, key="--output")
     if output.suffix != ".zip":
-        raise ConfigError(f"--output {output}: GLUE's server takes a zip, so the name ends in .zip")
-    described = {sheet.dataset: _describe(sheet.dataset) for sheet in _SHEETS}
-    lacking = _check(model.tasks, described)
-    if lacking and fill is None:
+        raise ConfigError(f"--output {output}: GLUE's server takes a zip file: the name must end in .zip")
+    configs = {file.dataset: _read_config(file.dataset) for file in _FILES}
+    missing = _missing_tasks(model.tasks, configs)
+    if missing and fill is None:
         raise ConfigError(
-            f"this model lacks {', '.join(lacking)}: GLUE's server wants all eleven files. With --fill majority or "
-            "--fill zeros those of the tasks that it lacks hold one answer for every row"
+            f"the model lacks the tasks {', '.join(missing)}: GLUE's server needs all eleven files. --fill majority or "
+            "--fill zeros writes a constant prediction for missing tasks"
         )
-    tests = {sheet: _open(described[sheet.dataset], sheet.split, name=sheet.file) for sheet in _SHEETS}
-    with _writing(output) as archive:
-        for sheet in _SHEETS:
-            data = described[sheet.dataset]
-            name, labels = _task_of(data)
-            rows = tests[sheet]().rows
+    test_sets = {file: _open(configs[file.dataset], file.split, name=file.file) for file in _FILES}
+    with _open_zip(output) as archive:
+        for file in _FILES:
+            config = configs[file.dataset]
+            name, labels = _task_and_labels(config)
+            rows = test_sets[file]().rows
             filled = None
-            if name in lacking:
-                filled = _most_frequent(described[name]) if fill == "majority" else (labels or (0.0,))[0]
-                answers: Iterable[Any] = (filled for _ in rows)
+            if name in missing:
+                filled = _most_frequent(configs[name]) if fill == "majority" else (labels or (0.0,))[0]
+                predictions: Iterable[Any] = (filled for _ in rows)
             else:
                 key = "label" if labels else "value"
-                asked = (_read(row, number, data, where=sheet.file) for number, row in rows)
-                answers = (one[key] for one in model.predict(asked, task=name))
-            written = _write(archive, sheet.file, (_word(one, labels, digits=sheet.digits) for one in answers))
-            yield Answered(sheet.file, name, written, None if filled is None else str(filled))
+                inputs = (_to_input(row, number, config, where=file.file) for number, row in rows)
+                predictions = (prediction[key] for prediction in model.predict(inputs, task=name))
+            cells = (_format(prediction, labels, digits=file.digits) for prediction in predictions)
+            count = _write(archive, file.file, cells)
+            yield WrittenFile(file.file, name, count, None if filled is None else str(filled))
 
 
-def _describe(name: str) -> DatasetConfig:
+def _read_config(name: str) -> DatasetConfig:
     path = shipped_configs() / f"{name}.toml"
     return parse_dataset(read_dataset(path), where=str(path))
 
 
-def _task_of(data: DatasetConfig) -> tuple[str, tuple[str, ...]]:
-    """The one task of a dataset of GLUE, and its labels; none where it is a number."""
+def _task_and_labels(data: DatasetConfig) -> tuple[str, tuple[str, ...]]:
+    """Return the name of the only task of a GLUE dataset, and its labels (empty for ratings)."""
     ((name, options),) = data.tasks.items()
     return name, options.labels or ()
 
 
-def _check(tasks: Mapping[str, Task], described: Mapping[str, DatasetConfig]) -> list[str]:
-    """The tasks that a model lacks; ConfigError where it has one of the name that is another."""
-    lacking = []
-    for data in described.values():
-        name, labels = _task_of(data)
+def _missing_tasks(tasks: Mapping[str, Task], configs: Mapping[str, DatasetConfig]) -> list[str]:
+    """Return the GLUE tasks that a model lacks.
+
+    Raises:
+        ConfigError: a task of the model has the name of a GLUE task, but other labels.
+    """
+    missing = []
+    for data in configs.values():
+        name, labels = _task_and_labels(data)
         if name not in tasks:
-            lacking.append(name)
+            missing.append(name)
         elif sorted(tasks[name].labels) != sorted(labels) or (tasks[name].columns["label"] == "number") != (not labels):
             raise ConfigError(
-                f"task {name!r} of this model has the labels {', '.join(tasks[name].labels) or 'of a number'}; "
-                f"GLUE's are {', '.join(labels) or 'numbers'}: train it with the shipped {name}.toml"
+                f"task {name!r} of the model has the labels {', '.join(tasks[name].labels) or 'of a number'}; "
+                f"GLUE's are {', '.join(labels) or 'numbers'}: train it with the built-in {name}.toml"
             )
-    return list(dict.fromkeys(lacking))
+    return list(dict.fromkeys(missing))
 
 
 def _open(data: DatasetConfig, split: str, *, name: str) -> Callable[[], RawRows]:
-    """The rows of one of the Hub's splits."""
+    """Return a function that opens a split on the Hub."""
     ((_, options),) = data.tasks.items()
     shape: LabelType = "class" if options.labels else "number"
     source = data.data.model_copy(update={"splits": {split: split}})
     return find_splits(source, inputs=data.input, columns={options.columns[0]: shape}, name=name)[split].open
 
 
-def _read(row: RawRow, number: int, data: DatasetConfig, *, where: str) -> Any:
-    """A row as the predictor takes it."""
+def _to_input(row: RawRow, number: int, data: DatasetConfig, *, where: str) -> Any:
+    """Return a row as input of the predictor."""
     if not isinstance(row, Mapping):
         raise DataError(f"{where}, row {number}: {row.rule}")
     texts = tuple(row.get(column) for column in data.input.columns)
@@ -164,27 +169,27 @@ def _read(row: RawRow, number: int, data: DatasetConfig, *, where: str) -> Any:
 
 
 def _most_frequent(data: DatasetConfig) -> str | float:
-    """The most frequent label of train, the first of several; of numbers the mean."""
+    """Return the most frequent label of train (the first one if there are several), or the mean of ratings."""
     ((name, options),) = data.tasks.items()
     train = _open(data, "train", name=name)
     values = [row[options.columns[0]] for _, row in train().rows if isinstance(row, Mapping)]
     if options.labels is None:
         return float(sum(values) / len(values))
     counts = Counter(values)
-    return max(enumerate(options.labels), key=lambda at: counts[at[0]])[1]
+    return max(enumerate(options.labels), key=lambda item: counts[item[0]])[1]
 
 
-def _word(answer: Any, labels: tuple[str, ...], *, digits: bool) -> str:
-    """An answer as GLUE's server reads it."""
+def _format(prediction: Any, labels: tuple[str, ...], *, digits: bool) -> str:
+    """Format a prediction for GLUE's server."""
     if not labels:
-        low, high = _SCALE
-        return f"{min(max(float(answer), low), high):.3f}"
-    return str(labels.index(answer)) if digits else str(answer)
+        low, high = _RATING_RANGE
+        return f"{min(max(float(prediction), low), high):.3f}"
+    return str(labels.index(prediction)) if digits else str(prediction)
 
 
 @contextmanager
-def _writing(output: Path) -> Iterator[zipfile.ZipFile]:
-    """A zip that is there only when it is whole."""
+def _open_zip(output: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip file that appears only when it is complete."""
     output.parent.mkdir(parents=True, exist_ok=True)
     part = output.with_name(f".{output.name}.part")
     try:
@@ -195,13 +200,13 @@ def _writing(output: Path) -> Iterator[zipfile.ZipFile]:
         part.unlink(missing_ok=True)
 
 
-def _write(archive: zipfile.ZipFile, name: str, words: Iterable[str]) -> int:
-    """Write one file; how many rows it has."""
+def _write(archive: zipfile.ZipFile, name: str, cells: Iterable[str]) -> int:
+    """Write one file; return its number of rows."""
     number = -1
-    info = zipfile.ZipInfo(name, date_time=_NEVER_CHANGES)
+    info = zipfile.ZipInfo(name, date_time=_FIXED_TIME)
     info.compress_type = zipfile.ZIP_DEFLATED
     with archive.open(info, "w") as raw, io.TextIOWrapper(raw, encoding="ascii", newline="\n") as file:
         file.write("index\tprediction\n")
-        for number, word in enumerate(words):
-            file.write(f"{number}\t{word}\n")
+        for number, cell in enumerate(cells):
+            file.write(f"{number}\t{cell}\n")
     return number + 1

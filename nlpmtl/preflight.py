@@ -1,4 +1,4 @@
-"""A run before it starts: everything that training would check, what the data look like, one batch of every task.
+"""Dry run: everything that training checks, statistics of the data, and the loss of one batch per task.
 
 It writes nothing.
 """
@@ -22,23 +22,23 @@ from nlpmtl.training import Trainer, accelerator_context, check_precision, resol
 
 _SPLITS = ("train", "validation", "test")
 _NO_LIMIT = 1_000_000
-"""Tokens; a text that is longer counts as so long."""
+"""Maximum length for counting tokens; longer texts count as this long."""
 
 
 @dataclass(frozen=True)
 class SplitReport:
-    """The rows of one split of one dataset.
+    """Statistics of one split of one dataset. Token counts are those before truncation.
 
     Args:
-        dataset: its name.
-        split: the split's.
-        rows: how many there are.
-        labelled: of these, for each task, how many carry a label for it.
-        mean: tokens of a row on average, before any are cut off …
-        percentile: … the number that 95 % of the rows stay within …
-        longest: … and of the longest.
-        cut: rows that `encoder.max_length` cuts.
-        unseen: for each task the labels of its list that occur here and in no train split.
+        dataset: name of the dataset.
+        split: name of the split.
+        rows: number of rows.
+        labelled: number of labelled rows by task.
+        mean: mean number of tokens per row.
+        percentile: 95th percentile of the number of tokens per row.
+        longest: maximum number of tokens per row.
+        cut: number of rows that `encoder.max_length` truncates.
+        unseen: labels by task that occur here but in no train split.
     """
 
     dataset: str
@@ -54,7 +54,16 @@ class SplitReport:
 
 @dataclass(frozen=True)
 class TaskReport:
-    """A task, and the mean loss of the untrained model on a batch of its longest train rows."""
+    """A task, and its mean loss with the untrained model on a batch of its longest train rows.
+
+    Args:
+        name: name of the task.
+        kind: its kind.
+        input: its input shape.
+        labels: its label names.
+        rows: number of rows of the batch.
+        loss: mean loss of the batch.
+    """
 
     name: str
     kind: str
@@ -66,14 +75,14 @@ class TaskReport:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """A run that can start.
+    """Result of a dry run.
 
     Args:
-        steps: optimizer steps that it would take.
+        steps: number of optimizer steps of the run.
         max_length: `encoder.max_length`.
-        splits: all of them, those that training does not read too.
-        tasks: in the order of the run.
-        notes: rows that were left out, labels that a task does not know.
+        splits: statistics of all splits, including those that training does not read.
+        tasks: the tasks in the order of the run.
+        notes: warnings about the data, such as skipped rows and unknown labels.
     """
 
     steps: int
@@ -84,40 +93,44 @@ class CheckReport:
 
 
 def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> CheckReport:
-    """Load and put together everything as training does, and try a batch of every task.
+    """Check that a run can start: build everything that training needs, and compute one batch per task.
 
     Args:
-        source: a run file, the name of a shipped one, a dict, or a `RunConfig`.
-        overrides: dotted key = value.
+        source: a run file, the name of a built-in one, a dict, or a `RunConfig`.
+        overrides: values by dotted config key.
 
     Raises:
-        NlpmtlError: what training would raise before its first step; RunError if a batch cannot be computed.
+        NlpmtlError: any error that training would raise before its first step.
+        RunError: the loss of a batch cannot be computed or is not finite.
     """
     config = load_config(source, overrides=overrides)
     limit, directory = config.encoder.max_length, config.output or Path()
     precision = resolve_precision(config.train.precision)
     with accelerator_context(directory=directory, precision=precision, trackers=config.train.trackers) as accelerator:
         encoder, work, fit = build_run(config, directory=directory, accelerator=accelerator)
-        tasks = tuple(_try_task(name, fit=fit, most=config.train.batch_size) for name in work.tasks)
+        tasks = tuple(_try_task(name, fit=fit, max_rows=config.train.batch_size) for name in work.tasks)
         steps = fit.total_steps
-    # Training has read what it needs, as short as it needs it; now all that is there, at full length.
-    names = dict.fromkeys([*_SPLITS, *(split for one in config.datasets.values() for split in one.data.split_names)])
-    whole = load_task_datasets(config.datasets, tokenizer=encoder.tokenizer, max_length=_NO_LIMIT, splits=list(names))
-    seen = _seen(whole.splits["train"])
+    # Training reads only the splits that it needs, truncated; the statistics need all splits, untruncated.
+    split_names = [split for dataset in config.datasets.values() for split in dataset.data.split_names]
+    names = dict.fromkeys([*_SPLITS, *split_names])
+    full = load_task_datasets(config.datasets, tokenizer=encoder.tokenizer, max_length=_NO_LIMIT, splits=list(names))
+    train_labels = _train_labels(full.splits["train"])
     splits = [
-        _report(name, split, rows=whole.splits[split][name], limit=limit, seen=seen)
+        _report(name, split, rows=full.splits[split][name], limit=limit, train_labels=train_labels)
         for name in config.datasets
         for split in names
-        if name in whole.splits.get(split, {})
+        if name in full.splits.get(split, {})
     ]
-    return CheckReport(steps, limit, tuple(splits), tasks, (*encoder.notes, *whole.notes))
+    return CheckReport(steps, limit, tuple(splits), tasks, (*encoder.notes, *full.notes))
 
 
-def _report(dataset: str, split: str, *, rows: Encoded, limit: int, seen: Mapping[str, set[int]]) -> SplitReport:
+def _report(
+    dataset: str, split: str, *, rows: Encoded, limit: int, train_labels: Mapping[str, set[int]]
+) -> SplitReport:
     lengths = rows.ids.lengths
     unseen = {}
     for task, labels in rows.labels.items():
-        new = sorted(_occurring(labels) - seen[task])
+        new = sorted(_occurring(labels) - train_labels[task])
         if new:
             unseen[task] = tuple(labels.names[i] for i in new)
     return SplitReport(
@@ -133,24 +146,25 @@ def _report(dataset: str, split: str, *, rows: Encoded, limit: int, seen: Mappin
     )
 
 
-def _seen(train: Mapping[str, Encoded]) -> dict[str, set[int]]:
-    """For each task the ids of its labels that some train row has."""
-    seen: dict[str, set[int]] = {}
+def _train_labels(train: Mapping[str, Encoded]) -> dict[str, set[int]]:
+    """Return the label ids that occur in the train splits, by task."""
+    by_task: dict[str, set[int]] = {}
     for rows in train.values():
         for task, labels in rows.labels.items():
-            seen.setdefault(task, set()).update(_occurring(labels))
-    return seen
+            by_task.setdefault(task, set()).update(_occurring(labels))
+    return by_task
 
 
 def _occurring(labels: Labels) -> set[int]:
-    """The ids that occur, of the labels that the task knows."""
+    """Return the ids that occur among the known labels of the task."""
     return {int(i) for i in labels.occurring() if i < labels.known}
 
 
-def _try_task(name: str, *, fit: Trainer, most: int) -> TaskReport:
-    """The loss of a task on its longest train rows, as many as go into one forward."""
+def _try_task(name: str, *, fit: Trainer, max_rows: int) -> TaskReport:
+    """Compute the loss of a task on its longest train rows, as many as fit into one forward pass."""
     accumulator, task = fit.train_step.accumulator, fit.tasks[name]
-    rows = _longest(name, datasets=accumulator.collate.datasets, most=most, tokens=accumulator.micro_tokens)
+    datasets, max_tokens = accumulator.collate.datasets, accumulator.micro_tokens
+    rows = _longest_rows(name, datasets=datasets, max_rows=max_rows, max_tokens=max_tokens)
     try:
         loss = _loss(name, fit=fit, rows=rows)
     except (IndexError, RuntimeError, ValueError) as error:
@@ -161,15 +175,16 @@ def _try_task(name: str, *, fit: Trainer, most: int) -> TaskReport:
     return TaskReport(name, task.kind, task.input, task.labels, len(rows), loss)
 
 
-def _longest(task: str, *, datasets: Sequence[Encoded], most: int, tokens: int) -> list[tuple[int, int]]:
-    found: list[tuple[int, int, int]] = []
-    for d, rows in enumerate(datasets):
+def _longest_rows(task: str, *, datasets: Sequence[Encoded], max_rows: int, max_tokens: int) -> list[tuple[int, int]]:
+    by_length: list[tuple[int, int, int]] = []
+    for dataset, rows in enumerate(datasets):
         if task in rows.labels:
             labelled = np.flatnonzero(rows.labels[task].counts > 0)
-            order = labelled[np.argsort(-rows.ids.lengths[labelled], kind="stable")][:most]
-            found.extend((-len(rows.ids[r]), d, int(r)) for r in order)
-    found.sort()
-    return [(d, r) for _, d, r in found[: min(most, max(1, tokens // -found[0][0]))]]
+            order = labelled[np.argsort(-rows.ids.lengths[labelled], kind="stable")][:max_rows]
+            by_length.extend((-len(rows.ids[row]), dataset, int(row)) for row in order)
+    by_length.sort()
+    longest = -by_length[0][0]
+    return [(dataset, row) for _, dataset, row in by_length[: min(max_rows, max(1, max_tokens // longest))]]
 
 
 def _loss(name: str, *, fit: Trainer, rows: Sequence[tuple[int, int]]) -> float:

@@ -74,7 +74,7 @@ def load_task_datasets(
     rows = {name: _load(name, dataset, splits, prepare=prepare) for name, dataset in datasets.items()}
     if not any("train" in found for found in rows.values()):
         had = ", ".join(dict.fromkeys(split for one in datasets.values() for split in one.data.split_names))
-        raise ConfigError(f"no dataset has a split `train`, so there is nothing to learn; found: {had}")
+        raise ConfigError(f"no dataset has a split `train`; splits found: {had}")
     earlier = earlier or {}
     columns = read_columns(datasets, rows)
     tasks = _build_tasks(datasets, rows, columns=columns, earlier=earlier)

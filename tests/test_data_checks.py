@@ -174,7 +174,7 @@ def test_train_looks_for_its_split_before_the_encoder(tmp_path: Path) -> None:
     config = run(write(tmp_path / "a.jsonl"))
     files = config["datasets"]["d"]["data"]["files"]
     files["trian"] = files.pop("train")
-    with pytest.raises(ConfigError, match="no dataset has a split `train`, so there is nothing to learn; found: trian"):
+    with pytest.raises(ConfigError, match="no dataset has a split `train`; splits found: trian"):
         nlpmtl.train(config)
 
 

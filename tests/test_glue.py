@@ -202,7 +202,7 @@ def test_the_rest_is_filled_when_asked(submitted: tuple[Path, str, list[Any]]) -
 @pytest.mark.slow
 def test_not_unless_asked_and_never_by_half(submitted: tuple[Path, str, list[Any]]) -> None:
     root, said, _ = submitted
-    assert "this model lacks mrpc, qqp, qnli, rte: GLUE's server wants all eleven files. With --fill" in said
+    assert "the model lacks the tasks mrpc, qqp, qnli, rte: GLUE's server needs all eleven files. --fill" in said
     assert sorted(path.name for path in root.glob("*.zip*")) == ["again.zip", "majority.zip", "zeros.zip"]
     assert not list(root.glob(".*.part"))
     assert (root / "again.zip").read_bytes() == (root / "majority.zip").read_bytes()
@@ -215,7 +215,7 @@ def test_a_task_of_that_name_with_other_labels(model: Path, tmp_path: Path) -> N
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "config.json").write_text(json.dumps(config))
     predictor = Predictor.from_pretrained(tmp_path)
-    with pytest.raises(ConfigError, match="task 'mnli' of this model has the labels 0, 1, 2; GLUE's are entailment"):
+    with pytest.raises(ConfigError, match="task 'mnli' of the model has the labels 0, 1, 2; GLUE's are entailment"):
         next(submit(predictor, tmp_path / "glue.zip", fill="zeros"))
-    with pytest.raises(ConfigError, match=r"the name ends in \.zip"):
+    with pytest.raises(ConfigError, match=r"the name must end in \.zip"):
         next(submit(predictor, tmp_path / "glue.tar"))

@@ -1,4 +1,4 @@
-"""How related the tasks of a run are, measured before a long run.
+"""Task affinity (Fifty et al., 2021): which tasks of a run help or hurt each other, measured before a long run.
 
 relate("quickstart", steps=60).pairs                      # (Pair(tasks=('topic', 'mood'), reading='unclear'), …)
 """

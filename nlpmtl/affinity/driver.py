@@ -1,4 +1,4 @@
-"""How related are the tasks of a run: a short run of the mixture that is measured as it goes."""
+"""Driver of the affinity measurement: a short multi-task run that is probed between its steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from accelerate import Accelerator
 
 from nlpmtl.affinity.probe import AffinityProbe, ProbeResult, shared_parameters
 from nlpmtl.affinity.probe_batches import ProbeBatches
-from nlpmtl.affinity.relations import ALL, Relations, relations
+from nlpmtl.affinity.relations import ALL, Relations, summarize
 from nlpmtl.build import build_trainer
 from nlpmtl.config import RunConfig, check_writable, dotted, parse_output, plain_config
 from nlpmtl.errors import ConfigError, RunError
@@ -31,15 +31,15 @@ from nlpmtl.training import (
 )
 
 ENCODERS = 2
-"""The default."""
+"""Default number of groups."""
 MIN_EPOCH_STEPS, MAX_EPOCH_STEPS = 50, 200
-"""Steps, where none are given: an epoch, but so many. What is learnt by heart sends no gradient that says anything."""
+"""Bounds of the default number of steps, one epoch. Memorised data gives uninformative gradients."""
 MIN_STEPS = 10
-"""Steps that it takes at least: after fewer, there is little to take a mean of."""
-_SETTLING = 0.2
-"""The share of the steps before the first measurement: new heads send no gradient that says anything."""
-_TIMES = 32
-"""Measurements, or a few more, where there are steps enough."""
+"""Minimum number of steps: fewer give too few measurements for a mean."""
+_WARMUP = 0.2
+"""Fraction of the steps before the first measurement: untrained heads give uninformative gradients."""
+_MEASUREMENTS = 32
+"""Approximate number of measurements, if there are enough steps."""
 
 
 def relate(
@@ -50,64 +50,62 @@ def relate(
     encoders: int = ENCODERS,
     **overrides: Any,
 ) -> Relations:
-    """Measure how related the tasks of a run are, and propose which to train together.
+    """Measure which tasks of a run help or hurt each other, and propose which to train together.
 
-    The mixture is trained for a few steps, as the run file says, and measured on the way: the cosines between the
-    gradients of the tasks, and what a step on one task does to the loss of each (task affinity; Fifty et al. 2021,
-    Efficiently Identifying Task Groupings for Multi-Task Learning). Written are relate.json, relate-affinity.png and
+    Trains a multi-task model for a few steps with the config of the run, and measures between them the cosines of the
+    tasks' gradients, and the effect of a step on one task on the loss of each task (task affinity; Fifty et al., 2021,
+    Efficiently Identifying Task Groupings for Multi-Task Learning). Writes relate.json, relate-affinity.png and
     relate-tree.png, and no model.
 
     Args:
-        source: a run file, the name of a shipped one, a dict, or a `RunConfig`.
-        output: where to write; default: the config's `output`.
-        steps: of training, ≥ 10, in place of the config's `train.steps` and `train.epochs`; default: those of an
-            epoch, but 50 at least and 200 at most.
-        encoders: models that there may be, ≥ 1.
+        source: a run file, the name of a built-in one, a dict, or a `RunConfig`.
+        output: output directory; default: the config's `output`.
+        steps: training steps, ≥ 10, instead of the config's `train.steps` or `train.epochs`; default: one epoch, but at
+            least 50 and at most 200.
+        encoders: maximum number of groups, ≥ 1; each group is a model of its own.
         overrides: keys of the config, as for `train`.
 
     Raises:
-        NlpmtlError: one of its branches, see `nlpmtl.errors`.
+        NlpmtlError: one of its subclasses, see `nlpmtl.errors`.
     """
     config = load_config(source, overrides=dotted(overrides))
-    (found,) = deque(iter_relate(config, output=output, steps=steps, encoders=encoders), maxlen=1)
-    assert isinstance(found, Relations), "what ends without an error ends with its result"
-    return found
+    (result,) = deque(iter_relate(config, output=output, steps=steps, encoders=encoders), maxlen=1)
+    assert isinstance(result, Relations), "a measurement without an error ends with its result"
+    return result
 
 
 def iter_relate(
     config: RunConfig, *, output: str | Path | None = None, steps: int | None = None, encoders: int = ENCODERS
 ) -> Iterator[TrainingStarted | StepLogged | Message | Relations]:
-    """Measure, and tell what happens while it does; the last event is what was found. Arguments as of `relate`."""
+    """Yield the events of the run; the last event is the result. The arguments are those of `relate`."""
     directory = parse_output(output) if output is not None else config.output
     if directory is None:
-        raise ConfigError('output: say where to write: output = "runs/…", or --output DIR')
+        raise ConfigError('no output directory: set output = "runs/…" in the run file, or pass --output DIR')
     check_writable(directory, key="output")
     if encoders < 1:
-        raise ConfigError(f"encoders: there is at least 1, found {encoders}")
+        raise ConfigError(f"encoders: must be at least 1, found {encoders}")
     if steps is not None and steps < MIN_STEPS:
-        raise ConfigError(f"steps: at least {MIN_STEPS} are needed to measure, found {steps}")
-    # In half precision the small differences of losses would be lost.
+        raise ConfigError(f"steps: must be at least {MIN_STEPS}, found {steps}")
+    # Half precision would round away the small differences of losses.
     precision = "fp64" if config.train.precision == "fp64" else "fp32"
-    config = _shortened(config, steps=steps, epochs=None if steps else 1, precision=precision, trackers=())
+    config = _with_train(config, steps=steps, epochs=None if steps else 1, precision=precision, trackers=())
     with accelerator_context(directory=directory, precision=precision, trackers=()) as accelerator:
         if accelerator.num_processes > 1:
-            raise ConfigError(f"relate measures in one process, found {accelerator.num_processes}")
+            raise ConfigError(f"relate runs in one process, found {accelerator.num_processes}: use no launcher")
         encoder, work = load_inputs(config)
         if steps is None:
             epoch, _ = config.train.length(sum(map(len, work.splits["train"].values())))
-            config = _shortened(config, steps=min(max(epoch, MIN_EPOCH_STEPS), MAX_EPOCH_STEPS), epochs=None)
+            config = _with_train(config, steps=min(max(epoch, MIN_EPOCH_STEPS), MAX_EPOCH_STEPS), epochs=None)
         fit = build_trainer(config, directory=directory, accelerator=accelerator, encoder=encoder, datasets=work)
         _check(fit)
         yield TrainingStarted(total=fit.total_steps, step=0, notes=(*ignored_settings(), *work.notes))
         measured = yield from _measure(config, fit=fit, work=work)
-        found = relations(
+        probes = list(measured.values())
+        result = summarize(
             list(fit.tasks),
-            affinities=np.stack([one.affinity for one in measured.values()]),
-            own=np.stack([one.own for one in measured.values()]),
-            cosines={
-                layer: np.stack([one.cosines[layer] for one in measured.values()])
-                for layer in next(iter(measured.values())).cosines
-            },
+            affinities=np.stack([probe.affinity for probe in probes]),
+            own=np.stack([probe.own for probe in probes]),
+            cosines={layer: np.stack([probe.cosines[layer] for probe in probes]) for layer in probes[0].cosines},
             encoders=encoders,
             steps=fit.total_steps,
             measured=tuple(measured),
@@ -116,50 +114,50 @@ def iter_relate(
             directory=directory,
             facts=_facts(config, directory=directory, precision=precision, accelerator=accelerator),
         )
-        yield from map(Message, _write(found, directory))
-        yield found
+        yield from map(Message, _write(result, directory))
+        yield result
 
 
-def _shortened(config: RunConfig, **changes: Any) -> RunConfig:
-    """A config with other keys of ``[train]``."""
+def _with_train(config: RunConfig, **changes: Any) -> RunConfig:
+    """Return the config with other values in ``[train]``."""
     return config.model_copy(update={"train": config.train.model_copy(update=changes)})
 
 
 def _check(fit: Trainer) -> None:
     names = list(fit.tasks)
     if len(names) < 2:
-        raise ConfigError(f"there is nothing to relate: this run has one task, {names[0]!r}")
+        raise ConfigError(f"nothing to relate: the run has only one task, {names[0]!r}")
     if not shared_parameters(fit.model):
-        raise ConfigError("there is nothing to relate: with encoder.freeze, no weights that tasks share are trained")
+        raise ConfigError("nothing to relate: with encoder.freeze, no shared parameters are trained")
 
 
 def _measure(
     config: RunConfig, *, fit: Trainer, work: TaskDatasets
 ) -> Generator[StepLogged, None, dict[int, ProbeResult]]:
-    """Train, and measure after some of the steps: step → what was found."""
-    rows = ProbeBatches(work.splits["train"], tasks=list(fit.tasks), many=config.train.batch_size, seed=config.seed)
-    meter = AffinityProbe(
+    """Train, and measure after some of the steps; return the measurements by step."""
+    batches = ProbeBatches(work.splits["train"], tasks=list(fit.tasks), count=config.train.batch_size, seed=config.seed)
+    probe = AffinityProbe(
         fit.model,
         tasks=fit.tasks,
         collate=fit.train_step.accumulator.collate,
         tokens=fit.train_step.accumulator.micro_tokens,
         device=fit.train_step.accumulator.device,
     )
-    first = round(_SETTLING * fit.total_steps)
-    every = max(1, (fit.total_steps - first) // _TIMES)
+    first = round(_WARMUP * fit.total_steps)
+    every = max(1, (fit.total_steps - first) // _MEASUREMENTS)
     measured: dict[int, ProbeResult] = {}
-    began = time.monotonic()
+    start_time = time.monotonic()
     for report in fit.steps():
-        speed = report.tokens / (time.monotonic() - began)
+        speed = report.tokens / (time.monotonic() - start_time)
         if report.step >= first and (report.step - first) % every == 0:
-            measured[report.step] = meter(rows.draw(report.step))
+            measured[report.step] = probe(batches.draw(report.step))
         yield StepLogged({"step": report.step, "loss": _loss(report), "tokens_per_second": speed})
-        began = time.monotonic()
+        start_time = time.monotonic()
     return measured
 
 
 def _loss(report: StepReport) -> float:
-    """The loss of a step, in one process."""
+    """Return the loss of a step."""
     terms = zip(report.loss_sums.tolist(), report.counts, report.shares, strict=True)
     return float(sum(share * summed / count for summed, count, share in terms if count))
 
@@ -170,30 +168,30 @@ def _facts(config: RunConfig, *, directory: Path, precision: str, accelerator: A
     )
 
 
-def _write(found: Relations, directory: Path) -> list[str]:
-    """Write the files; notes come back: the pictures could not be drawn.
+def _write(result: Relations, directory: Path) -> list[str]:
+    """Write the files; return notes, if the plots could not be drawn.
 
     Raises:
-        RunError: they cannot be written.
+        RunError: a file cannot be written.
     """
     try:
-        write_json(directory / "relate.json", found.to_json())
-        pictures, notes = _draw(found)
-        for name, picture in pictures.items():
-            write_atomic(directory / name, picture)
+        write_json(directory / "relate.json", result.to_json())
+        plots, notes = _draw(result)
+        for name, png in plots.items():
+            write_atomic(directory / name, png)
     except OSError as error:
         raise RunError(f"output: {directory} cannot be written: {error}") from error
     return notes
 
 
-def _draw(found: Relations) -> tuple[dict[str, bytes], list[str]]:
-    """The pictures by name, and what went wrong: the numbers are worth more than they are."""
+def _draw(result: Relations) -> tuple[dict[str, bytes], list[str]]:
+    """Return the plots by file name, and notes instead of an error: the numbers are useful without plots."""
     try:
-        # matplotlib comes in when it is needed
+        # imported late: matplotlib is slow to import
         from nlpmtl.plots import draw_affinity, draw_dendrogram
 
-        affinity = draw_affinity(found.tasks, found.affinity.mean, significant=found.affinity.clear)
-        tree = draw_dendrogram(found.tasks, found.cosines[ALL].mean)
+        affinity = draw_affinity(result.tasks, result.affinity.mean, significant=result.affinity.significant)
+        tree = draw_dendrogram(result.tasks, result.cosines[ALL].mean)
     except Exception as error:  # drawing libraries may raise anything
-        return {}, [f"the pictures are not drawn: {type(error).__name__}: {error}"]
+        return {}, [f"the plots were not drawn: {type(error).__name__}: {error}"]
     return {"relate-affinity.png": affinity, "relate-tree.png": tree}, []

@@ -1,4 +1,4 @@
-"""A mean over measurements, how far it may be from the truth, and whether it can be told from 0."""
+"""Means of autocorrelated measurements, with standard errors and significance."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.stats import t as student_t
 
 from nlpmtl.affinity.metrics import Floats
 
 _LEVEL = 0.05
-"""The chance that anything at all is told from 0 where all is 0."""
+"""Family-wise significance level: the probability of any significant mean if all are 0."""
 
 
 @dataclass(frozen=True)
@@ -19,42 +19,52 @@ class Estimate:
     """Means over measurements, of any shape.
 
     Args:
-        mean: NaN where nothing could be measured.
-        error: the standard error of each mean; NaN where there are fewer than two measurements.
-        clear: whether a mean can be told from 0.
+        mean: means; NaN where nothing could be measured.
+        error: standard errors of the means; NaN for fewer than two measurements.
+        significant: whether a mean differs significantly from 0.
     """
 
     mean: Floats
     error: Floats
-    clear: NDArray[np.bool_]
+    significant: NDArray[np.bool_]
+
+    @property
+    def clear(self) -> NDArray[np.bool_]:
+        """The name of `significant` in nlpmtl 0.1."""
+        return self.significant
 
 
 def estimate(values: Floats, *, tests: int) -> Estimate:
-    """The means over the first axis, ``[measurements, …]``.
+    """Estimate means over the first axis of ``[measurements, …]``.
 
-    Measurements that follow each other in a run are alike: of n of them, only n (1 − ρ) / (1 + ρ) count, where ρ is the
-    correlation of neighbours, if it is above 0 (Bartlett 1946, for a first-order autoregression). A mean is clear of 0
-    by Student's t, at a level of 5 % that is shared out over all the tests (Bonferroni).
+    Consecutive measurements of a run are autocorrelated: n of them count as n (1 − ρ) / (1 + ρ), where ρ is the
+    lag-1 autocorrelation, if positive (Bartlett, 1946, for an AR(1) process). Significance is tested by Student's t at
+    a level of 5%, divided by the number of tests (Bonferroni).
 
     Args:
-        values: NaN where something could not be measured.
-        tests: how many means are looked at together, ≥ 1.
+        values: measurements; NaN where something could not be measured.
+        tests: number of means that are tested together, ≥ 1.
     """
-    there = np.isfinite(values)
-    many = there.sum(axis=0)
-    mean = _divide(np.where(there, values, 0.0).sum(axis=0), many)
-    apart = np.where(there, values - mean, 0.0)
-    squares = (apart**2).sum(axis=0)
-    repeated = np.clip(_divide((apart[1:] * apart[:-1]).sum(axis=0), squares, 0.0), 0.0, None)
-    counting = np.maximum(many * (1 - repeated) / (1 + repeated), 1.0)
-    error = np.sqrt(_divide(squares, (many - 1) * counting, where=many > 1))
-    limit = student.ppf(1 - _LEVEL / (2 * tests), np.maximum(counting - 1, 1.0))
-    return Estimate(mean, error, np.abs(mean) > limit * error)
+    measured = np.isfinite(values)
+    count = measured.sum(axis=0)
+    mean = _divide(np.where(measured, values, 0.0).sum(axis=0), count)
+    deviations = np.where(measured, values - mean, 0.0)
+    squares = (deviations**2).sum(axis=0)
+    autocorrelation = np.clip(_divide((deviations[1:] * deviations[:-1]).sum(axis=0), squares, 0.0), 0.0, None)
+    effective_count = np.maximum(count * (1 - autocorrelation) / (1 + autocorrelation), 1.0)
+    error = np.sqrt(_divide(squares, (count - 1) * effective_count, where=count > 1))
+    critical_value = student_t.ppf(1 - _LEVEL / (2 * tests), np.maximum(effective_count - 1, 1.0))
+    return Estimate(mean, error, np.abs(mean) > critical_value * error)
 
 
-def _divide(above: Floats, below: Floats, other: float = np.nan, *, where: NDArray[np.bool_] | None = None) -> Floats:
-    """A quotient, or another number where it is not defined."""
-    found: Floats = np.divide(
-        above, below, out=np.full(np.shape(above), other), where=below > 0 if where is None else where
+def _divide(
+    numerator: Floats, denominator: Floats, default: float = np.nan, *, where: NDArray[np.bool_] | None = None
+) -> Floats:
+    """Divide where the denominator is positive, or where a mask is true; elsewhere return a default."""
+    quotients: Floats = np.divide(
+        numerator,
+        denominator,
+        out=np.full(np.shape(numerator), default),
+        where=denominator > 0 if where is None else where,
     )
-    return found
+    return quotients

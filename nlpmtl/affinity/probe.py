@@ -1,6 +1,6 @@
-"""Losses and gradients of the tasks on some rows, and looks ahead: a step on one task, tried and undone.
+"""Probe of task affinity: per-task gradients, and the losses after a lookahead step on each task (Fifty et al., 2021).
 
-The weights that are looked at are those that tasks share: all that are trained, but for the heads.
+Gradients and steps concern the shared parameters: all trainable ones except those of the heads.
 """
 
 from __future__ import annotations
@@ -24,77 +24,77 @@ Row = tuple[int, int]
 """(dataset, row)."""
 EMBEDDINGS, OTHER, ALL = "embeddings", "other", "all"
 SHARE = 0.01
-"""How much a look ahead lowers the loss of the task that steps, on average over the tasks, to first order."""
+"""Relative decrease of a task's loss by a lookahead step on it, on average over tasks, to first order."""
 _NUMBER = re.compile(r"\.(\d+)\.")
 
 
 def shared_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """What is trained and is no head's, by name."""
+    """Return the trainable parameters outside the heads, by name."""
     return {
-        name: weight
-        for name, weight in model.named_parameters()
-        if weight.requires_grad and not name.startswith("heads.")
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and not name.startswith("heads.")
     }
 
 
 def layer_of(name: str) -> str:
-    """The layer of an encoder that a weight belongs to, by its name; layers count from 1.
+    """Return the encoder layer of a parameter, by its name; layers count from 1.
 
     >>> layer_of("sharing.encoder.encoder.layer.0.output.dense.weight")
     'layer 1'
     """
-    found = _NUMBER.search(name)
-    if found is not None:
-        return f"layer {int(found[1]) + 1}"
+    number = _NUMBER.search(name)
+    if number is not None:
+        return f"layer {int(number[1]) + 1}"
     return EMBEDDINGS if "embed" in name else OTHER
 
 
 def parameters_by_layer(names: Sequence[str]) -> dict[str, list[int]]:
-    """Which of the weights belong to each layer, from the embeddings upward; then the others, then all."""
-    found: dict[str, list[int]] = {}
-    for at, name in enumerate(names):
-        found.setdefault(layer_of(name), []).append(at)
-    numbered = sorted((name for name in found if name.startswith("layer ")), key=lambda name: int(name[6:]))
-    order = [name for name in (EMBEDDINGS, *numbered, OTHER) if name in found]
-    return {**{name: found[name] for name in order}, ALL: list(range(len(names)))}
+    """Return the indices of the parameters of each layer, from the embeddings upward, then of the others and of all."""
+    by_layer: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        by_layer.setdefault(layer_of(name), []).append(index)
+    numbered = sorted((layer for layer in by_layer if layer.startswith("layer ")), key=lambda layer: int(layer[6:]))
+    order = [layer for layer in (EMBEDDINGS, *numbered, OTHER) if layer in by_layer]
+    return {**{layer: by_layer[layer] for layer in order}, ALL: list(range(len(names)))}
 
 
 def lookahead_losses(
-    weights: Sequence[nn.Parameter], *, gradients: Sequence[Gradient], rate: float, losses: Callable[[], Floats]
+    parameters: Sequence[nn.Parameter], *, gradients: Sequence[Gradient], rate: float, losses: Callable[[], Floats]
 ) -> Floats:
-    """The losses after a step θ − η g along each gradient, tried from the same weights, which are left as they were.
+    """Return the losses after a step θ − η g along each gradient, each from the same parameters, which are restored.
 
     Args:
-        weights: θ.
-        gradients: the g.
+        parameters: θ.
+        gradients: one g per step.
         rate: η.
-        losses: tells the losses with the weights as they are, ``[tasks]``.
+        losses: computes the losses with the current parameters, ``[tasks]``.
 
     Returns:
         ``[gradients, tasks]``.
     """
-    kept = [weight.detach().clone() for weight in weights]
+    originals = [parameter.detach().clone() for parameter in parameters]
     after = []
     for gradient in gradients:
         with torch.no_grad():
-            for weight, own in zip(weights, gradient, strict=True):
-                if own is not None:
-                    weight.sub_(own, alpha=rate)
+            for parameter, direction in zip(parameters, gradient, strict=True):
+                if direction is not None:
+                    parameter.sub_(direction, alpha=rate)
             after.append(losses())
-            for weight, before in zip(weights, kept, strict=True):
-                weight.copy_(before)
+            for parameter, original in zip(parameters, originals, strict=True):
+                parameter.copy_(original)
     return np.stack(after)
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What is found at one step.
+    """Measurements at one step.
 
     Args:
-        affinity: Z of each task upon each, ``[stepped on, tasks]``.
-        own: the same of each task upon itself, but on other rows than the step was taken on, ``[tasks]``: to first
-            order, η ∇L_j(half of the rows) · ∇L_j(the other half) / L_j; NaN of a task with a single row.
-        cosines: layer → between the gradients of the tasks, ``[tasks, tasks]``.
+        affinity: Z_ij, the relative decrease of the loss of task j by a step on task i, ``[stepped on, tasks]``.
+        own: the effect of a step on a task on held-out rows of the same task, ``[tasks]``: to first order,
+            η ∇L_j(one half of the rows) · ∇L_j(other half) / L_j; NaN for a task with a single row.
+        cosines: layer → cosines between the gradients of the tasks, ``[tasks, tasks]``.
     """
 
     affinity: Floats
@@ -104,14 +104,14 @@ class ProbeResult:
 
 @dataclass(frozen=True)
 class AffinityProbe:
-    """Measures a model that learns: without dropout, and without a trace in it.
+    """Measures a model in training without changing it, and without dropout.
 
     Args:
         model: the model.
-        tasks: the run's tasks.
-        collate: makes batches of rows.
-        tokens: most tokens in a forward, padding included.
-        device: where the model is.
+        tasks: the tasks of the run.
+        collate: collates rows into batches.
+        tokens: maximum number of tokens per forward pass, padding included.
+        device: device of the model.
     """
 
     model: nn.Module
@@ -121,71 +121,73 @@ class AffinityProbe:
     device: torch.device
 
     def __call__(self, rows: Sequence[Row]) -> ProbeResult:
-        """Measure on rows of which each task has labels."""
+        """Measure on the given rows, some of which must be labelled for each task."""
         self.model.eval()
-        named = shared_parameters(self.model)
-        weights = list(named.values())
-        batches = self._deal(rows)
-        gradients, repeated = [], []
+        by_name = shared_parameters(self.model)
+        parameters = list(by_name.values())
+        batches = self._microbatches(rows)
+        gradients, half_products = [], []
         for task in self.tasks:
-            whole, product = self._gradient(task, rows, weights=weights)
-            gradients.append(whole)
-            repeated.append(product)
+            gradient, half_product = self._gradient(task, rows, parameters=parameters)
+            gradients.append(gradient)
+            half_products.append(half_product)
         products = {
-            layer: inner_products(gradients, indices=places)
-            for layer, places in parameters_by_layer(list(named)).items()
+            layer: inner_products(gradients, indices=indices)
+            for layer, indices in parameters_by_layer(list(by_name)).items()
         }
         with torch.no_grad():
             before = self._losses(batches)
         rate = step_size(before, squares=np.diag(products[ALL]), share=SHARE)
-        after = lookahead_losses(weights, gradients=gradients, rate=rate, losses=lambda: self._losses(batches))
-        own = np.divide(rate * np.array(repeated), before, out=np.full(len(before), np.nan), where=before > 0)
-        return ProbeResult(affinity(before, after), own, {layer: cosines(found) for layer, found in products.items()})
+        after = lookahead_losses(parameters, gradients=gradients, rate=rate, losses=lambda: self._losses(batches))
+        own = np.divide(rate * np.array(half_products), before, out=np.full(len(before), np.nan), where=before > 0)
+        return ProbeResult(affinity(before, after), own, {layer: cosines(values) for layer, values in products.items()})
 
-    def _deal(self, rows: Sequence[Row]) -> list[list[Row]]:
+    def _microbatches(self, rows: Sequence[Row]) -> list[list[Row]]:
         lengths = self.collate.tally(rows).lengths.tolist()
         return split_into_microbatches(rows, lengths=lengths, world_size=1, limit=self.tokens, overhead=None)[0]
 
-    def _gradient(self, task: str, rows: Sequence[Row], *, weights: Sequence[nn.Parameter]) -> tuple[Gradient, float]:
-        """Of a task's mean loss on its rows, and the inner product of those on either half of them."""
-        own = list(compress(rows, self.collate.carrying(rows, task=task)))
-        halves = [half for half in (own[::2], own[1::2]) if half]
+    def _gradient(
+        self, task: str, rows: Sequence[Row], *, parameters: Sequence[nn.Parameter]
+    ) -> tuple[Gradient, float]:
+        """Return the gradient of a task's mean loss, and the inner product of those on the two halves of its rows."""
+        task_rows = list(compress(rows, self.collate.carrying(rows, task=task)))
+        halves = [half for half in (task_rows[::2], task_rows[1::2]) if half]
         items = [self.collate.tally(half).items[task] for half in halves]
-        sums = [self._summed(task, half, weights=weights) for half in halves]
-        whole = [None if g is None else g / sum(items) for g in _add(*sums)]
+        sums = [self._summed_gradient(task, half, parameters=parameters) for half in halves]
+        mean = [None if g is None else g / sum(items) for g in _add(*sums)]
         if len(halves) < 2:
-            return whole, float("nan")
-        there = [(a, b) for a, b in zip(*sums, strict=True) if a is not None and b is not None]
-        return whole, sum(float((a * b).sum()) for a, b in there) / (items[0] * items[1])
+            return mean, float("nan")
+        in_both = [(a, b) for a, b in zip(*sums, strict=True) if a is not None and b is not None]
+        return mean, sum(float((a * b).sum()) for a, b in in_both) / (items[0] * items[1])
 
-    def _summed(self, task: str, rows: Sequence[Row], *, weights: Sequence[nn.Parameter]) -> Gradient:
-        """The gradient of a task's summed loss."""
-        found = []
-        for micro in self._deal(rows):
-            (loss,) = self._forward(micro, [task]).values()
-            found.append(torch.autograd.grad(loss, weights, allow_unused=True))
-        return _add(*found)
+    def _summed_gradient(self, task: str, rows: Sequence[Row], *, parameters: Sequence[nn.Parameter]) -> Gradient:
+        """Return the gradient of a task's summed loss."""
+        gradients = []
+        for microbatch in self._microbatches(rows):
+            (loss,) = self._forward(microbatch, [task]).values()
+            gradients.append(torch.autograd.grad(loss, parameters, allow_unused=True))
+        return _add(*gradients)
 
     def _losses(self, batches: Sequence[Sequence[Row]]) -> Floats:
-        """Each task's mean loss, ``[tasks]``."""
+        """Return the mean loss of each task, ``[tasks]``."""
         sums, items = dict.fromkeys(self.tasks, 0.0), dict.fromkeys(self.tasks, 0)
         for rows in batches:
             for task, loss in self._forward(rows, list(self.tasks)).items():
                 sums[task] += float(loss.detach())
-            for task, many in self.collate.tally(rows).items.items():
-                items[task] += many
+            for task, count in self.collate.tally(rows).items.items():
+                items[task] += count
         return np.array([sums[task] / items[task] for task in self.tasks])
 
     def _forward(self, rows: Sequence[Row], tasks: Sequence[str]) -> dict[str, Tensor]:
-        """The summed loss of each of the tasks that has labels here."""
+        """Return the summed loss of each of the tasks that has labels in these rows."""
         losses = batch_losses(self.model, self.collate(rows).to(self.device), self.tasks, names=tasks)
         return {task: losses[task].loss for task in losses}
 
 
 def _add(*gradients: Gradient) -> Gradient:
-    """Their sum; one that is None adds nothing."""
-    found = []
-    for each in zip(*gradients, strict=True):
-        there = [one for one in each if one is not None]
-        found.append(torch.stack(there).sum(dim=0) if len(there) > 1 else there[0] if there else None)
-    return found
+    """Return the sum of gradients, where None counts as 0."""
+    total = []
+    for terms in zip(*gradients, strict=True):
+        present = [term for term in terms if term is not None]
+        total.append(torch.stack(present).sum(dim=0) if len(present) > 1 else present[0] if present else None)
+    return total

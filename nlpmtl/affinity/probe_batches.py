@@ -1,4 +1,4 @@
-"""Which rows are measured on: of each task some that carry a label for it, others at each measurement."""
+"""The rows that task affinity is measured on: some labelled rows per task, drawn again for each measurement."""
 
 from __future__ import annotations
 
@@ -13,45 +13,46 @@ from nlpmtl.data import Encoded
 
 
 class ProbeBatches:
-    """Draws rows without replacement, anew for each measurement.
+    """Draws rows without replacement, independently for each measurement.
 
-    In each dataset rows stand in one order for all its tasks, and each task takes the first that carry a label for it:
-    tasks that are labelled on the same rows are measured on the same rows, as in the paper. An order depends on the
-    seed, the name of the dataset and the number of the measurement alone.
+    All tasks use the same random order of a dataset's rows, and each task takes the first ones with a label for it:
+    tasks that are labelled on the same rows are measured on the same rows, as in the paper. The order depends only on
+    the seed, the name of the dataset and the number of the measurement.
 
     Args:
-        datasets: the train rows by the dataset's name, in the order that rows refer to them.
-        tasks: the names of the tasks; each has labelled rows.
-        many: rows for each task, or all that it has.
-        seed: ≥ 0.
+        datasets: the train rows by dataset name, in the order in which rows refer to them.
+        tasks: names of the tasks; each has labelled rows.
+        count: maximum number of rows per task.
+        seed: random seed, ≥ 0.
     """
 
-    def __init__(self, datasets: Mapping[str, Encoded], *, tasks: Sequence[str], many: int, seed: int) -> None:
+    def __init__(self, datasets: Mapping[str, Encoded], *, tasks: Sequence[str], count: int, seed: int) -> None:
         self._names = list(datasets)
         self._sizes = [len(rows) for rows in datasets.values()]
         self._labelled: list[list[tuple[int, NDArray[np.intp]]]] = [
             [
-                (d, np.flatnonzero(rows.labels[task].counts > 0))
-                for d, rows in enumerate(datasets.values())
+                (dataset, np.flatnonzero(rows.labels[task].counts > 0))
+                for dataset, rows in enumerate(datasets.values())
                 if task in rows.labels
             ]
             for task in tasks
         ]
-        self._many, self._seed = many, seed
+        self._count, self._seed = count, seed
 
     def draw(self, number: int) -> list[tuple[int, int]]:
-        """The (dataset, row) pairs of a measurement, each once, in the order of the datasets."""
-        places = [self._order(d, number) for d in range(len(self._sizes))]
+        """Return the (dataset, row) pairs of a measurement, without duplicates, in the order of the datasets."""
+        keys = [self._sort_keys(dataset, number) for dataset in range(len(self._sizes))]
         drawn: set[tuple[int, int]] = set()
         for labelled in self._labelled:
-            rows = np.concatenate([own for _, own in labelled])
-            owners = np.concatenate([np.full(len(own), d) for d, own in labelled])
-            first = np.argsort(np.concatenate([places[d][own] for d, own in labelled]), kind="stable")[: self._many]
-            drawn.update(zip(owners[first].tolist(), rows[first].tolist(), strict=True))
+            rows = np.concatenate([indices for _, indices in labelled])
+            datasets = np.concatenate([np.full(len(indices), dataset) for dataset, indices in labelled])
+            row_keys = np.concatenate([keys[dataset][indices] for dataset, indices in labelled])
+            first = np.argsort(row_keys, kind="stable")[: self._count]
+            drawn.update(zip(datasets[first].tolist(), rows[first].tolist(), strict=True))
         return sorted(drawn)
 
-    def _order(self, dataset: int, number: int) -> NDArray[np.float64]:
-        """Where each row stands, from 0 to 1."""
+    def _sort_keys(self, dataset: int, number: int) -> NDArray[np.float64]:
+        """Return a random sort key in [0, 1) for each row of a dataset."""
         words = struct.unpack(">8I", hashlib.sha256(self._names[dataset].encode()).digest())
-        source = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self._seed, *words, number])))
-        return source.random(self._sizes[dataset])
+        generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self._seed, *words, number])))
+        return generator.random(self._sizes[dataset])

@@ -1,4 +1,4 @@
-"""How the tasks of a run are related: what was measured, and what it says in words."""
+"""Results of the affinity measurement, and their reading in words."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from nlpmtl.affinity.grouping import Group, Grouping, choose_groups, group_value
 from nlpmtl.affinity.metrics import Floats
 
 ALL = "all"
-"""The layer that is all layers together."""
+"""Key of the cosines over all layers."""
 UNRELATED, UNCLEAR = "unrelated", "unclear"
-_LITTLE = 0.2
-"""Of what a step on a task does to its own loss: less from another task counts as nothing."""
-_SURE = 2.0
-"""Standard errors by which a mean may be farther from 0 than it was measured."""
+_NEGLIGIBLE = 0.2
+"""Fraction of a task's effect on itself below which the effect of another task counts as unrelated."""
+_MARGIN = 2.0
+"""Standard errors added to an effect before it is called negligible."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two tasks.
+    """The relation of two tasks.
 
     Args:
         tasks: their names.
-        reading: "unrelated" where a step on one surely does little to the other, beside what a step on the other itself
-            does to other rows of it; else "help each other", "hurt each other", "topic helps mood", … where that can be
-            told from noise; "unclear" where it cannot.
+        reading: "help each other", "hurt each other", "topic helps mood", … if an effect is significant; "unrelated" if
+            both effects are significantly below a fifth of the affected task's effect on its own held-out rows; else
+            "unclear".
     """
 
     tasks: tuple[str, str]
@@ -40,23 +40,22 @@ class Pair:
 
 @dataclass(frozen=True)
 class Relations:
-    """What `relate` found.
+    """Result of `relate`.
 
     Args:
-        tasks: their names; all arrays are in this order.
-        steps: that the mixture was trained for …
-        measured: … and after which of them was measured.
-        rows: on which each task was measured, each time, where it has so many.
-        cosines: layer → of the angles between the gradients of the tasks, ``[tasks, tasks]``; "all" is all layers
-            together.
-        affinity: of the task in the line upon the task in the column, ``[tasks, tasks]``.
-        own: of each task upon other rows of itself, ``[tasks]``.
+        tasks: names of the tasks, in the order of all arrays.
+        steps: number of training steps.
+        measured: steps after which was measured.
+        rows: maximum number of rows per task and measurement.
+        cosines: layer → cosines between the gradients of the tasks, ``[tasks, tasks]``; "all": over all layers.
+        affinity: relative decrease of the loss of the column's task by a step on the row's task, ``[tasks, tasks]``.
+        own: the same for a step on a task and held-out rows of this task, ``[tasks]``.
         grouping: which tasks to train together.
-        gain: what groups that were chosen on one half of the measurements are worth on the other half, beyond one
-            encoder for all, summed over the tasks.
-        notes: rows that were left out, labels that a task does not know.
-        directory: where it was written.
-        facts: what else relate.json says of the run.
+        gain: value of the groups compared with one encoder for all tasks, summed over tasks; the groups are chosen on
+            one half of the measurements and valued on the other.
+        notes: warnings about the data, such as skipped rows and unknown labels.
+        directory: output directory.
+        facts: further keys of relate.json, about the run.
     """
 
     tasks: tuple[str, ...]
@@ -74,42 +73,47 @@ class Relations:
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
-        """Each two tasks, those first that help each other most."""
+        """All pairs of tasks, by decreasing mutual affinity."""
         both = self.affinity.mean + self.affinity.mean.T
         order = sorted(combinations(range(len(self.tasks)), 2), key=lambda pair: -np.nan_to_num(both[pair]))
         return tuple(Pair((self.tasks[i], self.tasks[j]), self._read(i, j)) for i, j in order)
 
     @property
     def not_learning(self) -> tuple[str, ...]:
-        """The tasks of which a step does not help other rows in a way that can be told from noise.
+        """The tasks whose steps do not significantly decrease their loss on held-out rows.
 
-        They are hardly learnt yet, or learnt by heart: nothing is to be seen of their relations.
+        They are barely trained or already overfitted, and their affinities are not meaningful.
         """
-        learnt = self.own.clear & (self.own.mean > 0)
-        return tuple(task for task, clear in zip(self.tasks, learnt, strict=True) if not clear)
+        is_learning = self.own.significant & (self.own.mean > 0)
+        return tuple(task for task, learning in zip(self.tasks, is_learning, strict=True) if not learning)
 
     @property
     def groups(self) -> tuple[tuple[str, ...], ...]:
-        """The names of the tasks to train together, a group for each encoder."""
+        """The names of the tasks to train together, one group per encoder."""
         return tuple(tuple(self.tasks[i] for i in group.tasks) for group in self.grouping.groups)
 
     def _read(self, i: int, j: int) -> str:
-        found = self.affinity
-        little = {(a, b): self._is_little(a, b) for a, b in ((i, j), (j, i))}
-        effects = {way: float(np.sign(found.mean[way])) for way in little if found.clear[way] and not little[way]}
+        mean, significant = self.affinity.mean, self.affinity.significant
+        negligible = {(a, b): self._is_negligible(a, b) for a, b in ((i, j), (j, i))}
+        effects = {
+            pair: float(np.sign(mean[pair])) for pair in negligible if significant[pair] and not negligible[pair]
+        }
         for effect, verb in ((1.0, "help"), (-1.0, "hurt")):
             if len(effects) == 2 and set(effects.values()) == {effect}:
                 return f"{verb} each other"
-        said = [f"{self.tasks[a]} {'helps' if x > 0 else 'hurts'} {self.tasks[b]}" for (a, b), x in effects.items()]
-        return ", ".join(said) or (UNRELATED if all(little.values()) else UNCLEAR)
+        readings = [
+            f"{self.tasks[a]} {'helps' if effect > 0 else 'hurts'} {self.tasks[b]}"
+            for (a, b), effect in effects.items()
+        ]
+        return ", ".join(readings) or (UNRELATED if all(negligible.values()) else UNCLEAR)
 
-    def _is_little(self, i: int, j: int) -> bool:
-        """Whether a step on task i surely does little to task j."""
-        most = abs(self.affinity.mean[i, j]) + _SURE * self.affinity.error[i, j]
-        return bool(self.own.clear[j] and most < _LITTLE * self.own.mean[j])
+    def _is_negligible(self, i: int, j: int) -> bool:
+        """Return whether the effect of a step on task i on task j is significantly below a fifth of task j's own."""
+        upper_bound = abs(self.affinity.mean[i, j]) + _MARGIN * self.affinity.error[i, j]
+        return bool(self.own.significant[j] and upper_bound < _NEGLIGIBLE * self.own.mean[j])
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file; what could not be measured is null."""
+        """Return the contents of relate.json; values that could not be measured are null."""
         return {
             **self.facts,
             "tasks": list(self.tasks),
@@ -118,11 +122,14 @@ class Relations:
             "rows": self.rows,
             "affinity": _plain(self.affinity),
             "own": _plain(self.own),
-            "cosines": {layer: _plain(one) for layer, one in self.cosines.items()},
+            "cosines": {layer: _plain(cosines) for layer, cosines in self.cosines.items()},
             "pairs": [{"tasks": list(pair.tasks), "reading": pair.reading} for pair in self.pairs],
             "groups": [
-                {name: [self.tasks[i] for i in which] for name, which in (("tasks", g.tasks), ("serves", g.serves))}
-                for g in self.grouping.groups
+                {
+                    "tasks": [self.tasks[i] for i in group.tasks],
+                    "serves": [self.tasks[i] for i in group.serves],
+                }
+                for group in self.grouping.groups
             ],
             "exact": self.grouping.exact,
             "worth": self.grouping.worth,
@@ -131,7 +138,7 @@ class Relations:
         }
 
 
-def relations(
+def summarize(
     tasks: Sequence[str],
     *,
     affinities: Floats,
@@ -140,48 +147,52 @@ def relations(
     encoders: int,
     **others: Any,
 ) -> Relations:
-    """What measurements say.
+    """Estimate means from the measurements, and group the tasks.
 
     Args:
-        tasks: their names.
+        tasks: names of the tasks.
         affinities: ``[measurements, tasks, tasks]``.
         own: ``[measurements, tasks]``.
         cosines: layer → ``[measurements, tasks, tasks]``.
-        encoders: groups at most, ≥ 1.
+        encoders: maximum number of groups, ≥ 1.
         others: the other fields of `Relations`.
     """
-    many = len(tasks)
-    found = estimate(affinities, tests=many * (many - 1))
+    count = len(tasks)
+    affinity = estimate(affinities, tests=count * (count - 1))
     return Relations(
         tasks=tuple(tasks),
-        cosines={layer: estimate(values, tests=many * (many - 1) // 2) for layer, values in cosines.items()},
-        affinity=found,
-        own=estimate(own, tests=many),
-        grouping=choose_groups(np.nan_to_num(found.mean), encoders=encoders),
+        cosines={layer: estimate(values, tests=count * (count - 1) // 2) for layer, values in cosines.items()},
+        affinity=affinity,
+        own=estimate(own, tests=count),
+        grouping=choose_groups(np.nan_to_num(affinity.mean), encoders=encoders),
         gain=estimate(_gains(np.nan_to_num(affinities), encoders=encoders), tests=1),
         **others,
     )
 
 
 def _gains(affinities: Floats, *, encoders: int) -> Floats:
-    """What groups are worth beyond one for all at each measurement, chosen by others of them, ``[measurements]``."""
-    every = tuple(range(affinities.shape[1]))
+    """Return the value of the groups at each measurement, chosen on other ones, minus that of a single group.
+
+    Returns:
+        ``[measurements]``.
+    """
+    all_tasks = tuple(range(affinities.shape[1]))
     gains = np.zeros(len(affinities))
     for half in (0, 1):
         groups = choose_groups(affinities[1 - half :: 2].mean(axis=0), encoders=encoders).groups
-        for at in range(half, len(affinities), 2):
-            chosen = sum(group_value(affinities[at], group) for group in groups)
-            gains[at] = chosen - group_value(affinities[at], Group(every, every))
+        for measurement in range(half, len(affinities), 2):
+            value = sum(group_value(affinities[measurement], group) for group in groups)
+            gains[measurement] = value - group_value(affinities[measurement], Group(all_tasks, all_tasks))
     return gains
 
 
-def _plain(found: Estimate) -> dict[str, Any]:
+def _plain(values: Estimate) -> dict[str, Any]:
     return {
-        "mean": _listed(found.mean),
-        "error": _listed(found.error),
-        "clear": np.asarray(found.clear).tolist(),
+        "mean": _to_lists(values.mean),
+        "error": _to_lists(values.error),
+        "clear": np.asarray(values.significant).tolist(),
     }
 
 
-def _listed(values: Floats) -> Any:
+def _to_lists(values: Floats) -> Any:
     return np.where(np.isfinite(values), values, None).tolist()  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""The command `nlpmtl`: one file per verb, which takes arguments, calls the library and shows what comes back.
+"""The `nlpmtl` command. Each subcommand is one file that parses arguments, calls the library and prints the result.
 
 nlpmtl train quickstart --output runs/quickstart
 nlpmtl predict runs/quickstart/model "My lamp has not arrived."

@@ -1,8 +1,8 @@
-"""The verbs under one roof: their exit codes, and how an error is told. What the verbs do, it does not know.
+"""The command group: exit codes, error messages and options of all commands.
 
-    0 done · 1 the run failed · 2 config, data or usage error · 130 and 143 after SIGINT and SIGTERM
+    0 success · 1 failure · 2 config, data or usage error · 130 and 143 after SIGINT and SIGTERM
 
-What is heavy is imported by the verbs when they run, so that `nlpmtl --help` answers at once.
+Commands import heavy packages only when they run, so that `nlpmtl --help` is fast.
 """
 
 from __future__ import annotations
@@ -27,28 +27,29 @@ from nlpmtl.cli.relate import relate
 from nlpmtl.cli.schema import schema
 from nlpmtl.cli.serve import serve
 from nlpmtl.cli.show import show
-from nlpmtl.cli.streams import end_without_reader, steady_streams
+from nlpmtl.cli.streams import exit_on_closed_stdout, steady_streams
 from nlpmtl.cli.submit import submit
 from nlpmtl.cli.train import train
 from nlpmtl.errors import NlpmtlError, StoppedError
 
 _INTERRUPTED, _TERMINATED = 130, 143
 _PRINTING = ("check", "evaluate", "predict", "show")
-"""Verbs whose work is what they print."""
+"""Commands that only print results: they end when stdout is closed."""
 _DEBUG = "--debug"
 _DEBUG_HELP = "Show the traceback of an error."
-_VERBS = (check, relate, train, compare, evaluate, predict, serve, push, export, submit, show, schema)
+_DEBUG_HINT = f"(`nlpmtl {_DEBUG} COMMAND …` shows the traceback)"
+_COMMANDS = (check, relate, train, compare, evaluate, predict, serve, push, export, submit, show, schema)
 
 
 class NlpmtlCommand(TyperCommand):
-    """A command whose errors are a few plain lines, and a traceback with ``--debug``, before or after the verb."""
+    """A command that prints errors as plain lines; with ``--debug``, before or after its name, as a traceback."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take ``--debug`` out of the arguments, up to a ``--``."""
+        """Parse the arguments, with ``--debug`` accepted anywhere before a ``--``."""
         end = args.index("--") if "--" in args else len(args)
         if _DEBUG in args[:end]:
             ctx.find_root().params["debug"] = True
-            args = [one for one in args[:end] if one != _DEBUG] + args[end:]
+            args = [argument for argument in args[:end] if argument != _DEBUG] + args[end:]
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
@@ -56,15 +57,15 @@ class NlpmtlCommand(TyperCommand):
             raise
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """List ``--debug`` in the help after the command's own options."""
+        """Write the help of all options, ``--debug`` last."""
         super().format_options(ctx, formatter)
-        with formatter.section("Options of every command"):
+        with formatter.section("Common options"):
             formatter.write_dl([(_DEBUG, _DEBUG_HELP)])
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the verb, and turn what it raises into an exit code."""
+        """Run the command, and turn exceptions into exit codes."""
         if ctx.info_name in _PRINTING:
-            end_without_reader()
+            exit_on_closed_stdout()
         try:
             return super().invoke(ctx)
         except typer.Exit:
@@ -75,12 +76,12 @@ class NlpmtlCommand(TyperCommand):
         except (SystemExit, GeneratorExit):
             raise
         except BaseException as error:  # a panic of the tokenizer's Rust code is not an Exception
-            echo(_tell(error, debug=ctx.find_root().params["debug"]), err=True)
+            echo(_format_error(error, debug=ctx.find_root().params["debug"]), err=True)
             raise typer.Exit(error.exit_code if isinstance(error, NlpmtlError) else 1) from None
 
 
 def _explain_value(error: typer.BadParameter) -> str:
-    """What is wrong with the value of an option, in our words where typer passes on those of pydantic."""
+    """Return what is wrong with the value of an option, without pydantic's phrases."""
     from pydantic import ValidationError
 
     from nlpmtl.strict_model import explain
@@ -89,12 +90,12 @@ def _explain_value(error: typer.BadParameter) -> str:
     if not isinstance(cause, ValidationError):
         return error.message
     details = cause.errors()[0]
-    said = details["msg"].removeprefix("Value error, ").rstrip(".")
-    said = explain(details["type"], said, details.get("ctx", {}))
-    return said if repr(details["input"]) in said else f"{said}, found {details['input']!r}"
+    message = details["msg"].removeprefix("Value error, ").rstrip(".")
+    message = explain(details["type"], message, details.get("ctx", {}))
+    return message if repr(details["input"]) in message else f"{message}, found {details['input']!r}"
 
 
-def _tell(error: BaseException, *, debug: bool) -> str:
+def _format_error(error: BaseException, *, debug: bool) -> str:
     if debug:
         return "".join(traceback.format_exception(error)).rstrip()
     if isinstance(error, StoppedError):
@@ -102,13 +103,13 @@ def _tell(error: BaseException, *, debug: bool) -> str:
     if isinstance(error, NlpmtlError):
         return f"error: {error}"
     if isinstance(error, OSError) and error.filename is not None:
-        return f"error: {error.filename}: {error.strerror}  (`nlpmtl --debug VERB …` shows the traceback)"
+        return f"error: {error.filename}: {error.strerror}  {_DEBUG_HINT}"
     notes = "".join(f"{note}: " for note in getattr(error, "__notes__", ()))
-    return f"error: {notes}{type(error).__name__}: {error}  (`nlpmtl --debug VERB …` shows the traceback)"
+    return f"error: {notes}{type(error).__name__}: {error}  {_DEBUG_HINT}"
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"nlpmtl {__version__}")
         raise typer.Exit
 
@@ -116,7 +117,7 @@ def _print_version(asked: bool) -> None:
 _HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     name="nlpmtl",
-    help="Multi-task fine-tuning in NLP: one pretrained encoder, many heads.",
+    help="Multi-task fine-tuning for NLP: one pretrained encoder, many heads.",
     no_args_is_help=True,
     context_settings=_HELP,
     rich_markup_mode=None,
@@ -131,15 +132,15 @@ def _options(
         bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Options of all verbs, before the verb; --debug may come after it too."""
+    """Options before the command; --debug may also come after it."""
 
 
-for _verb in _VERBS:
-    app.command(cls=NlpmtlCommand, context_settings=_HELP)(_verb)
+for _command in _COMMANDS:
+    app.command(cls=NlpmtlCommand, context_settings=_HELP)(_command)
 
 
 def main() -> None:
-    """The console script."""
+    """Run the console script."""
     signal.signal(signal.SIGTERM, _terminate)
     with steady_streams():
         protect_output()

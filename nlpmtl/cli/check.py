@@ -1,59 +1,55 @@
-"""`nlpmtl check`: whether a run can start, and what its data look like."""
+"""`nlpmtl check`: a dry run that prints statistics of the data."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nlpmtl.cli.console import check_toml, echo, print_table, quiet_libraries
-from nlpmtl.cli.options import Overrides, Run
+from nlpmtl.cli.console import echo, print_table, quiet_libraries
+from nlpmtl.cli.options import Overrides, Run, parse_run_arguments
 
 if TYPE_CHECKING:
     from nlpmtl.preflight import CheckReport
 
 
-def check(
-    run: Run,
-    overrides: Overrides = None,
-) -> None:
-    """Check that a run can start; change nothing.
+def check(run: Run, overrides: Overrides = None) -> None:
+    """Check config and data without training; write nothing.
 
-    The config is validated, the data are loaded, and one batch of every task is tried.
+    Validates the config, loads all data, and computes the loss of one batch per task.
     """
-    check_toml(run, overrides)
-    from nlpmtl.config import parse_override
+    changes = parse_run_arguments(run, overrides)
     from nlpmtl.preflight import check as check_run
 
     quiet_libraries()
-    _print_report(check_run(run, overrides=dict(map(parse_override, overrides or ()))))
+    _print_report(check_run(run, overrides=changes))
 
 
 def _print_report(report: CheckReport) -> None:
-    numbers = ["rows", "mean", "95 %", "longest", "cut"]
+    numbers = ["rows", "mean tokens", "p95", "max", "truncated"]
     rows = [
         (
-            one.dataset,
-            one.split,
-            str(one.rows),
-            ", ".join(f"{task} {many}" for task, many in one.labelled.items()),
-            f"{one.mean:.1f}",
-            str(one.percentile),
-            str(one.longest),
-            str(one.cut),
+            split.dataset,
+            split.split,
+            str(split.rows),
+            ", ".join(f"{task} {count}" for task, count in split.labelled.items()),
+            f"{split.mean:.1f}",
+            str(split.percentile),
+            str(split.longest),
+            str(split.cut),
         )
-        for one in report.splits
+        for split in report.splits
     ]
-    echo(f"rows and their tokens; those longer than max_length = {report.max_length} are cut")
+    echo(f"Tokens per row, before truncation at max_length = {report.max_length}")
     print_table("dataset", "split", "rows", "labelled", *numbers[1:], rows=rows, numbers=numbers)
-    echo("tasks, and the loss of the untrained model on a batch of their longest rows")
+    echo("Tasks, with the loss of the untrained model on a batch of the longest rows")
     tasks = [
-        (one.name, one.kind, one.input, str(len(one.labels) or ""), str(one.rows), f"{one.loss:.4f}")
-        for one in report.tasks
+        (task.name, task.kind, task.input, str(len(task.labels) or ""), str(task.rows), f"{task.loss:.4f}")
+        for task in report.tasks
     ]
-    numbers = ["labels", "rows tried", "loss"]
+    numbers = ["labels", "batch rows", "loss"]
     print_table("task", "kind", "input", *numbers, rows=tasks, numbers=numbers)
     for note in report.notes:
         echo(note)
     for split in report.splits:
-        for task, labels in split.unseen.items():
-            echo(f"{split.dataset}, {split.split}: task {task!r}: no train row has {', '.join(labels)}")
-    echo(f"this run can start: {report.steps} steps")
+        for task_name, labels in split.unseen.items():
+            echo(f"{split.dataset}, {split.split}: task {task_name!r}: no train row has {', '.join(labels)}")
+    echo(f"Config and data are OK: {report.steps} steps")

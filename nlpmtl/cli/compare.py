@@ -1,4 +1,4 @@
-"""`nlpmtl compare`: the mixture beside each task alone."""
+"""`nlpmtl compare`: multi-task versus single-task training."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nlpmtl.cli.console import check_toml, echo, echo_json, is_main_process, print_table, quiet_libraries
-from nlpmtl.cli.options import Run
+from nlpmtl.cli.console import echo, echo_json, is_main_process, print_table, quiet_libraries
+from nlpmtl.cli.options import Json, Overrides, Run, parse_run_arguments
 from nlpmtl.cli.progress import display_events
 
 if TYPE_CHECKING:
@@ -17,28 +17,26 @@ if TYPE_CHECKING:
 
 def compare(
     run: Run,
-    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="How many seeds, from the run's own on.")] = 3,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as train.lr=3e-5; as often as needed."),
-    ] = None,
+    seeds: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Number of seeds, counting up from the run's `seed`.")
+    ] = 3,
+    overrides: Overrides = None,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where to write; default: the run file's `output` with -compared behind it."),
+        typer.Option(metavar="DIR", help="Output directory (default: the run file's `output` plus -compared)."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Train a mixture of tasks and each task alone, and compare them.
+    """Train a multi-task model and one model per task, and compare their scores.
 
-    What was broken off goes on when the same command is given again.
+    To continue an interrupted comparison, run the same command again.
     """
-    check_toml(run, overrides)
+    changes = parse_run_arguments(run, overrides)
     from nlpmtl.comparison import CompareResult, iter_compare
-    from nlpmtl.config import parse_override
     from nlpmtl.run import load_config
 
     quiet_libraries()
-    config = load_config(run, overrides=dict(map(parse_override, overrides or ())))
+    config = load_config(run, overrides=changes)
     result = display_events(iter_compare(config, seeds=seeds, output=output), ends=CompareResult)
     if is_main_process():
         if as_json:
@@ -48,15 +46,24 @@ def compare(
 
 
 def _print_result(result: CompareResult) -> None:
-    from nlpmtl.comparison.markdown import BEST, CHOSEN, COSTS, SCORES, best_rows, cost_rows, score_rows, verdicts
+    from nlpmtl.comparison.markdown import (
+        BEST_COLUMNS,
+        COST_COLUMNS,
+        SCORE_COLUMNS,
+        SELECTION_BIAS,
+        best_rows,
+        cost_rows,
+        score_rows,
+        tasks_by_verdict,
+    )
 
-    print_table(*SCORES, rows=list(score_rows(result)), numbers=SCORES[1:-1])
-    echo("each task at its best evaluation, beside the models that were kept")
-    print_table(*BEST, rows=list(best_rows(result)), numbers=BEST[1:])
-    print_table(*COSTS, rows=list(cost_rows(result)), numbers=COSTS[1:])
+    print_table(*SCORE_COLUMNS, rows=list(score_rows(result)), numbers=SCORE_COLUMNS[1:-1])
+    echo("Scores of the selected checkpoints, and of each task's best evaluation")
+    print_table(*BEST_COLUMNS, rows=list(best_rows(result)), numbers=BEST_COLUMNS[1:])
+    print_table(*COST_COLUMNS, rows=list(cost_rows(result)), numbers=COST_COLUMNS[1:])
     for note in result.notes:
         echo(note)
-    echo(CHOSEN)
-    for verdict, tasks in verdicts(result):
-        echo(f"{verdict}: {', '.join(tasks) or 'none'}")
+    echo(f"Note: {SELECTION_BIAS}")
+    for verdict, tasks in tasks_by_verdict(result):
+        echo(f"{verdict}: {', '.join(tasks) or '-'}")
     echo(f"report: {result.directory / 'compare.md'}")

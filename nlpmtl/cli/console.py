@@ -1,4 +1,4 @@
-"""What several verbs say alike: tables on stdout, and silence where other libraries would talk."""
+"""Console output of all commands: text, JSON and tables without control characters, and quiet libraries."""
 
 from __future__ import annotations
 
@@ -24,53 +24,46 @@ _ESCAPED = {
     for codes in (range(0x7F, 0xA0), (0x061C, 0x200E, 0x200F), range(0x2028, 0x202F), range(0x2066, 0x206A))
     for code in codes
 }
-"""What a terminal obeys and JSON need not escape: control characters, line ends, directions of text."""
+"""Characters that control a terminal but are legal in JSON: control characters, line ends, text directions."""
 _WIDE = 240
-"""Columns of a table that goes into a file or a pipe: nothing wraps."""
+"""Width of a table written to a file or a pipe, in columns: wide enough that nothing wraps."""
 
 
 def is_main_process() -> bool:
-    """Whether this is the process that talks, of those that a launcher started."""
+    """Return whether this is rank 0, the only process that prints."""
     rank = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))
-    return not rank.isdecimal() or int(rank) == 0  # the run refuses what is not a number
-
-
-def check_toml(run: str, overrides: Sequence[str] | None = None) -> None:
-    """Report a run file that is missing or is not TOML, such a dataset file in it, or a bad override, before torch."""
-    from nlpmtl.config import check_syntax, find_run, parse_override
-
-    check_syntax(find_run(run), overrides=dict(map(parse_override, overrides or ())))
+    return not rank.isdecimal() or int(rank) == 0  # the run itself refuses a rank that is not a number
 
 
 def quiet_libraries() -> None:
-    """No bars of transformers for reading and writing weights: progress is ours to show."""
+    """Turn off the progress bars of transformers for loading and saving weights."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
 
 
 def report_device(model: Backend) -> None:
-    """Say on stderr where a model computes, unless it is the CPU."""
+    """Print the device of a model on stderr, unless it is the CPU."""
     if model.device.type != "cpu":
-        provider = getattr(model, "provider", None)  # of onnxruntime
-        typer.echo(f"computing on {model.device}{f' ({provider})' if provider else ''}", err=True)
+        provider = getattr(model, "provider", None)  # only ONNX models have one
+        typer.echo(f"device: {model.device}{f' ({provider})' if provider else ''}", err=True)
 
 
 def protect_output() -> None:
-    """Let stdout and stderr escape characters that their encoding lacks, such as ASCII, where Python would fail."""
+    """Make stdout and stderr escape characters that their encoding lacks, where Python would raise an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def protect_logs() -> None:
-    """Escape what a terminal would obey in log messages and warnings of all libraries: they quote models and data."""
+    """Escape control characters in the log messages and warnings of all libraries: they may quote models and data."""
     logging.setLogRecordFactory(_PlainRecord)
     warnings.formatwarning = _format_warning
 
 
 class _PlainRecord(logging.LogRecord):
-    def getMessage(self) -> str:  # noqa: N802 - its name in logging
+    def getMessage(self) -> str:  # noqa: N802 - name in logging
         return plain(super().getMessage())
 
 
@@ -81,27 +74,27 @@ def _format_warning(
 
 
 def echo(text: object, *, err: bool = False) -> None:
-    """Print text of which parts may come from models or data."""
+    """Print text that may contain untrusted parts, from models or data."""
     typer.echo(plain(text), err=err)
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
-    """Return JSON for a terminal or a pipe: letters of all scripts as they are, what a terminal would obey escaped."""
+    """Return JSON for a terminal or a pipe: all scripts unescaped, characters that control a terminal escaped."""
     return dumps(value, indent=indent, ensure_ascii=False).translate(_ESCAPED)
 
 
 def echo_json(value: Any, *, indent: int | None = None) -> None:
-    """Print JSON, in UTF-8 whatever the encoding of the terminal."""
+    """Print JSON in UTF-8, whatever the encoding of the terminal."""
     typer.echo(f"{to_json(value, indent=indent)}\n".encode(errors="backslashreplace"), nl=False)
 
 
 def print_table(*columns: str, rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> None:
-    """A table on stdout.
+    """Print a table on stdout.
 
     Args:
-        columns: their headings.
-        rows: the cells.
-        numbers: the columns that are aligned to the right.
+        columns: headings.
+        rows: cells.
+        numbers: headings of the columns to align to the right.
     """
     from rich import box
     from rich.console import Console
@@ -113,13 +106,13 @@ def print_table(*columns: str, rows: Sequence[Sequence[str]], numbers: Sequence[
         table.add_column(plain_line(column), justify="right" if right else "left", no_wrap=right, overflow="fold")
     for row in rows:
         table.add_row(*map(plain_line, row))
-    # Labels and names are shown as they are: [brackets] and :colons: mean nothing.
+    # No markup: labels and names may contain [brackets] and :colons:.
     width = None if sys.stdout.isatty() else _WIDE
     Console(markup=False, emoji=False, highlight=False, width=width).print(table)
 
 
 def print_scores(scores: Scores) -> None:
-    """A row for each metric of each task, then the mean of the tasks."""
+    """Print a table with one row per metric of each task, then the mean over tasks."""
     numbers = ("value", "rows")
     print_table("task", "metric", "value", "rows", rows=list(_score_rows(scores)), numbers=numbers)
 
@@ -127,7 +120,7 @@ def print_scores(scores: Scores) -> None:
 def _score_rows(scores: Scores) -> Iterator[tuple[str, str, str, str]]:
     for task, values in scores.tasks.items():
         metrics = {name: value for name, value in values.items() if name not in ("score", "rows")}
-        if list(metrics.values()) != [values["score"]]:  # of several metrics, or of an error, the score is a new number
+        if list(metrics.values()) != [values["score"]]:  # several metrics, or a negated error
             metrics["score"] = values["score"]
         for name, value in metrics.items():
             yield task, name, "undefined" if value is None else f"{value:.4f}", str(values["rows"])

@@ -1,4 +1,4 @@
-"""`nlpmtl evaluate`: what a model scores."""
+"""`nlpmtl evaluate`: score a model on labelled data."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import check_toml, echo, echo_json, print_scores, quiet_libraries
-from nlpmtl.cli.options import DeviceOption, DtypeOption, PluginsOption, Revision
+from nlpmtl.cli.console import echo, echo_json, print_scores, quiet_libraries
+from nlpmtl.cli.options import DeviceOption, DtypeOption, Json, Model, PluginsOption, Revision, parse_run_arguments
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model directory, or a Hub id.")],
-    data: Annotated[str, typer.Option(metavar="RUN.toml|DATASET.toml", help="Where the rows come from.")],
-    split: Annotated[str, typer.Option(help="Which rows.")] = "validation",
+    model: Model,
+    data: Annotated[
+        str, typer.Option(metavar="RUN.toml|DATASET.toml", help="Run file or dataset file with the data to score on.")
+    ],
+    split: Annotated[str, typer.Option(help="Split to score.")] = "validation",
     revision: Revision = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = None,
     plugins: PluginsOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Score a model on a split of labelled rows."""
-    check_toml(data)
+    """Score a model on a labelled split."""
+    parse_run_arguments(data)
     from nlpmtl.evaluate_saved import evaluate as score
 
     quiet_libraries()

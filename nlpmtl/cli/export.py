@@ -1,4 +1,4 @@
-"""`nlpmtl export`: a model for those who have no nlpmtl."""
+"""`nlpmtl export`: write a model for use without nlpmtl."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import echo, quiet_libraries, report_device
-from nlpmtl.cli.options import DeviceOption, DtypeOption, PluginsOption, Revision
+from nlpmtl.cli.console import echo
+from nlpmtl.cli.options import DeviceOption, DtypeOption, Model, PluginsOption, Revision, load_predictor
 from nlpmtl.errors import ConfigError
 
 EXPORTS = ("transformers", "onnx")
-"""The formats of `Predictor.export`, named without loading it."""
+"""The formats of `Predictor.export`, repeated here so that torch need not be imported."""
 
 
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model directory, or a Hub id.")],
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Where to; it must not exist, or be empty.")],
+    model: Model,
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Output directory; must be empty or not exist.")],
     to: Annotated[
-        str, typer.Option(metavar="transformers|onnx", help="A stock model of one task, or ONNX.")
+        str,
+        typer.Option(
+            metavar="transformers|onnx", help="Format: a transformers model of one task, or an ONNX model of any tasks."
+        ),
     ] = "transformers",
     task: Annotated[
-        list[str] | None, typer.Option(help="Which task; for ONNX as often as needed; default: all of the model.")
+        list[str] | None,
+        typer.Option(help="Task to export (repeatable for ONNX; default: all tasks).", show_default=False),
     ] = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = None,
     plugins: PluginsOption = None,
     revision: Revision = None,
 ) -> None:
-    """Write a model for use without nlpmtl, and compare its logits."""
+    """Export a model for use without nlpmtl, and verify its logits."""
     from nlpmtl.config import check_new_directory
 
     if to not in EXPORTS:
-        raise ConfigError(f"a model is exported to {' or to '.join(EXPORTS)}, not to {to!r}")
+        raise ConfigError(f"--to {to}: unknown format; formats: {', '.join(EXPORTS)}")
     check_new_directory(output, key="--output")
-    from nlpmtl.inference.predictor import Predictor
-
-    quiet_libraries()
-    predictor = Predictor.from_pretrained(model, revision=revision, device=device, dtype=dtype, plugins=plugins or ())
-    report_device(predictor.model)
-    apart = predictor.export(output, to=to, task=task or None)
+    predictor = load_predictor(model, revision=revision, device=device, dtype=dtype, plugins=plugins)
+    difference = predictor.export(output, to=to, task=task or None)
     echo(f"wrote {output}: {', '.join(sorted(path.name for path in output.iterdir()))}")
-    echo(f"its logits differ from this model's by at most {apart:.1e} of the largest (of 1, where that is less)")
+    echo(f"verified: largest difference of the logits {difference:.1e}, relative to the largest logit or 1")

@@ -1,59 +1,91 @@
-"""Options that several verbs have."""
+"""Arguments and options shared by several commands, and what they are turned into."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from nlpmtl.cli.console import quiet_libraries, report_device
+
+if TYPE_CHECKING:
+    from nlpmtl.inference.predictor import Predictor
+
 
 def complete_runs(incomplete: str) -> list[str]:
-    """Complete the name of a shipped run, or the path of a run file."""
+    """Complete the name of a built-in run, or the path of a run file."""
     from nlpmtl.config.find import shipped_configs
 
-    shipped = sorted(file.stem for file in (shipped_configs() / "runs").glob("*.toml"))
+    built_in = sorted(file.stem for file in (shipped_configs() / "runs").glob("*.toml"))
     folder = Path(incomplete).parent if not incomplete.endswith("/") else Path(incomplete)
     try:
-        beside = sorted(path for path in folder.iterdir() if path.is_dir() or path.suffix == ".toml")
+        entries = sorted(path for path in folder.iterdir() if path.is_dir() or path.suffix == ".toml")
     except OSError:
-        beside = []
-    paths = [f"{path}/" if path.is_dir() else str(path) for path in beside]
-    return [name for name in (*shipped, *paths) if name.startswith(incomplete)]
+        entries = []
+    paths = [f"{path}/" if path.is_dir() else str(path) for path in entries]
+    return [name for name in (*built_in, *paths) if name.startswith(incomplete)]
 
 
+Run = Annotated[
+    str,
+    typer.Argument(metavar="RUN.toml|NAME", help="Run file, or name of a built-in run.", autocompletion=complete_runs),
+]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="Model directory, or Hub id.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Override a key, such as train.lr=3e-5; as often as needed.",
+        help="Override a config key, such as train.lr=3e-5 (repeatable).",
         show_default=False,
     ),
 ]
-Revision = Annotated[str | None, typer.Option(help="A commit, tag or branch of the Hub's model.", show_default=False)]
-Run = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN.toml|NAME", help="A run file, or the name of a shipped one.", autocompletion=complete_runs
-    ),
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Revision = Annotated[
+    str | None,
+    typer.Option(help="Commit, tag or branch of a model on the Hub (default: main).", show_default=False),
 ]
 Dtype = Literal["fp32", "bf16", "int8"]
-"""The precisions of `Predictor.from_pretrained`, named without loading it."""
+"""The precisions of `Predictor.from_pretrained`, repeated here so that torch need not be imported."""
 DtypeOption = Annotated[
     Dtype | None,
-    typer.Option("--dtype", metavar="fp32|bf16|int8", help="Precision; default: fp32.", show_default=False),
+    typer.Option("--dtype", metavar="fp32|bf16|int8", help="Compute precision (default: fp32).", show_default=False),
 ]
 DeviceOption = Annotated[
     str,
-    typer.Option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Where to compute; auto: a GPU if there is one."),
+    typer.Option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Device; auto: a GPU if there is one."),
 ]
 PluginsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--plugins",
         metavar="MODULE",
-        help="Import a module that registers kinds and metrics of your own; as often as needed.",
+        help="Python module to import, which registers your own task types, metrics, … (repeatable).",
         show_default=False,
     ),
 ]
+
+
+def parse_run_arguments(run: str, overrides: list[str] | None = None) -> dict[str, Any]:
+    """Check that the run file and its dataset files exist and are TOML, and parse the values of `--set`.
+
+    Commands call it first: it does not import torch.
+    """
+    from nlpmtl.config import check_syntax, find_run, parse_override
+
+    parsed = dict(map(parse_override, overrides or ()))
+    check_syntax(find_run(run), overrides=parsed)
+    return parsed
+
+
+def load_predictor(
+    model: str, *, revision: str | None, device: str, dtype: Dtype | None, plugins: list[str] | None
+) -> Predictor:
+    """Load a model for prediction, and print the device on stderr unless it is the CPU."""
+    from nlpmtl.inference.predictor import Predictor
+
+    quiet_libraries()
+    predictor = Predictor.from_pretrained(model, revision=revision, device=device, dtype=dtype, plugins=plugins or ())
+    report_device(predictor.model)
+    return predictor

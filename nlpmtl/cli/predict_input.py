@@ -1,4 +1,4 @@
-"""The texts that `nlpmtl predict` answers for, read as they are needed, each checked at its place."""
+"""The inputs of `nlpmtl predict`: read lazily from a file or stdin and validated row by row."""
 
 from __future__ import annotations
 
@@ -19,112 +19,122 @@ _TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 
 
 def check_input(name: str) -> None:
-    """ConfigError if a file cannot be one of texts; before anything slow is done."""
+    """Check the name of an input file before anything slow is done.
+
+    Raises:
+        ConfigError: the ending is unknown.
+        DataError: the file does not exist.
+    """
     from nlpmtl.data.files import EXTENSIONS
 
     if name == STDIN:
         return
     if not name.lower().endswith((*_LINES, *EXTENSIONS)):
-        raise ConfigError(f"--input {name}: the name of a file of texts ends in {_LINES[0]} or {', '.join(EXTENSIONS)}")
+        raise ConfigError(f"--input {name}: the name must end in {_LINES[0]}, {', '.join(EXTENSIONS)}")
     if not Path(name).is_file():
         raise DataError(f"{name}: no such file")
 
 
 def parse_format(name: str | None, **flags: Any) -> TextFormat:
-    """The format of a file of texts, from the flags that describe it; those left out are None.
+    """Parse the options that describe the format of an input file; None means not given.
 
     Raises:
-        ConfigError: a flag has a value that it cannot have, or does not apply to such a file.
+        ConfigError: a value is invalid, or an option does not apply to this type of file.
     """
     from nlpmtl.config import parse_data
     from nlpmtl.data.delimited import TextFormat
 
     given = {key: value for key, value in flags.items() if value is not None}
     if given and name is None:
-        raise ConfigError(f"--{next(iter(given))} describes the file of --input, and there is none")
+        raise ConfigError(f"--{next(iter(given))} needs --input: it describes the format of that file")
     for key in ("delimiter", "quoting", "header"):
         if key in given and not (name or "").lower().endswith(_TABLES):
-            raise ConfigError(f"--{key} describes .csv and .tsv files, found --input {name}")
+            raise ConfigError(f"--{key} applies to .csv and .tsv files only, found --input {name}")
     if "header" in given:
         given["header"] = [column.strip() for column in given["header"].split(",")]
     return TextFormat.of(parse_data({"files": {"input": name or STDIN}, **given}, where="--input"))
 
 
-def size_of(name: str) -> int | None:
-    """The size of a file in bytes; of stdin nobody knows it."""
+def file_size(name: str) -> int | None:
+    """Return the size of a file in bytes, or None for stdin."""
     return None if name == STDIN else Path(name).stat().st_size
 
 
 class Reader(Protocol):
-    """Reads rows for the tasks that are predicted."""
+    """Validates rows for the tasks to predict."""
 
     @property
     def trained_columns(self) -> Collection[str]:
-        """The columns that the tasks were trained on."""
+        """Input columns of the training data of the tasks."""
 
     def read(self, value: Any) -> object:
-        """Read a row.
+        """Parse a row.
 
         Raises:
-            ValueError, ConfigError: the tasks cannot read it.
+            ValueError, ConfigError: the row is not a valid input for the tasks.
         """
 
 
 class BadRow(NamedTuple):
-    """A row that cannot be predicted for: its texts, where there are any, and its place with what is wrong."""
+    """An invalid row: its texts, if any, and an error message with its location."""
 
     row: Mapping[str, str | None]
     error: str
 
 
 def read_texts(
-    name: str, *, reader: Reader, told: Callable[[int], object], format: TextFormat | None = None, skip: bool = False
+    name: str,
+    *,
+    reader: Reader,
+    on_bytes: Callable[[int], object],
+    text_format: TextFormat | None = None,
+    skip: bool = False,
 ) -> Iterator[Text | BadRow]:
-    """The texts, or pairs, of a file or of stdin; ``told`` is told of the bytes of a file as they are read.
+    """Yield the inputs of a file or of stdin.
 
-    A line of a .txt file or of stdin is a text. A row of other files has ``text``, and ``pair`` where it is one, or
-    ``words``, or the columns that a task was trained on.
+    Each line of a .txt file or of stdin is a text. A row of other files has ``text``, or ``text`` and ``pair``, or
+    ``words``, or the input columns of the training data of a task.
 
     Args:
-        name: the file, or "-".
-        reader: reads rows for the tasks that are predicted.
-        told: is called with the number of bytes read.
-        format: how a text file is written.
-        skip: give a `BadRow` for a line or a row that cannot be predicted for.
+        name: file name, or "-" for stdin.
+        reader: validates rows for the tasks to predict.
+        on_bytes: called with the number of bytes of each read.
+        text_format: format of a text file.
+        skip: yield a `BadRow` for an invalid line or row instead of raising.
 
     Raises:
-        DataError: a line or a row that cannot be predicted for, with its place, unless they are skipped.
+        DataError: a line or row is invalid; the message has its location.
     """
-    for text in _read(name, reader=reader, told=told, format=format):
+    for text in _read(name, reader=reader, on_bytes=on_bytes, text_format=text_format):
         if isinstance(text, BadRow) and not skip:
             raise DataError(text.error)
         yield text
 
 
 def _read(
-    name: str, *, reader: Reader, told: Callable[[int], object], format: TextFormat | None
+    name: str, *, reader: Reader, on_bytes: Callable[[int], object], text_format: TextFormat | None
 ) -> Iterator[Text | BadRow]:
     from nlpmtl.data.delimited import TextFormat
     from nlpmtl.data.lines import read_file_lines, read_lines
 
-    form = format or TextFormat()
+    text_format = text_format or TextFormat()
     if name == STDIN:
-        lines = read_lines(sys.stdin.buffer, where="stdin", encoding=form.encoding)
-        yield from _to_texts(lines, form, reader=reader, where="stdin")
+        lines = read_lines(sys.stdin.buffer, where="stdin", encoding=text_format.encoding)
+        yield from _to_texts(lines, text_format, reader=reader, where="stdin")
     elif name.lower().endswith(_LINES):
-        lines = read_file_lines(name, encoding=form.encoding, progress=told)
-        yield from _to_texts(lines, form, reader=reader, where=name)
+        lines = read_file_lines(name, encoding=text_format.encoding, progress=on_bytes)
+        yield from _to_texts(lines, text_format, reader=reader, where=name)
     else:
-        yield from _read_rows(name, reader=reader, told=told, format=form)
+        yield from _read_rows(name, reader=reader, on_bytes=on_bytes, text_format=text_format)
 
 
-def _to_texts(lines: Iterator[str], format: TextFormat, *, reader: Reader, where: str) -> Iterator[str | BadRow]:
+def _to_texts(lines: Iterator[str], text_format: TextFormat, *, reader: Reader, where: str) -> Iterator[str | BadRow]:
     from nlpmtl.data.input_parsing import has_surrogate
     from nlpmtl.data.lines import strip_line_end, undecodable
 
     for number, line in enumerate(lines, 1):
         if has_surrogate(line):
-            yield BadRow({"text": None}, f"{where}:{number}: {undecodable(format.encoding, line)}")
+            yield BadRow({"text": None}, f"{where}:{number}: {undecodable(text_format.encoding, line)}")
             continue
         text = strip_line_end(line)
         error = _find_error(reader, text)
@@ -132,7 +142,7 @@ def _to_texts(lines: Iterator[str], format: TextFormat, *, reader: Reader, where
 
 
 def _find_error(reader: Reader, value: Any) -> str | None:
-    """Why the tasks cannot read a row; None if they can."""
+    """Return why a row is not a valid input for the tasks, or None if it is."""
     try:
         reader.read(value)
     except (ValueError, ConfigError) as error:
@@ -141,25 +151,25 @@ def _find_error(reader: Reader, value: Any) -> str | None:
 
 
 def _read_rows(
-    name: str, *, reader: Reader, told: Callable[[int], object], format: TextFormat
+    name: str, *, reader: Reader, on_bytes: Callable[[int], object], text_format: TextFormat
 ) -> Iterator[Text | BadRow]:
     from nlpmtl.data.files import open_file
     from nlpmtl.data.input_parsing import has_surrogate
     from nlpmtl.data.raw_rows import MalformedRow
 
     columns = list(dict.fromkeys(["text", "pair", "words", *reader.trained_columns]))
-    # An empty cell of a label is nothing: so a csv can hold pairs and single texts.
-    stream = open_file(name, inputs=columns, labels={"pair": "class"}, format=format, told=told)
+    # Declared as a label, an empty cell is null: a csv file can mix pairs and single texts.
+    stream = open_file(name, inputs=columns, labels={"pair": "class"}, format=text_format, told=on_bytes)
     for number, row in stream.rows:
         place = stream.place(number)
         if isinstance(row, MalformedRow):
             yield BadRow({"text": None}, f"{place}: {row.rule}")
             continue
-        # A null pair is none, and a null text is an error, as is one that is not there.
-        found = {key: row[key] for key in columns if row.get(key) is not None}
-        error = _find_error(reader, found)
+        # A null pair means a single text; a missing or null text is an error.
+        fields = {key: row[key] for key in columns if row.get(key) is not None}
+        error = _find_error(reader, fields)
         if error is None:
-            yield found
+            yield fields
         else:
-            texts = {key: text for key, text in found.items() if isinstance(text, str) and not has_surrogate(text)}
+            texts = {key: text for key, text in fields.items() if isinstance(text, str) and not has_surrogate(text)}
             yield BadRow({"text": None, **texts}, f"{place}: {error}")

@@ -1,13 +1,12 @@
-"""How far a run is, on stderr: a bar on a terminal, a line now and then elsewhere, nothing in a second process."""
+"""Progress on stderr: a bar on a terminal, a plain line every ten seconds elsewhere, nothing on other ranks."""
 
 from __future__ import annotations
 
 import sys
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 from nlpmtl.cli.console import echo, is_main_process
 from nlpmtl.errors import plain
@@ -18,72 +17,108 @@ if TYPE_CHECKING:
     from nlpmtl.run import Event
 
 Result = TypeVar("Result")
-_PAUSE = 10.0
-"""Seconds between two lines."""
+_INTERVAL = 10.0
+"""Seconds between two plain lines."""
 
 
 def display_events(events: Iterable[Event | Result], *, ends: type[Result]) -> Result:
-    """Show what happens until it ends, and return how it ended: with an event of that type."""
-    view = _view()
+    """Show the events of a run until an event of type `ends`, and return that."""
+    view = progress_view(visible=is_main_process())
     result = None
-    with view.open() if view is not None else nullcontext():
+    with view.open("loading"):
         for event in events:
             if isinstance(event, ends):
                 result = event
-            elif view is not None:
-                view.show(event)
-    assert result is not None, "what ends without an error ends with its result"
+            else:
+                _show_event(view, event)
+    assert result is not None, "a run without an error ends with its result"
     return result
 
 
-def _view() -> ProgressView | None:
-    if not is_main_process():
-        return None
+def _show_event(view: ProgressView, event: object) -> None:
+    from nlpmtl.run import TrainingStarted
+    from nlpmtl.training import EvaluationDone, Message, StepLogged
+
+    if isinstance(event, TrainingStarted):
+        for note in event.notes:
+            view.message(note)
+        view.message(f"training: {event.total} steps" + (f", from step {event.step}" if event.step else ""))
+        view.start("training", total=event.total, completed=event.step)
+    elif isinstance(event, StepLogged):
+        step, metrics = event.metrics["step"], event.metrics
+        rates = f"loss {metrics['loss']:.4f}  {metrics['tokens_per_second']:,.0f} tokens/s"
+        view.update(step, f"step {step}/{view.total}  {rates}")
+    elif isinstance(event, Message):
+        view.message(event.line)
+    elif isinstance(event, EvaluationDone):
+        scores = "".join(f"  {task} {event.scores.of(task):.3f}" for task in event.scores.tasks)
+        view.message(f"step {event.step}: mean {event.scores.mean:.4f}{' (best)' * event.best}{scores}")
+
+
+class PredictionProgress:
+    """Progress of predicting a file: bytes read and inputs predicted.
+
+    Args:
+        view: shows it.
+        size: size of the file in bytes; None if unknown, as for stdin.
+    """
+
+    def __init__(self, view: ProgressView, *, size: int | None) -> None:
+        self._view, self._size = view, size
+        self._bytes = self._inputs = 0
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Show progress while the block runs."""
+        with self._view.open("predicting"):
+            self._view.start("predicting", total=self._size)
+            yield
+
+    def add_bytes(self, count: int) -> None:
+        """Count bytes that were read."""
+        self._bytes += count
+
+    def add_input(self) -> None:
+        """Count an input that was predicted."""
+        self._inputs += 1
+        share = f"  {self._bytes / self._size:.0%} of the file" if self._size else ""
+        self._view.update(self._bytes, f"{self._inputs:,} inputs{share}")
+
+
+def progress_view(*, visible: bool = True) -> ProgressView:
+    """Return the view for this process's stderr: a bar, plain lines, or nothing if not visible."""
+    if not visible:
+        return ProgressView()
     if not sys.stderr.isatty():
-        return Lines(lambda line: echo(line, err=True))
+        return PlainProgress(lambda line: echo(line, err=True))
     from rich.console import Console
 
-    return Bar(Console(stderr=True, markup=False, emoji=False, highlight=False))
+    return BarProgress(Console(stderr=True, markup=False, emoji=False, highlight=False))
 
 
-class ProgressView(ABC):
-    """Shows a run's events."""
+class ProgressView:
+    """A view that shows nothing, and the base of those that show something."""
 
-    def show(self, event: object) -> None:
-        """Show one."""
-        from nlpmtl.run import TrainingStarted
-        from nlpmtl.training import EvaluationDone, Message, StepLogged
+    total: int | None = None
 
-        if isinstance(event, TrainingStarted):
-            for note in event.notes:
-                self.say(note)
-            self.start(event.step, total=event.total)
-        elif isinstance(event, StepLogged):
-            self.advance(event.metrics)
-        elif isinstance(event, Message):
-            self.say(event.line)
-        elif isinstance(event, EvaluationDone):
-            self.say(f"step {event.step}: mean score {event.scores.mean:.4f}{', the best so far' * event.best}")
+    @contextmanager
+    def open(self, label: str) -> Iterator[None]:
+        """Show the view while the block runs."""
+        yield
 
-    @abstractmethod
-    def open(self) -> AbstractContextManager[object]:
-        """What to show it in."""
+    def message(self, line: str) -> None:
+        """Print a line that stays."""
 
-    @abstractmethod
-    def say(self, line: str) -> None:
-        """Show a line that stays."""
+    def start(self, label: str, *, total: int | None, completed: int = 0) -> None:
+        """Start to measure progress; a total of None is unknown."""
+        self.total = total
 
-    @abstractmethod
-    def start(self, step: int, *, total: int) -> None:
-        """The first step is about to be taken."""
-
-    @abstractmethod
-    def advance(self, metrics: Mapping[str, Any]) -> None:
-        """Steps were taken; the newest line of metrics.jsonl."""
+    def update(self, completed: int, text: str) -> None:
+        """Show how much is completed, and a text with details."""
 
 
-class Lines(ProgressView):
-    """A plain line now and then.
+class PlainProgress(ProgressView):
+    """Plain lines, one every ten seconds.
 
     Args:
         write: writes a line.
@@ -92,69 +127,65 @@ class Lines(ProgressView):
 
     def __init__(self, write: Callable[[str], None], *, now: Callable[[], float] = time.monotonic) -> None:
         self._write, self._now = write, now
-        self._total = self._first = 0
-        self._began = self._last = 0.0
+        self._first = 0
+        self._start_time = self._last_time = now()
 
-    def open(self) -> AbstractContextManager[object]:
-        return nullcontext()
-
-    def say(self, line: str) -> None:
+    def message(self, line: str) -> None:
         self._write(line)
 
-    def start(self, step: int, *, total: int) -> None:
-        self._first, self._total = step, total
-        self._began = self._last = self._now()
-        self.say(f"training: {total} steps" + (f", from step {step} on" if step else ""))
+    def start(self, label: str, *, total: int | None, completed: int = 0) -> None:
+        self.total, self._first = total, completed
+        self._start_time = self._last_time = self._now()
 
-    def advance(self, metrics: Mapping[str, Any]) -> None:
+    def update(self, completed: int, text: str) -> None:
         now = self._now()
-        if now - self._last < _PAUSE:
+        if now - self._last_time < _INTERVAL:
             return
-        self._last = now
-        step = metrics["step"]
-        left = (now - self._began) / (step - self._first) * (self._total - step)
-        self.say(f"step {step}/{self._total}  {_rates(metrics)}  {_duration(left)} left")
+        self._last_time = now
+        if self.total is not None and completed > self._first:
+            remaining = (now - self._start_time) / (completed - self._first) * (self.total - completed)
+            text = f"{text}  {_duration(remaining)} left"
+        self._write(text)
 
 
-class Bar(ProgressView):
+class BarProgress(ProgressView):
     """A bar on a terminal.
 
     Args:
-        console: where to draw.
+        console: the terminal.
     """
 
     def __init__(self, console: Console) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rates]}", markup=False),
+            TextColumn("{task.fields[text]}", markup=False),
             TimeRemainingColumn(),
             console=console,
         )
-        self._task = self._progress.add_task("loading", total=None, rates="")
+        self._task = self._progress.add_task("", total=None, text="")
 
-    def open(self) -> AbstractContextManager[object]:
-        return self._progress
+    @contextmanager
+    def open(self, label: str) -> Iterator[None]:
+        self._progress.update(self._task, description=label)
+        with self._progress:
+            yield
 
-    def say(self, line: str) -> None:
+    def message(self, line: str) -> None:
         self._progress.console.print(plain(line))
 
-    def start(self, step: int, *, total: int) -> None:
-        self._progress.reset(self._task, total=total, completed=step, description="training")
+    def start(self, label: str, *, total: int | None, completed: int = 0) -> None:
+        self.total = total
+        self._progress.reset(self._task, total=total, completed=completed, description=label)
 
-    def advance(self, metrics: Mapping[str, Any]) -> None:
-        self._progress.update(self._task, completed=metrics["step"], rates=_rates(metrics))
-
-
-def _rates(metrics: Mapping[str, Any]) -> str:
-    return f"loss {metrics['loss']:.4f}  {metrics['tokens_per_second']:,.0f} tokens/s"
+    def update(self, completed: int, text: str) -> None:
+        self._progress.update(self._task, completed=completed, text=text)
 
 
 def _duration(seconds: float) -> str:
-    """Hours and minutes, or minutes and seconds.
+    """Format a duration as minutes and seconds, or as hours and minutes.
 
     >>> _duration(75), _duration(7500)
     ('1:15 min', '2:05 h')

@@ -1,4 +1,4 @@
-"""`nlpmtl push`: a model directory goes to the Hub."""
+"""`nlpmtl push`: upload a model directory to the Hub."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from nlpmtl.cli.console import echo
 
 
 def push(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model directory.")],
-    repo: Annotated[str, typer.Argument(metavar="REPO_ID", help="Where to, as name/model; made if it is not there.")],
-    private: Annotated[bool, typer.Option("--private", help="For the owner alone to see.")] = False,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model directory.")],
+    repo: Annotated[str, typer.Argument(metavar="REPO_ID", help="Repository, as name/model (created if missing).")],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     revision: Annotated[
-        str | None, typer.Option(help="A branch, made if it is not there; default: main.", show_default=False)
+        str | None, typer.Option(help="Branch to push to (created if missing; default: main).", show_default=False)
     ] = None,
-    message: Annotated[str | None, typer.Option(help="Of the commit.", show_default=False)] = None,
-    pull_request: Annotated[bool, typer.Option("--pull-request", help="Propose it to a repository.")] = False,
+    message: Annotated[
+        str | None, typer.Option(help="Commit message (default: Upload a model of nlpmtl).", show_default=False)
+    ] = None,
+    pull_request: Annotated[
+        bool, typer.Option("--pull-request", help="Open a pull request on an existing repository instead.")
+    ] = False,
 ) -> None:
-    """Publish a model on the Hub, in one commit, and print its page.
+    """Upload a model to the Hub in one commit, and print the URL of the commit.
 
-    It takes a token that may write there: log in with `hf auth login`, or set HF_TOKEN.
+    Needs a token with write access: log in with `hf auth login`, or set HF_TOKEN.
     """
     from nlpmtl.hub.repository import push as push_model
 

@@ -1,4 +1,4 @@
-"""`nlpmtl schema`: the JSON Schemas of the config files, for editors."""
+"""`nlpmtl schema`: JSON Schemas of the config files, for editors."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from nlpmtl.cli.console import echo
 
 def schema(
     output: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write run.schema.json and dataset.schema.json there.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Directory for run.schema.json and dataset.schema.json (default: stdout)."),
     ] = None,
 ) -> None:
-    """Print or write the JSON Schemas of config files."""
+    """Print or write the JSON Schemas of run and dataset files."""
     from nlpmtl.config import check_writable, schemas
 
     if output is not None:
         check_writable(output, key="--output")
-    import nlpmtl.run  # noqa: F401 - it imports every registered kind
+    import nlpmtl.run  # noqa: F401 - imports every registered kind
 
-    found = schemas()
+    by_name = schemas()
     if output is None:
-        echo(_dump(found))
+        echo(_dump(by_name))
         return
     output.mkdir(parents=True, exist_ok=True)
-    for name, one in found.items():
+    for name, json_schema in by_name.items():
         path = output / f"{name}.schema.json"
-        path.write_text(_dump(one) + "\n", encoding="utf-8")
+        path.write_text(_dump(json_schema) + "\n", encoding="utf-8")
         echo(path)
 
 

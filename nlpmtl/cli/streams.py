@@ -1,7 +1,7 @@
-"""Standard streams that nobody reads: closed by their reader, closed from the start, or a file on a full disk.
+"""Standard streams that cannot be written: closed by their reader, closed from the start, or on a full disk.
 
-A command that works (`train`, `compare`, `relate`, …) goes on without them; one that prints results (`predict`, `show`,
-`check`, `evaluate`) has nothing left to do, and ends with 0.
+A command that does work (`train`, `compare`, `relate`, …) continues without output. A command that only prints results
+(`predict`, `show`, `check`, `evaluate`) exits with 0.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _NUMBERS = {"stdin": 0, "stdout": 1, "stderr": 2}
 
 
 class _Steady(io.RawIOBase):
-    """A raw stream that writes to nowhere once it cannot be written to any more.
+    """A raw stream that discards its output from the first failed write on.
 
     Args:
         inner: the raw stream.
 
     Attributes:
-        ends: whether the process then ends, with 0.
+        exit_on_failure: whether the failed write ends the process, with exit code 0.
     """
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
-        self.ends = False
+        self.exit_on_failure = False
 
     def writable(self) -> bool:
         return True
@@ -47,9 +47,9 @@ class _Steady(io.RawIOBase):
         except BlockingIOError:
             raise
         except OSError as error:
-            _open_nowhere(self.fileno())
-            if self.ends:
-                if error.errno != errno.EPIPE:  # a reader that has read enough needs no message
+            _open_null(self.fileno())
+            if self.exit_on_failure:
+                if error.errno != errno.EPIPE:  # after a closed pipe nobody needs a message
                     sys.stderr.write(f"stdout cannot be written: {error.strerror}\n")
                 raise SystemExit(0) from None
             return len(data)
@@ -58,38 +58,38 @@ class _Steady(io.RawIOBase):
 
 @contextmanager
 def steady_streams() -> Iterator[None]:
-    """Have standard streams that can always be written to while the block runs."""
+    """Make writing to the standard streams never fail inside the block."""
     for number in _NUMBERS.values():
         try:
             os.fstat(number)
-        except OSError:  # the next file that is opened would get its number, and what is printed would go into it
-            _open_nowhere(number)
+        except OSError:  # else the next file opened gets this number, and output is printed into it
+            _open_null(number)
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (_steady(name, stream) for name, stream in zip(("stdout", "stderr"), before, strict=True))
     try:
         yield
     finally:
         for stream in (sys.stdout, sys.stderr):
-            with suppress(SystemExit, ValueError):  # the exit code is known; a stream may be closed
+            with suppress(SystemExit, ValueError):  # the exit code is settled, and a stream may be closed
                 stream.flush()
         sys.stdout, sys.stderr = before
 
 
-def end_without_reader() -> None:
-    """From here on the process ends quietly, with 0, when stdout cannot be written to."""
+def exit_on_closed_stdout() -> None:
+    """End the process quietly, with exit code 0, as soon as stdout cannot be written."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     if isinstance(raw, _Steady):
-        raw.ends = True
+        raw.exit_on_failure = True
 
 
 def _steady(name: str, stream: Any) -> Any:
-    """A stream that never fails; one that is not the process's own, as in tests and notebooks, stays as it is."""
+    """Wrap a stream so that writing never fails, unless it was replaced, as in tests and notebooks."""
     if stream is None:
         return open(_NUMBERS[name], "w", encoding="utf-8", closefd=False)
     if stream is not getattr(sys, f"__{name}__") or not hasattr(stream, "buffer"):
         return stream
     stream.flush()
-    raw = getattr(stream.buffer, "raw", stream.buffer)  # unbuffered, it is the raw one itself
+    raw = getattr(stream.buffer, "raw", stream.buffer)  # unbuffered: the stream is raw itself
     return io.TextIOWrapper(
         io.BufferedWriter(_Steady(raw)),
         encoding=stream.encoding,
@@ -99,9 +99,9 @@ def _steady(name: str, stream: Any) -> Any:
     )
 
 
-def _open_nowhere(number: int) -> None:
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    if nowhere != number:
-        os.dup2(nowhere, number)
-        os.close(nowhere)
+def _open_null(number: int) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    if null != number:
+        os.dup2(null, number)
+        os.close(null)
     os.set_inheritable(number, True)

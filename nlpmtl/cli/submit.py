@@ -1,4 +1,4 @@
-"""`nlpmtl submit`: GLUE's test sets, answered for its server."""
+"""`nlpmtl submit`: predictions for GLUE's test sets, as a zip for its server."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ from typing import Annotated
 
 import typer
 
-from nlpmtl.cli.console import echo, print_table, quiet_libraries, report_device
-from nlpmtl.cli.options import DeviceOption, DtypeOption, PluginsOption, Revision
+from nlpmtl.cli.console import echo, print_table
+from nlpmtl.cli.options import DeviceOption, DtypeOption, Model, PluginsOption, Revision, load_predictor
 from nlpmtl.errors import ConfigError
 
 
 class Fill(StrEnum):
-    """What stands in the files of tasks that the model lacks."""
+    """Constant prediction for tasks that the model lacks."""
 
     majority = "majority"
     zeros = "zeros"
 
 
 def submit(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model directory, or a Hub id.")],
-    output: Annotated[Path, typer.Option(metavar="F.zip", help="Where to write the zip.")],
+    model: Model,
+    output: Annotated[Path, typer.Option(metavar="F.zip", help="Zip file to write.")],
     fill: Annotated[
         Fill | None,
         typer.Option(
             metavar="majority|zeros",
-            help="Answer tasks that the model lacks with the most frequent label of train, or the first label.",
+            help="Prediction for tasks that the model lacks: the majority label of train, or the first label "
+            "(default: an error).",
+            show_default=False,
         ),
     ] = None,
     device: DeviceOption = "auto",
@@ -35,21 +37,18 @@ def submit(
     plugins: PluginsOption = None,
     revision: Revision = None,
 ) -> None:
-    """Answer GLUE's test sets, from the Hub, and write the zip that its server takes."""
+    """Predict GLUE's test sets, which are loaded from the Hub, and write the zip for its server."""
     from nlpmtl.config import check_writable
 
     if output.suffix != ".zip":
-        raise ConfigError(f"--output {output}: GLUE's server takes a zip, so the name ends in .zip")
+        raise ConfigError(f"--output {output}: GLUE's server takes a zip file: the name must end in .zip")
     check_writable(output, key="--output", file=True)
     from nlpmtl import glue
-    from nlpmtl.inference.predictor import Predictor
 
-    quiet_libraries()
-    predictor = Predictor.from_pretrained(model, revision=revision, device=device, dtype=dtype, plugins=plugins or ())
-    report_device(predictor.model)
-    done = []
-    for one in glue.submit(predictor, output, fill=None if fill is None else fill.value):
-        echo(f"{one.file}: {one.rows} rows", err=True)
-        done.append((one.file, one.task, str(one.rows), "the model" if one.filled is None else f"always {one.filled}"))
-    print_table("file", "task", "rows", "answered by", rows=done, numbers=("rows",))
-    echo(f"{output}: {len(done)} files")
+    predictor = load_predictor(model, revision=revision, device=device, dtype=dtype, plugins=plugins)
+    rows = []
+    for file in glue.submit(predictor, output, fill=None if fill is None else fill.value):
+        echo(f"{file.file}: {file.rows} rows", err=True)
+        rows.append((file.file, file.task, str(file.rows), "model" if file.filled is None else f"always {file.filled}"))
+    print_table("file", "task", "rows", "predictions", rows=rows, numbers=("rows",))
+    echo(f"{output}: {len(rows)} files")

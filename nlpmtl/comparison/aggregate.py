@@ -1,4 +1,4 @@
-"""Finished runs, weighed against each other: records in, numbers out."""
+"""Aggregation of finished runs into comparison results."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from nlpmtl.evaluation import Predictions
 from nlpmtl.tasks import Task
 
 _SEED = 0
-"""Of the resamples: the same runs give the same report."""
+"""Fixed seed of the resamples: the same runs give the same report."""
 
 
 @dataclass(frozen=True)
 class SeedRuns:
-    """The runs of one seed.
+    """The finished runs of one seed.
 
     Args:
-        seed: theirs.
-        mixture: the run of all tasks.
-        alone: of each task the run of it alone.
+        seed: the seed.
+        mixture: the multi-task run.
+        alone: the single-task runs by task.
     """
 
     seed: int
@@ -49,71 +49,74 @@ class SeedRuns:
 def compare_task(
     task: Task, runs: Sequence[SeedRuns], *, rows: Mapping[str, int]
 ) -> tuple[TaskResult, NDArray[np.float64]]:
-    """One task of the mixture beside the same task alone, and its scores on resampled rows, ``[resamples, 2]``.
+    """Compare the multi-task and single-task scores of a task.
 
     Args:
-        task: it scores.
-        runs: of every seed.
-        rows: train rows of each dataset that carries the task.
+        task: scores the predictions.
+        runs: finished runs of all seeds.
+        rows: number of train rows of each dataset that has the task.
+
+    Returns:
+        The result, and the scores on bootstrap resamples, ``[resamples, 2]``.
 
     Raises:
-        RunError: the runs were not asked about the same rows.
+        RunError: the runs predicted different validation rows.
     """
-    mixtures, alones = [run.mixture for run in runs], [run.alone[task.name] for run in runs]
-    first = mixtures[0].answered[task.name]
-    sides = []
-    for records in (mixtures, alones):
-        answered = [record.answered[task.name] for record in records]
-        if any((one.gold, one.names) != (first.gold, first.names) for one in answered):
+    multi_task, single_task = [run.mixture for run in runs], [run.alone[task.name] for run in runs]
+    reference = multi_task[0].answered[task.name]
+    scorers = []
+    for summaries in (multi_task, single_task):
+        predictions = [summary.answered[task.name] for summary in summaries]
+        if any((other.gold, other.names) != (reference.gold, reference.names) for other in predictions):
             raise RunError(
-                f"task {task.name!r}: what is right for the validation rows is not the same in all runs: the data have "
-                "changed between them; compare into a new directory"
+                f"task {task.name!r}: the gold labels of the validation split differ between the runs, because the "
+                "data changed; compare into a new directory"
             )
-        sides.append([_scorer(task, one) for one in answered])
-    many = len(first.gold)
-    resampled = paired_bootstrap(*sides, rows=many, seed=_SEED)
-    whole = np.arange(many)
+        scorers.append([_scorer(task, seed_predictions) for seed_predictions in predictions])
+    row_count = len(reference.gold)
+    resampled = paired_bootstrap(*scorers, rows=row_count, seed=_SEED)
+    all_rows = np.arange(row_count)
     mixture, alone = (
-        _side(task.name, records, kept=[scorer(whole) for scorer in scorers], rows=rows)
-        for records, scorers in zip((mixtures, alones), sides, strict=True)
+        _condition_scores(task.name, summaries, kept=[scorer(all_rows) for scorer in by_seed], rows=rows)
+        for summaries, by_seed in zip((multi_task, single_task), scorers, strict=True)
     )
     between = interval(resampled[:, 0] - resampled[:, 1])
     return TaskResult(
-        rows=many,
+        rows=row_count,
         mixture=mixture,
         alone=alone,
         difference=mixture.kept.mean - alone.kept.mean,
         interval=between,
         change=relative_change(mixture.kept.mean, alone.kept.mean),
-        ahead=sum(ours > theirs for ours, theirs in zip(mixture.kept.scores, alone.kept.scores, strict=True)),
+        ahead=sum(multi > single for multi, single in zip(mixture.kept.scores, alone.kept.scores, strict=True)),
         verdict=to_verdict(between),
     ), resampled
 
 
 def summarize(
-    weighed: Mapping[str, tuple[TaskResult, NDArray[np.float64]]],
+    compared: Mapping[str, tuple[TaskResult, NDArray[np.float64]]],
     runs: Sequence[SeedRuns],
     *,
     directory: Path,
     config: Mapping[str, Any],
     notes: Sequence[str],
 ) -> CompareResult:
-    """What there is to say of all tasks together.
+    """Combine the results of all tasks.
 
     Args:
-        weighed: of each task what `compare_task` found.
-        runs: of every seed.
-        directory: of the comparison.
-        config: of the mixture, in plain values.
-        notes: what a person should know, beside what is found here.
+        compared: the return values of `compare_task` by task.
+        runs: finished runs of all seeds.
+        directory: directory of the comparison.
+        config: config of the multi-task run, in plain values.
+        notes: further warnings for the report.
     """
-    tasks = {name: one for name, (one, _) in weighed.items()}
+    tasks = {name: result for name, (result, _) in compared.items()}
     return CompareResult(
         directory=directory,
         seeds=tuple(run.seed for run in runs),
         tasks=tasks,
-        delta=delta({name: one.change for name, one in tasks.items()}),
-        delta_interval=delta_interval([resampled for _, resampled in weighed.values()]),
+        delta=delta({name: result.change for name, result in tasks.items()}),
+        delta_interval=delta_interval([resampled for _, resampled in compared.values()]),
         mixture=_cost([[run.mixture] for run in runs]),
         alone=_cost([list(run.alone.values()) for run in runs]),
         config=config,
@@ -123,46 +126,46 @@ def summarize(
 
 
 def _notes(tasks: Mapping[str, TaskResult], runs: Sequence[SeedRuns]) -> Iterator[str]:
-    first, *others = [record.machine for run in runs for record in (run.mixture, *run.alone.values())]
+    first, *others = [summary.machine for run in runs for summary in (run.mixture, *run.alone.values())]
     if any(other != first for other in others):
-        yield "the runs were not all made on the same machine with the same versions: their seconds are not comparable"
+        yield "the runs used different machines or software versions: their durations are not comparable"
     if all(run.mixture.step == run.mixture.steps for run in runs):
-        yield "the mixture's last evaluation was its best, in every seed: it may not have learned all that it can yet"
-    for name, one in tasks.items():
-        if one.change is None:
-            yield f"task {name!r} scores 0 alone, so its relative change is undefined and not in Δm"
+        yield "with every seed the last evaluation of the multi-task model was its best: longer training may help"
+    for name, result in tasks.items():
+        if result.change is None:
+            yield f"task {name!r}: the single-task score is 0; its relative change is undefined and excluded from Δm"
 
 
-def _scorer(task: Task, answered: Predictions) -> Scorer:
+def _scorer(task: Task, predictions: Predictions) -> Scorer:
     def score(rows: NDArray[np.int64]) -> float:
-        predicted = [answered.predicted[row] for row in rows]
-        gold = [answered.gold[row] for row in rows]
+        predicted = [predictions.predicted[row] for row in rows]
+        gold = [predictions.gold[row] for row in rows]
         return float(task.score(predicted, gold)["score"] or 0.0)
 
     return score
 
 
-def _side(
-    task: str, records: Sequence[RunSummary], *, kept: Sequence[float], rows: Mapping[str, int]
+def _condition_scores(
+    task: str, summaries: Sequence[RunSummary], *, kept: Sequence[float], rows: Mapping[str, int]
 ) -> ConditionScores:
-    picks = fmean(sum(record.picks[name] for name in rows) for record in records)
+    drawn = fmean(sum(summary.picks[name] for name in rows) for summary in summaries)
     return ConditionScores(
         kept=SeedScores(tuple(kept)),
-        best=SeedScores(tuple(record.best[task] for record in records)),
-        steps=fmean(record.steps for record in records),
-        passes=picks / sum(rows.values()),
+        best=SeedScores(tuple(summary.best[task] for summary in summaries)),
+        steps=fmean(summary.steps for summary in summaries),
+        passes=drawn / sum(rows.values()),
     )
 
 
-def _cost(sides: Sequence[Sequence[RunSummary]]) -> Cost:
-    """Of the models of one side, for every seed."""
+def _cost(by_seed: Sequence[Sequence[RunSummary]]) -> Cost:
+    """Return the total cost of the models of one condition, given as a list of runs per seed."""
 
-    def total(what: Callable[[RunSummary], float]) -> float:
-        return fmean(sum(map(what, records)) for records in sides)
+    def mean_total(value: Callable[[RunSummary], float]) -> float:
+        return fmean(sum(map(value, summaries)) for summaries in by_seed)
 
     return Cost(
-        models=len(sides[0]),
-        seconds=total(lambda record: record.seconds),
-        parameters=total(lambda record: record.parameters),
-        size=total(lambda record: record.size),
+        models=len(by_seed[0]),
+        seconds=mean_total(lambda summary: summary.seconds),
+        parameters=mean_total(lambda summary: summary.parameters),
+        size=mean_total(lambda summary: summary.size),
     )

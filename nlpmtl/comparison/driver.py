@@ -1,4 +1,7 @@
-"""A comparison from its first run to its report: each run is a normal one, and what is done is not done again."""
+"""Driver of a comparison: trains the planned runs one after another, then aggregates them and writes the report.
+
+Each run is a normal training run. Finished runs are not repeated, interrupted ones are resumed.
+"""
 
 from __future__ import annotations
 
@@ -26,75 +29,75 @@ from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
 from nlpmtl.training import Message, check_place, check_same_data, digest_plugins, global_state_restored, hold_lock
 from nlpmtl.training.lock import HOLDER, LOCK
 
-_MOSTLY = 0.9
-"""Of a task whose labels a smaller share of its rows carries, a person is told."""
+_MIN_LABELLED = 0.9
+"""Fraction of labelled train rows below which a task is mentioned in the notes."""
 
 
 def compare(source: Source, *, seeds: int = 3, output: str | Path | None = None, **overrides: Any) -> CompareResult:
-    """Train a mixture of tasks and each of its tasks alone, over several seeds, and find out which of them gained.
+    """Train one multi-task model and one model per task, with several seeds, and compare their scores.
 
-    What is there already is not trained again, and a run that was broken off goes on.
+    Runs that are finished in the output directory are reused, and interrupted ones are resumed.
 
     Args:
-        source: a run file, the name of a shipped one, a dict, or a `RunConfig`.
-        seeds: how many, from the run's own on.
-        output: the directory of the runs and of the report; default: the config's, with ``-compared`` behind it.
+        source: a run file, the name of a built-in one, a dict, or a `RunConfig`.
+        seeds: number of seeds, counting up from the `seed` of the config.
+        output: the directory of the runs and of the report; default: the config's `output` plus ``-compared``.
         overrides: keys of the config, as for `train`.
 
     Raises:
-        NlpmtlError: one of its branches, see `nlpmtl.errors`.
+        NlpmtlError: one of its subclasses, see `nlpmtl.errors`.
     """
     events = iter_compare(load_config(source, overrides=dotted(overrides)), seeds=seeds, output=output)
     (result,) = deque(events, maxlen=1)
-    assert isinstance(result, CompareResult), "a comparison that ends without an error ends with its result"
+    assert isinstance(result, CompareResult), "a comparison without an error ends with its result"
     return result
 
 
 def iter_compare(
     config: RunConfig, *, seeds: int = 3, output: str | Path | None = None
 ) -> Iterator[Event | CompareResult]:
-    """Compare, and tell what happens meanwhile. The last event is the `CompareResult`; no run's result is told."""
+    """Yield the events of all runs of a comparison, except their results; the last event is the `CompareResult`."""
     directory = _directory(config, output)
     if seeds < 1:
-        raise ConfigError(f"seeds: at least one is needed, found {seeds}")
+        raise ConfigError(f"seeds: must be at least 1, found {seeds}")
     check_place(directory)
-    # A launcher's first process holds the lock; the runs hold those of their own directories.
+    # Rank 0 locks the directory of the comparison; each run locks its own.
     with ExitStack() as stack:
         notes = stack.enter_context(hold_lock(directory)) if os.environ.get("RANK", "0") == "0" else []
         _check_empty(directory)
         yield from map(Message, notes)
-        yield from _comparing(config, directory, seeds=seeds)
+        yield from _iter_compare(config, directory, seeds=seeds)
 
 
-def _comparing(config: RunConfig, directory: Path, *, seeds: int) -> Iterator[Event | CompareResult]:
-    """`iter_compare`, with the lock of its directory."""
+def _iter_compare(config: RunConfig, directory: Path, *, seeds: int) -> Iterator[Event | CompareResult]:
+    """Yield the events of a comparison whose directory is locked."""
     with global_state_restored():
         encoder, work = load_inputs(config)
-    tasks, rows = _tasks(work), {name: len(one) for name, one in work.splits["train"].items()}
+    tasks, rows = _evaluated_tasks(work), {name: len(split) for name, split in work.splits["train"].items()}
     runs = plan_runs(config, tasks=tasks, rows=rows, seeds=seeds, directory=directory)
-    known = [read_summary(run) for run in runs]  # all of them first: an error after hours of training would be late
-    done = [run for run, record in zip(runs, known, strict=True) if record is not None]
+    summaries = [read_summary(run) for run in runs]  # all before the first run: no error after hours of training
+    done = [run for run, summary in zip(runs, summaries, strict=True) if summary is not None]
     yield from map(Message, _check_data(done, encoder=encoder))
-    for number, (run, record) in enumerate(zip(runs, known, strict=True), 1):
-        yield Message(f"run {number} of {len(runs)}: {run.name}{'' if record is None else ', done before'}")
-        if record is None:
+    for number, (run, summary) in enumerate(zip(runs, summaries, strict=True), 1):
+        yield Message(f"run {number} of {len(runs)}: {run.name}{'' if summary is None else ' (already finished)'}")
+        if summary is None:
             yield from _train(run)
         elif _is_main():
             cleanup(run)
     if dist.is_available() and dist.is_initialized():
-        dist.barrier()  # the first process writes the records, and all read them
-    finished = _read(runs)
-    weighed = {}
+        dist.barrier()  # rank 0 writes the summaries, and all ranks read them
+    finished = _read_summaries(runs)
+    compared = {}
     for task in tasks:
-        yield Message(f"weighing {task}: its validation rows are drawn anew, {RESAMPLES} times")
-        own = {name: many for name, many in rows.items() if task in config.datasets[name].tasks}
-        weighed[task] = compare_task(work.tasks[task], finished, rows=own)
+        yield Message(f"bootstrap {task} ({RESAMPLES:,} resamples)")
+        task_rows = {name: count for name, count in rows.items() if task in config.datasets[name].tasks}
+        compared[task] = compare_task(work.tasks[task], finished, rows=task_rows)
     result = summarize(
-        weighed,
+        compared,
         finished,
         directory=directory,
         config=plain_config(runs[0].config, output=directory),
-        notes=[*work.notes, *_sparse(work, tasks)],
+        notes=[*work.notes, *_sparse_notes(work, tasks)],
     )
     if _is_main():
         yield from map(Message, write_report(result))
@@ -102,37 +105,37 @@ def _comparing(config: RunConfig, directory: Path, *, seeds: int) -> Iterator[Ev
 
 
 def _check_empty(directory: Path) -> None:
-    """Refuse a directory that holds something else than a comparison."""
-    found = [path.name for path in directory.iterdir()] if directory.exists() else []
-    found = sorted(name for name in found if name not in (LOCK, HOLDER))
-    if found and not any(_holds_runs(directory / name) for name in found):
-        shown = ", ".join(map(plain, found[:10])) + (", …" if len(found) > 10 else "")
-        raise RunError(f"{directory} is not empty, and holds no comparison; found: {shown}. Choose another output")
+    """Raise RunError if a directory has files, and none of a comparison."""
+    names = [path.name for path in directory.iterdir()] if directory.exists() else []
+    names = sorted(name for name in names if name not in (LOCK, HOLDER))
+    if names and not any(_is_seed_directory(directory / name) for name in names):
+        listed = ", ".join(map(plain, names[:10])) + (", …" if len(names) > 10 else "")
+        raise RunError(f"{directory} is not empty and not a comparison; found: {listed}. Choose another output")
 
 
-def _holds_runs(directory: Path) -> bool:
-    """Whether a directory is that of a seed: it is the first that a comparison makes, with one directory per run."""
-    named = re.fullmatch(r"seed-\d+", directory.name) is not None and directory.is_dir()
-    return named and all(path.is_dir() for path in directory.iterdir())
+def _is_seed_directory(directory: Path) -> bool:
+    """Return whether a directory is the first that a comparison makes: that of a seed, with one directory per run."""
+    is_seed = re.fullmatch(r"seed-\d+", directory.name) is not None and directory.is_dir()
+    return is_seed and all(path.is_dir() for path in directory.iterdir())
 
 
 def _check_data(done: Sequence[RunPlan], *, encoder: Encoder) -> list[str]:
-    """Refuse finished runs whose data are not those of today.
+    """Check that finished runs were trained on the current data; return notes.
 
     Raises:
-        RunError: they are not.
+        RunError: a run was trained on other data.
     """
     data: dict[str | None, dict[str, Any]] = {}
     notes = []
     for run in done:
-        if run.task not in data:  # the rows are the same for every seed
-            own = load_task_datasets(
+        if run.task not in data:  # the same for every seed
+            task_data = load_task_datasets(
                 run.config.datasets,
                 tokenizer=encoder.tokenizer,
                 max_length=run.config.encoder.max_length,
                 earlier=encoder.pretrained_tasks,
             )
-            data[run.task] = {"data": own.fingerprint(), "plugins": digest_plugins(run.config.plugins)}
+            data[run.task] = {"data": task_data.fingerprint(), "plugins": digest_plugins(run.config.plugins)}
         notes += check_same_data(read_run_json(run), data[run.task], run=run.directory)
     return notes
 
@@ -141,66 +144,68 @@ def _directory(config: RunConfig, output: str | Path | None) -> Path:
     if output is not None:
         return parse_output(output)
     if config.output is None:
-        raise ConfigError("output: say where the directory of the comparison shall be: --output DIR")
+        raise ConfigError("no output directory: pass --output DIR")
     return Path(f"{config.output}-compared")
 
 
-def _tasks(work: TaskDatasets) -> list[str]:
-    """Those that have validation rows to be compared on.
+def _evaluated_tasks(work: TaskDatasets) -> list[str]:
+    """Return the tasks with labelled validation rows.
 
     Raises:
-        ConfigError: there is nothing to compare.
+        ConfigError: there are none, or the run has one task only.
     """
     if len(work.tasks) < 2:
-        raise ConfigError(f"there is nothing to compare: the run has one task, {next(iter(work.tasks))!r}")
-    labels = [one.labels for one in work.splits.get("validation", {}).values()]
-    scored = [task for task in work.tasks if any(task in one and one[task].labelled.any() for one in labels)]
-    if not scored:
-        raise ConfigError("there is nothing to compare on: no task has labelled validation rows")
-    return scored
+        raise ConfigError(f"nothing to compare: the run has only one task, {next(iter(work.tasks))!r}")
+    labels = [split.labels for split in work.splits.get("validation", {}).values()]
+    evaluated = [
+        task for task in work.tasks if any(task in by_task and by_task[task].labelled.any() for by_task in labels)
+    ]
+    if not evaluated:
+        raise ConfigError("nothing to compare: no task has labelled validation rows")
+    return evaluated
 
 
-def _sparse(work: TaskDatasets, tasks: Sequence[str]) -> Iterator[str]:
+def _sparse_notes(work: TaskDatasets, tasks: Sequence[str]) -> Iterator[str]:
     for task in tasks:
-        labels = [one.labels[task].labelled for one in work.splits["train"].values() if task in one.labels]
-        labelled, rows = sum(int(one.sum()) for one in labels), sum(map(len, labels))
-        if labelled < _MOSTLY * rows:
+        is_labelled = [split.labels[task].labelled for split in work.splits["train"].values() if task in split.labels]
+        labelled, rows = sum(int(mask.sum()) for mask in is_labelled), sum(map(len, is_labelled))
+        if labelled < _MIN_LABELLED * rows:
             yield (
-                f"task {task!r}: {labelled} of the {rows} train rows of its datasets carry a label for it; on both "
-                "sides its batches hold that share of labelled rows"
+                f"task {task!r}: {labelled} of the {rows} train rows of its datasets are labelled; its batches have "
+                "this share of labelled rows in multi-task and single-task training"
             )
 
 
 def _train(run: RunPlan) -> Iterator[Event]:
-    """Start a run, or go on with it, and keep what it leaves behind."""
+    """Start or resume a run, and write its summary."""
     try:
         for event in iter_train(run.config, output=run.directory, resume=run.directory.exists(), extend=False):
             if not isinstance(event, TrainResult):
                 yield event
-            elif event.answered:  # the process that writes
+            elif event.answered:  # rank 0
                 write_summary(run, answered=event.answered, step=event.step)
                 cleanup(run)
             elif _is_main():
-                raise RunError(f"{run.name}: its model could not be scored: {run.directory / 'run.json'} says why")
+                raise RunError(f"{run.name}: the model could not be scored; see {run.directory / 'run.json'}")
     except StoppedError as stopped:
         signal = stopped.exit_code - 128
-        told = f"{run.name}: {str(stopped).partition(';')[0]}; the same command goes on from there"
-        raise StoppedError(told, signal=signal) from None
+        message = f"{run.name}: {str(stopped).partition(';')[0]}; run the same command again to resume"
+        raise StoppedError(message, signal=signal) from None
 
 
-def _read(runs: Sequence[RunPlan]) -> list[SeedRuns]:
-    """What the runs left behind, seed by seed."""
-    found: list[SeedRuns] = []
+def _read_summaries(runs: Sequence[RunPlan]) -> list[SeedRuns]:
+    """Return the summaries of all runs, grouped by seed."""
+    by_seed: list[SeedRuns] = []
     for run in runs:
-        record = read_summary(run)
-        assert record is not None, "every run is done"
+        summary = read_summary(run)
+        assert summary is not None, "every run is finished"
         if run.task is None:
-            found.append(SeedRuns(run.config.seed, record, {}))
+            by_seed.append(SeedRuns(run.config.seed, summary, {}))
         else:
-            found[-1].alone[run.task] = record
-    return found
+            by_seed[-1].alone[run.task] = summary
+    return by_seed
 
 
 def _is_main() -> bool:
-    """Whether this process writes, of those that a launcher started."""
+    """Return whether this is rank 0, which writes."""
     return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0

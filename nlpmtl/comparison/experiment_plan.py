@@ -1,6 +1,6 @@
-"""Which runs a comparison is made of: the mixture, and each task alone with the same recipe, for every seed.
+"""The runs of a comparison: for each seed one multi-task run, and one run per task with the same recipe.
 
-Why a task alone is trained so long: docs/decisions/single-task-baselines.md.
+The length of the single-task runs is explained in docs/decisions/single-task-baselines.md.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class RunPlan:
     """One run of a comparison.
 
     Args:
-        config: what it trains.
-        directory: where.
-        task: the task that it trains alone; None for the mixture.
-        rows: train rows of each of its datasets that has any, in their order.
+        config: its config.
+        directory: its directory.
+        task: the task of a single-task run; None for the multi-task run.
+        rows: number of train rows by dataset, in the order of the datasets; datasets without train rows are missing.
     """
 
     config: RunConfig
@@ -33,46 +33,46 @@ class RunPlan:
 
     @property
     def name(self) -> str:
-        """What it is called where a person is told of it."""
-        return f"seed {self.config.seed}, {'the mixture' if self.task is None else f'{self.task} alone'}"
+        """The name in messages, such as "seed 5, multi-task"."""
+        return f"seed {self.config.seed}, {'multi-task' if self.task is None else f'single-task {self.task}'}"
 
 
 def plan_runs(
     config: RunConfig, *, tasks: Sequence[str], rows: Mapping[str, int], seeds: int, directory: Path
 ) -> list[RunPlan]:
-    """The runs, seed after seed; the seeds are the run's own and those that follow it.
+    """Plan all runs, seed by seed, counting up from the seed of the config.
 
     Args:
-        config: the mixture.
-        tasks: those to train alone.
-        rows: train rows of each dataset that has any.
-        seeds: how many.
-        directory: of the comparison.
+        config: config of the multi-task run.
+        tasks: tasks to train a single-task model for.
+        rows: number of train rows by dataset.
+        seeds: number of seeds.
+        directory: directory of the comparison.
     """
-    planned = []
+    plans = []
     for offset in range(seeds):
         seed = (config.seed + offset) % _SEEDS
-        place = directory / f"seed-{seed}"
-        mixture = parse_run({**config.model_dump(), "seed": seed}, where="config")
-        planned.append(RunPlan(mixture, place / "mixture", None, rows))
+        seed_directory = directory / f"seed-{seed}"
+        multi_task = parse_run({**config.model_dump(), "seed": seed}, where="config")
+        plans.append(RunPlan(multi_task, seed_directory / "mixture", None, rows))
         for task in tasks:
-            single = single_task_config(mixture, task=task, rows=rows)
-            own = {name: many for name, many in rows.items() if name in single.datasets}
-            planned.append(RunPlan(single, place / f"alone-{task}", task, own))
-    return planned
+            single_task = single_task_config(multi_task, task=task, rows=rows)
+            task_rows = {name: count for name, count in rows.items() if name in single_task.datasets}
+            plans.append(RunPlan(single_task, seed_directory / f"alone-{task}", task, task_rows))
+    return plans
 
 
 def single_task_config(config: RunConfig, *, task: str, rows: Mapping[str, int]) -> RunConfig:
-    """A run of one task of a mixture, with the same recipe.
+    """Return the config of a single-task run with the recipe of a multi-task run.
 
-    It has the datasets that carry the task, and goes through their rows as often as the mixture would through all of
-    them if it took them in proportion. It is evaluated at the same shares of its length. How tasks are weighted, and
-    how the datasets are mixed where one is left, means nothing there.
+    The run has the datasets of the task, and makes as many passes over their rows as the multi-task run would with
+    proportional sampling. It is evaluated at the same fractions of its length. Task weighting has no effect on one
+    task, and sampling none on one dataset.
 
     Args:
-        config: the mixture.
-        task: the name of the task.
-        rows: train rows of each dataset that has any.
+        config: config of the multi-task run.
+        task: name of the task.
+        rows: number of train rows by dataset.
     """
     raw = config.model_dump()
     raw["datasets"] = {
@@ -80,19 +80,19 @@ def single_task_config(config: RunConfig, *, task: str, rows: Mapping[str, int])
         for name, dataset in raw["datasets"].items()
         if task in dataset["tasks"]
     }
-    own = [many for name, many in rows.items() if name in raw["datasets"]]
-    if len(own) == 1:
+    task_rows = [count for name, count in rows.items() if name in raw["datasets"]]
+    if len(task_rows) == 1:
         raw["sampling"] = {"kind": "proportional", "batches": raw["sampling"]["batches"]}
     raw["weighting"] = {"kind": "constant"}
     total, epoch = config.train.length(sum(rows.values()))
     if config.train.steps is not None:
-        _, own_epoch = config.train.length(sum(own))
-        raw["train"]["steps"] = _share(config.train.steps, own_epoch, of=epoch)
-    length, _ = TrainConfig.model_validate(raw["train"]).length(sum(own))
-    raw["eval"] |= {"every": _share(config.eval.every, length, of=total), "select": "mean"}
+        _, task_epoch = config.train.length(sum(task_rows))
+        raw["train"]["steps"] = _scale(config.train.steps, task_epoch, of=epoch)
+    length, _ = TrainConfig.model_validate(raw["train"]).length(sum(task_rows))
+    raw["eval"] |= {"every": _scale(config.eval.every, length, of=total), "select": "mean"}
     return parse_run(raw, where="config")
 
 
-def _share(many: int, part: int, *, of: int) -> int:
-    """What many · part / of is, rounded up."""
-    return math.ceil(many * part / of)
+def _scale(count: int, part: int, *, of: int) -> int:
+    """Return count · part / of, rounded up."""
+    return math.ceil(count * part / of)

@@ -1,4 +1,4 @@
-"""A comparison as tables: their rows for any face, and the whole as Markdown."""
+"""The tables of a comparison, as rows for the terminal and as the Markdown report compare.md."""
 
 from __future__ import annotations
 
@@ -9,118 +9,137 @@ from nlpmtl.card.markdown import code, escape, table
 from nlpmtl.comparison.results import CompareResult
 from nlpmtl.comparison.statistics import RESAMPLES, SeedScores, Verdict
 
-SCORES = ("task", "rows", "alone", "mixture", "difference", "95 % interval", "change", "ahead", "verdict")
-BEST = ("task", "alone, kept", "alone, best", "mixture, one checkpoint for all", "mixture, best per task")
-COSTS = ("", "the mixture", "the tasks alone", "times")
-_LENGTHS = ("task", "passes, mixture", "passes, alone", "steps, mixture", "steps, alone")
-CHOSEN = (
-    "Validation chose the step whose weights are kept, on both sides, and is what is scored: all scores are a little "
-    "too high."
+SCORE_COLUMNS = (
+    "task",
+    "rows",
+    "single-task",
+    "multi-task",
+    "difference",
+    "95% CI",
+    "change",
+    "ahead",
+    "result",
 )
-"""What the reader of a score has to know."""
+BEST_COLUMNS = (
+    "task",
+    "single-task, selected",
+    "single-task, best",
+    "multi-task, selected",
+    "multi-task, best per task",
+)
+COST_COLUMNS = ("", "multi-task", "single-task, total", "ratio")
+_LENGTH_COLUMNS = ("task", "passes, multi-task", "passes, single-task", "steps, multi-task", "steps, single-task")
+RESULTS: dict[Verdict, str] = {
+    "gained": "improved",
+    "hurt": "worse",
+    "cannot be told apart": "no significant difference",
+}
+SELECTION_BIAS = (
+    "checkpoints were selected on the same validation rows that are scored, so all scores are slightly optimistic."
+)
 _READING = f"""\
-- Scores are those of the validation split, higher is better (errors are negated), by the models that were kept: of the
-  mixture **one checkpoint for all tasks**. ± is the standard deviation over seeds.
-- *difference* is mixture − alone. Its interval comes from {RESAMPLES:,} resamples of the validation rows; in each, the
-  answers of all seeds of both sides to the same rows are scored by the task's own metrics (paired bootstrap: Koehn
-  2004; Berg-Kirkpatrick et al. 2012). Where it covers 0 the two cannot be told apart by these rows. It speaks of these
-  models on other rows like these; how much other seeds would change is what ± and *ahead* (in how many seeds the
-  mixture scored higher) say.
-- Of twenty intervals of 95 % one misses, on average: one task of many that gained or was hurt may be chance.
-- *change* is the difference in percent of the score alone, and Δm their mean over the tasks (Maninis et al. 2019)."""
+- Scores are computed on the validation split; higher is better (errors are negated). They are those of the selected
+  checkpoints: for the multi-task model, **one checkpoint for all tasks**. ± is the standard deviation over seeds.
+- *difference* is multi-task minus single-task. Its 95% confidence interval (CI) comes from {RESAMPLES:,} bootstrap
+  resamples of the validation rows; in each, the predictions of all seeds and both conditions for the same rows are
+  scored with the task's metrics (paired bootstrap: Koehn 2004; Berg-Kirkpatrick et al. 2012). If the interval contains
+  0, the difference is not significant. The interval covers the sampling of validation rows, not of seeds; for the
+  variance over seeds see ± and *ahead* (number of seeds in which the multi-task model scored higher).
+- With 95% intervals, about 1 in 20 is wrong by chance: do not over-read a single task among many.
+- *change* is the difference in percent of the single-task score, and Δm its mean over tasks (Maninis et al. 2019)."""
 _BEST = f"""\
-**{CHOSEN}**
-Alone, each task chose its own step; the mixture's was chosen once for all tasks, by `eval.select`, which favours the
-tasks alone. *Best per task* lets each task of the mixture choose its own evaluation too; that is one checkpoint a task,
-and no longer one model. These scores are of evaluations.jsonl, from before calibration: the thresholds of `multilabel`
-tasks are fitted when a run ends."""
+**Note: {SELECTION_BIAS}**
+For single-task training, each task's checkpoint is selected separately; for the multi-task model, `eval.select` selects
+one for all tasks, which favours single-task training. *Best per task* selects an evaluation per task for the multi-task
+model too; that is one checkpoint per task, not one model. These scores are from evaluations.jsonl, before calibration:
+the thresholds of `multilabel` tasks are fitted at the end of a run."""
 _LENGTH = """\
-Alone, a task goes through the rows of its datasets as often as `train.epochs` says, or as often as `train.steps` would
-through all rows of the mixture; it is evaluated at the same shares of its run. *passes* are those that were taken: in
-the mixture they follow from the sampler, so a task that it samples more often than in proportion has seen its rows more
-often than alone."""
+A single-task run makes as many passes over the rows of its datasets as `train.epochs` specifies, or as `train.steps`
+amounts to over all rows of the multi-task run; it is evaluated at the same fractions of its length. *passes* were
+counted: in multi-task training they depend on the sampler, and a task that is sampled more often than in proportion has
+seen its rows more often than in single-task training."""
 
 
 def score_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:
-    """A row for each task, as of `SCORES`; then their mean, and Δm."""
-    for name, one in result.tasks.items():
+    """Yield a row of `SCORE_COLUMNS` per task, then the mean and Δm."""
+    for name, task in result.tasks.items():
         yield (
             name,
-            str(one.rows),
-            _spread(one.alone.kept),
-            _spread(one.mixture.kept),
-            f"{one.difference:+.4f}",
-            "{:+.4f} to {:+.4f}".format(*one.interval),
-            _percent(one.change),
-            f"{one.ahead} of {len(result.seeds)}",
-            one.verdict,
+            str(task.rows),
+            _spread(task.alone.kept),
+            _spread(task.mixture.kept),
+            f"{task.difference:+.4f}",
+            "{:+.4f} to {:+.4f}".format(*task.interval),
+            _percent(task.change),
+            f"{task.ahead} of {len(result.seeds)}",
+            RESULTS[task.verdict],
         )
     alone, mixture = result.mean("alone"), result.mean("mixture")
     yield "mean", "", _spread(alone), _spread(mixture), f"{mixture.mean - alone.mean:+.4f}", *[""] * 4
-    yield "Δm", *[""] * 4, "{:+.1f} % to {:+.1f} %".format(*result.delta_interval), _percent(result.delta), "", ""
+    yield "Δm", *[""] * 4, "{:+.1f}% to {:+.1f}%".format(*result.delta_interval), _percent(result.delta), "", ""
 
 
 def best_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:
-    """A row for each task, as of `BEST`, and their mean."""
-    rows = [(one.alone.kept, one.alone.best, one.mixture.kept, one.mixture.best) for one in result.tasks.values()]
+    """Yield a row of `BEST_COLUMNS` per task, then the mean."""
+    rows = [(task.alone.kept, task.alone.best, task.mixture.kept, task.mixture.best) for task in result.tasks.values()]
     for name, row in zip(result.tasks, rows, strict=True):
         yield name, *map(_spread, row)
-    yield "mean", *(f"{fmean(one.mean for one in column):.4f}" for column in zip(*rows, strict=True))
+    yield "mean", *(f"{fmean(scores.mean for scores in column):.4f}" for column in zip(*rows, strict=True))
 
 
 def cost_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:
-    """What both sides take, as of `COSTS`, and how many times as much the tasks alone take."""
-    one, many = result.mixture, result.alone
-    for what, ours, theirs in (
-        ("models", one.models, many.models),
-        ("seconds of training steps", one.seconds, many.seconds),
-        ("parameters", one.parameters, many.parameters),
-        ("bytes of weights", one.size, many.size),
+    """Yield the rows of `COST_COLUMNS`: cost of both conditions, and their ratio."""
+    mixture, alone = result.mixture, result.alone
+    for name, multi_task, single_task in (
+        ("models", mixture.models, alone.models),
+        ("seconds of training steps", mixture.seconds, alone.seconds),
+        ("parameters", mixture.parameters, alone.parameters),
+        ("bytes of weights", mixture.size, alone.size),
     ):
-        yield what, f"{ours:,.0f}", f"{theirs:,.0f}", f"{theirs / ours:.2f}" if ours else ""
+        ratio = f"{single_task / multi_task:.2f}" if multi_task else ""
+        yield name, f"{multi_task:,.0f}", f"{single_task:,.0f}", ratio
 
 
-def verdicts(result: CompareResult) -> Iterator[tuple[Verdict, list[str]]]:
-    """Each verdict, and the tasks that it is said of."""
-    said: tuple[Verdict, ...] = ("gained", "hurt", "cannot be told apart")
-    for verdict in said:
-        yield verdict, [name for name, one in result.tasks.items() if one.verdict == verdict]
+def tasks_by_verdict(result: CompareResult) -> Iterator[tuple[str, list[str]]]:
+    """Yield each possible result, and the tasks that have it."""
+    for verdict, text in RESULTS.items():
+        yield text, [name for name, task in result.tasks.items() if task.verdict == verdict]
 
 
-def write_markdown(result: CompareResult, *, picture: str | None, alt: str) -> str:
-    """The report.
+def write_markdown(result: CompareResult, *, plot: str | None, alt: str) -> str:
+    """Return the report as Markdown.
 
     Args:
-        result: what was found.
-        picture: the name of its picture; None where there is none.
-        alt: what that shows.
+        result: the result.
+        plot: file name of the plot; None if there is none.
+        alt: alt text of the plot.
     """
-    told = [f"{verdict}: {', '.join(map(code, names)) or 'none'}" for verdict, names in verdicts(result)]
+    results = [f"{text}: {', '.join(map(code, names)) or '–'}" for text, names in tasks_by_verdict(result)]
     lines = [
-        f"# One model of {len(result.tasks)} tasks beside each task alone",
+        f"# Multi-task versus single-task training of {len(result.tasks)} tasks",
         "",
         _recipe(result),
         "",
-        f"**{'; '.join(told)}. Δm = {_percent(result.delta)}.**",
+        f"**{'; '.join(results)}. Δm = {_percent(result.delta)}.**",
         "",
-        *_table(SCORES, score_rows(result)),
-        *([] if picture is None else [f"![{escape(alt)}]({picture})", ""]),
+        *_table(SCORE_COLUMNS, score_rows(result)),
+        *([] if plot is None else [f"![{escape(alt)}]({plot})", ""]),
         _READING,
         "",
-        "## One checkpoint for all, and the best per task",
+        "## Selected checkpoints and best evaluations",
         "",
-        *_table(BEST, best_rows(result)),
+        *_table(BEST_COLUMNS, best_rows(result)),
         _BEST,
         "",
         "## Time and size",
         "",
-        *_table(COSTS, cost_rows(result)),
-        "All models of a side together, the mean over seeds. Seconds are those of training steps, without evaluations",
-        "and saves.",
+        *_table(COST_COLUMNS, cost_rows(result)),
+        "Totals over the models of each condition, mean over seeds. Seconds are those of training steps, without",
+        "evaluations and saves.",
         "",
-        "## How long each was trained",
+        "## Training length",
         "",
-        *_table(_LENGTHS, _length_rows(result)),
+        *_table(_LENGTH_COLUMNS, _length_rows(result)),
         _LENGTH,
         "",
         *_notes(result),
@@ -134,17 +153,18 @@ def _recipe(result: CompareResult) -> str:
     length = f"{train['steps']} steps" if train["steps"] else f"{train['epochs'] or 3:g} epochs"
     kinds = ", ".join(f"{key} {code(config[key]['kind'])}" for key in ("sampling", "weighting", "sharing"))
     return (
-        f"Encoder {code(config['encoder']['name'])}; {length} of the mixture, batches of {train['batch_size']} rows, "
-        f"learning rate {train['lr']:g}, of heads {train['head_lr'] or train['lr']:g}; {kinds}; "
+        f"Encoder {code(config['encoder']['name'])}; {length} of multi-task training, batches of {train['batch_size']} "
+        f"rows, learning rate {train['lr']:g} ({train['head_lr'] or train['lr']:g} for heads); {kinds}; "
         f"seeds {', '.join(map(str, result.seeds))}. Trained in {machine['precision']} on {machine['device']} "
         f"(processes: {machine['processes']}, threads: {machine['threads']}), torch {machine['versions']['torch']}."
     )
 
 
 def _length_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:
-    for name, one in result.tasks.items():
-        passes = [f"{side.passes:.2f}" for side in (one.mixture, one.alone)]
-        yield name, *passes, *(f"{side.steps:,.0f}" for side in (one.mixture, one.alone))
+    for name, task in result.tasks.items():
+        conditions = (task.mixture, task.alone)
+        passes = (f"{scores.passes:.2f}" for scores in conditions)
+        yield name, *passes, *(f"{scores.steps:,.0f}" for scores in conditions)
 
 
 def _notes(result: CompareResult) -> list[str]:
@@ -155,10 +175,10 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return table(head, (list(map(escape, row)) for row in rows))
 
 
-def _spread(one: SeedScores) -> str:
-    """A mean, and the standard deviation where there is one."""
-    return f"{one.mean:.4f}" if one.deviation is None else f"{one.mean:.4f} ± {one.deviation:.4f}"
+def _spread(scores: SeedScores) -> str:
+    """Format a mean, with the standard deviation if there is one."""
+    return f"{scores.mean:.4f}" if scores.deviation is None else f"{scores.mean:.4f} ± {scores.deviation:.4f}"
 
 
 def _percent(change: float | None) -> str:
-    return "undefined" if change is None else f"{change:+.1f} %"
+    return "undefined" if change is None else f"{change:+.1f}%"

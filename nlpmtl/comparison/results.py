@@ -1,4 +1,4 @@
-"""What a comparison found, in plain values."""
+"""Results of a comparison, in plain values. The condition "mixture" is the multi-task, "alone" the single-task one."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from nlpmtl.comparison.statistics import CONFIDENCE, RESAMPLES, SeedScores, Verd
 
 @dataclass(frozen=True)
 class ConditionScores:
-    """One task on one side of a comparison.
+    """Scores of a task in one condition, multi-task or single-task.
 
     Args:
-        kept: its scores by the models that were kept: of the mixture, one checkpoint for all tasks.
-        best: its scores at the evaluation where each was highest: of the mixture, another checkpoint for each task.
-        steps: optimizer steps, the mean over seeds.
-        passes: over the rows of its datasets, the mean over seeds.
+        kept: scores of the selected checkpoints; the multi-task model has one checkpoint for all tasks.
+        best: scores at the best evaluation of the task; for the multi-task model, a different step per task.
+        steps: optimizer steps, mean over seeds.
+        passes: passes over the rows of the task's datasets, mean over seeds.
     """
 
     kept: SeedScores
@@ -30,17 +30,17 @@ class ConditionScores:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """One task of the mixture, beside the same task alone.
+    """Multi-task versus single-task scores of a task.
 
     Args:
-        rows: of validation that it was scored on.
-        mixture: the model of all tasks.
-        alone: the model of this task.
-        difference: of the mean scores, mixture − alone, by the models that were kept …
-        interval: … and between which values 95 % of it lie on resampled rows.
-        change: the difference in percent of the score alone; None where that is 0.
-        ahead: in how many seeds the mixture scored higher.
-        verdict: what the interval says.
+        rows: number of validation rows scored.
+        mixture: scores of the multi-task model.
+        alone: scores of the single-task model.
+        difference: mean score of the selected checkpoints, multi-task minus single-task.
+        interval: 95% confidence interval of the difference, over resampled rows.
+        change: difference in percent of the single-task score; None if that is 0.
+        ahead: number of seeds in which the multi-task model scored higher.
+        verdict: whether the difference is significant, by the interval.
     """
 
     rows: int
@@ -55,13 +55,13 @@ class TaskResult:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a side takes, all its models together; the mean over seeds.
+    """Total cost of the models of one condition, mean over seeds.
 
     Args:
-        models: how many.
-        seconds: of training steps.
-        parameters: numbers in the models.
-        size: bytes of their files of weights.
+        models: number of models.
+        seconds: duration of the training steps.
+        parameters: number of parameters.
+        size: size of the weight files in bytes.
     """
 
     models: int
@@ -72,19 +72,19 @@ class Cost:
 
 @dataclass(frozen=True)
 class CompareResult:
-    """A mixture of tasks beside each task alone.
+    """Multi-task versus single-task results of all tasks.
 
     Args:
-        directory: where runs and reports are.
-        seeds: of the runs.
-        tasks: those that were compared.
-        delta: Δm, the mean relative change of the tasks in percent; None where no score alone can be divided by …
-        delta_interval: … and between which values 95 % of it lie on resampled rows.
-        mixture: what the one model takes.
-        alone: what the models of one task take.
-        config: of the mixture, in plain values; of its first seed.
-        machine: what trained it.
-        notes: what a person should know.
+        directory: directory of the runs and the report.
+        seeds: seeds of the runs.
+        tasks: results by task.
+        delta: Δm, the mean relative change over tasks in percent; None if it is undefined for every task.
+        delta_interval: 95% confidence interval of Δm, over resampled rows.
+        mixture: cost of the multi-task model.
+        alone: total cost of the single-task models.
+        config: config of the multi-task run with the first seed, in plain values.
+        machine: hardware and software that trained the models.
+        notes: warnings about data and training.
     """
 
     directory: Path
@@ -102,19 +102,19 @@ class CompareResult:
         return self.tasks[task]
 
     def mean(self, side: str) -> SeedScores:
-        """The mean over the tasks of the scores that were kept, for each seed, of ``"mixture"`` or ``"alone"``."""
-        columns = zip(*(getattr(one, side).kept.scores for one in self.tasks.values()), strict=True)
-        return SeedScores(tuple(map(fmean, columns)))
+        """Return the mean score over tasks of the selected checkpoints, per seed, of ``"mixture"`` or ``"alone"``."""
+        by_seed = zip(*(getattr(task, side).kept.scores for task in self.tasks.values()), strict=True)
+        return SeedScores(tuple(map(fmean, by_seed)))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
+        """Return the contents of compare.json."""
         means = {side: _spread(self.mean(side)) for side in ("mixture", "alone")}
         return {
             "seeds": list(self.seeds),
             "split": "validation",
             "confidence": CONFIDENCE,
             "resamples": RESAMPLES,
-            "tasks": {name: _task(one) for name, one in self.tasks.items()},
+            "tasks": {name: _task(task) for name, task in self.tasks.items()},
             "mean": means,
             "delta": {"percent": self.delta, "interval": list(self.delta_interval)},
             "cost": {"mixture": asdict(self.mixture), "alone": asdict(self.alone)},
@@ -124,13 +124,13 @@ class CompareResult:
         }
 
 
-def _task(one: TaskResult) -> dict[str, Any]:
-    sides = {
-        name: {"kept": _spread(side.kept), "best": _spread(side.best), "steps": side.steps, "passes": side.passes}
-        for name, side in (("mixture", one.mixture), ("alone", one.alone))
+def _task(task: TaskResult) -> dict[str, Any]:
+    conditions = {
+        name: {**vars(scores), "kept": _spread(scores.kept), "best": _spread(scores.best)}
+        for name, scores in (("mixture", task.mixture), ("alone", task.alone))
     }
-    return {**vars(one), **sides, "interval": list(one.interval)}
+    return {**vars(task), **conditions, "interval": list(task.interval)}
 
 
-def _spread(one: SeedScores) -> dict[str, Any]:
-    return {"mean": one.mean, "deviation": one.deviation, "scores": list(one.scores)}
+def _spread(scores: SeedScores) -> dict[str, Any]:
+    return {"mean": scores.mean, "deviation": scores.deviation, "scores": list(scores.scores)}

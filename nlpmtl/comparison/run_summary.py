@@ -1,6 +1,6 @@
-"""What a comparison keeps of a finished run: its answers on validation, how it scored on the way, what it cost.
+"""answers.json, the summary of a finished run: predictions on validation, scores during training, and cost.
 
-It stands in answers.json in the run's directory, written last and at once: where it is, the run is done.
+It is written last and atomically: its presence marks the run as complete.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from nlpmtl.fs import remove_path, write_atomic
 from nlpmtl.strict_json import dumps
 from nlpmtl.training import config_diff, latest_valid, read_lines
 
-_RECORD = "answers.json"
-_NOT_KEPT = ("checkpoints", "best")
-"""Of a finished run; of a task alone its model neither."""
+_SUMMARY = "answers.json"
+_TEMPORARY = ("checkpoints", "best")
+"""Directories that a finished run no longer needs."""
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A finished run.
+    """A finished run. The fields are the keys of answers.json.
 
     Args:
-        answered: what the model that was kept answers on validation, by task.
-        best: of each task, its score at the evaluation where that was highest.
-        step: of the model that was kept.
-        steps: optimizer steps that were taken.
-        picks: train rows that were taken from each dataset, as often as each was taken.
-        seconds: of its training steps; evaluations, saves and what was done twice are not in it.
-        parameters: numbers in the model.
-        size: bytes of its file of weights.
-        machine: what the seconds and the last digits depend on.
+        answered: predictions of the selected model on validation, by task.
+        best: the score of each task at its best evaluation.
+        step: step of the selected model.
+        steps: optimizer steps taken.
+        picks: number of train rows drawn from each dataset, with repetitions.
+        seconds: duration of the training steps, without evaluations, saves and repeated steps.
+        parameters: number of parameters of the model.
+        size: size of the weight file in bytes.
+        machine: hardware and software that durations and rounding depend on.
     """
 
     answered: Mapping[str, Predictions]
@@ -55,84 +55,92 @@ class RunSummary:
     machine: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values for a JSON file."""
-        return {**asdict(self), "answered": {task: one.to_json() for task, one in self.answered.items()}}
+        """Return the contents of answers.json."""
+        return {**asdict(self), "answered": {task: value.to_json() for task, value in self.answered.items()}}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The record that was written."""
-        answered = {task: Predictions.from_json(one) for task, one in value["answered"].items()}
+        """Build a summary from the contents of answers.json."""
+        answered = {task: Predictions.from_json(predictions) for task, predictions in value["answered"].items()}
         fields = {key: field for key, field in value.items() if key != FORMAT_KEY}
         return cls(**{**fields, "answered": answered})
 
 
 def read_summary(run: RunPlan) -> RunSummary | None:
-    """What is known of a run; None where it is not done.
+    """Read the summary of a run; None if the run is not finished.
 
     Raises:
-        RunError: another run is there, or its record cannot be read.
+        RunError: the directory holds another run, or the summary cannot be read.
     """
-    path = run.directory / _RECORD
+    path = run.directory / _SUMMARY
     if not path.exists():
         return None
     try:
-        record = RunSummary.from_json(_load(path))
-        facts = read_run_json(run)
-        before = facts["config"]
+        summary = RunSummary.from_json(_load(path))
+        run_json = read_run_json(run)
+        earlier = run_json["config"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
-            f"{run.directory}: a finished run was expected, and it cannot be read ({type(error).__name__}: {error}): "
-            "remove this directory to train it again"
+            f"{run.directory}: finished run cannot be read ({type(error).__name__}: {error}); remove the directory "
+            "to train it again"
         ) from None
-    # Where the run lies is none of its recipe.
-    now = plain_config(run.config, output=run.directory)
-    other = config_diff(before, now, free=("output",), data_known="data" in facts)
-    if other:
+    # The output directory is not part of the recipe.
+    current = plain_config(run.config, output=run.directory)
+    differences = config_diff(earlier, current, free=("output",), data_known="data" in run_json)
+    if differences:
         raise RunError(
             f"{run.directory} holds a finished run of another config: compare into another directory, or remove this "
-            f"one to train it again; what differs: {', '.join(other)}"
+            f"one to train it again; what differs: {', '.join(differences)}"
         )
-    return record
+    return summary
 
 
 def write_summary(run: RunPlan, *, answered: Mapping[str, Predictions], step: int) -> None:
-    """Keep of a run that has just ended what the comparison needs, and remove what it does not.
+    """Write the summary of a run that has just ended.
+
+    Args:
+        run: the run.
+        answered: predictions of the selected model on validation, by task.
+        step: step of the selected model.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: the file cannot be written.
     """
     checkpoint, _ = latest_valid(run.directory / "checkpoints")
     assert checkpoint is not None, "a run ends with a checkpoint"
-    facts = read_run_json(run)
+    run_json = read_run_json(run)
     cursor = _load(checkpoint / "state.json")["cursor"]
     evaluations = read_lines(run.directory / "evaluations.jsonl")
     weights = run.directory / "model" / "model.safetensors"
-    record = RunSummary(
-        answered={task: one for task, one in answered.items() if run.task in (None, task)},
+    machine_keys = ("device", "machine", "precision", "processes", "threads", "versions")
+    summary = RunSummary(
+        answered={task: predictions for task, predictions in answered.items() if run.task in (None, task)},
         best={task: max(float(line["tasks"][task]["score"] or 0.0) for line in evaluations) for task in answered},
         step=step,
         steps=cursor["step"],
         picks=dict(zip(run.rows, cursor["picks"], strict=True)),
         seconds=sum(line["seconds"] for line in read_lines(run.directory / "metrics.jsonl")),
-        parameters=_parameters(weights),
+        parameters=_parameter_count(weights),
         size=weights.stat().st_size,
-        machine={key: facts[key] for key in ("device", "machine", "precision", "processes", "threads", "versions")},
+        machine={key: run_json[key] for key in machine_keys},
     )
-    path = run.directory / _RECORD
+    path = run.directory / _SUMMARY
     try:
-        write_atomic(path, dumps({FORMAT_KEY: FORMAT_VERSION, **record.to_json()}).encode())
+        write_atomic(path, dumps({FORMAT_KEY: FORMAT_VERSION, **summary.to_json()}).encode())
     except OSError as error:
-        raise RunError(f"{path} cannot be written: {error}; the run is done, and its last checkpoint stands") from error
+        raise RunError(
+            f"{path} cannot be written: {error}; the run is finished and its last checkpoint kept"
+        ) from error
 
 
 def cleanup(run: RunPlan) -> None:
-    """Remove what a finished run no longer needs: of a task alone the model too, but not that of the mixture."""
-    for name in _NOT_KEPT if run.task is None else (*_NOT_KEPT, "model"):
+    """Remove the checkpoints of a finished run, and the model of a single-task run."""
+    for name in _TEMPORARY if run.task is None else (*_TEMPORARY, "model"):
         remove_path(run.directory / name)
 
 
 def read_run_json(run: RunPlan) -> dict[str, Any]:
-    """What run.json says."""
+    """Read run.json."""
     return _load(run.directory / "run.json")
 
 
@@ -142,7 +150,6 @@ def _load(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def _parameters(weights: Path) -> int:
-    """The numbers in a file of weights."""
+def _parameter_count(weights: Path) -> int:
     with safe_open(weights, framework="np") as file:
-        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - no mapping
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - not a mapping

@@ -1,4 +1,4 @@
-"""Steps ahead and gradients against what they are in closed form; a real model against its own first order."""
+"""Lookahead steps and gradients: quadratics in closed form, and a real model against its first-order expansion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nlpmtl.affinity import probe as measure
+from nlpmtl.affinity import probe as probe
 from nlpmtl.affinity.metrics import affinity, cosines
 from nlpmtl.affinity.probe import AffinityProbe, lookahead_losses, parameters_by_layer, shared_parameters
 from nlpmtl.model import MultiTaskModel
@@ -22,7 +22,7 @@ RATE = 0.1
 
 
 class Quadratics:
-    """L_j(θ) = ½ ‖θ − c_j‖², in double precision: all of it can be written down."""
+    """L_j(θ) = ½ ‖θ − c_j‖² in double precision, with closed-form results."""
 
     def __init__(self, *centres: list[float]) -> None:
         self.weight = nn.Parameter(torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64))
@@ -48,28 +48,28 @@ def test_affinity_of_quadratics() -> None:
     expected = (2 * RATE * products - RATE**2 * squares[:, None]) / squares
     np.testing.assert_allclose(affinity(before, after), expected, rtol=1e-12)
     np.testing.assert_allclose(inner_products(model.gradients, indices=[0]), products, rtol=1e-12)
-    assert torch.equal(model.weight, start), "the weights are as they were"
+    assert torch.equal(model.weight, start), "the parameters are restored"
 
 
-def test_a_task_beside_its_copy_and_its_opposite() -> None:
+def test_a_task_with_its_copy_and_its_opposite() -> None:
     model = Quadratics([0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [2.0, -4.0, 1.0])
     after = lookahead_losses([model.weight], gradients=model.gradients, rate=RATE, losses=model.losses)
-    found = affinity(model.losses(), after)
-    np.testing.assert_allclose(found[0], [0.19, 0.19, -0.21], rtol=1e-12)
-    np.testing.assert_array_equal(found[0], found[1])
+    result = affinity(model.losses(), after)
+    np.testing.assert_allclose(result[0], [0.19, 0.19, -0.21], rtol=1e-12)
+    np.testing.assert_array_equal(result[0], result[1])
     angles = cosines(inner_products(model.gradients, indices=[0]))
     np.testing.assert_allclose(angles, [[1, 1, -1], [1, 1, -1], [-1, -1, 1]], rtol=1e-12)
 
 
-def test_weights_that_a_loss_does_not_depend_on_stay() -> None:
-    one, other = (nn.Parameter(torch.ones(2, dtype=torch.float64)) for _ in range(2))
+def test_parameters_without_gradient_stay() -> None:
+    first, second = (nn.Parameter(torch.ones(2, dtype=torch.float64)) for _ in range(2))
 
     def losses() -> np.ndarray:
-        return np.array([float(one.detach().sum()), float(other.detach().sum())])
+        return np.array([float(first.detach().sum()), float(second.detach().sum())])
 
     gradients = [[torch.ones(2, dtype=torch.float64), None], [None, torch.ones(2, dtype=torch.float64)]]
     np.testing.assert_allclose(
-        lookahead_losses([one, other], gradients=gradients, rate=0.5, losses=losses), [[1, 2], [2, 1]]
+        lookahead_losses([first, second], gradients=gradients, rate=0.5, losses=losses), [[1, 2], [2, 1]]
     )
     np.testing.assert_allclose(inner_products(gradients, indices=[0, 1]), [[2, 0], [0, 2]])
 
@@ -86,11 +86,11 @@ def test_weights_that_a_loss_does_not_depend_on_stay() -> None:
         ("sharing.encoder.encoder.albert_layer_groups.0.albert_layers.0.ffn.weight", "layer 1"),  # ALBERT
     ],
 )
-def test_layers_by_the_names_of_weights(name: str, layer: str) -> None:
-    assert measure.layer_of(name) == layer
+def test_layers_by_parameter_name(name: str, layer: str) -> None:
+    assert probe.layer_of(name) == layer
 
 
-def test_layers_from_the_bottom_upward() -> None:
+def test_layers_in_order() -> None:
     names = ["final_norm.w", *(f"layers.{i}.w" for i in (10, 2, 0)), "embeddings.w", "layers.2.b"]
     assert parameters_by_layer(names) == {
         "embeddings": [4],
@@ -104,8 +104,8 @@ def test_layers_from_the_bottom_upward() -> None:
 
 @pytest.fixture(scope="module")
 def fit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
-    """All kinds of task on text, words and pairs, and a task that is another's copy, head and all; double precision."""
-    directory = tmp_path_factory.mktemp("measure")
+    """All task types on texts, words and pairs, and a task that is an exact copy of another; double precision."""
+    directory = tmp_path_factory.mktemp("probe")
     train = {"steps": 1, "batch_size": 8, "precision": "fp64", "micro_tokens": 64}
     run: dict[str, Any] = make_run(directory, rows=24, train=train)
     run["datasets"]["words"]["tasks"]["copy"] = {"kind": "classification", "label": "topic"}
@@ -116,7 +116,7 @@ def fit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
         yield made
 
 
-def meter(fit: Trainer, *, tokens: int = 64) -> AffinityProbe:
+def make_probe(fit: Trainer, *, tokens: int = 64) -> AffinityProbe:
     return AffinityProbe(
         fit.model, fit.tasks, fit.train_step.accumulator.collate, tokens, fit.train_step.accumulator.device
     )
@@ -125,67 +125,63 @@ def meter(fit: Trainer, *, tokens: int = 64) -> AffinityProbe:
 ROWS = [(d, r) for d in range(3) for r in range(7)]
 
 
-def test_small_steps_do_what_the_gradients_say(fit: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_steps_follow_the_first_order_expansion(fit: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
     """To first order Z_ij L_j = η g_i · g_j, and η is such that Σ Z_ii L_i is the share of Σ L_i."""
-    monkeypatch.setattr(measure, "SHARE", 1e-6)
-    one = meter(fit)
-    found = one(ROWS)
-    losses = one._losses(one._deal(ROWS))
-    gained = found.affinity * losses
+    monkeypatch.setattr(probe, "SHARE", 1e-6)
+    affinity_probe = make_probe(fit)
+    result = affinity_probe(ROWS)
+    losses = affinity_probe._losses(affinity_probe._microbatches(ROWS))
+    gained = result.affinity * losses
     assert np.diag(gained).sum() == pytest.approx(1e-6 * losses.sum(), rel=1e-3)
     lengths = np.sqrt(np.diag(gained))
-    np.testing.assert_allclose(gained / np.outer(lengths, lengths), found.cosines["all"], atol=2e-3)
+    np.testing.assert_allclose(gained / np.outer(lengths, lengths), result.cosines["all"], atol=2e-3)
 
 
-def test_what_a_step_does_to_other_rows(fit: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both halves the same rows: all that a step does to its own rows it does to the others."""
-    monkeypatch.setattr(measure, "SHARE", 1e-6)
-    one = meter(fit)
+def test_the_effect_of_a_step_on_held_out_rows(fit: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same rows in both halves, the effect on held-out rows equals that on the rows of the step."""
+    monkeypatch.setattr(probe, "SHARE", 1e-6)
+    affinity_probe = make_probe(fit)
     twice = [row for row in ROWS for _ in range(2)]
-    found = one(twice)
-    np.testing.assert_allclose(found.own, np.diag(found.affinity), rtol=1e-3)
-    apart = one([(d, r) for d in range(3) for r in range(8)])
-    halves = np.array([task != "places" for task in fit.tasks])  # its words are not dealt out evenly
-    assert (apart.own < np.diag(apart.affinity))[halves].all(), "a · b < ‖a + b‖² / 4"
-    assert np.isnan(one([(d, 1) for d in range(3)]).own).all(), "one row has no other half"
+    result = affinity_probe(twice)
+    np.testing.assert_allclose(result.own, np.diag(result.affinity), rtol=1e-3)
+    distinct = affinity_probe([(d, r) for d in range(3) for r in range(8)])
+    halves = np.array([task != "places" for task in fit.tasks])  # its halves have different numbers of words
+    assert (distinct.own < np.diag(distinct.affinity))[halves].all(), "a · b < ‖a + b‖² / 4"
+    assert np.isnan(affinity_probe([(d, 1) for d in range(3)]).own).all(), "a single row has no second half"
 
 
 def test_a_task_and_its_copy(fit: Trainer) -> None:
-    names, found = list(fit.tasks), meter(fit)(ROWS)
+    names, result = list(fit.tasks), make_probe(fit)(ROWS)
     topic, copy = names.index("topic"), names.index("copy")
-    for layer, angles in found.cosines.items():
+    for layer, angles in result.cosines.items():
         assert angles[topic, copy] == pytest.approx(1.0, abs=1e-9), layer
         assert np.abs(np.delete(angles[topic], [topic, copy])).max() < 0.99, layer
-    assert found.affinity[topic, copy] == pytest.approx(found.affinity[topic, topic], rel=1e-9)
+    assert result.affinity[topic, copy] == pytest.approx(result.affinity[topic, topic], rel=1e-9)
     others = [i for i in range(len(names)) if i not in (topic, copy)]
-    assert found.affinity[others, topic].max() < found.affinity[copy, topic]
-    assert list(found.cosines) == ["embeddings", "layer 1", "layer 2", "all"]
+    assert result.affinity[others, topic].max() < result.affinity[copy, topic]
+    assert list(result.cosines) == ["embeddings", "layer 1", "layer 2", "all"]
 
 
-def test_micro_batches_change_nothing(fit: Trainer) -> None:
-    whole, cut = meter(fit, tokens=100_000)(ROWS), meter(fit, tokens=16)(ROWS)
-    np.testing.assert_allclose(cut.affinity, whole.affinity, atol=1e-10)
-    np.testing.assert_allclose(cut.cosines["all"], whole.cosines["all"], atol=1e-10)
+def test_results_do_not_depend_on_microbatches(fit: Trainer) -> None:
+    large, small = make_probe(fit, tokens=100_000)(ROWS), make_probe(fit, tokens=16)(ROWS)
+    np.testing.assert_allclose(small.affinity, large.affinity, atol=1e-10)
+    np.testing.assert_allclose(small.cosines["all"], large.cosines["all"], atol=1e-10)
 
 
 def test_tasks_in_another_order(fit: Trainer) -> None:
     names = sorted(fit.tasks)
     order = [list(fit.tasks).index(name) for name in names]
-    found = meter(fit)(ROWS)
-    turned = AffinityProbe(
-        fit.model,
-        {n: fit.tasks[n] for n in names},
-        fit.train_step.accumulator.collate,
-        64,
-        fit.train_step.accumulator.device,
-    )(ROWS)
-    np.testing.assert_allclose(turned.affinity, found.affinity[np.ix_(order, order)], atol=1e-12)
-    np.testing.assert_allclose(turned.cosines["all"], found.cosines["all"][np.ix_(order, order)], atol=1e-12)
+    result = make_probe(fit)(ROWS)
+    accumulator = fit.train_step.accumulator
+    tasks = {name: fit.tasks[name] for name in names}
+    reordered = AffinityProbe(fit.model, tasks, accumulator.collate, 64, accumulator.device)(ROWS)
+    np.testing.assert_allclose(reordered.affinity, result.affinity[np.ix_(order, order)], atol=1e-12)
+    np.testing.assert_allclose(reordered.cosines["all"], result.cosines["all"][np.ix_(order, order)], atol=1e-12)
 
 
-def test_the_model_is_as_it_was(fit: Trainer) -> None:
+def test_the_model_is_unchanged(fit: Trainer) -> None:
     before = {name: value.clone() for name, value in fit.model.state_dict().items()}
-    meter(fit)(ROWS)
+    make_probe(fit)(ROWS)
     assert all(torch.equal(value, before[name]) for name, value in fit.model.state_dict().items())
     assert all(weight.grad is None for weight in fit.model.parameters())
     assert not any(name.startswith("heads.") for name in shared_parameters(fit.model))

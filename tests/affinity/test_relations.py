@@ -1,4 +1,4 @@
-"""What measurements say in words."""
+"""Readings of the measurements in words."""
 
 from __future__ import annotations
 
@@ -7,86 +7,86 @@ import json
 import numpy as np
 import pytest
 
-from nlpmtl.affinity.relations import Relations, relations
+from nlpmtl.affinity.relations import Relations, summarize
 
 TASKS = ("a", "b", "c")
 
 
-def measured(means: list[list[float]], *, noise: float, many: int = 24, encoders: int = 2) -> Relations:
-    source = np.random.default_rng(0)
-    values = np.array(means) + noise * source.normal(size=(many, 3, 3))
-    return relations(
+def measured(means: list[list[float]], *, noise: float, count: int = 24, encoders: int = 2) -> Relations:
+    generator = np.random.default_rng(0)
+    values = np.array(means) + noise * generator.normal(size=(count, 3, 3))
+    return summarize(
         TASKS,
         affinities=values,
         own=np.diagonal(values, axis1=1, axis2=2) - 0.1,
         cosines={"all": values},
         encoders=encoders,
         steps=60,
-        measured=tuple(range(many)),
+        measured=tuple(range(count)),
         rows=8,
     )
 
 
-def readings(found: Relations) -> dict[tuple[str, str], str]:
-    return {pair.tasks: pair.reading for pair in found.pairs}
+def readings(result: Relations) -> dict[tuple[str, str], str]:
+    return {pair.tasks: pair.reading for pair in result.pairs}
 
 
 def test_help_harm_and_neither() -> None:
-    found = measured([[1.0, 0.5, 0.0], [0.4, 1.0, -0.5], [0.0, -0.3, 1.0]], noise=0.05)
-    assert readings(found) == {
+    result = measured([[1.0, 0.5, 0.0], [0.4, 1.0, -0.5], [0.0, -0.3, 1.0]], noise=0.05)
+    assert readings(result) == {
         ("a", "b"): "help each other",
         ("a", "c"): "unrelated",
         ("b", "c"): "hurt each other",
     }
-    assert found.pairs[0].tasks == ("a", "b"), "what helps most comes first"
-    assert found.pairs[-1].tasks == ("b", "c")
+    assert result.pairs[0].tasks == ("a", "b"), "the pair with the highest affinity comes first"
+    assert result.pairs[-1].tasks == ("b", "c")
 
 
-def test_one_way_alone() -> None:
-    found = measured([[1.0, 0.5, 0.5], [0.0, 1.0, 0.0], [-0.5, 0.0, 1.0]], noise=0.05)
-    assert readings(found)["a", "b"] == "a helps b"
-    assert readings(found)["a", "c"] == "a helps c, c hurts a"
+def test_an_effect_in_one_direction() -> None:
+    result = measured([[1.0, 0.5, 0.5], [0.0, 1.0, 0.0], [-0.5, 0.0, 1.0]], noise=0.05)
+    assert readings(result)["a", "b"] == "a helps b"
+    assert readings(result)["a", "c"] == "a helps c, c hurts a"
 
 
-@pytest.mark.parametrize(("noise", "said"), [(0.05, "unrelated"), (2.0, "unclear")])
-def test_unrelated_is_said_of_what_is_small_and_unclear_of_what_is_not_known(noise: float, said: str) -> None:
-    assert set(readings(measured(np.eye(3).tolist(), noise=noise)).values()) == {said}
+@pytest.mark.parametrize(("noise", "reading"), [(0.05, "unrelated"), (2.0, "unclear")])
+def test_small_effects_are_unrelated_and_noisy_ones_unclear(noise: float, reading: str) -> None:
+    assert set(readings(measured(np.eye(3).tolist(), noise=noise)).values()) == {reading}
 
 
-def test_what_is_surely_little_is_no_help_and_no_harm() -> None:
-    found = measured([[1.0, 0.1, -0.1], [0.1, 1.0, 0.1], [-0.1, 0.5, 1.0]], noise=0.05)
-    assert found.affinity.clear.all(), "it can be told from noise"
-    assert readings(found) == {("a", "b"): "unrelated", ("a", "c"): "unrelated", ("b", "c"): "c helps b"}
+def test_significant_but_negligible_effects_are_unrelated() -> None:
+    result = measured([[1.0, 0.1, -0.1], [0.1, 1.0, 0.1], [-0.1, 0.5, 1.0]], noise=0.05)
+    assert result.affinity.significant.all()
+    assert readings(result) == {("a", "b"): "unrelated", ("a", "c"): "unrelated", ("b", "c"): "c helps b"}
 
 
-def test_of_a_task_that_is_not_learning_nothing_is_known() -> None:
-    found = measured([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.1]], noise=0.02)
-    assert found.not_learning == ("c",)
-    assert readings(found) == {("a", "b"): "unrelated", ("a", "c"): "unclear", ("b", "c"): "unclear"}
+def test_the_relations_of_a_task_that_is_not_learning_are_unclear() -> None:
+    result = measured([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.1]], noise=0.02)
+    assert result.not_learning == ("c",)
+    assert readings(result) == {("a", "b"): "unrelated", ("a", "c"): "unclear", ("b", "c"): "unclear"}
 
 
-def test_groups_by_their_names() -> None:
-    found = measured([[1.0, 0.5, -0.5], [0.4, 1.0, -0.5], [-0.5, -0.3, 1.0]], noise=0.05)
-    assert found.groups == (("a", "b"), ("c",))
-    assert found.gain.clear
-    assert found.gain.mean == pytest.approx((0.5 + 0.4) / 2 + (0.5 + 0.5) / 2 + (0.5 + 0.3) / 2 - 0.05, abs=0.1)
+def test_groups_by_task_name() -> None:
+    result = measured([[1.0, 0.5, -0.5], [0.4, 1.0, -0.5], [-0.5, -0.3, 1.0]], noise=0.05)
+    assert result.groups == (("a", "b"), ("c",))
+    assert result.gain.significant
+    assert result.gain.mean == pytest.approx((0.5 + 0.4) / 2 + (0.5 + 0.5) / 2 + (0.5 + 0.3) / 2 - 0.05, abs=0.1)
 
 
-def test_the_gain_of_groups_that_noise_chose_is_none() -> None:
+def test_groups_chosen_on_noise_have_no_gain() -> None:
     gains = []
     for seed in range(40):
         values = np.random.default_rng(seed).normal(size=(20, 5, 5))
-        found = relations(
+        result = summarize(
             "abcde", affinities=values, own=values[0], cosines={}, encoders=3, steps=20, measured=(1,), rows=8
         )
-        gains.append(float(found.gain.mean))
-        assert found.grouping.worth > 0.3, "what chose them says otherwise"
+        gains.append(float(result.gain.mean))
+        assert result.grouping.worth > 0.3, "on the measurements that they were chosen on"
     assert abs(np.mean(gains)) < 3 * np.std(gains) / np.sqrt(len(gains))
 
 
-def test_json_has_no_number_that_json_lacks() -> None:
+def test_values_that_were_not_measured_are_null_in_json() -> None:
     values = np.full((4, 2, 2), np.nan)
-    found = relations(
+    result = summarize(
         ("a", "b"),
         affinities=values,
         own=values[0],
@@ -96,8 +96,8 @@ def test_json_has_no_number_that_json_lacks() -> None:
         measured=(1,),
         rows=8,
     )
-    assert found.not_learning == ("a", "b")
-    assert readings(found) == {("a", "b"): "unclear"}
-    said = json.loads(json.dumps(found.to_json(), allow_nan=False))
-    assert said["affinity"]["mean"] == [[None, None], [None, None]]
-    assert said["groups"] == [{"tasks": ["a", "b"], "serves": ["a", "b"]}]
+    assert result.not_learning == ("a", "b")
+    assert readings(result) == {("a", "b"): "unclear"}
+    written = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert written["affinity"]["mean"] == [[None, None], [None, None]]
+    assert written["groups"] == [{"tasks": ["a", "b"], "serves": ["a", "b"]}]

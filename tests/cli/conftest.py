@@ -1,4 +1,4 @@
-"""The command line in this process, and the run of the small trained model as a file."""
+"""Fixtures: the command line in this process, and the run file of the tiny trained model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def nlpmtl_() -> Nlpmtl:
     """`nlpmtl_("train", "quickstart", input=b"…")`."""
 
     def invoke(*arguments: object, input: bytes | None = None) -> Result:
-        return CliRunner().invoke(app, [str(one) for one in arguments], input=input)
+        return CliRunner().invoke(app, [str(argument) for argument in arguments], input=input)
 
     return invoke
 

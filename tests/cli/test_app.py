@@ -1,4 +1,4 @@
-"""The command line as a whole: what it is called with, how it ends, and what it does not load."""
+"""The command line as a whole: arguments, exit codes, and what is not imported."""
 
 from __future__ import annotations
 
@@ -111,8 +111,11 @@ def describe(parameter: Any) -> str:
 
 def test_the_command_line_is_frozen() -> None:
     group: Any = get_command(app)
-    assert {verb: [describe(one) for one in command.params] for verb, command in group.commands.items()} == COMMAND_LINE
-    assert [one.opts for one in group.params] == [
+    described = {
+        name: [describe(parameter) for parameter in command.params] for name, command in group.commands.items()
+    }
+    assert described == COMMAND_LINE
+    assert [parameter.opts for parameter in group.params] == [
         ["--debug"],
         ["--version"],
         ["--install-completion"],
@@ -150,7 +153,7 @@ def test_version(nlpmtl_: Nlpmtl) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["trian"], "No such command 'trian'"),
         (["train"], "Missing argument"),
@@ -166,15 +169,15 @@ def test_version(nlpmtl_: Nlpmtl) -> None:
         (["check", "there/is/none.toml"], "none.toml: cannot be read: No such file or directory"),
     ],
 )
-def test_usage_and_config_errors_end_with_2(arguments: list[str], said: str, nlpmtl_: Nlpmtl) -> None:
+def test_usage_and_config_errors_end_with_2(arguments: list[str], message: str, nlpmtl_: Nlpmtl) -> None:
     done = nlpmtl_(*arguments)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def ending(raised: BaseException, *options: str) -> tuple[int, str]:
-    """Exit code and stderr of a command line whose one verb raises."""
+    """Return the exit code and stderr of a command that raises."""
     failing = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 
     @failing.callback()
@@ -189,39 +192,39 @@ def ending(raised: BaseException, *options: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    ("raised", "code", "said"),
+    ("raised", "code", "message"),
     [
         (ConfigError("a.toml: x: wrong\na.toml: y: wrong"), 2, "error: a.toml: x: wrong\na.toml: y: wrong\n"),
         (RunError("no disk"), 1, "error: no disk\n"),
         (
             ZeroDivisionError("by 0"),
             1,
-            "error: ZeroDivisionError: by 0  (`nlpmtl --debug VERB …` shows the traceback)\n",
+            "error: ZeroDivisionError: by 0  (`nlpmtl --debug COMMAND …` shows the traceback)\n",
         ),
         (KeyboardInterrupt(), 130, "interrupted\n"),
         (
             BrokenPipeError(32, "of a server"),
             1,
-            "error: BrokenPipeError: [Errno 32] of a server  (`nlpmtl --debug VERB …` shows the traceback)\n",
+            "error: BrokenPipeError: [Errno 32] of a server  (`nlpmtl --debug COMMAND …` shows the traceback)\n",
         ),
         (
             PermissionError(13, "Permission denied", "out/a.json"),
             1,
-            "error: out/a.json: Permission denied  (`nlpmtl --debug VERB …` shows the traceback)\n",
+            "error: out/a.json: Permission denied  (`nlpmtl --debug COMMAND …` shows the traceback)\n",
         ),
         (SystemExit(143), 143, ""),
     ],
 )
-def test_what_is_raised_becomes_a_code_and_a_few_lines(raised: BaseException, code: int, said: str) -> None:
-    assert ending(raised) == (code, said)
+def test_exceptions_become_an_exit_code_and_plain_lines(raised: BaseException, code: int, message: str) -> None:
+    assert ending(raised) == (code, message)
 
 
 @pytest.mark.parametrize(("raised", "code"), [(ConfigError("wrong"), 2), (ZeroDivisionError("by 0"), 1)])
 def test_debug_shows_the_traceback(raised: Exception, code: int) -> None:
-    found, said = ending(raised, "--debug")
-    assert found == code
-    assert said.startswith("Traceback (most recent call last)")
-    assert said.splitlines()[-1].endswith(str(raised))
+    exit_code, message = ending(raised, "--debug")
+    assert exit_code == code
+    assert message.startswith("Traceback (most recent call last)")
+    assert message.splitlines()[-1].endswith(str(raised))
 
 
 @pytest.mark.slow  # a process that imports everything
@@ -248,9 +251,15 @@ def test_mistakes_in_toml_are_reported_before_torch_is_imported(tmp_path: Path) 
     (tmp_path / "uses_bad.toml").write_text('[datasets.d]\nuse = "bad.toml"\n')
     (tmp_path / "uses_none.toml").write_text('[datasets.d]\nuse = "data/none.toml"\n')
     (tmp_path / "good.toml").write_text('[datasets.d]\nuse = "good.toml"\n')
-    verbs = [["train", "{}"], ["check", "{}"], ["compare", "{}"], ["relate", "{}"], ["evaluate", "m", "--data", "{}"]]
+    commands = [
+        ["train", "{}"],
+        ["check", "{}"],
+        ["compare", "{}"],
+        ["relate", "{}"],
+        ["evaluate", "m", "--data", "{}"],
+    ]
     names = ("bad.toml", "none.toml", "nobody", "uses_bad.toml", "uses_none.toml")
-    calls = [[part.format(name) for part in verb] for name in names for verb in verbs]
+    calls = [[part.format(name) for part in command] for name in names for command in commands]
     calls.append(["train", "bad.toml", "--set", "no sign"])
     calls.append(["train", "good.toml", "--set", "datasets.d.extends=none.toml"])
     code = (
@@ -267,7 +276,7 @@ def test_mistakes_in_toml_are_reported_before_torch_is_imported(tmp_path: Path) 
 @pytest.mark.slow  # two processes that import everything, and train
 def test_signals_end_a_run_without_a_traceback(tmp_path: Path, run_file: Path) -> None:
     runs = {}
-    for sent in (signal.SIGINT, signal.SIGTERM):  # both at once: most of the time goes into loading
+    for sent in (signal.SIGINT, signal.SIGTERM):  # both at once: loading takes most of the time
         output = tmp_path / sent.name
         endless = ["--set", "train={steps=1000000, save_every=1000000}", "--set", "eval.every=1000000"]
         command = [sys.executable, "-m", "nlpmtl", "train", str(run_file), *endless, "--output", str(output)]

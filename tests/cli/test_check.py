@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from tests.tiny import Trained
 
 
-def test_a_run_that_can_start(trained: Trained, run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+def test_a_valid_run(trained: Trained, run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
     done = nlpmtl_("check", run_file)
     assert (done.exit_code, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[0].endswith("max_length = 48 are cut")
-    assert lines[-1] == f"this run can start: {trained.run['train']['steps']} steps"
+    assert lines[0] == "Tokens per row, before truncation at max_length = 48"
+    assert lines[-1] == f"Config and data are OK: {trained.run['train']['steps']} steps"
     rows = [line.split() for line in lines]
     assert any(row[:5] == ["pairs", "train", "30", "grade", "29"] for row in rows)
     assert any(row[:3] == ["grade", "regression", "pair"] for row in rows)

@@ -20,26 +20,26 @@ def test_a_table_then_json(tmp_path: Path, nlpmtl_: Nlpmtl, to_toml: Callable[[M
     arguments = ["compare", path, "--seeds", "1", "--set", "train.steps=2", "--set", "eval.every=2"]
     done = nlpmtl_(*arguments)
     assert done.exit_code == 0, done.stderr
-    told = done.stderr.splitlines()
-    assert [line for line in told if line.startswith("run ")] == [
-        "run 1 of 3: seed 5, the mixture",
-        "run 2 of 3: seed 5, topic alone",
-        "run 3 of 3: seed 5, places alone",
+    messages = done.stderr.splitlines()
+    assert [line for line in messages if line.startswith("run ")] == [
+        "run 1 of 3: seed 5, multi-task",
+        "run 2 of 3: seed 5, single-task topic",
+        "run 3 of 3: seed 5, single-task places",
     ]
-    assert told.count("training: 2 steps") == 3
+    assert messages.count("training: 2 steps") == 3
     assert done.stdout.splitlines()[-1] == f"report: {out / 'compare.md'}"
-    said = json.loads((out / "compare.json").read_text(encoding="utf-8"))
+    written = json.loads((out / "compare.json").read_text(encoding="utf-8"))
     table = [line.split() for line in done.stdout.splitlines()]
-    topic = said["tasks"]["topic"]
+    topic = written["tasks"]["topic"]
     scores = [f"{topic[side]['kept']['mean']:.4f}" for side in ("alone", "mixture")]
     assert ["topic", str(topic["rows"]), *scores] in [line[:4] for line in table]
     assert topic["alone"]["kept"]["deviation"] is None
-    assert "Validation chose the step whose weights are kept" in done.stdout
+    assert "checkpoints were selected on the same validation rows" in done.stdout
 
     again = nlpmtl_(*arguments, "--json")
     assert again.exit_code == 0
-    assert json.loads(again.stdout) == said
-    assert "run 3 of 3: seed 5, places alone, done before" in again.stderr
+    assert json.loads(again.stdout) == written
+    assert "run 3 of 3: seed 5, single-task places (already finished)" in again.stderr
     assert "training" not in again.stderr
 
     refused = nlpmtl_(*arguments, "--set", "train.lr=1.0")

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 def test_json_of_a_run(trained: Trained, run_file: Path, nlpmtl_: Nlpmtl) -> None:
     done = nlpmtl_("evaluate", trained.model_dir, "--data", run_file, "--json")
     assert (done.exit_code, done.stderr) == (0, "")
-    found = json.loads(done.stdout)
-    assert list(found) == ["split", "tasks", "mean"]
-    assert found["split"] == "validation"
+    scores = json.loads(done.stdout)
+    assert list(scores) == ["split", "tasks", "mean"]
+    assert scores["split"] == "validation"
     assert trained.result.scores is not None
-    assert found["mean"] == pytest.approx(trained.result.scores.mean, abs=1e-3)
+    assert scores["mean"] == pytest.approx(trained.result.scores.mean, abs=1e-3)
 
 
 def test_a_table_of_a_dataset_file(
@@ -54,7 +54,7 @@ def test_an_unknown_label_is_reported(
     assert done.stderr == "texts, test: task 'kinds' does not know zebra: those rows count as wrong\n"
 
 
-def test_a_split_that_is_not_there(trained: Trained, run_file: Path, nlpmtl_: Nlpmtl) -> None:
+def test_a_missing_split(trained: Trained, run_file: Path, nlpmtl_: Nlpmtl) -> None:
     done = nlpmtl_("evaluate", trained.model_dir, "--data", run_file, "--split", "tests")
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == "error: no dataset has a split 'tests'\n"

@@ -1,4 +1,4 @@
-"""Outputs that cannot be written are refused by every verb that writes, before anything is loaded."""
+"""Every command that writes refuses an invalid output before anything is loaded."""
 
 from __future__ import annotations
 
@@ -51,26 +51,26 @@ def test_a_folder_that_is_not_utf8(nlpmtl_: Nlpmtl, tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["relate", "run.toml", "--output", "file/out"], "file/out: cannot be written: Not a directory: file"),
         (["export", "no/model", "--output", "file/out"], "file/out: cannot be written: Not a directory: file"),
         (["export", "no/model", "--output", "."], "something stands there already"),
-        (["export", "no/model", "--output", "out", "--to", "tf"], "exported to transformers or to onnx, not to 'tf'"),
+        (["export", "no/model", "--output", "out", "--to", "tf"], "--to tf: unknown format"),
         (["predict", "no/model", "a", "--output", "file/a.jsonl"], "a.jsonl: cannot be written: Not a directory: file"),
         (
             ["predict", "no/model", "a", "--output", "a.jsonl"],
             "a.jsonl is a directory; the name of a file was",
         ),
         (["submit", "no/model", "--output", "file/a.zip"], "file/a.zip: cannot be written: Not a directory: file"),
-        (["submit", "no/model", "--output", "a.txt"], "GLUE's server takes a zip, so the name ends in .zip"),
+        (["submit", "no/model", "--output", "a.txt"], "GLUE's server takes a zip file: the name must end in .zip"),
         (["schema", "--output", "file"], "'file' is not a directory"),
     ],
-    ids=lambda one: " ".join(one) if isinstance(one, list) else "",
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_an_output_that_cannot_be_written_is_refused_before_anything_is_loaded(
     arguments: list[str],
-    said: str,
+    message: str,
     nlpmtl_: Nlpmtl,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -87,4 +87,4 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_loaded(
     (tmp_path / "run.toml").write_text(to_toml({"encoder": {"name": "no/model"}, "datasets": {"d": dataset}}))
     done = nlpmtl_(*arguments)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert said in done.stderr
+    assert message in done.stderr

@@ -56,8 +56,8 @@ def test_training_and_checking_name_the_row(
     run["datasets"] = {"words": {"data": {"files": files}, "input": reads, "tasks": tasks}}
     path = tmp_path / "run.toml"
     path.write_text(to_toml(run), encoding="utf-8")
-    for verb in ("train", "check"):
-        result = nlpmtl_(verb, path)
+    for command in ("train", "check"):
+        result = nlpmtl_(command, path)
         assert result.exit_code == 1, result.output
         assert f"{PLACE}: the encoder's tokenizer fails for this row (PanicException: " in result.output
         assert "Traceback" not in result.output

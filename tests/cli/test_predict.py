@@ -1,4 +1,4 @@
-"""Texts from everywhere, answers as JSON Lines or for a person."""
+"""`nlpmtl predict`: inputs from arguments, files and stdin; predictions as JSON Lines or for reading."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def test_texts_from_files(
     (tmp_path / name).write_text(content, encoding="utf-8")
     done = nlpmtl_("predict", trained.model_dir, "--input", tmp_path / name)
     assert done.stderr == ""
-    found = parse(done.stdout)
-    assert [(one["text"], one.get("pair")) for one in found] == expected
-    assert [one["predictions"].keys() == {"grade"} for one in found] == [pair is not None for _, pair in expected]
+    rows = parse(done.stdout)
+    assert [(row["text"], row.get("pair")) for row in rows] == expected
+    assert [row["predictions"].keys() == {"grade"} for row in rows] == [pair is not None for _, pair in expected]
 
 
 def test_rows_as_in_training(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
@@ -80,9 +80,9 @@ def test_rows_as_in_training(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path) 
     assert done.exit_code == 2
     assert "t.jsonl:1: text: missing or null; a row has `text`" in done.stderr
     done = nlpmtl_("predict", trained.model_dir, "--input", path, "--task", "grade", "--on-bad-row", "skip")
-    found = parse(done.stdout)
-    assert [one["predictions"] is None for one in found] == [True, False, True]
-    assert "t.jsonl:3: task 'grade' reads a pair (text, pair), and was given a single text" in found[2]["error"]
+    printed = parse(done.stdout)
+    assert [row["predictions"] is None for row in printed] == [True, False, True]
+    assert "t.jsonl:3: task 'grade' reads a pair (text, pair), and was given a single text" in printed[2]["error"]
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "int8"])
@@ -94,7 +94,7 @@ def test_a_precision(dtype: str, trained: Trained, nlpmtl_: Nlpmtl) -> None:
     assert parse(done.stdout)[0]["predictions"] == {"topic": pytest.approx(expected)}
 
 
-def test_a_precision_that_there_is_not(trained: Trained, nlpmtl_: Nlpmtl) -> None:
+def test_an_unknown_precision(trained: Trained, nlpmtl_: Nlpmtl) -> None:
     done = nlpmtl_("predict", trained.model_dir, "a cat", "--dtype", "int4")
     assert done.exit_code == 2
     assert "'int4' is not one of 'fp32', 'bf16', 'int8'" in done.stderr
@@ -106,14 +106,14 @@ def test_stdin_to_a_file_in_chunks(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: 
     arguments = ["--input", "-", "--output", output, "--task", "topic", "--task", "mood"]
     done = nlpmtl_("predict", trained.model_dir, *arguments, input="\n".join(texts).encode())
     assert (done.exit_code, done.stdout, done.stderr) == (0, "", "")
-    found = parse(output.read_text(encoding="utf-8"))
-    assert [one["text"] for one in found] == texts
-    assert all(one["predictions"].keys() == {"topic", "mood"} for one in found)
+    rows = parse(output.read_text(encoding="utf-8"))
+    assert [row["text"] for row in rows] == texts
+    assert all(row["predictions"].keys() == {"topic", "mood"} for row in rows)
     assert [path.name for path in output.parent.iterdir()] == ["out.jsonl"]
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("t.jsonl", b'{"text": "a"}\n{"text": 3}\n', "t.jsonl:2: text: a string was expected"),
         ("t.jsonl", b'{"text": "a"}\n{"text"\n', "t.jsonl:2: not valid JSON"),
@@ -124,32 +124,32 @@ def test_stdin_to_a_file_in_chunks(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: 
     ],
 )
 def test_a_bad_line_is_named(
-    name: str, content: bytes, said: str, trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path
+    name: str, content: bytes, message: str, trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_bytes(content)
     output = tmp_path / "out.jsonl"
     done = nlpmtl_("predict", trained.model_dir, "--input", tmp_path / name, "--output", output)
     assert done.exit_code == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        ([], "error: no text: write it after the model, or name a file with --input (- is stdin)"),
-        (["a", "--input", "-"], "error: texts come as arguments or from --input, not from both"),
-        (["--input", "t.docx"], "error: --input t.docx: the name of a file of texts ends in .txt or .jsonl"),
+        ([], "error: no input: pass texts after MODEL, or a file with --input (- is stdin)"),
+        (["a", "--input", "-"], "error: pass texts either as arguments or with --input, not both"),
+        (["--input", "t.docx"], "error: --input t.docx: the name must end in .txt, .jsonl"),
         (["--input", "none.txt"], "error: none.txt: no such file"),
-        (["a", "--output", "out.csv"], "error: --output out.csv: answers are JSON Lines"),
+        (["a", "--output", "out.csv"], "error: --output out.csv: predictions are written as JSON Lines"),
         (["a", "--task", "topik"], "error: this model has no task 'topik'; did you mean 'topic'?"),
         (["a", "--task", "grade"], "error: task 'grade' reads a pair (text, pair), and was given a single text"),
     ],
 )
-def test_what_cannot_be_asked(arguments: list[str], said: str, trained: Trained, nlpmtl_: Nlpmtl) -> None:
+def test_invalid_arguments(arguments: list[str], message: str, trained: Trained, nlpmtl_: Nlpmtl) -> None:
     done = nlpmtl_("predict", trained.model_dir, *arguments)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr.startswith(said)
+    assert done.stderr.startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -182,9 +182,9 @@ def test_each_row_has_one_prediction(
         path.write_bytes(data)
         done = nlpmtl_("predict", trained.model_dir, "--input", path, "--task", "topic", *flags)
         assert (done.exit_code, done.stderr) == (0, "")
-        found = parse(done.stdout)
-        assert [one["text"] for one in found] == expected
-        assert all(one["predictions"].keys() == {"topic"} for one in found)
+        rows = parse(done.stdout)
+        assert [row["text"] for row in rows] == expected
+        assert all(row["predictions"].keys() == {"topic"} for row in rows)
 
 
 @pytest.mark.parametrize(
@@ -210,15 +210,15 @@ def test_a_bad_row_stays_in_the_output_where_they_are_skipped(
     (tmp_path / name).write_bytes(content)
     arguments = ["predict", trained.model_dir, "--input", tmp_path / name, "--task", "topic"]
     done = nlpmtl_(*arguments, "--on-bad-row", "skip")
-    assert (done.exit_code, done.stderr) == (0, f"{len(expected)} bad row(s): their predictions are null\n")
-    found = parse(done.stdout)
-    null = [one for one in found if one["predictions"] is None]
-    assert [one["error"] for one in null] == [
-        next(one["error"] for one in null if rule in one["error"] and f"{name}:{line}: " in one["error"])
+    assert (done.exit_code, done.stderr) == (0, f"{len(expected)} invalid row(s): their predictions are null\n")
+    rows = parse(done.stdout)
+    null = [row for row in rows if row["predictions"] is None]
+    assert [row["error"] for row in null] == [
+        next(row["error"] for row in null if rule in row["error"] and f"{name}:{line}: " in row["error"])
         for line, rule in expected.items()
     ]
-    good = [one["text"] for one in found if one["predictions"] is not None]
-    assert (good[0], good[-1], len(found)) == ("a", "e", len(good) + len(expected))
+    good = [row["text"] for row in rows if row["predictions"] is not None]
+    assert (good[0], good[-1], len(rows)) == ("a", "e", len(good) + len(expected))
     stopped = nlpmtl_(*arguments)
     assert stopped.exit_code == 2
     assert f"{name}:{min(expected)}: " in stopped.stderr
@@ -230,25 +230,28 @@ def test_more_rows_than_are_read_ahead_keep_their_order(trained: Trained, nlpmtl
     done = nlpmtl_(
         "predict", trained.model_dir, "--input", tmp_path / "t.tsv", "--task", "topic", "--on-bad-row", "skip"
     )
-    found = parse(done.stdout)
-    assert [one["text"] for one in found] == [f"a{i}" if i % 7 else None for i in range(5000)]
-    assert [one["predictions"] is None for one in found] == [i % 7 == 0 for i in range(5000)]
+    printed = parse(done.stdout)
+    assert [row["text"] for row in printed] == [f"a{i}" if i % 7 else None for i in range(5000)]
+    assert [row["predictions"] is None for row in printed] == [i % 7 == 0 for i in range(5000)]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (["a", "--delimiter", ";"], "--delimiter describes the file of --input, and there is none"),
-        (["--input", "-", "--delimiter", ";"], "--delimiter describes .csv and .tsv files, found --input -"),
-        (["--input", "t.jsonl", "--header", "text"], "--header describes .csv and .tsv files, found --input t.jsonl"),
+        (["a", "--delimiter", ";"], "--delimiter needs --input: it describes the format of that file"),
+        (["--input", "-", "--delimiter", ";"], "--delimiter applies to .csv and .tsv files only, found --input -"),
+        (
+            ["--input", "t.jsonl", "--header", "text"],
+            "--header applies to .csv and .tsv files only, found --input t.jsonl",
+        ),
         (["--input", "t.csv", "--delimiter", "||"], "--input: delimiter: one character was expected"),
         (["--input", "t.csv", "--encoding", "utf-9"], "--input: encoding: a text encoding that Python knows"),
         (["--input", "t.csv", "--header", "a,a"], "--input: header: true, false, or a list"),
     ],
 )
-def test_a_format_that_cannot_be(
+def test_invalid_formats(
     arguments: list[str],
-    said: str,
+    message: str,
     trained: Trained,
     nlpmtl_: Nlpmtl,
     tmp_path: Path,
@@ -259,17 +262,17 @@ def test_a_format_that_cannot_be(
         (tmp_path / name).touch()
     done = nlpmtl_("predict", trained.model_dir, *arguments)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"error: {said}")
+    assert done.stderr.startswith(f"error: {message}")
 
 
-def test_a_model_that_is_none(nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+def test_a_directory_without_a_model(nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
     done = nlpmtl_("predict", tmp_path, "a")
     assert done.exit_code == 2
     assert done.stderr.startswith(f"error: the model '{tmp_path}' cannot be loaded: ")
 
 
-def test_answers_for_a_person() -> None:
-    answers = {
+def test_predictions_for_reading() -> None:
+    predictions = {
         "topic": {"label": "animals", "score": 0.5},
         "mood": {"label": "bad", "score": 0.75, "polarity": -0.5},
         "grade": {"value": 3.75},
@@ -278,7 +281,7 @@ def test_answers_for_a_person() -> None:
         "pos": [{"entity": "DET", "word": "the"}, {"entity": "NOUN", "word": "cat"}],
         "none": [],
     }
-    assert _to_lines("New York", answers).splitlines() == [
+    assert _to_lines("New York", predictions).splitlines() == [
         "New York",
         "  topic   animals (0.50)",
         "  mood    bad (0.75), polarity -0.50",

@@ -1,4 +1,4 @@
-"""Progress: lines now and then, a bar, and silence in all processes but the first."""
+"""Progress of runs and of predictions: plain lines, a bar, and nothing on other ranks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from nlpmtl.cli.progress import Bar, Lines, _duration, display_events
+from nlpmtl.cli.progress import (
+    BarProgress,
+    PlainProgress,
+    PredictionProgress,
+    ProgressView,
+    _duration,
+    _show_event,
+    display_events,
+)
 from nlpmtl.evaluation import Scores
 from nlpmtl.run import Event, TrainingStarted, TrainResult
 from nlpmtl.training import EvaluationDone, StepLogged
@@ -16,49 +24,63 @@ from nlpmtl.training import EvaluationDone, StepLogged
 RESULT = TrainResult(None, Path("model"), 40)
 
 
-def progressed(step: int) -> StepLogged:
+def logged(step: int) -> StepLogged:
     return StepLogged({"step": step, "loss": 0.5, "tokens_per_second": 1234.5})
 
 
 EVENTS: list[Event] = [
     TrainingStarted(total=40, step=10, notes=("3 bad rows were left out",)),
-    progressed(20),
-    progressed(30),
+    logged(20),
+    logged(30),
     EvaluationDone(step=30, scores=Scores({}, 0.25), best=True),
-    EvaluationDone(step=40, scores=Scores({}, 0.125), best=False),
+    EvaluationDone(step=40, scores=Scores({"topic": {"score": 0.125}, "mood": {"score": None}}, 0.125), best=False),
 ]
-SCORED = ["step 30: mean score 0.2500, the best so far", "step 40: mean score 0.1250"]
+EVALUATED = ["step 30: mean 0.2500 (best)", "step 40: mean 0.1250  topic 0.125  mood 0.000"]
+
+
+class Clock:
+    def __init__(self, now: float = 0.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def bar(screen: io.StringIO) -> BarProgress:
+    return BarProgress(Console(file=screen, force_terminal=True, width=100, markup=False, emoji=False, highlight=False))
 
 
 def test_lines_come_at_most_every_ten_seconds() -> None:
-    clock = iter([100.0, 105.0, 120.0])
-    said: list[str] = []
-    view = Lines(said.append, now=lambda: next(clock))
+    times = iter([100.0, 100.0, 105.0, 120.0])
+    lines: list[str] = []
+    view = PlainProgress(lines.append, now=lambda: next(times))
     for event in EVENTS:
-        view.show(event)
-    assert said == [
+        _show_event(view, event)
+    assert lines == [
         "3 bad rows were left out",
-        "training: 40 steps, from step 10 on",
+        "training: 40 steps, from step 10",
         "step 30/40  loss 0.5000  1,234 tokens/s  0:10 min left",
-        *SCORED,
+        *EVALUATED,
     ]
 
 
 def test_a_bar() -> None:
-    drawn = io.StringIO()
-    view = Bar(Console(file=drawn, force_terminal=True, width=100, markup=False, emoji=False, highlight=False))
-    with view.open():
-        for event in EVENTS[:3]:
-            view.show(event)
-        view.show(EVENTS[3])
-    assert all(part in drawn.getvalue() for part in ("training", "30/40", "loss 0.5000  1,234 tokens/s", SCORED[0]))
+    screen = io.StringIO()
+    view = bar(screen)
+    with view.open("loading"):
+        for event in EVENTS[:4]:
+            _show_event(view, event)
+    drawn = screen.getvalue()
+    assert all(part in drawn for part in ("training", "step 30/40", "loss 0.5000  1,234 tokens/s", EVALUATED[0]))
 
 
-def test_events_are_followed_to_the_result(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_are_displayed_until_the_result(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert display_events(iter([*EVENTS, RESULT]), ends=TrainResult) is RESULT
     first = capsys.readouterr()
     assert first.out == ""
-    assert first.err.splitlines()[-2:] == SCORED
+    assert first.err.splitlines()[-2:] == EVALUATED
     monkeypatch.setenv("RANK", "1")
     assert display_events(iter([*EVENTS, RESULT]), ends=TrainResult) is RESULT
     assert capsys.readouterr() == ("", "")
@@ -66,3 +88,52 @@ def test_events_are_followed_to_the_result(monkeypatch: pytest.MonkeyPatch, caps
 
 def test_durations() -> None:
     assert [_duration(seconds) for seconds in (0.4, 75, 3599, 7500)] == ["0:00 min", "1:15 min", "59:59 min", "2:05 h"]
+
+
+def test_predictions_as_lines() -> None:
+    lines: list[str] = []
+    clock = Clock()
+    progress = PredictionProgress(PlainProgress(lines.append, now=clock), size=2000)
+    with progress.open():
+        for _ in range(40):
+            clock.now += 0.6
+            progress.add_bytes(50)
+            progress.add_input()
+    assert lines == ["17 inputs  42% of the file  0:14 min left", "34 inputs  85% of the file  0:04 min left"]
+
+
+def test_no_lines_for_a_short_file() -> None:
+    lines: list[str] = []
+    progress = PredictionProgress(PlainProgress(lines.append), size=100)
+    with progress.open():
+        progress.add_bytes(100)
+        progress.add_input()
+    assert lines == []
+
+
+def test_the_size_of_stdin_is_unknown() -> None:
+    lines: list[str] = []
+    clock = Clock()
+    progress = PredictionProgress(PlainProgress(lines.append, now=clock), size=None)
+    with progress.open():
+        clock.now = 11.0
+        progress.add_input()
+    assert lines == ["1 inputs"]
+
+
+def test_a_bar_follows_the_bytes_that_were_read() -> None:
+    screen = io.StringIO()
+    progress = PredictionProgress(bar(screen), size=200)
+    with progress.open():
+        progress.add_bytes(100)
+        for _ in range(1234):
+            progress.add_input()
+    assert all(part in screen.getvalue() for part in ("predicting", "1,234 inputs", "50% of the file"))
+
+
+def test_a_view_may_show_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = PredictionProgress(ProgressView(), size=200)
+    with progress.open():
+        progress.add_bytes(100)
+        progress.add_input()
+    assert capsys.readouterr() == ("", "")

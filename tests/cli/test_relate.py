@@ -1,4 +1,4 @@
-"""`nlpmtl relate`: a table, what it says in words, and JSON."""
+"""`nlpmtl relate`: the table, the conclusions in sentences, and JSON."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nlpmtl.affinity.relations import Relations, relations
-from nlpmtl.cli.relate import _print_pairs, _reading
+from nlpmtl.affinity.relations import Relations, summarize
+from nlpmtl.cli.relate import _print_pairs, _summary
 from tests.cli.conftest import Nlpmtl
 
 
-def found(means: np.ndarray, *, noise: float = 0.01, encoders: int = 2) -> Relations:
-    many = len(means)
-    values = means + noise * np.random.default_rng(0).normal(size=(20, many, many))
-    names = [f"t{i}" for i in range(many)]
+def make_relations(means: np.ndarray, *, noise: float = 0.01, encoders: int = 2) -> Relations:
+    count = len(means)
+    values = means + noise * np.random.default_rng(0).normal(size=(20, count, count))
+    names = [f"t{i}" for i in range(count)]
     cosines = {"all": values}
     own = np.diagonal(values, axis1=1, axis2=2)
-    return relations(
+    return summarize(
         names,
         affinities=values,
         own=own,
@@ -36,11 +36,11 @@ def test_a_run_file_becomes_a_table_and_files(run_file: Path, nlpmtl_: Nlpmtl, t
     done = nlpmtl_("relate", run_file, *options)
     assert done.exit_code == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("measured 9 times in 10 steps")
+    assert lines[0].startswith("9 measurements over 10 steps")
     assert sum(" ± " in line and line.split()[0] in ("topic", "mood", "places", "grade") for line in lines) >= 6
-    assert lines[-1] == f"written: relate.json, relate-affinity.png and relate-tree.png in {tmp_path}"
-    said = nlpmtl_("relate", run_file, *options, "--json")
-    assert json.loads(said.stdout) == json.loads((tmp_path / "relate.json").read_text(encoding="utf-8"))
+    assert lines[-1] == f"wrote relate.json, relate-affinity.png and relate-tree.png to {tmp_path}"
+    as_json = nlpmtl_("relate", run_file, *options, "--json")
+    assert json.loads(as_json.stdout) == json.loads((tmp_path / "relate.json").read_text(encoding="utf-8"))
 
 
 def test_one_task_ends_with_2(run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
@@ -55,14 +55,14 @@ def test_one_task_ends_with_2(run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Path) -
     run.write_text("\n".join(kept), encoding="utf-8")
     done = nlpmtl_("relate", run, "--output", tmp_path / "out")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "error: there is nothing to relate: this run has one task, 'topic'" in done.stderr
+    assert "error: nothing to relate: the run has only one task, 'topic'" in done.stderr
 
 
 HELPING = np.array([[0.02, 0.01, -0.01], [0.01, 0.02, -0.01], [-0.01, -0.01, 0.02]])
 
 
-def test_numbers_are_in_per_cent(capsys: pytest.CaptureFixture[str]) -> None:
-    _print_pairs(found(HELPING, noise=1e-4))
+def test_numbers_are_percentages(capsys: pytest.CaptureFixture[str]) -> None:
+    _print_pairs(make_relations(HELPING, noise=1e-4))
     first = capsys.readouterr().out.splitlines()[5].split()
     assert first[:2] == ["t0", "t1"]
     assert first[5:8] == ["+1.00", "±", "0.00"]
@@ -70,29 +70,32 @@ def test_numbers_are_in_per_cent(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_groups_and_whether_they_are_worth_it() -> None:
-    lines = list(_reading(found(HELPING, noise=1e-4)))
+    lines = list(_summary(make_relations(HELPING, noise=1e-4)))
     assert lines[:3] == ["Groups for 2 encoders:", "  t0, t1", "  t2"]
-    assert lines[3].startswith("Against one encoder for all they are better: +3.00 ± 0.0")
+    assert lines[3].startswith("Better than one shared encoder: +3.00 ± 0.0")
 
 
 def test_one_encoder() -> None:
-    assert list(_reading(found(HELPING, noise=1e-4, encoders=1))) == ["One encoder for all:", "  t0, t1, t2"]
+    assert list(_summary(make_relations(HELPING, noise=1e-4, encoders=1))) == [
+        "One encoder for all tasks:",
+        "  t0, t1, t2",
+    ]
 
 
-@pytest.mark.parametrize(("noise", "said"), [(1e-4, "The tasks are unrelated: "), (0.5, "No help or harm from task")])
-def test_it_is_said_that_nothing_was_found(noise: float, said: str) -> None:
-    lines = list(_reading(found(0.02 * np.eye(3), noise=noise)))
-    assert lines[0].startswith(said)
-    assert lines[-1].startswith("That they are better than one encoder for all cannot be told from noise: ")
+@pytest.mark.parametrize(("noise", "message"), [(1e-4, "The tasks are unrelated: "), (0.5, "No significant transfer")])
+def test_nothing_significant_is_reported(noise: float, message: str) -> None:
+    lines = list(_summary(make_relations(0.02 * np.eye(3), noise=noise)))
+    assert lines[0].startswith(message)
+    assert lines[-1].startswith("Not significantly better than one shared encoder: ")
 
 
-def test_tasks_that_are_there_to_help() -> None:
+def test_auxiliary_tasks() -> None:
     means = np.array([[0.02, 0.01, 0.01], [0.01, 0.02, -0.05], [0.01, 0.01, 0.02]])
-    lines = list(_reading(found(means, noise=1e-5)))
-    assert lines[1:3] == ["  t0, t2", "  t1  (with t0 along, to help)"]
+    lines = list(_summary(make_relations(means, noise=1e-5)))
+    assert lines[1:3] == ["  t0, t2", "  t1  (trained with t0 as auxiliary tasks)"]
 
 
-def test_of_many_tasks_it_says_that_it_searched() -> None:
+def test_the_local_search_of_many_tasks_is_mentioned() -> None:
     block = np.repeat(np.arange(2), 7)
     means = np.where(block[:, None] == block, 0.01, -0.01)
-    assert next(_reading(found(means, noise=1e-4))) == "Groups for 2 encoders, the best that local search found:"
+    assert next(_summary(make_relations(means, noise=1e-4))) == "Groups for 2 encoders (found by local search):"

@@ -1,4 +1,4 @@
-"""What `nlpmtl serve` needs before it serves."""
+"""`nlpmtl serve`: errors before the model is loaded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.cli.conftest import Nlpmtl
 
 
-def test_a_missing_extra_is_told(nlpmtl_: Nlpmtl, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_reported(nlpmtl_: Nlpmtl, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     done = nlpmtl_("serve", "some/model")
     assert (done.exit_code, done.stderr) == (2, "error: uvicorn is not installed: pip install 'nlpmtl[serve]'\n")

@@ -21,12 +21,12 @@ def test_a_model(trained: Trained, nlpmtl_: Nlpmtl) -> None:
     total = sum(weight.numel() for weight in weights(trained.model_dir).values())
     head = sum(w.numel() for name, w in weights(trained.model_dir).items() if name.startswith("heads.mood_head."))
     assert f"parameters: {total:,}" in done.stdout.splitlines()
-    assert "encoder: bert, 2 layers of width 32" in done.stdout
+    assert "encoder: bert, 2 layers, hidden size 32" in done.stdout
     rows = [line.split() for line in done.stdout.splitlines()]
     assert ["mood", "sentiment", "words", "negative,", "neutral,", "positive", f"{head:,}"] in rows
 
 
-def test_what_each_task_has_of_its_own_and_what_was_learned_of_relations(tmp_path: Path, nlpmtl_: Nlpmtl) -> None:
+def test_task_specific_parameters_and_learned_task_relations(tmp_path: Path, nlpmtl_: Nlpmtl) -> None:
     from nlpmtl.hub import load_model
     from tests.tiny import make_run, train_tiny
 
@@ -35,10 +35,10 @@ def test_what_each_task_has_of_its_own_and_what_was_learned_of_relations(tmp_pat
     done = nlpmtl_("show", trained.model_dir)
     assert (done.exit_code, done.stderr) == (0, "")
     model, _ = load_model(str(trained.model_dir))
-    own = [*model.head("mood").parameters(), *model.sharing.task_parameters("mood").values()]
+    specific = [*model.head("mood").parameters(), *model.sharing.task_parameters("mood").values()]
     rows = [line.split() for line in done.stdout.splitlines()]
     (mood,) = [row for row in rows if row[:2] == ["mood", "sentiment"]]
-    assert mood[-1] == f"{sum(weight.numel() for weight in own):,}"
+    assert mood[-1] == f"{sum(weight.numel() for weight in specific):,}"
     assert any(row[:1] == ["cost:"] and "times" in row for row in rows)
     relations = model.task_relations()
     assert next(iter(relations)) == "mixture after layer 2"
@@ -66,7 +66,7 @@ def test_kinds(nlpmtl_: Nlpmtl) -> None:
             assert any(line[0] == name and len(line) == 2 for line in shown if line), f"{name} has no first line"
 
 
-def test_nothing_of_the_name(nlpmtl_: Nlpmtl) -> None:
+def test_an_unknown_name(nlpmtl_: Nlpmtl) -> None:
     done = nlpmtl_("show", "kindz")
     assert (done.exit_code, done.stdout) == (2, "")
     assert "no run file 'kindz'" in done.stderr

@@ -1,4 +1,4 @@
-"""Standard streams that cannot be written to: real processes, pipes that are closed, and a disk that is full."""
+"""Standard streams that cannot be written, in real processes: closed pipes and a full disk."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import pytest
 WORKING = """
 import sys
 from pathlib import Path
-from nlpmtl.cli.streams import end_without_reader, steady_streams
+from nlpmtl.cli.streams import exit_on_closed_stdout, steady_streams
 
 with steady_streams():
     if sys.argv[2] == "prints":
-        end_without_reader()
+        exit_on_closed_stdout()
     for number in range(3000):
         print("a line of results", number)
         print("a line of progress", number, file=sys.stderr)
@@ -40,14 +40,14 @@ STREAMS = {
 
 
 def shell(line: str, *command: object) -> subprocess.CompletedProcess[str]:
-    """Run a command in a line of bash, whose exit code is that of the command."""
-    words = shlex.join(str(one) for one in command)
+    """Run a command in a line of bash; return the exit code of the command."""
+    words = shlex.join(str(part) for part in command)
     script = f"set -o pipefail; {line.format(words)}"
     return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=300)
 
 
 @pytest.mark.parametrize("how", STREAMS)
-def test_work_goes_on_and_ends_with_0(tmp_path: Path, how: str) -> None:
+def test_work_continues_and_exits_with_0(tmp_path: Path, how: str) -> None:
     done = shell(STREAMS[how], sys.executable, "-c", WORKING, tmp_path / "done", "works")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads((tmp_path / "done").read_text())[0] > 2, "a file has the number of a standard stream"
@@ -57,10 +57,10 @@ def test_work_goes_on_and_ends_with_0(tmp_path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     "how", ["read to the first line", "stdout read to the first line", "a full disk", "unbuffered"]
 )
-def test_printing_ends_quietly_with_0(tmp_path: Path, how: str) -> None:
+def test_printing_exits_quietly_with_0(tmp_path: Path, how: str) -> None:
     done = shell(STREAMS[how], sys.executable, "-c", WORKING, tmp_path / "done", "prints")
     assert (done.returncode, done.stderr) == (0, "")
-    assert not (tmp_path / "done").exists(), "it went on"
+    assert not (tmp_path / "done").exists(), "the process continued"
 
 
 def test_results_that_a_full_disk_does_not_take_are_mentioned(tmp_path: Path) -> None:
@@ -75,12 +75,12 @@ def test_an_exit_code_is_kept(tmp_path: Path) -> None:
         assert shell(line, sys.executable, "-c", code).returncode == 2
 
 
-def test_help_to_a_reader_that_is_gone() -> None:
+def test_help_into_a_closed_pipe() -> None:
     done = shell("{0} | true", sys.executable, "-m", "nlpmtl", "--help")
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_streams_are_what_they_were_afterwards() -> None:
+def test_the_streams_are_restored() -> None:
     code = (
         "import sys\nfrom nlpmtl.cli.streams import steady_streams\nbefore = sys.stdout, sys.stderr\n"
         "with steady_streams():\n    assert sys.stdout is not before[0]\n    print('ä', end='')\n"
@@ -93,7 +93,7 @@ def test_the_streams_are_what_they_were_afterwards() -> None:
 
 @pytest.mark.slow  # processes that import everything, and train
 @pytest.mark.parametrize("how", ["read to the first line", "both closed", "a full disk"])
-def test_train_compare_and_relate_go_on(tmp_path: Path, run_file: Path, how: str) -> None:
+def test_train_compare_and_relate_continue(tmp_path: Path, run_file: Path, how: str) -> None:
     short = ["--set", "train.steps=40", "--set", "train.save_every=200", "--set", "eval.every=2"]
     done = shell(STREAMS[how], sys.executable, "-m", "nlpmtl", "train", run_file, *short, "--output", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
@@ -114,7 +114,7 @@ def test_train_compare_and_relate_go_on(tmp_path: Path, run_file: Path, how: str
 
 @pytest.mark.slow  # processes that import everything
 @pytest.mark.parametrize("how", ["read to the first line", "both closed"])
-def test_the_other_verbs_end_quietly(tmp_path: Path, run_file: Path, trained: Any, how: str) -> None:
+def test_the_other_commands_exit_quietly(tmp_path: Path, run_file: Path, trained: Any, how: str) -> None:
     (tmp_path / "texts.txt").write_text("a cat\n" * 2000)
     for command in (
         ["predict", trained.model_dir, "--input", tmp_path / "texts.txt"],
@@ -128,7 +128,7 @@ def test_the_other_verbs_end_quietly(tmp_path: Path, run_file: Path, trained: An
         done = shell(STREAMS[how], sys.executable, "-m", "nlpmtl", *command)
         assert (done.returncode, done.stderr) == (0, ""), command
     assert (tmp_path / "exported" / "config.json").exists()
-    output = tmp_path / "answers.jsonl"
+    output = tmp_path / "predictions.jsonl"
     command = ["predict", trained.model_dir, "--input", tmp_path / "texts.txt", "--output", output]
     assert shell(STREAMS[how], sys.executable, "-m", "nlpmtl", *command).returncode == 0
     assert len(output.read_text().splitlines()) == 2000

@@ -1,4 +1,4 @@
-"""What comes from models and data cannot control the terminal, and any encoding of the terminal will do."""
+"""Text from models and data cannot control the terminal, and the terminal may have any encoding."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def hostile(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def controls(text: str) -> set[str]:
-    """What a terminal would obey, line feeds aside."""
+    """Return the characters that control a terminal, except line feeds."""
     return (BAD & set(text)) - {"\n"}
 
 
@@ -71,7 +71,7 @@ def test_json_of_a_terminal_reads_as_the_same_value() -> None:
 
 @pytest.mark.parametrize("task", ["topic", EVIL])
 @pytest.mark.parametrize(
-    "answer",
+    "prediction",
     [
         {"label": EVIL, "score": 0.5},
         {"labels": [{"label": EVIL, "score": 0.5}]},
@@ -81,11 +81,11 @@ def test_json_of_a_terminal_reads_as_the_same_value() -> None:
         EVIL,
     ],
 )
-def test_predictions_for_a_person(task: str, answer: Any) -> None:
-    lines = _to_lines("a text", {task: answer})
+def test_predictions_for_a_person(task: str, prediction: Any) -> None:
+    lines = _to_lines("a text", {task: prediction})
     assert not controls(lines)
     assert len(lines.splitlines()) == 2
-    assert not controls(_to_lines(EVIL, {task: answer}))
+    assert not controls(_to_lines(EVIL, {task: prediction}))
 
 
 def test_tables_and_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,7 +153,7 @@ def test_any_encoding_of_the_terminal(encoding: str, monkeypatch: pytest.MonkeyP
 
 
 def test_help_and_debug_on_every_command(nlpmtl_: Nlpmtl) -> None:
-    for verb in (
+    for command in (
         "train",
         "check",
         "compare",
@@ -166,7 +166,7 @@ def test_help_and_debug_on_every_command(nlpmtl_: Nlpmtl) -> None:
         "push",
         "show",
     ):
-        result = nlpmtl_(verb, "-h")
+        result = nlpmtl_(command, "-h")
         assert (result.exit_code, "Usage: " in result.output) == (0, True)
         assert "  --debug  Show the traceback of an error." in result.output
     for arguments in (["--debug", "show", "no-such-run"], ["show", "no-such-run", "--debug"]):
@@ -183,24 +183,24 @@ def test_revision_on_every_command_that_reads_a_model(nlpmtl_: Nlpmtl, trained: 
         "predict": ["a"],
     }
     options |= {"evaluate": ["--data", "quickstart"], "serve": ["--port", "0"]}
-    for verb in ("show", "serve", "evaluate", "predict", "export", "submit"):
-        result = nlpmtl_(verb, trained.model_dir, *options.get(verb, []), "--revision", "v1")
-        assert result.exit_code == 2, verb
+    for command in ("show", "serve", "evaluate", "predict", "export", "submit"):
+        result = nlpmtl_(command, trained.model_dir, *options.get(command, []), "--revision", "v1")
+        assert result.exit_code == 2, command
         assert "it is a directory, which has no revision 'v1'" in result.output
 
 
 def test_set_on_show_and_check(nlpmtl_: Nlpmtl, run_file: Path) -> None:
     shown = json.loads(nlpmtl_("show", run_file, "--set", "train.lr=0.5", "--set", "eval.every=7").output)
     assert (shown["train"]["lr"], shown["eval"]["every"]) == (0.5, 7)
-    assert "this run can start: 3 steps" in nlpmtl_("check", run_file, "--set", "train.steps=3").output
+    assert "Config and data are OK: 3 steps" in nlpmtl_("check", run_file, "--set", "train.steps=3").output
     assert "write train.lr" in nlpmtl_("check", run_file, "--set", "learning_rate=3").output
-    assert "--set changes keys of a run file" in nlpmtl_("show", "kinds", "--set", "a=1").output
-    assert "--revision is that of a model" in nlpmtl_("show", "quickstart", "--revision", "a").output
+    assert "--set applies to run files only" in nlpmtl_("show", "kinds", "--set", "a=1").output
+    assert "--revision applies to models on the Hub only" in nlpmtl_("show", "quickstart", "--revision", "a").output
 
 
-def test_a_panic_is_told_as_an_error(nlpmtl_: Nlpmtl, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_panic_is_reported_as_an_error(nlpmtl_: Nlpmtl, monkeypatch: pytest.MonkeyPatch) -> None:
     class PanicError(BaseException):
-        """As pyo3 raises it."""
+        """Stands for the exception of pyo3."""
 
     def panic(*_: object, **__: object) -> None:
         raise PanicError("index out of bounds")

@@ -16,7 +16,7 @@ def test_a_run_and_a_second_one_into_its_output(run_file: Path, nlpmtl_: Nlpmtl,
     done = nlpmtl_(*arguments)
     assert done.exit_code == 0
     assert done.stderr.splitlines()[0] == "training: 2 steps"
-    assert done.stderr.splitlines()[-1].startswith("step 2: mean score ")
+    assert done.stderr.splitlines()[-1].startswith("step 2: mean ")
     assert done.stdout.splitlines()[-1] == f"model: {out / 'model'}"
     scores = json.loads((out / "scores.json").read_text(encoding="utf-8"))
     table = [line.split() for line in done.stdout.splitlines()]

@@ -1,4 +1,4 @@
-"""A comparison from its first run to its report, and what becomes of it when it is broken off."""
+"""A comparison from its first run to its report, with interruptions, signals, other configs and other data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SIDES = ("mixture", "alone-topic", "alone-mood")
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Two tasks, one of 30 rows and one of 10; 10 steps of both, so 8 of one and 3 of the other."""
+    """Two tasks, one with 30 rows and one with 10; 10 multi-task steps, so 8 and 3 single-task steps."""
     train = {"steps": 10, "batch_size": 4, "lr": 1e-2, "save_every": 2, "precision": "fp32"}
     run = make_run(tmp_path_factory.mktemp("compared"), rows=30, train=train, eval={"every": 5})
     words, texts = (run["datasets"][name] for name in ("words", "texts"))
@@ -50,12 +50,12 @@ def copied(whole: CompareResult, tmp_path: Path) -> Path:
 
 
 def without_seconds(directory: Path) -> Any:
-    """What compare.json says, but for what no two runs have alike."""
-    said = read_json(directory / "compare.json")
-    for side in said["cost"].values():
+    """Return compare.json without the values that differ between equal runs."""
+    content = read_json(directory / "compare.json")
+    for side in content["cost"].values():
         del side["seconds"]
-    del said["config"]["output"]
-    return said
+    del content["config"]["output"]
+    return content
 
 
 def places(result: CompareResult, side: str) -> list[Path]:
@@ -64,28 +64,30 @@ def places(result: CompareResult, side: str) -> list[Path]:
 
 def test_the_scores_are_those_of_the_runs(whole: CompareResult) -> None:
     assert (whole.seeds, list(whole.tasks)) == (SEEDS, ["topic", "mood"])
-    for task, found in whole.tasks.items():
-        for side, name in ((found.mixture, "mixture"), (found.alone, f"alone-{task}")):
+    for task, result in whole.tasks.items():
+        for side, name in ((result.mixture, "mixture"), (result.alone, f"alone-{task}")):
             scores = [read_json(place / "scores.json")["tasks"][task] for place in places(whole, name)]
-            assert side.kept.scores == pytest.approx([one["score"] for one in scores])
-            assert found.rows == scores[0]["rows"]
+            assert side.kept.scores == pytest.approx([score["score"] for score in scores])
+            assert result.rows == scores[0]["rows"]
             for place, best in zip(places(whole, name), side.best.scores, strict=True):
                 lines = [json.loads(line) for line in (place / "evaluations.jsonl").read_text().splitlines()]
                 assert best == max(line["tasks"][task]["score"] for line in lines)
-        assert found.difference == pytest.approx(found.mixture.kept.mean - found.alone.kept.mean)
-    assert whole["topic"].mixture.kept.scores != whole["topic"].alone.kept.scores, "else the sides could be mixed up"
+        assert result.difference == pytest.approx(result.mixture.kept.mean - result.alone.kept.mean)
+    assert whole["topic"].mixture.kept.scores != whole["topic"].alone.kept.scores, (
+        "else the conditions could be swapped"
+    )
 
 
 def test_the_interval_is_that_of_its_rows(whole: CompareResult) -> None:
-    """Computed anew from answers.json, by counting."""
-    right = {}
+    """Recompute it from answers.json."""
+    correct = {}
     for side in ("mixture", "alone-topic"):
-        answers = [read_json(place / "answers.json")["answered"]["topic"] for place in places(whole, side)]
-        right[side] = np.array([np.equal(one["predicted"], one["gold"]) for one in answers])
+        predictions = [read_json(place / "answers.json")["answered"]["topic"] for place in places(whole, side)]
+        correct[side] = np.array([np.equal(seed["predicted"], seed["gold"]) for seed in predictions])
     generator = np.random.Generator(np.random.PCG64(0))
-    rows = right["mixture"].shape[1]
-    each = (right["mixture"].astype(float) - right["alone-topic"]).mean(axis=0)
-    differences = [each[generator.integers(rows, size=rows)].mean() for _ in range(RESAMPLES)]
+    rows = correct["mixture"].shape[1]
+    row_differences = (correct["mixture"].astype(float) - correct["alone-topic"]).mean(axis=0)
+    differences = [row_differences[generator.integers(rows, size=rows)].mean() for _ in range(RESAMPLES)]
     assert whole["topic"].interval == pytest.approx(tuple(np.quantile(differences, [0.025, 0.975])))
     assert whole["topic"].interval[0] < whole["topic"].interval[1]
 
@@ -96,18 +98,18 @@ def test_passes_steps_and_size(whole: CompareResult) -> None:
     assert (topic.alone.passes, mood.alone.passes) == (8 * 4 / 30, 3 * 4 / 10)
     assert (30 * topic.mixture.passes + 10 * mood.mixture.passes) == pytest.approx(10 * 4)
     model = places(whole, "mixture")[0] / "model"
-    numbers = sum(math.prod(value.shape) for value in weights(model).values())
-    assert (whole.mixture.models, whole.mixture.parameters) == (1, numbers)
+    parameters = sum(math.prod(value.shape) for value in weights(model).values())
+    assert (whole.mixture.models, whole.mixture.parameters) == (1, parameters)
     assert whole.mixture.size == (model / "model.safetensors").stat().st_size
     assert whole.alone.models == 2
-    assert numbers < whole.alone.parameters < 2 * numbers
+    assert parameters < whole.alone.parameters < 2 * parameters
     lines = (places(whole, "mixture")[0] / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == 10
     assert whole.mixture.seconds > 0.5 * sum(json.loads(line)["seconds"] for line in lines)
 
 
-def test_a_task_alone_is_a_run_like_any_other(run: dict[str, Any], whole: CompareResult, tmp_path: Path) -> None:
-    """Written by hand, it is the same run, bit for bit."""
+def test_a_single_task_run_is_a_normal_run(run: dict[str, Any], whole: CompareResult, tmp_path: Path) -> None:
+    """The same run from a config written by hand is equal, bit for bit."""
     single = {
         **run,
         "seed": 6,
@@ -121,7 +123,7 @@ def test_a_task_alone_is_a_run_like_any_other(run: dict[str, Any], whole: Compar
     assert (alone / "evaluations.jsonl").read_bytes() == (trained.output / "evaluations.jsonl").read_bytes()
 
 
-def test_what_is_kept_of_the_runs(whole: CompareResult) -> None:
+def test_files_kept_of_the_runs(whole: CompareResult) -> None:
     for side in SIDES:
         for place in places(whole, side):
             names = {"run.json", "metrics.jsonl", "evaluations.jsonl", "scores.json", "answers.json"}
@@ -137,42 +139,44 @@ def test_the_report(whole: CompareResult) -> None:
     topic = whole["topic"]
     assert f"| topic | {topic.rows} | {topic.alone.kept.mean:.4f} ± " in text
     assert "| mean |  | " in text
-    assert "One checkpoint for all, and the best per task" in text
-    assert "Validation chose the step whose weights are kept, on both sides" in text
+    assert "## Selected checkpoints and best evaluations" in text
+    assert "checkpoints were selected on the same validation rows" in text
     assert "](compare.png)" in text
     last = [read_json(place / "scores.json")["step"] == 10 for place in places(whole, "mixture")]
-    assert any("last evaluation was its best" in note for note in whole.notes) == all(last)
-    assert whole.mean("alone").mean == pytest.approx(np.mean([one.alone.kept.mean for one in whole.tasks.values()]))
+    assert any("last evaluation of the multi-task model was its best" in note for note in whole.notes) == all(last)
+    assert whole.mean("alone").mean == pytest.approx(np.mean([task.alone.kept.mean for task in whole.tasks.values()]))
 
 
-def test_what_is_done_is_not_done_again(run: dict[str, Any], whole: CompareResult, copied: Path) -> None:
-    said = (copied / "compare.json").read_bytes()
+def test_finished_runs_are_not_repeated(run: dict[str, Any], whole: CompareResult, copied: Path) -> None:
+    written = (copied / "compare.json").read_bytes()
     for name in ("json", "md", "png"):
         (copied / f"compare.{name}").unlink()
     events = list(iter_compare(load_config(run), seeds=2, output=copied))
     assert all(isinstance(event, Message) for event in events[:-1]), "nothing was trained"
     assert events[-1].tasks == whole.tasks  # type: ignore[union-attr]
-    assert (copied / "compare.json").read_bytes() == said.replace(str(whole.directory).encode(), str(copied).encode())
+    assert (copied / "compare.json").read_bytes() == written.replace(
+        str(whole.directory).encode(), str(copied).encode()
+    )
     assert (copied / "compare.md").read_bytes() == (whole.directory / "compare.md").read_bytes()
 
 
 @pytest.mark.slow
-def test_it_may_be_broken_off_again_and_again(run: dict[str, Any], whole: CompareResult, copied: Path) -> None:
-    """At every second evaluation, with what came after the last checkpoint lost; the first seed is done."""
+def test_it_may_be_interrupted_again_and_again(run: dict[str, Any], whole: CompareResult, copied: Path) -> None:
+    """Interrupt at every second evaluation, so that steps after the last checkpoint are lost; seed 5 is finished."""
     shutil.rmtree(copied / "seed-6")
     (copied / "compare.json").unlink()
-    config, times, started = load_config(run), 0, 0
+    config, interruptions, started = load_config(run), 0, 0
     while not (copied / "compare.json").exists():
-        events, seen = iter_compare(config, seeds=2, output=copied), 0
+        events, evaluations = iter_compare(config, seeds=2, output=copied), 0
         for event in events:
             started += isinstance(event, TrainingStarted)
-            seen += isinstance(event, EvaluationDone)
-            if seen == 2:
+            evaluations += isinstance(event, EvaluationDone)
+            if evaluations == 2:
                 break
         events.close()  # type: ignore[attr-defined]
-        times += 1
-        assert times < 10
-    assert (times, started) == (6, 8), "what was saved of the three runs of the second seed is not done again"
+        interruptions += 1
+        assert interruptions < 10
+    assert (interruptions, started) == (6, 8), "what was saved of the three runs of the second seed is not repeated"
     assert without_seconds(copied) == without_seconds(whole.directory)
 
 
@@ -186,10 +190,10 @@ from nlpmtl.comparison import iter_compare
 from nlpmtl.run import load_config
 from nlpmtl.training import EvaluationDone
 
-seen = 0
+evaluations = 0
 for event in iter_compare(load_config({run!r}), seeds=2, output={str(copied)!r}):
-    seen += isinstance(event, EvaluationDone)
-    if seen == 3:
+    evaluations += isinstance(event, EvaluationDone)
+    if evaluations == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", code], check=False)
@@ -201,17 +205,17 @@ for event in iter_compare(load_config({run!r}), seeds=2, output={str(copied)!r})
     assert without_seconds(copied) == without_seconds(whole.directory)
 
 
-@pytest.mark.parametrize("asking", [signal.SIGINT, signal.SIGTERM])
-def test_asked_to_stop_it_says_how_it_goes_on(run: dict[str, Any], tmp_path: Path, asking: signal.Signals) -> None:
-    def ask() -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_with_a_hint_how_to_resume(run: dict[str, Any], tmp_path: Path, sent: signal.Signals) -> None:
+    def compare() -> None:
         for event in iter_compare(load_config(run), seeds=2, output=tmp_path):
             if isinstance(event, StepLogged) and event.metrics["step"] == 4:
-                signal.raise_signal(asking)
+                signal.raise_signal(sent)
 
     with pytest.raises(StoppedError) as stopped:
-        ask()
-    told = "seed 5, the mixture: stopped after step 5 of 10; the same command goes on from there"
-    assert (str(stopped.value), stopped.value.exit_code) == (told, 128 + asking)
+        compare()
+    message = "seed 5, multi-task: stopped after step 5 of 10; run the same command again to resume"
+    assert (str(stopped.value), stopped.value.exit_code) == (message, 128 + sent)
     checkpoints = tmp_path / "seed-5" / "mixture" / "checkpoints"
     assert max(path.name for path in checkpoints.iterdir()) == "step-000005"
 
@@ -222,58 +226,60 @@ def test_runs_of_another_config_are_refused(run: dict[str, Any], copied: Path) -
     shutil.rmtree(copied / "seed-5" / "mixture")
     with pytest.raises(RunError, match=r"seed-5/alone-topic holds a finished run of another config"):
         nlpmtl.compare(run, seeds=2, output=copied, train={"lr": 1e-3})
-    assert not (copied / "seed-5" / "mixture").exists(), "it is found out before anything is trained"
+    assert not (copied / "seed-5" / "mixture").exists(), "refused before anything is trained"
 
 
 @pytest.mark.parametrize("damage", ["", "{}", '{"answered": 3}', "[]"])
-def test_a_damaged_record_is_refused(run: dict[str, Any], copied: Path, damage: str) -> None:
+def test_a_damaged_summary_is_refused(run: dict[str, Any], copied: Path, damage: str) -> None:
     (copied / "seed-6" / "alone-mood" / "answers.json").write_text(damage, encoding="utf-8")
-    with pytest.raises(RunError, match="seed-6/alone-mood: a finished run was expected, and it cannot be read"):
+    with pytest.raises(RunError, match="seed-6/alone-mood: finished run cannot be read"):
         nlpmtl.compare(run, seeds=2, output=copied)
 
 
 def test_other_validation_rows_are_refused(run: dict[str, Any], copied: Path) -> None:
     path = copied / "seed-6" / "alone-topic" / "answers.json"
-    record = read_json(path)
-    record["answered"]["topic"]["gold"][0] = 1 - min(1, record["answered"]["topic"]["gold"][0])
-    path.write_text(json.dumps(record), encoding="utf-8")
-    with pytest.raises(RunError, match="task 'topic': what is right for the validation rows is not the same in all"):
+    summary = read_json(path)
+    summary["answered"]["topic"]["gold"][0] = 1 - min(1, summary["answered"]["topic"]["gold"][0])
+    path.write_text(json.dumps(summary), encoding="utf-8")
+    with pytest.raises(RunError, match="task 'topic': the gold labels of the validation split differ between the runs"):
         nlpmtl.compare(run, seeds=2, output=copied)
 
 
-def test_what_cannot_be_compared(run: dict[str, Any], tmp_path: Path) -> None:
-    one = {**run, "datasets": {"words": run["datasets"]["words"]}}
-    with pytest.raises(ConfigError, match="nothing to compare: the run has one task, 'topic'"):
-        nlpmtl.compare(one, output=tmp_path)
+def test_configs_that_cannot_be_compared(run: dict[str, Any], tmp_path: Path) -> None:
+    one_task = {**run, "datasets": {"words": run["datasets"]["words"]}}
+    with pytest.raises(ConfigError, match="nothing to compare: the run has only one task, 'topic'"):
+        nlpmtl.compare(one_task, output=tmp_path)
     train = {
         name: {**dataset, "data": {"files": {"train": dataset["data"]["files"]["train"]}}}
         for name, dataset in run["datasets"].items()
     }
     with pytest.raises(ConfigError, match="no task has labelled validation rows"):
         nlpmtl.compare({**run, "datasets": train}, output=tmp_path)
-    with pytest.raises(ConfigError, match="seeds: at least one is needed, found 0"):
+    with pytest.raises(ConfigError, match="seeds: must be at least 1, found 0"):
         nlpmtl.compare(run, seeds=0, output=tmp_path)
-    with pytest.raises(ConfigError, match="say where the directory of the comparison shall be"):
+    with pytest.raises(ConfigError, match="no output directory: pass --output DIR"):
         nlpmtl.compare({key: value for key, value in run.items() if key != "output"})
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("dataset", ["words", "texts"])
 def test_runs_of_other_data_are_refused(run: dict[str, Any], copied: Path, tmp_path: Path, dataset: str) -> None:
-    """Of a finished run too, and of one that has only a task of that dataset."""
+    """Also for a finished run, and for a single-task run of that dataset."""
     if dataset == "texts":
-        for seed in SEEDS:  # the mixtures are not there: the runs of one task are compared as well
+        for seed in SEEDS:  # without the multi-task runs, the single-task runs are checked
             shutil.rmtree(copied / f"seed-{seed}" / "mixture")
-    one = run["datasets"][dataset]
-    path = Path(one["data"]["files"]["validation"])
+    config = run["datasets"][dataset]
+    path = Path(config["data"]["files"]["validation"])
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     moved = write_rows(tmp_path / "moved.jsonl", rows)
-    files = {**one["data"]["files"], "validation": str(moved)}
-    other = {**run, "datasets": {**run["datasets"], dataset: {**one, "data": {"files": files}}}}
+    files = {**config["data"]["files"], "validation": str(moved)}
+    other = {**run, "datasets": {**run["datasets"], dataset: {**config, "data": {"files": files}}}}
     if dataset == "words":
         nlpmtl.compare(other, seeds=2, output=copied)  # the same rows in another file
     write_rows(moved, [{**rows[0], "text": "a new text", "tokens": ["a", "new", "text"]}, *rows[1:]])
     task = "topic" if dataset == "words" else "mood"
-    said = "mixture" if dataset == "words" else f"alone-{task}"
-    with pytest.raises(RunError, match=f"{said} was trained on other data[^$]*dataset '{dataset}', split 'validation'"):
+    place = "mixture" if dataset == "words" else f"alone-{task}"
+    with pytest.raises(
+        RunError, match=f"{place} was trained on other data[^$]*dataset '{dataset}', split 'validation'"
+    ):
         nlpmtl.compare(other, seeds=2, output=copied)

@@ -1,4 +1,4 @@
-"""The runs that a comparison is made of."""
+"""The planned runs of a comparison."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_task_keeps_its_datasets_and_the_recipe() -> None:
         eval={"every": 10, "select": "topic", "patience": 2},
     )
     single = single_task_config(config, task="mood", rows=ROWS)
-    assert {name: list(one.tasks) for name, one in single.datasets.items()} == {"reviews": ["mood"]}
+    assert {name: list(dataset.tasks) for name, dataset in single.datasets.items()} == {"reviews": ["mood"]}
     assert (single.train, single.encoder, single.sharing, single.seed) == (
         config.train,
         config.encoder,
@@ -56,7 +56,7 @@ def test_a_task_keeps_its_datasets_and_the_recipe() -> None:
     assert (single.eval.select, single.eval.patience) == ("mean", 2)
 
 
-def test_a_task_of_several_datasets_keeps_how_they_are_mixed() -> None:
+def test_a_task_of_several_datasets_keeps_the_sampler() -> None:
     config = make(sampling={"kind": "temperature", "temperature": 3.0})
     single = single_task_config(config, task="topic", rows=ROWS)
     assert list(single.datasets) == ["news", "more_news"]
@@ -94,7 +94,7 @@ def test_it_is_evaluated_at_the_same_shares_of_its_length(every: int, expected: 
     assert single_task_config(config, task="topic", rows=ROWS).eval.every == expected
 
 
-def test_every_seed_has_the_mixture_and_each_task_alone(tmp_path: Path) -> None:
+def test_every_seed_has_a_multi_task_run_and_a_run_per_task(tmp_path: Path) -> None:
     config = make(seed=2**32 - 1)
     runs = plan_runs(config, tasks=["mood", "topic"], rows=ROWS, seeds=2, directory=tmp_path)
     last = 2**32 - 1
@@ -107,8 +107,8 @@ def test_every_seed_has_the_mixture_and_each_task_alone(tmp_path: Path) -> None:
         (0, "topic", "seed-0/alone-topic"),
     ]
     assert [run.rows for run in runs[:3]] == [ROWS, {"reviews": 1000}, {"news": 200, "more_news": 60}]
-    assert runs[0].config == config, "the mixture of the first seed is the run file as it is"
+    assert runs[0].config == config, "the multi-task run of the first seed has the config as it is"
     assert plain_config(runs[3].config, output=tmp_path) == plain_config(
         config.model_copy(update={"seed": 0}), output=tmp_path
     )
-    assert (runs[1].name, runs[3].name) == (f"seed {last}, mood alone", "seed 0, the mixture")
+    assert (runs[1].name, runs[3].name) == (f"seed {last}, single-task mood", "seed 0, multi-task")
