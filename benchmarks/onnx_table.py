@@ -65,7 +65,7 @@ def compare(encoder: str, directory: Path) -> tuple[dict[str, float], float, int
             expected, exported = model.predict_logits(batch, every), graph.predict_logits(batch, every)
         for kind, logits in expected.items():
             kept = batch.attention_mask == 1 if logits.dim() == 3 else every[kind]
-            differences = (exported[kind] - logits)[kept].abs()
+            differences = (exported[kind]["logits"] - logits)[kept].abs()
             worst[kind] = max(worst[kind], float(differences.max()))
             largest = max(largest, float(logits[kept].abs().max()))
             compared += differences.numel()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nlpmtl.data import Batch, Collator, Encoded, Example, TokenSequence
+from nlpmtl.heads import named_outputs
 from nlpmtl.tasks import ExampleOutputs, Task
 
 CPU_BATCH_TOKENS = 1024
@@ -27,8 +28,8 @@ _ARRAY = 200
 """Bytes of a small array besides its numbers."""
 Outputs = Mapping[str, NDArray[Any]]
 """Outputs of a head for one sequence, by name: ``[...]`` or ``[tokens, ...]``."""
-ForwardFn = Callable[[Batch, Mapping[str, Tensor]], Mapping[str, Tensor]]
-"""(batch, rows that each task reads) -> logits of each task."""
+ForwardFn = Callable[[Batch, Mapping[str, Tensor]], Mapping[str, Tensor | Mapping[str, Tensor]]]
+"""(batch, rows that each task reads) -> what the head of each task returns."""
 OutputsConsumer = Callable[[str, Sequence[Outputs], NDArray[np.int64]], Sequence[Any]]
 """(task, outputs of some rows, indices of these rows) -> a result per row."""
 Gather = Callable[[list[Any]], list[Any]]
@@ -109,7 +110,7 @@ class Inference:
                 logits = self.forward(batch, {task: torch.from_numpy(indices) for task, indices in places.items()})
             for task, indices in places.items():
                 task_rows = rows[indices]
-                outputs = _split({"logits": logits[task]}, lengths[task_rows], time=batch.input_ids.shape[1])
+                outputs = _split(named_outputs(logits[task]), lengths[task_rows], time=batch.input_ids.shape[1])
                 for row, result in zip(task_rows.tolist(), consume(task, outputs, task_rows), strict=True):
                     yield row, task, result
 

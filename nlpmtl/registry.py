@@ -163,6 +163,8 @@ TASKS = Registry(
         "compare": "error_analysis",
         "shape": "columns",
         "default_metrics": "metrics",
+        "head": "build_head",
+        "level": "build_head",
     },
 )
 SAMPLERS = Registry(

@@ -295,7 +295,7 @@ def _segmented(
     tasks: Mapping[str, Task], datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, TokenizedSplit]]
 ) -> Iterator[str]:
     for name, task in tasks.items():
-        if task.level == "token" and _count_words(name, datasets, rows).segmented:
+        if task.inputs == {"words"} and _count_words(name, datasets, rows).segmented:
             yield (
                 f"task {name!r} learns words of several characters in a script without spaces: raw text cannot be "
                 'split into them, so predict for {"words": [...]} from the same word segmenter'

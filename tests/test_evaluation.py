@@ -39,9 +39,10 @@ class Watched:
         logits = {}
         for name, at in rows.items():
             task = self.work.tasks[name]
+            assert task.outputs is not None
             one = torch.zeros(task.outputs)
             one[0] = 1.0
-            shape = (len(at), time, task.outputs) if task.level == "token" else (len(at), task.outputs)
+            shape = (len(at), time, task.outputs) if task.windowed else (len(at), task.outputs)
             logits[name] = one.expand(shape)
         return logits
 

@@ -20,6 +20,7 @@ from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.export.onnx_compare import max_logit_difference, random_batches
 from nlpmtl.export.onnx_model import load_onnx, output_name
 from nlpmtl.export.readme import onnx_readme
+from nlpmtl.heads import named_outputs
 from nlpmtl.hub.model_directory import atomic_directory
 from nlpmtl.hub.model_files import GRAPH
 from nlpmtl.model import MultiTaskModel
@@ -121,8 +122,15 @@ def _write_graph(model: MultiTaskModel, example: Batch, path: Path) -> None:
     except torch.onnx.OnnxExporterError as error:
         raise ModelError(f"torch cannot write this model as an ONNX graph: {error}") from error
     assert program is not None, "torch returns the program unless it writes the file itself"
-    _rename_outputs(program.model.graph, [output_name(task) for task in model.tasks])
+    _rename_outputs(program.model.graph, _output_names(model, example))
     program.save(path)
+
+
+def _output_names(model: MultiTaskModel, example: Batch) -> list[str]:
+    """Return the names of the graph's outputs, in their order."""
+    with torch.no_grad():
+        outputs = model(**example.inputs)
+    return [output_name(task, name) for task in outputs for name in named_outputs(outputs[task])]
 
 
 def _rename_outputs(graph: Any, outputs: Sequence[str]) -> None:

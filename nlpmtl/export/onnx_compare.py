@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.data import Batch
 from nlpmtl.export.onnx_model import OnnxModel
+from nlpmtl.heads import Outputs, named_outputs
 from nlpmtl.model import MultiTaskModel
 
 SHAPES = ((3, 7), (1, 1), (1, 2), (4, 3), (17, 33), (1, 100), (3, 512), (1, None))
@@ -50,10 +51,12 @@ def max_logit_difference(model: MultiTaskModel, exported: OnnxModel, batches: It
         rows = dict.fromkeys(exported.tasks, all_rows)
         for collected, backend in ((exported_logits, exported), (expected_logits, model)):
             with torch.inference_mode():
-                logits: Mapping[str, Tensor] = backend.predict_logits(batch, rows)
-            for task, values in logits.items():
-                selected: Any = batch.attention_mask == 1 if model.tasks[task].level == "token" else all_rows
-                collected[task].append(values[selected])
+                outputs: Mapping[str, Tensor | Outputs] = backend.predict_logits(batch, rows)
+            for task in collected:
+                for _, values in sorted(named_outputs(outputs[task]).items()):
+                    by_token = values.dim() > 2 and values.shape[:2] == batch.attention_mask.shape
+                    selected: Any = batch.attention_mask == 1 if by_token else all_rows
+                    collected[task].append(values[selected].flatten())
     return {
         task: _relative_difference(torch.cat(exported_logits[task]), torch.cat(expected_logits[task]))
         for task in exported.tasks

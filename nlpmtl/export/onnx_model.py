@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from nlpmtl.errors import ConfigError, ModelError, NlpmtlError
 from nlpmtl.hub.model_files import GRAPH
 from nlpmtl.model import (
     MultiTaskConfig,
+    all_finite,
     check_files,
     check_length,
     check_logits,
@@ -46,12 +47,14 @@ class OnnxModel:
         self.config = config
         self.tasks: dict[str, Task] = {name: task_from_config(name, spec) for name, spec in config.tasks.items()}
         self.session, self._inputs = session, {value.name for value in session.get_inputs()}
-        widths = {value.name: value.shape[-1] for value in session.get_outputs()}
+        shapes = {value.name: list(value.shape) for value in session.get_outputs()}
+        self._outputs = {name: _outputs_of(name, shapes) for name in self.tasks}
         for name, task in self.tasks.items():
-            width = widths.get(output_name(name), "none")
-            if width != task.outputs:
+            width = shapes[output_name(name)][-1] if output_name(name) in shapes else "none"
+            if not self._outputs[name] or (task.outputs is not None and width != task.outputs):
                 raise ModelError(f"task {name!r} has {task.outputs} logits in config.json, but {width} in {GRAPH}")
-        if unknown := sorted(widths.keys() - set(map(output_name, self.tasks))):
+        known = {output for outputs in self._outputs.values() for output in outputs.values()}
+        if unknown := sorted(shapes.keys() - known):
             raise ModelError(f"{GRAPH} has outputs that are not tasks of config.json: {', '.join(unknown[:5])}")
 
     @property
@@ -64,13 +67,13 @@ class OnnxModel:
         """Execution provider of onnxruntime, such as "CPUExecutionProvider"."""
         return str(self.session.get_providers()[0])
 
-    def compute(self, ids: Tensor) -> dict[str, Tensor]:
+    def compute(self, ids: Tensor) -> dict[str, dict[str, Tensor]]:
         """Return the logits of all tasks for token ids without padding, ``[rows, time]``."""
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
         rows = dict.fromkeys(self.tasks, torch.arange(len(ids)))
         return self._run(Batch(**inputs, parts={}), rows)
 
-    def predict_logits(self, batch: Batch, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def predict_logits(self, batch: Batch, rows: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         """Return the logits of each task for its rows, like `MultiTaskModel.forward`, on the CPU.
 
         Raises:
@@ -80,27 +83,31 @@ class OnnxModel:
             logits = self._run(batch, rows)
         except Exception as error:  # the errors of onnxruntime have no common base class
             raise ModelError(f"{GRAPH} cannot compute a batch: {error}") from error
-        for task, values in logits.items():
-            tokens = batch.attention_mask[rows[task]].bool()
-            if not (values[tokens] if values.dim() > 2 else values).isfinite().all():
+        for task, outputs in logits.items():
+            if not all_finite(outputs, mask=batch.attention_mask[rows[task]]):
                 raise ModelError(
                     f"task {task!r}: the logits of {GRAPH} are not finite for this input: the training diverged, or "
                     "the file is damaged. Export the model again"
                 )
         return logits
 
-    def _run(self, batch: Batch, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _run(self, batch: Batch, rows: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         inputs = {name: value.numpy() for name, value in batch.inputs.items() if name in self._inputs}
-        outputs = self.session.run([output_name(task) for task in rows], inputs)
-        return {
-            task: torch.from_numpy(logits[row_indices.numpy()])
-            for (task, row_indices), logits in zip(rows.items(), outputs, strict=True)
-        }
+        wanted = {output: rows[task] for task in rows for output in self._outputs[task].values()}
+        arrays = dict(zip(wanted, self.session.run(list(wanted), inputs), strict=True))
+        values = {output: torch.from_numpy(arrays[output][indices.numpy()]) for output, indices in wanted.items()}
+        return {task: {key: values[output] for key, output in self._outputs[task].items()} for task in rows}
 
 
-def output_name(task: str) -> str:
-    """Return the name of a task's output in the graph: that of the task, unless an input has it."""
-    return f"{task}.logits" if task in _INPUTS else task
+def _outputs_of(task: str, names: Collection[str]) -> dict[str, str]:
+    """Return the outputs of a task: name of the output -> its name in the graph."""
+    found = {name.removeprefix(f"{task}."): name for name in names if name.startswith(f"{task}.")}
+    return {"logits": task, **found} if task in names and task not in _INPUTS else found
+
+
+def output_name(task: str, output: str = "logits") -> str:
+    """Return the name of a task's output in the graph: that of the task for "logits", unless an input has it."""
+    return task if output == "logits" and task not in _INPUTS else f"{task}.{output}"
 
 
 def load_onnx(directory: str | Path, *, device: str) -> tuple[OnnxModel, PreTrainedTokenizerBase]:

@@ -86,7 +86,7 @@ def onnx_readme(tasks: Mapping[str, Task], *, difference: float) -> str:
         "|---|---|---|---|",
         *(
             f"| {name} | {task.kind} | `{output_name(name)}` | "
-            f"`[rows, {'time, ' if task.level == 'token' else ''}{task.outputs}]` |"
+            f"`[rows, {'time, ' if task.windowed else ''}{task.outputs or 'outputs'}]` |"
             for name, task in tasks.items()
         ),
         "",

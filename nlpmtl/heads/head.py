@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
 from nlpmtl.heads.head_config import HeadConfig
+from nlpmtl.heads.inputs import HeadInputs
 
 
 class Head(nn.Module):
@@ -46,36 +47,27 @@ class Head(nn.Module):
         self.out = nn.Linear(width, outputs)
         self._initialise(std, seed)
 
-    @property
-    def pooling_key(self) -> Hashable:
-        """Equal for heads whose `pool` gives equal results: those with this class's own `pool`, level and pooling."""
-        return (self.level, self.shape.pooling) if getattr(self.pool, "__func__", None) is Head.pool else id(self)
-
-    def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """What the head reads of one task's rows; heads of the same level and pooling read the same.
-
-        Args:
-            hidden: the encoder's last hidden states, ``[part, time, width]``.
-            mask: 1 on tokens, 0 on padding, ``[part, time]``.
-
-        Returns:
-            ``[part, width]``; at the level of tokens the hidden states.
-        """
+    def pool(self, inputs: HeadInputs) -> Tensor:
+        """Return what the layers read: ``[sequences, width]``, or for tokens the hidden states."""
         if self.level == "token":
-            return hidden
-        if self.shape.pooling == "first":
-            return hidden[:, 0]
-        weights = mask.unsqueeze(-1).to(hidden.dtype)
-        return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+            return inputs.hidden
+        return inputs.first if self.shape.pooling == "first" else inputs.mean
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits, ``[part, outputs]``, or ``[part, time, outputs]`` at the level of tokens, of what `pool` gave."""
+    def forward(self, inputs: HeadInputs) -> Tensor:
+        """Return logits, ``[sequences, outputs]``, or ``[sequences, time, outputs]`` for tokens."""
+        x = self.pool(inputs)
         if self.shape.dense:
             x = self.activation(self.dense(self.drop_in(x)))
             if self.shape.norm is not None:
                 x = self.norm(x)
         logits: Tensor = self.out(self.drop_out(x))
         return logits
+
+    def load_fitting(self, weights: Mapping[str, Tensor]) -> None:
+        """Load the weights of a checkpoint that the head has too, in the same size."""
+        current = self.state_dict()
+        fitting = {n: value for n, value in weights.items() if n in current and value.shape == current[n].shape}
+        self.load_state_dict({**current, **fitting})
 
     @torch.no_grad()
     def _initialise(self, std: float, seed: int) -> None:

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from nlpmtl.data import Batch
 from nlpmtl.errors import ConfigError, did_you_mean
 from nlpmtl.export.onnx_model import load_onnx
+from nlpmtl.heads import Outputs
 from nlpmtl.hub.model_directory import load_model
 from nlpmtl.hub.model_files import GRAPH
 from nlpmtl.inference.device import AUTO, check_device, choose_device
@@ -40,7 +41,7 @@ class Backend(Protocol):
     def config(self) -> Any:
         """Of which ``input_length``, the longest input in tokens, is read."""
 
-    def predict_logits(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def predict_logits(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor | Outputs]:
         """Logits of the rows that each task is asked about, as `MultiTaskModel.forward` gives them."""
 
 

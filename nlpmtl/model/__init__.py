@@ -27,7 +27,7 @@ from nlpmtl.model.sharing import (
 )
 from nlpmtl.model.suitability import check_tokenizer
 from nlpmtl.model.tokenizer import load_tokenizer
-from nlpmtl.model.weights import check_finite, with_finite_logits
+from nlpmtl.model.weights import all_finite, check_finite, with_finite_logits
 
 __all__ = [
     "Adapters",
@@ -45,6 +45,7 @@ __all__ = [
     "SoftL2",
     "TaskLoss",
     "TaskMatrix",
+    "all_finite",
     "batch_losses",
     "check_files",
     "check_finite",

@@ -19,6 +19,7 @@ from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel, PreT
 from transformers.utils.hub import cached_file
 
 from nlpmtl.errors import ModelError
+from nlpmtl.heads import Outputs, named_outputs
 from nlpmtl.model.probe import LENGTHS, Lookups, find_positions, twin
 from nlpmtl.saved_config import OWN_TYPE, check_config, check_least_length, check_own_config, is_size, read_table
 
@@ -164,9 +165,9 @@ def check_loaded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, 
     check_length(model.config, positions=None, failed=failed)
     copied, recorder = twin(model), Lookups()
 
-    def compute(ids: Tensor) -> Mapping[str, Tensor]:
+    def compute(ids: Tensor) -> Mapping[str, Tensor | Outputs]:
         with recorder:
-            logits: Mapping[str, Tensor] = copied(input_ids=ids)
+            logits: Mapping[str, Tensor | Outputs] = copied(input_ids=ids)
         return logits
 
     lookups = []
@@ -178,7 +179,11 @@ def check_loaded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, 
 
 
 def check_logits(
-    compute: Callable[[Tensor], Mapping[str, Tensor]], tokenizer: PreTrainedTokenizerBase, *, length: int, failed: str
+    compute: Callable[[Tensor], Mapping[str, Tensor | Outputs]],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    length: int,
+    failed: str,
 ) -> None:
     """Check that a model computes finite logits for a row of the largest token id.
 
@@ -200,8 +205,8 @@ def check_logits(
             f"{failed}: {length} tokens with the id {largest}, the largest of its tokenizer, cannot be computed: {text}"
             ". Its config.json or its tokenizer does not belong to its weights"
         ) from error
-    for task, values in logits.items():
-        if not bool(values.isfinite().all()):
+    for task, outputs in logits.items():
+        if not all(bool(values.isfinite().all()) for values in named_outputs(outputs).values()):
             raise ModelError(
                 f"{failed}: the logits of the task {task!r} are not finite. Its config.json or its weights are damaged"
             )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Hashable, Iterable, Mapping
+import zlib
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from nlpmtl.data import Batch
 from nlpmtl.deprecation import RenamedMethod
 from nlpmtl.errors import ModelError, did_you_mean
 from nlpmtl.format_version import FORMAT_KEY, FORMAT_VERSION
-from nlpmtl.heads import Head, sequence_shape
+from nlpmtl.heads import Head, HeadContext, HeadInputs
 from nlpmtl.model.encoder import Encoder, init_encoder
 from nlpmtl.model.sharing import Sharing, SharingOptions, TaskMatrix
 from nlpmtl.model.task_covariance import TaskCovariance
@@ -26,10 +27,6 @@ from nlpmtl.registry import SHARINGS
 from nlpmtl.saved_config import OWN_TYPE
 from nlpmtl.strict_json import dumps
 from nlpmtl.tasks import Task, task_from_config
-
-_Pooled = dict[tuple[int, Hashable], Tensor]
-"""Pooled hidden states, by the hidden states and the head's `pooling_key`."""
-
 
 _HUB_ID = re.compile(r"[\w.-]*\w[\w.-]*(/[\w.-]*\w[\w.-]*)?")
 
@@ -112,7 +109,7 @@ class MultiTaskModel(PreTrainedModel):
             encoder=encoder,
             tasks=tuple(self.tasks),
         )
-        self.heads = nn.ModuleDict({_key(name): task.head(config.encoder_config) for name, task in self.tasks.items()})
+        self.heads = nn.ModuleDict({_key(name): _build_head(task, encoder) for name, task in self.tasks.items()})
         self.covariance: TaskCovariance | None = None
         if isinstance(options, SharingOptions) and options.relations is not None:
             self.covariance = TaskCovariance(self._own_weights(), strength=options.relations_strength)
@@ -149,11 +146,8 @@ class MultiTaskModel(PreTrainedModel):
         model = cls(config, encoder=encoder.model)
         model.sharing.init_parameters(seed)
         model.tasks = own
-        pretrained = sequence_shape(encoder.model.config).stock[:-1]  # the layers that `encoder.head_init` has
         for name, task in own.items():
-            head = task.head(encoder.model.config, seed=seed)
-            if head.level == "sequence" or head.shape.stock[:-1] == pretrained:
-                _load_fitting(head, encoder.head_init)
+            head = _build_head(task, encoder.model, seed=seed, pretrained=encoder.head_init)
             if name in encoder.pretrained_heads:
                 head.load_state_dict(encoder.pretrained_heads[name].state_dict())
             model.heads[_key(name)] = head.requires_grad_(name in made)
@@ -161,11 +155,9 @@ class MultiTaskModel(PreTrainedModel):
             model.covariance.start(model._own_weights(), fresh=own.keys() - encoder.pretrained_heads.keys())
         return model
 
-    def head(self, task: str) -> Head:
-        """The head of a task."""
-        head = self.heads[_key(task)]
-        assert isinstance(head, Head)
-        return head
+    def head(self, task: str) -> Any:
+        """Return the head of a task: any module that is called with `HeadInputs`."""
+        return self.heads[_key(task)]
 
     def forward(
         self,
@@ -173,7 +165,7 @@ class MultiTaskModel(PreTrainedModel):
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         rows: Mapping[str, Tensor] | None = None,
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Tensor | dict[str, Tensor]]:
         """Logits of the tasks, from one pass over the rows.
 
         Args:
@@ -183,7 +175,8 @@ class MultiTaskModel(PreTrainedModel):
             rows: which rows each task is asked about, ``[part]``, ascending; default: every task about every row.
 
         Returns:
-            For each task ``[part, outputs]``, or ``[part, time, outputs]`` where it labels words.
+            What the head of each task returns: logits, ``[part, outputs]`` or ``[part, time, outputs]``, or a dict of
+            named outputs.
         """
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         inputs = {"input_ids": input_ids, "attention_mask": mask}
@@ -192,20 +185,27 @@ class MultiTaskModel(PreTrainedModel):
         if rows is None:
             every = torch.arange(input_ids.shape[0], device=input_ids.device)
             rows = dict.fromkeys(self.tasks, every)
-        hidden, pooled = self.sharing(inputs, rows), _Pooled()
-        return {task: self._answer(task, hidden[task], mask[at], pooled=pooled) for task, at in rows.items()}
+        hidden = self.sharing(inputs, rows)
+        shared: dict[int, HeadInputs] = {}  # tasks of the same rows have the same hidden states
+        outputs: dict[str, Tensor | dict[str, Tensor]] = {}
+        for task, task_rows in rows.items():
+            states = hidden[task]
+            if id(states) not in shared:
+                shared[id(states)] = HeadInputs(states, mask, input_ids, rows=task_rows, dtype=self.dtype)
+            outputs[task] = self._run_head(task, shared[id(states)], time=states.shape[1], batch_time=mask.shape[1])
+        return outputs
 
-    def _answer(self, task: str, hidden: Tensor, mask: Tensor, *, pooled: _Pooled) -> Tensor:
-        """A task's logits; the hidden states may end where its longest row does, before the mask."""
-        time, own, device = mask.shape[1], hidden.shape[1], hidden.device.type
-        head = self.head(task)
+    def _run_head(self, task: str, inputs: HeadInputs, *, time: int, batch_time: int) -> Tensor | dict[str, Tensor]:
+        """Return the outputs of a head; those of tokens are padded to the length of the batch."""
+        device = self.device.type
         # A head is so small that casting its weights would take longer than it saves.
         with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
-            key = id(hidden), head.pooling_key  # tasks of the same rows have the same hidden states
-            if key not in pooled:
-                pooled[key] = head.pool(hidden.to(self.dtype), mask[:, :own])
-            logits: Tensor = head(pooled[key])
-        return logits if logits.dim() == 2 or own == time else functional.pad(logits, (0, 0, 0, time - own))
+            outputs: Tensor | dict[str, Tensor] = self.head(task)(inputs)
+        if time == batch_time:
+            return outputs
+        if isinstance(outputs, Tensor):
+            return _pad_time(outputs, time, batch_time)
+        return {name: _pad_time(values, time, batch_time) for name, values in outputs.items()}
 
     def penalty(self) -> Tensor | None:
         """What is added to a step's loss, once a step whatever its micro-batches; a scalar, or None."""
@@ -223,11 +223,11 @@ class MultiTaskModel(PreTrainedModel):
         """What has been learned about the tasks' relations, by name."""
         return self.sharing.task_relations() | ({} if self.covariance is None else self.covariance.task_relations())
 
-    def predict_logits(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def predict_logits(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Any]:
         """Logits for a batch on any device, computed where the model is."""
         device = self.device
         moved = {task: at.to(device) for task, at in rows.items()}
-        logits: dict[str, Tensor] = self(**batch.to(device).inputs, rows=moved)
+        logits: dict[str, Any] = self(**batch.to(device).inputs, rows=moved)
         return logits
 
     after_step = RenamedMethod("post_step")
@@ -238,22 +238,34 @@ class MultiTaskModel(PreTrainedModel):
     def _own_weights(self) -> dict[str, dict[str, Tensor]]:
         """What each task has of its own, in its head and inside the encoder, by names that tasks have in common."""
         found: dict[str, dict[str, Tensor]] = {}
-        for name, task in self.tasks.items():
-            head: dict[str, Tensor] = {
-                f"{task.level} head.{key}": weight for key, weight in self.head(name).named_parameters()
-            }
-            found[name] = {**head, **self.sharing.task_parameters(name)}
+        for name in self.tasks:
+            head = self.head(name)
+            prefix = f"{head.level} head" if isinstance(head, Head) else f"{type(head).__qualname__} head"
+            own = {f"{prefix}.{key}": weight for key, weight in head.named_parameters()}
+            found[name] = {**own, **self.sharing.task_parameters(name)}
         return found
 
     def _init_weights(self, module: nn.Module) -> None:
         """Nothing: heads initialise themselves, and the encoder comes with its weights."""
 
 
-def _load_fitting(head: Head, start: Mapping[str, Tensor]) -> None:
-    """Load the layers of a checkpoint that a head has too; a custom head may have other layers, or other sizes."""
-    weights = head.state_dict()
-    fitting = {name: value for name, value in start.items() if name in weights and value.shape == weights[name].shape}
-    head.load_state_dict({**weights, **fitting})
+def _build_head(
+    task: Task, encoder: PreTrainedModel, *, seed: int = 0, pretrained: Mapping[str, Tensor] | None = None
+) -> nn.Module:
+    """Return a new head; its initial weights depend on the seed and the name of the task only."""
+    context = HeadContext(
+        encoder.config, seed=zlib.crc32(f"{seed}/{task.name}".encode()), encoder=encoder, pretrained=pretrained or {}
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(context.seed)
+        return task.build_head(context)
+
+
+def _pad_time(values: Tensor, time: int, batch_time: int) -> Tensor:
+    """Return an output of tokens, ``[sequences, time, ...]``, padded to the length of the batch; others as they are."""
+    if values.dim() < 3 or values.shape[1] != time:
+        return values
+    return functional.pad(values, (0, 0) * (values.dim() - 2) + (0, batch_time - time))
 
 
 def _key(task: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from nlpmtl.data import Batch
 from nlpmtl.errors import ModelError
+from nlpmtl.heads import Outputs, named_outputs
 
 
 def check_finite(weights: Mapping[str, Tensor], *, failed: str) -> None:
@@ -32,19 +34,32 @@ def check_finite(weights: Mapping[str, Tensor], *, failed: str) -> None:
                 )
 
 
+def all_finite(outputs: Tensor | Outputs, *, mask: Tensor) -> bool:
+    """Return whether all outputs of a head are finite.
+
+    Args:
+        outputs: what the head returned.
+        mask: 1 on tokens, 0 on padding, ``[sequences, time]``: outputs of padding do not count.
+    """
+    for values in named_outputs(outputs).values():
+        by_token = values.dim() > 2 and values.shape[:2] == mask.shape
+        if not (values[mask.bool().to(values.device)] if by_token else values).isfinite().all():
+            return False
+    return True
+
+
 def with_finite_logits(
-    infer: Callable[[Batch, Mapping[str, Tensor]], Mapping[str, Tensor]],
-) -> Callable[[Batch, Mapping[str, Tensor]], Mapping[str, Tensor]]:
+    infer: Callable[[Batch, Mapping[str, Tensor]], Mapping[str, Any]],
+) -> Callable[[Batch, Mapping[str, Tensor]], Mapping[str, Any]]:
     """Return a model's `infer` that raises ModelError where logits are not finite: they would be read as predictions.
 
     Weights that are finite may still be so large that some inputs overflow.
     """
 
-    def compute(batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def compute(batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Any]:
         logits = infer(batch, rows)
-        for task, values in logits.items():
-            tokens = batch.attention_mask[rows[task]].bool().to(values.device)
-            if not (values[tokens] if values.dim() > 2 else values).isfinite().all():
+        for task, outputs in logits.items():
+            if not all_finite(outputs, mask=batch.attention_mask[rows[task]]):
                 raise ModelError(
                     f"task {task!r}: the logits are not finite for this input: the weights are damaged, or too large "
                     "for the precision. Use another checkpoint"

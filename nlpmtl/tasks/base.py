@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from torch import Tensor
-from transformers import PretrainedConfig
+from torch import Tensor, nn
 
 from nlpmtl.data import Example, Labels, LabelType, SplittingMethod, WordSplitting
 from nlpmtl.errors import ConfigError
-from nlpmtl.heads import Head, sequence_shape, token_shape
+from nlpmtl.heads import HeadContext
 from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.metrics import check, scores, task_score
 from nlpmtl.registry import METRICS
@@ -54,7 +52,6 @@ class Task(ABC):
     """Types in which its predictions can be scored, the preferred one first."""
     metrics: tuple[str, ...] = ()
     """Default metrics, the first one selects; of an instance those that its config lists."""
-    level: ClassVar[Literal["sequence", "token"]] = "sequence"
     pipeline_tag: ClassVar[str | None] = None
     """The Hub's name of the task type, which is also that of the transformers pipeline; for the card and exports."""
     plots: ClassVar[tuple[str, ...]] = ()
@@ -114,9 +111,9 @@ class Task(ABC):
                 raise ConfigError(f"task {self.name!r}: {error}") from None
 
     @property
-    def outputs(self) -> int:
-        """How many logits its head has."""
-        return len(self.labels)
+    def outputs(self) -> int | None:
+        """Number of logits of the head; None for a type that overrides `build_head` without stating it."""
+        return len(self.labels) if type(self).build_head is Task.build_head else None
 
     @property
     def takes_pairs(self) -> bool:
@@ -133,12 +130,14 @@ class Task(ABC):
         """The id of the label that the metric `f1` counts."""
         return None
 
-    def head(self, config: PretrainedConfig, *, seed: int = 0) -> Head:
-        """A new head for an encoder, in the shape that transformers gives its architecture."""
-        shape = token_shape(config) if self.level == "token" else sequence_shape(config)
-        std = getattr(config, "initializer_range", None) or 0.02
-        own = zlib.crc32(f"{seed}/{self.name}".encode())
-        return Head(width=config.hidden_size, outputs=self.outputs, shape=shape, level=self.level, std=std, seed=own)
+    def build_head(self, context: HeadContext) -> nn.Module:
+        """Return a module that is called as ``head(HeadInputs)`` and returns a tensor or named tensors.
+
+        Pooling belongs to the head. The first axis of every output is the sequence; a single tensor is named "logits".
+        Default: the architecture's own head for sequences.
+        """
+        assert self.outputs is not None, "the number of logits is that of the labels"
+        return context.sequence_head(self.outputs)
 
     def fit(self, labels: Iterable[Labels]) -> None:  # noqa: B027 - most kinds need to know nothing
         """Learn what training needs to know of the train splits' labels, before the first step."""

@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from nlpmtl.data import IGNORED, Example, Labels, LabelType, Scheme, TagLabels
 from nlpmtl.errors import ConfigError
+from nlpmtl.heads import HeadContext
 from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.metrics import spans
 from nlpmtl.registry import TASKS
@@ -88,7 +89,6 @@ class Labeling(Task):
     windowed = True
     columns: ClassVar[Mapping[str, LabelType]] = {"label": "tags"}
     prediction_types = ("tags",)
-    level = "token"
     inputs = frozenset({"words"})
     metrics = ("span_f1",)
     _identity_fields = (*Task._identity_fields, "scheme")
@@ -109,6 +109,13 @@ class Labeling(Task):
         super().__init__(**task)
         self._before = bio_predecessors(self.labels, task=self.name) if scheme == "bio" else None
         self._weights = self._weigh(None)
+
+    @property
+    def outputs(self) -> int:
+        return len(self.labels)
+
+    def build_head(self, context: HeadContext) -> nn.Module:
+        return context.token_head(self.outputs)
 
     @property
     def outside(self) -> str | None:

@@ -62,7 +62,7 @@ def test_rows_that_are_asked_and_no_others(exported: Exported) -> None:
         found, right = graph.predict_logits(batch, rows), model.predict_logits(batch, rows)
     assert list(found) == ["places", "mood"]
     for task, logits in right.items():
-        torch.testing.assert_close(found[task], logits, rtol=0, atol=1e-5)
+        torch.testing.assert_close(found[task]["logits"], logits, rtol=0, atol=1e-5)
 
 
 def test_it_computes_on_as_many_threads_as_torch(exported: Exported) -> None:

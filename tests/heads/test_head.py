@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
-from nlpmtl.heads import Head, HeadConfig, sequence_shape, token_shape
+from nlpmtl.heads import Head, HeadConfig, HeadInputs, sequence_shape, token_shape
 from tests.heads.stock import VARIANTS, config_of
 
 HIDDEN = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(0))
@@ -20,7 +20,7 @@ def head(shape: HeadConfig | None = None, **other: Any) -> Head:
 
 
 def logits(one: Head, hidden: Tensor, mask: Tensor) -> Tensor:
-    found: Tensor = one(one.pool(hidden, mask))
+    found: Tensor = one(HeadInputs(hidden, mask))
     return found
 
 

@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from nlpmtl.errors import ModelError
-from nlpmtl.heads import Head, HeadConfig
+from nlpmtl.heads import Head, HeadConfig, HeadContext, HeadInputs, sequence_shape
 from nlpmtl.kernels import enable_packing
 from nlpmtl.model import MultiTaskConfig, MultiTaskModel, load_encoder
 from nlpmtl.tasks import Classification, Task, task_from_config
@@ -271,14 +271,14 @@ class AttentionPooling(Head):
         self.query = nn.Parameter(torch.linspace(-0.3, 0.3, width))  # no token has all of the attention
         self.temperature, self.calls = temperature, 0
 
-    def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
+    def pool(self, inputs: HeadInputs) -> Tensor:
         self.calls += 1
-        scores = (hidden @ self.query / self.temperature).masked_fill(mask == 0, -torch.inf)
-        return (scores.softmax(dim=-1).unsqueeze(-1) * hidden).sum(dim=1)
+        scores = (inputs.hidden @ self.query / self.temperature).masked_fill(~inputs.mask, -torch.inf)
+        return (scores.softmax(dim=-1).unsqueeze(-1) * inputs.hidden).sum(dim=1)
 
 
 def replace_head(model: MultiTaskModel, task: str, kind: Any, **options: Any) -> Any:
-    old = model.head(task)
+    old: Any = model.head(task)
     made = kind(width=32, outputs=old.out.out_features, shape=old.shape, level=old.level, **options)
     made.out.load_state_dict(old.out.state_dict())
     made.dense.load_state_dict(old.dense.state_dict())
@@ -296,17 +296,17 @@ def test_each_head_pools_the_rows_that_several_tasks_have_by_itself(bert: Path) 
     with torch.no_grad():
         learned.query.mul_(-1)
     patched: Any = model.head("patched")
-    patched.pool = lambda hidden, mask: hidden[:, -1]
+    patched.pool = lambda inputs: inputs.hidden[:, -1]
     ids = torch.tensor([[2, 9, 10, 11, 3], [2, 12, 13, 14, 3]])
     hidden = model.sharing.encoder(ids).last_hidden_state
     together = model(ids)
     for name in specs:
         head = model.head(name)
-        assert torch.allclose(together[name], head(head.pool(hidden, torch.ones_like(ids))), atol=1e-6), name
+        assert torch.allclose(together[name], head(HeadInputs(hidden, torch.ones_like(ids))), atol=1e-6), name
     assert (attentive.calls, sharp.calls, learned.calls) == (2, 2, 2)
-    pooled = [
-        head.pool(hidden, torch.ones_like(ids)) for head in (model.head("stock"), attentive, sharp, learned, patched)
-    ]
+    stock: Any = model.head("stock")
+    heads = (stock, attentive, sharp, learned, patched)
+    pooled = [head.pool(HeadInputs(hidden, torch.ones_like(ids))) for head in heads]
     for i, one in enumerate(pooled):
         assert all(not torch.allclose(one, other, atol=1e-3) for other in pooled[:i])
 
@@ -317,17 +317,16 @@ class TwoStates(Head):
     def __init__(self, *, width: int, shape: HeadConfig, dense: bool, **head: Any) -> None:
         super().__init__(width=2 * width, shape=replace(shape, dense=dense), **head)
 
-    def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        weights = mask.unsqueeze(-1).to(hidden.dtype)
-        return torch.cat([hidden[:, 0], (hidden * weights).sum(dim=1) / weights.sum(dim=1)], dim=-1)
+    def pool(self, inputs: HeadInputs) -> Tensor:
+        return torch.cat([inputs.first, inputs.mean], dim=-1)
 
 
 @pytest.mark.parametrize("dense", [True, False])
 def test_a_head_of_other_layers_starts_without_those_of_the_checkpoint(bert: Path, dense: bool) -> None:
     class Wide(Classification):
-        def head(self, config: PretrainedConfig, *, seed: int = 0) -> Head:
-            made = super().head(config, seed=seed)
-            return TwoStates(width=32, outputs=3, shape=made.shape, level="sequence", dense=dense, seed=seed)
+        def build_head(self, context: HeadContext) -> Head:
+            shape = sequence_shape(context.config)
+            return TwoStates(width=32, outputs=3, shape=shape, level="sequence", dense=dense, seed=context.seed)
 
     wide = Wide(name="wide", labels=("a", "b", "c"), metrics=None, input="words")
     encoder = load_encoder(str(bert))
@@ -339,12 +338,13 @@ def test_a_head_of_other_layers_starts_without_those_of_the_checkpoint(bert: Pat
 
 def test_stock_heads_of_the_same_rows_are_pooled_once(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, calls = assemble(bert, dict.fromkeys(("one", "two"), SPECS["topic"])), []
-    pool = Head.pool
+    first = HeadInputs.first.func  # type: ignore[attr-defined]
 
-    def counted(head: Head, hidden: Tensor, mask: Tensor) -> Tensor:
-        calls.append(head)
-        return pool(head, hidden, mask)
+    def counted(inputs: HeadInputs) -> Tensor:
+        calls.append(inputs)
+        value: Tensor = first(inputs)
+        return value
 
-    monkeypatch.setattr(Head, "pool", counted)
+    monkeypatch.setattr(HeadInputs.first, "func", counted)
     model(torch.tensor([[2, 9, 3]]))
     assert len(calls) == 1

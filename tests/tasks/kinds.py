@@ -36,11 +36,16 @@ def make(kind: str, /, **changes: Any) -> Task:
     return task_from_config("t", config_of_kind(kind, **changes))
 
 
+def _outputs(task: Task) -> int:
+    assert task.outputs is not None
+    return task.outputs
+
+
 def logits_of(task: Task, *, seed: int = 0, scale: float = 3.0) -> NDArray[np.float32]:
     """Return logits of one row, by word for a task that labels words; one word has no token."""
-    shape = (len(WORDS), task.outputs) if task.level == "token" else (task.outputs,)
+    shape = (len(WORDS), _outputs(task)) if task.columns["label"] == "tags" else (_outputs(task),)
     logits = np.random.default_rng(seed).normal(0, scale, shape).astype(np.float32)
-    if task.level == "token":
+    if task.columns["label"] == "tags":
         logits[1] = np.nan
     return logits
 
@@ -48,16 +53,16 @@ def logits_of(task: Task, *, seed: int = 0, scale: float = 3.0) -> NDArray[np.fl
 def batch_of(task: Task, *, rows: int = 6, seed: int = 0) -> tuple[Tensor, Tensor, list[int]]:
     """Logits and labels of a part, as a loss takes them, and the items that it counts in each row."""
     generator = torch.Generator().manual_seed(seed)
-    if task.level == "token":
-        logits = torch.randn(rows, 5, task.outputs, generator=generator)
-        labels = torch.randint(task.outputs, (rows, 5), generator=generator)
+    if task.columns["label"] == "tags":
+        logits = torch.randn(rows, 5, _outputs(task), generator=generator)
+        labels = torch.randint(_outputs(task), (rows, 5), generator=generator)
         labels[:, 0] = labels[1, 3:] = IGNORED
         return logits, labels, (labels != IGNORED).sum(1).tolist()
-    logits = torch.randn(rows, task.outputs, generator=generator)
+    logits = torch.randn(rows, _outputs(task), generator=generator)
     labels = {
-        "class": torch.randint(max(task.outputs, 1), (rows,), generator=generator),
+        "class": torch.randint(max(_outputs(task), 1), (rows,), generator=generator),
         "number": torch.randn(rows, generator=generator, dtype=torch.float64),
-        "set": torch.randint(2, (rows, task.outputs), generator=generator).float(),
+        "set": torch.randint(2, (rows, _outputs(task)), generator=generator).float(),
     }[task.columns["label"]]
     return logits, labels, [1] * rows
 

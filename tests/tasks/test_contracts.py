@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 import nlpmtl.tasks as tasks
 from nlpmtl.config import TaskOptions
+from nlpmtl.heads import HeadContext, HeadInputs
 from nlpmtl.registry import METRICS, TASKS
 from nlpmtl.tasks import Confusion, LabelCounts, Task, task_from_config
 from tests.heads.stock import config_of
@@ -91,7 +92,7 @@ def test_errors_are_counted_by_gold_label(kind: str) -> None:
     same = analyse(task, predicted=answers, gold=answers, names=task.labels)
     if isinstance(same, Confusion):
         assert same.counts.sum() == np.diag(same.counts).sum() == sum(np.size(answer) for answer in answers)
-        assert same.unit == ("words" if task.level == "token" else "rows")
+        assert same.unit == ("words" if task.columns["label"] == "tags" else "rows")
     elif isinstance(same, LabelCounts):
         assert same.found.sum() == sum(map(len, answers))
         assert same.missed.sum() == same.wrong.sum() == 0
@@ -151,16 +152,17 @@ def test_a_loss_is_summed_in_single_precision_at_least(kind: str) -> None:
 
 def test_a_head_has_the_tasks_outputs_and_starts_the_same_whatever_other_heads_there_are(kind: str) -> None:
     task, config = make(kind), config_of("bert")
-    first = task.head(config, seed=3)
-    make("sentiment").head(config, seed=8)
-    again = task.head(config, seed=3)
-    assert first.out.out_features == task.outputs
-    assert first.level == task.level
+
+    def build(task: Task, seed: int) -> Any:
+        return task.build_head(HeadContext(config, seed=seed))
+
+    first = build(task, 3)
+    build(make("sentiment"), 8)
+    again = build(task, 3)
+    hidden, mask = torch.randn(2, 5, config.hidden_size), torch.ones(2, 5, dtype=torch.bool)
+    assert first(HeadInputs(hidden, mask)).shape[-1] == task.outputs
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
-    other_seed = task.head(config, seed=4)
-    other_name = task_from_config("u", config_of_kind(kind)).head(config, seed=3)
-    assert not torch.equal(first.out.weight, other_seed.out.weight)
-    assert not torch.equal(first.out.weight, other_name.out.weight)
+    assert not torch.equal(first.out.weight, build(task, 4).out.weight)
     assert first.out.weight.std() < 0.04  # initializer_range, 0.02
 
 
