@@ -1,4 +1,4 @@
-"""Calibration at the end of training: temperatures and thresholds from one half of validation, told on the other."""
+"""Calibration after training: temperatures and thresholds, fitted on half of validation and measured on the other."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from nlpmtl.evaluation import Outputs, OutputsSource, to_items
 from nlpmtl.tasks import ExampleOutputs, Task
 from nlpmtl.tasks.calibration import expected_calibration_error
 
-_LEAST_ROWS = 20
-"""Fewer labelled rows in a half say nothing, and the task stays as it is."""
+_MIN_ROWS = 20
+"""Minimum number of labelled rows in each half; with fewer, the task is not calibrated."""
 
 
 @dataclass(frozen=True)
 class CalibrationReport:
-    """What calibration did to a task, told on rows that it was not fitted on.
+    """Effect of calibration on a task, measured on rows that it was not fitted on.
 
     Args:
-        rows: how many.
-        temperature: what its logits are divided by.
-        error_before: the expected calibration error as the task was …
-        error: … and as it is now.
-        score_before: the task's score as it was …
-        score: … and as it is now: other thresholds give other answers.
+        rows: number of rows.
+        temperature: divisor of the logits.
+        error_before: expected calibration error before calibration.
+        error: expected calibration error after calibration.
+        score_before: score of the task before calibration.
+        score: score of the task after calibration, with other thresholds.
     """
 
     rows: int
@@ -42,7 +42,7 @@ class CalibrationReport:
 
 @dataclass
 class _Half:
-    """Labelled rows of one task."""
+    """Labelled rows of a task."""
 
     items: list[ExampleOutputs] = field(default_factory=list)
     gold: list[Any] = field(default_factory=list)
@@ -55,49 +55,50 @@ def calibrate(
     datasets: Mapping[str, Encoded],
     failed: Callable[[str, Exception], None],
 ) -> dict[str, CalibrationReport]:
-    """Calibrate the tasks on half of their labelled rows; those without enough of them, or without any confidence,
-    stay as they are and are left out of the answer.
+    """Calibrate the tasks on half of their labelled rows, in place.
+
+    Tasks with too few rows, or without confidence, are unchanged and have no report.
 
     Args:
-        inference: the model.
-        tasks: they are changed.
-        datasets: rows that training has not seen.
-        failed: called with a task whose calibration raised, which stays as it was, and the error.
+        inference: source of the outputs.
+        tasks: tasks to calibrate.
+        datasets: rows that the model was not trained on.
+        failed: called with the name of a task whose calibration raised, which is unchanged, and the exception.
     """
-    found = {}
-    for name, (fitted, told) in _halves(inference, tasks=tasks, datasets=datasets).items():
+    reports = {}
+    for name, (fit_half, report_half) in _split_halves(inference, tasks=tasks, datasets=datasets).items():
         task, before = tasks[name], dict(vars(tasks[name]))
         try:
-            calibrated = _calibrate(task, fitted=fitted, told=told)
-        except Exception as error:  # a kind of task or a metric from a plugin may raise anything
+            report = _calibrate(task, fit_half=fit_half, report_half=report_half)
+        except Exception as error:  # a task type or metric from a plugin may raise anything
             vars(task).clear()
             vars(task).update(before)
             failed(name, error)
         else:
-            if calibrated is not None:
-                found[name] = calibrated
-    return found
+            if report is not None:
+                reports[name] = report
+    return reports
 
 
-def _calibrate(task: Task, *, fitted: _Half, told: _Half) -> CalibrationReport | None:
-    """Calibrate one task; None if it stays as it is."""
-    error_before, score_before = _error(task, told), _score(task, told)
-    if min(len(fitted.gold), len(told.gold)) < _LEAST_ROWS or error_before is None:
+def _calibrate(task: Task, *, fit_half: _Half, report_half: _Half) -> CalibrationReport | None:
+    """Calibrate a task; None if it is unchanged."""
+    error_before, score_before = _calibration_error(task, report_half), _score(task, report_half)
+    if min(len(fit_half.gold), len(report_half.gold)) < _MIN_ROWS or error_before is None:
         return None
-    task.calibrate(fitted.items, fitted.gold)
-    error = _error(task, told)
-    assert error is not None, "the same rows as before"
+    task.calibrate(fit_half.items, fit_half.gold)
+    error = _calibration_error(task, report_half)
+    assert error is not None, "the rows are the same"
     return CalibrationReport(
-        rows=len(told.gold),
+        rows=len(report_half.gold),
         temperature=task.temperature,
         error_before=error_before,
         error=error,
         score_before=score_before,
-        score=_score(task, told),
+        score=_score(task, report_half),
     )
 
 
-def _halves(
+def _split_halves(
     inference: OutputsSource, *, tasks: Mapping[str, Task], datasets: Mapping[str, Encoded]
 ) -> dict[str, tuple[_Half, _Half]]:
     """Return for each task the rows to fit on, and those to report on."""
@@ -121,7 +122,7 @@ def _copy(task: str, outputs: Sequence[Outputs], rows: NDArray[np.int64]) -> lis
     return [{name: array.copy() for name, array in values.items()} for values in outputs]
 
 
-def _error(task: Task, half: _Half) -> float | None:
+def _calibration_error(task: Task, half: _Half) -> float | None:
     if not half.gold:
         return None
     pairs = zip(task.decode(half.items), half.gold, strict=True)

@@ -31,7 +31,7 @@ from nlpmtl.training import (
     StepLogged,
     Trainer,
     accelerator_context,
-    check_place,
+    check_run_dir,
     check_same_data,
     finish_trackers,
     hold_lock,
@@ -40,7 +40,7 @@ from nlpmtl.training import (
     open_run_dir,
     quarantine_corrupt,
     read_state,
-    recordable,
+    recordable_overrides,
     recorded_precision,
     resolve_precision,
     run_metadata,
@@ -128,7 +128,7 @@ def iter_train(
     directory = parse_output(output) if output is not None else config.output
     if directory is None:
         raise ConfigError('output: missing: set the directory of the run, output = "runs/…", or pass --output DIR')
-    check_place(directory)
+    check_run_dir(directory)
     recorded = recorded_precision(directory) if resume and config.train.precision == "auto" else None
     precision = recorded or resolve_precision(config.train.precision)
     with ExitStack() as stack:
@@ -145,7 +145,7 @@ def iter_train(
         metadata = run_metadata(
             plain, precision=precision, processes=accelerator.num_processes, device=str(accelerator.device)
         )
-        metadata["overrides"] = recordable(overrides or {}, config=plain)
+        metadata["overrides"] = recordable_overrides(overrides or {}, config=plain)
         notes = [*notes, *resume_notes]
         yield from _iter_train(config, directory, accelerator, checkpoint=checkpoint, metadata=metadata, notes=notes)
 

@@ -48,5 +48,5 @@ def load_run(
         found = find_run(source) if isinstance(source, str | Path) else source
         directory = output if output is not None else read_run(found, overrides=overrides).get("output")
         if isinstance(directory, str | Path):
-            laid = {**recorded_overrides(Path(directory), but=overrides), **overrides}
+            laid = {**recorded_overrides(Path(directory), excluding=overrides), **overrides}
     return load_config(source, overrides=laid), laid

@@ -50,7 +50,7 @@ def test_overrides_need_not_be_repeated(run: dict[str, Any], tmp_path: Path) -> 
     assert (config["seed"], config["train"]["lr"], config["eval"]["select"]) == (9, 2e-3, "grade")
     assert read_json(out / "run.json")["overrides"] == recorded
     nlpmtl.train(run, output=out, resume=True, **{"train.lr": 2e-3})
-    with pytest.raises(RunError, match=r"what differs: train\.lr \(was 0\.002, is 0\.003\)"):
+    with pytest.raises(RunError, match=r"changed keys: train\.lr \(was 0\.002, is 0\.003\)"):
         nlpmtl.train(run, output=out, resume=True, **{"train.lr": 3e-3})
     nlpmtl.train(run, output=out, resume=True, **{"train.keep": 1})
     assert read_json(out / "run.json")["overrides"] == {**recorded, "train.keep": 1}

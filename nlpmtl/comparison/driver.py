@@ -26,7 +26,7 @@ from nlpmtl.errors import ConfigError, RunError, StoppedError, plain
 from nlpmtl.model import Encoder
 from nlpmtl.run import Event, Source, TrainResult, iter_train, load_config, load_inputs
 from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
-from nlpmtl.training import Message, check_place, check_same_data, digest_plugins, global_state_restored, hold_lock
+from nlpmtl.training import Message, check_run_dir, check_same_data, digest_plugins, global_state_restored, hold_lock
 from nlpmtl.training.lock import HOLDER, LOCK
 
 _MIN_LABELLED = 0.9
@@ -60,7 +60,7 @@ def iter_compare(
     directory = _directory(config, output)
     if seeds < 1:
         raise ConfigError(f"seeds: must be at least 1, found {seeds}")
-    check_place(directory)
+    check_run_dir(directory)
     # Rank 0 locks the directory of the comparison; each run locks its own.
     with ExitStack() as stack:
         notes = stack.enter_context(hold_lock(directory)) if os.environ.get("RANK", "0") == "0" else []

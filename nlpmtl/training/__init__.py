@@ -27,10 +27,10 @@ from nlpmtl.training.lock import hold_lock, hold_lock_on_all_ranks
 from nlpmtl.training.metrics_logger import MetricsLogger, read_lines
 from nlpmtl.training.optimizer import Schedule, build_optimizer, build_schedule
 from nlpmtl.training.run_directory import (
-    check_place,
+    check_run_dir,
     config_diff,
     open_run_dir,
-    recordable,
+    recordable_overrides,
     recorded_overrides,
     recorded_precision,
     run_metadata,
@@ -65,8 +65,8 @@ __all__ = [
     "broadcast_parameters",
     "build_optimizer",
     "build_schedule",
-    "check_place",
     "check_precision",
+    "check_run_dir",
     "check_same_data",
     "config_diff",
     "digest_plugins",
@@ -85,7 +85,7 @@ __all__ = [
     "quarantine_corrupt",
     "read_lines",
     "read_state",
-    "recordable",
+    "recordable_overrides",
     "recorded_overrides",
     "recorded_precision",
     "resolve_precision",

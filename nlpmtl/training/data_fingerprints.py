@@ -1,4 +1,4 @@
-"""Whether a run that is resumed has the data and the plugins that it was started with."""
+"""Check that a resumed run has the same data and plugins as before."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from typing import Any
 from nlpmtl.data import describe_changes
 from nlpmtl.errors import RunError, quote
 
-_SHOWN = 300
-"""Characters of a label list in an error."""
+_MAX_CHARACTERS = 300
+"""Maximum number of characters of a label list in an error."""
 
-Facts = Mapping[str, Any]
-"""``data``: as `TaskDatasets.fingerprint` gives it; ``plugins``: as `digest_plugins` does."""
+Fingerprints = Mapping[str, Any]
+"""``data``: the result of `TaskDatasets.fingerprint`; ``plugins``: the result of `digest_plugins`."""
 
 
-def check_same_data(before: Facts, now: Facts, *, run: Path) -> list[str]:
-    """Compare what an earlier run recorded with what is there now, and return notes for the user.
+def check_same_data(before: Fingerprints, now: Fingerprints, *, run: Path) -> list[str]:
+    """Compare the fingerprints of an earlier run with the current ones, and return notes for the user.
 
     Args:
-        before: what a checkpoint or run.json of the earlier run says.
-        now: the same of this run.
-        run: where the earlier run is, for messages.
+        before: fingerprints in a checkpoint or in run.json of the earlier run.
+        now: fingerprints of this run.
+        run: path of the earlier run, for messages.
 
     Raises:
-        RunError: the texts, the labels, the rows or a label list are not those of the earlier run.
+        RunError: the texts, the labels, the rows or a label list have changed.
     """
     notes = [
-        f"plugins: the code of {name!r} has changed since {run} was written: what it computes may differ"
+        f"plugins: the code of {name!r} has changed since {run} was written, so results may differ"
         for name, digest in before.get("plugins", {}).items()
         if now["plugins"].get(name, digest) != digest
     ]
     if "data" not in before:
         return [
             *notes,
-            f"{run} does not record its data (an earlier nlpmtl wrote it): that they are the same is not checked",
+            f"{run} does not contain fingerprints of its data (an earlier version of nlpmtl wrote it): not compared",
         ]
     changes = list(_changes(before["data"], now["data"]))
     if changes:
         raise RunError(
-            f"{run} was trained on other data:\n"
+            f"{run} was trained on different data:\n"
             + "\n".join(changes)
             + "\nRestore the data to resume the run, or start a new run in another output"
         )
@@ -50,16 +50,16 @@ def check_same_data(before: Facts, now: Facts, *, run: Path) -> list[str]:
 
 
 def digest_plugins(names: Iterable[str]) -> dict[str, str]:
-    """The SHA-256 of each plugin's source: of the module's file, or of all Python files of a package."""
-    found = {}
+    """Return the SHA-256 digest of each plugin's source: the file of a module, or all Python files of a package."""
+    digests = {}
     for name in names:
         digest = hashlib.sha256()
         files = _sources(name)
         for path in files:
             digest.update(path.read_bytes())
         if files:
-            found[name] = digest.hexdigest()
-    return found
+            digests[name] = digest.hexdigest()
+    return digests
 
 
 def _sources(name: str) -> list[Path]:
@@ -71,15 +71,17 @@ def _sources(name: str) -> list[Path]:
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each change."""
+    """Yield a line per change."""
     for task, labels in now["labels"].items():
-        had = before["labels"].get(task)
-        if had is not None and had != labels:
+        earlier = before["labels"].get(task)
+        if earlier is not None and earlier != labels:
             names = [
-                name for name, splits in now["splits"].items() if any(task in _labels(one) for one in splits.values())
+                name
+                for name, splits in now["splits"].items()
+                if any(task in _labels(split) for split in splits.values())
             ]
-            told = f"label list {quote(had, most=_SHOWN)} → {quote(labels, most=_SHOWN)}"
-            yield f"dataset {', '.join(map(repr, names))}, task {task!r}: {told}"
+            change = f"label list {quote(earlier, most=_MAX_CHARACTERS)} → {quote(labels, most=_MAX_CHARACTERS)}"
+            yield f"dataset {', '.join(map(repr, names))}, task {task!r}: {change}"
     for name in dict.fromkeys([*before["splits"], *now["splits"]]):
         old, new = before["splits"].get(name, {}), now["splits"].get(name, {})
         for split in dict.fromkeys([*old, *new]):
@@ -95,11 +97,7 @@ def _labels(split: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 def _change(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> str | None:
     if old is None or new is None:
-        return (
-            f"the split is new, with {new['rows']} rows"
-            if new
-            else f"the split is gone; it had {old['rows']} rows"
-            if old
-            else None
-        )
+        if new is not None:
+            return f"the split is new, with {new['rows']} rows"
+        return None if old is None else f"the split is missing; it had {old['rows']} rows"
     return describe_changes(old, new)

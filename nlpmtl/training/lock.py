@@ -1,4 +1,4 @@
-"""A lock on an output directory, so that one run at a time writes there."""
+"""Lock on a run's directory: one run at a time writes to it."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 from filelock import FileLock, Timeout
 
 from nlpmtl.errors import NlpmtlError, RunError
 from nlpmtl.fs import write_atomic
 from nlpmtl.strict_json import dumps
+from nlpmtl.training.distributed import broadcast_object
 
 LOCK = ".nlpmtl.lock"
-"""The file that is locked; the system unlocks it when the process ends, however it does."""
+"""File that is locked; the operating system unlocks it when the process ends."""
 HOLDER = ".nlpmtl.lock.json"
-"""Which process holds the lock, for messages."""
+"""File that describes the process that holds the lock."""
 _UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
-"""What some network file systems say to a lock."""
+"""Errors of file systems without locks."""
 
 
 @contextmanager
 def hold_lock(directory: Path) -> Iterator[list[str]]:
-    """Hold the lock of a directory, which is made, while the block runs; notes for the user come back.
+    """Create a directory and hold its lock inside the block; yield notes for the user.
 
-    Nothing of it is left afterwards, nor the directory if it was made here and is empty.
+    Afterwards the files of the lock are removed, and the directory if it was created here and is empty.
 
     Raises:
-        RunError: another process, or another run of this one, holds it; or the directory cannot be written.
+        RunError: another process, or another run in this process, holds the lock; or the directory cannot be written.
     """
-    made = [path for path in (directory, *directory.parents) if not path.exists()]
+    created = [path for path in (directory, *directory.parents) if not path.exists()]
     lock = FileLock(directory / LOCK, timeout=0, thread_local=False)
     try:
         notes = _acquire(lock, directory)
@@ -47,38 +47,39 @@ def hold_lock(directory: Path) -> Iterator[list[str]]:
         finally:
             _release(lock, directory)
     finally:
-        for path in made:
-            with suppress(OSError):  # it is not empty
+        for path in created:
+            with suppress(OSError):  # not empty
                 path.rmdir()
 
 
 @contextmanager
 def hold_lock_on_all_ranks(directory: Path, accelerator: Accelerator) -> Iterator[list[str]]:
-    """`hold_lock` for several processes: the first one holds it, and all of them fail if it cannot."""
+    """Hold the lock on rank 0; if it cannot, all ranks raise."""
     with ExitStack() as stack:
-        told: list[Any] = [None, []]
+        problem: str | None = None
+        notes: list[str] = []
         if accelerator.is_main_process:
             try:
-                told[1] = stack.enter_context(hold_lock(directory))
+                notes = stack.enter_context(hold_lock(directory))
             except NlpmtlError as error:
-                told[0] = str(error)
-        broadcast_object_list(told)
-        if told[0] is not None:
-            raise RunError(told[0])
-        yield told[1]
+                problem = str(error)
+        problem, notes = broadcast_object((problem, notes))
+        if problem is not None:
+            raise RunError(problem)
+        yield notes
 
 
 def _acquire(lock: FileLock, directory: Path) -> list[str]:
-    """Take the lock, say who holds it, and return notes.
+    """Acquire the lock, write who holds it, and return notes.
 
     Raises:
-        RunError: it is held, or the directory cannot be written.
+        RunError: the lock is held, or the directory cannot be written.
     """
     notes = []
     try:
         directory.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-        if not (directory / LOCK).exists():  # it was opened before, and locked after, its last holder removed it
+        if not (directory / LOCK).exists():  # its last holder removed it after it was opened here
             lock.release()
             lock.acquire()
     except Timeout:
@@ -96,9 +97,9 @@ def _acquire(lock: FileLock, directory: Path) -> list[str]:
 
 
 def _release(lock: FileLock, directory: Path) -> None:
-    """Remove the files first: a process that comes later makes and locks a new one."""
+    """Remove the files, then unlock: the next process creates and locks a new file."""
     for name in (HOLDER, LOCK):
-        with suppress(OSError):  # Windows removes no file that is open
+        with suppress(OSError):  # Windows cannot remove open files
             (directory / name).unlink(missing_ok=True)
     lock.release()
     if sys.platform == "win32":
@@ -111,7 +112,7 @@ def _this_process() -> dict[str, Any]:
 
 
 def _holder(directory: Path) -> dict[str, Any]:
-    """What the process that holds the lock says of itself; nothing where it has not yet, or was killed meanwhile."""
+    """Return the process that holds the lock; empty if it has not written its file, or was killed before it did."""
     try:
         holder = json.loads((directory / HOLDER).read_text(encoding="utf-8"))
         return {key: holder[key] for key in ("pid", "host", "since")}
@@ -122,31 +123,31 @@ def _holder(directory: Path) -> dict[str, Any]:
 def _in_use(directory: Path) -> str:
     holder = _holder(directory)
     if not holder:
-        return f"{directory} is in use: another run has just started there. Choose another output"
-    who = f"process {holder['pid']} on {holder['host']}"
+        return f"{directory} is in use: another run has just started. Choose another output"
+    process = f"process {holder['pid']} on {holder['host']}"
     if (holder["pid"], holder["host"]) == (os.getpid(), socket.gethostname()):
-        who = f"another run in this process ({holder['pid']} on {holder['host']})"
-    told = f"{directory} is in use by {who}, since {holder['since']}. Wait until it ends, or choose another output"
+        process = f"another run in this process ({holder['pid']} on {holder['host']})"
+    message = f"{directory} is in use by {process}, since {holder['since']}. Wait for it, or choose another output"
     if holder["host"] != socket.gethostname():
-        told += f". If that machine was switched off or lost, remove {directory / LOCK} and {directory / HOLDER}"
-    return told
+        message += f". If that machine is no longer running, remove {directory / LOCK} and {directory / HOLDER}"
+    return message
 
 
 def _without_lock(directory: Path, error: Exception) -> str:
-    """Go by the record of the holder where files cannot be locked, and say so.
+    """Return a note that files cannot be locked; the file of the holder is checked instead.
 
     Raises:
-        RunError: a run that may still be going on has left its record.
+        RunError: the file of the holder belongs to a run that may still be active.
     """
     holder = _holder(directory)
-    here = holder.get("host") == socket.gethostname()
-    if holder and not (here and _has_ended(int(holder["pid"]))):
+    is_local = holder.get("host") == socket.gethostname()
+    if holder and not (is_local and _has_ended(int(holder["pid"]))):
         raise RunError(_in_use(directory)) from None
-    return f"the file system of {directory} has no locks ({error}): see to it that no second run writes there"
+    return f"the file system of {directory} does not support locks ({error}): make sure that no second run writes to it"
 
 
 def _has_ended(pid: int) -> bool:
-    """Whether a process of this machine is gone; where that cannot be asked, it is taken to be there."""
+    """Return whether a process of this machine has ended; False if that cannot be determined."""
     if sys.platform == "win32" or pid == os.getpid():
         return False
     try:

@@ -1,4 +1,4 @@
-"""What a run's directory holds before it starts, and the run.json that says how it was made."""
+"""Directory of a run: create it, resume from it, or refuse it; write run.json, the metadata of the run."""
 
 from __future__ import annotations
 
@@ -29,102 +29,115 @@ _FREE_TO_DIFFER = (
     "train.keep",
     "train.trackers",
 )
-"""What a resumed run may change: what is learned does not depend on it (but for the draws of dropout)."""
+"""Keys that a resumed run may change: the weights do not depend on them, except for dropout masks."""
 _LENGTH = ("steps", "epochs")
-"""Keys of ``[train]`` with which a run is extended."""
+"""Keys of ``[train]`` that set the number of steps."""
 _SOURCE = re.compile(r"datasets\.[^.]+\.data\..+")
-"""Where rows come from, which a resumed run may change too if the rows themselves are known to be the same."""
-_BESIDE = (LOCK, HOLDER, "relate.json", "relate-affinity.png", "relate-tree.png")
-"""What may be in the directory of a new run: its lock, and what `nlpmtl relate` writes."""
+"""Source of the rows: a resumed run may change it if the rows are known to be the same."""
+_IGNORED = (LOCK, HOLDER, "relate.json", "relate-affinity.png", "relate-tree.png")
+"""Files that the directory of a new run may contain: its lock, and the output of `nlpmtl relate`."""
 _RESULTS = ("answers.json", "best", "model", "scores.json")
-"""What a run leaves that is worth keeping without its checkpoints."""
+"""Results of a run that are worth keeping without its checkpoints."""
 _LOGS = ("evaluations.jsonl", "metrics.jsonl")
-"""Logs, which a run creates empty before its first checkpoint."""
-_SHOWN = 10
+"""Logs, which a run creates before its first checkpoint."""
+_MAX_LISTED = 10
+_MISSING = object()
 _PACKAGES = ("nlpmtl", "torch", "transformers", "accelerate", "datasets", "tokenizers", "numpy")
 
 
 def open_run_dir(
     directory: Path, *, config: Mapping[str, Any], resume: bool, extend: bool = True
 ) -> tuple[Path | None, list[str]]:
-    """The checkpoint to go on from, if any, and what to tell about it.
+    """Return the checkpoint to resume from, or None, and notes for the user.
 
     Args:
-        directory: the run's directory.
-        config: the run's config in plain values.
-        resume: go on from what is there; otherwise nothing may be there.
+        directory: directory of the run.
+        config: config of the run in plain values.
+        resume: resume the run in the directory; otherwise the directory must be empty.
         extend: whether `train.steps` and `train.epochs` may differ.
 
     Raises:
-        ConfigError: no directory can be there.
-        RunError: a run or something else is there already, no checkpoint is intact, or the newest is of another config.
+        ConfigError: the path cannot be a directory.
+        RunError: the directory contains another run or other files, no checkpoint is intact, or the latest one was
+            written with a different config.
     """
-    check_place(directory)
+    check_run_dir(directory)
     _check_empty(directory, resume=resume)
     if not resume:
         return None, []
-    found, passed_over = latest_valid(directory / "checkpoints")
-    notes = [f"passed over {line}" for line in passed_over]
-    if found is None:
-        return None, [*notes, f"{directory} holds no checkpoint to resume from: starting anew"]
-    state = read_state(found)
+    checkpoint, damaged = latest_valid(directory / "checkpoints")
+    notes = [f"skipped {line}" for line in damaged]
+    if checkpoint is None:
+        return None, [*notes, f"{directory} contains no checkpoint to resume from: starting from scratch"]
+    state = read_state(checkpoint)
     free = (*_FREE_TO_DIFFER, *(f"train.{key}" for key in _LENGTH)) if extend else _FREE_TO_DIFFER
-    other = config_diff(state["config"], config, free=free, data_known="data" in state)
-    length = [(key, *(one.get("train", {}).get(key) for one in (state["config"], config))) for key in _LENGTH]
-    changed = [f"train.{key} was {_show(before)}, is {_show(now)}" for key, before, now in length if before != now]
-    if other:
-        raise RunError(f"{found} is of another config; what differs: {', '.join(other)}")
-    notes.append(f"resuming from {found}")
-    if changed and extend:
-        notes.append(
-            f"{', '.join(changed)}: the learning rates from here on are those of the new length, so the result differs "
-            "from that of a run which had this length from the start"
+    changed_keys = config_diff(state["config"], config, free=free, data_known="data" in state)
+    if changed_keys:
+        raise RunError(f"{checkpoint} was written with a different config; changed keys: {', '.join(changed_keys)}")
+    notes.append(f"resuming from {checkpoint}")
+    if extend:
+        notes += _length_changes(state["config"].get("train", {}), config.get("train", {}))
+    return checkpoint, notes
+
+
+def _length_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a note if the number of steps has changed."""
+    changes = [
+        f"train.{key} was {_format(before.get(key))}, is {_format(now.get(key))}"
+        for key in _LENGTH
+        if before.get(key) != now.get(key)
+    ]
+    if changes:
+        yield (
+            f"{', '.join(changes)}: from here on, the learning rates follow the schedule of the new length, so the "
+            "result differs from that of a run with this length from the start"
         )
-    return found, notes
 
 
 def _check_empty(directory: Path, *, resume: bool) -> None:
-    """Refuse to write a new run where anything else is: what a run did not write, it must not erase.
+    """Refuse a directory with other files: a run must not delete what it did not write.
 
     Raises:
-        RunError: a run is there already, what is left of one, or something else.
+        RunError: the directory contains a run, the remains of one, or other files.
     """
-    found = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
-    found = [name for name in found if name not in _BESIDE]
+    names = sorted(name for name in _names(directory) if name not in _IGNORED)
     checkpoints = [name for name in _names(directory / "checkpoints") if "step-" in name]
     if resume and any(name.startswith("step-") for name in checkpoints):
         return
-    if not resume and ("run.json" in found or checkpoints):
-        raise RunError(f"{directory} holds a run already: go on with --resume, or choose another output")
-    own = bool(checkpoints) or _wrote_facts(directory)
-    rest = [name for name in found if name in _RESULTS and (name != "best" or _names(directory / name))]
-    rest += [name for name in found if name in _LOGS and own and (directory / name).stat().st_size > 0]
-    if resume and rest:
+    if not resume and ("run.json" in names or checkpoints):
         raise RunError(
-            f"{directory} holds {', '.join(rest)} of an earlier run, and no checkpoint to resume from: a new run would "
-            "replace them. Choose another output, or move them away"
+            f"{directory} already contains a run: resume it with --resume (Python: resume=True), or choose another "
+            "output"
         )
-    if found and not own:
-        shown = ", ".join(map(plain, found[:_SHOWN])) + (", …" if len(found) > _SHOWN else "")
-        raise RunError(f"{directory} is not empty, and holds no run; found: {shown}. Choose another output")
+    is_run = bool(checkpoints) or _has_metadata(directory)
+    results = [name for name in names if name in _RESULTS and (name != "best" or _names(directory / name))]
+    results += [name for name in names if name in _LOGS and is_run and (directory / name).stat().st_size > 0]
+    if resume and results:
+        raise RunError(
+            f"{directory} contains {', '.join(results)} of an earlier run, but no checkpoint to resume from: a new run "
+            "would replace them. Choose another output, or move them"
+        )
+    if names and not is_run:
+        listed = ", ".join(map(plain, names[:_MAX_LISTED])) + (", …" if len(names) > _MAX_LISTED else "")
+        raise RunError(f"{directory} is not empty and does not contain a run; found: {listed}. Choose another output")
 
 
-def _wrote_facts(directory: Path) -> bool:
-    """Whether a run.json was written by a run, or by one that was killed before it had written anything."""
+def _has_metadata(directory: Path) -> bool:
+    """Return whether run.json was written by a run; it is empty if the run was killed at that moment."""
     path = directory / "run.json"
-    return path.is_file() and (path.stat().st_size == 0 or "config" in _read_facts(directory))
+    return path.is_file() and (path.stat().st_size == 0 or "config" in _read_metadata(directory))
 
 
 def _names(directory: Path) -> list[str]:
     return [path.name for path in directory.iterdir()] if directory.is_dir() else []
 
 
-def _show(value: object) -> str:
+def _format(value: object) -> str:
     return "not set" if value is None else str(value)
 
 
-def check_place(directory: Path) -> None:
-    """Check whether a run can have this directory, before anything is loaded.
+def check_run_dir(directory: Path) -> None:
+    """Check that a path can be the directory of a run, before anything is loaded.
 
     Raises:
         ConfigError: it cannot.
@@ -132,7 +145,7 @@ def check_place(directory: Path) -> None:
     check_output(directory)
     try:
         if not stat.S_ISDIR(directory.stat().st_mode):
-            raise NotADirectoryError("something else is there")
+            raise NotADirectoryError("it is not a directory")
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:  # ValueError: a null character
@@ -140,16 +153,16 @@ def check_place(directory: Path) -> None:
 
 
 def recorded_precision(directory: Path) -> str | None:
-    """What the precision of the run in a directory became; None where none is there."""
-    return _read_facts(directory).get("precision")
+    """Return the precision of the run in a directory; None without a run."""
+    return _read_metadata(directory).get("precision")
 
 
-def recordable(overrides: Mapping[str, Any], *, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The overrides that run.json records, so that `--resume` need not repeat them: plain values, paths absolute.
+def recordable_overrides(overrides: Mapping[str, Any], *, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the overrides to record in run.json, so that `--resume` need not repeat them: paths are absolute.
 
     Args:
-        overrides: dotted key = value.
-        config: the config that they are part of, in plain values.
+        overrides: dotted key → value.
+        config: config with these overrides, in plain values.
     """
     known = dotted(config)
     plain = {key: value for key, value in overrides.items() if key != "output" and _is_plain(value)}
@@ -161,38 +174,42 @@ def recordable(overrides: Mapping[str, Any], *, config: Mapping[str, Any]) -> di
 
 def _is_plain(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return all(isinstance(key, str) and _is_plain(one) for key, one in value.items())
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
     if isinstance(value, list | tuple):
-        return all(one is None or isinstance(one, str | int | float) for one in value)
+        return all(item is None or isinstance(item, str | int | float) for item in value)
     return value is None or isinstance(value, str | int | float | Path)
 
 
-def recorded_overrides(directory: Path, *, but: Collection[str]) -> dict[str, Any]:
-    """The overrides that the run in a directory was started with; none where no run is there.
+def recorded_overrides(directory: Path, *, excluding: Collection[str]) -> dict[str, Any]:
+    """Return the overrides that the run in a directory was started with; none without a run.
 
     Args:
-        directory: the run's.
-        but: dotted keys that are given anew, and everything inside them.
+        directory: directory of the run.
+        excluding: dotted keys that are overridden again; keys inside them are excluded too.
     """
-    found = _read_facts(directory).get("overrides", {})
-    known = replace_old_overrides(found, warn=False) if isinstance(found, dict) else {}
-    return {key: value for key, value in known.items() if not any(f"{key}.".startswith(f"{one}.") for one in but)}
+    recorded = _read_metadata(directory).get("overrides", {})
+    overrides = replace_old_overrides(recorded, warn=False) if isinstance(recorded, dict) else {}
+    return {
+        key: value
+        for key, value in overrides.items()
+        if not any(f"{key}.".startswith(f"{excluded}.") for excluded in excluding)
+    }
 
 
-def _read_facts(directory: Path) -> dict[str, Any]:
-    """What run.json says; nothing where there is none, or a broken one."""
+def _read_metadata(directory: Path) -> dict[str, Any]:
+    """Return the content of run.json; empty if it is missing or broken."""
     try:
-        facts = json.loads((directory / "run.json").read_text(encoding="utf-8"))
+        content = json.loads((directory / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    if not isinstance(facts, dict):
+    if not isinstance(content, dict):
         return {}
-    check_format_version(facts, where=str(directory / "run.json"), error=RunError)
-    return facts
+    check_format_version(content, where=str(directory / "run.json"), error=RunError)
+    return content
 
 
 def run_metadata(config: Mapping[str, Any], *, precision: str, processes: int, device: str) -> dict[str, Any]:
-    """What run.json says: enough to run it again and to know why another machine's numbers differ."""
+    """Return the content of run.json: enough to repeat the run, and to explain differences to other machines."""
     return {
         FORMAT_KEY: FORMAT_VERSION,
         "config": config,
@@ -211,38 +228,38 @@ def run_metadata(config: Mapping[str, Any], *, precision: str, processes: int, d
     }
 
 
-def write_metadata(directory: Path, facts: Mapping[str, Any]) -> None:
+def write_metadata(directory: Path, content: Mapping[str, Any]) -> None:
     """Write run.json, the first file of a run.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: the file cannot be written.
     """
     try:
-        write_json(directory / "run.json", facts)
+        write_json(directory / "run.json", content)
     except OSError as error:
         raise RunError(f"output: {directory} cannot be written: {error}") from error
 
 
-def write_failures(directory: Path, facts: Mapping[str, Any], failures: list[str]) -> None:
-    """Record what failed after the last step: the model is written, so that this may fail too is one failure more."""
+def write_failures(directory: Path, content: Mapping[str, Any], failures: list[str]) -> None:
+    """Add failures after the last step to run.json; if that fails, it is one failure more: the model is written."""
     try:
-        write_json(directory / "run.json", {**facts, "failures": failures})
+        write_json(directory / "run.json", {**content, "failures": failures})
     except OSError as error:
-        failures.append(f"run.json is not written again: {error}")
+        failures.append(f"run.json is not updated: {error}")
 
 
 def config_diff(
     before: Mapping[str, Any], now: Mapping[str, Any], *, free: Collection[str], data_known: bool = False
 ) -> list[str]:
-    """The dotted keys of two configs whose values differ, with both values.
+    """Return the dotted keys whose values differ between two configs, with both values.
 
-    A key that the earlier config lacks, because an earlier version of nlpmtl did not know it, means its default.
+    A key that is missing in the earlier config, because an earlier version of nlpmtl wrote it, has its default value.
 
     Args:
-        before: the earlier config.
-        now: the present one.
+        before: earlier config in plain values.
+        now: current config in plain values.
         free: keys that may differ.
-        data_known: whether the rows themselves are compared, so that where they come from may differ.
+        data_known: whether the rows are compared elsewhere, so that their source may differ.
     """
     before = replace_old_keys(before, where="run.json", warn=False)
     old, new = dotted(before), dotted(now)
@@ -250,33 +267,33 @@ def config_diff(
     if data_known:
         keys = [key for key in keys if not _SOURCE.fullmatch(key)]
     keys = [key for key in keys if key in old or not _is_default(key, before, now)]
-    told = [f"{key} (was {old.get(key)!r}, is {new.get(key)!r})" for key in keys]
-    return [*_other_order("datasets", before, now), *told]
+    changes = [f"{key} (was {old.get(key)!r}, is {new.get(key)!r})" for key in keys]
+    return [*_order_changes("datasets", before, now), *changes]
 
 
-def _other_order(table: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """Datasets or tasks that are in another order: checkpoints and samplers count them by their place."""
+def _order_changes(table: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for datasets or tasks in another order: checkpoints and samplers use their indices."""
     old, new = (config.get(table, {}) for config in (before, now))
     if list(old) != list(new) and old.keys() == new.keys():
         yield f"the order of {table} (was {', '.join(old)}, is {', '.join(new)})"
     for name in old.keys() & new.keys() if table == "datasets" else ():
-        one, other = ({f"datasets.{name}.tasks": dataset[name].get("tasks", {})} for dataset in (old, new))
-        yield from _other_order(f"datasets.{name}.tasks", one, other)
+        key = f"datasets.{name}.tasks"
+        old_tasks, new_tasks = ({key: datasets[name].get("tasks", {})} for datasets in (old, new))
+        yield from _order_changes(key, old_tasks, new_tasks)
 
 
 def _is_default(key: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether a config would say the same without a key, or without the table around it, that another one lacks."""
+    """Return whether a key has its default value: the config is the same without it, or without a table around it."""
     raw: Any = json.loads(dumps(now))
     table: Any = raw
-    known: Any = before
+    earlier: Any = before
     for name in key.split("."):
-        if not isinstance(known, Mapping) or name not in known:
+        if not isinstance(earlier, Mapping) or name not in earlier:
             del table[name]
             break
-        table, known = table[name], known[name]
+        table, earlier = table[name], earlier[name]
     try:
         plain = parse_run(raw, where="config").model_dump(mode="json")
-    except ConfigError:  # it is needed
+    except ConfigError:  # the key is required
         return False
-    missing = object()
-    return bool(dotted(plain).get(key, missing) == dotted(now)[key])
+    return bool(dotted(plain).get(key, _MISSING) == dotted(now)[key])

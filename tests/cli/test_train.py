@@ -25,7 +25,7 @@ def test_a_run_and_a_second_one_into_its_output(run_file: Path, nlpmtl_: Nlpmtl,
     assert ["grade", "score", f"{scores['tasks']['grade']['score']:.4f}", "11"] in table
     again = nlpmtl_(*arguments)
     assert (again.exit_code, again.stdout) == (1, "")
-    assert again.stderr.startswith(f"error: {out} holds a run already")
+    assert again.stderr.startswith(f"error: {out} already contains a run")
     resumed = nlpmtl_(*arguments, "--resume")
     assert resumed.exit_code == 0
     assert resumed.stderr.splitlines()[0] == f"resuming from {out / 'checkpoints' / 'step-000002'}"

@@ -280,6 +280,6 @@ def test_runs_of_other_data_are_refused(run: dict[str, Any], copied: Path, tmp_p
     task = "topic" if dataset == "words" else "mood"
     place = "mixture" if dataset == "words" else f"alone-{task}"
     with pytest.raises(
-        RunError, match=f"{place} was trained on other data[^$]*dataset '{dataset}', split 'validation'"
+        RunError, match=f"{place} was trained on different data[^$]*dataset '{dataset}', split 'validation'"
     ):
         nlpmtl.compare(other, seeds=2, output=copied)

@@ -131,7 +131,7 @@ def test_other_rows_are_refused(run: dict[str, Any], output: Path, split: str, w
     with pytest.raises(RunError) as error:
         resumed(with_rows(run, **{split: now}), output)
     assert f"dataset 'notes', split '{split}': {told.format(len(before), len(now))}\n" in str(error.value)
-    assert "step-000002 was trained on other data" in str(error.value)
+    assert "step-000002 was trained on different data" in str(error.value)
     assert str(error.value).count("dataset ") == 1
 
 
@@ -182,7 +182,7 @@ def test_a_label_list_that_only_the_source_orders_is_compared(run: dict[str, Any
         resumed(with_rows(run, **held), output)
 
 
-@pytest.mark.parametrize(("validation", "told"), [(None, "the split is gone; it had 6 rows")])
+@pytest.mark.parametrize(("validation", "told"), [(None, "the split is missing; it had 6 rows")])
 def test_a_split_that_is_gone_is_refused(run: dict[str, Any], output: Path, validation: None, told: str) -> None:
     with pytest.raises(RunError, match=f"dataset 'notes', split 'validation': {told}"):
         resumed(with_rows(run, validation=validation), output)
@@ -249,7 +249,7 @@ def test_a_checkpoint_of_an_earlier_version_goes_on_and_says_so(
     del state["config"]["train"]["max_grad_norm"], state["config"]["eval"]["patience"], state["config"]["weighting"]
     _rewrite(file, state)
     notes = resumed(run, found)
-    assert any("does not record its data" in note for note in notes)
+    assert any("does not contain fingerprints of its data" in note for note in notes)
     with pytest.raises(RunError, match=r"train\.max_grad_norm \(was None, is 0\.5\)"):
         resumed({**run, "train": {**run["train"], "max_grad_norm": 0.5}}, found)
     with pytest.raises(RunError, match=r"datasets\.notes\.data\.files\.train"):
@@ -329,5 +329,5 @@ def test_datasets_and_tasks_keep_their_order(run: dict[str, Any], output: Path, 
         resumed({**run, "datasets": {"notes": turned}}, output)
     others = {"others": {**notes, "tasks": {"mood": notes["tasks"]["mood"]}}, "notes": notes}
     nlpmtl.train({**run, "datasets": others}, output=tmp_path / "out")
-    with pytest.raises(RunError, match=r"what differs: the order of datasets \(was others, notes, is notes, others\)"):
+    with pytest.raises(RunError, match=r"changed keys: the order of datasets \(was others, notes, is notes, others\)"):
         nlpmtl.train({**run, "datasets": dict(reversed(others.items()))}, output=tmp_path / "out", resume=True)

@@ -161,5 +161,5 @@ def test_each_ignored_setting_is_a_note_of_the_run(
     events.close()
     assert [note for note in started.notes if note.startswith("ACCELERATE_")] == [
         "ACCELERATE_GRADIENT_ACCUMULATION_STEPS = 8 is ignored: train.batch_size counts the rows of an optimizer step, "
-        "and train.micro_tokens limits a forward"
+        "and train.micro_tokens limits a forward pass"
     ]

@@ -13,8 +13,8 @@ from nlpmtl.errors import ConfigError
 from nlpmtl.training.accelerator import accelerator_context
 
 NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RESTART_COUNT")
-MEETING = {"MASTER_ADDR": "localhost", "MASTER_PORT": "29501"}
-FIRST_OF_TWO = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", **MEETING}
+RENDEZVOUS = {"MASTER_ADDR": "localhost", "MASTER_PORT": "29501"}
+FIRST_OF_TWO = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", **RENDEZVOUS}
 
 
 @pytest.fixture(autouse=True)
@@ -38,23 +38,23 @@ def put(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
         ({"RANK": "0", "WORLD_SIZE": "2"}, r"RANK = '0', WORLD_SIZE = '2' in the environment, but LOCAL_RANK,"),
         ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}, r"but MASTER_ADDR, MASTER_PORT are not set"),
         ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_PORT": "1"}, r"but MASTER_ADDR is not set"),
-        ({"RANK": "2", "WORLD_SIZE": "2", "LOCAL_RANK": "0", **MEETING}, r"RANK = '2', WORLD_SIZE = 2"),
-        ({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "1", **MEETING}, r"LOCAL_RANK = '1', WORLD_SIZE = 1"),
-        ({"RANK": "one"}, r"RANK = 'one': an integer of at least 0"),
-        ({"RANK": ""}, r"RANK = '': an integer"),
-        ({"RANK": "-1"}, r"RANK = '-1': an integer"),
-        ({"WORLD_SIZE": "0"}, r"WORLD_SIZE = '0': an integer of at least 1"),
-        ({"WORLD_SIZE": "2.0"}, r"WORLD_SIZE = '2.0': an integer"),
-        ({"LOCAL_RANK": "None"}, r"LOCAL_RANK = 'None': an integer"),
+        ({"RANK": "2", "WORLD_SIZE": "2", "LOCAL_RANK": "0", **RENDEZVOUS}, r"RANK = '2', WORLD_SIZE = 2"),
+        ({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "1", **RENDEZVOUS}, r"LOCAL_RANK = '1', WORLD_SIZE = 1"),
+        ({"RANK": "one"}, r"RANK = 'one': expected an integer ≥ 0"),
+        ({"RANK": ""}, r"RANK = '': expected an integer"),
+        ({"RANK": "-1"}, r"RANK = '-1': expected an integer"),
+        ({"WORLD_SIZE": "0"}, r"WORLD_SIZE = '0': expected an integer ≥ 1"),
+        ({"WORLD_SIZE": "2.0"}, r"WORLD_SIZE = '2.0': expected an integer"),
+        ({"LOCAL_RANK": "None"}, r"LOCAL_RANK = 'None': expected an integer"),
         (
             {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"},
             r"OMPI_COMM_WORLD_SIZE = '2' .* MASTER_ADDR is not",
         ),
         ({"PMI_SIZE": "2", "PMI_RANK": "0"}, r"PMI_SIZE = '2' in the environment, but MASTER_ADDR is not set"),
         ({"PMI_SIZE": "2", "MASTER_ADDR": "localhost"}, r"PMI_SIZE = '2' in the environment, but PMI_RANK is not set"),
-        ({"MV2_COMM_WORLD_SIZE": "two"}, r"MV2_COMM_WORLD_SIZE = 'two': an integer of at least 1"),
-        ({"PMI_RANK": ""}, r"PMI_RANK = '': an integer of at least 0"),
-        ({"TORCHELASTIC_RESTART_COUNT": "x"}, r"TORCHELASTIC_RESTART_COUNT = 'x': an integer"),
+        ({"MV2_COMM_WORLD_SIZE": "two"}, r"MV2_COMM_WORLD_SIZE = 'two': expected an integer ≥ 1"),
+        ({"PMI_RANK": ""}, r"PMI_RANK = '': expected an integer ≥ 0"),
+        ({"TORCHELASTIC_RESTART_COUNT": "x"}, r"TORCHELASTIC_RESTART_COUNT = 'x': expected an integer"),
         (
             {**FIRST_OF_TWO, "MASTER_PORT": "http"},
             r"MASTER_PORT = 'http'",
@@ -81,11 +81,11 @@ def test_variables_that_do_not_belong_together_are_refused(
         {},
         {"WORLD_SIZE": "1"},
         {"RANK": "0"},
-        {"RANK": "0", "WORLD_SIZE": "1", **MEETING},
-        {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", **MEETING},
-        {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", **MEETING, "TORCHELASTIC_RESTART_COUNT": "0"},
-        {"RANK": "9", "WORLD_SIZE": "16", "LOCAL_RANK": "1", **MEETING},
-        {"WORLD_SIZE": "4", "OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "3", **MEETING},
+        {"RANK": "0", "WORLD_SIZE": "1", **RENDEZVOUS},
+        {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", **RENDEZVOUS},
+        {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", **RENDEZVOUS, "TORCHELASTIC_RESTART_COUNT": "0"},
+        {"RANK": "9", "WORLD_SIZE": "16", "LOCAL_RANK": "1", **RENDEZVOUS},
+        {"WORLD_SIZE": "4", "OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "3", **RENDEZVOUS},
         {"OMPI_COMM_WORLD_SIZE": "1", "OMPI_COMM_WORLD_RANK": "0"},
     ],
 )
@@ -128,8 +128,8 @@ def test_frameworks_that_are_not_supported_are_refused(
         ("ACCELERATE_MIXED_PRECISION", "nonsense", "train.precision"),
         ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4", "train.batch_size"),
         ("ACCELERATE_GRADIENT_CLIPPING", "0.5", "train.max_grad_norm"),
-        ("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR", "not compiled"),
-        ("ACCELERATE_DYNAMO_BACKEND", "nonsense", "not compiled"),
+        ("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR", "compilation"),
+        ("ACCELERATE_DYNAMO_BACKEND", "nonsense", "compilation"),
     ],
 )
 def test_settings_that_a_run_ignores_are_noted_and_change_nothing(

@@ -167,7 +167,7 @@ def test_without_locks_the_record_of_the_holder_decides(
     monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
     with hold_lock(tmp_path / "out") as notes:
         assert len(notes) == 1
-        assert "has no locks" in notes[0]
+        assert "does not support locks" in notes[0]
         with pytest.raises(RunError, match="in this process"), hold_lock(tmp_path / "out"):
             pytest.fail("held twice")
     assert not (tmp_path / "out").exists()
@@ -177,7 +177,7 @@ def test_without_locks_the_record_of_the_holder_decides(
     with hold_lock(tmp_path / "out") as notes:
         assert len(notes) == 1
     held_by(tmp_path / "out", pid=1, host="another-host")
-    said = rf"is in use by process 1 on another-host, .*If that machine was switched off or lost, remove .*{LOCK}"
+    said = rf"is in use by process 1 on another-host, .*If that machine is no longer running, remove .*{LOCK}"
     with pytest.raises(RunError, match=said), hold_lock(tmp_path / "out"):
         pytest.fail("held twice")
 

@@ -31,14 +31,14 @@ def test_a_new_run_starts_in_an_empty_place(tmp_path: Path) -> None:
 def test_resume_on_an_empty_output_starts_and_says_so(tmp_path: Path) -> None:
     found, notes = open_run_dir(tmp_path, config=CONFIG, resume=True)
     assert found is None
-    assert notes == [f"{tmp_path} holds no checkpoint to resume from: starting anew"]
+    assert notes == [f"{tmp_path} contains no checkpoint to resume from: starting from scratch"]
 
 
 @pytest.mark.parametrize("there", ["run.json", "checkpoints/step-000000/state.json"])
 def test_an_output_that_holds_a_run_is_refused(tmp_path: Path, there: str) -> None:
     (tmp_path / there).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / there).write_text("{}")
-    with pytest.raises(RunError, match="holds a run already: go on with --resume"):
+    with pytest.raises(RunError, match="already contains a run: resume it with --resume"):
         open_run_dir(tmp_path, config=CONFIG, resume=False)
 
 
@@ -90,7 +90,7 @@ def test_what_no_run_wrote_is_refused(tmp_path: Path, there: str, resume: bool) 
     (tmp_path / there).write_text("mine")
     name = there.partition("/")[0]
     with pytest.raises(
-        RunError, match=rf"is not empty, and holds no run; found: {re.escape(name)}\. Choose another output"
+        RunError, match=rf"is not empty and does not contain a run; found: {re.escape(name)}\. Choose another output"
     ):
         open_run_dir(tmp_path, config=CONFIG, resume=resume)
     assert (tmp_path / there).read_text() == "mine"
@@ -103,12 +103,12 @@ def test_what_is_left_of_an_earlier_run_is_refused(tmp_path: Path, there: list[s
     for name in there:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
-    with pytest.raises(RunError, match="is not empty, and holds no run"):
+    with pytest.raises(RunError, match="is not empty and does not contain a run"):
         open_run_dir(tmp_path, config=CONFIG, resume=False)
-    with pytest.raises(RunError, match="of an earlier run, and no checkpoint to resume from"):
+    with pytest.raises(RunError, match="of an earlier run, but no checkpoint to resume from"):
         open_run_dir(tmp_path, config=CONFIG, resume=True)
     (tmp_path / "run.json").write_text("{}")
-    with pytest.raises(RunError, match="of an earlier run, and no checkpoint to resume from"):
+    with pytest.raises(RunError, match="of an earlier run, but no checkpoint to resume from"):
         open_run_dir(tmp_path, config=CONFIG, resume=True)
 
 
@@ -126,16 +126,16 @@ def test_files_with_the_names_of_a_run_are_not_a_run(tmp_path: Path, there: dict
     for name, text in there.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    with pytest.raises(RunError, match="is not empty, and holds no run; found: "):
+    with pytest.raises(RunError, match="is not empty and does not contain a run; found: "):
         open_run_dir(tmp_path, config=CONFIG, resume=True)
-    with pytest.raises(RunError, match=r"holds no run|holds a run already"):
+    with pytest.raises(RunError, match=r"does not contain a run|already contains a run"):
         open_run_dir(tmp_path, config=CONFIG, resume=False)
 
 
 def test_logs_of_a_run_without_checkpoints_are_kept(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"config": {}}')
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
-    with pytest.raises(RunError, match=r"holds metrics\.jsonl of an earlier run, and no checkpoint to resume from"):
+    with pytest.raises(RunError, match=r"contains metrics\.jsonl of an earlier run, but no checkpoint to resume from"):
         open_run_dir(tmp_path, config=CONFIG, resume=True)
 
 
@@ -172,7 +172,7 @@ def test_a_run_may_be_extended(tmp_path: Path) -> None:
     found, notes = open_run_dir(tmp_path, config=longer, resume=True)
     assert found == path
     assert notes[1].startswith(
-        "train.steps was not set, is 8: the learning rates from here on are those of the new length"
+        "train.steps was not set, is 8: from here on, the learning rates follow the schedule of the new length"
     )
     with pytest.raises(RunError, match=r"train\.steps \(was None, is 8\)"):
         open_run_dir(tmp_path, config=longer, resume=True, extend=False)
