@@ -34,7 +34,7 @@ def test_a_version_is_a_positive_integer(version: object) -> None:
 
 def test_a_newer_run_json_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=rf"run\.json: {RULE}"):
-        recorded_overrides(write(tmp_path / "run.json", {"config": {}, **NEWER}), but=())
+        recorded_overrides(write(tmp_path / "run.json", {"config": {}, **NEWER}), excluding=())
 
 
 def test_a_newer_checkpoint_is_refused(tmp_path: Path) -> None:

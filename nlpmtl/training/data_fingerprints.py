@@ -80,8 +80,8 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
                 for name, splits in now["splits"].items()
                 if any(task in _labels(split) for split in splits.values())
             ]
-            change = f"label list {quote(earlier, most=_MAX_CHARACTERS)} → {quote(labels, most=_MAX_CHARACTERS)}"
-            yield f"dataset {', '.join(map(repr, names))}, task {task!r}: {change}"
+            label_change = f"label list {quote(earlier, most=_MAX_CHARACTERS)} → {quote(labels, most=_MAX_CHARACTERS)}"
+            yield f"dataset {', '.join(map(repr, names))}, task {task!r}: {label_change}"
     for name in dict.fromkeys([*before["splits"], *now["splits"]]):
         old, new = before["splits"].get(name, {}), now["splits"].get(name, {})
         for split in dict.fromkeys([*old, *new]):

@@ -174,5 +174,5 @@ def test_a_run_with_old_keys_is_resumed_without_a_difference(tmp_path: Path) -> 
         "train.max_grad_norm (was 0.5, is 1.0)"
     ]
     (tmp_path / "run.json").write_text(json.dumps({"config": old, "overrides": {"train.clip": 0.5}}), encoding="utf-8")
-    assert recorded_overrides(tmp_path, but=()) == {"train.max_grad_norm": 0.5}
-    assert recorded_overrides(tmp_path, but=["train.max_grad_norm"]) == {}
+    assert recorded_overrides(tmp_path, excluding=()) == {"train.max_grad_norm": 0.5}
+    assert recorded_overrides(tmp_path, excluding=["train.max_grad_norm"]) == {}
