@@ -9,7 +9,7 @@ batch = Collator([encoded], pad=0, types=True)([(0, 0), (0, 1)])
 from __future__ import annotations
 
 from nlpmtl.data.batching import split_into_microbatches
-from nlpmtl.data.collate import Batch, BatchStats, Collator, Part
+from nlpmtl.data.collate import Batch, BatchStats, Collator, TaskBatch
 from nlpmtl.data.dataset_loader import DatasetLoader
 from nlpmtl.data.device_transfer import to_device
 from nlpmtl.data.encode import Encoded, Target, label
@@ -48,7 +48,6 @@ __all__ = [
     "LabelType",
     "Labels",
     "NumberLabels",
-    "Part",
     "Ragged",
     "Scheme",
     "SetLabels",
@@ -57,6 +56,7 @@ __all__ = [
     "SplittingMethod",
     "TagLabels",
     "Target",
+    "TaskBatch",
     "TokenSequence",
     "TokenizedSplit",
     "TokenizedTexts",

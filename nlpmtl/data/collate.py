@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,16 +16,29 @@ from nlpmtl.data.encode import Encoded
 
 
 @dataclass(frozen=True)
-class Part:
-    """One task's share of a batch.
+class TaskBatch:
+    """One task's part of a batch: the rows with a label for it.
 
     Args:
-        rows: which rows of the batch carry a label for the task, ``[part]``, ascending.
-        labels: their labels, ``[part]``, ``[part, labels]`` or ``[part, time]``, as the task's kind has it.
+        rows: their indices in the batch, ``[examples]``, ascending.
+        targets: what the loss reads, by name: ``[examples, ...]``, or of tokens ``[examples, time]``.
+        weight: weight of each example in the loss, ``[examples]``; None: all are 1.
     """
 
     rows: Tensor
-    labels: Tensor
+    targets: Mapping[str, Tensor]
+    weight: Tensor | None = None
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All tensors; `replace` takes them in this order."""
+        return [self.rows, *self.targets.values(), *([] if self.weight is None else [self.weight])]
+
+    def replace(self, tensors: Iterator[Tensor]) -> TaskBatch:
+        """Return the same part with other tensors, such as copies on a device."""
+        rows = next(tensors)
+        targets = {name: next(tensors) for name in self.targets}
+        return TaskBatch(rows, targets, None if self.weight is None else next(tensors))
 
 
 @dataclass(frozen=True)
@@ -36,13 +49,13 @@ class Batch:
         input_ids: tokens, ``[rows, time]``.
         attention_mask: 1 on tokens, 0 on padding, ``[rows, time]``.
         token_type_ids: segments, ``[rows, time]``, for encoders that have them.
-        parts: the tasks that have rows here.
+        tasks: the part of each task that has rows here.
     """
 
     input_ids: Tensor
     attention_mask: Tensor
     token_type_ids: Tensor | None
-    parts: Mapping[str, Part]
+    tasks: Mapping[str, TaskBatch]
 
     @property
     def inputs(self) -> dict[str, Tensor]:
@@ -53,13 +66,10 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device; it is on the CPU."""
         types = [] if self.token_type_ids is None else [self.token_type_ids]
-        parts = [tensor for part in self.parts.values() for tensor in (part.rows, part.labels)]
-        ids, mask, *rest = to_device([self.input_ids, self.attention_mask, *types, *parts], device)
-        token_type_ids = rest.pop(0) if types else None
-        pairs = zip(rest[::2], rest[1::2], strict=True)
-        return Batch(
-            ids, mask, token_type_ids, {task: Part(*pair) for task, pair in zip(self.parts, pairs, strict=True)}
-        )
+        parts = [tensor for task in self.tasks.values() for tensor in task.tensors]
+        moved = iter(to_device([self.input_ids, self.attention_mask, *types, *parts], device))
+        ids, mask, token_type_ids = next(moved), next(moved), next(moved) if types else None
+        return Batch(ids, mask, token_type_ids, {name: task.replace(moved) for name, task in self.tasks.items()})
 
 
 @dataclass(frozen=True)
@@ -120,7 +130,7 @@ class Collator:
             input_ids=torch.from_numpy(ids),
             attention_mask=torch.from_numpy((np.arange(shape[1]) < lengths[:, None]).astype(np.int64)),
             token_type_ids=None if types is None else torch.from_numpy(types),
-            parts=_parts(shares, time=shape[1]),
+            tasks=_task_batches(shares, time=shape[1]),
         )
 
     def tally(self, rows: Sequence[tuple[int, int]]) -> BatchStats:
@@ -158,7 +168,7 @@ class Collator:
         return [_Share(self.datasets[d], np.array(at), np.array(own)) for d, (at, own) in places.items()]
 
 
-def _parts(shares: Sequence[_Share], *, time: int) -> dict[str, Part]:
+def _task_batches(shares: Sequence[_Share], *, time: int) -> dict[str, TaskBatch]:
     """A task's labels are joined over the datasets that carry it, in the order of the batch's rows."""
     found: dict[str, list[tuple[NDArray[np.int64], Tensor]]] = {}
     for source, at, rows in shares:
@@ -174,5 +184,5 @@ def _parts(shares: Sequence[_Share], *, time: int) -> dict[str, Part]:
             at = np.concatenate([one for one, _ in pieces])
             order = at.argsort()
             at, tensor = at[order], torch.cat([one for _, one in pieces])[torch.from_numpy(order)]
-        parts[task] = Part(torch.from_numpy(at), tensor)
+        parts[task] = TaskBatch(torch.from_numpy(at), {"label": tensor})
     return parts

@@ -71,7 +71,7 @@ class OnnxModel:
         """Return the logits of all tasks for token ids without padding, ``[rows, time]``."""
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
         rows = dict.fromkeys(self.tasks, torch.arange(len(ids)))
-        return self._run(Batch(**inputs, parts={}), rows)
+        return self._run(Batch(**inputs, tasks={}), rows)
 
     def predict_logits(self, batch: Batch, rows: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         """Return the logits of each task for its rows, like `MultiTaskModel.forward`, on the CPU.

@@ -18,7 +18,7 @@ from nlpmtl.data import Batch
 from nlpmtl.deprecation import RenamedMethod
 from nlpmtl.errors import ModelError, did_you_mean
 from nlpmtl.format_version import FORMAT_KEY, FORMAT_VERSION
-from nlpmtl.heads import Head, HeadContext, HeadInputs
+from nlpmtl.heads import Head, HeadContext, HeadInputs, named_outputs
 from nlpmtl.model.encoder import Encoder, init_encoder
 from nlpmtl.model.sharing import Sharing, SharingOptions, TaskMatrix
 from nlpmtl.model.task_covariance import TaskCovariance
@@ -300,14 +300,19 @@ def batch_losses(
     Returns:
         The losses by task, in the order of `tasks`.
     """
-    parts = {name: part for name, part in batch.parts.items() if names is None or name in names}
-    logits = model(**batch.inputs, rows={name: part.rows for name, part in parts.items()})
+    parts = {name: part for name, part in batch.tasks.items() if names is None or name in names}
+    results = model(**batch.inputs, rows={name: part.rows for name, part in parts.items()})
     losses: dict[str, TaskLoss] = {}
     for name, task in tasks.items():
         if name in parts:
-            labels = parts[name].labels
-            uncertainty = task.uncertainty(logits[name].detach(), labels) if needs_uncertainties else None
-            losses[name] = TaskLoss(task.loss(logits[name], labels), uncertainty)
+            outputs, part = named_outputs(results[name]), parts[name]
+            uncertainty = None
+            if needs_uncertainties:
+                uncertainty = task.uncertainty({key: value.detach() for key, value in outputs.items()}, part)
+            example_losses = task.loss(outputs, part)
+            if part.weight is not None:
+                example_losses = example_losses * part.weight
+            losses[name] = TaskLoss(example_losses.sum(), uncertainty)
     return losses
 
 

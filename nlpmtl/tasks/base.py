@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from torch import Tensor, nn
 
-from nlpmtl.data import Example, Labels, LabelType, SplittingMethod, WordSplitting
+from nlpmtl.data import Example, Labels, LabelType, SplittingMethod, TaskBatch, WordSplitting
 from nlpmtl.errors import ConfigError
-from nlpmtl.heads import HeadContext
+from nlpmtl.heads import HeadContext, Outputs
 from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.metrics import check, scores, task_score
 from nlpmtl.registry import METRICS
@@ -158,17 +158,21 @@ class Task(ABC):
                 )
 
     @abstractmethod
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss summed over labelled items, a scalar.
+    def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
+        """Return the loss of each example, ``[examples]``: summed over its items, never a mean.
+
+        It reads outputs and targets, never parameters. The caller multiplies by the weights of the examples, adds, and
+        divides by the number of items.
 
         Args:
-            logits: ``[part, outputs]`` or, for tokens, ``[part, time, outputs]``.
-            labels: of that part, as `Labels.tensor` makes them.
+            outputs: what the head returned, by name, ``[examples, ...]``.
+            batch: targets of the same examples.
         """
 
-    def uncertainty(self, logits: Tensor, labels: Tensor) -> Tensor | None:
-        """The entropy of the answers over its largest value, summed over labelled items, a scalar; arguments as of
-        `loss`. None for kinds whose answers have no probability.
+    def uncertainty(self, outputs: Outputs, batch: TaskBatch) -> Tensor | None:
+        """Return the normalised entropy of the predictions, summed over items, a scalar; arguments as of `loss`.
+
+        Default: None, for predictions without probabilities.
         """
         return None
 

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from nlpmtl.config import LabelName
-from nlpmtl.data import ClassLabels, Example, Labels, LabelType
+from nlpmtl.data import ClassLabels, Example, Labels, LabelType, TaskBatch
 from nlpmtl.errors import ConfigError
+from nlpmtl.heads import Outputs
 from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import Task
@@ -89,15 +90,15 @@ class Classification(Task):
     def _weigh(self, counts: Sequence[int] | None) -> Tensor | None:
         return class_weights(self.class_weights, task=self.name, labels=self.labels, counts=counts)
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        logits = upcast(logits)
+    def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
+        logits = upcast(outputs["logits"])
         weight = None if self._weights is None else self._weights.to(logits)
         return functional.cross_entropy(
-            logits, labels, weight=weight, label_smoothing=self.label_smoothing, reduction="sum"
+            logits, batch.targets["label"], weight=weight, label_smoothing=self.label_smoothing, reduction="none"
         )
 
-    def uncertainty(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return entropy(logits).sum()
+    def uncertainty(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
+        return entropy(outputs["logits"]).sum()
 
     def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:
         if not items:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nlpmtl.data import IGNORED, Example, Labels, LabelType, Scheme, TagLabels
+from nlpmtl.data import IGNORED, Example, Labels, LabelType, Scheme, TagLabels, TaskBatch
 from nlpmtl.errors import ConfigError
-from nlpmtl.heads import HeadContext
+from nlpmtl.heads import HeadContext, Outputs
 from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.metrics import spans
 from nlpmtl.registry import TASKS
@@ -128,16 +128,18 @@ class Labeling(Task):
     def _weigh(self, counts: Sequence[int] | None) -> Tensor | None:
         return class_weights(self.class_weights, task=self.name, labels=self.labels, counts=counts)
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        placed = labels != IGNORED
-        logits = upcast(logits[placed])
+    def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
+        tags = batch.targets["label"]
+        places = (tags != IGNORED).nonzero(as_tuple=True)
+        logits = upcast(outputs["logits"][places])
         weight = None if self._weights is None else self._weights.to(logits)
-        return functional.cross_entropy(
-            logits, labels[placed], weight=weight, label_smoothing=self.label_smoothing, reduction="sum"
+        losses = functional.cross_entropy(
+            logits, tags[places], weight=weight, label_smoothing=self.label_smoothing, reduction="none"
         )
+        return losses.new_zeros(tags.shape).index_put(places, losses).sum(dim=1)
 
-    def uncertainty(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return entropy(logits[labels != IGNORED]).sum()
+    def uncertainty(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
+        return entropy(outputs["logits"][batch.targets["label"] != IGNORED]).sum()
 
     def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:
         if not items:

@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from nlpmtl.config import LabelName
-from nlpmtl.data import Example, Labels, LabelType, SetLabels
+from nlpmtl.data import Example, Labels, LabelType, SetLabels, TaskBatch
 from nlpmtl.errors import ConfigError
+from nlpmtl.heads import Outputs
 from nlpmtl.metrics import Shape as PredictionType
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import Task
@@ -95,14 +96,15 @@ class Multilabel(Task):
         weighted = targets + float((self._pos_weight.numpy() - 1.0) @ positive)
         self._scale = targets / weighted if weighted > 0 else 1.0
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        logits = upcast(logits)
-        targets = labels.to(logits.dtype) * (1 - self.label_smoothing) + self.label_smoothing / 2
+    def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
+        logits = upcast(outputs["logits"])
+        targets = batch.targets["label"].to(logits.dtype) * (1 - self.label_smoothing) + self.label_smoothing / 2
         positive = None if self._pos_weight is None else self._pos_weight.to(logits)
-        summed = functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=positive, reduction="sum")
-        return summed * (self._scale / len(self.labels))
+        losses = functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=positive, reduction="none")
+        return losses.sum(dim=1) * (self._scale / len(self.labels))
 
-    def uncertainty(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def uncertainty(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
+        logits = outputs["logits"]
         return entropy(torch.stack([logits, torch.zeros_like(logits)], dim=-1)).mean(dim=-1).sum()
 
     def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:

@@ -11,7 +11,8 @@ from pydantic import model_validator
 from torch import Tensor
 
 from nlpmtl.config import TaskOptions
-from nlpmtl.data import Example, Labels, LabelType, NumberLabels
+from nlpmtl.data import Example, Labels, LabelType, NumberLabels, TaskBatch
+from nlpmtl.heads import Outputs
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.losses import upcast
@@ -88,10 +89,10 @@ class Regression(Task):
         assert isinstance(earlier, Regression), "it is of the same kind"
         self.target = earlier.target
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        logits = upcast(logits).squeeze(-1)
-        targets = (labels - self.target["mean"]) / self.target["std"]
-        return (logits - targets.to(logits.dtype)).square().sum()
+    def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
+        logits = upcast(outputs["logits"]).squeeze(-1)
+        targets = (batch.targets["label"] - self.target["mean"]) / self.target["std"]
+        return (logits - targets.to(logits.dtype)).square()
 
     def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:
         mean, std = self.target["mean"], self.target["std"]

@@ -48,7 +48,8 @@ def collator(*, types: bool = True) -> Collator:
 
 def labels_of(batch: Batch) -> dict[str, dict[int, Any]]:
     return {
-        task: dict(zip(part.rows.tolist(), part.labels.tolist(), strict=True)) for task, part in batch.parts.items()
+        task: dict(zip(part.rows.tolist(), part.targets["label"].tolist(), strict=True))
+        for task, part in batch.tasks.items()
     }
 
 
@@ -115,31 +116,31 @@ def test_the_order_of_rows_changes_their_places_alone(data: st.DataObject, rows:
 def test_a_batch_of_one_task_is_the_one_part_case() -> None:
     labelled = [(2, r) for r, row in enumerate(ROWS) if row["grade"] is not None]
     batch = collator()(labelled)
-    assert list(batch.parts) == ["grade"]
-    assert batch.parts["grade"].rows.tolist() == list(range(len(labelled)))
-    assert batch.parts["grade"].labels.shape == (len(labelled),)
+    assert list(batch.tasks) == ["grade"]
+    assert batch.tasks["grade"].rows.tolist() == list(range(len(labelled)))
+    assert batch.tasks["grade"].targets["label"].shape == (len(labelled),)
 
 
 def test_a_row_without_any_label_is_in_no_part() -> None:
     missing = next(r for r, row in enumerate(ROWS) if row["topic"] is None)
     texts = Collator([encoded({"text": "text"}, "topic")], pad=PAD, types=False)
-    assert texts([(0, missing)]).parts == {}
-    assert texts([(0, missing), (0, missing + 1)]).parts["topic"].rows.tolist() == [1]
+    assert texts([(0, missing)]).tasks == {}
+    assert texts([(0, missing), (0, missing + 1)]).tasks["topic"].rows.tolist() == [1]
 
 
 def test_a_text_of_three_tasks_is_one_row() -> None:
     whole = next(r for r, row in enumerate(ROWS) if all(row[key] is not None for key in ("topic", "tags", "kinds")))
     batch = collator()([(0, whole)])
     assert len(batch.input_ids) == 1
-    assert {task: part.rows.tolist() for task, part in batch.parts.items()} == {"topic": [0], "tags": [0], "kinds": [0]}
+    assert {task: part.rows.tolist() for task, part in batch.tasks.items()} == {"topic": [0], "tags": [0], "kinds": [0]}
 
 
 def test_a_task_of_two_datasets_is_one_part_in_the_order_of_rows() -> None:
     at = [r for r, row in enumerate(ROWS) if row["topic"] is not None][:3]
     batch = collator()([(1, at[0]), (0, at[1]), (1, at[2])])
-    assert batch.parts["topic"].rows.tolist() == [0, 1, 2]
+    assert batch.tasks["topic"].rows.tolist() == [0, 1, 2]
     names = TARGETS["topic"].names
-    assert [names[i] for i in batch.parts["topic"].labels.tolist()] == [ROWS[r]["topic"] for r in at]
+    assert [names[i] for i in batch.tasks["topic"].targets["label"].tolist()] == [ROWS[r]["topic"] for r in at]
 
 
 @pytest.mark.parametrize("types", [True, False])
@@ -155,8 +156,8 @@ def test_moving_a_batch_keeps_all_of_it(types: bool) -> None:
     moved = batch.to(torch.device("meta"))
     assert moved.inputs.keys() == batch.inputs.keys()
     assert all(value.is_meta and value.shape == batch.inputs[name].shape for name, value in moved.inputs.items())
-    assert moved.parts.keys() == batch.parts.keys()
-    assert all(part.rows.is_meta and part.labels.is_meta for part in moved.parts.values())
+    assert moved.tasks.keys() == batch.tasks.keys()
+    assert all(part.rows.is_meta and part.targets["label"].is_meta for part in moved.tasks.values())
     assert labels_of(batch.to(torch.device("cpu"))) == labels_of(batch)
 
 
@@ -187,12 +188,12 @@ class TestRowByRow:
         assert (batch.token_type_ids is not None) == types
         if batch.token_type_ids is not None:
             assert torch.equal(batch.token_type_ids, torch.tensor(segments))
-        assert batch.parts.keys() == parts.keys()
-        for task, part in batch.parts.items():
+        assert batch.tasks.keys() == parts.keys()
+        for task, part in batch.tasks.items():
             assert torch.equal(part.rows, torch.tensor([i for i, _ in parts[task]]))
             expected = torch.cat([label for _, label in parts[task]])
-            assert part.labels.dtype == expected.dtype
-            assert torch.equal(part.labels, expected)
+            assert part.targets["label"].dtype == expected.dtype
+            assert torch.equal(part.targets["label"], expected)
 
     @settings(deadline=None, max_examples=60)
     @given(ANY)
@@ -217,12 +218,14 @@ class TestRowByRow:
     def test_a_tally_counts_what_the_batch_holds(self, rows: list[tuple[int, int]]) -> None:
         batch, tally = collator()(rows), collator().tally(rows)
         assert tally.lengths.tolist() == batch.attention_mask.sum(dim=1).tolist()
-        assert tally.rows == {task: len(part.rows) for task, part in batch.parts.items()}
+        assert tally.rows == {task: len(part.rows) for task, part in batch.tasks.items()}
         assert np.flatnonzero(tally.labelled).tolist() == sorted(
-            {i for p in batch.parts.values() for i in p.rows.tolist()}
+            {i for p in batch.tasks.values() for i in p.rows.tolist()}
         )
-        for task, part in batch.parts.items():
-            assert tally.items[task] == (int((part.labels != IGNORED).sum()) if task == "tags" else len(part.rows))
+        for task, part in batch.tasks.items():
+            assert tally.items[task] == (
+                int((part.targets["label"] != IGNORED).sum()) if task == "tags" else len(part.rows)
+            )
 
 
 def test_the_counts_of_a_tally_are_plain_and_do_not_wrap_round() -> None:
@@ -239,6 +242,6 @@ def test_a_tally_of_no_rows() -> None:
 def test_a_batch_may_be_written_to_and_the_datasets_stay() -> None:
     before = [source.ids.values.copy() for source in collator().datasets]
     batch = collator()([(0, 1), (1, 2), (2, 3)])
-    for tensor in (*batch.inputs.values(), *(part.labels for part in batch.parts.values())):
+    for tensor in (*batch.inputs.values(), *(part.targets["label"] for part in batch.tasks.values())):
         tensor.zero_()
     assert all((source.ids.values == ids).all() for source, ids in zip(collator().datasets, before, strict=True))

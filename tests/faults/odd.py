@@ -7,6 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from nlpmtl.data import TaskBatch
+from nlpmtl.heads import Outputs
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks import Regression
 from nlpmtl.tasks.regression import RegressionOptions
@@ -31,8 +33,8 @@ class Odd(Regression):
     def fit(self, labels: Any) -> None:
         pass
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        loss = super().loss(logits, labels)
+    def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
+        loss, labels = super().loss(outputs, batch), batch.targets["label"]
         if self.how == "memory":
             if len(labels) > 2:
                 torch.empty(1 << 60)  # the allocator says no
@@ -40,7 +42,7 @@ class Odd(Regression):
         if not bool((labels == ODD).any()):
             return loss
         if self.how == "gradient":
-            return loss + (logits.sum() * 0).sqrt()
+            return loss + (outputs["logits"].sum() * 0).sqrt()
         return loss * float(self.how)
 
     def to_config(self) -> dict[str, Any]:

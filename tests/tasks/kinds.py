@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nlpmtl.data import IGNORED, Example, Input, Span, TokenSequence, split_words
+from nlpmtl.data import IGNORED, Example, Input, Span, TaskBatch, TokenSequence, split_words
 from nlpmtl.evaluation import Predictions
 from nlpmtl.tasks import ErrorAnalysis, ExampleOutputs, OutputOptions, Prediction, Task, task_from_config
 
@@ -65,6 +65,13 @@ def batch_of(task: Task, *, rows: int = 6, seed: int = 0) -> tuple[Tensor, Tenso
         "set": torch.randint(2, (rows, _outputs(task)), generator=generator).float(),
     }[task.columns["label"]]
     return logits, labels, [1] * rows
+
+
+def loss(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the summed loss of examples, of which there is one for each row of the labels."""
+    losses = task.loss({"logits": logits}, TaskBatch(torch.arange(len(labels)), {"label": labels}))
+    assert losses.shape == (len(labels),)
+    return losses.sum()
 
 
 def item_of(logits: NDArray[Any], *, text: str = TEXT, words: Sequence[Span] = WORDS) -> ExampleOutputs:

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from nlpmtl.data import split_into_microbatches
+from nlpmtl.data import TaskBatch, split_into_microbatches
+from nlpmtl.heads import Outputs
 from nlpmtl.sampling import StepPlan
 from nlpmtl.tasks.regression import Regression
 from nlpmtl.training import dropout_seed
@@ -107,8 +108,10 @@ def by_hand(bench: Bench, rows: tuple[RowRef, ...], weights: dict[str, float]) -
     for row in rows:
         batch = bench.train_step().accumulator.collate([row])
         logits = bench.model(**batch.inputs)
-        for task, part in batch.parts.items():
-            sums[task] = sums.get(task, torch.zeros(())) + bench.work.tasks[task].loss(logits[task], part.labels)
+        for task, part in batch.tasks.items():
+            sums[task] = (
+                sums.get(task, torch.zeros(())) + bench.work.tasks[task].loss({"logits": logits[task]}, part).sum()
+            )
             counts[task] = counts.get(task, 0) + int(bench.datasets[row[0]].labels[task].counts[row[1]])
             many[task] = many.get(task, 0) + 1
     total = sum(many.values())
@@ -222,11 +225,11 @@ class Breaks(Regression):
 
     stepped = broken = False
 
-    def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def loss(self, outputs: Outputs, batch: TaskBatch) -> torch.Tensor:
         self.stepped |= torch.is_grad_enabled()
         breaks = self.stepped and not torch.is_grad_enabled() and not self.broken
         self.broken |= breaks
-        return super().loss(logits, labels) * (math.inf if breaks else 1.0)
+        return super().loss(outputs, batch) * (math.inf if breaks else 1.0)
 
 
 def test_a_loss_that_is_not_finite_after_the_step_is_noted_and_not_learned_from(bench: Bench) -> None:
@@ -247,7 +250,7 @@ def test_what_a_step_shows_a_sampler(bench: Bench) -> None:
     means = task_gradients(bench)[1]
     with torch.no_grad():
         batch = bench.train_step().accumulator.collate(ROWS)
-        logs = bench.model(**batch.inputs)["topic"][batch.parts["topic"].rows].log_softmax(dim=-1)
+        logs = bench.model(**batch.inputs)["topic"][batch.tasks["topic"].rows].log_softmax(dim=-1)
     entropies = -(logs.exp() * logs).sum(dim=-1) / math.log(logs.shape[-1])
     feedback = bench.train_step(adaptive_sampler=True)(StepPlan(step=0, rows=ROWS)).feedback
     assert feedback is not None
@@ -311,11 +314,11 @@ def test_class_weights_and_label_smoothing_reach_the_loss(tmp_path: Path, accele
     rows = tuple((0, int(r)) for r in range(10) if labels.counts[r])
     with torch.no_grad():
         batch = bench.train_step().accumulator.collate(rows)
-        logs = functional.log_softmax(bench.model(**batch.inputs)["topic"], dim=-1)[batch.parts["topic"].rows]
+        logs = functional.log_softmax(bench.model(**batch.inputs)["topic"], dim=-1)[batch.tasks["topic"].rows]
     weigh = torch.tensor([3.0 if label == "animals" else 1.0 for label in task.labels], dtype=torch.float64)
     given = weigh[torch.from_numpy(labels.ids[labels.labelled]).long()]  # type: ignore[attr-defined]
     weigh = weigh / given.mean()  # over the train rows their mean is 1
-    answers = batch.parts["topic"].labels
+    answers = batch.tasks["topic"].targets["label"]
     expected = sum(
         -0.8 * float(weigh[y] * log[y]) - 0.2 / 3 * float((weigh * log).sum())
         for log, y in zip(logs, answers.tolist(), strict=True)
