@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 from torch import Tensor
+from torch.optim import Optimizer
 
 from nlpmtl.config import RunConfig, plain_config
 from nlpmtl.data import Batch, Collator
@@ -46,42 +49,20 @@ def build_trainer(
         encoder: pretrained encoder.
         datasets: datasets and tasks of the run.
     """
-    packed = _supports_packing(config, accelerator, encoder)
-    model, full_model = _build_model(config, accelerator, encoder, datasets, packed=packed)
-    train_rows = datasets.splits["train"]
-    total_steps, epoch_steps = config.train.length(sum(map(len, train_rows.values())))
-    plan = _build_plan(config, datasets, total_steps=total_steps, epoch_steps=epoch_steps)
-    weighting = WEIGHTINGS.build(
-        config.weighting, Weighting, tasks=list(datasets.tasks), epoch_steps=epoch_steps, seed=config.seed
-    )
+    builder = _Builder(config, directory, accelerator, encoder, datasets)
+    model, full_model = builder.models()
     optimizer = build_optimizer(
         model,
         lr=config.train.lr,
         head_lr=config.train.head_lr or config.train.lr,
         weight_decay=config.train.weight_decay,
     )
-    signals = StopSignals()
-    train_step = TrainStep(
-        accumulator=GradientAccumulator(
-            accelerator=accelerator,
-            model=model,
-            tasks=datasets.tasks,
-            collate=Collator(
-                list(train_rows.values()), pad=encoder.tokenizer.pad_token_id, types=_has_segments(encoder)
-            ),
-            micro_tokens=config.train.micro_tokens,
-            packed=packed,
-            seed=config.seed,
-            needs_uncertainties=plan.needs_uncertainties,
-            signals=signals,
-        ),
-        optimizer=optimizer,
-        weighting=weighting,
-        schedule=build_schedule(config.train.schedule, total=total_steps, warmup=config.train.warmup),
-        max_grad_norm=config.train.max_grad_norm,
-        skip_nonfinite=config.train.on_bad_step == "skip",
-        adaptive_sampler=plan.is_adaptive,
+    total_steps, epoch_steps = config.train.length(sum(map(len, datasets.splits["train"].values())))
+    plan = builder.plan(total_steps, epoch_steps)
+    weighting = WEIGHTINGS.build(
+        config.weighting, Weighting, tasks=list(datasets.tasks), epoch_steps=epoch_steps, seed=config.seed
     )
+    signals = StopSignals()
     logger = MetricsLogger(
         accelerator,
         directory=directory,
@@ -90,126 +71,159 @@ def build_trainer(
         log_weights=not isinstance(weighting, Constant),
     )
     return Trainer(
-        train_step=train_step,
+        train_step=TrainStep(
+            accumulator=builder.accumulator(model, signals, needs_uncertainties=plan.needs_uncertainties),
+            optimizer=optimizer,
+            weighting=weighting,
+            schedule=build_schedule(config.train.schedule, total=total_steps, warmup=config.train.warmup),
+            max_grad_norm=config.train.max_grad_norm,
+            skip_nonfinite=config.train.on_bad_step == "skip",
+            adaptive_sampler=plan.is_adaptive,
+        ),
         plan=plan,
         total_steps=total_steps,
         save_every=config.train.save_every,
-        checkpoints=CheckpointManager(
-            directory,
-            accelerator=accelerator,
-            model=model,
-            full_model=full_model,
-            optimizer=optimizer,
-            keep=config.train.keep,
-            metadata={
-                "config": plain_config(config, output=directory),
-                "data": datasets.fingerprint(),
-                "plugins": digest_plugins(config.plugins),
-            },
-            logs=logger.files,
-        ),
-        evaluator=_build_evaluator(config, accelerator, encoder, datasets, model, full_model, signals),
+        checkpoints=builder.checkpoints(model, full_model, optimizer, logger),
+        evaluator=builder.evaluator(model, full_model, signals),
         logger=logger,
         signals=signals,
         state=RunState(cursor=plan.start()),
     )
 
 
-def _supports_packing(config: RunConfig, accelerator: Accelerator, encoder: Encoder) -> bool:
-    """Return whether rows are computed without padding, which is faster on CPU and in bf16 on CUDA."""
-    device = accelerator.device.type
-    is_faster = device == "cpu" or (device == "cuda" and accelerator.mixed_precision == "bf16")
-    return (
-        is_faster
-        and config.encoder.attn_implementation is None
-        and supports_packing(encoder.model.config, device=device)
-    )
+@dataclass(frozen=True)
+class _Builder:
+    """Builds the parts of a trainer from the arguments of `build_trainer`."""
 
+    config: RunConfig
+    directory: Path
+    accelerator: Accelerator
+    encoder: Encoder
+    datasets: TaskDatasets
 
-def _build_model(
-    config: RunConfig, accelerator: Accelerator, encoder: Encoder, datasets: TaskDatasets, *, packed: bool
-) -> tuple[MultiTaskModel, MultiTaskModel]:
-    """Return the model on its device, with the same parameters on all ranks, and the full model for predictions.
+    def models(self) -> tuple[MultiTaskModel, MultiTaskModel]:
+        """Return the model on its device, with the same parameters on all ranks, and the full model for predictions.
 
-    The full model is an unsharded copy if the model is sharded, otherwise the same object.
-    """
-    model = MultiTaskModel.from_encoder(
-        encoder,
-        tasks=datasets.tasks.values(),
-        sharing=config.sharing.model_dump(mode="json"),
-        input_length=config.encoder.max_length,
-        seed=config.seed,
-    )
-    if config.encoder.freeze:
-        model.sharing.freeze()
-    if config.encoder.gradient_checkpointing:
-        shared = model.sharing.encoder
-        enable = shared.gradient_checkpointing_enable  # name in older versions of transformers
-        getattr(shared, "activation_checkpointing_enable", enable)({"use_reentrant": False})
-    if config.train.precision == "fp64":
-        model.double()
-    is_cpu = accelerator.device.type == "cpu"
-    if is_cpu:
-        enable_fast_dropout(model)
-    if packed:
-        enable_packing(encoder.model)
-    accelerator.prepare_model(model, evaluation_mode=True)  # changes device and precision in place, without a wrapper
-    broadcast_parameters(model)
-    if fsdp.is_requested() and accelerator.num_processes > 1:
-        return model, fsdp.apply_fsdp(model, device=accelerator.device)
-    if packed and not is_cpu and not config.encoder.freeze and not config.encoder.gradient_checkpointing:
-        model.sharing.capture_cuda_graphs(rows=config.train.batch_size, longest=config.encoder.max_length)
-    return model, model
+        The full model is an unsharded copy if the model is sharded, otherwise the same object.
+        """
+        config = self.config
+        model = MultiTaskModel.from_encoder(
+            self.encoder,
+            tasks=self.datasets.tasks.values(),
+            sharing=config.sharing.model_dump(mode="json"),
+            input_length=config.encoder.max_length,
+            seed=config.seed,
+        )
+        if config.encoder.freeze:
+            model.sharing.freeze()
+        if config.encoder.gradient_checkpointing:
+            shared = model.sharing.encoder
+            enable = shared.gradient_checkpointing_enable  # name in older versions of transformers
+            getattr(shared, "activation_checkpointing_enable", enable)({"use_reentrant": False})
+        if config.train.precision == "fp64":
+            model.double()
+        is_cpu = self.accelerator.device.type == "cpu"
+        if is_cpu:
+            enable_fast_dropout(model)
+        if self.is_packed:
+            enable_packing(self.encoder.model)
+        self.accelerator.prepare_model(model, evaluation_mode=True)  # sets device and precision, without a wrapper
+        broadcast_parameters(model)
+        if fsdp.is_requested() and self.accelerator.num_processes > 1:
+            return model, fsdp.apply_fsdp(model, device=self.accelerator.device)
+        if self.is_packed and not is_cpu and not config.encoder.freeze and not config.encoder.gradient_checkpointing:
+            model.sharing.capture_cuda_graphs(rows=config.train.batch_size, longest=config.encoder.max_length)
+        return model, model
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether rows are computed without padding, which is faster on CPU and in bf16 on CUDA."""
+        device = self.accelerator.device.type
+        is_faster = device == "cpu" or (device == "cuda" and self.accelerator.mixed_precision == "bf16")
+        is_default = self.config.encoder.attn_implementation is None
+        return is_faster and is_default and supports_packing(self.encoder.model.config, device=device)
 
-def _build_plan(config: RunConfig, datasets: TaskDatasets, *, total_steps: int, epoch_steps: int) -> Plan:
-    train_rows = datasets.splits["train"]
-    return build_plan(
-        config.sampling,
-        names=list(train_rows),
-        sizes=[len(rows) for rows in train_rows.values()],
-        total_steps=total_steps,
-        epoch_steps=epoch_steps,
-        batch_size=config.train.batch_size,
-        seed=config.seed,
-        tasks=[list(rows.labels) for rows in train_rows.values()],
-    )
+    def plan(self, total_steps: int, epoch_steps: int) -> Plan:
+        """Return the sampling plan."""
+        train_rows = self.datasets.splits["train"]
+        return build_plan(
+            self.config.sampling,
+            names=list(train_rows),
+            sizes=[len(rows) for rows in train_rows.values()],
+            total_steps=total_steps,
+            epoch_steps=epoch_steps,
+            batch_size=self.config.train.batch_size,
+            seed=self.config.seed,
+            tasks=[list(rows.labels) for rows in train_rows.values()],
+        )
 
+    def accumulator(
+        self, model: MultiTaskModel, signals: StopSignals, *, needs_uncertainties: bool
+    ) -> GradientAccumulator:
+        """Return what runs train rows through the model."""
+        return GradientAccumulator(
+            accelerator=self.accelerator,
+            model=model,
+            tasks=self.datasets.tasks,
+            collate=Collator(
+                list(self.datasets.splits["train"].values()),
+                pad=self.encoder.tokenizer.pad_token_id,
+                types=self._has_token_types,
+            ),
+            micro_tokens=self.config.train.micro_tokens,
+            packed=self.is_packed,
+            seed=self.config.seed,
+            needs_uncertainties=needs_uncertainties,
+            signals=signals,
+        )
 
-def _build_evaluator(
-    config: RunConfig,
-    accelerator: Accelerator,
-    encoder: Encoder,
-    datasets: TaskDatasets,
-    model: MultiTaskModel,
-    full_model: MultiTaskModel,
-    signals: StopSignals,
-) -> Evaluator:
-    def forward(batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        with accelerator.autocast():
-            return full_model.predict_logits(batch, rows)
+    def evaluator(self, model: MultiTaskModel, full_model: MultiTaskModel, signals: StopSignals) -> Evaluator:
+        """Return what evaluates the model on validation."""
+        accelerator = self.accelerator
 
-    return Evaluator(
-        model=model,
-        full_model=full_model,
-        tasks=datasets.tasks,
-        validation=datasets.splits.get("validation", {}),
-        inference=Inference(
-            forward,
-            pad=encoder.tokenizer.pad_token_id,
-            types=_has_segments(encoder),
-            tokens=config.train.micro_tokens,
-            rank=accelerator.process_index,
-            world=accelerator.num_processes,
-        ),
-        every=config.eval.every,
-        select=config.eval.select,
-        patience=config.eval.patience,
-        device=accelerator.device,
-        signals=signals,
-    )
+        def forward(batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Any]:
+            with accelerator.autocast():
+                return full_model.predict_logits(batch, rows)
 
+        return Evaluator(
+            model=model,
+            full_model=full_model,
+            tasks=self.datasets.tasks,
+            validation=self.datasets.splits.get("validation", {}),
+            inference=Inference(
+                forward,
+                pad=self.encoder.tokenizer.pad_token_id,
+                types=self._has_token_types,
+                tokens=self.config.train.micro_tokens,
+                rank=accelerator.process_index,
+                world=accelerator.num_processes,
+            ),
+            every=self.config.eval.every,
+            select=self.config.eval.select,
+            patience=self.config.eval.patience,
+            device=accelerator.device,
+            signals=signals,
+        )
 
-def _has_segments(encoder: Encoder) -> bool:
-    """Return whether the encoder takes token type ids."""
-    return "token_type_ids" in encoder.tokenizer.model_input_names
+    def checkpoints(
+        self, model: MultiTaskModel, full_model: MultiTaskModel, optimizer: Optimizer, logger: MetricsLogger
+    ) -> CheckpointManager:
+        """Return what writes and restores checkpoints."""
+        return CheckpointManager(
+            self.directory,
+            accelerator=self.accelerator,
+            model=model,
+            full_model=full_model,
+            optimizer=optimizer,
+            keep=self.config.train.keep,
+            metadata={
+                "config": plain_config(self.config, output=self.directory),
+                "data": self.datasets.fingerprint(),
+                "plugins": digest_plugins(self.config.plugins),
+            },
+            logs=logger.files,
+        )
+
+    @property
+    def _has_token_types(self) -> bool:
+        return "token_type_ids" in self.encoder.tokenizer.model_input_names
