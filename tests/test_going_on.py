@@ -75,8 +75,8 @@ def test_a_frozen_encoder_keeps_every_answer_and_adds_a_task(run: dict[str, Any]
 def test_kept_heads_do_not_move_and_a_person_is_told(run: dict[str, Any], trained: Trained) -> None:
     events = list(iter_train(load_config(run)))
     assert isinstance(events[0], TrainingStarted)
-    said = "not trained along, while the encoder changes under them: topic, mood, places, grade, kinds."
-    assert said in " ".join(events[0].notes)
+    note = "kept, but not trained while the encoder changes: topic, mood, places, grade, kinds."
+    assert note in " ".join(events[0].notes)
     before, after = weights(trained.model_dir), weights(Path(run["output"]) / "model")
     heads = [name for name in before if name.startswith("heads.")]
     assert len(heads) > 10

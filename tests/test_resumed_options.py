@@ -117,9 +117,9 @@ def test_a_finished_run_is_extended(run: dict[str, Any], tmp_path: Path) -> None
     train_tiny(run, out)
     first, last = resumed(run, out, **{"train.steps": 8})
     assert (first.step, first.total) == (4, 8)
-    told = [note for note in first.notes if "differs from that of a run which had this length" in note]
-    assert len(told) == 1
-    assert told[0].startswith("train.steps was 4, is 8: ")
+    notes = [note for note in first.notes if "differs from that of a run with this length" in note]
+    assert len(notes) == 1
+    assert notes[0].startswith("train.steps was 4, is 8: ")
     lines = metrics(out)
     assert [line["step"] for line in lines] == list(range(1, 9))
     assert lines[3]["lr"] < lines[4]["lr"], "the schedule is that of eight steps"
