@@ -1,13 +1,13 @@
-"""Every error that nlpmtl raises on purpose.
+"""Exceptions of nlpmtl, and helpers for their messages.
 
     NlpmtlError
-    ├── ConfigError      a config file, an override or an argument says something that cannot be done
-    ├── DataError        a row, a file or a data set breaks a rule
+    ├── ConfigError      invalid config file, override or argument
+    ├── DataError        invalid row, data file or dataset
     ├── ModelError       a model directory or an encoder cannot be used
-    ├── RunError         a run cannot start or go on
-    └── StoppedError     a run was asked to stop by a signal, and did
+    ├── RunError         a run cannot start, continue or finish
+    └── StoppedError     a signal stopped the run, which saved a checkpoint
 
-Catch them all at once, or any branch:
+Catch all of them, or a single type:
 
     try:
         nlpmtl.train("run.toml")
@@ -23,19 +23,19 @@ from collections.abc import Iterable
 
 
 class NlpmtlError(Exception):
-    """The base of all of them. The message says what is wrong, where, what was found, and what to write instead."""
+    """Base class. A message states what is wrong, where, the value found, and what to write instead."""
 
     exit_code = 1
 
 
 class ConfigError(NlpmtlError):
-    """A config file, an override or an argument says something that cannot be done."""
+    """Invalid config file, override or argument."""
 
     exit_code = 2
 
 
 class DataError(NlpmtlError):
-    """A row, a file or a data set breaks a rule."""
+    """Invalid row, data file or dataset."""
 
     exit_code = 2
 
@@ -47,15 +47,15 @@ class ModelError(NlpmtlError):
 
 
 class RunError(NlpmtlError):
-    """A run cannot start or go on."""
+    """A run cannot start, continue or finish."""
 
 
 class StoppedError(NlpmtlError):
-    """A run was asked to stop by a signal, and did: what it had learnt is in a checkpoint.
+    """A signal stopped the run, which saved a checkpoint first.
 
     Args:
-        message: where it stopped, and how it goes on.
-        signal: the number of the signal; the exit code is 128 more, as shells have it.
+        message: the step at which the run stopped, and how to resume it.
+        signal: number of the signal; the exit code is 128 + signal, as in shells.
     """
 
     def __init__(self, message: str, *, signal: int) -> None:
@@ -63,54 +63,54 @@ class StoppedError(NlpmtlError):
         self.exit_code = 128 + signal
 
 
-_MOST_CHARACTERS = 200
-"""A longer name is compared with nothing: it resembles no name, and to find that out takes time."""
+_MAX_COMPARED_LENGTH = 200
+"""Longer names are not compared with the known ones, which would take long."""
 
 
-def did_you_mean(found: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: the nearest known one, or all of them.
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the end of an error about an unknown name: the nearest known name, or all of them.
 
     >>> did_you_mean("temprature", ["temperature", "uniform"])
     "did you mean 'temperature'?"
     """
     names = sorted(known)
-    near = find_nearest(found, names)
-    if near is not None:
-        return f"did you mean {near!r}?"
+    nearest = find_nearest(name, names)
+    if nearest is not None:
+        return f"did you mean {nearest!r}?"
     return f"known: {', '.join(map(plain, names))}" if names else "none is known here"
 
 
-def find_nearest(found: str, known: Iterable[str]) -> str | None:
-    """The known name that an unknown one is most like, if it is much like one."""
+def find_nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that resembles an unknown one most; None if none resembles it."""
     names = list(known)
-    near = [name for name in names if name.strip().casefold() == found.strip().casefold()]
-    if not near and len(found) <= _MOST_CHARACTERS:
-        near = difflib.get_close_matches(found, names, n=1, cutoff=0.6)
-    return near[0] if near else None
+    matches = [candidate for candidate in names if candidate.strip().casefold() == name.strip().casefold()]
+    if not matches and len(name) <= _MAX_COMPARED_LENGTH:
+        matches = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return matches[0] if matches else None
 
 
-def quote(value: object, *, most: int) -> str:
-    """A value as an error shows it: so many characters at most, whatever it is."""
+def quote(value: object, *, limit: int) -> str:
+    """Return the repr of a value, truncated to at most `limit` characters."""
     try:
         text = repr(value)
     except (RecursionError, ValueError):  # nested too deep, or a number of too many digits
         text = f"<{type(value).__name__}, too large to be shown>"
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def plain(text: object) -> str:
-    """Return text from outside, such as names in data, fit to be printed: what a terminal would obey is escaped.
+    """Escape the control characters of untrusted text, such as names in data, before it is printed.
 
-    Escaped are control characters, among them escape sequences and those that change the direction of text, and
-    what cannot be encoded. Line feeds are kept, and so are all kinds of spaces and the joiners of emoji and scripts.
+    This includes escape sequences of terminals, characters that change the direction of text, and characters that
+    cannot be encoded. Line feeds, all kinds of spaces, and the joiners of emoji and scripts are kept.
     """
-    return "".join(one if _is_shown(one) else repr(one)[1:-1] for one in str(text))
+    return "".join(character if _is_printed(character) else repr(character)[1:-1] for character in str(text))
 
 
-def _is_shown(character: str) -> bool:
+def _is_printed(character: str) -> bool:
     return character.isprintable() or character in "\n\u200c\u200d" or unicodedata.category(character) == "Zs"
 
 
 def plain_line(text: object) -> str:
-    """The same with line feeds escaped too, for a name within a line."""
+    """Escape control characters as `plain` does, and line feeds, for a name within a line."""
     return plain(text).replace("\n", "\\n")

@@ -28,7 +28,7 @@ def check_format_version(content: Mapping[str, Any], *, where: str, error: type[
     """
     version = content.get(FORMAT_KEY, 1)
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise error(f"{where}: {FORMAT_KEY} must be a positive integer, found {quote(version, most=80)}")
+        raise error(f"{where}: {FORMAT_KEY} must be a positive integer, found {quote(version, limit=80)}")
     if version > FORMAT_VERSION:
         raise error(
             f"{where}: {FORMAT_KEY} is {version}, and this version of nlpmtl reads up to {FORMAT_VERSION}: a newer "

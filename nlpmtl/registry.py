@@ -1,15 +1,16 @@
-"""Names to classes: what `kind = "…"` in a config file can say, and the names of metrics.
+"""Registries: the classes of each `kind` of a config file, and the metrics, by name.
 
-A member is one class, registered under one name, with a torch-free model of the options that a config may give it:
+A class is registered under one name, with a model of the options that a config can give it:
 
-    class TemperatureOptions(Options):
+    class TemperatureOptions(SamplingOptions):
         temperature: float = Field(2.0, gt=0)
-        "One sentence."
+        "Sampling temperature."
 
     @SAMPLERS.register("temperature", TemperatureOptions)
     class Temperature(Sampler): ...
 
-This file imports none of its members: whoever composes a run imports them, and the user's plugins, first.
+The registry imports no members: their modules, and the user's plugins, must have been imported before names are looked
+up.
 """
 
 from __future__ import annotations
@@ -23,9 +24,8 @@ from nlpmtl.strict_model import StrictModel
 
 T = TypeVar("T")
 
-
-_LONGEST = 100
-_KINDS_OF_OTHERS = {
+_MAX_NAME_LENGTH = 100
+_OTHER_TASK_NAMES = {
     "classification": "text_classification sequence_classification single_label_classification multiclass "
     "multi_class multiclass_classification binary binary_classification nli natural_language_inference topic "
     "textcat cls paraphrase entailment sentence_classification sentence_pair_classification text_pair intent",
@@ -36,22 +36,23 @@ _KINDS_OF_OTHERS = {
     "regression": "sts semantic_similarity similarity text_regression score scoring",
     "sentiment": "sentiment_analysis polarity",
 }
-_KINDS = {name: ours for ours, names in _KINDS_OF_OTHERS.items() for name in names.split()}
+_TASK_TYPE_OF = {other: name for name, others in _OTHER_TASK_NAMES.items() for other in others.split()}
+"""Task type of a name that another tool uses."""
 
 
 class KindOptions(StrictModel):
-    """The keys that one kind understands."""
+    """Base class of the options of a kind."""
 
     kind: str
-    """A registered name."""
+    """Registered name."""
 
 
 class Registry:
-    """The members of one section, by name.
+    """Registered classes by name, with their options.
 
     Args:
-        noun: what a member is called in an error, such as ``"sampler"``.
-        other_names: what other tools call members, for errors: their name = ours.
+        noun: noun for a member in errors, such as ``"sampler"``.
+        other_names: names of members in other tools, for hints in errors: other name = registered name.
         renamed: names that methods and attributes of members had in nlpmtl 0.1: old name = new name.
     """
 
@@ -80,68 +81,74 @@ class Registry:
         return add
 
     def parse(self, value: Any) -> KindOptions:
-        """Options from a mapping with a ``kind``; options pass through.
+        """Return the options of a mapping with a ``kind``. Options are returned as they are.
 
         Raises:
-            ValueError: no kind, or an unknown one.
-            pydantic.ValidationError: the kind is known, and its keys are wrong.
+            ValueError: ``kind`` is missing or unknown.
+            pydantic.ValidationError: a key of the kind is missing, unknown or invalid.
         """
         if isinstance(value, KindOptions):
             return value
         if not isinstance(value, Mapping):
             name = self._translate(value) or value
-            write = f'; write {{ kind = "{name}" }}' if name in self.names() else ""
-            raise ValueError(f"a table with a `kind` was expected{write}")
+            hint = f'; write {{ kind = "{name}" }}' if name in self.names() else ""
+            raise ValueError(f"a table with a `kind` was expected{hint}")
         if "kind" not in value:
             raise ValueError(f"`kind` is missing; known: {', '.join(self.names())}")
         return self.options(value["kind"]).model_validate(dict(value))
 
     def build(self, options: KindOptions, base: type[T], *, exclude: Collection[str] = (), **context: Any) -> T:
-        """The member of these options, made from their fields and the context as named arguments.
+        """Create an instance of the class of some options.
 
-        The caller says which base class it expects back, and which fields are not the member's: the registry knows no
-        room of the house.
+        Args:
+            options: options that `parse` returned; their fields become keyword arguments.
+            base: expected base class.
+            exclude: fields that are not passed.
+            context: further keyword arguments.
+
+        Raises:
+            TypeError: the class does not derive from `base`.
         """
         member = self.get(options.kind)
         if not issubclass(member, base):
-            raise TypeError(f"the {self.noun} {options.kind!r} is no {base.__name__}")
+            raise TypeError(f"the {self.noun} {options.kind!r} is not a subclass of {base.__name__}")
         fields = {name: getattr(options, name) for name in type(options).model_fields if name not in {"kind", *exclude}}
         return member(**fields, **context)
 
     def get(self, name: str) -> type:
-        """The class of a name; ValueError with the nearest known name if there is none."""
+        """Return the class of a name; ValueError with the nearest known name if it is unknown."""
         return self._find(name)[0]
 
     def options(self, name: str) -> type[KindOptions]:
-        """The options model of a name; ValueError with the nearest known name if there is none."""
+        """Return the options model of a name; ValueError with the nearest known name if it is unknown."""
         return self._find(name)[1]
 
     def names(self) -> list[str]:
-        """The registered names, sorted."""
+        """Return the registered names, sorted."""
         return sorted(self._members)
 
     def _find(self, name: object) -> tuple[type, type[KindOptions]]:
         if not isinstance(name, str) or name not in self._members:
-            ours = self._translate(name)
-            hint = f"write {ours!r}" if ours else did_you_mean(str(name), self._members)
+            registered = self._translate(name)
+            hint = f"write {registered!r}" if registered else did_you_mean(str(name), self._members)
             raise ValueError(f"unknown {self.noun} {name!r}; {hint}")
         return self._members[name]
 
     def _translate(self, name: object) -> str | None:
         """Return the registered name for a name that another tool uses; None if there is none."""
-        ours = self._other_names.get(re.sub("[-_ ]+", "_", str(name)[:_LONGEST].strip().lower()))
-        return ours if ours in self._members else None
+        registered = self._other_names.get(re.sub("[-_ ]+", "_", str(name)[:_MAX_NAME_LENGTH].strip().lower()))
+        return registered if registered in self._members else None
 
 
 def reject_old_names(member: type, renamed: Mapping[str, str]) -> None:
-    """Refuse a class that defines methods or attributes by names of nlpmtl 0.1, which nothing calls any more.
+    """Refuse a class that defines methods or attributes by names of nlpmtl 0.1, which are no longer called.
 
     Args:
         member: the class; its base classes are checked too.
         renamed: old name = new name.
 
     Raises:
-        ConfigError: old names are defined; the message has them and the new ones.
+        ConfigError: the class defines old names; the message lists them with the new ones.
     """
     defined = {name for base in member.__mro__ for name in vars(base)}
     old_names = [name for name in renamed if name in defined]
@@ -152,7 +159,7 @@ def reject_old_names(member: type, renamed: Mapping[str, str]) -> None:
 
 TASKS = Registry(
     "kind of task",
-    other_names=_KINDS,
+    other_names=_TASK_TYPE_OF,
     renamed={
         "choose": "decode",
         "choose_rows": "decode",

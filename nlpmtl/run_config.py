@@ -1,4 +1,4 @@
-"""The config of a run, from its file and its overrides; the plugins that it names are imported first."""
+"""Loading the config of a run: plugins, file and overrides."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from nlpmtl.plugins import import_plugins
 from nlpmtl.training import recorded_overrides
 
 Source = str | Path | Mapping[str, Any] | RunConfig
-"""A run file, the name of a shipped one, a dict, or a config."""
+"""A run file, the name of a shipped run file, a dict, or a config."""
 
 
 def load_config(source: Source, *, overrides: Mapping[str, Any] | None = None) -> RunConfig:
-    """A checked config; the members of the house and the plugins that it names are imported first.
+    """Return a validated config. The plugins that it names are imported first.
 
     Raises:
-        ConfigError: it cannot be read, or says something that cannot be done: every problem, one a line.
+        ConfigError: the config cannot be read or is invalid; the message has one line per problem.
     """
     if not isinstance(source, str | Path | Mapping | RunConfig):
         kind = type(source).__name__
         raise ConfigError(f"a run file, the name of a shipped one, a dict or a RunConfig was expected, found a {kind}")
-    found = find_run(source) if isinstance(source, str | Path) else source
-    import_plugins(plugins_of(found, overrides=overrides))
-    return parse_run(read_run(found, overrides=overrides), where=describe(found))
+    source = find_run(source) if isinstance(source, str | Path) else source
+    import_plugins(plugins_of(source, overrides=overrides))
+    return parse_run(read_run(source, overrides=overrides), where=describe(source))
 
 
 def load_run(
     source: Source, *, output: str | Path | None, resume: bool, overrides: Mapping[str, Any]
 ) -> tuple[RunConfig, dict[str, Any]]:
-    """The config of a run, and its overrides: when it is resumed, those that run.json records are applied too.
+    """Return the config of a run and its overrides; a resumed run applies the overrides in its run.json again.
 
     Args:
-        source: as of `train`.
-        output: the run's directory; None: the config's.
-        resume: whether it is resumed.
-        overrides: dotted key = value; they win over those that are recorded.
+        source: as for `train`.
+        output: directory of the run; None: `output` of the config.
+        resume: whether the run is resumed.
+        overrides: dotted key = value; they take precedence over the recorded ones.
 
     Raises:
-        ConfigError: as `load_config` raises it.
+        ConfigError: the config cannot be read or is invalid.
     """
-    laid = overrides = replace_old_overrides(overrides)
+    merged = replace_old_overrides(overrides)
     if resume and isinstance(source, str | Path | Mapping | RunConfig):
-        found = find_run(source) if isinstance(source, str | Path) else source
-        directory = output if output is not None else read_run(found, overrides=overrides).get("output")
+        run = find_run(source) if isinstance(source, str | Path) else source
+        directory = output if output is not None else read_run(run, overrides=merged).get("output")
         if isinstance(directory, str | Path):
-            laid = {**recorded_overrides(Path(directory), excluding=overrides), **overrides}
-    return load_config(source, overrides=laid), laid
+            merged = {**recorded_overrides(Path(directory), excluding=merged), **merged}
+    return load_config(source, overrides=merged), merged

@@ -94,11 +94,11 @@ def check_own_config(config: Mapping[str, Any], *, failed: str, is_read: Callabl
     check_format_version(config, where=f"{failed}: config.json", error=ModelError)
     for key in _REDIRECTIONS:
         if config.get(key) is not None:
-            found = quote(config[key], most=80)
+            found = quote(config[key], limit=80)
             raise ModelError(f"{failed}: config.json: {key}: a model of nlpmtl does not have this key, found {found}")
     for key in ("encoder_config", "tasks"):
         if not isinstance(config.get(key), Mapping) or not config[key]:
-            found = quote(config.get(key), most=80)
+            found = quote(config.get(key), limit=80)
             raise ModelError(f"{failed}: config.json: {key}: a table with entries was expected, found {found}")
     check_config(config, failed=failed, is_read=is_read)
     _check_tasks(config["tasks"], failed=failed)
@@ -110,13 +110,13 @@ def _check_tasks(tasks: Mapping[str, Any], *, failed: str) -> None:
     for name, task in tasks.items():
         where = f"{failed}: config.json: tasks.{name}"
         if not isinstance(task, Mapping):
-            raise ModelError(f"{where}: a table was expected, found {quote(task, most=80)}")
+            raise ModelError(f"{where}: a table was expected, found {quote(task, limit=80)}")
         for place, _, value in _values(task):
             if isinstance(value, float) and not math.isfinite(value):
                 raise ModelError(f"{where}: `{place.partition('.')[0]}` must be finite, found {value} in {place}")
         temperature = task.get("temperature", 1.0)
         if isinstance(temperature, bool) or not isinstance(temperature, int | float) or temperature <= 0:
-            found = quote(temperature, most=80)
+            found = quote(temperature, limit=80)
             raise ModelError(f"{where}: `temperature` must be a positive number, found {found}")
 
 
@@ -165,7 +165,7 @@ def _check_implementation(value: object, *, failed: str) -> None:
     names = value.values() if isinstance(value, Mapping) else [value]
     if any("/" in str(name) for name in names):
         raise ModelError(
-            f"{failed}: {quote(value, most=80)} is a repository of kernels. A model cannot choose code that is "
+            f"{failed}: {quote(value, limit=80)} is a repository of kernels. A model cannot choose code that is "
             'downloaded and run; remove the key, or write an implementation of transformers such as "sdpa"'
         )
 

@@ -1,4 +1,4 @@
-"""The base of every table in a config: frozen plain values; an unknown key is answered with the nearest known one."""
+"""Base class of all config tables: frozen, strict pydantic models, whose errors suggest the nearest known key."""
 
 from __future__ import annotations
 
@@ -27,11 +27,10 @@ _SCALARS: dict[Any, tuple[tuple[type, ...], str]] = {
     bool: ((bool,), "true or false"),
     str: ((str,), "a string in quotes"),
 }
-"""What TOML may write for each type of value, and the name of that type in an error."""
-
+"""Types that TOML may have for each type of value, and the name of the type in errors."""
 
 RULE, MISSING, UNKNOWN = "rule", "missing_key", "unknown_key"
-"""Types of errors whose messages are ours."""
+"""Types of errors whose messages are final."""
 _TABLE = "a table"
 _EXPECTED = {
     "int_type": "a whole number",
@@ -71,56 +70,56 @@ _PATTERNS = {
 
 
 class StrictModel(BaseModel):
-    """A table of a config file. The docstring under each field becomes its line in the reference and the schema."""
+    """A table of a config file. The docstring of each field is its description in the reference and the JSON Schema."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     table_examples: ClassVar[Mapping[str, str]] = {}
-    """What an error shows where a table was expected: for a key of this table an example of its value; for "" an
-    example of this table."""
+    """Examples for errors about a value that is not a table: by key of this table; "": this table itself."""
 
     renamed_keys: ClassVar[Mapping[str, str]] = {}
     """Keys that had another name in nlpmtl 0.1, which is accepted until 0.3: old name = field."""
 
     @field_validator("*", mode="before")
     @classmethod
-    def _take_no_other_type(cls, value: Any, info: ValidationInfo) -> Any:
-        """A number in quotes, or a 1 for true, is a slip: say so, where pydantic would convert it."""
+    def _reject_coercion(cls, value: Any, info: ValidationInfo) -> Any:
+        """Reject values that pydantic would convert, such as a quoted number, or 1 for true."""
         annotation = cls.model_fields[str(info.field_name)].annotation
-        choices = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-        wanted = [one for one in _SCALARS if one in choices] if value is not None else []
-        if isinstance(value, list | tuple) and any(get_origin(one) in (list, tuple) for one in choices):
+        types = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+        if value is None or isinstance(value, Mapping):
             return value
-        if wanted and not any(type(value) in _SCALARS[one][0] for one in wanted) and not isinstance(value, Mapping):
-            raise ValueError(f"{' or '.join(_SCALARS[one][1] for one in wanted)} was expected")
+        if isinstance(value, list | tuple) and any(get_origin(kind) in (list, tuple) for kind in types):
+            return value
+        scalars = [scalar for scalar in _SCALARS if scalar in types]
+        if scalars and not any(type(value) in _SCALARS[scalar][0] for scalar in scalars):
+            raise ValueError(f"{' or '.join(_SCALARS[scalar][1] for scalar in scalars)} was expected")
         return value
 
     @model_validator(mode="wrap")
     @classmethod
-    def _name_nearest_keys(cls, value: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+    def _validate(cls, value: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
         if cls.renamed_keys and isinstance(value, Mapping):
             value = rename_keys(value, cls.renamed_keys)
         try:
             return validate(value)
         except ValidationError as error:
-            lines = [cls._explain(found) for found in error.errors()]
+            lines = [cls._explain(details) for details in error.errors()]
             raise ValidationError.from_exception_data(cls.__name__, lines) from None
 
     @classmethod
-    def _explain(cls, found: ErrorDetails) -> InitErrorDetails:
-        """Return an error in our words. Errors of inner tables were explained there."""
-        kind, said = found["type"], found["msg"].removeprefix("Value error, ")
-        if kind == "extra_forbidden" and len(found["loc"]) == 1:
-            kind, said = UNKNOWN, f"unknown key; {did_you_mean(str(found['loc'][0]), cls.model_fields)}"
-        elif kind == "missing" and len(found["loc"]) == 1:
-            kind, said = MISSING, _missing(str(found["loc"][0]), cls.model_fields[str(found["loc"][0])])
+    def _explain(cls, details: ErrorDetails) -> InitErrorDetails:
+        """Return an error with the final message. Inner tables have explained their errors already."""
+        kind, message, location = details["type"], details["msg"].removeprefix("Value error, "), details["loc"]
+        if kind == "extra_forbidden" and len(location) == 1:
+            kind, message = UNKNOWN, f"unknown key; {did_you_mean(str(location[0]), cls.model_fields)}"
+        elif kind == "missing" and len(location) == 1:
+            kind, message = MISSING, _missing(str(location[0]), cls.model_fields[str(location[0])])
         elif kind not in (RULE, MISSING, UNKNOWN):
-            example = cls.table_examples.get(".".join(map(str, found["loc"])))
+            example = cls.table_examples.get(".".join(map(str, location)))
             such_as = f", such as {example}" if example and _EXPECTED.get(kind) == _TABLE else ""
-            kind, said = RULE, f"{explain(kind, said, found.get('ctx', {}))}{such_as}"
-        return InitErrorDetails(
-            type=PydanticCustomError(kind, "{said}", {"said": said}), loc=found["loc"], input=found["input"]
-        )
+            kind, message = RULE, f"{explain(kind, message, details.get('ctx', {}))}{such_as}"
+        error = PydanticCustomError(kind, "{message}", {"message": message})
+        return InitErrorDetails(type=error, loc=location, input=details["input"])
 
 
 def rename_keys(
@@ -159,13 +158,13 @@ def warn_about_old_key(old: str, new: str, *, where: str = "") -> None:
     warnings.warn(message, FutureWarning, stacklevel=2)
 
 
-def explain(kind: str, said: str, context: Mapping[str, Any]) -> str:
-    """Return what is wrong and what to write, for a kind of error of pydantic.
+def explain(kind: str, message: str, context: Mapping[str, Any]) -> str:
+    """Return the message for an error of pydantic.
 
     Args:
-        kind: pydantic's name of the rule that was broken.
-        said: pydantic's message.
-        context: the values in that message.
+        kind: type of the error in pydantic.
+        message: pydantic's message.
+        context: values in that message.
     """
     if kind in _EXPECTED:
         return f"{_EXPECTED[kind]} was expected"
@@ -181,11 +180,11 @@ def explain(kind: str, said: str, context: Mapping[str, Any]) -> str:
     if kind == "string_pattern_mismatch":
         pattern = context["pattern"]
         return _PATTERNS.get(pattern, f"must match the regular expression {pattern}")
-    return said.replace("Input should be a valid ", "must be a ").replace("Input should be ", "must be ")
+    return message.replace("Input should be a valid ", "must be a ").replace("Input should be ", "must be ")
 
 
 def _missing(name: str, field: FieldInfo) -> str:
-    """Return the error of a key that is not there."""
+    """Return the error for a missing key."""
     about = (field.description or "").replace("\n", " ").partition(". ")[0].rstrip(".")
     about = f" ({about[0].lower()}{about[1:]})" if about else ""
     kind = field.annotation

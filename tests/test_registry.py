@@ -133,7 +133,7 @@ def test_options_pass_through(animals: Registry) -> None:
 
 
 def test_a_member_of_another_base_is_refused(animals: Registry) -> None:
-    with pytest.raises(TypeError, match="the animal 'stone' is no Animal"):
+    with pytest.raises(TypeError, match="the animal 'stone' is not a subclass of Animal"):
         animals.build(KindOptions(kind="stone"), Animal)
 
 

@@ -1,35 +1,25 @@
-"""Configs: what a run is, checked before anything is loaded.
+"""Configs of runs and datasets: models, loading, overrides and JSON Schemas.
 
     raw = read_run("run.toml", overrides={"train.lr": 3e-5})
     run = parse_run(raw, where="run.toml")
     run.train.lr                                                     # 3e-05
 
-Kinds (of tasks, samplers, …) are looked up in the registries, so their members must have been imported before.
+Kinds (task types, samplers, …) are looked up in the registries, so their modules must have been imported before.
 """
 
 from __future__ import annotations
 
 from nlpmtl.config.dataset import NAME, DataConfig, DatasetConfig, InputConfig, Name, TaskOptions
 from nlpmtl.config.find import find_run, shipped_configs
-from nlpmtl.config.load import (
-    check_syntax,
-    describe,
-    dotted,
-    parse_data,
-    parse_dataset,
-    parse_override,
-    parse_run,
-    plain_config,
-    plugins_of,
-    read_dataset,
-    read_run,
-    read_toml,
-)
+from nlpmtl.config.load import check_syntax, describe, plugins_of, read_dataset, read_run
 from nlpmtl.config.names import LabelName
+from nlpmtl.config.parse import parse_data, parse_dataset, parse_run
 from nlpmtl.config.paths import check_new_directory, check_output, check_writable, find_directory, parse_output
 from nlpmtl.config.renamed_keys import replace_old_keys, replace_old_overrides
+from nlpmtl.config.resolve_paths import plain_config
 from nlpmtl.config.run import EncoderConfig, EvalConfig, RunConfig, TrainConfig
 from nlpmtl.config.schema import schemas
+from nlpmtl.config.toml import dotted, parse_override, read_toml
 
 __all__ = [
     "NAME",

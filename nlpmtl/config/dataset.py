@@ -1,4 +1,4 @@
-"""The tables of a dataset file: where rows come from, what the input is, and which tasks are labelled on it."""
+"""Config models of a dataset file: source of the rows, input columns and tasks."""
 
 from __future__ import annotations
 
@@ -23,29 +23,27 @@ from nlpmtl.strict_model import StrictModel
 
 NAME = r"^[A-Za-z_-][A-Za-z0-9_-]{0,63}$"
 Name = Annotated[str, StringConstraints(pattern=NAME)]
-"""A task or a dataset: letters, digits, `_` and `-`, not starting with a digit, 64 at most."""
-
-
+"""Name of a task or a dataset: letters, digits, `_` and `-`, not starting with a digit, at most 64 characters."""
 FORMAT_KEYS = {"delimiter", "quoting", "encoding", "header"}
-"""The keys of `data` that say how text files are written."""
+"""Keys of `data` for the format of text files."""
 
 
 class TaskOptions(KindOptions):
-    """What every kind of task understands; each kind adds its own keys."""
+    """Options of all task types; each type adds its own keys."""
 
     label: str | tuple[str, ...]
-    """The column that holds the label.
+    """Column of the label.
 
-    For multilabel also a list of columns of 0 and 1 (or true and false): each column is a label. A row with a gap in
+    For multilabel also a list of columns with 0 and 1, or true and false, one per label. A row with a missing value in
     one of them is unlabelled.
     """
     metrics: tuple[str, ...] | None = None
-    """What to score; default: the kind's default."""
+    """Metrics; default: those of the task type."""
     labels: tuple[LabelName, ...] | None = None
-    """The names of the labels, in order; default: the order of a ClassLabel feature (Hub, Dataset, parquet), else the
-    names in the train split, sorted (numbers by value).
+    """Label names, in order. Default: the order of a ClassLabel feature (Hub, Dataset, Parquet), otherwise the labels
+    of the train split, sorted (numbers by value).
 
-    Integers in the data that are not names themselves are indices into this list.
+    Integers in the data that are not label names are indices into this list.
     """
 
     takes_columns: ClassVar[bool] = False
@@ -53,11 +51,11 @@ class TaskOptions(KindOptions):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that hold the label."""
+        """Columns of the label."""
         return (self.label,) if isinstance(self.label, str) else self.label
 
     def resolved(self, spell: Callable[[str], str]) -> dict[str, Any]:
-        """The options whose values the model has in another form, such as the spelling of a label's name."""
+        """Return the options whose values change when the labels are known, such as the spelling of a label name."""
         return {}
 
     @field_validator("label", mode="before")
@@ -68,7 +66,7 @@ class TaskOptions(KindOptions):
         if not cls.takes_columns:
             raise ValueError("the name of one column was expected; only multilabel takes a list of columns")
         if not value or not all(isinstance(column, str) for column in value) or len(set(value)) < len(value):
-            raise ValueError("a list of columns names at least one column, each once")
+            raise ValueError("a list of columns must have at least one column, each once")
         return tuple(value)
 
     @model_validator(mode="after")
@@ -86,7 +84,7 @@ class TaskOptions(KindOptions):
 
 
 class DataConfig(StrictModel):
-    """Where rows come from: exactly one source."""
+    """Source of the rows: files, or a dataset on the Hub."""
 
     table_examples: ClassVar[Mapping[str, str]] = {
         "": '{files = {train = "train.jsonl"}}',
@@ -95,39 +93,39 @@ class DataConfig(StrictModel):
     }
 
     files: dict[str, Any] | None = None
-    """Our split name = a file: .jsonl, .csv, .tsv, each also with .gz, or .parquet. A list of files, or a pattern such
-    as "train-*.jsonl", is read as one split.
+    """Split name = file: .jsonl, .csv, .tsv, each also with .gz, or .parquet. A list of files, or a pattern such as
+    "train-*.jsonl", is read as one split.
 
-    From Python also a Dataset, a DataFrame or a list of dicts.
+    In Python also a Dataset, a DataFrame or a list of dicts.
     """
     hub: str | None = None
-    """A dataset id on the Hub."""
+    """Id of a dataset on the Hub."""
     revision: str | None = None
-    """A commit, tag or branch of the Hub's dataset."""
+    """Commit, tag or branch of the dataset on the Hub."""
     subset: str | None = None
-    """The Hub dataset's configuration."""
+    """Configuration (subset) of the dataset on the Hub."""
     splits: dict[str, str] | None = None
-    """Our split name = the Hub's; default: the Hub's own train, validation and test."""
+    """Split name = split of the dataset on the Hub; default: train, validation and test, as far as they exist."""
     validation: float | None = Field(None, gt=0, lt=1)
-    """The share of train that becomes validation where there is none: the same rows for every seed."""
+    """Fraction of train that is used as validation split, if the data have none; the same rows for every seed."""
     delimiter: str | None = None
-    """What separates the fields of .csv and .tsv files; default: a comma in .csv files, a tab in .tsv files."""
+    """Field delimiter of .csv and .tsv files; default: a comma in .csv files, a tab in .tsv files."""
     quoting: Literal["minimal", "none"] | None = None
     """"minimal": fields may be in double quotes. "none": quotes are ordinary characters and each line is a row.
 
     Default: "minimal" for .csv files, "none" for .tsv files.
     """
     encoding: str = "utf-8"
-    """Of .jsonl, .csv and .tsv files, such as "utf-16", "cp1252" or "gb18030"."""
+    """Text encoding of .jsonl, .csv and .tsv files, such as "utf-16", "cp1252" or "gb18030"."""
     header: bool | tuple[str, ...] = True
-    """Whether the first line of .csv and .tsv files names the columns; without it they are "0", "1", ….
+    """Whether the first line of .csv and .tsv files has the column names; if not, the columns are "0", "1", ….
 
-    Or the names of the columns of files without such a line.
+    Or a list of column names, for files without such a line.
     """
     license: str | None = None
-    """The data's licence, as the model card tells it: the Hub's name of it, such as "cc-by-4.0", or a few words."""
+    """Licence of the data for the model card: an identifier of the Hub, such as "cc-by-4.0", or a few words."""
     on_bad_row: Literal["stop", "skip"] = "stop"
-    """What a row that breaks a rule does: stop the run before training, or be left out and counted."""
+    """What happens to an invalid row: "stop" ends the run before training, "skip" leaves the row out and counts it."""
 
     @field_validator("delimiter", mode="after")
     @classmethod
@@ -165,19 +163,22 @@ class DataConfig(StrictModel):
         if self.hub is None and (self.subset or self.splits or self.revision):
             raise ValueError("`subset`, `splits` and `revision` belong to `hub`")
         if self.hub is not None:
-            moot = [key for key in sorted(FORMAT_KEYS) if getattr(self, key) != type(self).model_fields[key].default]
-            if moot:
-                raise ValueError(f"`{moot[0]}` belongs to `files`")
+            fields = type(self).model_fields
+            given = [key for key in sorted(FORMAT_KEYS) if getattr(self, key) != fields[key].default]
+            if given:
+                raise ValueError(f"`{given[0]}` belongs to `files`")
         if not (self.files or self.hub):
             raise ValueError("the source is empty")
         splits = self.files or self.splits or {}
         if self.validation is not None and "validation" in splits:
-            raise ValueError("`validation` is a share of train, for data without a validation split; this one has one")
+            raise ValueError(
+                "`validation` is a fraction of train, for data without a validation split; these data have one"
+            )
         return self
 
     @property
     def split_names(self) -> tuple[str, ...]:
-        """Our names of the splits, where they are given."""
+        """Names of the splits, if the config lists them."""
         return tuple(self.files or self.splits or ())
 
     @field_serializer("files", when_used="json")
@@ -188,52 +189,52 @@ class DataConfig(StrictModel):
 
 
 def are_paths(value: object) -> bool:
-    """Whether a value is the path of a file, a pattern, or a list of such."""
-    several = value if isinstance(value, list | tuple) and value else [value]
-    return all(isinstance(one, str | Path) for one in several)
+    """Return whether a value is a path, a pattern, or a list of these."""
+    paths = value if isinstance(value, list | tuple) and value else [value]
+    return all(isinstance(path, str | Path) for path in paths)
 
 
 def _name(value: Any) -> str | list[str]:
     if not are_paths(value):
         return f"<{type(value).__name__} in memory>"
-    return str(value) if isinstance(value, str | Path) else [str(one) for one in value]
+    return str(value) if isinstance(value, str | Path) else [str(path) for path in value]
 
 
 class InputConfig(StrictModel):
-    """The shape of the input: `words`, or `text`, or `text` and `pair`."""
+    """Input columns: `words`, or `text`, or `text` and `pair`."""
 
     table_examples: ClassVar[Mapping[str, str]] = {"": '{text = "sentence"}'}
 
     words: str | None = None
-    """The column of pre-split words."""
+    """Column with lists of words (pre-tokenized input)."""
     text: str | None = None
-    """The column of the text."""
+    """Column of the text."""
     pair: str | None = None
-    """The column of the second text of a pair."""
+    """Column of the second text of a pair."""
 
     @model_validator(mode="after")
     def _one_shape(self) -> Self:
         if (self.words is None) == (self.text is None):
-            raise ValueError("exactly one shape of input is needed: `words` or `text`")
+            raise ValueError("exactly one of `words` and `text` is needed")
         if self.pair is not None and self.text is None:
-            raise ValueError("`pair` goes with `text`")
+            raise ValueError("`pair` needs `text`")
         return self
 
     @property
     def shape(self) -> Literal["words", "text", "pair"]:
-        """Which of the three it is."""
+        """Input type."""
         if self.words is not None:
             return "words"
         return "pair" if self.pair is not None else "text"
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that hold it."""
+        """Columns of the input."""
         return tuple(c for c in (self.words, self.text, self.pair) if c is not None)
 
 
 class DatasetConfig(StrictModel):
-    """A dataset file: one source, one shape of input, the tasks labelled on it."""
+    """Config of a dataset file: source, input columns, and the tasks with labels on these rows."""
 
     table_examples: ClassVar[Mapping[str, str]] = {
         "": '{extends = "dataset.toml"}',
@@ -243,10 +244,10 @@ class DatasetConfig(StrictModel):
     renamed_keys: ClassVar[Mapping[str, str]] = {"use": "extends"}
 
     data: DataConfig
-    """Where rows come from."""
+    """Source of the rows."""
     input: InputConfig
-    """What the encoder reads."""
+    """Input columns."""
     tasks: dict[Name, Annotated[SerializeAsAny[TaskOptions], BeforeValidator(TASKS.parse)]] = Field(min_length=1)
-    """The tasks labelled on these rows."""
+    """Tasks with labels on these rows, by name."""
     limit: dict[str, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
-    """Split = how many rows of it to use: the first of a shuffle that is the same for every seed."""
+    """Split = maximum number of rows: the first rows of a shuffle that is the same for every seed."""

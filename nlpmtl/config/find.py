@@ -1,4 +1,4 @@
-"""Where run files are: a path, or the name of one that is shipped."""
+"""Finding run files: by path, or by the name of a shipped run file."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from nlpmtl.errors import ConfigError, did_you_mean
 
 
 def find_run(name: str | Path) -> Path:
-    """A run file: a path, or the name of a shipped one."""
+    """Return the path of a run file, given a path or the name of a shipped run file."""
     path = Path(name)
     if os.path.isfile(path) or path.suffix or len(path.parts) > 1:  # noqa: PTH113 (is_file raises on a long name)
         return path
     runs = shipped_configs() / "runs"
     if not os.path.isfile(runs / f"{name}.toml"):  # noqa: PTH113
         known = [file.stem for file in runs.glob("*.toml")]
-        raise ConfigError(f"no run file {str(name)!r}, neither here nor shipped; {did_you_mean(str(name), known)}")
+        raise ConfigError(
+            f"run file {str(name)!r} does not exist, and no shipped one has this name; {did_you_mean(str(name), known)}"
+        )
     return runs / f"{name}.toml"
 
 
 def shipped_configs() -> Path:
-    """The directory of shipped configs: inside the installed package, beside it in a checkout."""
+    """Return the directory of shipped configs: in the installed package, or next to it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "task_configs"
     return inside if inside.is_dir() else package.parent / "task_configs"

@@ -1,4 +1,4 @@
-"""Label names in configs: strings, integers, other numbers and booleans, as one kind of string."""
+"""Label names in configs: strings, numbers and booleans, normalized to strings."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 
 def label_name(value: Any) -> str:
-    """The name of a label: ``"true"`` or ``"false"`` of a boolean, a number as Python writes it (1.0 as ``"1"``), a
-    string in NFC.
+    """Return a label name as a string: ``"true"`` or ``"false"``, a number (1.0 as ``"1"``), or a string in NFC.
 
     Raises:
-        ValueError: the value is none of these.
+        ValueError: the value is not a boolean, a finite number or a string.
     """
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -29,4 +28,4 @@ def label_name(value: Any) -> str:
 
 _ANY_OF = [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]
 LabelName = Annotated[str, BeforeValidator(label_name), WithJsonSchema({"anyOf": _ANY_OF})]
-"""A label in a config. ``labels = [1, 2, 3]`` means the same as ``labels = ["1", "2", "3"]``."""
+"""Label name in a config: ``labels = [1, 2, 3]`` is equivalent to ``labels = ["1", "2", "3"]``."""

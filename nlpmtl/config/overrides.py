@@ -8,9 +8,18 @@ from typing import Any
 from nlpmtl.errors import ConfigError, did_you_mean
 
 
-def check_datasets(raw: Mapping[str, Any], laid: Mapping[str, Any], *, names: Sequence[str]) -> None:
-    """ConfigError if an override is for a dataset that the run does not have, and that overrides do not describe."""
-    for key in laid:
+def check_datasets(raw: Mapping[str, Any], overrides: Mapping[str, Any], *, names: Sequence[str]) -> None:
+    """Refuse overrides of a dataset that the run does not have and that the overrides do not define.
+
+    Args:
+        raw: tables of the run with the overrides.
+        overrides: dotted key = value.
+        names: names of the datasets without the overrides.
+
+    Raises:
+        ConfigError: a dataset is unknown.
+    """
+    for key in overrides:
         table, _, rest = key.partition(".")
         name = rest.partition(".")[0]
         if table == "datasets" and names and name != rest and name not in names and "data" not in raw[table][name]:

@@ -1,4 +1,4 @@
-"""The tables of a run file: what to train, on what, and how."""
+"""Config models of a run file."""
 
 from __future__ import annotations
 
@@ -23,88 +23,90 @@ class EncoderConfig(StrictModel):
 
     name: str
     """A Hub id, a directory, or "package:some_package/model" (a directory inside an installed package). A model that
-    nlpmtl trained is one too: its heads are kept, and those of the run's tasks go on."""
+    nlpmtl trained can be used too: its heads are kept, and those of the run's tasks are trained further."""
     max_length: int = Field(128, ge=4)
-    """The longest input in tokens; the rest is cut off."""
+    """Maximum input length in tokens; longer inputs are truncated."""
     revision: str | None = None
     """A commit, tag or branch of the Hub's model."""
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
-    """The SHA-256 of the encoder's `model.safetensors`, for a directory or a package: other weights are refused."""
+    """Expected SHA-256 of `model.safetensors` in a directory or package; other weights are refused."""
     attn_implementation: str | None = None
-    """The attention implementation of transformers: "sdpa", "eager", "flash_attention_2", …; default: its choice, or,
-    while training on a CPU or in bf16 on a GPU, one that computes no padding, for architectures that allow it."""
+    """Attention implementation of transformers: "sdpa", "eager", "flash_attention_2", …; default: packed attention
+    without padding for training on a CPU or in bf16 on a GPU, if the architecture supports it, otherwise the default
+    of transformers."""
     freeze: bool = False
-    """Train the heads of the run's tasks alone, and what the sharing scheme adds to the encoder."""
+    """Freeze the encoder: only the heads, and parameters that the sharing scheme adds, are trained."""
     gradient_checkpointing: bool = False
-    """Compute activations twice instead of keeping them: less memory, more time, the same result."""
+    """Recompute activations in the backward pass: less memory, more time, the same result."""
 
 
 class TrainConfig(StrictModel):
-    """How long, how fast, and how often to save."""
+    """Training length, optimizer and checkpoints."""
 
     renamed_keys: ClassVar[Mapping[str, str]] = {"clip": "max_grad_norm"}
 
     epochs: float | None = Field(None, gt=0)
-    """Passes over the data (one is ceil(train rows of all datasets / batch_size) steps); 3 if no `steps` either."""
+    """Number of epochs; an epoch is ceil(train rows of all datasets / batch_size) steps. Default: 3, unless `steps` is
+    given."""
     steps: int | None = Field(None, gt=0)
-    """Optimizer steps, instead of epochs."""
+    """Number of optimizer steps, as an alternative to `epochs`."""
     batch_size: int = Field(32, gt=0)
-    """Rows per optimizer step, over all processes."""
+    """Rows per optimizer step over all processes."""
     micro_tokens: int = Field(4096, gt=0)
-    """Most tokens in one forward of one process, padding included where there is any; it changes memory and speed,
-    not the result. Where memory runs out it is halved, and the step begun anew."""
+    """Maximum number of tokens, with padding, in a forward pass of one process. It affects memory and speed, not the
+    result. If memory runs out, it is halved and the step is repeated."""
     lr: float = Field(5e-5, gt=0)
-    """The encoder's highest learning rate."""
+    """Peak learning rate of the encoder."""
     head_lr: float | None = Field(None, gt=0)
-    """The heads' highest learning rate; default: `lr`."""
+    """Peak learning rate of the heads; default: `lr`."""
     weight_decay: float = Field(0.01, ge=0)
-    """AdamW's, on weight matrices alone: not on biases or normalisation."""
+    """Weight decay of AdamW, for weight matrices only, not for biases and normalisation layers."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
-    """How the learning rates fall after the warm-up."""
+    """Learning-rate schedule after the warm-up."""
     warmup: float = Field(0.1, ge=0, lt=1)
-    """The share of all steps in which the learning rates rise from 0."""
+    """Fraction of all steps in which the learning rates rise linearly from 0."""
     max_grad_norm: float = Field(1.0, ge=0)
     """Maximum gradient norm: larger gradients are clipped to it; 0: no clipping."""
     precision: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
-    """What to compute in; auto: bf16 where the hardware computes in it, else fp32."""
+    """Precision of the computation; "auto": bf16 if the hardware supports it, otherwise fp32."""
     on_bad_step: Literal["stop", "skip"] = "stop"
-    """Where a loss or the gradient is not finite: "stop" names the rows and ends the run; "skip" says so, counts the
-    step and leaves the weights as they were."""
+    """What happens if a loss or the gradient is not finite: "stop" ends the run with an error that names the rows;
+    "skip" reports and counts the step, and does not change the weights."""
     save_every: int = Field(200, gt=0)
     """Steps between checkpoints."""
     keep: int = Field(2, gt=0)
-    """How many checkpoints to keep."""
+    """Number of checkpoints to keep."""
     trackers: tuple[Literal["tensorboard", "trackio", "wandb", "mlflow"], ...] = ()
-    """Where else to log, through Accelerate; each needs its own package."""
+    """Experiment trackers, used through Accelerate; each needs its package."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if self.epochs is not None and self.steps is not None:
-            raise ValueError("the length is given twice: say `epochs` or `steps`")
+            raise ValueError("`epochs` and `steps` are mutually exclusive: write one of them")
         return self
 
     def length(self, rows: int) -> tuple[int, int]:
-        """Optimizer steps of a run over so many train rows, and those of one epoch."""
+        """Return the optimizer steps of a run and of an epoch, for a number of train rows."""
         epoch = math.ceil(rows / self.batch_size)
         return self.steps or math.ceil((self.epochs or 3) * epoch), epoch
 
 
 class EvalConfig(StrictModel):
-    """When to evaluate, and what the best model is."""
+    """Evaluation during training, and selection of the best model."""
 
     every: int = Field(200, gt=0)
     """Steps between evaluations."""
     select: str = "mean"
-    """Which score keeps the best model: "mean", or a task's name."""
+    """Score that selects the best model: "mean", or the name of a task."""
     patience: int = Field(0, ge=0)
-    """Evaluations without a better score before it stops; 0: never."""
+    """Early stopping: number of evaluations without a better score after which the run ends; 0: no early stopping."""
 
 
-def _difference(one: TaskOptions, other: TaskOptions) -> str | None:
-    """The first key of two tasks, the column aside, whose values differ, and these; None where all agree."""
-    if one.kind != other.kind:
-        return f"kind is {one.kind!r} and {other.kind!r}"
-    for key, value in one:
+def _difference(first: TaskOptions, other: TaskOptions) -> str | None:
+    """Return the first key, except the label column, whose values differ, with both values; None if all are equal."""
+    if first.kind != other.kind:
+        return f"kind is {first.kind!r} and {other.kind!r}"
+    for key, value in first:
         if key != "label" and getattr(other, key) != value:
             return f"{key} is {value!r} and {getattr(other, key)!r}"
     return None
@@ -116,31 +118,31 @@ class RunConfig(StrictModel):
     table_examples: ClassVar[Mapping[str, str]] = {"datasets": '{reviews = {extends = "reviews.toml"}}'}
 
     seed: int = Field(0, ge=0, lt=2**32)
-    """Of the heads' first weights, the order of rows and dropout."""
+    """Random seed of the initial weights of the heads, the order of rows and dropout."""
     output: Path | None = None
-    """The run's directory."""
+    """Directory of the run."""
     plugins: tuple[str, ...] = ()
-    """Modules to import first: they register kinds of their own."""
+    """Plugins: modules that are imported first and register kinds."""
     encoder: EncoderConfig
     """The pretrained encoder."""
     datasets: dict[Name, DatasetConfig] = Field(min_length=1)
-    """The datasets by name, each with `extends = "a dataset file"` and overrides, or in full."""
+    """Datasets by name, each with `extends = "a dataset file"` and overrides, or in full."""
     sampling: Annotated[SerializeAsAny[KindOptions], BeforeValidator(SAMPLERS.parse)] = Field(
         {"kind": "proportional"}, validate_default=True
     )
-    """How the datasets are mixed."""
+    """Sampler: how datasets are mixed."""
     weighting: Annotated[SerializeAsAny[KindOptions], BeforeValidator(WEIGHTINGS.parse)] = Field(
         {"kind": "constant"}, validate_default=True
     )
-    """How the tasks' losses become one."""
+    """Loss weighting."""
     sharing: Annotated[SerializeAsAny[KindOptions], BeforeValidator(SHARINGS.parse)] = Field(
         {"kind": "hard"}, validate_default=True
     )
-    """What the tasks share."""
+    """Sharing scheme: which parameters the tasks share."""
     train: TrainConfig = TrainConfig()
-    """How to train."""
+    """Training."""
     eval: EvalConfig = EvalConfig()
-    """How to evaluate."""
+    """Evaluation."""
 
     @model_validator(mode="after")
     def _one_meaning_per_task(self) -> Self:
@@ -150,7 +152,7 @@ class RunConfig(StrictModel):
                 differs = _difference(options, self.datasets[key].tasks[name])
                 if differs is not None:
                     where = f"datasets.{first} and datasets.{key}"
-                    raise ValueError(f"task {name!r} means two things: in {where} its {differs}")
+                    raise ValueError(f"task {name!r} is defined differently in {where}: its {differs}")
         if self.eval.select != "mean" and self.eval.select not in self.tasks:
             raise ValueError(
                 f"eval.select: no task {self.eval.select!r}; {did_you_mean(self.eval.select, ['mean', *self.tasks])}"
@@ -159,9 +161,9 @@ class RunConfig(StrictModel):
 
     @property
     def tasks(self) -> dict[str, TaskOptions]:
-        """The options of every task, in the order of the datasets."""
-        found: dict[str, TaskOptions] = {}
+        """Options of every task, in the order of the datasets."""
+        tasks: dict[str, TaskOptions] = {}
         for dataset in self.datasets.values():
             for name, options in dataset.tasks.items():
-                found.setdefault(name, options)
-        return found
+                tasks.setdefault(name, options)
+        return tasks

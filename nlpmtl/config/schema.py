@@ -1,4 +1,4 @@
-"""The JSON Schemas of both sorts of file, with every registered kind, for the editors that people write them in."""
+"""JSON Schemas of run files and dataset files, with every registered kind, for editors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Schema = dict[str, Any]
 
 
 def schemas() -> dict[str, Schema]:
-    """``{"run": …, "dataset": …}``: JSON Schemas (draft 2020-12) of the files as people write them."""
+    """Return the JSON Schemas (draft 2020-12) of run files and dataset files: ``{"run": …, "dataset": …}``."""
     run = RunConfig.model_json_schema()
     dataset = run["$defs"]["DatasetConfig"]
     dataset["properties"]["extends"] = {
@@ -22,21 +22,21 @@ def schemas() -> dict[str, Schema]:
     dataset["required"] = []
     for key, registry in (("sampling", SAMPLERS), ("weighting", WEIGHTINGS), ("sharing", SHARINGS)):
         run["properties"][key] = _kinds(registry)
-        for member in run["properties"][key]["oneOf"]:  # tables of a kind's own: where the references look for them
+        for member in run["properties"][key]["oneOf"]:  # references to definitions start at the root
             run["$defs"] |= member.pop("$defs", {})
-    alone = DatasetConfig.model_json_schema()
-    for schema, partial in ((dataset, True), (alone, False)):
+    dataset_file = DatasetConfig.model_json_schema()
+    for schema, partial in ((dataset, True), (dataset_file, False)):
         tasks = schema["properties"]["tasks"]
         tasks["patternProperties"] = dict.fromkeys(tasks["patternProperties"], _kinds(TASKS, partial=partial))
         tasks["additionalProperties"] = False
     return {
         name: {"$schema": "https://json-schema.org/draft/2020-12/schema", **_prune(s)}
-        for name, s in (("run", run), ("dataset", alone))
+        for name, s in (("run", run), ("dataset", dataset_file))
     }
 
 
 def _kinds(registry: Registry, *, partial: bool = False) -> Schema:
-    """One of the registered kinds, each with its own keys; partial: any of its keys, as overrides of a dataset file."""
+    """Return the schema of a table of any registered kind; `partial`: without required keys, as for overrides."""
     members = []
     for name in registry.names():
         schema = registry.options(name).model_json_schema()
@@ -49,6 +49,6 @@ def _kinds(registry: Registry, *, partial: bool = False) -> Schema:
 
 
 def _prune(schema: Schema) -> Schema:
-    """Drop the definitions that the kinds have replaced."""
+    """Remove the definitions that the schemas of the kinds replace."""
     schema["$defs"] = {k: v for k, v in schema.get("$defs", {}).items() if k not in ("KindOptions", "TaskOptions")}
     return schema

@@ -110,7 +110,7 @@ def describe_unknown(places: Mapping[str, str], *, count: int, column: str, know
     if not others:
         return message
     more = f"\n  and {count - len(places)} more" if count > len(places) else ""
-    listed = "".join(f"\n  {where}: {quote(label, most=_SHOWN_CHARACTERS)}" for label, where in others)
+    listed = "".join(f"\n  {where}: {quote(label, limit=_SHOWN_CHARACTERS)}" for label, where in others)
     return f"{message}\n{count} labels are not in the list, the others are:{listed}{more}"
 
 

@@ -150,7 +150,7 @@ def _read_indices(split: TokenizedSplit, name: str, *, declared: Sequence[str]) 
         if number is None or not 0 <= number < len(declared):
             place = split.place(column.first_row(label))
             raise DataError(
-                f"{place}: {name}: {quote(label, most=40)} is not in the list of labels. "
+                f"{place}: {name}: {quote(label, limit=40)} is not in the list of labels. "
                 f"Integers are indices into `labels`, from 0 to {len(declared) - 1}"
             )
     return column.rename([declared[number] for number in numbers if number is not None])

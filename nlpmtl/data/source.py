@@ -139,7 +139,10 @@ def _check_hub_id(hub: str, *, where: str) -> None:
     """ConfigError for what `datasets` would not look up on the Hub: its readers' names, paths and addresses."""
     from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
-    shown, instead = quote(hub, most=80), 'To read files write files = { train = "train.jsonl", … } instead of hub'
+    shown, instead = (
+        quote(hub, limit=80),
+        'To read files write files = { train = "train.jsonl", … } instead of hub',
+    )
     if hub.lower() in _PACKAGED_DATASETS_MODULES:
         raise ConfigError(f"{where}: hub: {shown} is a reader of `datasets`, not a dataset on the Hub. {instead}")
     if os.path.exists(hub):  # noqa: PTH110 (exists raises on a long name)

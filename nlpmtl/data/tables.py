@@ -71,7 +71,7 @@ def to_plain(value: Any) -> Any:
 
 def describe_value(value: object) -> str:
     """A value and its type for a message, such as ``nan (float)``."""
-    return "None" if value is None else f"{quote(value, most=_SHOWN)} ({type(value).__name__})"
+    return "None" if value is None else f"{quote(value, limit=_SHOWN)} ({type(value).__name__})"
 
 
 def row_labels(inputs: Any) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ class ValidationIssues:
         self.total += len(issues)
         self.rows += 1
         for column, value, rule in issues[: _SHOWN - len(self.messages)]:
-            shown = "" if value is None and not column else f" (found {quote(value, most=_SHOWN_CHARACTERS)})"
+            shown = "" if value is None and not column else f" (found {quote(value, limit=_SHOWN_CHARACTERS)})"
             self.messages.append(f"{place}: {column + ': ' if column else ''}{rule}{shown}")
 
     def __str__(self) -> str:

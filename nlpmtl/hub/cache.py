@@ -41,7 +41,7 @@ def download(name: str, *, revision: str | None, token: str | None, failed: str)
 
 def _snapshot(name: str, *, commit: str, token: str | None) -> Path:
     if not is_commit(commit):
-        raise UntrustedResponseError(f"the Hub names the commit {quote(commit, most=80)}, which is not 40 hex digits")
+        raise UntrustedResponseError(f"the Hub names the commit {quote(commit, limit=80)}, which is not 40 hex digits")
     directory = Path(snapshot_download(name, revision=commit, token=token, library_name=OWN_TYPE, **_ONLY))
     check_inside_cache(directory)
     damaged = _damaged(directory)

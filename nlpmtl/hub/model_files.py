@@ -69,7 +69,7 @@ def _parts(names: object, *, failed: str) -> list[str]:
     )
     wrong = next((one for one in files if not fnmatchcase(one, _PART) or PurePath(one).name != one), None)
     if not files or wrong is not None:
-        found = quote(names if wrong is None else wrong, most=80)
+        found = quote(names if wrong is None else wrong, limit=80)
         raise ModelError(
             f"{failed}: {_INDEX}: weight_map: names of files such as {_EXAMPLE} were expected, found {found}"
         )

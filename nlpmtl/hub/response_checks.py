@@ -119,7 +119,7 @@ def _check(response: httpx2.Response) -> None:
     url, headers = response.request.url, response.headers
     commit = headers.get(_COMMIT_HEADER)
     if commit is not None and not is_commit(commit):
-        raise _refuse(url, f"the commit id {quote(commit, most=_SHOWN)}, which is not 40 hex digits")
+        raise _refuse(url, f"the commit id {quote(commit, limit=_SHOWN)}, which is not 40 hex digits")
     if response.request.method == "HEAD" and response.status_code < 400:
         for name in (_LINKED_ETAG, "ETag"):
             if name in headers:
@@ -137,7 +137,7 @@ def _check(response: httpx2.Response) -> None:
 def _check_digest(url: httpx2.URL, name: str, value: object) -> None:
     found = _ETAG.fullmatch(value) if isinstance(value, str) else None
     if found is None or not _DIGEST.fullmatch(found[1]):
-        raise _refuse(url, f"the {name} {quote(value, most=_SHOWN)}, which is not the SHA-1 or SHA-256 of a file")
+        raise _refuse(url, f"the {name} {quote(value, limit=_SHOWN)}, which is not the SHA-1 or SHA-256 of a file")
 
 
 def _check_content(url: httpx2.URL, content: Any) -> None:
@@ -150,16 +150,16 @@ def _check_content(url: httpx2.URL, content: Any) -> None:
         elif isinstance(value, dict):
             remaining.extend(value.values())
             if isinstance(value.get("sha"), str) and not is_commit(value["sha"]):
-                raise _refuse(url, f"the commit id {quote(value['sha'], most=_SHOWN)}, which is not 40 hex digits")
+                raise _refuse(url, f"the commit id {quote(value['sha'], limit=_SHOWN)}, which is not 40 hex digits")
             for key in _DIGEST_KEYS:
                 if isinstance(value.get(key), str):
                     _check_digest(url, key, value[key])
             for key in _NAME_KEYS:
                 name = value.get(key)
                 if isinstance(name, str) and _CONTROL.search(name):  # progress bars would print it
-                    raise _refuse(url, f"the file name {quote(name, most=_SHOWN)}, which has control characters")
+                    raise _refuse(url, f"the file name {quote(name, limit=_SHOWN)}, which has control characters")
                 if isinstance(name, str) and not _is_inside(name):
-                    raise _refuse(url, f"the file name {quote(name, most=_SHOWN)}, which leaves the repository")
+                    raise _refuse(url, f"the file name {quote(name, limit=_SHOWN)}, which leaves the repository")
 
 
 def _is_inside(name: str) -> bool:

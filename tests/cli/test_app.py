@@ -159,7 +159,10 @@ def test_version(nlpmtl_: Nlpmtl) -> None:
         (["train"], "Missing argument"),
         (["train", "quickstart", "--stepps", "3"], "No such option: --stepps"),
         (["evaluate", "somewhere"], "Missing option '--data'"),
-        (["train", "quickstat"], "no run file 'quickstat', neither here nor shipped; did you mean 'quickstart'?"),
+        (
+            ["train", "quickstat"],
+            "run file 'quickstat' does not exist, and no shipped one has this name; did you mean 'quickstart'?",
+        ),
         (["train", "quickstart", "--set", "train.lr"], "--set train.lr: write KEY=VALUE"),
         (["compare", "x", "--seeds", "0"], "Error: Invalid value for '--seeds': must be at least 1, found '0'"),
         (["compare", "x", "--seeds", "two"], "Error: Invalid value for '--seeds': a whole number was expected, found"),

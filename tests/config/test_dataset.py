@@ -116,10 +116,10 @@ def test_a_share_lies_between_0_and_1(share: float) -> None:
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ({}, "exactly one shape of input is needed: `words` or `text`"),
-        ({"words": "tokens", "text": "sentence"}, "exactly one shape of input is needed: `words` or `text`"),
-        ({"pair": "other"}, "exactly one shape of input is needed: `words` or `text`"),
-        ({"words": "tokens", "pair": "other"}, "`pair` goes with `text`"),
+        ({}, "exactly one of `words` and `text` is needed"),
+        ({"words": "tokens", "text": "sentence"}, "exactly one of `words` and `text` is needed"),
+        ({"pair": "other"}, "exactly one of `words` and `text` is needed"),
+        ({"words": "tokens", "pair": "other"}, "`pair` needs `text`"),
     ],
 )
 def test_the_input_has_one_shape(table: dict[str, str], said: str) -> None:

@@ -148,7 +148,7 @@ def test_an_unknown_tracker() -> None:
 
 
 def test_epochs_or_steps_but_not_both() -> None:
-    assert "run.toml: train: the length is given twice: say `epochs` or `steps`" in problem(
+    assert "run.toml: train: `epochs` and `steps` are mutually exclusive: write one of them" in problem(
         "train", {"epochs": 1, "steps": 5}
     )
 
@@ -199,7 +199,7 @@ def test_one_name_with_two_meanings(task: dict[str, Any]) -> None:
     other = valid()["datasets"]["pairs"] | {"tasks": {"same": SAME}}
     assert "other" in parse(changed("datasets.other", other)).datasets
     said = problem("datasets.other", other | {"tasks": {"same": task}})
-    assert "run.toml: task 'same' means two things: " in said
+    assert "run.toml: task 'same' is defined differently in " in said
 
 
 def test_the_best_model_is_chosen_by_a_known_task() -> None:

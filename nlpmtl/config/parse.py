@@ -1,0 +1,75 @@
+"""Validation of config tables, with all problems in one error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from nlpmtl.config.dataset import DataConfig, DatasetConfig
+from nlpmtl.config.messages import instead
+from nlpmtl.config.renamed_keys import replace_old_keys
+from nlpmtl.config.run import RunConfig
+from nlpmtl.errors import ConfigError, quote
+from nlpmtl.strict_model import MISSING, UNKNOWN, StrictModel
+
+_KEY_MARK = "[key]"
+"""Part of the location of an error in a key of a table, not in its value."""
+_UNION_MEMBER = re.compile(r"[a-z-]+\[.*\]")
+"""Part of the location of an error in a value of several possible types."""
+_SECRET_KEY = re.compile(r"token$|secret|password|passwd|api_?key|credential", re.IGNORECASE)
+_SECRET = re.compile(r"\b(hf_|sk-|ghp_|github_pat_)[A-Za-z0-9_-]{16,}")
+T = TypeVar("T", bound=StrictModel)
+
+
+def parse_run(raw: Mapping[str, Any], *, where: str) -> RunConfig:
+    """Validate the tables of a run; one ConfigError has all problems."""
+    return _parse(RunConfig, raw, where)
+
+
+def parse_dataset(raw: Mapping[str, Any], *, where: str) -> DatasetConfig:
+    """Validate the tables of a dataset; one ConfigError has all problems."""
+    return _parse(DatasetConfig, raw, where)
+
+
+def parse_data(raw: Mapping[str, Any], *, where: str) -> DataConfig:
+    """Validate a `data` table; one ConfigError has all problems."""
+    return _parse(DataConfig, raw, where)
+
+
+def _parse(model: type[T], raw: Mapping[str, Any], where: str) -> T:
+    raw = replace_old_keys(raw, where=where)
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        messages: dict[tuple[str, str], list[str]] = {}
+        for details in error.errors(include_url=False):
+            kind, path = details["type"], [str(part) for part in details["loc"]]
+            if kind != UNKNOWN:
+                path = [part for part in path if not _UNION_MEMBER.fullmatch(part)]
+            if kind != UNKNOWN and path[-1:] == [_KEY_MARK]:
+                path.pop()
+            message = details["msg"].removeprefix("Value error, ")  # the rules of the outermost table still carry it
+            if kind == UNKNOWN and (advice := instead(path)):
+                message = f"unknown key; {advice}"
+            key = ".".join(path)
+            # For a rule of the outermost table, the value would be the whole table.
+            shows_value = key and kind not in ("missing", MISSING)
+            value = f" (found {quote(_without_secrets(details['input'], path[-1]), limit=80)})" if shows_value else ""
+            messages.setdefault((f"{where}: {key + ': ' if key else ''}", value), []).append(message)
+        lines = [f"{start}{', or: '.join(parts)}{value}" for (start, value), parts in messages.items()]
+        raise ConfigError("\n".join(lines)) from None
+
+
+def _without_secrets(value: Any, key: str, *, levels: int = 20) -> Any:
+    """Return a value without access tokens and passwords, which are recognised by their keys or their form."""
+    inner = levels - 1
+    if isinstance(value, Mapping | list | tuple) and not levels:  # nested too deep to be printed
+        return "…"
+    if isinstance(value, Mapping):
+        return {name: _without_secrets(item, str(name), levels=inner) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets(item, key, levels=inner) for item in value]
+    return "…" if isinstance(value, str) and (_SECRET_KEY.search(key) or _SECRET.search(value)) else value

@@ -1,0 +1,81 @@
+"""Paths in configs: relative to the file that names them, and absolute in files that a run writes."""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path
+from typing import Any
+
+from nlpmtl.config.dataset import are_paths
+from nlpmtl.config.run import RunConfig
+from nlpmtl.errors import ConfigError
+
+
+def plain_config(config: RunConfig, *, output: Path) -> dict[str, Any]:
+    """Return the config of a run as plain values, with absolute paths.
+
+    Args:
+        config: the config.
+        output: directory of the run; it replaces that of the config.
+    """
+    plain = config.model_dump(mode="json")
+    plain["output"] = _absolute(output)
+    if os.path.isdir(config.encoder.name):  # noqa: PTH112 (is_dir raises on a long id)
+        plain["encoder"]["name"] = _absolute(config.encoder.name)
+    for name, dataset in config.datasets.items():
+        for split, value in (dataset.data.files or {}).items():
+            if isinstance(value, str | Path):
+                plain["datasets"][name]["data"]["files"][split] = _absolute_pattern(value)
+            elif are_paths(value):
+                plain["datasets"][name]["data"]["files"][split] = [_absolute_pattern(path) for path in value]
+    return plain
+
+
+def _absolute(path: str | Path) -> str:
+    return os.path.abspath(path)  # noqa: PTH100 (it also removes `..`, which Path.absolute keeps)
+
+
+def _absolute_pattern(name: str | Path) -> str:
+    here = Path(os.path.abspath(os.curdir))  # noqa: PTH100 (as `_absolute`)
+    return os.path.normpath(_resolve_pattern(here, name))
+
+
+def resolve_path(base: Path, name: str | Path) -> Path:
+    """Return a path that is relative to a directory, with `~` expanded."""
+    try:
+        return base / Path(name).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{name}: this home directory does not exist") from None
+
+
+def _resolve_pattern(base: Path, name: str | Path) -> str:
+    """Return the path of a file, or a pattern in which the name of the directory is escaped."""
+    path = str(resolve_path(base, name))
+    if not glob.has_magic(str(name)) or os.path.exists(path):  # noqa: PTH110 (exists raises on a long name)
+        return path
+    return str(resolve_path(Path(glob.escape(str(base))), name))
+
+
+def resolve_files(raw: dict[str, Any], base: Path) -> None:
+    """Resolve the paths of the files of a dataset, which are relative to a directory."""
+    data = raw.get("data")
+    files = data.get("files") if isinstance(data, dict) else None
+    if isinstance(files, dict):
+        for split, value in files.items():
+            if isinstance(value, str | Path):
+                files[split] = _resolve_pattern(base, value)
+            elif are_paths(value):
+                files[split] = [_resolve_pattern(base, path) for path in value]
+
+
+def resolve_encoder(raw: dict[str, Any], base: Path) -> None:
+    """Resolve the encoder's path: a directory next to the file takes precedence over a Hub id of the same name."""
+    encoder = raw.get("encoder")
+    if not isinstance(encoder, dict):
+        return
+    name = encoder.get("name")
+    if isinstance(name, str) and not name.startswith("package:"):
+        path = resolve_path(base, name)
+        if os.path.isdir(path) or name.startswith((".", "~", os.sep)):  # noqa: PTH112 (is_dir raises on a long id)
+            encoder["name"] = str(path)

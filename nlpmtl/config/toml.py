@@ -1,0 +1,73 @@
+"""Reading TOML files and `--set` options, with errors that name the place."""
+
+from __future__ import annotations
+
+import codecs
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nlpmtl.errors import ConfigError
+
+_UTF_16 = "; it looks like UTF-16 or UTF-32, as some editors save it: save it as UTF-8"
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the tables of a TOML file.
+
+    Raises:
+        ConfigError: the file cannot be read, or is not TOML; the message has the place.
+    """
+    try:
+        content = path.read_bytes()
+        text = content.decode("utf-8").removeprefix("\ufeff")
+        tables = tomllib.loads(text.replace("\r\n", "\n").replace("\r", "\n"))
+        large = _find_large_integer(tables)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        is_utf16 = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in error.object
+        hint = _UTF_16 if is_utf16 else ""
+        raise ConfigError(f"{path}: not UTF-8: {error.reason} at byte {error.start}{hint}") from None
+    except tomllib.TOMLDecodeError as error:
+        if b"\0" in content:
+            raise ConfigError(f"{path}: not TOML: a NUL character{_UTF_16}") from None
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: cannot be read: its tables or lists are nested too deep") from None
+    except ValueError as error:  # a path with a null character, an integer of thousands of digits
+        raise ConfigError(f"{str(path)!r}: cannot be read: {error}") from None
+    if large is not None:
+        raise ConfigError(f"{path}: {large}: an integer of more than 64 bits was found, which TOML does not have")
+    return tables
+
+
+def _find_large_integer(value: Any, key: str = "") -> str | None:
+    """Return the dotted key of an integer of more than 64 bits, which Python reads but may be unable to print."""
+    if isinstance(value, int):
+        return None if -(2**63) <= value < 2**63 else key
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    keys = (_find_large_integer(item, f"{key}.{name}" if key else str(name)) for name, item in items)
+    return next((large for large in keys if large is not None), None)
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Parse ``"train.lr=3e-5"`` into a dotted key and a value: TOML if it is valid TOML, otherwise a string."""
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise ConfigError(f"--set {text}: write KEY=VALUE, such as train.lr=3e-5")
+    try:
+        read = tomllib.loads(f"value = {value}")["value"]
+        return key.strip(), value.strip() if _find_large_integer(read, key) is not None else read
+    except (ValueError, RecursionError):
+        return key.strip(), value.strip()
+
+
+def dotted(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested tables to dotted keys. An empty table inside another one is kept as a value."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        is_table = isinstance(value, Mapping) and (value or not prefix)
+        flat |= dotted(value, f"{prefix}{key}.") if is_table else {f"{prefix}{key}": value}
+    return flat
