@@ -100,7 +100,7 @@ def test_a_dataset_file_that_was_overridden(
     text = f'[data]\n{source}\n[input]\ntext = "text"\n{task}\n'
     (tmp_path / "texts.toml").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    start({**run, "datasets": {"texts": {}}}, tmp_path / "out", {"datasets.texts.use": "texts.toml"})
+    start({**run, "datasets": {"texts": {}}}, tmp_path / "out", {"datasets.texts.extends": "texts.toml"})
     monkeypatch.chdir("/")
     first, _ = resumed({**run, "datasets": {"texts": {}}}, tmp_path / "out")
     assert first.step == 4

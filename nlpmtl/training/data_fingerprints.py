@@ -80,7 +80,9 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
                 for name, splits in now["splits"].items()
                 if any(task in _labels(split) for split in splits.values())
             ]
-            label_change = f"label list {quote(earlier, limit=_MAX_CHARACTERS)} → {quote(labels, limit=_MAX_CHARACTERS)}"
+            label_change = (
+                f"label list {quote(earlier, limit=_MAX_CHARACTERS)} → {quote(labels, limit=_MAX_CHARACTERS)}"
+            )
             yield f"dataset {', '.join(map(repr, names))}, task {task!r}: {label_change}"
     for name in dict.fromkeys([*before["splits"], *now["splits"]]):
         old, new = before["splits"].get(name, {}), now["splits"].get(name, {})

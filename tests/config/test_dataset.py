@@ -100,8 +100,8 @@ def test_a_wrong_type_names_the_key_and_what_was_found(sections: dict[str, Any],
         ({"files": FILES, "subset": "x"}, "`subset`, `splits` and `revision` belong to `hub`"),
         ({"files": FILES, "splits": {"train": "train"}}, "`subset`, `splits` and `revision` belong to `hub`"),
         ({"files": FILES, "revision": "main"}, "`subset`, `splits` and `revision` belong to `hub`"),
-        ({"files": FILES | {"validation": "v.csv"}, "validation": 0.1}, "`validation` is a share of train"),
-        ({"hub": "a/b", "splits": {"validation": "dev"}, "validation": 0.1}, "`validation` is a share of train"),
+        ({"files": FILES | {"validation": "v.csv"}, "validation": 0.1}, "`validation` is a fraction of train"),
+        ({"hub": "a/b", "splits": {"validation": "dev"}, "validation": 0.1}, "`validation` is a fraction of train"),
     ],
 )
 def test_the_source_is_one(data: dict[str, Any], said: str) -> None:
@@ -168,7 +168,7 @@ def test_an_unknown_kind(task: object, said: str) -> None:
 def test_a_task_without_a_label() -> None:
     assert (
         problem(tasks={"mood": {"kind": "classification"}})
-        == 'mood.toml: tasks.mood.label: this key is missing; write label = "…" (the column that holds the label)'
+        == 'mood.toml: tasks.mood.label: this key is missing; write label = "…" (column of the label)'
     )
 
 

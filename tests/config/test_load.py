@@ -172,7 +172,7 @@ def test_an_override_of_an_unknown_key_names_the_nearest(write: Callable[..., Pa
 
 def test_an_override_inside_what_is_no_table(write: Callable[..., Path]) -> None:
     path = write(run="seed = 1\n" + RUN)
-    assert "seed.deep: 'seed' is no table" in problem(path, **{"seed.deep": 3})
+    assert "seed.deep: 'seed' is not a table, so no key can be set inside it" in problem(path, **{"seed.deep": 3})
 
 
 def test_paths_are_relative_to_the_file_that_names_them(write: Callable[..., Path], tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def problem(overrides: dict[str, Any] | None = None, **tables: Any) -> str:
     [
         ({"encoder": {}}, 'encoder.name: this key is missing; write name = "…" (a Hub id, a directory, or "package:'),
         ({"datasets": {}}, "datasets: at least 1 entry is needed (found {})"),
-        ({"datasets": {"news": {}}}, "datasets.news.data: this table is missing; write [data] (where rows come from)"),
+        ({"datasets": {"news": {}}}, "datasets.news.data: this table is missing; write [data] (source of the rows)"),
         ({"train": 3}, "train: a table was expected (found 3)"),
         ({"encoder": "bert"}, 'encoder: a table was expected, such as {name = "bert-base-uncased"} ('),
         ({"datasets": "a"}, 'datasets: a table was expected, such as {reviews = {extends = "reviews.toml"}} ('),
@@ -283,10 +283,10 @@ def test_python_keywords_are_understood() -> None:
 
 def test_what_is_advised_exists() -> None:
     from nlpmtl.config.messages import _BY_OTHER, _NO_KEY
-    from nlpmtl.registry import _KINDS
+    from nlpmtl.registry import _TASK_TYPE_OF
 
     assert not _BY_OTHER.keys() & _NO_KEY.keys()
-    assert set(_KINDS.values()) <= set(TASKS.names())
+    assert set(_TASK_TYPE_OF.values()) <= set(TASKS.names())
     for other in _BY_OTHER:
         assert "unknown key; " in problem({other: 1})
 
