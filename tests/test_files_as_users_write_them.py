@@ -56,5 +56,5 @@ def test_a_split_in_several_files(encoder: Path, train: str | list[str], tmp_pat
 def test_endless_empty_lines_are_refused(encoder: Path, tmp_path: Path) -> None:
     """Four kilobytes of gzip could hold them for hours."""
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b"\n" * 1_000_001 + b'{"text": "a", "label": "x"}\n'))
-    with pytest.raises(DataError, match=r"a\.jsonl\.gz:1: more than 1,000,000 empty lines"):
+    with pytest.raises(DataError, match=r"a\.jsonl\.gz:1: more than 1,000,000 consecutive empty lines"):
         read(encoder, str(tmp_path / "a.jsonl.gz"), output=tmp_path / "out")

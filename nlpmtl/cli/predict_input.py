@@ -159,7 +159,7 @@ def _read_rows(
 
     columns = list(dict.fromkeys(["text", "pair", "words", *reader.trained_columns]))
     # Declared as a label, an empty cell is null: a csv file can mix pairs and single texts.
-    stream = open_file(name, inputs=columns, labels={"pair": "class"}, format=text_format, told=on_bytes)
+    stream = open_file(name, inputs=columns, labels={"pair": "class"}, format=text_format, progress=on_bytes)
     for number, row in stream.rows:
         place = stream.place(number)
         if isinstance(row, MalformedRow):

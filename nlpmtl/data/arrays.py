@@ -1,4 +1,4 @@
-"""Flat arrays of numbers, written part by part into .npy files and read as memory maps; or kept in memory."""
+"""Flat arrays in .npy files: written in parts, read as memory maps; or kept in memory."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from nlpmtl.data.ragged import Ragged
 
 
 class ArrayWriter:
-    """One array, of which parts come one after another.
+    """A writer of one array, part by part.
 
     Args:
-        directory: where to write it; None keeps it in memory.
-        name: of the file, without its ending.
-        dtype: of the numbers.
+        directory: where to write the file; None keeps the array in memory.
+        name: the file name without extension.
+        dtype: the type of the numbers.
 
     Raises:
         OSError: the file cannot be written.
@@ -39,7 +39,7 @@ class ArrayWriter:
                 self._write_header(file)
 
     def append(self, values: NDArray[Any]) -> None:
-        """Add a part. The file is open meanwhile and no longer: whatever else fails leaves none open."""
+        """Add a part. The file is opened for each part, so that no error elsewhere leaves it open."""
         values = values.astype(self._dtype, casting="same_kind", copy=False)
         self._length += len(values)
         if self._path is None:
@@ -49,7 +49,7 @@ class ArrayWriter:
                 file.write(np.ascontiguousarray(values).data)
 
     def close(self) -> NDArray[Any]:
-        """The whole array: a memory map of its file, or one in memory."""
+        """Return the whole array: a memory map of the file, or an array in memory."""
         if self._path is None:
             return np.concatenate([np.zeros(0, dtype=self._dtype), *self._parts])
         with self._path.open("r+b") as file:
@@ -57,13 +57,13 @@ class ArrayWriter:
         return memmap_array(self._path)
 
     def _write_header(self, file: BinaryIO) -> None:
-        """NumPy leaves room for a longer length, so that this can be done again once it is known."""
+        """Write the header; NumPy pads it, so that it can be overwritten once the length is known."""
         header = {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": (self._length,)}
         npy.write_array_header_1_0(file, header)
 
 
 class RaggedWriter:
-    """Rows of different lengths, of which parts come one after another: ``<name>`` and ``<name>.bounds``."""
+    """A writer of rows of different lengths, part by part: files ``<name>`` and ``<name>.bounds``."""
 
     def __init__(self, directory: Path | None, name: str, *, dtype: DTypeLike = np.int32) -> None:
         self._values = ArrayWriter(directory, name, dtype=dtype)
@@ -72,49 +72,51 @@ class RaggedWriter:
         self._end = 0
 
     def append(self, rows: Ragged) -> None:
-        """Add rows."""
+        """Append rows."""
         self._values.append(rows.values)
         self._bounds.append(rows.bounds[1:] + self._end)
         self._end += int(rows.bounds[-1])
 
     def close(self) -> Ragged:
-        """All rows."""
+        """Return all rows."""
         return Ragged(self._values.close(), self._bounds.close())
 
 
 def memmap_array(path: Path) -> NDArray[Any]:
-    """The numbers of a .npy file of one dimension, in a memory map that cannot be written to and holds no file open.
+    """Memory-map a one-dimensional .npy file, read-only and without keeping it open.
 
-    Nothing but plain numbers is read: no pickle, no archive, no symbolic link.
+    Only plain numbers are read: no pickle, no archive, no symbolic link.
 
     Raises:
-        OSError, ValueError: it is no such file.
+        OSError, ValueError: the file is not such a file, or is damaged.
     """
     with open_regular_file(path) as file:
         version = npy.read_magic(file)
         if version != (1, 0):
-            raise ValueError(f"{path}: version {version} of .npy is not written here")
+            raise ValueError(f"{path}: unsupported .npy version {version}")
         try:
             shape, _, dtype = npy.read_array_header_1_0(file)
-        except (SyntaxError, TokenError, TypeError) as error:  # what NumPy lets through of a damaged one
+        except (SyntaxError, TokenError, TypeError) as error:  # NumPy raises these for damaged headers
             raise ValueError(f"{path}: {error}") from error
         start, size = file.tell(), os.fstat(file.fileno()).st_size
     if dtype.hasobject or len(shape) != 1 or size != start + shape[0] * dtype.itemsize:
-        raise ValueError(f"{path}: {shape} numbers of type {dtype} do not fill {size - start} bytes")
+        raise ValueError(
+            f"{path}: not a one-dimensional array of numbers: shape {shape}, type {dtype}, {size - start} bytes"
+        )
     with pa.memory_map(str(path)) as mapped:
         return np.frombuffer(mapped.read_buffer(), dtype=dtype, offset=start)
 
 
 def memmap_ragged(directory: Path, name: str) -> Ragged:
-    """What a `RaggedWriter` wrote."""
+    """Memory-map the files of a `RaggedWriter`."""
     return Ragged(memmap_array(directory / f"{name}.npy"), memmap_array(directory / f"{name}.bounds.npy"))
 
 
 def open_regular_file(path: Path) -> BufferedReader:
-    """A file to be read, opened only if it is one itself, not a link to another, a device or a pipe.
+    """Open a regular file for reading; refuse links, devices and pipes.
 
     Raises:
-        OSError: it is none, or there is none.
+        OSError: the path does not exist or is not a regular file.
     """
     if not stat.S_ISREG(path.lstat().st_mode):
         raise OSError(f"{path}: not a regular file")

@@ -1,4 +1,4 @@
-"""How rows sorted by length are cut into batches."""
+"""Batching by length: split rows sorted by length into consecutive batches."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ _Row = TypeVar("_Row")
 
 
 def optimal_length_batches(lengths: Sequence[int], *, overhead: int, limit: int | None = None) -> list[tuple[int, int]]:
-    """The consecutive batches whose padded tokens, and an overhead for each batch, are together least.
+    """Return the consecutive batches that minimise padded tokens plus an overhead per batch.
 
-    Found by dynamic programming over the ends of batches, in linear time: for each start, the cost of a batch is a line
-    over its end, and the lines of later starts are less steep, so a later start is better from some end on. Of starts
-    that cost the same, the first is taken.
+    Dynamic programming over the ends of batches, in linear time: for each start, the cost of a batch is linear in its
+    end, with a smaller slope for later starts, so a later start is better from some end on. Among starts with equal
+    cost, the first is chosen.
 
     Args:
-        lengths: of the rows, in tokens, ≥ 1, falling.
-        overhead: what a batch costs beside its tokens, in tokens.
-        limit: most padded tokens in a batch, None for any; a row that is longer alone is one by itself.
+        lengths: the lengths of the rows in tokens, ≥ 1, in descending order.
+        overhead: the fixed cost of a batch, in tokens.
+        limit: the maximum padded tokens of a batch; default: none. A longer row is a batch by itself.
 
     Returns:
         Start and end (exclusive) of each batch.
@@ -41,18 +41,16 @@ def optimal_length_batches(lengths: Sequence[int], *, overhead: int, limit: int 
             best.popleft()
         start[end] = best[0][0]
         cost[end] = cost[start[end]] + overhead + (end - start[end]) * lengths[start[end]]
-    cuts = []
+    batches = []
     end = len(lengths)
     while end > 0:
-        cuts.append((start[end], end))
+        batches.append((start[end], end))
         end = start[end]
-    return cuts[::-1]
+    return batches[::-1]
 
 
 def _end_from_which(new: int, old: int, cost: Sequence[int], lengths: Sequence[int], last: Sequence[int]) -> int:
-    """Return the first end for which a batch from the new start costs less than one from the old one, or is allowed
-    where that is too long.
-    """
+    """Return the first end for which the new start is cheaper than the old one, or the old batch exceeds the limit."""
     steeper = lengths[old] - lengths[new]
     behind = (cost[new] - new * lengths[new]) - (cost[old] - old * lengths[old])
     if steeper > 0:
@@ -61,22 +59,22 @@ def _end_from_which(new: int, old: int, cost: Sequence[int], lengths: Sequence[i
 
 
 def greedy_length_batches(lengths: Sequence[int], *, limit: int) -> list[tuple[int, int]]:
-    """Consecutive batches, each of as many rows as the limit on tokens, padding excluded, allows.
+    """Return consecutive batches, each filled up to a limit on tokens without padding.
 
     Args:
-        lengths: of the rows, in tokens, ≥ 1.
-        limit: most tokens in a batch; a row that is longer alone is one by itself.
+        lengths: the lengths of the rows in tokens, ≥ 1.
+        limit: the maximum number of tokens of a batch. A longer row is a batch by itself.
 
     Returns:
         Start and end (exclusive) of each batch.
     """
-    cuts, start, full = [], 0, 0
+    batches, start, size = [], 0, 0
     for i, length in enumerate(lengths):
-        if i > start and full + length > limit:
-            cuts.append((start, i))
-            start, full = i, 0
-        full += length
-    return [*cuts, (start, len(lengths))] if lengths else []
+        if i > start and size + length > limit:
+            batches.append((start, i))
+            start, size = i, 0
+        size += length
+    return [*batches, (start, len(lengths))] if lengths else []
 
 
 def split_into_microbatches(

@@ -1,4 +1,4 @@
-"""Prepared rows on disk, from one run to the next: entries that are there whole or not at all."""
+"""The cache of tokenized datasets: atomic directory entries, verified by sha256."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ from nlpmtl.strict_json import dumps
 _MANIFEST = "manifest.json"
 _KEY = re.compile("[0-9a-f]{64}")
 _SCRATCH = ".half-made-"
-_UNUSED = 30 * 24 * 3600
-"""Seconds after which an entry that nobody used is removed, when another is made."""
-_ABANDONED = 3 * 24 * 3600
-"""Seconds after which what a killed process left half made is removed."""
-_PATIENCE = 600
-"""Seconds to wait for another process that makes the same entry."""
-_SILENT = 2
-"""Seconds to wait before that is logged."""
+_MAX_UNUSED = 30 * 24 * 3600
+"""Seconds after which an unused entry is removed, when another one is written."""
+_MAX_INCOMPLETE = 3 * 24 * 3600
+"""Seconds after which an incomplete entry of a killed process is removed."""
+_LOCK_TIMEOUT = 600
+"""Seconds to wait for another process that writes the same entry."""
+_LOG_AFTER = 2
+"""Seconds of waiting after which it is logged."""
 _LOG = logging.getLogger(__name__)
 
 
 def cache_directory() -> Path | None:
     """Return ``$NLPMTL_CACHE``, ``$XDG_CACHE_HOME/nlpmtl``, or ``~/.cache/nlpmtl``; None without a home directory."""
-    own, shared = os.environ.get("NLPMTL_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    if own:
-        return Path(own)
-    if shared:
-        return Path(shared) / "nlpmtl"
+    directory, parent = os.environ.get("NLPMTL_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    if directory:
+        return Path(directory)
+    if parent:
+        return Path(parent) / "nlpmtl"
     try:
         return Path.home() / ".cache" / "nlpmtl"
-    except RuntimeError:  # a user without an entry in the system's list, as in some containers
+    except RuntimeError:  # the user is not in the system's list, as in some containers
         return None
 
 
 class Cache:
-    """Entries by key: directories of files, each with a manifest of the sha256 of every file.
+    """A cache of directories by key, each with a manifest of the sha256 of its files.
 
     Args:
-        root: the directory that holds them; it is made when the first entry is. None: nothing can be kept.
+        root: the directory of the cache, which is created with the first entry; None if there is none.
     """
 
     def __init__(self, root: Path | None) -> None:
@@ -64,7 +64,7 @@ class Cache:
         return self._known_root
 
     def find(self, key: str) -> Path | None:
-        """The entry of a key, if it is there and every byte of it is as it was written; a damaged one is removed."""
+        """Return the entry of a key if it exists and its files match their sha256; remove a damaged entry."""
         if self._known_root is None:
             return None
         entry = self._root / key
@@ -73,13 +73,13 @@ class Cache:
                 raise FileNotFoundError(entry)
             with open_regular_file(entry / _MANIFEST) as file:
                 listed = json.loads(file.read())
-            whole = {path.name for path in entry.iterdir()} == {_MANIFEST, *listed} and all(
+            intact = {path.name for path in entry.iterdir()} == {_MANIFEST, *listed} and all(
                 _digest(entry / name) == digest for name, digest in listed.items()
             )
-        except (OSError, ValueError, TypeError, AttributeError):  # the manifest may hold any JSON
-            whole = False
-        if not whole:
-            with suppress(OSError):  # where it cannot be removed, it is passed over all the same
+        except (OSError, ValueError, TypeError, AttributeError):  # the manifest may be any JSON
+            intact = False
+        if not intact:
+            with suppress(OSError):  # an entry that cannot be removed is ignored as well
                 self._remove(entry)
             return None
         with suppress(OSError):
@@ -88,13 +88,13 @@ class Cache:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A directory of this process for what it needs on the way.
+        """Create a temporary directory inside the cache.
 
         Raises:
-            OSError: it cannot be made.
+            OSError: it cannot be created.
         """
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with suppress(OSError):  # another process clears up too
+        with suppress(OSError):  # another process may remove the same entries
             self._clear()
         path = Path(tempfile.mkdtemp(dir=self._root, prefix=_SCRATCH))
         try:
@@ -104,24 +104,24 @@ class Cache:
 
     @contextmanager
     def add(self, key: str) -> Iterator[Path]:
-        """A new directory to write an entry into, which takes its place when the block ends without an error.
+        """Create a directory for a new entry, which is moved into the cache when the block ends without an error.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the entry cannot be written.
         """
         with self.scratch() as path:
             yield path
             listed = {file.name: _digest(file) for file in sorted(path.iterdir())}
             (path / _MANIFEST).write_text(dumps(listed), encoding="utf-8")
-            with suppress(OSError):  # another process was faster, and its entry says the same
+            with suppress(OSError):  # another process wrote the same entry first
                 path.rename(self._root / key)
 
     @contextmanager
-    def alone(self, key: str) -> Iterator[None]:
-        """No other process that asks for the same key is in here at the same time, unless that takes very long.
+    def locked(self, key: str) -> Iterator[None]:
+        """Hold a lock on a key, to avoid that several processes tokenize the same rows.
 
-        What is made twice is only made for nothing: where no lock can be had, all go on. While it waits, it logs which
-        process it waits for.
+        If the lock cannot be created, or another process holds it for too long, the block runs without it, which only
+        repeats work. Waiting is logged with the process that holds the lock.
         """
         if self._known_root is None:
             yield
@@ -139,46 +139,47 @@ class Cache:
             lock.release()
 
     def _clear(self) -> None:
-        """Remove what nobody used for long, and nothing that is not ours."""
+        """Remove entries that are unused or incomplete for long, and no other files."""
         for path in self._root.iterdir():
-            half_made = path.name.startswith(_SCRATCH)
-            if half_made or _KEY.fullmatch(path.name.removesuffix(".lock")):
+            incomplete = path.name.startswith(_SCRATCH)
+            if incomplete or _KEY.fullmatch(path.name.removesuffix(".lock")):
                 manifest = path / _MANIFEST
                 used = (manifest if manifest.exists() else path).lstat().st_mtime
-                if time.time() - used > (_ABANDONED if half_made else _UNUSED):
+                if time.time() - used > (_MAX_INCOMPLETE if incomplete else _MAX_UNUSED):
                     self._remove(path)
 
     def _remove(self, path: Path) -> None:
-        """Whole, so that nobody finds half of it; of a link itself, not what it leads to."""
+        """Remove an entry atomically; of a symbolic link, only the link."""
         if path.is_symlink() or not path.is_dir():
             path.unlink(missing_ok=True)
             return
-        doomed = Path(tempfile.mkdtemp(dir=self._root, prefix=_SCRATCH))
-        path.rename(doomed / "entry")
-        shutil.rmtree(doomed)
+        trash = Path(tempfile.mkdtemp(dir=self._root, prefix=_SCRATCH))
+        path.rename(trash / "entry")
+        shutil.rmtree(trash)
 
 
 def _acquire(lock: BaseFileLock, path: Path) -> None:
-    """Acquire a lock, unless that takes very long."""
+    """Try to acquire a lock within `_LOCK_TIMEOUT` seconds."""
     with suppress(Timeout):
-        lock.acquire(timeout=_SILENT)
+        lock.acquire(timeout=_LOG_AFTER)
         return
-    _LOG.warning("waiting for %s, which prepares the same rows (lock file: %s)", _holder(path), path)
+    _LOG.warning("waiting for %s, which tokenizes the same rows (lock file: %s)", _holder(path), path)
     try:
-        lock.acquire(timeout=_PATIENCE)
+        lock.acquire(timeout=_LOCK_TIMEOUT)
     except Timeout:
-        _LOG.warning("%s still holds %s after %d seconds: preparing the rows again", _holder(path), path, _PATIENCE)
+        _LOG.warning("%s still holds %s after %d s: tokenizing without it", _holder(path), path, _LOCK_TIMEOUT)
 
 
 def _sign(path: Path) -> None:
-    """Name this process in the lock file that it holds, for those that wait."""
+    """Write this process's id and host into its lock file, for processes that wait."""
     with suppress(OSError, ValueError):
-        if path.read_text(encoding="utf-8").split()[:1] != [str(os.getpid())]:  # some locks write there themselves
+        written = path.read_text(encoding="utf-8").split()[:1]  # by some lock implementations themselves
+        if written != [str(os.getpid())]:
             path.write_text(f"{os.getpid()}\n{socket.gethostname()}\n", encoding="utf-8")
 
 
 def _holder(path: Path) -> str:
-    """The process that holds a lock, as it has signed it."""
+    """Return a description of the process that holds a lock."""
     try:
         pid, host = path.read_text(encoding="utf-8").split()[:2]
     except (OSError, ValueError):
@@ -188,7 +189,7 @@ def _holder(path: Path) -> str:
 
 
 def _is_stopped(pid: str) -> bool:
-    """Whether Linux says so; elsewhere nothing is known."""
+    """Return whether a process is stopped; False where /proc does not exist."""
     try:
         return (
             Path("/proc", pid, "stat")

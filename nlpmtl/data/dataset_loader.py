@@ -1,4 +1,4 @@
-"""The splits of a dataset, prepared: from the cache where they are there, else read, checked, tokenised and kept."""
+"""Loading a dataset: tokenized splits from the cache, else read, validated, tokenized and cached."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from nlpmtl.data.tokenizer import without_truncation
 from nlpmtl.errors import DataError
 
 _FORMAT = 7
-"""Changes with what is written, and with what becomes of a row."""
+"""The version of the cache format; increase it when files or the processing of rows change."""
 _PACKAGES = ("nlpmtl", "tokenizers", "transformers")
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
-"""What reading an entry raises."""
+"""What reading a damaged cache entry raises."""
 
 
 class DatasetLoader:
-    """Prepares datasets for one encoder.
+    """A loader of datasets for one encoder.
 
     Args:
-        tokenizer: a fast one.
-        max_length: of a row, in tokens.
+        tokenizer: a fast tokenizer.
+        max_length: the maximum number of tokens of a row.
 
     Attributes:
-        notes: what to tell a person: the cache could not be written.
+        notes: messages for the user: the cache cannot be written.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> None:
@@ -44,7 +44,7 @@ class DatasetLoader:
         self._tokenizer = without_truncation(tokenizer)
         self._max_length = max_length
         self._cache = Cache(cache_directory())
-        self._recipe = {
+        self._common_key = {
             "format": _FORMAT,
             "versions": {name: metadata.version(name) for name in _PACKAGES},
             "tokenizer": _digest(_describe(tokenizer)),
@@ -61,67 +61,64 @@ class DatasetLoader:
         name: str,
         splits: Collection[str] | None = None,
     ) -> dict[str, TokenizedSplit]:
-        """The splits of a dataset; arguments and errors as of `open_reader` and `DatasetReader.read`.
+        """Return the tokenized splits of a dataset; arguments and errors as of `open_reader` and `DatasetReader`."""
+        reader = open_reader(data, input=input, columns=columns, limit=limit, name=name, splits=splits)
+        keys = self._keys(reader, reader.splits)
+        loaded = self._read_cached(keys)
+        missing = {split: key for split, key in keys.items() if split not in loaded}
+        missing_keys = sorted(filter(None, missing.values()))
+        with self._cache.locked(_digest(missing_keys)) if missing_keys else nullcontext():
+            loaded |= self._read_cached(missing)  # another process may have written them while this one waited
+            missing = {split: key for split, key in missing.items() if split not in loaded}
+            loaded |= self._tokenize(reader, missing) if missing else {}
+        return {split: loaded[split] for split in reader.splits}
 
-        Returns:
-            Our split name = its rows.
-        """
-        sources = open_reader(data, input=input, columns=columns, limit=limit, name=name, splits=splits)
-        keys = self._keys(sources, sources.splits)
-        found = self._find(keys)
-        missing = {split: key for split, key in keys.items() if split not in found}
-        kept = sorted(filter(None, missing.values()))
-        with self._cache.alone(_digest(kept)) if kept else nullcontext():
-            found |= self._find(missing)
-            missing = {split: key for split, key in missing.items() if split not in found}
-            found |= self._make(sources, missing) if missing else {}
-        return {split: found[split] for split in sources.splits}
-
-    def _find(self, keys: Mapping[str, str | None]) -> dict[str, TokenizedSplit]:
-        found = {}
+    def _read_cached(self, keys: Mapping[str, str | None]) -> dict[str, TokenizedSplit]:
+        cached = {}
         for split, key in keys.items():
             entry = None if key is None else self._cache.find(key)
             if entry is not None:
-                with suppress(*_UNREADABLE):  # removed by another process since, or not of our making: it is not there
-                    found[split] = read_tokenized_split(entry)
-        return found
+                with suppress(*_UNREADABLE):  # removed by another process meanwhile, or written by another program
+                    cached[split] = read_tokenized_split(entry)
+        return cached
 
-    def _make(self, sources: DatasetReader, keys: Mapping[str, str | None]) -> dict[str, TokenizedSplit]:
-        """In the cache; where that cannot be written, in temporary files; where those cannot either, in memory."""
+    def _tokenize(self, reader: DatasetReader, keys: Mapping[str, str | None]) -> dict[str, TokenizedSplit]:
+        """Tokenize splits into the cache; if it is not writable, into temporary files, else into memory."""
         if any(keys.values()):
             try:
                 with self._cache.scratch() as scratch:
-                    return self._prepare(sources, keys, scratch=scratch)
+                    return self._tokenize_into(reader, keys, scratch=scratch)
             except OSError as error:
-                self.notes.append(f"{sources.name}: prepared rows are not kept: {error}")
-        unkept = dict.fromkeys(keys)
+                self.notes.append(f"{reader.name}: tokenized data is not cached: {error}")
+        no_keys = dict.fromkeys(keys)
         try:
             with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-                return self._prepare(sources, unkept, scratch=Path(scratch))
+                return self._tokenize_into(reader, no_keys, scratch=Path(scratch))
         except OSError as error:
-            self.notes.append(f"{sources.name}: prepared rows are held in memory: {error}")
-            return self._prepare(sources, unkept, scratch=None)
+            self.notes.append(f"{reader.name}: tokenized data is kept in memory: {error}")
+            return self._tokenize_into(reader, no_keys, scratch=None)
 
-    def _prepare(
-        self, sources: DatasetReader, keys: Mapping[str, str | None], *, scratch: Path | None
+    def _tokenize_into(
+        self, reader: DatasetReader, keys: Mapping[str, str | None], *, scratch: Path | None
     ) -> dict[str, TokenizedSplit]:
-        """What is mapped into memory stays there, also when its files have been moved or removed."""
-        rows = sources.read(keys, directory=scratch)
-        found = {}
+        """Read and tokenize splits. Their memory maps stay valid when the files are moved or removed."""
+        examples = reader.read(keys, directory=scratch)
+        tokenized = {}
         for split, key in keys.items():
             with self._directory(key, scratch=scratch) as directory:
-                found[split] = tokenize_split(
-                    rows[split],
-                    columns=sources.columns,
+                tokenized[split] = tokenize_split(
+                    examples[split],
+                    columns=reader.columns,
                     tokenizer=self._tokenizer,
                     max_length=self._max_length,
                     directory=directory,
                 )
                 if key is not None and directory is not None:
-                    found[split].write_metadata(directory)
-                    if self._keys(sources, [split])[split] != key:
-                        raise DataError(f"{rows[split].where}: changed while it was read; start again when it is whole")
-        return found
+                    tokenized[split].write_metadata(directory)
+                    if self._keys(reader, [split])[split] != key:
+                        where = examples[split].where
+                        raise DataError(f"{where}: changed while it was read; start again when it is complete")
+        return tokenized
 
     @contextmanager
     def _directory(self, key: str | None, *, scratch: Path | None) -> Iterator[Path | None]:
@@ -131,32 +128,32 @@ class DatasetLoader:
         else:
             yield None if scratch is None else Path(tempfile.mkdtemp(dir=scratch))
 
-    def _keys(self, sources: DatasetReader, splits: Collection[str]) -> dict[str, str | None]:
-        """What each split's entry is called: another where anything is different that its rows depend on."""
+    def _keys(self, reader: DatasetReader, splits: Collection[str]) -> dict[str, str | None]:
+        """Return the cache key of each split: a digest of everything that its tokenized rows depend on."""
         fingerprints: dict[int, str | None] = {}
         keys: dict[str, str | None] = {}
         for split in splits:
-            source = sources.source_of(split)
+            source = reader.source_of(split)
             if id(source) not in fingerprints:
                 fingerprints[id(source)] = source.fingerprint()
-            own = {
+            key_parts = {
                 "split": split,
                 "source": fingerprints[id(source)],
-                "share": sources.held_out,
-                "limit": sources.limit.get(split),
-                "input": sources.input.model_dump(),
-                "columns": list(sources.columns.items()),
-                "on_bad_row": sources.data.on_bad_row,
-                "text_format": sources.data.model_dump(include=FORMAT_KEYS, mode="json"),
+                "share": reader.held_out,
+                "limit": reader.limit.get(split),
+                "input": reader.input.model_dump(),
+                "columns": list(reader.columns.items()),
+                "on_bad_row": reader.data.on_bad_row,
+                "text_format": reader.data.model_dump(include=FORMAT_KEYS, mode="json"),
             }
-            keys[split] = None if own["source"] is None else _digest({**self._recipe, **own})
+            keys[split] = None if key_parts["source"] is None else _digest({**self._common_key, **key_parts})
         return keys
 
 
 def _describe(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
-    """All that its tokens depend on; how it cuts and pads is set anew in each call."""
-    whole = json.loads(tokenizer.backend_tokenizer.to_str())
-    rest = {key: value for key, value in whole.items() if key not in ("truncation", "padding")}
+    """Return everything that the tokens depend on; truncation and padding are settings of each call."""
+    backend = json.loads(tokenizer.backend_tokenizer.to_str())
+    rest = {key: value for key, value in backend.items() if key not in ("truncation", "padding")}
     names = sorted(tokenizer.model_input_names)
     return [type(tokenizer).__qualname__, names, tokenizer.truncation_side, tokenizer.split_special_tokens, rest]
 

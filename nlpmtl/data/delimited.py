@@ -1,4 +1,4 @@
-"""Tables in text files (csv, tsv): records of fields under a header, quoted or not."""
+"""CSV and TSV: records of fields with a header, with or without quoting."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _MAYBE_QUOTED = '; if its fields are in double quotes, set quoting = "minimal"'
 
 @dataclass(frozen=True)
 class TextFormat:
-    """How text files are written.
+    """The format of text files.
 
     Args:
-        delimiter: what separates fields; None: a comma in .csv files, a tab in .tsv files.
-        quoting: "minimal": a field may be in double quotes; "none": quotes are ordinary characters; None: "minimal" in
-            .csv files, "none" in .tsv files.
+        delimiter: the field separator; default: a comma in .csv files, a tab in .tsv files.
+        quoting: "minimal": a field may be in double quotes; "none": quotes are ordinary characters; default: "minimal"
+            for .csv files, "none" for .tsv files.
         encoding: the name of a codec.
-        header: whether the first line names the columns, else their names; False names them "0", "1", ….
+        header: True if the first line has the column names; else the names, or False for "0", "1", ….
     """
 
     delimiter: str | None = None
@@ -40,27 +40,27 @@ class TextFormat:
 
     @classmethod
     def of(cls, data: DataConfig) -> Self:
-        """The format that a config describes."""
+        """Return the format of a dataset config."""
         return cls(data.delimiter, data.quoting, data.encoding, data.header)
 
     def for_file(self, path: str) -> TextFormat:
-        """This format with the defaults of a file's kind."""
+        """Return this format with the defaults for a file's extension."""
         tabs = path.lower().removesuffix(".gz").endswith(".tsv")
         delimiter = self.delimiter or ("\t" if tabs else ",")
         return TextFormat(delimiter, self.quoting or ("none" if tabs else "minimal"), self.encoding, self.header)
 
 
 def read_table(lines: Iterator[str], *, format: TextFormat, labels: Collection[str], where: str) -> NumberedRows:
-    """The rows of a table. The number of a row is that of the line where it starts.
+    """Yield the rows of a table; the number of a row is that of its first line.
 
     Args:
-        lines: its lines, with their line ends.
-        format: how it is written, with the defaults filled in.
-        labels: the columns whose empty cells are null; elsewhere they are empty texts.
+        lines: the lines, with their line endings.
+        format: the format, as `TextFormat.for_file` returns it.
+        labels: the columns whose empty cells are null; an empty cell of another column is an empty text.
         where: the file's name in errors.
 
     Raises:
-        DataError: the header cannot be read, or names a column twice.
+        DataError: the header cannot be read, or has duplicate column names.
     """
     assert format.delimiter is not None
     quoted = format.quoting != "none"
@@ -84,10 +84,10 @@ def read_table(lines: Iterator[str], *, format: TextFormat, labels: Collection[s
 
 
 class _Columns:
-    """The columns of a table. Spreadsheets leave columns without a name at the end: those are not read.
+    """The columns of a table. Columns without a name, which spreadsheets append, are not read.
 
     Args:
-        names: the names in the order of the fields.
+        names: the column names, in the order of the fields.
         labels: the columns whose empty cells are null.
         where: the file's name in errors.
 
@@ -102,18 +102,18 @@ class _Columns:
         self._labels = labels
 
     def row(self, fields: Sequence[str], *, quoted: bool) -> RawRow:
-        """The fields of a record by their column. Spreadsheets also leave out, or add, empty fields at the end."""
+        """Return a record as column = field. Missing or additional empty fields at the end are accepted."""
         if not self._needed <= len(fields) <= len(self._names) and (
             len(fields) < self._needed or any(fields[len(self._names) :])
         ):
             hint = _MAYBE_QUOTED if not quoted and any(field.startswith('"') for field in fields) else ""
-            return MalformedRow(fields, f"{len(fields)} field(s) under a header of {len(self._names)}{hint}")
+            return MalformedRow(fields, f"{len(fields)} field(s), but the header has {len(self._names)}{hint}")
         cells = zip(self._names, fields, strict=False)
         return {name: value if value or name not in self._labels else None for name, value in cells if name}
 
 
 class _Lines:
-    """Lines, counted; some can be put back."""
+    """An iterator over lines that counts them and accepts lines back."""
 
     def __init__(self, lines: Iterator[str]) -> None:
         self._lines, self._held = lines, deque[str]()
@@ -128,7 +128,7 @@ class _Lines:
         return line
 
     def put_back(self, lines: Sequence[str]) -> None:
-        """These come next, again."""
+        """Return lines to the iterator."""
         self._held.extendleft(reversed(lines))
         self.number -= len(lines)
 
@@ -143,8 +143,8 @@ def _unquoted(lines: _Lines, delimiter: str, encoding: str) -> _Records:
 
 
 def _quoted(lines: _Lines, delimiter: str, encoding: str) -> _Records:
-    """A record that cannot be read takes one line only: those after it are read again, each as a record of its own."""
-    alone = 0
+    """Parse quoted records. After a malformed one, each of its lines is parsed again as a record of one line."""
+    single_lines = 0
     for line in lines:
         number, text = lines.number, strip_line_end(line)
         if '"' not in text:
@@ -152,33 +152,32 @@ def _quoted(lines: _Lines, delimiter: str, encoding: str) -> _Records:
                 yield number, MalformedRow(text, "not valid csv: a carriage return outside of quotes")
             else:
                 yield number, _checked(text.split(delimiter), encoding) if text else None
-            alone = max(0, alone - 1)
+            single_lines = max(0, single_lines - 1)
             continue
-        record, taken = _quoted_record(line, lines if not alone else iter(()), delimiter)
+        record, taken = _quoted_record(line, lines if not single_lines else iter(()), delimiter)
         if isinstance(record, MalformedRow):
             lines.put_back(taken)
-            alone = max(alone, len(taken) + 1)
-        alone = max(0, alone - 1)
+            single_lines = max(single_lines, len(taken) + 1)
+        single_lines = max(0, single_lines - 1)
         yield number, record if isinstance(record, MalformedRow) else _checked(record, encoding)
 
 
 def _quoted_record(line: str, lines: Iterator[str], delimiter: str) -> tuple[list[str] | MalformedRow, list[str]]:
-    """A record that starts with a line, and the lines after it that were read for it."""
+    """Parse the record that starts with a line; return it and the following lines that it spans."""
     taken: list[str] = []
 
     def following() -> Iterator[str]:
         yield line
         length = len(line)
-        for one in lines:
-            taken.append(one)
-            length += len(one)
+        for next_line in lines:
+            taken.append(next_line)
+            length += len(next_line)
             if length > LONGEST_LINE:
                 return
-            yield one
+            yield next_line
 
     reader = csv.reader(following(), delimiter=delimiter, strict=True)
-    # Python's limit on the size of a field, too small for long texts, holds for the whole process: it is put back
-    # after each record.
+    # Python's limit on the size of a field is too small for long texts and is global, so it is restored each time.
     with _FIELD_LIMIT:
         before = csv.field_size_limit(_LONGEST_FIELD)
         try:

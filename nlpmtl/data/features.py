@@ -1,4 +1,4 @@
-"""ClassLabel features that `datasets` writes into the metadata of parquet files: the names behind the integers."""
+"""ClassLabel names in the metadata that `datasets` writes into Parquet files."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _KEY = b"huggingface"
 
 
 def class_names(schema: pa.Schema, *, columns: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """The names of the labels in each column that is a ClassLabel, or a list of them; metadata of others is ignored."""
+    """Return the label names of each column that is a ClassLabel or a list of ClassLabels."""
     try:
         features = json.loads((schema.metadata or {})[_KEY])["info"]["features"]
-        found = {column: _names(features[column]) for column in columns if column in features}
+        names = {column: _names(features[column]) for column in columns if column in features}
     except (KeyError, TypeError, ValueError, RecursionError):
         return {}
-    return {column: names for column, names in found.items() if names}
+    return {column: column_names for column, column_names in names.items() if column_names}
 
 
 def _names(feature: Any) -> tuple[str, ...]:
-    """The names of a feature; lists and sequences hold their items as ``feature``, older files in a list."""
+    """Return the names of a feature; lists and sequences have an item ``feature``, older files a list of one."""
     while isinstance(feature, dict) and "feature" in feature:
         feature = feature["feature"]
     if isinstance(feature, list) and len(feature) == 1:
@@ -30,5 +30,5 @@ def _names(feature: Any) -> tuple[str, ...]:
     if not isinstance(feature, dict) or feature.get("_type") != "ClassLabel":
         return ()
     names = feature.get("names")
-    whole = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return tuple(names or ()) if whole else ()
+    valid = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return tuple(names or ()) if valid else ()

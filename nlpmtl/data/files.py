@@ -1,4 +1,4 @@
-"""Files of rows: JSON lines, csv, tsv and parquet, each row with its place."""
+"""Readers of data files: JSON Lines, CSV, TSV and Parquet, with the location of each row."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.fs import sha256_file
 
 EXTENSIONS = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
-"""The files that can be read."""
+"""The extensions of the supported files."""
 
 _TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 _SPACE = " \t\r\n\f\v"
-_ROWS_AT_ONCE = 1000
+_ROWS_PER_BATCH = 1000
 
 
 def check_extension(path: str) -> None:
-    """ConfigError if a file is of no kind that can be read."""
+    """Raise ConfigError for an unsupported file type."""
     if not path.lower().endswith(EXTENSIONS):
-        raise ConfigError(f"{path}: the name of a file of rows ends in one of {', '.join(EXTENSIONS)}")
+        raise ConfigError(f"{path}: unsupported file type; supported extensions: {', '.join(EXTENSIONS)}")
 
 
 def open_file(
@@ -39,26 +39,26 @@ def open_file(
     inputs: Collection[str],
     labels: Mapping[str, LabelType],
     format: TextFormat | None = None,
-    told: Progress = lambda many: None,
+    progress: Progress = lambda count: None,
 ) -> RawRows:
-    """The rows of a file, which is read as they are asked for.
+    """Return the rows of a file, which is read during iteration.
 
     Args:
-        path: the file; its ending says what it is.
+        path: the file; its extension determines the format.
         inputs: the columns of the input.
-        labels: the columns of labels, and the shape of each.
-        format: how a text file is written.
-        told: is called with the number of bytes read; of a parquet file, with the share that its rows take.
+        labels: label column = its type.
+        format: the format of a text file.
+        progress: is called with the number of bytes read (for Parquet, in proportion to the rows).
 
     Raises:
-        DataError: there is no such file; when rows are asked for: it cannot be read.
+        DataError: the file does not exist, or, during iteration, it cannot be read.
     """
     if not os.path.isfile(path):  # noqa: PTH113 (is_file raises on a long name)
         raise DataError(f"{path}: no such file")
     text_format = (format or TextFormat()).for_file(path)
     if path.lower().endswith(".parquet"):
-        return _open_parquet(path, columns=[*inputs, *labels], told=told)
-    lines = read_file_lines(path, encoding=text_format.encoding, progress=told)
+        return _open_parquet(path, columns=[*inputs, *labels], progress=progress)
+    lines = read_file_lines(path, encoding=text_format.encoding, progress=progress)
     if path.lower().endswith(_TABLES):
         return RawRows(path, ":", read_table(lines, format=text_format, labels=labels, where=path), uniform=True)
     encoding = text_format.encoding
@@ -67,7 +67,7 @@ def open_file(
 
 
 def fingerprint_file(path: str) -> str | None:
-    """What the rows of a file are known by: its path, which errors tell, and its bytes; None if it is not there."""
+    """Return a fingerprint of a file: its path, which errors contain, and its sha256; None if it does not exist."""
     if not os.path.isfile(path):  # noqa: PTH113 (is_file raises on a long name)
         return None
     with reading(path):
@@ -75,11 +75,13 @@ def fingerprint_file(path: str) -> str | None:
 
 
 def check_lists(path: str, *, words: str | None, labels: Mapping[str, LabelType]) -> None:
-    """ConfigError if lists are wanted from a file whose cells hold one value each."""
+    """Raise ConfigError if a column of lists is to be read from a CSV or TSV file."""
     lists = [column for column, shape in labels.items() if shape in LIST_TYPES]
     for column in [words, *lists] if words else lists:
         if path.lower().endswith(_TABLES):
-            raise ConfigError(f"{path}: column {column!r} holds lists, which a cell cannot; use .jsonl or .parquet")
+            raise ConfigError(
+                f"{path}: column {column!r} must contain lists, which CSV and TSV cannot hold; use .jsonl or .parquet"
+            )
 
 
 def _parse_json(line: str, encoding: str) -> RawRow:
@@ -100,28 +102,30 @@ def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a valid JSON number")
 
 
 _JSON = json.JSONDecoder(object_pairs_hook=_distinct_keys, parse_constant=_refuse_constant)
 
 
-def _open_parquet(path: str, *, columns: Collection[str], told: Progress) -> RawRows:
+def _open_parquet(path: str, *, columns: Collection[str], progress: Progress) -> RawRows:
     with reading(path):
         schema = pq.read_schema(path)
-    found: list[str] = schema.names
-    check_distinct(found, where=path)
-    needed = [column for column in found if column in columns]
-    rows = _read_parquet(path, columns=needed, told=told)
-    return RawRows(path, ": row ", rows, columns=found, class_names=class_names(schema, columns=needed), uniform=True)
+    existing: list[str] = schema.names
+    check_distinct(existing, where=path)
+    needed = [column for column in existing if column in columns]
+    rows = _read_parquet(path, columns=needed, progress=progress)
+    return RawRows(
+        path, ": row ", rows, columns=existing, class_names=class_names(schema, columns=needed), uniform=True
+    )
 
 
-def _read_parquet(path: str, *, columns: list[str], told: Progress) -> NumberedRows:
+def _read_parquet(path: str, *, columns: list[str], progress: Progress) -> NumberedRows:
     number = 0
     with reading(path), pq.ParquetFile(path) as file:
         size = Path(path).stat().st_size
-        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
-            told(size * batch.num_rows // max(1, file.metadata.num_rows))
+        for batch in file.iter_batches(batch_size=_ROWS_PER_BATCH, columns=columns):
+            progress(size * batch.num_rows // max(1, file.metadata.num_rows))
             for row in arrow_rows(batch):
                 number += 1
                 yield number, row

@@ -1,4 +1,4 @@
-"""Fingerprints of splits: digests of the texts and labels that a run reads, whatever file or format they come from."""
+"""Fingerprints of splits: digests of the inputs and labels of a run, independent of the file format."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from nlpmtl.data.targets import ClassLabels, Labels, NumberLabels, SetLabels, Ta
 
 
 def fingerprint(encoded: Encoded) -> dict[str, Any] | None:
-    """What a split holds, in plain values; None for rows that were not read from a source.
+    """Return the fingerprint of a split as plain values; None for rows that were not read from a source.
 
     Returns:
-        ``rows``: how many; ``inputs`` and ``labels`` (by task): digests in which the order of rows counts;
-        ``unordered``: a digest of the same in which it does not; ``tokens``: a digest of the token ids.
+        ``rows``: the number of rows; ``inputs`` and ``labels`` (per task): digests that depend on the order of rows;
+        ``unordered``: a digest of the same that does not; ``tokens``: a digest of the token ids.
     """
     if encoded.inputs is None:
         return None
     inputs, unordered = hashlib.sha256(), 0
     labels = {task: hashlib.sha256() for task in encoded.labels}
     for rows in parts(len(encoded)):
-        own = encoded.inputs[rows]
-        inputs.update(own.astype("<u8").tobytes())
-        whole = own.astype(np.uint64)
+        row_inputs = encoded.inputs[rows]
+        inputs.update(row_inputs.astype("<u8").tobytes())
+        row_hashes = row_inputs.astype(np.uint64)
         for task, values in encoded.labels.items():
             hashes = _hash_labels(values, rows)
             labels[task].update(hashes.astype("<u8").tobytes())
-            whole = mix(whole + mix(hashes + hash_strings([task])))
-        unordered += int(whole.sum(dtype=np.uint64))
+            row_hashes = mix(row_hashes + mix(hashes + hash_strings([task])))
+        unordered += int(row_hashes.sum(dtype=np.uint64))
     return {
         "rows": len(encoded),
         "inputs": inputs.hexdigest(),
@@ -43,7 +43,7 @@ def fingerprint(encoded: Encoded) -> dict[str, Any] | None:
 
 
 def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
-    """What differs between two fingerprints of a split, in words; None where they are the same."""
+    """Describe the difference between two fingerprints of a split; None if they are equal."""
     if before["rows"] != now["rows"]:
         return f"rows {before['rows']} → {now['rows']}"
     changed = [f"the labels of task {task!r}" for task in now["labels"] if _differs(before, now, task)]
@@ -63,7 +63,7 @@ def _differs(before: Mapping[str, Any], now: Mapping[str, Any], task: str) -> bo
 
 
 def _hash_labels(labels: Labels, rows: slice) -> Hashes:
-    """Hash the label of each of some rows, ``[rows]``; a row without a label is 0."""
+    """Hash the labels of some rows, ``[rows]``; the hash of an unlabelled row is 0."""
     labelled = labels.labelled[rows]
     match labels:
         case NumberLabels():
@@ -80,5 +80,5 @@ def _hash_labels(labels: Labels, rows: slice) -> Hashes:
 
 
 def _named(labels: Labels) -> Hashes:
-    """The hash of each label's name by its id; the last, which −1 stands for, is that of no label."""
+    """Hash the label names, by id; the last entry, index −1, is for no label."""
     return np.append(hash_strings(labels.names), np.uint64(0))

@@ -15,7 +15,7 @@ from nlpmtl.data.ragged import Ragged
 
 Hashes = NDArray[np.uint64]
 
-_ROWS_AT_ONCE = 65_536
+_ROWS_PER_PART = 65_536
 _TEXT, _PAIR, _WORDS = (np.uint64(number) for number in (1, 2, 3))
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FACTORS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -23,7 +23,7 @@ _SHIFTS = np.uint64(30), np.uint64(27), np.uint64(31)
 
 
 def hash_inputs(batch: pa.RecordBatch) -> Hashes:
-    """Hash the input of each row of a batch of checked rows, ``[rows]``: its text, text and pair, or words."""
+    """Hash the input of each example of a batch, ``[rows]``: the text, the text pair, or the words."""
     if "words" in batch.schema.names:
         words = batch["words"]
         bounds = np.zeros(len(words) + 1, dtype=np.int64)
@@ -36,7 +36,7 @@ def hash_inputs(batch: pa.RecordBatch) -> Hashes:
 
 
 def digest_tokens(ids: Ragged) -> str:
-    """A digest of the token ids of all rows."""
+    """Return a digest of the token ids of all rows."""
     digest = hashlib.sha256(ids.lengths.astype("<i8").tobytes())
     for rows in parts(len(ids)):
         digest.update(ids.values[ids.bounds[rows.start] : ids.bounds[rows.stop]].astype("<i4").tobytes())
@@ -50,7 +50,7 @@ def hash_strings(strings: Iterable[str]) -> Hashes:
 
 
 def combine(items: Hashes, bounds: NDArray[np.int64], *, ordered: bool) -> Hashes:
-    """One hash for the items of each row, ``[rows]``."""
+    """Combine the hashes of the items of each row, ``[rows]``."""
     lengths = np.diff(bounds)
     if ordered:
         places = np.arange(len(items)) - bounds[:-1].repeat(lengths)
@@ -61,7 +61,7 @@ def combine(items: Hashes, bounds: NDArray[np.int64], *, ordered: bool) -> Hashe
 
 
 def mix(values: NDArray[Any]) -> Hashes:
-    """The finaliser of SplitMix64 (Steele et al., 2014), of each number."""
+    """Apply the finalizer of SplitMix64 (Steele et al., 2014) to each number."""
     mixed = np.asarray(values, dtype=np.uint64)
     mixed = (mixed ^ (mixed >> _SHIFTS[0])) * _FACTORS[0]
     mixed = (mixed ^ (mixed >> _SHIFTS[1])) * _FACTORS[1]
@@ -69,6 +69,6 @@ def mix(values: NDArray[Any]) -> Hashes:
 
 
 def parts(rows: int) -> Iterator[slice]:
-    """Cut rows into parts that bound the memory of what is computed of them."""
-    for start in range(0, rows, _ROWS_AT_ONCE):
-        yield slice(start, min(start + _ROWS_AT_ONCE, rows))
+    """Yield slices of rows that bound the memory of computations on them."""
+    for start in range(0, rows, _ROWS_PER_PART):
+        yield slice(start, min(start + _ROWS_PER_PART, rows))

@@ -1,4 +1,4 @@
-"""Raw input to canonical input. Each function raises ValueError with the rule that a value breaks."""
+"""Input parsing: raw values to canonical inputs. Each function raises ValueError with the rule that a value breaks."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def has_surrogate(text: str) -> bool:
-    """Whether half of a character stands alone in a text, which no encoding can write."""
+    """Return whether a text has a lone surrogate, which no encoding can represent."""
     return not text.isascii() and _SURROGATE.search(text) is not None
 
 
 def are_strings(values: Sequence[Any]) -> bool:
-    """Whether all are strings of whole characters: asked of many at once, because rows are many."""
+    """Return whether all values are strings without lone surrogates."""
     return set(map(type, values)) <= {str} and not has_surrogate("".join(values))
 
 
 def to_text(value: Any) -> str:
-    """A text; the empty one is one too."""
+    """Return a text, which may be empty."""
     if value is None:
         raise ValueError("missing or null")
     if not isinstance(value, str):
@@ -37,7 +37,7 @@ def to_text(value: Any) -> str:
 
 
 def to_words(value: Any) -> list[str]:
-    """The words of a pre-split text: at least one."""
+    """Return the words of a pre-tokenized text: at least one."""
     if value is None:
         raise ValueError("missing or null")
     if not isinstance(value, list | tuple):
@@ -59,10 +59,10 @@ class Input:
     """One input to predict for.
 
     Args:
-        text: the text; of pre-split words, these with single spaces between.
+        text: the text; pre-tokenized words are joined with single spaces.
         pair: the second text of a pair.
-        given: where the words of the text are, if it came in words.
-        splitting: how the words of a raw text are found.
+        given: the spans of the words, if the input is words.
+        splitting: the rule that splits a raw text into words.
     """
 
     text: str
@@ -72,56 +72,56 @@ class Input:
 
     @cached_property
     def words(self) -> Sequence[Span]:
-        """Where the words of the text are; found when they are asked for, as not every task does."""
+        """The spans of the words, computed on first use because not every task needs them."""
         return self.splitting.split(self.text) if self.given is None else self.given
 
     @cached_property
     def encoded(self) -> tuple[str, Sequence[Span]]:
-        """The text as the encoder reads it, with spaces between words as in training, and where the words are in it."""
+        """The text for the encoder, with spaces between words as in training, and the spans of the words in it."""
         if self.given is not None or self.pair is not None or not self.splitting.joins:
             return self.text, self.words
         return join_words([self.text[start:end] for start, end in self.words])
 
     @property
     def encoded_text(self) -> str:
-        """The text as the encoder reads it."""
+        """The text for the encoder."""
         return self.encoded[0] if self.splitting.joins else self.text
 
 
 def to_input(value: Any, *, columns: Mapping[str, str] | None = None) -> Input:
-    """A text, a pair ``(text, pair)``, or a mapping as rows are: ``text``, perhaps ``pair``, or ``words``.
+    """Parse a text, a pair ``(text, pair)``, or a mapping with ``text`` (and optionally ``pair``) or ``words``.
 
     Args:
         value: the input.
-        columns: for messages, the columns from which the values of a mapping were taken, where their names differ.
+        columns: key of a mapping = the column that its value comes from, for messages.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: the value is not an input.
     """
     value = to_plain(value)
     if isinstance(value, Mapping):
         return _from_row(value, columns or {})
     if isinstance(value, tuple):
         if len(value) != 2:
-            raise ValueError(f"a pair has two texts, found {len(value)}; several inputs are given as a list")
+            raise ValueError(f"a pair has two texts, found {len(value)}; pass several inputs as a list")
         return Input(_to_text(value[0]), _to_text(value[1]))
     if isinstance(value, list):
-        raise ValueError('pre-split words are given as {"words": [...]}, a pair as (text, pair)')
+        raise ValueError('pass pre-tokenized words as {"words": [...]} and a pair as (text, pair)')
     return Input(_to_text(value))
 
 
 def _to_text(value: Any) -> str:
-    """A text as a plain string; the error says what was found."""
+    """Return a text as a plain string; the error contains the value found."""
     value = to_plain(value)
     try:
-        return str.__str__(to_text(value))  # of a subclass, such as NumPy's, its characters
+        return str.__str__(to_text(value))  # converts a subclass, such as NumPy's
     except ValueError as error:
-        found = "" if isinstance(value, str) else f", found {describe_value(value)}"
-        raise ValueError(f"{error}{found}") from None
+        shown = "" if isinstance(value, str) else f", found {describe_value(value)}"
+        raise ValueError(f"{error}{shown}") from None
 
 
 def _to_words(value: Any) -> list[str]:
-    """Words as plain strings; of an array its elements."""
+    """Return words as plain strings; they may be the elements of an array."""
     value = to_plain(value)
     if not isinstance(value, str | bytes | Mapping) and getattr(value, "ndim", 1) == 1 and hasattr(value, "tolist"):
         value = value.tolist()
@@ -145,5 +145,5 @@ def _from_row(row: Mapping[str, Any], columns: Mapping[str, str]) -> Input:
             return Input(text)
         return Input(text, _to_text(row["pair"]))
     except ValueError as error:
-        what = "" if columns.get(key, key) != key else "; a row has `text`, and perhaps `pair`, or `words`"
+        what = "" if columns.get(key, key) != key else "; expected keys: `text` (and optionally `pair`), or `words`"
         raise ValueError(f"{columns.get(key, key)}: {error}{what}") from None

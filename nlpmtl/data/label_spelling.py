@@ -1,4 +1,4 @@
-"""Spellings of label names: which of the names in a task's data mean the same label, and their order."""
+"""Label spelling: which label names mean the same label, and the order of label names."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _LOWER = frozenset(_BOOLEANS.values())
 
 @dataclass(frozen=True)
 class Spelling:
-    """How the names of one task's labels are written.
+    """The normalization of one task's label names.
 
-    Names are compared in NFC. ``1.0`` and ``+1`` are ``1`` where all names of train are whole numbers. ``True`` is
-    ``true`` where all of them are booleans, or where the data have ``true`` too: a csv file that pandas wrote then has
-    the same labels as JSON.
+    Names are compared in NFC. If all names of train are whole numbers, ``1.0`` and ``+1`` are ``1``. If all of them are
+    booleans, or the data also have ``true``, then ``True`` is ``true``: a CSV file written by pandas has the same
+    labels as JSON.
 
     Args:
         whole: whether the names are whole numbers.
@@ -33,14 +33,14 @@ class Spelling:
 
     @classmethod
     def of(cls, names: Collection[str], *, others: Collection[str] = ()) -> Spelling:
-        """The spelling of a task whose train rows have these names, and the rows of other splits have others."""
+        """Return the spelling for the names in a task's train rows, and the names in all of its rows."""
         return cls(
             whole=bool(names) and all(_WHOLE.fullmatch(name) for name in names),
             boolean=bool(names) and (all(name in _BOOLEANS for name in names) or bool(_LOWER & {*names, *others})),
         )
 
     def __call__(self, name: str) -> str:
-        """The name that stands for a name and all that mean the same."""
+        """Return the normalized name."""
         name = unicodedata.normalize("NFC", name)
         whole = _WHOLE.fullmatch(name) if self.whole else None
         if whole is not None:
@@ -49,13 +49,13 @@ class Spelling:
 
 
 def whole_number(name: str) -> int | None:
-    """The integer that a name is, such as 3 of ``"3"`` and ``"3.0"``; None for other names."""
-    found = _WHOLE.fullmatch(name)
-    return int(found[1]) if found is not None and len(name) < 20 else None
+    """Return the integer that a name spells, such as 3 for ``"3"`` and ``"3.0"``; None for other names."""
+    match = _WHOLE.fullmatch(name)
+    return int(match[1]) if match is not None and len(name) < 20 else None
 
 
 def sort_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Sort names: numbers by their value, then all others as strings."""
+    """Sort names: numbers by value, then the others as strings."""
 
     def key(name: str) -> tuple[bool, Decimal, str]:
         number = _NUMBER.fullmatch(name)
@@ -65,8 +65,8 @@ def sort_names(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def merged_unicode_forms(names: Iterable[str]) -> list[str]:
-    """The NFC form of each name that occurs in more than one Unicode form."""
+    """Return the NFC form of each name that occurs in more than one Unicode form."""
     forms: dict[str, set[str]] = defaultdict(set)
     for name in names:
         forms[unicodedata.normalize("NFC", name)].add(name)
-    return sorted(form for form, found in forms.items() if len(found) > 1)
+    return sorted(form for form, variants in forms.items() if len(variants) > 1)

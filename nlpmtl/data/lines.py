@@ -1,4 +1,4 @@
-"""Lines of text files: decoding, decompression, line ends, and limits on what one line may take."""
+"""Lines of text files: decompression, decoding, line endings, and limits on the length of a line."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from nlpmtl.data.raw_rows import MalformedRow
 from nlpmtl.errors import DataError, plain
 
 LONGEST_LINE = 64 * 2**20
-"""Characters of a line, or of a quoted record over several lines. A compressed file of a few kilobytes can hold more
-than memory does."""
+"""Maximum characters of a line, or of a quoted record over several lines: a small compressed file can expand to more
+than fits in memory."""
 MOST_EMPTY_LINES = 1_000_000
-"""Empty lines in a row."""
+"""Maximum number of consecutive empty lines."""
 UTF_8 = "utf-8"
 
 Progress = Callable[[int], object]
-"""Is called with the number of bytes read."""
+"""A callback that receives the number of bytes read."""
 
 T = TypeVar("T")
 _ESCAPE = "nlpmtl-escape"
@@ -35,7 +35,7 @@ _UTF_16 = '; it starts with the byte order mark of UTF-16: set encoding = "utf-1
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:
-    """Lone surrogates for undecodable bytes, so that they can be reported with the row that has them."""
+    """Replace undecodable bytes by lone surrogates, so that they are reported with their row."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     return "".join(chr(0xDC00 | byte) for byte in error.object[error.start : error.end]), error.end
@@ -45,7 +45,7 @@ codecs.register_error(_ESCAPE, _escape)
 
 
 class CountedFile(io.FileIO):
-    """A file that is only read, and reports how many bytes each read returns.
+    """A read-only file that reports the number of bytes of each read.
 
     Args:
         path: the file.
@@ -64,7 +64,7 @@ class CountedFile(io.FileIO):
 
 @contextmanager
 def reading(path: str) -> Iterator[None]:
-    """Raise DataError with the file's name for everything that makes it unreadable."""
+    """Convert errors of reading a file into DataError with the file's name."""
     try:
         yield
     except (OSError, EOFError, zlib.error, UnicodeError, pa.ArrowException) as error:
@@ -72,7 +72,7 @@ def reading(path: str) -> Iterator[None]:
 
 
 def read_file_lines(path: str, *, encoding: str, progress: Progress) -> Iterator[str]:
-    """The lines of a file; one whose name ends in ``.gz`` is decompressed.
+    """Yield the lines of a file; ``.gz`` files are decompressed.
 
     Raises:
         DataError: the file cannot be read, or a line is too long.
@@ -85,11 +85,10 @@ def read_file_lines(path: str, *, encoding: str, progress: Progress) -> Iterator
 
 
 def read_lines(file: IO[bytes], *, where: str, encoding: str = UTF_8) -> Iterator[str]:
-    r"""The lines of a binary file, decoded, each with its line end.
+    r"""Yield the decoded lines of a binary file, with their line endings.
 
-    Lines end with ``\n`` or ``\r\n``. A file without any ``\n`` in its first megabyte has lines that end with ``\r``.
-    Nothing else ends a line: U+2028, form feed and NEL are ordinary characters. A byte order mark is skipped. Bytes
-    that cannot be decoded become lone surrogates.
+    Lines end with ``\n`` or ``\r\n``; if the first megabyte has no ``\n``, with ``\r``. U+2028, form feed and NEL are
+    ordinary characters. A byte order mark is skipped. Undecodable bytes become lone surrogates.
 
     Args:
         file: the file.
@@ -106,7 +105,7 @@ def read_lines(file: IO[bytes], *, where: str, encoding: str = UTF_8) -> Iterato
         parts.append(first)
         length += len(first)
         if length > LONGEST_LINE:
-            raise DataError(f"{where}:{number}: a line of more than {LONGEST_LINE:,} characters, which is the limit")
+            raise DataError(f"{where}:{number}: the line is longer than the limit of {LONGEST_LINE:,} characters")
         for text in following:
             yield "".join(parts) + end
             number, length, parts = number + 1, len(text), [text]
@@ -115,29 +114,29 @@ def read_lines(file: IO[bytes], *, where: str, encoding: str = UTF_8) -> Iterato
 
 
 def strip_line_end(line: str) -> str:
-    r"""A line without its ``\n``, ``\r\n`` or ``\r``."""
+    r"""Return a line without its ``\n``, ``\r\n`` or ``\r``."""
     return line.removesuffix("\n").removesuffix("\r")
 
 
 def undecodable(encoding: str, text: str = "") -> str:
-    """The rule that undecodable text breaks."""
+    """Return the message for undecodable text."""
     utf_8 = encoding == UTF_8
     marked = utf_8 and text[:2] in tuple("".join(chr(0xDC00 | byte) for byte in mark) for mark in _UTF_16_MARKS)
     return f"not valid {'UTF-8' if utf_8 else encoding}{_UTF_16 if marked else ''}"
 
 
 def skip_empty(rows: Iterable[tuple[int, T | None]], *, where: str) -> Iterator[tuple[int, T | MalformedRow]]:
-    """Numbered rows, of which None is an empty line: before a row it is a mistake, at the end of a file it is not.
+    """Drop empty lines (None) at the end of a file; an empty line before a row is a `MalformedRow`.
 
     Raises:
-        DataError: there are more than `MOST_EMPTY_LINES` empty lines in a row.
+        DataError: there are more than `MOST_EMPTY_LINES` consecutive empty lines.
     """
     first = 0
     for number, row in rows:
         if row is None:
             first = first or number
             if number - first >= MOST_EMPTY_LINES:
-                raise DataError(f"{where}:{first}: more than {MOST_EMPTY_LINES:,} empty lines, which is the limit")
+                raise DataError(f"{where}:{first}: more than {MOST_EMPTY_LINES:,} consecutive empty lines")
             continue
         for empty in range(first, number) if first else ():
             yield empty, MalformedRow("", "an empty line")
@@ -147,7 +146,7 @@ def skip_empty(rows: Iterable[tuple[int, T | None]], *, where: str) -> Iterator[
 
 def _decode(file: IO[bytes], encoding: str) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(encoding)(errors=_ESCAPE)
-    read = getattr(file, "read1", file.read)  # what is there already, so that a pipe is read as it is written
+    read = getattr(file, "read1", file.read)  # returns available bytes, so that a pipe is read as it is written
     started = False
     while True:
         data = read(_BUFFER)
@@ -160,14 +159,14 @@ def _decode(file: IO[bytes], encoding: str) -> Iterator[str]:
 
 
 def _find_end(chunks: Iterator[str]) -> tuple[str, Iterator[str]]:
-    """The character that ends lines, and the chunks, of which the first few have been looked at."""
-    seen: list[str] = []
+    """Return the line ending, and all chunks: the first ones are read to find it."""
+    first: list[str] = []
     length = 0
     for chunk in chunks:
-        seen.append(chunk)
+        first.append(chunk)
         length += len(chunk)
         if "\n" in chunk:
-            return "\n", chain(seen, chunks)
+            return "\n", chain(first, chunks)
         if length >= _LOOK_AHEAD:
             break
-    return "\r" if any("\r" in chunk for chunk in seen) else "\n", chain(seen, chunks)
+    return "\r" if any("\r" in chunk for chunk in first) else "\n", chain(first, chunks)

@@ -1,4 +1,4 @@
-"""A split in files: one, a list of them, or patterns such as ``train-*.jsonl``."""
+"""A split in several files: paths, or glob patterns such as ``train-*.jsonl``."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Shards:
     """The files of a split, read one after another.
 
     Args:
-        names: paths and patterns; the files of a pattern are sorted by their paths.
-        inputs: the shape of the input.
-        labels: the columns of labels, and the shape of each.
-        format: how text files are written.
+        names: paths and patterns; the files that match a pattern are sorted by path.
+        inputs: the columns of the input.
+        labels: label column = its type.
+        format: the format of text files.
 
     Raises:
-        ConfigError: a file is of a kind that cannot be read, or is listed twice.
+        ConfigError: a file has an unsupported type, or is listed twice.
     """
 
     def __init__(
@@ -36,46 +36,46 @@ class Shards:
         self._check([name for name in names if not _is_pattern(name)])
 
     def paths(self) -> list[str]:
-        """The files.
+        """Return the paths of all files.
 
         Raises:
-            ConfigError: a file is of a kind that cannot be read, or is listed twice.
-            DataError: there is no such file, or none that matches a pattern.
+            ConfigError: a file has an unsupported type, or is listed twice.
+            DataError: no file matches a pattern.
         """
-        found: list[str] = []
+        paths: list[str] = []
         for name in self._names:
             files = sorted(filter(os.path.isfile, glob.glob(name, recursive=True))) if _is_pattern(name) else [name]  # noqa: PTH207
             if not files:
                 raise DataError(f"{name}: no file matches this pattern")
-            found += files
-        self._check(found)
-        return found
+            paths += files
+        self._check(paths)
+        return paths
 
     def open(self) -> RawRows:
-        """Begin to read them; errors as of `paths` and `open_file`."""
-        streams = [
+        """Open all files; errors as of `paths` and `open_file`."""
+        shards = [
             open_file(path, inputs=self._inputs.columns, labels=self._labels, format=self._format)
             for path in self.paths()
         ]
-        first = streams[0]
-        if len(streams) == 1:
+        first = shards[0]
+        if len(shards) == 1:
             return first
-        for other in streams[1:]:
+        for other in shards[1:]:
             if other.class_names != first.class_names:
-                raise DataError(f"{other.where}: the names of its labels differ from those of {first.where}")
+                raise DataError(f"{other.where}: its ClassLabel names differ from those of {first.where}")
         parts: list[FilePart] = []
-        uniform = all(stream.uniform for stream in streams)
-        rows = self._read(streams, parts)
-        where = ", ".join(self._names) if len(self._names) <= _SHOWN else f"{self._names[0]}, … ({len(streams)} files)"
+        uniform = all(shard.uniform for shard in shards)
+        rows = self._read(shards, parts)
+        where = ", ".join(self._names) if len(self._names) <= _SHOWN else f"{self._names[0]}, … ({len(shards)} files)"
         return RawRows(where, ": row ", rows, class_names=first.class_names, files=parts, uniform=uniform)
 
     def fingerprint(self) -> str | None:
-        """The paths, which errors name, and the contents of all files; None if one is missing."""
+        """Return the paths, which errors contain, and the digests of all files; None if a file is missing."""
         try:
-            found = [fingerprint_file(path) for path in self.paths()]
+            fingerprints = [fingerprint_file(path) for path in self.paths()]
         except DataError:
             return None
-        return None if None in found else "\n".join(map(str, found))
+        return None if None in fingerprints else "\n".join(map(str, fingerprints))
 
     def _check(self, paths: Sequence[str]) -> None:
         for path in paths:
@@ -88,33 +88,33 @@ class Shards:
             files[real] = path
             if other is not None:
                 same = "" if other == path else f", also as {other}"
-                raise ConfigError(f"{path}: listed more than once among the files of a split{same}")
+                raise ConfigError(f"{path}: listed more than once in one split{same}")
 
-    def _read(self, streams: Sequence[RawRows], parts: list[FilePart]) -> NumberedRows:
-        """The rows of all files. Each must have the same of the needed columns, or one would be lost silently."""
+    def _read(self, shards: Sequence[RawRows], parts: list[FilePart]) -> NumberedRows:
+        """Yield the rows of all files, which must have the same needed columns: a missing one would read as null."""
         needed = {*self._inputs.columns, *self._labels}
         before, first, columns = 0, "", set[str]()
-        for stream in streams:
-            parts.append(FilePart(before, f"{stream.where}{stream.separator}"))
-            found, seen, number = needed & set(stream.columns), set(stream.columns), 0
-            for number, row in stream.rows:
-                if len(found) < len(needed) and not isinstance(row, MalformedRow):
-                    found |= needed & row.keys()
-                    seen.update(row)
+        for shard in shards:
+            parts.append(FilePart(before, f"{shard.where}{shard.separator}"))
+            present, existing, number = needed & set(shard.columns), set(shard.columns), 0
+            for number, row in shard.rows:
+                if len(present) < len(needed) and not isinstance(row, MalformedRow):
+                    present |= needed & row.keys()
+                    existing.update(row)
                 yield before + number, row
             before += number
-            if not first and seen:
-                first, columns = stream.where, found
-            if seen and found != columns:
-                _refuse(stream.where, found=found, first=first, columns=columns)
+            if not first and existing:
+                first, columns = shard.where, present
+            if existing and present != columns:
+                _raise_missing_column(shard.where, present=present, first=first, columns=columns)
 
 
-def _refuse(path: str, *, found: set[str], first: str, columns: set[str]) -> None:
-    lacking, lacks = (path, columns - found) if columns - found else (first, found - columns)
+def _raise_missing_column(path: str, *, present: set[str], first: str, columns: set[str]) -> None:
+    lacking, missing = (path, columns - present) if columns - present else (first, present - columns)
     other = first if lacking == path else path
     raise ConfigError(
-        f"{lacking}: no column {', '.join(map(repr, sorted(lacks)))}, which {other} has: the files of a split need the "
-        "same columns; write null where a row has no label"
+        f"{lacking}: no column {', '.join(map(repr, sorted(missing)))}, which {other} has: all files of a split need "
+        "the same columns; write null for a row without a label"
     )
 
 

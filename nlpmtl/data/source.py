@@ -1,4 +1,4 @@
-"""From a dataset's config to streams of raw rows, one for each split. The only file that knows the Hub's datasets."""
+"""Sources of rows: the splits of a dataset in files, in memory, or on the Hub, opened as raw rows."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SplitSource:
-    """One split.
+    """The source of one split.
 
     Args:
-        open: begins to read it.
-        fingerprint: what the rows are known by: another where they are others; None where nothing tells so much.
+        open: opens the split for reading.
+        fingerprint: returns a string that changes when the rows change; None if that cannot be detected.
     """
 
     open: Callable[[], RawRows]
@@ -37,33 +37,33 @@ class SplitSource:
 
 _HUB_SPLITS = ("train", "validation", "test")
 _HUB_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?")
-_ROWS_AT_ONCE = 1000
+_ROWS_PER_BATCH = 1000
 
 
 def find_splits(
     data: DataConfig, *, inputs: InputConfig, columns: Mapping[str, LabelType], name: str
 ) -> dict[str, SplitSource]:
-    """The splits of a dataset, none of them read yet.
+    """Return the sources of a dataset's splits, without reading them.
 
     Args:
         data: where rows come from.
-        inputs: the shape of the input.
-        columns: the columns of labels, and the shape of each.
-        name: what messages call the dataset.
+        inputs: the columns of the input.
+        columns: label column = its type.
+        name: the dataset's name in messages.
 
     Raises:
-        ConfigError: a file or a value is of no kind that can be read.
-        DataError: the Hub does not have it, or cannot be reached.
+        ConfigError: a file or a value has an unsupported type.
+        DataError: the dataset is not on the Hub, or the Hub cannot be reached.
     """
     if data.files is None:
         return _find_hub_splits(data, columns=[*inputs.columns, *columns], name=name)
     return {
-        split: _find(value, inputs=inputs, labels=columns, format=TextFormat.of(data), where=f"{name}: {split}")
+        split: _find_source(value, inputs=inputs, labels=columns, format=TextFormat.of(data), where=f"{name}: {split}")
         for split, value in data.files.items()
     }
 
 
-def _find(
+def _find_source(
     value: Any, *, inputs: InputConfig, labels: Mapping[str, LabelType], format: TextFormat, where: str
 ) -> SplitSource:
     columns = [*inputs.columns, *labels]
@@ -72,23 +72,23 @@ def _find(
         shards = Shards(names, inputs=inputs, labels=labels, format=format)
         return SplitSource(shards.open, shards.fingerprint)
     if isinstance(value, list | tuple):
-        return SplitSource(partial(open_list, value, where=where), _unknown)
+        return SplitSource(partial(open_list, value, where=where), _no_fingerprint)
     if is_dataframe(value):
-        return SplitSource(partial(open_dataframe, value, where=where, columns=columns), _unknown)
+        return SplitSource(partial(open_dataframe, value, where=where, columns=columns), _no_fingerprint)
     if _is_dataset(value):
-        return SplitSource(partial(_open_dataset, value, where=where, columns=columns), _unknown)
+        return SplitSource(partial(_open_dataset, value, where=where, columns=columns), _no_fingerprint)
     raise ConfigError(
-        f"{where}: rows come from the path of a file, a list of paths, a datasets.Dataset, a pandas DataFrame or "
-        f"a list of dicts; found a value of type {type(value).__name__}"
+        f"{where}: a file path, a list of paths, a datasets.Dataset, a pandas DataFrame or a list of dicts was "
+        f"expected, found a value of type {type(value).__name__}"
     )
 
 
-def _unknown() -> None:
-    """Rows in memory: Python may change them at any time."""
+def _no_fingerprint() -> None:
+    """Return no fingerprint: rows in memory may change at any time."""
 
 
 def _is_dataset(value: object) -> bool:
-    """Asked by name first, so that `datasets`, which is slow to import, is imported by those who use it."""
+    """Return whether a value is a `Dataset`, without importing `datasets` (which is slow) for other values."""
     if type(value).__module__.partition(".")[0] != "datasets":
         return False
     from datasets import Dataset
@@ -112,7 +112,7 @@ def _open_dataset(dataset: Dataset, *, where: str, columns: Collection[str]) -> 
 
 def _read_dataset(dataset: Dataset) -> NumberedRows:
     number = 0
-    for batch in dataset.with_format("arrow").iter(batch_size=_ROWS_AT_ONCE):
+    for batch in dataset.with_format("arrow").iter(batch_size=_ROWS_PER_BATCH):
         for row in arrow_rows(batch):
             number += 1
             yield number, row
@@ -120,23 +120,26 @@ def _read_dataset(dataset: Dataset) -> NumberedRows:
 
 def _find_hub_splits(data: DataConfig, *, columns: Collection[str], name: str) -> dict[str, SplitSource]:
     _check_hub_id(str(data.hub), where=name)
-    found = _load_from_hub(data)
-    wanted = data.splits or {split: split for split in _HUB_SPLITS if split in found}
-    missing = sorted(set(wanted.values()) - set(found))
-    if missing or not wanted:
+    loaded = _load_from_hub(data)
+    split_names = data.splits or {split: split for split in _HUB_SPLITS if split in loaded}
+    missing = sorted(set(split_names.values()) - set(loaded))
+    if missing or not split_names:
         what = f"no split {', '.join(map(repr, missing))}" if missing else f"none of {', '.join(_HUB_SPLITS)}"
-        raise DataError(f"{_call(data)}: {what}; it has {', '.join(found)}. `splits` maps our names to its names")
+        raise DataError(
+            f"{_describe(data)}: {what}; its splits are {', '.join(loaded)}. Map names with "
+            f'splits = {{ train = "{next(iter(loaded), "train")}" }}'
+        )
     return {
         ours: SplitSource(
-            partial(_open_dataset, found[theirs], where=f"{name}: {ours}", columns=columns),
-            partial(_fingerprint, found[theirs], where=f"{name}: {ours}"),
+            partial(_open_dataset, loaded[theirs], where=f"{name}: {ours}", columns=columns),
+            partial(_fingerprint, loaded[theirs], where=f"{name}: {ours}"),
         )
-        for ours, theirs in wanted.items()
+        for ours, theirs in split_names.items()
     }
 
 
 def _check_hub_id(hub: str, *, where: str) -> None:
-    """ConfigError for what `datasets` would not look up on the Hub: its readers' names, paths and addresses."""
+    """Raise ConfigError for a name that `datasets` does not look up on the Hub: a reader, a path or a URL."""
     from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
     shown, instead = (
@@ -157,22 +160,22 @@ def _load_from_hub(data: DataConfig) -> Mapping[str, Dataset]:
     from datasets import load_dataset
 
     try:
-        found: Mapping[str, Dataset] = load_dataset(data.hub, name=data.subset, revision=data.revision)
-    except Exception as error:  # network, cache and parsers each raise their own kinds, and they share no base
+        splits: Mapping[str, Dataset] = load_dataset(data.hub, name=data.subset, revision=data.revision)
+    except Exception as error:  # the network, the cache and parsers raise errors without a common base class
         raise DataError(
-            f"{_call(data)}: cannot be loaded: {error}\n"
+            f"{_describe(data)}: cannot be loaded: {error}\n"
             "Check the id, the subset and the revision. A private or gated dataset needs `hf auth login`. "
-            "With HF_HUB_OFFLINE=1 only what was downloaded before can be loaded."
+            "With HF_HUB_OFFLINE=1 only datasets that were downloaded before can be loaded."
         ) from error
-    return found
+    return splits
 
 
 def _fingerprint(dataset: Dataset, *, where: str) -> str:
-    """`datasets` knows what it loads from the Hub by the files and their commit."""
+    """Return the fingerprint of `datasets`, which depends on the files and their commit."""
     return f"{where}, row  {dataset._fingerprint}"
 
 
-def _call(data: DataConfig) -> str:
+def _describe(data: DataConfig) -> str:
     parts = [f"subset {data.subset!r}"] if data.subset else []
     parts += [f"revision {data.revision!r}"] if data.revision else []
     return f"{data.hub} ({', '.join(parts)})" if parts else str(data.hub)

@@ -1,4 +1,4 @@
-"""Which rows a share or a limit takes: a fixed shuffle, the same for every run."""
+"""Hold-out splits and subsampling with a fixed shuffle, the same in every run."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SEED = 20240229
-"""Never changed: another number would make another validation split out of the same file."""
+"""Must never change: another seed gives another validation split of the same file."""
 
 
 def hold_out(rows: int, *, share: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The rows that stay, and the ``ceil(share · rows)`` that are held out; both in their original order."""
-    # As a decimal, because in binary 0.07 of 100 rows is a little more than 7.
+    """Return the indices of the kept rows, and of the ``ceil(share · rows)`` held-out rows, each in ascending order."""
+    # A decimal fraction: in binary, 0.07 · 100 is a little more than 7.
     held = math.ceil(Fraction(str(share)) * rows)
     shuffled = _shuffle(rows)
     return np.sort(shuffled[held:]), np.sort(shuffled[:held])
 
 
 def subsample(rows: int, *, limit: int) -> NDArray[np.int64]:
-    """The first ``limit`` rows of the shuffle, in their original order; all of them where there are fewer."""
+    """Return the indices of at most ``limit`` random rows, in ascending order."""
     return np.sort(_shuffle(rows)[:limit])
 
 

@@ -1,6 +1,6 @@
 """Containers of inputs for prediction: lists, arrays, Series, DataFrames, Datasets, Arrow tables and iterators.
 
-No library is imported for this. A table is recognised by its column names, everything else by being iterable.
+No library is imported for this: a table is recognised by its column names, any other container by being iterable.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from nlpmtl.errors import DataError, plain, quote
 
 _NOT_CONTAINERS = (bytes, bytearray, memoryview, int, float, complex)
-_ROWS_AT_ONCE = 1000
+_ROWS_PER_BATCH = 1000
 _SHOWN = 60
 
 
@@ -21,10 +21,10 @@ class Container:
     """Several inputs.
 
     Args:
-        name: the container's type, for messages.
-        rows: reads the rows in order; of a table only the columns given, as dicts.
+        name: the name of the container's type, for messages.
+        rows: reads the inputs in order; from a table the given columns, as dicts.
         columns: the column names of a table; None for other containers.
-        lazy: whether predictions are given as an iterator, because the number of inputs is unknown.
+        lazy: whether predictions are returned as an iterator, because the number of inputs is unknown.
     """
 
     name: str
@@ -43,7 +43,7 @@ def open_container(inputs: Any) -> Container | None:
         return None
     name = type(inputs).__name__
     if inputs is None or isinstance(inputs, (*_NOT_CONTAINERS, set, frozenset)):
-        raise DataError(_refuse(inputs))
+        raise DataError(_type_error(inputs))
     names = _column_names(inputs)
     if names is not None:
         columns = [column for column in names if isinstance(column, str)]
@@ -54,35 +54,35 @@ def open_container(inputs: Any) -> Container | None:
     shape = getattr(inputs, "shape", None)
     if isinstance(shape, tuple) and len(shape) != 1:
         raise DataError(
-            f"an array of texts has one dimension, found {name} of shape {shape}; give several pairs as a list of "
+            f"an array of texts must have one dimension, found {name} of shape {shape}; pass pairs as a list of "
             "tuples: list(map(tuple, array))"
         )
     try:
         values = iter(inputs)
     except TypeError:
-        raise DataError(_refuse(inputs)) from None
+        raise DataError(_type_error(inputs)) from None
     return Container(name, lambda _: values, None, lazy=not isinstance(inputs, Sized))
 
 
 def to_plain(value: Any) -> Any:
-    """Arrow's scalars as Python values."""
+    """Convert an Arrow scalar to a Python value."""
     return value.as_py() if hasattr(value, "as_py") else value
 
 
 def describe_value(value: object) -> str:
-    """A value and its type for a message, such as ``nan (float)``."""
+    """Return a value and its type for a message, such as ``nan (float)``."""
     return "None" if value is None else f"{quote(value, limit=_SHOWN)} ({type(value).__name__})"
 
 
 def row_labels(inputs: Any) -> tuple[str, ...]:
-    """The labels of a Series when they are strings, as those of a row taken out of a DataFrame are."""
+    """Return the string labels of a Series, such as a row of a DataFrame."""
     index = getattr(inputs, "index", None)
     if not hasattr(inputs, "iloc") or index is None:
         return ()
     return tuple(label for label in index if isinstance(label, str))
 
 
-def _refuse(value: object) -> str:
+def _type_error(value: object) -> str:
     return (
         'input 1: a text, a pair (text, pair), a row such as {"words": [...]}, or a list, array, table or iterator '
         f"of these was expected, found {describe_value(value)}"
@@ -90,7 +90,7 @@ def _refuse(value: object) -> str:
 
 
 def _column_names(value: Any) -> list[Any] | None:
-    """The column names of a table that can be read by column; None for everything else."""
+    """Return the column names of a table; None for other values."""
     if isinstance(value, type) or not hasattr(value, "__getitem__") or not isinstance(value, Sized):
         return None
     names = getattr(value, "column_names", None)  # datasets and pyarrow, whose `columns` are arrays
@@ -101,7 +101,7 @@ def _column_names(value: Any) -> list[Any] | None:
 
 def _read_table(table: Any, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     if hasattr(table, "select_columns") and hasattr(table, "with_format"):  # datasets.Dataset
-        for batch in table.select_columns(list(columns)).with_format(None).iter(batch_size=_ROWS_AT_ONCE):
+        for batch in table.select_columns(list(columns)).with_format(None).iter(batch_size=_ROWS_PER_BATCH):
             yield from _rows(columns, [batch[column] for column in columns])
     else:
         yield from _rows(columns, [table[column] for column in columns])

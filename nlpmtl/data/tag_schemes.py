@@ -1,9 +1,9 @@
-"""Tag schemes: IOB2 (``bio``), IOB1 and BIOES tags are read into one representation, valid IOB2 tags.
+"""Tag schemes: conversion of IOB2 (``bio``), IOB1 and BIOES tags to valid IOB2 tags.
 
 Each scheme marks spans of words. ``bio`` begins every span with B-x and continues it with I-x. ``iob1`` begins a span
-with I-x, and with B-x only where it follows directly on another span of type x (the original CoNLL files). ``bioes``
-also marks the last word of a span (E-x) and spans of one word (S-x); the letters of BILOU (L, U) and BMES/BMEWO (M, W)
-are read as I, E and S.
+with I-x, and with B-x only directly after another span of type x (the original CoNLL files). ``bioes`` also marks the
+last word of a span (E-x) and spans of one word (S-x); the letters of BILOU (L, U) and BMES/BMEWO (M, W) are read as
+I, E and S.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from nlpmtl.data.ragged import Ragged
 
 Scheme = Literal["bio", "iob1", "bioes", "plain"]
 SPANS: tuple[Scheme, ...] = ("bio", "iob1", "bioes")
-"""The schemes that mark spans."""
+"""The schemes of spans."""
 
 _LETTERS = {**{letter: letter for letter in "BIES"}, "M": "I", "L": "E", "U": "S", "W": "S"}
 _KNOWN: dict[Scheme, str] = {"bio": "BI", "iob1": "BI", "bioes": "BIES"}
 _OUTSIDE = "O"
-_TOLERATED = 0.01
-"""The largest share of spans that may contradict a scheme."""
+_TOLERANCE = 0.01
+"""The maximum fraction of spans that may contradict a scheme."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Contradiction:
     """Spans of a column that its scheme does not allow.
 
     Args:
-        spans: how many spans there are.
-        wrong: how many of them contradict the scheme.
-        row: the row of the first of these …
-        word: … the word in that row, from 1 …
-        tag: … and its tag.
+        spans: the number of spans.
+        wrong: the number of spans that contradict the scheme.
+        row: the row of the first contradicting span.
+        word: the number of its first word in that row, from 1.
+        tag: the tag of that word.
         fitting: the scheme that fits, or None.
     """
 
@@ -51,7 +51,7 @@ class Contradiction:
 
 
 def to_bio(column: LabelColumn, scheme: Scheme) -> LabelColumn:
-    """Return the tags of a column as valid `bio` tags; tags that the scheme does not know stay as they are."""
+    """Return the tags of a column as valid `bio` tags; tags outside the scheme are unchanged."""
     if scheme == "plain":
         return column
     tags = _Tags(column, scheme)
@@ -74,30 +74,30 @@ def to_bio(column: LabelColumn, scheme: Scheme) -> LabelColumn:
 
 
 def names_to_bio(names: Sequence[str], scheme: Scheme) -> tuple[str, ...]:
-    """A list of tags as one of `bio` tags: B-x and I-x for each type, in the order of their first tags."""
+    """Convert a list of tags to `bio` tags: B-x and I-x for each type, in the order of first occurrence."""
     if scheme in ("bio", "plain"):
         return tuple(names)
-    found: dict[str, None] = {}
+    tags: dict[str, None] = {}
     for name in names:
         letter, kind = _split(name)
         pair = [f"B-{kind}", f"I-{kind}"] if letter in _KNOWN[scheme] and letter else [name]
-        found |= dict.fromkeys(pair)
-    return tuple(found)
+        tags |= dict.fromkeys(pair)
+    return tuple(tags)
 
 
 def find_contradiction(column: LabelColumn, scheme: Scheme, *, train: bool) -> Contradiction | None:
-    """Return what contradicts a scheme in more than 1% of the spans of a column; None if the scheme fits.
+    """Return the contradiction if more than 1% of the spans of a column contradict a scheme, else None.
 
     Args:
-        column: tags as the data have them.
+        column: the tags in the data.
         scheme: the declared scheme.
-        train: whether the column is of a train split, where each tag without a prefix counts as a wrong span. In other
-            splits such a tag is a label that the model does not know.
+        train: whether the column is of a train split, in which a tag without a prefix is a wrong span. In other splits
+            such a tag is an unknown label.
     """
     if scheme == "plain":
         return None
     wrong, spans = _count(column, scheme, bare=train)
-    if len(wrong) <= _TOLERATED * spans:
+    if len(wrong) <= _TOLERANCE * spans:
         return None
     assert isinstance(column.values, Ragged)
     first = int(wrong[0])
@@ -116,27 +116,27 @@ def find_contradiction(column: LabelColumn, scheme: Scheme, *, train: bool) -> C
 
 def _fits(column: LabelColumn, scheme: Scheme, *, bare: bool) -> bool:
     wrong, spans = _count(column, scheme, bare=bare)
-    return len(wrong) <= _TOLERATED * spans
+    return len(wrong) <= _TOLERANCE * spans
 
 
 def _is_plain(column: LabelColumn) -> bool:
-    """Whether hardly any of the tags has the prefix of a span."""
+    """Return whether hardly any tag has the prefix of a span."""
     assert isinstance(column.values, Ragged)
     counts = np.bincount(column.values.values, minlength=len(column.names))
     marked = sum(int(n) for n, name in zip(counts, column.names, strict=True) if _split(name)[0])
     outside = sum(int(n) for n, name in zip(counts, column.names, strict=True) if name == _OUTSIDE)
-    return marked <= _TOLERATED * (int(counts.sum()) - outside)
+    return marked <= _TOLERANCE * (int(counts.sum()) - outside)
 
 
 def _count(column: LabelColumn, scheme: Scheme, *, bare: bool) -> tuple[NDArray[np.int64], int]:
-    """The first words of the spans that contradict a scheme, and how many spans there are."""
+    """Return the first words of the spans that contradict a scheme, and the number of spans."""
     tags = _Tags(column, scheme)
     letters = [_split(name)[0] for name in column.names]
-    strange = [
+    outside_scheme = [
         letter not in _KNOWN[scheme] if letter else bare and name != _OUTSIDE
         for letter, name in zip(letters, column.names, strict=True)
     ]
-    unknown = np.array(strange, dtype=np.bool_)[tags.codes]
+    unknown = np.array(outside_scheme, dtype=np.bool_)[tags.codes]
     starts = np.flatnonzero(tags.begins)
     if scheme == "bio":
         wrong = tags.begins & (tags.letters == "I")
@@ -144,8 +144,8 @@ def _count(column: LabelColumn, scheme: Scheme, *, bare: bool) -> tuple[NDArray[
         wrong = tags.begins & (tags.letters == "B") & ~tags.follows
     else:
         last = (tags.kind >= 0) & ~np.append(tags.continues, False)[1:]
-        right = np.where(tags.begins, np.where(last, "S", "B"), np.where(last, "E", "I"))
-        misfits = np.flatnonzero((tags.kind >= 0) & (tags.letters != right))
+        expected = np.where(tags.begins, np.where(last, "S", "B"), np.where(last, "E", "I"))
+        misfits = np.flatnonzero((tags.kind >= 0) & (tags.letters != expected))
         wrong = np.zeros(len(tags.codes), dtype=np.bool_)
         wrong[starts[np.searchsorted(starts, misfits, side="right") - 1]] = True
     return np.flatnonzero(wrong | unknown), len(starts) + int(unknown.sum())
@@ -156,29 +156,29 @@ class _Tags:
 
     Args:
         column: the tags.
-        scheme: one that marks spans.
+        scheme: a scheme of spans.
 
     Attributes:
         kinds: the types of spans.
-        kind_of: of each name of the column its type, or −1.
+        kind_of: the type of each name of the column, or −1.
         codes: the tag of each word.
-        bounds: where each row starts.
+        bounds: the start of each row.
         kind: the type of each word, −1 outside spans.
         letters: the letter of each word's tag.
-        begins: whether a word is the first of a span. A tag that continues nothing begins one.
+        begins: whether a word is the first of a span; a tag that continues no span begins one.
         continues: whether a word continues the span of the word before it.
-        follows: whether a word follows directly on a span of its own type.
+        follows: whether the previous word is in a span of the same type.
     """
 
     def __init__(self, column: LabelColumn, scheme: Scheme) -> None:
         assert isinstance(column.values, Ragged)
         split = [_split(name) for name in column.names]
-        own = [(letter, kind) if letter and letter in _KNOWN[scheme] else ("", "") for letter, kind in split]
-        self.kinds = list(dict.fromkeys(kind for letter, kind in own if letter))
-        self.kind_of = np.array([self.kinds.index(kind) if letter else -1 for letter, kind in own], dtype=np.int32)
+        known = [(letter, kind) if letter and letter in _KNOWN[scheme] else ("", "") for letter, kind in split]
+        self.kinds = list(dict.fromkeys(kind for letter, kind in known if letter))
+        self.kind_of = np.array([self.kinds.index(kind) if letter else -1 for letter, kind in known], dtype=np.int32)
         self.codes, self.bounds = column.values.values, column.values.bounds
         self.kind = self.kind_of[self.codes]
-        self.letters = np.array([letter for letter, _ in own], dtype="<U1")[self.codes]
+        self.letters = np.array([letter for letter, _ in known], dtype="<U1")[self.codes]
         before, ended = np.roll(self.kind, 1), np.isin(np.roll(self.letters, 1), ["E", "S"])
         starts = self.bounds[:-1]
         before[starts[starts < len(before)]] = -1
@@ -189,6 +189,6 @@ class _Tags:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """The letter and the type of a tag that marks a span, such as ``("B", "PER")``; ``("", "")`` of another."""
+    """Return the letter and the type of a span tag, such as ``("B", "PER")``; ``("", "")`` for other tags."""
     letter = _LETTERS.get(name[:1], "") if name[1:2] == "-" and name[2:] else ""
     return (letter, name[2:]) if letter else ("", "")

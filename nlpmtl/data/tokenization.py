@@ -1,4 +1,4 @@
-"""Texts as tokens, and the place of each word among them."""
+"""Tokenization: texts or text pairs to token ids, truncated, with the first token of each word."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from nlpmtl.data.word_alignment import Span, Spans, find_first_tokens_batch
 
 @dataclass(frozen=True)
 class TokenizedTexts:
-    """Texts as tokens.
+    """Tokenized texts.
 
     Args:
-        ids: the tokens of each text, special tokens included.
-        types: the segment of each token, where the encoder tells two texts apart by it.
-        first_tokens: the first token of each word, −1 for a word without one; None where words were not asked for.
-        cut: whether each text was longer than the limit.
+        ids: the token ids of each text, special tokens included.
+        types: the token type ids, for text pairs and encoders that take them.
+        first_tokens: the first token of each word, −1 for a word without tokens; None without words.
+        cut: whether each text was truncated, ``[texts]``.
     """
 
     ids: Ragged
@@ -41,10 +41,10 @@ def tokenize(
     words: Sequence[Sequence[Span]] | Spans | None = None,
     max_length: int,
 ) -> TokenizedTexts:
-    """Texts, or pairs of them, as tokens; with words, the place of each word too.
+    """Tokenize texts or text pairs; with the spans of words, find the first token of each word too.
 
-    The longer text of a pair is cut first. A row is cut only if it is longer than ``max_length`` tokens. A text
-    for which the tokenizer gives no token is read as one unknown token, which belongs to no word.
+    A row is truncated if it is longer than ``max_length`` tokens; of a pair, the longer text first. A text without
+    tokens becomes one unknown token, which belongs to no word.
     """
     rows = encode_untruncated(tokenizer, texts, pairs=pairs)
     ids: list[Sequence[int]] = [row.ids or placeholder_token(tokenizer).tolist() for row in rows]
@@ -57,8 +57,8 @@ def tokenize(
     types = [_take(row.type_ids or [0], kept.get(i)) for i, row in enumerate(rows)] if takes_types else None
     first_tokens = None
     if words is not None:
-        pieces = Spans.pack([_take(row.offsets, kept.get(i)) for i, row in enumerate(rows)])
-        first_tokens = find_first_tokens_batch(words if isinstance(words, Spans) else Spans.pack(words), pieces)
+        tokens = Spans.pack([_take(row.offsets, kept.get(i)) for i, row in enumerate(rows)])
+        first_tokens = find_first_tokens_batch(words if isinstance(words, Spans) else Spans.pack(words), tokens)
     return TokenizedTexts(
         ids=_pack([_take(row, kept.get(i)) for i, row in enumerate(ids)], dtype=np.int32),
         types=None if types is None else _pack(types, dtype=np.int8),
@@ -73,32 +73,32 @@ def sequence_ids(encoding: Any) -> NDArray[np.floating]:
 
 
 def kept_tokens(sequences: NDArray[np.floating], *, max_length: int, side: str) -> NDArray[np.int64]:
-    """Return which tokens of a row are left when it is cut to a length: all special tokens, and those of its texts.
+    """Return the indices of the tokens that truncation keeps: all special tokens, and the start (or end) of each text.
 
-    The choice is that of the `tokenizers` library with the strategy ``longest_first``.
+    This equals the strategy ``longest_first`` of the `tokenizers` library.
 
     Args:
         sequences: as `sequence_ids` gives them.
-        max_length: the length, special tokens included.
-        side: the end of a text that is cut, "right" or "left".
+        max_length: the maximum number of tokens, special tokens included.
+        side: the side of a text that is truncated, "right" or "left".
     """
     special = np.isnan(sequences)
     kept = special.copy()
     texts = [np.flatnonzero(sequences == number) for number in (0, 1)]
-    room = max(0, max_length - int(special.sum()))
-    for places, length in zip(texts, _longest_first(len(texts[0]), len(texts[1]), room=room), strict=True):
+    available = max(0, max_length - int(special.sum()))
+    for places, length in zip(texts, _longest_first(len(texts[0]), len(texts[1]), available=available), strict=True):
         kept[places[:length] if side == "right" else places[len(places) - length :]] = True
     return np.flatnonzero(kept)
 
 
-def _longest_first(first: int, second: int, *, room: int) -> tuple[int, int]:
+def _longest_first(first: int, second: int, *, available: int) -> tuple[int, int]:
     """Return how many tokens each text of a pair keeps."""
-    if first + second <= room:
+    if first + second <= available:
         return first, second
     short, long = sorted((first, second))
-    long = max(short, room - short) if short <= room else short
-    if short + long > room:
-        short, long = room // 2, room - room // 2
+    long = max(short, available - short) if short <= available else short
+    if short + long > available:
+        short, long = available // 2, available - available // 2
     return (short, long) if first <= second else (long, short)
 
 

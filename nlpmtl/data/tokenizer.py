@@ -1,8 +1,8 @@
 """Fast tokenizers that several threads may use at once.
 
 A fast tokenizer keeps its truncation and padding settings in one object that all threads share, and transformers sets
-them anew in every call: two calls at the same time cut each other's texts. Here nothing is ever set on a tokenizer that
-is in use. It encodes whole texts, and `nlpmtl.data.tokenization` and `nlpmtl.data.sliding_window` cut the token ids.
+them in every call, so concurrent calls truncate each other's texts. Here the settings of a tokenizer never change: it
+encodes whole texts, and `nlpmtl.data.tokenization` and `nlpmtl.data.sliding_window` truncate or split the token ids.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from transformers import PreTrainedTokenizerBase
 
 
 def without_truncation(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """Return a copy of a fast tokenizer that neither truncates nor pads, whatever the settings of the original are."""
-    own: Any = copy.deepcopy(tokenizer)
-    own.backend_tokenizer.no_truncation()
-    own.backend_tokenizer.no_padding()
-    own.backend_tokenizer.encode_special_tokens = own.split_special_tokens
-    return own  # type: ignore[no-any-return]
+    """Return a copy of a fast tokenizer that neither truncates nor pads."""
+    copied: Any = copy.deepcopy(tokenizer)
+    copied.backend_tokenizer.no_truncation()
+    copied.backend_tokenizer.no_padding()
+    copied.backend_tokenizer.encode_special_tokens = copied.split_special_tokens
+    return copied  # type: ignore[no-any-return]
 
 
 def encode_untruncated(
@@ -46,10 +46,10 @@ def encode_untruncated(
 
 
 def find_failing_text(tokenizer: PreTrainedTokenizerBase, rows: Sequence[tuple[str, ...]]) -> int | None:
-    """Return the index of the first row that the tokenizer cannot encode; None if each alone can be encoded.
+    """Return the index of the first row that the tokenizer cannot encode; None if it can encode each of them.
 
     Args:
-        tokenizer: a fast tokenizer that `without_truncation` made.
+        tokenizer: a fast tokenizer from `without_truncation`.
         rows: the text of each row, or its two texts.
     """
     for number, (text, *pair) in enumerate(rows):
@@ -63,9 +63,9 @@ def find_failing_text(tokenizer: PreTrainedTokenizerBase, rows: Sequence[tuple[s
 
 
 def placeholder_token(tokenizer: PreTrainedTokenizerBase) -> NDArray[np.int32]:
-    """Return the one token that is read for a text without any: the unknown token, else that of padding.
+    """Return the token for a text without tokens, ``[1]``: the unknown token, else the padding token.
 
-    A tokenizer without special tokens gives nothing for an empty text, and an encoder cannot compute nothing.
+    A tokenizer without special tokens returns no tokens for an empty text, and an encoder needs at least one.
     """
     token = tokenizer.pad_token_id if tokenizer.unk_token_id is None else tokenizer.unk_token_id
     return np.array([token], dtype=np.int32)

@@ -1,4 +1,4 @@
-"""Words and tokens: where the words of a text are, and which token stands for each."""
+"""Word alignment: the spans of the words of a text, and the first token of each word."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Span = tuple[int, int]
 """Start and end (exclusive) in characters."""
 
 NO_TOKEN = -1
-"""The place of a word that the tokenizer turned into nothing, or that was cut off."""
+"""The first token of a word without tokens, or of a word that was truncated."""
 
 _CHUNK = re.compile(r"\S+")
 _OPENING = "([{<\"'“‘«¿¡„‚‹»›"
 CLOSING = ")]}>\"'”’».,;:!?…“‘«‹›،؛؟۔।॥։፣፤።"
-"""Marks at the end of a word, also German quotes and the marks of Arabic, Hindi, Armenian and Amharic."""
+"""Closing punctuation, including German quotes and that of Arabic, Hindi, Armenian and Amharic."""
 
 
 def split_words(text: str) -> list[Span]:
-    """The words of a raw text: what stands between white space, with outer punctuation peeled off as words of its own.
+    """Split a raw text at white space; outer punctuation becomes words of its own.
 
-    So ``Turin.`` is two words, ``£34.99`` and ``don't`` are one each: the way most labelled corpora are split.
+    So ``Turin.`` is two words, and ``£34.99`` and ``don't`` are one word each, as in most labelled corpora.
 
     >>> [text[a:b] for text in ["(See £34.99, please.)"] for a, b in split_words(text)]
     ['(', 'See', '£34.99', ',', 'please', '.', ')']
@@ -48,45 +48,45 @@ def split_words(text: str) -> list[Span]:
 
 
 def join_words(words: Sequence[str]) -> tuple[str, list[Span]]:
-    """Pre-split words as one text with single spaces between, and where each of them is in it."""
+    """Join words with single spaces; return the text and the span of each word."""
     spans: list[Span] = []
-    at = 0
+    start = 0
     for word in words:
-        spans.append((at, at + len(word)))
-        at += len(word) + 1
+        spans.append((start, start + len(word)))
+        start += len(word) + 1
     return " ".join(words), spans
 
 
-def find_first_tokens(words: Sequence[Span], pieces: Sequence[Span]) -> list[int]:
-    """The first token of each word, by characters.
+def find_first_tokens(words: Sequence[Span], tokens: Sequence[Span]) -> list[int]:
+    """Find the first token of each word by character spans.
 
-    A tokenizer may count the space before a word as part of its first piece; a special token is an empty span.
+    A token may include the space before its word; a special token has an empty span.
 
     Args:
-        words: the words' spans, in order, not overlapping.
-        pieces: the tokens' spans, in order, special tokens as empty spans.
+        words: the spans of the words, in order, without overlap.
+        tokens: the spans of the tokens, in order.
 
     Returns:
-        For each word the index of the first piece that shares a character with it, or ``NO_TOKEN``.
+        For each word, the index of the first token that shares a character with it, or ``NO_TOKEN``.
     """
     first_tokens = [NO_TOKEN] * len(words)
     word = 0
-    for index, (start, end) in enumerate(pieces):
+    for index, (start, end) in enumerate(tokens):
         if start == end:
             continue
         while word < len(words) and words[word][1] <= start:
             word += 1
-        at = word
-        while at < len(words) and words[at][0] < end:
-            if first_tokens[at] == NO_TOKEN and words[at][0] < words[at][1]:
-                first_tokens[at] = index
-            at += 1
+        covered = word
+        while covered < len(words) and words[covered][0] < end:
+            if first_tokens[covered] == NO_TOKEN and words[covered][0] < words[covered][1]:
+                first_tokens[covered] = index
+            covered += 1
     return first_tokens
 
 
 @dataclass(frozen=True)
 class Spans:
-    """Spans in many texts, end to end: those of text ``i`` are ``starts[bounds[i]:bounds[i + 1]]`` to ``ends[…]``."""
+    """Spans in several texts: those of text ``i`` are ``starts[bounds[i]:bounds[i + 1]]`` to ``ends[…]``."""
 
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
@@ -94,7 +94,7 @@ class Spans:
 
     @classmethod
     def pack(cls, texts: Iterable[Sequence[Span]]) -> Spans:
-        """The spans of each text."""
+        """Create spans from those of each text."""
         rows = list(texts)
         flat = np.fromiter(chain.from_iterable(chain.from_iterable(rows)), dtype=np.int64).reshape(-1, 2)
         bounds = np.zeros(len(rows) + 1, dtype=np.int64)
@@ -105,7 +105,7 @@ class Spans:
     def of_tokens(cls, encodings: Sequence[Any]) -> Spans:
         """Return the spans of the tokens of each text; special tokens have empty spans.
 
-        Token by token, because a list of all offsets of a long text takes more memory than all else.
+        The offsets are read token by token: a list of all offsets of a long text would need the most memory.
 
         Args:
             encodings: ``tokenizers.Encoding`` objects of single texts.
@@ -118,33 +118,33 @@ class Spans:
 
     @classmethod
     def joined(cls, lengths: NDArray[np.int64], bounds: NDArray[np.int64]) -> Spans:
-        """The words of texts that `join_words` joined, from the lengths of the words in characters."""
+        """Return the spans of words in texts that `join_words` joined, from the words' lengths in characters."""
         ends = np.cumsum(lengths + 1) - 1
         before = np.concatenate([np.zeros(1, dtype=np.int64), ends + 1])[bounds[:-1]]
         ends = ends - np.repeat(before, np.diff(bounds))
         return cls(ends - lengths, ends, bounds)
 
     def __getitem__(self, text: int) -> list[Span]:
-        at = slice(self.bounds[text], self.bounds[text + 1])
-        return list(zip(self.starts[at].tolist(), self.ends[at].tolist(), strict=True))
+        spans = slice(self.bounds[text], self.bounds[text + 1])
+        return list(zip(self.starts[spans].tolist(), self.ends[spans].tolist(), strict=True))
 
 
-def find_first_tokens_batch(words: Spans, pieces: Spans) -> Ragged:
-    """`find_first_tokens` of many texts at once."""
+def find_first_tokens_batch(words: Spans, tokens: Spans) -> Ragged:
+    """Apply `find_first_tokens` to several texts at once."""
     texts = len(words.bounds) - 1
-    # The texts are laid side by side, far enough apart that nothing of one reaches into the next.
-    apart = max(words.ends.max(initial=0), pieces.ends.max(initial=0)) + 1
-    word_at = np.repeat(np.arange(texts) * apart, np.diff(words.bounds))
-    piece_at = np.repeat(np.arange(texts) * apart, np.diff(pieces.bounds))
-    kept = np.flatnonzero(pieces.starts < pieces.ends)
-    starts, ends = (pieces.starts + piece_at)[kept], (pieces.ends + piece_at)[kept]
-    if (np.diff(ends) < 0).any():  # pieces out of order: one by one
-        return Ragged.pack(find_first_tokens(words[text], pieces[text]) for text in range(texts))
+    # Shift the characters of each text by a multiple of the longest text: spans of different texts are disjoint.
+    stride = max(words.ends.max(initial=0), tokens.ends.max(initial=0)) + 1
+    word_shift = np.repeat(np.arange(texts) * stride, np.diff(words.bounds))
+    token_shift = np.repeat(np.arange(texts) * stride, np.diff(tokens.bounds))
+    kept = np.flatnonzero(tokens.starts < tokens.ends)
+    starts, ends = (tokens.starts + token_shift)[kept], (tokens.ends + token_shift)[kept]
+    if (np.diff(ends) < 0).any():  # tokens that are not in order
+        return Ragged.pack(find_first_tokens(words[text], tokens[text]) for text in range(texts))
     if not len(kept):
         return Ragged(np.full(len(words.starts), NO_TOKEN, dtype=np.int32), words.bounds)
-    # The first that ends behind the start of the word; it shares a character with it if it starts before its end.
-    found = np.searchsorted(ends, words.starts + word_at, side="right")
-    at = np.minimum(found, len(kept) - 1)
-    shared = (found < len(kept)) & (starts[at] < words.ends + word_at) & (words.starts < words.ends)
-    places = kept[at] - pieces.bounds[np.repeat(np.arange(texts), np.diff(words.bounds))]
-    return Ragged(np.where(shared, places, NO_TOKEN).astype(np.int32), words.bounds)
+    # The first token that ends after the word starts; they overlap if the token starts before the word ends.
+    candidate = np.searchsorted(ends, words.starts + word_shift, side="right")
+    index = np.minimum(candidate, len(kept) - 1)
+    overlaps = (candidate < len(kept)) & (starts[index] < words.ends + word_shift) & (words.starts < words.ends)
+    token = kept[index] - tokens.bounds[np.repeat(np.arange(texts), np.diff(words.bounds))]
+    return Ragged(np.where(overlaps, token, NO_TOKEN).astype(np.int32), words.bounds)

@@ -1,4 +1,4 @@
-"""Word splitting: how raw text becomes words, and which rule the words of a dataset follow."""
+"""Word splitting: rules that split raw text into words, and detection of the rule that a dataset follows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNSPACED = (
     r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3000-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf"
     r"\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U0001b000-\U0001b16f\U00020000-\U0003ffff"
 )
-"""Scripts that are written without spaces: Thai, Lao, Burmese, Khmer, Chinese and Japanese, and their punctuation."""
+"""Scripts without spaces: Thai, Lao, Burmese, Khmer, Chinese and Japanese, with their punctuation."""
 _HAS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 _UNSPACED_OR_RUN = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 _RUN = re.compile(r"(?<=[^\W_])(?:_+|[^\w\s]+)(?=[^\W_])")
@@ -30,19 +30,19 @@ _ELISION = re.compile(r"[^\W\d_]+'")
 _INSIDE = frozenset(["-", "‐", "–", "—", "/", "&", "+", "_", "'", ".", ",", ":", "--", "..."])
 """Marks that occur inside words. Quotes and brackets are words of their own under every rule."""
 _STRICT = frozenset("',.:")
-"""Marks that often stand between words without being split off: any word that has one inside speaks against a rule."""
+"""Marks that are often between words: a rule for one needs that no word of the data has it inside."""
 _WORD = re.compile(r"\S+")
 _AMBIGUOUS = ".'"
-"""Marks at the end of words that may belong to them: abbreviations and possessives."""
+"""Marks that may be part of a word at its end: abbreviations and possessives."""
 _FULL_STOP = re.compile(r"[^\W\d_]{2}\.$")
 _ADDRESS = re.compile(r"://|@|^www\.", re.IGNORECASE)
 _MOSTLY = 0.99
 _SOME = 0.05
 _LEAST = 3
-"""Occurrences of a mark that make a rule, and how many times as many as inside words: " - " is also a dash."""
+"""Minimum occurrences of a mark for a rule, and minimum ratio of split to unsplit ones: " - " is also a dash."""
 
-_ENOUGH = 200_000
-"""Words that are counted: more take longer and say the same."""
+_MAX_WORDS = 200_000
+"""The number of words to count; more do not change the rule."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class WordSplitting:
     """A rule that splits raw text into words.
 
     Args:
-        method: "whitespace" splits at white space and peels off outer punctuation; "whitespace_only" leaves it at its
-            word; "punctuation" also splits inside, at the marks; "characters" makes every character a word;
-            "cjk_characters" only those of scripts without spaces.
+        method: "whitespace" splits at white space and splits off outer punctuation; "whitespace_only" keeps punctuation
+            with its word; "punctuation" also splits inside words, at the marks; "characters" makes every character a
+            word; "cjk_characters" only those of scripts without spaces.
         marks: what "punctuation" splits off: a clitic ("'s", "n't"), an elided word ("l'"), a mark between
-            letters ("-"), or between digits ("0-0"). None given: every mark and symbol.
+            letters ("-"), or between digits ("0-0"); default: every punctuation mark and symbol.
     """
 
     method: SplittingMethod = "whitespace"
@@ -70,11 +70,11 @@ class WordSplitting:
 
     @property
     def joins(self) -> bool:
-        """Whether the encoder reads the words with single spaces between, as in training, and not the raw text."""
+        """Whether the encoder reads the words joined with spaces, as in training, instead of the raw text."""
         return self.method != "whitespace"
 
     def split(self, text: str) -> list[Span]:
-        """The words of a text.
+        """Return the spans of the words of a text.
 
         >>> text = "John's well-known film"
         >>> [text[a:b] for a, b in WordSplitting("punctuation", ("'s", "-")).split(text)]
@@ -101,7 +101,7 @@ WHITESPACE = WordSplitting()
 
 
 def _split_marks(text: str, start: int, end: int, marks: frozenset[str]) -> list[Span]:
-    """The parts of one word."""
+    """Split one word at the given marks."""
     word = text[start:end].replace("’", "'")
     if word.isalnum() or _ADDRESS.search(word):
         return [(start, end)]
@@ -120,7 +120,7 @@ def _split_marks(text: str, start: int, end: int, marks: frozenset[str]) -> list
 
 
 def _split_every_mark(text: str, start: int, end: int) -> list[Span]:
-    """The marks of one word, each by itself, and what is between them."""
+    """Split one word at every punctuation mark and symbol."""
     if text[start:end].isalnum():
         return [(start, end)]
     cuts = {start, end}
@@ -131,7 +131,7 @@ def _split_every_mark(text: str, start: int, end: int) -> list[Span]:
 
 
 def _is_mark(character: str) -> bool:
-    """Whether a character is punctuation or a symbol, as Unicode has it."""
+    """Return whether a character is punctuation or a symbol in Unicode."""
     return not character.isalnum() and unicodedata.category(character)[0] in "PS"
 
 
@@ -140,7 +140,7 @@ def _name(before: str, mark: str, after: str) -> str:
 
 
 class WordCounts:
-    """Counts of how the words of a dataset are split, of its first rows; those of several datasets add up.
+    """Statistics of how words are split in the first rows of a dataset; those of several datasets can be added.
 
     Args:
         counts: the counts by name.
@@ -150,11 +150,11 @@ class WordCounts:
         self.counts: Counter[str] = Counter(counts or {})
 
     def add(self, rows: Iterable[Sequence[str]]) -> None:
-        """Count the words of some rows."""
+        """Count words of rows."""
         for words in rows:
-            if self.counts["words"] >= _ENOUGH:
+            if self.counts["words"] >= _MAX_WORDS:
                 return
-            plain = [word.replace("’", "'") for word in words if word]  # raw text does not show empty words
+            plain = [word.replace("’", "'") for word in words if word]  # empty words leave no trace in raw text
             self.counts["rows"] += 1
             for i, word in enumerate(plain):
                 self._add(word, plain[i - 1] if i else "", plain[i + 1] if i + 1 < len(plain) else "")
@@ -175,7 +175,7 @@ class WordCounts:
         if (before and _CLITIC_WORD.fullmatch(word)) or (after[:1].isalnum() and _ELISION.fullmatch(word)):
             counts[f"split {word.lower()}"] += 1
         elif before[-1:].isalnum() and after[:1].isalnum() and _MARK.fullmatch(word):
-            # Every comma is between two words: only "U . S" and "3 . 5" show that it would be split off inside of one.
+            # Commas are between words anyway: only "U . S" and "3 . 5" show that a mark is split off inside a word.
             if word not in ".,:" or len(before) == len(after) == 1 or (before + after).isdigit():
                 counts[f"split {_name(before[-1], word, after[0])}"] += 1
         elif len(word) > 1 and not _ADDRESS.search(word):
@@ -201,7 +201,7 @@ class WordCounts:
                 self.counts[f"whole {_name(word[run.start() - 1], run[0], word[run.end()])}"] += 1
 
     def splitting(self) -> WordSplitting:
-        """The rule that most of the words follow."""
+        """Return the rule that the words follow."""
         counts = self.counts
         single = counts["words"] - counts["long"] - counts["long unspaced"]
         unspaced = counts["single unspaced"] + counts["long unspaced"]
@@ -219,18 +219,18 @@ class WordCounts:
         return WordSplitting("punctuation", kept) if kept else WordSplitting()
 
     def _keeps_closing_marks(self) -> bool:
-        """Whether commas and full stops are the ends of words, as `str.split` leaves them."""
+        """Return whether commas and full stops are at the end of words, as after `str.split`."""
         attached = self.counts["closing attached"]
         return attached >= max(_LEAST, _SOME * self.counts["rows"]) and attached > self.counts["closing apart"]
 
     def _splits_every_mark(self, kept: Sequence[str]) -> bool:
-        """Whether no word has marks in it, although several kinds of marks are split off inside of words."""
+        """Return whether words have no marks inside, and several kinds of marks are split off."""
         split = sum(count for name, count in self.counts.items() if name.startswith("split "))
         return ("'" in kept or len(kept) > 1) and self.counts["mixed"] <= (1 - _MOSTLY) * split
 
     @property
     def segmented(self) -> bool:
-        """Whether words of several characters stand in a script without spaces: no rule finds those in raw text."""
+        """Whether the data have words of several characters in a script without spaces, which no rule can find."""
         return self.counts["long unspaced"] > _SOME * self.counts["words"]
 
     def _is_split(self, mark: str) -> bool:

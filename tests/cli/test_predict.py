@@ -119,7 +119,7 @@ def test_stdin_to_a_file_in_chunks(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: 
         ("t.jsonl", b'{"text": "a"}\n{"text"\n', "t.jsonl:2: not valid JSON"),
         ("t.jsonl", b'{"sentence": "a"}\n', "t.jsonl:1: text: missing or null"),
         ("t.jsonl", b'{"words": []}\n', "t.jsonl:1: words: at least one word was expected"),
-        ("t.csv", b"text,pair\na,b\nc\n", "t.csv:3: 1 field(s) under a header of 2"),
+        ("t.csv", b"text,pair\na,b\nc\n", "t.csv:3: 1 field(s), but the header has 2"),
         ("t.txt", b"a\n\xff\n", "t.txt:2: not valid UTF-8"),
     ],
 )

@@ -32,7 +32,7 @@ root, key, log = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 cache = Cache(root)
 print("ready", flush=True)
 sys.stdin.readline()
-with cache.alone(key):
+with cache.locked(key):
     if cache.find(key) is None:
         with cache.add(key) as directory, log.open("a") as file:
             file.write("made\\n")
@@ -136,7 +136,7 @@ class TestEntries:
                 pass
             with pytest.raises(OSError, match="file"), cache.scratch():
                 pass
-            with cache.alone(KEY):  # where no lock can be had, all go on
+            with cache.locked(KEY):  # where no lock can be had, all go on
                 pass
         assert (tmp_path / "file").is_file()
 
@@ -316,8 +316,8 @@ class TestProcesses:
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        monkeypatch.setattr(cache, "_SILENT", 0.05)
-        monkeypatch.setattr(cache, "_PATIENCE", 0.1)
+        monkeypatch.setattr(cache, "_LOG_AFTER", 0.05)
+        monkeypatch.setattr(cache, "_LOCK_TIMEOUT", 0.1)
         code = CODE.replace("time.sleep(0.3)", "print('held', flush=True); sys.stdin.readline()")
         with subprocess.Popen(
             [sys.executable, "-c", code, str(root), KEY, str(tmp_path / "log")],
@@ -336,7 +336,7 @@ class TestProcesses:
             if stopped:
                 process.send_signal(signal.SIGSTOP)
                 os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
-            with Cache(root).alone(KEY):
+            with Cache(root).locked(KEY):
                 pass
             process.send_signal(signal.SIGCONT)
             process.stdin.write("on\n")
@@ -350,15 +350,15 @@ class TestProcesses:
 
     def test_a_lock_that_is_free_says_nothing(self, root: Path, caplog: pytest.LogCaptureFixture) -> None:
         for _ in range(2):
-            with Cache(root).alone(KEY):
+            with Cache(root).locked(KEY):
                 pass
         assert not caplog.messages
 
     def test_an_error_gives_the_lock_back(self, root: Path) -> None:
-        with pytest.raises(KeyError, match="mine"), Cache(root).alone(KEY):
+        with pytest.raises(KeyError, match="mine"), Cache(root).locked(KEY):
             raise KeyError("mine")
         before = time.monotonic()
-        with Cache(root).alone(KEY):
+        with Cache(root).locked(KEY):
             pass
         assert time.monotonic() - before < 5
 
@@ -373,7 +373,7 @@ def test_a_user_without_a_home_directory_keeps_nothing(monkeypatch: pytest.Monke
     assert cache_directory() is None
     cache = Cache(cache_directory())
     assert cache.find("0" * 64) is None
-    with cache.alone("0" * 64):
+    with cache.locked("0" * 64):
         pass
     with pytest.raises(OSError, match="no home directory; set HOME or NLPMTL_CACHE"), cache.scratch():
         pass

@@ -427,7 +427,7 @@ class TestWithoutACache:
             assert {split: plain(rows) for split, rows in found.items()} == expected
             assert not any(array.flags.writeable for rows in found.values() for array in arrays(rows))
             assert len(prepare.notes) == many
-        assert prepare.notes[0].startswith("d: prepared rows are not kept: ")
+        assert prepare.notes[0].startswith("d: tokenized data is not cached: ")
         assert str(tmp_path / "file") in prepare.notes[0]
 
     def test_without_a_place_for_temporary_files_either_they_are_in_memory(
@@ -441,8 +441,8 @@ class TestWithoutACache:
         found = ask(files, prepare)
         assert {split: plain(rows) for split, rows in found.items()} == expected
         kept, memory = prepare.notes
-        assert kept.startswith("d: prepared rows are not kept: ")
-        assert memory.startswith("d: prepared rows are held in memory: ")
+        assert kept.startswith("d: tokenized data is not cached: ")
+        assert memory.startswith("d: tokenized data is kept in memory: ")
 
     def test_a_disk_that_is_full_on_the_way(self, files: dict[str, str], root: Path) -> None:
         resource = pytest.importorskip("resource")

@@ -145,7 +145,7 @@ class TestHeader:
         (tmp_path / "a.csv").write_text("text, ,label,\na,note,x,note\nb,,y,,note\n")
         rows = read(tmp_path / "a.csv")
         assert rows[0] == (2, {"text": "a", "label": "x"})
-        assert rules(rows) == {3: "5 field(s) under a header of 4"}
+        assert rules(rows) == {3: "5 field(s), but the header has 4"}
 
     def test_a_file_without_a_header(self, tmp_path: Path) -> None:
         (tmp_path / "a.tsv").write_text('gj04\t1\t\tThey drank.\ngj04\t0\t*\tThey drank "it\n')
@@ -153,7 +153,7 @@ class TestHeader:
         assert named[1] == (2, {"source": "gj04", "label": "0", "star": "*", "text": 'They drank "it'})
         assert read(tmp_path / "a.tsv", header=False)[0] == (1, {"0": "gj04", "1": "1", "2": "", "3": "They drank."})
         assert rules(read(tmp_path / "a.tsv", header=["text", "label"])) == dict.fromkeys(
-            (1, 2), "4 field(s) under a header of 2"
+            (1, 2), "4 field(s), but the header has 2"
         )
 
     def test_100000_columns_take_linear_time(self, tmp_path: Path) -> None:
@@ -245,14 +245,14 @@ class TestLimits:
         (tmp_path / name).write_bytes(gzip.compress(head + b"\n" * 1000))
         assert read(tmp_path / name) == []
         (tmp_path / name).write_bytes(gzip.compress(head + b"\n" * 1001))
-        with pytest.raises(DataError, match=rf"{name}:{2 if head else 1}: more than 1,000 empty lines"):
+        with pytest.raises(DataError, match=rf"{name}:{2 if head else 1}: more than 1,000 consecutive empty lines"):
             read(tmp_path / name)
 
     @pytest.mark.parametrize("name", ["a.csv.gz", "a.tsv.gz", "a.jsonl.gz"])
     def test_a_line_without_end(self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(lines, "LONGEST_LINE", 1000)
         (tmp_path / name).write_bytes(gzip.compress(b"x" * 100_000))
-        with pytest.raises(DataError, match=f"{name}:1: a line of more than 1,000 characters"):
+        with pytest.raises(DataError, match=f"{name}:1: the line is longer than the limit of 1,000 characters"):
             read(tmp_path / name)
 
     def test_a_quoted_record_without_end_takes_one_line(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

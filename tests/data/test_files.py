@@ -58,7 +58,7 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("words", "labels"), [("w", {}), (None, {"w": "set"}), (None, {"w": "tags"})])
 def test_cells_hold_no_lists(words: Any, labels: Any) -> None:
     for path in ("a.csv", "a.tsv", "a.csv.gz", "a.tsv.gz"):
-        with pytest.raises(ConfigError, match=rf"{path}: column 'w' holds lists.*\.jsonl or \.parquet"):
+        with pytest.raises(ConfigError, match=rf"{path}: column 'w' must contain lists.*\.jsonl or \.parquet"):
             check_lists(path, words=words, labels=labels)
     check_lists("a.jsonl", words=words, labels=labels)
     check_lists("a.csv", words=None, labels={"w": "number"})
@@ -115,8 +115,8 @@ class TestJsonl:
             (b"{'text': 'a'}", "not valid JSON"),
             (b'{"text": "a", "text": "b"}', "duplicate key in object"),
             (b'{"text": {"a": 1, "a": 2}}', "duplicate key in object"),
-            (b'{"text": "a", "x": NaN}', "NaN is no JSON number"),
-            (b'{"text": "a", "x": -Infinity}', "-Infinity is no JSON number"),
+            (b'{"text": "a", "x": NaN}', "NaN is not a valid JSON number"),
+            (b'{"text": "a", "x": -Infinity}', "-Infinity is not a valid JSON number"),
             (b'{"text": "\xff"}', "not valid UTF-8"),
             (b'{"text": "\xed\xa0\x80"}', "not valid UTF-8"),
             (b'{"text": ' + b"[" * 100_000, "not valid JSON"),
@@ -176,8 +176,8 @@ class TestCsv:
     @pytest.mark.parametrize(
         ("record", "rule"),
         [
-            (b"a,b,c", "3 field(s) under a header of 2"),
-            (b"a", "1 field(s) under a header of 2"),
+            (b"a,b,c", "3 field(s), but the header has 2"),
+            (b"a", "1 field(s), but the header has 2"),
             (b'"a"b,c', "not valid csv"),
             (b"a\xff,b", "not valid UTF-8"),
             (b"a\0,b", "a NUL character"),
@@ -265,7 +265,7 @@ def test_it_tells_how_much_of_a_file_was_read(ending: str, tmp_path: Path) -> No
         path.write_bytes(gzip.compress(lines) if ending.endswith("gz") else lines)
     told: list[int] = []
     after: list[int] = []
-    for _ in open_file(str(path), inputs=["text"], labels={}, told=told.append).rows:
+    for _ in open_file(str(path), inputs=["text"], labels={}, progress=told.append).rows:
         after.append(sum(told))
     size = path.stat().st_size
     assert 0 < after[0] < size / 2, "it is read as it goes"

@@ -134,7 +134,7 @@ def test_rows_are_hashed_in_parts(taken: Callable[..., Any], monkeypatch: pytest
     columns = ("tags", "mood")
     rows = [row for row in ROWS if row["tags"] is not None]
     whole = taken(rows, columns=columns, words="tokens")
-    monkeypatch.setattr("nlpmtl.data.hashing._ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("nlpmtl.data.hashing._ROWS_PER_PART", 2)
     assert taken(rows, columns=columns, words="tokens") == whole
 
 

@@ -132,12 +132,12 @@ def test_what_cannot_be_loaded_says_what_and_what_to_try(ask: Ask) -> None:
         "org/broken: cannot be loaded: ": {"hub": "org/broken"},
         "org/subsets (subset 'six'): cannot be loaded: ": {"hub": "org/subsets", "subset": "six"},
         "org/plain (revision 'v9'): cannot be loaded: Revision 'v9'": {"hub": "org/plain", "revision": "v9"},
-        "org/subsets (subset 'one'): no split 'final'; it has train, dev. `splits` maps": {
+        "org/subsets (subset 'one'): no split 'final'; its splits are train, dev. Map names with": {
             "hub": "org/subsets",
             "subset": "one",
             "splits": {"train": "train", "test": "final"},
         },
-        "org/odd (subset 'one'): none of train, validation, test; it has first, dev. `splits` maps": {
+        "org/odd (subset 'one'): none of train, validation, test; its splits are first, dev. Map names with": {
             "hub": "org/odd",
             "subset": "one",
         },
@@ -145,4 +145,4 @@ def test_what_cannot_be_loaded_says_what_and_what_to_try(ask: Ask) -> None:
     answers = ask(*expected.values())
     for answer, start in zip(answers, expected, strict=True):
         assert answer.startswith(f"DataError: {start}")
-        assert "`splits` maps" in start or ("hf auth login" in answer and "HF_HUB_OFFLINE" in answer)
+        assert "Map names with" in start or ("hf auth login" in answer and "HF_HUB_OFFLINE" in answer)

@@ -41,9 +41,9 @@ def test_an_unknown_ending_is_told_before_anything_is_opened() -> None:
 
 
 def test_lists_in_a_csv_are_told_before_anything_is_opened() -> None:
-    with pytest.raises(ConfigError, match="'tokens' holds lists"):
+    with pytest.raises(ConfigError, match="'tokens' must contain lists"):
         find("a.csv", inputs=InputConfig(words="tokens"))
-    with pytest.raises(ConfigError, match="'topics' holds lists"):
+    with pytest.raises(ConfigError, match="'topics' must contain lists"):
         find("a.csv", columns={"topics": "set"})
 
 
@@ -61,7 +61,7 @@ def test_rows_in_memory(value: Any) -> None:
 )
 def test_a_value_of_no_known_type(value: Any) -> None:
     with pytest.raises(
-        ConfigError, match=rf"d: train: .*a list of dicts; found a value of type {type(value).__name__}"
+        ConfigError, match=rf"d: train: .*a list of dicts was expected, found a value of type {type(value).__name__}"
     ):
         find(value)
 

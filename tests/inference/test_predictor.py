@@ -198,7 +198,7 @@ def test_rows_are_inputs_too(predictor: Predictor) -> None:
     [
         (["ok", 3], "input 2: a string was expected"),
         (["a \ud800"], "input 1: not valid Unicode"),
-        ([["Ada", "lives"]], r'input 1: pre-split words are given as \{"words": \[\.\.\.\]\}'),
+        ([["Ada", "lives"]], r'input 1: pass pre-tokenized words as \{"words": \[\.\.\.\]\}'),
         ([("a", "b", "c")], "input 1: a pair has two texts, found 3"),
         ({"words": "Ada lives"}, "input 1: words: a list of words was expected"),
         ({"text": "a", "pair": 3}, "input 1: pair: a string was expected"),
