@@ -59,10 +59,11 @@ found["stock"] = same(nlpmtl.MultiTaskModel.from_pretrained("me/stock"), here.mo
 found["auto"] = same(AutoModel.from_pretrained("me/model"), here.model)
 
 started = load_encoder("me/model")
-found["goes on"] = sorted(started.tasks) == sorted(here.tasks) and same(started.model, here.model.sharing.encoder)
+same_tasks = sorted(started.pretrained_tasks) == sorted(here.tasks)
+found["goes on"] = same_tasks and same(started.model, here.model.sharing.encoder)
 AutoModel.from_pretrained(encoder).push_to_hub("me/encoder")
 AutoTokenizer.from_pretrained(encoder).push_to_hub("me/encoder")
-found["encoder"] = load_encoder("me/encoder", revision="main").longest
+found["encoder"] = load_encoder("me/encoder", revision="main").max_positions
 print("FOUND", json.dumps(found))
 """
 

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypedDict, Unpack
 
 import yaml
 from huggingface_hub import (
@@ -34,47 +35,49 @@ from nlpmtl.saved_config import OWN_TYPE
 _COMMIT = re.compile("[0-9a-f]{40}")
 
 
-def push(
-    directory: str | Path,
-    repo_id: str,
-    *,
-    private: bool | None = None,
-    revision: str | None = None,
-    message: str | None = None,
-    create_pr: bool = False,
-    token: str | None = None,
-) -> str:
-    """Send a model directory to the Hub, in one commit: others see the whole of it, or nothing.
+class PushOptions(TypedDict, total=False):
+    """Optional arguments of `push`, which `Predictor.push_to_hub` passes on and documents."""
 
-    Files of the model that was there before and are not part of this one are removed in the same commit.
+    private: bool | None
+    revision: str | None
+    message: str | None
+    create_pr: bool
+    token: str | None
+
+
+def push(directory: str | Path, repo_id: str, **options: Unpack[PushOptions]) -> str:
+    """Upload a model directory to the Hub in one commit.
+
+    Files of an earlier model that are not part of this one are removed in the same commit.
 
     Args:
-        directory: a model directory; of its files those are sent that a model is made of, and no others.
-        repo_id: where to, as ``"name/model"``; it is made if it is not there.
-        private: whether it is private; None: as it is, or as the owner's settings have it.
-        revision: a branch, which is made if it is not there; None: ``"main"``.
-        message: of the commit.
-        create_pr: propose it as a pull request to a repository that is there.
-        token: None: the one that `hf auth login` saved, or HF_TOKEN.
+        directory: a model directory; only the files of the model are sent.
+        repo_id: the repository, as ``"name/model"``; created if missing.
+        options: the keyword arguments of `Predictor.push_to_hub`.
 
     Returns:
-        The page of the commit, or of the pull request.
+        The URL of the commit, or of the pull request.
 
     Raises:
-        ConfigError: an argument cannot be, there is no token, or HF_HUB_OFFLINE is set. Nothing was sent.
-        ModelError: the directory holds no whole model, or links to files outside of it, or the Hub refused or failed:
-            the branch is as it was.
+        TypeError: an option is unknown.
+        ConfigError: an argument is invalid, there is no token, or HF_HUB_OFFLINE is set. Nothing was sent.
+        ModelError: the directory holds no complete model or links to files outside of it, or the Hub refused or failed:
+            the branch is unchanged.
     """
+    unknown = options.keys() - PushOptions.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"push() got unexpected keyword arguments: {', '.join(sorted(unknown))}")
+    private, revision, create_pr = options.get("private"), options.get("revision"), options.get("create_pr", False)
     failed = f"{directory} cannot be pushed"
     directory = find_directory(directory, failed=failed) or Path(directory)
     files = check_complete(directory, failed=failed)
     _check_links(Path(directory), files)
     failed = f"the model cannot be pushed to {repo_id!r}"
     _check_target(repo_id, revision=revision, failed=failed)
-    given = token or get_token()
-    if given is None:
+    token = options.get("token") or get_token()
+    if token is None:
         raise ConfigError(f"{failed}: there is no token. Log in with `hf auth login`, or set HF_TOKEN")
-    api = HfApi(token=_checked(given), library_name=OWN_TYPE)
+    api = HfApi(token=_checked(token), library_name=OWN_TYPE)
     if not create_pr:
         repo_id = call_with_retry(
             partial(api.create_repo, repo_id, private=private, exist_ok=True), failed=failed
@@ -86,7 +89,7 @@ def push(
             files={**files, **_card_for_repo(files, repo_id=repo_id, scratch=Path(scratch), failed=failed)},
             private=private,
             branch=revision or constants.DEFAULT_REVISION,
-            message=message or f"Upload a model of nlpmtl ({len(files)} files)",
+            message=options.get("message") or f"Upload a model of nlpmtl ({len(files)} files)",
             create_pr=create_pr,
             failed=failed,
             check=partial(_check_links, Path(directory), files),

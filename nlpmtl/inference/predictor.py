@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, get_args
+from typing import Any, Unpack, get_args
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -14,7 +14,7 @@ from nlpmtl.data import describe_value, open_container, without_truncation
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.evaluation import max_batch_tokens
 from nlpmtl.export import export_onnx, export_task
-from nlpmtl.hub import fetch, push
+from nlpmtl.hub import PushOptions, fetch, push
 from nlpmtl.inference.backend import Backend, BackendName, Precision, load_backend
 from nlpmtl.inference.device import check_device
 from nlpmtl.inference.pipeline import InferencePipeline, Table, Text
@@ -85,50 +85,33 @@ class Predictor:
         predictor._directory = directory
         return predictor
 
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        private: bool | None = None,
-        revision: str | None = None,
-        message: str | None = None,
-        create_pr: bool = False,
-        token: str | None = None,
-    ) -> str:
-        """Send the model to the Hub, in one commit: others see the whole of it, or nothing.
+    def push_to_hub(self, repo_id: str, **options: Unpack[PushOptions]) -> str:
+        """Upload the model to the Hub in one commit.
 
-        It is the directory which this predictor was loaded from, as it is now, with its card and its scores. One that
-        was made of a model and a tokenizer sends those two, without a card.
+        A predictor that was loaded from a directory sends that directory as it is now, with its card and scores. A
+        predictor made of a model and a tokenizer sends these two, without a card.
 
         Args:
-            repo_id: where to, as ``"name/model"``; it is made if it is not there.
-            private: whether it is private; default: as it is, or as the owner's settings have it.
-            revision: a branch, which is made if it is not there; default: ``"main"``.
-            message: of the commit.
-            create_pr: propose it as a pull request to a repository that is there.
-            token: one that may write; default: that of `hf auth login`, or HF_TOKEN.
+            repo_id: the repository, as ``"name/model"``; created if missing.
+            private: visibility of the repository; default: unchanged, or the owner's setting for a new one.
+            revision: the branch, created if missing; default: ``"main"``.
+            message: commit message; default: the number of files.
+            create_pr: whether to open a pull request on an existing repository instead; default: False.
+            token: a token with write access; default: that of `hf auth login`, or HF_TOKEN.
 
         Returns:
-            The page of the commit, or of the pull request.
+            The URL of the commit, or of the pull request.
 
         Raises:
-            ConfigError: an argument cannot be, there is no token, or HF_HUB_OFFLINE is set. Nothing was sent.
-            ModelError: the directory holds no whole model, or the Hub refused or failed: the branch is as it was.
+            ConfigError: an argument is invalid, there is no token, or HF_HUB_OFFLINE is set. Nothing was sent.
+            ModelError: the directory holds no complete model, or the Hub refused or failed: the branch is unchanged.
         """
         with TemporaryDirectory() as scratch:
             if self._directory is None:
                 assert isinstance(self.model, MultiTaskModel), "a graph comes from a directory"
                 self.model.save_pretrained(scratch)
                 without_truncation(self.tokenizer).save_pretrained(scratch)
-            return push(
-                self._directory or scratch,
-                repo_id,
-                private=private,
-                revision=revision,
-                message=message,
-                create_pr=create_pr,
-                token=token,
-            )
+            return push(self._directory or scratch, repo_id, **options)
 
     @property
     def tasks(self) -> Mapping[str, Task]:

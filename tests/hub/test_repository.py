@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nlpmtl.hub import push
 from nlpmtl.model import MultiTaskConfig
 from nlpmtl.saved_config import OWN_TYPE
 from tests.hub_server import READER, WRITER, Hub, Repo, model
@@ -43,6 +44,11 @@ def put(hub: Hub, name: str, files: dict[str, bytes], *, gated: bool = False, pr
     repo = hub.models[name] = Repo(private=private, gated=gated)
     repo.commit("main", files, message="put here by the test")
     return repo
+
+
+def test_an_unknown_option_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"push\(\) got unexpected keyword arguments: privat$"):
+        push(tmp_path, "me/x", privat=True)  # type: ignore[call-arg]
 
 
 def test_the_type_is_the_models() -> None:
