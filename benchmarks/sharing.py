@@ -29,7 +29,7 @@ from typing import Any
 import nlpmtl
 from benchmarks.same_scores import read_eleven
 from benchmarks.steps import take_steps
-from benchmarks.tables import facts, mean_spread
+from benchmarks.tables import facts, mean_spread, write_report
 from nlpmtl.hub import load_model
 from nlpmtl.model import estimate_cost
 
@@ -188,20 +188,16 @@ def main() -> None:
     command += ["--only", *args.only] if args.only else []
     files = [path for name in SCORED.values() if (path := rows / f"{name}.jsonl").exists()]
     counts = [path.read_text(encoding="utf-8").count("\n") for path in files]
-    text = "\n".join(
-        [
-            f"RTE, {args.rte:,} train rows, with SNLI, {SNLI:,}: {args.steps:,} steps of {BATCH} rows, "
-            f"accuracy on {', '.join(f'{count:,}' for count in counts)} rows, mean and standard deviation of "
-            f"{args.seeds} seeds.",
-            "",
-            *table(results, times(rows, schemes=results)),
-            "",
-            *facts(shlex.join(command)),
-        ]
-    )
-    print(text)
-    if args.table:
-        args.table.write_text(text + "\n", encoding="utf-8")
+    report = [
+        f"RTE, {args.rte:,} train rows, with SNLI, {SNLI:,}: {args.steps:,} steps of {BATCH} rows, "
+        f"accuracy on {', '.join(f'{count:,}' for count in counts)} rows, mean and standard deviation of "
+        f"{args.seeds} seeds.",
+        "",
+        *table(results, times(rows, schemes=results)),
+        "",
+        *facts(shlex.join(command)),
+    ]
+    write_report(report, args.table)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,47 @@
-"""Shared helpers of result tables: spreads of repeated measurements, and provenance."""
+"""Shared parts of the benchmarks: arguments, reports, spreads of repeated measurements, and provenance."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
+from pathlib import Path
+
+
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the option ``--output``, the file of the report."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the report to this file")
+    return parser
+
+
+def run_parts(parts: Iterable[str], run: Callable[[str], Iterable[str]]) -> list[str]:
+    """Print the lines of each part as they come; return all of them, with an empty line after each part."""
+    lines = []
+    for part in parts:
+        for line in run(part):
+            print(line, flush=True)
+            lines.append(line)
+        lines.append("")
+    return lines
+
+
+def write_report(lines: Iterable[str], output: Path | None, *, echo: bool = True) -> None:
+    """Print a report, and write it to a file if there is one.
+
+    Args:
+        lines: lines of the report.
+        output: the file; None: only print.
+        echo: whether to print the report.
+    """
+    text = "\n".join(lines)
+    if echo:
+        print(text)
+    if output is not None:
+        output.write_text(text + "\n", encoding="utf-8")
 
 
 def median_spread(values: Sequence[float], digits: int) -> str:

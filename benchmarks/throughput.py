@@ -11,7 +11,6 @@ tokens over the sum of their seconds. "Tuned" is grouped by length, and in bf16 
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -23,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.eleven import DATASETS, RUN
 from benchmarks.steps import take_steps
-from benchmarks.tables import facts
+from benchmarks.tables import facts, make_parser, write_report
 from nlpmtl.training import resolve_precision
 
 NLPMTL = "nlpmtl"
@@ -48,13 +47,12 @@ def multi_task(data: Path, *, steps: int, cache: Path, sets: dict[str, str]) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--steps", type=int, default=30, help="steps of nlpmtl; the Trainer takes a third as many per task"
     )
-    parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     data, trainer_steps = args.data.resolve(), max(3, args.steps // 3)
@@ -80,19 +78,15 @@ def main() -> None:
     for name, rates in rates_of.items():
         ratio = statistics.median(a / b for a, b in zip(rates_of[NLPMTL], rates, strict=True))
         lines.append(f"| {name} | {medians[name]:,.0f} ({min(rates):,.0f} to {max(rates):,.0f}) | {ratio:.2f} |")
-    text = "\n".join(
-        [
-            "# Training throughput compared with the stock Trainer",
-            "",
-            *lines,
-            "",
-            *facts(f"benchmarks.throughput DATA --rounds {args.rounds} --steps {args.steps}"),
-            f"- {resolve_precision('auto')}; MiniLM-L6, eleven tasks of ten datasets, 32 rows per step.",
-        ]
-    )
-    print(text)
-    if args.output:
-        args.output.write_text(text + "\n", encoding="utf-8")
+    report = [
+        "# Training throughput compared with the stock Trainer",
+        "",
+        *lines,
+        "",
+        *facts(f"benchmarks.throughput DATA --rounds {args.rounds} --steps {args.steps}"),
+        f"- {resolve_precision('auto')}; MiniLM-L6, eleven tasks of ten datasets, 32 rows per step.",
+    ]
+    write_report(report, args.output)
 
 
 if __name__ == "__main__":
