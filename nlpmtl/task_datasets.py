@@ -1,4 +1,4 @@
-"""The work of a run: its datasets read and tokenised, and its tasks, with the labels that were found."""
+"""The datasets of a run, tokenized and labelled, and its tasks, fitted on the train splits."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from nlpmtl.registry import METRICS
 from nlpmtl.tasks import LabelColumns, Regression, Task, build_task, find_labels, label_shapes, read_columns
 
 Splits = dict[str, dict[str, Encoded]]
-"""Split → dataset → its rows."""
+"""Split → dataset → its labelled rows."""
 
 _SHOWN = 10
-"""Unknown labels that an error lists."""
+"""Maximum number of unknown labels in an error."""
 
 
 @dataclass(frozen=True)
 class TaskDatasets:
-    """What there is to learn, or to be scored on.
+    """The tasks and datasets to train or evaluate on.
 
     Args:
-        tasks: by name, their labels found, what they need to know of train learnt.
+        tasks: the tasks by name, with their labels, fitted on the train splits.
         splits: the rows of every dataset, by split.
-        notes: what to tell a person: rows that were left out, rows that were cut, labels that only other splits have.
+        notes: messages for the user: skipped rows, truncated rows, labels that are only in other splits than train.
     """
 
     tasks: dict[str, Task]
@@ -40,7 +40,7 @@ class TaskDatasets:
     notes: tuple[str, ...]
 
     def fingerprint(self) -> dict[str, Any]:
-        """What a checkpoint records of the data: each task's label list, and a fingerprint of each dataset's splits."""
+        """Return what a checkpoint records: the label list of each task, and a fingerprint of each dataset's splits."""
         splits: dict[str, dict[str, Any]] = {}
         for split, datasets in self.splits.items():
             for name, rows in datasets.items():
@@ -56,33 +56,33 @@ def load_task_datasets(
     earlier: Mapping[str, Task] | None = None,
     splits: Sequence[str] = ("train", "validation"),
 ) -> TaskDatasets:
-    """Read, check and tokenise everything that a run trains and selects on.
+    """Load the datasets of a run and build its tasks.
 
     Args:
         datasets: the datasets by name.
-        tokenizer: the encoder's.
-        max_length: of a row, in tokens.
-        earlier: the tasks of the model that the run starts from; those of the same name go on.
-        splits: which.
+        tokenizer: the tokenizer of the encoder.
+        max_length: the maximum number of tokens of a row.
+        earlier: the tasks of the model that training continues from; those with the same name are continued.
+        splits: the splits to load.
 
     Raises:
-        ConfigError: a task has no labels to learn, or is described in a way that its data or its earlier self cannot
-            follow.
-        DataError: a row breaks a rule.
+        ConfigError: a task has no labels in train, or its config contradicts its data or the earlier task.
+        DataError: a row is invalid.
     """
-    prepare = DatasetLoader(tokenizer, max_length=max_length)
-    rows = {name: _load(name, dataset, splits, prepare=prepare) for name, dataset in datasets.items()}
-    if not any("train" in found for found in rows.values()):
-        had = ", ".join(dict.fromkeys(split for one in datasets.values() for split in one.data.split_names))
-        raise ConfigError(f"no dataset has a split `train`; splits found: {had}")
+    load = DatasetLoader(tokenizer, max_length=max_length)
+    rows = {name: _load(name, dataset, splits, load=load) for name, dataset in datasets.items()}
+    if not any("train" in dataset_splits for dataset_splits in rows.values()):
+        names = ", ".join(dict.fromkeys(split for dataset in datasets.values() for split in dataset.data.split_names))
+        raise ConfigError(f"no dataset has a split `train`; splits found: {names}")
     earlier = earlier or {}
     columns = read_columns(datasets, rows)
     tasks = _build_tasks(datasets, rows, columns=columns, earlier=earlier)
     encoded = _label(datasets, rows, columns=columns, tasks=tasks)
     for name, task in tasks.items():
-        labels = [e.labels[name] for e in encoded.get("train", {}).values() if name in e.labels]
-        if not any(one.counts.any() for one in labels):
-            places = ", ".join(rows[one]["train"].where for one, own in encoded["train"].items() if name in own.labels)
+        labelled = {dataset: e for dataset, e in encoded.get("train", {}).items() if name in e.labels}
+        labels = [e.labels[name] for e in labelled.values()]
+        if not any(dataset_labels.counts.any() for dataset_labels in labels):
+            places = ", ".join(rows[dataset]["train"].where for dataset in labelled)
             raise ConfigError(f"task {name!r}: no train row has a label for it{places and f' in {places}'}")
         task.fit(labels)
         if name in earlier:
@@ -91,7 +91,7 @@ def load_task_datasets(
             _check_scale(task, datasets, encoded["train"])
         load_foreign(task.metrics)
     _check_validation(tasks, encoded.get("validation", {}))
-    notes = (*prepare.notes, *columns.notes, *_notes(rows, encoded), *_unscored(tasks, encoded.get("validation", {})))
+    notes = (*load.notes, *columns.notes, *_notes(rows, encoded), *_unscored(tasks, encoded.get("validation", {})))
     notes = (*notes, *_segmented(tasks, datasets, rows))
     return TaskDatasets(tasks, encoded, notes)
 
@@ -104,62 +104,62 @@ def load_split(
     max_length: int,
     split: str,
 ) -> TaskDatasets:
-    """One split of every dataset that has it, labelled for the tasks of a model that exists.
+    """Load one split of every dataset that has it, labelled for the tasks of an existing model.
 
     Raises:
-        ConfigError: a task of the data is unknown to the model or of another kind, it is scored by a program that the
-            data does not name, or no dataset has the split.
+        ConfigError: the model has no task of this name and kind, a metric of the model runs code that the dataset's
+            config does not name, or no dataset has the split.
     """
     for dataset in datasets.values():
         for name, options in dataset.tasks.items():
             if name not in tasks or tasks[name].kind != options.kind:
-                had = ", ".join(f"{task.name} ({task.kind})" for task in tasks.values())
-                raise ConfigError(f"task {name!r} ({options.kind}) is not in this model, which has: {had}")
+                available = ", ".join(f"{task.name} ({task.kind})" for task in tasks.values())
+                raise ConfigError(f"task {name!r} ({options.kind}) is not in this model, which has: {available}")
             _check_foreign(tasks[name], options.metrics or ())
             _check_known(tasks[name])
-            shape, wanted = dataset.input.shape, tasks[name].input
-            if (shape == "pair") != (wanted == "pair") or shape not in tasks[name].inputs:
-                raise ConfigError(f"task {name!r} of this model reads {wanted}, the dataset has {shape}")
-    prepare = DatasetLoader(tokenizer, max_length=max_length)
-    rows = {name: _load(name, dataset, [split], prepare=prepare) for name, dataset in datasets.items()}
+            shape, trained_shape = dataset.input.shape, tasks[name].input
+            if (shape == "pair") != (trained_shape == "pair") or shape not in tasks[name].inputs:
+                raise ConfigError(f"task {name!r} of this model reads {trained_shape}, the dataset has {shape}")
+    load = DatasetLoader(tokenizer, max_length=max_length)
+    rows = {name: _load(name, dataset, [split], load=load) for name, dataset in datasets.items()}
     columns = read_columns(datasets, rows, model=tasks)
     encoded = _label(datasets, rows, columns=columns, tasks=tasks)
     if split not in encoded:
         raise ConfigError(f"no dataset has a split {split!r}")
-    notes = _check_label_columns(datasets, {name: one[split] for name, one in rows.items() if one})
-    return TaskDatasets(dict(tasks), encoded, (*prepare.notes, *columns.notes, *notes, *_notes(rows, encoded)))
+    notes = _check_label_columns(datasets, {name: splits[split] for name, splits in rows.items() if splits})
+    return TaskDatasets(dict(tasks), encoded, (*load.notes, *columns.notes, *notes, *_notes(rows, encoded)))
 
 
 def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[str, TokenizedSplit]) -> list[str]:
-    """What to say about columns of labels that are in no row of a split.
+    """Return notes about label columns that are missing in a split.
 
     Raises:
-        ConfigError: a column is spelt almost like one of no other task.
+        ConfigError: an existing column that no task reads has a similar name, so the missing name may be misspelt.
     """
     notes: list[str] = []
-    serious: list[str] = []
+    errors: list[str] = []
     for name, prepared in rows.items():
         tasks = datasets[name].tasks
         columns = {column for options in tasks.values() for column in options.columns}
         for task, options in tasks.items():
-            absent = [
+            missing = [
                 prepared.missing_columns[column] for column in options.columns if column in prepared.missing_columns
             ]
-            if all(one.nearest is None or one.nearest in columns for one in absent):
-                notes.extend(f"task {task!r} is not scored: {one.message}" for one in absent)
+            if all(column.nearest is None or column.nearest in columns for column in missing):
+                notes.extend(f"task {task!r} is not scored: {column.message}" for column in missing)
             else:
-                serious.extend(one.message for one in absent)
-    if serious:
-        raise ConfigError("\n".join([*serious, *notes]))
+                errors.extend(column.message for column in missing)
+    if errors:
+        raise ConfigError("\n".join([*errors, *notes]))
     return notes
 
 
 def _check_scale(task: Regression, datasets: Mapping[str, DatasetConfig], train: Mapping[str, Encoded]) -> None:
     """Refuse targets whose scale overflows: training on them would give a model that predicts infinity."""
     rows = {name: encoded.labels[task.name] for name, encoded in train.items() if task.name in encoded.labels}
-    found = [(name, row) for name, labels in rows.items() if (row := task.find_overflow(labels)) is not None]
-    if found:
-        name, row = max(found, key=lambda one: abs(rows[one[0]].values([one[1]])[0]))
+    too_large = [(name, row) for name, labels in rows.items() if (row := task.find_overflow(labels)) is not None]
+    if too_large:
+        name, row = max(too_large, key=lambda place: abs(rows[place[0]].values([place[1]])[0]))
         raise DataError(
             f"{train[name].place(row)}: column {datasets[name].tasks[task.name].label!r}: task {task.name!r} cannot be "
             f"trained on targets of this size, found {rows[name].values([row])[0]!r} (mean {task.target['mean']:g}, "
@@ -169,7 +169,7 @@ def _check_scale(task: Regression, datasets: Mapping[str, DatasetConfig], train:
 
 
 def _check_known(task: Task) -> None:
-    """A model is loaded without its metrics, so whether they are registered is checked when it is scored."""
+    """Check that the metrics of a loaded task are registered: loading a model does not check it."""
     try:
         task.check_metrics()
     except ConfigError as error:
@@ -177,10 +177,10 @@ def _check_known(task: Task) -> None:
         raise ConfigError(f"{error}; {HINT}" if unknown else str(error)) from None
 
 
-def _check_foreign(task: Task, asked: Sequence[str]) -> None:
-    """A metric of `evaluate` is a program: what a model says of itself is no reason to run one."""
+def _check_foreign(task: Task, named: Sequence[str]) -> None:
+    """Refuse metrics of `evaluate`, which run third-party code, unless the user's own config names them."""
     for metric in task.metrics:
-        if metric.startswith(FOREIGN) and metric not in asked:
+        if metric.startswith(FOREIGN) and metric not in named:
             raise ConfigError(
                 f"task {task.name!r} of this model is scored by {metric!r}, which runs code that is not nlpmtl's. "
                 f'If you trust it, say so where the data is described: [tasks.{task.name}] metrics = ["{metric}"]'
@@ -189,13 +189,13 @@ def _check_foreign(task: Task, asked: Sequence[str]) -> None:
 
 def _notes(rows: Mapping[str, dict[str, TokenizedSplit]], encoded: Splits) -> Iterator[str]:
     for split, datasets in encoded.items():
-        for name, one in datasets.items():
+        for name, dataset in datasets.items():
             skipped = rows[name][split].skipped
             if skipped:
                 yield f"{name}, {split}: {skipped} bad rows were left out"
-            if one.cut:
-                yield f"{name}, {split}: {one.cut} of {len(one)} rows are longer than max_length and were cut"
-            for task, labels in one.labels.items():
+            if dataset.cut:
+                yield f"{name}, {split}: {dataset.cut} of {len(dataset)} rows are longer than max_length and were cut"
+            for task, labels in dataset.labels.items():
                 extra = labels.names[labels.known :]
                 if extra:
                     shown = ", ".join(map(plain, extra[:5])) + (", …" if len(extra) > 5 else "")
@@ -203,10 +203,7 @@ def _notes(rows: Mapping[str, dict[str, TokenizedSplit]], encoded: Splits) -> It
 
 
 def _check_validation(tasks: Mapping[str, Task], validation: Mapping[str, Encoded]) -> None:
-    """DataError if none of a task's labels occurs in its validation rows, although others do.
-
-    A tag that belongs to no span does not count.
-    """
+    """Raise DataError if a task's validation rows have only unknown labels. A tag outside spans does not count."""
     for name, task in tasks.items():
         unknown: dict[str, str] = {}
         known = False
@@ -229,15 +226,15 @@ def _check_validation(tasks: Mapping[str, Task], validation: Mapping[str, Encode
 
 def _unscored(tasks: Mapping[str, Task], validation: Mapping[str, Encoded]) -> Iterator[str]:
     for name in tasks:
-        if not any(name in one.labels and one.labels[name].labelled.any() for one in validation.values()):
+        if not any(name in rows.labels and rows.labels[name].labelled.any() for rows in validation.values()):
             yield f"task {name!r} has no labelled validation rows: it is trained, but not scored"
 
 
 def _load(
-    name: str, dataset: DatasetConfig, splits: Sequence[str], *, prepare: DatasetLoader
+    name: str, dataset: DatasetConfig, splits: Sequence[str], *, load: DatasetLoader
 ) -> dict[str, TokenizedSplit]:
     columns = label_shapes(name, dataset)
-    return prepare(dataset.data, input=dataset.input, columns=columns, limit=dataset.limit, name=name, splits=splits)
+    return load(dataset.data, input=dataset.input, columns=columns, limit=dataset.limit, name=name, splits=splits)
 
 
 def _build_tasks(
@@ -273,7 +270,7 @@ def _build_tasks(
 def _word_splitting(
     task: str, datasets: Mapping[str, DatasetConfig], rows: Mapping[str, dict[str, TokenizedSplit]]
 ) -> dict[str, Any]:
-    """How the words of a task's train rows are split, as arguments of the task; none where its input is not words."""
+    """Return how the words of a task's train rows are split, as arguments of the task; empty without words."""
     counted = _count_words(task, datasets, rows)
     if not counted.counts:
         return {}
@@ -303,13 +300,13 @@ def _segmented(
 
 
 def _input_columns(task: str, datasets: Mapping[str, DatasetConfig]) -> list[dict[str, str]]:
-    """The columns that a task reads, of each of its datasets."""
-    found = [one.input.model_dump(exclude_none=True) for one in datasets.values() if task in one.tasks]
-    return [columns for i, columns in enumerate(found) if columns not in found[:i]]
+    """Return the different input columns of a task's datasets."""
+    inputs = [dataset.input.model_dump(exclude_none=True) for dataset in datasets.values() if task in dataset.tasks]
+    return [columns for i, columns in enumerate(inputs) if columns not in inputs[:i]]
 
 
 def _spell(spelling: Spelling, known: Mapping[str, str], name: str) -> str:
-    """The label that a name means, as the task spells it."""
+    """Return the task's label for a name."""
     name = spelling(name)
     return known.get(name, name)
 
@@ -330,10 +327,12 @@ def _label(
             task: Target(", ".join(options.columns), tasks[task].columns["label"], tasks[task].labels)
             for task, options in dataset.tasks.items()
         }
-        for split, found in rows[name].items():
-            own = {
+        for split, tokenized in rows[name].items():
+            named_columns = {
                 task: column.rename([known[task].get(label, label) for label in column.names])
                 for task, column in columns.columns[name][split].items()
             }
-            encoded.setdefault(split, {})[name] = label(found, targets=targets, train=split == "train", columns=own)
+            encoded.setdefault(split, {})[name] = label(
+                tokenized, targets=targets, train=split == "train", columns=named_columns
+            )
     return encoded
