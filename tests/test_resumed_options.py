@@ -182,7 +182,7 @@ def test_a_new_run_never_removes_what_is_left_of_an_earlier_one(run: dict[str, A
 
 def test_a_comparison_is_not_written_among_other_files(run: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(RunError, match=r"is not empty, and holds no comparison; found: notes\.txt"):
+    with pytest.raises(RunError, match=r"is not empty and not a comparison; found: notes\.txt"):
         nlpmtl.compare(run, seeds=1, output=tmp_path)
 
 
@@ -190,5 +190,5 @@ def test_a_comparison_is_not_written_among_other_files(run: dict[str, Any], tmp_
 def test_files_with_the_names_of_a_comparison_are_not_one(run: dict[str, Any], tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_text("{}")
-    with pytest.raises(RunError, match=r"is not empty, and holds no comparison; found: "):
+    with pytest.raises(RunError, match=r"is not empty and not a comparison; found: "):
         nlpmtl.compare(run, seeds=1, output=tmp_path)
