@@ -121,10 +121,10 @@ def _config(task: Task, stock: StockModel) -> dict[str, Any]:
 def _head_weights(head: Head, *, stock: StockModel) -> dict[str, Tensor]:
     """Return the weights of a head by their names in transformers, with factor and shift in the last layer."""
     weights: dict[str, Tensor] = {}
-    for ours, theirs in zip(head.shape.layers, head.shape.stock, strict=True):
+    for ours, theirs in zip(head.config.layers, head.config.hf_modules, strict=True):
         for name, weight in head.get_submodule(ours).named_parameters():
             weights[f"{theirs}.{name}"] = weight.detach()
-    last = head.shape.stock[-1]
+    last = head.config.hf_modules[-1]
     for name, shift in ((f"{last}.weight", 0.0), (f"{last}.bias", stock.shift)):
         weights[name] = (weights[name].cpu().double() * stock.factor + shift).to(weights[name].dtype)
     return weights

@@ -1,13 +1,13 @@
-"""Heads in the shape of each architecture.
+"""Task heads, with the layers of transformers' own head for each architecture.
 
-Head(width=384, outputs=3, shape=sequence_shape(encoder.config), level="sequence")
+head = Head(width=384, outputs=3, config=sequence_head_config(encoder.config), level="sequence")
 """
 
 from __future__ import annotations
 
 from nlpmtl.heads.context import HeadContext
 from nlpmtl.heads.head import Head
-from nlpmtl.heads.head_config import HeadConfig, sequence_shape, token_shape
+from nlpmtl.heads.head_config import HeadConfig, sequence_head_config, token_head_config
 from nlpmtl.heads.inputs import HeadInputs, Outputs, named_outputs
 
 __all__ = [
@@ -17,6 +17,6 @@ __all__ = [
     "HeadInputs",
     "Outputs",
     "named_outputs",
-    "sequence_shape",
-    "token_shape",
+    "sequence_head_config",
+    "token_head_config",
 ]

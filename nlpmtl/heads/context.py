@@ -1,4 +1,4 @@
-"""What a task type builds its head from."""
+"""The context from which a task type builds its head."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 from nlpmtl.heads.head import Head
-from nlpmtl.heads.head_config import sequence_shape, token_shape
+from nlpmtl.heads.head_config import sequence_head_config, token_head_config
 
 
 @dataclass(frozen=True)
 class HeadContext:
-    """What a head is built from. Torch is seeded before `Task.build_head` is called.
+    """Encoder, seed and pretrained weights for a head. Torch is seeded before `Task.build_head` is called.
 
     Args:
         config: config of the encoder.
@@ -43,10 +43,12 @@ class HeadContext:
         return self._head(outputs, "token")
 
     def _head(self, outputs: int, level: Literal["sequence", "token"]) -> Head:
-        sequence = sequence_shape(self.config)
-        shape = sequence if level == "sequence" else token_shape(self.config)
+        sequence = sequence_head_config(self.config)
+        config = sequence if level == "sequence" else token_head_config(self.config)
         std = getattr(self.config, "initializer_range", None) or 0.02
-        head = Head(width=self.width, outputs=outputs, shape=shape, level=level, std=std, seed=self.seed)
-        if level == "sequence" or shape.stock[:-1] == sequence.stock[:-1]:  # it has the layers that are pretrained
+        head = Head(width=self.width, outputs=outputs, config=config, level=level, std=std, seed=self.seed)
+        if (
+            level == "sequence" or config.hf_modules[:-1] == sequence.hf_modules[:-1]
+        ):  # its layers are those of the checkpoint
             head.load_fitting(self.pretrained)
         return head

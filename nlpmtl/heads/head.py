@@ -1,4 +1,12 @@
-"""A head: from the hidden states of one task's rows to its logits."""
+"""Standard head: pooled or token hidden states to logits.
+
+    logits = out(dropout(norm(activation(dense(dropout(h))))))
+
+Symbols:
+- h: pooled hidden state of a text, or hidden state of a token
+- dense, activation, norm: optional layers, as `HeadConfig` says
+- out: linear layer with one output per logit
+"""
 
 from __future__ import annotations
 
@@ -14,16 +22,15 @@ from nlpmtl.heads.inputs import HeadInputs
 
 
 class Head(nn.Module):
-    """One task's last layers.
+    """Standard head of a task.
 
     Args:
-        width: the encoder's hidden size.
-        outputs: logits per text, or per token.
-        shape: the layers between.
-        level: "sequence" for one answer a text, "token" for one a token.
-        std: the standard deviation of the first weights (biases start at 0), as the encoder's own, unless the shape has
-            another.
-        seed: of those first weights: a head starts the same whatever other heads there are.
+        width: hidden size of the encoder.
+        outputs: number of logits per text or token.
+        config: layers of the head.
+        level: "sequence" for one prediction per text, "token" for one per token.
+        std: standard deviation of the initial weights, unless `config` has another; biases start at 0.
+        seed: seed of the initial weights. They do not depend on other heads.
     """
 
     def __init__(
@@ -31,36 +38,36 @@ class Head(nn.Module):
         *,
         width: int,
         outputs: int,
-        shape: HeadConfig,
+        config: HeadConfig,
         level: Literal["sequence", "token"],
         std: float = 0.02,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.shape, self.level = shape, level
-        self.drop_in, self.drop_out = nn.Dropout(shape.drop_in), nn.Dropout(shape.drop_out)
-        if shape.dense:
-            self.dense = nn.Linear(width, width, bias=shape.bias)
-            self.activation = ACT2FN[shape.activation]
-            if shape.norm is not None:
-                self.norm = nn.LayerNorm(width, eps=shape.norm, bias=shape.norm_bias)
+        self.config, self.level = config, level
+        self.dropout_in, self.dropout_out = nn.Dropout(config.dropout_in), nn.Dropout(config.dropout_out)
+        if config.dense:
+            self.dense = nn.Linear(width, width, bias=config.bias)
+            self.activation = ACT2FN[config.activation]
+            if config.norm is not None:
+                self.norm = nn.LayerNorm(width, eps=config.norm, bias=config.norm_bias)
         self.out = nn.Linear(width, outputs)
-        self._initialise(std, seed)
+        self._initialize(std, seed)
 
     def pool(self, inputs: HeadInputs) -> Tensor:
-        """Return what the layers read: ``[sequences, width]``, or for tokens the hidden states."""
+        """Return the pooled hidden states, ``[sequences, width]``; at the level of tokens all hidden states."""
         if self.level == "token":
             return inputs.hidden
-        return inputs.first if self.shape.pooling == "first" else inputs.mean
+        return inputs.first if self.config.pooling == "first" else inputs.mean
 
     def forward(self, inputs: HeadInputs) -> Tensor:
         """Return logits, ``[sequences, outputs]``, or ``[sequences, time, outputs]`` for tokens."""
         x = self.pool(inputs)
-        if self.shape.dense:
-            x = self.activation(self.dense(self.drop_in(x)))
-            if self.shape.norm is not None:
+        if self.config.dense:
+            x = self.activation(self.dense(self.dropout_in(x)))
+            if self.config.norm is not None:
                 x = self.norm(x)
-        logits: Tensor = self.out(self.drop_out(x))
+        logits: Tensor = self.out(self.dropout_out(x))
         return logits
 
     def load_fitting(self, weights: Mapping[str, Tensor]) -> None:
@@ -70,9 +77,9 @@ class Head(nn.Module):
         self.load_state_dict({**current, **fitting})
 
     @torch.no_grad()
-    def _initialise(self, std: float, seed: int) -> None:
+    def _initialize(self, std: float, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
-        stds = {"dense.weight": self.shape.dense_std, "out.weight": self.shape.out_std}
+        stds = {"dense.weight": self.config.dense_std, "out.weight": self.config.out_std}
         for name, weight in self.named_parameters():
             if weight.dim() > 1:
                 if not weight.is_meta:
@@ -81,8 +88,8 @@ class Head(nn.Module):
                 weight.zero_()
 
     def _draw(self, weight: Tensor, *, std: float, generator: torch.Generator) -> None:
-        if self.shape.cutoff is None:
+        if self.config.cutoff is None:
             weight.normal_(0.0, std, generator=generator)
         else:
-            limit = self.shape.cutoff * std
+            limit = self.config.cutoff * std
             nn.init.trunc_normal_(weight, 0.0, std, -limit, limit, generator=generator)

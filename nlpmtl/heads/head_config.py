@@ -1,4 +1,7 @@
-"""The shape of the head that transformers itself puts on each architecture, so that ours can become one of its own."""
+"""Head configs: the layers of the head that transformers uses for each architecture.
+
+A head has the same layers as transformers' own, so that it can be exported to a stock model.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +14,25 @@ from transformers import PretrainedConfig
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """What stands between an encoder's hidden states and the logits of a task.
+    """Layers between the hidden states of an encoder and the logits of a task.
 
-    Order: pool → drop → dense → activation → normalisation → drop → out. Without ``dense`` the middle falls away.
+    Order: pool → dropout → dense → activation → normalization → dropout → out. Without ``dense``: pool → dropout → out.
 
     Args:
-        pooling: which hidden state stands for a text: the first, or the mean over tokens. Labeling takes them all.
+        pooling: pooled hidden state of a text: that of the first token, or the mean over tokens. Heads at the level of
+            tokens do not pool.
         dense: whether there is a dense layer.
         bias: whether the dense layer has a bias.
-        activation: the dense layer's activation, by transformers' name for it.
-        norm: the layer normalisation's epsilon after it; None for none.
-        norm_bias: whether that normalisation has a bias.
-        drop_in: dropout before the dense layer.
-        drop_out: dropout before the last layer.
-        stock: the names of the stock model's modules that the dense layer, the normalisation and the last layer are.
-        dense_std: the standard deviation of the dense layer's initial weights; None for the encoder's.
-        out_std: the standard deviation of the last layer's initial weights; None for the encoder's.
-        cutoff: initial weights are drawn from a normal distribution that is truncated at so many standard deviations;
-            None for no limit.
+        activation: activation after the dense layer, by its name in transformers.
+        norm: epsilon of the layer normalization after the activation; None: no normalization.
+        norm_bias: whether the normalization has a bias.
+        dropout_in: dropout probability before the dense layer.
+        dropout_out: dropout probability before the last layer.
+        hf_modules: names of the dense layer, the normalization and the last layer in the model of transformers.
+        dense_std: standard deviation of the initial weights of the dense layer; None: that of the encoder.
+        out_std: standard deviation of the initial weights of the last layer; None: that of the encoder.
+        cutoff: number of standard deviations at which the normal distribution of the initial weights is truncated;
+            None: no truncation.
     """
 
     pooling: Literal["first", "mean"] = "first"
@@ -37,34 +41,34 @@ class HeadConfig:
     activation: str = "tanh"
     norm: float | None = None
     norm_bias: bool = False
-    drop_in: float = 0.0
-    drop_out: float = 0.0
-    stock: tuple[str, ...] = ("classifier",)
+    dropout_in: float = 0.0
+    dropout_out: float = 0.0
+    hf_modules: tuple[str, ...] = ("classifier",)
     dense_std: float | None = None
     out_std: float | None = None
     cutoff: float | None = None
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Our names of the modules that ``stock`` names."""
+        """Names of the layers in `Head`, in the order of ``hf_modules``."""
         return (*("dense",) * self.dense, *("norm",) * (self.dense and self.norm is not None), "out")
 
 
-def sequence_shape(config: PretrainedConfig) -> HeadConfig:
-    """The head of ``…ForSequenceClassification`` of an encoder's architecture.
+def sequence_head_config(config: PretrainedConfig) -> HeadConfig:
+    """Return the config of the head of ``…ForSequenceClassification`` for the architecture of an encoder.
 
-    An architecture that is not listed gets RoBERTa's head: dense and tanh over the first token.
+    The default for other architectures is the head of RoBERTa: dense and tanh over the first token.
     """
     drop = _classifier_dropout(config)
-    roberta = HeadConfig(drop_in=drop, drop_out=drop, stock=("classifier.dense", "classifier.out_proj"))
+    roberta = HeadConfig(dropout_in=drop, dropout_out=drop, hf_modules=("classifier.dense", "classifier.out_proj"))
     match config.model_type:
         case "bert":
-            return HeadConfig(drop_out=drop, stock=("bert.pooler.dense", "classifier"))
+            return HeadConfig(dropout_out=drop, hf_modules=("bert.pooler.dense", "classifier"))
         case "albert":
-            return HeadConfig(drop_out=config.classifier_dropout_prob, stock=("albert.pooler", "classifier"))
+            return HeadConfig(dropout_out=config.classifier_dropout_prob, hf_modules=("albert.pooler", "classifier"))
         case "distilbert":
             return HeadConfig(
-                activation="relu", drop_out=config.seq_classif_dropout, stock=("pre_classifier", "classifier")
+                activation="relu", dropout_out=config.seq_classif_dropout, hf_modules=("pre_classifier", "classifier")
             )
         case "electra":
             return replace(roberta, activation="gelu")
@@ -72,9 +76,9 @@ def sequence_shape(config: PretrainedConfig) -> HeadConfig:
             cls_dropout = getattr(config, "cls_dropout", None)
             return HeadConfig(
                 activation=config.pooler_hidden_act,
-                drop_in=config.pooler_dropout,
-                drop_out=config.hidden_dropout_prob if cls_dropout is None else cls_dropout,
-                stock=("pooler.dense", "classifier"),
+                dropout_in=config.pooler_dropout,
+                dropout_out=config.hidden_dropout_prob if cls_dropout is None else cls_dropout,
+                hf_modules=("pooler.dense", "classifier"),
             )
         case "modernbert":
             pooling: Literal["first", "mean"] = "mean" if config.classifier_pooling == "mean" else "first"
@@ -83,11 +87,11 @@ def sequence_shape(config: PretrainedConfig) -> HeadConfig:
             return roberta
 
 
-def token_shape(config: PretrainedConfig) -> HeadConfig:
-    """The head of ``…ForTokenClassification`` of an encoder's architecture: a last layer alone, but for ModernBERT."""
+def token_head_config(config: PretrainedConfig) -> HeadConfig:
+    """Return the config of the head of ``…ForTokenClassification``: a linear layer, except for ModernBERT."""
     if config.model_type == "modernbert":
         return _modernbert(config)
-    return HeadConfig(dense=False, drop_out=_classifier_dropout(config))
+    return HeadConfig(dense=False, dropout_out=_classifier_dropout(config))
 
 
 def _modernbert(config: PretrainedConfig) -> HeadConfig:
@@ -99,13 +103,13 @@ def _modernbert(config: PretrainedConfig) -> HeadConfig:
         activation=config.classifier_activation,
         norm=config.norm_eps,
         norm_bias=config.norm_bias,
-        drop_out=config.classifier_dropout,
-        stock=("head.dense", "head.norm", "classifier"),
+        dropout_out=config.classifier_dropout,
+        hf_modules=("head.dense", "head.norm", "classifier"),
     )
 
 
 def _classifier_dropout(config: PretrainedConfig) -> float:
-    """The first of the names under which architectures keep it."""
+    """Return the dropout probability of the classifier, which architectures call by different names."""
     for name in ("classifier_dropout", "classifier_dropout_prob", "hidden_dropout_prob", "dropout"):
         value = getattr(config, name, None)
         if value is not None:

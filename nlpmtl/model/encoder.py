@@ -33,7 +33,7 @@ from transformers.utils.hub import resolve_revision
 from nlpmtl.config import find_directory
 from nlpmtl.errors import ModelError, NlpmtlError, did_you_mean
 from nlpmtl.fs import sha256_file
-from nlpmtl.heads import Head, HeadConfig, sequence_shape
+from nlpmtl.heads import Head, HeadConfig, sequence_head_config
 from nlpmtl.model.checks import check_files, explain_load_error
 from nlpmtl.model.suitability import check_architecture, check_encoder, model_class
 from nlpmtl.model.tokenizer import load_tokenizer
@@ -252,7 +252,7 @@ def _load_stock(path: str, *, tokenizer: PreTrainedTokenizerBase, config: Pretra
         model, info = AutoModel.from_pretrained(path, **options)
         return Encoder(model, tokenizer, head_init={}, notes=_missing_weights(path, model, info))
     stock, info = AutoModelForSequenceClassification.from_pretrained(path, **options)
-    start = _pretrained_layers(stock, sequence_shape(config), missing=set(info["missing_keys"]))
+    start = _pretrained_layers(stock, sequence_head_config(config), missing=set(info["missing_keys"]))
     check_finite({f"head.{key}": value for key, value in start.items()}, failed=f"the encoder {path!r} cannot be used")
     model = init_encoder(stock.config)
     inner = stock.base_model.state_dict()
@@ -275,16 +275,16 @@ def _missing_weights(path: str, model: PreTrainedModel, info: Mapping[str, Any])
     return (f"the encoder {path!r} lacks {len(missing)} of its {len(names)} weights, which start at random: {some}",)
 
 
-def _pretrained_layers(stock: PreTrainedModel, shape: HeadConfig, *, missing: set[str]) -> dict[str, Tensor]:
+def _pretrained_layers(stock: PreTrainedModel, head_config: HeadConfig, *, missing: set[str]) -> dict[str, Tensor]:
     """The head's layers that came out of the checkpoint: all but the last, which is always new.
 
     An architecture whose own head has another shape than ours gives none.
     """
     start: dict[str, Tensor] = {}
     modules = dict(stock.named_modules())
-    if not modules.keys() >= set(shape.stock):
+    if not modules.keys() >= set(head_config.hf_modules):
         return start
-    for ours, theirs in zip(("dense", "norm"), shape.stock[:-1], strict=False):
+    for ours, theirs in zip(("dense", "norm"), head_config.hf_modules[:-1], strict=False):
         for name, weight in modules[theirs].named_parameters():
             if f"{theirs}.{name}" not in missing:
                 start[f"{ours}.{name}"] = weight.detach().clone()

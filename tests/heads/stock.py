@@ -106,9 +106,9 @@ def logits_of(model: PreTrainedModel) -> Tensor:
     return logits
 
 
-def copy_weights(stock: PreTrainedModel, head: Head, shape: HeadConfig) -> None:
-    """Stock weights into our head, by the names that the shape gives."""
-    for name, theirs in zip(shape.layers, shape.stock, strict=True):
+def copy_weights(stock: PreTrainedModel, head: Head, config: HeadConfig) -> None:
+    """Stock weights into our head, by the names in the config."""
+    for name, theirs in zip(config.layers, config.hf_modules, strict=True):
         head.get_submodule(name).load_state_dict(stock.get_submodule(theirs).state_dict())
 
 

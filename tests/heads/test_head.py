@@ -7,16 +7,16 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
-from nlpmtl.heads import Head, HeadConfig, HeadInputs, sequence_shape, token_shape
+from nlpmtl.heads import Head, HeadConfig, HeadInputs, sequence_head_config, token_head_config
 from tests.heads.stock import VARIANTS, config_of
 
 HIDDEN = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(0))
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 0, 0, 0, 0]])
 
 
-def head(shape: HeadConfig | None = None, **other: Any) -> Head:
-    shape = shape or HeadConfig(dense=False)
-    return Head(**{"width": 8, "outputs": 4, "shape": shape, "level": "sequence", **other}).eval()
+def head(config: HeadConfig | None = None, **other: Any) -> Head:
+    config = config or HeadConfig(dense=False)
+    return Head(**{"width": 8, "outputs": 4, "config": config, "level": "sequence", **other}).eval()
 
 
 def logits(one: Head, hidden: Tensor, mask: Tensor) -> Tensor:
@@ -29,14 +29,14 @@ def test_shapes_of_logits(variant: str) -> None:
     config = config_of(variant)
     hidden = torch.randn(2, 5, 16)
     mask = torch.ones(2, 5, dtype=torch.int64)
-    assert logits(head(sequence_shape(config), width=16), hidden, mask).shape == (2, 4)
-    assert logits(head(token_shape(config), width=16, level="token"), hidden, mask).shape == (2, 5, 4)
+    assert logits(head(sequence_head_config(config), width=16), hidden, mask).shape == (2, 4)
+    assert logits(head(token_head_config(config), width=16, level="token"), hidden, mask).shape == (2, 5, 4)
 
 
 def test_a_part_without_rows_has_logits_of_that_shape() -> None:
     for pooling in ("first", "mean"):
-        shape = HeadConfig(pooling=pooling)
-        assert logits(head(shape), HIDDEN[:0], MASK[:0]).shape == (0, 4)
+        config = HeadConfig(pooling=pooling)
+        assert logits(head(config), HIDDEN[:0], MASK[:0]).shape == (0, 4)
 
 
 def test_first_reads_the_first_token_alone() -> None:
@@ -63,13 +63,13 @@ def test_at_the_level_of_tokens_each_has_its_own_logits() -> None:
         assert torch.allclose(whole[:, at : at + 1], logits(one, HIDDEN[:, at : at + 1], MASK[:, :1]), atol=1e-6)
 
 
-def test_the_layers_between_are_those_of_the_shape() -> None:
+def test_the_layers_between_are_those_of_the_config() -> None:
     plain = head(HeadConfig(dense=False, norm=1e-5))
     assert sorted(dict(plain.named_parameters())) == ["out.bias", "out.weight"]
-    full = head(HeadConfig(bias=False, norm=0.25, norm_bias=True, activation="gelu", drop_in=0.1, drop_out=0.2))
+    full = head(HeadConfig(bias=False, norm=0.25, norm_bias=True, activation="gelu", dropout_in=0.1, dropout_out=0.2))
     names = ["dense.weight", "norm.bias", "norm.weight", "out.bias", "out.weight"]
     assert sorted(dict(full.named_parameters())) == names
-    assert (full.drop_in.p, full.drop_out.p, full.norm.eps) == (0.1, 0.2, 0.25)
+    assert (full.dropout_in.p, full.dropout_out.p, full.norm.eps) == (0.1, 0.2, 0.25)
     normed = nn.functional.layer_norm(nn.functional.gelu(full.dense(HIDDEN[:, 0])), (8,), eps=0.25)
     assert torch.allclose(logits(full, HIDDEN, MASK), full.out(normed), atol=1e-6)
 
@@ -115,8 +115,8 @@ def test_modernbert_heads_are_initialised_as_transformers_does(level: Any, cutof
     config = AutoConfig.for_model("modernbert", initializer_cutoff_factor=cutoff, pad_token_id=1, **sizes)
     auto: Any = AutoModelForSequenceClassification if level == "sequence" else AutoModelForTokenClassification
     stock = auto.from_config(config)
-    shape = sequence_shape(config) if level == "sequence" else token_shape(config)
-    one = Head(width=128, outputs=50, shape=shape, level=level)
+    head_config = sequence_head_config(config) if level == "sequence" else token_head_config(config)
+    one = Head(width=128, outputs=50, config=head_config, level=level)
     for found, expected in ((one.dense, stock.head.dense), (one.out, stock.classifier)):
         assert found.weight.std().item() == pytest.approx(expected.weight.std().item(), rel=0.03)
         assert found.weight.abs().max().item() == pytest.approx(expected.weight.abs().max().item(), rel=0.15)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig
 
-from nlpmtl.heads import Head, HeadConfig, HeadInputs, sequence_shape, token_shape
+from nlpmtl.heads import Head, HeadConfig, HeadInputs, sequence_head_config, token_head_config
 from tests.heads.stock import (
     LABELS,
     VARIANTS,
@@ -28,9 +28,9 @@ Level = Literal["sequence", "token"]
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_equals_the_stock_head(variant: str, level: Level) -> None:
     config, stock = config_of(variant), stock_of(variant, level)
-    shape = sequence_shape(config) if level == "sequence" else token_shape(config)
-    head = Head(width=16, outputs=LABELS, shape=shape, level=level)
-    copy_weights(stock, head, shape)
+    head_config = sequence_head_config(config) if level == "sequence" else token_head_config(config)
+    head = Head(width=16, outputs=LABELS, config=head_config, level=level)
+    copy_weights(stock, head, head_config)
     hidden, mask = hidden_of(stock).detach(), batch()[1]
     with torch.no_grad():
         expected, found = logits_of(stock), head.eval()(HeadInputs(hidden, mask))
@@ -49,20 +49,23 @@ def test_equals_the_stock_head(variant: str, level: Level) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_stock_names_are_modules_of_the_stock_model(variant: str) -> None:
-    for level, shape in (("sequence", sequence_shape(config_of(variant))), ("token", token_shape(config_of(variant)))):
+    encoder_config = config_of(variant)
+    levels: tuple[Level, ...] = ("sequence", "token")
+    for level in levels:
+        config = (sequence_head_config if level == "sequence" else token_head_config)(encoder_config)
         modules = dict(stock_of(variant, level).named_modules())
-        assert set(shape.stock) <= modules.keys()
-        assert len(set(shape.stock)) == 1 + shape.dense + (shape.dense and shape.norm is not None)
+        assert set(config.hf_modules) <= modules.keys()
+        assert len(set(config.hf_modules)) == 1 + config.dense + (config.dense and config.norm is not None)
 
 
 def test_an_architecture_that_is_not_listed_gets_a_dense_layer() -> None:
     config = AutoConfig.for_model("camembert", hidden_dropout_prob=0.3)
     stock = ("classifier.dense", "classifier.out_proj")
-    assert sequence_shape(config) == HeadConfig(drop_in=0.3, drop_out=0.3, stock=stock)
-    assert token_shape(config) == HeadConfig(dense=False, drop_out=0.3)
+    assert sequence_head_config(config) == HeadConfig(dropout_in=0.3, dropout_out=0.3, hf_modules=stock)
+    assert token_head_config(config) == HeadConfig(dense=False, dropout_out=0.3)
 
 
 def test_an_architecture_without_dropout_gets_none() -> None:
     config = AutoConfig.for_model("vit")
     del config.hidden_dropout_prob
-    assert sequence_shape(config).drop_in == sequence_shape(config).drop_out == 0.0
+    assert sequence_head_config(config).dropout_in == sequence_head_config(config).dropout_out == 0.0

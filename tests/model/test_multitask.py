@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from nlpmtl.errors import ModelError
-from nlpmtl.heads import Head, HeadConfig, HeadContext, HeadInputs, sequence_shape
+from nlpmtl.heads import Head, HeadConfig, HeadContext, HeadInputs, sequence_head_config
 from nlpmtl.kernels import enable_packing
 from nlpmtl.model import MultiTaskConfig, MultiTaskModel, load_encoder
 from nlpmtl.tasks import Classification, Task, task_from_config
@@ -197,7 +197,7 @@ def test_token_heads_start_from_the_checkpoint_as_in_transformers(architecture: 
     for name in ("places", "topic") if architecture == "modernbert" else ():
         assert torch.equal(model.head(name).dense.weight, stock.head.dense.weight)
         assert torch.equal(model.head(name).norm.weight, stock.head.norm.weight)
-    assert model.head("places").shape.dense is (architecture == "modernbert")
+    assert model.head("places").config.dense is (architecture == "modernbert")
 
 
 def test_config_json_says_what_a_model_is(bert: Path, tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ class AttentionPooling(Head):
 
 def replace_head(model: MultiTaskModel, task: str, kind: Any, **options: Any) -> Any:
     old: Any = model.head(task)
-    made = kind(width=32, outputs=old.out.out_features, shape=old.shape, level=old.level, **options)
+    made = kind(width=32, outputs=old.out.out_features, config=old.config, level=old.level, **options)
     made.out.load_state_dict(old.out.state_dict())
     made.dense.load_state_dict(old.dense.state_dict())
     model.heads[f"{task}_head"] = made.eval()
@@ -314,8 +314,8 @@ def test_each_head_pools_the_rows_that_several_tasks_have_by_itself(bert: Path) 
 class TwoStates(Head):
     """A head that reads the first hidden state and the mean, so that its dense layer has another size, or none."""
 
-    def __init__(self, *, width: int, shape: HeadConfig, dense: bool, **head: Any) -> None:
-        super().__init__(width=2 * width, shape=replace(shape, dense=dense), **head)
+    def __init__(self, *, width: int, config: HeadConfig, dense: bool, **head: Any) -> None:
+        super().__init__(width=2 * width, config=replace(config, dense=dense), **head)
 
     def pool(self, inputs: HeadInputs) -> Tensor:
         return torch.cat([inputs.first, inputs.mean], dim=-1)
@@ -325,8 +325,8 @@ class TwoStates(Head):
 def test_a_head_of_other_layers_starts_without_those_of_the_checkpoint(bert: Path, dense: bool) -> None:
     class Wide(Classification):
         def build_head(self, context: HeadContext) -> Head:
-            shape = sequence_shape(context.config)
-            return TwoStates(width=32, outputs=3, shape=shape, level="sequence", dense=dense, seed=context.seed)
+            config = sequence_head_config(context.config)
+            return TwoStates(width=32, outputs=3, config=config, level="sequence", dense=dense, seed=context.seed)
 
     wide = Wide(name="wide", labels=("a", "b", "c"), metrics=None, input="words")
     encoder = load_encoder(str(bert))
