@@ -1,4 +1,4 @@
-"""A bench on which single steps can be computed: model, work and stepper of a tiny run, put together by hand."""
+"""Model, data and train step of a tiny run, for tests of single steps."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from tests.tiny import checkpoint, metrics, weights
 
 @dataclass(frozen=True)
 class Bench:
-    """A model in double precision and the work of its run.
+    """A model in double precision and the datasets of its run.
 
-    Plain gradient descent with a rate of 1: what a step takes off the weights is the gradient.
+    With SGD and a learning rate of 1, a step subtracts the gradient from the parameters.
     """
 
     accelerator: Accelerator
@@ -82,7 +82,7 @@ def make_bench(run: dict[str, Any], accelerator: Accelerator) -> Bench:
 
 
 def assert_idle_heads_rest(output: Path) -> None:
-    """In a run that saved every step: what had rows moved, and a head without any did not, not by a bit."""
+    """In a run that saved every step, heads with rows changed and heads without rows are bit-identical."""
     idle = 0
     for line in metrics(output):
         before, after = weights(checkpoint(output, line["step"] - 1)), weights(checkpoint(output, line["step"]))

@@ -26,7 +26,7 @@ class Small(nn.Module):
 
 
 def stepped(seed: int) -> tuple[Small, AdamW]:
-    """A model and an optimizer that has taken a step; one layer has had no gradient yet."""
+    """A model and its optimizer after a step in which one layer had no gradient."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = Small()
@@ -48,7 +48,7 @@ def write(directory: Path, number: int, *, best: int | None = None) -> Path:
     return path
 
 
-def test_a_restored_optimizer_goes_on_bit_for_bit(tmp_path: Path) -> None:
+def test_a_restored_optimizer_continues_bit_for_bit(tmp_path: Path) -> None:
     model, optimizer = stepped(1)
     save_atomic(tmp_path / "step-000001", tensors=state_tensors(model, optimizer), state={"answer": [1, None, "x"]})
     other, its = stepped(2)
@@ -56,11 +56,11 @@ def test_a_restored_optimizer_goes_on_bit_for_bit(tmp_path: Path) -> None:
     for _ in range(3):
         step(model, optimizer)
         step(other, its)
-    for (name, one), two in zip(model.state_dict().items(), other.state_dict().values(), strict=True):
-        assert torch.equal(one, two), name
+    for (name, value), expected in zip(model.state_dict().items(), other.state_dict().values(), strict=True):
+        assert torch.equal(value, expected), name
 
 
-def test_a_layer_without_a_gradient_yet_has_no_moments(tmp_path: Path) -> None:
+def test_a_layer_without_a_gradient_has_no_optimizer_state(tmp_path: Path) -> None:
     model, optimizer = stepped(1)
     save_atomic(tmp_path / "c", tensors=state_tensors(model, optimizer), state={})
     fresh = Small()
@@ -77,7 +77,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
         restore(tmp_path / "c", model=other, optimizer=AdamW(other.parameters()))
 
 
-def test_moments_of_a_layer_that_the_model_lacks_are_refused(tmp_path: Path) -> None:
+def test_optimizer_state_of_an_unknown_layer_is_refused(tmp_path: Path) -> None:
     model, optimizer = stepped(1)
     save_atomic(tmp_path / "c", tensors=state_tensors(model, optimizer), state={})
     moments = load_file(tmp_path / "c" / "optimizer.safetensors")
@@ -96,14 +96,14 @@ def test_it_holds_safetensors_and_json_only(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["c"], "nothing temporary stays"
 
 
-def test_a_write_that_fails_leaves_the_old_one_whole(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_checkpoint_intact(tmp_path: Path) -> None:
     path = write(tmp_path, 4)
     with pytest.raises(TypeError):
         save_atomic(path, tensors={}, state={"unserialisable": object()})
     assert verify(path) is None
     assert latest_valid(tmp_path) == (path, [])
     write(tmp_path, 4)
-    assert [one.name for one in tmp_path.iterdir()] == ["step-000004"], "the next write clears the remains"
+    assert [value.name for value in tmp_path.iterdir()] == ["step-000004"], "the next write clears the remains"
 
 
 def damage(path: Path, how: str) -> None:
@@ -138,7 +138,7 @@ def damage(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "said"),
+    ("how", "message"),
     [
         ("flipped bit", "model.safetensors is damaged"),
         ("truncated", "model.safetensors is damaged"),
@@ -153,14 +153,14 @@ def damage(path: Path, how: str) -> None:
         ("linked manifest", "manifest.json is a link"),
     ],
 )
-def test_a_damaged_newest_checkpoint_is_passed_over_and_said(tmp_path: Path, how: str, said: str) -> None:
+def test_a_damaged_latest_checkpoint_is_skipped_and_reported(tmp_path: Path, how: str, message: str) -> None:
     old, new = write(tmp_path, 4), write(tmp_path, 8)
     damage(new, how)
-    found, passed_over = latest_valid(tmp_path)
-    assert found == old
-    assert len(passed_over) == 1
-    assert str(new) in passed_over[0]
-    assert said in passed_over[0]
+    checkpoint, damaged = latest_valid(tmp_path)
+    assert checkpoint == old
+    assert len(damaged) == 1
+    assert str(new) in damaged[0]
+    assert message in damaged[0]
     damage(old, how)
     with pytest.raises(RunError, match="no checkpoint is intact") as error:
         latest_valid(tmp_path)
@@ -168,13 +168,13 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_said(tmp_path: Path, how
     assert str(new) in str(error.value)
 
 
-def test_no_checkpoint_is_no_error(tmp_path: Path) -> None:
+def test_no_checkpoint_is_not_an_error(tmp_path: Path) -> None:
     assert latest_valid(tmp_path / "absent") == (None, [])
     (tmp_path / ".step-000004.part").mkdir()
     assert latest_valid(tmp_path) == (None, []), "what was never renamed is no checkpoint"
 
 
-def test_pruning_keeps_the_newest_and_names_the_best_they_know_of(tmp_path: Path) -> None:
+def test_pruning_keeps_the_latest_and_returns_their_best_steps(tmp_path: Path) -> None:
     write(tmp_path, 0)
     write(tmp_path, 4, best=2)
     write(tmp_path, 8, best=6)
@@ -183,7 +183,7 @@ def test_pruning_keeps_the_newest_and_names_the_best_they_know_of(tmp_path: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000008", "step-000012"]
 
 
-def test_a_damaged_checkpoint_is_set_aside_and_does_not_count(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_quarantined_and_does_not_count(tmp_path: Path) -> None:
     write(tmp_path, 4)
     write(tmp_path, 8)
     damage(write(tmp_path, 12), "missing")
@@ -194,7 +194,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_does_not_count(tmp_path: Path) ->
     assert latest_valid(tmp_path) == (tmp_path / "step-000010", [])
 
 
-def test_steps_are_numbers_past_a_million_too(tmp_path: Path) -> None:
+def test_step_numbers_may_exceed_a_million(tmp_path: Path) -> None:
     old, new = write(tmp_path, 999_999), write(tmp_path, 1_000_000)
     assert latest_valid(tmp_path) == (new, [])
     prune(tmp_path, keep=1)

@@ -1,4 +1,4 @@
-"""A run is resumed with the data that it was started with, or not at all."""
+"""A run resumes only with the data that it was started with."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class Always(Metric):
 """
 
 
-def rows_of(many: int) -> Rows:
+def rows_of(count: int) -> Rows:
     moods = ["negative", "neutral", "positive"]
     texts = [f"{a} {b}" for a in ("cat", "dog", "lamp", "kettle") for b in ("sings", "runs", "sleeps", "today")]
-    return [{"text": texts[i % len(texts)], "mood": moods[i % 3], "grade": i / 2} for i in range(many)]
+    return [{"text": texts[i % len(texts)], "mood": moods[i % 3], "grade": i / 2} for i in range(count)]
 
 
 @pytest.fixture(scope="module")
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A directory that modules are imported from."""
+    """A directory on the import path."""
     directory = tmp_path_factory.mktemp("plugins")
     sys.path.append(str(directory))
     yield directory
@@ -55,8 +55,8 @@ def run(tmp_path_factory: pytest.TempPathFactory, plugins: Path) -> dict[str, An
     (plugins / "module_of_metrics.py").write_text(PLUGIN.format(name="half", value=0.5))
     run = make_run(directory, rows=4, train={"steps": 2, "batch_size": 4, "save_every": 1, "precision": "fp32"})
     files = {
-        split: str(write_rows(directory / f"{split}.jsonl", rows_of(many)))
-        for split, many in (("train", 12), ("validation", 6))
+        split: str(write_rows(directory / f"{split}.jsonl", rows_of(count)))
+        for split, count in (("train", 12), ("validation", 6))
     }
     tasks: dict[str, Any] = {
         "mood": {"kind": "classification", "label": "mood", "metrics": ["accuracy", "always_half"]},
@@ -69,7 +69,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, plugins: Path) -> dict[str, An
 
 @pytest.fixture(scope="module")
 def output(run: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that took both of its steps."""
+    """A finished run of two steps."""
     output = tmp_path_factory.mktemp("output") / "out"
     events = iter_train(load_config(run), output=output)
     for _event in events:
@@ -80,7 +80,7 @@ def output(run: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def resumed(run: dict[str, Any], output: Path) -> tuple[str, ...]:
-    """The notes of a run that is resumed, and takes no step."""
+    """Return the notes of a resumed run without further steps."""
     events = iter_train(load_config(run), output=output, resume=True)
     first = next(events)
     events.close()  # type: ignore[attr-defined]
@@ -99,7 +99,7 @@ def with_rows(run: dict[str, Any], **splits: Any) -> dict[str, Any]:
 
 
 def replaced(rows: Rows, row: int, **values: Any) -> Rows:
-    return [{**one, **values} if i == row else one for i, one in enumerate(rows)]
+    return [{**row_values, **values} if i == row else row_values for i, row_values in enumerate(rows)]
 
 
 def renamed(rows: Rows) -> Rows:
@@ -124,13 +124,13 @@ CHANGES: dict[str, tuple[Callable[[Rows], Rows], str]] = {
 
 @pytest.mark.parametrize("split", ["train", "validation"])
 @pytest.mark.parametrize("what", CHANGES)
-def test_other_rows_are_refused(run: dict[str, Any], output: Path, split: str, what: str) -> None:
-    change, told = CHANGES[what]
+def test_changed_rows_are_refused(run: dict[str, Any], output: Path, split: str, what: str) -> None:
+    change, message = CHANGES[what]
     before = rows_of(12 if split == "train" else 6)
     now = change(before)
     with pytest.raises(RunError) as error:
         resumed(with_rows(run, **{split: now}), output)
-    assert f"dataset 'notes', split '{split}': {told.format(len(before), len(now))}\n" in str(error.value)
+    assert f"dataset 'notes', split '{split}': {message.format(len(before), len(now))}\n" in str(error.value)
     assert "step-000002 was trained on different data" in str(error.value)
     assert str(error.value).count("dataset ") == 1
 
@@ -146,16 +146,16 @@ def test_renamed_labels_are_refused(run: dict[str, Any], output: Path) -> None:
     ]
 
 
-def test_a_file_that_is_rewritten_with_other_labels_is_noticed(run: dict[str, Any], output: Path) -> None:
-    """The path stays, and so does the config."""
+def test_a_file_rewritten_with_other_labels_is_refused(run: dict[str, Any], output: Path) -> None:
+    """The path and the config are unchanged."""
     paths = {split: Path(path) for split, path in run["datasets"]["notes"]["data"]["files"].items()}
     before = {path: path.read_bytes() for path in paths.values()}
     try:
         write_rows(paths["train"], replaced(rows_of(12), 4, text="cat runs today"))
         with pytest.raises(RunError, match=r"split 'train': the texts changed"):
             resumed(run, output)
-        for split, many in (("train", 12), ("validation", 6)):
-            write_rows(paths[split], renamed(rows_of(many)))
+        for split, count in (("train", 12), ("validation", 6)):
+            write_rows(paths[split], renamed(rows_of(count)))
         with pytest.raises(RunError, match=r"split 'train': the labels of task 'mood' changed"):
             resumed(run, output)
     finally:
@@ -173,8 +173,8 @@ def test_a_label_list_that_only_the_source_orders_is_compared(run: dict[str, Any
         "grade": datasets.Value("float64"),
     }
     held = {
-        split: datasets.Dataset.from_list(rows_of(many), features=datasets.Features(features))
-        for split, many in (("train", 12), ("validation", 6))
+        split: datasets.Dataset.from_list(rows_of(count), features=datasets.Features(features))
+        for split, count in (("train", 12), ("validation", 6))
     }
     with pytest.raises(
         RunError, match=r"task 'mood': label list \['negative', .*\] → \['positive', 'neutral', 'negative'\]"
@@ -182,13 +182,13 @@ def test_a_label_list_that_only_the_source_orders_is_compared(run: dict[str, Any
         resumed(with_rows(run, **held), output)
 
 
-@pytest.mark.parametrize(("validation", "told"), [(None, "the split is missing; it had 6 rows")])
-def test_a_split_that_is_gone_is_refused(run: dict[str, Any], output: Path, validation: None, told: str) -> None:
-    with pytest.raises(RunError, match=f"dataset 'notes', split 'validation': {told}"):
+@pytest.mark.parametrize(("validation", "message"), [(None, "the split is missing; it had 6 rows")])
+def test_a_missing_split_is_refused(run: dict[str, Any], output: Path, validation: None, message: str) -> None:
+    with pytest.raises(RunError, match=f"dataset 'notes', split 'validation': {message}"):
         resumed(with_rows(run, validation=validation), output)
 
 
-def test_the_same_rows_from_elsewhere_go_on(run: dict[str, Any], output: Path, tmp_path: Path) -> None:
+def test_the_same_rows_from_another_source_are_accepted(run: dict[str, Any], output: Path, tmp_path: Path) -> None:
     with (tmp_path / "moved.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, ["grade", "mood", "text"])
         table.writeheader()
@@ -199,7 +199,7 @@ def test_the_same_rows_from_elsewhere_go_on(run: dict[str, Any], output: Path, t
         assert notes == (f"resuming from {checkpoint(output, 2)}",)
 
 
-def test_rows_in_memory_that_change_are_noticed(run: dict[str, Any], tmp_path: Path) -> None:
+def test_changed_rows_in_memory_are_refused(run: dict[str, Any], tmp_path: Path) -> None:
     rows = rows_of(12)
     held = with_rows(run, train=rows)
     nlpmtl.train(held, output=tmp_path / "out")
@@ -208,24 +208,24 @@ def test_rows_in_memory_that_change_are_noticed(run: dict[str, Any], tmp_path: P
         nlpmtl.train(held, output=tmp_path / "out", resume=True)
 
 
-def test_a_tokenizer_that_splits_otherwise_is_noticed(run: dict[str, Any], output: Path, tmp_path: Path) -> None:
+def test_a_changed_tokenizer_is_refused(run: dict[str, Any], output: Path, tmp_path: Path) -> None:
     copied = shutil.copytree(run["encoder"]["name"], tmp_path / "encoder")
     path = copied / "tokenizer.json"
     path.write_text(
         path.read_text(encoding="utf-8").replace('"lowercase": true', '"lowercase": false').replace('"cat"', '"tac"')
     )
-    found = tmp_path / "out"
-    shutil.copytree(output, found)
-    for file in found.glob("checkpoints/*/state.json"):
+    resumed_output = tmp_path / "out"
+    shutil.copytree(output, resumed_output)
+    for file in resumed_output.glob("checkpoints/*/state.json"):
         state = read_json(file)
         state["config"]["encoder"]["name"] = str(copied)
         _rewrite(file, state)
     with pytest.raises(RunError, match="the encoder's tokenizer splits the same texts into other tokens"):
-        resumed({**run, "encoder": {**run["encoder"], "name": str(copied)}}, found)
+        resumed({**run, "encoder": {**run["encoder"], "name": str(copied)}}, resumed_output)
 
 
 def _rewrite(file: Path, state: dict[str, Any]) -> None:
-    """Another state in a checkpoint that is intact."""
+    """Replace the state of a checkpoint, which stays intact."""
     import hashlib
 
     file.write_text(json.dumps(state), encoding="utf-8")
@@ -239,24 +239,24 @@ def _rewrite(file: Path, state: dict[str, Any]) -> None:
 def test_a_checkpoint_of_an_earlier_version_goes_on_and_says_so(
     run: dict[str, Any], output: Path, tmp_path: Path
 ) -> None:
-    """Without fingerprints, and without keys that are new since: they mean their defaults."""
-    found = tmp_path / "out"
-    shutil.copytree(output, found)
-    file = checkpoint(found, 2) / "state.json"
+    """It has no fingerprints, and keys that were added later have their defaults."""
+    resumed_output = tmp_path / "out"
+    shutil.copytree(output, resumed_output)
+    file = checkpoint(resumed_output, 2) / "state.json"
     state = read_json(file)
     for key in ("data", "plugins"):
         del state[key]
     del state["config"]["train"]["max_grad_norm"], state["config"]["eval"]["patience"], state["config"]["weighting"]
     _rewrite(file, state)
-    notes = resumed(run, found)
+    notes = resumed(run, resumed_output)
     assert any("does not contain fingerprints of its data" in note for note in notes)
     with pytest.raises(RunError, match=r"train\.max_grad_norm \(was None, is 0\.5\)"):
-        resumed({**run, "train": {**run["train"], "max_grad_norm": 0.5}}, found)
+        resumed({**run, "train": {**run["train"], "max_grad_norm": 0.5}}, resumed_output)
     with pytest.raises(RunError, match=r"datasets\.notes\.data\.files\.train"):
-        resumed(with_rows(run, train=rows_of(12)), found)
+        resumed(with_rows(run, train=rows_of(12)), resumed_output)
 
 
-def test_the_code_of_a_plugin_that_changes_is_told(run: dict[str, Any], output: Path, plugins: Path) -> None:
+def test_changed_plugin_code_is_reported(run: dict[str, Any], output: Path, plugins: Path) -> None:
     file = plugins / "module_of_metrics.py"
     before = file.read_text()
     try:
@@ -264,12 +264,12 @@ def test_the_code_of_a_plugin_that_changes_is_told(run: dict[str, Any], output: 
         notes = resumed(run, output)
     finally:
         file.write_text(before)
-    told = [note for note in notes if note.startswith("plugins: the code of 'module_of_metrics' has changed")]
-    assert len(told) == 1
+    message = [note for note in notes if note.startswith("plugins: the code of 'module_of_metrics' has changed")]
+    assert len(message) == 1
     assert len(resumed(run, output)) == 1, "and not where it is the same"
 
 
-def test_a_package_of_plugins_is_known_by_all_of_its_files(plugins: Path) -> None:
+def test_the_digest_of_a_plugin_package_covers_all_files(plugins: Path) -> None:
     from nlpmtl.training import digest_plugins
 
     package = plugins / "package_of_metrics"
@@ -283,7 +283,7 @@ def test_a_package_of_plugins_is_known_by_all_of_its_files(plugins: Path) -> Non
     assert digest_plugins(["package_of_metrics"]) != before
 
 
-def test_a_key_that_the_older_run_did_not_know_means_its_default(run: dict[str, Any]) -> None:
+def test_a_key_unknown_to_an_older_run_has_its_default(run: dict[str, Any]) -> None:
     from nlpmtl.training import config_diff
 
     now = plain_config(load_config(run), output=Path("out"))
@@ -314,7 +314,7 @@ def test_a_dataset_that_is_new_in_the_config_is_not_a_default(run: dict[str, Any
     )
 
 
-def test_no_data_at_all_is_not_an_error() -> None:
+def test_missing_fingerprints_are_not_an_error() -> None:
     from nlpmtl.training import check_same_data
 
     empty: dict[str, Any] = {"data": {"labels": {}, "splits": {}}, "plugins": {}}
@@ -322,7 +322,7 @@ def test_no_data_at_all_is_not_an_error() -> None:
 
 
 def test_datasets_and_tasks_keep_their_order(run: dict[str, Any], output: Path, tmp_path: Path) -> None:
-    """A checkpoint counts the rows of each dataset by its place, and a sampler's shares are in that order."""
+    """Checkpoints and samplers use the indices of datasets and tasks."""
     notes = run["datasets"]["notes"]
     turned = {**notes, "tasks": dict(reversed(notes["tasks"].items()))}
     with pytest.raises(RunError, match=r"the order of datasets\.notes\.tasks \(was mood, grade, is grade, mood\)"):

@@ -1,4 +1,4 @@
-"""Two processes train what one trains. Starting them is slow, so configurations share a start."""
+"""Two processes give the results of one. Starting them is slow, so configurations share a start."""
 
 from __future__ import annotations
 
@@ -67,22 +67,22 @@ def train_both(names: Sequence[str], root: Path) -> Outputs:
     """The output of each configuration, by one process and by two."""
     configs = {name: CONFIGS[name] for name in names}
     run = make_run(root, rows=20, dropout=0.0, eval={"every": 20})
-    alone = {name: train_tiny({**run, **config}, root / "one" / name).output for name, config in configs.items()}
-    together = {name: root / "two" / name for name in configs}
+    one_process = {name: train_tiny({**run, **config}, root / "one" / name).output for name, config in configs.items()}
+    two_processes = {name: root / "two" / name for name in configs}
     (root / "script.py").write_text(SCRIPT, encoding="utf-8")
-    runs = [{**run, **config, "output": str(together[name])} for name, config in configs.items()]
+    runs = [{**run, **config, "output": str(two_processes[name])} for name, config in configs.items()]
     (root / "runs.json").write_text(json.dumps(runs), encoding="utf-8")
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
+    process = subprocess.run(
         [*start, str(root / "script.py"), str(root / "runs.json"), str(root / "group-of-")],
         capture_output=True,
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr[-4000:]
+    assert process.returncode == 0, process.stderr[-4000:]
     at_exit = [(root / f"group-of-{rank}").read_text(encoding="utf-8") for rank in range(2)]
     assert at_exit == ["False", "False"], "a process group that outlives Python may abort the process"
-    return {name: (alone[name], together[name]) for name in configs}
+    return {name: (one_process[name], two_processes[name]) for name in configs}
 
 
 @pytest.fixture(params=[pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in CONFIGS])
@@ -94,25 +94,25 @@ def pair(request: pytest.FixtureRequest) -> tuple[str, Path, Path]:
 
 def test_two_processes_give_the_weights_of_one(pair: tuple[str, Path, Path]) -> None:
     """Also where a process has fewer rows than the other, or none."""
-    name, one, two = pair
-    assert [read_json(output / "run.json")["processes"] for output in (one, two)] == [1, 2]
+    name, single, double = pair
+    assert [read_json(output / "run.json")["processes"] for output in (single, double)] == [1, 2]
     steps = CONFIGS[name]["train"]["steps"]
-    assert apart(checkpoint(one, steps), checkpoint(two, steps)) < (1e-5 if name == "fp32" else 1e-10)
+    assert apart(checkpoint(single, steps), checkpoint(double, steps)) < (1e-5 if name == "fp32" else 1e-10)
 
 
 def test_two_processes_report_the_losses_of_one(pair: tuple[str, Path, Path]) -> None:
-    name, one, two = pair
+    name, single, double = pair
     limit = 1e-5 if name == "fp32" else 1e-8
-    assert len(metrics(one)) == len(metrics(two)) == CONFIGS[name]["train"]["steps"]
-    for first, second in zip(metrics(one), metrics(two), strict=True):
+    assert len(metrics(single)) == len(metrics(double)) == CONFIGS[name]["train"]["steps"]
+    for first, second in zip(metrics(single), metrics(double), strict=True):
         assert (first["step"], first["tokens"], first["lr"]) == (second["step"], second["tokens"], second["lr"])
         assert first["loss"] == pytest.approx(second["loss"], abs=limit)
         assert first["losses"] == pytest.approx(second["losses"], abs=limit)
 
 
 def test_two_processes_evaluate_every_row_once(pair: tuple[str, Path, Path]) -> None:
-    name, one, two = pair
-    first, second = (read_json(output / "scores.json") for output in (one, two))
+    name, single, double = pair
+    first, second = (read_json(output / "scores.json") for output in (single, double))
     assert {task: values["rows"] for task, values in first["tasks"].items()} == {
         task: values["rows"] for task, values in second["tasks"].items()
     }

@@ -1,4 +1,4 @@
-"""An encoder in slices, one in each of two processes, is trained as a whole one is."""
+"""Sharded training on two ranks gives the results of one process."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ assert sharded == [True] * len(runs), "whole models in all processes would give 
 
 
 def launch(script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Start two processes as the example says."""
+    """Start two ranks as in the documentation."""
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(EXAMPLE), script]
     return subprocess.run(
         [*command, *map(str, arguments)], capture_output=True, text=True, timeout=300, env=one_thread(), check=False
@@ -64,23 +64,23 @@ DROPOUTS = (
     *("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout_prob"),
     *("dropout", "attention_dropout", "seq_classif_dropout"),
 )
-"""What architectures call it, each in its own way."""
+"""Names of dropout options in the architectures."""
 Outputs = dict[str, tuple[Path, Path]]
 
 
 def train_both(root: Path, runs: Mapping[str, Mapping[str, Any]]) -> Outputs:
-    """The output of each run, by one process and by two with slices; of `RUNS`, or tables in their manner."""
+    """Train each run in one process and sharded over two; return both outputs."""
     base = make_run(root, rows=20, dropout=0.0, train=TRAIN, eval={"every": 6})
-    whole = {}
+    runs_by_name = {}
     for name, tables in runs.items():
         encoder = {**base["encoder"], **tables.get("encoder", {})}
-        whole[name] = {**base, **tables, "encoder": encoder, "output": str(root / "two" / name)}
+        runs_by_name[name] = {**base, **tables, "encoder": encoder, "output": str(root / "two" / name)}
     (root / "script.py").write_text(SCRIPT, encoding="utf-8")
-    (root / "runs.json").write_text(json.dumps(list(whole.values())), encoding="utf-8")
-    done = launch(str(root / "script.py"), root / "runs.json")
-    assert done.returncode == 0, done.stderr[-4000:]
-    one = {name: train_tiny(run, root / "one" / name).output for name, run in whole.items()}
-    return {name: (one[name], root / "two" / name) for name in runs}
+    (root / "runs.json").write_text(json.dumps(list(runs_by_name.values())), encoding="utf-8")
+    process = launch(str(root / "script.py"), root / "runs.json")
+    assert process.returncode == 0, process.stderr[-4000:]
+    single = {name: train_tiny(run, root / "one" / name).output for name, run in runs_by_name.items()}
+    return {name: (single[name], root / "two" / name) for name in runs}
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +89,13 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_two_slices_give_what_one_process_gives(pairs: Outputs, name: str) -> None:
-    one, two = pairs[name]
-    assert [read_json(output / "run.json")["processes"] for output in (one, two)] == [1, 2]
-    assert apart(checkpoint(one, 12), checkpoint(two, 12)) < 1e-5
-    for first, second in zip(metrics(one), metrics(two), strict=True):
+def test_two_shards_train_the_same_as_one_process(pairs: Outputs, name: str) -> None:
+    single, sharded_output = pairs[name]
+    assert [read_json(output / "run.json")["processes"] for output in (single, sharded_output)] == [1, 2]
+    assert apart(checkpoint(single, 12), checkpoint(sharded_output, 12)) < 1e-5
+    for first, second in zip(metrics(single), metrics(sharded_output), strict=True):
         assert first["losses"] == pytest.approx(second["losses"], abs=1e-5)
-    scores = [read_json(output / "scores.json") for output in (one, two)]
+    scores = [read_json(output / "scores.json") for output in (single, sharded_output)]
     for task, values in scores[0]["tasks"].items():
         assert values == pytest.approx(scores[1]["tasks"][task], abs=1e-3), task
 
@@ -103,55 +103,55 @@ def test_two_slices_give_what_one_process_gives(pairs: Outputs, name: str) -> No
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_layers_are_found_in_every_architecture(kind: str, tmp_path: Path) -> None:
     encoder = load_encoder(str(write_architecture(kind, tmp_path))).model
-    found = fsdp.encoder_layers(encoder)
-    assert len(found) == (1 if kind == "albert" else encoder.config.num_hidden_layers)  # all of ALBERT's are one
+    layers = fsdp.encoder_layers(encoder)
+    assert len(layers) == (1 if kind == "albert" else encoder.config.num_hidden_layers)  # all of ALBERT's are one
 
 
 @pytest.mark.slow
-def test_every_architecture_can_be_in_slices(tmp_path: Path) -> None:
+def test_every_architecture_can_be_sharded(tmp_path: Path) -> None:
     still: dict[str, Any] = dict.fromkeys(DROPOUTS, 0.0)
     encoders = {kind: str(write_architecture(kind, tmp_path / kind, **still)) for kind in ARCHITECTURES}
     few = {**TRAIN, "steps": 3, "lr": 1e-4, "precision": "fp64"}
     runs = {kind: {"encoder": {"name": name}, "train": few} for kind, name in encoders.items()}
-    for kind, (one, two) in train_both(tmp_path, runs).items():
-        assert apart(checkpoint(one, 3), checkpoint(two, 3)) < 1e-8, kind
+    for kind, (single, sharded_output) in train_both(tmp_path, runs).items():
+        assert apart(checkpoint(single, 3), checkpoint(sharded_output, 3)) < 1e-8, kind
 
 
-def test_the_model_is_whole(pairs: Outputs) -> None:
+def test_the_saved_model_is_complete(pairs: Outputs) -> None:
     first, second = (Predictor.from_pretrained(output / "model") for output in pairs["losses"])
     text = "Ada lives in Turin."
-    one, two = first.predict(text, task="mood"), second.predict(text, task="mood")
-    assert one["label"] == two["label"]
-    assert one["score"] == pytest.approx(two["score"], abs=1e-4)
+    single, sharded_output = first.predict(text, task="mood"), second.predict(text, task="mood")
+    assert single["label"] == sharded_output["label"]
+    assert single["score"] == pytest.approx(sharded_output["score"], abs=1e-4)
 
 
-def test_one_process_goes_on_where_two_slices_were(pairs: Outputs, tmp_path: Path) -> None:
-    one, two = pairs["single"]
-    copy = cut_at(two, 4, tmp_path / "copy")
-    run = read_json(two / "run.json")["config"]
+def test_one_process_resumes_a_sharded_run(pairs: Outputs, tmp_path: Path) -> None:
+    single, sharded_output = pairs["single"]
+    copy = cut_at(sharded_output, 4, tmp_path / "copy")
+    run = read_json(sharded_output / "run.json")["config"]
     train_tiny({**run, "output": str(copy)}, copy, resume=True)
-    assert apart(checkpoint(one, 12), checkpoint(copy, 12)) < 1e-5
+    assert apart(checkpoint(single, 12), checkpoint(copy, 12)) < 1e-5
 
 
 @pytest.mark.slow
-def test_it_goes_on_from_a_step_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+def test_a_sharded_run_resumes_bit_for_bit(tmp_path: Path) -> None:
     count = resuming.in_slices(tmp_path, every=4, last=6)
     assert count.tried >= 1
     assert count.wrong == []
 
 
 @pytest.mark.slow
-def test_what_is_no_number_is_blamed_on_its_row(tmp_path: Path) -> None:
-    done = launch("-m", "tests.faults.harness", _jobs(tmp_path, "gradient"))
-    assert done.returncode != 0
-    assert f"train.jsonl:{numbers.LINE}: the gradient of task 'grade' is not finite" in done.stderr
+def test_a_non_finite_gradient_names_its_row(tmp_path: Path) -> None:
+    process = launch("-m", "tests.faults.harness", _jobs(tmp_path, "gradient"))
+    assert process.returncode != 0
+    assert f"train.jsonl:{numbers.LINE}: the gradient of task 'grade' is not finite" in process.stderr
 
 
 @pytest.mark.slow
-def test_memory_that_runs_out_ends_the_run_and_says_so(tmp_path: Path) -> None:
-    done = launch("-m", "tests.faults.harness", _jobs(tmp_path, "memory"))
-    assert done.returncode != 0
-    assert "out of memory, and with FSDP a step cannot be repeated: lower train.micro_tokens" in done.stderr
+def test_out_of_memory_ends_a_sharded_run(tmp_path: Path) -> None:
+    process = launch("-m", "tests.faults.harness", _jobs(tmp_path, "memory"))
+    assert process.returncode != 0
+    assert "out of memory, and with FSDP a step cannot be repeated: lower train.micro_tokens" in process.stderr
 
 
 def _jobs(scratch: Path, how: str) -> Path:
@@ -163,7 +163,7 @@ def _jobs(scratch: Path, how: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "message"),
     [
         ({}, "fsdp_version: only FSDP2 is supported: set 2, found 1"),
         ({"FSDP_VERSION": "2", "FSDP_OFFLOAD_PARAMS": "true"}, "fsdp_offload_params: not supported: set false"),
@@ -173,19 +173,19 @@ def _jobs(scratch: Path, how: str) -> Path:
         ),
     ],
 )
-def test_what_is_not_supported_is_refused(
-    environment: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+def test_unsupported_fsdp_options_are_refused(
+    environment: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in os.environ if name.startswith("FSDP_")]:
         monkeypatch.delenv(name)
     assert not fsdp.is_requested()
     for name, value in {fsdp.USE_FSDP: "true", **environment}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         fsdp.is_requested()
 
 
-def test_layers_of_a_task_s_own_are_not_sliced(tmp_path: Path) -> None:
+def test_task_specific_layers_cannot_be_sharded(tmp_path: Path) -> None:
     spec = {"kind": "classification", "labels": ["a", "b"], "metrics": None, "input": "text"}
     sharing = {"kind": "layers", "shared": 1}
     encoder, tasks = load_encoder(str(write_encoder(tmp_path))), [task_from_config("one", spec)]

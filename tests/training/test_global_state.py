@@ -1,4 +1,4 @@
-"""What a process had before a run, it has after it."""
+"""A run restores the global state of its process."""
 
 from __future__ import annotations
 

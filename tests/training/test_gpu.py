@@ -1,4 +1,4 @@
-"""What a GPU computes; where there is none, nothing of this is known."""
+"""Training on a GPU gives the results of the CPU."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def heads(device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def attended(device: str, dtype: torch.dtype, **options: Any) -> tuple[Tensor, Tensor]:
-    """What attention answers, and its gradient, in double precision on the CPU."""
+    """Return the output of attention and its gradient, in double precision on the CPU."""
     x, gradient = heads(device, dtype)
     out = attend(x[0], x[1], x[2], SequenceLayout(RUNS, device=torch.device(device)), **options)
     out.backward(gradient)
@@ -43,9 +43,9 @@ def attended(device: str, dtype: torch.dtype, **options: Any) -> tuple[Tensor, T
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_attention_on_a_gpu_is_that_on_a_cpu(dtype: torch.dtype, window: int | None) -> None:
     exact = attended("cpu", torch.float64, scale=0.2, window=window)
-    found = attended("cuda", dtype, scale=0.2, window=window)
-    for one, other in zip(found, exact, strict=True):
-        assert (one - other).norm() / other.norm() < (1e-2 if dtype == torch.bfloat16 else 1e-3)
+    results = attended("cuda", dtype, scale=0.2, window=window)
+    for value, expected in zip(results, exact, strict=True):
+        assert (value - expected).norm() / expected.norm() < (1e-2 if dtype == torch.bfloat16 else 1e-3)
 
 
 def test_dropout_on_a_gpu_drops_another_share_each_time_and_keeps_the_mean() -> None:
@@ -64,7 +64,7 @@ def test_recorded_passes_compute_what_others_do(name: str, tmp_path: Path) -> No
     recorded = GraphedEncoder(model, rows=6, longest=30)
     lengths = [[30, 21, 21, 4, 1], [9] * 6, [30, 30, 9, 3, 2, 2], [28, 21, 21, 4, 1]]  # sizes come again
     for of_rows in lengths:
-        found = []
+        results = []
         for with_graphs in (False, True):
             mask = (torch.arange(max(of_rows)) < torch.tensor(of_rows)[:, None]).long().cuda()
             ids = torch.arange(mask.numel(), device="cuda").view(mask.shape) % 20 + 5
@@ -80,9 +80,9 @@ def test_recorded_passes_compute_what_others_do(name: str, tmp_path: Path) -> No
                     )
                 (hidden["some"].pow(2).sum() + hidden["others"].sum()).backward()
             gradients = torch.cat([w.grad.flatten() for w in model.parameters() if w.grad is not None])
-            found.append((hidden["some"].detach(), hidden["others"].detach(), gradients))
-        for one, other in zip(*found, strict=True):
-            assert (one - other).norm() / other.norm() < 1e-2
+            results.append((hidden["some"].detach(), hidden["others"].detach(), gradients))
+        for value, expected in zip(*results, strict=True):
+            assert (value - expected).norm() / expected.norm() < 1e-2
 
 
 def test_a_run_on_a_gpu_is_that_on_a_cpu(tmp_path: Path) -> None:
@@ -92,9 +92,9 @@ def test_a_run_on_a_gpu_is_that_on_a_cpu(tmp_path: Path) -> None:
     program = f"import nlpmtl; nlpmtl.train({run!r}, output={str(on_cpu)!r})"
     subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
     assert [read_json(output / "run.json")["device"][:4] for output in (on_gpu, on_cpu)] == ["cuda", "cpu"]
-    for one, other in zip(metrics(on_gpu), metrics(on_cpu), strict=True):
-        assert one["tokens"] == other["tokens"]
-        assert one["losses"] == pytest.approx(other["losses"], rel=1e-3)
+    for value, expected in zip(metrics(on_gpu), metrics(on_cpu), strict=True):
+        assert value["tokens"] == expected["tokens"]
+        assert value["losses"] == pytest.approx(expected["losses"], rel=1e-3)
 
 
 def test_packed_rows_in_bf16_learn_what_padded_ones_do(tmp_path: Path) -> None:
@@ -102,10 +102,12 @@ def test_packed_rows_in_bf16_learn_what_padded_ones_do(tmp_path: Path) -> None:
     packed = train_tiny(run, tmp_path / "packed")
     pieces = train_tiny({**run, "train": {**run["train"], "micro_tokens": 30}}, tmp_path / "pieces")
     padded = train_tiny({**run, "encoder": {**run["encoder"], "attn_implementation": "sdpa"}}, tmp_path / "padded")
-    for one, *others in zip(metrics(packed.output), metrics(pieces.output), metrics(padded.output), strict=True):
-        for other in others:
-            assert one["tokens"] == other["tokens"]
-            assert one["losses"] == pytest.approx(other["losses"], rel=2e-2)
+    for value, *expected_lines in zip(
+        metrics(packed.output), metrics(pieces.output), metrics(padded.output), strict=True
+    ):
+        for expected in expected_lines:
+            assert value["tokens"] == expected["tokens"]
+            assert value["losses"] == pytest.approx(expected["losses"], rel=2e-2)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])

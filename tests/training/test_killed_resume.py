@@ -1,4 +1,4 @@
-"""A run that is killed while it is resumed keeps its history and its model."""
+"""A run that is killed while resuming keeps its logs and its model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def steps(output: Path, name: str) -> list[int]:
 
 
 def test_logs_are_rebuilt_from_the_checkpoint(run: dict[str, Any], whole: Trained, copied: Path) -> None:
-    """Gone, cut short, torn, or with lines that the checkpoint does not know of."""
+    """They are missing, truncated, torn, or have lines after the checkpoint."""
     (copied / "metrics.jsonl").unlink()
     (copied / "evaluations.jsonl").write_text('{"step": 2, "ta')
     train_tiny(run, copied, resume=True)
@@ -51,7 +51,7 @@ def test_logs_are_rebuilt_from_the_checkpoint(run: dict[str, Any], whole: Traine
 
 
 def test_an_evaluation_that_no_checkpoint_knows_of_is_not_there_twice(run: dict[str, Any], tmp_path: Path) -> None:
-    """Killed after the line was written, where the checkpoint of the step was there before."""
+    """The run was killed after it wrote the line of a step whose checkpoint existed."""
     for resume in (False, True, True):
         events = iter_train(load_config(run), output=tmp_path / "out", resume=resume)
         for event in events:
@@ -65,7 +65,7 @@ def test_an_evaluation_that_no_checkpoint_knows_of_is_not_there_twice(run: dict[
 
 
 def test_a_checkpoint_without_logs_cuts_back_what_is_there(run: dict[str, Any], whole: Trained, copied: Path) -> None:
-    """As nlpmtl 0.1 wrote them."""
+    """nlpmtl 0.1 wrote such checkpoints."""
     for path in copied.glob("checkpoints/step-*"):
         for name in ("metrics.jsonl", "evaluations.jsonl"):
             (path / name).unlink()
@@ -78,7 +78,7 @@ def test_a_checkpoint_without_logs_cuts_back_what_is_there(run: dict[str, Any], 
 
 
 def test_the_model_directory_is_replaced_whole(run: dict[str, Any], whole: Trained, copied: Path) -> None:
-    """What a killed process left goes, what somebody else put there stays."""
+    """Leftovers of a killed process are removed, files of others are kept."""
     for name in (".tmp1234", ".tmpabcd", "images/answers-gone.png"):
         (copied / "model" / name).write_bytes(b"half")
     for name in ("notes.txt", "onnx/model.onnx"):
@@ -96,7 +96,7 @@ def test_the_model_directory_is_replaced_whole(run: dict[str, Any], whole: Train
 
 
 def test_a_model_that_was_moved_away_is_restored(run: dict[str, Any], copied: Path) -> None:
-    """Where directories cannot be exchanged, a kill may leave it under another name."""
+    """Where directories cannot be exchanged atomically, a kill may leave it under another name."""
     (copied / "model").rename(copied / ".model.old")
     events = iter_train(load_config(run), output=copied, resume=True)
     next(events)

@@ -1,4 +1,4 @@
-"""The environment in which a run starts."""
+"""Environment variables of launchers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two runs, one output directory: the second is refused, and nothing is left of a lock."""
+"""A second run in the same directory is refused, and locks leave no files."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def holding(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_a_second_run_is_refused_with_the_process_of_the_first(run: dict[str, Any], tmp_path: Path) -> None:
     events = iter_train(load_config(run), output=tmp_path / "out")
     next(events)
-    said = rf"out is in use by another run in this process \({os.getpid()} on {socket.gethostname()}\), since 2"
+    messages = rf"out is in use by another run in this process \({os.getpid()} on {socket.gethostname()}\), since 2"
     for resume in (False, True):
-        with pytest.raises(RunError, match=said):
+        with pytest.raises(RunError, match=messages):
             nlpmtl.train(run, output=tmp_path / "out", resume=resume)
     result = list(events)[-1]
     assert result.scores is not None  # type: ignore[union-attr]
@@ -84,23 +84,23 @@ def test_another_process_is_named_until_it_is_killed(
 
 
 def test_a_thread_of_the_same_process_is_refused(tmp_path: Path) -> None:
-    said: list[str] = []
+    messages: list[str] = []
 
     def second() -> None:
         try:
             with hold_lock(tmp_path):
-                said.append("held twice")
+                messages.append("held twice")
         except RunError as error:
-            said.append(str(error))
+            messages.append(str(error))
 
     with hold_lock(tmp_path):
         thread = threading.Thread(target=second)
         thread.start()
         thread.join()
-    assert len(said) == 1
-    assert "another run in this process" in said[0]
+    assert len(messages) == 1
+    assert "another run in this process" in messages[0]
     second()
-    assert said[1:] == ["held twice"]
+    assert messages[1:] == ["held twice"]
 
 
 def test_a_forked_process_is_refused(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def held_by(directory: Path, *, pid: int, host: str) -> None:
 def test_without_locks_the_record_of_the_holder_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """As on some network file systems. A process of this machine that is gone holds nothing."""
+    """As on some network file systems. A process of this machine that has ended holds no lock."""
 
     def refuse(self: object, *arguments: object, **options: object) -> None:
         raise OSError(number, os.strerror(number))
@@ -177,8 +177,8 @@ def test_without_locks_the_record_of_the_holder_decides(
     with hold_lock(tmp_path / "out") as notes:
         assert len(notes) == 1
     held_by(tmp_path / "out", pid=1, host="another-host")
-    said = rf"is in use by process 1 on another-host, .*If that machine is no longer running, remove .*{LOCK}"
-    with pytest.raises(RunError, match=said), hold_lock(tmp_path / "out"):
+    messages = rf"is in use by process 1 on another-host, .*If that machine is no longer running, remove .*{LOCK}"
+    with pytest.raises(RunError, match=messages), hold_lock(tmp_path / "out"):
         pytest.fail("held twice")
 
 

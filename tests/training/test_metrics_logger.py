@@ -15,7 +15,7 @@ from tests.tiny import metrics
 
 
 def report(step: int) -> StepReport:
-    """Ten words of `a` lost 5, and `b` had no rows."""
+    """Report of a step with a summed loss of 5 over ten words of `a`, and without rows of `b`."""
     sums = torch.tensor([5.0, 0.0], dtype=torch.float64)
     return StepReport(
         step=step,
@@ -29,28 +29,26 @@ def report(step: int) -> StepReport:
     )
 
 
-def observer(directory: Path, accelerator: Accelerator) -> MetricsLogger:
+def make_logger(directory: Path, accelerator: Accelerator) -> MetricsLogger:
     return MetricsLogger(accelerator, directory=directory, tasks=["a", "b"])
 
 
-def test_weights_and_probabilities_are_told_where_they_are_not_the_same_at_every_step(
-    tmp_path: Path, accelerator: Accelerator
-) -> None:
-    watching = MetricsLogger(accelerator, directory=tmp_path, tasks=["a", "b"], datasets=["x", "y"], log_weights=True)
-    watching.log_step(report(1))
-    line = watching.flush()
+def test_weights_and_probabilities_are_logged_if_they_change(tmp_path: Path, accelerator: Accelerator) -> None:
+    logger = MetricsLogger(accelerator, directory=tmp_path, tasks=["a", "b"], datasets=["x", "y"], log_weights=True)
+    logger.log_step(report(1))
+    line = logger.flush()
     assert line is not None
     assert line["weights"] == {"a": 2.0}
     assert line["sampling"] == {"x": 0.25, "y": 0.75}
 
 
-def test_a_line_for_every_step(tmp_path: Path, accelerator: Accelerator) -> None:
-    watching = observer(tmp_path, accelerator)
-    answers = [watching.log_step(report(step)) for step in range(1, 12)]
-    assert [answer is not None for answer in answers] == [False] * 9 + [True, False]
+def test_one_line_per_step(tmp_path: Path, accelerator: Accelerator) -> None:
+    logger = make_logger(tmp_path, accelerator)
+    results = [logger.log_step(report(step)) for step in range(1, 12)]
+    assert [result is not None for result in results] == [False] * 9 + [True, False]
     assert len(metrics(tmp_path)) == 10
-    newest = watching.flush()
-    assert watching.flush() is None
+    newest = logger.flush()
+    assert logger.flush() is None
     lines = metrics(tmp_path)
     assert [line["step"] for line in lines] == list(range(1, 12))
     assert lines[-1] == newest
@@ -61,48 +59,46 @@ def test_a_line_for_every_step(tmp_path: Path, accelerator: Accelerator) -> None
     assert line["seconds"] > 0
 
 
-def test_a_resumed_run_cuts_back_what_it_writes_again(tmp_path: Path, accelerator: Accelerator) -> None:
-    watching = observer(tmp_path, accelerator)
+def test_a_resumed_run_truncates_the_log(tmp_path: Path, accelerator: Accelerator) -> None:
+    logger = make_logger(tmp_path, accelerator)
     for step in range(1, 8):
-        watching.log_step(report(step))
-    watching.flush()
+        logger.log_step(report(step))
+    logger.flush()
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 8, "lo')  # killed while it wrote
-    watching.truncate_after(4)
+    logger.truncate_after(4)
     assert [line["step"] for line in metrics(tmp_path)] == [1, 2, 3, 4]
-    watching.truncate_after(10)
+    logger.truncate_after(10)
     assert [line["step"] for line in metrics(tmp_path)] == [1, 2, 3, 4]
-    watching.truncate_after(0)
+    logger.truncate_after(0)
     assert (tmp_path / "metrics.jsonl").read_text() == ""
 
 
-def test_a_line_for_every_evaluation_cut_back_like_the_others(tmp_path: Path, accelerator: Accelerator) -> None:
-    watching = observer(tmp_path, accelerator)
-    watching.truncate_after(0)
+def test_one_line_per_evaluation_truncated_on_resume(tmp_path: Path, accelerator: Accelerator) -> None:
+    logger = make_logger(tmp_path, accelerator)
+    logger.truncate_after(0)
     assert read_lines(tmp_path / "evaluations.jsonl") == []
     for step in (4, 8):
-        watching.log_scores(Scores({"a": {"accuracy": 0.5, "score": 0.5, "rows": 9}}, 0.5), step=step)
+        logger.log_scores(Scores({"a": {"accuracy": 0.5, "score": 0.5, "rows": 9}}, 0.5), step=step)
     lines = read_lines(tmp_path / "evaluations.jsonl")
     assert [line["step"] for line in lines] == [4, 8]
     assert lines[0] == {"step": 4, "tasks": {"a": {"accuracy": 0.5, "score": 0.5, "rows": 9}}, "mean": 0.5}
-    watching.truncate_after(5)
+    logger.truncate_after(5)
     assert read_lines(tmp_path / "evaluations.jsonl") == lines[:1]
 
 
-def test_a_torn_line_is_cut_off(tmp_path: Path, accelerator: Accelerator) -> None:
+def test_an_incomplete_line_is_removed(tmp_path: Path, accelerator: Accelerator) -> None:
     whole = json.dumps({"step": 1})
     (tmp_path / "metrics.jsonl").write_text(f'{whole}\n{{"step": 2, "lo')
-    observer(tmp_path, accelerator).truncate_after(5)
+    make_logger(tmp_path, accelerator).truncate_after(5)
     assert (tmp_path / "metrics.jsonl").read_text() == f"{whole}\n"
 
 
 def test_a_weight_that_is_not_finite_is_null(tmp_path: Path, accelerator: Accelerator) -> None:
-    watching = MetricsLogger(accelerator, directory=tmp_path, tasks=["a", "b"], log_weights=True)
-    watching.log_step(
-        replace(report(1), weights={"a": math.nan, "b": math.inf}, loss_sums=torch.tensor([math.inf, 0.0]))
-    )
-    line = watching.flush()
-    watching.log_scores(Scores({"a": {"accuracy": math.nan, "score": 0.5, "rows": 9}}, math.nan), step=1)
+    logger = MetricsLogger(accelerator, directory=tmp_path, tasks=["a", "b"], log_weights=True)
+    logger.log_step(replace(report(1), weights={"a": math.nan, "b": math.inf}, loss_sums=torch.tensor([math.inf, 0.0])))
+    line = logger.flush()
+    logger.log_scores(Scores({"a": {"accuracy": math.nan, "score": 0.5, "rows": 9}}, math.nan), step=1)
     assert line is not None
     assert line["weights"] == {"a": None, "b": None}
     for name in ("metrics.jsonl", "evaluations.jsonl"):

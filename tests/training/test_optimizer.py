@@ -31,7 +31,7 @@ def test_schedule_values(kind: str, warmup: float, factors: list[float]) -> None
 @pytest.mark.parametrize("kind", ["linear", "cosine", "constant"])
 @pytest.mark.parametrize("total", [1, 2, 7, 1000])
 @pytest.mark.parametrize("warmup", [0.0, 0.1, 0.999])
-def test_a_schedule_rises_once_and_never_reaches_zero(kind: str, total: int, warmup: float) -> None:
+def test_a_schedule_has_one_warm_up_and_stays_above_zero(kind: str, total: int, warmup: float) -> None:
     schedule = build_schedule(kind, total=total, warmup=warmup)  # type: ignore[arg-type]
     factors = [schedule(step) for step in range(total)]
     assert all(0 < factor <= 1 for factor in factors)
@@ -48,15 +48,15 @@ def test_biases_and_norms_are_not_decayed_and_heads_have_their_own_rate(tmp_path
     model.sharing.encoder.embeddings.requires_grad_(False)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     optimizer = build_optimizer(model, lr=1e-4, head_lr=5e-4, weight_decay=0.01)
-    seen = []
+    optimized = []
     for group in optimizer.param_groups:
         assert group["lr"] == group["initial_lr"]
         for parameter in group["params"]:
             name = names[id(parameter)]
-            seen.append(name)
+            optimized.append(name)
             assert group["lr"] == (5e-4 if name.startswith("heads.") else 1e-4), name
             vector = name.endswith("bias") or "LayerNorm" in name
             assert group["weight_decay"] == (0.0 if vector else 0.01), name
-    assert sorted(seen) == sorted(n for n, p in model.named_parameters() if p.requires_grad)
-    assert not any("embeddings" in name for name in seen), "what is frozen is not decayed either"
-    assert {name.split(".")[1] for name in seen if name.startswith("heads.")} == {"one_head", "two_head"}
+    assert sorted(optimized) == sorted(n for n, p in model.named_parameters() if p.requires_grad)
+    assert not any("embeddings" in name for name in optimized), "frozen parameters are not decayed"
+    assert {name.split(".")[1] for name in optimized if name.startswith("heads.")} == {"one_head", "two_head"}

@@ -24,31 +24,31 @@ def checkpointed(directory: Path) -> Path:
     return path
 
 
-def test_a_new_run_starts_in_an_empty_place(tmp_path: Path) -> None:
+def test_a_new_run_starts_in_an_empty_directory(tmp_path: Path) -> None:
     assert open_run_dir(tmp_path / "new", config=CONFIG, resume=False) == (None, [])
 
 
-def test_resume_on_an_empty_output_starts_and_says_so(tmp_path: Path) -> None:
-    found, notes = open_run_dir(tmp_path, config=CONFIG, resume=True)
-    assert found is None
+def test_resuming_without_a_checkpoint_starts_from_scratch(tmp_path: Path) -> None:
+    checkpoint, notes = open_run_dir(tmp_path, config=CONFIG, resume=True)
+    assert checkpoint is None
     assert notes == [f"{tmp_path} contains no checkpoint to resume from: starting from scratch"]
 
 
-@pytest.mark.parametrize("there", ["run.json", "checkpoints/step-000000/state.json"])
-def test_an_output_that_holds_a_run_is_refused(tmp_path: Path, there: str) -> None:
-    (tmp_path / there).parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / there).write_text("{}")
+@pytest.mark.parametrize("existing", ["run.json", "checkpoints/step-000000/state.json"])
+def test_an_output_that_holds_a_run_is_refused(tmp_path: Path, existing: str) -> None:
+    (tmp_path / existing).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / existing).write_text("{}")
     with pytest.raises(RunError, match="already contains a run: resume it with --resume"):
         open_run_dir(tmp_path, config=CONFIG, resume=False)
 
 
-def test_resume_goes_on_from_the_newest(tmp_path: Path) -> None:
+def test_a_run_resumes_from_the_latest_checkpoint(tmp_path: Path) -> None:
     path = checkpointed(tmp_path)
     assert open_run_dir(tmp_path, config=CONFIG, resume=True) == (path, [f"resuming from {path}"])
 
 
 @pytest.mark.parametrize(
-    ("table", "key", "value", "said"),
+    ("table", "key", "value", "message"),
     [
         ("train", "lr", 2e-4, "train.lr (was 0.0001, is 0.0002)"),
         ("train", "added", 1, "train.added (was None, is 1)"),
@@ -57,50 +57,50 @@ def test_resume_goes_on_from_the_newest(tmp_path: Path) -> None:
     ],
 )
 def test_another_config_is_refused_with_the_key_that_differs(
-    tmp_path: Path, table: str | None, key: str, value: Any, said: str
+    tmp_path: Path, table: str | None, key: str, value: Any, message: str
 ) -> None:
     checkpointed(tmp_path)
     config = {**CONFIG, key: value} if table is None else {**CONFIG, table: {**CONFIG[table], key: value}}
     with pytest.raises(RunError) as error:
         open_run_dir(tmp_path, config=config, resume=True)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert str(error.value).count("(was") <= 2
 
 
-def test_what_the_weights_do_not_depend_on_may_differ(tmp_path: Path) -> None:
+def test_keys_that_do_not_affect_the_weights_may_differ(tmp_path: Path) -> None:
     path = checkpointed(tmp_path)
     train = {"lr": 1e-4, "micro_tokens": 1, "save_every": 1, "keep": 1, "trackers": ["tensorboard"]}
-    found, _ = open_run_dir(tmp_path, config={**CONFIG, "output": "elsewhere", "train": train}, resume=True)
-    assert found == path
+    checkpoint, _ = open_run_dir(tmp_path, config={**CONFIG, "output": "elsewhere", "train": train}, resume=True)
+    assert checkpoint == path
 
 
-def test_run_facts_say_what_made_the_numbers() -> None:
-    facts = run_metadata(CONFIG, precision="bf16", processes=2, device="cpu")
-    assert (facts["config"], facts["seed"], facts["precision"]) == (CONFIG, 3, "bf16")
-    assert (facts["processes"], facts["device"], facts["threads"]) == (2, "cpu", torch.get_num_threads())
-    assert {"nlpmtl", "torch", "transformers", "accelerate", "datasets", "tokenizers"} <= facts["versions"].keys()
-    assert facts["versions"]["torch"] == torch.__version__
-    assert set(facts["machine"]) == {"system", "processor", "python", "accelerator"}
+def test_run_metadata() -> None:
+    content = run_metadata(CONFIG, precision="bf16", processes=2, device="cpu")
+    assert (content["config"], content["seed"], content["precision"]) == (CONFIG, 3, "bf16")
+    assert (content["processes"], content["device"], content["threads"]) == (2, "cpu", torch.get_num_threads())
+    assert {"nlpmtl", "torch", "transformers", "accelerate", "datasets", "tokenizers"} <= content["versions"].keys()
+    assert content["versions"]["torch"] == torch.__version__
+    assert set(content["machine"]) == {"system", "processor", "python", "accelerator"}
 
 
 @pytest.mark.parametrize("resume", [False, True])
-@pytest.mark.parametrize("there", ["notes.txt", "data/rows.jsonl", ".hidden", "metrics.jsonl"])
-def test_what_no_run_wrote_is_refused(tmp_path: Path, there: str, resume: bool) -> None:
-    (tmp_path / there).parent.mkdir(exist_ok=True)
-    (tmp_path / there).write_text("mine")
-    name = there.partition("/")[0]
+@pytest.mark.parametrize("existing", ["notes.txt", "data/rows.jsonl", ".hidden", "metrics.jsonl"])
+def test_files_of_others_are_refused(tmp_path: Path, existing: str, resume: bool) -> None:
+    (tmp_path / existing).parent.mkdir(exist_ok=True)
+    (tmp_path / existing).write_text("mine")
+    name = existing.partition("/")[0]
     with pytest.raises(
         RunError, match=rf"is not empty and does not contain a run; found: {re.escape(name)}\. Choose another output"
     ):
         open_run_dir(tmp_path, config=CONFIG, resume=resume)
-    assert (tmp_path / there).read_text() == "mine"
+    assert (tmp_path / existing).read_text() == "mine"
 
 
 @pytest.mark.parametrize(
-    "there", [["model/config.json"], ["best/step-000004/state.json"], ["scores.json"], ["answers.json"]]
+    "existing", [["model/config.json"], ["best/step-000004/state.json"], ["scores.json"], ["answers.json"]]
 )
-def test_what_is_left_of_an_earlier_run_is_refused(tmp_path: Path, there: list[str]) -> None:
-    for name in there:
+def test_results_of_an_earlier_run_are_refused(tmp_path: Path, existing: list[str]) -> None:
+    for name in existing:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
     with pytest.raises(RunError, match="is not empty and does not contain a run"):
@@ -113,17 +113,17 @@ def test_what_is_left_of_an_earlier_run_is_refused(tmp_path: Path, there: list[s
 
 
 @pytest.mark.parametrize(
-    "there",
+    "existing",
     [
         {"run.json": '{"name": "of another tool"}', "notes.txt": "mine"},
         {"run.json": "not JSON"},
         {"checkpoints/epoch-1.pt": "mine", "metrics.jsonl": "mine"},
         {"checkpoints": "a file"},
     ],
-    ids=lambda there: ", ".join(there),
+    ids=lambda existing: ", ".join(existing),
 )
-def test_files_with_the_names_of_a_run_are_not_a_run(tmp_path: Path, there: dict[str, str]) -> None:
-    for name, text in there.items():
+def test_files_with_the_names_of_a_run_are_not_a_run(tmp_path: Path, existing: dict[str, str]) -> None:
+    for name, text in existing.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     with pytest.raises(RunError, match="is not empty and does not contain a run; found: "):
@@ -146,18 +146,18 @@ def test_many_files_are_not_all_listed(tmp_path: Path) -> None:
         open_run_dir(tmp_path, config=CONFIG, resume=False)
 
 
-def test_what_relate_wrote_and_a_lock_are_nothing(tmp_path: Path) -> None:
+def test_output_of_relate_and_locks_are_ignored(tmp_path: Path) -> None:
     for name in ("relate.json", "relate-affinity.png", "relate-tree.png", ".nlpmtl.lock", ".nlpmtl.lock.json"):
         (tmp_path / name).touch()
     assert open_run_dir(tmp_path, config=CONFIG, resume=False) == (None, [])
 
 
-def test_a_run_that_was_killed_before_its_first_checkpoint_starts_anew(tmp_path: Path) -> None:
+def test_a_run_killed_before_its_first_checkpoint_starts_from_scratch(tmp_path: Path) -> None:
     for name in ("run.json", "metrics.jsonl", "evaluations.jsonl"):
         (tmp_path / name).touch()
     (tmp_path / "checkpoints").mkdir()
-    found, _ = open_run_dir(tmp_path, config=CONFIG, resume=True)
-    assert found is None
+    checkpoint, _ = open_run_dir(tmp_path, config=CONFIG, resume=True)
+    assert checkpoint is None
 
 
 @pytest.mark.parametrize("name", ["out-\udcff", "\ud800", "a\0b", "\udce9/b"])
@@ -169,8 +169,8 @@ def test_an_output_that_is_not_utf8_is_refused(tmp_path: Path, name: str) -> Non
 def test_a_run_may_be_extended(tmp_path: Path) -> None:
     path = checkpointed(tmp_path)
     longer = {**CONFIG, "train": {**CONFIG["train"], "steps": 8}}
-    found, notes = open_run_dir(tmp_path, config=longer, resume=True)
-    assert found == path
+    checkpoint, notes = open_run_dir(tmp_path, config=longer, resume=True)
+    assert checkpoint == path
     assert notes[1].startswith(
         "train.steps was not set, is 8: from here on, the learning rates follow the schedule of the new length"
     )

@@ -29,10 +29,10 @@ def test_tensorboard_gets_the_config(tmp_path: Path) -> None:
         accelerator.log({"loss": 0.5}, step=1)
         accelerator.end_training()
     (stored,) = (tmp_path / PROJECT).rglob("hparams.yml")
-    found = yaml.safe_load(stored.read_text(encoding="utf-8"))
-    assert (found["seed"], found["train.lr"], found["encoder.freeze"]) == (3, 3e-5, False)
-    assert found["datasets.news.tasks.topic.labels"] == '["a", "b"]'
-    assert "encoder.revision" not in found
+    stored_config = yaml.safe_load(stored.read_text(encoding="utf-8"))
+    assert (stored_config["seed"], stored_config["train.lr"], stored_config["encoder.freeze"]) == (3, 3e-5, False)
+    assert stored_config["datasets.news.tasks.topic.labels"] == '["a", "b"]'
+    assert "encoder.revision" not in stored_config
 
 
 def test_values_are_those_that_every_tracker_stores() -> None:
@@ -46,5 +46,5 @@ def test_accelerate_hands_the_name_to_each_tracker(tracker: str, key: str) -> No
     """The trackers themselves are not installed; their classes in Accelerate take the name by this key."""
     member = tracking.LOGGER_TYPE_TO_CLASS[tracker]
     parameters = inspect.signature(member.__init__).parameters
-    passed_on = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
-    assert key in parameters or passed_on
+    accepts_keywords = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    assert key in parameters or accepts_keywords

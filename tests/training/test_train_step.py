@@ -29,12 +29,12 @@ lengths_of_rows = st.lists(st.integers(1, 60), max_size=30)
 
 
 def price(lengths: list[int], *, overhead: int) -> int:
-    """What a micro-batch of such rows costs."""
+    """Return the cost of a micro-batch of rows with these lengths."""
     return overhead + len(lengths) * max(lengths)
 
 
-def dealt(lengths: list[int], **options: int) -> list[list[list[int]]]:
-    """Micro-batches of every process, as the lengths of their rows."""
+def split_lengths(lengths: list[int], **options: int) -> list[list[list[int]]]:
+    """Return the micro-batches of every rank, as the lengths of their rows."""
     rows: list[RowRef] = [(0, i) for i in range(len(lengths))]
     ranks = split_into_microbatches(rows, lengths=lengths, **options)
     assert sorted(row for micros in ranks for micro in micros for row in micro) == rows
@@ -43,13 +43,13 @@ def dealt(lengths: list[int], **options: int) -> list[list[list[int]]]:
 
 @settings(max_examples=200, deadline=None)
 @given(lengths_of_rows, st.integers(1, 5), st.integers(1, 200), st.integers(0, 64))
-def test_deal_gives_every_row_once_and_all_processes_as_many_rows(
+def test_every_row_is_in_one_microbatch_and_ranks_have_equal_shares(
     lengths: list[int], world: int, limit: int, overhead: int
 ) -> None:
-    ranks = dealt(lengths, world_size=world, limit=limit, overhead=overhead)
+    ranks = split_lengths(lengths, world_size=world, limit=limit, overhead=overhead)
     assert len(ranks) == world
-    many = [sum(map(len, micros)) for micros in ranks]
-    assert max(many) - min(many) <= 1
+    row_counts = [sum(map(len, micros)) for micros in ranks]
+    assert max(row_counts) - min(row_counts) <= 1
     for micros in ranks:
         assert all(micros), "none is empty"
         assert all(len(micro) == 1 or len(micro) * max(micro) <= limit for micro in micros)
@@ -57,10 +57,8 @@ def test_deal_gives_every_row_once_and_all_processes_as_many_rows(
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=30), st.integers(1, 2000), st.integers(0, 64))
-def test_deal_costs_no_more_than_one_row_each_nor_than_all_at_once(
-    lengths: list[int], limit: int, overhead: int
-) -> None:
-    (micros,) = dealt(lengths, world_size=1, limit=limit, overhead=overhead)
+def test_microbatches_cost_no_more_than_single_rows_or_one_batch(lengths: list[int], limit: int, overhead: int) -> None:
+    (micros,) = split_lengths(lengths, world_size=1, limit=limit, overhead=overhead)
     cost = sum(price(micro, overhead=overhead) for micro in micros)
     assert cost <= sum(price([length], overhead=overhead) for length in lengths)
     if len(lengths) * max(lengths) <= limit:
@@ -69,23 +67,23 @@ def test_deal_costs_no_more_than_one_row_each_nor_than_all_at_once(
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=8), st.integers(1, 80), st.integers(0, 30))
-def test_deal_finds_the_cheapest_cut(lengths: list[int], limit: int, overhead: int) -> None:
-    (micros,) = dealt(lengths, world_size=1, limit=limit, overhead=overhead)
+def test_microbatches_have_the_lowest_cost(lengths: list[int], limit: int, overhead: int) -> None:
+    (micros,) = split_lengths(lengths, world_size=1, limit=limit, overhead=overhead)
     falling = sorted(lengths, reverse=True)
     prices = []
     for chosen in itertools.product([False, True], repeat=len(lengths) - 1):
         ends = [0, *(i + 1 for i, cut in enumerate(chosen) if cut), len(lengths)]
         cut = [falling[a:b] for a, b in itertools.pairwise(ends)]
-        if all(len(one) == 1 or len(one) * one[0] <= limit for one in cut):
-            prices.append(sum(price(one, overhead=overhead) for one in cut))
+        if all(len(item) == 1 or len(item) * item[0] <= limit for item in cut):
+            prices.append(sum(price(item, overhead=overhead) for item in cut))
     assert sum(price(micro, overhead=overhead) for micro in micros) == min(prices)
 
 
-def test_deal_of_no_rows_has_no_batches() -> None:
+def test_no_rows_give_no_microbatches() -> None:
     assert split_into_microbatches([], lengths=[], world_size=3, limit=10, overhead=1) == [[], [], []]
 
 
-def test_dropout_has_a_seed_of_its_own_in_every_micro_batch() -> None:
+def test_every_microbatch_has_its_own_dropout_seed() -> None:
     places = list(itertools.product(range(3), range(3), range(3), range(3)))
     seeds = {dropout_seed(seed, step=step, rank=rank, micro=micro) for seed, step, rank, micro in places}
     assert len(seeds) == len(places)
@@ -100,11 +98,13 @@ def bench(tmp_path: Path, accelerator: Accelerator) -> Bench:
 ROWS = ((0, 1), (0, 2), (1, 3), (0, 5), (2, 4), (1, 1), (2, 0), (0, 7), (0, 0))
 
 
-def by_hand(bench: Bench, rows: tuple[RowRef, ...], weights: dict[str, float]) -> tuple[torch.Tensor, dict[str, Any]]:
-    """The loss of a step, a row at a time: Σ w_t · (rows_t / Σ rows_u) · (sum_t / count_t)."""
+def expected_loss(
+    bench: Bench, rows: tuple[RowRef, ...], weights: dict[str, float]
+) -> tuple[torch.Tensor, dict[str, Any]]:
+    """Loss of a step, computed row by row: Σ w_t · (rows_t / Σ rows_u) · (sum_t / count_t)."""
     sums: dict[str, torch.Tensor] = {}
     counts: dict[str, int] = {}
-    many: dict[str, int] = {}
+    row_counts: dict[str, int] = {}
     for row in rows:
         batch = bench.train_step().accumulator.collate([row])
         logits = bench.model(**batch.inputs)
@@ -113,10 +113,10 @@ def by_hand(bench: Bench, rows: tuple[RowRef, ...], weights: dict[str, float]) -
                 sums.get(task, torch.zeros(())) + bench.work.tasks[task].loss({"logits": logits[task]}, part).sum()
             )
             counts[task] = counts.get(task, 0) + int(bench.datasets[row[0]].labels[task].counts[row[1]])
-            many[task] = many.get(task, 0) + 1
-    total = sum(many.values())
+            row_counts[task] = row_counts.get(task, 0) + 1
+    total = sum(row_counts.values())
     means = {task: sums[task] / counts[task] for task in sums}
-    shares = {task: weights.get(task, 1.0) * many[task] / total for task in sums}
+    shares = {task: weights.get(task, 1.0) * row_counts[task] / total for task in sums}
     loss = torch.stack([shares[task] * means[task] for task in sums]).sum()
     return loss, {"sums": sums, "counts": counts, "shares": shares}
 
@@ -124,7 +124,7 @@ def by_hand(bench: Bench, rows: tuple[RowRef, ...], weights: dict[str, float]) -
 @pytest.mark.parametrize("micro_tokens", [10_000, 40, 1])
 def test_a_step_follows_the_gradient_of_sums_over_counts(bench: Bench, micro_tokens: int) -> None:
     weighted = {"places": 0.5, "grade": 2.0}
-    loss, parts = by_hand(bench, ROWS, weighted)
+    loss, parts = expected_loss(bench, ROWS, weighted)
     names = [name for name, _ in bench.model.named_parameters()]
     gradients = torch.autograd.grad(loss, list(bench.model.parameters()), allow_unused=True)
     before = bench.snapshot()
@@ -141,13 +141,13 @@ def test_a_step_follows_the_gradient_of_sums_over_counts(bench: Bench, micro_tok
     assert report.loss_sums.tolist() == pytest.approx(
         [float(parts["sums"][task].detach()) for task in tasks], rel=1e-12
     )
-    labelled = [(d, r) for d, r in ROWS if any(one.counts[r] for one in bench.datasets[d].labels.values())]
+    labelled = [(d, r) for d, r in ROWS if any(item.counts[r] for item in bench.datasets[d].labels.values())]
     assert report.tokens == sum(len(bench.datasets[d].ids[r]) for d, r in labelled)
 
 
 def task_gradients(bench: Bench) -> tuple[dict[str, list[torch.Tensor | None]], dict[str, float]]:
-    """The gradient of each task's share of the loss, and the tasks' mean losses."""
-    _, parts = by_hand(bench, ROWS, {})
+    """Return the gradient of each task's term of the loss, and the mean losses."""
+    _, parts = expected_loss(bench, ROWS, {})
     means = {task: parts["sums"][task] / parts["counts"][task] for task in parts["sums"]}
     options: dict[str, Any] = {"allow_unused": True, "retain_graph": True}
     weights = list(bench.model.parameters())
@@ -158,41 +158,39 @@ def task_gradients(bench: Bench) -> tuple[dict[str, list[torch.Tensor | None]], 
 
 
 @pytest.mark.parametrize("micro_tokens", [10_000, 40])
-def test_a_gradient_method_weighs_what_tasks_share_and_leaves_what_is_their_own(
-    bench: Bench, micro_tokens: int
-) -> None:
+def test_a_gradient_method_weights_only_the_shared_parameters(bench: Bench, micro_tokens: int) -> None:
     gradients, means = task_gradients(bench)
     tasks = [task for task in bench.work.tasks if task in gradients]
     shared = [i for i in range(len(gradients[tasks[0]])) if sum(g[i] is not None for g in gradients.values()) > 1]
     every = [[g for i in shared if (g := gradients[task][i]) is not None] for task in tasks]
-    jacobian = torch.stack([torch.cat([g.flatten() for g in own]) for own in every])
-    seen: list[StepObservation] = []
+    jacobian = torch.stack([torch.cat([g.flatten() for g in of_tasks]) for of_tasks in every])
+    observations: list[StepObservation] = []
 
     class Spy(type(build("upgrad", tasks=list(bench.work.tasks)))):  # type: ignore[misc]
-        def compute_weights(self, shown: StepObservation) -> dict[str, float]:
-            seen.append(shown)
-            return {task: 0.5 + i for i, task in enumerate(shown.shares)}
+        def compute_weights(self, observation: StepObservation) -> dict[str, float]:
+            observations.append(observation)
+            return {task: 0.5 + i for i, task in enumerate(observation.shares)}
 
     names = [name for name, _ in bench.model.named_parameters()]
     before = bench.snapshot()
     spy = Spy(tasks=list(bench.work.tasks), epoch_steps=1, seed=0)
     report = bench.train_step(micro_tokens=micro_tokens, weighting=spy)(StepPlan(step=0, rows=ROWS))
     after = bench.snapshot()
-    (shown,) = seen
-    assert list(shown.shares) == tasks
-    assert shown.losses == pytest.approx({task: means[task] for task in tasks}, rel=1e-12)
-    assert shown.gramian == pytest.approx((jacobian @ jacobian.T).numpy(), rel=1e-9)
+    (observation,) = observations
+    assert list(observation.shares) == tasks
+    assert observation.losses == pytest.approx({task: means[task] for task in tasks}, rel=1e-12)
+    assert observation.gramian == pytest.approx((jacobian @ jacobian.T).numpy(), rel=1e-9)
     assert report.weights == {task: 0.5 + i for i, task in enumerate(tasks)}
     for i, name in enumerate(names):
-        own = [(0.5 + at, g) for at, task in enumerate(tasks) if (g := gradients[task][i]) is not None]
+        of_tasks = [(0.5 + at, g) for at, task in enumerate(tasks) if (g := gradients[task][i]) is not None]
         expected = torch.zeros_like(before[name])
-        for weight, gradient in own:
-            expected += gradient * (weight if len(own) > 1 else 1.0)
+        for weight, gradient in of_tasks:
+            expected += gradient * (weight if len(of_tasks) > 1 else 1.0)
         torch.testing.assert_close(before[name] - after[name], expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["geometric", "famo"])
-def test_a_weighting_that_looks_at_losses_sees_those_of_the_step(bench: Bench, kind: str) -> None:
+def test_a_weighting_receives_the_losses_of_the_step(bench: Bench, kind: str) -> None:
     gradients, means = task_gradients(bench)
     tasks = list(bench.work.tasks)
     weighting = build(kind, tasks=tasks)
@@ -214,14 +212,14 @@ def test_a_weighting_that_looks_at_losses_sees_those_of_the_step(bench: Bench, k
         assert moved != pytest.approx(means, rel=1e-3)
     for i, (name, _) in enumerate(bench.model.named_parameters()):
         expected = torch.zeros_like(before[name])
-        for task, own in gradients.items():
-            gradient = own[i]
+        for task, of_tasks in gradients.items():
+            gradient = of_tasks[i]
             expected += 0 if gradient is None else report.weights[task] * gradient
         torch.testing.assert_close(before[name] - after[name], expected, rtol=0, atol=1e-12)
 
 
-class Breaks(Regression):
-    """A regression with one loss that is not finite, in the first forward after a step."""
+class BreaksOnce(Regression):
+    """A regression whose loss is infinite in the first forward pass after a step."""
 
     stepped = broken = False
 
@@ -232,13 +230,13 @@ class Breaks(Regression):
         return super().loss(outputs, batch) * (math.inf if breaks else 1.0)
 
 
-def test_a_loss_that_is_not_finite_after_the_step_is_noted_and_not_learned_from(bench: Bench) -> None:
+def test_a_non_finite_loss_after_the_step_is_noted_and_skips_the_update(bench: Bench) -> None:
     tasks = dict(bench.work.tasks)
-    tasks["grade"] = Breaks(name="grade", labels=(), metrics=None, input="pair")
+    tasks["grade"] = BreaksOnce(name="grade", labels=(), metrics=None, input="pair")
     weighting = build("famo", tasks=list(tasks))
-    stepper = bench.train_step(weighting=weighting)
-    stepper.accumulator.tasks = tasks
-    reports = [stepper(StepPlan(step=step, rows=ROWS)) for step in range(2)]
+    train_step = bench.train_step(weighting=weighting)
+    train_step.accumulator.tasks = tasks
+    reports = [train_step(StepPlan(step=step, rows=ROWS)) for step in range(2)]
     assert reports[0].note is not None
     assert re.search(r"step 1: the loss of task 'grade' after the step is inf: .* not updated", reports[0].note)
     assert reports[1].note is None
@@ -246,7 +244,7 @@ def test_a_loss_that_is_not_finite_after_the_step_is_noted_and_not_learned_from(
     assert all(math.isfinite(weight) for weight in reports[1].weights.values())
 
 
-def test_what_a_step_shows_a_sampler(bench: Bench) -> None:
+def test_feedback_for_an_adaptive_sampler(bench: Bench) -> None:
     means = task_gradients(bench)[1]
     with torch.no_grad():
         batch = bench.train_step().accumulator.collate(ROWS)
@@ -259,10 +257,10 @@ def test_what_a_step_shows_a_sampler(bench: Bench) -> None:
     assert feedback.uncertainties["topic"] == pytest.approx(float(entropies.mean()), rel=1e-12)
     kinds = {name: task.kind for name, task in bench.work.tasks.items()}
     assert set(feedback.uncertainties) == {task for task in means if kinds[task] != "regression"}
-    assert all(0 < one <= 1 for one in feedback.uncertainties.values())
+    assert all(0 < item <= 1 for item in feedback.uncertainties.values())
 
 
-def test_the_gradient_is_clipped_as_one_over_all_weights(bench: Bench) -> None:
+def test_the_gradient_is_clipped_by_its_total_norm(bench: Bench) -> None:
     before = bench.snapshot()
     bench.train_step(max_grad_norm=0.01)(StepPlan(step=0, rows=ROWS))
     moved = torch.cat([(before[name] - value).flatten() for name, value in bench.snapshot().items()])
@@ -278,27 +276,27 @@ def test_the_schedule_sets_the_rate_of_the_step(bench: Bench) -> None:
 
 
 def test_joint_tasks_encode_each_text_once(bench: Bench) -> None:
-    """A text with labels for three tasks is one row of one forward."""
-    seen: list[int] = []
+    """A text with labels for three tasks is one row of one forward pass."""
+    observations: list[int] = []
     hook = bench.model.sharing.encoder.register_forward_hook(
-        lambda module, args, kwargs, output: seen.append(len(kwargs["input_ids"])), with_kwargs=True
+        lambda module, args, kwargs, output: observations.append(len(kwargs["input_ids"])), with_kwargs=True
     )
-    full = [r for r in range(20) if all(one.counts[r] for one in bench.datasets[0].labels.values())][:4]
+    full = [r for r in range(20) if all(item.counts[r] for item in bench.datasets[0].labels.values())][:4]
     report = bench.train_step()(StepPlan(step=0, rows=tuple((0, r) for r in full)))
     hook.remove()
-    assert sum(seen) == 4
+    assert sum(observations) == 4
     assert [bool(count) for count in report.counts] == [True, True, True, False, False]
 
 
-def test_rows_without_any_label_are_left_out(bench: Bench) -> None:
-    unlabelled = [r for r, one in enumerate(bench.datasets[2].labels["kinds"].counts) if not one]
+def test_rows_without_labels_are_skipped(bench: Bench) -> None:
+    unlabelled = [r for r, item in enumerate(bench.datasets[2].labels["kinds"].counts) if not item]
     report = bench.train_step()(StepPlan(step=0, rows=((2, unlabelled[0]), (1, 1))))
     assert report.tokens == len(bench.datasets[1].ids[1])
     assert sum(report.counts) == 1
 
 
-def test_a_step_without_any_label_moves_nothing(bench: Bench) -> None:
-    unlabelled = [r for r, one in enumerate(bench.datasets[2].labels["kinds"].counts) if not one]
+def test_a_step_without_labels_changes_no_parameter(bench: Bench) -> None:
+    unlabelled = [r for r, item in enumerate(bench.datasets[2].labels["kinds"].counts) if not item]
     before = bench.snapshot()
     report = bench.train_step()(StepPlan(step=0, rows=((2, unlabelled[0]),)))
     assert report.tokens == 0
@@ -360,16 +358,22 @@ def test_micro_batches_of_any_size_give_the_same_weights(
     ]
     for other in runs[1:]:
         assert apart(checkpoint(runs[0].output, 20), checkpoint(other.output, 20)) < limit
-        for one, two in zip(metrics(runs[0].output), metrics(other.output), strict=True):
-            assert (one["step"], one["tokens"], one["lr"]) == (two["step"], two["tokens"], two["lr"])
-            assert one["losses"] == pytest.approx(two["losses"], abs=limit)
+        for item, other_item in zip(metrics(runs[0].output), metrics(other.output), strict=True):
+            assert (item["step"], item["tokens"], item["lr"]) == (
+                other_item["step"],
+                other_item["tokens"],
+                other_item["lr"],
+            )
+            assert item["losses"] == pytest.approx(other_item["losses"], abs=limit)
     start, end = weights(checkpoint(runs[0].output, 0)), weights(checkpoint(runs[0].output, 20))
-    assert all(not torch.equal(start[name], end[name]) for name in start if "out.weight" in name), "all heads learnt"
+    assert all(not torch.equal(start[name], end[name]) for name in start if "out.weight" in name), (
+        "all heads are trained"
+    )
     assert end["heads.topic_head.out.weight"].dtype == (torch.float64 if precision == "fp64" else torch.float32)
 
 
 def test_a_head_without_rows_in_a_step_is_unchanged_bit_for_bit(tmp_path: Path) -> None:
-    """Not moved by its weight decay either, nor by the momentum of earlier steps."""
+    """Neither weight decay nor the momentum of earlier steps changes it."""
     train = {"steps": 8, "batch_size": 4, "lr": 1e-3, "save_every": 1, "keep": 9, "weight_decay": 0.5}
     run = make_run(tmp_path, rows=20, train=train, sampling={"kind": "uniform", "batches": "single"})
     assert_idle_heads_rest(train_tiny(run).output)
