@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -195,3 +196,23 @@ def test_long_rows_are_tokenised_fewer_at_a_time(monkeypatch: pytest.MonkeyPatch
     assert plain(prepared(rows, columns={"tags": "tags"})) == expected
     assert max(sizes) <= 1500
     assert len(sizes) == 10
+
+
+@pytest.mark.parametrize("cores", [1, 2, 7])
+def test_the_number_of_cores_does_not_change_the_result(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of two rows are tokenized by as many threads as there are cores, and stay in order."""
+    threads: set[int] = set()
+    original = tokenize
+
+    def watch(*arguments: Any, **options: Any) -> TokenizedTexts:
+        threads.add(threading.get_ident())
+        return original(*arguments, **options)
+
+    examples = load([{"tokens": ["a"] * (i % 5 + 1), "tags": ["O"] * (i % 5 + 1)} for i in range(60)])
+    expected = plain(prepared(examples))
+    monkeypatch.setattr("nlpmtl.data.tokenized_split.tokenize", watch)
+    monkeypatch.setattr("nlpmtl.data.tokenized_split._ROWS_PER_BATCH", 2)
+    monkeypatch.setattr("nlpmtl.data.tokenized_split._available_cores", lambda: cores)
+    assert plain(prepared(examples)) == expected
+    assert 1 <= len(threads) <= cores
+    assert threading.get_ident() not in threads
