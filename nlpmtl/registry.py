@@ -203,3 +203,4 @@ SHARINGS = Registry(
     },
 )
 METRICS = Registry("metric")
+COLUMN_TYPES = Registry("column type")

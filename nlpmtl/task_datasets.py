@@ -324,7 +324,9 @@ def _label(
     encoded: Splits = {}
     for name, dataset in datasets.items():
         targets = {
-            task: Target(", ".join(options.columns), tasks[task].columns["label"], tasks[task].labels)
+            task: Target(
+                ", ".join(options.columns), tasks[task].columns["label"], tasks[task].labels, tasks[task].targets
+            )
             for task, options in dataset.tasks.items()
         }
         for split, tokenized in rows[name].items():

@@ -6,10 +6,12 @@ import importlib.util
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from nlpmtl.registry import COLUMN_TYPES, METRICS, TASKS
 from tests.tiny import write_encoder
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -18,12 +20,22 @@ PRINTED = {
     "quickstart": "  topic: {'label': ",
     "own_csv": "'stars': {'value': ",
     "ner_from_conll": "{'span_f1': ",
+    "plugin_task": "{'years': {'low': ",
     "sharing_compared": "\nlora ",
     "serve_and_call": "\n[[{'score': ",
 }
 """Part of what each script prints."""
 LONG = ("serve_and_call", "sharing_compared")
 """Scripts that start a process or train several models."""
+
+
+@pytest.fixture(autouse=True)
+def registries() -> Iterator[None]:
+    """Leave the registries as they were before a script registered its plugin."""
+    kept = [(registry, dict(registry._members)) for registry in (COLUMN_TYPES, METRICS, TASKS)]
+    yield
+    for registry, members in kept:
+        registry._members = members
 
 
 @pytest.mark.parametrize("path", [path for path in SCRIPTS if path.stem not in LONG], ids=lambda path: path.stem)

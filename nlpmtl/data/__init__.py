@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from nlpmtl.data.batching import split_into_microbatches
 from nlpmtl.data.collate import Batch, BatchStats, Collator, TaskBatch
+from nlpmtl.data.column_types import BUILT_IN, ColumnType, column_type
 from nlpmtl.data.dataset_loader import DatasetLoader
 from nlpmtl.data.device_transfer import to_device
 from nlpmtl.data.encode import Encoded, Target, label
@@ -24,7 +25,7 @@ from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.sliding_window import Windows, tokenize_windows
 from nlpmtl.data.tables import Container, describe_value, open_container, row_labels, to_plain
 from nlpmtl.data.tag_schemes import Scheme, find_contradiction, names_to_bio, to_bio
-from nlpmtl.data.targets import IGNORED, ClassLabels, Labels, NumberLabels, SetLabels, TagLabels
+from nlpmtl.data.targets import IGNORED, ClassLabels, Labels, NumberLabels, SetLabels, TagLabels, Targets
 from nlpmtl.data.tokenization import TokenizedTexts, tokenize
 from nlpmtl.data.tokenized_split import TokenizedSplit
 from nlpmtl.data.tokenizer import without_truncation
@@ -32,6 +33,7 @@ from nlpmtl.data.word_alignment import NO_TOKEN, Span, find_first_tokens, join_w
 from nlpmtl.data.word_splitting import WHITESPACE, SplittingMethod, WordCounts, WordSplitting
 
 __all__ = [
+    "BUILT_IN",
     "IGNORED",
     "NO_TOKEN",
     "WHITESPACE",
@@ -39,6 +41,7 @@ __all__ = [
     "BatchStats",
     "ClassLabels",
     "Collator",
+    "ColumnType",
     "Container",
     "DatasetLoader",
     "Encoded",
@@ -56,6 +59,7 @@ __all__ = [
     "SplittingMethod",
     "TagLabels",
     "Target",
+    "Targets",
     "TaskBatch",
     "TokenSequence",
     "TokenizedSplit",
@@ -63,6 +67,7 @@ __all__ = [
     "Windows",
     "WordCounts",
     "WordSplitting",
+    "column_type",
     "describe_changes",
     "describe_value",
     "find_contradiction",

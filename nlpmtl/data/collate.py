@@ -169,20 +169,21 @@ class Collator:
 
 
 def _task_batches(shares: Sequence[_Share], *, time: int) -> dict[str, TaskBatch]:
-    """A task's labels are joined over the datasets that carry it, in the order of the batch's rows."""
-    found: dict[str, list[tuple[NDArray[np.int64], Tensor]]] = {}
+    """Return the part of each task, joined over the datasets that have labels for it, in the order of the rows."""
+    found: dict[str, list[tuple[NDArray[np.int64], dict[str, Tensor]]]] = {}
     for source, at, rows in shares:
         for task, labels in source.labels.items():
             carrying = labels.counts[rows] > 0
             if carrying.any():
-                tensor = labels.tensor(rows[carrying], first_tokens=source.first_tokens, time=time)
-                found.setdefault(task, []).append((at[carrying], tensor))
+                targets = labels.targets(rows[carrying], first_tokens=source.first_tokens, time=time)
+                found.setdefault(task, []).append((at[carrying], targets))
     parts = {}
     for task, pieces in found.items():
-        at, tensor = pieces[0]
+        indices, targets = pieces[0]
         if len(pieces) > 1:
-            at = np.concatenate([one for one, _ in pieces])
-            order = at.argsort()
-            at, tensor = at[order], torch.cat([one for _, one in pieces])[torch.from_numpy(order)]
-        parts[task] = TaskBatch(torch.from_numpy(at), {"label": tensor})
+            indices = np.concatenate([one for one, _ in pieces])
+            order = indices.argsort()
+            indices, order_tensor = indices[order], torch.from_numpy(order)
+            targets = {name: torch.cat([one[name] for _, one in pieces])[order_tensor] for name in targets}
+        parts[task] = TaskBatch(torch.from_numpy(indices), targets)
     return parts

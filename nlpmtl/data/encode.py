@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nlpmtl.data.column_types import BUILT_IN, column_type
 from nlpmtl.data.hashing import Hashes
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
-from nlpmtl.data.targets import ClassLabels, Labels, NumberLabels, SetLabels, TagLabels
+from nlpmtl.data.targets import ClassLabels, Labels, MakeTargets, NumberLabels, ParsedLabels, SetLabels, TagLabels
 from nlpmtl.data.tokenized_split import TokenizedSplit
 from nlpmtl.errors import DataError, did_you_mean, quote
 
@@ -25,11 +26,19 @@ _SHOWN_CHARACTERS = 60
 
 @dataclass(frozen=True)
 class Target:
-    """What to read of a column of labels: its shape, and the names that the model can say (none for numbers)."""
+    """How a task reads a label column.
+
+    Args:
+        column: the column, as messages name it.
+        shape: its column type.
+        names: the labels of the task; empty for numbers.
+        make_targets: makes the targets of an example, for column types that are not built in.
+    """
 
     column: str
     shape: LabelType
     names: tuple[str, ...]
+    make_targets: MakeTargets | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,12 @@ def _labels(prepared: TokenizedSplit, column: LabelColumn, target: Target, *, tr
     if target.shape == "number":
         assert not isinstance(values, Ragged)
         return NumberLabels(names=(), known=0, labelled=labelled, counts=counts, numbers=values)
+    if target.shape not in BUILT_IN:
+        assert not isinstance(values, Ragged)
+        assert target.make_targets is not None
+        return ParsedLabels(
+            column.names, len(column.names), labelled, counts, values, column_type(target.shape), target.make_targets
+        )
     known_names = set(target.names)
     extra = [name for name in column.names if name not in known_names]
     if train and extra:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from nlpmtl.data.column_types import BUILT_IN
 from nlpmtl.data.label_columns import NO_CODE, LabelColumn
 from nlpmtl.data.label_spelling import whole_number
 from nlpmtl.data.labels import YES, is_flag, is_on
@@ -35,7 +36,7 @@ def resolve_labels(
     first = split.columns[columns[0]]
     if first.type == "flag":
         return _join_flags([split.columns[column] for column in columns], columns)
-    if first.type == "number":
+    if first.type == "number" or first.type not in BUILT_IN:
         return first
     if first.type == "set":
         if multi_hot:

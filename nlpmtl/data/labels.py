@@ -6,15 +6,18 @@ import re
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from nlpmtl.data.column_types import ColumnType, column_type
 from nlpmtl.data.input_parsing import are_strings, has_surrogate
 from nlpmtl.data.label_spelling import whole_number
+from nlpmtl.registry import COLUMN_TYPES
 
-LabelType = Literal["class", "number", "set", "tags", "flag"]
-"""A label name; a number; any number of label names; a label name per word; 0 or 1 in a column that is one label."""
+LabelType = str
+"""Name of a registered `ColumnType`."""
 
 LIST_TYPES: frozenset[LabelType] = frozenset({"set", "tags"})
 """The types whose labels are lists."""
@@ -31,7 +34,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 def to_label(
     value: Any, *, type: LabelType, names: Sequence[str] | None = None, words: Sequence[str] | None = None
-) -> str | float | list[str] | None:
+) -> Any:
     """Return the canonical label; None for an unlabelled row.
 
     Args:
@@ -46,13 +49,7 @@ def to_label(
     value = _to_python(value)
     if value is None or (names is not None and value == _UNLABELLED):
         return None
-    if type == "class":
-        return _to_name(value, names)
-    if type == "number":
-        return _to_number(value)
-    if type == "flag":
-        return _to_flag(value)
-    return _to_set(value, names) if type == "set" else _to_tags(value, names, words)
+    return column_type(type).to_stored(value, names=names, words=words)
 
 
 def is_flag(name: str) -> bool:
@@ -141,3 +138,58 @@ def _to_tags(value: Any, names: Sequence[str] | None, words: Sequence[str] | Non
         except ValueError as error:
             raise ValueError(f"tag {number}: {error}") from None
     return tags
+
+
+@COLUMN_TYPES.register("class")
+class ClassLabel(ColumnType):
+    """A label name."""
+
+    @classmethod
+    def to_stored(cls, value: Any, *, names: Sequence[str] | None = None, words: Sequence[str] | None = None) -> str:
+        return _to_name(value, names)
+
+
+@COLUMN_TYPES.register("number")
+class Number(ColumnType):
+    """A finite number."""
+
+    arrow = pa.float64()
+
+    @classmethod
+    def to_stored(cls, value: Any, *, names: Sequence[str] | None = None, words: Sequence[str] | None = None) -> float:
+        return _to_number(value)
+
+
+@COLUMN_TYPES.register("set")
+class LabelSet(ColumnType):
+    """Any number of label names."""
+
+    arrow = pa.list_(pa.string())
+
+    @classmethod
+    def to_stored(
+        cls, value: Any, *, names: Sequence[str] | None = None, words: Sequence[str] | None = None
+    ) -> list[str]:
+        return _to_set(value, names)
+
+
+@COLUMN_TYPES.register("tags")
+class Tags(ColumnType):
+    """A label name per word."""
+
+    arrow = pa.list_(pa.string())
+
+    @classmethod
+    def to_stored(
+        cls, value: Any, *, names: Sequence[str] | None = None, words: Sequence[str] | None = None
+    ) -> list[str]:
+        return _to_tags(value, names, words)
+
+
+@COLUMN_TYPES.register("flag")
+class Flag(ColumnType):
+    """0 or 1, in a column that is one label of a task."""
+
+    @classmethod
+    def to_stored(cls, value: Any, *, names: Sequence[str] | None = None, words: Sequence[str] | None = None) -> str:
+        return _to_flag(value)

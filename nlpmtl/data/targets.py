@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nlpmtl.data.column_types import ColumnType
+from nlpmtl.data.example import Example
 from nlpmtl.data.ragged import Ragged
 
 IGNORED = -100
@@ -50,6 +52,10 @@ class Labels(ABC):
     def first_row(self, label: int) -> int:
         """The first row that has a label, by its id."""
         raise NotImplementedError
+
+    def targets(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> dict[str, Tensor]:
+        """Return what the loss reads, by name, for labelled rows of a batch that is ``time`` tokens long."""
+        return {"label": self.tensor(rows, first_tokens=first_tokens, time=time)}
 
     @abstractmethod
     def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
@@ -132,3 +138,43 @@ class TagLabels(Labels):
         kept = places.values >= 0
         labels[ids.indices_2d()[0][kept], places.values[kept]] = ids.values[kept]
         return torch.from_numpy(labels)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the loss of a task reads for one example.
+
+    Args:
+        example: name -> scalar or array of a fixed shape; in a batch ``[examples, ...]``.
+    """
+
+    example: Mapping[str, Any]
+
+
+MakeTargets = Callable[[Example], Targets]
+
+
+@dataclass(frozen=True)
+class ParsedLabels(ClassLabels):
+    """Parsed values of a column type that is not built in: ids of the distinct values, which `names` stores.
+
+    Args:
+        type: the column type.
+        make_targets: makes the targets of an example.
+    """
+
+    type: type[ColumnType]
+    make_targets: MakeTargets
+
+    def occurring(self) -> NDArray[np.integer]:
+        return np.zeros(0, dtype=np.int64)
+
+    def values(self, rows: Sequence[int]) -> list[Any]:
+        return [self.type.from_stored(self.names[self.ids[row]]) for row in rows]
+
+    def targets(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> dict[str, Tensor]:
+        targets = [
+            self.make_targets(Example(labels={"label": value})).example
+            for value in self.values(np.asarray(rows).tolist())
+        ]
+        return {name: torch.from_numpy(np.stack([np.asarray(one[name]) for one in targets])) for name in targets[0]}

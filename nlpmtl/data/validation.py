@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nlpmtl.config.dataset import InputConfig
 from nlpmtl.data.arrow_buffer import ArrowBuffer
+from nlpmtl.data.column_types import column_type
 from nlpmtl.data.examples import Examples
 from nlpmtl.data.input_parsing import to_text, to_words
 from nlpmtl.data.labels import LabelType, to_label
@@ -25,13 +26,6 @@ _SHOWN = 5
 _SHOWN_CHARACTERS = 60
 _SHOWN_COLUMNS = 20
 _STRINGS = pa.list_(pa.string())
-_ARROW_TYPES: dict[LabelType, pa.DataType] = {
-    "class": pa.string(),
-    "number": pa.float64(),
-    "set": _STRINGS,
-    "tags": _STRINGS,
-    "flag": pa.string(),
-}
 
 
 class ValidationIssue(NamedTuple):
@@ -158,7 +152,7 @@ def _columns(
         return _Column(
             name=f"label:{column}",
             raw=column,
-            type=_ARROW_TYPES[label_type],
+            type=column_type(label_type).arrow,
             convert=lambda value, words: to_label(_nan_to_none(value), type=label_type, names=names, words=words),
         )
 

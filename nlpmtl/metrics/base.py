@@ -17,14 +17,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import evaluate
 import numpy as np
 from datasets import Features, List, Value
 
-Shape: TypeAlias = Literal["label", "label_set", "number", "tags"]
-"""Type of a prediction: a class id, a multi-hot list of 0 and 1, a float, or a list of strings."""
+Shape: TypeAlias = str
+"""Type of a prediction: "label" (a class id), "label_set" (a multi-hot list of 0 and 1), "number", "tags" (a list of
+strings), or the name of a column type from a plugin, whose parsed values are scored as they are."""
 
 FEATURES: dict[Shape, Value | List] = {
     "label": Value("int64"),
@@ -59,7 +60,8 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]
     def __init__(self, *, reads_as: Shape | None = None) -> None:
         if reads_as is not None and reads_as not in self.reads:
             raise ValueError(f"{self.name} reads {', '.join(sorted(self.reads))}, found reads_as={reads_as!r}")
-        self.reads_as: Shape = reads_as if reads_as else next(shape for shape in FEATURES if shape in self.reads)
+        built_in = next((shape for shape in FEATURES if shape in self.reads), min(self.reads))
+        self.reads_as: Shape = reads_as or built_in
         super().__init__(keep_in_memory=True)
 
     @abstractmethod
@@ -95,7 +97,7 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]
         return self._compute(predictions=predictions, references=references, pos_label=pos_label)[self.name]
 
     def _info(self) -> evaluate.MetricInfo:
-        value = FEATURES[self.reads_as]
+        value = FEATURES.get(self.reads_as, Value("string"))
         return evaluate.MetricInfo(
             description=type(self).__doc__ or self.name,
             citation="",

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from torch import Tensor, nn
 
-from nlpmtl.data import Example, Labels, LabelType, SplittingMethod, TaskBatch, WordSplitting
+from nlpmtl.data import Example, Labels, LabelType, SplittingMethod, Targets, TaskBatch, WordSplitting
 from nlpmtl.errors import ConfigError
 from nlpmtl.heads import HeadContext, Outputs
 from nlpmtl.metrics import Shape as PredictionType
@@ -48,8 +48,8 @@ class Task(ABC):
     """Config key of each label column, and its column type."""
     inputs: ClassVar[frozenset[str]] = frozenset({"text", "pair", "words"})
     """Input shapes on which it can be trained."""
-    prediction_types: ClassVar[tuple[PredictionType, ...]]
-    """Types in which its predictions can be scored, the preferred one first."""
+    prediction_types: ClassVar[tuple[PredictionType, ...]] = ()
+    """Types in which its predictions can be scored, the preferred one first; default: its column type."""
     metrics: tuple[str, ...] = ()
     """Default metrics, the first one selects; of an instance those that its config lists."""
     pipeline_tag: ClassVar[str | None] = None
@@ -71,6 +71,8 @@ class Task(ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        if not cls.prediction_types:
+            cls.prediction_types = (cls.columns["label"],)
         if {"decode", "format"} & vars(cls).keys() and "stock_model" not in vars(cls):
             cls.stock_model = Task.stock_model  # type: ignore[method-assign]
 
@@ -93,7 +95,7 @@ class Task(ABC):
             self.metrics = tuple(metrics)
         if input not in self.inputs:
             raise ConfigError(f'task {name!r}: {self.kind} labels words, so its input must be `words = "…"`')
-        least = _LEAST_LABELS[self.columns["label"]]
+        least = _LEAST_LABELS.get(self.columns["label"], 0)
         if len(self.labels) < least:
             raise ConfigError(f"task {name!r}: at least {least} label(s) are needed, found {list(self.labels)}")
         self.check_metrics()
@@ -156,6 +158,16 @@ class Task(ABC):
                     f"task {self.name!r}: the model to start from has a task of this name whose {called} is {had!r}, "
                     f"not {found!r}: describe the same task here, or give it another name"
                 )
+
+    def targets(self, example: Example) -> Targets:
+        """Return what the loss reads, for a column type that is not built in. Default: the parsed value.
+
+        Built-in column types have vectorised targets of the name "label": ids, numbers, or a multi-hot vector.
+
+        Args:
+            example: parsed label columns of a row, ``example.labels["label"]``.
+        """
+        return Targets({"label": example.labels["label"]})
 
     @abstractmethod
     def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:

@@ -9,11 +9,13 @@ import numpy as np
 
 from nlpmtl.config import DatasetConfig, TaskOptions
 from nlpmtl.data import (
+    BUILT_IN,
     LabelColumn,
     LabelType,
     Scheme,
     Spelling,
     TokenizedSplit,
+    column_type,
     find_contradiction,
     is_multi_hot,
     merged_unicode_forms,
@@ -92,7 +94,9 @@ def read_columns(
         dataset: {
             split: {
                 task: _read(
-                    column.rename([spellings[task](name) for name in column.names]),
+                    column.rename([spellings[task](name) for name in column.names])
+                    if column.type in BUILT_IN
+                    else column,
                     scheme=_scheme(datasets[dataset].tasks[task], None if model is None else model[task]),
                     task=task,
                     prepared=rows[dataset][split],
@@ -128,7 +132,7 @@ def _declared(task: str, datasets: Mapping[str, DatasetConfig]) -> tuple[str, ..
 
 def _spelling(columns: LabelColumns, task: str, *, model: Mapping[str, Task] | None) -> Spelling:
     """The spelling of the names in the data (where a model is evaluated: of the model's or of the data's names)."""
-    found = list(columns.of(task))
+    found = [one for one in columns.of(task) if one[2].type in BUILT_IN]
     train = {name for _, split, column in found if split == "train" for name in column.names}
     names = {name for _, _, column in found for name in column.names}
     spelling = Spelling.of(train or names, others=names)
@@ -166,7 +170,8 @@ def _read(column: LabelColumn, *, scheme: Scheme, task: str, prepared: Tokenized
 
 def _notes(datasets: Mapping[str, DatasetConfig], rows: Rows, raw: LabelColumns) -> Iterator[str]:
     for task in dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks):
-        for form in merged_unicode_forms({name for _, _, column in raw.of(task) for name in column.names}):
+        columns = [column for _, _, column in raw.of(task) if column.type in BUILT_IN]
+        for form in merged_unicode_forms({name for column in columns for name in column.names}):
             yield f"task {task!r}: the data have {plain(form)!r} in different Unicode forms, which are one label (NFC)"
     for name, splits in rows.items():
         for split, prepared in splits.items():
@@ -224,6 +229,10 @@ def find_labels(
         own = datasets[dataset].tasks[task]
         if column.type == "number":
             return ()
+        if column.type not in BUILT_IN:
+            kind = column_type(column.type)
+            found |= {name for stored in column.names for name in kind.names(kind.from_stored(stored))}
+            continue
         names = rows[dataset][split].class_names.get(own.columns[0])
         if names is not None and isinstance(own.label, str):
             return names_to_bio(list(dict.fromkeys(map(spell, names))), _scheme(own, None))

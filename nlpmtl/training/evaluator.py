@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -136,7 +137,7 @@ class Evaluator:
         self._logits[1].inference = self.local_inference
         return self._logits[1]
 
-    def _forward_unless_stopped(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def _forward_unless_stopped(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Any]:
         if self.signals.received:
             raise StopRequestedError
         return self.inference.forward(batch, rows)

@@ -183,7 +183,8 @@ def test_a_new_model_of_any_scheme_starts_as_the_encoder_whatever_the_random_sta
 
 
 def weight(model: MultiTaskModel, task: str, layer: str) -> torch.Tensor:
-    return model.head(task).get_parameter(f"{layer}.weight")
+    parameter: Tensor = model.head(task).get_parameter(f"{layer}.weight")
+    return parameter
 
 
 @pytest.mark.parametrize("architecture", ["modernbert", "bert"])

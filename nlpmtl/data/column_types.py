@@ -1,0 +1,78 @@
+"""Column types: how the values of a label column are read, stored and compared.
+
+Example:
+    >>> from nlpmtl.data import ColumnType
+    >>> from nlpmtl.registry import COLUMN_TYPES
+    >>> @COLUMN_TYPES.register("range_of_doctest")
+    ... class Range(ColumnType):
+    ...     @staticmethod
+    ...     def parse(value, example):
+    ...         return [float(part) for part in value.split("-")]
+    >>> Range.from_stored(Range.to_stored("3-5"))
+    [3.0, 5.0]
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from nlpmtl.data.example import Example
+from nlpmtl.registry import COLUMN_TYPES
+from nlpmtl.strict_json import dumps
+
+BUILT_IN = frozenset({"class", "number", "set", "tags", "flag"})
+"""The types that are stored as numbers or as codes of label names, on which the vectorised paths work."""
+
+
+class ColumnType:
+    """The type of a label column. A parsed value is plain, and metrics see it as the gold label.
+
+    A subclass defines `parse`, and is registered under the name that `Task.columns` gives. Values are stored as JSON.
+    """
+
+    arrow: ClassVar[pa.DataType] = pa.string()
+    """How values are stored."""
+
+    @staticmethod
+    def parse(value: Any, example: Example) -> Any:
+        """Return a raw value in its plain form; never called with None.
+
+        Raises:
+            ValueError: the rule that the value breaks.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def names(value: Any) -> Iterable[str]:
+        """Return the label names in a parsed value. Default: none, for a type without a vocabulary."""
+        return ()
+
+    @classmethod
+    def to_stored(cls, value: Any, *, names: Sequence[str] | None = None, words: Sequence[str] | None = None) -> Any:
+        """Parse a raw value, and return it as it is stored.
+
+        Args:
+            value: the raw value.
+            names: the names of a ClassLabel column.
+            words: the row's words.
+
+        Raises:
+            ValueError: the rule that the value breaks.
+        """
+        return dumps(cls.parse(value, Example()))
+
+    @classmethod
+    def from_stored(cls, value: Any) -> Any:
+        """Return the parsed value."""
+        return json.loads(value)
+
+
+def column_type(name: str) -> type[ColumnType]:
+    """Return a registered column type."""
+    member = COLUMN_TYPES.get(name)
+    assert issubclass(member, ColumnType)
+    return member

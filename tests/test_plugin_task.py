@@ -1,0 +1,137 @@
+"""A task type from a plugin, with its own column type, head, loss and metric, in every part of the package."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import nlpmtl
+from nlpmtl.cli import app
+from nlpmtl.data import TaskBatch
+from nlpmtl.errors import ConfigError, DataError
+from nlpmtl.model import batch_losses, load_encoder
+from nlpmtl.registry import COLUMN_TYPES, METRICS, TASKS
+from nlpmtl.tasks import Task, task_from_config
+from tests.tiny import write_encoder
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture(scope="module")
+def plugin() -> Iterator[ModuleType]:
+    registries = (COLUMN_TYPES, METRICS, TASKS)
+    before = [dict(registry._members) for registry in registries]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(EXAMPLES))
+        yield importlib.import_module("plugin_task")
+    sys.modules.pop("plugin_task")
+    for registry, members in zip(registries, before, strict=True):
+        registry._members = members
+
+
+@pytest.fixture(scope="module")
+def model_dir(plugin: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("plugin-task")
+    encoder = write_encoder(directory / "encoder")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        plugin.main(**{"encoder.name": str(encoder), "train.epochs": None, "train.steps": 6, "train.precision": "fp32"})
+    return directory / str(plugin.OUTPUT) / "model"
+
+
+def test_it_is_scored_and_on_the_card_and_in_plots(model_dir: Path) -> None:
+    scores = nlpmtl.evaluate(model_dir, data(model_dir), split="validation")
+    assert set(scores["years"]) == {"interval_overlap", "score", "rows"}
+    assert scores["years"]["rows"] == 48
+    card = (model_dir / "README.md").read_text(encoding="utf-8")
+    assert "| `years` | `interval` |" in card
+    assert "an interval" in card
+    assert (model_dir / "images" / "answers-years.png").is_file()
+
+
+def data(model_dir: Path) -> dict[str, Any]:
+    plugin: Any = sys.modules["plugin_task"]
+    tasks = {"years": {"kind": "interval", "label": "years"}, "level": {"kind": "classification", "label": "level"}}
+    return {
+        "data": {"files": {"train": plugin.ROWS, "validation": plugin.ROWS}},
+        "input": {"text": "text"},
+        "tasks": tasks,
+    }
+
+
+def test_predictions_from_python_and_from_the_command_line(model_dir: Path) -> None:
+    predictor = nlpmtl.Predictor.from_pretrained(model_dir)
+    texts = ["a cat", "ada lives in turin", "x"]
+    together = predictor.predict(texts, task="years")
+    for text, prediction in zip(texts, together, strict=True):
+        alone = predictor.predict(text, task="years")
+        assert [alone["low"], alone["high"]] == pytest.approx([prediction["low"], prediction["high"]], abs=1e-5)
+        assert prediction["low"] <= prediction["high"]
+    done = CliRunner().invoke(app, ["predict", str(model_dir), "a cat", "--task", "years"])
+    assert done.exit_code == 0
+    assert "low" in done.stdout
+
+
+def test_export_to_onnx_but_not_to_transformers(model_dir: Path, tmp_path: Path) -> None:
+    predictor = nlpmtl.Predictor.from_pretrained(model_dir)
+    predictor.export(tmp_path / "onnx", to="onnx")
+    exported = nlpmtl.Predictor.from_pretrained(tmp_path / "onnx").predict("a cat", task="years")
+    expected = predictor.predict("a cat", task="years")
+    assert [exported["low"], exported["high"]] == pytest.approx([expected["low"], expected["high"]], abs=1e-4)
+    with pytest.raises(nlpmtl.ModelError, match="'years'"):
+        predictor.export(tmp_path / "stock", task="years")
+
+
+def test_a_value_that_breaks_the_rule_of_the_column_type(plugin: Any, tmp_path: Path) -> None:
+    rows = [{"text": "a cat", "years": "3-5", "level": "a"}, {"text": "a dog", "years": "5-3", "level": "b"}]
+    dataset = {"data": {"files": {"train": rows}}, "input": {"text": "text"}}
+    tasks = {"years": {"kind": "interval", "label": "years"}}
+    run = {
+        "encoder": {"name": str(write_encoder(tmp_path / "encoder"))},
+        "output": str(tmp_path / "run"),
+        "datasets": {"jobs": {**dataset, "tasks": tasks}},
+        "train": {"steps": 1, "batch_size": 2},
+    }
+    with pytest.raises(DataError, match=r"row 2: years: expected a lower number before a higher one \(found '5-3'\)"):
+        nlpmtl.train(run)
+
+
+def test_weights_of_rows_multiply_their_losses(plugin: Any, tmp_path: Path) -> None:
+    """Weights 0 and 2 give the loss of the row left out, and of the row twice."""
+    model_dir = write_encoder(tmp_path / "encoder")
+    config: dict[str, Any] = {"kind": "interval", "labels": [], "metrics": None, "input": "text"}
+    task: Task = task_from_config("years", config)
+    model: Any = nlpmtl.model.MultiTaskModel.from_encoder(
+        load_encoder(str(model_dir)), tasks=[task], sharing={"kind": "hard"}, input_length=16, seed=0
+    )
+    model.eval()
+    ids = torch.tensor([[2, 9, 10, 3], [2, 11, 12, 3]])
+    target = torch.tensor([[1.0, 2.0], [3.0, 5.0]], dtype=torch.float64)
+
+    def loss(rows: list[int], weight: list[float] | None) -> float:
+        part = TaskBatch(
+            torch.arange(len(rows)), {"label": target[rows]}, None if weight is None else torch.tensor(weight)
+        )
+        batch = nlpmtl.data.Batch(ids[rows], torch.ones_like(ids[rows]), None, {"years": part})
+        return float(batch_losses(model, batch, {"years": task})["years"].loss.detach())
+
+    assert loss([0, 1], [2.0, 0.0]) == pytest.approx(loss([0, 0], None), rel=1e-5)
+    assert loss([0, 1], None) == pytest.approx(loss([0], None) + loss([1], None), rel=1e-5)
+
+
+def test_names_of_the_first_version_are_refused(plugin: Any) -> None:
+    with pytest.raises(ConfigError, match="rename `choose` to `decode`"):
+
+        @TASKS.register("interval_of_0_1")
+        class Old(plugin.Interval):  # type: ignore[misc]
+            def choose(self, logits: Any) -> Any:
+                return np.argmax(logits)
