@@ -67,16 +67,16 @@ def _hash_labels(labels: Labels, rows: slice) -> Hashes:
     labelled = labels.labelled[rows]
     match labels:
         case NumberLabels():
-            found = mix((labels.numbers[rows] + 0.0).astype("<f8").view("<u8").astype(np.uint64))  # −0.0 is 0.0
+            hashes = mix((labels.numbers[rows] + 0.0).astype("<f8").view("<u8").astype(np.uint64))  # −0.0 is 0.0
         case ClassLabels():
-            found = _named(labels)[labels.ids[rows]]
+            hashes = _named(labels)[labels.ids[rows]]
         case SetLabels() | TagLabels():
             bounds = labels.ids.bounds[rows.start : rows.stop + 1]
             items = _named(labels)[labels.ids.values[bounds[0] : bounds[-1]]]
-            found = combine(items, bounds - bounds[0], ordered=isinstance(labels, TagLabels))
+            hashes = combine(items, bounds - bounds[0], ordered=isinstance(labels, TagLabels))
         case _:
             raise TypeError(f"labels of type {type(labels).__name__} cannot be hashed")
-    return np.where(labelled, found, np.uint64(0))
+    return np.where(labelled, hashes, np.uint64(0))
 
 
 def _named(labels: Labels) -> Hashes:
