@@ -1,4 +1,4 @@
-"""What is wrong with a run's data is found before its encoder is loaded."""
+"""Data errors are found before the encoder is loaded."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def kinds(**keys: Any) -> dict[str, Any]:
     return {"kinds": {"kind": "multilabel", "label": "kinds", **keys}}
 
 
-def test_data_that_is_right_leads_to_the_encoder(tmp_path: Path) -> None:
+def test_valid_data_passes(tmp_path: Path) -> None:
     for name in ("a.jsonl", "a.csv", "a.parquet"):
         path = write(tmp_path / name)
         with pytest.raises(NlpmtlError, match="no/such-encoder"):
@@ -62,7 +62,7 @@ def test_data_that_is_right_leads_to_the_encoder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "tasks", "error", "said"),
+    ("make", "tasks", "error", "message"),
     [
         (lambda path: str(path / "none.jsonl"), {}, DataError, r"none\.jsonl: no such file"),
         (lambda path: str(path / "none-*.csv"), {}, DataError, r"none-\*\.csv: no file matches"),
@@ -80,12 +80,12 @@ def test_data_that_is_right_leads_to_the_encoder(tmp_path: Path) -> None:
         (lambda path: ROWS, kinds(labels=["p"]), DataError, r"row 3: kinds: 'q' is not in the list of labels"),
     ],
 )
-def test_mistakes_are_found_before_the_encoder(
-    make: Callable[[Path], Any], tasks: dict[str, Any], error: type[NlpmtlError], said: str, tmp_path: Path
+def test_errors_are_found_before_the_encoder_is_loaded(
+    make: Callable[[Path], Any], tasks: dict[str, Any], error: type[NlpmtlError], message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         nlpmtl.train(run(make(tmp_path), **tasks))
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         nlpmtl.compare(run(make(tmp_path), **tasks), output=tmp_path / "compared", seeds=1)
 
 
@@ -95,14 +95,14 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     config["datasets"]["other"] = other["datasets"]["d"]
     with pytest.raises(ConfigError) as caught:
         nlpmtl.train(config)
-    for said in ("unknown metric 'acuracy'", "column 'topik'", "column 'kindz'", "none.jsonl: no such file"):
-        assert said in str(caught.value)
+    for message in ("unknown metric 'acuracy'", "column 'topik'", "column 'kindz'", "none.jsonl: no such file"):
+        assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
     "values", [[1.0, 2.0], ["1", "2"], [True, False], ["true", "false"], ["1.0", "2"], ["e\u0301", "ö"], [None, "ö"]]
 )
-def test_other_spellings_are_left_to_the_whole_column(values: list[Any]) -> None:
+def test_other_spellings_are_decided_on_the_whole_column(values: list[Any]) -> None:
     """Whether 1.0 means 1 depends on all rows."""
     from nlpmtl.data_checks import check_datasets
 
@@ -110,7 +110,7 @@ def test_other_spellings_are_left_to_the_whole_column(values: list[Any]) -> None
     check_datasets(load_config(run(rows, **topic(labels=["one", "two", "\u00e9", "ö"]))).datasets)
 
 
-def test_a_column_that_comes_late_is_left_to_the_whole_file(tmp_path: Path) -> None:
+def test_a_column_that_appears_late_is_accepted(tmp_path: Path) -> None:
     from nlpmtl.data_checks import check_datasets
 
     rows: Rows = [*({"text": "a"} for _ in range(1500)), *ROWS]
@@ -118,7 +118,7 @@ def test_a_column_that_comes_late_is_left_to_the_whole_file(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "count", "said"),
+    ("name", "content", "count", "message"),
     [
         ("a.jsonl", b'[\n{"text": "a", "topic": "x"},\n{"text": "b", "topic": "y"}\n]\n', 3, "not valid JSON"),
         ("b.jsonl", b'[{"text": "a", "topic": "x"}]', 1, "a JSON object was expected"),
@@ -128,7 +128,9 @@ def test_a_column_that_comes_late_is_left_to_the_whole_file(tmp_path: Path) -> N
     ],
 )
 @pytest.mark.parametrize("split", ["train", "validation"])
-def test_rows_that_cannot_be_read(tmp_path: Path, name: str, content: bytes, count: int, said: str, split: str) -> None:
+def test_rows_that_cannot_be_read(
+    tmp_path: Path, name: str, content: bytes, count: int, message: str, split: str
+) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     config = run(write(tmp_path / "good.jsonl"))
@@ -136,10 +138,10 @@ def test_rows_that_cannot_be_read(tmp_path: Path, name: str, content: bytes, cou
     with pytest.raises(DataError) as caught:
         nlpmtl.train(config)
     assert f"d: {count} problem(s) in {count} row(s):\n  {path}:" in str(caught.value)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_bad_rows_that_are_skipped_lead_to_the_encoder_if_others_are_left(tmp_path: Path) -> None:
+def test_skipped_rows_are_no_error_if_others_are_left(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"text,topic\ncaf\xe9,x\na cat,y\na dog,x\n")
     config = run(str(path))
@@ -183,8 +185,8 @@ class TestUnknownLabels:
         rows = [{"text": "a", "topic": f"label {i}"} for i in range(30)]
         with pytest.raises(DataError) as caught:
             nlpmtl.train(run(write(tmp_path / "a.jsonl", rows), **topic(labels=["x", "label 0"])))
-        said = str(caught.value)
-        assert "a.jsonl:2: topic: 'label 1' is not in the list of labels; did you mean 'label 0'?" in said
-        assert "29 labels are not in the list" in said
-        assert [f"a.jsonl:{i + 1}: 'label {i}'" in said for i in range(2, 12)] == [True] * 9 + [False]
-        assert said.endswith("and 19 more")
+        message = str(caught.value)
+        assert "a.jsonl:2: topic: 'label 1' is not in the list of labels; did you mean 'label 0'?" in message
+        assert "29 labels are not in the list" in message
+        assert [f"a.jsonl:{i + 1}: 'label {i}'" in message for i in range(2, 12)] == [True] * 9 + [False]
+        assert message.endswith("and 19 more")

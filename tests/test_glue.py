@@ -1,5 +1,4 @@
-"""A submission from a stand-in for the Hub, by the real client, which reads its address at import: in a process of
-its own."""
+"""A submission with data from a local Hub server, in its own process: the client reads its address at import."""
 
 from __future__ import annotations
 
@@ -28,7 +27,7 @@ from tests.tiny import WORDS, write_encoder
 
 HAS = ("cola", "sst2", "stsb", "mnli", "wnli")
 ROWS = {"cola": 3, "sst2": 4, "stsb": 5, "mnli": 600, "wnli": 2, "mrpc": 3, "qqp": 4, "qnli": 2, "rte": 3, "ax": 6}
-"""Of each test set; more of mnli than are read at once."""
+"""Number of rows by test set; mnli has more than are read at once."""
 FILES = {
     "CoLA.tsv": "cola",
     "SST-2.tsv": "sst2",
@@ -53,10 +52,10 @@ try:
     list(submit(model, out / "none.zip"))
 except nlpmtl.ConfigError as error:
     print(error, file=sys.stderr)
-told = [vars(one) for one in submit(model, out / "majority.zip", fill="majority")]
+written = [vars(file) for file in submit(model, out / "majority.zip", fill="majority")]
 list(submit(model, out / "again.zip", fill="majority"))
 list(submit(model, out / "zeros.zip", fill="zeros"))
-print(json.dumps(told))
+print(json.dumps(written))
 """
 
 
@@ -86,7 +85,7 @@ def parquet(name: str, split: str, labels: list[float]) -> bytes:
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[Hub]:
-    """GLUE as the Hub has it, with the hidden labels -1 and a few rows of each set; in train the second label wins."""
+    """GLUE as on the Hub, with hidden labels -1 and a few rows per set; the majority label of train is the second."""
     files, card = {}, ["configs:"]
     for name, rows in ROWS.items():
         tests = ["test_matched", "test_mismatched"] if name == "mnli" else ["test"]
@@ -116,14 +115,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tasks.append(build_task(options, name=name, labels=labels, input=data.input.shape))
     made = MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing={"kind": "hard"}, input_length=48, seed=1)
     made.eval()  # type: ignore[no-untyped-call]
-    for name in ("cola", "sst2", "mnli", "wnli"):  # answers that differ from row to row
+    for name in ("cola", "sst2", "mnli", "wnli"):  # predictions that differ from row to row
         rows = texts(name, "some", 30)
         inputs: list[Any] = list(zip(rows, rows, strict=True)) if made.tasks[name].takes_pairs else rows
-        answers = Predictor(made, encoder.tokenizer).predict(inputs, task=name, all_scores=True)
-        usual = torch.tensor([list(one["scores"].values()) for one in answers]).log().mean(dim=0)
+        predictions = Predictor(made, encoder.tokenizer).predict(inputs, task=name, all_scores=True)
+        usual = torch.tensor([list(prediction["scores"].values()) for prediction in predictions]).log().mean(dim=0)
         made.head(name).out.bias.data.sub_(usual)
-    for one in (made, encoder.tokenizer):
-        one.save_pretrained(root / "model")
+    for part in (made, encoder.tokenizer):
+        part.save_pretrained(root / "model")
     return root / "model"
 
 
@@ -142,7 +141,7 @@ def submitted(hub: Hub, model: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def sheets(path: Path) -> dict[str, list[str]]:
-    """File = the words that answer its rows; their numbers and the header are checked."""
+    """Return the predictions of each file; check the header and the row numbers."""
     found = {}
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
@@ -154,7 +153,7 @@ def sheets(path: Path) -> dict[str, list[str]]:
 
 
 @pytest.mark.slow
-def test_the_model_answers_what_it_can(submitted: tuple[Path, str, list[Any]], model: Path) -> None:
+def test_the_model_predicts_its_tasks(submitted: tuple[Path, str, list[Any]], model: Path) -> None:
     found = sheets(submitted[0] / "majority.zip")
     assert {name: len(words) for name, words in found.items()} == {name: ROWS[FILES[name]] for name in FILES}
     predictor = Predictor.from_pretrained(model)
@@ -165,20 +164,20 @@ def test_the_model_answers_what_it_can(submitted: tuple[Path, str, list[Any]], m
         ((task, options),) = data.tasks.items()
         rows = texts(name, split, ROWS[name])
         inputs: list[Any] = list(zip(rows, rows, strict=True)) if data.input.pair else rows
-        answers = predictor.predict(inputs, task=task)
+        predictions = predictor.predict(inputs, task=task)
         if options.labels is None:
-            expected = [f"{min(max(one['value'], 0), 5):.3f}" for one in answers]
+            expected = [f"{min(max(prediction['value'], 0), 5):.3f}" for prediction in predictions]
         elif task == "mnli":
-            expected = [one["label"] for one in answers]
+            expected = [prediction["label"] for prediction in predictions]
         else:
-            expected = [str(options.labels.index(one["label"])) for one in answers]
+            expected = [str(options.labels.index(prediction["label"])) for prediction in predictions]
         assert found[file] == expected, file
-    assert len(set(found["MNLI-m.tsv"])) > 1, "answers that are all alike show nothing"
+    assert len(set(found["MNLI-m.tsv"])) > 1, "predictions that are all alike show nothing"
 
 
 @pytest.mark.slow
-def test_the_rest_is_filled_when_asked(submitted: tuple[Path, str, list[Any]]) -> None:
-    root, _, told = submitted
+def test_missing_tasks_are_filled_on_request(submitted: tuple[Path, str, list[Any]]) -> None:
+    root, _, written = submitted
     majority, zeros = sheets(root / "majority.zip"), sheets(root / "zeros.zip")
     assert {name: set(majority[name]) for name in ("MRPC.tsv", "QQP.tsv", "QNLI.tsv", "RTE.tsv")} == {
         "MRPC.tsv": {"1"},
@@ -191,7 +190,7 @@ def test_the_rest_is_filled_when_asked(submitted: tuple[Path, str, list[Any]]) -
         "RTE.tsv": {"entailment"},
     }
     assert zeros["SST-2.tsv"] == majority["SST-2.tsv"]
-    assert {one["file"]: one["filled"] for one in told if one["filled"]} == {
+    assert {file["file"]: file["filled"] for file in written if file["filled"]} == {
         "MRPC.tsv": "equivalent",
         "QQP.tsv": "duplicate",
         "QNLI.tsv": "not_entailment",
@@ -200,9 +199,9 @@ def test_the_rest_is_filled_when_asked(submitted: tuple[Path, str, list[Any]]) -
 
 
 @pytest.mark.slow
-def test_not_unless_asked_and_never_by_half(submitted: tuple[Path, str, list[Any]]) -> None:
-    root, said, _ = submitted
-    assert "the model lacks the tasks mrpc, qqp, qnli, rte: GLUE's server needs all eleven files. --fill" in said
+def test_missing_tasks_are_an_error_by_default(submitted: tuple[Path, str, list[Any]]) -> None:
+    root, stderr, _ = submitted
+    assert "the model lacks the tasks mrpc, qqp, qnli, rte: GLUE's server needs all eleven files. --fill" in stderr
     assert sorted(path.name for path in root.glob("*.zip*")) == ["again.zip", "majority.zip", "zeros.zip"]
     assert not list(root.glob(".*.part"))
     assert (root / "again.zip").read_bytes() == (root / "majority.zip").read_bytes()

@@ -1,4 +1,4 @@
-"""A run looked at before it starts: numbers that are right, mistakes that are found, a disk that stays as it was."""
+"""The dry run: statistics, errors, and no files written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(directory: Path) -> dict[str, Any]:
-    """With texts of known lengths, a label that train lacks, one that the task does not know, and a third split."""
+    """Texts of known lengths, a label missing in train, a label unknown to the task, and a third split."""
     run = make_run(directory, rows=24)
     run["encoder"]["max_length"] = 8
     train = [{"text": "cat " * words, "topic": topic} for words, topic in [(2, "a"), (2, "b"), (4, "a"), (20, None)]]
@@ -82,25 +82,25 @@ def test_the_notes(report: CheckReport) -> None:
     assert report.notes == ("known, validation: task 'known' does not know d: those rows count as wrong",)
 
 
-def test_the_disk_stays_as_it_was(report: CheckReport, directory: Path, before: set[Path]) -> None:
+def test_nothing_is_written(report: CheckReport, directory: Path, before: set[Path]) -> None:
     assert set(directory.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "message"),
     [
         ("weighting", {"kind": "constant", "weights": {"topik": 2.0}}, "weighting.weights.topik: no such task"),
         ("eval.select", "topik", "eval.select: no task 'topik'; did you mean 'topic'"),
         ("sampling.kind", "temprature", "unknown sampler 'temprature'; did you mean 'temperature'"),
     ],
 )
-def test_what_training_refuses_is_refused(run: dict[str, Any], key: str, value: object, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_the_errors_of_training(run: dict[str, Any], key: str, value: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         check(copy.deepcopy(run), overrides={"train.steps": 3, key: value})
 
 
-def test_a_batch_that_cannot_be_computed_is_told(run: dict[str, Any], directory: Path) -> None:
-    """The head starts from weights so large that their products overflow."""
+def test_a_loss_that_is_not_finite(run: dict[str, Any], directory: Path) -> None:
+    """The initial weights of the head are so large that their products overflow."""
     broken = copy.deepcopy(run)
     broken["encoder"]["name"] = str(write_encoder(directory / "broken"))
     weights = directory / "broken" / "model.safetensors"

@@ -1,4 +1,4 @@
-"""What is said of two systems, against values that were computed in other ways."""
+"""Bootstrap intervals and Δm, compared with scipy, the central limit theorem and values computed by hand."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ from nlpmtl.comparison.statistics import (
 )
 
 QUICK = settings(deadline=None, max_examples=20)
-RIGHT = st.lists(st.booleans(), min_size=1, max_size=30)
+CORRECT = st.lists(st.booleans(), min_size=1, max_size=30)
 
 
-def accuracy(right: NDArray[np.bool_]) -> Scorer:
-    return lambda rows: float(right[rows].mean())
+def accuracy(correct: NDArray[np.bool_]) -> Scorer:
+    return lambda rows: float(correct[rows].mean())
 
 
 def differences(
-    one: list[NDArray[np.bool_]], other: list[NDArray[np.bool_]], resamples: int = 100
+    first: list[NDArray[np.bool_]], second: list[NDArray[np.bool_]], resamples: int = 100
 ) -> NDArray[np.float64]:
-    ours, theirs = ([accuracy(right) for right in side] for side in (one, other))
-    scores = paired_bootstrap(ours, theirs, rows=len(one[0]), seed=3, resamples=resamples)
+    scorers = ([accuracy(correct) for correct in system] for system in (first, second))
+    scores = paired_bootstrap(*scorers, rows=len(first[0]), seed=3, resamples=resamples)
     return scores[:, 0] - scores[:, 1]
 
 
-def answers(many: int, share: float, seed: int) -> NDArray[np.bool_]:
-    right: NDArray[np.bool_] = np.random.default_rng(seed).random(many) < share
-    return right
+def predictions(count: int, share: float, seed: int) -> NDArray[np.bool_]:
+    correct: NDArray[np.bool_] = np.random.default_rng(seed).random(count) < share
+    return correct
 
 
 class TestPairedBootstrap:
-    def test_as_scipys(self) -> None:
-        one, other = answers(300, 0.8, 1), answers(300, 0.7, 2)
-        found = interval(differences([one], [other], resamples=4000))
+    def test_as_in_scipy(self) -> None:
+        first, second = predictions(300, 0.8, 1), predictions(300, 0.7, 2)
+        found = interval(differences([first], [second], resamples=4000))
         expected = stats.bootstrap(
-            (one, other),
+            (first, second),
             lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis),
             paired=True,
             n_resamples=4000,
@@ -56,54 +56,54 @@ class TestPairedBootstrap:
             rng=np.random.default_rng(5),
         ).confidence_interval
         assert found == pytest.approx((expected.low, expected.high), abs=0.006)
-        assert found[0] < one.mean() - other.mean() < found[1]
+        assert found[0] < first.mean() - second.mean() < found[1]
 
-    def test_of_a_mean_it_is_what_the_central_limit_says(self) -> None:
-        one, other = answers(400, 0.9, 3), answers(400, 0.6, 4)
-        each = one.astype(float) - other
+    def test_the_interval_of_a_mean_follows_the_central_limit_theorem(self) -> None:
+        first, second = predictions(400, 0.9, 3), predictions(400, 0.6, 4)
+        each = first.astype(float) - second
         half = NormalDist().inv_cdf(0.975) * each.std() / np.sqrt(len(each))
-        low, high = interval(differences([one], [other], resamples=4000))
+        low, high = interval(differences([first], [second], resamples=4000))
         assert (low, high) == pytest.approx((each.mean() - half, each.mean() + half), abs=0.008)
 
-    def test_it_covers_the_truth_as_often_as_it_says(self) -> None:
-        """Two systems that are equally good, seen on 60 rows, 100 times."""
+    def test_the_interval_has_its_nominal_coverage(self) -> None:
+        """Two equally good systems on 60 rows, 100 times."""
         covered = 0
         for trial in range(100):
-            low, high = interval(differences([answers(60, 0.7, 2 * trial)], [answers(60, 0.7, 2 * trial + 1)]))
+            low, high = interval(differences([predictions(60, 0.7, 2 * trial)], [predictions(60, 0.7, 2 * trial + 1)]))
             covered += low <= 0 <= high
         assert 89 <= covered <= 99
 
     @QUICK
-    @given(RIGHT)
-    def test_the_same_answers_do_not_differ(self, right: list[bool]) -> None:
-        assert interval(differences([np.array(right)], [np.array(right)])) == (0.0, 0.0)
+    @given(CORRECT)
+    def test_equal_predictions_have_no_difference(self, correct: list[bool]) -> None:
+        assert interval(differences([np.array(correct)], [np.array(correct)])) == (0.0, 0.0)
 
     @QUICK
     @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30))
-    def test_swapped_sides_flip_the_sign(self, rows: list[tuple[bool, bool]]) -> None:
-        one, other = (np.array(column) for column in zip(*rows, strict=True))
-        low, high = interval(differences([one], [other]))
-        assert interval(differences([other], [one])) == pytest.approx((-high, -low))
+    def test_swapping_the_systems_flips_the_sign(self, rows: list[tuple[bool, bool]]) -> None:
+        first, second = (np.array(column) for column in zip(*rows, strict=True))
+        low, high = interval(differences([first], [second]))
+        assert interval(differences([second], [first])) == pytest.approx((-high, -low))
 
     @QUICK
-    @given(RIGHT)
-    def test_both_sides_answer_the_same_rows(self, right: list[bool]) -> None:
-        """Drawn apart, all right against all but the hard rows would seem to differ by chance."""
-        array = np.array(right)
+    @given(CORRECT)
+    def test_both_systems_are_scored_on_the_same_rows(self, correct: list[bool]) -> None:
+        """With separate samples, a constant difference would vary."""
+        array = np.array(correct)
         scorers = [lambda rows: float(array[rows].mean()) + 0.25], [accuracy(array)]
         scores = paired_bootstrap(*scorers, rows=len(array), seed=0, resamples=50)
         assert scores[:, 0] - scores[:, 1] == pytest.approx(0.25)
 
-    def test_more_seeds_of_the_same_answers_are_no_more_rows(self) -> None:
-        one, other = answers(50, 0.8, 5), answers(50, 0.6, 6)
-        assert differences([one] * 3, [other] * 3) == pytest.approx(differences([one], [other]))
+    def test_more_seeds_with_the_same_predictions_do_not_narrow_the_interval(self) -> None:
+        first, second = predictions(50, 0.8, 5), predictions(50, 0.6, 6)
+        assert differences([first] * 3, [second] * 3) == pytest.approx(differences([first], [second]))
 
     def test_the_scores_are_means_over_seeds(self) -> None:
         constant: list[Scorer] = [lambda rows: 0.25, lambda rows: 0.75]
         scores = paired_bootstrap(constant, constant[:1], rows=4, seed=0, resamples=5)
         assert scores.tolist() == [[0.5, 0.25]] * 5
 
-    def test_a_resample_has_as_many_rows_some_of_them_twice(self) -> None:
+    def test_a_resample_has_as_many_rows_with_repetitions(self) -> None:
         drawn: list[list[int]] = []
 
         def score(rows: NDArray[np.int64]) -> float:
