@@ -1,6 +1,6 @@
 """Model directories and their repositories on the Hugging Face Hub.
 
-Modules that need torch are loaded on first use, so that a model is pushed without it.
+Modules that need torch are imported on first use, so that `push` does not import it.
 """
 
 from __future__ import annotations

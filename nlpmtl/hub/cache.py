@@ -1,4 +1,4 @@
-"""The cache of the Hub on this machine: what is in it is whole, of one commit, and what the Hub says that it is."""
+"""Downloads to the Hub cache: complete, from a single commit, with verified digests."""
 
 from __future__ import annotations
 
@@ -19,68 +19,75 @@ from nlpmtl.hub.response_checks import UntrustedResponseError, check_inside_cach
 from nlpmtl.hub.retry import CorruptDownloadError, call_with_retry, is_interrupted_download
 from nlpmtl.saved_config import OWN_TYPE
 
-_ONLY: Any = {"allow_patterns": list(FILES), "ignore_patterns": ["*/*/*"]}
-"""What to fetch; in these patterns a star stands for slashes too."""
-_CACHE = "; with HF_HUB_OFFLINE=1 it is loaded from the cache, if it was loaded before"
+_PATTERNS: Any = {"allow_patterns": list(FILES), "ignore_patterns": ["*/*/*"]}
+"""Files to download; in these patterns `*` also matches slashes."""
+_OFFLINE_HINT = "; with HF_HUB_OFFLINE=1 it is loaded from the cache, if it was loaded before"
 _COMMIT = re.compile("[0-9a-f]{40}")
 
 
 def download(name: str, *, revision: str | None, token: str | None, failed: str) -> Path:
-    """Where a model is in the cache, after it was fetched, all files from one commit."""
+    """Download a model, all files from one commit, and return its directory in the cache."""
     commit = revision
     if commit is None or not _COMMIT.fullmatch(commit):
-        look = partial(HfApi(token=token).model_info, name, revision=revision, timeout=retry.TIMEOUT)
-        commit = str(call_with_retry(look, failed=failed, hint=_CACHE).sha)
+        get_info = partial(HfApi(token=token).model_info, name, revision=revision, timeout=retry.TIMEOUT)
+        commit = str(call_with_retry(get_info, failed=failed, hint=_OFFLINE_HINT).sha)
     directory = call_with_retry(
-        partial(_snapshot, name, commit=commit, token=token), failed=failed, again=is_interrupted_download, hint=_CACHE
+        partial(_snapshot, name, commit=commit, token=token),
+        failed=failed,
+        retry_on=is_interrupted_download,
+        hint=_OFFLINE_HINT,
     )
     if commit != revision:
-        _remember(directory, revision or constants.DEFAULT_REVISION)
+        _store_ref(directory, revision or constants.DEFAULT_REVISION)
     return directory
 
 
 def _snapshot(name: str, *, commit: str, token: str | None) -> Path:
     if not is_commit(commit):
-        raise UntrustedResponseError(f"the Hub names the commit {quote(commit, limit=80)}, which is not 40 hex digits")
-    directory = Path(snapshot_download(name, revision=commit, token=token, library_name=OWN_TYPE, **_ONLY))
+        raise UntrustedResponseError(
+            f"the Hub returned the commit {quote(commit, limit=80)}, which is not 40 hex digits"
+        )
+    directory = Path(snapshot_download(name, revision=commit, token=token, library_name=OWN_TYPE, **_PATTERNS))
     check_inside_cache(directory)
-    damaged = _damaged(directory)
-    for path in damaged:
+    corrupt = _corrupt_files(directory)
+    for path in corrupt:
         (path.parent / path.readlink()).unlink(missing_ok=True)
         path.unlink()
-    if damaged:
-        raise CorruptDownloadError(f"{damaged[0].name} arrived damaged. Try again")
+    if corrupt:
+        raise CorruptDownloadError(f"{corrupt[0].name} is corrupt. Try again")
     return directory
 
 
 def cached(name: str, *, revision: str | None, failed: str) -> Path:
-    """Where a model is in the cache, without asking the Hub."""
-    asked = f"{failed}: HF_HUB_OFFLINE is set, and {constants.HF_HUB_CACHE}"
+    """Return the directory of a model in the cache, without a request to the Hub."""
+    offline = f"{failed}: HF_HUB_OFFLINE is set, and {constants.HF_HUB_CACHE}"
     try:
-        directory = Path(snapshot_download(name, revision=revision, local_files_only=True, **_ONLY))
+        directory = Path(snapshot_download(name, revision=revision, local_files_only=True, **_PATTERNS))
     except LocalEntryNotFoundError as error:
-        raise ModelError(f"{asked} does not have the whole of it. Load it once without that variable") from error
+        raise ModelError(
+            f"{offline} does not hold all of its files. Load it once online (unset HF_HUB_OFFLINE)"
+        ) from error
     try:
         check_inside_cache(directory)
     except UntrustedResponseError as error:
         raise ModelError(f"{failed}: {error}") from error
-    if damaged := _damaged(directory):
-        raise ModelError(f"{asked} has it with a damaged {damaged[0].name}. Load it once without that variable")
+    if corrupt := _corrupt_files(directory):
+        raise ModelError(f"{offline} holds a corrupt {corrupt[0].name}. Load it once online (unset HF_HUB_OFFLINE)")
     return directory
 
 
-def _damaged(directory: Path) -> list[Path]:
-    """Files of the cache that are not what they are called: the client looks at their sizes alone.
+def _corrupt_files(directory: Path) -> list[Path]:
+    """Return the cached files whose content does not match their digest: the client checks their sizes only.
 
-    Where there are no symbolic links, the cache does not keep what they are called.
+    The digest is the name of the file that a symbolic link points to; without links, the cache does not keep it.
     """
     links = (path for pattern in FILES for path in directory.glob(pattern) if path.is_symlink())
     return [path for path in links if not matches_digest(path, path.readlink().name)]
 
 
-def _remember(directory: Path, revision: str) -> None:
-    """Keep what a branch or a tag is, for whoever asks offline: where the client does, once all of it is there."""
-    note = directory.parents[1] / "refs" / revision
-    with suppress(OSError):  # a cache that cannot be written is good enough to read
-        note.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(note, directory.name.encode())
+def _store_ref(directory: Path, revision: str) -> None:
+    """Store the commit of a branch or tag for offline use, in the client's own format, once all files are there."""
+    ref = directory.parents[1] / "refs" / revision
+    with suppress(OSError):  # a read-only cache can be used, too
+        ref.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(ref, directory.name.encode())

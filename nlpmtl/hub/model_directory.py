@@ -1,4 +1,4 @@
-"""The model directory: written as transformers writes models, read from a directory or the Hub."""
+"""Model directories in the format of transformers: saving, and loading from a directory or the Hub."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from nlpmtl.model import (
 from nlpmtl.strict_json import dumps
 
 _TEMPORARY = ".tmp"
-"""What the names of files begin with that safetensors had not finished when a process was killed."""
+"""Prefix of the unfinished files that safetensors leaves behind when a process is killed."""
 
 
 def save_model(
@@ -45,33 +45,33 @@ def save_model(
     card_data: CardData | None,
     plots: Mapping[str, bytes],
 ) -> None:
-    """Write a model directory: config, weights, tokenizer, card, scores, the Hub's files of results, and pictures.
+    """Write a model directory: config, weights, tokenizer, model card, scores, evaluation results and plots.
 
-    It is written as a hidden sibling, which then takes the place of the directory: a model that is there already can be
-    loaded until the new one can. Files in the directory that are not part of a model are kept.
+    The write is atomic: a previous model in the directory can be loaded until the new one replaces it. Files that are
+    not part of a model are kept.
 
     Args:
-        directory: it need not be there.
+        directory: where to write; created if it does not exist.
         model: the model.
         tokenizer: its tokenizer.
         card_data: contents of the card; None: no card, scores or evaluation results are written.
         plots: PNG files by their path in the directory.
 
     Raises:
-        OSError: it cannot be written; the model that was there before still is.
+        OSError: it cannot be written; a previous model is unchanged.
     """
     with fs.atomic_directory(directory) as part:
         model.save_pretrained(part)
         apply_umask(part)
-        without_truncation(tokenizer).save_pretrained(part)  # not the settings of whatever it was called with last
-        for name, content in {**({} if card_data is None else _about(card_data)), **plots}.items():
+        without_truncation(tokenizer).save_pretrained(part)  # without the truncation and padding of its last call
+        for name, content in {**({} if card_data is None else _metadata_files(card_data)), **plots}.items():
             (part / name).parent.mkdir(exist_ok=True)
             (part / name).write_bytes(content)
-        _keep_others(directory, part)
+        _keep_other_files(directory, part)
 
 
-def _about(card_data: CardData) -> dict[str, bytes]:
-    """The files that describe a model, by their paths."""
+def _metadata_files(card_data: CardData) -> dict[str, bytes]:
+    """Return the files that describe a model, by their paths."""
     files = {
         CARD: write_card(card_data),
         **{f".eval_results/{name}": text for name, text in eval_result_files(card_data).items()},
@@ -81,18 +81,18 @@ def _about(card_data: CardData) -> dict[str, bytes]:
     return {name: text.encode() for name, text in files.items()}
 
 
-def _keep_others(before: Path, now: Path) -> None:
-    """Give a new model directory what is in the old one and was not written as part of a model."""
-    if before.is_symlink() or not before.is_dir():
+def _keep_other_files(source: Path, target: Path) -> None:
+    """Copy the files of the previous directory that are not part of a model."""
+    if source.is_symlink() or not source.is_dir():
         return
-    parts = {pattern.partition("/")[0] for pattern in FILES}
-    for path in before.iterdir():
-        own = any(fnmatchcase(path.name, pattern) for pattern in parts) or path.name.startswith(_TEMPORARY)
-        if not own and not os.path.lexists(now / path.name):
+    patterns = {pattern.partition("/")[0] for pattern in FILES}
+    for path in source.iterdir():
+        is_model_file = any(fnmatchcase(path.name, pattern) for pattern in patterns) or path.name.startswith(_TEMPORARY)
+        if not is_model_file and not os.path.lexists(target / path.name):
             if path.is_dir() and not path.is_symlink():
-                shutil.copytree(path, now / path.name, symlinks=True, copy_function=link_or_copy)
+                shutil.copytree(path, target / path.name, symlinks=True, copy_function=link_or_copy)
             else:
-                link_or_copy(path, now / path.name)
+                link_or_copy(path, target / path.name)
 
 
 @contextmanager
@@ -117,11 +117,11 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 def load_model(
     name: str, *, revision: str | None = None, token: str | None = None
 ) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
-    """A model and its tokenizer, from a directory or a Hub id, ready to predict.
+    """Load a model and its tokenizer from a directory or the Hub, in evaluation mode.
 
     Raises:
-        ConfigError: a directory has no revisions; a token that cannot be one.
-        ModelError: there is no such model, or it is not one of nlpmtl's.
+        ConfigError: a revision of a directory, or an invalid token.
+        ModelError: there is no such model, or nlpmtl did not write it.
     """
     directory = fetch(name, revision=revision, token=token)
     failed = f"the model {name!r} cannot be loaded"
@@ -141,12 +141,12 @@ def load_model(
         tokenizer = load_tokenizer(str(directory), config=model.config.encoder_config)
     except NlpmtlError:
         raise
-    except Exception as error:  # what transformers, tokenizers and torch raise has no base of its own
+    except Exception as error:  # the errors of transformers, tokenizers and torch have no common base class
         raise ModelError(f"{failed}: {explain_load_error(error)}") from error
     missing = loaded[1]["missing_keys"]
-    if missing:  # transformers would go on with whatever numbers stand there
-        raise ModelError(f"the model {name!r} lacks weights: {', '.join(sorted(missing)[:5])}")
+    if missing:  # transformers would continue with uninitialised weights
+        raise ModelError(f"the model {name!r} is missing weights: {', '.join(sorted(missing)[:5])}")
     check_finite(model.state_dict(), failed=failed)
-    check_tokenizer(tokenizer, owner=f"{failed}: it", rows=None)  # `check_loaded` tries the largest id
+    check_tokenizer(tokenizer, owner=f"{failed}: it", rows=None)  # `check_loaded` tests the largest id
     check_loaded(model, tokenizer, failed=failed)
     return model.eval(), tokenizer  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""What a model directory is made of: the names of its files, whether it is whole, and what a file is known by."""
+"""Files of a model directory: their names, completeness and digests."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from nlpmtl.saved_config import OWN_TYPE, check_own_config, read_table
 CARD = "README.md"
 GRAPH = "model.onnx"
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
-_PART, _EXAMPLE = "model-?????-of-?????.safetensors", "model-00001-of-00002.safetensors"
+_SHARD, _EXAMPLE = "model-?????-of-?????.safetensors", "model-00001-of-00002.safetensors"
 FILES = (
-    *("config.json", _WEIGHTS, _INDEX, _PART),
+    *("config.json", _WEIGHTS, _INDEX, _SHARD),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model"),
     *(CARD, "scores.json", ".eval_results/*.yaml", "images/*.png", GRAPH, f"{GRAPH}.data"),
 )
-"""What a model directory is made of: nothing else is sent, nothing else is fetched."""
+"""Patterns of the files of a model directory: no others are uploaded or downloaded."""
 _GIT = re.compile("[0-9a-f]{40}")
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def check_complete(directory: Path, *, failed: str) -> dict[str, Path]:
-    """The files of a model directory by their names in a repository.
+    """Return the files of a model directory by their names in a repository.
 
     Raises:
-        ModelError: it is no directory, or holds no whole model of nlpmtl.
+        ModelError: it is not a directory, or does not hold a complete model of nlpmtl.
     """
     if not directory.is_dir():
         raise ModelError(f"{failed}: there is no directory {directory}")
@@ -48,46 +48,43 @@ def check_complete(directory: Path, *, failed: str) -> dict[str, Path]:
         if name.endswith(".safetensors"):
             _check_weights(directory / name, failed=failed)
     others = (path for pattern in FILES for path in directory.glob(pattern) if path.is_file())
-    found = {path.relative_to(directory).as_posix(): path for path in others}
-    return {name: path for name, path in found.items() if not name.startswith("model-") or name in weights}
+    files = {path.relative_to(directory).as_posix(): path for path in others}
+    return {name: path for name, path in files.items() if not name.startswith("model-") or name in weights}
 
 
 def _weights(directory: Path, *, failed: str) -> list[str]:
-    """The files of a model's weights: one, several with their index, or a graph that holds its own."""
+    """Return the names of the weight files: a single one, shards and their index, or an ONNX graph."""
     if not (directory / _WEIGHTS).exists():
         if (directory / _INDEX).exists():
-            return [_INDEX, *_parts(read_table(directory / _INDEX, failed=failed).get("weight_map"), failed=failed)]
+            return [_INDEX, *_shards(read_table(directory / _INDEX, failed=failed).get("weight_map"), failed=failed)]
         if (directory / GRAPH).exists():
             return [GRAPH]
     return [_WEIGHTS]
 
 
-def _parts(names: object, *, failed: str) -> list[str]:
-    """The files of weights that an index names."""
-    files = (
-        set(names.values()) if isinstance(names, dict) and all(isinstance(one, str) for one in names.values()) else ()
-    )
-    wrong = next((one for one in files if not fnmatchcase(one, _PART) or PurePath(one).name != one), None)
+def _shards(names: object, *, failed: str) -> list[str]:
+    """Return the shards in an index."""
+    values = list(names.values()) if isinstance(names, dict) else []
+    files = set(values) if all(isinstance(name, str) for name in values) else set()
+    wrong = next((name for name in files if not fnmatchcase(name, _SHARD) or PurePath(name).name != name), None)
     if not files or wrong is not None:
         found = quote(names if wrong is None else wrong, limit=80)
-        raise ModelError(
-            f"{failed}: {_INDEX}: weight_map: names of files such as {_EXAMPLE} were expected, found {found}"
-        )
+        raise ModelError(f"{failed}: {_INDEX}: weight_map: expected file names such as {_EXAMPLE}, found {found}")
     return sorted(files)
 
 
 def _check_weights(path: Path, *, failed: str) -> None:
     try:
         with safe_open(path, framework="numpy"):
-            pass  # its header names every byte of the file
+            pass  # opening checks that the header covers every byte of the file
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{failed}: {path.name} is damaged: {error}") from error
 
 
 def matches_digest(path: Path, digest: str) -> bool:
-    """Whether a file is what its digest says; one of an unknown kind says nothing.
+    """Return whether a file has a digest; True if the kind of digest is unknown.
 
-    The Hub names large files by their sha256 and others as git does; some mirrors name those by a plain sha1.
+    The Hub uses the SHA-256 of large files and the git blob id of others; some mirrors use a plain SHA-1 of those.
     """
     with path.open("rb") as file:
         if _SHA256.fullmatch(digest):

@@ -1,4 +1,4 @@
-"""Repositories of models on the Hub: a model directory is pushed in one commit, and fetched as one commit has it."""
+"""Model repositories on the Hub: upload in one commit, download from a single commit."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ def push(directory: str | Path, repo_id: str, **options: Unpack[PushOptions]) ->
     token = options.get("token") or get_token()
     if token is None:
         raise ConfigError(f"{failed}: there is no token. Log in with `hf auth login`, or set HF_TOKEN")
-    api = HfApi(token=_checked(token), library_name=OWN_TYPE)
+    api = HfApi(token=_check_token(token), library_name=OWN_TYPE)
     if not create_pr:
         repo_id = call_with_retry(
             partial(api.create_repo, repo_id, private=private, exist_ok=True), failed=failed
         ).repo_id
     with TemporaryDirectory() as scratch:
-        return _send(
+        return _upload(
             api,
             repo_id,
             files={**files, **_card_for_repo(files, repo_id=repo_id, scratch=Path(scratch), failed=failed)},
@@ -97,44 +97,44 @@ def push(directory: str | Path, repo_id: str, **options: Unpack[PushOptions]) ->
 
 
 def fetch(name: str | Path, *, revision: str | None = None, token: str | None = None) -> Path:
-    """Where a model is on this machine: a directory as it is; anything else is fetched from the Hub into its cache.
+    """Return the local directory of a model; a model on the Hub is downloaded to the cache.
 
-    All files are those of one commit, and each is what the repository says that it is, byte for byte.
+    All files are from one commit, and their digests are verified.
 
     Args:
-        name: a model directory, the directory of a run (for the model in it), or a Hub id.
-        revision: a commit, tag or branch of the Hub's model; None: ``"main"``.
-        token: None: the one that `hf auth login` saved, or HF_TOKEN.
+        name: a model directory, the directory of a run (for its model), or a Hub id.
+        revision: a commit, tag or branch on the Hub; None: ``"main"``.
+        token: access token; None: that of `hf auth login`, or HF_TOKEN.
 
     Raises:
-        ConfigError: a directory has no revisions; a token that cannot be one.
-        ModelError: there is no such model, it may not be read, it is not one of nlpmtl's, or the Hub failed.
+        ConfigError: a revision of a directory, or an invalid token.
+        ModelError: there is no such model, access is denied, nlpmtl did not write it, or the request to the Hub failed.
     """
     failed = f"the model {str(name)!r} cannot be loaded"
-    found = find_directory(name, failed=failed)
-    if found is not None:
+    local = find_directory(name, failed=failed)
+    if local is not None:
         if revision is not None:
             raise ConfigError(f"{failed}: it is a directory, which has no revision {revision!r}")
-        return found
+        return local
     try:
         validate_repo_id(str(name))
     except HFValidationError as error:
         raise ModelError(f'{failed}: there is no such directory, and a Hub id looks like "name/model"') from error
-    if "/" not in str(name):  # more likely a directory than a Hub id
+    if "/" not in str(name):  # probably meant as a directory, not as a Hub id
         failed = f"{failed} (there is no directory of that name)"
     if is_offline_mode():
         directory = cached(str(name), revision=revision, failed=failed)
     else:
-        _checked(token or get_token())
+        _check_token(token or get_token())
         directory = download(str(name), revision=revision, token=token, failed=failed)
     check_complete(directory, failed=failed)
     return directory
 
 
 def _check_links(directory: Path, files: Mapping[str, Path]) -> None:
-    """Raise ModelError if a file to be sent is elsewhere: a link may lead to what its owner does not want to publish.
+    """Raise ModelError if a file is a link out of the directory, which could publish a private file.
 
-    A model in the cache of the Hub consists of links to the same repository's folder in the cache.
+    In the Hub cache, a model consists of links to the folder of its repository.
     """
     root = directory.resolve()
     cache = Path(constants.HF_HUB_CACHE).resolve()
@@ -144,26 +144,26 @@ def _check_links(directory: Path, files: Mapping[str, Path]) -> None:
         if not path.resolve().is_relative_to(root):
             raise ModelError(
                 f"{directory} cannot be pushed: {plain(name)} is a link to {plain(path.resolve())}, outside of the "
-                "directory. Replace the link by a copy of the file if it belongs to the model"
+                "directory. Replace the link with a copy of the file if it belongs to the model"
             )
 
 
 def _card_for_repo(files: Mapping[str, Path], *, repo_id: str, scratch: Path, failed: str) -> dict[str, Path]:
-    """The card, if there is one that speaks of its directory, with the repository in its place."""
+    """Return the model card with the repository id in place of its directory; empty if nothing changes."""
     if CARD not in files:
         return {}
     card = files[CARD].read_bytes().decode("utf-8", "replace")
     try:
-        named = with_repo_id(card, repo=repo_id)
+        text = with_repo_id(card, repo=repo_id)
     except (ValueError, yaml.YAMLError) as error:
         raise ModelError(f"{failed}: the front matter of its {CARD} cannot be read: {error}") from error
-    if named == card:
+    if text == card:
         return {}
-    (scratch / CARD).write_text(named, encoding="utf-8", newline="\n")
+    (scratch / CARD).write_text(text, encoding="utf-8", newline="\n")
     return {CARD: scratch / CARD}
 
 
-def _send(
+def _upload(
     api: HfApi,
     repo_id: str,
     *,
@@ -175,33 +175,33 @@ def _send(
     failed: str,
     check: Callable[[], None],
 ) -> str:
-    """Send the files to a repository that is there, and make one commit of them."""
+    """Upload the files to an existing repository, and create one commit."""
     head = call_with_retry(partial(_head, api, repo_id, branch, make=not create_pr), failed=failed)
     if private is not None and head.private is not private:
-        now, asked = ("private", "public") if head.private else ("public", "private")
-        raise ConfigError(f"{failed}: it is {now}, not {asked}; nothing was sent. Change that in its settings first")
-    adding = call_with_retry(partial(_read, files), failed=failed, again=None)
-    check()  # again: a file may have been replaced by a link before it was read
-    send = partial(api.preupload_lfs_files, repo_id, adding, revision=branch, create_pr=create_pr)
-    call_with_retry(send, failed=failed, again=None)
+        actual, requested = ("private", "public") if head.private else ("public", "private")
+        raise ConfigError(f"{failed}: it is {actual}, not {requested}. Change this in its settings first")
+    operations = call_with_retry(partial(_read_files, files), failed=failed, retry_on=None)
+    check()  # again: a file may have been replaced by a link meanwhile
+    preupload = partial(api.preupload_lfs_files, repo_id, operations, revision=branch, create_pr=create_pr)
+    call_with_retry(preupload, failed=failed, retry_on=None)
     commit = partial(
         _commit,
         api,
         repo_id,
         head=head,
         files=files,
-        adding=adding,
+        operations=operations,
         branch=branch,
         message=message,
         create_pr=create_pr,
         failed=failed,
     )
-    # A commit whose answer is lost is found when it is asked for again; a pull request would be opened twice.
-    return call_with_retry(commit, failed=failed, again=None if create_pr else is_transient)
+    # `_commit` finds its own commit if the response was lost; a pull request would be created twice.
+    return call_with_retry(commit, failed=failed, retry_on=None if create_pr else is_transient)
 
 
-def _read(files: Mapping[str, Path]) -> list[CommitOperationAdd]:
-    """Read what is sent: small files as a whole, and the digests of large ones, which their upload has to match."""
+def _read_files(files: Mapping[str, Path]) -> list[CommitOperationAdd]:
+    """Read small files, and the digests of large ones, which their upload must match."""
     large = (".safetensors", GRAPH, f"{GRAPH}.data")
     return [
         CommitOperationAdd(name, path if name.endswith(large) else path.read_bytes()) for name, path in files.items()
@@ -209,34 +209,34 @@ def _read(files: Mapping[str, Path]) -> list[CommitOperationAdd]:
 
 
 def _check_target(repo_id: str, *, revision: str | None, failed: str) -> None:
-    """Raise ConfigError if nothing can be pushed there."""
+    """Raise ConfigError if the repository id or the revision is invalid, or the Hub is offline."""
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
-        raise ConfigError(f'{failed}: write its name as "name/model". {error}') from error
+        raise ConfigError(f'{failed}: write "name/model". {error}') from error
     if revision is not None and _COMMIT.fullmatch(revision):
-        raise ConfigError(f"{failed}: {revision} is a commit, which stays as it is. Give a branch")
+        raise ConfigError(f"{failed}: {revision} is a commit, and commits are immutable. Give a branch")
     if is_offline_mode():
         raise ConfigError(f"{failed}: HF_HUB_OFFLINE is set. Unset it to push")
 
 
-def _checked(token: str | None) -> str | None:
-    """The token, unless a header could not hold it: the error of that would show it."""
+def _check_token(token: str | None) -> str | None:
+    """Return the token if it fits in a header: the error of the HTTP client would print it."""
     if token is not None and not re.fullmatch("[!-~]+", token):
-        raise ConfigError("the token has a space or a character that no token has. Copy it again")
+        raise ConfigError("the access token has a space or an invalid character. Copy it again")
     return token
 
 
 def _head(api: HfApi, repo_id: str, branch: str, *, make: bool = False) -> ModelInfo:
-    """What a branch has; it is made on demand."""
-    look = partial(api.model_info, repo_id, revision=branch, files_metadata=True, timeout=retry.TIMEOUT)
+    """Return the metadata of a branch; `make`: create it if it does not exist."""
+    get_info = partial(api.model_info, repo_id, revision=branch, files_metadata=True, timeout=retry.TIMEOUT)
     try:
-        return look()
+        return get_info()
     except RevisionNotFoundError:
         if not make:
             raise
     api.create_branch(repo_id, branch=branch, exist_ok=True)
-    return look()
+    return get_info()
 
 
 def _commit(
@@ -245,45 +245,45 @@ def _commit(
     *,
     head: ModelInfo,
     files: Mapping[str, Path],
-    adding: Sequence[CommitOperationAdd],
+    operations: Sequence[CommitOperationAdd],
     branch: str,
     message: str,
     create_pr: bool,
     failed: str,
 ) -> str:
-    """Make the commit on the head that was seen, and on no other; if it is there already, say where."""
-    now = _head(api, repo_id, branch)
-    stale = sorted(_obsolete_files(now, files))
-    if not stale and _already_there(now, files):
-        return f"{api.endpoint}/{repo_id}/commit/{now.sha}"
-    if now.sha != head.sha:
-        raise ModelError(f"{failed}: somebody else has changed {branch!r} meanwhile; it is as they left it. Push again")
-    done = api.create_commit(
+    """Create the commit on top of `head`, and return its URL; if the branch has the files, that of its head."""
+    current = _head(api, repo_id, branch)
+    obsolete = sorted(_obsolete_files(current, files))
+    if not obsolete and _already_there(current, files):
+        return f"{api.endpoint}/{repo_id}/commit/{current.sha}"
+    if current.sha != head.sha:
+        raise ModelError(f"{failed}: the branch {branch!r} changed during the upload. Push again")
+    created = api.create_commit(
         repo_id,
-        [*adding, *map(CommitOperationDelete, stale)],
+        [*operations, *map(CommitOperationDelete, obsolete)],
         commit_message=message,
         revision=branch,
         create_pr=create_pr,
         parent_commit=head.sha,
     )
-    return str(done.pr_url or done.commit_url)
+    return str(created.pr_url or created.commit_url)
 
 
 def _obsolete_files(head: ModelInfo, files: Mapping[str, Path]) -> Iterator[str]:
-    """Files of another model; a card that somebody wrote on the Hub is none."""
-    for one in head.siblings or ():
-        depth = one.rfilename.count("/")
-        ours = any(depth == name.count("/") and fnmatchcase(one.rfilename, name) for name in FILES if name != CARD)
-        if ours and one.rfilename not in files:
-            yield one.rfilename
+    """Yield model files in the repository that are not part of this model; the model card is never one of them."""
+    for sibling in head.siblings or ():
+        name = sibling.rfilename
+        patterns = (pattern for pattern in FILES if pattern != CARD and pattern.count("/") == name.count("/"))
+        if name not in files and any(fnmatchcase(name, pattern) for pattern in patterns):
+            yield name
 
 
 def _already_there(head: ModelInfo, files: Mapping[str, Path]) -> bool:
-    """Whether all of the files are there, as they are here."""
-    there = {one.rfilename: one for one in head.siblings or ()}
-    if any(name not in there or there[name].size != path.stat().st_size for name, path in files.items()):
+    """Return whether the repository has all of the files with the same content."""
+    remote = {sibling.rfilename: sibling for sibling in head.siblings or ()}
+    if any(name not in remote or remote[name].size != path.stat().st_size for name, path in files.items()):
         return False
     return all(
-        matches_digest(path, large.sha256 if (large := there[name].lfs) else there[name].blob_id or "")
+        matches_digest(path, large.sha256 if (large := remote[name].lfs) else remote[name].blob_id or "")
         for name, path in files.items()
     )

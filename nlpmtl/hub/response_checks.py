@@ -1,4 +1,4 @@
-"""Checks of what a Hub or a mirror answers, before its client makes file names of it.
+"""Validation of responses of the Hub or a mirror, before its client uses them as file names.
 
 `huggingface_hub` uses commit ids, digests and file names of responses as parts of paths in its cache, so that an `ETag`
 of ``../../x`` would make it write outside. Commit ids must be 40 hex digits, digests those of SHA-1 or SHA-256, and
@@ -29,23 +29,23 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _COMMIT_HEADER, _LINKED_ETAG = "X-Repo-Commit", "X-Linked-ETag"
 _DIGEST_KEYS = ("sha256", "oid", "blobId", "blob_id", "xetHash")
 _NAME_KEYS = ("path", "rfilename")
-_SHOWN = 80
+_MAX_SHOWN = 80
 
 
 class UntrustedResponseError(ValueError):
-    """A response holds what no Hub answers."""
+    """A response holds an invalid commit id, digest or file name."""
 
 
 _hooks: dict[str, list[Callable[[Any], None]]] = {"request": [], "response": []}
-"""What is called for each request and each response now, in all threads."""
+"""Hooks that are called for each request and each response, in all threads."""
 
 
 @contextmanager
 def validated_responses() -> Iterator[None]:
-    """Check every response that the client of the Hub gets meanwhile.
+    """Check every response to the client of the Hub within the block.
 
     Raises:
-        UntrustedResponseError: a response must not be used; nothing was written.
+        UntrustedResponseError: a response is not valid. Nothing was written.
     """
     with http_hook("response", _check):
         yield
@@ -53,10 +53,10 @@ def validated_responses() -> Iterator[None]:
 
 @contextmanager
 def http_hook(event: Literal["request", "response"], hook: Callable[[Any], None]) -> Iterator[None]:
-    """Call a hook for every request, or every response, of the client of the Hub meanwhile.
+    """Call a hook for every request or response of the client of the Hub within the block.
 
-    `huggingface_hub` replaces its client when a connection fails, which a mirror can bring about: the hook is called
-    by the new client too.
+    `huggingface_hub` replaces its client when a connection fails, which a mirror can provoke: the new client calls the
+    hook, too.
     """
     factory = _http._GLOBAL_CLIENT_FACTORY
     if not isinstance(factory, _Factory):
@@ -71,10 +71,10 @@ def http_hook(event: Literal["request", "response"], hook: Callable[[Any], None]
 
 @dataclass(frozen=True)
 class _Factory:
-    """Makes clients that call the hooks.
+    """A client factory that adds the hooks.
 
     Args:
-        original: makes clients without them.
+        original: factory of clients without them.
     """
 
     original: Callable[[], httpx2.Client]
@@ -91,7 +91,7 @@ def _connect(client: httpx2.Client) -> httpx2.Client:
 
 
 def _on_request(request: httpx2.Request) -> None:
-    for hook in tuple(_hooks["request"]):  # another thread may end its own meanwhile
+    for hook in tuple(_hooks["request"]):  # another thread may remove its hook
         hook(request)
 
 
@@ -109,39 +109,39 @@ def check_inside_cache(directory: Path) -> None:
 
 
 def is_commit(value: object) -> bool:
-    """Whether a value is a commit's id."""
+    """Return whether a value is a commit id."""
     return isinstance(value, str) and _COMMIT.fullmatch(value) is not None
 
 
 def _check(response: httpx2.Response) -> None:
-    if constants.HF_HUB_CACHE.startswith("~"):  # it would become a directory of that name
+    if constants.HF_HUB_CACHE.startswith("~"):  # it would become a directory named "~"
         raise UntrustedResponseError("this user has no home directory for downloads; set HOME or HF_HOME")
     url, headers = response.request.url, response.headers
     commit = headers.get(_COMMIT_HEADER)
     if commit is not None and not is_commit(commit):
-        raise _refuse(url, f"the commit id {quote(commit, limit=_SHOWN)}, which is not 40 hex digits")
+        raise _refuse(url, f"the commit id {quote(commit, limit=_MAX_SHOWN)}, which is not 40 hex digits")
     if response.request.method == "HEAD" and response.status_code < 400:
         for name in (_LINKED_ETAG, "ETag"):
             if name in headers:
                 _check_digest(url, name, headers[name])
                 break
-    if "/api/" in url.path and "/resolve" not in url.path:  # "resolve" gives files, all others JSON, whatever its type
+    if "/api/" in url.path and "/resolve" not in url.path:  # "resolve" returns files, all others JSON
         response.read()
         try:
             content = json.loads(response.content)
         except (ValueError, RecursionError):
-            return  # the client itself says what is wrong with it
+            return  # the client reports it
         _check_content(url, content)
 
 
 def _check_digest(url: httpx2.URL, name: str, value: object) -> None:
-    found = _ETAG.fullmatch(value) if isinstance(value, str) else None
-    if found is None or not _DIGEST.fullmatch(found[1]):
-        raise _refuse(url, f"the {name} {quote(value, limit=_SHOWN)}, which is not the SHA-1 or SHA-256 of a file")
+    match = _ETAG.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not _DIGEST.fullmatch(match[1]):
+        raise _refuse(url, f"the {name} {quote(value, limit=_MAX_SHOWN)}, which is not the SHA-1 or SHA-256 of a file")
 
 
 def _check_content(url: httpx2.URL, content: Any) -> None:
-    """Check what describes repositories and their files, wherever it is in a response."""
+    """Check all descriptions of repositories and files in a response."""
     remaining = [content]
     while remaining:
         value = remaining.pop()
@@ -150,16 +150,16 @@ def _check_content(url: httpx2.URL, content: Any) -> None:
         elif isinstance(value, dict):
             remaining.extend(value.values())
             if isinstance(value.get("sha"), str) and not is_commit(value["sha"]):
-                raise _refuse(url, f"the commit id {quote(value['sha'], limit=_SHOWN)}, which is not 40 hex digits")
+                raise _refuse(url, f"the commit id {quote(value['sha'], limit=_MAX_SHOWN)}, which is not 40 hex digits")
             for key in _DIGEST_KEYS:
                 if isinstance(value.get(key), str):
                     _check_digest(url, key, value[key])
             for key in _NAME_KEYS:
                 name = value.get(key)
-                if isinstance(name, str) and _CONTROL.search(name):  # progress bars would print it
-                    raise _refuse(url, f"the file name {quote(name, limit=_SHOWN)}, which has control characters")
+                if isinstance(name, str) and _CONTROL.search(name):  # progress bars print it
+                    raise _refuse(url, f"the file name {quote(name, limit=_MAX_SHOWN)}, which has control characters")
                 if isinstance(name, str) and not _is_inside(name):
-                    raise _refuse(url, f"the file name {quote(name, limit=_SHOWN)}, which leaves the repository")
+                    raise _refuse(url, f"the file name {quote(name, limit=_MAX_SHOWN)}, which leaves the repository")
 
 
 def _is_inside(name: str) -> bool:
@@ -167,7 +167,7 @@ def _is_inside(name: str) -> bool:
     return not (path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name)
 
 
-def _refuse(url: httpx2.URL, what: str) -> UntrustedResponseError:
+def _refuse(url: httpx2.URL, found: str) -> UntrustedResponseError:
     return UntrustedResponseError(
-        f"{plain(url.copy_with(query=None))} answers with {what}. Nothing was written. If HF_ENDPOINT is set, check it"
+        f"{plain(url.copy_with(query=None))} returned {found}. Nothing was written. If HF_ENDPOINT is set, check it"
     )

@@ -1,6 +1,6 @@
-"""A model behind HTTP: requests that arrive together are computed together.
+"""HTTP server with dynamic batching.
 
-Needs the extra `serve` (FastAPI and uvicorn), which no other room imports.
+Needs the extra `serve` (FastAPI and uvicorn), which no other package imports.
 """
 
 from __future__ import annotations

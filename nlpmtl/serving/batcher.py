@@ -1,4 +1,7 @@
-"""Requests that wait together are computed together, by one thread. Of HTTP and of models it knows nothing."""
+"""Dynamic batching: one thread computes requests that wait at the same time in one batch.
+
+Independent of HTTP and of models.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Compute = Callable[[Any, list[Any]], Sequence[Any]]
-"""What is asked and the inputs of one or more requests that ask it, to one answer for each input."""
+"""Key and inputs of one or more requests with this key -> one result per input."""
 
 
 class QueueFullError(Exception):
-    """As many requests wait as may."""
+    """The maximum number of requests is waiting."""
 
 
 class ShuttingDownError(Exception):
-    """Nothing new is taken any more."""
+    """The batcher accepts no more requests."""
 
 
 class CrashError(Exception):
-    """The computation raised what is not an `Exception`, such as a panic of a library that is written in Rust."""
+    """The computation raised a `BaseException` that is not an `Exception`, such as the panic of a Rust library."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +36,15 @@ class _Job:
 
 
 class Batcher:
-    """One thread that computes; while it does, other requests gather for the next batch, so nobody waits for company.
+    """A thread that computes batches; requests that arrive meanwhile form the next one, without extra waiting time.
 
-    The oldest request goes first, and takes along those that ask the same. Where a batch fails, its requests are
-    computed one by one, so that an error reaches only the request that it belongs to. No failure ends the thread.
+    A batch holds the oldest request and others with the same key. If a batch fails, its requests are computed one by
+    one, so that an error reaches only the request that caused it. No error ends the thread.
 
     Args:
         compute: computes a batch.
-        batch: most inputs in one batch; a request that alone has more is a batch by itself.
-        queue: most requests that wait.
+        batch: maximum number of inputs in a batch; a request with more is a batch by itself.
+        queue: maximum number of requests that wait.
     """
 
     def __init__(self, compute: Compute, *, batch: int, queue: int) -> None:
@@ -54,32 +57,32 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """How many requests wait."""
+        """Number of requests that wait."""
         return len(self._jobs)
 
     @property
     def open(self) -> bool:
-        """Whether requests are taken."""
+        """Whether requests are accepted."""
         return not self._refusing and self.alive
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs."""
+        """Whether the thread is running."""
         return self._thread.is_alive()
 
     def submit(self, inputs: Sequence[Any], *, key: Hashable) -> Future[Sequence[Any]]:
-        """The answers to come, one for each input. To cancel them before they are computed spares the work.
+        """Return a future of the results, one per input. A future that is cancelled in time is not computed.
 
         Raises:
-            QueueFullError: too many requests wait.
-            ShuttingDownError: nothing new is taken.
+            QueueFullError: too many requests are waiting.
+            ShuttingDownError: no more requests are accepted.
         """
         job = _Job(key, inputs)
         with self._changed:
             if not self.open:
                 raise ShuttingDownError
             if len(self._jobs) >= self._queue:
-                self._jobs = deque(one for one in self._jobs if not one.future.cancelled())
+                self._jobs = deque(job for job in self._jobs if not job.future.cancelled())
             if len(self._jobs) >= self._queue:
                 raise QueueFullError
             self._jobs.append(job)
@@ -87,11 +90,11 @@ class Batcher:
         return job.future
 
     def refuse(self) -> None:
-        """Take nothing new; what waits is still computed. Takes no lock: a signal's handler may call it."""
+        """Accept no more requests; those that wait are still computed. Lock-free, for signal handlers."""
         self._refusing = True
 
     def stop(self) -> None:
-        """Take nothing new, give up what waits, and return when what is being computed is done."""
+        """Accept no more requests, cancel those that wait, and return when the current batch is done."""
         self.refuse()
         with self._changed:
             self._stopping = True
@@ -104,14 +107,14 @@ class Batcher:
     def _work(self) -> None:
         while jobs := self._take():
             try:
-                self._answer(jobs)
-            except BaseException as error:  # whatever it is, no request waits for ever, and the next one is computed
+                self._run(jobs)
+            except BaseException as error:  # no request may wait for ever, and the thread must continue
                 for job in jobs:
                     if not job.future.done():
                         job.future.set_exception(_as_exception(error))
 
     def _take(self) -> list[_Job]:
-        """The next batch, of jobs that nobody gave up; none when it is time to stop."""
+        """Wait for the next batch, and return it; an empty list when the batcher is stopped."""
         with self._changed:
             while True:
                 self._changed.wait_for(lambda: self._jobs or self._stopping)
@@ -122,41 +125,41 @@ class Batcher:
 
     def _gather(self) -> list[_Job]:
         jobs: list[_Job] = []
-        room, later = self._batch, deque[_Job]()
+        free, later = self._batch, deque[_Job]()
         for job in self._jobs:
-            fits = not jobs or (job.key == jobs[0].key and len(job.inputs) <= room)
+            fits = not jobs or (job.key == jobs[0].key and len(job.inputs) <= free)
             if not fits:
                 later.append(job)
             elif job.future.set_running_or_notify_cancel():
                 jobs.append(job)
-                room -= len(job.inputs)
+                free -= len(job.inputs)
         self._jobs = later
         return jobs
 
-    def _answer(self, jobs: Sequence[_Job]) -> None:
-        inputs = [one for job in jobs for one in job.inputs]
+    def _run(self, jobs: Sequence[_Job]) -> None:
+        inputs = [value for job in jobs for value in job.inputs]
         try:
-            answers = self._compute(jobs[0].key, inputs)
-            if len(answers) != len(inputs):
-                raise RuntimeError(f"{len(answers)} answers for {len(inputs)} inputs")
+            results = self._compute(jobs[0].key, inputs)
+            if len(results) != len(inputs):
+                raise RuntimeError(f"{len(results)} results for {len(inputs)} inputs")
         except BaseException as error:
             if len(jobs) == 1:
                 jobs[0].future.set_exception(_as_exception(error))
             else:
                 for job in jobs:
-                    self._answer([job])
+                    self._run([job])
             return
         start = 0
         for job in jobs:
-            job.future.set_result(answers[start : start + len(job.inputs)])
+            job.future.set_result(results[start : start + len(job.inputs)])
             start += len(job.inputs)
 
 
 def _as_exception(error: BaseException) -> Exception:
     """Return an exception that a future can hand to a coroutine.
 
-    Others would end the event loop (KeyboardInterrupt, SystemExit), mean that the request was cancelled, or are
-    not allowed in a coroutine (StopIteration).
+    KeyboardInterrupt and SystemExit would end the event loop, CancelledError would mean that the request was
+    cancelled, and StopIteration is not allowed in a coroutine.
     """
     if isinstance(error, Exception) and not isinstance(error, StopIteration | StopAsyncIteration | CancelledError):
         return error

@@ -1,7 +1,7 @@
 """Connection limits and time-outs, which uvicorn does not have.
 
-uvicorn closes idle keep-alive connections, and nothing else: a client that sends half a header, or half a body, keeps
-its connection, and a process that runs out of file descriptors answers nobody.
+uvicorn only closes idle keep-alive connections: a client that sends half a header or half a body keeps its connection,
+and a process that runs out of file descriptors can accept no other.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from nlpmtl.serving.limits import Limits
 from nlpmtl.strict_json import dumps
 
 Phase = Literal["header", "body", "compute", "discard", "idle"]
-"""What a connection waits for: the rest of a request's header or body, the response, the end of a body that was not
-read because its request is already answered, or the next request."""
+"""What a connection waits for: the rest of a request's header or body, the response, the end of a body that is not
+read because the response was sent already, or the next request."""
 _DISCARD_SECONDS = 2.0
-"""To close at once could reset the connection before the client has read the response."""
+"""Closing at once could reset the connection before the client has read the response."""
 _GRACE_SECONDS = 2.0
-"""How much later than the application, which answers a late body with 408, the connection itself is closed."""
+"""Delay after which the connection is closed if the application's own 408 response to a late body fails."""
 _SPARE_FILES = 64
-"""File descriptors that are left for everything but connections: files of the model, pipes, libraries."""
+"""File descriptors reserved for everything but connections: files of the model, pipes, libraries."""
 
 
-class Config(uvicorn.Config):
-    """uvicorn's configuration, and the limits of connections.
+class LimitedConfig(uvicorn.Config):
+    """Configuration of uvicorn with limits of connections.
 
     Args:
         app: the application.
-        limits: connections and time-outs.
-        options: uvicorn's.
+        limits: limits of connections and time-outs.
+        options: options of uvicorn.
     """
 
     def __init__(self, app: Callable[..., object], *, limits: Limits, **options: Any) -> None:
@@ -47,12 +47,12 @@ class LimitedProtocol(H11Protocol):
     """HTTP/1.1 whose requests must arrive in time, on a limited number of connections.
 
     A new connection above the limit replaces the one that has waited longest for its client, so that clients that
-    only hold connections do not keep out those that send requests. Connections whose request is being computed stay.
+    only hold connections do not block those that send requests. Connections whose request is computed are kept.
     """
 
-    config: Config
+    config: LimitedConfig
 
-    def __init__(self, config: Config, *args: Any, **options: Any) -> None:
+    def __init__(self, config: LimitedConfig, *args: Any, **options: Any) -> None:
         super().__init__(config, *args, **options)
         self._limits = config.limits
         self._phase: tuple[Phase, object] = ("idle", None)
@@ -62,16 +62,16 @@ class LimitedProtocol(H11Protocol):
         self._close_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the clock of the first header, and close another connection where there are too many."""
+        """Start the timer of the first header, and close another connection if there are too many."""
         super().connection_made(transport)
         self._enter("header", None)
-        alive = [one for one in self._others() if not one.transport.is_closing()]
+        alive = [other for other in self._others() if not other.transport.is_closing()]
         if len(alive) >= self._limits.connections:
-            waiting = [one for one in alive if one._phase[0] != "compute"]
-            min(waiting, key=lambda one: one._since, default=self).transport.abort()
+            waiting = [other for other in alive if other._phase[0] != "compute"]
+            min(waiting, key=lambda other: other._since, default=self).transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Read, and start or stop the clock."""
+        """Read data, and start or stop the timer."""
         super().data_received(data)
         self._update()
 
@@ -81,33 +81,33 @@ class LimitedProtocol(H11Protocol):
         self._update()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clocks."""
+        """Stop all timers."""
         super().connection_lost(exc)
         for timer in (self._deadline, self._write_deadline, self._close_deadline):
             if timer is not None:
                 timer.cancel()
 
     def pause_writing(self) -> None:
-        """The client does not read its response as fast as it is written: give it so many seconds."""
+        """Start the timer of a client that reads its response too slowly."""
         super().pause_writing()
         self._write_deadline = self.loop.call_later(self._limits.write_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """The client has read nearly all of it."""
+        """Stop that timer: the client has read nearly all of the response."""
         super().resume_writing()
         if self._write_deadline is not None:
             self._write_deadline.cancel()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, even where the client does not read its last response."""
+        """Close an idle connection, even if the client does not read its last response."""
         super().timeout_keep_alive_handler()
         self._abort_later()
 
     def _others(self) -> list[LimitedProtocol]:
-        return [one for one in self.connections if isinstance(one, LimitedProtocol) and one is not self]
+        return [other for other in self.connections if isinstance(other, LimitedProtocol) and other is not self]
 
     def _update(self) -> None:
-        """Find what the connection waits for now; the clock goes on where that is the same as before."""
+        """Determine the phase of the connection; the timer continues if the phase is unchanged."""
         if self.transport.is_closing():
             self._abort_later()
         elif self.cycle is None:
@@ -131,12 +131,12 @@ class LimitedProtocol(H11Protocol):
             "discard": _DISCARD_SECONDS,
             "idle": self._limits.idle_seconds,
         }.get(phase)
-        self._deadline = None if seconds is None else self.loop.call_later(seconds, self._late)
+        self._deadline = None if seconds is None else self.loop.call_later(seconds, self._time_out)
 
-    def _late(self) -> None:
+    def _time_out(self) -> None:
         if self._phase[0] == "header" and self.conn.our_state is h11.IDLE and self.conn.trailing_data[0]:
-            said = f"the request's header was not complete within {self._limits.header_seconds:g} seconds"
-            self._send(408, {"error": said, "error_type": "Validation"})
+            error = f"the request's header was not complete within {self._limits.header_seconds:g} seconds"
+            self._send(408, {"error": error, "error_type": "Validation"})
         self.transport.close()
         self._abort_later()
 
@@ -147,32 +147,32 @@ class LimitedProtocol(H11Protocol):
             self.transport.write(self.conn.send(event) or b"")
 
     def _abort_later(self) -> None:
-        """A transport that is closed still waits until its client has read everything."""
+        """Abort a closed transport whose client does not read the rest in time."""
         if self._close_deadline is None and self.transport.get_write_buffer_size():
             self._close_deadline = self.loop.call_later(self._limits.write_seconds, self.transport.abort)
 
 
 def fit_to_files(connections: int, *, backlog: int) -> tuple[int, int]:
-    """Return how many connections, and how many that wait to be accepted, the file descriptors are enough for.
+    """Return the numbers of open connections and of waiting ones for which there are enough file descriptors.
 
-    The process's soft limit is raised where the hard limit allows it. What waits is accepted in one turn of the event
-    loop, before any connection above the limit is closed, so twice the backlog is left free.
+    The soft limit of the process is raised as far as the hard limit allows. All waiting connections are accepted in
+    one iteration of the event loop, before any above the limit is closed, so twice the backlog is reserved.
     """
     try:
         import resource
     except ImportError:  # Windows has no such limit
         return connections, backlog
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    taken = _open_files() + _SPARE_FILES
-    wanted = taken + connections + 2 * backlog
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    used = _open_files() + _SPARE_FILES
+    required = used + connections + 2 * backlog
+    if soft != resource.RLIM_INFINITY and soft < required:
+        soft = required if hard == resource.RLIM_INFINITY else min(required, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return divide(soft - taken, connections, backlog) if soft != resource.RLIM_INFINITY else (connections, backlog)
+    return divide(soft - used, connections, backlog) if soft != resource.RLIM_INFINITY else (connections, backlog)
 
 
 def divide(files: int, connections: int, backlog: int) -> tuple[int, int]:
-    """Return the connections, and those that wait to be accepted, that so many free file descriptors are enough for."""
+    """Divide a number of free file descriptors between open connections and the backlog."""
     if files >= connections + 2 * backlog:
         return connections, backlog
     backlog = max(min(backlog, files // 4), 1)

@@ -14,17 +14,17 @@ _LOGGERS = ("asyncio", "nlpmtl", "uvicorn.error")
 
 
 class LimitedHandler(logging.StreamHandler[TextIO]):
-    """Write at most so many records of each place in the code per period, and how many were left out.
+    """Write a limited number of records per line of code and period, and the number of those omitted.
 
     Args:
-        records: records of one place in one period.
+        records: maximum number of records per line of code in a period.
         seconds: length of a period.
-        stream: where they are written; default: stderr.
+        stream: where to write; default: stderr.
     """
 
     def __init__(self, *, records: int = 5, seconds: float = 60.0, stream: TextIO | None = None) -> None:
         super().__init__(stream)
-        self._most, self._seconds = records, seconds
+        self._max_records, self._seconds = records, seconds
         self._periods: dict[tuple[str, int], tuple[float, int]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -32,15 +32,15 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
         place, now = (record.pathname, record.lineno), time.monotonic()
         start, count = self._periods.get(place, (now, 0))
         if now - start >= self._seconds:
-            if count > self._most:
-                self._write(f"({count - self._most} more messages like the next one were left out)")
+            if count > self._max_records:
+                self._write(f"({count - self._max_records} similar messages were omitted)")
             start, count = now, 0
         self._periods[place] = start, count + 1
-        if count < self._most:
+        if count < self._max_records:
             super().emit(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the message, without what a terminal would obey."""
+        """Return the message with control characters escaped."""
         return plain(super().format(record))
 
     def _write(self, text: str) -> None:

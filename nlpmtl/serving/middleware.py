@@ -1,4 +1,4 @@
-"""What every request passes on its way in and out: it is counted and timed, and its body may only be so large."""
+"""Middleware: request metrics, and limits of the size and duration of a request body."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from nlpmtl.serving.metrics import Metrics
 
 
 class RequestMiddleware:
-    """An application behind doors.
+    """Count and time the requests of an application, and limit their bodies.
 
     Args:
         app: the application.
-        metrics: where requests are counted.
+        metrics: the metrics to update.
         max_bytes: maximum size of a body.
         seconds: time in which a body must arrive.
     """
@@ -26,34 +26,34 @@ class RequestMiddleware:
         self._app, self._metrics, self._max_bytes, self._seconds = app, metrics, max_bytes, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let one request through."""
+        """Process one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         start, status = time.perf_counter(), 500
 
-        async def watch(message: Message) -> None:
+        async def send_observed(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, self._counting(receive, Headers(scope=scope)), watch)
+            await self._app(scope, self._limited(receive, Headers(scope=scope)), send_observed)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.requests.add(route=route, status=str(status))
             self._metrics.seconds.observe(time.perf_counter() - start, route=route)
 
-    def _counting(self, receive: Receive, headers: Headers) -> Receive:
-        """The body, counted while it comes in: what a client says of its length need not be there, or true."""
-        said = headers.get("content-length", "")
+    def _limited(self, receive: Receive, headers: Headers) -> Receive:
+        """Return a `receive` that counts the body as it arrives: Content-Length may be missing or wrong."""
+        content_length = headers.get("content-length", "")
         end = asyncio.get_running_loop().time() + self._seconds
-        read, complete = 0, False
+        size, complete = 0, False
 
-        async def count() -> Message:
-            nonlocal read, complete
-            if said.isdecimal() and int(said[:20]) > self._max_bytes:
+        async def receive_limited() -> Message:
+            nonlocal size, complete
+            if content_length.isdecimal() and int(content_length[:20]) > self._max_bytes:
                 raise self._too_large()
             try:
                 async with asyncio.timeout_at(None if complete else end):
@@ -61,15 +61,15 @@ class RequestMiddleware:
             except TimeoutError:
                 raise self._too_late() from None
             complete = not message.get("more_body", False)
-            read += len(message.get("body", b""))
-            if read > self._max_bytes:
+            size += len(message.get("body", b""))
+            if size > self._max_bytes:
                 raise self._too_large()
             return message
 
-        return count
+        return receive_limited
 
     def _too_late(self) -> HTTPException:
         return HTTPException(408, f"the request's body was not complete within {self._seconds:g} seconds")
 
     def _too_large(self) -> HTTPException:
-        return HTTPException(413, f"the request body exceeds {self._max_bytes} bytes; send fewer inputs at once")
+        return HTTPException(413, f"the request body has more than {self._max_bytes} bytes; send fewer inputs at once")

@@ -1,4 +1,4 @@
-"""The routes: what comes in over HTTP, what goes out."""
+"""Routes of the HTTP API."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ from nlpmtl.serving.schemas import Inputs, LabelScore, PredictRequest, TaskReque
 from nlpmtl.tasks import Task
 
 _LOG = logging.getLogger(__name__)
-_GONE = 499
+_CLIENT_CLOSED_REQUEST = 499
 
 
 @dataclass(frozen=True)
 class _PredictKey:
-    """What is asked of the Predictor; requests that ask the same may be computed together."""
+    """Options of a prediction; requests with equal options may be computed in one batch."""
 
     tasks: tuple[str, ...] | None
     all_scores: bool
 
 
 def create_app(predictor: Predictor, *, name: str, limits: Limits) -> tuple[FastAPI, Batcher]:
-    """The application, and the batcher that computes for it, to be stopped after it.
+    """Create the application and its batcher, which the caller stops after the application.
 
     Args:
         predictor: the model.
-        name: what it is called.
-        limits: what is taken at once.
+        name: name of the model.
+        limits: limits of the server.
     """
 
-    def compute(ask: _PredictKey, inputs: list[Any]) -> Sequence[Any]:
+    def compute(key: _PredictKey, inputs: list[Any]) -> Sequence[Any]:
         metrics.batches.observe(len(inputs))
-        answers: list[Any] = predictor.predict_all(inputs, tasks=ask.tasks, all_scores=ask.all_scores)
-        return answers
+        predictions: list[Any] = predictor.predict_all(inputs, tasks=key.tasks, all_scores=key.all_scores)
+        return predictions
 
     batcher = Batcher(compute, batch=limits.batch, queue=limits.queue)
     metrics = Metrics(waiting=lambda: batcher.waiting)
@@ -63,54 +63,54 @@ def create_app(predictor: Predictor, *, name: str, limits: Limits) -> tuple[Fast
     app.add_middleware(RequestMiddleware, metrics=metrics, max_bytes=limits.bytes, seconds=limits.body_seconds)
     register_error_handlers(app)
     _add_predictions(app, predictor=predictor, batcher=batcher, metrics=metrics, limits=limits)
-    _add_facts(app, predictor=predictor, batcher=batcher, metrics=metrics, name=name, limits=limits)
+    _add_status(app, predictor=predictor, batcher=batcher, metrics=metrics, name=name, limits=limits)
     return app, batcher
 
 
 def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, metrics: Metrics, limits: Limits) -> None:
     tasks = predictor.tasks
 
-    async def answer(request: Request, inputs: Inputs, ask: _PredictKey, *, truncate: bool | None) -> list[Any]:
+    async def compute(request: Request, inputs: Inputs, key: _PredictKey, *, truncate: bool | None) -> list[Any]:
         if len(inputs.values) > limits.inputs:
             raise HTTPException(413, f"{len(inputs.values)} inputs: at most {limits.inputs} in one request")
         try:
             inputs = inputs.check_batch()
         except ValueError as error:
             raise HTTPException(422, f"inputs: {error}") from None
-        _check_tasks(tasks, ask.tasks, inputs)
-        answers = list(await _compute(request, batcher, inputs, ask))
-        for number, one in enumerate(answers, 1):
-            if truncate is False and any("truncated" in found for found in one.values()):
-                raise HTTPException(413, f"input {number} is too long to be read whole, and `truncate` is false")
-        metrics.inputs.add(len(answers), route=request.scope["route"].path)
-        return answers
+        _check_tasks(tasks, key.tasks, inputs)
+        results = list(await _compute(request, batcher, inputs, key))
+        for number, predictions in enumerate(results, 1):
+            if truncate is False and any("truncated" in prediction for prediction in predictions.values()):
+                raise HTTPException(413, f"input {number} exceeds the maximum length, and `truncate` is false")
+        metrics.inputs.add(len(results), route=request.scope["route"].path)
+        return results
 
     @app.post("/predict", responses=ERRORS)
-    async def predict(asked: PredictRequest, request: Request) -> dict[str, Any] | list[dict[str, Any]]:
-        """The answers of all tasks that can read the input, or of those named, as the Predictor gives them."""
-        ask = _PredictKey(None if asked.tasks is None else tuple(dict.fromkeys(asked.tasks)), asked.all_scores)
-        answers = await answer(request, asked.inputs, ask, truncate=asked.truncate)
-        return JSONResponse(answers if asked.inputs.batch else answers[0])  # type: ignore[return-value]
+    async def predict(body: PredictRequest, request: Request) -> dict[str, Any] | list[dict[str, Any]]:
+        """Predictions of all tasks that take the input, or of the requested ones, in the format of the Predictor."""
+        key = _PredictKey(None if body.tasks is None else tuple(dict.fromkeys(body.tasks)), body.all_scores)
+        results = await compute(request, body.inputs, key, truncate=body.truncate)
+        return JSONResponse(results if body.inputs.batch else results[0])  # type: ignore[return-value]
 
-    named: Any = Path(description="The name of a task.", json_schema_extra={"enum": sorted(tasks)})
+    task_name: Any = Path(description="Name of a task.", json_schema_extra={"enum": sorted(tasks)})
 
     @app.post("/predict/{task}", responses=ERRORS)
     async def predict_task(
-        asked: TaskRequest, request: Request, task: str = named
+        body: TaskRequest, request: Request, task: str = task_name
     ) -> list[LabelScore] | list[list[LabelScore]] | Any:
-        """The answers of one task; of a classification or sentiment the scores of all labels, the likeliest first."""
-        labelled = task in tasks and tasks[task].columns["label"] == "class"
-        ask = _PredictKey((task,), asked.all_scores or labelled)
-        answers = await answer(request, asked.inputs, ask, truncate=asked.truncate)
-        found = [to_tei_scores(one[task]) for one in answers]
-        return JSONResponse(found if asked.inputs.batch else found[0])
+        """Predictions of one task; if it predicts one label per input, the scores of all labels, highest first."""
+        single_label = task in tasks and tasks[task].single_label
+        key = _PredictKey((task,), body.all_scores or single_label)
+        results = await compute(request, body.inputs, key, truncate=body.truncate)
+        scores = [to_tei_scores(predictions[task]) for predictions in results]
+        return JSONResponse(scores if body.inputs.batch else scores[0])
 
 
-def _add_facts(
+def _add_status(
     app: FastAPI, *, predictor: Predictor, batcher: Batcher, metrics: Metrics, name: str, limits: Limits
 ) -> None:
     page = resources.files("nlpmtl.serving").joinpath("page.html").read_text(encoding="utf-8")
-    facts = {
+    model_info = {
         "model_id": shown_name(name),
         "max_input_length": predictor.model.config.input_length,
         "max_client_batch_size": limits.inputs,
@@ -120,8 +120,8 @@ def _add_facts(
         "auto_truncate": True,
         "version": __version__,
         "tasks": {
-            task: {"kind": one.kind, "input": "pair" if one.takes_pairs else "text", "labels": list(one.labels)}
-            for task, one in predictor.tasks.items()
+            name: {"kind": task.kind, "input": "pair" if task.takes_pairs else "text", "labels": list(task.labels)}
+            for name, task in predictor.tasks.items()
         },
     }
 
@@ -131,24 +131,24 @@ def _add_facts(
 
     @app.get("/info")
     async def info() -> dict[str, Any]:
-        """The model, its tasks and labels, the limits, the version."""
-        return facts
+        """Model, tasks, labels, limits and version."""
+        return model_info
 
     @app.get("/health", responses={503: ERRORS[503]})
     async def health() -> dict[str, str]:
-        """Whether requests are taken."""
+        """Whether requests are accepted."""
         if not batcher.open:
             raise HTTPException(503, _why_closed(batcher))
         return {"status": "ok"}
 
     @app.get("/metrics", response_class=PlainTextResponse)
-    async def tell_metrics() -> Response:
-        """What Prometheus reads."""
+    async def show_metrics() -> Response:
+        """Metrics in the text format of Prometheus."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def shown_name(name: str) -> str:
-    """Return the name of a model as clients see it: of a path outside the working directory the last part only."""
+    """Return the name of a model as clients see it: only the last part of a path outside the working directory."""
     path = PurePath(name)
     if not path.is_absolute() and ".." not in path.parts and not name.startswith("~"):
         return name
@@ -156,36 +156,36 @@ def shown_name(name: str) -> str:
     return "/".join(parts[-2:] if parts[-1] == "model" else parts[-1:])
 
 
-def _check_tasks(tasks: Mapping[str, Task], named: Sequence[str] | None, inputs: Inputs) -> None:
-    """Refuse before anything is computed: tasks that are not there, and inputs that they cannot read."""
-    for name in named or ():
+def _check_tasks(tasks: Mapping[str, Task], task_names: Sequence[str] | None, inputs: Inputs) -> None:
+    """Refuse unknown tasks, and inputs of the wrong shape, before anything is computed."""
+    for name in task_names or ():
         if name not in tasks:
             raise HTTPException(404, f"this model has no task {name!r}; {did_you_mean(name, tasks)}")
-    for number, one in enumerate(inputs.values, 1):
-        paired = isinstance(one, tuple) or (isinstance(one, dict) and one.get("pair") is not None)
-        place, found = f"input {number}: " if inputs.batch else "", "a pair" if paired else "a single text"
-        for name in named or ():
+    for number, value in enumerate(inputs.values, 1):
+        paired = isinstance(value, tuple) or (isinstance(value, dict) and value.get("pair") is not None)
+        place, shape = f"input {number}: " if inputs.batch else "", "a pair" if paired else "a single text"
+        for name in task_names or ():
             if tasks[name].takes_pairs is not paired:
-                wants = "a single text" if paired else 'a pair, ["a text", "its pair"]'
-                raise HTTPException(422, f"{place}task {name!r} reads {wants}, and was given {found}")
+                expected = "a single text" if paired else 'a pair, ["a text", "its pair"]'
+                raise HTTPException(422, f"{place}task {name!r} takes {expected}, not {shape}")
         if all(task.takes_pairs is not paired for task in tasks.values()):
-            raise HTTPException(422, f"{place}no task of this model reads {found}")
+            raise HTTPException(422, f"{place}no task of this model takes {shape}")
 
 
-async def _compute(request: Request, batcher: Batcher, inputs: Inputs, ask: _PredictKey) -> Sequence[Any]:
-    """Wait for the answers, or for the client to go."""
+async def _compute(request: Request, batcher: Batcher, inputs: Inputs, key: _PredictKey) -> Sequence[Any]:
+    """Wait for the predictions, or for the client to disconnect."""
     try:
-        job = batcher.submit(inputs.values, key=ask)
+        job = batcher.submit(inputs.values, key=key)
     except QueueFullError:
-        raise HTTPException(429, "too many requests wait: come back later", headers={"Retry-After": "1"}) from None
+        raise HTTPException(429, "too many requests are waiting; retry later", headers={"Retry-After": "1"}) from None
     except ShuttingDownError:
         raise HTTPException(503, _why_closed(batcher)) from None
-    future, gone = asyncio.wrap_future(job), asyncio.ensure_future(_gone(request))
-    either: set[asyncio.Future[Any]] = {future, gone}
+    future, disconnected = asyncio.wrap_future(job), asyncio.ensure_future(_disconnected(request))
+    either: set[asyncio.Future[Any]] = {future, disconnected}
     try:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not future.done():
-            raise HTTPException(_GONE, "the client has gone")
+            raise HTTPException(_CLIENT_CLOSED_REQUEST, "the client closed the connection")
         return future.result()
     except asyncio.CancelledError:
         raise HTTPException(503, "shutting down") from None
@@ -200,17 +200,17 @@ async def _compute(request: Request, batcher: Batcher, inputs: Inputs, ask: _Pre
         _LOG.exception("a batch failed")
         raise HTTPException(424, f"the computation failed: {type(error).__name__}") from None
     finally:
-        for one in (job, future, gone):  # the job itself, too: from its wrapper it hears only in the loop's next turn
-            one.cancel()
+        for awaited in (job, future, disconnected):  # the wrapper would cancel `job` only in the next loop iteration
+            awaited.cancel()
         with suppress(asyncio.CancelledError):
-            await gone
+            await disconnected
 
 
 def _why_closed(batcher: Batcher) -> str:
-    return "shutting down" if batcher.alive else "the thread that computes has ended; restart the server"
+    return "shutting down" if batcher.alive else "the inference thread has ended; restart the server"
 
 
-async def _gone(request: Request) -> None:
-    """Returns when the client has closed the connection."""
+async def _disconnected(request: Request) -> None:
+    """Return when the client has closed the connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

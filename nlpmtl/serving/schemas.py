@@ -1,4 +1,4 @@
-"""What requests and answers look like. For one task they are those of text-embeddings-inference's `/predict`."""
+"""Request and response schemas. Those of a single task match `/predict` of text-embeddings-inference."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _ROW = {
     "type": "object",
     "properties": {"text": _TEXT, "pair": _TEXT, "words": {"type": "array", "items": _TEXT, "minItems": 1}},
     "additionalProperties": False,
-    "description": "A text, a text and its pair, or words that are split already.",
+    "description": "A text, a pair of texts, or a list of words.",
 }
 _SCHEMA = {
     "anyOf": [
         {**_TEXT, "description": "A text."},
-        {**_TEXTS, "description": "A text, or a text and its pair."},
+        {**_TEXTS, "description": "A text, or a pair of texts."},
         _ROW,
-        {"type": "array", "items": {"anyOf": [_TEXTS, _ROW]}, "minItems": 1, "description": "A batch of those."},
+        {"type": "array", "items": {"anyOf": [_TEXTS, _ROW]}, "minItems": 1, "description": "A batch."},
     ],
     "examples": ["My lamp has not arrived.", [["My lamp has not arrived."], ["Where is my refund?"]]],
 }
@@ -35,8 +35,8 @@ class Inputs:
     """The inputs of a request.
 
     Args:
-        values: as the Predictor takes them; those of a batch before `check_batch` are as they were sent.
-        batch: whether a list of answers is wanted, not one answer.
+        values: inputs of the Predictor; those of a batch are unparsed until `check_batch`.
+        batch: whether the response is a list of predictions.
     """
 
     values: Sequence[str | tuple[str, str] | Mapping[str, Any]]
@@ -45,51 +45,51 @@ class Inputs:
     def check_batch(self) -> Inputs:
         """Return the inputs as the Predictor takes them.
 
-        A batch is read after its inputs were counted, since a body may hold tens of thousands.
+        A batch is parsed after its inputs were counted, since a body may hold tens of thousands.
 
         Raises:
-            ValueError: one of them means nothing, or a text is not valid Unicode.
+            ValueError: an input is invalid, or a text is not valid Unicode.
         """
         if not self.batch:
             return self
-        return Inputs([_read_numbered(one, number) for number, one in enumerate(self.values, 1)], batch=True)
+        return Inputs([_parse_numbered(value, number) for number, value in enumerate(self.values, 1)], batch=True)
 
 
 def parse_inputs(value: Any) -> Inputs:
-    """What a request's `inputs` mean: a list of strings is one input, a list of lists and objects a batch.
+    """Parse the `inputs` of a request: a list of strings is one input, a list of lists and objects a batch.
 
-    The inputs of a batch are read by `Inputs.check_batch`.
+    The inputs of a batch are parsed by `Inputs.check_batch`.
 
     Raises:
-        ValueError: they mean nothing, or a text is not valid Unicode.
+        ValueError: they are invalid, or a text is not valid Unicode.
     """
     if not isinstance(value, list):
-        return Inputs([_read_one(value)], batch=False)
+        return Inputs([_parse_input(value)], batch=False)
     if not value:
         raise ValueError(f"an empty list; {_HOW}")
-    if any(isinstance(one, str) for one in value):
-        return Inputs([_read_one(value)], batch=False)
+    if any(isinstance(item, str) for item in value):
+        return Inputs([_parse_input(value)], batch=False)
     return Inputs(value, batch=True)
 
 
-def _read_numbered(value: Any, number: int) -> Any:
+def _parse_numbered(value: Any, number: int) -> Any:
     try:
-        return _read_one(value)
+        return _parse_input(value)
     except ValueError as error:
         raise ValueError(f"input {number}: {error}") from None
 
 
-def _read_one(value: Any) -> Any:
+def _parse_input(value: Any) -> Any:
     if isinstance(value, list):
-        if not 1 <= len(value) <= 2 or not all(isinstance(one, str) for one in value):
-            raise ValueError(f"a list of one or two strings is an input; {_HOW}")
+        if not 1 <= len(value) <= 2 or not all(isinstance(text, str) for text in value):
+            raise ValueError(f"a list of one or two strings was expected; {_HOW}")
         value = value[0] if len(value) == 1 else tuple(value)
     elif isinstance(value, dict):
         for key in value:
             if key not in _ROW["properties"]:  # type: ignore[operator]
                 raise ValueError(f"unknown key {key!a}; known: text, pair, words")
         if "words" in value and len(value) > 1:
-            raise ValueError("`words` stand alone, without `text` and `pair`")
+            raise ValueError("`words` cannot be combined with `text` or `pair`")
     elif not isinstance(value, str):
         raise ValueError(f"a string, a list or an object was expected; {_HOW}")
     to_input(value)
@@ -102,7 +102,7 @@ class _Request(BaseModel):
     inputs: Annotated[Inputs, PlainValidator(parse_inputs), WithJsonSchema(_SCHEMA)]
     """A text, a pair of texts, words, or a batch."""
     truncate: bool | None = None
-    """False: an input that a task reads only the beginning of is refused; else its answers say `"truncated": true`."""
+    """False: refuse inputs above the maximum length; otherwise their predictions have `"truncated": true`."""
     all_scores: bool = False
     """Add `"scores"`, the probability of every label."""
 
@@ -118,19 +118,19 @@ class _Request(BaseModel):
 
 
 class PredictRequest(_Request):
-    """What `/predict` is asked."""
+    """Body of `/predict`."""
 
     tasks: Annotated[list[str], Field(min_length=1, fail_fast=True)] | None = None
-    """Which tasks; default: all that can read the input."""
+    """Names of the tasks; default: all that take the input."""
 
 
 class TaskRequest(_Request):
-    """What `/predict/{task}` is asked."""
+    """Body of `/predict/{task}`."""
 
     raw_scores: Literal[False] = False
-    """Scores are calibrated probabilities; there are no others."""
+    """Only false: scores are calibrated probabilities."""
     truncation_direction: Literal["right", "Right"] = "right"
-    """Where an input that is too long is cut: at its end."""
+    """Only "right": long inputs are truncated at their end."""
 
 
 class LabelScore(BaseModel):
@@ -141,19 +141,19 @@ class LabelScore(BaseModel):
 
 
 class ErrorResponse(BaseModel):
-    """What went wrong."""
+    """An error."""
 
     error: str
     error_type: Literal["Validation", "Backend", "Overloaded", "Unhealthy"]
 
 
-def to_tei_scores(answer: Any) -> Any:
-    """A task's answer as text-embeddings-inference gives it: all labels, the likeliest first.
+def to_tei_scores(prediction: Any) -> Any:
+    """Return a prediction in the format of text-embeddings-inference: all labels, the highest score first.
 
-    Where one label is the answer, that is ``[{"score", "label"}, …]``; all other answers stay as they are.
+    This is ``[{"score", "label"}, …]`` if one label is predicted; other predictions are returned unchanged.
     """
-    if not isinstance(answer, Mapping) or "label" not in answer or "scores" not in answer:
-        return answer
-    cut = {"truncated": True} if answer.get("truncated") else {}
-    ordered = sorted(answer["scores"].items(), key=lambda item: -item[1])
-    return [{"score": score, "label": label, **cut} for label, score in ordered]
+    if not isinstance(prediction, Mapping) or "label" not in prediction or "scores" not in prediction:
+        return prediction
+    truncated = {"truncated": True} if prediction.get("truncated") else {}
+    ordered = sorted(prediction["scores"].items(), key=lambda item: -item[1])
+    return [{"score": score, "label": label, **truncated} for label, score in ordered]

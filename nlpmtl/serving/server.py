@@ -1,4 +1,4 @@
-"""The process: a port, a model, and an end that lets running requests finish."""
+"""The server process: binds a port, loads a model, and shuts down gracefully."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from nlpmtl.errors import ConfigError, plain
 from nlpmtl.evaluation import max_batch_tokens
 from nlpmtl.inference.backend import Precision
 from nlpmtl.inference.predictor import Predictor
-from nlpmtl.serving.connections import Config, fit_to_files
+from nlpmtl.serving.connections import LimitedConfig, fit_to_files
 from nlpmtl.serving.limits import Limits
 from nlpmtl.serving.logs import limited_logging
 from nlpmtl.serving.routes import create_app
 
 _THREAD_TOKENS = 256
-"""Most padded tokens in one forward, for each thread of torch: more lose in padding and caches what they gain."""
+"""Maximum number of padded tokens of a forward pass per torch thread: larger batches are slower on a CPU."""
 _LAST_SECONDS = 30
-"""How long requests that were taken may run on after a signal."""
+"""Time in which accepted requests must finish after a signal."""
 _BACKLOG = 128
-"""Most connections that are accepted in one turn of the event loop."""
-_WAITING = 2048
-"""Most connections that wait in the kernel, where they need no file descriptor."""
+"""Maximum number of connections accepted in one iteration of the event loop."""
+_LISTEN_BACKLOG = 2048
+"""Maximum number of connections that wait in the kernel, where they need no file descriptor."""
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which says when it is ready, and when it is about to end.
+    """A uvicorn server with callbacks for start and shutdown.
 
     Args:
-        config: uvicorn's.
-        ready: called when requests are taken.
-        ending: called in a signal's handler.
+        config: configuration of uvicorn.
+        ready: called when requests are accepted.
+        ending: called in the signal handler.
     """
 
     def __init__(self, config: uvicorn.Config, *, ready: Callable[[], None], ending: Callable[[], None]) -> None:
@@ -45,20 +45,20 @@ class Server(uvicorn.Server):
         self._ready, self._ending = ready, ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen."""
+        """Start to listen."""
         await super().startup(sockets=sockets)
-        for one in sockets or ():
-            one.listen(_WAITING)
+        for listener in sockets or ():
+            listener.listen(_LISTEN_BACKLOG)
         self._ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """On SIGINT and SIGTERM."""
+        """Handle SIGINT and SIGTERM."""
         self._ending()
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen no more, and wait for the requests that run."""
-        _say("shutting down")
+        """Stop listening, and wait for running requests."""
+        _print("shutting down")
         await super().shutdown(sockets=sockets)
 
 
@@ -73,45 +73,45 @@ def serve(
     dtype: Precision | None = None,
     plugins: Sequence[str] = (),
 ) -> None:
-    """Answer requests until SIGINT or SIGTERM comes; those that were taken are then finished.
+    """Serve a model until SIGINT or SIGTERM; accepted requests are then finished.
 
     Args:
         name: a model directory, or a Hub id.
         host: the address to listen on.
-        port: the port; 0 for one that is free.
-        limits: what is taken at once.
-        revision: a commit, tag or branch of the Hub's model.
-        device: where to compute, as for `Predictor.from_pretrained`.
-        dtype: in which precision, as for `Predictor.from_pretrained`.
-        plugins: modules that register the model's own kinds.
+        port: the port; 0 for a free one.
+        limits: limits of the server.
+        revision: a commit, tag or branch on the Hub.
+        device: see `Predictor.from_pretrained`.
+        dtype: see `Predictor.from_pretrained`.
+        plugins: modules that register task types, metrics or sharing schemes of the model.
 
     Raises:
-        ConfigError: the port cannot be had, or the device is not there.
+        ConfigError: the port cannot be bound, or the device is not available.
         ModelError: there is no such model.
     """
-    with bind_socket(host, port) as listener, limited_logging():  # the port first, because to load a model takes longer
+    with bind_socket(host, port) as listener, limited_logging():  # the port first: loading a model takes longer
         loaded = Predictor.from_pretrained(name, revision=revision, device=device, dtype=dtype, plugins=plugins)
         on_cpu = loaded.model.device.type == "cpu"
         tokens = _THREAD_TOKENS * torch.get_num_threads() if on_cpu else max_batch_tokens(loaded.model.device)
         predictor = Predictor(loaded.model, loaded.tokenizer, tokens=tokens)
         app, batcher = create_app(predictor, name=name, limits=limits)
-        shown, port = f"[{host}]" if ":" in host else host, listener.getsockname()[1]
+        address, port = f"[{host}]" if ":" in host else host, listener.getsockname()[1]
 
         def ready() -> None:
             where = "" if on_cpu else f", on {loaded.model.device}"
-            _say(f"serving {name} on http://{shown}:{port} ({', '.join(predictor.tasks)}{where})")
+            _print(f"serving {name} on http://{address}:{port} ({', '.join(predictor.tasks)}{where})")
 
         try:
-            Server(config(app, limits), ready=ready, ending=batcher.refuse).run(sockets=[listener])
+            Server(uvicorn_config(app, limits), ready=ready, ending=batcher.refuse).run(sockets=[listener])
         finally:
             batcher.stop()
 
 
-def config(app: Callable[..., object], limits: Limits | None = None) -> Config:
-    """Return uvicorn's configuration: silent unless something is wrong, with limits that the process can keep."""
+def uvicorn_config(app: Callable[..., object], limits: Limits | None = None) -> LimitedConfig:
+    """Return the configuration of uvicorn: only errors are logged, and the limits fit the file descriptors."""
     limits = limits or Limits()
     connections, backlog = fit_to_files(limits.connections, backlog=_BACKLOG)
-    return Config(
+    return LimitedConfig(
         app,
         limits=replace(limits, connections=connections),
         backlog=backlog,
@@ -125,6 +125,7 @@ def config(app: Callable[..., object], limits: Limits | None = None) -> Config:
 
 
 def bind_socket(host: str, port: int) -> socket.socket:
+    """Return a socket bound to an address; ConfigError if that is not possible."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -137,11 +138,11 @@ def bind_socket(host: str, port: int) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         listener.close()
-        raise ConfigError(f"http://{host}:{port} cannot be had: {error.strerror}; write another --port") from None
+        raise ConfigError(f"cannot bind http://{host}:{port}: {error.strerror}; choose another --port") from None
     return listener
 
 
-def _say(text: str) -> None:
-    with suppress(OSError):  # that nobody reads it any more is no reason to stop, and none not to
+def _print(text: str) -> None:
+    with suppress(OSError):  # ignore a closed stderr
         sys.stderr.write(f"{plain(text)}\n")
         sys.stderr.flush()

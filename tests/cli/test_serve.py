@@ -20,7 +20,7 @@ def test_a_port_in_use_ends_with_2(nlpmtl_: Nlpmtl) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         done = nlpmtl_("serve", "no/such/model", "--port", other.getsockname()[1])
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "cannot be had: Address already in use; write another --port" in done.stderr
+    assert ": Address already in use; choose another --port" in done.stderr
 
 
 @pytest.mark.parametrize("option", ["--max-batch", "--max-queue", "--max-inputs", "--max-bytes"])

@@ -171,7 +171,7 @@ def test_private(client: Client, anonymous: Client, hub: Hub, made: Path, name: 
 def test_a_public_repository_does_not_become_private_unnoticed(client: Client, hub: Hub, made: Path, name: str) -> None:
     repo = put(hub, name, {})
     answer = refused(client, "push", directory=made, repo_id=name, private=True)
-    assert answer.endswith("it is public, not private; nothing was sent. Change that in its settings first")
+    assert answer.endswith("it is public, not private. Change this in its settings first")
     assert repo.files() == {}
     client("push", directory=made, repo_id=name)
     assert without_git(repo.files()) == model.files()
@@ -195,7 +195,7 @@ def test_a_pull_request(client: Client, hub: Hub, made: Path, name: str) -> None
     assert name not in hub.models
     repo = put(hub, "them/" + name.removeprefix("me/"), model.files(1))
     theirs = "them/" + name.removeprefix("me/")
-    assert "the Hub does not allow it" in refused(client, "push", directory=made, repo_id=theirs)
+    assert "the Hub denies access" in refused(client, "push", directory=made, repo_id=theirs)
     assert "no such revision" in refused(client, "push", directory=made, repo_id=theirs, create_pr=True, revision="x")
     url = client("push", directory=made, repo_id=theirs, create_pr=True)
     assert url == f"{hub.url}/{theirs}/discussions/1"
@@ -230,7 +230,7 @@ def test_what_cannot_be_fetched_says_why(client: Client, anonymous: Client, hub:
     expected = {
         made / "absent": "there is no such directory, and a Hub id looks like",
         f"{name}.missing": "there is no such repository, or it is private. Check its name; for a private one log in",
-        f"{name}.gated": "it is gated. Ask for access on its page, then log in with `hf auth login`, or set HF_TOKEN",
+        f"{name}.gated": "it is gated. Request access on its page, then log in with `hf auth login`, or set HF_TOKEN",
         f"{name}.bert": "its config.json is not that of an nlpmtl model: model_type is 'bert'",
         f"{name}.half": "it has no file model.safetensors",
     }
@@ -239,7 +239,7 @@ def test_what_cannot_be_fetched_says_why(client: Client, anonymous: Client, hub:
         assert answer.startswith(f"ModelError: the model '{one}' cannot be loaded: {said}"), answer
     assert "no such revision" in refused(client, "fetch", name=f"{name}.gated", revision="v9")
     assert "no such revision" in refused(client, "fetch", name=f"{name}.gated", revision="0" * 40)
-    assert "does not accept the token" in refused(client, "fetch", name=f"{name}.gated", token="hf_wrong")
+    assert "rejects the access token" in refused(client, "fetch", name=f"{name}.gated", token="hf_wrong")
 
 
 def test_offline_only_what_was_fetched_whole(hub: Hub, made: Path, tmp_path: Path, name: str) -> None:
@@ -257,7 +257,7 @@ def test_offline_only_what_was_fetched_whole(hub: Hub, made: Path, tmp_path: Pat
         assert "HF_HUB_OFFLINE is set, and" in refused(client, "fetch", name="me/other")
         blob = directory / (directory / "model.safetensors").readlink()
         blob.write_bytes(model.weights(1))
-        assert "has it with a damaged model.safetensors" in refused(client, "fetch", name=name)
+        assert "holds a corrupt model.safetensors" in refused(client, "fetch", name=name)
         (directory / "model.safetensors").unlink()
-        assert "does not have the whole of it" in refused(client, "fetch", name=name)
+        assert "does not hold all of its files" in refused(client, "fetch", name=name)
     assert len(hub.asked) == before

@@ -65,12 +65,12 @@ def test_what_passes_is_waited_for(
 @pytest.mark.parametrize(
     ("call", "kind", "said"),
     [
-        slow("info", 401, "the Hub does not accept the token"),
+        slow("info", 401, "the Hub rejects the access token"),
         slow("info", 404, "there is no such repository, or it is private"),
-        ("put", 403, "the Hub does not allow it"),
-        ("commit", 409, "the Hub refuses: 409, There is a conflict"),
-        slow("commit", 412, "the Hub refuses: 412"),
-        slow("commit", 503, "the Hub answers 503"),
+        ("put", 403, "the Hub denies access"),
+        ("commit", 409, "the Hub responds with 409: There is a conflict"),
+        slow("commit", 412, "the Hub responds with 412"),
+        slow("commit", 503, "the Hub responds with 503"),
         ("info", "reset", "the connection to http://127.0.0.1"),
     ],
 )
@@ -94,7 +94,7 @@ def test_nobody_elses_commit_is_run_over(client: Client, hub: Hub, repo: Repo, m
         pushed = other.submit(client, "push", directory=made, repo_id=name)
         assert fault.met.wait(30)
         repo.commit("main", model.files(9), message="somebody else")
-        with pytest.raises(RuntimeError, match="somebody else has changed 'main' meanwhile"):
+        with pytest.raises(RuntimeError, match="the branch 'main' changed during the upload"):
             pushed.result()
     assert repo.files() == model.files(9)
 
@@ -153,11 +153,11 @@ def test_a_download_that_breaks_off_is_mended(
 @pytest.mark.parametrize(
     ("call", "kind", "said"),
     [
-        ("info", 500, "the Hub answers 500"),
-        slow("large", 403, "the Hub does not allow it"),
-        slow("large", 503, "the Hub answers 503"),
-        ("large", "wrong", "model.safetensors arrived damaged. Try again"),
-        slow("file", "wrong", "arrived damaged. Try again"),
+        ("info", 500, "the Hub responds with 500"),
+        slow("large", 403, "the Hub denies access"),
+        slow("large", 503, "the Hub responds with 503"),
+        ("large", "wrong", "model.safetensors is corrupt. Try again"),
+        slow("file", "wrong", "is corrupt. Try again"),
     ],
 )
 def test_a_download_that_fails_gives_no_model(
@@ -170,7 +170,7 @@ def test_a_download_that_fails_gives_no_model(
     assert answer.startswith(f"ModelError: the model '{name}' cannot be loaded: ")
     assert said in answer
     with open_client(hub, home, HF_HUB_OFFLINE="1") as client:
-        assert "does not have the whole of it" in refused(client, "fetch", name=name)
+        assert "does not hold all of its files" in refused(client, "fetch", name=name)
     hub.faults.clear()
     with open_client(hub, home) as client:
         assert model.read(Path(client("fetch", name=name))) == model.files(1)
@@ -183,6 +183,6 @@ def test_a_fetch_that_is_killed_gives_no_model(hub: Hub, repo: Repo, name: str, 
         assert fault.met.wait(30)
         client.kill()
     with open_client(hub, home, HF_HUB_OFFLINE="1") as client:
-        assert "does not have the whole of it" in refused(client, "fetch", name=name)
+        assert "does not hold all of its files" in refused(client, "fetch", name=name)
     with open_client(hub, home) as client:
         assert model.read(Path(client("fetch", name=name))) == model.files(1)

@@ -17,7 +17,7 @@ from nlpmtl import MultiTaskModel
 from nlpmtl.inference.predictor import Predictor
 from nlpmtl.serving import Limits, create_app
 from nlpmtl.serving.batcher import Batcher
-from nlpmtl.serving.server import Server, bind_socket, config
+from nlpmtl.serving.server import Server, bind_socket, uvicorn_config
 
 if TYPE_CHECKING:
     from tests.tiny import Trained
@@ -80,7 +80,7 @@ def running(predictor: Predictor, limits: Limits = SMALL, *, name: str = "a-mode
     app, batcher = create_app(predictor, name=name, limits=limits)
     up = threading.Event()
     with bind_socket("127.0.0.1", 0) as listener:
-        server = Server(config(app, limits), ready=up.set, ending=batcher.refuse)
+        server = Server(uvicorn_config(app, limits), ready=up.set, ending=batcher.refuse)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:

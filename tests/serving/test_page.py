@@ -78,7 +78,7 @@ def page(browser: Chrome, server: Running) -> Page:
 
 
 def with_labels(text: str, predictor: Predictor) -> str:
-    """A text as it reads when the label of each span stands behind it."""
+    """Return a text with the label of each span after it."""
     shown, done = "", 0
     for span in predictor.predict(text, task="places"):
         shown += text[done : span["end"]] + span["entity_group"]
@@ -105,7 +105,7 @@ def test_scores_are_percentages_with_bars(page: Page, predictor: Predictor) -> N
     page.predict("a small cat")
     rows = page.all("[data-task=topic] tr")
     expected = [
-        f"{label} {100 * answer['scores'][label]:.1f} %"
+        f"{label} {100 * answer['scores'][label]:.1f}%"
         for label in sorted(answer["scores"], key=answer["scores"].get, reverse=True)
     ]
     assert [" ".join(row.text.split()) for row in rows] == expected

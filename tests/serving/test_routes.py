@@ -113,22 +113,22 @@ def test_truncation_is_said_or_refused(client: Client) -> None:
     assert all(one["truncated"] for one in client.post("/predict/topic", {"inputs": LONG}).json)
     reply = client.post("/predict/topic", {"inputs": [["a"], [LONG]], "truncate": False})
     assert (reply.status, reply.json["error_type"]) == (413, "Validation")
-    assert "input 2 is too long" in reply.json["error"]
+    assert "input 2 exceeds the maximum length" in reply.json["error"]
     assert client.post("/predict/places", {"inputs": LONG, "truncate": False}).status == 200  # it reads all of it
 
 
 @pytest.mark.parametrize(
     ("path", "body", "status", "said"),
     [
-        ("/predict", "{", 422, "the body is no JSON: Expecting property name"),
-        ("/predict", "[]", 422, "the body has to be a JSON object"),
-        ("/predict", "", 422, 'the body is needed: {"inputs": …}'),
+        ("/predict", "{", 422, "the body is not valid JSON: Expecting property name"),
+        ("/predict", "[]", 422, "the body must be a JSON object"),
+        ("/predict", "", 422, 'the body is required: {"inputs": …}'),
         ("/predict", "[" * 15_000, 422, "parsing the body"),
-        ("/predict", "{}", 422, "inputs is needed"),
+        ("/predict", "{}", 422, "inputs is required"),
         ("/predict", {"inputs": 3}, 422, "inputs: a string, a list or an object was expected"),
         ("/predict", {"inputs": None}, 422, "inputs: a string, a list"),
         ("/predict", {"inputs": []}, 422, "inputs: an empty list"),
-        ("/predict", {"inputs": ["a", "b", "c"]}, 422, "inputs: a list of one or two strings is an input"),
+        ("/predict", {"inputs": ["a", "b", "c"]}, 422, "inputs: a list of one or two strings was expected"),
         ("/predict", {"inputs": [["a"], "b"]}, 422, "a list of one or two strings"),
         ("/predict", {"inputs": [["a"], []]}, 422, "inputs: input 2: a list of one or two strings"),
         ("/predict", {"inputs": [["a"], [["b"]]]}, 422, "input 2: a list of one or two strings"),
@@ -138,15 +138,15 @@ def test_truncation_is_said_or_refused(client: Client) -> None:
         ("/predict", {"inputs": {"words": ["a", 1]}}, 422, "inputs: words: word 2 is not a string"),
         ("/predict", {"inputs": {"txt": "a"}}, 422, "inputs: unknown key 'txt'; known: text, pair, words"),
         ("/predict", {"inputs": {"\ud800": "a"}}, 422, r"inputs: unknown key '\ud800'"),
-        ("/predict", {"inputs": {"text": "a", "words": ["a"]}}, 422, "`words` stand alone"),
+        ("/predict", {"inputs": {"text": "a", "words": ["a"]}}, 422, "`words` cannot be combined"),
         ("/predict", {"inputs": "a", "task": "topic"}, 422, "task: unknown key"),
         ("/predict", {"inputs": "a", "tasks": []}, 422, "tasks: List should have at least 1 item"),
         ("/predict", {"inputs": "a", "tasks": ["\ud800"]}, 404, r"no task '\ud800'; known: grade"),
         ("/predict", {"inputs": "a", "tasks": ["topci"]}, 404, "no task 'topci'; did you mean 'topic'?"),
         ("/predict/topci", {"inputs": "a"}, 404, "no task 'topci'; did you mean 'topic'?"),
         ("/predict/topic", {"inputs": "a", "raw_scores": True}, 422, "raw_scores: Input should be False"),
-        ("/predict/topic", {"inputs": ["a", "b"]}, 422, "task 'topic' reads a single text, and was given a pair"),
-        ("/predict/grade", {"inputs": [["a", "b"], ["c"]]}, 422, "input 2: task 'grade' reads a pair"),
+        ("/predict/topic", {"inputs": ["a", "b"]}, 422, "task 'topic' takes a single text, not a pair"),
+        ("/predict/grade", {"inputs": [["a", "b"], ["c"]]}, 422, "input 2: task 'grade' takes a pair"),
         ("/predict", {"inputs": [["a"]] * 9}, 413, "9 inputs: at most 8 in one request"),
         ("/predict", {"inputs": "a" * 20_001}, 413, "more than 20000 bytes"),
         ("/predict/", {"inputs": "a"}, 404, "Not Found"),

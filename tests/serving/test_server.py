@@ -84,7 +84,7 @@ def test_it_ends_when_nobody_reads_what_it_says(trained: Trained) -> None:
 def test_a_port_in_use_is_told_before_the_model_is_loaded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(ConfigError, match=f"http://127.0.0.1:{port} cannot be had: Address already in use"):
+        with pytest.raises(ConfigError, match=f"cannot bind http://127.0.0.1:{port}: Address already in use"):
             serve("no/such/model", host="127.0.0.1", port=port, limits=Limits())
 
 

@@ -144,7 +144,7 @@ def test_a_large_response_that_was_read_leaves_no_timer() -> None:
 
     from nlpmtl.serving import Limits
     from nlpmtl.serving.connections import LimitedProtocol
-    from nlpmtl.serving.server import config
+    from nlpmtl.serving.server import uvicorn_config
 
     body = b"x" * 2**23
 
@@ -156,7 +156,7 @@ def test_a_large_response_that_was_read_leaves_no_timer() -> None:
         errors: list[dict[str, Any]] = []
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: errors.append(context))
-        settings, state = config(app, Limits(write_seconds=0.3)), ServerState()
+        settings, state = uvicorn_config(app, Limits(write_seconds=0.3)), ServerState()
         settings.load()
         server = await loop.create_server(lambda: LimitedProtocol(settings, state, {}), "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
@@ -217,7 +217,7 @@ def test_logging_is_limited_and_says_what_was_left_out(tmp_path: Path) -> None:
         assert stream.read().splitlines() == [
             "bad 0 \\x1b[31m",
             "bad 1 \\x1b[31m",
-            "(47 more messages like the next one were left out)",
+            "(47 similar messages were omitted)",
             "bad 49 \\x1b[31m",
             "another place",
         ]
