@@ -155,7 +155,7 @@ def test_bad_arguments_are_refused_before_anything_is_asked(
     for call in ({"directory": made, "repo_id": "me/x"}, {"name": "me/x"}):
         verb = "push" if "repo_id" in call else "fetch"
         answer = refused(client, verb, **call, token="hf_secret\n")
-        assert answer.startswith("ConfigError: the token has a space")
+        assert answer.startswith("ConfigError: the access token has a space")
         assert "secret" not in answer
     assert len(hub.asked) == before
 

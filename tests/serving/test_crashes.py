@@ -109,7 +109,7 @@ def test_a_wrong_number_of_answers_is_an_error_of_the_request() -> None:
     batcher = Batcher(lambda ask, inputs: [], batch=4, queue=10)
     try:
         for _ in range(2):
-            with pytest.raises(RuntimeError, match="0 answers for 1 inputs"):
+            with pytest.raises(RuntimeError, match="0 results for 1 inputs"):
                 batcher.submit([1], key="a").result(10)
     finally:
         batcher.stop()
