@@ -1,8 +1,8 @@
-"""Training passes of an encoder on a GPU, recorded once for each size of a batch and then played again.
+"""CUDA graphs: forward and backward of an encoder, captured once per batch size and then replayed.
 
-The kernels of a small encoder take less time than their launches; a CUDA graph is one launch for all of them. What is
-recorded has fixed sizes: behind the rows of a batch stand tokens that fill it up. Nobody reads what becomes of
-them, so their gradient is 0.
+The kernels of a small encoder take less time than their launches; a CUDA graph launches all of them at once. A captured
+graph has fixed sizes, so the rows of a batch are followed by padding tokens. Nothing reads their hidden states, so
+their gradient is 0.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from transformers import PreTrainedModel
 
 from nlpmtl.kernels.packed_attention import SequenceLayout
 
-_LEAST = 64
-"""Tokens from one size to the next, at least."""
-_TRIES = 3
-"""Passes before one is recorded, in which libraries choose their kernels."""
+_MIN_STEP = 64
+"""Minimum difference between two sizes, in tokens."""
+_WARMUP_PASSES = 3
+"""Passes before a capture, in which libraries select their kernels."""
 
 
-class _FixedLayout(SequenceLayout):
-    """A layout whose bounds are told."""
+class _StaticLayout(SequenceLayout):
+    """A layout with given bounds, at a fixed address."""
 
     def __init__(self, bounds: Tensor, longest: int) -> None:
         super().__init__([[longest]], device=bounds.device)
@@ -35,124 +35,129 @@ class _FixedLayout(SequenceLayout):
 
 
 @dataclass(frozen=True)
-class _Pass:
-    """A recorded pass, and its gradient; what comes in and goes out stands at the same place each time.
+class _CapturedGraph:
+    """Captured forward and backward of one size; inputs and outputs have fixed addresses.
 
     Args:
-        forward: reads the arguments and writes the answer …
-        backward: … reads the answer's gradient and writes those of the weights.
-        arguments: bounds of the rows, and the encoder's inputs.
-        answer: the last hidden states, ``[1, size, width]``.
-        gradient: of the answer.
-        gradients: of the weights; None of one that has none.
+        forward: reads the arguments and writes the output.
+        backward: reads the gradient of the output and writes the gradients of the parameters.
+        arguments: bounds of the rows, and the inputs of the encoder.
+        output: last hidden states, ``[1, size, width]``.
+        output_gradient: gradient of the output.
+        gradients: gradient of each parameter; None if it has none.
     """
 
     forward: torch.cuda.CUDAGraph
     backward: torch.cuda.CUDAGraph
     arguments: Sequence[Tensor]
-    answer: Tensor
-    gradient: Tensor
+    output: Tensor
+    output_gradient: Tensor
     gradients: Sequence[Tensor | None]
 
 
-class _Play(torch.autograd.Function):
-    """A recorded pass as a function of the weights; its arguments have been put in place."""
+class _GraphReplay(torch.autograd.Function):
+    """A captured graph as a function of the parameters; its arguments were copied to their addresses before."""
 
     @staticmethod
-    def forward(ctx: Any, recorded: _Pass, *weights: Tensor) -> Tensor:
-        ctx.recorded = recorded
-        recorded.forward.replay()
-        return recorded.answer.detach()
+    def forward(ctx: Any, graph: _CapturedGraph, *parameters: Tensor) -> Tensor:
+        ctx.graph = graph
+        graph.forward.replay()
+        return graph.output.detach()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        recorded: _Pass = ctx.recorded
-        recorded.gradient.copy_(gradient)
-        recorded.backward.replay()
-        found = [one for one in recorded.gradients if one is not None]
-        copies = iter(torch._foreach_mul(found, 1.0))  # the next pass writes over those that were recorded
-        return None, *(None if one is None else next(copies) for one in recorded.gradients)
+        graph: _CapturedGraph = ctx.graph
+        graph.output_gradient.copy_(gradient)
+        graph.backward.replay()
+        present = [captured for captured in graph.gradients if captured is not None]
+        copies = iter(torch._foreach_mul(present, 1.0))  # the next replay overwrites the captured gradients
+        return None, *(None if captured is None else next(copies) for captured in graph.gradients)
 
 
 class GraphedEncoder:
-    """An encoder's passes over packed rows on a GPU, with their gradients, in bf16.
+    """Training passes of an encoder over packed rows on a GPU in bf16, as CUDA graphs.
 
-    A pass's answer is good until the next one.
+    The output of a pass is valid until the next pass.
 
     Args:
-        encoder: the encoder, told by `nlpmtl.kernels.packing.enable_packing`; some of its weights are trained.
-        rows: most rows in a batch.
-        longest: tokens of the longest row that may come.
+        encoder: encoder for which `nlpmtl.kernels.packing.enable_packing` was called; some parameters are trainable.
+        max_rows: maximum number of rows in a batch.
+        max_length: maximum number of tokens in a row.
     """
 
-    def __init__(self, encoder: PreTrainedModel, *, rows: int, longest: int) -> None:
-        self._encoder, self._rows, self._longest = encoder, rows, longest
-        self._weights = {name: weight for name, weight in encoder.named_parameters() if weight.requires_grad}
-        # The same numbers under names of their own: what is recorded leaves no trace at the weights.
-        self._aliases = {name: weight.detach().requires_grad_() for name, weight in self._weights.items()}
-        self._passes: dict[tuple[int, tuple[str, ...]], _Pass] = {}
+    def __init__(self, encoder: PreTrainedModel, *, max_rows: int, max_length: int) -> None:
+        self._encoder, self._max_rows, self._max_length = encoder, max_rows, max_length
+        self._parameters = {
+            name: parameter for name, parameter in encoder.named_parameters() if parameter.requires_grad
+        }
+        # Aliases of the parameters: capturing leaves no gradients and hooks at the parameters themselves.
+        self._aliases = {name: parameter.detach().requires_grad_() for name, parameter in self._parameters.items()}
+        self._graphs: dict[tuple[int, tuple[str, ...]], _CapturedGraph] = {}
         self._pool, self._stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream()
 
     def __call__(self, inputs: Mapping[str, Tensor], lengths: Sequence[int]) -> Tensor:
-        """The last hidden states, ``[1, size, width]``, of which the first are those of the rows.
+        """Compute the last hidden states, ``[1, size, width]``; those of the rows come first, then padding.
 
         Args:
-            inputs: the encoder's arguments, each ``[1, tokens]``.
-            lengths: of the rows.
+            inputs: arguments of the encoder, each ``[1, tokens]``.
+            lengths: number of tokens of each row.
         """
-        many = sum(lengths)
-        size, step = size_for(many)
-        filling = size - many
-        tail = [min(self._longest, filling - at) for at in range(0, filling, self._longest)]
-        most = self._rows + -(-step // self._longest)
+        token_count = sum(lengths)
+        size, step = size_for(token_count)
+        padding = size - token_count
+        tail = [min(self._max_length, padding - start) for start in range(0, padding, self._max_length)]
+        row_limit = self._max_rows + -(-step // self._max_length)
         ends = torch.tensor([0, *lengths, *tail]).cumsum(0)
-        bounds = functional.pad(ends, (0, most + 1 - len(ends)), value=size).to(torch.int32)
-        filled = [functional.pad(value, (0, filling)) for value in inputs.values()]
-        arguments = [bounds.to(filled[0].device), *filled]
+        bounds = functional.pad(ends, (0, row_limit + 1 - len(ends)), value=size).to(torch.int32)
+        padded = [functional.pad(value, (0, padding)) for value in inputs.values()]
+        arguments = [bounds.to(padded[0].device), *padded]
         key = size, tuple(inputs)
-        if key not in self._passes:
-            self._passes[key] = self._record(arguments, names=key[1])
-        recorded = self._passes[key]
-        torch._foreach_copy_(list(recorded.arguments), arguments)
-        answer: Tensor = _Play.apply(recorded, *self._weights.values())  # type: ignore[no-untyped-call]
-        return answer
+        if key not in self._graphs:
+            self._graphs[key] = self._capture(arguments, names=key[1])
+        graph = self._graphs[key]
+        torch._foreach_copy_(list(graph.arguments), arguments)
+        output: Tensor = _GraphReplay.apply(graph, *self._parameters.values())  # type: ignore[no-untyped-call]
+        return output
 
-    def _record(self, arguments: Sequence[Tensor], *, names: Sequence[str]) -> _Pass:
-        """A pass of that size; it draws no random number that others would miss."""
-        placed = [value.clone() for value in arguments]
-        layout = _FixedLayout(placed[0], self._longest)
-        inputs = {**dict(zip(names, placed[1:], strict=True)), "layout": layout}
-        weights = list(self._aliases.values())
+    def _capture(self, arguments: Sequence[Tensor], *, names: Sequence[str]) -> _CapturedGraph:
+        """Capture forward and backward for the size of the arguments; the random state is left unchanged."""
+        static = [value.clone() for value in arguments]
+        layout = _StaticLayout(static[0], self._max_length)
+        inputs = {**dict(zip(names, static[1:], strict=True)), "layout": layout}
+        parameters = list(self._aliases.values())
 
-        def answer() -> Tensor:
-            found: Tensor = functional_call(self._encoder, self._aliases, kwargs=inputs).last_hidden_state
-            return found
+        def encode() -> Tensor:
+            hidden: Tensor = functional_call(self._encoder, self._aliases, kwargs=inputs).last_hidden_state
+            return hidden
 
-        def differentiate(found: Tensor, gradient: Tensor) -> Sequence[Tensor | None]:
-            return torch.autograd.grad(found, weights, gradient, allow_unused=True)
+        def differentiate(output: Tensor, gradient: Tensor) -> Sequence[Tensor | None]:
+            return torch.autograd.grad(output, parameters, gradient, allow_unused=True)
 
         with (
-            torch.random.fork_rng(devices=[placed[0].device]),
+            torch.random.fork_rng(devices=[static[0].device]),
             torch.autocast("cuda", dtype=torch.bfloat16, cache_enabled=False),
         ):
             self._stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._stream):
-                for _ in range(_TRIES):
-                    found = answer()
-                    differentiate(found, torch.zeros_like(found))
-                    del found
+                for _ in range(_WARMUP_PASSES):
+                    output = encode()
+                    differentiate(output, torch.zeros_like(output))
+                    del output
             torch.cuda.current_stream().wait_stream(self._stream)
             forward, backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
             with torch.cuda.graph(forward, pool=self._pool, stream=self._stream):
-                found = answer()
-            gradient = torch.zeros_like(found)
+                output = encode()
+            gradient = torch.zeros_like(output)
             with torch.cuda.graph(backward, pool=self._pool, stream=self._stream):
-                gradients = differentiate(found, gradient)
-        return _Pass(forward, backward, placed, found.detach(), gradient, gradients)
+                gradients = differentiate(output, gradient)
+        return _CapturedGraph(forward, backward, static, output.detach(), gradient, gradients)
 
 
 def size_for(tokens: int) -> tuple[int, int]:
-    """The size of a pass for so many tokens, and the step between sizes: beyond the first few an eighth at most."""
-    step = max(_LEAST, 1 << max(0, tokens.bit_length() - 4))
+    """Return the captured size for a number of tokens, and the difference between sizes.
+
+    Beyond the first few sizes, at most an eighth of a size is padding.
+    """
+    step = max(_MIN_STEP, 1 << max(0, tokens.bit_length() - 4))
     return -(-tokens // step) * step, step

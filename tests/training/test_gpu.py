@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from transformers import AutoModel
 
+from nlpmtl.kernels import packing
 from nlpmtl.kernels.cuda_graphs import GraphedEncoder
 from nlpmtl.kernels.packed_attention import SequenceLayout, attend
-from nlpmtl.kernels.packing import _ARCHITECTURES, enable_packing, hidden_states
+from nlpmtl.kernels.packing import enable_packing, hidden_states
 from tests.architectures import ARCHITECTURES, write_architecture
 from tests.tiny import apart, interrupt, make_run, metrics, read_json, train_tiny
 
@@ -56,12 +57,12 @@ def test_dropout_on_a_gpu_drops_another_share_each_time_and_keeps_the_mean() -> 
     assert (torch.stack(some).mean(dim=0) - whole).norm() / whole.norm() < 0.1
 
 
-@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name in _ARCHITECTURES])
-def test_recorded_passes_compute_what_others_do(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name in packing.ARCHITECTURES])
+def test_captured_graphs_compute_what_other_passes_do(name: str, tmp_path: Path) -> None:
     model = AutoModel.from_pretrained(write_architecture(name, tmp_path)).cuda().eval()
     model.training = True  # but what is inside drops nothing
     enable_packing(model)
-    recorded = GraphedEncoder(model, rows=6, longest=30)
+    graphed = GraphedEncoder(model, max_rows=6, max_length=30)
     lengths = [[30, 21, 21, 4, 1], [9] * 6, [30, 30, 9, 3, 2, 2], [28, 21, 21, 4, 1]]  # sizes come again
     for of_rows in lengths:
         results = []
@@ -76,7 +77,7 @@ def test_recorded_passes_compute_what_others_do(name: str, tmp_path: Path) -> No
                         model,
                         {"input_ids": ids, "attention_mask": mask},
                         rows,
-                        recorded=recorded if with_graphs else None,
+                        graphed=graphed if with_graphs else None,
                     )
                 (hidden["some"].pow(2).sum() + hidden["others"].sum()).backward()
             gradients = torch.cat([w.grad.flatten() for w in model.parameters() if w.grad is not None])
