@@ -132,7 +132,7 @@ class _Builder:
         if fsdp.is_requested() and self.accelerator.num_processes > 1:
             return model, fsdp.apply_fsdp(model, device=self.accelerator.device)
         if self.is_packed and not is_cpu and not config.encoder.freeze and not config.encoder.gradient_checkpointing:
-            model.sharing.capture_cuda_graphs(rows=config.train.batch_size, longest=config.encoder.max_length)
+            model.sharing.capture_cuda_graphs(max_rows=config.train.batch_size, max_length=config.encoder.max_length)
         return model, model
 
     @property

@@ -1,4 +1,4 @@
-"""Dropout whose random numbers cost little: 16 random bits an element, four elements from each draw."""
+"""Fast dropout: 16 random bits per element, four elements per draw."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ _STEPS = 1 << 16
 
 
 def dropout_mask(like: Tensor, p: float) -> Tensor:
-    """What to multiply with for dropout: 0 with probability p, else 1 / (1 − p), shaped as a tensor is.
+    """Return dropout factors: 0 with probability p, else 1 / (1 − p).
 
-    p is rounded to a multiple of 2⁻¹⁶, and the other value with it: the mean stays 1.
+    p is rounded to a multiple of 2⁻¹⁶ in both, so the mean is 1.
+
+    Args:
+        like: tensor whose shape, dtype and device the factors have.
+        p: dropout probability, 0 ≤ p < 1.
     """
     dropped = min(round(p * _STEPS), _STEPS - 1)
     draws = torch.empty(-(-like.numel() // 4), dtype=torch.int64, device=like.device)
     bits = draws.random_(-(1 << 63), None).view(torch.int16)[: like.numel()]
-    kept = (bits >= dropped - _STEPS // 2).to(like.dtype)
-    return kept.mul_(_STEPS / (_STEPS - dropped)).view(like.shape)
+    factors = (bits >= dropped - _STEPS // 2).to(like.dtype)
+    return factors.mul_(_STEPS / (_STEPS - dropped)).view(like.shape)
 
 
 class FastDropout(nn.Dropout):
-    """`nn.Dropout` with the same distribution, by `dropout_mask`."""
+    """`nn.Dropout` with factors from `dropout_mask`."""
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or self.p == 0:
@@ -30,7 +34,7 @@ class FastDropout(nn.Dropout):
 
 
 def enable_fast_dropout(model: nn.Module) -> None:
-    """Replace every `nn.Dropout` inside a model."""
+    """Replace every `nn.Dropout` inside a model by a `FastDropout`."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if type(child) is nn.Dropout and 0 < child.p < 1:

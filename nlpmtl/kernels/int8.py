@@ -1,4 +1,4 @@
-"""Linear layers in eight bits, for prediction on a CPU: weights once, what comes in as it comes."""
+"""Dynamic int8 quantization of linear layers, for prediction on a CPU."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _DEPRECATED = "torch.quantize_per_tensor"
 
 
 class Int8Linear(nn.Module):
-    """A linear layer whose products are of eight-bit numbers (dynamic quantisation).
+    """A linear layer with int8 weights and dynamically quantized inputs.
 
-    Each output's weights have a scale of their own, and are symmetric; each batch that comes in has one scale, found
-    from its smallest and largest number, and so an answer depends, by a little, on its company. Of those numbers seven
-    bits are used: with eight, a processor without VNNI would overflow sums of 16 bits.
+    Weights are quantized symmetrically with one scale per output. Inputs are quantized with one scale per batch, from
+    their minimum and maximum, so outputs depend slightly on the other rows of a batch. Inputs use seven bits: with
+    eight, a processor without VNNI would overflow 16-bit sums.
 
     Args:
-        linear: a layer in single precision, on the CPU.
+        linear: the layer, in single precision on the CPU.
     """
 
     def __init__(self, linear: nn.Linear) -> None:
@@ -28,20 +28,20 @@ class Int8Linear(nn.Module):
         weight = linear.weight.detach()
         scales = (weight.abs().amax(dim=1).double() / _LARGEST).clamp_min(_SMALLEST_SCALE)
         zeros = torch.zeros(len(weight), dtype=torch.int64)
-        with warnings.catch_warnings():  # torch's replacement, torchao, is slower on a CPU than single precision is
+        with warnings.catch_warnings():  # torchao, torch's replacement, is slower on a CPU than single precision
             warnings.filterwarnings("ignore", _DEPRECATED)
-            quantised = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
+            quantized = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
         bias = None if linear.bias is None else linear.bias.detach()
-        self._packed = torch.ops.quantized.linear_prepack(quantised, bias)
+        self._packed = torch.ops.quantized.linear_prepack(quantized, bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[…, inputs]`` in single precision to ``[…, outputs]``."""
+        """Compute the layer on inputs in single precision, ``[…, inputs]`` to ``[…, outputs]``."""
         result: Tensor = torch.ops.quantized.linear_dynamic(x, self._packed, True)
         return result
 
 
 def to_int8(module: nn.Module) -> None:
-    """Put an `Int8Linear` in the place of every linear layer inside a module; all else stays as it is."""
+    """Replace every linear layer inside a module by an `Int8Linear`."""
     for name, child in module.named_children():
         if type(child) is nn.Linear:
             setattr(module, name, Int8Linear(child))

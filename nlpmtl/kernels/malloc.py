@@ -1,8 +1,8 @@
-"""Memory that training gives back is kept for the next step.
+"""Settings of glibc's malloc that stop it from returning freed memory to the operating system.
 
-A step on a CPU makes and drops tensors of tens of megabytes (the gradient of the word embeddings alone is as large as
-their table). glibc hands each of them back to the kernel and asks for it anew, and every page is faulted in and zeroed
-again; on virtual machines that costs more than the arithmetic of a small batch.
+A training step on a CPU allocates and frees tensors of tens of megabytes (the gradient of the word embeddings is as
+large as their table). By default glibc returns each of them to the kernel, and the next step faults in and zeroes every
+page again; on virtual machines this takes longer than the arithmetic of a small batch.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import ctypes
 import sys
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-"""glibc's names for what `mallopt` sets: M_TRIM_THRESHOLD and M_MMAP_MAX (malloc.h)."""
+"""Parameters of `mallopt`: M_TRIM_THRESHOLD and M_MMAP_MAX (malloc.h)."""
 
 
 def tune_malloc() -> bool:
-    """Tell glibc's allocator to keep what this process frees; False where there is no glibc.
+    """Make glibc's malloc keep freed memory for the rest of the process; return False without glibc.
 
-    It holds for the rest of the process: its resident memory stays at the highest that a step needed.
+    The resident memory of the process stays at its peak.
     """
     if not sys.platform.startswith("linux"):
         return False

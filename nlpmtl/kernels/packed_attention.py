@@ -1,7 +1,7 @@
-"""Attention among rows that stand end to end: none sees into the next, and none is padded far.
+"""Packed (variable-length) attention: the rows of a batch are concatenated and attend only to themselves.
 
-To all else that a layer computes a batch of such rows is one long row. Here rows of like length are computed at once,
-or all rows by FlashAttention where a GPU has it.
+For all other parts of a layer, a batch of packed rows is one long row. Attention processes rows of similar length
+together, or all rows with FlashAttention on a GPU that supports it.
 """
 
 from __future__ import annotations
@@ -21,99 +21,106 @@ from nlpmtl.data.batching import optimal_length_batches
 from nlpmtl.kernels.fast_dropout import dropout_mask
 
 PACKED = "packed"
-"""The name of this attention among transformers' `attn_implementation`s."""
+"""Name of packed attention among transformers' values of `attn_implementation`."""
 _OVERHEAD = 64
-"""What a group costs beside its tokens, in tokens."""
+"""Fixed cost of a length bucket, in tokens."""
 _FLASH = (torch.float16, torch.bfloat16)
-"""What FlashAttention computes in."""
+"""Dtypes that FlashAttention supports."""
 FLASH_MULTIPLE = 8
-"""Of what the size of its heads is a multiple."""
+"""FlashAttention requires that the size of an attention head is a multiple of this."""
 
 
-class Group(NamedTuple):
-    """Rows that stand together, and whose attention is computed at once, as if all were as long as the longest.
+class LengthBucket(NamedTuple):
+    """Consecutive packed rows of similar length, whose attention is computed together, padded to the longest.
 
     Args:
-        rows: how many.
-        length: tokens of the longest.
-        span: where their tokens are among all.
-        taken: for each of ``rows · length`` places the token that stands there; None where all are equally long.
-        filled: the places where one does, in order.
-        empty: the places where none does, ``[rows, length]``.
+        rows: number of rows.
+        length: number of tokens of the longest row.
+        span: position of the rows' tokens among all tokens.
+        token_index: token at each of the ``rows · length`` padded positions; None if all rows have the same length.
+        token_slots: padded positions that hold a token, in order.
+        padding: True at padded positions without a token, ``[rows, length]``.
     """
 
     rows: int
     length: int
     span: slice
-    taken: Tensor | None = None
-    filled: Tensor | None = None
-    empty: Tensor | None = None
+    token_index: Tensor | None = None
+    token_slots: Tensor | None = None
+    padding: Tensor | None = None
 
-    def spread(self, x: Tensor) -> Tensor:
-        """``[many, tokens, heads, size]`` as ``[many, rows · heads, length, size]``."""
-        many, _, heads, size = x.shape
-        own = x[:, self.span] if self.taken is None else x.index_select(1, self.taken)
-        own = own.reshape(many, self.rows, self.length, heads, size).transpose(2, 3)
-        return own.reshape(many, self.rows * heads, self.length, size)
+    def pad(self, x: Tensor) -> Tensor:
+        """Turn packed tokens, ``[n, tokens, heads, size]``, into padded rows, ``[n, rows · heads, length, size]``."""
+        n, _, heads, size = x.shape
+        tokens = x[:, self.span] if self.token_index is None else x.index_select(1, self.token_index)
+        tokens = tokens.reshape(n, self.rows, self.length, heads, size).transpose(2, 3)
+        return tokens.reshape(n, self.rows * heads, self.length, size)
 
-    def collect(self, x: Tensor, into: Tensor) -> None:
-        """Write what `spread` gave, and has been computed with, to its place."""
-        many, _, heads, size = into.shape
-        own = x.view(many, self.rows, heads, self.length, size).transpose(2, 3)
-        if self.filled is None:
-            into[:, self.span].view(own.shape).copy_(own)
+    def unpad(self, x: Tensor, into: Tensor) -> None:
+        """Write padded rows, shaped as `pad` returns them, to their position among the packed tokens `into`."""
+        n, _, heads, size = into.shape
+        tokens = x.view(n, self.rows, heads, self.length, size).transpose(2, 3)
+        if self.token_slots is None:
+            into[:, self.span].view(tokens.shape).copy_(tokens)
         else:
-            into[:, self.span] = own.reshape(many, -1, heads, size).index_select(1, self.filled)
+            into[:, self.span] = tokens.reshape(n, -1, heads, size).index_select(1, self.token_slots)
 
 
-def group_rows(lengths: Sequence[int], *, device: torch.device, start: int = 0) -> list[Group]:
-    """Rows that stand end to end, the longest first, in groups of like length; before them stand `start` tokens."""
-    groups = []
+def bucket_by_length(lengths: Sequence[int], *, device: torch.device, start: int = 0) -> list[LengthBucket]:
+    """Divide packed rows into buckets that minimise padding plus a fixed cost per bucket.
+
+    Args:
+        lengths: number of tokens of each row, in descending order.
+        device: device of the tokens.
+        start: number of packed tokens before the first row.
+    """
+    buckets = []
     for a, b in optimal_length_batches(lengths, overhead=_OVERHEAD):
-        own = torch.tensor(lengths[a:b])
-        rows, longest, tokens = b - a, lengths[a], int(own.sum())
+        row_lengths = torch.tensor(lengths[a:b])
+        rows, longest, tokens = b - a, lengths[a], int(row_lengths.sum())
         span = slice(start, start + tokens)
         if lengths[b - 1] == longest:
-            groups.append(Group(rows, longest, span))
+            buckets.append(LengthBucket(rows, longest, span))
         else:
-            full = torch.arange(longest) < own[:, None]
-            taken = torch.full(full.shape, start)
-            taken[full] = torch.arange(start, start + tokens)
-            filled = full.flatten().nonzero().squeeze(1)
-            groups.append(Group(rows, longest, span, taken.flatten().to(device), filled.to(device), ~full.to(device)))
+            is_token = torch.arange(longest) < row_lengths[:, None]
+            index = torch.full(is_token.shape, start)
+            index[is_token] = torch.arange(start, start + tokens)
+            slots = is_token.flatten().nonzero().squeeze(1)
+            tensors = index.flatten().to(device), slots.to(device), ~is_token.to(device)
+            buckets.append(LengthBucket(rows, longest, span, *tensors))
         start += tokens
-    return groups
+    return buckets
 
 
 class SequenceLayout:
-    """Which rows stand end to end.
+    """Lengths of the rows of a packed batch.
 
     Args:
-        runs: the lengths of the rows, in one run or in several one behind the other; in each the longest comes first.
-        device: where their tokens are.
+        runs: row lengths, in one run or several consecutive ones; descending within each run.
+        device: device of the tokens.
     """
 
     def __init__(self, runs: Sequence[Sequence[int]], *, device: torch.device) -> None:
         self.runs, self._device = runs, device
 
     @cached_property
-    def groups(self) -> list[Group]:
-        """The rows of each run in groups of like length."""
-        groups, start = [], 0
+    def buckets(self) -> list[LengthBucket]:
+        """Length buckets of all runs."""
+        buckets, start = [], 0
         for run in self.runs:
-            groups += group_rows(run, device=self._device, start=start)
+            buckets += bucket_by_length(run, device=self._device, start=start)
             start += sum(run)
-        return groups
+        return buckets
 
     @cached_property
     def bounds(self) -> Tensor:
-        """Where each row starts, and where the last one ends, ``[rows + 1]``."""
+        """Cumulative row lengths, from 0 to the number of tokens, ``[rows + 1]``."""
         lengths = torch.tensor([0, *(length for run in self.runs for length in run)])
         return lengths.cumsum(0).to(device=self._device, dtype=torch.int32)
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest row."""
+        """Number of tokens of the longest row."""
         return max(run[0] for run in self.runs)
 
 
@@ -130,12 +137,12 @@ def _attend(
     sliding_window: int | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Transformers' attention interface: ``[1, heads, tokens, size]`` each, to ``[1, tokens, heads, size]``."""
+    """Attention function of transformers' interface: ``[1, heads, tokens, size]`` to ``[1, tokens, heads, size]``."""
     if layout is None:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
-    q, k, v = (one[0].transpose(0, 1) for one in (query, key, value))
+    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
     return attend(q, k, v, layout, scale=scaling, dropout=dropout, window=sliding_window).unsqueeze(0), None
 
 
@@ -149,16 +156,16 @@ def attend(
     dropout: float = 0.0,
     window: int | None = None,
 ) -> Tensor:
-    """Attention of packed rows, each for itself.
+    """Compute the attention of each row of a packed batch to itself.
 
     Args:
-        query: ``[tokens, heads, size]``, as are …
-        key: … the keys …
-        value: … and the values.
-        layout: the rows.
-        scale: of the products; left out: 1/√size.
-        dropout: the share of the weights that is dropped.
-        window: tokens that are so far apart, or farther, do not see each other.
+        query: ``[tokens, heads, size]``.
+        key: ``[tokens, heads, size]``.
+        value: ``[tokens, heads, size]``.
+        layout: lengths of the rows.
+        scale: factor of the attention scores; default: 1/√size.
+        dropout: dropout probability of the attention weights.
+        window: tokens at this distance or further apart don't attend to each other; default: no limit.
 
     Returns:
         ``[tokens, heads, size]``.
@@ -166,10 +173,10 @@ def attend(
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     if query.is_cuda and query.dtype in _FLASH and query.shape[-1] % FLASH_MULTIPLE == 0:
         return _flash(query, key, value, layout, scale=scale, dropout=dropout, window=window)
-    with torch.autocast(query.device.type, enabled=False):  # what comes in is in the precision that is asked for
+    with torch.autocast(query.device.type, enabled=False):  # the inputs already have the right precision
         stacked = torch.stack([query, key, value])
-        found: Tensor = _Attention.apply(stacked, layout.groups, scale, dropout, window)  # type: ignore[no-untyped-call]
-    return found
+        out: Tensor = _Attention.apply(stacked, layout.buckets, scale, dropout, window)  # type: ignore[no-untyped-call]
+    return out
 
 
 def _flash(
@@ -182,87 +189,88 @@ def _flash(
     dropout: float,
     window: int | None,
 ) -> Tensor:
-    """The same by FlashAttention (Dao 2023, FlashAttention-2) for rows of different lengths.
+    """Compute `attend` with FlashAttention-2 (Dao, 2023) for rows of different lengths.
 
-    It is called below `torch.nn.attention.varlen`, which knows no dropout.
+    This is the operator below `torch.nn.attention.varlen`, which does not support dropout.
     """
     reach = None if window is None else window - 1
-    found: Tensor = torch.ops.aten._flash_attention_forward(
+    out: Tensor = torch.ops.aten._flash_attention_forward(
         query, key, value, layout.bounds, layout.bounds, layout.longest, layout.longest, dropout, False, False,
         scale=scale, window_size_left=reach, window_size_right=reach,
     )[0]  # fmt: skip
-    return found
+    return out
 
 
 class _Attention(torch.autograd.Function):
-    """softmax(Q Kᵀ · scale) V for each row by itself (Vaswani et al. 2017, equation 1), and its gradient by hand.
+    """softmax(Q Kᵀ · scale) V for each row (Vaswani et al., 2017, equation 1), with a hand-written backward pass.
 
-    By hand, because a gradient of slices is a sum of tensors that are zero but for a slice. Dropout is on the softmax.
+    Autograd would compute the gradient of slices as a sum of tensors that are zero outside a slice. Dropout is applied
+    to the softmax.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, stacked: Tensor, groups: Sequence[Group], scale: float, dropout: float, window: int | None
+        ctx: Any, stacked: Tensor, buckets: Sequence[LengthBucket], scale: float, dropout: float, window: int | None
     ) -> Tensor:
-        """``[3, tokens, heads, size]`` to ``[tokens, heads, size]``."""
+        """Map queries, keys and values, ``[3, tokens, heads, size]``, to ``[tokens, heads, size]``."""
         heads = stacked.shape[2]
         out = stacked.new_empty((1, *stacked.shape[1:]))
-        sizes = [heads * g.rows * g.length**2 for g in groups]
-        kept = dropout_mask(stacked.new_empty(sum(sizes)), dropout).split(sizes) if dropout > 0 else None
+        sizes = [heads * bucket.rows * bucket.length**2 for bucket in buckets]
+        masks = dropout_mask(stacked.new_empty(sum(sizes)), dropout).split(sizes) if dropout > 0 else None
         saved = []
-        for i, group in enumerate(groups):
-            q, k, v = group.spread(stacked)
+        for i, bucket in enumerate(buckets):
+            q, k, v = bucket.pad(stacked)
             scores = torch.bmm(q, k.transpose(1, 2)).mul_(scale)
-            _mask(scores, group, window)
+            _mask_scores(scores, bucket, window)
             weights = torch.softmax(scores, dim=-1)
-            dropped = weights if kept is None else weights * kept[i].view_as(weights)
-            group.collect(torch.bmm(dropped, v).unsqueeze(0), into=out)
+            dropped = weights if masks is None else weights * masks[i].view_as(weights)
+            bucket.unpad(torch.bmm(dropped, v).unsqueeze(0), into=out)
             saved += [q, k, v, weights]
-        ctx.save_for_backward(*saved, *(kept or ()))
-        ctx.groups, ctx.scale, ctx.shape = groups, scale, stacked.shape
+        ctx.save_for_backward(*saved, *(masks or ()))
+        ctx.buckets, ctx.scale, ctx.shape = buckets, scale, stacked.shape
         return out[0]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
         out = grad.new_empty(ctx.shape)
-        tensors = ctx.saved_tensors  # to be read once: recomputing what was not kept, torch allows no second look
-        saved, kept = tensors[: 4 * len(ctx.groups)], tensors[4 * len(ctx.groups) :]
-        for i, group in enumerate(ctx.groups):
+        tensors = ctx.saved_tensors  # read once: with gradient checkpointing torch forbids a second access
+        saved, masks = tensors[: 4 * len(ctx.buckets)], tensors[4 * len(ctx.buckets) :]
+        for i, bucket in enumerate(ctx.buckets):
             q, k, v, weights = saved[4 * i : 4 * i + 4]
-            (g,) = group.spread(grad.unsqueeze(0))
-            if group.empty is not None:
-                g.view(group.rows, -1, *g.shape[1:]).masked_fill_(group.empty[:, None, :, None], 0.0)
+            (g,) = bucket.pad(grad.unsqueeze(0))
+            if bucket.padding is not None:
+                g.view(bucket.rows, -1, *g.shape[1:]).masked_fill_(bucket.padding[:, None, :, None], 0.0)
             d = g.new_empty((3, *g.shape))
             dw = torch.bmm(g, v.transpose(1, 2))
             dropped = weights
-            if kept:
-                dropped = weights * kept[i].view_as(weights)
-                dw.mul_(kept[i].view_as(weights))
+            if masks:
+                dropped = weights * masks[i].view_as(weights)
+                dw.mul_(masks[i].view_as(weights))
             ds = torch.ops.aten._softmax_backward_data(dw, weights, -1, weights.dtype).mul_(ctx.scale)
             torch.bmm(ds, k, out=d[0])
             torch.bmm(ds.transpose(1, 2), q, out=d[1])
             torch.bmm(dropped.transpose(1, 2), g, out=d[2])
-            group.collect(d, into=out)
+            bucket.unpad(d, into=out)
         return out, None, None, None, None
 
 
-def _mask(scores: Tensor, group: Group, window: int | None) -> None:
-    """Keep places without a token, and those beyond a window, from being looked at; ``[rows · heads, time, time]``.
+def _mask_scores(scores: Tensor, bucket: LengthBucket, window: int | None) -> None:
+    """Mask padding, and keys outside the window, in attention scores, ``[rows · heads, time, time]``.
 
-    Not by −∞: a place without a token may have none to look at, and its answer, which nobody reads, stays a number.
+    The mask value is finite: with −∞, a padded position whose keys are all masked would be NaN.
     """
-    least = torch.finfo(scores.dtype).min
-    if group.empty is not None:
-        scores.view(group.rows, -1, *scores.shape[1:]).masked_fill_(group.empty[:, None, None, :], least)
-    if window is not None and group.length > window:
-        scores.masked_fill_(_far(group.length, window, scores.device), least)
+    lowest = torch.finfo(scores.dtype).min
+    if bucket.padding is not None:
+        scores.view(bucket.rows, -1, *scores.shape[1:]).masked_fill_(bucket.padding[:, None, None, :], lowest)
+    if window is not None and bucket.length > window:
+        scores.masked_fill_(_outside_window(bucket.length, window, scores.device), lowest)
 
 
-def _far(length: int, window: int, device: torch.device) -> Tensor:
-    """Pairs of places as far apart as a window is wide, or farther, ``[length, length]``."""
-    at = torch.arange(length, device=device)
-    return (at[:, None] - at[None, :]).abs() >= window
+def _outside_window(length: int, window: int, device: torch.device) -> Tensor:
+    """Return which pairs of positions are at least a window apart, ``[length, length]``."""
+    positions = torch.arange(length, device=device)
+    return (positions[:, None] - positions[None, :]).abs() >= window
 
 
 AttentionInterface.register(PACKED, _attend)

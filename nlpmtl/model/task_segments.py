@@ -1,7 +1,7 @@
-"""Streams: the rows of each task one after the other, so that one pass of an encoder serves all tasks.
+"""Task segments: the rows of each task, concatenated, so that one pass of an encoder serves all tasks.
 
-Up to some layer an encoder computes the rows of a batch. From there on it computes one stream for each task: a row that
-two tasks ask about is there twice. A layer then treats the streams as one batch, or each by itself.
+Up to some layer an encoder computes the rows of the batch. From there on it computes one segment per task: a row that
+two tasks read is there twice. A layer processes all segments as one batch, or each segment separately.
 """
 
 from __future__ import annotations
@@ -21,136 +21,136 @@ from nlpmtl.kernels.packed_attention import SequenceLayout
 from nlpmtl.kernels.packing import PackedBatch, TaskTokens, encode_packed, is_packing, on_cpu, pack
 
 T = TypeVar("T")
-_OF_ROWS = ("attention_mask", "position_embeddings", "position_ids")
-"""Those of a layer's named arguments that have a row for each row of the batch."""
+_PER_ROW = ("attention_mask", "position_embeddings", "position_ids")
+"""Keyword arguments of a layer with one entry per row of the batch."""
 
 
 @dataclass(frozen=True)
-class Stream:
+class TaskSegment:
     """The rows of one task.
 
     Args:
-        task: its name.
-        span: where they are among all streams: rows, or tokens where rows are packed.
-        layout: packed: its rows, as if the stream were alone.
-        share: packed: where its tokens belong.
+        task: name of the task.
+        span: position of the segment among all segments, in rows; in tokens if rows are packed.
+        layout: lengths of the segment's rows; only if rows are packed.
+        tokens: tokens of the segment in the packed batch; only if rows are packed.
     """
 
     task: str
     span: slice
     layout: SequenceLayout | None = None
-    share: TaskTokens | None = None
+    tokens: TaskTokens | None = None
 
 
 @dataclass(frozen=True)
 class TaskSegments:
-    """The streams of a batch.
+    """The segments of a batch.
 
     Args:
-        streams: of the tasks that have rows, task after task.
-        index: for each row of the streams (each token where rows are packed) the one of the batch that it is; None
-            where the streams are the batch.
-        size: rows of the batch, or tokens where rows are packed.
-        mask: 1 on tokens, 0 on padding, ``[rows, time]``; of the batch, not of the streams.
-        packed: how the batch is packed; None where it is padded.
-        layout: packed: the rows of all streams.
+        segments: segments of the tasks that have rows, in order.
+        index: row of the batch (token, if rows are packed) for each row of the segments; None if the only segment is
+            the batch itself.
+        size: number of rows in the batch, or of tokens if rows are packed.
+        mask: attention mask of the batch, ``[rows, time]``.
+        packed: positions of the packed tokens; None if rows are padded.
+        layout: lengths of the rows of all segments; only if rows are packed.
     """
 
-    streams: Sequence[Stream]
+    segments: Sequence[TaskSegment]
     index: Tensor | None
     size: int
     mask: Tensor
     packed: PackedBatch | None = None
     layout: SequenceLayout | None = None
-    _kept: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False)
+    _expanded: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False)
 
     @property
     def dim(self) -> int:
-        """The dimension of a hidden state along which streams follow each other."""
+        """Dimension of hidden states along which segments are concatenated."""
         return 0 if self.packed is None else 1
 
     def expand(self, x: Tensor) -> Tensor:
-        """From the rows of the batch to those of the streams."""
+        """Repeat what belongs to the rows of the batch for the rows of the segments."""
         return x if self.index is None else x.index_select(self.dim, self.index)
 
-    def part(self, x: Tensor, stream: Stream) -> Tensor:
-        """One stream's share of what all have."""
-        return x[stream.span] if self.dim == 0 else x[:, stream.span]
+    def part(self, x: Tensor, segment: TaskSegment) -> Tensor:
+        """Return the part of one segment."""
+        return x[segment.span] if self.dim == 0 else x[:, segment.span]
 
-    def mask_of(self, stream: Stream) -> Tensor:
-        """1 on a stream's tokens, 0 on padding, ``[rows, time]``; where rows are not packed."""
-        return self.part(self._expand_once(self.mask), stream)
+    def mask_of(self, segment: TaskSegment) -> Tensor:
+        """Return the attention mask of a segment, ``[rows, time]``; only if rows are padded."""
+        return self.part(self._expand_once(self.mask), segment)
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
-        """All streams again, of what `part` took apart."""
+        """Concatenate the parts of all segments."""
         return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=self.dim)
 
     def arguments(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any], *, stream: Stream | None = None
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], *, segment: TaskSegment | None = None
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """A layer's further arguments, made for the batch, for the rows of all streams or of one."""
-        fitted = {key: self._fit(value, stream) if key in _OF_ROWS else value for key, value in kwargs.items()}
+        """Convert further arguments of a layer from the rows of the batch to those of one segment, or of all."""
+        converted = {key: self._convert(value, segment) if key in _PER_ROW else value for key, value in kwargs.items()}
         if self.packed is not None:
-            fitted["layout"] = self.layout if stream is None else stream.layout
-        return tuple(self._fit(value, stream) for value in args), fitted
+            converted["layout"] = self.layout if segment is None else segment.layout
+        return tuple(self._convert(value, segment) for value in args), converted
 
-    def _fit(self, value: Any, stream: Stream | None) -> Any:
+    def _convert(self, value: Any, segment: TaskSegment | None) -> Any:
         if isinstance(value, tuple):
-            return tuple(self._fit(one, stream) for one in value)
+            return tuple(self._convert(member, segment) for member in value)
         if value is None:
             return None
         if not isinstance(value, Tensor):
             raise ModelError(
-                f"this attention takes masks of its own, {type(value).__name__}, which are not of rows: set "
-                'encoder.attn_implementation = "sdpa"'
+                f"this attention implementation uses masks of the type {type(value).__name__}, which have no rows: "
+                'write encoder.attn_implementation = "sdpa"'
             )
-        if value.dim() <= self.dim or value.shape[self.dim] != self.size:  # one for all rows
+        if value.dim() <= self.dim or value.shape[self.dim] != self.size:  # the same for all rows
             return value
         expanded = self._expand_once(value)
-        return expanded if stream is None else self.part(expanded, stream)
+        return expanded if segment is None else self.part(expanded, segment)
 
     def _expand_once(self, x: Tensor) -> Tensor:
-        """`expand`, once for all layers; not where a layer's gradient may be computed anew, and with it this."""
+        """Call `expand` once for all layers; for each of them if it has a gradient, which checkpointing recomputes."""
         if self.index is None or x.requires_grad:
             return self.expand(x)
-        if id(x) not in self._kept:
-            self._kept[id(x)] = x, self.expand(x)
-        return self._kept[id(x)][1]
+        if id(x) not in self._expanded:
+            self._expanded[id(x)] = x, self.expand(x)
+        return self._expanded[id(x)][1]
 
 
 class PassState(Generic[T]):
-    """A value that belongs to one pass of an encoder; each thread has its own, so that threads may share a model.
+    """Value of the current pass of an encoder; thread-local, so that threads can share a model.
 
-    The backward pass may recompute activations in a thread of autograd's, which has no value: there it is the value
-    that was set last with gradients enabled. A copy, and one that was pickled, starts empty.
+    With gradient checkpointing, the backward pass may recompute activations in a thread of autograd, which has no
+    value: it reads the value that was last set with gradients enabled. A copied or pickled state is empty.
     """
 
     def __init__(self) -> None:
-        self._own = threading.local()
+        self._local = threading.local()
         self._last: T | None = None
 
     def set(self, value: T) -> None:
         """Set the value of this thread."""
-        self._own.value = value
+        self._local.value = value
         self._last = value if torch.is_grad_enabled() else None
 
     def get(self) -> T | None:
-        """The value of this thread, or the last one of training."""
-        own: T | None = getattr(self._own, "value", None)
-        return self._last if own is None else own
+        """Return the value of this thread, or else the last one that was set in training."""
+        value: T | None = getattr(self._local, "value", None)
+        return self._last if value is None else value
 
     def clear(self) -> None:
-        """Forget it."""
-        self._own.value = self._last = None
+        """Remove the value."""
+        self._local.value = self._last = None
 
     def __reduce__(self) -> tuple[type[PassState[T]], tuple[()]]:
         return type(self), ()
 
 
 class RoutingContext:
-    """What the layers inside an encoder know of the batch that it computes.
+    """Segments of the current batch, for the layers inside an encoder.
 
-    It is set before a pass, and stays until the next: recomputing activations, a layer reads it again.
+    They are set before a pass and kept until the next one, because gradient checkpointing reads them again.
     """
 
     def __init__(self) -> None:
@@ -158,79 +158,78 @@ class RoutingContext:
 
     @property
     def now(self) -> TaskSegments:
-        """The streams of the pass."""
+        """Segments of the current pass."""
         now = self._now.get()
-        assert now is not None, "the encoder runs by way of its sharing scheme"
+        assert now is not None, "the encoder was called without its sharing scheme"
         return now
 
     def encode(
         self, encoder: PreTrainedModel, inputs: Mapping[str, Tensor], rows: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """One pass of an encoder that has layers with this route.
+        """Run an encoder whose layers have this routing context.
 
         Args:
             encoder: the encoder.
-            inputs: its arguments, each ``[rows, time]``.
-            rows: the rows of each stream, ``[part]``.
+            inputs: arguments of the encoder, each ``[rows, time]``.
+            rows: indices of the rows of each task, ``[task rows]``.
 
         Returns:
-            For each stream its hidden states, ``[part, time, width]``.
+            Hidden states of each task, ``[task rows, time, width]``.
         """
         mask = inputs["attention_mask"]
-        if all(at.shape[0] == 0 for at in rows.values()):
-            nothing = torch.empty(0, mask.shape[1], encoder.config.hidden_size, dtype=encoder.dtype, device=mask.device)
-            return dict.fromkeys(rows, nothing)
+        if all(indices.shape[0] == 0 for indices in rows.values()):
+            empty = torch.empty(0, mask.shape[1], encoder.config.hidden_size, dtype=encoder.dtype, device=mask.device)
+            return dict.fromkeys(rows, empty)
         packed = pack(mask) if is_packing(encoder) else None
-        streams = _padded_streams(mask, rows) if packed is None else _packed_streams(mask, rows, packed)
-        self._now.set(streams)
+        segments = _padded_segments(mask, rows) if packed is None else _packed_segments(mask, rows, packed)
+        self._now.set(segments)
         try:
             hidden = encoder(**inputs).last_hidden_state if packed is None else encode_packed(encoder, inputs, packed)
         finally:
-            if not torch.is_grad_enabled():  # nothing will be computed again
+            if not torch.is_grad_enabled():  # nothing will be recomputed
                 self._now.clear()
-        return _hand_out(streams, hidden, rows)
+        return _split_by_task(segments, hidden, rows)
 
 
-def _padded_streams(mask: Tensor, rows: Mapping[str, Tensor]) -> TaskSegments:
-    streams, start = [], 0
-    asked = {task: at for task, at in rows.items() if at.shape[0] > 0}
-    for task, at in asked.items():
-        streams.append(Stream(task, slice(start, start + at.shape[0])))
-        start += at.shape[0]
-    parts = list(asked.values())
-    # A part holds each row at most once and in order, so one as long as the batch is the batch.
-    whole = len(parts) == 1 and parts[0].shape[0] == mask.shape[0]
-    index = None if whole else torch.cat(parts)
-    return TaskSegments(streams, index, size=mask.shape[0], mask=mask)
+def _padded_segments(mask: Tensor, rows: Mapping[str, Tensor]) -> TaskSegments:
+    segments, start = [], 0
+    nonempty = {task: indices for task, indices in rows.items() if indices.shape[0] > 0}
+    for task, indices in nonempty.items():
+        segments.append(TaskSegment(task, slice(start, start + indices.shape[0])))
+        start += indices.shape[0]
+    parts = list(nonempty.values())
+    # A task has each row at most once and in order: with as many rows as the batch, it has the batch.
+    is_batch = len(parts) == 1 and parts[0].shape[0] == mask.shape[0]
+    index = None if is_batch else torch.cat(parts)
+    return TaskSegments(segments, index, size=mask.shape[0], mask=mask)
 
 
-def _packed_streams(mask: Tensor, rows: Mapping[str, Tensor], packed: PackedBatch) -> TaskSegments:
-    """Streams of packed rows: in each of them too the longest row comes first."""
-    streams, indices, start = [], [], 0
-    for task, at in on_cpu(rows).items():
-        if at.shape[0] == 0:
+def _packed_segments(mask: Tensor, rows: Mapping[str, Tensor], packed: PackedBatch) -> TaskSegments:
+    """Return segments of packed rows; within each segment the longest row comes first."""
+    segments, token_indices, runs, start = [], [], [], 0
+    for task, indices in on_cpu(rows).items():
+        if indices.shape[0] == 0:
             continue
-        share = packed.share(at)
-        span = slice(start, start + share.taken.shape[0])
-        layout = SequenceLayout([share.lengths.tolist()], device=mask.device)
-        streams.append(Stream(task, span, layout=layout, share=share))
-        indices.append(share.taken)
+        tokens = packed.select(indices)
+        span, run = slice(start, start + tokens.token_index.shape[0]), tokens.lengths.tolist()
+        layout = SequenceLayout([run], device=mask.device)
+        segments.append(TaskSegment(task, span, layout=layout, tokens=tokens))
+        token_indices.append(tokens.token_index)
+        runs.append(run)
         start = span.stop
-    size = packed.taken.shape[0]
-    whole = len(streams) == 1 and start == size
-    index = None if whole else torch.cat(indices).to(mask.device, non_blocking=True)
-    runs = [run for one in streams if one.layout is not None for run in one.layout.runs]
-    return TaskSegments(
-        streams, index, size=size, mask=mask, packed=packed, layout=SequenceLayout(runs, device=mask.device)
-    )
+    size = packed.token_index.shape[0]
+    is_batch = len(segments) == 1 and start == size
+    index = None if is_batch else torch.cat(token_indices).to(mask.device, non_blocking=True)
+    layout = SequenceLayout(runs, device=mask.device)
+    return TaskSegments(segments, index, size=size, mask=mask, packed=packed, layout=layout)
 
 
-def _hand_out(streams: TaskSegments, hidden: Tensor, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Each task's hidden states, ``[part, time, width]``, from those of all streams."""
-    found = {one.task: hidden[one.span] for one in streams.streams}
-    shares = {one.task: one.share for one in streams.streams if one.share is not None}
-    places = to_device([share.place for share in shares.values()], hidden.device)
-    for (task, share), place in zip(shares.items(), places, strict=True):
-        found[task] = share.unpack(found[task], place=place)
-    nothing = hidden.new_zeros(0, streams.mask.shape[1], hidden.shape[-1])
-    return {task: found.get(task, nothing) for task in rows}
+def _split_by_task(segments: TaskSegments, hidden: Tensor, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Split hidden states of all segments into those of each task, ``[task rows, time, width]``."""
+    by_task = {segment.task: hidden[segment.span] for segment in segments.segments}
+    tokens = {segment.task: segment.tokens for segment in segments.segments if segment.tokens is not None}
+    all_slots = to_device([selected.slots for selected in tokens.values()], hidden.device)
+    for (task, selected), slots in zip(tokens.items(), all_slots, strict=True):
+        by_task[task] = selected.unpack(by_task[task], slots=slots)
+    empty = hidden.new_zeros(0, segments.mask.shape[1], hidden.shape[-1])
+    return {task: by_task.get(task, empty) for task in rows}

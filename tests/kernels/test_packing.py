@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from transformers import AutoModel, PreTrainedModel
 
-from nlpmtl.kernels.packed_attention import SequenceLayout, attend, group_rows
-from nlpmtl.kernels.packing import _ARCHITECTURES, enable_packing, hidden_states, supports_packing
+from nlpmtl.kernels.packed_attention import SequenceLayout, attend, bucket_by_length
+from nlpmtl.kernels.packing import ARCHITECTURES as PACKABLE_ARCHITECTURES
+from nlpmtl.kernels.packing import enable_packing, hidden_states, supports_packing
 from tests.architectures import ARCHITECTURES, write_architecture
 
 LENGTHS = (5, 40, 3, 40, 12, 5, 39, 1)
@@ -41,8 +42,8 @@ def with_gradients(model: PreTrainedModel, inputs: dict[str, Tensor]) -> tuple[T
     return hidden.detach(), {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
 
 
-PACKABLE = [name for name in ARCHITECTURES if name in _ARCHITECTURES]
-assert len(PACKABLE) == len(_ARCHITECTURES), "each of them is tried out"
+PACKABLE = [name for name in ARCHITECTURES if name in PACKABLE_ARCHITECTURES]
+assert len(PACKABLE) == len(PACKABLE_ARCHITECTURES), "each of them is tried out"
 
 
 @pytest.mark.parametrize("name", PACKABLE)
@@ -123,9 +124,9 @@ def test_the_gradient_by_hand_is_that_of_finite_differences(dropout: float, wind
 
 
 def test_rows_of_like_length_share_a_group_and_short_ones_are_not_padded_far() -> None:
-    groups = group_rows([128] * 3 + [127] + [8] * 20, device=torch.device("cpu"))
-    assert [(group.rows, group.length) for group in groups] == [(4, 128), (20, 8)]
-    assert [group.span for group in groups] == [slice(0, 511), slice(511, 671)]
+    buckets = bucket_by_length([128] * 3 + [127] + [8] * 20, device=torch.device("cpu"))
+    assert [(bucket.rows, bucket.length) for bucket in buckets] == [(4, 128), (20, 8)]
+    assert [bucket.span for bucket in buckets] == [slice(0, 511), slice(511, 671)]
 
 
 @pytest.mark.parametrize("name", ["deberta-v2", "mpnet"])

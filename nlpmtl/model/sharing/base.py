@@ -131,12 +131,12 @@ class Sharing(nn.Module, ABC):
     def post_step(self) -> None:
         """Update the scheme after an optimizer step. The default does nothing."""
 
-    def capture_cuda_graphs(self, *, rows: int, longest: int) -> None:
+    def capture_cuda_graphs(self, *, max_rows: int, max_length: int) -> None:
         """Capture the forward and backward pass of packed batches as CUDA graphs, if the scheme supports it.
 
         Args:
-            rows: maximum number of rows in a batch.
-            longest: maximum number of tokens in a row.
+            max_rows: maximum number of rows in a batch.
+            max_length: maximum number of tokens in a row.
         """
 
     def task_relations(self) -> dict[str, TaskMatrix]:

@@ -48,14 +48,14 @@ class Hard(Sharing):
         tasks: names of the tasks.
     """
 
-    recorded: GraphedEncoder | None = None
-    """The encoder with CUDA graphs, after `record`."""
+    graphed: GraphedEncoder | None = None
+    """The encoder with CUDA graphs, after `capture_cuda_graphs`."""
 
     def standalone_encoder(self, task: str) -> PreTrainedModel | None:
         return self.encoder
 
     def forward(self, inputs: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return hidden_states(self.encoder, inputs, rows, recorded=self.recorded)
+        return hidden_states(self.encoder, inputs, rows, graphed=self.graphed)
 
-    def capture_cuda_graphs(self, *, rows: int, longest: int) -> None:
-        self.recorded = GraphedEncoder(self.encoder, rows=rows, longest=longest)
+    def capture_cuda_graphs(self, *, max_rows: int, max_length: int) -> None:
+        self.graphed = GraphedEncoder(self.encoder, max_rows=max_rows, max_length=max_length)

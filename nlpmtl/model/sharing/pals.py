@@ -41,7 +41,7 @@ from transformers import PretrainedConfig
 
 from nlpmtl.kernels.packed_attention import attend
 from nlpmtl.model.sharing.task_routing import SharedLayer, TaskModuleDict
-from nlpmtl.model.task_segments import PassState, RoutingContext, Stream, TaskSegments
+from nlpmtl.model.task_segments import PassState, RoutingContext, TaskSegment, TaskSegments
 
 
 class Projection(nn.Module):
@@ -72,23 +72,23 @@ class SmallAttention(nn.Module):
         self.heads = math.gcd(size, heads)
         self.query_key_value = nn.Linear(size, 3 * size)
 
-    def forward(self, x: Tensor, *, now: TaskSegments, stream: Stream) -> Tensor:
+    def forward(self, x: Tensor, *, now: TaskSegments, segment: TaskSegment) -> Tensor:
         """Compute the attention.
 
         Args:
             x: ``[rows, time, size]``, or ``[1, tokens, size]`` if rows are packed.
             now: rows of all tasks in the current batch.
-            stream: rows of the task.
+            segment: rows of the task.
 
         Returns:
             A tensor of the same shape.
         """
         stacked = self.query_key_value(x).unflatten(-1, (3, self.heads, -1))
-        if stream.layout is not None:
+        if segment.layout is not None:
             query, key, value = stacked[0].unbind(1)
-            return attend(query, key, value, stream.layout).flatten(-2).unsqueeze(0)
+            return attend(query, key, value, segment.layout).flatten(-2).unsqueeze(0)
         query, key, value = stacked.permute(2, 0, 3, 1, 4)
-        mask = now.mask_of(stream).bool()[:, None, None, :]
+        mask = now.mask_of(segment).bool()[:, None, None, :]
         return functional.scaled_dot_product_attention(query, key, value, mask).transpose(1, 2).flatten(-2)
 
 
@@ -142,17 +142,19 @@ class PalLayer(SharedLayer):
     def compute(self, hidden: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         now = self.route.now
         added = self._branch[0].added
-        added.set(now.join([self._attend(now.part(hidden, stream), now=now, stream=stream) for stream in now.streams]))
+        added.set(
+            now.join([self._attend(now.part(hidden, segment), now=now, segment=segment) for segment in now.segments])
+        )
         output = super().compute(hidden, args, kwargs)
         if not (self.training and getattr(self.layer, "gradient_checkpointing", False)):
             added.clear()  # with gradient checkpointing it is read again when the layer is recomputed
         return output
 
-    def _attend(self, hidden: Tensor, *, now: TaskSegments, stream: Stream) -> Tensor:
+    def _attend(self, hidden: Tensor, *, now: TaskSegments, segment: TaskSegment) -> Tensor:
         """Return V_D · g(V_E · h) for the rows of a task."""
-        projection = self._projections[0].of(stream.task)
+        projection = self._projections[0].of(segment.task)
         assert isinstance(projection, Projection)
-        small = self.own.of(stream.task)(projection.down(hidden), now=now, stream=stream)
+        small = self.own.of(segment.task)(projection.down(hidden), now=now, segment=segment)
         result: Tensor = projection.up(small)
         return result
 

@@ -58,7 +58,7 @@ class TaskRouted(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         now = self.route.now
-        return now.join([self.own.of(stream.task)(now.part(x, stream)) for stream in now.streams])
+        return now.join([self.own.of(segment.task)(now.part(x, segment)) for segment in now.segments])
 
 
 class RoutedLayer(nn.Module, ABC):
@@ -136,9 +136,9 @@ class TaskSpecificLayer(RoutedLayer):
 
     def compute(self, hidden: Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         now, outputs = self.route.now, []
-        for stream in now.streams:
-            task_args, task_kwargs = now.arguments(args, kwargs, stream=stream)
-            outputs.append(self.copies.of(stream.task)(now.part(hidden, stream), *task_args, **task_kwargs))
+        for segment in now.segments:
+            task_args, task_kwargs = now.arguments(args, kwargs, segment=segment)
+            outputs.append(self.copies.of(segment.task)(now.part(hidden, segment), *task_args, **task_kwargs))
         if isinstance(outputs[0], Tensor):
             return now.join(outputs)
         return now.join([output[0] for output in outputs]), *outputs[0][1:]
