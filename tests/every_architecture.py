@@ -39,9 +39,9 @@ DEPENDS_ON_BATCH = frozenset(("canine", "convbert", "fnet", "funnel", "mobileber
 NOT_OF_TOKENS: dict[str, str] = {
     "gemma3": "has no hidden_size",
     "modernvbert": "has no hidden_size",
-    "perceiver": "reads inputs, not token ids",
+    "perceiver": "takes inputs, not token ids",
     "qwen3_5": "has no hidden_size",
-    "reformer": "gives no hidden state for each token",
+    "reformer": "does not return one hidden state per token",
     "ultravbert": "has no hidden_size",
 }
 """Those that give no hidden state of the config's width for each token id, with what the refusal says."""

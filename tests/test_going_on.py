@@ -156,7 +156,7 @@ def test_a_model_that_lacks_weights_is_refused(run: dict[str, Any], trained: Tra
     kept = {name: value for name, value in weights(damaged).items() if not name.startswith("heads.topic")}
     save_file(kept, damaged / "model.safetensors", metadata={"format": "pt"})
     run["encoder"]["name"] = str(damaged)
-    with pytest.raises(ModelError, match=r"lacks weights: heads\.topic_head"):
+    with pytest.raises(ModelError, match=r"has missing weights: heads\.topic_head"):
         train_tiny(run)
 
 

@@ -96,7 +96,7 @@ def test_a_run_says_what_sharing_costs_and_hard_sharing_says_nothing(tmp_path: P
 
 def test_a_model_without_one_encoder_is_no_encoder_and_each_task_of_it_may_be(tmp_path: Path) -> None:
     trained = train_tiny(make_run(tmp_path, sharing={"kind": "lora"}, train=TRAIN))
-    with pytest.raises(ModelError, match=r"shares by 'lora': it has no one encoder.*start from that"):
+    with pytest.raises(ModelError, match=r"has the sharing scheme 'lora', so it has no encoder.*start from the export"):
         load_encoder(str(trained.model_dir))
     predictor = Predictor.from_pretrained(trained.model_dir)
     predictor.export(tmp_path / "topic", task="topic")

@@ -1,4 +1,4 @@
-"""The model, and the encoders it stands on.
+"""The multi-task model, pretrained encoders and sharing schemes.
 
 encoder = load_encoder("answerdotai/ModernBERT-base")
 model = MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing={"kind": "hard"}, input_length=128, seed=0)
@@ -6,9 +6,6 @@ model = MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing={"kind": "hard
 
 from __future__ import annotations
 
-from nlpmtl.kernels.fast_dropout import enable_fast_dropout
-from nlpmtl.kernels.int8 import Int8Linear, to_int8
-from nlpmtl.kernels.packing import enable_packing, supports_packing
 from nlpmtl.model.checks import check_files, check_length, check_loaded, check_logits, explain_load_error
 from nlpmtl.model.cost import ModelCost, estimate_cost
 from nlpmtl.model.encoder import Encoder, load_encoder, resolve_encoder_path
@@ -34,7 +31,6 @@ __all__ = [
     "CrossStitch",
     "Encoder",
     "Hard",
-    "Int8Linear",
     "Layers",
     "Lora",
     "ModelCost",
@@ -54,14 +50,10 @@ __all__ = [
     "check_logits",
     "check_shapes",
     "check_tokenizer",
-    "enable_fast_dropout",
-    "enable_packing",
     "estimate_cost",
     "explain_load_error",
     "load_encoder",
     "load_tokenizer",
     "resolve_encoder_path",
-    "supports_packing",
-    "to_int8",
     "with_finite_logits",
 ]

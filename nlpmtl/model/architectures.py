@@ -1,4 +1,4 @@
-"""The layers inside an encoder: where they are, and how others are put in their place. No forward is rewritten."""
+"""Locating and replacing the layers of an encoder; its forward is not rewritten."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from nlpmtl.errors import ModelError
 
 
 class ArchitectureSpec(NamedTuple):
-    """Where things are in an architecture.
+    """Names of the submodules of an architecture.
 
     Args:
-        layers: the list of layers, in the encoder.
-        attention: the linear layer that ends the attention, in a layer.
-        feed_forward: the one that ends the feed-forward block, in a layer.
-        beyond_rows: ends of the names of linear layers that are also given something that belongs to no row.
+        layers: list of layers, in the encoder.
+        attention: last linear layer of the attention block, in a layer.
+        feed_forward: last linear layer of the feed-forward block, in a layer.
+        row_independent: suffixes of the names of linear layers whose input is not only hidden states of rows.
     """
 
     layers: str
     attention: str
     feed_forward: str
-    beyond_rows: tuple[str, ...] = ()
+    row_independent: tuple[str, ...] = ()
 
 
 _BERT = ArchitectureSpec("encoder.layer", "attention.output.dense", "output.dense")
 _SPECS = {
     "bert": _BERT,
-    "deberta-v2": _BERT._replace(beyond_rows=("query_proj", "key_proj")),  # relative positions pass through them
+    "deberta-v2": _BERT._replace(row_independent=("query_proj", "key_proj")),  # they project relative positions too
     "distilbert": ArchitectureSpec("transformer.layer", "attention.out_lin", "ffn.lin2"),
     "electra": _BERT,
     "modernbert": ArchitectureSpec("layers", "attn.Wo", "mlp.Wo"),
@@ -42,53 +42,53 @@ _SPECS = {
 
 
 def architecture_spec(encoder: PreTrainedModel) -> ArchitectureSpec:
-    """Where things are in an encoder.
+    """Return the names of the submodules of an encoder.
 
     Raises:
-        ModelError: its layers are not a list of their own each.
+        ModelError: the layers of this architecture cannot be adapted one by one.
     """
     kind = encoder.config.model_type
     if kind not in _SPECS:
         raise ModelError(
-            f'sharing.kind: an encoder of the architecture {kind!r} can only be shared whole: say "hard". The other '
-            f"kinds work inside the layers of {', '.join(_SPECS)}"
+            f'sharing.kind: the architecture {kind!r} supports only hard sharing: write "hard". The other schemes '
+            f"support {', '.join(_SPECS)}"
         )
     return _SPECS[kind]
 
 
 def find_layers(encoder: PreTrainedModel) -> nn.ModuleList:
-    """The list of an encoder's layers; what is put into it runs in their place.
+    """Return the list of an encoder's layers; replacing an element replaces the layer.
 
     Raises:
-        ModelError: there is no such list.
+        ModelError: the layers of this architecture cannot be adapted one by one.
     """
     return cast(nn.ModuleList, encoder.get_submodule(architecture_spec(encoder).layers))
 
 
 def clone_layer(layer: nn.Module) -> nn.Module:
-    """A layer with weights of its own, which still follows what its encoder's config says."""
-    configs = {id(one.config): one.config for one in layer.modules() if hasattr(one, "config")}
+    """Return a copy of a layer with separate parameters and the same config object."""
+    configs = {id(module.config): module.config for module in layer.modules() if hasattr(module, "config")}
     return copy.deepcopy(layer, configs)
 
 
 def replace_layers(encoder: PreTrainedModel, layers: Iterable[nn.Module]) -> PreTrainedModel:
-    """The same encoder with other layers; all else is not copied, but the same."""
+    """Return an encoder with other layers, which shares all other modules with the given one."""
     *path, last = architecture_spec(encoder).layers.split(".")
-    twin = _twin(encoder)
-    inner: nn.Module = twin
+    replaced = _shallow_copy(encoder)
+    inner: nn.Module = replaced
     for name in path:
-        inner._modules[name] = _twin(inner.get_submodule(name))
+        inner._modules[name] = _shallow_copy(inner.get_submodule(name))
         inner = inner.get_submodule(name)
     inner._modules[last] = nn.ModuleList(layers)
-    return cast(PreTrainedModel, twin)
+    return cast(PreTrainedModel, replaced)
 
 
 def matmul_parameters(module: nn.Module) -> int:
-    """The numbers in a module's matrices: its multiplications for a token, those between tokens left out."""
-    return sum(weight.numel() for weight in module.parameters() if weight.dim() > 1)
+    """Return the number of parameters in matrices: the multiplications per token, except those between tokens."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.dim() > 1)
 
 
-def _twin(module: nn.Module) -> nn.Module:
-    twin = copy.copy(module)
-    twin._modules = dict(module._modules)
-    return twin
+def _shallow_copy(module: nn.Module) -> nn.Module:
+    copied = copy.copy(module)
+    copied._modules = dict(module._modules)
+    return copied

@@ -1,7 +1,7 @@
 """Checks of a model directory before and after it is loaded: sizes, added tokens, and a short forward pass.
 
-A config.json may be damaged or hostile. A size that is too large costs hours or all memory while the model is built,
-and a value that is wrong fails in the first prediction, with an error that names neither the file nor the value.
+A config.json may be damaged or hostile. Too large a size costs hours or all memory while the model is built, and a
+wrong value fails in the first prediction, with an error that names neither the file nor the value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from transformers.utils.hub import cached_file
 
 from nlpmtl.errors import ModelError
 from nlpmtl.heads import Outputs, named_outputs
-from nlpmtl.model.probe import LENGTHS, Lookups, find_positions, twin
+from nlpmtl.model.probe import LENGTHS, EmbeddingLookups, eval_copy, find_position_limit
 from nlpmtl.saved_config import OWN_TYPE, check_config, check_least_length, check_own_config, is_size, read_table
 
 _UNLIMITED = 10**9
@@ -31,9 +31,9 @@ def check_files(name: str, *, failed: str, revision: str | None = None) -> None:
     """Check the config and the tokenizer's files of a model before anything is built from them.
 
     Args:
-        name: a directory, or a Hub id.
-        failed: how the message begins, such as ``"the model 'a/b' cannot be loaded"``.
-        revision: a commit of the Hub's.
+        name: directory or Hub id.
+        failed: beginning of the error message, such as ``"the model 'a/b' cannot be loaded"``.
+        revision: commit on the Hub.
 
     Raises:
         ModelError: a size in config.json is too large, or too many tokens are added.
@@ -51,10 +51,10 @@ def check_files(name: str, *, failed: str, revision: str | None = None) -> None:
 
 
 def _is_read(config: Mapping[str, Any], path: str) -> bool:
-    """Return whether a model may be built from the value at a dotted key.
+    """Return whether the value at a dotted key may be used to build the model.
 
-    That is what the config class of its type declares, and what has the name of a size: some classes read values that
-    they don't declare.
+    True for values that the config class of the model type declares, and for those named like a size, because some
+    classes read values that they don't declare.
     """
     kind = config.get("model_type")
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
@@ -68,7 +68,7 @@ def _is_read(config: Mapping[str, Any], path: str) -> bool:
 
 @cache
 def _declared(model_type: str) -> frozenset[str]:
-    """Return the names of the values that a model type's config class takes, other names for them included."""
+    """Return the names of the values that a model type's config class accepts, including aliases."""
     kind = CONFIG_MAPPING[model_type]
     names = set(kind.attribute_map)
     for base in kind.__mro__:
@@ -84,24 +84,24 @@ def explain_load_error(error: Exception) -> str:
     if "trust_remote_code" not in text:
         return text
     return (
-        "it has Python code of its own (auto_map in its config.json or tokenizer_config.json), and the code of a "
-        "repository is never run. Use an encoder of an architecture that transformers has"
+        "it needs its own Python code (auto_map in its config.json or tokenizer_config.json), and code from a "
+        "repository is never run. Use an encoder of an architecture that transformers includes"
     )
 
 
 def check_added_tokens(name: str, *, revision: str | None, rows: object, failed: str) -> None:
-    """Check how many tokens are added to a tokenizer's vocabulary, before it is built: that takes time with the square.
+    """Check the number of added tokens before a tokenizer is built, which takes quadratic time in it.
 
     Args:
-        name: a directory, or a Hub id.
-        revision: a commit of the Hub's.
-        rows: the size of the vocabulary by the model's config.
-        failed: how the message begins.
+        name: directory or Hub id.
+        revision: commit on the Hub.
+        rows: size of the vocabulary in the model's config.
+        failed: beginning of the error message.
 
     Raises:
-        ModelError: there are more than the vocabulary has, or than 100,000.
+        ModelError: there are more added tokens than rows in the vocabulary, or more than 100,000.
     """
-    most = min(_ADDED_TOKENS, rows) if isinstance(rows, int) and rows > 0 else _ADDED_TOKENS
+    limit = min(_ADDED_TOKENS, rows) if isinstance(rows, int) and rows > 0 else _ADDED_TOKENS
     for file, keys in (
         ("tokenizer.json", ("added_tokens",)),
         ("tokenizer_config.json", ("added_tokens_decoder", "additional_special_tokens", "extra_special_tokens")),
@@ -113,13 +113,15 @@ def check_added_tokens(name: str, *, revision: str | None, rows: object, failed:
             continue
         content = read_table(path, failed=failed)
         lists = [content.get(key) for key in keys] if keys else [content]
-        count = max((len(one) for one in lists if isinstance(one, list | Mapping)), default=0)
-        if count > most:
-            raise ModelError(f"{failed}: {file} adds {count} tokens, at most {most} were expected. The file is damaged")
+        count = max((len(tokens) for tokens in lists if isinstance(tokens, list | Mapping)), default=0)
+        if count > limit:
+            raise ModelError(
+                f"{failed}: {file} adds {count} tokens, at most {limit} were expected. The file is damaged"
+            )
 
 
 def _find(name: str, file: str, revision: str | None) -> Path | None:
-    """The path of a file of a directory or a repository; None if there is none."""
+    """Return the path of a file of a directory or a Hub repository; None if it is missing."""
     missing: dict[str, Any] = {
         "_raise_exceptions_for_missing_entries": False,
         "_raise_exceptions_for_gated_repo": False,
@@ -130,15 +132,15 @@ def _find(name: str, file: str, revision: str | None) -> Path | None:
 
 
 def check_length(config: PretrainedConfig, *, positions: int | None, failed: str) -> None:
-    """Check the longest input of a multi-task model.
+    """Check the maximum input length of a multi-task model.
 
     Args:
-        config: of the model.
-        positions: the longest input that its position tables allow; None if that is not known.
-        failed: how the message begins.
+        config: config of the model.
+        positions: maximum input length that its position tables allow; None if unknown.
+        failed: beginning of the error message.
 
     Raises:
-        ModelError: it is not an integer that the model can read.
+        ModelError: the length is not an integer, or is outside the range that the encoder supports.
     """
     length = config.input_length
     check_least_length(length, failed=failed)
@@ -152,18 +154,18 @@ def check_length(config: PretrainedConfig, *, positions: int | None, failed: str
 
 
 def check_loaded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, failed: str) -> None:
-    """Check that a multi-task model computes logits: that of short rows, with the largest token id of its tokenizer.
+    """Check that a multi-task model computes finite logits for short rows of the largest token id.
 
     Args:
         model: the model, in single precision on the CPU.
         tokenizer: its tokenizer.
-        failed: how the message begins.
+        failed: beginning of the error message.
 
     Raises:
-        ModelError: it fails, its logits are not finite, or its longest input is longer than its position tables.
+        ModelError: the model fails, its logits are not finite, or its input length exceeds its position tables.
     """
     check_length(model.config, positions=None, failed=failed)
-    copied, recorder = twin(model), Lookups()
+    copied, recorder = eval_copy(model), EmbeddingLookups()
 
     def compute(ids: Tensor) -> Mapping[str, Tensor | Outputs]:
         with recorder:
@@ -175,7 +177,7 @@ def check_loaded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, 
         for length in LENGTHS:
             check_logits(compute, tokenizer, length=length, failed=failed)
             lookups.append(recorder.take())
-    check_length(model.config, positions=find_positions(lookups), failed=failed)
+    check_length(model.config, positions=find_position_limit(lookups), failed=failed)
 
 
 def check_logits(
@@ -188,22 +190,22 @@ def check_logits(
     """Check that a model computes finite logits for a row of the largest token id.
 
     Args:
-        compute: the logits of token ids, ``[1, length]``, by task.
-        tokenizer: the model's tokenizer.
-        length: of the row.
-        failed: how the message begins.
+        compute: returns the logits of token ids, ``[1, length]``, by task.
+        tokenizer: tokenizer of the model.
+        length: number of tokens in the row.
+        failed: beginning of the error message.
 
     Raises:
-        ModelError: it fails, or a logit is not finite.
+        ModelError: the model fails, or a logit is not finite.
     """
     largest = max(tokenizer.get_vocab().values(), default=0)
     try:
         logits = compute(torch.full((1, length), largest))
-    except Exception as error:  # what models and onnxruntime raise has no base of its own
+    except Exception as error:  # errors of models and onnxruntime have no common base class
         text = " ".join(str(error).split()) or type(error).__name__
         raise ModelError(
             f"{failed}: {length} tokens with the id {largest}, the largest of its tokenizer, cannot be computed: {text}"
-            ". Its config.json or its tokenizer does not belong to its weights"
+            ". Its config.json or its tokenizer does not match its weights"
         ) from error
     for task, outputs in logits.items():
         if not all(bool(values.isfinite().all()) for values in named_outputs(outputs).values()):

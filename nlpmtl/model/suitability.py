@@ -1,4 +1,4 @@
-"""Whether a checkpoint can be trained as an encoder: its architecture, its tokenizer, and what it computes."""
+"""Checks that a checkpoint can be used as an encoder: architecture, tokenizer and computed hidden states."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 from transformers import AutoModel, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from nlpmtl.errors import ModelError
-from nlpmtl.model.probe import Measured, embedding_size, measure
+from nlpmtl.model.probe import EncoderProperties, embedding_size, measure
 from nlpmtl.model.weights import check_finite
 
 BATCH_WARNING = 1e-4
-"""The relative difference between a hidden state in a batch and by itself from which a run says so …"""
+"""Relative difference between hidden states in a batch and of separate rows above which the user is warned."""
 BATCH_LIMIT = 1e-2
-"""… and from which the encoder is refused."""
+"""Relative difference above which the encoder is refused."""
 _INSTEAD = "Use an encoder, such as BERT, RoBERTa, DeBERTa or ModernBERT"
 
 
 def model_class(config: PretrainedConfig) -> Any:
-    """The class that AutoModel builds for a config; None if transformers has none."""
+    """Return the class that AutoModel builds for a config; None if transformers has none."""
     try:
         classes = AutoModel._model_mapping[type(config)]
     except KeyError:
@@ -31,25 +31,28 @@ def model_class(config: PretrainedConfig) -> Any:
 
 
 def check_architecture(config: PretrainedConfig, *, name: str) -> None:
-    """Check what a config says, before any weights are loaded.
+    """Check the architecture of a config, before any weights are loaded.
+
+    Args:
+        config: config of the checkpoint.
+        name: name of the checkpoint, for messages.
 
     Raises:
-        ModelError: transformers has no model for it, it is an encoder-decoder, or it does not read token ids.
+        ModelError: transformers has no model for it, it is an encoder-decoder, or it does not take token ids.
     """
     member = model_class(config)
     if member is None:
         raise ModelError(
-            f"the encoder {name!r} is of the type {config.model_type!r}, which AutoModel has no model for. {_INSTEAD}"
+            f"the encoder {name!r} has the type {config.model_type!r}, for which AutoModel has no model. {_INSTEAD}"
         )
     arguments = inspect.signature(member.forward).parameters
     if getattr(config, "is_encoder_decoder", False) or "decoder_input_ids" in arguments:
         raise ModelError(
-            f"the encoder {name!r} is an encoder-decoder ({config.model_type}), and its decoder cannot be trained "
-            f"here. {_INSTEAD}"
+            f"the encoder {name!r} is an encoder-decoder ({config.model_type}), which is not supported. {_INSTEAD}"
         )
     if "input_ids" not in arguments:
         raise ModelError(
-            f"the encoder {name!r} ({config.model_type}) reads {member.main_input_name}, not token ids. {_INSTEAD}"
+            f"the encoder {name!r} ({config.model_type}) takes {member.main_input_name}, not token ids. {_INSTEAD}"
         )
 
 
@@ -61,10 +64,10 @@ def check_encoder(
     Args:
         model: the encoder, in single precision on the CPU.
         tokenizer: its tokenizer.
-        name: the checkpoint, for messages.
+        name: name of the checkpoint, for messages.
 
     Returns:
-        The longest input that the position tables allow, None if there are none, and warnings.
+        The maximum input length that the position tables allow, None without such tables, and notes for the user.
 
     Raises:
         ModelError: a weight is not finite, its attention is causal, its tokenizer does not fit, or its hidden states
@@ -79,32 +82,32 @@ def check_encoder(
         raise ModelError(f"the encoder {name!r} ({kind}) cannot be used: {error}. {_INSTEAD}") from error
     if measured.causal:
         raise ModelError(
-            f"the encoder {name!r} ({kind}) has causal attention, as decoder-only language models do: no token sees "
-            f"the tokens after it, so that a head on the first token has nothing to learn from. {_INSTEAD}"
+            f"the encoder {name!r} ({kind}) has causal attention, as decoder-only language models do: no token attends "
+            f"to later tokens, so a head on the first token cannot learn. {_INSTEAD}"
         )
     check_tokenizer(tokenizer, owner=f"the encoder {name!r}", rows=embedding_size(model))
     return measured.positions, (*_check_batches(measured, name=name, kind=kind), *_report_changes(measured, name=name))
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase, *, owner: str, rows: int | None) -> None:
-    """Check that a tokenizer is one for batches, and that all its ids have embeddings.
+    """Check that a tokenizer supports batches, and that all its ids have embeddings.
 
     Args:
         tokenizer: the tokenizer.
         owner: the checkpoint, for messages, such as ``"the encoder 'a/b'"``.
-        rows: the number of token embeddings; None if there is no such table.
+        rows: number of token embeddings; None if there is no such table.
 
     Raises:
-        ModelError: it is not a fast one, empty, without a padding token, or has ids without embeddings.
+        ModelError: the tokenizer is not fast, is empty, has no padding token, or has ids without embeddings.
     """
     if not tokenizer.is_fast:
-        raise ModelError(f"{owner} has no fast tokenizer (tokenizer.json), which is needed to find words")
+        raise ModelError(f"{owner} has no fast tokenizer (tokenizer.json), which is needed to align words with tokens")
     vocabulary = tokenizer.get_vocab()
     known = vocabulary.keys() - set(tokenizer.all_special_tokens) - tokenizer.get_added_vocab().keys() - {"▁"}
     if not known:
         raise ModelError(
-            f"{owner} has no tokenizer: without its files transformers builds one of {len(vocabulary)} "
-            "special tokens, to which every word is unknown. Save the checkpoint's tokenizer next to its weights: "
+            f"{owner} has no tokenizer: without its files transformers builds one with {len(vocabulary)} "
+            "special tokens, for which every word is unknown. Save the checkpoint's tokenizer next to its weights: "
             "AutoTokenizer.from_pretrained(…).save_pretrained(directory)"
         )
     if tokenizer.pad_token_id is None:
@@ -120,21 +123,23 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, *, owner: str, rows: int
         )
 
 
-def _check_batches(measured: Measured, *, name: str, kind: str) -> tuple[str, ...]:
-    apart = measured.batch_difference
-    found = (
+def _check_batches(measured: EncoderProperties, *, name: str, kind: str) -> tuple[str, ...]:
+    difference = measured.batch_difference
+    message = (
         f"the encoder {name!r} ({kind}): hidden states depend on the other rows of the batch. In a padded batch they "
-        f"differ from those of the row by itself by a relative {apart:.1e}"
+        f"differ from those of the row computed separately by a relative {difference:.1e}"
     )
-    if not apart <= BATCH_LIMIT:
-        raise ModelError(f"{found}, more than {BATCH_LIMIT:g}, so predictions would change with the batch. {_INSTEAD}")
-    return (f"{found}: predictions may change with the batch",) if apart > BATCH_WARNING else ()
+    if not difference <= BATCH_LIMIT:
+        raise ModelError(
+            f"{message}, more than {BATCH_LIMIT:g}, so predictions would change with the batch. {_INSTEAD}"
+        )
+    return (f"{message}: predictions may change with the batch",) if difference > BATCH_WARNING else ()
 
 
-def _report_changes(measured: Measured, *, name: str) -> tuple[str, ...]:
+def _report_changes(measured: EncoderProperties, *, name: str) -> tuple[str, ...]:
     return tuple(
-        f"the encoder {name!r} changes its {key} from {before!r} to {after!r} when it computes short rows, and keeps "
-        f"it, so predictions for long rows depend on the rows before them. To avoid that, set {key} to {after!r} in "
-        "its config.json"
+        f"the encoder {name!r} changes its {key} from {before!r} to {after!r} when it computes short rows, and does "
+        f"not change it back, so predictions for long rows depend on the rows before them. To avoid that, set {key} to "
+        f"{after!r} in its config.json"
         for key, before, after in measured.changes
     )

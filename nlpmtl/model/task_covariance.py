@@ -1,11 +1,32 @@
-"""How tasks are related, learned from what each of them has of its own: a covariance between tasks.
+"""Task covariance, or multi-task relationship learning, MTRL (Zhang and Yeung, 2010).
+
+Learns a covariance between tasks from their task-specific parameters, and regularises related tasks towards each other.
+
+    penalty = strength · tr(W Ω⁻¹ Wᵀ)        Ω = (WᵀW)^½ / tr (WᵀW)^½
+
+Symbols:
+- W, ``[parameters, tasks]``: column t is the difference between the parameters of task t and their initial values
+- Ω, ``[tasks, tasks]``: covariance between tasks, with trace 1
+
+Departures from the paper:
+- In the paper, parameters start at 0; here they start at random or pretrained values, the same for all tasks, and W is
+  the distance from these.
+- Ω is updated after each optimizer step; in the paper, after the loss has been minimised.
+- A jitter is added to Ω before it is inverted.
 
 References:
-    Zhang and Yeung (2010), A Convex Formulation for Learning Task Relationships in Multi-Task Learning, equations 6 and
-    11: min over W and Ω of the loss + strength · tr(W Ω⁻¹ Wᵀ), with tr Ω = 1; for a given W the best Ω is
-    (WᵀW)^½ / tr (WᵀW)^½. Column t of W is what task t has learned. There weights start at 0; here W is the distance
-    from where all tasks started: heads and copies start at random or pretrained weights, and alike. Ω is found
-    anew after each step, not after the loss has been minimised.
+    Zhang and Yeung (2010), A Convex Formulation for Learning Task Relationships in Multi-Task Learning, UAI, equations
+        6 and 11, https://arxiv.org/abs/1203.3536
+
+Example:
+    >>> import torch
+    >>> from nlpmtl.model.task_covariance import TaskCovariance
+    >>> initial = {task: {"weight": torch.zeros(2)} for task in ("topic", "sentiment")}
+    >>> covariance = TaskCovariance(initial, strength=0.1)
+    >>> covariance.update({"topic": {"weight": torch.ones(2)}, "sentiment": {"weight": 2 * torch.ones(2)}})
+    >>> covariance.task_relations()["correlation over 2 weights"].values.round(decimals=4)
+    tensor([[1., 1.],
+            [1., 1.]])
 """
 
 from __future__ import annotations
@@ -18,144 +39,145 @@ from torch import Tensor, nn
 from nlpmtl.errors import ModelError
 from nlpmtl.model.sharing import TaskMatrix
 
-Weights = Mapping[str, Mapping[str, Tensor]]
-"""Of each task by name, by names that tasks have in common."""
+TaskParameters = Mapping[str, Mapping[str, Tensor]]
+"""Task-specific parameters by task, and by a name that is the same for all tasks."""
 _JITTER = 0.01
-"""What is added to Ω before it is inverted, as a share of its mean eigenvalue: a direction in which no task has gone
-is not forbidden."""
+"""Added to the diagonal of Ω, relative to its mean eigenvalue, so that Ω⁻¹ is finite along unused directions."""
 
 
 class TaskCovariance(nn.Module):
-    """The covariance between tasks over all weights that they have under equal names in equal shapes.
+    """Covariance between tasks over the parameters that have the same name and shape in several tasks.
 
-    Weights that other tasks have in common have another covariance: of a tagger and two classifiers with as many
-    labels, say, the classifiers alone.
+    Each set of tasks has a separate covariance over the parameters that exactly these tasks have in common: with a
+    tagger and two classifiers with equally many labels, for example, the last layers of the classifiers.
 
     Args:
-        weights: what each task has of its own.
-        strength: what the penalty is multiplied with, > 0.
+        parameters: task-specific parameters.
+        strength: weight of the penalty, > 0.
 
     Raises:
-        ModelError: there are several tasks, and no two have anything under one name in one shape.
+        ModelError: there are several tasks, but no two have a parameter of the same name and shape.
     """
 
-    def __init__(self, weights: Weights, *, strength: float) -> None:
+    def __init__(self, parameters: TaskParameters, *, strength: float) -> None:
         super().__init__()
         self.strength = strength
-        self.sets = nn.ModuleList(_TaskSet(tasks, names, weights) for tasks, names in _common(weights).items())
-        if len(weights) > 1 and not self.sets:
+        groups = _group_names(parameters).items()
+        self.sets = nn.ModuleList(_CovarianceGroup(tasks, names, parameters) for tasks, names in groups)
+        if len(parameters) > 1 and not self.sets:
             raise ModelError(
-                f"sharing.relations: the tasks {', '.join(weights)} have no weights of one name and shape of their "
-                "own, such as heads with as many labels: leave it out"
+                f"sharing.relations: the tasks {', '.join(parameters)} have no task-specific parameters of the same "
+                "name and shape, such as heads with equally many labels: remove this option"
             )
 
-    def start(self, weights: Weights, *, fresh: Collection[str]) -> None:
-        """Have new tasks start alike, and count from there.
+    def start(self, parameters: TaskParameters, *, fresh: Collection[str]) -> None:
+        """Give new tasks the same initial parameters, and measure W from there.
 
-        What two tasks learn can only be compared from one start: what a last layer learns, say, means nothing but
-        together with the layer before.
+        The parameters of two tasks can only be compared if they start at the same values: a last layer, for example,
+        depends on the layer before it.
 
         Args:
-            weights: what each task has; moved where tasks differ.
-            fresh: the tasks that have learned nothing yet. Others stay, and the start is the mean of all.
+            parameters: task-specific parameters; those of new tasks are changed.
+            fresh: names of the tasks that are not pretrained. Others keep their parameters, and the initial values are
+                the mean over all tasks.
         """
-        for one in self._each():
-            one.start(weights, fresh=fresh)
+        for group in self._groups():
+            group.start(parameters, fresh=fresh)
 
-    def penalty(self, weights: Weights) -> Tensor | None:
-        """Strength · tr(W Ω⁻¹ Wᵀ), a scalar; None for a single task."""
-        found = [one.distance(weights) for one in self._each()]
-        return self.strength * torch.stack(found).sum() if found else None
+    def penalty(self, parameters: TaskParameters) -> Tensor | None:
+        """Return strength · tr(W Ω⁻¹ Wᵀ), a scalar; None if there is only one task."""
+        distances = [group.distance(parameters) for group in self._groups()]
+        return self.strength * torch.stack(distances).sum() if distances else None
 
-    def update(self, weights: Weights) -> None:
-        """The best Ω for the weights as they are."""
-        for one in self._each():
-            one.update(weights)
+    def update(self, parameters: TaskParameters) -> None:
+        """Set Ω to its optimum for the current parameters."""
+        for group in self._groups():
+            group.update(parameters)
 
     def task_relations(self) -> dict[str, TaskMatrix]:
-        """The correlations: Ω with 1 on its diagonal."""
-        found = {}
-        for number, one in enumerate(self._each()):
-            spread = one.covariance.diagonal().clamp_min(torch.finfo(one.covariance.dtype).tiny).sqrt()
-            name = f"correlation over {one.many:,} weights" + (f" ({number + 1})" if number else "")
-            found[name] = TaskMatrix(one.tasks, one.covariance / spread[:, None] / spread)
-        return found
+        """Return the correlations: Ω scaled to 1 on the diagonal."""
+        relations = {}
+        for number, group in enumerate(self._groups()):
+            std = group.covariance.diagonal().clamp_min(torch.finfo(group.covariance.dtype).tiny).sqrt()
+            name = f"correlation over {group.parameter_count:,} weights" + (f" ({number + 1})" if number else "")
+            relations[name] = TaskMatrix(group.tasks, group.covariance / std[:, None] / std)
+        return relations
 
-    def _each(self) -> Iterable[_TaskSet]:
-        for one in self.sets:
-            assert isinstance(one, _TaskSet)
-            yield one
+    def _groups(self) -> Iterable[_CovarianceGroup]:
+        for group in self.sets:
+            assert isinstance(group, _CovarianceGroup)
+            yield group
 
 
-class _TaskSet(nn.Module):
-    """Tasks, and the weights that these tasks and no others have in common.
+class _CovarianceGroup(nn.Module):
+    """Covariance between a set of tasks over the parameters that exactly these tasks have in common.
 
     Args:
-        tasks: their names.
-        names: the weights' names.
-        weights: what each task has.
+        tasks: names of the tasks.
+        names: names of the parameters.
+        parameters: task-specific parameters of all tasks.
     """
 
     covariance: Tensor
     begin: Tensor
 
-    def __init__(self, tasks: tuple[str, ...], names: list[str], weights: Weights) -> None:
+    def __init__(self, tasks: tuple[str, ...], names: list[str], parameters: TaskParameters) -> None:
         super().__init__()
         self.tasks, self.names = tasks, names
-        first = [weights[tasks[0]][name] for name in names]
-        self.many = sum(weight.numel() for weight in first)
+        first = [parameters[tasks[0]][name] for name in names]
+        self.parameter_count = sum(parameter.numel() for parameter in first)
         self.register_buffer("covariance", torch.eye(len(tasks), device=first[0].device) / len(tasks))
-        self.register_buffer("begin", torch.zeros(self.many, device=first[0].device))
+        self.register_buffer("begin", torch.zeros(self.parameter_count, device=first[0].device))
 
     @torch.no_grad()
-    def start(self, weights: Weights, *, fresh: Collection[str]) -> None:
-        new = sorted(set(self.tasks) & set(fresh))  # by name: their order in a run is nothing
+    def start(self, parameters: TaskParameters, *, fresh: Collection[str]) -> None:
+        new = sorted(set(self.tasks) & set(fresh))  # by name, so that the order of the tasks does not matter
         for task in new[1:]:
             for name in self.names:
-                weights[task][name].copy_(weights[new[0]][name])
-        first, means = weights[self.tasks[0]], []
-        for name in self.names:  # their mean, such that it is exact where all are alike
-            apart = torch.stack([weights[task][name] - first[name] for task in self.tasks])
-            means.append((first[name] + apart.mean(dim=0)).flatten())
+                parameters[task][name].copy_(parameters[new[0]][name])
+        first, means = parameters[self.tasks[0]], []
+        for name in self.names:  # the mean is exact if all tasks have the same values
+            differences = torch.stack([parameters[task][name] - first[name] for task in self.tasks])
+            means.append((first[name] + differences.mean(dim=0)).flatten())
         self.begin.copy_(torch.cat(means))
         self.covariance.copy_(torch.eye(len(self.tasks)) / len(self.tasks))
 
-    def distance(self, weights: Weights) -> Tensor:
-        """tr(W Ω⁻¹ Wᵀ)."""
+    def distance(self, parameters: TaskParameters) -> Tensor:
+        """Return tr(W Ω⁻¹ Wᵀ)."""
         omega = self.covariance.double()
         jitter = _JITTER / len(self.tasks) * torch.eye(len(self.tasks), device=omega.device, dtype=omega.dtype)
-        gram = self._gram(weights, dtype=None)
+        gram = self._gram(parameters, dtype=None)
         inverse: Tensor = torch.linalg.inv(omega + jitter).to(gram.dtype)
         return (gram * inverse).sum()
 
     @torch.no_grad()
-    def update(self, weights: Weights) -> None:
-        """Ω = (WᵀW)^½ / tr (WᵀW)^½; as it is where no weight has moved."""
-        values, vectors = torch.linalg.eigh(self._gram(weights, dtype=torch.float64))
+    def update(self, parameters: TaskParameters) -> None:
+        """Set Ω = (WᵀW)^½ / tr (WᵀW)^½; unchanged if W is 0."""
+        values, vectors = torch.linalg.eigh(self._gram(parameters, dtype=torch.float64))
         roots = values.clamp_min(0.0).sqrt()
         if roots.sum() > 0:
             self.covariance.copy_((vectors * (roots / roots.sum())) @ vectors.T)
 
-    def _gram(self, weights: Weights, *, dtype: torch.dtype | None) -> Tensor:
-        """WᵀW, ``[tasks, tasks]``, without W as a whole."""
-        sizes = [weights[self.tasks[0]][name].numel() for name in self.names]
-        found = []
+    def _gram(self, parameters: TaskParameters, *, dtype: torch.dtype | None) -> Tensor:
+        """Return WᵀW, ``[tasks, tasks]``, computed one parameter at a time."""
+        sizes = [parameters[self.tasks[0]][name].numel() for name in self.names]
+        grams = []
         with torch.autocast(self.begin.device.type, enabled=False):
             for name, begin in zip(self.names, self.begin.split(sizes), strict=True):
-                own = torch.stack([weights[task][name].flatten() for task in self.tasks])
-                moved = (own - begin).to(dtype or own.dtype)
-                found.append(moved @ moved.T)
-        return torch.stack(found).sum(dim=0)
+                stacked = torch.stack([parameters[task][name].flatten() for task in self.tasks])
+                moved = (stacked - begin).to(dtype or stacked.dtype)
+                grams.append(moved @ moved.T)
+        return torch.stack(grams).sum(dim=0)
 
 
-def _common(weights: Weights) -> dict[tuple[str, ...], list[str]]:
-    """The names that two tasks or more have in one shape, by those tasks."""
+def _group_names(parameters: TaskParameters) -> dict[tuple[str, ...], list[str]]:
+    """Return the names of parameters that at least two tasks have in the same shape, by these tasks."""
     holders: dict[tuple[str, torch.Size], list[str]] = {}
-    for task, own in weights.items():
-        for name, weight in own.items():
-            holders.setdefault((name, weight.shape), []).append(task)
-    found: dict[tuple[str, ...], list[str]] = {}
+    for task, named in parameters.items():
+        for name, parameter in named.items():
+            holders.setdefault((name, parameter.shape), []).append(task)
+    groups: dict[tuple[str, ...], list[str]] = {}
     for (name, _), tasks in holders.items():
         if len(tasks) > 1:
-            found.setdefault(tuple(tasks), []).append(name)
-    return found
+            groups.setdefault(tuple(tasks), []).append(name)
+    return groups

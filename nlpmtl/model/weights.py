@@ -1,4 +1,4 @@
-"""Checks of loaded weights, and of what is computed with them."""
+"""Checks that weights and logits are finite."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from nlpmtl.heads import Outputs, named_outputs
 
 
 def check_finite(weights: Mapping[str, Tensor], *, failed: str) -> None:
-    """Check that no weight is NaN or infinite: predictions would be empty, or not numbers.
+    """Check that no weight is NaN or infinite.
 
     Args:
-        weights: the tensors of a model by name.
-        failed: how the message begins, such as ``"the model 'a/b' cannot be loaded"``.
+        weights: tensors of a model by name.
+        failed: beginning of the error message, such as ``"the model 'a/b' cannot be loaded"``.
 
     Raises:
-        ModelError: a weight is not finite: in which tensor, how many, and the first of them.
+        ModelError: a weight is not finite; the message has its tensor, the number of such values and the first one.
     """
     for name, weight in weights.items():
         if weight.is_floating_point() and not weight.is_meta:
@@ -30,7 +30,7 @@ def check_finite(weights: Mapping[str, Tensor], *, failed: str) -> None:
                 count, value = int((~finite).sum()), float(weight[~finite][0])
                 raise ModelError(
                     f"{failed}: the tensor {name} has {count} of {weight.numel()} values that are not finite, the "
-                    f"first is {value}. The training diverged, or the file is damaged: use another checkpoint"
+                    f"first is {value}. Training diverged, or the file is damaged: use another checkpoint"
                 )
 
 
@@ -49,15 +49,18 @@ def all_finite(outputs: Tensor | Outputs, *, mask: Tensor) -> bool:
 
 
 def with_finite_logits(
-    infer: Callable[[Batch, Mapping[str, Tensor]], Mapping[str, Any]],
+    predict_logits: Callable[[Batch, Mapping[str, Tensor]], Mapping[str, Any]],
 ) -> Callable[[Batch, Mapping[str, Tensor]], Mapping[str, Any]]:
-    """Return a model's `infer` that raises ModelError where logits are not finite: they would be read as predictions.
+    """Wrap a model's `predict_logits` so that it raises ModelError if logits are not finite.
 
-    Weights that are finite may still be so large that some inputs overflow.
+    Finite weights may be so large that some inputs overflow.
+
+    Args:
+        predict_logits: returns the logits of each task for a batch and the rows of the task.
     """
 
     def compute(batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Any]:
-        logits = infer(batch, rows)
+        logits = predict_logits(batch, rows)
         for task, outputs in logits.items():
             if not all_finite(outputs, mask=batch.attention_mask[rows[task]]):
                 raise ModelError(

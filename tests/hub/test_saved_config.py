@@ -24,12 +24,12 @@ def model(trained: Trained, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("key", "value", "found"),
     [
-        ("encoder_config.num_hidden_layers", 900, "it lacks weights: "),
-        ("encoder_config.num_hidden_layers", 1, "it has weights that config.json does not describe: "),
+        ("encoder_config.num_hidden_layers", 900, "weights are missing: "),
+        ("encoder_config.num_hidden_layers", 1, "there are weights that config.json does not describe: "),
         (
             "encoder_config.vocab_size",
             10**8,
-            r"has the shape \[100000000, 32\], in the file of weights it has \[108, 32\]",
+            r"has the shape \[100000000, 32\] in config.json, but \[108, 32\] in the file of weights",
         ),
         ("encoder_config.intermediate_size", 10**8, "the file of weights"),
         ("encoder_config.max_position_embeddings", 10**8, "the file of weights"),

@@ -128,12 +128,14 @@ def test_models_of_other_inputs_or_outputs_are_refused(tmp_path: Path) -> None:
     images: dict[str, Any] = {**sizes, "image_size": 28, "patch_size": 14}
     texts: dict[str, Any] = {**sizes, "vocab_size": 120}
     made: dict[str, Any] = {
-        "reads pixel_values, not token ids": ViTModel(ViTConfig(**images)),
+        "takes pixel_values, not token ids": ViTModel(ViTConfig(**images)),
         r"\(clip\) cannot be used: a batch of token ids cannot be computed": CLIPModel(
             CLIPConfig(text_config=texts, vision_config=images)
         ),
-        "of the type 'siglip_text_model', which AutoModel has no model for": SiglipTextModel(SiglipTextConfig(**texts)),
-        "it gives no hidden state for each token": DPRQuestionEncoder(DPRConfig(**texts)),
+        "has the type 'siglip_text_model', for which AutoModel has no model": SiglipTextModel(
+            SiglipTextConfig(**texts)
+        ),
+        "it does not return one hidden state per token": DPRQuestionEncoder(DPRConfig(**texts)),
     }
     for number, (message, model) in enumerate(made.items()):
         directory = tmp_path / str(number)
@@ -190,7 +192,7 @@ def test_weights_that_a_checkpoint_lacks_are_reported(tmp_path: Path) -> None:
     write_any_architecture("bert", tmp_path, num_hidden_layers=3)
     (tmp_path / "model.safetensors").write_bytes((tmp_path / "shallow" / "model.safetensors").read_bytes())
     (note,) = load_encoder(str(tmp_path)).notes
-    assert "lacks 16 of its" in note
+    assert "has no values for 16 of its" in note
     assert "encoder.layer.2.attention" in note
     write_any_architecture("gpt2", tmp_path / "other")
     (tmp_path / "model.safetensors").write_bytes((tmp_path / "other" / "model.safetensors").read_bytes())

@@ -62,7 +62,7 @@ def test_penalty_and_covariance_are_those_of_the_paper() -> None:
         (np.eye(4) / 4, np.eye(2) / 2),
         (reference(w), reference(np.stack(pair, axis=1))),
     ):
-        first, second = (one.covariance.numpy() for one in covariance._each())
+        first, second = (one.covariance.numpy() for one in covariance._groups())
         np.testing.assert_allclose(first, omega, atol=1e-9)
         np.testing.assert_allclose(second, small, atol=1e-7)
         inverse, other = np.linalg.inv(omega + np.eye(4) * 0.01 / 4), np.linalg.inv(small + np.eye(2) * 0.01 / 2)
@@ -120,14 +120,17 @@ def test_new_tasks_start_alike_and_others_stay() -> None:
     for task, source in (("a", "a"), ("b", "b"), ("c", "b"), ("d", "b")):
         assert torch.equal(made[task]["u"], before[source])
     torch.testing.assert_close(
-        next(iter(covariance._each())).begin[:12], ((before["a"] + 3 * before["b"]) / 4).flatten()
+        next(iter(covariance._groups())).begin[:12], ((before["a"] + 3 * before["b"]) / 4).flatten()
     )
 
 
 def test_a_single_task_has_no_relations_and_tasks_with_nothing_alike_are_refused() -> None:
     one = {"a": {"u": torch.ones(2)}}
     assert TaskCovariance(one, strength=1.0).penalty(one) is None
-    with pytest.raises(ModelError, match=r"sharing\.relations: the tasks a, b have no weights of one name and shape"):
+    with pytest.raises(
+        ModelError,
+        match=r"sharing\.relations: the tasks a, b have no task-specific parameters of the same name and shape",
+    ):
         TaskCovariance({**one, "b": {"u": torch.ones(3)}}, strength=1.0)
 
 

@@ -175,7 +175,7 @@ class Lora(RoutedSharing):
         check_shared(0, layers=len(layers), encoder=encoder)
         for index, layer in enumerate(layers):
             for name, linear in list(layer.named_modules()):
-                if isinstance(linear, nn.Linear) and not name.endswith(self.architecture.beyond_rows):
+                if isinstance(linear, nn.Linear) and not name.endswith(self.architecture.row_independent):
                     adapted = LoraLinear(
                         linear, tasks=tasks, rank=rank, task_rank=task_rank, alpha=alpha, route=self.route
                     )
