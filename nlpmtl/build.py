@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,15 @@ from torch.optim import Optimizer
 from nlpmtl.config import RunConfig, plain_config
 from nlpmtl.data import Batch, Collator
 from nlpmtl.evaluation import Inference
-from nlpmtl.kernels import enable_fast_dropout, enable_packing, supports_packing
+from nlpmtl.kernels import (
+    Kernel,
+    KernelSelection,
+    enable_fast_dropout,
+    enable_packing,
+    select_kernels,
+    supports_packing,
+    tune_malloc,
+)
 from nlpmtl.model import Encoder, MultiTaskModel
 from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.sampling import Plan, build_plan
@@ -28,6 +37,7 @@ from nlpmtl.training import (
     StopSignals,
     Trainer,
     TrainStep,
+    all_reduce_max,
     broadcast_parameters,
     build_optimizer,
     build_schedule,
@@ -88,6 +98,7 @@ def build_trainer(
         logger=logger,
         signals=signals,
         state=RunState(cursor=plan.start()),
+        notes=builder.kernels.notes,
     )
 
 
@@ -122,26 +133,38 @@ class _Builder:
             getattr(shared, "activation_checkpointing_enable", enable)({"use_reentrant": False})
         if config.train.precision == "fp64":
             model.double()
-        is_cpu = self.accelerator.device.type == "cpu"
-        if is_cpu:
+        kernels = self.kernels.kernels
+        if "fast_dropout" in kernels:
             enable_fast_dropout(model)
-        if self.is_packed:
+        if "packed_attention" in kernels:
             enable_packing(self.encoder.model)
         self.accelerator.prepare_model(model, evaluation_mode=True)  # sets device and precision, without a wrapper
         broadcast_parameters(model)
         if fsdp.is_requested() and self.accelerator.num_processes > 1:
             return model, fsdp.apply_fsdp(model, device=self.accelerator.device)
-        if self.is_packed and not is_cpu and not config.encoder.freeze and not config.encoder.gradient_checkpointing:
+        if "cuda_graphs" in kernels:
             model.sharing.capture_cuda_graphs(max_rows=config.train.batch_size, max_length=config.encoder.max_length)
         return model, model
 
-    @property
-    def is_packed(self) -> bool:
-        """Whether rows are computed without padding, which is faster on CPU and in bf16 on CUDA."""
-        device = self.accelerator.device.type
-        is_faster = device == "cpu" or (device == "cuda" and self.accelerator.mixed_precision == "bf16")
-        is_default = self.config.encoder.attn_implementation is None
-        return is_faster and is_default and supports_packing(self.encoder.model.config, device=device)
+    @cached_property
+    def kernels(self) -> KernelSelection:
+        """Kernels that suit the run and pass their conformance check; none if `train.kernels` is "off"."""
+        config, device, encoder = self.config.encoder, self.accelerator.device, self.encoder.model
+        if self.config.train.kernels == "off":
+            return KernelSelection()
+        candidates: set[Kernel] = set()
+        if device.type == "cpu":
+            tune_malloc()
+            candidates.add("fast_dropout")
+        is_faster = device.type == "cpu" or (device.type == "cuda" and self.accelerator.mixed_precision == "bf16")
+        is_supported = supports_packing(encoder.config, device=device.type)
+        if is_faster and is_supported and config.attn_implementation is None:
+            candidates.add("packed_attention")
+            is_sharded = fsdp.is_requested() and self.accelerator.num_processes > 1
+            if device.type == "cuda" and not (is_sharded or config.freeze or config.gradient_checkpointing):
+                candidates.add("cuda_graphs")
+        agree = partial(all_reduce_max, device=device)
+        return select_kernels(candidates, encoder=encoder, device=device, all_reduce_max=agree)
 
     def plan(self, total_steps: int, epoch_steps: int) -> Plan:
         """Return the sampling plan."""
@@ -171,7 +194,7 @@ class _Builder:
                 types=self._has_token_types,
             ),
             micro_tokens=self.config.train.micro_tokens,
-            packed=self.is_packed,
+            packed="packed_attention" in self.kernels.kernels,
             seed=self.config.seed,
             needs_uncertainties=needs_uncertainties,
             signals=signals,

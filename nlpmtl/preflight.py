@@ -121,7 +121,7 @@ def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> Chec
         for split in names
         if name in full.splits.get(split, {})
     ]
-    return CheckReport(steps, limit, tuple(splits), tasks, (*encoder.notes, *full.notes))
+    return CheckReport(steps, limit, tuple(splits), tasks, (*encoder.notes, *full.notes, *fit.notes))
 
 
 def _report(

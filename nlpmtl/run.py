@@ -175,7 +175,7 @@ def _iter_train(
         write_metadata(directory, metadata)
     if config.train.trackers:
         start_trackers(accelerator, config=metadata["config"], name=directory.name)
-    notes += [*ignored_settings(), *datasets.notes, *_sharing_cost(trainer, datasets)]
+    notes += [*ignored_settings(), *datasets.notes, *trainer.notes, *_sharing_cost(trainer, datasets)]
     yield TrainingStarted(total=trainer.total_steps, step=trainer.state.step, notes=tuple(notes))
     yield from trainer.events()
     reported = len(trainer.failures)

@@ -98,7 +98,7 @@ def iter_relate(
             config = _with_train(config, steps=min(max(epoch, MIN_EPOCH_STEPS), MAX_EPOCH_STEPS), epochs=None)
         fit = build_trainer(config, directory=directory, accelerator=accelerator, encoder=encoder, datasets=work)
         _check(fit)
-        yield TrainingStarted(total=fit.total_steps, step=0, notes=(*ignored_settings(), *work.notes))
+        yield TrainingStarted(total=fit.total_steps, step=0, notes=(*ignored_settings(), *work.notes, *fit.notes))
         measured = yield from _measure(config, fit=fit, work=work)
         probes = list(measured.values())
         result = summarize(

@@ -69,6 +69,9 @@ class TrainConfig(StrictModel):
     """Maximum gradient norm: larger gradients are clipped to it; 0: no clipping."""
     precision: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
     """Precision of the computation; "auto": bf16 if the hardware supports it, otherwise fp32."""
+    kernels: Literal["auto", "off"] = "auto"
+    """Accelerated code paths: "auto" uses those that suit the device and compute what plain PyTorch does, which is
+    checked once per version of torch and transformers; "off" uses plain PyTorch and transformers."""
     on_bad_step: Literal["stop", "skip"] = "stop"
     """What happens if a loss or the gradient is not finite: "stop" ends the run with an error that names the rows;
     "skip" reports and counts the step, and does not change the weights."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
@@ -17,12 +18,13 @@ from nlpmtl.heads import Outputs
 from nlpmtl.hub.model_directory import load_model
 from nlpmtl.hub.model_files import GRAPH
 from nlpmtl.inference.device import AUTO, check_device, choose_device
-from nlpmtl.kernels import to_int8
+from nlpmtl.kernels import KernelSwitch, check_kernel, fallback_note, to_int8
 from nlpmtl.tasks import Task
 
 BackendName = Literal["torch", "onnx"]
 Precision = Literal["fp32", "bf16", "int8"]
 """In what a model computes: single precision, bfloat16, or the encoder's products in eight bits, on a CPU."""
+_LOG = logging.getLogger(__name__)
 _TYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -51,6 +53,7 @@ def load_backend(
     backend: BackendName | None,
     device: str | torch.device | None,
     dtype: torch.dtype | Precision | None,
+    kernels: KernelSwitch = "auto",
 ) -> tuple[Backend, PreTrainedTokenizerBase]:
     """A model and its tokenizer; arguments as in `Predictor.from_pretrained`.
 
@@ -66,6 +69,8 @@ def load_backend(
         raise ConfigError(f"dtype: there is no precision {dtype!r}; {did_you_mean(dtype, get_args(Precision))}")
     if not (dtype is None or isinstance(dtype, str) or (isinstance(dtype, torch.dtype) and dtype.is_floating_point)):
         raise ConfigError(f'dtype: "fp32", "bf16", "int8" or a floating dtype of torch was expected, found {dtype!r}')
+    if kernels not in get_args(KernelSwitch):
+        raise ConfigError(f'kernels: "auto" or "off" was expected, found {kernels!r}')
     if (backend or _held(Path(name))) == "onnx":
         if dtype is not None:
             raise ConfigError(f"dtype: a graph computes in the precision that it was written in, not in {dtype}")
@@ -73,13 +78,21 @@ def load_backend(
     chosen = torch.device("cpu") if dtype == "int8" else choose_device(device)
     model, tokenizer = load_model(name)
     module: nn.Module = model  # whose `to` has types
-    if dtype == "int8":
+    if dtype == "int8" and _conforms(kernels):
         to_int8(model.sharing)  # the heads are small, and where the answers are made
     else:
-        module.to(device=chosen, dtype=_TYPES[dtype] if isinstance(dtype, str) else dtype)
+        module.to(device=chosen, dtype=_TYPES.get(dtype) if isinstance(dtype, str) else dtype)
     return model, tokenizer
 
 
 def _held(directory: Path) -> BackendName:
     """For torch wherever weights for it may be: beside a graph too, and on the Hub."""
     return "onnx" if (directory / GRAPH).is_file() and not any(directory.glob("*.safetensors")) else "torch"
+
+
+def _conforms(kernels: KernelSwitch) -> bool:
+    """Return whether int8 can be used; if its check fails, log why single precision is used instead."""
+    reason = check_kernel("int8", device=torch.device("cpu")) if kernels == "auto" else None
+    if reason is not None:
+        _LOG.warning(fallback_note("int8", reason))
+    return reason is None

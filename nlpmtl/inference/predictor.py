@@ -19,7 +19,7 @@ from nlpmtl.inference.backend import Backend, BackendName, Precision, load_backe
 from nlpmtl.inference.device import check_device
 from nlpmtl.inference.pipeline import InferencePipeline, Table, Text
 from nlpmtl.inference.task_inputs import InputReader
-from nlpmtl.kernels import Int8Linear
+from nlpmtl.kernels import Int8Linear, KernelSwitch
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.plugins import import_plugins
 from nlpmtl.tasks import Aggregation, OutputOptions, Task
@@ -57,6 +57,7 @@ class Predictor:
         device: str | torch.device = "auto",
         dtype: torch.dtype | Precision | None = None,
         backend: BackendName | None = None,
+        kernels: KernelSwitch = "auto",
         plugins: Sequence[str] = (),
     ) -> Predictor:
         """A predictor from a model directory or a Hub id.
@@ -71,6 +72,8 @@ class Predictor:
                 floating dtype of torch; default: single.
             backend: what computes, "torch" or "onnx"; default: onnxruntime for a directory with a ``model.onnx`` and
                 no weights for torch, else torch.
+            kernels: "auto": before int8 is used, check once per version of torch that it computes what PyTorch does,
+                and use single precision if not; "off": no check. No other kernel is used in prediction.
             plugins: modules to import first, which register the kinds of tasks and sharing schemes that the model has.
 
         Raises:
@@ -81,7 +84,7 @@ class Predictor:
         check_device(device, dtype=dtype)
         import_plugins(plugins)
         directory = fetch(name, revision=revision, token=token)
-        predictor = cls(*load_backend(str(directory), backend=backend, device=device, dtype=dtype))
+        predictor = cls(*load_backend(str(directory), backend=backend, device=device, dtype=dtype, kernels=kernels))
         predictor._directory = directory
         return predictor
 

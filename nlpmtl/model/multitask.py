@@ -1,4 +1,4 @@
-"""The model: one encoder, a sharing scheme, and a head for each task, as transformers knows models."""
+"""The multi-task model, a `PreTrainedModel`: one encoder, a sharing scheme, and a head per task."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ _HUB_ID = re.compile(r"[\w.-]*\w[\w.-]*(/[\w.-]*\w[\w.-]*)?")
 
 
 class MultiTaskConfig(PretrainedConfig):
-    """A model's ``config.json``: the encoder's own config inside, and every task in plain values.
+    """Config of a multi-task model, ``config.json``.
 
     Args:
-        encoder_config: the encoder's config.
+        encoder_config: config of the encoder.
         tasks: each task by name, as `Task.to_config` describes it.
-        sharing: the sharing scheme's options.
-        input_length: the longest input in tokens.
+        sharing: options of the sharing scheme.
+        input_length: maximum input length in tokens.
     """
 
     model_type = OWN_TYPE
-    sub_configs = {"encoder_config": AutoConfig}  # noqa: RUF012 - transformers declares it so
+    sub_configs = {"encoder_config": AutoConfig}  # noqa: RUF012 - as in transformers
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class MultiTaskConfig(PretrainedConfig):
         input_length: int = 128,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)  # first: it resets the attention of configs that are inside
+        super().__init__(**kwargs)  # first, because it resets the attention implementation of nested configs
         if isinstance(encoder_config, dict):
             encoder_config = AutoConfig.for_model(**encoder_config)
         self.encoder_config = encoder_config
@@ -61,13 +61,13 @@ class MultiTaskConfig(PretrainedConfig):
         self.input_length = input_length
 
     def to_json_string(self, use_diff: bool = True) -> str:
-        """Return transformers' text with the tasks in their order, which predictions keep, and without local paths."""
+        """Return the config as JSON, with the tasks in their order, as in predictions, and without local paths."""
         config = drop_local_names(json.loads(super().to_json_string(use_diff)))
         return dumps({**config, FORMAT_KEY: FORMAT_VERSION, "tasks": self.tasks}, indent=2) + "\n"
 
 
 def drop_local_names(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a config without the directory that it, or a config inside it, was loaded from; Hub ids are kept."""
+    """Return a config without the directories from which it and nested configs were loaded; Hub ids are kept."""
     kept: dict[str, Any] = {}
     for key, value in config.items():
         if key in ("_name_or_path", "name_or_path") and not (isinstance(value, str) and _HUB_ID.fullmatch(value)):
@@ -77,9 +77,13 @@ def drop_local_names(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class MultiTaskModel(PreTrainedModel):
-    """One encoder, many heads.
+    """A multi-task model: one encoder, and a head per task.
 
     `from_pretrained`, `save_pretrained` and `push_to_hub` work as on every model of transformers.
+
+    Args:
+        config: config of the model.
+        encoder: pretrained encoder; default: an encoder with initial weights.
     """
 
     config_class = MultiTaskConfig
@@ -93,7 +97,7 @@ class MultiTaskModel(PreTrainedModel):
     def __init__(self, config: MultiTaskConfig, *, encoder: PreTrainedModel | None = None) -> None:
         super().__init__(config)
         if config.encoder_config is None or not config.tasks:
-            raise ModelError("this config.json describes no encoder or no tasks: it was not written by nlpmtl")
+            raise ModelError("this config.json has no encoder or no tasks: it was not written by nlpmtl")
         self.tasks: dict[str, Task] = {name: task_from_config(name, spec) for name, spec in config.tasks.items()}
         scheme = config.sharing.get("kind", "hard")
         if scheme not in SHARINGS.names():
@@ -112,10 +116,10 @@ class MultiTaskModel(PreTrainedModel):
         self.heads = nn.ModuleDict({_key(name): _build_head(task, encoder) for name, task in self.tasks.items()})
         self.covariance: TaskCovariance | None = None
         if isinstance(options, SharingOptions) and options.relations is not None:
-            self.covariance = TaskCovariance(self._own_weights(), strength=options.relations_strength)
+            self.covariance = TaskCovariance(self._task_parameters(), strength=options.relations_strength)
         if pretrained:
-            for module in self.modules():  # else transformers initialises the scheme's modules in the encoder again
-                # The flag is no Tensor or Module, as the types of PyTorch have every attribute of a module.
+            for module in self.modules():  # or transformers would initialise the scheme's modules again
+                # The types of PyTorch say that each attribute of a module is a Tensor or Module.
                 module._is_hf_initialized = True  # type: ignore[assignment]
         self.post_init()  # type: ignore[no-untyped-call]
 
@@ -123,40 +127,41 @@ class MultiTaskModel(PreTrainedModel):
     def from_encoder(
         cls, encoder: Encoder, *, tasks: Iterable[Task], sharing: dict[str, Any], input_length: int, seed: int
     ) -> MultiTaskModel:
-        """A new model out of a pretrained encoder and tasks.
+        """Return a new model with a pretrained encoder.
 
-        An encoder that was part of a multi-task model brings its heads: those of the tasks are where they go on, all
-        others are kept as they are.
+        An encoder from a multi-task model has tasks and heads: heads of the given tasks continue from their pretrained
+        parameters, all other tasks are kept unchanged.
 
         Args:
-            encoder: the encoder; each head starts from those of its layers that the checkpoint has.
-            tasks: the tasks.
-            sharing: the sharing scheme's options, in plain values.
-            input_length: the longest input in tokens.
-            seed: of the heads' first weights.
+            encoder: the encoder; layers of the heads that the checkpoint has are initialised from it.
+            tasks: tasks to train.
+            sharing: options of the sharing scheme, as plain values.
+            input_length: maximum input length in tokens.
+            seed: seed of the initial parameters of the heads.
         """
-        made = {task.name: task for task in tasks}
-        own = {**encoder.pretrained_tasks, **made}  # with what training alone knows, such as class weights
+        trained = {task.name: task for task in tasks}
+        all_tasks = {**encoder.pretrained_tasks, **trained}  # with values for training only, such as class weights
         config = MultiTaskConfig(
             encoder_config=encoder.model.config,
-            tasks={name: task.to_config() for name, task in own.items()},
+            tasks={name: task.to_config() for name, task in all_tasks.items()},
             sharing=sharing,
             input_length=input_length,
         )
         model = cls(config, encoder=encoder.model)
         model.sharing.init_parameters(seed)
-        model.tasks = own
-        for name, task in own.items():
+        model.tasks = all_tasks
+        for name, task in all_tasks.items():
             head = _build_head(task, encoder.model, seed=seed, pretrained=encoder.head_init)
             if name in encoder.pretrained_heads:
                 head.load_state_dict(encoder.pretrained_heads[name].state_dict())
-            model.heads[_key(name)] = head.requires_grad_(name in made)
+            model.heads[_key(name)] = head.requires_grad_(name in trained)
         if model.covariance is not None:
-            model.covariance.start(model._own_weights(), fresh=own.keys() - encoder.pretrained_heads.keys())
+            fresh = all_tasks.keys() - encoder.pretrained_heads.keys()
+            model.covariance.start(model._task_parameters(), fresh=fresh)
         return model
 
     def head(self, task: str) -> Any:
-        """Return the head of a task: any module that is called with `HeadInputs`."""
+        """Return the head of a task, a module that is called with `HeadInputs`."""
         return self.heads[_key(task)]
 
     def forward(
@@ -166,27 +171,27 @@ class MultiTaskModel(PreTrainedModel):
         token_type_ids: Tensor | None = None,
         rows: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor | dict[str, Tensor]]:
-        """Logits of the tasks, from one pass over the rows.
+        """Compute the outputs of all heads.
 
         Args:
-            input_ids: tokens, ``[rows, time]``.
+            input_ids: token ids, ``[rows, time]``.
             attention_mask: 1 on tokens, 0 on padding, ``[rows, time]``; default: no padding.
-            token_type_ids: segments, ``[rows, time]``, for encoders that have them.
-            rows: which rows each task is asked about, ``[part]``, ascending; default: every task about every row.
+            token_type_ids: segment ids, ``[rows, time]``, for encoders that use them.
+            rows: indices of the rows of each task, ``[task rows]``, ascending; default: all rows for all tasks.
 
         Returns:
-            What the head of each task returns: logits, ``[part, outputs]`` or ``[part, time, outputs]``, or a dict of
-            named outputs.
+            Outputs of the head of each task: logits, ``[task rows, outputs]`` or ``[task rows, time, outputs]``, or a
+            dict of named outputs.
         """
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         inputs = {"input_ids": input_ids, "attention_mask": mask}
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids
         if rows is None:
-            every = torch.arange(input_ids.shape[0], device=input_ids.device)
-            rows = dict.fromkeys(self.tasks, every)
+            all_rows = torch.arange(input_ids.shape[0], device=input_ids.device)
+            rows = dict.fromkeys(self.tasks, all_rows)
         hidden = self.sharing(inputs, rows)
-        shared: dict[int, HeadInputs] = {}  # tasks of the same rows have the same hidden states
+        shared: dict[int, HeadInputs] = {}  # tasks with the same rows share their hidden states
         outputs: dict[str, Tensor | dict[str, Tensor]] = {}
         for task, task_rows in rows.items():
             states = hidden[task]
@@ -198,7 +203,7 @@ class MultiTaskModel(PreTrainedModel):
     def _run_head(self, task: str, inputs: HeadInputs, *, time: int, batch_time: int) -> Tensor | dict[str, Tensor]:
         """Return the outputs of a head; those of tokens are padded to the length of the batch."""
         device = self.device.type
-        # A head is so small that casting its weights would take longer than it saves.
+        # Heads are so small that casting their weights would take longer than it saves.
         with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
             outputs: Tensor | dict[str, Tensor] = self.head(task)(inputs)
         if time == batch_time:
@@ -208,25 +213,30 @@ class MultiTaskModel(PreTrainedModel):
         return {name: _pad_time(values, time, batch_time) for name, values in outputs.items()}
 
     def penalty(self) -> Tensor | None:
-        """What is added to a step's loss, once a step whatever its micro-batches; a scalar, or None."""
-        covariance = None if self.covariance is None else self.covariance.penalty(self._own_weights())
-        found = [one for one in (self.sharing.penalty(), covariance) if one is not None]
-        return torch.stack(found).sum() if found else None
+        """Return the term that is added to the loss once per step, a scalar; None if there is none."""
+        covariance = None if self.covariance is None else self.covariance.penalty(self._task_parameters())
+        penalties = [penalty for penalty in (self.sharing.penalty(), covariance) if penalty is not None]
+        return torch.stack(penalties).sum() if penalties else None
 
     def post_step(self) -> None:
-        """What is to be done after each step of the optimizer."""
+        """Update the sharing scheme and the task covariance after an optimizer step."""
         self.sharing.post_step()
         if self.covariance is not None:
-            self.covariance.update(self._own_weights())
+            self.covariance.update(self._task_parameters())
 
     def task_relations(self) -> dict[str, TaskMatrix]:
-        """What has been learned about the tasks' relations, by name."""
+        """Return the learned relations between tasks, by name."""
         return self.sharing.task_relations() | ({} if self.covariance is None else self.covariance.task_relations())
 
     def predict_logits(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Any]:
-        """Logits for a batch on any device, computed where the model is."""
+        """Compute logits on the device of the model, for a batch on any device.
+
+        Args:
+            batch: the batch.
+            rows: indices of the rows of each task, ``[task rows]``.
+        """
         device = self.device
-        moved = {task: at.to(device) for task, at in rows.items()}
+        moved = {task: indices.to(device) for task, indices in rows.items()}
         logits: dict[str, Any] = self(**batch.to(device).inputs, rows=moved)
         return logits
 
@@ -235,18 +245,18 @@ class MultiTaskModel(PreTrainedModel):
     infer = RenamedMethod("predict_logits")
     relations = RenamedMethod("task_relations")
 
-    def _own_weights(self) -> dict[str, dict[str, Tensor]]:
-        """What each task has of its own, in its head and inside the encoder, by names that tasks have in common."""
-        found: dict[str, dict[str, Tensor]] = {}
+    def _task_parameters(self) -> dict[str, dict[str, Tensor]]:
+        """Return the parameters of each task in its head and the encoder, under names that are the same for tasks."""
+        parameters: dict[str, dict[str, Tensor]] = {}
         for name in self.tasks:
             head = self.head(name)
             prefix = f"{head.level} head" if isinstance(head, Head) else f"{type(head).__qualname__} head"
-            own = {f"{prefix}.{key}": weight for key, weight in head.named_parameters()}
-            found[name] = {**own, **self.sharing.task_parameters(name)}
-        return found
+            by_name = {f"{prefix}.{key}": parameter for key, parameter in head.named_parameters()}
+            parameters[name] = {**by_name, **self.sharing.task_parameters(name)}
+        return parameters
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Nothing: heads initialise themselves, and the encoder comes with its weights."""
+        """Initialise nothing: heads initialise themselves, and the encoder is pretrained."""
 
 
 def _build_head(
@@ -262,14 +272,14 @@ def _build_head(
 
 
 def _pad_time(values: Tensor, time: int, batch_time: int) -> Tensor:
-    """Return an output of tokens, ``[sequences, time, ...]``, padded to the length of the batch; others as they are."""
+    """Pad an output per token, ``[sequences, time, …]``, to the length of the batch; return others unchanged."""
     if values.dim() < 3 or values.shape[1] != time:
         return values
     return functional.pad(values, (0, 0) * (values.dim() - 2) + (0, batch_time - time))
 
 
 def _key(task: str) -> str:
-    """A task's name inside a ModuleDict, which keeps some names, such as ``type``, for itself."""
+    """Return the name of a task in a ModuleDict, which reserves some names such as ``type``."""
     return f"{task}_head"
 
 

@@ -17,7 +17,13 @@ from nlpmtl.training.checkpoint import (
     verify,
 )
 from nlpmtl.training.data_fingerprints import check_same_data, digest_plugins
-from nlpmtl.training.distributed import all_gather_lists, broadcast_object, broadcast_parameters, is_distributed
+from nlpmtl.training.distributed import (
+    all_gather_lists,
+    all_reduce_max,
+    broadcast_object,
+    broadcast_parameters,
+    is_distributed,
+)
 from nlpmtl.training.evaluator import Evaluator
 from nlpmtl.training.events import BestModel, EvaluationDone, Message, RunState, StepLogged, StepReport
 from nlpmtl.training.global_state import global_state_restored
@@ -61,6 +67,7 @@ __all__ = [
     "Trainer",
     "accelerator_context",
     "all_gather_lists",
+    "all_reduce_max",
     "broadcast_object",
     "broadcast_parameters",
     "build_optimizer",

@@ -18,7 +18,6 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from nlpmtl.errors import ConfigError
-from nlpmtl.kernels.malloc import tune_malloc
 from nlpmtl.training.fsdp import USE_FSDP
 from nlpmtl.training.global_state import global_state_restored
 from nlpmtl.training.launch import NEUTRAL, check_launch
@@ -101,8 +100,6 @@ def _accelerator(*, directory: Path, precision: str, trackers: Sequence[str]) ->
             f"{accelerator.distributed_type.value} is not supported: use torchrun, accelerate launch --multi_gpu, "
             "or FSDP2 (accelerate launch --use_fsdp --fsdp_version 2)"
         )
-    if accelerator.device.type == "cpu":
-        tune_malloc()
     atexit.unregister(_end_group)
     atexit.register(_end_group)
     try:

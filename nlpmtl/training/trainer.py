@@ -35,6 +35,7 @@ class Trainer:
         logger: writes metrics.jsonl and evaluations.jsonl.
         signals: signals that stop the run after the current step.
         state: state of the run.
+        notes: messages for the user before training.
         failures: failures after the last step, which do not end the run.
     """
 
@@ -47,6 +48,7 @@ class Trainer:
     logger: MetricsLogger
     signals: StopSignals
     state: RunState
+    notes: tuple[str, ...] = ()
     failures: list[str] = field(default_factory=list)
 
     @property
