@@ -71,5 +71,5 @@ def test_it_is_shown(name: str) -> None:
     done = CliRunner().invoke(app, ["show", str(MODELS / name)])
     assert (done.exit_code, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert f"sharing: {ADAPTERS.get(name, name)}; input: 48 tokens at most" in lines
+    assert f"sharing: {ADAPTERS.get(name, name)}; maximum input: 48 tokens" in lines
     assert {line.split()[0] for line in lines if line.strip()} >= TASKS
