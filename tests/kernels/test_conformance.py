@@ -61,15 +61,17 @@ def test_kernels_without_an_encoder_conform(kernel: Kernel) -> None:
 
 
 def test_a_check_leaves_random_state_and_settings_unchanged(encoder: PreTrainedModel) -> None:
-    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist(), encoder.state_dict()
+    torch_state, python_state, numpy_state = torch.get_rng_state(), random.getstate(), str(np.random.get_state())
+    weights = {name: value.clone() for name, value in encoder.state_dict().items()}
     with torch.no_grad():
         selection = select_kernels(KERNELS, encoder=encoder, device=CPU)
         assert not torch.is_grad_enabled()
     assert selection.kernels == set(KERNELS)
     assert selection.notes == ()
-    assert torch.equal(before[0], torch.get_rng_state())
-    assert before[1:3] == (random.getstate(), np.random.get_state()[1].tolist())
-    assert all(torch.equal(before[3][name], value) for name, value in encoder.state_dict().items())
+    assert torch.equal(torch_state, torch.get_rng_state())
+    assert python_state == random.getstate()
+    assert numpy_state == str(np.random.get_state())
+    assert all(torch.equal(weights[name], value) for name, value in encoder.state_dict().items())
     assert all(parameter.grad is None for parameter in encoder.parameters())
     assert not packing.is_packing(encoder)
 
