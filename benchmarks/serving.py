@@ -164,7 +164,7 @@ async def batches(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     """Return the number of computed inputs and of batches."""
     metrics = (await request(reader, writer, path="/metrics", body=None)).decode()
     inputs, count = (
-        re.search(rf"^nlpmtl_batch_inputs_{what} (\d+)$", metrics, re.MULTILINE) for what in ("sum", "count")
+        re.search(rf"^nlpmtl_batch_inputs_{what} (\d+)(?:\.0)?$", metrics, re.MULTILINE) for what in ("sum", "count")
     )
     assert inputs
     assert count

@@ -42,8 +42,8 @@ class RequestMiddleware:
             await self._app(scope, self._limited(receive, Headers(scope=scope)), send_observed)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            self._metrics.requests.add(route=route, status=str(status))
-            self._metrics.seconds.observe(time.perf_counter() - start, route=route)
+            self._metrics.requests.labels(route, str(status)).inc()
+            self._metrics.seconds.labels(route).observe(time.perf_counter() - start)
 
     def _limited(self, receive: Receive, headers: Headers) -> Receive:
         """Return a `receive` that counts the body as it arrives: Content-Length may be missing or wrong."""

@@ -20,7 +20,7 @@ from nlpmtl.inference.predictor import Predictor
 from nlpmtl.serving.batcher import Batcher, CrashError, QueueFullError, ShuttingDownError
 from nlpmtl.serving.error_handlers import ERRORS, register_error_handlers
 from nlpmtl.serving.limits import Limits
-from nlpmtl.serving.metrics import Metrics
+from nlpmtl.serving.metrics import CONTENT_TYPE, Metrics
 from nlpmtl.serving.middleware import RequestMiddleware
 from nlpmtl.serving.schemas import Inputs, LabelScore, PredictRequest, TaskRequest, to_tei_scores
 from nlpmtl.tasks import Task
@@ -82,7 +82,7 @@ def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, me
         for number, predictions in enumerate(results, 1):
             if truncate is False and any("truncated" in prediction for prediction in predictions.values()):
                 raise HTTPException(413, f"input {number} exceeds the maximum length, and `truncate` is false")
-        metrics.inputs.add(len(results), route=request.scope["route"].path)
+        metrics.inputs.labels(request.scope["route"].path).inc(len(results))
         return results
 
     @app.post("/predict", responses=ERRORS)
@@ -144,7 +144,7 @@ def _add_status(
     @app.get("/metrics", response_class=PlainTextResponse)
     async def show_metrics() -> Response:
         """Metrics in the text format of Prometheus."""
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
 
 
 def shown_name(name: str) -> str:

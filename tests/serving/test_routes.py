@@ -368,7 +368,7 @@ def test_metrics_parse(client: Client, server: Running) -> None:
     found = counts(server)
     assert found['nlpmtl_requests_total{route="other",status="404"}'] >= 1
     assert found['nlpmtl_inputs_total{route="/predict"}'] >= 2
-    bucket = 'nlpmtl_request_seconds_bucket{route="/predict",le="%s"}'
-    rising = [found[bucket % bound] for bound in ("0.005", "0.1", "30", "+Inf")]
+    bucket = 'nlpmtl_request_seconds_bucket{le="%s",route="/predict"}'
+    rising = [found[bucket % bound] for bound in ("0.005", "0.1", "30.0", "+Inf")]
     assert rising == sorted(rising)
     assert rising[-1] == found['nlpmtl_request_seconds_count{route="/predict"}']
