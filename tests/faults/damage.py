@@ -34,9 +34,9 @@ def mutations(scratch: Path, *, many: int) -> Count:
         shutil.rmtree(directory, ignore_errors=True)
         shutil.copytree(older.parent, directory)
         _damage(directory / newer.name / name, how, source)
-        found, passed_over = latest_valid(directory)
-        right = found == directory / older.name and len(passed_over) == 1 and newer.name in passed_over[0]
-        count.add(f"{how} {name}", right, f"found {found}, passed over {passed_over}")
+        latest, damaged = latest_valid(directory)
+        right = latest == directory / older.name and len(damaged) == 1 and newer.name in damaged[0]
+        count.add(f"{how} {name}", right, f"found {latest}, passed over {damaged}")
     return count
 
 
@@ -76,10 +76,10 @@ def full_disk(scratch: Path, *, many: int) -> Count:
 
         def save(output: Path = output, limit: int = limit) -> None:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            with ready(run, output, resume=False) as fit:
-                for _ in fit.events():
+            with ready(run, output, resume=False) as trainer:
+                for _ in trainer.events():
                     # Small files have room: the log must not be what fails.
-                    if fit.state.cursor.step >= 2:
+                    if trainer.state.cursor.step >= 2:
                         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
         why = _after(run, output, status=in_a_fork(lambda save=save: _expect_error(save)))  # type: ignore[misc]
@@ -95,9 +95,9 @@ def _expect_error(save: Callable[[], None]) -> None:
 def _after(run: dict[str, Any], output: Path, *, status: int) -> str | None:
     if status != 0:
         return f"exit status {status}"
-    found, passed_over = latest_valid(output / "checkpoints")
-    if found is None or passed_over:
-        return f"no intact checkpoint is the newest: {passed_over}"
+    latest, damaged = latest_valid(output / "checkpoints")
+    if latest is None or damaged:
+        return f"no intact checkpoint is the newest: {damaged}"
     left = [path.name for path in (output / "checkpoints").iterdir() if path.name.startswith(".")]
     if left:
         return f"left behind: {left}"

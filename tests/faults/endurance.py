@@ -18,9 +18,9 @@ def steps(scratch: Path, *, many: int) -> Count:
     memory: list[float] = []
     files: list[int] = []
     page = os.sysconf("SC_PAGE_SIZE") / 2**20
-    with ready(run, scratch / "out", resume=False) as fit:
-        for _ in fit.events():
-            if fit.state.cursor.step * 100 // many > len(memory):
+    with ready(run, scratch / "out", resume=False) as trainer:
+        for _ in trainer.events():
+            if trainer.state.cursor.step * 100 // many > len(memory):
                 memory.append(int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * page)
                 files.append(len(list(Path("/proc/self/fd").iterdir())))
     fifth = len(memory) // 5

@@ -70,7 +70,7 @@ def small_run(
 
 @contextmanager
 def ready(run: Mapping[str, Any], output: Path, *, resume: bool) -> Iterator[Trainer]:
-    """A run before its first step, or where its newest checkpoint has it: `nlpmtl.run.iter_train` without its end."""
+    """Yield the trainer of a run, restored from its latest checkpoint: `nlpmtl.run.iter_train` without its end."""
     config = load_config({**run, "output": str(output)})
     precision = resolve_precision(config.train.precision)
     with accelerator_context(directory=output, precision=precision, trackers=()) as accelerator:
@@ -80,28 +80,28 @@ def ready(run: Mapping[str, Any], output: Path, *, resume: bool) -> Iterator[Tra
         output.mkdir(parents=True, exist_ok=True)
         if accelerator.is_main_process:
             quarantine_corrupt(output / "checkpoints")
-        _, _, fit = build_run(config, directory=output, accelerator=accelerator)
+        _, _, trainer = build_run(config, directory=output, accelerator=accelerator)
         if checkpoint is not None:
-            fit.state = fit.checkpoints.restore(checkpoint)
-        yield fit
+            trainer.state = trainer.checkpoints.restore(checkpoint)
+        yield trainer
 
 
 def play(run: Mapping[str, Any], output: Path, *, resume: bool = False, until: int | None = None) -> None:
-    """Take all steps, or those up to one; the rows of each are written to rows-<rank>.json beside what a run writes."""
-    with ready(run, output, resume=resume) as fit:
+    """Train to the end or up to a step; the rows of each step are also written to rows-<rank>.json."""
+    with ready(run, output, resume=resume) as trainer:
         rows: dict[int, Any] = {}
-        following = fit.plan.next
+        following = trainer.plan.next
 
         def recorded(cursor: Any) -> Any:
             plan, after = following(cursor)
             rows[plan.step + 1] = plan.rows
             return plan, after
 
-        fit.plan.next = recorded  # type: ignore[method-assign]
-        for _ in fit.events():
-            if until is not None and fit.state.cursor.step > until:
-                break  # what it is up to is saved, and the next step taken
-        (output / f"rows-{fit.train_step.accumulator.accelerator.process_index}.json").write_text(
+        trainer.plan.next = recorded  # type: ignore[method-assign]
+        for _ in trainer.events():
+            if until is not None and trainer.state.cursor.step > until:
+                break  # the step is saved, and the next one computed
+        (output / f"rows-{trainer.train_step.accumulator.accelerator.process_index}.json").write_text(
             json.dumps(rows), encoding="utf-8"
         )
 
@@ -137,19 +137,19 @@ def play_all(
 
 
 def play_jobs(jobs: Sequence[Mapping[str, Any]]) -> None:
-    """One after another, in this process."""
+    """Run jobs one after another in this process."""
     for job in jobs:
         play(job["run"], Path(job["output"]), resume=job["resume"], until=job.get("until"))
 
 
 def one_thread() -> dict[str, str]:
-    """The environment of processes that share two cores."""
+    """Return the environment of processes that share two cores."""
     own = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": str(ROOT)}
     return {**os.environ, **own}
 
 
 def cut_at(output: Path, step: int, to: Path) -> Path:
-    """A copy of a run as it was when the checkpoint of a step was its newest."""
+    """Copy a run as it was when the checkpoint of a step was its latest."""
     (to / "checkpoints").mkdir(parents=True)
     shutil.copytree(output / "checkpoints" / f"step-{step:06d}", to / "checkpoints" / f"step-{step:06d}")
     if (output / "best").exists():

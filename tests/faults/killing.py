@@ -48,7 +48,7 @@ def at_random(scratch: Path, *, many: int, finished: int) -> Count:
         done = _last_told(reading)
         why = _what_is_lost(run, output, done=done)
         if why is None and number < finished:
-            why = _goes_on(run, output, expected)
+            why = _resumes(run, output, expected)
         count.add(f"kill {number} (status {status}, step {done})", why is None, why or "")
     return count
 
@@ -67,7 +67,7 @@ def at_points(scratch: Path, *, times: int) -> Count:
                 if why is None and list((output / "checkpoints").glob("step-*")):
                     why = _what_is_lost(run, output, done=0)
                 if why is None:
-                    why = _goes_on(run, output, expected)
+                    why = _resumes(run, output, expected)
                 count.add(f"{'after' if after else 'before'} {point} {nth}", why is None, why or "")
     return count
 
@@ -82,8 +82,8 @@ def _uninterrupted(run: dict[str, Any], scratch: Path) -> str:
 
 
 def _train(run: dict[str, Any], output: Path, *, told: int | None = None) -> None:
-    with ready(run, output, resume=False) as fit:
-        step = fit.train_step.__call__
+    with ready(run, output, resume=False) as trainer:
+        step = trainer.train_step.__call__
 
         def telling(plan: Any) -> Any:
             report = step(plan)
@@ -91,13 +91,13 @@ def _train(run: dict[str, Any], output: Path, *, told: int | None = None) -> Non
                 os.write(told, report.step.to_bytes(4, "big"))
             return report
 
-        fit.train_step = _Wrapped(fit.train_step, telling)  # type: ignore[assignment]
-        for _ in fit.events():
+        trainer.train_step = _Wrapped(trainer.train_step, telling)  # type: ignore[assignment]
+        for _ in trainer.events():
             pass
 
 
 class _Wrapped:
-    """A stepper that says when it has done a step."""
+    """A train step that reports each step it has computed."""
 
     def __init__(self, stepper: Any, call: Callable[[Any], Any]) -> None:
         self.__dict__.update(inner=stepper, call=call)
@@ -113,7 +113,7 @@ class _Wrapped:
 
 
 def _train_with(run: dict[str, Any], output: Path, at: tuple[str, bool, int]) -> None:
-    """Train, and die at a point."""
+    """Train, and kill the process at a point."""
     point, after, nth = at
     owner, name = {
         "write": (module, "save_file"),
@@ -125,6 +125,8 @@ def _train_with(run: dict[str, Any], output: Path, at: tuple[str, bool, int]) ->
 
     def deadly(*arguments: Any, **options: Any) -> Any:
         nonlocal met
+        if point == "fsync" and "checkpoints" not in Path(arguments[0]).parts:
+            return original(*arguments, **options)  # a log, before the first checkpoint
         met += 1
         if met == nth and not after:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -138,23 +140,23 @@ def _train_with(run: dict[str, Any], output: Path, at: tuple[str, bool, int]) ->
 
 
 def _last_told(reading: int) -> int:
-    """The last step that a run said it had done."""
+    """Return the last step that a run reported."""
     with os.fdopen(reading, "rb") as pipe:
         said = pipe.read()
     return int.from_bytes(said[-4:], "big") if said else 0
 
 
 def _what_is_lost(run: dict[str, Any], output: Path, *, done: int) -> str | None:
-    """None if the newest checkpoint loads and is of the last step that was done, or of the one before."""
-    found, passed_over = latest_valid(output / "checkpoints")
-    if passed_over or found is None:
-        return f"no intact checkpoint is the newest: {passed_over}"
-    with ready(run, output, resume=True) as fit:
-        step = fit.state.cursor.step
+    """Return None if the latest checkpoint loads and is that of the last step, or of the one before."""
+    latest, damaged = latest_valid(output / "checkpoints")
+    if damaged or latest is None:
+        return f"no intact checkpoint is the newest: {damaged}"
+    with ready(run, output, resume=True) as trainer:
+        step = trainer.state.cursor.step
     return None if step >= done - 1 else f"steps {step + 1} to {done} are lost"
 
 
-def _goes_on(run: dict[str, Any], output: Path, expected: str) -> str | None:
-    """None if it ends with the weights that it would have had."""
+def _resumes(run: dict[str, Any], output: Path, expected: str) -> str | None:
+    """Return None if the resumed run ends with the expected weights."""
     play(run, output, resume=True)
     return None if digest(checkpoint(output, STEPS)) == expected else "it ends with other weights"

@@ -51,12 +51,12 @@ def stopped(scratch: Path) -> Count:
             step = _step_of_the_row(run, scratch / f"{how}-plan")
             said = str(error)
             named = f"train.jsonl:{LINE}:" in said and "'grade'" in said and said.startswith(f"step {step}:")
-            found, _ = latest_valid(output / "checkpoints")
-            why = "" if named and found == checkpoint(output, step - 1) else f"{said} (newest: {found})"
+            latest, _ = latest_valid(output / "checkpoints")
+            why = "" if named and latest == checkpoint(output, step - 1) else f"{said} (newest: {latest})"
             if (
-                found is not None
+                latest is not None
                 and not why
-                and not all(bool(torch.isfinite(value).all()) for value in weights(found).values())
+                and not all(bool(torch.isfinite(value).all()) for value in weights(latest).values())
             ):
                 why = "the checkpoint has it"
         count.add(how, not why, why)
@@ -124,9 +124,9 @@ def _with_kind(run: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, 
 
 def _step_of_the_row(run: Mapping[str, Any], output: Path) -> int:
     """The first step, counted from 1, that the odd row is in."""
-    with ready(run, output, resume=False) as fit:
+    with ready(run, output, resume=False) as trainer:
         names = list(run["datasets"])
-        for plan, _ in fit.plan.steps(fit.plan.start(), STEPS):
+        for plan, _ in trainer.plan.steps(trainer.plan.start(), STEPS):
             if (names.index("pairs"), LINE - 1) in plan.rows:
                 return plan.step + 1
     raise AssertionError("the row is in no step")

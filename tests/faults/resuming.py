@@ -23,17 +23,17 @@ _NEEDED: dict[str, dict[str, Any]] = {"layers": {"shared": 1}}
 
 def members() -> dict[str, dict[str, Any]]:
     """Everything that may remember something, as tables of a run: what is registered later is there by itself."""
-    found: dict[str, dict[str, Any]] = {}
+    latest: dict[str, dict[str, Any]] = {}
     for table, registry in (("sampling", SAMPLERS), ("weighting", WEIGHTINGS), ("sharing", SHARINGS)):
         for kind in registry.names():
-            found[f"{table} {kind}"] = {table: {"kind": kind, **_NEEDED.get(kind, {})}}
-    found["relations"] = {"sharing": {"kind": "hard", "relations": "covariance"}}
-    found["all at once"] = {
+            latest[f"{table} {kind}"] = {table: {"kind": kind, **_NEEDED.get(kind, {})}}
+    latest["relations"] = {"sharing": {"kind": "hard", "relations": "covariance"}}
+    latest["all at once"] = {
         "sampling": {"kind": "exp3"},
         "weighting": {"kind": "gradvac"},
         "sharing": {"kind": "cross_stitch", "relations": "covariance"},
     }
-    return found
+    return latest
 
 
 def settings() -> list[Setting]:

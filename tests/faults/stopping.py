@@ -110,10 +110,10 @@ def _stop(
         right = set(codes) == {128 + sent}
     if len(codes) != len(pids) or not right:
         return f"exit codes {codes}: {said[-500:]}"
-    found, passed_over = latest_valid(output / "checkpoints")
+    latest, damaged = latest_valid(output / "checkpoints")
     last = metrics(output)[-1]["step"]
-    if passed_over or found is None or found != checkpoint(output, last):
-        return f"the newest checkpoint is {found} after step {last}: {passed_over}"
+    if damaged or latest is None or latest != checkpoint(output, last):
+        return f"the newest checkpoint is {latest} after step {last}: {damaged}"
     return None
 
 
@@ -159,8 +159,8 @@ def _main() -> None:
     (notes / f"pid-{rank}").write_text(str(os.getpid()), encoding="utf-8")
     code = 0
     try:
-        with ready(job["run"], output, resume=job["resume"] or (output / "checkpoints").exists()) as fit:
-            following = fit.plan.next
+        with ready(job["run"], output, resume=job["resume"] or (output / "checkpoints").exists()) as trainer:
+            following = trainer.plan.next
 
             def told(cursor: Any) -> Any:
                 if rank == "0":
@@ -170,8 +170,8 @@ def _main() -> None:
                     time.sleep(0.01)
                 return following(cursor)
 
-            fit.plan.next = told  # type: ignore[method-assign]
-            for _ in fit.events():
+            trainer.plan.next = told  # type: ignore[method-assign]
+            for _ in trainer.events():
                 pass
     except NlpmtlError as error:
         code = error.exit_code
