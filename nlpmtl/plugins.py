@@ -1,6 +1,6 @@
-"""Import of the user's plugins: modules that register kinds of tasks, metrics, samplers, weightings, sharing schemes.
+"""Plugins: user modules that register task types, metrics, samplers, weightings and sharing schemes.
 
-Only a run file, an option or an argument names them. A downloaded model never causes an import.
+A run file, an option or an argument names them. Loading a model never imports a plugin.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from pathlib import Path
 from nlpmtl.errors import ConfigError, NlpmtlError
 
 HINT = "if a plugin registers it, name the plugin's module: --plugins MODULE, or plugins=[…] in Python"
-"""What an error about an unknown kind or metric of a model adds."""
+"""End of errors about an unknown kind or metric of a model."""
 
 
 def import_plugins(names: Iterable[str]) -> None:
-    """Import modules from where Python packages are, or else from the working directory.
+    """Import modules from installed packages or from the working directory.
 
     Raises:
-        ConfigError: a name is not that of a module, or the module cannot be imported.
+        ConfigError: a name is not a module name, or the module cannot be imported.
     """
     if isinstance(names, str | bytes) or not isinstance(names, Iterable):
         raise ConfigError(f'plugins: a list of module names was expected, such as ["my_kinds"]; found {names!r}')

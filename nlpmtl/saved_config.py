@@ -15,63 +15,61 @@ from nlpmtl.format_version import check_format_version
 from nlpmtl.strict_json import dumps
 
 OWN_TYPE = "nlpmtl"
-"""What `model_type` says in the config.json of a multi-task model."""
-_LARGEST_FILE = 64 * 2**20
-"""Bytes of a JSON file: about twice those of the tokenizer.json of the largest vocabularies of encoders."""
-_MOST = (
+"""`model_type` in the config.json of a multi-task model."""
+_MAX_FILE_SIZE = 64 * 2**20
+"""Maximum size of a JSON file in bytes: about twice the largest tokenizer.json of known encoders."""
+_MAX_VALUES = (
     (re.compile(r"num_labels|(.*_)?experts"), 100_000),
     (re.compile(r"(.*_)?(n?layers?|groups|group_num|block_sizes|block_repeats)"), 1_000),
     (re.compile(r"(.*_)?(labels|id2label|label2id)"), 1_000_000),
 )
-"""Keys of config.json whose values are counted while a model is built, and the largest that is built."""
-_LARGEST = 10**9
-"""The largest of all other integers that a model is built from."""
+"""Keys of config.json that determine how many modules or labels are created, and the largest accepted value."""
+_MAX_SIZE = 10**9
+"""Largest accepted value of all other integers from which a model is built."""
 _SIZE = re.compile(r"(.*_)?(size|dim|length|embeddings|heads|channels|width)|input_length|d_\w+")
-"""Keys of those integers by their usual names, for callers that don't load the config's class."""
-_LEAST_LENGTH = 4
-"""Tokens that a pair needs: three special ones, and one of text."""
+"""Usual names of such integers, for callers that do not load the class of the config."""
+_MIN_LENGTH = 4
+"""Minimum number of tokens of a pair: three special tokens and one of text."""
 _REDIRECTIONS = ("configuration_files", "transformers_weights")
-"""Keys by which transformers reads other files than those that are checked."""
+"""Keys that make transformers read other files than the checked ones."""
 _IMPLEMENTATION = re.compile("_?(attn|experts)_implementation(_internal)?")
-"""Keys that choose the code of a layer. A name with a slash is a repository of kernels, which would be run."""
+"""Keys that select the code of a layer. A name with a slash is a repository of kernels, whose code would run."""
 
 
 def read_table(path: Path, *, failed: str) -> dict[str, Any]:
-    """Read a JSON file with a table.
+    """Read a JSON file that contains an object.
 
     Args:
         path: the file.
-        failed: how a message begins, such as ``"the model 'a/b' cannot be loaded"``.
+        failed: beginning of error messages, such as ``"the model 'a/b' cannot be loaded"``.
 
     Raises:
-        ModelError: it is not there, not a regular file, too large, not JSON, or not a table.
+        ModelError: the file is missing, not a regular file, too large, not JSON, or not an object.
     """
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
             raise ModelError(f"{failed}: {path.name} is not a regular file")
         size = status.st_size
-        if size > _LARGEST_FILE:
-            raise ModelError(
-                f"{failed}: {path.name} has {size:,} bytes, more than the {_LARGEST_FILE:,} that are allowed"
-            )
+        if size > _MAX_FILE_SIZE:
+            raise ModelError(f"{failed}: {path.name} has {size:,} bytes, more than the allowed {_MAX_FILE_SIZE:,}")
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(f"{failed}: it has no file {path.name}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{failed}: {path.name} cannot be read: {error}") from error
     if not isinstance(value, dict):
-        raise ModelError(f"{failed}: {path.name} holds no table")
+        raise ModelError(f"{failed}: {path.name} is not a JSON object")
     return value
 
 
 def weight_files(directory: Path, *, failed: str) -> list[Path]:
-    """Return the safetensors files in a directory that transformers reads: one, or the parts that the index names."""
-    whole, index = directory / "model.safetensors", directory / "model.safetensors.index.json"
-    if whole.is_file() or not index.is_file():
-        return [whole] if whole.is_file() else []
-    parts = read_table(index, failed=failed).get("weight_map")
-    names = {str(name) for name in parts.values()} if isinstance(parts, dict) else set()
+    """Return the safetensors files that transformers reads from a directory: one, or the shards of the index."""
+    single, index = directory / "model.safetensors", directory / "model.safetensors.index.json"
+    if single.is_file() or not index.is_file():
+        return [single] if single.is_file() else []
+    shards = read_table(index, failed=failed).get("weight_map")
+    names = {str(name) for name in shards.values()} if isinstance(shards, dict) else set()
     return [path for path in sorted(directory.glob("model-?????-of-?????.safetensors")) if path.name in names]
 
 
@@ -81,32 +79,32 @@ def is_size(path: str) -> bool:
 
 
 def check_own_config(config: Mapping[str, Any], *, failed: str, is_read: Callable[[str], bool] = is_size) -> None:
-    """Check the config.json of a multi-task model: its sizes, its tables, and that it is the file that is read.
+    """Check the config.json of a multi-task model: format version, sizes and required objects.
 
     Args:
         config: the content of the file.
-        failed: how the message begins, such as ``"the model 'a/b' cannot be loaded"``.
+        failed: beginning of error messages, such as ``"the model 'a/b' cannot be loaded"``.
         is_read: as in `check_config`.
 
     Raises:
-        ModelError: a value cannot be used; the message has its key.
+        ModelError: a value is invalid; the message has its key.
     """
     check_format_version(config, where=f"{failed}: config.json", error=ModelError)
     for key in _REDIRECTIONS:
         if config.get(key) is not None:
-            found = quote(config[key], limit=80)
-            raise ModelError(f"{failed}: config.json: {key}: a model of nlpmtl does not have this key, found {found}")
+            value = quote(config[key], limit=80)
+            raise ModelError(f"{failed}: config.json: {key}: a model of nlpmtl does not have this key, found {value}")
     for key in ("encoder_config", "tasks"):
         if not isinstance(config.get(key), Mapping) or not config[key]:
-            found = quote(config.get(key), limit=80)
-            raise ModelError(f"{failed}: config.json: {key}: a table with entries was expected, found {found}")
+            value = quote(config.get(key), limit=80)
+            raise ModelError(f"{failed}: config.json: {key}: a table with entries was expected, found {value}")
     check_config(config, failed=failed, is_read=is_read)
     _check_tasks(config["tasks"], failed=failed)
-    check_least_length(config.get("input_length"), failed=failed)
+    check_min_length(config.get("input_length"), failed=failed)
 
 
 def _check_tasks(tasks: Mapping[str, Any], *, failed: str) -> None:
-    """Check that all numbers of the tasks are finite, and that temperatures are positive."""
+    """Check that all numbers of the tasks are finite and temperatures positive."""
     for name, task in tasks.items():
         where = f"{failed}: config.json: tasks.{name}"
         if not isinstance(task, Mapping):
@@ -116,19 +114,19 @@ def _check_tasks(tasks: Mapping[str, Any], *, failed: str) -> None:
                 raise ModelError(f"{where}: `{place.partition('.')[0]}` must be finite, found {value} in {place}")
         temperature = task.get("temperature", 1.0)
         if isinstance(temperature, bool) or not isinstance(temperature, int | float) or temperature <= 0:
-            found = quote(temperature, limit=80)
-            raise ModelError(f"{where}: `temperature` must be a positive number, found {found}")
+            value = quote(temperature, limit=80)
+            raise ModelError(f"{where}: `temperature` must be a positive number, found {value}")
 
 
-def check_least_length(length: object, *, failed: str) -> None:
-    """Check that the longest input of a multi-task model is a number of tokens.
+def check_min_length(length: object, *, failed: str) -> None:
+    """Check the maximum input length of a multi-task model.
 
     Raises:
-        ModelError: it is not an integer, or too small for a pair of texts.
+        ModelError: the length is not an integer, or too small for a pair of texts.
     """
-    if isinstance(length, bool) or not isinstance(length, int) or length < _LEAST_LENGTH:
+    if isinstance(length, bool) or not isinstance(length, int) or length < _MIN_LENGTH:
         raise ModelError(
-            f"{failed}: config.json: input_length: an integer of at least {_LEAST_LENGTH} was expected, "
+            f"{failed}: config.json: input_length: an integer of at least {_MIN_LENGTH} was expected, "
             f"found {dumps(length)}"
         )
 
@@ -138,9 +136,9 @@ def check_config(config: Mapping[str, Any], *, failed: str, is_read: Callable[[s
 
     Args:
         config: the content of the file.
-        failed: how the message begins, such as ``"the model 'a/b' cannot be loaded"``.
-        is_read: whether a model may be built from the value at a dotted key. Other integers may be of any size, such as
-            a number of parameters that somebody noted.
+        failed: beginning of error messages, such as ``"the model 'a/b' cannot be loaded"``.
+        is_read: whether a model may be built from the value at a dotted key. Other integers, such as a noted number of
+            parameters, can be of any size.
 
     Raises:
         ModelError: a size is too large, or a repository of kernels is named.
@@ -151,13 +149,13 @@ def check_config(config: Mapping[str, Any], *, failed: str, is_read: Callable[[s
         size = len(value) if isinstance(value, list | Mapping) else value
         if isinstance(size, bool) or not isinstance(size, int | float):
             continue
-        most = next((most for pattern, most in _MOST if pattern.fullmatch(key)), _LARGEST)
-        if most == _LARGEST and (isinstance(size, float) or abs(size) <= _LARGEST or not is_read(path)):
+        limit = next((limit for pattern, limit in _MAX_VALUES if pattern.fullmatch(key)), _MAX_SIZE)
+        if limit == _MAX_SIZE and (isinstance(size, float) or abs(size) <= _MAX_SIZE or not is_read(path)):
             continue
-        if not (size <= most and size >= -_LARGEST):
-            found = f"{size} entries" if size is not value else f"{size}"
+        if not (size <= limit and size >= -_MAX_SIZE):
+            number = f"{size} entries" if size is not value else f"{size}"
             raise ModelError(
-                f"{failed}: config.json: {path}: {found}, at most {most} were expected. The file is damaged"
+                f"{failed}: config.json: {path}: {number}, at most {limit} were expected. The file is damaged"
             )
 
 
@@ -171,11 +169,11 @@ def _check_implementation(value: object, *, failed: str) -> None:
 
 
 def _values(config: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str, Any]]:
-    """Yield each value with its dotted key and the last part of it."""
+    """Yield the dotted key, its last part, and the value, of all values."""
     for key, value in config.items():
         place = f"{path}.{key}" if path else str(key)
         yield place, str(key), value
         if isinstance(value, Mapping):
             yield from _values(value, place)
         elif isinstance(value, list):
-            yield from ((place, str(key), one) for one in value if isinstance(one, int | float))
+            yield from ((place, str(key), number) for number in value if isinstance(number, int | float))

@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 defines it: a number that is not finite is written as null."""
+"""Strict JSON (RFC 8259): numbers that are not finite are written as null."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys of other tools, and keys in the wrong table: what to write instead."""
+"""Hints for unknown keys: names from other tools, and keys in the wrong table."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ _OTHER_TOOLS = {
     f"{_DATASET}tasks.TASK.loss_weight": "task_weight",
     f"{_DATASET}limit": "max_train_samples max_eval_samples max_samples max_rows",
 }
-"""Our key = keys of transformers' Trainer and its example scripts, Lightning, sentence-transformers and others."""
+"""Key of nlpmtl = keys of transformers' Trainer and example scripts, Lightning, sentence-transformers and others."""
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN; leave it out"
 _ADAMW = "the optimizer is AdamW with PyTorch's values for its moments; leave it out"
 _LENGTHS = "rows of similar length are put together, and padded only as far as the longest; leave it out"
@@ -115,7 +115,7 @@ _IN_TABLE = {
     },
     "tasks": {"weight": f"{_DATASET}tasks.TASK.loss_weight"},
 }
-"""Keys that mean something else in one table than in the others."""
+"""Keys with another meaning in one table."""
 _ADVICE = {
     "train.precision": 'train.precision = "bf16" (or "fp32"; fp16 is not supported)',
     "train.warmup": "train.warmup, the share of all steps (0.1 is a tenth)",
@@ -126,10 +126,10 @@ _BY_OTHER = {name: ours for ours, names in _OTHER_TOOLS.items() for name in name
 
 
 def instead(path: Sequence[str]) -> str | None:
-    """Return what to write instead of an unknown key, if that is known.
+    """Return a hint for an unknown key: what to write instead; None if there is none.
 
     Args:
-        path: the key as it was found, such as ``["train", "learning_rate"]``.
+        path: the unknown key, such as ``["train", "learning_rate"]``.
     """
     key = path[-1].lower().lstrip("-").replace("-", "_")
     if key in _NO_KEY:
@@ -144,18 +144,20 @@ def instead(path: Sequence[str]) -> str | None:
         ours = _BY_OTHER.get(candidate) or _elsewhere(candidate)
         if ours is not None:
             ours = _fill(ours, path)
-            near = candidate not in _BY_OTHER and ours.split(".")[:-1] == list(path[:-1])  # a slip in the right table
+            near = candidate not in _BY_OTHER and ours.split(".")[:-1] == list(
+                path[:-1]
+            )  # a misspelt key of this table
             return None if near else f"write {_ADVICE.get(ours, ours)}"
     return None
 
 
 def _elsewhere(key: str) -> str | None:
-    """Return the dotted form of one of our keys, wherever it belongs; None for an unknown one."""
+    """Return the dotted form of a key that belongs to another table; None for an unknown key."""
     return next((f"{prefix}{key}" for prefix, table in _TABLES.items() if key in table.model_fields), None)
 
 
 def _fill(ours: str, path: Sequence[str]) -> str:
-    """Put the dataset and the task of the key that was found into ours; in a dataset file there is no dataset."""
+    """Insert the dataset and the task of the unknown key into a hint; dataset files do not name a dataset."""
     if path[0] == "datasets" and len(path) > 2:
         ours = ours.replace("NAME", path[1])
         path = path[2:]

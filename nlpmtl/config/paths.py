@@ -1,4 +1,4 @@
-"""Paths of models and of output: checked before anything slow is done."""
+"""Checks of model and output paths before slow work starts."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 from nlpmtl.errors import ConfigError, ModelError
 
-_SHOWN = 5
-"""Directories that a hint lists."""
+_MAX_LISTED = 5
+"""Maximum number of directories in a hint."""
 
 
 def parse_output(value: object) -> Path:
     """Return the `output` argument of a run as a path.
 
     Raises:
-        ConfigError: it is not a path, or empty, or `check_output` refuses it.
+        ConfigError: the value is not a path, is empty, or `check_output` refuses it.
     """
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(path, str) or not path:
@@ -25,14 +25,14 @@ def parse_output(value: object) -> Path:
 
 
 def check_output(path: str | Path, *, key: str = "output") -> None:
-    """Refuse a path that safetensors, JSON and the Hub cannot name.
+    """Refuse a path that cannot be represented in safetensors, JSON and on the Hub.
 
     Args:
-        path: where something will be written.
-        key: the key or option that gives it, for the message.
+        path: output path.
+        key: key or option of the path, for errors.
 
     Raises:
-        ConfigError: it is not valid Unicode, or contains a null character.
+        ConfigError: the path is not valid Unicode, or contains a null character.
     """
     try:
         for form in (os.fspath(path), os.path.abspath(path), os.path.realpath(path)):  # noqa: PTH100 - it leaves links
@@ -46,15 +46,15 @@ def check_output(path: str | Path, *, key: str = "output") -> None:
 
 
 def check_writable(path: str | Path, *, key: str, file: bool = False) -> None:
-    """Refuse a path that cannot be written, before anything slow is done; nothing is written.
+    """Refuse a path that cannot be written. Nothing is written.
 
     Args:
-        path: the directory, or the file, that will be written.
-        key: the key or option that gives it, for the message.
-        file: whether it is a file.
+        path: directory or file.
+        key: key or option of the path, for errors.
+        file: whether the path is that of a file.
 
     Raises:
-        ConfigError: `check_output` refuses it, something of another kind is there, or nothing can be written there.
+        ConfigError: `check_output` refuses the path, or a file or directory cannot be written there.
     """
     check_output(path, key=key)
     path = Path(path)
@@ -76,30 +76,30 @@ def check_new_directory(path: str | Path, *, key: str) -> None:
 
     Args:
         path: a directory that does not exist, or is empty.
-        key: the key or option that gives it, for the message.
+        key: key or option of the path, for errors.
 
     Raises:
-        ConfigError: `check_writable` refuses it, or something is there.
+        ConfigError: `check_writable` refuses the path, or it exists and is not an empty directory.
     """
     check_output(path, key=key)
     path = Path(path)
     if os.path.exists(path) and not (path.is_dir() and not any(path.iterdir())):  # noqa: PTH110 - exists never raises
-        raise ConfigError(f"{path}: something stands there already: write to a new directory, or remove it first")
+        raise ConfigError(f"{path} already exists: choose another directory or delete it")
     check_writable(path, key=key)
 
 
 def find_directory(name: str | Path, *, failed: str) -> Path | None:
-    """The directory of a model; None for a name that may be a Hub id.
+    """Return the directory of a model; None for a name that can be a Hub id.
 
-    For the directory of a run it is the ``model`` directory inside. A leading ``~`` is the home directory.
+    For the directory of a run, this is its ``model`` directory. A leading ``~`` is the home directory.
 
     Args:
-        name: a directory, or a Hub id.
-        failed: how an error message begins.
+        name: a directory or a Hub id.
+        failed: beginning of error messages.
 
     Raises:
-        ConfigError: the name is of another type.
-        ModelError: the name is empty; it can only be a path, and no directory is there; or the directory has no model.
+        ConfigError: the name is neither a string nor a path.
+        ModelError: the name is empty, the directory does not exist, or it has no model.
     """
     if not isinstance(name, str | os.PathLike):
         raise ConfigError(f"a model directory or a Hub id was expected, as a string or a Path, found {name!r}")
@@ -126,14 +126,14 @@ def find_directory(name: str | Path, *, failed: str) -> Path | None:
 
 
 def _nearby(path: Path) -> str:
-    """A hint at the models next to a directory without one: those in it, or that of the run which it is part of."""
+    """Return a hint at models inside a directory without a model, or of the run that it belongs to."""
     try:
         places = sorted(place for place in path.iterdir() if _has_model(place))
     except OSError:
         places = []
     if not places and (path.parent / "run.json").exists() and _has_model(path.parent):
         places = [path.parent / "model"]
-    return f". There is a model in {', '.join(map(str, places[:_SHOWN]))}" if places else ""
+    return f". There is a model in {', '.join(map(str, places[:_MAX_LISTED]))}" if places else ""
 
 
 def _has_model(path: Path) -> bool:
@@ -141,5 +141,5 @@ def _has_model(path: Path) -> bool:
 
 
 def _is_local(name: str) -> bool:
-    """Whether a name can only be a path: a Hub id is a name, or two with a slash between them."""
+    """Return whether a name can only be a path: a Hub id is a name, or two names with a slash between them."""
     return name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1 or name.endswith("/")

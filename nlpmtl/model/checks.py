@@ -21,7 +21,7 @@ from transformers.utils.hub import cached_file
 from nlpmtl.errors import ModelError
 from nlpmtl.heads import Outputs, named_outputs
 from nlpmtl.model.probe import LENGTHS, EmbeddingLookups, eval_copy, find_position_limit
-from nlpmtl.saved_config import OWN_TYPE, check_config, check_least_length, check_own_config, is_size, read_table
+from nlpmtl.saved_config import OWN_TYPE, check_config, check_min_length, check_own_config, is_size, read_table
 
 _UNLIMITED = 10**9
 _ADDED_TOKENS = 100_000
@@ -143,7 +143,7 @@ def check_length(config: PretrainedConfig, *, positions: int | None, failed: str
         ModelError: the length is not an integer, or is outside the range that the encoder supports.
     """
     length = config.input_length
-    check_least_length(length, failed=failed)
+    check_min_length(length, failed=failed)
     declared = getattr(config.encoder_config, "max_position_embeddings", None)
     limits = [limit for limit in (declared, positions) if isinstance(limit, int) and limit > 0]
     if length > min(limits, default=_UNLIMITED):

@@ -35,5 +35,5 @@ def test_invalid_arguments_exit_with_2(trained: Trained, nlpmtl_: Nlpmtl, tmp_pa
         assert message in done.stderr
     done = nlpmtl_("export", trained.model_dir, "--task", "topic", "--output", trained.model_dir)
     assert done.exit_code == 2
-    assert "something stands there already: write to a new directory, or remove it first" in done.stderr
+    assert "already exists: choose another directory or delete it" in done.stderr
     assert not (tmp_path / "out").exists()

@@ -55,7 +55,7 @@ def test_a_folder_that_is_not_utf8(nlpmtl_: Nlpmtl, tmp_path: Path, monkeypatch:
     [
         (["relate", "run.toml", "--output", "file/out"], "file/out: cannot be written: Not a directory: file"),
         (["export", "no/model", "--output", "file/out"], "file/out: cannot be written: Not a directory: file"),
-        (["export", "no/model", "--output", "."], "something stands there already"),
+        (["export", "no/model", "--output", "."], "already exists: choose another directory"),
         (["export", "no/model", "--output", "out", "--to", "tf"], "--to tf: unknown format"),
         (["predict", "no/model", "a", "--output", "file/a.jsonl"], "a.jsonl: cannot be written: Not a directory: file"),
         (

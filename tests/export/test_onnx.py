@@ -141,7 +141,7 @@ def test_what_cannot_be_asked(trained: Trained, tmp_path: Path) -> None:
         export_onnx(model, tokenizer, directory=tmp_path / "onnx", tasks=[])
     assert_nothing_left(tmp_path)
     (tmp_path / "kept.txt").touch()
-    with pytest.raises(ConfigError, match="something stands there already"):
+    with pytest.raises(ConfigError, match="already exists: choose another directory"):
         export_onnx(model, tokenizer, directory=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
 

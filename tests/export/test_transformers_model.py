@@ -279,7 +279,7 @@ def test_a_task_has_to_be_named_where_there_are_several(bert: Predictor, nothing
 def test_what_is_there_is_not_written_over(bert: Predictor, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     for path in (tmp_path, tmp_path / "mine.txt"):
-        with pytest.raises(ConfigError, match="something stands there already"):
+        with pytest.raises(ConfigError, match="already exists: choose another directory"):
             bert.export(path, task="topic")
     assert {path.name for path in tmp_path.iterdir()} == {"mine.txt", "encoder"}
 

@@ -209,7 +209,7 @@ def write_and_raise(path: Path, raised: BaseException) -> None:
 def test_a_new_directory_stands_where_nothing_stood(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for path in (tmp_path, tmp_path / "file"):
-        with pytest.raises(ConfigError, match="something stands there already"), atomic_directory(path):
+        with pytest.raises(ConfigError, match="already exists: choose another directory"), atomic_directory(path):
             pytest.fail("unreachable")
     below = tmp_path / "file" / "model"
     with pytest.raises(ConfigError, match="file/model: cannot be written: Not a directory"), atomic_directory(below):

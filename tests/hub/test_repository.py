@@ -123,7 +123,7 @@ def test_weights_in_parts(client: Client, hub: Hub, made: Path, name: str) -> No
     [
         ("config.json", None, "it has no file config.json"),
         ("config.json", b"{", "config.json cannot be read"),
-        ("config.json", b"[]", "config.json holds no table"),
+        ("config.json", b"[]", "config.json is not a JSON object"),
         ("config.json", b'{"model_type": "bert"}', "is not that of an nlpmtl model: model_type is 'bert'"),
         ("model.safetensors", None, "it has no file model.safetensors"),
         ("model.safetensors", model.weights(0)[:-1], "model.safetensors is damaged"),
