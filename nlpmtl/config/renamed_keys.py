@@ -33,9 +33,10 @@ def replace_old_keys(tables: Mapping[str, Any], *, where: str, warn: bool = True
         ConfigError: a table has both names of a key.
     """
     try:
-        return _replace(tables, (), where=f"{where}: " if warn else None)
+        replaced: dict[str, Any] = _replace(tables, (), where=f"{where}: " if warn else None)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from None
+    return replaced
 
 
 def replace_old_overrides(overrides: Mapping[str, Any], *, warn: bool = True) -> dict[str, Any]:
