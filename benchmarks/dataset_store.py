@@ -57,7 +57,8 @@ def write(directory: Path, rows: int, tasks: int) -> None:
                 writer.append(values_of_task)
             lists = pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), pa.array(values))
             stream.write_batch(pa.record_batch([lists, *map(pa.array, classes)], schema=schema))
-    for writer in (ids, *labels):
+    ids.close()
+    for writer in labels:
         writer.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ NEWER = {FORMAT_KEY: FORMAT_VERSION + 1}
 RULE = r"format_version is 3, and this version of nlpmtl reads up to 2.*pip install --upgrade nlpmtl"
 
 
-def write(path: Path, content: dict[str, object]) -> Path:
+def write(path: Path, content: Mapping[str, object]) -> Path:
     path.write_text(json.dumps(content), encoding="utf-8")
     return path.parent
 

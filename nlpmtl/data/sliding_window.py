@@ -44,13 +44,13 @@ class Windows:
 
 
 class _WindowLayout(NamedTuple):
-    """The window layout of texts: `count` windows per text of `size` tokens, one every `step` tokens.
+    """The window layout of texts: `window_count` windows per text of `size` tokens, one every `step` tokens.
 
     Args:
         lengths: the number of tokens of each text without special tokens, ``[texts]``.
         before: the number of special tokens before each text, ``[texts]``.
         after: the number of special tokens after each text, ``[texts]``.
-        count: the number of windows of each text, ``[texts]``.
+        window_count: the number of windows of each text, ``[texts]``.
         size: the maximum number of tokens of a window without special tokens, ``[texts]``.
         step: the distance between the starts of two windows, ``[texts]``.
         backwards: whether the first window is at the end of the text, as for tokenizers that truncate on the left.
@@ -59,7 +59,7 @@ class _WindowLayout(NamedTuple):
     lengths: NDArray[np.int64]
     before: NDArray[np.int64]
     after: NDArray[np.int64]
-    count: NDArray[np.int64]
+    window_count: NDArray[np.int64]
     size: NDArray[np.int64]
     step: NDArray[np.int64]
     backwards: bool
@@ -75,7 +75,7 @@ class _WindowLayout(NamedTuple):
         """Return the number of the window in which a token is farthest from an end; the first one of equal ones."""
         ahead = self.lengths[text] - 1 - token if self.backwards else token
         # A step is at least half a window, so at most two windows contain the token.
-        late = np.minimum(ahead // self.step[text], self.count[text] - 1)
+        late = np.minimum(ahead // self.step[text], self.window_count[text] - 1)
         early = np.maximum(late - 1, 0)
         deeper = self._distance_to_edge(text, early, token) >= self._distance_to_edge(text, late, token)
         number: NDArray[np.int64] = np.where(deeper, early, late)
@@ -113,8 +113,8 @@ def tokenize_windows(
     layout = _window_layout([sequence_ids(row) for row in rows], max_length=max_length, side=tokenizer.truncation_side)
     del rows  # the largest objects here
     first_tokens = find_first_tokens_batch(words if isinstance(words, Spans) else Spans.pack(words), offsets)
-    text = np.arange(len(texts)).repeat(layout.count)
-    first = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(layout.count)])[:-1]
+    text = np.arange(len(texts)).repeat(layout.window_count)
+    first = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(layout.window_count)])[:-1]
     number = np.arange(len(text)) - first[text]
     starts, ends = layout.spans(text, number)
     windows = [
@@ -129,7 +129,7 @@ def tokenize_windows(
     order = np.argsort(window, kind="stable")
     places = (layout.before[text_of_word] + token - starts[window]).astype(np.int32)
     bounds = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(np.bincount(window, minlength=len(text)))])
-    pieces = TokenizedTexts(_pack(windows), None, Ragged(places[order], bounds), cut=(layout.count > 1)[text])
+    pieces = TokenizedTexts(_pack(windows), None, Ragged(places[order], bounds), cut=(layout.window_count > 1)[text])
     return Windows(pieces, text, first, word[order])
 
 

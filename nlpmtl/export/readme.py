@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from nlpmtl.export.onnx_model import output_name
 from nlpmtl.hub.model_files import GRAPH
+from nlpmtl.strict_json import dumps
 from nlpmtl.tasks import StockModel, Task
 
 
@@ -56,9 +56,7 @@ def transformers_readme(task: Task, *, stock: StockModel, max_length: int) -> st
 
 def _arguments(task: Task, stock: StockModel) -> str:
     text = '{"text": "A text.", "text_pair": "Another."}' if task.takes_pairs else '"A text."'
-    options = (
-        f"{name}={json.dumps(value) if isinstance(value, str) else value}" for name, value in stock.arguments.items()
-    )
+    options = (f"{name}={dumps(value) if isinstance(value, str) else value}" for name, value in stock.arguments.items())
     return ", ".join([text, *options])
 
 

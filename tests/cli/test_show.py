@@ -69,4 +69,4 @@ def test_kinds(nlpmtl_: Nlpmtl) -> None:
 def test_an_unknown_name(nlpmtl_: Nlpmtl) -> None:
     done = nlpmtl_("show", "kindz")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "no run file 'kindz'" in done.stderr
+    assert "run file 'kindz' does not exist" in done.stderr

@@ -139,8 +139,8 @@ def test_columns_that_are_not_needed_may_differ(tmp_path: Path) -> None:
         (["a.jsonl", "a.jsonl"], ConfigError, r"a\.jsonl: listed more than once"),
         (["a.jsonl", "?.jsonl"], ConfigError, r"a\.jsonl: listed more than once"),
         (["a.jsonl", "sub/../a.jsonl"], ConfigError, r"sub/\.\./a\.jsonl: listed more than once .*also as .*a\.jsonl"),
-        (["a.jsonl", "b.txt"], ConfigError, r"b\.txt: the name of a file of rows ends in"),
-        ("*", ConfigError, r"note\.txt: the name of a file of rows ends in"),
+        (["a.jsonl", "b.txt"], ConfigError, r"b\.txt: unsupported file type"),
+        ("*", ConfigError, r"note\.txt: unsupported file type"),
         ([], DataError, "no row"),
         (["a.jsonl", {"text": "a", "label": "x"}], DataError, "a dict was expected"),
     ],
@@ -208,7 +208,7 @@ class TestConfig:
             '[input]\ntext = "text"\n[tasks.t]\nkind = "classification"\nlabel = "label"\n'
         )
         (tmp_path / "run.toml").write_text(
-            f'output = "out"\n[encoder]\nname = "e"\n[datasets.d]\nuse = "{folder}/d.toml"\n[train]\nsteps = 1\n'
+            f'output = "out"\n[encoder]\nname = "e"\n[datasets.d]\nextends = "{folder}/d.toml"\n[train]\nsteps = 1\n'
         )
         monkeypatch.chdir(tmp_path)
         config = parse_run(load.read_run("run.toml"), where="run.toml")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -18,7 +18,7 @@ from nlpmtl import ConfigError, ModelError, MultiTaskModel, Predictor
 from nlpmtl.export import export_task
 from nlpmtl.model import Sharing, load_encoder
 from nlpmtl.registry import SHARINGS, TASKS
-from nlpmtl.tasks import Classification, Logits, task_from_config
+from nlpmtl.tasks import Classification, ExampleOutputs, Prediction, task_from_config
 from tests.architectures import ARCHITECTURES, write_architecture
 from tests.stock import Asked, Found, ask_stock
 from tests.tiny import make_rows, read_json, write_encoder
@@ -304,8 +304,8 @@ def test_a_task_type_with_its_own_decoding_is_refused(
     class Stars(Classification):
         kind = "stars"
 
-        def choose(self, logits: Logits) -> int:
-            return 0
+        def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:
+            return [Prediction(self.labels[0], score=1.0) for _ in items]
 
     monkeypatch.setattr(TASKS, "_members", dict(TASKS._members))
     TASKS.register("stars", TASKS.options("classification"))(Stars)

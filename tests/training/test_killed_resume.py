@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nlpmtl import Predictor
+from nlpmtl.format_version import FORMAT_VERSION
 from nlpmtl.run import iter_train, load_config
 from nlpmtl.training import EvaluationDone, read_lines, save_atomic
 from tests.tiny import Trained, checkpoint, digest, make_run, read_json, train_tiny
@@ -115,4 +116,4 @@ def test_a_checkpoint_that_is_replaced_is_never_missing(tmp_path: Path, monkeypa
     monkeypatch.setattr(Path, "rename", kill)
     with pytest.raises(KeyboardInterrupt):
         save_atomic(path, tensors={}, state={"a": 2})
-    assert read_json(path / "state.json") == {"a": 1}
+    assert read_json(path / "state.json") == {"format_version": FORMAT_VERSION, "a": 1}

@@ -216,7 +216,8 @@ def configs(scratch: Path, *, many: int) -> Count:
     directory = scratch / "configs"
     files = _shipped(directory)
     (directory / "uses.toml").write_text(
-        "encoder.name = 'me/encoder'\ndatasets.x.use = 'changed.toml'\ndatasets.x.limit.train = 3\n", encoding="utf-8"
+        "encoder.name = 'me/encoder'\ndatasets.x.extends = 'changed.toml'\ndatasets.x.limit.train = 3\n",
+        encoding="utf-8",
     )
 
     def attempt(changed: Changed) -> None:
