@@ -122,12 +122,17 @@ def test_options_that_cannot_be_are_refused_with_their_key(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
+    """All weights but the biases of keys.
+
+    Softmax does not depend on those biases, so their gradient is 0 but for rounding. AdamW divides it by its own size,
+    and the penalty of `soft_l2` passes the rounding of one copy on to the others.
+    """
     train = {**TRAIN, "lr": 1e-3, "precision": "fp64", "save_every": 4}
     run = make_run(tmp_path, rows=20, dropout=0.0, train=train)
     runs = {case: {**run, "sharing": options} for case, options in CASES.items() if case != "hard"}
-    alone = {case: train_tiny(one, tmp_path / "one" / case).model_dir for case, one in runs.items()}
-    told = [{**one, "output": str(tmp_path / "two" / case)} for case, one in runs.items()]
-    (tmp_path / "runs.json").write_text(json.dumps(told), encoding="utf-8")
+    model_dirs = {case: train_tiny(config, tmp_path / "one" / case).model_dir for case, config in runs.items()}
+    configs = [{**config, "output": str(tmp_path / "two" / case)} for case, config in runs.items()]
+    (tmp_path / "runs.json").write_text(json.dumps(configs), encoding="utf-8")
     script = tmp_path / "script.py"
     script.write_text(
         "import json, os, sys\nimport nlpmtl\nassert os.environ['WORLD_SIZE'] == '2'\n"
@@ -139,5 +144,9 @@ def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
         [*start, str(script), str(tmp_path / "runs.json")], capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    for case, model_dir in alone.items():
-        assert apart(model_dir, tmp_path / "two" / case / "model") < 1e-10, case
+    for case, model_dir in model_dirs.items():
+        one, two = weights(model_dir), weights(tmp_path / "two" / case / "model")
+        assert one.keys() == two.keys()
+        for name in one:
+            if not name.endswith("attention.self.key.bias"):
+                assert float((one[name] - two[name]).abs().max()) < 1e-10, (case, name)
