@@ -127,10 +127,11 @@ class InferencePipeline:
         outputs: dict[str, dict[int, Outputs]] = {name: {} for name in tasks}
         for row, name, values in self._inference.run(encoded, rows_of=rows_of, consume=_identity):
             outputs[name][row] = values
+        sequences = _to_sequences(windows)
         cut = pieces.cut[windows.first].tolist()
         results: list[dict[str, Any]] = [{} for _ in inputs]
         for name, task in tasks.items():
-            items = _to_items(inputs, windows, outputs.pop(name))
+            items = _to_items(inputs, windows, sequences, outputs.pop(name))
             predictions = task.decode(items)
             for result, prediction, item, truncated in zip(results, predictions, items, cut, strict=True):
                 formatted = task.format(prediction, item.example, options)
@@ -149,19 +150,23 @@ class InferencePipeline:
         return Windows(pieces, rows, rows, np.zeros(0, dtype=np.int64))
 
 
-def _to_items(inputs: Sequence[Input], windows: Windows, outputs: Mapping[int, Outputs]) -> list[ExampleOutputs]:
+def _to_sequences(windows: Windows) -> list[TokenSequence]:
+    """Return the token sequence of each window."""
+    ids, first_tokens = windows.pieces.ids, windows.pieces.first_tokens
+    if first_tokens is None:
+        return [TokenSequence(ids[row]) for row in range(len(windows.text))]
+    return [TokenSequence(ids[row], first_tokens[row], windows.words_of(row)) for row in range(len(windows.text))]
+
+
+def _to_items(
+    inputs: Sequence[Input], windows: Windows, sequences: Sequence[TokenSequence], outputs: Mapping[int, Outputs]
+) -> list[ExampleOutputs]:
     """Return the outputs of each input, whose windows follow each other."""
-    items, ids, first_tokens = [], windows.pieces.ids, windows.pieces.first_tokens
+    items = []
     for read, start, end in zip(inputs, windows.first, [*windows.first[1:], len(windows.text)], strict=True):
         rows = [row for row in range(start, end) if row in outputs]
-        sequences = [
-            TokenSequence(ids[row])
-            if first_tokens is None
-            else TokenSequence(ids[row], first_tokens[row], windows.words_of(row))
-            for row in rows
-        ]
         arrays = {name: [outputs[row][name] for row in rows] for name in outputs[rows[0]]}
-        items.append(ExampleOutputs(Example(read), sequences, arrays))
+        items.append(ExampleOutputs(Example(read), [sequences[row] for row in rows], arrays))
     return items
 
 
