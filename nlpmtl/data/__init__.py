@@ -14,7 +14,7 @@ from nlpmtl.data.column_types import BUILT_IN, ColumnType, column_type
 from nlpmtl.data.dataset_loader import DatasetLoader
 from nlpmtl.data.device_transfer import to_device
 from nlpmtl.data.encode import Encoded, Target, label
-from nlpmtl.data.example import Example, TokenSequence
+from nlpmtl.data.example import Example, TextInput, TokenSequence
 from nlpmtl.data.fingerprint import describe_changes, fingerprint
 from nlpmtl.data.input_parsing import Input, to_input
 from nlpmtl.data.label_columns import LabelColumn
@@ -61,6 +61,7 @@ __all__ = [
     "Target",
     "Targets",
     "TaskBatch",
+    "TextInput",
     "TokenSequence",
     "TokenizedSplit",
     "TokenizedTexts",

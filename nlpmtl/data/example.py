@@ -4,13 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nlpmtl.data.input_parsing import Input
 from nlpmtl.data.word_alignment import Span
+
+
+@dataclass(frozen=True, slots=True)
+class TextInput:
+    """A text or a pair of texts to be tokenized. Equal ones of a row are tokenized and encoded once for all tasks.
+
+    Args:
+        text: the text, or the first text of a pair.
+        pair: the second text of a pair.
+        words: start and end of each word in `text`, in characters; None where no task needs positions of words.
+        stride: None: a long input is truncated. Else it is cut into windows that share this many tokens ("half": half
+            of the tokens of a window); of a pair the second text is cut, and each window has the first text.
+        offsets: whether the character offsets of the tokens are needed.
+    """
+
+    text: str
+    pair: str | None = None
+    words: Sequence[Span] | None = field(default=None, hash=False)
+    stride: int | Literal["half"] | None = None
+    offsets: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +75,16 @@ class TokenSequence:
 
     Args:
         ids: token ids, special tokens included, ``[tokens]``.
+        type_ids: the segment of each token, ``[tokens]``; None: all are 0, or the encoder takes none.
         words: position of the first token of each word that is read here, -1 for a word without a token; None where
             the input is not words. Each word of a long text is read in the window in which it is farthest from an end.
         word_ids: index of each of these words in its text; None: they are all words of the text.
+        offsets: start and end of each token in the last text of the input, in characters, -1 outside it,
+            ``[tokens, 2]``; None where no task needs them.
     """
 
     ids: NDArray[np.integer]
     words: NDArray[np.integer] | None = None
     word_ids: NDArray[np.integer] | None = None
+    type_ids: NDArray[np.integer] | None = None
+    offsets: NDArray[np.integer] | None = None
