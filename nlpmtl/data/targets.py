@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nlpmtl.data.column_types import ColumnType
-from nlpmtl.data.example import Example
+from nlpmtl.data.example import Example, TokenSequence
 from nlpmtl.data.ragged import Ragged
 
 IGNORED = -100
@@ -145,13 +145,18 @@ class Targets:
     """What the loss of a task reads for one example.
 
     Args:
-        example: name -> scalar or array of a fixed shape; in a batch ``[examples, ...]``.
+        count: number of items over which the loss is summed, such as tokens. It depends on the data only, never on
+            randomness: every process knows the counts of a whole step before the first forward pass.
+        example: name -> scalar or array; in a batch ``[examples]`` or ``[examples, most, ...]``, padded.
+        sequence: name -> a scalar or array per sequence; in a batch ``[sequences]`` or ``[sequences, most, ...]``.
     """
 
-    example: Mapping[str, Any]
+    count: int = 1
+    example: Mapping[str, Any] = field(default_factory=dict)
+    sequence: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
-MakeTargets = Callable[[Example], Targets]
+MakeTargets = Callable[[Example, Sequence[TokenSequence]], Targets | None]
 
 
 @dataclass(frozen=True)
@@ -173,8 +178,7 @@ class ParsedLabels(ClassLabels):
         return [self.type.from_stored(self.names[self.ids[row]]) for row in rows]
 
     def targets(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> dict[str, Tensor]:
-        targets = [
-            self.make_targets(Example(labels={"label": value})).example
-            for value in self.values(np.asarray(rows).tolist())
-        ]
-        return {name: torch.from_numpy(np.stack([np.asarray(one[name]) for one in targets])) for name in targets[0]}
+        parsed = self.values(np.asarray(rows).tolist())
+        targets = [self.make_targets(Example(labels={"label": value}), []) for value in parsed]
+        values = [made.example for made in targets if made is not None]
+        return {name: torch.from_numpy(np.stack([np.asarray(row[name]) for row in values])) for name in values[0]}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import Tensor, nn
-from transformers import PretrainedConfig
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from nlpmtl.heads.head import Head
 from nlpmtl.heads.head_config import sequence_head_config, token_head_config
@@ -22,12 +22,14 @@ class HeadContext:
         seed: seed of the initial weights; it depends on the seed of the run and the name of the task.
         encoder: the encoder, for weights to be tied to; never a submodule of the head.
         pretrained: weights of the checkpoint outside the encoder, by their names in `Head`; empty on loading.
+        tokenizer: the tokenizer, for the ids of special tokens; None for a model that is loaded without one.
     """
 
     config: PretrainedConfig
     seed: int = 0
     encoder: nn.Module | None = None
     pretrained: Mapping[str, Tensor] = field(default_factory=dict)
+    tokenizer: PreTrainedTokenizerBase | None = None
 
     @property
     def width(self) -> int:

@@ -22,7 +22,10 @@ class HeadInputs:
         mask: 1 or True on tokens, 0 or False on padding, ``[sequences, time]``; with `rows` that of the whole batch.
         input_ids: token ids, ``[sequences, time]``; with `rows` those of the whole batch.
         targets: what the loss will read, by name; None in prediction and export.
-        rows: rows of the batch that the sequences are, ``[sequences]``; None: `mask` and `input_ids` are theirs.
+        words: position of the first token of each word, -1 for a word without one, ``[sequences, words]``; with `rows`
+            those of the whole batch; None if no task of the batch reads words.
+        rows: rows of the batch that the sequences are, ``[sequences]``; None: `mask`, `input_ids` and `words` are
+            theirs.
         dtype: precision of the head's weights; None: that of the hidden states.
     """
 
@@ -33,11 +36,12 @@ class HeadInputs:
         input_ids: Tensor | None = None,
         *,
         targets: Mapping[str, Tensor] | None = None,
+        words: Tensor | None = None,
         rows: Tensor | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         self.targets = targets
-        self._hidden, self._mask, self._input_ids, self._rows = hidden, mask, input_ids, rows
+        self._hidden, self._mask, self._input_ids, self._words, self._rows = hidden, mask, input_ids, words, rows
         self._dtype = hidden.dtype if dtype is None else dtype
 
     @cached_property
@@ -56,6 +60,25 @@ class HeadInputs:
         if self._input_ids is None:
             raise ValueError("these inputs have no token ids")
         return self._cut(self._input_ids)
+
+    @cached_property
+    def words(self) -> Tensor:
+        """Position of the first token of each word, -1 for a word without one, ``[sequences, words]``.
+
+        Raises:
+            ValueError: the inputs are texts whose words are not known.
+        """
+        if self._words is None:
+            raise ValueError("these inputs have no words")
+        return self._words if self._rows is None else self._words[self._rows]
+
+    def at_words(self) -> Tensor:
+        """Return the hidden states of the first token of each word, ``[sequences, words, width]``.
+
+        Those of a word without a token, where `words` is -1, are those of the first token of the sequence.
+        """
+        index = self.words.clamp(min=0).unsqueeze(-1).expand(-1, -1, self._hidden.shape[-1])
+        return self.hidden.gather(1, index)
 
     @cached_property
     def first(self) -> Tensor:

@@ -9,7 +9,17 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from torch import Tensor, nn
 
-from nlpmtl.data import Example, Labels, LabelType, SplittingMethod, Targets, TaskBatch, WordSplitting
+from nlpmtl.data import (
+    Example,
+    Labels,
+    LabelType,
+    SplittingMethod,
+    Targets,
+    TaskBatch,
+    TextInput,
+    TokenSequence,
+    WordSplitting,
+)
 from nlpmtl.errors import ConfigError
 from nlpmtl.heads import HeadContext, Outputs
 from nlpmtl.metrics import Shape as PredictionType
@@ -46,6 +56,15 @@ class Task(ABC):
     """The registered name."""
     columns: ClassVar[Mapping[str, LabelType]] = {"label": "class"}
     """Config key of each label column, and its column type."""
+    extra_inputs: ClassVar[Mapping[str, LabelType]] = {}
+    """Key of each further input, such as the choices of multiple choice, and its column type. The key is also that in
+    the table `input` of a dataset, and in raw inputs to predict for."""
+    optional: ClassVar[frozenset[str]] = frozenset()
+    """Keys of `columns` and `extra_inputs` that may be null; a row in which another one is null is unlabelled."""
+    fitted: ClassVar[frozenset[str]] = frozenset({"temperature"})
+    """Fields that are learned from data, which a continued run takes over; all others must be equal."""
+    coupled: ClassVar[bool] = False
+    """Whether the loss of an example depends on the other examples of a step, as a contrastive loss does."""
     inputs: ClassVar[frozenset[str]] = frozenset({"text", "pair", "words"})
     """Input shapes on which it can be trained."""
     prediction_types: ClassVar[tuple[PredictionType, ...]] = ()
@@ -159,15 +178,51 @@ class Task(ABC):
                     f"not {found!r}: describe the same task here, or give it another name"
                 )
 
-    def targets(self, example: Example) -> Targets:
-        """Return what the loss reads, for a column type that is not built in. Default: the parsed value.
+    def sequences(self, example: Example, *, predict: bool) -> list[TextInput]:
+        """Return the texts of an example that the encoder reads. Default: its input, truncated.
 
-        Built-in column types have vectorised targets of the name "label": ids, numbers, or a multi-hot vector.
+        Equal texts of a row are tokenized and encoded once for all tasks.
 
         Args:
-            example: parsed label columns of a row, ``example.labels["label"]``.
+            example: a row, or a raw input to predict for.
+            predict: whether it is read for a prediction, not for training or evaluation.
         """
-        return Targets({"label": example.labels["label"]})
+        assert example.input is not None, "the texts of a row are known where it is tokenized"
+        return [TextInput(example.input.encoded_text, example.pair)]
+
+    def targets(self, example: Example, sequences: Sequence[TokenSequence]) -> Targets | None:
+        """Return what the loss reads; None leaves the row out of the loss. Default: the parsed value, as "label".
+
+        It is called once per row, when a split is tokenized. Built-in column types have vectorised targets of the name
+        "label" instead: ids, numbers, or a multi-hot vector.
+
+        Args:
+            example: a row; its parsed label columns are ``example.labels``.
+            sequences: the token sequences of `sequences`, in order; the windows of a text follow each other.
+        """
+        return Targets(example={"label": example.labels["label"]})
+
+    def corrupt(
+        self, sequences: Sequence[TokenSequence], targets: Targets, rng: np.random.Generator
+    ) -> tuple[Sequence[TokenSequence], Targets]:
+        """Return changed copies of the sequences, and their targets, each time a row is trained on.
+
+        It is for masked language modelling and data augmentation. Other tasks do not see the copies, and evaluation
+        and prediction do not use them. Default: nothing changes.
+
+        Args:
+            sequences: the token sequences of a row.
+            targets: what `targets` returned for them; the count must stay the same.
+            rng: a generator that depends on the seed of the run, the task, the dataset, the row and the pass over it.
+        """
+        return sequences, targets
+
+    def gold(self, example: Example) -> Any:
+        """Return the gold label as metrics compare it with `Prediction.value`: names and numbers, not ids.
+
+        A row whose gold label is None is not scored. Default: the column ``label``.
+        """
+        return example.labels.get("label")
 
     @abstractmethod
     def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:

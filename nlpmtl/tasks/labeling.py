@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nlpmtl.data import IGNORED, Example, Labels, LabelType, Scheme, TagLabels, TaskBatch
+from nlpmtl.data import IGNORED, Example, Labels, LabelType, Scheme, TagLabels, TaskBatch, TextInput
 from nlpmtl.errors import ConfigError
 from nlpmtl.heads import HeadContext, Outputs
 from nlpmtl.metrics import Shape as PredictionType
@@ -120,6 +120,12 @@ class Labeling(Task):
     @property
     def outside(self) -> str | None:
         return "O" if self.scheme == "bio" else None
+
+    def sequences(self, example: Example, *, predict: bool) -> list[TextInput]:
+        """Its words; a long text is predicted in overlapping windows, and truncated in training and evaluation."""
+        assert example.input is not None, "the texts of a row are known where it is tokenized"
+        text, words = example.input.encoded
+        return [TextInput(text, words=words, stride="half" if predict else None)]
 
     def fit(self, labels: Iterable[Labels]) -> None:
         ids = np.concatenate([one.ids.values for one in labels if isinstance(one, TagLabels)])

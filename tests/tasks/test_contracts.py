@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 import nlpmtl.tasks as tasks
 from nlpmtl.config import TaskOptions
+from nlpmtl.data import Example, Input
 from nlpmtl.heads import HeadContext, HeadInputs
 from nlpmtl.registry import METRICS, TASKS
 from nlpmtl.tasks import Confusion, LabelCounts, Task, task_from_config
@@ -165,6 +166,23 @@ def test_a_head_has_the_tasks_outputs_and_starts_the_same_whatever_other_heads_t
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     assert not torch.equal(first.out.weight, build(task, 4).out.weight)
     assert first.out.weight.std() < 0.04  # initializer_range, 0.02
+
+
+def test_sequences_of_an_example(kind: str) -> None:
+    """One text or pair; words are cut into windows in prediction only."""
+    task = make(kind)
+    pair = "Turin is in Italy." if task.takes_pairs else None
+    example = Example(Input(TEXT, pair, given=WORDS if task.input == "words" else None))
+    for predict in (False, True):
+        (read,) = task.sequences(example, predict=predict)
+        assert (read.text, read.pair) == (TEXT, pair)
+        assert read.stride == ("half" if predict and task.columns["label"] == "tags" else None)
+        assert read.words == (WORDS if task.columns["label"] == "tags" else None)
+
+
+def test_the_gold_label_is_that_of_the_label_column(kind: str) -> None:
+    assert make(kind).gold(Example(labels={"label": "a"})) == "a"
+    assert make(kind).gold(Example()) is None
 
 
 def test_right_answers_score_best(kind: str) -> None:
