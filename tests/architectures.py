@@ -100,7 +100,9 @@ def write_architecture(name: str, directory: Path, *, seed: int = 0, **config: A
 
 def _pieces(special: Sequence[str], *groups: Sequence[str]) -> dict[str, int]:
     """Tokens and their ids, the special ones first."""
-    return {piece: i for i, piece in enumerate(dict.fromkeys([*special, *(piece for one in groups for piece in one)]))}
+    return {
+        piece: i for i, piece in enumerate(dict.fromkeys([*special, *(piece for group in groups for piece in group)]))
+    }
 
 
 def _tokens(kind: Any, special: Sequence[str]) -> PreTrainedTokenizerBase:
@@ -116,7 +118,7 @@ def _bytes(special: Sequence[str]) -> tuple[dict[str, int], list[tuple[str, str]
     merges: dict[tuple[str, str], None] = {}
     for word in WORDS:
         for letters in (f"Ġ{word}", word):
-            merges |= {(letters[:at], letters[at]): None for at in range(1, len(letters))}
+            merges |= {(letters[:position], letters[position]): None for position in range(1, len(letters))}
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     return _pieces(special, alphabet, ["".join(merge) for merge in merges]), list(merges)
 

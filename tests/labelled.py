@@ -39,8 +39,8 @@ class Loader:
     def datasets(self, task: dict[str, Any], **files: Any) -> Any:
         words = task["kind"] == "labeling"
         read = {"words": "w"} if words else {"text": "text"}
-        one = {"data": {"files": files}, "input": read, "tasks": {"t": task}}
-        return load_config({"encoder": {"name": str(self._encoder)}, "datasets": {"one": one}}).datasets
+        table = {"data": {"files": files}, "input": read, "tasks": {"t": task}}
+        return load_config({"encoder": {"name": str(self._encoder)}, "datasets": {"one": table}}).datasets
 
 
 def rows(values: Sequence[Any], *, column: str = "y") -> list[dict[str, Any]]:
@@ -48,13 +48,13 @@ def rows(values: Sequence[Any], *, column: str = "y") -> list[dict[str, Any]]:
 
 
 def tagged(*tags: Sequence[Any]) -> list[dict[str, Any]]:
-    return [{"w": ["a"] * len(one), "y": list(one)} for one in tags]
+    return [{"w": ["a"] * len(row_tags), "y": list(row_tags)} for row_tags in tags]
 
 
 def labels(work: TaskDatasets, split: str = "train") -> list[Any]:
     """The labels of each row by name, None where it is unlabelled."""
-    found = work.splits[split]["one"].labels["t"]
-    return [found.values([row])[0] if found.labelled[row] else None for row in range(len(found.labelled))]
+    column = work.splits[split]["one"].labels["t"]
+    return [column.values([row])[0] if column.labelled[row] else None for row in range(len(column.labelled))]
 
 
 def write(path: Path, values: Sequence[Any]) -> str:

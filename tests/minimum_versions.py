@@ -23,12 +23,12 @@ _PIN = re.compile(r"(?P<name>[\w.-]+)==(?P<version>[\w.]+)")
 
 def requirements(extras: Sequence[str]) -> list[str]:
     """Return the requirements of the package and of some extras, with those of extras that these include."""
-    found = list(PROJECT["dependencies"])
+    dependencies = list(PROJECT["dependencies"])
     for extra in extras:
         for requirement in PROJECT["optional-dependencies"][extra]:
             included = re.fullmatch(rf"{PROJECT['name']}\[(.*)\]", requirement)
-            found += requirements(included[1].split(",")) if included else [requirement]
-    return list(dict.fromkeys(found))
+            dependencies += requirements(included[1].split(",")) if included else [requirement]
+    return list(dict.fromkeys(dependencies))
 
 
 def minimum_versions(extras: Sequence[str], *, pins: Sequence[str] = ()) -> dict[str, str]:

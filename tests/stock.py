@@ -34,14 +34,14 @@ class Found:
     """The name of the class."""
 
 
-def ask_stock(asked: Sequence[Asked], scratch: Path) -> list[Found]:
+def ask_stock(requests: Sequence[Asked], scratch: Path) -> list[Found]:
     """What one process without nlpmtl answers to all of it."""
     given, written = scratch / "asked.json", scratch / "found.json"
-    given.write_text(json.dumps([asdict(one) for one in asked]), encoding="utf-8")
+    given.write_text(json.dumps([asdict(item) for item in requests]), encoding="utf-8")
     command = [sys.executable, "-I", __file__, str(given), str(written)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return [Found(**one) for one in json.loads(written.read_text(encoding="utf-8"))]
+    return [Found(**item) for item in json.loads(written.read_text(encoding="utf-8"))]
 
 
 def _main() -> None:
@@ -50,14 +50,14 @@ def _main() -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    found = []
-    for one in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
+    results = []
+    for request in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
         logits: list[Any] = []
-        pipe: Any = pipeline(one["pipeline"], model=one["directory"], device="cpu")
+        pipe: Any = pipeline(request["pipeline"], model=request["directory"], device="cpu")
         pipe.model.register_forward_hook(lambda module, args, output, to=logits: to.append(output.logits[0].tolist()))
-        answers = [pipe(given, **one["options"]) for given in one["inputs"]]
-        found.append(asdict(Found(answers, logits, type(pipe.model).__name__)))
-    Path(sys.argv[2]).write_text(json.dumps(found, default=float), encoding="utf-8")
+        answers = [pipe(given, **request["options"]) for given in request["inputs"]]
+        results.append(asdict(Found(answers, logits, type(pipe.model).__name__)))
+    Path(sys.argv[2]).write_text(json.dumps(results, default=float), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ def test_packed_rows_and_padded_ones_give_the_same_weights(tmp_path: Path) -> No
     eager = train_tiny({**run, "encoder": {**run["encoder"], "attn_implementation": "eager"}}, tmp_path / "eager")
     assert apart(packed.model_dir, padded.model_dir) < 1e-8
     assert apart(packed.model_dir, eager.model_dir) < 1e-8
-    for one, other in zip(metrics(packed.output), metrics(padded.output), strict=True):
-        assert one["tokens"] == other["tokens"]
-        assert one["losses"] == pytest.approx(other["losses"], abs=1e-9)
+    for line, other in zip(metrics(packed.output), metrics(padded.output), strict=True):
+        assert line["tokens"] == other["tokens"]
+        assert line["losses"] == pytest.approx(other["losses"], abs=1e-9)
 
 
 def test_a_model_does_not_tell_how_it_was_computed(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_a_model_does_not_tell_how_it_was_computed(tmp_path: Path) -> None:
 def test_packed_rows_go_with_what_else_an_encoder_can_be_told(tmp_path: Path, extra: dict[str, bool]) -> None:
     run = make_run(tmp_path, train={"steps": 3, "batch_size": 8})
     plain = train_tiny(run, tmp_path / "plain")
-    told = train_tiny({**run, "encoder": {**run["encoder"], **extra}}, tmp_path / "told")
-    assert weights(plain.model_dir).keys() == weights(told.model_dir).keys()
+    configured = train_tiny({**run, "encoder": {**run["encoder"], **extra}}, tmp_path / "told")
+    assert weights(plain.model_dir).keys() == weights(configured.model_dir).keys()
     if "freeze" not in extra:
-        assert apart(plain.model_dir, told.model_dir) < 1e-5
+        assert apart(plain.model_dir, configured.model_dir) < 1e-5

@@ -28,9 +28,9 @@ def test_temperatures_and_thresholds_are_saved_and_used(calibrated: Trained) -> 
     assert model.tasks["topic"].temperature == tasks["topic"]["temperature"]
     raw = nlpmtl.Predictor.from_pretrained(calibrated.model_dir)
     raw.tasks["topic"].temperature = 1.0
-    one, other = (predictor.predict("a cat", task="topic") for predictor in (model, raw))
-    assert one["label"] == other["label"]
-    assert one["score"] != other["score"]
+    scaled, uncalibrated = (predictor.predict("a cat", task="topic") for predictor in (model, raw))
+    assert scaled["label"] == uncalibrated["label"]
+    assert scaled["score"] != uncalibrated["score"]
 
 
 def test_the_scores_are_those_of_the_saved_model(calibrated: Trained) -> None:

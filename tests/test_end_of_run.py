@@ -140,10 +140,10 @@ FAILURES: dict[str, tuple[Callable[[], None], str, set[str]]] = {
 
 @pytest.mark.parametrize("what", FAILURES)
 def test_what_fails_is_reported_and_the_model_is_written(run: dict[str, Any], tmp_path: Path, what: str) -> None:
-    break_it, told, missing = FAILURES[what]
+    break_it, message, missing = FAILURES[what]
     break_it()
     result, notes = train(run, tmp_path / "out")
-    assert notes[0] == told
+    assert notes[0] == message
     assert len(notes) == 1 + (what == "the last evaluation"), "calibration needs the same metric"
     assert read_json(tmp_path / "out" / "run.json")["failures"] == notes
     loads(result.model_dir)

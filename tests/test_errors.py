@@ -19,7 +19,7 @@ def test_the_tree_that_is_drawn_is_the_tree_that_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "known", "said"),
+    ("name", "known", "hint"),
     [
         ("temprature", ["uniform", "temperature"], "did you mean 'temperature'?"),
         ("zzz", ["uniform", "capped"], "known: capped, uniform"),
@@ -28,6 +28,6 @@ def test_the_tree_that_is_drawn_is_the_tree_that_is() -> None:
         ("lr", {"lrs": 1, "head_lr": 2}, "did you mean 'lrs'?"),
     ],
 )
-def test_the_nearest_name_or_all(found: str, known: list[str], said: str) -> None:
-    assert did_you_mean(found, known) == said
-    assert did_you_mean(found, iter(known)) == said
+def test_the_nearest_name_or_all(name: str, known: list[str], hint: str) -> None:
+    assert did_you_mean(name, known) == hint
+    assert did_you_mean(name, iter(known)) == hint

@@ -80,9 +80,9 @@ def test_a_link_or_a_file_is_replaced_by_a_directory(tmp_path: Path, exchanges: 
     assert (other / "file").read_text() == "other"
 
 
-@pytest.mark.parametrize("at", range(1, 8))
+@pytest.mark.parametrize("kill_point", range(1, 8))
 def test_a_good_directory_is_there_after_a_kill(
-    tmp_path: Path, exchanges: bool, at: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, exchanges: bool, kill_point: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At each call that changes something: exchanged it is there at every moment, else once it is restored."""
     target = directory(tmp_path / "model", "old")
@@ -93,7 +93,7 @@ def test_a_good_directory_is_there_after_a_kill(
         def call(*arguments: object, **options: object) -> object:
             nonlocal calls
             calls += 1
-            if calls == at:
+            if calls == kill_point:
                 raise KeyboardInterrupt(name)
             return original(*arguments, **options)  # type: ignore[operator]
 
@@ -112,7 +112,7 @@ def test_a_good_directory_is_there_after_a_kill(
     except KeyboardInterrupt:
         pass
     else:
-        assert calls < at
+        assert calls < kill_point
     monkeypatch.undo()
     if exchanges:
         assert (target / "file").read_text() in ("old", "new")

@@ -142,23 +142,23 @@ def submitted(hub: Hub, model: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 def sheets(path: Path) -> dict[str, list[str]]:
     """Return the predictions of each file; check the header and the row numbers."""
-    found = {}
+    tables = {}
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             header, *lines = archive.read(name).decode("ascii").splitlines()
             assert header == "index\tprediction"
-            found[name] = [line.split("\t")[1] for line in lines]
+            tables[name] = [line.split("\t")[1] for line in lines]
             assert [line.split("\t")[0] for line in lines] == [str(i) for i in range(len(lines))]
-    return found
+    return tables
 
 
 @pytest.mark.slow
 def test_the_model_predicts_its_tasks(submitted: tuple[Path, str, list[Any]], model: Path) -> None:
-    found = sheets(submitted[0] / "majority.zip")
-    assert {name: len(words) for name, words in found.items()} == {name: ROWS[FILES[name]] for name in FILES}
+    tables = sheets(submitted[0] / "majority.zip")
+    assert {name: len(words) for name, words in tables.items()} == {name: ROWS[FILES[name]] for name in FILES}
     predictor = Predictor.from_pretrained(model)
-    asked = {"CoLA.tsv": "test", "SST-2.tsv": "test", "STS-B.tsv": "test", "WNLI.tsv": "test", "AX.tsv": "test"}
-    for file, split in {**asked, "MNLI-m.tsv": "test_matched", "MNLI-mm.tsv": "test_mismatched"}.items():
+    splits = {"CoLA.tsv": "test", "SST-2.tsv": "test", "STS-B.tsv": "test", "WNLI.tsv": "test", "AX.tsv": "test"}
+    for file, split in {**splits, "MNLI-m.tsv": "test_matched", "MNLI-mm.tsv": "test_mismatched"}.items():
         name = FILES[file]
         data = described(name)
         ((task, options),) = data.tasks.items()
@@ -171,8 +171,8 @@ def test_the_model_predicts_its_tasks(submitted: tuple[Path, str, list[Any]], mo
             expected = [prediction["label"] for prediction in predictions]
         else:
             expected = [str(options.labels.index(prediction["label"])) for prediction in predictions]
-        assert found[file] == expected, file
-    assert len(set(found["MNLI-m.tsv"])) > 1, "predictions that are all alike show nothing"
+        assert tables[file] == expected, file
+    assert len(set(tables["MNLI-m.tsv"])) > 1, "predictions that are all alike show nothing"
 
 
 @pytest.mark.slow

@@ -111,7 +111,7 @@ def test_labels_that_new_rows_lack_stay(run: dict[str, Any], trained: Trained) -
 
 
 @pytest.mark.parametrize(
-    ("task", "said"),
+    ("task", "message"),
     [
         ({"kind": "multilabel", "label": "tone"}, r"whose kind is 'classification', not 'multilabel'"),
         ({"kind": "sentiment", "label": "tone", "labels": ["negative", "neutral", "positive"]}, "whose kind is"),
@@ -121,12 +121,12 @@ def test_labels_that_new_rows_lack_stay(run: dict[str, Any], trained: Trained) -
         ),
     ],
 )
-def test_another_task_of_the_same_name_is_refused(run: dict[str, Any], task: dict[str, Any], said: str) -> None:
+def test_another_task_of_the_same_name_is_refused(run: dict[str, Any], task: dict[str, Any], message: str) -> None:
     run["datasets"]["tones"]["tasks"] = {"topic": task}
     if task["kind"] == "multilabel":
         rows = [{"text": "a cat", "tone": ["animals"]}, {"text": "a lamp", "tone": []}]
         run["datasets"]["tones"]["data"] = {"files": {"train": rows}}
-    with pytest.raises(ConfigError, match=f"task 'topic': the model to start from has a task of this name {said}"):
+    with pytest.raises(ConfigError, match=f"task 'topic': the model to start from has a task of this name {message}"):
         train_tiny(run)
 
 

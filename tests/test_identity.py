@@ -50,9 +50,9 @@ def test_equal_runs_are_equal(tmp_path: Path) -> None:
 def test_the_last_bit_of_a_weight_is_reported_wherever_it_is(tmp_path: Path) -> None:
     weight = TENSORS["encoder.layer.weight"].clone()
     weight[0, 1] = torch.nextafter(weight[0, 1], torch.tensor(3.0))
-    found = compare(tmp_path, tensors={**TENSORS, "encoder.layer.weight": weight})
-    assert found.counts[0] == Count(3, 6)
-    assert found.differences == (
+    comparison = compare(tmp_path, tensors={**TENSORS, "encoder.layer.weight": weight})
+    assert comparison.counts[0] == Count(3, 6)
+    assert comparison.differences == (
         "checkpoint encoder.layer.weight/exp_avg: differs by at most 4.8e-07",
         "checkpoint encoder.layer.weight: differs by at most 2.4e-07",
         "model encoder.layer.weight: differs by at most 2.4e-07",
@@ -61,11 +61,11 @@ def test_the_last_bit_of_a_weight_is_reported_wherever_it_is(tmp_path: Path) -> 
 
 def test_types_shapes_and_missing_tensors_are_reported(tmp_path: Path) -> None:
     tensors = {"encoder.layer.weight": torch.tensor([1.0, 2.0]), "heads.topic.weight": torch.tensor(0.5)}
-    found = compare(tmp_path, tensors=tensors)
-    assert found.counts[0] == Count(0, 9)
-    assert "model encoder.layer.weight: torch.float32 (1, 2) and torch.float32 (2,)" in found.differences
-    assert "model heads.topic.bias: only in BASE" in found.differences
-    assert "model heads.topic.weight: only in the working tree" in found.differences
+    comparison = compare(tmp_path, tensors=tensors)
+    assert comparison.counts[0] == Count(0, 9)
+    assert "model encoder.layer.weight: torch.float32 (1, 2) and torch.float32 (2,)" in comparison.differences
+    assert "model heads.topic.bias: only in BASE" in comparison.differences
+    assert "model heads.topic.weight: only in the working tree" in comparison.differences
 
 
 def test_renamed_tensors_are_compared_under_their_new_names_also_in_the_optimizer(tmp_path: Path) -> None:
@@ -81,13 +81,13 @@ def test_of_several_prefixes_the_longest_counts() -> None:
 
 
 def test_predictions_and_scores_that_differ_are_reported(tmp_path: Path) -> None:
-    found = compare(
+    comparison = compare(
         tmp_path,
         predictions={"topic": {"label": "a", "score": 0.2500001}},
         scores={"step": 2, "tasks": {"topic": {"accuracy": 0.75}}},
     )
-    assert found.counts == (Count(6, 6), Count(0, 2), Count(1, 2))
-    assert found.differences == (
+    assert comparison.counts == (Count(6, 6), Count(0, 2), Count(1, 2))
+    assert comparison.differences == (
         'prediction 1 topic: {"label": "a", "score": 0.25} in BASE, {"label": "a", "score": 0.2500001} in the working '
         "tree",
         'prediction 1 grade: {"value": 1.5} in BASE, missing in the working tree',
@@ -98,8 +98,8 @@ def test_predictions_and_scores_that_differ_are_reported(tmp_path: Path) -> None
 def test_a_job_that_failed_in_one_version_or_both_is_a_difference(tmp_path: Path) -> None:
     current = write_run(tmp_path / "current")
     (current / "error.txt").write_text("Traceback\nValueError: no\n")
-    found = compare_runs("job", write_run(tmp_path / "base"), current)
-    assert found == Comparison("job", (), ("working tree: ValueError: no",))
+    comparison = compare_runs("job", write_run(tmp_path / "base"), current)
+    assert comparison == Comparison("job", (), ("working tree: ValueError: no",))
     nothing = compare_runs("job", tmp_path / "neither", tmp_path / "nor")
     assert nothing.differences == ("BASE: no predictions were written", "working tree: no predictions were written")
 
@@ -151,9 +151,9 @@ def test_a_version_is_equal_to_itself_and_a_changed_weight_is_reported(tmp_path:
     inputs = Inputs.write(tmp_path / "inputs")
     with worktree("HEAD", tmp_path / "head") as source:
         base, current = Version(source, tmp_path / "base"), Version(source, tmp_path / "current")
-        (found,) = compare_versions(base, current, inputs=inputs, only=["sharing/hard"])
-    assert found.differences == ()
-    assert all(count.equal == count.total > 0 for count in found.counts)
+        (comparison,) = compare_versions(base, current, inputs=inputs, only=["sharing/hard"])
+    assert comparison.differences == ()
+    assert all(count.equal == count.total > 0 for count in comparison.counts)
     file = current.runs / "sharing/hard" / "model" / "model.safetensors"
     weights = load_file(file)
     name = next(name for name, value in weights.items() if value.dim() == 2)

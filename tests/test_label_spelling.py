@@ -77,11 +77,11 @@ class TestSpellings:
 
     def test_a_model_finds_its_labels_in_a_later_file(self, load: Loader, tmp_path: Path) -> None:
         model = load(CLASSES, train=rows([1, 2])).tasks
-        found = load.evaluated(CLASSES, model=model, test=write(tmp_path / "x.csv", [2.0, None]))
-        assert labels(found, "test") == ["2", None]
+        evaluated = load.evaluated(CLASSES, model=model, test=write(tmp_path / "x.csv", [2.0, None]))
+        assert labels(evaluated, "test") == ["2", None]
         model = load({**CLASSES, "labels": ["no", "yes"]}, train=rows([0, 1])).tasks
-        found = load.evaluated({**CLASSES, "labels": ["no", "yes"]}, model=model, test=rows([1, 0]))
-        assert labels(found, "test") == ["yes", "no"]
+        evaluated = load.evaluated({**CLASSES, "labels": ["no", "yes"]}, model=model, test=rows([1, 0]))
+        assert labels(evaluated, "test") == ["yes", "no"]
 
     def test_names_that_are_not_whole_numbers_keep_their_spelling(self, load: Loader, tmp_path: Path) -> None:
         work = load(CLASSES, train=write(tmp_path / "x.csv", ["1.0", "2.5", "10.0"]))

@@ -53,5 +53,5 @@ def test_many_long_rows_are_not_held_at_once(case: str) -> None:
 
 def test_a_long_text_is_labelled_to_its_end(predictor: Predictor) -> None:
     words = ["ada", "lives", "in", "turin"] * 200
-    found = predictor.predict({"words": words}, task="tags")
-    assert [one["word"] for one in found] == words
+    spans = predictor.predict({"words": words}, task="tags")
+    assert [span["word"] for span in spans] == words

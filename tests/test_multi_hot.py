@@ -88,13 +88,13 @@ class TestColumns:
 
     def test_a_split_is_evaluated_alike(self, load: Loader) -> None:
         train = [{"text": "a", "toxic": 1, "threat": 0}]
-        found = load.evaluated(COLUMNS, model=load(COLUMNS, train=train).tasks, test=train)
-        assert labels(found, "test") == [["toxic"]]
+        evaluated = load.evaluated(COLUMNS, model=load(COLUMNS, train=train).tasks, test=train)
+        assert labels(evaluated, "test") == [["toxic"]]
         with pytest.raises(ConfigError, match="column 'threat' not found"):
             load.evaluated(COLUMNS, model=load(COLUMNS, train=train).tasks, test=rows([1], column="toxic"))
 
     @pytest.mark.parametrize(
-        ("task", "said"),
+        ("task", "message"),
         [
             ({"kind": "classification", "label": ["a", "b"]}, "only multilabel takes a list of columns"),
             ({"kind": "multilabel", "label": []}, "at least one column"),
@@ -102,6 +102,6 @@ class TestColumns:
             ({"kind": "multilabel", "label": ["a", 1]}, "at least one column"),
         ],
     )
-    def test_what_is_no_list_of_columns(self, load: Loader, task: dict[str, Any], said: str) -> None:
-        with pytest.raises(ConfigError, match=said):
+    def test_what_is_no_list_of_columns(self, load: Loader, task: dict[str, Any], message: str) -> None:
+        with pytest.raises(ConfigError, match=message):
             load(task, train=rows(["x"]))

@@ -127,23 +127,23 @@ def test_scoring_takes_plugins(
     scores = nlpmtl.evaluate(models["metric"], plain, plugins=["own_kinds_of_test"])
     assert set(scores["topic"]) == {"share_right", "score", "rows"}
     forget("own_kinds_of_test")
-    own = data_file(place, "own_kind", to_toml)
-    scores = nlpmtl.evaluate(models["kind"], own, plugins=["own_kinds_of_test"])
+    dataset = data_file(place, "own_kind", to_toml)
+    scores = nlpmtl.evaluate(models["kind"], dataset, plugins=["own_kinds_of_test"])
     assert set(scores["topic"]) == {"share_right", "score", "rows"}
 
 
 def invoke(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(one) for one in arguments])
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def test_every_command_that_loads_a_model_takes_plugins(
     models: Mapping[str, Path], place: Path, to_toml: Callable[[Mapping[str, Any]], str]
 ) -> None:
-    own, data = models["kind"], data_file(place, "own_kind", to_toml)
+    plugin_model, data = models["kind"], data_file(place, "own_kind", to_toml)
     commands: dict[str, tuple[object, ...]] = {
-        "predict": ("predict", own, "a cat"),
-        "evaluate": ("evaluate", own, "--data", data),
-        "show": ("show", own),
+        "predict": ("predict", plugin_model, "a cat"),
+        "evaluate": ("evaluate", plugin_model, "--data", data),
+        "show": ("show", plugin_model),
     }
     for name, command in commands.items():
         forget("own_kinds_of_test")
@@ -171,7 +171,7 @@ def test_a_kind_of_a_plugin_is_exported_to_onnx(models: Mapping[str, Path], plac
 
 
 @pytest.mark.parametrize(
-    ("plugins", "said"),
+    ("plugins", "message"),
     [
         (["no_such_module"], "plugins: 'no_such_module' cannot be imported"),
         (["broken_of_test"], "plugins: 'broken_of_test' cannot be imported: ZeroDivisionError"),
@@ -186,11 +186,11 @@ def test_a_kind_of_a_plugin_is_exported_to_onnx(models: Mapping[str, Path], plac
         (["kinds/own.py"], r"it is not the name of a module.*\(write 'kinds.own', without the ending\)"),
     ],
 )
-def test_a_plugin_that_cannot_be_imported(models: Mapping[str, Path], place: Path, plugins: Any, said: str) -> None:
+def test_a_plugin_that_cannot_be_imported(models: Mapping[str, Path], place: Path, plugins: Any, message: str) -> None:
     (place / "broken_of_test.py").write_text("1 / 0")
     (place / "script_of_test.py").write_text("raise SystemExit(3)")
     before = list(sys.path)
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         Predictor.from_pretrained(models["kind"], plugins=plugins)
     assert sys.path == before
 

@@ -53,8 +53,8 @@ def report(run: dict[str, Any], before: set[Path]) -> CheckReport:
 
 
 def test_the_rows_of_a_split(report: CheckReport) -> None:
-    found = {(one.dataset, one.split): one for one in report.splits}
-    assert found["known", "train"] == SplitReport(
+    splits = {(split_report.dataset, split_report.split): split_report for split_report in report.splits}
+    assert splits["known", "train"] == SplitReport(
         dataset="known",
         split="train",
         rows=4,
@@ -65,9 +65,9 @@ def test_the_rows_of_a_split(report: CheckReport) -> None:
         cut=1,
         unseen={},
     )
-    assert found["known", "validation"].unseen == {"known": ("c",)}
-    assert found["known", "extra"].rows == 1
-    assert [split for dataset, split in found if dataset == "pairs"] == ["train", "validation"]
+    assert splits["known", "validation"].unseen == {"known": ("c",)}
+    assert splits["known", "extra"].rows == 1
+    assert [split for dataset, split in splits if dataset == "pairs"] == ["train", "validation"]
 
 
 def test_the_tasks(report: CheckReport, run: dict[str, Any]) -> None:
@@ -124,8 +124,8 @@ def test_an_encoder_with_weights_that_are_not_finite_is_refused(
         tensors = load_file(tmp_path / "model.safetensors")
         tensors[name][3] = value
         save_file(tensors, tmp_path / "model.safetensors")
-        found = rf"the tensor {re.escape(tensor)} has 1 of 32 values .* the first is {value}"
-        with pytest.raises(ModelError, match=found):
+        message = rf"the tensor {re.escape(tensor)} has 1 of 32 values .* the first is {value}"
+        with pytest.raises(ModelError, match=message):
             check(broken)
 
 

@@ -85,25 +85,25 @@ def test_there_and_back(trained: Trained, other: Path, tmp_path: Path) -> None:
     shutil.copytree(trained.model_dir, tmp_path / "model")
     model.write(tmp_path / "model", {".env": b"SECRET", "training_args.bin": b"hf_"})
     with serve_hub() as hub:
-        found = run(hub, tmp_path, [str(tmp_path / "model"), str(other), TEXTS, trained.run, str(encoder)])
+        results = run(hub, tmp_path, [str(tmp_path / "model"), str(other), TEXTS, trained.run, str(encoder)])
         repo = hub.models["me/model"]
-        assert found["first"].endswith(repo.branches["main"])
+        assert results["first"].endswith(repo.branches["main"])
         assert repo.private
         assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= repo.files().keys()
         assert not {".env", "training_args.bin"} & repo.files().keys()
-        assert Path(found["where"]).is_relative_to(tmp_path / "home")
-        assert Path(found["where"]).name == repo.branches["main"]
+        assert Path(results["where"]).is_relative_to(tmp_path / "home")
+        assert Path(results["where"]).name == repo.branches["main"]
         card = (trained.model_dir / "README.md").read_text(encoding="utf-8")
         assert repo.files()["README.md"].decode() == with_repo_id(card, repo="me/model") != card
     every = ["grade", "kinds", "mood", "places", "topic"]
-    assert found["by revision"] == [every, ["grade", "kinds", "places", "topic"]]
-    assert "'mood' (sentiment) is not in this model" in found["other"]
-    assert found["encoder"] == 128
+    assert results["by revision"] == [every, ["grade", "kinds", "places", "topic"]]
+    assert "'mood' (sentiment) is not in this model" in results["other"]
+    assert results["encoder"] == 128
     for what in ("same answers", "as here", "of objects", "stock", "auto", "goes on"):
-        assert found[what] is True, what
+        assert results[what] is True, what
     # Config, tokenizer and weights of an encoder are looked up by one commit, which is asked for once.
-    asked = [line for line in hub.asked if line.startswith("GET /api/models/me/encoder")]
-    assert sum("/revision/" in line for line in asked) <= 1
+    requests = [line for line in hub.asked if line.startswith("GET /api/models/me/encoder")]
+    assert sum("/revision/" in line for line in requests) <= 1
 
 
 def run(hub: Hub, tmp_path: Path, arguments: list[Any]) -> dict[str, Any]:
@@ -116,5 +116,5 @@ def run(hub: Hub, tmp_path: Path, arguments: list[Any]) -> dict[str, Any]:
     )
     assert done.returncode == 0, done.stderr
     assert WRITER not in done.stdout + done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.rpartition("FOUND ")[2])
-    return found
+    results: dict[str, Any] = json.loads(done.stdout.rpartition("FOUND ")[2])
+    return results

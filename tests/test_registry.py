@@ -103,7 +103,7 @@ def test_a_module_that_is_read_again_registers_its_classes_anew(animals: Registr
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ({}, "`kind` is missing; known: dog, stone"),
         ({"legs": 3}, "`kind` is missing; known: dog, stone"),
@@ -115,10 +115,10 @@ def test_a_module_that_is_read_again_registers_its_classes_anew(animals: Registr
         ({"kind": ["dog"]}, "unknown animal ['dog']; did you mean 'dog'?"),
     ],
 )
-def test_what_cannot_be_parsed(animals: Registry, value: object, said: str) -> None:
+def test_what_cannot_be_parsed(animals: Registry, value: object, message: str) -> None:
     with pytest.raises(ValueError, match=r"animal|kind") as caught:
         animals.parse(value)
-    assert str(caught.value) == said
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("value", [{"kind": "dog", "legs": 0}, {"kind": "dog", "leg": 1}, {"kind": "stone", "legs": 1}])

@@ -41,19 +41,21 @@ def rows_in(path: str) -> list[dict[str, Any]]:
 
 def without(run: dict[str, Any], split: str) -> dict[str, Any]:
     """The run without one of its splits."""
-    found = {}
+    filtered = {}
     for name, dataset in run["datasets"].items():
         files = {key: value for key, value in dataset["data"]["files"].items() if key != split}
-        found[name] = {**dataset, "data": {"files": files}}
-    return {**run, "datasets": found}
+        filtered[name] = {**dataset, "data": {"files": files}}
+    return {**run, "datasets": filtered}
 
 
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(run: dict[str, Any], tmp_path: Path) -> None:
     """Dropout is on."""
-    one, two, other = (train_tiny(run, tmp_path / name, seed=seed) for name, seed in (("a", 5), ("b", 5), ("c", 6)))
-    assert digest(one.model_dir) == digest(two.model_dir)
-    assert digest(one.model_dir) != digest(other.model_dir)
-    assert [line["losses"] for line in metrics(one.output)] == [line["losses"] for line in metrics(two.output)]
+    first, second, other = (
+        train_tiny(run, tmp_path / name, seed=seed) for name, seed in (("a", 5), ("b", 5), ("c", 6))
+    )
+    assert digest(first.model_dir) == digest(second.model_dir)
+    assert digest(first.model_dir) != digest(other.model_dir)
+    assert [line["losses"] for line in metrics(first.output)] == [line["losses"] for line in metrics(second.output)]
 
 
 def test_dropout_is_on_where_the_encoder_has_it(run: dict[str, Any], plain: dict[str, Any], tmp_path: Path) -> None:
@@ -153,8 +155,8 @@ def test_training_learns(tmp_path: Path) -> None:
     result = train_tiny(run).result
     assert result.scores is not None
     assert result.scores.mean > 0.9
-    found = Predictor.from_pretrained(result.model_dir).predict("ada lives in turin", task="places")
-    assert [(span["word"], span["entity_group"]) for span in found] == [("ada", "person"), ("turin", "place")]
+    spans = Predictor.from_pretrained(result.model_dir).predict("ada lives in turin", task="places")
+    assert [(span["word"], span["entity_group"]) for span in spans] == [("ada", "person"), ("turin", "place")]
 
 
 def test_rows_from_python_train_the_same_weights_as_files(run: dict[str, Any], tmp_path: Path) -> None:
@@ -170,15 +172,15 @@ def test_rows_from_python_train_the_same_weights_as_files(run: dict[str, Any], t
     for kind, make in makers.items():
         held = {
             name: {
-                **one,
-                "data": {"files": {split: make(rows_in(path)) for split, path in one["data"]["files"].items()}},
+                **dataset,
+                "data": {"files": {split: make(rows_in(path)) for split, path in dataset["data"]["files"].items()}},
             }
-            for name, one in run["datasets"].items()
+            for name, dataset in run["datasets"].items()
         }
         done = train_tiny({**run, "datasets": held}, tmp_path / kind)
         assert digest(done.model_dir) == expected, kind
-        said = read_json(done.output / "run.json")["config"]["datasets"]["words"]["data"]["files"]["train"]
-        assert "in memory" in said
+        recorded = read_json(done.output / "run.json")["config"]["datasets"]["words"]["data"]["files"]["train"]
+        assert "in memory" in recorded
 
 
 def test_without_a_validation_split_the_last_model_is_kept(run: dict[str, Any], tmp_path: Path) -> None:
@@ -231,9 +233,9 @@ def test_freeze_leaves_the_encoder_untouched(run: dict[str, Any], tmp_path: Path
 
 
 def test_gradient_checkpointing_gives_the_same_weights(plain: dict[str, Any], tmp_path: Path) -> None:
-    one = train_tiny(plain, tmp_path / "without")
-    two = train_tiny(plain, tmp_path / "with", **{"encoder.gradient_checkpointing": True})
-    assert apart(checkpoint(one.output, 4), checkpoint(two.output, 4)) < 1e-12
+    without_checkpointing = train_tiny(plain, tmp_path / "without")
+    with_checkpointing = train_tiny(plain, tmp_path / "with", **{"encoder.gradient_checkpointing": True})
+    assert apart(checkpoint(without_checkpointing.output, 4), checkpoint(with_checkpointing.output, 4)) < 1e-12
 
 
 @pytest.mark.parametrize("batches", ["mixed", "single"])
@@ -246,10 +248,10 @@ def test_class_weights_and_smoothing_change_what_is_learnt(plain: dict[str, Any]
     ]
     outputs = [
         train_tiny(
-            {**plain, "datasets": {"words": one}, "sampling": {"kind": "uniform", "batches": batches}},
+            {**plain, "datasets": {"words": words}, "sampling": {"kind": "uniform", "batches": batches}},
             tmp_path / str(i),
         )
-        for i, one in enumerate(changed)
+        for i, words in enumerate(changed)
     ]
     losses = {round(metrics(done.output)[0]["losses"]["topic"], 6) for done in outputs}
     assert len(losses) == 3
@@ -396,8 +398,8 @@ def test_data_without_a_train_split_are_refused(run: dict[str, Any], tmp_path: P
 def test_validation_rows_without_a_label_are_no_validation(run: dict[str, Any], tmp_path: Path) -> None:
     texts = run["datasets"]["texts"]
     files = {**texts["data"]["files"], "validation": [{"text": "a cat"}, {"text": "a dog"}]}
-    one = {**run, "datasets": {"texts": {**texts, "data": {"files": files}}}, "eval": {"every": 1, "patience": 1}}
-    events = list(iter_train(load_config(one), output=tmp_path))
+    config = {**run, "datasets": {"texts": {**texts, "data": {"files": files}}}, "eval": {"every": 1, "patience": 1}}
+    events = list(iter_train(load_config(config), output=tmp_path))
     assert isinstance(events[0], TrainingStarted)
     assert events[0].notes == ("task 'kinds' has no labelled validation rows: it is trained, but not scored",)
     assert isinstance(events[-1], TrainResult)
@@ -414,7 +416,7 @@ def test_a_split_without_labels_cannot_be_scored(trained: Trained) -> None:
 def test_evaluate_refuses_another_shape_of_input(trained: Trained) -> None:
     words, texts = trained.run["datasets"]["words"], trained.run["datasets"]["texts"]
     places = {"places": {**words["tasks"]["places"]}}
-    for other, said in (
+    for other, message in (
         (
             {**words, "input": {"text": "text"}, "tasks": places},
             "task 'places' of this model reads words, the dataset has text",
@@ -424,7 +426,7 @@ def test_evaluate_refuses_another_shape_of_input(trained: Trained) -> None:
             "task 'kinds' of this model reads text, the dataset has pair",
         ),
     ):
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(ConfigError, match=message):
             nlpmtl.evaluate(trained.model_dir, {**trained.run, "datasets": {"other": other}})
 
 
@@ -445,17 +447,17 @@ def test_train_keeps_no_event_but_the_last(
 ) -> None:
     """Each event but those in hand can be collected."""
     alive: list[weakref.ref[Any]] = []
-    most = 0
+    peak = 0
 
     def watched(*args: Any, **options: Any) -> Iterator[Any]:
-        nonlocal most
+        nonlocal peak
         for event in iter_train(*args, **options):
             alive.append(weakref.ref(event))
             yield event
             del event
-            most = max(most, sum(one() is not None for one in alive))
+            peak = max(peak, sum(reference() is not None for reference in alive))
 
     monkeypatch.setattr("nlpmtl.run.iter_train", watched)
     nlpmtl.train(run, output=tmp_path / "out", train={"steps": 40, "batch_size": 2})
     assert len(alive) > 4
-    assert most <= 2
+    assert peak <= 2

@@ -42,7 +42,7 @@ def test_a_scheme_is_trained_saved_loaded_and_asked(case: str, tmp_path: Path) -
     together = predictor.predict_all(TEXTS)
     assert set(together[0]) == {"topic", "mood", "places", "kinds"}
     for task in together[0]:
-        assert numbers([one[task] for one in together]) == pytest.approx(
+        assert numbers([prediction[task] for prediction in together]) == pytest.approx(
             numbers(predictor.predict(TEXTS, task=task)), abs=1e-5
         )
 
@@ -63,11 +63,11 @@ def test_a_run_that_was_stopped_goes_on_with_what_it_had_learned_of_relations(tm
 def test_schemes_go_with_what_else_an_encoder_can_be_told(extra: dict[str, bool], tmp_path: Path) -> None:
     run = make_run(tmp_path, sharing={"kind": "layers", "shared": 1}, train=TRAIN, dropout=0.0)
     plain = train_tiny(run, tmp_path / "plain")
-    told = train_tiny({**run, "encoder": {**run["encoder"], **extra}}, tmp_path / "told")
+    configured = train_tiny({**run, "encoder": {**run["encoder"], **extra}}, tmp_path / "told")
     if "freeze" not in extra:
-        assert apart(plain.model_dir, told.model_dir) < 1e-5
+        assert apart(plain.model_dir, configured.model_dir) < 1e-5
         return
-    first, last = weights(checkpoint(told.output, 2)), weights(told.model_dir)
+    first, last = weights(checkpoint(configured.output, 2)), weights(configured.model_dir)
     moved = {name for name in last if not torch.equal(first[name], last[name])}
     assert any(".copies." in name for name in moved)
     assert not any(".embeddings." in name or ".layer.0." in name for name in moved)
@@ -82,13 +82,13 @@ def test_packed_rows_and_padded_ones_give_the_same_weights(tmp_path: Path) -> No
 
 
 def test_a_run_says_what_sharing_costs_and_hard_sharing_says_nothing(tmp_path: Path) -> None:
-    told = {}
+    notes = {}
     for kind in ("hard", "cross_stitch"):
         run = make_run(tmp_path, sharing={"kind": kind}, train=TRAIN)
         events = iter_train(load_config(run), output=tmp_path / kind)
-        told[kind] = next(event for event in events if isinstance(event, TrainingStarted)).notes
-    assert not any("sharing" in note for note in told["hard"])
-    (note,) = [note for note in told["cross_stitch"] if "sharing" in note]
+        notes[kind] = next(event for event in events if isinstance(event, TrainingStarted)).notes
+    assert not any("sharing" in note for note in notes["hard"])
+    (note,) = [note for note in notes["cross_stitch"] if "sharing" in note]
     assert note.startswith("sharing by 'cross_stitch': ")
     # Five columns of layers; each mixing is 25 · 32 more to the 7,168 multiplications of a column's layer.
     assert note.endswith("tasks per row a forward pass costs 5.11 times that of hard sharing")
@@ -103,9 +103,9 @@ def test_a_model_without_one_encoder_is_no_encoder_and_each_task_of_it_may_be(tm
     assert load_encoder(str(tmp_path / "topic")).head_init
     model, _ = load_model(str(trained.model_dir))
     stock = load_encoder(str(tmp_path / "topic")).model.state_dict()
-    own = model.sharing.standalone_encoder("topic")
-    assert own is not None
-    assert all(torch.equal(stock[name], weight) for name, weight in own.state_dict().items())
+    encoder = model.sharing.standalone_encoder("topic")
+    assert encoder is not None
+    assert all(torch.equal(stock[name], weight) for name, weight in encoder.state_dict().items())
 
 
 def test_options_that_cannot_be_are_refused_with_their_key(tmp_path: Path) -> None:
@@ -145,8 +145,8 @@ def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-4000:]
     for case, model_dir in model_dirs.items():
-        one, two = weights(model_dir), weights(tmp_path / "two" / case / "model")
-        assert one.keys() == two.keys()
-        for name in one:
+        single, distributed = weights(model_dir), weights(tmp_path / "two" / case / "model")
+        assert single.keys() == distributed.keys()
+        for name in single:
             if not name.endswith("attention.self.key.bias"):
-                assert float((one[name] - two[name]).abs().max()) < 1e-10, (case, name)
+                assert float((single[name] - distributed[name]).abs().max()) < 1e-10, (case, name)

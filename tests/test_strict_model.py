@@ -42,7 +42,7 @@ def test_plain_values_pass_unchanged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "where", "said"),
+    ("value", "where", "message"),
     [
         ({"stps": 1}, "stps", "unknown key; did you mean 'steps'?"),
         ({"inner": {"rates": 1}}, "inner.rates", "unknown key; did you mean 'rate'?"),
@@ -50,12 +50,12 @@ def test_plain_values_pass_unchanged() -> None:
         ({"steps": 0}, "steps", "must be greater than 0"),
     ],
 )
-def test_a_wrong_key_is_named_with_its_place(value: dict[str, Any], where: str, said: str) -> None:
-    assert errors_of(value) == [(where, said)]
+def test_a_wrong_key_is_named_with_its_place(value: dict[str, Any], where: str, message: str) -> None:
+    assert errors_of(value) == [(where, message)]
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "wanted"),
+    ("key", "value", "expected"),
     [
         ("steps", "5", "a whole number"),
         ("steps", 5.0, "a whole number"),
@@ -68,8 +68,8 @@ def test_a_wrong_key_is_named_with_its_place(value: dict[str, Any], where: str, 
         ("maybe", False, "a number"),
     ],
 )
-def test_no_value_is_taken_for_one_of_another_type(key: str, value: Any, wanted: str) -> None:
-    assert errors_of({key: value}) == [(key, f"{wanted} was expected")]
+def test_no_value_is_taken_for_one_of_another_type(key: str, value: Any, expected: str) -> None:
+    assert errors_of({key: value}) == [(key, f"{expected} was expected")]
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])

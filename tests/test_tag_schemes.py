@@ -23,8 +23,8 @@ class TestSchemes:
         work = load(task, train=tagged([0, 1, 2, 3]))
         assert work.tasks["t"].labels == ("O", "B-x", "I-x")
         assert labels(work) == [["O", "B-x", "B-x", "I-x"]]
-        found = load.evaluated(task, model=work.tasks, test=tagged(["B-x", "E-x"]))
-        assert labels(found, "test") == [["B-x", "I-x"]]
+        evaluated = load.evaluated(task, model=work.tasks, test=tagged(["B-x", "E-x"]))
+        assert labels(evaluated, "test") == [["B-x", "I-x"]]
 
     def test_another_scheme_stops_the_run_and_the_evaluation(self, load: Loader) -> None:
         with pytest.raises(ConfigError, match=r'1 of 1 spans .*word 2: \'I-x\'\. The tags fit scheme = "iob1"'):
@@ -59,13 +59,13 @@ def test_a_run_with_columns_and_another_scheme_from_training_to_prediction(tmp_p
         "datasets": {"one": dataset},
         "train": {"steps": 60, "batch_size": 8, "lr": 5e-3},
     }
-    found = train_tiny(run)
-    config = read_json(found.model_dir / "config.json")["tasks"]
+    trained = train_tiny(run)
+    config = read_json(trained.model_dir / "config.json")["tasks"]
     assert (config["places"]["scheme"], config["places"]["labels"]) == ("bio", ["B-person", "B-place", "O"])
     assert config["kinds"]["labels"] == ["z", "x"]
-    assert found.result.scores is not None
-    assert found.result.scores["places"]["span_f1"] == 1.0
-    assert found.result.scores["kinds"]["rows"] == 20
-    assert nlpmtl.evaluate(found.model_dir, run)["places"]["span_f1"] == 1.0
-    spans = nlpmtl.Predictor.from_pretrained(found.model_dir).predict("Rome Paris", task="places")
+    assert trained.result.scores is not None
+    assert trained.result.scores["places"]["span_f1"] == 1.0
+    assert trained.result.scores["kinds"]["rows"] == 20
+    assert nlpmtl.evaluate(trained.model_dir, run)["places"]["span_f1"] == 1.0
+    spans = nlpmtl.Predictor.from_pretrained(trained.model_dir).predict("Rome Paris", task="places")
     assert [(span["entity_group"], span["word"]) for span in spans] == [("place", "Rome"), ("place", "Paris")]

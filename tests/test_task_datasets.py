@@ -158,7 +158,7 @@ def test_nothing_to_tell_is_no_note(tmp_path: Path) -> None:
     work = load_task_datasets(config.datasets, tokenizer=loaded, max_length=48)
     assert work.notes == ()
     assert list(work.tasks) == ["topic", "mood", "places", "grade", "kinds"]
-    assert {split: list(found) for split, found in work.splits.items()} == {
+    assert {split: list(datasets) for split, datasets in work.splits.items()} == {
         "train": ["words", "pairs", "texts"],
         "validation": ["words", "pairs", "texts"],
     }
@@ -171,11 +171,11 @@ def test_one_split_for_a_model_that_exists(encoder: Path, tokenizer: PreTrainedT
         {"encoder": {"name": str(encoder)}, "datasets": {"one": dataset({"t": CLASSES}, train=ROWS, test=odd)}}
     )
     options: dict[str, Any] = {"tokenizer": tokenizer, "max_length": 16}
-    found = load_split(config.datasets, tasks=work.tasks, split="test", **options)
-    assert found.splits["test"]["one"].labels["t"].tensor([0, 1], first_tokens=None, time=0).tolist() == [1, 2], (
+    loaded = load_split(config.datasets, tasks=work.tasks, split="test", **options)
+    assert loaded.splits["test"]["one"].labels["t"].tensor([0, 1], first_tokens=None, time=0).tolist() == [1, 2], (
         "ids of the model, and the next one"
     )
-    assert found.notes == ("one, test: task 't' does not know zebra: those rows count as wrong",)
+    assert loaded.notes == ("one, test: task 't' does not know zebra: those rows count as wrong",)
     with pytest.raises(ConfigError, match="no dataset has a split 'validation'"):
         load_split(config.datasets, tasks=work.tasks, split="validation", **options)
     with pytest.raises(ConfigError, match=r"task 't' \(classification\) is not in this model"):

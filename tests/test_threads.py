@@ -52,8 +52,8 @@ def test_a_tokenizer_is_never_set_by_a_prediction(tmp_path: Path) -> None:
     backend.enable_truncation(max_length=3)
     backend.enable_padding(length=9)
     before = backend.to_str()
-    for one in (predictor, Predictor(predictor.model, predictor.tokenizer)):
-        assert [one.predict_all(inputs, **options) for inputs, options in calls_of(one)] == expected
+    for source in (predictor, Predictor(predictor.model, predictor.tokenizer)):
+        assert [source.predict_all(inputs, **options) for inputs, options in calls_of(source)] == expected
     assert backend.to_str() == before
 
 

@@ -10,7 +10,7 @@ from tests.labelled import CLASSES, SETS, TAGS, Loader, rows, tagged
 
 class TestUnknownInValidation:
     @pytest.mark.parametrize(
-        ("task", "train", "validation", "said"),
+        ("task", "train", "validation", "message"),
         [
             (CLASSES, ["pos", "neg"], ["Pos", None, "NEG"], "did you mean 'pos'"),
             (CLASSES, [1, 2], ["one"], "known: 1, 2"),
@@ -19,11 +19,11 @@ class TestUnknownInValidation:
         ],
     )
     def test_a_run_stops_before_training(
-        self, load: Loader, task: dict[str, Any], train: list[Any], validation: list[Any], said: str
+        self, load: Loader, task: dict[str, Any], train: list[Any], validation: list[Any], message: str
     ) -> None:
         with pytest.raises(DataError, match=r"one: validation, row .: task 't': no label of the validation") as caught:
             load(task, train=rows(train), validation=rows(validation))
-        assert said in str(caught.value)
+        assert message in str(caught.value)
 
     def test_tags(self, load: Loader) -> None:
         with pytest.raises(DataError, match="found 'B-Per'; did you mean 'B-per'"):

@@ -62,16 +62,16 @@ def by_mark(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 
 def spec(predictor: Predictor, task: str) -> dict[str, Any]:
     assert predictor._directory is not None
-    found: dict[str, Any] = read_json(predictor._directory / "config.json")["tasks"][task]
-    return found
+    config: dict[str, Any] = read_json(predictor._directory / "config.json")["tasks"][task]
+    return config
 
 
 def shifted(spans: list[dict[str, Any]], text: str, words: list[tuple[int, int]]) -> list[dict[str, Any]]:
     """The spans of words with spaces between, as spans of the raw text."""
-    starts, ends, at = {}, {}, 0
+    starts, ends, position = {}, {}, 0
     for start, end in words:
-        starts[at], ends[at + end - start] = start, end
-        at += end - start + 1
+        starts[position], ends[position + end - start] = start, end
+        position += end - start + 1
     moved = [{**span, "start": starts[span["start"]], "end": ends[span["end"]]} for span in spans]
     return [{**span, "word": text[span["start"] : span["end"]]} for span in moved]
 
@@ -81,10 +81,10 @@ def test_a_tagger_of_characters_reads_raw_text_as_characters(by_character: Predi
     texts = [text for text in [*TEXTS, LONG] if text]
     raw = by_character.predict_all(texts, all_scores=True)
     given = by_character.predict_all([{"words": list(text)} for text in texts], all_scores=True)
-    assert sum(len(one["tags"]) for one in raw) > 30
-    for text, one, other in zip(texts, raw, given, strict=True):
-        assert one["tags"] == shifted(other["tags"], text, [(i, i + 1) for i in range(len(text))])
-        assert one["topic"] == other["topic"]
+    assert sum(len(prediction["tags"]) for prediction in raw) > 30
+    for text, prediction, other in zip(texts, raw, given, strict=True):
+        assert prediction["tags"] == shifted(other["tags"], text, [(i, i + 1) for i in range(len(text))])
+        assert prediction["topic"] == other["topic"]
     assert raw[0]["tags"] != [], "single characters are found"
     assert by_character.predict("", task="tags") == []
 
@@ -100,13 +100,13 @@ def test_clitics_and_hyphens_are_split_as_in_training(by_mark: Predictor) -> Non
             raw = by_mark.predict_all(text, all_scores=True)
             assert raw["tags"] == shifted(given["tags"], text, words)
             assert raw["topic"] == given["topic"]
-    found = by_mark.predict(TEXTS[1], task="tags", aggregation_strategy="none")
-    assert [one["word"] for one in found][:8] == ["the", "cat", "'s", "big", "-", "red", "lamp", "was"]
+    spans = by_mark.predict(TEXTS[1], task="tags", aggregation_strategy="none")
+    assert [span["word"] for span in spans][:8] == ["the", "cat", "'s", "big", "-", "red", "lamp", "was"]
 
 
 def test_words_that_are_given_stay_as_they_are(by_character: Predictor) -> None:
-    found = by_character.predict({"words": ["ada", "lives"]}, task="tags", aggregation_strategy="none")
-    assert [one["word"] for one in found] == ["ada", "lives"]
+    spans = by_character.predict({"words": ["ada", "lives"]}, task="tags", aggregation_strategy="none")
+    assert [span["word"] for span in spans] == ["ada", "lives"]
 
 
 def test_words_that_raw_text_cannot_be_split_into_are_noted(tmp_path: Path) -> None:
@@ -133,8 +133,8 @@ def test_a_model_without_a_record_splits_at_white_space(by_character: Predictor,
     with torch.no_grad():
         old.model.head("tags").get_submodule("out").get_parameter("bias")[0] -= 10
     words = {text[a:b] for text in TEXTS for a, b in split_words(text)}
-    found = old.predict(TEXTS, task="tags", aggregation_strategy="none")
-    assert {one["word"] for spans in found for one in spans} == words
+    predictions = old.predict(TEXTS, task="tags", aggregation_strategy="none")
+    assert {span["word"] for spans in predictions for span in spans} == words
     for wrong in ({"word_splitting": "letters"}, {"word_splitting": 3}, {"split_marks": "'s"}, {"split_marks": [3]}):
         config["tasks"]["tags"] = {**spec(by_character, "tags"), **wrong}
         (older / "config.json").write_text(json.dumps(config))
@@ -147,8 +147,8 @@ def test_onnx_splits_alike(by_character: Predictor, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     by_character.export(tmp_path / "onnx", to="onnx", task="tags")
-    found = Predictor.from_pretrained(tmp_path / "onnx").predict(TEXTS, task="tags", aggregation_strategy="none")
+    predictions = Predictor.from_pretrained(tmp_path / "onnx").predict(TEXTS, task="tags", aggregation_strategy="none")
     right = by_character.predict(TEXTS, task="tags", aggregation_strategy="none")
-    assert [[(s["start"], s["end"], s["entity"]) for s in one] for one in found] == [
-        [(s["start"], s["end"], s["entity"]) for s in one] for one in right
+    assert [[(s["start"], s["end"], s["entity"]) for s in spans] for spans in predictions] == [
+        [(s["start"], s["end"], s["entity"]) for s in spans] for spans in right
     ]

@@ -45,15 +45,15 @@ def check_threads(predictor: Predictor, *, rounds: int = 1, meanwhile: Callable[
     def work(number: int) -> None:
         start.wait()
         for turn in range(rounds * len(calls)):
-            at = (number + turn) % len(calls)
-            inputs, options = calls[at]
+            index = (number + turn) % len(calls)
+            inputs, options = calls[index]
             try:
                 if meanwhile is not None and number % 2:
                     meanwhile()
-                if predictor.predict_all(inputs, **options) != expected[at]:
-                    wrong.append(f"call {at} has another prediction")
+                if predictor.predict_all(inputs, **options) != expected[index]:
+                    wrong.append(f"call {index} has another prediction")
             except BaseException as error:
-                wrong.append(f"call {at}: {type(error).__name__}: {error}")
+                wrong.append(f"call {index}: {type(error).__name__}: {error}")
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
     interval = sys.getswitchinterval()

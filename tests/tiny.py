@@ -78,11 +78,11 @@ def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
     return path
 
 
-def make_rows(many: int, *, seed: int = 0) -> list[dict[str, Any]]:
+def make_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
     """Rows of words labelled for every kind of task; every fifth lacks one of the labels."""
     source = random.Random(seed)
     rows = []
-    for i in range(many):
+    for i in range(count):
         words = [source.choice(WORDS) for _ in range(source.randint(2, 12))]
         tags = ["B-place" if w in ("turin", "rome", "paris") else "B-person" if w == "ada" else "O" for w in words]
         row: dict[str, Any] = {
@@ -166,11 +166,11 @@ def train_tiny(run: dict[str, Any], output: Path | None = None, **options: Any) 
     return Trained(run, output, nlpmtl.train(run, output=output, **options))
 
 
-def interrupt(run: dict[str, Any], output: Path, *, at: int, resume: bool = False) -> None:
+def interrupt(run: dict[str, Any], output: Path, *, step: int, resume: bool = False) -> None:
     """Stop listening where a step was evaluated and not yet saved."""
     events = iter_train(load_config(run), output=output, resume=resume)
     for event in events:
-        if isinstance(event, EvaluationDone) and event.step == at:
+        if isinstance(event, EvaluationDone) and event.step == step:
             break
     events.close()  # type: ignore[attr-defined]
 
@@ -185,11 +185,11 @@ def weights(directory: Path) -> dict[str, torch.Tensor]:
     return load_file(directory / "model.safetensors")
 
 
-def apart(one: Path, other: Path) -> float:
+def apart(first: Path, second: Path) -> float:
     """The largest difference between the weights of two directories."""
-    first, second = weights(one), weights(other)
-    assert first.keys() == second.keys()
-    return max(float((first[name] - second[name]).abs().max()) for name in first)
+    first_weights, second_weights = weights(first), weights(second)
+    assert first_weights.keys() == second_weights.keys()
+    return max(float((first_weights[name] - second_weights[name]).abs().max()) for name in first_weights)
 
 
 def digest(directory: Path, name: str = "model.safetensors") -> str:
@@ -212,5 +212,5 @@ def numbers(value: Any) -> list[float]:
     if isinstance(value, dict):
         return [number for key in sorted(value) for number in numbers(value[key])]
     if isinstance(value, list):
-        return [number for one in value for number in numbers(one)]
+        return [number for item in value for number in numbers(item)]
     return [float(value)] if isinstance(value, int | float) else []

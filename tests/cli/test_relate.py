@@ -18,11 +18,11 @@ def make_relations(means: np.ndarray, *, noise: float = 0.01, encoders: int = 2)
     values = means + noise * np.random.default_rng(0).normal(size=(20, count, count))
     names = [f"t{i}" for i in range(count)]
     cosines = {"all": values}
-    own = np.diagonal(values, axis1=1, axis2=2)
+    diagonal = np.diagonal(values, axis1=1, axis2=2)
     return summarize(
         names,
         affinities=values,
-        own=own,
+        own=diagonal,
         cosines=cosines,
         encoders=encoders,
         steps=40,

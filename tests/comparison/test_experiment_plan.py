@@ -80,7 +80,7 @@ def test_it_goes_through_its_rows_as_often_as_the_mixture_through_all(
     train: dict[str, Any], task: str, steps: int, passes: float
 ) -> None:
     single = single_task_config(make(train=train), task=task, rows=ROWS)
-    rows = sum(many for name, many in ROWS.items() if name in single.datasets)
+    rows = sum(count for name, count in ROWS.items() if name in single.datasets)
     length, _ = single.train.length(rows)
     assert length == steps
     assert length * 10 / rows == pytest.approx(passes, abs=10 / rows)

@@ -46,7 +46,7 @@ def predictions(count: int, share: float, seed: int) -> NDArray[np.bool_]:
 class TestPairedBootstrap:
     def test_as_in_scipy(self) -> None:
         first, second = predictions(300, 0.8, 1), predictions(300, 0.7, 2)
-        found = interval(differences([first], [second], resamples=4000))
+        actual = interval(differences([first], [second], resamples=4000))
         expected = stats.bootstrap(
             (first, second),
             lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis),
@@ -55,8 +55,8 @@ class TestPairedBootstrap:
             method="percentile",
             rng=np.random.default_rng(5),
         ).confidence_interval
-        assert found == pytest.approx((expected.low, expected.high), abs=0.006)
-        assert found[0] < first.mean() - second.mean() < found[1]
+        assert actual == pytest.approx((expected.low, expected.high), abs=0.006)
+        assert actual[0] < first.mean() - second.mean() < actual[1]
 
     def test_the_interval_of_a_mean_follows_the_central_limit_theorem(self) -> None:
         first, second = predictions(400, 0.9, 3), predictions(400, 0.6, 4)

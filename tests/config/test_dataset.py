@@ -52,7 +52,7 @@ def test_a_dataset_without_a_task() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sections", "said"),
+    ("sections", "message"),
     [
         ({"dta": {}}, "mood.toml: dta: unknown key; did you mean 'data'?"),
         ({"data": {"file": FILES}}, "mood.toml: data.file: unknown key; did you mean 'files'?"),
@@ -61,8 +61,8 @@ def test_a_dataset_without_a_task() -> None:
         ({"tasks": {"a": TASK | {"q": 1}}}, "mood.toml: tasks.a.q: unknown key; known: class_weights, kind, label, "),
     ],
 )
-def test_an_unknown_key_is_answered_with_the_nearest(sections: dict[str, Any], said: str) -> None:
-    assert said in problem(**sections)
+def test_an_unknown_key_is_answered_with_the_nearest(sections: dict[str, Any], message: str) -> None:
+    assert message in problem(**sections)
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,13 @@ def test_an_unknown_key_is_answered_with_the_nearest(sections: dict[str, Any], s
     ],
 )
 def test_a_wrong_type_names_the_key_and_what_was_found(sections: dict[str, Any], key: str) -> None:
-    said = problem(**sections)
-    assert f"mood.toml: {key}: " in said
-    assert "(found " in said
+    message = problem(**sections)
+    assert f"mood.toml: {key}: " in message
+    assert "(found " in message
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         ({"files": FILES, "hub": "a/b"}, "exactly one source is needed: `files` or `hub`"),
         ({}, "exactly one source is needed: `files` or `hub`"),
@@ -104,8 +104,8 @@ def test_a_wrong_type_names_the_key_and_what_was_found(sections: dict[str, Any],
         ({"hub": "a/b", "splits": {"validation": "dev"}, "validation": 0.1}, "`validation` is a fraction of train"),
     ],
 )
-def test_the_source_is_one(data: dict[str, Any], said: str) -> None:
-    assert f"mood.toml: data: {said}" in problem(data=data)
+def test_the_source_is_one(data: dict[str, Any], message: str) -> None:
+    assert f"mood.toml: data: {message}" in problem(data=data)
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, 1.5])
@@ -114,7 +114,7 @@ def test_a_share_lies_between_0_and_1(share: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "message"),
     [
         ({}, "exactly one of `words` and `text` is needed"),
         ({"words": "tokens", "text": "sentence"}, "exactly one of `words` and `text` is needed"),
@@ -122,8 +122,8 @@ def test_a_share_lies_between_0_and_1(share: float) -> None:
         ({"words": "tokens", "pair": "other"}, "`pair` needs `text`"),
     ],
 )
-def test_the_input_has_one_shape(table: dict[str, str], said: str) -> None:
-    assert f"mood.toml: input: {said}" in problem(input=table)
+def test_the_input_has_one_shape(table: dict[str, str], message: str) -> None:
+    assert f"mood.toml: input: {message}" in problem(input=table)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_bad_names_of_tasks(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "said"),
+    ("task", "message"),
     [
         (
             {"kind": "clasification", "label": "l"},
@@ -161,8 +161,8 @@ def test_bad_names_of_tasks(name: str) -> None:
         (3, "a table with a `kind` was expected (found 3)"),
     ],
 )
-def test_an_unknown_kind(task: object, said: str) -> None:
-    assert f"mood.toml: tasks.mood: {said}" in problem(tasks={"mood": task})
+def test_an_unknown_kind(task: object, message: str) -> None:
+    assert f"mood.toml: tasks.mood: {message}" in problem(tasks={"mood": task})
 
 
 def test_a_task_without_a_label() -> None:
@@ -175,8 +175,8 @@ def test_a_task_without_a_label() -> None:
 @pytest.mark.parametrize("key", ["labels", "metrics"])
 @pytest.mark.parametrize("names", [[], ["a", "a"]])
 def test_names_stand_once(key: str, names: list[str]) -> None:
-    said = problem(tasks={"mood": TASK | {key: names}})
-    assert f"mood.toml: tasks.mood: `{key}` must list at least one name, each once; found {names}" in said
+    message = problem(tasks={"mood": TASK | {key: names}})
+    assert f"mood.toml: tasks.mood: `{key}` must list at least one name, each once; found {names}" in message
 
 
 def test_a_sentiment_must_list_its_labels() -> None:

@@ -257,8 +257,8 @@ def test_extends_that_is_not_the_path_of_a_file(write: Callable[..., Path], exte
 
 def test_an_error_in_a_used_file_names_that_file(write: Callable[..., Path], tmp_path: Path) -> None:
     path = write(dataset=DATASET.replace("[input]\ntext", "[input]\ntxt"))
-    said = problem(path)
-    assert f"{tmp_path}/runs/../mood.toml: input.txt: unknown key; did you mean 'text'?" in said
+    message = problem(path)
+    assert f"{tmp_path}/runs/../mood.toml: input.txt: unknown key; did you mean 'text'?" in message
 
 
 def test_an_error_in_an_override_names_the_run_file(write: Callable[..., Path]) -> None:
@@ -330,9 +330,9 @@ def test_a_long_value_is_cut_in_the_error(write: Callable[..., Path]) -> None:
     assert len(problem(write(), **{"train.lr": "x" * 1000})) < 300
 
 
-@pytest.mark.parametrize(("source", "said"), [("a.toml", "a.toml"), (Path("b/c.toml"), "b/c.toml"), ({}, "config")])
-def test_what_an_error_calls_a_source(source: object, said: str) -> None:
-    assert describe(source) == said
+@pytest.mark.parametrize(("source", "name"), [("a.toml", "a.toml"), (Path("b/c.toml"), "b/c.toml"), ({}, "config")])
+def test_what_an_error_calls_a_source(source: object, name: str) -> None:
+    assert describe(source) == name
 
 
 def test_an_override_drops_what_says_the_same_in_other_words(write: Callable[..., Path]) -> None:
@@ -366,15 +366,15 @@ def test_a_plain_config_means_the_same_everywhere(
 ) -> None:
     write()
     (tmp_path / "runs" / "some" / "encoder").mkdir(parents=True)
-    found = []
+    configs = []
     for here, name in ((tmp_path, "runs/run.toml"), (tmp_path / "runs", "../runs/run.toml")):
         monkeypatch.chdir(here)
         config = parse_run(read_run(name), where="run.toml")
-        found.append(plain_config(config, output=tmp_path / "out"))
-    assert found[0] == found[1]
-    assert found[0]["output"] == str(tmp_path / "out")
-    assert found[0]["encoder"]["name"] == str(tmp_path / "runs" / "some" / "encoder")
-    assert found[0]["datasets"]["reviews"]["data"]["files"]["train"] == str(tmp_path / "rows" / "train.jsonl")
+        configs.append(plain_config(config, output=tmp_path / "out"))
+    assert configs[0] == configs[1]
+    assert configs[0]["output"] == str(tmp_path / "out")
+    assert configs[0]["encoder"]["name"] == str(tmp_path / "runs" / "some" / "encoder")
+    assert configs[0]["datasets"]["reviews"]["data"]["files"]["train"] == str(tmp_path / "rows" / "train.jsonl")
 
 
 def test_tables_as_dotted_keys() -> None:

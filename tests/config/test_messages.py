@@ -39,7 +39,7 @@ def problem(overrides: dict[str, Any] | None = None, **tables: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "message"),
     [
         ({"encoder": {}}, 'encoder.name: this key is missing; write name = "…" (a Hub id, a directory, or "package:'),
         ({"datasets": {}}, "datasets: at least 1 entry is needed (found {})"),
@@ -79,8 +79,8 @@ def problem(overrides: dict[str, Any] | None = None, **tables: Any) -> str:
         ({"datasets.1x": make()["datasets"]["news"]}, "datasets.1x: a name consists of letters, digits, _ and -"),
     ],
 )
-def test_what_is_wrong_and_what_to_write(overrides: dict[str, Any], said: str) -> None:
-    assert said in problem(overrides)
+def test_what_is_wrong_and_what_to_write(overrides: dict[str, Any], message: str) -> None:
+    assert message in problem(overrides)
 
 
 VALUES = (
@@ -270,8 +270,8 @@ def test_a_value_of_several_types_has_one_message() -> None:
     ],
 )
 def test_kinds_of_other_tools_are_understood(kind: str, ours: str) -> None:
-    said = problem({"datasets.news.tasks.topic.kind": kind})
-    assert f"unknown kind of task {kind!r}; write {ours!r}" in said
+    message = problem({"datasets.news.tasks.topic.kind": kind})
+    assert f"unknown kind of task {kind!r}; write {ours!r}" in message
 
 
 def test_python_keywords_are_understood() -> None:

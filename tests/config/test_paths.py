@@ -14,7 +14,7 @@ from nlpmtl.model import load_encoder
 
 
 @pytest.mark.parametrize("output", [b"out", 5, "", ["out"], True], ids=repr)
-@pytest.mark.parametrize("function", [nlpmtl.train, nlpmtl.compare, nlpmtl.relate], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("function", [nlpmtl.train, nlpmtl.compare, nlpmtl.relate], ids=["train", "compare", "relate"])
 def test_an_output_that_is_no_path(function: Any, output: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="output: a directory was expected, as a string or a Path, found "):

@@ -86,7 +86,7 @@ def test_a_missing_section(section: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "said"),
+    ("key", "message"),
     [
         ("sed", "sed: unknown key; did you mean 'seed'?"),
         ("encoder.nme", "encoder.nme: unknown key; did you mean 'name'?"),
@@ -99,8 +99,8 @@ def test_a_missing_section(section: str) -> None:
         ("datasets.pairs.tasks.same.lable", "datasets.pairs.tasks.same.lable: unknown key; did you mean 'label'?"),
     ],
 )
-def test_an_unknown_key_is_answered_with_the_nearest(key: str, said: str) -> None:
-    assert f"run.toml: {said}" in problem(key, 1)
+def test_an_unknown_key_is_answered_with_the_nearest(key: str, message: str) -> None:
+    assert f"run.toml: {message}" in problem(key, 1)
 
 
 @pytest.mark.parametrize(
@@ -138,9 +138,9 @@ def test_an_unknown_key_is_answered_with_the_nearest(key: str, said: str) -> Non
     ],
 )
 def test_a_wrong_value_names_the_key_and_what_was_found(key: str, value: object) -> None:
-    said = problem(key, value)
-    assert f"run.toml: {key}: " in said
-    assert f"(found {value!r})" in said
+    message = problem(key, value)
+    assert f"run.toml: {key}: " in message
+    assert f"(found {value!r})" in message
 
 
 def test_an_unknown_tracker() -> None:
@@ -154,7 +154,7 @@ def test_epochs_or_steps_but_not_both() -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "kind", "said"),
+    ("section", "kind", "message"),
     [
         ("sampling", "temprature", "unknown sampler 'temprature'; did you mean 'temperature'?"),
         ("weighting", "konstant", "unknown weighting 'konstant'; did you mean 'constant'?"),
@@ -162,8 +162,8 @@ def test_epochs_or_steps_but_not_both() -> None:
         ("datasets.pairs.tasks.same", "regresion", "unknown kind of task 'regresion'; did you mean 'regression'?"),
     ],
 )
-def test_an_unknown_kind(section: str, kind: str, said: str) -> None:
-    assert f"run.toml: {section}: {said}" in problem(f"{section}.kind", kind)
+def test_an_unknown_kind(section: str, kind: str, message: str) -> None:
+    assert f"run.toml: {section}: {message}" in problem(f"{section}.kind", kind)
 
 
 @pytest.mark.parametrize("section", ["sampling", "weighting", "sharing"])
@@ -198,8 +198,8 @@ SAME = {"kind": "classification", "label": "l", "labels": ["no", "yes"], "pos_la
 def test_one_name_with_two_meanings(task: dict[str, Any]) -> None:
     other = valid()["datasets"]["pairs"] | {"tasks": {"same": SAME}}
     assert "other" in parse(changed("datasets.other", other)).datasets
-    said = problem("datasets.other", other | {"tasks": {"same": task}})
-    assert "run.toml: task 'same' is defined differently in " in said
+    message = problem("datasets.other", other | {"tasks": {"same": task}})
+    assert "run.toml: task 'same' is defined differently in " in message
 
 
 def test_the_best_model_is_chosen_by_a_known_task() -> None:
@@ -229,7 +229,7 @@ values = st.recursive(leaves, lambda v: st.lists(v, max_size=3) | st.dictionarie
 def tables(node: Any) -> list[Any]:
     """Every table and list inside, itself included."""
     children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    inside = [found for child in children for found in tables(child)]
+    inside = [table for child in children for table in tables(child)]
     return [node, *inside] if isinstance(node, dict | list) else inside
 
 

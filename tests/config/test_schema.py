@@ -34,8 +34,10 @@ def resolve(node: dict[str, Any], *, root: dict[str, Any]) -> dict[str, Any]:
 
 def kinds(members: dict[str, Any]) -> list[str]:
     """The kinds of a table that has one, in order; none for other tables."""
-    found = [member.get("properties", {}).get("kind", {}) for member in members.get("oneOf", members.get("anyOf", ()))]
-    return [kind["const"] for kind in found if "const" in kind]
+    properties = [
+        member.get("properties", {}).get("kind", {}) for member in members.get("oneOf", members.get("anyOf", ()))
+    ]
+    return [kind["const"] for kind in properties if "const" in kind]
 
 
 def may_be(value: dict[str, Any], member: dict[str, Any]) -> bool:
@@ -53,15 +55,15 @@ def unknown_keys(value: Any, node: dict[str, Any], *, root: dict[str, Any]) -> l
     if choices:
         fitting = [choice for choice in choices if choice.get("type") == "object" and may_be(value, choice)]
         return min((unknown_keys(value, choice, root=root) for choice in fitting), key=len)
-    found = []
+    unknown = []
     for key, item in value.items():
         named = [inner for pattern, inner in node.get("patternProperties", {}).items() if re.search(pattern, key)]
         inner = next(iter(named), node.get("properties", {}).get(key, node.get("additionalProperties", True)))
         if inner is False:
-            found.append(key)
+            unknown.append(key)
         if isinstance(inner, dict):
-            found += [f"{key}.{deep}" for deep in unknown_keys(item, inner, root=root)]
-    return found
+            unknown += [f"{key}.{deep}" for deep in unknown_keys(item, inner, root=root)]
+    return unknown
 
 
 @pytest.mark.parametrize("name", ["run", "dataset"])

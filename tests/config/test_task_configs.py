@@ -60,12 +60,12 @@ def test_a_dataset_file_loads(path: Path) -> None:
 
 @pytest.mark.parametrize("path", DATASETS, ids=lambda path: path.stem)
 def test_a_dataset_file_opens_with_its_source_and_licence(path: Path) -> None:
-    said = opening(path)
-    assert 2 <= len(said) <= 3
-    assert "Source: " in "\n".join(said)
-    assert "Licence: " in "\n".join(said)
+    comment = opening(path)
+    assert 2 <= len(comment) <= 3
+    assert "Source: " in "\n".join(comment)
+    assert "Licence: " in "\n".join(comment)
     hub = dataset(path.stem).data.hub
-    assert hub is None or f"{hub} on the Hub" in "\n".join(said)
+    assert hub is None or f"{hub} on the Hub" in "\n".join(comment)
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)

@@ -23,8 +23,8 @@ def load_rows(
     splits: Collection[str] | None = None,
 ) -> dict[str, Examples]:
     """The checked rows of each split of a dataset called d."""
-    found = open_reader(data, input=input, columns=columns, limit=limit or {}, name="d", splits=splits)
-    return found.read(found.splits)
+    reader = open_reader(data, input=input, columns=columns, limit=limit or {}, name="d", splits=splits)
+    return reader.read(reader.splits)
 
 
 def encode(

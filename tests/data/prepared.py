@@ -19,7 +19,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return str(value.dtype), ["nan" if number != number else number for number in value.tolist()]
     if isinstance(value, dict):
-        return {key: plain(one) for key, one in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     return value
 
 
@@ -28,5 +28,5 @@ def arrays(value: Any) -> list[np.ndarray[Any, Any]]:
     if isinstance(value, TokenizedSplit | LabelColumn | Ragged):
         return [array for field in fields(value) for array in arrays(getattr(value, field.name))]
     if isinstance(value, dict):
-        return [array for one in value.values() for array in arrays(one)]
+        return [array for item in value.values() for array in arrays(item)]
     return [value] if isinstance(value, np.ndarray) else []

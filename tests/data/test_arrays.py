@@ -52,9 +52,9 @@ def test_parts_come_back_as_one_array(tmp_path: Path, dtype: Any, parts: list[li
     for part in parts:
         kept.append(np.array(part).astype(dtype))
         mapped.append(np.array(part).astype(dtype))
-    for found in (kept.close(), mapped.close(), memmap_array(tmp_path / "a.npy"), np.load(tmp_path / "a.npy")):
-        assert found.dtype == dtype
-        assert found.tolist() == expected.tolist()
+    for loaded in (kept.close(), mapped.close(), memmap_array(tmp_path / "a.npy"), np.load(tmp_path / "a.npy")):
+        assert loaded.dtype == dtype
+        assert loaded.tolist() == expected.tolist()
 
 
 @QUICK
@@ -67,9 +67,9 @@ def test_parts_come_back_as_the_same_rows(tmp_path: Path, parts: list[list[list[
         kept.append(Ragged.pack(part))
         mapped.append(Ragged.pack(part))
     rows = [row for part in parts for row in part]
-    for found in (kept.close(), mapped.close(), memmap_ragged(tmp_path, "a")):
-        assert [found[i].tolist() for i in range(len(found))] == rows
-        assert [found.values.dtype, found.bounds.dtype] == [np.dtype(np.int32), np.dtype(np.int64)]
+    for loaded in (kept.close(), mapped.close(), memmap_ragged(tmp_path, "a")):
+        assert [loaded[i].tolist() for i in range(len(loaded))] == rows
+        assert [loaded.values.dtype, loaded.bounds.dtype] == [np.dtype(np.int32), np.dtype(np.int64)]
 
 
 def test_parts_need_not_lie_in_one_piece_nor_be_of_the_type(tmp_path: Path) -> None:
@@ -90,22 +90,22 @@ def test_numbers_of_another_kind_are_refused(tmp_path: Path, directory: bool) ->
 
 def test_a_file_is_a_map_that_cannot_be_written_to(tmp_path: Path) -> None:
     path = write_array(tmp_path, [1, 2, 3])
-    found = memmap_array(path)
-    assert not found.flags.owndata
-    assert not found.flags.writeable
+    mapped = memmap_array(path)
+    assert not mapped.flags.owndata
+    assert not mapped.flags.writeable
     with pytest.raises(ValueError, match="read-only"):
-        found[0] = 9
+        mapped[0] = 9
     with pytest.raises(ValueError, match="WRITEABLE"):
-        found.flags.writeable = True
+        mapped.flags.writeable = True
 
 
 def test_a_map_holds_no_file_open_and_outlives_it(tmp_path: Path) -> None:
     before = count_open()
     path = write_array(tmp_path, np.arange(9999))
-    found = memmap_array(path)
+    mapped = memmap_array(path)
     assert count_open() == before
     path.unlink()
-    assert found.tolist() == list(range(9999))
+    assert mapped.tolist() == list(range(9999))
 
 
 def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
@@ -190,16 +190,16 @@ def test_a_damaged_header_is_refused_or_says_something_that_fits(
     path = tmp_path / "a.npy"
     path.unlink(missing_ok=True)
     content = bytearray(write_array(tmp_path, [1, 2, 3]).read_bytes())
-    for at, byte in changes:
-        content[at] = byte
+    for offset, byte in changes:
+        content[offset] = byte
     path.write_bytes(content)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy's, of what it did not write
         try:
-            found = memmap_array(path)
+            loaded = memmap_array(path)
         except REFUSED:
             return
-    assert found.nbytes == 12
+    assert loaded.nbytes == 12
 
 
 @pytest.mark.parametrize("old", [b"(3,)", b"'<i4'", b", 'shape'", b"<i4"])

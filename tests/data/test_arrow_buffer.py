@@ -23,7 +23,7 @@ def spooled(parts: list[list[Any]], *, directory: Path | None) -> ArrowBatches:
     with ArrowBuffer(SCHEMA, directory=directory) as spool:
         for part in parts:
             columns = zip(*part, strict=True) if part else [[] for _ in SCHEMA]
-            spool.write([pa.array(one, field.type) for one, field in zip(columns, SCHEMA, strict=True)])
+            spool.write([pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)])
     return spool.batches()
 
 
@@ -43,7 +43,7 @@ def test_batches_are_read_as_often_as_one_likes_also_at_once(tmp_path: Path) -> 
     for directory in (None, tmp_path):
         batches = spooled([[("a", [], 1.0)], [("b", None, None)]], directory=directory)
         pairs = zip(batches, batches, strict=True)
-        assert [(one.num_rows, one.equals(other)) for one, other in pairs] == [(1, True), (1, True)]
+        assert [(batch.num_rows, batch.equals(other)) for batch, other in pairs] == [(1, True), (1, True)]
 
 
 def test_what_was_read_outlives_the_file(tmp_path: Path) -> None:
@@ -56,9 +56,9 @@ def test_what_was_read_outlives_the_file(tmp_path: Path) -> None:
 
 
 def test_spools_of_one_directory_are_apart(tmp_path: Path) -> None:
-    one, other = (spooled([[(text, None, None)]], directory=tmp_path) for text in "ab")
-    assert one.table()["text"].to_pylist() == ["a"]
-    assert other.table()["text"].to_pylist() == ["b"]
+    first, second = (spooled([[(text, None, None)]], directory=tmp_path) for text in "ab")
+    assert first.table()["text"].to_pylist() == ["a"]
+    assert second.table()["text"].to_pylist() == ["b"]
 
 
 def test_a_directory_that_is_none_or_is_not_there_is_an_oserror(tmp_path: Path) -> None:

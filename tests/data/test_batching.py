@@ -10,9 +10,9 @@ from nlpmtl.data.batching import greedy_length_batches, optimal_length_batches
 LENGTHS = st.lists(st.integers(1, 30), max_size=7).map(lambda some: sorted(some, reverse=True))
 
 
-def every_way(many: int) -> list[list[tuple[int, int]]]:
-    inner = [ends for k in range(many) for ends in combinations(range(1, many), k)]
-    return [list(zip((0, *ends), (*ends, many), strict=True)) for ends in inner]
+def every_way(count: int) -> list[list[tuple[int, int]]]:
+    inner = [ends for k in range(count) for ends in combinations(range(1, count), k)]
+    return [list(zip((0, *ends), (*ends, count), strict=True)) for ends in inner]
 
 
 @given(LENGTHS, st.integers(0, 40), st.none() | st.integers(1, 90))
@@ -23,14 +23,14 @@ def test_no_other_cuts_are_cheaper(lengths: list[int], overhead: int, limit: int
     def fits(cuts: list[tuple[int, int]]) -> bool:
         return limit is None or all(b - a == 1 or (b - a) * lengths[a] <= limit for a, b in cuts)
 
-    found = optimal_length_batches(lengths, overhead=overhead, limit=limit)
+    batches = optimal_length_batches(lengths, overhead=overhead, limit=limit)
     if not lengths:
-        assert found == []
+        assert batches == []
         return
-    ways = every_way(len(lengths))
-    assert found in ways
-    assert fits(found)
-    assert cost(found) == min(cost(cuts) for cuts in ways if fits(cuts))
+    partitions = every_way(len(lengths))
+    assert batches in partitions
+    assert fits(batches)
+    assert cost(batches) == min(cost(cuts) for cuts in partitions if fits(cuts))
 
 
 def plain(lengths: list[int], *, overhead: int, limit: int | None) -> list[tuple[int, int]]:
@@ -74,11 +74,11 @@ def test_the_fullest_batches_are_as_few_as_may_be(lengths: list[int], limit: int
     def fits(cuts: list[tuple[int, int]]) -> bool:
         return all(b - a == 1 or sum(lengths[a:b]) <= limit for a, b in cuts)
 
-    found = greedy_length_batches(lengths, limit=limit)
+    batches = greedy_length_batches(lengths, limit=limit)
     if not lengths:
-        assert found == []
+        assert batches == []
         return
-    ways = every_way(len(lengths))
-    assert found in ways
-    assert fits(found)
-    assert len(found) == min(len(cuts) for cuts in ways if fits(cuts))
+    partitions = every_way(len(lengths))
+    assert batches in partitions
+    assert fits(batches)
+    assert len(batches) == min(len(cuts) for cuts in partitions if fits(cuts))

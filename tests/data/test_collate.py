@@ -79,18 +79,18 @@ def test_tokens_are_padded_to_the_longest(rows: list[tuple[int, int]]) -> None:
 def test_parts_name_the_rows_that_carry_a_label_and_their_labels(rows: list[tuple[int, int]]) -> None:
     datasets = collator().datasets
     batch = collator()(rows)
-    found = labels_of(batch)
+    labels = labels_of(batch)
     for task in TARGETS:
         carrying = [
             i
             for i, (d, r) in enumerate(rows)
             if task in datasets[d].labels and ROWS[r][TARGETS[task].column] is not None
         ]
-        assert list(found.get(task, {})) == carrying  # ascending, and no part without a row
+        assert list(labels.get(task, {})) == carrying  # ascending, and no part without a row
         for i in carrying:
             _, r = rows[i]
             expected = ROWS[r][TARGETS[task].column]
-            label = found[task][i]
+            label = labels[task][i]
             if task == "topic":
                 assert TARGETS[task].names[label] == expected
             elif task == "grade":
@@ -136,11 +136,11 @@ def test_a_text_of_three_tasks_is_one_row() -> None:
 
 
 def test_a_task_of_two_datasets_is_one_part_in_the_order_of_rows() -> None:
-    at = [r for r, row in enumerate(ROWS) if row["topic"] is not None][:3]
-    batch = collator()([(1, at[0]), (0, at[1]), (1, at[2])])
+    labelled = [r for r, row in enumerate(ROWS) if row["topic"] is not None][:3]
+    batch = collator()([(1, labelled[0]), (0, labelled[1]), (1, labelled[2])])
     assert batch.tasks["topic"].rows.tolist() == [0, 1, 2]
     names = TARGETS["topic"].names
-    assert [names[i] for i in batch.tasks["topic"].targets["label"].tolist()] == [ROWS[r]["topic"] for r in at]
+    assert [names[i] for i in batch.tasks["topic"].targets["label"].tolist()] == [ROWS[r]["topic"] for r in labelled]
 
 
 @pytest.mark.parametrize("types", [True, False])
@@ -199,19 +199,19 @@ class TestRowByRow:
     @given(ANY)
     def test_a_tally(self, rows: list[tuple[int, int]]) -> None:
         datasets = collator().datasets
-        many: dict[str, int] = {}
+        totals: dict[str, int] = {}
         items: dict[str, int] = {}
         labelled = []
         for d, r in rows:
-            found = {task: int(labels.counts[r]) for task, labels in datasets[d].labels.items() if labels.counts[r]}
-            labelled.append(bool(found))
-            for task, count in found.items():
-                many[task] = many.get(task, 0) + 1
+            counts = {task: int(labels.counts[r]) for task, labels in datasets[d].labels.items() if labels.counts[r]}
+            labelled.append(bool(counts))
+            for task, count in counts.items():
+                totals[task] = totals.get(task, 0) + 1
                 items[task] = items.get(task, 0) + count
         tally = collator().tally(rows)
         assert tally.lengths.tolist() == [len(datasets[d].ids[r]) for d, r in rows]
         assert tally.labelled.tolist() == labelled
-        assert (tally.rows, tally.items) == (many, items)
+        assert (tally.rows, tally.items) == (totals, items)
 
     @settings(deadline=None, max_examples=60)
     @given(ANY)

@@ -120,9 +120,9 @@ class TestEntries:
         assert list(root.iterdir()) == [entry]
 
     def test_a_scratch_directory_goes_with_its_block(self, root: Path) -> None:
-        with Cache(root).scratch() as one, Cache(root).scratch() as other:
-            assert one != other
-            (one / "file").touch()
+        with Cache(root).scratch() as first, Cache(root).scratch() as second:
+            assert first != second
+            (first / "file").touch()
         with pytest.raises(FileExistsError), Cache(root).scratch() as failing:
             failing.mkdir()
         assert list(root.iterdir()) == []

@@ -100,8 +100,8 @@ def entries(root: Path) -> set[str]:
     return {path.name for path in root.iterdir() if re.fullmatch("[0-9a-f]{64}", path.name)} if root.exists() else set()
 
 
-def shapes(found: Mapping[str, TokenizedSplit]) -> dict[str, int]:
-    return {split: len(rows) for split, rows in found.items()}
+def shapes(splits: Mapping[str, TokenizedSplit]) -> dict[str, int]:
+    return {split: len(rows) for split, rows in splits.items()}
 
 
 class TestFromTheCache:
@@ -137,8 +137,8 @@ class TestFromTheCache:
         assert len(entries(root)) == 2
 
     def test_arrays_cannot_be_written_to(self, files: dict[str, str]) -> None:
-        for found in (ask(files), ask(files)):
-            assert not any(array.flags.writeable for rows in found.values() for array in arrays(rows))
+        for splits in (ask(files), ask(files)):
+            assert not any(array.flags.writeable for rows in splits.values() for array in arrays(rows))
 
     def test_rows_outlive_the_cache(self, files: dict[str, str], root: Path) -> None:
         first, second = ask(files), ask(files)
@@ -189,8 +189,8 @@ class TestFromTheCache:
             return ask(files, prepare)
 
         with ThreadPoolExecutor(3) as pool:
-            found = list(pool.map(start, preparers))
-        assert [shapes(one) for one in found] == [{"train": 30, "validation": 7, "test": 8}] * 3
+            results = list(pool.map(start, preparers))
+        assert [shapes(splits) for splits in results] == [{"train": 30, "validation": 7, "test": 8}] * 3
         # Three fingerprints; the rows, by one of them, and the fingerprint once more behind them.
         assert opened.opened is not None
         assert opened.opened.count(files["train"]) == 3 + 1 + 1
@@ -203,7 +203,7 @@ class TestKeys:
     def test_another_content_path_or_setting(self, files: dict[str, str], root: Path, tmp_path: Path) -> None:
         train = {"train": files["train"]}
         other = str(shutil.copy(files["train"], tmp_path / "other.jsonl"))
-        asked: dict[str, Callable[[], object]] = {
+        requests: dict[str, Callable[[], object]] = {
             "as it is": lambda: ask(train),
             "another path": lambda: ask({"train": other}),
             "another split": lambda: ask({"test": files["train"]}),
@@ -223,12 +223,12 @@ class TestKeys:
             "a share": lambda: ask(train, validation=0.2, splits=["train"]),
             "another share": lambda: ask(train, validation=0.3, splits=["train"]),
         }
-        for many, (name, one) in enumerate(asked.items(), 1):
-            one()
-            assert len(entries(root)) == many, name
-        for name, one in asked.items():
-            one()
-            assert len(entries(root)) == len(asked), name
+        for entry_count, (name, request) in enumerate(requests.items(), 1):
+            request()
+            assert len(entries(root)) == entry_count, name
+        for name, request in requests.items():
+            request()
+            assert len(entries(root)) == len(requests), name
 
     def test_another_content(self, files: dict[str, str], root: Path) -> None:
         path = Path(files["train"])
@@ -284,8 +284,8 @@ class TestInMemory:
     def test_nothing_is_left_of_them(self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "tmp").mkdir()
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-        found = ask({"train": make_rows(5)})["train"]
-        assert not any(array.flags.writeable for array in arrays(found))  # they were in files
+        split = ask({"train": make_rows(5)})["train"]
+        assert not any(array.flags.writeable for array in arrays(split))  # they were in files
         assert list((tmp_path / "tmp").iterdir()) == []
 
 
@@ -298,11 +298,11 @@ class TestShare:
             for split in order:
                 ask(train, validation=0.2, limit={"train": 9}, splits=[split])
             for splits in (["validation"], None):
-                found = ask(train, validation=0.2, limit={"train": 9}, splits=splits)
-                for split, rows in found.items():
+                loaded = ask(train, validation=0.2, limit={"train": 9}, splits=splits)
+                for split, rows in loaded.items():
                     assert rows.numbers.tolist() == direct[split].numbers.tolist()
                     assert rows.place(0) == direct[split].place(0)
-            assert shapes(found) == {"train": 9, "validation": 6}
+            assert shapes(loaded) == {"train": 9, "validation": 6}
 
     def test_a_limit_on_train_is_none_on_its_share(self, files: dict[str, str], root: Path) -> None:
         train = {"train": files["train"]}
@@ -313,9 +313,9 @@ class TestShare:
     def test_skipped_and_cut_rows_are_remembered(self, tmp_path: Path, root: Path) -> None:
         path = write_rows(tmp_path / "a.jsonl", [*make_rows(10), {"tokens": []}, {"tokens": 3}])
         for _ in range(2):
-            found = ask({"train": str(path)}, validation=0.2, on_bad_row="skip")
-            assert {split: rows.skipped for split, rows in found.items()} == {"train": 2, "validation": 0}
-            assert sum(rows.truncated for rows in found.values()) == sum(
+            loaded = ask({"train": str(path)}, validation=0.2, on_bad_row="skip")
+            assert {split: rows.skipped for split, rows in loaded.items()} == {"train": 2, "validation": 0}
+            assert sum(rows.truncated for rows in loaded.values()) == sum(
                 len(row["tokens"]) > 7 for row in make_rows(10)
             )
 
@@ -323,15 +323,15 @@ class TestShare:
 class TestErrors:
     def test_bad_rows_are_told_each_time(self, files: dict[str, str], tmp_path: Path, root: Path) -> None:
         bad = str(write_rows(tmp_path / "bad.jsonl", [*make_rows(2), {"tokens": []}, {"tokens": "a"}]))
-        said = []
-        for asked in ({**files, "test": bad}, files, {**files, "test": bad}):
+        messages = []
+        for sources in ({**files, "test": bad}, files, {**files, "test": bad}):
             try:
-                ask(asked)
+                ask(sources)
             except DataError as error:
-                said.append(str(error))
-        assert len(said) == 2
-        assert said[0] == said[1]
-        assert said[0].splitlines()[:2] == [
+                messages.append(str(error))
+        assert len(messages) == 2
+        assert messages[0] == messages[1]
+        assert messages[0].splitlines()[:2] == [
             "d: 2 problem(s) in 2 row(s):",
             f"  {bad}:3: tokens: at least one word was expected (found [])",
         ]
@@ -374,7 +374,7 @@ class TestErrors:
         assert shapes(ask({"train": files["train"]})) == {"train": 30}
 
     @pytest.mark.parametrize(
-        ("task", "wrong", "said"),
+        ("task", "wrong", "message"),
         [
             ("topic", "animal", "topic: 'animal' is not in the list of labels; did you mean 'animals'?"),
             ("kinds", ["x", "w"], "kinds: 'w' is not in the list of labels; known: x, y, z"),
@@ -382,32 +382,33 @@ class TestErrors:
         ],
     )
     def test_a_label_out_of_the_list_stops_train_at_its_place(
-        self, tmp_path: Path, root: Path, task: str, wrong: Any, said: str
+        self, tmp_path: Path, root: Path, task: str, wrong: Any, message: str
     ) -> None:
         right: dict[str, Any] = {"tokens": ["a", "dog"], "topic": "animals", "kinds": ["x"], "tags": ["O", "O"]}
         path = write_rows(tmp_path / "a.jsonl", [right, {"tokens": []}, {**right, task: None}, {**right, task: wrong}])
         columns = {task: TARGETS[task].shape}
         for _ in range(2):
-            found = ask({"train": str(path)}, columns=columns, on_bad_row="skip")["train"]
+            split = ask({"train": str(path)}, columns=columns, on_bad_row="skip")["train"]
             with pytest.raises(DataError) as caught:
-                label(found, targets={task: TARGETS[task]}, train=True)
-            assert str(caught.value) == f"{path}:4: {said}"
+                label(split, targets={task: TARGETS[task]}, train=True)
+            assert str(caught.value) == f"{path}:4: {message}"
         assert len(entries(root)) == 1
 
     def test_labels_of_an_entry_are_those_of_the_rows(self, files: dict[str, str]) -> None:
         targets = {**TARGETS, "topic": Target("topic", "class", ("places", "animals"))}
         ask(files)
-        found = label(ask(files)["test"], targets=targets, train=False)
+        loaded = label(ask(files)["test"], targets=targets, train=False)
         rows = load_rows(DataConfig(files=files), input=WORDS, columns=COLUMNS)["test"]
         direct = encode(rows, tokenizer=token(), max_length=9, targets=targets, train=False)
-        assert found.labels["topic"].names == ("places", "animals", "things")
+        assert loaded.labels["topic"].names == ("places", "animals", "things")
         for task, labels in direct.labels.items():
-            labelled = [i for i, one in enumerate(labels.labelled) if one]
-            assert found.labels[task].values(labelled) == labels.values(labelled)
-            assert found.labels[task].counts.tolist() == labels.counts.tolist()
-            assert (found.labels[task].names, found.labels[task].known) == (labels.names, labels.known)
+            labelled = [i for i, has_label in enumerate(labels.labelled) if has_label]
+            assert loaded.labels[task].values(labelled) == labels.values(labelled)
+            assert loaded.labels[task].counts.tolist() == labels.counts.tolist()
+            assert (loaded.labels[task].names, loaded.labels[task].known) == (labels.names, labels.known)
             tensors = [
-                one.labels[task].tensor(labelled, first_tokens=one.first_tokens, time=9) for one in (found, direct)
+                split.labels[task].tensor(labelled, first_tokens=split.first_tokens, time=9)
+                for split in (loaded, direct)
             ]
             assert tensors[0].equal(tensors[1])
 
@@ -422,11 +423,11 @@ class TestWithoutACache:
         (tmp_path / "file").touch()
         monkeypatch.setenv("NLPMTL_CACHE", str(tmp_path / "file"))
         prepare = preparer()
-        for many in (1, 2):
-            found = ask(files, prepare)
-            assert {split: plain(rows) for split, rows in found.items()} == expected
-            assert not any(array.flags.writeable for rows in found.values() for array in arrays(rows))
-            assert len(prepare.notes) == many
+        for count in (1, 2):
+            loaded = ask(files, prepare)
+            assert {split: plain(rows) for split, rows in loaded.items()} == expected
+            assert not any(array.flags.writeable for rows in loaded.values() for array in arrays(rows))
+            assert len(prepare.notes) == count
         assert prepare.notes[0].startswith("d: tokenized data is not cached: ")
         assert str(tmp_path / "file") in prepare.notes[0]
 
@@ -438,8 +439,8 @@ class TestWithoutACache:
         monkeypatch.setenv("NLPMTL_CACHE", str(tmp_path / "file"))
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
         prepare = preparer()
-        found = ask(files, prepare)
-        assert {split: plain(rows) for split, rows in found.items()} == expected
+        loaded = ask(files, prepare)
+        assert {split: plain(rows) for split, rows in loaded.items()} == expected
         kept, memory = prepare.notes
         assert kept.startswith("d: tokenized data is not cached: ")
         assert memory.startswith("d: tokenized data is kept in memory: ")
@@ -452,10 +453,10 @@ class TestWithoutACache:
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
         try:
-            found = ask(files, prepare)
+            loaded = ask(files, prepare)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        assert {split: plain(rows) for split, rows in found.items()} == expected
+        assert {split: plain(rows) for split, rows in loaded.items()} == expected
         assert ["File too large" in note for note in prepare.notes] == [True, True]
         assert entries(root) == set()
 

@@ -41,8 +41,8 @@ def load(
 
 
 def texts(rows: Examples) -> list[Any]:
-    found: list[Any] = rows.table["text"].to_pylist()
-    return found
+    column: list[Any] = rows.table["text"].to_pylist()
+    return column
 
 
 def test_every_kind_of_source_gives_the_same_rows(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_split_that_is_not_asked_for_is_not_read(tmp_path: Path) -> None:
 
 def test_a_share_of_train_becomes_validation() -> None:
     rows = load({"train": GOOD, "test": GOOD}, validation=0.25)
-    assert {split: len(found) for split, found in rows.items()} == {"train": 7, "test": 10, "validation": 3}
+    assert {split: len(split_rows) for split, split_rows in rows.items()} == {"train": 7, "test": 10, "validation": 3}
     assert sorted(texts(rows["train"]) + texts(rows["validation"])) == [row["text"] for row in GOOD]
     assert texts(rows["train"]) == sorted(texts(rows["train"]))
     first = rows["validation"]
@@ -135,8 +135,8 @@ def test_a_share_of_train_becomes_validation() -> None:
 @pytest.mark.parametrize("splits", [["train"], ["validation"], ["train", "validation"]])
 def test_the_share_is_the_same_whatever_is_asked_for(splits: list[str]) -> None:
     whole = load({"train": GOOD, "test": GOOD}, validation=0.25)
-    asked = load({"train": GOOD, "test": GOOD}, validation=0.25, splits=splits)
-    assert {split: texts(rows) for split, rows in asked.items()} == {split: texts(whole[split]) for split in splits}
+    loaded = load({"train": GOOD, "test": GOOD}, validation=0.25, splits=splits)
+    assert {split: texts(rows) for split, rows in loaded.items()} == {split: texts(whole[split]) for split in splits}
 
 
 def test_a_share_counts_skipped_rows_once() -> None:
@@ -196,12 +196,12 @@ def test_names_of_classes_come_with_the_rows() -> None:
 def test_jsonl_comes_back_equal(tmp_path: Path, rows: Any) -> None:
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     columns: dict[str, LabelType] = {"c": "class", "n": "number", "s": "set"}
-    found = load({"test": tmp_path / "a.jsonl"}, inputs=InputConfig(words="words"), columns=columns)["test"]
+    loaded = load({"test": tmp_path / "a.jsonl"}, inputs=InputConfig(words="words"), columns=columns)["test"]
     expected = [{**dict.fromkeys(["c", "n", "s"]), **row} for row in rows]
-    assert found.table["words"].to_pylist() == [row["words"] for row in expected]
-    assert found.table["label:c"].to_pylist() == [None if row["c"] is None else str(row["c"]) for row in expected]
-    assert found.table["label:n"].to_pylist() == [row["n"] for row in expected]
-    assert found.table["label:s"].to_pylist() == [row["s"] for row in expected]
+    assert loaded.table["words"].to_pylist() == [row["words"] for row in expected]
+    assert loaded.table["label:c"].to_pylist() == [None if row["c"] is None else str(row["c"]) for row in expected]
+    assert loaded.table["label:n"].to_pylist() == [row["n"] for row in expected]
+    assert loaded.table["label:s"].to_pylist() == [row["s"] for row in expected]
 
 
 _PIECE = st.sampled_from(

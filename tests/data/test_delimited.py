@@ -97,11 +97,11 @@ class TestQuoted:
     @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
     @pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])
     def test_what_pandas_writes_is_read(self, delimiter: str, quoting: Any, tmp_path: Path) -> None:
-        found = [*ODD, "two\nlines", "two\r\nlines", "a;b|c\td", "\n", '"\n"']
-        frame = pd.DataFrame({"text": found, "label": range(len(found))})
+        values = [*ODD, "two\nlines", "two\r\nlines", "a;b|c\td", "\n", '"\n"']
+        frame = pd.DataFrame({"text": values, "label": range(len(values))})
         frame.to_csv(tmp_path / "a.csv", sep=delimiter, index=False, quoting=quoting)
         rows = read(tmp_path / "a.csv", delimiter=delimiter)
-        assert [row for _, row in rows] == [{"text": text, "label": str(i)} for i, text in enumerate(found)]
+        assert [row for _, row in rows] == [{"text": text, "label": str(i)} for i, text in enumerate(values)]
 
     def test_an_index_without_a_name_is_not_read(self, tmp_path: Path) -> None:
         pd.DataFrame({"text": ["a", "b"], "label": [1, 0]}).to_csv(tmp_path / "a.csv")
@@ -177,12 +177,12 @@ class TestEncodings:
     )
     @pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".tsv.gz"])
     def test_they_are_decoded(self, encoding: str, written: str, ending: str, tmp_path: Path) -> None:
-        found = ["größer", "汉字 \u0a0d \u0d0a", "a\u2028b"]
+        values = ["größer", "汉字 \u0a0d \u0d0a", "a\u2028b"]
         mark = {".csv": ",", ".tsv": "\t", ".tsv.gz": "\t"}.get(ending, "")
-        rows = [f"{text}{mark}1" if mark else json.dumps({"text": text}, ensure_ascii=False) for text in found]
+        rows = [f"{text}{mark}1" if mark else json.dumps({"text": text}, ensure_ascii=False) for text in values]
         content = "".join(f"{row}\r\n" for row in ([f"text{mark}label"] if mark else []) + rows).encode(written)
         (tmp_path / f"a{ending}").write_bytes(gzip.compress(content) if ending.endswith("gz") else content)
-        assert texts(read(tmp_path / f"a{ending}", encoding=encoding)) == found
+        assert texts(read(tmp_path / f"a{ending}", encoding=encoding)) == values
 
     def test_bytes_that_cannot_be_decoded_are_reported_with_their_row(self, tmp_path: Path) -> None:
         (tmp_path / "a.tsv").write_bytes(
@@ -202,7 +202,7 @@ class TestEncodings:
 
 class TestKeys:
     @pytest.mark.parametrize(
-        ("keys", "said"),
+        ("keys", "message"),
         [
             ({"delimiter": ""}, "data.delimiter: one character was expected"),
             ({"delimiter": "||"}, "data.delimiter: one character was expected"),
@@ -223,10 +223,10 @@ class TestKeys:
             ({"header": ["a", 1]}, "data.header: true, false, or a list"),
         ],
     )
-    def test_a_wrong_value_is_named(self, keys: dict[str, Any], said: str) -> None:
+    def test_a_wrong_value_is_named(self, keys: dict[str, Any], message: str) -> None:
         data = {"files": {"train": "a.tsv"}, **keys}
         tables = {"data": data, "input": {"text": "text"}, "tasks": {"t": {"kind": "regression", "label": "label"}}}
-        with pytest.raises(ConfigError, match=f"d.toml: {said}"):
+        with pytest.raises(ConfigError, match=f"d.toml: {message}"):
             parse_dataset(tables, where="d.toml")
 
     @pytest.mark.parametrize(
@@ -267,10 +267,10 @@ class TestLimits:
 def test_random_tables_keep_their_rows(seed: int, tmp_path: Path) -> None:
     source = random.Random(seed)
     pieces = [*ODD, ",", ";", "\n", "\r\n", '"', '""', "x", " "]
-    found = ["".join(source.choices(pieces, k=source.randint(1, 5))) for _ in range(50)]
+    values = ["".join(source.choices(pieces, k=source.randint(1, 5))) for _ in range(50)]
     with (tmp_path / "a.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([["text", "label"], *([text, "1"] for text in found)])
-    assert texts(read(tmp_path / "a.csv")) == found
-    flat = [text.replace("\n", " ").replace("\r", " ") for text in found]
+        csv.writer(file).writerows([["text", "label"], *([text, "1"] for text in values)])
+    assert texts(read(tmp_path / "a.csv")) == values
+    flat = [text.replace("\n", " ").replace("\r", " ") for text in values]
     (tmp_path / "a.tsv").write_text("".join(f"{text}\t1\n" for text in ["text", *flat]), encoding="utf-8")
     assert texts(read(tmp_path / "a.tsv")) == flat

@@ -15,15 +15,15 @@ TENSORS = [
 
 def test_on_the_cpu_they_are_the_same_tensors() -> None:
     moved = to_device(TENSORS, torch.device("cpu"))
-    assert all(one is other for one, other in zip(moved, TENSORS, strict=True))
+    assert all(tensor is other for tensor, other in zip(moved, TENSORS, strict=True))
 
 
 def test_elsewhere_each_has_its_shape_and_type_and_those_of_a_type_share_memory() -> None:
     moved = to_device(TENSORS, torch.device("meta"))
-    assert [(one.shape, one.dtype) for one in moved] == [(one.shape, one.dtype) for one in TENSORS]
-    assert {one.device.type for one in moved} == {"meta"}
+    assert [(tensor.shape, tensor.dtype) for tensor in moved] == [(tensor.shape, tensor.dtype) for tensor in TENSORS]
+    assert {tensor.device.type for tensor in moved} == {"meta"}
     assert moved[0]._base is moved[3]._base is not moved[1]._base is moved[4]._base
-    assert [one.storage_offset() for one in moved] == [0, 0, 6, 6, 4]
+    assert [tensor.storage_offset() for tensor in moved] == [0, 0, 6, 6, 4]
 
 
 def test_nothing_is_moved_of_nothing() -> None:

@@ -41,12 +41,12 @@ def encoded(
     tokenizer: Any = None,
 ) -> Encoded:
     split = "train" if train else "test"
-    found = load_rows(
+    reader = load_rows(
         DataConfig(files={split: list(rows)}),
         input=InputConfig(**(input or {"words": "tokens"})),
         columns={target.column: target.shape for target in targets.values()},
     )[split]
-    return encode(found, tokenizer=tokenizer or token(), max_length=max_length, targets=targets, train=train)
+    return encode(reader, tokenizer=tokenizer or token(), max_length=max_length, targets=targets, train=train)
 
 
 class TestLabels:
@@ -66,40 +66,40 @@ class TestLabels:
         assert [kinds.ids[row].tolist() for row in (0, 2)] == [[2, 0], []]
         assert [tags.ids[row].tolist() for row in (0, 2)] == [[0, 2], [0, 0, 1]]
         assert grade.values([0, 2]) == [1.5, -2.0]
-        for one in labels.values():
-            assert one.labelled.tolist() == [True, False, True]
-            assert one.known == len(one.names)
+        for task_labels in labels.values():
+            assert task_labels.labelled.tolist() == [True, False, True]
+            assert task_labels.known == len(task_labels.names)
         assert np.isnan(grade.numbers[1])
         assert topic.counts.tolist() == kinds.counts.tolist() == grade.counts.tolist() == [1, 0, 1]
         assert tags.counts.tolist() == [2, 0, 2]  # an empty word has no token: nothing to count
 
     @pytest.mark.parametrize(
-        ("task", "wrong", "said"),
+        ("task", "wrong", "message"),
         [
             ("topic", "animal", "topic: 'animal' is not in the list of labels; did you mean 'animals'?"),
             ("kinds", ["x", "w"], "kinds: 'w' is not in the list of labels; known: x, y, z"),
             ("tags", ["O", "B-plaec"], "tags: 'B-plaec' is not in the list of labels; did you mean 'B-place'?"),
         ],
     )
-    def test_a_label_out_of_the_list_stops_train_at_its_place(self, task: str, wrong: Any, said: str) -> None:
+    def test_a_label_out_of_the_list_stops_train_at_its_place(self, task: str, wrong: Any, message: str) -> None:
         right: dict[str, Any] = {"tokens": ["a", "dog"], "topic": "animals", "kinds": ["x"], "tags": ["O", "O"]}
         rows = [right, {**right, task: None}, {**right, task: wrong}]
         with pytest.raises(DataError) as caught:
             encoded(rows, {task: ALL[task]})
-        assert str(caught.value) == f"d: train, row 3: {said}"
+        assert str(caught.value) == f"d: train, row 3: {message}"
 
     def test_in_other_splits_it_is_an_id_that_no_prediction_equals(self) -> None:
         right = {"tokens": ["a", "dog"], "topic": "animals", "kinds": ["x"], "tags": ["O", "B-place"]}
         wrong = {"tokens": ["a", "dog"], "topic": "new", "kinds": ["x", "new"], "tags": ["B-new", "O"]}
         again = {**right, "topic": "new", "kinds": ["newer"]}
-        found = encoded([right, wrong, again], {t: ALL[t] for t in ("topic", "kinds", "tags")}, train=False).labels
-        assert found["topic"].values([0, 1, 2]) == ["animals", "new", "new"]
-        assert found["topic"].names == (*TOPIC.names, "new")
-        assert found["kinds"].values([0, 1, 2]) == [["x"], ["x", "new"], ["newer"]]
-        assert found["kinds"].names == (*KINDS.names, "new", "newer")
-        assert found["tags"].values([0, 1]) == [["O", "B-place"], ["B-new", "O"]]
-        assert all(labels.known == 3 for labels in found.values())
-        assert all(labels.labelled.all() for labels in found.values())
+        labels = encoded([right, wrong, again], {t: ALL[t] for t in ("topic", "kinds", "tags")}, train=False).labels
+        assert labels["topic"].values([0, 1, 2]) == ["animals", "new", "new"]
+        assert labels["topic"].names == (*TOPIC.names, "new")
+        assert labels["kinds"].values([0, 1, 2]) == [["x"], ["x", "new"], ["newer"]]
+        assert labels["kinds"].names == (*KINDS.names, "new", "newer")
+        assert labels["tags"].values([0, 1]) == [["O", "B-place"], ["B-new", "O"]]
+        assert all(task_labels.known == 3 for task_labels in labels.values())
+        assert all(task_labels.labelled.all() for task_labels in labels.values())
 
     @pytest.mark.parametrize("name", sorted(TOKENIZERS))
     @settings(deadline=None, max_examples=40)
@@ -114,9 +114,9 @@ class TestLabels:
     @example(words=["a", " ", " ", "b"], max_length=64)  # one token for both, in those that count spaces in
     def test_what_a_loss_counts_is_what_it_is_given(self, name: str, words: list[str], max_length: int) -> None:
         rows = [{"tokens": words, "tags": ["O"] * len(words)}]
-        found = encoded(rows, {"tags": TAGS}, max_length=max_length, tokenizer=TOKENIZERS[name]())
-        tags = found.labels["tags"]
-        target = tags.tensor([0], first_tokens=found.first_tokens, time=len(found.ids[0]))
+        split = encoded(rows, {"tags": TAGS}, max_length=max_length, tokenizer=TOKENIZERS[name]())
+        tags = split.labels["tags"]
+        target = tags.tensor([0], first_tokens=split.first_tokens, time=len(split.ids[0]))
         assert int((target != IGNORED).sum()) == tags.counts[0]
 
 
@@ -139,22 +139,22 @@ class TestWordpieces:
 
     def test_more_rows_than_are_tokenised_at_once_keep_their_order(self) -> None:
         rows = [{"tokens": ["a"] * (1 + i % 3), "tags": ["O"] * (1 + i % 3)} for i in range(2003)]
-        found = encoded(rows, {"tags": TAGS})
-        assert found.ids.lengths.tolist() == [3 + i % 3 for i in range(2003)]
-        assert found.first_tokens is not None
-        assert found.first_tokens[2002].tolist() == [1, 2]
-        assert found.labels["tags"].counts.tolist() == [1 + i % 3 for i in range(2003)]
+        split = encoded(rows, {"tags": TAGS})
+        assert split.ids.lengths.tolist() == [3 + i % 3 for i in range(2003)]
+        assert split.first_tokens is not None
+        assert split.first_tokens[2002].tolist() == [1, 2]
+        assert split.labels["tags"].counts.tolist() == [1 + i % 3 for i in range(2003)]
 
     @pytest.mark.parametrize(("max_length", "cut"), [(5, 2), (6, 1), (7, 1), (8, 0), (64, 0)])
     def test_a_row_is_cut_only_if_it_is_longer_than_the_limit(self, max_length: int, cut: int) -> None:
         rows = [{"tokens": ["a"] * n, "tags": ["B-place"] * n} for n in (6, 4, 2)]  # and two special ones
-        found = encoded(rows, {"tags": TAGS}, max_length=max_length)
-        assert found.cut == cut
-        assert found.ids.lengths.tolist() == [min(n + 2, max_length) for n in (6, 4, 2)]
-        assert found.labels["tags"].counts.tolist() == [min(n, max_length - 2) for n in (6, 4, 2)]
-        assert found.first_tokens is not None
-        assert found.first_tokens[0].tolist() == [*range(1, 7)][: max_length - 2] + [-1] * max(0, 8 - max_length)
-        assert len(found.labels["tags"].values([0])[0]) == 6  # what is right does not change
+        split = encoded(rows, {"tags": TAGS}, max_length=max_length)
+        assert split.cut == cut
+        assert split.ids.lengths.tolist() == [min(n + 2, max_length) for n in (6, 4, 2)]
+        assert split.labels["tags"].counts.tolist() == [min(n, max_length - 2) for n in (6, 4, 2)]
+        assert split.first_tokens is not None
+        assert split.first_tokens[0].tolist() == [*range(1, 7)][: max_length - 2] + [-1] * max(0, 8 - max_length)
+        assert len(split.labels["tags"].values([0])[0]) == 6  # what is right does not change
 
 
 class TestPairs:
@@ -162,14 +162,14 @@ class TestPairs:
     INPUT = {"text": "one", "pair": "two"}  # noqa: RUF012
 
     def test_segments_tell_the_texts_apart(self) -> None:
-        found = encoded(self.ROWS, {"topic": TOPIC}, input=self.INPUT)
-        assert found.types is not None
-        pieces = [token().convert_ids_to_tokens(found.ids[i].tolist()) for i in range(2)]
+        split = encoded(self.ROWS, {"topic": TOPIC}, input=self.INPUT)
+        assert split.types is not None
+        pieces = [token().convert_ids_to_tokens(split.ids[i].tolist()) for i in range(2)]
         assert pieces[0][:5] == ["[CLS]", "a", "cat", "[SEP]", "two"]
         assert pieces[1] == ["[CLS]", "[SEP]", "a", "[SEP]"]
         for i, row in enumerate(pieces):
             first = row.index("[SEP]") + 1
-            assert found.types[i].tolist() == [0] * first + [1] * (len(row) - first)
+            assert split.types[i].tolist() == [0] * first + [1] * (len(row) - first)
 
     def test_no_segments_for_single_texts_or_where_the_encoder_has_none(self) -> None:
         assert encoded(self.ROWS, {"topic": TOPIC}, input={"text": "one"}).types is None
@@ -178,11 +178,11 @@ class TestPairs:
 
     def test_the_longer_text_is_cut_first(self) -> None:
         long, short = " ".join(["cat"] * 20), "dog"
-        for one, two in ((long, short), (short, long)):
-            row = {"one": one, "two": two, "topic": "animals"}
-            found = encoded([row], {"topic": TOPIC}, input=self.INPUT, max_length=10)
-            pieces = token().convert_ids_to_tokens(found.ids[0].tolist())
-            assert (len(pieces), pieces.count("dog"), pieces.count("cat"), found.cut) == (10, 1, 6, 1)
+        for first, second in ((long, short), (short, long)):
+            row = {"one": first, "two": second, "topic": "animals"}
+            split = encoded([row], {"topic": TOPIC}, input=self.INPUT, max_length=10)
+            pieces = token().convert_ids_to_tokens(split.ids[0].tolist())
+            assert (len(pieces), pieces.count("dog"), pieces.count("cat"), split.cut) == (10, 1, 6, 1)
 
 
 def test_a_text_is_tokenised_with_its_words() -> None:

@@ -236,8 +236,8 @@ class TestParquet:
     def test_dictionaries_and_lists_become_plain_values(self, tmp_path: Path) -> None:
         table = pa.table({"text": pa.array(["a", "b", None]).dictionary_encode(), "tags": [["O"], [], None]})
         pq.write_table(table, tmp_path / "a.parquet")
-        found = open_file(str(tmp_path / "a.parquet"), inputs=["text"], labels={"tags": "set"})
-        assert [row for _, row in found.rows] == table.to_pylist()
+        reader = open_file(str(tmp_path / "a.parquet"), inputs=["text"], labels={"tags": "set"})
+        assert [row for _, row in reader.rows] == table.to_pylist()
 
     @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + b"\0" * 50 + b"PAR1", b"hello" * 99])
     def test_a_damaged_file_is_named(self, tmp_path: Path, content: bytes) -> None:
@@ -263,11 +263,11 @@ def test_it_tells_how_much_of_a_file_was_read(ending: str, tmp_path: Path) -> No
     else:
         lines = "".join(json.dumps(row) + "\n" for row in table.to_pylist()).encode()
         path.write_bytes(gzip.compress(lines) if ending.endswith("gz") else lines)
-    told: list[int] = []
+    progress: list[int] = []
     after: list[int] = []
-    for _ in open_file(str(path), inputs=["text"], labels={}, progress=told.append).rows:
-        after.append(sum(told))
+    for _ in open_file(str(path), inputs=["text"], labels={}, progress=progress.append).rows:
+        after.append(sum(progress))
     size = path.stat().st_size
     assert 0 < after[0] < size / 2, "it is read as it goes"
-    assert sum(told) == pytest.approx(size, abs=20)
+    assert sum(progress) == pytest.approx(size, abs=20)
     assert after == sorted(after)

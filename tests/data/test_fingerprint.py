@@ -31,8 +31,8 @@ NAMES = {
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBase:
-    found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(write_encoder(tmp_path_factory.mktemp("encoder")))
-    return found
+    loaded: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(write_encoder(tmp_path_factory.mktemp("encoder")))
+    return loaded
 
 
 @pytest.fixture
@@ -69,9 +69,9 @@ def test_every_format_of_the_same_rows_has_one_fingerprint(taken: Callable[..., 
         rows,
         pd.DataFrame(rows),
     ]
-    found = [taken(str(one) if isinstance(one, Path) else one) for one in sources]
-    assert all(one == found[0] for one in found)
-    assert taken(str(sources[0])) == found[0], "from the cache"
+    fingerprints = [taken(str(source) if isinstance(source, Path) else source) for source in sources]
+    assert all(source == fingerprints[0] for source in fingerprints)
+    assert taken(str(sources[0])) == fingerprints[0], "from the cache"
 
 
 @pytest.mark.parametrize(
@@ -94,10 +94,10 @@ def test_every_change_of_the_content_is_named(
         assert describe_changes(before, taken([*other, *rows[4:]], columns=columns, **inputs)) == "the texts changed"
     changes: dict[str, Any] = {"mood": "positive", "grade": 4.99, "kinds": ["y"], "tags": None}
     for column in columns:
-        row = next(i for i, one in enumerate(rows) if one[column] not in (changes[column], "positive"))
-        other = [{**one, column: changes[column]} if i == row else one for i, one in enumerate(rows)]
-        told = describe_changes(before, taken(other, columns=columns, **inputs))
-        assert told == f"the labels of task {column!r} changed"
+        row = next(i for i, entry in enumerate(rows) if entry[column] not in (changes[column], "positive"))
+        other = [{**entry, column: changes[column]} if i == row else entry for i, entry in enumerate(rows)]
+        described = describe_changes(before, taken(other, columns=columns, **inputs))
+        assert described == f"the labels of task {column!r} changed"
     swapped = [rows[1], rows[0], *rows[2:]]
     assert describe_changes(before, taken(swapped, columns=columns, **inputs)) == "the same rows are in another order"
     more = describe_changes(before, taken([*rows, rows[0]], columns=columns, **inputs))
@@ -118,16 +118,16 @@ def test_labels_that_change_places_are_not_another_order_of_rows(taken: Callable
 @pytest.mark.parametrize("other", ["A cat", "a  cat", "a cat " + "and " * 40 + "dog", "a cat " + "and " * 40 + "cat"])
 def test_what_the_tokenizer_does_not_see_counts_too(taken: Callable[..., Any], other: str) -> None:
     """Capitals, white space, and what is cut off."""
-    one, two = ([{"text": text, "mood": "neutral"}] for text in ("a cat " + "and " * 40 + "bird", other))
-    assert describe_changes(taken(one), taken(two)) == "the texts changed"
+    first, second = ([{"text": text, "mood": "neutral"}] for text in ("a cat " + "and " * 40 + "bird", other))
+    assert describe_changes(taken(first), taken(second)) == "the texts changed"
 
 
 def test_the_digests_are_the_same_on_every_machine(taken: Callable[..., Any]) -> None:
     rows = [{"text": "é 猫 a cat", "mood": "neutral"}, {"text": "", "mood": "positive"}]
-    found = taken(rows)
-    assert found["inputs"] == "2144beb1696c43789416673abd70395ff03b46df38c97a96817f405e47e2c52b"
-    assert found["labels"]["mood"] == "2a7272a7bbaa0a2b4fe9a52b4c08979af89b19caf7d70083ac78bddaf8ed102f"
-    assert found["unordered"] == "afd86993243c5a46"
+    fingerprint = taken(rows)
+    assert fingerprint["inputs"] == "2144beb1696c43789416673abd70395ff03b46df38c97a96817f405e47e2c52b"
+    assert fingerprint["labels"]["mood"] == "2a7272a7bbaa0a2b4fe9a52b4c08979af89b19caf7d70083ac78bddaf8ed102f"
+    assert fingerprint["unordered"] == "afd86993243c5a46"
 
 
 def test_rows_are_hashed_in_parts(taken: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

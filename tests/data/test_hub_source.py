@@ -97,7 +97,7 @@ def ask(hub: Hub, tmp_path: Path) -> Ask:
 
 
 def test_splits_subsets_and_names(ask: Ask) -> None:
-    plain, one, two = ask(
+    plain, first, second = ask(
         {"hub": "org/plain"},
         {"hub": "org/subsets", "subset": "one", "splits": {"train": "train", "validation": "dev"}},
         {"hub": "org/subsets", "subset": "two", "revision": "main"},
@@ -106,11 +106,11 @@ def test_splits_subsets_and_names(ask: Ask) -> None:
         "train": ["d: train, row 1", ["zebra", "ant", "zebra"], ["zebra", "ant"]],
         "test": ["d: test, row 1", [None, None], ["zebra", "ant"]],
     }
-    assert one == {
+    assert first == {
         "train": ["d: train, row 1", ["ant"], ["zebra", "ant"]],
         "validation": ["d: validation, row 1", ["zebra", "ant"], ["zebra", "ant"]],
     }
-    assert two == {"train": ["d: train, row 1", ["b"], ["b", "a"]]}
+    assert second == {"train": ["d: train, row 1", ["b"], ["b", "a"]]}
 
 
 @pytest.mark.slow  # two processes that import everything

@@ -6,7 +6,7 @@ from nlpmtl.data.label_spelling import Spelling, merged_unicode_forms, sort_name
 
 
 @pytest.mark.parametrize(
-    ("train", "found", "spelled"),
+    ("train", "names", "spelled"),
     [
         (["1", "2.0"], ["1", "1.0", "2.00", "-3.0", "-0.0", "2.5", "x"], ["1", "1", "2", "-3", "0", "2.5", "x"]),
         (["1.0", "2.5"], ["1.0", "2.5", "1"], ["1.0", "2.5", "1"]),
@@ -17,8 +17,8 @@ from nlpmtl.data.label_spelling import Spelling, merged_unicode_forms, sort_name
         ([], ["1.0", "True"], ["1.0", "True"]),
     ],
 )
-def test_names_that_mean_the_same(train: list[str], found: list[str], spelled: list[str]) -> None:
-    assert list(map(Spelling.of(train), found)) == spelled
+def test_names_that_mean_the_same(train: list[str], names: list[str], spelled: list[str]) -> None:
+    assert list(map(Spelling.of(train), names)) == spelled
 
 
 def test_numbers_are_sorted_by_value_and_before_other_names() -> None:

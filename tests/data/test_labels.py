@@ -39,9 +39,9 @@ def test_an_integer_without_a_name(value: Any) -> None:
     ("value", "number"), [(1, 1.0), (2.5, 2.5), ("2.5", 2.5), (" -3e2 ", -300.0), (".5", 0.5), (-1, -1.0), (None, None)]
 )
 def test_number(value: Any, number: Any) -> None:
-    found = to_label(value, type="number")
-    assert found == number
-    assert found is None or type(found) is float
+    label = to_label(value, type="number")
+    assert label == number
+    assert label is None or type(label) is float
 
 
 def test_minus_one_in_a_column_of_classes_is_no_number_either() -> None:

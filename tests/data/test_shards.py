@@ -94,20 +94,20 @@ def test_bad_rows_are_reported_with_their_file_and_line(tmp_path: Path) -> None:
 def test_places_of_rows_held_out_and_limited(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{name}.jsonl", *(row(f"{name}{i}") for i in range(1, 31))) for name in "ab"]
     data = DataConfig(files={"train": paths}, validation=0.4)
-    found = load_rows(data, input=TEXT, columns={"label": "class"}, limit={"train": 20})
-    for rows in found.values():
+    loaded = load_rows(data, input=TEXT, columns={"label": "class"}, limit={"train": 20})
+    for rows in loaded.values():
         for i, text in enumerate(rows.table["text"].to_pylist()):
             assert rows.place(i) == f"{tmp_path / text[0]}.jsonl:{text[1:]}"
 
 
 def test_place_of_a_number() -> None:
     parts = [FilePart(0, "empty:"), FilePart(0, "a:"), FilePart(3, "empty:"), FilePart(3, "b: row ")]
-    found = [location(number, where="", separator="", files=parts) for number in range(1, 6)]
-    assert found == ["a:1", "a:2", "a:3", "b: row 1", "b: row 2"]
+    locations = [location(number, where="", separator="", files=parts) for number in range(1, 6)]
+    assert locations == ["a:1", "a:2", "a:3", "b: row 1", "b: row 2"]
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "said"),
+    ("first", "second", "message"),
     [
         ({"text": "a", "label": "x"}, {"sentence": "a", "label": "x"}, "b.{}: no column 'text', which .*a.{} has"),
         ({"sentence": "a", "label": "x"}, {"text": "a", "label": "x"}, "a.{}: no column 'text', which .*b.{} has"),
@@ -118,10 +118,10 @@ def test_place_of_a_number() -> None:
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
 @pytest.mark.parametrize("on_bad_row", ["stop", "skip"])
 def test_files_with_other_columns_are_refused(
-    first: Any, second: Any, said: str, ending: str, on_bad_row: str, tmp_path: Path
+    first: Any, second: Any, message: str, ending: str, on_bad_row: str, tmp_path: Path
 ) -> None:
     paths = [write(tmp_path / f"a.{ending}", first), write(tmp_path / f"b.{ending}", second)]
-    with pytest.raises(ConfigError, match=said.format(ending, ending)):
+    with pytest.raises(ConfigError, match=message.format(ending, ending)):
         texts(paths, on_bad_row=on_bad_row)
 
 
@@ -131,7 +131,7 @@ def test_columns_that_are_not_needed_may_differ(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "error", "said"),
+    ("names", "error", "message"),
     [
         ("train-*.jsonl", DataError, r"train-\*\.jsonl: no file matches this pattern"),
         (["a.jsonl", "b-?.csv"], DataError, r"b-\?\.csv: no file matches this pattern"),
@@ -146,13 +146,13 @@ def test_columns_that_are_not_needed_may_differ(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_read(
-    names: Any, error: type[Exception], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    names: Any, error: type[Exception], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "a.jsonl", row("a"))
     (tmp_path / "note.txt").touch()
     (tmp_path / "sub").mkdir()
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         texts(names)
 
 
@@ -160,11 +160,11 @@ def test_the_fingerprint_changes_with_the_files(tmp_path: Path) -> None:
     pattern = str(tmp_path / "*.jsonl")
     source = find_splits(DataConfig(files={"train": pattern}), inputs=TEXT, columns={}, name="d")["train"]
     assert source.fingerprint() is None
-    seen = []
+    fingerprints = []
     for name, text in (("b", "b"), ("a", "a"), ("a", "other")):
         write(tmp_path / f"{name}.jsonl", row(text))
-        seen.append(source.fingerprint())
-    assert len({*seen, None}) == 4
+        fingerprints.append(source.fingerprint())
+    assert len({*fingerprints, None}) == 4
 
 
 def test_they_are_prepared_and_cached(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def rows(windows: Windows) -> list[list[int]]:
 def test_windows_are_those_of_the_tokenizers_library(name: str, side: str, texts: list[str], max_length: int) -> None:
     tokenizer = cutting(name, side)
     words = [split_words(text) for text in texts]
-    found = tokenize_windows(without_truncation(tokenizer), texts, words=words, max_length=max_length)
+    windows = tokenize_windows(without_truncation(tokenizer), texts, words=words, max_length=max_length)
     right = tokenizer(
         texts,
         truncation=True,
@@ -66,9 +66,9 @@ def test_windows_are_those_of_the_tokenizers_library(name: str, side: str, texts
         verbose=False,
     )
     # A text for which the library gives no token is one unknown token.
-    assert rows(found) == [row or [tokenizer.unk_token_id] for row in right["input_ids"]]
-    assert found.text.tolist() == right["overflow_to_sample_mapping"]
-    assert found.first.tolist() == [right["overflow_to_sample_mapping"].index(i) for i in range(len(texts))]
+    assert rows(windows) == [row or [tokenizer.unk_token_id] for row in right["input_ids"]]
+    assert windows.text.tolist() == right["overflow_to_sample_mapping"]
+    assert windows.first.tolist() == [right["overflow_to_sample_mapping"].index(i) for i in range(len(texts))]
 
 
 @SIDES
@@ -79,27 +79,27 @@ def test_each_word_is_in_the_window_in_which_it_is_farthest_from_an_end(
     name: str, side: str, text: str, max_length: int
 ) -> None:
     tokenizer, words = cutting(name, side), split_words(text)
-    found = tokenize_windows(without_truncation(tokenizer), [text], words=[words], max_length=max_length)
-    first_tokens = found.pieces.first_tokens
+    windows = tokenize_windows(without_truncation(tokenizer), [text], words=[words], max_length=max_length)
+    first_tokens = windows.pieces.first_tokens
     assert first_tokens is not None
     whole = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
     expected = find_first_tokens(words, whole["offset_mapping"])
-    assert sorted(found.words.tolist()) == [i for i, first in enumerate(expected) if first != NO_TOKEN]
+    assert sorted(windows.words.tolist()) == [i for i, first in enumerate(expected) if first != NO_TOKEN]
     before = ([*whole["special_tokens_mask"], 0]).index(0) if words else 0
     size, step = _sizes(whole["special_tokens_mask"], max_length)
-    for window in range(len(found.text)):
+    for window in range(len(windows.text)):
         start = _start(window, size, step, side=side, room=max_length - sum(whole["special_tokens_mask"]))
-        for word, place in zip(found.words_of(window).tolist(), first_tokens[window].tolist(), strict=True):
+        for word, place in zip(windows.words_of(window).tolist(), first_tokens[window].tolist(), strict=True):
             assert expected[word] == place + start
             depths = {}
-            for other in range(len(found.text)):
-                at = expected[word] - _start(
+            for other in range(len(windows.text)):
+                position = expected[word] - _start(
                     other, size, step, side=side, room=max_length - sum(whole["special_tokens_mask"])
                 )
-                length = len(found.pieces.ids[other])
-                if before <= at < length - (sum(whole["special_tokens_mask"]) - before):
-                    depths[other] = min(at, length - 1 - at)
-            assert window == max(depths, key=lambda one: (depths[one], -one))
+                length = len(windows.pieces.ids[other])
+                if before <= position < length - (sum(whole["special_tokens_mask"]) - before):
+                    depths[other] = min(position, length - 1 - position)
+            assert window == max(depths, key=lambda index: (depths[index], -index))
 
 
 def _sizes(special: list[int], max_length: int) -> tuple[int, int]:
@@ -120,34 +120,36 @@ def test_pairs_are_cut_as_the_tokenizers_library_cuts_them(
     name: str, side: str, pairs: list[tuple[str, str]], max_length: int
 ) -> None:
     tokenizer = cutting(name, side)
-    first, second = [one for one, _ in pairs], [other for _, other in pairs]
-    found = tokenize(without_truncation(tokenizer), first, pairs=second, max_length=max_length)
+    first, second = [text for text, _ in pairs], [other for _, other in pairs]
+    tokens = tokenize(without_truncation(tokenizer), first, pairs=second, max_length=max_length)
     right = [tokenizer([a], [b], truncation=True, max_length=max_length, verbose=False) for a, b in pairs]
-    for i, one in enumerate(right):
-        if one["input_ids"][0]:
-            assert found.ids[i].tolist() == one["input_ids"][0]
-            if found.types is not None:
-                assert found.types[i].tolist() == one["token_type_ids"][0]
+    for i, text in enumerate(right):
+        if text["input_ids"][0]:
+            assert tokens.ids[i].tolist() == text["input_ids"][0]
+            if tokens.types is not None:
+                assert tokens.types[i].tolist() == text["token_type_ids"][0]
 
 
 def test_what_windows_hold_grows_with_the_text_alone() -> None:
     """Each word has one entry in all windows together."""
     tokenizer = without_truncation(MADE["token"])
-    for many in (100, 200, 400):
-        text = "a " * many
-        found = tokenize_windows(tokenizer, [text], words=[split_words(text)], max_length=8)
-        assert found.pieces.first_tokens is not None
-        assert len(found.pieces.first_tokens.values) == len(found.words) == many
-        assert found.pieces.ids.bounds[-1] <= 4 * many
+    for count in (100, 200, 400):
+        text = "a " * count
+        windows = tokenize_windows(tokenizer, [text], words=[split_words(text)], max_length=8)
+        assert windows.pieces.first_tokens is not None
+        assert len(windows.pieces.first_tokens.values) == len(windows.words) == count
+        assert windows.pieces.ids.bounds[-1] <= 4 * count
 
 
 def test_the_windows_of_several_texts_are_apart() -> None:
     tokenizer = without_truncation(MADE["token"])
     texts = ["a " * 20, "", "the cat", "a b c d e f g"]
-    found = tokenize_windows(tokenizer, texts, words=[split_words(text) for text in texts], max_length=8)
-    assert found.pieces.cut.tolist() == [text in (0, 3) for text in found.text]
+    windows = tokenize_windows(tokenizer, texts, words=[split_words(text) for text in texts], max_length=8)
+    assert windows.pieces.cut.tolist() == [text in (0, 3) for text in windows.text]
     for i, text in enumerate(texts):
         alone = tokenize_windows(tokenizer, [text], words=[split_words(text)], max_length=8)
-        own = np.flatnonzero(found.text == i).tolist()
-        assert [rows(found)[window] for window in own] == rows(alone)
-        assert [found.words_of(w).tolist() for w in own] == [alone.words_of(w).tolist() for w in range(len(own))]
+        indices = np.flatnonzero(windows.text == i).tolist()
+        assert [rows(windows)[window] for window in indices] == rows(alone)
+        assert [windows.words_of(w).tolist() for w in indices] == [
+            alone.words_of(w).tolist() for w in range(len(indices))
+        ]

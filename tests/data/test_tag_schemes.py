@@ -20,16 +20,16 @@ def column(rows: Examples) -> LabelColumn:
     return LabelColumn("tags", tuple(names), np.ones(len(rows), dtype=np.bool_), codes)
 
 
-def rows_of(found: LabelColumn) -> list[list[str]]:
-    assert isinstance(found.values, Ragged)
-    return [[found.names[code] for code in found.values[row]] for row in range(len(found.values))]
+def rows_of(labels: LabelColumn) -> list[list[str]]:
+    assert isinstance(labels.values, Ragged)
+    return [[labels.names[code] for code in labels.values[row]] for row in range(len(labels.values))]
 
 
-def random_rows(many: int, *, seed: int = 0) -> list[list[str]]:
+def random_rows(count: int, *, seed: int = 0) -> list[list[str]]:
     """Valid `bio` tags with spans of every length, many of them next to each other."""
     source = random.Random(seed)
     rows = []
-    for _ in range(many):
+    for _ in range(count):
         row: list[str] = []
         while len(row) < 12:
             kind = source.choice(["PER", "LOC", "a-b", ""])
@@ -93,12 +93,12 @@ def test_a_tag_that_continues_nothing_begins_a_span() -> None:
 @pytest.mark.parametrize("declared", ["bio", "iob1", "bioes"])
 def test_another_scheme_than_the_declared_one_is_found(written: str, declared: Scheme) -> None:
     scheme, write = WRITTEN[written]
-    found = find_contradiction(column([write(row) for row in random_rows(300)]), declared, train=True)
+    contradiction = find_contradiction(column([write(row) for row in random_rows(300)]), declared, train=True)
     if scheme == declared:
-        assert found is None
+        assert contradiction is None
     else:
-        assert found is not None
-        assert found.fitting == scheme
+        assert contradiction is not None
+        assert contradiction.fitting == scheme
 
 
 def test_one_percent_of_the_spans_may_contradict() -> None:
@@ -106,7 +106,13 @@ def test_one_percent_of_the_spans_may_contradict() -> None:
     assert find_contradiction(column([right] * 99 + [stray]), "bio", train=True) is None
     found = find_contradiction(column([right] * 98 + [stray, stray]), "bio", train=True)
     assert found is not None
-    assert (found.spans, found.wrong, found.row, found.word, found.tag) == (100, 2, 98, 1, "I-x")
+    assert (found.spans, found.wrong, found.row, found.word, found.tag) == (
+        100,
+        2,
+        98,
+        1,
+        "I-x",
+    )
     assert found.fitting is None
 
 

@@ -26,7 +26,7 @@ def test_classes() -> None:
 def test_numbers() -> None:
     labels = NumberLabels(**{**THREE, "names": (), "known": 0}, numbers=np.array([0.1, np.nan, -2.0]))
     assert labels.values([2, 0]) == [-2.0, 0.1]
-    assert all(type(one) is float for one in labels.values([0, 2]))
+    assert all(type(value) is float for value in labels.values([0, 2]))
     tensor = labels.tensor([2, 0], first_tokens=None, time=9)
     assert tensor.dtype == torch.float64
     assert tensor.tolist() == [-2.0, 0.1]

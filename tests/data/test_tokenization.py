@@ -27,17 +27,19 @@ def rows(ragged: Ragged | None) -> list[list[int]] | None:
 def test_texts_are_tokenised_each_as_alone(name: str, texts: list[str], max_length: int) -> None:
     tokenizer = TOKENIZERS[name]()
     words = [split_words(text) for text in texts]
-    found = tokenize(tokenizer, texts, words=words, max_length=max_length)
-    alone = [
+    tokens = tokenize(tokenizer, texts, words=words, max_length=max_length)
+    separate = [
         tokenizer(text, truncation=True, max_length=max_length, return_offsets_mapping=True, verbose=False)
         for text in texts
     ]
-    assert rows(found.ids) == [one["input_ids"] for one in alone]
-    assert found.types is None
-    expected = [find_first_tokens(spans, one["offset_mapping"]) for spans, one in zip(words, alone, strict=True)]
-    assert rows(found.first_tokens) == expected
+    assert rows(tokens.ids) == [single["input_ids"] for single in separate]
+    assert tokens.types is None
+    expected = [
+        find_first_tokens(spans, single["offset_mapping"]) for spans, single in zip(words, separate, strict=True)
+    ]
+    assert rows(tokens.first_tokens) == expected
     whole = [len(tokenizer(text, verbose=False)["input_ids"]) for text in texts]
-    assert found.cut.tolist() == [length > max_length for length in whole]
+    assert tokens.cut.tolist() == [length > max_length for length in whole]
 
 
 @EVERY_TOKENIZER
@@ -47,11 +49,15 @@ def test_pairs_have_segments_where_the_encoder_tells_them_apart(
     name: str, pairs: list[tuple[str, str]], max_length: int
 ) -> None:
     tokenizer = TOKENIZERS[name]()
-    found = tokenize(tokenizer, [one for one, _ in pairs], pairs=[other for _, other in pairs], max_length=max_length)
-    alone = [tokenizer([one], [two], truncation=True, max_length=max_length, verbose=False) for one, two in pairs]
-    assert rows(found.ids) == [one["input_ids"][0] for one in alone]
-    assert rows(found.types) == ([one["token_type_ids"][0] for one in alone] if name == "token" else None)
-    assert found.first_tokens is None
+    tokens = tokenize(
+        tokenizer, [item for item, _ in pairs], pairs=[other for _, other in pairs], max_length=max_length
+    )
+    separate = [
+        tokenizer([item], [second], truncation=True, max_length=max_length, verbose=False) for item, second in pairs
+    ]
+    assert rows(tokens.ids) == [item["input_ids"][0] for item in separate]
+    assert rows(tokens.types) == ([item["token_type_ids"][0] for item in separate] if name == "token" else None)
+    assert tokens.first_tokens is None
 
 
 def test_words_may_come_packed() -> None:
@@ -65,10 +71,10 @@ def test_words_may_come_packed() -> None:
 
 
 def test_numbers_are_small() -> None:
-    found = tokenize(token(), ["a"], pairs=["b"], words=[[(0, 1)]], max_length=9)
-    assert [part.values.dtype for part in (found.ids, found.types, found.first_tokens) if part is not None] == [
+    tokens = tokenize(token(), ["a"], pairs=["b"], words=[[(0, 1)]], max_length=9)
+    assert [part.values.dtype for part in (tokens.ids, tokens.types, tokens.first_tokens) if part is not None] == [
         np.int32,
         np.int8,
         np.int32,
     ]
-    assert plain(found.cut) == ("bool", [False])
+    assert plain(tokens.cut) == ("bool", [False])

@@ -35,8 +35,8 @@ def check(
 def test_the_columns_of_each_shape() -> None:
     labels: dict[str, LabelType] = {"c": "class", "n": "number", "s": "set", "t": "tags"}
     rows = [{"tokens": ["Ada", ""], "c": 1, "n": 2, "s": ["x"], "t": ["B", "O"], "other": 5}]
-    found = check(rows, inputs=WORDS, labels=labels)
-    assert found.table.schema == pa.schema(
+    table = check(rows, inputs=WORDS, labels=labels)
+    assert table.table.schema == pa.schema(
         {
             "words": pa.list_(pa.string()),
             "label:c": pa.string(),
@@ -45,7 +45,7 @@ def test_the_columns_of_each_shape() -> None:
             "label:t": pa.list_(pa.string()),
         }
     )
-    assert found.table.to_pylist() == [
+    assert table.table.to_pylist() == [
         {"words": ["Ada", ""], "label:c": "1", "label:n": 2.0, "label:s": ["x"], "label:t": ["B", "O"]}
     ]
     assert check([{"sentence": ""}]).table.to_pylist() == [{"text": ""}]
@@ -53,17 +53,17 @@ def test_the_columns_of_each_shape() -> None:
 
 
 def test_null_and_an_absent_key_are_unlabelled_and_an_empty_set_is_not() -> None:
-    found = check(
+    table = check(
         [{"tokens": ["a"]}, {"tokens": ["b"], "s": None}, {"tokens": ["c"], "s": []}], inputs=WORDS, labels={"s": "set"}
     )
-    assert found.table["label:s"].to_pylist() == [None, None, []]
+    assert table.table["label:s"].to_pylist() == [None, None, []]
 
 
 def test_integers_get_the_names_that_the_source_keeps() -> None:
     rows = [{"sentence": "a", "c": 1}, {"sentence": "b", "c": -1}, {"sentence": "c", "c": 2}]
     problems = ValidationIssues()
-    found = check(rows, labels={"c": "class"}, class_names={"c": ("no", "yes")}, problems=problems)
-    assert found.table["label:c"].to_pylist() == ["yes", None]
+    table = check(rows, labels={"c": "class"}, class_names={"c": ("no", "yes")}, problems=problems)
+    assert table.table["label:c"].to_pylist() == ["yes", None]
     assert problems.messages == ["x.jsonl:3: c: class id out of range, expected 0 to 1 (found 2)"]
 
 
@@ -75,9 +75,9 @@ def test_a_row_that_breaks_a_rule_is_left_out_and_told() -> None:
         MalformedRow("{", "not valid JSON"),
         {"t": 3},
     ]
-    found = check(rows, inputs=WORDS, labels={"t": "tags"}, problems=problems)
-    assert found.numbers.tolist() == [1]
-    assert found.skipped == 3
+    table = check(rows, inputs=WORDS, labels={"t": "tags"}, problems=problems)
+    assert table.numbers.tolist() == [1]
+    assert table.skipped == 3
     assert problems.messages == [
         "x.jsonl:2: t: one tag per word was expected: 1 tags for 2 words (found ['O'])",
         "x.jsonl:3: not valid JSON (found '{')",
@@ -108,16 +108,16 @@ def test_a_long_value_is_shortened() -> None:
 
 
 def test_many_rows_become_batches() -> None:
-    found = check({"sentence": str(i)} for i in range(8001))
-    assert found.table["text"].to_pylist() == [str(i) for i in range(8001)]
-    assert found.numbers.tolist() == list(range(1, 8002))
-    assert found.table.column("text").num_chunks == 3
+    table = check({"sentence": str(i)} for i in range(8001))
+    assert table.table["text"].to_pylist() == [str(i) for i in range(8001)]
+    assert table.numbers.tolist() == list(range(1, 8002))
+    assert table.table.column("text").num_chunks == 3
 
 
 def test_no_rows_are_a_table_too() -> None:
-    found = check([], labels={"c": "class"}, needed=["sentence"])
-    assert found.table.column_names == ["text", "label:c"]
-    assert len(found.numbers) == 0
+    table = check([], labels={"c": "class"}, needed=["sentence"])
+    assert table.table.column_names == ["text", "label:c"]
+    assert len(table.numbers) == 0
 
 
 @pytest.mark.parametrize("columns", [(), ("sentence", "labels")])
@@ -137,5 +137,5 @@ def test_a_column_with_no_near_name() -> None:
 
 
 def test_a_column_in_a_single_row_is_enough() -> None:
-    found = check([{"sentence": "a"}, {"sentence": "b", "c": 1}], labels={"c": "class"}, needed=["sentence", "c"])
-    assert found.table["label:c"].to_pylist() == [None, "1"]
+    table = check([{"sentence": "a"}, {"sentence": "b", "c": 1}], labels={"c": "class"}, needed=["sentence", "c"])
+    assert table.table["label:c"].to_pylist() == [None, "1"]

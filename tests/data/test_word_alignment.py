@@ -31,10 +31,10 @@ LETTERS = st.lists(
 
 def _lay(steps: list[tuple[int, int]]) -> list[Span]:
     """Spans in order that do not overlap, from the gap before each and its length."""
-    spans, at = [], 0
+    spans, position = [], 0
     for gap, length in steps:
-        spans.append((at + gap, at + gap + length))
-        at += gap + length
+        spans.append((position + gap, position + gap + length))
+        position += gap + length
     return spans
 
 
@@ -54,8 +54,8 @@ class TestSplitWords:
         words = split_words(text)
         assert all(start < end for start, end in words)
         assert all(before[1] <= after[0] for before, after in pairwise(words))
-        covered = [at for start, end in words for at in range(start, end)]
-        assert covered == [at for at, character in enumerate(text) if not character.isspace()]
+        covered = [index for start, end in words for index in range(start, end)]
+        assert covered == [index for index, character in enumerate(text) if not character.isspace()]
 
     @pytest.mark.parametrize(
         ("text", "expected"),
@@ -188,12 +188,14 @@ class TestAllFirstPieces:
     @given(st.lists(WORDS, min_size=1, max_size=4))
     def test_of_tokenizers(self, name: str, texts: list[list[str]]) -> None:
         joined = [join_words(words) for words in texts]
-        found = TOKENIZERS[name]()([text for text, _ in joined], return_offsets_mapping=True)["offset_mapping"]
-        self.check([(spans, pieces) for (_, spans), pieces in zip(joined, found, strict=True)])
+        offsets = TOKENIZERS[name]()([text for text, _ in joined], return_offsets_mapping=True)["offset_mapping"]
+        self.check([(spans, pieces) for (_, spans), pieces in zip(joined, offsets, strict=True)])
 
     def check(self, texts: list[tuple[list[Span], list[Span]]]) -> None:
-        found = find_first_tokens_batch(
+        first_tokens = find_first_tokens_batch(
             Spans.pack(words for words, _ in texts), Spans.pack(pieces for _, pieces in texts)
         )
-        assert [found[i].tolist() for i in range(len(found))] == [find_first_tokens(*text) for text in texts]
-        assert [found.values.dtype, found.bounds.dtype] == [np.dtype(np.int32), np.dtype(np.int64)]
+        assert [first_tokens[i].tolist() for i in range(len(first_tokens))] == [
+            find_first_tokens(*text) for text in texts
+        ]
+        assert [first_tokens.values.dtype, first_tokens.bounds.dtype] == [np.dtype(np.int32), np.dtype(np.int64)]

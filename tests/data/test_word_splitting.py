@@ -133,8 +133,8 @@ def test_few_dashes_make_no_rule_for_hyphens() -> None:
 def test_every_character_that_is_no_space_is_in_one_word(text: str) -> None:
     marks = ("'s", "n't", "-", "--", "'", "0-0", "l'")
     for splitting in (WordSplitting("punctuation", marks), WordSplitting("cjk_characters", marks)):
-        covered = [at for start, end in splitting.split(text) for at in range(start, end)]
-        assert covered == [at for at, character in enumerate(text) if not character.isspace()]
+        covered = [index for start, end in splitting.split(text) for index in range(start, end)]
+        assert covered == [index for index, character in enumerate(text) if not character.isspace()]
 
 
 def test_abbreviations_are_no_reason_to_leave_punctuation_at_its_word() -> None:

@@ -55,9 +55,9 @@ def test_the_command_line_predicts_with_a_graph(exported: Exported) -> None:
     arguments = ["predict", str(exported.directory), "Ada lives in Turin."]
     done = run([sys.executable, "-W", "error", "-c", code, *arguments], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    found = json.loads(done.stdout)["predictions"]
+    predictions = json.loads(done.stdout)["predictions"]
     expected = Predictor.from_pretrained(exported.source).predict_all("Ada lives in Turin.")
-    assert numbers(found) == pytest.approx(numbers(expected), abs=1e-5)
+    assert numbers(predictions) == pytest.approx(numbers(expected), abs=1e-5)
 
 
 def test_a_precision_by_its_name(exported: Exported) -> None:
@@ -65,9 +65,9 @@ def test_a_precision_by_its_name(exported: Exported) -> None:
     expected = numbers(Predictor.from_pretrained(exported.source).predict_all(text))
     for name, near in (("fp32", 0.0), ("bf16", 0.05), ("int8", 0.05)):
         precision: Any = name
-        found = numbers(Predictor.from_pretrained(exported.source, dtype=precision).predict_all(text))
-        assert found == pytest.approx(expected, abs=near)
-        assert (found == expected) is (name == "fp32"), name
+        scores = numbers(Predictor.from_pretrained(exported.source, dtype=precision).predict_all(text))
+        assert scores == pytest.approx(expected, abs=near)
+        assert (scores == expected) is (name == "fp32"), name
 
 
 def test_a_precision_that_cannot_be(exported: Exported, tmp_path: Path) -> None:

@@ -58,8 +58,8 @@ def test_every_sharing_scheme_goes_into_one_graph(case: str, tmp_path: Path) -> 
     assert export_onnx(model, encoder.tokenizer, directory=tmp_path / "onnx") <= 1e-5
     texts = [row["text"] for row in make_rows(5)]
     expected = Predictor(model, encoder.tokenizer).predict_all(texts, tasks=["classification"])
-    found = Predictor.from_pretrained(tmp_path / "onnx").predict_all(texts, tasks=["classification"])
-    assert numbers(found) == pytest.approx(numbers(expected), abs=1e-5)
+    predictions = Predictor.from_pretrained(tmp_path / "onnx").predict_all(texts, tasks=["classification"])
+    assert numbers(predictions) == pytest.approx(numbers(expected), abs=1e-5)
     check_threads(Predictor.from_pretrained(tmp_path / "onnx"))
 
 
@@ -85,18 +85,18 @@ def test_any_runtime_gets_the_logits_of_every_task(exported: Exported) -> None:
     """By onnxruntime alone, in shapes that the export has not compared."""
     assert 0 <= exported.apart <= 1e-5
     session = onnxruntime.InferenceSession(str(exported.directory / "model.onnx"), providers=["CPUExecutionProvider"])
-    assert [one.name for one in session.get_inputs()] == ["input_ids", "attention_mask", "token_type_ids"]
-    assert {tuple(one.shape) for one in session.get_inputs()} == {("rows", "time")}
+    assert [value_info.name for value_info in session.get_inputs()] == ["input_ids", "attention_mask", "token_type_ids"]
+    assert {tuple(value_info.shape) for value_info in session.get_inputs()} == {("rows", "time")}
     model, tokenizer = load_model(str(exported.source))
-    assert {one.name for one in session.get_outputs()} == set(model.tasks)
+    assert {value_info.name for value_info in session.get_outputs()} == set(model.tasks)
     shapes = [(2, 1), (1, 11), (64, 5), (7, 48)]
     assert not set(shapes) & set(SHAPES)
     for batch in random_batches(model, tokenizer, shapes=shapes, seed=1):
         with torch.no_grad():
             expected = model(**batch.inputs)
-        found = session.run(list(expected), {name: value.numpy() for name, value in batch.inputs.items()})
-        for logits, right in zip(found, expected.values(), strict=True):
-            np.testing.assert_allclose(logits, right.numpy(), rtol=0, atol=1e-5)
+        outputs = session.run(list(expected), {name: value.numpy() for name, value in batch.inputs.items()})
+        for actual, reference in zip(outputs, expected.values(), strict=True):
+            np.testing.assert_allclose(actual, reference.numpy(), rtol=0, atol=1e-5)
 
 
 def test_the_same_model_gives_the_same_file_and_stays_as_it_was(
@@ -108,7 +108,7 @@ def test_the_same_model_gives_the_same_file_and_stays_as_it_was(
     capfd.readouterr()
     export_onnx(model, tokenizer, directory=tmp_path / "again")
     assert capfd.readouterr() == ("", "")
-    assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
     assert (tmp_path / "again" / "model.onnx").read_bytes() == (exported.directory / "model.onnx").read_bytes()
     assert model.training
     assert model.sharing.encoder.config._attn_implementation == attention == "sdpa"
@@ -116,21 +116,21 @@ def test_the_same_model_gives_the_same_file_and_stays_as_it_was(
 
 def test_named_tasks_alone_whatever_they_are_called(tmp_path: Path) -> None:
     model, tokenizer = assemble(write_encoder(tmp_path / "encoder"), NAMES)
-    asked = [name for name in reversed(NAMES) if name != "add_1"]
+    names = [name for name in reversed(NAMES) if name != "add_1"]
     module: nn.Module = model  # whose methods have types
     module.to(torch.bfloat16)
-    export_onnx(model, tokenizer, directory=tmp_path / "onnx", tasks=asked)
+    export_onnx(model, tokenizer, directory=tmp_path / "onnx", tasks=names)
     assert set(model.tasks) == set(model.config.tasks) == set(NAMES)
     assert model.dtype == torch.bfloat16
     module.to(torch.float32)
     predictor = Predictor.from_pretrained(tmp_path / "onnx")
-    assert set(predictor.tasks) == set(asked)
+    assert set(predictor.tasks) == set(names)
     texts = [row["text"] for row in make_rows(5)]
     expected = Predictor(model, tokenizer).predict_all(texts, tasks=["input_ids", "attention_mask"])
-    found = predictor.predict_all(texts)
-    assert [set(one) for one in found] == [{"input_ids", "attention_mask", "linear"}] * 5
-    for one, other in zip(found, expected, strict=True):
-        assert numbers({name: one[name] for name in other}) == pytest.approx(numbers(other), abs=1e-5)
+    predictions = predictor.predict_all(texts)
+    assert [set(prediction) for prediction in predictions] == [{"input_ids", "attention_mask", "linear"}] * 5
+    for prediction, other in zip(predictions, expected, strict=True):
+        assert numbers({name: prediction[name] for name in other}) == pytest.approx(numbers(other), abs=1e-5)
 
 
 def test_what_cannot_be_asked(trained: Trained, tmp_path: Path) -> None:
@@ -187,9 +187,9 @@ def test_every_architecture_and_kind(architecture: str, tmp_path: Path, capfd: p
     rows = make_rows(30, seed=2)
     texts = [row["text"] for row in rows] + ["", "ada lives in rome . " * 40]
     for inputs in (texts, [(row["text"], row["other"]) for row in rows]):
-        found, right = (one.predict_all(inputs, all_scores=True) for one in (predictor, stock))
-        assert numbers(found) == pytest.approx(numbers(right), abs=1e-5)
-        assert len(numbers(found)) >= 60
+        predictions, expected = (source.predict_all(inputs, all_scores=True) for source in (predictor, stock))
+        assert numbers(predictions) == pytest.approx(numbers(expected), abs=1e-5)
+        assert len(numbers(predictions)) >= 60
 
 
 def test_a_graph_without_weights_says_what_to_use(exported: Exported) -> None:

@@ -29,8 +29,8 @@ def copied(exported: Exported, tmp_path: Path) -> Path:
 def names(value: object) -> object:
     """A prediction without its numbers."""
     if isinstance(value, dict):
-        return {key: names(one) for key, one in value.items() if not isinstance(one, float)}
-    return [names(one) for one in value] if isinstance(value, list) else value
+        return {key: names(item) for key, item in value.items() if not isinstance(item, float)}
+    return [names(item) for item in value] if isinstance(value, list) else value
 
 
 def test_predictions_are_those_of_torch(exported: Exported) -> None:
@@ -40,13 +40,13 @@ def test_predictions_are_those_of_torch(exported: Exported) -> None:
     texts = [row["text"] for row in rows] + ["", "ada lives in rome . " * 40, "Ada's lamp — in Turin!", "a"]
     pairs = [(text, other) for text, other in zip(texts, reversed(texts), strict=True)]
     expected = stock.predict_all([*texts, *pairs], all_scores=True)
-    assert {task for one in expected for task in one} == set(stock.tasks)
-    assert sum(len(one["places"]) for one in expected[: len(texts)]) > 30, "spans to compare"
+    assert {task for prediction in expected for task in prediction} == set(stock.tasks)
+    assert sum(len(prediction["places"]) for prediction in expected[: len(texts)]) > 30, "spans to compare"
     for tokens in (10, 300, 4096):
         few = Predictor(graph.model, graph.tokenizer, tokens=tokens)
-        found = few.predict_all([*texts, *pairs], all_scores=True)
-        assert names(found) == names(expected)
-        assert numbers(found) == pytest.approx(numbers(expected), abs=1e-5)
+        actual = few.predict_all([*texts, *pairs], all_scores=True)
+        assert names(actual) == names(expected)
+        assert numbers(actual) == pytest.approx(numbers(expected), abs=1e-5)
     for text, right in zip(texts[:5], expected, strict=False):
         assert numbers(graph.predict(text, task="topic")) == pytest.approx(
             numbers({key: right["topic"][key] for key in ("label", "score")}), abs=1e-5
@@ -59,19 +59,19 @@ def test_rows_that_are_asked_and_no_others(exported: Exported) -> None:
     (batch,) = random_batches(model, tokenizer, shapes=[(6, 9)])
     rows = {"places": torch.tensor([1, 4]), "mood": torch.tensor([0, 2, 5])}
     with torch.inference_mode():
-        found, right = graph.predict_logits(batch, rows), model.predict_logits(batch, rows)
-    assert list(found) == ["places", "mood"]
-    for task, logits in right.items():
-        torch.testing.assert_close(found[task]["logits"], logits, rtol=0, atol=1e-5)
+        actual, expected = graph.predict_logits(batch, rows), model.predict_logits(batch, rows)
+    assert list(actual) == ["places", "mood"]
+    for task, logits in expected.items():
+        torch.testing.assert_close(actual[task]["logits"], logits, rtol=0, atol=1e-5)
 
 
 def test_it_computes_on_as_many_threads_as_torch(exported: Exported) -> None:
     before = torch.get_num_threads()
     try:
-        for many in (1, 2):
-            torch.set_num_threads(many)
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
             graph, _ = load_onnx(exported.directory, device="cpu")
-            assert graph.session.get_session_options().intra_op_num_threads == many
+            assert graph.session.get_session_options().intra_op_num_threads == threads
     finally:
         torch.set_num_threads(before)
 
@@ -114,23 +114,23 @@ def test_another_models_config_is_refused(copied: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "change", "said"),
+    ("task", "change", "message"),
     [
         ("topic", {"labels": ["a", "b"]}, "task 'topic' has 2 logits in config.json, but 3 in model.onnx"),
         ("other", {"kind": "regression", "labels": []}, "task 'other' has 1 logits in config.json, but none in"),
         ("topic", {"kind": "no_such_kind"}, "no_such_kind"),
     ],
 )
-def test_a_graph_that_does_not_fit_its_config(copied: Path, task: str, change: dict[str, object], said: str) -> None:
+def test_a_graph_that_does_not_fit_its_config(copied: Path, task: str, change: dict[str, object], message: str) -> None:
     config = read_json(copied / "config.json")
     config["tasks"][task] = {**config["tasks"]["topic"], "metrics": None, **change}
     (copied / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=message):
         load_onnx(copied, device="cpu")
 
 
 @pytest.mark.parametrize(
-    ("device", "said"),
+    ("device", "message"),
     [
         pytest.param(
             "cuda",
@@ -142,8 +142,8 @@ def test_a_graph_that_does_not_fit_its_config(copied: Path, task: str, change: d
         ("tpu", 'write "cpu" or "cuda"'),
     ],
 )
-def test_a_device_that_is_not_there(exported: Exported, device: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=f"does not support the device '{device}': {said}"):
+def test_a_device_that_is_not_there(exported: Exported, device: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"does not support the device '{device}': {message}"):
         load_onnx(exported.directory, device=device)
 
 
@@ -168,7 +168,7 @@ def test_weights_of_a_graph_that_are_not_finite_are_reported(copied: Path, value
     whole = onnx.load(copied / "model.onnx")
     for name, row in (("heads.topic_head.out.weight", 0), ("word_embeddings.weight", 20)):
         graph = copy.deepcopy(whole)
-        (tensor,) = (one for one in graph.graph.initializer if one.name.endswith(name))
+        (tensor,) = (initializer for initializer in graph.graph.initializer if initializer.name.endswith(name))
         array = onnx.numpy_helper.to_array(tensor).copy()
         array[row] = value
         tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))

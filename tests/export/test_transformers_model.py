@@ -94,8 +94,8 @@ def model_of(predictor: Predictor) -> MultiTaskModel:
 
 def export_all(predictor: Predictor, root: Path) -> Exports:
     predictor.predict_all("a cat")  # which leaves the tokenizer set up for it
-    found = {task: predictor.export(root / task, task=task) for task in predictor.tasks}
-    return Exports(predictor, root, found)
+    exported = {task: predictor.export(root / task, task=task) for task in predictor.tasks}
+    return Exports(predictor, root, exported)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exports]:
 
 def inputs_of(task: str) -> list[Any]:
     if SPECS[task]["input"] == "pair":
-        return [{"text": one, "text_pair": two} for one, two in zip(TEXTS, TEXTS[::-1], strict=True)]
+        return [{"text": first, "text_pair": second} for first, second in zip(TEXTS, TEXTS[::-1], strict=True)]
     return list(TEXTS)
 
 
@@ -123,7 +123,7 @@ def options_of(task: str) -> dict[str, Any]:
 def stock(exports: dict[str, Exports], tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Found]:
     """What `pipeline()` makes of all of them, in one process that cannot import nlpmtl."""
     keys = list(product(ARCHITECTURES, SPECS))
-    asked = [
+    requests = [
         Asked(
             str(exports[name].root / task),
             "token-classification" if SPECS[task]["kind"] == "labeling" else "text-classification",
@@ -132,7 +132,7 @@ def stock(exports: dict[str, Exports], tmp_path_factory: pytest.TempPathFactory)
         )
         for name, task in keys
     ]
-    return dict(zip(keys, ask_stock(asked, tmp_path_factory.mktemp("stock")), strict=True))
+    return dict(zip(keys, ask_stock(requests, tmp_path_factory.mktemp("stock")), strict=True))
 
 
 def logits_of(predictor: Predictor, task: str, given: Any) -> np.ndarray:
@@ -152,10 +152,10 @@ def test_the_stock_model_gives_the_same_logits(
     name: str, task: str, exports: dict[str, Exports], stock: dict[tuple[str, str], Found]
 ) -> None:
     expected = [logits_of(exports[name].predictor, task, given) for given in inputs_of(task)]
-    found = [np.array(one) for one in stock[name, task].logits]
-    assert [one.shape for one in found] == [one.shape for one in expected]
-    assert max(np.abs(one - two).max() for one, two in zip(found, expected, strict=True)) < 1e-5
-    together = np.stack([one.mean(axis=0) if one.ndim > 1 else one for one in expected])
+    logits = [np.array(row) for row in stock[name, task].logits]
+    assert [row.shape for row in logits] == [row.shape for row in expected]
+    assert max(np.abs(row - expected_row).max() for row, expected_row in zip(logits, expected, strict=True)) < 1e-5
+    together = np.stack([row.mean(axis=0) if row.ndim > 1 else row for row in expected])
     assert together.std(axis=0).max() > 0.03  # so that equal says something
     assert exports[name].max_logit_difference[task] < 1e-5
 
@@ -166,18 +166,18 @@ def test_the_pipeline_answers_as_the_predictor_does(
 ) -> None:
     predictor = exports[name].predictor
     for task in ("topic", "mood", "same"):
-        pairs = [tuple(one.values()) if isinstance(one, dict) else one for one in inputs_of(task)]
+        pairs = [tuple(item.values()) if isinstance(item, dict) else item for item in inputs_of(task)]
         expected = predictor.predict(pairs, task=task, all_scores=True)
-        for one, answer in zip(stock[name, task].answers, expected, strict=True):
-            assert one[0]["label"] == answer["label"]
-            assert {part["label"]: part["score"] for part in one} == pytest.approx(answer["scores"], abs=1e-5)
+        for result, answer in zip(stock[name, task].answers, expected, strict=True):
+            assert result[0]["label"] == answer["label"]
+            assert {part["label"]: part["score"] for part in result} == pytest.approx(answer["scores"], abs=1e-5)
     for task in ("grade", "near"):
-        pairs = [tuple(one.values()) if isinstance(one, dict) else one for one in inputs_of(task)]
-        for one, answer in zip(stock[name, task].answers, predictor.predict(pairs, task=task), strict=True):
-            assert one == [{"label": task, "score": pytest.approx(answer["value"], abs=1e-5)}]
+        pairs = [tuple(item.values()) if isinstance(item, dict) else item for item in inputs_of(task)]
+        for result, answer in zip(stock[name, task].answers, predictor.predict(pairs, task=task), strict=True):
+            assert result == [{"label": task, "score": pytest.approx(answer["value"], abs=1e-5)}]
     thresholds = read_json(exports[name].root / "kinds" / "config.json")["thresholds"]
-    for one, answer in zip(stock[name, "kinds"].answers, predictor.predict(TEXTS, task="kinds"), strict=True):
-        chosen = [part for part in one if part["score"] > thresholds[part["label"]]]
+    for result, answer in zip(stock[name, "kinds"].answers, predictor.predict(TEXTS, task="kinds"), strict=True):
+        chosen = [part for part in result if part["score"] > thresholds[part["label"]]]
         assert [part["label"] for part in chosen] == [part["label"] for part in answer["labels"]]
         assert [part["score"] for part in chosen] == pytest.approx(
             [part["score"] for part in answer["labels"]], abs=1e-5
@@ -189,9 +189,9 @@ def test_words_are_tagged_by_their_first_token(
     name: str, exports: dict[str, Exports], stock: dict[tuple[str, str], Found]
 ) -> None:
     words = 0
-    for one, text in zip(stock[name, "parts"].answers, TEXTS[:-1], strict=False):  # the last is longer than it reads
+    for pieces, text in zip(stock[name, "parts"].answers, TEXTS[:-1], strict=False):  # the last one is truncated
         for answer in exports[name].predictor.predict(text, task="parts"):
-            inside = (piece for piece in one if piece["end"] > answer["start"] and piece["start"] < answer["end"])
+            inside = (piece for piece in pieces if piece["end"] > answer["start"] and piece["start"] < answer["end"])
             first = next(inside)
             assert first["entity"] == answer["entity"]
             assert first["score"] == pytest.approx(answer["score"], abs=1e-5)

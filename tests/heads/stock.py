@@ -62,10 +62,10 @@ VARIANTS = sorted(_OWN)
 
 def config_of(variant: str) -> PretrainedConfig:
     """The config of a tiny encoder."""
-    model_type, own = _OWN[variant]
+    model_type, options = _OWN[variant]
     sizes = {} if model_type == "distilbert" else _SIZES
     common = {"vocab_size": 50, "max_position_embeddings": 32, "pad_token_id": 1, "num_labels": LABELS}
-    config = AutoConfig.for_model(model_type, **{**common, **sizes, **own})
+    config = AutoConfig.for_model(model_type, **{**common, **sizes, **options})
     assert isinstance(config, PretrainedConfig)
     return config
 

@@ -19,9 +19,9 @@ def head(config: HeadConfig | None = None, **other: Any) -> Head:
     return Head(**{"width": 8, "outputs": 4, "config": config, "level": "sequence", **other}).eval()
 
 
-def logits(one: Head, hidden: Tensor, mask: Tensor) -> Tensor:
-    found: Tensor = one(HeadInputs(hidden, mask))
-    return found
+def logits(head: Head, hidden: Tensor, mask: Tensor) -> Tensor:
+    outputs: Tensor = head(HeadInputs(hidden, mask))
+    return outputs
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -40,27 +40,31 @@ def test_a_part_without_rows_has_logits_of_that_shape() -> None:
 
 
 def test_first_reads_the_first_token_alone() -> None:
-    one = head()
+    classifier = head()
     changed = HIDDEN.clone()
     changed[:, 1:] = 9.0
-    assert torch.equal(logits(one, HIDDEN, MASK), logits(one, changed, MASK))
-    assert torch.allclose(logits(one, HIDDEN, MASK), one.out(HIDDEN[:, 0]))
+    assert torch.equal(logits(classifier, HIDDEN, MASK), logits(classifier, changed, MASK))
+    assert torch.allclose(logits(classifier, HIDDEN, MASK), classifier.out(HIDDEN[:, 0]))
 
 
 def test_mean_is_over_tokens_and_not_over_padding() -> None:
-    one = head(HeadConfig(dense=False, pooling="mean"))
+    classifier = head(HeadConfig(dense=False, pooling="mean"))
     expected = torch.stack([HIDDEN[i, :n].mean(0) for i, n in enumerate((5, 2, 1))])
-    assert torch.allclose(logits(one, HIDDEN, MASK), one.out(expected), atol=1e-6)
+    assert torch.allclose(logits(classifier, HIDDEN, MASK), classifier.out(expected), atol=1e-6)
     padded = HIDDEN.clone()
     padded[MASK == 0] = 1e4
-    assert torch.equal(logits(one, padded, MASK), logits(one, HIDDEN, MASK))
+    assert torch.equal(logits(classifier, padded, MASK), logits(classifier, HIDDEN, MASK))
 
 
 def test_at_the_level_of_tokens_each_has_its_own_logits() -> None:
-    one = head(HeadConfig(pooling="mean"), level="token")
-    whole = logits(one, HIDDEN, MASK)
-    for at in range(5):
-        assert torch.allclose(whole[:, at : at + 1], logits(one, HIDDEN[:, at : at + 1], MASK[:, :1]), atol=1e-6)
+    classifier = head(HeadConfig(pooling="mean"), level="token")
+    whole = logits(classifier, HIDDEN, MASK)
+    for position in range(5):
+        assert torch.allclose(
+            whole[:, position : position + 1],
+            logits(classifier, HIDDEN[:, position : position + 1], MASK[:, :1]),
+            atol=1e-6,
+        )
 
 
 def test_the_layers_between_are_those_of_the_config() -> None:
@@ -75,22 +79,22 @@ def test_the_layers_between_are_those_of_the_config() -> None:
 
 
 def test_first_weights_have_the_asked_spread_biases_are_0_and_norms_1() -> None:
-    one = head(HeadConfig(norm=1e-5, norm_bias=True), width=200, std=0.05)
-    assert one.dense.weight.std().item() == pytest.approx(0.05, rel=0.02)
-    assert abs(one.dense.weight.mean().item()) < 1e-3
-    assert one.dense.bias.abs().sum() == one.out.bias.abs().sum() == one.norm.bias.abs().sum() == 0
-    assert torch.equal(one.norm.weight, torch.ones(200))
+    classifier = head(HeadConfig(norm=1e-5, norm_bias=True), width=200, std=0.05)
+    assert classifier.dense.weight.std().item() == pytest.approx(0.05, rel=0.02)
+    assert abs(classifier.dense.weight.mean().item()) < 1e-3
+    assert classifier.dense.bias.abs().sum() == classifier.out.bias.abs().sum() == classifier.norm.bias.abs().sum() == 0
+    assert torch.equal(classifier.norm.weight, torch.ones(200))
 
 
 def test_first_weights_come_of_the_seed_and_of_nothing_else() -> None:
     torch.manual_seed(1)
-    one = head(HeadConfig(), seed=4)
+    classifier = head(HeadConfig(), seed=4)
     torch.manual_seed(2)
     head(HeadConfig(), seed=9, outputs=7)
     again = head(HeadConfig(), seed=4)
-    for name, weight in one.named_parameters():
+    for name, weight in classifier.named_parameters():
         assert torch.equal(weight, again.get_parameter(name))
-    assert not torch.equal(one.out.weight, head(HeadConfig(), seed=5).out.weight)
+    assert not torch.equal(classifier.out.weight, head(HeadConfig(), seed=5).out.weight)
 
 
 def test_made_without_memory_for_weights_that_will_be_loaded() -> None:
@@ -99,9 +103,9 @@ def test_made_without_memory_for_weights_that_will_be_loaded() -> None:
 
 
 def test_gradient_reaches_every_layer() -> None:
-    one = head(HeadConfig(norm=1e-5, norm_bias=True, pooling="mean"))
-    logits(one, HIDDEN, MASK).square().sum().backward()
-    for name, weight in one.named_parameters():
+    classifier = head(HeadConfig(norm=1e-5, norm_bias=True, pooling="mean"))
+    logits(classifier, HIDDEN, MASK).square().sum().backward()
+    for name, weight in classifier.named_parameters():
         assert weight.grad is not None, name
         assert weight.grad.abs().sum() > 0, name
 
@@ -116,9 +120,9 @@ def test_modernbert_heads_are_initialised_as_transformers_does(level: Any, cutof
     auto: Any = AutoModelForSequenceClassification if level == "sequence" else AutoModelForTokenClassification
     stock = auto.from_config(config)
     head_config = sequence_head_config(config) if level == "sequence" else token_head_config(config)
-    one = Head(width=128, outputs=50, config=head_config, level=level)
-    for found, expected in ((one.dense, stock.head.dense), (one.out, stock.classifier)):
-        assert found.weight.std().item() == pytest.approx(expected.weight.std().item(), rel=0.03)
-        assert found.weight.abs().max().item() == pytest.approx(expected.weight.abs().max().item(), rel=0.15)
-    assert torch.equal(one.norm.weight, stock.head.norm.weight)
-    assert torch.equal(one.out.bias, stock.classifier.bias)
+    classifier = Head(width=128, outputs=50, config=head_config, level=level)
+    for layer, expected in ((classifier.dense, stock.head.dense), (classifier.out, stock.classifier)):
+        assert layer.weight.std().item() == pytest.approx(expected.weight.std().item(), rel=0.03)
+        assert layer.weight.abs().max().item() == pytest.approx(expected.weight.abs().max().item(), rel=0.15)
+    assert torch.equal(classifier.norm.weight, stock.head.norm.weight)
+    assert torch.equal(classifier.out.bias, stock.classifier.bias)

@@ -33,9 +33,9 @@ def test_equals_the_stock_head(variant: str, level: Level) -> None:
     copy_weights(stock, head, head_config)
     hidden, mask = hidden_of(stock).detach(), batch()[1]
     with torch.no_grad():
-        expected, found = logits_of(stock), head.eval()(HeadInputs(hidden, mask))
-        assert found.shape == expected.shape
-        assert (found - expected).abs().max() < 1e-6
+        expected, actual = logits_of(stock), head.eval()(HeadInputs(hidden, mask))
+        assert actual.shape == expected.shape
+        assert (actual - expected).abs().max() < 1e-6
         assert expected.std() > 0.1  # so that equal says something
         # Dropout too: the same places, of the same shares, in the same order.
         drop_in_the_head_alone(stock)
@@ -43,8 +43,8 @@ def test_equals_the_stock_head(variant: str, level: Level) -> None:
             torch.manual_seed(11)
             expected = logits_of(stock)
             torch.manual_seed(11)
-            found = head.train()(HeadInputs(hidden, mask))
-        assert (found - expected).abs().max() < 1e-6
+            actual = head.train()(HeadInputs(hidden, mask))
+        assert (actual - expected).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

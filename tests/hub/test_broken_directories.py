@@ -44,7 +44,7 @@ BROKEN: list[tuple[str, Any, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "found"),
+    ("key", "value", "message"),
     [
         *BROKEN,
         ("encoder_config.num_attention_heads", -1, "cannot be computed"),
@@ -53,18 +53,18 @@ BROKEN: list[tuple[str, Any, str]] = [
         ("encoder_config.chunk_size_feed_forward", "x", "cannot be computed"),
     ],
 )
-def test_a_broken_value_is_refused(trained: Trained, tmp_path: Path, key: str, value: Any, found: str) -> None:
+def test_a_broken_value_is_refused(trained: Trained, tmp_path: Path, key: str, value: Any, message: str) -> None:
     directory = Path(shutil.copytree(trained.model_dir, tmp_path / "model"))
     change(directory, key, value)
-    with pytest.raises(ModelError, match=found):
+    with pytest.raises(ModelError, match=message):
         load_model(str(directory))
 
 
-@pytest.mark.parametrize(("key", "value", "found"), BROKEN)
-def test_also_next_to_a_graph(exported: Exported, tmp_path: Path, key: str, value: Any, found: str) -> None:
+@pytest.mark.parametrize(("key", "value", "message"), BROKEN)
+def test_also_next_to_a_graph(exported: Exported, tmp_path: Path, key: str, value: Any, message: str) -> None:
     directory = Path(shutil.copytree(exported.directory, tmp_path / "model"))
     change(directory, key, value)
-    with pytest.raises(ModelError, match=found):
+    with pytest.raises(ModelError, match=message):
         Predictor.from_pretrained(directory)
 
 
@@ -83,10 +83,10 @@ def test_more_added_tokens_than_the_vocabulary_has_are_refused(
     model = Path(shutil.copytree(trained.model_dir, tmp_path / "model"))
     for directory in (encoder, model):
         change(directory, key, value, file=file)
-    found = f"{file} adds 20000 tokens, at most 108 were expected"
-    with pytest.raises(ModelError, match=found):
+    message = f"{file} adds 20000 tokens, at most 108 were expected"
+    with pytest.raises(ModelError, match=message):
         load_encoder(str(encoder))
-    with pytest.raises(ModelError, match=found):
+    with pytest.raises(ModelError, match=message):
         load_model(str(model))
 
 

@@ -122,12 +122,12 @@ def test_weights_that_are_not_finite_are_refused(trained: Trained, tmp_path: Pat
     weights = load_file(changed / "model.safetensors")
     weights[tensor].view(-1)[1] = value
     save_file(weights, changed / "model.safetensors", metadata={"format": "pt"})
-    found = rf"the tensor {re.escape(tensor)} has 1 of \d+ values that are not finite, the first is {value}"
-    with pytest.raises(ModelError, match=found):
+    message = rf"the tensor {re.escape(tensor)} has 1 of \d+ values that are not finite, the first is {value}"
+    with pytest.raises(ModelError, match=message):
         load_model(str(changed))
-    with pytest.raises(ModelError, match=found):
+    with pytest.raises(ModelError, match=message):
         load_encoder(str(changed))
-    with pytest.raises(ModelError, match=found):
+    with pytest.raises(ModelError, match=message):
         nlpmtl.evaluate(changed, trained.run)
 
 
@@ -135,7 +135,7 @@ def test_inputs_whose_logits_overflow_are_refused(trained: Trained, tmp_path: Pa
     """The weights are finite, but those of one word are too large to be computed with."""
     changed = copy(trained, tmp_path / "model")
     weights = load_file(changed / "model.safetensors")
-    (name,) = (one for one in weights if one.endswith("word_embeddings.weight"))
+    (name,) = (key for key in weights if key.endswith("word_embeddings.weight"))
     token = AutoTokenizer.from_pretrained(changed).get_vocab()["turin"]
     weights[name][token] = torch.tensor([3e38, -3e38]).repeat(16)
     save_file(weights, changed / "model.safetensors", metadata={"format": "pt"})
@@ -189,7 +189,7 @@ def test_a_new_directory_is_there_once_it_is_written(tmp_path: Path, there: bool
         (part / "one.txt").write_text("1")
         assert part.parent == path.parent
         assert not path.exists() or not list(path.iterdir())
-    assert [one.name for one in path.iterdir()] == ["one.txt"]
+    assert [child.name for child in path.iterdir()] == ["one.txt"]
     assert list(path.parent.iterdir()) == [path]
 
 

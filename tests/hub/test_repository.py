@@ -109,17 +109,17 @@ def test_weights_in_parts(client: Client, hub: Hub, made: Path, name: str) -> No
     (made / "model.safetensors").unlink()
     names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
     index = b'{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}'
-    model.write(made, {one: model.weights(i) for i, one in enumerate(names)})
+    model.write(made, {part: model.weights(i) for i, part in enumerate(names)})
     model.write(made, {"model.safetensors.index.json": index, "model-00001-of-00003.safetensors": b"stray"})
     client("push", directory=made, repo_id=name)
-    sent = {one for one in hub.models[name].files() if "safetensors" in one}
+    sent = {part for part in hub.models[name].files() if "safetensors" in part}
     assert sent == {*names, "model.safetensors.index.json"}
     (made / names[1]).unlink()
     assert "it has no file model-00002-of-00002" in refused(client, "push", directory=made, repo_id=name)
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "said"),
+    ("file", "content", "message"),
     [
         ("config.json", None, "it has no file config.json"),
         ("config.json", b"{", "config.json cannot be read"),
@@ -131,7 +131,7 @@ def test_weights_in_parts(client: Client, hub: Hub, made: Path, name: str) -> No
     ],
 )
 def test_half_a_model_is_refused_before_anything_is_asked(
-    client: Client, hub: Hub, made: Path, file: str, content: bytes | None, said: str
+    client: Client, hub: Hub, made: Path, file: str, content: bytes | None, message: str
 ) -> None:
     (made / file).unlink()
     if content is not None:
@@ -139,7 +139,7 @@ def test_half_a_model_is_refused_before_anything_is_asked(
     before = len(hub.asked)
     answer = refused(client, "push", directory=made, repo_id="me/half")
     assert answer.startswith(f"ModelError: {made} cannot be pushed: ")
-    assert said in answer
+    assert message in answer
     assert len(hub.asked) == before
 
 
@@ -226,7 +226,11 @@ def test_a_directory_is_itself(client: Client, made: Path) -> None:
 def test_what_cannot_be_fetched_says_why(client: Client, anonymous: Client, hub: Hub, name: str, made: Path) -> None:
     put(hub, f"{name}.gated", model.files(), gated=True)
     put(hub, f"{name}.bert", {**model.files(), "config.json": b'{"model_type": "bert"}'})
-    put(hub, f"{name}.half", {one: content for one, content in model.files().items() if "safetensors" not in one})
+    put(
+        hub,
+        f"{name}.half",
+        {repo_name: content for repo_name, content in model.files().items() if "safetensors" not in repo_name},
+    )
     expected = {
         made / "absent": "there is no such directory, and a Hub id looks like",
         f"{name}.missing": "there is no such repository, or it is private. Check its name; for a private one log in",
@@ -234,9 +238,9 @@ def test_what_cannot_be_fetched_says_why(client: Client, anonymous: Client, hub:
         f"{name}.bert": "its config.json is not that of an nlpmtl model: model_type is 'bert'",
         f"{name}.half": "it has no file model.safetensors",
     }
-    for one, said in expected.items():
-        answer = refused(anonymous, "fetch", name=one)
-        assert answer.startswith(f"ModelError: the model '{one}' cannot be loaded: {said}"), answer
+    for repo_name, message in expected.items():
+        answer = refused(anonymous, "fetch", name=repo_name)
+        assert answer.startswith(f"ModelError: the model '{repo_name}' cannot be loaded: {message}"), answer
     assert "no such revision" in refused(client, "fetch", name=f"{name}.gated", revision="v9")
     assert "no such revision" in refused(client, "fetch", name=f"{name}.gated", revision="0" * 40)
     assert "rejects the access token" in refused(client, "fetch", name=f"{name}.gated", token="hf_wrong")

@@ -73,7 +73,7 @@ def untyped(call: str, change: Callable[[object], object]) -> Callable[[str, Res
 def entries(**values: object) -> Callable[[object], object]:
     def change(content: object) -> object:
         assert isinstance(content, list)
-        return [{**one, **values} if one["path"] == "README.md" else one for one in content]
+        return [{**entry, **values} if entry["path"] == "README.md" else entry for entry in content]
 
     return change
 
@@ -109,10 +109,10 @@ def test_a_response_with_a_path_in_it_is_refused(
     client, home = victim
     put(hostile, name, model.files())
     hostile.rewrite = ATTACKS[attack]
-    said = refused(client, "fetch", name=name)
-    assert f"ModelError: the model '{name}' cannot be loaded: " in said
+    message = refused(client, "fetch", name=name)
+    assert f"ModelError: the model '{name}' cannot be loaded: " in message
     rules = ("40 hex digits", "SHA-1 or SHA-256", "leaves the repository", "has control characters")
-    assert any(rule in said for rule in rules), said
+    assert any(rule in message for rule in rules), message
     assert not list(home.parents[2].rglob("*outside*"))
     files = [path for path in home.rglob("*") if path.is_file()]
     assert all(path.resolve().is_relative_to(home) for path in files)
@@ -202,9 +202,9 @@ def test_links_out_of_the_directory_are_not_pushed(
     target = tmp_path / "elsewhere"
     (made / linked).rename(target)
     (made / linked).symlink_to(target)
-    said = refused(client, "push", directory=made, repo_id=name)
-    assert f"is a link to {target}" in said
-    assert "outside of the directory" in said
+    message = refused(client, "push", directory=made, repo_id=name)
+    assert f"is a link to {target}" in message
+    assert "outside of the directory" in message
     assert name not in hub.models
 
 

@@ -28,7 +28,7 @@ def repo(hub: Hub, name: str) -> Repo:
 @pytest.fixture
 def made(made: Path, hub: Hub) -> Path:
     """Its weights are like no others, so that they have to be sent."""
-    return model.write(made, {"model.safetensors": model.weights(0, many=1000 + len(hub.asked))})
+    return model.write(made, {"model.safetensors": model.weights(0, count=1000 + len(hub.asked))})
 
 
 def refused(client: Client, call: str, **arguments: object) -> str:
@@ -63,7 +63,7 @@ def test_what_passes_is_waited_for(
 
 
 @pytest.mark.parametrize(
-    ("call", "kind", "said"),
+    ("call", "kind", "message"),
     [
         slow("info", 401, "the Hub rejects the access token"),
         slow("info", 404, "there is no such repository, or it is private"),
@@ -75,12 +75,12 @@ def test_what_passes_is_waited_for(
     ],
 )
 def test_what_does_not_pass_is_told_and_leaves_the_branch_as_it_was(
-    client: Client, hub: Hub, repo: Repo, made: Path, name: str, call: str, kind: Kind, said: str
+    client: Client, hub: Hub, repo: Repo, made: Path, name: str, call: str, kind: Kind, message: str
 ) -> None:
     fault = hub.fail(call, kind, times=100)
     answer = refused(client, "push", directory=made, repo_id=name)
     hub.faults.clear()
-    assert answer.startswith(f"ModelError: the model cannot be pushed to '{name}': {said}")
+    assert answer.startswith(f"ModelError: the model cannot be pushed to '{name}': {message}")
     tries = 100 - fault.times
     assert tries == (3 if kind in (503, "reset") else 1)
     assert repo.files() == model.files(1)
@@ -151,7 +151,7 @@ def test_a_download_that_breaks_off_is_mended(
 
 
 @pytest.mark.parametrize(
-    ("call", "kind", "said"),
+    ("call", "kind", "message"),
     [
         ("info", 500, "the Hub responds with 500"),
         slow("large", 403, "the Hub denies access"),
@@ -161,14 +161,14 @@ def test_a_download_that_breaks_off_is_mended(
     ],
 )
 def test_a_download_that_fails_gives_no_model(
-    client: Client, hub: Hub, repo: Repo, name: str, tmp_path: Path, call: str, kind: Kind, said: str
+    client: Client, hub: Hub, repo: Repo, name: str, tmp_path: Path, call: str, kind: Kind, message: str
 ) -> None:
     home = tmp_path / "home"
     hub.fail(call, kind, times=100)
     with open_client(hub, home) as client:
         answer = refused(client, "fetch", name=name)
     assert answer.startswith(f"ModelError: the model '{name}' cannot be loaded: ")
-    assert said in answer
+    assert message in answer
     with open_client(hub, home, HF_HUB_OFFLINE="1") as client:
         assert "does not hold all of its files" in refused(client, "fetch", name=name)
     hub.faults.clear()

@@ -22,7 +22,7 @@ def model(trained: Trained, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "found"),
+    ("key", "value", "message"),
     [
         ("encoder_config.num_hidden_layers", 900, "weights are missing: "),
         ("encoder_config.num_hidden_layers", 1, "there are weights that config.json does not describe: "),
@@ -45,14 +45,14 @@ def model(trained: Trained, tmp_path: Path) -> Path:
         ("transformers_weights", "other.safetensors", "config.json: transformers_weights: "),
     ],
 )
-def test_values_that_do_not_fit_the_weights_are_refused(model: Path, key: str, value: Any, found: str) -> None:
+def test_values_that_do_not_fit_the_weights_are_refused(model: Path, key: str, value: Any, message: str) -> None:
     change(model, key, value)
-    with pytest.raises(ModelError, match=found):
+    with pytest.raises(ModelError, match=message):
         load_model(str(model))
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "found"),
+    ("key", "value", "message"),
     [
         ("input_length", None, "input_length"),
         ("encoder_config.num_hidden_layers", 10**7, "encoder_config.num_hidden_layers"),
@@ -64,9 +64,9 @@ def test_values_that_do_not_fit_the_weights_are_refused(model: Path, key: str, v
         ("tasks.kinds.thresholds", [0.5, float("-inf"), 0.5], "`thresholds` must be finite"),
     ],
 )
-def test_broken_models_are_not_pushed(model: Path, key: str, value: Any, found: str) -> None:
+def test_broken_models_are_not_pushed(model: Path, key: str, value: Any, message: str) -> None:
     change(model, key, value)
-    with pytest.raises(ModelError, match=f"cannot be pushed.*{found}"):
+    with pytest.raises(ModelError, match=f"cannot be pushed.*{message}"):
         push(model, "me/model", token="hf_x")
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tests.hub_server.faults import SAID
+from tests.hub_server.faults import MESSAGES
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Response:
 
 def as_json(value: object, *, status: int = 200, **headers: str) -> Response:
     """A response of JSON."""
-    named = {name.replace("_", "-"): one for name, one in headers.items()}
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Response(status, json.dumps(value).encode(), {"Content-Type": "application/json", **named})
 
 
 def refuse(status: int, code: str = "", *, message: str = "", **more: object) -> Response:
     """An error as the Hub tells it."""
-    said = message or SAID.get(status, code) or "Something is wrong"
+    text = message or MESSAGES.get(status, code) or "Something is wrong"
     wait = {"Retry_After": "1"} if status == 429 else {}
-    return as_json({"error": said, **more}, status=status, X_Error_Code=code, X_Error_Message=said, **wait)
+    return as_json({"error": text, **more}, status=status, X_Error_Code=code, X_Error_Message=text, **wait)

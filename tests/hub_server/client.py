@@ -78,11 +78,11 @@ class Client:
 @contextmanager
 def open_client(hub: Hub, home: Path, *, token: str | None = WRITER, **environment: str) -> Iterator[Client]:
     """A client with a cache of its own."""
-    own = hub.environment(home) | environment | ({"HF_TOKEN": token} if token else {})
+    variables = hub.environment(home) | environment | ({"HF_TOKEN": token} if token else {})
     with tempfile.TemporaryFile("w+") as noted:
         process = subprocess.Popen(
             [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", _CODE],
-            env=own,
+            env=variables,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=noted,

@@ -10,7 +10,7 @@ Kind = int | Literal["reset", "slow", "truncated", "wrong", "lost"]
 """A status; the connection torn before anything is done; no answer; half of it; other bytes of the same length; the
 connection torn after it is done."""
 
-SAID = {
+MESSAGES = {
     401: "Invalid credentials in Authorization header",
     403: "You don't have the rights to do this",
     404: "Repository not found",

@@ -25,10 +25,10 @@ PLAIN = {
 """Path = content, all but the weights."""
 
 
-def weights(seed: int, *, many: int = 5000) -> bytes:
+def weights(seed: int, *, count: int = 5000) -> bytes:
     """A file of safetensors."""
-    head = json.dumps({"w": {"dtype": "U8", "shape": [many], "data_offsets": [0, many]}}).encode()
-    return struct.pack("<Q", len(head)) + head + bytes((seed + i) % 251 for i in range(many))
+    head = json.dumps({"w": {"dtype": "U8", "shape": [count], "data_offsets": [0, count]}}).encode()
+    return struct.pack("<Q", len(head)) + head + bytes((seed + i) % 251 for i in range(count))
 
 
 def files(seed: int = 0) -> dict[str, bytes]:
@@ -39,9 +39,9 @@ def files(seed: int = 0) -> dict[str, bytes]:
 
 def write(directory: Path, content: dict[str, bytes]) -> Path:
     """Write files."""
-    for name, one in content.items():
+    for name, data in content.items():
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
-        (directory / name).write_bytes(one)
+        (directory / name).write_bytes(data)
     return directory
 
 

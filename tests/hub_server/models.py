@@ -25,14 +25,14 @@ def whoami(hub: Hub, request: Request) -> Response:
 
 def create(hub: Hub, request: Request) -> Response:
     """Make a repository, with a first commit as the Hub makes it."""
-    asked = json.loads(request.body)
-    name = f"{asked.get('organization') or 'me'}/{asked['name']}"
+    options = json.loads(request.body)
+    name = f"{options.get('organization') or 'me'}/{options['name']}"
     if barred := _barred(request, write=name):
         return barred
     url = f"{hub.url}/{name}"
     if name in hub.models:
         return refuse(409, message="You already created this model repo", url=url)
-    repo = hub.models[name] = Repo(private=asked.get("visibility") == "private" or asked.get("private") is True)
+    repo = hub.models[name] = Repo(private=options.get("visibility") == "private" or options.get("private") is True)
     repo.commit("main", {".gitattributes": b"*.safetensors filter=lfs\n"}, message="initial commit")
     return as_json({"url": url, "name": name, "id": name})
 
@@ -54,11 +54,11 @@ def preupload(hub: Hub, request: Request) -> Response:
     if there is None:
         return refuse(404, "RevisionNotFound")
     modes = []
-    for one in json.loads(request.body)["files"]:
-        mode = "lfs" if one["path"].endswith(_LARGE) else "regular"
-        content = there.files.get(one["path"])
+    for file in json.loads(request.body)["files"]:
+        mode = "lfs" if file["path"].endswith(_LARGE) else "regular"
+        content = there.files.get(file["path"])
         oid = None if content is None else _sha256(content) if mode == "lfs" else _git(content)
-        modes.append({"path": one["path"], "uploadMode": mode, "shouldIgnore": False, "oid": oid})
+        modes.append({"path": file["path"], "uploadMode": mode, "shouldIgnore": False, "oid": oid})
     return as_json({"files": modes})
 
 
@@ -68,9 +68,9 @@ def batch(hub: Hub, request: Request) -> Response:
     if isinstance(repo, Response):
         return repo
     objects: list[dict[str, Any]] = json.loads(request.body)["objects"]
-    for one in objects:
-        if one["oid"] not in hub.large:
-            one["actions"] = {"upload": {"href": f"{hub.storage}/large/{one['oid']}?signature=secret"}}
+    for item in objects:
+        if item["oid"] not in hub.large:
+            item["actions"] = {"upload": {"href": f"{hub.storage}/large/{item['oid']}?signature=secret"}}
     return as_json({"transfer": "basic", "objects": objects})
 
 
@@ -131,18 +131,18 @@ def info(hub: Hub, request: Request) -> Response:
     repo = _open(hub, request)
     if isinstance(repo, Response):
         return repo
-    found = repo.find(request.found["rev"] or "main")
-    if found is None:
+    commit = repo.find(request.found["rev"] or "main")
+    if commit is None:
         return refuse(404, "RevisionNotFound")
     siblings = [
-        {"rfilename": one.pop("path"), "blobId": one.pop("oid"), **one}
+        {"rfilename": entry.pop("path"), "blobId": entry.pop("oid"), **entry}
         if "blobs" in request.query
-        else {"rfilename": one["path"]}
-        for one in _list(found)
+        else {"rfilename": entry["path"]}
+        for entry in _list(commit)
     ]
     name = request.found["repo"]
     about = {"_id": "1", "id": name, "modelId": name, "private": repo.private, "gated": repo.gated, "tags": []}
-    return as_json({**about, "sha": found.sha, "siblings": siblings, "downloads": 0, "likes": 0})
+    return as_json({**about, "sha": commit.sha, "siblings": siblings, "downloads": 0, "likes": 0})
 
 
 def tree(hub: Hub, request: Request) -> Response:
@@ -150,11 +150,11 @@ def tree(hub: Hub, request: Request) -> Response:
     repo = _open(hub, request)
     if isinstance(repo, Response):
         return repo
-    found = repo.find(request.found["rev"])
-    if found is None:
+    commit = repo.find(request.found["rev"])
+    if commit is None:
         return refuse(404, "RevisionNotFound")
     start = int(request.query.get("cursor", 0))
-    files = _list(found)
+    files = _list(commit)
     page = f"{hub.url}/api/models/{request.found['repo']}/tree/{quote(request.found['rev'], safe='')}"
     response = as_json(files[start : start + _PAGE])
     if start + _PAGE >= len(files):
@@ -170,18 +170,18 @@ def file(hub: Hub, request: Request) -> Response:
         return repo
     if repo.gated and request.token is None:
         return refuse(401, "GatedRepo", message="Access to this model is restricted")
-    found = repo.find(request.found["rev"])
-    if found is None:
+    commit = repo.find(request.found["rev"])
+    if commit is None:
         return refuse(404, "RevisionNotFound")
-    content, own = found.files.get(request.found["path"]), {"X-Repo-Commit": found.sha}
+    content, headers = commit.files.get(request.found["path"]), {"X-Repo-Commit": commit.sha}
     if content is None:
-        return Response(404, b"", {"X-Error-Code": "EntryNotFound", **own})
+        return Response(404, b"", {"X-Error-Code": "EntryNotFound", **headers})
     if not request.found["path"].endswith(_LARGE):
-        return Response(200, content, {"ETag": f'"{_git(content)}"', **own})
+        return Response(200, content, {"ETag": f'"{_git(content)}"', **headers})
     oid = _sha256(content)
     hub.large[oid] = content
     linked = {"X-Linked-ETag": f'"{oid}"', "X-Linked-Size": str(len(content))}
-    return Response(302, b"", {"Location": f"{hub.storage}/large/{oid}?signature=secret", **linked, **own})
+    return Response(302, b"", {"Location": f"{hub.storage}/large/{oid}?signature=secret", **linked, **headers})
 
 
 def large(hub: Hub, request: Request) -> Response:
@@ -211,13 +211,18 @@ def _open(hub: Hub, request: Request, *, write: bool = False) -> Repo | Response
     return (_barred(request, write=name) or repo) if write else repo
 
 
-def _list(found: Commit) -> list[dict[str, Any]]:
+def _list(commit: Commit) -> list[dict[str, Any]]:
     files = []
-    for name, content in sorted(found.files.items()):
-        one: dict[str, Any] = {"type": "file", "path": name, "size": len(content), "oid": _git(content)}
+    for name, content in sorted(commit.files.items()):
+        entry: dict[str, Any] = {"type": "file", "path": name, "size": len(content), "oid": _git(content)}
         if Path(name).suffix in _LARGE:
-            one["lfs"] = {"sha256": _sha256(content), "oid": _sha256(content), "size": len(content), "pointerSize": 130}
-        files.append(one)
+            entry["lfs"] = {
+                "sha256": _sha256(content),
+                "oid": _sha256(content),
+                "size": len(content),
+                "pointerSize": 130,
+            }
+        files.append(entry)
     return files
 
 

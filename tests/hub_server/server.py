@@ -127,10 +127,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _part(self, response: Response, request: Request) -> Response:
         """From where a broken download goes on."""
-        found = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
-        if found is None or response.status != 200:
+        match = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
+        if match is None or response.status != 200:
             return response
-        start, whole = int(found[1]), len(response.body)
+        start, whole = int(match[1]), len(response.body)
         span = {"Content-Range": f"bytes {start}-{whole - 1}/{whole}"}
         return Response(206, response.body[start:], {**response.headers, **span})
 

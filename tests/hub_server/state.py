@@ -53,9 +53,9 @@ class Repo:
 
     def files(self, revision: str = "main") -> dict[str, bytes]:
         """The files of a branch or a commit."""
-        found = self.find(revision)
-        assert found is not None
-        return found.files
+        commit = self.find(revision)
+        assert commit is not None
+        return commit.files
 
 
 @dataclass
@@ -86,8 +86,8 @@ class Hub:
     def environment(self, home: Path) -> dict[str, str]:
         """The variables of a process that uses this Hub, with a cache of its own."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING"))}
-        own = {"HF_ENDPOINT": self.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
-        return {**kept, **own, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+        variables = {"HF_ENDPOINT": self.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
+        return {**kept, **variables, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 
     def fail(self, call: str, kind: Kind, *, times: int = 1) -> Fault:
         """Let the next calls of that name go wrong."""

@@ -26,10 +26,10 @@ def test_auto_is_the_cpu_where_there_is_no_gpu() -> None:
 @GPU
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:7", torch.device("cuda"), "mps", "xpu", "meta"])
 def test_a_device_that_is_not_there_is_refused_before_anything_is_loaded(device: Any, tmp_path: Path) -> None:
-    said = "is not available: torch finds no accelerator"
-    with pytest.raises(ConfigError, match=f"device: '{device}' {said}"):
+    message = "is not available: torch finds no accelerator"
+    with pytest.raises(ConfigError, match=f"device: '{device}' {message}"):
         Predictor.from_pretrained(tmp_path / "no-such-model", device=device)
-    with pytest.raises(ConfigError, match=f"device: '{device}' {said}"):
+    with pytest.raises(ConfigError, match=f"device: '{device}' {message}"):
         nlpmtl.evaluate(tmp_path / "no-such-model", tmp_path / "no-such.toml", device=device)
 
 

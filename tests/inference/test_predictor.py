@@ -25,13 +25,13 @@ def predictor(trained: Trained) -> Predictor:
 def names(value: Any) -> Any:
     """A prediction without its numbers."""
     if isinstance(value, dict):
-        return {key: names(one) for key, one in value.items() if not isinstance(one, float)}
-    return [names(one) for one in value] if isinstance(value, list) else value
+        return {key: names(item) for key, item in value.items() if not isinstance(item, float)}
+    return [names(item) for item in value] if isinstance(value, list) else value
 
 
-def assert_alike(one: Any, two: Any) -> None:
-    assert names(one) == names(two)
-    assert numbers(one) == pytest.approx(numbers(two), abs=1e-5)
+def assert_alike(first: Any, second: Any) -> None:
+    assert names(first) == names(second)
+    assert numbers(first) == pytest.approx(numbers(second), abs=1e-5)
 
 
 def test_one_text_in_one_answer_out(predictor: Predictor) -> None:
@@ -57,7 +57,7 @@ def test_a_list_in_a_list_out(predictor: Predictor) -> None:
 def test_all_tasks_that_can_read_it_answer(predictor: Predictor) -> None:
     assert set(predictor.predict_all("a cat")) == SINGLE
     assert set(predictor.predict_all(("a cat", "a dog"))) == {"grade"}
-    assert [set(one) for one in predictor.predict_all(["a cat", ("a cat", "a dog"), "Rome"])] == [
+    assert [set(prediction) for prediction in predictor.predict_all(["a cat", ("a cat", "a dog"), "Rome"])] == [
         SINGLE,
         {"grade"},
         SINGLE,
@@ -67,13 +67,13 @@ def test_all_tasks_that_can_read_it_answer(predictor: Predictor) -> None:
 
 
 def test_one_pass_of_the_encoder_answers_all_tasks(predictor: Predictor) -> None:
-    seen: list[int] = []
+    batch_sizes: list[int] = []
     hook = model_of(predictor).sharing.encoder.register_forward_hook(
-        lambda module, args, kwargs, output: seen.append(len(kwargs["input_ids"])), with_kwargs=True
+        lambda module, args, kwargs, output: batch_sizes.append(len(kwargs["input_ids"])), with_kwargs=True
     )
     predictor.predict_all(TEXTS)
     hook.remove()
-    assert seen == [len(TEXTS)]
+    assert batch_sizes == [len(TEXTS)]
 
 
 def test_a_pair_task_that_is_named_wants_a_pair(predictor: Predictor) -> None:
@@ -103,32 +103,32 @@ def test_order_and_company_change_nothing(predictor: Predictor, trained: Trained
     small = Predictor(predictor.model, predictor.tokenizer, tokens=10)
     assert_alike(small.predict_all(texts), together)
     pairs = [(text, other) for text, other in zip(texts, texts[::-1], strict=True)]
-    mixed = predictor.predict_all([one for both in zip(texts, pairs, strict=True) for one in both])
+    mixed = predictor.predict_all([item for both in zip(texts, pairs, strict=True) for item in both])
     assert_alike(mixed[::2], together)
     assert_alike([answer["grade"] for answer in mixed[1::2]], predictor.predict(pairs, task="grade"))
 
 
 def test_the_order_of_a_pair_matters(predictor: Predictor) -> None:
-    one = predictor.predict(("a cat sings", "rome"), task="grade")
-    two = predictor.predict(("rome", "a cat sings"), task="grade")
-    assert one["value"] != two["value"]
+    first = predictor.predict(("a cat sings", "rome"), task="grade")
+    second = predictor.predict(("rome", "a cat sings"), task="grade")
+    assert first["value"] != second["value"]
 
 
 def test_offsets_give_back_the_word(predictor: Predictor) -> None:
     texts = [*TEXTS, "  Ada   (Turin), \tRome\n\nParis…", "“Ada” lives—Turin!", "ada " * 100]
     texts += [row["text"] for row in make_rows(30, seed=8)]
-    spans = 0
-    for text, found in zip(texts, predictor_that_sees(predictor).predict(texts, task="places"), strict=True):
+    span_count = 0
+    for text, spans in zip(texts, predictor_that_sees(predictor).predict(texts, task="places"), strict=True):
         last = 0
-        for span in found:
+        for span in spans:
             assert set(span) == {"entity_group", "score", "word", "start", "end"}
             assert text[span["start"] : span["end"]] == span["word"] != ""
             assert last <= span["start"] < span["end"] <= len(text)
             assert span["entity_group"] in ("person", "place")
             assert 0 < span["score"] <= 1
             last = span["end"]
-            spans += 1
-    assert spans > 10, "a model that finds nothing would show nothing"
+            span_count += 1
+    assert span_count > 10, "a model that predicts no spans would pass as well"
 
 
 @pytest.mark.parametrize("text", ["", " ", "\u200b", "\n", "\x00", "🙂"])
@@ -194,7 +194,7 @@ def test_rows_are_inputs_too(predictor: Predictor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         (["ok", 3], "input 2: a string was expected"),
         (["a \ud800"], "input 1: not valid Unicode"),
@@ -205,8 +205,8 @@ def test_rows_are_inputs_too(predictor: Predictor) -> None:
         ({"sentence": "a"}, "input 1: text: missing or null"),
     ],
 )
-def test_what_is_no_input_is_named(predictor: Predictor, value: Any, said: str) -> None:
-    with pytest.raises(DataError, match=said):
+def test_what_is_no_input_is_named(predictor: Predictor, value: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         predictor.predict_all(value)
 
 
@@ -228,10 +228,10 @@ def test_words_instead_of_spans(predictor: Predictor) -> None:
     alone = eager.predict(text, task="places", aggregation_strategy="none")
     spans = eager.predict(text, task="places", aggregation_strategy="first")
     assert spans == eager.predict(text, task="places")
-    assert [one["word"] for one in alone] == ["Ada", "lives", "in", "old", "rome", "."]
-    begun = [one for one in alone if one["entity"].startswith("B-")]
-    assert [(one["entity"][2:], one["start"]) for one in begun] == [
-        (one["entity_group"], one["start"]) for one in spans
+    assert [span["word"] for span in alone] == ["Ada", "lives", "in", "old", "rome", "."]
+    begun = [span for span in alone if span["entity"].startswith("B-")]
+    assert [(span["entity"][2:], span["start"]) for span in begun] == [
+        (span["entity_group"], span["start"]) for span in spans
     ]
     with pytest.raises(ConfigError, match="found 'max'"):
         predictor.predict(text, task="places", aggregation_strategy="max")  # type: ignore[arg-type]
@@ -273,7 +273,7 @@ ODD = st.sampled_from(
 )
 def test_offsets_give_back_the_word_in_any_text(predictor: Predictor, parts: list[list[str]]) -> None:
     """10,000 texts: 200 lists of 50."""
-    texts = ["".join(one).encode("utf-8", "replace").decode() for one in parts]
+    texts = ["".join(part).encode("utf-8", "replace").decode() for part in parts]
     for text, spans in zip(texts, predictor_that_sees(predictor).predict(texts, task="places"), strict=True):
         for span in spans:
             assert text[span["start"] : span["end"]] == span["word"] != ""

@@ -66,9 +66,9 @@ def test_one_prediction_per_row_in_row_order(predictor: Predictor, make: Callabl
     inputs = make(TEXTS)
     if isinstance(inputs, dict):
         inputs = inputs.keys()
-    found = predictor.predict(inputs, task="topic")
-    assert isinstance(found, list)
-    assert found == predictor.predict(TEXTS, task="topic")
+    predictions = predictor.predict(inputs, task="topic")
+    assert isinstance(predictions, list)
+    assert predictions == predictor.predict(TEXTS, task="topic")
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def test_one_prediction_per_row_in_row_order(predictor: Predictor, make: Callabl
     ],
 )
 def test_inputs_without_a_length_give_an_iterator(predictor: Predictor, make: Callable[[list[str]], Any]) -> None:
-    found = predictor.predict(make(TEXTS), task="topic")
-    assert isinstance(found, Iterator)
-    assert list(found) == predictor.predict(TEXTS, task="topic")
+    predictions = predictor.predict(make(TEXTS), task="topic")
+    assert isinstance(predictions, Iterator)
+    assert list(predictions) == predictor.predict(TEXTS, task="topic")
 
 
 @pytest.mark.parametrize("text", [np.str_("an awful film"), Mood.SAD, pa.scalar("an awful film")])
@@ -102,15 +102,17 @@ def test_other_kinds_of_strings_are_one_text(predictor: Predictor, text: Any) ->
 )
 def test_a_table_like_the_training_data_suits_every_task(predictor: Predictor, table: Any) -> None:
     """`topic`, `mood` and `places` were trained on `tokens`, `kinds` on `text`, `grade` on `text` and `other`."""
-    found = predictor.predict_all(table)
-    assert [list(one) for one in found] == [list(predictor.tasks)] * len(ROWS)
+    predictions = predictor.predict_all(table)
+    assert [list(prediction) for prediction in predictions] == [list(predictor.tasks)] * len(ROWS)
     words = [{"words": row["tokens"]} for row in ROWS]
     pairs = [(row["text"], row["other"]) for row in ROWS]
     for task, inputs in {"places": words, "topic": words, "kinds": TEXTS, "grade": pairs}.items():
         expected = predictor.predict(inputs, task=task)
         assert predictor.predict(table, task=task) == expected
-        assert json.dumps([one[task] for one in found])[:80] == json.dumps(expected)[:80]
-    assert [list(one) for one in predictor.predict_all(table, tasks=["grade", "topic"])] == [["grade", "topic"]] * 7
+        assert json.dumps([prediction[task] for prediction in predictions])[:80] == json.dumps(expected)[:80]
+    assert [list(prediction) for prediction in predictor.predict_all(table, tasks=["grade", "topic"])] == [
+        ["grade", "topic"]
+    ] * 7
 
 
 def test_the_trained_columns_come_before_text_and_words(predictor: Predictor) -> None:
@@ -126,8 +128,8 @@ def test_pairs_and_words_of_a_table(predictor: Predictor) -> None:
     pairs = pd.DataFrame({"pair": ["b", "rome"], "text": ["a", "a cat"]})
     assert predictor.predict(pairs, task="grade") == predictor.predict([("a", "b"), ("a cat", "rome")], task="grade")
     words = [["ada", "lives"], ["rome"]]
-    expected = predictor.predict([{"words": one} for one in words], task="places")
-    for column in (words, [np.array(one) for one in words], [tuple(one) for one in words]):
+    expected = predictor.predict([{"words": row} for row in words], task="places")
+    for column in (words, [np.array(row) for row in words], [tuple(row) for row in words]):
         assert predictor.predict(pd.DataFrame({"words": column}), task="places") == expected
     assert predictor.predict(pa.table({"words": words}), task="places") == expected
 
@@ -144,7 +146,7 @@ def test_a_table_without_rows_gives_no_prediction(predictor: Predictor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("inputs", "said"),
+    ("inputs", "message"),
     [
         (None, r"input 1: .* found None"),
         (float("nan"), r"input 1: .* found nan \(float\)"),
@@ -188,13 +190,13 @@ def test_a_table_without_rows_gives_no_prediction(predictor: Predictor) -> None:
         (iter(["a", 3.0]), r"input 2: a string was expected, found 3.0 \(float\)"),
     ],
 )
-def test_what_is_not_a_text_is_named_with_its_place(predictor: Predictor, inputs: Any, said: str) -> None:
-    with pytest.raises(DataError, match=said):
+def test_what_is_not_a_text_is_named_with_its_place(predictor: Predictor, inputs: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         list(predictor.predict(inputs, task="topic"))
 
 
 @pytest.mark.parametrize(
-    ("task", "said"),
+    ("task", "message"),
     [
         (None, r"task: the name of a task was expected, found None; it is one of topic, mood, places, grade, kinds"),
         (["topic"], r"task: .* found \['topic'\] \(list\); .* predict_all takes several"),
@@ -204,8 +206,8 @@ def test_what_is_not_a_text_is_named_with_its_place(predictor: Predictor, inputs
         ("", "no task ''; known: "),
     ],
 )
-def test_a_task_that_is_not_a_name(predictor: Predictor, task: Any, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_a_task_that_is_not_a_name(predictor: Predictor, task: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         predictor.predict("a cat", task=task)
 
 

@@ -149,9 +149,9 @@ def test_a_broken_kernel_is_detected_each_time_and_not_remembered(
 ) -> None:
     monkeypatch.setattr(module, name, broken)
     for _ in range(2):
-        found = check_kernel(kernel, device=CPU, encoder=encoder)
-        assert found is not None
-        assert found.startswith(reason)
+        result = check_kernel(kernel, device=CPU, encoder=encoder)
+        assert result is not None
+        assert result.startswith(reason)
     assert not results.exists()
 
 

@@ -6,13 +6,13 @@ from nlpmtl.kernels.cuda_graphs import size_for
 
 
 def test_a_size_holds_the_tokens_and_is_never_much_larger() -> None:
-    for many in range(1, 20_000):
-        size, step = size_for(many)
-        assert size - step < many <= size
+    for tokens in range(1, 20_000):
+        size, step = size_for(tokens)
+        assert size - step < tokens <= size
         assert size % step == 0
-        assert step == 64 or size - many < many / 8
+        assert step == 64 or size - tokens < tokens / 8
 
 
 def test_there_are_few_sizes() -> None:
-    assert len({size_for(many)[0] for many in range(300, 1200)}) == 14
-    assert len({size_for(many)[0] for many in range(4096, 8192)}) == 9
+    assert len({size_for(tokens)[0] for tokens in range(300, 1200)}) == 14
+    assert len({size_for(tokens)[0] for tokens in range(4096, 8192)}) == 9

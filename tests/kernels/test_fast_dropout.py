@@ -14,8 +14,8 @@ def test_each_place_is_dropped_with_that_probability_by_itself(p: float) -> None
     dropped = (dropout_mask(torch.empty(n), p) == 0).double()
     spread = (p * (1 - p)) ** 0.5
     for step in range(4):  # four elements share a draw of 64 bits
-        own = dropped[step::4]
-        assert abs(own.mean() - p) < 5 * spread / len(own) ** 0.5, step
+        lane = dropped[step::4]
+        assert abs(lane.mean() - p) < 5 * spread / len(lane) ** 0.5, step
     for apart in (1, 2, 3, 4):
         together = (dropped[apart:] - p) * (dropped[:-apart] - p)
         assert abs(together.mean()) < 5 * spread**2 / n**0.5, apart
@@ -57,6 +57,6 @@ def test_every_dropout_of_a_model_is_replaced_and_no_other_module() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.2), nn.Sequential(nn.Dropout(0.4), nn.Dropout(0.0)))
     names = list(model.state_dict())
     enable_fast_dropout(model)
-    found = [(type(module).__name__, module.p) for module in model.modules() if isinstance(module, nn.Dropout)]
-    assert found == [("FastDropout", 0.2), ("FastDropout", 0.4), ("Dropout", 0.0)]
+    dropouts = [(type(module).__name__, module.p) for module in model.modules() if isinstance(module, nn.Dropout)]
+    assert dropouts == [("FastDropout", 0.2), ("FastDropout", 0.4), ("Dropout", 0.0)]
     assert list(model.state_dict()) == names

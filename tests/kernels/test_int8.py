@@ -17,9 +17,9 @@ def layer(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
 def test_its_products_are_near_those_of_the_layer(shape: tuple[int, ...], bias: bool) -> None:
     exact = layer(48, 30, bias=bias)
     x = torch.randn(*shape)
-    found, expected = Int8Linear(exact)(x), exact(x)
-    assert found.shape == expected.shape
-    error = (found - expected).abs().max()
+    actual, expected = Int8Linear(exact)(x), exact(x)
+    assert actual.shape == expected.shape
+    error = (actual - expected).abs().max()
     # Half a step of 127 for each input in seven bits and each weight in eight, over a random walk of 48 of them.
     assert 0 < error < 4 * 48**0.5 * x.abs().max() * exact.weight.abs().max() / 127
 
@@ -30,8 +30,8 @@ def test_each_output_has_a_scale_of_its_own() -> None:
     with torch.no_grad():
         exact.weight[0] *= 1000
     x = torch.randn(8, 16)
-    found, expected = Int8Linear(exact)(x)[:, 1:], exact(x)[:, 1:]
-    assert (found - expected).abs().max() < 0.05 * expected.abs().max()
+    actual, expected = Int8Linear(exact)(x)[:, 1:], exact(x)[:, 1:]
+    assert (actual - expected).abs().max() < 0.05 * expected.abs().max()
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-30, 1e30])
@@ -47,5 +47,5 @@ def test_weights_and_inputs_of_any_size(scale: float) -> None:
 def test_every_linear_layer_inside_is_replaced_and_nothing_else() -> None:
     module = nn.ModuleDict({"a": nn.Sequential(layer(4, 4), nn.LayerNorm(4)), "b": layer(4, 2)})
     to_int8(module)
-    kinds = [type(one) for one in module.modules() if not list(one.children())]
+    kinds = [type(submodule) for submodule in module.modules() if not list(submodule.children())]
     assert kinds == [Int8Linear, nn.LayerNorm, Int8Linear]

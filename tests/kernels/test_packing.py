@@ -51,14 +51,14 @@ def test_it_computes_what_the_stock_encoder_does(name: str, tmp_path: Path) -> N
     window = {"local_attention": 16} if name == "modernbert" else {}
     model = make_encoder(name, tmp_path, **window)
     inputs = make_batch(model)
-    expected, gradients = with_gradients(model, inputs)
+    expected, expected_gradients = with_gradients(model, inputs)
     enable_packing(model)
-    found, own = with_gradients(model, inputs)
-    torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
-    assert own.keys() == gradients.keys()
-    largest = max(float(gradient.abs().max()) for gradient in gradients.values())
-    for parameter, gradient in gradients.items():
-        torch.testing.assert_close(own[parameter], gradient, atol=1e-10 * largest, rtol=0, msg=parameter)
+    hidden, gradients = with_gradients(model, inputs)
+    torch.testing.assert_close(hidden, expected, atol=1e-10, rtol=0)
+    assert gradients.keys() == expected_gradients.keys()
+    largest = max(float(gradient.abs().max()) for gradient in expected_gradients.values())
+    for parameter, gradient in expected_gradients.items():
+        torch.testing.assert_close(gradients[parameter], gradient, atol=1e-10 * largest, rtol=0, msg=parameter)
 
 
 @pytest.mark.parametrize("name", PACKABLE)
@@ -79,8 +79,8 @@ def test_segments_are_packed_along(tmp_path: Path) -> None:
     inputs["token_type_ids"] = (inputs["input_ids"] % 2) * inputs["attention_mask"]
     expected, _ = with_gradients(model, inputs)
     enable_packing(model)
-    found, _ = with_gradients(model, inputs)
-    torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
+    hidden, _ = with_gradients(model, inputs)
+    torch.testing.assert_close(hidden, expected, atol=1e-10, rtol=0)
 
 
 def test_rows_of_one_length_alone_and_a_single_row(tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_rows_of_one_length_alone_and_a_single_row(tmp_path: Path) -> None:
     batches = [make_batch(model, lengths) for lengths in ((7, 7, 7), (9,), (1,))]
     expected = [with_gradients(model, batch)[0] for batch in batches]
     enable_packing(model)
-    for batch, one in zip(batches, expected, strict=True):
-        torch.testing.assert_close(with_gradients(model, batch)[0], one, atol=1e-10, rtol=0)
+    for batch, reference in zip(batches, expected, strict=True):
+        torch.testing.assert_close(with_gradients(model, batch)[0], reference, atol=1e-10, rtol=0)
 
 
 def test_packing_works_under_bf16_and_with_checkpointed_gradients(tmp_path: Path) -> None:
@@ -102,11 +102,13 @@ def test_packing_works_under_bf16_and_with_checkpointed_gradients(tmp_path: Path
     assert 0 < float((rough - exact).abs().max()) < 0.1 * float(exact.abs().max())
     model.activation_checkpointing_enable({"use_reentrant": False})
     model.train()
-    again, own = with_gradients(model, inputs)
+    again, packed_gradients = with_gradients(model, inputs)
     model.eval()
     torch.testing.assert_close(again, exact, atol=1e-5, rtol=0)
     for name, gradient in gradients.items():
-        torch.testing.assert_close(own[name], gradient, atol=1e-4 * float(gradient.abs().max()) + 1e-6, rtol=1e-3)
+        torch.testing.assert_close(
+            packed_gradients[name], gradient, atol=1e-4 * float(gradient.abs().max()) + 1e-6, rtol=1e-3
+        )
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])

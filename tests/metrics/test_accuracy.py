@@ -28,13 +28,15 @@ def test_a_set_of_one_column() -> None:
 @QUICK
 @given(st.lists(st.tuples(LABELS, LABELS), min_size=1))
 def test_labels_as_scikit_learn(rows: list[tuple[int, int]]) -> None:
-    said, right = (list(column) for column in zip(*rows, strict=True))
-    assert Accuracy().compute(predictions=said, references=right) == {"accuracy": accuracy_score(right, said)}
+    predictions, references = (list(column) for column in zip(*rows, strict=True))
+    assert Accuracy().compute(predictions=predictions, references=references) == {
+        "accuracy": accuracy_score(references, predictions)
+    }
 
 
 @QUICK
 @given(st.lists(st.tuples(SETS, SETS), min_size=1))
 def test_sets_as_scikit_learn(rows: list[tuple[list[int], list[int]]]) -> None:
-    said, right = (list(column) for column in zip(*rows, strict=True))
-    found = Accuracy(reads_as="label_set").compute(predictions=said, references=right)
-    assert found == {"accuracy": accuracy_score(right, said)}
+    predictions, references = (list(column) for column in zip(*rows, strict=True))
+    score = Accuracy(reads_as="label_set").compute(predictions=predictions, references=references)
+    assert score == {"accuracy": accuracy_score(references, predictions)}

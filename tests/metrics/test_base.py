@@ -50,16 +50,16 @@ def test_these_are_registered() -> None:
 class TestEvery:
     def test_perfect_predictions_get_the_best_value(self, name: str, shape: Shape) -> None:
         metric = find(name)(reads_as=shape)
-        found = metric.compute(predictions=RIGHT[shape], references=RIGHT[shape], pos_label=1)
-        assert found == {name: pytest.approx(1.0 if metric.higher_is_better else 0.0)}
-        assert type(found[name]) is float
+        scores = metric.compute(predictions=RIGHT[shape], references=RIGHT[shape], pos_label=1)
+        assert scores == {name: pytest.approx(1.0 if metric.higher_is_better else 0.0)}
+        assert type(scores[name]) is float
 
-    @pytest.mark.parametrize("said", [RIGHT, WRONG, {shape: [] for shape in RIGHT}])
-    def test_plain_answers_get_the_same_without_a_copy(self, name: str, shape: Shape, said: Any) -> None:
-        right = RIGHT[shape] if said[shape] else []
+    @pytest.mark.parametrize("predictions", [RIGHT, WRONG, {shape: [] for shape in RIGHT}])
+    def test_plain_answers_get_the_same_without_a_copy(self, name: str, shape: Shape, predictions: Any) -> None:
+        right = RIGHT[shape] if predictions[shape] else []
         metric = find(name)(reads_as=shape)
-        expected = metric.compute(predictions=said[shape], references=right, pos_label=1)[name]
-        assert metric.value(said[shape], right, pos_label=1) == expected
+        expected = metric.compute(predictions=predictions[shape], references=right, pos_label=1)[name]
+        assert metric.value(predictions[shape], right, pos_label=1) == expected
         assert (expected is None) == (not right)
 
     def test_a_prediction_too_few_is_refused(self, name: str, shape: Shape) -> None:

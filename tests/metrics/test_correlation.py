@@ -35,17 +35,17 @@ def test_spearman_of_ties_by_hand() -> None:
 
 
 @BOTH
-@pytest.mark.parametrize("said", [[2.0, 2.0, 2.0], [0.0, 0.0, 0.0], [1.0, math.nan, 2.0], [1.0, math.inf, 2.0]])
-def test_what_is_undefined(metric: Metric, said: list[float]) -> None:
+@pytest.mark.parametrize("predictions", [[2.0, 2.0, 2.0], [0.0, 0.0, 0.0], [1.0, math.nan, 2.0], [1.0, math.inf, 2.0]])
+def test_what_is_undefined(metric: Metric, predictions: list[float]) -> None:
     right = [1.0, 2.0, 4.0]
-    assert metric.compute(predictions=said, references=right) == {metric.name: None}
-    assert metric.compute(predictions=right, references=said) == {metric.name: None}
+    assert metric.compute(predictions=predictions, references=right) == {metric.name: None}
+    assert metric.compute(predictions=right, references=predictions) == {metric.name: None}
 
 
-@pytest.mark.parametrize("said", [[0.1 + 0.2, 0.3, 0.3], [1e8, 1e8 + 1e-7, 1e8]])
-def test_what_is_constant_up_to_rounding_is_constant(said: list[float]) -> None:
-    assert len(set(said)) > 1
-    assert Pearson().compute(predictions=said, references=[1.0, 2.0, 4.0]) == {"pearsonr": None}
+@pytest.mark.parametrize("predictions", [[0.1 + 0.2, 0.3, 0.3], [1e8, 1e8 + 1e-7, 1e8]])
+def test_what_is_constant_up_to_rounding_is_constant(predictions: list[float]) -> None:
+    assert len(set(predictions)) > 1
+    assert Pearson().compute(predictions=predictions, references=[1.0, 2.0, 4.0]) == {"pearsonr": None}
 
 
 @BOTH
@@ -57,9 +57,9 @@ def test_one_row_is_undefined_and_two_are_not(metric: Metric) -> None:
 @BOTH
 @pytest.mark.parametrize("scale", [1e-200, 1e-10, 1e10, 1e200])
 def test_the_scale_means_nothing(metric: Metric, scale: float) -> None:
-    said, right = [1.0, 2.0, 4.0, 3.0], [2.0, 1.0, 4.0, 3.5]
-    expected = metric.compute(predictions=said, references=right)[metric.name]
-    scaled = metric.compute(predictions=[scale * number for number in said], references=right)[metric.name]
+    predictions, references = [1.0, 2.0, 4.0, 3.0], [2.0, 1.0, 4.0, 3.5]
+    expected = metric.compute(predictions=predictions, references=references)[metric.name]
+    scaled = metric.compute(predictions=[scale * number for number in predictions], references=references)[metric.name]
     assert scaled == pytest.approx(expected)
 
 
@@ -67,18 +67,18 @@ def test_the_scale_means_nothing(metric: Metric, scale: float) -> None:
 @QUICK
 @given(rows=st.lists(st.tuples(NUMBERS, NUMBERS), min_size=3))
 def test_as_scipy(metric: Metric, rows: list[tuple[float, float]]) -> None:
-    said, right = (list(column) for column in zip(*rows, strict=True))
-    found = metric.compute(predictions=said, references=right)[metric.name]
-    if min(len(set(said)), len(set(right))) > 1:
-        assert found == pytest.approx(getattr(stats, metric.name)(said, right).statistic, abs=1e-9)
+    predictions, references = (list(column) for column in zip(*rows, strict=True))
+    score = metric.compute(predictions=predictions, references=references)[metric.name]
+    if min(len(set(predictions)), len(set(references))) > 1:
+        assert score == pytest.approx(getattr(stats, metric.name)(predictions, references).statistic, abs=1e-9)
     else:
-        assert found is None
+        assert score is None
 
 
 @BOTH
 @QUICK
 @given(rows=st.lists(st.tuples(ANY, ANY), min_size=1))
 def test_any_numbers_give_a_correlation_or_none(metric: Metric, rows: list[tuple[float, float]]) -> None:
-    said, right = (list(column) for column in zip(*rows, strict=True))
-    found = metric.compute(predictions=said, references=right)[metric.name]
-    assert found is None or -1.0 <= found <= 1.0
+    predictions, references = (list(column) for column in zip(*rows, strict=True))
+    score = metric.compute(predictions=predictions, references=references)[metric.name]
+    assert score is None or -1.0 <= score <= 1.0

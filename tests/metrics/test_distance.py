@@ -28,7 +28,7 @@ def test_what_is_not_finite_is_undefined(odd: float) -> None:
 @QUICK
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1))
 def test_as_scikit_learn(rows: list[tuple[float, float]]) -> None:
-    said, right = (list(column) for column in zip(*rows, strict=True))
-    mae, mse = mean_absolute_error(right, said), mean_squared_error(right, said)
-    assert MeanAbsoluteError().compute(predictions=said, references=right) == {"mae": pytest.approx(mae)}
-    assert MeanSquaredError().compute(predictions=said, references=right) == {"mse": pytest.approx(mse)}
+    predictions, references = (list(column) for column in zip(*rows, strict=True))
+    mae, mse = mean_absolute_error(references, predictions), mean_squared_error(references, predictions)
+    assert MeanAbsoluteError().compute(predictions=predictions, references=references) == {"mae": pytest.approx(mae)}
+    assert MeanSquaredError().compute(predictions=predictions, references=references) == {"mse": pytest.approx(mse)}

@@ -10,8 +10,8 @@ from nlpmtl.metrics import F1, MacroF1, MicroF1
 QUICK = settings(deadline=None, max_examples=50)
 LABELS = st.tuples(st.integers(0, 3), st.integers(0, 3))
 SETS = st.tuples(*[st.lists(st.integers(0, 1), min_size=3, max_size=3)] * 2)
-SAID, RIGHT = [0, 1, 1, 2, 2, 2], [0, 1, 2, 2, 2, 0]  # F1: 2/3 each
-SAID_SETS, RIGHT_SETS = [[1, 0, 0], [1, 1, 0], [0, 1, 0]], [[1, 0, 0], [0, 1, 0], [0, 0, 0]]  # F1: 2/3, 2/3, 0
+PREDICTIONS, REFERENCES = [0, 1, 1, 2, 2, 2], [0, 1, 2, 2, 2, 0]  # F1: 2/3 each
+PREDICTED_SETS, REFERENCE_SETS = [[1, 0, 0], [1, 1, 0], [0, 1, 0]], [[1, 0, 0], [0, 1, 0], [0, 0, 0]]  # F1: 2/3, 2/3, 0
 
 
 class TestF1:
@@ -25,33 +25,33 @@ class TestF1:
         with pytest.raises(ValueError, match="pos_label=<class id>"):
             F1().compute(predictions=[0, 1], references=[0, 1])
 
-    @pytest.mark.parametrize(("said", "value"), [([0, 0], None), ([1, 0], 0.0)])
-    def test_a_class_that_is_nowhere_is_undefined(self, said: list[int], value: float | None) -> None:
-        assert F1().compute(predictions=said, references=[0, 0], pos_label=1) == {"f1": value}
+    @pytest.mark.parametrize(("predictions", "value"), [([0, 0], None), ([1, 0], 0.0)])
+    def test_a_class_that_is_nowhere_is_undefined(self, predictions: list[int], value: float | None) -> None:
+        assert F1().compute(predictions=predictions, references=[0, 0], pos_label=1) == {"f1": value}
 
     @QUICK
     @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1), st.integers(0, 1))
     def test_as_scikit_learn(self, rows: list[tuple[int, int]], positive: int) -> None:
-        said, right = (list(column) for column in zip(*rows, strict=True))
-        found = F1().compute(predictions=said, references=right, pos_label=positive)
-        if positive in said + right:
-            [expected] = f1_score(right, said, labels=[positive], average=None)
-            assert found == {"f1": pytest.approx(expected)}
+        predictions, references = (list(column) for column in zip(*rows, strict=True))
+        score = F1().compute(predictions=predictions, references=references, pos_label=positive)
+        if positive in predictions + references:
+            [expected] = f1_score(references, predictions, labels=[positive], average=None)
+            assert score == {"f1": pytest.approx(expected)}
         else:
-            assert found == {"f1": None}
+            assert score == {"f1": None}
 
 
 class TestMacroF1:
     def test_labels_by_hand(self) -> None:
         # 0: tp 1, fn 1; 1: tp 1, fp 1; 2: tp 2, fp 1, fn 1; 3 is nowhere and does not count.
-        assert MacroF1().compute(predictions=SAID, references=RIGHT) == {"macro_f1": pytest.approx(2 / 3)}
+        assert MacroF1().compute(predictions=PREDICTIONS, references=REFERENCES) == {"macro_f1": pytest.approx(2 / 3)}
 
     def test_a_class_that_is_only_predicted_counts(self) -> None:
         assert MacroF1().compute(predictions=[0, 7], references=[0, 0]) == {"macro_f1": pytest.approx((2 / 3 + 0) / 2)}
 
     def test_every_column_of_a_set_counts(self) -> None:
-        found = MacroF1(reads_as="label_set").compute(predictions=SAID_SETS, references=RIGHT_SETS)
-        assert found == {"macro_f1": pytest.approx((2 / 3 + 2 / 3 + 0) / 3)}
+        score = MacroF1(reads_as="label_set").compute(predictions=PREDICTED_SETS, references=REFERENCE_SETS)
+        assert score == {"macro_f1": pytest.approx((2 / 3 + 2 / 3 + 0) / 3)}
 
     def test_a_set_of_one_column_is_one_class(self) -> None:
         rows = {"predictions": [[1], [1], [0], [0]], "references": [[1], [0], [0], [0]]}
@@ -60,27 +60,29 @@ class TestMacroF1:
     @QUICK
     @given(st.lists(LABELS, min_size=1))
     def test_labels_as_scikit_learn(self, rows: list[tuple[int, int]]) -> None:
-        said, right = (list(column) for column in zip(*rows, strict=True))
-        expected = f1_score(right, said, average="macro", zero_division=0)
-        assert MacroF1().compute(predictions=said, references=right) == {"macro_f1": pytest.approx(expected)}
+        predictions, references = (list(column) for column in zip(*rows, strict=True))
+        expected = f1_score(references, predictions, average="macro", zero_division=0)
+        assert MacroF1().compute(predictions=predictions, references=references) == {
+            "macro_f1": pytest.approx(expected)
+        }
 
     @QUICK
     @given(st.lists(SETS, min_size=1))
     def test_sets_as_scikit_learn(self, rows: list[tuple[list[int], list[int]]]) -> None:
-        said, right = (list(column) for column in zip(*rows, strict=True))
-        expected = f1_score(right, said, average="macro", zero_division=0)
-        found = MacroF1(reads_as="label_set").compute(predictions=said, references=right)
-        assert found == {"macro_f1": pytest.approx(expected)}
+        predictions, references = (list(column) for column in zip(*rows, strict=True))
+        expected = f1_score(references, predictions, average="macro", zero_division=0)
+        score = MacroF1(reads_as="label_set").compute(predictions=predictions, references=references)
+        assert score == {"macro_f1": pytest.approx(expected)}
 
 
 class TestMicroF1:
     def test_labels_by_hand(self) -> None:
-        assert MicroF1().compute(predictions=SAID, references=RIGHT) == {"micro_f1": pytest.approx(4 / 6)}
+        assert MicroF1().compute(predictions=PREDICTIONS, references=REFERENCES) == {"micro_f1": pytest.approx(4 / 6)}
 
     def test_sets_by_hand(self) -> None:
         # tp 2, fp 2, fn 0.
-        found = MicroF1(reads_as="label_set").compute(predictions=SAID_SETS, references=RIGHT_SETS)
-        assert found == {"micro_f1": pytest.approx(4 / 6)}
+        score = MicroF1(reads_as="label_set").compute(predictions=PREDICTED_SETS, references=REFERENCE_SETS)
+        assert score == {"micro_f1": pytest.approx(4 / 6)}
 
     def test_a_set_of_one_column_is_one_class(self) -> None:
         rows = {"predictions": [[1], [1], [0], [0]], "references": [[1], [0], [0], [0]]}
@@ -89,14 +91,16 @@ class TestMicroF1:
     @QUICK
     @given(st.lists(LABELS, min_size=1))
     def test_labels_as_scikit_learn(self, rows: list[tuple[int, int]]) -> None:
-        said, right = (list(column) for column in zip(*rows, strict=True))
-        expected = f1_score(right, said, average="micro", zero_division=0)
-        assert MicroF1().compute(predictions=said, references=right) == {"micro_f1": pytest.approx(expected)}
+        predictions, references = (list(column) for column in zip(*rows, strict=True))
+        expected = f1_score(references, predictions, average="micro", zero_division=0)
+        assert MicroF1().compute(predictions=predictions, references=references) == {
+            "micro_f1": pytest.approx(expected)
+        }
 
     @QUICK
     @given(st.lists(SETS, min_size=1))
     def test_sets_as_scikit_learn(self, rows: list[tuple[list[int], list[int]]]) -> None:
-        said, right = (list(column) for column in zip(*rows, strict=True))
-        expected = f1_score(right, said, average="micro", zero_division=0)
-        found = MicroF1(reads_as="label_set").compute(predictions=said, references=right)
-        assert found == {"micro_f1": pytest.approx(expected)}
+        predictions, references = (list(column) for column in zip(*rows, strict=True))
+        expected = f1_score(references, predictions, average="micro", zero_division=0)
+        score = MicroF1(reads_as="label_set").compute(predictions=predictions, references=references)
+        assert score == {"micro_f1": pytest.approx(expected)}

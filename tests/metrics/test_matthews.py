@@ -24,17 +24,21 @@ def test_the_opposite_is_minus_one() -> None:
     assert MatthewsCorrelation().compute(**rows) == {"matthews_correlation": pytest.approx(-1.0)}
 
 
-@pytest.mark.parametrize(("said", "right"), [([1, 1], [0, 1]), ([0, 1], [1, 1]), ([1, 1], [1, 1]), ([1], [1])])
-def test_one_class_is_undefined(said: list[int], right: list[int]) -> None:
-    assert MatthewsCorrelation().compute(predictions=said, references=right) == {"matthews_correlation": None}
+@pytest.mark.parametrize(
+    ("predictions", "references"), [([1, 1], [0, 1]), ([0, 1], [1, 1]), ([1, 1], [1, 1]), ([1], [1])]
+)
+def test_one_class_is_undefined(predictions: list[int], references: list[int]) -> None:
+    assert MatthewsCorrelation().compute(predictions=predictions, references=references) == {
+        "matthews_correlation": None
+    }
 
 
 @QUICK
 @given(st.lists(LABELS, min_size=2))
 def test_as_scikit_learn(rows: list[tuple[int, int]]) -> None:
-    said, right = (list(column) for column in zip(*rows, strict=True))
-    found = MatthewsCorrelation().compute(predictions=said, references=right)["matthews_correlation"]
-    if min(len(set(said)), len(set(right))) > 1:
-        assert found == pytest.approx(matthews_corrcoef(right, said))
+    predictions, references = (list(column) for column in zip(*rows, strict=True))
+    score = MatthewsCorrelation().compute(predictions=predictions, references=references)["matthews_correlation"]
+    if min(len(set(predictions)), len(set(references))) > 1:
+        assert score == pytest.approx(matthews_corrcoef(references, predictions))
     else:
-        assert found is None
+        assert score is None

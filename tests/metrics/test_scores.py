@@ -34,27 +34,29 @@ class Foreign(evaluate.Metric):
 class TestScores:
     def test_several_in_their_order(self) -> None:
         names = ["macro_f1", "f1", "accuracy"]
-        found = scores(names, predictions=[0, 1, 1, 1], references=[0, 1, 1, 0], reads="label", pos_label=1)
-        assert found == {"macro_f1": pytest.approx((2 / 3 + 4 / 5) / 2), "f1": pytest.approx(4 / 5), "accuracy": 0.75}
-        assert list(found) == names
+        result = scores(names, predictions=[0, 1, 1, 1], references=[0, 1, 1, 0], reads="label", pos_label=1)
+        assert result == {"macro_f1": pytest.approx((2 / 3 + 4 / 5) / 2), "f1": pytest.approx(4 / 5), "accuracy": 0.75}
+        assert list(result) == names
 
     def test_the_positive_class_may_be_zero(self) -> None:
         assert scores(["f1"], predictions=[0, 0], references=[0, 1], reads="label", pos_label=0) == {"f1": 2 / 3}
 
     @pytest.mark.parametrize(
-        ("name", "reads", "said", "right", "value"),
+        ("name", "reads", "predictions", "references", "value"),
         [
             ("accuracy", "label_set", [[1, 0], [0, 1]], [[1, 0], [1, 1]], 0.5),
             ("mae", "number", [1.0, 2.0], [1.0, 1.0], 0.5),
             ("token_accuracy", "tags", [["O", "B-a"]], [["O", "O"]], 0.5),
         ],
     )
-    def test_every_shape(self, name: str, reads: Shape, said: list[Any], right: list[Any], value: float) -> None:
-        assert scores([name], predictions=said, references=right, reads=reads) == {name: value}
+    def test_every_shape(
+        self, name: str, reads: Shape, predictions: list[Any], references: list[Any], value: float
+    ) -> None:
+        assert scores([name], predictions=predictions, references=references, reads=reads) == {name: value}
 
     def test_an_undefined_one_is_none(self) -> None:
-        found = scores(["pearsonr", "mae"], predictions=[1.0, 1.0], references=[1.0, 2.0], reads="number")
-        assert found == {"pearsonr": None, "mae": 0.5}
+        result = scores(["pearsonr", "mae"], predictions=[1.0, 1.0], references=[1.0, 2.0], reads="number")
+        assert result == {"pearsonr": None, "mae": 0.5}
 
     @pytest.mark.parametrize(
         ("name", "reads", "message"),
@@ -173,19 +175,19 @@ class TestCheck:
 
 def test_a_metric_that_overrides_score_gets_lists() -> None:
     """It was written for lists, even where its base class also takes arrays."""
-    seen: list[type] = []
+    types: list[type] = []
 
     class Lists(Accuracy):
         name = "lists"
 
         def score(self, predictions: Any, references: Any) -> float:
-            seen.append(type(predictions))
+            types.append(type(predictions))
             return 0.25
 
     METRICS.register("lists")(Lists)
     try:
         hot: Any = np.array([[True, False], [False, True]])
-        found = scores(["accuracy", "lists"], predictions=hot, references=hot, reads="label_set")
+        result = scores(["accuracy", "lists"], predictions=hot, references=hot, reads="label_set")
     finally:
         METRICS._members.pop("lists")
-    assert (found, seen) == ({"accuracy": 1.0, "lists": 0.25}, [list])
+    assert (result, types) == ({"accuracy": 1.0, "lists": 0.25}, [list])

@@ -19,7 +19,7 @@ BOTH = pytest.mark.parametrize("metric", [SpanF1(), TokenAccuracy()], ids=lambda
 
 
 def columns(rows: list[list[tuple[str, str]]]) -> tuple[list[list[str]], list[list[str]]]:
-    return [[said for said, _ in row] for row in rows], [[gold for _, gold in row] for row in rows]
+    return [[predicted for predicted, _ in row] for row in rows], [[gold for _, gold in row] for row in rows]
 
 
 class TestSpans:
@@ -48,9 +48,9 @@ class TestSpans:
 class TestSpanF1:
     def test_by_hand(self) -> None:
         # Gold 3, predicted 3, right 1: a wrong end, a wrong type and, in the second row, a hit.
-        said = [["B-PER", "I-PER", "O", "B-LOC"], ["B-LOC", "I-LOC"]]
+        predictions = [["B-PER", "I-PER", "O", "B-LOC"], ["B-LOC", "I-LOC"]]
         gold = [["B-PER", "O", "O", "B-PER"], ["B-LOC", "I-LOC"]]
-        assert SpanF1().compute(predictions=said, references=gold) == {"span_f1": pytest.approx(1 / 3)}
+        assert SpanF1().compute(predictions=predictions, references=gold) == {"span_f1": pytest.approx(1 / 3)}
 
     def test_the_same_place_in_another_row_is_no_hit(self) -> None:
         rows = {"predictions": [["B-PER"], ["O"]], "references": [["O"], ["B-PER"]]}
@@ -60,24 +60,24 @@ class TestSpanF1:
         rows = {"predictions": [["O", "O"], []], "references": [["O", "O"], []]}
         assert SpanF1().compute(**rows) == {"span_f1": None}
 
-    @pytest.mark.parametrize(("said", "gold"), [("O", "B-PER"), ("B-PER", "O")])
-    def test_spans_on_one_side_alone_are_zero(self, said: str, gold: str) -> None:
-        assert SpanF1().compute(predictions=[[said]], references=[[gold]]) == {"span_f1": 0.0}
+    @pytest.mark.parametrize(("predicted", "gold"), [("O", "B-PER"), ("B-PER", "O")])
+    def test_spans_on_one_side_alone_are_zero(self, predicted: str, gold: str) -> None:
+        assert SpanF1().compute(predictions=[[predicted]], references=[[gold]]) == {"span_f1": 0.0}
 
     def test_seqevals_strict_mode_differs_on_stray_tags(self) -> None:
-        said, gold = [["I-PER", "O", "B-LOC"]], [["B-PER", "O", "B-LOC"]]
-        assert SpanF1().compute(predictions=said, references=gold) == {"span_f1": 1.0}
-        assert seqeval.metrics.f1_score(gold, said, mode="strict", scheme=IOB2) == pytest.approx(2 / 3)
+        predictions, gold = [["I-PER", "O", "B-LOC"]], [["B-PER", "O", "B-LOC"]]
+        assert SpanF1().compute(predictions=predictions, references=gold) == {"span_f1": 1.0}
+        assert seqeval.metrics.f1_score(gold, predictions, mode="strict", scheme=IOB2) == pytest.approx(2 / 3)
 
     @QUICK
     @given(ROWS)
     def test_as_seqeval(self, rows: list[list[tuple[str, str]]]) -> None:
-        said, gold = columns(rows)
-        found = SpanF1().compute(predictions=said, references=gold)["span_f1"]
-        if any(tag != "O" for row in said + gold for tag in row):
-            assert found == pytest.approx(seqeval.metrics.f1_score(gold, said, zero_division=0))
+        predictions, gold = columns(rows)
+        score = SpanF1().compute(predictions=predictions, references=gold)["span_f1"]
+        if any(tag != "O" for row in predictions + gold for tag in row):
+            assert score == pytest.approx(seqeval.metrics.f1_score(gold, predictions, zero_division=0))
         else:
-            assert found is None
+            assert score is None
 
 
 class TestTokenAccuracy:
@@ -91,12 +91,12 @@ class TestTokenAccuracy:
     @QUICK
     @given(ROWS)
     def test_as_scikit_learn(self, rows: list[list[tuple[str, str]]]) -> None:
-        said, gold = columns(rows)
-        found = TokenAccuracy().compute(predictions=said, references=gold)["token_accuracy"]
+        predictions, gold = columns(rows)
+        score = TokenAccuracy().compute(predictions=predictions, references=gold)["token_accuracy"]
         if any(gold):
-            assert found == pytest.approx(accuracy_score([*chain(*gold)], [*chain(*said)]))
+            assert score == pytest.approx(accuracy_score([*chain(*gold)], [*chain(*predictions)]))
         else:
-            assert found is None
+            assert score is None
 
 
 @BOTH

@@ -77,9 +77,9 @@ def assemble(
 @pytest.fixture(scope="module")
 def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """An encoder of each architecture, with the tiny tokenizer."""
-    found = {}
+    paths = {}
     for name, config in ENCODERS.items():
-        found[name] = directory = tmp_path_factory.mktemp(name)
+        paths[name] = directory = tmp_path_factory.mktemp(name)
         tokenizer = PreTrainedTokenizerFast.from_pretrained(write_encoder(directory))
         with torch.random.fork_rng():
             torch.manual_seed(0)
@@ -87,7 +87,7 @@ def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         if name != "bert":
             tokenizer.model_input_names = ["input_ids", "attention_mask"]
         tokenizer.save_pretrained(directory)
-    return found
+    return paths
 
 
 @pytest.fixture(scope="module")
@@ -114,10 +114,10 @@ def test_a_saved_model_gives_identical_logits(directories: dict[str, Path], tmp_
         kept = loaded.state_dict()
         assert kept.keys() == model.state_dict().keys()
         assert all(torch.equal(kept[key], value) for key, value in model.state_dict().items())
-        found = loaded.train(False)(**inputs())
-        assert found.keys() == expected.keys() == SPECS.keys()
+        actual = loaded.train(False)(**inputs())
+        assert actual.keys() == expected.keys() == SPECS.keys()
         for task, logits in expected.items():  # where weights stand in memory can change a sum in its last bit
-            torch.testing.assert_close(found[task], logits, rtol=0, atol=1e-6 * float(logits.detach().abs().max()))
+            torch.testing.assert_close(actual[task], logits, rtol=0, atol=1e-6 * float(logits.detach().abs().max()))
         assert {task: made.to_config() for task, made in loaded.tasks.items()} == {
             task: made.to_config() for task, made in model.tasks.items()
         }
@@ -128,8 +128,8 @@ def test_a_saved_model_gives_identical_logits(directories: dict[str, Path], tmp_
 def test_shapes_of_logits_and_padding_that_changes_nothing(directories: dict[str, Path], name: str) -> None:
     model = assemble(directories[name])
     given = inputs()
-    found = model(**given)
-    assert {task: tuple(logits.shape) for task, logits in found.items()} == {
+    batched = model(**given)
+    assert {task: tuple(logits.shape) for task, logits in batched.items()} == {
         "topic": (3, 3),
         "places": (3, 9, 3),
         "grade": (3, 1),
@@ -137,7 +137,7 @@ def test_shapes_of_logits_and_padding_that_changes_nothing(directories: dict[str
     }
     alone = model(input_ids=given["input_ids"][1:2, :6])
     for task, logits in alone.items():
-        same = found[task][1:2, :6] if task == "places" else found[task][1:2]
+        same = batched[task][1:2, :6] if task == "places" else batched[task][1:2]
         torch.testing.assert_close(logits, same, rtol=0, atol=1e-5)
 
 
@@ -161,13 +161,13 @@ def test_a_task_may_have_any_name(bert: Path, tmp_path: Path, name: str) -> None
 
 def test_heads_start_from_the_checkpoint_and_the_seed(bert: Path) -> None:
     start = load_encoder(str(bert)).head_init
-    one, same, other = assemble(bert), assemble(bert), assemble(bert, seed=1)
+    first, same, other = assemble(bert), assemble(bert), assemble(bert, seed=1)
     alone = assemble(bert, {"kinds": SPECS["kinds"]})
     for task in ("topic", "grade", "kinds"):
-        assert torch.equal(weight(one, task, "dense"), start["dense.weight"]), task
-    assert torch.equal(weight(one, "topic", "out"), weight(same, "topic", "out"))
-    assert not torch.equal(weight(one, "topic", "out"), weight(other, "topic", "out"))
-    assert torch.equal(weight(one, "kinds", "out"), weight(alone, "kinds", "out")), "whatever other heads there are"
+        assert torch.equal(weight(first, task, "dense"), start["dense.weight"]), task
+    assert torch.equal(weight(first, "topic", "out"), weight(same, "topic", "out"))
+    assert not torch.equal(weight(first, "topic", "out"), weight(other, "topic", "out"))
+    assert torch.equal(weight(first, "kinds", "out"), weight(alone, "kinds", "out")), "whatever other heads there are"
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -308,8 +308,8 @@ def test_each_head_pools_the_rows_that_several_tasks_have_by_itself(bert: Path) 
     stock: Any = model.head("stock")
     heads = (stock, attentive, sharp, learned, patched)
     pooled = [head.pool(HeadInputs(hidden, torch.ones_like(ids))) for head in heads]
-    for i, one in enumerate(pooled):
-        assert all(not torch.allclose(one, other, atol=1e-3) for other in pooled[:i])
+    for i, row in enumerate(pooled):
+        assert all(not torch.allclose(row, other, atol=1e-3) for other in pooled[:i])
 
 
 class TwoStates(Head):

@@ -178,8 +178,8 @@ def test_a_tokenizer_with_more_ids_than_embeddings_is_refused(added: int, tmp_pa
     tokenizer = PreTrainedTokenizerFast.from_pretrained(tmp_path)
     tokenizer.add_tokens([f"added{i}" for i in range(added)])
     tokenizer.save_pretrained(tmp_path)
-    found = f"{added or 1} of its tokens, such as .* id {size + added - 1}, have no row in the table of"
-    with pytest.raises(ModelError, match=rf"{found}.*resize_token_embeddings\({size + added}\)"):
+    message = f"{added or 1} of its tokens, such as .* id {size + added - 1}, have no row in the table of"
+    with pytest.raises(ModelError, match=rf"{message}.*resize_token_embeddings\({size + added}\)"):
         load_encoder(str(tmp_path))
     model = AutoModel.from_pretrained(tmp_path)
     model.resize_token_embeddings(size + added)

@@ -39,17 +39,17 @@ def weights(seed: int = 0) -> dict[str, dict[str, Tensor]]:
 
 def moved(made: dict[str, dict[str, Tensor]], start: dict[str, dict[str, Tensor]]) -> np.ndarray[Any, Any]:
     """W, ``[weights, tasks]``, of the weights that all four have."""
-    at = {name: np.mean([start[task][name].detach().numpy() for task in "abcd"], axis=0) for name in "uv"}
+    centre = {name: np.mean([start[task][name].detach().numpy() for task in "abcd"], axis=0) for name in "uv"}
     columns = [
-        np.concatenate([(made[task][name].detach().numpy() - at[name]).ravel() for name in "uv"]) for task in "abcd"
+        np.concatenate([(made[task][name].detach().numpy() - centre[name]).ravel() for name in "uv"]) for task in "abcd"
     ]
     return np.stack(columns, axis=1)
 
 
 def reference(w: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     root = np.real(sqrtm(w.T @ w))
-    found: np.ndarray[Any, Any] = root / np.trace(root)
-    return found
+    matrix: np.ndarray[Any, Any] = root / np.trace(root)
+    return matrix
 
 
 def test_penalty_and_covariance_are_those_of_the_paper() -> None:
@@ -62,14 +62,14 @@ def test_penalty_and_covariance_are_those_of_the_paper() -> None:
         (np.eye(4) / 4, np.eye(2) / 2),
         (reference(w), reference(np.stack(pair, axis=1))),
     ):
-        first, second = (one.covariance.numpy() for one in covariance._groups())
+        first, second = (group.covariance.numpy() for group in covariance._groups())
         np.testing.assert_allclose(first, omega, atol=1e-9)
         np.testing.assert_allclose(second, small, atol=1e-7)
         inverse, other = np.linalg.inv(omega + np.eye(4) * 0.01 / 4), np.linalg.inv(small + np.eye(2) * 0.01 / 2)
         expected = np.trace(w @ inverse @ w.T) + np.trace(np.stack(pair, axis=1) @ other @ np.stack(pair))
-        found = covariance.penalty(made)
-        assert found is not None
-        assert float(found.detach()) == pytest.approx(0.3 * expected, rel=1e-7)
+        penalty = covariance.penalty(made)
+        assert penalty is not None
+        assert float(penalty.detach()) == pytest.approx(0.3 * expected, rel=1e-7)
         covariance.update(made)
 
 
@@ -81,10 +81,10 @@ def test_the_gradient_of_the_penalty_is_that_of_finite_differences() -> None:
     given = [made[task]["v"] for task in "abcd"]
 
     def penalty(*columns: Tensor) -> Tensor:
-        changed = {task: {**made[task], "v": one} for task, one in zip("abcd", columns, strict=True)}
-        found = covariance.penalty(changed)
-        assert found is not None
-        return found
+        changed = {task: {**made[task], "v": column} for task, column in zip("abcd", columns, strict=True)}
+        value = covariance.penalty(changed)
+        assert value is not None
+        return value
 
     assert torch.autograd.gradcheck(penalty, given)
 
@@ -105,8 +105,10 @@ def test_what_goes_one_way_is_correlated_and_what_goes_another_is_not() -> None:
     start = {task: {"u": torch.zeros(2, 3, dtype=torch.float64)} for task in "abcd"}
     covariance = TaskCovariance(start, strength=1.0).double()
     covariance.start(start, fresh=())
-    way, other = torch.eye(6, dtype=torch.float64)[:2].view(2, 2, 3)
-    covariance.update({"a": {"u": way}, "b": {"u": 2 * way}, "c": {"u": -way}, "d": {"u": other}})
+    direction, orthogonal = torch.eye(6, dtype=torch.float64)[:2].view(2, 2, 3)
+    covariance.update(
+        {"a": {"u": direction}, "b": {"u": 2 * direction}, "c": {"u": -direction}, "d": {"u": orthogonal}}
+    )
     (matrix,) = covariance.task_relations().values()
     expected = torch.tensor([[1, 1, -1, 0], [1, 1, -1, 0], [-1, -1, 1, 0], [0, 0, 0, 1]], dtype=torch.float64)
     torch.testing.assert_close(matrix.values, expected, atol=1e-6, rtol=0)
@@ -114,7 +116,7 @@ def test_what_goes_one_way_is_correlated_and_what_goes_another_is_not() -> None:
 
 def test_new_tasks_start_alike_and_others_stay() -> None:
     made = weights()
-    before = {task: own["u"].detach().clone() for task, own in made.items()}
+    before = {task: parameters["u"].detach().clone() for task, parameters in made.items()}
     covariance = TaskCovariance(made, strength=1.0).double()
     covariance.start(made, fresh={"d", "b", "c"})
     for task, source in (("a", "a"), ("b", "b"), ("c", "b"), ("d", "b")):
@@ -125,13 +127,13 @@ def test_new_tasks_start_alike_and_others_stay() -> None:
 
 
 def test_a_single_task_has_no_relations_and_tasks_with_nothing_alike_are_refused() -> None:
-    one = {"a": {"u": torch.ones(2)}}
-    assert TaskCovariance(one, strength=1.0).penalty(one) is None
+    parameters = {"a": {"u": torch.ones(2)}}
+    assert TaskCovariance(parameters, strength=1.0).penalty(parameters) is None
     with pytest.raises(
         ModelError,
         match=r"sharing\.relations: the tasks a, b have no task-specific parameters of the same name and shape",
     ):
-        TaskCovariance({**one, "b": {"u": torch.ones(3)}}, strength=1.0)
+        TaskCovariance({**parameters, "b": {"u": torch.ones(3)}}, strength=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -154,20 +156,20 @@ def test_a_model_relates_what_its_tasks_have_and_keeps_it(model: MultiTaskModel,
     assert moved is not None
     assert float(moved.detach()) > 0.1
     model.post_step()
-    found = model.task_relations()
-    assert [one.tasks for one in found.values()] == [
+    relations = model.task_relations()
+    assert [relation.tasks for relation in relations.values()] == [
         ("mood", "polite", "topic"),
         ("mood", "polite"),
         ("mood", "polite", "topic", "places"),
     ]
-    for one in found.values():
-        assert float(one.values[0, 1]) == pytest.approx(1.0, abs=1e-3)
+    for relation in relations.values():
+        assert float(relation.values[0, 1]) == pytest.approx(1.0, abs=1e-3)
     model.save_pretrained(tmp_path)
     loaded = MultiTaskModel.from_pretrained(tmp_path)
     again = loaded.task_relations()
-    assert again.keys() == found.keys()
-    for name, one in found.items():
-        torch.testing.assert_close(again[name].values, one.values)
+    assert again.keys() == relations.keys()
+    for name, relation in relations.items():
+        torch.testing.assert_close(again[name].values, relation.values)
     kept = loaded.penalty()
     after = model.penalty()
     assert kept is not None

@@ -20,13 +20,13 @@ def test_a_tokenizer_json_suffices(architecture: str, tmp_path: Path) -> None:
     write_architecture(architecture, tmp_path)
     expected = AutoTokenizer.from_pretrained(tmp_path)
     (tmp_path / "tokenizer_config.json").unlink()
-    found = load_encoder(str(tmp_path)).tokenizer
+    tokenizer = load_encoder(str(tmp_path)).tokenizer
     for text in TEXTS:
-        assert found(text).data == expected(text).data
-        assert found(text, "the film").data == expected(text, "the film").data
+        assert tokenizer(text).data == expected(text).data
+        assert tokenizer(text, "the film").data == expected(text, "the film").data
     for token in ("pad_token_id", "cls_token_id", "sep_token_id", "mask_token_id"):
-        assert getattr(found, token) == getattr(expected, token)
-    assert found.unk_token_id is not None
+        assert getattr(tokenizer, token) == getattr(expected, token)
+    assert tokenizer.unk_token_id is not None
 
 
 def test_a_tokenizer_json_is_read_as_it_is(tmp_path: Path) -> None:
@@ -36,8 +36,8 @@ def test_a_tokenizer_json_is_read_as_it_is(tmp_path: Path) -> None:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "Ada", "ada", "É", "é"]
     BertTokenizer(vocab={word: i for i, word in enumerate(words)}, do_lower_case=False).save_pretrained(tmp_path)
     (tmp_path / "tokenizer_config.json").unlink()
-    found = load_tokenizer(str(tmp_path), config=AutoConfig.for_model("bert"))
-    assert found("Ada ada É").input_ids == [2, 5, 6, 7, 3]
+    tokenizer = load_tokenizer(str(tmp_path), config=AutoConfig.for_model("bert"))
+    assert tokenizer("Ada ada É").input_ids == [2, 5, 6, 7, 3]
 
 
 def test_what_is_saved_again_needs_no_encoder(tmp_path: Path) -> None:

@@ -43,9 +43,9 @@ def confusion(count: int, *, rows: int = 2000, seed: int = 0) -> Confusion:
 
 def label_counts(count: int) -> LabelCounts:
     generator = np.random.default_rng(count)
-    found, missed, wrong = generator.integers(0, 50, size=(3, count))
-    found[0] = missed[0] = wrong[0] = 0
-    return LabelCounts(labels(count), found, missed, wrong)
+    correct, missed, wrong = generator.integers(0, 50, size=(3, count))
+    correct[0] = missed[0] = wrong[0] = 0
+    return LabelCounts(labels(count), correct, missed, wrong)
 
 
 def regression_pairs(count: int) -> RegressionPairs:

@@ -52,10 +52,10 @@ def test_picks_do_not_depend_on_what_was_asked_before(
     build: Callable[..., sampling.Sampler], kind: str, sizes: tuple[int, ...]
 ) -> None:
     whole = build(kind, sizes).draw(0, 96, step=1_500)
-    asked = build(kind, sizes)
+    sampler = build(kind, sizes)
     for first in (64, 0, 32, 0):
-        assert asked.draw(first, 32, step=1_500) == whole[first : first + 32]
-        asked.probabilities(first)
+        assert sampler.draw(first, 32, step=1_500) == whole[first : first + 32]
+        sampler.probabilities(first)
 
 
 @pytest.mark.parametrize("batches", ["mixed", "single"])

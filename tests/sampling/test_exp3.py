@@ -22,7 +22,7 @@ def test_one_update_of_figure_1(sampler: AdaptiveSampler) -> None:
     assert sampler.probabilities_after(1, state) == pytest.approx((0.5, 0.5)), "no gain is known of a first loss"
     state = sampler.update(state, Feedback((8, 0), {"a": 1.0}, {}))
     grown = math.exp(0.2 / 2 * 0.5 / 0.5)  # a reward of 1/2: there is no other gain to compare it with
-    expected = [0.8 * one / (grown + 1) + 0.1 for one in (grown, 1.0)]
+    expected = [0.8 * weight / (grown + 1) + 0.1 for weight in (grown, 1.0)]
     assert sampler.probabilities_after(2, state) == pytest.approx(expected)
 
 

@@ -27,7 +27,7 @@ def test_by_hand(sampler: AdaptiveSampler) -> None:
         state = sampler.update(state, feedback({"a": 2.0, "b": 10.0, "c": 4.0}))
     state = sampler.update(state, feedback({"a": 1.0, "b": 10.0, "c": 1.0}))
     ratios = (0.5 + 1.0) / 2, 0.25
-    expected = [0.8 * one / sum(ratios) + 0.1 for one in ratios]
+    expected = [0.8 * ratio / sum(ratios) + 0.1 for ratio in ratios]
     assert sampler.probabilities_after(11, state) == pytest.approx(expected)
 
 

@@ -15,17 +15,19 @@ ADAPTIVE = ["exp3", "loss_ratio", "uncertainty"]
 ODD = [math.nan, math.inf, -math.inf, 0.0, -3.0, 1e30, 1e300, 5e-324]
 
 
-def play(sampler: AdaptiveSampler, *, odd: float | None, many: int = 30, at: int = 12) -> list[tuple[float, ...]]:
+def play(
+    sampler: AdaptiveSampler, *, odd: float | None, steps: int = 30, odd_step: int = 12
+) -> list[tuple[float, ...]]:
     """The probabilities of each step."""
-    state, source, found = sampler.initial_state(), np.random.default_rng(0), []
-    for step in range(many):
+    state, source, history = sampler.initial_state(), np.random.default_rng(0), []
+    for step in range(steps):
         losses = dict(zip("ab", source.uniform(0.5, 2.0, 2).tolist(), strict=True))
-        unsure = dict(zip("ab", source.uniform(0.2, 1.0, 2).tolist(), strict=True))
-        if odd is not None and step == at:
-            losses["b"] = unsure["b"] = odd
-        state = json.loads(json.dumps(sampler.update(state, Feedback((4, 4), losses, unsure)), allow_nan=False))
-        found.append(sampler.probabilities_after(step + 1, state))
-    return found
+        entropies = dict(zip("ab", source.uniform(0.2, 1.0, 2).tolist(), strict=True))
+        if odd is not None and step == odd_step:
+            losses["b"] = entropies["b"] = odd
+        state = json.loads(json.dumps(sampler.update(state, Feedback((4, 4), losses, entropies)), allow_nan=False))
+        history.append(sampler.probabilities_after(step + 1, state))
+    return history
 
 
 @pytest.fixture(params=ADAPTIVE)
@@ -35,10 +37,10 @@ def sampler(request: pytest.FixtureRequest, build: Callable[..., Sampler]) -> Ad
     return made
 
 
-@pytest.mark.parametrize("at", [0, 12])
+@pytest.mark.parametrize("odd_step", [0, 12])
 @pytest.mark.parametrize("odd", ODD)
-def test_probabilities_stay_probabilities(sampler: AdaptiveSampler, odd: float, at: int) -> None:
-    for probabilities in play(sampler, odd=odd, at=at):
+def test_probabilities_stay_probabilities(sampler: AdaptiveSampler, odd: float, odd_step: int) -> None:
+    for probabilities in play(sampler, odd=odd, odd_step=odd_step):
         assert sum(probabilities) == pytest.approx(1.0)
         assert min(probabilities) > 0
 
@@ -47,7 +49,7 @@ def test_probabilities_stay_probabilities(sampler: AdaptiveSampler, odd: float, 
 def test_a_single_odd_loss_is_forgotten(build: Callable[..., Sampler], odd: float) -> None:
     sampler = build("loss_ratio", (9, 9), names=("x", "y"), tasks=(("a",), ("b",)))
     assert isinstance(sampler, AdaptiveSampler)
-    after, plain = (play(sampler, odd=value, many=240)[-1] for value in (odd, None))
+    after, plain = (play(sampler, odd=value, steps=240)[-1] for value in (odd, None))
     assert after == pytest.approx(plain, rel=0.1)
 
 

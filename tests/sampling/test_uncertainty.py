@@ -23,8 +23,8 @@ def shown(**uncertainties: float) -> Feedback:
 def test_by_hand(sampler: AdaptiveSampler) -> None:
     state = sampler.update(sampler.initial_state(), shown(a=0.2, b=0.6, c=0.8))
     state = sampler.update(state, shown(c=0.4))
-    own = [0.4, 0.6, (0.4 + 0.6) / 2]  # the last has no entropy: the mean of the others
-    expected = [0.9 * one / sum(own) + 0.1 / 3 for one in own]
+    entropies = [0.4, 0.6, (0.4 + 0.6) / 2]  # the last has no entropy: the mean of the others
+    expected = [0.9 * entropy / sum(entropies) + 0.1 / 3 for entropy in entropies]
     assert sampler.probabilities_after(2, state) == pytest.approx(expected)
 
 

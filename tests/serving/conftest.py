@@ -50,11 +50,13 @@ class Client:
         return self.send("POST", path, json.dumps(body).encode())
 
     def send(self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None) -> Reply:
-        said = {"Content-Type": "application/json"} if headers is None else headers
-        self._connection.request(method, path, body, said, encode_chunked=said.get("Transfer-Encoding") == "chunked")
+        sent_headers = {"Content-Type": "application/json"} if headers is None else headers
+        self._connection.request(
+            method, path, body, sent_headers, encode_chunked=sent_headers.get("Transfer-Encoding") == "chunked"
+        )
         response = self._connection.getresponse()
-        told = {name.lower(): value for name, value in response.getheaders()}
-        return Reply(response.status, told, response.read())
+        response_headers = {name.lower(): value for name, value in response.getheaders()}
+        return Reply(response.status, response_headers, response.read())
 
     def close(self) -> None:
         self._connection.close()
@@ -67,11 +69,11 @@ class Running:
 
     @contextmanager
     def client(self) -> Iterator[Client]:
-        one = Client(self.port)
+        client = Client(self.port)
         try:
-            yield one
+            yield client
         finally:
-            one.close()
+            client.close()
 
 
 @contextmanager
@@ -104,11 +106,11 @@ def predictor(trained: Trained) -> Predictor:
 
 @pytest.fixture(scope="session")
 def server(predictor: Predictor) -> Iterator[Running]:
-    with running(predictor) as one:
-        yield one
+    with running(predictor) as server:
+        yield server
 
 
 @pytest.fixture
 def client(server: Running) -> Iterator[Client]:
-    with server.client() as one:
-        yield one
+    with server.client() as client:
+        yield client

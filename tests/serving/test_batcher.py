@@ -23,9 +23,9 @@ class Doubling:
         self.batches.append((ask, inputs))
         self.started.set()
         assert self.may.wait(10)
-        if any(isinstance(one, str) for one in inputs):
+        if any(isinstance(item, str) for item in inputs):
             raise ValueError(f"no number among {len(inputs)}")
-        return [2 * one for one in inputs]
+        return [2 * item for item in inputs]
 
 
 @contextmanager
@@ -44,11 +44,11 @@ def batching(**options: int) -> Iterator[tuple[Batcher, Doubling]]:
 
 def test_those_who_wait_and_ask_the_same_go_together_the_oldest_first() -> None:
     with batching() as (batcher, compute):
-        asked = [("a", [1]), ("b", [2]), ("a", [3, 4]), ("a", [5, 6]), ("a", [7]), ("b", [8])]
-        futures = [batcher.submit(inputs, key=ask) for ask, inputs in asked]
+        requests = [("a", [1]), ("b", [2]), ("a", [3, 4]), ("a", [5, 6]), ("a", [7]), ("b", [8])]
+        futures = [batcher.submit(inputs, key=ask) for ask, inputs in requests]
         assert batcher.waiting == 6
         compute.may.set()
-        assert [list(one.result(10)) for one in futures] == [[2], [4], [6, 8], [10, 12], [14], [16]]
+        assert [list(future.result(10)) for future in futures] == [[2], [4], [6, 8], [10, 12], [14], [16]]
         assert compute.batches == [("a", [0]), ("a", [1, 3, 4, 7]), ("b", [2, 8]), ("a", [5, 6])]
 
 
@@ -62,7 +62,7 @@ def test_a_request_larger_than_a_batch_is_one_by_itself() -> None:
 
 def test_an_error_meets_only_its_own_request() -> None:
     with batching() as (batcher, compute):
-        good, bad, late = (batcher.submit([one], key="a") for one in (1, "x", 3))
+        good, bad, late = (batcher.submit([item], key="a") for item in (1, "x", 3))
         compute.may.set()
         assert (good.result(10), late.result(10)) == ([2], [6])
         with pytest.raises(ValueError, match="no number among 1"):

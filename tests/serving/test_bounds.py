@@ -36,7 +36,7 @@ def test_a_request_with_many_faults_has_few_errors(body: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "said"),
+    ("body", "status", "message"),
     [
         (json.dumps({"inputs": "a", "tasks": [0] * 80_000}), 422, "tasks.0: Input should be a valid string"),
         (json.dumps({"inputs": "a", "tasks": [f"n{n}" for n in range(25_000)]}), 404, "no task 'n0'"),
@@ -52,12 +52,14 @@ def test_a_request_with_many_faults_has_few_errors(body: dict[str, Any]) -> None
         ('{"inputs": "a", "truncate": 1e999999}', 422, "truncate: "),
     ],
 )
-def test_large_and_odd_requests_are_answered_shortly(body: str, status: int, said: str, predictor: Predictor) -> None:
+def test_large_and_odd_requests_are_answered_shortly(
+    body: str, status: int, message: str, predictor: Predictor
+) -> None:
     with running(predictor, Limits()) as server, server.client() as client:
         reply = client.send("POST", "/predict", body.encode())
         assert reply.status == status, reply.body[:300]
         if status != 200:
-            assert said in reply.json["error"]
+            assert message in reply.json["error"]
             assert len(reply.body) < 1_000
 
 

@@ -86,7 +86,7 @@ def test_whatever_is_raised_reaches_its_own_request_only(error: BaseException) -
 
     batcher = Batcher(compute, batch=4, queue=10)
     try:
-        futures = [batcher.submit([one], key="a") for one in ("first", "good", "bad", "last")]
+        futures = [batcher.submit([text], key="a") for text in ("first", "good", "bad", "last")]
         may.set()
         assert [futures[number].result(10) for number in (0, 1, 3)] == [["first"], ["good"], ["last"]]
         raised = futures[2].exception(10)

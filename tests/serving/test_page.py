@@ -114,7 +114,7 @@ def test_scores_are_percentages_with_bars(page: Page, predictor: Predictor) -> N
     ]
     widths = [bar.size["width"] for bar in page.all("[data-task=topic] .bar")]
     scores = sorted(answer["scores"].values(), reverse=True)
-    assert [width / widths[0] for width in widths] == pytest.approx([one / scores[0] for one in scores], abs=0.02)
+    assert [width / widths[0] for width in widths] == pytest.approx([score / scores[0] for score in scores], abs=0.02)
     assert "polarity" in page.find("[data-task=mood]").text
 
 

@@ -34,9 +34,9 @@ class Slow(Predictor):
 
     @classmethod
     def like(cls, predictor: Predictor) -> Slow:
-        one = cls(predictor.model, predictor.tokenizer)
-        one.asked, one.started, one.may = [], threading.Event(), threading.Event()
-        return one
+        instance = cls(predictor.model, predictor.tokenizer)
+        instance.asked, instance.started, instance.may = [], threading.Event(), threading.Event()
+        return instance
 
     asked: list[Any]
     started: threading.Event
@@ -49,11 +49,11 @@ class Slow(Predictor):
         return super().predict_all(inputs, **options)
 
 
-def same(found: Any, expected: Any) -> bool:
+def same(actual: Any, expected: Any) -> bool:
     """Whether two answers are the same but for the last digits."""
     words = re.compile(r"[-\d.e+]+")
-    alike = words.sub("", json.dumps(found, sort_keys=True)) == words.sub("", json.dumps(expected, sort_keys=True))
-    return alike and numbers(found) == pytest.approx(numbers(expected), abs=1e-5)
+    alike = words.sub("", json.dumps(actual, sort_keys=True)) == words.sub("", json.dumps(expected, sort_keys=True))
+    return alike and numbers(actual) == pytest.approx(numbers(expected), abs=1e-5)
 
 
 def test_all_tasks_as_the_predictor_answers(client: Client, predictor: Predictor) -> None:
@@ -86,14 +86,14 @@ def test_what_inputs_mean(inputs: Any, meant: Any, client: Client, predictor: Pr
 
 def test_one_task_in_the_shape_of_text_embeddings_inference(client: Client, predictor: Predictor) -> None:
     scores = predictor.predict(TEXT, task="topic", all_scores=True)["scores"]
-    asked = {"inputs": TEXT, "raw_scores": False, "truncate": True, "truncation_direction": "right"}
-    found = client.post("/predict/topic", asked).json
-    assert [one["label"] for one in found] == sorted(scores, key=lambda label: -scores[label])
-    assert all(one == {"label": one["label"], "score": pytest.approx(scores[one["label"]], abs=1e-5)} for one in found)
+    request = {"inputs": TEXT, "raw_scores": False, "truncate": True, "truncation_direction": "right"}
+    labels = client.post("/predict/topic", request).json
+    ranked = sorted(scores, key=lambda label: -scores[label])
+    assert labels == [{"label": label, "score": pytest.approx(scores[label], abs=1e-5)} for label in ranked]
     batch = client.post("/predict/topic", {"inputs": [[TEXT], ["a cat"]]}).json
-    assert [len(one) for one in batch] == [3, 3]
-    assert same(batch[0], found)
-    assert {one["label"] for one in client.post("/predict/mood", {"inputs": TEXT}).json} == {
+    assert [len(item) for item in batch] == [3, 3]
+    assert same(batch[0], labels)
+    assert {item["label"] for item in client.post("/predict/mood", {"inputs": TEXT}).json} == {
         "negative",
         "neutral",
         "positive",
@@ -101,16 +101,16 @@ def test_one_task_in_the_shape_of_text_embeddings_inference(client: Client, pred
 
 
 def test_other_kinds_in_the_shape_of_the_predictor(client: Client, predictor: Predictor) -> None:
-    for task, one in (("places", TEXT), ("kinds", TEXT), ("grade", [TEXT, "a cat"])):
-        meant = tuple(one) if isinstance(one, list) else one
-        assert same(client.post(f"/predict/{task}", {"inputs": one}).json, predictor.predict(meant, task=task))
+    for task, inputs in (("places", TEXT), ("kinds", TEXT), ("grade", [TEXT, "a cat"])):
+        meant = tuple(inputs) if isinstance(inputs, list) else inputs
+        assert same(client.post(f"/predict/{task}", {"inputs": inputs}).json, predictor.predict(meant, task=task))
     reply = client.post("/predict/kinds", {"inputs": TEXT, "all_scores": True})
     assert reply.json["scores"].keys() == {"x", "y", "z"}
 
 
 def test_truncation_is_said_or_refused(client: Client) -> None:
     assert client.post("/predict", {"inputs": LONG}).json["topic"]["truncated"] is True
-    assert all(one["truncated"] for one in client.post("/predict/topic", {"inputs": LONG}).json)
+    assert all(item["truncated"] for item in client.post("/predict/topic", {"inputs": LONG}).json)
     reply = client.post("/predict/topic", {"inputs": [["a"], [LONG]], "truncate": False})
     assert (reply.status, reply.json["error_type"]) == (413, "Validation")
     assert "input 2 exceeds the maximum length" in reply.json["error"]
@@ -118,7 +118,7 @@ def test_truncation_is_said_or_refused(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "status", "said"),
+    ("path", "body", "status", "message"),
     [
         ("/predict", "{", 422, "the body is not valid JSON: Expecting property name"),
         ("/predict", "[]", 422, "the body must be a JSON object"),
@@ -153,12 +153,12 @@ def test_truncation_is_said_or_refused(client: Client) -> None:
         ("/health", {}, 405, "Method Not Allowed"),
     ],
 )
-def test_what_cannot_be_answered(path: str, body: Any, status: int, said: str, client: Client) -> None:
+def test_what_cannot_be_answered(path: str, body: Any, status: int, message: str, client: Client) -> None:
     raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
     reply = client.send("POST", path, raw)
     assert reply.status == status
     assert reply.json.keys() == {"error", "error_type"}
-    assert said in reply.json["error"]
+    assert message in reply.json["error"]
     assert reply.json["error_type"] == "Validation"
     assert client.get("/health").status == 200
 
@@ -212,24 +212,26 @@ def test_fifty_clients_get_their_own_answers(server: Running, predictor: Predict
 
     def ask(who: int) -> None:
         with server.client() as client:
-            for number, (route, one, pair) in enumerate(plans[who]):
-                body = {"inputs": [one, pair] if route.endswith("grade") else [[one], [pair]]}
+            for number, (route, first, pair) in enumerate(plans[who]):
+                body = {"inputs": [first, pair] if route.endswith("grade") else [[first], [pair]]}
                 replies[who, number] = client.post(route, body)
 
     with ThreadPoolExecutor(50) as threads:
         list(threads.map(ask, range(50)))
     for who, plan in enumerate(plans):
-        for number, (route, one, pair) in enumerate(plan):
+        for number, (route, first, pair) in enumerate(plan):
             reply = replies[who, number]
             task = route.removeprefix("/predict").strip("/")
             if task == "topic":
-                expected: Any = [predictor.predict(text, task=task, all_scores=True)["scores"] for text in (one, pair)]
-                found: Any = [{s["label"]: s["score"] for s in scores} for scores in reply.json]
+                expected: Any = [
+                    predictor.predict(text, task=task, all_scores=True)["scores"] for text in (first, pair)
+                ]
+                actual: Any = [{s["label"]: s["score"] for s in scores} for scores in reply.json]
             else:
-                found = reply.json
-                asked: Any = (one, pair) if task == "grade" else [one, pair]
-                expected = predictor.predict(asked, task=task) if task else predictor.predict_all(asked)
-            assert (reply.status, same(found, expected)) == (200, True), (route, one, pair)
+                actual = reply.json
+                pair_or_texts: Any = (first, pair) if task == "grade" else [first, pair]
+                expected = predictor.predict(pair_or_texts, task=task) if task else predictor.predict_all(pair_or_texts)
+            assert (reply.status, same(actual, expected)) == (200, True), (route, first, pair)
     after = counts(server)
     batches, inputs = (
         after[f"nlpmtl_batch_inputs_{what}"] - before[f"nlpmtl_batch_inputs_{what}"] for what in ("count", "sum")
@@ -345,9 +347,9 @@ def test_openapi_lists_the_routes_and_their_shapes(client: Client) -> None:
     assert api["paths"].keys() == {"/predict", "/predict/{task}", "/info", "/health", "/metrics"}
     (task,) = api["paths"]["/predict/{task}"]["post"]["parameters"]
     assert task["schema"]["enum"] == ["grade", "kinds", "mood", "places", "topic"]
-    asked = api["components"]["schemas"]["PredictRequest"]
-    assert asked["required"] == ["inputs"]
-    assert asked["properties"].keys() == {"inputs", "tasks", "truncate", "all_scores"}
+    request_schema = api["components"]["schemas"]["PredictRequest"]
+    assert request_schema["required"] == ["inputs"]
+    assert request_schema["properties"].keys() == {"inputs", "tasks", "truncate", "all_scores"}
     assert {"200", "404", "413", "422", "424", "429", "503"} == api["paths"]["/predict"]["post"]["responses"].keys()
     assert client.get("/docs").status == 200
 
@@ -361,14 +363,14 @@ def test_metrics_parse(client: Client, server: Running) -> None:
     names = set()
     for line in text.splitlines():
         if not line.startswith("# "):
-            one = series.match(line)
-            assert one, line
-            names.add(re.sub("_(bucket|sum|count)$", "", one[1]))
+            match = series.match(line)
+            assert match, line
+            names.add(re.sub("_(bucket|sum|count)$", "", match[1]))
     assert names == types.keys()
-    found = counts(server)
-    assert found['nlpmtl_requests_total{route="other",status="404"}'] >= 1
-    assert found['nlpmtl_inputs_total{route="/predict"}'] >= 2
+    values = counts(server)
+    assert values['nlpmtl_requests_total{route="other",status="404"}'] >= 1
+    assert values['nlpmtl_inputs_total{route="/predict"}'] >= 2
     bucket = 'nlpmtl_request_seconds_bucket{le="%s",route="/predict"}'
-    rising = [found[bucket % bound] for bound in ("0.005", "0.1", "30.0", "+Inf")]
+    rising = [values[bucket % bound] for bound in ("0.005", "0.1", "30.0", "+Inf")]
     assert rising == sorted(rising)
-    assert rising[-1] == found['nlpmtl_request_seconds_count{route="/predict"}']
+    assert rising[-1] == values['nlpmtl_request_seconds_count{route="/predict"}']

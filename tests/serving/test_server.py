@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 def process(trained: Trained, *options: str) -> Iterator[tuple[subprocess.Popen[str], Client, str]]:
     """A server, a client of it, and what it said when it was ready."""
     command = [sys.executable, "-W", "error", "-m", "nlpmtl", "serve", str(trained.model_dir), "--port", "0", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as one:
-        assert one.stderr is not None
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stderr is not None
         try:
-            said = one.stderr.readline()
-            found = re.search(r"http://[^:]+:(\d+)", said)
-            assert found, said + one.stderr.read()
-            client = Client(int(found[1]))
-            yield one, client, said
+            line = child.stderr.readline()
+            match = re.search(r"http://[^:]+:(\d+)", line)
+            assert match, line + child.stderr.read()
+            client = Client(int(match[1]))
+            yield child, client, line
             client.close()
         finally:
-            one.kill()
+            child.kill()
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,9 @@ def process(trained: Trained, *options: str) -> Iterator[tuple[subprocess.Popen[
 )
 @pytest.mark.slow
 def test_a_signal_lets_running_requests_finish(sent: signal.Signals, last: str, trained: Trained) -> None:
-    with process(trained) as (server, client, said), ThreadPoolExecutor(1) as threads:
-        assert said.startswith(f"serving {trained.model_dir} on http://127.0.0.1:")
-        assert said.endswith(" (topic, mood, places, grade, kinds)\n")
+    with process(trained) as (server, client, line), ThreadPoolExecutor(1) as threads:
+        assert line.startswith(f"serving {trained.model_dir} on http://127.0.0.1:")
+        assert line.endswith(" (topic, mood, places, grade, kinds)\n")
         assert client.get("/health").status == 200
         heavy = Client(client.port)
         body = {"inputs": [["ada lives in turin " * 90]] * 60}

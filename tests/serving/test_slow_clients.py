@@ -39,10 +39,10 @@ def port(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     log = tmp_path_factory.mktemp("serve") / "stderr"
     with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr) as server:
         try:
-            while not (found := re.search(r"http://[^:]+:(\d+)", log.read_text())):
+            while not (match := re.search(r"http://[^:]+:(\d+)", log.read_text())):
                 assert server.poll() is None, log.read_text()
                 time.sleep(0.05)
-            yield int(found[1])
+            yield int(match[1])
             assert server.poll() is None
             assert log.stat().st_size < 5_000, log.read_text()[:5_000]
         finally:
@@ -50,17 +50,17 @@ def port(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def connect(port: int, sent: bytes) -> socket.socket:
-    one = socket.create_connection(("127.0.0.1", port), timeout=20)
-    one.sendall(sent)
-    return one
+    connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+    connection.sendall(sent)
+    return connection
 
 
-def read_all(one: socket.socket) -> bytes:
+def read_all(connection: socket.socket) -> bytes:
     """Everything until the server closes the connection."""
-    found = b""
-    while part := one.recv(65536):
-        found += part
-    return found
+    content = b""
+    while part := connection.recv(65536):
+        content += part
+    return content
 
 
 def health(port: int) -> int:

@@ -54,7 +54,7 @@ def test_softmax_is_torchs(logits: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "wanted"),
+    ("dtype", "expected"),
     [
         (torch.bfloat16, torch.float32),
         (torch.float16, torch.float32),
@@ -62,8 +62,8 @@ def test_softmax_is_torchs(logits: np.ndarray) -> None:
         (torch.float64, torch.float64),
     ],
 )
-def test_halves_are_made_upcast(dtype: torch.dtype, wanted: torch.dtype) -> None:
-    assert upcast(torch.ones(2, dtype=dtype)).dtype == wanted
+def test_halves_are_made_upcast(dtype: torch.dtype, expected: torch.dtype) -> None:
+    assert upcast(torch.ones(2, dtype=dtype)).dtype == expected
 
 
 @pytest.mark.parametrize("kind", ["classification", "sentiment", "labeling", "multilabel"])

@@ -9,10 +9,10 @@ from nlpmtl.tasks.calibration import best_threshold, expected_calibration_error,
 from tests.tasks.kinds import confidence, formatted, items_of, named
 
 
-def drawn(many: int, *, labels: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def drawn(count: int, *, labels: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Logits, and labels drawn with exactly their probabilities."""
     source = np.random.default_rng(seed)
-    logits = source.normal(size=(many, labels)) * 1.5
+    logits = source.normal(size=(count, labels)) * 1.5
     gumbel = source.gumbel(size=logits.shape)
     return logits, (logits + gumbel).argmax(axis=-1)
 
@@ -24,9 +24,9 @@ def test_the_temperature_that_spoilt_the_logits_is_found(temperature: float) -> 
 
 
 def test_the_calibration_error_by_hand() -> None:
-    sure = np.array([0.95, 0.95, 0.95, 0.95, 0.55, 0.55])
+    confidences = np.array([0.95, 0.95, 0.95, 0.95, 0.55, 0.55])
     right = np.array([True, True, True, False, True, False])
-    assert expected_calibration_error(sure, right) == pytest.approx((4 * 0.2 + 2 * 0.05) / 6)
+    assert expected_calibration_error(confidences, right) == pytest.approx((4 * 0.2 + 2 * 0.05) / 6)
     assert expected_calibration_error(np.ones(5), np.ones(5, dtype=bool)) == 0
     assert expected_calibration_error(np.zeros(0), np.zeros(0, dtype=bool)) is None
 
@@ -34,11 +34,13 @@ def test_the_calibration_error_by_hand() -> None:
 def test_no_threshold_has_a_better_f1() -> None:
     source = np.random.default_rng(1)
     for _ in range(6):
-        sure = source.random(60)
-        right = source.random(60) < sure**2
-        ours = f1_score(right, sure > best_threshold(sure, right))
-        assert ours >= max(f1_score(right, sure > cut) for cut in (0.001, *sure)) - 1e-12, "it changes at these alone"
-    assert best_threshold(sure, np.zeros(60, dtype=bool)) == 0.5
+        scores = source.random(60)
+        right = source.random(60) < scores**2
+        ours = f1_score(right, scores > best_threshold(scores, right))
+        assert ours >= max(f1_score(right, scores > cut) for cut in (0.001, *scores)) - 1e-12, (
+            "it changes at these alone"
+        )
+    assert best_threshold(scores, np.zeros(60, dtype=bool)) == 0.5
     assert best_threshold(np.array([0.9, 0.8, 0.1]), np.array([True, True, False])) == 0.5, "as good, and nearest"
 
 
@@ -67,5 +69,5 @@ def test_a_labeling_is_calibrated_by_the_words_that_have_a_token() -> None:
     names = [named(task.labels, row) for row in tags]
     task.calibrate(items_of(rows), names)
     assert task.temperature == pytest.approx(2.0, rel=0.1)
-    sure, right = confidence(task, rows, names)
-    assert len(sure) == len(right) == 3_999
+    confidences, right = confidence(task, rows, names)
+    assert len(confidences) == len(right) == 3_999

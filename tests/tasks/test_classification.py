@@ -18,8 +18,8 @@ TASK: dict[str, Any] = {"name": "t", "labels": LABELS, "metrics": None, "input":
 
 
 def labels_of(ids: list[int]) -> ClassLabels:
-    found = np.array(ids)
-    return ClassLabels(LABELS, 3, found >= 0, (found >= 0).astype(np.int64), found)
+    values = np.array(ids)
+    return ClassLabels(LABELS, 3, values >= 0, (values >= 0).astype(np.int64), values)
 
 
 def loss_of(task: Classification, **torchs: Any) -> tuple[float, float]:
@@ -28,26 +28,26 @@ def loss_of(task: Classification, **torchs: Any) -> tuple[float, float]:
 
 
 def test_the_loss_is_torchs() -> None:
-    found, expected = loss_of(Classification(**TASK))
-    assert found == pytest.approx(expected, rel=1e-6)
+    loss, expected = loss_of(Classification(**TASK))
+    assert loss == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_loss_with_weights_and_smoothing_is_torchs() -> None:
     weight = torch.tensor([1.0, 0.25, 3.0])
     weights = {"b": 0.25, "c": 3.0}
-    found, expected = loss_of(Classification(**TASK, class_weights=weights), weight=weight)
-    assert found == pytest.approx(expected, rel=1e-6)
+    loss, expected = loss_of(Classification(**TASK, class_weights=weights), weight=weight)
+    assert loss == pytest.approx(expected, rel=1e-6)
     task = Classification(**TASK, class_weights=weights, label_smoothing=0.2)
-    found, expected = loss_of(task, weight=weight, label_smoothing=0.2)
-    assert found == pytest.approx(expected, rel=1e-6)
-    assert found != pytest.approx(loss_of(Classification(**TASK, label_smoothing=0.2))[0], rel=1e-2)
+    loss, expected = loss_of(task, weight=weight, label_smoothing=0.2)
+    assert loss == pytest.approx(expected, rel=1e-6)
+    assert loss != pytest.approx(loss_of(Classification(**TASK, label_smoothing=0.2))[0], rel=1e-2)
 
 
 def test_balanced_weights_are_learnt_of_all_train_splits_and_of_labelled_rows_alone() -> None:
     task = Classification(**TASK, class_weights="balanced")
     task.fit([labels_of([0, 0, 0, 1, -1]), labels_of([1, 2, -1])])
-    found, expected = loss_of(task, weight=torch.tensor([6 / 9, 6 / 6, 6 / 3]))
-    assert found == pytest.approx(expected, rel=1e-6)
+    loss, expected = loss_of(task, weight=torch.tensor([6 / 9, 6 / 6, 6 / 3]))
+    assert loss == pytest.approx(expected, rel=1e-6)
     task.fit([labels_of([0, 1, 2])])
     assert loss_of(task)[0] == pytest.approx(loss_of(Classification(**TASK))[0], rel=1e-6)
 
@@ -56,12 +56,12 @@ def test_given_weights_leave_the_task_its_share_of_the_mixture() -> None:
     """Their mean over the labelled train rows is 1, whatever their scale: unscaled, the loss would grow with them."""
     task = Classification(**TASK, class_weights={"a": 2.0})
     task.fit([labels_of([0, 1, 1, -1]), labels_of([2, 2, 2])])
-    found, expected = loss_of(task, weight=torch.tensor([2.0, 1.0, 1.0]) * 6 / 7)
-    assert found == pytest.approx(expected, rel=1e-6)
+    mean_loss, expected = loss_of(task, weight=torch.tensor([2.0, 1.0, 1.0]) * 6 / 7)
+    assert mean_loss == pytest.approx(expected, rel=1e-6)
     for scale in (1.0, 10.0):
         scaled = Classification(**TASK, class_weights={"a": 2 * scale, "b": scale, "c": scale})
         scaled.fit([labels_of([0, 1, 1, 2, 2, 2])])
-        assert loss_of(scaled)[0] == pytest.approx(found, rel=1e-6)
+        assert loss_of(scaled)[0] == pytest.approx(mean_loss, rel=1e-6)
     equal = torch.zeros(6, 3)
     answers = torch.tensor([0, 1, 1, 2, 2, 2])
     assert float(loss(task, equal, answers)) == pytest.approx(
@@ -72,8 +72,8 @@ def test_given_weights_leave_the_task_its_share_of_the_mixture() -> None:
 def test_weights_of_labels_that_no_train_row_has_are_not_scaled() -> None:
     task = Classification(**TASK, class_weights={"a": 2.0, "b": 0.0, "c": 0.0})
     task.fit([labels_of([1, 2])])
-    found, expected = loss_of(task, weight=torch.tensor([2.0, 0.0, 0.0]))
-    assert found == pytest.approx(expected, rel=1e-6)
+    loss, expected = loss_of(task, weight=torch.tensor([2.0, 0.0, 0.0]))
+    assert loss == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_answer_is_the_most_probable_label() -> None:

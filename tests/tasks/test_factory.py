@@ -33,7 +33,7 @@ def test_a_task_has_the_options_of_its_config_and_the_labels_that_were_found() -
 
 
 @pytest.mark.parametrize(
-    ("given", "labels", "input", "said"),
+    ("given", "labels", "input", "message"),
     [
         ({"kind": "classification"}, ["a"], "text", r"task 't': at least 2 label.*found \['a'\]"),
         ({"kind": "labeling"}, [], "words", r"task 't': at least 2 label.*found \[\]"),
@@ -55,9 +55,9 @@ def test_a_task_has_the_options_of_its_config_and_the_labels_that_were_found() -
     ],
 )
 def test_what_data_and_config_cannot_do_together(
-    given: dict[str, Any], labels: list[str], input: Any, said: str
+    given: dict[str, Any], labels: list[str], input: Any, message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         build_task(options(**given), name="t", labels=labels, input=input)
 
 
@@ -68,7 +68,7 @@ def without(key: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "message"),
     [
         ({}, "'kind' is missing"),
         (without("kind"), "'kind' is missing"),
@@ -100,8 +100,8 @@ def without(key: str) -> dict[str, Any]:
         ([1], "sequence"),
     ],
 )
-def test_a_broken_description_is_an_error_of_the_model_that_names_the_task(spec: Any, said: str) -> None:
-    with pytest.raises(ModelError, match=f"task 'grade' of this model cannot be made: .*{said}"):
+def test_a_broken_description_is_an_error_of_the_model_that_names_the_task(spec: Any, message: str) -> None:
+    with pytest.raises(ModelError, match=f"task 'grade' of this model cannot be made: .*{message}"):
         task_from_config("grade", spec)
 
 

@@ -43,7 +43,7 @@ def test_multilabel_scores(share: float) -> None:
         drawn = named([*LABELS, "unknown", "other"], sets(rows, len(LABELS) + 2, share=share))
         names = list(dict.fromkeys([*LABELS, *(name for row in drawn for name in row)]))
         predicted, gold = sets(rows, len(LABELS), share=share), [[names.index(name) for name in row] for row in drawn]
-        hot = [[[i in one for i in range(len(names))] for one in side] for side in (predicted, gold)]
+        hot = [[[i in label_set for i in range(len(names))] for label_set in side] for side in (predicted, gold)]
         columns = [list(zip(*side, strict=True)) for side in hot]
         flat = [[value for row in side for value in row] for side in hot]
         macro = float(np.mean([f1(*column) for column in zip(*columns, strict=True)]))
@@ -101,18 +101,18 @@ def test_labels_are_chosen_alike_one_by_one_and_together() -> None:
     logits = list(SOURCE.normal(size=(600, len(LABELS))).astype(np.float32) * 4)
     expected = [[i for i in range(7) if 0.5 * (1 + np.tanh(0.5 * row[i])) > task.thresholds[i]] for row in logits]
     assert [ids_of(task, row) for row in logits] == expected
-    assert [one.value for one in task.decode(items_of(logits))] == named(LABELS, expected)
+    assert [prediction.value for prediction in task.decode(items_of(logits))] == named(LABELS, expected)
     assert task.decode([]) == []
 
 
-def plain_threshold(sure: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
+def plain_threshold(probabilities: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
     """Every cut tried, each with a pass over all items."""
     if not right.any():
         return 0.5
-    values = sorted({*map(float, sure), 0.5})
+    values = sorted({*map(float, probabilities), 0.5})
     below = values[0] / 2 if values[0] > 0 else -1.0
     cuts = [below, *((low + high) / 2 for low, high in pairwise(values)), 0.5]
-    scores = [f1([float(s) > cut for s in sure], right.tolist()) for cut in cuts]
+    scores = [f1([float(s) > cut for s in probabilities], right.tolist()) for cut in cuts]
     best = [cut for cut, score in zip(cuts, scores, strict=True) if score >= max(scores) - 1e-12]
     return min(best, key=lambda cut: abs(cut - 0.5))
 
@@ -121,28 +121,28 @@ def plain_threshold(sure: NDArray[np.floating], right: NDArray[np.bool_]) -> flo
 def test_best_threshold(kind: str) -> None:
     for count in (1, 2, 3, 10, 40):
         for share in (0.1, 0.5, 1.0):
-            sure = SOURCE.random(count)
+            probabilities = SOURCE.random(count)
             if kind == "few values":
-                sure = sure.round(1)
+                probabilities = probabilities.round(1)
             if kind == "with 0 and 1":
-                sure[:1], sure[1:2] = 0.0, 1.0
-            sure = sure.astype(np.float32 if kind == "float32" else np.float64)
+                probabilities[:1], probabilities[1:2] = 0.0, 1.0
+            probabilities = probabilities.astype(np.float32 if kind == "float32" else np.float64)
             right = SOURCE.random(count) < share
-            assert best_threshold(sure, right) == plain_threshold(sure, right)
+            assert best_threshold(probabilities, right) == plain_threshold(probabilities, right)
 
 
 def test_a_threshold_is_tuned_in_little_memory() -> None:
     """A table of all cuts and rows would take 50 MiB."""
-    sure, right = SOURCE.random(5000), SOURCE.random(5000) < 0.5
+    probabilities, right = SOURCE.random(5000), SOURCE.random(5000) < 0.5
     tracemalloc.start()
     try:
-        best_threshold(sure, right)
+        best_threshold(probabilities, right)
         assert tracemalloc.get_traced_memory()[1] < 2 * 2**20
     finally:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("sure", [[0.1, 0.2, 0.3], [1e-30, 0.4], [0.0, 0.4], [0.6, 0.7]])
-def test_a_label_that_is_always_right_is_always_chosen(sure: list[float]) -> None:
-    threshold = best_threshold(np.array(sure), np.ones(len(sure), dtype=np.bool_))
-    assert all(one > threshold for one in sure)
+@pytest.mark.parametrize("probabilities", [[0.1, 0.2, 0.3], [1e-30, 0.4], [0.0, 0.4], [0.6, 0.7]])
+def test_a_label_that_is_always_right_is_always_chosen(probabilities: list[float]) -> None:
+    threshold = best_threshold(np.array(probabilities), np.ones(len(probabilities), dtype=np.bool_))
+    assert all(probability > threshold for probability in probabilities)

@@ -37,12 +37,14 @@ def is_valid(tags: list[str]) -> bool:
 @cache
 def valid_sequences(labels: tuple[str, ...], words: int) -> list[tuple[int, ...]]:
     every = itertools.product(range(len(labels)), repeat=words)
-    return [one for one in every if is_valid([labels[i] for i in one])]
+    return [sequence for sequence in every if is_valid([labels[i] for i in sequence])]
 
 
-def scores_of(elements: st.SearchStrategy[float], *, most: int) -> st.SearchStrategy[tuple[Any, NDArray[np.float64]]]:
+def scores_of(
+    elements: st.SearchStrategy[float], *, max_words: int
+) -> st.SearchStrategy[tuple[Any, NDArray[np.float64]]]:
     def grid(labels: tuple[str, ...]) -> st.SearchStrategy[tuple[Any, NDArray[np.float64]]]:
-        rows = st.integers(0, most).flatmap(lambda n: arrays(np.float64, (n, len(labels)), elements=elements))
+        rows = st.integers(0, max_words).flatmap(lambda n: arrays(np.float64, (n, len(labels)), elements=elements))
         return st.tuples(st.just(labels), rows)
 
     return st.sampled_from(LABEL_SETS).flatmap(grid)
@@ -50,7 +52,7 @@ def scores_of(elements: st.SearchStrategy[float], *, most: int) -> st.SearchStra
 
 class TestDecode:
     @SLOW
-    @given(scores_of(ANY, most=12))
+    @given(scores_of(ANY, max_words=12))
     def test_no_scores_give_an_invalid_sequence(self, problem: tuple[tuple[str, ...], NDArray[np.float64]]) -> None:
         labels, scores = problem
         for dtype in (np.float64, np.float32):
@@ -60,7 +62,7 @@ class TestDecode:
             assert is_valid([labels[i] for i in tags])
 
     @SLOW
-    @given(scores_of(FINITE | st.just(-math.inf), most=5))
+    @given(scores_of(FINITE | st.just(-math.inf), max_words=5))
     def test_no_valid_sequence_is_better(self, problem: tuple[tuple[str, ...], NDArray[np.float64]]) -> None:
         labels, scores = problem
 
@@ -68,10 +70,10 @@ class TestDecode:
             return sum((float(scores[word, tag]) for word, tag in enumerate(tags)), 0.0)
 
         best = max(map(value, valid_sequences(labels, len(scores))))
-        found = value(viterbi_decode_bio(scores, bio_predecessors(labels, task="t")))
-        assert found == best  # sums in the same order round alike
+        decoded = value(viterbi_decode_bio(scores, bio_predecessors(labels, task="t")))
+        assert decoded == best  # sums in the same order round alike
 
-    @pytest.mark.parametrize("labels", [one for one in LABEL_SETS if "I-p" in one])
+    @pytest.mark.parametrize("labels", [tag_set for tag_set in LABEL_SETS if "I-p" in tag_set])
     def test_a_span_that_only_ever_continues_begins(self, labels: tuple[str, ...]) -> None:
         scores = np.zeros((3, len(labels)))
         scores[:, labels.index("I-p")] = [9, 9, 0]
@@ -97,7 +99,7 @@ class TestInsideOf:
         assert bio_predecessors(("O", "B-a-b", "I-a-b"), task="t").tolist() == [-1, -1, 1]
 
     @pytest.mark.parametrize(
-        ("labels", "said"),
+        ("labels", "message"),
         [
             (("O", "NN"), "task 't': 'NN' is no BIO tag.*plain"),
             (("O", "B-"), "'B-' is no BIO tag"),
@@ -108,8 +110,8 @@ class TestInsideOf:
             (("B-x", "I-x"), "needs the tag 'O'"),
         ],
     )
-    def test_what_is_no_set_of_bio_tags(self, labels: tuple[str, ...], said: str) -> None:
-        with pytest.raises(ConfigError, match=said):
+    def test_what_is_no_set_of_bio_tags(self, labels: tuple[str, ...], message: str) -> None:
+        with pytest.raises(ConfigError, match=message):
             bio_predecessors(labels, task="t")
 
 
@@ -162,12 +164,12 @@ class TestRoundTrip:
         logits = one_hot(gold, first_tokens=first_tokens, time=len(pieces.ids[0]))
         assert [TAGS[i] for i in ids_of(task, logits)] == expected
         shown = formatted(task, logits, text=text, words=places)
-        assert [(one["entity_group"], one["start"], one["end"]) for one in shown] == [
+        assert [(span["entity_group"], span["start"], span["end"]) for span in shown] == [
             (kind, places[first][0], places[end - 1][1]) for kind, first, end in spans(expected)
         ]
-        for one, (_, first, end) in zip(shown, spans(expected), strict=True):
-            assert text[one["start"] : one["end"]] == one["word"] == " ".join(words[first:end])
-            assert one["score"] > 0.99
+        for span, (_, first, end) in zip(shown, spans(expected), strict=True):
+            assert text[span["start"] : span["end"]] == span["word"] == " ".join(words[first:end])
+            assert span["score"] > 0.99
 
     @SLOW
     @given(arrays(np.float32, (6, len(TAGS)), elements=st.floats(-9, 9, width=32)), st.sets(st.integers(0, 5)))
@@ -195,22 +197,22 @@ class TestAnswers:
         scores = np.log(np.array([[0.1, 0.1, 0.1, 0.6, 0.1], [0.8, 0.05, 0.05, 0.05, 0.05], [0.1, 0.6, 0.1, 0.1, 0.1]]))
         logits = np.concatenate([scores, np.full((1, 5), np.nan)])
         alone = formatted(Labeling(**TASK), logits, text=text, words=places, options=OutputOptions(True, "none"))
-        assert [(one["entity"], one["word"], one["start"]) for one in alone] == [
+        assert [(span["entity"], span["word"], span["start"]) for span in alone] == [
             ("B-p", "Ada", 0),
             ("I-p", "Lovelace", 4),
         ]
-        for one in alone:
-            assert set(one["scores"]) == set(TAGS)
-            assert one["scores"][one["entity"]] == one["score"]
+        for span in alone:
+            assert set(span["scores"]) == set(TAGS)
+            assert span["scores"][span["entity"]] == span["score"]
 
     def test_plain_tags_are_one_a_word_and_none_where_no_token_is(self) -> None:
         task = Labeling(**{**TASK, "labels": ["N", "V"]}, scheme="plain")
         logits = np.array([[2.0, 0.0], [np.nan, np.nan], [0.0, 2.0]])
         assert ids_of(task, logits) == [0, -1, 1]
-        sure = pytest.approx(1 / (1 + math.exp(-2)))
+        confidence = pytest.approx(1 / (1 + math.exp(-2)))
         assert formatted(task, logits, text="a b c", words=[(0, 1), (2, 3), (4, 5)]) == [
-            {"entity": "N", "score": sure, "word": "a", "start": 0, "end": 1},
-            {"entity": "V", "score": sure, "word": "c", "start": 4, "end": 5},
+            {"entity": "N", "score": confidence, "word": "a", "start": 0, "end": 1},
+            {"entity": "V", "score": confidence, "word": "c", "start": 4, "end": 5},
         ]
         scores = score(task, predicted=[[0, -1, 1]], gold=[[0, 0, 1]], names=["N", "V"])
         assert scores["token_accuracy"] == pytest.approx(2 / 3)

@@ -80,7 +80,7 @@ def test_thresholds_of_its_own_for_each_label() -> None:
     task = Multilabel(**TASK, thresholds=[0.9, 0.9, 0.1])
     logits = np.array([2.0, 2.5, -2.0])
     assert ids_of(task, logits) == [1, 2]
-    assert [one["label"] for one in formatted(task, logits, text="x", words=[])["labels"]] == ["fear", "anger"]
+    assert [label["label"] for label in formatted(task, logits, text="x", words=[])["labels"]] == ["fear", "anger"]
     assert task.to_config()["thresholds"] == [0.9, 0.9, 0.1]
     assert "thresholds" not in Multilabel(**TASK).to_config()
     with pytest.raises(ConfigError, match="task 't': 3 labels have 2 `thresholds`"):
@@ -113,9 +113,9 @@ def test_calibration_finds_the_temperature_and_the_thresholds_of_its_data() -> N
 def test_both_answers_agree_on_any_logits(logits: list[float]) -> None:
     task = Multilabel(**TASK)
     shown = formatted(task, np.array(logits), text="x", words=[])["labels"]
-    assert sorted(LABELS.index(one["label"]) for one in shown) == ids_of(task, np.array(logits))
-    assert [one["score"] for one in shown] == sorted((one["score"] for one in shown), reverse=True)
-    assert all(0.5 < one["score"] <= 1 for one in shown)
+    assert sorted(LABELS.index(label["label"]) for label in shown) == ids_of(task, np.array(logits))
+    assert [label["score"] for label in shown] == sorted((label["score"] for label in shown), reverse=True)
+    assert all(0.5 < label["score"] <= 1 for label in shown)
 
 
 def test_one_label_is_enough() -> None:

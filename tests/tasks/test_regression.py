@@ -19,9 +19,9 @@ NUMBERS = st.lists(st.floats(-1e6, 1e6, width=32), min_size=2, max_size=20)
 
 
 def labels_of(numbers: list[float]) -> NumberLabels:
-    found = np.array(numbers)
-    there = ~np.isnan(found)
-    return NumberLabels((), 0, there, there.astype(np.int64), found)
+    values = np.array(numbers)
+    there = ~np.isnan(values)
+    return NumberLabels((), 0, there, there.astype(np.int64), values)
 
 
 def fitted(*splits: list[float]) -> Regression:
@@ -83,11 +83,11 @@ def test_it_is_scored_by_correlations_on_the_scale_of_the_data() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [({"labels": ["a"]}, "a regression has no `labels`"), ({"class_weights": "balanced"}, "class_weights")],
 )
-def test_it_has_no_labels(given: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_it_has_no_labels(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         TASKS.parse({"kind": "regression", "label": "l", **given})
 
 

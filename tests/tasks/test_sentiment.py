@@ -19,9 +19,9 @@ def polarity(logits: list[float]) -> float:
     labels = [f"l{i}" for i in range(len(logits))]
     answer = formatted(Sentiment(**{**TASK, "labels": labels}), np.array(logits), text="x", words=[])
     assert set(answer) == {"label", "score", "polarity"}
-    found = answer["polarity"]
-    assert isinstance(found, float)
-    return found
+    value = answer["polarity"]
+    assert isinstance(value, float)
+    return value
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_an_error_is_counted_in_steps_of_the_scale() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({}, "labels"),
         ({"labels": None}, "labels"),
@@ -76,8 +76,8 @@ def test_an_error_is_counted_in_steps_of_the_scale() -> None:
         ({"labels": ["a", "b"], "pos_label": "a"}, "pos_label"),
     ],
 )
-def test_the_scale_must_be_written_down(given: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_the_scale_must_be_written_down(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         TASKS.parse({"kind": "sentiment", "label": "l", **given})
 
 

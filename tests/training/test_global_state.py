@@ -66,16 +66,16 @@ def relate(run: dict[str, Any], output: Path) -> None:
 WAYS: list[Callable[[dict[str, Any], Path], None]] = [finish, close_early, fail_early, relate]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("exit_run", WAYS)
 def test_the_generators_go_on_as_if_there_had_been_no_run(
-    run: dict[str, Any], tmp_path: Path, way: Callable[[dict[str, Any], Path], None]
+    run: dict[str, Any], tmp_path: Path, exit_run: Callable[[dict[str, Any], Path], None]
 ) -> None:
     start()
     expected = drawn(), drawn()
     start()
     assert drawn() == expected[0]
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
-    way(run, tmp_path / "out")
+    exit_run(run, tmp_path / "out")
     assert drawn() == expected[1]
     assert (torch.get_num_threads(), torch.get_default_dtype()) == (threads, dtype)
     assert not torch.are_deterministic_algorithms_enabled()
@@ -112,12 +112,12 @@ def test_a_run_trains_also_where_gradients_are_disabled(
     assert torch.is_grad_enabled()
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("exit_run", WAYS)
 def test_an_accelerator_that_was_made_before_is_usable_after(
-    run: dict[str, Any], tmp_path: Path, way: Callable[[dict[str, Any], Path], None]
+    run: dict[str, Any], tmp_path: Path, exit_run: Callable[[dict[str, Any], Path], None]
 ) -> None:
     mine = Accelerator(cpu=True, mixed_precision="bf16", gradient_accumulation_steps=3)
-    way(run, tmp_path / "out")
+    exit_run(run, tmp_path / "out")
     assert mine.mixed_precision == "bf16"
     assert mine.gradient_accumulation_steps == 3
     assert mine.is_main_process

@@ -115,6 +115,6 @@ def test_packed_rows_in_bf16_learn_what_padded_ones_do(tmp_path: Path) -> None:
 def test_a_run_that_goes_on_has_the_weights_of_one_that_was_not_stopped(tmp_path: Path, precision: str) -> None:
     run = make_run(tmp_path, train={"steps": 8, "batch_size": 8, "save_every": 3, "precision": precision})
     whole = train_tiny(run, tmp_path / "whole")
-    interrupt(run, tmp_path / "again", at=4)
+    interrupt(run, tmp_path / "again", step=4)
     again = train_tiny(run, tmp_path / "again", resume=True)
     assert apart(again.model_dir, whole.model_dir) == 0

@@ -35,7 +35,7 @@ def uninterrupted(run: dict[str, Any], tmp_path_factory: pytest.TempPathFactory)
 def interrupted(run: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with checkpoints of steps 0 and 4, and with metrics and evaluations up to step 8."""
     output = tmp_path_factory.mktemp("broken") / "out"
-    interrupt(run, output, at=8)
+    interrupt(run, output, step=8)
     return output
 
 
@@ -93,7 +93,7 @@ def test_a_run_interrupted_twice_is_the_uninterrupted_one(
     run: dict[str, Any], uninterrupted: Trained, interrupted: Path, tmp_path: Path
 ) -> None:
     output = copy(interrupted, tmp_path / "out")
-    interrupt(run, output, at=12, resume=True)
+    interrupt(run, output, step=12, resume=True)
     assert start(run, output).step == 12, "the last step is saved before it is evaluated"
     train_tiny(run, output, resume=True)
     assert_same(uninterrupted.output, output)

@@ -35,6 +35,6 @@ def seen(
     )
 
 
-def random_losses(many: int, *, seed: int = 0, tasks: Sequence[str] = TASKS) -> list[dict[str, float]]:
+def random_losses(count: int, *, seed: int = 0, tasks: Sequence[str] = TASKS) -> list[dict[str, float]]:
     source = np.random.default_rng(seed)
-    return [dict(zip(tasks, source.uniform(0.2, 3.0, len(tasks)).tolist(), strict=True)) for _ in range(many)]
+    return [dict(zip(tasks, source.uniform(0.2, 3.0, len(tasks)).tolist(), strict=True)) for _ in range(count)]

@@ -21,11 +21,11 @@ def build(kind: str, tasks: list[str]) -> Weighting:
     return WEIGHTINGS.build(WEIGHTINGS.parse({"kind": kind}), Weighting, tasks=tasks, epoch_steps=3, seed=5)
 
 
-def steps(many: int, tasks: list[str]) -> list[tuple[StepObservation, dict[str, float]]]:
+def steps(count: int, tasks: list[str]) -> list[tuple[StepObservation, dict[str, float]]]:
     """Steps as a run would show them, with the losses after each: not every task has rows in each."""
     source = np.random.default_rng(1)
-    found = []
-    for step in range(many):
+    history = []
+    for step in range(count):
         present = [task for task in tasks if (step + TASKS.index(task)) % 4]
         rows = {task: float(source.integers(1, 9)) for task in sorted(present)}
         losses = {task: float(source.uniform(0.5, 2.0)) for task in sorted(present)}
@@ -33,28 +33,28 @@ def steps(many: int, tasks: list[str]) -> list[tuple[StepObservation, dict[str, 
         gradients = {task: source.standard_normal(6) for task in sorted(present)}
         matrix = np.stack([gradients[task] for task in present])
         shares = {task: rows[task] / sum(rows.values()) for task in present}
-        seen = StepObservation(step, shares, {task: losses[task] for task in present}, matrix @ matrix.T)
-        found.append((seen, {task: after[task] for task in present}))
-    return found
+        observation = StepObservation(step, shares, {task: losses[task] for task in present}, matrix @ matrix.T)
+        history.append((observation, {task: after[task] for task in present}))
+    return history
 
 
 def play(weighting: Weighting, shown: list[tuple[StepObservation, dict[str, float]]]) -> list[dict[str, float]]:
-    found = []
-    for seen, after in shown:
-        found.append(weighting.compute_weights(seen))
-        weighting.update(seen, losses=seen.losses, post_step_losses=after)
-    return found
+    weights = []
+    for observation, after in shown:
+        weights.append(weighting.compute_weights(observation))
+        weighting.update(observation, losses=observation.losses, post_step_losses=after)
+    return weights
 
 
 def test_each_task_with_rows_has_a_weight(kind: str) -> None:
-    for weights, (seen, _) in zip(play(build(kind, TASKS), shown := steps(5, TASKS)), shown, strict=True):
-        assert list(weights) == list(seen.shares)
+    for weights, (observation, _) in zip(play(build(kind, TASKS), shown := steps(5, TASKS)), shown, strict=True):
+        assert list(weights) == list(observation.shares)
         assert all(math.isfinite(weight) for weight in weights.values())
 
 
 def test_one_task_alone_weighs_1_at_first(kind: str) -> None:
-    seen = StepObservation(0, {"a": 1.0}, {"a": 0.7}, np.array([[0.3]]))
-    assert build(kind, ["a"]).compute_weights(seen) == {"a": pytest.approx(1.0)}
+    observation = StepObservation(0, {"a": 1.0}, {"a": 0.7}, np.array([[0.3]]))
+    assert build(kind, ["a"]).compute_weights(observation) == {"a": pytest.approx(1.0)}
 
 
 def test_a_step_without_rows_is_weighed_too(kind: str) -> None:
@@ -63,16 +63,16 @@ def test_a_step_without_rows_is_weighed_too(kind: str) -> None:
 
 def test_an_answer_is_the_callers_own(kind: str) -> None:
     weighting = build(kind, ["a", "type"])
-    seen = steps(1, ["a", "type"])[0][0]
-    weighting.compute_weights(seen)["type"] = 99.0
-    assert weighting.compute_weights(seen)["type"] != 99.0
+    observation = steps(1, ["a", "type"])[0][0]
+    weighting.compute_weights(observation)["type"] = 99.0
+    assert weighting.compute_weights(observation)["type"] != 99.0
 
 
 def test_the_order_of_tasks_does_not_matter(kind: str) -> None:
-    one = play(build(kind, TASKS), steps(5, TASKS))
+    reference = play(build(kind, TASKS), steps(5, TASKS))
     order = list(reversed(TASKS))
     other = play(build(kind, order), steps(5, order))
-    for weights, again in zip(one, other, strict=True):
+    for weights, again in zip(reference, other, strict=True):
         assert weights == pytest.approx(again, rel=1e-9)
 
 
@@ -89,8 +89,8 @@ def test_what_it_remembers_survives_a_file_of_json(kind: str) -> None:
 def test_one_that_says_it_does_not_learn_remembers_nothing(kind: str) -> None:
     weighting = build(kind, TASKS)
     if not weighting.is_adaptive:
-        for seen, after in steps(4, TASKS):
-            weighting.update(seen, losses=seen.losses, post_step_losses=after)
+        for observation, after in steps(4, TASKS):
+            weighting.update(observation, losses=observation.losses, post_step_losses=after)
         assert weighting.state == {}
 
 

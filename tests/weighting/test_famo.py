@@ -33,7 +33,7 @@ def test_what_fell_less_gets_more() -> None:
 
 def test_the_scale_of_a_loss_does_not_matter() -> None:
     """The direction is that of the gradients of the logarithms."""
-    one = build("famo").compute_weights(seen({"a": 1.0, "b": 2.0, "c": 3.0}))
+    weights = build("famo").compute_weights(seen({"a": 1.0, "b": 2.0, "c": 3.0}))
     other = build("famo").compute_weights(seen({"a": 1000.0, "b": 2.0, "c": 3.0}))
-    parts = [w["b"] * 2.0 / (w["a"] * loss) for w, loss in ((one, 1.0), (other, 1000.0))]
+    parts = [w["b"] * 2.0 / (w["a"] * loss) for w, loss in ((weights, 1.0), (other, 1000.0))]
     assert parts == pytest.approx([1.0, 1.0], rel=1e-6)

@@ -38,10 +38,10 @@ LOSSES = dict.fromkeys(TASKS, 1.0)
 
 def jacobian(seed: int = 0, *, conflict: bool = True) -> NDArray[np.float64]:
     """Three gradients of nine numbers, the first two of which conflict."""
-    found = np.random.default_rng(seed).standard_normal((3, 9))
+    matrix = np.random.default_rng(seed).standard_normal((3, 9))
     if conflict:
-        found[1] = 0.5 * found[1] - found[0]
-    return found
+        matrix[1] = 0.5 * matrix[1] - matrix[0]
+    return matrix
 
 
 def step_of(kind: str, matrix: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -26,26 +26,28 @@ def step(weighting: Weighting, losses: dict[str, float], after: dict[str, float]
     return weights
 
 
-def play(weighting: Weighting, *, odd: float | None, where: str, at: int = 5, many: int = 40) -> list[dict[str, float]]:
+def play(
+    weighting: Weighting, *, odd: float | None, where: str, odd_step: int = 5, steps: int = 40
+) -> list[dict[str, float]]:
     """The weights of all steps but that of the odd loss."""
-    found = []
-    for number, losses in enumerate(random_losses(many)):
+    history = []
+    for number, losses in enumerate(random_losses(steps)):
         after = {task: 0.9 * loss for task, loss in losses.items()}
-        if odd is not None and number == at:
+        if odd is not None and number == odd_step:
             (losses if where == "before" else after)["b"] = odd
         weights = step(weighting, losses, after, number=number)
-        if number != at or odd is None or math.isfinite(odd):
-            found.append(weights)
-    return found
+        if number != odd_step or odd is None or math.isfinite(odd):
+            history.append(weights)
+    return history
 
 
-@pytest.mark.parametrize("at", [0, 5])
+@pytest.mark.parametrize("odd_step", [0, 5])
 @pytest.mark.parametrize("where", ["before", "after"])
 @pytest.mark.parametrize("odd", ODD)
 @pytest.mark.parametrize("kind", LEARNING)
-def test_all_weights_stay_finite(kind: str, odd: float, where: str, at: int) -> None:
+def test_all_weights_stay_finite(kind: str, odd: float, where: str, odd_step: int) -> None:
     weighting = build(kind)
-    for weights in play(weighting, odd=odd, where=where, at=at):
+    for weights in play(weighting, odd=odd, where=where, odd_step=odd_step):
         assert all(math.isfinite(weight) and weight >= 0 for weight in weights.values()), weights
     json.dumps(weighting.state, allow_nan=False)
 
@@ -54,7 +56,7 @@ def test_all_weights_stay_finite(kind: str, odd: float, where: str, at: int) -> 
 @pytest.mark.parametrize(("kind", "where"), [("famo", "before"), ("famo", "after"), ("gradnorm", "before")])
 def test_a_step_with_a_loss_that_is_not_finite_leaves_what_was_learned(kind: str, where: str, odd: float) -> None:
     weighting = build(kind)
-    play(weighting, odd=None, where=where, many=6)
+    play(weighting, odd=None, where=where, steps=6)
     before = json.loads(json.dumps(weighting.state))
     losses = dict.fromkeys(TASKS, 1.0)
     after = dict(losses)
@@ -66,7 +68,7 @@ def test_a_step_with_a_loss_that_is_not_finite_leaves_what_was_learned(kind: str
 @pytest.mark.parametrize("kind", ["uncertainty", "scale"])
 def test_a_single_huge_loss_is_forgotten(kind: str) -> None:
     """Two hundred steps later the weights are near those of a run without it."""
-    odd, plain = ([*play(build(kind), odd=value, where="before", many=240)][-1] for value in (1e30, None))
+    odd, plain = ([*play(build(kind), odd=value, where="before", steps=240)][-1] for value in (1e30, None))
     assert odd == pytest.approx(plain, rel=0.3)
 
 

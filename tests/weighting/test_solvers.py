@@ -21,8 +21,8 @@ TIGHT: dict[str, Any] = {"solver": cvxpy.CLARABEL, "tol_gap_abs": 1e-9, "tol_gap
 def gradients(count: int, *, seed: int) -> Array:
     """Random gradients whose lengths are spread by e^N(0, 1), and which have a common part in every other set."""
     source = np.random.default_rng([count, seed])
-    found = source.standard_normal((count, 60)) + seed % 2 * source.standard_normal(60)
-    return found * np.exp(source.standard_normal((count, 1)))
+    matrix = source.standard_normal((count, 60)) + seed % 2 * source.standard_normal(60)
+    return matrix * np.exp(source.standard_normal((count, 1)))
 
 
 def weights_of(kind: str, matrix: Array) -> Array:
@@ -70,8 +70,8 @@ def reference(kind: str, matrix: Array) -> Any:
     return np.asarray(w @ matrix)
 
 
-def cosine(one: Array, other: Array) -> float:
-    return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+def cosine(first: Array, second: Array) -> float:
+    return float(first @ second / np.linalg.norm(first) / np.linalg.norm(second))
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 8])

@@ -70,17 +70,17 @@ def make_inputs(encoder: PreTrainedModel, lengths: tuple[int, ...] = LENGTHS) ->
 
 
 def parts(rows: Mapping[str, tuple[int, ...]] = ROWS) -> dict[str, Tensor]:
-    return {task: torch.tensor(at, dtype=torch.long) for task, at in rows.items()}
+    return {task: torch.tensor(indices, dtype=torch.long) for task, indices in rows.items()}
 
 
-def masked(found: Mapping[str, Tensor], rows: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
+def masked(hidden: Mapping[str, Tensor], rows: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
     """Hidden states with 0 on padding, where anything may stand."""
-    return {task: found[task] * mask[at].unsqueeze(-1) for task, at in rows.items()}
+    return {task: hidden[task] * mask[indices].unsqueeze(-1) for task, indices in rows.items()}
 
 
-def gradients(module: nn.Module, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def gradients(module: nn.Module, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Of a sum that no two tasks have alike."""
     module.zero_grad()
-    sums = [(number + 1) * one.pow(3).sum() for number, (_, one) in enumerate(sorted(found.items()))]
+    sums = [(number + 1) * output.pow(3).sum() for number, (_, output) in enumerate(sorted(outputs.items()))]
     torch.stack(sums).sum().backward()
     return {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}

@@ -23,10 +23,10 @@ def test_bottlenecks_and_normalisations_of_a_task_are_what_stock_layers_with_the
     encoder = make_encoder(tmp_path)
     plain, inputs, rows = copy.deepcopy(encoder), make_inputs(encoder), parts()
     sharing = make_sharing(encoder, CASES["adapters"])
-    found = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
-    for task, at in rows.items():
-        own = copy.deepcopy(plain)
-        for layer, routed in zip(find_layers(own), find_layers(encoder), strict=True):
+    hidden = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
+    for task, indices in rows.items():
+        reference = copy.deepcopy(plain)
+        for layer, routed in zip(find_layers(reference), find_layers(encoder), strict=True):
             assert isinstance(routed, SharedLayer)
             for name in ("attention.output", "output"):
                 block: Any = layer.get_submodule(name)
@@ -34,8 +34,8 @@ def test_bottlenecks_and_normalisations_of_a_task_are_what_stock_layers_with_the
                 norm = inside.LayerNorm.own.of(task)
                 block.LayerNorm.load_state_dict(norm.state_dict())
                 block.dense.register_forward_hook(_behind(inside.dense[1].own.of(task)))
-        expected = own(**inputs).last_hidden_state[at] * inputs["attention_mask"][at].unsqueeze(-1)
-        torch.testing.assert_close(found[task], expected)
+        expected = reference(**inputs).last_hidden_state[indices] * inputs["attention_mask"][indices].unsqueeze(-1)
+        torch.testing.assert_close(hidden[task], expected)
 
 
 def _behind(bottleneck: Bottleneck) -> Any:
@@ -54,21 +54,21 @@ def test_projected_attention_is_added_where_a_layer_ends(tmp_path: Path) -> None
     encoder = make_encoder(tmp_path)
     plain, inputs, rows = copy.deepcopy(encoder), make_inputs(encoder), parts()
     sharing = make_sharing(encoder, CASES["pal"])
-    found = sharing(inputs, rows)
+    hidden = sharing(inputs, rows)
     assert isinstance(sharing, Adapters)
-    for task, at in rows.items():
+    for task, indices in rows.items():
         projection = sharing.projections.of(task)
         assert isinstance(projection, Projection)
-        for place, row in enumerate(at.tolist()):
+        for place, row in enumerate(indices.tolist()):
             length = int(inputs["attention_mask"][row].sum())
-            own = copy.deepcopy(plain)
-            for layer, routed in zip(find_layers(own), find_layers(encoder), strict=True):
+            reference = copy.deepcopy(plain)
+            for layer, routed in zip(find_layers(reference), find_layers(encoder), strict=True):
                 assert isinstance(routed, PalLayer)
                 small = routed.own.of(task)
                 assert isinstance(small, SmallAttention)
                 _beside(layer, projection, small)
-            expected = own(input_ids=inputs["input_ids"][row : row + 1, :length]).last_hidden_state[0]
-            torch.testing.assert_close(found[task][place, :length], expected)
+            expected = reference(input_ids=inputs["input_ids"][row : row + 1, :length]).last_hidden_state[0]
+            torch.testing.assert_close(hidden[task][place, :length], expected)
 
 
 def _beside(layer: nn.Module, projection: Projection, small: SmallAttention) -> None:
@@ -79,7 +79,7 @@ def _beside(layer: nn.Module, projection: Projection, small: SmallAttention) -> 
         query, key, value = functional.linear(h, *small.query_key_value.parameters()).chunk(3, dim=-1)
         heads = []
         for head in range(2):
-            q, k, v = (one[:, 3 * head : 3 * head + 3] for one in (query, key, value))
+            q, k, v = (matrix[:, 3 * head : 3 * head + 3] for matrix in (query, key, value))
             heads.append(torch.softmax(q @ k.T / math.sqrt(3), dim=-1) @ v)
         added.append(projection.up(torch.cat(heads, dim=-1)))
 
@@ -96,13 +96,13 @@ def test_at_first_nothing_is_added_and_the_form_says_whether_the_encoder_is_trai
     sharing = Adapters(encoder=encoder, tasks=TASKS, form=form, size=6)
     sharing.double()
     expected = plain(**inputs).last_hidden_state
-    for task, at in parts().items():
+    for task, indices in parts().items():
         torch.testing.assert_close(
             masked(sharing(inputs, parts()), parts(), inputs["attention_mask"])[task],
-            expected[at] * inputs["attention_mask"][at].unsqueeze(-1),
+            expected[indices] * inputs["attention_mask"][indices].unsqueeze(-1),
         )
-    own = {id(weight) for task in TASKS for weight in sharing.task_parameters(task).values()}
-    base = [weight for weight in sharing.parameters() if id(weight) not in own]
+    task_parameter_ids = {id(weight) for task in TASKS for weight in sharing.task_parameters(task).values()}
+    base = [weight for weight in sharing.parameters() if id(weight) not in task_parameter_ids]
     assert all(weight.requires_grad == (not frozen) for weight in base)
     drawn = {task: sharing.task_parameters(task) for task in TASKS}
     assert all(torch.equal(drawn["a"][name], drawn["type"][name]) for name in drawn["a"]), "they start alike"

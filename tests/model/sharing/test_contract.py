@@ -41,8 +41,8 @@ def encoder(stock: PreTrainedModel) -> PreTrainedModel:
 
 
 def test_every_registered_scheme_is_tried() -> None:
-    own = {name for name in SHARINGS.names() if SHARINGS.get(name).__module__.startswith("nlpmtl.")}
-    assert own == {case["kind"] for case in CASES.values()}
+    builtin = {name for name in SHARINGS.names() if SHARINGS.get(name).__module__.startswith("nlpmtl.")}
+    assert builtin == {case["kind"] for case in CASES.values()}
 
 
 QUICK = ("bert", "modernbert", "deberta-v2")
@@ -62,24 +62,24 @@ def test_a_mixed_batch_is_its_tasks_and_rows_one_by_one_on_every_architecture(
         return
     sharing, inputs, rows = make_sharing(encoder, CASES[case]), make_inputs(encoder), parts()
     mixed = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
-    for task, at in rows.items():
-        for place, row in enumerate(at.tolist()):
+    for task, indices in rows.items():
+        for place, row in enumerate(indices.tolist()):
             length = int(inputs["attention_mask"][row].sum())
             alone = {key: value[row : row + 1, :length] for key, value in inputs.items()}
-            found = sharing(alone, {task: torch.tensor([0])})
-            torch.testing.assert_close(mixed[task][place, :length], found[task][0], **EXACT)
+            single = sharing(alone, {task: torch.tensor([0])})
+            torch.testing.assert_close(mixed[task][place, :length], single[task][0], **EXACT)
     if case != "hard":
         assert not torch.allclose(mixed["a"][2], mixed["c-d"][0]), "row 3 is another for each task"
     if supports_packing(encoder.config):
         expected = gradients(sharing, mixed)
         enable_packing(encoder)
         packed = sharing(inputs, rows)
-        for task, one in masked(packed, rows, inputs["attention_mask"]).items():
-            torch.testing.assert_close(one, mixed[task], **EXACT)
-        found = gradients(sharing, packed)
-        assert found.keys() == expected.keys()
+        for task, packed_hidden in masked(packed, rows, inputs["attention_mask"]).items():
+            torch.testing.assert_close(packed_hidden, mixed[task], **EXACT)
+        single = gradients(sharing, packed)
+        assert single.keys() == expected.keys()
         for key, gradient in expected.items():
-            torch.testing.assert_close(found[key], gradient, rtol=1e-6, atol=1e-8 * float(gradient.abs().max()) + 1e-9)
+            torch.testing.assert_close(single[key], gradient, rtol=1e-6, atol=1e-8 * float(gradient.abs().max()) + 1e-9)
 
 
 KEPT: dict[str, PreTrainedModel] = {}
@@ -95,17 +95,17 @@ def architecture(name: str, factory: pytest.TempPathFactory) -> PreTrainedModel:
 def test_an_encoder_of_a_task_computes_its_hidden_states(case: str, encoder: PreTrainedModel) -> None:
     names = encoder.state_dict().keys()
     sharing, inputs, rows = make_sharing(encoder, CASES[case]), make_inputs(encoder), parts()
-    found = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
-    for task, at in rows.items():
+    hidden = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
+    for task, indices in rows.items():
         plain = sharing.standalone_encoder(task)
         if plain is None:
             assert CASES[case]["kind"] in ("adapters", "cross_stitch")
             continue
         assert plain.state_dict().keys() == names
         assert type(plain) is type(encoder)
-        expected = plain(**{key: value[at] for key, value in inputs.items()}).last_hidden_state
-        expected = expected * inputs["attention_mask"][at].unsqueeze(-1)
-        torch.testing.assert_close(found[task], expected, **EXACT)
+        expected = plain(**{key: value[indices] for key, value in inputs.items()}).last_hidden_state
+        expected = expected * inputs["attention_mask"][indices].unsqueeze(-1)
+        torch.testing.assert_close(hidden[task], expected, **EXACT)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -117,22 +117,22 @@ def test_what_a_task_has_of_its_own_learns_from_its_rows_alone(
     if packed:
         enable_packing(encoder)
     rows = {**parts({"a": (0, 2), "type": ()}), "c-d": torch.tensor([1])}
-    found = sharing(inputs, rows)
-    assert found["type"].shape == (0, 9, 32)
-    learned = gradients(sharing, found)
-    own = {task: {id(weight) for weight in sharing.task_parameters(task).values()} for task in TASKS}
+    hidden = sharing(inputs, rows)
+    assert hidden["type"].shape == (0, 9, 32)
+    learned = gradients(sharing, hidden)
+    task_parameter_ids = {task: {id(weight) for weight in sharing.task_parameters(task).values()} for task in TASKS}
     reached = {id(weight) for name, weight in sharing.named_parameters() if name in learned}
-    assert all(own.values())
-    assert own["a"] <= reached
-    assert own["c-d"] <= reached
+    assert all(task_parameter_ids.values())
+    assert task_parameter_ids["a"] <= reached
+    assert task_parameter_ids["c-d"] <= reached
     if case != "cross_stitch":  # where each column feeds all
-        assert not own["type"] & reached
+        assert not task_parameter_ids["type"] & reached
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_order_of_tasks_changes_nothing(case: str, encoder: PreTrainedModel) -> None:
     inputs, rows = make_inputs(encoder), parts()
-    found = make_sharing(copy.deepcopy(encoder), CASES[case])(inputs, rows)
+    hidden = make_sharing(copy.deepcopy(encoder), CASES[case])(inputs, rows)
     turned = make_sharing(encoder, CASES[case], TASKS[::-1])
     if case == "cross_stitch":
         for stitch in turned.added_shared_parameters():
@@ -140,7 +140,7 @@ def test_the_order_of_tasks_changes_nothing(case: str, encoder: PreTrainedModel)
             table.copy_(table.flip(0, 1).clone())
     other = turned(inputs, {task: rows[task] for task in reversed(rows)})
     for task in TASKS:
-        torch.testing.assert_close(found[task], other[task], **EXACT)
+        torch.testing.assert_close(hidden[task], other[task], **EXACT)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -165,11 +165,11 @@ def test_activations_that_are_computed_again_give_the_same_gradient(
     hook = torch.nn.modules.module.register_module_forward_hook(
         lambda module, *_: calls.append(1) if type(module).__name__ == "BertIntermediate" else None
     )
-    found = gradients(sharing, sharing(inputs, rows))
+    recomputed = gradients(sharing, sharing(inputs, rows))
     hook.remove()
-    assert found.keys() == expected.keys()
+    assert recomputed.keys() == expected.keys()
     for key, gradient in expected.items():
-        torch.testing.assert_close(found[key], gradient, **EXACT)
+        torch.testing.assert_close(recomputed[key], gradient, **EXACT)
     assert len(calls) >= 6, "three layers at least, each computed twice"
 
 
@@ -182,8 +182,12 @@ def test_it_computes_in_bfloat16_what_it_computes_in_double_precision(case: str,
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rough = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
         gradients(sharing, rough)
-    for task, one in rough.items():
-        assert 0 < float((one - exact[task]).detach().abs().max()) < 0.15 * float(exact[task].detach().abs().max())
+    for task, rough_hidden in rough.items():
+        assert (
+            0
+            < float((rough_hidden - exact[task]).detach().abs().max())
+            < 0.15 * float(exact[task].detach().abs().max())
+        )
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -195,8 +199,8 @@ def test_its_products_may_be_of_eight_bits(case: str, encoder: PreTrainedModel) 
         to_int8(sharing)
         rough = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
     assert sum(isinstance(module, Int8Linear) for module in sharing.modules()) == linears >= 18
-    for task, one in rough.items():
-        assert 0 < float((one - exact[task]).abs().max()) < 0.2 * float(exact[task].abs().max())
+    for task, rough_hidden in rough.items():
+        assert 0 < float((rough_hidden - exact[task]).abs().max()) < 0.2 * float(exact[task].abs().max())
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -224,4 +228,4 @@ def multiplications(sharing: torch.nn.Module, inputs: dict[str, torch.Tensor], r
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         sharing(inputs, rows)
     counts = counter.get_flop_counts()["Global"]
-    return sum(many for op, many in counts.items() if op in (torch.ops.aten.addmm, torch.ops.aten.mm))
+    return sum(count for op, count in counts.items() if op in (torch.ops.aten.addmm, torch.ops.aten.mm))

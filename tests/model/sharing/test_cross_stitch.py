@@ -21,7 +21,7 @@ def test_a_column_takes_from_the_others_what_the_mixture_says(tmp_path: Path) ->
     plain: Any = copy.deepcopy(encoder)
     inputs, rows = make_inputs(encoder), parts()
     sharing = make_sharing(encoder, {"kind": "cross_stitch", "shared": 1, "speed": 30.0})
-    found = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
+    outputs = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
     hidden = plain.embeddings(input_ids=inputs["input_ids"])
     mask = create_bidirectional_mask(config=plain.config, inputs_embeds=hidden, attention_mask=inputs["attention_mask"])
     hidden = plain.encoder.layer[0](hidden, mask)
@@ -30,28 +30,28 @@ def test_a_column_takes_from_the_others_what_the_mixture_says(tmp_path: Path) ->
         assert isinstance(layer, StitchedLayer)
         alpha = np.where(np.eye(3, dtype=bool), 0.9, 0.05) + 30 * layer.stitch.learned.detach().numpy().reshape(3, 3)
         assert np.abs(alpha - np.eye(3)).max() > 0.06
-        own = [layer.copies.of(task)(columns[task], mask) for task in TASKS]
-        columns = {task: sum(float(alpha[t, s]) * own[s] for s in range(3)) for t, task in enumerate(TASKS)}
-    expected = masked({task: columns[task][at] for task, at in rows.items()}, rows, inputs["attention_mask"])
+        layer_outputs = [layer.copies.of(task)(columns[task], mask) for task in TASKS]
+        columns = {task: sum(float(alpha[t, s]) * layer_outputs[s] for s in range(3)) for t, task in enumerate(TASKS)}
+    expected = masked({task: columns[task][indices] for task, indices in rows.items()}, rows, inputs["attention_mask"])
     for task in TASKS:
-        torch.testing.assert_close(found[task], expected[task])
+        torch.testing.assert_close(outputs[task], expected[task])
 
 
 def test_the_mixture_can_be_read_and_starts_near_each_for_itself(tmp_path: Path) -> None:
     encoder = make_encoder(tmp_path)
     inputs, plain = make_inputs(encoder), copy.deepcopy(encoder)
     sharing = CrossStitch(encoder=encoder, tasks=TASKS, shared=1, speed=100.0)
-    found = sharing.task_relations()
-    assert list(found) == ["mixture after layer 2", "mixture after layer 3"]
-    for one in found.values():
-        assert one.tasks == TASKS
-        torch.testing.assert_close(one.values, torch.full((3, 3), 0.05).fill_diagonal_(0.9))
+    relations = sharing.task_relations()
+    assert list(relations) == ["mixture after layer 2", "mixture after layer 3"]
+    for relation in relations.values():
+        assert relation.tasks == TASKS
+        torch.testing.assert_close(relation.values, torch.full((3, 3), 0.05).fill_diagonal_(0.9))
     sharing.double()
     expected = plain(**inputs).last_hidden_state
-    for task, at in parts().items():
-        torch.testing.assert_close(sharing(inputs, parts())[task], expected[at]), "columns are still alike"
+    for task, indices in parts().items():
+        torch.testing.assert_close(sharing(inputs, parts())[task], expected[indices]), "columns are still alike"
     alone = CrossStitch(encoder=make_encoder(tmp_path / "other"), tasks=("a",), shared=0, speed=1.0)
-    assert [one.values.tolist() for one in alone.task_relations().values()] == [[[1.0]]] * 3
+    assert [relation.values.tolist() for relation in alone.task_relations().values()] == [[[1.0]]] * 3
 
 
 def test_the_mixture_moves_so_many_times_the_learning_rate_and_does_not_decay() -> None:

@@ -20,18 +20,18 @@ def hard(tmp_path_factory: pytest.TempPathFactory) -> Hard:
 
 
 def test_the_encoder_runs_once_whatever_is_asked(hard: Hard) -> None:
-    seen: list[int] = []
+    batch_sizes: list[int] = []
     hook = hard.encoder.register_forward_hook(
-        lambda module, args, kwargs, output: seen.append(len(kwargs["input_ids"])), with_kwargs=True
+        lambda module, args, kwargs, output: batch_sizes.append(len(kwargs["input_ids"])), with_kwargs=True
     )
     ids = torch.tensor([[2, 7, 3], [2, 8, 3], [2, 9, 3]])
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    found = hard(inputs, {"a": torch.arange(3), "b": torch.tensor([2])})
+    outputs = hard(inputs, {"a": torch.arange(3), "b": torch.tensor([2])})
     hook.remove()
-    assert seen == [3]
+    assert batch_sizes == [3]
     hidden = hard.encoder(**inputs).last_hidden_state
-    assert torch.equal(found["a"], hidden)
-    assert torch.equal(found["b"], hidden[[2]])
+    assert torch.equal(outputs["a"], hidden)
+    assert torch.equal(outputs["b"], hidden[[2]])
 
 
 def test_its_encoder_is_that_of_every_task(hard: Hard) -> None:

@@ -29,21 +29,21 @@ def test_a_row_gets_the_shared_adapter_and_its_tasks_own(tmp_path: Path) -> None
     encoder = make_encoder(tmp_path)
     sharing = make_sharing(encoder, {**CASES["lora"], "alpha": 5.0})
     linear = next(module for module in sharing.modules() if isinstance(module, LoraLinear))
-    seen: list[torch.Tensor] = []
-    hook = linear.register_forward_hook(lambda module, given, answer: seen.extend((given[0], answer)))
+    tensors: list[torch.Tensor] = []
+    hook = linear.register_forward_hook(lambda module, given, answer: tensors.extend((given[0], answer)))
     sharing(make_inputs(encoder), parts())
     hook.remove()
-    x, found = seen
+    x, output = tensors
     assert len(x) == 7, "rows of two tasks are there twice"
     start = 0
     for task, rows in ROWS.items():
-        shared, own = linear.adapters(task)
-        assert (len(shared.down), len(own.down)) == (3, 2)
+        shared, task_adapter = linear.adapters(task)
+        assert (len(shared.down), len(task_adapter.down)) == (3, 2)
         for row in range(start, start + len(rows)):
             expected = linear.base.weight @ x[row].T + linear.base.bias[:, None]
             expected = expected + 5 / 3 * shared.up @ shared.down @ x[row].T
-            expected = expected + 5 / 2 * own.up @ own.down @ x[row].T
-            torch.testing.assert_close(found[row], expected.T)
+            expected = expected + 5 / 2 * task_adapter.up @ task_adapter.down @ x[row].T
+            torch.testing.assert_close(output[row], expected.T)
         start += len(rows)
 
 
@@ -52,8 +52,8 @@ def test_at_first_it_is_the_encoder_and_only_adapters_are_trained(tmp_path: Path
     inputs, stock = make_inputs(encoder), copy.deepcopy(encoder)
     sharing = Lora(encoder=encoder, tasks=tuple(ROWS), rank=3, task_rank=2, alpha=5.0)
     sharing.double()
-    found = sharing(inputs, parts())["a"]
-    torch.testing.assert_close(found, stock(**inputs).last_hidden_state[list(ROWS["a"])])
+    hidden = sharing(inputs, parts())["a"]
+    torch.testing.assert_close(hidden, stock(**inputs).last_hidden_state[list(ROWS["a"])])
     trained = {name.rsplit(".", 1)[-1] for name, weight in sharing.named_parameters() if weight.requires_grad}
     assert trained == {"down", "up"}
     first = [linear.shared.down.clone() for _, linear in sharing.adapted()]
@@ -82,11 +82,14 @@ def test_peft_reads_each_tasks_adapters_and_computes_alike(
     peft = pytest.importorskip("peft")
     model, path = trained
     written = export_lora(model, directory=tmp_path / "adapters", base=str(path))
-    assert [one.name for one in written] == list(ROWS)
+    assert [child.name for child in written] == list(ROWS)
     inputs = make_inputs(model.sharing.encoder)
-    found = model.sharing(inputs, parts())
+    hidden = model.sharing(inputs, parts())
     for directory, rows in zip(written, ROWS.values(), strict=True):
-        assert sorted(one.name for one in directory.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
+        assert sorted(child.name for child in directory.iterdir()) == [
+            "adapter_config.json",
+            "adapter_model.safetensors",
+        ]
         assert read_json(directory / "adapter_config.json")["r"] == 5
         stock = AutoModel.from_pretrained(path, add_pooling_layer=False)
         with warnings.catch_warnings():
@@ -95,9 +98,9 @@ def test_peft_reads_each_tasks_adapters_and_computes_alike(
         again = {key: value[list(rows)] for key, value in inputs.items()}
         expected = adapted(**again).last_hidden_state
         real = again["attention_mask"].bool()
-        torch.testing.assert_close(found[directory.name][real], expected[real], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(hidden[directory.name][real], expected[real], atol=1e-5, rtol=1e-5)
         plain = adapted.merge_and_unload()(**again).last_hidden_state
-        torch.testing.assert_close(found[directory.name][real], plain[real], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(hidden[directory.name][real], plain[real], atol=1e-5, rtol=1e-5)
 
 
 def test_what_has_no_adapters_or_no_such_task_is_not_written(

@@ -12,25 +12,29 @@ from tests.model.sharing.schemes import make_encoder, make_sharing
 
 def test_the_penalty_and_its_gradient_are_those_of_the_distances_to_the_mean(tmp_path: Path) -> None:
     sharing = make_sharing(make_encoder(tmp_path), {"kind": "soft_l2", "shared": 2, "strength": 0.3})
-    own = {task: list(sharing.task_parameters(task).values()) for task in sharing.tasks}
-    stacked = {task: torch.cat([weight.detach().flatten() for weight in weights]) for task, weights in own.items()}
+    parameters = {task: list(sharing.task_parameters(task).values()) for task in sharing.tasks}
+    stacked = {
+        task: torch.cat([weight.detach().flatten() for weight in weights]) for task, weights in parameters.items()
+    }
     mean = sum(stacked.values()) / 3
-    expected = 0.3 * sum(float((one - mean).pow(2).sum()) for one in stacked.values())
+    expected = 0.3 * sum(float((tensor - mean).pow(2).sum()) for tensor in stacked.values())
     penalty = sharing.penalty()
     assert penalty is not None
     assert float(penalty.detach()) == pytest.approx(expected, rel=1e-12)
     assert expected > 1
     penalty.backward()
-    for task, weights in own.items():
+    for task, weights in parameters.items():
         gradient = torch.cat([weight.grad.flatten() for weight in weights if weight.grad is not None])
         torch.testing.assert_close(gradient, 2 * 0.3 * (stacked[task] - mean))
     names = {id(weight): name for name, weight in sharing.named_parameters()}
-    short = [weight for weights in own.values() for weight in weights if weight.numel() <= 32][::5]
+    short = [weight for weights in parameters.values() for weight in weights if weight.numel() <= 32][::5]
 
     def penalty_of(*given: Tensor) -> Tensor:
-        replaced = {names[id(weight)]: one for weight, one in zip(short, given, strict=True)}
-        found: Tensor = functional_call(_Penalty(sharing), {f"sharing.{name}": one for name, one in replaced.items()})
-        return found
+        replaced = {names[id(weight)]: tensor for weight, tensor in zip(short, given, strict=True)}
+        value: Tensor = functional_call(
+            _Penalty(sharing), {f"sharing.{name}": tensor for name, tensor in replaced.items()}
+        )
+        return value
 
     assert torch.autograd.gradcheck(penalty_of, [weight.detach().clone().requires_grad_() for weight in short])
 
@@ -41,8 +45,8 @@ class _Penalty(torch.nn.Module):
         self.sharing = sharing
 
     def forward(self) -> Tensor:
-        found: Tensor = self.sharing.penalty()  # type: ignore[operator]
-        return found
+        penalty: Tensor = self.sharing.penalty()  # type: ignore[operator]
+        return penalty
 
 
 def test_copies_that_are_alike_are_not_penalised(tmp_path: Path) -> None:

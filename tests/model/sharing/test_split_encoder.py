@@ -34,18 +34,18 @@ def test_lower_layers_see_each_row_once_and_upper_ones_only_rows_of_their_task(
         enable_packing(encoder)
     lower, first, _ = find_layers(encoder)
     assert isinstance(first, TaskSpecificLayer)
-    seen: dict[str, torch.Size] = {}
+    shapes: dict[str, torch.Size] = {}
     watched = {"shared": lower, **{task: first.copies.of(task) for task in ROWS}}
     for name, module in watched.items():
-        module.register_forward_hook(lambda module, given, answer, name=name: seen.update({name: given[0].shape[:2]}))
+        module.register_forward_hook(lambda module, given, answer, name=name: shapes.update({name: given[0].shape[:2]}))
     sharing(inputs, parts())
     lengths = inputs["attention_mask"].sum(dim=1)
     if packed:
         expected = {"shared": (1, int(lengths.sum()))}
-        expected |= {task: (1, int(lengths[list(at)].sum())) for task, at in ROWS.items()}
+        expected |= {task: (1, int(lengths[list(indices)].sum())) for task, indices in ROWS.items()}
     else:
-        expected = {"shared": (5, 9)} | {task: (len(at), 9) for task, at in ROWS.items()}
-    assert {name: tuple(shape) for name, shape in seen.items()} == expected
+        expected = {"shared": (5, 9)} | {task: (len(indices), 9) for task, indices in ROWS.items()}
+    assert {name: tuple(shape) for name, shape in shapes.items()} == expected
 
 
 @pytest.mark.parametrize("kind", ["layers", "soft_l2"])
@@ -57,9 +57,9 @@ def test_a_single_task_is_trained_as_with_hard_sharing(kind: str, encoder: PreTr
     with torch.no_grad():  # as before it was stirred
         for weight, before in zip(sharing.parameters(), hard.parameters(), strict=True):
             weight.copy_(before)
-    found = gradients(sharing, sharing(inputs, rows))
-    assert len(found) == len(expected)
-    for gradient, other in zip(found.values(), expected.values(), strict=True):
+    actual = gradients(sharing, sharing(inputs, rows))
+    assert len(actual) == len(expected)
+    for gradient, other in zip(actual.values(), expected.values(), strict=True):
         torch.testing.assert_close(gradient, other, rtol=0, atol=1e-12)
     penalty = sharing.penalty()
     assert penalty is None or float(penalty.detach()) == 0.0
