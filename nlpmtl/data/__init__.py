@@ -14,9 +14,9 @@ from nlpmtl.data.column_types import BUILT_IN, ColumnType, column_type
 from nlpmtl.data.dataset_loader import DatasetLoader
 from nlpmtl.data.device_transfer import to_device
 from nlpmtl.data.encode import Encoded, Target, label
-from nlpmtl.data.example import Example, TextInput, TokenSequence
+from nlpmtl.data.example import Example, TokenSequence
 from nlpmtl.data.fingerprint import describe_changes, fingerprint
-from nlpmtl.data.input_parsing import Input, to_input
+from nlpmtl.data.input_parsing import Input, TextInput, to_input
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.label_resolution import is_multi_hot, resolve_labels
 from nlpmtl.data.label_spelling import Spelling, merged_unicode_forms, sort_names
@@ -26,6 +26,7 @@ from nlpmtl.data.sliding_window import Windows, tokenize_windows
 from nlpmtl.data.tables import Container, describe_value, open_container, row_labels, to_plain
 from nlpmtl.data.tag_schemes import Scheme, find_contradiction, names_to_bio, to_bio
 from nlpmtl.data.targets import IGNORED, ClassLabels, Labels, NumberLabels, SetLabels, TagLabels, Targets
+from nlpmtl.data.text_inputs import TokenizedInputs, tokenize_text_inputs
 from nlpmtl.data.tokenization import TokenizedTexts, tokenize
 from nlpmtl.data.tokenized_split import TokenizedSplit
 from nlpmtl.data.tokenizer import without_truncation
@@ -63,6 +64,7 @@ __all__ = [
     "TaskBatch",
     "TextInput",
     "TokenSequence",
+    "TokenizedInputs",
     "TokenizedSplit",
     "TokenizedTexts",
     "Windows",
@@ -90,6 +92,7 @@ __all__ = [
     "to_input",
     "to_plain",
     "tokenize",
+    "tokenize_text_inputs",
     "tokenize_windows",
     "without_truncation",
 ]

@@ -9,28 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.data.input_parsing import Input
+from nlpmtl.data.input_parsing import Input, TextInput
 from nlpmtl.data.word_alignment import Span
-
-
-@dataclass(frozen=True, slots=True)
-class TextInput:
-    """A text or a pair of texts to be tokenized. Equal ones of a row are tokenized and encoded once for all tasks.
-
-    Args:
-        text: the text, or the first text of a pair.
-        pair: the second text of a pair.
-        words: start and end of each word in `text`, in characters; None where no task needs positions of words.
-        stride: None: a long input is truncated. Else it is cut into windows that share this many tokens ("half": half
-            of the tokens of a window); of a pair the second text is cut, and each window has the first text.
-        offsets: whether the character offsets of the tokens are needed.
-    """
-
-    text: str
-    pair: str | None = None
-    words: Sequence[Span] | None = field(default=None, hash=False)
-    stride: int | Literal["half"] | None = None
-    offsets: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +41,12 @@ class Example:
     def words(self) -> Sequence[Span]:
         """Start and end of each word in the text; a raw text is split as the training words were."""
         return self._input.words
+
+    def text_input(
+        self, *, words: bool = False, stride: int | Literal["half"] | None = None, offsets: bool = False
+    ) -> TextInput:
+        """Return its own text, pair or words as they are tokenized; the arguments are those of `TextInput`."""
+        return self._input.text_input(words=words, stride=stride, offsets=offsets)
 
     @property
     def _input(self) -> Input:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, overload
 
 from nlpmtl.data.tables import describe_value, to_plain
 from nlpmtl.data.word_alignment import Span, join_words
@@ -54,6 +54,26 @@ def to_words(value: Any) -> list[str]:
     return list(value)
 
 
+@dataclass(frozen=True, slots=True)
+class TextInput:
+    """A text or a pair of texts to be tokenized. Equal ones of a row are tokenized and encoded once for all tasks.
+
+    Args:
+        text: the text, or the first text of a pair.
+        pair: the second text of a pair.
+        words: start and end of each word in `text`, in characters; None where no task needs positions of words.
+        stride: None: a long input is truncated. Else it is cut into windows that share this many tokens ("half": half
+            of the tokens of a window); of a pair the second text is cut, and each window has the first text.
+        offsets: whether the character offsets of the tokens are needed.
+    """
+
+    text: str
+    pair: str | None = None
+    words: Sequence[Span] | None = field(default=None, hash=False)
+    stride: int | Literal["half"] | None = None
+    offsets: bool = False
+
+
 @dataclass(frozen=True)
 class Input:
     """One input to predict for.
@@ -82,10 +102,39 @@ class Input:
             return self.text, self.words
         return join_words([self.text[start:end] for start, end in self.words])
 
+    def text_input(
+        self, *, words: bool = False, stride: int | Literal["half"] | None = None, offsets: bool = False
+    ) -> TextInput:
+        """Return what is to be tokenized; see `TextInput`."""
+        return TextInput(self.encoded_text, self.pair, _EncodedWords(self) if words else None, stride, offsets)
+
     @property
     def encoded_text(self) -> str:
         """The text for the encoder."""
         return self.encoded[0] if self.splitting.joins else self.text
+
+
+@dataclass(frozen=True)
+class _EncodedWords(Sequence[Span]):
+    """The spans of the words of an input in the text for the encoder, found when they are first read.
+
+    So the spans of a long text are not in memory beside the tokenizer's encodings.
+    """
+
+    input: Input
+
+    def __len__(self) -> int:
+        return len(self.input.encoded[1])
+
+    @overload
+    def __getitem__(self, index: int) -> Span: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Span]: ...
+    def __getitem__(self, index: int | slice) -> Span | Sequence[Span]:
+        return self.input.encoded[1][index]
+
+    def __iter__(self) -> Iterator[Span]:
+        return iter(self.input.encoded[1])
 
 
 def to_input(value: Any, *, columns: Mapping[str, str] | None = None) -> Input:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -25,12 +25,15 @@ class TokenizedTexts:
         types: the token type ids, for text pairs and encoders that take them.
         first_tokens: the first token of each word, −1 for a word without tokens; None without words.
         cut: whether each text was truncated, ``[texts]``.
+        offsets: start and end of each token in the last text of its row, in characters, -1 outside it; None unless they
+            were requested.
     """
 
     ids: Ragged
     types: Ragged | None
     first_tokens: Ragged | None
     cut: NDArray[np.bool_]
+    offsets: Ragged | None = None
 
 
 def tokenize(
@@ -40,11 +43,12 @@ def tokenize(
     pairs: Sequence[str] | None = None,
     words: Sequence[Sequence[Span]] | Spans | None = None,
     max_length: int,
+    offsets: bool = False,
 ) -> TokenizedTexts:
-    """Tokenize texts or text pairs; with the spans of words, find the first token of each word too.
+    """Tokenize texts or text pairs; with the spans of words (of the first text), find the first token of each word too.
 
     A row is truncated if it is longer than ``max_length`` tokens; of a pair, the longer text first. A text without
-    tokens becomes one unknown token, which belongs to no word.
+    tokens becomes one unknown token, which belongs to no word. With ``offsets``, those of the tokens are returned too.
     """
     rows = encode_untruncated(tokenizer, texts, pairs=pairs)
     ids: list[Sequence[int]] = [row.ids or placeholder_token(tokenizer).tolist() for row in rows]
@@ -57,14 +61,30 @@ def tokenize(
     types = [_take(row.type_ids or [0], kept.get(i)) for i, row in enumerate(rows)] if takes_types else None
     first_tokens = None
     if words is not None:
-        tokens = Spans.pack([_take(row.offsets, kept.get(i)) for i, row in enumerate(rows)])
+        tokens = Spans.pack([_take(_offsets(row, 0, (0, 0)), kept.get(i)) for i, row in enumerate(rows)])
         first_tokens = find_first_tokens_batch(words if isinstance(words, Spans) else Spans.pack(words), tokens)
     return TokenizedTexts(
         ids=_pack([_take(row, kept.get(i)) for i, row in enumerate(ids)], dtype=np.int32),
         types=None if types is None else _pack(types, dtype=np.int8),
         first_tokens=first_tokens,
         cut=cut,
+        offsets=_pack_offsets(rows, kept, last=0 if pairs is None else 1) if offsets else None,
     )
+
+
+def _offsets(encoding: Any, number: int, outside: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return the offsets of the tokens of one text of a pair; ``outside`` for those of the other one."""
+    offsets: list[tuple[int, int]] = encoding.offsets
+    if number == 0 and encoding.n_sequences == 1 and outside == (0, 0):  # special tokens have these offsets already
+        return offsets
+    return [span if text == number else outside for span, text in zip(offsets, encoding.sequence_ids, strict=True)]
+
+
+def _pack_offsets(rows: Sequence[Any], kept: Mapping[int, NDArray[np.int64]], *, last: int) -> Ragged:
+    """Return the offsets of the tokens in the last text of each row, ``[tokens, 2]``; -1 outside it."""
+    lists = [_take(_offsets(row, last, (-1, -1)) or [(-1, -1)], kept.get(i)) for i, row in enumerate(rows)]
+    bounds = np.cumsum([0, *map(len, lists)], dtype=np.int64)
+    return Ragged(np.array(list(chain.from_iterable(lists)), dtype=np.int32).reshape(-1, 2), bounds)
 
 
 def sequence_ids(encoding: Any) -> NDArray[np.floating]:

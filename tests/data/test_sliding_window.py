@@ -39,7 +39,7 @@ MADE = {
 EVERY_TOKENIZER = pytest.mark.parametrize("name", sorted(MADE))
 
 
-def cutting(name: str, side: str) -> PreTrainedTokenizerBase:
+def with_truncation_side(name: str, side: str) -> PreTrainedTokenizerBase:
     tokenizer = copy.deepcopy(MADE[name])
     tokenizer.truncation_side = side
     return tokenizer
@@ -54,7 +54,7 @@ def rows(windows: Windows) -> list[list[int]]:
 @QUICK
 @given(texts=st.lists(TEXT, min_size=1, max_size=3), max_length=LENGTHS)
 def test_windows_are_those_of_the_tokenizers_library(name: str, side: str, texts: list[str], max_length: int) -> None:
-    tokenizer = cutting(name, side)
+    tokenizer = with_truncation_side(name, side)
     words = [split_words(text) for text in texts]
     windows = tokenize_windows(without_truncation(tokenizer), texts, words=words, max_length=max_length)
     right = tokenizer(
@@ -78,7 +78,7 @@ def test_windows_are_those_of_the_tokenizers_library(name: str, side: str, texts
 def test_each_word_is_in_the_window_in_which_it_is_farthest_from_an_end(
     name: str, side: str, text: str, max_length: int
 ) -> None:
-    tokenizer, words = cutting(name, side), split_words(text)
+    tokenizer, words = with_truncation_side(name, side), split_words(text)
     windows = tokenize_windows(without_truncation(tokenizer), [text], words=[words], max_length=max_length)
     first_tokens = windows.pieces.first_tokens
     assert first_tokens is not None
@@ -119,7 +119,7 @@ def _start(window: int, size: int, step: int, *, side: str, room: int) -> int:
 def test_pairs_are_cut_as_the_tokenizers_library_cuts_them(
     name: str, side: str, pairs: list[tuple[str, str]], max_length: int
 ) -> None:
-    tokenizer = cutting(name, side)
+    tokenizer = with_truncation_side(name, side)
     first, second = [text for text, _ in pairs], [other for _, other in pairs]
     tokens = tokenize(without_truncation(tokenizer), first, pairs=second, max_length=max_length)
     right = [tokenizer([a], [b], truncation=True, max_length=max_length, verbose=False) for a, b in pairs]

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nlpmtl.data import Input, TextInput, TokenSequence, tokenize_text_inputs, without_truncation
+from nlpmtl.data.text_inputs import TokenizedInputs
+from tests.data.test_sliding_window import EVERY_TOKENIZER, MADE, SIDES, TEXT, with_truncation_side
+
+QUICK = settings(deadline=None, max_examples=25)
+STRIDES = st.sampled_from([None, "half", 0, 1, 3])
+
+
+def sequences(tokenized: TokenizedInputs, number: int) -> list[TokenSequence]:
+    return [tokenized.sequence(i) for i in range(*tokenized.first[number : number + 2].tolist())]
+
+
+@st.composite
+def text_inputs(draw: st.DrawFn) -> TextInput:
+    text, stride = draw(TEXT), draw(STRIDES)
+    if draw(st.booleans()):
+        return TextInput(text, draw(TEXT), stride=stride, offsets=draw(st.booleans()))
+    return Input(text).text_input(words=draw(st.booleans()), stride=stride, offsets=draw(st.booleans()))
+
+
+@SIDES
+@EVERY_TOKENIZER
+@QUICK
+@given(inputs=st.lists(text_inputs(), min_size=1, max_size=4), max_length=st.sampled_from([6, 7, 12, 64]))
+def test_an_input_gives_the_same_sequences_with_and_without_others(
+    name: str, side: str, inputs: list[TextInput], max_length: int
+) -> None:
+    tokenizer = without_truncation(with_truncation_side(name, side))
+    together = tokenize_text_inputs(tokenizer, inputs, max_length=max_length)
+    for number, text in enumerate(inputs):
+        single = sequences(tokenize_text_inputs(tokenizer, [text], max_length=max_length), 0)
+        assert len(sequences(together, number)) == len(single)
+        for actual, expected in zip(sequences(together, number), single, strict=True):
+            assert actual.ids.tolist() == expected.ids.tolist()
+            assert len(actual.ids) <= max_length
+            if text.words is not None:
+                assert actual.words is not None
+                assert expected.words is not None
+                assert actual.words.tolist() == expected.words.tolist()
+            if text.offsets:
+                assert actual.offsets is not None
+                assert expected.offsets is not None
+                assert actual.offsets.tolist() == expected.offsets.tolist()
+            if text.pair is not None and expected.type_ids is not None:
+                assert actual.type_ids is not None
+                assert actual.type_ids.tolist() == expected.type_ids.tolist()
+
+
+@SIDES
+@QUICK
+@given(first=TEXT, second=TEXT, stride=st.integers(0, 4), max_length=st.sampled_from([12, 16, 64]))
+def test_windows_of_a_pair_cut_the_second_text_only(
+    side: str, first: str, second: str, stride: int, max_length: int
+) -> None:
+    tokenizer = with_truncation_side("token", side)
+    question = tokenizer(first, add_special_tokens=False)["input_ids"][:3]
+    first, second = f"a {tokenizer.decode(question)}", f"b {second}"
+    whole = tokenizer(first, second, return_offsets_mapping=True, verbose=False)
+    numbers = whole.encodings[0].sequence_ids
+    text = [i for i, number in enumerate(numbers) if number == 1]
+    windows = sequences(
+        tokenize_text_inputs(
+            without_truncation(tokenizer),
+            [TextInput(first, second, stride=stride, offsets=True)],
+            max_length=max_length,
+        ),
+        0,
+    )
+    assert len(windows) == 1 or len(whole["input_ids"]) > max_length
+    covered = set()
+    for window in windows:
+        assert len(window.ids) <= max_length
+        assert window.offsets is not None
+        inside = window.offsets[:, 0] >= 0
+        assert inside.sum() == len(window.ids) - (len(numbers) - len(text))
+        for token, (start, end) in zip(window.ids[inside].tolist(), window.offsets[inside].tolist(), strict=True):
+            places = [i for i in text if whole["offset_mapping"][i] == (start, end)]
+            assert whole["input_ids"][places[0]] == token
+            covered.add((start, end))
+        assert window.ids[~inside].tolist() == [
+            token for token, number in zip(whole["input_ids"], numbers, strict=True) if number != 1
+        ]
+    assert covered == {whole["offset_mapping"][i] for i in text}
+
+
+def test_neighbouring_windows_share_the_tokens_of_the_stride() -> None:
+    tokenizer = without_truncation(MADE["token"])
+    windows = sequences(tokenize_text_inputs(tokenizer, [TextInput("abcdefghijklmnop", stride=3)], max_length=10), 0)
+    inner = [window.ids[1:-1] for window in windows]
+    for left, right in itertools.pairwise(inner):
+        np.testing.assert_array_equal(left[-3:], right[:3])
+
+
+def test_a_long_first_text_leaves_a_quarter_of_the_window_to_the_second() -> None:
+    tokenizer = without_truncation(MADE["token"])
+    windows = sequences(
+        tokenize_text_inputs(tokenizer, [TextInput("a " * 50, "b " * 20, stride=1, offsets=True)], max_length=16), 0
+    )
+    assert all(window.offsets is not None and (window.offsets[:, 0] >= 0).sum() == 4 for window in windows[:-1])
+    assert all(len(window.ids) <= 16 for window in windows)
+
+
+@pytest.mark.parametrize("words", [True, False])
+def test_windows_in_which_no_word_is_read_are_left_out(words: bool) -> None:
+    tokenizer = without_truncation(MADE["token"])
+    text = Input("abcdefghijklmnop" * 2).text_input(words=words, stride="half")
+    assert (len(sequences(tokenize_text_inputs(tokenizer, [text], max_length=8), 0)) == 1) is words
