@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.data import Encoded
+from nlpmtl.data import TokenizedSplit
 from nlpmtl.data.splitting import hold_out
 from nlpmtl.evaluation import Outputs, OutputsSource, to_items
 from nlpmtl.tasks import ExampleOutputs, Task
@@ -52,7 +52,7 @@ def calibrate(
     inference: OutputsSource,
     *,
     tasks: Mapping[str, Task],
-    datasets: Mapping[str, Encoded],
+    datasets: Mapping[str, TokenizedSplit],
     failed: Callable[[str, Exception], None],
 ) -> dict[str, CalibrationReport]:
     """Calibrate the tasks on half of their labelled rows, in place.
@@ -99,7 +99,7 @@ def _calibrate(task: Task, *, fit_half: _Half, report_half: _Half) -> Calibratio
 
 
 def _split_halves(
-    inference: OutputsSource, *, tasks: Mapping[str, Task], datasets: Mapping[str, Encoded]
+    inference: OutputsSource, *, tasks: Mapping[str, Task], datasets: Mapping[str, TokenizedSplit]
 ) -> dict[str, tuple[_Half, _Half]]:
     """Return for each task the rows to fit on, and those to report on."""
     halves = {name: (_Half(), _Half()) for name in tasks}

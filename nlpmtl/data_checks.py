@@ -16,8 +16,8 @@ from typing import Any
 from nlpmtl.config import DatasetConfig, TaskOptions
 from nlpmtl.data import LabelType
 from nlpmtl.data.dataset_reader import DatasetReader, open_reader
-from nlpmtl.data.encode import describe_unknown
 from nlpmtl.data.raw_rows import MalformedRow, RawRow, RawRows
+from nlpmtl.data.targets import describe_unknown
 from nlpmtl.data.validation import check_columns
 from nlpmtl.errors import ConfigError, DataError, NlpmtlError
 from nlpmtl.metrics import check

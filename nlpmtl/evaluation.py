@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nlpmtl.data import Batch, Collator, Encoded, Example, TokenSequence
+from nlpmtl.data import Batch, Collator, Example, TokenizedSplit, TokenSequence
 from nlpmtl.heads import named_outputs
 from nlpmtl.tasks import ExampleOutputs, Task
 
@@ -90,7 +90,7 @@ class Inference:
     world: int = 1
 
     def run(
-        self, encoded: Encoded, *, rows_of: Mapping[str, NDArray[np.bool_]], consume: OutputsConsumer
+        self, encoded: TokenizedSplit, *, rows_of: Mapping[str, NDArray[np.bool_]], consume: OutputsConsumer
     ) -> Iterator[tuple[int, str, Any]]:
         """Yield (row, task, result) for this process's share of the rows, the longest rows first.
 
@@ -138,7 +138,7 @@ class OutputsSource(Protocol):
     """A source of outputs: a model, or outputs that were cached."""
 
     def run(
-        self, encoded: Encoded, *, rows_of: Mapping[str, NDArray[np.bool_]], consume: OutputsConsumer
+        self, encoded: TokenizedSplit, *, rows_of: Mapping[str, NDArray[np.bool_]], consume: OutputsConsumer
     ) -> Iterator[tuple[int, str, Any]]:
         """Yield (row, task, result) as `Inference.run` does."""
         ...
@@ -159,7 +159,7 @@ class LogitsCache:
     _cached: dict[int, dict[str, dict[int, Outputs]]] = field(init=False, default_factory=dict)
 
     def run(
-        self, encoded: Encoded, *, rows_of: Mapping[str, NDArray[np.bool_]], consume: OutputsConsumer
+        self, encoded: TokenizedSplit, *, rows_of: Mapping[str, NDArray[np.bool_]], consume: OutputsConsumer
     ) -> Iterator[tuple[int, str, Any]]:
         """Yield (row, task, result) as `Inference.run` does."""
         cached = self._cached.get(id(encoded))
@@ -173,7 +173,7 @@ class LogitsCache:
                 yield from ((row, task, result) for row, result in zip(some.tolist(), results, strict=True))
 
     def _compute(
-        self, encoded: Encoded, *, rows_of: Mapping[str, NDArray[np.bool_]], consume: OutputsConsumer
+        self, encoded: TokenizedSplit, *, rows_of: Mapping[str, NDArray[np.bool_]], consume: OutputsConsumer
     ) -> Iterator[tuple[int, str, Any]]:
         cached: dict[str, dict[int, Outputs]] | None = {task: {} for task in rows_of}
 
@@ -201,7 +201,7 @@ def _bytes(outputs: Outputs) -> int:
     return sum(values.nbytes + _ARRAY for values in outputs.values())
 
 
-def to_items(encoded: Encoded, outputs: Sequence[Outputs], rows: NDArray[np.int64]) -> list[ExampleOutputs]:
+def to_items(encoded: TokenizedSplit, outputs: Sequence[Outputs], rows: NDArray[np.int64]) -> list[ExampleOutputs]:
     """Return outputs of rows of a tokenized split as `Task.decode` takes them."""
     return [
         ExampleOutputs(
@@ -255,14 +255,22 @@ class Predictions:
 
 
 def evaluate(
-    inference: OutputsSource, *, tasks: Mapping[str, Task], datasets: Mapping[str, Encoded], gather: Gather = list
+    inference: OutputsSource,
+    *,
+    tasks: Mapping[str, Task],
+    datasets: Mapping[str, TokenizedSplit],
+    gather: Gather = list,
 ) -> Scores:
     """Score the tasks on the rows with a label for them: `predict_splits`, then `score`."""
     return score(predict_splits(inference, tasks=tasks, datasets=datasets, gather=gather), tasks=tasks)
 
 
 def predict_splits(
-    inference: OutputsSource, *, tasks: Mapping[str, Task], datasets: Mapping[str, Encoded], gather: Gather = list
+    inference: OutputsSource,
+    *,
+    tasks: Mapping[str, Task],
+    datasets: Mapping[str, TokenizedSplit],
+    gather: Gather = list,
 ) -> dict[str, Predictions]:
     """Predict for the rows with a gold label; a row of several tasks is encoded once.
 
@@ -275,7 +283,7 @@ def predict_splits(
             continue
 
         def decode(
-            task: str, outputs: Sequence[Outputs], rows: NDArray[np.int64], encoded: Encoded = encoded
+            task: str, outputs: Sequence[Outputs], rows: NDArray[np.int64], encoded: TokenizedSplit = encoded
         ) -> list[Any]:
             return [prediction.value for prediction in tasks[task].decode(to_items(encoded, outputs, rows))]
 

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 
 from nlpmtl.calibration import CalibrationReport, calibrate
 from nlpmtl.card import DYNAMICS, LEARNING_CURVE, CardData, CardDataset, CardTask, eval_result_files, write_card
-from nlpmtl.data import Encoded
+from nlpmtl.data import TokenizedSplit
 from nlpmtl.errors import RunError
 from nlpmtl.evaluation import LogitsCache, Predictions, Scores, predict_splits, score
 from nlpmtl.fs import write_json
@@ -226,5 +226,5 @@ def _card_dataset(name: str, config: Mapping[str, Any], splits: Splits) -> CardD
     )
 
 
-def _label_counts(rows: Encoded) -> dict[str, int]:
+def _label_counts(rows: TokenizedSplit) -> dict[str, int]:
     return {task: int(labels.labelled.sum()) for task, labels in rows.labels.items()}

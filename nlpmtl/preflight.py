@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nlpmtl.data import Encoded, Labels
+from nlpmtl.data import Labels, TokenizedSplit
 from nlpmtl.errors import RunError
 from nlpmtl.run import Source, build_run, load_config
 from nlpmtl.task_datasets import load_task_datasets
@@ -125,7 +125,7 @@ def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> Chec
 
 
 def _report(
-    dataset: str, split: str, *, rows: Encoded, limit: int, train_labels: Mapping[str, set[int]]
+    dataset: str, split: str, *, rows: TokenizedSplit, limit: int, train_labels: Mapping[str, set[int]]
 ) -> SplitReport:
     lengths = rows.ids.lengths
     unseen = {}
@@ -146,7 +146,7 @@ def _report(
     )
 
 
-def _train_labels(train: Mapping[str, Encoded]) -> dict[str, set[int]]:
+def _train_labels(train: Mapping[str, TokenizedSplit]) -> dict[str, set[int]]:
     """Return the label ids that occur in the train splits, by task."""
     by_task: dict[str, set[int]] = {}
     for rows in train.values():
@@ -175,7 +175,9 @@ def _try_task(name: str, *, fit: Trainer, max_rows: int) -> TaskReport:
     return TaskReport(name, task.kind, task.input, task.labels, len(rows), loss)
 
 
-def _longest_rows(task: str, *, datasets: Sequence[Encoded], max_rows: int, max_tokens: int) -> list[tuple[int, int]]:
+def _longest_rows(
+    task: str, *, datasets: Sequence[TokenizedSplit], max_rows: int, max_tokens: int
+) -> list[tuple[int, int]]:
     by_length: list[tuple[int, int, int]] = []
     for dataset, rows in enumerate(datasets):
         if task in rows.labels:

@@ -10,7 +10,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config import DatasetConfig
-from nlpmtl.data import DatasetLoader, Encoded, Spelling, Target, TokenizedSplit, WordCounts, fingerprint, label
+from nlpmtl.data import DatasetLoader, LabelMapping, Spelling, TokenizedSplit, WordCounts, attach_labels, fingerprint
 from nlpmtl.errors import ConfigError, DataError, did_you_mean, plain
 from nlpmtl.metrics import load_foreign
 from nlpmtl.metrics.scores import FOREIGN
@@ -18,7 +18,7 @@ from nlpmtl.plugins import HINT
 from nlpmtl.registry import METRICS
 from nlpmtl.tasks import LabelColumns, Regression, Task, build_task, find_labels, label_shapes, read_columns
 
-Splits = dict[str, dict[str, Encoded]]
+Splits = dict[str, dict[str, TokenizedSplit]]
 """Split → dataset → its labelled rows."""
 
 _SHOWN = 10
@@ -154,7 +154,7 @@ def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[st
     return notes
 
 
-def _check_scale(task: Regression, datasets: Mapping[str, DatasetConfig], train: Mapping[str, Encoded]) -> None:
+def _check_scale(task: Regression, datasets: Mapping[str, DatasetConfig], train: Mapping[str, TokenizedSplit]) -> None:
     """Refuse targets whose scale overflows: training on them would give a model that predicts infinity."""
     rows = {name: encoded.labels[task.name] for name, encoded in train.items() if task.name in encoded.labels}
     too_large = [(name, row) for name, labels in rows.items() if (row := task.find_overflow(labels)) is not None]
@@ -193,8 +193,9 @@ def _notes(rows: Mapping[str, dict[str, TokenizedSplit]], encoded: Splits) -> It
             skipped = rows[name][split].skipped
             if skipped:
                 yield f"{name}, {split}: {skipped} bad rows were left out"
-            if dataset.cut:
-                yield f"{name}, {split}: {dataset.cut} of {len(dataset)} rows are longer than max_length and were cut"
+            if dataset.truncated:
+                count = f"{dataset.truncated} of {len(dataset)}"
+                yield f"{name}, {split}: {count} rows are longer than max_length and were cut"
             for task, labels in dataset.labels.items():
                 extra = labels.names[labels.known :]
                 if extra:
@@ -202,7 +203,7 @@ def _notes(rows: Mapping[str, dict[str, TokenizedSplit]], encoded: Splits) -> It
                     yield f"{name}, {split}: task {task!r} does not know {shown}: those rows count as wrong"
 
 
-def _check_validation(tasks: Mapping[str, Task], validation: Mapping[str, Encoded]) -> None:
+def _check_validation(tasks: Mapping[str, Task], validation: Mapping[str, TokenizedSplit]) -> None:
     """Raise DataError if a task's validation rows have only unknown labels. A tag outside spans does not count."""
     for name, task in tasks.items():
         unknown: dict[str, str] = {}
@@ -224,7 +225,7 @@ def _check_validation(tasks: Mapping[str, Task], validation: Mapping[str, Encode
             )
 
 
-def _unscored(tasks: Mapping[str, Task], validation: Mapping[str, Encoded]) -> Iterator[str]:
+def _unscored(tasks: Mapping[str, Task], validation: Mapping[str, TokenizedSplit]) -> Iterator[str]:
     for name in tasks:
         if not any(name in rows.labels and rows.labels[name].labelled.any() for rows in validation.values()):
             yield f"task {name!r} has no labelled validation rows: it is trained, but not scored"
@@ -323,8 +324,8 @@ def _label(
     }
     encoded: Splits = {}
     for name, dataset in datasets.items():
-        targets = {
-            task: Target(
+        mappings = {
+            task: LabelMapping(
                 ", ".join(options.columns), tasks[task].columns["label"], tasks[task].labels, tasks[task].targets
             )
             for task, options in dataset.tasks.items()
@@ -334,7 +335,7 @@ def _label(
                 task: column.rename([known[task].get(label, label) for label in column.names])
                 for task, column in columns.columns[name][split].items()
             }
-            encoded.setdefault(split, {})[name] = label(
-                tokenized, targets=targets, train=split == "train", columns=named_columns
+            encoded.setdefault(split, {})[name] = attach_labels(
+                tokenized, mappings=mappings, train=split == "train", columns=named_columns
             )
     return encoded

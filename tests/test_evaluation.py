@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nlpmtl.data import Batch, Encoded
+from nlpmtl.data import Batch, Ragged
 from nlpmtl.evaluation import Inference, Scores, evaluate, predict_splits, score, to_items
 from nlpmtl.model import load_encoder
 from nlpmtl.run import load_config
@@ -176,9 +177,7 @@ def test_words_without_a_token_come_as_nan(work: TaskDatasets) -> None:
     assert one.first_tokens is not None
     first_tokens = one.first_tokens.values.copy()
     first_tokens[1] = -1
-    holed = Encoded(
-        one.ids, one.types, type(one.first_tokens)(first_tokens, one.first_tokens.bounds), one.labels, one.cut
-    )
+    holed = replace(one, first_tokens=Ragged(first_tokens, one.first_tokens.bounds))
     mask = np.zeros(len(one), dtype=np.bool_)
     mask[0] = True
     ((row, task, item),) = inference(Watched(work)).run(

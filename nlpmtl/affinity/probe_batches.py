@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.data import Encoded
+from nlpmtl.data import TokenizedSplit
 
 
 class ProbeBatches:
@@ -26,7 +26,7 @@ class ProbeBatches:
         seed: random seed, ≥ 0.
     """
 
-    def __init__(self, datasets: Mapping[str, Encoded], *, tasks: Sequence[str], count: int, seed: int) -> None:
+    def __init__(self, datasets: Mapping[str, TokenizedSplit], *, tasks: Sequence[str], count: int, seed: int) -> None:
         self._names = list(datasets)
         self._sizes = [len(rows) for rows in datasets.values()]
         self._labelled: list[list[tuple[int, NDArray[np.intp]]]] = [

@@ -2,8 +2,9 @@
 
 load = DatasetLoader(tokenizer, max_length=128)
 rows = load(data, input=input, columns={"label": "class"}, limit={}, name="sst2")["train"]
-encoded = label(rows, targets={"sst2": Target("label", "class", ("negative", "positive"))}, train=True)
-batch = Collator([encoded], pad=0, types=True)([(0, 0), (0, 1)])
+mapping = LabelMapping("label", "class", ("negative", "positive"))
+split = attach_labels(rows, mappings={"sst2": mapping}, train=True)
+batch = Collator([split], pad=0, types=True)([(0, 0), (0, 1)])
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from nlpmtl.data.collate import Batch, BatchStats, Collator, TaskBatch
 from nlpmtl.data.column_types import BUILT_IN, ColumnType, column_type
 from nlpmtl.data.dataset_loader import DatasetLoader
 from nlpmtl.data.device_transfer import to_device
-from nlpmtl.data.encode import Encoded, Target, label
 from nlpmtl.data.example import Example, TokenSequence
 from nlpmtl.data.fingerprint import describe_changes, fingerprint
 from nlpmtl.data.input_parsing import Input, TextInput, to_input
@@ -25,10 +25,19 @@ from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.sliding_window import Windows, tokenize_windows
 from nlpmtl.data.tables import Container, describe_value, open_container, row_labels, to_plain
 from nlpmtl.data.tag_schemes import Scheme, find_contradiction, names_to_bio, to_bio
-from nlpmtl.data.targets import IGNORED, ClassLabels, Labels, NumberLabels, SetLabels, TagLabels, Targets
+from nlpmtl.data.targets import (
+    IGNORED,
+    ClassLabels,
+    LabelMapping,
+    Labels,
+    NumberLabels,
+    SetLabels,
+    TagLabels,
+    Targets,
+)
 from nlpmtl.data.text_inputs import TokenizedInputs, tokenize_text_inputs
 from nlpmtl.data.tokenization import TokenizedTexts, tokenize
-from nlpmtl.data.tokenized_split import TokenizedSplit
+from nlpmtl.data.tokenized_split import TokenizedSplit, attach_labels
 from nlpmtl.data.tokenizer import without_truncation
 from nlpmtl.data.word_alignment import NO_TOKEN, Span, find_first_tokens, join_words, split_words
 from nlpmtl.data.word_splitting import WHITESPACE, SplittingMethod, WordCounts, WordSplitting
@@ -45,10 +54,10 @@ __all__ = [
     "ColumnType",
     "Container",
     "DatasetLoader",
-    "Encoded",
     "Example",
     "Input",
     "LabelColumn",
+    "LabelMapping",
     "LabelType",
     "Labels",
     "NumberLabels",
@@ -59,7 +68,6 @@ __all__ = [
     "Spelling",
     "SplittingMethod",
     "TagLabels",
-    "Target",
     "Targets",
     "TaskBatch",
     "TextInput",
@@ -70,6 +78,7 @@ __all__ = [
     "Windows",
     "WordCounts",
     "WordSplitting",
+    "attach_labels",
     "column_type",
     "describe_changes",
     "describe_value",
@@ -78,7 +87,6 @@ __all__ = [
     "fingerprint",
     "is_multi_hot",
     "join_words",
-    "label",
     "merged_unicode_forms",
     "names_to_bio",
     "open_container",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nlpmtl.data.device_transfer import to_device
-from nlpmtl.data.encode import Encoded
+from nlpmtl.data.tokenized_split import TokenizedSplit
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class BatchStats:
 class _Share(NamedTuple):
     """The rows of a batch that come from one dataset: their places in the batch, and their numbers in the dataset."""
 
-    source: Encoded
+    source: TokenizedSplit
     at: NDArray[np.int64]
     rows: NDArray[np.int64]
 
@@ -107,7 +107,7 @@ class Collator:
         types: whether the encoder takes segments.
     """
 
-    datasets: Sequence[Encoded]
+    datasets: Sequence[TokenizedSplit]
     pad: int
     types: bool
 

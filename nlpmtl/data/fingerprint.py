@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from nlpmtl.data.encode import Encoded
 from nlpmtl.data.hashing import Hashes, combine, hash_strings, mix, parts
 from nlpmtl.data.targets import ClassLabels, Labels, NumberLabels, SetLabels, TagLabels
+from nlpmtl.data.tokenized_split import TokenizedSplit
 
 
-def fingerprint(encoded: Encoded) -> dict[str, Any] | None:
+def fingerprint(encoded: TokenizedSplit) -> dict[str, Any] | None:
     """Return the fingerprint of a split as plain values; None for rows that were not read from a source.
 
     Returns:

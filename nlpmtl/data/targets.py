@@ -1,4 +1,4 @@
-"""Labels as arrays: one small class for each of the four shapes that a column of labels can have."""
+"""The labels of a task on a split, as ids of the task's label names, and the targets that its loss reads."""
 
 from __future__ import annotations
 
@@ -12,15 +12,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nlpmtl.data.column_types import ColumnType
+from nlpmtl.data.column_types import BUILT_IN, ColumnType, column_type
 from nlpmtl.data.example import Example, TokenSequence
+from nlpmtl.data.label_columns import LabelColumn
+from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
+from nlpmtl.errors import DataError, did_you_mean, quote
 
 IGNORED = -100
 """PyTorch's mark of a position without a label."""
 
 Indices = Sequence[int] | NDArray[np.integer]
 """Which rows."""
+
+_CODES_AT_ONCE = 100_000
+_SHOWN = 10
+"""Maximum number of unknown labels in an error."""
+_SHOWN_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ class Labels(ABC):
 
     @abstractmethod
     def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
-        """What a loss reads, for these labelled rows of a batch that is ``time`` tokens long."""
+        """Return what the loss reads, for labelled rows of a batch that is ``time`` tokens long."""
 
 
 @dataclass(frozen=True)
@@ -182,3 +190,95 @@ class ParsedLabels(ClassLabels):
         targets = [self.make_targets(Example(labels={"label": value}), []) for value in parsed]
         values = [made.example for made in targets if made is not None]
         return {name: torch.from_numpy(np.stack([np.asarray(row[name]) for row in values])) for name in values[0]}
+
+
+@dataclass(frozen=True)
+class LabelMapping:
+    """How a task reads a label column.
+
+    Args:
+        column: the column, as messages name it.
+        type: its column type.
+        names: the label names of the task, in order; empty for numbers.
+        make_targets: makes the targets of an example, for column types that are not built in.
+    """
+
+    column: str
+    type: LabelType
+    names: tuple[str, ...]
+    make_targets: MakeTargets | None = None
+
+
+def map_labels(
+    column: LabelColumn,
+    mapping: LabelMapping,
+    *,
+    train: bool,
+    first_token_counts: NDArray[np.int32] | None,
+    place: Callable[[int], str],
+) -> Labels:
+    """Return the labels of a column as ids of a task's label names.
+
+    Args:
+        column: the column.
+        mapping: how the task reads it.
+        train: whether an unknown label is an error; otherwise it becomes an id past the known ones.
+        first_token_counts: the number of tokens that are the first of a word, ``[rows]``; only tags need it.
+        place: returns the location of a row for messages.
+
+    Raises:
+        DataError: a label of a train split is unknown.
+    """
+    labelled, values = column.labelled, column.values
+    counts = labelled.view(np.int8)
+    if mapping.type == "number":
+        assert not isinstance(values, Ragged)
+        return NumberLabels(names=(), known=0, labelled=labelled, counts=counts, numbers=values)
+    if mapping.type not in BUILT_IN:
+        assert not isinstance(values, Ragged)
+        assert mapping.make_targets is not None
+        kind = column_type(mapping.type)
+        return ParsedLabels(column.names, len(column.names), labelled, counts, values, kind, mapping.make_targets)
+    known_names = set(mapping.names)
+    unknown = [name for name in column.names if name not in known_names]
+    if train and unknown:
+        places = {name: place(column.first_row(name)) for name in unknown[:_SHOWN]}
+        raise DataError(describe_unknown(places, count=len(unknown), column=mapping.column, known=mapping.names))
+    names, known = (*mapping.names, *unknown), len(mapping.names)
+    if not isinstance(values, Ragged):
+        return ClassLabels(names, known, labelled, counts, _translate(values, column.names, names))
+    lists = Ragged(_translate(values.values, column.names, names), values.bounds)
+    if mapping.type == "set":
+        return SetLabels(names, known, labelled, counts, lists)
+    assert first_token_counts is not None, "tags are labels of words"
+    return TagLabels(names, known, labelled, np.where(labelled, first_token_counts, 0), lists)
+
+
+def describe_unknown(places: Mapping[str, str], *, count: int, column: str, known: Sequence[str]) -> str:
+    """Return the message about labels of a train split that are not in a task's list of labels.
+
+    Args:
+        places: the first few unknown labels, each with the location of its first row.
+        count: the number of unknown labels.
+        column: their column.
+        known: the task's labels.
+    """
+    (first, place), *others = places.items()
+    hint = did_you_mean(first, known)
+    message = f"{place}: {column}: {first!r} is not in the list of labels; {hint}"
+    if not others:
+        return message
+    more = f"\n  and {count - len(places)} more" if count > len(places) else ""
+    listed = "".join(f"\n  {where}: {quote(label, limit=_SHOWN_CHARACTERS)}" for label, where in others)
+    return f"{message}\n{count} labels are not in the list, the others are:{listed}{more}"
+
+
+def _translate(codes: NDArray[Any], before: tuple[str, ...], names: tuple[str, ...]) -> NDArray[np.integer]:
+    """Return codes as ids, in the smallest integers that hold them; −1, for no label, stays −1."""
+    ids = {name: i for i, name in enumerate(names)}
+    table = np.array([*(ids[name] for name in before), -1], dtype=np.min_scalar_type(-max(1, len(names))))
+    translated = np.empty(len(codes), dtype=table.dtype)
+    for start in range(0, len(codes), _CODES_AT_ONCE):  # NumPy converts the indices to 64-bit integers
+        part = slice(start, start + _CODES_AT_ONCE)
+        np.take(table, codes[part], mode="wrap", out=translated[part])  # −1 is the last entry of the table
+    return translated

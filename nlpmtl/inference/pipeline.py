@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from nlpmtl.data import Encoded, Example, Input, TokenSequence, Windows, tokenize, tokenize_windows, without_truncation
+from nlpmtl.data import (
+    Example,
+    Input,
+    TokenizedSplit,
+    TokenSequence,
+    Windows,
+    tokenize,
+    tokenize_windows,
+    without_truncation,
+)
 from nlpmtl.data.tokenizer import find_failing_text
 from nlpmtl.errors import ConfigError, DataError, NlpmtlError, RunError
 from nlpmtl.evaluation import Inference, Outputs
@@ -123,7 +132,7 @@ class InferencePipeline:
         first[windows.first] = True
         has_words = first if pieces.first_tokens is None else first | (pieces.first_tokens.lengths > 0)
         rows_of = {name: has_words if task.windowed else first for name, task in tasks.items()}
-        encoded = Encoded(pieces.ids, pieces.types, pieces.first_tokens, labels={}, cut=0)
+        encoded = TokenizedSplit(pieces.ids, pieces.types, pieces.first_tokens)
         outputs: dict[str, dict[int, Outputs]] = {name: {} for name in tasks}
         for row, name, values in self._inference.run(encoded, rows_of=rows_of, consume=_identity):
             outputs[name][row] = values

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nlpmtl.data import Batch, Encoded
+from nlpmtl.data import Batch, TokenizedSplit
 from nlpmtl.errors import ConfigError
 from nlpmtl.evaluation import Inference, LogitsCache, evaluate
 from nlpmtl.strict_json import dumps
@@ -51,7 +51,7 @@ class Evaluator:
     model: nn.Module
     full_model: nn.Module
     tasks: Mapping[str, Task]
-    validation: Mapping[str, Encoded]
+    validation: Mapping[str, TokenizedSplit]
     inference: Inference
     every: int
     select: str

@@ -6,26 +6,26 @@ import numpy as np
 import pytest
 
 from nlpmtl.affinity.probe_batches import ProbeBatches
-from nlpmtl.data import Encoded
+from nlpmtl.data import TokenizedSplit
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.targets import ClassLabels
 
 
-def dataset(**labelled: list[int]) -> Encoded:
+def dataset(**labelled: list[int]) -> TokenizedSplit:
     """Return rows of one token, labelled for a task where its list has a 1."""
     count = len(next(iter(labelled.values())))
     labels = {}
     for task, counts in labelled.items():
         label_counts = np.array(counts)
         labels[task] = ClassLabels(("a",), 1, label_counts > 0, label_counts, np.zeros(count, dtype=np.int8))
-    return Encoded(Ragged(np.zeros(count, dtype=np.int32), np.arange(count + 1)), None, None, labels, 0)
+    return TokenizedSplit(Ragged(np.zeros(count, dtype=np.int32), np.arange(count + 1)), labels=labels)
 
 
 BOTH = dataset(a=[1] * 40, b=[1] * 40)
 SPARSE = dataset(c=[0] * 30 + [1] * 3, d=[1] * 33)
 
 
-def batches(datasets: dict[str, Encoded], tasks: str, *, count: int = 8, seed: int = 0) -> ProbeBatches:
+def batches(datasets: dict[str, TokenizedSplit], tasks: str, *, count: int = 8, seed: int = 0) -> ProbeBatches:
     return ProbeBatches(datasets, tasks=list(tasks), count=count, seed=seed)
 
 

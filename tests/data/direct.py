@@ -8,10 +8,11 @@ from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config.dataset import DataConfig, InputConfig
 from nlpmtl.data.dataset_reader import open_reader
-from nlpmtl.data.encode import Encoded, Target, label
 from nlpmtl.data.examples import Examples
 from nlpmtl.data.labels import LabelType
-from nlpmtl.data.tokenized_split import tokenize_split
+from nlpmtl.data.split_tokenization import tokenize_split
+from nlpmtl.data.targets import LabelMapping
+from nlpmtl.data.tokenized_split import TokenizedSplit, attach_labels
 
 
 def load_rows(
@@ -32,10 +33,9 @@ def encode(
     *,
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
-    targets: Mapping[str, Target],
+    mappings: Mapping[str, LabelMapping],
     train: bool,
-) -> Encoded:
-    columns = {target.column: target.shape for target in targets.values()}
-    return label(
-        tokenize_split(rows, columns=columns, tokenizer=tokenizer, max_length=max_length), targets=targets, train=train
-    )
+) -> TokenizedSplit:
+    columns = {mapping.column: mapping.type for mapping in mappings.values()}
+    split = tokenize_split(rows, columns=columns, tokenizer=tokenizer, max_length=max_length)
+    return attach_labels(split, mappings=mappings, train=train)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlpmtl.config import DataConfig, InputConfig
-from nlpmtl.data import IGNORED, Batch, Collator, Encoded, Target
+from nlpmtl.data import IGNORED, Batch, Collator, LabelMapping, TokenizedSplit
 from tests.data.direct import encode, load_rows
 from tests.tiny import make_rows
 from tests.tokenizing import token
@@ -18,21 +18,21 @@ from tests.tokenizing import token
 PAD = 77
 ROWS = [{**row, "kinds": None} if i == 7 else row for i, row in enumerate(make_rows(15, seed=4))]
 TARGETS = {
-    "topic": Target("topic", "class", ("animals", "places", "things")),
-    "kinds": Target("kinds", "set", ("x", "y", "z")),
-    "tags": Target("tags", "tags", ("O", "B-place", "B-person")),
-    "grade": Target("grade", "number", ()),
+    "topic": LabelMapping("topic", "class", ("animals", "places", "things")),
+    "kinds": LabelMapping("kinds", "set", ("x", "y", "z")),
+    "tags": LabelMapping("tags", "tags", ("O", "B-place", "B-person")),
+    "grade": LabelMapping("grade", "number", ()),
 }
 
 
-def encoded(input: dict[str, str], *tasks: str) -> Encoded:
+def encoded(input: dict[str, str], *tasks: str) -> TokenizedSplit:
     rows = load_rows(
         DataConfig(files={"train": ROWS}),
         input=InputConfig(**input),
-        columns={TARGETS[task].column: TARGETS[task].shape for task in tasks},
+        columns={TARGETS[task].column: TARGETS[task].type for task in tasks},
     )["train"]
     targets = {task: TARGETS[task] for task in tasks}
-    return encode(rows, tokenizer=token(), max_length=64, targets=targets, train=True)
+    return encode(rows, tokenizer=token(), max_length=64, mappings=targets, train=True)
 
 
 @cache

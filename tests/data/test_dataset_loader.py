@@ -19,9 +19,10 @@ from transformers import PreTrainedTokenizerBase
 from nlpmtl.config import DataConfig, InputConfig
 from nlpmtl.data.dataset_cache import Cache
 from nlpmtl.data.dataset_loader import DatasetLoader
-from nlpmtl.data.encode import Target, label
 from nlpmtl.data.labels import LabelType
-from nlpmtl.data.tokenized_split import TokenizedSplit, tokenize_split
+from nlpmtl.data.split_tokenization import tokenize_split
+from nlpmtl.data.targets import LabelMapping
+from nlpmtl.data.tokenized_split import TokenizedSplit, attach_labels
 from nlpmtl.errors import ConfigError, DataError
 from tests.data.direct import encode, load_rows
 from tests.data.prepared import arrays, plain
@@ -31,10 +32,10 @@ from tests.tokenizing import byte_level, metaspace, token
 COLUMNS: dict[str, LabelType] = {"topic": "class", "grade": "number", "kinds": "set", "tags": "tags"}
 WORDS = InputConfig(words="tokens")
 TARGETS = {
-    "topic": Target("topic", "class", ("animals", "places", "things")),
-    "kinds": Target("kinds", "set", ("x", "y", "z")),
-    "tags": Target("tags", "tags", ("O", "B-place", "B-person")),
-    "grade": Target("grade", "number", ()),
+    "topic": LabelMapping("topic", "class", ("animals", "places", "things")),
+    "kinds": LabelMapping("kinds", "set", ("x", "y", "z")),
+    "tags": LabelMapping("tags", "tags", ("O", "B-place", "B-person")),
+    "grade": LabelMapping("grade", "number", ()),
 }
 
 
@@ -300,6 +301,7 @@ class TestShare:
             for splits in (["validation"], None):
                 loaded = ask(train, validation=0.2, limit={"train": 9}, splits=splits)
                 for split, rows in loaded.items():
+                    assert rows.numbers is not None
                     assert rows.numbers.tolist() == direct[split].numbers.tolist()
                     assert rows.place(0) == direct[split].place(0)
             assert shapes(loaded) == {"train": 9, "validation": 6}
@@ -386,20 +388,20 @@ class TestErrors:
     ) -> None:
         right: dict[str, Any] = {"tokens": ["a", "dog"], "topic": "animals", "kinds": ["x"], "tags": ["O", "O"]}
         path = write_rows(tmp_path / "a.jsonl", [right, {"tokens": []}, {**right, task: None}, {**right, task: wrong}])
-        columns = {task: TARGETS[task].shape}
+        columns = {task: TARGETS[task].type}
         for _ in range(2):
             split = ask({"train": str(path)}, columns=columns, on_bad_row="skip")["train"]
             with pytest.raises(DataError) as caught:
-                label(split, targets={task: TARGETS[task]}, train=True)
+                attach_labels(split, mappings={task: TARGETS[task]}, train=True)
             assert str(caught.value) == f"{path}:4: {message}"
         assert len(entries(root)) == 1
 
     def test_labels_of_an_entry_are_those_of_the_rows(self, files: dict[str, str]) -> None:
-        targets = {**TARGETS, "topic": Target("topic", "class", ("places", "animals"))}
+        targets = {**TARGETS, "topic": LabelMapping("topic", "class", ("places", "animals"))}
         ask(files)
-        loaded = label(ask(files)["test"], targets=targets, train=False)
+        loaded = attach_labels(ask(files)["test"], mappings=targets, train=False)
         rows = load_rows(DataConfig(files=files), input=WORDS, columns=COLUMNS)["test"]
-        direct = encode(rows, tokenizer=token(), max_length=9, targets=targets, train=False)
+        direct = encode(rows, tokenizer=token(), max_length=9, mappings=targets, train=False)
         assert loaded.labels["topic"].names == ("places", "animals", "things")
         for task, labels in direct.labels.items():
             labelled = [i for i, has_label in enumerate(labels.labelled) if has_label]

@@ -15,7 +15,7 @@ import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from nlpmtl.config import DataConfig, InputConfig
-from nlpmtl.data import DatasetLoader, Target, describe_changes, fingerprint, label
+from nlpmtl.data import DatasetLoader, LabelMapping, TokenizedSplit, attach_labels, describe_changes, fingerprint
 from nlpmtl.data.labels import LabelType
 from tests.tiny import make_rows, write_encoder, write_rows
 
@@ -48,8 +48,8 @@ def taken(tokenizer: PreTrainedTokenizerBase) -> Callable[..., Any]:
             limit={},
             name="d",
         )["train"]
-        targets = {column: Target(column, SHAPES[column], NAMES[column]) for column in columns}
-        return fingerprint(label(prepared, targets=targets, train=True))
+        mappings = {column: LabelMapping(column, SHAPES[column], NAMES[column]) for column in columns}
+        return fingerprint(attach_labels(prepared, mappings=mappings, train=True))
 
     return take
 
@@ -139,6 +139,6 @@ def test_rows_are_hashed_in_parts(taken: Callable[..., Any], monkeypatch: pytest
 
 
 def test_rows_that_have_no_source_have_no_fingerprint() -> None:
-    from nlpmtl.data import Encoded, Ragged
+    from nlpmtl.data import Ragged
 
-    assert fingerprint(Encoded(Ragged(np.zeros(1, dtype=np.int32), np.arange(2)), None, None, labels={}, cut=0)) is None
+    assert fingerprint(TokenizedSplit(Ragged(np.zeros(1, dtype=np.int32), np.arange(2)))) is None

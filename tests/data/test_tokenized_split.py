@@ -15,8 +15,11 @@ from transformers import PreTrainedTokenizerBase
 from nlpmtl.config import DataConfig, InputConfig
 from nlpmtl.data.examples import Examples
 from nlpmtl.data.labels import LabelType
+from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.split_tokenization import tokenize_split
+from nlpmtl.data.targets import ClassLabels
 from nlpmtl.data.tokenization import TokenizedTexts, tokenize
-from nlpmtl.data.tokenized_split import TokenizedSplit, read_tokenized_split, tokenize_split
+from nlpmtl.data.tokenized_split import TokenizedSplit, read_tokenized_split
 from nlpmtl.data.word_alignment import NO_TOKEN
 from tests.data.direct import load_rows
 from tests.data.prepared import arrays, plain
@@ -37,6 +40,25 @@ def prepared(
     rows: Examples, *, directory: Path | None = None, columns: Mapping[str, LabelType] = COLUMNS
 ) -> TokenizedSplit:
     return tokenize_split(rows, columns=columns, tokenizer=token(), max_length=9, directory=directory)
+
+
+class TestRowLengths:
+    IDS = Ragged.pack([[7] * length for length in (1, 2, 4, 8, 16)])
+
+    def test_a_row_is_its_sequence(self) -> None:
+        assert TokenizedSplit(self.IDS).row_lengths.tolist() == [1, 2, 4, 8, 16]
+
+    def test_a_sequence_of_several_tasks_counts_once(self) -> None:
+        places = {"a": Ragged.pack([[0, 2], [1], []]), "b": Ragged.pack([[2, 3], [], [4]])}
+        split = TokenizedSplit(self.IDS, places=places)
+        assert len(split) == 3
+        assert split.row_lengths.tolist() == [1 + 4 + 8, 2, 16]
+
+    def test_a_task_without_places_reads_the_sequence_of_the_same_number(self) -> None:
+        ones = np.ones(3, dtype=np.int8)
+        labels = {task: ClassLabels(("x",), 1, ones > 0, ones, 0 * ones) for task in "ab"}
+        split = TokenizedSplit(self.IDS, labels=labels, places={"a": Ragged.pack([[3], [], [4]])})
+        assert split.row_lengths.tolist() == [1 + 8, 2, 4 + 16]
 
 
 @EVERY_INPUT
@@ -191,8 +213,8 @@ def test_long_rows_are_tokenised_fewer_at_a_time(monkeypatch: pytest.MonkeyPatch
 
     rows = load([{"tokens": ["a"] * 300, "tags": ["O"] * 300} for _ in range(20)], columns={"tags": "tags"})
     expected = plain(prepared(rows, columns={"tags": "tags"}))
-    monkeypatch.setattr("nlpmtl.data.tokenized_split.tokenize", watch)
-    monkeypatch.setattr("nlpmtl.data.tokenized_split._CHARACTERS_PER_BATCH", 1500)
+    monkeypatch.setattr("nlpmtl.data.split_tokenization.tokenize", watch)
+    monkeypatch.setattr("nlpmtl.data.split_tokenization._CHARACTERS_PER_BATCH", 1500)
     assert plain(prepared(rows, columns={"tags": "tags"})) == expected
     assert max(sizes) <= 1500
     assert len(sizes) == 10
@@ -210,9 +232,9 @@ def test_the_number_of_cores_does_not_change_the_result(cores: int, monkeypatch:
 
     examples = load([{"tokens": ["a"] * (i % 5 + 1), "tags": ["O"] * (i % 5 + 1)} for i in range(60)])
     expected = plain(prepared(examples))
-    monkeypatch.setattr("nlpmtl.data.tokenized_split.tokenize", watch)
-    monkeypatch.setattr("nlpmtl.data.tokenized_split._ROWS_PER_BATCH", 2)
-    monkeypatch.setattr("nlpmtl.data.tokenized_split._available_cores", lambda: cores)
+    monkeypatch.setattr("nlpmtl.data.split_tokenization.tokenize", watch)
+    monkeypatch.setattr("nlpmtl.data.split_tokenization._ROWS_PER_BATCH", 2)
+    monkeypatch.setattr("nlpmtl.data.split_tokenization._available_cores", lambda: cores)
     assert plain(prepared(examples)) == expected
     assert 1 <= len(threads) <= cores
     assert threading.get_ident() not in threads

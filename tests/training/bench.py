@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 from torch.optim import Optimizer
 
-from nlpmtl.data import Collator, Encoded
+from nlpmtl.data import Collator, TokenizedSplit
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.run import load_config
 from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
@@ -34,7 +34,7 @@ class Bench:
     work: TaskDatasets
 
     @property
-    def datasets(self) -> list[Encoded]:
+    def datasets(self) -> list[TokenizedSplit]:
         return list(self.work.splits["train"].values())
 
     def train_step(

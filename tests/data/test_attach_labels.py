@@ -12,11 +12,11 @@ from nlpmtl.config import DataConfig, InputConfig
 from nlpmtl.data import (
     IGNORED,
     ClassLabels,
-    Encoded,
+    LabelMapping,
     NumberLabels,
     SetLabels,
     TagLabels,
-    Target,
+    TokenizedSplit,
     tokenize,
 )
 from nlpmtl.errors import DataError
@@ -24,29 +24,29 @@ from tests.data.direct import encode, load_rows
 from tests.tiny import make_rows
 from tests.tokenizing import TOKENIZERS, byte_level, token
 
-TOPIC = Target("topic", "class", ("animals", "places", "things"))
-KINDS = Target("kinds", "set", ("x", "y", "z"))
-TAGS = Target("tags", "tags", ("O", "B-place", "B-person"))
-GRADE = Target("grade", "number", ())
+TOPIC = LabelMapping("topic", "class", ("animals", "places", "things"))
+KINDS = LabelMapping("kinds", "set", ("x", "y", "z"))
+TAGS = LabelMapping("tags", "tags", ("O", "B-place", "B-person"))
+GRADE = LabelMapping("grade", "number", ())
 ALL = {"topic": TOPIC, "kinds": KINDS, "tags": TAGS, "grade": GRADE}
 
 
 def encoded(
     rows: Sequence[dict[str, Any]],
-    targets: Mapping[str, Target],
+    mappings: Mapping[str, LabelMapping],
     *,
     input: dict[str, str] | None = None,
     max_length: int = 64,
     train: bool = True,
     tokenizer: Any = None,
-) -> Encoded:
+) -> TokenizedSplit:
     split = "train" if train else "test"
     reader = load_rows(
         DataConfig(files={split: list(rows)}),
         input=InputConfig(**(input or {"words": "tokens"})),
-        columns={target.column: target.shape for target in targets.values()},
+        columns={mapping.column: mapping.type for mapping in mappings.values()},
     )[split]
-    return encode(reader, tokenizer=tokenizer or token(), max_length=max_length, targets=targets, train=train)
+    return encode(reader, tokenizer=tokenizer or token(), max_length=max_length, mappings=mappings, train=train)
 
 
 class TestLabels:
@@ -149,7 +149,7 @@ class TestWordpieces:
     def test_a_row_is_cut_only_if_it_is_longer_than_the_limit(self, max_length: int, cut: int) -> None:
         rows = [{"tokens": ["a"] * n, "tags": ["B-place"] * n} for n in (6, 4, 2)]  # and two special ones
         split = encoded(rows, {"tags": TAGS}, max_length=max_length)
-        assert split.cut == cut
+        assert split.truncated == cut
         assert split.ids.lengths.tolist() == [min(n + 2, max_length) for n in (6, 4, 2)]
         assert split.labels["tags"].counts.tolist() == [min(n, max_length - 2) for n in (6, 4, 2)]
         assert split.first_tokens is not None
@@ -182,7 +182,7 @@ class TestPairs:
             row = {"one": first, "two": second, "topic": "animals"}
             split = encoded([row], {"topic": TOPIC}, input=self.INPUT, max_length=10)
             pieces = token().convert_ids_to_tokens(split.ids[0].tolist())
-            assert (len(pieces), pieces.count("dog"), pieces.count("cat"), split.cut) == (10, 1, 6, 1)
+            assert (len(pieces), pieces.count("dog"), pieces.count("cat"), split.truncated) == (10, 1, 6, 1)
 
 
 def test_a_text_is_tokenised_with_its_words() -> None:

@@ -1,0 +1,195 @@
+"""Tokenization of a split: examples to token ids and label columns, batch by batch, on all cores."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
+
+from nlpmtl.data.arrays import ArrayWriter, RaggedWriter
+from nlpmtl.data.batching import greedy_length_batches
+from nlpmtl.data.examples import Examples
+from nlpmtl.data.hashing import digest_tokens, hash_inputs
+from nlpmtl.data.label_columns import LabelColumnWriter
+from nlpmtl.data.labels import LabelType
+from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.tokenization import TokenizedTexts, tokenize
+from nlpmtl.data.tokenized_split import TokenizedSplit
+from nlpmtl.data.tokenizer import find_failing_text
+from nlpmtl.data.word_alignment import NO_TOKEN, Spans
+from nlpmtl.data.word_splitting import WordCounts
+from nlpmtl.errors import RunError
+
+_ROWS_PER_BATCH = 1000
+_CHARACTERS_PER_BATCH = 200_000
+_MAX_THREADS = 8
+"""More threads do not help: building arrays from the encodings holds Python's global lock."""
+
+
+def tokenize_split(
+    examples: Examples,
+    *,
+    columns: Mapping[str, LabelType],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    directory: Path | None = None,
+) -> TokenizedSplit:
+    """Tokenize the examples of a split, batch by batch, on all cores.
+
+    Args:
+        examples: the examples.
+        columns: label column = its type.
+        tokenizer: a fast tokenizer.
+        max_length: the maximum number of tokens of a row, special tokens included.
+        directory: where to write the arrays, which are then memory-mapped; default: in memory.
+
+    Raises:
+        RunError: the tokenizer fails for a row, such as by a panic of its Rust code.
+        OSError: the files cannot be written.
+    """
+    pair, words = "pair" in examples.stored.schema.names, "words" in examples.stored.schema.names
+    has_types = pair and "token_type_ids" in tokenizer.model_input_names
+    ids = RaggedWriter(directory, "ids")
+    types = ArrayWriter(directory, "types", dtype=np.int8) if has_types else None
+    first_tokens = RaggedWriter(directory, "first_tokens") if words else None
+    first_token_counts = ArrayWriter(directory, "first_token_counts", dtype=np.int32) if words else None
+    labels = {
+        name: LabelColumnWriter(directory, f"label{i}", type=type_) for i, (name, type_) in enumerate(columns.items())
+    }
+    inputs = ArrayWriter(directory, "inputs", dtype=np.uint64)
+    numbers = ArrayWriter(directory, "numbers", dtype=np.int64)
+    numbers.append(examples.numbers)
+    word_counts = WordCounts()
+    truncated = 0
+    for batch, texts in _tokenize_batches(examples, tokenizer=tokenizer, max_length=max_length):
+        ids.append(texts.ids)
+        inputs.append(hash_inputs(batch))
+        truncated += int(texts.cut.sum())
+        if types is not None and texts.types is not None:
+            types.append(texts.types.values)
+        if first_tokens is not None and first_token_counts is not None and texts.first_tokens is not None:
+            first_tokens.append(texts.first_tokens)
+            first_token_counts.append(_count_first_tokens(texts.first_tokens))
+            word_counts.add(row.as_py() for row in batch["words"])
+        for name, label in labels.items():
+            label.append(batch[f"label:{name}"])
+    all_ids = ids.close()
+    return TokenizedSplit(
+        ids=all_ids,
+        types=Ragged(types.close(), all_ids.bounds) if types is not None else None,
+        first_tokens=first_tokens.close() if first_tokens is not None else None,
+        first_token_counts=first_token_counts.close() if first_token_counts is not None else None,
+        columns={name: label.close() for name, label in labels.items()},
+        numbers=numbers.close(),
+        where=examples.where,
+        separator=examples.separator,
+        files=examples.files,
+        missing_columns=examples.missing_columns,
+        class_names=examples.class_names,
+        skipped=examples.skipped,
+        truncated=truncated,
+        inputs=inputs.close(),
+        tokens=digest_tokens(all_ids),
+        word_counts=word_counts.counts if words else None,
+    )
+
+
+def _tokenize_batches(
+    examples: Examples, *, tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> Iterator[tuple[pa.RecordBatch, TokenizedTexts]]:
+    """Yield batches of examples with their tokens, in order; threads tokenize the following batches meanwhile.
+
+    The tokenizer's Rust code releases Python's global lock. So the threads use all cores whatever
+    ``TOKENIZERS_PARALLELISM`` is, and without a process that would have to be forked or started.
+    """
+    threads = min(_available_cores(), _MAX_THREADS)
+    pending: deque[tuple[pa.RecordBatch, int, Future[TokenizedTexts]]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="tokenize") as pool:
+        try:
+            start = 0
+            for batch in _batches(examples):
+                pending.append((batch, start, pool.submit(_tokenize_batch, batch, tokenizer, max_length)))
+                start += batch.num_rows
+                if len(pending) > threads:
+                    yield _result(examples, tokenizer, *pending.popleft())
+            while pending:
+                yield _result(examples, tokenizer, *pending.popleft())
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _texts(batch: pa.RecordBatch) -> tuple[list[str], list[str] | None]:
+    """Return the texts of a batch of examples, and the second text of each pair."""
+    if "words" in batch.schema.names:
+        return pc.binary_join(batch["words"], " ").to_pylist(), None
+    return batch["text"].to_pylist(), batch["pair"].to_pylist() if "pair" in batch.schema.names else None
+
+
+def _tokenize_batch(batch: pa.RecordBatch, tokenizer: PreTrainedTokenizerBase, max_length: int) -> TokenizedTexts:
+    texts, pairs = _texts(batch)
+    words = _word_spans(batch["words"]) if "words" in batch.schema.names else None
+    return tokenize(tokenizer, texts, pairs=pairs, words=words, max_length=max_length)
+
+
+def _result(
+    examples: Examples,
+    tokenizer: PreTrainedTokenizerBase,
+    batch: pa.RecordBatch,
+    start: int,
+    future: Future[TokenizedTexts],
+) -> tuple[pa.RecordBatch, TokenizedTexts]:
+    """Return a batch and its tokens; RunError names the row for which the tokenizer fails."""
+    try:
+        return batch, future.result()
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic of the tokenizer's Rust code is not an Exception
+        texts, pairs = _texts(batch)
+        rows = [(text,) for text in texts] if pairs is None else list(zip(texts, pairs, strict=True))
+        failing = find_failing_text(tokenizer, rows)
+        if failing is None:
+            raise
+        raise RunError(
+            f"{examples.place(start + failing)}: the encoder's tokenizer fails for this row "
+            f"({type(error).__name__}: {error}); remove the row, or use an encoder with an intact tokenizer.json"
+        ) from error
+
+
+def _word_spans(words: pa.Array) -> Spans:
+    """Return where the words of each row are in the text that joins them with spaces."""
+    bounds = np.zeros(len(words) + 1, dtype=np.int64)
+    np.cumsum(pc.list_value_length(words).to_numpy(), out=bounds[1:])
+    return Spans.joined(pc.utf8_length(words.flatten()).to_numpy().astype(np.int64), bounds)
+
+
+def _batches(examples: Examples) -> Iterator[pa.RecordBatch]:
+    """Yield all examples in order, in batches of limited rows and characters."""
+    for batch in examples.batches(size=_ROWS_PER_BATCH):
+        sizes = np.zeros(batch.num_rows, dtype=np.int64)
+        for name in {"text", "pair", "words"} & set(batch.schema.names):
+            texts = pc.binary_join(batch[name], " ") if name == "words" else batch[name]
+            sizes += pc.utf8_length(texts).to_numpy()
+        for start, end in greedy_length_batches(sizes.tolist(), limit=_CHARACTERS_PER_BATCH):
+            yield batch.slice(start, end - start)
+
+
+def _count_first_tokens(first_tokens: Ragged) -> NDArray[np.int32]:
+    """Count the different tokens that are the first of a word in each row: one token may cover two words."""
+    present = first_tokens.values != NO_TOKEN
+    row = np.repeat(np.arange(len(first_tokens)), first_tokens.lengths)[present]
+    tokens = first_tokens.values[present]
+    stride = int(tokens.max(initial=0)) + 1
+    return np.bincount(np.unique(row * stride + tokens) // stride, minlength=len(first_tokens)).astype(np.int32)
