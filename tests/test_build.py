@@ -8,7 +8,7 @@ from nlpmtl import Predictor
 from tests.tiny import apart, make_run, metrics, read_json, train_tiny, weights
 
 
-def test_packed_rows_and_padded_ones_give_the_same_weights(tmp_path: Path) -> None:
+def test_packed_and_padded_rows_give_the_same_weights(tmp_path: Path) -> None:
     train = {"steps": 12, "batch_size": 8, "lr": 1e-3, "precision": "fp64", "micro_tokens": 60}
     run = make_run(tmp_path, dropout=0.0, train=train)
     packed = train_tiny(run, tmp_path / "packed")
@@ -21,7 +21,7 @@ def test_packed_rows_and_padded_ones_give_the_same_weights(tmp_path: Path) -> No
         assert line["losses"] == pytest.approx(other["losses"], abs=1e-9)
 
 
-def test_a_model_does_not_tell_how_it_was_computed(tmp_path: Path) -> None:
+def test_a_model_does_not_record_whether_rows_were_packed(tmp_path: Path) -> None:
     trained = train_tiny(make_run(tmp_path, train={"steps": 2, "batch_size": 8}))
     assert "packed" not in (trained.model_dir / "config.json").read_text(encoding="utf-8")
     assert "packed" not in str(read_json(trained.output / "run.json"))
@@ -30,7 +30,7 @@ def test_a_model_does_not_tell_how_it_was_computed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extra", [{"gradient_checkpointing": True}, {"freeze": True}])
-def test_packed_rows_go_with_what_else_an_encoder_can_be_told(tmp_path: Path, extra: dict[str, bool]) -> None:
+def test_packing_works_with_every_encoder_option(tmp_path: Path, extra: dict[str, bool]) -> None:
     run = make_run(tmp_path, train={"steps": 3, "batch_size": 8})
     plain = train_tiny(run, tmp_path / "plain")
     configured = train_tiny({**run, "encoder": {**run["encoder"], **extra}}, tmp_path / "told")

@@ -40,13 +40,13 @@ def test_the_scores_are_those_of_the_saved_model(calibrated: Trained) -> None:
         assert scores[task] == pytest.approx(values, abs=1e-3), task
 
 
-def test_the_card_tells_it(calibrated: Trained) -> None:
+def test_the_card_reports_calibration(calibrated: Trained) -> None:
     card = (calibrated.model_dir / "README.md").read_text(encoding="utf-8")
     table = card[card.index("## Calibration") :]
     assert all(f"| `{name}` |" in table for name in ("topic", "mood", "places", "kinds"))
 
 
-def test_too_few_rows_leave_a_task_as_it_is(trained: Trained) -> None:
+def test_too_few_rows_leave_a_task_uncalibrated(trained: Trained) -> None:
     """12 validation rows are no two halves of 20."""
     assert all("temperature" not in spec for spec in read_json(trained.model_dir / "config.json")["tasks"].values())
     assert "Calibration" not in (trained.model_dir / "README.md").read_text(encoding="utf-8")

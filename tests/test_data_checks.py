@@ -102,7 +102,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "values", [[1.0, 2.0], ["1", "2"], [True, False], ["true", "false"], ["1.0", "2"], ["e\u0301", "ö"], [None, "ö"]]
 )
-def test_other_spellings_are_decided_on_the_whole_column(values: list[Any]) -> None:
+def test_label_spelling_is_decided_on_the_whole_column(values: list[Any]) -> None:
     """Whether 1.0 means 1 depends on all rows."""
     from nlpmtl.data_checks import check_datasets
 

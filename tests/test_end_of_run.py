@@ -139,7 +139,9 @@ FAILURES: dict[str, tuple[Callable[[], None], str, set[str]]] = {
 
 
 @pytest.mark.parametrize("what", FAILURES)
-def test_what_fails_is_reported_and_the_model_is_written(run: dict[str, Any], tmp_path: Path, what: str) -> None:
+def test_failures_after_the_last_step_are_reported_and_the_model_is_saved(
+    run: dict[str, Any], tmp_path: Path, what: str
+) -> None:
     break_it, message, missing = FAILURES[what]
     break_it()
     result, notes = train(run, tmp_path / "out")
@@ -159,7 +161,7 @@ def test_what_fails_is_reported_and_the_model_is_written(run: dict[str, Any], tm
     assert all((again.model_dir / name).exists() for name in files)
 
 
-def test_a_final_scoring_that_fails(run: dict[str, Any], tmp_path: Path) -> None:
+def test_a_failed_final_evaluation(run: dict[str, Any], tmp_path: Path) -> None:
     """The metric scores the evaluation, and both halves before and after calibration, but not once more."""
     train(run, tmp_path / "counted")
     Fragile.last, Fragile.calls = Fragile.calls - 1, 0
@@ -170,7 +172,7 @@ def test_a_final_scoring_that_fails(run: dict[str, Any], tmp_path: Path) -> None
     assert not (tmp_path / "out" / "scores.json").exists()
 
 
-def test_a_file_that_cannot_be_written(run: dict[str, Any], tmp_path: Path) -> None:
+def test_an_unwritable_file(run: dict[str, Any], tmp_path: Path) -> None:
     notes = []
     for event in iter_train(load_config(run), output=tmp_path / "out"):
         if isinstance(event, EvaluationDone):
@@ -184,7 +186,7 @@ def test_a_file_that_cannot_be_written(run: dict[str, Any], tmp_path: Path) -> N
     loads(last.model_dir)
 
 
-def test_an_evaluation_that_fails_before_the_end_saves_its_step(run: dict[str, Any], tmp_path: Path) -> None:
+def test_a_failed_evaluation_saves_a_checkpoint(run: dict[str, Any], tmp_path: Path) -> None:
     Fragile.last = 0
     run = {**run, "eval": {"every": 3}}
     with pytest.raises(
@@ -199,7 +201,7 @@ def test_an_evaluation_that_fails_before_the_end_saves_its_step(run: dict[str, A
     assert result.scores is not None
 
 
-def test_a_tracker_that_fails(run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_tracker(run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from accelerate.tracking import TensorBoardTracker
 
     def fail(self: object, *arguments: object, **options: object) -> None:
@@ -215,7 +217,7 @@ def test_a_tracker_that_fails(run: dict[str, Any], tmp_path: Path, monkeypatch: 
     assert result.scores is not None
 
 
-def test_the_weights_are_written_before_anything_else(run: dict[str, Any], tmp_path: Path) -> None:
+def test_the_weights_are_saved_first(run: dict[str, Any], tmp_path: Path) -> None:
     """What is not an error, such as a second Ctrl-C, ends the process: the model is there by then."""
 
     class Stop(BaseException):
@@ -237,7 +239,7 @@ def test_the_weights_are_written_before_anything_else(run: dict[str, Any], tmp_p
 
 
 @pytest.mark.slow  # a process that imports everything, and trains
-def test_without_matplotlib_there_are_no_pictures(tmp_path: Path, to_toml: Callable[[Mapping[str, Any]], str]) -> None:
+def test_without_matplotlib_there_are_no_plots(tmp_path: Path, to_toml: Callable[[Mapping[str, Any]], str]) -> None:
     """A broken installation, an unknown backend and no directory for its files."""
     broken = tmp_path / "broken" / "matplotlib"
     broken.mkdir(parents=True)

@@ -7,13 +7,13 @@ from nlpmtl.errors import ConfigError, DataError, ModelError, NlpmtlError, RunEr
 
 
 @pytest.mark.parametrize(("error", "code"), [(ConfigError, 2), (DataError, 2), (ModelError, 2), (RunError, 1)])
-def test_one_base_catches_them_all_and_each_has_its_exit_code(error: type[NlpmtlError], code: int) -> None:
+def test_every_error_has_one_base_class_and_an_exit_code(error: type[NlpmtlError], code: int) -> None:
     with pytest.raises(NlpmtlError, match="what is wrong") as caught:
         raise error("what is wrong")
     assert caught.value.exit_code == code
 
 
-def test_the_tree_that_is_drawn_is_the_tree_that_is() -> None:
+def test_the_documented_class_tree_is_complete() -> None:
     drawn = [line.split()[1] for line in str(errors.__doc__).splitlines() if line.strip()[:1] in ("├", "└")]
     assert drawn == [error.__name__ for error in NlpmtlError.__subclasses__()]
 
@@ -28,6 +28,6 @@ def test_the_tree_that_is_drawn_is_the_tree_that_is() -> None:
         ("lr", {"lrs": 1, "head_lr": 2}, "did you mean 'lrs'?"),
     ],
 )
-def test_the_nearest_name_or_all(name: str, known: list[str], hint: str) -> None:
+def test_suggestions_for_unknown_names(name: str, known: list[str], hint: str) -> None:
     assert did_you_mean(name, known) == hint
     assert did_you_mean(name, iter(known)) == hint

@@ -46,7 +46,7 @@ def test_evaluate_names_a_misspelt_column(label: str, trained: Trained) -> None:
         nlpmtl.evaluate(trained.model_dir, _dataset(make_rows(5), mood="moood"))
 
 
-def test_evaluate_scores_what_a_split_has_labels_for(trained: Trained) -> None:
+def test_evaluate_scores_tasks_with_labels_in_the_split(trained: Trained) -> None:
     rows = [{key: value for key, value in row.items() if key != "mood"} for row in make_rows(5)]
     scores = nlpmtl.evaluate(trained.model_dir, _dataset(rows, mood="mood"))
     assert scores.tasks.keys() == {"topic"}
@@ -54,7 +54,7 @@ def test_evaluate_scores_what_a_split_has_labels_for(trained: Trained) -> None:
 
 
 @pytest.mark.parametrize("value", [Dataset.from_dict({"text": ["a"]}), [{"text": "a"}], pd.DataFrame(), 3, None])
-def test_data_of_another_type_says_how_it_is_written(value: Any, trained: Trained) -> None:
+def test_data_of_another_type_shows_the_format(value: Any, trained: Trained) -> None:
     with pytest.raises(ConfigError, match=rf"found a {type(value).__name__}.*files.*input.*tasks"):
         nlpmtl.evaluate(trained.model_dir, value)
     with pytest.raises(ConfigError, match=f"a run file.* was expected, found a {type(value).__name__}"):
@@ -62,7 +62,7 @@ def test_data_of_another_type_says_how_it_is_written(value: Any, trained: Traine
 
 
 @pytest.mark.parametrize("rows", [Dataset.from_dict({"text": ["a"]}), [{"text": "a"}], pd.DataFrame({"text": ["a"]})])
-def test_splits_without_tables_say_how_they_are_written(rows: Any, trained: Trained) -> None:
+def test_splits_of_another_type_show_the_format(rows: Any, trained: Trained) -> None:
     kinds = [dict, DatasetDict] if isinstance(rows, Dataset) else [dict]
     for kind in kinds:
         with pytest.raises(ConfigError, match=rf"found a {kind.__name__} of splits.*files.*input.*tasks"):

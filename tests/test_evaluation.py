@@ -53,7 +53,7 @@ def inference(forward: Any, *, tokens: int = 4096, rank: int = 0, world: int = 1
 
 
 @pytest.mark.parametrize("tokens", [1, 30, 4096])
-def test_every_row_is_asked_once_within_the_limit(work: TaskDatasets, tokens: int) -> None:
+def test_every_row_is_predicted_once_within_the_token_limit(work: TaskDatasets, tokens: int) -> None:
     """A row of several tasks is encoded once, and each of them is asked about it if it has a label."""
     forward = Watched(work)
     scores = evaluate(inference(forward, tokens=tokens), tasks=work.tasks, datasets=work.splits["validation"])
@@ -70,7 +70,7 @@ def test_every_row_is_asked_once_within_the_limit(work: TaskDatasets, tokens: in
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 40])
-def test_processes_share_the_rows_out(work: TaskDatasets, world: int) -> None:
+def test_rows_are_split_between_processes(work: TaskDatasets, world: int) -> None:
     alone = evaluate(inference(Watched(work)), tasks=work.tasks, datasets=work.splits["validation"])
     for name, rows in work.splits["validation"].items():
         asked = {task: labels.labelled for task, labels in rows.labels.items()}
@@ -85,7 +85,7 @@ def test_processes_share_the_rows_out(work: TaskDatasets, world: int) -> None:
     assert alone.tasks.keys() == work.tasks.keys()
 
 
-def test_gathered_answers_are_scored(work: TaskDatasets) -> None:
+def test_gathered_predictions_are_scored(work: TaskDatasets) -> None:
     """Two processes' shares, gathered: the scores of one process."""
     texts = {"texts": work.splits["validation"]["texts"]}
     shares: list[Any] = []
@@ -106,7 +106,7 @@ def test_gathered_answers_are_scored(work: TaskDatasets) -> None:
     assert both == evaluate(inference(Watched(work)), tasks=work.tasks, datasets=texts)
 
 
-def test_a_task_without_labelled_rows_is_left_out(work: TaskDatasets) -> None:
+def test_a_task_without_labelled_rows_is_not_scored(work: TaskDatasets) -> None:
     scores = evaluate(
         inference(Watched(work)), tasks=work.tasks, datasets={"texts": work.splits["validation"]["texts"]}
     )
@@ -116,7 +116,7 @@ def test_a_task_without_labelled_rows_is_left_out(work: TaskDatasets) -> None:
     assert nothing == Scores({}, 0.0)
 
 
-def test_the_scores_of_a_constant_answer_are_known(work: TaskDatasets) -> None:
+def test_scores_of_constant_predictions(work: TaskDatasets) -> None:
     scores = evaluate(inference(Watched(work)), tasks=work.tasks, datasets=work.splits["validation"])
     labels = work.splits["validation"]["words"].labels["topic"]
     gold = labels.values(np.flatnonzero(labels.labelled).tolist())
@@ -126,7 +126,7 @@ def test_the_scores_of_a_constant_answer_are_known(work: TaskDatasets) -> None:
     assert scores.mean == pytest.approx(np.mean([one["score"] or 0.0 for one in scores.tasks.values()]))
 
 
-def test_what_was_answered_is_what_is_scored(work: TaskDatasets) -> None:
+def test_returned_predictions_are_the_scored_ones(work: TaskDatasets) -> None:
     answered = predict_splits(inference(Watched(work)), tasks=work.tasks, datasets=work.splits["validation"])
     assert list(answered) == list(work.tasks)
     assert set(answered["topic"].predicted) == {work.tasks["topic"].labels[0]}
@@ -146,7 +146,7 @@ def test_a_score_can_be_selected() -> None:
     assert scores.to_json() == {"tasks": {"a": {"score": 0.5}, "b": {"score": None}}, "mean": 0.25}
 
 
-def test_labels_that_two_datasets_alone_have_are_wrong_and_not_confused(tmp_path: Path) -> None:
+def test_unknown_labels_of_two_datasets_are_errors_and_stay_distinct(tmp_path: Path) -> None:
     """Each has a label of its own in validation: id 2 in both, yet not the same class."""
     train = [{"text": "ada", "label": "a"}, {"text": "turin", "label": "b"}]
     datasets = {}
@@ -172,7 +172,7 @@ def test_labels_that_two_datasets_alone_have_are_wrong_and_not_confused(tmp_path
     assert scores["t"]["macro_f1"] == pytest.approx((2 * 4 / 6 / (1 + 4 / 6)) / 3)
 
 
-def test_words_without_a_token_come_as_nan(work: TaskDatasets) -> None:
+def test_words_without_a_token_have_nan_logits(work: TaskDatasets) -> None:
     one = work.splits["validation"]["words"]
     assert one.first_tokens is not None
     first_tokens = one.first_tokens.values.copy()

@@ -25,7 +25,7 @@ def card(trained: Trained) -> ModelCard:
     return ModelCard((trained.model_dir / "README.md").read_text(encoding="utf-8"))
 
 
-def test_the_cards_figures_are_those_of_scores_json(trained: Trained, card: ModelCard) -> None:
+def test_figures_of_the_card_equal_scores_json(trained: Trained, card: ModelCard) -> None:
     assert isinstance(card.data, ModelCardData)
     results = {one.metric_name: one.metric_value for one in card.data.eval_results or ()}
     scores = read_json(trained.model_dir / "scores.json")
@@ -46,7 +46,7 @@ def test_the_cards_figures_are_those_of_scores_json(trained: Trained, card: Mode
     assert f"the best of {60 // 20} evaluations" in card.text
 
 
-def test_the_answers_that_were_scored_come_with_the_result(trained: Trained) -> None:
+def test_scored_predictions_are_returned_with_the_result(trained: Trained) -> None:
     assert trained.result.scores is not None
     assert set(trained.result.answered) == set(TASKS)
     for task, one in trained.result.answered.items():
@@ -56,13 +56,13 @@ def test_the_answers_that_were_scored_come_with_the_result(trained: Trained) -> 
     assert right / len(topic.gold) == trained.result.scores["topic"]["accuracy"]
 
 
-def test_a_card_tells_no_path_of_this_machine(trained: Trained, card: ModelCard) -> None:
+def test_a_card_contains_no_local_path(trained: Trained, card: ModelCard) -> None:
     assert str(trained.output.parent) not in str(card)
     assert "A text encoder (`encoder`) with 5 heads" in card.text
     assert card.data.to_dict().get("base_model") is None, "a directory is no id on the Hub"
 
 
-def test_every_picture_is_there_and_linked(trained: Trained, card: ModelCard) -> None:
+def test_every_plot_exists_and_is_linked(trained: Trained, card: ModelCard) -> None:
     names = ["images/learning-curve.png", *(f"images/answers-{task}.png" for task in TASKS)]
     assert {path.name for path in (trained.model_dir / "images").iterdir()} == {Path(name).name for name in names}
     for name in names:
@@ -72,7 +72,7 @@ def test_every_picture_is_there_and_linked(trained: Trained, card: ModelCard) ->
         assert matplotlib.image.imread(BytesIO(png)).ndim == 3
 
 
-def test_the_card_loads_what_it_stands_beside(
+def test_the_example_of_the_card_loads_the_model(
     trained: Trained, card: ModelCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The block under "Usage", run in the directory of the card."""
@@ -83,12 +83,12 @@ def test_the_card_loads_what_it_stands_beside(
     assert set(names["model"].predict_all("ada lives in turin")) == set(TASKS) - {"grade"}
 
 
-def test_what_is_beside_the_weights_does_no_harm(trained: Trained) -> None:
+def test_other_files_in_the_model_directory_are_ignored(trained: Trained) -> None:
     model = nlpmtl.MultiTaskModel.from_pretrained(trained.model_dir)
     assert model.state_dict().keys() == weights(trained.model_dir).keys()
 
 
-def test_licences_and_limits_are_told(tmp_path: Path) -> None:
+def test_licences_and_limits_are_in_the_card(tmp_path: Path) -> None:
     run = make_run(tmp_path, rows=20, train=SHORT)
     run["datasets"] = {"texts": run["datasets"]["texts"]}
     run["datasets"]["texts"]["data"]["license"] = "cc-by-4.0"
@@ -120,9 +120,7 @@ def test_the_model_directory_does_not_depend_on_the_cache(
     assert (saved["truncation"], saved["padding"]) == (None, None)
 
 
-def test_a_model_that_is_written_again_has_the_same_tokenizer_whatever_it_was_called_with(
-    trained: Trained, tmp_path: Path
-) -> None:
+def test_saving_again_writes_the_original_tokenizer_settings(trained: Trained, tmp_path: Path) -> None:
     predictor = nlpmtl.Predictor.from_pretrained(trained.model_dir)
     predictor.tokenizer(["a cat"], truncation=True, max_length=4, padding="max_length")
     predictor.export(tmp_path / "stock", task="topic")
@@ -130,7 +128,7 @@ def test_a_model_that_is_written_again_has_the_same_tokenizer_whatever_it_was_ca
     assert saved == read_json(trained.model_dir / "tokenizer.json")
 
 
-def test_the_end_of_a_run_computes_no_logits_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finalizing_a_run_recomputes_no_logits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With one evaluation, each validation dataset goes through the model once; the scores are the saved model's."""
     passes: list[int] = []
     run_inference = Inference.run

@@ -52,7 +52,7 @@ def test_a_file_that_cannot_be_replaced_stays(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_the_target_of_a_link_is_kept(tmp_path: Path) -> None:
+def test_the_target_of_a_link_is_unchanged(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("other")
     for name in ("file", ".file.part"):
         (tmp_path / name).symlink_to(tmp_path / "other")
@@ -81,7 +81,7 @@ def test_a_link_or_a_file_is_replaced_by_a_directory(tmp_path: Path, exchanges: 
 
 
 @pytest.mark.parametrize("kill_point", range(1, 8))
-def test_a_good_directory_is_there_after_a_kill(
+def test_a_complete_directory_exists_after_a_kill(
     tmp_path: Path, exchanges: bool, kill_point: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At each call that changes something: exchanged it is there at every moment, else once it is restored."""

@@ -61,7 +61,7 @@ def answers(directory: Path, tasks: list[str]) -> list[Any]:
     return [predictor.predict_all(TEXTS, tasks=single, all_scores=True), predictor.predict_all(PAIRS, tasks=paired)]
 
 
-def test_a_frozen_encoder_keeps_every_answer_and_adds_a_task(run: dict[str, Any], trained: Trained) -> None:
+def test_a_frozen_encoder_keeps_predictions_and_adds_a_task(run: dict[str, Any], trained: Trained) -> None:
     run["encoder"]["freeze"] = True
     after = train_tiny(run)
     old = ["topic", "mood", "places", "kinds", "grade"]
@@ -72,7 +72,7 @@ def test_a_frozen_encoder_keeps_every_answer_and_adds_a_task(run: dict[str, Any]
     assert set(answer) == {"topic", "mood", "places", "kinds", "tone"}
 
 
-def test_kept_heads_do_not_move_and_a_person_is_told(run: dict[str, Any], trained: Trained) -> None:
+def test_kept_heads_are_unchanged_and_a_note_says_so(run: dict[str, Any], trained: Trained) -> None:
     events = list(iter_train(load_config(run)))
     assert isinstance(events[0], TrainingStarted)
     note = "kept, but not trained while the encoder changes: topic, mood, places, grade, kinds."
@@ -84,7 +84,7 @@ def test_kept_heads_do_not_move_and_a_person_is_told(run: dict[str, Any], traine
     assert any(not torch.equal(before[name], after[name]) for name in before if name.startswith("sharing."))
 
 
-def test_a_task_of_the_run_goes_on_where_it_was(run: dict[str, Any], trained: Trained) -> None:
+def test_a_task_of_the_run_continues_with_its_head(run: dict[str, Any], trained: Trained) -> None:
     run = old_datasets(run, trained, "words", "pairs")
     run["train"] |= {"lr": 1e-12}  # so small that a head that starts anew would be far from where it was
     before, after = weights(trained.model_dir), weights(train_tiny(run).model_dir)
@@ -92,7 +92,7 @@ def test_a_task_of_the_run_goes_on_where_it_was(run: dict[str, Any], trained: Tr
     assert all(torch.allclose(before[name], after[name], rtol=0, atol=1e-6) for name in before)
 
 
-def test_the_scale_of_a_regression_goes_on(run: dict[str, Any], trained: Trained) -> None:
+def test_the_scale_of_a_regression_is_kept(run: dict[str, Any], trained: Trained) -> None:
     run = old_datasets(run, trained, "pairs")
     run["datasets"]["pairs"] = copy.deepcopy(run["datasets"]["pairs"])
     rows = [{**row, "grade": 100.0 + i} for i, row in enumerate(make_rows(20))]
@@ -101,7 +101,7 @@ def test_the_scale_of_a_regression_goes_on(run: dict[str, Any], trained: Trained
     assert after == read_json(trained.model_dir / "config.json")["tasks"]["grade"]["target"]
 
 
-def test_labels_that_new_rows_lack_stay(run: dict[str, Any], trained: Trained) -> None:
+def test_labels_missing_in_the_new_rows_are_kept(run: dict[str, Any], trained: Trained) -> None:
     run = old_datasets(run, trained, "words")
     run["datasets"]["words"] = copy.deepcopy(run["datasets"]["words"])
     rows = [row for row in make_rows(60, seed=9) if row["topic"] == "animals"]
@@ -121,7 +121,9 @@ def test_labels_that_new_rows_lack_stay(run: dict[str, Any], trained: Trained) -
         ),
     ],
 )
-def test_another_task_of_the_same_name_is_refused(run: dict[str, Any], task: dict[str, Any], message: str) -> None:
+def test_a_different_task_with_the_same_name_is_refused(
+    run: dict[str, Any], task: dict[str, Any], message: str
+) -> None:
     run["datasets"]["tones"]["tasks"] = {"topic": task}
     if task["kind"] == "multilabel":
         rows = [{"text": "a cat", "tone": ["animals"]}, {"text": "a lamp", "tone": []}]
@@ -130,7 +132,7 @@ def test_another_task_of_the_same_name_is_refused(run: dict[str, Any], task: dic
         train_tiny(run)
 
 
-def test_a_task_of_pairs_is_not_one_of_texts(run: dict[str, Any]) -> None:
+def test_a_pair_task_cannot_become_a_text_task(run: dict[str, Any]) -> None:
     rows = [{"text": "a cat", "grade": 1.5}, {"text": "a lamp", "grade": 2.5}]
     run["datasets"]["tones"] = {
         "data": {"files": {"train": rows}},
@@ -141,7 +143,7 @@ def test_a_task_of_pairs_is_not_one_of_texts(run: dict[str, Any]) -> None:
         train_tiny(run)
 
 
-def test_it_resumes_to_the_same_weights(run: dict[str, Any], tmp_path: Path) -> None:
+def test_a_resumed_run_has_the_same_weights(run: dict[str, Any], tmp_path: Path) -> None:
     whole = train_tiny(run)
     shutil.copytree(whole.output, tmp_path / "again")
     shutil.rmtree(checkpoint(tmp_path / "again", 4))
@@ -160,7 +162,7 @@ def test_a_model_that_lacks_weights_is_refused(run: dict[str, Any], trained: Tra
         train_tiny(run)
 
 
-def test_going_on_twice(run: dict[str, Any], trained: Trained, tmp_path: Path) -> None:
+def test_continuing_twice(run: dict[str, Any], trained: Trained, tmp_path: Path) -> None:
     first = train_tiny(run)
     second = make_run(tmp_path / "second", rows=20)
     del second["datasets"]["pairs"], second["datasets"]["texts"]

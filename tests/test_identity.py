@@ -75,7 +75,7 @@ def test_renamed_tensors_are_compared_under_their_new_names_also_in_the_optimize
     assert compare(tmp_path, tensors=tensors, renamed=renamed).counts[0] == Count(6, 6)
 
 
-def test_of_several_prefixes_the_longest_counts() -> None:
+def test_the_longest_of_several_prefixes_is_replaced() -> None:
     assert new_name("encoder.layer.bias", {"encoder.": "a.", "encoder.layer.": "b."}) == "b.bias"
     assert new_name("heads.topic", {"encoder.": "a."}) == "heads.topic"
 

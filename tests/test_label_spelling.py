@@ -152,7 +152,7 @@ class TestIndices:
         work = load({**CLASSES, "labels": ["neg", "pos"]}, train=rows([0, 1]), validation=rows([-1, -1]))
         assert labels(work, "validation") == [None, None]
 
-    def test_classes_of_a_dataset_and_of_its_parquet_file(self, load: Loader, tmp_path: Path) -> None:
+    def test_a_dataset_and_its_parquet_file_have_the_same_classes(self, load: Loader, tmp_path: Path) -> None:
         features = Features(
             text=Value("string"),
             w=List(Value("string")),

@@ -24,7 +24,7 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 
 
 @pytest.mark.parametrize("text", ["a " * 300, "a" * 300, "." * 300, "ada lives in turin . " * 30])
-def test_logits_are_kept_once_for_each_word(predictor: Predictor, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logits_are_kept_once_per_word(predictor: Predictor, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The words of a window are those that belong to it, not of all words of the text."""
     kept: list[int] = []
     to_items = pipeline._to_items
@@ -51,7 +51,7 @@ def test_many_long_rows_are_not_held_at_once(case: str) -> None:
     assert measure(case, 20 * MILLION)["MiB"] < MOST_MIB
 
 
-def test_a_long_text_is_labelled_to_its_end(predictor: Predictor) -> None:
+def test_a_long_text_is_labelled_completely(predictor: Predictor) -> None:
     words = ["ada", "lives", "in", "turin"] * 200
     spans = predictor.predict({"words": words}, task="tags")
     assert [span["word"] for span in spans] == words

@@ -60,14 +60,14 @@ def test_there_is_a_model_of_every_scheme_with_predictions_for_every_kind() -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_predictions_are_those_of_0_1(name: str) -> None:
+def test_predictions_equal_those_of_0_1(name: str) -> None:
     inputs, expected = read(name)
     predictor = Predictor.from_pretrained(MODELS / name, device="cpu")
     assert predictor.predict_all(inputs, all_scores=True) == approximately(expected)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_is_shown(name: str) -> None:
+def test_a_model_of_0_1_is_shown(name: str) -> None:
     done = CliRunner().invoke(app, ["show", str(MODELS / name)])
     assert (done.exit_code, done.stderr) == (0, "")
     lines = done.stdout.splitlines()

@@ -36,13 +36,13 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return run, train_tiny(run).model_dir
 
 
-def test_they_are_trained_on_and_evaluated(model: tuple[dict[str, Any], Path]) -> None:
+def test_texts_without_tokens_are_trained_on_and_evaluated(model: tuple[dict[str, Any], Path]) -> None:
     run, directory = model
     scores = nlpmtl.evaluate(directory, run, split="validation")
     assert scores["grade"]["rows"] == 12
 
 
-def test_no_words_of_them_are_labelled_and_other_tasks_predict(model: tuple[dict[str, Any], Path]) -> None:
+def test_texts_without_tokens_have_no_labelled_words_and_other_predictions(model: tuple[dict[str, Any], Path]) -> None:
     predictor = nlpmtl.Predictor.from_pretrained(model[1])
     answers = predictor.predict_all(["a cat", *EMPTY, "Rome"])
     for answer in answers[1:-1]:

@@ -8,7 +8,7 @@ import pytest
 import nlpmtl
 
 
-def test_what_is_public() -> None:
+def test_the_public_names() -> None:
     errors = {"ConfigError", "DataError", "ModelError", "NlpmtlError", "RunError", "StoppedError"}
     types = {"CompareResult", "MultiTaskConfig", "MultiTaskModel", "Predictor", "Relations", "RunConfig", "TrainResult"}
     assert set(nlpmtl.__all__) == errors | types | {"compare", "evaluate", "relate", "train"}

@@ -80,7 +80,7 @@ def other(trained: Trained, tmp_path: Path) -> Path:
     return tmp_path / "other"
 
 
-def test_there_and_back(trained: Trained, other: Path, tmp_path: Path) -> None:
+def test_a_published_model_round_trips(trained: Trained, other: Path, tmp_path: Path) -> None:
     encoder = write_encoder(tmp_path / "encoder", seed=4)
     shutil.copytree(trained.model_dir, tmp_path / "model")
     model.write(tmp_path / "model", {".env": b"SECRET", "training_args.bin": b"hf_"})

@@ -45,13 +45,13 @@ def test_names_are_sorted_and_lead_to_classes_and_options(animals: Registry) -> 
     assert animals.options("stone") is KindOptions
 
 
-def test_registering_gives_the_class_back(animals: Registry) -> None:
+def test_register_returns_the_class(animals: Registry) -> None:
     class Cat: ...
 
     assert animals.register("cat")(Cat) is Cat
 
 
-def test_a_name_is_given_once(animals: Registry) -> None:
+def test_duplicate_names_in_a_registry_are_refused(animals: Registry) -> None:
     with pytest.raises(ValueError, match=r"the animal 'dog' is already registered, by .*test_registry"):
 
         @animals.register("dog")
@@ -95,7 +95,7 @@ def test_plugins_of_0_1_are_refused() -> None:
         SAMPLERS.register("old")(OldSampler)
 
 
-def test_a_module_that_is_read_again_registers_its_classes_anew(animals: Registry) -> None:
+def test_a_reloaded_module_registers_its_classes_again(animals: Registry) -> None:
     old = animals.get("dog")
     new = type("Dog", (Animal,), {"__module__": old.__module__, "__qualname__": old.__qualname__})
     animals.register("dog", AnimalOptions)(new)
@@ -115,7 +115,7 @@ def test_a_module_that_is_read_again_registers_its_classes_anew(animals: Registr
         ({"kind": ["dog"]}, "unknown animal ['dog']; did you mean 'dog'?"),
     ],
 )
-def test_what_cannot_be_parsed(animals: Registry, value: object, message: str) -> None:
+def test_unparsable_kinds(animals: Registry, value: object, message: str) -> None:
     with pytest.raises(ValueError, match=r"animal|kind") as caught:
         animals.parse(value)
     assert str(caught.value) == message
@@ -127,7 +127,7 @@ def test_wrong_keys_of_a_known_kind(animals: Registry, value: Mapping[str, objec
         animals.parse(value)
 
 
-def test_options_pass_through(animals: Registry) -> None:
+def test_options_objects_are_returned_unchanged(animals: Registry) -> None:
     options = AnimalOptions(kind="dog", legs=2)
     assert animals.parse(options) is options
 
@@ -143,7 +143,7 @@ def test_unknown_names(animals: Registry, name: str) -> None:
         getattr(animals, name)("dig")
 
 
-def test_sections_share_nothing() -> None:
+def test_registries_are_independent() -> None:
     sections = [TASKS, SAMPLERS, WEIGHTINGS, SHARINGS, METRICS]
     assert len({section.noun for section in sections}) == len(sections)
     for section in sections:

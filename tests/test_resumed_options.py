@@ -134,7 +134,7 @@ def test_a_finished_run_is_extended(run: dict[str, Any], tmp_path: Path) -> None
     assert (resumed(run, out)[0].total, len(metrics(out))) == (14, 14)
 
 
-def test_an_extended_run_takes_the_rows_that_come_next(run: dict[str, Any], tmp_path: Path) -> None:
+def test_an_extended_run_continues_with_the_next_rows(run: dict[str, Any], tmp_path: Path) -> None:
     """With a constant learning rate and no dropout it is the run which had that length from the start."""
     constant = {**run, "train": {**run["train"], "schedule": "constant", "warmup": 0.0}}
     long = train_tiny(constant, tmp_path / "long", **{"train.steps": 8})
@@ -149,7 +149,7 @@ def test_fewer_steps_than_were_taken_are_refused(run: dict[str, Any], tmp_path: 
         resumed(run, tmp_path / "out", **{"train.steps": 3})
 
 
-def test_a_run_that_patience_stopped_says_that_it_is_not_extended(run: dict[str, Any], tmp_path: Path) -> None:
+def test_extending_a_run_that_patience_stopped_is_reported(run: dict[str, Any], tmp_path: Path) -> None:
     patient = {**run, "train": {**run["train"], "lr": 1e-9}, "eval": {"every": 1, "patience": 1}}
     train_tiny(patient, tmp_path / "out")
     first, last = resumed(patient, tmp_path / "out", **{"train.steps": 8})
@@ -168,7 +168,7 @@ def test_a_comparison_is_not_extended(run: dict[str, Any], tmp_path: Path) -> No
         nlpmtl.compare(run, seeds=1, output=tmp_path / "out", **{"train.steps": 6})
 
 
-def test_a_new_run_never_removes_what_is_left_of_an_earlier_one(run: dict[str, Any], tmp_path: Path) -> None:
+def test_a_new_run_never_removes_files_of_an_earlier_one(run: dict[str, Any], tmp_path: Path) -> None:
     out = train_tiny(run, tmp_path / "out").output
     shutil.rmtree(out / "checkpoints")
     for name in ("run.json", "metrics.jsonl", "evaluations.jsonl"):
@@ -180,7 +180,7 @@ def test_a_new_run_never_removes_what_is_left_of_an_earlier_one(run: dict[str, A
     assert sorted((str(path), path.stat().st_mtime_ns) for path in out.rglob("*")) == before
 
 
-def test_a_comparison_is_not_written_among_other_files(run: dict[str, Any], tmp_path: Path) -> None:
+def test_a_comparison_is_refused_in_a_directory_with_other_files(run: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(RunError, match=r"is not empty and not a comparison; found: notes\.txt"):
         nlpmtl.compare(run, seeds=1, output=tmp_path)

@@ -106,7 +106,7 @@ def test_run_json_is_enough_to_run_it_again(trained: Trained, tmp_path: Path) ->
     assert digest(again.model_dir) == digest(trained.model_dir)
 
 
-def test_run_json_pins_what_the_precision_became(run: dict[str, Any], tmp_path: Path) -> None:
+def test_run_json_records_the_resolved_precision(run: dict[str, Any], tmp_path: Path) -> None:
     events = iter_train(load_config(run, overrides={"train.precision": "auto"}), output=tmp_path)
     next(events)
     events.close()  # type: ignore[attr-defined]
@@ -239,7 +239,7 @@ def test_gradient_checkpointing_gives_the_same_weights(plain: dict[str, Any], tm
 
 
 @pytest.mark.parametrize("batches", ["mixed", "single"])
-def test_class_weights_and_smoothing_change_what_is_learnt(plain: dict[str, Any], tmp_path: Path, batches: str) -> None:
+def test_class_weights_and_smoothing_change_the_weights(plain: dict[str, Any], tmp_path: Path, batches: str) -> None:
     words = plain["datasets"]["words"]
     weighted = {"class_weights": {"animals": 5.0}}
     changed = [
@@ -273,7 +273,7 @@ def test_tensorboard_writes_beside_the_run_and_gets_its_config(run: dict[str, An
     assert (config["seed"], config["train.steps"], config["datasets.texts.tasks.kinds.kind"]) == (5, 4, "multilabel")
 
 
-def test_a_loss_that_is_lost_ends_the_run_before_it_is_saved(run: dict[str, Any], tmp_path: Path) -> None:
+def test_a_non_finite_loss_ends_the_run_before_a_checkpoint(run: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(
         RunError,
         match=r"step [2-9]: a loss or gradient is not finite[^$]*jsonl:\d+: the loss of task '\w+' is (nan|inf)",
@@ -285,12 +285,12 @@ def test_a_loss_that_is_lost_ends_the_run_before_it_is_saved(run: dict[str, Any]
     assert all(math.isfinite(line["loss"]) for line in lines)
 
 
-def test_an_output_is_needed(run: dict[str, Any]) -> None:
+def test_an_output_is_required(run: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="output"):
         nlpmtl.train({key: value for key, value in run.items() if key != "output"})
 
 
-def test_a_plugin_that_is_not_there_is_named(run: dict[str, Any]) -> None:
+def test_a_missing_plugin_is_named(run: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="plugins: 'no_such_module' cannot be imported"):
         load_config({**run, "plugins": ["no_such_module"]})
 
@@ -301,12 +301,12 @@ def test_overrides_are_tables_or_dotted_keys(run: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp64"])
-def test_a_precision_that_is_named_is_kept(precision: str) -> None:
+def test_an_explicit_precision_is_kept(precision: str) -> None:
     assert resolve_precision(precision) == precision
     assert resolve_precision("auto") in ("fp32", "bf16")
 
 
-def test_an_epoch_is_as_many_steps_as_the_rows_fill(run: dict[str, Any], tmp_path: Path) -> None:
+def test_steps_of_an_epoch(run: dict[str, Any], tmp_path: Path) -> None:
     train = {"batch_size": 6, "epochs": 2}
     events = iter_train(load_config({**run, "train": train}), output=tmp_path)
     first = next(events)
@@ -338,7 +338,7 @@ def test_evaluate_reads_a_dataset_file(trained: Trained, tmp_path: Path) -> None
     assert scores["kinds"]["micro_f1"] == pytest.approx(trained.result.scores["kinds"]["micro_f1"], abs=1e-3)
 
 
-def test_evaluate_tells_of_labels_that_the_model_does_not_know(trained: Trained) -> None:
+def test_evaluate_reports_labels_unknown_to_the_model(trained: Trained) -> None:
     words = trained.run["datasets"]["words"]
     rows = rows_in(words["data"]["files"]["validation"])
     rows[0]["topic"] = "zebras"
@@ -379,7 +379,7 @@ def test_an_input_longer_than_the_encoder_reads_is_refused(run: dict[str, Any], 
         nlpmtl.train(long, output=tmp_path / "out")
 
 
-def test_a_column_that_is_read_in_two_ways_is_refused(run: dict[str, Any], tmp_path: Path) -> None:
+def test_a_column_with_two_label_types_is_refused(run: dict[str, Any], tmp_path: Path) -> None:
     texts = run["datasets"]["texts"]
     tasks = {"stars": {"kind": "classification", "label": "grade"}, "grade": {"kind": "regression", "label": "grade"}}
     with pytest.raises(
@@ -413,7 +413,7 @@ def test_a_split_without_labels_cannot_be_scored(trained: Trained) -> None:
         nlpmtl.evaluate(trained.model_dir, {**trained.run, "datasets": {"texts": hidden}}, split="test")
 
 
-def test_evaluate_refuses_another_shape_of_input(trained: Trained) -> None:
+def test_evaluate_refuses_another_input_type(trained: Trained) -> None:
     words, texts = trained.run["datasets"]["words"], trained.run["datasets"]["texts"]
     places = {"places": {**words["tasks"]["places"]}}
     for other, message in (
@@ -430,7 +430,7 @@ def test_evaluate_refuses_another_shape_of_input(trained: Trained) -> None:
             nlpmtl.evaluate(trained.model_dir, {**trained.run, "datasets": {"other": other}})
 
 
-def test_a_resumed_run_keeps_the_precision_that_it_found(run: dict[str, Any], tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_its_precision(run: dict[str, Any], tmp_path: Path) -> None:
     events = iter_train(load_config(run, overrides={"train.precision": "auto"}), output=tmp_path)
     next(events)
     events.close()  # type: ignore[attr-defined]

@@ -26,7 +26,7 @@ RELATED = {"relations": "covariance", "relations_strength": 0.01}
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "hard"])
-def test_a_scheme_is_trained_saved_loaded_and_asked(case: str, tmp_path: Path) -> None:
+def test_a_scheme_is_trained_saved_loaded_and_predicts(case: str, tmp_path: Path) -> None:
     run = make_run(tmp_path, sharing={**CASES[case], **RELATED}, train=TRAIN)
     trained = train_tiny(run)
     before = weights(checkpoint(trained.output, 2))
@@ -47,7 +47,7 @@ def test_a_scheme_is_trained_saved_loaded_and_asked(case: str, tmp_path: Path) -
         )
 
 
-def test_a_run_that_was_stopped_goes_on_with_what_it_had_learned_of_relations(tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_the_task_covariance(tmp_path: Path) -> None:
     run = make_run(tmp_path, sharing={"kind": "lora", **RELATED}, train=TRAIN)
     whole = train_tiny(run, tmp_path / "whole")
     shutil.copytree(whole.output, tmp_path / "stopped")
@@ -60,7 +60,7 @@ def test_a_run_that_was_stopped_goes_on_with_what_it_had_learned_of_relations(tm
 
 
 @pytest.mark.parametrize("extra", [{"gradient_checkpointing": True}, {"freeze": True}])
-def test_schemes_go_with_what_else_an_encoder_can_be_told(extra: dict[str, bool], tmp_path: Path) -> None:
+def test_schemes_work_with_every_encoder_option(extra: dict[str, bool], tmp_path: Path) -> None:
     run = make_run(tmp_path, sharing={"kind": "layers", "shared": 1}, train=TRAIN, dropout=0.0)
     plain = train_tiny(run, tmp_path / "plain")
     configured = train_tiny({**run, "encoder": {**run["encoder"], **extra}}, tmp_path / "told")
@@ -73,7 +73,7 @@ def test_schemes_go_with_what_else_an_encoder_can_be_told(extra: dict[str, bool]
     assert not any(".embeddings." in name or ".layer.0." in name for name in moved)
 
 
-def test_packed_rows_and_padded_ones_give_the_same_weights(tmp_path: Path) -> None:
+def test_packed_and_padded_rows_give_the_same_weights(tmp_path: Path) -> None:
     train = {**TRAIN, "lr": 1e-3, "precision": "fp64", "micro_tokens": 60}
     run = make_run(tmp_path, dropout=0.0, train=train, sharing={"kind": "adapters", "form": "pal", "size": 6})
     packed = train_tiny(run, tmp_path / "packed")
@@ -81,7 +81,7 @@ def test_packed_rows_and_padded_ones_give_the_same_weights(tmp_path: Path) -> No
     assert apart(packed.model_dir, padded.model_dir) < 1e-8
 
 
-def test_a_run_says_what_sharing_costs_and_hard_sharing_says_nothing(tmp_path: Path) -> None:
+def test_the_cost_of_sharing_is_noted_except_for_hard_sharing(tmp_path: Path) -> None:
     notes = {}
     for kind in ("hard", "cross_stitch"):
         run = make_run(tmp_path, sharing={"kind": kind}, train=TRAIN)
@@ -94,7 +94,7 @@ def test_a_run_says_what_sharing_costs_and_hard_sharing_says_nothing(tmp_path: P
     assert note.endswith("tasks per row a forward pass costs 5.11 times that of hard sharing")
 
 
-def test_a_model_without_one_encoder_is_no_encoder_and_each_task_of_it_may_be(tmp_path: Path) -> None:
+def test_a_model_with_an_encoder_per_task_can_be_an_encoder_only_by_task(tmp_path: Path) -> None:
     trained = train_tiny(make_run(tmp_path, sharing={"kind": "lora"}, train=TRAIN))
     with pytest.raises(ModelError, match=r"has the sharing scheme 'lora', so it has no encoder.*start from the export"):
         load_encoder(str(trained.model_dir))
@@ -108,7 +108,7 @@ def test_a_model_without_one_encoder_is_no_encoder_and_each_task_of_it_may_be(tm
     assert all(torch.equal(stock[name], weight) for name, weight in encoder.state_dict().items())
 
 
-def test_options_that_cannot_be_are_refused_with_their_key(tmp_path: Path) -> None:
+def test_invalid_options_are_refused_with_their_key(tmp_path: Path) -> None:
     for sharing, message in (
         ({"kind": "layers", "shared": -1}, "sharing.shared"),
         ({"kind": "lora", "rank": 0}, "sharing.rank"),
@@ -121,7 +121,7 @@ def test_options_that_cannot_be_are_refused_with_their_key(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
+def test_two_processes_give_the_weights_of_one_for_every_scheme(tmp_path: Path) -> None:
     """All weights but the biases of keys.
 
     Softmax does not depend on those biases, so their gradient is 0 but for rounding. AdamW divides it by its own size,

@@ -50,7 +50,7 @@ def test_plain_values_pass_unchanged() -> None:
         ({"steps": 0}, "steps", "must be greater than 0"),
     ],
 )
-def test_a_wrong_key_is_named_with_its_place(value: dict[str, Any], where: str, message: str) -> None:
+def test_an_unknown_key_is_reported_with_its_path(value: dict[str, Any], where: str, message: str) -> None:
     assert errors_of(value) == [(where, message)]
 
 
@@ -68,7 +68,7 @@ def test_a_wrong_key_is_named_with_its_place(value: dict[str, Any], where: str, 
         ("maybe", False, "a number"),
     ],
 )
-def test_no_value_is_taken_for_one_of_another_type(key: str, value: Any, expected: str) -> None:
+def test_values_are_not_converted_between_types(key: str, value: Any, expected: str) -> None:
     assert errors_of({key: value}) == [(key, f"{expected} was expected")]
 
 
@@ -77,7 +77,7 @@ def test_numbers_are_finite(value: float) -> None:
     assert errors_of({"maybe": value})[0][0] == "maybe"
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_problems_are_reported_together() -> None:
     assert [where for where, _ in errors_of({"inner": {"rate": "a"}, "steps": "b", "zz": 1})] == [
         "inner.rate",
         "steps",
@@ -85,7 +85,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     ]
 
 
-def test_a_rule_of_the_whole_table_is_said_in_its_own_words() -> None:
+def test_a_validator_of_the_table_keeps_its_message() -> None:
     assert errors_of({"name": "forbidden"}) == [("", "`name` is forbidden")]
 
 
@@ -94,6 +94,6 @@ def test_values_cannot_be_changed_afterwards() -> None:
         Outer().steps = 4  # type: ignore[misc]
 
 
-def test_the_sentence_under_a_field_is_its_description() -> None:
+def test_field_docstrings_are_descriptions() -> None:
     assert Outer.model_json_schema()["properties"]["steps"]["description"] == "How many."
     assert Outer.model_json_schema()["additionalProperties"] is False

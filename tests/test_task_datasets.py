@@ -43,7 +43,7 @@ def load(encoder: Path, tokenizer: PreTrainedTokenizerBase, **datasets: Any) -> 
     return load_task_datasets(config.datasets, tokenizer=tokenizer, max_length=16)
 
 
-def test_labels_are_those_of_train_sorted(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_labels_are_the_sorted_labels_of_train(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     work = load(encoder, tokenizer, one=dataset({"t": CLASSES}))
     assert work.tasks["t"].labels == ("a", "b")
     assert work.splits["train"]["one"].labels["t"].counts.tolist() == [1, 1, 0]
@@ -58,7 +58,7 @@ def test_labels_of_one_task_come_from_all_its_datasets(encoder: Path, tokenizer:
     assert work.splits["train"]["two"].labels["t"].values([0, 1]) == ["c", "a"]
 
 
-def test_labels_that_are_given_keep_their_order(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_declared_labels_keep_their_order(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     work = load(encoder, tokenizer, one=dataset({"t": {**CLASSES, "labels": ["b", "a", "z"]}}))
     assert work.tasks["t"].labels == ("b", "a", "z")
     assert work.splits["train"]["one"].labels["t"].tensor([0, 1], first_tokens=None, time=0).tolist() == [0, 1]
@@ -69,7 +69,7 @@ def test_a_train_label_that_is_not_in_the_list_stops_the_run(encoder: Path, toke
         load(encoder, tokenizer, one=dataset({"t": {**CLASSES, "labels": ["a", "z"]}}))
 
 
-def test_a_regression_knows_the_scale_of_train(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_a_regression_has_the_scale_of_train(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     work = load(encoder, tokenizer, one=dataset({"g": {"kind": "regression", "label": "grade"}}, pair=True))
     assert work.tasks["g"].to_config()["target"] == {"mean": 2.0, "std": 1.0}
     assert work.tasks["g"].input == "pair"
@@ -101,7 +101,7 @@ def test_targets_whose_scale_overflows_are_refused(
 
 
 @pytest.mark.parametrize("grades", [(1e150, 2e150), (3.0, 3.0, 3.0), (0.0, 0.0), (1e-300, 2e-300), (1e20, 1.0, 2.0)])
-def test_targets_of_any_other_scale_are_taken(
+def test_targets_of_other_scales_are_accepted(
     encoder: Path, tokenizer: PreTrainedTokenizerBase, grades: tuple[float, ...]
 ) -> None:
     work = load(encoder, tokenizer, one=dataset({"t": GRADES}, train=graded(*grades)))
@@ -115,7 +115,7 @@ def test_the_scale_of_small_targets_is_kept(encoder: Path, tokenizer: PreTrained
     assert ids_of(work.tasks["t"], np.array([1.0])) == pytest.approx((2 + math.copysign(1.5**-0.5, scale)) * scale)
 
 
-def test_targets_far_from_the_scale_of_the_model_that_goes_on_are_refused(
+def test_targets_far_from_the_scale_of_a_continued_model_are_refused(
     encoder: Path, tokenizer: PreTrainedTokenizerBase
 ) -> None:
     earlier = load(encoder, tokenizer, one=dataset({"t": GRADES}, train=graded(1.0, 2.0, 3.0))).tasks
@@ -135,12 +135,12 @@ def test_a_task_without_labelled_train_rows_is_refused(encoder: Path, tokenizer:
         load(encoder, tokenizer, one=dataset({"t": options}, validation=ROWS), two=dataset({"u": CLASSES}))
 
 
-def test_a_task_reads_one_shape_of_input(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_a_task_has_one_input_type(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     with pytest.raises(ConfigError, match="task 't' reads text in one dataset, pair in 'two'"):
         load(encoder, tokenizer, one=dataset({"t": CLASSES}), two=dataset({"t": CLASSES}, pair=True))
 
 
-def test_notes_tell_what_was_left_out_cut_or_unknown(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_notes_report_skipped_truncated_and_unknown_rows(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     bad = [*ROWS, {"text": None, "label": "a"}, {"text": "a " * 40, "label": "a"}]
     odd = [{"text": "x", "label": "a"}, {"text": "y", "label": "zebra"}]
     made = dataset({"t": CLASSES}, data={"on_bad_row": "skip"}, train=bad, validation=odd)
@@ -151,7 +151,7 @@ def test_notes_tell_what_was_left_out_cut_or_unknown(encoder: Path, tokenizer: P
     assert any("one, validation" in note and "'t'" in note and "zebra" in note for note in notes)
 
 
-def test_nothing_to_tell_is_no_note(tmp_path: Path) -> None:
+def test_no_note_without_a_reason(tmp_path: Path) -> None:
     run = make_run(tmp_path, rows=20)
     config = load_config(run)
     loaded = load_encoder(config.encoder.name).tokenizer
@@ -164,7 +164,7 @@ def test_nothing_to_tell_is_no_note(tmp_path: Path) -> None:
     }
 
 
-def test_one_split_for_a_model_that_exists(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_one_split_for_an_existing_model(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     work = load(encoder, tokenizer, one=dataset({"t": CLASSES}))
     odd = [{"text": "x", "label": "b"}, {"text": "y", "label": "zebra"}]
     config = load_config(

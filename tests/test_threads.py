@@ -38,14 +38,14 @@ def test_threads_get_the_predictions_that_one_thread_gets(case: str, tmp_path: P
     check_threads(make_predictor(write_encoder(tmp_path / "encoder"), case))
 
 
-def test_the_predictors_tokenizer_may_be_used_meanwhile(tmp_path: Path) -> None:
+def test_the_tokenizer_of_a_predictor_may_be_used_concurrently(tmp_path: Path) -> None:
     """Its settings for truncation and padding change with every call."""
     predictor = make_predictor(write_encoder(tmp_path / "encoder"))
     options: dict[str, Any] = {"truncation": True, "max_length": 5, "padding": "max_length"}
     check_threads(predictor, meanwhile=lambda: predictor.tokenizer([*LONG, *SHORT], **options))
 
 
-def test_a_tokenizer_is_never_set_by_a_prediction(tmp_path: Path) -> None:
+def test_predictions_do_not_change_tokenizer_settings(tmp_path: Path) -> None:
     predictor = make_predictor(write_encoder(tmp_path / "encoder"))
     expected = [predictor.predict_all(inputs, **options) for inputs, options in calls_of(predictor)]
     backend = predictor.tokenizer.backend_tokenizer
@@ -58,7 +58,7 @@ def test_a_tokenizer_is_never_set_by_a_prediction(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", ["layers", "pal"])
-def test_a_model_with_layers_of_each_task_can_be_copied_and_pickled(case: str, tmp_path: Path) -> None:
+def test_a_model_with_task_specific_layers_can_be_copied_and_pickled(case: str, tmp_path: Path) -> None:
     predictor = make_predictor(write_encoder(tmp_path / "encoder"), case)
     expected = predictor.predict_all(SHORT)
     assert isinstance(predictor.model, MultiTaskModel)
@@ -66,7 +66,7 @@ def test_a_model_with_layers_of_each_task_can_be_copied_and_pickled(case: str, t
         assert Predictor(model, predictor.tokenizer).predict_all(SHORT) == expected
 
 
-def test_a_forked_process_is_told_that_its_prediction_would_never_end(tmp_path: Path) -> None:
+def test_prediction_after_a_fork_is_refused(tmp_path: Path) -> None:
     """In a process of its own, which has several threads of torch."""
     code = (
         "import os, sys, torch\n"
@@ -94,13 +94,13 @@ def test_a_forked_process_is_told_that_its_prediction_would_never_end(tmp_path: 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["roberta", "xlm-roberta", "deberta-v2", "modernbert", "distilbert", "mpnet"])
 @pytest.mark.parametrize("case", CASES)
-def test_whatever_the_architecture(name: str, case: str, tmp_path: Path) -> None:
+def test_threads_with_every_architecture(name: str, case: str, tmp_path: Path) -> None:
     check_threads(make_predictor(write_architecture(name, tmp_path / "encoder"), case), rounds=2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
-def test_also_in_eight_bits(case: str, tmp_path: Path) -> None:
+def test_threads_with_int8(case: str, tmp_path: Path) -> None:
     predictor = make_predictor(write_encoder(tmp_path / "encoder"), case)
     assert isinstance(predictor.model, MultiTaskModel)
     to_int8(predictor.model.sharing)

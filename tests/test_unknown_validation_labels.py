@@ -18,7 +18,7 @@ class TestUnknownInValidation:
             ({"kind": "sentiment", "label": "y", "labels": ["a", "b"]}, ["a", "b"], ["A"], "did you mean 'a'"),
         ],
     )
-    def test_a_run_stops_before_training(
+    def test_unknown_validation_labels_stop_a_run_before_training(
         self, load: Loader, task: dict[str, Any], train: list[Any], validation: list[Any], message: str
     ) -> None:
         with pytest.raises(DataError, match=r"one: validation, row .: task 't': no label of the validation") as caught:
@@ -31,7 +31,7 @@ class TestUnknownInValidation:
         with pytest.raises(DataError, match="found 'n', 'v'"):
             load({**TAGS, "scheme": "plain"}, train=tagged(["N", "V"]), validation=tagged(["n", "v"]))
 
-    def test_rows_that_can_be_scored_are(self, load: Loader) -> None:
+    def test_known_rows_are_scored(self, load: Loader) -> None:
         work = load(CLASSES, train=rows(["a", "b"]), validation=rows(["a", "A"]))
         assert any("does not know A" in note for note in work.notes)
         load(CLASSES, train=rows(["a", "b"]), validation=rows([None]))

@@ -76,7 +76,7 @@ def shifted(spans: list[dict[str, Any]], text: str, words: list[tuple[int, int]]
     return [{**span, "word": text[span["start"] : span["end"]]} for span in moved]
 
 
-def test_a_tagger_of_characters_reads_raw_text_as_characters(by_character: Predictor) -> None:
+def test_a_character_tagger_splits_raw_text_into_characters(by_character: Predictor) -> None:
     assert spec(by_character, "tags")["word_splitting"] == spec(by_character, "topic")["word_splitting"] == "characters"
     texts = [text for text in [*TEXTS, LONG] if text]
     raw = by_character.predict_all(texts, all_scores=True)
@@ -104,7 +104,7 @@ def test_clitics_and_hyphens_are_split_as_in_training(by_mark: Predictor) -> Non
     assert [span["word"] for span in spans][:8] == ["the", "cat", "'s", "big", "-", "red", "lamp", "was"]
 
 
-def test_words_that_are_given_stay_as_they_are(by_character: Predictor) -> None:
+def test_given_words_are_not_split(by_character: Predictor) -> None:
     spans = by_character.predict({"words": ["ada", "lives"]}, task="tags", aggregation_strategy="none")
     assert [span["word"] for span in spans] == ["ada", "lives"]
 
@@ -121,7 +121,7 @@ def test_words_that_raw_text_cannot_be_split_into_are_noted(tmp_path: Path) -> N
     assert work.tasks["pos"].to_config()["word_splitting"] == "whitespace"
 
 
-def test_a_model_without_a_record_splits_at_white_space(by_character: Predictor, tmp_path: Path) -> None:
+def test_a_model_without_recorded_rules_splits_at_white_space(by_character: Predictor, tmp_path: Path) -> None:
     assert by_character._directory is not None
     older = shutil.copytree(by_character._directory, tmp_path / "older")
     config = read_json(older / "config.json")
@@ -143,7 +143,7 @@ def test_a_model_without_a_record_splits_at_white_space(by_character: Predictor,
 
 
 @pytest.mark.slow
-def test_onnx_splits_alike(by_character: Predictor, tmp_path: Path) -> None:
+def test_onnx_models_split_words_alike(by_character: Predictor, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     by_character.export(tmp_path / "onnx", to="onnx", task="tags")

@@ -44,7 +44,7 @@ def test_every_kind_of_task_is_measured(result: nlpmtl.Relations) -> None:
     assert sorted({task for group in result.groups for task in group}) == sorted(result.tasks)
 
 
-def test_what_is_written(result: nlpmtl.Relations, directory: Path) -> None:
+def test_files_of_the_result(result: nlpmtl.Relations, directory: Path) -> None:
     assert {path.name for path in (directory / "out").iterdir()} == {
         "relate.json",
         "relate-affinity.png",

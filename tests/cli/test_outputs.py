@@ -27,7 +27,7 @@ NAME = "out-\udce9"
     ],
     ids=lambda arguments: " ".join(arguments[:1]),
 )
-def test_an_output_that_is_not_utf8(
+def test_an_output_path_that_is_not_utf8(
     arguments: list[str], nlpmtl_: Nlpmtl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

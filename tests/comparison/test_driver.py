@@ -161,7 +161,7 @@ def test_finished_runs_are_not_repeated(run: dict[str, Any], whole: CompareResul
 
 
 @pytest.mark.slow
-def test_it_may_be_interrupted_again_and_again(run: dict[str, Any], whole: CompareResult, copied: Path) -> None:
+def test_a_comparison_may_be_interrupted_repeatedly(run: dict[str, Any], whole: CompareResult, copied: Path) -> None:
     """Interrupt at every second evaluation, so that steps after the last checkpoint are lost; seed 5 is finished."""
     shutil.rmtree(copied / "seed-6")
     (copied / "compare.json").unlink()

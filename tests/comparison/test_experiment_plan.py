@@ -76,7 +76,7 @@ def test_a_task_of_several_datasets_keeps_the_sampler() -> None:
         ({"steps": 1, "batch_size": 10}, "topic", 1, 10 / 260),  # at least one
     ],
 )
-def test_it_goes_through_its_rows_as_often_as_the_mixture_through_all(
+def test_a_single_task_run_makes_as_many_passes_over_its_rows_as_the_multi_task_run(
     train: dict[str, Any], task: str, steps: int, passes: float
 ) -> None:
     single = single_task_config(make(train=train), task=task, rows=ROWS)
@@ -88,7 +88,7 @@ def test_it_goes_through_its_rows_as_often_as_the_mixture_through_all(
 
 
 @pytest.mark.parametrize(("every", "expected"), [(42, 9), (126, 26), (378, 78), (1, 1), (1000, 207)])
-def test_it_is_evaluated_at_the_same_shares_of_its_length(every: int, expected: int) -> None:
+def test_a_single_task_run_is_evaluated_at_the_same_fractions_of_its_steps(every: int, expected: int) -> None:
     """378 steps of the mixture, 78 of the task."""
     config = make(train={"epochs": 3, "batch_size": 10}, eval={"every": every})
     assert single_task_config(config, task="topic", rows=ROWS).eval.every == expected

@@ -44,7 +44,7 @@ def predictions(count: int, share: float, seed: int) -> NDArray[np.bool_]:
 
 
 class TestPairedBootstrap:
-    def test_as_in_scipy(self) -> None:
+    def test_the_interval_equals_scipys(self) -> None:
         first, second = predictions(300, 0.8, 1), predictions(300, 0.7, 2)
         actual = interval(differences([first], [second], resamples=4000))
         expected = stats.bootstrap(
@@ -134,7 +134,7 @@ class TestInterval:
             ((0.0, 0.0), "cannot be told apart"),
         ],
     )
-    def test_what_it_says(self, between: tuple[float, float], verdict: str) -> None:
+    def test_an_interval_that_excludes_zero_is_significant(self, between: tuple[float, float], verdict: str) -> None:
         assert to_verdict(between) == verdict
 
 
@@ -144,7 +144,7 @@ class TestSpread:
         assert spread.mean == pytest.approx(0.6)
         assert spread.deviation == pytest.approx(0.1)
 
-    def test_one_seed_has_none(self) -> None:
+    def test_one_seed_has_no_standard_deviation(self) -> None:
         assert (SeedScores((0.5,)).mean, SeedScores((0.5,)).deviation) == (0.5, None)
 
 
@@ -156,17 +156,17 @@ class TestDelta:
     def test_the_change_of_a_task(self, mixture: float, alone: float, change: float) -> None:
         assert relative_change(mixture, alone) == pytest.approx(change)
 
-    def test_errors_have_the_papers_sign(self) -> None:
+    def test_delta_is_positive_when_an_error_metric_falls(self) -> None:
         """(−1)^l (M_m − M_b) / M_b, where l is 1 if lower is better; our scores of errors are negated."""
         alone, mixture = 0.4, 0.3
         assert relative_change(-mixture, -alone) == pytest.approx(100 * -1 * (mixture - alone) / alone)
 
-    def test_nothing_can_be_divided_by_zero(self) -> None:
+    def test_delta_of_a_zero_baseline_is_undefined(self) -> None:
         assert relative_change(0.5, 0.0) is None
         assert delta({"a": 10.0, "b": None, "c": -4.0}) == 3.0
         assert delta({"b": None}) is None
 
-    def test_its_interval(self) -> None:
+    def test_the_interval_of_delta(self) -> None:
         first = np.array([[0.6, 0.5], [0.5, 0.5], [0.4, 0.5]])  # +20, 0, −20 %
         second = np.array([[0.3, 0.2], [-0.1, -0.2], [0.4, 0.0]])  # +50, +50 %, undefined
         assert delta_interval([first, second]) == pytest.approx(tuple(np.quantile([35.0, 25.0, -20.0], [0.025, 0.975])))

@@ -29,7 +29,7 @@ def problem(**sections: Any) -> str:
     return str(caught.value)
 
 
-def test_the_least_that_a_dataset_needs() -> None:
+def test_a_minimal_dataset() -> None:
     parsed = parse()
     assert parsed.data.on_bad_row == "stop"
     assert parsed.input.shape == "text"
@@ -61,7 +61,7 @@ def test_a_dataset_without_a_task() -> None:
         ({"tasks": {"a": TASK | {"q": 1}}}, "mood.toml: tasks.a.q: unknown key; known: class_weights, kind, label, "),
     ],
 )
-def test_an_unknown_key_is_answered_with_the_nearest(sections: dict[str, Any], message: str) -> None:
+def test_an_unknown_key_suggests_the_nearest(sections: dict[str, Any], message: str) -> None:
     assert message in problem(**sections)
 
 
@@ -84,7 +84,7 @@ def test_an_unknown_key_is_answered_with_the_nearest(sections: dict[str, Any], m
         ({"limit": {"train": 0}}, "limit.train"),
     ],
 )
-def test_a_wrong_type_names_the_key_and_what_was_found(sections: dict[str, Any], key: str) -> None:
+def test_a_wrong_type_names_the_key_and_the_value(sections: dict[str, Any], key: str) -> None:
     message = problem(**sections)
     assert f"mood.toml: {key}: " in message
     assert "(found " in message
@@ -104,12 +104,12 @@ def test_a_wrong_type_names_the_key_and_what_was_found(sections: dict[str, Any],
         ({"hub": "a/b", "splits": {"validation": "dev"}, "validation": 0.1}, "`validation` is a fraction of train"),
     ],
 )
-def test_the_source_is_one(data: dict[str, Any], message: str) -> None:
+def test_a_dataset_has_exactly_one_source(data: dict[str, Any], message: str) -> None:
     assert f"mood.toml: data: {message}" in problem(data=data)
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, 1.5])
-def test_a_share_lies_between_0_and_1(share: float) -> None:
+def test_a_validation_share_is_between_0_and_1(share: float) -> None:
     assert "mood.toml: data.validation: " in problem(data={"files": FILES, "validation": share})
 
 
@@ -122,7 +122,7 @@ def test_a_share_lies_between_0_and_1(share: float) -> None:
         ({"words": "tokens", "pair": "other"}, "`pair` needs `text`"),
     ],
 )
-def test_the_input_has_one_shape(table: dict[str, str], message: str) -> None:
+def test_text_and_words_are_mutually_exclusive(table: dict[str, str], message: str) -> None:
     assert f"mood.toml: input: {message}" in problem(input=table)
 
 
@@ -134,18 +134,18 @@ def test_the_input_has_one_shape(table: dict[str, str], message: str) -> None:
         ({"text": "a", "pair": "b"}, "pair", ("a", "b")),
     ],
 )
-def test_the_shapes_of_input(table: dict[str, str], shape: str, columns: tuple[str, ...]) -> None:
+def test_input_columns(table: dict[str, str], shape: str, columns: tuple[str, ...]) -> None:
     parsed = parse(input=table).input
     assert (parsed.shape, parsed.columns) == (shape, columns)
 
 
 @pytest.mark.parametrize("name", ["a", "A-b_9", "-", "_0", "x" * 64, "keys"])
-def test_good_names_of_tasks(name: str) -> None:
+def test_valid_task_names(name: str) -> None:
     assert list(parse(tasks={name: TASK}).tasks) == [name]
 
 
 @pytest.mark.parametrize("name", ["a.b", "1a", "x" * 65, "a/b", "", "a b", "é", "a\n", "../a", "a\\b"])
-def test_bad_names_of_tasks(name: str) -> None:
+def test_invalid_task_names(name: str) -> None:
     assert problem(tasks={name: TASK}).startswith(f"mood.toml: tasks.{name}: ")
 
 
@@ -174,12 +174,12 @@ def test_a_task_without_a_label() -> None:
 
 @pytest.mark.parametrize("key", ["labels", "metrics"])
 @pytest.mark.parametrize("names", [[], ["a", "a"]])
-def test_names_stand_once(key: str, names: list[str]) -> None:
+def test_duplicate_names_are_refused(key: str, names: list[str]) -> None:
     message = problem(tasks={"mood": TASK | {key: names}})
     assert f"mood.toml: tasks.mood: `{key}` must list at least one name, each once; found {names}" in message
 
 
-def test_a_sentiment_must_list_its_labels() -> None:
+def test_sentiment_requires_labels() -> None:
     task = {"kind": "sentiment", "label": "label"}
     assert (
         problem(tasks={"mood": task}) == 'mood.toml: tasks.mood.labels: this key is missing; write labels = ["…"] '

@@ -81,12 +81,12 @@ def problem(path: Path, **overrides: Any) -> str:
     return str(caught.value)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.toml: cannot be read: No such file"):
         read_toml(tmp_path / "none.toml")
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
+def test_a_directory_is_not_a_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
         read_toml(tmp_path)
 
@@ -150,7 +150,7 @@ def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:
         ("output=", "output", ""),
     ],
 )
-def test_an_override_is_toml_if_it_reads_as_such_else_a_string(text: str, key: str, value: object) -> None:
+def test_an_override_is_parsed_as_toml_or_else_a_string(text: str, key: str, value: object) -> None:
     assert parse_override(text) == (key, value)
 
 
@@ -160,7 +160,7 @@ def test_an_override_without_a_key_or_a_value(text: str) -> None:
         parse_override(text)
 
 
-def test_overrides_lie_over_the_file(write: Callable[..., Path]) -> None:
+def test_overrides_take_precedence_over_the_file(write: Callable[..., Path]) -> None:
     path = write(run=RUN + "[train]\nlr = 1e-3\nsteps = 5\n")
     run = parse_run(read_run(path, overrides={"train.lr": 3e-5, "eval.every": 7}), where="run")
     assert (run.train.lr, run.train.steps, run.eval.every) == (3e-5, 5, 7)
@@ -170,7 +170,7 @@ def test_an_override_of_an_unknown_key_names_the_nearest(write: Callable[..., Pa
     assert "train.epoch: unknown key; did you mean 'epochs'?" in problem(write(), **{"train.epoch": 3})
 
 
-def test_an_override_inside_what_is_no_table(write: Callable[..., Path]) -> None:
+def test_an_override_inside_a_value_that_is_not_a_table(write: Callable[..., Path]) -> None:
     path = write(run="seed = 1\n" + RUN)
     assert "seed.deep: 'seed' is not a table, so no key can be set inside it" in problem(path, **{"seed.deep": 3})
 
@@ -187,7 +187,7 @@ def test_paths_of_a_dataset_in_a_run_file_are_relative_to_the_run_file(
     assert read_run(path)["datasets"]["reviews"]["data"]["files"] == {"train": str(tmp_path / "runs/own.jsonl")}
 
 
-def test_paths_of_a_dataset_file_alone(write: Callable[..., Path], tmp_path: Path) -> None:
+def test_paths_of_a_dataset_file_without_a_run(write: Callable[..., Path], tmp_path: Path) -> None:
     write()
     raw = read_dataset(tmp_path / "mood.toml")
     assert raw["data"]["files"]["train"] == str(tmp_path / "rows/train.jsonl")
@@ -207,7 +207,7 @@ def test_paths_of_overrides_are_relative_to_the_working_directory(write: Callabl
     assert raw["encoder"]["name"] == "./enc"
 
 
-def test_a_path_may_begin_at_home(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_is_expanded(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
     raw = read_run(write(run=RUN.replace("some/encoder", "~/enc") + 'data.files = { train = "~/own.jsonl" }'))
     assert raw["datasets"]["reviews"]["data"]["files"]["train"] == "/home/ada/own.jsonl"
@@ -219,38 +219,38 @@ def test_a_path_may_begin_at_home(write: Callable[..., Path], monkeypatch: pytes
     [RUN.replace("some/encoder", "~nobody-here/enc"), RUN + 'data.files = { train = "~nobody-here/own.jsonl" }'],
     ids=["encoder", "files"],
 )
-def test_a_home_that_nobody_has(write: Callable[..., Path], run: str) -> None:
+def test_an_unknown_home_directory(write: Callable[..., Path], run: str) -> None:
     with pytest.raises(ConfigError, match="~nobody-here"):
         read_run(write(run=run))
 
 
-def test_an_encoder_beside_the_file_wins_over_a_hub_id(write: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_local_encoder_directory_takes_precedence_over_a_hub_id(write: Callable[..., Path], tmp_path: Path) -> None:
     path = write()
     assert read_run(path)["encoder"]["name"] == "some/encoder"
     (tmp_path / "runs/some/encoder").mkdir(parents=True)
     assert read_run(path)["encoder"]["name"] == str(tmp_path / "runs/some/encoder")
 
 
-def test_an_encoder_with_a_name_that_no_file_can_have(write: Callable[..., Path]) -> None:
+def test_an_encoder_name_that_is_not_a_valid_file_name(write: Callable[..., Path]) -> None:
     assert read_run(write(run=RUN.replace("some/encoder", "x" * 300)))["encoder"]["name"] == "x" * 300
 
 
-def test_an_encoder_in_a_package_is_no_path(write: Callable[..., Path]) -> None:
+def test_a_package_encoder_is_not_a_path(write: Callable[..., Path]) -> None:
     assert read_run(write(run=RUN.replace("some/encoder", "package:p/m")))["encoder"]["name"] == "package:p/m"
 
 
-def test_output_stays_as_it_is_written(write: Callable[..., Path]) -> None:
+def test_output_is_kept_as_written(write: Callable[..., Path]) -> None:
     assert read_run(write(run='output = "runs/demo"\n' + RUN))["output"] == "runs/demo"
 
 
-def test_use_that_is_not_there(write: Callable[..., Path]) -> None:
+def test_a_missing_file_in_use(write: Callable[..., Path]) -> None:
     path = write(run=RUN.replace("mood", "modo"))
     assert problem(path).startswith(f"{path}: datasets.reviews.extends: ")
     assert problem(path).endswith("modo.toml: cannot be read: No such file or directory")
 
 
 @pytest.mark.parametrize("extends", ["3", '["../mood.toml"]', '""', f'"{"x" * 300}"'])
-def test_extends_that_is_not_the_path_of_a_file(write: Callable[..., Path], extends: str) -> None:
+def test_invalid_values_of_extends(write: Callable[..., Path], extends: str) -> None:
     path = write(run=RUN.replace('"../mood.toml"', extends))
     assert problem(path).startswith(f"{path}: datasets.reviews.extends: ")
 
@@ -292,13 +292,13 @@ def test_a_hub_source_replaces_files_whole(write: Callable[..., Path]) -> None:
     assert (data.files, data.hub) == (None, "someone/else")
 
 
-def test_a_used_file_is_not_changed_by_its_first_reader(write: Callable[..., Path]) -> None:
+def test_a_file_used_twice_is_loaded_unchanged(write: Callable[..., Path]) -> None:
     path = write(run=RUN + 'tasks.mood.label = "gold"\n[datasets.others]\nextends = "../mood.toml"')
     datasets = read_run(path)["datasets"]
     assert datasets["others"]["tasks"]["mood"]["label"] == "label"
 
 
-def test_a_dict_is_left_as_it_was() -> None:
+def test_loading_does_not_modify_the_dict() -> None:
     table = {"data": {"files": {"train": "a.jsonl"}}, "input": {"text": "t"}, "tasks": {}}
     source: dict[str, Any] = {"encoder": {"name": "e"}, "datasets": {"a": table}}
     read_run(source, overrides={"encoder.name": "other", "datasets.a.data.files.train": "b.jsonl"})
@@ -313,29 +313,29 @@ def test_rows_in_memory_pass_through() -> None:
 
 
 @pytest.mark.parametrize("source", [{"datasets": 3}, {"datasets": {"a": 3}}, {"encoder": 3}, {"encoder": {"name": 3}}])
-def test_what_is_no_table_is_left_to_the_checks(source: dict[str, Any]) -> None:
+def test_values_that_are_not_tables_are_left_to_validation(source: dict[str, Any]) -> None:
     assert read_run(source) == source
     with pytest.raises(ConfigError):
         parse_run(read_run(source), where=describe(source))
 
 
-def test_every_problem_stands_in_one_error(write: Callable[..., Path]) -> None:
+def test_all_problems_are_in_one_error(write: Callable[..., Path]) -> None:
     path = write(run=RUN + "[train]\nlr = -1\nepoch = 3\n[eval]\nevery = 0\n")
     lines = problem(path).splitlines()
     assert [line.split(": ")[1] for line in lines] == ["train.lr", "train.epoch", "eval.every"]
     assert all(line.startswith(f"{path}: ") for line in lines)
 
 
-def test_a_long_value_is_cut_in_the_error(write: Callable[..., Path]) -> None:
+def test_a_long_value_is_shortened_in_the_error(write: Callable[..., Path]) -> None:
     assert len(problem(write(), **{"train.lr": "x" * 1000})) < 300
 
 
 @pytest.mark.parametrize(("source", "name"), [("a.toml", "a.toml"), (Path("b/c.toml"), "b/c.toml"), ({}, "config")])
-def test_what_an_error_calls_a_source(source: object, name: str) -> None:
+def test_source_names_in_errors(source: object, name: str) -> None:
     assert describe(source) == name
 
 
-def test_an_override_drops_what_says_the_same_in_other_words(write: Callable[..., Path]) -> None:
+def test_an_override_replaces_mutually_exclusive_keys(write: Callable[..., Path]) -> None:
     path = write(run=f"{RUN}\n[train]\nepochs = 3\n")
     assert read_run(path, overrides={"train.steps": 7})["train"] == {"steps": 7}
     assert read_run(path, overrides={"train.epochs": 7})["train"] == {"epochs": 7}
@@ -343,7 +343,7 @@ def test_an_override_drops_what_says_the_same_in_other_words(write: Callable[...
     assert raw["datasets"]["reviews"]["input"] == {"words": "tokens"}
 
 
-def test_a_run_file_may_give_another_shape_of_input(write: Callable[..., Path]) -> None:
+def test_a_run_file_may_override_the_input_columns(write: Callable[..., Path]) -> None:
     path = write(run=f'{RUN}input.words = "tokens"\n')
     assert read_run(path)["datasets"]["reviews"]["input"] == {"words": "tokens"}
     path = write(run=f'{RUN}input.pair = "other"\n')
@@ -361,7 +361,7 @@ def test_an_override_may_name_another_dataset_file(
     ) == {"humour"}
 
 
-def test_a_plain_config_means_the_same_everywhere(
+def test_a_plain_config_is_independent_of_the_working_directory(
     write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write()
@@ -377,7 +377,7 @@ def test_a_plain_config_means_the_same_everywhere(
     assert configs[0]["datasets"]["reviews"]["data"]["files"]["train"] == str(tmp_path / "rows" / "train.jsonl")
 
 
-def test_tables_as_dotted_keys() -> None:
+def test_flatten_gives_dotted_keys() -> None:
     assert dotted({"a": {"b": {"c": 1}, "d": {}}, "e": 2, "f": {}}) == {"a.b.c": 1, "a.d": {}, "e": 2}
 
 

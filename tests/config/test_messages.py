@@ -79,7 +79,7 @@ def problem(overrides: dict[str, Any] | None = None, **tables: Any) -> str:
         ({"datasets.1x": make()["datasets"]["news"]}, "datasets.1x: a name consists of letters, digits, _ and -"),
     ],
 )
-def test_what_is_wrong_and_what_to_write(overrides: dict[str, Any], message: str) -> None:
+def test_messages_state_the_problem_and_the_fix(overrides: dict[str, Any], message: str) -> None:
     assert message in problem(overrides)
 
 
@@ -122,7 +122,7 @@ REGISTRIES = {"sampling": SAMPLERS, "weighting": WEIGHTINGS, "sharing": SHARINGS
 
 @settings(max_examples=300, deadline=None)
 @given(overrides=some.dictionaries(KEYS, VALUES, min_size=1, max_size=4), data=some.data())
-def test_no_config_is_answered_with_phrases_of_pydantic(overrides: dict[str, Any], data: some.DataObject) -> None:
+def test_no_message_contains_phrases_of_pydantic(overrides: dict[str, Any], data: some.DataObject) -> None:
     kinds = {
         f"{table}.kind": data.draw(some.sampled_from(registry.names()))
         for table, registry in REGISTRIES.items()
@@ -135,7 +135,7 @@ def test_no_config_is_answered_with_phrases_of_pydantic(overrides: dict[str, Any
         assert not [line for line in lines if PHRASES.search(line)], lines
 
 
-def test_every_option_of_every_kind() -> None:
+def test_messages_for_every_option_of_every_kind() -> None:
     messages = []
     values: tuple[Any, ...] = (None, -1, "x", [], {})
     for table, registry in REGISTRIES.items():
@@ -185,7 +185,7 @@ def test_every_option_of_every_kind() -> None:
         ("lora", 'sharing.kind = "lora"'),
     ],
 )
-def test_keys_of_other_tools_are_understood_anywhere(key: str, ours: str) -> None:
+def test_keys_of_other_tools_are_recognised_in_every_table(key: str, ours: str) -> None:
     for prefix in ("", "train.", "eval.", "encoder."):
         if f"{prefix}{key}" != ours and key not in TABLES[prefix]:
             assert re.search(
@@ -216,12 +216,12 @@ def test_keys_inside_datasets(key: str, ours: str) -> None:
 
 
 @pytest.mark.parametrize("table", ["data", "input", "tasks"])
-def test_tables_of_a_dataset_at_the_top_of_a_run(table: str) -> None:
+def test_dataset_tables_at_the_top_level_of_a_run(table: str) -> None:
     assert f"run.toml: {table}: unknown key; write datasets.NAME.{table} (" in problem({table: {"a": 1}})
 
 
 @pytest.mark.parametrize("key", ["encoder.token", "encoder.use_auth_token", "train.hub_token"])
-def test_access_tokens_belong_to_the_environment(key: str) -> None:
+def test_access_tokens_in_a_config_are_refused(key: str) -> None:
     assert f"{key}: unknown key; log in with `hf auth login`, or set HF_TOKEN; leave it out" in problem({key: "a"})
 
 
@@ -239,7 +239,7 @@ def test_secrets_in_a_config_are_not_printed(tables: dict[str, Any]) -> None:
     assert "abcdef-secret" not in problem(**tables)
 
 
-def test_a_value_that_is_nested_too_deep_to_be_shown() -> None:
+def test_a_deeply_nested_value_is_not_printed() -> None:
     value: dict[str, Any] = {}
     for _ in range(900):
         value = {"a": value}
@@ -269,19 +269,19 @@ def test_a_value_of_several_types_has_one_message() -> None:
         ("sts", "regression"),
     ],
 )
-def test_kinds_of_other_tools_are_understood(kind: str, ours: str) -> None:
+def test_kinds_of_other_tools_are_recognised(kind: str, ours: str) -> None:
     message = problem({"datasets.news.tasks.topic.kind": kind})
     assert f"unknown kind of task {kind!r}; write {ours!r}" in message
 
 
-def test_python_keywords_are_understood() -> None:
+def test_python_keyword_arguments_are_recognised() -> None:
     with pytest.raises(ConfigError, match=r"lr: unknown key; write train\.lr \(found 0\.1\)"):
         nlpmtl.train(make(), lr=0.1)
     with pytest.raises(ConfigError, match=r"train\.learning_rate: unknown key; write train\.lr"):
         nlpmtl.train(make(), train={"learning_rate": 0.1})
 
 
-def test_what_is_advised_exists() -> None:
+def test_suggested_keys_exist() -> None:
     from nlpmtl.config.messages import _BY_OTHER, _NO_KEY
     from nlpmtl.registry import _TASK_TYPE_OF
 

@@ -15,14 +15,16 @@ from nlpmtl.model import load_encoder
 
 @pytest.mark.parametrize("output", [b"out", 5, "", ["out"], True], ids=repr)
 @pytest.mark.parametrize("function", [nlpmtl.train, nlpmtl.compare, nlpmtl.relate], ids=["train", "compare", "relate"])
-def test_an_output_that_is_no_path(function: Any, output: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_that_is_not_a_path(
+    function: Any, output: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="output: a directory was expected, as a string or a Path, found "):
         function("quickstart", output=output)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deleted_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
@@ -30,7 +32,7 @@ def test_a_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.Mo
         check_output("out")
 
 
-def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
+def test_an_unwritable_output_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     check_writable(tmp_path / "new" / "folder", key="output")
     check_writable(tmp_path / "new" / "file.jsonl", key="--output", file=True)

@@ -68,7 +68,7 @@ def test_a_valid_run() -> None:
     assert (run.train.epochs, run.train.head_lr, run.train.batch_size) == (3, None, 32)
 
 
-def test_the_least_that_a_run_needs() -> None:
+def test_a_minimal_run() -> None:
     raw = valid()
     run = parse({"encoder": {"name": "e"}, "datasets": raw["datasets"]})
     assert (run.sampling.kind, run.weighting.kind, run.sharing.kind) == ("proportional", "constant", "hard")
@@ -99,7 +99,7 @@ def test_a_missing_section(section: str) -> None:
         ("datasets.pairs.tasks.same.lable", "datasets.pairs.tasks.same.lable: unknown key; did you mean 'label'?"),
     ],
 )
-def test_an_unknown_key_is_answered_with_the_nearest(key: str, message: str) -> None:
+def test_an_unknown_key_suggests_the_nearest(key: str, message: str) -> None:
     assert f"run.toml: {message}" in problem(key, 1)
 
 
@@ -137,7 +137,7 @@ def test_an_unknown_key_is_answered_with_the_nearest(key: str, message: str) -> 
         ("eval.patience", -1),
     ],
 )
-def test_a_wrong_value_names_the_key_and_what_was_found(key: str, value: object) -> None:
+def test_a_wrong_value_names_the_key_and_the_value(key: str, value: object) -> None:
     message = problem(key, value)
     assert f"run.toml: {key}: " in message
     assert f"(found {value!r})" in message
@@ -172,11 +172,11 @@ def test_a_section_without_a_kind(section: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a/b", "1a", "x" * 65])
-def test_bad_names_of_datasets(name: str) -> None:
+def test_invalid_dataset_names(name: str) -> None:
     assert problem(f"datasets.{name}", valid()["datasets"]["pairs"]).startswith(f"run.toml: datasets.{name}: ")
 
 
-def test_one_task_may_stand_in_two_datasets_under_two_columns() -> None:
+def test_a_task_may_have_different_columns_in_two_datasets() -> None:
     other = copy.deepcopy(valid()["datasets"]["pairs"])
     other["tasks"]["same"]["label"] = "gold"
     assert list(parse(changed("datasets.other", other)).tasks) == ["mood", "tags", "same"]
@@ -195,14 +195,14 @@ SAME = {"kind": "classification", "label": "l", "labels": ["no", "yes"], "pos_la
         {"kind": "sentiment", "label": "l", "labels": ["no", "yes"]},
     ],
 )
-def test_one_name_with_two_meanings(task: dict[str, Any]) -> None:
+def test_a_task_with_two_definitions(task: dict[str, Any]) -> None:
     other = valid()["datasets"]["pairs"] | {"tasks": {"same": SAME}}
     assert "other" in parse(changed("datasets.other", other)).datasets
     message = problem("datasets.other", other | {"tasks": {"same": task}})
     assert "run.toml: task 'same' is defined differently in " in message
 
 
-def test_the_best_model_is_chosen_by_a_known_task() -> None:
+def test_eval_task_must_be_a_task_of_the_run() -> None:
     assert "run.toml: eval.select: no task 'tag'; did you mean 'tags'?" in problem("eval.select", "tag")
     assert parse(changed("eval.select", "mean")).eval.select == "mean"
 
@@ -259,7 +259,7 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
         ({"steps": 7, "batch_size": 10}, 101, (7, 11)),
     ],
 )
-def test_how_long_a_run_is(train: dict[str, Any], rows: int, length: tuple[int, int]) -> None:
+def test_epochs_and_steps(train: dict[str, Any], rows: int, length: tuple[int, int]) -> None:
     assert TrainConfig(**train).length(rows) == length
 
 
@@ -269,6 +269,6 @@ def test_how_long_a_run_is(train: dict[str, Any], rows: int, length: tuple[int, 
 @example({"encoder": {"name": "~nobody-here"}})
 @example({"encoder": {"name": "e"}, "datasets": {"a": {"extends": "a\0b"}}})
 @settings(max_examples=400, deadline=None)
-def test_any_run_is_a_run_config_or_a_config_error(raw: dict[str, Any]) -> None:
+def test_random_runs_give_a_run_config_or_a_config_error(raw: dict[str, Any]) -> None:
     with suppress(ConfigError):
         assert isinstance(parse(read_run(raw)), RunConfig)

@@ -67,14 +67,14 @@ def unknown_keys(value: Any, node: dict[str, Any], *, root: dict[str, Any]) -> l
 
 
 @pytest.mark.parametrize("name", ["run", "dataset"])
-def test_a_schema_is_json_of_the_2020_draft(name: str) -> None:
+def test_a_schema_is_valid_draft_2020_12(name: str) -> None:
     schema = schemas()[name]
     assert json.loads(json.dumps(schema)) == schema
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
 @pytest.mark.parametrize("name", ["run", "dataset"])
-def test_every_reference_points_at_a_definition(name: str) -> None:
+def test_every_reference_has_a_definition(name: str) -> None:
     schema = schemas()[name]
     for node in nodes(schema):
         if isinstance(node.get("$ref"), str):
@@ -82,7 +82,7 @@ def test_every_reference_points_at_a_definition(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["run", "dataset"])
-def test_every_key_has_a_sentence(name: str) -> None:
+def test_every_key_has_a_description(name: str) -> None:
     schema = schemas()[name]
     tables = [node for node in nodes(schema) if node.get("additionalProperties") is False]
     assert tables
@@ -91,7 +91,7 @@ def test_every_key_has_a_sentence(name: str) -> None:
             assert "const" in field or "oneOf" in field or field.get("description"), (table.get("title"), key)
 
 
-def test_the_keys_are_those_of_the_models() -> None:
+def test_schema_keys_are_the_fields_of_the_models() -> None:
     both = schemas()
     assert both["run"]["properties"].keys() == RunConfig.model_fields.keys()
     assert both["dataset"]["properties"].keys() == DatasetConfig.model_fields.keys()
@@ -100,11 +100,11 @@ def test_the_keys_are_those_of_the_models() -> None:
 @pytest.mark.parametrize(
     ("section", "registry"), [("sampling", SAMPLERS), ("weighting", WEIGHTINGS), ("sharing", SHARINGS)]
 )
-def test_a_section_of_a_run_knows_every_kind(section: str, registry: Registry) -> None:
+def test_every_registered_kind_is_in_the_schema_of_a_run(section: str, registry: Registry) -> None:
     assert kinds(schemas()["run"]["properties"][section]) == registry.names()
 
 
-def test_tasks_know_every_kind_in_both_sorts_of_file() -> None:
+def test_every_task_type_is_in_both_schemas() -> None:
     both = schemas()
     for dataset in (both["run"]["$defs"]["DatasetConfig"], both["dataset"]):
         tasks = dataset["properties"]["tasks"]
@@ -112,7 +112,7 @@ def test_tasks_know_every_kind_in_both_sorts_of_file() -> None:
         assert tasks["additionalProperties"] is False
 
 
-def test_a_task_beside_a_use_may_say_one_key_alone() -> None:
+def test_a_dataset_with_use_may_override_single_task_keys() -> None:
     both = schemas()
     for schema, choice in ((both["run"]["$defs"]["DatasetConfig"], "anyOf"), (both["dataset"], "oneOf")):
         assert [list(members) for members in schema["properties"]["tasks"]["patternProperties"].values()] == [[choice]]
@@ -122,7 +122,7 @@ def test_a_task_beside_a_use_may_say_one_key_alone() -> None:
         unknown_keys(table, both["dataset"], root=both["dataset"])
 
 
-def test_use_belongs_to_the_datasets_of_a_run_alone() -> None:
+def test_use_is_only_allowed_in_datasets_of_a_run() -> None:
     both = schemas()
     inside = both["run"]["$defs"]["DatasetConfig"]
     assert "extends" in inside["properties"]

@@ -46,7 +46,7 @@ def test_names_of_files_are_unique() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_every_file_is_where_the_tests_look() -> None:
+def test_all_shipped_files_are_tested() -> None:
     assert set(ROOT.rglob("*.toml")) == {*DATASETS, *RUNS}
 
 
@@ -59,7 +59,7 @@ def test_a_dataset_file_loads(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DATASETS, ids=lambda path: path.stem)
-def test_a_dataset_file_opens_with_its_source_and_licence(path: Path) -> None:
+def test_a_dataset_file_starts_with_its_source_and_licence(path: Path) -> None:
     comment = opening(path)
     assert 2 <= len(comment) <= 3
     assert "Source: " in "\n".join(comment)
@@ -76,7 +76,7 @@ def test_a_run_file_loads(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
-def test_a_run_file_opens_with_the_command_that_starts_it(path: Path) -> None:
+def test_a_run_file_starts_with_its_command(path: Path) -> None:
     assert f"#     nlpmtl train {path.stem}" in opening(path)
 
 
@@ -88,7 +88,7 @@ def test_every_data_set_of_a_run_is_a_shipped_file(path: Path) -> None:
         assert (path.parent / table["extends"]).resolve() in DATASETS, name
 
 
-def test_what_a_run_reads_from_the_shipped_files_is_there() -> None:
+def test_files_used_by_shipped_runs_exist() -> None:
     run = parse_run(read_run(ROOT / "runs/quickstart.toml"), where="quickstart")
     files = run.datasets["support"].data.files
     assert files is not None
@@ -107,7 +107,7 @@ def test_glue_is_read_from_the_hub(name: str) -> None:
     assert (data.hub, data.subset) == ("nyu-mll/glue", name)
 
 
-def test_the_diagnostic_set_is_the_task_of_mnli() -> None:
+def test_the_glue_diagnostic_set_belongs_to_mnli() -> None:
     assert dataset("ax").tasks == dataset("mnli").tasks
     assert dataset("ax").data.splits == {"test": "test"}
 
@@ -122,11 +122,11 @@ def test_the_diagnostic_set_is_the_task_of_mnli() -> None:
         *((name, ("accuracy",)) for name in ("sst2", "mnli", "qnli", "rte", "wnli")),
     ],
 )
-def test_glue_is_scored_as_glue_scores_it(name: str, metrics: tuple[str, ...]) -> None:
+def test_glue_tasks_have_the_official_metrics(name: str, metrics: tuple[str, ...]) -> None:
     assert dataset(name).tasks[name].metrics == metrics
 
 
-def test_the_eleven_read_local_files_alone() -> None:
+def test_the_eleven_tasks_read_local_files_only() -> None:
     run = parse_run(read_run(ROOT / "runs/eleven.toml"), where="eleven")
     assert len(run.tasks) == 11
     for name, data in run.datasets.items():

@@ -45,7 +45,7 @@ class _Bomb:
 @pytest.mark.parametrize("dtype", DTYPES)
 @QUICK
 @given(parts=st.lists(st.lists(st.integers(0, 100), max_size=5), max_size=5))
-def test_parts_come_back_as_one_array(tmp_path: Path, dtype: Any, parts: list[list[int]]) -> None:
+def test_written_parts_are_read_as_one_array(tmp_path: Path, dtype: Any, parts: list[list[int]]) -> None:
     (tmp_path / "a.npy").unlink(missing_ok=True)
     expected = np.array([value for part in parts for value in part]).astype(dtype)
     kept, mapped = ArrayWriter(None, "a", dtype=dtype), ArrayWriter(tmp_path, "a", dtype=dtype)
@@ -59,7 +59,7 @@ def test_parts_come_back_as_one_array(tmp_path: Path, dtype: Any, parts: list[li
 
 @QUICK
 @given(parts=st.lists(st.lists(st.lists(st.integers(-100, 100), max_size=4), max_size=4), max_size=4))
-def test_parts_come_back_as_the_same_rows(tmp_path: Path, parts: list[list[list[int]]]) -> None:
+def test_written_parts_are_read_as_the_same_rows(tmp_path: Path, parts: list[list[list[int]]]) -> None:
     for path in tmp_path.iterdir():
         path.unlink()
     kept, mapped = RaggedWriter(None, "a"), RaggedWriter(tmp_path, "a")
@@ -72,7 +72,7 @@ def test_parts_come_back_as_the_same_rows(tmp_path: Path, parts: list[list[list[
         assert [loaded.values.dtype, loaded.bounds.dtype] == [np.dtype(np.int32), np.dtype(np.int64)]
 
 
-def test_parts_need_not_lie_in_one_piece_nor_be_of_the_type(tmp_path: Path) -> None:
+def test_parts_may_be_non_contiguous_and_of_another_dtype(tmp_path: Path) -> None:
     for directory in (None, tmp_path):
         writer = ArrayWriter(directory, "a", dtype=np.int32)
         writer.append(np.arange(10, dtype=np.int64)[::3])
@@ -81,14 +81,14 @@ def test_parts_need_not_lie_in_one_piece_nor_be_of_the_type(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("directory", [True, False])
-def test_numbers_of_another_kind_are_refused(tmp_path: Path, directory: bool) -> None:
+def test_lossy_dtype_conversions_are_refused(tmp_path: Path, directory: bool) -> None:
     writer = ArrayWriter(tmp_path if directory else None, "a", dtype=np.int32)
     with pytest.raises(TypeError, match="same_kind"):
         writer.append(np.array([0.5]))
     assert writer.close().tolist() == []
 
 
-def test_a_file_is_a_map_that_cannot_be_written_to(tmp_path: Path) -> None:
+def test_a_memory_map_is_read_only(tmp_path: Path) -> None:
     path = write_array(tmp_path, [1, 2, 3])
     mapped = memmap_array(path)
     assert not mapped.flags.owndata
@@ -99,7 +99,7 @@ def test_a_file_is_a_map_that_cannot_be_written_to(tmp_path: Path) -> None:
         mapped.flags.writeable = True
 
 
-def test_a_map_holds_no_file_open_and_outlives_it(tmp_path: Path) -> None:
+def test_a_memory_map_keeps_no_file_descriptor_and_survives_deletion(tmp_path: Path) -> None:
     before = count_open()
     path = write_array(tmp_path, np.arange(9999))
     mapped = memmap_array(path)
@@ -108,14 +108,14 @@ def test_a_map_holds_no_file_open_and_outlives_it(tmp_path: Path) -> None:
     assert mapped.tolist() == list(range(9999))
 
 
-def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
+def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     path = write_array(tmp_path, [1])
     with pytest.raises(FileExistsError):
         ArrayWriter(tmp_path, "a", dtype=np.int32)
     assert memmap_array(path).tolist() == [1]
 
 
-def test_no_directory_no_file(tmp_path: Path) -> None:
+def test_a_missing_directory_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         ArrayWriter(tmp_path / "none", "a", dtype=np.int32)
     with pytest.raises(FileNotFoundError):
@@ -140,7 +140,7 @@ def test_no_directory_no_file(tmp_path: Path) -> None:
         pytest.param(lambda content: content.replace(b"NUMPY\1", b"NUMPY\2"), id="another version"),
     ],
 )
-def test_what_does_not_fit_is_refused(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_values_out_of_range_are_refused(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     path = write_array(tmp_path, [1, 2, 3])
     content = damage(path.read_bytes())
     assert content != path.read_bytes()
@@ -156,7 +156,7 @@ def test_another_number_of_dimensions_is_refused(tmp_path: Path, shape: tuple[in
         memmap_array(tmp_path / "a.npy")
 
 
-def test_objects_are_refused_and_nothing_of_them_is_run(tmp_path: Path) -> None:
+def test_object_arrays_are_refused_without_unpickling(tmp_path: Path) -> None:
     bomb, path = _Bomb(tmp_path / "ran"), tmp_path / "a.npy"
     np.save(path, np.array([bomb, bomb], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match="not a one-dimensional array"):
@@ -184,9 +184,7 @@ def test_objects_are_refused_and_nothing_of_them_is_run(tmp_path: Path) -> None:
         st.tuples(st.integers(6, 79), st.sampled_from(b"()[]{}',:\"019abOf|<>\0\n\\#\xff ")), min_size=1, max_size=3
     )
 )
-def test_a_damaged_header_is_refused_or_says_something_that_fits(
-    tmp_path: Path, changes: list[tuple[int, int]]
-) -> None:
+def test_a_damaged_header_is_refused_or_matches_the_file_size(tmp_path: Path, changes: list[tuple[int, int]]) -> None:
     path = tmp_path / "a.npy"
     path.unlink(missing_ok=True)
     content = bytearray(write_array(tmp_path, [1, 2, 3]).read_bytes())
@@ -204,7 +202,7 @@ def test_a_damaged_header_is_refused_or_says_something_that_fits(
 
 @pytest.mark.parametrize("old", [b"(3,)", b"'<i4'", b", 'shape'", b"<i4"])
 @pytest.mark.parametrize("new", [b"(", b"b'", b"9 4", b",4", b"#", b"'"])
-def test_a_header_that_is_no_python_is_refused(tmp_path: Path, old: bytes, new: bytes) -> None:
+def test_a_header_that_is_not_a_python_literal_is_refused(tmp_path: Path, old: bytes, new: bytes) -> None:
     path = write_array(tmp_path, [1, 2, 3])
     path.write_bytes(path.read_bytes().replace(old, new.ljust(len(old))[: len(old)]))
     with pytest.raises(REFUSED):
@@ -212,12 +210,12 @@ def test_a_header_that_is_no_python_is_refused(tmp_path: Path, old: bytes, new: 
 
 
 class TestPlainFiles:
-    def test_are_opened(self, tmp_path: Path) -> None:
+    def test_regular_files_are_opened(self, tmp_path: Path) -> None:
         (tmp_path / "a").write_bytes(b"abc")
         with open_regular_file(tmp_path / "a") as file:
             assert file.read() == b"abc"
 
-    def test_links_directories_pipes_and_nothing_are_not(self, tmp_path: Path) -> None:
+    def test_links_directories_pipes_and_missing_files_are_refused(self, tmp_path: Path) -> None:
         (tmp_path / "a").write_bytes(b"abc")
         (tmp_path / "link").symlink_to(tmp_path / "a")
         (tmp_path / "dangling").symlink_to(tmp_path / "none")

@@ -29,7 +29,7 @@ def spooled(parts: list[list[Any]], *, directory: Path | None) -> ArrowBatches:
 
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parts=st.lists(st.lists(ROW, max_size=4), max_size=4))
-def test_batches_come_back_from_memory_and_from_a_file(tmp_path: Path, parts: list[list[Any]]) -> None:
+def test_batches_are_read_from_memory_and_from_a_file(tmp_path: Path, parts: list[list[Any]]) -> None:
     for directory in (None, tmp_path):
         batches = spooled(parts, directory=directory)
         assert isinstance(batches.source, Path) == (directory is not None)
@@ -39,14 +39,14 @@ def test_batches_come_back_from_memory_and_from_a_file(tmp_path: Path, parts: li
         assert batches.schema == batches.table().schema == SCHEMA
 
 
-def test_batches_are_read_as_often_as_one_likes_also_at_once(tmp_path: Path) -> None:
+def test_batches_can_be_read_repeatedly_and_concurrently(tmp_path: Path) -> None:
     for directory in (None, tmp_path):
         batches = spooled([[("a", [], 1.0)], [("b", None, None)]], directory=directory)
         pairs = zip(batches, batches, strict=True)
         assert [(batch.num_rows, batch.equals(other)) for batch, other in pairs] == [(1, True), (1, True)]
 
 
-def test_what_was_read_outlives_the_file(tmp_path: Path) -> None:
+def test_batches_outlive_the_file(tmp_path: Path) -> None:
     batches = spooled([[("a", ["x"], 1.0)]], directory=tmp_path)
     table = batches.table()
     shutil.rmtree(tmp_path)
@@ -55,13 +55,13 @@ def test_what_was_read_outlives_the_file(tmp_path: Path) -> None:
         batches.table()
 
 
-def test_spools_of_one_directory_are_apart(tmp_path: Path) -> None:
+def test_two_buffers_in_one_directory_are_independent(tmp_path: Path) -> None:
     first, second = (spooled([[(text, None, None)]], directory=tmp_path) for text in "ab")
     assert first.table()["text"].to_pylist() == ["a"]
     assert second.table()["text"].to_pylist() == ["b"]
 
 
-def test_a_directory_that_is_none_or_is_not_there_is_an_oserror(tmp_path: Path) -> None:
+def test_a_missing_or_invalid_directory_is_an_oserror(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for name in ("none", "file"):
         with pytest.raises(OSError, match=name):
@@ -79,7 +79,7 @@ def test_a_full_disk_is_an_oserror(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_an_error_of_the_block_comes_out_as_it_is(tmp_path: Path) -> None:
+def test_an_error_in_the_block_is_raised_unchanged(tmp_path: Path) -> None:
     for directory in (None, tmp_path):
         with pytest.raises(KeyError, match="mine"), ArrowBuffer(SCHEMA, directory=directory):
             raise KeyError("mine")

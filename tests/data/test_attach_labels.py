@@ -50,7 +50,7 @@ def encoded(
 
 
 class TestLabels:
-    def test_ids_follow_the_list_and_missing_ones_are_nothing(self) -> None:
+    def test_label_ids_follow_the_declared_order_and_missing_labels_are_unlabelled(self) -> None:
         rows: list[dict[str, Any]] = [
             {"tokens": ["a", "film"], "topic": "things", "kinds": ["z", "x"], "tags": ["O", "B-person"], "grade": 1.5},
             {"tokens": ["ada"], "topic": None, "kinds": None, "tags": None, "grade": None},
@@ -81,14 +81,14 @@ class TestLabels:
             ("tags", ["O", "B-plaec"], "tags: 'B-plaec' is not in the list of labels; did you mean 'B-place'?"),
         ],
     )
-    def test_a_label_out_of_the_list_stops_train_at_its_place(self, task: str, wrong: Any, message: str) -> None:
+    def test_an_unknown_label_in_train_is_an_error_with_its_line(self, task: str, wrong: Any, message: str) -> None:
         right: dict[str, Any] = {"tokens": ["a", "dog"], "topic": "animals", "kinds": ["x"], "tags": ["O", "O"]}
         rows = [right, {**right, task: None}, {**right, task: wrong}]
         with pytest.raises(DataError) as caught:
             encoded(rows, {task: ALL[task]})
         assert str(caught.value) == f"d: train, row 3: {message}"
 
-    def test_in_other_splits_it_is_an_id_that_no_prediction_equals(self) -> None:
+    def test_unknown_labels_of_other_splits_get_ids_that_are_never_predicted(self) -> None:
         right = {"tokens": ["a", "dog"], "topic": "animals", "kinds": ["x"], "tags": ["O", "B-place"]}
         wrong = {"tokens": ["a", "dog"], "topic": "new", "kinds": ["x", "new"], "tags": ["B-new", "O"]}
         again = {**right, "topic": "new", "kinds": ["newer"]}
@@ -112,7 +112,7 @@ class TestLabels:
         max_length=st.sampled_from([4, 7, 64]),
     )
     @example(words=["a", " ", " ", "b"], max_length=64)  # one token for both, in those that count spaces in
-    def test_what_a_loss_counts_is_what_it_is_given(self, name: str, words: list[str], max_length: int) -> None:
+    def test_label_counts_equal_the_number_of_targets(self, name: str, words: list[str], max_length: int) -> None:
         rows = [{"tokens": words, "tags": ["O"] * len(words)}]
         split = encoded(rows, {"tags": TAGS}, max_length=max_length, tokenizer=TOKENIZERS[name]())
         tags = split.labels["tags"]
@@ -121,7 +121,7 @@ class TestLabels:
 
 
 class TestWordpieces:
-    def test_each_text_once_however_many_tasks_read_it(self) -> None:
+    def test_a_text_is_tokenised_once_for_all_tasks(self) -> None:
         rows = make_rows(20)
         joint, alone = encoded(rows, ALL), encoded(rows, {"topic": TOPIC})
         assert len(joint) == len(joint.ids) == 20
@@ -129,7 +129,7 @@ class TestWordpieces:
         assert list(joint.labels) == list(ALL)
         assert all(len(labels.labelled) == 20 for labels in joint.labels.values())
 
-    def test_words_are_tokenised_as_their_text(self) -> None:
+    def test_words_are_tokenised_like_their_text(self) -> None:
         rows = make_rows(10)
         words, texts = encoded(rows, {"topic": TOPIC}), encoded(rows, {"topic": TOPIC}, input={"text": "text"})
         assert words.ids.values.tolist() == texts.ids.values.tolist()
@@ -137,7 +137,7 @@ class TestWordpieces:
         assert words.first_tokens.lengths.tolist() == [len(row["tokens"]) for row in rows]
         assert texts.first_tokens is None
 
-    def test_more_rows_than_are_tokenised_at_once_keep_their_order(self) -> None:
+    def test_rows_of_several_tokenizer_batches_keep_their_order(self) -> None:
         rows = [{"tokens": ["a"] * (1 + i % 3), "tags": ["O"] * (1 + i % 3)} for i in range(2003)]
         split = encoded(rows, {"tags": TAGS})
         assert split.ids.lengths.tolist() == [3 + i % 3 for i in range(2003)]
@@ -146,7 +146,7 @@ class TestWordpieces:
         assert split.labels["tags"].counts.tolist() == [1 + i % 3 for i in range(2003)]
 
     @pytest.mark.parametrize(("max_length", "cut"), [(5, 2), (6, 1), (7, 1), (8, 0), (64, 0)])
-    def test_a_row_is_cut_only_if_it_is_longer_than_the_limit(self, max_length: int, cut: int) -> None:
+    def test_only_rows_longer_than_max_length_are_truncated(self, max_length: int, cut: int) -> None:
         rows = [{"tokens": ["a"] * n, "tags": ["B-place"] * n} for n in (6, 4, 2)]  # and two special ones
         split = encoded(rows, {"tags": TAGS}, max_length=max_length)
         assert split.truncated == cut
@@ -161,7 +161,7 @@ class TestPairs:
     ROWS = ({"one": "a cat", "two": "two birds sing", "topic": "animals"}, {"one": "", "two": "a", "topic": "things"})
     INPUT = {"text": "one", "pair": "two"}  # noqa: RUF012
 
-    def test_segments_tell_the_texts_apart(self) -> None:
+    def test_token_type_ids_distinguish_the_texts_of_a_pair(self) -> None:
         split = encoded(self.ROWS, {"topic": TOPIC}, input=self.INPUT)
         assert split.types is not None
         pieces = [token().convert_ids_to_tokens(split.ids[i].tolist()) for i in range(2)]
@@ -171,12 +171,12 @@ class TestPairs:
             first = row.index("[SEP]") + 1
             assert split.types[i].tolist() == [0] * first + [1] * (len(row) - first)
 
-    def test_no_segments_for_single_texts_or_where_the_encoder_has_none(self) -> None:
+    def test_single_texts_and_encoders_without_them_have_no_token_type_ids(self) -> None:
         assert encoded(self.ROWS, {"topic": TOPIC}, input={"text": "one"}).types is None
         roberta = byte_level(prefix=False, trim=True)
         assert encoded(self.ROWS, {"topic": TOPIC}, input=self.INPUT, tokenizer=roberta).types is None
 
-    def test_the_longer_text_is_cut_first(self) -> None:
+    def test_the_longer_text_of_a_pair_is_truncated_first(self) -> None:
         long, short = " ".join(["cat"] * 20), "dog"
         for first, second in ((long, short), (short, long)):
             row = {"one": first, "two": second, "topic": "animals"}
@@ -185,7 +185,7 @@ class TestPairs:
             assert (len(pieces), pieces.count("dog"), pieces.count("cat"), split.truncated) == (10, 1, 6, 1)
 
 
-def test_a_text_is_tokenised_with_its_words() -> None:
+def test_words_of_raw_text_are_aligned_with_tokens() -> None:
     text = "Ada sings, today"
     words = [(0, 3), (4, 9), (9, 10), (11, 16)]
     pieces = tokenize(token(), [text, ""], words=[words, []], max_length=64)

@@ -16,7 +16,7 @@ def every_way(count: int) -> list[list[tuple[int, int]]]:
 
 
 @given(LENGTHS, st.integers(0, 40), st.none() | st.integers(1, 90))
-def test_no_other_cuts_are_cheaper(lengths: list[int], overhead: int, limit: int | None) -> None:
+def test_optimal_length_batches_are_optimal(lengths: list[int], overhead: int, limit: int | None) -> None:
     def cost(cuts: list[tuple[int, int]]) -> int:
         return sum(overhead + (b - a) * lengths[a] for a, b in cuts)
 
@@ -54,13 +54,15 @@ def plain(lengths: list[int], *, overhead: int, limit: int | None) -> list[tuple
     st.sampled_from([0, 1, 7, 64, 4096]),
     st.none() | st.integers(1, 5000),
 )
-def test_the_cuts_are_those_of_a_plain_search(lengths: list[int], overhead: int, limit: int | None) -> None:
+def test_optimal_length_batches_equal_a_brute_force_search(
+    lengths: list[int], overhead: int, limit: int | None
+) -> None:
     assert optimal_length_batches(lengths, overhead=overhead, limit=limit) == plain(
         lengths, overhead=overhead, limit=limit
     )
 
 
-def test_many_rows_are_cut() -> None:
+def test_length_batches_of_many_rows() -> None:
     """A search over all pairs would take hours."""
     lengths = sorted((1 + (i * 7919) % 512 for i in range(200_000)), reverse=True)
     for limit in (None, 10_000_000):
@@ -70,7 +72,7 @@ def test_many_rows_are_cut() -> None:
 
 
 @given(LENGTHS, st.integers(1, 90))
-def test_the_fullest_batches_are_as_few_as_may_be(lengths: list[int], limit: int) -> None:
+def test_greedy_length_batches_have_the_minimum_count(lengths: list[int], limit: int) -> None:
     def fits(cuts: list[tuple[int, int]]) -> bool:
         return all(b - a == 1 or sum(lengths[a:b]) <= limit for a, b in cuts)
 

@@ -76,7 +76,7 @@ def test_tokens_are_padded_to_the_longest(rows: list[tuple[int, int]]) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(ANY)
-def test_parts_name_the_rows_that_carry_a_label_and_their_labels(rows: list[tuple[int, int]]) -> None:
+def test_task_batches_hold_the_labelled_rows_and_their_labels(rows: list[tuple[int, int]]) -> None:
     datasets = collator().datasets
     batch = collator()(rows)
     labels = labels_of(batch)
@@ -104,7 +104,7 @@ def test_parts_name_the_rows_that_carry_a_label_and_their_labels(rows: list[tupl
 
 @settings(deadline=None, max_examples=60)
 @given(st.data(), ANY)
-def test_the_order_of_rows_changes_their_places_alone(data: st.DataObject, rows: list[tuple[int, int]]) -> None:
+def test_the_order_of_rows_only_changes_their_indices(data: st.DataObject, rows: list[tuple[int, int]]) -> None:
     order = data.draw(st.permutations(range(len(rows))))
     batch, moved = collator()(rows), collator()([rows[i] for i in order])
     assert torch.equal(moved.input_ids, batch.input_ids[order])
@@ -113,7 +113,7 @@ def test_the_order_of_rows_changes_their_places_alone(data: st.DataObject, rows:
     assert {task: {order[i]: label for i, label in part.items()} for task, part in others.items()} == labels
 
 
-def test_a_batch_of_one_task_is_the_one_part_case() -> None:
+def test_a_batch_of_one_task_has_one_task_batch() -> None:
     labelled = [(2, r) for r, row in enumerate(ROWS) if row["grade"] is not None]
     batch = collator()(labelled)
     assert list(batch.tasks) == ["grade"]
@@ -121,21 +121,21 @@ def test_a_batch_of_one_task_is_the_one_part_case() -> None:
     assert batch.tasks["grade"].targets["label"].shape == (len(labelled),)
 
 
-def test_a_row_without_any_label_is_in_no_part() -> None:
+def test_a_row_without_labels_is_in_no_task_batch() -> None:
     missing = next(r for r, row in enumerate(ROWS) if row["topic"] is None)
     texts = Collator([encoded({"text": "text"}, "topic")], pad=PAD, types=False)
     assert texts([(0, missing)]).tasks == {}
     assert texts([(0, missing), (0, missing + 1)]).tasks["topic"].rows.tolist() == [1]
 
 
-def test_a_text_of_three_tasks_is_one_row() -> None:
+def test_a_text_of_three_tasks_is_tokenised_once() -> None:
     whole = next(r for r, row in enumerate(ROWS) if all(row[key] is not None for key in ("topic", "tags", "kinds")))
     batch = collator()([(0, whole)])
     assert len(batch.input_ids) == 1
     assert {task: part.rows.tolist() for task, part in batch.tasks.items()} == {"topic": [0], "tags": [0], "kinds": [0]}
 
 
-def test_a_task_of_two_datasets_is_one_part_in_the_order_of_rows() -> None:
+def test_a_task_of_two_datasets_is_one_task_batch_in_row_order() -> None:
     labelled = [r for r, row in enumerate(ROWS) if row["topic"] is not None][:3]
     batch = collator()([(1, labelled[0]), (0, labelled[1]), (1, labelled[2])])
     assert batch.tasks["topic"].rows.tolist() == [0, 1, 2]
@@ -144,14 +144,14 @@ def test_a_task_of_two_datasets_is_one_part_in_the_order_of_rows() -> None:
 
 
 @pytest.mark.parametrize("types", [True, False])
-def test_segments_go_to_encoders_that_have_them(types: bool) -> None:
+def test_token_type_ids_are_given_to_encoders_that_use_them(types: bool) -> None:
     batch = collator(types=types)([(1, 0), (2, 0)])
     assert set(batch.inputs) == {"input_ids", "attention_mask"} | ({"token_type_ids"} if types else set())
     assert all(value is getattr(batch, name) for name, value in batch.inputs.items())
 
 
 @pytest.mark.parametrize("types", [True, False])
-def test_moving_a_batch_keeps_all_of_it(types: bool) -> None:
+def test_moving_a_batch_to_a_device_keeps_all_tensors(types: bool) -> None:
     batch = collator(types=types)([(0, 1), (1, 2)])
     moved = batch.to(torch.device("meta"))
     assert moved.inputs.keys() == batch.inputs.keys()
@@ -197,7 +197,7 @@ class TestRowByRow:
 
     @settings(deadline=None, max_examples=60)
     @given(ANY)
-    def test_a_tally(self, rows: list[tuple[int, int]]) -> None:
+    def test_batch_stats(self, rows: list[tuple[int, int]]) -> None:
         datasets = collator().datasets
         totals: dict[str, int] = {}
         items: dict[str, int] = {}
@@ -215,7 +215,7 @@ class TestRowByRow:
 
     @settings(deadline=None, max_examples=60)
     @given(ANY)
-    def test_a_tally_counts_what_the_batch_holds(self, rows: list[tuple[int, int]]) -> None:
+    def test_batch_stats_count_the_rows_and_tokens_of_the_batch(self, rows: list[tuple[int, int]]) -> None:
         batch, tally = collator()(rows), collator().tally(rows)
         assert tally.lengths.tolist() == batch.attention_mask.sum(dim=1).tolist()
         assert tally.rows == {task: len(part.rows) for task, part in batch.tasks.items()}
@@ -228,18 +228,18 @@ class TestRowByRow:
             )
 
 
-def test_the_counts_of_a_tally_are_plain_and_do_not_wrap_round() -> None:
+def test_batch_stats_are_python_ints_that_do_not_overflow() -> None:
     tally = collator().tally([(2, 1)] * 300)  # counts are kept in a byte each
     assert tally.rows == tally.items == {"grade": 300}
     assert {type(count) for count in (*tally.rows.values(), *tally.items.values())} == {int}
 
 
-def test_a_tally_of_no_rows() -> None:
+def test_batch_stats_without_rows() -> None:
     tally = collator().tally([])
     assert (len(tally.lengths), len(tally.labelled), tally.rows, tally.items) == (0, 0, {}, {})
 
 
-def test_a_batch_may_be_written_to_and_the_datasets_stay() -> None:
+def test_writing_to_a_batch_leaves_the_datasets_unchanged() -> None:
     before = [source.ids.values.copy() for source in collator().datasets]
     batch = collator()([(0, 1), (1, 2), (2, 3)])
     for tensor in (*batch.inputs.values(), *(part.targets["label"] for part in batch.tasks.values())):

@@ -62,7 +62,7 @@ def root(tmp_path: Path) -> Path:
 
 
 class TestWhere:
-    def test_the_own_variable_goes_first_then_that_of_all_caches(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_nlpmtl_cache_takes_precedence_over_xdg_cache_home(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NLPMTL_CACHE", "/one")
         monkeypatch.setenv("XDG_CACHE_HOME", "/two")
         assert cache_directory() == Path("/one")
@@ -74,26 +74,26 @@ class TestWhere:
 
 
 class TestEntries:
-    def test_what_was_written_is_found_by_its_key_alone(self, root: Path) -> None:
+    def test_an_entry_is_found_only_by_its_key(self, root: Path) -> None:
         entry = write_entry(Cache(root))
         assert (entry / "a.npy").read_bytes() == b"some bytes"
         assert Cache(root).find(KEY) == entry
         assert Cache(root).find(OTHER) is None
 
-    def test_nothing_is_made_before_the_first(self, root: Path) -> None:
+    def test_no_directory_is_created_before_the_first_entry(self, root: Path) -> None:
         assert Cache(root).find(KEY) is None
         assert not root.parent.exists()
 
-    def test_nothing_else_is_left_beside_an_entry(self, root: Path) -> None:
+    def test_an_entry_leaves_no_other_files(self, root: Path) -> None:
         entry = write_entry(Cache(root))
         assert list(root.iterdir()) == [entry]
         assert sorted(path.name for path in entry.iterdir()) == ["a.npy", "b.json", "manifest.json"]
 
-    def test_no_other_user_may_look_in(self, root: Path) -> None:
+    def test_the_cache_is_private_to_the_user(self, root: Path) -> None:
         entry = write_entry(Cache(root))
         assert root.stat().st_mode & 0o077 == entry.stat().st_mode & 0o077 == 0
 
-    def test_it_is_not_there_before_the_block_ends(self, root: Path) -> None:
+    def test_an_entry_appears_when_its_block_ends(self, root: Path) -> None:
         cache = Cache(root)
         with cache.add(KEY) as directory:
             (directory / "a.npy").write_bytes(b"half")
@@ -111,7 +111,7 @@ class TestEntries:
         assert list(root.iterdir()) == []
         write_entry(Cache(root))
 
-    def test_the_first_of_two_stays(self, root: Path) -> None:
+    def test_the_first_of_two_concurrent_entries_is_kept(self, root: Path) -> None:
         with Cache(root).add(KEY) as directory:
             (directory / "a.npy").write_bytes(b"later")
             entry = write_entry(Cache(root))
@@ -119,7 +119,7 @@ class TestEntries:
         assert (entry / "a.npy").read_bytes() == b"some bytes"
         assert list(root.iterdir()) == [entry]
 
-    def test_a_scratch_directory_goes_with_its_block(self, root: Path) -> None:
+    def test_a_scratch_directory_is_removed_when_its_block_ends(self, root: Path) -> None:
         with Cache(root).scratch() as first, Cache(root).scratch() as second:
             assert first != second
             (first / "file").touch()
@@ -127,7 +127,7 @@ class TestEntries:
             failing.mkdir()
         assert list(root.iterdir()) == []
 
-    def test_a_root_that_cannot_be_made_is_an_oserror_and_nothing_found(self, tmp_path: Path) -> None:
+    def test_an_unwritable_root_is_an_oserror_and_a_cache_miss(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         for root in (tmp_path / "file", tmp_path / "file" / "cache"):
             cache = Cache(root)
@@ -200,7 +200,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", list(DAMAGES))
-def test_a_damaged_entry_is_not_found_but_removed_and_made_anew(root: Path, damage: str) -> None:
+def test_a_damaged_entry_is_removed_and_rebuilt(root: Path, damage: str) -> None:
     cache = Cache(root)
     before = write_entry(cache, OTHER)
     entry = write_entry(cache)
@@ -214,7 +214,7 @@ def test_a_damaged_entry_is_not_found_but_removed_and_made_anew(root: Path, dama
     assert cache.find(OTHER) == before
 
 
-def test_what_a_link_leads_to_stays(root: Path, tmp_path: Path) -> None:
+def test_targets_of_links_are_not_removed(root: Path, tmp_path: Path) -> None:
     cache = Cache(root)
     entry = write_entry(cache)
     entry.rename(tmp_path / "mine")
@@ -224,7 +224,7 @@ def test_what_a_link_leads_to_stays(root: Path, tmp_path: Path) -> None:
 
 
 class TestClearing:
-    def test_what_nobody_used_for_a_month_goes_when_another_is_made(self, root: Path) -> None:
+    def test_entries_unused_for_a_month_are_removed(self, root: Path) -> None:
         cache = Cache(root)
         old, young = write_entry(cache, KEY), write_entry(cache, OTHER)
         age(old / "manifest.json", 31)
@@ -234,7 +234,7 @@ class TestClearing:
         assert not old.exists()
         assert young.exists()
 
-    def test_to_find_is_to_use(self, root: Path) -> None:
+    def test_a_cache_hit_counts_as_use(self, root: Path) -> None:
         cache = Cache(root)
         entry = write_entry(cache)
         age(entry / "manifest.json", 31)
@@ -242,7 +242,7 @@ class TestClearing:
         write_entry(cache, OTHER)
         assert entry.exists()
 
-    def test_what_was_left_half_made_goes_after_three_days(self, root: Path) -> None:
+    def test_incomplete_entries_are_removed_after_three_days(self, root: Path) -> None:
         root.mkdir(parents=True)
         for name, days in ((".half-made-old", 3.1), (".half-made-young", 2.9)):
             (root / name / "deep").mkdir(parents=True)
@@ -251,7 +251,7 @@ class TestClearing:
         entry = write_entry(Cache(root))
         assert {path.name for path in root.iterdir()} == {".half-made-young", entry.name}
 
-    def test_locks_and_entries_without_a_manifest_go_too(self, root: Path) -> None:
+    def test_old_locks_and_entries_without_a_manifest_are_removed(self, root: Path) -> None:
         root.mkdir(parents=True)
         (root / f"{KEY}.lock").touch()
         (root / OTHER).mkdir()
@@ -261,7 +261,7 @@ class TestClearing:
         entry = write_entry(Cache(root), "3d" * 32)
         assert list(root.iterdir()) == [entry]
 
-    def test_what_is_not_ours_stays(self, root: Path) -> None:
+    def test_unknown_files_are_kept(self, root: Path) -> None:
         root.mkdir(parents=True)
         names = ["thesis.txt", "x" * 64, "A0" * 32, KEY[1:], f"{KEY}.txt", f"{KEY}.lock.lock", f"a{KEY}", ".hidden"]
         for name in names:
@@ -272,7 +272,7 @@ class TestClearing:
         write_entry(Cache(root))
         assert {path.name for path in root.iterdir()} == {KEY, *names, *(f"{name}.d" for name in names)}
 
-    def test_what_a_link_leads_to_is_not_cleared(self, root: Path, tmp_path: Path) -> None:
+    def test_clearing_does_not_follow_links(self, root: Path, tmp_path: Path) -> None:
         root.mkdir(parents=True)
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "file").touch()
@@ -285,7 +285,7 @@ class TestClearing:
 
 
 class TestProcesses:
-    def test_several_that_ask_for_one_key_make_it_once(self, root: Path, tmp_path: Path) -> None:
+    def test_concurrent_processes_build_an_entry_once(self, root: Path, tmp_path: Path) -> None:
         processes = [
             subprocess.Popen(
                 [sys.executable, "-c", CODE, str(root), KEY, str(tmp_path / "log")],
@@ -348,13 +348,13 @@ class TestProcesses:
         assert given_up.startswith(holder)
         assert "still holds" in given_up
 
-    def test_a_lock_that_is_free_says_nothing(self, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_free_lock_gives_no_message(self, root: Path, caplog: pytest.LogCaptureFixture) -> None:
         for _ in range(2):
             with Cache(root).locked(KEY):
                 pass
         assert not caplog.messages
 
-    def test_an_error_gives_the_lock_back(self, root: Path) -> None:
+    def test_an_error_releases_the_lock(self, root: Path) -> None:
         with pytest.raises(KeyError, match="mine"), Cache(root).locked(KEY):
             raise KeyError("mine")
         before = time.monotonic()
@@ -363,7 +363,7 @@ class TestProcesses:
         assert time.monotonic() - before < 5
 
 
-def test_a_user_without_a_home_directory_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_directory_nothing_is_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(uid: int) -> None:
         raise KeyError(f"getpwuid(): uid not found: {uid}")
 

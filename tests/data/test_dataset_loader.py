@@ -106,7 +106,7 @@ def shapes(splits: Mapping[str, TokenizedSplit]) -> dict[str, int]:
 
 
 class TestFromTheCache:
-    def test_the_second_time_it_is_the_same(self, files: dict[str, str], root: Path) -> None:
+    def test_a_cached_dataset_equals_the_first(self, files: dict[str, str], root: Path) -> None:
         first = ask(files)
         assert shapes(first) == {"train": 30, "validation": 7, "test": 8}
         assert len(entries(root)) == 3
@@ -118,7 +118,7 @@ class TestFromTheCache:
             direct = tokenize_split(rows, columns=COLUMNS, tokenizer=token(), max_length=9)
             assert plain(direct) == plain(second[split])
 
-    def test_the_second_time_no_row_is_read(self, files: dict[str, str], opened: _Watch) -> None:
+    def test_a_cached_dataset_reads_no_rows(self, files: dict[str, str], opened: _Watch) -> None:
         ask(files)
         assert opened.opened is not None
         first = {split: opened.opened.count(path) for split, path in files.items()}
@@ -127,7 +127,7 @@ class TestFromTheCache:
         assert {split: opened.opened.count(path) for split, path in files.items()} == dict.fromkeys(files, 1)
         assert all(times > 1 for times in first.values())  # the one is for the fingerprint
 
-    def test_only_what_is_missing_is_read(self, files: dict[str, str], root: Path, opened: _Watch) -> None:
+    def test_only_missing_splits_are_read(self, files: dict[str, str], root: Path, opened: _Watch) -> None:
         assert list(ask(files, splits=["train"])) == ["train"]
         assert len(entries(root)) == 1
         assert opened.opened is not None
@@ -146,12 +146,12 @@ class TestFromTheCache:
         shutil.rmtree(root)
         assert {s: plain(rows) for s, rows in first.items()} == {s: plain(rows) for s, rows in second.items()}
 
-    def test_all_that_is_left_in_the_cache_are_entries_and_locks(self, files: dict[str, str], root: Path) -> None:
+    def test_the_cache_holds_only_entries_and_locks(self, files: dict[str, str], root: Path) -> None:
         ask(files)
         rest = {path.name for path in root.iterdir()} - entries(root)
         assert all(re.fullmatch(r"[0-9a-f]{64}\.lock", name) for name in rest)
 
-    def test_a_damaged_entry_is_made_anew(self, files: dict[str, str], root: Path) -> None:
+    def test_a_damaged_entry_is_rebuilt(self, files: dict[str, str], root: Path) -> None:
         first = plain(ask(files)["train"])
         for entry in entries(root):
             path = root / entry / "ids.npy"
@@ -160,9 +160,7 @@ class TestFromTheCache:
         assert len(entries(root)) == 3
         assert not any((root / entry / "ids.npy").read_bytes().endswith(b"\x7f") for entry in entries(root))
 
-    def test_an_entry_that_another_process_removes_once_it_was_found_is_made_anew(
-        self, files: dict[str, str], root: Path
-    ) -> None:
+    def test_an_entry_removed_by_another_process_is_rebuilt(self, files: dict[str, str], root: Path) -> None:
         class Hasty(Cache):
             """As if another process had just cleared up."""
 
@@ -180,7 +178,7 @@ class TestFromTheCache:
         assert prepare.notes == []
         assert len(entries(root)) == 3
 
-    def test_several_that_start_together_make_it_once(self, files: dict[str, str], root: Path, opened: _Watch) -> None:
+    def test_concurrent_loaders_build_an_entry_once(self, files: dict[str, str], root: Path, opened: _Watch) -> None:
         """Threads, which start fast; a lock keeps them apart as it does processes (see the tests of the cache)."""
         preparers = [preparer() for _ in range(3)]
         together = Barrier(3)
@@ -201,7 +199,9 @@ class TestFromTheCache:
 class TestKeys:
     """What is different anywhere that rows depend on is another entry."""
 
-    def test_another_content_path_or_setting(self, files: dict[str, str], root: Path, tmp_path: Path) -> None:
+    def test_every_change_of_content_path_or_setting_is_another_key(
+        self, files: dict[str, str], root: Path, tmp_path: Path
+    ) -> None:
         train = {"train": files["train"]}
         other = str(shutil.copy(files["train"], tmp_path / "other.jsonl"))
         requests: dict[str, Callable[[], object]] = {
@@ -241,20 +241,20 @@ class TestKeys:
         assert len(ask(files)["train"]) == 5
         assert len(entries(root)) == 5
 
-    def test_how_a_tokenizer_cuts_and_pads_is_no_difference(self, files: dict[str, str], root: Path) -> None:
+    def test_truncation_and_padding_settings_do_not_change_the_key(self, files: dict[str, str], root: Path) -> None:
         tokenizer = token()
         ask(files, preparer(tokenizer))
         tokenizer(["a", "a film"], truncation=True, max_length=3, padding=True)
         ask(files, preparer(tokenizer))
         assert len(entries(root)) == 3
 
-    def test_the_licence_and_other_splits_are_no_difference(self, files: dict[str, str], root: Path) -> None:
+    def test_the_licence_and_other_splits_do_not_change_the_key(self, files: dict[str, str], root: Path) -> None:
         ask(files)
         ask({"train": files["train"]}, license="mit", limit={})
         ask(files, limit={"test": 3})
         assert len(entries(root)) == 4
 
-    def test_a_packed_file_is_known_by_its_bytes(self, tmp_path: Path, root: Path) -> None:
+    def test_a_compressed_file_is_identified_by_its_bytes(self, tmp_path: Path, root: Path) -> None:
         path = tmp_path / "a.jsonl.gz"
         for rows in (3, 4):
             lines = "".join(json.dumps(row) + "\n" for row in make_rows(rows + 1))
@@ -264,14 +264,14 @@ class TestKeys:
 
 
 class TestInMemory:
-    def test_rows_of_python_are_not_kept(self, root: Path) -> None:
+    def test_rows_in_memory_are_not_cached(self, root: Path) -> None:
         rows = make_rows(5)
         first = ask({"train": rows})["train"]
         rows.append(rows[0])
         assert (len(first), len(ask({"train": rows})["train"])) == (5, 6)
         assert entries(root) == set()
 
-    def test_beside_a_file_they_are_not_kept_either(self, files: dict[str, str], root: Path) -> None:
+    def test_rows_in_memory_next_to_a_file_are_not_cached(self, files: dict[str, str], root: Path) -> None:
         rows = make_rows(4)
         mixed = {"train": files["train"], "test": rows}
         first = ask(mixed)
@@ -282,7 +282,7 @@ class TestInMemory:
         assert plain(first["train"]) == plain(second["train"])
         assert len(entries(root)) == 1
 
-    def test_nothing_is_left_of_them(self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_rows_in_memory_leave_no_files(self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "tmp").mkdir()
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
         split = ask({"train": make_rows(5)})["train"]
@@ -291,7 +291,7 @@ class TestInMemory:
 
 
 class TestShare:
-    def test_a_share_of_train_is_the_same_whatever_is_asked_for_first(self, files: dict[str, str], root: Path) -> None:
+    def test_a_held_out_share_does_not_depend_on_the_order_of_splits(self, files: dict[str, str], root: Path) -> None:
         train = {"train": files["train"]}
         direct = load_rows(DataConfig(files=train, validation=0.2), input=WORDS, columns=COLUMNS, limit={"train": 9})
         for order in (["train", "validation"], ["validation", "train"], ["train"], ["validation"]):
@@ -306,13 +306,13 @@ class TestShare:
                     assert rows.place(0) == direct[split].place(0)
             assert shapes(loaded) == {"train": 9, "validation": 6}
 
-    def test_a_limit_on_train_is_none_on_its_share(self, files: dict[str, str], root: Path) -> None:
+    def test_a_limit_on_train_does_not_limit_the_held_out_share(self, files: dict[str, str], root: Path) -> None:
         train = {"train": files["train"]}
         ask(train, validation=0.2)
         ask(train, validation=0.2, limit={"train": 9})
         assert len(entries(root)) == 3
 
-    def test_skipped_and_cut_rows_are_remembered(self, tmp_path: Path, root: Path) -> None:
+    def test_skipped_and_truncated_rows_are_counted_in_the_cache(self, tmp_path: Path, root: Path) -> None:
         path = write_rows(tmp_path / "a.jsonl", [*make_rows(10), {"tokens": []}, {"tokens": 3}])
         for _ in range(2):
             loaded = ask({"train": str(path)}, validation=0.2, on_bad_row="skip")
@@ -323,7 +323,7 @@ class TestShare:
 
 
 class TestErrors:
-    def test_bad_rows_are_told_each_time(self, files: dict[str, str], tmp_path: Path, root: Path) -> None:
+    def test_bad_rows_are_reported_each_time(self, files: dict[str, str], tmp_path: Path, root: Path) -> None:
         bad = str(write_rows(tmp_path / "bad.jsonl", [*make_rows(2), {"tokens": []}, {"tokens": "a"}]))
         messages = []
         for sources in ({**files, "test": bad}, files, {**files, "test": bad}):
@@ -339,7 +339,7 @@ class TestErrors:
         ]
         assert len(entries(root)) == 3
 
-    def test_a_file_that_went_bad_is_not_covered_by_what_it_was(self, files: dict[str, str]) -> None:
+    def test_a_file_that_becomes_invalid_is_not_read_from_the_cache(self, files: dict[str, str]) -> None:
         ask(files)
         with Path(files["train"]).open("a", encoding="utf-8") as file:
             file.write("{\n")
@@ -350,7 +350,7 @@ class TestErrors:
         with pytest.raises(DataError, match=r"train\.jsonl: no such file"):
             ask(files)
 
-    def test_a_column_that_is_in_no_row(self, files: dict[str, str], root: Path) -> None:
+    def test_a_column_missing_in_every_row(self, files: dict[str, str], root: Path) -> None:
         ask(files)
         for _ in range(2):
             with pytest.raises(ConfigError, match=r"column 'topics' not found.*did you mean 'topic'"):
@@ -359,7 +359,7 @@ class TestErrors:
             ask(files, limit={"dev": 3})
         assert len(entries(root)) == 3
 
-    def test_a_file_that_changes_while_it_is_read_is_not_kept(
+    def test_a_file_that_changes_while_it_is_read_is_not_cached(
         self, files: dict[str, str], root: Path, opened: _Watch
     ) -> None:
         def before(path: str) -> None:
@@ -383,7 +383,7 @@ class TestErrors:
             ("tags", ["O", "B-plaec"], "tags: 'B-plaec' is not in the list of labels; did you mean 'B-place'?"),
         ],
     )
-    def test_a_label_out_of_the_list_stops_train_at_its_place(
+    def test_an_unknown_label_in_train_is_an_error_with_its_line(
         self, tmp_path: Path, root: Path, task: str, wrong: Any, message: str
     ) -> None:
         right: dict[str, Any] = {"tokens": ["a", "dog"], "topic": "animals", "kinds": ["x"], "tags": ["O", "O"]}
@@ -396,7 +396,7 @@ class TestErrors:
             assert str(caught.value) == f"{path}:4: {message}"
         assert len(entries(root)) == 1
 
-    def test_labels_of_an_entry_are_those_of_the_rows(self, files: dict[str, str]) -> None:
+    def test_cached_labels_equal_those_of_the_rows(self, files: dict[str, str]) -> None:
         targets = {**TARGETS, "topic": LabelMapping("topic", "class", ("places", "animals"))}
         ask(files)
         loaded = attach_labels(ask(files)["test"], mappings=targets, train=False)
@@ -418,7 +418,7 @@ class TestErrors:
 class TestWithoutACache:
     """As root no permission keeps anybody out: a file stands where the directory should be."""
 
-    def test_rows_are_not_kept_and_that_is_told(
+    def test_without_a_cache_a_note_says_so(
         self, files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         expected = {split: plain(rows) for split, rows in ask(files).items()}
@@ -433,7 +433,7 @@ class TestWithoutACache:
         assert prepare.notes[0].startswith("d: tokenized data is not cached: ")
         assert str(tmp_path / "file") in prepare.notes[0]
 
-    def test_without_a_place_for_temporary_files_either_they_are_in_memory(
+    def test_without_temporary_files_rows_are_kept_in_memory(
         self, files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         expected = {split: plain(rows) for split, rows in ask(files).items()}
@@ -447,7 +447,7 @@ class TestWithoutACache:
         assert kept.startswith("d: tokenized data is not cached: ")
         assert memory.startswith("d: tokenized data is kept in memory: ")
 
-    def test_a_disk_that_is_full_on_the_way(self, files: dict[str, str], root: Path) -> None:
+    def test_a_disk_that_fills_up_while_writing(self, files: dict[str, str], root: Path) -> None:
         resource = pytest.importorskip("resource")
         expected = {split: plain(rows) for split, rows in ask(files).items()}
         shutil.rmtree(root)
@@ -462,7 +462,9 @@ class TestWithoutACache:
         assert ["File too large" in note for note in prepare.notes] == [True, True]
         assert entries(root) == set()
 
-    def test_bad_rows_are_told_all_the_same(self, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_bad_rows_are_reported_without_a_cache(
+        self, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         bad = str(write_rows(tmp_path / "bad.jsonl", [{"tokens": []}]))
         (tmp_path / "file").touch()
         monkeypatch.setenv("NLPMTL_CACHE", str(tmp_path / "file"))

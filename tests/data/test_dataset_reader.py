@@ -62,7 +62,7 @@ def test_every_kind_of_source_gives_the_same_rows(tmp_path: Path) -> None:
         assert load({"train": source})["train"].table.to_pylist() == expected
 
 
-def test_the_place_of_a_row_in_each_kind_of_source(tmp_path: Path) -> None:
+def test_the_location_of_a_row_in_each_kind_of_source(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\n[]\n{"text": "b", "label": 1}\n')
     (tmp_path / "a.csv").write_text('text,label\n"two\nlines",1\nnext,1\n')
     pq.write_table(pa.Table.from_pylist(GOOD), tmp_path / "a.parquet")
@@ -76,7 +76,7 @@ def test_the_place_of_a_row_in_each_kind_of_source(tmp_path: Path) -> None:
     }
 
 
-def test_bad_rows_of_all_splits_stop_with_their_places(tmp_path: Path) -> None:
+def test_bad_rows_of_all_splits_are_reported_with_their_locations(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text('{"text": "a", "label": "x"}\n{"text": null, "label": "x"}\n')
     test = [{"text": "a", "label": 0.5}, {"text": 3, "label": {}}, *[{}] * 4]
     with pytest.raises(DataError) as caught:
@@ -106,7 +106,7 @@ def test_no_rows() -> None:
         load({"train": [{"text": None, "label": 1}, {"text": 1}]}, on_bad_row="skip")
 
 
-def test_train_needs_every_column_and_other_splits_the_input_alone() -> None:
+def test_train_requires_every_column_and_other_splits_only_the_input() -> None:
     bare = [{"text": "a"}]
     assert load({"train": GOOD, "test": bare})["test"].table["label:label"].to_pylist() == [None]
     with pytest.raises(ConfigError, match="d: train: column 'label' not found; available columns: text"):
@@ -115,7 +115,7 @@ def test_train_needs_every_column_and_other_splits_the_input_alone() -> None:
         load({"train": GOOD, "test": [{"words": ["a"]}]})
 
 
-def test_a_split_that_is_not_asked_for_is_not_read(tmp_path: Path) -> None:
+def test_only_requested_splits_are_read(tmp_path: Path) -> None:
     files = {"train": GOOD, "test": str(tmp_path / "none.jsonl")}
     assert list(load(files, splits=["train", "validation"])) == ["train"]
     with pytest.raises(DataError, match=r"none\.jsonl: no such file"):
@@ -133,7 +133,7 @@ def test_a_share_of_train_becomes_validation() -> None:
 
 
 @pytest.mark.parametrize("splits", [["train"], ["validation"], ["train", "validation"]])
-def test_the_share_is_the_same_whatever_is_asked_for(splits: list[str]) -> None:
+def test_a_held_out_share_does_not_depend_on_the_requested_splits(splits: list[str]) -> None:
     whole = load({"train": GOOD, "test": GOOD}, validation=0.25)
     loaded = load({"train": GOOD, "test": GOOD}, validation=0.25, splits=splits)
     assert {split: texts(rows) for split, rows in loaded.items()} == {split: texts(whole[split]) for split in splits}
@@ -144,7 +144,7 @@ def test_a_share_counts_skipped_rows_once() -> None:
     assert [rows[split].skipped for split in ("train", "validation")] == [1, 0]
 
 
-def test_a_share_that_leaves_nothing_or_has_nothing_to_share() -> None:
+def test_a_share_that_leaves_a_split_empty_is_refused() -> None:
     with pytest.raises(DataError, match=r"d: train: holding out 0\.5 of 1 rows for validation leaves no rows"):
         load({"train": GOOD[:1]}, validation=0.5)
     with pytest.raises(ConfigError, match="there is no train split"):
@@ -159,12 +159,12 @@ def test_a_limit_is_applied_after_the_share() -> None:
     assert texts(rows["validation"]) == texts(whole["validation"])
 
 
-def test_a_limit_for_no_split() -> None:
+def test_a_limit_for_an_unknown_split() -> None:
     with pytest.raises(ConfigError, match="d: unknown split 'trian' in `limit`; did you mean 'train'"):
         load({"train": GOOD}, limit={"trian": 3})
 
 
-def test_select_keeps_places() -> None:
+def test_select_keeps_the_locations_of_rows() -> None:
     rows = load({"train": GOOD})["train"].select(np.array([2, 7]))
     assert len(rows) == 2
     assert texts(rows) == ["t2", "t7"]
@@ -172,7 +172,7 @@ def test_select_keeps_places() -> None:
     assert len(rows.select([])) == 0
 
 
-def test_names_of_classes_come_with_the_rows() -> None:
+def test_class_names_are_read_with_the_rows() -> None:
     dataset = Dataset.from_list(GOOD).cast_column("label", ClassLabel(names=["no", "yes"]))
     rows = load({"train": dataset})["train"]
     assert rows.class_names == {"label": ("no", "yes")}
@@ -193,7 +193,7 @@ def test_names_of_classes_come_with_the_rows() -> None:
     )
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
-def test_jsonl_comes_back_equal(tmp_path: Path, rows: Any) -> None:
+def test_jsonl_round_trip(tmp_path: Path, rows: Any) -> None:
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     columns: dict[str, LabelType] = {"c": "class", "n": "number", "s": "set"}
     loaded = load({"test": tmp_path / "a.jsonl"}, inputs=InputConfig(words="words"), columns=columns)["test"]
@@ -212,7 +212,7 @@ _PIECE = st.sampled_from(
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.csv", "a.tsv", "a.parquet"])
 @given(content=st.binary(max_size=60) | st.lists(_PIECE | st.binary(max_size=3), max_size=20).map(b"".join))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
-def test_garbage_loads_or_is_refused_in_our_words(tmp_path: Path, name: str, content: bytes) -> None:
+def test_random_bytes_are_read_or_refused_with_a_plain_error(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     try:
         rows = load({"train": tmp_path / name}, on_bad_row="skip")["train"]

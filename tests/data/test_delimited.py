@@ -80,7 +80,7 @@ class TestTsv:
         (tmp_path / "a.tsv").write_bytes(b"text\tlabel\na\rb\t1\n")
         assert read(tmp_path / "a.tsv") == [(2, {"text": "a\rb", "label": "1"})]
 
-    def test_a_quoted_file_says_which_key_reads_it(self, tmp_path: Path) -> None:
+    def test_a_quoted_tsv_file_suggests_the_quoting_key(self, tmp_path: Path) -> None:
         frame = pd.DataFrame({"text": ["two\nlines", 'a "b"', "c"], "label": ["x", "y", "z"]})
         frame.to_csv(tmp_path / "a.tsv", sep="\t", index=False)
         assert 'set quoting = "minimal"' in rules(read(tmp_path / "a.tsv"))[2]
@@ -96,7 +96,7 @@ class TestTsv:
 class TestQuoted:
     @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
     @pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])
-    def test_what_pandas_writes_is_read(self, delimiter: str, quoting: Any, tmp_path: Path) -> None:
+    def test_files_written_by_pandas_are_read(self, delimiter: str, quoting: Any, tmp_path: Path) -> None:
         values = [*ODD, "two\nlines", "two\r\nlines", "a;b|c\td", "\n", '"\n"']
         frame = pd.DataFrame({"text": values, "label": range(len(values))})
         frame.to_csv(tmp_path / "a.csv", sep=delimiter, index=False, quoting=quoting)
@@ -107,14 +107,14 @@ class TestQuoted:
         pd.DataFrame({"text": ["a", "b"], "label": [1, 0]}).to_csv(tmp_path / "a.csv")
         assert read(tmp_path / "a.csv")[0] == (2, {"text": "a", "label": "1"})
 
-    def test_a_quote_that_never_closes_takes_one_line(self, tmp_path: Path) -> None:
+    def test_an_unclosed_quote_affects_one_line(self, tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_text('text,label\na,x\n"b,y\nc,z\n"d, e",x\n\nf,y\n')
         rows = read(tmp_path / "a.csv")
         assert [number for number, _ in rows] == [2, 3, 4, 5, 6, 7]
         assert list(rules(rows)) == [3, 6]
         assert texts(rows) == ["a", "c", "d, e", "f"]
 
-    def test_a_quote_that_closes_in_a_later_row_takes_one_line_each(self, tmp_path: Path) -> None:
+    def test_a_quote_closed_in_a_later_row_affects_one_line_each(self, tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_text('text,label\n"b,y\nc,z\n"d,x\ne,x\n"two\nlines",x\n')
         rows = read(tmp_path / "a.csv")
         assert [number for number, _ in rows] == [2, 3, 4, 5, 6]
@@ -125,7 +125,7 @@ class TestQuoted:
         (tmp_path / "a.csv").write_text('text,label\n"a,x\n"b",y\n')
         assert texts(read(tmp_path / "a.csv", quoting="none")) == ['"a', '"b"']
 
-    def test_many_quotes_that_never_close_take_linear_time(self, tmp_path: Path) -> None:
+    def test_many_unclosed_quotes_take_linear_time(self, tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_text("text,label\n" + 'x","\n' * 30_000)
         assert len(rules(read(tmp_path / "a.csv"))) == 30_000
 
@@ -176,7 +176,7 @@ class TestEncodings:
         ],
     )
     @pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".tsv.gz"])
-    def test_they_are_decoded(self, encoding: str, written: str, ending: str, tmp_path: Path) -> None:
+    def test_encodings_are_decoded(self, encoding: str, written: str, ending: str, tmp_path: Path) -> None:
         values = ["größer", "汉字 \u0a0d \u0d0a", "a\u2028b"]
         mark = {".csv": ",", ".tsv": "\t", ".tsv.gz": "\t"}.get(ending, "")
         rows = [f"{text}{mark}1" if mark else json.dumps({"text": text}, ensure_ascii=False) for text in values]
@@ -232,7 +232,7 @@ class TestKeys:
     @pytest.mark.parametrize(
         "key", [{"delimiter": ";"}, {"quoting": "none"}, {"encoding": "cp1252"}, {"header": False}]
     )
-    def test_they_belong_to_files(self, key: dict[str, Any]) -> None:
+    def test_delimiter_and_encoding_require_files(self, key: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match="belongs to `files`"):
             DataConfig(hub="a/b", **key)
 

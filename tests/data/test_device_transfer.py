@@ -13,12 +13,12 @@ TENSORS = [
 ]
 
 
-def test_on_the_cpu_they_are_the_same_tensors() -> None:
+def test_on_the_cpu_tensors_are_returned_unchanged() -> None:
     moved = to_device(TENSORS, torch.device("cpu"))
     assert all(tensor is other for tensor, other in zip(moved, TENSORS, strict=True))
 
 
-def test_elsewhere_each_has_its_shape_and_type_and_those_of_a_type_share_memory() -> None:
+def test_tensors_of_one_dtype_are_copied_together() -> None:
     moved = to_device(TENSORS, torch.device("meta"))
     assert [(tensor.shape, tensor.dtype) for tensor in moved] == [(tensor.shape, tensor.dtype) for tensor in TENSORS]
     assert {tensor.device.type for tensor in moved} == {"meta"}
@@ -26,5 +26,5 @@ def test_elsewhere_each_has_its_shape_and_type_and_those_of_a_type_share_memory(
     assert [tensor.storage_offset() for tensor in moved] == [0, 0, 6, 6, 4]
 
 
-def test_nothing_is_moved_of_nothing() -> None:
+def test_an_empty_list_is_not_copied() -> None:
     assert to_device([], torch.device("meta")) == []

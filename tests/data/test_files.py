@@ -33,30 +33,30 @@ def rules(rows: list[tuple[int, RawRow]]) -> dict[int, str]:
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.json", "a.csv.xz", "a.gz", "a.parquet.gz", "jsonl", "a"])
-def test_an_unknown_ending_is_answered_with_the_known_ones(name: str) -> None:
+def test_an_unknown_extension_lists_the_known_ones(name: str) -> None:
     with pytest.raises(ConfigError, match=r"\.jsonl, \.jsonl\.gz, \.csv, \.csv\.gz, \.tsv, \.tsv\.gz, \.parquet"):
         check_extension(name)
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "A.CSV", "a.csv.gz", "a.tsv", "a.TSV.gz", "a.b.parquet"])
-def test_known_endings(name: str) -> None:
+def test_known_extensions(name: str) -> None:
     check_extension(name)
 
 
 @pytest.mark.parametrize("name", ["none.jsonl", "none.csv", "none.parquet"])
-def test_a_missing_file_is_named_before_a_row_is_asked_for(tmp_path: Path, name: str) -> None:
+def test_a_missing_file_is_reported_before_rows_are_read(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match=f"{name}: no such file"):
         open_file(str(tmp_path / name), inputs=["text"], labels={})
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
+def test_a_directory_is_not_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").mkdir()
     with pytest.raises(DataError, match="no such file"):
         read(tmp_path / "a.jsonl")
 
 
 @pytest.mark.parametrize(("words", "labels"), [("w", {}), (None, {"w": "set"}), (None, {"w": "tags"})])
-def test_cells_hold_no_lists(words: Any, labels: Any) -> None:
+def test_lists_in_cells_are_refused(words: Any, labels: Any) -> None:
     for path in ("a.csv", "a.tsv", "a.csv.gz", "a.tsv.gz"):
         with pytest.raises(ConfigError, match=rf"{path}: column 'w' must contain lists.*\.jsonl or \.parquet"):
             check_lists(path, words=words, labels=labels)
@@ -65,7 +65,7 @@ def test_cells_hold_no_lists(words: Any, labels: Any) -> None:
 
 
 class TestFingerprint:
-    def test_it_is_that_of_the_bytes_and_the_path(self, tmp_path: Path) -> None:
+    def test_the_fingerprint_covers_bytes_and_path(self, tmp_path: Path) -> None:
         path, other = write(tmp_path / "a.jsonl", b"abc"), write(tmp_path / "b.jsonl", b"abc")
         first = fingerprint_file(str(path))
         assert first is not None
@@ -78,12 +78,12 @@ class TestFingerprint:
         path.write_bytes(b"abc")
         assert fingerprint_file(str(path)) == first
 
-    def test_the_path_is_as_errors_tell_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_path_is_the_one_in_error_messages(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = write(tmp_path / "a.jsonl", b"abc")
         monkeypatch.chdir(tmp_path)
         assert fingerprint_file("a.jsonl") not in (None, fingerprint_file(str(path)))
 
-    def test_no_file_has_none(self, tmp_path: Path) -> None:
+    def test_a_missing_file_has_no_fingerprint(self, tmp_path: Path) -> None:
         (tmp_path / "a.jsonl").mkdir()
         assert fingerprint_file(str(tmp_path / "a.jsonl")) is None
         assert fingerprint_file(str(tmp_path / "none.jsonl")) is None
@@ -94,11 +94,11 @@ class TestJsonl:
         path = write(tmp_path / "a.jsonl", b'\xef\xbb\xbf{"text": "a"}\r\n{"text": "\xc3\xa9"}')
         assert read(path) == [(1, {"text": "a"}), (2, {"text": "é"})]
 
-    def test_gzip_reads_the_same(self, tmp_path: Path) -> None:
+    def test_gzip_files_are_read_alike(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.jsonl.gz", gzip.compress(b'{"text": "a"}\n{"text": "b"}\n'))
         assert read(path) == [(1, {"text": "a"}), (2, {"text": "b"})]
 
-    def test_empty_lines_at_the_end_are_fine_and_before_a_row_are_not(self, tmp_path: Path) -> None:
+    def test_empty_lines_are_accepted_only_at_the_end(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.jsonl", b'{"text": "a"}\n\n  \n{"text": "b"}\n\n\n')
         rows = read(path)
         assert rules(rows) == {2: "an empty line", 3: "an empty line"}
@@ -124,7 +124,7 @@ class TestJsonl:
             (b'\xef\xbb\xbf{"text": "a"}', "not valid JSON"),
         ],
     )
-    def test_a_bad_line_is_blamed_alone(self, tmp_path: Path, line: bytes, rule: str) -> None:
+    def test_a_bad_line_does_not_affect_others(self, tmp_path: Path, line: bytes, rule: str) -> None:
         rows = read(write(tmp_path / "a.jsonl", b'{"text": "a"}\n' + line + b'\n{"text": "c"}\n'))
         assert [number for number, _ in rows] == [1, 2, 3]
         assert list(rules(rows)) == [2]
@@ -133,7 +133,7 @@ class TestJsonl:
     @pytest.mark.parametrize(
         "content", [gzip.compress(b'{"text": "a"}\n' * 999, mtime=0)[:-9], b'{"text": "a"}\n', b"\x1f\x8b"]
     )
-    def test_a_damaged_gzip_is_the_fault_of_the_file(self, tmp_path: Path, content: bytes) -> None:
+    def test_a_damaged_gzip_file_is_reported(self, tmp_path: Path, content: bytes) -> None:
         with pytest.raises(DataError, match=r"a\.jsonl\.gz: cannot be read"):
             read(write(tmp_path / "a.jsonl.gz", content))
 
@@ -150,21 +150,21 @@ class TestJsonl:
         )
     )
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
-    def test_what_is_written_is_read(self, tmp_path: Path, rows: Any) -> None:
+    def test_random_rows_round_trip(self, tmp_path: Path, rows: Any) -> None:
         content = "".join(json.dumps(row, ensure_ascii=number % 2 == 0) + "\n" for number, row in enumerate(rows))
         path = write(tmp_path / "a.jsonl", content.encode())
         assert read(path) == list(enumerate(rows, 1))
 
 
 class TestCsv:
-    def test_the_number_is_that_of_the_line_where_the_record_starts(self, tmp_path: Path) -> None:
+    def test_a_record_has_the_number_of_its_first_line(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.csv", b'\xef\xbb\xbftext,label\r\n"two\r\nlines, ""quoted""",1\r\nplain,\r\n')
         assert read(path, labels=["label"]) == [
             (2, {"text": 'two\r\nlines, "quoted"', "label": "1"}),
             (4, {"text": "plain", "label": None}),
         ]
 
-    def test_an_empty_cell_of_text_is_an_empty_text(self, tmp_path: Path) -> None:
+    def test_an_empty_cell_is_an_empty_text(self, tmp_path: Path) -> None:
         assert read(write(tmp_path / "a.csv", b"text,label\n,x\n"), labels=["label"]) == [
             (2, {"text": "", "label": "x"})
         ]
@@ -184,20 +184,20 @@ class TestCsv:
             (b"", "an empty line"),
         ],
     )
-    def test_a_bad_record_is_blamed_alone(self, tmp_path: Path, record: bytes, rule: str) -> None:
+    def test_a_bad_record_does_not_affect_others(self, tmp_path: Path, record: bytes, rule: str) -> None:
         rows = read(write(tmp_path / "a.csv", b'text,label\n"a\nb",x\n' + record + b"\nc,z\n"))
         assert [number for number, _ in rows] == [2, 4, 5]
         assert list(rules(rows)) == [4]
         assert rule in rules(rows)[4]
 
-    def test_a_quote_that_never_closes_is_blamed_on_the_line_where_it_opens(self, tmp_path: Path) -> None:
+    def test_an_unclosed_quote_is_reported_with_its_first_line(self, tmp_path: Path) -> None:
         rows = read(write(tmp_path / "a.csv", b'text,label\na,x\n"b,y\nc,z\n'))
         assert rules(rows) == {3: "not valid csv: unexpected end of data"}
 
-    def test_empty_lines_at_the_end_are_fine(self, tmp_path: Path) -> None:
+    def test_empty_lines_at_the_end_are_accepted(self, tmp_path: Path) -> None:
         assert len(read(write(tmp_path / "a.csv", b"text\na\n\n\n"))) == 1
 
-    def test_long_fields_are_read_and_the_limit_of_the_process_stays(self, tmp_path: Path) -> None:
+    def test_long_fields_are_read_without_changing_the_global_limit(self, tmp_path: Path) -> None:
         before = csv.field_size_limit()
         long = b"x" * (before + 1)
         rows = read(write(tmp_path / "a.csv", b"text\n" + long + b'\n"' + long + b'"\n'))
@@ -214,7 +214,7 @@ class TestCsv:
             (b"te\0xt", "the header: a NUL"),
         ],
     )
-    def test_a_bad_header_is_the_fault_of_the_file(self, tmp_path: Path, header: bytes, rule: str) -> None:
+    def test_a_bad_header_is_an_error_of_the_file(self, tmp_path: Path, header: bytes, rule: str) -> None:
         with pytest.raises(DataError, match=rf"a\.csv: .*{rule}"):
             read(write(tmp_path / "a.csv", header + b"\na,b,c\n"))
 
@@ -224,7 +224,7 @@ class TestCsv:
 
 
 class TestParquet:
-    def test_rows_are_numbered_across_row_groups_and_only_what_is_needed_is_read(self, tmp_path: Path) -> None:
+    def test_rows_are_numbered_across_row_groups_and_only_needed_columns_are_read(self, tmp_path: Path) -> None:
         table = pa.table({"text": [str(i) for i in range(2500)], "label": range(2500), "other": range(2500)})
         pq.write_table(table, tmp_path / "a.parquet", row_group_size=700)
         stream = open_file(str(tmp_path / "a.parquet"), inputs=["text"], labels={"label": "class"})
@@ -233,7 +233,7 @@ class TestParquet:
         assert stream.separator == ": row "
         assert list(stream.columns) == ["text", "label", "other"]
 
-    def test_dictionaries_and_lists_become_plain_values(self, tmp_path: Path) -> None:
+    def test_dictionary_and_list_columns_become_python_values(self, tmp_path: Path) -> None:
         table = pa.table({"text": pa.array(["a", "b", None]).dictionary_encode(), "tags": [["O"], [], None]})
         pq.write_table(table, tmp_path / "a.parquet")
         reader = open_file(str(tmp_path / "a.parquet"), inputs=["text"], labels={"tags": "set"})
@@ -244,7 +244,7 @@ class TestParquet:
         with pytest.raises(DataError, match=r"a\.parquet: cannot be read"):
             read(write(tmp_path / "a.parquet", content))
 
-    def test_damage_behind_a_good_footer_is_named_too(self, tmp_path: Path) -> None:
+    def test_damage_of_a_file_with_a_valid_footer_is_reported(self, tmp_path: Path) -> None:
         pq.write_table(pa.table({"text": ["some text"] * 100}), tmp_path / "a.parquet", compression="zstd")
         content = bytearray((tmp_path / "a.parquet").read_bytes())
         content[4:40] = b"\xff" * 36
@@ -253,7 +253,7 @@ class TestParquet:
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz", ".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet"])
-def test_it_tells_how_much_of_a_file_was_read(ending: str, tmp_path: Path) -> None:
+def test_read_bytes_are_reported(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"rows{ending}"
     table = pa.table({"text": [f"row {i} {'x' * (i % 50)} {i * 7919 % 1_000_003}" for i in range(20_000)]})
     if ending == ".parquet":

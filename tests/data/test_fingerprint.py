@@ -82,7 +82,7 @@ def test_every_format_of_the_same_rows_has_one_fingerprint(taken: Callable[..., 
         ({"words": "tokens"}, ("tags", "mood")),
     ],
 )
-def test_every_change_of_the_content_is_named(
+def test_every_change_of_the_content_is_described(
     taken: Callable[..., Any], inputs: dict[str, str], columns: tuple[str, ...]
 ) -> None:
     rows = [row for row in ROWS if all(row[column] is not None for column in columns)]
@@ -104,7 +104,7 @@ def test_every_change_of_the_content_is_named(
     assert more == f"rows {len(rows)} → {len(rows) + 1}"
 
 
-def test_labels_that_change_places_are_not_another_order_of_rows(taken: Callable[..., Any]) -> None:
+def test_swapped_labels_are_not_reported_as_reordered_rows(taken: Callable[..., Any]) -> None:
     rows = [
         {"text": "a cat", "mood": "positive"},
         {"text": "a dog", "mood": "negative"},
@@ -116,13 +116,13 @@ def test_labels_that_change_places_are_not_another_order_of_rows(taken: Callable
 
 
 @pytest.mark.parametrize("other", ["A cat", "a  cat", "a cat " + "and " * 40 + "dog", "a cat " + "and " * 40 + "cat"])
-def test_what_the_tokenizer_does_not_see_counts_too(taken: Callable[..., Any], other: str) -> None:
+def test_text_beyond_the_truncation_changes_the_fingerprint(taken: Callable[..., Any], other: str) -> None:
     """Capitals, white space, and what is cut off."""
     first, second = ([{"text": text, "mood": "neutral"}] for text in ("a cat " + "and " * 40 + "bird", other))
     assert describe_changes(taken(first), taken(second)) == "the texts changed"
 
 
-def test_the_digests_are_the_same_on_every_machine(taken: Callable[..., Any]) -> None:
+def test_digests_do_not_depend_on_the_machine(taken: Callable[..., Any]) -> None:
     rows = [{"text": "é 猫 a cat", "mood": "neutral"}, {"text": "", "mood": "positive"}]
     fingerprint = taken(rows)
     assert fingerprint["inputs"] == "2144beb1696c43789416673abd70395ff03b46df38c97a96817f405e47e2c52b"
@@ -130,7 +130,7 @@ def test_the_digests_are_the_same_on_every_machine(taken: Callable[..., Any]) ->
     assert fingerprint["unordered"] == "afd86993243c5a46"
 
 
-def test_rows_are_hashed_in_parts(taken: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_hashed_in_batches(taken: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     columns = ("tags", "mood")
     rows = [row for row in ROWS if row["tags"] is not None]
     whole = taken(rows, columns=columns, words="tokens")
@@ -138,7 +138,7 @@ def test_rows_are_hashed_in_parts(taken: Callable[..., Any], monkeypatch: pytest
     assert taken(rows, columns=columns, words="tokens") == whole
 
 
-def test_rows_that_have_no_source_have_no_fingerprint() -> None:
+def test_rows_without_a_source_have_no_fingerprint() -> None:
     from nlpmtl.data import Ragged
 
     assert fingerprint(TokenizedSplit(Ragged(np.zeros(1, dtype=np.int32), np.arange(2)))) is None

@@ -114,7 +114,7 @@ def test_splits_subsets_and_names(ask: Ask) -> None:
 
 
 @pytest.mark.slow  # two processes that import everything
-def test_the_second_time_comes_from_the_cache(ask: Ask, hub: Hub) -> None:
+def test_a_second_load_reads_from_the_cache(ask: Ask, hub: Hub) -> None:
     first, second = ask({"hub": "org/plain"}, {"hub": "org/plain"})
     downloads = [line for line in hub.asked if line.startswith("GET") and line.endswith(".parquet")]
     assert len(downloads) == len(set(downloads)) == 2
@@ -125,7 +125,7 @@ def test_the_second_time_comes_from_the_cache(ask: Ask, hub: Hub) -> None:
     assert unknown.startswith("DataError: org/subsets (subset 'one'): cannot be loaded: Couldn't reach")
 
 
-def test_what_cannot_be_loaded_says_what_and_what_to_try(ask: Ask) -> None:
+def test_load_errors_state_the_cause_and_a_fix(ask: Ask) -> None:
     expected = {
         "org/missing: cannot be loaded: Dataset 'org/missing' doesn't exist on the Hub": {"hub": "org/missing"},
         "org/secret: cannot be loaded: Dataset 'org/secret' is a gated dataset": {"hub": "org/secret"},

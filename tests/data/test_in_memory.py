@@ -9,13 +9,13 @@ from nlpmtl.data.raw_rows import MalformedRow
 from nlpmtl.errors import DataError
 
 
-def test_a_list_of_dicts_keeps_its_order_and_gets_numbers_from_1() -> None:
+def test_a_list_of_dicts_is_numbered_from_1_in_order() -> None:
     stream = open_list([{"a": np.float64(2.5), "b": np.array(["x", "y"])}, ["a"]], where="d: train")
     assert list(stream.rows) == [(1, {"a": 2.5, "b": ["x", "y"]}), (2, MalformedRow(["a"], "a dict was expected"))]
     assert (stream.where, stream.separator) == ("d: train", ", row ")
 
 
-def test_missing_values_of_a_frame_are_null_and_the_index_does_not_count() -> None:
+def test_missing_values_of_a_dataframe_are_null_and_its_index_is_ignored() -> None:
     frame = pd.DataFrame(
         {
             "text": ["a", None, "c"],
@@ -36,18 +36,18 @@ def test_missing_values_of_a_frame_are_null_and_the_index_does_not_count() -> No
     ]
 
 
-def test_a_long_frame_is_read_in_pieces() -> None:
+def test_a_long_dataframe_is_read_in_batches() -> None:
     rows = list(open_dataframe(pd.DataFrame({"n": range(2500)}), where="d", columns=["n"]).rows)
     assert [number for number, _ in rows] == list(range(1, 2501))
     assert [row["n"] for _, row in rows if not isinstance(row, MalformedRow)] == list(range(2500))
 
 
-def test_two_columns_of_one_name_in_a_frame_are_refused() -> None:
+def test_duplicate_columns_of_a_dataframe_are_refused() -> None:
     with pytest.raises(DataError, match="d: train: duplicate column names"):
         open_dataframe(pd.DataFrame([[1, 2]], columns=["a", "a"]), where="d: train", columns=["a"])
 
 
-def test_what_is_a_frame() -> None:
+def test_dataframes_are_recognised() -> None:
     class Mine(pd.DataFrame):  # type: ignore[misc]
         pass
 

@@ -16,7 +16,7 @@ def test_any_valid_text_is_kept(text: str) -> None:
     ("value", "rule"),
     [(None, "null"), (3, "a string"), (["a"], "a string"), (b"a", "a string"), ("\ud800", "Unicode")],
 )
-def test_what_is_no_text(value: Any, rule: str) -> None:
+def test_invalid_texts(value: Any, rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         to_text(value)
 
@@ -36,11 +36,11 @@ def test_words_may_be_empty_strings_but_not_absent() -> None:
         (["a", "b", "\udfff"], "word 3 is not valid Unicode"),
     ],
 )
-def test_what_are_no_words(value: Any, rule: str) -> None:
+def test_invalid_words(value: Any, rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         to_words(value)
 
 
-def test_only_half_characters_are_surrogates() -> None:
+def test_only_lone_surrogates_are_invalid() -> None:
     assert has_surrogate("é\ud83d")
     assert not has_surrogate("é\U0001f600")

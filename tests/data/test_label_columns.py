@@ -50,7 +50,7 @@ def decode(column: LabelColumn) -> list[Any]:
 @pytest.mark.parametrize("shape", sorted(LABELS))
 @QUICK
 @given(data=st.data())
-def test_labels_come_back_from_memory_and_from_files(tmp_path: Path, shape: LabelType, data: st.DataObject) -> None:
+def test_label_columns_round_trip_in_memory_and_in_files(tmp_path: Path, shape: LabelType, data: st.DataObject) -> None:
     for path in tmp_path.iterdir():
         path.unlink()
     parts = data.draw(st.lists(st.lists(st.none() | LABELS[shape], max_size=4), max_size=4))
@@ -67,7 +67,7 @@ def test_labels_come_back_from_memory_and_from_files(tmp_path: Path, shape: Labe
 
 
 @pytest.mark.parametrize("directory", [True, False])
-def test_a_row_without_a_label_has_no_code_no_number_or_no_item(tmp_path: Path, directory: bool) -> None:
+def test_unlabelled_rows_have_no_value(tmp_path: Path, directory: bool) -> None:
     where = tmp_path if directory else None
     classes = written(where, "class", [[None, "a"], [None]])
     assert plain(classes.values) == ("int32", [NO_CODE, 0, NO_CODE])
@@ -83,7 +83,7 @@ def test_a_row_without_a_label_has_no_code_no_number_or_no_item(tmp_path: Path, 
     assert plain(sets.labelled) == ("bool", [False, True, False, True])
 
 
-def test_slices_of_a_batch_are_those_rows_alone() -> None:
+def test_slices_contain_only_their_rows() -> None:
     whole: dict[LabelType, list[Any]] = {
         "class": ["a", None, "b", "c"],
         "tags": [["a"], None, ["b", "c"], ["d"]],

@@ -17,7 +17,7 @@ from nlpmtl.data.label_spelling import Spelling, merged_unicode_forms, sort_name
         ([], ["1.0", "True"], ["1.0", "True"]),
     ],
 )
-def test_names_that_mean_the_same(train: list[str], names: list[str], spelled: list[str]) -> None:
+def test_equivalent_spellings_of_a_label(train: list[str], names: list[str], spelled: list[str]) -> None:
     assert list(map(Spelling.of(train), names)) == spelled
 
 

@@ -24,7 +24,7 @@ def test_class_of_a_named_integer(value: Any, label: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [0.5, math.nan, math.inf, ["a"], {"a": 1}, "\ud800", b"a"])
-def test_what_is_no_class(value: Any) -> None:
+def test_invalid_classes(value: Any) -> None:
     with pytest.raises(ValueError, match=r"a label name was expected|not valid Unicode"):
         to_label(value, type="class")
 
@@ -44,7 +44,7 @@ def test_number(value: Any, number: Any) -> None:
     assert label is None or type(label) is float
 
 
-def test_minus_one_in_a_column_of_classes_is_no_number_either() -> None:
+def test_minus_one_of_a_class_column_is_unlabelled_as_a_number() -> None:
     assert to_label(-1, type="number", names=NAMES) is None
 
 
@@ -62,7 +62,7 @@ def test_minus_one_in_a_column_of_classes_is_no_number_either() -> None:
         (10**400, "finite"),
     ],
 )
-def test_what_is_no_number(value: Any, rule: str) -> None:
+def test_invalid_numbers(value: Any, rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         to_label(value, type="number")
 
@@ -85,7 +85,7 @@ def test_set() -> None:
         ([[]], "name"),
     ],
 )
-def test_what_is_no_set(value: Any, rule: str) -> None:
+def test_invalid_sets(value: Any, rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         to_label(value, type="set")
 
@@ -112,6 +112,6 @@ def test_tags() -> None:
         ([0, None], NAMES, "tag 2"),
     ],
 )
-def test_what_are_no_tags(value: Any, names: Any, rule: str) -> None:
+def test_invalid_tags(value: Any, names: Any, rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         to_label(value, type="tags", names=names, words=["Ada", "sings"])

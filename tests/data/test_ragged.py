@@ -12,7 +12,7 @@ ROWS = st.lists(st.lists(st.integers(-100, 100), max_size=5), max_size=8)
 
 @settings(deadline=None, max_examples=50)
 @given(ROWS)
-def test_rows_come_back(rows: list[list[int]]) -> None:
+def test_rows_round_trip(rows: list[list[int]]) -> None:
     packed = Ragged.pack(rows)
     assert len(packed) == len(rows)
     assert [packed[i].tolist() for i in range(len(rows))] == rows
@@ -22,25 +22,25 @@ def test_rows_come_back(rows: list[list[int]]) -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(ROWS, min_size=1, max_size=4))
-def test_joined_are_the_rows_one_after_another(pieces: list[list[list[int]]]) -> None:
+def test_concatenation_keeps_the_order_of_rows(pieces: list[list[list[int]]]) -> None:
     joined = Ragged.join([Ragged.pack(piece) for piece in pieces])
     rows = [row for piece in pieces for row in piece]
     assert [joined[i].tolist() for i in range(len(joined))] == rows
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64])
-def test_the_type_of_numbers_is_kept(dtype: type[np.integer]) -> None:
+def test_the_dtype_is_kept(dtype: type[np.integer]) -> None:
     packed = Ragged.pack([[1], []], dtype=dtype)
     assert packed.values.dtype == Ragged.join([packed, packed]).values.dtype == packed[0].dtype == dtype
     assert Ragged.pack([], dtype=dtype).values.dtype == dtype
 
 
-def test_rows_may_come_one_by_one_and_are_not_copied_when_read() -> None:
+def test_rows_are_views() -> None:
     packed = Ragged.pack([i] * i for i in range(4))
     assert packed[3].tolist() == [3, 3, 3]
     assert np.shares_memory(packed[3], packed.values)
 
 
-def test_numbers_that_do_not_fit_are_refused() -> None:
+def test_numbers_out_of_range_are_refused() -> None:
     with pytest.raises(OverflowError):
         Ragged.pack([[300]], dtype=np.int8)

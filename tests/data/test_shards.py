@@ -91,7 +91,7 @@ def test_bad_rows_are_reported_with_their_file_and_line(tmp_path: Path) -> None:
     assert places(paths, on_bad_row="skip") == [f"{paths[0]}:1", f"{paths[0]}:3", f"{paths[2]}:1", f"{paths[2]}:4"]
 
 
-def test_places_of_rows_held_out_and_limited(tmp_path: Path) -> None:
+def test_locations_of_held_out_and_limited_rows(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{name}.jsonl", *(row(f"{name}{i}") for i in range(1, 31))) for name in "ab"]
     data = DataConfig(files={"train": paths}, validation=0.4)
     loaded = load_rows(data, input=TEXT, columns={"label": "class"}, limit={"train": 20})
@@ -100,7 +100,7 @@ def test_places_of_rows_held_out_and_limited(tmp_path: Path) -> None:
             assert rows.place(i) == f"{tmp_path / text[0]}.jsonl:{text[1:]}"
 
 
-def test_place_of_a_number() -> None:
+def test_location_of_a_row_number() -> None:
     parts = [FilePart(0, "empty:"), FilePart(0, "a:"), FilePart(3, "empty:"), FilePart(3, "b: row ")]
     locations = [location(number, where="", separator="", files=parts) for number in range(1, 6)]
     assert locations == ["a:1", "a:2", "a:3", "b: row 1", "b: row 2"]
@@ -145,7 +145,7 @@ def test_columns_that_are_not_needed_may_differ(tmp_path: Path) -> None:
         (["a.jsonl", {"text": "a", "label": "x"}], DataError, "a dict was expected"),
     ],
 )
-def test_what_cannot_be_read(
+def test_unreadable_lists_of_files(
     names: Any, error: type[Exception], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -167,7 +167,7 @@ def test_the_fingerprint_changes_with_the_files(tmp_path: Path) -> None:
     assert len({*fingerprints, None}) == 4
 
 
-def test_they_are_prepared_and_cached(tmp_path: Path) -> None:
+def test_shards_are_tokenised_and_cached(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     paths = [write(tmp_path / f"{name}.jsonl", row(name), row("x")) for name in "ab"]
@@ -183,7 +183,7 @@ def test_they_are_prepared_and_cached(tmp_path: Path) -> None:
     assert load_places() == expected, "from the cache"
 
 
-def test_another_format_is_not_taken_from_the_cache(tmp_path: Path) -> None:
+def test_another_format_is_another_cache_entry(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     (tmp_path / "a.tsv").write_text('text\tlabel\n"a"\tx\n')

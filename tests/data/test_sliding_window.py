@@ -53,7 +53,7 @@ def rows(windows: Windows) -> list[list[int]]:
 @EVERY_TOKENIZER
 @QUICK
 @given(texts=st.lists(TEXT, min_size=1, max_size=3), max_length=LENGTHS)
-def test_windows_are_those_of_the_tokenizers_library(name: str, side: str, texts: list[str], max_length: int) -> None:
+def test_windows_equal_those_of_the_tokenizers_library(name: str, side: str, texts: list[str], max_length: int) -> None:
     tokenizer = with_truncation_side(name, side)
     words = [split_words(text) for text in texts]
     windows = tokenize_windows(without_truncation(tokenizer), texts, words=words, max_length=max_length)
@@ -75,7 +75,7 @@ def test_windows_are_those_of_the_tokenizers_library(name: str, side: str, texts
 @EVERY_TOKENIZER
 @QUICK
 @given(text=TEXT, max_length=LENGTHS)
-def test_each_word_is_in_the_window_in_which_it_is_farthest_from_an_end(
+def test_each_word_is_predicted_in_the_window_with_most_context(
     name: str, side: str, text: str, max_length: int
 ) -> None:
     tokenizer, words = with_truncation_side(name, side), split_words(text)
@@ -116,7 +116,7 @@ def _start(window: int, size: int, step: int, *, side: str, room: int) -> int:
 @EVERY_TOKENIZER
 @QUICK
 @given(pairs=st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=3), max_length=st.sampled_from([6, 7, 8, 12, 64]))
-def test_pairs_are_cut_as_the_tokenizers_library_cuts_them(
+def test_pairs_are_truncated_as_by_the_tokenizers_library(
     name: str, side: str, pairs: list[tuple[str, str]], max_length: int
 ) -> None:
     tokenizer = with_truncation_side(name, side)
@@ -130,7 +130,7 @@ def test_pairs_are_cut_as_the_tokenizers_library_cuts_them(
                 assert tokens.types[i].tolist() == text["token_type_ids"][0]
 
 
-def test_what_windows_hold_grows_with_the_text_alone() -> None:
+def test_memory_of_windows_grows_linearly_with_the_text() -> None:
     """Each word has one entry in all windows together."""
     tokenizer = without_truncation(MADE["token"])
     for count in (100, 200, 400):
@@ -141,7 +141,7 @@ def test_what_windows_hold_grows_with_the_text_alone() -> None:
         assert windows.pieces.ids.bounds[-1] <= 4 * count
 
 
-def test_the_windows_of_several_texts_are_apart() -> None:
+def test_windows_of_several_texts_are_separate() -> None:
     tokenizer = without_truncation(MADE["token"])
     texts = ["a " * 20, "", "the cat", "a b c d e f g"]
     windows = tokenize_windows(tokenizer, texts, words=[split_words(text) for text in texts], max_length=8)

@@ -26,7 +26,7 @@ def find(
     return find_splits(DataConfig(files={"train": value}), inputs=inputs, columns=columns or {}, name="d")["train"].open
 
 
-def test_a_path_is_opened_when_its_split_is(tmp_path: Path) -> None:
+def test_a_file_is_opened_when_its_split_is_read(tmp_path: Path) -> None:
     opener = find(tmp_path / "a.jsonl")
     with pytest.raises(DataError, match="no such file"):
         opener()
@@ -35,12 +35,12 @@ def test_a_path_is_opened_when_its_split_is(tmp_path: Path) -> None:
     assert opener().where == str(tmp_path / "a.jsonl")
 
 
-def test_an_unknown_ending_is_told_before_anything_is_opened() -> None:
+def test_an_unknown_extension_is_reported_before_files_are_opened() -> None:
     with pytest.raises(ConfigError, match=r"a\.txt: .*\.jsonl"):
         find("a.txt")
 
 
-def test_lists_in_a_csv_are_told_before_anything_is_opened() -> None:
+def test_list_labels_in_csv_are_reported_before_files_are_opened() -> None:
     with pytest.raises(ConfigError, match="'tokens' must contain lists"):
         find("a.csv", inputs=InputConfig(words="tokens"))
     with pytest.raises(ConfigError, match="'topics' must contain lists"):
@@ -59,14 +59,14 @@ def test_rows_in_memory(value: Any) -> None:
 @pytest.mark.parametrize(
     "value", [3, {"text": ["a"]}, Dataset.from_dict({"text": ["a"]}).to_iterable_dataset(), datasets.DatasetDict()]
 )
-def test_a_value_of_no_known_type(value: Any) -> None:
+def test_a_source_of_an_unknown_type(value: Any) -> None:
     with pytest.raises(
         ConfigError, match=rf"d: train: .*a list of dicts was expected, found a value of type {type(value).__name__}"
     ):
         find(value)
 
 
-def test_a_dataset_keeps_its_names_of_classes() -> None:
+def test_a_dataset_keeps_its_class_names() -> None:
     dataset = Dataset.from_dict(
         {"text": ["a", "b"], "c": [1, -1], "t": [[0, 1], []], "s": [[1], None], "n": [0.5, None]},
         features=Features(
@@ -94,7 +94,7 @@ def test_a_dataset_is_read_in_its_own_order_whatever_its_format() -> None:
     assert list(stream.rows) == [(i + 1, {"text": str(2499 - i)}) for i in range(2500)]
 
 
-def test_bytes_that_are_no_utf8_in_a_dataset() -> None:
+def test_invalid_utf8_in_a_dataset() -> None:
     text = pa.array([b"a", b"\xff"], pa.binary()).view(pa.string())
     rows = list(find(Dataset(pa.table({"text": text})))().rows)
     assert rows == [(1, {"text": "a"}), (2, MalformedRow(b"\xff", "not valid UTF-8"))]

@@ -9,18 +9,18 @@ from nlpmtl.data.splitting import hold_out, subsample
 @pytest.mark.parametrize(
     ("rows", "share", "held"), [(100, 0.07, 7), (10, 0.1, 1), (11, 0.1, 2), (30, 0.1, 3), (1, 0.5, 1), (3, 0.99, 3)]
 )
-def test_hold_out_takes_the_share_rounded_up_and_leaves_the_rest(rows: int, share: float, held: int) -> None:
+def test_hold_out_rounds_the_share_up(rows: int, share: float, held: int) -> None:
     kept, out = hold_out(rows, share=share)
     assert len(out) == held
     assert sorted([*kept, *out]) == list(range(rows))
     assert (np.diff(kept) > 0).all()
 
 
-def test_hold_out_is_a_shuffle_that_never_changes() -> None:
+def test_hold_out_is_deterministic() -> None:
     assert hold_out(20, share=0.25)[1].tolist() == [1, 6, 13, 15, 16]
 
 
-def test_a_smaller_limit_takes_some_of_the_rows_of_a_larger_one() -> None:
+def test_rows_of_a_smaller_limit_are_a_subset() -> None:
     small, large = subsample(100, limit=10), subsample(100, limit=30)
     assert len(small) == 10
     assert set(small) < set(large)

@@ -79,7 +79,7 @@ def test_plain_tags_stay_as_they_are() -> None:
     assert to_bio(tags, "plain") is tags
 
 
-def test_a_tag_that_continues_nothing_begins_a_span() -> None:
+def test_a_stray_inside_tag_starts_a_span() -> None:
     assert rows_of(to_bio(column([["I-x", "I-x", "O"], ["I-y", "I-x"]]), "bio")) == [
         ["B-x", "I-x", "O"],
         ["B-y", "B-x"],
@@ -125,7 +125,7 @@ def test_rows_that_are_valid_in_several_schemes_contradict_none_of_them() -> Non
     assert find_contradiction(column([["I-x"], ["B-x"]]), "iob1", train=True) is not None
 
 
-def test_a_tag_without_a_letter_counts_in_train_alone() -> None:
+def test_a_tag_without_a_prefix_is_an_error_only_in_train() -> None:
     tags = column([["B-x", "MISC"]])
     assert find_contradiction(tags, "bio", train=True) is not None
     assert find_contradiction(tags, "bio", train=False) is None

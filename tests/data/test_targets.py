@@ -38,7 +38,7 @@ def test_sets() -> None:
     assert labels.tensor([2, 0], first_tokens=None, time=9).tolist() == [[0, 0, 0], [1, 0, 1]]
 
 
-def test_tags_stand_on_first_tokens() -> None:
+def test_tags_are_on_first_tokens() -> None:
     labels = TagLabels(**THREE, ids=Ragged.pack([[1, 0, 1], [], [0]]))
     first_tokens = Ragged.pack([[1, -1, 4], [1], [2]])
     assert labels.values([2, 0]) == [["a"], ["b", "a", "b"]]
@@ -52,7 +52,7 @@ def test_tags_need_words() -> None:
 
 
 @pytest.mark.parametrize("first_tokens", [[1, 2, 3], [1, -1, -1], [-1, -1, -1], [1, 1, 2]])
-def test_ignored_is_what_torch_ignores(first_tokens: list[int]) -> None:
+def test_padding_targets_are_the_ignore_index_of_torch(first_tokens: list[int]) -> None:
     labels = TagLabels(**THREE, ids=Ragged.pack([[1, 0, 1], [], [0]]))
     row = labels.tensor([0], first_tokens=Ragged.pack([first_tokens, [], []]), time=5)
     assert torch.nn.CrossEntropyLoss().ignore_index == IGNORED

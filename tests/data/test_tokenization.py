@@ -24,7 +24,7 @@ def rows(ragged: Ragged | None) -> list[list[int]] | None:
 @EVERY_TOKENIZER
 @QUICK
 @given(texts=TEXTS, max_length=st.sampled_from([3, 6, 64]))
-def test_texts_are_tokenised_each_as_alone(name: str, texts: list[str], max_length: int) -> None:
+def test_batched_tokenization_equals_single_tokenization(name: str, texts: list[str], max_length: int) -> None:
     tokenizer = TOKENIZERS[name]()
     words = [split_words(text) for text in texts]
     tokens = tokenize(tokenizer, texts, words=words, max_length=max_length)
@@ -45,7 +45,7 @@ def test_texts_are_tokenised_each_as_alone(name: str, texts: list[str], max_leng
 @EVERY_TOKENIZER
 @QUICK
 @given(pairs=st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=4), max_length=st.sampled_from([7, 64]))
-def test_pairs_have_segments_where_the_encoder_tells_them_apart(
+def test_pairs_have_token_type_ids_if_the_encoder_uses_them(
     name: str, pairs: list[tuple[str, str]], max_length: int
 ) -> None:
     tokenizer = TOKENIZERS[name]()
@@ -60,7 +60,7 @@ def test_pairs_have_segments_where_the_encoder_tells_them_apart(
     assert tokens.first_tokens is None
 
 
-def test_words_may_come_packed() -> None:
+def test_words_may_be_a_spans_object() -> None:
     texts = [join_words(words) for words in (["a", "", "film"], [""], ["ada", "lives"])]
     spans = [words for _, words in texts]
     packed, lists = (
@@ -70,7 +70,7 @@ def test_words_may_come_packed() -> None:
     assert rows(packed.first_tokens) == rows(lists.first_tokens) == [[1, -1, 2], [-1], [1, 2]]
 
 
-def test_numbers_are_small() -> None:
+def test_token_arrays_are_int32() -> None:
     tokens = tokenize(token(), ["a"], pairs=["b"], words=[[(0, 1)]], max_length=9)
     assert [part.values.dtype for part in (tokens.ids, tokens.types, tokens.first_tokens) if part is not None] == [
         np.int32,

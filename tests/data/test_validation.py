@@ -32,7 +32,7 @@ def check(
     return validate_rows(stream, inputs=inputs, labels=labels or {}, required=needed, issues=problems)
 
 
-def test_the_columns_of_each_shape() -> None:
+def test_columns_of_each_label_type() -> None:
     labels: dict[str, LabelType] = {"c": "class", "n": "number", "s": "set", "t": "tags"}
     rows = [{"tokens": ["Ada", ""], "c": 1, "n": 2, "s": ["x"], "t": ["B", "O"], "other": 5}]
     table = check(rows, inputs=WORDS, labels=labels)
@@ -52,14 +52,14 @@ def test_the_columns_of_each_shape() -> None:
     assert check([{"b": "y", "a": "x"}], inputs=PAIR).table.to_pylist() == [{"text": "x", "pair": "y"}]
 
 
-def test_null_and_an_absent_key_are_unlabelled_and_an_empty_set_is_not() -> None:
+def test_null_and_missing_keys_are_unlabelled_and_an_empty_set_is_a_label() -> None:
     table = check(
         [{"tokens": ["a"]}, {"tokens": ["b"], "s": None}, {"tokens": ["c"], "s": []}], inputs=WORDS, labels={"s": "set"}
     )
     assert table.table["label:s"].to_pylist() == [None, None, []]
 
 
-def test_integers_get_the_names_that_the_source_keeps() -> None:
+def test_integers_get_the_class_names_of_the_source() -> None:
     rows = [{"sentence": "a", "c": 1}, {"sentence": "b", "c": -1}, {"sentence": "c", "c": 2}]
     problems = ValidationIssues()
     table = check(rows, labels={"c": "class"}, class_names={"c": ("no", "yes")}, problems=problems)
@@ -67,7 +67,7 @@ def test_integers_get_the_names_that_the_source_keeps() -> None:
     assert problems.messages == ["x.jsonl:3: c: class id out of range, expected 0 to 1 (found 2)"]
 
 
-def test_a_row_that_breaks_a_rule_is_left_out_and_told() -> None:
+def test_invalid_rows_are_skipped_and_reported() -> None:
     problems = ValidationIssues()
     rows: list[RawRow] = [
         {"tokens": ["a"], "t": ["O"]},
@@ -87,7 +87,7 @@ def test_a_row_that_breaks_a_rule_is_left_out_and_told() -> None:
     assert (problems.total, problems.rows) == (4, 3)
 
 
-def test_five_problems_are_told_and_all_are_counted() -> None:
+def test_five_problems_are_listed_and_all_are_counted() -> None:
     problems = ValidationIssues()
     for number in range(3):
         problems.add(f"x:{number}", [ValidationIssue("a", 1, "bad"), ValidationIssue("", None, "worse")])
@@ -114,14 +114,14 @@ def test_many_rows_become_batches() -> None:
     assert table.table.column("text").num_chunks == 3
 
 
-def test_no_rows_are_a_table_too() -> None:
+def test_no_rows_give_an_empty_table() -> None:
     table = check([], labels={"c": "class"}, needed=["sentence"])
     assert table.table.column_names == ["text", "label:c"]
     assert len(table.numbers) == 0
 
 
 @pytest.mark.parametrize("columns", [(), ("sentence", "labels")])
-def test_a_needed_column_that_is_in_no_row(columns: Any) -> None:
+def test_a_required_column_missing_in_every_row(columns: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         check(
             [{"sentence": "a", "labels": 1}], labels={"label": "class"}, needed=["sentence", "label"], columns=columns

@@ -50,7 +50,7 @@ EVERY_TOKENIZER = pytest.mark.parametrize("name", sorted(TOKENIZERS))
 class TestSplitWords:
     @QUICK
     @given(TEXT)
-    def test_every_character_that_is_no_space_is_in_one_word(self, text: str) -> None:
+    def test_every_non_space_character_is_in_one_word(self, text: str) -> None:
         words = split_words(text)
         assert all(start < end for start, end in words)
         assert all(before[1] <= after[0] for before, after in pairwise(words))
@@ -80,7 +80,7 @@ class TestSplitWords:
 class TestJoinWords:
     @QUICK
     @given(WORDS)
-    def test_each_word_is_where_its_span_says(self, words: list[str]) -> None:
+    def test_join_words_gives_the_span_of_each_word(self, words: list[str]) -> None:
         text, spans = join_words(words)
         assert [text[start:end] for start, end in spans] == words
         assert all(before[1] + 1 == after[0] for before, after in pairwise(spans))
@@ -113,7 +113,7 @@ class TestFirstPieces:
     @given(words=WORDS)
     @example(words=["a", " ", "\u00a0", " ", "b"])
     @example(words=["e\u0301\u0323", "\ufb03", "½", "\u0344x", "각"])
-    def test_a_word_of_which_a_character_is_kept_has_its_first_piece(self, name: str, words: list[str]) -> None:
+    def test_a_partly_kept_word_has_its_first_token(self, name: str, words: list[str]) -> None:
         text, spans = join_words(words)
         pieces = TOKENIZERS[name]()(text, return_offsets_mapping=True)["offset_mapping"]
         for (start, end), first in zip(spans, find_first_tokens(spans, pieces), strict=True):
@@ -123,7 +123,7 @@ class TestFirstPieces:
     @EVERY_TOKENIZER
     @QUICK
     @given(words=LETTERS)
-    def test_plain_words_all_have_one_that_is_their_beginning(self, name: str, words: list[str]) -> None:
+    def test_plain_words_have_a_first_token_at_their_start(self, name: str, words: list[str]) -> None:
         text, spans = join_words(words)
         encoding = TOKENIZERS[name]()(text, return_offsets_mapping=True)
         first_tokens = find_first_tokens(spans, encoding["offset_mapping"])
@@ -136,7 +136,7 @@ class TestFirstPieces:
     @EVERY_TOKENIZER
     @QUICK
     @given(text=TEXT)
-    def test_words_of_a_raw_text_too(self, name: str, text: str) -> None:
+    def test_words_of_raw_text_have_first_tokens(self, name: str, text: str) -> None:
         words = split_words(text)
         pieces = TOKENIZERS[name]()(text, return_offsets_mapping=True)["offset_mapping"]
         first_tokens = find_first_tokens(words, pieces)
@@ -152,14 +152,14 @@ class TestFirstPieces:
 class TestSpans:
     @QUICK
     @given(st.lists(ANYWHERE, max_size=5))
-    def test_the_spans_of_each_text_come_back(self, texts: list[list[Span]]) -> None:
+    def test_packed_spans_round_trip(self, texts: list[list[Span]]) -> None:
         packed = Spans.pack(texts)
         assert [packed[i] for i in range(len(texts))] == texts
         assert packed.starts.dtype == packed.ends.dtype == packed.bounds.dtype == np.int64
 
     @QUICK
     @given(st.lists(WORDS, max_size=5))
-    def test_joined_are_where_join_words_has_them(self, texts: list[list[str]]) -> None:
+    def test_joined_spans_equal_join_words(self, texts: list[list[str]]) -> None:
         lengths = np.array([len(word) for words in texts for word in words], dtype=np.int64)
         bounds = np.cumsum([0, *map(len, texts)], dtype=np.int64)
         joined = Spans.joined(lengths, bounds)
@@ -173,20 +173,20 @@ class TestAllFirstPieces:
     @example([([], [])])
     @example([([(0, 3)], []), ([], [(0, 3)]), ([(0, 3)], [(0, 0), (0, 0)])])
     @example([([(0, 9)], [(8, 9)]), ([(0, 1)], [(0, 1)])])
-    def test_are_those_of_each_text(self, texts: list[tuple[list[Span], list[Span]]]) -> None:
+    def test_batched_first_tokens_equal_those_of_each_text(self, texts: list[tuple[list[Span], list[Span]]]) -> None:
         self.check(texts)
 
     @QUICK
     @given(st.lists(st.tuples(IN_ORDER, ANYWHERE | PIECES), max_size=4))
     @example([([(0, 1), (2, 3)], [(2, 3), (0, 1)])])
     @example([([(0, 1), (2, 3)], [(0, 3), (1, 2)]), ([(0, 1)], [(0, 1)])])
-    def test_also_of_pieces_out_of_order(self, texts: list[tuple[list[Span], list[Span]]]) -> None:
+    def test_tokens_out_of_order(self, texts: list[tuple[list[Span], list[Span]]]) -> None:
         self.check(texts)
 
     @EVERY_TOKENIZER
     @settings(QUICK, max_examples=20)
     @given(st.lists(WORDS, min_size=1, max_size=4))
-    def test_of_tokenizers(self, name: str, texts: list[list[str]]) -> None:
+    def test_first_tokens_of_real_tokenizers(self, name: str, texts: list[list[str]]) -> None:
         joined = [join_words(words) for words in texts]
         offsets = TOKENIZERS[name]()([text for text, _ in joined], return_offsets_mapping=True)["offset_mapping"]
         self.check([(spans, pieces) for (_, spans), pieces in zip(joined, offsets, strict=True)])

@@ -95,7 +95,7 @@ def marks_apart(text: str) -> list[str]:
         (["la città dell'Arno e l’isola d'Elba, l'Etna"] * 4, lambda t: re.findall(r"\w+['’]|\w+|,", t), "punctuation"),
     ],
 )
-def test_raw_text_is_split_as_the_training_words_were(
+def test_raw_text_is_split_like_the_training_words(
     texts: list[str], split: Callable[[str], list[str]], method: str
 ) -> None:
     splitting = found_in([split(text) for text in texts * 2])
@@ -113,7 +113,7 @@ def test_a_clitic_that_training_kept_whole_stays_whole() -> None:
     assert words_of("I'm Ada's twin-brother, don't", splitting) == ["I'm", "Ada", "'s", "twin-brother", ",", "don't"]
 
 
-def test_words_of_several_characters_in_a_script_without_spaces_follow_no_rule() -> None:
+def test_multi_character_words_without_spaces_give_no_rule() -> None:
     assert found_in([["私", "は", "東京", "に", "住んで", "い", "ます", "。"]] * 5).method == "whitespace"
     assert found_in([]).method == "whitespace"
     assert (
@@ -122,7 +122,7 @@ def test_words_of_several_characters_in_a_script_without_spaces_follow_no_rule()
     )
 
 
-def test_few_dashes_make_no_rule_for_hyphens() -> None:
+def test_rare_hyphens_give_no_rule() -> None:
     rows = [["Turin", "-", "Rome"]] * 2 + [["pre-show"], ["a", "well-known", "film"]]
     assert found_in(rows).method == "whitespace"
 
@@ -130,20 +130,20 @@ def test_few_dashes_make_no_rule_for_hyphens() -> None:
 @pytest.mark.parametrize(
     "text", ["", " ", "'", "''s", "-", "a-", "-a", "’s", "n't", "a--b", "a'b'c", "\u3000", "。。", "a\u0301-b"]
 )
-def test_every_character_that_is_no_space_is_in_one_word(text: str) -> None:
+def test_every_non_space_character_is_in_one_word(text: str) -> None:
     marks = ("'s", "n't", "-", "--", "'", "0-0", "l'")
     for splitting in (WordSplitting("punctuation", marks), WordSplitting("cjk_characters", marks)):
         covered = [index for start, end in splitting.split(text) for index in range(start, end)]
         assert covered == [index for index, character in enumerate(text) if not character.isspace()]
 
 
-def test_abbreviations_are_no_reason_to_leave_punctuation_at_its_word() -> None:
+def test_punctuation_is_split_despite_abbreviations() -> None:
     rows = [["Dr.", "Smith", "'s", "U.S.", "film", "."], ["play", "Hello", "at", "5", "p.m."], ["the", "dogs'", "film"]]
     splitting = found_in(rows * 5)
     assert words_of("Turin, Rome.", splitting) == ["Turin", ",", "Rome", "."]
 
 
-def test_the_encoder_reads_the_words_as_in_training() -> None:
+def test_split_words_are_tokenised_as_in_training() -> None:
     text = "我在 iPhone"
     raw, given = Input(text, splitting=WordSplitting("characters")), to_input({"words": list(text)})
     assert raw.encoded == given.encoded == given_text(given)
@@ -160,11 +160,11 @@ def given_text(given: Input) -> tuple[str, object]:
 @pytest.mark.parametrize(
     ("method", "marks"), [("words", ()), (None, ()), ("punctuation", (3,)), ("punctuation", ("",))]
 )
-def test_a_rule_that_makes_no_sense_is_refused(method: str, marks: tuple[str, ...]) -> None:
+def test_an_invalid_rule_is_refused(method: str, marks: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match=r"`word_splitting` is one of|`split_marks` must list strings"):
         WordSplitting(method, marks)  # type: ignore[arg-type]
 
 
-def test_empty_words_say_nothing() -> None:
+def test_empty_words_give_no_rule() -> None:
     words = ["Ada", "", "lives", "in", "Turin", ".", ""]
     assert found_in([words] * 20) == found_in([[word for word in words if word]] * 20)

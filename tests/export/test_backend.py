@@ -16,7 +16,7 @@ from tests.exported import Exported
 from tests.tiny import numbers
 
 
-def test_what_computes_follows_from_what_is_there(exported: Exported, tmp_path: Path) -> None:
+def test_the_backend_follows_from_the_files(exported: Exported, tmp_path: Path) -> None:
     assert isinstance(Predictor.from_pretrained(exported.directory).model, OnnxModel)
     assert isinstance(Predictor.from_pretrained(exported.source).model, MultiTaskModel)
     both = shutil.copytree(exported.source, tmp_path / "both")
@@ -26,7 +26,7 @@ def test_what_computes_follows_from_what_is_there(exported: Exported, tmp_path: 
     assert isinstance(Predictor.from_pretrained(both, backend="torch").model, MultiTaskModel)
 
 
-def test_what_is_not_there_cannot_compute(exported: Exported, tmp_path: Path) -> None:
+def test_a_missing_backend_is_an_error(exported: Exported, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be loaded"):
         Predictor.from_pretrained(tmp_path)
     with pytest.raises(ModelError, match=r"it has no file model\.onnx"):
@@ -35,7 +35,7 @@ def test_what_is_not_there_cannot_compute(exported: Exported, tmp_path: Path) ->
         Predictor.from_pretrained(exported.directory, backend="torch")
 
 
-def test_what_a_graph_cannot_be_asked(exported: Exported) -> None:
+def test_unsupported_options_of_a_graph(exported: Exported) -> None:
     unknown: Any = "onyx"
     with pytest.raises(ConfigError, match="there is no backend 'onyx'; did you mean 'onnx'"):
         Predictor.from_pretrained(exported.directory, backend=unknown)
@@ -70,7 +70,7 @@ def test_a_precision_by_its_name(exported: Exported) -> None:
         assert (scores == expected) is (name == "fp32"), name
 
 
-def test_a_precision_that_cannot_be(exported: Exported, tmp_path: Path) -> None:
+def test_an_unsupported_precision(exported: Exported, tmp_path: Path) -> None:
     unknown: Any = "int4"
     with pytest.raises(ConfigError, match="there is no precision 'int4'; did you mean 'int8'"):
         Predictor.from_pretrained(exported.source, dtype=unknown)

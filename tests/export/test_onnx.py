@@ -49,7 +49,7 @@ SCHEMES = [pytest.param(case, marks=() if case == "layers" else pytest.mark.slow
 
 
 @pytest.mark.parametrize("case", SCHEMES)
-def test_every_sharing_scheme_goes_into_one_graph(case: str, tmp_path: Path) -> None:
+def test_every_sharing_scheme_is_exported_to_one_graph(case: str, tmp_path: Path) -> None:
     encoder = load_encoder(str(write_encoder(tmp_path / "encoder")))
     tasks = [task_from_config(name, config_of_kind(name)) for name in ("classification", "labeling", "regression")]
     model = MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing=CASES[case], input_length=48, seed=0)
@@ -67,7 +67,7 @@ def assert_nothing_left(directory: Path) -> None:
     assert list(directory.iterdir()) == []
 
 
-def test_the_directory_is_whole_and_says_nothing_of_this_machine(exported: Exported) -> None:
+def test_the_directory_is_complete_and_contains_no_local_paths(exported: Exported) -> None:
     names = {path.name for path in exported.directory.iterdir()}
     assert names == {"README.md", "config.json", "model.onnx", "tokenizer.json", "tokenizer_config.json"}
     config, before = (read_json(where / "config.json") for where in (exported.directory, exported.source))
@@ -99,7 +99,7 @@ def test_any_runtime_gets_the_logits_of_every_task(exported: Exported) -> None:
             np.testing.assert_allclose(actual, reference.numpy(), rtol=0, atol=1e-5)
 
 
-def test_the_same_model_gives_the_same_file_and_stays_as_it_was(
+def test_exports_are_deterministic_and_leave_the_model_unchanged(
     exported: Exported, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     model, tokenizer = load_model(str(exported.source))
@@ -114,7 +114,7 @@ def test_the_same_model_gives_the_same_file_and_stays_as_it_was(
     assert model.sharing.encoder.config._attn_implementation == attention == "sdpa"
 
 
-def test_named_tasks_alone_whatever_they_are_called(tmp_path: Path) -> None:
+def test_only_selected_tasks_are_exported_under_any_name(tmp_path: Path) -> None:
     model, tokenizer = assemble(write_encoder(tmp_path / "encoder"), NAMES)
     names = [name for name in reversed(NAMES) if name != "add_1"]
     module: nn.Module = model  # whose methods have types
@@ -133,7 +133,7 @@ def test_named_tasks_alone_whatever_they_are_called(tmp_path: Path) -> None:
         assert numbers({name: prediction[name] for name in other}) == pytest.approx(numbers(other), abs=1e-5)
 
 
-def test_what_cannot_be_asked(trained: Trained, tmp_path: Path) -> None:
+def test_invalid_export_arguments(trained: Trained, tmp_path: Path) -> None:
     model, tokenizer = load_model(str(trained.model_dir))
     with pytest.raises(ConfigError, match="no task 'topics'; did you mean 'topic'"):
         export_onnx(model, tokenizer, directory=tmp_path / "onnx", tasks=["mood", "topics"])
@@ -157,7 +157,7 @@ def test_a_missing_package_is_named(
     assert_nothing_left(tmp_path)
 
 
-def test_a_graph_that_differs_is_not_kept(trained: Trained, tmp_path: Path) -> None:
+def test_a_graph_with_other_logits_is_removed(trained: Trained, tmp_path: Path) -> None:
     """A head that says something else each time; a graph says what the head said when it was drawn."""
     model, tokenizer = load_model(str(trained.model_dir))
     times = count(1)
@@ -167,7 +167,7 @@ def test_a_graph_that_differs_is_not_kept(trained: Trained, tmp_path: Path) -> N
     assert_nothing_left(tmp_path)
 
 
-def test_a_model_that_torch_cannot_write(trained: Trained, tmp_path: Path) -> None:
+def test_a_model_that_torch_cannot_export(trained: Trained, tmp_path: Path) -> None:
     """One whose way depends on the numbers."""
     model, tokenizer = load_model(str(trained.model_dir))
     model.head("mood").register_forward_hook(lambda module, args, logits: -logits if logits.sum() > 0 else logits)
@@ -178,7 +178,7 @@ def test_a_model_that_torch_cannot_write(trained: Trained, tmp_path: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_architecture_and_kind(architecture: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_every_architecture_and_task_type(architecture: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     model, tokenizer = assemble(write_architecture(architecture, tmp_path / "encoder"), NAMES)
     capfd.readouterr()
     assert export_onnx(model, tokenizer, directory=tmp_path / "onnx") <= 1e-5
@@ -192,6 +192,6 @@ def test_every_architecture_and_kind(architecture: str, tmp_path: Path, capfd: p
         assert len(numbers(predictions)) >= 60
 
 
-def test_a_graph_without_weights_says_what_to_use(exported: Exported) -> None:
+def test_a_missing_weights_error_names_the_alternative(exported: Exported) -> None:
     with pytest.raises(ModelError, match="it holds an ONNX graph only; use the directory that it was exported from"):
         load_model(str(exported.directory))

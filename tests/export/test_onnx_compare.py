@@ -12,7 +12,7 @@ from tests.exported import Exported
 from tests.tiny import Trained
 
 
-def test_batches_have_the_shapes_and_the_padding_of_real_ones(trained: Trained) -> None:
+def test_random_batches_have_realistic_shapes_and_padding(trained: Trained) -> None:
     model, tokenizer = load_model(str(trained.model_dir))
     shapes = [(1, 1), (5, 9), (2, None), (1, 1000)]
     batches = list(random_batches(model, tokenizer, shapes=shapes))
@@ -29,7 +29,7 @@ def test_batches_have_the_shapes_and_the_padding_of_real_ones(trained: Trained) 
     assert all(torch.equal(batch.input_ids, other.input_ids) for batch, other in zip(batches, again, strict=True))
 
 
-def test_a_difference_is_a_share_of_the_largest_logit(exported: Exported) -> None:
+def test_differences_are_relative_to_the_largest_logit(exported: Exported) -> None:
     model, tokenizer = load_model(str(exported.source))
     graph, _ = load_onnx(exported.directory, device="cpu")
     batches = list(random_batches(model, tokenizer))

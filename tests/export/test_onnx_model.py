@@ -33,7 +33,7 @@ def names(value: object) -> object:
     return [names(item) for item in value] if isinstance(value, list) else value
 
 
-def test_predictions_are_those_of_torch(exported: Exported) -> None:
+def test_onnx_predictions_equal_torch_predictions(exported: Exported) -> None:
     """All kinds, pairs, windows of long texts, single texts and batches of several sizes."""
     stock, graph = (Predictor.from_pretrained(where) for where in (exported.source, exported.directory))
     rows = make_rows(30, seed=4)
@@ -53,7 +53,7 @@ def test_predictions_are_those_of_torch(exported: Exported) -> None:
         )
 
 
-def test_rows_that_are_asked_and_no_others(exported: Exported) -> None:
+def test_only_requested_rows_are_predicted(exported: Exported) -> None:
     model, tokenizer = load_model(str(exported.source))
     graph, _ = load_onnx(exported.directory, device="cpu")
     (batch,) = random_batches(model, tokenizer, shapes=[(6, 9)])
@@ -65,7 +65,7 @@ def test_rows_that_are_asked_and_no_others(exported: Exported) -> None:
         torch.testing.assert_close(actual[task]["logits"], logits, rtol=0, atol=1e-5)
 
 
-def test_it_computes_on_as_many_threads_as_torch(exported: Exported) -> None:
+def test_onnxruntime_uses_as_many_threads_as_torch(exported: Exported) -> None:
     before = torch.get_num_threads()
     try:
         for threads in (1, 2):
@@ -76,7 +76,7 @@ def test_it_computes_on_as_many_threads_as_torch(exported: Exported) -> None:
         torch.set_num_threads(before)
 
 
-def test_an_output_is_called_as_its_task_unless_an_input_is() -> None:
+def test_outputs_are_named_after_tasks_unless_an_input_has_the_name() -> None:
     assert output_name("topic") == "topic"
     assert output_name("input_ids") == "input_ids.logits"
 
@@ -97,7 +97,7 @@ def test_a_broken_graph_is_a_model_error(
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer.json"])
 @pytest.mark.parametrize("content", [b"torn", b"[]", None])
-def test_a_torn_or_missing_file_is_a_model_error(copied: Path, file: str, content: bytes | None) -> None:
+def test_a_truncated_or_missing_file_is_a_model_error(copied: Path, file: str, content: bytes | None) -> None:
     if content is None:
         (copied / file).unlink()
         (copied / "tokenizer_config.json").unlink()
@@ -142,7 +142,7 @@ def test_a_graph_that_does_not_fit_its_config(copied: Path, task: str, change: d
         ("tpu", 'write "cpu" or "cuda"'),
     ],
 )
-def test_a_device_that_is_not_there(exported: Exported, device: str, message: str) -> None:
+def test_an_unavailable_device(exported: Exported, device: str, message: str) -> None:
     with pytest.raises(ConfigError, match=f"does not support the device '{device}': {message}"):
         load_onnx(exported.directory, device=device)
 
@@ -153,7 +153,7 @@ def test_a_missing_onnxruntime_is_named(exported: Exported, monkeypatch: pytest.
         load_onnx(exported.directory, device="cpu")
 
 
-def test_auto_takes_cuda_only_where_onnxruntime_has_it(exported: Exported) -> None:
+def test_auto_selects_cuda_only_if_onnxruntime_supports_it(exported: Exported) -> None:
     graph, _ = load_onnx(exported.directory, device="auto")
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         assert (graph.provider, graph.device) == ("CPUExecutionProvider", torch.device("cpu"))

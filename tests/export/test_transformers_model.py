@@ -161,7 +161,7 @@ def test_the_stock_model_gives_the_same_logits(
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_the_pipeline_answers_as_the_predictor_does(
+def test_the_pipeline_gives_the_predictions_of_the_predictor(
     name: str, exports: dict[str, Exports], stock: dict[tuple[str, str], Found]
 ) -> None:
     predictor = exports[name].predictor
@@ -208,7 +208,7 @@ def test_words_are_tagged_by_their_first_token(
         ("places", "BertForTokenClassification", None),
     ],
 )
-def test_what_is_written(
+def test_files_of_the_result(
     task: str, model: str, problem: str | None, exports: dict[str, Exports], stock: dict[tuple[str, str], Found]
 ) -> None:
     directory = exports["bert"].root / task
@@ -224,7 +224,7 @@ def test_what_is_written(
     assert read_json(directory / "tokenizer.json")["truncation"] is None
 
 
-def test_the_card_says_what_is_in_it_and_what_is_not(exports: dict[str, Exports]) -> None:
+def test_the_card_lists_what_is_exported(exports: dict[str, Exports]) -> None:
     cards = {task: (exports["bert"].root / task / "README.md").read_text(encoding="utf-8") for task in SPECS}
     assert "logits are divided by 1.7" in cards["topic"]
     assert "Nothing: the pipeline predicts the same as nlpmtl." in cards["topic"]
@@ -237,7 +237,7 @@ def test_the_card_says_what_is_in_it_and_what_is_not(exports: dict[str, Exports]
     assert all(f"at most {LENGTH} tokens" in card for card in cards.values())
 
 
-def test_half_precision_stays_half(tmp_path: Path) -> None:
+def test_half_precision_is_kept(tmp_path: Path) -> None:
     predictor = assemble(write_architecture("roberta", tmp_path / "encoder"), {"topic": SPECS["topic"]})
     module: nn.Module = model_of(predictor)  # whose `to` has types
     module.to(torch.bfloat16)
@@ -263,7 +263,7 @@ def nothing_left(tmp_path: Path) -> Iterator[Path]:
     assert not list(tmp_path.glob("exports/**/*"))
 
 
-def test_a_task_has_to_be_named_where_there_are_several(bert: Predictor, nothing_left: Path) -> None:
+def test_the_task_is_required_if_there_are_several(bert: Predictor, nothing_left: Path) -> None:
     with pytest.raises(ConfigError, match="has one task: choose one of topic, mood, grade"):
         bert.export(nothing_left)
     with pytest.raises(ConfigError, match=r"has one task: choose one of topic, mood$"):
@@ -276,7 +276,7 @@ def test_a_task_has_to_be_named_where_there_are_several(bert: Predictor, nothing
         export_task(model_of(bert), bert.tokenizer, task="topics", directory=nothing_left)
 
 
-def test_what_is_there_is_not_written_over(bert: Predictor, tmp_path: Path) -> None:
+def test_an_existing_directory_is_not_overwritten(bert: Predictor, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     for path in (tmp_path, tmp_path / "mine.txt"):
         with pytest.raises(ConfigError, match="already exists: choose another directory"):
@@ -330,7 +330,7 @@ def unlisted(directory: Path, kind: str, **config: Any) -> Predictor:
     return assemble(directory, {"topic": SPECS["topic"], "places": SPECS["places"], "price": price})
 
 
-def test_an_unlisted_architecture_whose_own_head_is_robertas_can_be_written(tmp_path: Path) -> None:
+def test_an_unlisted_architecture_with_robertas_head_can_be_exported(tmp_path: Path) -> None:
     predictor = unlisted(tmp_path / "encoder", "camembert", pad_token_id=0)
     for task in ("topic", "places"):
         assert predictor.export(tmp_path / task, task=task) < 1e-5
@@ -343,7 +343,7 @@ def test_an_unlisted_architecture_with_a_head_of_other_layers_is_refused(tmp_pat
     assert predictor.export(tmp_path / "places", task="places") < 1e-5, "a last layer alone is all alike"
 
 
-def test_an_unlisted_architecture_with_a_head_of_like_names_is_found_out(tmp_path: Path, nothing_left: Path) -> None:
+def test_an_unlisted_architecture_with_a_head_of_equal_names_is_detected(tmp_path: Path, nothing_left: Path) -> None:
     """Its dense layer has another activation."""
     predictor = unlisted(tmp_path / "encoder", "roformer", hidden_act="gelu")
     for task in ("topic", "price"):
@@ -351,7 +351,7 @@ def test_an_unlisted_architecture_with_a_head_of_like_names_is_found_out(tmp_pat
             predictor.export(nothing_left, task=task)
 
 
-def test_an_architecture_without_such_a_stock_model_is_refused(tmp_path: Path, nothing_left: Path) -> None:
+def test_an_architecture_without_a_classifier_in_transformers_is_refused(tmp_path: Path, nothing_left: Path) -> None:
     predictor = unlisted(tmp_path / "encoder", "splinter")
     with pytest.raises(ModelError, match=r"no model for text-classification on a 'splinter' encoder.*--to onnx"):
         predictor.export(nothing_left, task="topic")

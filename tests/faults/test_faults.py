@@ -27,7 +27,7 @@ def all_right(count: Count, *, least: int) -> None:
     assert count.wrong == []
 
 
-def test_pairs_of_settings_are_all_there() -> None:
+def test_every_pair_of_settings_is_covered() -> None:
     whole = resuming.settings()
     chosen = resuming.in_pairs(whole)
     assert len(chosen) < len(whole) / 2
@@ -35,7 +35,7 @@ def test_pairs_of_settings_are_all_there() -> None:
         assert {(one[i], one[j]) for one in chosen} == {(one[i], one[j]) for one in whole}
 
 
-def test_it_goes_on_from_a_step_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     """With all that may remember something at once, and with each way of sharing, in three micro-batches a step."""
     whole = [one for one in resuming.settings() if one[:3] == (1, 3, "mixed")]
     chosen = [one for one in whole if one[3].startswith(("all", "relations", "sharing"))]
@@ -43,34 +43,34 @@ def test_it_goes_on_from_a_step_as_if_it_had_never_stopped(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_so_it_does_with_each_pair_of_settings(tmp_path: Path) -> None:
+def test_resuming_with_each_pair_of_settings(tmp_path: Path) -> None:
     chosen = resuming.in_pairs(resuming.settings())
     all_right(resuming.from_every_step(tmp_path, chosen, every=13), least=3 * len(chosen))
 
 
-def test_killed_at_any_moment_the_newest_checkpoint_loads(tmp_path: Path) -> None:
+def test_the_latest_checkpoint_loads_after_kills_at_random_times(tmp_path: Path) -> None:
     all_right(killing.at_random(tmp_path, many=4, finished=1), least=4)
 
 
 @pytest.mark.slow
-def test_killed_at_each_point(tmp_path: Path) -> None:
+def test_kills_at_each_fsync(tmp_path: Path) -> None:
     all_right(killing.at_points(tmp_path, times=1), least=8)
 
 
 @pytest.mark.slow
-def test_killed_while_it_is_resumed(tmp_path: Path) -> None:
+def test_kills_while_resuming(tmp_path: Path) -> None:
     all_right(resumed.killed(tmp_path, every=11), least=8)
 
 
-def test_other_data_are_refused(tmp_path: Path) -> None:
+def test_resuming_with_other_data_is_refused(tmp_path: Path) -> None:
     all_right(resumed.other_data(tmp_path), least=8)
 
 
-def test_damage_is_found_out(tmp_path: Path) -> None:
+def test_damaged_checkpoints_are_detected(tmp_path: Path) -> None:
     all_right(damage.mutations(tmp_path, many=24), least=24)
 
 
-def test_with_nothing_intact_it_is_an_error(tmp_path: Path) -> None:
+def test_without_an_intact_checkpoint_resuming_is_an_error(tmp_path: Path) -> None:
     all_right(damage.all_damaged(tmp_path), least=3)
 
 
@@ -84,7 +84,7 @@ def test_a_signal_stops_all_processes_at_a_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_replaced(tmp_path: Path) -> None:
+def test_a_killed_process_is_restarted(tmp_path: Path) -> None:
     all_right(stopping.replaced(tmp_path, many=2), least=2)
 
 
@@ -93,30 +93,30 @@ def test_the_number_of_processes_may_change(tmp_path: Path) -> None:
     all_right(worlds.changing(tmp_path, kinds=["mixed"], orders=[(1, 2, 1)]), least=41)
 
 
-def test_what_is_no_number_stops_the_run(tmp_path: Path) -> None:
+def test_a_non_finite_loss_stops_the_run(tmp_path: Path) -> None:
     all_right(numbers.stopped(tmp_path), least=3)
 
 
-def test_or_is_left_out(tmp_path: Path) -> None:
+def test_a_non_finite_step_is_skipped(tmp_path: Path) -> None:
     all_right(numbers.left_out(tmp_path, worlds=[1]), least=3)
 
 
 @pytest.mark.slow
-def test_memory_that_runs_out_changes_nothing_in_two_processes(tmp_path: Path) -> None:
+def test_out_of_memory_gives_the_same_weights_in_two_processes(tmp_path: Path) -> None:
     all_right(numbers.memory(tmp_path, worlds=[2]), least=1)
 
 
-def test_memory_that_runs_out_changes_nothing(tmp_path: Path) -> None:
+def test_out_of_memory_gives_the_same_weights(tmp_path: Path) -> None:
     all_right(numbers.memory(tmp_path, worlds=[1]), least=1)
 
 
 @pytest.mark.slow
-def test_memory_and_files_stay(tmp_path: Path) -> None:
+def test_memory_and_open_files_do_not_grow(tmp_path: Path) -> None:
     all_right(endurance.steps(tmp_path, many=1000), least=2)
 
 
 @pytest.mark.slow
-def test_slow_clients_do_not_keep_others_out(tmp_path: Path) -> None:
+def test_slow_clients_do_not_block_other_requests(tmp_path: Path) -> None:
     all_right(serving.slow_clients(tmp_path, connections=50), least=127)
 
 

@@ -20,7 +20,7 @@ def test_pickles_are_not_unpickled(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["pickle", "old pickle", "torch", "old torch", "numpy"])
-def test_every_bomb_goes_off_where_it_is_unpickled(tmp_path: Path, form: str) -> None:
+def test_every_test_pickle_executes_when_unpickled(tmp_path: Path, form: str) -> None:
     content = io.BytesIO(traps.bombs(tmp_path / "witness")[form])
     if "torch" in form:
         torch.load(content, weights_only=False)["weight"].close()
@@ -31,26 +31,26 @@ def test_every_bomb_goes_off_where_it_is_unpickled(tmp_path: Path, form: str) ->
     assert (tmp_path / "witness").exists()
 
 
-def test_code_that_comes_along_is_not_imported(tmp_path: Path) -> None:
+def test_code_in_model_directories_is_not_imported(tmp_path: Path) -> None:
     count = traps.remote_code(tmp_path)
     assert count.wrong == []
     assert count.tried >= 30
 
 
-def test_names_that_look_like_paths_lead_nowhere(tmp_path: Path) -> None:
+def test_names_that_look_like_paths_are_not_followed(tmp_path: Path) -> None:
     count = traps.names(tmp_path, every=False)
     assert count.wrong == []
     assert count.tried >= 80
 
 
-def test_links_are_not_followed_to_be_written(tmp_path: Path) -> None:
+def test_links_are_not_followed_when_writing(tmp_path: Path) -> None:
     count = traps.links(tmp_path, every=False)
     assert count.wrong == []
     assert count.tried >= 70
 
 
 @pytest.mark.slow  # three processes that import everything
-def test_a_token_in_the_environment_is_shown_nowhere(tmp_path: Path) -> None:
+def test_a_token_in_the_environment_is_never_written(tmp_path: Path) -> None:
     count = traps.secret(tmp_path)
     assert count.wrong == []
     assert count.tried >= 20

@@ -25,7 +25,7 @@ def logits(head: Head, hidden: Tensor, mask: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_shapes_of_logits(variant: str) -> None:
+def test_logits_shape(variant: str) -> None:
     config = config_of(variant)
     hidden = torch.randn(2, 5, 16)
     mask = torch.ones(2, 5, dtype=torch.int64)
@@ -33,13 +33,13 @@ def test_shapes_of_logits(variant: str) -> None:
     assert logits(head(token_head_config(config), width=16, level="token"), hidden, mask).shape == (2, 5, 4)
 
 
-def test_a_part_without_rows_has_logits_of_that_shape() -> None:
+def test_a_batch_without_rows_has_empty_logits() -> None:
     for pooling in ("first", "mean"):
         config = HeadConfig(pooling=pooling)
         assert logits(head(config), HIDDEN[:0], MASK[:0]).shape == (0, 4)
 
 
-def test_first_reads_the_first_token_alone() -> None:
+def test_first_pooling_reads_only_the_first_token() -> None:
     classifier = head()
     changed = HIDDEN.clone()
     changed[:, 1:] = 9.0
@@ -47,7 +47,7 @@ def test_first_reads_the_first_token_alone() -> None:
     assert torch.allclose(logits(classifier, HIDDEN, MASK), classifier.out(HIDDEN[:, 0]))
 
 
-def test_mean_is_over_tokens_and_not_over_padding() -> None:
+def test_mean_pooling_ignores_padding() -> None:
     classifier = head(HeadConfig(dense=False, pooling="mean"))
     expected = torch.stack([HIDDEN[i, :n].mean(0) for i, n in enumerate((5, 2, 1))])
     assert torch.allclose(logits(classifier, HIDDEN, MASK), classifier.out(expected), atol=1e-6)
@@ -56,7 +56,7 @@ def test_mean_is_over_tokens_and_not_over_padding() -> None:
     assert torch.equal(logits(classifier, padded, MASK), logits(classifier, HIDDEN, MASK))
 
 
-def test_at_the_level_of_tokens_each_has_its_own_logits() -> None:
+def test_token_level_heads_give_logits_per_token() -> None:
     classifier = head(HeadConfig(pooling="mean"), level="token")
     whole = logits(classifier, HIDDEN, MASK)
     for position in range(5):
@@ -67,7 +67,7 @@ def test_at_the_level_of_tokens_each_has_its_own_logits() -> None:
         )
 
 
-def test_the_layers_between_are_those_of_the_config() -> None:
+def test_hidden_layers_follow_the_config() -> None:
     plain = head(HeadConfig(dense=False, norm=1e-5))
     assert sorted(dict(plain.named_parameters())) == ["out.bias", "out.weight"]
     full = head(HeadConfig(bias=False, norm=0.25, norm_bias=True, activation="gelu", dropout_in=0.1, dropout_out=0.2))
@@ -78,7 +78,7 @@ def test_the_layers_between_are_those_of_the_config() -> None:
     assert torch.allclose(logits(full, HIDDEN, MASK), full.out(normed), atol=1e-6)
 
 
-def test_first_weights_have_the_asked_spread_biases_are_0_and_norms_1() -> None:
+def test_initial_weights_have_the_given_std_zero_biases_and_unit_norms() -> None:
     classifier = head(HeadConfig(norm=1e-5, norm_bias=True), width=200, std=0.05)
     assert classifier.dense.weight.std().item() == pytest.approx(0.05, rel=0.02)
     assert abs(classifier.dense.weight.mean().item()) < 1e-3
@@ -86,7 +86,7 @@ def test_first_weights_have_the_asked_spread_biases_are_0_and_norms_1() -> None:
     assert torch.equal(classifier.norm.weight, torch.ones(200))
 
 
-def test_first_weights_come_of_the_seed_and_of_nothing_else() -> None:
+def test_initial_weights_depend_only_on_the_seed() -> None:
     torch.manual_seed(1)
     classifier = head(HeadConfig(), seed=4)
     torch.manual_seed(2)
@@ -97,7 +97,7 @@ def test_first_weights_come_of_the_seed_and_of_nothing_else() -> None:
     assert not torch.equal(classifier.out.weight, head(HeadConfig(), seed=5).out.weight)
 
 
-def test_made_without_memory_for_weights_that_will_be_loaded() -> None:
+def test_heads_are_built_on_the_meta_device_when_weights_are_loaded() -> None:
     with torch.device("meta"):
         assert all(weight.is_meta for weight in head(HeadConfig(norm=1e-5)).parameters())
 

@@ -26,7 +26,7 @@ Level = Literal["sequence", "token"]
 
 @pytest.mark.parametrize("level", ["sequence", "token"])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_equals_the_stock_head(variant: str, level: Level) -> None:
+def test_a_head_with_the_weights_of_transformers_equals_its_head(variant: str, level: Level) -> None:
     config, stock = config_of(variant), stock_of(variant, level)
     head_config = sequence_head_config(config) if level == "sequence" else token_head_config(config)
     head = Head(width=16, outputs=LABELS, config=head_config, level=level)
@@ -48,7 +48,7 @@ def test_equals_the_stock_head(variant: str, level: Level) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_stock_names_are_modules_of_the_stock_model(variant: str) -> None:
+def test_module_names_exist_in_transformers(variant: str) -> None:
     encoder_config = config_of(variant)
     levels: tuple[Level, ...] = ("sequence", "token")
     for level in levels:

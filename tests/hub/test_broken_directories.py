@@ -61,7 +61,9 @@ def test_a_broken_value_is_refused(trained: Trained, tmp_path: Path, key: str, v
 
 
 @pytest.mark.parametrize(("key", "value", "message"), BROKEN)
-def test_also_next_to_a_graph(exported: Exported, tmp_path: Path, key: str, value: Any, message: str) -> None:
+def test_a_broken_value_next_to_a_graph_is_refused(
+    exported: Exported, tmp_path: Path, key: str, value: Any, message: str
+) -> None:
     directory = Path(shutil.copytree(exported.directory, tmp_path / "model"))
     change(directory, key, value)
     with pytest.raises(ModelError, match=message):
@@ -100,7 +102,7 @@ def test_a_tokenizer_with_more_ids_than_embeddings_is_refused(trained: Trained, 
 
 
 @pytest.mark.parametrize("key", ["num_hidden_layers", "num_labels"])
-def test_absurd_sizes_of_a_stock_encoder_are_refused(tmp_path: Path, key: str) -> None:
+def test_absurd_sizes_of_an_encoder_config_are_refused(tmp_path: Path, key: str) -> None:
     encoder = write_encoder(tmp_path / "encoder")
     change(encoder, key, 10**7)
     with pytest.raises(ModelError, match=f"config.json: {key}: 10000000, at most"):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.tiny import Trained
 
 
-def test_no_file_of_a_model_holds_a_path_of_this_machine(trained: Trained) -> None:
+def test_no_file_of_a_model_contains_a_local_path(trained: Trained) -> None:
     places = {str(trained.model_dir.parents[1]), str(trained.run["encoder"]["name"])}
     files = [path for path in trained.model_dir.rglob("*") if path.is_file()]
     assert trained.model_dir / "config.json" in files

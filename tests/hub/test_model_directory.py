@@ -23,7 +23,7 @@ from tests.card.example import card_data, dataset
 from tests.tiny import Trained, apart, read_json, write_encoder
 
 
-def test_the_model_directory_holds_all_of_it_and_no_pickle(trained: Trained) -> None:
+def test_the_model_directory_is_complete_without_pickles(trained: Trained) -> None:
     names = {path.name for path in trained.model_dir.iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json", "README.md", "scores.json"} <= names
     for path in trained.model_dir.rglob("*"):
@@ -38,7 +38,7 @@ def test_the_weights_are_those_of_the_best_step(trained: Trained) -> None:
     assert apart(best, trained.model_dir) == 0.0
 
 
-def test_it_loads_ready_to_predict(trained: Trained) -> None:
+def test_a_loaded_model_is_in_evaluation_mode(trained: Trained) -> None:
     model, tokenizer = load_model(str(trained.model_dir))
     assert not model.training
     assert tokenizer.is_fast
@@ -49,7 +49,7 @@ def test_it_loads_ready_to_predict(trained: Trained) -> None:
     assert set(model.tasks) == {"topic", "mood", "places", "grade", "kinds"}
 
 
-def test_all_that_is_beside_the_model_is_written_and_survives(trained: Trained, tmp_path: Path) -> None:
+def test_files_next_to_the_weights_are_saved_and_kept(trained: Trained, tmp_path: Path) -> None:
     model, tokenizer = load_model(str(trained.model_dir))
     data = card_data(datasets=[dataset("sst2", data={"hub": "nyu-mll/glue", "subset": "sst2"})])
     pictures = {"images/learning-curve.png": b"a", "images/answers-topic.png": b"b"}
@@ -62,7 +62,7 @@ def test_all_that_is_beside_the_model_is_written_and_survives(trained: Trained, 
     load_model(str(tmp_path))
 
 
-def test_what_is_saved_again_is_the_same(trained: Trained, tmp_path: Path) -> None:
+def test_a_saved_model_round_trips(trained: Trained, tmp_path: Path) -> None:
     MultiTaskModel.from_pretrained(trained.model_dir).save_pretrained(tmp_path)
     assert read_json(tmp_path / "config.json") == read_json(trained.model_dir / "config.json")
     assert (tmp_path / "model.safetensors").read_bytes() == (trained.model_dir / "model.safetensors").read_bytes()
@@ -93,7 +93,7 @@ def test_another_models_config_is_refused(trained: Trained, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json"])
 @pytest.mark.parametrize("content", [b"torn", b"[]", None])
-def test_a_torn_or_missing_file_is_a_model_error(
+def test_a_truncated_or_missing_file_is_a_model_error(
     trained: Trained, tmp_path: Path, file: str, content: bytes | None
 ) -> None:
     changed = copy(trained, tmp_path / "model")
@@ -106,7 +106,7 @@ def test_a_torn_or_missing_file_is_a_model_error(
         load_model(str(changed))
 
 
-def test_weights_that_are_missing_are_not_made_up(trained: Trained, tmp_path: Path) -> None:
+def test_missing_weights_are_not_initialised(trained: Trained, tmp_path: Path) -> None:
     changed = copy(trained, tmp_path / "model")
     weights = load_file(changed / "model.safetensors")
     del weights["heads.topic_head.out.weight"]
@@ -181,7 +181,7 @@ def test_a_downloaded_config_imports_nothing(trained: Trained, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_a_new_directory_is_there_once_it_is_written(tmp_path: Path, there: bool) -> None:
+def test_a_new_directory_appears_when_complete(tmp_path: Path, there: bool) -> None:
     path = tmp_path / "some" / "where"
     if there:
         path.mkdir(parents=True)
@@ -194,7 +194,7 @@ def test_a_new_directory_is_there_once_it_is_written(tmp_path: Path, there: bool
 
 
 @pytest.mark.parametrize("raised", [ModelError("no"), KeyboardInterrupt(), SystemExit(143)])
-def test_nothing_is_left_of_a_new_directory_that_was_not_written(tmp_path: Path, raised: BaseException) -> None:
+def test_a_failed_directory_leaves_no_files(tmp_path: Path, raised: BaseException) -> None:
     with pytest.raises(type(raised)):
         write_and_raise(tmp_path / "model", raised)
     assert not list(tmp_path.iterdir())
@@ -206,7 +206,7 @@ def write_and_raise(path: Path, raised: BaseException) -> None:
         raise raised
 
 
-def test_a_new_directory_stands_where_nothing_stood(tmp_path: Path) -> None:
+def test_an_existing_path_is_not_replaced_by_a_new_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for path in (tmp_path, tmp_path / "file"):
         with pytest.raises(ConfigError, match="already exists: choose another directory"), atomic_directory(path):

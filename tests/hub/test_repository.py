@@ -51,11 +51,11 @@ def test_an_unknown_option_is_refused(tmp_path: Path) -> None:
         push(tmp_path, "me/x", privat=True)  # type: ignore[call-arg]
 
 
-def test_the_type_is_the_models() -> None:
+def test_the_loaded_type_is_that_of_the_class() -> None:
     assert MultiTaskConfig.model_type == OWN_TYPE
 
 
-def test_one_commit_with_the_model_and_nothing_else(client: Client, hub: Hub, made: Path, name: str) -> None:
+def test_a_push_is_one_commit_with_only_the_model(client: Client, hub: Hub, made: Path, name: str) -> None:
     model.write(made, STRAY)
     before = len(hub.authorized)
     url = client("push", directory=made, repo_id=name, message="The first")
@@ -68,13 +68,13 @@ def test_one_commit_with_the_model_and_nothing_else(client: Client, hub: Hub, ma
     assert {"create", "preupload", "batch", "commit"} <= {call for call, _ in hub.authorized[before:]}
 
 
-def test_what_is_there_already_is_not_committed_again(client: Client, hub: Hub, made: Path, name: str) -> None:
+def test_an_unchanged_model_is_not_committed_again(client: Client, hub: Hub, made: Path, name: str) -> None:
     first = client("push", directory=made, repo_id=name)
     assert client("push", directory=made, repo_id=name) == first
     assert len(hub.models[name].commits) == 2
 
 
-def test_another_model_takes_the_place_of_all_of_the_first(
+def test_a_pushed_model_replaces_all_files_of_an_earlier_one(
     client: Client, hub: Hub, made: Path, name: str, tmp_path: Path
 ) -> None:
     model.write(made, {"model.onnx": b"graph", "model.onnx.data": b"numbers"})
@@ -88,7 +88,7 @@ def test_another_model_takes_the_place_of_all_of_the_first(
     assert without_git(hub.models[name].files()) == expected
 
 
-def test_a_graph_is_weights_enough(client: Client, hub: Hub, made: Path, name: str) -> None:
+def test_a_graph_without_weights_can_be_pushed(client: Client, hub: Hub, made: Path, name: str) -> None:
     (made / "model.safetensors").unlink()
     model.write(made, {"model.onnx": b"a graph"})
     client("push", directory=str(made), repo_id=name)
@@ -105,7 +105,7 @@ def test_the_card_names_its_repository(client: Client, hub: Hub, made: Path, nam
     assert "the front matter of its README.md cannot be read" in refused(client, "push", directory=made, repo_id=name)
 
 
-def test_weights_in_parts(client: Client, hub: Hub, made: Path, name: str) -> None:
+def test_sharded_weights(client: Client, hub: Hub, made: Path, name: str) -> None:
     (made / "model.safetensors").unlink()
     names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
     index = b'{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}'
@@ -130,7 +130,7 @@ def test_weights_in_parts(client: Client, hub: Hub, made: Path, name: str) -> No
         ("tokenizer.json", None, "it has no file tokenizer.json"),
     ],
 )
-def test_half_a_model_is_refused_before_anything_is_asked(
+def test_an_incomplete_model_is_refused_before_any_request(
     client: Client, hub: Hub, made: Path, file: str, content: bytes | None, message: str
 ) -> None:
     (made / file).unlink()
@@ -143,9 +143,7 @@ def test_half_a_model_is_refused_before_anything_is_asked(
     assert len(hub.asked) == before
 
 
-def test_bad_arguments_are_refused_before_anything_is_asked(
-    client: Client, anonymous: Client, hub: Hub, made: Path
-) -> None:
+def test_bad_arguments_are_refused_before_any_request(client: Client, anonymous: Client, hub: Hub, made: Path) -> None:
     before = len(hub.asked)
     assert "there is no such directory" in refused(client, "push", directory=made / "x", repo_id="me/x")
     for wrong in ("a/b/c", "me/x--y", "me/x.git", "", "me/ü"):
@@ -204,7 +202,7 @@ def test_a_pull_request(client: Client, hub: Hub, made: Path, name: str) -> None
     assert model.read(Path(client("fetch", name=theirs, revision="refs/pr/1"))) == model.files()
 
 
-def test_a_fetched_model_is_whole_and_of_one_commit(client: Client, hub: Hub, name: str) -> None:
+def test_a_fetched_model_is_complete_and_of_one_commit(client: Client, hub: Hub, name: str) -> None:
     repo = put(hub, name, {**model.files(), **STRAY, "pytorch_model.bin": b"pickle"})
     del repo.files()["model-00001-of-00002.safetensors"]
     directory = Path(client("fetch", name=name))
@@ -218,12 +216,12 @@ def test_a_fetched_model_is_whole_and_of_one_commit(client: Client, hub: Hub, na
     assert len(hub.asked) == before  # a commit stays what it is
 
 
-def test_a_directory_is_itself(client: Client, made: Path) -> None:
+def test_a_local_directory_is_returned_unchanged(client: Client, made: Path) -> None:
     assert client("fetch", name=made) == str(made)
     assert "which has no revision 'main'" in refused(client, "fetch", name=made, revision="main")
 
 
-def test_what_cannot_be_fetched_says_why(client: Client, anonymous: Client, hub: Hub, name: str, made: Path) -> None:
+def test_fetch_errors_state_the_cause(client: Client, anonymous: Client, hub: Hub, name: str, made: Path) -> None:
     put(hub, f"{name}.gated", model.files(), gated=True)
     put(hub, f"{name}.bert", {**model.files(), "config.json": b'{"model_type": "bert"}'})
     put(
@@ -246,7 +244,7 @@ def test_what_cannot_be_fetched_says_why(client: Client, anonymous: Client, hub:
     assert "rejects the access token" in refused(client, "fetch", name=f"{name}.gated", token="hf_wrong")
 
 
-def test_offline_only_what_was_fetched_whole(hub: Hub, made: Path, tmp_path: Path, name: str) -> None:
+def test_offline_mode_returns_only_complete_downloads(hub: Hub, made: Path, tmp_path: Path, name: str) -> None:
     repo = put(hub, name, model.files())
     home = tmp_path / "home"
     with open_client(hub, home) as client:

@@ -120,9 +120,7 @@ def test_a_response_with_a_path_in_it_is_refused(
     assert Path(client("fetch", name=name)).name == hostile.models[name].branches["main"]
 
 
-def test_a_client_that_replaces_another_is_guarded_too(
-    hostile: Hub, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_replaced_http_client_is_guarded_too(hostile: Hub, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As `huggingface_hub` does after a failed connection, in the middle of a download."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     put(hostile, name, model.files())

@@ -50,7 +50,7 @@ def refused(client: Client, call: str, **arguments: object) -> str:
         ("commit", "lost"),
     ],
 )
-def test_what_passes_is_waited_for(
+def test_transient_errors_are_retried(
     client: Client, hub: Hub, repo: Repo, made: Path, name: str, call: str, kind: Kind
 ) -> None:
     fault, start = hub.fail(call, kind), time.monotonic()
@@ -74,7 +74,7 @@ def test_what_passes_is_waited_for(
         ("info", "reset", "the connection to http://127.0.0.1"),
     ],
 )
-def test_what_does_not_pass_is_told_and_leaves_the_branch_as_it_was(
+def test_permanent_errors_are_reported_and_leave_the_branch_unchanged(
     client: Client, hub: Hub, repo: Repo, made: Path, name: str, call: str, kind: Kind, message: str
 ) -> None:
     fault = hub.fail(call, kind, times=100)
@@ -88,7 +88,7 @@ def test_what_does_not_pass_is_told_and_leaves_the_branch_as_it_was(
     assert repo.files() == model.read(made)
 
 
-def test_nobody_elses_commit_is_run_over(client: Client, hub: Hub, repo: Repo, made: Path, name: str) -> None:
+def test_concurrent_commits_are_not_overwritten(client: Client, hub: Hub, repo: Repo, made: Path, name: str) -> None:
     fault = hub.fail("commit", "slow")
     with ThreadPoolExecutor(1) as other:
         pushed = other.submit(client, "push", directory=made, repo_id=name)
@@ -99,7 +99,7 @@ def test_nobody_elses_commit_is_run_over(client: Client, hub: Hub, repo: Repo, m
     assert repo.files() == model.files(9)
 
 
-def test_a_pull_request_whose_answer_is_lost_is_not_opened_twice(
+def test_a_pull_request_with_a_lost_response_is_not_opened_twice(
     client: Client, hub: Hub, repo: Repo, made: Path, name: str
 ) -> None:
     hub.fail("commit", "lost")
@@ -107,7 +107,7 @@ def test_a_pull_request_whose_answer_is_lost_is_not_opened_twice(
     assert set(repo.branches) == {"main", "refs/pr/1"}
 
 
-def test_a_bad_card_is_told(client: Client, repo: Repo, made: Path, name: str) -> None:
+def test_an_invalid_card_is_reported(client: Client, repo: Repo, made: Path, name: str) -> None:
     model.write(made, {"README.md": b"---\nno end"})
     answer = refused(client, "push", directory=made, repo_id=name)
     assert "Invalid metadata in README.md" in answer
@@ -115,7 +115,7 @@ def test_a_bad_card_is_told(client: Client, repo: Repo, made: Path, name: str) -
 
 
 @pytest.mark.parametrize("call", ["put", pytest.param("commit", marks=pytest.mark.slow)])
-def test_a_push_that_is_killed_leaves_the_branch_as_it_was(
+def test_a_killed_push_leaves_the_branch_unchanged(
     hub: Hub, repo: Repo, made: Path, name: str, tmp_path: Path, call: str
 ) -> None:
     fault = hub.fail(call, "slow")
@@ -142,7 +142,7 @@ def test_a_push_that_is_killed_leaves_the_branch_as_it_was(
         slow("file", "wrong"),
     ],
 )
-def test_a_download_that_breaks_off_is_mended(
+def test_an_interrupted_download_is_resumed(
     client: Client, hub: Hub, repo: Repo, name: str, call: str, kind: Kind
 ) -> None:
     fault = hub.fail(call, kind)
@@ -176,7 +176,7 @@ def test_a_download_that_fails_gives_no_model(
         assert model.read(Path(client("fetch", name=name))) == model.files(1)
 
 
-def test_a_fetch_that_is_killed_gives_no_model(hub: Hub, repo: Repo, name: str, tmp_path: Path) -> None:
+def test_a_killed_fetch_gives_no_model(hub: Hub, repo: Repo, name: str, tmp_path: Path) -> None:
     home, fault = tmp_path / "home", hub.fail("large", "slow")
     with open_client(hub, home) as client:
         client.start("fetch", name=name)

@@ -15,7 +15,7 @@ from tests.tiny import Trained
 GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA GPU")
 
 
-def test_auto_is_the_cpu_where_there_is_no_gpu() -> None:
+def test_auto_is_the_cpu_without_a_gpu() -> None:
     from nlpmtl.inference.device import choose_device
 
     expected = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
@@ -25,7 +25,7 @@ def test_auto_is_the_cpu_where_there_is_no_gpu() -> None:
 
 @GPU
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:7", torch.device("cuda"), "mps", "xpu", "meta"])
-def test_a_device_that_is_not_there_is_refused_before_anything_is_loaded(device: Any, tmp_path: Path) -> None:
+def test_an_unavailable_device_is_refused_before_anything_is_loaded(device: Any, tmp_path: Path) -> None:
     message = "is not available: torch finds no accelerator"
     with pytest.raises(ConfigError, match=f"device: '{device}' {message}"):
         Predictor.from_pretrained(tmp_path / "no-such-model", device=device)
@@ -36,7 +36,7 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_loaded(device:
 @pytest.mark.parametrize(
     "device", ["gpu", "tpu", "CUDA", "cuda:x", "cuda:-1", "", "cuda:", "cpu cuda", 0, -1, ["cuda"], 1.5]
 )
-def test_what_names_no_device(device: Any) -> None:
+def test_invalid_device_names(device: Any) -> None:
     from nlpmtl.inference.device import check_device
 
     with pytest.raises(ConfigError, match="device: "):
@@ -46,7 +46,7 @@ def test_what_names_no_device(device: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["fp8", torch.int64, 16, "float32"])
-def test_what_names_no_precision(trained: Trained, dtype: Any) -> None:
+def test_invalid_precision_names(trained: Trained, dtype: Any) -> None:
     with pytest.raises(ConfigError, match="dtype: "):
         Predictor.from_pretrained(trained.model_dir, dtype=dtype)
 

@@ -34,7 +34,7 @@ def assert_alike(first: Any, second: Any) -> None:
     assert numbers(first) == pytest.approx(numbers(second), abs=1e-5)
 
 
-def test_one_text_in_one_answer_out(predictor: Predictor) -> None:
+def test_a_text_gives_one_prediction(predictor: Predictor) -> None:
     answer = predictor.predict("a cat", task="topic")
     assert set(answer) == {"label", "score"}
     assert answer["label"] in ("animals", "things", "places")
@@ -45,7 +45,7 @@ def test_one_text_in_one_answer_out(predictor: Predictor) -> None:
     assert set(predictor.predict(("a cat", "a dog"), task="grade")) == {"value"}
 
 
-def test_a_list_in_a_list_out(predictor: Predictor) -> None:
+def test_a_list_gives_a_list(predictor: Predictor) -> None:
     answers = predictor.predict(TEXTS, task="topic")
     assert [set(answer) for answer in answers] == [{"label", "score"}] * len(TEXTS)
     assert predictor.predict([], task="topic") == []
@@ -54,7 +54,7 @@ def test_a_list_in_a_list_out(predictor: Predictor) -> None:
     assert len(predictor.predict([("a", "b"), ("c", "d")], task="grade")) == 2
 
 
-def test_all_tasks_that_can_read_it_answer(predictor: Predictor) -> None:
+def test_every_task_that_accepts_the_input_is_predicted(predictor: Predictor) -> None:
     assert set(predictor.predict_all("a cat")) == SINGLE
     assert set(predictor.predict_all(("a cat", "a dog"))) == {"grade"}
     assert [set(prediction) for prediction in predictor.predict_all(["a cat", ("a cat", "a dog"), "Rome"])] == [
@@ -66,7 +66,7 @@ def test_all_tasks_that_can_read_it_answer(predictor: Predictor) -> None:
     assert_alike(predictor.predict_all("a cat")["topic"], predictor.predict("a cat", task="topic"))
 
 
-def test_one_pass_of_the_encoder_answers_all_tasks(predictor: Predictor) -> None:
+def test_all_tasks_share_one_forward_pass(predictor: Predictor) -> None:
     batch_sizes: list[int] = []
     hook = model_of(predictor).sharing.encoder.register_forward_hook(
         lambda module, args, kwargs, output: batch_sizes.append(len(kwargs["input_ids"])), with_kwargs=True
@@ -76,7 +76,7 @@ def test_one_pass_of_the_encoder_answers_all_tasks(predictor: Predictor) -> None
     assert batch_sizes == [len(TEXTS)]
 
 
-def test_a_pair_task_that_is_named_wants_a_pair(predictor: Predictor) -> None:
+def test_a_pair_task_requires_a_pair(predictor: Predictor) -> None:
     with pytest.raises(ConfigError, match=r"task 'grade' reads a pair \(text, pair\), and was given a single text"):
         predictor.predict_all("a cat", tasks=["topic", "grade"])
     with pytest.raises(ConfigError, match="task 'grade' reads a pair"):
@@ -87,14 +87,14 @@ def test_a_pair_task_that_is_named_wants_a_pair(predictor: Predictor) -> None:
         predictor.predict([("a cat", "a dog"), "a cat"], task="grade")
 
 
-def test_an_unknown_task_names_the_nearest(predictor: Predictor) -> None:
+def test_an_unknown_task_suggests_the_nearest(predictor: Predictor) -> None:
     with pytest.raises(ConfigError, match="no task 'topics'; did you mean 'topic'"):
         predictor.predict("a cat", task="topics")
     with pytest.raises(ConfigError, match="no task 'zzz'; known: grade, kinds, mood, places, topic"):
         predictor.predict_all("a cat", tasks=["zzz"])
 
 
-def test_order_and_company_change_nothing(predictor: Predictor, trained: Trained) -> None:
+def test_predictions_do_not_depend_on_order_or_batch(predictor: Predictor, trained: Trained) -> None:
     texts = TEXTS + [row["text"] for row in make_rows(20, seed=3)]
     together = predictor.predict_all(texts)
     for text, answer in zip(texts, together, strict=True):
@@ -114,7 +114,7 @@ def test_the_order_of_a_pair_matters(predictor: Predictor) -> None:
     assert first["value"] != second["value"]
 
 
-def test_offsets_give_back_the_word(predictor: Predictor) -> None:
+def test_offsets_match_the_words(predictor: Predictor) -> None:
     texts = [*TEXTS, "  Ada   (Turin), \tRome\n\nParis…", "“Ada” lives—Turin!", "ada " * 100]
     texts += [row["text"] for row in make_rows(30, seed=8)]
     span_count = 0
@@ -132,13 +132,13 @@ def test_offsets_give_back_the_word(predictor: Predictor) -> None:
 
 
 @pytest.mark.parametrize("text", ["", " ", "\u200b", "\n", "\x00", "🙂"])
-def test_texts_of_nothing_have_answers(predictor: Predictor, text: str) -> None:
+def test_empty_texts_have_predictions(predictor: Predictor, text: str) -> None:
     answer = predictor.predict_all(text)
     assert set(answer) == SINGLE
     assert predictor.predict((text, text), task="grade")["value"] == pytest.approx(0, abs=1e3)
 
 
-def test_a_very_long_text_is_cut(predictor: Predictor) -> None:
+def test_a_very_long_text_is_truncated(predictor: Predictor) -> None:
     text = "ada " * 5000
     answer = predictor.predict_all(text)
     assert set(answer) == SINGLE
@@ -158,12 +158,12 @@ def test_the_tasks_of_a_model(predictor: Predictor) -> None:
     assert predictor.tasks["mood"].labels == ("negative", "neutral", "positive")
 
 
-def test_what_is_no_model_is_refused(tmp_path: Any) -> None:
+def test_invalid_models_are_refused(tmp_path: Any) -> None:
     with pytest.raises(ModelError):
         Predictor.from_pretrained(tmp_path)
 
 
-def test_an_iterator_in_an_iterator_out(predictor: Predictor) -> None:
+def test_an_iterator_gives_an_iterator(predictor: Predictor) -> None:
     taken = 0
 
     def texts() -> Iterator[str]:
@@ -205,7 +205,7 @@ def test_rows_are_inputs_too(predictor: Predictor) -> None:
         ({"sentence": "a"}, "input 1: text: missing or null"),
     ],
 )
-def test_what_is_no_input_is_named(predictor: Predictor, value: Any, message: str) -> None:
+def test_invalid_inputs_are_reported(predictor: Predictor, value: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         predictor.predict_all(value)
 
@@ -222,7 +222,7 @@ def test_all_scores(predictor: Predictor) -> None:
         assert sum(span["scores"].values()) == pytest.approx(1)
 
 
-def test_words_instead_of_spans(predictor: Predictor) -> None:
+def test_aggregation_strategy_none_gives_words(predictor: Predictor) -> None:
     eager = predictor_that_sees(predictor)
     text = "Ada lives in old rome."
     alone = eager.predict(text, task="places", aggregation_strategy="none")
@@ -237,7 +237,7 @@ def test_words_instead_of_spans(predictor: Predictor) -> None:
         predictor.predict(text, task="places", aggregation_strategy="max")  # type: ignore[arg-type]
 
 
-def test_a_text_that_is_too_long_is_labelled_whole_and_others_say_that_they_cut(predictor: Predictor) -> None:
+def test_labeling_of_long_texts_uses_windows_and_other_tasks_truncate(predictor: Predictor) -> None:
     """48 tokens are what this model reads."""
     text = " ".join(f"ada lives in {place} ." for place in ("turin", "rome", "paris") * 20)
     eager = predictor_that_sees(predictor)
@@ -271,7 +271,7 @@ ODD = st.sampled_from(
         max_size=50,
     )
 )
-def test_offsets_give_back_the_word_in_any_text(predictor: Predictor, parts: list[list[str]]) -> None:
+def test_offsets_match_the_words_of_random_texts(predictor: Predictor, parts: list[list[str]]) -> None:
     """10,000 texts: 200 lists of 50."""
     texts = ["".join(part).encode("utf-8", "replace").decode() for part in parts]
     for text, spans in zip(texts, predictor_that_sees(predictor).predict(texts, task="places"), strict=True):

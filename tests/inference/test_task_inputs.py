@@ -100,7 +100,7 @@ def test_other_kinds_of_strings_are_one_text(predictor: Predictor, text: Any) ->
     [FRAME, datasets.Dataset.from_list(ROWS), pa.Table.from_pylist(ROWS), ROWS],
     ids=["DataFrame", "Dataset", "Table", "dicts"],
 )
-def test_a_table_like_the_training_data_suits_every_task(predictor: Predictor, table: Any) -> None:
+def test_a_table_with_the_training_columns_serves_every_task(predictor: Predictor, table: Any) -> None:
     """`topic`, `mood` and `places` were trained on `tokens`, `kinds` on `text`, `grade` on `text` and `other`."""
     predictions = predictor.predict_all(table)
     assert [list(prediction) for prediction in predictions] == [list(predictor.tasks)] * len(ROWS)
@@ -115,7 +115,7 @@ def test_a_table_like_the_training_data_suits_every_task(predictor: Predictor, t
     ] * 7
 
 
-def test_the_trained_columns_come_before_text_and_words(predictor: Predictor) -> None:
+def test_training_columns_take_precedence_over_text_and_words(predictor: Predictor) -> None:
     frame = pd.DataFrame({"text": ["a cat"] * 2, "tokens": [["ada", "lives"], ["rome"]]})
     assert predictor.predict(frame, task="topic") == predictor.predict(
         [{"words": ["ada", "lives"]}, {"words": ["rome"]}], task="topic"
@@ -190,7 +190,7 @@ def test_a_table_without_rows_gives_no_prediction(predictor: Predictor) -> None:
         (iter(["a", 3.0]), r"input 2: a string was expected, found 3.0 \(float\)"),
     ],
 )
-def test_what_is_not_a_text_is_named_with_its_place(predictor: Predictor, inputs: Any, message: str) -> None:
+def test_invalid_inputs_are_reported_with_their_index(predictor: Predictor, inputs: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         list(predictor.predict(inputs, task="topic"))
 
@@ -206,7 +206,7 @@ def test_what_is_not_a_text_is_named_with_its_place(predictor: Predictor, inputs
         ("", "no task ''; known: "),
     ],
 )
-def test_a_task_that_is_not_a_name(predictor: Predictor, task: Any, message: str) -> None:
+def test_a_task_argument_that_is_not_a_string(predictor: Predictor, task: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         predictor.predict("a cat", task=task)
 
@@ -238,7 +238,7 @@ def test_a_model_without_recorded_columns_reads_the_usual_ones(
 @pytest.mark.parametrize(
     "columns", [{"text": "a"}, [{"text": 3}], [{"pair": "a"}], ["a"], [{"text": "a", "words": "b"}]]
 )
-def test_recorded_columns_that_make_no_sense_are_refused(trained: Trained, columns: Any) -> None:
+def test_invalid_recorded_columns_are_refused(trained: Trained, columns: Any) -> None:
     config = copy.deepcopy(Predictor.from_pretrained(trained.model_dir).model.config)
     config.tasks["topic"]["input_columns"] = columns
     with pytest.raises(Exception, match="task 'topic' of this model cannot be made: `input_columns` must list"):

@@ -155,7 +155,7 @@ def test_a_broken_kernel_is_detected_each_time_and_not_remembered(
     assert not results.exists()
 
 
-def test_a_failed_kernel_is_replaced_with_a_line(encoder: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_kernel_is_replaced_with_a_message(encoder: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packed_attention, "_mask_scores", attend_to_padding)
     selection = select_kernels(KERNELS, encoder=encoder, device=CPU)
     assert selection.kernels == {"fast_dropout"}

@@ -8,7 +8,7 @@ from nlpmtl.kernels.fast_dropout import FastDropout, dropout_mask, enable_fast_d
 
 
 @pytest.mark.parametrize("p", [0.1, 0.25, 0.5, 0.9])
-def test_each_place_is_dropped_with_that_probability_by_itself(p: float) -> None:
+def test_elements_are_dropped_independently_with_the_given_probability(p: float) -> None:
     torch.manual_seed(0)
     n = 400_000
     dropped = (dropout_mask(torch.empty(n), p) == 0).double()
@@ -23,7 +23,7 @@ def test_each_place_is_dropped_with_that_probability_by_itself(p: float) -> None
 
 @pytest.mark.parametrize("p", [0.1, 1 / 3, 1e-4, 0.99])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_what_is_kept_is_scaled_so_that_the_mean_stays(p: float, dtype: torch.dtype) -> None:
+def test_kept_elements_are_scaled_to_preserve_the_mean(p: float, dtype: torch.dtype) -> None:
     torch.manual_seed(1)
     factors = dropout_mask(torch.empty(3, 5, 7001, dtype=dtype), p)
     assert factors.dtype == dtype
@@ -33,7 +33,7 @@ def test_what_is_kept_is_scaled_so_that_the_mean_stays(p: float, dtype: torch.dt
     assert abs(exact * (1 - p) - 1) < 1e-3
 
 
-def test_the_gradient_is_that_of_what_was_kept() -> None:
+def test_the_gradient_is_zero_for_dropped_elements() -> None:
     torch.manual_seed(2)
     x = torch.randn(50, 60, dtype=torch.float64, requires_grad=True)
     y = FastDropout(0.3)(x)
@@ -43,7 +43,7 @@ def test_the_gradient_is_that_of_what_was_kept() -> None:
     assert 0.25 < (x.grad == 0).double().mean() < 0.35
 
 
-def test_the_seed_fixes_it_and_evaluation_drops_nothing() -> None:
+def test_masks_depend_on_the_seed_and_evaluation_drops_nothing() -> None:
     x, drop = torch.ones(1000), FastDropout(0.5)
     torch.manual_seed(3)
     first = drop(x)
@@ -53,7 +53,7 @@ def test_the_seed_fixes_it_and_evaluation_drops_nothing() -> None:
     assert drop.eval()(x) is x
 
 
-def test_every_dropout_of_a_model_is_replaced_and_no_other_module() -> None:
+def test_only_dropout_modules_are_replaced() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.2), nn.Sequential(nn.Dropout(0.4), nn.Dropout(0.0)))
     names = list(model.state_dict())
     enable_fast_dropout(model)

@@ -14,7 +14,7 @@ def layer(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(5, 48), (3, 7, 48), (1, 48)])
-def test_its_products_are_near_those_of_the_layer(shape: tuple[int, ...], bias: bool) -> None:
+def test_int8_outputs_are_close_to_those_of_the_layer(shape: tuple[int, ...], bias: bool) -> None:
     exact = layer(48, 30, bias=bias)
     x = torch.randn(*shape)
     actual, expected = Int8Linear(exact)(x), exact(x)
@@ -24,7 +24,7 @@ def test_its_products_are_near_those_of_the_layer(shape: tuple[int, ...], bias: 
     assert 0 < error < 4 * 48**0.5 * x.abs().max() * exact.weight.abs().max() / 127
 
 
-def test_each_output_has_a_scale_of_its_own() -> None:
+def test_each_output_has_its_own_scale() -> None:
     """With one for all, the small ones would be lost beside the large one."""
     exact = layer(16, 4, bias=False)
     with torch.no_grad():
@@ -44,7 +44,7 @@ def test_weights_and_inputs_of_any_size(scale: float) -> None:
     assert torch.isfinite(Int8Linear(layer(16, 4))(torch.zeros(8, 16))).all()
 
 
-def test_every_linear_layer_inside_is_replaced_and_nothing_else() -> None:
+def test_only_linear_layers_are_replaced() -> None:
     module = nn.ModuleDict({"a": nn.Sequential(layer(4, 4), nn.LayerNorm(4)), "b": layer(4, 2)})
     to_int8(module)
     kinds = [type(submodule) for submodule in module.modules() if not list(submodule.children())]

@@ -11,10 +11,10 @@ from nlpmtl.kernels.malloc import tune_malloc
 @pytest.mark.skipif(
     not (sys.platform.startswith("linux") and hasattr(ctypes.CDLL(None), "gnu_get_libc_version")), reason="needs glibc"
 )
-def test_glibc_takes_the_settings() -> None:
+def test_glibc_accepts_the_settings() -> None:
     assert tune_malloc() is True
 
 
-def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_platforms_are_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert tune_malloc() is False

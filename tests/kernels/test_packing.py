@@ -47,7 +47,7 @@ assert len(PACKABLE) == len(PACKABLE_ARCHITECTURES), "each of them is tried out"
 
 
 @pytest.mark.parametrize("name", PACKABLE)
-def test_it_computes_what_the_stock_encoder_does(name: str, tmp_path: Path) -> None:
+def test_packed_outputs_and_gradients_equal_the_padded_ones(name: str, tmp_path: Path) -> None:
     window = {"local_attention": 16} if name == "modernbert" else {}
     model = make_encoder(name, tmp_path, **window)
     inputs = make_batch(model)
@@ -62,7 +62,7 @@ def test_it_computes_what_the_stock_encoder_does(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", PACKABLE)
-def test_a_row_knows_nothing_of_the_others(name: str, tmp_path: Path) -> None:
+def test_packed_rows_do_not_affect_each_other(name: str, tmp_path: Path) -> None:
     model = make_encoder(name, tmp_path)
     enable_packing(model)
     inputs = make_batch(model)
@@ -73,7 +73,7 @@ def test_a_row_knows_nothing_of_the_others(name: str, tmp_path: Path) -> None:
     assert not torch.allclose(before[0], after[0])
 
 
-def test_segments_are_packed_along(tmp_path: Path) -> None:
+def test_token_type_ids_are_packed(tmp_path: Path) -> None:
     model = make_encoder("bert", tmp_path)
     inputs = make_batch(model)
     inputs["token_type_ids"] = (inputs["input_ids"] % 2) * inputs["attention_mask"]
@@ -83,7 +83,7 @@ def test_segments_are_packed_along(tmp_path: Path) -> None:
     torch.testing.assert_close(hidden, expected, atol=1e-10, rtol=0)
 
 
-def test_rows_of_one_length_alone_and_a_single_row(tmp_path: Path) -> None:
+def test_batches_of_one_length_and_of_one_row(tmp_path: Path) -> None:
     model = make_encoder("bert", tmp_path)
     batches = [make_batch(model, lengths) for lengths in ((7, 7, 7), (9,), (1,))]
     expected = [with_gradients(model, batch)[0] for batch in batches]
@@ -113,7 +113,7 @@ def test_packing_works_under_bf16_and_with_checkpointed_gradients(tmp_path: Path
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("window", [None, 3])
-def test_the_gradient_by_hand_is_that_of_finite_differences(dropout: float, window: int | None) -> None:
+def test_the_manual_gradient_equals_finite_differences(dropout: float, window: int | None) -> None:
     layout = SequenceLayout([[6, 5, 5], [2, 2]], device=torch.device("cpu"))
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(3, 20, 2, 3, dtype=torch.float64, generator=generator, requires_grad=True)
@@ -125,12 +125,12 @@ def test_the_gradient_by_hand_is_that_of_finite_differences(dropout: float, wind
     assert torch.autograd.gradcheck(attend_alike, (x,))
 
 
-def test_rows_of_like_length_share_a_group_and_short_ones_are_not_padded_far() -> None:
+def test_rows_of_similar_length_share_a_bucket() -> None:
     buckets = bucket_by_length([128] * 3 + [127] + [8] * 20, device=torch.device("cpu"))
     assert [(bucket.rows, bucket.length) for bucket in buckets] == [(4, 128), (20, 8)]
     assert [bucket.span for bucket in buckets] == [slice(0, 511), slice(511, 671)]
 
 
 @pytest.mark.parametrize("name", ["deberta-v2", "mpnet"])
-def test_architectures_whose_rows_would_see_each_other_are_not_packed(name: str, tmp_path: Path) -> None:
+def test_architectures_that_mix_rows_are_not_packed(name: str, tmp_path: Path) -> None:
     assert not supports_packing(AutoModel.from_pretrained(write_architecture(name, tmp_path)).config)

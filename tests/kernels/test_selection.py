@@ -59,7 +59,7 @@ def test_a_broken_kernel_is_replaced_and_the_run_says_so(tmp_path: Path, monkeyp
     assert apart(model, off) == 0.0
 
 
-def test_a_value_that_is_no_switch_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_value_of_the_switch_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path, train=TRAIN)
     with pytest.raises(ConfigError, match=r"train\.kernels"):
         load_config({**run, "train": {**run["train"], "kernels": "on"}})

@@ -15,7 +15,7 @@ def test_labels_by_hand() -> None:
     assert Accuracy().compute(predictions=[0, 1, 2, 2], references=[0, 1, 1, 0]) == {"accuracy": 0.5}
 
 
-def test_a_set_counts_only_whole() -> None:
+def test_a_set_is_correct_only_if_equal() -> None:
     metric = Accuracy(reads_as="label_set")
     rows = {"predictions": [[1, 0], [1, 1], [0, 0]], "references": [[1, 0], [1, 0], [0, 0]]}
     assert metric.compute(**rows) == {"accuracy": 2 / 3}
@@ -27,7 +27,7 @@ def test_a_set_of_one_column() -> None:
 
 @QUICK
 @given(st.lists(st.tuples(LABELS, LABELS), min_size=1))
-def test_labels_as_scikit_learn(rows: list[tuple[int, int]]) -> None:
+def test_label_accuracy_equals_scikit_learn(rows: list[tuple[int, int]]) -> None:
     predictions, references = (list(column) for column in zip(*rows, strict=True))
     assert Accuracy().compute(predictions=predictions, references=references) == {
         "accuracy": accuracy_score(references, predictions)
@@ -36,7 +36,7 @@ def test_labels_as_scikit_learn(rows: list[tuple[int, int]]) -> None:
 
 @QUICK
 @given(st.lists(st.tuples(SETS, SETS), min_size=1))
-def test_sets_as_scikit_learn(rows: list[tuple[list[int], list[int]]]) -> None:
+def test_set_scores_equal_scikit_learn(rows: list[tuple[list[int], list[int]]]) -> None:
     predictions, references = (list(column) for column in zip(*rows, strict=True))
     score = Accuracy(reads_as="label_set").compute(predictions=predictions, references=references)
     assert score == {"accuracy": accuracy_score(references, predictions)}

@@ -38,7 +38,7 @@ def find(name: str) -> type[Metric]:
 EACH = [(name, shape) for name in METRICS.names() for shape in sorted(find(name).reads)]
 
 
-def test_these_are_registered() -> None:
+def test_registered_metrics() -> None:
     classes = ["accuracy", "f1", "macro_f1", "matthews_correlation", "micro_f1"]
     numbers = ["mae", "mse", "pearsonr", "spearmanr"]
     assert METRICS.names() == sorted([*classes, *numbers, "span_f1", "token_accuracy"])
@@ -55,18 +55,18 @@ class TestEvery:
         assert type(scores[name]) is float
 
     @pytest.mark.parametrize("predictions", [RIGHT, WRONG, {shape: [] for shape in RIGHT}])
-    def test_plain_answers_get_the_same_without_a_copy(self, name: str, shape: Shape, predictions: Any) -> None:
+    def test_arrays_and_lists_give_the_same_score(self, name: str, shape: Shape, predictions: Any) -> None:
         right = RIGHT[shape] if predictions[shape] else []
         metric = find(name)(reads_as=shape)
         expected = metric.compute(predictions=predictions[shape], references=right, pos_label=1)[name]
         assert metric.value(predictions[shape], right, pos_label=1) == expected
         assert (expected is None) == (not right)
 
-    def test_a_prediction_too_few_is_refused(self, name: str, shape: Shape) -> None:
+    def test_a_missing_prediction_is_refused(self, name: str, shape: Shape) -> None:
         with pytest.raises(ValueError, match=f"{name}: 3 predictions for 4 references"):
             find(name)(reads_as=shape).value(RIGHT[shape][:3], RIGHT[shape], pos_label=1)
 
-    def test_wrong_predictions_get_a_worse_one(self, name: str, shape: Shape) -> None:
+    def test_wrong_predictions_get_a_worse_value(self, name: str, shape: Shape) -> None:
         metric = find(name)(reads_as=shape)
         value = metric.compute(predictions=WRONG[shape], references=RIGHT[shape], pos_label=1)[name]
         assert (value < 1.0) if metric.higher_is_better else (value > 0.0)
@@ -74,13 +74,13 @@ class TestEvery:
     def test_no_rows_are_undefined(self, name: str, shape: Shape) -> None:
         assert find(name)(reads_as=shape).compute(predictions=[], references=[], pos_label=1) == {name: None}
 
-    def test_the_order_of_rows_means_nothing(self, name: str, shape: Shape) -> None:
+    def test_the_order_of_rows_does_not_matter(self, name: str, shape: Shape) -> None:
         metric = find(name)(reads_as=shape)
         there = metric.compute(predictions=WRONG[shape], references=RIGHT[shape], pos_label=1)
         back = metric.compute(predictions=WRONG[shape][::-1], references=RIGHT[shape][::-1], pos_label=1)
         assert there[name] == pytest.approx(back[name])
 
-    def test_rows_can_come_bit_by_bit(self, name: str, shape: Shape) -> None:
+    def test_rows_can_be_added_in_batches(self, name: str, shape: Shape) -> None:
         metric = find(name)(reads_as=shape)
         metric.add(prediction=WRONG[shape][0], reference=RIGHT[shape][0])
         metric.add_batch(predictions=WRONG[shape][1:], references=RIGHT[shape][1:])
@@ -91,7 +91,7 @@ class TestEvery:
         with pytest.raises(ValueError, match="Mismatch"):
             find(name)(reads_as=shape).compute(predictions=RIGHT[shape][:2], references=RIGHT[shape], pos_label=1)
 
-    def test_it_says_what_it_is(self, name: str, shape: Shape) -> None:
+    def test_a_metric_describes_itself(self, name: str, shape: Shape) -> None:
         metric = find(name)(reads_as=shape)
         assert metric.name == name
         assert "Undefined:" in metric.description
@@ -99,21 +99,21 @@ class TestEvery:
         assert metric.features["predictions"] == metric.features["references"] == FEATURES[shape]
 
 
-def test_the_shape_is_the_first_that_it_reads() -> None:
+def test_the_default_prediction_type_is_the_first() -> None:
     assert (Accuracy().reads_as, Pearson().reads_as, SpanF1().reads_as) == ("label", "number", "tags")
 
 
-def test_a_shape_that_it_does_not_read_is_refused() -> None:
+def test_an_unsupported_prediction_type_is_refused() -> None:
     with pytest.raises(ValueError, match="pearsonr reads number, found reads_as='tags'"):
         Pearson(reads_as="tags")
 
 
-def test_a_label_is_no_set() -> None:
+def test_a_label_is_not_a_set() -> None:
     with pytest.raises(ValueError, match="don't match the expected format"):
         Accuracy().compute(predictions=[[0, 1]], references=[[0, 1]])
 
 
-def test_arrays_will_do() -> None:
+def test_arrays_are_accepted() -> None:
     assert Accuracy().compute(predictions=np.array([1, 2]), references=np.array([1, 3])) == {"accuracy": 0.5}
 
 
@@ -138,7 +138,7 @@ def test_a_metric_without_a_score_is_none() -> None:
         Nothing()
 
 
-def test_a_metric_of_ones_own_is_one_class() -> None:
+def test_a_custom_metric_is_one_class() -> None:
     class Bias(Metric):
         name = "bias"
         reads = frozenset({"number"})
@@ -150,16 +150,16 @@ def test_a_metric_of_ones_own_is_one_class() -> None:
     assert Bias().compute(predictions=[math.nan, 2.0], references=[0.0, 1.0]) == {"bias": None}
 
 
-def test_overflow_is_undefined_and_silent() -> None:
+def test_overflow_is_undefined_without_a_warning() -> None:
     assert MeanSquaredError().compute(predictions=[1e200], references=[-1e200]) == {"mse": None}
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None])
-def test_what_is_not_finite_is_none(value: float | None) -> None:
+def test_non_finite_values_are_none(value: float | None) -> None:
     assert defined(value) is None
 
 
-def test_what_is_finite_is_a_plain_float() -> None:
+def test_finite_values_are_python_floats() -> None:
     assert type(defined(np.float64(0.5))) is float
     assert defined(np.float64(0.5)) == 0.5
 

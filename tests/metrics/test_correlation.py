@@ -36,14 +36,14 @@ def test_spearman_of_ties_by_hand() -> None:
 
 @BOTH
 @pytest.mark.parametrize("predictions", [[2.0, 2.0, 2.0], [0.0, 0.0, 0.0], [1.0, math.nan, 2.0], [1.0, math.inf, 2.0]])
-def test_what_is_undefined(metric: Metric, predictions: list[float]) -> None:
+def test_undefined_correlations(metric: Metric, predictions: list[float]) -> None:
     right = [1.0, 2.0, 4.0]
     assert metric.compute(predictions=predictions, references=right) == {metric.name: None}
     assert metric.compute(predictions=right, references=predictions) == {metric.name: None}
 
 
 @pytest.mark.parametrize("predictions", [[0.1 + 0.2, 0.3, 0.3], [1e8, 1e8 + 1e-7, 1e8]])
-def test_what_is_constant_up_to_rounding_is_constant(predictions: list[float]) -> None:
+def test_constants_up_to_rounding_are_undefined(predictions: list[float]) -> None:
     assert len(set(predictions)) > 1
     assert Pearson().compute(predictions=predictions, references=[1.0, 2.0, 4.0]) == {"pearsonr": None}
 
@@ -56,7 +56,7 @@ def test_one_row_is_undefined_and_two_are_not(metric: Metric) -> None:
 
 @BOTH
 @pytest.mark.parametrize("scale", [1e-200, 1e-10, 1e10, 1e200])
-def test_the_scale_means_nothing(metric: Metric, scale: float) -> None:
+def test_correlations_are_scale_invariant(metric: Metric, scale: float) -> None:
     predictions, references = [1.0, 2.0, 4.0, 3.0], [2.0, 1.0, 4.0, 3.5]
     expected = metric.compute(predictions=predictions, references=references)[metric.name]
     scaled = metric.compute(predictions=[scale * number for number in predictions], references=references)[metric.name]
@@ -66,7 +66,7 @@ def test_the_scale_means_nothing(metric: Metric, scale: float) -> None:
 @BOTH
 @QUICK
 @given(rows=st.lists(st.tuples(NUMBERS, NUMBERS), min_size=3))
-def test_as_scipy(metric: Metric, rows: list[tuple[float, float]]) -> None:
+def test_correlations_equal_scipy(metric: Metric, rows: list[tuple[float, float]]) -> None:
     predictions, references = (list(column) for column in zip(*rows, strict=True))
     score = metric.compute(predictions=predictions, references=references)[metric.name]
     if min(len(set(predictions)), len(set(references))) > 1:
@@ -78,7 +78,7 @@ def test_as_scipy(metric: Metric, rows: list[tuple[float, float]]) -> None:
 @BOTH
 @QUICK
 @given(rows=st.lists(st.tuples(ANY, ANY), min_size=1))
-def test_any_numbers_give_a_correlation_or_none(metric: Metric, rows: list[tuple[float, float]]) -> None:
+def test_random_numbers_give_a_correlation_or_none(metric: Metric, rows: list[tuple[float, float]]) -> None:
     predictions, references = (list(column) for column in zip(*rows, strict=True))
     score = metric.compute(predictions=predictions, references=references)[metric.name]
     assert score is None or -1.0 <= score <= 1.0

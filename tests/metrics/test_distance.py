@@ -20,14 +20,14 @@ def test_by_hand() -> None:
 
 
 @pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
-def test_what_is_not_finite_is_undefined(odd: float) -> None:
+def test_non_finite_numbers_are_undefined(odd: float) -> None:
     assert MeanAbsoluteError().compute(predictions=[odd, 1.0], references=[0.0, 1.0]) == {"mae": None}
     assert MeanSquaredError().compute(predictions=[0.0, 1.0], references=[odd, 1.0]) == {"mse": None}
 
 
 @QUICK
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1))
-def test_as_scikit_learn(rows: list[tuple[float, float]]) -> None:
+def test_the_score_equals_scikit_learn(rows: list[tuple[float, float]]) -> None:
     predictions, references = (list(column) for column in zip(*rows, strict=True))
     mae, mse = mean_absolute_error(references, predictions), mean_squared_error(references, predictions)
     assert MeanAbsoluteError().compute(predictions=predictions, references=references) == {"mae": pytest.approx(mae)}

@@ -26,12 +26,12 @@ class TestF1:
             F1().compute(predictions=[0, 1], references=[0, 1])
 
     @pytest.mark.parametrize(("predictions", "value"), [([0, 0], None), ([1, 0], 0.0)])
-    def test_a_class_that_is_nowhere_is_undefined(self, predictions: list[int], value: float | None) -> None:
+    def test_an_absent_class_is_undefined(self, predictions: list[int], value: float | None) -> None:
         assert F1().compute(predictions=predictions, references=[0, 0], pos_label=1) == {"f1": value}
 
     @QUICK
     @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1), st.integers(0, 1))
-    def test_as_scikit_learn(self, rows: list[tuple[int, int]], positive: int) -> None:
+    def test_the_score_equals_scikit_learn(self, rows: list[tuple[int, int]], positive: int) -> None:
         predictions, references = (list(column) for column in zip(*rows, strict=True))
         score = F1().compute(predictions=predictions, references=references, pos_label=positive)
         if positive in predictions + references:
@@ -59,7 +59,7 @@ class TestMacroF1:
 
     @QUICK
     @given(st.lists(LABELS, min_size=1))
-    def test_labels_as_scikit_learn(self, rows: list[tuple[int, int]]) -> None:
+    def test_label_accuracy_equals_scikit_learn(self, rows: list[tuple[int, int]]) -> None:
         predictions, references = (list(column) for column in zip(*rows, strict=True))
         expected = f1_score(references, predictions, average="macro", zero_division=0)
         assert MacroF1().compute(predictions=predictions, references=references) == {
@@ -68,7 +68,7 @@ class TestMacroF1:
 
     @QUICK
     @given(st.lists(SETS, min_size=1))
-    def test_sets_as_scikit_learn(self, rows: list[tuple[list[int], list[int]]]) -> None:
+    def test_set_scores_equal_scikit_learn(self, rows: list[tuple[list[int], list[int]]]) -> None:
         predictions, references = (list(column) for column in zip(*rows, strict=True))
         expected = f1_score(references, predictions, average="macro", zero_division=0)
         score = MacroF1(reads_as="label_set").compute(predictions=predictions, references=references)
@@ -90,7 +90,7 @@ class TestMicroF1:
 
     @QUICK
     @given(st.lists(LABELS, min_size=1))
-    def test_labels_as_scikit_learn(self, rows: list[tuple[int, int]]) -> None:
+    def test_label_accuracy_equals_scikit_learn(self, rows: list[tuple[int, int]]) -> None:
         predictions, references = (list(column) for column in zip(*rows, strict=True))
         expected = f1_score(references, predictions, average="micro", zero_division=0)
         assert MicroF1().compute(predictions=predictions, references=references) == {
@@ -99,7 +99,7 @@ class TestMicroF1:
 
     @QUICK
     @given(st.lists(SETS, min_size=1))
-    def test_sets_as_scikit_learn(self, rows: list[tuple[list[int], list[int]]]) -> None:
+    def test_set_scores_equal_scikit_learn(self, rows: list[tuple[list[int], list[int]]]) -> None:
         predictions, references = (list(column) for column in zip(*rows, strict=True))
         expected = f1_score(references, predictions, average="micro", zero_division=0)
         score = MicroF1(reads_as="label_set").compute(predictions=predictions, references=references)

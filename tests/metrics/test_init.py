@@ -14,7 +14,7 @@ def test_the_examples_run() -> None:
         assert result.failed == 0
 
 
-def test_this_is_public() -> None:
+def test_public_names() -> None:
     members = "F1 Accuracy MacroF1 MatthewsCorrelation MeanAbsoluteError MeanSquaredError Metric MicroF1 Pearson Shape"
     others = "SpanF1 Spearman TokenAccuracy check load_foreign scores spans task_score"
     assert nlpmtl.metrics.__all__ == [*members.split(), *others.split()]

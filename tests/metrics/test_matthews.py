@@ -35,7 +35,7 @@ def test_one_class_is_undefined(predictions: list[int], references: list[int]) -
 
 @QUICK
 @given(st.lists(LABELS, min_size=2))
-def test_as_scikit_learn(rows: list[tuple[int, int]]) -> None:
+def test_the_score_equals_scikit_learn(rows: list[tuple[int, int]]) -> None:
     predictions, references = (list(column) for column in zip(*rows, strict=True))
     score = MatthewsCorrelation().compute(predictions=predictions, references=references)["matthews_correlation"]
     if min(len(set(predictions)), len(set(references))) > 1:

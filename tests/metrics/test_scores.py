@@ -32,7 +32,7 @@ class Foreign(evaluate.Metric):
 
 
 class TestScores:
-    def test_several_in_their_order(self) -> None:
+    def test_several_metrics_keep_their_order(self) -> None:
         names = ["macro_f1", "f1", "accuracy"]
         result = scores(names, predictions=[0, 1, 1, 1], references=[0, 1, 1, 0], reads="label", pos_label=1)
         assert result == {"macro_f1": pytest.approx((2 / 3 + 4 / 5) / 2), "f1": pytest.approx(4 / 5), "accuracy": 0.75}
@@ -49,12 +49,12 @@ class TestScores:
             ("token_accuracy", "tags", [["O", "B-a"]], [["O", "O"]], 0.5),
         ],
     )
-    def test_every_shape(
+    def test_every_prediction_type(
         self, name: str, reads: Shape, predictions: list[Any], references: list[Any], value: float
     ) -> None:
         assert scores([name], predictions=predictions, references=references, reads=reads) == {name: value}
 
-    def test_an_undefined_one_is_none(self) -> None:
+    def test_an_undefined_score_is_none(self) -> None:
         result = scores(["pearsonr", "mae"], predictions=[1.0, 1.0], references=[1.0, 2.0], reads="number")
         assert result == {"pearsonr": None, "mae": 0.5}
 
@@ -66,7 +66,7 @@ class TestScores:
             ("f1", "label", "f1 needs to know the positive class"),
         ],
     )
-    def test_what_cannot_be_scored(self, name: str, reads: Shape, message: str) -> None:
+    def test_invalid_metric_arguments(self, name: str, reads: Shape, message: str) -> None:
         with pytest.raises(ValueError, match=message):
             scores([name], predictions=[0, 1], references=[0, 1], reads=reads)
 
@@ -138,7 +138,7 @@ class TestCheck:
         with pytest.raises(ConfigError, match="unknown metric 'span_f'; did you mean 'span_f1'"):
             check("span_f", reads="tags", pos_label=None)
 
-    def test_a_metric_that_does_not_read_this(self) -> None:
+    def test_a_metric_for_another_prediction_type(self) -> None:
         message = (
             "the metric 'matthews_correlation' scores label, found label_set; "
             "those that score label_set: accuracy, macro_f1, micro_f1"
@@ -151,14 +151,14 @@ class TestCheck:
             check("f1", reads="label", pos_label=None)
 
     @pytest.mark.parametrize("positive", [0, "not_entailment"])
-    def test_f1_with_one(self, positive: int | str) -> None:
+    def test_f1_with_a_positive_class(self, positive: int | str) -> None:
         check("f1", reads="label", pos_label=positive)
 
-    def test_foreign_names_pass(self) -> None:
+    def test_names_of_evaluate_are_accepted(self) -> None:
         check("evaluate:bleu", reads="tags", pos_label=None)
 
     @pytest.mark.parametrize("name", METRICS.names())
-    def test_what_passes_can_be_scored(self, name: str) -> None:
+    def test_accepted_metrics_can_be_computed(self, name: str) -> None:
         rows: dict[Shape, list[Any]] = {"label": [0, 1], "label_set": [[0], [1]], "number": [0.0, 1.0], "tags": [["O"]]}
         passed = 0
         for reads, row in rows.items():

@@ -41,7 +41,7 @@ class TestSpans:
 
     @QUICK
     @given(st.lists(TAGS))
-    def test_as_seqeval(self, tags: list[str]) -> None:
+    def test_spans_equal_seqeval(self, tags: list[str]) -> None:
         assert spans(tags) == [(kind, start, last + 1) for kind, start, last in get_entities(tags)]
 
 
@@ -52,16 +52,16 @@ class TestSpanF1:
         gold = [["B-PER", "O", "O", "B-PER"], ["B-LOC", "I-LOC"]]
         assert SpanF1().compute(predictions=predictions, references=gold) == {"span_f1": pytest.approx(1 / 3)}
 
-    def test_the_same_place_in_another_row_is_no_hit(self) -> None:
+    def test_spans_of_different_rows_do_not_match(self) -> None:
         rows = {"predictions": [["B-PER"], ["O"]], "references": [["O"], ["B-PER"]]}
         assert SpanF1().compute(**rows) == {"span_f1": 0.0}
 
-    def test_no_spans_at_all_are_undefined(self) -> None:
+    def test_span_f1_without_spans_is_undefined(self) -> None:
         rows = {"predictions": [["O", "O"], []], "references": [["O", "O"], []]}
         assert SpanF1().compute(**rows) == {"span_f1": None}
 
     @pytest.mark.parametrize(("predicted", "gold"), [("O", "B-PER"), ("B-PER", "O")])
-    def test_spans_on_one_side_alone_are_zero(self, predicted: str, gold: str) -> None:
+    def test_span_f1_with_spans_on_one_side_only_is_zero(self, predicted: str, gold: str) -> None:
         assert SpanF1().compute(predictions=[[predicted]], references=[[gold]]) == {"span_f1": 0.0}
 
     def test_seqevals_strict_mode_differs_on_stray_tags(self) -> None:
@@ -71,7 +71,7 @@ class TestSpanF1:
 
     @QUICK
     @given(ROWS)
-    def test_as_seqeval(self, rows: list[list[tuple[str, str]]]) -> None:
+    def test_spans_equal_seqeval(self, rows: list[list[tuple[str, str]]]) -> None:
         predictions, gold = columns(rows)
         score = SpanF1().compute(predictions=predictions, references=gold)["span_f1"]
         if any(tag != "O" for row in predictions + gold for tag in row):
@@ -85,12 +85,12 @@ class TestTokenAccuracy:
         rows = {"predictions": [["DET", "NOUN", "VERB"], ["NOUN"]], "references": [["DET", "NOUN", "NOUN"], ["VERB"]]}
         assert TokenAccuracy().compute(**rows) == {"token_accuracy": 0.5}
 
-    def test_no_words_are_undefined(self) -> None:
+    def test_token_accuracy_without_words_is_undefined(self) -> None:
         assert TokenAccuracy().compute(predictions=[[], []], references=[[], []]) == {"token_accuracy": None}
 
     @QUICK
     @given(ROWS)
-    def test_as_scikit_learn(self, rows: list[list[tuple[str, str]]]) -> None:
+    def test_the_score_equals_scikit_learn(self, rows: list[list[tuple[str, str]]]) -> None:
         predictions, gold = columns(rows)
         score = TokenAccuracy().compute(predictions=predictions, references=gold)["token_accuracy"]
         if any(gold):

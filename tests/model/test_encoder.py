@@ -66,7 +66,7 @@ def test_a_head_starts_from_the_dense_layer_of_the_checkpoint(directory: Path) -
     assert torch.equal(encoder.head_init["dense.weight"], stock.pooler.dense.weight)
 
 
-def test_a_checkpoint_without_that_layer_starts_anew(directory: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_without_that_layer_gets_a_new_one(directory: Path, tmp_path: Path) -> None:
     for path in directory.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     kept = {k: v for k, v in load_file(tmp_path / "model.safetensors").items() if not k.startswith("pooler")}
@@ -173,7 +173,7 @@ def test_a_config_cannot_choose_kernels_that_are_downloaded(
         load_encoder(str(path))
 
 
-def test_a_checkpoint_with_code_of_its_own(directory: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_with_custom_code_is_refused(directory: Path, tmp_path: Path) -> None:
     path, _ = pinned(directory, tmp_path / "encoder")
     code = {"model_type": "custom", "auto_map": {"AutoConfig": "code.C", "AutoModel": "code.M"}}
     (path / "config.json").write_text(json.dumps(json.loads((path / "config.json").read_text()) | code))
@@ -183,7 +183,7 @@ def test_a_checkpoint_with_code_of_its_own(directory: Path, tmp_path: Path) -> N
     assert "trust_remote_code" not in str(error.value)
 
 
-def test_what_is_no_encoder_is_refused(tmp_path: Path) -> None:
+def test_invalid_encoders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be loaded"):
         load_encoder(str(tmp_path))
     with pytest.raises(ModelError, match="cannot be loaded"):
@@ -201,7 +201,7 @@ def test_a_directory_without_weights_is_refused(directory: Path, tmp_path: Path)
         load_encoder(str(tmp_path))
 
 
-def test_weights_that_are_no_safetensors_are_refused(directory: Path, tmp_path: Path) -> None:
+def test_weights_in_other_formats_than_safetensors_are_refused(directory: Path, tmp_path: Path) -> None:
     for path in directory.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "model.safetensors").write_bytes(b"torn")
@@ -235,7 +235,7 @@ def test_only_the_shipped_package_is_named_in_a_pip_line(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("name", ["runs/nope", "./models/x", "../x", "/abs/nope", "~/nope", "a/b/c", "x/", "./x"])
-def test_a_missing_directory_is_reported_before_the_hub_is_asked(
+def test_a_missing_directory_is_reported_without_a_request_to_the_hub(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "runs").mkdir()
@@ -245,7 +245,7 @@ def test_a_missing_directory_is_reported_before_the_hub_is_asked(
             load(name)
 
 
-def test_a_file_is_no_model_directory(tmp_path: Path) -> None:
+def test_a_file_is_not_a_model_directory(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(ModelError, match="is a file; the directory of a model was expected"):
         load_encoder(str(tmp_path / "model.safetensors"))
@@ -257,7 +257,7 @@ def test_a_home_directory_is_expanded(directory: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("name", ["package:json.decoder/x", "package:/etc", "package:", "package:../x/y"])
-def test_what_is_no_package_is_refused(name: str) -> None:
+def test_an_unknown_package_is_refused(name: str) -> None:
     with pytest.raises(ModelError):
         resolve_encoder_path(name)
 
@@ -268,17 +268,17 @@ def test_a_path_outside_the_package_or_to_no_directory_is_refused(package: Path,
         resolve_encoder_path(f"package:tiny_encoder_package/{inner}")
 
 
-def test_a_path_out_of_this_package_is_refused() -> None:
+def test_a_path_that_leaves_the_package_is_refused() -> None:
     with pytest.raises(ModelError, match="has no directory"):
         resolve_encoder_path("package:nlpmtl/../..")
 
 
-def test_other_names_stand_as_they_are() -> None:
+def test_other_names_are_unchanged() -> None:
     assert resolve_encoder_path("org/model") == "org/model"
 
 
 @pytest.mark.parametrize("kind", [ErnieConfig, MegatronBertConfig, XLMRobertaConfig])
-def test_an_architecture_that_is_not_listed_gets_a_head_of_its_own(kind: Any, directory: Path, tmp_path: Path) -> None:
+def test_an_unlisted_architecture_gets_a_default_head(kind: Any, directory: Path, tmp_path: Path) -> None:
     config = kind(
         vocab_size=120,
         hidden_size=32,

@@ -125,7 +125,7 @@ def test_a_saved_model_gives_identical_logits(directories: dict[str, Path], tmp_
 
 
 @pytest.mark.parametrize("name", list(ENCODERS))
-def test_shapes_of_logits_and_padding_that_changes_nothing(directories: dict[str, Path], name: str) -> None:
+def test_logits_have_the_right_shape_and_ignore_padding(directories: dict[str, Path], name: str) -> None:
     model = assemble(directories[name])
     given = inputs()
     batched = model(**given)
@@ -141,7 +141,7 @@ def test_shapes_of_logits_and_padding_that_changes_nothing(directories: dict[str
         torch.testing.assert_close(logits, same, rtol=0, atol=1e-5)
 
 
-def test_rows_choose_who_is_asked(bert: Path) -> None:
+def test_rows_select_the_tasks_to_predict(bert: Path) -> None:
     model = assemble(bert)
     every = model(**inputs())
     some = model(**inputs(), rows={"topic": torch.tensor([0, 2]), "places": torch.tensor([1])})
@@ -159,7 +159,7 @@ def test_a_task_may_have_any_name(bert: Path, tmp_path: Path, name: str) -> None
     assert loaded.head(name).out.out_features == 3
 
 
-def test_heads_start_from_the_checkpoint_and_the_seed(bert: Path) -> None:
+def test_heads_are_initialised_from_the_checkpoint_and_the_seed(bert: Path) -> None:
     start = load_encoder(str(bert)).head_init
     first, same, other = assemble(bert), assemble(bert), assemble(bert, seed=1)
     alone = assemble(bert, {"kinds": SPECS["kinds"]})
@@ -171,7 +171,7 @@ def test_heads_start_from_the_checkpoint_and_the_seed(bert: Path) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_new_model_of_any_scheme_starts_as_the_encoder_whatever_the_random_state(case: str, bert: Path) -> None:
+def test_new_models_do_not_depend_on_the_random_state(case: str, bert: Path) -> None:
     torch.manual_seed(1)
     model, plain = assemble(bert, sharing=CASES[case]), assemble(bert)
     torch.manual_seed(2)
@@ -188,7 +188,7 @@ def weight(model: MultiTaskModel, task: str, layer: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("architecture", ["modernbert", "bert"])
-def test_token_heads_start_from_the_checkpoint_as_in_transformers(architecture: str, tmp_path: Path) -> None:
+def test_token_heads_are_initialised_as_in_transformers(architecture: str, tmp_path: Path) -> None:
     """ModernBERT's token classifier has the dense layer and the norm of its masked language model; BERT's has not."""
     write_encoder(tmp_path)
     AutoModelForMaskedLM.from_config(ENCODERS[architecture]).save_pretrained(tmp_path)
@@ -201,7 +201,7 @@ def test_token_heads_start_from_the_checkpoint_as_in_transformers(architecture: 
     assert model.head("places").config.dense is (architecture == "modernbert")
 
 
-def test_config_json_says_what_a_model_is(bert: Path, tmp_path: Path) -> None:
+def test_config_json_describes_the_model(bert: Path, tmp_path: Path) -> None:
     assemble(bert).save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     assert config["model_type"] == "nlpmtl"
@@ -252,7 +252,7 @@ def test_heads_compute_in_the_precision_of_their_weights(bert: Path) -> None:
     assert all(0 < float((rough[task] - exact[task]).detach().abs().max()) < 0.1 for task in SPECS)
 
 
-def test_packed_rows_have_logits_for_the_whole_time_of_the_batch(bert: Path) -> None:
+def test_packed_rows_have_logits_for_every_position_of_the_batch(bert: Path) -> None:
     model = assemble(bert)
     rows = {"places": torch.tensor([1]), "topic": torch.tensor([0, 1]), "grade": torch.tensor([], dtype=torch.long)}
     padded = model(**inputs(), rows=rows)
@@ -287,7 +287,7 @@ def replace_head(model: MultiTaskModel, task: str, kind: Any, **options: Any) ->
     return made
 
 
-def test_each_head_pools_the_rows_that_several_tasks_have_by_itself(bert: Path) -> None:
+def test_each_head_pools_shared_rows_with_its_own_weights(bert: Path) -> None:
     """Stock heads, heads of a class of their own, and heads of one class with other weights or options."""
     specs = dict.fromkeys(("stock", "attentive", "sharp", "learned", "patched", "stock_too"), SPECS["topic"])
     model = assemble(bert, specs)
@@ -323,7 +323,7 @@ class TwoStates(Head):
 
 
 @pytest.mark.parametrize("dense", [True, False])
-def test_a_head_of_other_layers_starts_without_those_of_the_checkpoint(bert: Path, dense: bool) -> None:
+def test_a_head_with_other_layers_ignores_the_checkpoint_head(bert: Path, dense: bool) -> None:
     class Wide(Classification):
         def build_head(self, context: HeadContext) -> Head:
             config = sequence_head_config(context.config)
@@ -337,7 +337,7 @@ def test_a_head_of_other_layers_starts_without_those_of_the_checkpoint(bert: Pat
     assert torch.equal(weight(model, "stock", "dense"), encoder.head_init["dense.weight"])
 
 
-def test_stock_heads_of_the_same_rows_are_pooled_once(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_heads_of_the_same_rows_are_pooled_once(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, calls = assemble(bert, dict.fromkeys(("one", "two"), SPECS["topic"])), []
     first = HeadInputs.first.func  # type: ignore[attr-defined]
 

@@ -101,7 +101,7 @@ def test_causal_attention_is_refused(name: str, config: dict[str, Any], tmp_path
         ("bert", {"num_hidden_layers": 12}),
     ],
 )
-def test_attention_to_both_sides_is_accepted(name: str, config: dict[str, Any], tmp_path: Path) -> None:
+def test_bidirectional_attention_is_accepted(name: str, config: dict[str, Any], tmp_path: Path) -> None:
     encoder = load_encoder(str(write_any_architecture(name, tmp_path, **config)))
     assert encoder.notes == ()
 
@@ -201,7 +201,7 @@ def test_weights_that_a_checkpoint_lacks_are_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_the_longest_input_works_and_no_longer_one(name: str, tmp_path: Path) -> None:
+def test_max_positions_is_the_longest_input_that_works(name: str, tmp_path: Path) -> None:
     encoder = load_encoder(str(without_limit(write_architecture(name, tmp_path))))
     assert encoder.max_positions == LONGEST
     assert hidden(encoder, LONGEST).isfinite().all()
@@ -213,7 +213,7 @@ def test_the_longest_input_works_and_no_longer_one(name: str, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "longest"), [("camembert", 39), ("longformer", 39), ("data2vec-text", 39), ("esm", 39), ("xlm", 40)]
 )
-def test_positions_may_start_behind_the_padding_token(name: str, longest: int, tmp_path: Path) -> None:
+def test_positions_may_start_after_the_padding_index(name: str, longest: int, tmp_path: Path) -> None:
     encoder = load_encoder(str(write_any_architecture(name, tmp_path)))
     assert encoder.max_positions == longest
     assert hidden(encoder, longest).isfinite().all()
@@ -284,7 +284,7 @@ def test_an_encoder_that_changes_its_attention_at_short_rows_is_reported(tmp_pat
     assert load_encoder(str(tmp_path)).notes == ()
 
 
-def test_measuring_leaves_the_model_and_the_random_generator_as_they_are(tmp_path: Path) -> None:
+def test_checks_leave_the_model_and_random_state_unchanged(tmp_path: Path) -> None:
     """BigBird turns to full attention at its first short row, and stays with it."""
     from nlpmtl.model.probe import measure
 
@@ -302,7 +302,7 @@ def test_measuring_leaves_the_model_and_the_random_generator_as_they_are(tmp_pat
     assert all(weight.grad is None for weight in model.parameters())
 
 
-def test_measuring_does_not_need_the_chosen_attention_to_run_on_this_machine(tmp_path: Path) -> None:
+def test_checks_do_not_need_the_configured_attention(tmp_path: Path) -> None:
     from nlpmtl.model.probe import measure
 
     write_any_architecture("bert", tmp_path)
@@ -312,7 +312,7 @@ def test_measuring_does_not_need_the_chosen_attention_to_run_on_this_machine(tmp
     assert model.config._attn_implementation == "flash_attention_2"
 
 
-def test_a_stock_classifier_is_measured_without_its_head(tmp_path: Path) -> None:
+def test_a_classifier_checkpoint_is_checked_without_its_head(tmp_path: Path) -> None:
     write_any_architecture("bert", tmp_path)
     BertForSequenceClassification.from_pretrained(tmp_path).save_pretrained(tmp_path)
     assert load_encoder(str(tmp_path)).max_positions == 40
@@ -320,7 +320,7 @@ def test_a_stock_classifier_is_measured_without_its_head(tmp_path: Path) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
-def test_every_architecture_is_read_at_its_longest_or_refused(name: str, tmp_path: Path) -> None:
+def test_every_architecture_works_at_its_longest_input_or_is_refused(name: str, tmp_path: Path) -> None:
     """As this version of transformers computes them."""
     if name in NOT_BUILT:
         pytest.skip(NOT_BUILT[name])

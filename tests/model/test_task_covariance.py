@@ -52,7 +52,7 @@ def reference(w: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return matrix
 
 
-def test_penalty_and_covariance_are_those_of_the_paper() -> None:
+def test_penalty_and_covariance_equal_the_paper() -> None:
     start, made = weights(0), weights(1)
     covariance = TaskCovariance(start, strength=0.3).double()
     covariance.start(start, fresh=())
@@ -73,7 +73,7 @@ def test_penalty_and_covariance_are_those_of_the_paper() -> None:
         covariance.update(made)
 
 
-def test_the_gradient_of_the_penalty_is_that_of_finite_differences() -> None:
+def test_the_gradient_of_the_penalty_equals_finite_differences() -> None:
     start, made = weights(0), weights(1)
     covariance = TaskCovariance(start, strength=0.3).double()
     covariance.start(start, fresh=())
@@ -89,7 +89,7 @@ def test_the_gradient_of_the_penalty_is_that_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(penalty, given)
 
 
-def test_weights_that_have_not_moved_say_nothing() -> None:
+def test_unchanged_weights_leave_the_covariance_at_the_identity() -> None:
     start = weights()
     alike = {task: {"u": start["a"]["u"]} for task in "abc"}
     covariance = TaskCovariance(alike, strength=1.0).double()
@@ -101,7 +101,7 @@ def test_weights_that_have_not_moved_say_nothing() -> None:
     assert float(covariance.penalty(alike) or 0) == 0.0
 
 
-def test_what_goes_one_way_is_correlated_and_what_goes_another_is_not() -> None:
+def test_parallel_updates_are_correlated_and_orthogonal_ones_are_not() -> None:
     start = {task: {"u": torch.zeros(2, 3, dtype=torch.float64)} for task in "abcd"}
     covariance = TaskCovariance(start, strength=1.0).double()
     covariance.start(start, fresh=())
@@ -114,7 +114,7 @@ def test_what_goes_one_way_is_correlated_and_what_goes_another_is_not() -> None:
     torch.testing.assert_close(matrix.values, expected, atol=1e-6, rtol=0)
 
 
-def test_new_tasks_start_alike_and_others_stay() -> None:
+def test_new_tasks_get_equal_weights_and_others_are_unchanged() -> None:
     made = weights()
     before = {task: parameters["u"].detach().clone() for task, parameters in made.items()}
     covariance = TaskCovariance(made, strength=1.0).double()
@@ -126,7 +126,7 @@ def test_new_tasks_start_alike_and_others_stay() -> None:
     )
 
 
-def test_a_single_task_has_no_relations_and_tasks_with_nothing_alike_are_refused() -> None:
+def test_a_single_task_has_no_covariance_and_tasks_without_common_weights_are_refused() -> None:
     parameters = {"a": {"u": torch.ones(2)}}
     assert TaskCovariance(parameters, strength=1.0).penalty(parameters) is None
     with pytest.raises(
@@ -144,7 +144,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> MultiTaskModel:
     return MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing=sharing, input_length=48, seed=0)
 
 
-def test_a_model_relates_what_its_tasks_have_and_keeps_it(model: MultiTaskModel, tmp_path: Path) -> None:
+def test_the_covariance_of_a_model_is_saved(model: MultiTaskModel, tmp_path: Path) -> None:
     before = model.penalty()
     assert before is not None
     assert float(before.detach()) == pytest.approx(0.0, abs=1e-9)

@@ -40,7 +40,7 @@ def test_a_tokenizer_json_is_read_as_it_is(tmp_path: Path) -> None:
     assert tokenizer("Ada ada É").input_ids == [2, 5, 6, 7, 3]
 
 
-def test_what_is_saved_again_needs_no_encoder(tmp_path: Path) -> None:
+def test_a_saved_tokenizer_needs_no_encoder(tmp_path: Path) -> None:
     write_architecture("distilbert", tmp_path)
     (tmp_path / "tokenizer_config.json").unlink()
     load_encoder(str(tmp_path)).tokenizer.save_pretrained(tmp_path)

@@ -28,13 +28,13 @@ def fixed(weights: list[float], *, seed: int) -> Fixed:
     return Fixed(weights=tuple(weights), sizes=sizes, total_steps=1, epoch_steps=1, rows_per_step=1, seed=seed)
 
 
-def test_golden_is_the_whole_part_of_2_64_over_phi() -> None:
+def test_golden_is_floor_of_2_64_over_phi() -> None:
     assert (math.isqrt(5 * 2**128) - 2**64) // 2 == GOLDEN  # 1/φ = (√5 − 1) / 2
 
 
 @settings(deadline=None)
 @given(WEIGHTS, SEEDS, st.integers(0, 2**40))
-def test_counts_stay_close_and_zero_is_never_picked(weights: list[float], seed: int, first: int) -> None:
+def test_counts_stay_close_to_the_probabilities(weights: list[float], seed: int, first: int) -> None:
     picks = fixed(weights, seed=seed).draw(first, 1_000, step=0)
     for index, weight in enumerate(weights):
         assert picks.count(index) == pytest.approx(1_000 * weight / sum(weights), abs=5)
@@ -43,7 +43,7 @@ def test_counts_stay_close_and_zero_is_never_picked(weights: list[float], seed: 
 
 @settings(deadline=None)
 @given(WEIGHTS, SEEDS, st.integers(0, 2**40), st.integers(0, 60))
-def test_a_pick_depends_on_its_own_number_alone(weights: list[float], seed: int, first: int, cut: int) -> None:
+def test_a_draw_depends_only_on_its_number(weights: list[float], seed: int, first: int, cut: int) -> None:
     sampler = fixed(weights, seed=seed)
     whole = sampler.draw(first, 60, step=0)
     assert sampler.draw(first + cut, 60 - cut, step=0) == whole[cut:]
@@ -62,7 +62,7 @@ def test_the_recurrence(seed: int) -> None:
 
 
 @pytest.mark.parametrize(("point", "index"), [(0, 1), (2**63, 2), (2**64 - 1, 3)])
-def test_the_ends_of_the_range(point: int, index: int) -> None:
+def test_draws_at_the_ends_of_the_range(point: int, index: int) -> None:
     """Thirds do not add up to 2^64 in whole numbers, and the empty intervals lie at both ends."""
     sampler = fixed([0.0, 1.0, 1.0, 1.0, 0.0], seed=17)
     pick = (point - sampler._start) * pow(GOLDEN, -1, 2**64) % 2**64
@@ -74,7 +74,7 @@ def test_the_seed_moves_the_start() -> None:
     assert len(picks) > 15
 
 
-def test_frozen_picks() -> None:
+def test_draws_are_stable_between_versions() -> None:
     assert fixed([1, 2, 3], seed=17).draw(0, 12, step=0) == [0, 2, 1, 2, 2, 1, 2, 1, 0, 2, 1, 2]
     assert fixed([1, 2, 3], seed=0).draw(10**12, 12, step=0) == [2, 1, 2, 2, 1, 2, 1, 0, 2, 1, 2, 2]
 

@@ -48,7 +48,7 @@ def test_permuted_sizes_permute_the_probabilities(
         assert permuted == pytest.approx([p[index] for index in order], rel=1e-12)
 
 
-def test_picks_do_not_depend_on_what_was_asked_before(
+def test_draws_do_not_depend_on_earlier_calls(
     build: Callable[..., sampling.Sampler], kind: str, sizes: tuple[int, ...]
 ) -> None:
     whole = build(kind, sizes).draw(0, 96, step=1_500)
@@ -59,7 +59,7 @@ def test_picks_do_not_depend_on_what_was_asked_before(
 
 
 @pytest.mark.parametrize("batches", ["mixed", "single"])
-def test_a_plan_does_not_depend_on_what_was_asked_before(kind: str, batches: str) -> None:
+def test_a_plan_does_not_depend_on_earlier_calls(kind: str, batches: str) -> None:
     plan = plan_of(kind, batches)
     cursors = [plan.start()]
     answers = []
@@ -71,7 +71,7 @@ def test_a_plan_does_not_depend_on_what_was_asked_before(kind: str, batches: str
 
 
 @pytest.mark.parametrize("batches", ["mixed", "single"])
-def test_resumed_is_uninterrupted(kind: str, batches: str) -> None:
+def test_a_resumed_plan_equals_an_uninterrupted_one(kind: str, batches: str) -> None:
     plan = plan_of(kind, batches)
     whole = list(plan.steps(plan.start(), 30))
     assert [step.step for step, _ in whole] == list(range(30))
@@ -82,7 +82,7 @@ def test_resumed_is_uninterrupted(kind: str, batches: str) -> None:
 
 
 @pytest.mark.parametrize("batches", ["mixed", "single"])
-def test_rows_are_used_as_often_as_the_plan_says(kind: str, batches: str) -> None:
+def test_rows_are_used_as_often_as_planned(kind: str, batches: str) -> None:
     plan = plan_of(kind, batches)
     taken: dict[int, list[int]] = {0: [], 1: [], 2: []}
     for step, cursor in plan.steps(plan.start(), 30):
@@ -98,13 +98,13 @@ def test_rows_are_used_as_often_as_the_plan_says(kind: str, batches: str) -> Non
             assert sorted(taken[index][start : start + size]) == list(range(size))
 
 
-def test_single_takes_a_step_from_one_data_set(kind: str) -> None:
+def test_single_batches_come_from_one_dataset(kind: str) -> None:
     plan = plan_of(kind, "single")
     for step, _ in plan.steps(plan.start(), 30):
         assert {index for index, _ in step.rows} == set(plan.sampler.draw(step.step, 1, step=step.step))
 
 
-def test_mixed_takes_the_picks_in_their_order(kind: str) -> None:
+def test_mixed_batches_keep_the_order_of_draws(kind: str) -> None:
     plan = plan_of(kind, "mixed")
     for step, _ in plan.steps(plan.start(), 30):
         assert [index for index, _ in step.rows] == plan.sampler.draw(8 * step.step, 8, step=step.step)

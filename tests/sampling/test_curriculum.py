@@ -14,14 +14,14 @@ PHASES = [{"datasets": ["big", "middle"], "until": 0.25}, {"datasets": ["small"]
 NAMES = ("big", "middle", "small")
 
 
-def test_each_phase_draws_from_its_data_sets(build: Callable[..., Sampler]) -> None:
+def test_each_phase_draws_from_its_datasets(build: Callable[..., Sampler]) -> None:
     sampler = build("phases", (60, 30, 10), names=NAMES, phases=PHASES)
     assert sampler.probabilities(0) == sampler.probabilities(749) == pytest.approx((2 / 3, 1 / 3, 0))
     assert sampler.probabilities(750) == (0, 0, 1)
     assert sampler.probabilities(1500) == sampler.probabilities(2999) == pytest.approx((0.6, 0.3, 0.1))
 
 
-def test_left_out_the_large_ones_come_first(build: Callable[..., Sampler]) -> None:
+def test_large_datasets_come_first_by_default(build: Callable[..., Sampler]) -> None:
     sampler = build("phases", (400_000, 100_000, 600), names=NAMES)
     assert sampler.probabilities(1499) == pytest.approx((0.8, 0.2, 0))
     assert min(sampler.probabilities(1500)) > 0
@@ -33,7 +33,7 @@ def test_a_temperature_flattens(build: Callable[..., Sampler]) -> None:
     assert sampler.probabilities(2000) == pytest.approx((9 / 13, 3 / 13, 1 / 13))
 
 
-def test_a_name_that_is_none_is_refused_with_the_nearest(build: Callable[..., Sampler]) -> None:
+def test_an_unknown_dataset_suggests_the_nearest(build: Callable[..., Sampler]) -> None:
     with pytest.raises(ConfigError, match=r"sampling\.phases\.0\.datasets: no dataset 'midle'; did you mean 'middle'"):
         build("phases", (60, 30, 10), names=NAMES, phases=[{"datasets": ["midle"]}])
 

@@ -18,7 +18,7 @@ def test_frequencies(
     assert frequencies(build("capped", sizes, cap=cap)) == pytest.approx(expected, abs=5e-5)
 
 
-def test_default_is_the_lowest_of_t5(build: Callable[..., Sampler]) -> None:
+def test_the_default_limit_is_the_lowest_of_t5(build: Callable[..., Sampler]) -> None:
     assert build("capped", (65_535, 10**6)).probabilities(0) == pytest.approx((65_535 / 131_071, 65_536 / 131_071))
 
 

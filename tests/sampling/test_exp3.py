@@ -26,7 +26,7 @@ def test_one_update_of_figure_1(sampler: AdaptiveSampler) -> None:
     assert sampler.probabilities_after(2, state) == pytest.approx(expected)
 
 
-def test_mixed_each_data_set_counts_by_its_share_of_the_rows(sampler: AdaptiveSampler) -> None:
+def test_mixed_rewards_are_weighted_by_the_share_of_rows(sampler: AdaptiveSampler) -> None:
     state = {"log_weights": [0.0, 0.0], "losses": {"a": 2.0, "b": 2.0}, "gains": [0.0, 1.0] * 9}
     after = sampler.update(state, Feedback((6, 2), {"a": 1.0, "b": 1.5}, {}))
     first, second = (0.2 / 2 * gain / 0.5 * share for gain, share in ((0.5, 0.75), (0.25, 0.25)))
@@ -34,7 +34,7 @@ def test_mixed_each_data_set_counts_by_its_share_of_the_rows(sampler: AdaptiveSa
     assert after["gains"][-2:] == [0.5, 0.25]
 
 
-def test_what_gains_is_drawn_more_often(sampler: AdaptiveSampler) -> None:
+def test_datasets_with_higher_reward_are_drawn_more_often(sampler: AdaptiveSampler) -> None:
     state, source, loss = sampler.initial_state(), np.random.default_rng(0), 8.0
     for _ in range(300):
         p = sampler.probabilities_after(0, state)

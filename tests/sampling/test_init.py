@@ -24,6 +24,6 @@ def test_the_members_are_registered() -> None:
     } <= set(SAMPLERS.names())
 
 
-def test_all_is_what_it_says() -> None:
+def test_all_lists_the_public_names() -> None:
     assert nlpmtl.sampling.__all__ == sorted(nlpmtl.sampling.__all__)
     assert all(hasattr(nlpmtl.sampling, name) for name in nlpmtl.sampling.__all__)

@@ -38,14 +38,14 @@ def test_a_temperature_flattens(build: Callable[..., Sampler]) -> None:
     assert hot.probabilities_after(1, state) == pytest.approx((1 / 3, 2 / 3))
 
 
-def test_what_was_remembered_before_is_left_as_it_was(sampler: AdaptiveSampler) -> None:
+def test_an_update_does_not_modify_the_previous_state(sampler: AdaptiveSampler) -> None:
     before = sampler.update(sampler.initial_state(), feedback({"a": 2.0}))
     copy = {key: dict(value) for key, value in before.items()}
     sampler.update(before, feedback({"a": 1.0, "c": 1.0}))
     assert before == copy
 
 
-def test_losses_of_0_stop_nothing(sampler: AdaptiveSampler) -> None:
+def test_losses_of_0_give_valid_probabilities(sampler: AdaptiveSampler) -> None:
     state = sampler.initial_state()
     for _ in range(20):
         state = sampler.update(state, feedback({"a": 0.0, "b": 0.0, "c": 0.0}))

@@ -31,7 +31,7 @@ def rows_of(plan: Plan, name: str, *, steps: int = 40) -> list[int]:
     return [row for index, row in rows if plan.names[index] == name]
 
 
-def test_frozen_mixed() -> None:
+def test_mixed_plans_are_stable_between_versions() -> None:
     """The order of training: a change of these numbers is a change of every run's result."""
     plan = plan_of("ab", (4, 7), kind="temperature")
     assert list(plan.steps(plan.start(), 2)) == [
@@ -40,7 +40,7 @@ def test_frozen_mixed() -> None:
     ]
 
 
-def test_frozen_single() -> None:
+def test_single_plans_are_stable_between_versions() -> None:
     plan = plan_of("ab", (4, 7), kind="temperature", batches="single")
     assert list(plan.steps(plan.start(), 2)) == [
         (StepPlan(step=0, rows=((0, 0), (0, 3), (0, 1), (0, 2), (0, 3))), Cursor(step=1, rows_per_dataset=(5, 0))),
@@ -76,7 +76,7 @@ def test_every_pass_covers_every_row_once(sizes: list[int], batch_size: int, bat
             assert set(part) <= set(range(size))
 
 
-def test_every_pass_is_another_shuffle() -> None:
+def test_every_pass_is_shuffled_differently() -> None:
     rows = rows_of(plan_of("a", (50,)), "a")
     passes = {tuple(rows[first : first + 50]) for first in range(0, 200, 50)}
     assert len(rows) == 200
@@ -89,7 +89,7 @@ def test_the_seed_and_the_name_key_the_shuffle() -> None:
     assert len(shuffles) == 6
 
 
-def test_another_data_set_leaves_the_order_within_the_others() -> None:
+def test_another_dataset_does_not_change_the_order_within_the_others() -> None:
     alone, among = rows_of(plan_of("b", (30,)), "b"), rows_of(plan_of("abc", (9, 30, 80)), "b")
     assert 60 < len(among) < len(alone)
     assert alone[: len(among)] == among
@@ -104,20 +104,20 @@ def test_unimax_keeps_its_limit(batches: str) -> None:
     assert last[1] == pytest.approx(3 * 100, abs=10)
 
 
-def test_batches_are_not_for_the_sampler() -> None:
+def test_samplers_do_not_get_the_batches_option() -> None:
     options = SAMPLERS.parse({"kind": "temperature", "temperature": 3.0, "batches": "single"})
     sampler = build_sampler(options, sizes=(1, 2), total_steps=9, epoch_steps=4, rows_per_step=6, seed=7)
     assert sampler == Temperature(sizes=(1, 2), total_steps=9, epoch_steps=4, rows_per_step=6, seed=7, temperature=3.0)
 
 
-def test_an_empty_data_set_is_refused() -> None:
+def test_an_empty_dataset_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"datasets\.b: no train rows"):
         plan_of("abc", (1, 0, 2), kind="proportional")
     with pytest.raises(ConfigError, match=r"datasets\.b: no train rows"):
         Plan("ab", sizes=(1, 0), sampler=plan_of("ab", (1, 1)).sampler, batch_size=1, batches="mixed", seed=0)
 
 
-def test_a_cursor_of_other_data_sets_is_refused() -> None:
+def test_a_cursor_of_other_datasets_is_refused() -> None:
     with pytest.raises(RunError, match=r"3 datasets, and the config has 2 \(a, b\)"):
         plan_of("ab", (4, 7)).next(plan_of("abc", (4, 7, 9)).start())
 

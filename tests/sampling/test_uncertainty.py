@@ -28,10 +28,10 @@ def test_by_hand(sampler: AdaptiveSampler) -> None:
     assert sampler.probabilities_after(2, state) == pytest.approx(expected)
 
 
-def test_all_alike_before_anything_was_seen(sampler: AdaptiveSampler) -> None:
+def test_probabilities_are_uniform_at_first(sampler: AdaptiveSampler) -> None:
     assert sampler.probabilities(0) == pytest.approx((1 / 3,) * 3)
 
 
-def test_where_all_is_sure_it_goes_on(sampler: AdaptiveSampler) -> None:
+def test_zero_entropies_give_valid_probabilities(sampler: AdaptiveSampler) -> None:
     state = sampler.update(sampler.initial_state(), shown(a=0.0, b=0.0, c=0.0))
     assert sampler.probabilities_after(1, state) == pytest.approx((1 / 3,) * 3)

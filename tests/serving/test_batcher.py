@@ -42,7 +42,7 @@ def batching(**options: int) -> Iterator[tuple[Batcher, Doubling]]:
         batcher.stop()
 
 
-def test_those_who_wait_and_ask_the_same_go_together_the_oldest_first() -> None:
+def test_waiting_requests_with_the_same_key_are_batched_oldest_first() -> None:
     with batching() as (batcher, compute):
         requests = [("a", [1]), ("b", [2]), ("a", [3, 4]), ("a", [5, 6]), ("a", [7]), ("b", [8])]
         futures = [batcher.submit(inputs, key=ask) for ask, inputs in requests]
@@ -52,7 +52,7 @@ def test_those_who_wait_and_ask_the_same_go_together_the_oldest_first() -> None:
         assert compute.batches == [("a", [0]), ("a", [1, 3, 4, 7]), ("b", [2, 8]), ("a", [5, 6])]
 
 
-def test_a_request_larger_than_a_batch_is_one_by_itself() -> None:
+def test_a_request_larger_than_a_batch_is_a_batch_by_itself() -> None:
     with batching() as (batcher, compute):
         large, small = batcher.submit(list(range(9)), key="a"), batcher.submit([1], key="a")
         compute.may.set()
@@ -60,7 +60,7 @@ def test_a_request_larger_than_a_batch_is_one_by_itself() -> None:
         assert [len(inputs) for _, inputs in compute.batches] == [1, 9, 1]
 
 
-def test_an_error_meets_only_its_own_request() -> None:
+def test_an_error_affects_only_its_request() -> None:
     with batching() as (batcher, compute):
         good, bad, late = (batcher.submit([item], key="a") for item in (1, "x", 3))
         compute.may.set()
@@ -69,7 +69,7 @@ def test_an_error_meets_only_its_own_request() -> None:
             bad.result(10)
 
 
-def test_what_was_given_up_is_not_computed_and_takes_no_place() -> None:
+def test_cancelled_requests_are_not_computed_and_free_the_queue() -> None:
     with batching(queue=2) as (batcher, compute):
         given_up, kept = batcher.submit([1], key="a"), batcher.submit([2], key="a")
         with pytest.raises(QueueFullError):
@@ -83,7 +83,7 @@ def test_what_was_given_up_is_not_computed_and_takes_no_place() -> None:
         assert compute.batches[1:] == [("a", [2, 3])]
 
 
-def test_refusing_finishes_what_waits_and_stopping_gives_it_up() -> None:
+def test_refuse_finishes_waiting_requests_and_stop_cancels_them() -> None:
     with batching() as (batcher, compute):
         waits = batcher.submit([1], key="a")
         assert batcher.open

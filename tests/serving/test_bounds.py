@@ -29,7 +29,7 @@ MANY = 120_000
         {"inputs": "a", "tasks": [0] * 20_000, "truncate": [0] * 20_000, "all_scores": {}},
     ],
 )
-def test_a_request_with_many_faults_has_few_errors(body: dict[str, Any]) -> None:
+def test_a_request_with_many_errors_has_a_short_response(body: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as raised:
         PredictRequest.model_validate(body)
     assert raised.value.error_count() <= 3
@@ -52,7 +52,7 @@ def test_a_request_with_many_faults_has_few_errors(body: dict[str, Any]) -> None
         ('{"inputs": "a", "truncate": 1e999999}', 422, "truncate: "),
     ],
 )
-def test_large_and_odd_requests_are_answered_shortly(
+def test_responses_to_large_and_invalid_requests_are_short(
     body: str, status: int, message: str, predictor: Predictor
 ) -> None:
     with running(predictor, Limits()) as server, server.client() as client:
@@ -83,7 +83,7 @@ def test_a_path_is_shown_by_its_last_part(name: str, shown: str) -> None:
     assert shown_name(name) == shown
 
 
-def test_no_route_tells_where_the_model_is(predictor: Predictor, trained: Trained) -> None:
+def test_no_route_exposes_the_path_of_the_model(predictor: Predictor, trained: Trained) -> None:
     with running(predictor, name=str(trained.model_dir)) as server, server.client() as client:
         for path in ("/", "/info", "/health", "/metrics", "/openapi.json", "/docs", "/nowhere"):
             assert str(trained.model_dir.parent).encode() not in client.get(path).body

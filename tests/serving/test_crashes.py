@@ -37,7 +37,7 @@ def panicking(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Pre
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_panic_of_the_tokenizer_is_answered_and_the_others_too(panicking: Predictor) -> None:
+def test_a_panic_of_the_tokenizer_fails_only_its_request(panicking: Predictor) -> None:
     texts = ["a cat", "caf\u00e9", "a dog", "\u4e2d\u6587", "a bird", "plain"] * 3
     with running(panicking) as server, ThreadPoolExecutor(len(texts)) as threads:
 
@@ -75,7 +75,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("error", ODD, ids=lambda error: type(error).__name__)
-def test_whatever_is_raised_reaches_its_own_request_only(error: BaseException) -> None:
+def test_any_exception_affects_only_its_request(error: BaseException) -> None:
     may = threading.Event()
 
     def compute(ask: object, inputs: list[Any]) -> list[Any]:
@@ -105,7 +105,7 @@ def test_whatever_is_raised_reaches_its_own_request_only(error: BaseException) -
         batcher.stop()
 
 
-def test_a_wrong_number_of_answers_is_an_error_of_the_request() -> None:
+def test_a_wrong_number_of_predictions_is_an_error_of_the_request() -> None:
     batcher = Batcher(lambda ask, inputs: [], batch=4, queue=10)
     try:
         for _ in range(2):
@@ -125,7 +125,7 @@ def test_a_thread_that_has_ended_fails_the_health_check(predictor: Predictor) ->
             server.batcher.submit(["a"], key="a")
 
 
-def test_logits_that_are_not_finite_are_the_error_of_their_own_request(trained: Trained, tmp_path: Path) -> None:
+def test_non_finite_logits_fail_only_their_request(trained: Trained, tmp_path: Path) -> None:
     shutil.copytree(trained.model_dir, tmp_path / "model")
     predictor = Predictor.from_pretrained(trained.model_dir)
     path = tmp_path / "model" / "model.safetensors"

@@ -30,14 +30,14 @@ def port(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield port
 
 
-def test_no_path_of_this_machine_is_published(port: int, trained: Trained) -> None:
+def test_no_local_path_is_published(port: int, trained: Trained) -> None:
     client = Client(port)
     for path in ("/", "/info", "/openapi.json"):
         assert str(trained.model_dir.parent.resolve()).encode() not in client.get(path).body
     client.close()
 
 
-def test_slow_clients_leave_room_for_requests(port: int) -> None:
+def test_slow_clients_do_not_block_requests(port: int) -> None:
     with ExitStack() as held:
         for _ in range(FILES + 100):
             held.enter_context(connect(port, HEADER))

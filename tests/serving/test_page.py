@@ -86,7 +86,7 @@ def with_labels(text: str, predictor: Predictor) -> str:
     return shown + text[done:]
 
 
-def test_marks_stand_in_their_places(page: Page, predictor: Predictor) -> None:
+def test_spans_are_highlighted_at_their_offsets(page: Page, predictor: Predictor) -> None:
     spans = predictor.predict(TEXT, task="places")
     assert len(spans) > 3, "a model that finds nothing would show nothing"
     page.predict(TEXT)
@@ -118,14 +118,14 @@ def test_scores_are_percentages_with_bars(page: Page, predictor: Predictor) -> N
     assert "polarity" in page.find("[data-task=mood]").text
 
 
-def test_what_is_typed_is_never_run(page: Page, predictor: Predictor) -> None:
+def test_input_is_never_executed(page: Page, predictor: Predictor) -> None:
     page.predict(ALERT, ALERT)
     assert page.read() == with_labels(ALERT, predictor)
     assert page.browser.execute_script("return window.hit ?? null") is None
     assert page.all("main script, main img, main b") == []
 
 
-def test_a_second_text_is_for_the_pair_tasks(page: Page, predictor: Predictor) -> None:
+def test_a_second_text_is_used_by_pair_tasks(page: Page, predictor: Predictor) -> None:
     page.predict("a cat")
     assert page.all("[data-task=grade]") == []
     page.predict("a cat", "a dog")
@@ -134,7 +134,7 @@ def test_a_second_text_is_for_the_pair_tasks(page: Page, predictor: Predictor) -
     assert len(page.all("section")) == 5
 
 
-def test_it_can_be_used_from_the_keyboard(page: Page) -> None:
+def test_the_page_works_with_the_keyboard(page: Page) -> None:
     assert page.browser.switch_to.active_element == page.find("#text")
     page.find("#text").send_keys("Ada in Turin", Keys.CONTROL, Keys.ENTER)
     page.settle()
@@ -143,7 +143,7 @@ def test_it_can_be_used_from_the_keyboard(page: Page) -> None:
     assert page.browser.switch_to.active_element == page.find("#go")
 
 
-def test_an_error_is_told(page: Page) -> None:
+def test_an_error_is_shown(page: Page) -> None:
     page.predict("a cat")
     page.predict("a" * 21_000)
     assert "more than 20000 bytes" in page.find("#error").text

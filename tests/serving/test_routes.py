@@ -56,7 +56,7 @@ def same(actual: Any, expected: Any) -> bool:
     return alike and numbers(actual) == pytest.approx(numbers(expected), abs=1e-5)
 
 
-def test_all_tasks_as_the_predictor_answers(client: Client, predictor: Predictor) -> None:
+def test_all_tasks_equal_the_predictor(client: Client, predictor: Predictor) -> None:
     reply = client.post("/predict", {"inputs": TEXT})
     assert reply.status == 200
     assert reply.json.keys() == SINGLE
@@ -79,12 +79,12 @@ def test_all_tasks_as_the_predictor_answers(client: Client, predictor: Predictor
         ("🐈 in Turin 😀", "🐈 in Turin 😀"),
     ],
 )
-def test_what_inputs_mean(inputs: Any, meant: Any, client: Client, predictor: Predictor) -> None:
+def test_input_formats(inputs: Any, meant: Any, client: Client, predictor: Predictor) -> None:
     reply = client.post("/predict", {"inputs": inputs})
     assert (reply.status, same(reply.json, predictor.predict_all(meant))) == (200, True)
 
 
-def test_one_task_in_the_shape_of_text_embeddings_inference(client: Client, predictor: Predictor) -> None:
+def test_a_classification_has_the_format_of_text_embeddings_inference(client: Client, predictor: Predictor) -> None:
     scores = predictor.predict(TEXT, task="topic", all_scores=True)["scores"]
     request = {"inputs": TEXT, "raw_scores": False, "truncate": True, "truncation_direction": "right"}
     labels = client.post("/predict/topic", request).json
@@ -100,7 +100,7 @@ def test_one_task_in_the_shape_of_text_embeddings_inference(client: Client, pred
     }
 
 
-def test_other_kinds_in_the_shape_of_the_predictor(client: Client, predictor: Predictor) -> None:
+def test_other_task_types_have_the_format_of_the_predictor(client: Client, predictor: Predictor) -> None:
     for task, inputs in (("places", TEXT), ("kinds", TEXT), ("grade", [TEXT, "a cat"])):
         meant = tuple(inputs) if isinstance(inputs, list) else inputs
         assert same(client.post(f"/predict/{task}", {"inputs": inputs}).json, predictor.predict(meant, task=task))
@@ -108,7 +108,7 @@ def test_other_kinds_in_the_shape_of_the_predictor(client: Client, predictor: Pr
     assert reply.json["scores"].keys() == {"x", "y", "z"}
 
 
-def test_truncation_is_said_or_refused(client: Client) -> None:
+def test_truncation_is_reported_or_refused(client: Client) -> None:
     assert client.post("/predict", {"inputs": LONG}).json["topic"]["truncated"] is True
     assert all(item["truncated"] for item in client.post("/predict/topic", {"inputs": LONG}).json)
     reply = client.post("/predict/topic", {"inputs": [["a"], [LONG]], "truncate": False})
@@ -153,7 +153,7 @@ def test_truncation_is_said_or_refused(client: Client) -> None:
         ("/health", {}, 405, "Method Not Allowed"),
     ],
 )
-def test_what_cannot_be_answered(path: str, body: Any, status: int, message: str, client: Client) -> None:
+def test_invalid_requests(path: str, body: Any, status: int, message: str, client: Client) -> None:
     raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
     reply = client.send("POST", path, raw)
     assert reply.status == status
@@ -163,14 +163,14 @@ def test_what_cannot_be_answered(path: str, body: Any, status: int, message: str
     assert client.get("/health").status == 200
 
 
-def test_a_body_is_counted_while_it_comes_in(client: Client) -> None:
+def test_a_large_body_is_refused_while_it_is_received(client: Client) -> None:
     parts = [b'{"inputs": "', *[b"a" * 1000] * 30, b'"}']
     headers = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
     assert client.send("POST", "/predict", iter(parts), headers=headers).status == 413
     assert client.send("POST", "/predict", iter([b'{"inputs": ', b'"a"}']), headers=headers).status == 200
 
 
-def test_a_body_without_the_type_of_json_is_told_so(client: Client) -> None:
+def test_a_body_without_the_json_content_type_is_refused(client: Client) -> None:
     reply = client.send("POST", "/predict", b'{"inputs": "a"}', headers={"Content-Type": "text/plain"})
     assert (reply.status, "Content-Type: application/json" in reply.json["error"]) == (422, True)
 
@@ -189,17 +189,17 @@ KEYS = some.sampled_from(["inputs", "tasks", "truncate", "all_scores", "raw_scor
 @given(
     body=some.dictionaries(KEYS, JSON) | JSON, path=some.sampled_from(["/predict", "/predict/topic", "/predict/grade"])
 )
-def test_no_body_is_an_unexpected_error(body: Any, path: str, client: Client) -> None:
+def test_random_json_bodies_never_give_500(body: Any, path: str, client: Client) -> None:
     assert client.post(path, body).status in (200, 404, 413, 422)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=some.binary(max_size=60), path=some.sampled_from(["/predict", "/predict/topic"]))
-def test_nor_are_any_bytes(body: bytes, path: str, client: Client) -> None:
+def test_random_bytes_give_422(body: bytes, path: str, client: Client) -> None:
     assert client.send("POST", path, body).status == 422
 
 
-def test_fifty_clients_get_their_own_answers(server: Running, predictor: Predictor) -> None:
+def test_fifty_concurrent_clients_get_their_own_predictions(server: Running, predictor: Predictor) -> None:
     source = random.Random(0)
     routes = ("/predict", "/predict/topic", "/predict/places", "/predict/grade")
 
@@ -249,7 +249,7 @@ def counts(server: Running) -> dict[str, float]:
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
-def test_a_full_queue_says_come_back_later(predictor: Predictor) -> None:
+def test_a_full_queue_gives_429_with_retry_after(predictor: Predictor) -> None:
     slow = Slow.like(predictor)
     with running(slow, Limits(queue=1)) as server, ThreadPoolExecutor(2) as threads:
 
@@ -270,7 +270,7 @@ def test_a_full_queue_says_come_back_later(predictor: Predictor) -> None:
         assert counts(server)['nlpmtl_requests_total{route="/predict",status="429"}'] == 1
 
 
-def test_who_has_gone_is_not_computed_for(predictor: Predictor) -> None:
+def test_requests_of_disconnected_clients_are_not_computed(predictor: Predictor) -> None:
     slow = Slow.like(predictor)
     with running(slow) as server, ThreadPoolExecutor(1) as threads:
 
@@ -294,7 +294,7 @@ def test_who_has_gone_is_not_computed_for(predictor: Predictor) -> None:
         assert slow.asked == [["a cat"], ["a bird"]]
 
 
-def test_while_it_shuts_down_nothing_new_is_taken(predictor: Predictor) -> None:
+def test_new_requests_are_refused_during_shutdown(predictor: Predictor) -> None:
     slow = Slow.like(predictor)
     with running(slow) as server, ThreadPoolExecutor(1) as threads, server.client() as client:
 
@@ -311,7 +311,7 @@ def test_while_it_shuts_down_nothing_new_is_taken(predictor: Predictor) -> None:
         assert first.result(30) == 200
 
 
-def test_a_computation_that_fails_is_no_fault_of_the_request(predictor: Predictor) -> None:
+def test_a_failed_computation_is_a_server_error(predictor: Predictor) -> None:
     class Broken(Predictor):
         def predict_all(self, inputs: Any, **options: Any) -> Any:
             raise RuntimeError("out of memory")
@@ -329,7 +329,7 @@ def wait_until(true: Any) -> None:
         time.sleep(0.01)
 
 
-def test_facts(client: Client, trained: Trained) -> None:
+def test_info_describes_the_model(client: Client, trained: Trained) -> None:
     info = client.get("/info").json
     assert (info["model_id"], info["version"]) == ("a-model", nlpmtl.__version__)
     assert (info["max_client_batch_size"], info["max_concurrent_requests"]) == (SMALL.inputs, SMALL.queue)
@@ -342,7 +342,7 @@ def test_facts(client: Client, trained: Trained) -> None:
     assert info["tasks"]["grade"] == {"kind": "regression", "input": "pair", "labels": []}
 
 
-def test_openapi_lists_the_routes_and_their_shapes(client: Client) -> None:
+def test_openapi_describes_the_routes(client: Client) -> None:
     api = client.get("/openapi.json").json
     assert api["paths"].keys() == {"/predict", "/predict/{task}", "/info", "/health", "/metrics"}
     (task,) = api["paths"]["/predict/{task}"]["post"]["parameters"]
@@ -354,7 +354,7 @@ def test_openapi_lists_the_routes_and_their_shapes(client: Client) -> None:
     assert client.get("/docs").status == 200
 
 
-def test_metrics_parse(client: Client, server: Running) -> None:
+def test_metrics_are_in_the_prometheus_format(client: Client, server: Running) -> None:
     client.post("/predict", {"inputs": [["a"], ["b"]]})
     client.get("/nowhere/at/all")
     text = client.get("/metrics").body.decode()

@@ -72,7 +72,7 @@ def test_a_signal_lets_running_requests_finish(sent: signal.Signals, last: str, 
 
 
 @pytest.mark.slow
-def test_it_ends_when_nobody_reads_what_it_says(trained: Trained) -> None:
+def test_a_closed_stderr_does_not_block_shutdown(trained: Trained) -> None:
     with process(trained) as (server, client, _):
         assert server.stderr is not None
         server.stderr.close()
@@ -81,19 +81,19 @@ def test_it_ends_when_nobody_reads_what_it_says(trained: Trained) -> None:
         client.close()
 
 
-def test_a_port_in_use_is_told_before_the_model_is_loaded() -> None:
+def test_a_port_in_use_is_reported_before_the_model_is_loaded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(ConfigError, match=f"cannot bind http://127.0.0.1:{port}: Address already in use"):
             serve("no/such/model", host="127.0.0.1", port=port, limits=Limits())
 
 
-def test_a_host_that_is_none() -> None:
+def test_an_invalid_host() -> None:
     with pytest.raises(ConfigError, match="--host no such host: "):
         bind_socket("no such host", 0)
 
 
-def test_no_model_frees_the_port(tmp_path: object) -> None:
+def test_a_missing_model_releases_the_port(tmp_path: object) -> None:
     with bind_socket("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
     with pytest.raises(ModelError, match="cannot be loaded"):

@@ -72,7 +72,7 @@ def health(port: int) -> int:
 
 
 @pytest.mark.parametrize("sent", [HEADER, HEADER + b"Content-Length: 100\r\n\r\n{"])
-def test_more_slow_connections_than_file_descriptors_leave_room_for_requests(sent: bytes, port: int) -> None:
+def test_more_slow_connections_than_file_descriptors_do_not_block_requests(sent: bytes, port: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
     try:
@@ -86,7 +86,7 @@ def test_more_slow_connections_than_file_descriptors_leave_room_for_requests(sen
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_header_that_is_not_finished_is_answered_with_408(port: int) -> None:
+def test_an_incomplete_header_gives_408(port: int) -> None:
     with connect(port, b"") as silent, connect(port, HEADER) as half:
         assert read_all(silent) == b""
         answer = read_all(half)
@@ -94,7 +94,7 @@ def test_a_header_that_is_not_finished_is_answered_with_408(port: int) -> None:
     assert b'"error": "the request\'s header was not complete within 1 seconds"' in answer
 
 
-def test_a_body_that_is_not_finished_is_answered_with_408(port: int) -> None:
+def test_an_incomplete_body_gives_408(port: int) -> None:
     with connect(port, HEADER + b'Content-Length: 30\r\n\r\n{"inputs": ') as half:
         answer = read_all(half)
     assert answer.startswith(b"HTTP/1.1 408 ")
@@ -112,7 +112,7 @@ def test_a_body_that_is_not_finished_is_answered_with_408(port: int) -> None:
         (b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n", b" "),  # answered before its body ends
     ],
 )
-def test_a_trickle_does_not_hold_a_connection(start: bytes, part: bytes, port: int) -> None:
+def test_a_trickled_request_times_out(start: bytes, part: bytes, port: int) -> None:
     with connect(port, start) as slow:
         slow.settimeout(0.1)
         for _ in range(100):
@@ -127,7 +127,7 @@ def test_a_trickle_does_not_hold_a_connection(start: bytes, part: bytes, port: i
     pytest.fail("the connection was open for ten seconds")
 
 
-def test_a_response_that_nobody_reads_does_not_hold_what_follows(port: int) -> None:
+def test_an_unread_response_does_not_block_later_requests(port: int) -> None:
     request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
     with ExitStack() as held:
         for _ in range(5):
@@ -138,7 +138,7 @@ def test_a_response_that_nobody_reads_does_not_hold_what_follows(port: int) -> N
         assert health(port) == 200
 
 
-def test_a_large_response_that_was_read_leaves_no_timer() -> None:
+def test_a_large_response_that_was_read_is_not_timed_out() -> None:
     """The connection is closed while the client still reads, and the timer that would abort it has nothing to do."""
     from uvicorn.server import ServerState
 
@@ -170,7 +170,7 @@ def test_a_large_response_that_was_read_leaves_no_timer() -> None:
     assert asyncio.run(run()) == []
 
 
-def test_requests_one_after_another_on_one_connection_have_their_own_clocks(port: int) -> None:
+def test_requests_on_one_connection_have_separate_timeouts(port: int) -> None:
     client = Client(port)
     for _ in range(4):
         assert client.get("/health").status == 200
@@ -201,7 +201,7 @@ def test_limits_fit_the_file_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_logging_is_limited_and_says_what_was_left_out(tmp_path: Path) -> None:
+def test_logging_is_limited_and_reports_omitted_lines(tmp_path: Path) -> None:
     from nlpmtl.serving.logs import LimitedHandler
 
     with (tmp_path / "log").open("w+") as stream:

@@ -20,24 +20,24 @@ LABELS = ("a", "b", "c")
 class TestClassWeights:
     @settings(deadline=None, max_examples=30)
     @given(st.lists(st.integers(0, 2), min_size=1, max_size=40))
-    def test_balanced_is_sklearns(self, more: list[int]) -> None:
+    def test_balanced_weights_equal_sklearns(self, more: list[int]) -> None:
         ids = [0, 1, 2, *more]
         weights = class_weights("balanced", task="t", labels=LABELS, counts=np.bincount(ids, minlength=3).tolist())
         assert weights is not None
         expected = compute_class_weight("balanced", classes=np.arange(3), y=np.array(ids))
         assert weights.numpy() == pytest.approx(expected, rel=1e-6)
 
-    def test_a_label_without_rows_weighs_nothing(self) -> None:
+    def test_a_label_without_rows_has_weight_0(self) -> None:
         weights = class_weights("balanced", task="t", labels=LABELS, counts=[2, 0, 2])
         assert weights is not None
         assert weights.tolist() == pytest.approx([2 / 3, 0, 2 / 3])
 
-    def test_by_name_and_1_for_those_left_out(self) -> None:
+    def test_weights_by_name_default_to_1(self) -> None:
         weights = class_weights({"c": 0.5, "a": 0}, task="t", labels=LABELS, counts=None)
         assert weights is not None
         assert weights.tolist() == [0, 1, 0.5]
 
-    def test_none_where_all_are_1_or_not_known_yet(self) -> None:
+    def test_no_weights_if_all_are_1_or_unknown(self) -> None:
         assert class_weights(None, task="t", labels=LABELS, counts=[1, 2, 3]) is None
         assert class_weights("balanced", task="t", labels=LABELS, counts=None) is None
 
@@ -48,7 +48,7 @@ class TestClassWeights:
 
 @settings(deadline=None, max_examples=60)
 @given(arrays(np.float64, array_shapes(max_dims=2, max_side=5), elements=st.floats(-1e6, 1e6)))
-def test_softmax_is_torchs(logits: np.ndarray) -> None:
+def test_softmax_equals_torch(logits: np.ndarray) -> None:
     expected = torch.from_numpy(logits).softmax(-1).numpy()
     assert softmax(logits) == pytest.approx(expected, abs=1e-12)
 
@@ -62,7 +62,7 @@ def test_softmax_is_torchs(logits: np.ndarray) -> None:
         (torch.float64, torch.float64),
     ],
 )
-def test_halves_are_made_upcast(dtype: torch.dtype, expected: torch.dtype) -> None:
+def test_half_precision_is_upcast(dtype: torch.dtype, expected: torch.dtype) -> None:
     assert upcast(torch.ones(2, dtype=dtype)).dtype == expected
 
 
@@ -87,7 +87,7 @@ def test_bad_options_are_refused(kind: str, key: str, value: object) -> None:
         TASKS.parse({"kind": kind, "label": "l", "labels": ["a", "b"], key: value})
 
 
-def test_answers_past_the_known_labels_are_wrong_and_lower_the_score() -> None:
+def test_rows_with_unknown_labels_lower_the_score() -> None:
     """A label that only a test split has: no prediction equals it."""
     task = make("classification", metrics=["accuracy"], pos_label=None)
     scores = score(task, predicted=[0, 1, 2, 2], gold=[0, 1, 2, 3], names=["a", "b", "c", "new"])

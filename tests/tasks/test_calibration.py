@@ -18,12 +18,12 @@ def drawn(count: int, *, labels: int = 4, seed: int = 0) -> tuple[np.ndarray, np
 
 
 @pytest.mark.parametrize("temperature", [0.25, 1.0, 3.0])
-def test_the_temperature_that_spoilt_the_logits_is_found(temperature: float) -> None:
+def test_a_known_temperature_is_recovered(temperature: float) -> None:
     logits, gold = drawn(20_000)
     assert fit_temperature(logits * temperature, gold) == pytest.approx(temperature, rel=0.05)
 
 
-def test_the_calibration_error_by_hand() -> None:
+def test_calibration_error_by_hand() -> None:
     confidences = np.array([0.95, 0.95, 0.95, 0.95, 0.55, 0.55])
     right = np.array([True, True, True, False, True, False])
     assert expected_calibration_error(confidences, right) == pytest.approx((4 * 0.2 + 2 * 0.05) / 6)
@@ -44,7 +44,7 @@ def test_no_threshold_has_a_better_f1() -> None:
     assert best_threshold(np.array([0.9, 0.8, 0.1]), np.array([True, True, False])) == 0.5, "as good, and nearest"
 
 
-def test_a_classification_learns_how_sure_it_may_be() -> None:
+def test_a_classification_is_calibrated() -> None:
     logits, gold = drawn(4_000)
     task = Classification(name="t", labels=["a", "b", "c", "d"], metrics=None, input="text")
     before = expected_calibration_error(*confidence(task, list(5 * logits), named(task.labels, gold.tolist())))
@@ -60,7 +60,7 @@ def test_a_classification_learns_how_sure_it_may_be() -> None:
     assert task.to_config()["temperature"] == task.temperature != 1.0
 
 
-def test_a_labeling_is_calibrated_by_the_words_that_have_a_token() -> None:
+def test_a_labeling_is_calibrated_on_words_with_a_token() -> None:
     logits, gold = drawn(4_000, labels=3)
     task = Labeling(name="t", labels=["a", "b", "c"], metrics=None, input="words", scheme="plain")
     rows = [2 * logits[i : i + 10].copy() for i in range(0, 4_000, 10)]

@@ -27,12 +27,12 @@ def loss_of(task: Classification, **torchs: Any) -> tuple[float, float]:
     return float(loss(task, logits, labels)), float(functional.cross_entropy(logits, labels, reduction="sum", **torchs))
 
 
-def test_the_loss_is_torchs() -> None:
+def test_the_loss_equals_torch() -> None:
     loss, expected = loss_of(Classification(**TASK))
     assert loss == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_loss_with_weights_and_smoothing_is_torchs() -> None:
+def test_the_loss_with_weights_and_smoothing_equals_torch() -> None:
     weight = torch.tensor([1.0, 0.25, 3.0])
     weights = {"b": 0.25, "c": 3.0}
     loss, expected = loss_of(Classification(**TASK, class_weights=weights), weight=weight)
@@ -43,7 +43,7 @@ def test_the_loss_with_weights_and_smoothing_is_torchs() -> None:
     assert loss != pytest.approx(loss_of(Classification(**TASK, label_smoothing=0.2))[0], rel=1e-2)
 
 
-def test_balanced_weights_are_learnt_of_all_train_splits_and_of_labelled_rows_alone() -> None:
+def test_balanced_weights_use_the_labelled_rows_of_all_train_splits() -> None:
     task = Classification(**TASK, class_weights="balanced")
     task.fit([labels_of([0, 0, 0, 1, -1]), labels_of([1, 2, -1])])
     loss, expected = loss_of(task, weight=torch.tensor([6 / 9, 6 / 6, 6 / 3]))
@@ -52,7 +52,7 @@ def test_balanced_weights_are_learnt_of_all_train_splits_and_of_labelled_rows_al
     assert loss_of(task)[0] == pytest.approx(loss_of(Classification(**TASK))[0], rel=1e-6)
 
 
-def test_given_weights_leave_the_task_its_share_of_the_mixture() -> None:
+def test_given_weights_keep_the_mean_loss_of_the_task() -> None:
     """Their mean over the labelled train rows is 1, whatever their scale: unscaled, the loss would grow with them."""
     task = Classification(**TASK, class_weights={"a": 2.0})
     task.fit([labels_of([0, 1, 1, -1]), labels_of([2, 2, 2])])
@@ -76,7 +76,7 @@ def test_weights_of_labels_that_no_train_row_has_are_not_scaled() -> None:
     assert loss == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_answer_is_the_most_probable_label() -> None:
+def test_the_prediction_is_the_most_probable_label() -> None:
     task = Classification(**TASK)
     logits = np.array([0.0, np.log(6.0), np.log(3.0)])
     assert ids_of(task, logits) == 1

@@ -19,7 +19,7 @@ def test_classes_are_counted_true_by_predicted() -> None:
     assert analysis.unit == "rows"
 
 
-def test_tags_are_counted_by_word_and_words_without_an_answer_too() -> None:
+def test_tags_are_counted_by_word_including_unpredicted_words() -> None:
     analysis = compare("confusion_matrix", gold=[[0, 1], [1]], predicted=[[0, -1], [1]], names=["N", "V"])
     assert isinstance(analysis, Confusion)
     assert analysis.labels == ("N", "V", NOTHING)
@@ -37,13 +37,13 @@ def test_sets_are_counted_by_label() -> None:
     )
 
 
-def test_numbers_stay_numbers() -> None:
+def test_regression_pairs_are_kept() -> None:
     analysis = compare("scatter", gold=[1.0, 2.5], predicted=[1.5, 2.0], names=[])
     assert isinstance(analysis, RegressionPairs)
     assert (analysis.gold.tolist(), analysis.predicted.tolist()) == ([1.0, 2.5], [1.5, 2.0])
 
 
-def test_without_rows_there_is_nothing_to_count() -> None:
+def test_no_rows_give_empty_counts() -> None:
     analysis = compare("confusion_matrix", gold=[], predicted=[], names=["a", "b"])
     assert isinstance(analysis, Confusion)
     assert analysis.counts.tolist() == [[0, 0], [0, 0]]

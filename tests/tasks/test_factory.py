@@ -17,7 +17,7 @@ def options(**values: Any) -> TaskOptions:
     return parsed
 
 
-def test_a_task_has_the_options_of_its_config_and_the_labels_that_were_found() -> None:
+def test_a_task_has_the_options_of_its_config_and_the_labels_of_the_data() -> None:
     made = build_task(
         options(kind="classification", pos_label="b", label_smoothing=0.1, class_weights={"b": 2}, metrics=["f1"]),
         name="topic",
@@ -54,9 +54,7 @@ def test_a_task_has_the_options_of_its_config_and_the_labels_that_were_found() -
         ({"kind": "labeling", "metrics": ["pearsonr"]}, ["O", "B-x"], "words", "task 't'.*pearsonr"),
     ],
 )
-def test_what_data_and_config_cannot_do_together(
-    given: dict[str, Any], labels: list[str], input: Any, message: str
-) -> None:
+def test_inconsistent_data_and_config(given: dict[str, Any], labels: list[str], input: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build_task(options(**given), name="t", labels=labels, input=input)
 
@@ -100,18 +98,18 @@ def without(key: str) -> dict[str, Any]:
         ([1], "sequence"),
     ],
 )
-def test_a_broken_description_is_an_error_of_the_model_that_names_the_task(spec: Any, message: str) -> None:
+def test_a_broken_task_config_is_a_model_error_that_names_the_task(spec: Any, message: str) -> None:
     with pytest.raises(ModelError, match=f"task 'grade' of this model cannot be made: .*{message}"):
         task_from_config("grade", spec)
 
 
-def test_a_description_is_left_as_it_is() -> None:
+def test_task_from_config_does_not_modify_its_argument() -> None:
     spec = config_of_kind("regression")
     task_from_config("t", spec)
     assert spec == config_of_kind("regression")
 
 
-def test_a_metric_that_is_not_registered_is_no_reason_not_to_load() -> None:
+def test_an_unregistered_metric_does_not_prevent_loading() -> None:
     task = task_from_config("grade", config_of_kind("classification", metrics=["accuracy", "nosuch"]))
     assert task.to_config()["metrics"] == ["accuracy", "nosuch"]
     with pytest.raises(ConfigError, match="task 'grade': unknown metric 'nosuch'"):

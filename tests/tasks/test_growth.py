@@ -95,7 +95,7 @@ def test_a_metric_of_a_plugin_still_gets_lists(monkeypatch: pytest.MonkeyPatch) 
     assert type(shown[0][0][0][0]) is int
 
 
-def test_labels_are_chosen_alike_one_by_one_and_together() -> None:
+def test_batched_decoding_equals_single_decoding() -> None:
     task = multilabel()
     task.thresholds = tuple(SOURCE.random(len(LABELS)).tolist())
     logits = list(SOURCE.normal(size=(600, len(LABELS))).astype(np.float32) * 4)
@@ -143,6 +143,6 @@ def test_a_threshold_is_tuned_in_little_memory() -> None:
 
 
 @pytest.mark.parametrize("probabilities", [[0.1, 0.2, 0.3], [1e-30, 0.4], [0.0, 0.4], [0.6, 0.7]])
-def test_a_label_that_is_always_right_is_always_chosen(probabilities: list[float]) -> None:
+def test_a_label_that_is_always_correct_is_always_predicted(probabilities: list[float]) -> None:
     threshold = best_threshold(np.array(probabilities), np.ones(len(probabilities), dtype=np.bool_))
     assert all(probability > threshold for probability in probabilities)

@@ -53,7 +53,7 @@ def scores_of(
 class TestDecode:
     @SLOW
     @given(scores_of(ANY, max_words=12))
-    def test_no_scores_give_an_invalid_sequence(self, problem: tuple[tuple[str, ...], NDArray[np.float64]]) -> None:
+    def test_decoded_sequences_are_valid(self, problem: tuple[tuple[str, ...], NDArray[np.float64]]) -> None:
         labels, scores = problem
         for dtype in (np.float64, np.float32):
             with np.errstate(over="ignore"):
@@ -63,7 +63,7 @@ class TestDecode:
 
     @SLOW
     @given(scores_of(FINITE | st.just(-math.inf), max_words=5))
-    def test_no_valid_sequence_is_better(self, problem: tuple[tuple[str, ...], NDArray[np.float64]]) -> None:
+    def test_decoding_finds_the_best_valid_sequence(self, problem: tuple[tuple[str, ...], NDArray[np.float64]]) -> None:
         labels, scores = problem
 
         def value(tags: Any) -> float:
@@ -74,19 +74,19 @@ class TestDecode:
         assert decoded == best  # sums in the same order round alike
 
     @pytest.mark.parametrize("labels", [tag_set for tag_set in LABEL_SETS if "I-p" in tag_set])
-    def test_a_span_that_only_ever_continues_begins(self, labels: tuple[str, ...]) -> None:
+    def test_inside_tags_without_a_begin_tag_may_start_a_span(self, labels: tuple[str, ...]) -> None:
         scores = np.zeros((3, len(labels)))
         scores[:, labels.index("I-p")] = [9, 9, 0]
         tags = [labels[i] for i in viterbi_decode_bio(scores, bio_predecessors(labels, task="t"))]
         assert tags[:2] == ["B-p", "I-p"]
 
-    def test_ruled_out_starts_leave_something_valid(self) -> None:
+    def test_labels_without_valid_starts_still_decode(self) -> None:
         labels = ("I-p", "B-p", "O")
         never = [5.0, -math.inf, -math.inf]
         tags = viterbi_decode_bio(np.array([never, never]), bio_predecessors(labels, task="t"))
         assert is_valid([labels[i] for i in tags])
 
-    def test_the_scores_are_left_as_they_are(self) -> None:
+    def test_decoding_does_not_modify_the_scores(self) -> None:
         scores = np.array([[math.nan, math.inf, -math.inf]])
         before = scores.copy()
         viterbi_decode_bio(scores, bio_predecessors(("O", "B-p", "I-p"), task="t"))
@@ -110,7 +110,7 @@ class TestInsideOf:
             (("B-x", "I-x"), "needs the tag 'O'"),
         ],
     )
-    def test_what_is_no_set_of_bio_tags(self, labels: tuple[str, ...], message: str) -> None:
+    def test_invalid_bio_tag_sets(self, labels: tuple[str, ...], message: str) -> None:
         with pytest.raises(ConfigError, match=message):
             bio_predecessors(labels, task="t")
 
@@ -148,7 +148,7 @@ class TestRoundTrip:
     @pytest.mark.parametrize("name", sorted(TOKENIZERS))
     @SLOW
     @given(data=st.data(), words=WORDS, max_length=st.sampled_from([4, 9, 400]))
-    def test_spans_come_back(self, name: str, data: st.DataObject, words: list[str], max_length: int) -> None:
+    def test_spans_round_trip(self, name: str, data: st.DataObject, words: list[str], max_length: int) -> None:
         text, places = join_words(words)
         pieces = tokenize(TOKENIZERS[name](), [text], words=[places], max_length=max_length)
         assert pieces.first_tokens is not None
@@ -173,9 +173,7 @@ class TestRoundTrip:
 
     @SLOW
     @given(arrays(np.float32, (6, len(TAGS)), elements=st.floats(-9, 9, width=32)), st.sets(st.integers(0, 5)))
-    def test_a_word_without_a_token_is_O_and_no_span_reaches_over_it(
-        self, logits: NDArray[np.float32], unplaced: set[int]
-    ) -> None:
+    def test_a_word_without_a_token_ends_a_span(self, logits: NDArray[np.float32], unplaced: set[int]) -> None:
         logits = logits.copy()
         logits[list(unplaced)] = np.nan
         tags = [TAGS[i] for i in ids_of(Labeling(**TASK), logits)]
@@ -192,7 +190,7 @@ class TestAnswers:
             {"entity_group": "p", "score": pytest.approx(0.7), "word": "Ada Lovelace", "start": 0, "end": 12}
         ]
 
-    def test_words_alone(self) -> None:
+    def test_predictions_per_word(self) -> None:
         text, places = join_words(["Ada", "Lovelace", "saw", "Turin"])
         scores = np.log(np.array([[0.1, 0.1, 0.1, 0.6, 0.1], [0.8, 0.05, 0.05, 0.05, 0.05], [0.1, 0.6, 0.1, 0.1, 0.1]]))
         logits = np.concatenate([scores, np.full((1, 5), np.nan)])
@@ -205,7 +203,7 @@ class TestAnswers:
             assert set(span["scores"]) == set(TAGS)
             assert span["scores"][span["entity"]] == span["score"]
 
-    def test_plain_tags_are_one_a_word_and_none_where_no_token_is(self) -> None:
+    def test_plain_tags_are_per_word_and_none_without_a_token(self) -> None:
         task = Labeling(**{**TASK, "labels": ["N", "V"]}, scheme="plain")
         logits = np.array([[2.0, 0.0], [np.nan, np.nan], [0.0, 2.0]])
         assert ids_of(task, logits) == [0, -1, 1]
@@ -218,7 +216,7 @@ class TestAnswers:
         assert scores["token_accuracy"] == pytest.approx(2 / 3)
 
     @pytest.mark.parametrize("scheme", ["bio", "plain"])
-    def test_no_words_and_words_that_all_have_no_token(self, scheme: Any) -> None:
+    def test_texts_without_words_or_tokens_have_no_spans(self, scheme: Any) -> None:
         task = Labeling(**TASK, scheme=scheme)
         empty = np.zeros((0, len(TAGS)), dtype=np.float32)
         assert ids_of(task, empty) == []
@@ -230,13 +228,13 @@ class TestAnswers:
         assert Labeling(**TASK).metrics == ("span_f1",)
         assert Labeling(**TASK, scheme="plain").metrics == ("token_accuracy",)
 
-    def test_a_tag_that_only_a_test_split_has_is_a_span_that_was_missed(self) -> None:
+    def test_an_unknown_tag_counts_as_a_missed_span(self) -> None:
         scores = score(Labeling(**TASK), predicted=[[3, 0, 1]], gold=[[3, 0, 5]], names=[*TAGS, "B-new"])
         assert scores["span_f1"] == pytest.approx(2 * 1 / (1 + 2))
 
 
 class TestLoss:
-    def test_is_torchs_over_the_words_that_have_a_token(self) -> None:
+    def test_the_loss_equals_torch_over_words_with_a_token(self) -> None:
         task = Labeling(**TASK)
         logits, labels, _ = batch_of(task)
         expected = functional.cross_entropy(
@@ -244,7 +242,7 @@ class TestLoss:
         )
         assert float(loss(task, logits, labels)) == pytest.approx(float(expected), rel=1e-6)
 
-    def test_weights_and_smoothing_are_torchs(self) -> None:
+    def test_weights_and_smoothing_equal_torch(self) -> None:
         task = Labeling(**TASK, class_weights={"O": 0.2}, label_smoothing=0.1)
         logits, labels, _ = batch_of(task)
         expected = functional.cross_entropy(
@@ -256,7 +254,7 @@ class TestLoss:
         )
         assert float(loss(task, logits, labels)) == pytest.approx(float(expected), rel=1e-6)
 
-    def test_balanced_weights_are_learnt_of_all_words_of_train(self) -> None:
+    def test_balanced_weights_use_all_words_of_train(self) -> None:
         task = Labeling(**{**TASK, "labels": ["O", "B-p"]}, class_weights="balanced")
         rows = Ragged.pack([[0, 0, 0], [], [0, 1]])
         task.fit([TagLabels(("O", "B-p"), 2, np.array([True, False, True]), np.array([3, 0, 2]), rows)])
@@ -269,6 +267,6 @@ class TestLoss:
 
 @SLOW
 @given(arrays(np.float64, (3, 4), elements=st.floats(-1e6, 1e6)))
-def test_log_softmax_is_torchs(logits: NDArray[np.float64]) -> None:
+def test_log_softmax_equals_torch(logits: NDArray[np.float64]) -> None:
     expected = torch.from_numpy(logits).log_softmax(-1).numpy()
     assert log_softmax(logits) == pytest.approx(expected, abs=1e-9)

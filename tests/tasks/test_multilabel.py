@@ -33,7 +33,7 @@ def torchs(*, targets: Any = None, pos_weight: Any = None) -> float:
     return float(summed / 3)
 
 
-def test_the_loss_is_torchs_averaged_over_the_labels_of_a_row() -> None:
+def test_the_loss_equals_torch_averaged_over_labels() -> None:
     assert loss_of() == pytest.approx(torchs(), rel=1e-6)
 
 
@@ -44,7 +44,7 @@ def test_weights_and_smoothing() -> None:
     assert loss_of(label_smoothing=0.2) == pytest.approx(smooth, rel=1e-6)
 
 
-def test_weights_leave_the_task_its_share_of_the_mixture() -> None:
+def test_weights_keep_the_mean_loss_of_the_task() -> None:
     """Where all logits are 0 every target has the same loss, so the mean weight over the train rows shows."""
     answers = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
     labels = SetLabels(LABELS, 3, np.ones(2, dtype=bool), np.ones(2, dtype=np.int64), Ragged.pack([[0, 2], [2]]))
@@ -56,7 +56,7 @@ def test_weights_leave_the_task_its_share_of_the_mixture() -> None:
         assert float(loss(task, torch.zeros(2, 3), answers)) == pytest.approx(plain, rel=1e-6)
 
 
-def test_an_answer_is_what_is_above_the_threshold_the_surest_first() -> None:
+def test_labels_above_the_threshold_are_predicted_most_confident_first() -> None:
     task = Multilabel(**TASK)
     logits = np.array([0.5, -0.1, 2.0])
     assert ids_of(task, logits) == [0, 2]
@@ -70,13 +70,13 @@ def test_an_answer_is_what_is_above_the_threshold_the_surest_first() -> None:
     }
 
 
-def test_no_label_is_an_answer_too_and_one_half_is_not_above_it() -> None:
+def test_no_label_may_be_predicted_and_one_half_is_below_the_threshold() -> None:
     task = Multilabel(**TASK)
     assert ids_of(task, np.array([0.0, -1.0, -2.0])) == []
     assert formatted(task, np.array([0.0, -1.0, -2.0]), text="x", words=[]) == {"labels": []}
 
 
-def test_thresholds_of_its_own_for_each_label() -> None:
+def test_each_label_has_its_own_threshold() -> None:
     task = Multilabel(**TASK, thresholds=[0.9, 0.9, 0.1])
     logits = np.array([2.0, 2.5, -2.0])
     assert ids_of(task, logits) == [1, 2]
@@ -110,7 +110,7 @@ def test_calibration_finds_the_temperature_and_the_thresholds_of_its_data() -> N
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.floats(allow_nan=False, width=32), min_size=3, max_size=3))
-def test_both_answers_agree_on_any_logits(logits: list[float]) -> None:
+def test_decode_and_format_agree_on_random_logits(logits: list[float]) -> None:
     task = Multilabel(**TASK)
     shown = formatted(task, np.array(logits), text="x", words=[])["labels"]
     assert sorted(LABELS.index(label["label"]) for label in shown) == ids_of(task, np.array(logits))

@@ -35,7 +35,7 @@ def test_targets_have_mean_0_and_deviation_1_over_all_train_splits() -> None:
     assert task.target == {"mean": 5.0, "std": pytest.approx(np.std([1, 5, 9]))}
 
 
-def test_the_loss_is_torchs_on_standardised_targets() -> None:
+def test_the_loss_equals_torch_on_standardised_targets() -> None:
     task = fitted([1.0, 5.0, 9.0, 3.0])
     logits, labels = torch.randn(4, 1), torch.tensor([1.0, 5.0, 9.0, 2.0], dtype=torch.float64)
     standard = ((labels - task.target["mean"]) / task.target["std"]).float()
@@ -45,7 +45,7 @@ def test_the_loss_is_torchs_on_standardised_targets() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(NUMBERS)
-def test_what_it_answers_is_on_the_scale_of_the_data(numbers: list[float]) -> None:
+def test_predictions_are_on_the_scale_of_the_data(numbers: list[float]) -> None:
     """The logits that have no loss give back the data."""
     task = fitted(numbers)
     wide = max(1.0, *map(abs, numbers))
@@ -58,13 +58,13 @@ def test_what_it_answers_is_on_the_scale_of_the_data(numbers: list[float]) -> No
 
 
 @pytest.mark.parametrize("numbers", [[3.0], [3.0, 3.0, float("nan")]])
-def test_a_constant_target_is_learnt_as_a_constant(numbers: list[float]) -> None:
+def test_a_constant_target_has_scale_1(numbers: list[float]) -> None:
     task = fitted(numbers)
     assert task.target == {"mean": 3.0, "std": 1.0}
     assert ids_of(task, np.zeros(1)) == 3.0
 
 
-def test_no_number_at_all_leaves_the_scale() -> None:
+def test_no_targets_leave_the_scale_unchanged() -> None:
     assert fitted([float("nan")]).target == {"mean": 0.0, "std": 1.0}
 
 
@@ -75,7 +75,7 @@ def test_the_scale_is_saved() -> None:
     assert Regression(**TASK).target == {"mean": 0.0, "std": 1.0}
 
 
-def test_it_is_scored_by_correlations_on_the_scale_of_the_data() -> None:
+def test_default_metrics_are_correlations_on_the_scale_of_the_data() -> None:
     scores = score(Regression(**TASK), predicted=[1.0, 2.0, 4.0], gold=[2.0, 4.0, 8.0], names=[])
     assert scores == {"pearsonr": pytest.approx(1), "spearmanr": pytest.approx(1), "score": pytest.approx(1)}
     error = score(Regression(**{**TASK, "metrics": ["mae"]}), predicted=[1.0], gold=[3.5], names=[])
@@ -86,10 +86,10 @@ def test_it_is_scored_by_correlations_on_the_scale_of_the_data() -> None:
     ("given", "message"),
     [({"labels": ["a"]}, "a regression has no `labels`"), ({"class_weights": "balanced"}, "class_weights")],
 )
-def test_it_has_no_labels(given: dict[str, Any], message: str) -> None:
+def test_a_regression_has_no_labels(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TASKS.parse({"kind": "regression", "label": "l", **given})
 
 
-def test_it_has_one_output() -> None:
+def test_a_regression_has_one_output() -> None:
     assert Regression(**TASK).outputs == 1

@@ -37,7 +37,7 @@ def polarity(logits: list[float]) -> float:
         ([0, np.log(3)], 0.5),
     ],
 )
-def test_polarity_is_the_expected_place_on_the_scale(logits: list[float], expected: float) -> None:
+def test_polarity_is_the_expected_rank_on_the_scale(logits: list[float], expected: float) -> None:
     assert polarity(logits) == pytest.approx(expected, abs=1e-12)
 
 
@@ -48,7 +48,7 @@ def test_polarity_is_on_the_scale_and_changes_sign_with_its_direction(logits: li
     assert polarity(logits[::-1]) == pytest.approx(-polarity(logits), abs=1e-9)
 
 
-def test_it_is_a_classification_otherwise() -> None:
+def test_a_sentiment_is_otherwise_a_classification() -> None:
     ours, theirs = Sentiment(**TASK, label_smoothing=0.1), Classification(**TASK, label_smoothing=0.1)
     logits, labels, _ = batch_of(ours)
     assert loss(ours, logits, labels) == loss(theirs, logits, labels)
@@ -57,7 +57,7 @@ def test_it_is_a_classification_otherwise() -> None:
     assert formatted(theirs, row, text="x", words=[]).items() <= formatted(ours, row, text="x", words=[]).items()
 
 
-def test_an_error_is_counted_in_steps_of_the_scale() -> None:
+def test_errors_are_measured_in_steps_of_the_scale() -> None:
     scores = score(Sentiment(**TASK), predicted=[0, 2, 1], gold=[0, 0, 2], names=TASK["labels"])
     assert scores["accuracy"] == pytest.approx(1 / 3)
     assert scores["mae"] == pytest.approx(1.0)
@@ -76,12 +76,12 @@ def test_an_error_is_counted_in_steps_of_the_scale() -> None:
         ({"labels": ["a", "b"], "pos_label": "a"}, "pos_label"),
     ],
 )
-def test_the_scale_must_be_written_down(given: dict[str, Any], message: str) -> None:
+def test_the_scale_must_be_declared(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TASKS.parse({"kind": "sentiment", "label": "l", **given})
 
 
-def test_the_metric_f1_needs_a_positive_label_which_a_scale_has_not() -> None:
+def test_f1_is_refused_without_a_positive_label() -> None:
     options = TASKS.parse({"kind": "sentiment", "label": "l", "labels": ["a", "b"], "metrics": ["f1"]})
     with pytest.raises(ConfigError, match="pos_label"):
         build_task(options, name="t", labels=["a", "b"], input="text")  # type: ignore[arg-type]

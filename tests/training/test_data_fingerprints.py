@@ -236,7 +236,7 @@ def _rewrite(file: Path, state: dict[str, Any]) -> None:
         manifest.write_text(json.dumps(listed), encoding="utf-8")
 
 
-def test_a_checkpoint_of_an_earlier_version_goes_on_and_says_so(
+def test_a_checkpoint_without_fingerprints_resumes_with_a_note(
     run: dict[str, Any], output: Path, tmp_path: Path
 ) -> None:
     """It has no fingerprints, and keys that were added later have their defaults."""

@@ -67,7 +67,7 @@ WAYS: list[Callable[[dict[str, Any], Path], None]] = [finish, close_early, fail_
 
 
 @pytest.mark.parametrize("exit_run", WAYS)
-def test_the_generators_go_on_as_if_there_had_been_no_run(
+def test_a_run_restores_the_random_generators(
     run: dict[str, Any], tmp_path: Path, exit_run: Callable[[dict[str, Any], Path], None]
 ) -> None:
     start()
@@ -81,7 +81,7 @@ def test_the_generators_go_on_as_if_there_had_been_no_run(
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_a_comparison_draws_nothing(run: dict[str, Any], tmp_path: Path) -> None:
+def test_a_comparison_restores_the_random_generators(run: dict[str, Any], tmp_path: Path) -> None:
     start()
     expected = drawn()
     start()
@@ -143,7 +143,7 @@ def test_the_users_accelerator_does_not_change_the_run(run: dict[str, Any], tmp_
     assert read_json(tmp_path / "one/scores.json") == read_json(tmp_path / "two/scores.json")
 
 
-def test_evaluate_draws_nothing(run: dict[str, Any], tmp_path: Path) -> None:
+def test_evaluate_does_not_use_the_global_random_state(run: dict[str, Any], tmp_path: Path) -> None:
     nlpmtl.train(run, output=tmp_path / "out")
     start()
     expected = drawn()

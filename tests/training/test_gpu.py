@@ -42,14 +42,14 @@ def attended(device: str, dtype: torch.dtype, **options: Any) -> tuple[Tensor, T
 
 @pytest.mark.parametrize("window", [None, 8])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_attention_on_a_gpu_is_that_on_a_cpu(dtype: torch.dtype, window: int | None) -> None:
+def test_gpu_attention_equals_cpu_attention(dtype: torch.dtype, window: int | None) -> None:
     exact = attended("cpu", torch.float64, scale=0.2, window=window)
     results = attended("cuda", dtype, scale=0.2, window=window)
     for value, expected in zip(results, exact, strict=True):
         assert (value - expected).norm() / expected.norm() < (1e-2 if dtype == torch.bfloat16 else 1e-3)
 
 
-def test_dropout_on_a_gpu_drops_another_share_each_time_and_keeps_the_mean() -> None:
+def test_gpu_dropout_varies_and_keeps_the_mean() -> None:
     whole, _ = attended("cuda", torch.bfloat16)
     torch.manual_seed(1)
     some = [attended("cuda", torch.bfloat16, dropout=0.2)[0] for _ in range(200)]
@@ -58,7 +58,7 @@ def test_dropout_on_a_gpu_drops_another_share_each_time_and_keeps_the_mean() -> 
 
 
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name in packing.ARCHITECTURES])
-def test_captured_graphs_compute_what_other_passes_do(name: str, tmp_path: Path) -> None:
+def test_captured_graphs_equal_eager_passes(name: str, tmp_path: Path) -> None:
     model = AutoModel.from_pretrained(write_architecture(name, tmp_path)).cuda().eval()
     model.training = True  # but what is inside drops nothing
     enable_packing(model)
@@ -86,7 +86,7 @@ def test_captured_graphs_compute_what_other_passes_do(name: str, tmp_path: Path)
             assert (value - expected).norm() / expected.norm() < 1e-2
 
 
-def test_a_run_on_a_gpu_is_that_on_a_cpu(tmp_path: Path) -> None:
+def test_a_gpu_run_equals_a_cpu_run(tmp_path: Path) -> None:
     run = make_run(tmp_path, dropout=0.0, train={"steps": 6, "batch_size": 8, "lr": 1e-3, "precision": "fp32"})
     on_gpu = train_tiny(run, tmp_path / "gpu").output
     on_cpu = tmp_path / "cpu"
@@ -98,7 +98,7 @@ def test_a_run_on_a_gpu_is_that_on_a_cpu(tmp_path: Path) -> None:
         assert value["losses"] == pytest.approx(expected["losses"], rel=1e-3)
 
 
-def test_packed_rows_in_bf16_learn_what_padded_ones_do(tmp_path: Path) -> None:
+def test_packed_rows_in_bf16_train_like_padded_ones(tmp_path: Path) -> None:
     run = make_run(tmp_path, dropout=0.0, train={"steps": 12, "batch_size": 8, "lr": 1e-3, "precision": "bf16"})
     packed = train_tiny(run, tmp_path / "packed")
     pieces = train_tiny({**run, "train": {**run["train"], "micro_tokens": 30}}, tmp_path / "pieces")
@@ -112,7 +112,7 @@ def test_packed_rows_in_bf16_learn_what_padded_ones_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
-def test_a_run_that_goes_on_has_the_weights_of_one_that_was_not_stopped(tmp_path: Path, precision: str) -> None:
+def test_a_resumed_gpu_run_equals_an_uninterrupted_one(tmp_path: Path, precision: str) -> None:
     run = make_run(tmp_path, train={"steps": 8, "batch_size": 8, "save_every": 3, "precision": precision})
     whole = train_tiny(run, tmp_path / "whole")
     interrupt(run, tmp_path / "again", step=4)

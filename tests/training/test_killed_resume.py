@@ -51,7 +51,7 @@ def test_logs_are_rebuilt_from_the_checkpoint(run: dict[str, Any], whole: Traine
     assert steps(copied, "evaluations.jsonl") == [2, 4, 6]
 
 
-def test_an_evaluation_that_no_checkpoint_knows_of_is_not_there_twice(run: dict[str, Any], tmp_path: Path) -> None:
+def test_an_evaluation_after_the_checkpoint_is_not_logged_twice(run: dict[str, Any], tmp_path: Path) -> None:
     """The run was killed after it wrote the line of a step whose checkpoint existed."""
     for resume in (False, True, True):
         events = iter_train(load_config(run), output=tmp_path / "out", resume=resume)
@@ -65,7 +65,7 @@ def test_an_evaluation_that_no_checkpoint_knows_of_is_not_there_twice(run: dict[
     assert read_json(checkpoint(tmp_path / "out", 6) / "state.json")["evaluated"] == 6
 
 
-def test_a_checkpoint_without_logs_cuts_back_what_is_there(run: dict[str, Any], whole: Trained, copied: Path) -> None:
+def test_a_checkpoint_without_logs_truncates_the_logs(run: dict[str, Any], whole: Trained, copied: Path) -> None:
     """nlpmtl 0.1 wrote such checkpoints."""
     for path in copied.glob("checkpoints/step-*"):
         for name in ("metrics.jsonl", "evaluations.jsonl"):
@@ -78,7 +78,7 @@ def test_a_checkpoint_without_logs_cuts_back_what_is_there(run: dict[str, Any], 
     assert steps(copied, "evaluations.jsonl") == [2, 4, 6]
 
 
-def test_the_model_directory_is_replaced_whole(run: dict[str, Any], whole: Trained, copied: Path) -> None:
+def test_the_model_directory_is_replaced_atomically(run: dict[str, Any], whole: Trained, copied: Path) -> None:
     """Leftovers of a killed process are removed, files of others are kept."""
     for name in (".tmp1234", ".tmpabcd", "images/answers-gone.png"):
         (copied / "model" / name).write_bytes(b"half")
@@ -105,7 +105,7 @@ def test_a_model_that_was_moved_away_is_restored(run: dict[str, Any], copied: Pa
     assert len(Predictor.from_pretrained(copied / "model").tasks) == 1
 
 
-def test_a_checkpoint_that_is_replaced_is_never_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replacing_a_checkpoint_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "step-000001"
     save_atomic(path, tensors={}, state={"a": 1})
     monkeypatch.setattr("nlpmtl.fs._AT_FDCWD", {})

@@ -62,7 +62,7 @@ def put(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
         ({**FIRST_OF_TWO, "MASTER_PORT": "99999"}, r"at most 65535"),
     ],
 )
-def test_variables_that_do_not_belong_together_are_refused(
+def test_inconsistent_launcher_variables_are_refused(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str, tmp_path: Path
 ) -> None:
     put(monkeypatch, variables)
@@ -89,7 +89,7 @@ def test_variables_that_do_not_belong_together_are_refused(
         {"OMPI_COMM_WORLD_SIZE": "1", "OMPI_COMM_WORLD_RANK": "0"},
     ],
 )
-def test_those_of_a_launcher_are_accepted(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+def test_variables_of_a_launcher_are_accepted(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
     from nlpmtl.training.launch import check_launch
 
     put(monkeypatch, variables)
@@ -147,7 +147,7 @@ def test_settings_that_a_run_ignores_are_noted_and_change_nothing(
     assert os.environ[name] == value
 
 
-def test_what_asks_for_nothing_is_not_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_without_effect_are_not_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     from nlpmtl.training.launch import ignored_settings
 
     put(

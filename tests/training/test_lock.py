@@ -134,7 +134,7 @@ def test_a_comparison_holds_its_directory_and_its_runs_hold_theirs(run: dict[str
     assert not list((tmp_path / "out").rglob(".nlpmtl*"))
 
 
-def test_nothing_is_left_of_a_run_that_did_not_start(run: dict[str, Any], tmp_path: Path) -> None:
+def test_a_run_that_did_not_start_leaves_no_files(run: dict[str, Any], tmp_path: Path) -> None:
     broken = {**run, "encoder": {**run["encoder"], "max_length": 4000}}
     for output in (tmp_path / "a" / "b", tmp_path / "a"):
         with pytest.raises(nlpmtl.ConfigError):
@@ -156,7 +156,7 @@ def held_by(directory: Path, *, pid: int, host: str) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
-def test_without_locks_the_record_of_the_holder_decides(
+def test_without_file_locks_the_process_record_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """As on some network file systems. A process of this machine that has ended holds no lock."""
@@ -188,7 +188,7 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
         pytest.fail("held")
 
 
-def test_an_error_of_the_run_stays_what_it_is(tmp_path: Path) -> None:
+def test_an_error_of_the_run_is_raised_unchanged(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="mine"), hold_lock(tmp_path / "out"):
         raise OSError("mine")
     assert not (tmp_path / "out").exists()

@@ -5,7 +5,7 @@ import pytest
 from nlpmtl.weighting import Weighting
 
 
-def test_a_weighting_must_say_its_weights() -> None:
+def test_a_weighting_must_define_compute_weights() -> None:
     class Silent(Weighting): ...
 
     with pytest.raises(TypeError, match="weigh"):

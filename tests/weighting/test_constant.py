@@ -15,7 +15,7 @@ def build(weights: dict[str, float]) -> dict[str, float]:
     return built.compute_weights(weighting.StepObservation(0, dict.fromkeys(tasks, 0.5)))
 
 
-def test_those_left_out_weigh_1() -> None:
+def test_unlisted_tasks_have_weight_1() -> None:
     assert build({"slots": 0.25}) == {"slots": 0.25, "intent": 1.0}
     assert build({}) == {"slots": 1.0, "intent": 1.0}
 
@@ -24,12 +24,12 @@ def test_0_is_a_weight() -> None:
     assert build({"intent": 0})["intent"] == 0.0
 
 
-def test_a_weight_for_no_task_is_refused_with_the_nearest() -> None:
+def test_a_weight_of_an_unknown_task_suggests_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"weighting\.weights\.slot: no such task; did you mean 'slots'\?"):
         build({"slot": 2.0})
 
 
 @pytest.mark.parametrize("wrong", [-0.1, float("nan"), float("inf"), "much", None])
-def test_what_is_no_weight(wrong: float) -> None:
+def test_invalid_weights(wrong: float) -> None:
     with pytest.raises(ValidationError, match="slots"):
         build({"slots": wrong})

@@ -52,16 +52,16 @@ def test_each_task_with_rows_has_a_weight(kind: str) -> None:
         assert all(math.isfinite(weight) for weight in weights.values())
 
 
-def test_one_task_alone_weighs_1_at_first(kind: str) -> None:
+def test_a_single_task_has_weight_1_at_first(kind: str) -> None:
     observation = StepObservation(0, {"a": 1.0}, {"a": 0.7}, np.array([[0.3]]))
     assert build(kind, ["a"]).compute_weights(observation) == {"a": pytest.approx(1.0)}
 
 
-def test_a_step_without_rows_is_weighed_too(kind: str) -> None:
+def test_a_step_without_rows_is_accepted(kind: str) -> None:
     assert build(kind, TASKS).compute_weights(StepObservation(0, {})) == {}
 
 
-def test_an_answer_is_the_callers_own(kind: str) -> None:
+def test_returned_weights_may_be_modified(kind: str) -> None:
     weighting = build(kind, ["a", "type"])
     observation = steps(1, ["a", "type"])[0][0]
     weighting.compute_weights(observation)["type"] = 99.0
@@ -76,7 +76,7 @@ def test_the_order_of_tasks_does_not_matter(kind: str) -> None:
         assert weights == pytest.approx(again, rel=1e-9)
 
 
-def test_what_it_remembers_survives_a_file_of_json(kind: str) -> None:
+def test_state_round_trips_through_json(kind: str) -> None:
     shown = steps(7, TASKS)
     whole = play(build(kind, TASKS), shown)
     for step in (1, 4):
@@ -86,7 +86,7 @@ def test_what_it_remembers_survives_a_file_of_json(kind: str) -> None:
         assert play(second, shown[step:]) == whole[step:], step
 
 
-def test_one_that_says_it_does_not_learn_remembers_nothing(kind: str) -> None:
+def test_non_adaptive_weightings_have_no_state(kind: str) -> None:
     weighting = build(kind, TASKS)
     if not weighting.is_adaptive:
         for observation, after in steps(4, TASKS):

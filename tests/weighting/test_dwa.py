@@ -8,7 +8,7 @@ from tests.weighting.shown import build, random_losses, seen
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0])
-def test_weights_are_torchjds(temperature: float) -> None:
+def test_weights_equal_torchjd(temperature: float) -> None:
     ours, theirs = build("dwa", temperature=temperature, epoch_steps=4), DWA(temperature=temperature)
     for step, losses in enumerate(random_losses(20)):
         values = torch.tensor(list(losses.values()), dtype=torch.float64, requires_grad=True)
@@ -22,14 +22,14 @@ def test_weights_are_torchjds(temperature: float) -> None:
     assert step > 8, "there were epochs to compare"
 
 
-def test_no_more_than_three_epochs_are_remembered() -> None:
+def test_at_most_three_epochs_are_kept() -> None:
     ours = build("dwa", epoch_steps=2)
     for step, losses in enumerate(random_losses(40)):
         ours.update(seen(losses, step=step), losses=losses, post_step_losses={})
     assert sorted(ours.state) == ["17", "18", "19"]
 
 
-def test_a_task_without_rows_in_an_epoch_counts_as_one_that_stands_still() -> None:
+def test_a_task_without_rows_in_an_epoch_has_ratio_1() -> None:
     ours = build("dwa", epoch_steps=1, tasks=["a", "b"])
     ours.update(seen({"a": 2.0}), losses={"a": 2.0}, post_step_losses={})
     ours.update(seen({"a": 2.0, "b": 1.0}, step=1), losses={"a": 2.0, "b": 1.0}, post_step_losses={})

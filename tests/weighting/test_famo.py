@@ -7,7 +7,7 @@ from torchjd.scalarization import FAMO
 from tests.weighting.shown import TASKS, build, random_losses, seen
 
 
-def test_weights_are_torchjds() -> None:
+def test_weights_equal_torchjd() -> None:
     ours, theirs = build("famo"), FAMO(len(TASKS)).double()
     afters = random_losses(30, seed=1)
     for losses, after in zip(random_losses(30), afters, strict=True):
@@ -22,7 +22,7 @@ def test_weights_are_torchjds() -> None:
     assert float(xi.abs().max()) > 0.1, "they moved"
 
 
-def test_what_fell_less_gets_more() -> None:
+def test_tasks_with_slower_progress_get_more_weight() -> None:
     ours = build("famo", tasks=["a", "b"])
     for _ in range(5):
         losses = {"a": 1.0, "b": 1.0}

@@ -7,7 +7,7 @@ from torchjd.scalarization import GeometricMean
 from tests.weighting.shown import TASKS, build, random_losses, seen
 
 
-def test_with_equal_shares_it_is_torchjds_gradient() -> None:
+def test_equal_shares_give_torchjds_gradient() -> None:
     for losses in random_losses(10):
         values = torch.tensor(list(losses.values()), dtype=torch.float64, requires_grad=True)
         GeometricMean()(values).backward()

@@ -49,13 +49,13 @@ def step_of(kind: str, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([weights[task] for task in TASKS]) @ matrix
 
 
-def test_all_of_them_are_compared() -> None:
+def test_every_gradient_method_is_compared() -> None:
     assert sorted(THEIRS) == METHODS
 
 
 @pytest.mark.parametrize("kind", METHODS)
 @pytest.mark.filterwarnings("ignore:You are solving a parameterized problem:UserWarning")
-def test_the_step_is_torchjds(kind: str) -> None:
+def test_the_update_equals_torchjd(kind: str) -> None:
     for number in range(3):
         matrix = jacobian(number)
         matrix *= np.sqrt(3) / np.linalg.norm(matrix)
@@ -69,7 +69,7 @@ def test_the_step_is_torchjds(kind: str) -> None:
         np.testing.assert_allclose(ours, theirs * (3 if averages else 1), rtol=1e-4, atol=1e-4)
 
 
-def test_pcgrad_of_two_is_algorithm_1() -> None:
+def test_pcgrad_of_two_tasks_is_algorithm_1() -> None:
     g, h = jacobian()[:2]
     expected = (g - g @ h / (h @ h) * h) + (h - g @ h / (g @ g) * g)
     weights = build("pcgrad", tasks=["a", "b"]).compute_weights(seen({"a": 1.0, "b": 1.0}, jacobian=np.stack([g, h])))
@@ -78,13 +78,13 @@ def test_pcgrad_of_two_is_algorithm_1() -> None:
 
 @pytest.mark.parametrize("kind", METHODS)
 @pytest.mark.parametrize("length", [1e-4, 0.3, 200.0])
-def test_where_there_is_nothing_to_mend_the_step_is_the_plain_one(kind: str, length: float) -> None:
+def test_without_conflicts_the_update_is_the_plain_one(kind: str, length: float) -> None:
     weights = build(kind).compute_weights(seen(LOSSES, jacobian=length * np.eye(3, 5)))
     assert weights == pytest.approx(dict.fromkeys(TASKS, 1.5 if kind == "cagrad" else 1.0), rel=2e-3)
 
 
 @pytest.mark.parametrize("kind", ["upgrad", "dualproj", "mgda", "nashmtl"])
-def test_no_task_is_made_worse(kind: str) -> None:
+def test_no_task_loss_increases_to_first_order(kind: str) -> None:
     for number in range(5):
         matrix = jacobian(number)
         assert (matrix @ matrix.sum(axis=0)).min() < 0 or number > 0
@@ -94,20 +94,20 @@ def test_no_task_is_made_worse(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", METHODS)
 @pytest.mark.parametrize("scale", [1e-5, 1e3])
-def test_gradients_of_any_length(kind: str, scale: float) -> None:
+def test_gradients_of_any_norm(kind: str, scale: float) -> None:
     weights = build(kind).compute_weights(seen(LOSSES, jacobian=scale * jacobian()))
     assert weights == pytest.approx(build(kind).compute_weights(seen(LOSSES, jacobian=jacobian())), rel=1e-4, abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", METHODS)
-def test_gradients_that_are_0_or_no_numbers_leave_it_to_the_step_to_say_so(kind: str) -> None:
+def test_zero_and_non_finite_gradients_give_plain_weights(kind: str) -> None:
     matrix = jacobian()
     matrix[1, 2] = np.nan
     for wrong in (matrix, 0 * jacobian()):
         assert build(kind).compute_weights(seen(LOSSES, jacobian=wrong)) == dict.fromkeys(TASKS, 1.0)
 
 
-def test_without_its_packages_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torchjd" else find(name))
     with pytest.raises(ConfigError, match=r"pip install 'nlpmtl\[gradients\]'"):

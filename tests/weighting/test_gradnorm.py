@@ -28,7 +28,7 @@ def test_weights_follow_the_papers_gradient() -> None:
         expected = 3 * moved / moved.sum()
 
 
-def test_a_task_with_a_long_gradient_gets_less() -> None:
+def test_a_task_with_a_large_gradient_gets_less_weight() -> None:
     ours, losses = build("gradnorm", alpha=0.0), dict.fromkeys(TASKS, 1.0)
     jacobian = np.diag([10.0, 1.0, 1.0])
     for _ in range(20):

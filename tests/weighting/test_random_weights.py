@@ -6,7 +6,7 @@ import pytest
 from tests.weighting.shown import TASKS, build, seen
 
 
-def test_they_sum_to_the_number_of_tasks_and_are_drawn_anew() -> None:
+def test_random_weights_sum_to_the_number_of_tasks_and_change() -> None:
     ours, losses = build("random"), dict.fromkeys(TASKS, 1.0)
     drawn = [ours.compute_weights(seen(losses, step=step)) for step in range(50)]
     assert all(sum(weights.values()) == pytest.approx(3) for weights in drawn)
@@ -14,7 +14,7 @@ def test_they_sum_to_the_number_of_tasks_and_are_drawn_anew() -> None:
     assert build("random").compute_weights(seen(losses, step=7)) == drawn[7]
 
 
-def test_they_are_the_softmax_of_normal_numbers() -> None:
+def test_random_weights_are_a_softmax_of_normal_samples() -> None:
     ours, losses = build("random"), dict.fromkeys(TASKS, 1.0)
     logs = np.log([list(ours.compute_weights(seen(losses, step=step)).values()) for step in range(4_000)])
     apart = (logs[:, 0] - logs[:, 1]) / np.sqrt(2)

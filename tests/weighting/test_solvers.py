@@ -76,7 +76,7 @@ def cosine(first: Array, second: Array) -> float:
 
 @pytest.mark.parametrize("count", [2, 3, 5, 8])
 @pytest.mark.parametrize("kind", EXACT)
-def test_the_direction_is_that_of_an_independent_solver(kind: str, count: int) -> None:
+def test_the_direction_equals_independent_solvers(kind: str, count: int) -> None:
     for seed in range(4):
         matrix = gradients(count, seed=seed)
         assert abs(cosine(weights_of(kind, matrix) @ matrix, reference(kind, matrix))) > 0.9999, seed
@@ -85,14 +85,14 @@ def test_the_direction_is_that_of_an_independent_solver(kind: str, count: int) -
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 4, 8, 12])
 @pytest.mark.parametrize("kind", EXACT)
-def test_the_direction_is_that_of_an_independent_solver_on_many_sets(kind: str, count: int) -> None:
+def test_the_direction_equals_independent_solvers_on_many_sets(kind: str, count: int) -> None:
     for seed in range(30):
         matrix = gradients(count, seed=seed)
         assert abs(cosine(weights_of(kind, matrix) @ matrix, reference(kind, matrix))) > 0.9999, seed
 
 
 @pytest.mark.parametrize("count", [1, 2, 8, 20])
-def test_residuals(count: int) -> None:
+def test_kkt_residuals_are_small(count: int) -> None:
     from nlpmtl.weighting import solvers
 
     for seed in range(10):
@@ -136,7 +136,7 @@ DEGENERATE = {
 
 @pytest.mark.parametrize("name", DEGENERATE)
 @pytest.mark.parametrize("kind", METHODS)
-def test_degenerate_sets_have_finite_weights_that_do_not_depend_on_rounding(kind: str, name: str) -> None:
+def test_degenerate_sets_have_finite_stable_weights(kind: str, name: str) -> None:
     """Inner products in single precision, and the tasks in another order, give the same direction."""
     matrix = np.array(DEGENERATE[name])
     weights = weights_of(kind, matrix)
@@ -159,7 +159,7 @@ def test_parallel_gradients_share_their_weight() -> None:
             assert weights_of(kind, np.array([A, A + near * B])) == pytest.approx([1.0, 1.0], rel=1e-2), (kind, near)
 
 
-def test_shortest_is_0_where_gradients_are_opposite_or_0() -> None:
+def test_the_minimum_norm_is_0_for_opposite_or_zero_gradients() -> None:
     from nlpmtl.weighting import solvers
 
     assert solvers.min_norm_combination(np.array([[1.0, -3.0], [-3.0, 9.0]])) == pytest.approx([0.75, 0.25])

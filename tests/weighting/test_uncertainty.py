@@ -7,7 +7,7 @@ from torchjd.scalarization import UW
 from tests.weighting.shown import TASKS, build, random_losses, seen
 
 
-def test_it_descends_torchjds_loss() -> None:
+def test_updates_descend_torchjds_loss() -> None:
     """With equal shares and half the rate, on twice the loss: the same numbers."""
     ours, theirs = build("uncertainty", lr=0.3), UW(len(TASKS)).double()
     optimizer = torch.optim.SGD(theirs.parameters(), lr=0.3 * 2 / len(TASKS))
@@ -23,7 +23,7 @@ def test_it_descends_torchjds_loss() -> None:
     assert [ours.state[task] for task in TASKS] == pytest.approx(theirs.log_var.tolist(), rel=1e-9)
 
 
-def test_it_ends_where_each_weight_is_one_over_the_loss() -> None:
+def test_weights_converge_to_the_inverse_loss() -> None:
     """The minimum of exp(−s) L + s."""
     ours, losses = build("uncertainty", lr=0.5), {"a": 0.25, "b": 1.0, "c": 4.0}
     for _ in range(500):
@@ -31,7 +31,7 @@ def test_it_ends_where_each_weight_is_one_over_the_loss() -> None:
     assert ours.compute_weights(seen(losses)) == pytest.approx({"a": 4.0, "b": 1.0, "c": 0.25}, rel=1e-6)
 
 
-def test_a_task_without_rows_stays() -> None:
+def test_a_task_without_rows_is_unchanged() -> None:
     ours = build("uncertainty")
     ours.update(seen({"a": 3.0}), losses={"a": 3.0}, post_step_losses={})
     assert ours.compute_weights(seen({"a": 1.0, "b": 1.0}))["b"] == 1.0

@@ -18,7 +18,7 @@ from nlpmtl.model.sharing.task_routing import SharedLayer, TaskRouted
 from tests.model.sharing.schemes import CASES, TASKS, make_encoder, make_inputs, make_sharing, masked, parts
 
 
-def test_bottlenecks_and_normalisations_of_a_task_are_what_stock_layers_with_them_compute(tmp_path: Path) -> None:
+def test_task_adapters_equal_layers_with_the_adapter_inserted(tmp_path: Path) -> None:
     """A stock encoder for each task, with x + U gelu(D x + d) + u hooked on behind both blocks' last matrices."""
     encoder = make_encoder(tmp_path)
     plain, inputs, rows = copy.deepcopy(encoder), make_inputs(encoder), parts()
@@ -49,7 +49,7 @@ def _behind(bottleneck: Bottleneck) -> Any:
     return hook
 
 
-def test_projected_attention_is_added_where_a_layer_ends(tmp_path: Path) -> None:
+def test_projected_attention_is_added_to_the_layer_output(tmp_path: Path) -> None:
     """V_D g(V_E h) for each row without its padding, head by head, added before the last normalisation."""
     encoder = make_encoder(tmp_path)
     plain, inputs, rows = copy.deepcopy(encoder), make_inputs(encoder), parts()
@@ -88,7 +88,7 @@ def _beside(layer: nn.Module, projection: Projection, small: SmallAttention) -> 
 
 
 @pytest.mark.parametrize(("form", "frozen"), [("bottleneck", True), ("pal", False)])
-def test_at_first_nothing_is_added_and_the_form_says_whether_the_encoder_is_trained(
+def test_new_adapters_are_the_identity_and_freeze_the_encoder_if_configured(
     form: Any, frozen: bool, tmp_path: Path
 ) -> None:
     encoder = make_encoder(tmp_path)
@@ -111,7 +111,7 @@ def test_at_first_nothing_is_added_and_the_form_says_whether_the_encoder_is_trai
     assert any(not torch.equal(before[name], weight) for name, weight in sharing.task_parameters("a").items())
 
 
-def test_nothing_that_a_layer_computed_stays_behind(tmp_path: Path) -> None:
+def test_no_activations_are_kept_after_a_pass(tmp_path: Path) -> None:
     encoder = make_encoder(tmp_path)
     sharing = make_sharing(encoder, CASES["pal"]).train()
     sharing(make_inputs(encoder), parts())

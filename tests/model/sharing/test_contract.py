@@ -40,7 +40,7 @@ def encoder(stock: PreTrainedModel) -> PreTrainedModel:
     return copy.deepcopy(stock)
 
 
-def test_every_registered_scheme_is_tried() -> None:
+def test_every_registered_scheme_is_tested() -> None:
     builtin = {name for name in SHARINGS.names() if SHARINGS.get(name).__module__.startswith("nlpmtl.")}
     assert builtin == {case["kind"] for case in CASES.values()}
 
@@ -52,7 +52,7 @@ SWEPT = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) f
 
 @pytest.mark.parametrize("name", SWEPT)
 @pytest.mark.parametrize("case", CASES)
-def test_a_mixed_batch_is_its_tasks_and_rows_one_by_one_on_every_architecture(
+def test_a_mixed_batch_equals_single_rows_on_every_architecture(
     case: str, name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     encoder = architecture(name, tmp_path_factory)
@@ -92,7 +92,7 @@ def architecture(name: str, factory: pytest.TempPathFactory) -> PreTrainedModel:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_encoder_of_a_task_computes_its_hidden_states(case: str, encoder: PreTrainedModel) -> None:
+def test_the_standalone_encoder_of_a_task_gives_its_hidden_states(case: str, encoder: PreTrainedModel) -> None:
     names = encoder.state_dict().keys()
     sharing, inputs, rows = make_sharing(encoder, CASES[case]), make_inputs(encoder), parts()
     hidden = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
@@ -110,7 +110,7 @@ def test_an_encoder_of_a_task_computes_its_hidden_states(case: str, encoder: Pre
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("case", STIRRED)
-def test_what_a_task_has_of_its_own_learns_from_its_rows_alone(
+def test_task_parameters_get_gradients_only_from_rows_of_the_task(
     case: str, packed: bool, encoder: PreTrainedModel
 ) -> None:
     sharing, inputs = make_sharing(encoder, CASES[case]), make_inputs(encoder)
@@ -145,9 +145,7 @@ def test_the_order_of_tasks_changes_nothing(case: str, encoder: PreTrainedModel)
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("case", CASES)
-def test_activations_that_are_computed_again_give_the_same_gradient(
-    case: str, packed: bool, encoder: PreTrainedModel
-) -> None:
+def test_recomputed_activations_give_the_same_gradient(case: str, packed: bool, encoder: PreTrainedModel) -> None:
     sharing, inputs, rows = make_sharing(encoder, CASES[case]), make_inputs(encoder), parts()
     if packed:
         enable_packing(encoder)
@@ -174,7 +172,7 @@ def test_activations_that_are_computed_again_give_the_same_gradient(
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_it_computes_in_bfloat16_what_it_computes_in_double_precision(case: str, encoder: PreTrainedModel) -> None:
+def test_bfloat16_is_close_to_double_precision(case: str, encoder: PreTrainedModel) -> None:
     sharing, inputs, rows = make_sharing(encoder, CASES[case]), make_inputs(encoder), parts()
     exact = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
     sharing.float()
@@ -191,7 +189,7 @@ def test_it_computes_in_bfloat16_what_it_computes_in_double_precision(case: str,
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_its_products_may_be_of_eight_bits(case: str, encoder: PreTrainedModel) -> None:
+def test_int8_is_close_to_double_precision(case: str, encoder: PreTrainedModel) -> None:
     sharing, inputs, rows = make_sharing(encoder, CASES[case]).float(), make_inputs(encoder), parts()
     with torch.no_grad():
         exact = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
@@ -204,7 +202,7 @@ def test_its_products_may_be_of_eight_bits(case: str, encoder: PreTrainedModel) 
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_freezing_leaves_what_the_scheme_adds(case: str, encoder: PreTrainedModel) -> None:
+def test_freezing_keeps_added_parameters_trainable(case: str, encoder: PreTrainedModel) -> None:
     sharing = make_sharing(encoder, CASES[case])
     sharing.freeze()
     kept = {id(parameter) for task in TASKS for parameter in sharing.task_parameters(task).values()}
@@ -213,7 +211,7 @@ def test_freezing_leaves_what_the_scheme_adds(case: str, encoder: PreTrainedMode
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_pass_costs_what_its_layers_multiply(case: str, encoder: PreTrainedModel) -> None:
+def test_relative_flops_equal_the_counted_products(case: str, encoder: PreTrainedModel) -> None:
     """Counted by torch; attention between tokens, which is a product of batches, is left out in both."""
     plain_encoder = copy.deepcopy(encoder)
     sharing, rows = make_sharing(encoder, CASES[case]), parts()

@@ -15,7 +15,7 @@ from nlpmtl.model.sharing.cross_stitch import Stitch, StitchedLayer
 from tests.model.sharing.schemes import TASKS, make_encoder, make_inputs, make_sharing, masked, parts
 
 
-def test_a_column_takes_from_the_others_what_the_mixture_says(tmp_path: Path) -> None:
+def test_cross_stitch_units_mix_the_columns_linearly(tmp_path: Path) -> None:
     """h_t ← Σ_s α_ts h_s after each layer, by hand: column by column."""
     encoder = make_encoder(tmp_path)
     plain: Any = copy.deepcopy(encoder)
@@ -37,7 +37,7 @@ def test_a_column_takes_from_the_others_what_the_mixture_says(tmp_path: Path) ->
         torch.testing.assert_close(outputs[task], expected[task])
 
 
-def test_the_mixture_can_be_read_and_starts_near_each_for_itself(tmp_path: Path) -> None:
+def test_cross_stitch_weights_are_reported_and_start_near_the_identity(tmp_path: Path) -> None:
     encoder = make_encoder(tmp_path)
     inputs, plain = make_inputs(encoder), copy.deepcopy(encoder)
     sharing = CrossStitch(encoder=encoder, tasks=TASKS, shared=1, speed=100.0)
@@ -54,7 +54,7 @@ def test_the_mixture_can_be_read_and_starts_near_each_for_itself(tmp_path: Path)
     assert [relation.values.tolist() for relation in alone.task_relations().values()] == [[[1.0]]] * 3
 
 
-def test_the_mixture_moves_so_many_times_the_learning_rate_and_does_not_decay() -> None:
+def test_cross_stitch_weights_have_their_own_rate_and_no_weight_decay() -> None:
     stitch = Stitch(2, speed=50.0)
     before = stitch.alpha.detach().clone()
     optimizer = torch.optim.AdamW(stitch.parameters(), lr=1e-3, weight_decay=0.0)

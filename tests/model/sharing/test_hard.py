@@ -19,7 +19,7 @@ def hard(tmp_path_factory: pytest.TempPathFactory) -> Hard:
     return sharing
 
 
-def test_the_encoder_runs_once_whatever_is_asked(hard: Hard) -> None:
+def test_the_encoder_runs_once_for_all_tasks(hard: Hard) -> None:
     batch_sizes: list[int] = []
     hook = hard.encoder.register_forward_hook(
         lambda module, args, kwargs, output: batch_sizes.append(len(kwargs["input_ids"])), with_kwargs=True
@@ -34,5 +34,5 @@ def test_the_encoder_runs_once_whatever_is_asked(hard: Hard) -> None:
     assert torch.equal(outputs["b"], hidden[[2]])
 
 
-def test_its_encoder_is_that_of_every_task(hard: Hard) -> None:
+def test_the_encoder_is_shared_by_every_task(hard: Hard) -> None:
     assert hard.standalone_encoder("a") is hard.standalone_encoder("b") is hard.encoder

@@ -24,7 +24,7 @@ SPECS: dict[str, dict[str, Any]] = {
 }
 
 
-def test_a_row_gets_the_shared_adapter_and_its_tasks_own(tmp_path: Path) -> None:
+def test_a_row_uses_the_shared_adapter_and_that_of_its_task(tmp_path: Path) -> None:
     """y = W x + b + (α/r) B A x + (α/r_t) B_t A_t x, by hand."""
     encoder = make_encoder(tmp_path)
     sharing = make_sharing(encoder, {**CASES["lora"], "alpha": 5.0})
@@ -47,7 +47,7 @@ def test_a_row_gets_the_shared_adapter_and_its_tasks_own(tmp_path: Path) -> None
         start += len(rows)
 
 
-def test_at_first_it_is_the_encoder_and_only_adapters_are_trained(tmp_path: Path) -> None:
+def test_new_adapters_are_the_identity_and_only_adapters_are_trained(tmp_path: Path) -> None:
     encoder = make_encoder(tmp_path)
     inputs, stock = make_inputs(encoder), copy.deepcopy(encoder)
     sharing = Lora(encoder=encoder, tasks=tuple(ROWS), rank=3, task_rank=2, alpha=5.0)
@@ -76,7 +76,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[MultiTaskModel, P
     return model, path
 
 
-def test_peft_reads_each_tasks_adapters_and_computes_alike(
+def test_peft_loads_the_adapters_of_each_task_with_equal_outputs(
     trained: tuple[MultiTaskModel, Path], tmp_path: Path
 ) -> None:
     peft = pytest.importorskip("peft")
@@ -103,9 +103,7 @@ def test_peft_reads_each_tasks_adapters_and_computes_alike(
         torch.testing.assert_close(hidden[directory.name][real], plain[real], atol=1e-5, rtol=1e-5)
 
 
-def test_what_has_no_adapters_or_no_such_task_is_not_written(
-    trained: tuple[MultiTaskModel, Path], tmp_path: Path
-) -> None:
+def test_exports_without_adapters_or_task_are_refused(trained: tuple[MultiTaskModel, Path], tmp_path: Path) -> None:
     model, path = trained
     with pytest.raises(ConfigError, match=r"no task 'typo'; did you mean 'type'\?"):
         export_lora(model, directory=tmp_path / "new", base=str(path), tasks=["typo"])

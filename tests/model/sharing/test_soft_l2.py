@@ -10,7 +10,7 @@ from torch.func import functional_call
 from tests.model.sharing.schemes import make_encoder, make_sharing
 
 
-def test_the_penalty_and_its_gradient_are_those_of_the_distances_to_the_mean(tmp_path: Path) -> None:
+def test_the_penalty_is_the_squared_distance_to_the_mean(tmp_path: Path) -> None:
     sharing = make_sharing(make_encoder(tmp_path), {"kind": "soft_l2", "shared": 2, "strength": 0.3})
     parameters = {task: list(sharing.task_parameters(task).values()) for task in sharing.tasks}
     stacked = {
@@ -49,7 +49,7 @@ class _Penalty(torch.nn.Module):
         return penalty
 
 
-def test_copies_that_are_alike_are_not_penalised(tmp_path: Path) -> None:
+def test_equal_copies_have_no_penalty(tmp_path: Path) -> None:
     sharing = make_sharing(make_encoder(tmp_path), {"kind": "soft_l2", "strength": 1.0})
     with torch.no_grad():
         for task in sharing.tasks[1:]:

@@ -26,9 +26,7 @@ def encoder(stock: PreTrainedModel) -> PreTrainedModel:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_lower_layers_see_each_row_once_and_upper_ones_only_rows_of_their_task(
-    packed: bool, encoder: PreTrainedModel
-) -> None:
+def test_shared_layers_run_once_and_task_layers_only_on_their_rows(packed: bool, encoder: PreTrainedModel) -> None:
     sharing, inputs = make_sharing(encoder, {"kind": "layers", "shared": 1}), make_inputs(encoder)
     if packed:
         enable_packing(encoder)
@@ -73,12 +71,12 @@ def test_copies_follow_the_encoders_config(encoder: PreTrainedModel) -> None:
 
 
 @pytest.mark.parametrize("kind", ["layers", "soft_l2", "cross_stitch"])
-def test_a_layer_at_least_is_left_to_the_tasks(kind: str, encoder: PreTrainedModel) -> None:
+def test_at_least_one_layer_is_task_specific(kind: str, encoder: PreTrainedModel) -> None:
     with pytest.raises(ModelError, match=r'sharing\.shared: the encoder has 3 layers, found 3.*kind = "hard"'):
         make_sharing(encoder, {"kind": kind, "shared": 3})
 
 
-def test_a_convolution_behind_the_first_layer_asks_for_one_that_is_shared(tmp_path: Path) -> None:
+def test_a_convolution_after_the_first_layer_requires_a_shared_layer(tmp_path: Path) -> None:
     convolved = make_encoder(tmp_path, "deberta-v2", conv_kernel_size=3)
     with pytest.raises(ModelError, match=r"sharing\.shared: this encoder convolves.*share at least 1 layer"):
         make_sharing(copy.deepcopy(convolved), {"kind": "layers", "shared": 0})
