@@ -22,7 +22,7 @@ from nlpmtl.data.tokenized_split import TokenizedSplit, read_tokenized_split
 from nlpmtl.data.tokenizer import without_truncation
 from nlpmtl.errors import DataError
 
-_FORMAT = 7
+_FORMAT = 8
 """The version of the cache format; increase it when files or the processing of rows change."""
 _PACKAGES = ("nlpmtl", "tokenizers", "transformers")
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)

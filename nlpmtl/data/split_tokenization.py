@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,16 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.data.arrays import ArrayWriter, RaggedWriter
+from nlpmtl.data.arrow_buffer import ArrowBuffer
 from nlpmtl.data.batching import greedy_length_batches
+from nlpmtl.data.column_types import BUILT_IN
 from nlpmtl.data.examples import Examples
 from nlpmtl.data.hashing import digest_tokens, hash_inputs
 from nlpmtl.data.label_columns import LabelColumnWriter
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.tokenization import TokenizedTexts, tokenize
-from nlpmtl.data.tokenized_split import TokenizedSplit
+from nlpmtl.data.tokenized_split import EXAMPLES, TokenizedSplit
 from nlpmtl.data.tokenizer import find_failing_text
 from nlpmtl.data.word_alignment import NO_TOKEN, Spans
 from nlpmtl.data.word_splitting import WordCounts
@@ -55,51 +58,99 @@ def tokenize_split(
         RunError: the tokenizer fails for a row, such as by a panic of its Rust code.
         OSError: the files cannot be written.
     """
-    pair, words = "pair" in examples.stored.schema.names, "words" in examples.stored.schema.names
-    has_types = pair and "token_type_ids" in tokenizer.model_input_names
-    ids = RaggedWriter(directory, "ids")
-    types = ArrayWriter(directory, "types", dtype=np.int8) if has_types else None
-    first_tokens = RaggedWriter(directory, "first_tokens") if words else None
-    first_token_counts = ArrayWriter(directory, "first_token_counts", dtype=np.int32) if words else None
-    labels = {
-        name: LabelColumnWriter(directory, f"label{i}", type=type_) for i, (name, type_) in enumerate(columns.items())
-    }
-    inputs = ArrayWriter(directory, "inputs", dtype=np.uint64)
-    numbers = ArrayWriter(directory, "numbers", dtype=np.int64)
-    numbers.append(examples.numbers)
-    word_counts = WordCounts()
-    truncated = 0
-    for batch, texts in _tokenize_batches(examples, tokenizer=tokenizer, max_length=max_length):
-        ids.append(texts.ids)
-        inputs.append(hash_inputs(batch))
-        truncated += int(texts.cut.sum())
-        if types is not None and texts.types is not None:
-            types.append(texts.types.values)
-        if first_tokens is not None and first_token_counts is not None and texts.first_tokens is not None:
-            first_tokens.append(texts.first_tokens)
-            first_token_counts.append(_count_first_tokens(texts.first_tokens))
-            word_counts.add(row.as_py() for row in batch["words"])
-        for name, label in labels.items():
+    writer = _SplitWriter(examples, columns=columns, tokenizer=tokenizer, directory=directory)
+    with writer.stored:
+        for batch, texts in _tokenize_batches(examples, tokenizer=tokenizer, max_length=max_length):
+            writer.append(batch, texts)
+    return writer.close()
+
+
+class _SplitWriter:
+    """A writer of the arrays and the Arrow file of a split, batch by batch."""
+
+    def __init__(
+        self,
+        examples: Examples,
+        *,
+        columns: Mapping[str, LabelType],
+        tokenizer: PreTrainedTokenizerBase,
+        directory: Path | None,
+    ) -> None:
+        schema, self._examples = examples.stored.schema, examples
+        coded = {f"label:{name}" for name, type_ in columns.items() if type_ in BUILT_IN}
+        self._stored_names = [name for name in schema.names if name not in coded]
+        stored_schema = pa.schema([schema.field(name) for name in self._stored_names])
+        self.stored = ArrowBuffer(stored_schema, directory=directory, name=EXAMPLES)
+        has_types = "pair" in schema.names and "token_type_ids" in tokenizer.model_input_names
+        self._ids = RaggedWriter(directory, "ids")
+        self._types = ArrayWriter(directory, "types", dtype=np.int8) if has_types else None
+        self._words = _WordWriter(directory) if "words" in schema.names else None
+        self._inputs = ArrayWriter(directory, "inputs", dtype=np.uint64)
+        self._numbers = ArrayWriter(directory, "numbers", dtype=np.int64)
+        self._numbers.append(examples.numbers)
+        self._labels = {
+            name: LabelColumnWriter(directory, f"label{i}", type=type_)
+            for i, (name, type_) in enumerate(columns.items())
+        }
+        self._truncated = 0
+
+    def append(self, batch: pa.RecordBatch, texts: TokenizedTexts) -> None:
+        """Add a batch of examples and its tokens."""
+        self.stored.write([batch[name] for name in self._stored_names])
+        self._ids.append(texts.ids)
+        self._inputs.append(hash_inputs(batch))
+        self._truncated += int(texts.cut.sum())
+        if self._types is not None and texts.types is not None:
+            self._types.append(texts.types.values)
+        if self._words is not None and texts.first_tokens is not None:
+            self._words.append(batch["words"], texts.first_tokens)
+        for name, label in self._labels.items():
             label.append(batch[f"label:{name}"])
-    all_ids = ids.close()
-    return TokenizedSplit(
-        ids=all_ids,
-        types=Ragged(types.close(), all_ids.bounds) if types is not None else None,
-        first_tokens=first_tokens.close() if first_tokens is not None else None,
-        first_token_counts=first_token_counts.close() if first_token_counts is not None else None,
-        columns={name: label.close() for name, label in labels.items()},
-        numbers=numbers.close(),
-        where=examples.where,
-        separator=examples.separator,
-        files=examples.files,
-        missing_columns=examples.missing_columns,
-        class_names=examples.class_names,
-        skipped=examples.skipped,
-        truncated=truncated,
-        inputs=inputs.close(),
-        tokens=digest_tokens(all_ids),
-        word_counts=word_counts.counts if words else None,
-    )
+
+    def close(self) -> TokenizedSplit:
+        """Return the whole split."""
+        examples, ids = self._examples, self._ids.close()
+        split = TokenizedSplit(
+            ids=ids,
+            types=Ragged(self._types.close(), ids.bounds) if self._types is not None else None,
+            columns={name: label.close() for name, label in self._labels.items()},
+            examples=self.stored.batches().memory_map(),
+            numbers=self._numbers.close(),
+            where=examples.where,
+            separator=examples.separator,
+            files=examples.files,
+            missing_columns=examples.missing_columns,
+            class_names=examples.class_names,
+            skipped=examples.skipped,
+            truncated=self._truncated,
+            inputs=self._inputs.close(),
+            tokens=digest_tokens(ids),
+        )
+        return split if self._words is None else self._words.add_to(split)
+
+
+class _WordWriter:
+    """A writer of what is known of the words of a split."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._first_tokens = RaggedWriter(directory, "first_tokens")
+        self._first_token_counts = ArrayWriter(directory, "first_token_counts", dtype=np.int32)
+        self._counts = WordCounts()
+
+    def append(self, words: pa.Array, first_tokens: Ragged) -> None:
+        """Add the words of a batch and their first tokens."""
+        self._first_tokens.append(first_tokens)
+        self._first_token_counts.append(_count_first_tokens(first_tokens))
+        self._counts.add(row.as_py() for row in words)
+
+    def add_to(self, split: TokenizedSplit) -> TokenizedSplit:
+        """Return a split with its words."""
+        return replace(
+            split,
+            first_tokens=self._first_tokens.close(),
+            first_token_counts=self._first_token_counts.close(),
+            word_counts=self._counts.counts,
+        )
 
 
 def _tokenize_batches(

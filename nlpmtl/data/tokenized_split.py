@@ -13,13 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlpmtl.data.arrays import memmap_array, memmap_ragged, open_regular_file
+from nlpmtl.data.arrow_buffer import ArrowBatches, memmap_batches
+from nlpmtl.data.example import Example
 from nlpmtl.data.hashing import Hashes
+from nlpmtl.data.input_parsing import Input
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.raw_rows import FilePart, MissingColumn, location
 from nlpmtl.data.targets import LabelMapping, Labels, map_labels
+from nlpmtl.data.word_alignment import join_words
 from nlpmtl.strict_json import dumps
 
+EXAMPLES = "examples.arrow"
+"""The file of the validated examples in a cache entry."""
 _METADATA = "metadata.json"
 
 
@@ -36,6 +42,8 @@ class TokenizedSplit:
         places: task -> for each row the indices of the sequences that it reads. A task without an entry reads
             sequence ``i`` for row ``i``.
         columns: the label columns.
+        examples: the validated inputs, and the label columns of types that are not built in; None for rows that were
+            not read from a source. They are in a memory map, unless no file could be written.
         numbers: the number of each row in its source, ``[rows]``; None for rows that were not read from a source.
         where: the name of the source in error messages.
         separator: what separates that name from a row's number.
@@ -57,6 +65,7 @@ class TokenizedSplit:
     labels: Mapping[str, Labels] = field(default_factory=dict)
     places: Mapping[str, Ragged] = field(default_factory=dict)
     columns: Mapping[str, LabelColumn] = field(default_factory=dict)
+    examples: ArrowBatches | None = None
     numbers: NDArray[np.int64] | None = None
     where: str = ""
     separator: str = "row "
@@ -94,6 +103,14 @@ class TokenizedSplit:
         number = row if self.numbers is None else int(self.numbers[row])
         return location(number, where=self.where, separator=self.separator, files=self.files)
 
+    def example(self, row: int, task: str) -> Example:
+        """Return a row as a task sees it. Its input and labels are read when they are first used.
+
+        Its input is None for rows that were not read from a source. Its labels are empty if the row is unlabelled for
+        the task.
+        """
+        return _StoredExample(split=self, row=row, task=task)
+
     def write_metadata(self, directory: Path) -> None:
         """Write everything but the arrays, so that `read_tokenized_split` can read the directory."""
         metadata = {
@@ -111,6 +128,37 @@ class TokenizedSplit:
             "word_counts": None if self.word_counts is None else dict(self.word_counts),
         }
         (directory / _METADATA).write_text(dumps(metadata), encoding="utf-8")
+
+
+class _StoredExample(Example):
+    """An example that is read from a split when its attributes are first used."""
+
+    def __init__(self, *, split: TokenizedSplit | None = None, row: int = 0, task: str = "", **values: Any) -> None:
+        self.__dict__.update(values, _split=split, _row=row, _task=task)
+
+    @cached_property
+    def input(self) -> Input | None:  # type: ignore[override]
+        stored = self._stored
+        if stored is None:
+            return None
+        if "words" in stored:
+            text, spans = join_words(stored["words"])
+            return Input(text, given=spans)
+        return Input(stored["text"], stored.get("pair"))
+
+    @cached_property
+    def labels(self) -> Mapping[str, Any]:  # type: ignore[override]
+        labels = self._split.labels.get(self._task)
+        return {} if labels is None or not labels.labelled[self._row] else {"label": labels.values([self._row])[0]}
+
+    @cached_property
+    def extra(self) -> Mapping[str, Any]:  # type: ignore[override]
+        return {}
+
+    @cached_property
+    def _stored(self) -> dict[str, Any] | None:
+        examples = self._split.examples
+        return None if examples is None else examples.row(self._row)
 
 
 def attach_labels(
@@ -168,6 +216,7 @@ def read_tokenized_split(directory: Path) -> TokenizedSplit:
             name: LabelColumn.read(directory, f"label{i}", metadata=column)
             for i, (name, column) in enumerate(columns.items())
         },
+        examples=memmap_batches(directory / EXAMPLES),
         numbers=memmap_array(directory / "numbers.npy"),
         where=metadata["where"],
         separator=metadata["separator"],

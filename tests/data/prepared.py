@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nlpmtl.data.arrow_buffer import ArrowBatches
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.tokenized_split import TokenizedSplit
@@ -16,6 +17,8 @@ def plain(value: Any) -> Any:
     """The same numbers, types of arrays and names, wherever they are kept; a missing number is a name too."""
     if isinstance(value, TokenizedSplit | LabelColumn | Ragged):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, ArrowBatches):
+        return value.schema, value.table().to_pylist()
     if isinstance(value, np.ndarray):
         return str(value.dtype), ["nan" if number != number else number for number in value.tolist()]
     if isinstance(value, dict):

@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,9 +19,9 @@ from nlpmtl.data.examples import Examples
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.split_tokenization import tokenize_split
-from nlpmtl.data.targets import ClassLabels
+from nlpmtl.data.targets import ClassLabels, LabelMapping
 from nlpmtl.data.tokenization import TokenizedTexts, tokenize
-from nlpmtl.data.tokenized_split import TokenizedSplit, read_tokenized_split
+from nlpmtl.data.tokenized_split import TokenizedSplit, attach_labels, read_tokenized_split
 from nlpmtl.data.word_alignment import NO_TOKEN
 from tests.data.direct import load_rows
 from tests.data.prepared import arrays, plain
@@ -96,6 +98,54 @@ def test_arrays_in_files_cannot_be_written_to(tmp_path: Path) -> None:
     for found in (mapped, read_tokenized_split(tmp_path)):
         assert len(arrays(found)) == 17
         assert not any(array.flags.writeable for array in arrays(found))
+
+
+class TestExamples:
+    @EVERY_INPUT
+    def test_the_inputs_are_kept_in_memory_in_files_and_read_again(self, tmp_path: Path, shape: str) -> None:
+        raw = make_rows(2003)
+        rows = load(raw, shape=shape)
+        mapped = prepared(rows, directory=tmp_path)
+        mapped.write_metadata(tmp_path)
+        for split in (prepared(rows), mapped, read_tokenized_split(tmp_path)):
+            for row in (0, 1000, 2002, 17):
+                example = split.example(row, "topic")
+                assert example.input is not None
+                assert example.text == (" ".join(raw[row]["tokens"]) if shape == "words" else raw[row]["text"])
+                assert example.pair == (raw[row]["other"] if shape == "pairs" else None)
+                if shape == "words":
+                    assert [example.text[start:end] for start, end in example.words] == raw[row]["tokens"]
+
+    def test_labels_are_those_of_the_task(self) -> None:
+        raw = make_rows(30)
+        mapping = LabelMapping("topic", "class", ("animals", "places", "things"))
+        split = attach_labels(prepared(load(raw)), mappings={"topic": mapping}, train=True)
+        labels = [split.example(row, "topic").labels for row in range(30)]
+        assert labels == [{} if row["topic"] is None else {"label": row["topic"]} for row in raw]
+        assert {} in labels
+        assert split.example(0, "other").labels == {}
+
+    def test_rows_without_a_source_have_no_input(self) -> None:
+        assert TokenizedSplit(Ragged.pack([[1, 2]])).example(0, "topic").input is None
+
+    def test_other_labels_can_be_put_in(self) -> None:
+        example = replace(prepared(load(make_rows(3))).example(1, "topic"), labels={"label": "x"})
+        assert (example.labels, example.text) == ({"label": "x"}, " ".join(make_rows(3)[1]["tokens"]))
+
+    def test_they_are_read_from_the_file_when_they_are_used_also_after_it_was_moved(self, tmp_path: Path) -> None:
+        rows = load([{"tokens": ["word"] * 200} for _ in range(2000)], columns={})
+        (tmp_path / "new").mkdir()
+        before = pa.total_allocated_bytes()
+        split = prepared(rows, columns={}, directory=tmp_path / "new")
+        assert pa.total_allocated_bytes() - before < 10_000
+        (tmp_path / "new").rename(tmp_path / "entry")
+        assert split.example(1999, "tags").text == " ".join(["word"] * 200)
+        assert (tmp_path / "entry" / "examples.arrow").stat().st_size > 1_000_000
+
+    def test_label_columns_of_built_in_types_are_arrays_only(self) -> None:
+        split = prepared(load(make_rows(3)))
+        assert split.examples is not None
+        assert split.examples.schema.names == ["words"]
 
 
 def test_places_are_those_of_the_source(tmp_path: Path) -> None:
