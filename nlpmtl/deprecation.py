@@ -1,4 +1,4 @@
-"""Aliases for methods that were renamed, which warn when they are called."""
+"""Aliases for renamed methods and attributes, which warn when they are used."""
 
 from __future__ import annotations
 
@@ -33,3 +33,25 @@ class RenamedMethod:
             return method(*args, **kwargs)
 
         return call
+
+
+class RenamedAttribute:
+    """A class attribute under the old name of a field or property: it returns the new one, with a warning.
+
+    Args:
+        new: name of the attribute that replaces it.
+    """
+
+    def __init__(self, new: str) -> None:
+        self._new = new
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._message = (
+            f"{owner.__name__}.{name} is deprecated and will be removed in nlpmtl {REMOVED_IN}: use {self._new} instead"
+        )
+
+    def __get__(self, instance: object | None, owner: type) -> Any:
+        if instance is None:
+            return self
+        warnings.warn(self._message, FutureWarning, stacklevel=2)
+        return getattr(instance, self._new)

@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from nlpmtl.build import build_trainer
 from nlpmtl.config import RunConfig, dotted, parse_output, plain_config
 from nlpmtl.data_checks import check_datasets
+from nlpmtl.deprecation import RenamedAttribute
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.evaluation import Predictions, Scores
 from nlpmtl.finalize import finalize_run
@@ -74,14 +75,16 @@ class TrainResult:
         model_dir: the model directory.
         step: step of that model.
         skipped: number of steps that were skipped because a loss or gradient was not finite.
-        answered: predictions and gold labels of that model on validation, by task; on rank 0 only.
+        predictions: predictions and gold labels of that model on validation, by task; on rank 0 only.
     """
 
     scores: Scores | None
     model_dir: Path
     step: int
     skipped: int = 0
-    answered: Mapping[str, Predictions] = field(default_factory=dict, repr=False)
+    predictions: Mapping[str, Predictions] = field(default_factory=dict, repr=False)
+
+    answered = RenamedAttribute("predictions")
 
 
 _WRITTEN = ("run.json", "metrics.jsonl", "evaluations.jsonl", "scores.json", "answers.json", "model")
@@ -196,7 +199,10 @@ def _restore(trainer: Trainer, checkpoint: Path) -> Iterator[str]:
     trainer.state = trainer.checkpoints.restore(checkpoint)
     step, total = trainer.state.step, trainer.total_steps
     if total < step:
-        raise RunError(f"the run has done {step} steps already, and its config now asks for {total} in all")
+        raise RunError(
+            f"the checkpoint is at step {step}, past the {total} steps of the config: increase train.steps or "
+            "train.epochs"
+        )
     if trainer.stopped_early:
         yield (
             f"eval.patience = {trainer.evaluator.patience} stopped this run at step {step} of {total}: it computes no "

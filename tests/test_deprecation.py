@@ -1,15 +1,20 @@
-"""Old names of methods call the new ones, with a warning."""
+"""Old names of methods and attributes lead to the new ones, with a warning."""
 
 from __future__ import annotations
 
 import pytest
 
-from nlpmtl.deprecation import RenamedMethod
+from nlpmtl.affinity import Estimate, Grouping, Relations
+from nlpmtl.comparison import CompareResult, ConditionScores, TaskResult
+from nlpmtl.deprecation import RenamedAttribute, RenamedMethod
 from nlpmtl.model import MultiTaskModel
+from nlpmtl.run import TrainResult
 
 
 class Example:
-    """A class with a method and a class method that were renamed."""
+    """A class with a method, a class method and an attribute that were renamed."""
+
+    size: int = 3
 
     def new(self, value: int) -> int:
         return value + 1
@@ -20,6 +25,7 @@ class Example:
 
     old = RenamedMethod("new")
     make = RenamedMethod("build")
+    length = RenamedAttribute("size")
 
 
 def test_an_alias_calls_the_renamed_method_with_a_warning() -> None:
@@ -27,6 +33,32 @@ def test_an_alias_calls_the_renamed_method_with_a_warning() -> None:
         assert Example().old(2) == 3
     with pytest.warns(FutureWarning, match=r"^Example\.make is deprecated.*: use build instead$"):
         assert Example.make(2) == 4
+
+
+def test_an_alias_returns_the_renamed_attribute_with_a_warning() -> None:
+    with pytest.warns(FutureWarning, match=r"^Example\.length is deprecated.*: use size instead$"):
+        assert Example().length == 3
+
+
+@pytest.mark.parametrize(
+    ("owner", "old", "new"),
+    [
+        (ConditionScores, "kept", "selected"),
+        (TaskResult, "mixture", "multi_task"),
+        (TaskResult, "alone", "single_task"),
+        (CompareResult, "mixture", "multi_task_cost"),
+        (CompareResult, "alone", "single_task_cost"),
+        (TrainResult, "answered", "predictions"),
+        (Relations, "own", "self_affinity"),
+        (Grouping, "worth", "value"),
+        (Estimate, "clear", "significant"),
+    ],
+)
+def test_old_fields_of_results(owner: type, old: str, new: str) -> None:
+    instance = object.__new__(owner)
+    object.__setattr__(instance, new, "value")
+    with pytest.warns(FutureWarning, match=rf"^{owner.__name__}\.{old} is deprecated.*: use {new} instead$"):
+        assert getattr(instance, old) == "value"
 
 
 @pytest.mark.parametrize(

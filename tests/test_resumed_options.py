@@ -145,7 +145,7 @@ def test_an_extended_run_continues_with_the_next_rows(run: dict[str, Any], tmp_p
 
 def test_fewer_steps_than_were_taken_are_refused(run: dict[str, Any], tmp_path: Path) -> None:
     train_tiny(run, tmp_path / "out")
-    with pytest.raises(RunError, match="the run has done 4 steps already, and its config now asks for 3 in all"):
+    with pytest.raises(RunError, match="the checkpoint is at step 4, past the 3 steps of the config"):
         resumed(run, tmp_path / "out", **{"train.steps": 3})
 
 

@@ -33,7 +33,7 @@ from nlpmtl.training import (
 ENCODERS = 2
 """Default number of groups."""
 MIN_EPOCH_STEPS, MAX_EPOCH_STEPS = 50, 200
-"""Bounds of the default number of steps, one epoch. Memorised data gives uninformative gradients."""
+"""Bounds of the default number of steps, one epoch. Gradients on memorised rows are uninformative."""
 MIN_STEPS = 10
 """Minimum number of steps: fewer give too few measurements for a mean."""
 _WARMUP = 0.2
@@ -96,18 +96,20 @@ def iter_relate(
         if steps is None:
             epoch, _ = config.train.length(sum(map(len, work.splits["train"].values())))
             config = _with_train(config, steps=min(max(epoch, MIN_EPOCH_STEPS), MAX_EPOCH_STEPS), epochs=None)
-        fit = build_trainer(config, directory=directory, accelerator=accelerator, encoder=encoder, datasets=work)
-        _check(fit)
-        yield TrainingStarted(total=fit.total_steps, step=0, notes=(*ignored_settings(), *work.notes, *fit.notes))
-        measured = yield from _measure(config, fit=fit, work=work)
+        trainer = build_trainer(config, directory=directory, accelerator=accelerator, encoder=encoder, datasets=work)
+        _check(trainer)
+        yield TrainingStarted(
+            total=trainer.total_steps, step=0, notes=(*ignored_settings(), *work.notes, *trainer.notes)
+        )
+        measured = yield from _measure(config, trainer=trainer, work=work)
         probes = list(measured.values())
         result = summarize(
-            list(fit.tasks),
+            list(trainer.tasks),
             affinities=np.stack([probe.affinity for probe in probes]),
-            own=np.stack([probe.own for probe in probes]),
+            self_affinities=np.stack([probe.own for probe in probes]),
             cosines={layer: np.stack([probe.cosines[layer] for probe in probes]) for layer in probes[0].cosines},
             encoders=encoders,
-            steps=fit.total_steps,
+            steps=trainer.total_steps,
             measured=tuple(measured),
             rows=config.train.batch_size,
             notes=work.notes,
@@ -123,31 +125,33 @@ def _with_train(config: RunConfig, **changes: Any) -> RunConfig:
     return config.model_copy(update={"train": config.train.model_copy(update=changes)})
 
 
-def _check(fit: Trainer) -> None:
-    names = list(fit.tasks)
+def _check(trainer: Trainer) -> None:
+    names = list(trainer.tasks)
     if len(names) < 2:
         raise ConfigError(f"nothing to relate: the run has only one task, {names[0]!r}")
-    if not shared_parameters(fit.model):
+    if not shared_parameters(trainer.model):
         raise ConfigError("nothing to relate: with encoder.freeze, no shared parameters are trained")
 
 
 def _measure(
-    config: RunConfig, *, fit: Trainer, work: TaskDatasets
+    config: RunConfig, *, trainer: Trainer, work: TaskDatasets
 ) -> Generator[StepLogged, None, dict[int, ProbeResult]]:
     """Train, and measure after some of the steps; return the measurements by step."""
-    batches = ProbeBatches(work.splits["train"], tasks=list(fit.tasks), count=config.train.batch_size, seed=config.seed)
-    probe = AffinityProbe(
-        fit.model,
-        tasks=fit.tasks,
-        collate=fit.train_step.accumulator.collate,
-        tokens=fit.train_step.accumulator.micro_tokens,
-        device=fit.train_step.accumulator.device,
+    batches = ProbeBatches(
+        work.splits["train"], tasks=list(trainer.tasks), count=config.train.batch_size, seed=config.seed
     )
-    first = round(_WARMUP * fit.total_steps)
-    every = max(1, (fit.total_steps - first) // _MEASUREMENTS)
+    probe = AffinityProbe(
+        trainer.model,
+        tasks=trainer.tasks,
+        collate=trainer.train_step.accumulator.collate,
+        tokens=trainer.train_step.accumulator.micro_tokens,
+        device=trainer.train_step.accumulator.device,
+    )
+    first = round(_WARMUP * trainer.total_steps)
+    every = max(1, (trainer.total_steps - first) // _MEASUREMENTS)
     measured: dict[int, ProbeResult] = {}
     start_time = time.monotonic()
-    for report in fit.steps():
+    for report in trainer.steps():
         speed = report.tokens / (time.monotonic() - start_time)
         if report.step >= first and (report.step - first) % every == 0:
             measured[report.step] = probe(batches.draw(report.step))

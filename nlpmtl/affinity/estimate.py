@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
 from nlpmtl.affinity.metrics import Floats
+from nlpmtl.deprecation import RenamedAttribute
 
 _LEVEL = 0.05
 """Family-wise significance level: the probability of any significant mean if all are 0."""
@@ -28,10 +29,7 @@ class Estimate:
     error: Floats
     significant: NDArray[np.bool_]
 
-    @property
-    def clear(self) -> NDArray[np.bool_]:
-        """The name of `significant` in nlpmtl 0.1."""
-        return self.significant
+    clear = RenamedAttribute("significant")
 
 
 def estimate(values: Floats, *, tests: int) -> Estimate:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlpmtl.affinity.metrics import Floats
+from nlpmtl.deprecation import RenamedAttribute
 
 Sets = NDArray[np.int64]
 """Sets of tasks, each encoded as the bits of an integer."""
@@ -48,13 +49,15 @@ class Grouping:
 
     Args:
         groups: ordered by the first task that they predict.
-        worth: value of the groups, summed over tasks.
+        value: value of the groups, summed over tasks.
         exact: whether the groups are optimal.
     """
 
     groups: tuple[Group, ...]
-    worth: float
+    value: float
     exact: bool
+
+    worth = RenamedAttribute("value")
 
 
 def group_value(affinity: Floats, group: Group) -> float:

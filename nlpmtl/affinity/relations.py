@@ -1,4 +1,4 @@
-"""Results of the affinity measurement, and their reading in words."""
+"""Results of the affinity measurement, and their interpretation in words."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import numpy as np
 from nlpmtl.affinity.estimate import Estimate, estimate
 from nlpmtl.affinity.grouping import Group, Grouping, choose_groups, group_value
 from nlpmtl.affinity.metrics import Floats
+from nlpmtl.deprecation import RenamedAttribute
 
 ALL = "all"
 """Key of the cosines over all layers."""
 UNRELATED, UNCLEAR = "unrelated", "unclear"
 _NEGLIGIBLE = 0.2
-"""Fraction of a task's effect on itself below which the effect of another task counts as unrelated."""
+"""Fraction of a task's self-affinity below which the effect of another task on it is negligible."""
 _MARGIN = 2.0
 """Standard errors added to an effect before it is called negligible."""
 
@@ -30,8 +31,7 @@ class Pair:
     Args:
         tasks: their names.
         reading: "help each other", "hurt each other", "topic helps mood", … if an effect is significant; "unrelated" if
-            both effects are significantly below a fifth of the affected task's effect on its own held-out rows; else
-            "unclear".
+            both effects are significantly below a fifth of the affected task's self-affinity; else "unclear".
     """
 
     tasks: tuple[str, str]
@@ -45,17 +45,17 @@ class Relations:
     Args:
         tasks: names of the tasks, in the order of all arrays.
         steps: number of training steps.
-        measured: steps after which was measured.
+        measured: steps after which the measurements were taken.
         rows: maximum number of rows per task and measurement.
         cosines: layer → cosines between the gradients of the tasks, ``[tasks, tasks]``; "all": over all layers.
         affinity: relative decrease of the loss of the column's task by a step on the row's task, ``[tasks, tasks]``.
-        own: the same for a step on a task and held-out rows of this task, ``[tasks]``.
+        self_affinity: the same for a step on a task and held-out rows of this task, ``[tasks]``.
         grouping: which tasks to train together.
-        gain: value of the groups compared with one encoder for all tasks, summed over tasks; the groups are chosen on
-            one half of the measurements and valued on the other.
+        gain: value of the groups minus that of one encoder for all tasks, summed over tasks. Groups are chosen on one
+            half of the measurements and evaluated on the other.
         notes: warnings about the data, such as skipped rows and unknown labels.
         directory: output directory.
-        facts: further keys of relate.json, about the run.
+        facts: metadata of the run: further keys of relate.json.
     """
 
     tasks: tuple[str, ...]
@@ -64,12 +64,14 @@ class Relations:
     rows: int
     cosines: Mapping[str, Estimate]
     affinity: Estimate
-    own: Estimate
+    self_affinity: Estimate
     grouping: Grouping
     gain: Estimate
     notes: tuple[str, ...] = ()
     directory: Path | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    own = RenamedAttribute("self_affinity")
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -84,7 +86,7 @@ class Relations:
 
         They are barely trained or already overfitted, and their affinities are not meaningful.
         """
-        is_learning = self.own.significant & (self.own.mean > 0)
+        is_learning = self.self_affinity.significant & (self.self_affinity.mean > 0)
         return tuple(task for task, learning in zip(self.tasks, is_learning, strict=True) if not learning)
 
     @property
@@ -108,9 +110,9 @@ class Relations:
         return ", ".join(readings) or (UNRELATED if all(negligible.values()) else UNCLEAR)
 
     def _is_negligible(self, i: int, j: int) -> bool:
-        """Return whether the effect of a step on task i on task j is significantly below a fifth of task j's own."""
+        """Return whether the affinity of task i to task j is significantly below a fifth of the self-affinity of j."""
         upper_bound = abs(self.affinity.mean[i, j]) + _MARGIN * self.affinity.error[i, j]
-        return bool(self.own.significant[j] and upper_bound < _NEGLIGIBLE * self.own.mean[j])
+        return bool(self.self_affinity.significant[j] and upper_bound < _NEGLIGIBLE * self.self_affinity.mean[j])
 
     def to_json(self) -> dict[str, Any]:
         """Return the contents of relate.json; values that could not be measured are null."""
@@ -121,7 +123,7 @@ class Relations:
             "measured": list(self.measured),
             "rows": self.rows,
             "affinity": _plain(self.affinity),
-            "own": _plain(self.own),
+            "own": _plain(self.self_affinity),
             "cosines": {layer: _plain(cosines) for layer, cosines in self.cosines.items()},
             "pairs": [{"tasks": list(pair.tasks), "reading": pair.reading} for pair in self.pairs],
             "groups": [
@@ -132,7 +134,7 @@ class Relations:
                 for group in self.grouping.groups
             ],
             "exact": self.grouping.exact,
-            "worth": self.grouping.worth,
+            "worth": self.grouping.value,
             "gain": _plain(self.gain),
             "notes": list(self.notes),
         }
@@ -142,7 +144,7 @@ def summarize(
     tasks: Sequence[str],
     *,
     affinities: Floats,
-    own: Floats,
+    self_affinities: Floats,
     cosines: Mapping[str, Floats],
     encoders: int,
     **others: Any,
@@ -152,7 +154,7 @@ def summarize(
     Args:
         tasks: names of the tasks.
         affinities: ``[measurements, tasks, tasks]``.
-        own: ``[measurements, tasks]``.
+        self_affinities: ``[measurements, tasks]``.
         cosines: layer → ``[measurements, tasks, tasks]``.
         encoders: maximum number of groups, ≥ 1.
         others: the other fields of `Relations`.
@@ -163,7 +165,7 @@ def summarize(
         tasks=tuple(tasks),
         cosines={layer: estimate(values, tests=count * (count - 1) // 2) for layer, values in cosines.items()},
         affinity=affinity,
-        own=estimate(own, tests=count),
+        self_affinity=estimate(self_affinities, tests=count),
         grouping=choose_groups(np.nan_to_num(affinity.mean), encoders=encoders),
         gain=estimate(_gains(np.nan_to_num(affinities), encoders=encoders), tests=1),
         **others,

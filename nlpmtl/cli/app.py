@@ -81,7 +81,7 @@ class NlpmtlCommand(TyperCommand):
 
 
 def _explain_value(error: typer.BadParameter) -> str:
-    """Return what is wrong with the value of an option, without pydantic's phrases."""
+    """Return the error message for an invalid option value, without pydantic's phrases."""
     from pydantic import ValidationError
 
     from nlpmtl.strict_model import explain

@@ -8,10 +8,12 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+import nlpmtl
 from nlpmtl.errors import plain, plain_line
 from nlpmtl.strict_json import dumps
 
@@ -27,6 +29,7 @@ _ESCAPED = {
 """Characters that control a terminal but are legal in JSON: control characters, line ends, text directions."""
 _WIDE = 240
 """Width of a table written to a file or a pipe, in columns: wide enough that nothing wraps."""
+_PACKAGE = Path(nlpmtl.__file__).parent
 
 
 def is_main_process() -> bool:
@@ -36,7 +39,7 @@ def is_main_process() -> bool:
 
 
 def quiet_libraries() -> None:
-    """Turn off the progress bars of transformers for loading and saving weights."""
+    """Turn off the progress bars that transformers shows while it loads and saves weights."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
@@ -50,14 +53,17 @@ def report_device(model: Backend) -> None:
 
 
 def protect_output() -> None:
-    """Make stdout and stderr escape characters that their encoding lacks, where Python would raise an error."""
+    """Escape characters that the encoding of stdout or stderr lacks; by default, Python raises an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def protect_logs() -> None:
-    """Escape control characters in the log messages and warnings of all libraries: they may quote models and data."""
+    """Escape control characters in log messages and warnings, which may quote models and data, of all libraries.
+
+    Warnings of nlpmtl itself, such as those about renamed config keys, are printed without file and line.
+    """
     logging.setLogRecordFactory(_PlainRecord)
     warnings.formatwarning = _format_warning
 
@@ -70,11 +76,13 @@ class _PlainRecord(logging.LogRecord):
 def _format_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
+    if Path(filename).is_relative_to(_PACKAGE):
+        return plain(f"warning: {message}\n")
     return plain(f"{filename}:{lineno}: {category.__name__}: {message}\n")
 
 
 def echo(text: object, *, err: bool = False) -> None:
-    """Print text that may contain untrusted parts, from models or data."""
+    """Print text whose parts may be untrusted, such as labels of a model; control characters are escaped."""
     typer.echo(plain(text), err=err)
 
 
@@ -84,7 +92,7 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
 
 
 def echo_json(value: Any, *, indent: int | None = None) -> None:
-    """Print JSON in UTF-8, whatever the encoding of the terminal."""
+    """Print JSON in UTF-8, independent of the locale."""
     typer.echo(f"{to_json(value, indent=indent)}\n".encode(errors="backslashreplace"), nl=False)
 
 

@@ -1,4 +1,4 @@
-"""Arguments and options shared by several commands, and what they are turned into."""
+"""Arguments and options shared by several commands, and functions that parse them."""
 
 from __future__ import annotations
 

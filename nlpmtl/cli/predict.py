@@ -146,7 +146,7 @@ def _check_arguments(texts: list[str], *, input: str | None, output: Path | None
 def _open(output: Path | None) -> Iterator[Write]:
     """Open stdout, or a file that appears only when it is complete."""
     if output is None:
-        yield lambda text: typer.echo(text.encode(), nl=False)  # JSON is UTF-8, whatever the terminal's encoding
+        yield lambda text: typer.echo(text.encode(), nl=False)  # JSON is UTF-8 in every locale
         return
     output.parent.mkdir(parents=True, exist_ok=True)
     with open_atomic(output) as file:

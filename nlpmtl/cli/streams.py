@@ -1,4 +1,4 @@
-"""Standard streams that cannot be written: closed by their reader, closed from the start, or on a full disk.
+"""Standard streams that cannot be written, because their reader or the parent process closed them, or the disk is full.
 
 A command that does work (`train`, `compare`, `relate`, …) continues without output. A command that only prints results
 (`predict`, `show`, `check`, `evaluate`) exits with 0.
@@ -21,7 +21,7 @@ class _Steady(io.RawIOBase):
     """A raw stream that discards its output from the first failed write on.
 
     Args:
-        inner: the raw stream.
+        inner: the raw stream to write to.
 
     Attributes:
         exit_on_failure: whether the failed write ends the process, with exit code 0.
@@ -58,7 +58,7 @@ class _Steady(io.RawIOBase):
 
 @contextmanager
 def steady_streams() -> Iterator[None]:
-    """Make writing to the standard streams never fail inside the block."""
+    """Make writes to the standard streams inside the block never fail: output is discarded instead."""
     for number in _NUMBERS.values():
         try:
             os.fstat(number)

@@ -37,13 +37,13 @@ class SeedRuns:
 
     Args:
         seed: the seed.
-        mixture: the multi-task run.
-        alone: the single-task runs by task.
+        multi_task: the multi-task run.
+        single_task: the single-task runs by task.
     """
 
     seed: int
-    mixture: RunSummary
-    alone: dict[str, RunSummary]
+    multi_task: RunSummary
+    single_task: dict[str, RunSummary]
 
 
 def compare_task(
@@ -62,11 +62,11 @@ def compare_task(
     Raises:
         RunError: the runs predicted different validation rows.
     """
-    multi_task, single_task = [run.mixture for run in runs], [run.alone[task.name] for run in runs]
-    reference = multi_task[0].answered[task.name]
+    by_condition = [run.multi_task for run in runs], [run.single_task[task.name] for run in runs]
+    reference = by_condition[0][0].predictions[task.name]
     scorers = []
-    for summaries in (multi_task, single_task):
-        predictions = [summary.answered[task.name] for summary in summaries]
+    for summaries in by_condition:
+        predictions = [summary.predictions[task.name] for summary in summaries]
         if any((other.gold, other.names) != (reference.gold, reference.names) for other in predictions):
             raise RunError(
                 f"task {task.name!r}: the gold labels of the validation split differ between the runs, because the "
@@ -76,19 +76,22 @@ def compare_task(
     row_count = len(reference.gold)
     resampled = paired_bootstrap(*scorers, rows=row_count, seed=_SEED)
     all_rows = np.arange(row_count)
-    mixture, alone = (
-        _condition_scores(task.name, summaries, kept=[scorer(all_rows) for scorer in by_seed], rows=rows)
-        for summaries, by_seed in zip((multi_task, single_task), scorers, strict=True)
+    multi_task, single_task = (
+        _condition_scores(task.name, summaries, selected=[scorer(all_rows) for scorer in by_seed], rows=rows)
+        for summaries, by_seed in zip(by_condition, scorers, strict=True)
     )
     between = interval(resampled[:, 0] - resampled[:, 1])
     return TaskResult(
         rows=row_count,
-        mixture=mixture,
-        alone=alone,
-        difference=mixture.kept.mean - alone.kept.mean,
+        multi_task=multi_task,
+        single_task=single_task,
+        difference=multi_task.selected.mean - single_task.selected.mean,
         interval=between,
-        change=relative_change(mixture.kept.mean, alone.kept.mean),
-        ahead=sum(multi > single for multi, single in zip(mixture.kept.scores, alone.kept.scores, strict=True)),
+        change=relative_change(multi_task.selected.mean, single_task.selected.mean),
+        ahead=sum(
+            multi > single
+            for multi, single in zip(multi_task.selected.scores, single_task.selected.scores, strict=True)
+        ),
         verdict=to_verdict(between),
     ), resampled
 
@@ -117,19 +120,19 @@ def summarize(
         tasks=tasks,
         delta=delta({name: result.change for name, result in tasks.items()}),
         delta_interval=delta_interval([resampled for _, resampled in compared.values()]),
-        mixture=_cost([[run.mixture] for run in runs]),
-        alone=_cost([list(run.alone.values()) for run in runs]),
+        multi_task_cost=_cost([[run.multi_task] for run in runs]),
+        single_task_cost=_cost([list(run.single_task.values()) for run in runs]),
         config=config,
-        machine=runs[0].mixture.machine,
+        machine=runs[0].multi_task.machine,
         notes=(*notes, *_notes(tasks, runs)),
     )
 
 
 def _notes(tasks: Mapping[str, TaskResult], runs: Sequence[SeedRuns]) -> Iterator[str]:
-    first, *others = [summary.machine for run in runs for summary in (run.mixture, *run.alone.values())]
+    first, *others = [summary.machine for run in runs for summary in (run.multi_task, *run.single_task.values())]
     if any(other != first for other in others):
         yield "the runs used different machines or software versions: their durations are not comparable"
-    if all(run.mixture.step == run.mixture.steps for run in runs):
+    if all(run.multi_task.step == run.multi_task.steps for run in runs):
         yield "with every seed the last evaluation of the multi-task model was its best: longer training may help"
     for name, result in tasks.items():
         if result.change is None:
@@ -146,11 +149,11 @@ def _scorer(task: Task, predictions: Predictions) -> Scorer:
 
 
 def _condition_scores(
-    task: str, summaries: Sequence[RunSummary], *, kept: Sequence[float], rows: Mapping[str, int]
+    task: str, summaries: Sequence[RunSummary], *, selected: Sequence[float], rows: Mapping[str, int]
 ) -> ConditionScores:
     drawn = fmean(sum(summary.picks[name] for name in rows) for summary in summaries)
     return ConditionScores(
-        kept=SeedScores(tuple(kept)),
+        selected=SeedScores(tuple(selected)),
         best=SeedScores(tuple(summary.best[task] for summary in summaries)),
         steps=fmean(summary.steps for summary in summaries),
         passes=drawn / sum(rows.values()),

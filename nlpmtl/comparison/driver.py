@@ -182,8 +182,8 @@ def _train(run: RunPlan) -> Iterator[Event]:
         for event in iter_train(run.config, output=run.directory, resume=run.directory.exists(), extend=False):
             if not isinstance(event, TrainResult):
                 yield event
-            elif event.answered:  # rank 0
-                write_summary(run, answered=event.answered, step=event.step)
+            elif event.predictions:  # rank 0
+                write_summary(run, predictions=event.predictions, step=event.step)
                 cleanup(run)
             elif _is_main():
                 raise RunError(f"{run.name}: the model could not be scored; see {run.directory / 'run.json'}")
@@ -202,7 +202,7 @@ def _read_summaries(runs: Sequence[RunPlan]) -> list[SeedRuns]:
         if run.task is None:
             by_seed.append(SeedRuns(run.config.seed, summary, {}))
         else:
-            by_seed[-1].alone[run.task] = summary
+            by_seed[-1].single_task[run.task] = summary
     return by_seed
 
 

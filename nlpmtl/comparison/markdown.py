@@ -66,22 +66,26 @@ def score_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:
         yield (
             name,
             str(task.rows),
-            _spread(task.alone.kept),
-            _spread(task.mixture.kept),
+            _spread(task.single_task.selected),
+            _spread(task.multi_task.selected),
             f"{task.difference:+.4f}",
             "{:+.4f} to {:+.4f}".format(*task.interval),
             _percent(task.change),
             f"{task.ahead} of {len(result.seeds)}",
             RESULTS[task.verdict],
         )
-    alone, mixture = result.mean("alone"), result.mean("mixture")
-    yield "mean", "", _spread(alone), _spread(mixture), f"{mixture.mean - alone.mean:+.4f}", *[""] * 4
+    single_task, multi_task = result.mean("single_task"), result.mean("multi_task")
+    difference = f"{multi_task.mean - single_task.mean:+.4f}"
+    yield "mean", "", _spread(single_task), _spread(multi_task), difference, *[""] * 4
     yield "Δm", *[""] * 4, "{:+.1f}% to {:+.1f}%".format(*result.delta_interval), _percent(result.delta), "", ""
 
 
 def best_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:
     """Yield a row of `BEST_COLUMNS` per task, then the mean."""
-    rows = [(task.alone.kept, task.alone.best, task.mixture.kept, task.mixture.best) for task in result.tasks.values()]
+    rows = [
+        (task.single_task.selected, task.single_task.best, task.multi_task.selected, task.multi_task.best)
+        for task in result.tasks.values()
+    ]
     for name, row in zip(result.tasks, rows, strict=True):
         yield name, *map(_spread, row)
     yield "mean", *(f"{fmean(scores.mean for scores in column):.4f}" for column in zip(*rows, strict=True))
@@ -89,12 +93,12 @@ def best_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:
 
 def cost_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:
     """Yield the rows of `COST_COLUMNS`: cost of both conditions, and their ratio."""
-    mixture, alone = result.mixture, result.alone
+    multi, single = result.multi_task_cost, result.single_task_cost
     for name, multi_task, single_task in (
-        ("models", mixture.models, alone.models),
-        ("seconds of training steps", mixture.seconds, alone.seconds),
-        ("parameters", mixture.parameters, alone.parameters),
-        ("bytes of weights", mixture.size, alone.size),
+        ("models", multi.models, single.models),
+        ("seconds of training steps", multi.seconds, single.seconds),
+        ("parameters", multi.parameters, single.parameters),
+        ("bytes of weights", multi.size, single.size),
     ):
         ratio = f"{single_task / multi_task:.2f}" if multi_task else ""
         yield name, f"{multi_task:,.0f}", f"{single_task:,.0f}", ratio
@@ -162,7 +166,7 @@ def _recipe(result: CompareResult) -> str:
 
 def _length_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:
     for name, task in result.tasks.items():
-        conditions = (task.mixture, task.alone)
+        conditions = (task.multi_task, task.single_task)
         passes = (f"{scores.passes:.2f}" for scores in conditions)
         yield name, *passes, *(f"{scores.steps:,.0f}" for scores in conditions)
 

@@ -37,7 +37,7 @@ def _draw(result: CompareResult) -> tuple[str, list[str]]:
         from nlpmtl.plots import ScoreDifference, describe_score_differences, draw_score_differences
 
         differences = [
-            ScoreDifference(name, task.alone.kept.mean, task.mixture.kept.mean, task.interval)
+            ScoreDifference(name, task.single_task.selected.mean, task.multi_task.selected.mean, task.interval)
             for name, task in result.tasks.items()
         ]
         write_atomic(result.directory / _PLOT, draw_score_differences(differences, subtitle=subtitle))

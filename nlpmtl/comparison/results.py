@@ -1,7 +1,8 @@
-"""Results of a comparison, in plain values. The condition "mixture" is the multi-task, "alone" the single-task one."""
+"""Results of a comparison: scores and cost of the multi-task model and of the single-task models."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,6 +10,10 @@ from statistics import fmean
 from typing import Any
 
 from nlpmtl.comparison.statistics import CONFIDENCE, RESAMPLES, SeedScores, Verdict
+from nlpmtl.deprecation import RenamedAttribute
+
+_OLD_CONDITIONS = {"mixture": "multi_task", "alone": "single_task"}
+"""Keys of compare.json, which are also the names of the conditions in nlpmtl 0.1, and the present names."""
 
 
 @dataclass(frozen=True)
@@ -16,16 +21,18 @@ class ConditionScores:
     """Scores of a task in one condition, multi-task or single-task.
 
     Args:
-        kept: scores of the selected checkpoints; the multi-task model has one checkpoint for all tasks.
+        selected: scores of the selected checkpoints; the multi-task model has one checkpoint for all tasks.
         best: scores at the best evaluation of the task; for the multi-task model, a different step per task.
         steps: optimizer steps, mean over seeds.
         passes: passes over the rows of the task's datasets, mean over seeds.
     """
 
-    kept: SeedScores
+    selected: SeedScores
     best: SeedScores
     steps: float
     passes: float
+
+    kept = RenamedAttribute("selected")
 
 
 @dataclass(frozen=True)
@@ -34,23 +41,26 @@ class TaskResult:
 
     Args:
         rows: number of validation rows scored.
-        mixture: scores of the multi-task model.
-        alone: scores of the single-task model.
+        multi_task: scores of the multi-task model.
+        single_task: scores of the single-task model.
         difference: mean score of the selected checkpoints, multi-task minus single-task.
         interval: 95% confidence interval of the difference, over resampled rows.
         change: difference in percent of the single-task score; None if that is 0.
         ahead: number of seeds in which the multi-task model scored higher.
-        verdict: whether the difference is significant, by the interval.
+        verdict: ``"gained"`` or ``"hurt"`` if the interval excludes 0, else ``"cannot be told apart"``.
     """
 
     rows: int
-    mixture: ConditionScores
-    alone: ConditionScores
+    multi_task: ConditionScores
+    single_task: ConditionScores
     difference: float
     interval: tuple[float, float]
     change: float | None
     ahead: int
     verdict: Verdict
+
+    mixture = RenamedAttribute("multi_task")
+    alone = RenamedAttribute("single_task")
 
 
 @dataclass(frozen=True)
@@ -80,8 +90,8 @@ class CompareResult:
         tasks: results by task.
         delta: Δm, the mean relative change over tasks in percent; None if it is undefined for every task.
         delta_interval: 95% confidence interval of Δm, over resampled rows.
-        mixture: cost of the multi-task model.
-        alone: total cost of the single-task models.
+        multi_task_cost: cost of the multi-task model.
+        single_task_cost: total cost of the single-task models.
         config: config of the multi-task run with the first seed, in plain values.
         machine: hardware and software that trained the models.
         notes: warnings about data and training.
@@ -92,23 +102,34 @@ class CompareResult:
     tasks: Mapping[str, TaskResult]
     delta: float | None
     delta_interval: tuple[float, float]
-    mixture: Cost
-    alone: Cost
+    multi_task_cost: Cost
+    single_task_cost: Cost
     config: Mapping[str, Any] = field(repr=False)
     machine: Mapping[str, Any] = field(repr=False)
     notes: tuple[str, ...] = ()
 
+    mixture = RenamedAttribute("multi_task_cost")
+    alone = RenamedAttribute("single_task_cost")
+
     def __getitem__(self, task: str) -> TaskResult:
         return self.tasks[task]
 
-    def mean(self, side: str) -> SeedScores:
-        """Return the mean score over tasks of the selected checkpoints, per seed, of ``"mixture"`` or ``"alone"``."""
-        by_seed = zip(*(getattr(task, side).kept.scores for task in self.tasks.values()), strict=True)
+    def mean(self, condition: str) -> SeedScores:
+        """Return the mean score over tasks of the selected checkpoints, per seed.
+
+        Args:
+            condition: ``"multi_task"`` or ``"single_task"``.
+        """
+        if condition in _OLD_CONDITIONS:
+            message = f'mean("{condition}") is deprecated: use mean("{_OLD_CONDITIONS[condition]}") instead'
+            warnings.warn(message, FutureWarning, stacklevel=2)
+            condition = _OLD_CONDITIONS[condition]
+        by_seed = zip(*(getattr(task, condition).selected.scores for task in self.tasks.values()), strict=True)
         return SeedScores(tuple(map(fmean, by_seed)))
 
     def to_json(self) -> dict[str, Any]:
         """Return the contents of compare.json."""
-        means = {side: _spread(self.mean(side)) for side in ("mixture", "alone")}
+        means = {key: _spread(self.mean(condition)) for key, condition in _OLD_CONDITIONS.items()}
         return {
             "seeds": list(self.seeds),
             "split": "validation",
@@ -117,7 +138,7 @@ class CompareResult:
             "tasks": {name: _task(task) for name, task in self.tasks.items()},
             "mean": means,
             "delta": {"percent": self.delta, "interval": list(self.delta_interval)},
-            "cost": {"mixture": asdict(self.mixture), "alone": asdict(self.alone)},
+            "cost": {"mixture": asdict(self.multi_task_cost), "alone": asdict(self.single_task_cost)},
             "config": self.config,
             "machine": self.machine,
             "notes": list(self.notes),
@@ -125,11 +146,25 @@ class CompareResult:
 
 
 def _task(task: TaskResult) -> dict[str, Any]:
-    conditions = {
-        name: {**vars(scores), "kept": _spread(scores.kept), "best": _spread(scores.best)}
-        for name, scores in (("mixture", task.mixture), ("alone", task.alone))
+    return {
+        "rows": task.rows,
+        "mixture": _condition(task.multi_task),
+        "alone": _condition(task.single_task),
+        "difference": task.difference,
+        "interval": list(task.interval),
+        "change": task.change,
+        "ahead": task.ahead,
+        "verdict": task.verdict,
     }
-    return {**vars(task), **conditions, "interval": list(task.interval)}
+
+
+def _condition(scores: ConditionScores) -> dict[str, Any]:
+    return {
+        "kept": _spread(scores.selected),
+        "best": _spread(scores.best),
+        "steps": scores.steps,
+        "passes": scores.passes,
+    }
 
 
 def _spread(scores: SeedScores) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,10 +30,10 @@ _TEMPORARY = ("checkpoints", "best")
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A finished run. The fields are the keys of answers.json.
+    """A finished run. Its fields are the keys of answers.json, where `predictions` is named `answered`.
 
     Args:
-        answered: predictions of the selected model on validation, by task.
+        predictions: predictions of the selected model on validation, by task.
         best: the score of each task at its best evaluation.
         step: step of the selected model.
         steps: optimizer steps taken.
@@ -44,7 +44,7 @@ class RunSummary:
         machine: hardware and software that durations and rounding depend on.
     """
 
-    answered: Mapping[str, Predictions]
+    predictions: Mapping[str, Predictions]
     best: Mapping[str, float]
     step: int
     steps: int
@@ -56,14 +56,15 @@ class RunSummary:
 
     def to_json(self) -> dict[str, Any]:
         """Return the contents of answers.json."""
-        return {**asdict(self), "answered": {task: value.to_json() for task, value in self.answered.items()}}
+        fields = {key: value for key, value in vars(self).items() if key != "predictions"}
+        return {"answered": {task: value.to_json() for task, value in self.predictions.items()}, **fields}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Build a summary from the contents of answers.json."""
-        answered = {task: Predictions.from_json(predictions) for task, predictions in value["answered"].items()}
-        fields = {key: field for key, field in value.items() if key != FORMAT_KEY}
-        return cls(**{**fields, "answered": answered})
+        predictions = {task: Predictions.from_json(by_task) for task, by_task in value["answered"].items()}
+        fields = {key: field for key, field in value.items() if key not in (FORMAT_KEY, "answered")}
+        return cls(predictions=predictions, **fields)
 
 
 def read_summary(run: RunPlan) -> RunSummary | None:
@@ -95,12 +96,12 @@ def read_summary(run: RunPlan) -> RunSummary | None:
     return summary
 
 
-def write_summary(run: RunPlan, *, answered: Mapping[str, Predictions], step: int) -> None:
+def write_summary(run: RunPlan, *, predictions: Mapping[str, Predictions], step: int) -> None:
     """Write the summary of a run that has just ended.
 
     Args:
         run: the run.
-        answered: predictions of the selected model on validation, by task.
+        predictions: predictions of the selected model on validation, by task.
         step: step of the selected model.
 
     Raises:
@@ -114,8 +115,8 @@ def write_summary(run: RunPlan, *, answered: Mapping[str, Predictions], step: in
     weights = run.directory / "model" / "model.safetensors"
     machine_keys = ("device", "machine", "precision", "processes", "threads", "versions")
     summary = RunSummary(
-        answered={task: predictions for task, predictions in answered.items() if run.task in (None, task)},
-        best={task: max(float(line["tasks"][task]["score"] or 0.0) for line in evaluations) for task in answered},
+        predictions={task: by_task for task, by_task in predictions.items() if run.task in (None, task)},
+        best={task: max(float(line["tasks"][task]["score"] or 0.0) for line in evaluations) for task in predictions},
         step=step,
         steps=cursor["step"],
         picks=dict(zip(run.rows, cursor["picks"], strict=True)),

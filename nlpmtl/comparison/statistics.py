@@ -79,12 +79,12 @@ def to_verdict(between: tuple[float, float]) -> Verdict:
     return "gained" if low > 0 else "hurt" if high < 0 else "cannot be told apart"
 
 
-def relative_change(mixture: float, alone: float) -> float | None:
+def relative_change(multi_task: float, single_task: float) -> float | None:
     """Return the difference in percent of the single-task score; None if that is 0.
 
     Higher scores are better: errors are negated, which gives them the sign of the paper.
     """
-    return 100 * (mixture - alone) / abs(alone) if alone else None
+    return 100 * (multi_task - single_task) / abs(single_task) if single_task else None
 
 
 def delta(changes: Mapping[str, float | None]) -> float | None:
@@ -103,7 +103,7 @@ def delta_interval(scores: Sequence[NDArray[np.float64]]) -> tuple[float, float]
         scores: for each task the scores ``[resamples, 2]`` (multi-task, single-task) of `paired_bootstrap`. Tasks are
             resampled independently of each other.
     """
-    mixture, alone = np.stack(scores, axis=-1).transpose(1, 0, 2)
-    defined = alone != 0
-    changes = 100 * (mixture - alone) / np.abs(np.where(defined, alone, 1.0))
+    multi_task, single_task = np.stack(scores, axis=-1).transpose(1, 0, 2)
+    defined = single_task != 0
+    changes = 100 * (multi_task - single_task) / np.abs(np.where(defined, single_task, 1.0))
     return interval((changes * defined).sum(axis=-1) / np.maximum(defined.sum(axis=-1), 1))

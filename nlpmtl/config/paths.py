@@ -119,9 +119,9 @@ def find_directory(name: str | Path, *, failed: str) -> Path | None:
     if os.path.isfile(path):  # noqa: PTH113
         raise ModelError(f"{failed}: {path} is a file; the directory of a model was expected")
     if _is_local(str(name)):
-        raise ModelError(f'{failed}: there is no such directory, and a Hub id looks like "name/model"')
+        raise ModelError(f'{failed}: the directory does not exist, and a Hub id looks like "name/model"')
     if "/" in str(name) and os.path.isdir(path.parent):  # noqa: PTH112 - as for runs/mine where runs is there
-        raise ModelError(f"{failed}: there is no such directory in {path.parent}")
+        raise ModelError(f"{failed}: {path.name} does not exist in {path.parent}")
     return None
 
 

@@ -121,7 +121,7 @@ def load_model(
 
     Raises:
         ConfigError: a revision of a directory, or an invalid token.
-        ModelError: there is no such model, or nlpmtl did not write it.
+        ModelError: the model does not exist, is invalid, or was not written by nlpmtl.
     """
     directory = fetch(name, revision=revision, token=token)
     failed = f"the model {name!r} cannot be loaded"

@@ -35,7 +35,7 @@ def check_complete(directory: Path, *, failed: str) -> dict[str, Path]:
         ModelError: it is not a directory, or does not hold a complete model of nlpmtl.
     """
     if not directory.is_dir():
-        raise ModelError(f"{failed}: there is no directory {directory}")
+        raise ModelError(f"{failed}: the directory {directory} does not exist")
     config = read_table(directory / "config.json", failed=failed)
     kind = config.get("model_type")
     if kind != OWN_TYPE:
@@ -68,8 +68,8 @@ def _shards(names: object, *, failed: str) -> list[str]:
     files = set(values) if all(isinstance(name, str) for name in values) else set()
     wrong = next((name for name in files if not fnmatchcase(name, _SHARD) or PurePath(name).name != name), None)
     if not files or wrong is not None:
-        found = quote(names if wrong is None else wrong, limit=80)
-        raise ModelError(f"{failed}: {_INDEX}: weight_map: expected file names such as {_EXAMPLE}, found {found}")
+        shown = quote(names if wrong is None else wrong, limit=80)
+        raise ModelError(f"{failed}: {_INDEX}: weight_map: expected file names such as {_EXAMPLE}, found {shown}")
     return sorted(files)
 
 

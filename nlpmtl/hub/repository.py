@@ -60,9 +60,9 @@ def push(directory: str | Path, repo_id: str, **options: Unpack[PushOptions]) ->
 
     Raises:
         TypeError: an option is unknown.
-        ConfigError: an argument is invalid, there is no token, or HF_HUB_OFFLINE is set. Nothing was sent.
-        ModelError: the directory holds no complete model or links to files outside of it, or the Hub refused or failed:
-            the branch is unchanged.
+        ConfigError: an argument is invalid, no access token is set, or HF_HUB_OFFLINE is set. Nothing was sent.
+        ModelError: the directory does not hold a complete model, it links to files outside of it, or a request to the
+            Hub failed. The branch is unchanged.
     """
     unknown = options.keys() - PushOptions.__annotations__.keys()
     if unknown:
@@ -76,7 +76,7 @@ def push(directory: str | Path, repo_id: str, **options: Unpack[PushOptions]) ->
     _check_target(repo_id, revision=revision, failed=failed)
     token = options.get("token") or get_token()
     if token is None:
-        raise ConfigError(f"{failed}: there is no token. Log in with `hf auth login`, or set HF_TOKEN")
+        raise ConfigError(f"{failed}: no access token is set. Log in with `hf auth login`, or set HF_TOKEN")
     api = HfApi(token=_check_token(token), library_name=OWN_TYPE)
     if not create_pr:
         repo_id = call_with_retry(
@@ -108,7 +108,7 @@ def fetch(name: str | Path, *, revision: str | None = None, token: str | None = 
 
     Raises:
         ConfigError: a revision of a directory, or an invalid token.
-        ModelError: there is no such model, access is denied, nlpmtl did not write it, or the request to the Hub failed.
+        ModelError: the model does not exist or was not written by nlpmtl, access is denied, or the request failed.
     """
     failed = f"the model {str(name)!r} cannot be loaded"
     local = find_directory(name, failed=failed)
@@ -119,9 +119,9 @@ def fetch(name: str | Path, *, revision: str | None = None, token: str | None = 
     try:
         validate_repo_id(str(name))
     except HFValidationError as error:
-        raise ModelError(f'{failed}: there is no such directory, and a Hub id looks like "name/model"') from error
+        raise ModelError(f'{failed}: the directory does not exist, and a Hub id looks like "name/model"') from error
     if "/" not in str(name):  # probably meant as a directory, not as a Hub id
-        failed = f"{failed} (there is no directory of that name)"
+        failed = f"{failed} (no directory of that name exists)"
     if is_offline_mode():
         directory = cached(str(name), revision=revision, failed=failed)
     else:

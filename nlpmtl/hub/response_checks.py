@@ -167,7 +167,7 @@ def _is_inside(name: str) -> bool:
     return not (path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name)
 
 
-def _refuse(url: httpx2.URL, found: str) -> UntrustedResponseError:
+def _refuse(url: httpx2.URL, invalid: str) -> UntrustedResponseError:
     return UntrustedResponseError(
-        f"{plain(url.copy_with(query=None))} returned {found}. Nothing was written. If HF_ENDPOINT is set, check it"
+        f"{plain(url.copy_with(query=None))} returned {invalid}. Nothing was written. If HF_ENDPOINT is set, check it"
     )

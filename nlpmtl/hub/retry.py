@@ -104,7 +104,7 @@ def describe_error(error: Exception) -> str:
     if isinstance(error, DisabledRepoError):
         return "the Hub has disabled this repository"
     if isinstance(error, RepositoryNotFoundError):
-        return f"there is no such repository, or it is private. Check its name; for a private one {_LOG_IN}"
+        return f"the repository does not exist, or it is private. Check its name; for a private one {_LOG_IN}"
     if isinstance(error, HfHubHTTPError):
         return _explain_status(error)
     if isinstance(error, httpx2.TimeoutException):

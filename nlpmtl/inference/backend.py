@@ -1,4 +1,4 @@
-"""What a predictor needs of a model, and which of the two kinds a directory holds: for torch, or for onnxruntime."""
+"""Backends of a predictor: a model in PyTorch, or an ONNX graph in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -23,28 +23,33 @@ from nlpmtl.tasks import Task
 
 BackendName = Literal["torch", "onnx"]
 Precision = Literal["fp32", "bf16", "int8"]
-"""In what a model computes: single precision, bfloat16, or the encoder's products in eight bits, on a CPU."""
+"""Compute precision: single precision, bfloat16, or single precision with int8 matmuls in the encoder (CPU only)."""
 _LOG = logging.getLogger(__name__)
 _TYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Backend(Protocol):
-    """A model that is ready to predict."""
+    """A loaded model that computes logits."""
 
     @property
     def tasks(self) -> Mapping[str, Task]:
-        """Its tasks by name."""
+        """The tasks by name."""
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device that computes."""
 
     @property
     def config(self) -> Any:
-        """Of which ``input_length``, the longest input in tokens, is read."""
+        """The config, with ``input_length``: the maximum length of an input in tokens."""
 
     def predict_logits(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor | Outputs]:
-        """Logits of the rows that each task is asked about, as `MultiTaskModel.forward` gives them."""
+        """Return the logits of some rows of a batch for each task, as `MultiTaskModel.forward` does.
+
+        Args:
+            batch: the tokenized inputs.
+            rows: task → indices of its rows in the batch, ``[rows]``.
+        """
 
 
 def load_backend(
@@ -55,38 +60,38 @@ def load_backend(
     dtype: torch.dtype | Precision | None,
     kernels: KernelSwitch = "auto",
 ) -> tuple[Backend, PreTrainedTokenizerBase]:
-    """A model and its tokenizer; arguments as in `Predictor.from_pretrained`.
+    """Load a model and its tokenizer; the arguments are those of `Predictor.from_pretrained`.
 
     Raises:
-        ConfigError: there is no such backend, or it lacks that device or precision, or onnxruntime is not installed.
-        ModelError: there is no such model, or it is not one of nlpmtl's.
+        ConfigError: the backend, device or precision is unknown or not available.
+        ModelError: the model does not exist, is invalid, or was not written by nlpmtl.
     """
     known = get_args(BackendName)
     if backend is not None and backend not in known:
-        raise ConfigError(f"there is no backend {backend!r}; {did_you_mean(str(backend), known)}")
+        raise ConfigError(f"unknown backend {backend!r}; {did_you_mean(str(backend), known)}")
     check_device(device, dtype=dtype)
     if isinstance(dtype, str) and dtype not in get_args(Precision):
-        raise ConfigError(f"dtype: there is no precision {dtype!r}; {did_you_mean(dtype, get_args(Precision))}")
+        raise ConfigError(f"dtype: unknown precision {dtype!r}; {did_you_mean(dtype, get_args(Precision))}")
     if not (dtype is None or isinstance(dtype, str) or (isinstance(dtype, torch.dtype) and dtype.is_floating_point)):
         raise ConfigError(f'dtype: "fp32", "bf16", "int8" or a floating dtype of torch was expected, found {dtype!r}')
     if kernels not in get_args(KernelSwitch):
         raise ConfigError(f'kernels: "auto" or "off" was expected, found {kernels!r}')
-    if (backend or _held(Path(name))) == "onnx":
+    if (backend or _default_backend(Path(name))) == "onnx":
         if dtype is not None:
-            raise ConfigError(f"dtype: a graph computes in the precision that it was written in, not in {dtype}")
+            raise ConfigError(f"dtype: found {dtype}, but an ONNX graph has the precision of its export: omit it")
         return load_onnx(name, device=AUTO if device is None else str(device))
     chosen = torch.device("cpu") if dtype == "int8" else choose_device(device)
     model, tokenizer = load_model(name)
-    module: nn.Module = model  # whose `to` has types
+    module: nn.Module = model  # `nn.Module.to` is typed
     if dtype == "int8" and _conforms(kernels):
-        to_int8(model.sharing)  # the heads are small, and where the answers are made
+        to_int8(model.sharing)  # the heads stay in single precision: they are small, and compute the predictions
     else:
         module.to(device=chosen, dtype=_TYPES.get(dtype) if isinstance(dtype, str) else dtype)
     return model, tokenizer
 
 
-def _held(directory: Path) -> BackendName:
-    """For torch wherever weights for it may be: beside a graph too, and on the Hub."""
+def _default_backend(directory: Path) -> BackendName:
+    """Return "onnx" if a directory holds a graph and no weights; a model on the Hub is loaded with torch."""
     return "onnx" if (directory / GRAPH).is_file() and not any(directory.glob("*.safetensors")) else "torch"
 
 

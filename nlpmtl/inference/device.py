@@ -1,4 +1,4 @@
-"""Devices for inference: what "auto" chooses, and whether a device that is asked for exists."""
+"""Devices for inference: parse and check the `device` argument, and choose one for "auto"."""
 
 from __future__ import annotations
 
@@ -16,36 +16,42 @@ def check_device(device: str | torch.device | None, *, dtype: object = None) -> 
 
     Args:
         device: the device; None is "auto".
-        dtype: the precision: "int8" computes on a CPU only.
+        dtype: the precision; "int8" computes on a CPU only.
 
     Raises:
-        ConfigError: it is not the name of a device, or neither torch nor onnxruntime can compute on it here.
+        ConfigError: the device is unknown, or neither torch nor onnxruntime can compute on it here.
     """
-    asked = _parse(device)
-    if asked is None:
+    parsed = _parse(device)
+    if parsed is None:
         return
-    if dtype == "int8" and asked.type != "cpu":
-        raise ConfigError(f'dtype: "int8" computes on a CPU, not on {str(device)!r}: there, "bf16" is the faster one')
-    if not (asked.type == "cuda" and not torch.cuda.is_available() and onnx_has_cuda()):
-        _check_available(asked)
+    if dtype == "int8" and parsed.type != "cpu":
+        raise ConfigError(f'dtype: "int8" computes on a CPU only, found device {str(device)!r}; use "bf16" there')
+    if not (parsed.type == "cuda" and not torch.cuda.is_available() and onnx_has_cuda()):
+        _check_available(parsed)
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
-    """The device for torch; "auto" is an accelerator that torch finds, or else the CPU.
+    """Return the device for torch; "auto" is the accelerator if there is one, else the CPU.
 
     Raises:
-        ConfigError: as `check_device`.
+        ConfigError: the device is unknown or not available.
     """
-    asked = _parse(device)
-    if asked is not None:
-        _check_available(asked)
-        return asked
-    found = torch.accelerator.current_accelerator(check_available=True) if torch.accelerator.is_available() else None
-    return torch.device("cpu") if found is None else found
+    parsed = _parse(device)
+    if parsed is None:
+        return _accelerator() or torch.device("cpu")
+    _check_available(parsed)
+    return parsed
+
+
+def _accelerator() -> torch.device | None:
+    """Return the accelerator that torch can use; None without one."""
+    if not torch.accelerator.is_available():
+        return None
+    return torch.accelerator.current_accelerator(check_available=True)
 
 
 def _parse(device: str | torch.device | None) -> torch.device | None:
-    """The device that is named; None for "auto"."""
+    """Return the device; None for "auto"."""
     if device is None or device == AUTO:
         return None
     if not isinstance(device, str | torch.device):
@@ -55,17 +61,19 @@ def _parse(device: str | torch.device | None) -> torch.device | None:
     try:
         return torch.device(device)
     except RuntimeError:
-        raise ConfigError(f"device: there is no device {str(device)!r}; {did_you_mean(str(device), _KNOWN)}") from None
+        raise ConfigError(f"device: unknown device {str(device)!r}; {did_you_mean(str(device), _KNOWN)}") from None
 
 
 def _check_available(device: torch.device) -> None:
     if device.type == "cpu":
         return
-    found = torch.accelerator.current_accelerator(check_available=True) if torch.accelerator.is_available() else None
-    if found is None or found.type != device.type:
-        have = "no accelerator" if found is None else f"a device of type {found.type!r}"
+    accelerator = _accelerator()
+    if accelerator is None or accelerator.type != device.type:
+        available = "no accelerator" if accelerator is None else f"a device of type {accelerator.type!r}"
         built = " (this build of torch has no CUDA)" if device.type == "cuda" and torch.version.cuda is None else ""
-        raise ConfigError(f'device: {str(device)!r} is not available: torch finds {have}{built}; write "auto" or "cpu"')
+        raise ConfigError(
+            f'device: {str(device)!r} is not available: torch finds {available}{built}; write "auto" or "cpu"'
+        )
     count = torch.accelerator.device_count()
     if (device.index or 0) >= count:
         raise ConfigError(f"device: {str(device)!r} is not available: torch finds {count}, numbered from 0")

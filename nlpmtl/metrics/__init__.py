@@ -16,8 +16,12 @@ Each metric is an `evaluate.Metric` that needs neither network nor cache, and ca
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
+from nlpmtl.deprecation import REMOVED_IN
 from nlpmtl.metrics.accuracy import Accuracy
-from nlpmtl.metrics.base import Metric, Shape
+from nlpmtl.metrics.base import Metric, PredictionType
 from nlpmtl.metrics.correlation import Pearson, Spearman
 from nlpmtl.metrics.distance import MeanAbsoluteError, MeanSquaredError
 from nlpmtl.metrics.f1 import F1, MacroF1, MicroF1
@@ -35,7 +39,7 @@ __all__ = [
     "Metric",
     "MicroF1",
     "Pearson",
-    "Shape",
+    "PredictionType",
     "SpanF1",
     "Spearman",
     "TokenAccuracy",
@@ -45,3 +49,13 @@ __all__ = [
     "spans",
     "task_score",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Shape":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    message = (
+        f"nlpmtl.metrics.Shape is deprecated and will be removed in nlpmtl {REMOVED_IN}: use PredictionType instead"
+    )
+    warnings.warn(message, FutureWarning, stacklevel=2)
+    return PredictionType

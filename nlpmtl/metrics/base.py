@@ -23,11 +23,11 @@ import evaluate
 import numpy as np
 from datasets import Features, List, Value
 
-Shape: TypeAlias = str
+PredictionType: TypeAlias = str
 """Type of a prediction: "label" (a class id), "label_set" (a multi-hot list of 0 and 1), "number", "tags" (a list of
 strings), or the name of a column type from a plugin, whose parsed values are scored as they are."""
 
-FEATURES: dict[Shape, Value | List] = {
+FEATURES: dict[PredictionType, Value | List] = {
     "label": Value("int64"),
     "label_set": List(Value("int64")),
     "number": Value("float64"),
@@ -54,14 +54,14 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]
     """Whether `compute` requires `pos_label`, the id of the positive class."""
     takes_arrays: ClassVar[bool] = False
     """Whether `score` accepts sets of labels as a Boolean array, ``[rows, labels]``, as well as lists of 0 and 1."""
-    reads: ClassVar[frozenset[Shape]]
+    reads: ClassVar[frozenset[PredictionType]]
     """Types of predictions that the metric can score."""
 
-    def __init__(self, *, reads_as: Shape | None = None) -> None:
+    def __init__(self, *, reads_as: PredictionType | None = None) -> None:
         if reads_as is not None and reads_as not in self.reads:
             raise ValueError(f"{self.name} reads {', '.join(sorted(self.reads))}, found reads_as={reads_as!r}")
         built_in = next((shape for shape in FEATURES if shape in self.reads), min(self.reads))
-        self.reads_as: Shape = reads_as or built_in
+        self.reads_as: PredictionType = reads_as or built_in
         super().__init__(keep_in_memory=True)
 
     @abstractmethod

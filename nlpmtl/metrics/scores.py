@@ -23,14 +23,14 @@ import evaluate
 import numpy as np
 
 from nlpmtl.errors import ConfigError, did_you_mean
-from nlpmtl.metrics.base import Metric, Shape, defined
+from nlpmtl.metrics.base import Metric, PredictionType, defined
 from nlpmtl.registry import METRICS
 
 FOREIGN = "evaluate:"
 """Prefix of metrics from the `evaluate` library: `evaluate:<id>` is loaded with `evaluate.load(<id>)`."""
 
 
-def check(name: str, *, reads: Shape, pos_label: str | int | None) -> None:
+def check(name: str, *, reads: PredictionType, pos_label: str | int | None) -> None:
     """Check that a metric can score a task. Names of the form `evaluate:<id>` are not checked.
 
     Args:
@@ -61,7 +61,7 @@ def scores(
     *,
     predictions: Sequence[Any],
     references: Sequence[Any],
-    reads: Shape,
+    reads: PredictionType,
     pos_label: int | None = None,
 ) -> dict[str, float | None]:
     """Compute several metrics.
@@ -156,7 +156,7 @@ def _load(identifier: str) -> Any:
 
 
 @cache
-def _make(metric: type[Metric], reads: Shape) -> Metric:
+def _make(metric: type[Metric], reads: PredictionType) -> Metric:
     """Return a cached instance: creating one takes longer than scoring some rows, and `value` does not change it."""
     return metric(reads_as=reads)
 

@@ -130,7 +130,7 @@ def load_encoder(
     except NlpmtlError:
         raise
     except Exception as error:  # errors of transformers, tokenizers and torch have no common base class
-        absent = "" if "/" in path or os.path.isdir(path) else " (there is no directory of that name)"  # noqa: PTH112
+        absent = "" if "/" in path or os.path.isdir(path) else " (no directory of that name exists)"  # noqa: PTH112
         raise ModelError(f"the encoder {name!r} cannot be loaded{absent}: {explain_load_error(error)}") from error
     position_limit, notes = check_encoder(encoder.model, tokenizer, name=name)
     return replace(encoder, position_limit=position_limit, notes=(*encoder.notes, *notes))

@@ -22,8 +22,7 @@ from nlpmtl.data import (
 )
 from nlpmtl.errors import ConfigError
 from nlpmtl.heads import HeadContext, Outputs
-from nlpmtl.metrics import Shape as PredictionType
-from nlpmtl.metrics import check, scores, task_score
+from nlpmtl.metrics import PredictionType, check, scores, task_score
 from nlpmtl.registry import METRICS
 from nlpmtl.tasks.error_analysis import ErrorAnalysis, count_errors
 from nlpmtl.tasks.options import DEFAULT_OUTPUT, OutputOptions

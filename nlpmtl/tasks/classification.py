@@ -14,7 +14,7 @@ from nlpmtl.config import LabelName
 from nlpmtl.data import ClassLabels, Example, Labels, LabelType, TaskBatch
 from nlpmtl.errors import ConfigError
 from nlpmtl.heads import Outputs
-from nlpmtl.metrics import Shape as PredictionType
+from nlpmtl.metrics import PredictionType
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.calibration import fit_temperature

@@ -14,8 +14,7 @@ from torch.nn import functional
 from nlpmtl.data import IGNORED, Example, Labels, LabelType, Scheme, TagLabels, TaskBatch, TextInput
 from nlpmtl.errors import ConfigError
 from nlpmtl.heads import HeadContext, Outputs
-from nlpmtl.metrics import Shape as PredictionType
-from nlpmtl.metrics import spans
+from nlpmtl.metrics import PredictionType, spans
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.calibration import fit_temperature

@@ -17,7 +17,7 @@ from nlpmtl.config import LabelName
 from nlpmtl.data import Example, Labels, LabelType, SetLabels, TaskBatch
 from nlpmtl.errors import ConfigError
 from nlpmtl.heads import Outputs
-from nlpmtl.metrics import Shape as PredictionType
+from nlpmtl.metrics import PredictionType
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.calibration import best_threshold, fit_temperature_of_each

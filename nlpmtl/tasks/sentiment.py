@@ -12,7 +12,7 @@ from pydantic import Field
 
 from nlpmtl.config import LabelName
 from nlpmtl.data import Example
-from nlpmtl.metrics import Shape as PredictionType
+from nlpmtl.metrics import PredictionType
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.classification import Classification
 from nlpmtl.tasks.options import DEFAULT_OUTPUT, LabelOptions, OutputOptions

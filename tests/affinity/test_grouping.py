@@ -37,8 +37,8 @@ def brute(affinity: np.ndarray, encoders: int) -> float:
 def test_the_groups_are_optimal(affinity: np.ndarray, encoders: int) -> None:
     chosen = choose_groups(affinity, encoders=encoders)
     assert chosen.exact
-    assert chosen.worth == pytest.approx(brute(affinity, encoders), abs=1e-9)
-    check(chosen.groups, affinity=affinity, encoders=encoders, worth=chosen.worth)
+    assert chosen.value == pytest.approx(brute(affinity, encoders), abs=1e-9)
+    check(chosen.groups, affinity=affinity, encoders=encoders, worth=chosen.value)
 
 
 def check(groups: tuple[Group, ...], *, affinity: np.ndarray, encoders: int, worth: float) -> None:
@@ -53,7 +53,7 @@ def check(groups: tuple[Group, ...], *, affinity: np.ndarray, encoders: int, wor
 def test_the_order_of_the_tasks_does_not_matter(affinity: np.ndarray, encoders: int, source: object) -> None:
     order = np.random.default_rng(source.randrange(2**32)).permutation(len(affinity))  # type: ignore[attr-defined]
     original, permuted = (choose_groups(a, encoders=encoders) for a in (affinity, affinity[np.ix_(order, order)]))
-    assert original.worth == pytest.approx(permuted.worth, abs=1e-9)
+    assert original.value == pytest.approx(permuted.value, abs=1e-9)
 
 
 def blocks(sizes: list[int], *, seed: int) -> Floats:
@@ -84,7 +84,7 @@ def test_local_search_for_many_tasks_is_not_exact() -> None:
         tuple(range(6, 11)),
         tuple(range(11, 15)),
     }
-    check(chosen.groups, affinity=affinity, encoders=3, worth=chosen.worth)
+    check(chosen.groups, affinity=affinity, encoders=3, worth=chosen.value)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -94,5 +94,5 @@ def test_local_search_is_nearly_optimal(seed: int, monkeypatch: pytest.MonkeyPat
     best = choose_groups(affinity, encoders=3)
     monkeypatch.setattr(grouping, "EXACT", 3)
     chosen = choose_groups(affinity, encoders=3)
-    check(chosen.groups, affinity=affinity, encoders=3, worth=chosen.worth)
-    assert 0.95 * best.worth <= chosen.worth <= best.worth + 1e-9
+    check(chosen.groups, affinity=affinity, encoders=3, worth=chosen.value)
+    assert 0.95 * best.value <= chosen.value <= best.value + 1e-9

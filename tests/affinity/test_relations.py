@@ -18,7 +18,7 @@ def measured(means: list[list[float]], *, noise: float, count: int = 24, encoder
     return summarize(
         TASKS,
         affinities=values,
-        own=np.diagonal(values, axis1=1, axis2=2) - 0.1,
+        self_affinities=np.diagonal(values, axis1=1, axis2=2) - 0.1,
         cosines={"all": values},
         encoders=encoders,
         steps=60,
@@ -77,10 +77,17 @@ def test_groups_chosen_on_noise_have_no_gain() -> None:
     for seed in range(40):
         values = np.random.default_rng(seed).normal(size=(20, 5, 5))
         result = summarize(
-            "abcde", affinities=values, own=values[0], cosines={}, encoders=3, steps=20, measured=(1,), rows=8
+            "abcde",
+            affinities=values,
+            self_affinities=values[0],
+            cosines={},
+            encoders=3,
+            steps=20,
+            measured=(1,),
+            rows=8,
         )
         gains.append(float(result.gain.mean))
-        assert result.grouping.worth > 0.3, "on the measurements that they were chosen on"
+        assert result.grouping.value > 0.3, "on the measurements that they were chosen on"
     assert abs(np.mean(gains)) < 3 * np.std(gains) / np.sqrt(len(gains))
 
 
@@ -89,7 +96,7 @@ def test_values_that_were_not_measured_are_null_in_json() -> None:
     result = summarize(
         ("a", "b"),
         affinities=values,
-        own=values[0],
+        self_affinities=values[0],
         cosines={"all": values},
         encoders=1,
         steps=9,

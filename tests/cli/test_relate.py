@@ -22,7 +22,7 @@ def make_relations(means: np.ndarray, *, noise: float = 0.01, encoders: int = 2)
     return summarize(
         names,
         affinities=values,
-        own=diagonal,
+        self_affinities=diagonal,
         cosines=cosines,
         encoders=encoders,
         steps=40,

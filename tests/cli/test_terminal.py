@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import nlpmtl.run_config
 from nlpmtl.cli.console import print_table
 from nlpmtl.cli.predict import _to_lines
 from tests.cli.conftest import Nlpmtl
@@ -115,6 +116,7 @@ def test_logs_and_warnings_of_libraries(capsys: pytest.CaptureFixture[str], monk
         logger.warning("Unknown quantization type, got %s", EVIL)
         logger.warning(EVIL)
         warning = warnings.formatwarning(UserWarning(EVIL), UserWarning, "x.py", 1)
+        inside = warnings.formatwarning(FutureWarning("old key"), FutureWarning, nlpmtl.run_config.__file__, 1)
     finally:
         logging.setLogRecordFactory(before)
         logger.removeHandler(handler)
@@ -123,6 +125,8 @@ def test_logs_and_warnings_of_libraries(capsys: pytest.CaptureFixture[str], monk
     assert not controls(printed)
     assert "ltr" in warning
     assert not controls(warning)
+    assert warning.startswith("x.py:1: UserWarning: ")
+    assert inside == "warning: old key\n"
 
 
 def test_commands_on_a_hostile_model(hostile: Path, run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:

@@ -65,15 +65,15 @@ def places(result: CompareResult, side: str) -> list[Path]:
 def test_the_scores_are_those_of_the_runs(whole: CompareResult) -> None:
     assert (whole.seeds, list(whole.tasks)) == (SEEDS, ["topic", "mood"])
     for task, result in whole.tasks.items():
-        for side, name in ((result.mixture, "mixture"), (result.alone, f"alone-{task}")):
+        for condition, name in ((result.multi_task, "mixture"), (result.single_task, f"alone-{task}")):
             scores = [read_json(place / "scores.json")["tasks"][task] for place in places(whole, name)]
-            assert side.kept.scores == pytest.approx([score["score"] for score in scores])
+            assert condition.selected.scores == pytest.approx([score["score"] for score in scores])
             assert result.rows == scores[0]["rows"]
-            for place, best in zip(places(whole, name), side.best.scores, strict=True):
+            for place, best in zip(places(whole, name), condition.best.scores, strict=True):
                 lines = [json.loads(line) for line in (place / "evaluations.jsonl").read_text().splitlines()]
                 assert best == max(line["tasks"][task]["score"] for line in lines)
-        assert result.difference == pytest.approx(result.mixture.kept.mean - result.alone.kept.mean)
-    assert whole["topic"].mixture.kept.scores != whole["topic"].alone.kept.scores, (
+        assert result.difference == pytest.approx(result.multi_task.selected.mean - result.single_task.selected.mean)
+    assert whole["topic"].multi_task.selected.scores != whole["topic"].single_task.selected.scores, (
         "else the conditions could be swapped"
     )
 
@@ -94,18 +94,18 @@ def test_the_interval_is_that_of_its_rows(whole: CompareResult) -> None:
 
 def test_passes_steps_and_size(whole: CompareResult) -> None:
     topic, mood = whole["topic"], whole["mood"]
-    assert (topic.mixture.steps, topic.alone.steps, mood.alone.steps) == (10, 8, 3)
-    assert (topic.alone.passes, mood.alone.passes) == (8 * 4 / 30, 3 * 4 / 10)
-    assert (30 * topic.mixture.passes + 10 * mood.mixture.passes) == pytest.approx(10 * 4)
+    assert (topic.multi_task.steps, topic.single_task.steps, mood.single_task.steps) == (10, 8, 3)
+    assert (topic.single_task.passes, mood.single_task.passes) == (8 * 4 / 30, 3 * 4 / 10)
+    assert (30 * topic.multi_task.passes + 10 * mood.multi_task.passes) == pytest.approx(10 * 4)
     model = places(whole, "mixture")[0] / "model"
     parameters = sum(math.prod(value.shape) for value in weights(model).values())
-    assert (whole.mixture.models, whole.mixture.parameters) == (1, parameters)
-    assert whole.mixture.size == (model / "model.safetensors").stat().st_size
-    assert whole.alone.models == 2
-    assert parameters < whole.alone.parameters < 2 * parameters
+    assert (whole.multi_task_cost.models, whole.multi_task_cost.parameters) == (1, parameters)
+    assert whole.multi_task_cost.size == (model / "model.safetensors").stat().st_size
+    assert whole.single_task_cost.models == 2
+    assert parameters < whole.single_task_cost.parameters < 2 * parameters
     lines = (places(whole, "mixture")[0] / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == 10
-    assert whole.mixture.seconds > 0.5 * sum(json.loads(line)["seconds"] for line in lines)
+    assert whole.multi_task_cost.seconds > 0.5 * sum(json.loads(line)["seconds"] for line in lines)
 
 
 def test_a_single_task_run_is_a_normal_run(run: dict[str, Any], whole: CompareResult, tmp_path: Path) -> None:
@@ -137,14 +137,16 @@ def test_the_report(whole: CompareResult) -> None:
     assert matplotlib.image.imread(whole.directory / "compare.png").ndim == 3
     text = (whole.directory / "compare.md").read_text(encoding="utf-8")
     topic = whole["topic"]
-    assert f"| topic | {topic.rows} | {topic.alone.kept.mean:.4f} ± " in text
+    assert f"| topic | {topic.rows} | {topic.single_task.selected.mean:.4f} ± " in text
     assert "| mean |  | " in text
     assert "## Selected checkpoints and best evaluations" in text
     assert "checkpoints were selected on the same validation rows" in text
     assert "](compare.png)" in text
     last = [read_json(place / "scores.json")["step"] == 10 for place in places(whole, "mixture")]
     assert any("last evaluation of the multi-task model was its best" in note for note in whole.notes) == all(last)
-    assert whole.mean("alone").mean == pytest.approx(np.mean([task.alone.kept.mean for task in whole.tasks.values()]))
+    assert whole.mean("single_task").mean == pytest.approx(
+        np.mean([task.single_task.selected.mean for task in whole.tasks.values()])
+    )
 
 
 def test_finished_runs_are_not_repeated(run: dict[str, Any], whole: CompareResult, copied: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_directory_without_a_model(tmp_path: Path) -> None:
 def test_a_name_without_a_slash_may_be_a_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     for load in (nlpmtl.Predictor.from_pretrained, load_encoder):
-        with pytest.raises(ModelError, match=r"'mymodel' cannot be loaded \(there is no directory of that name\): "):
+        with pytest.raises(ModelError, match=r"'mymodel' cannot be loaded \(no directory of that name exists\): "):
             load("mymodel")
 
 

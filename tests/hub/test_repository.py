@@ -145,7 +145,7 @@ def test_an_incomplete_model_is_refused_before_any_request(
 
 def test_bad_arguments_are_refused_before_any_request(client: Client, anonymous: Client, hub: Hub, made: Path) -> None:
     before = len(hub.asked)
-    assert "there is no such directory" in refused(client, "push", directory=made / "x", repo_id="me/x")
+    assert "does not exist" in refused(client, "push", directory=made / "x", repo_id="me/x")
     for wrong in ("a/b/c", "me/x--y", "me/x.git", "", "me/ü"):
         assert "ConfigError: the model cannot be pushed to" in refused(client, "push", directory=made, repo_id=wrong)
     assert "is a commit" in refused(client, "push", directory=made, repo_id="me/x", revision="a" * 40)
@@ -189,7 +189,7 @@ def test_a_branch(client: Client, hub: Hub, made: Path, name: str) -> None:
 
 def test_a_pull_request(client: Client, hub: Hub, made: Path, name: str) -> None:
     answer = refused(client, "push", directory=made, repo_id=name, create_pr=True)
-    assert "there is no such repository" in answer
+    assert "the repository does not exist" in answer
     assert name not in hub.models
     repo = put(hub, "them/" + name.removeprefix("me/"), model.files(1))
     theirs = "them/" + name.removeprefix("me/")
@@ -230,8 +230,8 @@ def test_fetch_errors_state_the_cause(client: Client, anonymous: Client, hub: Hu
         {repo_name: content for repo_name, content in model.files().items() if "safetensors" not in repo_name},
     )
     expected = {
-        made / "absent": "there is no such directory, and a Hub id looks like",
-        f"{name}.missing": "there is no such repository, or it is private. Check its name; for a private one log in",
+        made / "absent": "the directory does not exist, and a Hub id looks like",
+        f"{name}.missing": "the repository does not exist, or it is private. Check its name; for a private one log in",
         f"{name}.gated": "it is gated. Request access on its page, then log in with `hf auth login`, or set HF_TOKEN",
         f"{name}.bert": "its config.json is not that of an nlpmtl model: model_type is 'bert'",
         f"{name}.half": "it has no file model.safetensors",

@@ -64,7 +64,7 @@ def test_int8_computes_on_the_cpu(trained: Trained) -> None:
     from nlpmtl.inference.device import check_device
 
     assert Predictor.from_pretrained(trained.model_dir, dtype="int8").model.device.type == "cpu"
-    with pytest.raises(ConfigError, match="computes on a CPU, not on 'cuda:1'"):
+    with pytest.raises(ConfigError, match="computes on a CPU only, found device 'cuda:1'"):
         check_device("cuda:1", dtype="int8")
 
 

@@ -11,17 +11,27 @@ import evaluate
 import numpy as np
 import pytest
 
-from nlpmtl.metrics import F1, Accuracy, MacroF1, MeanSquaredError, Metric, Pearson, Shape, SpanF1, TokenAccuracy
+from nlpmtl.metrics import (
+    F1,
+    Accuracy,
+    MacroF1,
+    MeanSquaredError,
+    Metric,
+    Pearson,
+    PredictionType,
+    SpanF1,
+    TokenAccuracy,
+)
 from nlpmtl.metrics.base import FEATURES, defined
 from nlpmtl.registry import METRICS
 
-RIGHT: dict[Shape, list[Any]] = {
+RIGHT: dict[PredictionType, list[Any]] = {
     "label": [0, 1, 1, 2],
     "label_set": [[0, 1], [1, 1], [0, 0], [1, 0]],
     "number": [0.5, -1.0, 2.0, 3.5],
     "tags": [["B-a", "I-a"], ["O"], [], ["B-b"]],
 }
-WRONG: dict[Shape, list[Any]] = {
+WRONG: dict[PredictionType, list[Any]] = {
     "label": [1, 0, 1, 1],
     "label_set": [[1, 1], [1, 1], [0, 1], [0, 0]],
     "number": [0.4, 2.0, -1.0, 3.5],
@@ -48,50 +58,50 @@ def test_registered_metrics() -> None:
 
 @pytest.mark.parametrize(("name", "shape"), EACH)
 class TestEvery:
-    def test_perfect_predictions_get_the_best_value(self, name: str, shape: Shape) -> None:
+    def test_perfect_predictions_get_the_best_value(self, name: str, shape: PredictionType) -> None:
         metric = find(name)(reads_as=shape)
         scores = metric.compute(predictions=RIGHT[shape], references=RIGHT[shape], pos_label=1)
         assert scores == {name: pytest.approx(1.0 if metric.higher_is_better else 0.0)}
         assert type(scores[name]) is float
 
     @pytest.mark.parametrize("predictions", [RIGHT, WRONG, {shape: [] for shape in RIGHT}])
-    def test_arrays_and_lists_give_the_same_score(self, name: str, shape: Shape, predictions: Any) -> None:
+    def test_arrays_and_lists_give_the_same_score(self, name: str, shape: PredictionType, predictions: Any) -> None:
         right = RIGHT[shape] if predictions[shape] else []
         metric = find(name)(reads_as=shape)
         expected = metric.compute(predictions=predictions[shape], references=right, pos_label=1)[name]
         assert metric.value(predictions[shape], right, pos_label=1) == expected
         assert (expected is None) == (not right)
 
-    def test_a_missing_prediction_is_refused(self, name: str, shape: Shape) -> None:
+    def test_a_missing_prediction_is_refused(self, name: str, shape: PredictionType) -> None:
         with pytest.raises(ValueError, match=f"{name}: 3 predictions for 4 references"):
             find(name)(reads_as=shape).value(RIGHT[shape][:3], RIGHT[shape], pos_label=1)
 
-    def test_wrong_predictions_get_a_worse_value(self, name: str, shape: Shape) -> None:
+    def test_wrong_predictions_get_a_worse_value(self, name: str, shape: PredictionType) -> None:
         metric = find(name)(reads_as=shape)
         value = metric.compute(predictions=WRONG[shape], references=RIGHT[shape], pos_label=1)[name]
         assert (value < 1.0) if metric.higher_is_better else (value > 0.0)
 
-    def test_no_rows_are_undefined(self, name: str, shape: Shape) -> None:
+    def test_no_rows_are_undefined(self, name: str, shape: PredictionType) -> None:
         assert find(name)(reads_as=shape).compute(predictions=[], references=[], pos_label=1) == {name: None}
 
-    def test_the_order_of_rows_does_not_matter(self, name: str, shape: Shape) -> None:
+    def test_the_order_of_rows_does_not_matter(self, name: str, shape: PredictionType) -> None:
         metric = find(name)(reads_as=shape)
         there = metric.compute(predictions=WRONG[shape], references=RIGHT[shape], pos_label=1)
         back = metric.compute(predictions=WRONG[shape][::-1], references=RIGHT[shape][::-1], pos_label=1)
         assert there[name] == pytest.approx(back[name])
 
-    def test_rows_can_be_added_in_batches(self, name: str, shape: Shape) -> None:
+    def test_rows_can_be_added_in_batches(self, name: str, shape: PredictionType) -> None:
         metric = find(name)(reads_as=shape)
         metric.add(prediction=WRONG[shape][0], reference=RIGHT[shape][0])
         metric.add_batch(predictions=WRONG[shape][1:], references=RIGHT[shape][1:])
         bits = metric.compute(pos_label=1)
         assert bits == metric.compute(predictions=WRONG[shape], references=RIGHT[shape], pos_label=1)
 
-    def test_columns_of_different_length_are_refused(self, name: str, shape: Shape) -> None:
+    def test_columns_of_different_length_are_refused(self, name: str, shape: PredictionType) -> None:
         with pytest.raises(ValueError, match="Mismatch"):
             find(name)(reads_as=shape).compute(predictions=RIGHT[shape][:2], references=RIGHT[shape], pos_label=1)
 
-    def test_a_metric_describes_itself(self, name: str, shape: Shape) -> None:
+    def test_a_metric_describes_itself(self, name: str, shape: PredictionType) -> None:
         metric = find(name)(reads_as=shape)
         assert metric.name == name
         assert "Undefined:" in metric.description

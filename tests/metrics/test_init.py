@@ -3,6 +3,8 @@ from __future__ import annotations
 import doctest
 import importlib
 
+import pytest
+
 import nlpmtl.metrics
 
 
@@ -15,7 +17,14 @@ def test_the_examples_run() -> None:
 
 
 def test_public_names() -> None:
-    members = "F1 Accuracy MacroF1 MatthewsCorrelation MeanAbsoluteError MeanSquaredError Metric MicroF1 Pearson Shape"
-    others = "SpanF1 Spearman TokenAccuracy check load_foreign scores spans task_score"
+    members = "F1 Accuracy MacroF1 MatthewsCorrelation MeanAbsoluteError MeanSquaredError Metric MicroF1 Pearson"
+    others = "PredictionType SpanF1 Spearman TokenAccuracy check load_foreign scores spans task_score"
     assert nlpmtl.metrics.__all__ == [*members.split(), *others.split()]
     assert all(hasattr(nlpmtl.metrics, name) for name in nlpmtl.metrics.__all__)
+
+
+def test_the_old_name_of_the_prediction_type_warns() -> None:
+    with pytest.warns(FutureWarning, match="Shape is deprecated.*: use PredictionType instead"):
+        assert nlpmtl.metrics.Shape is str
+    with pytest.raises(AttributeError, match="has no attribute 'Shapes'"):
+        _ = nlpmtl.metrics.Shapes

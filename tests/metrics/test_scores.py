@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nlpmtl.errors import ConfigError
-from nlpmtl.metrics import Shape, check, scores, task_score
+from nlpmtl.metrics import PredictionType, check, scores, task_score
 from nlpmtl.metrics.accuracy import Accuracy
 from nlpmtl.registry import METRICS
 
@@ -50,7 +50,7 @@ class TestScores:
         ],
     )
     def test_every_prediction_type(
-        self, name: str, reads: Shape, predictions: list[Any], references: list[Any], value: float
+        self, name: str, reads: PredictionType, predictions: list[Any], references: list[Any], value: float
     ) -> None:
         assert scores([name], predictions=predictions, references=references, reads=reads) == {name: value}
 
@@ -66,7 +66,7 @@ class TestScores:
             ("f1", "label", "f1 needs to know the positive class"),
         ],
     )
-    def test_invalid_metric_arguments(self, name: str, reads: Shape, message: str) -> None:
+    def test_invalid_metric_arguments(self, name: str, reads: PredictionType, message: str) -> None:
         with pytest.raises(ValueError, match=message):
             scores([name], predictions=[0, 1], references=[0, 1], reads=reads)
 
@@ -159,7 +159,12 @@ class TestCheck:
 
     @pytest.mark.parametrize("name", METRICS.names())
     def test_accepted_metrics_can_be_computed(self, name: str) -> None:
-        rows: dict[Shape, list[Any]] = {"label": [0, 1], "label_set": [[0], [1]], "number": [0.0, 1.0], "tags": [["O"]]}
+        rows: dict[PredictionType, list[Any]] = {
+            "label": [0, 1],
+            "label_set": [[0], [1]],
+            "number": [0.0, 1.0],
+            "tags": [["O"]],
+        }
         passed = 0
         for reads, row in rows.items():
             try:
