@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 import nlpmtl
 import nlpmtl.run
 from nlpmtl.config import DatasetConfig, RunConfig, TaskOptions
+from nlpmtl.deprecation import RenamedAttribute, RenamedMethod
 from nlpmtl.metrics import Metric
 from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS, KindOptions, Registry
 from nlpmtl.sampling import SamplingOptions
@@ -283,6 +284,7 @@ def _member(name: str, value: Any) -> list[str]:
     lines = [*signature, *_prose(value)]
     for key, inner in vars(value).items():
         documented = inspect.isroutine(inner) or isinstance(inner, (classmethod, property))
+        documented = documented and not isinstance(inner, RenamedAttribute | RenamedMethod)
         if documented and not key.startswith("_") and inspect.getdoc(getattr(value, key)):
             lines += ["", f"### {name}.{key}", "", *_method(key, inner, getattr(value, key))]
     return lines
