@@ -133,11 +133,15 @@ class TokenizedSplit:
 class _StoredExample(Example):
     """An example that is read from a split when its attributes are first used."""
 
+    _split: TokenizedSplit
+    _row: int
+    _task: str
+
     def __init__(self, *, split: TokenizedSplit | None = None, row: int = 0, task: str = "", **values: Any) -> None:
         self.__dict__.update(values, _split=split, _row=row, _task=task)
 
     @cached_property
-    def input(self) -> Input | None:  # type: ignore[override]
+    def input(self) -> Input | None:
         stored = self._stored
         if stored is None:
             return None
@@ -147,12 +151,12 @@ class _StoredExample(Example):
         return Input(stored["text"], stored.get("pair"))
 
     @cached_property
-    def labels(self) -> Mapping[str, Any]:  # type: ignore[override]
+    def labels(self) -> Mapping[str, Any]:
         labels = self._split.labels.get(self._task)
         return {} if labels is None or not labels.labelled[self._row] else {"label": labels.values([self._row])[0]}
 
     @cached_property
-    def extra(self) -> Mapping[str, Any]:  # type: ignore[override]
+    def extra(self) -> Mapping[str, Any]:
         return {}
 
     @cached_property
