@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import UnionType
 from typing import Any, ClassVar, Self, Union, get_args, get_origin
 
@@ -120,6 +120,34 @@ class StrictModel(BaseModel):
             kind, message = RULE, f"{explain(kind, message, details.get('ctx', {}))}{such_as}"
         error = PydanticCustomError(kind, "{message}", {"message": message})
         return InitErrorDetails(type=error, loc=location, input=details["input"])
+
+
+def unknown_keys(values: Mapping[tuple[str, ...], Any], known: Collection[str]) -> ValidationError:
+    """Return the error for unknown keys of a table; the most similar known key is named.
+
+    Args:
+        values: place of each unknown key = its value.
+        known: the known keys.
+    """
+    messages = {place: f"unknown key; {did_you_mean(place[-1], known)}" for place in values}
+    return _error(UNKNOWN, messages, values)
+
+
+def broken_rules(messages: Mapping[tuple[str, ...], str], values: Mapping[tuple[str, ...], Any]) -> ValidationError:
+    """Return the error for values that break rules: place of each value = the rule, and the value."""
+    return _error(RULE, messages, values)
+
+
+def _error(
+    kind: str, messages: Mapping[tuple[str, ...], str], values: Mapping[tuple[str, ...], Any]
+) -> ValidationError:
+    lines = [
+        InitErrorDetails(
+            type=PydanticCustomError(kind, "{message}", {"message": message}), loc=place, input=values[place]
+        )
+        for place, message in messages.items()
+    ]
+    return ValidationError.from_exception_data("config", lines)
 
 
 def rename_keys(

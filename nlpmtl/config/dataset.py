@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BeforeValidator,
+    ConfigDict,
     Field,
     SerializeAsAny,
     StringConstraints,
@@ -19,7 +20,7 @@ from pydantic import (
 
 from nlpmtl.config.names import LabelName, label_name
 from nlpmtl.registry import TASKS, KindOptions
-from nlpmtl.strict_model import StrictModel
+from nlpmtl.strict_model import StrictModel, broken_rules, unknown_keys
 
 NAME = r"^[A-Za-z_-][A-Za-z0-9_-]{0,63}$"
 Name = Annotated[str, StringConstraints(pattern=NAME)]
@@ -200,8 +201,18 @@ def _name(value: Any) -> str | list[str]:
     return str(value) if isinstance(value, str | Path) else [str(path) for path in value]
 
 
+def _add_extra_inputs(schema: dict[str, Any]) -> None:
+    """Add the further inputs of the registered task types to the JSON Schema of `InputConfig`."""
+    for name in TASKS.names():
+        for key in getattr(TASKS.get(name), "extra_inputs", ()):
+            schema["properties"][key] = {"type": "string", "description": f"Column of `{key}`, for {name}."}
+    schema["additionalProperties"] = False
+
+
 class InputConfig(StrictModel):
-    """Input columns: `words`, or `text`, or `text` and `pair`."""
+    """Input columns: `words`, or `text`, or `text` and `pair`; and those of further inputs that a task type needs."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra=_add_extra_inputs)
 
     table_examples: ClassVar[Mapping[str, str]] = {"": '{text = "sentence"}'}
 
@@ -214,6 +225,8 @@ class InputConfig(StrictModel):
 
     @model_validator(mode="after")
     def _one_shape(self) -> Self:
+        if self.words is None and self.text is None and self.extra:
+            raise unknown_keys({(key,): column for key, column in self.extra.items()}, type(self).model_fields)
         if (self.words is None) == (self.text is None):
             raise ValueError("exactly one of `words` and `text` is needed")
         if self.pair is not None and self.text is None:
@@ -228,9 +241,14 @@ class InputConfig(StrictModel):
         return "pair" if self.pair is not None else "text"
 
     @property
+    def extra(self) -> dict[str, str]:
+        """Key of each further input = its column."""
+        return dict(self.__pydantic_extra__ or {})
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Columns of the input."""
-        return tuple(c for c in (self.words, self.text, self.pair) if c is not None)
+        return (*(c for c in (self.words, self.text, self.pair) if c is not None), *self.extra.values())
 
 
 class DatasetConfig(StrictModel):
@@ -251,3 +269,24 @@ class DatasetConfig(StrictModel):
     """Tasks with labels on these rows, by name."""
     limit: dict[str, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
     """Split = maximum number of rows: the first rows of a shuffle that is the same for every seed."""
+
+    @model_validator(mode="after")
+    def _input_keys_are_those_of_the_tasks(self) -> Self:
+        types = {task: TASKS.get(options.kind) for task, options in self.tasks.items()}
+        known = {key for type_ in types.values() for key in getattr(type_, "extra_inputs", ())}
+        columns = {("input", key): column for key, column in self.input.extra.items()}
+        unknown = {place: column for place, column in columns.items() if place[-1] not in known}
+        if unknown:
+            raise unknown_keys(unknown, [*InputConfig.model_fields, *sorted(known)])
+        rule = "the name of a column, a string, was expected"
+        wrong = {place: rule for place, column in columns.items() if not isinstance(column, str)}
+        if wrong:
+            raise broken_rules(wrong, columns)
+        for task, type_ in types.items():
+            for key in getattr(type_, "extra_inputs", ()):
+                if key not in self.input.extra and key not in getattr(type_, "optional", ()):
+                    raise ValueError(
+                        f"task {task!r} ({self.tasks[task].kind}) needs a further input: write the column of `{key}` "
+                        f'in [input], such as {key} = "{key}"'
+                    )
+        return self

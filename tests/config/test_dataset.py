@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 import nlpmtl.tasks  # noqa: F401
-from nlpmtl.config import DatasetConfig, parse_dataset
+from nlpmtl.config import DatasetConfig, TaskOptions, parse_dataset
 from nlpmtl.errors import ConfigError
+from nlpmtl.registry import TASKS
 
 FILES = {"train": "train.jsonl"}
 TASK = {"kind": "classification", "label": "label", "labels": ["no", "yes"]}
@@ -35,6 +36,59 @@ def test_a_minimal_dataset() -> None:
     assert parsed.input.shape == "text"
     assert parsed.tasks["mood"].labels == ("no", "yes")
     assert parsed.limit == {}
+
+
+class Quiz:
+    """A task type that reads further inputs, as the config needs to know it."""
+
+    extra_inputs = {"choices": "texts", "hint": "text"}  # noqa: RUF012 - a constant
+    optional = frozenset({"hint"})
+
+
+class TestFurtherInputs:
+    TASKS = {"quiz": {"kind": "quiz_of_a_plugin", "label": "answer"}, "mood": TASK}  # noqa: RUF012 - a constant
+
+    @pytest.fixture(autouse=True)
+    def quiz(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(TASKS._members, "quiz_of_a_plugin", (Quiz, TaskOptions))
+
+    def test_their_columns_are_in_the_table_input(self) -> None:
+        table = {"text": "question", "choices": "options", "hint": "hint"}
+        parsed = parse(tasks=self.TASKS, input=table)
+        assert parsed.input.columns == ("question", "options", "hint")
+        assert parsed.input.extra == {"choices": "options", "hint": "hint"}
+        assert parsed.input.shape == "text"
+        assert parsed.input.model_dump(exclude_none=True) == table
+        assert parse_dataset(parsed.model_dump(mode="json"), where="again") == parsed
+
+    def test_an_optional_one_may_be_left_out(self) -> None:
+        assert parse(tasks=self.TASKS, input={"text": "a", "choices": "b"}).input.extra == {"choices": "b"}
+
+    def test_a_needed_one_may_not(self) -> None:
+        assert problem(tasks=self.TASKS, input={"text": "a"}) == (
+            "mood.toml: task 'quiz' (quiz_of_a_plugin) needs a further input: write the column of `choices` in "
+            '[input], such as choices = "choices"'
+        )
+
+    @pytest.mark.parametrize("key", ["choicse", "hints"])
+    def test_others_are_unknown(self, key: str) -> None:
+        found = problem(tasks=self.TASKS, input={"text": "a", "choices": "b", key: "c"})
+        assert found.startswith(
+            f"mood.toml: input.{key}: unknown key; did you mean '{'choices' if 'c' in key else 'hint'}'?"
+        )
+
+    def test_those_of_other_task_types_are_unknown(self) -> None:
+        assert "input.choices: unknown key" in problem(input={"text": "a", "choices": "b"})
+
+    def test_a_column_is_a_name(self) -> None:
+        assert problem(tasks=self.TASKS, input={"text": "a", "choices": ["b"]}) == (
+            "mood.toml: input.choices: the name of a column, a string, was expected (found ['b'])"
+        )
+
+    def test_they_are_in_the_json_schema(self) -> None:
+        schema = DatasetConfig.model_json_schema()["$defs"]["InputConfig"]
+        assert {"choices", "hint"} < schema["properties"].keys()
+        assert schema["additionalProperties"] is False
 
 
 @pytest.mark.parametrize("section", ["data", "input", "tasks"])
