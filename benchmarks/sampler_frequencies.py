@@ -46,7 +46,7 @@ def rows_used_otherwise(kind: str) -> tuple[int, int]:
     used: Counter[tuple[int, int]] = Counter()
     cursor = plan.start()
     for step, after in plan.steps(cursor, STEPS):
-        used.update(step.rows)
+        used.update((row.dataset, row.row) for row in step.rows)
         cursor = after
     wrong = 0
     for d, size in enumerate(sizes):

@@ -28,6 +28,7 @@ from nlpmtl.model import Encoder, MultiTaskModel
 from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.sampling import Plan, build_plan
 from nlpmtl.task_datasets import TaskDatasets
+from nlpmtl.tasks import Task
 from nlpmtl.training import (
     CheckpointManager,
     Evaluator,
@@ -192,6 +193,14 @@ class _Builder:
                 list(self.datasets.splits["train"].values()),
                 pad=self.encoder.tokenizer.pad_token_id,
                 types=self._has_token_types,
+                words=model.reads_words,
+                corrupt={
+                    name: task.corrupt
+                    for name, task in self.datasets.tasks.items()
+                    if type(task).corrupt is not Task.corrupt
+                },
+                names=list(self.datasets.splits["train"]),
+                seed=self.config.seed,
             ),
             micro_tokens=self.config.train.micro_tokens,
             packed="packed_attention" in self.kernels.kernels,

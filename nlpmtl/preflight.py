@@ -182,8 +182,9 @@ def _longest_rows(
     for dataset, rows in enumerate(datasets):
         if task in rows.labels:
             labelled = np.flatnonzero(rows.labels[task].counts > 0)
-            order = labelled[np.argsort(-rows.ids.lengths[labelled], kind="stable")][:max_rows]
-            by_length.extend((-len(rows.ids[row]), dataset, int(row)) for row in order)
+            lengths = rows.row_lengths
+            order = labelled[np.argsort(-lengths[labelled], kind="stable")][:max_rows]
+            by_length.extend((-int(lengths[row]), dataset, int(row)) for row in order)
     by_length.sort()
     longest = -by_length[0][0]
     return [(dataset, row) for _, dataset, row in by_length[: min(max_rows, max(1, max_tokens // longest))]]
@@ -194,5 +195,5 @@ def _loss(name: str, *, fit: Trainer, rows: Sequence[tuple[int, int]]) -> float:
     collate = accumulator.collate
     fit.model.eval()
     with torch.no_grad():
-        summed = accumulator.task_losses(collate(rows), names=[name])[name].loss
+        summed = accumulator.task_losses(collate(rows, tasks=[name]), names=[name])[name].loss
     return float(summed) / sum(int(collate.datasets[d].labels[name].counts[r]) for d, r in rows)

@@ -180,7 +180,8 @@ class AffinityProbe:
 
     def _forward(self, rows: Sequence[Row], tasks: Sequence[str]) -> dict[str, Tensor]:
         """Return the summed loss of each of the tasks that has labels in these rows."""
-        losses = batch_losses(self.model, self.collate(rows).to(self.device), self.tasks, names=tasks)
+        batch = self.collate(rows, tasks=tasks).to(self.device)
+        losses = batch_losses(self.model, batch, self.tasks, names=tasks)
         return {task: losses[task].loss for task in losses}
 
 

@@ -9,12 +9,13 @@ batch = Collator([split], pad=0, types=True)([(0, 0), (0, 1)])
 
 from __future__ import annotations
 
+from nlpmtl.data.batch import Batch, TaskBatch, to_device
 from nlpmtl.data.batching import split_into_microbatches
-from nlpmtl.data.collate import Batch, BatchStats, Collator, TaskBatch
+from nlpmtl.data.collate import BatchStats, Collator
 from nlpmtl.data.column_types import BUILT_IN, ColumnType, column_type
 from nlpmtl.data.dataset_loader import DatasetLoader
-from nlpmtl.data.device_transfer import to_device
 from nlpmtl.data.example import Example, TokenSequence
+from nlpmtl.data.example_targets import IGNORED, Targets, stack_targets
 from nlpmtl.data.fingerprint import describe_changes, fingerprint
 from nlpmtl.data.input_parsing import Input, TextInput, to_input
 from nlpmtl.data.label_columns import LabelColumn
@@ -26,14 +27,12 @@ from nlpmtl.data.sliding_window import Windows, tokenize_windows
 from nlpmtl.data.tables import Container, describe_value, open_container, row_labels, to_plain
 from nlpmtl.data.tag_schemes import Scheme, find_contradiction, names_to_bio, to_bio
 from nlpmtl.data.targets import (
-    IGNORED,
     ClassLabels,
     LabelMapping,
     Labels,
     NumberLabels,
     SetLabels,
     TagLabels,
-    Targets,
 )
 from nlpmtl.data.text_inputs import TokenizedInputs, tokenize_text_inputs
 from nlpmtl.data.tokenization import TokenizedTexts, tokenize
@@ -95,6 +94,7 @@ __all__ = [
     "sort_names",
     "split_into_microbatches",
     "split_words",
+    "stack_targets",
     "to_bio",
     "to_device",
     "to_input",

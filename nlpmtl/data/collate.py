@@ -1,9 +1,13 @@
-"""A batch: padded tokens, and for each task the part of the rows that carry a label for it."""
+"""Collation: rows of tokenized datasets to batches of padded token sequences.
+
+A row is given as (dataset, row), or as (dataset, row, pass) where a task reads changed copies of its sequences.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -11,179 +15,286 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nlpmtl.data.device_transfer import to_device
+from nlpmtl.data.batch import Batch, TaskBatch
+from nlpmtl.data.example_targets import join_padded
+from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.row_sequences import (
+    Corrupt,
+    Sequences,
+    Share,
+    TaskExamples,
+    read_sequences,
+    row_lengths,
+    take_sequences,
+)
 from nlpmtl.data.tokenized_split import TokenizedSplit
+from nlpmtl.data.word_alignment import NO_TOKEN
 
-
-@dataclass(frozen=True)
-class TaskBatch:
-    """One task's part of a batch: the rows with a label for it.
-
-    Args:
-        rows: their indices in the batch, ``[examples]``, ascending.
-        targets: what the loss reads, by name: ``[examples, ...]``, or of tokens ``[examples, time]``.
-        weight: weight of each example in the loss, ``[examples]``; None: all are 1.
-    """
-
-    rows: Tensor
-    targets: Mapping[str, Tensor]
-    weight: Tensor | None = None
-
-    @property
-    def tensors(self) -> list[Tensor]:
-        """All tensors; `replace` takes them in this order."""
-        return [self.rows, *self.targets.values(), *([] if self.weight is None else [self.weight])]
-
-    def replace(self, tensors: Iterator[Tensor]) -> TaskBatch:
-        """Return the same part with other tensors, such as copies on a device."""
-        rows = next(tensors)
-        targets = {name: next(tensors) for name in self.targets}
-        return TaskBatch(rows, targets, None if self.weight is None else next(tensors))
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows of any tasks, padded to the longest.
-
-    Args:
-        input_ids: tokens, ``[rows, time]``.
-        attention_mask: 1 on tokens, 0 on padding, ``[rows, time]``.
-        token_type_ids: segments, ``[rows, time]``, for encoders that have them.
-        tasks: the part of each task that has rows here.
-    """
-
-    input_ids: Tensor
-    attention_mask: Tensor
-    token_type_ids: Tensor | None
-    tasks: Mapping[str, TaskBatch]
-
-    @property
-    def inputs(self) -> dict[str, Tensor]:
-        """What the encoder takes, by its argument's name."""
-        inputs = {"input_ids": self.input_ids, "attention_mask": self.attention_mask}
-        return inputs if self.token_type_ids is None else {**inputs, "token_type_ids": self.token_type_ids}
-
-    def to(self, device: torch.device) -> Batch:
-        """The same batch on a device; it is on the CPU."""
-        types = [] if self.token_type_ids is None else [self.token_type_ids]
-        parts = [tensor for task in self.tasks.values() for tensor in task.tensors]
-        moved = iter(to_device([self.input_ids, self.attention_mask, *types, *parts], device))
-        ids, mask, token_type_ids = next(moved), next(moved), next(moved) if types else None
-        return Batch(ids, mask, token_type_ids, {name: task.replace(moved) for name, task in self.tasks.items()})
+Rows = Sequence[tuple[int, ...]]
+"""Rows as (index of the dataset, index of the row, pass over the dataset); without a pass it is the first one, 0."""
 
 
 @dataclass(frozen=True)
 class BatchStats:
-    """What rows hold, counted without making a batch of them.
+    """Counts of rows, without a batch of them.
 
     Args:
-        lengths: tokens of each row, ``[rows]``.
-        labelled: whether each row carries a label for any task, ``[rows]``.
-        rows: for each task that has any, how many of the rows carry a label for it …
-        items: … and how many items its loss counts in them.
+        lengths: tokens of each row, over all its sequences, ``[rows]``.
+        labelled: whether each row has targets for any task, ``[rows]``.
+        rows: for each task that has any, the number of rows with targets.
+        items: for each of these tasks the number of items of its loss, multiplied by the weights of the rows.
     """
 
     lengths: NDArray[np.int64]
     labelled: NDArray[np.bool_]
     rows: Mapping[str, int]
-    items: Mapping[str, int]
-
-
-class _Share(NamedTuple):
-    """The rows of a batch that come from one dataset: their places in the batch, and their numbers in the dataset."""
-
-    source: TokenizedSplit
-    at: NDArray[np.int64]
-    rows: NDArray[np.int64]
+    items: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Collator:
-    """Makes batches out of rows of several encoded datasets.
+    """Makes batches of rows of several tokenized datasets.
 
     Args:
         datasets: the datasets, in the order that rows refer to them.
         pad: the id of the padding token.
         types: whether the encoder takes segments.
+        words: whether a head reads words.
+        corrupt: `Task.corrupt` of the tasks that read changed copies of their sequences.
+        names: names of the datasets, on which the copies depend; needed with `corrupt`.
+        seed: seed of the run, on which the copies depend.
     """
 
     datasets: Sequence[TokenizedSplit]
     pad: int
     types: bool
+    words: bool = False
+    corrupt: Mapping[str, Corrupt] = field(default_factory=dict)
+    names: Sequence[str] = ()
+    seed: int = 0
 
-    def __call__(self, rows: Sequence[tuple[int, int]]) -> Batch:
-        """A batch of (dataset, row) pairs."""
+    def __call__(self, rows: Rows, *, tasks: Collection[str] | None = None) -> Batch:
+        """Return a batch: every different sequence that an example reads, in the order of the rows.
+
+        Args:
+            rows: the rows.
+            tasks: names of the tasks whose examples are in the batch; default: all.
+
+        Raises:
+            RunError: a task changes the count of its targets when it makes copies.
+        """
         shares = self._shares(rows)
-        taken = [share.source.ids.take(share.rows) for share in shares]
-        lengths = np.empty(len(rows), dtype=np.int64)
-        for share, pieces in zip(shares, taken, strict=True):
-            lengths[share.at] = pieces.lengths
-        shape = len(rows), int(lengths.max())
-        ids = np.full(shape, self.pad, dtype=np.int64)
-        types = np.zeros(shape, dtype=np.int64) if self.types else None
-        for share, pieces in zip(shares, taken, strict=True):
-            row, place = pieces.indices_2d()
-            ids[share.at[row], place] = pieces.values
-            if types is not None and share.source.types is not None:
-                types[share.at[row], place] = share.source.types.take(share.rows).values
+        parts = [self._sequences(share, tasks) for share in shares]
+        indices = _batch_indices(parts)
+        total = sum(map(len, indices))
+        lengths = np.empty(total, dtype=np.int64)
+        for index, part in zip(indices, parts, strict=True):
+            lengths[index] = part.ids.lengths
+        time = int(lengths.max())
+        types, words = None, None
+        if self.types:
+            types = _pad([part.types for part in parts], indices, shape=(total, time), fill=0)
+        if self.words:
+            first_tokens = [part.first_tokens for part in parts]
+            most = max((_longest(words) for words in first_tokens if words is not None), default=0)
+            words = _pad(first_tokens, indices, shape=(total, most), fill=NO_TOKEN)
         return Batch(
-            input_ids=torch.from_numpy(ids),
-            attention_mask=torch.from_numpy((np.arange(shape[1]) < lengths[:, None]).astype(np.int64)),
-            token_type_ids=None if types is None else torch.from_numpy(types),
-            tasks=_task_batches(shares, time=shape[1]),
+            input_ids=_pad([part.ids for part in parts], indices, shape=(total, time), fill=self.pad),
+            attention_mask=torch.from_numpy((np.arange(time) < lengths[:, None]).astype(np.int64)),
+            token_type_ids=types,
+            tasks=_task_batches(shares, parts, indices, time=time, words=self.words),
+            words=words,
         )
 
-    def tally(self, rows: Sequence[tuple[int, int]]) -> BatchStats:
-        """What (dataset, row) pairs hold."""
+    def tally(self, rows: Rows) -> BatchStats:
+        """Return the counts of rows."""
         lengths, labelled = np.empty(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.bool_)
-        many: dict[str, int] = {}
-        items: dict[str, int] = {}
-        for source, at, own in self._shares(rows):
-            lengths[at] = source.ids.bounds[own + 1] - source.ids.bounds[own]
-            for task, labels in source.labels.items():
-                counts = labels.counts[own]
+        row_counts: dict[str, int] = {}
+        items: dict[str, float] = {}
+        for dataset, (places, indices, _) in _by_dataset(rows).items():
+            split, at = self.datasets[dataset], np.array(places)
+            lengths[at] = self._row_lengths[dataset][indices]
+            for task, labels in split.labels.items():
+                counts = labels.counts[indices]
                 carrying = counts > 0
-                found = int(np.count_nonzero(carrying))
-                if found:
+                count = int(np.count_nonzero(carrying))
+                if count:
                     labelled[at] |= carrying
-                    many[task] = many.get(task, 0) + found
-                    items[task] = items.get(task, 0) + int(counts.sum())
-        return BatchStats(lengths, labelled, many, items)
+                    row_counts[task] = row_counts.get(task, 0) + count
+                    weights = split.weights.get(task)
+                    sum_ = int(counts.sum()) if weights is None else float((counts * weights[indices]).sum())
+                    items[task] = items.get(task, 0) + sum_
+        return BatchStats(lengths, labelled, row_counts, items)
 
-    def carrying(self, rows: Sequence[tuple[int, int]], *, task: str) -> NDArray[np.bool_]:
-        """Whether each (dataset, row) pair carries a label for a task, ``[rows]``."""
+    def carrying(self, rows: Rows, *, task: str) -> NDArray[np.bool_]:
+        """Return whether each row has targets for a task, ``[rows]``."""
         carries = np.zeros(len(rows), dtype=np.bool_)
-        for source, at, own in self._shares(rows):
-            if task in source.labels:
-                carries[at] = source.labels[task].counts[own] > 0
+        for dataset, (places, indices, _) in _by_dataset(rows).items():
+            labels = self.datasets[dataset].labels
+            if task in labels:
+                carries[places] = labels[task].counts[indices] > 0
         return carries
 
-    def _shares(self, rows: Sequence[tuple[int, int]]) -> list[_Share]:
-        """By dataset, in the order in which they appear."""
-        places: dict[int, tuple[list[int], list[int]]] = {}
-        for i, (d, r) in enumerate(rows):
-            at, own = places.setdefault(d, ([], []))
-            at.append(i)
-            own.append(r)
-        return [_Share(self.datasets[d], np.array(at), np.array(own)) for d, (at, own) in places.items()]
+    @cached_property
+    def _row_lengths(self) -> list[NDArray[np.int64]]:
+        """Tokens of the rows of each dataset."""
+        return [row_lengths(split, copied=self.corrupt.keys() & split.labels.keys()) for split in self.datasets]
+
+    def _shares(self, rows: Rows) -> list[Share]:
+        """Return the rows by dataset, in the order in which the datasets appear."""
+        return [
+            Share(
+                self.datasets[dataset],
+                places=np.array(places),
+                rows=np.array(indices),
+                passes=passes,
+                name=self.names[dataset] if self.names else "",
+            )
+            for dataset, (places, indices, passes) in _by_dataset(rows).items()
+        ]
+
+    def _sequences(self, share: Share, tasks: Collection[str] | None) -> Sequences:
+        """Return the sequences that the rows of a share read."""
+        split = share.split
+        examples = {}
+        for task, labels in split.labels.items():
+            if tasks is None or task in tasks:
+                carrying = np.flatnonzero(labels.counts[share.rows] > 0)
+                if len(carrying):
+                    examples[task] = carrying
+        if split.places or not self.corrupt.keys().isdisjoint(examples):
+            return read_sequences(share, examples, corrupt=self.corrupt, seed=self.seed)
+        own = {task: TaskExamples(carrying, carrying) for task, carrying in examples.items()}
+        return take_sequences(split, share.rows, place=share.places, tasks=own)
 
 
-def _task_batches(shares: Sequence[_Share], *, time: int) -> dict[str, TaskBatch]:
-    """Return the part of each task, joined over the datasets that have labels for it, in the order of the rows."""
-    found: dict[str, list[tuple[NDArray[np.int64], dict[str, Tensor]]]] = {}
-    for source, at, rows in shares:
-        for task, labels in source.labels.items():
-            carrying = labels.counts[rows] > 0
-            if carrying.any():
-                targets = labels.targets(rows[carrying], first_tokens=source.first_tokens, time=time)
-                found.setdefault(task, []).append((at[carrying], targets))
-    parts = {}
-    for task, pieces in found.items():
-        indices, targets = pieces[0]
-        if len(pieces) > 1:
-            indices = np.concatenate([one for one, _ in pieces])
-            order = indices.argsort()
-            indices, order_tensor = indices[order], torch.from_numpy(order)
-            targets = {name: torch.cat([one[name] for _, one in pieces])[order_tensor] for name in targets}
-        parts[task] = TaskBatch(torch.from_numpy(indices), targets)
-    return parts
+def _by_dataset(rows: Rows) -> dict[int, tuple[list[int], list[int], list[int]]]:
+    """Return dataset -> places in the batch, rows and passes of its rows; datasets in order of appearance."""
+    by_dataset: dict[int, tuple[list[int], list[int], list[int]]] = {}
+    for place, row in enumerate(rows):
+        places, indices, passes = by_dataset.setdefault(row[0], ([], [], []))
+        places.append(place)
+        indices.append(row[1])
+        passes.append(row[2] if len(row) > 2 else 0)
+    return by_dataset
+
+
+def _batch_indices(parts: Sequence[Sequences]) -> list[NDArray[np.int64]]:
+    """Return the indices of the sequences of each share in the batch, which has them in the order of their rows."""
+    places = np.concatenate([part.place for part in parts])
+    index = np.empty(len(places), dtype=np.int64)
+    index[places.argsort(kind="stable")] = np.arange(len(places))
+    return np.split(index, np.cumsum([len(part.place) for part in parts])[:-1])
+
+
+def _longest(rows: Ragged) -> int:
+    return int(rows.lengths.max(initial=0))
+
+
+def _pad(
+    parts: Sequence[Ragged | None], indices: Sequence[NDArray[np.int64]], *, shape: tuple[int, int], fill: int
+) -> Tensor:
+    """Return the rows of ragged arrays, in the places that `indices` gives them, as one padded matrix."""
+    padded = np.full(shape, fill, dtype=np.int64)
+    for part, index in zip(parts, indices, strict=True):
+        if part is not None:
+            row, place = part.indices_2d()
+            padded[index[row], place] = part.values
+    return torch.from_numpy(padded)
+
+
+class _Piece(NamedTuple):
+    """The examples of a task that are from one dataset.
+
+    Args:
+        place: places of their rows in the batch, ``[examples]``.
+        sequences: the sequences that they read, among those of the batch.
+        sizes: number of sequences of each example; None: 1.
+        targets: what the loss reads.
+        weight: weights of the examples; None: 1.
+        time, words: tokens and words of the longest sequence; `time` is None for targets as long as the batch.
+    """
+
+    place: NDArray[np.int64]
+    sequences: NDArray[np.int64]
+    sizes: NDArray[np.int64] | None
+    targets: dict[str, Tensor]
+    weight: NDArray[np.float64] | None
+    time: int | None
+    words: int
+
+
+def _task_batches(
+    shares: Sequence[Share],
+    parts: Sequence[Sequences],
+    indices: Sequence[NDArray[np.int64]],
+    *,
+    time: int,
+    words: bool,
+) -> dict[str, TaskBatch]:
+    """Return the part of each task, joined over the datasets that have targets for it, in the order of the rows."""
+    pieces: dict[str, list[_Piece]] = {}
+    for share, part, index in zip(shares, parts, indices, strict=True):
+        for task, own in part.tasks.items():
+            pieces.setdefault(task, []).append(_piece(task, own, share, part, index, time=time, words=words))
+    return {task: _join(of_task) for task, of_task in pieces.items()}
+
+
+def _piece(
+    task: str,
+    own: TaskExamples,
+    share: Share,
+    part: Sequences,
+    index: NDArray[np.int64],
+    *,
+    time: int,
+    words: bool,
+) -> _Piece:
+    labels, rows = share.split.labels[task], share.rows[own.examples]
+    weights = share.split.weights.get(task)
+    targets = own.targets
+    if targets is None:
+        targets = labels.targets(rows, first_tokens=share.split.first_tokens, time=time)
+    return _Piece(
+        place=share.places[own.examples],
+        sequences=index[own.sequences],
+        sizes=own.sizes,
+        targets=targets,
+        weight=None if weights is None else weights[rows],
+        time=None if labels.padded_to_batch and own.targets is None else int(part.ids.lengths[own.sequences].max()),
+        words=int(part.first_tokens.lengths[own.sequences].max()) if words and part.first_tokens is not None else 0,
+    )
+
+
+def _join(pieces: Sequence[_Piece]) -> TaskBatch:
+    """Return the examples of a task from all datasets, in the order of their rows."""
+    first = pieces[0]
+    if len(pieces) == 1 and first.sizes is None:
+        weight = None if first.weight is None else torch.from_numpy(first.weight)
+        return TaskBatch(torch.from_numpy(first.sequences), first.targets, weight, time=first.time, words=first.words)
+    sizes = np.concatenate([np.ones(len(p.place), dtype=np.int64) if p.sizes is None else p.sizes for p in pieces])
+    order = np.concatenate([piece.place for piece in pieces]).argsort(kind="stable")
+    bounds = np.concatenate([[0], sizes.cumsum()])
+    by_example = Ragged(np.concatenate([piece.sequences for piece in pieces]), bounds).take(order)
+    sequence_order = Ragged(np.arange(bounds[-1]), bounds).take(order).values
+    targets = {}
+    for name in first.targets:
+        values = join_padded([piece.targets[name] for piece in pieces])
+        # With as many sequences as examples, each example has one, and both orders are the same.
+        targets[name] = values[torch.from_numpy(order if len(values) == len(order) else sequence_order)]
+    weight = None
+    if any(piece.weight is not None for piece in pieces):
+        weights = [np.ones(len(piece.place)) if piece.weight is None else piece.weight for piece in pieces]
+        weight = torch.from_numpy(np.concatenate(weights)[order])
+    example, position = by_example.indices_2d()
+    grouped = bool((sizes != 1).any())
+    times = [piece.time for piece in pieces]
+    return TaskBatch(
+        torch.from_numpy(by_example.values),
+        targets,
+        weight,
+        example=torch.from_numpy(example) if grouped else None,
+        position=torch.from_numpy(position) if grouped else None,
+        time=None if None in times else max(time for time in times if time is not None),
+        words=max(piece.words for piece in pieces),
+    )

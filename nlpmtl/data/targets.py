@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,13 +14,11 @@ from torch import Tensor
 
 from nlpmtl.data.column_types import BUILT_IN, ColumnType, column_type
 from nlpmtl.data.example import Example, TokenSequence
+from nlpmtl.data.example_targets import IGNORED, Targets, stack_targets
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.errors import DataError, did_you_mean, quote
-
-IGNORED = -100
-"""PyTorch's mark of a position without a label."""
 
 Indices = Sequence[int] | NDArray[np.integer]
 """Which rows."""
@@ -49,6 +47,9 @@ class Labels(ABC):
     labelled: NDArray[np.bool_]
     counts: NDArray[np.integer]
 
+    padded_to_batch: ClassVar[bool] = True
+    """Whether targets by token have the length of the batch; otherwise that of the task's longest sequence."""
+
     @abstractmethod
     def values(self, rows: Sequence[int]) -> list[Any]:
         """Return the parsed label of each row: a name, a number, or a list of names."""
@@ -64,6 +65,11 @@ class Labels(ABC):
     def targets(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> dict[str, Tensor]:
         """Return what the loss reads, by name, for labelled rows of a batch that is ``time`` tokens long."""
         return {"label": self.tensor(rows, first_tokens=first_tokens, time=time)}
+
+    def example_targets(self, row: int, *, first_tokens: Ragged | None, time: int) -> Targets:
+        """Return what the loss reads for a labelled row, before it is changed by `Task.corrupt`."""
+        values = self.targets([row], first_tokens=first_tokens, time=time)
+        return Targets(int(self.counts[row]), {name: value[0].numpy() for name, value in values.items()})
 
     @abstractmethod
     def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
@@ -148,22 +154,6 @@ class TagLabels(Labels):
         return torch.from_numpy(labels)
 
 
-@dataclass(frozen=True)
-class Targets:
-    """What the loss of a task reads for one example.
-
-    Args:
-        count: number of items over which the loss is summed, such as tokens. It depends on the data only, never on
-            randomness: every process knows the counts of a whole step before the first forward pass.
-        example: name -> scalar or array; in a batch ``[examples]`` or ``[examples, most, ...]``, padded.
-        sequence: name -> a scalar or array per sequence; in a batch ``[sequences]`` or ``[sequences, most, ...]``.
-    """
-
-    count: int = 1
-    example: Mapping[str, Any] = field(default_factory=dict)
-    sequence: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-
-
 MakeTargets = Callable[[Example, Sequence[TokenSequence]], Targets | None]
 
 
@@ -176,6 +166,7 @@ class ParsedLabels(ClassLabels):
         make_targets: makes the targets of an example.
     """
 
+    padded_to_batch: ClassVar[bool] = False
     type: type[ColumnType]
     make_targets: MakeTargets
 
@@ -188,8 +179,13 @@ class ParsedLabels(ClassLabels):
     def targets(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> dict[str, Tensor]:
         parsed = self.values(np.asarray(rows).tolist())
         targets = [self.make_targets(Example(labels={"label": value}), []) for value in parsed]
-        values = [made.example for made in targets if made is not None]
-        return {name: torch.from_numpy(np.stack([np.asarray(row[name]) for row in values])) for name in values[0]}
+        return stack_targets([made for made in targets if made is not None])
+
+    def example_targets(self, row: int, *, first_tokens: Ragged | None, time: int) -> Targets:
+        (value,) = self.values([row])
+        targets = self.make_targets(Example(labels={"label": value}), [])
+        assert targets is not None, "the row is labelled"
+        return targets
 
 
 @dataclass(frozen=True)

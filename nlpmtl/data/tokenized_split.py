@@ -41,6 +41,7 @@ class TokenizedSplit:
         labels: the labels of each task; see `attach_labels`.
         places: task -> for each row the indices of the sequences that it reads. A task without an entry reads
             sequence ``i`` for row ``i``.
+        weights: task -> the weight of each row in the loss, ``[rows]``. A task without an entry weights all rows by 1.
         columns: the label columns.
         examples: the validated inputs, and the label columns of types that are not built in; None for rows that were
             not read from a source. They are in a memory map, unless no file could be written.
@@ -64,6 +65,7 @@ class TokenizedSplit:
     first_token_counts: NDArray[np.int32] | None = None
     labels: Mapping[str, Labels] = field(default_factory=dict)
     places: Mapping[str, Ragged] = field(default_factory=dict)
+    weights: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     columns: Mapping[str, LabelColumn] = field(default_factory=dict)
     examples: ArrowBatches | None = None
     numbers: NDArray[np.int64] | None = None

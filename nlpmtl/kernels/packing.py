@@ -164,7 +164,7 @@ def hidden_states(
     Args:
         encoder: the encoder.
         inputs: arguments of the encoder, each ``[rows, time]``; ``attention_mask`` is 1 on tokens, 0 on padding.
-        rows: indices of the rows of each task, ``[task rows]``, ascending.
+        rows: indices of the rows of each task, ``[task rows]``, in any order.
         graphed: the encoder with CUDA graphs, for training; requires packing.
 
     Returns:
@@ -173,10 +173,7 @@ def hidden_states(
     """
     if not is_packing(encoder):
         hidden: Tensor = encoder(**inputs).last_hidden_state
-        # A task has each row at most once and in order: with as many rows as the batch, it has the batch.
-        return {
-            task: hidden if indices.shape[0] == hidden.shape[0] else hidden[indices] for task, indices in rows.items()
-        }
+        return {task: hidden if is_range(rows[task], hidden.shape[0]) else hidden[rows[task]] for task in rows}
     packed, rows_on_cpu = pack(inputs["attention_mask"]), on_cpu(rows)
     row_sets = {task: tuple(indices.tolist()) for task, indices in rows_on_cpu.items()}
     # Tasks with the same rows share their hidden states.
@@ -191,6 +188,16 @@ def hidden_states(
         for (row_set, tokens), part, slots in zip(selected.items(), parts, all_slots, strict=True):
             by_row_set[row_set] = tokens.unpack(part, slots=slots)
     return {task: by_row_set[row_set] for task, row_set in row_sets.items()}
+
+
+def is_range(indices: Tensor, size: int) -> bool:
+    """Return whether indices are 0, 1, … up to a size, so that a task reads the batch as it is.
+
+    The indices are read only if there are as many; a graph that is exported has no values, and reads the whole batch.
+    """
+    if indices.shape[0] != size:
+        return False
+    return torch.compiler.is_compiling() or torch.equal(indices, torch.arange(size, device=indices.device))
 
 
 def on_cpu(rows: Mapping[str, Tensor]) -> dict[str, Tensor]:

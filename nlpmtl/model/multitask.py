@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 
-from nlpmtl.data import Batch
+from nlpmtl.data import Batch, TaskBatch
 from nlpmtl.deprecation import RenamedMethod
 from nlpmtl.errors import ModelError, did_you_mean
 from nlpmtl.format_version import FORMAT_KEY, FORMAT_VERSION
@@ -170,14 +170,19 @@ class MultiTaskModel(PreTrainedModel):
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         rows: Mapping[str, Tensor] | None = None,
+        words: Tensor | None = None,
+        parts: Mapping[str, TaskBatch] | None = None,
     ) -> dict[str, Tensor | dict[str, Tensor]]:
         """Compute the outputs of all heads.
 
         Args:
-            input_ids: token ids, ``[rows, time]``.
+            input_ids: token ids of the sequences, ``[rows, time]``.
             attention_mask: 1 on tokens, 0 on padding, ``[rows, time]``; default: no padding.
             token_type_ids: segment ids, ``[rows, time]``, for encoders that use them.
-            rows: indices of the rows of each task, ``[task rows]``, ascending; default: all rows for all tasks.
+            rows: indices of the sequences that each task reads, ``[task rows]``, in any order; default: all for all
+                tasks.
+            words: first token of each word, -1 for none, ``[rows, words]``, for heads that read words.
+            parts: the examples of each task, whose targets its head may read; default: none, as in prediction.
 
         Returns:
             Outputs of the head of each task: logits, ``[task rows, outputs]`` or ``[task rows, time, outputs]``, or a
@@ -191,26 +196,41 @@ class MultiTaskModel(PreTrainedModel):
             all_rows = torch.arange(input_ids.shape[0], device=input_ids.device)
             rows = dict.fromkeys(self.tasks, all_rows)
         hidden = self.sharing(inputs, rows)
-        shared: dict[int, HeadInputs] = {}  # tasks with the same rows share their hidden states
+        shared: dict[int, HeadInputs] = {}  # tasks with the same sequences share their hidden states
         outputs: dict[str, Tensor | dict[str, Tensor]] = {}
         for task, task_rows in rows.items():
-            states = hidden[task]
-            if id(states) not in shared:
-                shared[id(states)] = HeadInputs(states, mask, input_ids, rows=task_rows, dtype=self.dtype)
-            outputs[task] = self._run_head(task, shared[id(states)], time=states.shape[1], batch_time=mask.shape[1])
+            states, part = hidden[task], None if parts is None else parts[task]
+            time = mask.shape[1] if part is None or part.time is None else part.time
+            if part is not None and not isinstance(self.head(task), Head):
+                states = _fit_time(states, states.shape[1], time)
+                head_words = None if words is None else words[:, : part.words]
+                inputs = HeadInputs(
+                    states, mask, input_ids, targets=part.targets, words=head_words, rows=task_rows, dtype=self.dtype
+                )
+            elif id(states) in shared:
+                inputs = shared[id(states)]
+            else:
+                inputs = HeadInputs(states, mask, input_ids, words=words, rows=task_rows, dtype=self.dtype)
+                shared[id(states)] = inputs
+            outputs[task] = self._run_head(task, inputs, states.shape[1], time)
         return outputs
 
-    def _run_head(self, task: str, inputs: HeadInputs, *, time: int, batch_time: int) -> Tensor | dict[str, Tensor]:
-        """Return the outputs of a head; those of tokens are padded to the length of the batch."""
+    def _run_head(self, task: str, inputs: HeadInputs, time: int, target_time: int) -> Tensor | dict[str, Tensor]:
+        """Return the outputs of a head; those of tokens, `time`, are cut or padded to `target_time`."""
         device = self.device.type
         # Heads are so small that casting their weights would take longer than it saves.
         with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
             outputs: Tensor | dict[str, Tensor] = self.head(task)(inputs)
-        if time == batch_time:
+        if time == target_time:
             return outputs
         if isinstance(outputs, Tensor):
-            return _pad_time(outputs, time, batch_time)
-        return {name: _pad_time(values, time, batch_time) for name, values in outputs.items()}
+            return _fit_time(outputs, time, target_time)
+        return {name: _fit_time(values, time, target_time) for name, values in outputs.items()}
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether a head may read words: any but the standard one."""
+        return any(not isinstance(self.head(task), Head) for task in self.tasks)
 
     def penalty(self) -> Tensor | None:
         """Return the term that is added to the loss once per step, a scalar; None if there is none."""
@@ -237,7 +257,8 @@ class MultiTaskModel(PreTrainedModel):
         """
         device = self.device
         moved = {task: indices.to(device) for task, indices in rows.items()}
-        logits: dict[str, Any] = self(**batch.to(device).inputs, rows=moved)
+        batch = batch.to(device)
+        logits: dict[str, Any] = self(**batch.inputs, rows=moved, words=batch.words)
         return logits
 
     after_step = RenamedMethod("post_step")
@@ -271,11 +292,11 @@ def _build_head(
         return task.build_head(context)
 
 
-def _pad_time(values: Tensor, time: int, batch_time: int) -> Tensor:
-    """Pad an output per token, ``[sequences, time, …]``, to the length of the batch; return others unchanged."""
-    if values.dim() < 3 or values.shape[1] != time:
+def _fit_time(values: Tensor, time: int, target_time: int) -> Tensor:
+    """Cut or pad values per token, ``[sequences, time, …]``, to another length; return others unchanged."""
+    if time == target_time or values.dim() < 3 or values.shape[1] != time:
         return values
-    return functional.pad(values, (0, 0) * (values.dim() - 2) + (0, batch_time - time))
+    return functional.pad(values, (0, 0) * (values.dim() - 2) + (0, target_time - time))
 
 
 def _key(task: str) -> str:
@@ -311,7 +332,8 @@ def batch_losses(
         The losses by task, in the order of `tasks`.
     """
     parts = {name: part for name, part in batch.tasks.items() if names is None or name in names}
-    results = model(**batch.inputs, rows={name: part.rows for name, part in parts.items()})
+    sequences = {name: part.sequences for name, part in parts.items()}
+    results = model(**batch.inputs, rows=sequences, words=batch.words, parts=parts)
     losses: dict[str, TaskLoss] = {}
     for name, task in tasks.items():
         if name in parts:

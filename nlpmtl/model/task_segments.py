@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from nlpmtl.data import to_device
 from nlpmtl.errors import ModelError
 from nlpmtl.kernels.packed_attention import SequenceLayout
-from nlpmtl.kernels.packing import PackedBatch, TaskTokens, encode_packed, is_packing, on_cpu, pack
+from nlpmtl.kernels.packing import PackedBatch, TaskTokens, encode_packed, is_packing, is_range, on_cpu, pack
 
 T = TypeVar("T")
 _PER_ROW = ("attention_mask", "position_embeddings", "position_ids")
@@ -198,8 +198,7 @@ def _padded_segments(mask: Tensor, rows: Mapping[str, Tensor]) -> TaskSegments:
         segments.append(TaskSegment(task, slice(start, start + indices.shape[0])))
         start += indices.shape[0]
     parts = list(nonempty.values())
-    # A task has each row at most once and in order: with as many rows as the batch, it has the batch.
-    is_batch = len(parts) == 1 and parts[0].shape[0] == mask.shape[0]
+    is_batch = len(parts) == 1 and is_range(parts[0], mask.shape[0])
     index = None if is_batch else torch.cat(parts)
     return TaskSegments(segments, index, size=mask.shape[0], mask=mask)
 
@@ -218,7 +217,7 @@ def _packed_segments(mask: Tensor, rows: Mapping[str, Tensor], packed: PackedBat
         runs.append(run)
         start = span.stop
     size = packed.token_index.shape[0]
-    is_batch = len(segments) == 1 and start == size
+    is_batch = len(segments) == 1 and is_range(token_indices[0], size)
     index = None if is_batch else torch.cat(token_indices).to(mask.device, non_blocking=True)
     layout = SequenceLayout(runs, device=mask.device)
     return TaskSegments(segments, index, size=size, mask=mask, packed=packed, layout=layout)

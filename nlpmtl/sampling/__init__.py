@@ -26,7 +26,7 @@ from nlpmtl.sampling.curriculum import Phase, Phases, PhasesOptions
 from nlpmtl.sampling.examples_proportional import Capped, CappedOptions
 from nlpmtl.sampling.exp3 import Exp3, Exp3Options
 from nlpmtl.sampling.loss_ratio import LossRatio, LossRatioOptions
-from nlpmtl.sampling.plan import Cursor, Plan, StepPlan, build_plan, build_sampler
+from nlpmtl.sampling.plan import Cursor, Plan, RowRef, StepPlan, build_plan, build_sampler
 from nlpmtl.sampling.proportional import Proportional
 from nlpmtl.sampling.round_robin import RoundRobin
 from nlpmtl.sampling.temperature import Temperature, TemperatureOptions
@@ -52,6 +52,7 @@ __all__ = [
     "Plan",
     "Proportional",
     "RoundRobin",
+    "RowRef",
     "Sampler",
     "SamplerState",
     "SamplingOptions",

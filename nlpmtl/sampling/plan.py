@@ -18,7 +18,7 @@ import hashlib
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,13 +49,27 @@ class Cursor:
         return cls(step=value["step"], rows_per_dataset=tuple(value["picks"]), sampler_state=value["memory"])
 
 
+class RowRef(NamedTuple):
+    """A row of a step.
+
+    Args:
+        dataset: index of the dataset.
+        row: index of the row in it.
+        pass_: number of the pass over the dataset in which the row is drawn, counted from 0.
+    """
+
+    dataset: int
+    row: int
+    pass_: int = 0
+
+
 @dataclass(frozen=True)
 class StepPlan:
     """The rows of one optimizer step, over all ranks."""
 
     step: int
-    rows: tuple[tuple[int, int], ...]
-    """(index of the dataset, index of its row), in the order of the draws."""
+    rows: tuple[RowRef, ...]
+    """The rows, in the order of the draws."""
     probabilities: tuple[float, ...] = field(default=(), compare=False)
     """Probability of each dataset in this step."""
 
@@ -125,9 +139,9 @@ class Plan:
                 f"{len(self.names)} ({', '.join(self.names)}): resume with the datasets that the run was started with"
             )
         counts = list(cursor.rows_per_dataset)
-        rows: list[tuple[int, int]] = []
+        rows: list[RowRef] = []
         for index in self._draw(cursor):
-            rows.append((index, self._row(index, counts[index])))
+            rows.append(self._row(index, counts[index]))
             counts[index] += 1
         probabilities = self.sampler.probabilities_after(cursor.step, cursor.sampler_state)
         after = replace(cursor, step=cursor.step + 1, rows_per_dataset=tuple(counts))
@@ -171,13 +185,13 @@ class Plan:
             return self.sampler.draw(step, 1, step=step, state=state) * self.batch_size
         return self.sampler.draw(step * self.batch_size, self.batch_size, step=step, state=state)
 
-    def _row(self, index: int, taken: int) -> int:
+    def _row(self, index: int, taken: int) -> RowRef:
         number, offset = divmod(taken, self.sizes[index])
         current = self._permutations.get(index)
         if current is None or current[0] != number:
             current = number, _permutation(self.names[index], size=self.sizes[index], number=number, seed=self.seed)
             self._permutations[index] = current
-        return int(current[1][offset])
+        return RowRef(index, int(current[1][offset]), number)
 
 
 def build_sampler(

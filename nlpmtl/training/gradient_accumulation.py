@@ -18,14 +18,12 @@ from torch import Tensor, nn
 from nlpmtl.data import Batch, Collator, split_into_microbatches
 from nlpmtl.errors import RunError
 from nlpmtl.model import MultiTaskModel, TaskLoss, batch_losses
+from nlpmtl.sampling import RowRef
 from nlpmtl.tasks import Task
 from nlpmtl.training.accelerator import check_precision, is_out_of_memory
 from nlpmtl.training.distributed import all_reduce_gradients, all_reduce_max
 from nlpmtl.training.fsdp import is_sharded
 from nlpmtl.training.signals import StopSignals
-
-RowRef = tuple[int, int]
-"""(index of the dataset, index of its row)."""
 
 _BATCH_OVERHEAD = {"cpu": 64, "cuda": 4096}
 """Cost of a forward and backward pass besides its tokens, in tokens: measured for small encoders."""
@@ -193,7 +191,8 @@ class GradientAccumulator:
     def _run_microbatch(self, rows: Sequence[RowRef], *, loss_scales: Mapping[str, float] | None) -> Tensor:
         """Forward pass, losses and backward pass; return summed losses and uncertainties, ``[2, tasks]``."""
         with nullcontext() if loss_scales is not None else torch.no_grad():
-            computed = self.task_losses(self.collate(rows), names=None if loss_scales is None else list(loss_scales))
+            names = None if loss_scales is None else list(loss_scales)
+            computed = self.task_losses(self.collate(rows, tasks=names), names=names)
         if loss_scales is not None:
             scaled = [task.loss * loss_scales[name] for name, task in computed.items()]
             self.accelerator.backward(torch.stack(scaled).sum())

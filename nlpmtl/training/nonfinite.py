@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
+from nlpmtl.sampling import RowRef
 from nlpmtl.training.distributed import all_gather_strings, total_norm
-from nlpmtl.training.gradient_accumulation import GradientAccumulator, RowRef
+from nlpmtl.training.gradient_accumulation import GradientAccumulator
 
 _MAX_ROWS_IN_MESSAGE = 5
 
@@ -43,14 +44,14 @@ def _nonfinite_rows(
     accumulator: GradientAccumulator, rows: Sequence[RowRef], *, loss_scales: Mapping[str, float]
 ) -> Iterator[str]:
     torch.manual_seed(accumulator.seed)  # the same dropout on all ranks, which compute a sharded model together
-    for index, row in rows:
-        dataset = accumulator.collate.datasets[index]
+    for row in rows:
+        dataset = accumulator.collate.datasets[row[0]]
         for name in accumulator.tasks:
-            if name not in dataset.labels or dataset.labels[name].counts[row] == 0:
+            if name not in dataset.labels or dataset.labels[name].counts[row[1]] == 0:
                 continue
             accumulator.zero_grad()
-            loss = accumulator.task_losses(accumulator.collate([(index, row)]), names=[name])[name].loss
-            place = dataset.place(row)
+            loss = accumulator.task_losses(accumulator.collate([row], tasks=[name]), names=[name])[name].loss
+            place = dataset.place(row[1])
             if not bool(torch.isfinite(loss)):
                 yield f"{place}: the loss of task {name!r} is {loss.item()}"
                 continue

@@ -181,8 +181,8 @@ class TrainStep:
         if not self.adaptive_sampler:
             return None, None
         draws = [0] * len(self.accumulator.collate.datasets)
-        for dataset, _ in plan.rows:
-            draws[dataset] += 1
+        for row in plan.rows:
+            draws[row.dataset] += 1
         needs_uncertainties = self.accumulator.needs_uncertainties
         uncertainties = self._mean_losses(result.uncertainty_sums, stats) if needs_uncertainties else {}
         known = {task: value for task, value in uncertainties.items() if not math.isnan(value)}

@@ -48,7 +48,7 @@ def collator(*, types: bool = True) -> Collator:
 
 def labels_of(batch: Batch) -> dict[str, dict[int, Any]]:
     return {
-        task: dict(zip(part.rows.tolist(), part.targets["label"].tolist(), strict=True))
+        task: dict(zip(part.sequences.tolist(), part.targets["label"].tolist(), strict=True))
         for task, part in batch.tasks.items()
     }
 
@@ -117,7 +117,7 @@ def test_a_batch_of_one_task_has_one_task_batch() -> None:
     labelled = [(2, r) for r, row in enumerate(ROWS) if row["grade"] is not None]
     batch = collator()(labelled)
     assert list(batch.tasks) == ["grade"]
-    assert batch.tasks["grade"].rows.tolist() == list(range(len(labelled)))
+    assert batch.tasks["grade"].sequences.tolist() == list(range(len(labelled)))
     assert batch.tasks["grade"].targets["label"].shape == (len(labelled),)
 
 
@@ -125,20 +125,24 @@ def test_a_row_without_labels_is_in_no_task_batch() -> None:
     missing = next(r for r, row in enumerate(ROWS) if row["topic"] is None)
     texts = Collator([encoded({"text": "text"}, "topic")], pad=PAD, types=False)
     assert texts([(0, missing)]).tasks == {}
-    assert texts([(0, missing), (0, missing + 1)]).tasks["topic"].rows.tolist() == [1]
+    assert texts([(0, missing), (0, missing + 1)]).tasks["topic"].sequences.tolist() == [1]
 
 
 def test_a_text_of_three_tasks_is_tokenised_once() -> None:
     whole = next(r for r, row in enumerate(ROWS) if all(row[key] is not None for key in ("topic", "tags", "kinds")))
     batch = collator()([(0, whole)])
     assert len(batch.input_ids) == 1
-    assert {task: part.rows.tolist() for task, part in batch.tasks.items()} == {"topic": [0], "tags": [0], "kinds": [0]}
+    assert {task: part.sequences.tolist() for task, part in batch.tasks.items()} == {
+        "topic": [0],
+        "tags": [0],
+        "kinds": [0],
+    }
 
 
 def test_a_task_of_two_datasets_is_one_task_batch_in_row_order() -> None:
     labelled = [r for r, row in enumerate(ROWS) if row["topic"] is not None][:3]
     batch = collator()([(1, labelled[0]), (0, labelled[1]), (1, labelled[2])])
-    assert batch.tasks["topic"].rows.tolist() == [0, 1, 2]
+    assert batch.tasks["topic"].sequences.tolist() == [0, 1, 2]
     names = TARGETS["topic"].names
     assert [names[i] for i in batch.tasks["topic"].targets["label"].tolist()] == [ROWS[r]["topic"] for r in labelled]
 
@@ -157,7 +161,7 @@ def test_moving_a_batch_to_a_device_keeps_all_tensors(types: bool) -> None:
     assert moved.inputs.keys() == batch.inputs.keys()
     assert all(value.is_meta and value.shape == batch.inputs[name].shape for name, value in moved.inputs.items())
     assert moved.tasks.keys() == batch.tasks.keys()
-    assert all(part.rows.is_meta and part.targets["label"].is_meta for part in moved.tasks.values())
+    assert all(part.sequences.is_meta and part.targets["label"].is_meta for part in moved.tasks.values())
     assert labels_of(batch.to(torch.device("cpu"))) == labels_of(batch)
 
 
@@ -190,7 +194,7 @@ class TestRowByRow:
             assert torch.equal(batch.token_type_ids, torch.tensor(segments))
         assert batch.tasks.keys() == parts.keys()
         for task, part in batch.tasks.items():
-            assert torch.equal(part.rows, torch.tensor([i for i, _ in parts[task]]))
+            assert torch.equal(part.sequences, torch.tensor([i for i, _ in parts[task]]))
             expected = torch.cat([label for _, label in parts[task]])
             assert part.targets["label"].dtype == expected.dtype
             assert torch.equal(part.targets["label"], expected)
@@ -218,13 +222,13 @@ class TestRowByRow:
     def test_batch_stats_count_the_rows_and_tokens_of_the_batch(self, rows: list[tuple[int, int]]) -> None:
         batch, tally = collator()(rows), collator().tally(rows)
         assert tally.lengths.tolist() == batch.attention_mask.sum(dim=1).tolist()
-        assert tally.rows == {task: len(part.rows) for task, part in batch.tasks.items()}
+        assert tally.rows == {task: len(part.sequences) for task, part in batch.tasks.items()}
         assert np.flatnonzero(tally.labelled).tolist() == sorted(
-            {i for p in batch.tasks.values() for i in p.rows.tolist()}
+            {i for p in batch.tasks.values() for i in p.sequences.tolist()}
         )
         for task, part in batch.tasks.items():
             assert tally.items[task] == (
-                int((part.targets["label"] != IGNORED).sum()) if task == "tags" else len(part.rows)
+                int((part.targets["label"] != IGNORED).sum()) if task == "tags" else len(part.sequences)
             )
 
 

@@ -127,6 +127,6 @@ def _step_of_the_row(run: Mapping[str, Any], output: Path) -> int:
     with ready(run, output, resume=False) as trainer:
         names = list(run["datasets"])
         for plan, _ in trainer.plan.steps(trainer.plan.start(), STEPS):
-            if (names.index("pairs"), LINE - 1) in plan.rows:
+            if (names.index("pairs"), LINE - 1) in {(row.dataset, row.row) for row in plan.rows}:
                 return plan.step + 1
     raise AssertionError("the row is in no step")

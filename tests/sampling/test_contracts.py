@@ -87,7 +87,8 @@ def test_rows_are_used_as_often_as_planned(kind: str, batches: str) -> None:
     taken: dict[int, list[int]] = {0: [], 1: [], 2: []}
     for step, cursor in plan.steps(plan.start(), 30):
         assert len(step.rows) == 8
-        for index, row in step.rows:
+        for index, row, pass_ in step.rows:
+            assert pass_ == len(taken[index]) // plan.sizes[index]
             taken[index].append(row)
         assert cursor.rows_per_dataset == tuple(len(taken[index]) for index in range(3))
     for index, size in enumerate(plan.sizes):
@@ -101,13 +102,13 @@ def test_rows_are_used_as_often_as_planned(kind: str, batches: str) -> None:
 def test_single_batches_come_from_one_dataset(kind: str) -> None:
     plan = plan_of(kind, "single")
     for step, _ in plan.steps(plan.start(), 30):
-        assert {index for index, _ in step.rows} == set(plan.sampler.draw(step.step, 1, step=step.step))
+        assert {row.dataset for row in step.rows} == set(plan.sampler.draw(step.step, 1, step=step.step))
 
 
 def test_mixed_batches_keep_the_order_of_draws(kind: str) -> None:
     plan = plan_of(kind, "mixed")
     for step, _ in plan.steps(plan.start(), 30):
-        assert [index for index, _ in step.rows] == plan.sampler.draw(8 * step.step, 8, step=step.step)
+        assert [row.dataset for row in step.rows] == plan.sampler.draw(8 * step.step, 8, step=step.step)
 
 
 def test_options(kind: str) -> None:

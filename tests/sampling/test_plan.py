@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.registry import SAMPLERS, KindOptions
-from nlpmtl.sampling import Cursor, Plan, StepPlan, Temperature, build_plan, build_sampler
+from nlpmtl.sampling import Cursor, Plan, RowRef, StepPlan, Temperature, build_plan, build_sampler
 
 
 def plan_of(
@@ -28,23 +28,27 @@ def plan_of(
 
 def rows_of(plan: Plan, name: str, *, steps: int = 40) -> list[int]:
     rows = [row for step, _ in plan.steps(plan.start(), steps) for row in step.rows]
-    return [row for index, row in rows if plan.names[index] == name]
+    return [row.row for row in rows if plan.names[row.dataset] == name]
+
+
+def step_plan(step: int, *rows: tuple[int, int, int]) -> StepPlan:
+    return StepPlan(step, tuple(RowRef(*row) for row in rows))
 
 
 def test_mixed_plans_are_stable_between_versions() -> None:
     """The order of training: a change of these numbers is a change of every run's result."""
     plan = plan_of("ab", (4, 7), kind="temperature")
     assert list(plan.steps(plan.start(), 2)) == [
-        (StepPlan(step=0, rows=((0, 0), (1, 5), (0, 3), (1, 6), (1, 4))), Cursor(step=1, rows_per_dataset=(2, 3))),
-        (StepPlan(step=1, rows=((0, 1), (1, 2), (0, 2), (0, 3), (1, 1))), Cursor(step=2, rows_per_dataset=(5, 5))),
+        (step_plan(0, (0, 0, 0), (1, 5, 0), (0, 3, 0), (1, 6, 0), (1, 4, 0)), Cursor(step=1, rows_per_dataset=(2, 3))),
+        (step_plan(1, (0, 1, 0), (1, 2, 0), (0, 2, 0), (0, 3, 1), (1, 1, 0)), Cursor(step=2, rows_per_dataset=(5, 5))),
     ]
 
 
 def test_single_plans_are_stable_between_versions() -> None:
     plan = plan_of("ab", (4, 7), kind="temperature", batches="single")
     assert list(plan.steps(plan.start(), 2)) == [
-        (StepPlan(step=0, rows=((0, 0), (0, 3), (0, 1), (0, 2), (0, 3))), Cursor(step=1, rows_per_dataset=(5, 0))),
-        (StepPlan(step=1, rows=((1, 5), (1, 6), (1, 4), (1, 2), (1, 1))), Cursor(step=2, rows_per_dataset=(5, 5))),
+        (step_plan(0, (0, 0, 0), (0, 3, 0), (0, 1, 0), (0, 2, 0), (0, 3, 1)), Cursor(step=1, rows_per_dataset=(5, 0))),
+        (step_plan(1, (1, 5, 0), (1, 6, 0), (1, 4, 0), (1, 2, 0), (1, 1, 0)), Cursor(step=2, rows_per_dataset=(5, 5))),
     ]
 
 

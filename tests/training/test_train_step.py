@@ -16,10 +16,9 @@ from torch.nn import functional
 
 from nlpmtl.data import TaskBatch, split_into_microbatches
 from nlpmtl.heads import Outputs
-from nlpmtl.sampling import StepPlan
+from nlpmtl.sampling import RowRef, StepPlan
 from nlpmtl.tasks.regression import Regression
 from nlpmtl.training import dropout_seed
-from nlpmtl.training.gradient_accumulation import RowRef
 from nlpmtl.weighting import StepObservation
 from tests.tiny import apart, checkpoint, make_run, metrics, train_tiny, weights
 from tests.training.bench import Bench, assert_idle_heads_rest, make_bench
@@ -35,10 +34,10 @@ def price(lengths: list[int], *, overhead: int) -> int:
 
 def split_lengths(lengths: list[int], **options: int) -> list[list[list[int]]]:
     """Return the micro-batches of every rank, as the lengths of their rows."""
-    rows: list[RowRef] = [(0, i) for i in range(len(lengths))]
+    rows: list[RowRef] = [RowRef(0, i) for i in range(len(lengths))]
     ranks = split_into_microbatches(rows, lengths=lengths, **options)
     assert sorted(row for micros in ranks for micro in micros for row in micro) == rows
-    return [[[lengths[i] for _, i in micro] for micro in micros] for micros in ranks]
+    return [[[lengths[row.row] for row in micro] for micro in micros] for micros in ranks]
 
 
 @settings(max_examples=200, deadline=None)
@@ -95,7 +94,8 @@ def bench(tmp_path: Path, accelerator: Accelerator) -> Bench:
     return make_bench(make_run(tmp_path, dropout=0.0, rows=20), accelerator)
 
 
-ROWS = ((0, 1), (0, 2), (1, 3), (0, 5), (2, 4), (1, 1), (2, 0), (0, 7), (0, 0))
+PLACES = ((0, 1), (0, 2), (1, 3), (0, 5), (2, 4), (1, 1), (2, 0), (0, 7), (0, 0))
+ROWS = tuple(RowRef(*place) for place in PLACES)
 
 
 def expected_loss(
@@ -141,7 +141,7 @@ def test_a_step_follows_the_gradient_of_sums_over_counts(bench: Bench, micro_tok
     assert report.loss_sums.tolist() == pytest.approx(
         [float(parts["sums"][task].detach()) for task in tasks], rel=1e-12
     )
-    labelled = [(d, r) for d, r in ROWS if any(item.counts[r] for item in bench.datasets[d].labels.values())]
+    labelled = [(d, r) for d, r in PLACES if any(item.counts[r] for item in bench.datasets[d].labels.values())]
     assert report.tokens == sum(len(bench.datasets[d].ids[r]) for d, r in labelled)
 
 
@@ -248,7 +248,7 @@ def test_feedback_for_an_adaptive_sampler(bench: Bench) -> None:
     means = task_gradients(bench)[1]
     with torch.no_grad():
         batch = bench.train_step().accumulator.collate(ROWS)
-        logs = bench.model(**batch.inputs)["topic"][batch.tasks["topic"].rows].log_softmax(dim=-1)
+        logs = bench.model(**batch.inputs)["topic"][batch.tasks["topic"].sequences].log_softmax(dim=-1)
     entropies = -(logs.exp() * logs).sum(dim=-1) / math.log(logs.shape[-1])
     feedback = bench.train_step(adaptive_sampler=True)(StepPlan(step=0, rows=ROWS)).feedback
     assert feedback is not None
@@ -282,7 +282,7 @@ def test_joint_tasks_encode_each_text_once(bench: Bench) -> None:
         lambda module, args, kwargs, output: observations.append(len(kwargs["input_ids"])), with_kwargs=True
     )
     full = [r for r in range(20) if all(item.counts[r] for item in bench.datasets[0].labels.values())][:4]
-    report = bench.train_step()(StepPlan(step=0, rows=tuple((0, r) for r in full)))
+    report = bench.train_step()(StepPlan(step=0, rows=tuple(RowRef(0, r) for r in full)))
     hook.remove()
     assert sum(observations) == 4
     assert [bool(count) for count in report.counts] == [True, True, True, False, False]
@@ -290,7 +290,7 @@ def test_joint_tasks_encode_each_text_once(bench: Bench) -> None:
 
 def test_rows_without_labels_are_skipped(bench: Bench) -> None:
     unlabelled = [r for r, item in enumerate(bench.datasets[2].labels["kinds"].counts) if not item]
-    report = bench.train_step()(StepPlan(step=0, rows=((2, unlabelled[0]), (1, 1))))
+    report = bench.train_step()(StepPlan(step=0, rows=(RowRef(2, unlabelled[0]), RowRef(1, 1))))
     assert report.tokens == len(bench.datasets[1].ids[1])
     assert sum(report.counts) == 1
 
@@ -298,7 +298,7 @@ def test_rows_without_labels_are_skipped(bench: Bench) -> None:
 def test_a_step_without_labels_changes_no_parameter(bench: Bench) -> None:
     unlabelled = [r for r, item in enumerate(bench.datasets[2].labels["kinds"].counts) if not item]
     before = bench.snapshot()
-    report = bench.train_step()(StepPlan(step=0, rows=((2, unlabelled[0]),)))
+    report = bench.train_step()(StepPlan(step=0, rows=(RowRef(2, unlabelled[0]),)))
     assert report.tokens == 0
     assert all(torch.equal(before[name], value) for name, value in bench.snapshot().items())
 
@@ -309,10 +309,10 @@ def test_class_weights_and_label_smoothing_reach_the_loss(tmp_path: Path, accele
     run["datasets"]["words"]["tasks"]["places"] |= {"class_weights": "balanced"}
     bench = make_bench(run, accelerator)
     task, labels = bench.work.tasks["topic"], bench.datasets[0].labels["topic"]
-    rows = tuple((0, int(r)) for r in range(10) if labels.counts[r])
+    rows = tuple(RowRef(0, int(r)) for r in range(10) if labels.counts[r])
     with torch.no_grad():
         batch = bench.train_step().accumulator.collate(rows)
-        logs = functional.log_softmax(bench.model(**batch.inputs)["topic"], dim=-1)[batch.tasks["topic"].rows]
+        logs = functional.log_softmax(bench.model(**batch.inputs)["topic"], dim=-1)[batch.tasks["topic"].sequences]
     weigh = torch.tensor([3.0 if label == "animals" else 1.0 for label in task.labels], dtype=torch.float64)
     given = weigh[torch.from_numpy(labels.ids[labels.labelled]).long()]  # type: ignore[attr-defined]
     weigh = weigh / given.mean()  # over the train rows their mean is 1

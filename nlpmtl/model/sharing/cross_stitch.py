@@ -43,6 +43,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from nlpmtl.kernels.packing import is_range
 from nlpmtl.model.architectures import find_layers
 from nlpmtl.model.sharing.base import SharingOptions, TaskMatrix
 from nlpmtl.model.sharing.split_encoder import layer_matmul_parameters, upper_copies
@@ -143,7 +144,7 @@ class CrossStitch(RoutedSharing):
         all_rows = torch.arange(mask.shape[0], device=mask.device)
         hidden = super().forward(inputs, dict.fromkeys(self.tasks, all_rows))
         return {
-            task: hidden[task] if indices.shape[0] == mask.shape[0] else hidden[task][indices]
+            task: hidden[task] if is_range(indices, mask.shape[0]) else hidden[task][indices]
             for task, indices in rows.items()
         }
 

@@ -1,0 +1,200 @@
+"""The token sequences that rows read: equal ones once for all tasks, and the changed copies of single tasks."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nlpmtl.data.example import TokenSequence
+from nlpmtl.data.example_targets import Targets, stack_targets
+from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.tokenized_split import TokenizedSplit
+from nlpmtl.errors import RunError
+
+Corrupt = Callable[[Sequence[TokenSequence], Targets, np.random.Generator], tuple[Sequence[TokenSequence], Targets]]
+"""`Task.corrupt`."""
+
+
+class Share(NamedTuple):
+    """The rows of a batch that are from one dataset.
+
+    Args:
+        split: the dataset.
+        places: their places in the batch, ``[rows]``.
+        rows: their indices in the dataset, ``[rows]``.
+        passes: the pass over the dataset in which each is trained on, ``[rows]``.
+        name: name of the dataset.
+    """
+
+    split: TokenizedSplit
+    places: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    passes: NDArray[np.int64]
+    name: str
+
+
+class TaskExamples(NamedTuple):
+    """The examples of a task in a share.
+
+    Args:
+        examples: their places among the rows of the share, ``[examples]``.
+        sequences: the sequences that they read, among those of the share, grouped by example, ``[sequences]``.
+        sizes: number of sequences of each example, ``[examples]``; None: 1.
+        targets: targets of changed copies; None: those of the labels.
+    """
+
+    examples: NDArray[np.int64]
+    sequences: NDArray[np.int64]
+    sizes: NDArray[np.int64] | None = None
+    targets: dict[str, Tensor] | None = None
+
+
+class Sequences(NamedTuple):
+    """The different sequences that the rows of a share read.
+
+    Args:
+        ids: their token ids.
+        types: segments of these tokens; None: all are 0.
+        first_tokens: first token of each word; None without words.
+        place: place in the batch of the row of each, ``[sequences]``.
+        tasks: the examples of each task.
+    """
+
+    ids: Ragged
+    types: Ragged | None
+    first_tokens: Ragged | None
+    place: NDArray[np.int64]
+    tasks: dict[str, TaskExamples]
+
+
+def take_sequences(
+    split: TokenizedSplit, indices: NDArray[np.int64], *, place: NDArray[np.int64], tasks: dict[str, TaskExamples]
+) -> Sequences:
+    """Return some sequences of a split."""
+    return Sequences(
+        ids=split.ids.take(indices),
+        types=None if split.types is None else split.types.take(indices),
+        first_tokens=None if split.first_tokens is None else split.first_tokens.take(indices),
+        place=place,
+        tasks=tasks,
+    )
+
+
+def sequences_of(split: TokenizedSplit, task: str) -> Ragged:
+    """Return for each row the indices of the sequences that a task reads."""
+    if task in split.places:
+        return split.places[task]
+    return Ragged(np.arange(len(split)), np.arange(len(split) + 1))
+
+
+def token_sequence(split: TokenizedSplit, index: int) -> TokenSequence:
+    """Return a sequence of a split."""
+    return TokenSequence(
+        ids=split.ids[index],
+        type_ids=None if split.types is None else split.types[index],
+        words=None if split.first_tokens is None else split.first_tokens[index],
+    )
+
+
+def row_lengths(split: TokenizedSplit, *, copied: Collection[str]) -> NDArray[np.int64]:
+    """Return the tokens of each row over all sequences that its tasks read, ``[rows]``.
+
+    Args:
+        split: the rows.
+        copied: names of the tasks that read copies of their sequences.
+    """
+    if not copied:
+        return split.row_lengths
+    lengths, total = split.ids.lengths, np.zeros(len(split), dtype=np.int64)
+    row_of = np.full(len(lengths), -1, dtype=np.int64)  # of each sequence that a task reads unchanged
+    for task in split.labels:
+        read = sequences_of(split, task)
+        row, _ = read.indices_2d()
+        if task in copied:
+            np.add.at(total, row, lengths[read.values])
+        else:
+            row_of[read.values] = row
+    np.add.at(total, row_of[row_of >= 0], lengths[row_of >= 0])
+    return total
+
+
+def read_sequences(
+    share: Share, examples: Mapping[str, NDArray[np.int64]], *, corrupt: Mapping[str, Corrupt], seed: int
+) -> Sequences:
+    """Return the sequences that the rows of a share read: equal ones of a row once, then the changed copies.
+
+    Args:
+        share: the rows.
+        examples: task -> places of the rows with targets for it.
+        corrupt: `Task.corrupt` of the tasks that read changed copies.
+        seed: seed of the run.
+    """
+    split = share.split
+    size = max(1, len(split.ids))  # sequence s of the row at place p has the key p · size + s
+    keys, sizes = {}, {}
+    for task, rows in examples.items():
+        if task not in corrupt:
+            read = sequences_of(split, task).take(share.rows[rows])
+            keys[task], sizes[task] = rows.repeat(read.lengths) * size + read.values, read.lengths
+    distinct = np.unique(np.concatenate(list(keys.values()))) if keys else np.zeros(0, dtype=np.int64)
+    tasks = {task: TaskExamples(examples[task], np.searchsorted(distinct, keys[task]), sizes[task]) for task in keys}
+    sequences = take_sequences(split, distinct % size, place=share.places[distinct // size], tasks=tasks)
+    for task, rows in examples.items():
+        if task in corrupt:
+            sequences = _add_copies(sequences, task, rows, share=share, corrupt=corrupt[task], seed=seed)
+    return sequences
+
+
+def _add_copies(
+    sequences: Sequences, task: str, rows: NDArray[np.int64], *, share: Share, corrupt: Corrupt, seed: int
+) -> Sequences:
+    """Add the changed copies that a task reads."""
+    split, labels = share.split, share.split.labels[task]
+    read = sequences_of(split, task)
+    copies: list[TokenSequence] = []
+    sizes, all_targets = np.empty(len(rows), dtype=np.int64), []
+    for i, place in enumerate(rows.tolist()):
+        row = int(share.rows[place])
+        originals = [token_sequence(split, index) for index in read[row].tolist()]
+        targets = labels.example_targets(row, first_tokens=split.first_tokens, time=len(originals[0].ids))
+        rng = _generator(seed, task=task, dataset=share.name, row=row, pass_=int(share.passes[place]))
+        changed, targets = corrupt(originals, targets, rng)
+        if targets.count != labels.counts[row]:
+            raise RunError(
+                f"{split.place(row)}: task {task!r}: corrupt() changed the count of the targets from "
+                f"{labels.counts[row]} to {targets.count}: return targets with the same count"
+            )
+        copies.extend(changed)
+        all_targets.append(targets)
+        sizes[i] = len(changed)
+    indices = np.arange(len(copies)) + len(sequences.ids)
+    tasks = {**sequences.tasks, task: TaskExamples(rows, indices, sizes, stack_targets(all_targets))}
+    place = np.concatenate([sequences.place, share.places[rows].repeat(sizes)])
+    return _append(sequences, copies)._replace(place=place, tasks=tasks)
+
+
+def _append(sequences: Sequences, copies: Sequence[TokenSequence]) -> Sequences:
+    types, first_tokens = sequences.types, sequences.first_tokens
+    if types is not None:
+        zeros = (np.zeros(len(copy.ids), dtype=np.int8) for copy in copies)
+        packed = [zero if copy.type_ids is None else copy.type_ids for copy, zero in zip(copies, zeros, strict=True)]
+        types = Ragged.join([types, Ragged.pack(packed, dtype=types.values.dtype)])
+    if first_tokens is not None:
+        first_tokens = Ragged.join([first_tokens, Ragged.pack([() if c.words is None else c.words for c in copies])])
+    return sequences._replace(
+        ids=Ragged.join([sequences.ids, Ragged.pack([copy.ids for copy in copies])]),
+        types=types,
+        first_tokens=first_tokens,
+    )
+
+
+def _generator(seed: int, *, task: str, dataset: str, row: int, pass_: int) -> np.random.Generator:
+    """Return the generator of the copies that a task reads of a row in a pass."""
+    words = struct.unpack(">8I", hashlib.sha256(f"{task}\0{dataset}".encode()).digest())
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *words, row, pass_])))
