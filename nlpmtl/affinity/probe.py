@@ -170,7 +170,7 @@ class AffinityProbe:
 
     def _losses(self, batches: Sequence[Sequence[Row]]) -> Floats:
         """Return the mean loss of each task, ``[tasks]``."""
-        sums, items = dict.fromkeys(self.tasks, 0.0), dict.fromkeys(self.tasks, 0)
+        sums, items = dict.fromkeys(self.tasks, 0.0), dict.fromkeys(self.tasks, 0.0)
         for rows in batches:
             for task, loss in self._forward(rows, list(self.tasks)).items():
                 sums[task] += float(loss.detach())

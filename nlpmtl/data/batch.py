@@ -96,8 +96,9 @@ class TaskBatch:
         targets = {name: next(tensors) for name in self.targets}
         example, position = (None, None) if self._grouping is None else (next(tensors), next(tensors))
         weight = None if self.weight is None else next(tensors)
-        sizes = {"time": self.time, "words": self.words}
-        return TaskBatch(sequences, targets, weight, example=example, position=position, **sizes)
+        return TaskBatch(
+            sequences, targets, weight, example=example, position=position, time=self.time, words=self.words
+        )
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ class Collator:
                 self.datasets[dataset],
                 places=np.array(places),
                 rows=np.array(indices),
-                passes=passes,
+                passes=np.array(passes),
                 name=self.names[dataset] if self.names else "",
             )
             for dataset, (places, indices, passes) in _by_dataset(rows).items()

@@ -22,7 +22,7 @@ class Ragged:
     bounds: NDArray[np.int64]
 
     @classmethod
-    def pack(cls, rows: Iterable[Sequence[int]], *, dtype: DTypeLike = np.int32) -> Ragged:
+    def pack(cls, rows: Iterable[Sequence[int] | NDArray[np.integer]], *, dtype: DTypeLike = np.int32) -> Ragged:
         """Create a ragged array from rows of numbers."""
         parts = [np.asarray(row, dtype=dtype) for row in rows]
         bounds = np.zeros(len(parts) + 1, dtype=np.int64)

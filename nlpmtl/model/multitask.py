@@ -204,15 +204,15 @@ class MultiTaskModel(PreTrainedModel):
             if part is not None and not isinstance(self.head(task), Head):
                 states = _fit_time(states, states.shape[1], time)
                 head_words = None if words is None else words[:, : part.words]
-                inputs = HeadInputs(
+                head_inputs = HeadInputs(
                     states, mask, input_ids, targets=part.targets, words=head_words, rows=task_rows, dtype=self.dtype
                 )
             elif id(states) in shared:
-                inputs = shared[id(states)]
+                head_inputs = shared[id(states)]
             else:
-                inputs = HeadInputs(states, mask, input_ids, words=words, rows=task_rows, dtype=self.dtype)
-                shared[id(states)] = inputs
-            outputs[task] = self._run_head(task, inputs, states.shape[1], time)
+                head_inputs = HeadInputs(states, mask, input_ids, words=words, rows=task_rows, dtype=self.dtype)
+                shared[id(states)] = head_inputs
+            outputs[task] = self._run_head(task, head_inputs, states.shape[1], time)
         return outputs
 
     def _run_head(self, task: str, inputs: HeadInputs, time: int, target_time: int) -> Tensor | dict[str, Tensor]:

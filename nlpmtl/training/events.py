@@ -58,7 +58,7 @@ class StepReport:
 
     step: int
     loss_sums: Tensor
-    counts: Sequence[int]
+    counts: Sequence[float]
     shares: Sequence[float]
     weights: Mapping[str, float]
     probabilities: Sequence[float]

@@ -175,7 +175,7 @@ def make_splits(seed: int = 0) -> dict[str, TokenizedSplit]:
         choices.append(rng.permutation(own).tolist() + ([row] if row % 3 == 0 and len(own) < 4 else []))  # one twice
         windows.append(own[: rng.integers(1, len(own) + 1)])
     first_tokens = Ragged.pack([np.flatnonzero(rng.random(len(one)) < 0.7) for one in ids])
-    tags = [rng.integers(0, 2, len(first_tokens[row])) for row in range(ROWS)]
+    tags = [rng.integers(0, 2, len(first_tokens[row])).tolist() for row in range(ROWS)]
     labels: dict[str, Labels] = {
         "choice": Listed([Targets(example={"choice": int(rng.integers(len(c)))}) for c in choices]),
         "mean": Listed([None if i % 4 == 1 else Targets(example={"number": float(rng.random())}) for i in range(ROWS)]),
@@ -240,7 +240,7 @@ class Toys:
 
 
 KINDS = {"choice": "toy_choice", "mean": "toy_mean", "words": "toy_words", "masked": "toy_masked"}
-SCHEMES = {"hard": {"kind": "hard"}, "layers": {"kind": "layers", "shared": 1}}
+SCHEMES: dict[str, dict[str, Any]] = {"hard": {"kind": "hard"}, "layers": {"kind": "layers", "shared": 1}}
 
 
 def make_toys(directory: Path, accelerator: Accelerator, *, scheme: str = "hard", dropout: float = 0.0) -> Toys:
