@@ -7,7 +7,7 @@ of the parameters: ``torchrun -m tests.training.many_sequences DIRECTORY``.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,6 @@ class Toy(Task):
         return prediction.value
 
 
-@TASKS.register("toy_choice", TaskOptions)
 class Choice(Toy):
     """One of two to four sequences is right."""
 
@@ -69,7 +68,6 @@ class Choice(Toy):
         return functional.cross_entropy(logits, batch.targets["choice"], reduction="none")
 
 
-@TASKS.register("toy_mean", TaskOptions)
 class Mean(Toy):
     """A number from the mean over one to three windows."""
 
@@ -93,7 +91,6 @@ class WordHead(nn.Module):
         return logits
 
 
-@TASKS.register("toy_words", TaskOptions)
 class Words(Toy):
     """A label per word."""
 
@@ -107,7 +104,6 @@ class Words(Toy):
         return batch.by_example(losses.sum(dim=1)).sum(dim=1)
 
 
-@TASKS.register("toy_masked", TaskOptions)
 class Masked(Toy):
     """The ids of two masked tokens of each sequence, of changed copies."""
 
@@ -202,7 +198,7 @@ class Toys:
     """A model in double precision with SGD, whose learning rate of 1 subtracts the gradient from the parameters."""
 
     model: MultiTaskModel
-    tasks: dict[str, Task]
+    tasks: Mapping[str, Task]
     splits: dict[str, TokenizedSplit]
     accelerator: Accelerator
 
@@ -239,15 +235,16 @@ class Toys:
         return torch.cat(change), report
 
 
-KINDS = {"choice": "toy_choice", "mean": "toy_mean", "words": "toy_words", "masked": "toy_masked"}
+TYPES: dict[str, type[Toy]] = {"choice": Choice, "mean": Mean, "words": Words, "masked": Masked}
 SCHEMES: dict[str, dict[str, Any]] = {"hard": {"kind": "hard"}, "layers": {"kind": "layers", "shared": 1}}
 
 
 def make_toys(directory: Path, accelerator: Accelerator, *, scheme: str = "hard", dropout: float = 0.0) -> Toys:
     """Return a new model and its rows."""
     path = directory / f"encoder-{dropout}"
+    TASKS._members |= {task.kind: (task, TaskOptions) for task in TYPES.values()}  # a fixture removes them
     encoder = load_encoder(str(path if path.exists() else write_encoder(path, dropout=dropout)))
-    tasks = {name: TASKS.get(kind)(name=name, labels=(), metrics=None, input="text") for name, kind in KINDS.items()}
+    tasks = {name: task(name=name, labels=(), metrics=None, input="text") for name, task in TYPES.items()}
     model = MultiTaskModel.from_encoder(
         encoder, tasks=tasks.values(), sharing=SCHEMES[scheme], input_length=48, seed=1
     ).double()

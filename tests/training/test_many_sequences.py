@@ -11,7 +11,13 @@ import torch
 from accelerate import Accelerator
 
 from nlpmtl.model import batch_losses
+from nlpmtl.registry import TASKS
 from tests.training.many_sequences import SCHEMES, Toys, make_toys, plan
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TASKS, "_members", dict(TASKS._members))
 
 
 @pytest.fixture(params=SCHEMES)
