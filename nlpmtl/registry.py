@@ -158,7 +158,7 @@ def reject_old_names(member: type, renamed: Mapping[str, str]) -> None:
 
 
 TASKS = Registry(
-    "kind of task",
+    "task type",
     other_names=_TASK_TYPE_OF,
     renamed={
         "choose": "decode",

@@ -149,7 +149,7 @@ def test_every_command_that_loads_a_model_takes_plugins(
         forget("own_kinds_of_test")
         refused = invoke(*command)
         assert refused.exit_code == 2, name
-        assert "unknown kind of task 'own_kind'" in refused.stderr
+        assert "unknown task type 'own_kind'" in refused.stderr
         done = invoke(*command, "--plugins", "own_kinds_of_test")
         assert (done.exit_code, done.exception) == (0, None), name
     forget("own_kinds_of_test")
@@ -165,7 +165,7 @@ def test_a_kind_of_a_plugin_is_exported_to_onnx(models: Mapping[str, Path], plac
     )
     assert (done.exit_code, done.exception) == (0, None)
     forget("own_kinds_of_test")
-    with pytest.raises(ModelError, match=r"unknown kind of task 'own_kind'.*--plugins"):
+    with pytest.raises(ModelError, match=r"unknown task type 'own_kind'.*--plugins"):
         Predictor.from_pretrained(place / "onnx")
     assert Predictor.from_pretrained(place / "onnx", plugins=["own_kinds_of_test"]).predict_all("a cat")
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def check(run: Run, overrides: Overrides = None) -> None:
-    """Check config and data without training; write nothing.
+    """Check config and data without training.
 
-    Validates the config, loads all data, and computes the loss of one batch per task.
+    Validates the config, loads all data, computes the loss of one batch per task, and writes nothing.
     """
     changes = parse_run_arguments(run, overrides)
     from nlpmtl.preflight import check as check_run

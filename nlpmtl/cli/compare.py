@@ -27,9 +27,10 @@ def compare(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train a multi-task model and one model per task, and compare their scores.
+    """Compare multi-task with single-task training.
 
-    To continue an interrupted comparison, run the same command again.
+    Trains a multi-task model and one model per task with several seeds, and reports which tasks improve, which get
+    worse, and which differences are not significant. To continue an interrupted comparison, run the same command again.
     """
     changes = parse_run_arguments(run, overrides)
     from nlpmtl.comparison import CompareResult, iter_compare

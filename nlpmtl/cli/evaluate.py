@@ -15,14 +15,17 @@ def evaluate(
     data: Annotated[
         str, typer.Option(metavar="RUN.toml|DATASET.toml", help="Run file or dataset file with the data to score on.")
     ],
-    split: Annotated[str, typer.Option(help="Split to score.")] = "validation",
+    split: Annotated[str, typer.Option(metavar="NAME", help="Split to score.")] = "validation",
     revision: Revision = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = None,
     plugins: PluginsOption = None,
     as_json: Json = False,
 ) -> None:
-    """Score a model on a labelled split."""
+    """Score a model on a labelled split.
+
+    Prints every metric of every task, and the mean of the task scores.
+    """
     parse_run_arguments(data)
     from nlpmtl.evaluate_saved import evaluate as score
 

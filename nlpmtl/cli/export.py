@@ -26,14 +26,19 @@ def export(
     ] = "transformers",
     task: Annotated[
         list[str] | None,
-        typer.Option(help="Task to export (repeatable for ONNX; default: all tasks).", show_default=False),
+        typer.Option(
+            metavar="TASK", help="Task to export (repeatable for ONNX; default: all tasks).", show_default=False
+        ),
     ] = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = None,
     plugins: PluginsOption = None,
     revision: Revision = None,
 ) -> None:
-    """Export a model for use without nlpmtl, and verify its logits."""
+    """Export a model for use without nlpmtl.
+
+    The exported model is run on test inputs first; if its logits differ, nothing is written.
+    """
     from nlpmtl.config import check_new_directory
 
     if to not in EXPORTS:

@@ -44,7 +44,9 @@ Overrides = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Revision = Annotated[
     str | None,
-    typer.Option(help="Commit, tag or branch of a model on the Hub (default: main).", show_default=False),
+    typer.Option(
+        metavar="REVISION", help="Commit, tag or branch of a model on the Hub (default: main).", show_default=False
+    ),
 ]
 Dtype = Literal["fp32", "bf16", "int8"]
 """The precisions of `Predictor.from_pretrained`, repeated here so that torch need not be imported."""
@@ -54,14 +56,14 @@ DtypeOption = Annotated[
 ]
 DeviceOption = Annotated[
     str,
-    typer.Option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Device; auto: a GPU if there is one."),
+    typer.Option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Device (auto: a GPU if there is one)."),
 ]
 PluginsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--plugins",
         metavar="MODULE",
-        help="Python module to import, which registers your own task types, metrics, … (repeatable).",
+        help="Python module that registers your own task types, metrics, … (repeatable).",
         show_default=False,
     ),
 ]

@@ -29,7 +29,8 @@ OnBadRow = Annotated[
     typer.Option(metavar="stop|skip", help="For an invalid row of --input: stop, or predict null."),
 ]
 Delimiter = Annotated[
-    str | None, typer.Option(help="Field delimiter (default: comma in .csv, tab in .tsv).", show_default=False)
+    str | None,
+    typer.Option(metavar="CHAR", help="Field delimiter (default: comma in .csv, tab in .tsv).", show_default=False),
 ]
 Quoting = Annotated[
     Literal["minimal", "none"] | None,
@@ -39,7 +40,9 @@ Quoting = Annotated[
         show_default=False,
     ),
 ]
-Encoding = Annotated[str | None, typer.Option(help="Encoding of --input (default: utf-8).", show_default=False)]
+Encoding = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Encoding of --input (default: utf-8).", show_default=False)
+]
 Header = Annotated[
     str | None,
     typer.Option(metavar="NAME,…", help="Column names of a .csv or .tsv file that has no header.", show_default=False),
@@ -55,7 +58,9 @@ def predict(
     task: Annotated[
         list[str] | None,
         typer.Option(
-            help="Task to predict (repeatable; default: every task that accepts the input).", show_default=False
+            metavar="TASK",
+            help="Task to predict (repeatable; default: every task that accepts the input).",
+            show_default=False,
         ),
     ] = None,
     input: Annotated[
@@ -80,7 +85,10 @@ def predict(
     dtype: DtypeOption = None,
     plugins: PluginsOption = None,
 ) -> None:
-    """Predict with a model: print one JSON object per text."""
+    """Predict texts, one JSON object per line.
+
+    Predictions for TEXT arguments are printed in a readable form on a terminal.
+    """
     texts = [_decode(text) for text in texts or ()]
     _check_arguments(texts, input=input, output=output)
     text_format = parse_format(input, delimiter=delimiter, quoting=quoting, encoding=encoding, header=header)

@@ -32,7 +32,10 @@ def serve(
     plugins: PluginsOption = None,
     revision: Revision = None,
 ) -> None:
-    """Serve a model over HTTP, with a web page for trying it out."""
+    """Serve a model over HTTP.
+
+    Open the address in a browser for a page to try the model.
+    """
     for package in ("fastapi", "uvicorn"):
         if find_spec(package) is None:
             raise ConfigError(f"{package} is not installed: pip install 'nlpmtl[serve]'")

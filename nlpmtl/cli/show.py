@@ -26,7 +26,10 @@ def show(
     overrides: Overrides = None,
     revision: Revision = None,
 ) -> None:
-    """Describe a model, print a resolved config, or list all kinds."""
+    """Describe a model, print a resolved config, or list all kinds.
+
+    Kinds are the registered task types, samplers, weightings, sharing schemes and metrics.
+    """
     quiet_libraries()
     is_model = Path(what).is_dir() or ("/" in what and not what.endswith(".toml"))
     if overrides and (is_model or what == "kinds"):

@@ -37,7 +37,10 @@ def submit(
     plugins: PluginsOption = None,
     revision: Revision = None,
 ) -> None:
-    """Predict GLUE's test sets, which are loaded from the Hub, and write the zip for its server."""
+    """Predict GLUE's test sets, as a zip for its server.
+
+    The test sets are loaded from the Hub.
+    """
     from nlpmtl.config import check_writable
 
     if output.suffix != ".zip":

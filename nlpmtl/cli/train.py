@@ -20,7 +20,10 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from the latest intact checkpoint.")] = False,
 ) -> None:
-    """Train a model."""
+    """Train a model.
+
+    Writes checkpoints, logs, scores and the model directory into the run directory, and prints the validation scores.
+    """
     changes = parse_run_arguments(run, overrides)
     from nlpmtl.run import TrainResult, iter_train, load_run
 

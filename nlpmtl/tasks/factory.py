@@ -53,7 +53,7 @@ def task_from_config(name: str, spec: Mapping[str, Any]) -> Task:
         values = dict(spec)
         kind, metrics = values.pop("kind"), values.pop("metrics")
         if kind not in TASKS.names():
-            raise ValueError(f"unknown kind of task {kind!r}; {did_you_mean(str(kind), TASKS.names())}; {HINT}")
+            raise ValueError(f"unknown task type {kind!r}; {did_you_mean(str(kind), TASKS.names())}; {HINT}")
         values = rename_keys(values, TASKS.options(kind).renamed_keys, where=None)
         _check(metrics=metrics, **values)
         numbers = [key for key, value in values.items() if not _all_finite(value)]

@@ -208,9 +208,9 @@ def test_invalid_task_names(name: str) -> None:
     [
         (
             {"kind": "clasification", "label": "l"},
-            "unknown kind of task 'clasification'; did you mean 'classification'?",
+            "unknown task type 'clasification'; did you mean 'classification'?",
         ),
-        ({"kind": 3, "label": "l"}, "unknown kind of task 3; known: "),
+        ({"kind": 3, "label": "l"}, "unknown task type 3; known: "),
         ({"label": "l"}, "`kind` is missing; known: classification"),
         (3, "a table with a `kind` was expected (found 3)"),
     ],

@@ -271,7 +271,7 @@ def test_a_value_of_several_types_has_one_message() -> None:
 )
 def test_kinds_of_other_tools_are_recognised(kind: str, ours: str) -> None:
     message = problem({"datasets.news.tasks.topic.kind": kind})
-    assert f"unknown kind of task {kind!r}; write {ours!r}" in message
+    assert f"unknown task type {kind!r}; write {ours!r}" in message
 
 
 def test_python_keyword_arguments_are_recognised() -> None:

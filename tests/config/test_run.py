@@ -159,7 +159,7 @@ def test_epochs_or_steps_but_not_both() -> None:
         ("sampling", "temprature", "unknown sampler 'temprature'; did you mean 'temperature'?"),
         ("weighting", "konstant", "unknown weighting 'konstant'; did you mean 'constant'?"),
         ("sharing", "hart", "unknown sharing scheme 'hart'; did you mean 'hard'?"),
-        ("datasets.pairs.tasks.same", "regresion", "unknown kind of task 'regresion'; did you mean 'regression'?"),
+        ("datasets.pairs.tasks.same", "regresion", "unknown task type 'regresion'; did you mean 'regression'?"),
     ],
 )
 def test_an_unknown_kind(section: str, kind: str, message: str) -> None:

@@ -74,7 +74,7 @@ def without(key: str) -> dict[str, Any]:
         (without("input"), "input"),
         (without("metrics"), "metrics"),
         (config_of_kind("classification", kind="clasification"), "did you mean 'classification'"),
-        (config_of_kind("classification", kind=["classification"]), "unknown kind of task"),
+        (config_of_kind("classification", kind=["classification"]), "unknown task type"),
         (config_of_kind("classification", added=1), "added"),
         (config_of_kind("classification", labels=["b"]), "at least 2"),
         (config_of_kind("classification", labels="abc"), "a list of names"),
