@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 import nlpmtl
 import nlpmtl.run
-from nlpmtl.config import DatasetConfig, RunConfig, TaskOptions
+from nlpmtl.config import DatasetConfig, LabelledOptions, RunConfig
 from nlpmtl.deprecation import RenamedAttribute, RenamedMethod
 from nlpmtl.metrics import Metric
 from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS, KindOptions, Registry
@@ -93,7 +93,7 @@ def dataset_file() -> str:
         *_keys(schema, types=links),
         *_table("data", tables["DataConfig"]),
         *_table("input", tables["InputConfig"]),
-        *_table("tasks.<name>", TaskOptions.model_json_schema()),
+        *_table("tasks.<name>", LabelledOptions.model_json_schema()),
         "",
         "Each task type adds its own keys: see [task types](kinds.md#task-types).",
     )
@@ -169,7 +169,7 @@ def _type(schema: Schema) -> str:
 
 def kinds() -> str:
     """Return the reference page of all registered kinds."""
-    common = {*TaskOptions.model_fields, *SamplingOptions.model_fields}
+    common = {*LabelledOptions.model_fields, *SamplingOptions.model_fields}
     return _page(
         "Kinds",
         'Values of `kind = "…"` in run files and dataset files, with their keys. A [plugin](../howto/plugins.md) can',
@@ -221,7 +221,7 @@ def _description(member: type, registry: Registry) -> list[str]:
 
 def _own_keys(options: type[KindOptions], *, leave_out: set[str]) -> list[str]:
     """Return the keys of one kind, without the common ones that it does not redefine."""
-    shared = options in (TaskOptions, SamplingOptions)
+    shared = options in (LabelledOptions, SamplingOptions)
     changed = set() if shared else leave_out & inspect.get_annotations(options).keys()
     return _keys(options.model_json_schema(), leave_out=[*(leave_out - changed), "kind"])
 

@@ -17,7 +17,6 @@ import numpy as np
 from torch import Tensor, nn
 
 import nlpmtl
-from nlpmtl.config import TaskOptions
 from nlpmtl.data import ColumnType, Example, TaskBatch
 from nlpmtl.heads import HeadContext, HeadInputs, Outputs
 from nlpmtl.metrics import Metric
@@ -81,7 +80,7 @@ class AttentionPooling(nn.Module):
         return pooled
 
 
-@TASKS.register("interval", TaskOptions)
+@TASKS.register("interval")
 class Interval(Task):
     """A lower and an upper number, by squared error."""
 

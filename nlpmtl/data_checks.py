@@ -126,8 +126,8 @@ def _check_columns(
 
 def _check_labels(stream: RawRows, dataset: DatasetConfig, *, rows: Rows, columns: Mapping[str, LabelType]) -> None:
     for options in dataset.tasks.values():
-        column = options.label
-        if options.labels is None or not isinstance(column, str) or column in stream.class_names:
+        column = options.columns[0]
+        if options.labels is None or options.has_column_per_label or column in stream.class_names:
             continue
         if columns[column] in ("class", "set"):
             known = {unicodedata.normalize("NFC", label).strip() for label in options.labels}

@@ -6,8 +6,29 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from nlpmtl.errors import ConfigError
+
 REMOVED_IN = "0.3"
 """The version that removes the names that 0.2 deprecates."""
+
+
+def reject_options_of(module: str, task_type: str) -> Callable[[str], Any]:
+    """Return a module's `__getattr__` that refuses the options class that a task type had in nlpmtl 0.1.
+
+    Args:
+        module: name of the module.
+        task_type: name of the task type's class.
+    """
+
+    def get(name: str) -> Any:
+        if name == f"{task_type}Options":
+            raise ConfigError(
+                f"{module}.{name} does not exist any more: the options of a task type are the annotated fields of its "
+                f"class, and a subclass of {task_type} inherits them"
+            )
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    return get
 
 
 class RenamedMethod:

@@ -62,12 +62,18 @@ class Registry:
         self.noun, self._other_names, self._renamed = noun, other_names or {}, renamed or {}
         self._members: dict[str, tuple[type, type[KindOptions]]] = {}
 
-    def register(self, name: str, options: type[KindOptions] = KindOptions) -> Callable[[type[T]], type[T]]:
+    def register(self, name: str, options: type[KindOptions] | None = None) -> Callable[[type[T]], type[T]]:
         """Register the decorated class under a name.
+
+        Args:
+            name: the name.
+            options: the model of its options; default: what the method `options_model` of the class returns, or no
+                options for a class without that method.
 
         Raises:
             ValueError: the name is taken by another class.
-            ConfigError: the class defines a method by the name that it had in nlpmtl 0.1.
+            ConfigError: the class defines a method by the name that it had in nlpmtl 0.1, or declares its options
+                itself and is given a model of them as well.
         """
 
         def add(member: type[T]) -> type[T]:
@@ -75,10 +81,22 @@ class Registry:
             known = self._members.get(name)
             if known and (known[0].__module__, known[0].__qualname__) != (member.__module__, member.__qualname__):
                 raise ValueError(f"the {self.noun} {name!r} is already registered, by {known[0].__module__}")
-            self._members[name] = (member, options)
+            self._members[name] = (member, self._options_of(name, member, options))
             return member
 
         return add
+
+    def _options_of(self, name: str, member: type, options: type[KindOptions] | None) -> type[KindOptions]:
+        make = getattr(member, "options_model", None)
+        if make is None:
+            return options or KindOptions
+        if options is not None:
+            raise ConfigError(
+                f"{member.__module__}.{member.__qualname__} is registered with {options.__name__}, as in nlpmtl 0.1: "
+                f"register it under its name only, ({name!r}), and declare its options as annotated fields of the class"
+            )
+        model: type[KindOptions] = make()
+        return model
 
     def parse(self, value: Any) -> KindOptions:
         """Return the options of a mapping with a ``kind``. Options are returned as they are.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config import DatasetConfig
@@ -16,7 +17,7 @@ from nlpmtl.metrics import load_foreign
 from nlpmtl.metrics.scores import FOREIGN
 from nlpmtl.plugins import HINT
 from nlpmtl.registry import METRICS
-from nlpmtl.tasks import LabelColumns, Regression, Task, build_task, find_labels, label_shapes, read_columns
+from nlpmtl.tasks import LabelColumns, Task, build_task, find_labels, label_shapes, read_columns
 
 Splits = dict[str, dict[str, TokenizedSplit]]
 """Split → dataset → its labelled rows."""
@@ -84,11 +85,11 @@ def load_task_datasets(
         if not any(dataset_labels.counts.any() for dataset_labels in labels):
             places = ", ".join(rows[dataset]["train"].where for dataset in labelled)
             raise ConfigError(f"task {name!r}: no train row has a label for it{places and f' in {places}'}")
-        task.fit(labels)
+        values = _train_values(name, encoded.get("train", {}))
+        task.fit(values)
         if name in earlier:
             task.continue_from(earlier[name])
-        if isinstance(task, Regression):
-            _check_scale(task, datasets, encoded["train"])
+        _check_values(task, values, datasets=datasets, train=encoded.get("train", {}))
         load_foreign(task.metrics)
     _check_validation(tasks, encoded.get("validation", {}))
     notes = (*load.notes, *columns.notes, *_notes(rows, encoded), *_unscored(tasks, encoded.get("validation", {})))
@@ -154,18 +155,31 @@ def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[st
     return notes
 
 
-def _check_scale(task: Regression, datasets: Mapping[str, DatasetConfig], train: Mapping[str, TokenizedSplit]) -> None:
-    """Refuse targets whose scale overflows: training on them would give a model that predicts infinity."""
-    rows = {name: encoded.labels[task.name] for name, encoded in train.items() if task.name in encoded.labels}
-    too_large = [(name, row) for name, labels in rows.items() if (row := task.find_overflow(labels)) is not None]
-    if too_large:
-        name, row = max(too_large, key=lambda place: abs(rows[place[0]].values([place[1]])[0]))
-        raise DataError(
-            f"{train[name].place(row)}: column {datasets[name].tasks[task.name].label!r}: task {task.name!r} cannot be "
-            f"trained on targets of this size, found {rows[name].values([row])[0]!r} (mean {task.target['mean']:g}, "
-            f"standard deviation {task.target['std']:g}): divide the column by a constant, take logarithms, or correct "
-            "the row"
-        )
+def _train_values(task: str, train: Mapping[str, TokenizedSplit]) -> dict[str, list[Any]]:
+    """Return the labels of a task's labelled train rows, by the key of the label column."""
+    labels = [rows.labels[task] for rows in train.values() if task in rows.labels]
+    return {"label": [value for split in labels for value in split.values(np.flatnonzero(split.labelled).tolist())]}
+
+
+def _check_values(
+    task: Task,
+    values: Mapping[str, Sequence[Any]],
+    *,
+    datasets: Mapping[str, DatasetConfig],
+    train: Mapping[str, TokenizedSplit],
+) -> None:
+    """Raise DataError if the task cannot be trained on a label, such as a number whose square would overflow."""
+    problem = task.find_untrainable(values)
+    if problem is None:
+        return
+    places = [
+        (name, int(row))
+        for name, rows in train.items()
+        if task.name in rows.labels
+        for row in np.flatnonzero(rows.labels[task.name].labelled)
+    ]
+    (name, row), columns = places[problem.index], datasets[places[problem.index][0]].tasks[task.name].columns
+    raise DataError(f"{train[name].place(row)}: column {', '.join(columns)!r}: task {task.name!r} {problem.reason}")
 
 
 def _check_known(task: Task) -> None:

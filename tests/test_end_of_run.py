@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -19,7 +19,6 @@ from nlpmtl.metrics import Metric
 from nlpmtl.registry import METRICS, TASKS
 from nlpmtl.run import TrainResult, iter_train, load_config
 from nlpmtl.tasks import Classification
-from nlpmtl.tasks.classification import ClassificationOptions
 from nlpmtl.training import EvaluationDone, Message
 from tests.tiny import apart, checkpoint, make_run, read_json, write_rows
 
@@ -43,7 +42,7 @@ class Brittle(Classification):
     """A kind of task of which one method raises."""
 
     kind = "brittle"
-    broken = ""
+    broken: ClassVar[str] = ""
 
     def calibrate(self, items: Any, gold: Any) -> None:
         super().calibrate(items, gold)
@@ -72,7 +71,7 @@ class Brittle(Classification):
 def plugins() -> Iterator[None]:
     before = dict(METRICS._members), dict(TASKS._members)
     METRICS.register("fragile")(Fragile)
-    TASKS.register("brittle", ClassificationOptions)(Brittle)
+    TASKS.register("brittle")(Brittle)
     Fragile.calls, Fragile.last, Brittle.broken = 0, 10**9, ""
     yield
     METRICS._members, TASKS._members = before

@@ -21,7 +21,6 @@ from nlpmtl.metrics import Metric
 from nlpmtl.model.sharing.hard import Hard
 from nlpmtl.registry import METRICS, SHARINGS, TASKS
 from nlpmtl.tasks import Classification
-from nlpmtl.tasks.classification import ClassificationOptions
 
 
 @METRICS.register("share_right")
@@ -35,7 +34,7 @@ class ShareRight(Metric):
         return sum(a == b for a, b in zip(predictions, references)) / len(references)
 
 
-@TASKS.register("own_kind", ClassificationOptions)
+@TASKS.register("own_kind")
 class OwnKind(Classification):
     """A classification of our own."""
 

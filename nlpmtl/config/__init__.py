@@ -9,7 +9,7 @@ Kinds (task types, samplers, …) are looked up in the registries, so their modu
 
 from __future__ import annotations
 
-from nlpmtl.config.dataset import NAME, DataConfig, DatasetConfig, InputConfig, Name, TaskOptions
+from nlpmtl.config.dataset import NAME, DataConfig, DatasetConfig, InputConfig, LabelledOptions, Name, TaskOptions
 from nlpmtl.config.find import find_run, shipped_configs
 from nlpmtl.config.load import check_syntax, describe, plugins_of, read_dataset, read_run
 from nlpmtl.config.names import LabelName
@@ -29,6 +29,7 @@ __all__ = [
     "EvalConfig",
     "InputConfig",
     "LabelName",
+    "LabelledOptions",
     "Name",
     "RunConfig",
     "TaskOptions",

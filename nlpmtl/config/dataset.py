@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -30,14 +30,8 @@ FORMAT_KEYS = {"delimiter", "quoting", "encoding", "header"}
 
 
 class TaskOptions(KindOptions):
-    """Options of all task types; each type adds its own keys."""
+    """Options of all task types; each type adds its own keys, and the keys of its label columns."""
 
-    label: str | tuple[str, ...]
-    """Column of the label.
-
-    For multilabel also a list of columns with 0 and 1, or true and false, one per label. A row with a missing value in
-    one of them is unlabelled.
-    """
     metrics: tuple[str, ...] | None = None
     """Metrics; default: those of the task type."""
     labels: tuple[LabelName, ...] | None = None
@@ -47,17 +41,52 @@ class TaskOptions(KindOptions):
     Integers in the data that are not label names are indices into this list.
     """
 
-    takes_columns: ClassVar[bool] = False
-    """Whether `label` may be a list of columns."""
+    task_type: ClassVar[Any] = None
+    """The task type, a subclass of `nlpmtl.tasks.Task`."""
+
+    @property
+    def label_columns(self) -> dict[str, tuple[str, ...]]:
+        """Columns by the key of the task type's `columns`; several where there is one column per label."""
+        keys = ("label",) if self.task_type is None else self.task_type.columns
+        values = {key: getattr(self, key) for key in keys}
+        return {key: (value,) if isinstance(value, str) else value for key, value in values.items()}
+
+    @property
+    def has_column_per_label(self) -> bool:
+        """Whether `label` is a list of columns with 0 and 1, one per label."""
+        return not isinstance(getattr(self, "label", ""), str)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns of the label."""
-        return (self.label,) if isinstance(self.label, str) else self.label
+        """All label columns."""
+        return tuple(column for columns in self.label_columns.values() for column in columns)
 
-    def resolved(self, spell: Callable[[str], str]) -> dict[str, Any]:
-        """Return the options whose values change when the labels are known, such as the spelling of a label name."""
-        return {}
+    @model_validator(mode="after")
+    def _no_repeated_names(self) -> Self:
+        for key, names in (("labels", self.labels), ("metrics", self.metrics)):
+            if names is not None and (not names or len(set(names)) < len(names)):
+                raise ValueError(f"`{key}` must list at least one name, each once; found {list(names)}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_options(self) -> Self:
+        if self.task_type is not None:
+            self.task_type.check_options(self)
+        return self
+
+
+class LabelledOptions(TaskOptions):
+    """Options of all task types with one label column; each type adds its own keys."""
+
+    label: str | tuple[str, ...]
+    """Column of the label.
+
+    For multilabel also a list of columns with 0 and 1, or true and false, one per label. A row with a missing value in
+    one of them is unlabelled.
+    """
+
+    takes_columns: ClassVar[bool] = False
+    """Whether `label` may be a list of columns, one per label."""
 
     @field_validator("label", mode="before")
     @classmethod
@@ -74,13 +103,6 @@ class TaskOptions(KindOptions):
     def _columns_are_the_labels(self) -> Self:
         if not isinstance(self.label, str) and self.labels and set(self.labels) != set(map(label_name, self.label)):
             raise ValueError(f"`labels` must be the columns of `label` in some order; found {list(self.labels)}")
-        return self
-
-    @model_validator(mode="after")
-    def _no_repeated_names(self) -> Self:
-        for key, names in (("labels", self.labels), ("metrics", self.metrics)):
-            if names is not None and (not names or len(set(names)) < len(names)):
-                raise ValueError(f"`{key}` must list at least one name, each once; found {list(names)}")
         return self
 
 

@@ -106,11 +106,11 @@ class EvalConfig(StrictModel):
 
 
 def _difference(first: TaskOptions, other: TaskOptions) -> str | None:
-    """Return the first key, except the label column, whose values differ, with both values; None if all are equal."""
+    """Return the first key, except label columns, whose values differ, with both values; None if all are equal."""
     if first.kind != other.kind:
         return f"kind is {first.kind!r} and {other.kind!r}"
     for key, value in first:
-        if key != "label" and getattr(other, key) != value:
+        if key not in first.label_columns and getattr(other, key) != value:
             return f"{key} is {value!r} and {getattr(other, key)!r}"
     return None
 

@@ -36,6 +36,10 @@ class ColumnType:
 
     arrow: ClassVar[pa.DataType] = pa.string()
     """How values are stored."""
+    min_labels: ClassVar[int] = 0
+    """Minimum number of labels of a task that reads such a column."""
+    one_column_per_label: ClassVar[bool] = False
+    """Whether a task may read a column with 0 and 1 for each label instead."""
 
     @staticmethod
     def parse(value: Any, example: Example) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -144,6 +144,12 @@ def _to_tags(value: Any, names: Sequence[str] | None, words: Sequence[str] | Non
 class ClassLabel(ColumnType):
     """A label name."""
 
+    min_labels = 2
+
+    @staticmethod
+    def names(value: Any) -> Iterable[str]:
+        return (value,)
+
     @classmethod
     def to_stored(cls, value: Any, *, names: Sequence[str] | None = None, words: Sequence[str] | None = None) -> str:
         return _to_name(value, names)
@@ -165,6 +171,12 @@ class LabelSet(ColumnType):
     """Any number of label names."""
 
     arrow = pa.list_(pa.string())
+    min_labels = 1
+    one_column_per_label = True
+
+    @staticmethod
+    def names(value: Any) -> Iterable[str]:
+        return tuple(value)
 
     @classmethod
     def to_stored(
@@ -178,6 +190,11 @@ class Tags(ColumnType):
     """A label name per word."""
 
     arrow = pa.list_(pa.string())
+    min_labels = 2
+
+    @staticmethod
+    def names(value: Any) -> Iterable[str]:
+        return tuple(value)
 
     @classmethod
     def to_stored(

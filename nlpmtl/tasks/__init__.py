@@ -7,15 +7,15 @@ task.format(task.decode([item])[0], item.example)              # {"label": "a", 
 
 from __future__ import annotations
 
-from nlpmtl.tasks.base import Task
+from nlpmtl.tasks.base import Task, build_task, task_from_config, task_type
 from nlpmtl.tasks.classification import Classification
 from nlpmtl.tasks.error_analysis import Confusion, ErrorAnalysis, LabelCounts, RegressionPairs
-from nlpmtl.tasks.factory import build_task, task_from_config
+from nlpmtl.tasks.fields import TaskFields
 from nlpmtl.tasks.label_columns import LabelColumns, find_labels, label_shapes, read_columns
 from nlpmtl.tasks.labeling import Labeling
+from nlpmtl.tasks.losses import LabelTask
 from nlpmtl.tasks.multilabel import Multilabel
-from nlpmtl.tasks.options import Aggregation, LabelOptions, OutputOptions
-from nlpmtl.tasks.outputs import ExampleOutputs, Logits, Prediction
+from nlpmtl.tasks.outputs import Aggregation, ExampleOutputs, Logits, OutputOptions, Prediction
 from nlpmtl.tasks.regression import Regression
 from nlpmtl.tasks.sentiment import Sentiment
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
@@ -28,7 +28,7 @@ __all__ = [
     "ExampleOutputs",
     "LabelColumns",
     "LabelCounts",
-    "LabelOptions",
+    "LabelTask",
     "Labeling",
     "Logits",
     "Multilabel",
@@ -39,10 +39,12 @@ __all__ = [
     "Sentiment",
     "StockModel",
     "Task",
+    "TaskFields",
     "build_task",
     "find_labels",
     "fold_temperature",
     "label_shapes",
     "read_columns",
     "task_from_config",
+    "task_type",
 ]

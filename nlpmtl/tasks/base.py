@@ -1,75 +1,78 @@
-"""What a kind of task is: its head, its loss, its decoding and its metrics, in one class."""
+"""`Task`, the contract of a task type: its head, loss, decoding and metrics in one class."""
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from torch import Tensor, nn
 
+from nlpmtl.config import NAME, TaskOptions
 from nlpmtl.data import (
     Example,
-    Labels,
     LabelType,
-    SplittingMethod,
     Targets,
     TaskBatch,
     TextInput,
     TokenSequence,
     WordSplitting,
+    column_type,
 )
-from nlpmtl.errors import ConfigError
-from nlpmtl.heads import HeadContext, Outputs
+from nlpmtl.errors import ConfigError, ModelError, did_you_mean
 from nlpmtl.metrics import PredictionType, check, scores, task_score
-from nlpmtl.registry import METRICS
+from nlpmtl.plugins import HINT
+from nlpmtl.registry import METRICS, TASKS
+from nlpmtl.strict_model import rename_keys
 from nlpmtl.tasks.error_analysis import ErrorAnalysis, count_errors
-from nlpmtl.tasks.options import DEFAULT_OUTPUT, OutputOptions
-from nlpmtl.tasks.outputs import Confidence, ExampleOutputs, Prediction
+from nlpmtl.tasks.fields import TaskFields
+from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, Confidence, ExampleOutputs, OutputOptions, Prediction
 from nlpmtl.tasks.stock_model import StockModel
 
-_LEAST_LABELS: dict[LabelType, int] = {"class": 2, "tags": 2, "set": 1, "number": 0}
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from nlpmtl.heads import HeadContext, Outputs
 
 
-class Task(ABC):
-    """One task of a model.
+@dataclass(frozen=True)
+class Untrainable:
+    """A label that a task cannot be trained on.
 
     Args:
-        name: the task's name.
-        labels: the names of its labels, in order; empty for a kind that has none.
-        metrics: what to score; None for the kind's default.
-        input: the shape of input that it was trained on.
-        temperature: what logits are divided by before they become probabilities; `calibrate` fits it.
-        input_columns: the columns of each dataset that it was trained on, by ``text``, ``pair`` or ``words``: a table
-            with them is read as in training.
-        word_splitting: how the words that it was trained on were split, so that raw text is split alike:
-            a method of `WordSplitting`.
-        split_marks: what "punctuation" splits off.
-
-    Raises:
-        ConfigError: a metric that is unknown, or that cannot score this kind.
+        index: its index among the labelled rows.
+        reason: the end of the error message, after the name of the task.
     """
 
-    kind: ClassVar[str]
-    """The registered name."""
-    columns: ClassVar[Mapping[str, LabelType]] = {"label": "class"}
-    """Config key of each label column, and its column type."""
+    index: int
+    reason: str
+
+
+class Task(TaskFields, ABC):
+    """A task of a model. A task type is a subclass, and its annotated fields are its config keys: see `TaskFields`.
+
+    Each type defines `loss`, `decode` and `format`, and most define `columns`, `targets` and `build_head`.
+
+    Args:
+        values: the fields of the type, and those of `TaskFields`.
+
+    Raises:
+        ConfigError: a field is missing, unknown or invalid, or a metric is unknown or cannot score this type.
+    """
+
+    inputs: ClassVar[frozenset[str]] = frozenset({"text", "pair", "words"})
+    """Input shapes on which it can be trained."""
     extra_inputs: ClassVar[Mapping[str, LabelType]] = {}
     """Key of each further input, such as the choices of multiple choice, and its column type. The key is also that in
     the table `input` of a dataset, and in raw inputs to predict for."""
     optional: ClassVar[frozenset[str]] = frozenset()
     """Keys of `columns` and `extra_inputs` that may be null; a row in which another one is null is unlabelled."""
-    fitted: ClassVar[frozenset[str]] = frozenset({"temperature"})
-    """Fields that are learned from data, which a continued run takes over; all others must be equal."""
     coupled: ClassVar[bool] = False
     """Whether the loss of an example depends on the other examples of a step, as a contrastive loss does."""
-    inputs: ClassVar[frozenset[str]] = frozenset({"text", "pair", "words"})
-    """Input shapes on which it can be trained."""
     prediction_types: ClassVar[tuple[PredictionType, ...]] = ()
     """Types in which its predictions can be scored, the preferred one first; default: its column type."""
-    metrics: tuple[str, ...] = ()
-    """Default metrics, the first one selects; of an instance those that its config lists."""
     pipeline_tag: ClassVar[str | None] = None
     """The Hub's name of the task type, which is also that of the transformers pipeline; for the card and exports."""
     plots: ClassVar[tuple[str, ...]] = ()
@@ -84,38 +87,21 @@ class Task(ABC):
     """Whether it reads a long text to its end, in overlapping windows, rather than its beginning only."""
     ordered: ClassVar[bool] = False
     """Whether the order of its labels has a meaning."""
-    _identity_fields: ClassVar[tuple[str, ...]] = ("kind", "labels", "takes_pairs")
-    """Attributes that give the outputs of a head their meaning: a continued run must have equal ones."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if not cls.prediction_types:
-            cls.prediction_types = (cls.columns["label"],)
+            cls.prediction_types = (next(iter(cls.columns.values())),)
         if {"decode", "format"} & vars(cls).keys() and "stock_model" not in vars(cls):
             cls.stock_model = Task.stock_model  # type: ignore[method-assign]
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        labels: Sequence[str],
-        metrics: Sequence[str] | None,
-        input: Literal["text", "pair", "words"],
-        temperature: float = 1.0,
-        input_columns: Sequence[Mapping[str, str]] = (),
-        word_splitting: SplittingMethod = "whitespace",
-        split_marks: Sequence[str] = (),
-    ) -> None:
-        self.splitting = WordSplitting(word_splitting, tuple(split_marks))
-        self.input_columns = tuple(dict(columns) for columns in input_columns)
-        self.name, self.labels, self.input, self.temperature = name, tuple(labels), input, float(temperature)
-        if metrics is not None:
-            self.metrics = tuple(metrics)
-        if input not in self.inputs:
-            raise ConfigError(f'task {name!r}: {self.kind} labels words, so its input must be `words = "…"`')
-        least = _LEAST_LABELS.get(self.columns["label"], 0)
+    def check_fields(self) -> None:
+        super().check_fields()
+        if self.input not in self.inputs:
+            raise ConfigError(f'task {self.name!r}: {self.kind} labels words, so its input must be `words = "…"`')
+        least = max((column_type(name).min_labels for name in self.columns.values()), default=0)
         if len(self.labels) < least:
-            raise ConfigError(f"task {name!r}: at least {least} label(s) are needed, found {list(self.labels)}")
+            raise ConfigError(f"task {self.name!r}: at least {least} label(s) are needed, found {list(self.labels)}")
         self.check_metrics()
 
     def check_metrics(self) -> None:
@@ -136,9 +122,9 @@ class Task(ABC):
         return len(self.labels) if type(self).build_head is Task.build_head else None
 
     @property
-    def takes_pairs(self) -> bool:
-        """Whether its input is a pair of texts, not a single one."""
-        return self.input == "pair"
+    def splitting(self) -> WordSplitting:
+        """The rule that splits raw text into words."""
+        return WordSplitting(self.word_splitting, self.split_marks)
 
     @property
     def outside(self) -> str | None:
@@ -159,23 +145,16 @@ class Task(ABC):
         assert self.outputs is not None, "the number of logits is that of the labels"
         return context.sequence_head(self.outputs)
 
-    def fit(self, labels: Iterable[Labels]) -> None:  # noqa: B027 - most kinds need to know nothing
-        """Learn what training needs to know of the train splits' labels, before the first step."""
+    def fit(self, values: Mapping[str, Sequence[Any]]) -> None:
+        """Learn from the labels of the train splits, before the first step. Default: nothing.
 
-    def continue_from(self, earlier: Task) -> None:
-        """Go on with a head that was trained before, whose outputs go on to mean what they meant.
-
-        Raises:
-            ConfigError: it was of another task.
+        Args:
+            values: for each key of `columns` the parsed value of each labelled row, over all train splits.
         """
-        for what in self._identity_fields:
-            found, had = getattr(self, what), getattr(earlier, what, None)
-            if found != had:
-                called = what.replace("_", " ")
-                raise ConfigError(
-                    f"task {self.name!r}: the model to start from has a task of this name whose {called} is {had!r}, "
-                    f"not {found!r}: describe the same task here, or give it another name"
-                )
+
+    def find_untrainable(self, values: Mapping[str, Sequence[Any]]) -> Untrainable | None:
+        """Return a label that the task cannot be trained on; arguments as of `fit`, after it. Default: None."""
+        return None
 
     def sequences(self, example: Example, *, predict: bool) -> list[TextInput]:
         """Return the texts of an example that the encoder reads. Default: its input, truncated.
@@ -254,7 +233,7 @@ class Task(ABC):
         """Whether it can predict for an input. Default: for as many texts as it was trained on."""
         return (example.pair is not None) is self.takes_pairs
 
-    def calibrate(self, items: Sequence[ExampleOutputs], gold: Sequence[Any]) -> None:  # noqa: B027 - optional
+    def calibrate(self, items: Sequence[ExampleOutputs], gold: Sequence[Any]) -> None:
         """Fit temperatures and thresholds on rows that were not trained on. Default: nothing.
 
         Args:
@@ -328,16 +307,70 @@ class Task(ABC):
         """Return what it predicts in a few words, for the model card. Default: its labels."""
         return ", ".join(f"`{label}`" for label in self.labels)
 
-    def to_config(self) -> dict[str, Any]:
-        """What a saved model must know to make this task again: plain values."""
-        plain: dict[str, Any] = {"kind": self.kind, "labels": list(self.labels), "metrics": list(self.metrics)}
-        plain["input"] = self.input
-        if self.temperature != 1.0:
-            plain["temperature"] = self.temperature
-        if self.input_columns:
-            plain["input_columns"] = [dict(columns) for columns in self.input_columns]
-        if self.input == "words":
-            plain["word_splitting"] = self.splitting.method
-        if self.splitting.marks:
-            plain["split_marks"] = list(self.splitting.marks)
-        return plain
+
+def task_type(kind: str) -> type[Task]:
+    """Return a registered task type.
+
+    Raises:
+        ValueError: it is unknown; the message has the nearest known name.
+    """
+    member = TASKS.get(kind)
+    if not issubclass(member, Task):
+        raise TypeError(f"the task type {kind!r} is not a subclass of Task")
+    return member
+
+
+def build_task(
+    options: TaskOptions,
+    *,
+    name: str,
+    labels: Sequence[str],
+    input: Literal["text", "pair", "words"],
+    spell: Callable[[str], str] = str,
+    **fields: Any,
+) -> Task:
+    """Build a task from a table of a config, its labels, and what else was found in its data.
+
+    Args:
+        options: the options of its type.
+        name: its name.
+        labels: its label names.
+        input: the shape of its input.
+        spell: returns the task's spelling of a label name.
+        fields: further fields of `Task`, such as ``input_columns``.
+    """
+    member = task_type(options.kind)
+    keys = type(options).model_fields.keys() - {"kind", "labels", *member.columns}
+    values = {key: getattr(options, key) for key in keys}
+    values |= member.resolve(values, spell) | fields
+    return member(**values, name=name, labels=tuple(labels), input=input)
+
+
+def task_from_config(name: str, config: Mapping[str, Any]) -> Task:
+    """Build a task from the plain values that `Task.to_config` returned.
+
+    A metric that is not registered, as that of a plugin may be, is an error only when something is scored.
+
+    Raises:
+        ModelError: the name is not a name, the task type is unknown, or a field is missing, unknown or invalid.
+    """
+    if not re.fullmatch(NAME, name):  # it becomes the name of files
+        raise ModelError(
+            f"a task of this model is called {name!r}: letters, digits, `_` and `-` were expected, 64 at most"
+        )
+    try:
+        values = dict(config)
+        kind, metrics = values.pop("kind"), values.pop("metrics")
+        if kind not in TASKS.names():
+            raise ValueError(f"unknown task type {kind!r}; {did_you_mean(str(kind), TASKS.names())}; {HINT}")
+        member = task_type(kind)
+        values = rename_keys(values, member.renamed_keys, where=None)
+        names = metrics if isinstance(metrics, list | tuple) else ()
+        registered = [metric for metric in names if metric in METRICS.names() or not isinstance(metric, str)]
+        task = member(**values, name=name, metrics=registered if names else metrics)
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).removeprefix(f"task {name!r}: ")
+        raise ModelError(f"task {name!r} of this model cannot be made: {reason}") from None
+    if metrics is not None:
+        task.set_metrics(metrics)
+    return task

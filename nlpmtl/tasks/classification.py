@@ -2,57 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from pydantic import model_validator
-from torch import Tensor
-from torch.nn import functional
 
 from nlpmtl.config import LabelName
-from nlpmtl.data import ClassLabels, Example, Labels, LabelType, TaskBatch
+from nlpmtl.data import Example, LabelType, TaskBatch
+from nlpmtl.deprecation import reject_options_of
 from nlpmtl.errors import ConfigError
-from nlpmtl.heads import Outputs
 from nlpmtl.metrics import PredictionType
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.calibration import fit_temperature
-from nlpmtl.tasks.losses import class_weights, entropy, upcast
-from nlpmtl.tasks.options import DEFAULT_OUTPUT, ClassWeights, LabelOptions, OutputOptions
-from nlpmtl.tasks.outputs import Confidence, ExampleOutputs, Prediction, label_scores, softmax, stack_outputs
+from nlpmtl.tasks.losses import LabelTask, entropy, upcast
+from nlpmtl.tasks.outputs import (
+    DEFAULT_OUTPUT,
+    Confidence,
+    ExampleOutputs,
+    OutputOptions,
+    Prediction,
+    label_scores,
+    softmax,
+    stack_outputs,
+)
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-class ClassificationOptions(LabelOptions):
-    """Options of `Classification`."""
-
-    renamed_keys: ClassVar[Mapping[str, str]] = {"positive": "pos_label"}
-
-    pos_label: LabelName | None = None
-    """The label that the metric `f1` counts."""
-
-    def resolved(self, spell: Callable[[str], str]) -> dict[str, Any]:
-        pos_label = None if self.pos_label is None else spell(self.pos_label)
-        return {**super().resolved(spell), "pos_label": pos_label}
-
-    @model_validator(mode="after")
-    def _pos_label_is_a_label(self) -> Self:
-        if self.pos_label is not None and self.labels is not None and self.pos_label not in self.labels:
-            raise ValueError(f"`pos_label`: {self.pos_label!r} is not among the labels {list(self.labels)}")
-        return self
+    from nlpmtl.heads import Outputs
 
 
-@TASKS.register("classification", ClassificationOptions)
-class Classification(Task):
-    """One of several labels, by cross-entropy over a softmax.
-
-    Args:
-        class_weights: see `LabelOptions`.
-        label_smoothing: the share of the target's mass that is spread over all labels (Szegedy et al. 2016).
-        pos_label: the label that the metric `f1` counts.
-        task: what every `Task` takes.
-    """
+@TASKS.register("classification")
+class Classification(LabelTask):
+    """One of several labels, by cross-entropy over a softmax (label smoothing: Szegedy et al. 2016)."""
 
     kind = "classification"
     pipeline_tag = "text-classification"
@@ -60,39 +43,42 @@ class Classification(Task):
     single_label = True
     columns: ClassVar[Mapping[str, LabelType]] = {"label": "class"}
     prediction_types: ClassVar[tuple[PredictionType, ...]] = ("label",)
-    metrics: tuple[str, ...] = ("accuracy",)
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
 
-    def __init__(
-        self,
-        *,
-        labels: Sequence[str],
-        class_weights: ClassWeights | None = None,
-        label_smoothing: float = 0.0,
-        pos_label: str | None = None,
-        **task: Any,
-    ) -> None:
-        if pos_label is not None and pos_label not in labels:
+    changeable = frozenset({"pos_label"})
+    renamed_keys: ClassVar[Mapping[str, str]] = {"positive": "pos_label"}
+
+    pos_label: LabelName | None = None
+    """The label that the metric `f1` counts."""
+
+    def check_fields(self) -> None:
+        if self.pos_label is not None and self.pos_label not in self.labels:
             raise ConfigError(
-                f"task {task['name']!r}: `pos_label`: {pos_label!r} is not among the labels {list(labels)}"
+                f"task {self.name!r}: `pos_label`: {self.pos_label!r} is not among the labels {list(self.labels)}"
             )
-        self.pos_label, self.class_weights, self.label_smoothing = pos_label, class_weights, label_smoothing
-        super().__init__(labels=labels, **task)
-        self._weights = self._weigh(None)
+        super().check_fields()
+
+    @classmethod
+    def check_options(cls, options: Any) -> None:
+        super().check_options(options)
+        pos_label = getattr(options, "pos_label", None)
+        if pos_label is not None and options.labels is not None and pos_label not in options.labels:
+            raise ValueError(f"`pos_label`: {pos_label!r} is not among the labels {list(options.labels)}")
+
+    @classmethod
+    def resolve(cls, options: Mapping[str, Any], spell: Callable[[str], str]) -> dict[str, Any]:
+        resolved, pos_label = super().resolve(options, spell), options.get("pos_label")
+        return resolved if pos_label is None else {**resolved, "pos_label": spell(pos_label)}
 
     @property
     def _positive(self) -> int | None:
         return None if self.pos_label is None else self.labels.index(self.pos_label)
 
-    def fit(self, labels: Iterable[Labels]) -> None:
-        ids = np.concatenate([one.ids for one in labels if isinstance(one, ClassLabels)])
-        self._weights = self._weigh(np.bincount(ids[ids >= 0], minlength=len(self.labels)).tolist())
-
-    def _weigh(self, counts: Sequence[int] | None) -> Tensor | None:
-        return class_weights(self.class_weights, task=self.name, labels=self.labels, counts=counts)
-
     def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
+        from torch.nn import functional
+
         logits = upcast(outputs["logits"])
-        weight = None if self._weights is None else self._weights.to(logits)
+        weight = self.label_weights(logits)
         return functional.cross_entropy(
             logits, batch.targets["label"], weight=weight, label_smoothing=self.label_smoothing, reduction="none"
         )
@@ -131,5 +117,5 @@ class Classification(Task):
             "single_label_classification", arguments={"truncation": True}, **fold_temperature(self.temperature)
         )
 
-    def to_config(self) -> dict[str, Any]:
-        return super().to_config() if self.pos_label is None else {**super().to_config(), "pos_label": self.pos_label}
+
+__getattr__ = reject_options_of(__name__, "Classification")

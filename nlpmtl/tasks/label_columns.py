@@ -25,8 +25,7 @@ from nlpmtl.data import (
     to_bio,
 )
 from nlpmtl.errors import ConfigError, plain
-from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import Task
+from nlpmtl.tasks.base import Task, task_type
 
 Rows = Mapping[str, Mapping[str, TokenizedSplit]]
 """Dataset → split → its rows."""
@@ -62,9 +61,10 @@ def label_shapes(name: str, dataset: DatasetConfig) -> dict[str, LabelType]:
     """
     shapes: dict[str, LabelType] = {}
     for task, options in dataset.tasks.items():
-        own: LabelType = TASKS.get(options.kind).columns["label"]  # type: ignore[attr-defined]
-        for column in options.columns:
-            shape: LabelType = own if isinstance(options.label, str) else "flag"
+        types = task_type(options.kind).columns
+        pairs = [(types[key], column) for key, columns in options.label_columns.items() for column in columns]
+        for own, column in pairs:
+            shape: LabelType = "flag" if options.has_column_per_label else own
             if shapes.setdefault(column, shape) != shape:
                 raise ConfigError(
                     f"datasets.{name}: the column {column!r} is read in two ways, as {shapes[column]} and "
@@ -212,7 +212,7 @@ def find_labels(
         ConfigError: two declared labels are the same label.
     """
     spell = columns.spellings[task]
-    declared = options.labels or (None if isinstance(options.label, str) else options.label)
+    declared = options.labels or (options.columns if options.has_column_per_label else None)
     known = earlier.labels if earlier is not None else ()
     if declared:
         labels = names_to_bio([spell(name) for name in declared], _scheme(options, None))
@@ -234,7 +234,7 @@ def find_labels(
             found |= {name for stored in column.names for name in kind.names(kind.from_stored(stored))}
             continue
         names = rows[dataset][split].class_names.get(own.columns[0])
-        if names is not None and isinstance(own.label, str):
+        if names is not None and not own.has_column_per_label:
             return names_to_bio(list(dict.fromkeys(map(spell, names))), _scheme(own, None))
         if split == "train":
             found.update(column.names)

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional
+from pydantic import PrivateAttr
 
-from nlpmtl.data import IGNORED, Example, Labels, LabelType, Scheme, TagLabels, TaskBatch, TextInput
+from nlpmtl.data import IGNORED, Example, LabelType, Scheme, TaskBatch, TextInput
+from nlpmtl.deprecation import reject_options_of
 from nlpmtl.errors import ConfigError
-from nlpmtl.heads import HeadContext, Outputs
 from nlpmtl.metrics import PredictionType, spans
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.calibration import fit_temperature
 from nlpmtl.tasks.error_analysis import ErrorAnalysis, count_errors
-from nlpmtl.tasks.losses import class_weights, entropy, upcast
-from nlpmtl.tasks.options import DEFAULT_OUTPUT, ClassWeights, LabelOptions, OutputOptions
-from nlpmtl.tasks.outputs import Confidence, ExampleOutputs, Logits, Prediction, label_scores, softmax
+from nlpmtl.tasks.losses import LabelTask, entropy, upcast
+from nlpmtl.tasks.outputs import (
+    DEFAULT_OUTPUT,
+    Confidence,
+    ExampleOutputs,
+    Logits,
+    OutputOptions,
+    Prediction,
+    label_scores,
+    softmax,
+)
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
 from nlpmtl.tasks.viterbi import bio_predecessors, log_softmax, viterbi_decode_batch
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from nlpmtl.heads import HeadContext, Outputs
 
 _VALID_SEQUENCES = (
     "Valid sequences: nlpmtl answers with the best one in which I-x follows only B-x or I-x. The pipeline takes the "
@@ -42,8 +53,30 @@ NO_TAG = -1
 """Id of the missing tag of a word without a token, under the scheme "plain"."""
 
 
-class LabelingOptions(LabelOptions):
-    """Options of `Labeling`."""
+class WordScores(NamedTuple):
+    """Of the words of a row: tag ids ``[words]``, probabilities ``[words, labels]``, and whether each has a token."""
+
+    tags: NDArray[np.int64]
+    probabilities: Logits
+    has_token: NDArray[np.bool_]
+
+
+@TASKS.register("labeling")
+class Labeling(LabelTask):
+    """A tag for each word, by cross-entropy at the word's first token.
+
+    Under `bio` the answer is the most probable *valid* sequence (Viterbi): I-x follows only B-x or I-x. A word without
+    a token, or past the encoder's limit, is O under `bio`, and wrong under `plain`.
+    """
+
+    kind = "labeling"
+    pipeline_tag = "token-classification"
+    plots = ("confusion_matrix",)
+    windowed = True
+    columns: ClassVar[Mapping[str, LabelType]] = {"label": "tags"}
+    prediction_types = ("tags",)
+    inputs = frozenset({"words"})
+    metrics: ClassVar[tuple[str, ...]] = ("span_f1",)
 
     scheme: Scheme = "bio"
     """How the tags of the data mark spans of words.
@@ -55,59 +88,20 @@ class LabelingOptions(LabelOptions):
     All but "plain" are converted when the data are read: the model has and predicts the tags of "bio".
     """
 
-    def resolved(self, spell: Callable[[str], str]) -> dict[str, Any]:
-        scheme: Scheme = "plain" if self.scheme == "plain" else "bio"
-        return {**super().resolved(spell), "scheme": scheme}
+    _before: Any = PrivateAttr(None)
 
+    def check_fields(self) -> None:
+        if self.scheme not in ("bio", "plain"):  # from a saved model
+            raise ConfigError(f'task {self.name!r}: `scheme` is "bio" or "plain", found {self.scheme!r}')
+        if self.scheme == "plain" and self.listed_metrics is None:
+            self.set_metrics(["token_accuracy"])
+        super().check_fields()
+        self._before = bio_predecessors(self.labels, task=self.name) if self.scheme == "bio" else None
 
-class WordScores(NamedTuple):
-    """Of the words of a row: tag ids ``[words]``, probabilities ``[words, labels]``, and whether each has a token."""
-
-    tags: NDArray[np.int64]
-    probabilities: Logits
-    has_token: NDArray[np.bool_]
-
-
-@TASKS.register("labeling", LabelingOptions)
-class Labeling(Task):
-    """A tag for each word, by cross-entropy at the word's first token.
-
-    Under `bio` the answer is the most probable *valid* sequence (Viterbi): I-x follows only B-x or I-x. A word without
-    a token, or past the encoder's limit, is O under `bio`, and wrong under `plain`.
-
-    Args:
-        scheme: "bio" or "plain", see `LabelingOptions`.
-        class_weights: see `LabelOptions`.
-        label_smoothing: the share of the target's mass that is spread over all tags.
-        task: what every `Task` takes.
-    """
-
-    kind = "labeling"
-    pipeline_tag = "token-classification"
-    plots = ("confusion_matrix",)
-    windowed = True
-    columns: ClassVar[Mapping[str, LabelType]] = {"label": "tags"}
-    prediction_types = ("tags",)
-    inputs = frozenset({"words"})
-    metrics = ("span_f1",)
-    _identity_fields = (*Task._identity_fields, "scheme")
-
-    def __init__(
-        self,
-        *,
-        scheme: Literal["bio", "plain"] = "bio",
-        class_weights: ClassWeights | None = None,
-        label_smoothing: float = 0.0,
-        **task: Any,
-    ) -> None:
-        if scheme not in ("bio", "plain"):  # from a saved model
-            raise ConfigError(f'task {task["name"]!r}: `scheme` is "bio" or "plain", found {scheme!r}')
-        self.scheme, self.class_weights, self.label_smoothing = scheme, class_weights, label_smoothing
-        if scheme == "plain":
-            self.metrics = ("token_accuracy",)
-        super().__init__(**task)
-        self._before = bio_predecessors(self.labels, task=self.name) if scheme == "bio" else None
-        self._weights = self._weigh(None)
+    @classmethod
+    def resolve(cls, options: Mapping[str, Any], spell: Callable[[str], str]) -> dict[str, Any]:
+        scheme = "plain" if options["scheme"] == "plain" else "bio"
+        return {**super().resolve(options, spell), "scheme": scheme}
 
     @property
     def outputs(self) -> int:
@@ -126,18 +120,13 @@ class Labeling(Task):
         text, words = example.input.encoded
         return [TextInput(text, words=words, stride="half" if predict else None)]
 
-    def fit(self, labels: Iterable[Labels]) -> None:
-        ids = np.concatenate([one.ids.values for one in labels if isinstance(one, TagLabels)])
-        self._weights = self._weigh(np.bincount(ids, minlength=len(self.labels)).tolist())
-
-    def _weigh(self, counts: Sequence[int] | None) -> Tensor | None:
-        return class_weights(self.class_weights, task=self.name, labels=self.labels, counts=counts)
-
     def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
+        from torch.nn import functional
+
         tags = batch.targets["label"]
         places = (tags != IGNORED).nonzero(as_tuple=True)
         logits = upcast(outputs["logits"][places])
-        weight = None if self._weights is None else self._weights.to(logits)
+        weight = self.label_weights(logits)
         losses = functional.cross_entropy(
             logits, tags[places], weight=weight, label_smoothing=self.label_smoothing, reduction="none"
         )
@@ -245,5 +234,5 @@ class Labeling(Task):
             **fold_temperature(self.temperature),
         )
 
-    def to_config(self) -> dict[str, Any]:
-        return {**super().to_config(), "scheme": self.scheme}
+
+__getattr__ = reject_options_of(__name__, "Labeling")

@@ -1,31 +1,41 @@
-"""Any number of labels a text, or a pair of texts."""
+"""Multi-label classification: any number of labels for a text, or a pair of texts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from pydantic import Field
-from torch import Tensor
-from torch.nn import functional
+from pydantic import Field, PrivateAttr
 
 from nlpmtl.config import LabelName
-from nlpmtl.data import Example, Labels, LabelType, SetLabels, TaskBatch
+from nlpmtl.data import Example, LabelType, TaskBatch
+from nlpmtl.deprecation import reject_options_of
 from nlpmtl.errors import ConfigError
-from nlpmtl.heads import Outputs
 from nlpmtl.metrics import PredictionType
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.calibration import best_threshold, fit_temperature_of_each
 from nlpmtl.tasks.error_analysis import multi_hot
-from nlpmtl.tasks.losses import class_weights, entropy, upcast
-from nlpmtl.tasks.options import DEFAULT_OUTPUT, LabelOptions, OutputOptions
-from nlpmtl.tasks.outputs import Confidence, ExampleOutputs, Logits, Prediction, label_scores, stack_outputs
+from nlpmtl.tasks.losses import LabelTask, entropy, upcast
+from nlpmtl.tasks.outputs import (
+    DEFAULT_OUTPUT,
+    Confidence,
+    ExampleOutputs,
+    Logits,
+    OutputOptions,
+    Prediction,
+    label_scores,
+    stack_outputs,
+)
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nlpmtl.heads import Outputs
 
 _THRESHOLDS = (
     "Thresholds: a label is an answer where its score is above the threshold that config.json gives it under "
@@ -36,25 +46,11 @@ _ROWS = 256
 """Rows that are decoded at once."""
 
 
-class MultilabelOptions(LabelOptions):
-    """Options of `Multilabel`."""
-
-    takes_columns = True
-
-    class_weights: dict[LabelName, Annotated[float, Field(ge=0)]] | None = None
-    """Label = the weight of its positive targets in the loss (`pos_weight` of `BCEWithLogitsLoss`; default: 1). The
-    loss is multiplied by the number that makes the mean weight of all targets of the train rows 1."""
-
-
-@TASKS.register("multilabel", MultilabelOptions)
-class Multilabel(Task):
+@TASKS.register("multilabel")
+class Multilabel(LabelTask):
     """A yes or no for each label, by binary cross-entropy, averaged over the labels of a row.
 
-    Args:
-        class_weights: see `MultilabelOptions`.
-        label_smoothing: how far the targets 0 and 1 are drawn towards one half.
-        thresholds: the probability of each label above which it is an answer; `calibrate` tunes them.
-        task: what every `Task` takes.
+    With `label_smoothing` the targets 0 and 1 are drawn towards one half.
     """
 
     kind = "multilabel"
@@ -62,48 +58,45 @@ class Multilabel(Task):
     plots = ("precision_recall",)
     columns: ClassVar[Mapping[str, LabelType]] = {"label": "set"}
     prediction_types = ("label_set",)
-    metrics = ("micro_f1", "macro_f1")
+    metrics: ClassVar[tuple[str, ...]] = ("micro_f1", "macro_f1")
+    calibrated = frozenset({"temperature", "thresholds"})
 
-    def __init__(
-        self,
-        *,
-        class_weights: dict[str, float] | None = None,
-        label_smoothing: float = 0.0,
-        thresholds: Sequence[float] | None = None,
-        **task: Any,
-    ) -> None:
-        super().__init__(**task)
-        self.label_smoothing = label_smoothing
-        self.thresholds = tuple(map(float, thresholds)) if thresholds is not None else (0.5,) * len(self.labels)
+    class_weights: dict[LabelName, Annotated[float, Field(ge=0)]] | None = Field(None, exclude=True)
+    """Label = the weight of its positive targets in the loss (`pos_weight` of `BCEWithLogitsLoss`; default: 1). The
+    loss is multiplied by the number that makes the mean weight of all targets of the train rows 1."""
+    thresholds: tuple[float, ...] = ()
+    """The probability of each label above which it is predicted; default: 0.5 for all."""
+
+    _scale: float = PrivateAttr(1.0)
+
+    def check_fields(self) -> None:
+        super().check_fields()
+        self.thresholds = self.thresholds or (0.5,) * len(self.labels)
         if len(self.thresholds) != len(self.labels):
             raise ConfigError(f"task {self.name!r}: {len(self.labels)} labels have {len(self.thresholds)} `thresholds`")
-        self._pos_weight = self._weigh(class_weights)
-        self._scale = 1.0
 
-    def _weigh(self, given: dict[str, float] | None) -> Tensor | None:
-        return class_weights(given, task=self.name, labels=self.labels, counts=None)
-
-    def fit(self, labels: Iterable[Labels]) -> None:
+    def fit(self, values: Mapping[str, Sequence[Any]]) -> None:
         """Find the factor with which weighted targets count as much as unweighted ones: the task keeps its share."""
-        if self._pos_weight is None:
+        if self.class_weights is None:
             return
-        rows, positive = 0, np.zeros(len(self.labels), dtype=np.int64)
-        for split in labels:
-            if isinstance(split, SetLabels):
-                rows += int(split.labelled.sum())
-                positive += np.bincount(split.ids.values, minlength=len(self.labels))
-        targets = rows * len(self.labels)
-        weighted = targets + float((self._pos_weight.numpy() - 1.0) @ positive)
+        counts = Counter(name for labels in values["label"] for name in labels)
+        weights = np.array([float(self.class_weights.get(label, 1.0)) for label in self.labels])
+        targets = len(values["label"]) * len(self.labels)
+        weighted = targets + float((weights - 1.0) @ np.array([counts[label] for label in self.labels]))
         self._scale = targets / weighted if weighted > 0 else 1.0
 
     def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
+        from torch.nn import functional
+
         logits = upcast(outputs["logits"])
         targets = batch.targets["label"].to(logits.dtype) * (1 - self.label_smoothing) + self.label_smoothing / 2
-        positive = None if self._pos_weight is None else self._pos_weight.to(logits)
+        positive = self.label_weights(logits)
         losses = functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=positive, reduction="none")
         return losses.sum(dim=1) * (self._scale / len(self.labels))
 
     def uncertainty(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
+        import torch
+
         logits = outputs["logits"]
         return entropy(torch.stack([logits, torch.zeros_like(logits)], dim=-1)).mean(dim=-1).sum()
 
@@ -161,10 +154,15 @@ class Multilabel(Task):
         )
 
     def to_config(self) -> dict[str, Any]:
-        tuned = any(threshold != 0.5 for threshold in self.thresholds)
-        return {**super().to_config(), "thresholds": list(self.thresholds)} if tuned else super().to_config()
+        config = super().to_config()
+        if all(threshold == 0.5 for threshold in self.thresholds):
+            del config["thresholds"]
+        return config
 
 
 def _sigmoid(logits: Logits) -> Logits:
     values: Logits = 0.5 * (1.0 + np.tanh(0.5 * logits))
     return values
+
+
+__getattr__ = reject_options_of(__name__, "Multilabel")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nlpmtl.data import Example, TokenSequence
 
 Logits = NDArray[np.floating]
+Aggregation = Literal["first", "none"]
 Confidence = tuple[NDArray[np.floating], NDArray[np.bool_]]
 """Probability of each predicted item, and whether it equals the gold label, ``[items]`` both."""
 
@@ -61,6 +62,23 @@ class ExampleOutputs:
         for sequence, array in zip(self.sequences, arrays, strict=True):
             values[sequence.word_ids] = array[sequence.words]
         return values
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """What a formatted prediction shows.
+
+    Args:
+        all_scores: add ``"scores"``, the probability of every label.
+        aggregation: of words with BIO tags, as `pipeline()` names it: "first", the spans that the words make, each word
+            tagged at its first token; or "none", the words themselves.
+    """
+
+    all_scores: bool = False
+    aggregation: Aggregation = "first"
+
+
+DEFAULT_OUTPUT = OutputOptions()
 
 
 def stack_outputs(items: Sequence[ExampleOutputs], name: str = "logits") -> NDArray[Any]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from nlpmtl.config import LabelName
 from nlpmtl.data import Example
+from nlpmtl.deprecation import reject_options_of
 from nlpmtl.metrics import PredictionType
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.classification import Classification
-from nlpmtl.tasks.options import DEFAULT_OUTPUT, LabelOptions, OutputOptions
-from nlpmtl.tasks.outputs import Logits, Prediction
+from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, Logits, OutputOptions, Prediction
 from nlpmtl.tasks.stock_model import StockModel
 
 _POLARITY = (
@@ -24,21 +24,18 @@ _POLARITY = (
 )
 
 
-class SentimentOptions(LabelOptions):
-    """Options of `Sentiment`."""
-
-    labels: tuple[LabelName, ...] = Field(min_length=2)
-    """The names of the labels, lowest first."""
-
-
-@TASKS.register("sentiment", SentimentOptions)
+@TASKS.register("sentiment")
 class Sentiment(Classification):
     """A classification whose labels have an order: it adds a polarity, and an error in steps of the scale."""
 
     kind = "sentiment"
     ordered = True
     prediction_types = ("label", "number")
-    metrics = ("accuracy", "macro_f1", "mae")
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "mae")
+
+    labels: tuple[LabelName, ...] = Field(min_length=2)
+    """The names of the labels, lowest first."""
+    pos_label: ClassVar[None] = None  # type: ignore[misc]
 
     def _to_metric_input(self, reads: PredictionType, value: Any, ids: Mapping[str, int]) -> Any:
         if reads != "number":
@@ -62,3 +59,6 @@ class Sentiment(Classification):
     def _places(self) -> Logits:
         """The place of each label on the scale, ``[labels]``."""
         return np.linspace(-1.0, 1.0, len(self.labels))
+
+
+__getattr__ = reject_options_of(__name__, "Sentiment")

@@ -269,7 +269,7 @@ def test_an_error_in_an_override_names_the_run_file(write: Callable[..., Path]) 
 def test_one_key_of_a_used_file_is_overridden(write: Callable[..., Path]) -> None:
     path = write(run=RUN + 'tasks.mood.label = "gold"\nlimit.train = 5')
     used = parse_run(read_run(path), where="run").datasets["reviews"]
-    assert (used.tasks["mood"].label, used.tasks["mood"].labels) == ("gold", ("negative", "positive"))
+    assert (used.tasks["mood"].columns, used.tasks["mood"].labels) == (("gold",), ("negative", "positive"))
     assert (used.limit, used.data.on_bad_row) == ({"train": 5}, "skip")
 
 

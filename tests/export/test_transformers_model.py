@@ -308,7 +308,7 @@ def test_a_task_type_with_its_own_decoding_is_refused(
             return [Prediction(self.labels[0], score=1.0) for _ in items]
 
     monkeypatch.setattr(TASKS, "_members", dict(TASKS._members))
-    TASKS.register("stars", TASKS.options("classification"))(Stars)
+    TASKS.register("stars")(Stars)
     specs = {"topic": {**SPECS["topic"], "kind": "stars"}}
     predictor = assemble(write_architecture("bert", tmp_path / "encoder"), specs)
     with pytest.raises(ModelError, match=r"its task type, 'stars', has no equivalent .*--to onnx"):

@@ -11,26 +11,19 @@ from nlpmtl.data import TaskBatch
 from nlpmtl.heads import Outputs
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks import Regression
-from nlpmtl.tasks.regression import RegressionOptions
 from tests.faults.numbers import KIND, ODD
 
 
-class OddOptions(RegressionOptions):
-    how: Literal["nan", "inf", "gradient", "memory"]
-    """What goes wrong: the loss is nan or inf, the gradient alone is nan, or memory runs out."""
-
-
-@TASKS.register(KIND, OddOptions)
+@TASKS.register(KIND)
 class Odd(Regression):
     """The targets are not standardised, so that a 9 stays one."""
 
     kind = KIND
 
-    def __init__(self, *, how: str, **task: Any) -> None:
-        super().__init__(**task)
-        self.how = how
+    how: Literal["nan", "inf", "gradient", "memory"]
+    """What goes wrong: the loss is nan or inf, the gradient alone is nan, or memory runs out."""
 
-    def fit(self, labels: Any) -> None:
+    def fit(self, values: Any) -> None:
         pass
 
     def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
@@ -44,6 +37,3 @@ class Odd(Regression):
         if self.how == "gradient":
             return loss + (outputs["logits"].sum() * 0).sqrt()
         return loss * float(self.how)
-
-    def to_config(self) -> dict[str, Any]:
-        return {**super().to_config(), "how": self.how}

@@ -10,7 +10,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from nlpmtl.errors import ConfigError
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.losses import class_weights, upcast
+from nlpmtl.tasks.losses import check_class_weights, class_weights, upcast
 from nlpmtl.tasks.outputs import softmax
 from tests.tasks.kinds import make, score
 
@@ -22,28 +22,28 @@ class TestClassWeights:
     @given(st.lists(st.integers(0, 2), min_size=1, max_size=40))
     def test_balanced_weights_equal_sklearns(self, more: list[int]) -> None:
         ids = [0, 1, 2, *more]
-        weights = class_weights("balanced", task="t", labels=LABELS, counts=np.bincount(ids, minlength=3).tolist())
+        weights = class_weights("balanced", labels=LABELS, counts=np.bincount(ids, minlength=3).tolist())
         assert weights is not None
         expected = compute_class_weight("balanced", classes=np.arange(3), y=np.array(ids))
         assert weights.numpy() == pytest.approx(expected, rel=1e-6)
 
     def test_a_label_without_rows_has_weight_0(self) -> None:
-        weights = class_weights("balanced", task="t", labels=LABELS, counts=[2, 0, 2])
+        weights = class_weights("balanced", labels=LABELS, counts=[2, 0, 2])
         assert weights is not None
         assert weights.tolist() == pytest.approx([2 / 3, 0, 2 / 3])
 
     def test_weights_by_name_default_to_1(self) -> None:
-        weights = class_weights({"c": 0.5, "a": 0}, task="t", labels=LABELS, counts=None)
+        weights = class_weights({"c": 0.5, "a": 0}, labels=LABELS, counts=None)
         assert weights is not None
         assert weights.tolist() == [0, 1, 0.5]
 
     def test_no_weights_if_all_are_1_or_unknown(self) -> None:
-        assert class_weights(None, task="t", labels=LABELS, counts=[1, 2, 3]) is None
-        assert class_weights("balanced", task="t", labels=LABELS, counts=None) is None
+        assert class_weights(None, labels=LABELS, counts=[1, 2, 3]) is None
+        assert class_weights("balanced", labels=LABELS, counts=None) is None
 
     def test_an_unknown_label_is_refused(self) -> None:
         with pytest.raises(ConfigError, match="task 't': class_weights: 'd' is no label; known: a, b, c"):
-            class_weights({"d": 1.0}, task="t", labels=LABELS, counts=None)
+            check_class_weights({"d": 1.0}, task="t", labels=LABELS)
 
 
 @settings(deadline=None, max_examples=60)

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from nlpmtl.data import ClassLabels
 from nlpmtl.errors import ConfigError
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks import Classification
@@ -17,9 +16,9 @@ LABELS = ("a", "b", "c")
 TASK: dict[str, Any] = {"name": "t", "labels": LABELS, "metrics": None, "input": "text"}
 
 
-def labels_of(ids: list[int]) -> ClassLabels:
-    values = np.array(ids)
-    return ClassLabels(LABELS, 3, values >= 0, (values >= 0).astype(np.int64), values)
+def fit(task: Classification, *splits: list[int]) -> None:
+    """Fit the task on the labels with these ids."""
+    task.fit({"label": [LABELS[i] for ids in splits for i in ids]})
 
 
 def loss_of(task: Classification, **torchs: Any) -> tuple[float, float]:
@@ -45,22 +44,22 @@ def test_the_loss_with_weights_and_smoothing_equals_torch() -> None:
 
 def test_balanced_weights_use_the_labelled_rows_of_all_train_splits() -> None:
     task = Classification(**TASK, class_weights="balanced")
-    task.fit([labels_of([0, 0, 0, 1, -1]), labels_of([1, 2, -1])])
+    fit(task, [0, 0, 0, 1], [1, 2])
     loss, expected = loss_of(task, weight=torch.tensor([6 / 9, 6 / 6, 6 / 3]))
     assert loss == pytest.approx(expected, rel=1e-6)
-    task.fit([labels_of([0, 1, 2])])
+    fit(task, [0, 1, 2])
     assert loss_of(task)[0] == pytest.approx(loss_of(Classification(**TASK))[0], rel=1e-6)
 
 
 def test_given_weights_keep_the_mean_loss_of_the_task() -> None:
     """Their mean over the labelled train rows is 1, whatever their scale: unscaled, the loss would grow with them."""
     task = Classification(**TASK, class_weights={"a": 2.0})
-    task.fit([labels_of([0, 1, 1, -1]), labels_of([2, 2, 2])])
+    fit(task, [0, 1, 1], [2, 2, 2])
     mean_loss, expected = loss_of(task, weight=torch.tensor([2.0, 1.0, 1.0]) * 6 / 7)
     assert mean_loss == pytest.approx(expected, rel=1e-6)
     for scale in (1.0, 10.0):
         scaled = Classification(**TASK, class_weights={"a": 2 * scale, "b": scale, "c": scale})
-        scaled.fit([labels_of([0, 1, 1, 2, 2, 2])])
+        fit(scaled, [0, 1, 1, 2, 2, 2])
         assert loss_of(scaled)[0] == pytest.approx(mean_loss, rel=1e-6)
     equal = torch.zeros(6, 3)
     answers = torch.tensor([0, 1, 1, 2, 2, 2])
@@ -71,7 +70,7 @@ def test_given_weights_keep_the_mean_loss_of_the_task() -> None:
 
 def test_weights_of_labels_that_no_train_row_has_are_not_scaled() -> None:
     task = Classification(**TASK, class_weights={"a": 2.0, "b": 0.0, "c": 0.0})
-    task.fit([labels_of([1, 2])])
+    fit(task, [1, 2])
     loss, expected = loss_of(task, weight=torch.tensor([2.0, 0.0, 0.0]))
     assert loss == pytest.approx(expected, rel=1e-6)
 

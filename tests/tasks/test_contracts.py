@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 
 import nlpmtl.tasks as tasks
-from nlpmtl.config import TaskOptions
+from nlpmtl.config import LabelledOptions
 from nlpmtl.data import Example, Input
 from nlpmtl.heads import HeadContext, HeadInputs
 from nlpmtl.registry import METRICS, TASKS
@@ -49,7 +49,7 @@ def test_is_registered_under_its_own_name(kind: str) -> None:
     assert issubclass(member, Task)
     assert member.kind == kind
     assert member in {getattr(tasks, name) for name in tasks.__all__}
-    assert issubclass(TASKS.options(kind), TaskOptions)
+    assert issubclass(TASKS.options(kind), LabelledOptions)
 
 
 def test_a_saved_task_is_made_again(kind: str) -> None:
@@ -68,7 +68,7 @@ def test_a_saved_task_is_made_again(kind: str) -> None:
 def test_what_training_learns_of_a_task_is_saved(kind: str) -> None:
     """Of options and data nothing that an answer depends on is lost: the spec alone answers the same."""
     options = TASKS.parse({"kind": kind, "label": "l", **({"labels": ["a", "b"]} if kind == "sentiment" else {})})
-    assert isinstance(options, TaskOptions)
+    assert isinstance(options, LabelledOptions)
     labels = config_of_kind(kind)["labels"]
     task = tasks.build_task(options, name="t", labels=labels, input=config_of_kind(kind)["input"])
     assert task.labels == tuple(labels)

@@ -256,8 +256,7 @@ class TestLoss:
 
     def test_balanced_weights_use_all_words_of_train(self) -> None:
         task = Labeling(**{**TASK, "labels": ["O", "B-p"]}, class_weights="balanced")
-        rows = Ragged.pack([[0, 0, 0], [], [0, 1]])
-        task.fit([TagLabels(("O", "B-p"), 2, np.array([True, False, True]), np.array([3, 0, 2]), rows)])
+        task.fit({"label": [["O", "O", "O"], ["O", "B-p"]]})
         logits, labels = torch.randn(1, 3, 2), torch.tensor([[IGNORED, 0, 1]])
         expected = functional.cross_entropy(
             logits[0, 1:], labels[0, 1:], weight=torch.tensor([5 / 8, 5 / 2]), reduction="sum"

@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import PrivateAttr
 from torch.nn import functional
 
 from nlpmtl.data import TaskBatch, split_into_microbatches
@@ -221,12 +222,13 @@ def test_a_weighting_receives_the_losses_of_the_step(bench: Bench, kind: str) ->
 class BreaksOnce(Regression):
     """A regression whose loss is infinite in the first forward pass after a step."""
 
-    stepped = broken = False
+    _stepped: bool = PrivateAttr(False)
+    _broken: bool = PrivateAttr(False)
 
     def loss(self, outputs: Outputs, batch: TaskBatch) -> torch.Tensor:
-        self.stepped |= torch.is_grad_enabled()
-        breaks = self.stepped and not torch.is_grad_enabled() and not self.broken
-        self.broken |= breaks
+        self._stepped |= torch.is_grad_enabled()
+        breaks = self._stepped and not torch.is_grad_enabled() and not self._broken
+        self._broken |= breaks
         return super().loss(outputs, batch) * (math.inf if breaks else 1.0)
 
 

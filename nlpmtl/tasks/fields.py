@@ -1,0 +1,232 @@
+"""Fields of a task type: one declaration gives config keys, JSON Schema, what a saved model keeps, and loading."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, ValidationError, create_model, field_validator
+from pydantic.fields import FieldInfo
+
+from nlpmtl.config import LabelledOptions, TaskOptions
+from nlpmtl.data import LabelType, SplittingMethod, column_type
+from nlpmtl.errors import ConfigError, quote
+from nlpmtl.strict_model import StrictModel
+
+HOW_TO = "docs/howto/plugins.md"
+
+
+class TaskFields(StrictModel):
+    """Fields that all tasks have. The fields of a task type are the annotated ones of its class.
+
+    A field is a config key of the type, and is saved with a model, unless it is
+
+    - named in `fitted` or `calibrated`: it is learned, so it is saved, but is not a config key;
+    - ``Field(exclude=True)``: it is a config key for training only, so it is not saved.
+
+    Example:
+        >>> from nlpmtl.config import TaskOptions
+        >>> class Rating(TaskFields):
+        ...     kind = "rating"
+        ...     fitted = frozenset({"mean"})
+        ...     low: float = 1.0
+        ...     '''The lowest rating.'''
+        ...     mean: float = 0.0
+        >>> sorted(Rating.options_model().model_fields)
+        ['kind', 'label', 'labels', 'low', 'metrics']
+        >>> Rating(name="stars", input="text", labels=[], mean=3.5).to_config()["low"]
+        1.0
+    """
+
+    model_config = ConfigDict(frozen=False)
+
+    kind: ClassVar[str]
+    """The registered name."""
+    columns: ClassVar[Mapping[str, LabelType]] = {"label": "class"}
+    """Config key of each label column, and its column type."""
+    metrics: ClassVar[tuple[str, ...]] = ()
+    """Default metrics, the first one selects; of an instance those that its config lists."""
+    fitted: ClassVar[frozenset[str]] = frozenset()
+    """Fields that `fit` learns from the train splits, and that a continued run takes over."""
+    calibrated: ClassVar[frozenset[str]] = frozenset({"temperature"})
+    """Fields that `calibrate` sets at the end of a run; a continued run starts with their defaults."""
+    changeable: ClassVar[frozenset[str]] = frozenset()
+    """Saved fields that may differ in a continued run, because the outputs of the head do not depend on them."""
+
+    name: str
+    """The name of the task."""
+    input: Literal["text", "pair", "words"]
+    """The shape of the input that it was trained on."""
+    labels: tuple[str, ...]
+    """Its label names, in order; empty for a type without a vocabulary."""
+    listed_metrics: tuple[str, ...] | None = Field(None, alias="metrics")
+    """Metrics that the config lists; default: those of the type."""
+    temperature: float = Field(1.0, gt=0)
+    """Logits are divided by it before they become probabilities."""
+    input_columns: tuple[dict[str, str], ...] = ()
+    """The columns of each dataset that it was trained on, by `text`, `pair` or `words`: a table with them is read as in
+    training."""
+    word_splitting: SplittingMethod = "whitespace"
+    """How the words that it was trained on were split, so that raw text is split alike."""
+    split_marks: tuple[str, ...] = ()
+    """What the method "punctuation" splits off."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            raise ConfigError(
+                f"{cls.__module__}.{cls.__qualname__} has an `__init__`, as task types of nlpmtl 0.1 had: declare its "
+                f"options as annotated fields of the class, such as `margin: float = 0.0`, see {HOW_TO}"
+            )
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(f"task {values.get('name')!r}: {_describe(error)}") from None
+        self.set_metrics(self.metrics if self.listed_metrics is None else self.listed_metrics)
+        self.check_fields()
+
+    def set_metrics(self, names: Sequence[str]) -> None:
+        """Score this task by other metrics than those of its type."""
+        self.__dict__["metrics"] = tuple(names)  # pydantic sets no class variable on an instance
+
+    def check_fields(self) -> None:
+        """Check the fields against each other, once all are set. Default: nothing.
+
+        Raises:
+            ConfigError: the rule that they break; it names the task.
+        """
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    @field_validator("labels")
+    @classmethod
+    def _check_labels(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(labels)) < len(labels):
+            repeated = next(label for label in labels if labels.count(label) > 1)
+            raise ValueError(f"each label must be listed once, found {repeated!r} several times")
+        return labels
+
+    @field_validator("input_columns")
+    @classmethod
+    def _check_input_columns(cls, columns: tuple[dict[str, str], ...]) -> tuple[dict[str, str], ...]:
+        if not all(table.keys() & {"text", "words"} for table in columns):
+            raise ValueError("a list of tables with the columns of `text`, `pair` or `words` was expected")
+        return columns
+
+    @property
+    def takes_pairs(self) -> bool:
+        """Whether its input is a pair of texts, not a single one."""
+        return self.input == "pair"
+
+    @classmethod
+    def own_fields(cls) -> dict[str, FieldInfo]:
+        """Return the fields of the type, without those of all tasks."""
+        declared = {name for base in cls.__mro__ if base not in TaskFields.__mro__ for name in _annotations(base)}
+        return {name: field for name, field in cls.model_fields.items() if name in declared}
+
+    @classmethod
+    def options_model(cls) -> type[TaskOptions]:
+        """Return the model of the tables of this type in config files, made from the fields of the class."""
+        base = LabelledOptions if "label" in cls.columns else TaskOptions
+        keys = {key: (str, Field(description=f"Column of {key}.")) for key in cls.columns if key != "label"}
+        learned = cls.fitted | cls.calibrated
+        keys |= {name: _config_key(field) for name, field in cls.own_fields().items() if name not in learned}
+        create: Any = create_model
+        about = f"Options of `{cls.__name__}`."
+        model: type[TaskOptions] = create(
+            f"{cls.__name__}Options", __base__=base, __module__=cls.__module__, __doc__=about, **keys
+        )
+        model.renamed_keys, model.task_type = cls.renamed_keys, cls
+        if issubclass(model, LabelledOptions):
+            model.takes_columns = column_type(cls.columns["label"]).one_column_per_label
+        return model
+
+    @classmethod
+    def check_options(cls, options: Any) -> None:
+        """Check the options of a config table against each other, before data are read. Default: nothing.
+
+        Raises:
+            ValueError: the rule that they break.
+        """
+
+    @classmethod
+    def resolve(cls, options: Mapping[str, Any], spell: Callable[[str], str]) -> dict[str, Any]:
+        """Return the options whose values change when the labels are known, such as the spelling of a label name.
+
+        Args:
+            options: the values of a config table.
+            spell: returns the task's spelling of a label name.
+        """
+        return {}
+
+    def continue_from(self, earlier: Any) -> None:
+        """Continue a task that was trained before: take over what `fit` learned.
+
+        Raises:
+            ConfigError: the outputs of its head would get another meaning.
+        """
+        same = self._saved_fields() - self.fitted - self.calibrated - self.changeable
+        for field in ("kind", "labels", "takes_pairs", *sorted(same)):
+            value, earlier_value = getattr(self, field), getattr(earlier, field, None)
+            if value != earlier_value:
+                raise ConfigError(
+                    f"task {self.name!r}: the model to start from has a task of this name whose "
+                    f"{field.replace('_', ' ')} is {earlier_value!r}, not {value!r}: describe the same task here, or "
+                    "give it another name"
+                )
+        for field in self.fitted:
+            setattr(self, field, copy.deepcopy(getattr(earlier, field)))
+
+    def to_config(self) -> dict[str, Any]:
+        """Return plain values from which `task_from_config` makes the same task: what a saved model keeps."""
+        values: dict[str, Any] = {"kind": self.kind, "labels": list(self.labels), "metrics": list(self.metrics)}
+        values["input"] = self.input
+        if self.temperature != 1.0:
+            values["temperature"] = self.temperature
+        if self.input_columns:
+            values["input_columns"] = [dict(columns) for columns in self.input_columns]
+        if self.input == "words":
+            values["word_splitting"] = self.word_splitting
+        if self.split_marks:
+            values["split_marks"] = list(self.split_marks)
+        own = self.model_dump(mode="json", include=self._saved_fields())
+        unset = {name for name, value in own.items() if value is None and type(self).model_fields[name].default is None}
+        return values | {name: value for name, value in own.items() if name not in unset}
+
+    @classmethod
+    def _saved_fields(cls) -> set[str]:
+        return {name for name, field in cls.own_fields().items() if not field.exclude} - TaskFields.model_fields.keys()
+
+
+def _annotations(cls: type) -> Mapping[str, Any]:
+    return inspect.get_annotations(cls)
+
+
+def _config_key(field: FieldInfo) -> tuple[Any, Any]:
+    """Return the annotation and the default of a field as a config key, which is in dumps of a config."""
+    if field.is_required():
+        default: dict[str, Any] = {}
+    elif field.default_factory is not None:
+        default = {"default_factory": field.default_factory}
+    else:
+        default = {"default": field.default}
+    return field.rebuild_annotation(), Field(
+        description=field.description, json_schema_extra=field.json_schema_extra, **default
+    )
+
+
+def _describe(error: ValidationError) -> str:
+    lines = []
+    for details in error.errors(include_url=False):
+        place = ".".join(map(str, details["loc"]))
+        found = f" (found {quote(details['input'], limit=80)})" if place and details["type"] != "missing_key" else ""
+        lines.append(f"{f'`{place}`: ' if place else ''}{details['msg'].removeprefix('Value error, ')}{found}")
+    return "; ".join(lines)
