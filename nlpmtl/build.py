@@ -12,9 +12,9 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.optim import Optimizer
 
+from nlpmtl.batched_inference import Inference
 from nlpmtl.config import RunConfig, plain_config
 from nlpmtl.data import Batch, Collator
-from nlpmtl.evaluation import Inference
 from nlpmtl.kernels import (
     Kernel,
     KernelSelection,

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nlpmtl.batched_inference import Outputs, OutputsSource, copy_outputs, to_items
 from nlpmtl.data import TokenizedSplit
 from nlpmtl.data.splitting import hold_out
-from nlpmtl.evaluation import Outputs, OutputsSource, to_items
 from nlpmtl.tasks import ExampleOutputs, Task
 from nlpmtl.tasks.calibration import expected_calibration_error
 
@@ -112,14 +112,16 @@ def _split_halves(
             rows = np.flatnonzero(labelled)
             for half, places in zip(halves[task], hold_out(len(rows), share=0.5), strict=True):
                 half_rows = rows[places]
-                half.items.extend(to_items(encoded, [outputs[row, task] for row in half_rows.tolist()], half_rows))
+                half.items.extend(
+                    to_items(encoded, task, [outputs[row, task] for row in half_rows.tolist()], half_rows)
+                )
                 half.gold.extend(encoded.labels[task].values(half_rows.tolist()))
     return halves
 
 
 def _copy(task: str, outputs: Sequence[Outputs], rows: NDArray[np.int64]) -> list[Outputs]:
     """Return copies, so that the arrays of the batches can be freed."""
-    return [{name: array.copy() for name, array in values.items()} for values in outputs]
+    return [copy_outputs(values) for values in outputs]
 
 
 def _calibration_error(task: Task, half: _Half) -> float | None:

@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
+from nlpmtl.batched_inference import Inference, max_batch_tokens
 from nlpmtl.config import DatasetConfig, RunConfig, dotted, find_run, parse_dataset, read_dataset, read_toml
 from nlpmtl.data_checks import check_datasets
 from nlpmtl.errors import ConfigError, DataError
-from nlpmtl.evaluation import Inference, Scores, max_batch_tokens
+from nlpmtl.evaluation import Scores
 from nlpmtl.evaluation import evaluate as evaluate_tasks
 from nlpmtl.hub import fetch, validated_responses
 from nlpmtl.inference.backend import Precision, load_backend

@@ -11,11 +11,12 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from nlpmtl.batched_inference import LogitsCache
 from nlpmtl.calibration import CalibrationReport, calibrate
 from nlpmtl.card import DYNAMICS, LEARNING_CURVE, CardData, CardDataset, CardTask, eval_result_files, write_card
 from nlpmtl.data import TokenizedSplit
 from nlpmtl.errors import RunError
-from nlpmtl.evaluation import LogitsCache, Predictions, Scores, predict_splits, score
+from nlpmtl.evaluation import Predictions, Scores, predict_splits, score
 from nlpmtl.fs import write_json
 from nlpmtl.hub import save_model
 from nlpmtl.model import Encoder, MultiTaskModel

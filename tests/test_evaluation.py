@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from nlpmtl.batched_inference import Inference, to_items
 from nlpmtl.data import Batch, Ragged
-from nlpmtl.evaluation import Inference, Scores, evaluate, predict_splits, score, to_items
+from nlpmtl.evaluation import Scores, evaluate, predict_splits, score
 from nlpmtl.model import load_encoder
 from nlpmtl.run import load_config
 from nlpmtl.task_datasets import TaskDatasets, load_task_datasets
@@ -181,7 +182,7 @@ def test_words_without_a_token_have_nan_logits(work: TaskDatasets) -> None:
     mask = np.zeros(len(one), dtype=np.bool_)
     mask[0] = True
     ((row, task, item),) = inference(Watched(work)).run(
-        holed, rows_of={"places": mask}, consume=lambda task, outputs, rows: to_items(holed, outputs, rows)
+        holed, rows_of={"places": mask}, consume=lambda task, outputs, rows: to_items(holed, task, outputs, rows)
     )
     logits = item.at_words()
     assert (row, task) == (0, "places")

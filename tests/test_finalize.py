@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from tokenizers import Tokenizer
 
 import nlpmtl
-from nlpmtl.evaluation import Inference
+from nlpmtl.batched_inference import Inference
 from tests.tiny import Trained, make_run, read_json, train_tiny, weights
 
 TASKS = ("topic", "mood", "places", "grade", "kinds")

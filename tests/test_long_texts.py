@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 
 from benchmarks.long_texts import PREDICTIONS, measure
 from nlpmtl import Predictor
-from nlpmtl.inference import pipeline
-from nlpmtl.tasks import ExampleOutputs
+from nlpmtl.tasks import ExampleOutputs, Prediction
+from nlpmtl.tasks.labeling import Labeling
 from tests.test_threads import make_predictor
 from tests.tiny import write_encoder
 
@@ -24,18 +24,16 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 
 
 @pytest.mark.parametrize("text", ["a " * 300, "a" * 300, "." * 300, "ada lives in turin . " * 30])
-def test_logits_are_kept_once_per_word(predictor: Predictor, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The words of a window are those that belong to it, not of all words of the text."""
-    kept: list[int] = []
-    to_items = pipeline._to_items
+def test_each_word_is_read_in_one_window(predictor: Predictor, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    word_counts: list[int] = []
+    decode = Labeling.decode
 
-    def watch(*args: Any) -> list[ExampleOutputs]:
-        items = to_items(*args)
-        kept.extend(len(sequence.words) for item in items for sequence in item.sequences if sequence.words is not None)
-        return items
+    def watch(task: Labeling, items: Sequence[ExampleOutputs]) -> list[Prediction]:
+        word_counts.extend(len(seq.words) for item in items for seq in item.sequences if seq.words is not None)
+        return decode(task, items)
 
-    monkeypatch.setattr(pipeline, "_to_items", watch)
-    assert len(predictor.predict(text, task="tags")) == sum(kept)
+    monkeypatch.setattr(Labeling, "decode", watch)
+    assert len(predictor.predict(text, task="tags")) == sum(word_counts)
 
 
 @pytest.mark.slow

@@ -133,7 +133,7 @@ def tokenize_windows(
 
     def cut(values: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         """Return the values of each window, given a value per token of each text."""
-        borders = zip(text, starts, ends, strict=True)
+        borders = zip(text.tolist(), starts, ends, strict=True)
         return [_join(values[t], layout.before[t], a, b, layout.after[t]) for t, a, b in borders]
 
     first_tokens, word = None, np.zeros(0, dtype=np.int64)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from nlpmtl.data.example import TextInput, TokenSequence
+from nlpmtl.data.example import TokenSequence
+from nlpmtl.data.input_parsing import TextInput
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.sliding_window import tokenize_windows
 from nlpmtl.data.tokenization import TokenizedTexts, tokenize
@@ -34,6 +36,10 @@ class TokenizedInputs:
     windowed: NDArray[np.bool_]
     first: NDArray[np.int64]
 
+    def sequences(self, indices: NDArray[np.integer]) -> Sequence[TokenSequence]:
+        """Return sequences, given their indices in ``pieces``; they are made when they are read."""
+        return _Sequences(self, indices)
+
     def sequence(self, index: int) -> TokenSequence:
         """Return a sequence, given its index in ``pieces``."""
         pieces = self.pieces
@@ -49,6 +55,24 @@ class TokenizedInputs:
             None if pieces.types is None else pieces.types[index],
             None if pieces.offsets is None else pieces.offsets[index],
         )
+
+
+@dataclass(frozen=True)
+class _Sequences(Sequence[TokenSequence]):
+    tokenized: TokenizedInputs
+    indices: NDArray[np.integer]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @overload
+    def __getitem__(self, index: int) -> TokenSequence: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[TokenSequence]: ...
+    def __getitem__(self, index: int | slice) -> TokenSequence | list[TokenSequence]:
+        if isinstance(index, slice):
+            return [self.tokenized.sequence(i) for i in self.indices[index].tolist()]
+        return self.tokenized.sequence(int(self.indices[index]))
 
 
 def tokenize_text_inputs(
@@ -109,7 +133,9 @@ def _take(tokenized: TokenizedInputs, rows: NDArray[np.int64], first: NDArray[np
     if pieces.first_tokens is not None:
         word_ids = Ragged(word_ids, pieces.first_tokens.bounds).take(rows).values.astype(np.int64)
     taken = TokenizedTexts(
-        *(None if values is None else values.take(rows) for values in (pieces.ids, pieces.types, pieces.first_tokens)),
+        pieces.ids.take(rows),
+        None if pieces.types is None else pieces.types.take(rows),
+        None if pieces.first_tokens is None else pieces.first_tokens.take(rows),
         cut=pieces.cut[rows],
         offsets=None if pieces.offsets is None else pieces.offsets.take(rows),
     )

@@ -13,21 +13,14 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from nlpmtl.data import (
-    Example,
-    Input,
-    TokenizedSplit,
-    TokenSequence,
-    Windows,
-    tokenize,
-    tokenize_windows,
-    without_truncation,
-)
+from nlpmtl.batched_inference import Inference, Outputs
+from nlpmtl.data import Example, Input, TokenizedSplit, tokenize_text_inputs, without_truncation
 from nlpmtl.data.tokenizer import find_failing_text
 from nlpmtl.errors import ConfigError, DataError, NlpmtlError, RunError
-from nlpmtl.evaluation import Inference, Outputs
 from nlpmtl.inference.backend import Backend
 from nlpmtl.inference.task_inputs import InputReader, TaskInputs
+from nlpmtl.inference.text_table import TextTable
+from nlpmtl.kernels import release_freed_memory
 from nlpmtl.model import with_finite_logits
 from nlpmtl.tasks import ExampleOutputs, OutputOptions
 
@@ -37,6 +30,8 @@ Table = Any
 """A pandas DataFrame, a `datasets.Dataset`, or an Arrow table: none of them is imported for a type."""
 _INPUTS_AT_ONCE = 2048
 """Inputs that are buffered before they are sorted by length."""
+_LONG = 100_000
+"""Characters of the inputs of a group above which freed memory is returned before more is needed."""
 _CHARACTERS_AT_ONCE = 400_000
 """Characters that are buffered at most, which bounds the memory that long texts take."""
 
@@ -127,56 +122,34 @@ class InferencePipeline:
     def _predict(self, inputs: Sequence[Input], names: Sequence[str], options: OutputOptions) -> list[dict[str, Any]]:
         """Return the formatted predictions of some tasks for inputs that all of them read."""
         tasks = {name: self.model.tasks[name] for name in names}
-        windows = self._tokenize(inputs, windowed=any(task.windowed for task in tasks.values()))
-        pieces, first = windows.pieces, np.zeros(len(windows.text), dtype=np.bool_)
-        first[windows.first] = True
-        has_words = first if pieces.first_tokens is None else first | (pieces.first_tokens.lengths > 0)
-        rows_of = {name: has_words if task.windowed else first for name, task in tasks.items()}
-        encoded = TokenizedSplit(pieces.ids, pieces.types, pieces.first_tokens)
+        examples = [Example(read) for read in inputs]
+        texts = TextTable(examples, tasks)
+        tokenized = tokenize_text_inputs(self.tokenizer, texts.inputs, max_length=self.model.config.input_length)
+        pieces, places, truncated = tokenized.pieces, texts.places(tokenized), texts.truncated(tokenized)
+        is_long = sum(len(text.text) for text in texts.inputs) > _LONG
+        if is_long:
+            release_freed_memory()
+        split = TokenizedSplit(pieces.ids, pieces.types, pieces.first_tokens, places=places)
         outputs: dict[str, dict[int, Outputs]] = {name: {} for name in tasks}
-        for row, name, values in self._inference.run(encoded, rows_of=rows_of, consume=_identity):
+        rows_of = dict.fromkeys(tasks, np.ones(len(inputs), dtype=np.bool_))
+        for row, name, values in self._inference.run(split, rows_of=rows_of, consume=_identity):
             outputs[name][row] = values
-        sequences = _to_sequences(windows)
-        cut = pieces.cut[windows.first].tolist()
         results: list[dict[str, Any]] = [{} for _ in inputs]
         for name, task in tasks.items():
-            items = _to_items(inputs, windows, sequences, outputs.pop(name))
+            task_outputs = outputs.pop(name)
+            items = [
+                ExampleOutputs(example, tokenized.sequences(places[name][row]), task_outputs.pop(row))
+                for row, example in enumerate(examples)
+            ]
             predictions = task.decode(items)
-            for result, prediction, item, truncated in zip(results, predictions, items, cut, strict=True):
-                formatted = task.format(prediction, item.example, options)
-                result[name] = _mark(formatted, truncated=truncated and not task.windowed)
+            del items, task_outputs
+            if is_long:
+                release_freed_memory()
+            for row, prediction in enumerate(predictions):
+                formatted = task.format(prediction, examples[row], options)
+                results[row][name] = _mark(formatted, truncated=truncated[name][row])
+            del predictions
         return results
-
-    def _tokenize(self, inputs: Sequence[Input], *, windowed: bool) -> Windows:
-        """Return the tokens of inputs: in windows, or of each input its beginning."""
-        texts, max_length = [read.encoded_text for read in inputs], self.model.config.input_length
-        if windowed:
-            words = (read.encoded[1] for read in inputs)
-            return tokenize_windows(self.tokenizer, texts, words=words, max_length=max_length)
-        pairs = [read.pair or "" for read in inputs] if inputs[0].pair is not None else None
-        pieces = tokenize(self.tokenizer, texts, pairs=pairs, max_length=max_length)
-        rows = np.arange(len(inputs))
-        return Windows(pieces, rows, rows, np.zeros(0, dtype=np.int64))
-
-
-def _to_sequences(windows: Windows) -> list[TokenSequence]:
-    """Return the token sequence of each window."""
-    ids, first_tokens = windows.pieces.ids, windows.pieces.first_tokens
-    if first_tokens is None:
-        return [TokenSequence(ids[row]) for row in range(len(windows.text))]
-    return [TokenSequence(ids[row], first_tokens[row], windows.words_of(row)) for row in range(len(windows.text))]
-
-
-def _to_items(
-    inputs: Sequence[Input], windows: Windows, sequences: Sequence[TokenSequence], outputs: Mapping[int, Outputs]
-) -> list[ExampleOutputs]:
-    """Return the outputs of each input, whose windows follow each other."""
-    items = []
-    for read, start, end in zip(inputs, windows.first, [*windows.first[1:], len(windows.text)], strict=True):
-        rows = [row for row in range(start, end) if row in outputs]
-        arrays = {name: [outputs[row][name] for row in rows] for name in outputs[rows[0]]}
-        items.append(ExampleOutputs(Example(read), [sequences[row] for row in rows], arrays))
-    return items
 
 
 def _read(values: Iterator[Any], read: Callable[[Any], TaskInputs]) -> Iterator[list[TaskInputs]]:

@@ -10,9 +10,9 @@ from typing import Any, Unpack, get_args
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from nlpmtl.batched_inference import max_batch_tokens
 from nlpmtl.data import describe_value, open_container, without_truncation
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
-from nlpmtl.evaluation import max_batch_tokens
 from nlpmtl.export import export_onnx, export_task
 from nlpmtl.hub import PushOptions, fetch, push
 from nlpmtl.inference.backend import Backend, BackendName, Precision, load_backend

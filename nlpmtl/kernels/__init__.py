@@ -14,7 +14,7 @@ from __future__ import annotations
 from nlpmtl.kernels.conformance import Kernel, check_kernel
 from nlpmtl.kernels.fast_dropout import FastDropout, enable_fast_dropout
 from nlpmtl.kernels.int8 import Int8Linear, to_int8
-from nlpmtl.kernels.malloc import tune_malloc
+from nlpmtl.kernels.malloc import release_freed_memory, tune_malloc
 from nlpmtl.kernels.packing import enable_packing, supports_packing
 from nlpmtl.kernels.selection import KernelSelection, KernelSwitch, fallback_note, select_kernels
 
@@ -28,6 +28,7 @@ __all__ = [
     "enable_fast_dropout",
     "enable_packing",
     "fallback_note",
+    "release_freed_memory",
     "select_kernels",
     "supports_packing",
     "to_int8",

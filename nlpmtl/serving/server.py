@@ -12,8 +12,8 @@ from types import FrameType
 import torch
 import uvicorn
 
+from nlpmtl.batched_inference import max_batch_tokens
 from nlpmtl.errors import ConfigError, plain
-from nlpmtl.evaluation import max_batch_tokens
 from nlpmtl.inference.backend import Precision
 from nlpmtl.inference.predictor import Predictor
 from nlpmtl.serving.connections import LimitedConfig, fit_to_files

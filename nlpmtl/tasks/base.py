@@ -165,8 +165,7 @@ class Task(TaskFields, ABC):
             example: a row, or a raw input to predict for.
             predict: whether it is read for a prediction, not for training or evaluation.
         """
-        assert example.input is not None, "the texts of a row are known where it is tokenized"
-        return [TextInput(example.input.encoded_text, example.pair)]
+        return [example.text_input()]
 
     def targets(self, example: Example, sequences: Sequence[TokenSequence]) -> Targets | None:
         """Return what the loss reads; None leaves the row out of the loss. Default: the parsed value, as "label".

@@ -116,9 +116,7 @@ class Labeling(LabelTask):
 
     def sequences(self, example: Example, *, predict: bool) -> list[TextInput]:
         """Its words; a long text is predicted in overlapping windows, and truncated in training and evaluation."""
-        assert example.input is not None, "the texts of a row are known where it is tokenized"
-        text, words = example.input.encoded
-        return [TextInput(text, words=words, stride="half" if predict else None)]
+        return [example.text_input(words=True, stride="half" if predict else None)]
 
     def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
         from torch.nn import functional

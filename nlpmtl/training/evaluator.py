@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nlpmtl.batched_inference import Inference, LogitsCache
 from nlpmtl.data import Batch, TokenizedSplit
 from nlpmtl.errors import ConfigError
-from nlpmtl.evaluation import Inference, LogitsCache, evaluate
+from nlpmtl.evaluation import evaluate
 from nlpmtl.strict_json import dumps
 from nlpmtl.tasks import Task
 from nlpmtl.training.distributed import all_gather_lists

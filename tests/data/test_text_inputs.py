@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from nlpmtl.data.text_inputs import TokenizedInputs
 from tests.data.test_sliding_window import EVERY_TOKENIZER, MADE, SIDES, TEXT, with_truncation_side
 
 QUICK = settings(deadline=None, max_examples=25)
-STRIDES = st.sampled_from([None, "half", 0, 1, 3])
+STRIDES: st.SearchStrategy[int | Literal["half"] | None] = st.sampled_from([None, "half", 0, 1, 3])
 
 
 def sequences(tokenized: TokenizedInputs, number: int) -> list[TokenSequence]:

@@ -1,0 +1,351 @@
+"""Batched inference over tokenized rows, the longest first, and a cache of its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, NamedTuple, Protocol, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nlpmtl.data import Batch, Example, Ragged, TokenizedSplit, TokenSequence
+from nlpmtl.heads import named_outputs
+from nlpmtl.tasks import ExampleOutputs
+
+CPU_BATCH_TOKENS = 1024
+"""Padded tokens in one forward pass for which a CPU is fastest: activations stay in its caches."""
+GPU_BATCH_TOKENS = 4096
+"""Padded tokens in one forward pass that keep an accelerator busy."""
+_REPLAYED = 1024
+"""Cached rows that are decoded at once."""
+_ARRAY = 200
+"""Bytes of a small array besides its numbers."""
+Outputs = Mapping[str, Sequence[NDArray[Any]]]
+"""Outputs of a head for one example: name -> an array per sequence, ``[...]`` or ``[tokens, ...]``."""
+ForwardFn = Callable[[Batch, Mapping[str, Tensor]], Mapping[str, Tensor | Mapping[str, Tensor]]]
+"""(batch, rows that each task reads) -> what the head of each task returns."""
+OutputsConsumer = Callable[[str, Sequence[Outputs], NDArray[np.int64]], Sequence[Any]]
+"""(task, outputs of some rows, indices of these rows) -> a result per row."""
+
+
+def max_batch_tokens(device: torch.device) -> int:
+    """Return the maximum number of padded tokens in one forward pass."""
+    return CPU_BATCH_TOKENS if device.type == "cpu" else GPU_BATCH_TOKENS
+
+
+@dataclass(frozen=True)
+class _Output:
+    """An output of a head for several sequences.
+
+    Args:
+        values: the output, ``[sequences, ...]``, or ``[sequences, time, ...]``.
+        lengths: number of tokens of each sequence, for an output per token; None for others.
+    """
+
+    values: NDArray[Any]
+    lengths: NDArray[np.int64] | None
+
+    def of(self, index: int) -> NDArray[Any]:
+        """Return the output of a sequence, without padding."""
+        return self.values[index] if self.lengths is None else self.values[index, : self.lengths[index]]
+
+
+class SequenceOutputs(Sequence[NDArray[Any]]):
+    """One output of a head for the sequences of an example, an array for each; made when they are read.
+
+    Args:
+        output: the output for the sequences of several examples.
+        start: first sequence of this example.
+        end: first sequence that is not of this example.
+    """
+
+    def __init__(self, output: _Output, start: int, end: int) -> None:
+        self._output, self._indices = output, range(start, end)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[NDArray[Any]]: ...
+    def __getitem__(self, index: int | slice) -> NDArray[Any] | list[NDArray[Any]]:
+        indices = self._indices[index]
+        if isinstance(indices, range):
+            return [self._output.of(i) for i in indices]
+        return self._output.of(indices)
+
+
+@dataclass(frozen=True)
+class Inference:
+    """Batched inference over tokenized rows.
+
+    Args:
+        forward: the forward pass of the model.
+        pad: id of the padding token.
+        types: whether the encoder takes token type ids.
+        tokens: maximum number of padded tokens in one forward pass.
+        rank: rank of this process.
+        world: number of processes.
+    """
+
+    forward: ForwardFn
+    pad: int
+    types: bool
+    tokens: int
+    rank: int = 0
+    world: int = 1
+
+    def run(
+        self, split: TokenizedSplit, *, rows_of: Mapping[str, NDArray[np.bool_]], consume: OutputsConsumer
+    ) -> Iterator[tuple[int, str, Any]]:
+        """Yield (row, task, result) for this process's share of the rows, the longest rows first.
+
+        A sequence that several tasks read is encoded once. If the sequences of a row do not fit into one forward pass,
+        they are computed in several.
+
+        Args:
+            split: the rows.
+            rows_of: for each task, whether it reads each row, ``[rows]``.
+            consume: makes results of a task's outputs, without the padding of sequences.
+        """
+        reads = {task: sequences_of(split, task) for task in rows_of}
+        rows = np.flatnonzero(np.logical_or.reduce(list(rows_of.values())))
+        lengths, counts = _row_sizes(split, reads)
+        for batch in list(self._batches(rows, lengths=lengths, counts=counts))[self.rank :: self.world]:
+            rows_of_task = {task: batch[mask[batch]] for task, mask in rows_of.items()}
+            sequences = {
+                task: reads[task].take(task_rows) for task, task_rows in rows_of_task.items() if len(task_rows)
+            }
+            outputs = self._forward(split, {task: read.values for task, read in sequences.items()})
+            for task, read in sequences.items():
+                values = [_select(outputs[task], start, end) for start, end in pairwise(read.bounds.tolist())]
+                results = consume(task, values, rows_of_task[task])
+                for row, result in zip(rows_of_task[task].tolist(), results, strict=True):
+                    yield row, task, result
+
+    def _batches(
+        self, rows: NDArray[np.int64], *, lengths: NDArray[np.int64], counts: NDArray[np.int64]
+    ) -> Iterator[NDArray[np.int64]]:
+        """Yield rows of similar length, as many as the limit on padded tokens allows.
+
+        Args:
+            rows: the rows.
+            lengths: tokens of the longest sequence of each row of the split.
+            counts: number of its sequences.
+        """
+        order = rows[np.argsort(-lengths[rows], kind="stable")]
+        totals = np.concatenate([[0], np.cumsum(counts[order])])
+        start = 0
+        while start < len(order):
+            limit = totals[start] + self.tokens // int(lengths[order[start]])
+            end = max(start + 1, int(np.searchsorted(totals, limit, side="right")) - 1)
+            yield order[start:end]
+            start = end
+
+    def _forward(
+        self, split: TokenizedSplit, reads: Mapping[str, NDArray[np.integer]]
+    ) -> dict[str, dict[str, _Output]]:
+        """Return the outputs of the sequences that each task reads, in the order in which it reads them."""
+        lengths = split.ids.lengths
+        distinct = np.unique(np.concatenate(list(reads.values())))
+        order = distinct[np.argsort(-lengths[distinct], kind="stable")]
+        rank = np.empty(len(order), dtype=np.int64)
+        rank[np.searchsorted(distinct, order)] = np.arange(len(order))
+        reads_by_task = {
+            task: _TaskReads(rank[np.searchsorted(distinct, read)], lengths[read]) for task, read in reads.items()
+        }
+        size = max(1, self.tokens // int(lengths[order[0]]))
+        for start in range(0, len(order), size):
+            batch = _pad_batch(split, order[start : start + size], pad=self.pad, types=self.types)
+            parts = {task: read.part(start, start + size) for task, read in reads_by_task.items()}
+            rows = {task: torch.from_numpy(part.rows) for task, part in parts.items() if len(part.rows)}
+            with torch.inference_mode():
+                logits = self.forward(batch, rows)
+            for task in rows:
+                reads_by_task[task].store(named_outputs(logits[task]), parts[task], time=batch.input_ids.shape[1])
+        return {task: read.outputs for task, read in reads_by_task.items()}
+
+
+class _Part(NamedTuple):
+    """The sequences that a task reads of a forward pass.
+
+    Args:
+        indices: the sequences, as indices of all that the task reads.
+        rows: the rows of the pass that the task reads, ascending.
+        order: for each sequence the index of its row in `rows`.
+    """
+
+    indices: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    order: NDArray[np.int64]
+
+
+class _TaskReads:
+    """The sequences that a task reads, and their outputs.
+
+    Args:
+        ranks: the place of each in the order of computation.
+        lengths: number of tokens of each.
+    """
+
+    def __init__(self, ranks: NDArray[np.int64], lengths: NDArray[np.int64]) -> None:
+        self.outputs: dict[str, _Output] = {}
+        self._lengths, self._order = lengths, np.argsort(ranks, kind="stable")
+        self._ranks = ranks[self._order]
+
+    def part(self, start: int, end: int) -> _Part:
+        """Return the sequences whose places are from `start` to before `end`."""
+        first, last = np.searchsorted(self._ranks, [start, end])
+        rows, order = np.unique(self._ranks[first:last] - start, return_inverse=True)
+        return _Part(self._order[first:last], rows, order)
+
+    def store(self, outputs: Mapping[str, Tensor], part: _Part, *, time: int) -> None:
+        """Store the outputs of a forward pass with sequences of at most `time` tokens."""
+        for name, tensor in outputs.items():
+            values = tensor.float().cpu().numpy()
+            lengths = self._lengths if values.ndim > 2 and values.shape[1] == time else None
+            if name not in self.outputs:  # the first pass has the longest sequences
+                shape = (len(self._lengths), *values.shape[1:])
+                self.outputs[name] = _Output(np.empty(shape, dtype=values.dtype), lengths)
+            stored = self.outputs[name].values
+            if lengths is None:
+                stored[part.indices] = values[part.order]
+            else:
+                stored[part.indices, :time] = values[part.order]
+
+
+def _select(outputs: Mapping[str, _Output], start: int, end: int) -> Outputs:
+    """Return the outputs of consecutive sequences, those of one example."""
+    if end - start == 1:
+        return {name: [output.of(start)] for name, output in outputs.items()}
+    return {name: SequenceOutputs(output, start, end) for name, output in outputs.items()}
+
+
+def _row_sizes(split: TokenizedSplit, reads: Mapping[str, Ragged]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return for each row the tokens of its longest sequence, and the number of its sequences, at least 1."""
+    if not split.places.keys() & reads.keys():
+        return split.ids.lengths, np.ones(len(split), dtype=np.int64)
+    lengths, counts = np.zeros(len(split), dtype=np.int64), np.zeros(len(split), dtype=np.int64)
+    pairs = [np.stack([read.indices_2d()[0], read.values], axis=1) for read in reads.values()]
+    rows, sequences = np.unique(np.concatenate(pairs), axis=0).T
+    np.maximum.at(lengths, rows, split.ids.lengths[sequences])
+    np.add.at(counts, rows, 1)
+    return lengths, np.maximum(counts, 1)
+
+
+def _pad_batch(split: TokenizedSplit, indices: NDArray[np.int64], *, pad: int, types: bool) -> Batch:
+    """Return a batch of token sequences, padded to the longest."""
+    ids = split.ids.take(indices)
+    row, column = ids.indices_2d()
+    shape = len(indices), int(ids.lengths.max())
+    input_ids, mask = np.full(shape, pad, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    input_ids[row, column], mask[row, column] = ids.values, 1
+    type_ids = np.zeros(shape, dtype=np.int64) if types else None
+    if type_ids is not None and split.types is not None:
+        type_ids[row, column] = split.types.take(indices).values
+    return Batch(
+        torch.from_numpy(input_ids),
+        torch.from_numpy(mask),
+        None if type_ids is None else torch.from_numpy(type_ids),
+        tasks={},
+    )
+
+
+class OutputsSource(Protocol):
+    """A source of outputs: a model, or outputs that were cached."""
+
+    def run(
+        self, split: TokenizedSplit, *, rows_of: Mapping[str, NDArray[np.bool_]], consume: OutputsConsumer
+    ) -> Iterator[tuple[int, str, Any]]:
+        """Yield (row, task, result) as `Inference.run` does."""
+        ...
+
+
+@dataclass
+class LogitsCache:
+    """Outputs of datasets, cached so that several passes over them need one forward pass.
+
+    Args:
+        inference: the model, in one process.
+        limit: maximum size of the outputs in bytes; datasets that do not fit are computed each time.
+    """
+
+    inference: Inference
+    limit: int = 1 << 28
+    _size: int = field(init=False, default=0)
+    _cached: dict[int, dict[str, dict[int, Outputs]]] = field(init=False, default_factory=dict)
+
+    def run(
+        self, split: TokenizedSplit, *, rows_of: Mapping[str, NDArray[np.bool_]], consume: OutputsConsumer
+    ) -> Iterator[tuple[int, str, Any]]:
+        """Yield (row, task, result) as `Inference.run` does."""
+        cached = self._cached.get(id(split))
+        if cached is None:
+            yield from self._compute(split, rows_of=rows_of, consume=consume)
+            return
+        for task, mask in rows_of.items():
+            rows = np.flatnonzero(mask)
+            for some in np.split(rows, range(_REPLAYED, len(rows), _REPLAYED)):
+                results = consume(task, [cached[task][row] for row in some.tolist()], some)
+                yield from ((row, task, result) for row, result in zip(some.tolist(), results, strict=True))
+
+    def _compute(
+        self, split: TokenizedSplit, *, rows_of: Mapping[str, NDArray[np.bool_]], consume: OutputsConsumer
+    ) -> Iterator[tuple[int, str, Any]]:
+        cached: dict[str, dict[int, Outputs]] | None = {task: {} for task in rows_of}
+
+        def keep(task: str, outputs: Sequence[Outputs], rows: NDArray[np.int64]) -> Sequence[Any]:
+            nonlocal cached
+            if cached is not None:
+                cached[task] |= {row: copy_outputs(values) for row, values in zip(rows.tolist(), outputs, strict=True)}
+                self._size += sum(map(_bytes, outputs))
+                if self._size > self.limit:
+                    self._size -= sum(_bytes(values) for by_row in cached.values() for values in by_row.values())
+                    cached = None
+            return consume(task, outputs, rows)
+
+        yield from self.inference.run(split, rows_of=rows_of, consume=keep)
+        if cached is not None:
+            self._cached[id(split)] = cached
+
+
+def copy_outputs(outputs: Outputs) -> Outputs:
+    """Return a copy, without which the arrays of the whole batch would stay in memory."""
+    return {name: [array.copy() for array in arrays] for name, arrays in outputs.items()}
+
+
+def _bytes(outputs: Outputs) -> int:
+    return sum(array.nbytes + _ARRAY for arrays in outputs.values() for array in arrays)
+
+
+def to_items(
+    split: TokenizedSplit, task: str, outputs: Sequence[Outputs], rows: NDArray[np.int64]
+) -> list[ExampleOutputs]:
+    """Return a task's outputs of rows of a tokenized split, as `Task.decode` takes them."""
+    sequences = sequences_of(split, task)
+    return [
+        ExampleOutputs(_WITHOUT_TEXT, [_token_sequence(split, i) for i in sequences[row].tolist()], values)
+        for row, values in zip(rows.tolist(), outputs, strict=True)
+    ]
+
+
+def sequences_of(split: TokenizedSplit, task: str) -> Ragged:
+    """Return for each row the indices of the sequences that a task reads."""
+    places = split.places.get(task)
+    return Ragged(np.arange(len(split)), np.arange(len(split) + 1)) if places is None else places
+
+
+def _token_sequence(split: TokenizedSplit, index: int) -> TokenSequence:
+    return TokenSequence(
+        split.ids[index],
+        None if split.first_tokens is None else split.first_tokens[index],
+        type_ids=None if split.types is None else split.types[index],
+    )
+
+
+_WITHOUT_TEXT = Example()
