@@ -12,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nlpmtl.data import Batch, Example, Ragged, TokenizedSplit, TokenSequence
+from nlpmtl.data import NO_TOKEN, Batch, Ragged, TokenizedSplit
+from nlpmtl.data.collate import pad_rows
+from nlpmtl.data.row_sequences import sequences_of, token_sequence
 from nlpmtl.heads import named_outputs
 from nlpmtl.tasks import ExampleOutputs
 
@@ -240,19 +242,18 @@ def _row_sizes(split: TokenizedSplit, reads: Mapping[str, Ragged]) -> tuple[NDAr
 
 def _pad_batch(split: TokenizedSplit, indices: NDArray[np.int64], *, pad: int, types: bool) -> Batch:
     """Return a batch of token sequences, padded to the longest."""
-    ids = split.ids.take(indices)
-    row, column = ids.indices_2d()
-    shape = len(indices), int(ids.lengths.max())
-    input_ids, mask = np.full(shape, pad, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-    input_ids[row, column], mask[row, column] = ids.values, 1
-    type_ids = np.zeros(shape, dtype=np.int64) if types else None
-    if type_ids is not None and split.types is not None:
-        type_ids[row, column] = split.types.take(indices).values
+    ids, places = split.ids.take(indices), [np.arange(len(indices))]
+    time = int(ids.lengths.max())
+    type_ids = None if split.types is None else split.types.take(indices)
+    words = None if split.first_tokens is None else split.first_tokens.take(indices)
     return Batch(
-        torch.from_numpy(input_ids),
-        torch.from_numpy(mask),
-        None if type_ids is None else torch.from_numpy(type_ids),
+        input_ids=pad_rows([ids], places, shape=(len(indices), time), fill=pad),
+        attention_mask=torch.from_numpy((np.arange(time) < ids.lengths[:, None]).astype(np.int64)),
+        token_type_ids=pad_rows([type_ids], places, shape=(len(indices), time), fill=0) if types else None,
         tasks={},
+        words=None
+        if words is None
+        else pad_rows([words], places, shape=(len(indices), int(words.lengths.max())), fill=NO_TOKEN),
     )
 
 
@@ -329,23 +330,6 @@ def to_items(
     """Return a task's outputs of rows of a tokenized split, as `Task.decode` takes them."""
     sequences = sequences_of(split, task)
     return [
-        ExampleOutputs(_WITHOUT_TEXT, [_token_sequence(split, i) for i in sequences[row].tolist()], values)
+        ExampleOutputs(split.example(row, task), [token_sequence(split, i) for i in sequences[row].tolist()], values)
         for row, values in zip(rows.tolist(), outputs, strict=True)
     ]
-
-
-def sequences_of(split: TokenizedSplit, task: str) -> Ragged:
-    """Return for each row the indices of the sequences that a task reads."""
-    places = split.places.get(task)
-    return Ragged(np.arange(len(split)), np.arange(len(split) + 1)) if places is None else places
-
-
-def _token_sequence(split: TokenizedSplit, index: int) -> TokenSequence:
-    return TokenSequence(
-        split.ids[index],
-        None if split.first_tokens is None else split.first_tokens[index],
-        type_ids=None if split.types is None else split.types[index],
-    )
-
-
-_WITHOUT_TEXT = Example()

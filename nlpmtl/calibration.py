@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nlpmtl.batched_inference import Outputs, OutputsSource, copy_outputs, to_items
 from nlpmtl.data import TokenizedSplit
 from nlpmtl.data.splitting import hold_out
+from nlpmtl.evaluation import gold_labels
 from nlpmtl.tasks import ExampleOutputs, Task
 from nlpmtl.tasks.calibration import expected_calibration_error
 
@@ -103,19 +104,18 @@ def _split_halves(
 ) -> dict[str, tuple[_Half, _Half]]:
     """Return for each task the rows to fit on, and those to report on."""
     halves = {name: (_Half(), _Half()) for name in tasks}
-    for encoded in datasets.values():
-        rows_of = {task: labels.labelled for task, labels in encoded.labels.items() if labels.labelled.any()}
+    for split in datasets.values():
+        gold = {name: gold_labels(tasks[name], split) for name in split.labels}
+        rows_of = {name: np.isin(np.arange(len(split)), list(labels)) for name, labels in gold.items() if labels}
         if not rows_of:
             continue
-        outputs = {(row, task): values for row, task, values in inference.run(encoded, rows_of=rows_of, consume=_copy)}
-        for task, labelled in rows_of.items():
-            rows = np.flatnonzero(labelled)
+        outputs = {(row, task): values for row, task, values in inference.run(split, rows_of=rows_of, consume=_copy)}
+        for task, mask in rows_of.items():
+            rows = np.flatnonzero(mask)
             for half, places in zip(halves[task], hold_out(len(rows), share=0.5), strict=True):
                 half_rows = rows[places]
-                half.items.extend(
-                    to_items(encoded, task, [outputs[row, task] for row in half_rows.tolist()], half_rows)
-                )
-                half.gold.extend(encoded.labels[task].values(half_rows.tolist()))
+                half.items.extend(to_items(split, task, [outputs[row, task] for row in half_rows.tolist()], half_rows))
+                half.gold.extend(gold[task][row] for row in half_rows.tolist())
     return halves
 
 

@@ -5,7 +5,7 @@ It knows nothing of process groups: the share of the batches to compute, and how
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,13 +63,18 @@ class Predictions:
     gold: list[Any] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values in which a label is its index in `names`, and a missing tag is -1."""
+        """Return plain values in which a label is its index in `names`, and a missing tag is -1.
+
+        If the values are not all labels, they are written as they are, with empty names.
+        """
         ids = {name: i for i, name in enumerate(self.names)}
+        if not all(_are_labels(value, ids) for value in (self.predicted, self.gold)):
+            return {"names": [], "predicted": self.predicted, "gold": self.gold}
 
         def encode(value: Any) -> Any:
             if isinstance(value, list):
                 return [encode(part) for part in value]
-            return -1 if value is None else ids.get(value, value) if isinstance(value, str) else value
+            return -1 if value is None else ids[value]
 
         return {"names": self.names, "predicted": encode(self.predicted), "gold": encode(self.gold)}
 
@@ -84,6 +89,23 @@ class Predictions:
             return value if not names or type(value) is not int else None if value < 0 else names[value]
 
         return cls(names, decode(value["predicted"]), decode(value["gold"]))
+
+
+def _are_labels(value: Any, names: Collection[str]) -> bool:
+    """Return whether a value consists of names and missing tags, in lists of any depth."""
+    if isinstance(value, list):
+        return all(_are_labels(part, names) for part in value)
+    return value is None or (isinstance(value, str) and value in names)
+
+
+def gold_labels(task: Task, split: TokenizedSplit) -> dict[int, Any]:
+    """Return row -> gold label, for the rows that a task is scored on."""
+    labels = split.labels[task.name]
+    rows = np.flatnonzero(labels.labelled).tolist()
+    if type(task).gold is Task.gold:
+        return dict(zip(rows, labels.values(rows), strict=True))
+    gold = {row: task.gold(split.example(row, task.name)) for row in rows}
+    return {row: label for row, label in gold.items() if label is not None}
 
 
 def evaluate(
@@ -110,7 +132,8 @@ def predict_splits(
     """
     results: dict[str, Predictions] = {}
     for split in datasets.values():
-        rows_of = {task: labels.labelled for task, labels in split.labels.items() if labels.labelled.any()}
+        gold = {name: gold_labels(tasks[name], split) for name in split.labels}
+        rows_of = {name: np.isin(np.arange(len(split)), list(labels)) for name, labels in gold.items() if labels}
         if not rows_of:
             continue
 
@@ -121,11 +144,11 @@ def predict_splits(
 
         local_values = list(inference.run(split, rows_of=rows_of, consume=decode))
         values = {(row, task): value for row, task, value in gather(local_values)}
-        for task, labelled in rows_of.items():
+        for task in rows_of:
             predictions = results.setdefault(task, Predictions(list(tasks[task].labels)))
-            labels, rows = split.labels[task], np.flatnonzero(labelled).tolist()
-            predictions.predicted.extend(values[row, task] for row in rows)
-            predictions.gold.extend(labels.values(rows))
+            labels = split.labels[task]
+            predictions.predicted.extend(values[row, task] for row in gold[task])
+            predictions.gold.extend(gold[task].values())
             known = set(predictions.names)
             predictions.names.extend(name for name in labels.names[labels.known :] if name not in known)
     return {task: results[task] for task in tasks if task in results}

@@ -93,13 +93,13 @@ class Collator:
         time = int(lengths.max())
         types, words = None, None
         if self.types:
-            types = _pad([part.types for part in parts], indices, shape=(total, time), fill=0)
+            types = pad_rows([part.types for part in parts], indices, shape=(total, time), fill=0)
         if self.words:
             first_tokens = [part.first_tokens for part in parts]
             most = max((_longest(words) for words in first_tokens if words is not None), default=0)
-            words = _pad(first_tokens, indices, shape=(total, most), fill=NO_TOKEN)
+            words = pad_rows(first_tokens, indices, shape=(total, most), fill=NO_TOKEN)
         return Batch(
-            input_ids=_pad([part.ids for part in parts], indices, shape=(total, time), fill=self.pad),
+            input_ids=pad_rows([part.ids for part in parts], indices, shape=(total, time), fill=self.pad),
             attention_mask=torch.from_numpy((np.arange(time) < lengths[:, None]).astype(np.int64)),
             token_type_ids=types,
             tasks=_task_batches(shares, parts, indices, time=time, words=self.words),
@@ -191,7 +191,7 @@ def _longest(rows: Ragged) -> int:
     return int(rows.lengths.max(initial=0))
 
 
-def _pad(
+def pad_rows(
     parts: Sequence[Ragged | None], indices: Sequence[NDArray[np.int64]], *, shape: tuple[int, int], fill: int
 ) -> Tensor:
     """Return the rows of ragged arrays, in the places that `indices` gives them, as one padded matrix."""
