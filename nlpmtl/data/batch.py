@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 class TaskBatch:
@@ -50,6 +52,8 @@ class TaskBatch:
     @property
     def example(self) -> Tensor:
         """The example of each sequence, ascending, ``[sequences]``."""
+        import torch
+
         if self._grouping is None:
             return torch.arange(len(self.sequences), device=self.sequences.device)
         return self._grouping[0]
@@ -57,6 +61,8 @@ class TaskBatch:
     @property
     def position(self) -> Tensor:
         """Place of each sequence among those of its example, ``[sequences]``."""
+        import torch
+
         return torch.zeros_like(self.sequences) if self._grouping is None else self._grouping[1]
 
     @cached_property
@@ -138,6 +144,8 @@ class Batch:
 
 def to_device(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
     """Copy CPU tensors of any shape and type to a device, in one copy per type."""
+    import torch
+
     if device.type == "cpu":
         return list(tensors)
     moved: dict[int, Tensor] = {}

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from nlpmtl.data.batch import Batch, TaskBatch
 from nlpmtl.data.example_targets import join_padded
@@ -29,6 +27,9 @@ from nlpmtl.data.row_sequences import (
 )
 from nlpmtl.data.tokenized_split import TokenizedSplit
 from nlpmtl.data.word_alignment import NO_TOKEN
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Rows = Sequence[tuple[int, ...]]
 """Rows as (index of the dataset, index of the row, pass over the dataset); without a pass it is the first one, 0."""
@@ -83,6 +84,8 @@ class Collator:
         Raises:
             RunError: a task changes the count of its targets when it makes copies.
         """
+        import torch
+
         shares = self._shares(rows)
         parts = [self._sequences(share, tasks) for share in shares]
         indices = _batch_indices(parts)
@@ -195,6 +198,8 @@ def pad_rows(
     parts: Sequence[Ragged | None], indices: Sequence[NDArray[np.int64]], *, shape: tuple[int, int], fill: int
 ) -> Tensor:
     """Return the rows of ragged arrays, in the places that `indices` gives them, as one padded matrix."""
+    import torch
+
     padded = np.full(shape, fill, dtype=np.int64)
     for part, index in zip(parts, indices, strict=True):
         if part is not None:
@@ -268,6 +273,8 @@ def _piece(
 
 def _join(pieces: Sequence[_Piece]) -> TaskBatch:
     """Return the examples of a task from all datasets, in the order of their rows."""
+    import torch
+
     first = pieces[0]
     if len(pieces) == 1 and first.sizes is None:
         weight = None if first.weight is None else torch.from_numpy(first.weight)

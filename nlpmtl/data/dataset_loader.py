@@ -9,9 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Any
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Any
 
 from nlpmtl.config.dataset import FORMAT_KEYS, DataConfig, InputConfig
 from nlpmtl.data.dataset_cache import Cache, cache_directory
@@ -21,6 +19,9 @@ from nlpmtl.data.split_tokenization import tokenize_split
 from nlpmtl.data.tokenized_split import TokenizedSplit, read_tokenized_split
 from nlpmtl.data.tokenizer import without_truncation
 from nlpmtl.errors import DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _FORMAT = 8
 """The version of the cache format; increase it when files or the processing of rows change."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 IGNORED = -100
 """PyTorch's mark of a position without a label."""
@@ -47,6 +48,8 @@ def stack_targets(targets: Sequence[Targets]) -> dict[str, Tensor]:
 
 
 def _stack(values: Sequence[Any]) -> Tensor:
+    import torch
+
     arrays = [np.asarray(value) for value in values]
     dtype = np.result_type(*arrays)
     if np.issubdtype(dtype, np.integer):
@@ -58,6 +61,8 @@ def _stack(values: Sequence[Any]) -> Tensor:
 
 def join_padded(parts: Sequence[Tensor]) -> Tensor:
     """Concatenate the targets of several batches; padded as by `stack_targets` if they differ in their second axis."""
+    import torch
+
     if len({part.shape[1:] for part in parts}) == 1:
         return torch.cat(list(parts))
     arrays = [part.numpy() for part in parts]
@@ -66,6 +71,8 @@ def join_padded(parts: Sequence[Tensor]) -> Tensor:
 
 def _pad(arrays: Sequence[NDArray[Any]], dtype: np.dtype[Any]) -> Tensor:
     """Concatenate arrays, ``[rows, items, ...]``, with as many items as the longest."""
+    import torch
+
     fill = {"i": IGNORED, "b": False}.get(dtype.kind, np.nan)
     longest, rows = max(array.shape[1] for array in arrays), sum(map(len, arrays))
     padded = np.full((rows, longest, *arrays[0].shape[2:]), fill, dtype=dtype)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from nlpmtl.data.example import TokenSequence
 from nlpmtl.data.example_targets import Targets, stack_targets
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.tokenized_split import TokenizedSplit
 from nlpmtl.errors import RunError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Corrupt = Callable[[Sequence[TokenSequence], Targets, np.random.Generator], tuple[Sequence[TokenSequence], Targets]]
 """`Task.corrupt`."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.tokenization import TokenizedTexts, sequence_ids
 from nlpmtl.data.tokenizer import encode_untruncated, placeholder_token
 from nlpmtl.data.word_alignment import NO_TOKEN, Span, Spans, find_first_tokens_batch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.data.arrays import ArrayWriter, RaggedWriter
 from nlpmtl.data.arrow_buffer import ArrowBuffer
@@ -30,6 +30,9 @@ from nlpmtl.data.tokenizer import find_failing_text
 from nlpmtl.data.word_alignment import NO_TOKEN, Spans
 from nlpmtl.data.word_splitting import WordCounts
 from nlpmtl.errors import RunError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _ROWS_PER_BATCH = 1000
 _CHARACTERS_PER_BATCH = 200_000

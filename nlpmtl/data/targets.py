@@ -5,12 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from nlpmtl.data.column_types import BUILT_IN, ColumnType, column_type
 from nlpmtl.data.example import Example, TokenSequence
@@ -19,6 +17,9 @@ from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.errors import DataError, did_you_mean, quote
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Indices = Sequence[int] | NDArray[np.integer]
 """Which rows."""
@@ -92,6 +93,8 @@ class ClassLabels(Labels):
         return [self.names[self.ids[row]] for row in rows]
 
     def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
+        import torch
+
         return torch.from_numpy(self.ids[np.asarray(rows)].astype(np.int64))
 
 
@@ -105,6 +108,8 @@ class NumberLabels(Labels):
         return [float(self.numbers[row]) for row in rows]
 
     def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
+        import torch
+
         return torch.from_numpy(self.numbers[np.asarray(rows)])
 
 
@@ -124,6 +129,8 @@ class SetLabels(Labels):
         return [[self.names[i] for i in self.ids[row].tolist()] for row in rows]
 
     def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
+        import torch
+
         ids = self.ids.take(rows)
         hot = np.zeros((len(rows), self.known), dtype=np.float32)
         hot[ids.indices_2d()[0], ids.values] = 1
@@ -146,6 +153,8 @@ class TagLabels(Labels):
         return [[self.names[i] for i in self.ids[row].tolist()] for row in rows]
 
     def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
+        import torch
+
         assert first_tokens is not None, "tags stand on words"
         ids, places = self.ids.take(rows), first_tokens.take(rows)
         labels = np.full((len(rows), time), IGNORED, dtype=np.int64)

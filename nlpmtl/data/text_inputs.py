@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.data.example import TokenSequence
 from nlpmtl.data.input_parsing import TextInput
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.sliding_window import tokenize_windows
 from nlpmtl.data.tokenization import TokenizedTexts, tokenize
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)

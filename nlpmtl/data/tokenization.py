@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.tokenizer import encode_untruncated, placeholder_token
 from nlpmtl.data.word_alignment import Span, Spans, find_first_tokens_batch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ task.format(task.decode([item])[0], item.example)              # {"label": "a", 
 
 from __future__ import annotations
 
-from nlpmtl.tasks.base import Task, build_task, task_from_config, task_type
+from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.classification import Classification
 from nlpmtl.tasks.error_analysis import Confusion, ErrorAnalysis, LabelCounts, RegressionPairs
-from nlpmtl.tasks.fields import TaskFields
+from nlpmtl.tasks.fields import TaskFields, build_task, task_from_config, task_type
 from nlpmtl.tasks.label_columns import LabelColumns, find_labels, label_shapes, read_columns
 from nlpmtl.tasks.labeling import Labeling
 from nlpmtl.tasks.losses import LabelTask

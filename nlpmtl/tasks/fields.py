@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from pydantic import ConfigDict, Field, ValidationError, create_model, field_validator
 from pydantic.fields import FieldInfo
 
-from nlpmtl.config import LabelledOptions, TaskOptions
+from nlpmtl.config import NAME, LabelledOptions, TaskOptions
 from nlpmtl.data import LabelType, SplittingMethod, column_type
-from nlpmtl.errors import ConfigError, quote
-from nlpmtl.strict_model import StrictModel
+from nlpmtl.errors import ConfigError, ModelError, did_you_mean, quote
+from nlpmtl.plugins import HINT
+from nlpmtl.registry import METRICS, TASKS
+from nlpmtl.strict_model import StrictModel, rename_keys
+
+if TYPE_CHECKING:
+    from nlpmtl.tasks.base import Task
 
 HOW_TO = "docs/howto/plugins.md"
 
@@ -204,6 +210,74 @@ class TaskFields(StrictModel):
     @classmethod
     def _saved_fields(cls) -> set[str]:
         return {name for name, field in cls.own_fields().items() if not field.exclude} - TaskFields.model_fields.keys()
+
+
+def task_type(kind: str) -> type[Task]:
+    """Return a registered task type.
+
+    Raises:
+        ValueError: it is unknown; the message has the nearest known name.
+    """
+    member = TASKS.get(kind)
+    if not issubclass(member, TaskFields):
+        raise TypeError(f"the task type {kind!r} is not a subclass of Task")
+    return cast("type[Task]", member)
+
+
+def build_task(
+    options: TaskOptions,
+    *,
+    name: str,
+    labels: Sequence[str],
+    input: Literal["text", "pair", "words"],
+    spell: Callable[[str], str] = str,
+    **fields: Any,
+) -> Task:
+    """Build a task from a table of a config, its labels, and what else was found in its data.
+
+    Args:
+        options: the options of its type.
+        name: its name.
+        labels: its label names.
+        input: the shape of its input.
+        spell: returns the task's spelling of a label name.
+        fields: further fields of `Task`, such as ``input_columns``.
+    """
+    member = task_type(options.kind)
+    keys = type(options).model_fields.keys() - {"kind", "labels", *member.columns}
+    values = {key: getattr(options, key) for key in keys}
+    values |= member.resolve(values, spell) | fields
+    return member(**values, name=name, labels=tuple(labels), input=input)
+
+
+def task_from_config(name: str, config: Mapping[str, Any]) -> Task:
+    """Build a task from the plain values that `Task.to_config` returned.
+
+    A metric that is not registered, as that of a plugin may be, is an error only when something is scored.
+
+    Raises:
+        ModelError: the name is not a name, the task type is unknown, or a field is missing, unknown or invalid.
+    """
+    if not re.fullmatch(NAME, name):  # it becomes the name of files
+        raise ModelError(
+            f"a task of this model is called {name!r}: letters, digits, `_` and `-` were expected, 64 at most"
+        )
+    try:
+        values = dict(config)
+        kind, metrics = values.pop("kind"), values.pop("metrics")
+        if kind not in TASKS.names():
+            raise ValueError(f"unknown task type {kind!r}; {did_you_mean(str(kind), TASKS.names())}; {HINT}")
+        member = task_type(kind)
+        values = rename_keys(values, member.renamed_keys, where=None)
+        names = metrics if isinstance(metrics, list | tuple) else ()
+        registered = [metric for metric in names if metric in METRICS.names() or not isinstance(metric, str)]
+        task = member(**values, name=name, metrics=registered if names else metrics)
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).removeprefix(f"task {name!r}: ")
+        raise ModelError(f"task {name!r} of this model cannot be made: {reason}") from None
+    if metrics is not None:
+        task.set_metrics(metrics)
+    return task
 
 
 def _annotations(cls: type) -> Mapping[str, Any]:

@@ -25,7 +25,8 @@ from nlpmtl.data import (
     to_bio,
 )
 from nlpmtl.errors import ConfigError, plain
-from nlpmtl.tasks.base import Task, task_type
+from nlpmtl.tasks.base import Task
+from nlpmtl.tasks.fields import task_type
 
 Rows = Mapping[str, Mapping[str, TokenizedSplit]]
 """Dataset → split → its rows."""
