@@ -186,8 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     command = [sys.executable, "-m", "benchmarks.dataset_store", "--rows", str(options.rows)]
                     command += ["--labels", str(options.labels)]
                     command += ["--measure", store, str(Path(scratch) / str(files)), str(files)]
-                    done = subprocess.run(command, check=True, capture_output=True, text=True)
-                    results[store].append(json.loads(done.stdout))
+                    completed = subprocess.run(command, check=True, capture_output=True, text=True)
+                    results[store].append(json.loads(completed.stdout))
             for store in STORES:
                 times = [result["milliseconds"] for result in results[store]]
                 anonymous, mapped = (median(r[key] for r in results[store]) for key in ("RssAnon", "RssFile"))

@@ -25,8 +25,8 @@ from benchmarks.tables import facts
 from nlpmtl.model import load_encoder
 from nlpmtl.tasks import task_from_config
 from tests.architectures import ARCHITECTURES, write_architecture
-from tests.stock import Asked, ask_stock
 from tests.tiny import WORDS
+from tests.transformers_pipelines import Asked, ask_stock
 
 RESULT = Path(__file__).parent / "results" / "export_table.md"
 LENGTH = 48

@@ -28,7 +28,7 @@ from benchmarks.steps import take_steps
 from benchmarks.tables import facts, make_parser, median_spread, run_parts, write_report
 from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.weighting import GradientMethod, StepObservation, Weighting
-from tests.faults.harness import play_all, small_run
+from tests.faults.harness import small_run, train_all
 from tests.tiny import apart, checkpoint
 
 TASKS = (2, 4, 8)
@@ -133,7 +133,7 @@ def processes(scratch: Path) -> Iterator[str]:
             for p in _PRECISIONS
             for kind in kinds
         ]
-        play_all([{**job, "resume": False} for job in jobs], processes=world, scratch=scratch)
+        train_all([{**job, "resume": False} for job in jobs], processes=world, scratch=scratch)
     for kind in kinds:
         cells = []
         for p in _PRECISIONS:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.hub_server import Hub, Kind, Repo, model, serve_hub
+from tests.hub_server import Hub, Kind, Repo, model_files, serve_hub
 from tests.hub_server.client import Client, open_client
 
 PUSH = ("create", "info", "branch", "preupload", "batch", "put", "validate", "commit")
@@ -52,9 +52,9 @@ def attempt(does: str, call: str, kind: Kind | str, times: int) -> Row:
     """Run one cell of the table."""
     with tempfile.TemporaryDirectory() as scratch, serve_hub() as hub:
         repo = hub.models[NAME] = Repo(private=False)
-        repo.commit("main", model.files(1), message="before")
+        repo.commit("main", model_files.files(1), message="before")
         branch = "new" if call == "branch" else "main"
-        directory, home = model.write(Path(scratch) / "model", model.files(2)), Path(scratch) / "home"
+        directory, home = model_files.write(Path(scratch) / "model", model_files.files(2)), Path(scratch) / "home"
         arguments = {"directory": directory, "repo_id": NAME, "revision": branch} if does == "push" else {"name": NAME}
         # A process that is to be killed has to be waiting, so its server does not respond.
         fault = hub.fail(call, "slow" if kind == "killed" else kind, times=times)  # type: ignore[arg-type]
@@ -62,7 +62,7 @@ def attempt(does: str, call: str, kind: Kind | str, times: int) -> Row:
         with open_client(hub, home) as client:
             if kind == "killed":
                 client.start(does, **arguments)
-                met = fault.met.wait(60)
+                met = fault.triggered.wait(60)
                 client.kill()
                 result, message = "killed" if met else "WRONG: never met", ""
             else:
@@ -89,7 +89,7 @@ def try_call(client: Client, does: str, arguments: Mapping[str, object]) -> tupl
     except AssertionError as error:  # the process ended with this traceback
         return "WRONG: a traceback", str(error)
     finally:
-        assert "hf_" not in client.said(), "the token is shown"
+        assert "hf_" not in client.stderr_text(), "the token is shown"
     return "done", ""
 
 
@@ -97,7 +97,7 @@ def check_leftovers(hub: Hub, repo: Repo, does: str, home: Path, branch: str, *,
     """Return what is wrong with the branch or the cache after the fault."""
     if does == "push":
         head = repo.find(branch)
-        incomplete = head is not None and head.files not in (model.files(1), model.files(2))
+        incomplete = head is not None and head.files not in (model_files.files(1), model_files.files(2))
         return "WRONG: an incomplete model on the branch" if incomplete else ""
     if not failed:
         return ""
@@ -115,8 +115,8 @@ def check_without_faults(
             path = client(does, **arguments)
         except RuntimeError as error:
             return f"WRONG: and then {error}"
-    files = repo.files(branch) if does == "push" else model.read(Path(path))
-    return "" if files == model.files(2 if does == "push" else 1) else "WRONG: not the model"
+    files = repo.files(branch) if does == "push" else model_files.read(Path(path))
+    return "" if files == model_files.files(2 if does == "push" else 1) else "WRONG: not the model"
 
 
 def markdown(rows: Sequence[Row], *, command: str) -> str:

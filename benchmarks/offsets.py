@@ -24,7 +24,7 @@ from transformers.utils import logging
 from nlpmtl import MultiTaskModel, Predictor
 from nlpmtl.model import Encoder
 from nlpmtl.tasks import Labeling
-from tests.tokenizing import TOKENIZERS
+from tests.tiny_tokenizers import TOKENIZERS
 
 _UNUSUAL = {
     "emoji": ["😀", "👩🏽‍🚀", "👨‍👩‍👧‍👦", "🇮🇹", "❤️", "1️⃣", "🫱🏿‍🫲🏻"],

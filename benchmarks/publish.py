@@ -126,10 +126,10 @@ def round_trip(hub: Hub, nlpmtl: Path, work: Path) -> None:
 
     elsewhere = online | {"HF_HOME": str(work / "another home"), "HF_TOKEN": WRITER}
     second = predict(nlpmtl, NAME, inputs, directory=work / "second", environment=elsewhere)
-    request_count = len(hub.asked)
+    request_count = len(hub.requests)
     offline = elsewhere | {"HF_HUB_OFFLINE": "1"}
     third = predict(nlpmtl, NAME, inputs, directory=work / "third", environment=offline)
-    if len(hub.asked) != request_count:
+    if len(hub.requests) != request_count:
         raise SystemExit("a request was sent to the Hub while offline")
     print("compared, byte by byte, with the predictions of the model directory before it was pushed:")
     compare(first, second, what="from the Hub")

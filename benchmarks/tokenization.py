@@ -63,7 +63,7 @@ def run(options: argparse.Namespace, case: str, cores: int) -> dict[str, Any]:
     """Measure in a new process that is limited to some cores."""
     allowed = sorted(os.sched_getaffinity(0))[:cores]
     command = [sys.executable, "-m", "benchmarks.tokenization", "--encoder", options.encoder, "--case", case]
-    done = subprocess.run(
+    completed = subprocess.run(
         [*command, "--rows", str(options.rows)],
         check=True,
         capture_output=True,
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace, case: str, cores: int) -> dict[str, Any]:
         preexec_fn=lambda: os.sched_setaffinity(0, allowed),
         env={**os.environ, "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"},
     )
-    result: dict[str, Any] = json.loads(done.stdout)
+    result: dict[str, Any] = json.loads(completed.stdout)
     return result
 
 

@@ -2,7 +2,7 @@
 
     encoder = load_encoder(str(write_architecture("roberta", directory)))
 
-No weight is at a round value, and they are large enough that logits differ well from each other and from 0.
+All weights are random and large enough that logits differ clearly from each other and from 0.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from transformers import (
 from tests.tiny import WORDS
 
 LONGEST = 64
-"""Tokens that each of them reads."""
+"""Maximum input length in tokens."""
 _BERT = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _ROBERTA = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -45,7 +45,7 @@ _COMMON: dict[str, Any] = {
     "initializer_range": _STD,
 }
 _AFTER_PADDING = {"max_position_embeddings": LONGEST + 2}
-"""Where positions are counted from the id of the padding token, plus one."""
+"""Architectures whose positions start after the id of the padding token."""
 _OWN: dict[str, dict[str, Any]] = {
     "bert": {},
     "roberta": {"type_vocab_size": 1, **_AFTER_PADDING},
@@ -68,7 +68,7 @@ _OWN: dict[str, dict[str, Any]] = {
     "modernbert": {"local_attention": 8, "global_attn_every_n_layers": 2, "classifier_pooling": "mean"},
 }
 ARCHITECTURES: tuple[str, ...] = tuple(_OWN)
-"""By what transformers calls them, `model_type`."""
+"""By `model_type`."""
 
 
 def write_architecture(name: str, directory: Path, *, seed: int = 0, **config: Any) -> Path:
@@ -76,9 +76,9 @@ def write_architecture(name: str, directory: Path, *, seed: int = 0, **config: A
 
     Args:
         name: one of `ARCHITECTURES`.
-        directory: where to.
-        seed: of the weights.
-        config: values of the architecture's config that are to be others.
+        directory: output directory.
+        seed: random seed of the weights.
+        config: values of the architecture's config to override.
     """
     tokenizer = _TOKENIZERS[name]()
     sizes = {} if name == "distilbert" else _COMMON
@@ -99,14 +99,14 @@ def write_architecture(name: str, directory: Path, *, seed: int = 0, **config: A
 
 
 def _pieces(special: Sequence[str], *groups: Sequence[str]) -> dict[str, int]:
-    """Tokens and their ids, the special ones first."""
+    """Return token ids, special tokens first."""
     return {
         piece: i for i, piece in enumerate(dict.fromkeys([*special, *(piece for group in groups for piece in group)]))
     }
 
 
 def _tokens(kind: Any, special: Sequence[str]) -> PreTrainedTokenizerBase:
-    """As BERT's: words, and letters that go on with a word."""
+    """WordPiece as in BERT: words, and letters that continue a word."""
     vocabulary = _pieces(special, WORDS, _LETTERS, [f"##{letter}" for letter in _LETTERS], _MARKS)
     tokenizer = kind(vocab=vocabulary, model_max_length=LONGEST)
     assert isinstance(tokenizer, PreTrainedTokenizerBase)
@@ -114,7 +114,7 @@ def _tokens(kind: Any, special: Sequence[str]) -> PreTrainedTokenizerBase:
 
 
 def _bytes(special: Sequence[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Bytes, and the merges that make words of them, with the space before them or without."""
+    """Return byte-level tokens and the merges that build words, with and without a leading space."""
     merges: dict[tuple[str, str], None] = {}
     for word in WORDS:
         for letters in (f"Ġ{word}", word):
@@ -125,14 +125,14 @@ def _bytes(special: Sequence[str]) -> tuple[dict[str, int], list[tuple[str, str]
 
 def _roberta() -> PreTrainedTokenizerBase:
     vocabulary, merges = _bytes(_ROBERTA)
-    kind: Any = RobertaTokenizer  # whose types know merges as text alone
+    kind: Any = RobertaTokenizer  # the types declare merges only as strings
     tokenizer = kind(vocab=vocabulary, merges=merges, model_max_length=LONGEST)
     assert isinstance(tokenizer, PreTrainedTokenizerBase)
     return tokenizer
 
 
 def _modernbert() -> PreTrainedTokenizerBase:
-    """Bytes as GPT-NeoX's, between BERT's special tokens, in no class of its own."""
+    """Byte-level BPE as in GPT-NeoX with the special tokens of BERT, in the generic class."""
     vocabulary, merges = _bytes(_BERT)
     tokenizer = Tokenizer(models.BPE(vocabulary, merges))
     tokenizer.normalizer = normalizers.NFC()
@@ -156,7 +156,7 @@ def _modernbert() -> PreTrainedTokenizerBase:
 
 
 def _unigrams(kind: Any, special: Sequence[str]) -> PreTrainedTokenizerBase:
-    """As SentencePiece's: pieces with log-probabilities, the first of a word beginning with ▁."""
+    """A unigram model as in SentencePiece: tokens with log-probabilities; the first of a word starts with ▁."""
     pieces = _pieces(special, [f"▁{word}" for word in WORDS], ["▁"], _LETTERS, _LETTERS[:26].upper(), _MARKS)
     scored = [(piece, 0.0 if piece in special else -2.0 - i / 100) for piece, i in pieces.items()]
     tokenizer = kind(vocab=scored, model_max_length=LONGEST)

@@ -1,4 +1,4 @@
-"""Shared by all tests: no network, no progress bars, one thread, and one small trained model."""
+"""Fixtures of all tests: no network, no progress bars, one thread, and a small trained model."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-if TYPE_CHECKING:  # both import torch, which many tests do without
+if TYPE_CHECKING:  # both import torch, which many tests do not need
     from tests.exported import Exported
-    from tests.labelled import Loader
+    from tests.label_loader import Loader
     from tests.tiny import Trained
 
-# Before anything imports the libraries that read these; the processes that tests start inherit them.
+# Set before the libraries that read these variables are imported; child processes inherit them.
 os.environ.update(
     HF_HUB_OFFLINE="1",
     HF_HUB_DISABLE_PROGRESS_BARS="1",
@@ -27,7 +27,7 @@ os.environ.update(
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The cache of prepared rows, for this session alone; the processes that tests start inherit it."""
+    """A dataset cache for this test session; child processes inherit it."""
     before = os.environ.get("NLPMTL_CACHE")
     directory = tmp_path_factory.mktemp("cache")
     os.environ["NLPMTL_CACHE"] = str(directory)
@@ -39,7 +39,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def to_toml() -> Callable[[Mapping[str, Any]], str]:
-    """A config as the text of a file."""
+    """Return a config as the text of a TOML file."""
 
     def write(value: object) -> str:
         if isinstance(value, Mapping):
@@ -51,7 +51,7 @@ def to_toml() -> Callable[[Mapping[str, Any]], str]:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A run over all kinds of task, trained until it finds the places and the people."""
+    """A run of every task type, trained until it finds places and people."""
     from tests.tiny import make_run, train_tiny
 
     directory = tmp_path_factory.mktemp("trained")
@@ -61,7 +61,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 @pytest.fixture(scope="session")
 def exported(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """The small trained model as an ONNX graph, changed so that it finds entities everywhere."""
+    """The small trained model as an ONNX graph, with a bias so that it predicts many entities."""
     import torch
 
     from nlpmtl.export import export_onnx
@@ -71,7 +71,7 @@ def exported(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Expo
     root = tmp_path_factory.mktemp("exported")
     loaded, tokenizer = load_model(str(trained.model_dir))
     with torch.no_grad():
-        loaded.head("places").get_submodule("out").get_parameter("bias")[0] -= 10  # the logit of O
+        loaded.head("places").get_submodule("out").get_parameter("bias")[0] -= 10  # the bias of label O
     for part in (loaded, tokenizer):
         part.save_pretrained(root / "source")
     apart = export_onnx(loaded, tokenizer, directory=root / "onnx")
@@ -80,9 +80,9 @@ def exported(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Expo
 
 @pytest.fixture(scope="session")
 def load(tmp_path_factory: pytest.TempPathFactory) -> Loader:
-    """Loads the data of one task, without training."""
+    """Load the data of one task without training."""
     from nlpmtl.model import load_encoder
-    from tests.labelled import Loader
+    from tests.label_loader import Loader
     from tests.tiny import write_encoder
 
     encoder = write_encoder(tmp_path_factory.mktemp("encoder"))

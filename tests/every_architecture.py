@@ -13,9 +13,9 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICA
 from tests.tiny import write_tokenizer
 
 EVERY: tuple[str, ...] = tuple(sorted(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES))
-"""By what transformers calls them, `model_type`."""
+"""By `model_type`."""
 LONGEST = 40
-"""`max_position_embeddings` of those that have it."""
+"""Value of `max_position_embeddings`, if the architecture has it."""
 NOT_BUILT: dict[str, str] = {
     "layoutlmv2": "needs the package detectron2, which has no wheels",
 }
@@ -35,7 +35,7 @@ ENCODER_DECODER = frozenset(
     ("bart", "bigbird_pegasus", "mbart", "mt5", "mvp", "plbart", "t5", "t5gemma", "t5gemma2", "umt5")
 )
 DEPENDS_ON_BATCH = frozenset(("canine", "convbert", "fnet", "funnel", "mobilebert", "nystromformer", "yoso"))
-"""Those whose padding leaks into other tokens."""
+"""Architectures whose padding leaks into other tokens."""
 NOT_OF_TOKENS: dict[str, str] = {
     "gemma3": "has no hidden_size",
     "modernvbert": "has no hidden_size",
@@ -44,7 +44,7 @@ NOT_OF_TOKENS: dict[str, str] = {
     "reformer": "does not return one hidden state per token",
     "ultravbert": "has no hidden_size",
 }
-"""Those that give no hidden state of the config's width for each token id, with what the refusal says."""
+"""Architectures without a hidden state per token id, with the message of the refusal."""
 _SIZES: dict[str, Any] = {
     "vocab_size": 120,
     "hidden_size": 32,
@@ -214,9 +214,9 @@ def write_any_architecture(name: str, directory: Path, *, seed: int = 0, **confi
 
     Args:
         name: one of `EVERY`, or another `model_type` with token ids as its input.
-        directory: where to.
-        seed: of the weights.
-        config: values of the architecture's config that are to be others.
+        directory: output directory.
+        seed: random seed of the weights.
+        config: values of the architecture's config to override.
     """
     default = AutoConfig.for_model(name)
     known = inspect.signature(type(default)).parameters

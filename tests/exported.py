@@ -11,7 +11,7 @@ class Exported:
     """An ONNX export.
 
     Args:
-        directory: the directory of the graph.
+        directory: directory of the graph.
         source: the model directory that was exported.
         apart: the reported largest difference of the graph's logits from PyTorch's.
     """

@@ -8,7 +8,7 @@ from tests.tiny import Trained, make_run, read_json, train_tiny
 
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A run with enough validation rows: those of train; in fp32, as `evaluate` computes."""
+    """A run with enough validation rows (those of train), in fp32 like `evaluate`."""
     root = tmp_path_factory.mktemp("calibrated")
     run = make_run(root, rows=150)
     run["train"]["precision"] = "fp32"
@@ -22,7 +22,7 @@ def test_temperatures_and_thresholds_are_saved_and_used(calibrated: Trained) -> 
     tasks = read_json(calibrated.model_dir / "config.json")["tasks"]
     for name in ("topic", "mood", "places", "kinds"):
         assert tasks[name]["temperature"] != 1.0, name
-    assert "temperature" not in tasks["grade"], "a number is never sure"
+    assert "temperature" not in tasks["grade"], "regressions have no calibration"
     assert len(tasks["kinds"]["thresholds"]) == 3
     model = nlpmtl.Predictor.from_pretrained(calibrated.model_dir)
     assert model.tasks["topic"].temperature == tasks["topic"]["temperature"]
@@ -47,6 +47,6 @@ def test_the_card_reports_calibration(calibrated: Trained) -> None:
 
 
 def test_too_few_rows_leave_a_task_uncalibrated(trained: Trained) -> None:
-    """12 validation rows are no two halves of 20."""
+    """12 validation rows are too few for two halves of 20."""
     assert all("temperature" not in spec for spec in read_json(trained.model_dir / "config.json")["tasks"].values())
     assert "Calibration" not in (trained.model_dir / "README.md").read_text(encoding="utf-8")

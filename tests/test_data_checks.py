@@ -31,7 +31,7 @@ def write(path: Path, rows: Rows = ROWS) -> str:
 
 
 def run(train: Any, **tasks: Any) -> dict[str, Any]:
-    """A run whose encoder cannot be loaded."""
+    """A run with an encoder that cannot be loaded."""
     return {
         "output": "never",
         "encoder": {"name": "no/such-encoder"},
@@ -103,7 +103,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     "values", [[1.0, 2.0], ["1", "2"], [True, False], ["true", "false"], ["1.0", "2"], ["e\u0301", "ö"], [None, "ö"]]
 )
 def test_label_spelling_is_decided_on_the_whole_column(values: list[Any]) -> None:
-    """Whether 1.0 means 1 depends on all rows."""
+    """Whether 1.0 is the label 1 depends on all rows."""
     from nlpmtl.data_checks import check_datasets
 
     rows = [{"text": "a", "topic": value} for value in values]

@@ -1,4 +1,4 @@
-"""What comes after the last step cannot lose the weights: what fails is reported, and the model is written."""
+"""Failures after the last step are reported, and the model is still saved."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Fragile(Metric):
 
 
 class Brittle(Classification):
-    """A kind of task of which one method raises."""
+    """Register a task type of which one method raises."""
 
     kind = "brittle"
     broken: ClassVar[str] = ""
@@ -93,7 +93,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def train(run: dict[str, Any], output: Path, *, resume: bool = False) -> tuple[TrainResult, list[str]]:
-    """The result, and what was noted on the way."""
+    """Train, and return the result and the notes."""
     *events, result = iter_train(load_config(run), output=output, resume=resume)
     assert isinstance(result, TrainResult)
     return result, [event.line for event in events if isinstance(event, Message)]
@@ -161,7 +161,7 @@ def test_failures_after_the_last_step_are_reported_and_the_model_is_saved(
 
 
 def test_a_failed_final_evaluation(run: dict[str, Any], tmp_path: Path) -> None:
-    """The metric scores the evaluation, and both halves before and after calibration, but not once more."""
+    """The metric is computed for the evaluation, and for both halves before and after calibration, but not again."""
     train(run, tmp_path / "counted")
     Fragile.last, Fragile.calls = Fragile.calls - 1, 0
     result, notes = train(run, tmp_path / "out")
@@ -217,7 +217,7 @@ def test_a_failing_tracker(run: dict[str, Any], tmp_path: Path, monkeypatch: pyt
 
 
 def test_the_weights_are_saved_first(run: dict[str, Any], tmp_path: Path) -> None:
-    """What is not an error, such as a second Ctrl-C, ends the process: the model is there by then."""
+    """A second Ctrl-C ends the process; the model is already saved."""
 
     class Stop(BaseException):
         pass
@@ -239,7 +239,7 @@ def test_the_weights_are_saved_first(run: dict[str, Any], tmp_path: Path) -> Non
 
 @pytest.mark.slow  # a process that imports everything, and trains
 def test_without_matplotlib_there_are_no_plots(tmp_path: Path, to_toml: Callable[[Mapping[str, Any]], str]) -> None:
-    """A broken installation, an unknown backend and no directory for its files."""
+    """A broken installation, an unknown backend, and no directory for its files."""
     broken = tmp_path / "broken" / "matplotlib"
     broken.mkdir(parents=True)
     (broken / "__init__.py").write_text("raise OSError('libfreetype.so: cannot open shared object file')\n")
@@ -248,15 +248,15 @@ def test_without_matplotlib_there_are_no_plots(tmp_path: Path, to_toml: Callable
     path = os.pathsep.join([str(broken.parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "MPLBACKEND": "no_such_backend", "MPLCONFIGDIR": "/dev/null/x"}
     command = [sys.executable, "-m", "nlpmtl", "train", str(tmp_path / "run.toml")]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "the plots are not drawn: OSError: libfreetype.so" in done.stderr
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "the plots are not drawn: OSError: libfreetype.so" in result.stderr
     assert read_json(tmp_path / "out" / "run.json")["failures"]
     assert not (tmp_path / "out" / "model" / "images").exists()
     assert "](images/" not in (tmp_path / "out" / "model" / "README.md").read_text(encoding="utf-8")
     shutil.rmtree(tmp_path / "out")
     environment["PYTHONPATH"] = os.environ.get("PYTHONPATH", "")
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert result.returncode == 0, result.stderr
     loads_all = Predictor.from_pretrained(tmp_path / "out" / "model")
     assert len(loads_all.tasks) == 5

@@ -27,25 +27,25 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> TaskDatasets:
 
 
 class Watched:
-    """A forward that answers each task's first label, and notes the rows that it was given."""
+    """A forward function that predicts the first label of each task, and records its batches."""
 
     def __init__(self, work: TaskDatasets) -> None:
         self.work = work
         self.sizes: list[tuple[int, int]] = []
-        self.asked: list[Mapping[str, Tensor]] = []
+        self.requests: list[Mapping[str, Tensor]] = []
 
     def __call__(self, batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        many, time = batch.input_ids.shape
-        self.sizes.append((many, time))
-        self.asked.append(rows)
+        row_count, time = batch.input_ids.shape
+        self.sizes.append((row_count, time))
+        self.requests.append(rows)
         logits = {}
-        for name, at in rows.items():
+        for name, indices in rows.items():
             task = self.work.tasks[name]
             assert task.outputs is not None
-            one = torch.zeros(task.outputs)
-            one[0] = 1.0
-            shape = (len(at), time, task.outputs) if task.windowed else (len(at), task.outputs)
-            logits[name] = one.expand(shape)
+            outputs = torch.zeros(task.outputs)
+            outputs[0] = 1.0
+            shape = (len(indices), time, task.outputs) if task.windowed else (len(indices), task.outputs)
+            logits[name] = outputs.expand(shape)
         return logits
 
 
@@ -55,44 +55,48 @@ def inference(forward: Any, *, tokens: int = 4096, rank: int = 0, world: int = 1
 
 @pytest.mark.parametrize("tokens", [1, 30, 4096])
 def test_every_row_is_predicted_once_within_the_token_limit(work: TaskDatasets, tokens: int) -> None:
-    """A row of several tasks is encoded once, and each of them is asked about it if it has a label."""
+    """A row of several tasks is encoded once, and predicted by each task that has a label for it."""
     forward = Watched(work)
     scores = evaluate(inference(forward, tokens=tokens), tasks=work.tasks, datasets=work.splits["validation"])
-    assert all(many == 1 or many * time <= tokens for many, time in forward.sizes)
+    assert all(row_count == 1 or row_count * time <= tokens for row_count, time in forward.sizes)
     labelled = {
-        name: np.logical_or.reduce([labels.labelled for labels in one.labels.values()]).sum()
-        for name, one in work.splits["validation"].items()
+        name: np.logical_or.reduce([labels.labelled for labels in split.labels.values()]).sum()
+        for name, split in work.splits["validation"].items()
     }
-    assert sum(many for many, _ in forward.sizes) == sum(labelled.values())
+    assert sum(row_count for row_count, _ in forward.sizes) == sum(labelled.values())
     for task in work.tasks:
-        many = sum(one.labels[task].labelled.sum() for one in work.splits["validation"].values() if task in one.labels)
-        assert sum(len(rows[task]) for rows in forward.asked if task in rows) == many
-        assert scores[task]["rows"] == many
+        row_count = sum(
+            split.labels[task].labelled.sum() for split in work.splits["validation"].values() if task in split.labels
+        )
+        assert sum(len(rows[task]) for rows in forward.requests if task in rows) == row_count
+        assert scores[task]["rows"] == row_count
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 40])
 def test_rows_are_split_between_processes(work: TaskDatasets, world: int) -> None:
-    alone = evaluate(inference(Watched(work)), tasks=work.tasks, datasets=work.splits["validation"])
+    single = evaluate(inference(Watched(work)), tasks=work.tasks, datasets=work.splits["validation"])
     for name, rows in work.splits["validation"].items():
-        asked = {task: labels.labelled for task, labels in rows.labels.items()}
-        found: list[tuple[int, str]] = []
+        requested = {task: labels.labelled for task, labels in rows.labels.items()}
+        calls: list[tuple[int, str]] = []
         for rank in range(world):
-            own = inference(Watched(work), tokens=20, rank=rank, world=world)
-            found += [
+            local = inference(Watched(work), tokens=20, rank=rank, world=world)
+            calls += [
                 (row, task)
-                for row, task, _ in own.run(rows, rows_of=asked, consume=lambda task, outputs, rows: rows.tolist())
+                for row, task, _ in local.run(
+                    rows, rows_of=requested, consume=lambda task, outputs, rows: rows.tolist()
+                )
             ]
-        assert len(found) == len(set(found)) == sum(int(mask.sum()) for mask in asked.values()), name
-    assert alone.tasks.keys() == work.tasks.keys()
+        assert len(calls) == len(set(calls)) == sum(int(mask.sum()) for mask in requested.values()), name
+    assert single.tasks.keys() == work.tasks.keys()
 
 
 def test_gathered_predictions_are_scored(work: TaskDatasets) -> None:
-    """Two processes' shares, gathered: the scores of one process."""
+    """Gathered predictions of two processes give the scores of one process."""
     texts = {"texts": work.splits["validation"]["texts"]}
     shares: list[Any] = []
 
-    def keep(own: list[Any]) -> list[Any]:
-        shares.extend(own)
+    def keep(local: list[Any]) -> list[Any]:
+        shares.extend(local)
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
@@ -101,7 +105,7 @@ def test_gathered_predictions_are_scored(work: TaskDatasets) -> None:
         inference(Watched(work), tokens=20, rank=0, world=2),
         tasks=work.tasks,
         datasets=texts,
-        gather=lambda own: own + shares,
+        gather=lambda local: local + shares,
     )
     assert 0 < len(shares) < int(both["kinds"]["rows"] or 0)
     assert both == evaluate(inference(Watched(work)), tasks=work.tasks, datasets=texts)
@@ -122,20 +126,20 @@ def test_scores_of_constant_predictions(work: TaskDatasets) -> None:
     labels = work.splits["validation"]["words"].labels["topic"]
     gold = labels.values(np.flatnonzero(labels.labelled).tolist())
     assert scores["topic"]["accuracy"] == pytest.approx(gold.count(work.tasks["topic"].labels[0]) / len(gold))
-    assert scores["grade"]["score"] == 0.0, "the correlation with a constant is undefined, and counts 0"
+    assert scores["grade"]["score"] == 0.0, "the correlation with a constant is undefined and counts as 0"
     assert scores["grade"]["pearsonr"] is None
-    assert scores.mean == pytest.approx(np.mean([one["score"] or 0.0 for one in scores.tasks.values()]))
+    assert scores.mean == pytest.approx(np.mean([task_scores["score"] or 0.0 for task_scores in scores.tasks.values()]))
 
 
 def test_returned_predictions_are_the_scored_ones(work: TaskDatasets) -> None:
     answered = predict_splits(inference(Watched(work)), tasks=work.tasks, datasets=work.splits["validation"])
     assert list(answered) == list(work.tasks)
     assert set(answered["topic"].predicted) == {work.tasks["topic"].labels[0]}
-    for name, one in answered.items():
-        many = sum(
+    for name, predictions in answered.items():
+        row_count = sum(
             rows.labels[name].labelled.sum() for rows in work.splits["validation"].values() if name in rows.labels
         )
-        assert len(one.predicted) == len(one.gold) == many
+        assert len(predictions.predicted) == len(predictions.gold) == row_count
     assert score(answered, tasks=work.tasks) == evaluate(
         inference(Watched(work)), tasks=work.tasks, datasets=work.splits["validation"]
     )
@@ -148,7 +152,7 @@ def test_a_score_can_be_selected() -> None:
 
 
 def test_unknown_labels_of_two_datasets_are_errors_and_stay_distinct(tmp_path: Path) -> None:
-    """Each has a label of its own in validation: id 2 in both, yet not the same class."""
+    """Each dataset has an unknown label in validation: id 2 in both, but different classes."""
     train = [{"text": "ada", "label": "a"}, {"text": "turin", "label": "b"}]
     datasets = {}
     for name, extra in (("one", "x"), ("two", "y")):
@@ -174,17 +178,17 @@ def test_unknown_labels_of_two_datasets_are_errors_and_stay_distinct(tmp_path: P
 
 
 def test_words_without_a_token_have_nan_logits(work: TaskDatasets) -> None:
-    one = work.splits["validation"]["words"]
-    assert one.first_tokens is not None
-    first_tokens = one.first_tokens.values.copy()
+    split = work.splits["validation"]["words"]
+    assert split.first_tokens is not None
+    first_tokens = split.first_tokens.values.copy()
     first_tokens[1] = -1
-    holed = replace(one, first_tokens=Ragged(first_tokens, one.first_tokens.bounds))
-    mask = np.zeros(len(one), dtype=np.bool_)
+    holed = replace(split, first_tokens=Ragged(first_tokens, split.first_tokens.bounds))
+    mask = np.zeros(len(split), dtype=np.bool_)
     mask[0] = True
     ((row, task, item),) = inference(Watched(work)).run(
         holed, rows_of={"places": mask}, consume=lambda task, outputs, rows: to_items(holed, task, outputs, rows)
     )
     logits = item.at_words()
     assert (row, task) == (0, "places")
-    assert logits.shape == (len(one.first_tokens[0]), 4)
+    assert logits.shape == (len(split.first_tokens[0]), 4)
     assert np.isnan(logits[:, 0]).tolist() == [i == 1 for i in range(len(logits))]

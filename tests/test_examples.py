@@ -51,7 +51,7 @@ def test_runs_with_a_tiny_encoder(
     spec.loader.exec_module(module)
     overrides = {"encoder.name": str(encoder), "encoder.sha256": None, "train.epochs": None, "train.steps": 2}
     Path(module.OUTPUT).mkdir(parents=True)
-    (Path(module.OUTPUT) / "run.json").write_text("{}", encoding="utf-8")  # of an earlier run of the script
+    (Path(module.OUTPUT) / "run.json").write_text("{}", encoding="utf-8")  # files of an earlier run of the script
     module.main(**overrides)
     assert PRINTED[path.stem] in capfd.readouterr().out
 

@@ -1,4 +1,4 @@
-"""Every extra can be installed under constraints.txt, by itself and with all others. Needs a package index."""
+"""Every extra can be installed under constraints.txt, separately and with all others. Needs a package index."""
 
 from __future__ import annotations
 

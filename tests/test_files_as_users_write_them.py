@@ -1,4 +1,4 @@
-"""Files as GLUE, spreadsheets and exports in several parts write them, read by `check`."""
+"""Files in the formats of GLUE, spreadsheets and multi-part exports, read by `check`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read(encoder: Path, train: Any, *, output: Path) -> SplitReport:
-    """What `check` says about a file, or several."""
+    """Return the report of `check` on one or several files."""
     task = {"kind": "classification", "label": "label"}
     dataset = {"data": {"files": {"train": train}}, "input": {"text": "text"}, "tasks": {"topic": task}}
     run = {"output": str(output), "encoder": {"name": str(encoder)}, "datasets": {"d": dataset}, "train": {"steps": 1}}
@@ -54,7 +54,7 @@ def test_a_split_in_several_files(encoder: Path, train: str | list[str], tmp_pat
 
 
 def test_endless_empty_lines_are_refused(encoder: Path, tmp_path: Path) -> None:
-    """Four kilobytes of gzip could hold them for hours."""
+    """Four kilobytes of gzip can contain hours of empty lines."""
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b"\n" * 1_000_001 + b'{"text": "a", "label": "x"}\n'))
     with pytest.raises(DataError, match=r"a\.jsonl\.gz:1: more than 1,000,000 consecutive empty lines"):
         read(encoder, str(tmp_path / "a.jsonl.gz"), output=tmp_path / "out")

@@ -1,4 +1,4 @@
-"""What a finished run leaves in its model directory for people and for the Hub."""
+"""Model card, scores and plots in the model directory of a finished run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def card(trained: Trained) -> ModelCard:
 
 def test_figures_of_the_card_equal_scores_json(trained: Trained, card: ModelCard) -> None:
     assert isinstance(card.data, ModelCardData)
-    results = {one.metric_name: one.metric_value for one in card.data.eval_results or ()}
+    results = {result.metric_name: result.metric_value for result in card.data.eval_results or ()}
     scores = read_json(trained.model_dir / "scores.json")
     expected = {
         f"{task}: {metric}": value
@@ -40,7 +40,9 @@ def test_figures_of_the_card_equal_scores_json(trained: Trained, card: ModelCard
         for metric, value in values.items():
             if metric not in ("score", "rows"):
                 shown = "undefined" if value is None else f"{value:.4f}"
-                line = next(one for one in card.text.splitlines() if one.startswith(f"| `{task}` | `{metric}` |"))
+                line = next(
+                    result for result in card.text.splitlines() if result.startswith(f"| `{task}` | `{metric}` |")
+                )
                 assert shown in line
                 assert f"| {values['rows']} |" in line
     assert f"the best of {60 // 20} evaluations" in card.text
@@ -59,7 +61,7 @@ def test_scored_predictions_are_returned_with_the_result(trained: Trained) -> No
 def test_a_card_contains_no_local_path(trained: Trained, card: ModelCard) -> None:
     assert str(trained.output.parent) not in str(card)
     assert "A text encoder (`encoder`) with 5 heads" in card.text
-    assert card.data.to_dict().get("base_model") is None, "a directory is no id on the Hub"
+    assert card.data.to_dict().get("base_model") is None, "a directory is not a Hub id"
 
 
 def test_every_plot_exists_and_is_linked(trained: Trained, card: ModelCard) -> None:
@@ -75,7 +77,7 @@ def test_every_plot_exists_and_is_linked(trained: Trained, card: ModelCard) -> N
 def test_the_example_of_the_card_loads_the_model(
     trained: Trained, card: ModelCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The block under "Usage", run in the directory of the card."""
+    """Run the code block under "Usage" in the directory of the card."""
     monkeypatch.chdir(trained.model_dir)
     block = card.text.split("```python\n")[1].split("```")[0]
     names: dict[str, Any] = {}
@@ -104,7 +106,7 @@ def test_the_model_directory_does_not_depend_on_the_cache(
 ) -> None:
     """A run that tokenises and one that finds its rows in the cache write the same bytes."""
     run = make_run(tmp_path, rows=20, train=SHORT)
-    if limits:  # as the tokenizer.json of many a checkpoint
+    if limits:  # as in the tokenizer.json of many checkpoints
         path = tmp_path / "encoder" / "tokenizer.json"
         tokenizer = Tokenizer.from_file(str(path))
         tokenizer.enable_truncation(max_length=5)
@@ -129,7 +131,7 @@ def test_saving_again_writes_the_original_tokenizer_settings(trained: Trained, t
 
 
 def test_finalizing_a_run_recomputes_no_logits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one evaluation, each validation dataset goes through the model once; the scores are the saved model's."""
+    """With one evaluation, each validation dataset is predicted once; the scores are those of the saved model."""
     passes: list[int] = []
     run_inference = Inference.run
 

@@ -1,4 +1,4 @@
-"""The version of files: newer ones are refused, files without one are of nlpmtl 0.1."""
+"""Format versions: newer ones are refused, files without a version are of nlpmtl 0.1."""
 
 from __future__ import annotations
 

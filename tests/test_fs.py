@@ -32,7 +32,7 @@ def directory(path: Path, content: str) -> Path:
 
 @pytest.fixture(params=[True, False], ids=["exchanged", "renamed twice"])
 def exchanges(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Both ways to replace a directory: the second is for systems that cannot exchange two."""
+    """Both ways to replace a directory; the second is for systems that cannot exchange two."""
     if not request.param:
         monkeypatch.setattr(fs, "_AT_FDCWD", {})
     return bool(request.param)
@@ -84,7 +84,7 @@ def test_a_link_or_a_file_is_replaced_by_a_directory(tmp_path: Path, exchanges: 
 def test_a_complete_directory_exists_after_a_kill(
     tmp_path: Path, exchanges: bool, kill_point: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At each call that changes something: exchanged it is there at every moment, else once it is restored."""
+    """Kill at each file change: with an exchange the directory always exists, otherwise once it is restored."""
     target = directory(tmp_path / "model", "old")
     new = directory(hidden_sibling(target, ".part"), "new")
     calls = 0

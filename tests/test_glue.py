@@ -1,4 +1,4 @@
-"""A submission with data from a local Hub server, in its own process: the client reads its address at import."""
+"""GLUE submissions with data from a local Hub server, in a process that imports the client with its address."""
 
 from __future__ import annotations
 
@@ -129,15 +129,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def submitted(hub: Hub, model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, list[Any]]:
     root = tmp_path_factory.mktemp("submitted")
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", CODE, model, root],
         env=hub.environment(root / "home"),
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return root, done.stderr, json.loads(done.stdout)
+    assert result.returncode == 0, result.stderr
+    return root, result.stderr, json.loads(result.stdout)
 
 
 def sheets(path: Path) -> dict[str, list[str]]:
@@ -172,7 +172,7 @@ def test_the_model_predicts_its_tasks(submitted: tuple[Path, str, list[Any]], mo
         else:
             expected = [str(options.labels.index(prediction["label"])) for prediction in predictions]
         assert tables[file] == expected, file
-    assert len(set(tables["MNLI-m.tsv"])) > 1, "predictions that are all alike show nothing"
+    assert len(set(tables["MNLI-m.tsv"])) > 1, "constant predictions would prove nothing"
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
 from nlpmtl.errors import ConfigError, DataError
-from tests.labelled import CLASSES, SETS, SOURCES, TAGS, Loader, labels, rows, source, tagged, write
+from tests.label_loader import CLASSES, SETS, SOURCES, TAGS, Loader, labels, rows, source, tagged, write
 
 
 class TestSpellings:

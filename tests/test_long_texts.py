@@ -1,4 +1,4 @@
-"""Texts much longer than the encoder reads: what they take grows with their length, and no faster."""
+"""Texts much longer than the encoder reads: memory grows linearly with their length."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.tiny import write_encoder
 
 MILLION = 1_000_000
 MOST_MIB = 700
-"""Above the process with its model, for a million characters, the prediction with its Python objects included."""
+"""Limit above the loaded model for a million characters, predictions and their Python objects included."""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_a_million_characters_take_a_few_hundred_mib(case: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["prepare", "evaluate"])
 def test_many_long_rows_are_not_held_at_once(case: str) -> None:
-    """20 million characters: all of their encodings at once would take 1 GiB and more."""
+    """20 million characters: all encodings at once would take more than 1 GiB."""
     assert measure(case, 20 * MILLION)["MiB"] < MOST_MIB
 
 

@@ -68,8 +68,8 @@ def test_predictions_equal_those_of_0_1(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_of_0_1_is_shown(name: str) -> None:
-    done = CliRunner().invoke(app, ["show", str(MODELS / name)])
-    assert (done.exit_code, done.stderr) == (0, "")
-    lines = done.stdout.splitlines()
+    result = CliRunner().invoke(app, ["show", str(MODELS / name)])
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
     assert f"sharing: {ADAPTERS.get(name, name)}; maximum input: 48 tokens" in lines
     assert {line.split()[0] for line in lines if line.strip()} >= TASKS

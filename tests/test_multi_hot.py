@@ -9,7 +9,7 @@ import pytest
 from datasets import Dataset
 
 from nlpmtl.errors import ConfigError, DataError
-from tests.labelled import COLUMNS, SETS, Loader, labels, rows
+from tests.label_loader import COLUMNS, SETS, Loader, labels, rows
 
 
 class TestMultiHot:
@@ -36,7 +36,7 @@ class TestMultiHot:
     def test_two_labels(self, load: Loader) -> None:
         task = {**SETS, "labels": ["a", "b"]}
         assert labels(load(task, train=rows([[0, 1], [1, 0]]))) == [["b"], ["a"]]
-        # Lists of other lengths among them hold indices, in every split alike.
+        # If lists have other lengths, they contain indices, in every split.
         work = load(task, train=rows([[0, 1], [1]]), validation=rows([[0, 1]]))
         assert (labels(work), labels(work, "validation")) == ([["a", "b"], ["b"]], [["a", "b"]])
 

@@ -44,10 +44,10 @@ def test_texts_without_tokens_are_trained_on_and_evaluated(model: tuple[dict[str
 
 def test_texts_without_tokens_have_no_labelled_words_and_other_predictions(model: tuple[dict[str, Any], Path]) -> None:
     predictor = nlpmtl.Predictor.from_pretrained(model[1])
-    answers = predictor.predict_all(["a cat", *EMPTY, "Rome"])
-    for answer in answers[1:-1]:
-        assert answer["places"] == []
-        assert answer["topic"]["label"] in predictor.tasks["topic"].labels
+    predictions = predictor.predict_all(["a cat", *EMPTY, "Rome"])
+    for prediction in predictions[1:-1]:
+        assert prediction["places"] == []
+        assert prediction["topic"]["label"] in predictor.tasks["topic"].labels
     for text in EMPTY:
         assert predictor.predict(text, task="places") == []
         assert set(predictor.predict((text, text), task="grade")) == {"value"}

@@ -71,7 +71,7 @@ def here(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def models(place: Path) -> dict[str, Path]:
-    """A model with a kind and a sharing scheme of the plugin, and one with just a metric of it."""
+    """Models with a task type and a sharing scheme of the plugin, and with only a metric of it."""
     made = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
@@ -159,10 +159,10 @@ def test_every_command_that_loads_a_model_takes_plugins(
 
 @pytest.mark.slow
 def test_a_kind_of_a_plugin_is_exported_to_onnx(models: Mapping[str, Path], place: Path) -> None:
-    done = invoke(
+    result = invoke(
         "export", models["kind"], "--to", "onnx", "--output", place / "onnx", "--plugins", "own_kinds_of_test"
     )
-    assert (done.exit_code, done.exception) == (0, None)
+    assert (result.exit_code, result.exception) == (0, None)
     forget("own_kinds_of_test")
     with pytest.raises(ModelError, match=r"unknown task type 'own_kind'.*--plugins"):
         Predictor.from_pretrained(place / "onnx")

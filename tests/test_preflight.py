@@ -1,4 +1,4 @@
-"""The dry run: statistics, errors, and no files written."""
+"""The preflight check: statistics, errors, and no files written."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_tasks(report: CheckReport, run: dict[str, Any]) -> None:
     tasks = {task.name: task for task in report.tasks}
     assert list(tasks) == ["topic", "mood", "places", "grade", "kinds", "known"]
     assert (tasks["known"].kind, tasks["known"].labels, tasks["known"].rows) == ("classification", ("a", "b", "c"), 3)
-    assert 0.9 < tasks["known"].loss < 1.3, "near log 3: the head knows nothing yet"
+    assert 0.9 < tasks["known"].loss < 1.3, "near log 3, the loss of a new head"
     assert (report.steps, report.max_length) == (3, 8)
 
 

@@ -22,7 +22,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 def test_importing_loads_no_torch() -> None:
     code = "import sys, nlpmtl; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     heavy = {"torch", "transformers", "datasets", "accelerate", "evaluate", "numpy", "pandas", "sklearn", "scipy"}
-    assert heavy.isdisjoint(done.stdout.split())
-    assert done.stderr == ""
+    assert heavy.isdisjoint(result.stdout.split())
+    assert result.stderr == ""

@@ -1,4 +1,4 @@
-"""A trained model goes to the Hub and comes back, by every way there is; all in one process with the real client."""
+"""Publishing a trained model on the Hub and loading it again in every way, in one process with the real client."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from nlpmtl.card import with_repo_id
-from tests.hub_server import WRITER, Hub, model, serve_hub
+from tests.hub_server import WRITER, Hub, model_files, serve_hub
 from tests.tiny import Trained, write_encoder
 
 TEXTS = ["Ada lives in Turin.", "a cat", "big red lamp and old blue kettle " * 12]
@@ -70,7 +70,7 @@ print("FOUND", json.dumps(found))
 
 @pytest.fixture
 def other(trained: Trained, tmp_path: Path) -> Path:
-    """The model without the weights of one task, and so another."""
+    """A copy of the model without one task."""
     from nlpmtl.hub import load_model
 
     network, tokenizer = load_model(str(trained.model_dir))
@@ -83,7 +83,7 @@ def other(trained: Trained, tmp_path: Path) -> Path:
 def test_a_published_model_round_trips(trained: Trained, other: Path, tmp_path: Path) -> None:
     encoder = write_encoder(tmp_path / "encoder", seed=4)
     shutil.copytree(trained.model_dir, tmp_path / "model")
-    model.write(tmp_path / "model", {".env": b"SECRET", "training_args.bin": b"hf_"})
+    model_files.write(tmp_path / "model", {".env": b"SECRET", "training_args.bin": b"hf_"})
     with serve_hub() as hub:
         results = run(hub, tmp_path, [str(tmp_path / "model"), str(other), TEXTS, trained.run, str(encoder)])
         repo = hub.models["me/model"]
@@ -101,20 +101,20 @@ def test_a_published_model_round_trips(trained: Trained, other: Path, tmp_path: 
     assert results["encoder"] == 128
     for what in ("same answers", "as here", "of objects", "stock", "auto", "goes on"):
         assert results[what] is True, what
-    # Config, tokenizer and weights of an encoder are looked up by one commit, which is asked for once.
-    requests = [line for line in hub.asked if line.startswith("GET /api/models/me/encoder")]
+    # Config, tokenizer and weights of an encoder are of one commit, which is requested once.
+    requests = [line for line in hub.requests if line.startswith("GET /api/models/me/encoder")]
     assert sum("/revision/" in line for line in requests) <= 1
 
 
 def run(hub: Hub, tmp_path: Path, arguments: list[Any]) -> dict[str, Any]:
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", CODE, json.dumps(arguments)],
         env=hub.environment(tmp_path / "home") | {"HF_TOKEN": WRITER},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert WRITER not in done.stdout + done.stderr
-    results: dict[str, Any] = json.loads(done.stdout.rpartition("FOUND ")[2])
+    assert result.returncode == 0, result.stderr
+    assert WRITER not in result.stdout + result.stderr
+    results: dict[str, Any] = json.loads(result.stdout.rpartition("FOUND ")[2])
     return results

@@ -1,4 +1,4 @@
-"""A resumed run knows how it was started; it may be extended."""
+"""Resumed runs remember their options, and may be extended."""
 
 from __future__ import annotations
 
@@ -122,12 +122,12 @@ def test_a_finished_run_is_extended(run: dict[str, Any], tmp_path: Path) -> None
     assert notes[0].startswith("train.steps was 4, is 8: ")
     lines = metrics(out)
     assert [line["step"] for line in lines] == list(range(1, 9))
-    assert lines[3]["lr"] < lines[4]["lr"], "the schedule is that of eight steps"
+    assert lines[3]["lr"] < lines[4]["lr"], "the schedule has eight steps"
     assert lines[7]["lr"] < lines[4]["lr"]
     assert checkpoint(out, 8).exists()
     assert last.scores is not None
     again, _ = resumed(run, out)
-    assert (again.step, again.total) == (8, 8), "it knows its length"
+    assert (again.step, again.total) == (8, 8), "its length is recorded"
     assert not any("length" in note for note in again.notes)
     by_epochs, _ = resumed(run, out, **{"train.epochs": 2})
     assert (by_epochs.step, by_epochs.total) == (8, 14)
@@ -135,7 +135,7 @@ def test_a_finished_run_is_extended(run: dict[str, Any], tmp_path: Path) -> None
 
 
 def test_an_extended_run_continues_with_the_next_rows(run: dict[str, Any], tmp_path: Path) -> None:
-    """With a constant learning rate and no dropout it is the run which had that length from the start."""
+    """With a constant learning rate and no dropout, it equals a run with that length from the start."""
     constant = {**run, "train": {**run["train"], "schedule": "constant", "warmup": 0.0}}
     long = train_tiny(constant, tmp_path / "long", **{"train.steps": 8})
     train_tiny(constant, tmp_path / "out")

@@ -30,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Without dropout, in double precision."""
+    """A run without dropout, in double precision."""
     train = {**SHORT, "precision": "fp64"}
     return make_run(tmp_path_factory.mktemp("plain"), rows=20, dropout=0.0, train=train)
 
@@ -40,7 +40,7 @@ def rows_in(path: str) -> list[dict[str, Any]]:
 
 
 def without(run: dict[str, Any], split: str) -> dict[str, Any]:
-    """The run without one of its splits."""
+    """Return the run without one of its splits."""
     filtered = {}
     for name, dataset in run["datasets"].items():
         files = {key: value for key, value in dataset["data"]["files"].items() if key != split}
@@ -49,7 +49,7 @@ def without(run: dict[str, Any], split: str) -> dict[str, Any]:
 
 
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(run: dict[str, Any], tmp_path: Path) -> None:
-    """Dropout is on."""
+    """With dropout."""
     first, second, other = (
         train_tiny(run, tmp_path / name, seed=seed) for name, seed in (("a", 5), ("b", 5), ("c", 6))
     )
@@ -59,7 +59,7 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(run: dict[str, Any], t
 
 
 def test_dropout_is_on_where_the_encoder_has_it(run: dict[str, Any], plain: dict[str, Any], tmp_path: Path) -> None:
-    """Without it, what is drawn for dropout would change nothing, and the test of seeds would be weaker."""
+    """Otherwise random numbers for dropout would have no effect, and the test of seeds would be weaker."""
     losses = [metrics(train_tiny(r, tmp_path / n).output)[0]["loss"] for r, n in ((run, "a"), (plain, "b"))]
     assert abs(losses[0] - losses[1]) > 1e-6
 
@@ -146,7 +146,7 @@ def test_metrics_jsonl(trained: Trained) -> None:
 
 
 def test_training_learns(tmp_path: Path) -> None:
-    """The words say what the tags are: an encoder that is trained on them finds out."""
+    """The tags follow from the words, so a trained encoder predicts them."""
     train = {"steps": 80, "batch_size": 16, "lr": 5e-3, "save_every": 80, "precision": "fp32"}
     run = make_run(tmp_path, rows=80, dropout=0.0, train=train, eval={"every": 80})
     words = run["datasets"]["words"]
@@ -177,20 +177,20 @@ def test_rows_from_python_train_the_same_weights_as_files(run: dict[str, Any], t
             }
             for name, dataset in run["datasets"].items()
         }
-        done = train_tiny({**run, "datasets": held}, tmp_path / kind)
-        assert digest(done.model_dir) == expected, kind
-        recorded = read_json(done.output / "run.json")["config"]["datasets"]["words"]["data"]["files"]["train"]
+        result = train_tiny({**run, "datasets": held}, tmp_path / kind)
+        assert digest(result.model_dir) == expected, kind
+        recorded = read_json(result.output / "run.json")["config"]["datasets"]["words"]["data"]["files"]["train"]
         assert "in memory" in recorded
 
 
 def test_without_a_validation_split_the_last_model_is_kept(run: dict[str, Any], tmp_path: Path) -> None:
-    done = train_tiny(without(run, "validation"), tmp_path / "out")
-    assert done.result.scores is None
-    assert done.result.step == 4
-    assert not (done.output / "scores.json").exists()
-    assert not (done.model_dir / "scores.json").exists()
-    assert apart(checkpoint(done.output, 4), done.model_dir) == 0.0
-    assert "Not evaluated" in (done.model_dir / "README.md").read_text(encoding="utf-8")
+    result = train_tiny(without(run, "validation"), tmp_path / "out")
+    assert result.result.scores is None
+    assert result.result.step == 4
+    assert not (result.output / "scores.json").exists()
+    assert not (result.model_dir / "scores.json").exists()
+    assert apart(checkpoint(result.output, 4), result.model_dir) == 0.0
+    assert "Not evaluated" in (result.model_dir / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_share_of_train_can_be_the_validation_split(run: dict[str, Any], tmp_path: Path) -> None:
@@ -212,20 +212,20 @@ def test_a_task_in_two_datasets_is_one_head(run: dict[str, Any], tmp_path: Path)
     task = {"topic": {"kind": "classification", "label": "topic"}}
     two = {name: {**run["datasets"][name], "tasks": task} for name in ("words", "texts")}
     two["words"]["input"] = {"text": "text"}
-    done = train_tiny({**run, "datasets": two, "train": {**SHORT, "batch_size": 30}}, tmp_path / "out")
-    heads = {name.split(".")[1] for name in weights(done.model_dir) if name.startswith("heads.")}
+    result = train_tiny({**run, "datasets": two, "train": {**SHORT, "batch_size": 30}}, tmp_path / "out")
+    heads = {name.split(".")[1] for name in weights(result.model_dir) if name.startswith("heads.")}
     assert heads == {"topic_head"}
     labelled = [
         sum(row["topic"] is not None for row in rows_in(dataset["data"]["files"]["validation"]))
         for dataset in two.values()
     ]
-    assert done.result.scores is not None
-    assert done.result.scores["topic"]["rows"] == sum(labelled)
+    assert result.result.scores is not None
+    assert result.result.scores["topic"]["rows"] == sum(labelled)
 
 
 def test_freeze_leaves_the_encoder_untouched(run: dict[str, Any], tmp_path: Path) -> None:
-    done = train_tiny(run, tmp_path / "out", encoder={"freeze": True})
-    before, after = weights(checkpoint(done.output, 0)), weights(done.model_dir)
+    result = train_tiny(run, tmp_path / "out", encoder={"freeze": True})
+    before, after = weights(checkpoint(result.output, 0)), weights(result.model_dir)
     for name in before:
         if name.startswith("sharing."):
             assert torch.equal(before[name], after[name]), name
@@ -253,9 +253,9 @@ def test_class_weights_and_smoothing_change_the_weights(plain: dict[str, Any], t
         )
         for i, words in enumerate(changed)
     ]
-    losses = {round(metrics(done.output)[0]["losses"]["topic"], 6) for done in outputs}
+    losses = {round(metrics(result.output)[0]["losses"]["topic"], 6) for result in outputs}
     assert len(losses) == 3
-    assert len({round(metrics(done.output)[0]["losses"]["mood"], 9) for done in outputs}) == 1
+    assert len({round(metrics(result.output)[0]["losses"]["mood"], 9) for result in outputs}) == 1
 
 
 @pytest.mark.parametrize("name", [n for n in ("trackio", "wandb", "mlflow") if importlib.util.find_spec(n) is None])
@@ -281,7 +281,7 @@ def test_a_non_finite_loss_ends_the_run_before_a_checkpoint(run: dict[str, Any],
         train_tiny(run, tmp_path / "out", **{"train.lr": 1e30, "train.steps": 12, "train.save_every": 12})
     assert [path.name for path in (tmp_path / "out" / "checkpoints").iterdir()] == ["step-000000"]
     lines = metrics(tmp_path / "out")
-    assert lines, "the steps before it are told"
+    assert lines, "earlier steps are reported"
     assert all(math.isfinite(line["loss"]) for line in lines)
 
 
@@ -403,7 +403,7 @@ def test_validation_rows_without_a_label_are_no_validation(run: dict[str, Any], 
     assert isinstance(events[0], TrainingStarted)
     assert events[0].notes == ("task 'kinds' has no labelled validation rows: it is trained, but not scored",)
     assert isinstance(events[-1], TrainResult)
-    assert (events[-1].scores, events[-1].step) == (None, 4), "the last model is kept"
+    assert (events[-1].scores, events[-1].step) == (None, 4), "the last model is saved"
 
 
 def test_a_split_without_labels_cannot_be_scored(trained: Trained) -> None:
@@ -445,7 +445,7 @@ def test_a_resumed_run_keeps_its_precision(run: dict[str, Any], tmp_path: Path) 
 def test_train_keeps_no_event_but_the_last(
     run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each event but those in hand can be collected."""
+    """Events that are not referenced can be garbage collected."""
     alive: list[weakref.ref[Any]] = []
     peak = 0
 

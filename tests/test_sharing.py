@@ -49,13 +49,13 @@ def test_a_scheme_is_trained_saved_loaded_and_predicts(case: str, tmp_path: Path
 
 def test_a_resumed_run_keeps_the_task_covariance(tmp_path: Path) -> None:
     run = make_run(tmp_path, sharing={"kind": "lora", **RELATED}, train=TRAIN)
-    whole = train_tiny(run, tmp_path / "whole")
-    shutil.copytree(whole.output, tmp_path / "stopped")
+    full = train_tiny(run, tmp_path / "whole")
+    shutil.copytree(full.output, tmp_path / "stopped")
     for name in ("model", "best"):
         shutil.rmtree(tmp_path / "stopped" / name)
     shutil.rmtree(checkpoint(tmp_path / "stopped", 4))
     resumed = train_tiny(run, tmp_path / "stopped", resume=True)
-    assert apart(whole.model_dir, resumed.model_dir) == 0.0
+    assert apart(full.model_dir, resumed.model_dir) == 0.0
     assert any("covariance" in name for name in weights(resumed.model_dir))
 
 
@@ -122,7 +122,7 @@ def test_invalid_options_are_refused_with_their_key(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_give_the_weights_of_one_for_every_scheme(tmp_path: Path) -> None:
-    """All weights but the biases of keys.
+    """Return all weights except the biases of keys.
 
     Softmax does not depend on those biases, so their gradient is 0 but for rounding. AdamW divides it by its own size,
     and the penalty of `soft_l2` passes the rounding of one copy on to the others.
@@ -140,10 +140,10 @@ def test_two_processes_give_the_weights_of_one_for_every_scheme(tmp_path: Path) 
         encoding="utf-8",
     )
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
+    result = subprocess.run(
         [*start, str(script), str(tmp_path / "runs.json")], capture_output=True, text=True, timeout=600
     )
-    assert done.returncode == 0, done.stderr[-4000:]
+    assert result.returncode == 0, result.stderr[-4000:]
     for case, model_dir in model_dirs.items():
         single, distributed = weights(model_dir), weights(tmp_path / "two" / case / "model")
         assert single.keys() == distributed.keys()

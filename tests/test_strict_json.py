@@ -42,7 +42,7 @@ def test_a_finite_value_is_written_as_by_the_standard_library() -> None:
 
 
 def test_no_other_file_of_the_package_writes_json_that_may_hold_nan() -> None:
-    """A hash and the schemas are made of strings and integers; all else goes through `dumps`."""
+    """Digests and schemas contain only strings and integers; everything else uses `dumps`."""
     allowed = {"strict_json.py", "cli/schema.py", "data/dataset_loader.py"}
     package = Path(nlpmtl.__file__).parent
     for path in package.rglob("*.py"):

@@ -10,13 +10,13 @@ from nlpmtl.strict_model import StrictModel
 
 class Inner(StrictModel):
     rate: float = 0.1
-    """How fast."""
+    """Speed."""
 
 
 class Outer(StrictModel):
     inner: Inner = Inner()
     steps: int = Field(3, gt=0)
-    """How many."""
+    """Count."""
     quiet: bool = False
     name: str = "x"
     either: int | str = 1
@@ -95,5 +95,5 @@ def test_values_cannot_be_changed_afterwards() -> None:
 
 
 def test_field_docstrings_are_descriptions() -> None:
-    assert Outer.model_json_schema()["properties"]["steps"]["description"] == "How many."
+    assert Outer.model_json_schema()["properties"]["steps"]["description"] == "Count."
     assert Outer.model_json_schema()["additionalProperties"] is False

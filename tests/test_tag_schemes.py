@@ -6,7 +6,7 @@ import pytest
 
 import nlpmtl
 from nlpmtl.errors import ConfigError
-from tests.labelled import TAGS, Loader, labels, tagged
+from tests.label_loader import TAGS, Loader, labels, tagged
 from tests.tiny import read_json, train_tiny, write_encoder, write_rows
 
 

@@ -173,7 +173,7 @@ def test_one_split_for_an_existing_model(encoder: Path, tokenizer: PreTrainedTok
     options: dict[str, Any] = {"tokenizer": tokenizer, "max_length": 16}
     loaded = load_split(config.datasets, tasks=work.tasks, split="test", **options)
     assert loaded.splits["test"]["one"].labels["t"].tensor([0, 1], first_tokens=None, time=0).tolist() == [1, 2], (
-        "ids of the model, and the next one"
+        "ids of the model, and a new one"
     )
     assert loaded.notes == ("one, test: task 't' does not know zebra: those rows count as wrong",)
     with pytest.raises(ConfigError, match="no dataset has a split 'validation'"):

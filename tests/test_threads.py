@@ -1,4 +1,4 @@
-"""One Predictor that several threads use at once."""
+"""A Predictor shared by several threads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.tiny import write_encoder
 
 
 def make_predictor(encoder: Path, case: str = "hard") -> Predictor:
-    """A model with a task of every kind."""
+    """A model with a task of every type."""
     loaded = load_encoder(str(encoder))
     specs = {name: config_of_kind(name) for name in SPECS} | {"tags": config_of_kind("labeling", scheme="plain")}
     tasks = [task_from_config(name, spec) for name, spec in specs.items()]
@@ -39,7 +39,7 @@ def test_threads_get_the_predictions_that_one_thread_gets(case: str, tmp_path: P
 
 
 def test_the_tokenizer_of_a_predictor_may_be_used_concurrently(tmp_path: Path) -> None:
-    """Its settings for truncation and padding change with every call."""
+    """Calls that change the truncation and padding settings of the tokenizer."""
     predictor = make_predictor(write_encoder(tmp_path / "encoder"))
     options: dict[str, Any] = {"truncation": True, "max_length": 5, "padding": "max_length"}
     check_threads(predictor, meanwhile=lambda: predictor.tokenizer([*LONG, *SHORT], **options))
@@ -67,7 +67,7 @@ def test_a_model_with_task_specific_layers_can_be_copied_and_pickled(case: str, 
 
 
 def test_prediction_after_a_fork_is_refused(tmp_path: Path) -> None:
-    """In a process of its own, which has several threads of torch."""
+    """In a separate process with several torch threads."""
     code = (
         "import os, sys, torch\n"
         "from pathlib import Path\n"
@@ -87,8 +87,8 @@ def test_prediction_after_a_fork_is_refused(tmp_path: Path) -> None:
         "    os._exit(0 if set(predictor.predict_all('a cat')) == set(expected) else 2)\n"
         "sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=120, check=False)
-    assert done.returncode == 0
+    result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=120, check=False)
+    assert result.returncode == 0
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nlpmtl.errors import DataError
-from tests.labelled import CLASSES, SETS, TAGS, Loader, rows, tagged
+from tests.label_loader import CLASSES, SETS, TAGS, Loader, rows, tagged
 
 
 class TestUnknownInValidation:

@@ -23,7 +23,7 @@ LONG = "ada's old-red cat sings in rome . " * 8
 
 
 def train(directory: Path, rows: list[list[str]]) -> Predictor:
-    """A tagger, and a task on whole texts, that saw these words; it finds spans everywhere."""
+    """A tagger and a text task trained on these words, with a bias so that spans are predicted everywhere."""
     labelled = [
         {"tokens": words, "tags": ["B-x" if i % 3 == 0 else "O" for i in range(len(words))], "topic": "ab"[n % 2]}
         for n, words in enumerate(rows)
@@ -38,14 +38,14 @@ def train(directory: Path, rows: list[list[str]]) -> Predictor:
         "datasets": {"words": dataset},
         "train": {"steps": 2, "batch_size": 8, "precision": "fp32"},
     }
-    done: Trained = train_tiny(make_run(directory, **tables))
-    predictor = Predictor.from_pretrained(done.model_dir)
+    result: Trained = train_tiny(make_run(directory, **tables))
+    predictor = Predictor.from_pretrained(result.model_dir)
     model = copy.deepcopy(predictor.model)
     assert isinstance(model, MultiTaskModel)
     with torch.no_grad():
         model.head("tags").get_submodule("out").get_parameter("bias")[0] -= 10
     eager = Predictor(model, predictor.tokenizer)
-    eager._directory = done.model_dir
+    eager._directory = result.model_dir
     return eager
 
 
@@ -67,7 +67,7 @@ def spec(predictor: Predictor, task: str) -> dict[str, Any]:
 
 
 def shifted(spans: list[dict[str, Any]], text: str, words: list[tuple[int, int]]) -> list[dict[str, Any]]:
-    """The spans of words with spaces between, as spans of the raw text."""
+    """Return the spans of space-separated words as spans of the raw text."""
     starts, ends, position = {}, {}, 0
     for start, end in words:
         starts[position], ends[position + end - start] = start, end
@@ -85,7 +85,7 @@ def test_a_character_tagger_splits_raw_text_into_characters(by_character: Predic
     for text, prediction, other in zip(texts, raw, given, strict=True):
         assert prediction["tags"] == shifted(other["tags"], text, [(i, i + 1) for i in range(len(text))])
         assert prediction["topic"] == other["topic"]
-    assert raw[0]["tags"] != [], "single characters are found"
+    assert raw[0]["tags"] != [], "single characters are predicted"
     assert by_character.predict("", task="tags") == []
 
 

@@ -1,4 +1,4 @@
-"""One Predictor that several threads use at once, compared with one thread."""
+"""A Predictor shared by several threads, compared with one thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAIRS = [(SHORT[0], LONG[0]), (LONG[1], SHORT[1]), (SHORT[2], SHORT[3])]
 
 
 def calls_of(predictor: Predictor) -> list[tuple[Any, dict[str, Any]]]:
-    """Inputs and options that differ in length, shape, tasks and in how they are cut."""
+    """Inputs and options that differ in length, type, tasks and truncation."""
     calls: list[tuple[Any, dict[str, Any]]] = [
         *((text, {}) for text in (*SHORT, *LONG)),
         ([SHORT[0], LONG[1], SHORT[1]], {"all_scores": True}),
@@ -30,12 +30,12 @@ def calls_of(predictor: Predictor) -> list[tuple[Any, dict[str, Any]]]:
 
 
 def check_threads(predictor: Predictor, *, rounds: int = 1, meanwhile: Callable[[], object] | None = None) -> None:
-    """Every prediction of every thread is the one that the call gives without other threads.
+    """Check that every thread gets the predictions of a single thread.
 
     Args:
-        predictor: what the threads share.
-        rounds: how often each thread makes each call.
-        meanwhile: what every other thread does before a call.
+        predictor: the shared predictor.
+        rounds: number of repetitions of each call per thread.
+        meanwhile: called before each call in every other thread.
     """
     calls = calls_of(predictor)
     expected = [predictor.predict_all(inputs, **options) for inputs, options in calls]

@@ -1,4 +1,4 @@
-"""A whole encoder in a few kilobytes: two random BERT layers and a word-list tokenizer, written to a directory."""
+"""A tiny encoder (two random BERT layers and a word-list tokenizer), rows, runs and helpers for tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WORDS = (  # noqa: SIM905
 
 
 def write_tokenizer(directory: Path, *, longest: int | None = 128) -> PreTrainedTokenizerFast:
-    """Write a tokenizer of words and letters, with the longest input that it states, if any."""
+    """Write a tokenizer of words and letters, with a maximum length if given."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
     vocabulary = [*special, *WORDS, *(w for w in letters if w not in WORDS), *(f"##{c}" for c in letters), *".,;:!?'-"]
@@ -79,7 +79,7 @@ def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
 
 
 def make_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
-    """Rows of words labelled for every kind of task; every fifth lacks one of the labels."""
+    """Return rows of words with labels for every task type; every fifth row lacks one label."""
     source = random.Random(seed)
     rows = []
     for i in range(count):
@@ -102,9 +102,9 @@ def make_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
 
 
 def make_run(directory: Path, *, rows: int = 60, dropout: float = 0.1, **tables: Any) -> dict[str, Any]:
-    """A run over three datasets (words with three tasks, pairs, texts) and all kinds of task, as a dict.
+    """Return a run of every task type over three datasets (words with three tasks, pairs, texts), as a dict.
 
-    Files and encoder are written to the directory; `tables` override whole tables of the run.
+    Writes files and encoder to the directory; `tables` replace whole tables of the run.
     """
     encoder = write_encoder(directory / "encoder", dropout=dropout)
     sizes = {"words": rows, "pairs": rows // 2, "texts": rows // 3}
@@ -149,7 +149,7 @@ def make_run(directory: Path, *, rows: int = 60, dropout: float = 0.1, **tables:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: its config as a dict, its directory, and what `train` answered."""
+    """A finished run: its config as a dict, its output directory, and the result of `train`."""
 
     run: dict[str, Any]
     output: Path
@@ -167,7 +167,7 @@ def train_tiny(run: dict[str, Any], output: Path | None = None, **options: Any) 
 
 
 def interrupt(run: dict[str, Any], output: Path, *, step: int, resume: bool = False) -> None:
-    """Stop listening where a step was evaluated and not yet saved."""
+    """Interrupt a run after a step was evaluated and before it is saved."""
     events = iter_train(load_config(run), output=output, resume=resume)
     for event in events:
         if isinstance(event, EvaluationDone) and event.step == step:
@@ -176,39 +176,39 @@ def interrupt(run: dict[str, Any], output: Path, *, step: int, resume: bool = Fa
 
 
 def checkpoint(output: Path, step: int) -> Path:
-    """The directory of a checkpoint."""
+    """Return the directory of a checkpoint."""
     return output / "checkpoints" / f"step-{step:06d}"
 
 
 def weights(directory: Path) -> dict[str, torch.Tensor]:
-    """The weights in a model directory or a checkpoint."""
+    """Return the weights in a model directory or a checkpoint."""
     return load_file(directory / "model.safetensors")
 
 
 def apart(first: Path, second: Path) -> float:
-    """The largest difference between the weights of two directories."""
+    """Return the largest difference between the weights of two directories."""
     first_weights, second_weights = weights(first), weights(second)
     assert first_weights.keys() == second_weights.keys()
     return max(float((first_weights[name] - second_weights[name]).abs().max()) for name in first_weights)
 
 
 def digest(directory: Path, name: str = "model.safetensors") -> str:
-    """The sha256 of a file."""
+    """Return the SHA-256 of a file."""
     return hashlib.sha256((directory / name).read_bytes()).hexdigest()
 
 
 def metrics(output: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl."""
+    """Return the lines of metrics.jsonl."""
     return [json.loads(line) for line in (output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file says."""
+    """Return the value of a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def numbers(value: Any) -> list[float]:
-    """All numbers of a prediction, in order."""
+    """Return all numbers of a prediction, in order."""
     if isinstance(value, dict):
         return [number for key in sorted(value) for number in numbers(value[key])]
     if isinstance(value, list):

@@ -26,7 +26,7 @@ HOSTILE = [
 
 
 def meaning(piece: str) -> str:
-    """What a reader sees of a piece of code."""
+    """Return the rendered text of inline code."""
     if piece.startswith("`"):
         return piece[1:-1]
     return html.unescape(piece.removeprefix("<code>").removesuffix("</code>"))

@@ -143,9 +143,9 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
         "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
         f"print('loaded:', *sorted({HEAVY} & sys.modules.keys()))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "loaded:"
-    assert "nlpmtl" in done.stdout.splitlines()[0]
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "loaded:"
+    assert "nlpmtl" in result.stdout.splitlines()[0]
 
 
 def test_version(nlpmtl_: Nlpmtl) -> None:
@@ -173,10 +173,10 @@ def test_version(nlpmtl_: Nlpmtl) -> None:
     ],
 )
 def test_usage_and_config_errors_end_with_2(arguments: list[str], message: str, nlpmtl_: Nlpmtl) -> None:
-    done = nlpmtl_(*arguments)
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    result = nlpmtl_(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def ending(raised: BaseException, *options: str) -> tuple[int, str]:
@@ -190,8 +190,8 @@ def ending(raised: BaseException, *options: str) -> tuple[int, str]:
     def fail() -> None:
         raise raised
 
-    done = CliRunner().invoke(failing, [*options, "fail"])
-    return done.exit_code, done.stderr
+    result = CliRunner().invoke(failing, [*options, "fail"])
+    return result.exit_code, result.stderr
 
 
 @pytest.mark.parametrize(
@@ -244,9 +244,11 @@ def test_a_typo_ends_the_process_with_2(tmp_path: Path, to_toml: Callable[[Mappi
         },
     }
     path.write_text(to_toml(tables), encoding="utf-8")
-    done = subprocess.run([sys.executable, "-m", "nlpmtl", "train", path], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (f"error: {path}: encoder.max_lenght: unknown key; did you mean 'max_length'? (found 8)\n")
+    result = subprocess.run(
+        [sys.executable, "-m", "nlpmtl", "train", path], capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (f"error: {path}: encoder.max_lenght: unknown key; did you mean 'max_length'? (found 8)\n")
 
 
 def test_mistakes_in_toml_are_reported_before_torch_is_imported(tmp_path: Path) -> None:
@@ -272,8 +274,8 @@ def test_mistakes_in_toml_are_reported_before_torch_is_imported(tmp_path: Path) 
         "    assert done.exit_code == 2 and 'error: ' in done.stderr and not done.stdout, (call, done.output)\n"
         "    assert not {'torch', 'transformers', 'datasets'} & sys.modules.keys(), call\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 @pytest.mark.slow  # two processes that import everything, and train

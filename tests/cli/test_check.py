@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def test_a_valid_run(trained: Trained, run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
-    done = nlpmtl_("check", run_file)
-    assert (done.exit_code, done.stderr) == (0, "")
-    lines = done.stdout.splitlines()
+    result = nlpmtl_("check", run_file)
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
     assert lines[0] == "Tokens per row, before truncation at max_length = 48"
     assert lines[-1] == f"Config and data are OK: {trained.run['train']['steps']} steps"
     rows = [line.split() for line in lines]

@@ -18,23 +18,23 @@ def test_a_table_then_json(tmp_path: Path, nlpmtl_: Nlpmtl, to_toml: Callable[[M
     path, out = tmp_path / "run.toml", tmp_path / "out-compared"
     path.write_text(to_toml(run), encoding="utf-8")
     arguments = ["compare", path, "--seeds", "1", "--set", "train.steps=2", "--set", "eval.every=2"]
-    done = nlpmtl_(*arguments)
-    assert done.exit_code == 0, done.stderr
-    messages = done.stderr.splitlines()
+    result = nlpmtl_(*arguments)
+    assert result.exit_code == 0, result.stderr
+    messages = result.stderr.splitlines()
     assert [line for line in messages if line.startswith("run ")] == [
         "run 1 of 3: seed 5, multi-task",
         "run 2 of 3: seed 5, single-task topic",
         "run 3 of 3: seed 5, single-task places",
     ]
     assert messages.count("training: 2 steps") == 3
-    assert done.stdout.splitlines()[-1] == f"report: {out / 'compare.md'}"
+    assert result.stdout.splitlines()[-1] == f"report: {out / 'compare.md'}"
     written = json.loads((out / "compare.json").read_text(encoding="utf-8"))
-    table = [line.split() for line in done.stdout.splitlines()]
+    table = [line.split() for line in result.stdout.splitlines()]
     topic = written["tasks"]["topic"]
     scores = [f"{topic[side]['kept']['mean']:.4f}" for side in ("alone", "mixture")]
     assert ["topic", str(topic["rows"]), *scores] in [line[:4] for line in table]
     assert topic["alone"]["kept"]["deviation"] is None
-    assert "checkpoints were selected on the same validation rows" in done.stdout
+    assert "checkpoints were selected on the same validation rows" in result.stdout
 
     again = nlpmtl_(*arguments, "--json")
     assert again.exit_code == 0

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def test_json_of_a_run(trained: Trained, run_file: Path, nlpmtl_: Nlpmtl) -> None:
-    done = nlpmtl_("evaluate", trained.model_dir, "--data", run_file, "--json")
-    assert (done.exit_code, done.stderr) == (0, "")
-    scores = json.loads(done.stdout)
+    result = nlpmtl_("evaluate", trained.model_dir, "--data", run_file, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    scores = json.loads(result.stdout)
     assert list(scores) == ["split", "tasks", "mean"]
     assert scores["split"] == "validation"
     assert trained.result.scores is not None
@@ -30,9 +30,9 @@ def test_a_table_of_a_dataset_file(
 ) -> None:
     path = tmp_path / "texts.toml"
     path.write_text(to_toml(trained.run["datasets"]["texts"]), encoding="utf-8")
-    done = nlpmtl_("evaluate", trained.model_dir, "--data", path, "--split", "train")
-    assert done.exit_code == 0
-    rows = [line.split() for line in done.stdout.splitlines()]
+    result = nlpmtl_("evaluate", trained.model_dir, "--data", path, "--split", "train")
+    assert result.exit_code == 0
+    rows = [line.split() for line in result.stdout.splitlines()]
     assert [row[:2] + row[3:] for row in rows if row[:1] == ["kinds"]] == [
         ["kinds", "micro_f1", "20"],
         ["kinds", "macro_f1", "20"],
@@ -49,12 +49,12 @@ def test_an_unknown_label_is_reported(
     kinds = {"kinds": {"kind": "multilabel", "label": "kinds"}}
     path = tmp_path / "texts.toml"
     path.write_text(to_toml({**texts, "tasks": kinds, "data": {"files": {"test": str(rows)}}}), encoding="utf-8")
-    done = nlpmtl_("evaluate", trained.model_dir, "--data", path, "--split", "test")
-    assert done.exit_code == 0, done.stderr
-    assert done.stderr == "texts, test: task 'kinds' does not know zebra: those rows count as wrong\n"
+    result = nlpmtl_("evaluate", trained.model_dir, "--data", path, "--split", "test")
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr == "texts, test: task 'kinds' does not know zebra: those rows count as wrong\n"
 
 
 def test_a_missing_split(trained: Trained, run_file: Path, nlpmtl_: Nlpmtl) -> None:
-    done = nlpmtl_("evaluate", trained.model_dir, "--data", run_file, "--split", "tests")
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr == "error: no dataset has a split 'tests'\n"
+    result = nlpmtl_("evaluate", trained.model_dir, "--data", run_file, "--split", "tests")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "error: no dataset has a split 'tests'\n"

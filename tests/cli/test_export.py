@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 def test_one_task_is_written(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
     output = tmp_path / "topic"
-    done = nlpmtl_("export", trained.model_dir, "--to", "transformers", "--task", "topic", "--output", output)
-    assert (done.exit_code, done.stderr) == (0, "")
-    wrote, compared = done.stdout.splitlines()
+    result = nlpmtl_("export", trained.model_dir, "--to", "transformers", "--task", "topic", "--output", output)
+    assert (result.exit_code, result.stderr) == (0, "")
+    wrote, compared = result.stdout.splitlines()
     assert wrote.startswith(f"wrote {output}: README.md, config.json, model.safetensors, ")
     assert {path.name for path in output.iterdir()} == set(wrote.partition(": ")[2].split(", "))
     match = re.fullmatch(r"verified: largest difference of the logits (\S+), relative to .*", compared)
@@ -30,10 +30,10 @@ def test_invalid_arguments_exit_with_2(trained: Trained, nlpmtl_: Nlpmtl, tmp_pa
         (["--task", "topics"], "no task 'topics'; did you mean 'topic'?"),
         (["--to", "tensorflow"], "--to tensorflow: unknown format; formats: transformers, onnx"),
     ):
-        done = nlpmtl_("export", trained.model_dir, *arguments, "--output", tmp_path / "out")
-        assert (done.exit_code, done.stdout) == (2, ""), arguments
-        assert message in done.stderr
-    done = nlpmtl_("export", trained.model_dir, "--task", "topic", "--output", trained.model_dir)
-    assert done.exit_code == 2
-    assert "already exists: choose another directory or delete it" in done.stderr
+        result = nlpmtl_("export", trained.model_dir, *arguments, "--output", tmp_path / "out")
+        assert (result.exit_code, result.stdout) == (2, ""), arguments
+        assert message in result.stderr
+    result = nlpmtl_("export", trained.model_dir, "--task", "topic", "--output", trained.model_dir)
+    assert result.exit_code == 2
+    assert "already exists: choose another directory or delete it" in result.stderr
     assert not (tmp_path / "out").exists()

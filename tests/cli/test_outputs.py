@@ -31,10 +31,10 @@ def test_an_output_path_that_is_not_utf8(
     arguments: list[str], nlpmtl_: Nlpmtl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    done = nlpmtl_(*arguments)
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert "is not valid UTF-8: choose another name" in done.stderr
-    assert "output: the path 'out-\\udce9" in done.stderr
+    result = nlpmtl_(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "is not valid UTF-8: choose another name" in result.stderr
+    assert "output: the path 'out-\\udce9" in result.stderr
     assert not list(tmp_path.iterdir())
 
 
@@ -44,9 +44,9 @@ def test_a_folder_that_is_not_utf8(nlpmtl_: Nlpmtl, tmp_path: Path, monkeypatch:
     (tmp_path / "link").symlink_to(folder)
     monkeypatch.chdir(folder)
     for output in ("out", tmp_path / "link" / "out"):
-        done = nlpmtl_("train", "quickstart", "--output", output)
-        assert done.exit_code == 2
-        assert "is not valid UTF-8" in done.stderr
+        result = nlpmtl_("train", "quickstart", "--output", output)
+        assert result.exit_code == 2
+        assert "is not valid UTF-8" in result.stderr
     assert not list(folder.iterdir())
 
 
@@ -85,6 +85,6 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_loaded(
         "tasks": {"topic": {"kind": "classification", "label": "topic"}},
     }
     (tmp_path / "run.toml").write_text(to_toml({"encoder": {"name": "no/model"}, "datasets": {"d": dataset}}))
-    done = nlpmtl_(*arguments)
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert message in done.stderr
+    result = nlpmtl_(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr

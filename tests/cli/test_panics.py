@@ -25,7 +25,7 @@ PLACE = "validation.jsonl:7"
 
 
 def break_tokenizer(directory: Path) -> Path:
-    """Write a normalizer that panics on what is not ASCII: its map of characters is all zeros."""
+    """Write a normalizer that panics on non-ASCII characters: its character map is all zeros."""
     path = directory / "tokenizer.json"
     tokenizer = json.loads(path.read_text(encoding="utf-8"))
     zeros = (512).to_bytes(4, "little") + bytes(512)
@@ -36,7 +36,7 @@ def break_tokenizer(directory: Path) -> Path:
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, str]:
-    """Two splits, of which one has a text that is not ASCII in line 7."""
+    """Two splits, one with a non-ASCII text in line 7."""
     rows = make_rows(12)
     for row in rows:
         row["topic"] = row["topic"] or "animals"

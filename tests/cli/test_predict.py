@@ -24,9 +24,9 @@ def parse(lines: str) -> list[dict[str, Any]]:
 
 
 def test_texts_as_arguments(trained: Trained, nlpmtl_: Nlpmtl) -> None:
-    done = nlpmtl_("predict", trained.model_dir, "Ada lives in Turin.", "größer")
-    assert (done.exit_code, done.stderr) == (0, "")
-    first, second = parse(done.stdout)
+    result = nlpmtl_("predict", trained.model_dir, "Ada lives in Turin.", "größer")
+    assert (result.exit_code, result.stderr) == (0, "")
+    first, second = parse(result.stdout)
     assert first.keys() == {"text", "predictions"}
     assert (first["text"], second["text"]) == ("Ada lives in Turin.", "größer")
     assert first["predictions"].keys() == SINGLE
@@ -37,11 +37,11 @@ def test_texts_as_arguments(trained: Trained, nlpmtl_: Nlpmtl) -> None:
 def test_arguments_in_a_locale_that_is_not_utf_8(trained: Trained, nlpmtl_: Nlpmtl) -> None:
     """Python decodes arguments by the locale's encoding, and keeps bytes that it cannot decode as surrogates."""
     argument = "größer".encode().decode("ascii", "surrogateescape")
-    done = nlpmtl_("predict", trained.model_dir, argument)
-    assert parse(done.stdout)[0]["text"] == "größer"
+    result = nlpmtl_("predict", trained.model_dir, argument)
+    assert parse(result.stdout)[0]["text"] == "größer"
     for argument in (b"a \xff".decode("ascii", "surrogateescape"), "a \ud800"):
-        done = nlpmtl_("predict", trained.model_dir, argument)
-        assert (done.exit_code, done.stderr) == (2, "error: a text is not valid Unicode\n")
+        result = nlpmtl_("predict", trained.model_dir, argument)
+        assert (result.exit_code, result.stderr) == (2, "error: a text is not valid Unicode\n")
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def test_texts_from_files(
     name: str, content: str, expected: list[tuple[str, str | None]], trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8")
-    done = nlpmtl_("predict", trained.model_dir, "--input", tmp_path / name)
-    assert done.stderr == ""
-    rows = parse(done.stdout)
+    result = nlpmtl_("predict", trained.model_dir, "--input", tmp_path / name)
+    assert result.stderr == ""
+    rows = parse(result.stdout)
     assert [(row["text"], row.get("pair")) for row in rows] == expected
     assert [row["predictions"].keys() == {"grade"} for row in rows] == [pair is not None for _, pair in expected]
 
@@ -76,36 +76,36 @@ def test_rows_as_in_training(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path) 
     assert first["predictions"]["places"] == predictor.predict({"words": ["ada", "sings"]}, task="places")
     assert second["predictions"].keys() == {*SINGLE, "grade"}
     assert third["predictions"].keys() == SINGLE
-    done = nlpmtl_("predict", trained.model_dir, "--input", path, "--task", "grade")
-    assert done.exit_code == 2
-    assert "t.jsonl:1: text: missing or null; a row has `text`" in done.stderr
-    done = nlpmtl_("predict", trained.model_dir, "--input", path, "--task", "grade", "--on-bad-row", "skip")
-    printed = parse(done.stdout)
+    result = nlpmtl_("predict", trained.model_dir, "--input", path, "--task", "grade")
+    assert result.exit_code == 2
+    assert "t.jsonl:1: text: missing or null; a row has `text`" in result.stderr
+    result = nlpmtl_("predict", trained.model_dir, "--input", path, "--task", "grade", "--on-bad-row", "skip")
+    printed = parse(result.stdout)
     assert [row["predictions"] is None for row in printed] == [True, False, True]
     assert "t.jsonl:3: task 'grade' reads a pair (text, pair), and was given a single text" in printed[2]["error"]
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "int8"])
 def test_a_precision(dtype: str, trained: Trained, nlpmtl_: Nlpmtl) -> None:
-    done = nlpmtl_("predict", trained.model_dir, "a cat", "--task", "topic", "--dtype", dtype)
-    assert (done.exit_code, done.stderr) == (0, "")
+    result = nlpmtl_("predict", trained.model_dir, "a cat", "--task", "topic", "--dtype", dtype)
+    assert (result.exit_code, result.stderr) == (0, "")
     named: Any = dtype
     expected = Predictor.from_pretrained(trained.model_dir, dtype=named).predict("a cat", task="topic")
-    assert parse(done.stdout)[0]["predictions"] == {"topic": pytest.approx(expected)}
+    assert parse(result.stdout)[0]["predictions"] == {"topic": pytest.approx(expected)}
 
 
 def test_an_unknown_precision(trained: Trained, nlpmtl_: Nlpmtl) -> None:
-    done = nlpmtl_("predict", trained.model_dir, "a cat", "--dtype", "int4")
-    assert done.exit_code == 2
-    assert "'int4' is not one of 'fp32', 'bf16', 'int8'" in done.stderr
+    result = nlpmtl_("predict", trained.model_dir, "a cat", "--dtype", "int4")
+    assert result.exit_code == 2
+    assert "'int4' is not one of 'fp32', 'bf16', 'int8'" in result.stderr
 
 
 def test_stdin_to_a_file_in_chunks(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
     texts = [f"cat {i}" for i in range(300)]
     output = tmp_path / "new" / "out.jsonl"
     arguments = ["--input", "-", "--output", output, "--task", "topic", "--task", "mood"]
-    done = nlpmtl_("predict", trained.model_dir, *arguments, input="\n".join(texts).encode())
-    assert (done.exit_code, done.stdout, done.stderr) == (0, "", "")
+    result = nlpmtl_("predict", trained.model_dir, *arguments, input="\n".join(texts).encode())
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
     rows = parse(output.read_text(encoding="utf-8"))
     assert [row["text"] for row in rows] == texts
     assert all(row["predictions"].keys() == {"topic", "mood"} for row in rows)
@@ -128,9 +128,9 @@ def test_a_bad_line_is_named(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     output = tmp_path / "out.jsonl"
-    done = nlpmtl_("predict", trained.model_dir, "--input", tmp_path / name, "--output", output)
-    assert done.exit_code == 2
-    assert message in done.stderr
+    result = nlpmtl_("predict", trained.model_dir, "--input", tmp_path / name, "--output", output)
+    assert result.exit_code == 2
+    assert message in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
@@ -147,9 +147,9 @@ def test_a_bad_line_is_named(
     ],
 )
 def test_invalid_arguments(arguments: list[str], message: str, trained: Trained, nlpmtl_: Nlpmtl) -> None:
-    done = nlpmtl_("predict", trained.model_dir, *arguments)
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr.startswith(message)
+    result = nlpmtl_("predict", trained.model_dir, *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -180,9 +180,9 @@ def test_each_row_has_one_prediction(
 ) -> None:
     for path, data in ((tmp_path / name, content), (tmp_path / f"{name}.gz", gzip.compress(content))):
         path.write_bytes(data)
-        done = nlpmtl_("predict", trained.model_dir, "--input", path, "--task", "topic", *flags)
-        assert (done.exit_code, done.stderr) == (0, "")
-        rows = parse(done.stdout)
+        result = nlpmtl_("predict", trained.model_dir, "--input", path, "--task", "topic", *flags)
+        assert (result.exit_code, result.stderr) == (0, "")
+        rows = parse(result.stdout)
         assert [row["text"] for row in rows] == expected
         assert all(row["predictions"].keys() == {"topic"} for row in rows)
 
@@ -209,9 +209,9 @@ def test_a_bad_row_stays_in_the_output_where_they_are_skipped(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     arguments = ["predict", trained.model_dir, "--input", tmp_path / name, "--task", "topic"]
-    done = nlpmtl_(*arguments, "--on-bad-row", "skip")
-    assert (done.exit_code, done.stderr) == (0, f"{len(expected)} invalid row(s): their predictions are null\n")
-    rows = parse(done.stdout)
+    result = nlpmtl_(*arguments, "--on-bad-row", "skip")
+    assert (result.exit_code, result.stderr) == (0, f"{len(expected)} invalid row(s): their predictions are null\n")
+    rows = parse(result.stdout)
     null = [row for row in rows if row["predictions"] is None]
     assert [row["error"] for row in null] == [
         next(row["error"] for row in null if rule in row["error"] and f"{name}:{line}: " in row["error"])
@@ -227,10 +227,10 @@ def test_a_bad_row_stays_in_the_output_where_they_are_skipped(
 def test_more_rows_than_are_read_ahead_keep_their_order(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
     rows = [f"a{i}\t1" if i % 7 else f"b{i}" for i in range(5000)]
     (tmp_path / "t.tsv").write_text("\n".join(["text\tn", *rows]))
-    done = nlpmtl_(
+    result = nlpmtl_(
         "predict", trained.model_dir, "--input", tmp_path / "t.tsv", "--task", "topic", "--on-bad-row", "skip"
     )
-    printed = parse(done.stdout)
+    printed = parse(result.stdout)
     assert [row["text"] for row in printed] == [f"a{i}" if i % 7 else None for i in range(5000)]
     assert [row["predictions"] is None for row in printed] == [i % 7 == 0 for i in range(5000)]
 
@@ -260,15 +260,15 @@ def test_invalid_formats(
     monkeypatch.chdir(tmp_path)
     for name in ("t.jsonl", "t.csv"):
         (tmp_path / name).touch()
-    done = nlpmtl_("predict", trained.model_dir, *arguments)
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"error: {message}")
+    result = nlpmtl_("predict", trained.model_dir, *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"error: {message}")
 
 
 def test_a_directory_without_a_model(nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
-    done = nlpmtl_("predict", tmp_path, "a")
-    assert done.exit_code == 2
-    assert done.stderr.startswith(f"error: the model '{tmp_path}' cannot be loaded: ")
+    result = nlpmtl_("predict", tmp_path, "a")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: the model '{tmp_path}' cannot be loaded: ")
 
 
 def test_predictions_for_reading() -> None:

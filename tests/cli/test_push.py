@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub_server import WRITER, Hub, model, serve_hub
+from tests.hub_server import WRITER, Hub, model_files, serve_hub
 
 Push = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -28,13 +28,13 @@ def push(tmp_path: Path) -> Push:
 
 
 def test_the_page_of_the_commit_is_printed(push: Push, tmp_path: Path) -> None:
-    model.write(tmp_path / "model", model.files())
+    model_files.write(tmp_path / "model", model_files.files())
     with serve_hub() as hub:
-        done = push(hub, "me/x", "--private", "--message", "Hello", "--revision", "dev", HF_TOKEN=WRITER)
+        result = push(hub, "me/x", "--private", "--message", "Hello", "--revision", "dev", HF_TOKEN=WRITER)
         repo = hub.models["me/x"]
         head = repo.commits[repo.branches["dev"]]
-        assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == f"{hub.url}/me/x/commit/{head.sha}\n"
+        assert (result.returncode, result.stderr) == (0, "")
+        assert result.stdout == f"{hub.url}/me/x/commit/{head.sha}\n"
         assert (repo.private, head.message) == (True, "Hello")
         again = push(hub, "me/x", "--pull-request", HF_TOKEN=WRITER)
         assert again.stdout == f"{hub.url}/me/x/discussions/1\n"
@@ -43,10 +43,10 @@ def test_the_page_of_the_commit_is_printed(push: Push, tmp_path: Path) -> None:
 def test_an_error_is_a_line_and_an_exit_code(push: Push, tmp_path: Path) -> None:
     with serve_hub() as hub:
         absent = push(hub, "me/x", HF_TOKEN=WRITER)
-        model.write(tmp_path / "model", model.files())
+        model_files.write(tmp_path / "model", model_files.files())
         refused = push(hub, "me/x", HF_TOKEN="hf_of_nobody")
-    for done in (absent, refused):
-        assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr.startswith("error: ")
-        assert done.stderr.count(os.linesep) == 1
-        assert "hf_" not in done.stderr
+    for result in (absent, refused):
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr.startswith("error: ")
+        assert result.stderr.count(os.linesep) == 1
+        assert "hf_" not in result.stderr

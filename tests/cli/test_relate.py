@@ -33,9 +33,9 @@ def make_relations(means: np.ndarray, *, noise: float = 0.01, encoders: int = 2)
 
 def test_a_run_file_becomes_a_table_and_files(run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
     options = ["--steps", "10", "--encoders", "3", "--set", "train.batch_size=4", "--output", tmp_path]
-    done = nlpmtl_("relate", run_file, *options)
-    assert done.exit_code == 0, done.stderr
-    lines = done.stdout.splitlines()
+    result = nlpmtl_("relate", run_file, *options)
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
     assert lines[0].startswith("9 measurements over 10 steps")
     assert sum(" ± " in line and line.split()[0] in ("topic", "mood", "places", "grade") for line in lines) >= 6
     assert lines[-1] == f"wrote relate.json, relate-affinity.png and relate-tree.png to {tmp_path}"
@@ -53,9 +53,9 @@ def test_one_task_ends_with_2(run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Path) -
         'tasks = {topic = {kind = "classification", label = "topic"}}}'
     )
     run.write_text("\n".join(kept), encoding="utf-8")
-    done = nlpmtl_("relate", run, "--output", tmp_path / "out")
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert "error: nothing to relate: the run has only one task, 'topic'" in done.stderr
+    result = nlpmtl_("relate", run, "--output", tmp_path / "out")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "error: nothing to relate: the run has only one task, 'topic'" in result.stderr
 
 
 HELPING = np.array([[0.02, 0.01, -0.01], [0.01, 0.02, -0.01], [-0.01, -0.01, 0.02]])

@@ -11,8 +11,8 @@ SHIPPED = Path(__file__).parents[2] / "task_configs" / "schemas"
 
 
 def test_the_shipped_schemas_are_up_to_date(nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
-    done = nlpmtl_("schema", "--output", tmp_path / "new")
-    assert done.exit_code == 0
+    result = nlpmtl_("schema", "--output", tmp_path / "new")
+    assert result.exit_code == 0
     written = sorted((tmp_path / "new").iterdir())
     assert [path.name for path in written] == ["dataset.schema.json", "run.schema.json"]
     for path in written:

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 def test_a_model(trained: Trained, nlpmtl_: Nlpmtl) -> None:
     from tests.tiny import weights
 
-    done = nlpmtl_("show", trained.model_dir)
-    assert (done.exit_code, done.stderr) == (0, "")
+    result = nlpmtl_("show", trained.model_dir)
+    assert (result.exit_code, result.stderr) == (0, "")
     total = sum(weight.numel() for weight in weights(trained.model_dir).values())
     head = sum(w.numel() for name, w in weights(trained.model_dir).items() if name.startswith("heads.mood_head."))
-    assert f"parameters: {total:,}" in done.stdout.splitlines()
-    assert "encoder: bert, 2 layers, hidden size 32" in done.stdout
-    rows = [line.split() for line in done.stdout.splitlines()]
+    assert f"parameters: {total:,}" in result.stdout.splitlines()
+    assert "encoder: bert, 2 layers, hidden size 32" in result.stdout
+    rows = [line.split() for line in result.stdout.splitlines()]
     assert ["mood", "sentiment", "words", "negative,", "neutral,", "positive", f"{head:,}"] in rows
 
 
@@ -32,11 +32,11 @@ def test_task_specific_parameters_and_learned_task_relations(tmp_path: Path, nlp
 
     sharing = {"kind": "cross_stitch", "shared": 1, "relations": "covariance"}
     trained = train_tiny(make_run(tmp_path, sharing=sharing, train={"steps": 2, "batch_size": 8}))
-    done = nlpmtl_("show", trained.model_dir)
-    assert (done.exit_code, done.stderr) == (0, "")
+    result = nlpmtl_("show", trained.model_dir)
+    assert (result.exit_code, result.stderr) == (0, "")
     model, _ = load_model(str(trained.model_dir))
     specific = [*model.head("mood").parameters(), *model.sharing.task_parameters("mood").values()]
-    rows = [line.split() for line in done.stdout.splitlines()]
+    rows = [line.split() for line in result.stdout.splitlines()]
     (mood,) = [row for row in rows if row[:2] == ["mood", "sentiment"]]
     assert mood[-1] == f"{sum(weight.numel() for weight in specific):,}"
     assert any(row[:1] == ["cost:"] and "times" in row for row in rows)
@@ -44,7 +44,7 @@ def test_task_specific_parameters_and_learned_task_relations(tmp_path: Path, nlp
     assert next(iter(relations)) == "mixture after layer 2"
     assert len(relations) > 1
     for name, matrix in relations.items():
-        assert any(line.strip().startswith(name) for line in done.stdout.splitlines())
+        assert any(line.strip().startswith(name) for line in result.stdout.splitlines())
         for task, values in zip(matrix.tasks, matrix.values.tolist(), strict=True):
             assert [task, *(f"{value:.3f}" for value in values)] in rows
 
@@ -59,14 +59,14 @@ def test_a_run_file_and_a_shipped_name(trained: Trained, run_file: Path, nlpmtl_
 
 
 def test_kinds(nlpmtl_: Nlpmtl) -> None:
-    done = nlpmtl_("show", "kinds")
-    shown = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+    result = nlpmtl_("show", "kinds")
+    shown = [line.split(maxsplit=1) for line in result.stdout.splitlines()]
     for registry in (TASKS, SAMPLERS, WEIGHTINGS, SHARINGS, METRICS):
         for name in registry.names():
             assert any(line[0] == name and len(line) == 2 for line in shown if line), f"{name} has no first line"
 
 
 def test_an_unknown_name(nlpmtl_: Nlpmtl) -> None:
-    done = nlpmtl_("show", "kindz")
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert "run file 'kindz' does not exist" in done.stderr
+    result = nlpmtl_("show", "kindz")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "run file 'kindz' does not exist" in result.stderr

@@ -46,27 +46,27 @@ def shell(line: str, *command: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=300)
 
 
-@pytest.mark.parametrize("how", STREAMS)
-def test_work_continues_and_exits_with_0(tmp_path: Path, how: str) -> None:
-    done = shell(STREAMS[how], sys.executable, "-c", WORKING, tmp_path / "done", "works")
-    assert (done.returncode, done.stderr) == (0, "")
+@pytest.mark.parametrize("stream", STREAMS)
+def test_work_continues_and_exits_with_0(tmp_path: Path, stream: str) -> None:
+    result = shell(STREAMS[stream], sys.executable, "-c", WORKING, tmp_path / "done", "works")
+    assert (result.returncode, result.stderr) == (0, "")
     assert json.loads((tmp_path / "done").read_text())[0] > 2, "a file has the number of a standard stream"
     assert (tmp_path / "done.data").read_text() == ""
 
 
 @pytest.mark.parametrize(
-    "how", ["read to the first line", "stdout read to the first line", "a full disk", "unbuffered"]
+    "stream", ["read to the first line", "stdout read to the first line", "a full disk", "unbuffered"]
 )
-def test_printing_exits_quietly_with_0(tmp_path: Path, how: str) -> None:
-    done = shell(STREAMS[how], sys.executable, "-c", WORKING, tmp_path / "done", "prints")
-    assert (done.returncode, done.stderr) == (0, "")
+def test_printing_exits_quietly_with_0(tmp_path: Path, stream: str) -> None:
+    result = shell(STREAMS[stream], sys.executable, "-c", WORKING, tmp_path / "done", "prints")
+    assert (result.returncode, result.stderr) == (0, "")
     assert not (tmp_path / "done").exists(), "the process continued"
 
 
 def test_results_that_a_full_disk_does_not_take_are_mentioned(tmp_path: Path) -> None:
     quiet = WORKING.replace('print("a line of progress", number, file=sys.stderr)', "pass")
-    done = shell("{0} >/dev/full", sys.executable, "-c", quiet, tmp_path / "done", "prints")
-    assert (done.returncode, done.stderr) == (0, "stdout cannot be written: No space left on device\n")
+    result = shell("{0} >/dev/full", sys.executable, "-c", quiet, tmp_path / "done", "prints")
+    assert (result.returncode, result.stderr) == (0, "stdout cannot be written: No space left on device\n")
 
 
 def test_an_exit_code_is_kept(tmp_path: Path) -> None:
@@ -76,8 +76,8 @@ def test_an_exit_code_is_kept(tmp_path: Path) -> None:
 
 
 def test_help_into_a_closed_pipe() -> None:
-    done = shell("{0} | true", sys.executable, "-m", "nlpmtl", "--help")
-    assert (done.returncode, done.stderr) == (0, "")
+    result = shell("{0} | true", sys.executable, "-m", "nlpmtl", "--help")
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_the_streams_are_restored() -> None:
@@ -87,34 +87,38 @@ def test_the_streams_are_restored() -> None:
         "assert (sys.stdout, sys.stderr) == before\nprint('ö')\n"
     )
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
-    assert done.stdout.decode("utf-8").splitlines() == ["äö"]
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
+    assert result.stdout.decode("utf-8").splitlines() == ["äö"]
 
 
 @pytest.mark.slow  # processes that import everything, and train
-@pytest.mark.parametrize("how", ["read to the first line", "both closed", "a full disk"])
-def test_train_compare_and_relate_continue(tmp_path: Path, run_file: Path, how: str) -> None:
+@pytest.mark.parametrize("stream", ["read to the first line", "both closed", "a full disk"])
+def test_train_compare_and_relate_continue(tmp_path: Path, run_file: Path, stream: str) -> None:
     short = ["--set", "train.steps=40", "--set", "train.save_every=200", "--set", "eval.every=2"]
-    done = shell(STREAMS[how], sys.executable, "-m", "nlpmtl", "train", run_file, *short, "--output", tmp_path / "out")
-    assert (done.returncode, done.stderr) == (0, "")
+    result = shell(
+        STREAMS[stream], sys.executable, "-m", "nlpmtl", "train", run_file, *short, "--output", tmp_path / "out"
+    )
+    assert (result.returncode, result.stderr) == (0, "")
     assert len((tmp_path / "out" / "metrics.jsonl").read_text().splitlines()) == 40
     assert (tmp_path / "out" / "model" / "README.md").exists()
-    if how != "read to the first line":
+    if stream != "read to the first line":
         return
     short = ["--set", "train.steps=4", "--set", "eval.every=2", "--seeds", "1"]
-    done = shell(STREAMS[how], sys.executable, "-m", "nlpmtl", "compare", run_file, *short, "--output", tmp_path / "c")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert (tmp_path / "c" / "compare.md").exists()
-    done = shell(
-        STREAMS[how], sys.executable, "-m", "nlpmtl", "relate", run_file, "--steps", 10, "--output", tmp_path / "r"
+    result = shell(
+        STREAMS[stream], sys.executable, "-m", "nlpmtl", "compare", run_file, *short, "--output", tmp_path / "c"
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert (tmp_path / "c" / "compare.md").exists()
+    result = shell(
+        STREAMS[stream], sys.executable, "-m", "nlpmtl", "relate", run_file, "--steps", 10, "--output", tmp_path / "r"
+    )
+    assert (result.returncode, result.stderr) == (0, "")
     assert (tmp_path / "r" / "relate.json").exists()
 
 
 @pytest.mark.slow  # processes that import everything
-@pytest.mark.parametrize("how", ["read to the first line", "both closed"])
-def test_the_other_commands_exit_quietly(tmp_path: Path, run_file: Path, trained: Any, how: str) -> None:
+@pytest.mark.parametrize("stream", ["read to the first line", "both closed"])
+def test_the_other_commands_exit_quietly(tmp_path: Path, run_file: Path, trained: Any, stream: str) -> None:
     (tmp_path / "texts.txt").write_text("a cat\n" * 2000)
     for command in (
         ["predict", trained.model_dir, "--input", tmp_path / "texts.txt"],
@@ -125,10 +129,10 @@ def test_the_other_commands_exit_quietly(tmp_path: Path, run_file: Path, trained
         ["schema"],
         ["export", trained.model_dir, "--task", "topic", "--output", tmp_path / "exported"],
     ):
-        done = shell(STREAMS[how], sys.executable, "-m", "nlpmtl", *command)
-        assert (done.returncode, done.stderr) == (0, ""), command
+        result = shell(STREAMS[stream], sys.executable, "-m", "nlpmtl", *command)
+        assert (result.returncode, result.stderr) == (0, ""), command
     assert (tmp_path / "exported" / "config.json").exists()
     output = tmp_path / "predictions.jsonl"
     command = ["predict", trained.model_dir, "--input", tmp_path / "texts.txt", "--output", output]
-    assert shell(STREAMS[how], sys.executable, "-m", "nlpmtl", *command).returncode == 0
+    assert shell(STREAMS[stream], sys.executable, "-m", "nlpmtl", *command).returncode == 0
     assert len(output.read_text().splitlines()) == 2000

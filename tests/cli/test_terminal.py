@@ -204,7 +204,7 @@ def test_set_on_show_and_check(nlpmtl_: Nlpmtl, run_file: Path) -> None:
 
 def test_a_panic_is_reported_as_an_error(nlpmtl_: Nlpmtl, monkeypatch: pytest.MonkeyPatch) -> None:
     class PanicError(BaseException):
-        """Stands for the exception of pyo3."""
+        """A stand-in for the PanicException of pyo3."""
 
     def panic(*_: object, **__: object) -> None:
         raise PanicError("index out of bounds")
@@ -231,15 +231,15 @@ def test_commands_in_processes(encoding: str, hostile: Path, run_file: Path) -> 
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C"}
     for arguments in (["show", "kinds"], ["show", hostile], ["check", run_file], ["predict", hostile, "東京"], ["-h"]):
         command = [sys.executable, "-m", "nlpmtl", *map(str, arguments)]
-        done = subprocess.run(command, env=environment, capture_output=True, check=False)
-        assert done.returncode == 0, (arguments, done.stderr.decode(errors="replace"))
+        result = subprocess.run(command, env=environment, capture_output=True, check=False)
+        assert result.returncode == 0, (arguments, result.stderr.decode(errors="replace"))
 
 
 @pytest.mark.slow
 def test_predictions_on_a_terminal(hostile: Path) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "nlpmtl", "predict", str(hostile), "a cat"]
-    done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, check=False)
+    result = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, check=False)
     os.close(theirs)
     printed = b""
     while True:
@@ -251,6 +251,6 @@ def test_predictions_on_a_terminal(hostile: Path) -> None:
             break
         printed += part
     os.close(ours)
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     assert "topic" in printed.decode()
     assert not controls(printed.decode().replace("\r\n", "\n"))

@@ -13,13 +13,13 @@ from tests.cli.conftest import Nlpmtl
 def test_a_run_and_a_second_one_into_its_output(run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ["train", run_file, "--set", "train.steps=2", "--set", "eval.every=2", "--output", out]
-    done = nlpmtl_(*arguments)
-    assert done.exit_code == 0
-    assert done.stderr.splitlines()[0] == "training: 2 steps"
-    assert done.stderr.splitlines()[-1].startswith("step 2: mean ")
-    assert done.stdout.splitlines()[-1] == f"model: {out / 'model'}"
+    result = nlpmtl_(*arguments)
+    assert result.exit_code == 0
+    assert result.stderr.splitlines()[0] == "training: 2 steps"
+    assert result.stderr.splitlines()[-1].startswith("step 2: mean ")
+    assert result.stdout.splitlines()[-1] == f"model: {out / 'model'}"
     scores = json.loads((out / "scores.json").read_text(encoding="utf-8"))
-    table = [line.split() for line in done.stdout.splitlines()]
+    table = [line.split() for line in result.stdout.splitlines()]
     assert ["mean", f"{scores['mean']:.4f}"] in table
     assert ["topic", "accuracy", f"{scores['tasks']['topic']['accuracy']:.4f}", "12"] in table
     assert ["grade", "score", f"{scores['tasks']['grade']['score']:.4f}", "11"] in table
@@ -29,7 +29,7 @@ def test_a_run_and_a_second_one_into_its_output(run_file: Path, nlpmtl_: Nlpmtl,
     resumed = nlpmtl_(*arguments, "--resume")
     assert resumed.exit_code == 0
     assert resumed.stderr.splitlines()[0] == f"resuming from {out / 'checkpoints' / 'step-000002'}"
-    assert resumed.stdout == done.stdout
+    assert resumed.stdout == result.stdout
 
 
 def test_resume_needs_no_set_again(run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:

@@ -118,9 +118,9 @@ def test_a_single_task_run_is_a_normal_run(run: dict[str, Any], whole: CompareRe
         "eval": {"every": 4},
     }
     trained = train_tiny(single, tmp_path / "out")
-    alone = places(whole, "alone-topic")[1]
-    assert read_json(alone / "scores.json") == read_json(trained.output / "scores.json")
-    assert (alone / "evaluations.jsonl").read_bytes() == (trained.output / "evaluations.jsonl").read_bytes()
+    separate = places(whole, "alone-topic")[1]
+    assert read_json(separate / "scores.json") == read_json(trained.output / "scores.json")
+    assert (separate / "evaluations.jsonl").read_bytes() == (trained.output / "evaluations.jsonl").read_bytes()
 
 
 def test_files_kept_of_the_runs(whole: CompareResult) -> None:
@@ -198,8 +198,8 @@ for event in iter_compare(load_config({run!r}), seeds=2, output={str(copied)!r})
     if evaluations == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run([sys.executable, "-c", code], check=False)
-    assert done.returncode == -signal.SIGKILL
+    result = subprocess.run([sys.executable, "-c", code], check=False)
+    assert result.returncode == -signal.SIGKILL
     broken = copied / "seed-6" / "alone-topic"
     assert {path.name for path in (broken / "checkpoints").iterdir()} == {"step-000000", "step-000002"}
     assert not (broken / "answers.json").exists()

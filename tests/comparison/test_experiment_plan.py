@@ -89,7 +89,7 @@ def test_a_single_task_run_makes_as_many_passes_over_its_rows_as_the_multi_task_
 
 @pytest.mark.parametrize(("every", "expected"), [(42, 9), (126, 26), (378, 78), (1, 1), (1000, 207)])
 def test_a_single_task_run_is_evaluated_at_the_same_fractions_of_its_steps(every: int, expected: int) -> None:
-    """378 steps of the mixture, 78 of the task."""
+    """378 steps of the multi-task run, 78 of the single-task run."""
     config = make(train={"epochs": 3, "batch_size": 10}, eval={"every": every})
     assert single_task_config(config, task="topic", rows=ROWS).eval.every == expected
 

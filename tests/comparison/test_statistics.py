@@ -150,16 +150,16 @@ class TestSpread:
 
 class TestDelta:
     @pytest.mark.parametrize(
-        ("mixture", "alone", "change"),
+        ("mixture", "single", "change"),
         [(0.9, 0.6, 50.0), (0.6, 0.9, -100 / 3), (0.5, 0.5, 0.0), (-1.0, -2.0, 50.0), (-3.0, -2.0, -50.0)],
     )
-    def test_the_change_of_a_task(self, mixture: float, alone: float, change: float) -> None:
-        assert relative_change(mixture, alone) == pytest.approx(change)
+    def test_the_change_of_a_task(self, mixture: float, single: float, change: float) -> None:
+        assert relative_change(mixture, single) == pytest.approx(change)
 
     def test_delta_is_positive_when_an_error_metric_falls(self) -> None:
         """(−1)^l (M_m − M_b) / M_b, where l is 1 if lower is better; our scores of errors are negated."""
-        alone, mixture = 0.4, 0.3
-        assert relative_change(-mixture, -alone) == pytest.approx(100 * -1 * (mixture - alone) / alone)
+        single, mixture = 0.4, 0.3
+        assert relative_change(-mixture, -single) == pytest.approx(100 * -1 * (mixture - single) / single)
 
     def test_delta_of_a_zero_baseline_is_undefined(self) -> None:
         assert relative_change(0.5, 0.0) is None

@@ -1,4 +1,4 @@
-"""A dataset file: one source, one shape of input, at least one task; everything else is an error with its place."""
+"""Dataset files: one source, one kind of input, at least one task; anything else is an error with its location."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files, dicts and overrides become plain tables; what cannot be read or followed says where."""
+"""Loading of files, dicts and overrides into plain tables; errors name the file and line."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ FILES = "datasets.reviews.data.files"
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
-    """A dataset file and a run file one folder below it; answers the run file."""
+    """Write a dataset file, and a run file in a directory below it; return the path of the run file."""
 
     def make(*, dataset: str = DATASET, run: str = RUN) -> Path:
         (tmp_path / "mood.toml").write_text(dataset, encoding="utf-8")
@@ -75,7 +75,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 
 def problem(path: Path, **overrides: Any) -> str:
-    """What is wrong with a run file."""
+    """Return the error message of a run file."""
     with pytest.raises(ConfigError) as caught:
         parse_run(read_run(path, overrides=overrides), where=describe(path))
     return str(caught.value)
@@ -99,7 +99,7 @@ def test_bad_toml_names_the_line(write: Callable[..., Path]) -> None:
 
 @pytest.mark.parametrize("text", ["a.b = [1, {x}]", "a.b = [1, {{ c = {x} }}]", "a.b = {x}"])
 def test_an_integer_that_toml_does_not_have_is_refused_with_its_key(write: Callable[..., Path], text: str) -> None:
-    """Python reads it from hexadecimal digits, however many, and is unable to show it in decimal ones."""
+    """Python reads hexadecimal integers of any length, but refuses to print long ones as decimals."""
     path = write(run=text.format(x="0x" + "f" * 5000))
     with pytest.raises(ConfigError, match=r"run\.toml: a\.b.*: an integer of more than 64 bits was found"):
         read_toml(path)

@@ -1,4 +1,4 @@
-"""Errors of configs speak of configs: no phrases of pydantic, and keys of other tools are understood."""
+"""Messages of config errors: no phrases of pydantic, and hints for keys of other tools."""
 
 from __future__ import annotations
 
@@ -297,6 +297,6 @@ def test_layers_have_a_default_as_other_schemes() -> None:
 
 
 def test_a_key_in_brackets_is_an_unknown_key_like_any_other() -> None:
-    """pydantic marks errors in the names of keys with the same word."""
+    """pydantic uses the same marker for errors in the names of keys."""
     with pytest.raises(ConfigError, match=r"config: \[key\]: unknown key"):
         parse_run({"encoder": {"name": "x"}, "datasets": {}, "[key]": 1}, where="config")

@@ -49,7 +49,7 @@ def test_an_unwritable_output_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.access", lambda path, mode: False)  # permissions do not bind root, as tests may run
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # permissions do not apply to root
     with pytest.raises(ConfigError, match=r"output: .*/new: cannot be written: no permission to write in "):
         check_writable(tmp_path / "new", key="output")
 

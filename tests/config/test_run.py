@@ -1,4 +1,4 @@
-"""A run file: what is wrong with one, and that nothing but a RunConfig or a ConfigError comes of any."""
+"""Run files: error messages, and that any input gives a RunConfig or a ConfigError."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nlpmtl.errors import ConfigError
 
 
 def valid() -> dict[str, Any]:
-    """A run that says something in each of its tables."""
+    """A run with a key in each table."""
     mood = {"kind": "sentiment", "label": "mood", "labels": ["low", "high"], "metrics": ["accuracy"]}
     tags = {"kind": "labeling", "label": "tags", "scheme": "bio", "labels": ["O", "B-x", "I-x"]}
     same = {"kind": "classification", "label": "label", "labels": ["no", "yes"], "pos_label": "yes"}
@@ -227,7 +227,7 @@ values = st.recursive(leaves, lambda v: st.lists(v, max_size=3) | st.dictionarie
 
 
 def tables(node: Any) -> list[Any]:
-    """Every table and list inside, itself included."""
+    """Yield every nested table and list, including the value itself."""
     children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
     inside = [table for child in children for table in tables(child)]
     return [node, *inside] if isinstance(node, dict | list) else inside
@@ -235,7 +235,7 @@ def tables(node: Any) -> list[Any]:
 
 @st.composite
 def mutated(draw: st.DrawFn) -> dict[str, Any]:
-    """A valid run after a few changes anywhere in it: values put in, replaced or taken out."""
+    """A valid run with a few random insertions, replacements and removals."""
     raw = valid()
     for _ in range(draw(st.integers(1, 3))):
         node = draw(st.sampled_from(tables(raw)))

@@ -1,4 +1,4 @@
-"""The JSON Schemas know every key and every registered kind, point nowhere empty, and agree with what loads."""
+"""The JSON Schemas have every key and every registered kind, valid references, and accept the shipped files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def resolve(node: dict[str, Any], *, root: dict[str, Any]) -> dict[str, Any]:
 
 
 def kinds(members: dict[str, Any]) -> list[str]:
-    """The kinds of a table that has one, in order; none for other tables."""
+    """Return the kinds that a table allows, in order; empty for tables without a kind."""
     properties = [
         member.get("properties", {}).get("kind", {}) for member in members.get("oneOf", members.get("anyOf", ()))
     ]
@@ -41,13 +41,13 @@ def kinds(members: dict[str, Any]) -> list[str]:
 
 
 def may_be(value: dict[str, Any], member: dict[str, Any]) -> bool:
-    """Whether a table has what a member requires, and its kind if it says one."""
+    """Return whether a table has the required keys of a member, and its kind if given."""
     known = member.get("properties", {}).get("kind", {}).get("const")
     return set(member.get("required", ())) <= set(value) and value.get("kind", known) == known
 
 
 def unknown_keys(value: Any, node: dict[str, Any], *, root: dict[str, Any]) -> list[str]:
-    """The keys of a table, and of those inside it, that a schema does not allow."""
+    """Return the keys of a table and its nested tables that a schema does not allow."""
     node = resolve(node, root=root)
     if not isinstance(value, dict):
         return []

@@ -1,4 +1,4 @@
-"""Every shipped file loads, says where its data come from, and names nothing that is not there."""
+"""Every shipped file loads, names the source and licence of its data, and refers only to existing files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run_tables(path: Path) -> dict[str, Any]:
 
 
 def opening(path: Path) -> list[str]:
-    """The lines of comment that a file begins with."""
+    """Return the comment lines at the start of a file."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))]
 

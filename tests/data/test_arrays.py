@@ -30,7 +30,7 @@ def write_array(directory: Path, *parts: Any, name: str = "a", dtype: Any = np.i
 
 
 def count_open() -> int:
-    """How many files this process has open, where that can be known."""
+    """Return the number of open files of this process, if the system provides it."""
     return len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
 
 
@@ -161,7 +161,7 @@ def test_object_arrays_are_refused_without_unpickling(tmp_path: Path) -> None:
     np.save(path, np.array([bomb, bomb], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match="not a one-dimensional array"):
         memmap_array(path)
-    # The same again, as long as the header says; a bare pickle; and an archive.
+    # With the length that the header states; a bare pickle; and an archive.
     with path.open("wb") as file:
         npy.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": (2,)})
         file.write(bytes(16))
@@ -175,7 +175,7 @@ def test_object_arrays_are_refused_without_unpickling(tmp_path: Path) -> None:
         memmap_array(tmp_path / "a.npz")
     assert not bomb.path.exists()
     np.load(tmp_path / "a.npz", allow_pickle=True)["arr_0"]
-    assert bomb.path.exists()  # the bomb was a real one
+    assert bomb.path.exists()  # unpickling executes it
 
 
 @QUICK
@@ -192,7 +192,7 @@ def test_a_damaged_header_is_refused_or_matches_the_file_size(tmp_path: Path, ch
         content[offset] = byte
     path.write_bytes(content)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # NumPy's, of what it did not write
+        warnings.simplefilter("ignore")  # NumPy's warning for unknown versions
         try:
             loaded = memmap_array(path)
         except REFUSED:
@@ -222,7 +222,7 @@ class TestPlainFiles:
         (tmp_path / "directory").mkdir()
         names = ["link", "dangling", "directory", "none"]
         if hasattr(os, "mkfifo"):
-            os.mkfifo(tmp_path / "pipe")  # whose opening would wait for ever
+            os.mkfifo(tmp_path / "pipe")  # opening a pipe without a writer would block
             names.append("pipe")
         for name in names:
             with pytest.raises(OSError, match=name):

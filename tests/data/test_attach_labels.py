@@ -20,9 +20,9 @@ from nlpmtl.data import (
     tokenize,
 )
 from nlpmtl.errors import DataError
-from tests.data.direct import encode, load_rows
+from tests.data.uncached import encode, load_rows
 from tests.tiny import make_rows
-from tests.tokenizing import TOKENIZERS, byte_level, token
+from tests.tiny_tokenizers import TOKENIZERS, byte_level, token
 
 TOPIC = LabelMapping("topic", "class", ("animals", "places", "things"))
 KINDS = LabelMapping("kinds", "set", ("x", "y", "z"))
@@ -71,7 +71,7 @@ class TestLabels:
             assert task_labels.known == len(task_labels.names)
         assert np.isnan(grade.numbers[1])
         assert topic.counts.tolist() == kinds.counts.tolist() == grade.counts.tolist() == [1, 0, 1]
-        assert tags.counts.tolist() == [2, 0, 2]  # an empty word has no token: nothing to count
+        assert tags.counts.tolist() == [2, 0, 2]  # an empty word has no token and is not counted
 
     @pytest.mark.parametrize(
         ("task", "wrong", "message"),
@@ -111,7 +111,7 @@ class TestLabels:
         ),
         max_length=st.sampled_from([4, 7, 64]),
     )
-    @example(words=["a", " ", " ", "b"], max_length=64)  # one token for both, in those that count spaces in
+    @example(words=["a", " ", " ", "b"], max_length=64)  # a single token for both in tokenizers that include spaces
     def test_label_counts_equal_the_number_of_targets(self, name: str, words: list[str], max_length: int) -> None:
         rows = [{"tokens": words, "tags": ["O"] * len(words)}]
         split = encoded(rows, {"tags": TAGS}, max_length=max_length, tokenizer=TOKENIZERS[name]())
@@ -123,9 +123,9 @@ class TestLabels:
 class TestWordpieces:
     def test_a_text_is_tokenised_once_for_all_tasks(self) -> None:
         rows = make_rows(20)
-        joint, alone = encoded(rows, ALL), encoded(rows, {"topic": TOPIC})
+        joint, single = encoded(rows, ALL), encoded(rows, {"topic": TOPIC})
         assert len(joint) == len(joint.ids) == 20
-        assert joint.ids.values.tolist() == alone.ids.values.tolist()
+        assert joint.ids.values.tolist() == single.ids.values.tolist()
         assert list(joint.labels) == list(ALL)
         assert all(len(labels.labelled) == 20 for labels in joint.labels.values())
 
@@ -147,14 +147,14 @@ class TestWordpieces:
 
     @pytest.mark.parametrize(("max_length", "cut"), [(5, 2), (6, 1), (7, 1), (8, 0), (64, 0)])
     def test_only_rows_longer_than_max_length_are_truncated(self, max_length: int, cut: int) -> None:
-        rows = [{"tokens": ["a"] * n, "tags": ["B-place"] * n} for n in (6, 4, 2)]  # and two special ones
+        rows = [{"tokens": ["a"] * n, "tags": ["B-place"] * n} for n in (6, 4, 2)]  # and two special tokens
         split = encoded(rows, {"tags": TAGS}, max_length=max_length)
         assert split.truncated == cut
         assert split.ids.lengths.tolist() == [min(n + 2, max_length) for n in (6, 4, 2)]
         assert split.labels["tags"].counts.tolist() == [min(n, max_length - 2) for n in (6, 4, 2)]
         assert split.first_tokens is not None
         assert split.first_tokens[0].tolist() == [*range(1, 7)][: max_length - 2] + [-1] * max(0, 8 - max_length)
-        assert len(split.labels["tags"].values([0])[0]) == 6  # what is right does not change
+        assert len(split.labels["tags"].values([0])[0]) == 6  # gold labels are unchanged
 
 
 class TestPairs:

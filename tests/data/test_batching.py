@@ -34,7 +34,7 @@ def test_optimal_length_batches_are_optimal(lengths: list[int], overhead: int, l
 
 
 def plain(lengths: list[int], *, overhead: int, limit: int | None) -> list[tuple[int, int]]:
-    """Every start tried for every end; of those that cost the same, the first."""
+    """Try every start for every end; of equal costs, the first."""
     cost, start = [0], [0]
     for end in range(1, len(lengths) + 1):
         allowed = [a for a in range(end) if limit is None or end - a <= max(1, limit // lengths[a])]

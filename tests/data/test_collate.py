@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from nlpmtl.config import DataConfig, InputConfig
 from nlpmtl.data import IGNORED, Batch, Collator, LabelMapping, TokenizedSplit
-from tests.data.direct import encode, load_rows
+from tests.data.uncached import encode, load_rows
 from tests.tiny import make_rows
-from tests.tokenizing import token
+from tests.tiny_tokenizers import token
 
 PAD = 77
 ROWS = [{**row, "kinds": None} if i == 7 else row for i, row in enumerate(make_rows(15, seed=4))]
@@ -37,7 +37,7 @@ def encoded(input: dict[str, str], *tasks: str) -> TokenizedSplit:
 
 @cache
 def collator(*, types: bool = True) -> Collator:
-    """Words with three tasks, pairs with two of which one is the words' too, and texts of one task."""
+    """Three datasets: words with three tasks, pairs with two tasks (one shared), and texts with one."""
     datasets = (
         encoded({"words": "tokens"}, "topic", "tags", "kinds"),
         encoded({"text": "text", "pair": "other"}, "grade", "topic"),
@@ -86,7 +86,7 @@ def test_task_batches_hold_the_labelled_rows_and_their_labels(rows: list[tuple[i
             for i, (d, r) in enumerate(rows)
             if task in datasets[d].labels and ROWS[r][TARGETS[task].column] is not None
         ]
-        assert list(labels.get(task, {})) == carrying  # ascending, and no part without a row
+        assert list(labels.get(task, {})) == carrying  # ascending, and no task batch without rows
         for i in carrying:
             _, r = rows[i]
             expected = ROWS[r][TARGETS[task].column]
@@ -129,8 +129,8 @@ def test_a_row_without_labels_is_in_no_task_batch() -> None:
 
 
 def test_a_text_of_three_tasks_is_tokenised_once() -> None:
-    whole = next(r for r, row in enumerate(ROWS) if all(row[key] is not None for key in ("topic", "tags", "kinds")))
-    batch = collator()([(0, whole)])
+    full = next(r for r, row in enumerate(ROWS) if all(row[key] is not None for key in ("topic", "tags", "kinds")))
+    batch = collator()([(0, full)])
     assert len(batch.input_ids) == 1
     assert {task: part.sequences.tolist() for task, part in batch.tasks.items()} == {
         "topic": [0],
@@ -166,7 +166,7 @@ def test_moving_a_batch_to_a_device_keeps_all_tensors(types: bool) -> None:
 
 
 class TestRowByRow:
-    """Against a plain loop over rows."""
+    """Compared with a plain loop over rows."""
 
     @settings(deadline=None, max_examples=60)
     @given(rows=ANY, types=st.booleans())
@@ -233,7 +233,7 @@ class TestRowByRow:
 
 
 def test_batch_stats_are_python_ints_that_do_not_overflow() -> None:
-    tally = collator().tally([(2, 1)] * 300)  # counts are kept in a byte each
+    tally = collator().tally([(2, 1)] * 300)  # counts are stored as bytes
     assert tally.rows == tally.items == {"grade": 300}
     assert {type(count) for count in (*tally.rows.values(), *tally.items.values())} == {int}
 

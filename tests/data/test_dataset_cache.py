@@ -17,7 +17,7 @@ from nlpmtl.data.dataset_cache import Cache, cache_directory
 KEY, OTHER = "0a" * 32, "1b" * 32
 DAY = 24 * 3600
 
-# `nlpmtl.data` as a whole brings torch, which the cache does without: this is a process in half a second.
+# The cache is imported without torch, so that a process starts in half a second.
 CODE = """
 import sys, time, types
 from pathlib import Path
@@ -136,7 +136,7 @@ class TestEntries:
                 pass
             with pytest.raises(OSError, match="file"), cache.scratch():
                 pass
-            with cache.locked(KEY):  # where no lock can be had, all go on
+            with cache.locked(KEY):  # without file locks, all processes continue
                 pass
         assert (tmp_path / "file").is_file()
 
@@ -302,9 +302,9 @@ class TestProcesses:
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        answers = [process.communicate(timeout=60)[0] for process in processes]
+        predictions = [process.communicate(timeout=60)[0] for process in processes]
         assert [process.returncode for process in processes] == [0, 0]
-        assert answers == ["content\n"] * 2
+        assert predictions == ["content\n"] * 2
         assert (tmp_path / "log").read_text() == "made\n"
 
     @pytest.mark.parametrize("stopped", [True, False])

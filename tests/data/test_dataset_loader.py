@@ -24,10 +24,10 @@ from nlpmtl.data.split_tokenization import tokenize_split
 from nlpmtl.data.targets import LabelMapping
 from nlpmtl.data.tokenized_split import TokenizedSplit, attach_labels
 from nlpmtl.errors import ConfigError, DataError
-from tests.data.direct import encode, load_rows
-from tests.data.prepared import arrays, plain
+from tests.data.plain_values import arrays, plain
+from tests.data.uncached import encode, load_rows
 from tests.tiny import make_rows, write_rows
-from tests.tokenizing import byte_level, metaspace, token
+from tests.tiny_tokenizers import byte_level, metaspace, token
 
 COLUMNS: dict[str, LabelType] = {"topic": "class", "grade": "number", "kinds": "set", "tags": "tags"}
 WORDS = InputConfig(words="tokens")
@@ -53,7 +53,7 @@ def files(tmp_path: Path, root: Path) -> dict[str, str]:
 
 
 class _Watch:
-    """What Python opens, while it is asked to look; its hook cannot be taken away again."""
+    """Record the files that Python opens while active; an audit hook cannot be removed."""
 
     def __init__(self) -> None:
         self.opened: list[str] | None = None
@@ -125,7 +125,7 @@ class TestFromTheCache:
         opened.opened.clear()
         ask(files)
         assert {split: opened.opened.count(path) for split, path in files.items()} == dict.fromkeys(files, 1)
-        assert all(times > 1 for times in first.values())  # the one is for the fingerprint
+        assert all(times > 1 for times in first.values())  # one open is for the fingerprint
 
     def test_only_missing_splits_are_read(self, files: dict[str, str], root: Path, opened: _Watch) -> None:
         assert list(ask(files, splits=["train"])) == ["train"]
@@ -134,7 +134,7 @@ class TestFromTheCache:
         assert files["test"] not in opened.opened
         opened.opened.clear()
         assert list(ask(files, splits=["test", "train"])) == ["train", "test"]
-        assert opened.opened.count(files["train"]) == 1, "for its fingerprint"
+        assert opened.opened.count(files["train"]) == 1, "for the fingerprint"
         assert len(entries(root)) == 2
 
     def test_arrays_cannot_be_written_to(self, files: dict[str, str]) -> None:
@@ -162,7 +162,7 @@ class TestFromTheCache:
 
     def test_an_entry_removed_by_another_process_is_rebuilt(self, files: dict[str, str], root: Path) -> None:
         class Hasty(Cache):
-            """As if another process had just cleared up."""
+            """Remove the entry as another process would."""
 
             def find(self, key: str) -> Path | None:
                 entry = super().find(key)
@@ -179,7 +179,7 @@ class TestFromTheCache:
         assert len(entries(root)) == 3
 
     def test_concurrent_loaders_build_an_entry_once(self, files: dict[str, str], root: Path, opened: _Watch) -> None:
-        """Threads, which start fast; a lock keeps them apart as it does processes (see the tests of the cache)."""
+        """Threads start faster than processes; the lock excludes both (see the tests of the cache)."""
         preparers = [preparer() for _ in range(3)]
         together = Barrier(3)
 
@@ -190,14 +190,14 @@ class TestFromTheCache:
         with ThreadPoolExecutor(3) as pool:
             results = list(pool.map(start, preparers))
         assert [shapes(splits) for splits in results] == [{"train": 30, "validation": 7, "test": 8}] * 3
-        # Three fingerprints; the rows, by one of them, and the fingerprint once more behind them.
+        # Three fingerprints; one loader reads the rows, and the fingerprint again afterwards.
         assert opened.opened is not None
         assert opened.opened.count(files["train"]) == 3 + 1 + 1
         assert len(entries(root)) == 3
 
 
 class TestKeys:
-    """What is different anywhere that rows depend on is another entry."""
+    """Everything that the rows depend on is part of the key."""
 
     def test_every_change_of_content_path_or_setting_is_another_key(
         self, files: dict[str, str], root: Path, tmp_path: Path
@@ -286,7 +286,7 @@ class TestInMemory:
         (tmp_path / "tmp").mkdir()
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
         split = ask({"train": make_rows(5)})["train"]
-        assert not any(array.flags.writeable for array in arrays(split))  # they were in files
+        assert not any(array.flags.writeable for array in arrays(split))  # arrays of temporary files
         assert list((tmp_path / "tmp").iterdir()) == []
 
 
@@ -363,7 +363,7 @@ class TestErrors:
         self, files: dict[str, str], root: Path, opened: _Watch
     ) -> None:
         def before(path: str) -> None:
-            # The second time it is opened rows are read, and the fingerprint has been taken.
+            # The file is opened first for the fingerprint, then to read the rows.
             if path == files["train"] and opened.opened is not None and opened.opened.count(path) == 2:
                 with Path(path).open("ab") as file:
                     file.write(b"\n")
@@ -416,7 +416,7 @@ class TestErrors:
 
 
 class TestWithoutACache:
-    """As root no permission keeps anybody out: a file stands where the directory should be."""
+    """Permissions do not apply to root, so a file is in place of the directory."""
 
     def test_without_a_cache_a_note_says_so(
         self, files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -20,7 +20,7 @@ from nlpmtl.config.dataset import DataConfig, InputConfig
 from nlpmtl.data.examples import Examples
 from nlpmtl.data.labels import LabelType
 from nlpmtl.errors import ConfigError, DataError
-from tests.data.direct import load_rows
+from tests.data.uncached import load_rows
 
 GOOD = [{"text": f"t{i}", "label": i % 2} for i in range(10)]
 TEXT = InputConfig(text="text")
@@ -134,9 +134,9 @@ def test_a_share_of_train_becomes_validation() -> None:
 
 @pytest.mark.parametrize("splits", [["train"], ["validation"], ["train", "validation"]])
 def test_a_held_out_share_does_not_depend_on_the_requested_splits(splits: list[str]) -> None:
-    whole = load({"train": GOOD, "test": GOOD}, validation=0.25)
+    full = load({"train": GOOD, "test": GOOD}, validation=0.25)
     loaded = load({"train": GOOD, "test": GOOD}, validation=0.25, splits=splits)
-    assert {split: texts(rows) for split, rows in loaded.items()} == {split: texts(whole[split]) for split in splits}
+    assert {split: texts(rows) for split, rows in loaded.items()} == {split: texts(full[split]) for split in splits}
 
 
 def test_a_share_counts_skipped_rows_once() -> None:
@@ -152,11 +152,11 @@ def test_a_share_that_leaves_a_split_empty_is_refused() -> None:
 
 
 def test_a_limit_is_applied_after_the_share() -> None:
-    whole = load({"train": GOOD}, validation=0.25)
+    full = load({"train": GOOD}, validation=0.25)
     rows = load({"train": GOOD}, validation=0.25, limit={"train": 4, "validation": 99})
     assert len(rows["train"]) == 4
-    assert set(texts(rows["train"])) < set(texts(whole["train"]))
-    assert texts(rows["validation"]) == texts(whole["validation"])
+    assert set(texts(rows["train"])) < set(texts(full["train"]))
+    assert texts(rows["validation"]) == texts(full["validation"])
 
 
 def test_a_limit_for_an_unknown_split() -> None:

@@ -1,4 +1,4 @@
-"""Tables in text files: as many rows come out as are written, whatever is in their fields."""
+"""CSV and TSV files: every written row is read, whatever its fields contain."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ODD = [
     "\\t",
     "#",
 ]
-"""Texts that a reader could split, join or lose."""
+"""Texts that a reader might split, join or drop."""
 
 
 def read(path: Path, *, labels: tuple[str, ...] = ("label",), **keys: Any) -> list[tuple[int, RawRow]]:

@@ -73,7 +73,7 @@ class TestFingerprint:
         assert first != fingerprint_file(str(other))
         times = path.stat()
         path.write_bytes(b"abd")
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # as long and as old as before
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # with the same size and modification time
         assert fingerprint_file(str(path)) != first
         path.write_bytes(b"abc")
         assert fingerprint_file(str(path)) == first
@@ -268,6 +268,6 @@ def test_read_bytes_are_reported(ending: str, tmp_path: Path) -> None:
     for _ in open_file(str(path), inputs=["text"], labels={}, progress=progress.append).rows:
         after.append(sum(progress))
     size = path.stat().st_size
-    assert 0 < after[0] < size / 2, "it is read as it goes"
+    assert 0 < after[0] < size / 2, "rows are read lazily"
     assert sum(progress) == pytest.approx(size, abs=20)
     assert after == sorted(after)

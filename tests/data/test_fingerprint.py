@@ -1,4 +1,4 @@
-"""Fingerprints: what the rows are, not where they come from."""
+"""Fingerprints depend on the rows, not on their source."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_swapped_labels_are_not_reported_as_reordered_rows(taken: Callable[..., 
 
 @pytest.mark.parametrize("other", ["A cat", "a  cat", "a cat " + "and " * 40 + "dog", "a cat " + "and " * 40 + "cat"])
 def test_text_beyond_the_truncation_changes_the_fingerprint(taken: Callable[..., Any], other: str) -> None:
-    """Capitals, white space, and what is cut off."""
+    """Case, white space, and truncated text."""
     first, second = ([{"text": text, "mood": "neutral"}] for text in ("a cat " + "and " * 40 + "bird", other))
     assert describe_changes(taken(first), taken(second)) == "the texts changed"
 
@@ -133,9 +133,9 @@ def test_digests_do_not_depend_on_the_machine(taken: Callable[..., Any]) -> None
 def test_rows_are_hashed_in_batches(taken: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     columns = ("tags", "mood")
     rows = [row for row in ROWS if row["tags"] is not None]
-    whole = taken(rows, columns=columns, words="tokens")
+    full = taken(rows, columns=columns, words="tokens")
     monkeypatch.setattr("nlpmtl.data.hashing._ROWS_PER_PART", 2)
-    assert taken(rows, columns=columns, words="tokens") == whole
+    assert taken(rows, columns=columns, words="tokens") == full
 
 
 def test_rows_without_a_source_have_no_fingerprint() -> None:

@@ -1,4 +1,4 @@
-"""The real client against a stand-in for the Hub, each time in a process of its own: it reads its address at import."""
+"""The real client with a local Hub server, in separate processes, because the client reads the address at import."""
 
 from __future__ import annotations
 
@@ -82,16 +82,16 @@ def ask(hub: Hub, tmp_path: Path) -> Ask:
     hub.gated.add("org/secret")
 
     def ask(*configs: dict[str, Any], **environment: str) -> list[Any]:
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", CODE, json.dumps(configs)],
             env=hub.environment(tmp_path / "home") | environment,
             capture_output=True,
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
-        assert "Traceback" not in done.stdout + done.stderr
-        return [json.loads(line[7:]) for line in done.stdout.splitlines() if line.startswith("ANSWER ")]
+        assert result.returncode == 0, result.stderr
+        assert "Traceback" not in result.stdout + result.stderr
+        return [json.loads(line[7:]) for line in result.stdout.splitlines() if line.startswith("ANSWER ")]
 
     return ask
 
@@ -116,11 +116,11 @@ def test_splits_subsets_and_names(ask: Ask) -> None:
 @pytest.mark.slow  # two processes that import everything
 def test_a_second_load_reads_from_the_cache(ask: Ask, hub: Hub) -> None:
     first, second = ask({"hub": "org/plain"}, {"hub": "org/plain"})
-    downloads = [line for line in hub.asked if line.startswith("GET") and line.endswith(".parquet")]
+    downloads = [line for line in hub.requests if line.startswith("GET") and line.endswith(".parquet")]
     assert len(downloads) == len(set(downloads)) == 2
-    hub.asked.clear()
+    hub.requests.clear()
     offline, unknown = ask({"hub": "org/plain"}, {"hub": "org/subsets", "subset": "one"}, HF_HUB_OFFLINE="1")
-    assert not hub.asked
+    assert not hub.requests
     assert first == second == offline
     assert unknown.startswith("DataError: org/subsets (subset 'one'): cannot be loaded: Couldn't reach")
 
@@ -142,7 +142,7 @@ def test_load_errors_state_the_cause_and_a_fix(ask: Ask) -> None:
             "subset": "one",
         },
     }
-    answers = ask(*expected.values())
-    for answer, start in zip(answers, expected, strict=True):
-        assert answer.startswith(f"DataError: {start}")
-        assert "Map names with" in start or ("hf auth login" in answer and "HF_HUB_OFFLINE" in answer)
+    predictions = ask(*expected.values())
+    for prediction, start in zip(predictions, expected, strict=True):
+        assert prediction.startswith(f"DataError: {start}")
+        assert "Map names with" in start or ("hf auth login" in prediction and "HF_HUB_OFFLINE" in prediction)

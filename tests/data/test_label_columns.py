@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nlpmtl.data.label_columns import NO_CODE, LabelColumn, LabelColumnWriter
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
-from tests.data.prepared import plain
+from tests.data.plain_values import plain
 
 QUICK = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 NAME = st.sampled_from(["", "a", "b", "O", "é", "-1"]) | st.text(st.characters(codec="utf-8"), max_size=3)
@@ -34,7 +34,7 @@ def written(directory: Path | None, shape: LabelType, parts: list[list[Any]]) ->
 
 
 def decode(column: LabelColumn) -> list[Any]:
-    """The labels of a column by name."""
+    """Return the labels of a column by name."""
     rows: list[Any] = []
     for row, labelled in enumerate(column.labelled):
         if not labelled:
@@ -63,7 +63,7 @@ def test_label_columns_round_trip_in_memory_and_in_files(tmp_path: Path, shape: 
     )
     labels = [label for label in rows if label is not None and shape != "number"]
     names = labels if shape == "class" else [name for label in labels for name in label]
-    assert kept.names == tuple(dict.fromkeys(names))  # the first one first
+    assert kept.names == tuple(dict.fromkeys(names))  # the first row first
 
 
 @pytest.mark.parametrize("directory", [True, False])
@@ -84,12 +84,12 @@ def test_unlabelled_rows_have_no_value(tmp_path: Path, directory: bool) -> None:
 
 
 def test_slices_contain_only_their_rows() -> None:
-    whole: dict[LabelType, list[Any]] = {
+    full: dict[LabelType, list[Any]] = {
         "class": ["a", None, "b", "c"],
         "tags": [["a"], None, ["b", "c"], ["d"]],
         "number": [1.0, None, 2.0, 3.0],
     }
-    for shape, rows in whole.items():
+    for shape, rows in full.items():
         writer = LabelColumnWriter(None, "label0", type=shape)
         writer.append(pa.array(rows, TYPES[shape]).slice(1, 2))
         assert decode(writer.close()) == rows[1:3]

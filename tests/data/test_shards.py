@@ -1,4 +1,4 @@
-"""Several files as one split: lists of files, and patterns."""
+"""Splits of several files: lists of files and glob patterns."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from nlpmtl.data import DatasetLoader
 from nlpmtl.data.raw_rows import FilePart, location
 from nlpmtl.data.source import find_splits
 from nlpmtl.errors import ConfigError, DataError
-from tests.data.direct import load_rows
+from tests.data.uncached import load_rows
 from tests.tiny import write_encoder
 
 TEXT = InputConfig(text="text")
 
 
 def write(path: Path, *rows: Any) -> str:
-    """Rows in the format of the ending; a string is a line as it is."""
+    """Write rows in the format of the extension; a string is written as a raw line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.name.endswith(".parquet"):
         pd.DataFrame(rows).to_parquet(path)

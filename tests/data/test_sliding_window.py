@@ -13,7 +13,7 @@ from nlpmtl.data.sliding_window import Windows, tokenize_windows
 from nlpmtl.data.tokenization import tokenize
 from nlpmtl.data.tokenizer import without_truncation
 from nlpmtl.data.word_alignment import NO_TOKEN, find_first_tokens, split_words
-from tests.tokenizing import TOKENIZERS
+from tests.tiny_tokenizers import TOKENIZERS
 
 QUICK = settings(deadline=None, max_examples=25)
 TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from(" .,aeio"), max_size=40)
@@ -22,7 +22,7 @@ SIDES = pytest.mark.parametrize("side", ["right", "left"])
 
 
 def without_special_tokens(*, byte_level: bool = False) -> PreTrainedTokenizerBase:
-    """As GPT-2's: letters, and no special tokens around a text."""
+    """A tokenizer as in GPT-2: letters, no special tokens."""
     letters = {letter: i for i, letter in enumerate(["<pad>", "<unk>", *"abcdefghijklmnopqrstuvwxyz.,"])}
     tokenizer = Tokenizer(models.WordPiece(letters, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -82,22 +82,22 @@ def test_each_word_is_predicted_in_the_window_with_most_context(
     windows = tokenize_windows(without_truncation(tokenizer), [text], words=[words], max_length=max_length)
     first_tokens = windows.pieces.first_tokens
     assert first_tokens is not None
-    whole = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
-    expected = find_first_tokens(words, whole["offset_mapping"])
+    full = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
+    expected = find_first_tokens(words, full["offset_mapping"])
     assert sorted(windows.words.tolist()) == [i for i, first in enumerate(expected) if first != NO_TOKEN]
-    before = ([*whole["special_tokens_mask"], 0]).index(0) if words else 0
-    size, step = _sizes(whole["special_tokens_mask"], max_length)
+    before = ([*full["special_tokens_mask"], 0]).index(0) if words else 0
+    size, step = _sizes(full["special_tokens_mask"], max_length)
     for window in range(len(windows.text)):
-        start = _start(window, size, step, side=side, room=max_length - sum(whole["special_tokens_mask"]))
+        start = _start(window, size, step, side=side, room=max_length - sum(full["special_tokens_mask"]))
         for word, place in zip(windows.words_of(window).tolist(), first_tokens[window].tolist(), strict=True):
             assert expected[word] == place + start
             depths = {}
             for other in range(len(windows.text)):
                 position = expected[word] - _start(
-                    other, size, step, side=side, room=max_length - sum(whole["special_tokens_mask"])
+                    other, size, step, side=side, room=max_length - sum(full["special_tokens_mask"])
                 )
                 length = len(windows.pieces.ids[other])
-                if before <= position < length - (sum(whole["special_tokens_mask"]) - before):
+                if before <= position < length - (sum(full["special_tokens_mask"]) - before):
                     depths[other] = min(position, length - 1 - position)
             assert window == max(depths, key=lambda index: (depths[index], -index))
 
@@ -108,7 +108,7 @@ def _sizes(special: list[int], max_length: int) -> tuple[int, int]:
 
 
 def _start(window: int, size: int, step: int, *, side: str, room: int) -> int:
-    """How many tokens of the text are before a window."""
+    """Return the number of tokens of the text before a window."""
     return window * step if side == "right" else max(0, size - window * step - room)
 
 
@@ -147,9 +147,9 @@ def test_windows_of_several_texts_are_separate() -> None:
     windows = tokenize_windows(tokenizer, texts, words=[split_words(text) for text in texts], max_length=8)
     assert windows.pieces.cut.tolist() == [text in (0, 3) for text in windows.text]
     for i, text in enumerate(texts):
-        alone = tokenize_windows(tokenizer, [text], words=[split_words(text)], max_length=8)
+        single = tokenize_windows(tokenizer, [text], words=[split_words(text)], max_length=8)
         indices = np.flatnonzero(windows.text == i).tolist()
-        assert [rows(windows)[window] for window in indices] == rows(alone)
+        assert [rows(windows)[window] for window in indices] == rows(single)
         assert [windows.words_of(w).tolist() for w in indices] == [
-            alone.words_of(w).tolist() for w in range(len(indices))
+            single.words_of(w).tolist() for w in range(len(indices))
         ]

@@ -26,7 +26,7 @@ def rows_of(labels: LabelColumn) -> list[list[str]]:
 
 
 def random_rows(count: int, *, seed: int = 0) -> list[list[str]]:
-    """Valid `bio` tags with spans of every length, many of them next to each other."""
+    """Return valid `bio` tags with spans of every length, many of them adjacent."""
     source = random.Random(seed)
     rows = []
     for _ in range(count):
@@ -104,22 +104,22 @@ def test_another_scheme_than_the_declared_one_is_found(written: str, declared: S
 def test_one_percent_of_the_spans_may_contradict() -> None:
     right, stray = ["B-x", "I-x", "O"], ["I-x", "O", "O"]
     assert find_contradiction(column([right] * 99 + [stray]), "bio", train=True) is None
-    found = find_contradiction(column([right] * 98 + [stray, stray]), "bio", train=True)
-    assert found is not None
-    assert (found.spans, found.wrong, found.row, found.word, found.tag) == (
+    result = find_contradiction(column([right] * 98 + [stray, stray]), "bio", train=True)
+    assert result is not None
+    assert (result.spans, result.wrong, result.row, result.word, result.tag) == (
         100,
         2,
         98,
         1,
         "I-x",
     )
-    assert found.fitting is None
+    assert result.fitting is None
 
 
 def test_rows_that_are_valid_in_several_schemes_contradict_none_of_them() -> None:
     for scheme in ("bio", "iob1", "bioes", "plain"):
         assert find_contradiction(column([["O", "O"], []]), scheme, train=True) is None
-    # B- begins a span in IOB1 only where it follows on a span of its type.
+    # In IOB1, B- is used only directly after a span of the same type.
     assert find_contradiction(column([["I-x", "B-x", "I-x"]]), "iob1", train=True) is None
     assert find_contradiction(column([["I-x", "B-y"]]), "iob1", train=True) is not None
     assert find_contradiction(column([["I-x"], ["B-x"]]), "iob1", train=True) is not None

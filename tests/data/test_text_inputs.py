@@ -64,8 +64,8 @@ def test_windows_of_a_pair_cut_the_second_text_only(
 ) -> None:
     tokenizer = with_truncation_side("token", side)
     first, second = "the " * words, f"b {second}"
-    whole = tokenizer(first, second, return_offsets_mapping=True, verbose=False)
-    numbers = whole.encodings[0].sequence_ids
+    full = tokenizer(first, second, return_offsets_mapping=True, verbose=False)
+    numbers = full.encodings[0].sequence_ids
     text = [i for i, number in enumerate(numbers) if number == 1]
     windows = sequences(
         tokenize_text_inputs(
@@ -75,7 +75,7 @@ def test_windows_of_a_pair_cut_the_second_text_only(
         ),
         0,
     )
-    assert len(windows) == 1 or len(whole["input_ids"]) > max_length
+    assert len(windows) == 1 or len(full["input_ids"]) > max_length
     covered = set()
     for window in windows:
         assert len(window.ids) <= max_length
@@ -83,13 +83,13 @@ def test_windows_of_a_pair_cut_the_second_text_only(
         inside = window.offsets[:, 0] >= 0
         assert inside.sum() == len(window.ids) - (len(numbers) - len(text))
         for token, (start, end) in zip(window.ids[inside].tolist(), window.offsets[inside].tolist(), strict=True):
-            places = [i for i in text if whole["offset_mapping"][i] == (start, end)]
-            assert whole["input_ids"][places[0]] == token
+            places = [i for i in text if full["offset_mapping"][i] == (start, end)]
+            assert full["input_ids"][places[0]] == token
             covered.add((start, end))
         assert window.ids[~inside].tolist() == [
-            token for token, number in zip(whole["input_ids"], numbers, strict=True) if number != 1
+            token for token, number in zip(full["input_ids"], numbers, strict=True) if number != 1
         ]
-    assert covered == {whole["offset_mapping"][i] for i in text}
+    assert covered == {full["offset_mapping"][i] for i in text}
 
 
 def test_neighbouring_windows_share_the_tokens_of_the_stride() -> None:

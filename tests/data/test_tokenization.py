@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.tokenization import tokenize
 from nlpmtl.data.word_alignment import Spans, find_first_tokens, join_words, split_words
-from tests.data.prepared import plain
-from tests.tokenizing import TOKENIZERS, token
+from tests.data.plain_values import plain
+from tests.tiny_tokenizers import TOKENIZERS, token
 
 QUICK = settings(deadline=None, max_examples=20)
 TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from(" .,aeio"), max_size=12)
@@ -38,8 +38,8 @@ def test_batched_tokenization_equals_single_tokenization(name: str, texts: list[
         find_first_tokens(spans, single["offset_mapping"]) for spans, single in zip(words, separate, strict=True)
     ]
     assert rows(tokens.first_tokens) == expected
-    whole = [len(tokenizer(text, verbose=False)["input_ids"]) for text in texts]
-    assert tokens.cut.tolist() == [length > max_length for length in whole]
+    full = [len(tokenizer(text, verbose=False)["input_ids"]) for text in texts]
+    assert tokens.cut.tolist() == [length > max_length for length in full]
 
 
 @EVERY_TOKENIZER

@@ -23,10 +23,10 @@ from nlpmtl.data.targets import ClassLabels, LabelMapping
 from nlpmtl.data.tokenization import TokenizedTexts, tokenize
 from nlpmtl.data.tokenized_split import TokenizedSplit, attach_labels, read_tokenized_split
 from nlpmtl.data.word_alignment import NO_TOKEN
-from tests.data.direct import load_rows
-from tests.data.prepared import arrays, plain
+from tests.data.plain_values import arrays, plain
+from tests.data.uncached import load_rows
 from tests.tiny import make_rows
-from tests.tokenizing import TOKENIZERS, byte_level, token
+from tests.tiny_tokenizers import TOKENIZERS, byte_level, token
 
 COLUMNS: dict[str, LabelType] = {"topic": "class", "grade": "number", "kinds": "set", "tags": "tags"}
 INPUTS = {"words": {"words": "tokens"}, "pairs": {"text": "text", "pair": "other"}, "texts": {"text": "text"}}
@@ -82,14 +82,14 @@ def test_rows_are_the_same_in_memory_in_files_and_read_again(tmp_path: Path, sha
 def test_rows_come_in_batches_of_any_size() -> None:
     many = make_rows(1003)
     rows, columns = load(many), ("topic", "grade")
-    whole = prepared(rows)
+    full = prepared(rows)
     parts = [prepared(rows.select(range(start, min(start + 170, 1003)))) for start in range(0, 1003, 170)]
-    assert [row for part in parts for row in plain(part.ids.values)[1]] == plain(whole.ids.values)[1]
-    assert [row for part in parts for row in plain(part.ids.lengths)[1]] == plain(whole.ids.lengths)[1]
-    assert sum(part.truncated for part in parts) == whole.truncated
-    assert whole.columns["topic"].labelled.tolist() == [row["topic"] is not None for row in many]
+    assert [row for part in parts for row in plain(part.ids.values)[1]] == plain(full.ids.values)[1]
+    assert [row for part in parts for row in plain(part.ids.lengths)[1]] == plain(full.ids.lengths)[1]
+    assert sum(part.truncated for part in parts) == full.truncated
+    assert full.columns["topic"].labelled.tolist() == [row["topic"] is not None for row in many]
     for column in columns:
-        assert len(whole.columns[column].labelled) == 1003
+        assert len(full.columns[column].labelled) == 1003
 
 
 def test_arrays_in_files_cannot_be_written_to(tmp_path: Path) -> None:
@@ -255,11 +255,11 @@ class TestDamage:
 def test_long_rows_are_tokenised_fewer_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """How many characters are encoded at once is bounded, whatever the number of rows."""
     sizes: list[int] = []
-    whole = tokenize
+    full = tokenize
 
     def watch(tokenizer: PreTrainedTokenizerBase, texts: list[str], **options: Any) -> TokenizedTexts:
         sizes.append(sum(map(len, texts)))
-        return whole(tokenizer, texts, **options)
+        return full(tokenizer, texts, **options)
 
     rows = load([{"tokens": ["a"] * 300, "tags": ["O"] * 300} for _ in range(20)], columns={"tags": "tags"})
     expected = plain(prepared(rows, columns={"tags": "tags"}))

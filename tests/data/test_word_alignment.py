@@ -17,7 +17,7 @@ from nlpmtl.data.word_alignment import (
     join_words,
     split_words,
 )
-from tests.tokenizing import TOKENIZERS
+from tests.tiny_tokenizers import TOKENIZERS
 
 QUICK = settings(deadline=None, max_examples=100)
 TEXT = st.text(
@@ -30,7 +30,7 @@ LETTERS = st.lists(
 
 
 def _lay(steps: list[tuple[int, int]]) -> list[Span]:
-    """Spans in order that do not overlap, from the gap before each and its length."""
+    """Return ordered spans without overlap, from gaps and lengths."""
     spans, position = [], 0
     for gap, length in steps:
         spans.append((position + gap, position + gap + length))
@@ -41,7 +41,7 @@ def _lay(steps: list[tuple[int, int]]) -> list[Span]:
 IN_ORDER = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), max_size=6).map(_lay)
 ANYWHERE = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4)).map(lambda span: (span[0], sum(span))), max_size=6)
 OVERLAPPING = ANYWHERE.map(lambda spans: list(zip(*map(sorted, zip(*spans, strict=True)), strict=True)))
-"""Starts and ends ascend."""
+"""Starts and ends are ascending."""
 SPECIAL = st.builds(lambda spans: [(0, 0), *spans, (0, 0)], IN_ORDER)
 PIECES = IN_ORDER | OVERLAPPING | SPECIAL
 EVERY_TOKENIZER = pytest.mark.parametrize("name", sorted(TOKENIZERS))
@@ -94,14 +94,14 @@ class TestFirstPieces:
             ([], [(0, 0)], []),
             ([(0, 3)], [], [NO_TOKEN]),
             ([(0, 3), (4, 9)], [(0, 0), (0, 2), (2, 3), (4, 7), (7, 9), (0, 0)], [1, 3]),
-            # The space before counted in:
+            # Offsets include the leading space:
             ([(0, 3), (4, 9)], [(0, 3), (3, 9)], [0, 1]),
-            # A piece over two words stands for both; one over a space alone for none.
+            # A token over two words belongs to both; a token of only a space to none.
             ([(0, 1), (2, 3)], [(0, 3)], [0, 0]),
             ([(0, 1), (3, 4)], [(0, 1), (1, 2), (2, 4)], [0, 2]),
-            # Empty words, and words that were cut off.
+            # Empty words, and truncated words.
             ([(0, 0), (1, 2), (3, 3), (4, 5)], [(0, 0), (1, 2), (0, 0)], [NO_TOKEN, 1, NO_TOKEN, NO_TOKEN]),
-            # Several pieces for one character.
+            # Several tokens for one character.
             ([(0, 1), (2, 3)], [(0, 1), (0, 1), (1, 3), (2, 3)], [0, 2]),
         ],
     )

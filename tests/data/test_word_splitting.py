@@ -35,7 +35,7 @@ def outer(text: str) -> list[str]:
 
 
 def treebank(text: str) -> list[str]:
-    """Clitics apart, hyphens not, as in CoNLL 2003."""
+    """Clitics are separate words, hyphens are not, as in CoNLL 2003."""
     parts = (
         re.sub(r"(?i)(n't|'(?:s|m|d|re|ve|ll))$", r" \1", w) if "@" not in w and "://" not in w else w
         for w in outer(text)
@@ -44,7 +44,7 @@ def treebank(text: str) -> list[str]:
 
 
 def universal(text: str) -> list[str]:
-    """Clitics and hyphens apart, as in UD EWT."""
+    """Clitics and hyphens are separate words, as in UD EWT."""
     hyphens = (
         re.sub(r"(?<=[a-z])-(?=[a-z])", " - ", w) if "@" not in w and "://" not in w else w for w in treebank(text)
     )
@@ -56,7 +56,7 @@ def every_mark(text: str) -> list[str]:
 
 
 def ideographs(text: str) -> list[str]:
-    """Chinese characters apart, all else as in English."""
+    """Each Chinese character is a word, everything else as in English."""
     return re.findall(r"[a-zA-Z0-9]+|\S", text)
 
 

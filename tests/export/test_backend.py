@@ -46,16 +46,16 @@ def test_unsupported_options_of_a_graph(exported: Exported) -> None:
 
 @pytest.mark.slow
 def test_the_command_line_predicts_with_a_graph(exported: Exported) -> None:
-    """In a process that has just what it needs: without the packages that write graphs."""
+    """In a process without the packages that export graphs."""
     code = (
         "import sys; sys.modules['onnx'] = sys.modules['onnxscript'] = None\n"
         "import nlpmtl.inference.predictor; assert 'onnxruntime' not in sys.modules\n"
         "from nlpmtl.cli import main; main()"
     )
     arguments = ["predict", str(exported.directory), "Ada lives in Turin."]
-    done = run([sys.executable, "-W", "error", "-c", code, *arguments], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    predictions = json.loads(done.stdout)["predictions"]
+    result = run([sys.executable, "-W", "error", "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    predictions = json.loads(result.stdout)["predictions"]
     expected = Predictor.from_pretrained(exported.source).predict_all("Ada lives in Turin.")
     assert numbers(predictions) == pytest.approx(numbers(expected), abs=1e-5)
 

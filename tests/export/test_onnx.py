@@ -25,7 +25,7 @@ from tests.tasks.kinds import config_of_kind
 from tests.threads import check_threads
 from tests.tiny import Trained, make_rows, numbers, read_json, write_encoder
 
-NAMES = {  # an input, an axis, and what the exporter itself calls values, weights and nodes
+NAMES = {  # names of inputs and axes, and names that the exporter uses for values, weights and nodes
     "input_ids": "classification",
     "attention_mask": "labeling",
     "rows": "sentiment",
@@ -37,7 +37,7 @@ NAMES = {  # an input, an axis, and what the exporter itself calls values, weigh
 
 
 def assemble(directory: Path, tasks: dict[str, str]) -> tuple[MultiTaskModel, Any]:
-    """A model with tasks of these kinds on an encoder, and its tokenizer."""
+    """Return a model with tasks of these types on an encoder, and its tokenizer."""
     encoder = load_encoder(str(directory))
     made = [task_from_config(name, config_of_kind(kind)) for name, kind in tasks.items()]
     model = MultiTaskModel.from_encoder(encoder, tasks=made, sharing={"kind": "hard"}, input_length=48, seed=0)
@@ -82,7 +82,7 @@ def test_the_directory_is_complete_and_contains_no_local_paths(exported: Exporte
 
 
 def test_any_runtime_gets_the_logits_of_every_task(exported: Exported) -> None:
-    """By onnxruntime alone, in shapes that the export has not compared."""
+    """With onnxruntime only, in shapes that the export has not compared."""
     assert 0 <= exported.apart <= 1e-5
     session = onnxruntime.InferenceSession(str(exported.directory / "model.onnx"), providers=["CPUExecutionProvider"])
     assert [value_info.name for value_info in session.get_inputs()] == ["input_ids", "attention_mask", "token_type_ids"]
@@ -117,7 +117,7 @@ def test_exports_are_deterministic_and_leave_the_model_unchanged(
 def test_only_selected_tasks_are_exported_under_any_name(tmp_path: Path) -> None:
     model, tokenizer = assemble(write_encoder(tmp_path / "encoder"), NAMES)
     names = [name for name in reversed(NAMES) if name != "add_1"]
-    module: nn.Module = model  # whose methods have types
+    module: nn.Module = model  # for the types of its methods
     module.to(torch.bfloat16)
     export_onnx(model, tokenizer, directory=tmp_path / "onnx", tasks=names)
     assert set(model.tasks) == set(model.config.tasks) == set(NAMES)
@@ -158,7 +158,7 @@ def test_a_missing_package_is_named(
 
 
 def test_a_graph_with_other_logits_is_removed(trained: Trained, tmp_path: Path) -> None:
-    """A head that says something else each time; a graph says what the head said when it was drawn."""
+    """A head with random outputs; a graph repeats those of the traced call."""
     model, tokenizer = load_model(str(trained.model_dir))
     times = count(1)
     model.head("mood").register_forward_hook(lambda module, args, logits: logits + 1e-3 * next(times))
@@ -168,7 +168,7 @@ def test_a_graph_with_other_logits_is_removed(trained: Trained, tmp_path: Path) 
 
 
 def test_a_model_that_torch_cannot_export(trained: Trained, tmp_path: Path) -> None:
-    """One whose way depends on the numbers."""
+    """A head with control flow that depends on the values."""
     model, tokenizer = load_model(str(trained.model_dir))
     model.head("mood").register_forward_hook(lambda module, args, logits: -logits if logits.sum() > 0 else logits)
     with pytest.raises(ModelError, match="torch cannot write this model as an ONNX graph"):

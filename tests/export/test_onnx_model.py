@@ -22,19 +22,19 @@ from tests.tiny import make_rows, numbers, read_json, write_encoder
 
 @pytest.fixture
 def copied(exported: Exported, tmp_path: Path) -> Path:
-    """A directory to break."""
+    """A copy of the directory to damage."""
     return Path(shutil.copytree(exported.directory, tmp_path / "model"))
 
 
 def names(value: object) -> object:
-    """A prediction without its numbers."""
+    """Return a prediction without its scores."""
     if isinstance(value, dict):
         return {key: names(item) for key, item in value.items() if not isinstance(item, float)}
     return [names(item) for item in value] if isinstance(value, list) else value
 
 
 def test_onnx_predictions_equal_torch_predictions(exported: Exported) -> None:
-    """All kinds, pairs, windows of long texts, single texts and batches of several sizes."""
+    """Every task type, pairs, windows of long texts, single texts and batches of several sizes."""
     stock, graph = (Predictor.from_pretrained(where) for where in (exported.source, exported.directory))
     rows = make_rows(30, seed=4)
     texts = [row["text"] for row in rows] + ["", "ada lives in rome . " * 40, "Ada's lamp — in Turin!", "a"]
@@ -86,10 +86,10 @@ def test_a_broken_graph_is_a_model_error(
     copied: Path, content: bytes | str | None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     graph = copied / "model.onnx"
-    whole = graph.read_bytes()
+    full = graph.read_bytes()
     graph.unlink()
     if content is not None:
-        graph.write_bytes(whole[: len(whole) // 2] if isinstance(content, str) else content)
+        graph.write_bytes(full[: len(full) // 2] if isinstance(content, str) else content)
     with pytest.raises(ModelError, match=r"the model '.*model' cannot be loaded: "):
         load_onnx(copied, device="cpu")
     assert capfd.readouterr() == ("", "")
@@ -164,10 +164,10 @@ def test_auto_selects_cuda_only_if_onnxruntime_supports_it(exported: Exported) -
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_weights_of_a_graph_that_are_not_finite_are_reported(copied: Path, value: float) -> None:
-    """In a head when the model is loaded; in the embedding of a word when a text has that word."""
-    whole = onnx.load(copied / "model.onnx")
+    """Weights of heads are checked when the model is loaded, word embeddings when a text contains the word."""
+    full = onnx.load(copied / "model.onnx")
     for name, row in (("heads.topic_head.out.weight", 0), ("word_embeddings.weight", 20)):
-        graph = copy.deepcopy(whole)
+        graph = copy.deepcopy(full)
         (tensor,) = (initializer for initializer in graph.graph.initializer if initializer.name.endswith(name))
         array = onnx.numpy_helper.to_array(tensor).copy()
         array[row] = value

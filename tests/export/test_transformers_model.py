@@ -1,4 +1,4 @@
-"""An exported task answers through `pipeline()`, without nlpmtl, as it does here."""
+"""Exported tasks give the same predictions with `transformers.pipeline()` in a process without nlpmtl."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from nlpmtl.model import Sharing, load_encoder
 from nlpmtl.registry import SHARINGS, TASKS
 from nlpmtl.tasks import Classification, ExampleOutputs, Prediction, task_from_config
 from tests.architectures import ARCHITECTURES, write_architecture
-from tests.stock import Asked, Found, ask_stock
 from tests.tiny import make_rows, read_json, write_encoder
+from tests.transformers_pipelines import Asked, Found, ask_stock
 
 LENGTH = 24
 LABELS = ["one", "two", "three"]
@@ -67,7 +67,7 @@ TEXTS = ["Ada lives in Turin.", "a cat", "É, ¿qué?", *(row["text"] for row in
 
 @dataclass(frozen=True)
 class Exports:
-    """A model, where its tasks were written, and what came of it."""
+    """A model, the directory of its exported tasks, and the reported differences."""
 
     predictor: Predictor
     root: Path
@@ -75,7 +75,7 @@ class Exports:
 
 
 def assemble(directory: Path, specs: dict[str, dict[str, Any]], sharing: str = "hard") -> Predictor:
-    """A model that was not trained, with no weight of its heads at a round value."""
+    """Return an untrained model with random heads."""
     encoder = load_encoder(str(directory))
     tasks = [task_from_config(name, spec) for name, spec in specs.items()]
     model = MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing={"kind": sharing}, input_length=LENGTH, seed=0)
@@ -93,7 +93,7 @@ def model_of(predictor: Predictor) -> MultiTaskModel:
 
 
 def export_all(predictor: Predictor, root: Path) -> Exports:
-    predictor.predict_all("a cat")  # which leaves the tokenizer set up for it
+    predictor.predict_all("a cat")  # changes the settings of the tokenizer
     exported = {task: predictor.export(root / task, task=task) for task in predictor.tasks}
     return Exports(predictor, root, exported)
 
@@ -121,7 +121,7 @@ def options_of(task: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def stock(exports: dict[str, Exports], tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Found]:
-    """What `pipeline()` makes of all of them, in one process that cannot import nlpmtl."""
+    """Predictions of `pipeline()` for all exports, in one process that cannot import nlpmtl."""
     keys = list(product(ARCHITECTURES, SPECS))
     requests = [
         Asked(
@@ -136,7 +136,7 @@ def stock(exports: dict[str, Exports], tmp_path_factory: pytest.TempPathFactory)
 
 
 def logits_of(predictor: Predictor, task: str, given: Any) -> np.ndarray:
-    """Our logits, on the scale of what the task answers."""
+    """Return the logits of nlpmtl on the scale of the predictions."""
     texts = list(given.values()) if isinstance(given, dict) else [given]
     inputs = predictor.tokenizer(*texts, truncation=True, max_length=LENGTH, return_tensors="pt")
     with torch.inference_mode():
@@ -156,7 +156,7 @@ def test_the_stock_model_gives_the_same_logits(
     assert [row.shape for row in logits] == [row.shape for row in expected]
     assert max(np.abs(row - expected_row).max() for row, expected_row in zip(logits, expected, strict=True)) < 1e-5
     together = np.stack([row.mean(axis=0) if row.ndim > 1 else row for row in expected])
-    assert together.std(axis=0).max() > 0.03  # so that equal says something
+    assert together.std(axis=0).max() > 0.03  # so that the comparison is meaningful
     assert exports[name].max_logit_difference[task] < 1e-5
 
 
@@ -168,19 +168,19 @@ def test_the_pipeline_gives_the_predictions_of_the_predictor(
     for task in ("topic", "mood", "same"):
         pairs = [tuple(item.values()) if isinstance(item, dict) else item for item in inputs_of(task)]
         expected = predictor.predict(pairs, task=task, all_scores=True)
-        for result, answer in zip(stock[name, task].answers, expected, strict=True):
-            assert result[0]["label"] == answer["label"]
-            assert {part["label"]: part["score"] for part in result} == pytest.approx(answer["scores"], abs=1e-5)
+        for result, prediction in zip(stock[name, task].answers, expected, strict=True):
+            assert result[0]["label"] == prediction["label"]
+            assert {part["label"]: part["score"] for part in result} == pytest.approx(prediction["scores"], abs=1e-5)
     for task in ("grade", "near"):
         pairs = [tuple(item.values()) if isinstance(item, dict) else item for item in inputs_of(task)]
-        for result, answer in zip(stock[name, task].answers, predictor.predict(pairs, task=task), strict=True):
-            assert result == [{"label": task, "score": pytest.approx(answer["value"], abs=1e-5)}]
+        for result, prediction in zip(stock[name, task].answers, predictor.predict(pairs, task=task), strict=True):
+            assert result == [{"label": task, "score": pytest.approx(prediction["value"], abs=1e-5)}]
     thresholds = read_json(exports[name].root / "kinds" / "config.json")["thresholds"]
-    for result, answer in zip(stock[name, "kinds"].answers, predictor.predict(TEXTS, task="kinds"), strict=True):
+    for result, prediction in zip(stock[name, "kinds"].answers, predictor.predict(TEXTS, task="kinds"), strict=True):
         chosen = [part for part in result if part["score"] > thresholds[part["label"]]]
-        assert [part["label"] for part in chosen] == [part["label"] for part in answer["labels"]]
+        assert [part["label"] for part in chosen] == [part["label"] for part in prediction["labels"]]
         assert [part["score"] for part in chosen] == pytest.approx(
-            [part["score"] for part in answer["labels"]], abs=1e-5
+            [part["score"] for part in prediction["labels"]], abs=1e-5
         )
 
 
@@ -190,11 +190,13 @@ def test_words_are_tagged_by_their_first_token(
 ) -> None:
     words = 0
     for pieces, text in zip(stock[name, "parts"].answers, TEXTS[:-1], strict=False):  # the last one is truncated
-        for answer in exports[name].predictor.predict(text, task="parts"):
-            inside = (piece for piece in pieces if piece["end"] > answer["start"] and piece["start"] < answer["end"])
+        for prediction in exports[name].predictor.predict(text, task="parts"):
+            inside = (
+                piece for piece in pieces if piece["end"] > prediction["start"] and piece["start"] < prediction["end"]
+            )
             first = next(inside)
-            assert first["entity"] == answer["entity"]
-            assert first["score"] == pytest.approx(answer["score"], abs=1e-5)
+            assert first["entity"] == prediction["entity"]
+            assert first["score"] == pytest.approx(prediction["score"], abs=1e-5)
             words += 1
     assert words > 20
 
@@ -258,7 +260,7 @@ def bert(tmp_path: Path) -> Predictor:
 
 @pytest.fixture
 def nothing_left(tmp_path: Path) -> Iterator[Path]:
-    """Where to export to in vain."""
+    """A directory for exports that fail."""
     yield tmp_path / "exports" / "one"
     assert not list(tmp_path.glob("exports/**/*"))
 
@@ -316,7 +318,7 @@ def test_a_task_type_with_its_own_decoding_is_refused(
 
 
 def unlisted(directory: Path, kind: str, **config: Any) -> Predictor:
-    """A model on an architecture that got RoBERTa's head because it is not listed."""
+    """A model of an unlisted architecture, which gets RoBERTa's head."""
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48}
     write_encoder(directory)
     given = AutoConfig.for_model(kind, **{"vocab_size": 150, "max_position_embeddings": 66, **sizes, **config})
@@ -344,7 +346,7 @@ def test_an_unlisted_architecture_with_a_head_of_other_layers_is_refused(tmp_pat
 
 
 def test_an_unlisted_architecture_with_a_head_of_equal_names_is_detected(tmp_path: Path, nothing_left: Path) -> None:
-    """Its dense layer has another activation."""
+    """The dense layer has another activation."""
     predictor = unlisted(tmp_path / "encoder", "roformer", hidden_act="gelu")
     for task in ("topic", "price"):
         with pytest.raises(ModelError, match=r"RoFormerForSequenceClassification gives other logits.*--to onnx"):

@@ -1,8 +1,8 @@
-"""All faults, as often as it takes to trust them: writes docs/reliability.md from what was counted.
+"""Run the fault tests with many repetitions, and write docs/reliability.md.
 
     python -m tests.faults [--output docs/reliability.md] [--only NAME …]
 
-The counts of each part are kept in benchmarks/results/reliability.json, so that parts can be run one at a time.
+The counts of each part are kept in benchmarks/results/reliability.json, so that parts can be run separately.
 """
 
 from __future__ import annotations
@@ -23,98 +23,99 @@ import torch
 import transformers
 
 from tests.faults import (
+    attacks,
+    batch_dependence,
     damage,
-    encoders,
     endurance,
-    hostile,
-    killing,
+    invalid_input,
+    kills,
     long_texts,
-    numbers,
-    resumed,
-    resuming,
+    non_finite,
+    resume,
+    resume_faults,
     serving,
-    stopping,
-    traps,
-    worlds,
+    signals,
+    world_size,
 )
-from tests.faults.harness import Count
+from tests.faults.harness import FaultCount
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-KNOWN = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "reliability.json"
-Part = Callable[[Path], Count]
-AT_ONCE = 2
-"""Runs of one process that go on beside each other."""
+RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "reliability.json"
+Part = Callable[[Path], FaultCount]
+PARALLEL = 2
+"""Single-process runs at the same time."""
 
 
 def parts() -> dict[str, Part]:
-    """What is tried, by name."""
+    """Return the parts by name, in the order of the page."""
     return {
-        "resume": lambda scratch: resuming.each_pair(scratch, at_once=AT_ONCE),
-        "resume-all": lambda scratch: resuming.all_settings(scratch, at_once=AT_ONCE),
-        "resume-sharded": resuming.in_slices,
-        "kill-at-random": lambda scratch: killing.at_random(scratch, many=200, finished=20),
-        "kill-at-points": lambda scratch: killing.at_points(scratch, times=3),
-        "kill-resumed": resumed.killed,
-        "resume-other-data": resumed.other_data,
-        "damage": lambda scratch: damage.mutations(scratch, many=500),
+        "resume": lambda scratch: resume.each_pair(scratch, parallel=PARALLEL),
+        "resume-all": lambda scratch: resume.all_settings(scratch, parallel=PARALLEL),
+        "resume-sharded": resume.sharded,
+        "kill-at-random": lambda scratch: kills.at_random(scratch, repetitions=200, finished=20),
+        "kill-at-points": lambda scratch: kills.at_points(scratch, times=3),
+        "kill-resumed": resume_faults.killed,
+        "resume-other-data": resume_faults.other_data,
+        "damage": lambda scratch: damage.mutations(scratch, repetitions=500),
         "all-damaged": damage.all_damaged,
-        "full-disk": lambda scratch: damage.full_disk(scratch, many=20),
-        "signals": lambda scratch: stopping.signals(scratch, many=50),
-        "restarted": lambda scratch: stopping.replaced(scratch, many=20),
-        "processes": worlds.changing,
-        "non-finite": numbers.stopped,
-        "skipped-steps": numbers.left_out,
-        "memory": numbers.memory,
-        "rows-handwritten": hostile.rows_by_hand,
-        "rows-random": lambda scratch: hostile.rows_by_chance(scratch, many=10_000),
-        "configs": lambda scratch: hostile.configs(scratch, many=10_000),
-        "pickles": traps.pickles,
-        "remote-code": traps.remote_code,
-        "names": traps.names,
-        "links": traps.links,
-        "secret": traps.secret,
+        "full-disk": lambda scratch: damage.full_disk(scratch, repetitions=20),
+        "signals": lambda scratch: signals.stop(scratch, repetitions=50),
+        "restarted": lambda scratch: signals.restart(scratch, repetitions=20),
+        "processes": world_size.change,
+        "non-finite": non_finite.stop,
+        "skipped-steps": non_finite.skip,
+        "memory": non_finite.out_of_memory,
+        "rows-handwritten": invalid_input.handwritten_rows,
+        "rows-random": lambda scratch: invalid_input.random_rows(scratch, repetitions=10_000),
+        "configs": lambda scratch: invalid_input.configs(scratch, repetitions=10_000),
+        "pickles": attacks.pickles,
+        "remote-code": attacks.remote_code,
+        "names": attacks.names,
+        "links": attacks.links,
+        "secret": attacks.tokens,
         "slow-clients": lambda scratch: serving.slow_clients(scratch, connections=1100),
         "panics": lambda scratch: serving.panics(scratch, requests=1000),
         "long-texts": long_texts.memory,
-        "batches": encoders.batches,
-        "steps": lambda scratch: endurance.steps(scratch, many=10_000),
+        "batches": batch_dependence.batches,
+        "steps": lambda scratch: endurance.steps(scratch, steps=10_000),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=DOCS / "reliability.md")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help=f"of {', '.join(parts())}")
-    asked = parser.parse_args()
+    parser.add_argument("--only", nargs="+", metavar="NAME", help=f"parts to run (default: all): {', '.join(parts())}")
+    arguments = parser.parse_args()
     os.environ.update({"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"})
     torch.set_num_threads(1)
-    chosen = parts()
-    for name in asked.only or chosen:
+    functions = parts()
+    for name in arguments.only or functions:
         with tempfile.TemporaryDirectory() as scratch:
             os.environ["NLPMTL_CACHE"] = str(Path(scratch) / "cache")
             start = time.perf_counter()
-            count = chosen[name](Path(scratch))
-        found = _known()  # another part may have been counted in the meantime
-        found[name] = {
-            "what": count.what,
-            "tried": count.tried,
-            "wrong": count.wrong,
+            count = functions[name](Path(scratch))
+        results = _read_results()  # another process may have written parts in the meantime
+        results[name] = {
+            "what": count.description,
+            "tried": count.attempts,
+            "wrong": count.failures,
             "seconds": round(time.perf_counter() - start),
             "date": date.today().isoformat(),
         }
-        print(f"{name}: {count} ({found[name]['seconds']} s)", flush=True)
-        for line in count.wrong[:5]:
+        print(f"{name}: {count} ({results[name]['seconds']} s)", flush=True)
+        for line in count.failures[:5]:
             print(f"  {line}", file=sys.stderr)
-        KNOWN.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    found = {name: one for name, one in _known().items() if name in chosen}
-    asked.output.write_text(page({name: found[name] for name in chosen if name in found}), encoding="utf-8")
-    sys.exit(any(one["wrong"] for one in found.values()))
+        RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    results = _read_results()
+    results = {name: results[name] for name in functions if name in results}
+    arguments.output.write_text(page(results), encoding="utf-8")
+    sys.exit(any(result["wrong"] for result in results.values()))
 
 
-def _known() -> dict[str, Any]:
-    """What was counted so far."""
-    known: dict[str, Any] = json.loads(KNOWN.read_text(encoding="utf-8")) if KNOWN.exists() else {}
-    return known
+def _read_results() -> dict[str, Any]:
+    """Return the counts of earlier runs by part."""
+    counts: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    return counts
 
 
 PAGE = """# Reliability
@@ -135,12 +136,15 @@ $ make faults
 """  # noqa: E501
 
 
-def page(found: dict[str, Any]) -> str:
+def page(counts: dict[str, Any]) -> str:
+    """Return the page of the documentation for counts by part."""
     lines = []
-    for name, one in found.items():
-        right = one["tried"] - len(one["wrong"])
-        lines.append(f"| {name} | {one['what']} | {right:,} of {one['tried']:,} | {one['seconds']:,} | {one['date']} |")
-    uncounted = [name for name in parts() if name not in found]
+    for name, count in counts.items():
+        passed = count["tried"] - len(count["wrong"])
+        lines.append(
+            f"| {name} | {count['what']} | {passed:,} of {count['tried']:,} | {count['seconds']:,} | {count['date']} |"
+        )
+    uncounted = [name for name in parts() if name not in counts]
     return PAGE.format(
         lines="\n".join(lines),
         rest=f"Not complete yet: {', '.join(uncounted)}.\n\n" if uncounted else "",

@@ -1,4 +1,4 @@
-"""Checkpoints that were damaged on the disk: found out, said, and the one before is used. Disks that are full."""
+"""Damaged checkpoints are detected, reported, and the previous one is used; and full disks while saving."""
 
 from __future__ import annotations
 
@@ -14,76 +14,76 @@ import pytest
 
 from nlpmtl.errors import RunError
 from nlpmtl.training import latest_valid
-from tests.faults.harness import Count, in_a_fork, play, ready, small_run
+from tests.faults.harness import FaultCount, open_trainer, run_in_fork, small_run, train_job
 
 
-def mutations(scratch: Path, *, many: int) -> Count:
-    """Truncate, flip a bit in, or delete a file of the newest checkpoint."""
-    count = Count(
+def mutations(scratch: Path, *, repetitions: int) -> FaultCount:
+    """Truncate, flip a bit in, or delete a file of the latest checkpoint."""
+    count = FaultCount(
         "a file of the latest checkpoint is truncated, has a flipped bit, or is deleted: "
         "reported, and the previous one used"
     )
     run = small_run(scratch / "tiny", steps=4, train={"keep": 2})
-    play(run, scratch / "whole")
-    source = random.Random(0)
-    older, newer = sorted((scratch / "whole" / "checkpoints").iterdir())
-    names = sorted(path.name for path in newer.iterdir())
-    for number in range(many):
-        name, how = names[number % len(names)], ("cut", "flip", "delete")[number // len(names) % 3]
+    train_job(run, scratch / "whole")
+    generator = random.Random(0)
+    previous, latest_checkpoint = sorted((scratch / "whole" / "checkpoints").iterdir())
+    names = sorted(path.name for path in latest_checkpoint.iterdir())
+    for number in range(repetitions):
+        name, damage = names[number % len(names)], ("cut", "flip", "delete")[number // len(names) % 3]
         directory = scratch / "damaged"
         shutil.rmtree(directory, ignore_errors=True)
-        shutil.copytree(older.parent, directory)
-        _damage(directory / newer.name / name, how, source)
-        latest, damaged = latest_valid(directory)
-        right = latest == directory / older.name and len(damaged) == 1 and newer.name in damaged[0]
-        count.add(f"{how} {name}", right, f"found {latest}, passed over {damaged}")
+        shutil.copytree(previous.parent, directory)
+        _damage(directory / latest_checkpoint.name / name, damage, generator)
+        valid, invalid = latest_valid(directory)
+        passed = valid == directory / previous.name and len(invalid) == 1 and latest_checkpoint.name in invalid[0]
+        count.add(f"{damage} {name}", passed, f"valid: {valid}, skipped: {invalid}")
     return count
 
 
-def all_damaged(scratch: Path) -> Count:
-    """With no checkpoint intact, it is an error that names each."""
-    count = Count("all checkpoints are damaged: an error that names each of them")
+def all_damaged(scratch: Path) -> FaultCount:
+    """Damage all checkpoints: an error that names each of them."""
+    count = FaultCount("all checkpoints are damaged: an error that names each of them")
     run = small_run(scratch / "tiny", steps=4, train={"keep": 3})
-    play(run, scratch / "whole")
-    source = random.Random(0)
-    for how in ("cut", "flip", "delete"):
-        output = scratch / how
+    train_job(run, scratch / "whole")
+    generator = random.Random(0)
+    for damage in ("cut", "flip", "delete"):
+        output = scratch / damage
         shutil.copytree(scratch / "whole", output)
         paths = list((output / "checkpoints").iterdir())
         for path in paths:
-            _damage(path / "model.safetensors", how, source)
+            _damage(path / "model.safetensors", damage, generator)
         try:
-            with ready(run, output, resume=True):
-                why = "it started"
+            with open_trainer(run, output, resume=True):
+                reason = "the run started"
         except RunError as error:
-            why = "" if all(str(path) in str(error) for path in paths) else str(error)
-        count.add(how, not why, why)
+            reason = "" if all(str(path) in str(error) for path in paths) else str(error)
+        count.add(damage, not reason, reason)
     return count
 
 
-def full_disk(scratch: Path, *, many: int) -> Count:
-    """A limit on the size of files, reached in the middle of a save: a plain error, earlier checkpoints intact."""
-    count = Count(
+def full_disk(scratch: Path, *, repetitions: int) -> FaultCount:
+    """Reach a limit on the file size while saving: a plain error, and earlier checkpoints stay intact."""
+    count = FaultCount(
         "disk full while a checkpoint is written: a readable error, the previous one intact, "
         "and the run resumes from it"
     )
     run = small_run(scratch / "tiny", steps=6, train={"keep": 2})
-    play(run, scratch / "whole")
+    train_job(run, scratch / "whole")
     sizes = sorted(path.stat().st_size for path in (scratch / "whole" / "checkpoints" / "step-000006").iterdir())
-    for number in range(many):
+    for number in range(repetitions):
         output = scratch / f"full-{number}"
         limit = random.Random(number).randrange(sizes[-1])
 
         def save(output: Path = output, limit: int = limit) -> None:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            with ready(run, output, resume=False) as trainer:
+            with open_trainer(run, output, resume=False) as trainer:
                 for _ in trainer.events():
-                    # Small files have room: the log must not be what fails.
+                    # The log is smaller than the limit, so only the checkpoint fails.
                     if trainer.state.cursor.step >= 2:
                         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
-        why = _after(run, output, status=in_a_fork(lambda save=save: _expect_error(save)))  # type: ignore[misc]
-        count.add(f"{limit} bytes", why is None, why or "")
+        reason = _check_recovery(run, output, status=run_in_fork(lambda save=save: _expect_error(save)))  # type: ignore[misc]
+        count.add(f"{limit} bytes", reason is None, reason or "")
     return count
 
 
@@ -92,26 +92,26 @@ def _expect_error(save: Callable[[], None]) -> None:
         save()
 
 
-def _after(run: dict[str, Any], output: Path, *, status: int) -> str | None:
+def _check_recovery(run: dict[str, Any], output: Path, *, status: int) -> str | None:
     if status != 0:
         return f"exit status {status}"
     latest, damaged = latest_valid(output / "checkpoints")
     if latest is None or damaged:
-        return f"no intact checkpoint is the newest: {damaged}"
-    left = [path.name for path in (output / "checkpoints").iterdir() if path.name.startswith(".")]
-    if left:
-        return f"left behind: {left}"
-    play(run, output, resume=True)
-    return None if (output / "checkpoints" / "step-000006").exists() else "it did not go on"
+        return f"the latest checkpoint is not intact: {damaged}"
+    leftovers = [path.name for path in (output / "checkpoints").iterdir() if path.name.startswith(".")]
+    if leftovers:
+        return f"left behind: {leftovers}"
+    train_job(run, output, resume=True)
+    return None if (output / "checkpoints" / "step-000006").exists() else "the resumed run did not finish"
 
 
-def _damage(path: Path, how: str, source: random.Random) -> None:
-    if how == "delete":
+def _damage(path: Path, damage: str, generator: random.Random) -> None:
+    if damage == "delete":
         path.unlink()
         return
     data = bytearray(path.read_bytes())
-    if how == "cut":
-        data = data[: source.randrange(len(data))]
+    if damage == "cut":
+        data = data[: generator.randrange(len(data))]
     else:
-        data[source.randrange(len(data))] ^= 1 << source.randrange(8)
+        data[generator.randrange(len(data))] ^= 1 << generator.randrange(8)
     path.write_bytes(data)

@@ -1,4 +1,4 @@
-"""What all faults are tried with: a run without its end, processes that can be killed, counts of what went right."""
+"""Helpers of the fault tests: training without finalization, child processes that can be killed, counts of failures."""
 
 from __future__ import annotations
 
@@ -30,52 +30,52 @@ from nlpmtl.training import (
 from tests.tiny import make_run
 
 ROOT = Path(__file__).resolve().parents[2]
-LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-SLICES = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
-"""What `accelerate launch` sets where its configuration asks for FSDP2."""
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+FSDP_ENVIRONMENT = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+"""Environment variables that `accelerate launch` sets for FSDP2."""
 
 
 @dataclass
-class Count:
-    """How often something was tried, and where it went wrong.
+class FaultCount:
+    """Attempts of one fault, and the failures among them.
 
     Args:
-        what: what was tried, in a sentence.
-        tried: how often.
-        wrong: a line for each time that it went wrong.
+        description: the fault and the expected behaviour, in a sentence.
+        attempts: number of attempts.
+        failures: one line per failed attempt.
     """
 
-    what: str
-    tried: int = 0
-    wrong: list[str] = field(default_factory=list)
+    description: str
+    attempts: int = 0
+    failures: list[str] = field(default_factory=list)
 
-    def add(self, name: str, right: bool, why: str = "") -> None:
-        """Count one more."""
-        self.tried += 1
-        if not right:
-            self.wrong.append(f"{name}: {why}" if why else name)
+    def add(self, name: str, passed: bool, reason: str = "") -> None:
+        """Count an attempt; `reason` says why it failed."""
+        self.attempts += 1
+        if not passed:
+            self.failures.append(f"{name}: {reason}" if reason else name)
 
     def __str__(self) -> str:
-        return f"{self.tried - len(self.wrong):,} of {self.tried:,}"
+        return f"{self.attempts - len(self.failures):,} of {self.attempts:,}"
 
 
 def small_run(
     directory: Path, *, dropout: float = 0.1, steps: int = 40, rows: int = 24, **tables: Any
 ) -> dict[str, Any]:
-    """A run of all kinds of task that takes a second."""
+    """Return a run of every task type that takes about a second."""
     train = {"steps": steps, "batch_size": 6, "lr": 1e-3, "save_every": 1, "keep": steps + 1, "precision": "fp32"}
     train |= tables.pop("train", {})
     return make_run(directory, rows=rows, dropout=dropout, train=train, **{"eval": {"every": 10}, **tables})
 
 
 @contextmanager
-def ready(run: Mapping[str, Any], output: Path, *, resume: bool) -> Iterator[Trainer]:
-    """Yield the trainer of a run, restored from its latest checkpoint: `nlpmtl.run.iter_train` without its end."""
+def open_trainer(run: Mapping[str, Any], output: Path, *, resume: bool) -> Iterator[Trainer]:
+    """Yield the trainer of a run, restored from its latest checkpoint: `nlpmtl.run.iter_train` without finalization."""
     config = load_config({**run, "output": str(output)})
     precision = resolve_precision(config.train.precision)
     with accelerator_context(directory=output, precision=precision, trackers=()) as accelerator:
-        plain = plain_config(config, output=output)
-        checkpoint, _ = open_run_dir(output, config=plain, resume=resume)
+        config_values = plain_config(config, output=output)
+        checkpoint, _ = open_run_dir(output, config=config_values, resume=resume)
         accelerator.wait_for_everyone()
         output.mkdir(parents=True, exist_ok=True)
         if accelerator.is_main_process:
@@ -86,18 +86,18 @@ def ready(run: Mapping[str, Any], output: Path, *, resume: bool) -> Iterator[Tra
         yield trainer
 
 
-def play(run: Mapping[str, Any], output: Path, *, resume: bool = False, until: int | None = None) -> None:
+def train_job(run: Mapping[str, Any], output: Path, *, resume: bool = False, until: int | None = None) -> None:
     """Train to the end or up to a step; the rows of each step are also written to rows-<rank>.json."""
-    with ready(run, output, resume=resume) as trainer:
+    with open_trainer(run, output, resume=resume) as trainer:
         rows: dict[int, Any] = {}
-        following = trainer.plan.next
+        next_plan = trainer.plan.next
 
-        def recorded(cursor: Any) -> Any:
-            plan, after = following(cursor)
+        def record_rows(cursor: Any) -> Any:
+            plan, after = next_plan(cursor)
             rows[plan.step + 1] = plan.rows
             return plan, after
 
-        trainer.plan.next = recorded  # type: ignore[method-assign]
+        trainer.plan.next = record_rows  # type: ignore[method-assign]
         for _ in trainer.events():
             if until is not None and trainer.state.cursor.step > until:
                 break  # the step is saved, and the next one computed
@@ -106,27 +106,27 @@ def play(run: Mapping[str, Any], output: Path, *, resume: bool = False, until: i
         )
 
 
-def play_all(
-    jobs: Sequence[Mapping[str, Any]], *, processes: int, scratch: Path, in_slices: bool = False, at_once: int = 1
+def train_all(
+    jobs: Sequence[Mapping[str, Any]], *, processes: int, scratch: Path, sharded: bool = False, parallel: int = 1
 ) -> None:
-    """`play` many, in this process or in several that are started once for all.
+    """Train several jobs in this process, or in processes that are started once for all of them.
 
     Args:
-        jobs: the arguments of `play`.
-        processes: of each run.
-        scratch: where to write what they are told.
-        in_slices: whether each process holds a slice of the model.
-        at_once: how many runs of one process go on beside each other; with 1, in this process.
+        jobs: the arguments of `train_job`.
+        processes: number of processes (ranks) of each run.
+        scratch: directory for the job files and logs.
+        sharded: whether to train with FSDP2.
+        parallel: number of single-process runs at the same time; 1: run in this process.
     """
-    if processes == at_once == 1:
-        play_jobs(jobs)
+    if processes == parallel == 1:
+        train_jobs(jobs)
         return
-    environment = {**one_thread(), **(SLICES if in_slices else {})}
-    launch = [sys.executable] if processes == 1 else [*LAUNCH, "--nproc-per-node", str(processes)]
+    environment = {**single_thread_environment(), **(FSDP_ENVIRONMENT if sharded else {})}
+    launch = [sys.executable] if processes == 1 else [*TORCHRUN, "--nproc-per-node", str(processes)]
     started = []
-    for part in range(at_once):
-        path = scratch / f"jobs-{part}.json"
-        path.write_text(json.dumps(list(jobs)[part::at_once]), encoding="utf-8")
+    for number in range(parallel):
+        path = scratch / f"jobs-{number}.json"
+        path.write_text(json.dumps(list(jobs)[number::parallel]), encoding="utf-8")
         command = [*launch, "-m", "tests.faults.harness", str(path)]
         log = path.with_suffix(".log")  # not a pipe: a process whose pipe is full waits until it is read
         with log.open("wb") as errors:
@@ -136,33 +136,38 @@ def play_all(
         assert process.wait(timeout=7200) == 0, log.read_text(encoding="utf-8", errors="replace")[-4000:]
 
 
-def play_jobs(jobs: Sequence[Mapping[str, Any]]) -> None:
+def train_jobs(jobs: Sequence[Mapping[str, Any]]) -> None:
     """Run jobs one after another in this process."""
     for job in jobs:
-        play(job["run"], Path(job["output"]), resume=job["resume"], until=job.get("until"))
+        train_job(job["run"], Path(job["output"]), resume=job["resume"], until=job.get("until"))
 
 
-def one_thread() -> dict[str, str]:
-    """Return the environment of processes that share two cores."""
-    own = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": str(ROOT)}
-    return {**os.environ, **own}
+def single_thread_environment() -> dict[str, str]:
+    """Return environment variables for child processes with one thread, offline."""
+    variables = {
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONPATH": str(ROOT),
+    }
+    return {**os.environ, **variables}
 
 
-def cut_at(output: Path, step: int, to: Path) -> Path:
-    """Copy a run as it was when the checkpoint of a step was its latest."""
-    (to / "checkpoints").mkdir(parents=True)
-    shutil.copytree(output / "checkpoints" / f"step-{step:06d}", to / "checkpoints" / f"step-{step:06d}")
+def copy_until(output: Path, step: int, target: Path) -> Path:
+    """Copy a run to `target` as it was when the checkpoint of `step` was the latest, and return `target`."""
+    (target / "checkpoints").mkdir(parents=True)
+    shutil.copytree(output / "checkpoints" / f"step-{step:06d}", target / "checkpoints" / f"step-{step:06d}")
     if (output / "best").exists():
-        shutil.copytree(output / "best", to / "best")
+        shutil.copytree(output / "best", target / "best")
     for name in ("metrics.jsonl", "evaluations.jsonl"):
-        shutil.copy(output / name, to / name)
-    return to
+        shutil.copy(output / name, target / name)
+    return target
 
 
-def in_a_fork(work: Callable[[], None], *, kill: Callable[[int], None] | None = None) -> int:
-    """Do something in a child process, which `kill` may end; its exit status, negative for a signal's number.
+def run_in_fork(function: Callable[[], None], *, kill: Callable[[int], None] | None = None) -> int:
+    """Call a function in a forked process, and return its exit status: negative for the number of a signal.
 
-    A fork starts at once: nothing has to be imported again.
+    `kill` gets the process id and may end the process. A fork is fast: no module is imported again.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -170,7 +175,7 @@ def in_a_fork(work: Callable[[], None], *, kill: Callable[[int], None] | None = 
     if child == 0:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         try:
-            work()
+            function()
             os._exit(0)
         except BaseException:
             traceback.print_exc()
@@ -184,4 +189,4 @@ def in_a_fork(work: Callable[[], None], *, kill: Callable[[int], None] | None = 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    play_jobs(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    train_jobs(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""A server under slow clients, and with a tokenizer that crashes."""
+"""The server with slow clients, and with a tokenizer that panics."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from tests.faults.harness import Count, one_thread
+from tests.faults.harness import FaultCount, single_thread_environment
 from tests.serving.process import started
 from tests.tiny import make_run, train_tiny
 
 PATIENCE = 60.0
-"""Seconds after which a response, or the end of a held connection, is said to be missing."""
+"""Seconds to wait for a response, or for the end of a connection."""
 _LOG_LIMIT = 20_000
-"""Bytes that the server may write to stderr in a part."""
+"""Limit of the bytes that the server writes to stderr."""
 _HEADER = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 _SLOW = {
     "nothing": b"",
@@ -32,12 +32,12 @@ _SLOW = {
     "half a body": _HEADER + b'Content-Length: 100\r\n\r\n{"inputs": ',
     "half a chunked body": _HEADER + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
 }
-"""What a client sends before it goes quiet."""
+"""What a slow client sends before it stops."""
 
 
-def slow_clients(scratch: Path, *, connections: int) -> Count:
-    """Hold many connections with unfinished requests: /health is answered meanwhile, and each of them is closed."""
-    count = Count(
+def slow_clients(scratch: Path, *, connections: int) -> FaultCount:
+    """Open many connections with unfinished requests: /health responds, and the server closes all of them."""
+    count = FaultCount(
         f"{connections:,} connections with unfinished requests, of {len(_SLOW)} kinds: /health responds meanwhile, "
         "the server closes all of them, and its log stays short"
     )
@@ -46,23 +46,23 @@ def slow_clients(scratch: Path, *, connections: int) -> Count:
     log = scratch / "stderr"
     try:
         with _server(_model(scratch), log, "--header-timeout", "5", "--body-timeout", "5") as port:
-            for name, sent in _SLOW.items():
-                held = [_connect(port, sent) for _ in range(connections)]
-                for number in range(20):
-                    status = _ask(port, "GET", "/health")[0]
-                    count.add(f"{name}: /health {number}", status == 200, f"status {status}")
-                open_ones = sum(not _is_closed(one) for one in held)
-                count.add(f"{name}: closed", open_ones == 0, f"{open_ones} still open after {PATIENCE:g} s")
+            for name, request_start in _SLOW.items():
+                slow = [_connect(port, request_start) for _ in range(connections)]
+                for attempt in range(20):
+                    status = _request(port, "GET", "/health")[0]
+                    count.add(f"{name}: /health {attempt}", status == 200, f"status {status}")
+                open_count = sum(not _is_closed(connection) for connection in slow)
+                count.add(f"{name}: closed", open_count == 0, f"{open_count} still open after {PATIENCE:g} s")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    written = log.stat().st_size
-    count.add("log", written < _LOG_LIMIT, f"{written} bytes")
+    log_size = log.stat().st_size
+    count.add("log", log_size < _LOG_LIMIT, f"{log_size} bytes")
     return count
 
 
-def panics(scratch: Path, *, requests: int) -> Count:
-    """Send requests of which a third crash the tokenizer: each gets its own answer, and the server lives."""
-    count = Count(
+def panics(scratch: Path, *, requests: int) -> FaultCount:
+    """Send requests of which a third make the tokenizer panic: only those fail, and the server keeps running."""
+    count = FaultCount(
         "requests by 8 concurrent clients, a third of which make the tokenizer panic: those get status 500, all others "
         "their predictions, and /health responds at the end"
     )
@@ -72,19 +72,19 @@ def panics(scratch: Path, *, requests: int) -> Count:
     zeros = (512).to_bytes(4, "little") + bytes(512)
     tokenizer["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(zeros).decode()}
     path.write_text(json.dumps(tokenizer), encoding="utf-8")
-    source = random.Random(0)
-    texts = [source.choice(["a cat", "a dog sings", "the café"]) for _ in range(requests)]
+    generator = random.Random(0)
+    texts = [generator.choice(["a cat", "a dog sings", "the café"]) for _ in range(requests)]
     log = scratch / "stderr"
     with _server(model, log) as port, ThreadPoolExecutor(8) as clients:
 
-        def ask(text: str) -> tuple[int, Any]:
-            return _ask(port, "POST", "/predict", {"inputs": text})
+        def predict(text: str) -> tuple[int, Any]:
+            return _request(port, "POST", "/predict", {"inputs": text})
 
-        for text, (status, answer) in zip(texts, clients.map(ask, texts), strict=True):
+        for text, (status, body) in zip(texts, clients.map(predict, texts), strict=True):
             expected = 200 if text.isascii() else 500
-            count.add(text, status == expected, f"status {status}: {answer}")
-        status, answer = _ask(port, "GET", "/health")
-        count.add("/health", status == 200, f"status {status}: {answer}")
+            count.add(text, status == expected, f"status {status}: {body}")
+        status, body = _request(port, "GET", "/health")
+        count.add("/health", status == 200, f"status {status}: {body}")
     return count
 
 
@@ -94,14 +94,14 @@ def _model(scratch: Path) -> Path:
 
 @contextmanager
 def _server(model: Path, log: Path, *options: str) -> Iterator[int]:
-    """A server in a process of its own; its port."""
+    """Start a server process, and yield its port."""
     command = [sys.executable, "-m", "nlpmtl", "serve", str(model), "--port", "0", *options]
-    with started(command, log, environment=one_thread()) as port:
+    with started(command, log, environment=single_thread_environment()) as port:
         yield port
 
 
-def _ask(port: int, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
-    """The status of a response, 0 for none, and its body."""
+def _request(port: int, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
+    """Return the status of a response, 0 for none, and its body."""
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
         headers = {"Content-Type": "application/json"} if body is not None else {}
@@ -114,14 +114,14 @@ def _ask(port: int, method: str, path: str, body: Mapping[str, Any] | None = Non
         connection.close()
 
 
-def _connect(port: int, sent: bytes) -> socket.socket:
-    one = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
-    one.sendall(sent)
-    return one
+def _connect(port: int, content: bytes) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    connection.sendall(content)
+    return connection
 
 
 def _is_closed(connection: socket.socket) -> bool:
-    """Whether the server closes a connection in time."""
+    """Return whether the server closes a connection in time."""
     with connection:
         try:
             while connection.recv(65536):
@@ -129,5 +129,5 @@ def _is_closed(connection: socket.socket) -> bool:
         except TimeoutError:
             return False
         except OSError:
-            return True  # it was reset
+            return True  # connection reset
         return True

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from nlpmtl.heads import Head, HeadConfig, HeadInputs, sequence_head_config, token_head_config
-from tests.heads.stock import VARIANTS, config_of
+from tests.heads.transformers_heads import VARIANTS, config_of
 
 HIDDEN = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(0))
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 0, 0, 0, 0]])
@@ -58,10 +58,10 @@ def test_mean_pooling_ignores_padding() -> None:
 
 def test_token_level_heads_give_logits_per_token() -> None:
     classifier = head(HeadConfig(pooling="mean"), level="token")
-    whole = logits(classifier, HIDDEN, MASK)
+    full = logits(classifier, HIDDEN, MASK)
     for position in range(5):
         assert torch.allclose(
-            whole[:, position : position + 1],
+            full[:, position : position + 1],
             logits(classifier, HIDDEN[:, position : position + 1], MASK[:, :1]),
             atol=1e-6,
         )
@@ -113,7 +113,7 @@ def test_gradient_reaches_every_layer() -> None:
 @pytest.mark.parametrize("level", ["sequence", "token"])
 @pytest.mark.parametrize("cutoff", [2.0, 1.5])
 def test_modernbert_heads_are_initialised_as_transformers_does(level: Any, cutoff: float) -> None:
-    """Truncated normal: 1/sqrt(width) for the last layer, by the number of layers for the dense one."""
+    """Truncated normal: 1/sqrt(width) for the last layer, depending on the number of layers for the dense one."""
     sizes = {"vocab_size": 50, "hidden_size": 128, "num_hidden_layers": 8, "intermediate_size": 8, "num_labels": 50}
     sizes["num_attention_heads"] = 2
     config = AutoConfig.for_model("modernbert", initializer_cutoff_factor=cutoff, pad_token_id=1, **sizes)

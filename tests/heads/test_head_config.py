@@ -1,4 +1,4 @@
-"""Our head with the stock head's weights is the stock head, on every architecture."""
+"""`Head` with the weights of the head in transformers gives its logits, on every architecture."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from transformers import AutoConfig
 
 from nlpmtl.heads import Head, HeadConfig, HeadInputs, sequence_head_config, token_head_config
-from tests.heads.stock import (
+from tests.heads.transformers_heads import (
     LABELS,
     VARIANTS,
     batch,
@@ -36,8 +36,8 @@ def test_a_head_with_the_weights_of_transformers_equals_its_head(variant: str, l
         expected, actual = logits_of(stock), head.eval()(HeadInputs(hidden, mask))
         assert actual.shape == expected.shape
         assert (actual - expected).abs().max() < 1e-6
-        assert expected.std() > 0.1  # so that equal says something
-        # Dropout too: the same places, of the same shares, in the same order.
+        assert expected.std() > 0.1  # so that the comparison is meaningful
+        # Also with dropout: the same probabilities in the same order.
         drop_in_the_head_alone(stock)
         with torch.random.fork_rng():
             torch.manual_seed(11)

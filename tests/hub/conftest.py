@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub_server import Hub, model, serve_hub
+from tests.hub_server import Hub, model_files, serve_hub
 from tests.hub_server.client import Client, open_client
 
 
@@ -26,19 +26,19 @@ def hub(served: Hub) -> Hub:
 
 @pytest.fixture(scope="module")
 def client(served: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A process that pushes and fetches, logged in by HF_TOKEN."""
+    """A client process with an access token."""
     with open_client(served, tmp_path_factory.mktemp("home")) as opened:
         yield opened
-        assert "Traceback" not in opened.said()
-        assert "hf_" not in opened.said()  # how tokens begin
+        assert "Traceback" not in opened.stderr_text()
+        assert "hf_" not in opened.stderr_text()  # prefix of access tokens
 
 
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
-    """A repository of the test's own."""
+    """The name of a repository for one test."""
     return "me/" + re.sub("[^a-z0-9]+", "-", request.node.name.lower())[:80].strip("-")
 
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
-    return model.write(tmp_path / "model", model.files())
+    return model_files.write(tmp_path / "model", model_files.files())

@@ -93,7 +93,7 @@ def test_more_added_tokens_than_the_vocabulary_has_are_refused(
 
 
 def test_a_tokenizer_with_more_ids_than_embeddings_is_refused(trained: Trained, tmp_path: Path) -> None:
-    """Another tokenizer than the one of the model."""
+    """A tokenizer with more ids than the model."""
     directory = Path(shutil.copytree(trained.model_dir, tmp_path / "model"))
     tokenizer = read_json(directory / "tokenizer.json")
     change(directory, "model.vocab", {**tokenizer["model"]["vocab"], "beyond": 108}, file="tokenizer.json")

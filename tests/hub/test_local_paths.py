@@ -1,4 +1,4 @@
-"""A model directory does not tell where it was made."""
+"""Model directories contain no local paths."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def test_weights_that_are_not_finite_are_refused(trained: Trained, tmp_path: Pat
 
 
 def test_inputs_whose_logits_overflow_are_refused(trained: Trained, tmp_path: Path) -> None:
-    """The weights are finite, but those of one word are too large to be computed with."""
+    """The weights are finite, but those of one word are so large that its logits overflow."""
     changed = copy(trained, tmp_path / "model")
     weights = load_file(changed / "model.safetensors")
     (name,) = (key for key in weights if key.endswith("word_embeddings.weight"))
@@ -170,7 +170,7 @@ def test_a_config_that_does_not_fit_is_refused(
 
 
 def test_a_downloaded_config_imports_nothing(trained: Trained, tmp_path: Path) -> None:
-    """Neither code beside the model nor a plugin that it names."""
+    """Neither code in the directory nor a plugin named in the config."""
     changed = copy(trained, tmp_path / "model")
     config = read_json(changed / "config.json")
     config |= {"plugins": ["trap"], "auto_map": {"AutoModel": "trap.Trap", "AutoConfig": "trap.Trap"}}

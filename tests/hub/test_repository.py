@@ -1,4 +1,4 @@
-"""Pushing and fetching by the real client, in a process of its own, to and from a stand-in for the Hub."""
+"""Push and fetch with the real client, in a separate process, and a local Hub server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from nlpmtl.hub import push
 from nlpmtl.model import MultiTaskConfig
 from nlpmtl.saved_config import OWN_TYPE
-from tests.hub_server import READER, WRITER, Hub, Repo, model
+from tests.hub_server import READER, WRITER, Hub, Repo, model_files
 from tests.hub_server.client import Client, open_client
 
 STRAY = {
@@ -56,14 +56,14 @@ def test_the_loaded_type_is_that_of_the_class() -> None:
 
 
 def test_a_push_is_one_commit_with_only_the_model(client: Client, hub: Hub, made: Path, name: str) -> None:
-    model.write(made, STRAY)
+    model_files.write(made, STRAY)
     before = len(hub.authorized)
     url = client("push", directory=made, repo_id=name, message="The first")
     repo = hub.models[name]
     head = repo.commits[repo.branches["main"]]
     assert url == f"{hub.url}/{name}/commit/{head.sha}"
     assert (len(repo.commits), head.message, repo.private) == (2, "The first", False)
-    assert without_git(head.files) == model.files()
+    assert without_git(head.files) == model_files.files()
     assert {token for _, token in hub.authorized[before:]} == {WRITER}
     assert {"create", "preupload", "batch", "commit"} <= {call for call, _ in hub.authorized[before:]}
 
@@ -77,20 +77,20 @@ def test_an_unchanged_model_is_not_committed_again(client: Client, hub: Hub, mad
 def test_a_pushed_model_replaces_all_files_of_an_earlier_one(
     client: Client, hub: Hub, made: Path, name: str, tmp_path: Path
 ) -> None:
-    model.write(made, {"model.onnx": b"graph", "model.onnx.data": b"numbers"})
+    model_files.write(made, {"model.onnx": b"graph", "model.onnx.data": b"numbers"})
     client("push", directory=made, repo_id=name)
     main = hub.models[name].files()
     hub.models[name].commit("main", {**main, "LICENSE": b"theirs", "README.md": b"# Theirs"}, message="by hand")
-    other = {**model.files(7), "vocab.txt": b"a"}
+    other = {**model_files.files(7), "vocab.txt": b"a"}
     del other["README.md"], other["images/scores.png"]
-    client("push", directory=model.write(tmp_path / "other", other), repo_id=name)
+    client("push", directory=model_files.write(tmp_path / "other", other), repo_id=name)
     expected = {**other, "LICENSE": b"theirs", "README.md": b"# Theirs"}
     assert without_git(hub.models[name].files()) == expected
 
 
 def test_a_graph_without_weights_can_be_pushed(client: Client, hub: Hub, made: Path, name: str) -> None:
     (made / "model.safetensors").unlink()
-    model.write(made, {"model.onnx": b"a graph"})
+    model_files.write(made, {"model.onnx": b"a graph"})
     client("push", directory=str(made), repo_id=name)
     assert hub.models[name].files()["model.onnx"] == b"a graph"
     assert (Path(client("fetch", name=name)) / "model.onnx").read_bytes() == b"a graph"
@@ -98,10 +98,10 @@ def test_a_graph_without_weights_can_be_pushed(client: Client, hub: Hub, made: P
 
 def test_the_card_names_its_repository(client: Client, hub: Hub, made: Path, name: str) -> None:
     ours = b'---\nlibrary_name: nlpmtl\n---\nmodel = nlpmtl.Predictor.from_pretrained(".")\n'
-    client("push", directory=model.write(made, {"README.md": ours}), repo_id=name)
+    client("push", directory=model_files.write(made, {"README.md": ours}), repo_id=name)
     assert hub.models[name].files()["README.md"] == ours.replace(b'"."', f'"{name}"'.encode())
     assert (made / "README.md").read_bytes() == ours
-    model.write(made, {"README.md": ours.replace(b"nlpmtl\n---", b"[\n---")})
+    model_files.write(made, {"README.md": ours.replace(b"nlpmtl\n---", b"[\n---")})
     assert "the front matter of its README.md cannot be read" in refused(client, "push", directory=made, repo_id=name)
 
 
@@ -109,8 +109,8 @@ def test_sharded_weights(client: Client, hub: Hub, made: Path, name: str) -> Non
     (made / "model.safetensors").unlink()
     names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
     index = b'{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}'
-    model.write(made, {part: model.weights(i) for i, part in enumerate(names)})
-    model.write(made, {"model.safetensors.index.json": index, "model-00001-of-00003.safetensors": b"stray"})
+    model_files.write(made, {part: model_files.weights(i) for i, part in enumerate(names)})
+    model_files.write(made, {"model.safetensors.index.json": index, "model-00001-of-00003.safetensors": b"stray"})
     client("push", directory=made, repo_id=name)
     sent = {part for part in hub.models[name].files() if "safetensors" in part}
     assert sent == {*names, "model.safetensors.index.json"}
@@ -126,7 +126,7 @@ def test_sharded_weights(client: Client, hub: Hub, made: Path, name: str) -> Non
         ("config.json", b"[]", "config.json is not a JSON object"),
         ("config.json", b'{"model_type": "bert"}', "is not that of an nlpmtl model: model_type is 'bert'"),
         ("model.safetensors", None, "it has no file model.safetensors"),
-        ("model.safetensors", model.weights(0)[:-1], "model.safetensors is damaged"),
+        ("model.safetensors", model_files.weights(0)[:-1], "model.safetensors is damaged"),
         ("tokenizer.json", None, "it has no file tokenizer.json"),
     ],
 )
@@ -136,11 +136,11 @@ def test_an_incomplete_model_is_refused_before_any_request(
     (made / file).unlink()
     if content is not None:
         (made / file).write_bytes(content)
-    before = len(hub.asked)
-    answer = refused(client, "push", directory=made, repo_id="me/half")
-    assert answer.startswith(f"ModelError: {made} cannot be pushed: ")
-    assert message in answer
-    assert len(hub.asked) == before
+    before = len(hub.requests)
+    prediction = refused(client, "push", directory=made, repo_id="me/half")
+    assert prediction.startswith(f"ModelError: {made} cannot be pushed: ")
+    assert message in prediction
+    assert len(hub.requests) == before
 
 
 def test_bad_arguments_are_refused_before_any_request(client: Client, anonymous: Client, hub: Hub, made: Path) -> None:
@@ -152,68 +152,68 @@ def test_bad_arguments_are_refused_before_any_request(client: Client, anonymous:
     assert "hf auth login" in refused(anonymous, "push", directory=made, repo_id="me/x")
     for call in ({"directory": made, "repo_id": "me/x"}, {"name": "me/x"}):
         verb = "push" if "repo_id" in call else "fetch"
-        answer = refused(client, verb, **call, token="hf_secret\n")
-        assert answer.startswith("ConfigError: the access token has a space")
-        assert "secret" not in answer
-    assert len(hub.asked) == before
+        prediction = refused(client, verb, **call, token="hf_secret\n")
+        assert prediction.startswith("ConfigError: the access token has a space")
+        assert "secret" not in prediction
+    assert len(hub.requests) == before
 
 
 def test_private(client: Client, anonymous: Client, hub: Hub, made: Path, name: str) -> None:
     client("push", directory=made, repo_id=name, private=True)
     assert hub.models[name].private
     assert "or it is private" in refused(anonymous, "fetch", name=name)
-    assert model.read(Path(client("fetch", name=name))) == model.files()
-    assert model.read(Path(anonymous("fetch", name=name, token=READER))) == model.files()
+    assert model_files.read(Path(client("fetch", name=name))) == model_files.files()
+    assert model_files.read(Path(anonymous("fetch", name=name, token=READER))) == model_files.files()
 
 
 def test_a_public_repository_does_not_become_private_unnoticed(client: Client, hub: Hub, made: Path, name: str) -> None:
     repo = put(hub, name, {})
-    answer = refused(client, "push", directory=made, repo_id=name, private=True)
-    assert answer.endswith("it is public, not private. Change this in its settings first")
+    prediction = refused(client, "push", directory=made, repo_id=name, private=True)
+    assert prediction.endswith("it is public, not private. Change this in its settings first")
     assert repo.files() == {}
     client("push", directory=made, repo_id=name)
-    assert without_git(repo.files()) == model.files()
+    assert without_git(repo.files()) == model_files.files()
 
 
 def test_a_branch(client: Client, hub: Hub, made: Path, name: str) -> None:
     client("push", directory=made, repo_id=name)
-    model.write(made, model.files(3))
+    model_files.write(made, model_files.files(3))
     url = client("push", directory=made, repo_id=name, revision="try/three")
     repo = hub.models[name]
     assert url.endswith(repo.branches["try/three"])
-    assert without_git(repo.files()) == model.files()
-    assert without_git(repo.files("try/three")) == model.files(3)
+    assert without_git(repo.files()) == model_files.files()
+    assert without_git(repo.files("try/three")) == model_files.files(3)
     for revision, seed in ((None, 0), ("try/three", 3), (repo.branches["try/three"], 3), ("main", 0)):
-        assert model.read(Path(client("fetch", name=name, revision=revision))) == model.files(seed)
+        assert model_files.read(Path(client("fetch", name=name, revision=revision))) == model_files.files(seed)
 
 
 def test_a_pull_request(client: Client, hub: Hub, made: Path, name: str) -> None:
     answer = refused(client, "push", directory=made, repo_id=name, create_pr=True)
     assert "the repository does not exist" in answer
     assert name not in hub.models
-    repo = put(hub, "them/" + name.removeprefix("me/"), model.files(1))
+    repo = put(hub, "them/" + name.removeprefix("me/"), model_files.files(1))
     theirs = "them/" + name.removeprefix("me/")
     assert "the Hub denies access" in refused(client, "push", directory=made, repo_id=theirs)
     assert "no such revision" in refused(client, "push", directory=made, repo_id=theirs, create_pr=True, revision="x")
     url = client("push", directory=made, repo_id=theirs, create_pr=True)
     assert url == f"{hub.url}/{theirs}/discussions/1"
-    assert without_git(repo.files()) == model.files(1)
-    assert without_git(repo.files("refs/pr/1")) == model.files()
-    assert model.read(Path(client("fetch", name=theirs, revision="refs/pr/1"))) == model.files()
+    assert without_git(repo.files()) == model_files.files(1)
+    assert without_git(repo.files("refs/pr/1")) == model_files.files()
+    assert model_files.read(Path(client("fetch", name=theirs, revision="refs/pr/1"))) == model_files.files()
 
 
 def test_a_fetched_model_is_complete_and_of_one_commit(client: Client, hub: Hub, name: str) -> None:
-    repo = put(hub, name, {**model.files(), **STRAY, "pytorch_model.bin": b"pickle"})
+    repo = put(hub, name, {**model_files.files(), **STRAY, "pytorch_model.bin": b"pickle"})
     del repo.files()["model-00001-of-00002.safetensors"]
     directory = Path(client("fetch", name=name))
     assert directory.name == repo.branches["main"]
-    assert model.read(directory) == model.files()
-    repo.commit("main", model.files(5), message="later")
-    assert model.read(Path(client("fetch", name=name))) == model.files(5)
-    assert model.read(directory) == model.files()
-    before = len(hub.asked)
+    assert model_files.read(directory) == model_files.files()
+    repo.commit("main", model_files.files(5), message="later")
+    assert model_files.read(Path(client("fetch", name=name))) == model_files.files(5)
+    assert model_files.read(directory) == model_files.files()
+    before = len(hub.requests)
     assert client("fetch", name=name, revision=directory.name) == str(directory)
-    assert len(hub.asked) == before  # a commit stays what it is
+    assert len(hub.requests) == before  # commits are immutable
 
 
 def test_a_local_directory_is_returned_unchanged(client: Client, made: Path) -> None:
@@ -222,12 +222,12 @@ def test_a_local_directory_is_returned_unchanged(client: Client, made: Path) -> 
 
 
 def test_fetch_errors_state_the_cause(client: Client, anonymous: Client, hub: Hub, name: str, made: Path) -> None:
-    put(hub, f"{name}.gated", model.files(), gated=True)
-    put(hub, f"{name}.bert", {**model.files(), "config.json": b'{"model_type": "bert"}'})
+    put(hub, f"{name}.gated", model_files.files(), gated=True)
+    put(hub, f"{name}.bert", {**model_files.files(), "config.json": b'{"model_type": "bert"}'})
     put(
         hub,
         f"{name}.half",
-        {repo_name: content for repo_name, content in model.files().items() if "safetensors" not in repo_name},
+        {repo_name: content for repo_name, content in model_files.files().items() if "safetensors" not in repo_name},
     )
     expected = {
         made / "absent": "the directory does not exist, and a Hub id looks like",
@@ -237,20 +237,20 @@ def test_fetch_errors_state_the_cause(client: Client, anonymous: Client, hub: Hu
         f"{name}.half": "it has no file model.safetensors",
     }
     for repo_name, message in expected.items():
-        answer = refused(anonymous, "fetch", name=repo_name)
-        assert answer.startswith(f"ModelError: the model '{repo_name}' cannot be loaded: {message}"), answer
+        prediction = refused(anonymous, "fetch", name=repo_name)
+        assert prediction.startswith(f"ModelError: the model '{repo_name}' cannot be loaded: {message}"), prediction
     assert "no such revision" in refused(client, "fetch", name=f"{name}.gated", revision="v9")
     assert "no such revision" in refused(client, "fetch", name=f"{name}.gated", revision="0" * 40)
     assert "rejects the access token" in refused(client, "fetch", name=f"{name}.gated", token="hf_wrong")
 
 
 def test_offline_mode_returns_only_complete_downloads(hub: Hub, made: Path, tmp_path: Path, name: str) -> None:
-    repo = put(hub, name, model.files())
+    repo = put(hub, name, model_files.files())
     home = tmp_path / "home"
     with open_client(hub, home) as client:
         directory = Path(client("fetch", name=name))
         assert directory.is_relative_to(home)
-    before = len(hub.asked)
+    before = len(hub.requests)
     with open_client(hub, home, HF_HUB_OFFLINE="1") as client:
         assert (
             client("fetch", name=name) == client("fetch", name=name, revision=repo.branches["main"]) == str(directory)
@@ -258,8 +258,8 @@ def test_offline_mode_returns_only_complete_downloads(hub: Hub, made: Path, tmp_
         assert "HF_HUB_OFFLINE is set" in refused(client, "push", directory=made, repo_id=name)
         assert "HF_HUB_OFFLINE is set, and" in refused(client, "fetch", name="me/other")
         blob = directory / (directory / "model.safetensors").readlink()
-        blob.write_bytes(model.weights(1))
+        blob.write_bytes(model_files.weights(1))
         assert "holds a corrupt model.safetensors" in refused(client, "fetch", name=name)
         (directory / "model.safetensors").unlink()
         assert "does not hold all of its files" in refused(client, "fetch", name=name)
-    assert len(hub.asked) == before
+    assert len(hub.requests) == before

@@ -16,9 +16,9 @@ from huggingface_hub import close_session, constants, get_session
 from nlpmtl.hub import validated_responses
 from nlpmtl.hub.response_checks import UntrustedResponseError
 from tests.hub.test_repository import put, refused
-from tests.hub_server import Hub, Repo, model, serve_hub
-from tests.hub_server.answers import Response
+from tests.hub_server import Hub, Repo, model_files, serve_hub
 from tests.hub_server.client import Client, open_client
+from tests.hub_server.messages import Response
 from tests.tiny import write_encoder
 
 
@@ -30,14 +30,14 @@ def hostile(hub: Hub) -> Iterator[Hub]:
 
 @pytest.fixture(scope="module")
 def victim(served: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Path]]:
-    """A client, and its cache, several directories below what the test looks at."""
+    """A client with a cache several directories below the directory that the test checks."""
     home = tmp_path_factory.mktemp("victim") / "a" / "b" / "home"
     with open_client(served, home) as opened:
         yield opened, home
 
 
 def header(*calls: str, **headers: str) -> Callable[[str, Response], Response]:
-    """Sets headers of the responses of some calls."""
+    """Set headers of the responses of some calls."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
 
     def rewrite(call: str, response: Response) -> Response:
@@ -50,7 +50,7 @@ def header(*calls: str, **headers: str) -> Callable[[str, Response], Response]:
 
 
 def body(call: str, change: Callable[[object], object]) -> Callable[[str, Response], Response]:
-    """Changes the JSON of a call's responses."""
+    """Change the JSON of a call's responses."""
 
     def rewrite(name: str, response: Response) -> Response:
         if name != call:
@@ -61,7 +61,7 @@ def body(call: str, change: Callable[[object], object]) -> Callable[[str, Respon
 
 
 def untyped(call: str, change: Callable[[object], object]) -> Callable[[str, Response], Response]:
-    """Changes the JSON of a call's responses, and does not say that it is JSON."""
+    """Change the JSON of a call's responses, without the JSON content type."""
 
     def rewrite(name: str, response: Response) -> Response:
         changed = body(call, change)(name, response)
@@ -107,7 +107,7 @@ def test_a_response_with_a_path_in_it_is_refused(
     attack: str, hostile: Hub, name: str, victim: tuple[Client, Path]
 ) -> None:
     client, home = victim
-    put(hostile, name, model.files())
+    put(hostile, name, model_files.files())
     hostile.rewrite = ATTACKS[attack]
     message = refused(client, "fetch", name=name)
     assert f"ModelError: the model '{name}' cannot be loaded: " in message
@@ -121,9 +121,9 @@ def test_a_response_with_a_path_in_it_is_refused(
 
 
 def test_a_replaced_http_client_is_guarded_too(hostile: Hub, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `huggingface_hub` does after a failed connection, in the middle of a download."""
+    """Replace the client as `huggingface_hub` does after a failed connection, during a download."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    put(hostile, name, model.files())
+    put(hostile, name, model_files.files())
     with validated_responses():
         close_session()
         assert get_session().head(f"{hostile.url}/{name}/resolve/main/config.json").status_code == 200
@@ -134,7 +134,7 @@ def test_a_replaced_http_client_is_guarded_too(hostile: Hub, name: str, monkeypa
 
 
 def test_a_link_out_of_the_cache_is_not_read(client: Client, hub: Hub, name: str, tmp_path: Path) -> None:
-    put(hub, name, model.files())
+    put(hub, name, model_files.files())
     directory = Path(client("fetch", name=name))
     (tmp_path / "secret").write_text("secret")
     (directory / "README.md").unlink()
@@ -182,9 +182,9 @@ def test_encoders_and_datasets_are_guarded_too(rewrite: Callable[[str, Response]
             environment = {**hub.environment(tmp_path / "a" / "b" / "home"), "PYTHONPATH": str(Path.cwd())}
             environment = {**environment, "HF_HUB_OFFLINE": "0", "NLPMTL_CACHE": str(tmp_path / "cache")}
             command = [sys.executable, "-c", CODE]
-            done = subprocess.run(command, input=json.dumps(run), env=environment, capture_output=True, text=True)
-            assert done.returncode == 0, done.stderr
-            return done.stdout
+            result = subprocess.run(command, input=json.dumps(run), env=environment, capture_output=True, text=True)
+            assert result.returncode == 0, result.stderr
+            return result.stdout
 
         hub.rewrite = rewrite
         assert "Nothing was written" in load()
@@ -249,7 +249,7 @@ def test_a_file_that_a_link_replaces_during_the_upload_is_sent_as_it_was(
     hostile.rewrite = replace_file
     client("push", directory=made, repo_id=name)
     repo = hostile.models[name]
-    assert repo.commits[repo.branches["main"]].files["scores.json"] == model.files()["scores.json"]
+    assert repo.commits[repo.branches["main"]].files["scores.json"] == model_files.files()["scores.json"]
 
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors.index.json"])

@@ -1,4 +1,4 @@
-"""What goes wrong on the way to the Hub and back; benchmarks/hub_faults.py tries every call with every fault."""
+"""Faults of the connection to the Hub; benchmarks/hub_faults.py tests every call with every fault."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
-from tests.hub_server import Hub, Kind, Repo, model
+from tests.hub_server import Hub, Kind, Repo, model_files
 from tests.hub_server.client import Client, open_client
 
 
@@ -19,16 +19,16 @@ def slow(*values: object) -> ParameterSet:
 
 @pytest.fixture
 def repo(hub: Hub, name: str) -> Repo:
-    """It has a model already."""
+    """A repository with a model."""
     made = hub.models[name] = Repo(private=False)
-    made.commit("main", model.files(1), message="put here by the test")
+    made.commit("main", model_files.files(1), message="put here by the test")
     return made
 
 
 @pytest.fixture
 def made(made: Path, hub: Hub) -> Path:
-    """Its weights are like no others, so that they have to be sent."""
-    return model.write(made, {"model.safetensors": model.weights(0, count=1000 + len(hub.asked))})
+    """A model with new weights, so that a push uploads them."""
+    return model_files.write(made, {"model.safetensors": model_files.weights(0, count=1000 + len(hub.requests))})
 
 
 def refused(client: Client, call: str, **arguments: object) -> str:
@@ -55,10 +55,10 @@ def test_transient_errors_are_retried(
 ) -> None:
     fault, start = hub.fail(call, kind), time.monotonic()
     url = client("push", directory=made, repo_id=name)
-    assert fault.met.is_set()
-    assert time.monotonic() - start < 20  # a server that is stuck is so for longer
-    assert repo.files() == model.read(made)
-    assert len(repo.commits) == 2  # none twice, even where the answer to the first was lost
+    assert fault.triggered.is_set()
+    assert time.monotonic() - start < 20  # a stuck server takes longer
+    assert repo.files() == model_files.read(made)
+    assert len(repo.commits) == 2  # none twice, even if the response to the first was lost
     assert url.endswith(repo.branches["main"])
 
 
@@ -78,25 +78,25 @@ def test_permanent_errors_are_reported_and_leave_the_branch_unchanged(
     client: Client, hub: Hub, repo: Repo, made: Path, name: str, call: str, kind: Kind, message: str
 ) -> None:
     fault = hub.fail(call, kind, times=100)
-    answer = refused(client, "push", directory=made, repo_id=name)
+    prediction = refused(client, "push", directory=made, repo_id=name)
     hub.faults.clear()
-    assert answer.startswith(f"ModelError: the model cannot be pushed to '{name}': {message}")
+    assert prediction.startswith(f"ModelError: the model cannot be pushed to '{name}': {message}")
     tries = 100 - fault.times
     assert tries == (3 if kind in (503, "reset") else 1)
-    assert repo.files() == model.files(1)
+    assert repo.files() == model_files.files(1)
     client("push", directory=made, repo_id=name)
-    assert repo.files() == model.read(made)
+    assert repo.files() == model_files.read(made)
 
 
 def test_concurrent_commits_are_not_overwritten(client: Client, hub: Hub, repo: Repo, made: Path, name: str) -> None:
     fault = hub.fail("commit", "slow")
     with ThreadPoolExecutor(1) as other:
         pushed = other.submit(client, "push", directory=made, repo_id=name)
-        assert fault.met.wait(30)
-        repo.commit("main", model.files(9), message="somebody else")
+        assert fault.triggered.wait(30)
+        repo.commit("main", model_files.files(9), message="somebody else")
         with pytest.raises(RuntimeError, match="the branch 'main' changed during the upload"):
             pushed.result()
-    assert repo.files() == model.files(9)
+    assert repo.files() == model_files.files(9)
 
 
 def test_a_pull_request_with_a_lost_response_is_not_opened_twice(
@@ -108,10 +108,10 @@ def test_a_pull_request_with_a_lost_response_is_not_opened_twice(
 
 
 def test_an_invalid_card_is_reported(client: Client, repo: Repo, made: Path, name: str) -> None:
-    model.write(made, {"README.md": b"---\nno end"})
-    answer = refused(client, "push", directory=made, repo_id=name)
-    assert "Invalid metadata in README.md" in answer
-    assert repo.files() == model.files(1)
+    model_files.write(made, {"README.md": b"---\nno end"})
+    prediction = refused(client, "push", directory=made, repo_id=name)
+    assert "Invalid metadata in README.md" in prediction
+    assert repo.files() == model_files.files(1)
 
 
 @pytest.mark.parametrize("call", ["put", pytest.param("commit", marks=pytest.mark.slow)])
@@ -121,12 +121,12 @@ def test_a_killed_push_leaves_the_branch_unchanged(
     fault = hub.fail(call, "slow")
     with open_client(hub, tmp_path / "home") as client:
         client.start("push", directory=made, repo_id=name)
-        assert fault.met.wait(30)
+        assert fault.triggered.wait(30)
         client.kill()
-    assert repo.files() == model.files(1)
+    assert repo.files() == model_files.files(1)
     with open_client(hub, tmp_path / "home") as client:
         client("push", directory=made, repo_id=name)
-    assert repo.files() == model.read(made)
+    assert repo.files() == model_files.read(made)
 
 
 @pytest.mark.parametrize(
@@ -146,8 +146,8 @@ def test_an_interrupted_download_is_resumed(
     client: Client, hub: Hub, repo: Repo, name: str, call: str, kind: Kind
 ) -> None:
     fault = hub.fail(call, kind)
-    assert model.read(Path(client("fetch", name=name))) == model.files(1)
-    assert fault.met.is_set()
+    assert model_files.read(Path(client("fetch", name=name))) == model_files.files(1)
+    assert fault.triggered.is_set()
 
 
 @pytest.mark.parametrize(
@@ -166,23 +166,23 @@ def test_a_download_that_fails_gives_no_model(
     home = tmp_path / "home"
     hub.fail(call, kind, times=100)
     with open_client(hub, home) as client:
-        answer = refused(client, "fetch", name=name)
-    assert answer.startswith(f"ModelError: the model '{name}' cannot be loaded: ")
-    assert message in answer
+        prediction = refused(client, "fetch", name=name)
+    assert prediction.startswith(f"ModelError: the model '{name}' cannot be loaded: ")
+    assert message in prediction
     with open_client(hub, home, HF_HUB_OFFLINE="1") as client:
         assert "does not hold all of its files" in refused(client, "fetch", name=name)
     hub.faults.clear()
     with open_client(hub, home) as client:
-        assert model.read(Path(client("fetch", name=name))) == model.files(1)
+        assert model_files.read(Path(client("fetch", name=name))) == model_files.files(1)
 
 
 def test_a_killed_fetch_gives_no_model(hub: Hub, repo: Repo, name: str, tmp_path: Path) -> None:
     home, fault = tmp_path / "home", hub.fail("large", "slow")
     with open_client(hub, home) as client:
         client.start("fetch", name=name)
-        assert fault.met.wait(30)
+        assert fault.triggered.wait(30)
         client.kill()
     with open_client(hub, home, HF_HUB_OFFLINE="1") as client:
         assert "does not hold all of its files" in refused(client, "fetch", name=name)
     with open_client(hub, home) as client:
-        assert model.read(Path(client("fetch", name=name))) == model.files(1)
+        assert model_files.read(Path(client("fetch", name=name))) == model_files.files(1)

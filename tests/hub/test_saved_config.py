@@ -105,7 +105,7 @@ def test_keys_that_are_not_known_are_accepted(model: Path) -> None:
 
 @pytest.mark.parametrize("key", ["num_params", "encoder_config.total_flos", "encoder_config.notes"])
 def test_large_integers_that_no_model_is_built_from_are_accepted(model: Path, key: str) -> None:
-    """Somebody may note the number of parameters, or a time, in config.json."""
+    """Users may add the number of parameters, or a time, to config.json."""
     change(model, key, {"time": 10**18, "parameters": 10**12} if key.endswith("notes") else 7 * 10**9)
     load_model(str(model))
 

@@ -1,8 +1,7 @@
-"""A stand-in for the Hub: real HTTP servers on 127.0.0.1 that answer what the client asks.
+"""A local Hub: real HTTP servers on 127.0.0.1 with the routes that the client uses.
 
-It has repositories of datasets, which are only read, and of models, with commits, branches and pull requests. Any call
-can be made to fail. The client reads `HF_ENDPOINT` when it is imported, so whoever uses it does so in a process of its
-own:
+It has read-only dataset repositories, and model repositories with commits, branches and pull requests. Any call can be
+made to fail. The client reads `HF_ENDPOINT` when it is imported, so it has to be used in a separate process:
 
     with serve_hub() as hub:
         hub.repos["org/name"] = {"README.md": b"…", "train.parquet": b"…"}

@@ -1,4 +1,4 @@
-"""A process that pushes and fetches when it is told to: the client as it is, with shorter pauses."""
+"""A process with the real client, which pushes and fetches on request; retries are faster."""
 
 from __future__ import annotations
 
@@ -36,60 +36,60 @@ class Client:
     """Calls `push` and `fetch` in its process."""
 
     process: subprocess.Popen[str]
-    noted: IO[str]
-    """What it wrote to stderr."""
+    stderr: IO[str]
+    """File with the stderr of the process."""
 
     def __call__(self, call: str, **arguments: Any) -> str:
-        """What it answered.
+        """Make a call, and return its result.
 
         Raises:
-            RuntimeError: with the name and the words of the error that it met.
+            RuntimeError: the call failed; with the name and message of the error.
         """
         self.start(call, **arguments)
         return self.end()
 
     def start(self, call: str, **arguments: Any) -> None:
-        """Make a call, and do not wait."""
+        """Make a call without waiting for its result."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps([call, arguments], default=str) + "\n")
         self.process.stdin.flush()
 
     def end(self) -> str:
-        """What the call that was started answered."""
+        """Return the result of the call that was started."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line, self.said()
-        answer = json.loads(line)
-        if "error" in answer:
-            raise RuntimeError(answer["error"])
-        return str(answer["value"])
+        assert line, self.stderr_text()
+        prediction = json.loads(line)
+        if "error" in prediction:
+            raise RuntimeError(prediction["error"])
+        return str(prediction["value"])
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Kill the process."""
         self.process.kill()
         self.process.wait()
 
-    def said(self) -> str:
-        """What it wrote to stderr so far."""
-        self.noted.seek(0)
-        return self.noted.read()
+    def stderr_text(self) -> str:
+        """Return the stderr of the process so far."""
+        self.stderr.seek(0)
+        return self.stderr.read()
 
 
 @contextmanager
 def open_client(hub: Hub, home: Path, *, token: str | None = WRITER, **environment: str) -> Iterator[Client]:
-    """A client with a cache of its own."""
+    """Yield a client with a separate cache."""
     variables = hub.environment(home) | environment | ({"HF_TOKEN": token} if token else {})
-    with tempfile.TemporaryFile("w+") as noted:
+    with tempfile.TemporaryFile("w+") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", _CODE],
             env=variables,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=noted,
+            stderr=stderr,
             text=True,
         )
         with process:
             try:
-                yield Client(process, noted)
+                yield Client(process, stderr)
             finally:
                 process.kill()

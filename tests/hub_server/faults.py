@@ -1,4 +1,4 @@
-"""What can go wrong with a call: a status instead of an answer, or a connection that does not do what it should."""
+"""Faults of a call: an error status, or a connection that fails."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = int | Literal["reset", "slow", "truncated", "wrong", "lost"]
-"""A status; the connection torn before anything is done; no answer; half of it; other bytes of the same length; the
-connection torn after it is done."""
+"""An error status, or: the connection is reset before the call ("reset") or after it ("lost"), no response ("slow"),
+half a response ("truncated"), or other bytes of the same length ("wrong")."""
 
 MESSAGES = {
     401: "Invalid credentials in Authorization header",
@@ -22,26 +22,26 @@ MESSAGES = {
 
 @dataclass
 class Fault:
-    """A call that goes wrong.
+    """A fault of a call.
 
     Args:
-        call: its name in the routes of the server.
-        kind: how.
-        times: how often, before it goes right.
+        call: name of the call in the routes of the server.
+        kind: kind of the fault.
+        times: number of calls that fail before one succeeds.
     """
 
     call: str
     kind: Kind
     times: int
-    met: threading.Event = field(default_factory=threading.Event)
-    """Set when somebody has run into it."""
+    triggered: threading.Event = field(default_factory=threading.Event)
+    """Set when the fault has occurred."""
 
 
 def take(faults: list[Fault], call: str) -> Fault | None:
-    """The fault that the call runs into now."""
+    """Return the fault of a call, and count it; None if the call succeeds."""
     for fault in faults:
         if fault.call == call and fault.times > 0:
             fault.times -= 1
-            fault.met.set()
+            fault.triggered.set()
             return fault
     return None

@@ -1,4 +1,4 @@
-"""The servers: from a path to the function that answers, over a connection that can be made to fail."""
+"""HTTP servers of the Hub: routing of requests, and connections that fail on purpose."""
 
 from __future__ import annotations
 
@@ -11,39 +11,44 @@ from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from tests.hub_server import datasets, models
-from tests.hub_server.answers import Request, Response, refuse
+from tests.hub_server import dataset_routes, model_routes
 from tests.hub_server.faults import Fault, take
+from tests.hub_server.messages import Request, Response, refuse
 from tests.hub_server.state import Hub
 
 Answer = Callable[[Hub, Request], Response]
 
 _REPO, _REV = r"(?P<repo>[^/]+/[^/]+)", r"(?P<rev>[^/]+)"
 _ROUTES: tuple[tuple[str, str, str, Answer], ...] = (
-    ("whoami", "GET", r"/api/whoami-v2", models.whoami),
-    ("create", "POST", r"/api/repos/create", models.create),
-    ("validate", "POST", r"/api/validate-yaml", models.validate),
-    ("preupload", "POST", rf"/api/models/{_REPO}/preupload/{_REV}", models.preupload),
-    ("batch", "POST", rf"/{_REPO}\.git/info/lfs/objects/batch", models.batch),
-    ("put", "PUT", r"/large/(?P<oid>\w+)", models.put),
-    ("commit", "POST", rf"/api/models/{_REPO}/commit/{_REV}", models.commit),
-    ("branch", "POST", rf"/api/models/{_REPO}/branch/{_REV}", models.branch),
-    ("info", "GET", rf"/api/models/{_REPO}(?:/revision/{_REV})?", models.info),
-    ("tree", "GET", rf"/api/models/{_REPO}/tree/{_REV}", models.tree),
-    ("dataset", "GET", rf"/api/datasets/{_REPO}(?:/(?P<verb>revision|tree)/{_REV}/?(?P<path>.*))?", datasets.info),
-    ("dataset-head", "HEAD", rf"/datasets/{_REPO}/resolve/{_REV}/(?P<path>.+)", datasets.file),
-    ("dataset-file", "GET", rf"/datasets/{_REPO}/resolve/{_REV}/(?P<path>.+)", datasets.file),
-    ("large", "GET", r"/large/(?P<oid>\w+)", models.large),
-    ("head", "HEAD", rf"/{_REPO}/resolve/{_REV}/(?P<path>.+)", models.file),
-    ("file", "GET", rf"/{_REPO}/resolve/{_REV}/(?P<path>.+)", models.file),
+    ("whoami", "GET", r"/api/whoami-v2", model_routes.whoami),
+    ("create", "POST", r"/api/repos/create", model_routes.create),
+    ("validate", "POST", r"/api/validate-yaml", model_routes.validate),
+    ("preupload", "POST", rf"/api/models/{_REPO}/preupload/{_REV}", model_routes.preupload),
+    ("batch", "POST", rf"/{_REPO}\.git/info/lfs/objects/batch", model_routes.batch),
+    ("put", "PUT", r"/large/(?P<oid>\w+)", model_routes.put),
+    ("commit", "POST", rf"/api/models/{_REPO}/commit/{_REV}", model_routes.commit),
+    ("branch", "POST", rf"/api/models/{_REPO}/branch/{_REV}", model_routes.branch),
+    ("info", "GET", rf"/api/models/{_REPO}(?:/revision/{_REV})?", model_routes.info),
+    ("tree", "GET", rf"/api/models/{_REPO}/tree/{_REV}", model_routes.tree),
+    (
+        "dataset",
+        "GET",
+        rf"/api/datasets/{_REPO}(?:/(?P<verb>revision|tree)/{_REV}/?(?P<path>.*))?",
+        dataset_routes.info,
+    ),
+    ("dataset-head", "HEAD", rf"/datasets/{_REPO}/resolve/{_REV}/(?P<path>.+)", dataset_routes.file),
+    ("dataset-file", "GET", rf"/datasets/{_REPO}/resolve/{_REV}/(?P<path>.+)", dataset_routes.file),
+    ("large", "GET", r"/large/(?P<oid>\w+)", model_routes.large),
+    ("head", "HEAD", rf"/{_REPO}/resolve/{_REV}/(?P<path>.+)", model_routes.file),
+    ("file", "GET", rf"/{_REPO}/resolve/{_REV}/(?P<path>.+)", model_routes.file),
 )
 _STUCK = 30.0
-"""Seconds that a slow answer takes at most."""
+"""Maximum seconds of a slow response."""
 
 
 @contextmanager
 def serve_hub() -> Iterator[Hub]:
-    """An empty Hub, until the block ends."""
+    """Yield an empty Hub; its servers stop at the end of the block."""
     with ExitStack() as stack:
         servers = [ThreadingHTTPServer(("127.0.0.1", 0), _Handler) for _ in range(2)]
         url, storage = (f"http://127.0.0.1:{server.server_port}" for server in servers)
@@ -69,46 +74,48 @@ class _Handler(BaseHTTPRequestHandler):
         return hub
 
     def do_HEAD(self) -> None:
-        self._answer()
+        self._respond()
 
     def do_GET(self) -> None:
-        self._answer()
+        self._respond()
 
     def do_POST(self) -> None:
-        self._answer()
+        self._respond()
 
     def do_PUT(self) -> None:
-        self._answer()
+        self._respond()
 
     def log_message(self, *_: object) -> None:
-        """Nothing: the tests read `asked`."""
+        """Log nothing: the tests read `Hub.requests`."""
 
     def handle(self) -> None:
-        """As ever, but a client that is gone is no news."""
+        """Handle requests; ignore clients that have disconnected."""
         try:
             super().handle()
         except ConnectionError:
             self.close_connection = True
 
-    def _answer(self) -> None:
+    def _respond(self) -> None:
         parts, body = urlsplit(self.path), self._read()
         with self.hub.lock:
-            self.hub.asked.append(f"{self.command} {self.path}")
-            # Matched as it came: %2F inside of a branch's name is no slash.
-            ways = (
-                (call, re.fullmatch(path, parts.path), way) for call, verb, path, way in _ROUTES if verb == self.command
+            self.hub.requests.append(f"{self.command} {self.path}")
+            # The raw path: %2F in the name of a branch is not a slash.
+            routes = (
+                (call, re.fullmatch(path, parts.path), function)
+                for call, verb, path, function in _ROUTES
+                if verb == self.command
             )
-            call, found, answer = next((way for way in ways if way[1]), ("", None, None))
-            if found is None or answer is None:
+            call, match, respond = next((route for route in routes if route[1]), ("", None, None))
+            if match is None or respond is None:
                 return self._send(refuse(404))
-            groups = {name: unquote(value or "") for name, value in found.groupdict().items()}
+            groups = {name: unquote(value or "") for name, value in match.groupdict().items()}
             headers = {name.lower(): value for name, value in self.headers.items()}
             request = Request(self.command, groups, dict(parse_qsl(parts.query)), headers, body)
             if request.token is not None:
                 self.hub.authorized.append((call, request.token))
             fault = take(self.hub.faults, call)
-            done = fault is None or fault.kind in ("truncated", "wrong", "lost")
-            response = answer(self.hub, request) if done else Response()
+            executed = fault is None or fault.kind in ("truncated", "wrong", "lost")
+            response = respond(self.hub, request) if executed else Response()
             if self.hub.rewrite is not None:
                 response = self.hub.rewrite(call, response)
         if fault is not None:
@@ -126,12 +133,12 @@ class _Handler(BaseHTTPRequestHandler):
         return content
 
     def _part(self, response: Response, request: Request) -> Response:
-        """From where a broken download goes on."""
+        """Return the requested byte range of a response, for resumed downloads."""
         match = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
         if match is None or response.status != 200:
             return response
-        start, whole = int(match[1]), len(response.body)
-        span = {"Content-Range": f"bytes {start}-{whole - 1}/{whole}"}
+        start, full = int(match[1]), len(response.body)
+        span = {"Content-Range": f"bytes {start}-{full - 1}/{full}"}
         return Response(206, response.body[start:], {**response.headers, **span})
 
     def _fail(self, fault: Fault, response: Response) -> None:
@@ -146,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.hub.closing.wait(_STUCK)
         self.close_connection = True
         if fault.kind in ("reset", "lost"):
-            # Closed at once, and with a reset instead of an end.
+            # Close with a reset.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
         return None

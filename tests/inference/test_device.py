@@ -81,11 +81,11 @@ def test_int8_computes_on_the_cpu(trained: Trained) -> None:
     ids=lambda command: command[0],
 )
 def test_every_command_that_computes_takes_a_device(command: tuple[str, ...]) -> None:
-    done = CliRunner().invoke(app, [*command, "--device", "cuda", "--dtype", "fp32"])
-    assert (done.exit_code, done.stderr.startswith("error: device: 'cuda' is not available")) == (2, True)
+    result = CliRunner().invoke(app, [*command, "--device", "cuda", "--dtype", "fp32"])
+    assert (result.exit_code, result.stderr.startswith("error: device: 'cuda' is not available")) == (2, True)
 
 
 def test_predictions_on_a_named_device(trained: Trained) -> None:
     arguments = ["predict", str(trained.model_dir), "a cat", "--device", "cpu", "--dtype", "bf16"]
-    done = CliRunner().invoke(app, arguments)
-    assert (done.exit_code, done.stderr) == (0, "")
+    result = CliRunner().invoke(app, arguments)
+    assert (result.exit_code, result.stderr) == (0, "")

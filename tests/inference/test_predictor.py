@@ -23,7 +23,7 @@ def predictor(trained: Trained) -> Predictor:
 
 
 def names(value: Any) -> Any:
-    """A prediction without its numbers."""
+    """Return a prediction without its scores."""
     if isinstance(value, dict):
         return {key: names(item) for key, item in value.items() if not isinstance(item, float)}
     return [names(item) for item in value] if isinstance(value, list) else value
@@ -35,10 +35,10 @@ def assert_alike(first: Any, second: Any) -> None:
 
 
 def test_a_text_gives_one_prediction(predictor: Predictor) -> None:
-    answer = predictor.predict("a cat", task="topic")
-    assert set(answer) == {"label", "score"}
-    assert answer["label"] in ("animals", "things", "places")
-    assert 0 < answer["score"] <= 1
+    prediction = predictor.predict("a cat", task="topic")
+    assert set(prediction) == {"label", "score"}
+    assert prediction["label"] in ("animals", "things", "places")
+    assert 0 < prediction["score"] <= 1
     assert set(predictor.predict("a cat", task="mood")) == {"label", "score", "polarity"}
     assert isinstance(predictor.predict("a cat", task="places"), list)
     assert set(predictor.predict("a cat", task="kinds")) == {"labels"}
@@ -46,8 +46,8 @@ def test_a_text_gives_one_prediction(predictor: Predictor) -> None:
 
 
 def test_a_list_gives_a_list(predictor: Predictor) -> None:
-    answers = predictor.predict(TEXTS, task="topic")
-    assert [set(answer) for answer in answers] == [{"label", "score"}] * len(TEXTS)
+    predictions = predictor.predict(TEXTS, task="topic")
+    assert [set(prediction) for prediction in predictions] == [{"label", "score"}] * len(TEXTS)
     assert predictor.predict([], task="topic") == []
     assert predictor.predict_all([]) == []
     assert len(predictor.predict(["a cat"], task="topic")) == 1
@@ -97,15 +97,15 @@ def test_an_unknown_task_suggests_the_nearest(predictor: Predictor) -> None:
 def test_predictions_do_not_depend_on_order_or_batch(predictor: Predictor, trained: Trained) -> None:
     texts = TEXTS + [row["text"] for row in make_rows(20, seed=3)]
     together = predictor.predict_all(texts)
-    for text, answer in zip(texts, together, strict=True):
-        assert_alike(predictor.predict_all(text), answer)
+    for text, prediction in zip(texts, together, strict=True):
+        assert_alike(predictor.predict_all(text), prediction)
     assert_alike(predictor.predict_all(texts[::-1])[::-1], together)
     small = Predictor(predictor.model, predictor.tokenizer, tokens=10)
     assert_alike(small.predict_all(texts), together)
     pairs = [(text, other) for text, other in zip(texts, texts[::-1], strict=True)]
     mixed = predictor.predict_all([item for both in zip(texts, pairs, strict=True) for item in both])
     assert_alike(mixed[::2], together)
-    assert_alike([answer["grade"] for answer in mixed[1::2]], predictor.predict(pairs, task="grade"))
+    assert_alike([prediction["grade"] for prediction in mixed[1::2]], predictor.predict(pairs, task="grade"))
 
 
 def test_the_order_of_a_pair_matters(predictor: Predictor) -> None:
@@ -133,24 +133,24 @@ def test_offsets_match_the_words(predictor: Predictor) -> None:
 
 @pytest.mark.parametrize("text", ["", " ", "\u200b", "\n", "\x00", "🙂"])
 def test_empty_texts_have_predictions(predictor: Predictor, text: str) -> None:
-    answer = predictor.predict_all(text)
-    assert set(answer) == SINGLE
+    prediction = predictor.predict_all(text)
+    assert set(prediction) == SINGLE
     assert predictor.predict((text, text), task="grade")["value"] == pytest.approx(0, abs=1e3)
 
 
 def test_a_very_long_text_is_truncated(predictor: Predictor) -> None:
     text = "ada " * 5000
-    answer = predictor.predict_all(text)
-    assert set(answer) == SINGLE
-    assert all(span["end"] <= 48 * 4 for span in answer["places"])
+    prediction = predictor.predict_all(text)
+    assert set(prediction) == SINGLE
+    assert all(span["end"] <= 48 * 4 for span in prediction["places"])
     long, cut = "ada " * 200, "ada " * 60
     assert_alike(predictor.predict((long, long), task="grade"), predictor.predict((cut, cut), task="grade"))
     assert_alike(predictor.predict(text, task="topic"), predictor.predict(text[:400], task="topic"))
 
 
 def test_predictions_are_plain_json(predictor: Predictor) -> None:
-    answers = predictor.predict_all([*TEXTS, ("a cat", "a dog")])
-    assert json.loads(json.dumps(answers, allow_nan=False)) == answers
+    predictions = predictor.predict_all([*TEXTS, ("a cat", "a dog")])
+    assert json.loads(json.dumps(predictions, allow_nan=False)) == predictions
 
 
 def test_the_tasks_of_a_model(predictor: Predictor) -> None:
@@ -172,12 +172,12 @@ def test_an_iterator_gives_an_iterator(predictor: Predictor) -> None:
             taken += 1
             yield f"a cat {'big ' * (i % 5)}"
 
-    answers = predictor.predict(texts(), task="topic")
-    assert isinstance(answers, Iterator)
+    predictions = predictor.predict(texts(), task="topic")
+    assert isinstance(predictions, Iterator)
     assert taken == 0
-    first = next(answers)
+    first = next(predictions)
     assert 0 < taken < 3000, "it reads ahead, but not all of it"
-    rest = list(answers)
+    rest = list(predictions)
     assert (len(rest), taken) == (2999, 3000)
     assert_alike([first, *rest], predictor.predict(list(texts()), task="topic"))
     assert_alike(next(predictor.predict_all(iter([("a", "b")]))), predictor.predict_all(("a", "b")))
@@ -211,12 +211,12 @@ def test_invalid_inputs_are_reported(predictor: Predictor, value: Any, message: 
 
 
 def test_all_scores(predictor: Predictor) -> None:
-    answers = predictor.predict_all("ada lives in rome", all_scores=True)
-    assert list(answers["topic"]["scores"]) == list(predictor.tasks["topic"].labels)
-    assert sum(answers["topic"]["scores"].values()) == pytest.approx(1)
-    assert answers["topic"]["scores"][answers["topic"]["label"]] == answers["topic"]["score"]
-    assert sum(answers["mood"]["scores"].values()) == pytest.approx(1)
-    assert set(answers["kinds"]["scores"]) == {"x", "y", "z"}
+    predictions = predictor.predict_all("ada lives in rome", all_scores=True)
+    assert list(predictions["topic"]["scores"]) == list(predictor.tasks["topic"].labels)
+    assert sum(predictions["topic"]["scores"].values()) == pytest.approx(1)
+    assert predictions["topic"]["scores"][predictions["topic"]["label"]] == predictions["topic"]["score"]
+    assert sum(predictions["mood"]["scores"].values()) == pytest.approx(1)
+    assert set(predictions["kinds"]["scores"]) == {"x", "y", "z"}
     for span in predictor_that_sees(predictor).predict("ada lives in rome", task="places", all_scores=True):
         assert set(span["scores"]) == {"O", "person", "place"}
         assert sum(span["scores"].values()) == pytest.approx(1)
@@ -225,11 +225,11 @@ def test_all_scores(predictor: Predictor) -> None:
 def test_aggregation_strategy_none_gives_words(predictor: Predictor) -> None:
     eager = predictor_that_sees(predictor)
     text = "Ada lives in old rome."
-    alone = eager.predict(text, task="places", aggregation_strategy="none")
+    single = eager.predict(text, task="places", aggregation_strategy="none")
     spans = eager.predict(text, task="places", aggregation_strategy="first")
     assert spans == eager.predict(text, task="places")
-    assert [span["word"] for span in alone] == ["Ada", "lives", "in", "old", "rome", "."]
-    begun = [span for span in alone if span["entity"].startswith("B-")]
+    assert [span["word"] for span in single] == ["Ada", "lives", "in", "old", "rome", "."]
+    begun = [span for span in single if span["entity"].startswith("B-")]
     assert [(span["entity"][2:], span["start"]) for span in begun] == [
         (span["entity_group"], span["start"]) for span in spans
     ]
@@ -238,7 +238,7 @@ def test_aggregation_strategy_none_gives_words(predictor: Predictor) -> None:
 
 
 def test_labeling_of_long_texts_uses_windows_and_other_tasks_truncate(predictor: Predictor) -> None:
-    """48 tokens are what this model reads."""
+    """The model reads 48 tokens."""
     text = " ".join(f"ada lives in {place} ." for place in ("turin", "rome", "paris") * 20)
     eager = predictor_that_sees(predictor)
     long = eager.predict_all(text)
@@ -280,10 +280,10 @@ def test_offsets_match_the_words_of_random_texts(predictor: Predictor, parts: li
 
 
 def predictor_that_sees(predictor: Predictor) -> Predictor:
-    """One that finds entities everywhere."""
+    """A predictor with a bias, so that it predicts many entities."""
     eager = copy.deepcopy(model_of(predictor))
     with torch.no_grad():
-        eager.head("places").get_submodule("out").get_parameter("bias")[0] -= 10  # of O
+        eager.head("places").get_submodule("out").get_parameter("bias")[0] -= 10  # the bias of label O
     return Predictor(eager, predictor.tokenizer)
 
 

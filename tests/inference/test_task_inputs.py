@@ -1,4 +1,4 @@
-"""Everything that `Predictor.predict` takes, and what it refuses."""
+"""Inputs that `Predictor.predict` accepts and refuses."""
 
 from __future__ import annotations
 

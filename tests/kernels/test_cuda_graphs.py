@@ -1,4 +1,4 @@
-"""What is recorded needs a GPU: `tests/training/test_gpu.py`."""
+"""Sizes of CUDA graphs; `tests/training/test_gpu.py` tests their capture."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ def test_elements_are_dropped_independently_with_the_given_probability(p: float)
     n = 400_000
     dropped = (dropout_mask(torch.empty(n), p) == 0).double()
     spread = (p * (1 - p)) ** 0.5
-    for step in range(4):  # four elements share a draw of 64 bits
+    for step in range(4):  # four elements share a 64-bit random number
         lane = dropped[step::4]
         assert abs(lane.mean() - p) < 5 * spread / len(lane) ** 0.5, step
     for apart in (1, 2, 3, 4):

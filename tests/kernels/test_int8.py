@@ -20,12 +20,12 @@ def test_int8_outputs_are_close_to_those_of_the_layer(shape: tuple[int, ...], bi
     actual, expected = Int8Linear(exact)(x), exact(x)
     assert actual.shape == expected.shape
     error = (actual - expected).abs().max()
-    # Half a step of 127 for each input in seven bits and each weight in eight, over a random walk of 48 of them.
+    # Rounding errors of half a quantisation step for inputs (7 bits) and weights (8 bits), over 48 random terms.
     assert 0 < error < 4 * 48**0.5 * x.abs().max() * exact.weight.abs().max() / 127
 
 
 def test_each_output_has_its_own_scale() -> None:
-    """With one for all, the small ones would be lost beside the large one."""
+    """With one scale for all, small outputs would be rounded to 0."""
     exact = layer(16, 4, bias=False)
     with torch.no_grad():
         exact.weight[0] *= 1000

@@ -43,7 +43,7 @@ def with_gradients(model: PreTrainedModel, inputs: dict[str, Tensor]) -> tuple[T
 
 
 PACKABLE = [name for name in ARCHITECTURES if name in PACKABLE_ARCHITECTURES]
-assert len(PACKABLE) == len(PACKABLE_ARCHITECTURES), "each of them is tried out"
+assert len(PACKABLE) == len(PACKABLE_ARCHITECTURES), "every packable architecture is tested"
 
 
 @pytest.mark.parametrize("name", PACKABLE)
@@ -119,7 +119,7 @@ def test_the_manual_gradient_equals_finite_differences(dropout: float, window: i
     x = torch.randn(3, 20, 2, 3, dtype=torch.float64, generator=generator, requires_grad=True)
 
     def attend_alike(x: Tensor) -> Tensor:
-        torch.manual_seed(5)  # the same places are dropped each time
+        torch.manual_seed(5)  # the same elements are dropped each time
         return attend(x[0], x[1], x[2], layout, scale=0.7, dropout=dropout, window=window)
 
     assert torch.autograd.gradcheck(attend_alike, (x,))

@@ -1,4 +1,4 @@
-"""Contracts that hold for every registered metric, and what the base class promises."""
+"""Contracts of every registered metric, and of the base class."""
 
 from __future__ import annotations
 

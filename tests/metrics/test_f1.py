@@ -43,7 +43,7 @@ class TestF1:
 
 class TestMacroF1:
     def test_labels_by_hand(self) -> None:
-        # 0: tp 1, fn 1; 1: tp 1, fp 1; 2: tp 2, fp 1, fn 1; 3 is nowhere and does not count.
+        # 0: tp 1, fn 1; 1: tp 1, fp 1; 2: tp 2, fp 1, fn 1; 3 does not occur and does not count.
         assert MacroF1().compute(predictions=PREDICTIONS, references=REFERENCES) == {"macro_f1": pytest.approx(2 / 3)}
 
     def test_a_class_that_is_only_predicted_counts(self) -> None:

@@ -74,7 +74,7 @@ class TestScores:
 class TestScoresOfEvaluate:
     @pytest.mark.slow
     def test_the_first_value_of_a_foreign_metric(self, tmp_path: Path) -> None:
-        # In a process of its own: evaluate leaves the code that it loads in the cache, and on the path of imports.
+        # In a separate process: evaluate keeps loaded code in its cache and on the import path.
         script = tmp_path / "foreign" / "foreign.py"
         script.parent.mkdir()
         script.write_text(FOREIGN)
@@ -84,7 +84,7 @@ from nlpmtl.metrics import scores
 for said in ([0, 0], [1, 0]):
     print(scores(["evaluate:{script}", "accuracy"], predictions=said, references=[0, 0], reads="label"))
 """
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", code],
             env={**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"},
             cwd=Path(__file__).parents[2],
@@ -92,10 +92,10 @@ for said in ([0, 0], [1, 0]):
             text=True,
             check=False,
         )
-        assert done.stdout.splitlines() == [
+        assert result.stdout.splitlines() == [
             f"{{'evaluate:{script}': 0.25, 'accuracy': 1.0}}",
             f"{{'evaluate:{script}': None, 'accuracy': 0.5}}",
-        ], done.stderr
+        ], result.stderr
 
     def test_no_rows_load_nothing(self) -> None:
         assert scores(["evaluate:none/such"], predictions=[], references=[], reads="label") == {
@@ -179,7 +179,7 @@ class TestCheck:
 
 
 def test_a_metric_that_overrides_score_gets_lists() -> None:
-    """It was written for lists, even where its base class also takes arrays."""
+    """Such a metric was written for lists, although its base class accepts arrays."""
     types: list[type] = []
 
     class Lists(Accuracy):

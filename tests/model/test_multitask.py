@@ -116,7 +116,7 @@ def test_a_saved_model_gives_identical_logits(directories: dict[str, Path], tmp_
         assert all(torch.equal(kept[key], value) for key, value in model.state_dict().items())
         actual = loaded.train(False)(**inputs())
         assert actual.keys() == expected.keys() == SPECS.keys()
-        for task, logits in expected.items():  # where weights stand in memory can change a sum in its last bit
+        for task, logits in expected.items():  # the memory layout of weights can change the last bit of a sum
             torch.testing.assert_close(actual[task], logits, rtol=0, atol=1e-6 * float(logits.detach().abs().max()))
         assert {task: made.to_config() for task, made in loaded.tasks.items()} == {
             task: made.to_config() for task, made in model.tasks.items()
@@ -135,8 +135,8 @@ def test_logits_have_the_right_shape_and_ignore_padding(directories: dict[str, P
         "grade": (3, 1),
         "kinds": (3, 2),
     }
-    alone = model(input_ids=given["input_ids"][1:2, :6])
-    for task, logits in alone.items():
+    single = model(input_ids=given["input_ids"][1:2, :6])
+    for task, logits in single.items():
         same = batched[task][1:2, :6] if task == "places" else batched[task][1:2]
         torch.testing.assert_close(logits, same, rtol=0, atol=1e-5)
 
@@ -162,12 +162,12 @@ def test_a_task_may_have_any_name(bert: Path, tmp_path: Path, name: str) -> None
 def test_heads_are_initialised_from_the_checkpoint_and_the_seed(bert: Path) -> None:
     start = load_encoder(str(bert)).head_init
     first, same, other = assemble(bert), assemble(bert), assemble(bert, seed=1)
-    alone = assemble(bert, {"kinds": SPECS["kinds"]})
+    single = assemble(bert, {"kinds": SPECS["kinds"]})
     for task in ("topic", "grade", "kinds"):
         assert torch.equal(weight(first, task, "dense"), start["dense.weight"]), task
     assert torch.equal(weight(first, "topic", "out"), weight(same, "topic", "out"))
     assert not torch.equal(weight(first, "topic", "out"), weight(other, "topic", "out"))
-    assert torch.equal(weight(first, "kinds", "out"), weight(alone, "kinds", "out")), "whatever other heads there are"
+    assert torch.equal(weight(first, "kinds", "out"), weight(single, "kinds", "out")), "independent of other heads"
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -265,11 +265,11 @@ def test_packed_rows_have_logits_for_every_position_of_the_batch(bert: Path) -> 
 
 
 class AttentionPooling(Head):
-    """A head that pools with attention weights of its own."""
+    """A head with attention pooling."""
 
     def __init__(self, *, width: int, temperature: float = 1.0, **head: Any) -> None:
         super().__init__(width=width, **head)
-        self.query = nn.Parameter(torch.linspace(-0.3, 0.3, width))  # no token has all of the attention
+        self.query = nn.Parameter(torch.linspace(-0.3, 0.3, width))  # attention weights below 1
         self.temperature, self.calls = temperature, 0
 
     def pool(self, inputs: HeadInputs) -> Tensor:
@@ -288,7 +288,7 @@ def replace_head(model: MultiTaskModel, task: str, kind: Any, **options: Any) ->
 
 
 def test_each_head_pools_shared_rows_with_its_own_weights(bert: Path) -> None:
-    """Stock heads, heads of a class of their own, and heads of one class with other weights or options."""
+    """Default heads, custom heads, and heads of one class with other weights or options."""
     specs = dict.fromkeys(("stock", "attentive", "sharp", "learned", "patched", "stock_too"), SPECS["topic"])
     model = assemble(bert, specs)
     attentive = replace_head(model, "attentive", AttentionPooling)

@@ -1,4 +1,4 @@
-"""What is measured of an encoder when it is loaded: causal attention, its tokenizer, its longest input, its batches."""
+"""Checks of an encoder when it is loaded: causal attention, tokenizer, maximum length, batch dependence."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ NO_TOKENIZER = (
 
 
 def hidden(encoder: Any, length: int) -> torch.Tensor:
-    """Hidden states of one row of ordinary tokens."""
+    """Return the hidden states of a row of ordinary tokens."""
     with torch.no_grad():
         states: torch.Tensor = encoder.model.eval()(input_ids=torch.full((1, length), 9)).last_hidden_state
     return states
@@ -114,7 +114,7 @@ def test_an_encoder_decoder_is_refused(name: str, tmp_path: Path) -> None:
 
 
 def test_the_encoder_of_an_encoder_decoder_is_refused(tmp_path: Path) -> None:
-    """Its config says that there is no decoder, but AutoModel builds one, with random weights."""
+    """The config has no decoder, but AutoModel builds one with random weights."""
     config = T5Config(vocab_size=120, d_model=32, d_ff=48, d_kv=16, num_layers=1, num_heads=2)
     T5EncoderModel(config).save_pretrained(tmp_path)
     write_tokenizer(tmp_path)
@@ -147,7 +147,7 @@ def test_models_of_other_inputs_or_outputs_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NO_TOKENIZER)
 def test_an_encoder_without_a_tokenizer_is_refused(name: str, tmp_path: Path) -> None:
-    """Transformers builds one of special tokens, for T5 also of the mark for a space, or fails in its own words."""
+    """Transformers builds a tokenizer of only special tokens (for T5 also the space marker), or fails."""
     write_any_architecture("bert" if name == "t5-like" else name, tmp_path)
     for path in tmp_path.glob("tokenizer*"):
         path.unlink()
@@ -205,7 +205,7 @@ def test_max_positions_is_the_longest_input_that_works(name: str, tmp_path: Path
     encoder = load_encoder(str(without_limit(write_architecture(name, tmp_path))))
     assert encoder.max_positions == LONGEST
     assert hidden(encoder, LONGEST).isfinite().all()
-    if name not in ("deberta-v2", "modernbert"):  # whose positions are relative
+    if name not in ("deberta-v2", "modernbert"):  # relative positions
         with pytest.raises((IndexError, RuntimeError)):
             hidden(encoder, LONGEST + 1)
 
@@ -258,7 +258,7 @@ def test_an_encoder_whose_padding_leaks_is_refused_with_the_number(name: str, tm
 
 
 def test_an_encoder_whose_padding_leaks_a_little_is_reported(tmp_path: Path) -> None:
-    """ConvBERT leaks by its convolutions: with small ones the difference lies between the limits."""
+    """ConvBERT leaks through its convolutions: with small weights the difference is between the limits."""
     write_any_architecture("convbert", tmp_path, seed=1)
     model = AutoModel.from_pretrained(tmp_path)
     with torch.no_grad():
@@ -285,7 +285,7 @@ def test_an_encoder_that_changes_its_attention_at_short_rows_is_reported(tmp_pat
 
 
 def test_checks_leave_the_model_and_random_state_unchanged(tmp_path: Path) -> None:
-    """BigBird turns to full attention at its first short row, and stays with it."""
+    """BigBird switches to full attention at its first short row, and keeps it."""
     from nlpmtl.model.probe import measure
 
     write_any_architecture("big_bird", tmp_path, attention_type="block_sparse", block_size=4, num_random_blocks=1)
@@ -321,7 +321,7 @@ def test_a_classifier_checkpoint_is_checked_without_its_head(tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
 def test_every_architecture_works_at_its_longest_input_or_is_refused(name: str, tmp_path: Path) -> None:
-    """As this version of transformers computes them."""
+    """Every architecture of this version of transformers."""
     if name in NOT_BUILT:
         pytest.skip(NOT_BUILT[name])
     write_any_architecture(name, tmp_path)
@@ -338,6 +338,6 @@ def test_every_architecture_works_at_its_longest_input_or_is_refused(name: str, 
         assert encoder.max_positions > 1_000_000
         return
     assert hidden(encoder, encoder.max_positions).isfinite().all()
-    if encoder.position_limit is not None and name != "tapas":  # whose later positions are all the last one
+    if encoder.position_limit is not None and name != "tapas":  # all later positions equal the last one
         with pytest.raises((IndexError, RuntimeError)):
             hidden(encoder, encoder.position_limit + 1)

@@ -25,7 +25,7 @@ SPECS: dict[str, dict[str, Any]] = {
 
 
 def weights(seed: int = 0) -> dict[str, dict[str, Tensor]]:
-    """Four tasks: `u` and `v` of all, `w` of two alone, `z` of none alike."""
+    """Four tasks: `u` and `v` in all, `w` in two, `z` with different shapes."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int) -> nn.Parameter:
@@ -38,7 +38,7 @@ def weights(seed: int = 0) -> dict[str, dict[str, Tensor]]:
 
 
 def moved(made: dict[str, dict[str, Tensor]], start: dict[str, dict[str, Tensor]]) -> np.ndarray[Any, Any]:
-    """W, ``[weights, tasks]``, of the weights that all four have."""
+    """Return W, ``[weights, tasks]``, for the weights that all four tasks have."""
     centre = {name: np.mean([start[task][name].detach().numpy() for task in "abcd"], axis=0) for name in "uv"}
     columns = [
         np.concatenate([(made[task][name].detach().numpy() - centre[name]).ravel() for name in "uv"]) for task in "abcd"

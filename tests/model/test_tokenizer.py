@@ -16,7 +16,7 @@ TEXTS = ["Ada lives in Turin.", "No!", " a  b", ""]
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_tokenizer_json_suffices(architecture: str, tmp_path: Path) -> None:
-    """Same ids, same inputs of the encoder, special tokens for padding and unknown words."""
+    """Equal ids and encoder inputs, and special tokens for padding and unknown words."""
     write_architecture(architecture, tmp_path)
     expected = AutoTokenizer.from_pretrained(tmp_path)
     (tmp_path / "tokenizer_config.json").unlink()
@@ -30,7 +30,7 @@ def test_a_tokenizer_json_suffices(architecture: str, tmp_path: Path) -> None:
 
 
 def test_a_tokenizer_json_is_read_as_it_is(tmp_path: Path) -> None:
-    """transformers would write the text in lower case, as BERT's class does by default."""
+    """transformers would lowercase the text, the default of BERT's class."""
     from nlpmtl.model import load_tokenizer
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "Ada", "ada", "É", "é"]

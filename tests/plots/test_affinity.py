@@ -19,4 +19,4 @@ def test_significant_effects_have_a_colour() -> None:
     helps, hurts = np.asarray(colours)[0, 1], np.asarray(colours)[2, 0]
     assert helps[2] > helps[0], "blue"
     assert hurts[0] > hurts[2], "orange"
-    assert (np.asarray(colours)[0, 1, :3] < np.asarray(colours)[1, 0, :3]).all(), "the stronger, the darker"
+    assert (np.asarray(colours)[0, 1, :3] < np.asarray(colours)[1, 0, :3]).all(), "stronger effects are darker"

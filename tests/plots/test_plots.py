@@ -137,7 +137,7 @@ def test_a_plot_is_a_small_png_and_not_empty(name: str) -> None:
     assert 400 <= width <= 1500
     assert pixels[:, :, :3].std() > 0.01, "not empty"
     for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
-        assert (edge == 1).all(), "nothing is cut off"
+        assert (edge == 1).all(), "no text is clipped"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Samplers of any kind, their frequencies, and the size vectors that every formula is tried on."""
+"""Fixtures that build samplers and count their draws, and the dataset sizes for all formulas."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sizes(request: pytest.FixtureRequest) -> tuple[int, ...]:
 
 @pytest.fixture(scope="session")
 def build() -> Callable[..., sampling.Sampler]:
-    """`build(kind, sizes, **options)`: three epochs of 1,000 steps of 32 picks, unless the options say otherwise."""
+    """`build(kind, sizes, **options)`: three epochs of 1,000 steps of 32 draws by default."""
 
     def build(kind: str, sizes: Sequence[int], **options: Any) -> sampling.Sampler:
         run: dict[str, Any] = {"total_steps": 3_000, "epoch_steps": 1_000, "rows_per_step": 32, "seed": 17}
@@ -34,7 +34,7 @@ def build() -> Callable[..., sampling.Sampler]:
 
 @pytest.fixture(scope="session")
 def frequencies() -> Callable[..., list[float]]:
-    """`frequencies(sampler, step=0)`: the share of each data set in 100,000 picks."""
+    """`frequencies(sampler, step=0)`: the share of each dataset in 100,000 draws."""
 
     def frequencies(sampler: sampling.Sampler, step: int = 0) -> list[float]:
         picks = sampler.draw(12_345, 100_000, step=step)

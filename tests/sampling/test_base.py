@@ -45,15 +45,15 @@ def test_counts_stay_close_to_the_probabilities(weights: list[float], seed: int,
 @given(WEIGHTS, SEEDS, st.integers(0, 2**40), st.integers(0, 60))
 def test_a_draw_depends_only_on_its_number(weights: list[float], seed: int, first: int, cut: int) -> None:
     sampler = fixed(weights, seed=seed)
-    whole = sampler.draw(first, 60, step=0)
-    assert sampler.draw(first + cut, 60 - cut, step=0) == whole[cut:]
-    assert fixed(weights, seed=seed).draw(first, cut, step=0) == whole[:cut]
+    full = sampler.draw(first, 60, step=0)
+    assert sampler.draw(first + cut, 60 - cut, step=0) == full[cut:]
+    assert fixed(weights, seed=seed).draw(first, cut, step=0) == full[:cut]
 
 
 @settings(deadline=None)
 @given(SEEDS)
 def test_the_recurrence(seed: int) -> None:
-    """With 1,024 equal intervals the picks are the ten leading bits of the points: each is one turn further."""
+    """With 1,024 equal intervals, draws are the ten leading bits of the points."""
     picks = fixed([1.0] * 1_024, seed=seed).draw(0, 300, step=0)
     turn = Fraction(GOLDEN, 2**64)
     for number, pick in enumerate(picks):
@@ -63,7 +63,7 @@ def test_the_recurrence(seed: int) -> None:
 
 @pytest.mark.parametrize(("point", "index"), [(0, 1), (2**63, 2), (2**64 - 1, 3)])
 def test_draws_at_the_ends_of_the_range(point: int, index: int) -> None:
-    """Thirds do not add up to 2^64 in whole numbers, and the empty intervals lie at both ends."""
+    """Thirds do not sum to 2^64 in integers, and the empty intervals are at both ends."""
     sampler = fixed([0.0, 1.0, 1.0, 1.0, 0.0], seed=17)
     pick = (point - sampler._start) * pow(GOLDEN, -1, 2**64) % 2**64
     assert sampler.draw(pick, 1, step=0) == [index]

@@ -1,4 +1,4 @@
-"""What holds for every registered sampler."""
+"""Contracts of every registered sampler."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def test_permuted_sizes_permute_the_probabilities(
 def test_draws_do_not_depend_on_earlier_calls(
     build: Callable[..., sampling.Sampler], kind: str, sizes: tuple[int, ...]
 ) -> None:
-    whole = build(kind, sizes).draw(0, 96, step=1_500)
+    full = build(kind, sizes).draw(0, 96, step=1_500)
     sampler = build(kind, sizes)
     for first in (64, 0, 32, 0):
-        assert sampler.draw(first, 32, step=1_500) == whole[first : first + 32]
+        assert sampler.draw(first, 32, step=1_500) == full[first : first + 32]
         sampler.probabilities(first)
 
 
@@ -62,23 +62,23 @@ def test_draws_do_not_depend_on_earlier_calls(
 def test_a_plan_does_not_depend_on_earlier_calls(kind: str, batches: str) -> None:
     plan = plan_of(kind, batches)
     cursors = [plan.start()]
-    answers = []
+    predictions = []
     for step, cursor in plan.steps(plan.start(), 30):
-        answers.append((step, cursor))
+        predictions.append((step, cursor))
         cursors.append(cursor)
     for number in random.Random(3).sample(range(30), 30):
-        assert plan.next(cursors[number]) == answers[number]
+        assert plan.next(cursors[number]) == predictions[number]
 
 
 @pytest.mark.parametrize("batches", ["mixed", "single"])
 def test_a_resumed_plan_equals_an_uninterrupted_one(kind: str, batches: str) -> None:
     plan = plan_of(kind, batches)
-    whole = list(plan.steps(plan.start(), 30))
-    assert [step.step for step, _ in whole] == list(range(30))
-    for number, (_, cursor) in enumerate(whole):
+    full = list(plan.steps(plan.start(), 30))
+    assert [step.step for step, _ in full] == list(range(30))
+    for number, (_, cursor) in enumerate(full):
         read = sampling.Cursor.from_json(json.loads(json.dumps(cursor.to_json())))
         assert read == cursor
-        assert list(plan_of(kind, batches).steps(read, 30)) == whole[number + 1 :]
+        assert list(plan_of(kind, batches).steps(read, 30)) == full[number + 1 :]
 
 
 @pytest.mark.parametrize("batches", ["mixed", "single"])

@@ -17,11 +17,11 @@ def sampler(build: Callable[..., Sampler]) -> AdaptiveSampler:
 
 
 def test_one_update_of_figure_1(sampler: AdaptiveSampler) -> None:
-    """All rows of a step from one data set, as in the paper."""
+    """All rows of a step from one dataset, as in the paper."""
     state = sampler.update(sampler.initial_state(), Feedback((8, 0), {"a": 2.0}, {}))
-    assert sampler.probabilities_after(1, state) == pytest.approx((0.5, 0.5)), "no gain is known of a first loss"
+    assert sampler.probabilities_after(1, state) == pytest.approx((0.5, 0.5)), "a first loss has no gain"
     state = sampler.update(state, Feedback((8, 0), {"a": 1.0}, {}))
-    grown = math.exp(0.2 / 2 * 0.5 / 0.5)  # a reward of 1/2: there is no other gain to compare it with
+    grown = math.exp(0.2 / 2 * 0.5 / 0.5)  # a reward of 1/2: there is no other gain to compare with
     expected = [0.8 * weight / (grown + 1) + 0.1 for weight in (grown, 1.0)]
     assert sampler.probabilities_after(2, state) == pytest.approx(expected)
 
@@ -44,7 +44,7 @@ def test_datasets_with_higher_reward_are_drawn_more_often(sampler: AdaptiveSampl
         else:
             state = sampler.update(state, Feedback((0, 8), {"b": 1.0}, {}))
     assert len(state["gains"]) == 100
-    assert 0.7 < sampler.probabilities_after(0, state)[0] <= 0.9, "but the other is never forgotten"
+    assert 0.7 < sampler.probabilities_after(0, state)[0] <= 0.9, "the other dataset keeps a minimum probability"
 
 
 def test_weights_neither_overflow_nor_vanish(sampler: AdaptiveSampler) -> None:

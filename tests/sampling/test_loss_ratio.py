@@ -22,7 +22,7 @@ def sampler(build: Callable[..., Sampler]) -> AdaptiveSampler:
 
 def test_by_hand(sampler: AdaptiveSampler) -> None:
     state = sampler.update(sampler.initial_state(), feedback({"a": 2.0, "b": 10.0, "c": 4.0}))
-    assert sampler.probabilities_after(1, state) == pytest.approx((0.5, 0.5)), "nothing fell yet"
+    assert sampler.probabilities_after(1, state) == pytest.approx((0.5, 0.5)), "no loss has changed"
     for _ in range(9):
         state = sampler.update(state, feedback({"a": 2.0, "b": 10.0, "c": 4.0}))
     state = sampler.update(state, feedback({"a": 1.0, "b": 10.0, "c": 1.0}))

@@ -1,4 +1,4 @@
-"""Losses that are not finite, zero, negative or huge: a sampler that learns goes on drawing from every dataset."""
+"""Non-finite, zero, negative and huge losses: adaptive samplers keep drawing from every dataset."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ODD = [math.nan, math.inf, -math.inf, 0.0, -3.0, 1e30, 1e300, 5e-324]
 def play(
     sampler: AdaptiveSampler, *, odd: float | None, steps: int = 30, odd_step: int = 12
 ) -> list[tuple[float, ...]]:
-    """The probabilities of each step."""
+    """Return the probabilities of each step."""
     state, source, history = sampler.initial_state(), np.random.default_rng(0), []
     for step in range(steps):
         losses = dict(zip("ab", source.uniform(0.5, 2.0, 2).tolist(), strict=True))

@@ -36,7 +36,7 @@ def step_plan(step: int, *rows: tuple[int, int, int]) -> StepPlan:
 
 
 def test_mixed_plans_are_stable_between_versions() -> None:
-    """The order of training: a change of these numbers is a change of every run's result."""
+    """The order of training rows: changing these numbers changes the results of every run."""
     plan = plan_of("ab", (4, 7), kind="temperature")
     assert list(plan.steps(plan.start(), 2)) == [
         (step_plan(0, (0, 0, 0), (1, 5, 0), (0, 3, 0), (1, 6, 0), (1, 4, 0)), Cursor(step=1, rows_per_dataset=(2, 3))),
@@ -94,9 +94,9 @@ def test_the_seed_and_the_name_key_the_shuffle() -> None:
 
 
 def test_another_dataset_does_not_change_the_order_within_the_others() -> None:
-    alone, among = rows_of(plan_of("b", (30,)), "b"), rows_of(plan_of("abc", (9, 30, 80)), "b")
-    assert 60 < len(among) < len(alone)
-    assert alone[: len(among)] == among
+    single, among = rows_of(plan_of("b", (30,)), "b"), rows_of(plan_of("abc", (9, 30, 80)), "b")
+    assert 60 < len(among) < len(single)
+    assert single[: len(among)] == among
 
 
 @pytest.mark.parametrize("batches", ["mixed", "single"])
@@ -104,7 +104,7 @@ def test_unimax_keeps_its_limit(batches: str) -> None:
     plan = plan_of("abc", (20, 100, 10_000), kind="unimax", max_epochs=3, batches=batches, total_steps=400)
     for cursor in (cursor for _, cursor in plan.steps(plan.start(), 400)):
         last = cursor.rows_per_dataset
-    assert last[0] == pytest.approx(3 * 20, abs=10)  # two steps of "single"
+    assert last[0] == pytest.approx(3 * 20, abs=10)  # two steps with single batches
     assert last[1] == pytest.approx(3 * 100, abs=10)
 
 

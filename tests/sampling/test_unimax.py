@@ -10,7 +10,7 @@ from nlpmtl.sampling import Sampler
 
 
 def water_level(caps: list[float], budget: float) -> list[float]:
-    """The same shares from the other side: the level at which Σ min(cap, level) is the budget, by bisection."""
+    """The same shares by bisection: the level at which Σ min(cap, level) equals the budget."""
     low, high = 0.0, max(caps)
     for _ in range(200):
         level = (low + high) / 2

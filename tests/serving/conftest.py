@@ -1,4 +1,4 @@
-"""Servers in a thread of the tests, on real ports, and what speaks to them."""
+"""Servers in a thread, on real ports, and clients."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Reply:
 
 
 class Client:
-    """One connection, kept alive."""
+    """A client with one persistent connection."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -78,7 +78,7 @@ class Running:
 
 @contextmanager
 def running(predictor: Predictor, limits: Limits = SMALL, *, name: str = "a-model") -> Iterator[Running]:
-    """A server in a thread."""
+    """A server in a thread, and its port."""
     app, batcher = create_app(predictor, name=name, limits=limits)
     up = threading.Event()
     with bind_socket("127.0.0.1", 0) as listener:
@@ -96,11 +96,11 @@ def running(predictor: Predictor, limits: Limits = SMALL, *, name: str = "a-mode
 
 @pytest.fixture(scope="session")
 def predictor(trained: Trained) -> Predictor:
-    """One that finds entities everywhere."""
+    """A predictor with a bias, so that it predicts many entities."""
     predictor = Predictor.from_pretrained(trained.model_dir)
     assert isinstance(predictor.model, MultiTaskModel)
     with torch.no_grad():
-        predictor.model.head("places").get_submodule("out").get_parameter("bias")[0] -= 10  # of O
+        predictor.model.head("places").get_submodule("out").get_parameter("bias")[0] -= 10  # the bias of label O
     return predictor
 
 

@@ -1,4 +1,4 @@
-"""A server in a process of its own."""
+"""Start a server process."""
 
 from __future__ import annotations
 

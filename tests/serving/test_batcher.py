@@ -1,4 +1,4 @@
-"""What waits together is computed together, and nobody gets another's answer."""
+"""Batching of waiting requests; each request gets its own result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nlpmtl.serving.batcher import Batcher, QueueFullError, ShuttingDownError
 
 
 class Doubling:
-    """Computes doubles; waits until it may; a string is an error."""
+    """Doubles its inputs when allowed; fails for strings."""
 
     def __init__(self) -> None:
         self.batches: list[tuple[Any, list[Any]]] = []
@@ -30,7 +30,7 @@ class Doubling:
 
 @contextmanager
 def batching(**options: int) -> Iterator[tuple[Batcher, Doubling]]:
-    """A batcher that is busy with the input 0, until its work may go on."""
+    """Yield a batcher that is busy with the input 0 until `may` is set."""
     compute = Doubling()
     batcher = Batcher(compute, **{"batch": 4, "queue": 100, **options})
     try:

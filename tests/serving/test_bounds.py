@@ -1,4 +1,4 @@
-"""What a request may cost before it is refused, and what answers must not reveal."""
+"""Limits of requests, and responses without local paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What crashes the computation is answered, and the server goes on."""
+"""Crashes of the computation fail only their request; the server keeps running."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def panicking(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
-    """A model whose normalizer panics on what is not ASCII: its map of characters is all zeros."""
+    """A model whose normalizer panics on non-ASCII characters: its character map is all zeros."""
     directory = tmp_path_factory.mktemp("panicking") / "model"
     shutil.copytree(trained.model_dir, directory)
     path = directory / "tokenizer.json"
@@ -46,18 +46,18 @@ def test_a_panic_of_the_tokenizer_fails_only_its_request(panicking: Predictor) -
                 reply = client.post("/predict", {"inputs": text})
                 return reply.status, reply.json
 
-        for text, (status, answer) in zip(texts, threads.map(ask, texts), strict=True):
-            assert status == (200 if text.isascii() else 500), answer
+        for text, (status, prediction) in zip(texts, threads.map(ask, texts), strict=True):
+            assert status == (200 if text.isascii() else 500), prediction
             if status == 500:
-                assert answer["error"].startswith("the computation crashed: PanicException: ")
-                assert answer["error_type"] == "Backend"
+                assert prediction["error"].startswith("the computation crashed: PanicException: ")
+                assert prediction["error_type"] == "Backend"
         with server.client() as client:
             assert client.get("/health").status == 200
             assert client.post("/predict", {"inputs": "a cat"}).status == 200
 
 
 class OddError(BaseException):
-    """Neither an Exception nor one of Python's own."""
+    """An exception that is neither an Exception nor built in."""
 
 
 ODD = [
@@ -141,7 +141,7 @@ def test_non_finite_logits_fail_only_their_request(trained: Trained, tmp_path: P
                 reply = client.post("/predict", {"inputs": text})
                 return reply.status, reply.json
 
-        for text, (status, answer) in zip(texts, threads.map(ask, texts), strict=True):
-            assert status == (422 if "kettle" in text else 200), answer
-            assert ("the logits are not finite" in str(answer)) is (status == 422)
+        for text, (status, prediction) in zip(texts, threads.map(ask, texts), strict=True):
+            assert status == (422 if "kettle" in text else 200), prediction
+            assert ("the logits are not finite" in str(prediction)) is (status == 422)
         assert server.batcher.alive

@@ -1,4 +1,4 @@
-"""A server that is started without options, in a process with few file descriptors."""
+"""A server with default options in a process with few file descriptors."""
 
 from __future__ import annotations
 

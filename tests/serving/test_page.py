@@ -1,4 +1,4 @@
-"""The page, in a browser without a window."""
+"""The web page in a headless browser."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def browser() -> Iterator[Chrome]:
 
 
 class Page:
-    """The page, as a person uses it."""
+    """The page as a user operates it."""
 
     def __init__(self, browser: Chrome, server: Running) -> None:
         self.browser = browser
@@ -56,7 +56,7 @@ class Page:
         return self.browser.find_elements(By.CSS_SELECTOR, selector)
 
     def fill(self, selector: str, text: str) -> None:
-        """Put a text in; the driver itself cannot type what is outside the basic plane."""
+        """Set the text; the driver cannot type characters outside the basic plane."""
         self.browser.execute_script("arguments[0].value = arguments[1]", self.find(selector), text)
 
     def predict(self, text: str, pair: str = "") -> None:
@@ -79,16 +79,16 @@ def page(browser: Chrome, server: Running) -> Page:
 
 def with_labels(text: str, predictor: Predictor) -> str:
     """Return a text with the label of each span after it."""
-    shown, done = "", 0
+    shown, result = "", 0
     for span in predictor.predict(text, task="places"):
-        shown += text[done : span["end"]] + span["entity_group"]
-        done = span["end"]
-    return shown + text[done:]
+        shown += text[result : span["end"]] + span["entity_group"]
+        result = span["end"]
+    return shown + text[result:]
 
 
 def test_spans_are_highlighted_at_their_offsets(page: Page, predictor: Predictor) -> None:
     spans = predictor.predict(TEXT, task="places")
-    assert len(spans) > 3, "a model that finds nothing would show nothing"
+    assert len(spans) > 3, "a model without predicted spans would pass as well"
     page.predict(TEXT)
     assert [section.get_attribute("data-task") for section in page.all("section")] == [
         "topic",
@@ -101,19 +101,19 @@ def test_spans_are_highlighted_at_their_offsets(page: Page, predictor: Predictor
 
 
 def test_scores_are_percentages_with_bars(page: Page, predictor: Predictor) -> None:
-    answer = predictor.predict("a small cat", task="topic", all_scores=True)
+    prediction = predictor.predict("a small cat", task="topic", all_scores=True)
     page.predict("a small cat")
     rows = page.all("[data-task=topic] tr")
     expected = [
-        f"{label} {100 * answer['scores'][label]:.1f}%"
-        for label in sorted(answer["scores"], key=answer["scores"].get, reverse=True)
+        f"{label} {100 * prediction['scores'][label]:.1f}%"
+        for label in sorted(prediction["scores"], key=prediction["scores"].get, reverse=True)
     ]
     assert [" ".join(row.text.split()) for row in rows] == expected
     assert [row.find_element(By.TAG_NAME, "th").text for row in page.all("[data-task=topic] .chosen")] == [
-        answer["label"]
+        prediction["label"]
     ]
     widths = [bar.size["width"] for bar in page.all("[data-task=topic] .bar")]
-    scores = sorted(answer["scores"].values(), reverse=True)
+    scores = sorted(prediction["scores"].values(), reverse=True)
     assert [width / widths[0] for width in widths] == pytest.approx([score / scores[0] for score in scores], abs=0.02)
     assert "polarity" in page.find("[data-task=mood]").text
 

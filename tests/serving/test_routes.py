@@ -1,4 +1,4 @@
-"""The routes, over real connections."""
+"""Routes of the server over real connections."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ SINGLE = {"kinds", "mood", "places", "topic"}
 
 
 class Slow(Predictor):
-    """A model that waits until it may answer."""
+    """A predictor that waits until it is allowed to predict."""
 
     @classmethod
     def like(cls, predictor: Predictor) -> Slow:
         instance = cls(predictor.model, predictor.tokenizer)
-        instance.asked, instance.started, instance.may = [], threading.Event(), threading.Event()
+        instance.received, instance.started, instance.may = [], threading.Event(), threading.Event()
         return instance
 
-    asked: list[Any]
+    received: list[Any]
     started: threading.Event
     may: threading.Event
 
     def predict_all(self, inputs: Any, **options: Any) -> Any:
-        self.asked.append(inputs)
+        self.received.append(inputs)
         self.started.set()
         assert self.may.wait(30)
         return super().predict_all(inputs, **options)
 
 
 def same(actual: Any, expected: Any) -> bool:
-    """Whether two answers are the same but for the last digits."""
+    """Return whether two predictions are equal up to rounding."""
     words = re.compile(r"[-\d.e+]+")
     alike = words.sub("", json.dumps(actual, sort_keys=True)) == words.sub("", json.dumps(expected, sort_keys=True))
     return alike and numbers(actual) == pytest.approx(numbers(expected), abs=1e-5)
@@ -114,7 +114,7 @@ def test_truncation_is_reported_or_refused(client: Client) -> None:
     reply = client.post("/predict/topic", {"inputs": [["a"], [LONG]], "truncate": False})
     assert (reply.status, reply.json["error_type"]) == (413, "Validation")
     assert "input 2 exceeds the maximum length" in reply.json["error"]
-    assert client.post("/predict/places", {"inputs": LONG, "truncate": False}).status == 200  # it reads all of it
+    assert client.post("/predict/places", {"inputs": LONG, "truncate": False}).status == 200  # the whole body is read
 
 
 @pytest.mark.parametrize(
@@ -237,11 +237,11 @@ def test_fifty_concurrent_clients_get_their_own_predictions(server: Running, pre
         after[f"nlpmtl_batch_inputs_{what}"] - before[f"nlpmtl_batch_inputs_{what}"] for what in ("count", "sum")
     )
     assert inputs == 50 * 2 * (3 * 2 + 1)
-    assert inputs / batches > 2.5  # they were computed together: alone it would be 1.75
+    assert inputs / batches > 2.5  # they were batched: without batching the mean would be 1.75
 
 
 def counts(server: Running) -> dict[str, float]:
-    """The metrics by series."""
+    """Return the metrics by series."""
     with server.client() as client:
         reply = client.get("/metrics")
     assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -291,7 +291,7 @@ def test_requests_of_disconnected_clients_are_not_computed(predictor: Predictor)
         assert first.result(30) == 200
         with server.client() as client:
             assert client.post("/predict", {"inputs": "a bird"}).status == 200
-        assert slow.asked == [["a cat"], ["a bird"]]
+        assert slow.received == [["a cat"], ["a bird"]]
 
 
 def test_new_requests_are_refused_during_shutdown(predictor: Predictor) -> None:

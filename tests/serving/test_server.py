@@ -1,4 +1,4 @@
-"""The process: its port, its last word, and its exit codes."""
+"""The server process: port, shutdown and exit codes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def process(trained: Trained, *options: str) -> Iterator[tuple[subprocess.Popen[str], Client, str]]:
-    """A server, a client of it, and what it said when it was ready."""
+    """Yield a server process, a client, and the line that it prints when it is ready."""
     command = [sys.executable, "-W", "error", "-m", "nlpmtl", "serve", str(trained.model_dir), "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         assert child.stderr is not None
@@ -57,7 +57,7 @@ def test_a_signal_lets_running_requests_finish(sent: signal.Signals, last: str, 
         while "nlpmtl_batch_inputs_sum 60" not in client.get("/metrics").body.decode():
             assert not running.done() or running.result().status == 200
             time.sleep(0.005)
-        assert not running.done(), "it has to be still computing"
+        assert not running.done(), "the request must still be running"
         server.send_signal(sent)
         reply = running.result(60)
         assert (reply.status, len(reply.json)) == (200, 60)

@@ -1,4 +1,4 @@
-"""Clients that send their requests slowly, or not at all, or do not read the responses: a real process and sockets."""
+"""Clients that send slowly or not at all, or do not read responses, with a real process and sockets."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 HEADER = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 FILES = 300
-"""File descriptors that the server may have: fewer than there are slow clients."""
+"""Limit of open files of the server, below the number of slow clients."""
 
 
 @pytest.fixture(scope="module")
 def port(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """A server in a process with few file descriptors, whose time-outs are a second."""
+    """Yield the port of a server process with few file descriptors and timeouts of a second."""
     limited = (
         f"import resource, runpy; resource.setrlimit(resource.RLIMIT_NOFILE, ({FILES}, {FILES})); "
         "runpy.run_module('nlpmtl', run_name='__main__')"
@@ -56,7 +56,7 @@ def connect(port: int, sent: bytes) -> socket.socket:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Everything until the server closes the connection."""
+    """Read until the server closes the connection."""
     content = b""
     while part := connection.recv(65536):
         content += part
@@ -89,16 +89,16 @@ def test_more_slow_connections_than_file_descriptors_do_not_block_requests(sent:
 def test_an_incomplete_header_gives_408(port: int) -> None:
     with connect(port, b"") as silent, connect(port, HEADER) as half:
         assert read_all(silent) == b""
-        answer = read_all(half)
-    assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b'"error": "the request\'s header was not complete within 1 seconds"' in answer
+        prediction = read_all(half)
+    assert prediction.startswith(b"HTTP/1.1 408 ")
+    assert b'"error": "the request\'s header was not complete within 1 seconds"' in prediction
 
 
 def test_an_incomplete_body_gives_408(port: int) -> None:
     with connect(port, HEADER + b'Content-Length: 30\r\n\r\n{"inputs": ') as half:
-        answer = read_all(half)
-    assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b"the request's body was not complete within 1 seconds" in answer
+        prediction = read_all(half)
+    assert prediction.startswith(b"HTTP/1.1 408 ")
+    assert b"the request's body was not complete within 1 seconds" in prediction
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_limits_fit_the_file_descriptors() -> None:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
         assert fit_to_files(150, backlog=10) == (150, 10)
-        assert 200 < resource.getrlimit(resource.RLIMIT_NOFILE)[0] <= hard  # raised, as far as is needed
+        assert 200 < resource.getrlimit(resource.RLIMIT_NOFILE)[0] <= hard  # raised as far as needed
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

@@ -1,4 +1,4 @@
-"""One task of every kind, with logits and labels for it."""
+"""A task of every type, with logits and labels."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ SPECS: dict[str, dict[str, Any]] = {
     "multilabel": {"labels": ["x", "y", "z"], "metrics": ["micro_f1"], "input": "text"},
     "labeling": {"labels": ["O", "B-p", "I-p"], "metrics": None, "input": "words", "scheme": "bio"},
 }
-"""By kind: what is enough to make one."""
+"""Required options by task type."""
 
 
 def config_of_kind(kind: str, /, **changes: Any) -> dict[str, Any]:
-    """A saved task of a kind."""
+    """Return the saved config of a task of a type."""
     return {"kind": kind, **SPECS[kind], **changes}
 
 
 def make(kind: str, /, **changes: Any) -> Task:
-    """A task of a kind."""
+    """Return a task of a type."""
     return task_from_config("t", config_of_kind(kind, **changes))
 
 
@@ -51,7 +51,7 @@ def logits_of(task: Task, *, seed: int = 0, scale: float = 3.0) -> NDArray[np.fl
 
 
 def batch_of(task: Task, *, rows: int = 6, seed: int = 0) -> tuple[Tensor, Tensor, list[int]]:
-    """Logits and labels of a part, as a loss takes them, and the items that it counts in each row."""
+    """Return the outputs and batch of a task for its loss, and the number of items per row."""
     generator = torch.Generator().manual_seed(seed)
     if task.columns["label"] == "tags":
         logits = torch.randn(rows, 5, _outputs(task), generator=generator)

@@ -88,7 +88,7 @@ def test_bad_options_are_refused(kind: str, key: str, value: object) -> None:
 
 
 def test_rows_with_unknown_labels_lower_the_score() -> None:
-    """A label that only a test split has: no prediction equals it."""
+    """A label that only a test split has is never predicted."""
     task = make("classification", metrics=["accuracy"], pos_label=None)
     scores = score(task, predicted=[0, 1, 2, 2], gold=[0, 1, 2, 3], names=["a", "b", "c", "new"])
     assert scores == {"accuracy": 0.75, "score": 0.75}

@@ -10,7 +10,7 @@ from tests.tasks.kinds import confidence, formatted, items_of, named
 
 
 def drawn(count: int, *, labels: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Logits, and labels drawn with exactly their probabilities."""
+    """Return logits, and labels drawn with the probabilities of the logits."""
     source = np.random.default_rng(seed)
     logits = source.normal(size=(count, labels)) * 1.5
     gumbel = source.gumbel(size=logits.shape)
@@ -38,10 +38,10 @@ def test_no_threshold_has_a_better_f1() -> None:
         right = source.random(60) < scores**2
         ours = f1_score(right, scores > best_threshold(scores, right))
         assert ours >= max(f1_score(right, scores > cut) for cut in (0.001, *scores)) - 1e-12, (
-            "it changes at these alone"
+            "F1 changes only at these thresholds"
         )
     assert best_threshold(scores, np.zeros(60, dtype=bool)) == 0.5
-    assert best_threshold(np.array([0.9, 0.8, 0.1]), np.array([True, True, False])) == 0.5, "as good, and nearest"
+    assert best_threshold(np.array([0.9, 0.8, 0.1]), np.array([True, True, False])) == 0.5, "equal F1, nearest to 0.5"
 
 
 def test_a_classification_is_calibrated() -> None:
@@ -50,7 +50,7 @@ def test_a_classification_is_calibrated() -> None:
     before = expected_calibration_error(*confidence(task, list(5 * logits), named(task.labels, gold.tolist())))
     task.calibrate(
         items_of(list(5 * logits)), [*named(task.labels, gold[:-1].tolist()), "e"]
-    )  # the last is of a label that it does not know
+    )  # the last label is unknown
     after = expected_calibration_error(*confidence(task, list(5 * logits), named(task.labels, gold.tolist())))
     assert before is not None
     assert after is not None

@@ -52,7 +52,7 @@ def test_balanced_weights_use_the_labelled_rows_of_all_train_splits() -> None:
 
 
 def test_given_weights_keep_the_mean_loss_of_the_task() -> None:
-    """Their mean over the labelled train rows is 1, whatever their scale: unscaled, the loss would grow with them."""
+    """Weights are scaled to a mean of 1 over the labelled train rows, so that their scale does not change the loss."""
     task = Classification(**TASK, class_weights={"a": 2.0})
     fit(task, [0, 1, 1], [2, 2, 2])
     mean_loss, expected = loss_of(task, weight=torch.tensor([2.0, 1.0, 1.0]) * 6 / 7)
@@ -62,9 +62,9 @@ def test_given_weights_keep_the_mean_loss_of_the_task() -> None:
         fit(scaled, [0, 1, 1, 2, 2, 2])
         assert loss_of(scaled)[0] == pytest.approx(mean_loss, rel=1e-6)
     equal = torch.zeros(6, 3)
-    answers = torch.tensor([0, 1, 1, 2, 2, 2])
-    assert float(loss(task, equal, answers)) == pytest.approx(
-        float(loss(Classification(**TASK), equal, answers)), rel=1e-6
+    predictions = torch.tensor([0, 1, 1, 2, 2, 2])
+    assert float(loss(task, equal, predictions)) == pytest.approx(
+        float(loss(Classification(**TASK), equal, predictions)), rel=1e-6
     )
 
 
@@ -94,7 +94,7 @@ def test_the_positive_label_reaches_f1_and_the_saved_model() -> None:
 def test_a_positive_label_that_is_not_listed_is_refused_before_data_is_read() -> None:
     with pytest.raises(ValueError, match=r"`pos_label`: 'c' is not among the labels \['a', 'b'\]"):
         TASKS.parse({"kind": "classification", "label": "l", "labels": ["a", "b"], "pos_label": "c"})
-    TASKS.parse({"kind": "classification", "label": "l", "pos_label": "c"})  # labels are found in the data later
+    TASKS.parse({"kind": "classification", "label": "l", "pos_label": "c"})  # labels are read from the data later
 
 
 def test_default_metrics() -> None:

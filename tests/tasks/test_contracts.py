@@ -16,7 +16,7 @@ from nlpmtl.data import Example, Input
 from nlpmtl.heads import HeadContext, HeadInputs
 from nlpmtl.registry import METRICS, TASKS
 from nlpmtl.tasks import Confusion, LabelCounts, Task, task_from_config
-from tests.heads.stock import config_of
+from tests.heads.transformers_heads import config_of
 from tests.tasks.kinds import (
     TEXT,
     WORDS,

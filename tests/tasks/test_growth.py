@@ -1,4 +1,4 @@
-"""Scoring and calibration give what their formulas say, written plainly, on random inputs."""
+"""Scoring and calibration compared with plain implementations of their formulas, on random inputs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def f1(predicted: Sequence[bool], gold: Sequence[bool]) -> float:
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.4, 1.0])
 def test_multilabel_scores(share: float) -> None:
-    """Two labels are unknown to the task, as those that only another split has."""
+    """Two labels are unknown to the task, such as labels of another split."""
     for rows in (1, 2, 30):
         drawn = named([*LABELS, "unknown", "other"], sets(rows, len(LABELS) + 2, share=share))
         names = list(dict.fromkeys([*LABELS, *(name for row in drawn for name in row)]))
@@ -60,7 +60,7 @@ def test_multilabel_scores(share: float) -> None:
 
 
 def test_thousands_of_rows_and_labels_are_scored() -> None:
-    """A pass over all labels for each predicted label would take many minutes."""
+    """A pass over all labels per predicted label would take many minutes."""
     labels = [f"label {i}" for i in range(4000)]
     task = Multilabel(name="t", labels=labels, metrics=["micro_f1", "accuracy"], input="text")
     rows = [sorted({i, (7 * i + 1) % 4000, (31 * i + 5) % 4000}) for i in range(4000)]
@@ -106,7 +106,7 @@ def test_batched_decoding_equals_single_decoding() -> None:
 
 
 def plain_threshold(probabilities: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
-    """Every cut tried, each with a pass over all items."""
+    """Try every threshold, with a pass over all items."""
     if not right.any():
         return 0.5
     values = sorted({*map(float, probabilities), 0.5})
@@ -132,7 +132,7 @@ def test_best_threshold(kind: str) -> None:
 
 
 def test_a_threshold_is_tuned_in_little_memory() -> None:
-    """A table of all cuts and rows would take 50 MiB."""
+    """A matrix of all thresholds and rows would take 50 MiB."""
     probabilities, right = SOURCE.random(5000), SOURCE.random(5000) < 0.5
     tracemalloc.start()
     try:

@@ -20,7 +20,7 @@ from nlpmtl.metrics import spans
 from nlpmtl.tasks import Labeling, OutputOptions
 from nlpmtl.tasks.viterbi import bio_predecessors, log_softmax, viterbi_decode_bio
 from tests.tasks.kinds import batch_of, formatted, ids_of, loss, score
-from tests.tokenizing import TOKENIZERS
+from tests.tiny_tokenizers import TOKENIZERS
 
 SLOW = settings(deadline=None, max_examples=80)
 TAGS = ("I-p", "O", "B-q", "B-p", "I-q")
@@ -71,7 +71,7 @@ class TestDecode:
 
         best = max(map(value, valid_sequences(labels, len(scores))))
         decoded = value(viterbi_decode_bio(scores, bio_predecessors(labels, task="t")))
-        assert decoded == best  # sums in the same order round alike
+        assert decoded == best  # sums in the same order have the same rounding
 
     @pytest.mark.parametrize("labels", [tag_set for tag_set in LABEL_SETS if "I-p" in tag_set])
     def test_inside_tags_without_a_begin_tag_may_start_a_span(self, labels: tuple[str, ...]) -> None:
@@ -117,7 +117,7 @@ class TestInsideOf:
 
 @st.composite
 def tagged(draw: st.DrawFn, words: int, *, free: set[int]) -> list[str]:
-    """Spans over words, as BIO tags; those in `free` begin or continue none."""
+    """Spans over words as BIO tags; words in `free` have no span."""
     tags: list[str] = []
     for word in range(words):
         before = tags[-1] if tags else "O"
@@ -127,7 +127,7 @@ def tagged(draw: st.DrawFn, words: int, *, free: set[int]) -> list[str]:
 
 
 def one_hot(tags: list[str], *, first_tokens: list[int], time: int) -> NDArray[np.float32]:
-    """The way of labels through training and back: onto tokens, and from those to logits of words."""
+    """Labels to targets of tokens, and back from logits of words to spans."""
     ids = Ragged.pack([[TAGS.index(tag) for tag in tags]])
     flags = np.ones(1, dtype=np.bool_)
     labels = TagLabels(TAGS, len(TAGS), flags, np.array([len(tags)]), ids)
@@ -155,7 +155,7 @@ class TestRoundTrip:
         first_tokens = pieces.first_tokens[0].tolist()
         unplaced = {word for word, first in enumerate(first_tokens) if first < 0}
         shared = len(set(first_tokens) - {-1}) < len(first_tokens) - len(unplaced)
-        assume(not shared)  # two words in one token have one label
+        assume(not shared)  # two words of one token have one label
         cut = next((word for word in range(len(words)) if set(range(word, len(words))) <= unplaced), len(words))
         gold = data.draw(tagged(len(words), free={word for word in unplaced if word < cut}))
         expected = ["O" if word in unplaced else tag for word, tag in enumerate(gold)]
@@ -194,12 +194,12 @@ class TestAnswers:
         text, places = join_words(["Ada", "Lovelace", "saw", "Turin"])
         scores = np.log(np.array([[0.1, 0.1, 0.1, 0.6, 0.1], [0.8, 0.05, 0.05, 0.05, 0.05], [0.1, 0.6, 0.1, 0.1, 0.1]]))
         logits = np.concatenate([scores, np.full((1, 5), np.nan)])
-        alone = formatted(Labeling(**TASK), logits, text=text, words=places, options=OutputOptions(True, "none"))
-        assert [(span["entity"], span["word"], span["start"]) for span in alone] == [
+        single = formatted(Labeling(**TASK), logits, text=text, words=places, options=OutputOptions(True, "none"))
+        assert [(span["entity"], span["word"], span["start"]) for span in single] == [
             ("B-p", "Ada", 0),
             ("I-p", "Lovelace", 4),
         ]
-        for span in alone:
+        for span in single:
             assert set(span["scores"]) == set(TAGS)
             assert span["scores"][span["entity"]] == span["score"]
 

@@ -39,7 +39,7 @@ def test_the_loss_equals_torch_averaged_over_labels() -> None:
 def test_weights_and_smoothing() -> None:
     weight = torch.tensor([1.0, 0.5, 2.0])
     assert loss_of(class_weights={"fear": 0.5, "anger": 2.0}) == pytest.approx(torchs(pos_weight=weight), rel=1e-6)
-    smooth = torchs(targets=lambda labels: labels * 0.8 + 0.1)  # 0 is 0.1, 1 is 0.9
+    smooth = torchs(targets=lambda labels: labels * 0.8 + 0.1)  # with smoothing: 0 is 0.1, 1 is 0.9
     assert loss_of(label_smoothing=0.2) == pytest.approx(smooth, rel=1e-6)
 
 
@@ -86,7 +86,7 @@ def test_each_label_has_its_own_threshold() -> None:
 
 
 def test_calibration_finds_the_temperature_and_the_thresholds_of_its_data() -> None:
-    """Logits twice too large, and a label that is right from a probability of 0.2 on."""
+    """Logits that are too large by a factor of 2, and a label with a best threshold of 0.2."""
     source = np.random.default_rng(0)
     true = source.normal(size=(20_000, 3)) * 1.5
     gold = [np.flatnonzero(row).tolist() for row in source.random((20_000, 3)) < 1 / (1 + np.exp(-true))]

@@ -39,7 +39,7 @@ def test_the_loss_equals_torch_on_standardised_targets() -> None:
 @settings(deadline=None, max_examples=60)
 @given(NUMBERS)
 def test_predictions_are_on_the_scale_of_the_data(numbers: list[float]) -> None:
-    """The logits that have no loss give back the data."""
+    """Logits with a loss of 0 are decoded to the targets."""
     task = fitted(numbers)
     wide = max(1.0, *map(abs, numbers))
     for number in numbers:

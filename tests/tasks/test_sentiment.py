@@ -17,9 +17,9 @@ TASK: dict[str, Any] = {"name": "t", "labels": ["bad", "so-so", "good"], "metric
 
 def polarity(logits: list[float]) -> float:
     labels = [f"l{i}" for i in range(len(logits))]
-    answer = formatted(Sentiment(**{**TASK, "labels": labels}), np.array(logits), text="x", words=[])
-    assert set(answer) == {"label", "score", "polarity"}
-    value = answer["polarity"]
+    prediction = formatted(Sentiment(**{**TASK, "labels": labels}), np.array(logits), text="x", words=[])
+    assert set(prediction) == {"label", "score", "polarity"}
+    value = prediction["polarity"]
     assert isinstance(value, float)
     return value
 
@@ -63,7 +63,7 @@ def test_errors_are_measured_in_steps_of_the_scale() -> None:
     assert scores["mae"] == pytest.approx(1.0)
     macro = scores["macro_f1"]
     assert macro is not None
-    assert scores["score"] == pytest.approx((1 / 3 + macro) / 2)  # errors are left out of it
+    assert scores["score"] == pytest.approx((1 / 3 + macro) / 2)  # errors are not part of polarity
 
 
 @pytest.mark.parametrize(

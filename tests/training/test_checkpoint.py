@@ -21,8 +21,8 @@ class Small(nn.Module):
         self.used, self.idle = nn.Linear(width, 2), nn.Linear(width, 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        answer: torch.Tensor = self.used(x)
-        return answer
+        prediction: torch.Tensor = self.used(x)
+        return prediction
 
 
 def stepped(seed: int) -> tuple[Small, AdamW]:
@@ -93,7 +93,7 @@ def test_it_holds_safetensors_and_json_only(tmp_path: Path) -> None:
     assert names == ["manifest.json", "model.safetensors", "optimizer.safetensors", "state.json"]
     listed = read_json(tmp_path / "c" / "manifest.json")["sha256"]
     assert listed == {name: digest(tmp_path / "c", name) for name in names if name != "manifest.json"}
-    assert [path.name for path in tmp_path.iterdir()] == ["c"], "nothing temporary stays"
+    assert [path.name for path in tmp_path.iterdir()] == ["c"], "no temporary files are left"
 
 
 def test_a_failed_write_leaves_the_old_checkpoint_intact(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_failed_write_leaves_the_old_checkpoint_intact(tmp_path: Path) -> None
     assert verify(path) is None
     assert latest_valid(tmp_path) == (path, [])
     write(tmp_path, 4)
-    assert [value.name for value in tmp_path.iterdir()] == ["step-000004"], "the next write clears the remains"
+    assert [value.name for value in tmp_path.iterdir()] == ["step-000004"], "the next write removes the remains"
 
 
 def damage(path: Path, how: str) -> None:
@@ -171,7 +171,7 @@ def test_a_damaged_latest_checkpoint_is_skipped_and_reported(tmp_path: Path, how
 def test_no_checkpoint_is_not_an_error(tmp_path: Path) -> None:
     assert latest_valid(tmp_path / "absent") == (None, [])
     (tmp_path / ".step-000004.part").mkdir()
-    assert latest_valid(tmp_path) == (None, []), "what was never renamed is no checkpoint"
+    assert latest_valid(tmp_path) == (None, []), "an incomplete directory is not a checkpoint"
 
 
 def test_pruning_keeps_the_latest_and_returns_their_best_steps(tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ def test_changed_plugin_code_is_reported(run: dict[str, Any], output: Path, plug
         file.write_text(before)
     message = [note for note in notes if note.startswith("plugins: the code of 'module_of_metrics' has changed")]
     assert len(message) == 1
-    assert len(resumed(run, output)) == 1, "and not where it is the same"
+    assert len(resumed(run, output)) == 1, "but not if it is the same"
 
 
 def test_the_digest_of_a_plugin_package_covers_all_files(plugins: Path) -> None:

@@ -64,7 +64,7 @@ def rest(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
 
 
 def train_both(names: Sequence[str], root: Path) -> Outputs:
-    """The output of each configuration, by one process and by two."""
+    """Return the output of each configuration, with one process and with two."""
     configs = {name: CONFIGS[name] for name in names}
     run = make_run(root, rows=20, dropout=0.0, eval={"every": 20})
     one_process = {name: train_tiny({**run, **config}, root / "one" / name).output for name, config in configs.items()}
@@ -81,7 +81,7 @@ def train_both(names: Sequence[str], root: Path) -> Outputs:
     )
     assert process.returncode == 0, process.stderr[-4000:]
     at_exit = [(root / f"group-of-{rank}").read_text(encoding="utf-8") for rank in range(2)]
-    assert at_exit == ["False", "False"], "a process group that outlives Python may abort the process"
+    assert at_exit == ["False", "False"], "a process group that is not destroyed may abort the process"
     return {name: (one_process[name], two_processes[name]) for name in configs}
 
 
@@ -93,7 +93,7 @@ def pair(request: pytest.FixtureRequest) -> tuple[str, Path, Path]:
 
 
 def test_two_processes_give_the_weights_of_one(pair: tuple[str, Path, Path]) -> None:
-    """Also where a process has fewer rows than the other, or none."""
+    """Also if one process has fewer rows than the other, or none."""
     name, single, double = pair
     assert [read_json(output / "run.json")["processes"] for output in (single, double)] == [1, 2]
     steps = CONFIGS[name]["train"]["steps"]

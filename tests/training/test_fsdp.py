@@ -19,8 +19,8 @@ from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.tasks import task_from_config
 from nlpmtl.training import fsdp
 from tests.architectures import ARCHITECTURES, write_architecture
-from tests.faults import numbers, resuming
-from tests.faults.harness import cut_at, one_thread
+from tests.faults import non_finite, resume
+from tests.faults.harness import copy_until, single_thread_environment
 from tests.tiny import apart, checkpoint, make_run, metrics, read_json, train_tiny, write_encoder
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "task_configs" / "accelerate" / "fsdp2.yaml"
@@ -46,12 +46,17 @@ def launch(script: str, *arguments: str | Path) -> subprocess.CompletedProcess[s
     """Start two ranks as in the documentation."""
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(EXAMPLE), script]
     return subprocess.run(
-        [*command, *map(str, arguments)], capture_output=True, text=True, timeout=300, env=one_thread(), check=False
+        [*command, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=single_thread_environment(),
+        check=False,
     )
 
 
 RUNS: dict[str, dict[str, Any]] = {
-    # A process has fewer micro-batches than the other, and heads without rows.
+    # One process has fewer micro-batches than the other, and heads without rows.
     "single": {"sampling": {"kind": "uniform", "batches": "single"}, "train": {**TRAIN, "micro_tokens": 30}},
     "one row": {"train": {**TRAIN, "batch_size": 1}},
     "gradients": {"weighting": {"kind": "upgrad"}, "sharing": {"kind": "hard", "relations": "covariance"}},
@@ -104,7 +109,7 @@ def test_two_shards_train_the_same_as_one_process(pairs: Outputs, name: str) -> 
 def test_layers_are_found_in_every_architecture(kind: str, tmp_path: Path) -> None:
     encoder = load_encoder(str(write_architecture(kind, tmp_path))).model
     layers = fsdp.encoder_layers(encoder)
-    assert len(layers) == (1 if kind == "albert" else encoder.config.num_hidden_layers)  # all of ALBERT's are one
+    assert len(layers) == (1 if kind == "albert" else encoder.config.num_hidden_layers)  # ALBERT's layers share weights
 
 
 @pytest.mark.slow
@@ -127,7 +132,7 @@ def test_the_saved_model_is_complete(pairs: Outputs) -> None:
 
 def test_one_process_resumes_a_sharded_run(pairs: Outputs, tmp_path: Path) -> None:
     single, sharded_output = pairs["single"]
-    copy = cut_at(sharded_output, 4, tmp_path / "copy")
+    copy = copy_until(sharded_output, 4, tmp_path / "copy")
     run = read_json(sharded_output / "run.json")["config"]
     train_tiny({**run, "output": str(copy)}, copy, resume=True)
     assert apart(checkpoint(single, 12), checkpoint(copy, 12)) < 1e-5
@@ -135,16 +140,16 @@ def test_one_process_resumes_a_sharded_run(pairs: Outputs, tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_a_sharded_run_resumes_bit_for_bit(tmp_path: Path) -> None:
-    count = resuming.in_slices(tmp_path, every=4, last=6)
-    assert count.tried >= 1
-    assert count.wrong == []
+    count = resume.sharded(tmp_path, every=4, last=6)
+    assert count.attempts >= 1
+    assert count.failures == []
 
 
 @pytest.mark.slow
 def test_a_non_finite_gradient_names_its_row(tmp_path: Path) -> None:
     process = launch("-m", "tests.faults.harness", _jobs(tmp_path, "gradient"))
     assert process.returncode != 0
-    assert f"train.jsonl:{numbers.LINE}: the gradient of task 'grade' is not finite" in process.stderr
+    assert f"train.jsonl:{non_finite.LINE}: the gradient of task 'grade' is not finite" in process.stderr
 
 
 @pytest.mark.slow
@@ -155,7 +160,7 @@ def test_out_of_memory_ends_a_sharded_run(tmp_path: Path) -> None:
 
 
 def _jobs(scratch: Path, how: str) -> Path:
-    run = numbers.odd_run(scratch / "tiny", how)
+    run = non_finite.faulty_run(scratch / "tiny", how)
     run["sampling"] = {"kind": "uniform", "batches": "single"}
     path = scratch / "jobs.json"
     path.write_text(json.dumps([{"run": run, "output": str(scratch / "out"), "resume": False}]), encoding="utf-8")

@@ -127,7 +127,7 @@ def test_an_accelerator_that_was_made_before_is_usable_after(
         mine.backward(model(torch.ones(1, 2)).sum())
     optimizer.step()
     mine.wait_for_everyone()
-    assert Accelerator(mixed_precision="bf16").state is not None, "another one, as the state says"
+    assert Accelerator(mixed_precision="bf16").state is not None, "a different one, as the state shows"
 
 
 def test_an_accelerator_can_be_made_after(run: dict[str, Any], tmp_path: Path) -> None:

@@ -50,20 +50,20 @@ def test_gpu_attention_equals_cpu_attention(dtype: torch.dtype, window: int | No
 
 
 def test_gpu_dropout_varies_and_keeps_the_mean() -> None:
-    whole, _ = attended("cuda", torch.bfloat16)
+    full, _ = attended("cuda", torch.bfloat16)
     torch.manual_seed(1)
     some = [attended("cuda", torch.bfloat16, dropout=0.2)[0] for _ in range(200)]
     assert not torch.equal(some[0], some[1])
-    assert (torch.stack(some).mean(dim=0) - whole).norm() / whole.norm() < 0.1
+    assert (torch.stack(some).mean(dim=0) - full).norm() / full.norm() < 0.1
 
 
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name in packing.ARCHITECTURES])
 def test_captured_graphs_equal_eager_passes(name: str, tmp_path: Path) -> None:
     model = AutoModel.from_pretrained(write_architecture(name, tmp_path)).cuda().eval()
-    model.training = True  # but what is inside drops nothing
+    model.training = True  # without dropout inside
     enable_packing(model)
     graphed = GraphedEncoder(model, max_rows=6, max_length=30)
-    lengths = [[30, 21, 21, 4, 1], [9] * 6, [30, 30, 9, 3, 2, 2], [28, 21, 21, 4, 1]]  # sizes come again
+    lengths = [[30, 21, 21, 4, 1], [9] * 6, [30, 30, 9, 3, 2, 2], [28, 21, 21, 4, 1]]  # sizes repeat
     for of_rows in lengths:
         results = []
         for with_graphs in (False, True):
@@ -71,7 +71,7 @@ def test_captured_graphs_equal_eager_passes(name: str, tmp_path: Path) -> None:
             ids = torch.arange(mask.numel(), device="cuda").view(mask.shape) % 20 + 5
             rows = {"some": torch.tensor([0, 2], device="cuda"), "others": torch.tensor([1, 2, 4], device="cuda")}
             model.zero_grad()
-            for _ in range(2):  # gradients are added up
+            for _ in range(2):  # gradients are accumulated
                 with torch.autocast("cuda", dtype=torch.bfloat16):
                     hidden = hidden_states(
                         model,
@@ -114,7 +114,7 @@ def test_packed_rows_in_bf16_train_like_padded_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_a_resumed_gpu_run_equals_an_uninterrupted_one(tmp_path: Path, precision: str) -> None:
     run = make_run(tmp_path, train={"steps": 8, "batch_size": 8, "save_every": 3, "precision": precision})
-    whole = train_tiny(run, tmp_path / "whole")
+    full = train_tiny(run, tmp_path / "whole")
     interrupt(run, tmp_path / "again", step=4)
     again = train_tiny(run, tmp_path / "again", resume=True)
-    assert apart(again.model_dir, whole.model_dir) == 0
+    assert apart(again.model_dir, full.model_dir) == 0

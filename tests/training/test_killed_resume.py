@@ -39,7 +39,7 @@ def steps(output: Path, name: str) -> list[int]:
 
 
 def test_logs_are_rebuilt_from_the_checkpoint(run: dict[str, Any], whole: Trained, copied: Path) -> None:
-    """They are missing, truncated, torn, or have lines after the checkpoint."""
+    """Logs that are missing, truncated, incomplete, or have lines after the checkpoint."""
     (copied / "metrics.jsonl").unlink()
     (copied / "evaluations.jsonl").write_text('{"step": 2, "ta')
     train_tiny(run, copied, resume=True)
@@ -97,7 +97,7 @@ def test_the_model_directory_is_replaced_atomically(run: dict[str, Any], whole: 
 
 
 def test_a_model_that_was_moved_away_is_restored(run: dict[str, Any], copied: Path) -> None:
-    """Where directories cannot be exchanged atomically, a kill may leave it under another name."""
+    """Without an atomic exchange, a kill may leave the directory under another name."""
     (copied / "model").rename(copied / ".model.old")
     events = iter_train(load_config(run), output=copied, resume=True)
     next(events)

@@ -143,7 +143,7 @@ def test_settings_that_a_run_ignores_are_noted_and_change_nothing(
     assert instead in note
     with accelerator_context(directory=tmp_path, precision="fp32", trackers=()) as accelerator:
         assert accelerator.mixed_precision == "no"
-        assert accelerator.gradient_accumulation_steps == 1, "`backward` would divide by it"
+        assert accelerator.gradient_accumulation_steps == 1, "`backward` would divide by the number of processes"
     assert os.environ[name] == value
 
 
@@ -170,12 +170,12 @@ def test_a_stray_rank_is_an_error_of_the_command(tmp_path: Path) -> None:
         'output = "out"\nencoder.name = "none"\n[datasets.x]\ndata = { files = { train = "x.jsonl" } }\n'
         'input = { text = "text" }\ntasks.t = { kind = "classification", label = "label" }\n'
     )
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "nlpmtl", "train", str(run)],
         env={**os.environ, "RANK": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 2
-    assert "error: RANK = '1' in the environment, but" in done.stderr
+    assert result.returncode == 2
+    assert "error: RANK = '1' in the environment, but" in result.stderr

@@ -45,7 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture
 def holding(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the lock of ``out``."""
+    """Start another process that holds the lock of ``out``."""
     command = [sys.executable, "-c", HOLDING, str(tmp_path / "out")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -159,7 +159,7 @@ def held_by(directory: Path, *, pid: int, host: str) -> None:
 def test_without_file_locks_the_process_record_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """As on some network file systems. A process of this machine that has ended holds no lock."""
+    """As on some network file systems. A process of this machine that has ended does not hold the lock."""
 
     def refuse(self: object, *arguments: object, **options: object) -> None:
         raise OSError(number, os.strerror(number))

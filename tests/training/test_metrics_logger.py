@@ -65,7 +65,7 @@ def test_a_resumed_run_truncates_the_log(tmp_path: Path, accelerator: Accelerato
         logger.log_step(report(step))
     logger.flush()
     with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 8, "lo')  # killed while it wrote
+        file.write('{"step": 8, "lo')  # killed while writing
     logger.truncate_after(4)
     assert [line["step"] for line in metrics(tmp_path)] == [1, 2, 3, 4]
     logger.truncate_after(10)
@@ -88,10 +88,10 @@ def test_one_line_per_evaluation_truncated_on_resume(tmp_path: Path, accelerator
 
 
 def test_an_incomplete_line_is_removed(tmp_path: Path, accelerator: Accelerator) -> None:
-    whole = json.dumps({"step": 1})
-    (tmp_path / "metrics.jsonl").write_text(f'{whole}\n{{"step": 2, "lo')
+    full = json.dumps({"step": 1})
+    (tmp_path / "metrics.jsonl").write_text(f'{full}\n{{"step": 2, "lo')
     make_logger(tmp_path, accelerator).truncate_after(5)
-    assert (tmp_path / "metrics.jsonl").read_text() == f"{whole}\n"
+    assert (tmp_path / "metrics.jsonl").read_text() == f"{full}\n"
 
 
 def test_a_weight_that_is_not_finite_is_null(tmp_path: Path, accelerator: Accelerator) -> None:

@@ -43,7 +43,7 @@ def test_values_are_those_that_every_tracker_stores() -> None:
 
 @pytest.mark.parametrize(("tracker", "key"), _NAME_KEYS.items())
 def test_accelerate_hands_the_name_to_each_tracker(tracker: str, key: str) -> None:
-    """The trackers themselves are not installed; their classes in Accelerate take the name by this key."""
+    """The trackers are not installed; their classes in Accelerate take the name by this key."""
     member = tracking.LOGGER_TYPE_TO_CLASS[tracker]
     parameters = inspect.signature(member.__init__).parameters
     accepts_keywords = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())

@@ -23,7 +23,7 @@ from nlpmtl.training import dropout_seed
 from nlpmtl.weighting import StepObservation
 from tests.tiny import apart, checkpoint, make_run, metrics, train_tiny, weights
 from tests.training.bench import Bench, assert_idle_heads_rest, make_bench
-from tests.weighting.shown import build
+from tests.weighting.observations import build
 
 lengths_of_rows = st.lists(st.integers(1, 60), max_size=30)
 

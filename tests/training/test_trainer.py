@@ -167,12 +167,12 @@ def test_the_first_checkpoint_is_written_before_the_first_step(run: dict[str, An
 def test_the_best_model_is_kept(run: dict[str, Any], tmp_path: Path) -> None:
     """With a constant score the first evaluated model is the best, and training continues."""
     options = {"train.lr": 1e-7, "eval.select": "topic", "train.keep": 1}
-    done = train_tiny(run, tmp_path / "out", **options)
-    assert done.result.step == 4
-    assert [path.name for path in (done.output / "best").iterdir()] == ["step-000004"]
-    assert apart(done.output / "best" / "step-000004", done.model_dir) == 0.0
-    assert apart(checkpoint(done.output, STEPS), done.model_dir) > 0.0
-    assert read_json(done.output / "scores.json")["step"] == 4
+    result = train_tiny(run, tmp_path / "out", **options)
+    assert result.result.step == 4
+    assert [path.name for path in (result.output / "best").iterdir()] == ["step-000004"]
+    assert apart(result.output / "best" / "step-000004", result.model_dir) == 0.0
+    assert apart(checkpoint(result.output, STEPS), result.model_dir) > 0.0
+    assert read_json(result.output / "scores.json")["step"] == 4
 
 
 def test_a_task_can_select_the_best_model(uninterrupted: Trained, run: dict[str, Any], tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_task_can_select_the_best_model(uninterrupted: Trained, run: dict[str,
     assert result.step == best.step
     assert [event.step for event in evaluations] == [2, 4, 6, 8, 10, 12]
     assert [event.step for event in evaluations if event.best][-1] == best.step
-    assert len({event.scores.of("places") for event in evaluations}) > 1, "nothing to choose between"
+    assert len({event.scores.of("places") for event in evaluations}) > 1, "a single candidate"
 
 
 def test_best_models_without_a_checkpoint_are_removed(run: dict[str, Any], tmp_path: Path) -> None:
@@ -204,18 +204,18 @@ def test_best_models_without_a_checkpoint_are_removed(run: dict[str, Any], tmp_p
 
 def test_patience_stops_a_run_early(run: dict[str, Any], tmp_path: Path) -> None:
     options = {"train.lr": 1e-7, "eval.every": 2, "eval.select": "topic", "eval.patience": 2}
-    done = train_tiny(run, tmp_path / "out", **options)
-    assert metrics(done.output)[-1]["step"] == 6, "one best evaluation, and two without improvement"
-    assert checkpoint(done.output, 6).is_dir()
-    assert done.result.step == 2
-    again = train_tiny(run, done.output, resume=True, **options)
+    result = train_tiny(run, tmp_path / "out", **options)
+    assert metrics(result.output)[-1]["step"] == 6, "one best evaluation, and two without improvement"
+    assert checkpoint(result.output, 6).is_dir()
+    assert result.result.step == 2
+    again = train_tiny(run, result.output, resume=True, **options)
     assert metrics(again.output)[-1]["step"] == 6, "it stays stopped when it is resumed"
-    assert again.result == done.result
+    assert again.result == result.result
 
 
 def test_old_checkpoints_are_removed(run: dict[str, Any], tmp_path: Path) -> None:
-    done = train_tiny(run, tmp_path / "out", **{"train.save_every": 1, "train.keep": 3, "train.steps": 6})
-    assert sorted(path.name for path in (done.output / "checkpoints").iterdir()) == [
+    result = train_tiny(run, tmp_path / "out", **{"train.save_every": 1, "train.keep": 3, "train.steps": 6})
+    assert sorted(path.name for path in (result.output / "checkpoints").iterdir()) == [
         f"step-{step:06d}" for step in (4, 5, 6)
     ]
 

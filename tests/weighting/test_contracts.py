@@ -1,4 +1,4 @@
-"""What holds for every registered weighting."""
+"""Contracts of every registered weighting."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def build(kind: str, tasks: list[str]) -> Weighting:
 
 
 def steps(count: int, tasks: list[str]) -> list[tuple[StepObservation, dict[str, float]]]:
-    """Steps as a run would show them, with the losses after each: not every task has rows in each."""
+    """Return observations of steps with the losses after each; not every task has rows in each step."""
     source = np.random.default_rng(1)
     history = []
     for step in range(count):
@@ -78,12 +78,12 @@ def test_the_order_of_tasks_does_not_matter(kind: str) -> None:
 
 def test_state_round_trips_through_json(kind: str) -> None:
     shown = steps(7, TASKS)
-    whole = play(build(kind, TASKS), shown)
+    full = play(build(kind, TASKS), shown)
     for step in (1, 4):
         first, second = build(kind, TASKS), build(kind, TASKS)
         play(first, shown[:step])
         second.state = json.loads(json.dumps(first.state))
-        assert play(second, shown[step:]) == whole[step:], step
+        assert play(second, shown[step:]) == full[step:], step
 
 
 def test_non_adaptive_weightings_have_no_state(kind: str) -> None:

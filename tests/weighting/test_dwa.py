@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchjd.scalarization import DWA
 
-from tests.weighting.shown import build, random_losses, seen
+from tests.weighting.observations import build, random_losses, seen
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0])

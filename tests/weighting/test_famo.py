@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchjd.scalarization import FAMO
 
-from tests.weighting.shown import TASKS, build, random_losses, seen
+from tests.weighting.observations import TASKS, build, random_losses, seen
 
 
 def test_weights_equal_torchjd() -> None:
@@ -19,7 +19,7 @@ def test_weights_equal_torchjd() -> None:
         theirs.update(torch.tensor(list(after.values()), dtype=torch.float64))
         ours.update(seen(losses), losses=losses, post_step_losses=after)
     xi = torch.tensor([ours.state[task][0] for task in TASKS])
-    assert float(xi.abs().max()) > 0.1, "they moved"
+    assert float(xi.abs().max()) > 0.1, "the weights have changed"
 
 
 def test_tasks_with_slower_progress_get_more_weight() -> None:
@@ -32,7 +32,7 @@ def test_tasks_with_slower_progress_get_more_weight() -> None:
 
 
 def test_the_scale_of_a_loss_does_not_matter() -> None:
-    """The direction is that of the gradients of the logarithms."""
+    """The direction is that of gradients of log losses."""
     weights = build("famo").compute_weights(seen({"a": 1.0, "b": 2.0, "c": 3.0}))
     other = build("famo").compute_weights(seen({"a": 1000.0, "b": 2.0, "c": 3.0}))
     parts = [w["b"] * 2.0 / (w["a"] * loss) for w, loss in ((weights, 1.0), (other, 1000.0))]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchjd.scalarization import GeometricMean
 
-from tests.weighting.shown import TASKS, build, random_losses, seen
+from tests.weighting.observations import TASKS, build, random_losses, seen
 
 
 def test_equal_shares_give_torchjds_gradient() -> None:

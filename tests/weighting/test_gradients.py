@@ -1,4 +1,4 @@
-"""Each gradient method against TorchJD's own way with the whole Jacobian, and what the papers promise."""
+"""Each gradient method compared with TorchJD on the full Jacobian, and guarantees of the papers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from torchjd.linalg import QuadprogProjector
 from nlpmtl.errors import ConfigError
 from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.weighting import GradientMethod
-from tests.weighting.shown import TASKS, build, seen
+from tests.weighting.observations import TASKS, build, seen
 
 METHODS = [name for name in WEIGHTINGS.names() if issubclass(WEIGHTINGS.get(name), GradientMethod)]
 PROJECTOR = QuadprogProjector(norm_eps=0.0, reg_eps=1e-10)
-"""Its default adds 1e-4 to the diagonal, which changes the projection by as much."""
+"""The default adds 1e-4 to the diagonal, which changes the projection by as much."""
 THEIRS: dict[str, Callable[[], Any]] = {
     "aligned_mtl": torchjd.AlignedMTL,
     "cagrad": lambda: torchjd.CAGrad(c=0.5, norm_eps=0.0),
@@ -37,7 +37,7 @@ LOSSES = dict.fromkeys(TASKS, 1.0)
 
 
 def jacobian(seed: int = 0, *, conflict: bool = True) -> NDArray[np.float64]:
-    """Three gradients of nine numbers, the first two of which conflict."""
+    """Return three gradients of nine numbers, of which the first two conflict."""
     matrix = np.random.default_rng(seed).standard_normal((3, 9))
     if conflict:
         matrix[1] = 0.5 * matrix[1] - matrix[0]
@@ -62,7 +62,7 @@ def test_the_update_equals_torchjd(kind: str) -> None:
         torch.manual_seed(0)
         theirs = THEIRS[kind]()(torch.from_numpy(matrix)).numpy()
         ours = step_of(kind, matrix)
-        if kind in ("pcgrad", "gradvac"):  # of three, the order counts, which is drawn
+        if kind in ("pcgrad", "gradvac"):  # with three tasks the random order matters
             assert np.cos(np.pi / 6) < ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs)
             continue
         averages = WEIGHTINGS.get(kind).averages  # type: ignore[attr-defined]

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.weighting.shown import TASKS, build, random_losses, seen
+from tests.weighting.observations import TASKS, build, random_losses, seen
 
 
 def test_weights_follow_the_papers_gradient() -> None:
-    """Equation 2 by autograd, its target a constant; then scaled to sum to the number of tasks."""
+    """Equation 2 by autograd with a constant target; then scaled to sum to the number of tasks."""
     source = np.random.default_rng(0)
     ours, expected = build("gradnorm", alpha=1.5, lr=0.05), torch.ones(3, dtype=torch.float64)
     first: torch.Tensor | None = None

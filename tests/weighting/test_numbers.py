@@ -1,4 +1,4 @@
-"""Losses that are not finite, zero, negative or huge: no weight is lost over a single one."""
+"""Non-finite, zero, negative and huge losses: a single one does not destroy the weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.weighting import GradientMethod, Weighting
-from tests.weighting.shown import TASKS, build, random_losses, seen
+from tests.weighting.observations import TASKS, build, random_losses, seen
 
 LEARNING = [n for n in WEIGHTINGS.names() if not issubclass(WEIGHTINGS.get(n), GradientMethod)]
 NOT_FINITE = [math.nan, math.inf, -math.inf]
@@ -18,7 +18,7 @@ ODD = [*NOT_FINITE, 0.0, -0.0, -3.0, 1e30, 1e300, 1.7e308, 5e-324]
 
 
 def step(weighting: Weighting, losses: dict[str, float], after: dict[str, float], *, number: int) -> dict[str, float]:
-    """Weigh and learn one step, the gradients being the losses'."""
+    """Compute weights and update for one step, with gradients proportional to the losses."""
     jacobian = np.random.default_rng(number).standard_normal((len(losses), 5))
     shown = seen(losses, step=number, jacobian=jacobian)
     weights = weighting.compute_weights(shown)
@@ -29,7 +29,7 @@ def step(weighting: Weighting, losses: dict[str, float], after: dict[str, float]
 def play(
     weighting: Weighting, *, odd: float | None, where: str, odd_step: int = 5, steps: int = 40
 ) -> list[dict[str, float]]:
-    """The weights of all steps but that of the odd loss."""
+    """Return the weights of all steps except that of the odd loss."""
     history = []
     for number, losses in enumerate(random_losses(steps)):
         after = {task: 0.9 * loss for task, loss in losses.items()}
@@ -67,7 +67,7 @@ def test_a_step_with_a_non_finite_loss_leaves_the_state_unchanged(kind: str, whe
 
 @pytest.mark.parametrize("kind", ["uncertainty", "scale"])
 def test_a_single_huge_loss_is_forgotten(kind: str) -> None:
-    """Two hundred steps later the weights are near those of a run without it."""
+    """After 200 steps, the weights are close to those of a run without it."""
     odd, plain = ([*play(build(kind), odd=value, where="before", steps=240)][-1] for value in (1e30, None))
     assert odd == pytest.approx(plain, rel=0.3)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.weighting.shown import TASKS, build, seen
+from tests.weighting.observations import TASKS, build, seen
 
 
 def test_random_weights_sum_to_the_number_of_tasks_and_change() -> None:

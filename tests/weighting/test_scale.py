@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.weighting.shown import build, seen
+from tests.weighting.observations import build, seen
 
 
 def test_losses_of_1000_and_1_count_equally() -> None:

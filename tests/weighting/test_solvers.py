@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.weighting.shown import build, seen
+from tests.weighting.observations import build, seen
 
 Array = NDArray[np.float64]
 cvxpy: Any = untyped
@@ -19,7 +19,7 @@ TIGHT: dict[str, Any] = {"solver": cvxpy.CLARABEL, "tol_gap_abs": 1e-9, "tol_gap
 
 
 def gradients(count: int, *, seed: int) -> Array:
-    """Random gradients whose lengths are spread by e^N(0, 1), and which have a common part in every other set."""
+    """Return random gradients with log-normal norms, and a common component in every other set."""
     source = np.random.default_rng([count, seed])
     matrix = source.standard_normal((count, 60)) + seed % 2 * source.standard_normal(60)
     return matrix * np.exp(source.standard_normal((count, 1)))
@@ -37,13 +37,13 @@ def solved(objective: Any, constraints: list[Any], variable: Any) -> Any:
 
 
 def reference(kind: str, matrix: Array) -> Any:
-    """The direction as the paper defines it, from the gradients themselves."""
+    """Return the direction as defined in the paper, from the gradients."""
     count, lengths = len(matrix), np.linalg.norm(matrix, axis=1)
     matrix = matrix / np.sqrt((lengths**2).mean())
     lengths = np.linalg.norm(matrix, axis=1)
     w = cvxpy.Variable(count)
     basis, upper = np.linalg.qr(matrix.T)
-    q = upper.T  # the same inner products, in fewer numbers
+    q = upper.T  # gradients with the same inner products in fewer dimensions
     mean = q.mean(axis=0)
     match kind:
         case "mgda":
@@ -137,7 +137,7 @@ DEGENERATE = {
 @pytest.mark.parametrize("name", DEGENERATE)
 @pytest.mark.parametrize("kind", METHODS)
 def test_degenerate_sets_have_finite_stable_weights(kind: str, name: str) -> None:
-    """Inner products in single precision, and the tasks in another order, give the same direction."""
+    """Single-precision inner products and another order of tasks give the same direction."""
     matrix = np.array(DEGENERATE[name])
     weights = weights_of(kind, matrix)
     assert np.isfinite(weights).all()

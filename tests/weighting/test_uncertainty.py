@@ -4,11 +4,11 @@ import pytest
 import torch
 from torchjd.scalarization import UW
 
-from tests.weighting.shown import TASKS, build, random_losses, seen
+from tests.weighting.observations import TASKS, build, random_losses, seen
 
 
 def test_updates_descend_torchjds_loss() -> None:
-    """With equal shares and half the rate, on twice the loss: the same numbers."""
+    """Equal shares, half the rate and twice the loss give the same numbers."""
     ours, theirs = build("uncertainty", lr=0.3), UW(len(TASKS)).double()
     optimizer = torch.optim.SGD(theirs.parameters(), lr=0.3 * 2 / len(TASKS))
     for losses in random_losses(20):
@@ -24,7 +24,7 @@ def test_updates_descend_torchjds_loss() -> None:
 
 
 def test_weights_converge_to_the_inverse_loss() -> None:
-    """The minimum of exp(−s) L + s."""
+    """The minimum of exp(−s) L + s is at the weight 1 / L."""
     ours, losses = build("uncertainty", lr=0.5), {"a": 0.25, "b": 1.0, "c": 4.0}
     for _ in range(500):
         ours.update(seen(losses), losses=losses, post_step_losses={})

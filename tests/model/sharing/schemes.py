@@ -1,4 +1,4 @@
-"""Every sharing scheme on a tiny encoder, its weights stirred so that no two tasks have the same."""
+"""Every sharing scheme on a tiny encoder, with different weights for each task."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CASES: dict[str, dict[str, Any]] = {
 TASKS = ("a", "type", "c-d")
 LENGTHS = (5, 9, 3, 9, 1)
 ROWS: dict[str, tuple[int, ...]] = {"a": (0, 1, 3), "type": (1, 2, 4), "c-d": (3,)}
-"""Rows 1 and 3 are of two tasks."""
+"""Return the rows of each task; rows 1 and 3 belong to two tasks."""
 
 
 def make_encoder(directory: Path, name: str = "bert", **config: Any) -> PreTrainedModel:
@@ -49,7 +49,7 @@ def make_sharing(encoder: PreTrainedModel, case: Mapping[str, Any], tasks: tuple
 
 @torch.no_grad()
 def stir(sharing: Sharing) -> None:
-    """Move everything that a task has of its own, and what a scheme adds, by what its name and task say."""
+    """Change task-specific and added weights deterministically, differently for each name and task."""
     for task in sharing.tasks:
         for number, (_, weight) in enumerate(sorted(sharing.task_parameters(task).items())):
             _move(weight, seed=1000 * sum(task.encode()) + number)
@@ -74,12 +74,12 @@ def parts(rows: Mapping[str, tuple[int, ...]] = ROWS) -> dict[str, Tensor]:
 
 
 def masked(hidden: Mapping[str, Tensor], rows: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
-    """Hidden states with 0 on padding, where anything may stand."""
+    """Return hidden states with 0 on padding, where values are arbitrary."""
     return {task: hidden[task] * mask[indices].unsqueeze(-1) for task, indices in rows.items()}
 
 
 def gradients(module: nn.Module, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Of a sum that no two tasks have alike."""
+    """Return the gradients of a sum that differs between tasks."""
     module.zero_grad()
     sums = [(number + 1) * output.pow(3).sum() for number, (_, output) in enumerate(sorted(outputs.items()))]
     torch.stack(sums).sum().backward()

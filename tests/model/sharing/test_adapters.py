@@ -19,7 +19,7 @@ from tests.model.sharing.schemes import CASES, TASKS, make_encoder, make_inputs,
 
 
 def test_task_adapters_equal_layers_with_the_adapter_inserted(tmp_path: Path) -> None:
-    """A stock encoder for each task, with x + U gelu(D x + d) + u hooked on behind both blocks' last matrices."""
+    """An unmodified encoder per task; hooks add U gelu(D x + d) + u after the last matrix of both blocks."""
     encoder = make_encoder(tmp_path)
     plain, inputs, rows = copy.deepcopy(encoder), make_inputs(encoder), parts()
     sharing = make_sharing(encoder, CASES["adapters"])
@@ -50,7 +50,7 @@ def _behind(bottleneck: Bottleneck) -> Any:
 
 
 def test_projected_attention_is_added_to_the_layer_output(tmp_path: Path) -> None:
-    """V_D g(V_E h) for each row without its padding, head by head, added before the last normalisation."""
+    """V_D g(V_E h) for each row without padding, head by head, added before the last normalisation."""
     encoder = make_encoder(tmp_path)
     plain, inputs, rows = copy.deepcopy(encoder), make_inputs(encoder), parts()
     sharing = make_sharing(encoder, CASES["pal"])
@@ -84,7 +84,7 @@ def _beside(layer: nn.Module, projection: Projection, small: SmallAttention) -> 
         added.append(projection.up(torch.cat(heads, dim=-1)))
 
     layer.register_forward_pre_hook(before)
-    layer.get_submodule("output.dense").register_forward_hook(lambda module, given, answer: answer + added.pop())
+    layer.get_submodule("output.dense").register_forward_hook(lambda module, given, output: output + added.pop())
 
 
 @pytest.mark.parametrize(("form", "frozen"), [("bottleneck", True), ("pal", False)])
@@ -105,7 +105,7 @@ def test_new_adapters_are_the_identity_and_freeze_the_encoder_if_configured(
     base = [weight for weight in sharing.parameters() if id(weight) not in task_parameter_ids]
     assert all(weight.requires_grad == (not frozen) for weight in base)
     drawn = {task: sharing.task_parameters(task) for task in TASKS}
-    assert all(torch.equal(drawn["a"][name], drawn["type"][name]) for name in drawn["a"]), "they start alike"
+    assert all(torch.equal(drawn["a"][name], drawn["type"][name]) for name in drawn["a"]), "equal initial weights"
     before = {name: weight.clone() for name, weight in drawn["a"].items()}
     sharing.init_parameters(1)
     assert any(not torch.equal(before[name], weight) for name, weight in sharing.task_parameters("a").items())
@@ -115,7 +115,7 @@ def test_no_activations_are_kept_after_a_pass(tmp_path: Path) -> None:
     encoder = make_encoder(tmp_path)
     sharing = make_sharing(encoder, CASES["pal"]).train()
     sharing(make_inputs(encoder), parts())
-    again = copy.deepcopy(sharing)  # which tensors with a graph behind them would not allow
+    again = copy.deepcopy(sharing)  # tensors with an autograd graph cannot be copied
     assert isinstance(again, Adapters)
     assert not any(isinstance(module, TaskRouted) for module in again.modules())
     assert sum(isinstance(module, SharedLayer) for module in again.modules()) == 3

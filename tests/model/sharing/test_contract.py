@@ -1,4 +1,4 @@
-"""What must hold for every sharing scheme; a new one is tested the day it is registered."""
+"""Contracts of every sharing scheme; new ones are tested as soon as they are registered."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_registered_scheme_is_tested() -> None:
 
 
 QUICK = ("bert", "modernbert", "deberta-v2")
-"""Absolute positions, rotary ones with windows, and relative ones."""
+"""Absolute positions, rotary positions with windows, and relative positions."""
 SWEPT = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES]
 
 
@@ -65,11 +65,11 @@ def test_a_mixed_batch_equals_single_rows_on_every_architecture(
     for task, indices in rows.items():
         for place, row in enumerate(indices.tolist()):
             length = int(inputs["attention_mask"][row].sum())
-            alone = {key: value[row : row + 1, :length] for key, value in inputs.items()}
-            single = sharing(alone, {task: torch.tensor([0])})
+            separate = {key: value[row : row + 1, :length] for key, value in inputs.items()}
+            single = sharing(separate, {task: torch.tensor([0])})
             torch.testing.assert_close(mixed[task][place, :length], single[task][0], **EXACT)
     if case != "hard":
-        assert not torch.allclose(mixed["a"][2], mixed["c-d"][0]), "row 3 is another for each task"
+        assert not torch.allclose(mixed["a"][2], mixed["c-d"][0]), "row 3 differs between tasks"
     if supports_packing(encoder.config):
         expected = gradients(sharing, mixed)
         enable_packing(encoder)
@@ -125,7 +125,7 @@ def test_task_parameters_get_gradients_only_from_rows_of_the_task(
     assert all(task_parameter_ids.values())
     assert task_parameter_ids["a"] <= reached
     assert task_parameter_ids["c-d"] <= reached
-    if case != "cross_stitch":  # where each column feeds all
+    if case != "cross_stitch":  # each column feeds all others
         assert not task_parameter_ids["type"] & reached
 
 
@@ -168,7 +168,7 @@ def test_recomputed_activations_give_the_same_gradient(case: str, packed: bool, 
     assert recomputed.keys() == expected.keys()
     for key, gradient in expected.items():
         torch.testing.assert_close(recomputed[key], gradient, **EXACT)
-    assert len(calls) >= 6, "three layers at least, each computed twice"
+    assert len(calls) >= 6, "at least three layers, each computed twice"
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -212,14 +212,14 @@ def test_freezing_keeps_added_parameters_trainable(case: str, encoder: PreTraine
 
 @pytest.mark.parametrize("case", CASES)
 def test_relative_flops_equal_the_counted_products(case: str, encoder: PreTrainedModel) -> None:
-    """Counted by torch; attention between tokens, which is a product of batches, is left out in both."""
+    """Counted by torch; the batched products of attention are excluded in both."""
     plain_encoder = copy.deepcopy(encoder)
     sharing, rows = make_sharing(encoder, CASES[case]), parts()
     inputs = make_inputs(encoder, (4, 4, 4, 4, 4))
-    done = multiplications(sharing, inputs, rows)
+    result = multiplications(sharing, inputs, rows)
     plain = multiplications(make_sharing(plain_encoder, CASES["hard"]), inputs, rows)
     labels = sum(map(len, ROWS.values())) / 5
-    assert sharing.relative_flops(labels) == pytest.approx(done / plain, rel=1e-6)
+    assert sharing.relative_flops(labels) == pytest.approx(result / plain, rel=1e-6)
 
 
 def multiplications(sharing: torch.nn.Module, inputs: dict[str, torch.Tensor], rows: dict[str, torch.Tensor]) -> int:

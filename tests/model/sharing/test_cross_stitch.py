@@ -50,8 +50,8 @@ def test_cross_stitch_weights_are_reported_and_start_near_the_identity(tmp_path:
     expected = plain(**inputs).last_hidden_state
     for task, indices in parts().items():
         torch.testing.assert_close(sharing(inputs, parts())[task], expected[indices]), "columns are still alike"
-    alone = CrossStitch(encoder=make_encoder(tmp_path / "other"), tasks=("a",), shared=0, speed=1.0)
-    assert [relation.values.tolist() for relation in alone.task_relations().values()] == [[[1.0]]] * 3
+    single = CrossStitch(encoder=make_encoder(tmp_path / "other"), tasks=("a",), shared=0, speed=1.0)
+    assert [relation.values.tolist() for relation in single.task_relations().values()] == [[[1.0]]] * 3
 
 
 def test_cross_stitch_weights_have_their_own_rate_and_no_weight_decay() -> None:
@@ -63,4 +63,4 @@ def test_cross_stitch_weights_have_their_own_rate_and_no_weight_decay() -> None:
     moved = stitch.alpha.detach() - before
     assert float(moved[0, 1]) == pytest.approx(-0.05, rel=1e-3)
     assert moved.flatten()[[0, 2, 3]].abs().max() == 0
-    assert stitch.learned.dim() == 1, "what is no matrix is not decayed"
+    assert stitch.learned.dim() == 1, "vectors are not decayed"

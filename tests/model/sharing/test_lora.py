@@ -30,11 +30,11 @@ def test_a_row_uses_the_shared_adapter_and_that_of_its_task(tmp_path: Path) -> N
     sharing = make_sharing(encoder, {**CASES["lora"], "alpha": 5.0})
     linear = next(module for module in sharing.modules() if isinstance(module, LoraLinear))
     tensors: list[torch.Tensor] = []
-    hook = linear.register_forward_hook(lambda module, given, answer: tensors.extend((given[0], answer)))
+    hook = linear.register_forward_hook(lambda module, given, output: tensors.extend((given[0], output)))
     sharing(make_inputs(encoder), parts())
     hook.remove()
     x, output = tensors
-    assert len(x) == 7, "rows of two tasks are there twice"
+    assert len(x) == 7, "rows of two tasks occur twice"
     start = 0
     for task, rows in ROWS.items():
         shared, task_adapter = linear.adapters(task)
@@ -61,7 +61,7 @@ def test_new_adapters_are_the_identity_and_only_adapters_are_trained(tmp_path: P
     sharing.init_parameters(1)
     assert not torch.equal(first[0], next(sharing.adapted())[1].shared.down)
     for _, linear in sharing.adapted():
-        assert torch.equal(linear.adapters("a")[1].down, linear.adapters("type")[1].down), "they start alike"
+        assert torch.equal(linear.adapters("a")[1].down, linear.adapters("type")[1].down), "equal initial weights"
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_peft_loads_the_adapters_of_each_task_with_equal_outputs(
         assert read_json(directory / "adapter_config.json")["r"] == 5
         stock = AutoModel.from_pretrained(path, add_pooling_layer=False)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # peft says the old name
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # peft uses the old name
             adapted = peft.PeftModel.from_pretrained(stock, directory).eval()
         again = {key: value[list(rows)] for key, value in inputs.items()}
         expected = adapted(**again).last_hidden_state

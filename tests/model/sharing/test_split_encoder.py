@@ -35,7 +35,7 @@ def test_shared_layers_run_once_and_task_layers_only_on_their_rows(packed: bool,
     shapes: dict[str, torch.Size] = {}
     watched = {"shared": lower, **{task: first.copies.of(task) for task in ROWS}}
     for name, module in watched.items():
-        module.register_forward_hook(lambda module, given, answer, name=name: shapes.update({name: given[0].shape[:2]}))
+        module.register_forward_hook(lambda module, given, output, name=name: shapes.update({name: given[0].shape[:2]}))
     sharing(inputs, parts())
     lengths = inputs["attention_mask"].sum(dim=1)
     if packed:
@@ -52,7 +52,7 @@ def test_a_single_task_is_trained_as_with_hard_sharing(kind: str, encoder: PreTr
     hard = make_sharing(copy.deepcopy(encoder), CASES["hard"], ("a",))
     expected = gradients(hard, hard(inputs, rows))
     sharing = make_sharing(encoder, {"kind": kind, "shared": 1}, ("a",))
-    with torch.no_grad():  # as before it was stirred
+    with torch.no_grad():  # the original weights
         for weight, before in zip(sharing.parameters(), hard.parameters(), strict=True):
             weight.copy_(before)
     actual = gradients(sharing, sharing(inputs, rows))
