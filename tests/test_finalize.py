@@ -51,10 +51,10 @@ def test_figures_of_the_card_equal_scores_json(trained: Trained, card: ModelCard
 def test_scored_predictions_are_returned_with_the_result(trained: Trained) -> None:
     assert trained.result.scores is not None
     assert set(trained.result.predictions) == set(TASKS)
-    for task, one in trained.result.predictions.items():
-        assert len(one.predicted) == len(one.gold) == trained.result.scores[task]["rows"]
+    for task, predictions in trained.result.predictions.items():
+        assert len(predictions.predicted) == len(predictions.gold) == trained.result.scores[task]["rows"]
     topic = trained.result.predictions["topic"]
-    right = sum(said == gold for said, gold in zip(topic.predicted, topic.gold, strict=True))
+    right = sum(prediction == gold for prediction, gold in zip(topic.predicted, topic.gold, strict=True))
     assert right / len(topic.gold) == trained.result.scores["topic"]["accuracy"]
 
 

@@ -149,8 +149,8 @@ def test_every_command_that_loads_a_model_takes_plugins(
         refused = invoke(*command)
         assert refused.exit_code == 2, name
         assert "unknown task type 'own_kind'" in refused.stderr
-        done = invoke(*command, "--plugins", "own_kinds_of_test")
-        assert (done.exit_code, done.exception) == (0, None), name
+        result = invoke(*command, "--plugins", "own_kinds_of_test")
+        assert (result.exit_code, result.exception) == (0, None), name
     forget("own_kinds_of_test")
     assert "own_kind" in invoke("show", "kinds", "--plugins", "own_kinds_of_test").stdout
     for verb in ("predict", "evaluate", "serve", "export", "submit", "show"):

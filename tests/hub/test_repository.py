@@ -144,7 +144,7 @@ def test_an_incomplete_model_is_refused_before_any_request(
 
 
 def test_bad_arguments_are_refused_before_any_request(client: Client, anonymous: Client, hub: Hub, made: Path) -> None:
-    before = len(hub.asked)
+    before = len(hub.requests)
     assert "does not exist" in refused(client, "push", directory=made / "x", repo_id="me/x")
     for wrong in ("a/b/c", "me/x--y", "me/x.git", "", "me/ü"):
         assert "ConfigError: the model cannot be pushed to" in refused(client, "push", directory=made, repo_id=wrong)
@@ -188,8 +188,8 @@ def test_a_branch(client: Client, hub: Hub, made: Path, name: str) -> None:
 
 
 def test_a_pull_request(client: Client, hub: Hub, made: Path, name: str) -> None:
-    answer = refused(client, "push", directory=made, repo_id=name, create_pr=True)
-    assert "the repository does not exist" in answer
+    prediction = refused(client, "push", directory=made, repo_id=name, create_pr=True)
+    assert "the repository does not exist" in prediction
     assert name not in hub.models
     repo = put(hub, "them/" + name.removeprefix("me/"), model_files.files(1))
     theirs = "them/" + name.removeprefix("me/")

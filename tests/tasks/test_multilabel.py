@@ -44,14 +44,14 @@ def test_weights_and_smoothing() -> None:
 
 
 def test_weights_keep_the_mean_loss_of_the_task() -> None:
-    """Where all logits are 0 every target has the same loss, so the mean weight over the train rows shows."""
-    answers = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
-    plain = float(loss(Multilabel(**TASK), torch.zeros(2, 3), answers))
+    """With logits of 0, every target has the same loss, which gives the mean weight over the train rows."""
+    predictions = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
+    plain = float(loss(Multilabel(**TASK), torch.zeros(2, 3), predictions))
     for weights in ({"anger": 10.0}, {"joy": 0.0, "fear": 7.0}, {"joy": 3.0, "fear": 3.0, "anger": 3.0}):
         task = Multilabel(**TASK, class_weights=weights)
-        assert float(loss(task, torch.zeros(2, 3), answers)) != pytest.approx(plain, rel=1e-3)
+        assert float(loss(task, torch.zeros(2, 3), predictions)) != pytest.approx(plain, rel=1e-3)
         task.fit({"label": [["joy", "anger"], ["anger"]]})
-        assert float(loss(task, torch.zeros(2, 3), answers)) == pytest.approx(plain, rel=1e-6)
+        assert float(loss(task, torch.zeros(2, 3), predictions)) == pytest.approx(plain, rel=1e-6)
 
 
 def test_labels_above_the_threshold_are_predicted_most_confident_first() -> None:

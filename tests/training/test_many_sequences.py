@@ -50,10 +50,10 @@ def test_micro_batches_of_any_size_give_the_gradient_of_one_batch(toys: Toys, mi
 
 
 def test_a_gradient_method_gives_the_same_for_micro_batches_of_any_size(toys: Toys) -> None:
-    whole, _ = toys.change(plan(), weighting="upgrad")
+    full, _ = toys.change(plan(), weighting="upgrad")
     for micro_tokens in (1, 60):
         change, _ = toys.change(plan(), weighting="upgrad", micro_tokens=micro_tokens)
-        torch.testing.assert_close(change, whole, rtol=0, atol=1e-11)
+        torch.testing.assert_close(change, full, rtol=0, atol=1e-11)
 
 
 def test_two_processes_give_the_gradient_of_one(tmp_path: Path, accelerator: Accelerator) -> None:
