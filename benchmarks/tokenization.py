@@ -45,7 +45,7 @@ def measure(encoder: str, case: str, count: int) -> dict[str, Any]:
     from nlpmtl.config.dataset import DataConfig, InputConfig
     from nlpmtl.data.dataset_reader import open_reader
     from nlpmtl.data.split_tokenization import tokenize_split
-    from nlpmtl.data.tokenizer import without_truncation
+    from nlpmtl.data.tokenization import without_truncation
 
     tokenizer = without_truncation(AutoTokenizer.from_pretrained(encoder))
     columns = {key: key for key in KEYS[case]}

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nlpmtl.data import NO_TOKEN, Batch, Ragged, TokenizedSplit
-from nlpmtl.data.collate import pad_rows
-from nlpmtl.data.row_sequences import sequences_of, token_sequence
+from nlpmtl.data.batch import pad_rows
 from nlpmtl.heads import named_outputs
 from nlpmtl.tasks import ExampleOutputs
 
@@ -115,7 +114,7 @@ class Inference:
             rows_of: for each task, whether it reads each row, ``[rows]``.
             consume: makes results of a task's outputs, without the padding of sequences.
         """
-        reads = {task: sequences_of(split, task) for task in rows_of}
+        reads = {task: split.sequences_of(task) for task in rows_of}
         rows = np.flatnonzero(np.logical_or.reduce(list(rows_of.values())))
         lengths, counts = _row_sizes(split, reads)
         for batch in list(self._batches(rows, lengths=lengths, counts=counts))[self.rank :: self.world]:
@@ -328,8 +327,8 @@ def to_items(
     split: TokenizedSplit, task: str, outputs: Sequence[Outputs], rows: NDArray[np.int64]
 ) -> list[ExampleOutputs]:
     """Return a task's outputs of rows of a tokenized split, as `Task.decode` takes them."""
-    sequences = sequences_of(split, task)
+    sequences = split.sequences_of(task)
     return [
-        ExampleOutputs(split.example(row, task), [token_sequence(split, i) for i in sequences[row].tolist()], values)
+        ExampleOutputs(split.example(row, task), [split.sequence(i) for i in sequences[row].tolist()], values)
         for row, values in zip(rows.tolist(), outputs, strict=True)
     ]

@@ -129,7 +129,7 @@ def _read(
 
 
 def _to_texts(lines: Iterator[str], text_format: TextFormat, *, reader: Reader, where: str) -> Iterator[str | BadRow]:
-    from nlpmtl.data.input_parsing import has_surrogate
+    from nlpmtl.data.example import has_surrogate
     from nlpmtl.data.lines import strip_line_end, undecodable
 
     for number, line in enumerate(lines, 1):
@@ -153,8 +153,8 @@ def _find_error(reader: Reader, value: Any) -> str | None:
 def _read_rows(
     name: str, *, reader: Reader, on_bytes: Callable[[int], object], text_format: TextFormat
 ) -> Iterator[Text | BadRow]:
+    from nlpmtl.data.example import has_surrogate
     from nlpmtl.data.files import open_file
-    from nlpmtl.data.input_parsing import has_surrogate
     from nlpmtl.data.raw_rows import MalformedRow
 
     columns = list(dict.fromkeys(["text", "pair", "words", *reader.trained_columns]))

@@ -14,10 +14,9 @@ from nlpmtl.data.batching import split_into_microbatches
 from nlpmtl.data.collate import BatchStats, Collator
 from nlpmtl.data.column_types import BUILT_IN, ColumnType, column_type
 from nlpmtl.data.dataset_loader import DatasetLoader
-from nlpmtl.data.example import Example, TokenSequence
+from nlpmtl.data.example import Example, Input, TextInput, TokenSequence, to_input
 from nlpmtl.data.example_targets import IGNORED, Targets, stack_targets
 from nlpmtl.data.fingerprint import describe_changes, fingerprint
-from nlpmtl.data.input_parsing import Input, TextInput, to_input
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.label_resolution import is_multi_hot, resolve_labels
 from nlpmtl.data.label_spelling import Spelling, merged_unicode_forms, sort_names
@@ -35,9 +34,8 @@ from nlpmtl.data.targets import (
     TagLabels,
 )
 from nlpmtl.data.text_inputs import TokenizedInputs, tokenize_text_inputs
-from nlpmtl.data.tokenization import TokenizedTexts, tokenize
+from nlpmtl.data.tokenization import TokenizedTexts, tokenize, without_truncation
 from nlpmtl.data.tokenized_split import TokenizedSplit, attach_labels
-from nlpmtl.data.tokenizer import without_truncation
 from nlpmtl.data.word_alignment import NO_TOKEN, Span, find_first_tokens, join_words, split_words
 from nlpmtl.data.word_splitting import WHITESPACE, SplittingMethod, WordCounts, WordSplitting
 

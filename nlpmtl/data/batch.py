@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from nlpmtl.data.ragged import Ragged
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -156,3 +161,17 @@ def to_device(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
         parts = pinned.to(device, non_blocking=True).split([tensors[i].numel() for i in indices])
         moved |= {i: part.view(tensors[i].shape) for i, part in zip(indices, parts, strict=True)}
     return [moved[i] for i in range(len(tensors))]
+
+
+def pad_rows(
+    parts: Sequence[Ragged | None], indices: Sequence[NDArray[np.int64]], *, shape: tuple[int, int], fill: int
+) -> Tensor:
+    """Return the rows of ragged arrays, in the places that `indices` gives them, as one padded matrix."""
+    import torch
+
+    padded = np.full(shape, fill, dtype=np.int64)
+    for part, index in zip(parts, indices, strict=True):
+        if part is not None:
+            row, place = part.indices_2d()
+            padded[index[row], place] = part.values
+    return torch.from_numpy(padded)

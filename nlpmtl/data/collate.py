@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.data.batch import Batch, TaskBatch
+from nlpmtl.data.batch import Batch, TaskBatch, pad_rows
 from nlpmtl.data.example_targets import join_padded
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.row_sequences import (
@@ -192,20 +192,6 @@ def _batch_indices(parts: Sequence[Sequences]) -> list[NDArray[np.int64]]:
 
 def _longest(rows: Ragged) -> int:
     return int(rows.lengths.max(initial=0))
-
-
-def pad_rows(
-    parts: Sequence[Ragged | None], indices: Sequence[NDArray[np.int64]], *, shape: tuple[int, int], fill: int
-) -> Tensor:
-    """Return the rows of ragged arrays, in the places that `indices` gives them, as one padded matrix."""
-    import torch
-
-    padded = np.full(shape, fill, dtype=np.int64)
-    for part, index in zip(parts, indices, strict=True):
-        if part is not None:
-            row, place = part.indices_2d()
-            padded[index[row], place] = part.values
-    return torch.from_numpy(padded)
 
 
 class _Piece(NamedTuple):

@@ -16,8 +16,8 @@ from nlpmtl.data.dataset_cache import Cache, cache_directory
 from nlpmtl.data.dataset_reader import DatasetReader, open_reader
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.split_tokenization import tokenize_split
+from nlpmtl.data.tokenization import without_truncation
 from nlpmtl.data.tokenized_split import TokenizedSplit, read_tokenized_split
-from nlpmtl.data.tokenizer import without_truncation
 from nlpmtl.errors import DataError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from nlpmtl.config.dataset import DataConfig
-from nlpmtl.data.input_parsing import has_surrogate
+from nlpmtl.data.example import has_surrogate
 from nlpmtl.data.lines import LONGEST_LINE, UTF_8, skip_empty, strip_line_end, undecodable
 from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRow, check_distinct
 from nlpmtl.errors import DataError

@@ -1,16 +1,207 @@
-"""An example as a task type sees it, and its token sequences."""
+"""Examples: validated rows and raw inputs, what is tokenized of them, and the parsing of raw values.
+
+The functions that parse raise ValueError with the rule that a value breaks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.data.input_parsing import Input, TextInput
-from nlpmtl.data.word_alignment import Span
+from nlpmtl.data.tables import describe_value, to_plain
+from nlpmtl.data.word_alignment import Span, join_words
+from nlpmtl.data.word_splitting import WHITESPACE, WordSplitting
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def has_surrogate(text: str) -> bool:
+    """Return whether a text has a lone surrogate, which no encoding can represent."""
+    return not text.isascii() and _SURROGATE.search(text) is not None
+
+
+def are_strings(values: Sequence[Any]) -> bool:
+    """Return whether all values are strings without lone surrogates."""
+    return set(map(type, values)) <= {str} and not has_surrogate("".join(values))
+
+
+def to_text(value: Any) -> str:
+    """Return a text, which may be empty."""
+    if value is None:
+        raise ValueError("missing or null")
+    if not isinstance(value, str):
+        raise ValueError("a string was expected")
+    if has_surrogate(value):
+        raise ValueError("not valid Unicode")
+    return value
+
+
+def to_words(value: Any) -> list[str]:
+    """Return the words of a pre-tokenized text: at least one."""
+    if value is None:
+        raise ValueError("missing or null")
+    if not isinstance(value, list | tuple):
+        raise ValueError("a list of words was expected")
+    if not value:
+        raise ValueError("at least one word was expected")
+    if are_strings(value):
+        return list(value)
+    for number, word in enumerate(value, 1):
+        if not isinstance(word, str):
+            raise ValueError(f"word {number} is not a string")
+        if has_surrogate(word):
+            raise ValueError(f"word {number} is not valid Unicode")
+    return list(value)
+
+
+@dataclass(frozen=True, slots=True)
+class TextInput:
+    """A text or a pair of texts to be tokenized. Equal ones of a row are tokenized and encoded once for all tasks.
+
+    Args:
+        text: the text, or the first text of a pair.
+        pair: the second text of a pair.
+        words: start and end of each word in `text`, in characters; None where no task needs positions of words.
+        stride: None: a long input is truncated. Else it is cut into windows that share this many tokens ("half": half
+            of the tokens of a window); of a pair the second text is cut, and each window has the first text.
+        offsets: whether the character offsets of the tokens are needed.
+    """
+
+    text: str
+    pair: str | None = None
+    words: Sequence[Span] | None = field(default=None, hash=False)
+    stride: int | Literal["half"] | None = None
+    offsets: bool = False
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input to predict for.
+
+    Args:
+        text: the text; pre-tokenized words are joined with single spaces.
+        pair: the second text of a pair.
+        given: the spans of the words, if the input is words.
+        splitting: the rule that splits a raw text into words.
+    """
+
+    text: str
+    pair: str | None = None
+    given: Sequence[Span] | None = None
+    splitting: WordSplitting = WHITESPACE
+
+    @cached_property
+    def words(self) -> Sequence[Span]:
+        """The spans of the words, computed on first use because not every task needs them."""
+        return self.splitting.split(self.text) if self.given is None else self.given
+
+    @cached_property
+    def encoded(self) -> tuple[str, Sequence[Span]]:
+        """The text for the encoder, with spaces between words as in training, and the spans of the words in it."""
+        if self.given is not None or self.pair is not None or not self.splitting.joins:
+            return self.text, self.words
+        return join_words([self.text[start:end] for start, end in self.words])
+
+    def text_input(
+        self, *, words: bool = False, stride: int | Literal["half"] | None = None, offsets: bool = False
+    ) -> TextInput:
+        """Return what is to be tokenized; see `TextInput`."""
+        return TextInput(self.encoded_text, self.pair, _EncodedWords(self) if words else None, stride, offsets)
+
+    @property
+    def encoded_text(self) -> str:
+        """The text for the encoder."""
+        return self.encoded[0] if self.splitting.joins else self.text
+
+
+@dataclass(frozen=True)
+class _EncodedWords(Sequence[Span]):
+    """The spans of the words of an input in the text for the encoder, found when they are first read.
+
+    So the spans of a long text are not in memory beside the tokenizer's encodings.
+    """
+
+    input: Input
+
+    def __len__(self) -> int:
+        return len(self.input.encoded[1])
+
+    @overload
+    def __getitem__(self, index: int) -> Span: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Span]: ...
+    def __getitem__(self, index: int | slice) -> Span | Sequence[Span]:
+        return self.input.encoded[1][index]
+
+    def __iter__(self) -> Iterator[Span]:
+        return iter(self.input.encoded[1])
+
+
+def to_input(value: Any, *, columns: Mapping[str, str] | None = None) -> Input:
+    """Parse a text, a pair ``(text, pair)``, or a mapping with ``text`` (and optionally ``pair``) or ``words``.
+
+    Args:
+        value: the input.
+        columns: key of a mapping = the column that its value comes from, for messages.
+
+    Raises:
+        ValueError: the value is not an input.
+    """
+    value = to_plain(value)
+    if isinstance(value, Mapping):
+        return _from_row(value, columns or {})
+    if isinstance(value, tuple):
+        if len(value) != 2:
+            raise ValueError(f"a pair has two texts, found {len(value)}; pass several inputs as a list")
+        return Input(_to_text(value[0]), _to_text(value[1]))
+    if isinstance(value, list):
+        raise ValueError('pass pre-tokenized words as {"words": [...]} and a pair as (text, pair)')
+    return Input(_to_text(value))
+
+
+def _to_text(value: Any) -> str:
+    """Return a text as a plain string; the error contains the value found."""
+    value = to_plain(value)
+    try:
+        return str.__str__(to_text(value))  # converts a subclass, such as NumPy's
+    except ValueError as error:
+        shown = "" if isinstance(value, str) else f", found {describe_value(value)}"
+        raise ValueError(f"{error}{shown}") from None
+
+
+def _to_words(value: Any) -> list[str]:
+    """Return words as plain strings; they may be the elements of an array."""
+    value = to_plain(value)
+    if not isinstance(value, str | bytes | Mapping) and getattr(value, "ndim", 1) == 1 and hasattr(value, "tolist"):
+        value = value.tolist()
+    try:
+        return [str.__str__(word) for word in to_words(value)]
+    except ValueError as error:
+        raise ValueError(
+            str(error) if isinstance(value, list | tuple) else f"{error}, found {describe_value(value)}"
+        ) from None
+
+
+def _from_row(row: Mapping[str, Any], columns: Mapping[str, str]) -> Input:
+    key = "text" if "text" in row or "words" not in row else "words"
+    try:
+        if key == "words":
+            text, spans = join_words(_to_words(row["words"]))
+            return Input(text, given=spans)
+        text = _to_text(row.get("text"))
+        key = "pair"
+        if to_plain(row.get("pair")) is None:
+            return Input(text)
+        return Input(text, _to_text(row["pair"]))
+    except ValueError as error:
+        what = "" if columns.get(key, key) != key else "; expected keys: `text` (and optionally `pair`), or `words`"
+        raise ValueError(f"{columns.get(key, key)}: {error}{what}") from None
 
 
 @dataclass(frozen=True, slots=True)

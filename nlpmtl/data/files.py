@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from nlpmtl.data.delimited import TextFormat, read_table
+from nlpmtl.data.example import has_surrogate
 from nlpmtl.data.features import class_names
-from nlpmtl.data.input_parsing import has_surrogate
 from nlpmtl.data.labels import LIST_TYPES, LabelType
 from nlpmtl.data.lines import Progress, read_file_lines, reading, skip_empty, undecodable
 from nlpmtl.data.raw_rows import MalformedRow, NumberedRows, RawRow, RawRows, arrow_rows, check_distinct

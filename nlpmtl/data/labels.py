@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from nlpmtl.data.column_types import ColumnType, column_type
-from nlpmtl.data.input_parsing import are_strings, has_surrogate
+from nlpmtl.data.example import are_strings, has_surrogate
 from nlpmtl.data.label_spelling import whole_number
 from nlpmtl.registry import COLUMN_TYPES
 

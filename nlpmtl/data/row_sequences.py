@@ -88,22 +88,6 @@ def take_sequences(
     )
 
 
-def sequences_of(split: TokenizedSplit, task: str) -> Ragged:
-    """Return for each row the indices of the sequences that a task reads."""
-    if task in split.places:
-        return split.places[task]
-    return Ragged(np.arange(len(split)), np.arange(len(split) + 1))
-
-
-def token_sequence(split: TokenizedSplit, index: int) -> TokenSequence:
-    """Return a sequence of a split."""
-    return TokenSequence(
-        ids=split.ids[index],
-        type_ids=None if split.types is None else split.types[index],
-        words=None if split.first_tokens is None else split.first_tokens[index],
-    )
-
-
 def row_lengths(split: TokenizedSplit, *, copied: Collection[str]) -> NDArray[np.int64]:
     """Return the tokens of each row over all sequences that its tasks read, ``[rows]``.
 
@@ -116,7 +100,7 @@ def row_lengths(split: TokenizedSplit, *, copied: Collection[str]) -> NDArray[np
     lengths, total = split.ids.lengths, np.zeros(len(split), dtype=np.int64)
     row_of = np.full(len(lengths), -1, dtype=np.int64)  # of each sequence that a task reads unchanged
     for task in split.labels:
-        read = sequences_of(split, task)
+        read = split.sequences_of(task)
         row, _ = read.indices_2d()
         if task in copied:
             np.add.at(total, row, lengths[read.values])
@@ -142,7 +126,7 @@ def read_sequences(
     keys, sizes = {}, {}
     for task, rows in examples.items():
         if task not in corrupt:
-            read = sequences_of(split, task).take(share.rows[rows])
+            read = split.sequences_of(task).take(share.rows[rows])
             keys[task], sizes[task] = rows.repeat(read.lengths) * size + read.values, read.lengths
     distinct = np.unique(np.concatenate(list(keys.values()))) if keys else np.zeros(0, dtype=np.int64)
     tasks = {task: TaskExamples(examples[task], np.searchsorted(distinct, keys[task]), sizes[task]) for task in keys}
@@ -158,12 +142,12 @@ def _add_copies(
 ) -> Sequences:
     """Add the changed copies that a task reads."""
     split, labels = share.split, share.split.labels[task]
-    read = sequences_of(split, task)
+    read = split.sequences_of(task)
     copies: list[TokenSequence] = []
     sizes, all_targets = np.empty(len(rows), dtype=np.int64), []
     for i, place in enumerate(rows.tolist()):
         row = int(share.rows[place])
-        originals = [token_sequence(split, index) for index in read[row].tolist()]
+        originals = [split.sequence(index) for index in read[row].tolist()]
         targets = labels.example_targets(row, first_tokens=split.first_tokens, time=len(originals[0].ids))
         rng = _generator(seed, task=task, dataset=share.name, row=row, pass_=int(share.passes[place]))
         changed, targets = corrupt(originals, targets, rng)

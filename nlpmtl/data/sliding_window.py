@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nlpmtl.data.ragged import Ragged
-from nlpmtl.data.tokenization import TokenizedTexts, sequence_ids
-from nlpmtl.data.tokenizer import encode_untruncated, placeholder_token
+from nlpmtl.data.tokenization import TokenizedTexts, encode_untruncated, placeholder_token, sequence_ids
 from nlpmtl.data.word_alignment import NO_TOKEN, Span, Spans, find_first_tokens_batch
 
 if TYPE_CHECKING:

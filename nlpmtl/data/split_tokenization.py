@@ -24,9 +24,8 @@ from nlpmtl.data.hashing import digest_tokens, hash_inputs
 from nlpmtl.data.label_columns import LabelColumnWriter
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
-from nlpmtl.data.tokenization import TokenizedTexts, tokenize
+from nlpmtl.data.tokenization import TokenizedTexts, find_failing_text, tokenize
 from nlpmtl.data.tokenized_split import EXAMPLES, TokenizedSplit
-from nlpmtl.data.tokenizer import find_failing_text
 from nlpmtl.data.word_alignment import NO_TOKEN, Spans
 from nlpmtl.data.word_splitting import WordCounts
 from nlpmtl.errors import RunError

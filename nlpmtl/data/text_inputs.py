@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.data.example import TokenSequence
-from nlpmtl.data.input_parsing import TextInput
+from nlpmtl.data.example import TextInput, TokenSequence
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.sliding_window import tokenize_windows
 from nlpmtl.data.tokenization import TokenizedTexts, tokenize

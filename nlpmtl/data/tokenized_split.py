@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from nlpmtl.data.arrays import memmap_array, memmap_ragged, open_regular_file
 from nlpmtl.data.arrow_buffer import ArrowBatches, memmap_batches
-from nlpmtl.data.example import Example
+from nlpmtl.data.example import Example, Input, TokenSequence
 from nlpmtl.data.hashing import Hashes
-from nlpmtl.data.input_parsing import Input
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.raw_rows import FilePart, MissingColumn, location
@@ -104,6 +103,20 @@ class TokenizedSplit:
         """Return where a row is in its source, such as ``data/train.jsonl:17``."""
         number = row if self.numbers is None else int(self.numbers[row])
         return location(number, where=self.where, separator=self.separator, files=self.files)
+
+    def sequences_of(self, task: str) -> Ragged:
+        """Return for each row the indices of the sequences that a task reads."""
+        if task in self.places:
+            return self.places[task]
+        return Ragged(np.arange(len(self)), np.arange(len(self) + 1))
+
+    def sequence(self, index: int) -> TokenSequence:
+        """Return a sequence, given its index."""
+        return TokenSequence(
+            ids=self.ids[index],
+            type_ids=None if self.types is None else self.types[index],
+            words=None if self.first_tokens is None else self.first_tokens[index],
+        )
 
     def example(self, row: int, task: str) -> Example:
         """Return a row as a task sees it. Its input and labels are read when they are first used.

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from nlpmtl.config.dataset import InputConfig
 from nlpmtl.data.arrow_buffer import ArrowBuffer
 from nlpmtl.data.column_types import column_type
+from nlpmtl.data.example import to_text, to_words
 from nlpmtl.data.examples import Examples
-from nlpmtl.data.input_parsing import to_text, to_words
 from nlpmtl.data.labels import LabelType, to_label
 from nlpmtl.data.raw_rows import MalformedRow, MissingColumn, RawRow, RawRows
 from nlpmtl.errors import ConfigError, find_nearest, plain, quote

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.batched_inference import Inference, Outputs
 from nlpmtl.data import Example, Input, TokenizedSplit, tokenize_text_inputs, without_truncation
-from nlpmtl.data.tokenizer import find_failing_text
+from nlpmtl.data.tokenization import find_failing_text
 from nlpmtl.errors import ConfigError, DataError, NlpmtlError, RunError
 from nlpmtl.inference.backend import Backend
 from nlpmtl.inference.task_inputs import InputReader, TaskInputs

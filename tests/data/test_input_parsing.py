@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nlpmtl.data.input_parsing import has_surrogate, to_text, to_words
+from nlpmtl.data.example import has_surrogate, to_text, to_words
 
 
 @pytest.mark.parametrize("text", ["", " ", "plain", "\u200b", "héllo \U0001f600", "a\0b"])

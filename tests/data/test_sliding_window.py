@@ -10,8 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from nlpmtl.data.sliding_window import Windows, tokenize_windows
-from nlpmtl.data.tokenization import tokenize
-from nlpmtl.data.tokenizer import without_truncation
+from nlpmtl.data.tokenization import tokenize, without_truncation
 from nlpmtl.data.word_alignment import NO_TOKEN, find_first_tokens, split_words
 from tests.tiny_tokenizers import TOKENIZERS
 
