@@ -47,4 +47,4 @@ def export(
     predictor = load_predictor(model, revision=revision, device=device, dtype=dtype, plugins=plugins)
     difference = predictor.export(output, to=to, task=task or None)
     echo(f"wrote {output}: {', '.join(sorted(path.name for path in output.iterdir()))}")
-    echo(f"verified: largest difference of the logits {difference:.1e}, relative to the largest logit or 1")
+    echo(f"verified: the logits differ by at most {difference:.1e} (relative to the largest logit if that is above 1)")

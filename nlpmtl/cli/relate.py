@@ -91,7 +91,8 @@ def _summary(result: Relations) -> Iterator[str]:
     yield f"Groups for {count} encoders{search}:" if count > 1 else "One encoder for all tasks:"
     for group in result.grouping.groups:
         helpers = [result.tasks[i] for i in group.tasks if i not in group.serves]
-        helped_by = f"  (trained with {', '.join(helpers)} as auxiliary tasks)" if helpers else ""
+        role = "an auxiliary task" if len(helpers) == 1 else "auxiliary tasks"
+        helped_by = f"  (trained with {', '.join(helpers)} as {role})" if helpers else ""
         yield f"  {', '.join(result.tasks[i] for i in group.serves)}{helped_by}"
     if count > 1:
         gain, error = 100 * float(result.gain.mean), 100 * float(result.gain.error)

@@ -54,10 +54,10 @@ one for all tasks, which favours single-task training. *Best per task* selects a
 model too; that is one checkpoint per task, not one model. These scores are from evaluations.jsonl, before calibration:
 the thresholds of `multilabel` tasks are fitted at the end of a run."""
 _LENGTH = """\
-A single-task run makes as many passes over the rows of its datasets as `train.epochs` specifies, or as `train.steps`
-amounts to over all rows of the multi-task run; it is evaluated at the same fractions of its length. *passes* were
-counted: in multi-task training they depend on the sampler, and a task that is sampled more often than in proportion has
-seen its rows more often than in single-task training."""
+A single-task run trains for `train.epochs` epochs on its datasets. If `train.steps` is set instead, it trains for as
+many epochs as these steps are over all rows of the multi-task run. It is evaluated at the same fractions of its length.
+*passes* is the number of epochs over the rows of the task's datasets, counted in the run: in multi-task training it
+depends on the sampler, which may draw a task more often than in proportion to its rows."""
 
 
 def score_rows(result: CompareResult) -> Iterator[tuple[str, ...]]:

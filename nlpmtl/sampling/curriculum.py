@@ -7,8 +7,8 @@ Symbols:
 - n_i: number of train rows of dataset i
 - T: option `temperature`, > 0
 
-By default the run trains on the large datasets for half of the steps, and then on all of them. Choi et al. find that to
-pre-train on high-resource tasks and then fine-tune on the mixture helps the low-resource tasks.
+By default the run trains on the large datasets for half of the steps, and then on all of them. Choi et al. find that
+pre-training on high-resource tasks and then fine-tuning on all tasks helps the low-resource tasks.
 
 Departures from the paper:
 - The paper has two training stages, pre-training and fine-tuning. Here they are phases of one run with one

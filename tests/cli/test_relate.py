@@ -92,7 +92,7 @@ def test_nothing_significant_is_reported(noise: float, message: str) -> None:
 def test_auxiliary_tasks() -> None:
     means = np.array([[0.02, 0.01, 0.01], [0.01, 0.02, -0.05], [0.01, 0.01, 0.02]])
     lines = list(_summary(make_relations(means, noise=1e-5)))
-    assert lines[1:3] == ["  t0, t2", "  t1  (trained with t0 as auxiliary tasks)"]
+    assert lines[1:3] == ["  t0, t2", "  t1  (trained with t0 as an auxiliary task)"]
 
 
 def test_the_local_search_of_many_tasks_is_mentioned() -> None:
