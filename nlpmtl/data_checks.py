@@ -53,9 +53,8 @@ def check_datasets(
     if problems:
         raise type(problems[0])("\n".join(dict.fromkeys(map(str, problems)))) from None
     if splits[0] not in known:
-        reason = f"; splits found: {', '.join(known)}" if splits[0] == "train" else ""
         name = "`train`" if splits[0] == "train" else repr(splits[0])
-        raise ConfigError(f"no dataset has a split {name}{reason}")
+        raise ConfigError(f"no dataset has a split {name}; splits found: {', '.join(known)}")
 
 
 def _problems(

@@ -57,4 +57,4 @@ def test_an_unknown_label_is_reported(
 def test_a_missing_split(trained: Trained, run_file: Path, nlpmtl_: Nlpmtl) -> None:
     result = nlpmtl_("evaluate", trained.model_dir, "--data", run_file, "--split", "tests")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == "error: no dataset has a split 'tests'\n"
+    assert result.stderr == "error: no dataset has a split 'tests'; splits found: train, validation\n"
