@@ -29,7 +29,7 @@ from benchmarks.tables import facts, make_parser, median_spread, run_parts, writ
 from nlpmtl.registry import WEIGHTINGS
 from nlpmtl.weighting import GradientMethod, StepObservation, Weighting
 from tests.faults.harness import small_run, train_all
-from tests.tiny import apart, checkpoint
+from tests.tiny import checkpoint, max_weight_difference
 
 TASKS = (2, 4, 8)
 STEPS = 10
@@ -138,7 +138,7 @@ def processes(scratch: Path) -> Iterator[str]:
         cells = []
         for p in _PRECISIONS:
             single, double = (checkpoint(scratch / f"{p}-{kind}-{world}", TWENTY) for world in (1, 2))
-            cells.append(f"{apart(single, double):.1e}")
+            cells.append(f"{max_weight_difference(single, double):.1e}")
         mark = " (gradient method)" if issubclass(member(kind), GradientMethod) else ""
         yield f"| `{kind}`{mark} | {' | '.join(cells)} |"
 

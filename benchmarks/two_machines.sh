@@ -44,10 +44,10 @@ wait "$first"
 "$python" - "$work" << 'END'
 import sys
 from pathlib import Path
-from tests.tiny import apart, checkpoint, read_json
+from tests.tiny import max_weight_difference, checkpoint, read_json
 work = Path(sys.argv[1])
 rows = [read_json(work / which / "rows-0.json") for which in ("one", "two")]
-far = apart(checkpoint(work / "one", 40), checkpoint(work / "two", 40))
+far = max_weight_difference(checkpoint(work / "one", 40), checkpoint(work / "two", 40))
 print(f"two machines: the same rows: {rows[0] == rows[1]}; weights {far:.1e} from those of one process")
 sys.exit(rows[0] != rows[1] or far > 1e-5)
 END

@@ -74,8 +74,8 @@ def exported(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Expo
         loaded.head("places").get_submodule("out").get_parameter("bias")[0] -= 10  # the bias of label O
     for part in (loaded, tokenizer):
         part.save_pretrained(root / "source")
-    apart = export_onnx(loaded, tokenizer, directory=root / "onnx")
-    return Exported(root / "onnx", root / "source", apart)
+    difference = export_onnx(loaded, tokenizer, directory=root / "onnx")
+    return Exported(root / "onnx", root / "source", difference)
 
 
 @pytest.fixture(scope="session")

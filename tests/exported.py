@@ -13,9 +13,9 @@ class Exported:
     Args:
         directory: directory of the graph.
         source: the model directory that was exported.
-        apart: the reported largest difference of the graph's logits from PyTorch's.
+        max_logit_difference: the reported largest difference of the graph's logits from PyTorch's.
     """
 
     directory: Path
     source: Path
-    apart: float
+    max_logit_difference: float

@@ -20,7 +20,7 @@ from nlpmtl.registry import METRICS, TASKS
 from nlpmtl.run import TrainResult, iter_train, load_config
 from nlpmtl.tasks import Classification
 from nlpmtl.training import EvaluationDone, Message
-from tests.tiny import apart, checkpoint, make_run, read_json, write_rows
+from tests.tiny import checkpoint, make_run, max_weight_difference, read_json, write_rows
 
 
 class Fragile(Metric):
@@ -148,7 +148,7 @@ def test_failures_after_the_last_step_are_reported_and_the_model_is_saved(
     assert len(notes) == 1 + (what == "the last evaluation"), "calibration needs the same metric"
     assert read_json(tmp_path / "out" / "run.json")["failures"] == notes
     loads(result.model_dir)
-    assert apart(checkpoint(tmp_path / "out", 4), result.model_dir) == 0.0
+    assert max_weight_difference(checkpoint(tmp_path / "out", 4), result.model_dir) == 0.0
     files = ("README.md", "scores.json", "images/learning-curve.png", "images/answers-topic.png")
     assert {name for name in files if not (result.model_dir / name).exists()} == missing
     assert (result.scores is None) == ("scores.json" in missing)
@@ -234,7 +234,7 @@ def test_the_weights_are_saved_first(run: dict[str, Any], tmp_path: Path) -> Non
     finally:
         Brittle.calibrate = before  # type: ignore[method-assign]
     loads(tmp_path / "out" / "model")
-    assert apart(checkpoint(tmp_path / "out", 4), tmp_path / "out" / "model") == 0.0
+    assert max_weight_difference(checkpoint(tmp_path / "out", 4), tmp_path / "out" / "model") == 0.0
 
 
 @pytest.mark.slow  # a process that imports everything, and trains

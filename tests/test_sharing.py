@@ -18,7 +18,7 @@ from nlpmtl.hub import load_model
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.run import TrainingStarted, iter_train, load_config
 from tests.model.sharing.schemes import CASES
-from tests.tiny import apart, checkpoint, make_run, numbers, train_tiny, weights
+from tests.tiny import checkpoint, make_run, max_weight_difference, numbers, train_tiny, weights
 
 TRAIN: dict[str, Any] = {"steps": 4, "batch_size": 8, "lr": 1e-2, "save_every": 2}
 TEXTS = ["ada lives in turin", "a good film or a bad book", "red"]
@@ -55,7 +55,7 @@ def test_a_resumed_run_keeps_the_task_covariance(tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / "stopped" / name)
     shutil.rmtree(checkpoint(tmp_path / "stopped", 4))
     resumed = train_tiny(run, tmp_path / "stopped", resume=True)
-    assert apart(full.model_dir, resumed.model_dir) == 0.0
+    assert max_weight_difference(full.model_dir, resumed.model_dir) == 0.0
     assert any("covariance" in name for name in weights(resumed.model_dir))
 
 
@@ -65,7 +65,7 @@ def test_schemes_work_with_every_encoder_option(extra: dict[str, bool], tmp_path
     plain = train_tiny(run, tmp_path / "plain")
     configured = train_tiny({**run, "encoder": {**run["encoder"], **extra}}, tmp_path / "told")
     if "freeze" not in extra:
-        assert apart(plain.model_dir, configured.model_dir) < 1e-5
+        assert max_weight_difference(plain.model_dir, configured.model_dir) < 1e-5
         return
     first, last = weights(checkpoint(configured.output, 2)), weights(configured.model_dir)
     moved = {name for name in last if not torch.equal(first[name], last[name])}
@@ -78,7 +78,7 @@ def test_packed_and_padded_rows_give_the_same_weights(tmp_path: Path) -> None:
     run = make_run(tmp_path, dropout=0.0, train=train, sharing={"kind": "adapters", "form": "pal", "size": 6})
     packed = train_tiny(run, tmp_path / "packed")
     padded = train_tiny({**run, "encoder": {**run["encoder"], "attn_implementation": "sdpa"}}, tmp_path / "padded")
-    assert apart(packed.model_dir, padded.model_dir) < 1e-8
+    assert max_weight_difference(packed.model_dir, padded.model_dir) < 1e-8
 
 
 def test_the_cost_of_sharing_is_noted_except_for_hard_sharing(tmp_path: Path) -> None:

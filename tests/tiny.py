@@ -185,7 +185,7 @@ def weights(directory: Path) -> dict[str, torch.Tensor]:
     return load_file(directory / "model.safetensors")
 
 
-def apart(first: Path, second: Path) -> float:
+def max_weight_difference(first: Path, second: Path) -> float:
     """Return the largest difference between the weights of two directories."""
     first_weights, second_weights = weights(first), weights(second)
     assert first_weights.keys() == second_weights.keys()

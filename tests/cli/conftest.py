@@ -14,12 +14,12 @@ from nlpmtl.cli import app
 if TYPE_CHECKING:
     from tests.tiny import Trained
 
-Nlpmtl = Callable[..., Result]
+RunCli = Callable[..., Result]
 
 
 @pytest.fixture(scope="session")
-def nlpmtl_() -> Nlpmtl:
-    """`nlpmtl_("train", "quickstart", input=b"…")`."""
+def run_cli() -> RunCli:
+    """`run_cli("train", "quickstart", input=b"…")`."""
 
     def invoke(*arguments: object, input: bytes | None = None) -> Result:
         return CliRunner().invoke(app, [str(argument) for argument in arguments], input=input)

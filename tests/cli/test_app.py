@@ -20,7 +20,7 @@ import nlpmtl
 from nlpmtl.cli import app
 from nlpmtl.cli.app import NlpmtlCommand
 from nlpmtl.errors import ConfigError, RunError
-from tests.cli.conftest import Nlpmtl
+from tests.cli.conftest import RunCli
 
 COMMAND_LINE = {
     "check": ["RUN.toml|NAME", "--set KEY=VALUE..."],
@@ -148,8 +148,8 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert "nlpmtl" in result.stdout.splitlines()[0]
 
 
-def test_version(nlpmtl_: Nlpmtl) -> None:
-    assert nlpmtl_("--version").stdout == f"nlpmtl {nlpmtl.__version__}\n"
+def test_version(run_cli: RunCli) -> None:
+    assert run_cli("--version").stdout == f"nlpmtl {nlpmtl.__version__}\n"
 
 
 @pytest.mark.parametrize(
@@ -172,8 +172,8 @@ def test_version(nlpmtl_: Nlpmtl) -> None:
         (["check", "there/is/none.toml"], "none.toml: cannot be read: No such file or directory"),
     ],
 )
-def test_usage_and_config_errors_end_with_2(arguments: list[str], message: str, nlpmtl_: Nlpmtl) -> None:
-    result = nlpmtl_(*arguments)
+def test_usage_and_config_errors_end_with_2(arguments: list[str], message: str, run_cli: RunCli) -> None:
+    result = run_cli(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
     assert "Traceback" not in result.stderr

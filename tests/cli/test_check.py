@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.cli.conftest import Nlpmtl
+from tests.cli.conftest import RunCli
 
 if TYPE_CHECKING:
     from tests.tiny import Trained
 
 
-def test_a_valid_run(trained: Trained, run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
-    result = nlpmtl_("check", run_file)
+def test_a_valid_run(trained: Trained, run_file: Path, run_cli: RunCli, tmp_path: Path) -> None:
+    result = run_cli("check", run_file)
     assert (result.exit_code, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     assert lines[0] == "Tokens per row, before truncation at max_length = 48"

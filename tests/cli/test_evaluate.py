@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cli.conftest import Nlpmtl
+from tests.cli.conftest import RunCli
 
 if TYPE_CHECKING:
     from tests.tiny import Trained
 
 
-def test_json_of_a_run(trained: Trained, run_file: Path, nlpmtl_: Nlpmtl) -> None:
-    result = nlpmtl_("evaluate", trained.model_dir, "--data", run_file, "--json")
+def test_json_of_a_run(trained: Trained, run_file: Path, run_cli: RunCli) -> None:
+    result = run_cli("evaluate", trained.model_dir, "--data", run_file, "--json")
     assert (result.exit_code, result.stderr) == (0, "")
     scores = json.loads(result.stdout)
     assert list(scores) == ["split", "tasks", "mean"]
@@ -26,11 +26,11 @@ def test_json_of_a_run(trained: Trained, run_file: Path, nlpmtl_: Nlpmtl) -> Non
 
 
 def test_a_table_of_a_dataset_file(
-    trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path, to_toml: Callable[[Mapping[str, Any]], str]
+    trained: Trained, run_cli: RunCli, tmp_path: Path, to_toml: Callable[[Mapping[str, Any]], str]
 ) -> None:
     path = tmp_path / "texts.toml"
     path.write_text(to_toml(trained.run["datasets"]["texts"]), encoding="utf-8")
-    result = nlpmtl_("evaluate", trained.model_dir, "--data", path, "--split", "train")
+    result = run_cli("evaluate", trained.model_dir, "--data", path, "--split", "train")
     assert result.exit_code == 0
     rows = [line.split() for line in result.stdout.splitlines()]
     assert [row[:2] + row[3:] for row in rows if row[:1] == ["kinds"]] == [
@@ -41,7 +41,7 @@ def test_a_table_of_a_dataset_file(
 
 
 def test_an_unknown_label_is_reported(
-    trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path, to_toml: Callable[[Mapping[str, Any]], str]
+    trained: Trained, run_cli: RunCli, tmp_path: Path, to_toml: Callable[[Mapping[str, Any]], str]
 ) -> None:
     rows = tmp_path / "test.jsonl"
     rows.write_text('{"text": "a cat", "kinds": ["x", "zebra"]}\n', encoding="utf-8")
@@ -49,12 +49,12 @@ def test_an_unknown_label_is_reported(
     kinds = {"kinds": {"kind": "multilabel", "label": "kinds"}}
     path = tmp_path / "texts.toml"
     path.write_text(to_toml({**texts, "tasks": kinds, "data": {"files": {"test": str(rows)}}}), encoding="utf-8")
-    result = nlpmtl_("evaluate", trained.model_dir, "--data", path, "--split", "test")
+    result = run_cli("evaluate", trained.model_dir, "--data", path, "--split", "test")
     assert result.exit_code == 0, result.stderr
     assert result.stderr == "texts, test: task 'kinds' does not know zebra: those rows count as wrong\n"
 
 
-def test_a_missing_split(trained: Trained, run_file: Path, nlpmtl_: Nlpmtl) -> None:
-    result = nlpmtl_("evaluate", trained.model_dir, "--data", run_file, "--split", "tests")
+def test_a_missing_split(trained: Trained, run_file: Path, run_cli: RunCli) -> None:
+    result = run_cli("evaluate", trained.model_dir, "--data", run_file, "--split", "tests")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == "error: no dataset has a split 'tests'; splits found: train, validation\n"

@@ -6,15 +6,15 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.cli.conftest import Nlpmtl
+from tests.cli.conftest import RunCli
 
 if TYPE_CHECKING:
     from tests.tiny import Trained
 
 
-def test_one_task_is_written(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+def test_one_task_is_written(trained: Trained, run_cli: RunCli, tmp_path: Path) -> None:
     output = tmp_path / "topic"
-    result = nlpmtl_("export", trained.model_dir, "--to", "transformers", "--task", "topic", "--output", output)
+    result = run_cli("export", trained.model_dir, "--to", "transformers", "--task", "topic", "--output", output)
     assert (result.exit_code, result.stderr) == (0, "")
     wrote, compared = result.stdout.splitlines()
     assert wrote.startswith(f"wrote {output}: README.md, config.json, model.safetensors, ")
@@ -24,16 +24,16 @@ def test_one_task_is_written(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path) 
     assert float(match[1]) < 1e-5
 
 
-def test_invalid_arguments_exit_with_2(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+def test_invalid_arguments_exit_with_2(trained: Trained, run_cli: RunCli, tmp_path: Path) -> None:
     for arguments, message in (
         ([], "a stock transformers model has one task: choose one of topic, mood, places, grade, kinds"),
         (["--task", "topics"], "no task 'topics'; did you mean 'topic'?"),
         (["--to", "tensorflow"], "--to tensorflow: unknown format; formats: transformers, onnx"),
     ):
-        result = nlpmtl_("export", trained.model_dir, *arguments, "--output", tmp_path / "out")
+        result = run_cli("export", trained.model_dir, *arguments, "--output", tmp_path / "out")
         assert (result.exit_code, result.stdout) == (2, ""), arguments
         assert message in result.stderr
-    result = nlpmtl_("export", trained.model_dir, "--task", "topic", "--output", trained.model_dir)
+    result = run_cli("export", trained.model_dir, "--task", "topic", "--output", trained.model_dir)
     assert result.exit_code == 2
     assert "already exists: choose another directory or delete it" in result.stderr
     assert not (tmp_path / "out").exists()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Nlpmtl
+from tests.cli.conftest import RunCli
 
 NAME = "out-\udce9"
 
@@ -28,23 +28,23 @@ NAME = "out-\udce9"
     ids=lambda arguments: " ".join(arguments[:1]),
 )
 def test_an_output_path_that_is_not_utf8(
-    arguments: list[str], nlpmtl_: Nlpmtl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], run_cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = nlpmtl_(*arguments)
+    result = run_cli(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "is not valid UTF-8: choose another name" in result.stderr
     assert "output: the path 'out-\\udce9" in result.stderr
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_not_utf8(nlpmtl_: Nlpmtl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_is_not_utf8(run_cli: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / NAME
     folder.mkdir()
     (tmp_path / "link").symlink_to(folder)
     monkeypatch.chdir(folder)
     for output in ("out", tmp_path / "link" / "out"):
-        result = nlpmtl_("train", "quickstart", "--output", output)
+        result = run_cli("train", "quickstart", "--output", output)
         assert result.exit_code == 2
         assert "is not valid UTF-8" in result.stderr
     assert not list(folder.iterdir())
@@ -71,7 +71,7 @@ def test_a_folder_that_is_not_utf8(nlpmtl_: Nlpmtl, tmp_path: Path, monkeypatch:
 def test_an_output_that_cannot_be_written_is_refused_before_anything_is_loaded(
     arguments: list[str],
     message: str,
-    nlpmtl_: Nlpmtl,
+    run_cli: RunCli,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     to_toml: Callable[[Mapping[str, Any]], str],
@@ -85,6 +85,6 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_loaded(
         "tasks": {"topic": {"kind": "classification", "label": "topic"}},
     }
     (tmp_path / "run.toml").write_text(to_toml({"encoder": {"name": "no/model"}, "datasets": {"d": dataset}}))
-    result = nlpmtl_(*arguments)
+    result = run_cli(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr

@@ -13,7 +13,7 @@ import pytest
 
 import nlpmtl
 from nlpmtl.errors import RunError
-from tests.cli.conftest import Nlpmtl
+from tests.cli.conftest import RunCli
 from tests.tiny import make_rows, make_run, write_rows
 
 ToToml = Callable[[Mapping[str, Any]], str]
@@ -48,7 +48,7 @@ def files(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("reads", [{"text": "text"}, {"text": "text", "pair": "other"}, {"words": "tokens"}])
 def test_training_and_checking_name_the_row(
-    tmp_path: Path, files: dict[str, str], reads: dict[str, str], nlpmtl_: Nlpmtl, to_toml: ToToml
+    tmp_path: Path, files: dict[str, str], reads: dict[str, str], run_cli: RunCli, to_toml: ToToml
 ) -> None:
     run = make_run(tmp_path)
     break_tokenizer(tmp_path / "encoder")
@@ -57,7 +57,7 @@ def test_training_and_checking_name_the_row(
     path = tmp_path / "run.toml"
     path.write_text(to_toml(run), encoding="utf-8")
     for command in ("train", "check"):
-        result = nlpmtl_(command, path)
+        result = run_cli(command, path)
         assert result.exit_code == 1, result.output
         assert f"{PLACE}: the encoder's tokenizer fails for this row (PanicException: " in result.output
         assert "Traceback" not in result.output
@@ -65,7 +65,7 @@ def test_training_and_checking_name_the_row(
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_evaluation_names_the_row_and_prediction_the_input(
-    trained: Trained, tmp_path: Path, files: dict[str, str], nlpmtl_: Nlpmtl
+    trained: Trained, tmp_path: Path, files: dict[str, str], run_cli: RunCli
 ) -> None:
     model = break_tokenizer(shutil.copytree(trained.model_dir, tmp_path / "model"))
     words = trained.run["datasets"]["words"]
@@ -74,6 +74,6 @@ def test_evaluation_names_the_row_and_prediction_the_input(
     lines = tmp_path / "texts.txt"
     lines.write_text("a cat\na dog\ncaf\u00e9\n", encoding="utf-8")
     for arguments in (["--input", lines], ["a cat", "a dog", "caf\u00e9"]):
-        result = nlpmtl_("predict", model, *arguments)
+        result = run_cli("predict", model, *arguments)
         assert result.exit_code == 1
         assert "error: input 3: the model's tokenizer fails for this text: PanicException: " in result.output

@@ -11,7 +11,7 @@ import pytest
 
 from nlpmtl.cli.predict import _to_lines
 from nlpmtl.inference.predictor import Predictor
-from tests.cli.conftest import Nlpmtl
+from tests.cli.conftest import RunCli
 
 if TYPE_CHECKING:
     from tests.tiny import Trained
@@ -23,8 +23,8 @@ def parse(lines: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines.splitlines()]
 
 
-def test_texts_as_arguments(trained: Trained, nlpmtl_: Nlpmtl) -> None:
-    result = nlpmtl_("predict", trained.model_dir, "Ada lives in Turin.", "größer")
+def test_texts_as_arguments(trained: Trained, run_cli: RunCli) -> None:
+    result = run_cli("predict", trained.model_dir, "Ada lives in Turin.", "größer")
     assert (result.exit_code, result.stderr) == (0, "")
     first, second = parse(result.stdout)
     assert first.keys() == {"text", "predictions"}
@@ -34,13 +34,13 @@ def test_texts_as_arguments(trained: Trained, nlpmtl_: Nlpmtl) -> None:
     assert first["predictions"]["topic"] == pytest.approx(expected[0]["topic"])
 
 
-def test_arguments_in_a_locale_that_is_not_utf_8(trained: Trained, nlpmtl_: Nlpmtl) -> None:
+def test_arguments_in_a_locale_that_is_not_utf_8(trained: Trained, run_cli: RunCli) -> None:
     """Python decodes arguments by the locale's encoding, and keeps bytes that it cannot decode as surrogates."""
     argument = "größer".encode().decode("ascii", "surrogateescape")
-    result = nlpmtl_("predict", trained.model_dir, argument)
+    result = run_cli("predict", trained.model_dir, argument)
     assert parse(result.stdout)[0]["text"] == "größer"
     for argument in (b"a \xff".decode("ascii", "surrogateescape"), "a \ud800"):
-        result = nlpmtl_("predict", trained.model_dir, argument)
+        result = run_cli("predict", trained.model_dir, argument)
         assert (result.exit_code, result.stderr) == (2, "error: a text is not valid Unicode\n")
 
 
@@ -57,54 +57,54 @@ def test_arguments_in_a_locale_that_is_not_utf_8(trained: Trained, nlpmtl_: Nlpm
     ],
 )
 def test_texts_from_files(
-    name: str, content: str, expected: list[tuple[str, str | None]], trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path
+    name: str, content: str, expected: list[tuple[str, str | None]], trained: Trained, run_cli: RunCli, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8")
-    result = nlpmtl_("predict", trained.model_dir, "--input", tmp_path / name)
+    result = run_cli("predict", trained.model_dir, "--input", tmp_path / name)
     assert result.stderr == ""
     rows = parse(result.stdout)
     assert [(row["text"], row.get("pair")) for row in rows] == expected
     assert [row["predictions"].keys() == {"grade"} for row in rows] == [pair is not None for _, pair in expected]
 
 
-def test_rows_as_in_training(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+def test_rows_as_in_training(trained: Trained, run_cli: RunCli, tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     rows = [{"tokens": ["ada", "sings"], "topic": 1}, {"text": "a", "other": "b", "grade": 2}, {"text": "a"}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    first, second, third = parse(nlpmtl_("predict", trained.model_dir, "--input", path).stdout)
+    first, second, third = parse(run_cli("predict", trained.model_dir, "--input", path).stdout)
     predictor = Predictor.from_pretrained(trained.model_dir)
     assert first["predictions"]["places"] == predictor.predict({"words": ["ada", "sings"]}, task="places")
     assert second["predictions"].keys() == {*SINGLE, "grade"}
     assert third["predictions"].keys() == SINGLE
-    result = nlpmtl_("predict", trained.model_dir, "--input", path, "--task", "grade")
+    result = run_cli("predict", trained.model_dir, "--input", path, "--task", "grade")
     assert result.exit_code == 2
     assert "t.jsonl:1: text: missing or null; a row has `text`" in result.stderr
-    result = nlpmtl_("predict", trained.model_dir, "--input", path, "--task", "grade", "--on-bad-row", "skip")
+    result = run_cli("predict", trained.model_dir, "--input", path, "--task", "grade", "--on-bad-row", "skip")
     printed = parse(result.stdout)
     assert [row["predictions"] is None for row in printed] == [True, False, True]
     assert "t.jsonl:3: task 'grade' reads a pair (text, pair), and was given a single text" in printed[2]["error"]
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "int8"])
-def test_a_precision(dtype: str, trained: Trained, nlpmtl_: Nlpmtl) -> None:
-    result = nlpmtl_("predict", trained.model_dir, "a cat", "--task", "topic", "--dtype", dtype)
+def test_a_precision(dtype: str, trained: Trained, run_cli: RunCli) -> None:
+    result = run_cli("predict", trained.model_dir, "a cat", "--task", "topic", "--dtype", dtype)
     assert (result.exit_code, result.stderr) == (0, "")
     named: Any = dtype
     expected = Predictor.from_pretrained(trained.model_dir, dtype=named).predict("a cat", task="topic")
     assert parse(result.stdout)[0]["predictions"] == {"topic": pytest.approx(expected)}
 
 
-def test_an_unknown_precision(trained: Trained, nlpmtl_: Nlpmtl) -> None:
-    result = nlpmtl_("predict", trained.model_dir, "a cat", "--dtype", "int4")
+def test_an_unknown_precision(trained: Trained, run_cli: RunCli) -> None:
+    result = run_cli("predict", trained.model_dir, "a cat", "--dtype", "int4")
     assert result.exit_code == 2
     assert "'int4' is not one of 'fp32', 'bf16', 'int8'" in result.stderr
 
 
-def test_stdin_to_a_file_in_chunks(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+def test_stdin_to_a_file_in_chunks(trained: Trained, run_cli: RunCli, tmp_path: Path) -> None:
     texts = [f"cat {i}" for i in range(300)]
     output = tmp_path / "new" / "out.jsonl"
     arguments = ["--input", "-", "--output", output, "--task", "topic", "--task", "mood"]
-    result = nlpmtl_("predict", trained.model_dir, *arguments, input="\n".join(texts).encode())
+    result = run_cli("predict", trained.model_dir, *arguments, input="\n".join(texts).encode())
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
     rows = parse(output.read_text(encoding="utf-8"))
     assert [row["text"] for row in rows] == texts
@@ -124,11 +124,11 @@ def test_stdin_to_a_file_in_chunks(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: 
     ],
 )
 def test_a_bad_line_is_named(
-    name: str, content: bytes, message: str, trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path
+    name: str, content: bytes, message: str, trained: Trained, run_cli: RunCli, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_bytes(content)
     output = tmp_path / "out.jsonl"
-    result = nlpmtl_("predict", trained.model_dir, "--input", tmp_path / name, "--output", output)
+    result = run_cli("predict", trained.model_dir, "--input", tmp_path / name, "--output", output)
     assert result.exit_code == 2
     assert message in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == [name]
@@ -146,8 +146,8 @@ def test_a_bad_line_is_named(
         (["a", "--task", "grade"], "error: task 'grade' reads a pair (text, pair), and was given a single text"),
     ],
 )
-def test_invalid_arguments(arguments: list[str], message: str, trained: Trained, nlpmtl_: Nlpmtl) -> None:
-    result = nlpmtl_("predict", trained.model_dir, *arguments)
+def test_invalid_arguments(arguments: list[str], message: str, trained: Trained, run_cli: RunCli) -> None:
+    result = run_cli("predict", trained.model_dir, *arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(message)
 
@@ -175,12 +175,12 @@ def test_each_row_has_one_prediction(
     flags: tuple[str, ...],
     expected: list[str],
     trained: Trained,
-    nlpmtl_: Nlpmtl,
+    run_cli: RunCli,
     tmp_path: Path,
 ) -> None:
     for path, data in ((tmp_path / name, content), (tmp_path / f"{name}.gz", gzip.compress(content))):
         path.write_bytes(data)
-        result = nlpmtl_("predict", trained.model_dir, "--input", path, "--task", "topic", *flags)
+        result = run_cli("predict", trained.model_dir, "--input", path, "--task", "topic", *flags)
         assert (result.exit_code, result.stderr) == (0, "")
         rows = parse(result.stdout)
         assert [row["text"] for row in rows] == expected
@@ -205,11 +205,11 @@ def test_each_row_has_one_prediction(
     ],
 )
 def test_a_bad_row_stays_in_the_output_where_they_are_skipped(
-    name: str, content: bytes, expected: dict[int, str], trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path
+    name: str, content: bytes, expected: dict[int, str], trained: Trained, run_cli: RunCli, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_bytes(content)
     arguments = ["predict", trained.model_dir, "--input", tmp_path / name, "--task", "topic"]
-    result = nlpmtl_(*arguments, "--on-bad-row", "skip")
+    result = run_cli(*arguments, "--on-bad-row", "skip")
     assert (result.exit_code, result.stderr) == (0, f"{len(expected)} invalid row(s): their predictions are null\n")
     rows = parse(result.stdout)
     null = [row for row in rows if row["predictions"] is None]
@@ -219,15 +219,15 @@ def test_a_bad_row_stays_in_the_output_where_they_are_skipped(
     ]
     good = [row["text"] for row in rows if row["predictions"] is not None]
     assert (good[0], good[-1], len(rows)) == ("a", "e", len(good) + len(expected))
-    stopped = nlpmtl_(*arguments)
+    stopped = run_cli(*arguments)
     assert stopped.exit_code == 2
     assert f"{name}:{min(expected)}: " in stopped.stderr
 
 
-def test_more_rows_than_are_read_ahead_keep_their_order(trained: Trained, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+def test_more_rows_than_are_read_ahead_keep_their_order(trained: Trained, run_cli: RunCli, tmp_path: Path) -> None:
     rows = [f"a{i}\t1" if i % 7 else f"b{i}" for i in range(5000)]
     (tmp_path / "t.tsv").write_text("\n".join(["text\tn", *rows]))
-    result = nlpmtl_(
+    result = run_cli(
         "predict", trained.model_dir, "--input", tmp_path / "t.tsv", "--task", "topic", "--on-bad-row", "skip"
     )
     printed = parse(result.stdout)
@@ -253,20 +253,20 @@ def test_invalid_formats(
     arguments: list[str],
     message: str,
     trained: Trained,
-    nlpmtl_: Nlpmtl,
+    run_cli: RunCli,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("t.jsonl", "t.csv"):
         (tmp_path / name).touch()
-    result = nlpmtl_("predict", trained.model_dir, *arguments)
+    result = run_cli("predict", trained.model_dir, *arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(f"error: {message}")
 
 
-def test_a_directory_without_a_model(nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
-    result = nlpmtl_("predict", tmp_path, "a")
+def test_a_directory_without_a_model(run_cli: RunCli, tmp_path: Path) -> None:
+    result = run_cli("predict", tmp_path, "a")
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: the model '{tmp_path}' cannot be loaded: ")
 

@@ -10,7 +10,7 @@ import pytest
 
 from nlpmtl.affinity.relations import Relations, summarize
 from nlpmtl.cli.relate import _print_pairs, _summary
-from tests.cli.conftest import Nlpmtl
+from tests.cli.conftest import RunCli
 
 
 def make_relations(means: np.ndarray, *, noise: float = 0.01, encoders: int = 2) -> Relations:
@@ -31,19 +31,19 @@ def make_relations(means: np.ndarray, *, noise: float = 0.01, encoders: int = 2)
     )
 
 
-def test_a_run_file_becomes_a_table_and_files(run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+def test_a_run_file_becomes_a_table_and_files(run_file: Path, run_cli: RunCli, tmp_path: Path) -> None:
     options = ["--steps", "10", "--encoders", "3", "--set", "train.batch_size=4", "--output", tmp_path]
-    result = nlpmtl_("relate", run_file, *options)
+    result = run_cli("relate", run_file, *options)
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0].startswith("9 measurements over 10 steps")
     assert sum(" ± " in line and line.split()[0] in ("topic", "mood", "places", "grade") for line in lines) >= 6
     assert lines[-1] == f"wrote relate.json, relate-affinity.png and relate-tree.png to {tmp_path}"
-    as_json = nlpmtl_("relate", run_file, *options, "--json")
+    as_json = run_cli("relate", run_file, *options, "--json")
     assert json.loads(as_json.stdout) == json.loads((tmp_path / "relate.json").read_text(encoding="utf-8"))
 
 
-def test_one_task_ends_with_2(run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+def test_one_task_ends_with_2(run_file: Path, run_cli: RunCli, tmp_path: Path) -> None:
     run = tmp_path / "one.toml"
     kept = [line for line in run_file.read_text(encoding="utf-8").splitlines() if not line.startswith("datasets")]
     rows = [{"text": "a cat", "topic": "x"}, {"text": "a dog", "topic": "y"}]
@@ -53,7 +53,7 @@ def test_one_task_ends_with_2(run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Path) -
         'tasks = {topic = {kind = "classification", label = "topic"}}}'
     )
     run.write_text("\n".join(kept), encoding="utf-8")
-    result = nlpmtl_("relate", run, "--output", tmp_path / "out")
+    result = run_cli("relate", run, "--output", tmp_path / "out")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "error: nothing to relate: the run has only one task, 'topic'" in result.stderr
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.cli.conftest import Nlpmtl
+from tests.cli.conftest import RunCli
 
 SHIPPED = Path(__file__).parents[2] / "task_configs" / "schemas"
 
 
-def test_the_shipped_schemas_are_up_to_date(nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
-    result = nlpmtl_("schema", "--output", tmp_path / "new")
+def test_the_shipped_schemas_are_up_to_date(run_cli: RunCli, tmp_path: Path) -> None:
+    result = run_cli("schema", "--output", tmp_path / "new")
     assert result.exit_code == 0
     written = sorted((tmp_path / "new").iterdir())
     assert [path.name for path in written] == ["dataset.schema.json", "run.schema.json"]
@@ -20,7 +20,7 @@ def test_the_shipped_schemas_are_up_to_date(nlpmtl_: Nlpmtl, tmp_path: Path) -> 
         assert path.read_text(encoding="utf-8") == shipped, "nlpmtl schema --output task_configs/schemas"
 
 
-def test_both_on_stdout(nlpmtl_: Nlpmtl) -> None:
-    both = json.loads(nlpmtl_("schema").stdout)
+def test_both_on_stdout(run_cli: RunCli) -> None:
+    both = json.loads(run_cli("schema").stdout)
     assert list(both) == ["run", "dataset"]
     assert both["run"] == json.loads((SHIPPED / "run.schema.json").read_text(encoding="utf-8"))

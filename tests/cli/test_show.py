@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS
-from tests.cli.conftest import Nlpmtl
+from tests.cli.conftest import RunCli
 
 if TYPE_CHECKING:
     from tests.tiny import Trained
 
 
-def test_a_model(trained: Trained, nlpmtl_: Nlpmtl) -> None:
+def test_a_model(trained: Trained, run_cli: RunCli) -> None:
     from tests.tiny import weights
 
-    result = nlpmtl_("show", trained.model_dir)
+    result = run_cli("show", trained.model_dir)
     assert (result.exit_code, result.stderr) == (0, "")
     total = sum(weight.numel() for weight in weights(trained.model_dir).values())
     head = sum(w.numel() for name, w in weights(trained.model_dir).items() if name.startswith("heads.mood_head."))
@@ -26,13 +26,13 @@ def test_a_model(trained: Trained, nlpmtl_: Nlpmtl) -> None:
     assert ["mood", "sentiment", "words", "negative,", "neutral,", "positive", f"{head:,}"] in rows
 
 
-def test_task_specific_parameters_and_learned_task_relations(tmp_path: Path, nlpmtl_: Nlpmtl) -> None:
+def test_task_specific_parameters_and_learned_task_relations(tmp_path: Path, run_cli: RunCli) -> None:
     from nlpmtl.hub import load_model
     from tests.tiny import make_run, train_tiny
 
     sharing = {"kind": "cross_stitch", "shared": 1, "relations": "covariance"}
     trained = train_tiny(make_run(tmp_path, sharing=sharing, train={"steps": 2, "batch_size": 8}))
-    result = nlpmtl_("show", trained.model_dir)
+    result = run_cli("show", trained.model_dir)
     assert (result.exit_code, result.stderr) == (0, "")
     model, _ = load_model(str(trained.model_dir))
     specific = [*model.head("mood").parameters(), *model.sharing.task_parameters("mood").values()]
@@ -49,24 +49,24 @@ def test_task_specific_parameters_and_learned_task_relations(tmp_path: Path, nlp
             assert [task, *(f"{value:.3f}" for value in values)] in rows
 
 
-def test_a_run_file_and_a_shipped_name(trained: Trained, run_file: Path, nlpmtl_: Nlpmtl) -> None:
-    config = json.loads(nlpmtl_("show", run_file).stdout)
+def test_a_run_file_and_a_shipped_name(trained: Trained, run_file: Path, run_cli: RunCli) -> None:
+    config = json.loads(run_cli("show", run_file).stdout)
     assert config["encoder"]["name"] == trained.run["encoder"]["name"]
     assert config["sampling"] == {"kind": "proportional", "batches": "mixed"}
-    shipped = nlpmtl_("show", "quickstart")
+    shipped = run_cli("show", "quickstart")
     assert json.loads(shipped.stdout)["output"] == "runs/quickstart"
     assert shipped.stdout.startswith('{\n  "seed": 17,')
 
 
-def test_kinds(nlpmtl_: Nlpmtl) -> None:
-    result = nlpmtl_("show", "kinds")
+def test_kinds(run_cli: RunCli) -> None:
+    result = run_cli("show", "kinds")
     shown = [line.split(maxsplit=1) for line in result.stdout.splitlines()]
     for registry in (TASKS, SAMPLERS, WEIGHTINGS, SHARINGS, METRICS):
         for name in registry.names():
             assert any(line[0] == name and len(line) == 2 for line in shown if line), f"{name} has no first line"
 
 
-def test_an_unknown_name(nlpmtl_: Nlpmtl) -> None:
-    result = nlpmtl_("show", "kindz")
+def test_an_unknown_name(run_cli: RunCli) -> None:
+    result = run_cli("show", "kindz")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "run file 'kindz' does not exist" in result.stderr

@@ -19,7 +19,7 @@ import pytest
 import nlpmtl.run_config
 from nlpmtl.cli.console import print_table
 from nlpmtl.cli.predict import _to_lines
-from tests.cli.conftest import Nlpmtl
+from tests.cli.conftest import RunCli
 
 if TYPE_CHECKING:
     from tests.tiny import Trained
@@ -129,13 +129,13 @@ def test_logs_and_warnings_of_libraries(capsys: pytest.CaptureFixture[str], monk
     assert inside == "warning: old key\n"
 
 
-def test_commands_on_a_hostile_model(hostile: Path, run_file: Path, nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+def test_commands_on_a_hostile_model(hostile: Path, run_file: Path, run_cli: RunCli, tmp_path: Path) -> None:
     for arguments in (["show", hostile], ["evaluate", hostile, "--data", run_file], ["predict", hostile, "a cat"]):
-        result = nlpmtl_(*arguments)
+        result = run_cli(*arguments)
         assert not controls(result.output), arguments
     odd = tmp_path / "odd\x1b[31m.toml"
     odd.write_text('x = "\u202e"\n[encoder]\n"\x9b" = 1', encoding="utf-8")
-    result = nlpmtl_("show", odd)
+    result = run_cli("show", odd)
     assert result.exit_code == 2
     assert not controls(result.output)
 
@@ -156,7 +156,7 @@ def test_any_encoding_of_the_terminal(encoding: str, monkeypatch: pytest.MonkeyP
         assert stream.buffer.getvalue()
 
 
-def test_help_and_debug_on_every_command(nlpmtl_: Nlpmtl) -> None:
+def test_help_and_debug_on_every_command(run_cli: RunCli) -> None:
     for command in (
         "train",
         "check",
@@ -170,17 +170,17 @@ def test_help_and_debug_on_every_command(nlpmtl_: Nlpmtl) -> None:
         "push",
         "show",
     ):
-        result = nlpmtl_(command, "-h")
+        result = run_cli(command, "-h")
         assert (result.exit_code, "Usage: " in result.output) == (0, True)
         assert "  --debug  Show the traceback of an error." in result.output
     for arguments in (["--debug", "show", "no-such-run"], ["show", "no-such-run", "--debug"]):
-        result = nlpmtl_(*arguments)
+        result = run_cli(*arguments)
         assert (result.exit_code, "Traceback" in result.output) == (2, True)
-    assert "Traceback" not in nlpmtl_("show", "no-such-run").output
-    assert "Traceback" not in nlpmtl_("show", "--", "--debug").output
+    assert "Traceback" not in run_cli("show", "no-such-run").output
+    assert "Traceback" not in run_cli("show", "--", "--debug").output
 
 
-def test_revision_on_every_command_that_reads_a_model(nlpmtl_: Nlpmtl, trained: Trained, tmp_path: Path) -> None:
+def test_revision_on_every_command_that_reads_a_model(run_cli: RunCli, trained: Trained, tmp_path: Path) -> None:
     options: dict[str, list[Any]] = {
         "export": ["--output", tmp_path / "x"],
         "submit": ["--output", tmp_path / "x.zip"],
@@ -188,21 +188,21 @@ def test_revision_on_every_command_that_reads_a_model(nlpmtl_: Nlpmtl, trained: 
     }
     options |= {"evaluate": ["--data", "quickstart"], "serve": ["--port", "0"]}
     for command in ("show", "serve", "evaluate", "predict", "export", "submit"):
-        result = nlpmtl_(command, trained.model_dir, *options.get(command, []), "--revision", "v1")
+        result = run_cli(command, trained.model_dir, *options.get(command, []), "--revision", "v1")
         assert result.exit_code == 2, command
         assert "it is a directory, which has no revision 'v1'" in result.output
 
 
-def test_set_on_show_and_check(nlpmtl_: Nlpmtl, run_file: Path) -> None:
-    shown = json.loads(nlpmtl_("show", run_file, "--set", "train.lr=0.5", "--set", "eval.every=7").output)
+def test_set_on_show_and_check(run_cli: RunCli, run_file: Path) -> None:
+    shown = json.loads(run_cli("show", run_file, "--set", "train.lr=0.5", "--set", "eval.every=7").output)
     assert (shown["train"]["lr"], shown["eval"]["every"]) == (0.5, 7)
-    assert "Config and data are OK: 3 steps" in nlpmtl_("check", run_file, "--set", "train.steps=3").output
-    assert "write train.lr" in nlpmtl_("check", run_file, "--set", "learning_rate=3").output
-    assert "--set applies to run files only" in nlpmtl_("show", "kinds", "--set", "a=1").output
-    assert "--revision applies to models on the Hub only" in nlpmtl_("show", "quickstart", "--revision", "a").output
+    assert "Config and data are OK: 3 steps" in run_cli("check", run_file, "--set", "train.steps=3").output
+    assert "write train.lr" in run_cli("check", run_file, "--set", "learning_rate=3").output
+    assert "--set applies to run files only" in run_cli("show", "kinds", "--set", "a=1").output
+    assert "--revision applies to models on the Hub only" in run_cli("show", "quickstart", "--revision", "a").output
 
 
-def test_a_panic_is_reported_as_an_error(nlpmtl_: Nlpmtl, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_panic_is_reported_as_an_error(run_cli: RunCli, monkeypatch: pytest.MonkeyPatch) -> None:
     class PanicError(BaseException):
         """A stand-in for the PanicException of pyo3."""
 
@@ -210,11 +210,11 @@ def test_a_panic_is_reported_as_an_error(nlpmtl_: Nlpmtl, monkeypatch: pytest.Mo
         raise PanicError("index out of bounds")
 
     monkeypatch.setattr("nlpmtl.run.load_config", panic)
-    result = nlpmtl_("show", "quickstart")
+    result = run_cli("show", "quickstart")
     assert (result.exit_code, "error: PanicError: index out of bounds" in result.output) == (1, True)
 
 
-def test_completion(nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
+def test_completion(run_cli: RunCli, tmp_path: Path) -> None:
     from nlpmtl.cli.options import complete_runs
 
     (tmp_path / "mine.toml").touch()
@@ -222,7 +222,7 @@ def test_completion(nlpmtl_: Nlpmtl, tmp_path: Path) -> None:
     assert complete_runs("quick") == ["quickstart"]
     assert complete_runs(f"{tmp_path}/") == [f"{tmp_path}/mine.toml"]
     assert complete_runs(f"{tmp_path}/no/such/") == []
-    assert "--install-completion" in nlpmtl_("--help").output
+    assert "--install-completion" in run_cli("--help").output
 
 
 @pytest.mark.slow

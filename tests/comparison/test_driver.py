@@ -40,13 +40,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def whole(run: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> CompareResult:
+def finished(run: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> CompareResult:
     return nlpmtl.compare(run, seeds=2, output=tmp_path_factory.mktemp("whole") / "out")
 
 
 @pytest.fixture
-def copied(whole: CompareResult, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole.directory, tmp_path / "copied"))
+def copied(finished: CompareResult, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished.directory, tmp_path / "copied"))
 
 
 def without_seconds(directory: Path) -> Any:
@@ -62,53 +62,53 @@ def places(result: CompareResult, side: str) -> list[Path]:
     return [result.directory / f"seed-{seed}" / side for seed in SEEDS]
 
 
-def test_the_scores_are_those_of_the_runs(whole: CompareResult) -> None:
-    assert (whole.seeds, list(whole.tasks)) == (SEEDS, ["topic", "mood"])
-    for task, result in whole.tasks.items():
+def test_the_scores_are_those_of_the_runs(finished: CompareResult) -> None:
+    assert (finished.seeds, list(finished.tasks)) == (SEEDS, ["topic", "mood"])
+    for task, result in finished.tasks.items():
         for condition, name in ((result.multi_task, "mixture"), (result.single_task, f"alone-{task}")):
-            scores = [read_json(place / "scores.json")["tasks"][task] for place in places(whole, name)]
+            scores = [read_json(place / "scores.json")["tasks"][task] for place in places(finished, name)]
             assert condition.selected.scores == pytest.approx([score["score"] for score in scores])
             assert result.rows == scores[0]["rows"]
-            for place, best in zip(places(whole, name), condition.best.scores, strict=True):
+            for place, best in zip(places(finished, name), condition.best.scores, strict=True):
                 lines = [json.loads(line) for line in (place / "evaluations.jsonl").read_text().splitlines()]
                 assert best == max(line["tasks"][task]["score"] for line in lines)
         assert result.difference == pytest.approx(result.multi_task.selected.mean - result.single_task.selected.mean)
-    assert whole["topic"].multi_task.selected.scores != whole["topic"].single_task.selected.scores, (
+    assert finished["topic"].multi_task.selected.scores != finished["topic"].single_task.selected.scores, (
         "else the conditions could be swapped"
     )
 
 
-def test_the_interval_is_that_of_its_rows(whole: CompareResult) -> None:
+def test_the_interval_is_that_of_its_rows(finished: CompareResult) -> None:
     """Recompute it from answers.json."""
     correct = {}
     for side in ("mixture", "alone-topic"):
-        predictions = [read_json(place / "answers.json")["answered"]["topic"] for place in places(whole, side)]
+        predictions = [read_json(place / "answers.json")["answered"]["topic"] for place in places(finished, side)]
         correct[side] = np.array([np.equal(seed["predicted"], seed["gold"]) for seed in predictions])
     generator = np.random.Generator(np.random.PCG64(0))
     rows = correct["mixture"].shape[1]
     row_differences = (correct["mixture"].astype(float) - correct["alone-topic"]).mean(axis=0)
     differences = [row_differences[generator.integers(rows, size=rows)].mean() for _ in range(RESAMPLES)]
-    assert whole["topic"].interval == pytest.approx(tuple(np.quantile(differences, [0.025, 0.975])))
-    assert whole["topic"].interval[0] < whole["topic"].interval[1]
+    assert finished["topic"].interval == pytest.approx(tuple(np.quantile(differences, [0.025, 0.975])))
+    assert finished["topic"].interval[0] < finished["topic"].interval[1]
 
 
-def test_passes_steps_and_size(whole: CompareResult) -> None:
-    topic, mood = whole["topic"], whole["mood"]
+def test_passes_steps_and_size(finished: CompareResult) -> None:
+    topic, mood = finished["topic"], finished["mood"]
     assert (topic.multi_task.steps, topic.single_task.steps, mood.single_task.steps) == (10, 8, 3)
     assert (topic.single_task.passes, mood.single_task.passes) == (8 * 4 / 30, 3 * 4 / 10)
     assert (30 * topic.multi_task.passes + 10 * mood.multi_task.passes) == pytest.approx(10 * 4)
-    model = places(whole, "mixture")[0] / "model"
+    model = places(finished, "mixture")[0] / "model"
     parameters = sum(math.prod(value.shape) for value in weights(model).values())
-    assert (whole.multi_task_cost.models, whole.multi_task_cost.parameters) == (1, parameters)
-    assert whole.multi_task_cost.size == (model / "model.safetensors").stat().st_size
-    assert whole.single_task_cost.models == 2
-    assert parameters < whole.single_task_cost.parameters < 2 * parameters
-    lines = (places(whole, "mixture")[0] / "metrics.jsonl").read_text().splitlines()
+    assert (finished.multi_task_cost.models, finished.multi_task_cost.parameters) == (1, parameters)
+    assert finished.multi_task_cost.size == (model / "model.safetensors").stat().st_size
+    assert finished.single_task_cost.models == 2
+    assert parameters < finished.single_task_cost.parameters < 2 * parameters
+    lines = (places(finished, "mixture")[0] / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == 10
-    assert whole.multi_task_cost.seconds > 0.5 * sum(json.loads(line)["seconds"] for line in lines)
+    assert finished.multi_task_cost.seconds > 0.5 * sum(json.loads(line)["seconds"] for line in lines)
 
 
-def test_a_single_task_run_is_a_normal_run(run: dict[str, Any], whole: CompareResult, tmp_path: Path) -> None:
+def test_a_single_task_run_is_a_normal_run(run: dict[str, Any], finished: CompareResult, tmp_path: Path) -> None:
     """The same run from a config written by hand is equal, bit for bit."""
     single = {
         **run,
@@ -118,52 +118,52 @@ def test_a_single_task_run_is_a_normal_run(run: dict[str, Any], whole: CompareRe
         "eval": {"every": 4},
     }
     trained = train_tiny(single, tmp_path / "out")
-    separate = places(whole, "alone-topic")[1]
+    separate = places(finished, "alone-topic")[1]
     assert read_json(separate / "scores.json") == read_json(trained.output / "scores.json")
     assert (separate / "evaluations.jsonl").read_bytes() == (trained.output / "evaluations.jsonl").read_bytes()
 
 
-def test_files_kept_of_the_runs(whole: CompareResult) -> None:
+def test_files_kept_of_the_runs(finished: CompareResult) -> None:
     for side in SIDES:
-        for place in places(whole, side):
+        for place in places(finished, side):
             names = {"run.json", "metrics.jsonl", "evaluations.jsonl", "scores.json", "answers.json"}
             assert {path.name for path in place.iterdir()} == names | ({"model"} if side == "mixture" else set())
-    model = nlpmtl.Predictor.from_pretrained(places(whole, "mixture")[0] / "model")
+    model = nlpmtl.Predictor.from_pretrained(places(finished, "mixture")[0] / "model")
     assert set(model.predict_all("a good book")) == {"topic", "mood"}
 
 
-def test_the_report(whole: CompareResult) -> None:
-    assert read_json(whole.directory / "compare.json") == json.loads(json.dumps(whole.to_json()))
-    assert matplotlib.image.imread(whole.directory / "compare.png").ndim == 3
-    text = (whole.directory / "compare.md").read_text(encoding="utf-8")
-    topic = whole["topic"]
+def test_the_report(finished: CompareResult) -> None:
+    assert read_json(finished.directory / "compare.json") == json.loads(json.dumps(finished.to_json()))
+    assert matplotlib.image.imread(finished.directory / "compare.png").ndim == 3
+    text = (finished.directory / "compare.md").read_text(encoding="utf-8")
+    topic = finished["topic"]
     assert f"| topic | {topic.rows} | {topic.single_task.selected.mean:.4f} ± " in text
     assert "| mean |  | " in text
     assert "## Selected checkpoints and best evaluations" in text
     assert "checkpoints were selected on the same validation rows" in text
     assert "](compare.png)" in text
-    last = [read_json(place / "scores.json")["step"] == 10 for place in places(whole, "mixture")]
-    assert any("last evaluation of the multi-task model was its best" in note for note in whole.notes) == all(last)
-    assert whole.mean("single_task").mean == pytest.approx(
-        np.mean([task.single_task.selected.mean for task in whole.tasks.values()])
+    last = [read_json(place / "scores.json")["step"] == 10 for place in places(finished, "mixture")]
+    assert any("last evaluation of the multi-task model was its best" in note for note in finished.notes) == all(last)
+    assert finished.mean("single_task").mean == pytest.approx(
+        np.mean([task.single_task.selected.mean for task in finished.tasks.values()])
     )
 
 
-def test_finished_runs_are_not_repeated(run: dict[str, Any], whole: CompareResult, copied: Path) -> None:
+def test_finished_runs_are_not_repeated(run: dict[str, Any], finished: CompareResult, copied: Path) -> None:
     written = (copied / "compare.json").read_bytes()
     for name in ("json", "md", "png"):
         (copied / f"compare.{name}").unlink()
     events = list(iter_compare(load_config(run), seeds=2, output=copied))
     assert all(isinstance(event, Message) for event in events[:-1]), "nothing was trained"
-    assert events[-1].tasks == whole.tasks  # type: ignore[union-attr]
+    assert events[-1].tasks == finished.tasks  # type: ignore[union-attr]
     assert (copied / "compare.json").read_bytes() == written.replace(
-        str(whole.directory).encode(), str(copied).encode()
+        str(finished.directory).encode(), str(copied).encode()
     )
-    assert (copied / "compare.md").read_bytes() == (whole.directory / "compare.md").read_bytes()
+    assert (copied / "compare.md").read_bytes() == (finished.directory / "compare.md").read_bytes()
 
 
 @pytest.mark.slow
-def test_a_comparison_may_be_interrupted_repeatedly(run: dict[str, Any], whole: CompareResult, copied: Path) -> None:
+def test_a_comparison_may_be_interrupted_repeatedly(run: dict[str, Any], finished: CompareResult, copied: Path) -> None:
     """Interrupt at every second evaluation, so that steps after the last checkpoint are lost; seed 5 is finished."""
     shutil.rmtree(copied / "seed-6")
     (copied / "compare.json").unlink()
@@ -179,11 +179,11 @@ def test_a_comparison_may_be_interrupted_repeatedly(run: dict[str, Any], whole: 
         interruptions += 1
         assert interruptions < 10
     assert (interruptions, started) == (6, 8), "what was saved of the three runs of the second seed is not repeated"
-    assert without_seconds(copied) == without_seconds(whole.directory)
+    assert without_seconds(copied) == without_seconds(finished.directory)
 
 
 @pytest.mark.slow
-def test_a_kill_in_the_middle_of_a_run(run: dict[str, Any], whole: CompareResult, copied: Path) -> None:
+def test_a_kill_in_the_middle_of_a_run(run: dict[str, Any], finished: CompareResult, copied: Path) -> None:
     shutil.rmtree(copied / "seed-6")
     (copied / "compare.json").unlink()
     code = f"""
@@ -204,7 +204,7 @@ for event in iter_compare(load_config({run!r}), seeds=2, output={str(copied)!r})
     assert {path.name for path in (broken / "checkpoints").iterdir()} == {"step-000000", "step-000002"}
     assert not (broken / "answers.json").exists()
     nlpmtl.compare(run, seeds=2, output=copied)
-    assert without_seconds(copied) == without_seconds(whole.directory)
+    assert without_seconds(copied) == without_seconds(finished.directory)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

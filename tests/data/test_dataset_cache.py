@@ -302,9 +302,9 @@ class TestProcesses:
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        predictions = [process.communicate(timeout=60)[0] for process in processes]
+        outputs = [process.communicate(timeout=60)[0] for process in processes]
         assert [process.returncode for process in processes] == [0, 0]
-        assert predictions == ["content\n"] * 2
+        assert outputs == ["content\n"] * 2
         assert (tmp_path / "log").read_text() == "made\n"
 
     @pytest.mark.parametrize("stopped", [True, False])

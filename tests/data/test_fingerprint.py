@@ -36,8 +36,8 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBa
 
 
 @pytest.fixture
-def taken(tokenizer: PreTrainedTokenizerBase) -> Callable[..., Any]:
-    """`taken(rows, columns=…, **input)`: the fingerprint of rows in a file or in memory."""
+def fingerprint_of(tokenizer: PreTrainedTokenizerBase) -> Callable[..., Any]:
+    """`fingerprint_of(rows, columns=…, **input)`: the fingerprint of rows in a file or in memory."""
 
     def take(source: Any, *, columns: tuple[str, ...] = ("mood",), **inputs: str) -> Any:
         prepare = DatasetLoader(tokenizer, max_length=32)
@@ -54,7 +54,7 @@ def taken(tokenizer: PreTrainedTokenizerBase) -> Callable[..., Any]:
     return take
 
 
-def test_every_format_of_the_same_rows_has_one_fingerprint(taken: Callable[..., Any], tmp_path: Path) -> None:
+def test_every_format_of_the_same_rows_has_one_fingerprint(fingerprint_of: Callable[..., Any], tmp_path: Path) -> None:
     rows = [{key: row[key] for key in ("text", "mood")} for row in ROWS]
     with (tmp_path / "rows.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, ["text", "mood"])
@@ -69,9 +69,9 @@ def test_every_format_of_the_same_rows_has_one_fingerprint(taken: Callable[..., 
         rows,
         pd.DataFrame(rows),
     ]
-    fingerprints = [taken(str(source) if isinstance(source, Path) else source) for source in sources]
+    fingerprints = [fingerprint_of(str(source) if isinstance(source, Path) else source) for source in sources]
     assert all(source == fingerprints[0] for source in fingerprints)
-    assert taken(str(sources[0])) == fingerprints[0], "from the cache"
+    assert fingerprint_of(str(sources[0])) == fingerprints[0], "from the cache"
 
 
 @pytest.mark.parametrize(
@@ -83,28 +83,34 @@ def test_every_format_of_the_same_rows_has_one_fingerprint(taken: Callable[..., 
     ],
 )
 def test_every_change_of_the_content_is_described(
-    taken: Callable[..., Any], inputs: dict[str, str], columns: tuple[str, ...]
+    fingerprint_of: Callable[..., Any], inputs: dict[str, str], columns: tuple[str, ...]
 ) -> None:
     rows = [row for row in ROWS if all(row[column] is not None for column in columns)]
-    before = taken(rows, columns=columns, **inputs)
-    assert describe_changes(before, taken(rows, columns=columns, **inputs)) is None
+    before = fingerprint_of(rows, columns=columns, **inputs)
+    assert describe_changes(before, fingerprint_of(rows, columns=columns, **inputs)) is None
     for column in inputs.values():
         value = rows[3][column]
         other = [*rows[:3], {**rows[3], column: [*value[:-1], "zebra"] if isinstance(value, list) else f"{value}!"}]
-        assert describe_changes(before, taken([*other, *rows[4:]], columns=columns, **inputs)) == "the texts changed"
+        assert (
+            describe_changes(before, fingerprint_of([*other, *rows[4:]], columns=columns, **inputs))
+            == "the texts changed"
+        )
     changes: dict[str, Any] = {"mood": "positive", "grade": 4.99, "kinds": ["y"], "tags": None}
     for column in columns:
         row = next(i for i, entry in enumerate(rows) if entry[column] not in (changes[column], "positive"))
         other = [{**entry, column: changes[column]} if i == row else entry for i, entry in enumerate(rows)]
-        described = describe_changes(before, taken(other, columns=columns, **inputs))
-        assert described == f"the labels of task {column!r} changed"
+        description = describe_changes(before, fingerprint_of(other, columns=columns, **inputs))
+        assert description == f"the labels of task {column!r} changed"
     swapped = [rows[1], rows[0], *rows[2:]]
-    assert describe_changes(before, taken(swapped, columns=columns, **inputs)) == "the same rows are in another order"
-    more = describe_changes(before, taken([*rows, rows[0]], columns=columns, **inputs))
+    assert (
+        describe_changes(before, fingerprint_of(swapped, columns=columns, **inputs))
+        == "the same rows are in another order"
+    )
+    more = describe_changes(before, fingerprint_of([*rows, rows[0]], columns=columns, **inputs))
     assert more == f"rows {len(rows)} → {len(rows) + 1}"
 
 
-def test_swapped_labels_are_not_reported_as_reordered_rows(taken: Callable[..., Any]) -> None:
+def test_swapped_labels_are_not_reported_as_reordered_rows(fingerprint_of: Callable[..., Any]) -> None:
     rows = [
         {"text": "a cat", "mood": "positive"},
         {"text": "a dog", "mood": "negative"},
@@ -112,30 +118,30 @@ def test_swapped_labels_are_not_reported_as_reordered_rows(taken: Callable[..., 
     ]
     moods = ["negative", "positive", "neutral"]
     other = [{**row, "mood": mood} for row, mood in zip(rows, moods, strict=True)]
-    assert describe_changes(taken(rows), taken(other)) == "the labels of task 'mood' changed"
+    assert describe_changes(fingerprint_of(rows), fingerprint_of(other)) == "the labels of task 'mood' changed"
 
 
 @pytest.mark.parametrize("other", ["A cat", "a  cat", "a cat " + "and " * 40 + "dog", "a cat " + "and " * 40 + "cat"])
-def test_text_beyond_the_truncation_changes_the_fingerprint(taken: Callable[..., Any], other: str) -> None:
+def test_text_beyond_the_truncation_changes_the_fingerprint(fingerprint_of: Callable[..., Any], other: str) -> None:
     """Case, white space, and truncated text."""
     first, second = ([{"text": text, "mood": "neutral"}] for text in ("a cat " + "and " * 40 + "bird", other))
-    assert describe_changes(taken(first), taken(second)) == "the texts changed"
+    assert describe_changes(fingerprint_of(first), fingerprint_of(second)) == "the texts changed"
 
 
-def test_digests_do_not_depend_on_the_machine(taken: Callable[..., Any]) -> None:
+def test_digests_do_not_depend_on_the_machine(fingerprint_of: Callable[..., Any]) -> None:
     rows = [{"text": "é 猫 a cat", "mood": "neutral"}, {"text": "", "mood": "positive"}]
-    fingerprint = taken(rows)
+    fingerprint = fingerprint_of(rows)
     assert fingerprint["inputs"] == "2144beb1696c43789416673abd70395ff03b46df38c97a96817f405e47e2c52b"
     assert fingerprint["labels"]["mood"] == "2a7272a7bbaa0a2b4fe9a52b4c08979af89b19caf7d70083ac78bddaf8ed102f"
     assert fingerprint["unordered"] == "afd86993243c5a46"
 
 
-def test_rows_are_hashed_in_batches(taken: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_hashed_in_batches(fingerprint_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     columns = ("tags", "mood")
     rows = [row for row in ROWS if row["tags"] is not None]
-    full = taken(rows, columns=columns, words="tokens")
+    full = fingerprint_of(rows, columns=columns, words="tokens")
     monkeypatch.setattr("nlpmtl.data.hashing._ROWS_PER_PART", 2)
-    assert taken(rows, columns=columns, words="tokens") == full
+    assert fingerprint_of(rows, columns=columns, words="tokens") == full
 
 
 def test_rows_without_a_source_have_no_fingerprint() -> None:

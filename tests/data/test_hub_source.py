@@ -142,7 +142,7 @@ def test_load_errors_state_the_cause_and_a_fix(ask: Ask) -> None:
             "subset": "one",
         },
     }
-    predictions = ask(*expected.values())
-    for prediction, start in zip(predictions, expected, strict=True):
-        assert prediction.startswith(f"DataError: {start}")
-        assert "Map names with" in start or ("hf auth login" in prediction and "HF_HUB_OFFLINE" in prediction)
+    errors = ask(*expected.values())
+    for error, start in zip(errors, expected, strict=True):
+        assert error.startswith(f"DataError: {start}")
+        assert "Map names with" in start or ("hf auth login" in error and "HF_HUB_OFFLINE" in error)

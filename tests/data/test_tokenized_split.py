@@ -255,11 +255,11 @@ class TestDamage:
 def test_long_rows_are_tokenised_fewer_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """How many characters are encoded at once is bounded, whatever the number of rows."""
     sizes: list[int] = []
-    full = tokenize
+    original = tokenize
 
     def watch(tokenizer: PreTrainedTokenizerBase, texts: list[str], **options: Any) -> TokenizedTexts:
         sizes.append(sum(map(len, texts)))
-        return full(tokenizer, texts, **options)
+        return original(tokenizer, texts, **options)
 
     rows = load([{"tokens": ["a"] * 300, "tags": ["O"] * 300} for _ in range(20)], columns={"tags": "tags"})
     expected = plain(prepared(rows, columns={"tags": "tags"}))

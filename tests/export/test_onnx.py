@@ -78,12 +78,12 @@ def test_the_directory_is_complete_and_contains_no_local_paths(exported: Exporte
         assert trace not in graph
     card = (exported.directory / "README.md").read_text()
     assert "| places | labeling | `places` | `[rows, time, 4]` |" in card
-    assert f"{exported.apart:.0e} of the largest logit" in card
+    assert f"{exported.max_logit_difference:.0e} of the largest logit" in card
 
 
 def test_any_runtime_gets_the_logits_of_every_task(exported: Exported) -> None:
     """With onnxruntime only, in shapes that the export has not compared."""
-    assert 0 <= exported.apart <= 1e-5
+    assert 0 <= exported.max_logit_difference <= 1e-5
     session = onnxruntime.InferenceSession(str(exported.directory / "model.onnx"), providers=["CPUExecutionProvider"])
     assert [value_info.name for value_info in session.get_inputs()] == ["input_ids", "attention_mask", "token_type_ids"]
     assert {tuple(value_info.shape) for value_info in session.get_inputs()} == {("rows", "time")}

@@ -289,14 +289,14 @@ def test_an_existing_directory_is_not_overwritten(bert: Predictor, tmp_path: Pat
 def test_a_sharing_scheme_without_an_encoder_of_the_task_is_refused(
     tmp_path: Path, nothing_left: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Apart(Sharing):
+    class Separate(Sharing):
         def forward(self, inputs: Any, rows: Any) -> Any:
             raise NotImplementedError
 
     monkeypatch.setattr(SHARINGS, "_members", dict(SHARINGS._members))
-    SHARINGS.register("apart")(Apart)
-    predictor = assemble(write_architecture("bert", tmp_path / "encoder"), SPECS, sharing="apart")
-    with pytest.raises(ModelError, match=r"sharing\.kind = 'apart'.*nlpmtl export … --to onnx --task topic"):
+    SHARINGS.register("separate")(Separate)
+    predictor = assemble(write_architecture("bert", tmp_path / "encoder"), SPECS, sharing="separate")
+    with pytest.raises(ModelError, match=r"sharing\.kind = 'separate'.*nlpmtl export … --to onnx --task topic"):
         predictor.export(nothing_left, task="topic")
 
 

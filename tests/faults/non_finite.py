@@ -15,7 +15,7 @@ from nlpmtl.errors import RunError
 from nlpmtl.registry import TASKS
 from nlpmtl.training import latest_valid
 from tests.faults.harness import FaultCount, open_trainer, small_run, train_all, train_job
-from tests.tiny import apart, checkpoint, metrics, weights
+from tests.tiny import checkpoint, max_weight_difference, metrics, weights
 
 PLUGIN, KIND = "tests.faults.faulty_task", "faulty"
 FAULTY_LABEL = 9.0
@@ -95,7 +95,9 @@ def out_of_memory(scratch: Path, *, world_sizes: Sequence[int] = (1, 2)) -> Faul
         train_all(limited, processes=processes, scratch=scratch)
         unlimited = {**run, "datasets": _with_task(run, {"kind": "regression"}), "plugins": []}
         train_job(unlimited, directory / "unlimited")
-        difference = apart(checkpoint(directory / "limited", STEPS), checkpoint(directory / "unlimited", STEPS))
+        difference = max_weight_difference(
+            checkpoint(directory / "limited", STEPS), checkpoint(directory / "unlimited", STEPS)
+        )
         state = json.loads((checkpoint(directory / "limited", STEPS) / "state.json").read_text(encoding="utf-8"))
         rows = [(directory / name / "rows-0.json").read_text(encoding="utf-8") for name in ("limited", "unlimited")]
         passed = difference < 1e-6 and rows[0] == rows[1] and state["micro_tokens"] is not None

@@ -40,5 +40,5 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Path:
+def model_dir(tmp_path: Path) -> Path:
     return model_files.write(tmp_path / "model", model_files.files())

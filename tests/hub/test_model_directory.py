@@ -20,7 +20,7 @@ from nlpmtl.hub import atomic_directory, load_model, save_model
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.training.checkpoint import save_atomic
 from tests.card.example import card_data, dataset
-from tests.tiny import Trained, apart, read_json, write_encoder
+from tests.tiny import Trained, max_weight_difference, read_json, write_encoder
 
 
 def test_the_model_directory_is_complete_without_pickles(trained: Trained) -> None:
@@ -35,7 +35,7 @@ def test_the_model_directory_is_complete_without_pickles(trained: Trained) -> No
 
 def test_the_weights_are_those_of_the_best_step(trained: Trained) -> None:
     best = trained.output / "best" / f"step-{trained.result.step:06d}"
-    assert apart(best, trained.model_dir) == 0.0
+    assert max_weight_difference(best, trained.model_dir) == 0.0
 
 
 def test_a_loaded_model_is_in_evaluation_mode(trained: Trained) -> None:
@@ -58,7 +58,7 @@ def test_files_next_to_the_weights_are_saved_and_kept(trained: Trained, tmp_path
     assert read_json(tmp_path / "scores.json") == data.scores
     assert {path.name for path in (tmp_path / ".eval_results").iterdir()} == {"topic.yaml", "mood.yaml", "places.yaml"}
     assert {name: (tmp_path / name).read_bytes() for name in pictures} == pictures
-    assert apart(tmp_path, trained.model_dir) == 0.0
+    assert max_weight_difference(tmp_path, trained.model_dir) == 0.0
     load_model(str(tmp_path))
 
 

@@ -55,10 +55,10 @@ def test_the_loaded_type_is_that_of_the_class() -> None:
     assert MultiTaskConfig.model_type == OWN_TYPE
 
 
-def test_a_push_is_one_commit_with_only_the_model(client: Client, hub: Hub, made: Path, name: str) -> None:
-    model_files.write(made, STRAY)
+def test_a_push_is_one_commit_with_only_the_model(client: Client, hub: Hub, model_dir: Path, name: str) -> None:
+    model_files.write(model_dir, STRAY)
     before = len(hub.authorized)
-    url = client("push", directory=made, repo_id=name, message="The first")
+    url = client("push", directory=model_dir, repo_id=name, message="The first")
     repo = hub.models[name]
     head = repo.commits[repo.branches["main"]]
     assert url == f"{hub.url}/{name}/commit/{head.sha}"
@@ -68,17 +68,17 @@ def test_a_push_is_one_commit_with_only_the_model(client: Client, hub: Hub, made
     assert {"create", "preupload", "batch", "commit"} <= {call for call, _ in hub.authorized[before:]}
 
 
-def test_an_unchanged_model_is_not_committed_again(client: Client, hub: Hub, made: Path, name: str) -> None:
-    first = client("push", directory=made, repo_id=name)
-    assert client("push", directory=made, repo_id=name) == first
+def test_an_unchanged_model_is_not_committed_again(client: Client, hub: Hub, model_dir: Path, name: str) -> None:
+    first = client("push", directory=model_dir, repo_id=name)
+    assert client("push", directory=model_dir, repo_id=name) == first
     assert len(hub.models[name].commits) == 2
 
 
 def test_a_pushed_model_replaces_all_files_of_an_earlier_one(
-    client: Client, hub: Hub, made: Path, name: str, tmp_path: Path
+    client: Client, hub: Hub, model_dir: Path, name: str, tmp_path: Path
 ) -> None:
-    model_files.write(made, {"model.onnx": b"graph", "model.onnx.data": b"numbers"})
-    client("push", directory=made, repo_id=name)
+    model_files.write(model_dir, {"model.onnx": b"graph", "model.onnx.data": b"numbers"})
+    client("push", directory=model_dir, repo_id=name)
     main = hub.models[name].files()
     hub.models[name].commit("main", {**main, "LICENSE": b"theirs", "README.md": b"# Theirs"}, message="by hand")
     other = {**model_files.files(7), "vocab.txt": b"a"}
@@ -88,34 +88,36 @@ def test_a_pushed_model_replaces_all_files_of_an_earlier_one(
     assert without_git(hub.models[name].files()) == expected
 
 
-def test_a_graph_without_weights_can_be_pushed(client: Client, hub: Hub, made: Path, name: str) -> None:
-    (made / "model.safetensors").unlink()
-    model_files.write(made, {"model.onnx": b"a graph"})
-    client("push", directory=str(made), repo_id=name)
+def test_a_graph_without_weights_can_be_pushed(client: Client, hub: Hub, model_dir: Path, name: str) -> None:
+    (model_dir / "model.safetensors").unlink()
+    model_files.write(model_dir, {"model.onnx": b"a graph"})
+    client("push", directory=str(model_dir), repo_id=name)
     assert hub.models[name].files()["model.onnx"] == b"a graph"
     assert (Path(client("fetch", name=name)) / "model.onnx").read_bytes() == b"a graph"
 
 
-def test_the_card_names_its_repository(client: Client, hub: Hub, made: Path, name: str) -> None:
+def test_the_card_names_its_repository(client: Client, hub: Hub, model_dir: Path, name: str) -> None:
     ours = b'---\nlibrary_name: nlpmtl\n---\nmodel = nlpmtl.Predictor.from_pretrained(".")\n'
-    client("push", directory=model_files.write(made, {"README.md": ours}), repo_id=name)
+    client("push", directory=model_files.write(model_dir, {"README.md": ours}), repo_id=name)
     assert hub.models[name].files()["README.md"] == ours.replace(b'"."', f'"{name}"'.encode())
-    assert (made / "README.md").read_bytes() == ours
-    model_files.write(made, {"README.md": ours.replace(b"nlpmtl\n---", b"[\n---")})
-    assert "the front matter of its README.md cannot be read" in refused(client, "push", directory=made, repo_id=name)
+    assert (model_dir / "README.md").read_bytes() == ours
+    model_files.write(model_dir, {"README.md": ours.replace(b"nlpmtl\n---", b"[\n---")})
+    assert "the front matter of its README.md cannot be read" in refused(
+        client, "push", directory=model_dir, repo_id=name
+    )
 
 
-def test_sharded_weights(client: Client, hub: Hub, made: Path, name: str) -> None:
-    (made / "model.safetensors").unlink()
+def test_sharded_weights(client: Client, hub: Hub, model_dir: Path, name: str) -> None:
+    (model_dir / "model.safetensors").unlink()
     names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
     index = b'{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}'
-    model_files.write(made, {part: model_files.weights(i) for i, part in enumerate(names)})
-    model_files.write(made, {"model.safetensors.index.json": index, "model-00001-of-00003.safetensors": b"stray"})
-    client("push", directory=made, repo_id=name)
+    model_files.write(model_dir, {part: model_files.weights(i) for i, part in enumerate(names)})
+    model_files.write(model_dir, {"model.safetensors.index.json": index, "model-00001-of-00003.safetensors": b"stray"})
+    client("push", directory=model_dir, repo_id=name)
     sent = {part for part in hub.models[name].files() if "safetensors" in part}
     assert sent == {*names, "model.safetensors.index.json"}
-    (made / names[1]).unlink()
-    assert "it has no file model-00002-of-00002" in refused(client, "push", directory=made, repo_id=name)
+    (model_dir / names[1]).unlink()
+    assert "it has no file model-00002-of-00002" in refused(client, "push", directory=model_dir, repo_id=name)
 
 
 @pytest.mark.parametrize(
@@ -131,54 +133,60 @@ def test_sharded_weights(client: Client, hub: Hub, made: Path, name: str) -> Non
     ],
 )
 def test_an_incomplete_model_is_refused_before_any_request(
-    client: Client, hub: Hub, made: Path, file: str, content: bytes | None, message: str
+    client: Client, hub: Hub, model_dir: Path, file: str, content: bytes | None, message: str
 ) -> None:
-    (made / file).unlink()
+    (model_dir / file).unlink()
     if content is not None:
-        (made / file).write_bytes(content)
+        (model_dir / file).write_bytes(content)
     before = len(hub.requests)
-    prediction = refused(client, "push", directory=made, repo_id="me/half")
-    assert prediction.startswith(f"ModelError: {made} cannot be pushed: ")
-    assert message in prediction
+    error = refused(client, "push", directory=model_dir, repo_id="me/half")
+    assert error.startswith(f"ModelError: {model_dir} cannot be pushed: ")
+    assert message in error
     assert len(hub.requests) == before
 
 
-def test_bad_arguments_are_refused_before_any_request(client: Client, anonymous: Client, hub: Hub, made: Path) -> None:
+def test_bad_arguments_are_refused_before_any_request(
+    client: Client, anonymous: Client, hub: Hub, model_dir: Path
+) -> None:
     before = len(hub.requests)
-    assert "does not exist" in refused(client, "push", directory=made / "x", repo_id="me/x")
+    assert "does not exist" in refused(client, "push", directory=model_dir / "x", repo_id="me/x")
     for wrong in ("a/b/c", "me/x--y", "me/x.git", "", "me/ü"):
-        assert "ConfigError: the model cannot be pushed to" in refused(client, "push", directory=made, repo_id=wrong)
-    assert "is a commit" in refused(client, "push", directory=made, repo_id="me/x", revision="a" * 40)
-    assert "hf auth login" in refused(anonymous, "push", directory=made, repo_id="me/x")
-    for call in ({"directory": made, "repo_id": "me/x"}, {"name": "me/x"}):
+        assert "ConfigError: the model cannot be pushed to" in refused(
+            client, "push", directory=model_dir, repo_id=wrong
+        )
+    assert "is a commit" in refused(client, "push", directory=model_dir, repo_id="me/x", revision="a" * 40)
+    assert "hf auth login" in refused(anonymous, "push", directory=model_dir, repo_id="me/x")
+    for call in ({"directory": model_dir, "repo_id": "me/x"}, {"name": "me/x"}):
         verb = "push" if "repo_id" in call else "fetch"
-        prediction = refused(client, verb, **call, token="hf_secret\n")
-        assert prediction.startswith("ConfigError: the access token has a space")
-        assert "secret" not in prediction
+        error = refused(client, verb, **call, token="hf_secret\n")
+        assert error.startswith("ConfigError: the access token has a space")
+        assert "secret" not in error
     assert len(hub.requests) == before
 
 
-def test_private(client: Client, anonymous: Client, hub: Hub, made: Path, name: str) -> None:
-    client("push", directory=made, repo_id=name, private=True)
+def test_private(client: Client, anonymous: Client, hub: Hub, model_dir: Path, name: str) -> None:
+    client("push", directory=model_dir, repo_id=name, private=True)
     assert hub.models[name].private
     assert "or it is private" in refused(anonymous, "fetch", name=name)
     assert model_files.read(Path(client("fetch", name=name))) == model_files.files()
     assert model_files.read(Path(anonymous("fetch", name=name, token=READER))) == model_files.files()
 
 
-def test_a_public_repository_does_not_become_private_unnoticed(client: Client, hub: Hub, made: Path, name: str) -> None:
+def test_a_public_repository_does_not_become_private_unnoticed(
+    client: Client, hub: Hub, model_dir: Path, name: str
+) -> None:
     repo = put(hub, name, {})
-    prediction = refused(client, "push", directory=made, repo_id=name, private=True)
-    assert prediction.endswith("it is public, not private. Change this in its settings first")
+    error = refused(client, "push", directory=model_dir, repo_id=name, private=True)
+    assert error.endswith("it is public, not private. Change this in its settings first")
     assert repo.files() == {}
-    client("push", directory=made, repo_id=name)
+    client("push", directory=model_dir, repo_id=name)
     assert without_git(repo.files()) == model_files.files()
 
 
-def test_a_branch(client: Client, hub: Hub, made: Path, name: str) -> None:
-    client("push", directory=made, repo_id=name)
-    model_files.write(made, model_files.files(3))
-    url = client("push", directory=made, repo_id=name, revision="try/three")
+def test_a_branch(client: Client, hub: Hub, model_dir: Path, name: str) -> None:
+    client("push", directory=model_dir, repo_id=name)
+    model_files.write(model_dir, model_files.files(3))
+    url = client("push", directory=model_dir, repo_id=name, revision="try/three")
     repo = hub.models[name]
     assert url.endswith(repo.branches["try/three"])
     assert without_git(repo.files()) == model_files.files()
@@ -187,15 +195,17 @@ def test_a_branch(client: Client, hub: Hub, made: Path, name: str) -> None:
         assert model_files.read(Path(client("fetch", name=name, revision=revision))) == model_files.files(seed)
 
 
-def test_a_pull_request(client: Client, hub: Hub, made: Path, name: str) -> None:
-    prediction = refused(client, "push", directory=made, repo_id=name, create_pr=True)
-    assert "the repository does not exist" in prediction
+def test_a_pull_request(client: Client, hub: Hub, model_dir: Path, name: str) -> None:
+    error = refused(client, "push", directory=model_dir, repo_id=name, create_pr=True)
+    assert "the repository does not exist" in error
     assert name not in hub.models
     repo = put(hub, "them/" + name.removeprefix("me/"), model_files.files(1))
     theirs = "them/" + name.removeprefix("me/")
-    assert "the Hub denies access" in refused(client, "push", directory=made, repo_id=theirs)
-    assert "no such revision" in refused(client, "push", directory=made, repo_id=theirs, create_pr=True, revision="x")
-    url = client("push", directory=made, repo_id=theirs, create_pr=True)
+    assert "the Hub denies access" in refused(client, "push", directory=model_dir, repo_id=theirs)
+    assert "no such revision" in refused(
+        client, "push", directory=model_dir, repo_id=theirs, create_pr=True, revision="x"
+    )
+    url = client("push", directory=model_dir, repo_id=theirs, create_pr=True)
     assert url == f"{hub.url}/{theirs}/discussions/1"
     assert without_git(repo.files()) == model_files.files(1)
     assert without_git(repo.files("refs/pr/1")) == model_files.files()
@@ -216,12 +226,12 @@ def test_a_fetched_model_is_complete_and_of_one_commit(client: Client, hub: Hub,
     assert len(hub.requests) == before  # commits are immutable
 
 
-def test_a_local_directory_is_returned_unchanged(client: Client, made: Path) -> None:
-    assert client("fetch", name=made) == str(made)
-    assert "which has no revision 'main'" in refused(client, "fetch", name=made, revision="main")
+def test_a_local_directory_is_returned_unchanged(client: Client, model_dir: Path) -> None:
+    assert client("fetch", name=model_dir) == str(model_dir)
+    assert "which has no revision 'main'" in refused(client, "fetch", name=model_dir, revision="main")
 
 
-def test_fetch_errors_state_the_cause(client: Client, anonymous: Client, hub: Hub, name: str, made: Path) -> None:
+def test_fetch_errors_state_the_cause(client: Client, anonymous: Client, hub: Hub, name: str, model_dir: Path) -> None:
     put(hub, f"{name}.gated", model_files.files(), gated=True)
     put(hub, f"{name}.bert", {**model_files.files(), "config.json": b'{"model_type": "bert"}'})
     put(
@@ -230,21 +240,21 @@ def test_fetch_errors_state_the_cause(client: Client, anonymous: Client, hub: Hu
         {repo_name: content for repo_name, content in model_files.files().items() if "safetensors" not in repo_name},
     )
     expected = {
-        made / "absent": "the directory does not exist, and a Hub id looks like",
+        model_dir / "absent": "the directory does not exist, and a Hub id looks like",
         f"{name}.missing": "the repository does not exist, or it is private. Check its name; for a private one log in",
         f"{name}.gated": "it is gated. Request access on its page, then log in with `hf auth login`, or set HF_TOKEN",
         f"{name}.bert": "its config.json is not that of an nlpmtl model: model_type is 'bert'",
         f"{name}.half": "it has no file model.safetensors",
     }
     for repo_name, message in expected.items():
-        prediction = refused(anonymous, "fetch", name=repo_name)
-        assert prediction.startswith(f"ModelError: the model '{repo_name}' cannot be loaded: {message}"), prediction
+        error = refused(anonymous, "fetch", name=repo_name)
+        assert error.startswith(f"ModelError: the model '{repo_name}' cannot be loaded: {message}"), error
     assert "no such revision" in refused(client, "fetch", name=f"{name}.gated", revision="v9")
     assert "no such revision" in refused(client, "fetch", name=f"{name}.gated", revision="0" * 40)
     assert "rejects the access token" in refused(client, "fetch", name=f"{name}.gated", token="hf_wrong")
 
 
-def test_offline_mode_returns_only_complete_downloads(hub: Hub, made: Path, tmp_path: Path, name: str) -> None:
+def test_offline_mode_returns_only_complete_downloads(hub: Hub, model_dir: Path, tmp_path: Path, name: str) -> None:
     repo = put(hub, name, model_files.files())
     home = tmp_path / "home"
     with open_client(hub, home) as client:
@@ -255,7 +265,7 @@ def test_offline_mode_returns_only_complete_downloads(hub: Hub, made: Path, tmp_
         assert (
             client("fetch", name=name) == client("fetch", name=name, revision=repo.branches["main"]) == str(directory)
         )
-        assert "HF_HUB_OFFLINE is set" in refused(client, "push", directory=made, repo_id=name)
+        assert "HF_HUB_OFFLINE is set" in refused(client, "push", directory=model_dir, repo_id=name)
         assert "HF_HUB_OFFLINE is set, and" in refused(client, "fetch", name="me/other")
         blob = directory / (directory / "model.safetensors").readlink()
         blob.write_bytes(model_files.weights(1))

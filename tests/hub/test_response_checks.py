@@ -169,7 +169,7 @@ def test_encoders_and_datasets_are_guarded_too(rewrite: Callable[[str, Response]
     rows = "".join(json.dumps({"text": f"a cat {n}", "label": "ab"[n % 2]}) + "\n" for n in range(20))
     with serve_hub() as hub:
         repo = hub.models["org/encoder"] = Repo(private=False)
-        repo.commit("main", {path.name: path.read_bytes() for path in encoder.iterdir()}, message="made")
+        repo.commit("main", {path.name: path.read_bytes() for path in encoder.iterdir()}, message="encoder")
         hub.repos["org/data"] = {"train.jsonl": rows.encode(), "validation.jsonl": rows.encode()}
         tasks = {"label": {"kind": "classification", "label": "label"}}
         run = {
@@ -195,22 +195,22 @@ def test_encoders_and_datasets_are_guarded_too(rewrite: Callable[[str, Response]
 
 @pytest.mark.parametrize("linked", ["README.md", "model.safetensors", "config.json", "images"])
 def test_links_out_of_the_directory_are_not_pushed(
-    linked: str, client: Client, hub: Hub, made: Path, name: str, tmp_path: Path
+    linked: str, client: Client, hub: Hub, model_dir: Path, name: str, tmp_path: Path
 ) -> None:
     target = tmp_path / "elsewhere"
-    (made / linked).rename(target)
-    (made / linked).symlink_to(target)
-    message = refused(client, "push", directory=made, repo_id=name)
+    (model_dir / linked).rename(target)
+    (model_dir / linked).symlink_to(target)
+    message = refused(client, "push", directory=model_dir, repo_id=name)
     assert f"is a link to {target}" in message
     assert "outside of the directory" in message
     assert name not in hub.models
 
 
-def test_links_inside_and_models_of_the_cache_are_pushed(client: Client, hub: Hub, made: Path, name: str) -> None:
-    (made / "README.md").rename(made / "CARD.md")
-    (made / "README.md").symlink_to("CARD.md")
-    alias = made.with_name("alias")
-    alias.symlink_to(made)
+def test_links_inside_and_models_of_the_cache_are_pushed(client: Client, hub: Hub, model_dir: Path, name: str) -> None:
+    (model_dir / "README.md").rename(model_dir / "CARD.md")
+    (model_dir / "README.md").symlink_to("CARD.md")
+    alias = model_dir.with_name("alias")
+    alias.symlink_to(model_dir)
     client("push", directory=alias, repo_id=name)
     client("push", directory=client("fetch", name=name), repo_id=f"{name}-2")
     assert hub.models[f"{name}-2"].files() == hub.models[name].files()
@@ -218,42 +218,42 @@ def test_links_inside_and_models_of_the_cache_are_pushed(client: Client, hub: Hu
 
 @pytest.mark.parametrize("moment", ["create", "info"])
 def test_a_file_that_a_link_replaces_after_the_check_is_not_pushed(
-    moment: str, client: Client, hostile: Hub, made: Path, name: str, tmp_path: Path
+    moment: str, client: Client, hostile: Hub, model_dir: Path, name: str, tmp_path: Path
 ) -> None:
     (tmp_path / "secret").write_text("SECRET")
 
     def replace_file(call: str, response: Response) -> Response:
-        if call == moment and not (made / "README.md").is_symlink():
-            (made / "README.md").unlink()
-            (made / "README.md").symlink_to(tmp_path / "secret")
+        if call == moment and not (model_dir / "README.md").is_symlink():
+            (model_dir / "README.md").unlink()
+            (model_dir / "README.md").symlink_to(tmp_path / "secret")
         return response
 
     hostile.rewrite = replace_file
-    assert "README.md is a link to" in refused(client, "push", directory=made, repo_id=name)
+    assert "README.md is a link to" in refused(client, "push", directory=model_dir, repo_id=name)
     assert all(
         b"SECRET" not in file for commit in hostile.models[name].commits.values() for file in commit.files.values()
     )
 
 
 def test_a_file_that_a_link_replaces_during_the_upload_is_sent_as_it_was(
-    client: Client, hostile: Hub, made: Path, name: str, tmp_path: Path
+    client: Client, hostile: Hub, model_dir: Path, name: str, tmp_path: Path
 ) -> None:
     (tmp_path / "secret").write_text("SECRET")
 
     def replace_file(call: str, response: Response) -> Response:
-        if call == "preupload" and not (made / "scores.json").is_symlink():
-            (made / "scores.json").unlink()
-            (made / "scores.json").symlink_to(tmp_path / "secret")
+        if call == "preupload" and not (model_dir / "scores.json").is_symlink():
+            (model_dir / "scores.json").unlink()
+            (model_dir / "scores.json").symlink_to(tmp_path / "secret")
         return response
 
     hostile.rewrite = replace_file
-    client("push", directory=made, repo_id=name)
+    client("push", directory=model_dir, repo_id=name)
     repo = hostile.models[name]
     assert repo.commits[repo.branches["main"]].files["scores.json"] == model_files.files()["scores.json"]
 
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors.index.json"])
-def test_a_pipe_in_place_of_a_file_is_not_read(client: Client, made: Path, name: str, file: str) -> None:
-    (made / ("config.json" if file == "config.json" else "model.safetensors")).unlink()
-    os.mkfifo(made / file)
-    assert f"{file} is not a regular file" in refused(client, "push", directory=made, repo_id=name)
+def test_a_pipe_in_place_of_a_file_is_not_read(client: Client, model_dir: Path, name: str, file: str) -> None:
+    (model_dir / ("config.json" if file == "config.json" else "model.safetensors")).unlink()
+    os.mkfifo(model_dir / file)
+    assert f"{file} is not a regular file" in refused(client, "push", directory=model_dir, repo_id=name)

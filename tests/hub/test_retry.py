@@ -20,15 +20,15 @@ def slow(*values: object) -> ParameterSet:
 @pytest.fixture
 def repo(hub: Hub, name: str) -> Repo:
     """A repository with a model."""
-    made = hub.models[name] = Repo(private=False)
-    made.commit("main", model_files.files(1), message="put here by the test")
-    return made
+    repository = hub.models[name] = Repo(private=False)
+    repository.commit("main", model_files.files(1), message="put here by the test")
+    return repository
 
 
 @pytest.fixture
-def made(made: Path, hub: Hub) -> Path:
+def model_dir(model_dir: Path, hub: Hub) -> Path:
     """A model with new weights, so that a push uploads them."""
-    return model_files.write(made, {"model.safetensors": model_files.weights(0, count=1000 + len(hub.requests))})
+    return model_files.write(model_dir, {"model.safetensors": model_files.weights(0, count=1000 + len(hub.requests))})
 
 
 def refused(client: Client, call: str, **arguments: object) -> str:
@@ -51,13 +51,13 @@ def refused(client: Client, call: str, **arguments: object) -> str:
     ],
 )
 def test_transient_errors_are_retried(
-    client: Client, hub: Hub, repo: Repo, made: Path, name: str, call: str, kind: Kind
+    client: Client, hub: Hub, repo: Repo, model_dir: Path, name: str, call: str, kind: Kind
 ) -> None:
     fault, start = hub.fail(call, kind), time.monotonic()
-    url = client("push", directory=made, repo_id=name)
+    url = client("push", directory=model_dir, repo_id=name)
     assert fault.triggered.is_set()
     assert time.monotonic() - start < 20  # a stuck server takes longer
-    assert repo.files() == model_files.read(made)
+    assert repo.files() == model_files.read(model_dir)
     assert len(repo.commits) == 2  # none twice, even if the response to the first was lost
     assert url.endswith(repo.branches["main"])
 
@@ -75,23 +75,25 @@ def test_transient_errors_are_retried(
     ],
 )
 def test_permanent_errors_are_reported_and_leave_the_branch_unchanged(
-    client: Client, hub: Hub, repo: Repo, made: Path, name: str, call: str, kind: Kind, message: str
+    client: Client, hub: Hub, repo: Repo, model_dir: Path, name: str, call: str, kind: Kind, message: str
 ) -> None:
     fault = hub.fail(call, kind, times=100)
-    prediction = refused(client, "push", directory=made, repo_id=name)
+    error = refused(client, "push", directory=model_dir, repo_id=name)
     hub.faults.clear()
-    assert prediction.startswith(f"ModelError: the model cannot be pushed to '{name}': {message}")
+    assert error.startswith(f"ModelError: the model cannot be pushed to '{name}': {message}")
     tries = 100 - fault.times
     assert tries == (3 if kind in (503, "reset") else 1)
     assert repo.files() == model_files.files(1)
-    client("push", directory=made, repo_id=name)
-    assert repo.files() == model_files.read(made)
+    client("push", directory=model_dir, repo_id=name)
+    assert repo.files() == model_files.read(model_dir)
 
 
-def test_concurrent_commits_are_not_overwritten(client: Client, hub: Hub, repo: Repo, made: Path, name: str) -> None:
+def test_concurrent_commits_are_not_overwritten(
+    client: Client, hub: Hub, repo: Repo, model_dir: Path, name: str
+) -> None:
     fault = hub.fail("commit", "slow")
     with ThreadPoolExecutor(1) as other:
-        pushed = other.submit(client, "push", directory=made, repo_id=name)
+        pushed = other.submit(client, "push", directory=model_dir, repo_id=name)
         assert fault.triggered.wait(30)
         repo.commit("main", model_files.files(9), message="somebody else")
         with pytest.raises(RuntimeError, match="the branch 'main' changed during the upload"):
@@ -100,33 +102,33 @@ def test_concurrent_commits_are_not_overwritten(client: Client, hub: Hub, repo: 
 
 
 def test_a_pull_request_with_a_lost_response_is_not_opened_twice(
-    client: Client, hub: Hub, repo: Repo, made: Path, name: str
+    client: Client, hub: Hub, repo: Repo, model_dir: Path, name: str
 ) -> None:
     hub.fail("commit", "lost")
-    assert "the connection to" in refused(client, "push", directory=made, repo_id=name, create_pr=True)
+    assert "the connection to" in refused(client, "push", directory=model_dir, repo_id=name, create_pr=True)
     assert set(repo.branches) == {"main", "refs/pr/1"}
 
 
-def test_an_invalid_card_is_reported(client: Client, repo: Repo, made: Path, name: str) -> None:
-    model_files.write(made, {"README.md": b"---\nno end"})
-    prediction = refused(client, "push", directory=made, repo_id=name)
-    assert "Invalid metadata in README.md" in prediction
+def test_an_invalid_card_is_reported(client: Client, repo: Repo, model_dir: Path, name: str) -> None:
+    model_files.write(model_dir, {"README.md": b"---\nno end"})
+    error = refused(client, "push", directory=model_dir, repo_id=name)
+    assert "Invalid metadata in README.md" in error
     assert repo.files() == model_files.files(1)
 
 
 @pytest.mark.parametrize("call", ["put", pytest.param("commit", marks=pytest.mark.slow)])
 def test_a_killed_push_leaves_the_branch_unchanged(
-    hub: Hub, repo: Repo, made: Path, name: str, tmp_path: Path, call: str
+    hub: Hub, repo: Repo, model_dir: Path, name: str, tmp_path: Path, call: str
 ) -> None:
     fault = hub.fail(call, "slow")
     with open_client(hub, tmp_path / "home") as client:
-        client.start("push", directory=made, repo_id=name)
+        client.start("push", directory=model_dir, repo_id=name)
         assert fault.triggered.wait(30)
         client.kill()
     assert repo.files() == model_files.files(1)
     with open_client(hub, tmp_path / "home") as client:
-        client("push", directory=made, repo_id=name)
-    assert repo.files() == model_files.read(made)
+        client("push", directory=model_dir, repo_id=name)
+    assert repo.files() == model_files.read(model_dir)
 
 
 @pytest.mark.parametrize(
@@ -166,9 +168,9 @@ def test_a_download_that_fails_gives_no_model(
     home = tmp_path / "home"
     hub.fail(call, kind, times=100)
     with open_client(hub, home) as client:
-        prediction = refused(client, "fetch", name=name)
-    assert prediction.startswith(f"ModelError: the model '{name}' cannot be loaded: ")
-    assert message in prediction
+        error = refused(client, "fetch", name=name)
+    assert error.startswith(f"ModelError: the model '{name}' cannot be loaded: ")
+    assert message in error
     with open_client(hub, home, HF_HUB_OFFLINE="1") as client:
         assert "does not hold all of its files" in refused(client, "fetch", name=name)
     hub.faults.clear()

@@ -59,10 +59,10 @@ class Client:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, self.stderr_text()
-        prediction = json.loads(line)
-        if "error" in prediction:
-            raise RuntimeError(prediction["error"])
-        return str(prediction["value"])
+        result = json.loads(line)
+        if "error" in result:
+            raise RuntimeError(result["error"])
+        return str(result["value"])
 
     def kill(self) -> None:
         """Kill the process."""

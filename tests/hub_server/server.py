@@ -137,8 +137,8 @@ class _Handler(BaseHTTPRequestHandler):
         match = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
         if match is None or response.status != 200:
             return response
-        start, full = int(match[1]), len(response.body)
-        span = {"Content-Range": f"bytes {start}-{full - 1}/{full}"}
+        start, size = int(match[1]), len(response.body)
+        span = {"Content-Range": f"bytes {start}-{size - 1}/{size}"}
         return Response(206, response.body[start:], {**response.headers, **span})
 
     def _fail(self, fault: Fault, response: Response) -> None:

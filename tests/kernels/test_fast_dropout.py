@@ -16,9 +16,9 @@ def test_elements_are_dropped_independently_with_the_given_probability(p: float)
     for step in range(4):  # four elements share a 64-bit random number
         lane = dropped[step::4]
         assert abs(lane.mean() - p) < 5 * spread / len(lane) ** 0.5, step
-    for apart in (1, 2, 3, 4):
-        together = (dropped[apart:] - p) * (dropped[:-apart] - p)
-        assert abs(together.mean()) < 5 * spread**2 / n**0.5, apart
+    for distance in (1, 2, 3, 4):
+        together = (dropped[distance:] - p) * (dropped[:-distance] - p)
+        assert abs(together.mean()) < 5 * spread**2 / n**0.5, distance
 
 
 @pytest.mark.parametrize("p", [0.1, 1 / 3, 1e-4, 0.99])

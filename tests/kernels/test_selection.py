@@ -12,7 +12,7 @@ from nlpmtl import Predictor, build
 from nlpmtl.errors import ConfigError
 from nlpmtl.kernels import Int8Linear, int8, packed_attention
 from nlpmtl.run import TrainingStarted, iter_train, load_config
-from tests.tiny import apart, make_run
+from tests.tiny import make_run, max_weight_difference
 
 TRAIN: dict[str, Any] = {"steps": 4, "batch_size": 8, "lr": 1e-3, "save_every": 4, "precision": "fp64"}
 
@@ -42,7 +42,7 @@ def test_off_uses_no_kernel_and_agrees_with_auto(tmp_path: Path, monkeypatch: py
         monkeypatch.setattr(build, name, unexpected)
     off, notes = train(run, tmp_path / "off", kernels="off")
     assert not [note for note in notes if "kernels" in note]
-    assert 0 < apart(auto, off) < 1e-8
+    assert 0 < max_weight_difference(auto, off) < 1e-8
 
 
 def test_a_broken_kernel_is_replaced_and_the_run_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +56,7 @@ def test_a_broken_kernel_is_replaced_and_the_run_says_so(tmp_path: Path, monkeyp
     model, notes = train(run, tmp_path / "auto", kernels="auto")
     (note,) = [note for note in notes if note.startswith("kernels: ")]
     assert note.startswith("kernels: packed_attention fails its check with torch ")
-    assert apart(model, off) == 0.0
+    assert max_weight_difference(model, off) == 0.0
 
 
 def test_an_invalid_value_of_the_switch_is_refused(tmp_path: Path) -> None:

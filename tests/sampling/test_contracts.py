@@ -62,12 +62,12 @@ def test_draws_do_not_depend_on_earlier_calls(
 def test_a_plan_does_not_depend_on_earlier_calls(kind: str, batches: str) -> None:
     plan = plan_of(kind, batches)
     cursors = [plan.start()]
-    predictions = []
+    plans = []
     for step, cursor in plan.steps(plan.start(), 30):
-        predictions.append((step, cursor))
+        plans.append((step, cursor))
         cursors.append(cursor)
     for number in random.Random(3).sample(range(30), 30):
-        assert plan.next(cursors[number]) == predictions[number]
+        assert plan.next(cursors[number]) == plans[number]
 
 
 @pytest.mark.parametrize("batches", ["mixed", "single"])

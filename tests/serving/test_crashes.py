@@ -46,11 +46,11 @@ def test_a_panic_of_the_tokenizer_fails_only_its_request(panicking: Predictor) -
                 reply = client.post("/predict", {"inputs": text})
                 return reply.status, reply.json
 
-        for text, (status, prediction) in zip(texts, threads.map(ask, texts), strict=True):
-            assert status == (200 if text.isascii() else 500), prediction
+        for text, (status, body) in zip(texts, threads.map(ask, texts), strict=True):
+            assert status == (200 if text.isascii() else 500), body
             if status == 500:
-                assert prediction["error"].startswith("the computation crashed: PanicException: ")
-                assert prediction["error_type"] == "Backend"
+                assert body["error"].startswith("the computation crashed: PanicException: ")
+                assert body["error_type"] == "Backend"
         with server.client() as client:
             assert client.get("/health").status == 200
             assert client.post("/predict", {"inputs": "a cat"}).status == 200
@@ -141,7 +141,7 @@ def test_non_finite_logits_fail_only_their_request(trained: Trained, tmp_path: P
                 reply = client.post("/predict", {"inputs": text})
                 return reply.status, reply.json
 
-        for text, (status, prediction) in zip(texts, threads.map(ask, texts), strict=True):
-            assert status == (422 if "kettle" in text else 200), prediction
-            assert ("the logits are not finite" in str(prediction)) is (status == 422)
+        for text, (status, body) in zip(texts, threads.map(ask, texts), strict=True):
+            assert status == (422 if "kettle" in text else 200), body
+            assert ("the logits are not finite" in str(body)) is (status == 422)
         assert server.batcher.alive

@@ -89,16 +89,16 @@ def test_more_slow_connections_than_file_descriptors_do_not_block_requests(sent:
 def test_an_incomplete_header_gives_408(port: int) -> None:
     with connect(port, b"") as silent, connect(port, HEADER) as half:
         assert read_all(silent) == b""
-        prediction = read_all(half)
-    assert prediction.startswith(b"HTTP/1.1 408 ")
-    assert b'"error": "the request\'s header was not complete within 1 seconds"' in prediction
+        response = read_all(half)
+    assert response.startswith(b"HTTP/1.1 408 ")
+    assert b'"error": "the request\'s header was not complete within 1 seconds"' in response
 
 
 def test_an_incomplete_body_gives_408(port: int) -> None:
     with connect(port, HEADER + b'Content-Length: 30\r\n\r\n{"inputs": ') as half:
-        prediction = read_all(half)
-    assert prediction.startswith(b"HTTP/1.1 408 ")
-    assert b"the request's body was not complete within 1 seconds" in prediction
+        response = read_all(half)
+    assert response.startswith(b"HTTP/1.1 408 ")
+    assert b"the request's body was not complete within 1 seconds" in response
 
 
 @pytest.mark.parametrize(

@@ -62,9 +62,9 @@ def test_given_weights_keep_the_mean_loss_of_the_task() -> None:
         fit(scaled, [0, 1, 1, 2, 2, 2])
         assert loss_of(scaled)[0] == pytest.approx(mean_loss, rel=1e-6)
     equal = torch.zeros(6, 3)
-    predictions = torch.tensor([0, 1, 1, 2, 2, 2])
-    assert float(loss(task, equal, predictions)) == pytest.approx(
-        float(loss(Classification(**TASK), equal, predictions)), rel=1e-6
+    targets = torch.tensor([0, 1, 1, 2, 2, 2])
+    assert float(loss(task, equal, targets)) == pytest.approx(
+        float(loss(Classification(**TASK), equal, targets)), rel=1e-6
     )
 
 

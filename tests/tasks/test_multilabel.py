@@ -45,13 +45,13 @@ def test_weights_and_smoothing() -> None:
 
 def test_weights_keep_the_mean_loss_of_the_task() -> None:
     """With logits of 0, every target has the same loss, which gives the mean weight over the train rows."""
-    predictions = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
-    plain = float(loss(Multilabel(**TASK), torch.zeros(2, 3), predictions))
+    targets = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
+    plain = float(loss(Multilabel(**TASK), torch.zeros(2, 3), targets))
     for weights in ({"anger": 10.0}, {"joy": 0.0, "fear": 7.0}, {"joy": 3.0, "fear": 3.0, "anger": 3.0}):
         task = Multilabel(**TASK, class_weights=weights)
-        assert float(loss(task, torch.zeros(2, 3), predictions)) != pytest.approx(plain, rel=1e-3)
+        assert float(loss(task, torch.zeros(2, 3), targets)) != pytest.approx(plain, rel=1e-3)
         task.fit({"label": [["joy", "anger"], ["anger"]]})
-        assert float(loss(task, torch.zeros(2, 3), predictions)) == pytest.approx(plain, rel=1e-6)
+        assert float(loss(task, torch.zeros(2, 3), targets)) == pytest.approx(plain, rel=1e-6)
 
 
 def test_labels_above_the_threshold_are_predicted_most_confident_first() -> None:

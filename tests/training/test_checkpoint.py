@@ -21,8 +21,8 @@ class Small(nn.Module):
         self.used, self.idle = nn.Linear(width, 2), nn.Linear(width, 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        prediction: torch.Tensor = self.used(x)
-        return prediction
+        output: torch.Tensor = self.used(x)
+        return output
 
 
 def stepped(seed: int) -> tuple[Small, AdamW]:

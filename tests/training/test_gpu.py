@@ -18,7 +18,7 @@ from nlpmtl.kernels.cuda_graphs import GraphedEncoder
 from nlpmtl.kernels.packed_attention import SequenceLayout, attend
 from nlpmtl.kernels.packing import enable_packing, hidden_states
 from tests.architectures import ARCHITECTURES, write_architecture
-from tests.tiny import apart, interrupt, make_run, metrics, read_json, train_tiny
+from tests.tiny import interrupt, make_run, max_weight_difference, metrics, read_json, train_tiny
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")]
 RUNS = [[128, 77, 77, 9, 1], [40, 2]]
@@ -117,4 +117,4 @@ def test_a_resumed_gpu_run_equals_an_uninterrupted_one(tmp_path: Path, precision
     full = train_tiny(run, tmp_path / "whole")
     interrupt(run, tmp_path / "again", step=4)
     again = train_tiny(run, tmp_path / "again", resume=True)
-    assert apart(again.model_dir, full.model_dir) == 0
+    assert max_weight_difference(again.model_dir, full.model_dir) == 0

@@ -21,7 +21,7 @@ from nlpmtl.sampling import RowRef, StepPlan
 from nlpmtl.tasks.regression import Regression
 from nlpmtl.training import dropout_seed
 from nlpmtl.weighting import StepObservation
-from tests.tiny import apart, checkpoint, make_run, metrics, train_tiny, weights
+from tests.tiny import checkpoint, make_run, max_weight_difference, metrics, train_tiny, weights
 from tests.training.bench import Bench, assert_idle_heads_rest, make_bench
 from tests.weighting.observations import build
 
@@ -359,7 +359,7 @@ def test_micro_batches_of_any_size_give_the_same_weights(
         for tokens in (100_000, 60, 1)
     ]
     for other in runs[1:]:
-        assert apart(checkpoint(runs[0].output, 20), checkpoint(other.output, 20)) < limit
+        assert max_weight_difference(checkpoint(runs[0].output, 20), checkpoint(other.output, 20)) < limit
         for item, other_item in zip(metrics(runs[0].output), metrics(other.output), strict=True):
             assert (item["step"], item["tokens"], item["lr"]) == (
                 other_item["step"],

@@ -17,6 +17,6 @@ def test_random_weights_sum_to_the_number_of_tasks_and_change() -> None:
 def test_random_weights_are_a_softmax_of_normal_samples() -> None:
     ours, losses = build("random"), dict.fromkeys(TASKS, 1.0)
     logs = np.log([list(ours.compute_weights(seen(losses, step=step)).values()) for step in range(4_000)])
-    apart = (logs[:, 0] - logs[:, 1]) / np.sqrt(2)
-    assert abs(apart.mean()) < 0.06
-    assert apart.std() == pytest.approx(1.0, abs=0.04)
+    log_ratio = (logs[:, 0] - logs[:, 1]) / np.sqrt(2)
+    assert abs(log_ratio.mean()) < 0.06
+    assert log_ratio.std() == pytest.approx(1.0, abs=0.04)
