@@ -53,12 +53,12 @@ from nlpmtl.training import (
 
 @dataclass(frozen=True)
 class TrainingStarted:
-    """The run is about to compute its first step.
+    """Event: the run is about to compute its first step.
 
     Args:
         total: optimizer steps of the run.
         step: steps that are done: 0, or those of the checkpoint that the run resumes from.
-        notes: lines for the user.
+        notes: messages for the user, such as skipped rows and ignored settings.
     """
 
     total: int
@@ -102,8 +102,20 @@ def train(source: Source, *, output: str | Path | None = None, resume: bool = Fa
         resume: continue from the latest intact checkpoint, with the overrides that the run was started with.
         overrides: config keys: ``seed=3``, ``train={"lr": 3e-5}``, or dotted, ``**{"train.lr": 3e-5}``.
 
+    Returns:
+        The validation scores, and the path of the model directory.
+
     Raises:
-        NlpmtlError: one of its subclasses, see `nlpmtl.errors`.
+        ConfigError: the config or an override is invalid.
+        DataError: a row or a file is invalid.
+        ModelError: the encoder cannot be used.
+        RunError: the output directory contains another run, or the run fails.
+        StoppedError: a signal stopped the run; a checkpoint is saved.
+
+    Example:
+        result = nlpmtl.train("run.toml", output="runs/again", **{"train.lr": 3e-5})
+        result.scores["topic"]["accuracy"]
+        model = nlpmtl.Predictor.from_pretrained(result.model_dir)
     """
     config, applied = load_run(source, output=output, resume=resume, overrides=dotted(overrides))
     (result,) = deque(iter_train(config, output=output, resume=resume, overrides=applied), maxlen=1)

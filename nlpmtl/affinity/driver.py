@@ -65,8 +65,18 @@ def relate(
         encoders: maximum number of groups, ≥ 1; each group is a model of its own.
         overrides: keys of the config, as for `train`.
 
+    Returns:
+        The affinities and gradient cosines of all pairs of tasks, and the proposed groups.
+
     Raises:
-        NlpmtlError: one of its subclasses, see `nlpmtl.errors`.
+        ConfigError: an argument or the config is invalid, or the run has only one task.
+        RunError: the output directory cannot be written.
+        NlpmtlError: as `train`.
+
+    Example:
+        relations = nlpmtl.relate("run.toml", steps=100, output="runs/related")
+        for pair in relations.pairs:
+            print(*pair.tasks, pair.reading)
     """
     config = load_config(source, overrides=dotted(overrides))
     (result,) = deque(iter_relate(config, output=output, steps=steps, encoders=encoders), maxlen=1)

@@ -44,8 +44,18 @@ def compare(source: Source, *, seeds: int = 3, output: str | Path | None = None,
         output: the directory of the runs and of the report; default: the config's `output` plus ``-compared``.
         overrides: keys of the config, as for `train`.
 
+    Returns:
+        The scores of both conditions by task, with confidence intervals, and their cost.
+
     Raises:
-        NlpmtlError: one of its subclasses, see `nlpmtl.errors`.
+        ConfigError: the config is invalid, or the run has only one task.
+        RunError: the output directory contains other files, or runs of another config or other data.
+        NlpmtlError: as `train`.
+
+    Example:
+        result = nlpmtl.compare("run.toml", seeds=3)
+        topic = result["topic"]
+        print(topic.single_task.selected.mean, topic.multi_task.selected.mean, topic.interval, topic.verdict)
     """
     events = iter_compare(load_config(source, overrides=dotted(overrides)), seeds=seeds, output=output)
     (result,) = deque(events, maxlen=1)

@@ -84,6 +84,9 @@ class Cost:
 class CompareResult:
     """Multi-task versus single-task results of all tasks.
 
+    ``result["topic"]`` has the results of a task: `difference`, `interval`, `verdict`, and for each condition,
+    `multi_task` and `single_task`, the scores `selected` and `best` (each with `mean`, `deviation` and `scores`).
+
     Args:
         directory: directory of the runs and the report.
         seeds: seeds of the runs.
