@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from transformers import AutoTokenizer
 
 from nlpmtl import ModelError, MultiTaskModel, Predictor
 from nlpmtl.data import split_words
 from nlpmtl.run import load_config
 from nlpmtl.task_datasets import load_task_datasets
-from tests.tiny import Trained, make_run, read_json, train_tiny, write_rows
+from tests.tiny import Trained, favour_entities, make_run, read_json, train_tiny, write_rows
 
 TEXTS = ["ada lives in turin.", "the cat's big-red lamp wasn't in rome!", "a", "", "我在Rome 见了ada。", " x  y\n"]
 LONG = "ada's old-red cat sings in rome . " * 8
@@ -42,8 +41,7 @@ def train(directory: Path, rows: list[list[str]]) -> Predictor:
     predictor = Predictor.from_pretrained(result.model_dir)
     model = copy.deepcopy(predictor.model)
     assert isinstance(model, MultiTaskModel)
-    with torch.no_grad():
-        model.head("tags").get_submodule("out").get_parameter("bias")[0] -= 10
+    favour_entities(model, task="tags")
     eager = Predictor(model, predictor.tokenizer)
     eager._directory = result.model_dir
     return eager
@@ -130,8 +128,7 @@ def test_a_model_without_recorded_rules_splits_at_white_space(by_character: Pred
     (older / "config.json").write_text(json.dumps(config))
     old = Predictor.from_pretrained(older)
     assert isinstance(old.model, MultiTaskModel)
-    with torch.no_grad():
-        old.model.head("tags").get_submodule("out").get_parameter("bias")[0] -= 10
+    favour_entities(old.model, task="tags")
     words = {text[a:b] for text in TEXTS for a, b in split_words(text)}
     predictions = old.predict(TEXTS, task="tags", aggregation_strategy="none")
     assert {span["word"] for spans in predictions for span in spans} == words

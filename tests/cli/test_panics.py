@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +12,7 @@ import pytest
 import nlpmtl
 from nlpmtl.errors import RunError
 from tests.cli.conftest import RunCli
-from tests.tiny import make_rows, make_run, write_rows
+from tests.tiny import break_tokenizer, make_rows, make_run, write_rows
 
 ToToml = Callable[[Mapping[str, Any]], str]
 
@@ -22,16 +20,6 @@ if TYPE_CHECKING:
     from tests.tiny import Trained
 
 PLACE = "validation.jsonl:7"
-
-
-def break_tokenizer(directory: Path) -> Path:
-    """Write a normalizer that panics on non-ASCII characters: its character map is all zeros."""
-    path = directory / "tokenizer.json"
-    tokenizer = json.loads(path.read_text(encoding="utf-8"))
-    zeros = (512).to_bytes(4, "little") + bytes(512)
-    tokenizer["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(zeros).decode()}
-    path.write_text(json.dumps(tokenizer), encoding="utf-8")
-    return directory
 
 
 @pytest.fixture

@@ -25,10 +25,7 @@ from nlpmtl.config import (
 )
 from nlpmtl.errors import ConfigError
 
-DATASET = """
-[data]
-files = { train = "rows/train.jsonl", validation = "rows/validation.jsonl" }
-on_bad_row = "skip"
+TASK = """
 [input]
 text = "sentence"
 [tasks.mood]
@@ -36,21 +33,20 @@ kind = "sentiment"
 label = "label"
 labels = ["negative", "positive"]
 """
-HUB = """
+DATASET = f"""
+[data]
+files = {{ train = "rows/train.jsonl", validation = "rows/validation.jsonl" }}
+on_bad_row = "skip"
+{TASK}"""
+HUB = f"""
 [data]
 hub = "someone/mood"
 subset = "plain"
 revision = "abc"
-splits = { train = "train" }
+splits = {{ train = "train" }}
 validation = 0.2
 on_bad_row = "skip"
-[input]
-text = "sentence"
-[tasks.mood]
-kind = "sentiment"
-label = "label"
-labels = ["negative", "positive"]
-"""
+{TASK}"""
 RUN = """
 [encoder]
 name = "some/encoder"

@@ -17,20 +17,13 @@ from nlpmtl.export.onnx_compare import random_batches
 from nlpmtl.export.onnx_model import load_onnx, output_name
 from nlpmtl.hub import load_model
 from tests.exported import Exported
-from tests.tiny import make_rows, numbers, read_json, write_encoder
+from tests.tiny import make_rows, numbers, read_json, without_numbers, write_encoder
 
 
 @pytest.fixture
 def copied(exported: Exported, tmp_path: Path) -> Path:
     """A copy of the directory to damage."""
     return Path(shutil.copytree(exported.directory, tmp_path / "model"))
-
-
-def names(value: object) -> object:
-    """Return a prediction without its scores."""
-    if isinstance(value, dict):
-        return {key: names(item) for key, item in value.items() if not isinstance(item, float)}
-    return [names(item) for item in value] if isinstance(value, list) else value
 
 
 def test_onnx_predictions_equal_torch_predictions(exported: Exported) -> None:
@@ -45,7 +38,7 @@ def test_onnx_predictions_equal_torch_predictions(exported: Exported) -> None:
     for tokens in (10, 300, 4096):
         few = Predictor(graph.model, graph.tokenizer, tokens=tokens)
         actual = few.predict_all([*texts, *pairs], all_scores=True)
-        assert names(actual) == names(expected)
+        assert without_numbers(actual) == without_numbers(expected)
         assert numbers(actual) == pytest.approx(numbers(expected), abs=1e-5)
     for text, right in zip(texts[:5], expected, strict=False):
         assert numbers(graph.predict(text, task="topic")) == pytest.approx(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import random
 import resource
@@ -17,7 +16,7 @@ from typing import Any
 
 from tests.faults.harness import FaultCount, single_thread_environment
 from tests.serving.process import started
-from tests.tiny import make_run, train_tiny
+from tests.tiny import break_tokenizer, make_run, train_tiny
 
 PATIENCE = 60.0
 """Seconds to wait for a response, or for the end of a connection."""
@@ -66,12 +65,7 @@ def panics(scratch: Path, *, requests: int) -> FaultCount:
         "requests by 8 concurrent clients, a third of which make the tokenizer panic: those get status 500, all others "
         "their predictions, and /health responds at the end"
     )
-    model = _model(scratch)
-    path = model / "tokenizer.json"
-    tokenizer = json.loads(path.read_text(encoding="utf-8"))
-    zeros = (512).to_bytes(4, "little") + bytes(512)
-    tokenizer["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(zeros).decode()}
-    path.write_text(json.dumps(tokenizer), encoding="utf-8")
+    model = break_tokenizer(_model(scratch))
     generator = random.Random(0)
     texts = [generator.choice(["a cat", "a dog sings", "the café"]) for _ in range(requests)]
     log = scratch / "stderr"

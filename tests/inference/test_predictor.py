@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nlpmtl import ConfigError, DataError, ModelError, MultiTaskModel, Predictor
-from tests.tiny import Trained, make_rows, numbers
+from tests.tiny import Trained, favour_entities, make_rows, numbers, without_numbers
 
 TEXTS = ["Ada lives in Turin.", "a cat", "", "   ", "big red lamp and old blue kettle yesterday", "É, ¿qué?", "Rome"]
 SINGLE = {"topic", "mood", "places", "kinds"}
@@ -22,15 +22,8 @@ def predictor(trained: Trained) -> Predictor:
     return Predictor.from_pretrained(trained.model_dir)
 
 
-def names(value: Any) -> Any:
-    """Return a prediction without its scores."""
-    if isinstance(value, dict):
-        return {key: names(item) for key, item in value.items() if not isinstance(item, float)}
-    return [names(item) for item in value] if isinstance(value, list) else value
-
-
 def assert_alike(first: Any, second: Any) -> None:
-    assert names(first) == names(second)
+    assert without_numbers(first) == without_numbers(second)
     assert numbers(first) == pytest.approx(numbers(second), abs=1e-5)
 
 
@@ -118,7 +111,7 @@ def test_offsets_match_the_words(predictor: Predictor) -> None:
     texts = [*TEXTS, "  Ada   (Turin), \tRome\n\nParis…", "“Ada” lives—Turin!", "ada " * 100]
     texts += [row["text"] for row in make_rows(30, seed=8)]
     span_count = 0
-    for text, spans in zip(texts, predictor_that_sees(predictor).predict(texts, task="places"), strict=True):
+    for text, spans in zip(texts, entity_predictor(predictor).predict(texts, task="places"), strict=True):
         last = 0
         for span in spans:
             assert set(span) == {"entity_group", "score", "word", "start", "end"}
@@ -217,13 +210,13 @@ def test_all_scores(predictor: Predictor) -> None:
     assert predictions["topic"]["scores"][predictions["topic"]["label"]] == predictions["topic"]["score"]
     assert sum(predictions["mood"]["scores"].values()) == pytest.approx(1)
     assert set(predictions["kinds"]["scores"]) == {"x", "y", "z"}
-    for span in predictor_that_sees(predictor).predict("ada lives in rome", task="places", all_scores=True):
+    for span in entity_predictor(predictor).predict("ada lives in rome", task="places", all_scores=True):
         assert set(span["scores"]) == {"O", "person", "place"}
         assert sum(span["scores"].values()) == pytest.approx(1)
 
 
 def test_aggregation_strategy_none_gives_words(predictor: Predictor) -> None:
-    eager = predictor_that_sees(predictor)
+    eager = entity_predictor(predictor)
     text = "Ada lives in old rome."
     single = eager.predict(text, task="places", aggregation_strategy="none")
     spans = eager.predict(text, task="places", aggregation_strategy="first")
@@ -240,7 +233,7 @@ def test_aggregation_strategy_none_gives_words(predictor: Predictor) -> None:
 def test_labeling_of_long_texts_uses_windows_and_other_tasks_truncate(predictor: Predictor) -> None:
     """The model reads 48 tokens."""
     text = " ".join(f"ada lives in {place} ." for place in ("turin", "rome", "paris") * 20)
-    eager = predictor_that_sees(predictor)
+    eager = entity_predictor(predictor)
     long = eager.predict_all(text)
     assert long["topic"]["truncated"] is long["mood"]["truncated"] is long["kinds"]["truncated"] is True
     assert long["places"][-1]["end"] > len(text) - 10
@@ -274,16 +267,15 @@ ODD = st.sampled_from(
 def test_offsets_match_the_words_of_random_texts(predictor: Predictor, parts: list[list[str]]) -> None:
     """10,000 texts: 200 lists of 50."""
     texts = ["".join(part).encode("utf-8", "replace").decode() for part in parts]
-    for text, spans in zip(texts, predictor_that_sees(predictor).predict(texts, task="places"), strict=True):
+    for text, spans in zip(texts, entity_predictor(predictor).predict(texts, task="places"), strict=True):
         for span in spans:
             assert text[span["start"] : span["end"]] == span["word"] != ""
 
 
-def predictor_that_sees(predictor: Predictor) -> Predictor:
+def entity_predictor(predictor: Predictor) -> Predictor:
     """A predictor with a bias, so that it predicts many entities."""
     eager = copy.deepcopy(model_of(predictor))
-    with torch.no_grad():
-        eager.head("places").get_submodule("out").get_parameter("bias")[0] -= 10  # the bias of label O
+    favour_entities(eager)
     return Predictor(eager, predictor.tokenizer)
 
 

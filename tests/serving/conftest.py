@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
 
 from nlpmtl import MultiTaskModel
 from nlpmtl.inference.predictor import Predictor
 from nlpmtl.serving import Limits, create_app
 from nlpmtl.serving.batcher import Batcher
 from nlpmtl.serving.server import Server, bind_socket, uvicorn_config
+from tests.tiny import favour_entities
 
 if TYPE_CHECKING:
     from tests.tiny import Trained
@@ -99,8 +99,7 @@ def predictor(trained: Trained) -> Predictor:
     """A predictor with a bias, so that it predicts many entities."""
     predictor = Predictor.from_pretrained(trained.model_dir)
     assert isinstance(predictor.model, MultiTaskModel)
-    with torch.no_grad():
-        predictor.model.head("places").get_submodule("out").get_parameter("bias")[0] -= 10  # the bias of label O
+    favour_entities(predictor.model)
     return predictor
 
 

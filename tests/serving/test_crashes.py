@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import shutil
 import threading
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -18,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from nlpmtl.inference.predictor import Predictor
 from nlpmtl.serving.batcher import Batcher, ShuttingDownError
 from tests.serving.conftest import running
+from tests.tiny import break_tokenizer
 
 if TYPE_CHECKING:
     from tests.tiny import Trained
@@ -25,15 +24,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def panicking(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
-    """A model whose normalizer panics on non-ASCII characters: its character map is all zeros."""
+    """A model whose tokenizer panics on non-ASCII characters."""
     directory = tmp_path_factory.mktemp("panicking") / "model"
     shutil.copytree(trained.model_dir, directory)
-    path = directory / "tokenizer.json"
-    tokenizer = json.loads(path.read_text(encoding="utf-8"))
-    zeros = (512).to_bytes(4, "little") + bytes(512)
-    tokenizer["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(zeros).decode()}
-    path.write_text(json.dumps(tokenizer), encoding="utf-8")
-    return Predictor.from_pretrained(directory)
+    return Predictor.from_pretrained(break_tokenizer(directory))
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -30,16 +30,6 @@ EXACT: dict[str, Any] = {"rtol": 0.0, "atol": 1e-9}
 STIRRED = [case for case in CASES if case != "hard"]
 
 
-@pytest.fixture(scope="module")
-def stock(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedModel:
-    return make_encoder(tmp_path_factory.mktemp("encoder"))
-
-
-@pytest.fixture
-def encoder(stock: PreTrainedModel) -> PreTrainedModel:
-    return copy.deepcopy(stock)
-
-
 def test_every_registered_scheme_is_tested() -> None:
     builtin = {name for name in SHARINGS.names() if SHARINGS.get(name).__module__.startswith("nlpmtl.")}
     assert builtin == {case["kind"] for case in CASES.values()}

@@ -15,16 +15,6 @@ from nlpmtl.model.sharing.task_routing import TaskSpecificLayer
 from tests.model.sharing.schemes import CASES, ROWS, gradients, make_encoder, make_inputs, make_sharing, parts
 
 
-@pytest.fixture(scope="module")
-def stock(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedModel:
-    return make_encoder(tmp_path_factory.mktemp("encoder"))
-
-
-@pytest.fixture
-def encoder(stock: PreTrainedModel) -> PreTrainedModel:
-    return copy.deepcopy(stock)
-
-
 @pytest.mark.parametrize("packed", [False, True])
 def test_shared_layers_run_once_and_task_layers_only_on_their_rows(packed: bool, encoder: PreTrainedModel) -> None:
     sharing, inputs = make_sharing(encoder, {"kind": "layers", "shared": 1}), make_inputs(encoder)
