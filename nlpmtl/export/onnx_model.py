@@ -93,16 +93,16 @@ class OnnxModel:
 
     def _run(self, batch: Batch, rows: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         inputs = {name: value.numpy() for name, value in batch.inputs.items() if name in self._inputs}
-        wanted = {output: rows[task] for task in rows for output in self._outputs[task].values()}
-        arrays = dict(zip(wanted, self.session.run(list(wanted), inputs), strict=True))
-        values = {output: torch.from_numpy(arrays[output][indices.numpy()]) for output, indices in wanted.items()}
+        outputs = {output: rows[task] for task in rows for output in self._outputs[task].values()}
+        arrays = dict(zip(outputs, self.session.run(list(outputs), inputs), strict=True))
+        values = {output: torch.from_numpy(arrays[output][indices.numpy()]) for output, indices in outputs.items()}
         return {task: {key: values[output] for key, output in self._outputs[task].items()} for task in rows}
 
 
 def _outputs_of(task: str, names: Collection[str]) -> dict[str, str]:
     """Return the outputs of a task: name of the output -> its name in the graph."""
-    found = {name.removeprefix(f"{task}."): name for name in names if name.startswith(f"{task}.")}
-    return {"logits": task, **found} if task in names and task not in _INPUTS else found
+    named = {name.removeprefix(f"{task}."): name for name in names if name.startswith(f"{task}.")}
+    return {"logits": task, **named} if task in names and task not in _INPUTS else named
 
 
 def output_name(task: str, output: str = "logits") -> str:
@@ -119,7 +119,7 @@ def load_onnx(directory: str | Path, *, device: str) -> tuple[OnnxModel, PreTrai
 
     Raises:
         ConfigError: onnxruntime is not installed, or does not support the device.
-        ModelError: there is no such model, or nlpmtl did not write it.
+        ModelError: the model does not exist, is invalid, or was not written by nlpmtl.
     """
     session = _open(Path(directory) / GRAPH, device)
     failed = f"the model {str(directory)!r} cannot be loaded"

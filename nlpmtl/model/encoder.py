@@ -104,7 +104,7 @@ def load_encoder(
     path = resolve_encoder_path(name)
     if revision is not None and os.path.isdir(path):  # noqa: PTH112 (is_dir raises on a long id)
         raise ModelError(
-            f"the encoder {name!r} is a directory, which has no revision {revision!r}: leave encoder.revision out"
+            f"the encoder {name!r} is a directory, which has no revision {revision!r}: remove encoder.revision"
         )
     verified = None if sha256 is None else _verify(path, sha256)
     try:
@@ -192,9 +192,9 @@ def _verify(path: str, expected: str) -> _FileState:
     if not weights.is_file():
         raise ModelError(f"encoder.sha256 is set, but the file {weights} does not exist")
     state = _file_state(weights)
-    found = sha256_file(weights)
-    if found != expected:
-        raise ModelError(f"{weights} is not the expected file: its sha256 is {found}, encoder.sha256 says {expected}")
+    digest = sha256_file(weights)
+    if digest != expected:
+        raise ModelError(f"{weights} is not the expected file: its SHA-256 is {digest}, encoder.sha256 is {expected}")
     return state
 
 

@@ -136,7 +136,7 @@ def _vocabulary_size(model: PreTrainedModel) -> int:
 
 
 def embedding_size(model: PreTrainedModel) -> int | None:
-    """Return the number of token embeddings; None if there is no such table, as with hashed characters."""
+    """Return the number of token embeddings; None without an embedding table, as with hashed characters."""
     try:
         weight = getattr(model.get_input_embeddings(), "weight", None)
     except NotImplementedError:

@@ -95,7 +95,7 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, *, owner: str, rows: int
     Args:
         tokenizer: the tokenizer.
         owner: the checkpoint, for messages, such as ``"the encoder 'a/b'"``.
-        rows: number of token embeddings; None if there is no such table.
+        rows: number of token embeddings; None without an embedding table.
 
     Raises:
         ModelError: the tokenizer is not fast, is empty, has no padding token, or has ids without embeddings.

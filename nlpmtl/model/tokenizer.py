@@ -42,7 +42,7 @@ def load_tokenizer(name: str, *, config: PretrainedConfig, revision: str | None 
         revision: commit, tag or branch on the Hub.
 
     Raises:
-        ValueError: there is no vocabulary file.
+        ValueError: the vocabulary file is missing.
     """
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     if _has(name, "tokenizer_config.json", revision) or not _has(name, "tokenizer.json", revision):

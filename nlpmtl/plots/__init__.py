@@ -70,10 +70,10 @@ def draw_predictions(task: str, plot: str, analysis: Any) -> bytes:
     Args:
         task: name of the task.
         plot: name of the plot, one of `Task.plots`.
-        analysis: the counts or pairs that the plot shows, as `Task.compare` returns them.
+        analysis: the counts or pairs that the plot shows, as `Task.error_analysis` returns them.
 
     Raises:
-        ValueError: there is no plot of that name.
+        ValueError: the plot is unknown.
     """
     with plot_style():
         return to_png(_prediction_plot(plot)[0](task, analysis))
@@ -87,7 +87,7 @@ def describe_predictions(task: str, plot: str, analysis: Any) -> str:
 
 def _prediction_plot(plot: str) -> tuple[Any, Any]:
     if plot not in _PREDICTION_PLOTS:
-        raise ValueError(f"there is no plot {plot!r}; the plots are {', '.join(_PREDICTION_PLOTS)}")
+        raise ValueError(f"unknown plot {plot!r}; plots: {', '.join(_PREDICTION_PLOTS)}")
     return _PREDICTION_PLOTS[plot]
 
 

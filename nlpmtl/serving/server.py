@@ -87,7 +87,7 @@ def serve(
 
     Raises:
         ConfigError: the port cannot be bound, or the device is not available.
-        ModelError: there is no such model.
+        ModelError: the model does not exist or is invalid.
     """
     with bind_socket(host, port) as listener, limited_logging():  # the port first: loading a model takes longer
         loaded = Predictor.from_pretrained(name, revision=revision, device=device, dtype=dtype, plugins=plugins)

@@ -1,4 +1,26 @@
-"""How sure an answer may be: temperatures, thresholds, and how far confidence is from being right. NumPy alone."""
+"""Calibration: temperature scaling, decision thresholds and the expected calibration error. Needs only NumPy and SciPy.
+
+    p = softmax(z / T)        T = argmin_T −mean_i log p_i[y_i]
+    ECE = Σ_b |B_b| / N · |accuracy(B_b) − confidence(B_b)|
+
+Symbols:
+- z: logits of an item; p: calibrated probabilities; T: temperature
+- y_i: gold label of item i, of N items
+- B_b: items whose confidence is in bin b, of 15 bins of equal width
+
+References:
+    Guo, Pleiss, Sun and Weinberger (2017), On Calibration of Modern Neural Networks, ICML, equation 3 and section 4.2,
+        https://arxiv.org/abs/1706.04599
+
+Example:
+    >>> import numpy as np
+    >>> from nlpmtl.tasks.calibration import best_threshold, expected_calibration_error
+    >>> probabilities, is_gold = np.array([0.1, 0.3, 0.4]), np.array([False, True, True])
+    >>> round(best_threshold(probabilities, is_gold), 3)
+    0.2
+    >>> round(expected_calibration_error(probabilities, is_gold), 3)
+    0.467
+"""
 
 from __future__ import annotations
 
@@ -10,71 +32,73 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_expit, log_softmax
 
 _BINS = 15
-_WIDEST = 3.0
-"""The largest |log T| that is tried: a temperature from 1/20 to 20."""
+_MAX_LOG_TEMPERATURE = 3.0
+"""Maximum |log T| of the search: temperatures from 1/20 to 20."""
 
 
 def fit_temperature(logits: NDArray[np.floating], gold: NDArray[np.integer]) -> float:
-    """The temperature that makes labels most likely under a softmax (Guo et al. 2017, On Calibration of Modern Neural
-    Networks, section 4.2).
+    """Return the temperature that maximises the likelihood of the gold labels under a softmax.
 
     Args:
         logits: ``[items, labels]``.
-        gold: the right label of each, ``[items]``.
+        gold: id of the gold label of each item, ``[items]``.
     """
-    at = np.arange(len(gold))
-    return _least(lambda t: -float(log_softmax(logits / t, axis=-1)[at, gold].mean()))
+    items = np.arange(len(gold))
+    return _minimize(lambda t: -float(log_softmax(logits / t, axis=-1)[items, gold].mean()))
 
 
 def fit_temperature_of_each(logits: NDArray[np.floating], hot: NDArray[np.bool_]) -> float:
-    """The same where each label is answered by itself, under a sigmoid.
+    """Return the temperature that maximises the likelihood of independent labels, each under a sigmoid.
 
     Args:
         logits: ``[items, labels]``.
-        hot: whether each label is right, ``[items, labels]``.
+        hot: whether each label is a gold label of the item, ``[items, labels]``.
     """
     signed = np.where(hot, logits, -logits)
-    return _least(lambda t: -float(log_expit(signed / t).mean()))
+    return _minimize(lambda t: -float(log_expit(signed / t).mean()))
 
 
-def _least(loss: Callable[[float], float]) -> float:
-    found = minimize_scalar(lambda x: loss(float(np.exp(x))), bounds=(-_WIDEST, _WIDEST), method="bounded")
-    return float(np.exp(found.x))
+def _minimize(loss: Callable[[float], float]) -> float:
+    """Return the temperature with the smallest loss."""
+    bounds = (-_MAX_LOG_TEMPERATURE, _MAX_LOG_TEMPERATURE)
+    result = minimize_scalar(lambda x: loss(float(np.exp(x))), bounds=bounds, method="bounded")
+    return float(np.exp(result.x))
 
 
-def best_threshold(sure: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
-    """The threshold of a label's probability with the best F1; 0.5 where it is never right.
+def best_threshold(probabilities: NDArray[np.floating], is_gold: NDArray[np.bool_]) -> float:
+    """Return the decision threshold of a label with the highest F1; 0.5 if the label never occurs.
 
-    It lies midway between two probabilities that occur, or between 0 and the smallest, so that all are above it (−1 if
-    the smallest is 0). Of several as good it is the nearest to 0.5. It takes O(items · log items).
+    It is midway between two neighbouring probabilities, or between 0 and the smallest one, so that the label is
+    predicted for all items (−1 if the smallest is 0). Of several thresholds with the same F1 it is the nearest to 0.5.
+    Takes O(items · log items).
 
     Args:
-        sure: the label's probability, ``[items]``.
-        right: whether it is right, ``[items]``.
+        probabilities: probability of the label, ``[items]``.
+        is_gold: whether the label is a gold label of the item, ``[items]``.
     """
-    if not right.any():
+    if not is_gold.any():
         return 0.5
-    values = np.unique(np.append(sure, 0.5))
+    values = np.unique(np.append(probabilities, 0.5))
     lowest = values[0] / 2 if values[0] / 2 > 0 else -1.0
-    cuts = np.concatenate([[lowest], (values[:-1] + values[1:]) / 2, [0.5]])
-    order = np.argsort(sure, kind="stable")
-    hits = np.append(np.cumsum(right[order][::-1])[::-1], 0)  # of those right, from each place in the order on
-    first = np.searchsorted(sure[order].astype(np.float64), cuts, side="right")
-    f1 = 2 * hits[first] / (len(sure) - first + right.sum())
-    best = cuts[f1 >= f1.max() - 1e-12]
+    candidates = np.concatenate([[lowest], (values[:-1] + values[1:]) / 2, [0.5]])
+    order = np.argsort(probabilities, kind="stable")
+    true_positives = np.append(np.cumsum(is_gold[order][::-1])[::-1], 0)  # of the items from each position on
+    first = np.searchsorted(probabilities[order].astype(np.float64), candidates, side="right")
+    f1 = 2 * true_positives[first] / (len(probabilities) - first + is_gold.sum())
+    best = candidates[f1 >= f1.max() - 1e-12]
     return float(best[np.abs(best - 0.5).argmin()])
 
 
-def expected_calibration_error(sure: NDArray[np.floating], right: NDArray[np.bool_]) -> float | None:
-    """The mean distance between confidence and the share that is right, over 15 equal bins (Guo et al. 2017, eq. 3).
+def expected_calibration_error(confidences: NDArray[np.floating], correct: NDArray[np.bool_]) -> float | None:
+    """Return the expected calibration error (ECE) over 15 bins of equal width; None without predictions.
 
     Args:
-        sure: the probability of each answer, ``[items]``.
-        right: whether it is right, ``[items]``.
+        confidences: probability of each prediction, ``[items]``.
+        correct: whether the prediction is correct, ``[items]``.
     """
-    if not len(sure):
+    if not len(confidences):
         return None
-    bins = np.clip(np.ceil(sure * _BINS).astype(int) - 1, 0, _BINS - 1)
-    many = np.bincount(bins, minlength=_BINS)
-    apart = np.bincount(bins, weights=sure - right, minlength=_BINS)
-    return float(np.abs(apart).sum() / many.sum())
+    bins = np.clip(np.ceil(confidences * _BINS).astype(int) - 1, 0, _BINS - 1)
+    counts = np.bincount(bins, minlength=_BINS)
+    differences = np.bincount(bins, weights=confidences - correct, minlength=_BINS)
+    return float(np.abs(differences).sum() / counts.sum())

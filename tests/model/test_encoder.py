@@ -95,7 +95,7 @@ def test_the_attention_can_be_chosen(directory: Path, attention: str) -> None:
 def test_the_sha256_of_the_weights_is_checked(directory: Path, tmp_path: Path) -> None:
     right = hashlib.sha256((directory / "model.safetensors").read_bytes()).hexdigest()
     load_encoder(str(directory), sha256=right)
-    with pytest.raises(ModelError, match=rf"its sha256 is {right}, encoder.sha256 says {'0' * 64}"):
+    with pytest.raises(ModelError, match=rf"its SHA-256 is {right}, encoder.sha256 is {'0' * 64}"):
         load_encoder(str(directory), sha256="0" * 64)
     (tmp_path / "config.json").write_text((directory / "config.json").read_text())
     with pytest.raises(ModelError, match=r"model\.safetensors does not exist"):
@@ -211,7 +211,7 @@ def test_weights_in_other_formats_than_safetensors_are_refused(directory: Path, 
 
 def test_a_directory_has_no_revisions(directory: Path, package: Path) -> None:
     for name in (str(directory), "package:tiny_encoder_package/model"):
-        with pytest.raises(ModelError, match=r"a directory, which has no revision 'main': leave encoder\.revision out"):
+        with pytest.raises(ModelError, match=r"a directory, which has no revision 'main': remove encoder\.revision"):
             load_encoder(name, revision="main")
 
 

@@ -188,5 +188,5 @@ def test_only_plots_import_matplotlib() -> None:
 
 
 def test_an_unknown_plot_is_an_error() -> None:
-    with pytest.raises(ValueError, match="there is no plot 'pie'; the plots are confusion_matrix, precision_recall"):
+    with pytest.raises(ValueError, match="unknown plot 'pie'; plots: confusion_matrix, precision_recall"):
         draw_predictions("t", "pie", confusion(2))
