@@ -22,7 +22,7 @@ from nlpmtl.data.validation import check_columns
 from nlpmtl.errors import ConfigError, DataError, NlpmtlError
 from nlpmtl.metrics import check
 from nlpmtl.registry import METRICS, TASKS
-from nlpmtl.tasks import build_task, label_shapes
+from nlpmtl.tasks import build_task, label_shapes, parse_context
 
 Rows = list[tuple[int, Mapping[str, Any]]]
 """Pairs of row number and row."""
@@ -69,7 +69,13 @@ def _problems(
     try:
         columns = label_shapes(name, dataset)
         sources = open_reader(
-            dataset.data, input=dataset.input, columns=columns, limit=dataset.limit, name=name, splits=splits
+            dataset.data,
+            input=dataset.input,
+            columns=columns,
+            limit=dataset.limit,
+            name=name,
+            splits=splits,
+            context=parse_context(name, dataset),
         )
     except NlpmtlError as error:
         yield error
@@ -79,7 +85,7 @@ def _problems(
         if split in sources.sources:
             try:
                 stream = sources.sources[split].open()
-                first_rows = _check_columns(stream, dataset, columns=columns, train=split == "train")
+                first_rows = _check_columns(stream, sources.required_columns(split))
                 rows = [(number, row) for number, row in first_rows if not isinstance(row, MalformedRow)]
                 if len(rows) < len(first_rows) and (dataset.data.on_bad_row == "stop" or not rows):
                     _check_rows(sources)
@@ -109,24 +115,21 @@ def _check_task(name: str, options: TaskOptions, *, dataset: DatasetConfig) -> N
             raise type(error)(f"task {name!r}: {error}") from None
 
 
-def _check_columns(
-    stream: RawRows, dataset: DatasetConfig, *, columns: Collection[str], train: bool
-) -> list[tuple[int, RawRow]]:
+def _check_columns(stream: RawRows, required: Collection[str]) -> list[tuple[int, RawRow]]:
     """Check that the columns exist; return the first rows, including invalid ones."""
     first_rows = list(islice(stream.rows, _ROWS + 1))
     if not first_rows:
         raise DataError(f"{stream.where}: no rows")
     available = set(stream.columns).union(*(row for _, row in first_rows if not isinstance(row, MalformedRow)))
     if len(first_rows) <= _ROWS or stream.uniform:
-        needed = [*dataset.input.columns, *columns] if train else dataset.input.columns
-        check_columns(needed, existing=available, where=stream.where)
+        check_columns(required, existing=available, where=stream.where)
     return first_rows
 
 
 def _check_labels(stream: RawRows, dataset: DatasetConfig, *, rows: Rows, columns: Mapping[str, LabelType]) -> None:
     for options in dataset.tasks.values():
-        column = options.columns[0]
-        if options.labels is None or options.has_column_per_label or column in stream.class_names:
+        column = next(iter(options.columns), None)
+        if column is None or options.labels is None or options.has_column_per_label or column in stream.class_names:
             continue
         if columns[column] in ("class", "set"):
             known = {unicodedata.normalize("NFC", label).strip() for label in options.labels}

@@ -21,7 +21,8 @@ from nlpmtl.fs import write_json
 from nlpmtl.hub import save_model
 from nlpmtl.model import Encoder, MultiTaskModel
 from nlpmtl.strict_json import dumps
-from nlpmtl.task_datasets import Splits, TaskDatasets
+from nlpmtl.task_datasets import TaskDatasets
+from nlpmtl.tasks.split_labels import Splits
 from nlpmtl.training import Trainer, broadcast_object, read_lines
 
 

@@ -32,6 +32,8 @@ _SCALARS: dict[Any, tuple[tuple[type, ...], str]] = {
 RULE, MISSING, UNKNOWN = "rule", "missing_key", "unknown_key"
 """Types of errors whose messages are final."""
 _TABLE = "a table"
+Place = tuple[str, ...]
+"""Keys from a table to a value in it."""
 _EXPECTED = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
@@ -122,7 +124,7 @@ class StrictModel(BaseModel):
         return InitErrorDetails(type=error, loc=location, input=details["input"])
 
 
-def unknown_keys(values: Mapping[tuple[str, ...], Any], known: Collection[str]) -> ValidationError:
+def unknown_keys(values: Mapping[Place, Any], known: Collection[str]) -> ValidationError:
     """Return the error for unknown keys of a table; the most similar known key is named.
 
     Args:
@@ -133,14 +135,12 @@ def unknown_keys(values: Mapping[tuple[str, ...], Any], known: Collection[str]) 
     return _error(UNKNOWN, messages, values)
 
 
-def broken_rules(messages: Mapping[tuple[str, ...], str], values: Mapping[tuple[str, ...], Any]) -> ValidationError:
+def broken_rules(messages: Mapping[Place, str], values: Mapping[Place, Any]) -> ValidationError:
     """Return the error for values that break rules: place of each value = the rule, and the value."""
     return _error(RULE, messages, values)
 
 
-def _error(
-    kind: str, messages: Mapping[tuple[str, ...], str], values: Mapping[tuple[str, ...], Any]
-) -> ValidationError:
+def _error(kind: str, messages: Mapping[Place, str], values: Mapping[Place, Any]) -> ValidationError:
     lines = [
         InitErrorDetails(
             type=PydanticCustomError(kind, "{message}", {"message": message}), loc=place, input=values[place]

@@ -11,16 +11,20 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config import DatasetConfig
-from nlpmtl.data import DatasetLoader, LabelMapping, Spelling, TokenizedSplit, WordCounts, attach_labels, fingerprint
+from nlpmtl.data import (
+    DatasetLoader,
+    Spelling,
+    TokenizedSplit,
+    WordCounts,
+    fingerprint,
+)
 from nlpmtl.errors import ConfigError, DataError, did_you_mean, plain
 from nlpmtl.metrics import load_foreign
 from nlpmtl.metrics.scores import FOREIGN
 from nlpmtl.plugins import HINT
 from nlpmtl.registry import METRICS
-from nlpmtl.tasks import LabelColumns, Task, build_task, find_labels, label_shapes, read_columns
-
-Splits = dict[str, dict[str, TokenizedSplit]]
-"""Split → dataset → its labelled rows."""
+from nlpmtl.tasks import LabelColumns, Task, build_task, find_labels, label_shapes, parse_context, read_columns
+from nlpmtl.tasks.split_labels import Splits, compute_targets, label_splits, train_values
 
 _SHOWN = 10
 """Maximum number of unknown labels in an error."""
@@ -78,19 +82,21 @@ def load_task_datasets(
     earlier = earlier or {}
     columns = read_columns(datasets, rows)
     tasks = _build_tasks(datasets, rows, columns=columns, earlier=earlier)
-    encoded = _label(datasets, rows, columns=columns, tasks=tasks)
+    encoded = label_splits(datasets, rows, columns=columns, tasks=tasks)
     for name, task in tasks.items():
         labelled = {dataset: e for dataset, e in encoded.get("train", {}).items() if name in e.labels}
         labels = [e.labels[name] for e in labelled.values()]
         if not any(dataset_labels.counts.any() for dataset_labels in labels):
             places = ", ".join(rows[dataset]["train"].where for dataset in labelled)
             raise ConfigError(f"task {name!r}: no train row has a label for it{places and f' in {places}'}")
-        values = _train_values(name, encoded.get("train", {}))
+        values = train_values(name, encoded.get("train", {}))
         task.fit(values)
         if name in earlier:
             task.continue_from(earlier[name])
         _check_values(task, values, datasets=datasets, train=encoded.get("train", {}))
         load_foreign(task.metrics)
+    encoded = compute_targets(datasets, encoded, tasks=tasks, load=load)
+    _check_targets(tasks, encoded.get("train", {}))
     _check_validation(tasks, encoded.get("validation", {}))
     notes = (*load.notes, *columns.notes, *_notes(rows, encoded), *_unscored(tasks, encoded.get("validation", {})))
     notes = (*notes, *_segmented(tasks, datasets, rows))
@@ -124,9 +130,10 @@ def load_split(
     load = DatasetLoader(tokenizer, max_length=max_length)
     rows = {name: _load(name, dataset, [split], load=load) for name, dataset in datasets.items()}
     columns = read_columns(datasets, rows, model=tasks)
-    encoded = _label(datasets, rows, columns=columns, tasks=tasks)
+    encoded = label_splits(datasets, rows, columns=columns, tasks=tasks)
     if split not in encoded:
         raise ConfigError(f"no dataset has a split {split!r}")
+    encoded = compute_targets(datasets, encoded, tasks=tasks, load=load)
     notes = _check_label_columns(datasets, {name: splits[split] for name, splits in rows.items() if splits})
     return TaskDatasets(dict(tasks), encoded, (*load.notes, *columns.notes, *notes, *_notes(rows, encoded)))
 
@@ -155,10 +162,13 @@ def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[st
     return notes
 
 
-def _train_values(task: str, train: Mapping[str, TokenizedSplit]) -> dict[str, list[Any]]:
-    """Return the labels of a task's labelled train rows, by the key of the label column."""
-    labels = [rows.labels[task] for rows in train.values() if task in rows.labels]
-    return {"label": [value for split in labels for value in split.values(np.flatnonzero(split.labelled).tolist())]}
+def _check_targets(tasks: Mapping[str, Task], train: Mapping[str, TokenizedSplit]) -> None:
+    """Raise ConfigError if a task type made no targets of the train rows."""
+    for name in tasks:
+        splits = [rows for rows in train.values() if name in rows.labels]
+        if not any(rows.labels[name].counts.any() for rows in splits):
+            places = ", ".join(rows.where for rows in splits)
+            raise ConfigError(f"task {name!r}: no train row in {places} has a target: targets() left out every row")
 
 
 def _check_values(
@@ -249,7 +259,16 @@ def _load(
     name: str, dataset: DatasetConfig, splits: Sequence[str], *, load: DatasetLoader
 ) -> dict[str, TokenizedSplit]:
     columns = label_shapes(name, dataset)
-    return load(dataset.data, input=dataset.input, columns=columns, limit=dataset.limit, name=name, splits=splits)
+    context = parse_context(name, dataset)
+    return load(
+        dataset.data,
+        input=dataset.input,
+        columns=columns,
+        limit=dataset.limit,
+        name=name,
+        splits=splits,
+        context=context,
+    )
 
 
 def _build_tasks(
@@ -324,32 +343,3 @@ def _spell(spelling: Spelling, known: Mapping[str, str], name: str) -> str:
     """Return the task's label for a name."""
     name = spelling(name)
     return known.get(name, name)
-
-
-def _label(
-    datasets: Mapping[str, DatasetConfig],
-    rows: Mapping[str, dict[str, TokenizedSplit]],
-    *,
-    columns: LabelColumns,
-    tasks: Mapping[str, Task],
-) -> Splits:
-    known = {
-        task: {spelling(label): label for label in tasks[task].labels} for task, spelling in columns.spellings.items()
-    }
-    encoded: Splits = {}
-    for name, dataset in datasets.items():
-        mappings = {
-            task: LabelMapping(
-                ", ".join(options.columns), tasks[task].columns["label"], tasks[task].labels, tasks[task].targets
-            )
-            for task, options in dataset.tasks.items()
-        }
-        for split, tokenized in rows[name].items():
-            named_columns = {
-                task: column.rename([known[task].get(label, label) for label in column.names])
-                for task, column in columns.columns[name][split].items()
-            }
-            encoded.setdefault(split, {})[name] = attach_labels(
-                tokenized, mappings=mappings, train=split == "train", columns=named_columns
-            )
-    return encoded

@@ -20,7 +20,7 @@ from pydantic import (
 
 from nlpmtl.config.names import LabelName, label_name
 from nlpmtl.registry import TASKS, KindOptions
-from nlpmtl.strict_model import StrictModel, broken_rules, unknown_keys
+from nlpmtl.strict_model import Place, StrictModel, broken_rules, unknown_keys
 
 NAME = r"^[A-Za-z_-][A-Za-z0-9_-]{0,63}$"
 Name = Annotated[str, StringConstraints(pattern=NAME)]
@@ -46,10 +46,14 @@ class TaskOptions(KindOptions):
 
     @property
     def label_columns(self) -> dict[str, tuple[str, ...]]:
-        """Columns by the key of the task type's `columns`; several where there is one column per label."""
+        """Columns by the key of the task type's `columns`; several where there is one column per label.
+
+        An optional column that the data do not have is left out.
+        """
         keys = ("label",) if self.task_type is None else self.task_type.columns
         values = {key: getattr(self, key) for key in keys}
-        return {key: (value,) if isinstance(value, str) else value for key, value in values.items()}
+        columns = {key: (value,) if isinstance(value, str) else value for key, value in values.items()}
+        return {key: names for key, names in columns.items() if names is not None}
 
     @property
     def has_column_per_label(self) -> bool:
@@ -296,7 +300,7 @@ class DatasetConfig(StrictModel):
     def _input_keys_are_those_of_the_tasks(self) -> Self:
         types = {task: TASKS.get(options.kind) for task, options in self.tasks.items()}
         known = {key for type_ in types.values() for key in getattr(type_, "extra_inputs", ())}
-        columns = {("input", key): column for key, column in self.input.extra.items()}
+        columns: dict[Place, Any] = {("input", key): column for key, column in self.input.extra.items()}
         unknown = {place: column for place, column in columns.items() if place[-1] not in known}
         if unknown:
             raise unknown_keys(unknown, [*InputConfig.model_fields, *sorted(known)])

@@ -13,7 +13,8 @@ from nlpmtl.data.batch import Batch, TaskBatch, to_device
 from nlpmtl.data.batching import split_into_microbatches
 from nlpmtl.data.collate import BatchStats, Collator
 from nlpmtl.data.column_types import BUILT_IN, ColumnType, column_type
-from nlpmtl.data.dataset_loader import DatasetLoader
+from nlpmtl.data.computed_targets import ComputedLabels
+from nlpmtl.data.dataset_loader import DatasetLoader, digest_source
 from nlpmtl.data.example import Example, Input, TextInput, TokenSequence, to_input
 from nlpmtl.data.example_targets import IGNORED, Targets, stack_targets
 from nlpmtl.data.fingerprint import describe_changes, fingerprint
@@ -33,9 +34,11 @@ from nlpmtl.data.targets import (
     SetLabels,
     TagLabels,
 )
+from nlpmtl.data.task_tokenization import TaskMethods, parse_columns, parsed_values
 from nlpmtl.data.text_inputs import TokenizedInputs, tokenize_text_inputs
 from nlpmtl.data.tokenization import TokenizedTexts, tokenize, without_truncation
 from nlpmtl.data.tokenized_split import TokenizedSplit, attach_labels
+from nlpmtl.data.validation import ParseContext
 from nlpmtl.data.word_alignment import NO_TOKEN, Span, find_first_tokens, join_words, split_words
 from nlpmtl.data.word_splitting import WHITESPACE, SplittingMethod, WordCounts, WordSplitting
 
@@ -49,6 +52,7 @@ __all__ = [
     "ClassLabels",
     "Collator",
     "ColumnType",
+    "ComputedLabels",
     "Container",
     "DatasetLoader",
     "Example",
@@ -58,6 +62,7 @@ __all__ = [
     "LabelType",
     "Labels",
     "NumberLabels",
+    "ParseContext",
     "Ragged",
     "Scheme",
     "SetLabels",
@@ -67,6 +72,7 @@ __all__ = [
     "TagLabels",
     "Targets",
     "TaskBatch",
+    "TaskMethods",
     "TextInput",
     "TokenSequence",
     "TokenizedInputs",
@@ -79,6 +85,7 @@ __all__ = [
     "column_type",
     "describe_changes",
     "describe_value",
+    "digest_source",
     "find_contradiction",
     "find_first_tokens",
     "fingerprint",
@@ -87,6 +94,8 @@ __all__ = [
     "merged_unicode_forms",
     "names_to_bio",
     "open_container",
+    "parse_columns",
+    "parsed_values",
     "resolve_labels",
     "row_labels",
     "sort_names",

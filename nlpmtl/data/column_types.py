@@ -31,11 +31,11 @@ BUILT_IN = frozenset({"class", "number", "set", "tags", "flag"})
 class ColumnType:
     """The type of a label column. A parsed value is plain, and metrics see it as the gold label.
 
-    A subclass defines `parse`, and is registered under the name that `Task.columns` gives. Values are stored as JSON.
+    A subclass defines `parse`, and is registered under the name that `Task.columns` gives.
     """
 
     arrow: ClassVar[pa.DataType] = pa.string()
-    """How values are stored."""
+    """How Arrow stores values; strings are JSON, except in built-in types."""
     min_labels: ClassVar[int] = 0
     """Minimum number of labels of a task that reads such a column."""
     one_column_per_label: ClassVar[bool] = False
@@ -44,6 +44,10 @@ class ColumnType:
     @staticmethod
     def parse(value: Any, example: Example) -> Any:
         """Return a raw value in its plain form; never called with None.
+
+        Args:
+            value: the raw value, as the source has it.
+            example: the row's input, its further inputs, and the label columns before this one in `Task.columns`.
 
         Raises:
             ValueError: the rule that the value breaks.
@@ -54,6 +58,18 @@ class ColumnType:
     def names(value: Any) -> Iterable[str]:
         """Return the label names in a parsed value. Default: none, for a type without a vocabulary."""
         return ()
+
+    @classmethod
+    def target(cls, value: Any, labels: Sequence[str]) -> Any:
+        """Return what a loss reads of a parsed value, a number or an array; None leaves the row out of the loss.
+
+        Default: the value itself.
+
+        Args:
+            value: the parsed value.
+            labels: the label names of the task.
+        """
+        return value
 
     @classmethod
     def to_stored(cls, value: Any, *, names: Sequence[str] | None = None, words: Sequence[str] | None = None) -> Any:
@@ -67,12 +83,22 @@ class ColumnType:
         Raises:
             ValueError: the rule that the value breaks.
         """
-        return dumps(cls.parse(value, Example()))
+        return cls.store(cls.parse(value, Example()))
+
+    @classmethod
+    def store(cls, value: Any) -> Any:
+        """Return a parsed value as Arrow stores it: as JSON, unless `arrow` is another type than a string."""
+        return dumps(value) if cls.arrow == pa.string() else value
 
     @classmethod
     def from_stored(cls, value: Any) -> Any:
         """Return the parsed value."""
-        return json.loads(value)
+        return json.loads(value) if cls.arrow == pa.string() else value
+
+
+def read_stored(value: Any, *, type: str) -> Any:
+    """Return the parsed value of a stored one, for a column type by its name; None for null."""
+    return value if value is None or type in BUILT_IN else column_type(type).from_stored(value)
 
 
 def column_type(name: str) -> type[ColumnType]:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpmtl.config.dataset import FORMAT_KEYS, DataConfig, InputConfig
+from nlpmtl.data.column_types import BUILT_IN, column_type
 from nlpmtl.data.dataset_cache import Cache, cache_directory
 from nlpmtl.data.dataset_reader import DatasetReader, open_reader
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.split_tokenization import tokenize_split
+from nlpmtl.data.task_tokenization import TaskMethods, compute_targets, read_targets_of_tasks
 from nlpmtl.data.tokenization import without_truncation
 from nlpmtl.data.tokenized_split import TokenizedSplit, read_tokenized_split
+from nlpmtl.data.validation import ParseContext
 from nlpmtl.errors import DataError
 
 if TYPE_CHECKING:
@@ -62,9 +67,10 @@ class DatasetLoader:
         limit: Mapping[str, int],
         name: str,
         splits: Collection[str] | None = None,
+        context: ParseContext | None = None,
     ) -> dict[str, TokenizedSplit]:
         """Return the tokenized splits of a dataset; arguments and errors as of `open_reader` and `DatasetReader`."""
-        reader = open_reader(data, input=input, columns=columns, limit=limit, name=name, splits=splits)
+        reader = open_reader(data, input=input, columns=columns, limit=limit, name=name, splits=splits, context=context)
         keys = self._keys(reader, reader.splits)
         loaded = self._read_cached(keys)
         missing = {split: key for split, key in keys.items() if split not in loaded}
@@ -73,7 +79,40 @@ class DatasetLoader:
             loaded |= self._read_cached(missing)  # another process may have written them while this one waited
             missing = {split: key for split, key in missing.items() if split not in loaded}
             loaded |= self._tokenize(reader, missing) if missing else {}
-        return {split: loaded[split] for split in reader.splits}
+        return {split: replace(loaded[split], key=keys[split]) for split in reader.splits}
+
+    def compute_targets(
+        self, split: TokenizedSplit, methods: Mapping[str, TaskMethods], *, depends_on: Any
+    ) -> TokenizedSplit:
+        """Return a split with the sequences and targets that task types define, from the cache or computed.
+
+        Args:
+            split: the rows, whose `labels` of these tasks are those of `parse_columns`.
+            methods: for each of these tasks what its type defines.
+            depends_on: all that the result depends on besides the split, as plain values; None: it is not cached.
+
+        Raises:
+            DataError, RunError: as of `nlpmtl.data.task_tokenization.compute_targets`.
+        """
+        key = None if split.key is None or depends_on is None else _digest([split.key, list(methods), depends_on])
+        with self._cache.locked(key) if key is not None else nullcontext():
+            entry = None if key is None else self._cache.find(key)
+            if entry is not None:
+                with suppress(*_UNREADABLE):
+                    return read_targets_of_tasks(split, entry)
+            options: dict[str, Any] = {"tokenizer": self._tokenizer, "max_length": self._max_length}
+            if key is not None:
+                try:
+                    with self._cache.add(key) as directory:
+                        return compute_targets(split, methods, directory=directory, **options)
+                except OSError as error:
+                    self.notes.append(f"{split.where}: the targets of {', '.join(methods)} are not cached: {error}")
+            try:
+                with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+                    return compute_targets(split, methods, directory=Path(scratch), **options)
+            except OSError as error:
+                self.notes.append(f"{split.where}: the targets of {', '.join(methods)} are kept in memory: {error}")
+                return compute_targets(split, methods, **options)
 
     def _read_cached(self, keys: Mapping[str, str | None]) -> dict[str, TokenizedSplit]:
         cached = {}
@@ -111,6 +150,7 @@ class DatasetLoader:
                 tokenized[split] = tokenize_split(
                     examples[split],
                     columns=reader.columns,
+                    extra=reader.context.extra,
                     tokenizer=self._tokenizer,
                     max_length=self._max_length,
                     directory=directory,
@@ -134,6 +174,7 @@ class DatasetLoader:
         """Return the cache key of each split: a digest of everything that its tokenized rows depend on."""
         fingerprints: dict[int, str | None] = {}
         keys: dict[str, str | None] = {}
+        types = _digest_types({*reader.columns.values(), *reader.context.extra.values()})
         for split in splits:
             source = reader.source_of(split)
             if id(source) not in fingerprints:
@@ -145,11 +186,34 @@ class DatasetLoader:
                 "limit": reader.limit.get(split),
                 "input": reader.input.model_dump(),
                 "columns": list(reader.columns.items()),
+                "context": _describe_context(reader.context),
+                "types": types,
                 "on_bad_row": reader.data.on_bad_row,
                 "text_format": reader.data.model_dump(include=FORMAT_KEYS, mode="json"),
             }
-            keys[split] = None if key_parts["source"] is None else _digest({**self._common_key, **key_parts})
+            unknown = key_parts["source"] is None or types is None
+            keys[split] = None if unknown else _digest({**self._common_key, **key_parts})
         return keys
+
+
+def _describe_context(context: ParseContext) -> list[Any]:
+    needed = {column: sorted(names) for column, names in context.needed.items()}
+    return [list(context.extra.items()), context.earlier, needed]
+
+
+def _digest_types(types: Collection[LabelType]) -> list[str] | None:
+    """Return digests of the source code of the column types that are not built in; None if it is unknown."""
+    digests = [digest_source(column_type(name)) for name in sorted(types) if name not in BUILT_IN]
+    return None if None in digests else [digest for digest in digests if digest is not None]
+
+
+def digest_source(member: type) -> str | None:
+    """Return a digest of the module that defines a class; None if its source is unknown, as in a Python shell."""
+    try:
+        path = inspect.getsourcefile(member)
+        return None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except (OSError, TypeError):
+        return None
 
 
 def _describe(tokenizer: PreTrainedTokenizerBase) -> list[Any]:

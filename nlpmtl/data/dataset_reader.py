@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nlpmtl.config.dataset import DataConfig, InputConfig
@@ -11,7 +11,7 @@ from nlpmtl.data.examples import Examples
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.source import SplitSource, find_splits
 from nlpmtl.data.splitting import hold_out, subsample
-from nlpmtl.data.validation import ValidationIssues, validate_rows
+from nlpmtl.data.validation import ParseContext, ValidationIssues, validate_rows
 from nlpmtl.errors import ConfigError, DataError, did_you_mean
 
 
@@ -27,6 +27,7 @@ class DatasetReader:
         limit: split = the number of rows to use.
         sources: split = its source.
         splits: the requested splits that exist.
+        context: what else is known of the columns.
     """
 
     name: str
@@ -36,6 +37,7 @@ class DatasetReader:
     limit: Mapping[str, int]
     sources: Mapping[str, SplitSource]
     splits: tuple[str, ...]
+    context: ParseContext = field(default_factory=ParseContext)
 
     @property
     def held_out(self) -> float | None:
@@ -45,6 +47,11 @@ class DatasetReader:
     def source_of(self, split: str) -> SplitSource:
         """Return the source of a split's rows: that of train for a held-out validation split."""
         return self.sources[split if split in self.sources else "train"]
+
+    def required_columns(self, split: str) -> list[str]:
+        """Return the columns that must be in some row of a split: of train also the label columns."""
+        columns = [*self.input.columns, *self.columns] if split == "train" else self.input.columns
+        return [column for column in columns if column not in self.context.optional]
 
     def read(self, splits: Collection[str], *, directory: Path | None = None) -> dict[str, Examples]:
         """Read and validate some of the splits.
@@ -75,9 +82,10 @@ class DatasetReader:
                 rows,
                 inputs=self.input,
                 labels=self.columns,
-                required=[*self.input.columns, *self.columns] if split == "train" else self.input.columns,
+                required=self.required_columns(split),
                 issues=issues,
                 directory=directory,
+                context=self.context,
             )
             for split, rows in opened.items()
         }
@@ -99,6 +107,7 @@ def open_reader(
     limit: Mapping[str, int],
     name: str,
     splits: Collection[str] | None = None,
+    context: ParseContext | None = None,
 ) -> DatasetReader:
     """Find the splits of a dataset; arguments as of `DatasetReader`, and the requested splits (default: all).
 
@@ -115,7 +124,7 @@ def open_reader(
         if split not in known:
             raise ConfigError(f"{name}: unknown split {split!r} in `limit`; {did_you_mean(split, known)}")
     requested = tuple(split for split in known if splits is None or split in splits)
-    return DatasetReader(name, data, input, columns, limit, sources, requested)
+    return DatasetReader(name, data, input, columns, limit, sources, requested, context or ParseContext())
 
 
 def _hold_out(examples: Examples, *, share: float) -> tuple[Examples, Examples]:

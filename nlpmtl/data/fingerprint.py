@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nlpmtl.data.computed_targets import ComputedLabels
 from nlpmtl.data.hashing import Hashes, combine, hash_strings, mix, parts
 from nlpmtl.data.targets import ClassLabels, Labels, NumberLabels, SetLabels, TagLabels
 from nlpmtl.data.tokenized_split import TokenizedSplit
@@ -66,6 +67,9 @@ def _hash_labels(labels: Labels, rows: slice) -> Hashes:
     """Hash the labels of some rows, ``[rows]``; the hash of an unlabelled row is 0."""
     labelled = labels.labelled[rows]
     match labels:
+        case ComputedLabels():
+            assert labels.hashes is not None, "the targets are computed"
+            hashes = labels.hashes[rows].astype(np.uint64)
         case NumberLabels():
             hashes = mix((labels.numbers[rows] + 0.0).astype("<f8").view("<u8").astype(np.uint64))  # −0.0 is 0.0
         case ClassLabels():

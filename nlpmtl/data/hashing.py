@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nlpmtl.data.ragged import Ragged
+from nlpmtl.strict_json import dumps
 
 Hashes = NDArray[np.uint64]
 
@@ -23,7 +24,16 @@ _SHIFTS = np.uint64(30), np.uint64(27), np.uint64(31)
 
 
 def hash_inputs(batch: pa.RecordBatch) -> Hashes:
-    """Hash the input of each example of a batch, ``[rows]``: the text, the text pair, or the words."""
+    """Hash the inputs of each example of a batch, ``[rows]``: text, text pair or words, and further inputs."""
+    hashes = _hash_texts(batch)
+    for name in batch.schema.names:
+        if name.startswith("input:"):
+            values = hash_strings(dumps(value) for value in batch[name].to_pylist())
+            hashes = mix(mix(hashes + hash_strings([name])) + values)
+    return hashes
+
+
+def _hash_texts(batch: pa.RecordBatch) -> Hashes:
     if "words" in batch.schema.names:
         words = batch["words"]
         bounds = np.zeros(len(words) + 1, dtype=np.int64)

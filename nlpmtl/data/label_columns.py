@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nlpmtl.data.arrays import ArrayWriter, RaggedWriter, memmap_array, memmap_ragged
+from nlpmtl.data.column_types import BUILT_IN
 from nlpmtl.data.labels import LIST_TYPES, LabelType
 from nlpmtl.data.ragged import Ragged
 
@@ -29,7 +30,7 @@ class LabelColumn:
         names: the label names in the column, in order of appearance; empty for numbers.
         labelled: whether each row has a label, ``[rows]``.
         values: numbers (NaN for no label) or codes, which are indices into ``names``: one per row, ``[rows]``, or a
-            list per row.
+            list per row. Of a type that is not built in they are `labelled`: its values are in the Arrow file.
     """
 
     type: LabelType
@@ -52,6 +53,15 @@ class LabelColumn:
         values = Ragged(table[self.values.values], self.values.bounds)
         return replace(self, names=tuple(codes), values=_deduplicate(values) if self.type == "set" else values)
 
+    def value(self, row: int) -> Any:
+        """Return the label of a row, of a built-in type: a name, a number, or a list of names; None without one."""
+        if not self.labelled[row]:
+            return None
+        if isinstance(self.values, Ragged):
+            return [self.names[code] for code in self.values[row].tolist()]
+        value = self.values[row].item()
+        return value if self.type == "number" else self.names[value]
+
     def first_row(self, name: str) -> int:
         """Return the first row that has a label."""
         code, values = self.names.index(name), self.values
@@ -63,6 +73,8 @@ class LabelColumn:
     def read(cls, directory: Path, name: str, *, metadata: Mapping[str, Any]) -> LabelColumn:
         """Read the files of a `LabelColumnWriter`."""
         type_, labelled = metadata["type"], memmap_array(directory / f"{name}.labelled.npy")
+        if type_ not in BUILT_IN:
+            return cls(type_, (), labelled, labelled)
         values = memmap_ragged(directory, name) if type_ in LIST_TYPES else memmap_array(directory / f"{name}.npy")
         return cls(type_, tuple(metadata["names"]), labelled, values)
 
@@ -73,15 +85,17 @@ class LabelColumnWriter:
     Args:
         directory: where to write the arrays; None keeps them in memory.
         name: the stem of their file names.
-        type: the type of a label.
+        type: the type of a label. Of one that is not built in only `LabelColumn.labelled` is written.
     """
 
     def __init__(self, directory: Path | None, name: str, *, type: LabelType) -> None:
         self._type = type
         self._codes: dict[str, int] = {}
         self._labelled = ArrayWriter(directory, f"{name}.labelled", dtype=np.bool_)
-        self._values: ArrayWriter | RaggedWriter
-        if type in LIST_TYPES:
+        self._values: ArrayWriter | RaggedWriter | None
+        if type not in BUILT_IN:
+            self._values = None
+        elif type in LIST_TYPES:
             self._values = RaggedWriter(directory, name)
         else:
             self._values = ArrayWriter(directory, name, dtype=np.float64 if type == "number" else np.int32)
@@ -89,6 +103,8 @@ class LabelColumnWriter:
     def append(self, values: pa.Array) -> None:
         """Add the canonical labels of a batch."""
         self._labelled.append(values.is_valid().to_numpy(zero_copy_only=False))
+        if self._values is None:
+            return
         if isinstance(self._values, RaggedWriter):
             lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy()
             bounds = np.zeros(len(values) + 1, dtype=np.int64)
@@ -101,7 +117,9 @@ class LabelColumnWriter:
 
     def close(self) -> LabelColumn:
         """Return the whole column."""
-        return LabelColumn(self._type, tuple(self._codes), self._labelled.close(), self._values.close())
+        labelled = self._labelled.close()
+        values = labelled if self._values is None else self._values.close()
+        return LabelColumn(self._type, tuple(self._codes), labelled, values)
 
     def _encode(self, names: pa.Array) -> NDArray[np.int32]:
         encoded = names.dictionary_encode()

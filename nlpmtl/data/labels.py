@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from nlpmtl.data.column_types import ColumnType, column_type
 from nlpmtl.data.example import are_strings, has_surrogate
@@ -151,6 +152,10 @@ class ClassLabel(ColumnType):
         return (value,)
 
     @classmethod
+    def target(cls, value: Any, labels: Sequence[str]) -> int | None:
+        return labels.index(value) if value in labels else None
+
+    @classmethod
     def to_stored(cls, value: Any, *, names: Sequence[str] | None = None, words: Sequence[str] | None = None) -> str:
         return _to_name(value, names)
 
@@ -177,6 +182,10 @@ class LabelSet(ColumnType):
     @staticmethod
     def names(value: Any) -> Iterable[str]:
         return tuple(value)
+
+    @classmethod
+    def target(cls, value: Any, labels: Sequence[str]) -> NDArray[np.float32]:
+        return np.array([label in value for label in labels], dtype=np.float32)
 
     @classmethod
     def to_stored(

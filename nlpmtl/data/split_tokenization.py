@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ from nlpmtl.data.label_columns import LabelColumnWriter
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.tokenization import TokenizedTexts, find_failing_text, tokenize
-from nlpmtl.data.tokenized_split import EXAMPLES, TokenizedSplit
+from nlpmtl.data.tokenized_split import EXAMPLES, ExtraInput, TokenizedSplit
 from nlpmtl.data.word_alignment import NO_TOKEN, Spans
 from nlpmtl.data.word_splitting import WordCounts
 from nlpmtl.errors import RunError
@@ -33,6 +33,8 @@ from nlpmtl.errors import RunError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+T = TypeVar("T")
+R = TypeVar("R")
 _ROWS_PER_BATCH = 1000
 _CHARACTERS_PER_BATCH = 200_000
 _MAX_THREADS = 8
@@ -46,6 +48,7 @@ def tokenize_split(
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     directory: Path | None = None,
+    extra: Mapping[str, LabelType] | None = None,
 ) -> TokenizedSplit:
     """Tokenize the examples of a split, batch by batch, on all cores.
 
@@ -55,12 +58,13 @@ def tokenize_split(
         tokenizer: a fast tokenizer.
         max_length: the maximum number of tokens of a row, special tokens included.
         directory: where to write the arrays, which are then memory-mapped; default: in memory.
+        extra: key of each further input = its type.
 
     Raises:
         RunError: the tokenizer fails for a row, such as by a panic of its Rust code.
         OSError: the files cannot be written.
     """
-    writer = _SplitWriter(examples, columns=columns, tokenizer=tokenizer, directory=directory)
+    writer = _SplitWriter(examples, columns=columns, extra=extra or {}, tokenizer=tokenizer, directory=directory)
     with writer.stored:
         for batch, texts in _tokenize_batches(examples, tokenizer=tokenizer, max_length=max_length):
             writer.append(batch, texts)
@@ -75,6 +79,7 @@ class _SplitWriter:
         examples: Examples,
         *,
         columns: Mapping[str, LabelType],
+        extra: Mapping[str, LabelType],
         tokenizer: PreTrainedTokenizerBase,
         directory: Path | None,
     ) -> None:
@@ -94,6 +99,11 @@ class _SplitWriter:
             name: LabelColumnWriter(directory, f"label{i}", type=type_)
             for i, (name, type_) in enumerate(columns.items())
         }
+        self._extra = {
+            key: (type_, ArrayWriter(directory, f"extra{i}", dtype=np.bool_))
+            for i, (key, type_) in enumerate(extra.items())
+            if f"input:{key}" in schema.names
+        }
         self._truncated = 0
 
     def append(self, batch: pa.RecordBatch, texts: TokenizedTexts) -> None:
@@ -108,6 +118,8 @@ class _SplitWriter:
             self._words.append(batch["words"], texts.first_tokens)
         for name, label in self._labels.items():
             label.append(batch[f"label:{name}"])
+        for key, (_, present) in self._extra.items():
+            present.append(batch[f"input:{key}"].is_valid().to_numpy(zero_copy_only=False))
 
     def close(self) -> TokenizedSplit:
         """Return the whole split."""
@@ -116,6 +128,7 @@ class _SplitWriter:
             ids=ids,
             types=Ragged(self._types.close(), ids.bounds) if self._types is not None else None,
             columns={name: label.close() for name, label in self._labels.items()},
+            extra={key: ExtraInput(type_, present.close()) for key, (type_, present) in self._extra.items()},
             examples=self.stored.batches().memory_map(),
             numbers=self._numbers.close(),
             where=examples.where,
@@ -158,23 +171,31 @@ class _WordWriter:
 def _tokenize_batches(
     examples: Examples, *, tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> Iterator[tuple[pa.RecordBatch, TokenizedTexts]]:
-    """Yield batches of examples with their tokens, in order; threads tokenize the following batches meanwhile.
+    """Yield batches of examples with their tokens, in order."""
+    start = 0
+    for batch, future in submit_in_order(
+        _batches(examples), lambda batch: _tokenize_batch(batch, tokenizer, max_length)
+    ):
+        yield _result(examples, tokenizer, batch, start, future)
+        start += batch.num_rows
+
+
+def submit_in_order(items: Iterable[T], function: Callable[[T], R]) -> Iterator[tuple[T, Future[R]]]:
+    """Yield items with the future result of a function, in order; threads compute those of the following items.
 
     The tokenizer's Rust code releases Python's global lock. So the threads use all cores whatever
     ``TOKENIZERS_PARALLELISM`` is, and without a process that would have to be forked or started.
     """
     threads = min(_available_cores(), _MAX_THREADS)
-    pending: deque[tuple[pa.RecordBatch, int, Future[TokenizedTexts]]] = deque()
+    pending: deque[tuple[T, Future[R]]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="tokenize") as pool:
         try:
-            start = 0
-            for batch in _batches(examples):
-                pending.append((batch, start, pool.submit(_tokenize_batch, batch, tokenizer, max_length)))
-                start += batch.num_rows
+            for item in items:
+                pending.append((item, pool.submit(function, item)))
                 if len(pending) > threads:
-                    yield _result(examples, tokenizer, *pending.popleft())
+                    yield pending.popleft()
             while pending:
-                yield _result(examples, tokenizer, *pending.popleft())
+                yield pending.popleft()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

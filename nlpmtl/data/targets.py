@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.data.column_types import BUILT_IN, ColumnType, column_type
-from nlpmtl.data.example import Example, TokenSequence
-from nlpmtl.data.example_targets import IGNORED, Targets, stack_targets
+from nlpmtl.data.example_targets import IGNORED, Targets
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
@@ -71,6 +69,15 @@ class Labels(ABC):
         """Return what the loss reads for a labelled row, before it is changed by `Task.corrupt`."""
         values = self.targets([row], first_tokens=first_tokens, time=time)
         return Targets(int(self.counts[row]), {name: value[0].numpy() for name, value in values.items()})
+
+    def example_labels(self, row: int, *, stored: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the parsed label columns of a row by their key in `Task.columns`; none of an unlabelled row.
+
+        Args:
+            row: its index.
+            stored: the row of the Arrow file, if it has been read.
+        """
+        return {"label": self.values([row])[0]} if self.labelled[row] else {}
 
     @abstractmethod
     def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
@@ -163,55 +170,19 @@ class TagLabels(Labels):
         return torch.from_numpy(labels)
 
 
-MakeTargets = Callable[[Example, Sequence[TokenSequence]], Targets | None]
-
-
-@dataclass(frozen=True)
-class ParsedLabels(ClassLabels):
-    """Parsed values of a column type that is not built in: ids of the distinct values, which `names` stores.
-
-    Args:
-        type: the column type.
-        make_targets: makes the targets of an example.
-    """
-
-    padded_to_batch: ClassVar[bool] = False
-    type: type[ColumnType]
-    make_targets: MakeTargets
-
-    def occurring(self) -> NDArray[np.integer]:
-        return np.zeros(0, dtype=np.int64)
-
-    def values(self, rows: Sequence[int]) -> list[Any]:
-        return [self.type.from_stored(self.names[self.ids[row]]) for row in rows]
-
-    def targets(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> dict[str, Tensor]:
-        parsed = self.values(np.asarray(rows).tolist())
-        targets = [self.make_targets(Example(labels={"label": value}), []) for value in parsed]
-        return stack_targets([made for made in targets if made is not None])
-
-    def example_targets(self, row: int, *, first_tokens: Ragged | None, time: int) -> Targets:
-        (value,) = self.values([row])
-        targets = self.make_targets(Example(labels={"label": value}), [])
-        assert targets is not None, "the row is labelled"
-        return targets
-
-
 @dataclass(frozen=True)
 class LabelMapping:
-    """How a task reads a label column.
+    """How a task reads a label column of a built-in type.
 
     Args:
         column: the column, as messages name it.
         type: its column type.
         names: the label names of the task, in order; empty for numbers.
-        make_targets: makes the targets of an example, for column types that are not built in.
     """
 
     column: str
     type: LabelType
     names: tuple[str, ...]
-    make_targets: MakeTargets | None = None
 
 
 def map_labels(
@@ -239,11 +210,6 @@ def map_labels(
     if mapping.type == "number":
         assert not isinstance(values, Ragged)
         return NumberLabels(names=(), known=0, labelled=labelled, counts=counts, numbers=values)
-    if mapping.type not in BUILT_IN:
-        assert not isinstance(values, Ragged)
-        assert mapping.make_targets is not None
-        kind = column_type(mapping.type)
-        return ParsedLabels(column.names, len(column.names), labelled, counts, values, kind, mapping.make_targets)
     known_names = set(mapping.names)
     unknown = [name for name in column.names if name not in known_names]
     if train and unknown:

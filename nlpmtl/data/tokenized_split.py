@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nlpmtl.data.arrays import memmap_array, memmap_ragged, open_regular_file
 from nlpmtl.data.arrow_buffer import ArrowBatches, memmap_batches
+from nlpmtl.data.column_types import read_stored
 from nlpmtl.data.example import Example, Input, TokenSequence
 from nlpmtl.data.hashing import Hashes
 from nlpmtl.data.label_columns import LabelColumn
+from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.raw_rows import FilePart, MissingColumn, location
 from nlpmtl.data.targets import LabelMapping, Labels, map_labels
-from nlpmtl.data.word_alignment import join_words
+from nlpmtl.data.validation import stored_input
 from nlpmtl.strict_json import dumps
 
 EXAMPLES = "examples.arrow"
 """The file of the validated examples in a cache entry."""
 _METADATA = "metadata.json"
+
+
+class ExtraInput(NamedTuple):
+    """A further input of the rows of a split, whose values are in its Arrow file.
+
+    Args:
+        type: its column type.
+        present: whether each row has it, ``[rows]``.
+    """
+
+    type: LabelType
+    present: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +50,17 @@ class TokenizedSplit:
         ids: the token ids of each sequence, special tokens included.
         types: the token type ids, for text pairs and encoders that take them.
         first_tokens: the first token of each word of each sequence, −1 for a word without tokens; None without words.
-        first_token_counts: the number of tokens that are the first of a word, ``[sequences]``; None without words.
+        first_token_counts: the number of tokens that are the first of a word, ``[rows]``; None without words.
+        word_ids: the index of each of these words in its text, for windows of a long text; None without words.
+        windowed: whether each sequence is a window, ``[sequences]``; None: none is.
+        offsets: start and end of each token in the last text of its sequence, in characters, ``[tokens, 2]``; of some
+            sequences, or None.
         labels: the labels of each task; see `attach_labels`.
         places: task -> for each row the indices of the sequences that it reads. A task without an entry reads
             sequence ``i`` for row ``i``.
         weights: task -> the weight of each row in the loss, ``[rows]``. A task without an entry weights all rows by 1.
         columns: the label columns.
+        extra: the further inputs of task types, by key.
         examples: the validated inputs, and the label columns of types that are not built in; None for rows that were
             not read from a source. They are in a memory map, unless no file could be written.
         numbers: the number of each row in its source, ``[rows]``; None for rows that were not read from a source.
@@ -50,6 +69,7 @@ class TokenizedSplit:
         class_names: the label names of each ClassLabel column, in the source's order.
         skipped: the number of invalid rows that were dropped.
         truncated: the number of rows that were longer than the limit.
+        key: the key of the split in the cache; None if it is not there.
         inputs: a hash of each row's input before tokenization, ``[rows]``; None for rows that were not read from a
             source.
         tokens: a digest of the token ids of all rows, where `inputs` is given.
@@ -62,10 +82,14 @@ class TokenizedSplit:
     types: Ragged | None = None
     first_tokens: Ragged | None = None
     first_token_counts: NDArray[np.int32] | None = None
+    word_ids: Ragged | None = None
+    windowed: NDArray[np.bool_] | None = None
+    offsets: Ragged | None = None
     labels: Mapping[str, Labels] = field(default_factory=dict)
     places: Mapping[str, Ragged] = field(default_factory=dict)
     weights: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     columns: Mapping[str, LabelColumn] = field(default_factory=dict)
+    extra: Mapping[str, ExtraInput] = field(default_factory=dict)
     examples: ArrowBatches | None = None
     numbers: NDArray[np.int64] | None = None
     where: str = ""
@@ -73,6 +97,7 @@ class TokenizedSplit:
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     skipped: int = 0
     truncated: int = 0
+    key: str | None = None
     inputs: Hashes | None = None
     tokens: str | None = None
     files: tuple[FilePart, ...] = ()
@@ -110,21 +135,41 @@ class TokenizedSplit:
             return self.places[task]
         return Ragged(np.arange(len(self)), np.arange(len(self) + 1))
 
-    def sequence(self, index: int) -> TokenSequence:
-        """Return a sequence, given its index."""
-        return TokenSequence(
-            ids=self.ids[index],
-            type_ids=None if self.types is None else self.types[index],
-            words=None if self.first_tokens is None else self.first_tokens[index],
-        )
-
-    def example(self, row: int, task: str) -> Example:
+    def example(self, row: int, task: str, *, stored: Mapping[str, Any] | None = None) -> Example:
         """Return a row as a task sees it. Its input and labels are read when they are first used.
 
         Its input is None for rows that were not read from a source. Its labels are empty if the row is unlabelled for
         the task.
+
+        Args:
+            row: its index.
+            task: the task.
+            stored: the row of the Arrow file, if it has been read.
         """
-        return _StoredExample(split=self, row=row, task=task)
+        example = _StoredExample(split=self, row=row, task=task)
+        if stored is not None:
+            example.__dict__["stored"] = stored
+        return example
+
+    def sequence(self, index: int) -> TokenSequence:
+        """Return a sequence, given its index."""
+        windowed = self.windowed is not None and bool(self.windowed[index])
+        offsets = None if self.offsets is None else self.offsets[index]
+        return TokenSequence(
+            ids=self.ids[index],
+            words=None if self.first_tokens is None else self.first_tokens[index],
+            word_ids=self.word_ids[index] if windowed and self.word_ids is not None else None,
+            type_ids=None if self.types is None else self.types[index],
+            offsets=None if offsets is None or not len(offsets) else offsets,
+        )
+
+    def stored_values(self, column: str) -> Iterator[Any]:
+        """Yield the parsed values of a label column of a type that is not built in, in order, without nulls."""
+        type_ = self.columns[column].type
+        for batch in self.examples or ():
+            for value in batch[f"label:{column}"].to_pylist():
+                if value is not None:
+                    yield read_stored(value, type=type_)
 
     def write_metadata(self, directory: Path) -> None:
         """Write everything but the arrays, so that `read_tokenized_split` can read the directory."""
@@ -132,6 +177,7 @@ class TokenizedSplit:
             "types": self.types is not None,
             "words": self.first_tokens is not None,
             "columns": {name: column.metadata() for name, column in self.columns.items()},
+            "extra": {key: extra.type for key, extra in self.extra.items()},
             "where": self.where,
             "separator": self.separator,
             "files": self.files,
@@ -157,27 +203,25 @@ class _StoredExample(Example):
 
     @cached_property
     def input(self) -> Input | None:
-        stored = self._stored
-        if stored is None:
-            return None
-        if "words" in stored:
-            text, spans = join_words(stored["words"])
-            return Input(text, given=spans)
-        return Input(stored["text"], stored.get("pair"))
+        return stored_input(self.stored)
 
     @cached_property
     def labels(self) -> Mapping[str, Any]:
         labels = self._split.labels.get(self._task)
-        return {} if labels is None or not labels.labelled[self._row] else {"label": labels.values([self._row])[0]}
+        return {} if labels is None else labels.example_labels(self._row, stored=self.__dict__.get("stored"))
 
     @cached_property
     def extra(self) -> Mapping[str, Any]:
-        return {}
+        values = {
+            key: read_stored(self.stored[f"input:{key}"], type=extra.type) for key, extra in self._split.extra.items()
+        }
+        return {key: value for key, value in values.items() if value is not None}
 
     @cached_property
-    def _stored(self) -> dict[str, Any] | None:
+    def stored(self) -> Mapping[str, Any]:
+        """The row of the Arrow file: column -> value."""
         examples = self._split.examples
-        return None if examples is None else examples.row(self._row)
+        return {} if examples is None else examples.row(self._row)
 
 
 def attach_labels(
@@ -234,6 +278,10 @@ def read_tokenized_split(directory: Path) -> TokenizedSplit:
         columns={
             name: LabelColumn.read(directory, f"label{i}", metadata=column)
             for i, (name, column) in enumerate(columns.items())
+        },
+        extra={
+            key: ExtraInput(type_, memmap_array(directory / f"extra{i}.npy"))
+            for i, (key, type_) in enumerate(metadata["extra"].items())
         },
         examples=memmap_batches(directory / EXAMPLES),
         numbers=memmap_array(directory / "numbers.npy"),

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from nlpmtl.config.dataset import InputConfig
 from nlpmtl.data.arrow_buffer import ArrowBuffer
-from nlpmtl.data.column_types import column_type
-from nlpmtl.data.example import to_text, to_words
+from nlpmtl.data.column_types import BUILT_IN, column_type, read_stored
+from nlpmtl.data.example import Example, Input, to_text, to_words
 from nlpmtl.data.examples import Examples
 from nlpmtl.data.labels import LabelType, to_label
 from nlpmtl.data.raw_rows import MalformedRow, MissingColumn, RawRow, RawRows
+from nlpmtl.data.word_alignment import join_words
 from nlpmtl.errors import ConfigError, find_nearest, plain, quote
 
 _ROWS_PER_BATCH = 4000
@@ -59,13 +60,35 @@ class ValidationIssues:
 
 
 @dataclass(frozen=True)
+class ParseContext:
+    """What is known of the columns of a dataset besides the types of its label columns.
+
+    Args:
+        extra: key of each further input = its column type; its column is in the table `input` of the config.
+        earlier: label column = {key: column} of the columns before it in its task, whose values its type sees.
+        needed: label column = the canonical columns without which its value is not parsed but null: every task that
+            reads it is unlabelled there.
+        optional: columns that need not exist.
+    """
+
+    extra: Mapping[str, LabelType] = field(default_factory=dict)
+    earlier: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    needed: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    optional: frozenset[str] = frozenset()
+
+
+_Values = Mapping[str, Any]
+"""Values of a row so far: canonical column = canonical value."""
+
+
+@dataclass(frozen=True)
 class _Column:
-    """A canonical column, and how to convert a raw value, given the row's words or None."""
+    """A canonical column, and how to convert a raw value, given the values of the columns before it."""
 
     name: str
     raw: str
     type: pa.DataType
-    convert: Callable[[Any, Sequence[str] | None], Any]
+    convert: Callable[[Any, _Values], Any]
 
 
 def validate_rows(
@@ -76,6 +99,7 @@ def validate_rows(
     required: Collection[str],
     issues: ValidationIssues,
     directory: Path | None = None,
+    context: ParseContext | None = None,
 ) -> Examples:
     """Read all rows of a split and return the valid ones.
 
@@ -86,6 +110,7 @@ def validate_rows(
         required: the columns that must be in some row.
         issues: what is wrong with invalid rows is added here.
         directory: where to store the examples in a file; default: in memory.
+        context: what else is known of the columns.
 
     Raises:
         ConfigError: required columns are in no row.
@@ -94,7 +119,7 @@ def validate_rows(
     """
     existing = set(rows.columns)
     check_columns(required, existing=existing, where=rows.where)
-    columns = _columns(inputs, labels, rows.class_names)
+    columns = _columns(inputs, labels, rows.class_names, context or ParseContext())
     skipped = 0
     with ArrowBuffer(pa.schema([(column.name, column.type) for column in columns]), directory=directory) as buffer:
         writer = _ExampleWriter(columns, buffer)
@@ -145,16 +170,23 @@ def _missing_columns(columns: Iterable[str], *, existing: Collection[str], where
 
 
 def _columns(
-    inputs: InputConfig, labels: Mapping[str, LabelType], class_names: Mapping[str, tuple[str, ...]]
+    inputs: InputConfig,
+    labels: Mapping[str, LabelType],
+    class_names: Mapping[str, tuple[str, ...]],
+    context: ParseContext,
 ) -> list[_Column]:
-    def label(column: str, label_type: LabelType) -> _Column:
-        names = class_names.get(column)
-        return _Column(
-            name=f"label:{column}",
-            raw=column,
-            type=column_type(label_type).arrow,
-            convert=lambda value, words: to_label(_nan_to_none(value), type=label_type, names=names, words=words),
-        )
+    def typed(name: str, raw: str, type_: LabelType, earlier: Mapping[str, str]) -> _Column:
+        names, kind, needed = class_names.get(raw), column_type(type_), context.needed.get(raw, ())
+
+        def convert(value: Any, row: _Values) -> Any:
+            value = _nan_to_none(value)
+            if type_ in BUILT_IN:
+                return to_label(value, type=type_, names=names, words=row.get("words"))
+            if value is None or any(row.get(other) is None for other in needed):
+                return None
+            return kind.store(kind.parse(value, _example(row, context.extra, labels, earlier)))
+
+        return _Column(name, raw, kind.arrow, convert)
 
     texts = {"text": inputs.text, "pair": inputs.pair}
     columns = [
@@ -164,7 +196,36 @@ def _columns(
     ]
     if inputs.words is not None:
         columns.append(_Column("words", inputs.words, _STRINGS, lambda value, _: to_words(value)))
-    return columns + [label(column, label_type) for column, label_type in labels.items()]
+    extra = [
+        typed(f"input:{key}", inputs.extra[key], type_, {})
+        for key, type_ in context.extra.items()
+        if key in inputs.extra
+    ]
+    columns += extra
+    return columns + [
+        typed(f"label:{column}", column, type_, context.earlier.get(column, {})) for column, type_ in labels.items()
+    ]
+
+
+def _example(
+    row: _Values, extra: Mapping[str, LabelType], labels: Mapping[str, LabelType], earlier: Mapping[str, str]
+) -> Example:
+    """Return what a column type sees of a row: its values so far. Those that are invalid are left out."""
+    inputs = {key: read_stored(row.get(f"input:{key}"), type=type_) for key, type_ in extra.items()}
+    columns = {key: read_stored(row.get(f"label:{column}"), type=labels[column]) for key, column in earlier.items()}
+    return Example(
+        stored_input(row),
+        extra={key: value for key, value in inputs.items() if value is not None},
+        labels={key: value for key, value in columns.items() if value is not None},
+    )
+
+
+def stored_input(row: _Values) -> Input | None:
+    """Return the input of a row of canonical values; None if its text is not among them."""
+    if "words" in row:
+        text, spans = join_words(row["words"])
+        return Input(text, given=spans)
+    return Input(row["text"], row.get("pair")) if "text" in row else None
 
 
 def _nan_to_none(value: Any) -> Any:
@@ -186,20 +247,16 @@ class _ExampleWriter:
         """Add a valid row; return the issues of an invalid one."""
         if isinstance(raw, MalformedRow):
             return [ValidationIssue("", *raw)]
-        values: list[Any] = []
+        values: dict[str, Any] = {}
         issues = []
-        words = None
         for column in self._columns:
             value = raw.get(column.raw)
             try:
-                values.append(column.convert(value, words))
+                values[column.name] = column.convert(value, values)
             except ValueError as error:
                 issues.append(ValidationIssue(column.raw, value, str(error)))
-                continue
-            if column.name == "words":
-                words = values[-1]
         if not issues:
-            self._pending.append(values)
+            self._pending.append(list(values.values()))
             self._pending_numbers.append(number)
             if len(self._pending) == _ROWS_PER_BATCH:
                 self.flush()

@@ -11,7 +11,7 @@ from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.classification import Classification
 from nlpmtl.tasks.error_analysis import Confusion, ErrorAnalysis, LabelCounts, RegressionPairs
 from nlpmtl.tasks.fields import TaskFields, build_task, task_from_config, task_type
-from nlpmtl.tasks.label_columns import LabelColumns, find_labels, label_shapes, read_columns
+from nlpmtl.tasks.label_columns import LabelColumns, find_labels, label_shapes, parse_context, read_columns
 from nlpmtl.tasks.labeling import Labeling
 from nlpmtl.tasks.losses import LabelTask
 from nlpmtl.tasks.multilabel import Multilabel
@@ -44,6 +44,7 @@ __all__ = [
     "find_labels",
     "fold_temperature",
     "label_shapes",
+    "parse_context",
     "read_columns",
     "task_from_config",
     "task_type",

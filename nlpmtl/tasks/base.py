@@ -83,11 +83,17 @@ class Task(TaskFields, ABC):
     """Whether it reads a long text to its end, in overlapping windows, rather than its beginning only."""
     ordered: ClassVar[bool] = False
     """Whether the order of its labels has a meaning."""
+    vectorised: ClassVar[bool] = True
+    """Whether a split is read as a whole: each row its own input, truncated, with the labels of a column of a built-in
+    type as targets. It is False for a subclass that defines `sequences` or `targets`, which are then called for each
+    row."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        if {"sequences", "targets"} & vars(cls).keys() and "vectorised" not in vars(cls):
+            cls.vectorised = False
         if not cls.prediction_types:
-            cls.prediction_types = (next(iter(cls.columns.values())),)
+            cls.prediction_types = (next(iter(cls.columns.values()), "class"),)
         if {"decode", "format"} & vars(cls).keys() and "stock_model" not in vars(cls):
             cls.stock_model = Task.stock_model  # type: ignore[method-assign]
 
@@ -164,16 +170,18 @@ class Task(TaskFields, ABC):
         return [example.text_input()]
 
     def targets(self, example: Example, sequences: Sequence[TokenSequence]) -> Targets | None:
-        """Return what the loss reads; None leaves the row out of the loss. Default: the parsed value, as "label".
+        """Return what the loss reads; None leaves the row out of the loss.
 
-        It is called once per row, when a split is tokenized. Built-in column types have vectorised targets of the name
-        "label" instead: ids, numbers, or a multi-hot vector.
+        It is called once per row, when a split is tokenized, and the result is cached by `to_config()` and the source
+        of the module that defines the type. Default: the column ``label`` as "label", in the form of its column type:
+        the id of a class, a multi-hot vector of a label set, else the parsed value.
 
         Args:
             example: a row; its parsed label columns are ``example.labels``.
             sequences: the token sequences of `sequences`, in order; the windows of a text follow each other.
         """
-        return Targets(example={"label": example.labels["label"]})
+        target = column_type(self.columns["label"]).target(example.labels["label"], self.labels)
+        return None if target is None else Targets(example={"label": target})
 
     def corrupt(
         self, sequences: Sequence[TokenSequence], targets: Targets, rng: np.random.Generator

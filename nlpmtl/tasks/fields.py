@@ -141,8 +141,9 @@ class TaskFields(StrictModel):
     @classmethod
     def options_model(cls) -> type[TaskOptions]:
         """Return the model of the tables of this type in config files, made from the fields of the class."""
+        optional = getattr(cls, "optional", ())
         base = LabelledOptions if "label" in cls.columns else TaskOptions
-        keys = {key: (str, Field(description=f"Column of {key}.")) for key in cls.columns if key != "label"}
+        keys = {key: _column_key(key, key in optional) for key in cls.columns if key != "label"}
         learned = cls.fitted | cls.calibrated
         keys |= {name: _config_key(field) for name, field in cls.own_fields().items() if name not in learned}
         create: Any = create_model
@@ -295,6 +296,14 @@ def _config_key(field: FieldInfo) -> tuple[Any, Any]:
     return field.rebuild_annotation(), Field(
         description=field.description, json_schema_extra=field.json_schema_extra, **default
     )
+
+
+def _column_key(key: str, optional: bool) -> tuple[Any, Any]:
+    """Return the annotation and the default of the config key of a label column."""
+    about = f"Column of `{key}`."
+    if not optional:
+        return str, Field(description=about)
+    return str | None, Field(None, description=f"{about} Default: the data have none.")
 
 
 def _describe(error: ValidationError) -> str:

@@ -10,8 +10,10 @@ import numpy as np
 from nlpmtl.config import DatasetConfig, TaskOptions
 from nlpmtl.data import (
     BUILT_IN,
+    ColumnType,
     LabelColumn,
     LabelType,
+    ParseContext,
     Scheme,
     Spelling,
     TokenizedSplit,
@@ -74,6 +76,37 @@ def label_shapes(name: str, dataset: DatasetConfig) -> dict[str, LabelType]:
     return shapes
 
 
+def parse_context(name: str, dataset: DatasetConfig) -> ParseContext:
+    """Return what the columns of a dataset are parsed with, besides the types of `label_shapes`.
+
+    Raises:
+        ConfigError: two tasks read one further input by different column types.
+    """
+    extra: dict[str, LabelType] = {}
+    earlier: dict[str, dict[str, str]] = {}
+    before: dict[str, frozenset[str]] = {}
+    optional: set[str] = set()
+    needed: set[str] = set()
+    for task, options in dataset.tasks.items():
+        type_ = task_type(options.kind)
+        for key, type_name in type_.extra_inputs.items():
+            if extra.setdefault(key, type_name) != type_name:
+                raise ConfigError(
+                    f"datasets.{name}.input.{key}: task {task!r} reads it as {type_name}, another task as {extra[key]}"
+                )
+            (optional if key in type_.optional else needed).update(filter(None, [dataset.input.extra.get(key)]))
+        seen: dict[str, str] = {}
+        names = {f"input:{key}" for key in type_.extra_inputs if key not in type_.optional}
+        for key, columns in options.label_columns.items():
+            (optional if key in type_.optional else needed).update(columns)
+            if type_.columns[key] not in BUILT_IN:
+                earlier.setdefault(columns[0], dict(seen))
+                before[columns[0]] = before.get(columns[0], frozenset(names)) & names
+            seen[key] = columns[0]
+            names = names if key in type_.optional else names | {f"label:{columns[0]}"}
+    return ParseContext(extra, earlier, before, frozenset(optional - needed))
+
+
 def read_columns(
     datasets: Mapping[str, DatasetConfig], rows: Rows, *, model: Mapping[str, Task] | None = None
 ) -> LabelColumns:
@@ -118,10 +151,13 @@ def _name(
     """The label columns of a dataset with the names of labels: split → task → labels."""
     found: dict[str, dict[str, LabelColumn]] = {split: {} for split in splits}
     for task, options in datasets[dataset].tasks.items():
+        columns = options.label_columns.get("label")
+        if columns is None:  # the task type reads other columns, or none
+            continue
         declared = options.labels or _declared(task, datasets)
-        multi_hot = is_multi_hot(list(splits.values()), options.columns[0], declared=declared)
+        multi_hot = is_multi_hot(list(splits.values()), columns[0], declared=declared)
         for split, prepared in splits.items():
-            found[split][task] = resolve_labels(prepared, options.columns, declared=declared, multi_hot=multi_hot)
+            found[split][task] = resolve_labels(prepared, columns, declared=declared, multi_hot=multi_hot)
     return found
 
 
@@ -177,6 +213,8 @@ def _notes(datasets: Mapping[str, DatasetConfig], rows: Rows, raw: LabelColumns)
     for name, splits in rows.items():
         for split, prepared in splits.items():
             for task, options in datasets[name].tasks.items():
+                if not options.has_column_per_label:
+                    continue
                 flags = [prepared.columns[column].labelled for column in options.columns]
                 gaps = int((np.logical_or.reduce(flags) & ~np.logical_and.reduce(flags)).sum())
                 if gaps:
@@ -232,7 +270,9 @@ def find_labels(
             return ()
         if column.type not in BUILT_IN:
             kind = column_type(column.type)
-            found |= {name for stored in column.names for name in kind.names(kind.from_stored(stored))}
+            if split == "train" and kind.names is not ColumnType.names:
+                values = rows[dataset][split].stored_values(own.columns[0])
+                found |= {name for value in values for name in kind.names(value)}
             continue
         names = rows[dataset][split].class_names.get(own.columns[0])
         if names is not None and not own.has_column_per_label:

@@ -73,6 +73,7 @@ class Labeling(LabelTask):
     pipeline_tag = "token-classification"
     plots = ("confusion_matrix",)
     windowed = True
+    vectorised = True  # for training and evaluation `sequences` returns the words of the row, truncated
     columns: ClassVar[Mapping[str, LabelType]] = {"label": "tags"}
     prediction_types = ("tags",)
     inputs = frozenset({"words"})

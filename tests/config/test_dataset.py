@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import nlpmtl.tasks  # noqa: F401
-from nlpmtl.config import DatasetConfig, TaskOptions, parse_dataset
+from nlpmtl.config import DatasetConfig, LabelledOptions, parse_dataset
 from nlpmtl.errors import ConfigError
 from nlpmtl.registry import TASKS
 
@@ -50,7 +50,7 @@ class TestFurtherInputs:
 
     @pytest.fixture(autouse=True)
     def quiz(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(TASKS._members, "quiz_of_a_plugin", (Quiz, TaskOptions))
+        monkeypatch.setitem(TASKS._members, "quiz_of_a_plugin", (Quiz, LabelledOptions))
 
     def test_their_columns_are_in_the_table_input(self) -> None:
         table = {"text": "question", "choices": "options", "hint": "hint"}

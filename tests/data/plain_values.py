@@ -16,7 +16,7 @@ from nlpmtl.data.tokenized_split import TokenizedSplit
 def plain(value: Any) -> Any:
     """Return nested lists, dtypes and names; NaN becomes a string, so that it equals itself."""
     if isinstance(value, TokenizedSplit | LabelColumn | Ragged):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value) if field.name != "key"}
     if isinstance(value, ArrowBatches):
         return value.schema, value.table().to_pylist()
     if isinstance(value, np.ndarray):

@@ -1,0 +1,329 @@
+"""Tokenization for task types that define `Task.sequences` or `Task.targets`: once per row, stored with the split."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlpmtl.data.arrays import RaggedWriter, memmap_ragged, open_regular_file
+from nlpmtl.data.computed_targets import ComputedLabels, ParsedColumns, TargetsWriter, read_targets
+from nlpmtl.data.example import Example, TextInput, TokenSequence
+from nlpmtl.data.example_targets import Targets
+from nlpmtl.data.hashing import hash_strings
+from nlpmtl.data.label_columns import LabelColumn
+from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.sequence_arrays import SequenceArrays, read_sequences
+from nlpmtl.data.split_tokenization import submit_in_order
+from nlpmtl.data.text_inputs import TokenizedInputs, tokenize_text_inputs
+from nlpmtl.data.tokenization import find_failing_text
+from nlpmtl.data.tokenized_split import TokenizedSplit
+from nlpmtl.errors import DataError, RunError
+from nlpmtl.strict_json import dumps
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_METADATA = "tasks.json"
+
+
+class TaskMethods(NamedTuple):
+    """What a task type defines itself.
+
+    Args:
+        sequences: `Task.sequences`; None: the task reads its own input, truncated.
+        targets: `Task.targets`.
+    """
+
+    sequences: Callable[..., Sequence[TextInput]] | None
+    targets: Callable[[Example, Sequence[TokenSequence]], Targets | None]
+
+
+def parse_columns(
+    split: TokenizedSplit, columns: Mapping[str, LabelColumn], *, names: Mapping[str, str], needed: Sequence[str]
+) -> ComputedLabels:
+    """Return the label columns of a task that computes its targets itself; they are not computed yet.
+
+    Args:
+        split: the rows.
+        columns: key in `Task.columns` -> the column, as the task reads it.
+        names: key -> the name of the column in the split.
+        needed: the keys of columns and further inputs without which a row is unlabelled.
+    """
+    assert split.examples is not None, "the rows were read from a source"
+    labelled = np.ones(len(split), dtype=np.bool_)
+    for key in needed:
+        if key in split.extra:
+            labelled &= split.extra[key].present
+        elif key in columns:
+            labelled &= columns[key].labelled
+        else:
+            labelled[:] = False
+    stored = {key: f"label:{name}" for key, name in names.items()}
+    parsed = ParsedColumns(columns, stored, split.examples, labelled)
+    return ComputedLabels((), 0, labelled, labelled.view(np.int8), parsed)
+
+
+def parsed_values(split: TokenizedSplit, task: str) -> dict[str, list[Any]]:
+    """Return the parsed label columns of a task, by key: the values of its labelled rows, without nulls."""
+    labels = split.labels[task]
+    assert isinstance(labels, ComputedLabels)
+    values: dict[str, list[Any]] = {key: [] for key in labels.parsed.columns}
+    for start, rows in _stored_rows(split):
+        for i, stored in enumerate(rows):
+            for key, value in labels.parsed.read(start + i, stored).items():
+                values[key].append(value)
+    return values
+
+
+def compute_targets(
+    split: TokenizedSplit,
+    methods: Mapping[str, TaskMethods],
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    directory: Path | None = None,
+) -> TokenizedSplit:
+    """Return a split with the sequences and targets that task types define themselves.
+
+    Equal sequences of a row are stored once, also if a task that defines no sequences reads one of them.
+
+    Args:
+        split: the rows, whose `labels` of these tasks are those of `parse_columns`.
+        methods: for each of these tasks what its type defines.
+        tokenizer: a fast tokenizer from `without_truncation`.
+        max_length: the maximum number of tokens of a sequence, special tokens included.
+        directory: where to write the arrays, which are then memory-mapped; default: in memory.
+
+    Raises:
+        DataError: a method fails for a row; the message has its location and the task.
+        RunError: the tokenizer fails for a row.
+        OSError: the files cannot be written.
+    """
+    writer = _TaskWriter(split, methods, directory=directory)
+
+    def tokenize(chunk: _Chunk) -> TokenizedInputs | None:
+        return tokenize_text_inputs(tokenizer, chunk.texts, max_length=max_length) if chunk.texts else None
+
+    chunks = (_ask_for_texts(split, methods, start, rows) for start, rows in _stored_rows(split))
+    for chunk, future in submit_in_order(chunks, tokenize):
+        writer.append(chunk, _result(split, tokenizer, chunk, future))
+    return writer.close()
+
+
+def read_targets_of_tasks(split: TokenizedSplit, directory: Path) -> TokenizedSplit:
+    """Return a split with what `compute_targets` wrote into a directory.
+
+    Raises:
+        OSError, ValueError, KeyError: a file is missing or damaged.
+    """
+    with open_regular_file(directory / _METADATA) as file:
+        metadata = json.loads(file.read().decode("utf-8"))
+    if metadata["sequences"] is not None:
+        split = replace(read_sequences(split, directory, metadata["sequences"]), truncated=metadata["truncated"])
+    labels, places = dict(split.labels), dict(split.places)
+    for i, (task, described) in enumerate(metadata["tasks"].items()):
+        arrays, counts, hashes = read_targets(directory, f"task{i}", metadata=described["targets"])
+        parsed = labels[task]
+        assert isinstance(parsed, ComputedLabels)
+        labels[task] = replace(parsed, counts=counts, arrays=arrays, hashes=hashes)
+        if described["places"]:
+            places[task] = memmap_ragged(directory, f"task{i}.places")
+    return replace(split, labels=labels, places=places)
+
+
+@dataclass
+class _Chunk:
+    """Consecutive rows on their way: what is tokenized for them.
+
+    Args:
+        start: the first row.
+        examples: task -> each row as the task sees it; None for an unlabelled one.
+        texts: the different text inputs of each row, one row after another.
+        rows: the row of each of them, counted from `start`.
+        read: task -> for each row, which of the texts it reads.
+    """
+
+    start: int
+    examples: dict[str, list[Example | None]]
+    texts: list[TextInput] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    read: dict[str, list[list[int]]] = field(default_factory=dict)
+
+
+def _stored_rows(split: TokenizedSplit) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Yield the first row and the stored values of each batch of rows."""
+    assert split.examples is not None, "the rows were read from a source"
+    start = 0
+    for batch in split.examples:
+        yield start, batch.to_pylist()
+        start += batch.num_rows
+
+
+def _ask_for_texts(
+    split: TokenizedSplit, methods: Mapping[str, TaskMethods], start: int, rows: Sequence[Mapping[str, Any]]
+) -> _Chunk:
+    chunk = _Chunk(start, {task: [] for task in methods})
+    chunk.read = {task: [] for task, method in methods.items() if method.sequences is not None}
+    for i, stored in enumerate(rows):
+        indices: dict[TextInput, int] = {}
+        for task, method in methods.items():
+            labelled = split.labels[task].labelled[start + i]
+            example = split.example(start + i, task, stored=stored) if labelled else None
+            chunk.examples[task].append(example)
+            if method.sequences is None:
+                continue
+            texts: Sequence[TextInput] = ()
+            if example is not None:
+                with _naming(split, start + i, task, "sequences"):
+                    texts = list(method.sequences(example, predict=False))
+                    if not texts or not all(isinstance(text, TextInput) for text in texts):
+                        raise ValueError(f"a list of at least one TextInput was expected, found {texts!r}")
+            for text in texts:
+                if text not in indices:
+                    indices[text] = len(chunk.texts)
+                    chunk.texts.append(text)
+                    chunk.rows.append(i)
+            chunk.read[task].append([indices[text] for text in texts])
+    return chunk
+
+
+class _naming:  # noqa: N801 - a context manager, used as a function
+    """Turn an exception of a task type into a DataError that names the row and the task."""
+
+    def __init__(self, split: TokenizedSplit, row: int, task: str, method: str) -> None:
+        self._split, self._row, self._task, self._method = split, row, task, method
+
+    def __enter__(self) -> None:
+        """Do nothing: this is called for every row."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception):
+            reason = str(error) if type(error) in (ValueError, DataError) else f"{type(error).__name__}: {error}"
+            place = self._split.place(self._row)
+            raise DataError(f"{place}: task {self._task!r}: {self._method}() failed: {reason}") from error
+
+
+def _result(
+    split: TokenizedSplit,
+    tokenizer: PreTrainedTokenizerBase,
+    chunk: _Chunk,
+    future: Future[TokenizedInputs | None],
+) -> TokenizedInputs | None:
+    """Return the tokens of a chunk; RunError names the row for which the tokenizer fails."""
+    try:
+        return future.result()
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic of the tokenizer's Rust code is not an Exception
+        texts = [(text.text,) if text.pair is None else (text.text, text.pair) for text in chunk.texts]
+        failing = find_failing_text(tokenizer, texts)
+        if failing is None:
+            raise
+        raise RunError(
+            f"{split.place(chunk.start + chunk.rows[failing])}: the encoder's tokenizer fails for this row "
+            f"({type(error).__name__}: {error}); remove the row, or use an encoder with an intact tokenizer.json"
+        ) from error
+
+
+def _as_requested(sequence: TokenSequence, text: TextInput) -> TokenSequence:
+    """Return a sequence without the words and offsets that only other texts of the chunk need."""
+    if text.words is None:
+        sequence = replace(sequence, words=None, word_ids=None)
+    return sequence if text.offsets else replace(sequence, offsets=None)
+
+
+class _TaskWriter:
+    """A writer of the sequences and targets of task types, chunk by chunk."""
+
+    def __init__(self, split: TokenizedSplit, methods: Mapping[str, TaskMethods], *, directory: Path | None) -> None:
+        self._split, self._methods, self._directory = split, methods, directory
+        self._targets = {task: TargetsWriter(directory, f"task{i}") for i, task in enumerate(methods)}
+        self._places = {
+            task: RaggedWriter(directory, f"task{i}.places")
+            for i, (task, method) in enumerate(methods.items())
+            if method.sequences is not None
+        }
+        self._sequences = SequenceArrays(split, directory) if self._places else None
+        self._truncated = 0
+
+    def append(self, chunk: _Chunk, tokenized: TokenizedInputs | None) -> None:
+        """Add the rows of a chunk."""
+        places, cut = self._store_sequences(chunk, tokenized)
+        self._truncated += int(cut.sum())
+        for task, examples in chunk.examples.items():
+            writer = self._targets[task]
+            rows: list[Targets | None] = []
+            hashes: list[np.uint64] = []
+            for i, example in enumerate(examples):
+                if example is None:
+                    rows.append(None)
+                    hashes.append(np.uint64(0))
+                    continue
+                read = places[task][i] if task in places else [chunk.start + i]
+                rows.append(self._make_targets(writer, chunk.start + i, task, example, read))
+                hashes.append(hash_strings([dumps(example.labels)])[0])
+            writer.append(rows, np.array(hashes, dtype=np.uint64))
+            if task in places:
+                self._places[task].append(Ragged.pack(places[task]))
+        if self._sequences is not None:
+            self._sequences.flush()
+
+    def close(self) -> TokenizedSplit:
+        """Return the split with everything that was added."""
+        split, labels, places = self._split, dict(self._split.labels), dict(self._split.places)
+        tasks: dict[str, Any] = {}
+        for task, writer in self._targets.items():
+            arrays, counts, hashes = writer.close()
+            parsed = labels[task]
+            assert isinstance(parsed, ComputedLabels)
+            labels[task] = replace(parsed, counts=counts, arrays=arrays, hashes=hashes)
+            tasks[task] = {"targets": writer.metadata(), "places": task in self._places}
+            if task in self._places:
+                places[task] = self._places[task].close()
+        sequences = None
+        if self._sequences is not None:
+            truncated = self._truncated if labels.keys() <= places.keys() else split.truncated
+            split, sequences = self._sequences.close()
+            split = replace(split, truncated=truncated)
+        if self._directory is not None:
+            metadata = {"tasks": tasks, "sequences": sequences, "truncated": split.truncated}
+            (self._directory / _METADATA).write_text(dumps(metadata), encoding="utf-8")
+        return replace(split, labels=labels, places=places)
+
+    def _store_sequences(
+        self, chunk: _Chunk, tokenized: TokenizedInputs | None
+    ) -> tuple[dict[str, list[list[int]]], NDArray[np.bool_]]:
+        """Return for each task the sequences of each row, and whether each row was truncated."""
+        rows = len(next(iter(chunk.examples.values())))
+        cut = np.zeros(rows, dtype=np.bool_)
+        if self._sequences is None:
+            return {}, cut
+        indices: list[list[int]] = []  # of each text
+        self._sequences.start(rows)
+        for text, row in enumerate(chunk.rows):
+            assert tokenized is not None, "there are texts"
+            first, end = tokenized.first[text : text + 2].tolist()
+            sequences = (_as_requested(tokenized.sequence(i), chunk.texts[text]) for i in range(first, end))
+            indices.append([self._sequences.add(row, sequence) for sequence in sequences])
+            cut[row] |= bool(tokenized.pieces.cut[first] and not tokenized.windowed[first])
+        places = {
+            task: [[index for text in texts for index in indices[text]] for texts in read]
+            for task, read in chunk.read.items()
+        }
+        return places, cut
+
+    def _make_targets(
+        self, writer: TargetsWriter, row: int, task: str, example: Example, read: Sequence[int]
+    ) -> Targets | None:
+        store = self._sequences
+        sequences = [self._split.sequence(i) if store is None else store.sequence(i) for i in read]
+        with _naming(self._split, row, task, "targets"):
+            targets = self._methods[task].targets(example, sequences)
+            return None if targets is None else writer.check(targets, sequences=len(sequences))

@@ -1,0 +1,149 @@
+"""Labels and targets of tasks on the splits of their datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from nlpmtl.config import DatasetConfig, TaskOptions
+from nlpmtl.data import (
+    BUILT_IN,
+    ComputedLabels,
+    DatasetLoader,
+    LabelColumn,
+    LabelMapping,
+    TaskMethods,
+    TokenizedSplit,
+    attach_labels,
+    digest_source,
+    parse_columns,
+    parsed_values,
+)
+from nlpmtl.tasks.base import Task
+from nlpmtl.tasks.label_columns import LabelColumns
+
+Splits = dict[str, dict[str, TokenizedSplit]]
+"""Split -> dataset -> its labelled rows."""
+
+
+def label_splits(
+    datasets: Mapping[str, DatasetConfig],
+    rows: Mapping[str, dict[str, TokenizedSplit]],
+    *,
+    columns: LabelColumns,
+    tasks: Mapping[str, Task],
+) -> Splits:
+    """Return the splits with the labels of tasks; those of `compute_targets` are parsed, their targets not computed.
+
+    Args:
+        datasets: the datasets by name.
+        rows: their splits.
+        columns: the label columns of the tasks.
+        tasks: the tasks by name.
+
+    Raises:
+        DataError: a label of a train split is unknown to its task.
+    """
+    known = {
+        task: {spelling(label): label for label in tasks[task].labels} for task, spelling in columns.spellings.items()
+    }
+    encoded: Splits = {}
+    for name, dataset in datasets.items():
+        mappings = {
+            task: LabelMapping(", ".join(options.columns), tasks[task].columns["label"], tasks[task].labels)
+            for task, options in dataset.tasks.items()
+            if _is_vectorised(tasks[task])
+        }
+        for split, tokenized in rows[name].items():
+            named_columns = {
+                task: column.rename([known[task].get(label, label) for label in column.names])
+                if column.type in BUILT_IN
+                else column
+                for task, column in columns.columns[name][split].items()
+            }
+            labelled = attach_labels(tokenized, mappings=mappings, train=split == "train", columns=named_columns)
+            parsed = {
+                task: _parse(tokenized, tasks[task], options, label=named_columns.get(task))
+                for task, options in dataset.tasks.items()
+                if task not in mappings
+            }
+            labels = {task: {**labelled.labels, **parsed}[task] for task in dataset.tasks}
+            encoded.setdefault(split, {})[name] = replace(labelled, labels=labels)
+    return encoded
+
+
+def _is_vectorised(task: Task) -> bool:
+    """Return whether the targets of a task are the labels of a column of a built-in type."""
+    return (
+        task.vectorised and not task.extra_inputs and [*task.columns] == ["label"] and task.columns["label"] in BUILT_IN
+    )
+
+
+def _parse(split: TokenizedSplit, task: Task, options: TaskOptions, *, label: LabelColumn | None) -> ComputedLabels:
+    """Return the label columns of a task that computes its targets itself; `label` is the column of that key."""
+    names = {key: columns[0] for key, columns in options.label_columns.items()}
+    columns = {key: split.columns[name] for key, name in names.items()}
+    if label is not None:
+        columns["label"] = label
+    needed = [key for key in (*task.columns, *task.extra_inputs) if key not in task.optional]
+    return parse_columns(split, columns, names=names, needed=needed)
+
+
+def compute_targets(
+    datasets: Mapping[str, DatasetConfig], splits: Splits, *, tasks: Mapping[str, Task], load: DatasetLoader
+) -> Splits:
+    """Return the splits with the sequences and targets that task types define themselves.
+
+    Raises:
+        DataError: a method of a task type fails for a row.
+    """
+    computed: Splits = {}
+    for split, rows in splits.items():
+        for name, dataset_rows in rows.items():
+            methods = {
+                task: TaskMethods(
+                    None if type(tasks[task]).sequences is Task.sequences else tasks[task].sequences,
+                    tasks[task].targets,
+                )
+                for task, labels in dataset_rows.labels.items()
+                if isinstance(labels, ComputedLabels)
+            }
+            if methods:
+                depends_on = _depends_on(dataset_rows, [tasks[task] for task in methods], datasets[name])
+                dataset_rows = load.compute_targets(dataset_rows, methods, depends_on=depends_on)
+            computed.setdefault(split, {})[name] = dataset_rows
+    return computed
+
+
+def _depends_on(rows: TokenizedSplit, tasks: Sequence[Task], dataset: DatasetConfig) -> list[Any] | None:
+    """Return all that computed targets depend on besides the rows; None if the source of a task type is unknown."""
+    parts: list[Any] = []
+    for task in tasks:
+        labels = rows.labels[task.name]
+        assert isinstance(labels, ComputedLabels)
+        types = [base for base in type(task).__mro__ if issubclass(base, Task)]
+        digests = [digest_source(base) for base in types]
+        if None in digests:
+            return None
+        names = {key: column.names for key, column in labels.parsed.columns.items()}
+        parts.append([task.name, task.to_config(), digests, names, dataset.tasks[task.name].label_columns])
+    return parts
+
+
+def train_values(task: str, train: Mapping[str, TokenizedSplit]) -> dict[str, list[Any]]:
+    """Return the labels of a task's labelled train rows, by the key of the label column."""
+    values: dict[str, list[Any]] = {}
+    for split in train.values():
+        labels = split.labels.get(task)
+        if isinstance(labels, ComputedLabels):
+            parts = parsed_values(split, task)
+        elif labels is not None:
+            parts = {"label": labels.values(np.flatnonzero(labels.labelled).tolist())}
+        else:
+            parts = {}
+        for key, part in parts.items():
+            values.setdefault(key, []).extend(part)
+    return values
