@@ -15,7 +15,7 @@ Example:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -38,6 +38,8 @@ class ColumnType:
     """How Arrow stores values; strings are JSON, except in built-in types."""
     min_labels: ClassVar[int] = 0
     """Minimum number of labels of a task that reads such a column."""
+    json_schema: ClassVar[Mapping[str, Any]] = {}
+    """JSON Schema of a value, for the requests of the server; default: any value."""
     one_column_per_label: ClassVar[bool] = False
     """Whether a task may read a column with 0 and 1 for each label instead."""
 

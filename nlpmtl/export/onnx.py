@@ -87,10 +87,14 @@ def _check(model: MultiTaskModel, tasks: Sequence[str] | None) -> list[str]:
         if name not in model.tasks:
             raise ConfigError(f"this model has no task {name!r}; {did_you_mean(name, model.tasks)}")
         if not model.tasks[name].exportable:
-            raise ConfigError(f"task {name!r} cannot be exported to ONNX: its type is {model.tasks[name].kind!r}")
+            raise ConfigError(
+                f"task {name!r} cannot be exported to ONNX: the head of its type, {model.tasks[name].kind!r}, cannot "
+                "be traced"
+            )
     names = [name for name, task in model.tasks.items() if task.exportable and (tasks is None or name in tasks)]
     if not names:
-        raise ConfigError("there is no task to export")
+        kinds = ", ".join(f"{name!r} ({task.kind})" for name, task in model.tasks.items())
+        raise ConfigError(f"no task of this model can be exported to ONNX: {kinds}: their heads cannot be traced")
     return names
 
 

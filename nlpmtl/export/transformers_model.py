@@ -8,16 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor
-from transformers import (
-    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
-    MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
-    AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from nlpmtl.data import without_truncation
 from nlpmtl.errors import ConfigError, ModelError, did_you_mean
@@ -28,10 +21,6 @@ from nlpmtl.hub.model_directory import atomic_directory
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.tasks import StockModel, Task
 
-_AUTO_CLASSES: Mapping[str | None, tuple[Any, Any]] = {
-    "text-classification": (MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoModelForSequenceClassification),
-    "token-classification": (MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING, AutoModelForTokenClassification),
-}
 _TOLERANCE = 1e-5
 """Relative to the largest logit before the shift, so that a large mean of the targets does not hide a difference."""
 _TOLERANCE_EPS = 8
@@ -66,7 +55,7 @@ def export_task(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, *, ta
     if task not in model.tasks:
         raise ConfigError(f"this model has no task {task!r}; {did_you_mean(task, model.tasks)}")
     stock = model.tasks[task].stock_model()
-    if stock is None or model.tasks[task].pipeline_tag not in _AUTO_CLASSES:
+    if stock is None:
         raise _export_error(task, f"its task type, {model.tasks[task].kind!r}, has no equivalent in transformers")
     exported = _build(model, task=task, stock=stock)
     tokenizer = _with_max_length(tokenizer, model.config.input_length)
@@ -85,18 +74,17 @@ def _build(model: MultiTaskModel, *, task: str, stock: StockModel) -> PreTrained
     if encoder is None:
         kind = model.config.sharing["kind"]
         raise _export_error(task, f"no transformers encoder computes the hidden states of sharing.kind = {kind!r}")
-    pipeline_tag = model.tasks[task].pipeline_tag
-    classes = _AUTO_CLASSES[pipeline_tag][0]
-    if type(encoder.config) not in classes:
-        raise _export_error(
-            task, f"transformers has no model for {pipeline_tag} on a {encoder.config.model_type!r} encoder"
-        )
     if not isinstance(head, Head):
         raise _export_error(task, f"its head is a {type(head).__name__}, not a `nlpmtl.heads.Head`")
     config = copy.deepcopy(encoder.config)
     config.update(_config(model.tasks[task], stock))
-    with torch.device("meta"):
-        exported = classes[type(config)](config)
+    try:
+        with torch.device("meta"):
+            exported = getattr(transformers, stock.auto_class).from_config(config, trust_remote_code=False)
+    except ValueError as error:
+        raise _export_error(
+            task, f"{stock.auto_class} of transformers has no model for a {config.model_type!r} encoder"
+        ) from error
     assert isinstance(exported, PreTrainedModel)
     weights = {f"{exported.base_model_prefix}.{name}": weight for name, weight in encoder.state_dict().items()}
     weights |= _head_weights(head, stock=stock)
@@ -144,7 +132,7 @@ def _verify(
     directory: Path, *, model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, task: Task, stock: StockModel
 ) -> float:
     """Load the exported model and return its maximum logit difference; ModelError if it exceeds the tolerance."""
-    auto_class = _AUTO_CLASSES[task.pipeline_tag][1]
+    auto_class = getattr(transformers, stock.auto_class)
     exported, info = auto_class.from_pretrained(directory, trust_remote_code=False, output_loading_info=True)
     if wrong := {*info["missing_keys"], *info["unexpected_keys"], *info["mismatched_keys"]}:
         raise _export_error(

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.batched_inference import Inference, Outputs
-from nlpmtl.data import Example, Input, TokenizedSplit, tokenize_text_inputs, without_truncation
+from nlpmtl.data import Example, TokenizedSplit, tokenize_text_inputs, without_truncation
 from nlpmtl.data.tokenization import find_failing_text
 from nlpmtl.errors import ConfigError, DataError, NlpmtlError, RunError
 from nlpmtl.inference.backend import Backend
@@ -93,13 +93,13 @@ class InferencePipeline:
         done = 0
         for rows in _read(inputs, reader.read):
             results: list[dict[str, Any]] = [{} for _ in rows]
-            groups: dict[tuple[str, ...], list[tuple[int, Input]]] = defaultdict(list)
+            groups: dict[tuple[str, ...], list[tuple[int, Example]]] = defaultdict(list)
             for row, task_inputs in enumerate(rows):
-                for read, tasks in task_inputs:
-                    groups[tasks].append((row, read))
+                for example, tasks in task_inputs:
+                    groups[tasks].append((row, example))
             for tasks, group in groups.items():
                 try:
-                    predicted = self._predict([read for _, read in group], tasks, options)
+                    predicted = self._predict([example for _, example in group], tasks, options)
                 except (KeyboardInterrupt, SystemExit, NlpmtlError):
                     raise
                 except BaseException as error:  # a panic of the tokenizer's Rust code is not an Exception
@@ -110,19 +110,20 @@ class InferencePipeline:
             yield from (reader.in_order(predictions) for predictions in results)
             done += len(rows)
 
-    def _name_input(self, error: BaseException, group: Sequence[tuple[int, Input]], *, done: int) -> None:
+    def _name_input(self, error: BaseException, group: Sequence[tuple[int, Example]], *, done: int) -> None:
         """If the tokenizer failed, add a note to the error that names the input."""
+        texts = [example.text_input() for _, example in group]
         failing = find_failing_text(
-            self.tokenizer,
-            [(read.encoded_text,) if read.pair is None else (read.encoded_text, read.pair) for _, read in group],
+            self.tokenizer, [(text.text,) if text.pair is None else (text.text, text.pair) for text in texts]
         )
         if failing is not None:
             error.add_note(f"input {done + group[failing][0] + 1}: the model's tokenizer fails for this text")
 
-    def _predict(self, inputs: Sequence[Input], names: Sequence[str], options: OutputOptions) -> list[dict[str, Any]]:
-        """Return the formatted predictions of some tasks for inputs that all of them read."""
+    def _predict(
+        self, examples: Sequence[Example], names: Sequence[str], options: OutputOptions
+    ) -> list[dict[str, Any]]:
+        """Return the formatted predictions of some tasks for examples that all of them read."""
         tasks = {name: self.model.tasks[name] for name in names}
-        examples = [Example(read) for read in inputs]
         texts = TextTable(examples, tasks)
         tokenized = tokenize_text_inputs(self.tokenizer, texts.inputs, max_length=self.model.config.input_length)
         pieces, places, truncated = tokenized.pieces, texts.places(tokenized), texts.truncated(tokenized)
@@ -131,10 +132,10 @@ class InferencePipeline:
             release_freed_memory()
         split = TokenizedSplit(pieces.ids, pieces.types, pieces.first_tokens, places=places)
         outputs: dict[str, dict[int, Outputs]] = {name: {} for name in tasks}
-        rows_of = dict.fromkeys(tasks, np.ones(len(inputs), dtype=np.bool_))
+        rows_of = dict.fromkeys(tasks, np.ones(len(examples), dtype=np.bool_))
         for row, name, values in self._inference.run(split, rows_of=rows_of, consume=_identity):
             outputs[name][row] = values
-        results: list[dict[str, Any]] = [{} for _ in inputs]
+        results: list[dict[str, Any]] = [{} for _ in examples]
         for name, task in tasks.items():
             task_outputs = outputs.pop(name)
             items = [
@@ -164,7 +165,7 @@ def _read(values: Iterator[Any], read: Callable[[Any], TaskInputs]) -> Iterator[
         except ConfigError as error:
             raise ConfigError(f"{error} (input {number})") from None
         rows.append(row)
-        budget -= sum(len(read_input.encoded_text) + len(read_input.pair or "") for read_input, _ in row)
+        budget -= sum(len(example.text) + len(example.pair or "") for example, _ in row)
         if budget <= 0 or len(rows) == _INPUTS_AT_ONCE:
             yield rows
             rows, budget = [], _CHARACTERS_AT_ONCE

@@ -226,7 +226,7 @@ class Predictor:
         if any(isinstance(module, Int8Linear) for module in self.model.modules()):
             raise ModelError('this model was loaded as "int8": load it again without a dtype, and export that')
         if to == "onnx":
-            return export_onnx(self.model, self.tokenizer, directory=Path(directory), tasks=tasks)
+            return export_onnx(self.model, self.tokenizer, directory=Path(directory), tasks=wanted)
         if to != "transformers":
             raise ConfigError(f"a model is exported to transformers or to onnx, not to {to!r}")
         if len(tasks) != 1:

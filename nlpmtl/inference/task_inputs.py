@@ -1,7 +1,8 @@
-"""Which columns of a row each task reads, and the inputs that result.
+"""Which columns of a row each task reads, and the examples that result.
 
 A row with the columns that a task was trained on is read as in training, any other row by the names `text`, `pair` and
-`words`. The columns are chosen for each task, so a table laid out like the training data suits all tasks of a model.
+`words`, and the keys of the task's `extra_inputs`. The columns are chosen for each task, so a table laid out like the
+training data suits all tasks of a model.
 """
 
 from __future__ import annotations
@@ -10,14 +11,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from nlpmtl.data import WHITESPACE, Container, Input, WordSplitting, row_labels, to_input, to_plain
+from nlpmtl.data import (
+    WHITESPACE,
+    Container,
+    Example,
+    WordSplitting,
+    column_type,
+    row_labels,
+    to_input,
+    to_plain,
+)
 from nlpmtl.errors import ConfigError, DataError, did_you_mean, plain
 from nlpmtl.tasks import Task
 
 Columns = tuple[tuple[str, str], ...]
-"""`text`, `pair` or `words`, each with the column that it is read from; empty where there is none to read."""
-TaskInputs = list[tuple[Input, tuple[str, ...]]]
-"""The inputs that a row holds, each with the names of the tasks that read it."""
+"""`text`, `pair`, `words` and keys of further inputs, each with its column; empty where there is none to read."""
+TaskInputs = list[tuple[Example, tuple[str, ...]]]
+"""The examples that a row holds, each with the names of the tasks that read it."""
+_TEXT_KEYS = ("text", "pair", "words")
 _SHOWN = 10
 T = TypeVar("T")
 
@@ -32,13 +43,16 @@ class InputReader:
 
     def __init__(self, tasks: Mapping[str, Task], *, wanted: Sequence[str] | None) -> None:
         self._tasks, self._wanted = tasks, None if wanted is None else list(dict.fromkeys(wanted))
+        default = [name for name, task in tasks.items() if not task.only_by_name]
+        self._names = default if self._wanted is None else self._wanted
         self._chosen: dict[tuple[str, ...], dict[Columns, list[str]]] = {}
 
     @property
     def trained_columns(self) -> list[str]:
         """The columns that the tasks of the model were trained on."""
-        found = (column for task in self._tasks.values() for one in task.input_columns for column in one.values())
-        return list(dict.fromkeys(found))
+        tasks = self._tasks.values()
+        trained = [column for task in tasks for table in task.input_columns for column in table.values()]
+        return list(dict.fromkeys([*trained, *(key for task in tasks for key in task.extra_inputs)]))
 
     def columns(self, table: Container) -> list[str]:
         """The columns of a table that are read.
@@ -71,68 +85,115 @@ class InputReader:
         """
         value = to_plain(value)
         if not isinstance(value, Mapping):
-            return self._match({(): self._names()}, {(): to_input(value)})
+            return self._match({(): self._names}, {(): Example(to_input(value))})
         chosen = self._choose(tuple(key for key in value if isinstance(key, str)))
         if () in chosen and (self._wanted is not None or len(chosen) == 1):
             raise ValueError(f"text: missing or null; {self._hint([key for key in value if isinstance(key, str)])}")
-        found = {
-            columns: to_input({k: value[c] for k, c in columns}, columns=dict(columns)) for columns in chosen if columns
-        }
-        return self._match(chosen, found)
+        inputs = {columns: _read(value, columns) for columns in chosen if columns}
+        return self._match(chosen, inputs)
 
     def in_order(self, predictions: Mapping[str, T]) -> dict[str, T]:
         """Predictions in the order in which the tasks were asked for, or in that of the model."""
-        return {name: predictions[name] for name in self._names() if name in predictions}
+        return {name: predictions[name] for name in self._names if name in predictions}
 
-    def _names(self) -> list[str]:
-        return list(self._tasks) if self._wanted is None else self._wanted
+    def _match(self, chosen: Mapping[Columns, Sequence[str]], inputs: Mapping[Columns, Example]) -> TaskInputs:
+        """Return each example with those of its tasks that can predict for it."""
+        matched: TaskInputs = []
+        for columns, example in inputs.items():
+            by_input: dict[tuple[WordSplitting, tuple[tuple[str, str], ...]], list[str]] = {}
+            examples: dict[tuple[tuple[str, str], ...], Example] = {}
+            for name in chosen[columns]:
+                task = self._tasks[name]
+                types = tuple((key, type_) for key, type_ in task.extra_inputs.items() if key in example.extra)
+                if types not in examples:
+                    examples[types] = _parse_extra(example, types, columns=dict(columns))
+                if task.reads(examples[types]):
+                    by_input.setdefault((self._splitting(task, example), types), []).append(name)
+                elif self._wanted is not None:
+                    raise ConfigError(_why_not(task, examples[types]))
+            for (splitting, types), names in by_input.items():
+                read = replace(examples[types].input, splitting=splitting)  # type: ignore[type-var]
+                matched.append((replace(examples[types], input=read), tuple(names)))
+        if not matched and self._wanted is None:
+            raise ConfigError(self._why_none(list(inputs.values())))
+        return matched
 
-    def _match(self, chosen: Mapping[Columns, Sequence[str]], found: Mapping[Columns, Input]) -> TaskInputs:
-        """Each input with those of its tasks that read a pair, or a single text, as it is one."""
-        inputs = []
-        for columns, read in found.items():
-            paired = read.pair is not None
-            fitting = [name for name in chosen[columns] if self._tasks[name].takes_pairs is paired]
-            for name in chosen[columns] if self._wanted is not None else ():
-                if name not in fitting:
-                    wants, got = ("a single text", "a pair") if paired else ("a pair (text, pair)", "a single text")
-                    raise ConfigError(f"task {name!r} reads {wants}, and was given {got}")
-            by_splitting: dict[WordSplitting, list[str]] = {}
-            for name in fitting:
-                splitting = WHITESPACE if paired or read.given is not None else self._tasks[name].splitting
-                by_splitting.setdefault(splitting, []).append(name)
-            inputs += [(replace(read, splitting=how), tuple(names)) for how, names in by_splitting.items()]
-        if not inputs and self._wanted is None:
-            paired = any(read.pair is not None for read in found.values())
-            raise ConfigError("no task of this model reads a pair" if paired else "all tasks of this model read pairs")
-        return inputs
+    @staticmethod
+    def _splitting(task: Task, example: Example) -> WordSplitting:
+        read = example.input
+        return WHITESPACE if read is None or read.pair is not None or read.given is not None else task.splitting
+
+    def _why_none(self, examples: Sequence[Example]) -> str:
+        paired = any(example.pair is not None for example in examples)
+        if all(task.takes_pairs is not paired for task in self._tasks.values()):
+            return "no task of this model reads a pair" if paired else "all tasks of this model read pairs"
+        lacking = {key for task in self._tasks.values() for key in task.extra_inputs}
+        needed = f", which needs {', '.join(f'`{key}`' for key in sorted(lacking))}" if lacking else ""
+        return f"no task of this model can predict for this input{needed}"
 
     def _choose(self, keys: tuple[str, ...]) -> dict[Columns, list[str]]:
         """The tasks by the columns that each reads of a row with these keys."""
         if keys not in self._chosen:
             named = ("text", "pair") if "text" in keys else ("words",)
-            usual = tuple((key, key) for key in named if key in keys)
             chosen: dict[Columns, list[str]] = {}
-            for name in self._names():
-                trained = (one for one in self._tasks[name].input_columns if set(one.values()) <= set(keys))
-                columns = next((one for one in trained if any(k != c for k, c in one.items())), None)
+            for name in self._names:
+                trained = (table for table in self._tasks[name].input_columns if set(table.values()) <= set(keys))
+                columns = next((table for table in trained if any(k != c for k, c in table.items())), None)
+                usual = tuple((key, key) for key in (*named, *self._tasks[name].extra_inputs) if key in keys)
+                if not any(key in named for key, _ in usual):
+                    usual = ()
                 chosen.setdefault(usual if columns is None else tuple(columns.items()), []).append(name)
             self._chosen[keys] = chosen
         return self._chosen[keys]
 
     def _hint(self, keys: Iterable[str]) -> str:
         """What a row needs, and what it has."""
-        names = self._names()
+        names = self._names
         trained = {
             " and ".join(f"`{plain(column)}`" for column in one.values()): list(one.values())
             for name in names
             for one in self._tasks[name].input_columns
         }
         known = dict.fromkeys(["text", "pair", "words", *(column for one in trained.values() for column in one)])
+        known |= dict.fromkeys(key for name in names for key in self._tasks[name].extra_inputs)
         near = (did_you_mean(key, known) for key in keys)
         found = next((f"; {one}" for one in near if one.startswith("did you mean")), "")
         others = f", or the columns of its training data, {' or '.join(trained)}" if trained else ""
         return f"a row has `text`, and perhaps `pair`, or `words`{others}; found: {_list(keys) or 'none'}{found}"
+
+
+def _read(row: Mapping[str, Any], columns: Columns) -> Example:
+    """Return a row as an example whose further inputs are not parsed yet."""
+    texts = {key: row[column] for key, column in columns if key in _TEXT_KEYS}
+    extra = {key: row[column] for key, column in columns if key not in _TEXT_KEYS}
+    return Example(to_input(texts, columns=dict(columns)), extra=extra)
+
+
+def _parse_extra(example: Example, types: Sequence[tuple[str, str]], *, columns: Mapping[str, str]) -> Example:
+    """Return an example with its further inputs, parsed by their column types; a null one is left out."""
+    parsed = Example(example.input)
+    for key, name in types:
+        value = to_plain(example.extra[key])
+        if value is None:
+            continue
+        try:
+            parsed = replace(parsed, extra={**parsed.extra, key: column_type(name).parse(value, parsed)})
+        except ValueError as error:
+            raise ValueError(f"{columns.get(key, key)}: {error}") from None
+    return parsed
+
+
+def _why_not(task: Task, example: Example) -> str:
+    """Return why a task cannot predict for an example."""
+    paired = example.pair is not None
+    if task.takes_pairs is not paired:
+        needed, given = ("a single text", "a pair") if paired else ("a pair (text, pair)", "a single text")
+        return f"task {task.name!r} reads {needed}, and was given {given}"
+    missing = [key for key in task.extra_inputs if key not in example.extra and key not in task.optional]
+    if missing:
+        keys = ", ".join(f'"{key}": …' for key in ("text", *(["pair"] if paired else []), *missing))
+        return f"task {task.name!r} needs {', '.join(f'`{key}`' for key in missing)}: pass a row, {{{keys}}}"
+    return f"task {task.name!r} cannot predict for this input"
 
 
 def _list(names: Iterable[str]) -> str:

@@ -15,14 +15,15 @@ from fastapi import FastAPI, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 from nlpmtl import __version__
-from nlpmtl.errors import NlpmtlError, did_you_mean
+from nlpmtl.errors import ConfigError, NlpmtlError, did_you_mean
 from nlpmtl.inference.predictor import Predictor
+from nlpmtl.inference.task_inputs import InputReader
 from nlpmtl.serving.batcher import Batcher, CrashError, QueueFullError, ShuttingDownError
 from nlpmtl.serving.error_handlers import ERRORS, register_error_handlers
 from nlpmtl.serving.limits import Limits
 from nlpmtl.serving.metrics import CONTENT_TYPE, Metrics
 from nlpmtl.serving.middleware import RequestMiddleware
-from nlpmtl.serving.schemas import Inputs, LabelScore, PredictRequest, TaskRequest, to_tei_scores
+from nlpmtl.serving.schemas import Inputs, LabelScore, request_models, to_tei_scores
 from nlpmtl.tasks import Task
 
 _LOG = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, me
             inputs = inputs.check_batch()
         except ValueError as error:
             raise HTTPException(422, f"inputs: {error}") from None
-        _check_tasks(tasks, key.tasks, inputs)
+        _check_inputs(tasks, key.tasks, inputs)
         results = list(await _compute(request, batcher, inputs, key))
         for number, predictions in enumerate(results, 1):
             if truncate is False and any("truncated" in prediction for prediction in predictions.values()):
@@ -85,8 +86,7 @@ def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, me
         metrics.inputs.labels(request.scope["route"].path).inc(len(results))
         return results
 
-    @app.post("/predict", responses=ERRORS)
-    async def predict(body: PredictRequest, request: Request) -> dict[str, Any] | list[dict[str, Any]]:
+    async def predict(body: Any, request: Request) -> dict[str, Any] | list[dict[str, Any]]:
         """Predictions of all tasks that take the input, or of the requested ones, in the format of the Predictor."""
         key = _PredictKey(None if body.tasks is None else tuple(dict.fromkeys(body.tasks)), body.all_scores)
         results = await compute(request, body.inputs, key, truncate=body.truncate)
@@ -94,9 +94,8 @@ def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, me
 
     task_name: Any = Path(description="Name of a task.", json_schema_extra={"enum": sorted(tasks)})
 
-    @app.post("/predict/{task}", responses=ERRORS)
     async def predict_task(
-        body: TaskRequest, request: Request, task: str = task_name
+        body: Any, request: Request, task: str = task_name
     ) -> list[LabelScore] | list[list[LabelScore]] | Any:
         """Predictions of one task; if it predicts one label per input, the scores of all labels, highest first."""
         single_label = task in tasks and tasks[task].single_label
@@ -104,6 +103,11 @@ def _add_predictions(app: FastAPI, *, predictor: Predictor, batcher: Batcher, me
         results = await compute(request, body.inputs, key, truncate=body.truncate)
         scores = [to_tei_scores(predictions[task]) for predictions in results]
         return JSONResponse(scores if body.inputs.batch else scores[0])
+
+    # The schemas of the bodies depend on the tasks.
+    predict.__annotations__["body"], predict_task.__annotations__["body"] = request_models(tasks)
+    app.post("/predict", responses=ERRORS)(predict)
+    app.post("/predict/{task}", responses=ERRORS)(predict_task)
 
 
 def _add_status(
@@ -119,10 +123,7 @@ def _add_status(
         "payload_limit": limits.bytes,
         "auto_truncate": True,
         "version": __version__,
-        "tasks": {
-            name: {"kind": task.kind, "input": "pair" if task.takes_pairs else "text", "labels": list(task.labels)}
-            for name, task in predictor.tasks.items()
-        },
+        "tasks": {name: _describe(task) for name, task in predictor.tasks.items()},
     }
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
@@ -147,6 +148,11 @@ def _add_status(
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
 
+def _describe(task: Task) -> dict[str, Any]:
+    described = {"kind": task.kind, "input": "pair" if task.takes_pairs else "text", "labels": list(task.labels)}
+    return {**described, "extra_inputs": sorted(task.extra_inputs)} if task.extra_inputs else described
+
+
 def shown_name(name: str) -> str:
     """Return the name of a model as clients see it: only the last part of a path outside the working directory."""
     path = PurePath(name)
@@ -156,20 +162,17 @@ def shown_name(name: str) -> str:
     return "/".join(parts[-2:] if parts[-1] == "model" else parts[-1:])
 
 
-def _check_tasks(tasks: Mapping[str, Task], task_names: Sequence[str] | None, inputs: Inputs) -> None:
-    """Refuse unknown tasks, and inputs of the wrong shape, before anything is computed."""
+def _check_inputs(tasks: Mapping[str, Task], task_names: Sequence[str] | None, inputs: Inputs) -> None:
+    """Refuse unknown tasks, and inputs that the tasks cannot read, before anything is computed."""
     for name in task_names or ():
         if name not in tasks:
             raise HTTPException(404, f"this model has no task {name!r}; {did_you_mean(name, tasks)}")
+    reader = InputReader(tasks, wanted=task_names)
     for number, value in enumerate(inputs.values, 1):
-        paired = isinstance(value, tuple) or (isinstance(value, dict) and value.get("pair") is not None)
-        place, shape = f"input {number}: " if inputs.batch else "", "a pair" if paired else "a single text"
-        for name in task_names or ():
-            if tasks[name].takes_pairs is not paired:
-                expected = "a single text" if paired else 'a pair, ["a text", "its pair"]'
-                raise HTTPException(422, f"{place}task {name!r} takes {expected}, not {shape}")
-        if all(task.takes_pairs is not paired for task in tasks.values()):
-            raise HTTPException(422, f"{place}no task of this model takes {shape}")
+        try:
+            reader.read(value)
+        except (ConfigError, ValueError) as error:
+            raise HTTPException(422, f"{f'input {number}: ' if inputs.batch else ''}{error}") from None
 
 
 async def _compute(request: Request, batcher: Batcher, inputs: Inputs, key: _PredictKey) -> Sequence[Any]:

@@ -4,30 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, create_model, model_validator
 
-from nlpmtl.data import to_input
+from nlpmtl.data import column_type, to_input
+from nlpmtl.tasks import Task
 
 _HOW = 'write "a text", ["a text", "its pair"], {"words": ["a", "text"]}, or a list of lists and objects for a batch'
 _TEXT = {"type": "string"}
 _TEXTS = {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": 2}
-_ROW = {
-    "type": "object",
-    "properties": {"text": _TEXT, "pair": _TEXT, "words": {"type": "array", "items": _TEXT, "minItems": 1}},
-    "additionalProperties": False,
-    "description": "A text, a pair of texts, or a list of words.",
-}
-_SCHEMA = {
-    "anyOf": [
-        {**_TEXT, "description": "A text."},
-        {**_TEXTS, "description": "A text, or a pair of texts."},
-        _ROW,
-        {"type": "array", "items": {"anyOf": [_TEXTS, _ROW]}, "minItems": 1, "description": "A batch."},
-    ],
-    "examples": ["My lamp has not arrived.", [["My lamp has not arrived."], ["Where is my refund?"]]],
-}
+_TEXT_KEYS = {"text": _TEXT, "pair": _TEXT, "words": {"type": "array", "items": _TEXT, "minItems": 1}}
+
+
+def _schema(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON Schema of the inputs of a request, given those of the further inputs of the tasks."""
+    about = "A text, a pair of texts, or a list of words"
+    row = {
+        "type": "object",
+        "properties": {**_TEXT_KEYS, **extra},
+        "additionalProperties": False,
+        "description": f"{about}, with the further inputs of a task." if extra else f"{about}.",
+    }
+    return {
+        "anyOf": [
+            {**_TEXT, "description": "A text."},
+            {**_TEXTS, "description": "A text, or a pair of texts."},
+            row,
+            {"type": "array", "items": {"anyOf": [_TEXTS, row]}, "minItems": 1, "description": "A batch."},
+        ],
+        "examples": ["My lamp has not arrived.", [["My lamp has not arrived."], ["Where is my refund?"]]],
+    }
 
 
 @dataclass(frozen=True)
@@ -37,10 +45,12 @@ class Inputs:
     Args:
         values: inputs of the Predictor; those of a batch are unparsed until `check_batch`.
         batch: whether the response is a list of predictions.
+        extra: keys of the further inputs of the tasks, which an object may have.
     """
 
     values: Sequence[str | tuple[str, str] | Mapping[str, Any]]
     batch: bool
+    extra: frozenset[str] = frozenset()
 
     def check_batch(self) -> Inputs:
         """Return the inputs as the Predictor takes them.
@@ -52,43 +62,48 @@ class Inputs:
         """
         if not self.batch:
             return self
-        return Inputs([_parse_numbered(value, number) for number, value in enumerate(self.values, 1)], batch=True)
+        values = [_parse_numbered(value, number, self.extra) for number, value in enumerate(self.values, 1)]
+        return Inputs(values, batch=True)
 
 
-def parse_inputs(value: Any) -> Inputs:
+def parse_inputs(value: Any, *, extra: frozenset[str] = frozenset()) -> Inputs:
     """Parse the `inputs` of a request: a list of strings is one input, a list of lists and objects a batch.
 
     The inputs of a batch are parsed by `Inputs.check_batch`.
+
+    Args:
+        value: the value in the body.
+        extra: keys of the further inputs of the tasks, which an object may have.
 
     Raises:
         ValueError: they are invalid, or a text is not valid Unicode.
     """
     if not isinstance(value, list):
-        return Inputs([_parse_input(value)], batch=False)
+        return Inputs([_parse_input(value, extra)], batch=False)
     if not value:
         raise ValueError(f"an empty list; {_HOW}")
     if any(isinstance(item, str) for item in value):
-        return Inputs([_parse_input(value)], batch=False)
-    return Inputs(value, batch=True)
+        return Inputs([_parse_input(value, extra)], batch=False)
+    return Inputs(value, batch=True, extra=extra)
 
 
-def _parse_numbered(value: Any, number: int) -> Any:
+def _parse_numbered(value: Any, number: int, extra: frozenset[str]) -> Any:
     try:
-        return _parse_input(value)
+        return _parse_input(value, extra)
     except ValueError as error:
         raise ValueError(f"input {number}: {error}") from None
 
 
-def _parse_input(value: Any) -> Any:
+def _parse_input(value: Any, extra: frozenset[str]) -> Any:
     if isinstance(value, list):
         if not 1 <= len(value) <= 2 or not all(isinstance(text, str) for text in value):
             raise ValueError(f"a list of one or two strings was expected; {_HOW}")
         value = value[0] if len(value) == 1 else tuple(value)
     elif isinstance(value, dict):
         for key in value:
-            if key not in _ROW["properties"]:  # type: ignore[operator]
-                raise ValueError(f"unknown key {key!a}; known: text, pair, words")
-        if "words" in value and len(value) > 1:
+            if key not in _TEXT_KEYS and key not in extra:
+                raise ValueError(f"unknown key {key!a}; known: {', '.join([*_TEXT_KEYS, *sorted(extra)])}")
+        if "words" in value and value.keys() & {"text", "pair"}:
             raise ValueError("`words` cannot be combined with `text` or `pair`")
     elif not isinstance(value, str):
         raise ValueError(f"a string, a list or an object was expected; {_HOW}")
@@ -99,7 +114,7 @@ def _parse_input(value: Any) -> Any:
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    inputs: Annotated[Inputs, PlainValidator(parse_inputs), WithJsonSchema(_SCHEMA)]
+    inputs: Annotated[Inputs, PlainValidator(parse_inputs), WithJsonSchema(_schema({}))]
     """A text, a pair of texts, words, or a batch."""
     truncate: bool | None = None
     """False: refuse inputs above the maximum length; otherwise their predictions have `"truncated": true`."""
@@ -131,6 +146,20 @@ class TaskRequest(_Request):
     """Only false: scores are calibrated probabilities."""
     truncation_direction: Literal["right", "Right"] = "right"
     """Only "right": long inputs are truncated at their end."""
+
+
+def request_models(tasks: Mapping[str, Task]) -> tuple[type[PredictRequest], type[TaskRequest]]:
+    """Return the bodies of `/predict` and `/predict/{task}`, with the further inputs of a model's tasks."""
+    types = {key: name for task in tasks.values() for key, name in task.extra_inputs.items()}
+    schema = _schema({key: dict(column_type(name).json_schema) for key, name in types.items()})
+    parse = partial(parse_inputs, extra=frozenset(types))
+    inputs: Any = Annotated[Inputs, PlainValidator(parse), WithJsonSchema(schema)]
+    about = PredictRequest.model_fields["inputs"].description
+    predict, task = (
+        create_model(base.__name__, __base__=base, __doc__=base.__doc__, inputs=(inputs, Field(description=about)))
+        for base in (PredictRequest, TaskRequest)
+    )
+    return predict, task  # type: ignore[return-value]
 
 
 class LabelScore(BaseModel):

@@ -11,7 +11,6 @@ import numpy as np
 
 from nlpmtl.data import (
     Example,
-    LabelType,
     Targets,
     TaskBatch,
     TextInput,
@@ -60,9 +59,6 @@ class Task(TaskFields, ABC):
 
     inputs: ClassVar[frozenset[str]] = frozenset({"text", "pair", "words"})
     """Input shapes on which it can be trained."""
-    extra_inputs: ClassVar[Mapping[str, LabelType]] = {}
-    """Key of each further input, such as the choices of multiple choice, and its column type. The key is also that in
-    the table `input` of a dataset, and in raw inputs to predict for."""
     optional: ClassVar[frozenset[str]] = frozenset()
     """Keys of `columns` and `extra_inputs` that may be null; a row in which another one is null is unlabelled."""
     coupled: ClassVar[bool] = False
@@ -233,8 +229,9 @@ class Task(TaskFields, ABC):
         """Return a prediction as plain JSON values, in the shape of the transformers pipeline of the task."""
 
     def reads(self, example: Example) -> bool:
-        """Whether it can predict for an input. Default: for as many texts as it was trained on."""
-        return (example.pair is not None) is self.takes_pairs
+        """Whether it can predict for an input. Default: for as many texts as in training, with its extra inputs."""
+        needed = self.extra_inputs.keys() - self.optional
+        return (example.pair is not None) is self.takes_pairs and needed <= example.extra.keys()
 
     def calibrate(self, items: Sequence[ExampleOutputs], gold: Sequence[Any]) -> None:
         """Fit temperatures and thresholds on rows that were not trained on. Default: nothing.

@@ -114,7 +114,9 @@ class Classification(LabelTask):
 
     def stock_model(self) -> StockModel | None:
         return StockModel(
-            "single_label_classification", arguments={"truncation": True}, **fold_temperature(self.temperature)
+            "single_label_classification",
+            arguments={"truncation": True},
+            **fold_temperature(self.temperature),
         )
 
 

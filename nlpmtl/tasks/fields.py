@@ -52,6 +52,9 @@ class TaskFields(StrictModel):
     """The registered name."""
     columns: ClassVar[Mapping[str, LabelType]] = {"label": "class"}
     """Config key of each label column, and its column type."""
+    extra_inputs: ClassVar[Mapping[str, LabelType]] = {}
+    """Key of each further input, such as the choices of multiple choice, and its column type. The key is also that in
+    the table `input` of a dataset, and in raw inputs to predict for."""
     metrics: ClassVar[tuple[str, ...]] = ()
     """Default metrics, the first one selects; of an instance those that its config lists."""
     fitted: ClassVar[frozenset[str]] = frozenset()
@@ -123,8 +126,11 @@ class TaskFields(StrictModel):
     @field_validator("input_columns")
     @classmethod
     def _check_input_columns(cls, columns: tuple[dict[str, str], ...]) -> tuple[dict[str, str], ...]:
-        if not all(table.keys() & {"text", "words"} for table in columns):
-            raise ValueError("a list of tables with the columns of `text`, `pair` or `words` was expected")
+        shapes = ({"text"}, {"text", "pair"}, {"words"})
+        if not all(table.keys() - cls.extra_inputs.keys() in shapes for table in columns):
+            raise ValueError(
+                "a list of tables with the columns of `text`, of `text` and `pair`, or of `words` was expected"
+            )
         return columns
 
     @property

@@ -230,6 +230,7 @@ class Labeling(LabelTask):
             None,
             omitted=(_VALID_SEQUENCES if bio else _FIRST_TOKENS, *splitting, _WINDOWS),
             arguments={"aggregation_strategy": "first"} if bio else {},
+            auto_class="AutoModelForTokenClassification",
             **fold_temperature(self.temperature),
         )
 

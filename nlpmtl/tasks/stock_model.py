@@ -21,6 +21,7 @@ class StockModel:
         omitted: a sentence for each step between logits and prediction that the pipeline does not take.
         config: further keys of the model's config.
         arguments: arguments of a call of the pipeline that predicts like the task, such as ``{"truncation": True}``.
+        auto_class: name of the class of transformers that loads the model.
     """
 
     problem_type: str | None
@@ -30,6 +31,7 @@ class StockModel:
     omitted: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    auto_class: str = "AutoModelForSequenceClassification"
 
 
 def fold_temperature(temperature: float) -> dict[str, Any]:

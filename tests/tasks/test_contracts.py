@@ -177,7 +177,8 @@ def test_sequences_of_an_example(kind: str) -> None:
         (read,) = task.sequences(example, predict=predict)
         assert (read.text, read.pair) == (TEXT, pair)
         assert read.stride == ("half" if predict and task.columns["label"] == "tags" else None)
-        assert read.words == (WORDS if task.columns["label"] == "tags" else None)
+        words = None if read.words is None else list(read.words)
+        assert words == (WORDS if task.columns["label"] == "tags" else None)
 
 
 def test_the_gold_label_is_that_of_the_label_column(kind: str) -> None:
