@@ -1,3 +1,5 @@
+"""Training with packed rows, compared with padded rows."""
+
 from __future__ import annotations
 
 from pathlib import Path

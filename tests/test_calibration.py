@@ -1,3 +1,5 @@
+"""Calibration at the end of a run: saved values, scores and card."""
+
 from __future__ import annotations
 
 import pytest

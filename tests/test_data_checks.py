@@ -181,7 +181,7 @@ def test_train_looks_for_its_split_before_the_encoder(tmp_path: Path) -> None:
 
 
 class TestUnknownLabels:
-    def test_they_are_reported_at_once(self, tmp_path: Path) -> None:
+    def test_unknown_labels_are_reported_together(self, tmp_path: Path) -> None:
         rows = [{"text": "a", "topic": f"label {i}"} for i in range(30)]
         with pytest.raises(DataError) as caught:
             nlpmtl.train(run(write(tmp_path / "a.jsonl", rows), **topic(labels=["x", "label 0"])))

@@ -1,3 +1,5 @@
+"""Error classes, exit codes and suggestions."""
+
 from __future__ import annotations
 
 import pytest

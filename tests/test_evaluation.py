@@ -1,3 +1,5 @@
+"""Evaluation: batches, ranks, scores and returned predictions."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping

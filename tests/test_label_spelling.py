@@ -1,3 +1,5 @@
+"""Label names of every source, from data to a loaded model."""
+
 from __future__ import annotations
 
 from decimal import Decimal

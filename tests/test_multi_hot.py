@@ -1,3 +1,5 @@
+"""Label sets as multi-hot lists or columns of 0 and 1."""
+
 from __future__ import annotations
 
 from pathlib import Path

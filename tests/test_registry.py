@@ -1,3 +1,5 @@
+"""Registries of kinds: options, plugins and errors."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,3 +1,5 @@
+"""Training runs from a config to their outputs, and evaluation of their models."""
+
 from __future__ import annotations
 
 import importlib.util

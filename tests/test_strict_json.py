@@ -1,3 +1,5 @@
+"""JSON without NaN and infinity."""
+
 from __future__ import annotations
 
 import ast

@@ -1,3 +1,5 @@
+"""The strict pydantic base class of configs."""
+
 from __future__ import annotations
 
 from typing import Any

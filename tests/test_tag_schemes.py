@@ -1,3 +1,5 @@
+"""Tag schemes of labelings from training to prediction."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -10,7 +12,7 @@ from tests.label_loader import TAGS, Loader, labels, tagged
 from tests.tiny import read_json, train_tiny, write_encoder, write_rows
 
 
-class TestSchemes:
+class TestTagSchemes:
     def test_the_model_has_the_tags_of_bio(self, load: Loader) -> None:
         task = {**TAGS, "scheme": "iob1"}
         work = load(task, train=tagged(["I-x", "I-x", "B-x"], ["O", "I-y"]), validation=tagged(["I-y"]))

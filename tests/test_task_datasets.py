@@ -1,3 +1,5 @@
+"""Datasets of a run with their labels, scales and notes."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""Validation rows with labels that train does not have."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -8,7 +10,7 @@ from nlpmtl.errors import DataError
 from tests.label_loader import CLASSES, SETS, TAGS, Loader, rows, tagged
 
 
-class TestUnknownInValidation:
+class TestUnknownLabels:
     @pytest.mark.parametrize(
         ("task", "train", "validation", "message"),
         [

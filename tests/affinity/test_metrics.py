@@ -1,3 +1,5 @@
+"""Task affinity and gradient cosines in closed form."""
+
 from __future__ import annotations
 
 import numpy as np

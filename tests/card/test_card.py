@@ -1,3 +1,5 @@
+"""Sections, tables and texts of the model card."""
+
 from __future__ import annotations
 
 import re

@@ -1,3 +1,5 @@
+"""Data of the model card: complete and partial splits."""
+
 from __future__ import annotations
 
 from tests.card.example import card_data, dataset

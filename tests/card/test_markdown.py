@@ -1,3 +1,5 @@
+"""Escaping of names in Markdown."""
+
 from __future__ import annotations
 
 import html

@@ -1,3 +1,5 @@
+"""Front matter of the model card and result files of the Hub, parsed by huggingface_hub."""
+
 from __future__ import annotations
 
 import re

@@ -1,3 +1,5 @@
+"""`nlpmtl push`: the printed address, and errors."""
+
 from __future__ import annotations
 
 import os

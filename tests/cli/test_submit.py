@@ -1,3 +1,5 @@
+"""`nlpmtl submit`: errors before a submission is written."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -138,7 +138,7 @@ class TestInterval:
         assert to_verdict(between) == verdict
 
 
-class TestSpread:
+class TestSeedScores:
     def test_by_hand(self) -> None:
         spread = SeedScores((0.5, 0.7, 0.6))
         assert spread.mean == pytest.approx(0.6)
@@ -148,7 +148,7 @@ class TestSpread:
         assert (SeedScores((0.5,)).mean, SeedScores((0.5,)).deviation) == (0.5, None)
 
 
-class TestDelta:
+class TestRelativeChange:
     @pytest.mark.parametrize(
         ("mixture", "single", "change"),
         [(0.9, 0.6, 50.0), (0.6, 0.9, -100 / 3), (0.5, 0.5, 0.0), (-1.0, -2.0, 50.0), (-3.0, -2.0, -50.0)],

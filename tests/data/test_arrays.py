@@ -1,3 +1,5 @@
+"""Memory-mapped arrays: round trips, and refusal of damaged or hostile files."""
+
 from __future__ import annotations
 
 import os
@@ -209,7 +211,7 @@ def test_a_header_that_is_not_a_python_literal_is_refused(tmp_path: Path, old: b
         memmap_array(path)
 
 
-class TestPlainFiles:
+class TestRegularFiles:
     def test_regular_files_are_opened(self, tmp_path: Path) -> None:
         (tmp_path / "a").write_bytes(b"abc")
         with open_regular_file(tmp_path / "a") as file:

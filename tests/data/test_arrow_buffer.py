@@ -1,3 +1,5 @@
+"""Batches of Arrow rows in memory or in a temporary file."""
+
 from __future__ import annotations
 
 import shutil

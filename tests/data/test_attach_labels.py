@@ -1,3 +1,5 @@
+"""Label ids, first tokens and token counts of labelled rows."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -120,7 +122,7 @@ class TestLabels:
         assert int((target != IGNORED).sum()) == tags.counts[0]
 
 
-class TestWordpieces:
+class TestTokens:
     def test_a_text_is_tokenised_once_for_all_tasks(self) -> None:
         rows = make_rows(20)
         joint, single = encoded(rows, ALL), encoded(rows, {"topic": TOPIC})

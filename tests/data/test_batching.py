@@ -1,3 +1,5 @@
+"""Division of rows into batches of similar length, compared with exhaustive search."""
+
 from __future__ import annotations
 
 from itertools import combinations

@@ -1,3 +1,5 @@
+"""Batches of rows of several datasets, compared with a plain loop over rows."""
+
 from __future__ import annotations
 
 from functools import cache

@@ -1,3 +1,5 @@
+"""Cache entries: atomic writes, damage, expiry and concurrent processes."""
+
 from __future__ import annotations
 
 import os
@@ -61,7 +63,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "deep" / "cache"
 
 
-class TestWhere:
+class TestCacheDirectory:
     def test_nlpmtl_cache_takes_precedence_over_xdg_cache_home(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NLPMTL_CACHE", "/one")
         monkeypatch.setenv("XDG_CACHE_HOME", "/two")
@@ -223,7 +225,7 @@ def test_targets_of_links_are_not_removed(root: Path, tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "a.npy").exists()
 
 
-class TestClearing:
+class TestExpiry:
     def test_entries_unused_for_a_month_are_removed(self, root: Path) -> None:
         cache = Cache(root)
         old, young = write_entry(cache, KEY), write_entry(cache, OTHER)

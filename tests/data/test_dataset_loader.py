@@ -1,3 +1,5 @@
+"""Tokenised datasets from the cache, and cases that are not cached."""
+
 from __future__ import annotations
 
 import gzip
@@ -196,7 +198,7 @@ class TestFromTheCache:
         assert len(entries(root)) == 3
 
 
-class TestKeys:
+class TestCacheKeys:
     """Everything that the rows depend on is part of the key."""
 
     def test_every_change_of_content_path_or_setting_is_another_key(
@@ -290,7 +292,7 @@ class TestInMemory:
         assert list((tmp_path / "tmp").iterdir()) == []
 
 
-class TestShare:
+class TestHeldOutShare:
     def test_a_held_out_share_does_not_depend_on_the_order_of_splits(self, files: dict[str, str], root: Path) -> None:
         train = {"train": files["train"]}
         direct = load_rows(DataConfig(files=train, validation=0.2), input=WORDS, columns=COLUMNS, limit={"train": 9})

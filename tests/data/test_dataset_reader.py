@@ -1,3 +1,5 @@
+"""Rows of every kind of source: locations, skipped rows, held-out shares and limits."""
+
 from __future__ import annotations
 
 import csv

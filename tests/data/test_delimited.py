@@ -93,7 +93,7 @@ class TestTsv:
         assert rules(rows) == {3: "an empty line"}
 
 
-class TestQuoted:
+class TestQuotedFields:
     @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
     @pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])
     def test_files_written_by_pandas_are_read(self, delimiter: str, quoting: Any, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ class TestEncodings:
             read(tmp_path / f"a{ending}")
 
 
-class TestKeys:
+class TestOptions:
     @pytest.mark.parametrize(
         ("keys", "message"),
         [

@@ -1,3 +1,5 @@
+"""JSON Lines, CSV and Parquet files: row numbers, damage and fingerprints."""
+
 from __future__ import annotations
 
 import csv

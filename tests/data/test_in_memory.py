@@ -1,3 +1,5 @@
+"""Lists of dicts and DataFrames as data."""
+
 from __future__ import annotations
 
 import numpy as np

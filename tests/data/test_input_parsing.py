@@ -1,3 +1,5 @@
+"""Valid and invalid texts and words."""
+
 from __future__ import annotations
 
 from typing import Any

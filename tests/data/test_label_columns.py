@@ -1,3 +1,5 @@
+"""Columns of labels, in memory and in files."""
+
 from __future__ import annotations
 
 import json

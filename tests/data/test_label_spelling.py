@@ -1,3 +1,5 @@
+"""Spellings of labels that count as one label."""
+
 from __future__ import annotations
 
 import pytest

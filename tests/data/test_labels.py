@@ -1,3 +1,5 @@
+"""Parsing of single labels of each label type."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""Arrays of rows with different lengths."""
+
 from __future__ import annotations
 
 import numpy as np

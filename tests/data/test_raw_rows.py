@@ -1,3 +1,5 @@
+"""Rows of Arrow tables: duplicate columns and invalid UTF-8."""
+
 from __future__ import annotations
 
 import pyarrow as pa

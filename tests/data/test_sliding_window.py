@@ -1,3 +1,5 @@
+"""Windows of long texts, compared with the tokenizers library."""
+
 from __future__ import annotations
 
 import copy

@@ -1,3 +1,5 @@
+"""Choice of the reader: files, rows in memory and Hub ids."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping

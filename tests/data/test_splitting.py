@@ -1,3 +1,5 @@
+"""Held-out shares and limits of rows."""
+
 from __future__ import annotations
 
 import numpy as np

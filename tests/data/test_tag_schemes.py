@@ -1,3 +1,5 @@
+"""Conversion of tag schemes to BIO, and detection of other schemes."""
+
 from __future__ import annotations
 
 import random

@@ -1,3 +1,5 @@
+"""Label targets of batches as tensors."""
+
 from __future__ import annotations
 
 from typing import Any

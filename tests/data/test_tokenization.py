@@ -1,3 +1,5 @@
+"""Tokenization of batches, compared with single texts."""
+
 from __future__ import annotations
 
 import numpy as np

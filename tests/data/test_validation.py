@@ -1,3 +1,5 @@
+"""Validation of rows: required columns, label types and error messages."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence

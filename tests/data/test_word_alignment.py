@@ -1,3 +1,5 @@
+"""First tokens of words."""
+
 from __future__ import annotations
 
 import re
@@ -87,7 +89,7 @@ class TestJoinWords:
         assert len(text) == (spans[-1][1] if spans else 0)
 
 
-class TestFirstPieces:
+class TestFirstTokens:
     @pytest.mark.parametrize(
         ("words", "pieces", "expected"),
         [
@@ -166,7 +168,7 @@ class TestSpans:
         assert [joined[i] for i in range(len(texts))] == [join_words(words)[1] for words in texts]
 
 
-class TestAllFirstPieces:
+class TestFirstTokensBatch:
     @settings(QUICK, max_examples=150)
     @given(st.lists(st.tuples(IN_ORDER, PIECES), max_size=5))
     @example([])

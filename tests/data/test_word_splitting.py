@@ -1,3 +1,5 @@
+"""Rules for splitting raw text into words, learned from training words."""
+
 from __future__ import annotations
 
 import re

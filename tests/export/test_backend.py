@@ -1,3 +1,5 @@
+"""Choice of torch or onnxruntime, and their options."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""ONNX export: sharing schemes, architectures and errors."""
+
 from __future__ import annotations
 
 import logging

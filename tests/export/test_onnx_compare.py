@@ -1,3 +1,5 @@
+"""Comparison of the logits of an ONNX graph and its model."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""Predictions of ONNX graphs, compared with torch."""
+
 from __future__ import annotations
 
 import copy

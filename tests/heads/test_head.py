@@ -1,3 +1,5 @@
+"""Shapes, pooling and initial weights of classification heads."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""Saving and loading of model directories, and refusal of damaged ones."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Devices and precisions of predictions and commands."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""`Predictor`: inputs, outputs, batching and offsets."""
+
 from __future__ import annotations
 
 import copy

@@ -1,3 +1,5 @@
+"""Conformance checks of kernels, and their cache."""
+
 from __future__ import annotations
 
 import json

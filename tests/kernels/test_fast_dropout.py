@@ -1,3 +1,5 @@
+"""Fast dropout: probabilities, scale, gradient and seeds."""
+
 from __future__ import annotations
 
 import pytest

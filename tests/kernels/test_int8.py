@@ -1,3 +1,5 @@
+"""8-bit linear layers, compared with exact ones."""
+
 from __future__ import annotations
 
 import pytest

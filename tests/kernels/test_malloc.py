@@ -1,3 +1,5 @@
+"""Settings of the memory allocator."""
+
 from __future__ import annotations
 
 import ctypes

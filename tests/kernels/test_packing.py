@@ -1,3 +1,5 @@
+"""Packed batches, compared with padded ones."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Accuracy, by hand and compared with scikit-learn."""
+
 from __future__ import annotations
 
 from hypothesis import given, settings

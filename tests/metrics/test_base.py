@@ -57,7 +57,7 @@ def test_registered_metrics() -> None:
 
 
 @pytest.mark.parametrize(("name", "shape"), EACH)
-class TestEvery:
+class TestEveryMetric:
     def test_perfect_predictions_get_the_best_value(self, name: str, shape: PredictionType) -> None:
         metric = find(name)(reads_as=shape)
         scores = metric.compute(predictions=RIGHT[shape], references=RIGHT[shape], pos_label=1)

@@ -1,3 +1,5 @@
+"""Pearson and Spearman correlations, by hand and compared with SciPy."""
+
 from __future__ import annotations
 
 import math

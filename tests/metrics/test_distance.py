@@ -1,3 +1,5 @@
+"""Mean absolute and mean squared error, by hand and compared with scikit-learn."""
+
 from __future__ import annotations
 
 import math

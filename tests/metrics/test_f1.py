@@ -1,3 +1,5 @@
+"""F1 scores, by hand and compared with scikit-learn."""
+
 from __future__ import annotations
 
 import pytest

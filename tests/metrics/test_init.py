@@ -1,3 +1,5 @@
+"""Public names and examples of `nlpmtl.metrics`."""
+
 from __future__ import annotations
 
 import doctest

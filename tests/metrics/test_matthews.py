@@ -1,3 +1,5 @@
+"""Matthews correlation, by hand and compared with scikit-learn."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""Scores of several metrics, including those of `evaluate`."""
+
 from __future__ import annotations
 
 import os
@@ -71,7 +73,7 @@ class TestScores:
             scores([name], predictions=[0, 1], references=[0, 1], reads=reads)
 
 
-class TestScoresOfEvaluate:
+class TestMetricsOfEvaluate:
     @pytest.mark.slow
     def test_the_first_value_of_a_foreign_metric(self, tmp_path: Path) -> None:
         # In a separate process: evaluate keeps loaded code in its cache and on the import path.
@@ -133,7 +135,7 @@ class TestTaskScore:
             task_score({"span_f": 1.0})
 
 
-class TestCheck:
+class TestCheckMetrics:
     def test_an_unknown_metric(self) -> None:
         with pytest.raises(ConfigError, match="unknown metric 'span_f'; did you mean 'span_f1'"):
             check("span_f", reads="tags", pos_label=None)

@@ -1,3 +1,5 @@
+"""Span F1 and token accuracy, by hand and compared with seqeval."""
+
 from __future__ import annotations
 
 from itertools import chain

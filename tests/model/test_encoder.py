@@ -1,3 +1,5 @@
+"""Loading of encoders: pinned weights, packages and errors."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,3 +1,5 @@
+"""`MultiTaskModel`: logits, heads, saving and loading."""
+
 from __future__ import annotations
 
 import json

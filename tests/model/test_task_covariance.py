@@ -1,3 +1,5 @@
+"""Task covariance (multi-task relationship learning), compared with its formulas."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Tokenizers of checkpoints without a complete configuration."""
+
 from __future__ import annotations
 
 import shutil

@@ -1,3 +1,5 @@
+"""Plot of the task affinities."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Alternative texts of plots."""
+
 from __future__ import annotations
 
 import numpy as np

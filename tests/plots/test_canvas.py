@@ -1,3 +1,5 @@
+"""Names of labels and tasks in plots."""
+
 from __future__ import annotations
 
 from nlpmtl.plots.canvas import MAX_NAME_LENGTH, display_names

@@ -1,3 +1,5 @@
+"""Plot of the confusion matrix."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Plot of task similarities."""
+
 from __future__ import annotations
 
 import numpy as np

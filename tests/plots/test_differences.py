@@ -1,3 +1,5 @@
+"""Plot of score differences."""
+
 from __future__ import annotations
 
 import matplotlib.colors

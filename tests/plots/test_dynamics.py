@@ -1,3 +1,5 @@
+"""Plot of sampling probabilities and task weights."""
+
 from __future__ import annotations
 
 from typing import Any

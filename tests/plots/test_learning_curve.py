@@ -1,3 +1,5 @@
+"""Plot of losses and scores over steps."""
+
 from __future__ import annotations
 
 from typing import Any

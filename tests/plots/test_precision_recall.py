@@ -1,3 +1,5 @@
+"""Plot of precision and recall by label."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Plot of predicted over true values."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Annealed sampling (Stickland and Murray, 2019)."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,3 +1,5 @@
+"""Low-discrepancy draws from probabilities."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""Curriculum sampling in phases."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,3 +1,5 @@
+"""Examples-proportional mixing with a limit, as in T5."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

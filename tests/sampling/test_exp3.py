@@ -1,3 +1,5 @@
+"""EXP3 sampling (Auer et al., 2002), by hand for one update."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""Public names and registry of `nlpmtl.sampling`."""
+
 from __future__ import annotations
 
 import doctest

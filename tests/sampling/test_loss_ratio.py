@@ -1,3 +1,5 @@
+"""Sampling by inverse training rate, by hand."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping

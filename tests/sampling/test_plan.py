@@ -1,3 +1,5 @@
+"""The plan of a run: order of rows, passes and cursors."""
+
 from __future__ import annotations
 
 import json

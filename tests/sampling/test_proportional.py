@@ -1,3 +1,5 @@
+"""Proportional sampling."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

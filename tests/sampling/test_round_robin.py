@@ -1,3 +1,5 @@
+"""Round-robin sampling."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,3 +1,5 @@
+"""Temperature sampling."""
+
 from __future__ import annotations
 
 import math

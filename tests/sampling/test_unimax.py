@@ -1,3 +1,5 @@
+"""UniMax sampling (Chung et al., 2023), compared with a second algorithm."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

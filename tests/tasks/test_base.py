@@ -1,3 +1,5 @@
+"""Class weights, softmax and options that task types share."""
+
 from __future__ import annotations
 
 import numpy as np

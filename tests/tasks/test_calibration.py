@@ -1,3 +1,5 @@
+"""Temperature scaling, thresholds and calibration error."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Classification: loss, class weights and predictions."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""Confusion counts, label counts and regression pairs."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""Tasks from a config and data, and from saved configs."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""Sequence labeling: Viterbi decoding, spans and loss."""
+
 from __future__ import annotations
 
 import itertools
@@ -93,7 +95,7 @@ class TestDecode:
         assert np.array_equal(scores, before, equal_nan=True)
 
 
-class TestInsideOf:
+class TestBioPredecessors:
     def test_by_hand(self) -> None:
         assert bio_predecessors(TAGS, task="t").tolist() == [3, -1, -1, -1, 2]
         assert bio_predecessors(("O", "B-a-b", "I-a-b"), task="t").tolist() == [-1, -1, 1]
@@ -181,7 +183,7 @@ class TestRoundTrip:
         assert all(tags[word] == "O" for word in unplaced)
 
 
-class TestAnswers:
+class TestFormat:
     def test_spans(self) -> None:
         text, places = join_words(["Ada", "Lovelace", "saw", "Turin"])
         scores = np.log(np.array([[0.1, 0.1, 0.1, 0.6, 0.1], [0.8, 0.05, 0.05, 0.05, 0.05], [0.1, 0.6, 0.1, 0.1, 0.1]]))

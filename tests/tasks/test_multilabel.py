@@ -1,3 +1,5 @@
+"""Multi-label classification: loss, thresholds and calibration."""
+
 from __future__ import annotations
 
 from typing import Any

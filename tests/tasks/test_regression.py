@@ -1,3 +1,5 @@
+"""Regression: standardised targets, loss and predictions."""
+
 from __future__ import annotations
 
 from typing import Any

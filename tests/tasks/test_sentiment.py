@@ -1,3 +1,5 @@
+"""Sentiment: polarity and errors on an ordered scale."""
+
 from __future__ import annotations
 
 from typing import Any

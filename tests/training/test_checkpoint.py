@@ -1,3 +1,5 @@
+"""Checkpoints: round trips, damage, pruning and failed writes."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""The log of steps and evaluations, also after a resume."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Learning-rate schedules and parameter groups."""
+
 from __future__ import annotations
 
 from itertools import pairwise

@@ -1,3 +1,5 @@
+"""The directory of a run: new, resumed and foreign ones."""
+
 from __future__ import annotations
 
 import re

@@ -1,3 +1,5 @@
+"""The base class of weightings."""
+
 from __future__ import annotations
 
 import pytest

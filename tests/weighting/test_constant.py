@@ -1,3 +1,5 @@
+"""Constant task weights."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Dynamic Weight Average (Liu et al., 2019), compared with TorchJD."""
+
 from __future__ import annotations
 
 import pytest

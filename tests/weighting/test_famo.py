@@ -1,3 +1,5 @@
+"""FAMO (Liu et al., 2023), compared with TorchJD."""
+
 from __future__ import annotations
 
 import pytest

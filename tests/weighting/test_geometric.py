@@ -1,3 +1,5 @@
+"""Geometric Loss Strategy (Chennupati et al., 2019), compared with TorchJD."""
+
 from __future__ import annotations
 
 import pytest

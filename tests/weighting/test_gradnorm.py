@@ -1,3 +1,5 @@
+"""GradNorm (Chen et al., 2018), compared with its equation."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Random Loss Weighting (Lin et al., 2022)."""
+
 from __future__ import annotations
 
 import numpy as np

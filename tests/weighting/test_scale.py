@@ -1,3 +1,5 @@
+"""Loss normalisation by a moving average."""
+
 from __future__ import annotations
 
 import pytest

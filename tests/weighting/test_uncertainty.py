@@ -1,3 +1,5 @@
+"""Uncertainty weighting (Kendall et al., 2018), compared with TorchJD."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""A tiny encoder for the tests of sharing schemes."""
+
 from __future__ import annotations
 
 import copy

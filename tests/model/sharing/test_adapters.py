@@ -1,3 +1,5 @@
+"""Adapters per task, compared with layers that contain them."""
+
 from __future__ import annotations
 
 import copy

@@ -1,3 +1,5 @@
+"""Cross-stitch units, compared with a computation by hand."""
+
 from __future__ import annotations
 
 import copy

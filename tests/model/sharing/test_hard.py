@@ -1,3 +1,5 @@
+"""Hard parameter sharing: one encoder for all tasks."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Shared and task-specific LoRA, compared with the formula and with PEFT."""
+
 from __future__ import annotations
 
 import copy

@@ -1,3 +1,5 @@
+"""Soft parameter sharing: the penalty and its gradient."""
+
 from __future__ import annotations
 
 from pathlib import Path

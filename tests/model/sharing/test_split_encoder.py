@@ -1,3 +1,5 @@
+"""Shared lower layers and task-specific upper layers."""
+
 from __future__ import annotations
 
 import copy
