@@ -107,9 +107,9 @@ def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> Chec
     limit, directory = config.encoder.max_length, config.output or Path()
     precision = resolve_precision(config.train.precision)
     with accelerator_context(directory=directory, precision=precision, trackers=config.train.trackers) as accelerator:
-        encoder, work, fit = build_run(config, directory=directory, accelerator=accelerator)
-        tasks = tuple(_try_task(name, fit=fit, max_rows=config.train.batch_size) for name in work.tasks)
-        steps = fit.total_steps
+        encoder, datasets, trainer = build_run(config, directory=directory, accelerator=accelerator)
+        tasks = tuple(_try_task(name, trainer=trainer, max_rows=config.train.batch_size) for name in datasets.tasks)
+        steps = trainer.total_steps
     # Training reads only the splits that it needs, truncated; the statistics need all splits, untruncated.
     split_names = [split for dataset in config.datasets.values() for split in dataset.data.split_names]
     names = dict.fromkeys([*_SPLITS, *split_names])
@@ -121,7 +121,7 @@ def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> Chec
         for split in names
         if name in full.splits.get(split, {})
     ]
-    return CheckReport(steps, limit, tuple(splits), tasks, (*encoder.notes, *full.notes, *fit.notes))
+    return CheckReport(steps, limit, tuple(splits), tasks, (*encoder.notes, *full.notes, *trainer.notes))
 
 
 def _report(
@@ -160,13 +160,13 @@ def _occurring(labels: Labels) -> set[int]:
     return {int(i) for i in labels.occurring() if i < labels.known}
 
 
-def _try_task(name: str, *, fit: Trainer, max_rows: int) -> TaskReport:
+def _try_task(name: str, *, trainer: Trainer, max_rows: int) -> TaskReport:
     """Compute the loss of a task on its longest train rows, as many as fit into one forward pass."""
-    accumulator, task = fit.train_step.accumulator, fit.tasks[name]
+    accumulator, task = trainer.train_step.accumulator, trainer.tasks[name]
     datasets, max_tokens = accumulator.collate.datasets, accumulator.micro_tokens
     rows = _longest_rows(name, datasets=datasets, max_rows=max_rows, max_tokens=max_tokens)
     try:
-        loss = _loss(name, fit=fit, rows=rows)
+        loss = _loss(name, trainer=trainer, rows=rows)
     except (IndexError, RuntimeError, ValueError) as error:
         check_precision(error)
         raise RunError(f"task {name!r}: a batch of its {len(rows)} longest rows cannot be computed: {error}") from error
@@ -190,10 +190,10 @@ def _longest_rows(
     return [(dataset, row) for _, dataset, row in by_length[: min(max_rows, max(1, max_tokens // longest))]]
 
 
-def _loss(name: str, *, fit: Trainer, rows: Sequence[tuple[int, int]]) -> float:
-    accumulator = fit.train_step.accumulator
+def _loss(name: str, *, trainer: Trainer, rows: Sequence[tuple[int, int]]) -> float:
+    accumulator = trainer.train_step.accumulator
     collate = accumulator.collate
-    fit.model.eval()
+    trainer.model.eval()
     with torch.no_grad():
         summed = accumulator.task_losses(collate(rows, tasks=[name]), names=[name])[name].loss
     return float(summed) / sum(int(collate.datasets[d].labels[name].counts[r]) for d, r in rows)

@@ -102,16 +102,18 @@ def iter_relate(
     with accelerator_context(directory=directory, precision=precision, trackers=()) as accelerator:
         if accelerator.num_processes > 1:
             raise ConfigError(f"relate runs in one process, found {accelerator.num_processes}: use no launcher")
-        encoder, work = load_inputs(config)
+        encoder, datasets = load_inputs(config)
         if steps is None:
-            epoch, _ = config.train.length(sum(map(len, work.splits["train"].values())))
+            epoch, _ = config.train.length(sum(map(len, datasets.splits["train"].values())))
             config = _with_train(config, steps=min(max(epoch, MIN_EPOCH_STEPS), MAX_EPOCH_STEPS), epochs=None)
-        trainer = build_trainer(config, directory=directory, accelerator=accelerator, encoder=encoder, datasets=work)
+        trainer = build_trainer(
+            config, directory=directory, accelerator=accelerator, encoder=encoder, datasets=datasets
+        )
         _check(trainer)
         yield TrainingStarted(
-            total=trainer.total_steps, step=0, notes=(*ignored_settings(), *work.notes, *trainer.notes)
+            total=trainer.total_steps, step=0, notes=(*ignored_settings(), *datasets.notes, *trainer.notes)
         )
-        measured = yield from _measure(config, trainer=trainer, work=work)
+        measured = yield from _measure(config, trainer=trainer, datasets=datasets)
         probes = list(measured.values())
         result = summarize(
             list(trainer.tasks),
@@ -122,7 +124,7 @@ def iter_relate(
             steps=trainer.total_steps,
             measured=tuple(measured),
             rows=config.train.batch_size,
-            notes=work.notes,
+            notes=datasets.notes,
             directory=directory,
             facts=_facts(config, directory=directory, precision=precision, accelerator=accelerator),
         )
@@ -144,11 +146,11 @@ def _check(trainer: Trainer) -> None:
 
 
 def _measure(
-    config: RunConfig, *, trainer: Trainer, work: TaskDatasets
+    config: RunConfig, *, trainer: Trainer, datasets: TaskDatasets
 ) -> Generator[StepLogged, None, dict[int, ProbeResult]]:
     """Train, and measure after some of the steps; return the measurements by step."""
     batches = ProbeBatches(
-        work.splits["train"], tasks=list(trainer.tasks), count=config.train.batch_size, seed=config.seed
+        datasets.splits["train"], tasks=list(trainer.tasks), count=config.train.batch_size, seed=config.seed
     )
     probe = AffinityProbe(
         trainer.model,

@@ -82,8 +82,8 @@ def iter_compare(
 def _iter_compare(config: RunConfig, directory: Path, *, seeds: int) -> Iterator[Event | CompareResult]:
     """Yield the events of a comparison whose directory is locked."""
     with global_state_restored():
-        encoder, work = load_inputs(config)
-    tasks, rows = _evaluated_tasks(work), {name: len(split) for name, split in work.splits["train"].items()}
+        encoder, datasets = load_inputs(config)
+    tasks, rows = _evaluated_tasks(datasets), {name: len(split) for name, split in datasets.splits["train"].items()}
     runs = plan_runs(config, tasks=tasks, rows=rows, seeds=seeds, directory=directory)
     summaries = [read_summary(run) for run in runs]  # all before the first run: no error after hours of training
     done = [run for run, summary in zip(runs, summaries, strict=True) if summary is not None]
@@ -101,13 +101,13 @@ def _iter_compare(config: RunConfig, directory: Path, *, seeds: int) -> Iterator
     for task in tasks:
         yield Message(f"bootstrap {task} ({RESAMPLES:,} resamples)")
         task_rows = {name: count for name, count in rows.items() if task in config.datasets[name].tasks}
-        compared[task] = compare_task(work.tasks[task], finished, rows=task_rows)
+        compared[task] = compare_task(datasets.tasks[task], finished, rows=task_rows)
     result = summarize(
         compared,
         finished,
         directory=directory,
         config=plain_config(runs[0].config, output=directory),
-        notes=[*work.notes, *_sparse_notes(work, tasks)],
+        notes=[*datasets.notes, *_sparse_notes(datasets, tasks)],
     )
     if _is_main():
         yield from map(Message, write_report(result))
@@ -158,26 +158,27 @@ def _directory(config: RunConfig, output: str | Path | None) -> Path:
     return Path(f"{config.output}-compared")
 
 
-def _evaluated_tasks(work: TaskDatasets) -> list[str]:
+def _evaluated_tasks(datasets: TaskDatasets) -> list[str]:
     """Return the tasks with labelled validation rows.
 
     Raises:
         ConfigError: there are none, or the run has one task only.
     """
-    if len(work.tasks) < 2:
-        raise ConfigError(f"nothing to compare: the run has only one task, {next(iter(work.tasks))!r}")
-    labels = [split.labels for split in work.splits.get("validation", {}).values()]
+    if len(datasets.tasks) < 2:
+        raise ConfigError(f"nothing to compare: the run has only one task, {next(iter(datasets.tasks))!r}")
+    labels = [split.labels for split in datasets.splits.get("validation", {}).values()]
     evaluated = [
-        task for task in work.tasks if any(task in by_task and by_task[task].labelled.any() for by_task in labels)
+        task for task in datasets.tasks if any(task in by_task and by_task[task].labelled.any() for by_task in labels)
     ]
     if not evaluated:
         raise ConfigError("nothing to compare: no task has labelled validation rows")
     return evaluated
 
 
-def _sparse_notes(work: TaskDatasets, tasks: Sequence[str]) -> Iterator[str]:
+def _sparse_notes(datasets: TaskDatasets, tasks: Sequence[str]) -> Iterator[str]:
     for task in tasks:
-        is_labelled = [split.labels[task].labelled for split in work.splits["train"].values() if task in split.labels]
+        train = datasets.splits["train"].values()
+        is_labelled = [split.labels[task].labelled for split in train if task in split.labels]
         labelled, rows = sum(int(mask.sum()) for mask in is_labelled), sum(map(len, is_labelled))
         if labelled < _MIN_LABELLED * rows:
             yield (
