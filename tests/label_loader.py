@@ -22,7 +22,7 @@ COLUMNS: dict[str, Any] = {"kind": "multilabel", "label": ["toxic", "threat"]}
 
 
 class Loader:
-    """Load the data of a task called t."""
+    """Loader of the data of a task called t."""
 
     def __init__(self, encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         self._encoder, self._tokenizer = encoder, tokenizer

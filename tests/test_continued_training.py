@@ -49,12 +49,12 @@ def run(tmp_path: Path, trained: Trained) -> dict[str, Any]:
     }
 
 
-def old_datasets(run: dict[str, Any], trained: Trained, *names: str) -> dict[str, Any]:
+def with_datasets_of_model(run: dict[str, Any], trained: Trained, *names: str) -> dict[str, Any]:
     """Return the run with some of the datasets of the model."""
     return {**run, "datasets": {**run["datasets"], **{name: trained.run["datasets"][name] for name in names}}}
 
 
-def answers(directory: Path, tasks: list[str]) -> list[Any]:
+def predict_old_tasks(directory: Path, tasks: list[str]) -> list[Any]:
     predictor = Predictor.from_pretrained(directory)
     paired = [task for task in tasks if predictor.tasks[task].takes_pairs]
     single = [task for task in tasks if task not in paired]
@@ -67,7 +67,9 @@ def test_a_frozen_encoder_keeps_predictions_and_adds_a_task(run: dict[str, Any],
     old = ["topic", "mood", "places", "kinds", "grade"]
     before, now = weights(trained.model_dir), weights(after.model_dir)
     assert all(torch.equal(before[name], now[name]) for name in before)
-    assert numbers(answers(after.model_dir, old)) == pytest.approx(numbers(answers(trained.model_dir, old)), abs=1e-6)
+    assert numbers(predict_old_tasks(after.model_dir, old)) == pytest.approx(
+        numbers(predict_old_tasks(trained.model_dir, old)), abs=1e-6
+    )
     prediction = Predictor.from_pretrained(after.model_dir).predict_all("a good book")
     assert set(prediction) == {"topic", "mood", "places", "kinds", "tone"}
 
@@ -85,7 +87,7 @@ def test_kept_heads_are_unchanged_and_a_note_says_so(run: dict[str, Any], traine
 
 
 def test_a_task_of_the_run_continues_with_its_head(run: dict[str, Any], trained: Trained) -> None:
-    run = old_datasets(run, trained, "words", "pairs")
+    run = with_datasets_of_model(run, trained, "words", "pairs")
     run["train"] |= {"lr": 1e-12}  # so small that a new head would be far from the old one
     before, after = weights(trained.model_dir), weights(train_tiny(run).model_dir)
     assert before.keys() < after.keys()
@@ -93,7 +95,7 @@ def test_a_task_of_the_run_continues_with_its_head(run: dict[str, Any], trained:
 
 
 def test_the_scale_of_a_regression_is_kept(run: dict[str, Any], trained: Trained) -> None:
-    run = old_datasets(run, trained, "pairs")
+    run = with_datasets_of_model(run, trained, "pairs")
     run["datasets"]["pairs"] = copy.deepcopy(run["datasets"]["pairs"])
     rows = [{**row, "grade": 100.0 + i} for i, row in enumerate(make_rows(20))]
     run["datasets"]["pairs"]["data"]["files"] = {"train": str(write_rows(Path(run["output"] + ".jsonl"), rows))}
@@ -102,7 +104,7 @@ def test_the_scale_of_a_regression_is_kept(run: dict[str, Any], trained: Trained
 
 
 def test_labels_missing_in_the_new_rows_are_kept(run: dict[str, Any], trained: Trained) -> None:
-    run = old_datasets(run, trained, "words")
+    run = with_datasets_of_model(run, trained, "words")
     run["datasets"]["words"] = copy.deepcopy(run["datasets"]["words"])
     rows = [row for row in make_rows(60, seed=9) if row["topic"] == "animals"]
     run["datasets"]["words"]["data"]["files"] = {"train": str(write_rows(Path(run["output"] + ".jsonl"), rows))}

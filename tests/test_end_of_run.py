@@ -23,56 +23,56 @@ from nlpmtl.training import EvaluationDone, Message
 from tests.tiny import checkpoint, make_run, max_weight_difference, read_json, write_rows
 
 
-class Fragile(Metric):
-    """A metric that raises from a given call on."""
+class FailingMetric(Metric):
+    """A metric that raises an error after `working_calls` calls."""
 
-    name = "fragile"
+    name = "failing"
     reads = frozenset({"label"})
     calls = 0
-    last = 0
+    working_calls = 0
 
     def score(self, predictions: Any, references: Any) -> float:
-        Fragile.calls += 1
-        if Fragile.calls > Fragile.last:
+        FailingMetric.calls += 1
+        if FailingMetric.calls > FailingMetric.working_calls:
             raise ZeroDivisionError("no score today")
         return 0.5
 
 
-class Brittle(Classification):
-    """Register a task type of which one method raises."""
+class FailingTask(Classification):
+    """A task type of which the method `broken` raises an error."""
 
-    kind = "brittle"
+    kind = "failing_task"
     broken: ClassVar[str] = ""
 
     def calibrate(self, items: Any, gold: Any) -> None:
         super().calibrate(items, gold)
-        self._break("calibrate")
-        if Brittle.broken == "temperature":
+        self._fail_if_broken("calibrate")
+        if FailingTask.broken == "temperature":
             self.temperature = np.float32(self.temperature)  # type: ignore[assignment]
 
     def score(self, values: Any, gold: Any) -> Any:
-        return {**super().score(values, gold), **({"extra": object()} if Brittle.broken == "score" else {})}
+        return {**super().score(values, gold), **({"extra": object()} if FailingTask.broken == "score" else {})}
 
     def error_analysis(self, values: Any, gold: Any) -> Any:
-        self._break("compare")
+        self._fail_if_broken("error_analysis")
         return super().error_analysis(values, gold)
 
     def to_config(self) -> dict[str, Any]:
         if self.temperature != 1.0:
-            self._break("spec")
+            self._fail_if_broken("to_config")
         return super().to_config()
 
-    def _break(self, name: str) -> None:
-        if Brittle.broken == name:
+    def _fail_if_broken(self, name: str) -> None:
+        if FailingTask.broken == name:
             raise RuntimeError(f"{name} is broken")
 
 
 @pytest.fixture(autouse=True)
 def plugins() -> Iterator[None]:
     before = dict(METRICS._members), dict(TASKS._members)
-    METRICS.register("fragile")(Fragile)
-    TASKS.register("brittle")(Brittle)
-    Fragile.calls, Fragile.last, Brittle.broken = 0, 10**9, ""
+    METRICS.register("failing")(FailingMetric)
+    TASKS.register("failing_task")(FailingTask)
+    FailingMetric.calls, FailingMetric.working_calls, FailingTask.broken = 0, 10**9, ""
     yield
     METRICS._members, TASKS._members = before
 
@@ -86,7 +86,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     words = ["cat", "dog", "lamp", "kettle"]
     rows = [{"text": f"{words[i % 4]} {words[i % 3]}", "topic": ["animals", "things"][i % 4 > 1]} for i in range(80)]
     files = {split: str(write_rows(directory / f"{split}.jsonl", rows)) for split in ("train", "validation")}
-    tasks = {"topic": {"kind": "brittle", "label": "topic", "metrics": ["accuracy", "fragile"]}}
+    tasks = {"topic": {"kind": "failing_task", "label": "topic", "metrics": ["accuracy", "failing"]}}
     run["datasets"] = {"notes": {"data": {"files": files}, "input": {"text": "text"}, "tasks": tasks}}
     run["eval"] = {"every": 4}
     return run
@@ -99,39 +99,39 @@ def train(run: dict[str, Any], output: Path, *, resume: bool = False) -> tuple[T
     return result, [event.line for event in events if isinstance(event, Message)]
 
 
-def loads(model: Path) -> None:
+def assert_loads(model: Path) -> None:
     assert set(Predictor.from_pretrained(model).predict_all("a cat")) == {"topic"}
 
 
 FAILURES: dict[str, tuple[Callable[[], None], str, set[str]]] = {
     "the last evaluation": (
-        lambda: setattr(Fragile, "last", 0),
+        lambda: setattr(FailingMetric, "working_calls", 0),
         "the evaluation at step 4 failed: ZeroDivisionError: no score today",
         {"scores.json", "images/answers-topic.png"},
     ),
     "calibration": (
-        lambda: setattr(Brittle, "broken", "calibrate"),
+        lambda: setattr(FailingTask, "broken", "calibrate"),
         "task 'topic' is not calibrated: RuntimeError: calibrate is broken",
         set(),
     ),
-    "the task's description": (
-        lambda: setattr(Brittle, "broken", "spec"),
-        "the model is not calibrated: RuntimeError: spec is broken",
+    "the config of a task": (
+        lambda: setattr(FailingTask, "broken", "to_config"),
+        "the model is not calibrated: RuntimeError: to_config is broken",
         set(),
     ),
     "scores that JSON cannot hold": (
-        lambda: setattr(Brittle, "broken", "score"),
+        lambda: setattr(FailingTask, "broken", "score"),
         "the evaluation at step 4 failed: TypeError: Object of type object is not JSON serializable",
         {"scores.json", "images/answers-topic.png"},
     ),
     "a temperature that JSON cannot hold": (
-        lambda: setattr(Brittle, "broken", "temperature"),
+        lambda: setattr(FailingTask, "broken", "temperature"),
         "the model is not calibrated: TypeError: Object of type float32 is not JSON serializable",
         set(),
     ),
-    "a picture": (
-        lambda: setattr(Brittle, "broken", "compare"),
-        "the predictions of task 'topic' are not drawn: RuntimeError: compare is broken",
+    "a plot": (
+        lambda: setattr(FailingTask, "broken", "error_analysis"),
+        "the predictions of task 'topic' are not drawn: RuntimeError: error_analysis is broken",
         {"images/answers-topic.png"},
     ),
 }
@@ -147,12 +147,12 @@ def test_failures_after_the_last_step_are_reported_and_the_model_is_saved(
     assert notes[0] == message
     assert len(notes) == 1 + (what == "the last evaluation"), "calibration needs the same metric"
     assert read_json(tmp_path / "out" / "run.json")["failures"] == notes
-    loads(result.model_dir)
+    assert_loads(result.model_dir)
     assert max_weight_difference(checkpoint(tmp_path / "out", 4), result.model_dir) == 0.0
     files = ("README.md", "scores.json", "images/learning-curve.png", "images/answers-topic.png")
     assert {name for name in files if not (result.model_dir / name).exists()} == missing
     assert (result.scores is None) == ("scores.json" in missing)
-    Fragile.last, Brittle.broken = 10**9, ""
+    FailingMetric.working_calls, FailingTask.broken = 10**9, ""
     again, notes = train(run, tmp_path / "out", resume=True)
     assert notes == []
     assert again.scores is not None
@@ -163,11 +163,11 @@ def test_failures_after_the_last_step_are_reported_and_the_model_is_saved(
 def test_a_failed_final_evaluation(run: dict[str, Any], tmp_path: Path) -> None:
     """The metric is computed for the evaluation, and for both halves before and after calibration, but not again."""
     train(run, tmp_path / "counted")
-    Fragile.last, Fragile.calls = Fragile.calls - 1, 0
+    FailingMetric.working_calls, FailingMetric.calls = FailingMetric.calls - 1, 0
     result, notes = train(run, tmp_path / "out")
     assert notes == ["the saved model is not scored: ZeroDivisionError: no score today"]
     assert result.scores is None
-    loads(result.model_dir)
+    assert_loads(result.model_dir)
     assert not (tmp_path / "out" / "scores.json").exists()
 
 
@@ -182,18 +182,18 @@ def test_an_unwritable_file(run: dict[str, Any], tmp_path: Path) -> None:
     assert isinstance(last, TrainResult)
     assert len(notes) == 1
     assert notes[0].startswith("scores.json is not written: ")
-    loads(last.model_dir)
+    assert_loads(last.model_dir)
 
 
 def test_a_failed_evaluation_saves_a_checkpoint(run: dict[str, Any], tmp_path: Path) -> None:
-    Fragile.last = 0
+    FailingMetric.working_calls = 0
     run = {**run, "eval": {"every": 3}}
     with pytest.raises(
         RunError, match=r"the evaluation at step 3 failed: ZeroDivisionError: no score today; .* --resume"
     ):
         train(run, tmp_path / "out")
     assert checkpoint(tmp_path / "out", 3).is_dir()
-    Fragile.last = 10**9
+    FailingMetric.working_calls = 10**9
     result, _ = train(run, tmp_path / "out", resume=True)
     lines = (tmp_path / "out" / "evaluations.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [3, 4]
@@ -222,18 +222,18 @@ def test_the_weights_are_saved_first(run: dict[str, Any], tmp_path: Path) -> Non
     class Stop(BaseException):
         pass
 
-    def stop(self: Brittle, items: Any, gold: Any) -> None:
+    def stop(self: FailingTask, items: Any, gold: Any) -> None:
         raise Stop
 
     events = iter_train(load_config(run), output=tmp_path / "out")
-    before = Brittle.calibrate
+    before = FailingTask.calibrate
     try:
-        Brittle.calibrate = stop  # type: ignore[method-assign]
+        FailingTask.calibrate = stop  # type: ignore[method-assign]
         with pytest.raises(Stop):
             list(events)
     finally:
-        Brittle.calibrate = before  # type: ignore[method-assign]
-    loads(tmp_path / "out" / "model")
+        FailingTask.calibrate = before  # type: ignore[method-assign]
+    assert_loads(tmp_path / "out" / "model")
     assert max_weight_difference(checkpoint(tmp_path / "out", 4), tmp_path / "out" / "model") == 0.0
 
 
@@ -258,5 +258,5 @@ def test_without_matplotlib_there_are_no_plots(tmp_path: Path, to_toml: Callable
     environment["PYTHONPATH"] = os.environ.get("PYTHONPATH", "")
     result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert result.returncode == 0, result.stderr
-    loads_all = Predictor.from_pretrained(tmp_path / "out" / "model")
-    assert len(loads_all.tasks) == 5
+    predictor = Predictor.from_pretrained(tmp_path / "out" / "model")
+    assert len(predictor.tasks) == 5

@@ -25,7 +25,7 @@ from nlpmtl.tasks import Classification
 
 @METRICS.register("share_right")
 class ShareRight(Metric):
-    """The share of right labels."""
+    """Fraction of correct labels."""
 
     name = "share_right"
     reads = frozenset({"label"})
@@ -36,7 +36,7 @@ class ShareRight(Metric):
 
 @TASKS.register("own_kind")
 class OwnKind(Classification):
-    """A classification of our own."""
+    """A classification of the plugin."""
 
     kind = "own_kind"
     metrics = ("share_right",)
@@ -44,7 +44,7 @@ class OwnKind(Classification):
 
 @SHARINGS.register("own_sharing")
 class OwnSharing(Hard):
-    """A sharing scheme of our own."""
+    """A sharing scheme of the plugin."""
 '''
 
 
@@ -56,32 +56,32 @@ def forget(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plugin_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("plugins")
     (directory / "own_kinds_of_test.py").write_text(CODE)
     return directory
 
 
 @pytest.fixture(autouse=True)
-def here(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(place)
+def in_plugin_dir(plugin_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(plugin_dir)
     yield
     forget("own_kinds_of_test")
 
 
 @pytest.fixture(scope="module")
-def models(place: Path) -> dict[str, Path]:
+def models(plugin_dir: Path) -> dict[str, Path]:
     """Models with a task type and a sharing scheme of the plugin, and with only a metric of it."""
-    made = {}
+    model_dirs = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
+        patch.chdir(plugin_dir)
         for name, kind, sharing in (("kind", "own_kind", "own_sharing"), ("metric", "classification", "hard")):
-            run = make_run(place / name, train={"steps": 1, "batch_size": 4}, plugins=["own_kinds_of_test"])
+            run = make_run(plugin_dir / name, train={"steps": 1, "batch_size": 4}, plugins=["own_kinds_of_test"])
             task = {"kind": kind, "label": "topic", "metrics": ["share_right"]}
             run["datasets"] = {"texts": {**run["datasets"]["texts"], "tasks": {"topic": task}}}
-            made[name] = train_tiny({**run, "sharing": {"kind": sharing}}).model_dir
+            model_dirs[name] = train_tiny({**run, "sharing": {"kind": sharing}}).model_dir
             forget("own_kinds_of_test")
-    return made
+    return model_dirs
 
 
 def test_a_metric_is_not_needed_to_load_a_model(models: Mapping[str, Path]) -> None:
@@ -109,24 +109,24 @@ def test_an_unknown_sharing_scheme_says_so_too(models: Mapping[str, Path]) -> No
         Predictor.from_pretrained(models["kind"])
 
 
-def data_file(place: Path, kind: str, to_toml: Callable[[Mapping[str, Any]], str]) -> Path:
-    dataset = make_run(place / "data")["datasets"]["texts"]
+def data_file(plugin_dir: Path, kind: str, to_toml: Callable[[Mapping[str, Any]], str]) -> Path:
+    dataset = make_run(plugin_dir / "data")["datasets"]["texts"]
     task = {"kind": kind, "label": "topic"}
-    path = place / f"{kind}.toml"
+    path = plugin_dir / f"{kind}.toml"
     path.write_text(to_toml({**dataset, "tasks": {"topic": task}}))
     return path
 
 
 def test_scoring_takes_plugins(
-    models: Mapping[str, Path], place: Path, to_toml: Callable[[Mapping[str, Any]], str]
+    models: Mapping[str, Path], plugin_dir: Path, to_toml: Callable[[Mapping[str, Any]], str]
 ) -> None:
-    plain = data_file(place, "classification", to_toml)
+    plain = data_file(plugin_dir, "classification", to_toml)
     with pytest.raises(ConfigError, match=r"unknown metric 'share_right'.*--plugins MODULE"):
         nlpmtl.evaluate(models["metric"], plain)
     scores = nlpmtl.evaluate(models["metric"], plain, plugins=["own_kinds_of_test"])
     assert set(scores["topic"]) == {"share_right", "score", "rows"}
     forget("own_kinds_of_test")
-    dataset = data_file(place, "own_kind", to_toml)
+    dataset = data_file(plugin_dir, "own_kind", to_toml)
     scores = nlpmtl.evaluate(models["kind"], dataset, plugins=["own_kinds_of_test"])
     assert set(scores["topic"]) == {"share_right", "score", "rows"}
 
@@ -136,9 +136,9 @@ def invoke(*arguments: object) -> Result:
 
 
 def test_every_command_that_loads_a_model_takes_plugins(
-    models: Mapping[str, Path], place: Path, to_toml: Callable[[Mapping[str, Any]], str]
+    models: Mapping[str, Path], plugin_dir: Path, to_toml: Callable[[Mapping[str, Any]], str]
 ) -> None:
-    plugin_model, data = models["kind"], data_file(place, "own_kind", to_toml)
+    plugin_model, data = models["kind"], data_file(plugin_dir, "own_kind", to_toml)
     commands: dict[str, tuple[object, ...]] = {
         "predict": ("predict", plugin_model, "a cat"),
         "evaluate": ("evaluate", plugin_model, "--data", data),
@@ -158,15 +158,15 @@ def test_every_command_that_loads_a_model_takes_plugins(
 
 
 @pytest.mark.slow
-def test_a_kind_of_a_plugin_is_exported_to_onnx(models: Mapping[str, Path], place: Path) -> None:
+def test_a_kind_of_a_plugin_is_exported_to_onnx(models: Mapping[str, Path], plugin_dir: Path) -> None:
     result = invoke(
-        "export", models["kind"], "--to", "onnx", "--output", place / "onnx", "--plugins", "own_kinds_of_test"
+        "export", models["kind"], "--to", "onnx", "--output", plugin_dir / "onnx", "--plugins", "own_kinds_of_test"
     )
     assert (result.exit_code, result.exception) == (0, None)
     forget("own_kinds_of_test")
     with pytest.raises(ModelError, match=r"unknown task type 'own_kind'.*--plugins"):
-        Predictor.from_pretrained(place / "onnx")
-    assert Predictor.from_pretrained(place / "onnx", plugins=["own_kinds_of_test"]).predict_all("a cat")
+        Predictor.from_pretrained(plugin_dir / "onnx")
+    assert Predictor.from_pretrained(plugin_dir / "onnx", plugins=["own_kinds_of_test"]).predict_all("a cat")
 
 
 @pytest.mark.parametrize(
@@ -185,9 +185,11 @@ def test_a_kind_of_a_plugin_is_exported_to_onnx(models: Mapping[str, Path], plac
         (["kinds/own.py"], r"it is not the name of a module.*\(write 'kinds.own', without the ending\)"),
     ],
 )
-def test_a_plugin_that_cannot_be_imported(models: Mapping[str, Path], place: Path, plugins: Any, message: str) -> None:
-    (place / "broken_of_test.py").write_text("1 / 0")
-    (place / "script_of_test.py").write_text("raise SystemExit(3)")
+def test_a_plugin_that_cannot_be_imported(
+    models: Mapping[str, Path], plugin_dir: Path, plugins: Any, message: str
+) -> None:
+    (plugin_dir / "broken_of_test.py").write_text("1 / 0")
+    (plugin_dir / "script_of_test.py").write_text("raise SystemExit(3)")
     before = list(sys.path)
     with pytest.raises(ConfigError, match=message):
         Predictor.from_pretrained(models["kind"], plugins=plugins)
@@ -195,7 +197,7 @@ def test_a_plugin_that_cannot_be_imported(models: Mapping[str, Path], place: Pat
 
 
 @pytest.mark.parametrize("plugins", ["own_kinds_of_test", 3, {"own_kinds_of_test": True}], ids=repr)
-def test_plugins_of_a_run_that_are_no_list_are_reported_before_its_kinds(plugins: Any) -> None:
+def test_invalid_plugins_of_a_run_are_reported_before_its_kinds(plugins: Any) -> None:
     tasks = {"topic": {"kind": "own_kind", "label": "topic"}}
     data = {"data": {"files": {"train": [{"text": "a", "topic": "x"}]}}, "input": {"text": "text"}, "tasks": tasks}
     run = {"encoder": {"name": "no/such-encoder"}, "datasets": {"d": data}, "output": "never", "plugins": plugins}

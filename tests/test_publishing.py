@@ -28,43 +28,43 @@ from transformers import AutoModel, AutoTokenizer
 directory, other, texts, run, encoder = json.loads(sys.argv[1])
 pairs = [(texts[0], texts[1]), (texts[1], texts[0])]
 
-def answers(predictor):
+def predict(predictor):
     return [predictor.predict_all(texts, all_scores=True), predictor.predict_all(pairs, all_scores=True)]
 
-def same(one, two):
-    return all(torch.equal(value, two.state_dict()[name]) for name, value in one.state_dict().items())
+def same(first, second):
+    return all(torch.equal(value, second.state_dict()[name]) for name, value in first.state_dict().items())
 
-here = nlpmtl.Predictor.from_pretrained(directory)
-expected = answers(here)
-found = {"first": here.push_to_hub("me/model", private=True, message="first")}
-there = nlpmtl.Predictor.from_pretrained("me/model")
-found["same answers"] = answers(there) == expected
-found["where"] = str(fetch("me/model"))
+local = nlpmtl.Predictor.from_pretrained(directory)
+expected = predict(local)
+results = {"first": local.push_to_hub("me/model", private=True, message="first")}
+loaded = nlpmtl.Predictor.from_pretrained("me/model")
+results["loaded predictions"] = predict(loaded) == expected
+results["where"] = str(fetch("me/model"))
 
 nlpmtl.Predictor.from_pretrained(other).push_to_hub("me/model", revision="other")
-by = {name: nlpmtl.Predictor.from_pretrained("me/model", revision=name) for name in ("main", "other")}
-found["by revision"] = [sorted(one.tasks) for one in by.values()]
+by_revision = {name: nlpmtl.Predictor.from_pretrained("me/model", revision=name) for name in ("main", "other")}
+results["by revision"] = [sorted(predictor.tasks) for predictor in by_revision.values()]
 scores = nlpmtl.evaluate("me/model", run, revision=fetch("me/model").name)
-found["as here"] = scores == nlpmtl.evaluate(directory, run)
+results["scores"] = scores == nlpmtl.evaluate(directory, run)
 try:
     nlpmtl.evaluate("me/model", run, revision="other")
 except nlpmtl.ConfigError as error:
-    found["other"] = str(error)
+    results["other"] = str(error)
 
-nlpmtl.Predictor(here.model, here.tokenizer).push_to_hub("me/objects")
-found["of objects"] = answers(nlpmtl.Predictor.from_pretrained("me/objects")) == expected
+nlpmtl.Predictor(local.model, local.tokenizer).push_to_hub("me/objects")
+results["predictions of objects"] = predict(nlpmtl.Predictor.from_pretrained("me/objects")) == expected
 
-nlpmtl.MultiTaskModel.from_pretrained(directory).push_to_hub("me/stock")
-found["stock"] = same(nlpmtl.MultiTaskModel.from_pretrained("me/stock"), here.model)
-found["auto"] = same(AutoModel.from_pretrained("me/model"), here.model)
+nlpmtl.MultiTaskModel.from_pretrained(directory).push_to_hub("me/multitask")
+results["model"] = same(nlpmtl.MultiTaskModel.from_pretrained("me/multitask"), local.model)
+results["auto model"] = same(AutoModel.from_pretrained("me/model"), local.model)
 
 started = load_encoder("me/model")
-same_tasks = sorted(started.pretrained_tasks) == sorted(here.tasks)
-found["goes on"] = same_tasks and same(started.model, here.model.sharing.encoder)
+same_tasks = sorted(started.pretrained_tasks) == sorted(local.tasks)
+results["encoder of a model"] = same_tasks and same(started.model, local.model.sharing.encoder)
 AutoModel.from_pretrained(encoder).push_to_hub("me/encoder")
 AutoTokenizer.from_pretrained(encoder).push_to_hub("me/encoder")
-found["encoder"] = load_encoder("me/encoder", revision="main").max_positions
-print("FOUND", json.dumps(found))
+results["encoder"] = load_encoder("me/encoder", revision="main").max_positions
+print("RESULTS", json.dumps(results))
 """
 
 
@@ -99,7 +99,7 @@ def test_a_published_model_round_trips(trained: Trained, other: Path, tmp_path: 
     assert results["by revision"] == [every, ["grade", "kinds", "places", "topic"]]
     assert "'mood' (sentiment) is not in this model" in results["other"]
     assert results["encoder"] == 128
-    for what in ("same answers", "as here", "of objects", "stock", "auto", "goes on"):
+    for what in ("loaded predictions", "scores", "predictions of objects", "model", "auto model", "encoder of a model"):
         assert results[what] is True, what
     # Config, tokenizer and weights of an encoder are of one commit, which is requested once.
     requests = [line for line in hub.requests if line.startswith("GET /api/models/me/encoder")]
@@ -116,5 +116,5 @@ def run(hub: Hub, tmp_path: Path, arguments: list[Any]) -> dict[str, Any]:
     )
     assert result.returncode == 0, result.stderr
     assert WRITER not in result.stdout + result.stderr
-    results: dict[str, Any] = json.loads(result.stdout.rpartition("FOUND ")[2])
+    results: dict[str, Any] = json.loads(result.stdout.rpartition("RESULTS ")[2])
     return results

@@ -122,7 +122,7 @@ def test_invalid_options_are_refused_with_their_key(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_give_the_weights_of_one_for_every_scheme(tmp_path: Path) -> None:
-    """Return all weights except the biases of keys.
+    """Compares all weights except the biases of keys.
 
     Softmax does not depend on those biases, so their gradient is 0 but for rounding. AdamW divides it by its own size,
     and the penalty of `soft_l2` passes the rounding of one copy on to the others.

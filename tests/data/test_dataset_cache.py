@@ -37,7 +37,7 @@ sys.stdin.readline()
 with cache.locked(key):
     if cache.find(key) is None:
         with cache.add(key) as directory, log.open("a") as file:
-            file.write("made\\n")
+            file.write("built\\n")
             time.sleep(0.3)
             (directory / "a").write_text("content")
 print((cache.find(key) / "a").read_text())
@@ -53,9 +53,9 @@ def write_entry(cache: Cache, key: str = KEY) -> Path:
     return entry
 
 
-def age(path: Path, days: float) -> None:
-    then = time.time() - days * DAY
-    os.utime(path, (then, then), follow_symlinks=False)
+def set_age(path: Path, days: float) -> None:
+    timestamp = time.time() - days * DAY
+    os.utime(path, (timestamp, timestamp), follow_symlinks=False)
 
 
 @pytest.fixture
@@ -106,9 +106,9 @@ class TestEntries:
         def write_half() -> None:
             with Cache(root).add(KEY) as directory:
                 (directory / "a.npy").write_bytes(b"half")
-                raise KeyError("mine")
+                raise KeyError("failed")
 
-        with pytest.raises(KeyError, match="mine"):
+        with pytest.raises(KeyError, match="failed"):
             write_half()
         assert list(root.iterdir()) == []
         write_entry(Cache(root))
@@ -169,9 +169,9 @@ def _replace_by_file(entry: Path) -> None:
     entry.write_bytes(b"")
 
 
-def _say(manifest: bytes, *, alone: bool = False) -> Callable[[Path], None]:
+def _write_manifest(manifest: bytes, *, only_manifest: bool = False) -> Callable[[Path], None]:
     def damage(entry: Path) -> None:
-        for path in entry.iterdir() if alone else ():
+        for path in entry.iterdir() if only_manifest else ():
             path.unlink()
         (entry / "manifest.json").write_bytes(manifest)
 
@@ -180,24 +180,24 @@ def _say(manifest: bytes, *, alone: bool = False) -> Callable[[Path], None]:
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "a flipped byte": _flip,
-    "a byte less": lambda entry: (entry / "a.npy").write_bytes(b"some byte"),
-    "a byte more": lambda entry: (entry / "b.json").write_bytes(b"\0"),
-    "a file less": lambda entry: (entry / "a.npy").unlink(),
-    "an empty file less": lambda entry: (entry / "b.json").unlink(),
-    "a file more": lambda entry: (entry / "c.npy").touch(),
-    "a directory more": lambda entry: (entry / "c").mkdir(),
+    "a byte removed": lambda entry: (entry / "a.npy").write_bytes(b"some byte"),
+    "a byte added": lambda entry: (entry / "b.json").write_bytes(b"\0"),
+    "a file removed": lambda entry: (entry / "a.npy").unlink(),
+    "an empty file removed": lambda entry: (entry / "b.json").unlink(),
+    "a file added": lambda entry: (entry / "c.npy").touch(),
+    "a directory added": lambda entry: (entry / "c").mkdir(),
     "no manifest": lambda entry: (entry / "manifest.json").unlink(),
-    "an empty manifest": _say(b""),
-    "half a manifest": lambda entry: _say((entry / "manifest.json").read_bytes()[:-5])(entry),
-    "a manifest of bytes": _say(b"\xff"),
-    "a manifest of a number": _say(b"3"),
-    "a manifest of a list": _say(b'["a.npy", "b.json"]'),
-    "a manifest of no more than a list": _say(b"[]", alone=True),
-    "a manifest of lists": _say(b'{"a.npy": [], "b.json": []}'),
-    "a link for a file": _link_file,
-    "a link for the manifest": _link_manifest,
-    "a link for the entry": _link_entry,
-    "a file for the entry": _replace_by_file,
+    "an empty manifest": _write_manifest(b""),
+    "half a manifest": lambda entry: _write_manifest((entry / "manifest.json").read_bytes()[:-5])(entry),
+    "a manifest of bytes": _write_manifest(b"\xff"),
+    "a manifest of a number": _write_manifest(b"3"),
+    "a manifest of a list": _write_manifest(b'["a.npy", "b.json"]'),
+    "only a manifest, an empty list": _write_manifest(b"[]", only_manifest=True),
+    "a manifest of lists": _write_manifest(b'{"a.npy": [], "b.json": []}'),
+    "a link instead of a file": _link_file,
+    "a link instead of the manifest": _link_manifest,
+    "a link instead of the entry": _link_entry,
+    "a file instead of the entry": _replace_by_file,
 }
 
 
@@ -229,9 +229,9 @@ class TestExpiry:
     def test_entries_unused_for_a_month_are_removed(self, root: Path) -> None:
         cache = Cache(root)
         old, young = write_entry(cache, KEY), write_entry(cache, OTHER)
-        age(old / "manifest.json", 31)
-        age(young / "manifest.json", 29)
-        age(young, 31)
+        set_age(old / "manifest.json", 31)
+        set_age(young / "manifest.json", 29)
+        set_age(young, 31)
         write_entry(cache, "2c" * 32)
         assert not old.exists()
         assert young.exists()
@@ -239,7 +239,7 @@ class TestExpiry:
     def test_a_cache_hit_counts_as_use(self, root: Path) -> None:
         cache = Cache(root)
         entry = write_entry(cache)
-        age(entry / "manifest.json", 31)
+        set_age(entry / "manifest.json", 31)
         assert cache.find(KEY) == entry
         write_entry(cache, OTHER)
         assert entry.exists()
@@ -249,7 +249,7 @@ class TestExpiry:
         for name, days in ((".half-made-old", 3.1), (".half-made-young", 2.9)):
             (root / name / "deep").mkdir(parents=True)
             (root / name / "deep" / "a.npy").touch()
-            age(root / name, days)
+            set_age(root / name, days)
         entry = write_entry(Cache(root))
         assert {path.name for path in root.iterdir()} == {".half-made-young", entry.name}
 
@@ -259,7 +259,7 @@ class TestExpiry:
         (root / OTHER).mkdir()
         (root / ("2c" * 32)).symlink_to(root)
         for path in root.iterdir():
-            age(path, 31)
+            set_age(path, 31)
         entry = write_entry(Cache(root), "3d" * 32)
         assert list(root.iterdir()) == [entry]
 
@@ -269,8 +269,8 @@ class TestExpiry:
         for name in names:
             (root / name).touch()
             (root / f"{name}.d").mkdir()
-            age(root / name, 999)
-            age(root / f"{name}.d", 999)
+            set_age(root / name, 999)
+            set_age(root / f"{name}.d", 999)
         write_entry(Cache(root))
         assert {path.name for path in root.iterdir()} == {KEY, *names, *(f"{name}.d" for name in names)}
 
@@ -280,8 +280,8 @@ class TestExpiry:
         (tmp_path / "mine" / "file").touch()
         for name in (KEY, ".half-made-link"):
             (root / name).symlink_to(tmp_path / "mine")
-            age(root / name, 31)
-        age(tmp_path / "mine", 31)
+            set_age(root / name, 31)
+        set_age(tmp_path / "mine", 31)
         write_entry(Cache(root), OTHER)
         assert (tmp_path / "mine" / "file").exists()
 
@@ -307,7 +307,7 @@ class TestProcesses:
         outputs = [process.communicate(timeout=60)[0] for process in processes]
         assert [process.returncode for process in processes] == [0, 0]
         assert outputs == ["content\n"] * 2
-        assert (tmp_path / "log").read_text() == "made\n"
+        assert (tmp_path / "log").read_text() == "built\n"
 
     @pytest.mark.parametrize("stopped", [True, False])
     def test_a_process_that_holds_the_lock_is_named(
@@ -357,8 +357,8 @@ class TestProcesses:
         assert not caplog.messages
 
     def test_an_error_releases_the_lock(self, root: Path) -> None:
-        with pytest.raises(KeyError, match="mine"), Cache(root).locked(KEY):
-            raise KeyError("mine")
+        with pytest.raises(KeyError, match="failed"), Cache(root).locked(KEY):
+            raise KeyError("failed")
         before = time.monotonic()
         with Cache(root).locked(KEY):
             pass

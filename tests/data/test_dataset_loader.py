@@ -55,7 +55,7 @@ def files(tmp_path: Path, root: Path) -> dict[str, str]:
 
 
 class _Watch:
-    """Record the files that Python opens while active; an audit hook cannot be removed."""
+    """Audit hook that records opened files while active; it cannot be removed."""
 
     def __init__(self) -> None:
         self.opened: list[str] | None = None
@@ -164,7 +164,7 @@ class TestFromTheCache:
 
     def test_an_entry_removed_by_another_process_is_rebuilt(self, files: dict[str, str], root: Path) -> None:
         class Hasty(Cache):
-            """Remove the entry as another process would."""
+            """A cache whose entry another process removes after it was found."""
 
             def find(self, key: str) -> Path | None:
                 entry = super().find(key)
