@@ -58,7 +58,7 @@ def without_seconds(directory: Path) -> Any:
     return content
 
 
-def places(result: CompareResult, side: str) -> list[Path]:
+def run_directories(result: CompareResult, side: str) -> list[Path]:
     return [result.directory / f"seed-{seed}" / side for seed in SEEDS]
 
 
@@ -66,11 +66,13 @@ def test_the_scores_are_those_of_the_runs(finished: CompareResult) -> None:
     assert (finished.seeds, list(finished.tasks)) == (SEEDS, ["topic", "mood"])
     for task, result in finished.tasks.items():
         for condition, name in ((result.multi_task, "mixture"), (result.single_task, f"alone-{task}")):
-            scores = [read_json(place / "scores.json")["tasks"][task] for place in places(finished, name)]
+            scores = [
+                read_json(directory / "scores.json")["tasks"][task] for directory in run_directories(finished, name)
+            ]
             assert condition.selected.scores == pytest.approx([score["score"] for score in scores])
             assert result.rows == scores[0]["rows"]
-            for place, best in zip(places(finished, name), condition.best.scores, strict=True):
-                lines = [json.loads(line) for line in (place / "evaluations.jsonl").read_text().splitlines()]
+            for directory, best in zip(run_directories(finished, name), condition.best.scores, strict=True):
+                lines = [json.loads(line) for line in (directory / "evaluations.jsonl").read_text().splitlines()]
                 assert best == max(line["tasks"][task]["score"] for line in lines)
         assert result.difference == pytest.approx(result.multi_task.selected.mean - result.single_task.selected.mean)
     assert finished["topic"].multi_task.selected.scores != finished["topic"].single_task.selected.scores, (
@@ -82,7 +84,9 @@ def test_the_interval_is_that_of_its_rows(finished: CompareResult) -> None:
     """Recompute it from answers.json."""
     correct = {}
     for side in ("mixture", "alone-topic"):
-        predictions = [read_json(place / "answers.json")["answered"]["topic"] for place in places(finished, side)]
+        predictions = [
+            read_json(directory / "answers.json")["answered"]["topic"] for directory in run_directories(finished, side)
+        ]
         correct[side] = np.array([np.equal(seed["predicted"], seed["gold"]) for seed in predictions])
     generator = np.random.Generator(np.random.PCG64(0))
     rows = correct["mixture"].shape[1]
@@ -97,38 +101,38 @@ def test_passes_steps_and_size(finished: CompareResult) -> None:
     assert (topic.multi_task.steps, topic.single_task.steps, mood.single_task.steps) == (10, 8, 3)
     assert (topic.single_task.passes, mood.single_task.passes) == (8 * 4 / 30, 3 * 4 / 10)
     assert (30 * topic.multi_task.passes + 10 * mood.multi_task.passes) == pytest.approx(10 * 4)
-    model = places(finished, "mixture")[0] / "model"
+    model = run_directories(finished, "mixture")[0] / "model"
     parameters = sum(math.prod(value.shape) for value in weights(model).values())
     assert (finished.multi_task_cost.models, finished.multi_task_cost.parameters) == (1, parameters)
     assert finished.multi_task_cost.size == (model / "model.safetensors").stat().st_size
     assert finished.single_task_cost.models == 2
     assert parameters < finished.single_task_cost.parameters < 2 * parameters
-    lines = (places(finished, "mixture")[0] / "metrics.jsonl").read_text().splitlines()
+    lines = (run_directories(finished, "mixture")[0] / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == 10
     assert finished.multi_task_cost.seconds > 0.5 * sum(json.loads(line)["seconds"] for line in lines)
 
 
 def test_a_single_task_run_is_a_normal_run(run: dict[str, Any], finished: CompareResult, tmp_path: Path) -> None:
     """The same run from a config written by hand is equal, bit for bit."""
-    single = {
+    config = {
         **run,
         "seed": 6,
         "datasets": {"words": run["datasets"]["words"]},
         "train": {**run["train"], "steps": 8},
         "eval": {"every": 4},
     }
-    trained = train_tiny(single, tmp_path / "out")
-    separate = places(finished, "alone-topic")[1]
-    assert read_json(separate / "scores.json") == read_json(trained.output / "scores.json")
-    assert (separate / "evaluations.jsonl").read_bytes() == (trained.output / "evaluations.jsonl").read_bytes()
+    trained = train_tiny(config, tmp_path / "out")
+    directory = run_directories(finished, "alone-topic")[1]
+    assert read_json(directory / "scores.json") == read_json(trained.output / "scores.json")
+    assert (directory / "evaluations.jsonl").read_bytes() == (trained.output / "evaluations.jsonl").read_bytes()
 
 
 def test_files_kept_of_the_runs(finished: CompareResult) -> None:
     for side in SIDES:
-        for place in places(finished, side):
+        for directory in run_directories(finished, side):
             names = {"run.json", "metrics.jsonl", "evaluations.jsonl", "scores.json", "answers.json"}
-            assert {path.name for path in place.iterdir()} == names | ({"model"} if side == "mixture" else set())
-    model = nlpmtl.Predictor.from_pretrained(places(finished, "mixture")[0] / "model")
+            assert {path.name for path in directory.iterdir()} == names | ({"model"} if side == "mixture" else set())
+    model = nlpmtl.Predictor.from_pretrained(run_directories(finished, "mixture")[0] / "model")
     assert set(model.predict_all("a good book")) == {"topic", "mood"}
 
 
@@ -142,7 +146,7 @@ def test_the_report(finished: CompareResult) -> None:
     assert "## Selected checkpoints and best evaluations" in text
     assert "checkpoints were selected on the same validation rows" in text
     assert "](compare.png)" in text
-    last = [read_json(place / "scores.json")["step"] == 10 for place in places(finished, "mixture")]
+    last = [read_json(directory / "scores.json")["step"] == 10 for directory in run_directories(finished, "mixture")]
     assert any("last evaluation of the multi-task model was its best" in note for note in finished.notes) == all(last)
     assert finished.mean("single_task").mean == pytest.approx(
         np.mean([task.single_task.selected.mean for task in finished.tasks.values()])
@@ -178,7 +182,7 @@ def test_a_comparison_may_be_interrupted_repeatedly(run: dict[str, Any], finishe
         events.close()  # type: ignore[attr-defined]
         interruptions += 1
         assert interruptions < 10
-    assert (interruptions, started) == (6, 8), "what was saved of the three runs of the second seed is not repeated"
+    assert (interruptions, started) == (6, 8), "saved steps of the second seed are not repeated"
     assert without_seconds(copied) == without_seconds(finished.directory)
 
 
@@ -207,17 +211,19 @@ for event in iter_compare(load_config({run!r}), seeds=2, output={str(copied)!r})
     assert without_seconds(copied) == without_seconds(finished.directory)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_it_with_a_hint_how_to_resume(run: dict[str, Any], tmp_path: Path, sent: signal.Signals) -> None:
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_with_a_hint_how_to_resume(
+    run: dict[str, Any], tmp_path: Path, signal_number: signal.Signals
+) -> None:
     def compare() -> None:
         for event in iter_compare(load_config(run), seeds=2, output=tmp_path):
             if isinstance(event, StepLogged) and event.metrics["step"] == 4:
-                signal.raise_signal(sent)
+                signal.raise_signal(signal_number)
 
     with pytest.raises(StoppedError) as stopped:
         compare()
     message = "seed 5, multi-task: stopped after step 5 of 10; run the same command again to resume"
-    assert (str(stopped.value), stopped.value.exit_code) == (message, 128 + sent)
+    assert (str(stopped.value), stopped.value.exit_code) == (message, 128 + signal_number)
     checkpoints = tmp_path / "seed-5" / "mixture" / "checkpoints"
     assert max(path.name for path in checkpoints.iterdir()) == "step-000005"
 
@@ -280,8 +286,8 @@ def test_runs_of_other_data_are_refused(run: dict[str, Any], copied: Path, tmp_p
         nlpmtl.compare(other, seeds=2, output=copied)  # the same rows in another file
     write_rows(moved, [{**rows[0], "text": "a new text", "tokens": ["a", "new", "text"]}, *rows[1:]])
     task = "topic" if dataset == "words" else "mood"
-    place = "mixture" if dataset == "words" else f"alone-{task}"
+    directory = "mixture" if dataset == "words" else f"alone-{task}"
     with pytest.raises(
-        RunError, match=f"{place} was trained on different data[^$]*dataset '{dataset}', split 'validation'"
+        RunError, match=f"{directory} was trained on different data[^$]*dataset '{dataset}', split 'validation'"
     ):
         nlpmtl.compare(other, seeds=2, output=copied)

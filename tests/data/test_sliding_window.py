@@ -32,16 +32,16 @@ def without_special_tokens(*, byte_level: bool = False) -> PreTrainedTokenizerBa
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>")
 
 
-MADE = {
-    **{name: made() for name, made in TOKENIZERS.items()},
+ALL_TOKENIZERS = {
+    **{name: build() for name, build in TOKENIZERS.items()},
     "no special tokens": without_special_tokens(),
     "no special tokens, byte-level": without_special_tokens(byte_level=True),
 }
-EVERY_TOKENIZER = pytest.mark.parametrize("name", sorted(MADE))
+EVERY_TOKENIZER = pytest.mark.parametrize("name", sorted(ALL_TOKENIZERS))
 
 
 def with_truncation_side(name: str, side: str) -> PreTrainedTokenizerBase:
-    tokenizer = copy.deepcopy(MADE[name])
+    tokenizer = copy.deepcopy(ALL_TOKENIZERS[name])
     tokenizer.truncation_side = side
     return tokenizer
 
@@ -58,7 +58,7 @@ def test_windows_equal_those_of_the_tokenizers_library(name: str, side: str, tex
     tokenizer = with_truncation_side(name, side)
     words = [split_words(text) for text in texts]
     windows = tokenize_windows(without_truncation(tokenizer), texts, words=words, max_length=max_length)
-    right = tokenizer(
+    reference = tokenizer(
         texts,
         truncation=True,
         max_length=max_length,
@@ -67,9 +67,9 @@ def test_windows_equal_those_of_the_tokenizers_library(name: str, side: str, tex
         verbose=False,
     )
     # A text for which the library gives no token is one unknown token.
-    assert rows(windows) == [row or [tokenizer.unk_token_id] for row in right["input_ids"]]
-    assert windows.text.tolist() == right["overflow_to_sample_mapping"]
-    assert windows.first.tolist() == [right["overflow_to_sample_mapping"].index(i) for i in range(len(texts))]
+    assert rows(windows) == [row or [tokenizer.unk_token_id] for row in reference["input_ids"]]
+    assert windows.text.tolist() == reference["overflow_to_sample_mapping"]
+    assert windows.first.tolist() == [reference["overflow_to_sample_mapping"].index(i) for i in range(len(texts))]
 
 
 @SIDES
@@ -89,28 +89,28 @@ def test_each_word_is_predicted_in_the_window_with_most_context(
     before = ([*full["special_tokens_mask"], 0]).index(0) if words else 0
     size, step = _sizes(full["special_tokens_mask"], max_length)
     for window in range(len(windows.text)):
-        start = _start(window, size, step, side=side, room=max_length - sum(full["special_tokens_mask"]))
-        for word, place in zip(windows.words_of(window).tolist(), first_tokens[window].tolist(), strict=True):
-            assert expected[word] == place + start
-            depths = {}
+        start = _start(window, size, step, side=side, content_length=max_length - sum(full["special_tokens_mask"]))
+        for word, index in zip(windows.words_of(window).tolist(), first_tokens[window].tolist(), strict=True):
+            assert expected[word] == index + start
+            context = {}
             for other in range(len(windows.text)):
                 position = expected[word] - _start(
-                    other, size, step, side=side, room=max_length - sum(full["special_tokens_mask"])
+                    other, size, step, side=side, content_length=max_length - sum(full["special_tokens_mask"])
                 )
                 length = len(windows.pieces.ids[other])
                 if before <= position < length - (sum(full["special_tokens_mask"]) - before):
-                    depths[other] = min(position, length - 1 - position)
-            assert window == max(depths, key=lambda index: (depths[index], -index))
+                    context[other] = min(position, length - 1 - position)
+            assert window == max(context, key=lambda index: (context[index], -index))
 
 
 def _sizes(special: list[int], max_length: int) -> tuple[int, int]:
-    room = max_length - sum(special)
-    return len(special) - sum(special), room - room // 2
+    content_length = max_length - sum(special)
+    return len(special) - sum(special), content_length - content_length // 2
 
 
-def _start(window: int, size: int, step: int, *, side: str, room: int) -> int:
+def _start(window: int, size: int, step: int, *, side: str, content_length: int) -> int:
     """Return the number of tokens of the text before a window."""
-    return window * step if side == "right" else max(0, size - window * step - room)
+    return window * step if side == "right" else max(0, size - window * step - content_length)
 
 
 @SIDES
@@ -123,17 +123,17 @@ def test_pairs_are_truncated_as_by_the_tokenizers_library(
     tokenizer = with_truncation_side(name, side)
     first, second = [text for text, _ in pairs], [other for _, other in pairs]
     tokens = tokenize(without_truncation(tokenizer), first, pairs=second, max_length=max_length)
-    right = [tokenizer([a], [b], truncation=True, max_length=max_length, verbose=False) for a, b in pairs]
-    for i, text in enumerate(right):
-        if text["input_ids"][0]:
-            assert tokens.ids[i].tolist() == text["input_ids"][0]
+    references = [tokenizer([a], [b], truncation=True, max_length=max_length, verbose=False) for a, b in pairs]
+    for i, reference in enumerate(references):
+        if reference["input_ids"][0]:
+            assert tokens.ids[i].tolist() == reference["input_ids"][0]
             if tokens.types is not None:
-                assert tokens.types[i].tolist() == text["token_type_ids"][0]
+                assert tokens.types[i].tolist() == reference["token_type_ids"][0]
 
 
 def test_memory_of_windows_grows_linearly_with_the_text() -> None:
     """Each word has one entry in all windows together."""
-    tokenizer = without_truncation(MADE["token"])
+    tokenizer = without_truncation(ALL_TOKENIZERS["token"])
     for count in (100, 200, 400):
         text = "a " * count
         windows = tokenize_windows(tokenizer, [text], words=[split_words(text)], max_length=8)
@@ -143,7 +143,7 @@ def test_memory_of_windows_grows_linearly_with_the_text() -> None:
 
 
 def test_windows_of_several_texts_are_separate() -> None:
-    tokenizer = without_truncation(MADE["token"])
+    tokenizer = without_truncation(ALL_TOKENIZERS["token"])
     texts = ["a " * 20, "", "the cat", "a b c d e f g"]
     windows = tokenize_windows(tokenizer, texts, words=[split_words(text) for text in texts], max_length=8)
     assert windows.pieces.cut.tolist() == [text in (0, 3) for text in windows.text]

@@ -18,12 +18,12 @@ FIRST_OF_TWO = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", **RENDEZVOUS}
 
 
 @pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*NAMES, *(name for name in os.environ if name.startswith("ACCELERATE_"))]:
         monkeypatch.delenv(name, raising=False)
 
 
-def put(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+def set_variables(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
 
@@ -65,7 +65,7 @@ def put(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
 def test_inconsistent_launcher_variables_are_refused(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str, tmp_path: Path
 ) -> None:
-    put(monkeypatch, variables)
+    set_variables(monkeypatch, variables)
     with (
         pytest.raises(ConfigError, match=message) as caught,
         accelerator_context(directory=tmp_path, precision="fp32", trackers=()),
@@ -92,7 +92,7 @@ def test_inconsistent_launcher_variables_are_refused(
 def test_variables_of_a_launcher_are_accepted(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
     from nlpmtl.training.launch import check_launch
 
-    put(monkeypatch, variables)
+    set_variables(monkeypatch, variables)
     check_launch()
 
 
@@ -143,14 +143,14 @@ def test_settings_that_a_run_ignores_are_noted_and_change_nothing(
     assert instead in note
     with accelerator_context(directory=tmp_path, precision="fp32", trackers=()) as accelerator:
         assert accelerator.mixed_precision == "no"
-        assert accelerator.gradient_accumulation_steps == 1, "`backward` would divide by the number of processes"
+        assert accelerator.gradient_accumulation_steps == 1, "`backward` would divide the loss by it"
     assert os.environ[name] == value
 
 
 def test_variables_without_effect_are_not_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     from nlpmtl.training.launch import ignored_settings
 
-    put(
+    set_variables(
         monkeypatch,
         {
             "ACCELERATE_MIXED_PRECISION": "no",

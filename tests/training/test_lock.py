@@ -25,7 +25,7 @@ from nlpmtl.training import StepLogged, hold_lock
 from nlpmtl.training.lock import HOLDER, LOCK
 from tests.tiny import make_run
 
-HOLDING = """
+HOLD_LOCK = """
 import sys, time
 from pathlib import Path
 from nlpmtl.training.lock import hold_lock
@@ -44,9 +44,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture
-def holding(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def lock_holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Start another process that holds the lock of ``out``."""
-    command = [sys.executable, "-c", HOLDING, str(tmp_path / "out")]
+    command = [sys.executable, "-c", HOLD_LOCK, str(tmp_path / "out")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
@@ -59,9 +59,9 @@ def holding(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_a_second_run_is_refused_with_the_process_of_the_first(run: dict[str, Any], tmp_path: Path) -> None:
     events = iter_train(load_config(run), output=tmp_path / "out")
     next(events)
-    messages = rf"out is in use by another run in this process \({os.getpid()} on {socket.gethostname()}\), since 2"
+    message = rf"out is in use by another run in this process \({os.getpid()} on {socket.gethostname()}\), since 2"
     for resume in (False, True):
-        with pytest.raises(RunError, match=messages):
+        with pytest.raises(RunError, match=message):
             nlpmtl.train(run, output=tmp_path / "out", resume=resume)
     result = list(events)[-1]
     assert result.scores is not None  # type: ignore[union-attr]
@@ -71,14 +71,14 @@ def test_a_second_run_is_refused_with_the_process_of_the_first(run: dict[str, An
 
 
 def test_another_process_is_named_until_it_is_killed(
-    run: dict[str, Any], tmp_path: Path, holding: subprocess.Popen[str]
+    run: dict[str, Any], tmp_path: Path, lock_holder: subprocess.Popen[str]
 ) -> None:
     for _ in range(2):
-        with pytest.raises(RunError, match=rf"is in use by process {holding.pid} on {socket.gethostname()}, since"):
+        with pytest.raises(RunError, match=rf"is in use by process {lock_holder.pid} on {socket.gethostname()}, since"):
             next(iter_train(load_config(run), output=tmp_path / "out"))
-    holding.send_signal(signal.SIGKILL)
-    holding.wait()
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {LOCK, HOLDER}, "it was killed"
+    lock_holder.send_signal(signal.SIGKILL)
+    lock_holder.wait()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {LOCK, HOLDER}, "a killed process leaves its files"
     nlpmtl.train(run, output=tmp_path / "out")
     assert not list((tmp_path / "out").glob(".nlpmtl*"))
 
@@ -86,7 +86,7 @@ def test_another_process_is_named_until_it_is_killed(
 def test_a_thread_of_the_same_process_is_refused(tmp_path: Path) -> None:
     messages: list[str] = []
 
-    def second() -> None:
+    def try_lock() -> None:
         try:
             with hold_lock(tmp_path):
                 messages.append("held twice")
@@ -94,12 +94,12 @@ def test_a_thread_of_the_same_process_is_refused(tmp_path: Path) -> None:
             messages.append(str(error))
 
     with hold_lock(tmp_path):
-        thread = threading.Thread(target=second)
+        thread = threading.Thread(target=try_lock)
         thread.start()
         thread.join()
     assert len(messages) == 1
     assert "another run in this process" in messages[0]
-    second()
+    try_lock()
     assert messages[1:] == ["held twice"]
 
 
@@ -150,7 +150,7 @@ def test_reading_takes_no_lock(trained: Any) -> None:
         nlpmtl.Predictor.from_pretrained(trained.model_dir).predict_all("a cat")
 
 
-def held_by(directory: Path, *, pid: int, host: str) -> None:
+def write_holder(directory: Path, *, pid: int, host: str) -> None:
     directory.mkdir(exist_ok=True)
     (directory / HOLDER).write_text(json.dumps({"pid": pid, "host": host, "since": "2026-01-01 00:00:00"}))
 
@@ -171,14 +171,14 @@ def test_without_file_locks_the_process_record_decides(
         with pytest.raises(RunError, match="in this process"), hold_lock(tmp_path / "out"):
             pytest.fail("held twice")
     assert not (tmp_path / "out").exists()
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    held_by(tmp_path / "out", pid=gone.pid, host=socket.gethostname())
+    finished = subprocess.Popen([sys.executable, "-c", ""])
+    finished.wait()
+    write_holder(tmp_path / "out", pid=finished.pid, host=socket.gethostname())
     with hold_lock(tmp_path / "out") as notes:
         assert len(notes) == 1
-    held_by(tmp_path / "out", pid=1, host="another-host")
-    messages = rf"is in use by process 1 on another-host, .*If that machine is no longer running, remove .*{LOCK}"
-    with pytest.raises(RunError, match=messages), hold_lock(tmp_path / "out"):
+    write_holder(tmp_path / "out", pid=1, host="another-host")
+    message = rf"is in use by process 1 on another-host, .*If that machine is no longer running, remove .*{LOCK}"
+    with pytest.raises(RunError, match=message), hold_lock(tmp_path / "out"):
         pytest.fail("held twice")
 
 
@@ -189,6 +189,6 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_an_error_of_the_run_is_raised_unchanged(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="mine"), hold_lock(tmp_path / "out"):
-        raise OSError("mine")
+    with pytest.raises(OSError, match="failed"), hold_lock(tmp_path / "out"):
+        raise OSError("failed")
     assert not (tmp_path / "out").exists()
