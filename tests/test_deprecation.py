@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from nlpmtl.affinity import Estimate, Grouping, Relations
@@ -55,7 +57,7 @@ def test_an_alias_returns_the_renamed_attribute_with_a_warning() -> None:
     ],
 )
 def test_old_fields_of_results(owner: type, old: str, new: str) -> None:
-    instance = object.__new__(owner)
+    instance: Any = object.__new__(owner)
     object.__setattr__(instance, new, "value")
     with pytest.warns(FutureWarning, match=rf"^{owner.__name__}\.{old} is deprecated.*: use {new} instead$"):
         assert getattr(instance, old) == "value"
