@@ -25,7 +25,7 @@ from nlpmtl.tasks import build_task
 from tests.hub_server import Hub, serve_hub
 from tests.tiny import WORDS, write_encoder
 
-HAS = ("cola", "sst2", "stsb", "mnli", "wnli")
+MODEL_TASKS = ("cola", "sst2", "stsb", "mnli", "wnli")
 ROWS = {"cola": 3, "sst2": 4, "stsb": 5, "mnli": 600, "wnli": 2, "mrpc": 3, "qqp": 4, "qnli": 2, "rte": 3, "ax": 6}
 """Number of rows by test set; mnli has more than are read at once."""
 FILES = {
@@ -59,7 +59,7 @@ print(json.dumps(written))
 """
 
 
-def described(name: str) -> Any:
+def dataset_config(name: str) -> Any:
     path = shipped_configs() / f"{name}.toml"
     return parse_dataset(read_dataset(path), where=name)
 
@@ -70,7 +70,7 @@ def texts(name: str, split: str, rows: int) -> list[str]:
 
 
 def parquet(name: str, split: str, labels: list[float]) -> bytes:
-    data = described(name)
+    data = dataset_config(name)
     (task,) = data.tasks.values()
     feature = ClassLabel(names=list(task.labels)) if task.labels else Value("float32")
     features = {column: Value("string") for column in data.input.columns} | {task.label: feature, "idx": Value("int32")}
@@ -106,22 +106,24 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("glue")
     encoder = load_encoder(str(write_encoder(root / "encoder")))
     tasks = []
-    for name in HAS:
-        data = described(name)
+    for name in MODEL_TASKS:
+        data = dataset_config(name)
         options = data.tasks[name]
         labels = options.labels or ()
         if name == "wnli":  # the same labels in another order
             labels = tuple(reversed(labels))
         tasks.append(build_task(options, name=name, labels=labels, input=data.input.shape))
-    made = MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing={"kind": "hard"}, input_length=48, seed=1)
-    made.eval()  # type: ignore[no-untyped-call]
+    multitask = MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing={"kind": "hard"}, input_length=48, seed=1)
+    multitask.eval()  # type: ignore[no-untyped-call]
     for name in ("cola", "sst2", "mnli", "wnli"):  # predictions that differ from row to row
         rows = texts(name, "some", 30)
-        inputs: list[Any] = list(zip(rows, rows, strict=True)) if made.tasks[name].takes_pairs else rows
-        predictions = Predictor(made, encoder.tokenizer).predict(inputs, task=name, all_scores=True)
-        usual = torch.tensor([list(prediction["scores"].values()) for prediction in predictions]).log().mean(dim=0)
-        made.head(name).out.bias.data.sub_(usual)
-    for part in (made, encoder.tokenizer):
+        inputs: list[Any] = list(zip(rows, rows, strict=True)) if multitask.tasks[name].takes_pairs else rows
+        predictions = Predictor(multitask, encoder.tokenizer).predict(inputs, task=name, all_scores=True)
+        mean_logits = (
+            torch.tensor([list(prediction["scores"].values()) for prediction in predictions]).log().mean(dim=0)
+        )
+        multitask.head(name).out.bias.data.sub_(mean_logits)
+    for part in (multitask, encoder.tokenizer):
         part.save_pretrained(root / "model")
     return root / "model"
 
@@ -140,7 +142,7 @@ def submitted(hub: Hub, model: Path, tmp_path_factory: pytest.TempPathFactory) -
     return root, result.stderr, json.loads(result.stdout)
 
 
-def sheets(path: Path) -> dict[str, list[str]]:
+def read_submission(path: Path) -> dict[str, list[str]]:
     """Return the predictions of each file; check the header and the row numbers."""
     tables = {}
     with zipfile.ZipFile(path) as archive:
@@ -154,13 +156,13 @@ def sheets(path: Path) -> dict[str, list[str]]:
 
 @pytest.mark.slow
 def test_the_model_predicts_its_tasks(submitted: tuple[Path, str, list[Any]], model: Path) -> None:
-    tables = sheets(submitted[0] / "majority.zip")
+    tables = read_submission(submitted[0] / "majority.zip")
     assert {name: len(words) for name, words in tables.items()} == {name: ROWS[FILES[name]] for name in FILES}
     predictor = Predictor.from_pretrained(model)
     splits = {"CoLA.tsv": "test", "SST-2.tsv": "test", "STS-B.tsv": "test", "WNLI.tsv": "test", "AX.tsv": "test"}
     for file, split in {**splits, "MNLI-m.tsv": "test_matched", "MNLI-mm.tsv": "test_mismatched"}.items():
         name = FILES[file]
-        data = described(name)
+        data = dataset_config(name)
         ((task, options),) = data.tasks.items()
         rows = texts(name, split, ROWS[name])
         inputs: list[Any] = list(zip(rows, rows, strict=True)) if data.input.pair else rows
@@ -178,7 +180,7 @@ def test_the_model_predicts_its_tasks(submitted: tuple[Path, str, list[Any]], mo
 @pytest.mark.slow
 def test_missing_tasks_are_filled_on_request(submitted: tuple[Path, str, list[Any]]) -> None:
     root, _, written = submitted
-    majority, zeros = sheets(root / "majority.zip"), sheets(root / "zeros.zip")
+    majority, zeros = read_submission(root / "majority.zip"), read_submission(root / "zeros.zip")
     assert {name: set(majority[name]) for name in ("MRPC.tsv", "QQP.tsv", "QNLI.tsv", "RTE.tsv")} == {
         "MRPC.tsv": {"1"},
         "QQP.tsv": {"1"},

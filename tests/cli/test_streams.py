@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-WORKING = """
+SCRIPT = """
 import sys
 from pathlib import Path
 from nlpmtl.cli.streams import exit_on_closed_stdout, steady_streams
@@ -48,7 +48,7 @@ def shell(line: str, *command: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("stream", STREAMS)
 def test_work_continues_and_exits_with_0(tmp_path: Path, stream: str) -> None:
-    result = shell(STREAMS[stream], sys.executable, "-c", WORKING, tmp_path / "done", "works")
+    result = shell(STREAMS[stream], sys.executable, "-c", SCRIPT, tmp_path / "done", "works")
     assert (result.returncode, result.stderr) == (0, "")
     assert json.loads((tmp_path / "done").read_text())[0] > 2, "a file has the number of a standard stream"
     assert (tmp_path / "done.data").read_text() == ""
@@ -58,13 +58,13 @@ def test_work_continues_and_exits_with_0(tmp_path: Path, stream: str) -> None:
     "stream", ["read to the first line", "stdout read to the first line", "a full disk", "unbuffered"]
 )
 def test_printing_exits_quietly_with_0(tmp_path: Path, stream: str) -> None:
-    result = shell(STREAMS[stream], sys.executable, "-c", WORKING, tmp_path / "done", "prints")
+    result = shell(STREAMS[stream], sys.executable, "-c", SCRIPT, tmp_path / "done", "prints")
     assert (result.returncode, result.stderr) == (0, "")
     assert not (tmp_path / "done").exists(), "the process continued"
 
 
 def test_results_that_a_full_disk_does_not_take_are_mentioned(tmp_path: Path) -> None:
-    quiet = WORKING.replace('print("a line of progress", number, file=sys.stderr)', "pass")
+    quiet = SCRIPT.replace('print("a line of progress", number, file=sys.stderr)', "pass")
     result = shell("{0} >/dev/full", sys.executable, "-c", quiet, tmp_path / "done", "prints")
     assert (result.returncode, result.stderr) == (0, "stdout cannot be written: No space left on device\n")
 

@@ -29,27 +29,29 @@ def hostile(hub: Hub) -> Iterator[Hub]:
 
 
 @pytest.fixture(scope="module")
-def victim(served: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Path]]:
+def nested_client(served: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Path]]:
     """A client with a cache several directories below the directory that the test checks."""
     home = tmp_path_factory.mktemp("victim") / "a" / "b" / "home"
     with open_client(served, home) as opened:
         yield opened, home
 
 
-def header(*calls: str, **headers: str) -> Callable[[str, Response], Response]:
+def set_headers(*calls: str, **headers: str) -> Callable[[str, Response], Response]:
     """Set headers of the responses of some calls."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    overrides = {name.replace("_", "-"): value for name, value in headers.items()}
 
     def rewrite(call: str, response: Response) -> Response:
         if call not in calls or response.status >= 400:
             return response
-        kept = {name: value for name, value in response.headers.items() if name.lower() not in map(str.lower, named)}
-        return replace(response, headers={**kept, **named})
+        unchanged = {
+            name: value for name, value in response.headers.items() if name.lower() not in map(str.lower, overrides)
+        }
+        return replace(response, headers={**unchanged, **overrides})
 
     return rewrite
 
 
-def body(call: str, change: Callable[[object], object]) -> Callable[[str, Response], Response]:
+def change_body(call: str, change: Callable[[object], object]) -> Callable[[str, Response], Response]:
     """Change the JSON of a call's responses."""
 
     def rewrite(name: str, response: Response) -> Response:
@@ -60,17 +62,17 @@ def body(call: str, change: Callable[[object], object]) -> Callable[[str, Respon
     return rewrite
 
 
-def untyped(call: str, change: Callable[[object], object]) -> Callable[[str, Response], Response]:
+def change_untyped_body(call: str, change: Callable[[object], object]) -> Callable[[str, Response], Response]:
     """Change the JSON of a call's responses, without the JSON content type."""
 
     def rewrite(name: str, response: Response) -> Response:
-        changed = body(call, change)(name, response)
+        changed = change_body(call, change)(name, response)
         return changed if name != call else replace(changed, headers={"Content-Type": "text/plain"})
 
     return rewrite
 
 
-def entries(**values: object) -> Callable[[object], object]:
+def change_readme_entry(**values: object) -> Callable[[object], object]:
     def change(content: object) -> object:
         assert isinstance(content, list)
         return [{**entry, **values} if entry["path"] == "README.md" else entry for entry in content]
@@ -80,33 +82,35 @@ def entries(**values: object) -> Callable[[object], object]:
 
 OUTSIDE = "../../../../outside"
 ATTACKS = {
-    "etag": header("head", ETag=f'"{OUTSIDE}"'),
-    "weak etag": header("head", ETag=f'W/"{OUTSIDE}"'),
-    "absolute etag": header("head", ETag='"/tmp/outside"'),
-    "bare etag": header("head", ETag=OUTSIDE),
-    "linked etag": header("head", X_Linked_ETag=f'"{OUTSIDE}"'),
-    "backslashes": header("head", ETag='"..\\\\..\\\\outside"'),
-    "empty etag": header("head", ETag='""'),
-    "commit": header("head", X_Repo_Commit=OUTSIDE),
-    "short commit": header("head", X_Repo_Commit="abc"),
-    "upper case": header("head", X_Repo_Commit="A" * 40),
-    "commit in the description": body("info", lambda info: {**info, "sha": OUTSIDE}),  # type: ignore[dict-item]
-    "digest in the listing": body("tree", entries(lfs={"oid": OUTSIDE, "size": 5, "pointerSize": 1})),
-    "object in the listing": body("tree", entries(oid=OUTSIDE)),
-    "file name": body("tree", entries(path="../README.md")),
-    "absolute file name": body("tree", entries(path="/images/a.png")),
-    "escape sequence in a file name": body("tree", entries(path="images/\x1b]0;title\x07.png")),
-    "turned file name": body("tree", entries(path="images/\u202egnp.exe.png")),
-    "listing that is not called JSON": untyped("tree", entries(path="../README.md")),
-    "description that is not called JSON": untyped("info", lambda info: {**info, "sha": OUTSIDE}),  # type: ignore[dict-item]
+    "etag": set_headers("head", ETag=f'"{OUTSIDE}"'),
+    "weak etag": set_headers("head", ETag=f'W/"{OUTSIDE}"'),
+    "absolute etag": set_headers("head", ETag='"/tmp/outside"'),
+    "bare etag": set_headers("head", ETag=OUTSIDE),
+    "linked etag": set_headers("head", X_Linked_ETag=f'"{OUTSIDE}"'),
+    "backslashes": set_headers("head", ETag='"..\\\\..\\\\outside"'),
+    "empty etag": set_headers("head", ETag='""'),
+    "commit": set_headers("head", X_Repo_Commit=OUTSIDE),
+    "short commit": set_headers("head", X_Repo_Commit="abc"),
+    "upper case": set_headers("head", X_Repo_Commit="A" * 40),
+    "commit in the description": change_body("info", lambda info: {**info, "sha": OUTSIDE}),  # type: ignore[dict-item]
+    "digest in the listing": change_body(
+        "tree", change_readme_entry(lfs={"oid": OUTSIDE, "size": 5, "pointerSize": 1})
+    ),
+    "object in the listing": change_body("tree", change_readme_entry(oid=OUTSIDE)),
+    "file name": change_body("tree", change_readme_entry(path="../README.md")),
+    "absolute file name": change_body("tree", change_readme_entry(path="/images/a.png")),
+    "escape sequence in a file name": change_body("tree", change_readme_entry(path="images/\x1b]0;title\x07.png")),
+    "right-to-left file name": change_body("tree", change_readme_entry(path="images/\u202egnp.exe.png")),
+    "listing without JSON content type": change_untyped_body("tree", change_readme_entry(path="../README.md")),
+    "description without JSON content type": change_untyped_body("info", lambda info: {**info, "sha": OUTSIDE}),  # type: ignore[dict-item]
 }
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_response_with_a_path_in_it_is_refused(
-    attack: str, hostile: Hub, name: str, victim: tuple[Client, Path]
+    attack: str, hostile: Hub, name: str, nested_client: tuple[Client, Path]
 ) -> None:
-    client, home = victim
+    client, home = nested_client
     put(hostile, name, model_files.files())
     hostile.rewrite = ATTACKS[attack]
     message = refused(client, "fetch", name=name)
@@ -127,7 +131,7 @@ def test_a_replaced_http_client_is_guarded_too(hostile: Hub, name: str, monkeypa
     with validated_responses():
         close_session()
         assert get_session().head(f"{hostile.url}/{name}/resolve/main/config.json").status_code == 200
-        hostile.rewrite = header("head", ETag=f'"{OUTSIDE}"')
+        hostile.rewrite = set_headers("head", ETag=f'"{OUTSIDE}"')
         with pytest.raises(UntrustedResponseError):
             get_session().head(f"{hostile.url}/{name}/resolve/main/config.json")
     assert get_session().head(f"{hostile.url}/{name}/resolve/main/config.json").status_code == 200
@@ -157,11 +161,11 @@ except NlpmtlError as error:
 @pytest.mark.parametrize(
     "rewrite",
     [
-        header("head", ETag=f'"{OUTSIDE}"'),
-        header("head", X_Repo_Commit=OUTSIDE),
-        header("head", X_Linked_ETag=OUTSIDE),
-        header("dataset-head", ETag=f'"{OUTSIDE}"'),
-        header("dataset-head", X_Repo_Commit=OUTSIDE),
+        set_headers("head", ETag=f'"{OUTSIDE}"'),
+        set_headers("head", X_Repo_Commit=OUTSIDE),
+        set_headers("head", X_Linked_ETag=OUTSIDE),
+        set_headers("dataset-head", ETag=f'"{OUTSIDE}"'),
+        set_headers("dataset-head", X_Repo_Commit=OUTSIDE),
     ],
 )
 def test_encoders_and_datasets_are_guarded_too(rewrite: Callable[[str, Response], Response], tmp_path: Path) -> None:

@@ -30,12 +30,12 @@ FILES = 300
 @pytest.fixture(scope="module")
 def port(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Yield the port of a server process with few file descriptors and timeouts of a second."""
-    limited = (
+    code = (
         f"import resource, runpy; resource.setrlimit(resource.RLIMIT_NOFILE, ({FILES}, {FILES})); "
         "runpy.run_module('nlpmtl', run_name='__main__')"
     )
     options = ("--port", "0", "--header-timeout", "1", "--body-timeout", "1")
-    command = [sys.executable, "-W", "error", "-c", limited, "serve", str(trained.model_dir), *options]
+    command = [sys.executable, "-W", "error", "-c", code, "serve", str(trained.model_dir), *options]
     log = tmp_path_factory.mktemp("serve") / "stderr"
     with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr) as server:
         try:
@@ -49,9 +49,9 @@ def port(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             server.kill()
 
 
-def connect(port: int, sent: bytes) -> socket.socket:
+def connect(port: int, content: bytes) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", port), timeout=20)
-    connection.sendall(sent)
+    connection.sendall(content)
     return connection
 
 
@@ -71,14 +71,14 @@ def health(port: int) -> int:
         client.close()
 
 
-@pytest.mark.parametrize("sent", [HEADER, HEADER + b"Content-Length: 100\r\n\r\n{"])
-def test_more_slow_connections_than_file_descriptors_do_not_block_requests(sent: bytes, port: int) -> None:
+@pytest.mark.parametrize("content", [HEADER, HEADER + b"Content-Length: 100\r\n\r\n{"])
+def test_more_slow_connections_than_file_descriptors_do_not_block_requests(content: bytes, port: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
     try:
-        with ExitStack() as held:
+        with ExitStack() as connections:
             for number in range(1100):
-                held.enter_context(connect(port, sent))
+                connections.enter_context(connect(port, content))
                 if number % 275 == 0:
                     assert health(port) == 200
             assert health(port) == 200
@@ -87,16 +87,16 @@ def test_more_slow_connections_than_file_descriptors_do_not_block_requests(sent:
 
 
 def test_an_incomplete_header_gives_408(port: int) -> None:
-    with connect(port, b"") as silent, connect(port, HEADER) as half:
+    with connect(port, b"") as silent, connect(port, HEADER) as incomplete:
         assert read_all(silent) == b""
-        response = read_all(half)
+        response = read_all(incomplete)
     assert response.startswith(b"HTTP/1.1 408 ")
     assert b'"error": "the request\'s header was not complete within 1 seconds"' in response
 
 
 def test_an_incomplete_body_gives_408(port: int) -> None:
-    with connect(port, HEADER + b'Content-Length: 30\r\n\r\n{"inputs": ') as half:
-        response = read_all(half)
+    with connect(port, HEADER + b'Content-Length: 30\r\n\r\n{"inputs": ') as incomplete:
+        response = read_all(incomplete)
     assert response.startswith(b"HTTP/1.1 408 ")
     assert b"the request's body was not complete within 1 seconds" in response
 
@@ -129,12 +129,12 @@ def test_a_trickled_request_times_out(start: bytes, part: bytes, port: int) -> N
 
 def test_an_unread_response_does_not_block_later_requests(port: int) -> None:
     request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
-    with ExitStack() as held:
+    with ExitStack() as connections:
         for _ in range(5):
-            deaf = held.enter_context(socket.socket())
-            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-            deaf.connect(("127.0.0.1", port))
-            deaf.sendall(request * 200)
+            unread = connections.enter_context(socket.socket())
+            unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            unread.connect(("127.0.0.1", port))
+            unread.sendall(request * 200)
         assert health(port) == 200
 
 
@@ -176,8 +176,8 @@ def test_requests_on_one_connection_have_separate_timeouts(port: int) -> None:
         assert client.get("/health").status == 200
         time.sleep(0.4)
     client.close()
-    both = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
-    with connect(port, both + both + b"GET /health HTTP/1.1\r\n") as pipelined:
+    request = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    with connect(port, request + request + b"GET /health HTTP/1.1\r\n") as pipelined:
         time.sleep(0.3)
         pipelined.sendall(b"Host: x\r\nConnection: close\r\n\r\n")
         assert read_all(pipelined).count(b"HTTP/1.1 200 ") == 3
