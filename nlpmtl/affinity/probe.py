@@ -144,7 +144,9 @@ class AffinityProbe:
 
     def _microbatches(self, rows: Sequence[Row]) -> list[list[Row]]:
         lengths = self.collate.tally(rows).lengths.tolist()
-        return split_into_microbatches(rows, lengths=lengths, world_size=1, limit=self.tokens, overhead=None)[0]
+        # The examples of a coupled loss are computed together.
+        limit = sum(lengths) if any(task.coupled for task in self.tasks.values()) else self.tokens
+        return split_into_microbatches(rows, lengths=lengths, world_size=1, limit=limit, overhead=None)[0]
 
     def _gradient(
         self, task: str, rows: Sequence[Row], *, parameters: Sequence[nn.Parameter]

@@ -9,7 +9,8 @@ from __future__ import annotations
 from nlpmtl.model.checks import check_files, check_length, check_loaded, check_logits, explain_load_error
 from nlpmtl.model.cost import ModelCost, estimate_cost
 from nlpmtl.model.encoder import Encoder, load_encoder, resolve_encoder_path
-from nlpmtl.model.multitask import MultiTaskConfig, MultiTaskModel, TaskLoss, batch_losses
+from nlpmtl.model.multitask import MultiTaskModel, TaskLoss, batch_losses, task_outputs
+from nlpmtl.model.multitask_config import MultiTaskConfig
 from nlpmtl.model.saved_shapes import check_shapes
 from nlpmtl.model.sharing import (
     Adapters,
@@ -55,5 +56,6 @@ __all__ = [
     "load_encoder",
     "load_tokenizer",
     "resolve_encoder_path",
+    "task_outputs",
     "with_finite_logits",
 ]

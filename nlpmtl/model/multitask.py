@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import zlib
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import nullcontext
@@ -12,68 +10,19 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from nlpmtl.data import Batch, TaskBatch
 from nlpmtl.deprecation import RenamedMethod
 from nlpmtl.errors import ModelError, did_you_mean
-from nlpmtl.format_version import FORMAT_KEY, FORMAT_VERSION
-from nlpmtl.heads import Head, HeadContext, HeadInputs, named_outputs
+from nlpmtl.heads import Head, HeadContext, HeadInputs, Outputs, named_outputs
 from nlpmtl.model.encoder import Encoder, init_encoder
+from nlpmtl.model.multitask_config import MultiTaskConfig
 from nlpmtl.model.sharing import Sharing, SharingOptions, TaskMatrix
 from nlpmtl.model.task_covariance import TaskCovariance
 from nlpmtl.plugins import HINT
 from nlpmtl.registry import SHARINGS
-from nlpmtl.saved_config import OWN_TYPE
-from nlpmtl.strict_json import dumps
 from nlpmtl.tasks import Task, task_from_config
-
-_HUB_ID = re.compile(r"[\w.-]*\w[\w.-]*(/[\w.-]*\w[\w.-]*)?")
-
-
-class MultiTaskConfig(PretrainedConfig):
-    """Config of a multi-task model, ``config.json``.
-
-    Args:
-        encoder_config: config of the encoder.
-        tasks: each task by name, as `Task.to_config` describes it.
-        sharing: options of the sharing scheme.
-        input_length: maximum input length in tokens.
-    """
-
-    model_type = OWN_TYPE
-    sub_configs = {"encoder_config": AutoConfig}  # noqa: RUF012 - as in transformers
-
-    def __init__(
-        self,
-        *,
-        encoder_config: PretrainedConfig | dict[str, Any] | None = None,
-        tasks: Mapping[str, dict[str, Any]] | None = None,
-        sharing: dict[str, Any] | None = None,
-        input_length: int = 128,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)  # first, because it resets the attention implementation of nested configs
-        if isinstance(encoder_config, dict):
-            encoder_config = AutoConfig.for_model(**encoder_config)
-        self.encoder_config = encoder_config
-        self.tasks, self.sharing = dict(tasks or {}), sharing or {"kind": "hard"}
-        self.input_length = input_length
-
-    def to_json_string(self, use_diff: bool = True) -> str:
-        """Return the config as JSON, with the tasks in their order, as in predictions, and without local paths."""
-        config = drop_local_names(json.loads(super().to_json_string(use_diff)))
-        return dumps({**config, FORMAT_KEY: FORMAT_VERSION, "tasks": self.tasks}, indent=2) + "\n"
-
-
-def drop_local_names(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a config without the directories from which it and nested configs were loaded; Hub ids are kept."""
-    kept: dict[str, Any] = {}
-    for key, value in config.items():
-        if key in ("_name_or_path", "name_or_path") and not (isinstance(value, str) and _HUB_ID.fullmatch(value)):
-            continue
-        kept[key] = drop_local_names(value) if isinstance(value, dict) else value
-    return kept
 
 
 class MultiTaskModel(PreTrainedModel):
@@ -151,7 +100,9 @@ class MultiTaskModel(PreTrainedModel):
         model.sharing.init_parameters(seed)
         model.tasks = all_tasks
         for name, task in all_tasks.items():
-            head = _build_head(task, encoder.model, seed=seed, pretrained=encoder.head_init)
+            head = _build_head(
+                task, encoder.model, seed=seed, pretrained=encoder.head_init, tokenizer=encoder.tokenizer
+            )
             if name in encoder.pretrained_heads:
                 head.load_state_dict(encoder.pretrained_heads[name].state_dict())
             model.heads[_key(name)] = head.requires_grad_(name in trained)
@@ -281,11 +232,20 @@ class MultiTaskModel(PreTrainedModel):
 
 
 def _build_head(
-    task: Task, encoder: PreTrainedModel, *, seed: int = 0, pretrained: Mapping[str, Tensor] | None = None
+    task: Task,
+    encoder: PreTrainedModel,
+    *,
+    seed: int = 0,
+    pretrained: Mapping[str, Tensor] | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> nn.Module:
     """Return a new head; its initial weights depend on the seed and the name of the task only."""
     context = HeadContext(
-        encoder.config, seed=zlib.crc32(f"{seed}/{task.name}".encode()), encoder=encoder, pretrained=pretrained or {}
+        encoder.config,
+        seed=zlib.crc32(f"{seed}/{task.name}".encode()),
+        encoder=encoder,
+        pretrained=pretrained or {},
+        tokenizer=tokenizer,
     )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(context.seed)
@@ -311,6 +271,14 @@ class TaskLoss(NamedTuple):
     uncertainty: Tensor | None
 
 
+def task_outputs(model: nn.Module, batch: Batch, *, names: Collection[str] | None = None) -> dict[str, Outputs]:
+    """Compute the outputs of the tasks that have targets in a batch, by name; arguments as of `batch_losses`."""
+    parts = {name: part for name, part in batch.tasks.items() if names is None or name in names}
+    sequences = {name: part.sequences for name, part in parts.items()}
+    results = model(**batch.inputs, rows=sequences, words=batch.words, parts=parts)
+    return {name: named_outputs(values) for name, values in results.items()}
+
+
 def batch_losses(
     model: nn.Module,
     batch: Batch,
@@ -318,8 +286,9 @@ def batch_losses(
     *,
     names: Collection[str] | None = None,
     needs_uncertainties: bool = False,
+    outputs: Mapping[str, Outputs] | None = None,
 ) -> dict[str, TaskLoss]:
-    """Compute the losses of a batch, for the tasks that have labels in it.
+    """Compute the losses of a batch, for the tasks that have targets in it.
 
     Args:
         model: a `MultiTaskModel`.
@@ -327,21 +296,21 @@ def batch_losses(
         tasks: tasks of the run.
         names: names of the tasks to compute; default: all.
         needs_uncertainties: whether to compute the uncertainty of the predictions, for the task types that have one.
+        outputs: what `task_outputs` returned for these tasks; default: they are computed.
 
     Returns:
-        The losses by task, in the order of `tasks`.
+        The losses by task, in the order of `tasks`. A coupled loss is that of the batch by itself.
     """
-    parts = {name: part for name, part in batch.tasks.items() if names is None or name in names}
-    sequences = {name: part.sequences for name, part in parts.items()}
-    results = model(**batch.inputs, rows=sequences, words=batch.words, parts=parts)
+    if outputs is None:
+        outputs = task_outputs(model, batch, names=names)
     losses: dict[str, TaskLoss] = {}
     for name, task in tasks.items():
-        if name in parts:
-            outputs, part = named_outputs(results[name]), parts[name]
+        if name in outputs and (names is None or name in names):
+            part, results = batch.tasks[name], outputs[name]
             uncertainty = None
             if needs_uncertainties:
-                uncertainty = task.uncertainty({key: value.detach() for key, value in outputs.items()}, part)
-            example_losses = task.loss(outputs, part)
+                uncertainty = task.uncertainty({key: value.detach() for key, value in results.items()}, part)
+            example_losses = task.loss(results, part)
             if part.weight is not None:
                 example_losses = example_losses * part.weight
             losses[name] = TaskLoss(example_losses.sum(), uncertainty)

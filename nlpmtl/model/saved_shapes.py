@@ -10,7 +10,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from nlpmtl.errors import ModelError
-from nlpmtl.model.multitask import MultiTaskConfig, MultiTaskModel
+from nlpmtl.model.multitask import MultiTaskModel
+from nlpmtl.model.multitask_config import MultiTaskConfig
 from nlpmtl.saved_config import weight_files
 
 

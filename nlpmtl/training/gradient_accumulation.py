@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import torch
 from accelerate import Accelerator
@@ -17,12 +18,14 @@ from torch import Tensor, nn
 
 from nlpmtl.data import Batch, Collator, split_into_microbatches
 from nlpmtl.errors import RunError
-from nlpmtl.model import MultiTaskModel, TaskLoss, batch_losses
+from nlpmtl.heads import Outputs
+from nlpmtl.model import MultiTaskModel, TaskLoss, batch_losses, task_outputs
 from nlpmtl.sampling import RowRef
 from nlpmtl.tasks import Task
 from nlpmtl.training.accelerator import check_precision, is_out_of_memory
 from nlpmtl.training.distributed import all_reduce_gradients, all_reduce_max
 from nlpmtl.training.fsdp import is_sharded
+from nlpmtl.training.gradient_cache import CoupledLoss, OutputCache, Pass
 from nlpmtl.training.signals import StopSignals
 
 _BATCH_OVERHEAD = {"cpu": 64, "cuda": 4096}
@@ -58,12 +61,16 @@ class ForwardResult:
         uncertainty_sums: summed uncertainty of each task's predictions on this rank, ``[tasks]``; NaN if a task has
             none.
         stop_signal: number of a signal that any rank received; 0 for none.
+        coupled: losses of the coupled tasks that have examples in several micro-batches.
+        micro_tokens: limit on the tokens of the micro-batches.
     """
 
     rows: Sequence[RowRef]
     loss_sums: Tensor
     uncertainty_sums: Tensor
     stop_signal: int
+    coupled: Mapping[str, CoupledLoss] = field(default_factory=dict)
+    micro_tokens: int = 0
 
 
 @dataclass
@@ -104,38 +111,110 @@ class GradientAccumulator:
         device: torch.device = self.accelerator.device
         return device
 
-    def run(self, rows: StepRows, *, loss_scales: Mapping[str, float] | None = None) -> ForwardResult:
+    def run(
+        self, rows: StepRows, *, loss_scales: Mapping[str, float] | None = None, first: ForwardResult | None = None
+    ) -> ForwardResult:
         """Run rows through the model, and add the gradient of Σ_t scale_t · (summed loss of task t) over all ranks.
 
         Args:
             rows: rows of the step.
             loss_scales: scale of each task's summed loss; tasks without one are not computed. None: all tasks, without
                 gradients.
+            first: result for the same rows and tasks without gradients, if it was computed before.
 
         Raises:
             RunError: memory is too small for a single row; on all ranks.
             RankFailureError: memory ran out and the model is sharded.
         """
-        rank, world_size = self.accelerator.process_index, self.accelerator.num_processes
-        overhead = None if self.packed else _BATCH_OVERHEAD.get(self.device.type, _BATCH_OVERHEAD["cuda"])
+        names = None if loss_scales is None else list(loss_scales)
         while True:
-            microbatches = split_into_microbatches(
-                rows.rows, lengths=rows.lengths, world_size=world_size, limit=self.micro_tokens, overhead=overhead
-            )
-            # A layer of a sharded model computes on all ranks at once, so all run the same number of passes.
-            passes = max(map(len, microbatches)) if self.is_sharded else len(microbatches[rank])
-            sums = self._run_microbatches(rows, microbatches[rank], passes=passes, loss_scales=loss_scales)
-            present = [int(p.grad is not None) for p in self.parameters]
-            out_of_memory, stop_signal, *present = all_reduce_max(
-                [int(sums is None), self.signals.received, *present], device=self.device
-            )
-            if sums is not None and not out_of_memory:
-                if loss_scales is not None:
-                    all_reduce_gradients(self.parameters, present=[bool(value) for value in present])
-                computed = rows.rows if self.is_sharded else [row for batch in microbatches[rank] for row in batch]
-                return ForwardResult(list(computed), sums[0], sums[1], stop_signal)
-            self.zero_grad()
+            microbatches = self._split(rows)
+            coupled = self._coupled(rows, microbatches, names=names)
+            losses: Mapping[str, CoupledLoss] = {}
+            if coupled and loss_scales is not None:
+                if first is None or first.micro_tokens != self.micro_tokens:
+                    first = self._attempt(rows, microbatches, names=names, coupled=coupled, only_coupled=True)
+                losses = {} if first is None else first.coupled
+            if not coupled or loss_scales is None or first is not None:
+                result = self._attempt(
+                    rows, microbatches, names=names, coupled=coupled, loss_scales=loss_scales, losses=losses
+                )
+                if result is not None:
+                    return result
             self._halve_micro_tokens(rows, largest=max(len(batch) for batches in microbatches for batch in batches))
+
+    def _split(self, rows: StepRows) -> list[list[list[int]]]:
+        """Return the micro-batches of each rank, as indices of rows."""
+        overhead = None if self.packed else _BATCH_OVERHEAD.get(self.device.type, _BATCH_OVERHEAD["cuda"])
+        return split_into_microbatches(
+            range(len(rows.rows)),
+            lengths=rows.lengths,
+            world_size=self.accelerator.num_processes,
+            limit=self.micro_tokens,
+            overhead=overhead,
+        )
+
+    def _coupled(
+        self, rows: StepRows, microbatches: Sequence[Sequence[object]], *, names: Collection[str] | None
+    ) -> dict[str, Task]:
+        """Return the coupled tasks whose examples are in several micro-batches."""
+        coupled = {name: task for name, task in self.tasks.items() if task.coupled and (names is None or name in names)}
+        if not coupled or sum(map(len, microbatches)) < 2:
+            return {}
+        return {name: task for name, task in coupled.items() if self.collate.carrying(rows.rows, task=name).any()}
+
+    def _attempt(
+        self,
+        rows: StepRows,
+        microbatches: Sequence[Sequence[Sequence[int]]],
+        *,
+        names: Sequence[str] | None,
+        coupled: Mapping[str, Task],
+        loss_scales: Mapping[str, float] | None = None,
+        losses: Mapping[str, CoupledLoss] = MappingProxyType({}),
+        only_coupled: bool = False,
+    ) -> ForwardResult | None:
+        """Compute the rows once; return None, without gradients, if memory runs out on any rank.
+
+        Args:
+            rows: rows of the step.
+            microbatches: micro-batches of each rank, as indices of rows.
+            names: names of the tasks; None: all.
+            coupled: tasks whose losses are computed over the whole step.
+            loss_scales: see `run`.
+            losses: losses of the coupled tasks, known from the first pass; only with `loss_scales`.
+            only_coupled: whether only these losses are needed: then the sums of others are not complete.
+        """
+        local = microbatches[self.accelerator.process_index]
+        # A layer of a sharded model computes on all ranks at once, so all run the same number of passes.
+        passes = max(map(len, microbatches)) if self.is_sharded else len(local)
+        run = Pass(
+            names, loss_scales, coupled, OutputCache(coupled, local), losses, only_coupled and not self.is_sharded
+        )
+        sums = self._run_microbatches(rows, local, passes=passes, run=run)
+        present = [int(p.grad is not None) for p in self.parameters]
+        out_of_memory, stop_signal, *present = all_reduce_max(
+            [int(sums is None), self.signals.received, *present], device=self.device
+        )
+        if sums is None or out_of_memory:
+            self.zero_grad()
+            return None
+        if loss_scales is not None:
+            all_reduce_gradients(self.parameters, present=[bool(value) for value in present])
+        elif coupled:
+            losses = self._coupled_losses(rows, run.cache)
+        for name, coupled_loss in losses.items():  # the same on all ranks: their sum counts that of one
+            index = list(self.tasks).index(name)
+            sums[0, index] = coupled_loss.loss if self.accelerator.is_main_process else 0.0
+            sums[1, index] = math.nan
+        computed = rows.rows if self.is_sharded else [rows.rows[i] for batch in local for i in batch]
+        return ForwardResult(list(computed), sums[0], sums[1], stop_signal, losses, self.micro_tokens)
+
+    def _coupled_losses(self, rows: StepRows, cache: OutputCache) -> dict[str, CoupledLoss]:
+        """Return the losses of coupled tasks over all ranks."""
+        parts = self.collate(rows.rows, tasks=list(cache.tasks)).tasks
+        carrying = {name: self.collate.carrying(rows.rows, task=name) for name in cache.tasks}
+        return cache.losses(parts, carrying=carrying, device=self.device)
 
     def zero_grad(self) -> None:
         """Remove the gradients of all parameters."""
@@ -148,21 +227,26 @@ class GradientAccumulator:
         Raises:
             ConfigError: the encoder cannot be computed in the precision of the run.
         """
+        batch = batch.to(self.device)
+        return self._losses(batch, self._outputs(batch, names=names), names=names)
+
+    def _outputs(self, batch: Batch, *, names: Collection[str] | None) -> dict[str, Outputs]:
         try:
-            return batch_losses(
-                self.model, batch.to(self.device), self.tasks, names=names, needs_uncertainties=self.needs_uncertainties
-            )
+            return task_outputs(self.model, batch, names=names)
         except RuntimeError as error:
             check_precision(error)
             raise
 
+    def _losses(
+        self, batch: Batch, outputs: Mapping[str, Outputs], *, names: Collection[str] | None
+    ) -> dict[str, TaskLoss]:
+        needs_uncertainties = self.needs_uncertainties
+        return batch_losses(
+            self.model, batch, self.tasks, names=names, needs_uncertainties=needs_uncertainties, outputs=outputs
+        )
+
     def _run_microbatches(
-        self,
-        rows: StepRows,
-        microbatches: Sequence[Sequence[RowRef]],
-        *,
-        passes: int,
-        loss_scales: Mapping[str, float] | None,
+        self, rows: StepRows, microbatches: Sequence[Sequence[int]], *, passes: int, run: Pass
     ) -> Tensor | None:
         """Return the summed losses and uncertainties of this rank, ``[2, tasks]``; None if memory runs out.
 
@@ -172,11 +256,14 @@ class GradientAccumulator:
         try:
             for number in range(passes):
                 self._seed_dropout(rows.step, number)
-                if number < len(microbatches):
-                    sums += self._run_microbatch(microbatches[number], loss_scales=loss_scales)
+                if number >= len(microbatches):
+                    self._run_microbatch(rows.rows[:1], run, number=None)
+                    continue
+                batch_rows = [rows.rows[i] for i in microbatches[number]]
+                if run.only_coupled and not any(self.collate.carrying(batch_rows, task=t).any() for t in run.coupled):
+                    run.cache.add({})
                 else:
-                    zeros = None if loss_scales is None else dict.fromkeys(loss_scales, 0.0)
-                    self._run_microbatch(rows.rows[:1], loss_scales=zeros)
+                    sums += self._run_microbatch(batch_rows, run, number=number)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -188,14 +275,24 @@ class GradientAccumulator:
             return None
         return sums
 
-    def _run_microbatch(self, rows: Sequence[RowRef], *, loss_scales: Mapping[str, float] | None) -> Tensor:
-        """Forward pass, losses and backward pass; return summed losses and uncertainties, ``[2, tasks]``."""
-        with nullcontext() if loss_scales is not None else torch.no_grad():
-            names = None if loss_scales is None else list(loss_scales)
-            computed = self.task_losses(self.collate(rows, tasks=names), names=names)
-        if loss_scales is not None:
-            scaled = [task.loss * loss_scales[name] for name, task in computed.items()]
-            self.accelerator.backward(torch.stack(scaled).sum())
+    def _run_microbatch(self, rows: Sequence[RowRef], run: Pass, *, number: int | None) -> Tensor:
+        """Forward pass, losses and backward pass; return summed losses and uncertainties, ``[2, tasks]``.
+
+        Args:
+            rows: rows of the micro-batch.
+            run: the pass.
+            number: number of the micro-batch; None for rows that do not count.
+        """
+        with nullcontext() if run.loss_scales is not None else torch.no_grad():
+            batch = self.collate(rows, tasks=run.names).to(self.device)
+            outputs = self._outputs(batch, names=run.names)
+            computed = self._losses(batch, outputs, names=outputs.keys() - run.coupled.keys())
+        if run.loss_scales is not None:
+            self.accelerator.backward(torch.stack(run.terms(outputs, computed, number=number)).sum())
+        elif number is not None:
+            run.cache.add(outputs)
+        if not computed:
+            return torch.zeros(2, len(self.tasks), dtype=torch.float64, device=self.device)
         zero, unknown = (next(iter(computed.values())).loss.new_full((), value) for value in (0.0, math.nan))
         losses, uncertainties = dict.fromkeys(self.tasks, zero), dict.fromkeys(self.tasks, zero)
         for name, task in computed.items():

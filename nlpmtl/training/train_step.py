@@ -124,10 +124,12 @@ class TrainStep:
         if self.weighting.requires == "gradients" and shares:
             observation, weights, result = self._compute_task_gradients(plan, observation, stats)
         else:
+            first = None
             if self.weighting.requires == "losses":
-                observation = replace(observation, losses=self._mean_losses(run.run(rows).loss_sums, stats))
+                first = run.run(rows)
+                observation = replace(observation, losses=self._mean_losses(first.loss_sums, stats))
             weights = self.weighting.compute_weights(observation)
-            result = run.run(rows, loss_scales=_loss_scales(observation, weights, stats))
+            result = run.run(rows, loss_scales=_loss_scales(observation, weights, stats), first=first)
         penalty = run.model.penalty() if shares else None
         if penalty is not None:  # the same on all ranks, so its gradient is added after they are reduced
             run.accelerator.backward(penalty)

@@ -36,6 +36,7 @@ from nlpmtl.registry import TASKS, WEIGHTINGS
 from nlpmtl.sampling import RowRef, StepPlan
 from nlpmtl.tasks import ExampleOutputs, OutputOptions, Prediction, Task
 from nlpmtl.training import GradientAccumulator, StepReport, TrainStep, accelerator_context
+from nlpmtl.training.fsdp import apply_fsdp, full_tensor
 from nlpmtl.weighting import Weighting
 from tests.tiny import write_encoder
 
@@ -132,6 +133,28 @@ class Masked(Toy):
         return batch.by_example(losses.sum(dim=1)).sum(dim=1)
 
 
+class EmbeddingHead(nn.Module):
+    """Mean pooling and normalization."""
+
+    def forward(self, inputs: HeadInputs) -> dict[str, Tensor]:
+        return {"embedding": functional.normalize(inputs.mean, dim=-1)}
+
+
+class Contrast(Toy):
+    """InfoNCE: the second sequence of a row is nearer to the first one than those of all other rows."""
+
+    kind = "toy_contrast"
+    coupled = True
+
+    def build_head(self, context: HeadContext) -> nn.Module:
+        return EmbeddingHead()
+
+    def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
+        first, second = (outputs["embedding"][batch.position == position] for position in range(2))
+        labels = torch.arange(len(first), device=first.device)
+        return functional.cross_entropy(5 * first @ second.T, labels, reduction="none")
+
+
 class Listed(Labels):
     """Targets of each row in a list; None for a row without."""
 
@@ -164,11 +187,12 @@ def make_splits(seed: int = 0) -> dict[str, TokenizedSplit]:
         return [2, *rng.integers(FIRST_WORD, 40, rng.integers(3, 11)).tolist(), 3]
 
     ids = [sequence() for _ in range(ROWS)]
-    choices, windows = [], []
+    choices, windows, pairs = [], [], []
     for row in range(ROWS):
         own = [row, *range(len(ids), len(ids) + rng.integers(1, 4))]
         ids.extend(sequence() for _ in own[1:])
         choices.append(rng.permutation(own).tolist() + ([row] if row % 3 == 0 and len(own) < 4 else []))  # one twice
+        pairs.append([own[1], row])
         windows.append(own[: rng.integers(1, len(own) + 1)])
     first_tokens = Ragged.pack([np.flatnonzero(rng.random(len(one)) < 0.7) for one in ids])
     tags = [rng.integers(0, 2, len(first_tokens[row])).tolist() for row in range(ROWS)]
@@ -177,9 +201,11 @@ def make_splits(seed: int = 0) -> dict[str, TokenizedSplit]:
         "mean": Listed([None if i % 4 == 1 else Targets(example={"number": float(rng.random())}) for i in range(ROWS)]),
         "words": Listed([Targets(len(tag), sequence={"tags": [tag]}) if len(tag) else None for tag in tags]),
         "masked": Listed([Targets(2 * len(w)) for w in windows]),
+        "contrast": Listed([None if i % 5 == 2 else Targets() for i in range(ROWS)]),
     }
     places = {"choice": Ragged.pack(choices), "mean": Ragged.pack(windows), "masked": Ragged.pack(windows)}
-    weights = {"mean": rng.random(ROWS) + 0.5}
+    places["contrast"] = Ragged.pack(pairs)
+    weights = {"mean": rng.random(ROWS) + 0.5, "contrast": rng.random(ROWS) + 0.5}
     many = TokenizedSplit(Ragged.pack(ids), first_tokens=first_tokens, labels=labels, places=places, weights=weights)
     plain_ids = [sequence() for _ in range(ROWS)]
     numbers = [Targets(example={"number": float(rng.random())}) for _ in range(ROWS)]
@@ -235,7 +261,7 @@ class Toys:
         return torch.cat(change), report
 
 
-TYPES: dict[str, type[Toy]] = {"choice": Choice, "mean": Mean, "words": Words, "masked": Masked}
+TYPES: dict[str, type[Toy]] = {"choice": Choice, "mean": Mean, "words": Words, "masked": Masked, "contrast": Contrast}
 SCHEMES: dict[str, dict[str, Any]] = {"hard": {"kind": "hard"}, "layers": {"kind": "layers", "shared": 1}}
 
 
@@ -259,6 +285,12 @@ def main(directory: Path) -> None:
             toys = make_toys(directory, accelerator, scheme=scheme)
             for weighting in ("constant", "upgrad"):
                 changes[f"{scheme} {weighting}"] = toys.change(plan(), micro_tokens=60, weighting=weighting)[0]
+        toys = make_toys(directory, accelerator)
+        before = {name: value.clone() for name, value in toys.model.state_dict().items()}
+        apply_fsdp(toys.model, device=accelerator.device)
+        toys.train_step(micro_tokens=60)(plan())
+        after = {name: full_tensor(value) for name, value in toys.model.state_dict().items()}
+        changes["hard sharded"] = torch.cat([(before[name] - after[name]).flatten() for name in before])
         torch.save(changes, directory / f"changes-{accelerator.process_index}.pt")
 
 

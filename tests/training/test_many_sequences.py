@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from accelerate import Accelerator
 
+from nlpmtl.data import Batch, Targets
+from nlpmtl.errors import RunError
 from nlpmtl.model import batch_losses
 from nlpmtl.registry import TASKS
-from tests.training.many_sequences import SCHEMES, Toys, make_toys, plan
+from nlpmtl.sampling import RowRef, StepPlan
+from nlpmtl.training.gradient_accumulation import StepRows
+from tests.training.many_sequences import MASK, SCHEMES, Toys, make_toys, plan
 
 
 @pytest.fixture(autouse=True)
@@ -71,3 +77,148 @@ def test_two_processes_give_the_gradient_of_one(tmp_path: Path, accelerator: Acc
             assert torch.equal(first[name], second[name])
             expected, _ = toys.change(plan(), weighting=weighting)
             torch.testing.assert_close(first[name], expected, rtol=0, atol=1e-11)
+        if scheme == "hard":
+            expected, _ = toys.change(plan())
+            torch.testing.assert_close(first["hard sharded"], expected, rtol=0, atol=1e-11)
+
+
+class Passes:
+    """Counts the forward passes of an encoder, and keeps what the head of a task returns."""
+
+    def __init__(self, toys: Toys, task: str = "contrast") -> None:
+        self.count = 0
+        self.outputs: list[torch.Tensor] = []
+        toys.model.sharing.encoder.register_forward_hook(self._count)
+        toys.model.head(task).register_forward_hook(self._keep)
+
+    def _count(self, *_: Any) -> None:
+        self.count += 1
+
+    def _keep(self, module: Any, inputs: Any, output: dict[str, torch.Tensor]) -> None:
+        self.outputs.append(output["embedding"].detach().clone())
+
+
+@pytest.fixture
+def with_dropout(tmp_path: Path, accelerator: Accelerator) -> Toys:
+    return make_toys(tmp_path, accelerator, dropout=0.2)
+
+
+def test_both_passes_of_a_coupled_loss_have_the_same_dropout_masks(with_dropout: Toys) -> None:
+    passes = Passes(with_dropout)
+    with_dropout.change(plan(), micro_tokens=150)
+    half = len(passes.outputs) // 2
+    assert half > 1
+    assert all(map(torch.equal, passes.outputs[:half], passes.outputs[half:]))
+    assert passes.count == half + micro_batch_count(with_dropout), "micro-batches without pairs need no first pass"
+
+
+@pytest.mark.parametrize(("weighting", "factor"), [("geometric", 2), ("famo", 3)])
+def test_a_weighting_that_needs_losses_shares_the_first_pass(with_dropout: Toys, weighting: str, factor: int) -> None:
+    passes = Passes(with_dropout)
+    with_dropout.change(plan(), micro_tokens=150, weighting=weighting)
+    assert passes.count == factor * micro_batch_count(with_dropout)
+
+
+def micro_batch_count(toys: Toys) -> int:
+    rows = StepRows(0, plan().rows, toys.collator().tally(plan().rows).lengths.tolist())
+    return len(toys.train_step(micro_tokens=150).accumulator._split(rows)[0])
+
+
+def test_a_single_micro_batch_needs_no_first_pass(with_dropout: Toys) -> None:
+    passes = Passes(with_dropout)
+    with_dropout.change(StepPlan(0, (RowRef(0, 0),)))
+    assert passes.count == len(passes.outputs) == 1
+
+
+@pytest.mark.parametrize("failing", ["first pass", "second pass"])
+def test_a_step_is_repeated_in_smaller_micro_batches_when_memory_runs_out(
+    tmp_path: Path, accelerator: Accelerator, failing: str
+) -> None:
+    toys = make_toys(tmp_path, accelerator)
+    expected, _ = toys.change(plan())
+    failed: list[int] = []
+
+    def fail(module: Any, args: Any, kwargs: dict[str, torch.Tensor]) -> None:
+        if torch.is_grad_enabled() == (failing == "second pass") and kwargs["input_ids"].numel() > 100:
+            failed.append(kwargs["input_ids"].numel())
+            raise torch.OutOfMemoryError("out of memory")
+
+    toys.model.sharing.encoder.register_forward_pre_hook(fail, with_kwargs=True)
+    change, report = toys.change(plan(), micro_tokens=300)
+    assert failed
+    assert report.micro_tokens_halved
+    torch.testing.assert_close(change, expected, rtol=0, atol=1e-12)
+
+
+def test_a_run_that_continues_gives_the_same_weights_bit_for_bit(tmp_path: Path, accelerator: Accelerator) -> None:
+    """Dropout, changed copies and coupled losses depend on the parameters and the plan only."""
+    weights = []
+    for stop in (4, 2):
+        toys = make_toys(tmp_path, accelerator, dropout=0.2)
+        for first, last in ((0, stop), (stop, 4)):
+            train_step = toys.train_step(micro_tokens=150, lr=0.1)
+            for step in range(first, last):
+                train_step(plan(step))
+            state = toys.model.state_dict()
+            toys = make_toys(tmp_path, accelerator, dropout=0.2)
+            toys.model.load_state_dict(state)
+            torch.manual_seed(last)
+        weights.append(state)
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_outputs_of_a_coupled_loss_have_one_shape(tmp_path: Path, accelerator: Accelerator) -> None:
+    toys = make_toys(tmp_path, accelerator)
+    toys.model.head("contrast").register_forward_hook(lambda module, inputs, output: {"embedding": inputs[0].hidden})
+    with pytest.raises(RunError, match=r"task 'contrast': its loss is coupled, so each output must"):
+        toys.change(plan(), micro_tokens=1)
+
+
+class TestCopies:
+    """Changed copies of sequences."""
+
+    def test_they_depend_on_the_row_and_the_pass_only(self, with_dropout: Toys) -> None:
+        collate = with_dropout.collator()
+        row = RowRef(0, 3, 1)
+        by_itself = ids_of(collate([row]), "masked")
+        among_others = ids_of(collate([RowRef(1, 2, 0), RowRef(0, 5, 2), row]), "masked")
+        assert by_itself == among_others[-len(by_itself) :]
+        assert by_itself != ids_of(collate([RowRef(0, 3, 2)]), "masked")
+        other_seed = replace(collate, seed=4)
+        assert by_itself != ids_of(other_seed([row]), "masked")
+        other_name = replace(collate, names=["renamed", "plain"])
+        assert by_itself != ids_of(other_name([row]), "masked")
+
+    def test_other_tasks_read_the_sequences_unchanged(self, with_dropout: Toys) -> None:
+        batch = with_dropout.collator()([RowRef(0, 3, 1)])
+        split = with_dropout.splits["many"]
+        for task in ("choice", "mean", "contrast"):
+            if task in batch.tasks:
+                assert ids_of(batch, task) == [split.ids[i].tolist() for i in split.places[task][3]]
+        assert all(MASK in sequence for sequence in ids_of(batch, "masked"))
+        shared = {i for task in batch.tasks if task != "masked" for i in batch.tasks[task].sequences.tolist()}
+        assert shared.isdisjoint(batch.tasks["masked"].sequences.tolist())
+
+    def test_their_count_must_not_change(self, with_dropout: Toys) -> None:
+        def corrupt(sequences: Any, targets: Targets, rng: Any) -> tuple[Any, Targets]:
+            return sequences, replace(targets, count=targets.count + 1)
+
+        collate = replace(with_dropout.collator(), corrupt={"masked": corrupt})
+        with pytest.raises(RunError, match=r"row 3: task 'masked': corrupt\(\) changed the count of the targets from"):
+            collate([RowRef(0, 3)])
+
+    def test_rows_are_as_long_as_all_that_is_read_of_them(self, with_dropout: Toys) -> None:
+        collate = with_dropout.collator()
+        for row in range(14):
+            (length,) = collate.tally([RowRef(0, row)]).lengths
+            assert length >= int(collate([RowRef(0, row)]).attention_mask.sum())
+        full = [row for row in range(14) if all(labels.counts[row] for labels in collate.datasets[0].labels.values())]
+        for row in full:
+            (length,) = collate.tally([RowRef(0, row)]).lengths
+            assert length == int(collate([RowRef(0, row)]).attention_mask.sum())
+
+
+def ids_of(batch: Batch, task: str) -> list[list[int]]:
+    """The token ids that a task reads, without padding."""
+    rows = batch.tasks[task].sequences.tolist()
+    return [batch.input_ids[row][batch.attention_mask[row].bool()].tolist() for row in rows]

@@ -1,0 +1,61 @@
+"""Config of a multi-task model, a `PretrainedConfig`: its encoder, its tasks and its sharing scheme."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import AutoConfig, PretrainedConfig
+
+from nlpmtl.format_version import FORMAT_KEY, FORMAT_VERSION
+from nlpmtl.saved_config import OWN_TYPE
+from nlpmtl.strict_json import dumps
+
+_HUB_ID = re.compile(r"[\w.-]*\w[\w.-]*(/[\w.-]*\w[\w.-]*)?")
+
+
+class MultiTaskConfig(PretrainedConfig):
+    """Config of a multi-task model, ``config.json``.
+
+    Args:
+        encoder_config: config of the encoder.
+        tasks: each task by name, as `Task.to_config` describes it.
+        sharing: options of the sharing scheme.
+        input_length: maximum input length in tokens.
+    """
+
+    model_type = OWN_TYPE
+    sub_configs = {"encoder_config": AutoConfig}  # noqa: RUF012 - as in transformers
+
+    def __init__(
+        self,
+        *,
+        encoder_config: PretrainedConfig | dict[str, Any] | None = None,
+        tasks: Mapping[str, dict[str, Any]] | None = None,
+        sharing: dict[str, Any] | None = None,
+        input_length: int = 128,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)  # first, because it resets the attention implementation of nested configs
+        if isinstance(encoder_config, dict):
+            encoder_config = AutoConfig.for_model(**encoder_config)
+        self.encoder_config = encoder_config
+        self.tasks, self.sharing = dict(tasks or {}), sharing or {"kind": "hard"}
+        self.input_length = input_length
+
+    def to_json_string(self, use_diff: bool = True) -> str:
+        """Return the config as JSON, with the tasks in their order, as in predictions, and without local paths."""
+        config = drop_local_names(json.loads(super().to_json_string(use_diff)))
+        return dumps({**config, FORMAT_KEY: FORMAT_VERSION, "tasks": self.tasks}, indent=2) + "\n"
+
+
+def drop_local_names(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config without the directories from which it and nested configs were loaded; Hub ids are kept."""
+    kept: dict[str, Any] = {}
+    for key, value in config.items():
+        if key in ("_name_or_path", "name_or_path") and not (isinstance(value, str) and _HUB_ID.fullmatch(value)):
+            continue
+        kept[key] = drop_local_names(value) if isinstance(value, dict) else value
+    return kept
