@@ -334,8 +334,13 @@ def _segmented(
 
 
 def _input_columns(task: str, datasets: Mapping[str, DatasetConfig]) -> list[dict[str, str]]:
-    """Return the different input columns of a task's datasets."""
-    inputs = [dataset.input.model_dump(exclude_none=True) for dataset in datasets.values() if task in dataset.tasks]
+    """Return the different columns that a task reads as its input, by key, in its datasets."""
+    inputs = []
+    for dataset in datasets.values():
+        if task in dataset.tasks:
+            others = dataset.input.extra.keys() - dataset.tasks[task].task_type.extra_inputs.keys()
+            columns = dataset.input.model_dump(exclude_none=True)
+            inputs.append({key: column for key, column in columns.items() if key not in others})
     return [columns for i, columns in enumerate(inputs) if columns not in inputs[:i]]
 
 

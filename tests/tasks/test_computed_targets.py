@@ -115,6 +115,11 @@ class TestMultipleChoice:
         assert sequence.type_ids.tolist() == [0] * 4 + [1] * 3
         assert split.row_lengths.tolist() == [4 + 7 + 7 + 6, 4 + 7, 3, 3]
 
+    def test_a_task_knows_the_columns_of_its_own_inputs(self, load: Load) -> None:
+        tasks = load(QUIZ, QUIZ_TABLES).tasks
+        assert tasks["quiz"].input_columns == ({"text": "q", "choices": "options"},)
+        assert tasks["topic"].input_columns == ({"text": "q"},)
+
     def test_equal_sequences_of_a_row_are_stored_once(self, load: Load) -> None:
         split = load(QUIZ, QUIZ_TABLES).splits["train"]["d"]
         first, second = split.sequences_of("quiz")[1].tolist()
