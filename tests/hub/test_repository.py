@@ -30,12 +30,6 @@ def anonymous(served: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield opened
 
 
-def refused(client: Client, call: str, **arguments: object) -> str:
-    with pytest.raises(RuntimeError) as caught:
-        client(call, **arguments)
-    return str(caught.value)
-
-
 def without_git(files: dict[str, bytes]) -> dict[str, bytes]:
     return {name: content for name, content in files.items() if name != ".gitattributes"}
 
@@ -102,9 +96,7 @@ def test_the_card_names_its_repository(client: Client, hub: Hub, model_dir: Path
     assert hub.models[name].files()["README.md"] == ours.replace(b'"."', f'"{name}"'.encode())
     assert (model_dir / "README.md").read_bytes() == ours
     model_files.write(model_dir, {"README.md": ours.replace(b"nlpmtl\n---", b"[\n---")})
-    assert "the front matter of its README.md cannot be read" in refused(
-        client, "push", directory=model_dir, repo_id=name
-    )
+    assert "the front matter of its README.md cannot be read" in client.error("push", directory=model_dir, repo_id=name)
 
 
 def test_sharded_weights(client: Client, hub: Hub, model_dir: Path, name: str) -> None:
@@ -117,7 +109,7 @@ def test_sharded_weights(client: Client, hub: Hub, model_dir: Path, name: str) -
     sent = {part for part in hub.models[name].files() if "safetensors" in part}
     assert sent == {*names, "model.safetensors.index.json"}
     (model_dir / names[1]).unlink()
-    assert "it has no file model-00002-of-00002" in refused(client, "push", directory=model_dir, repo_id=name)
+    assert "it has no file model-00002-of-00002" in client.error("push", directory=model_dir, repo_id=name)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +131,7 @@ def test_an_incomplete_model_is_refused_before_any_request(
     if content is not None:
         (model_dir / file).write_bytes(content)
     before = len(hub.requests)
-    error = refused(client, "push", directory=model_dir, repo_id="me/half")
+    error = client.error("push", directory=model_dir, repo_id="me/half")
     assert error.startswith(f"ModelError: {model_dir} cannot be pushed: ")
     assert message in error
     assert len(hub.requests) == before
@@ -149,16 +141,14 @@ def test_bad_arguments_are_refused_before_any_request(
     client: Client, anonymous: Client, hub: Hub, model_dir: Path
 ) -> None:
     before = len(hub.requests)
-    assert "does not exist" in refused(client, "push", directory=model_dir / "x", repo_id="me/x")
+    assert "does not exist" in client.error("push", directory=model_dir / "x", repo_id="me/x")
     for wrong in ("a/b/c", "me/x--y", "me/x.git", "", "me/ü"):
-        assert "ConfigError: the model cannot be pushed to" in refused(
-            client, "push", directory=model_dir, repo_id=wrong
-        )
-    assert "is a commit" in refused(client, "push", directory=model_dir, repo_id="me/x", revision="a" * 40)
-    assert "hf auth login" in refused(anonymous, "push", directory=model_dir, repo_id="me/x")
+        assert "ConfigError: the model cannot be pushed to" in client.error("push", directory=model_dir, repo_id=wrong)
+    assert "is a commit" in client.error("push", directory=model_dir, repo_id="me/x", revision="a" * 40)
+    assert "hf auth login" in anonymous.error("push", directory=model_dir, repo_id="me/x")
     for call in ({"directory": model_dir, "repo_id": "me/x"}, {"name": "me/x"}):
         verb = "push" if "repo_id" in call else "fetch"
-        error = refused(client, verb, **call, token="hf_secret\n")
+        error = client.error(verb, **call, token="hf_secret\n")
         assert error.startswith("ConfigError: the access token has a space")
         assert "secret" not in error
     assert len(hub.requests) == before
@@ -167,7 +157,7 @@ def test_bad_arguments_are_refused_before_any_request(
 def test_private(client: Client, anonymous: Client, hub: Hub, model_dir: Path, name: str) -> None:
     client("push", directory=model_dir, repo_id=name, private=True)
     assert hub.models[name].private
-    assert "or it is private" in refused(anonymous, "fetch", name=name)
+    assert "or it is private" in anonymous.error("fetch", name=name)
     assert model_files.read(Path(client("fetch", name=name))) == model_files.files()
     assert model_files.read(Path(anonymous("fetch", name=name, token=READER))) == model_files.files()
 
@@ -176,7 +166,7 @@ def test_a_public_repository_does_not_become_private_unnoticed(
     client: Client, hub: Hub, model_dir: Path, name: str
 ) -> None:
     repo = put(hub, name, {})
-    error = refused(client, "push", directory=model_dir, repo_id=name, private=True)
+    error = client.error("push", directory=model_dir, repo_id=name, private=True)
     assert error.endswith("it is public, not private. Change this in its settings first")
     assert repo.files() == {}
     client("push", directory=model_dir, repo_id=name)
@@ -196,15 +186,13 @@ def test_a_branch(client: Client, hub: Hub, model_dir: Path, name: str) -> None:
 
 
 def test_a_pull_request(client: Client, hub: Hub, model_dir: Path, name: str) -> None:
-    error = refused(client, "push", directory=model_dir, repo_id=name, create_pr=True)
+    error = client.error("push", directory=model_dir, repo_id=name, create_pr=True)
     assert "the repository does not exist" in error
     assert name not in hub.models
     repo = put(hub, "them/" + name.removeprefix("me/"), model_files.files(1))
     theirs = "them/" + name.removeprefix("me/")
-    assert "the Hub denies access" in refused(client, "push", directory=model_dir, repo_id=theirs)
-    assert "no such revision" in refused(
-        client, "push", directory=model_dir, repo_id=theirs, create_pr=True, revision="x"
-    )
+    assert "the Hub denies access" in client.error("push", directory=model_dir, repo_id=theirs)
+    assert "no such revision" in client.error("push", directory=model_dir, repo_id=theirs, create_pr=True, revision="x")
     url = client("push", directory=model_dir, repo_id=theirs, create_pr=True)
     assert url == f"{hub.url}/{theirs}/discussions/1"
     assert without_git(repo.files()) == model_files.files(1)
@@ -228,7 +216,7 @@ def test_a_fetched_model_is_complete_and_of_one_commit(client: Client, hub: Hub,
 
 def test_a_local_directory_is_returned_unchanged(client: Client, model_dir: Path) -> None:
     assert client("fetch", name=model_dir) == str(model_dir)
-    assert "which has no revision 'main'" in refused(client, "fetch", name=model_dir, revision="main")
+    assert "which has no revision 'main'" in client.error("fetch", name=model_dir, revision="main")
 
 
 def test_fetch_errors_state_the_cause(client: Client, anonymous: Client, hub: Hub, name: str, model_dir: Path) -> None:
@@ -247,11 +235,11 @@ def test_fetch_errors_state_the_cause(client: Client, anonymous: Client, hub: Hu
         f"{name}.half": "it has no file model.safetensors",
     }
     for repo_name, message in expected.items():
-        error = refused(anonymous, "fetch", name=repo_name)
+        error = anonymous.error("fetch", name=repo_name)
         assert error.startswith(f"ModelError: the model '{repo_name}' cannot be loaded: {message}"), error
-    assert "no such revision" in refused(client, "fetch", name=f"{name}.gated", revision="v9")
-    assert "no such revision" in refused(client, "fetch", name=f"{name}.gated", revision="0" * 40)
-    assert "rejects the access token" in refused(client, "fetch", name=f"{name}.gated", token="hf_wrong")
+    assert "no such revision" in client.error("fetch", name=f"{name}.gated", revision="v9")
+    assert "no such revision" in client.error("fetch", name=f"{name}.gated", revision="0" * 40)
+    assert "rejects the access token" in client.error("fetch", name=f"{name}.gated", token="hf_wrong")
 
 
 def test_offline_mode_returns_only_complete_downloads(hub: Hub, model_dir: Path, tmp_path: Path, name: str) -> None:
@@ -265,11 +253,11 @@ def test_offline_mode_returns_only_complete_downloads(hub: Hub, model_dir: Path,
         assert (
             client("fetch", name=name) == client("fetch", name=name, revision=repo.branches["main"]) == str(directory)
         )
-        assert "HF_HUB_OFFLINE is set" in refused(client, "push", directory=model_dir, repo_id=name)
-        assert "HF_HUB_OFFLINE is set, and" in refused(client, "fetch", name="me/other")
+        assert "HF_HUB_OFFLINE is set" in client.error("push", directory=model_dir, repo_id=name)
+        assert "HF_HUB_OFFLINE is set, and" in client.error("fetch", name="me/other")
         blob = directory / (directory / "model.safetensors").readlink()
         blob.write_bytes(model_files.weights(1))
-        assert "holds a corrupt model.safetensors" in refused(client, "fetch", name=name)
+        assert "holds a corrupt model.safetensors" in client.error("fetch", name=name)
         (directory / "model.safetensors").unlink()
-        assert "does not hold all of its files" in refused(client, "fetch", name=name)
+        assert "does not hold all of its files" in client.error("fetch", name=name)
     assert len(hub.requests) == before

@@ -15,7 +15,7 @@ from huggingface_hub import close_session, constants, get_session
 
 from nlpmtl.hub import validated_responses
 from nlpmtl.hub.response_checks import UntrustedResponseError
-from tests.hub.test_repository import put, refused
+from tests.hub.test_repository import put
 from tests.hub_server import Hub, Repo, model_files, serve_hub
 from tests.hub_server.client import Client, open_client
 from tests.hub_server.messages import Response
@@ -113,7 +113,7 @@ def test_a_response_with_a_path_in_it_is_refused(
     client, home = nested_client
     put(hostile, name, model_files.files())
     hostile.rewrite = ATTACKS[attack]
-    message = refused(client, "fetch", name=name)
+    message = client.error("fetch", name=name)
     assert f"ModelError: the model '{name}' cannot be loaded: " in message
     rules = ("40 hex digits", "SHA-1 or SHA-256", "leaves the repository", "has control characters")
     assert any(rule in message for rule in rules), message
@@ -143,7 +143,7 @@ def test_a_link_out_of_the_cache_is_not_read(client: Client, hub: Hub, name: str
     (tmp_path / "secret").write_text("secret")
     (directory / "README.md").unlink()
     (directory / "README.md").symlink_to(tmp_path / "secret")
-    assert "outside of it" in refused(client, "fetch", name=name)
+    assert "outside of it" in client.error("fetch", name=name)
 
 
 CODE = """
@@ -204,7 +204,7 @@ def test_links_out_of_the_directory_are_not_pushed(
     target = tmp_path / "elsewhere"
     (model_dir / linked).rename(target)
     (model_dir / linked).symlink_to(target)
-    message = refused(client, "push", directory=model_dir, repo_id=name)
+    message = client.error("push", directory=model_dir, repo_id=name)
     assert f"is a link to {target}" in message
     assert "outside of the directory" in message
     assert name not in hub.models
@@ -233,7 +233,7 @@ def test_a_file_that_a_link_replaces_after_the_check_is_not_pushed(
         return response
 
     hostile.rewrite = replace_file
-    assert "README.md is a link to" in refused(client, "push", directory=model_dir, repo_id=name)
+    assert "README.md is a link to" in client.error("push", directory=model_dir, repo_id=name)
     assert all(
         b"SECRET" not in file for commit in hostile.models[name].commits.values() for file in commit.files.values()
     )
@@ -260,4 +260,4 @@ def test_a_file_that_a_link_replaces_during_the_upload_is_sent_as_it_was(
 def test_a_pipe_in_place_of_a_file_is_not_read(client: Client, model_dir: Path, name: str, file: str) -> None:
     (model_dir / ("config.json" if file == "config.json" else "model.safetensors")).unlink()
     os.mkfifo(model_dir / file)
-    assert f"{file} is not a regular file" in refused(client, "push", directory=model_dir, repo_id=name)
+    assert f"{file} is not a regular file" in client.error("push", directory=model_dir, repo_id=name)

@@ -31,12 +31,6 @@ def model_dir(model_dir: Path, hub: Hub) -> Path:
     return model_files.write(model_dir, {"model.safetensors": model_files.weights(0, count=1000 + len(hub.requests))})
 
 
-def refused(client: Client, call: str, **arguments: object) -> str:
-    with pytest.raises(RuntimeError) as caught:
-        client(call, **arguments)
-    return str(caught.value)
-
-
 @pytest.mark.parametrize(
     ("call", "kind"),
     [
@@ -78,7 +72,7 @@ def test_permanent_errors_are_reported_and_leave_the_branch_unchanged(
     client: Client, hub: Hub, repo: Repo, model_dir: Path, name: str, call: str, kind: Kind, message: str
 ) -> None:
     fault = hub.fail(call, kind, times=100)
-    error = refused(client, "push", directory=model_dir, repo_id=name)
+    error = client.error("push", directory=model_dir, repo_id=name)
     hub.faults.clear()
     assert error.startswith(f"ModelError: the model cannot be pushed to '{name}': {message}")
     tries = 100 - fault.times
@@ -105,13 +99,13 @@ def test_a_pull_request_with_a_lost_response_is_not_opened_twice(
     client: Client, hub: Hub, repo: Repo, model_dir: Path, name: str
 ) -> None:
     hub.fail("commit", "lost")
-    assert "the connection to" in refused(client, "push", directory=model_dir, repo_id=name, create_pr=True)
+    assert "the connection to" in client.error("push", directory=model_dir, repo_id=name, create_pr=True)
     assert set(repo.branches) == {"main", "refs/pr/1"}
 
 
 def test_an_invalid_card_is_reported(client: Client, repo: Repo, model_dir: Path, name: str) -> None:
     model_files.write(model_dir, {"README.md": b"---\nno end"})
-    error = refused(client, "push", directory=model_dir, repo_id=name)
+    error = client.error("push", directory=model_dir, repo_id=name)
     assert "Invalid metadata in README.md" in error
     assert repo.files() == model_files.files(1)
 
@@ -168,11 +162,11 @@ def test_a_download_that_fails_gives_no_model(
     home = tmp_path / "home"
     hub.fail(call, kind, times=100)
     with open_client(hub, home) as client:
-        error = refused(client, "fetch", name=name)
+        error = client.error("fetch", name=name)
     assert error.startswith(f"ModelError: the model '{name}' cannot be loaded: ")
     assert message in error
     with open_client(hub, home, HF_HUB_OFFLINE="1") as client:
-        assert "does not hold all of its files" in refused(client, "fetch", name=name)
+        assert "does not hold all of its files" in client.error("fetch", name=name)
     hub.faults.clear()
     with open_client(hub, home) as client:
         assert model_files.read(Path(client("fetch", name=name))) == model_files.files(1)
@@ -185,6 +179,6 @@ def test_a_killed_fetch_gives_no_model(hub: Hub, repo: Repo, name: str, tmp_path
         assert fault.triggered.wait(30)
         client.kill()
     with open_client(hub, home, HF_HUB_OFFLINE="1") as client:
-        assert "does not hold all of its files" in refused(client, "fetch", name=name)
+        assert "does not hold all of its files" in client.error("fetch", name=name)
     with open_client(hub, home) as client:
         assert model_files.read(Path(client("fetch", name=name))) == model_files.files(1)

@@ -64,6 +64,14 @@ class Client:
             raise RuntimeError(result["error"])
         return str(result["value"])
 
+    def error(self, call: str, **arguments: Any) -> str:
+        """Make a call that must fail, and return the name and message of the error."""
+        try:
+            result = self(call, **arguments)
+        except RuntimeError as error:
+            return str(error)
+        raise AssertionError(f"{call} succeeded: {result}")
+
     def kill(self) -> None:
         """Kill the process."""
         self.process.kill()
