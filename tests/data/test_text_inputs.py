@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nlpmtl.data import Input, TextInput, TokenSequence, tokenize_text_inputs, without_truncation
 from nlpmtl.data.text_inputs import TokenizedInputs
-from tests.data.test_sliding_window import EVERY_TOKENIZER, MADE, SIDES, TEXT, with_truncation_side
+from tests.data.test_sliding_window import ALL_TOKENIZERS, EVERY_TOKENIZER, SIDES, TEXT, with_truncation_side
 
 QUICK = settings(deadline=None, max_examples=25)
 STRIDES: st.SearchStrategy[int | Literal["half"] | None] = st.sampled_from([None, "half", 0, 1, 3])
@@ -93,7 +93,7 @@ def test_windows_of_a_pair_cut_the_second_text_only(
 
 
 def test_neighbouring_windows_share_the_tokens_of_the_stride() -> None:
-    tokenizer = without_truncation(MADE["token"])
+    tokenizer = without_truncation(ALL_TOKENIZERS["token"])
     windows = sequences(tokenize_text_inputs(tokenizer, [TextInput("a e i o " * 5, stride=3)], max_length=10), 0)
     inner = [window.ids[1:-1] for window in windows]
     assert len(inner) == 4
@@ -102,7 +102,7 @@ def test_neighbouring_windows_share_the_tokens_of_the_stride() -> None:
 
 
 def test_a_long_first_text_leaves_a_quarter_of_the_window_to_the_second() -> None:
-    tokenizer = without_truncation(MADE["token"])
+    tokenizer = without_truncation(ALL_TOKENIZERS["token"])
     windows = sequences(
         tokenize_text_inputs(tokenizer, [TextInput("a " * 50, "b " * 20, stride=1, offsets=True)], max_length=16), 0
     )
@@ -112,6 +112,6 @@ def test_a_long_first_text_leaves_a_quarter_of_the_window_to_the_second() -> Non
 
 @pytest.mark.parametrize("words", [True, False])
 def test_windows_in_which_no_word_is_read_are_left_out(words: bool) -> None:
-    tokenizer = without_truncation(MADE["token"])
+    tokenizer = without_truncation(ALL_TOKENIZERS["token"])
     text = Input("a" * 30).text_input(words=words, stride="half")
     assert (len(sequences(tokenize_text_inputs(tokenizer, [text], max_length=8), 0)) == 1) is words
