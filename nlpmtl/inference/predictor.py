@@ -1,4 +1,4 @@
-"""Prediction: a text in, the answers of one task or of all of them out."""
+"""`Predictor`: predictions of a trained model for raw inputs, for one task or for all tasks in one forward pass."""
 
 from __future__ import annotations
 
@@ -28,18 +28,20 @@ __all__ = ["Predictor", "Text"]
 
 
 class Predictor:
-    """A model that answers.
+    """Predictions of a trained model for raw inputs.
 
-        model = Predictor.from_pretrained("runs/demo/model")
-        model.predict("A delightful film.", task="sst2")
-        model.predict_all(["Ada lives in Turin.", "It rained."])
-
-    One input gives one answer, a list a list, an iterator an iterator that reads ahead by up to 2048 inputs.
+    One input gives one prediction, a list gives a list, and an iterator gives an iterator, which buffers up to 2,048
+    inputs. Several threads may share a predictor.
 
     Args:
         model: the model, in evaluation mode.
         tokenizer: its tokenizer.
-        tokens: most padded tokens in one forward; default: what suits the device.
+        tokens: maximum number of tokens, with padding, in a forward pass; default: a value that suits the device.
+
+    Example:
+        model = nlpmtl.Predictor.from_pretrained("runs/demo/model")
+        model.predict("A delightful film.", task="sst2")           # {"label": "positive", "score": 0.99}
+        model.predict_all(["Ada lives in Turin.", "It rained."])   # [{"sst2": …, "entities": …}, …]
     """
 
     def __init__(self, model: Backend, tokenizer: PreTrainedTokenizerBase, *, tokens: int | None = None) -> None:
@@ -60,26 +62,26 @@ class Predictor:
         kernels: KernelSwitch = "auto",
         plugins: Sequence[str] = (),
     ) -> Predictor:
-        """A predictor from a model directory or a Hub id.
+        """Load a model from a directory or the Hub.
 
         Args:
-            name: a model directory, or a Hub id.
-            revision: a commit, tag or branch of the Hub's model; default: its main branch.
-            token: to read a private or gated one; default: that of `hf auth login`, or HF_TOKEN.
-            device: where to compute: "auto", a GPU if there is one and else the CPU, or a device such as "cuda:1". It
-                never changes the precision.
-            dtype: in which precision: "fp32", "bf16", "int8" (the encoder's products in eight bits, on a CPU), or a
-                floating dtype of torch; default: single.
-            backend: what computes, "torch" or "onnx"; default: onnxruntime for a directory with a ``model.onnx`` and
-                no weights for torch, else torch.
+            name: a model directory, the directory of a run (for its model), or a Hub id.
+            revision: commit, tag or branch of a model on the Hub; default: ``"main"``.
+            token: access token for a private or gated model; default: that of `hf auth login`, or HF_TOKEN.
+            device: "auto" (a GPU if there is one, else the CPU), or a device such as "cpu", "cuda:1" or "mps". The
+                precision does not depend on it.
+            dtype: compute precision: "fp32", "bf16", "int8" (int8 matmuls in the encoder, on a CPU), or a
+                floating-point dtype of torch; default: "fp32".
+            backend: "torch" or "onnx"; default: "onnx" for a directory with a ``model.onnx`` and no weights, else
+                "torch".
             kernels: "auto": before int8 is used, check once per version of torch that it computes what PyTorch does,
                 and use single precision if not; "off": no check. No other kernel is used in prediction.
-            plugins: modules to import first, which register the kinds of tasks and sharing schemes that the model has.
+            plugins: modules to import first, which register task types and sharing schemes of the model.
 
         Raises:
-            ConfigError: the backend is unknown, not installed, or lacks that device or precision; the device is not
-                there; a plugin cannot be imported; a directory has no revisions; a token that cannot be one.
-            ModelError: there is no such model, it may not be read, or it is not one of nlpmtl's.
+            ConfigError: the backend, device or precision is unknown or not available, a plugin cannot be imported, a
+                revision of a directory is given, or the token is invalid.
+            ModelError: the model does not exist, is invalid, was not written by nlpmtl, or access is denied.
         """
         check_device(device, dtype=dtype)
         import_plugins(plugins)
@@ -91,8 +93,8 @@ class Predictor:
     def push_to_hub(self, repo_id: str, **options: Unpack[PushOptions]) -> str:
         """Upload the model to the Hub in one commit.
 
-        A predictor that was loaded from a directory sends that directory as it is now, with its card and scores. A
-        predictor made of a model and a tokenizer sends these two, without a card.
+        A predictor that was loaded from a directory uploads this directory in its present state, with its card and
+        scores. A predictor created from a model and a tokenizer uploads these, without a card.
 
         Args:
             repo_id: the repository, as ``"name/model"``; created if missing.
@@ -106,8 +108,9 @@ class Predictor:
             The URL of the commit, or of the pull request.
 
         Raises:
-            ConfigError: an argument is invalid, there is no token, or HF_HUB_OFFLINE is set. Nothing was sent.
-            ModelError: the directory holds no complete model, or the Hub refused or failed: the branch is unchanged.
+            ConfigError: an argument is invalid, no access token is set, or HF_HUB_OFFLINE is set. Nothing was sent.
+            ModelError: the directory does not hold a complete model, or a request to the Hub failed. The branch is
+                unchanged.
         """
         with TemporaryDirectory() as scratch:
             if self._directory is None:
@@ -118,7 +121,7 @@ class Predictor:
 
     @property
     def tasks(self) -> Mapping[str, Task]:
-        """The model's tasks by name."""
+        """The tasks of the model by name."""
         return self.model.tasks
 
     def predict(
@@ -129,30 +132,34 @@ class Predictor:
         all_scores: bool = False,
         aggregation_strategy: Aggregation = "first",
     ) -> Any:
-        """Predict one task: one prediction for one input, a list for several, an iterator for an iterator.
+        """Predict one task.
 
         Args:
-            inputs: a text, a pair ``(text, pair)``, ``{"words": […]}``, or several, see `predict_all`.
-            task: the name of the task.
+            inputs: a text, a pair ``(text, pair)``, ``{"words": […]}``, or several inputs, see `predict_all`.
+            task: name of the task.
             all_scores: add ``"scores"``, the probability of every label.
             aggregation_strategy: see `predict_all`.
 
+        Returns:
+            A prediction for one input, as JSON values; a list for inputs with a length, an iterator for others.
+
         Raises:
-            ConfigError: there is no such task or strategy, or it wants pairs and got a text, or the other way round.
-            DataError: an input is not a text, pair or row of words; the message names its position and type.
+            ConfigError: the task or the strategy is unknown, or the task does not accept the input (such as a single
+                text instead of a pair).
+            DataError: an input is malformed; the message names its position and type.
         """
         if not isinstance(task, str):
             raise ConfigError(
-                f"task: the name of a task was expected, found {describe_value(task)}; it is one of "
-                f"{', '.join(self.tasks)}. predict_all takes several: tasks=[…]"
+                f"task: the name of a task was expected, found {describe_value(task)}; tasks: "
+                f"{', '.join(self.tasks)}. To predict several, use predict_all(…, tasks=[…])"
             )
-        answers = self.predict_all(
+        results = self.predict_all(
             inputs, tasks=[task], all_scores=all_scores, aggregation_strategy=aggregation_strategy
         )
-        if isinstance(answers, Mapping):
-            return answers[task]
-        predictions = (answer[task] for answer in answers)
-        return list(predictions) if isinstance(answers, list) else predictions
+        if isinstance(results, Mapping):
+            return results[task]
+        predictions = (by_task[task] for by_task in results)
+        return list(predictions) if isinstance(results, list) else predictions
 
     def predict_all(
         self,
@@ -162,33 +169,35 @@ class Predictor:
         all_scores: bool = False,
         aggregation_strategy: Aggregation = "first",
     ) -> Any:
-        """The answers of several tasks, from one pass of the encoder.
+        """Predict several tasks in one forward pass.
 
-        A text that is longer than the model reads is labelled in overlapping windows; other tasks read its beginning,
-        and say so: ``"truncated": True``.
+        For a text longer than the maximum input length, token classification uses overlapping windows; other tasks read
+        its beginning, and their predictions have ``"truncated": True``.
 
         Args:
             inputs: a text, a pair ``(text, pair)``, ``{"words": […]}``, or several: a list, a NumPy or Arrow array, a
                 pandas Series, an iterator; or a table: a pandas DataFrame, a `datasets.Dataset`, an Arrow table. Tables
-                and rows need the columns that a task was trained on, or ``text``, perhaps ``pair``, or ``words``.
-            tasks: names of tasks; default: all that can read the input (a pair task cannot read a single text).
+                and dicts need the columns that a task was trained on, or ``text``, optionally with ``pair``, or
+                ``words``; and the further inputs of a task type.
+            tasks: names of the tasks; default: all that accept the input (a task on pairs does not accept a single
+                text).
             all_scores: add ``"scores"``, the probability of every label.
-            aggregation_strategy: for words with BIO tags, as `pipeline()` names it: "first" joins them to spans, "none"
-                answers every tagged word by itself.
+            aggregation_strategy: for tags of words, as in `pipeline()`: "first" joins them to spans, "none" returns
+                each tagged word.
 
         Returns:
-            ``{task: prediction}`` for one input; a list of these, one per row in row order, for what has a length; an
-            iterator of these for what has none.
+            ``{task: prediction}`` for one input; a list of these in input order for inputs with a length; an iterator
+            of these for others.
 
         Raises:
-            ConfigError: a named task or the strategy does not exist, or the task cannot read an input.
-            DataError: an input is not a text, pair or row of words; the message names its position and type.
+            ConfigError: a task or the strategy is unknown, or a named task does not accept an input.
+            DataError: an input is malformed; the message names its position and type.
         """
         self._check_tasks(tasks)
         if aggregation_strategy not in get_args(Aggregation):
             raise ConfigError(
-                f'aggregation_strategy: "first" or "none", found {aggregation_strategy!r}. A word is answered at its '
-                "first token, as it was trained: others have learned nothing that could be averaged"
+                f'aggregation_strategy: "first" or "none" was expected, found {aggregation_strategy!r}. Only the first '
+                "token of each word is trained, so the scores of the others cannot be averaged"
             )
         options = OutputOptions(all_scores=all_scores, aggregation=aggregation_strategy)
         reader = InputReader(self.tasks, wanted=tasks)
@@ -203,38 +212,39 @@ class Predictor:
     def export(
         self, directory: str | Path, *, to: str = "transformers", task: str | Sequence[str] | None = None
     ) -> float:
-        """Write the model for use without nlpmtl.
+        """Export the model for use without nlpmtl, and verify its logits.
 
         Args:
-            directory: where to; it must not exist, or be empty.
-            to: ``"transformers"``, a stock model of one task for `transformers.pipeline`, or ``"onnx"``.
-            task: which task, or several for ONNX; default: all that the model has.
+            directory: output directory; must be empty or not exist.
+            to: ``"transformers"``, a model of one task for `transformers.pipeline`, or ``"onnx"``.
+            task: name of the task, or names of several for ONNX; default: all tasks.
 
         Returns:
-            The largest difference between a logit of the written model and of this one, as a fraction of the largest
-            logit of the task (of 1, where that is less).
+            The largest difference of a logit between both models, relative to the largest logit of the task (to 1 if
+            that is less).
 
         Raises:
-            ConfigError: there is no such task, it has to be one and is not, or the directory holds something.
-            ModelError: the model cannot be written so.
+            ConfigError: a task or the format is unknown, several tasks are given for ``"transformers"``, or the
+                directory is not empty.
+            ModelError: the model cannot be exported in this format. Nothing is written.
         """
-        wanted = [task] if isinstance(task, str) else task
-        self._check_tasks(wanted)
-        tasks = list(self.tasks if wanted is None else wanted)
+        names = [task] if isinstance(task, str) else task
+        self._check_tasks(names)
+        tasks = list(self.tasks if names is None else names)
         if not isinstance(self.model, MultiTaskModel):
-            raise ModelError("this is an exported model already: export from the directory that it was made of")
+            raise ModelError("this is already an export; export from the original model directory")
         if any(isinstance(module, Int8Linear) for module in self.model.modules()):
-            raise ModelError('this model was loaded as "int8": load it again without a dtype, and export that')
+            raise ModelError('this model was loaded with dtype="int8": load it again without a dtype to export it')
         if to == "onnx":
-            return export_onnx(self.model, self.tokenizer, directory=Path(directory), tasks=wanted)
+            return export_onnx(self.model, self.tokenizer, directory=Path(directory), tasks=names)
         if to != "transformers":
-            raise ConfigError(f"a model is exported to transformers or to onnx, not to {to!r}")
+            raise ConfigError(f'to: "transformers" or "onnx" was expected, found {to!r}')
         if len(tasks) != 1:
-            raise ConfigError(f"a stock transformers model has one task: choose one of {', '.join(tasks)}")
+            raise ConfigError(f"a transformers model has a single task: name one of {', '.join(tasks)}")
         return export_task(self.model, self.tokenizer, task=tasks[0], directory=Path(directory))
 
     def _check_tasks(self, tasks: Sequence[str] | None) -> None:
-        """ConfigError if they are not names of tasks of this model."""
+        """Raise ConfigError unless these are names of tasks of this model."""
         if tasks is None:
             return
         if isinstance(tasks, str | bytes | Mapping) or not isinstance(tasks, Collection) or not tasks:

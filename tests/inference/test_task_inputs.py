@@ -198,8 +198,8 @@ def test_invalid_inputs_are_reported_with_their_index(predictor: Predictor, inpu
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        (None, r"task: the name of a task was expected, found None; it is one of topic, mood, places, grade, kinds"),
-        (["topic"], r"task: .* found \['topic'\] \(list\); .* predict_all takes several"),
+        (None, r"task: the name of a task was expected, found None; tasks: topic, mood, places, grade, kinds"),
+        (["topic"], r"task: .* found \['topic'\] \(list\); .* use predict_all"),
         (0, r"task: .* found 0 \(int\)"),
         (b"topic", r"task: .* \(bytes\)"),
         ("Topic", "no task 'Topic'; did you mean 'topic'"),
