@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +23,9 @@ from nlpmtl.data import TaskBatch
 from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.model import batch_losses, load_encoder
 from nlpmtl.registry import COLUMN_TYPES, METRICS, TASKS
+from nlpmtl.serving import Limits
 from nlpmtl.tasks import Task, task_from_config
+from tests.serving.conftest import running
 from tests.tiny import write_encoder
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -79,6 +84,31 @@ def test_predictions_from_python_and_from_the_command_line(model_dir: Path) -> N
     done = CliRunner().invoke(app, ["predict", str(model_dir), "a cat", "--task", "years"])
     assert done.exit_code == 0
     assert "low" in done.stdout
+
+
+def test_a_process_that_has_not_imported_it_needs_the_option_plugins(model_dir: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(nlpmtl.__file__).parents[1]), str(EXAMPLES)])}
+    command = [sys.executable, "-m", "nlpmtl", "predict", str(model_dir), "a cat"]
+
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *options], capture_output=True, text=True, env=environment, check=False)
+
+    refused = run()
+    assert refused.returncode == 2
+    assert "unknown task type 'interval'" in refused.stderr
+    assert "--plugins MODULE" in refused.stderr
+    done = run("--plugins", "plugin_task")
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout)["predictions"]) == {"years", "level"}
+
+
+def test_the_server_predicts_it(model_dir: Path) -> None:
+    predictor = nlpmtl.Predictor.from_pretrained(model_dir)
+    with running(predictor, Limits()) as server, server.client() as client:
+        assert client.get("/info").json["tasks"]["years"] == {"kind": "interval", "input": "text", "labels": []}
+        expected = predictor.predict("a cat", task="years")
+        assert client.post("/predict/years", {"inputs": "a cat"}).json == expected
+        assert client.post("/predict", {"inputs": "a cat"}).json["years"] == expected
 
 
 def test_export_to_onnx_but_not_to_transformers(model_dir: Path, tmp_path: Path) -> None:
