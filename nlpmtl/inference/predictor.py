@@ -40,8 +40,8 @@ class Predictor:
 
     Example:
         model = nlpmtl.Predictor.from_pretrained("runs/demo/model")
-        model.predict("A delightful film.", task="sst2")           # {"label": "positive", "score": 0.99}
-        model.predict_all(["Ada lives in Turin.", "It rained."])   # [{"sst2": …, "entities": …}, …]
+        model.predict("A delightful film.", task="sst2")  # {"label": "positive", "score": 0.99}
+        model.predict_all(["Ada lives in Turin.", "It rained."])  # [{"sst2": …, "entities": …}, …]
     """
 
     def __init__(self, model: Backend, tokenizer: PreTrainedTokenizerBase, *, tokens: int | None = None) -> None:
