@@ -127,7 +127,7 @@ def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> Chec
 def _report(
     dataset: str, split: str, *, rows: TokenizedSplit, limit: int, train_labels: Mapping[str, set[int]]
 ) -> SplitReport:
-    lengths = rows.ids.lengths
+    lengths = rows.row_lengths
     unseen = {}
     for task, labels in rows.labels.items():
         new = sorted(_occurring(labels) - train_labels[task])
@@ -141,7 +141,7 @@ def _report(
         mean=float(lengths.mean()),
         percentile=int(np.percentile(lengths, 95, method="higher")),
         longest=int(lengths.max()),
-        cut=int((lengths > limit).sum()),
+        cut=int((rows.ids.lengths > limit).sum()),
         unseen=unseen,
     )
 

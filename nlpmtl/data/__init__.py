@@ -16,7 +16,6 @@ from nlpmtl.data.column_types import BUILT_IN, ColumnType, column_type
 from nlpmtl.data.computed_targets import ComputedLabels
 from nlpmtl.data.dataset_loader import DatasetLoader, digest_source
 from nlpmtl.data.example import Example, Input, TextInput, TokenSequence, to_input
-from nlpmtl.data.example_targets import IGNORED, Targets, stack_targets
 from nlpmtl.data.fingerprint import describe_changes, fingerprint
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.label_resolution import is_multi_hot, resolve_labels
@@ -27,12 +26,15 @@ from nlpmtl.data.sliding_window import Windows, tokenize_windows
 from nlpmtl.data.tables import Container, describe_value, open_container, row_labels, to_plain
 from nlpmtl.data.tag_schemes import Scheme, find_contradiction, names_to_bio, to_bio
 from nlpmtl.data.targets import (
+    IGNORED,
     ClassLabels,
     LabelMapping,
     Labels,
     NumberLabels,
     SetLabels,
     TagLabels,
+    Targets,
+    stack_targets,
 )
 from nlpmtl.data.task_tokenization import TaskMethods, parse_columns, parsed_values
 from nlpmtl.data.text_inputs import TokenizedInputs, tokenize_text_inputs

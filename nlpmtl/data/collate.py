@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlpmtl.data.batch import Batch, TaskBatch, pad_rows
-from nlpmtl.data.example_targets import join_padded
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.row_sequences import (
     Corrupt,
@@ -25,6 +24,7 @@ from nlpmtl.data.row_sequences import (
     row_lengths,
     take_sequences,
 )
+from nlpmtl.data.targets import join_padded
 from nlpmtl.data.tokenized_split import TokenizedSplit
 from nlpmtl.data.word_alignment import NO_TOKEN
 

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlpmtl.data.arrays import ArrayWriter, memmap_array
-from nlpmtl.data.arrow_buffer import ArrowBatches
 from nlpmtl.data.column_types import BUILT_IN, read_stored
-from nlpmtl.data.example_targets import Targets, stack_targets
+from nlpmtl.data.examples import ArrowBatches
 from nlpmtl.data.hashing import Hashes
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.ragged import Ragged
-from nlpmtl.data.targets import Indices, Labels
+from nlpmtl.data.targets import Indices, Labels, Targets, stack_targets
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlpmtl.data.example import TokenSequence
-from nlpmtl.data.example_targets import Targets, stack_targets
 from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.targets import Targets, stack_targets
 from nlpmtl.data.tokenized_split import TokenizedSplit
 from nlpmtl.errors import RunError
 

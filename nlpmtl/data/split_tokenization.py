@@ -16,10 +16,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nlpmtl.data.arrays import ArrayWriter, RaggedWriter
-from nlpmtl.data.arrow_buffer import ArrowBuffer
 from nlpmtl.data.batching import greedy_length_batches
 from nlpmtl.data.column_types import BUILT_IN
-from nlpmtl.data.examples import Examples
+from nlpmtl.data.examples import ArrowBuffer, Examples
 from nlpmtl.data.hashing import digest_tokens, hash_inputs
 from nlpmtl.data.label_columns import LabelColumnWriter
 from nlpmtl.data.labels import LabelType

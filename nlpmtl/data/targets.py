@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.data.example_targets import IGNORED, Targets
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
@@ -19,8 +18,79 @@ from nlpmtl.errors import DataError, did_you_mean, quote
 if TYPE_CHECKING:
     from torch import Tensor
 
+IGNORED = -100
+"""PyTorch's mark of a position without a label."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the loss of a task reads for one example.
+
+    Args:
+        count: number of items over which the loss is summed, such as tokens. It depends on the data only, never on
+            randomness: every process knows the counts of a whole step before the first forward pass.
+        example: name -> scalar or array; in a batch ``[examples]`` or ``[examples, most, ...]``, padded.
+        sequence: name -> a scalar or array per sequence; in a batch ``[sequences]`` or ``[sequences, most, ...]``.
+    """
+
+    count: int = 1
+    example: Mapping[str, Any] = field(default_factory=dict)
+    sequence: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+
+def stack_targets(targets: Sequence[Targets]) -> dict[str, Tensor]:
+    """Return the targets of examples as tensors: ``[examples, ...]``, or ``[sequences, ...]`` if given by sequence.
+
+    Arrays that differ in their first axis are padded at its end: integers with -100, numbers with NaN, booleans with
+    False.
+
+    >>> stack_targets([Targets(example={"tags": [1, 2]}), Targets(example={"tags": [3]})])["tags"].tolist()
+    [[1, 2], [3, -100]]
+    """
+    stacked = {name: _stack([target.example[name] for target in targets]) for name in targets[0].example}
+    for name in targets[0].sequence:
+        stacked[name] = _stack([value for target in targets for value in target.sequence[name]])
+    return stacked
+
+
+def _stack(values: Sequence[Any]) -> Tensor:
+    import torch
+
+    arrays = [np.asarray(value) for value in values]
+    dtype = np.result_type(*arrays)
+    if np.issubdtype(dtype, np.integer):
+        dtype = np.dtype(np.int64)
+    if len({array.shape for array in arrays}) == 1:
+        return torch.from_numpy(np.stack(arrays).astype(dtype))
+    return _pad([array[np.newaxis] for array in arrays], dtype)
+
+
+def join_padded(parts: Sequence[Tensor]) -> Tensor:
+    """Concatenate the targets of several batches; padded as by `stack_targets` if they differ in their second axis."""
+    import torch
+
+    if len({part.shape[1:] for part in parts}) == 1:
+        return torch.cat(list(parts))
+    arrays = [part.numpy() for part in parts]
+    return _pad(arrays, np.result_type(*arrays))
+
+
+def _pad(arrays: Sequence[NDArray[Any]], dtype: np.dtype[Any]) -> Tensor:
+    """Concatenate arrays, ``[rows, items, ...]``, with as many items as the longest."""
+    import torch
+
+    fill = {"i": IGNORED, "b": False}.get(dtype.kind, np.nan)
+    longest, rows = max(array.shape[1] for array in arrays), sum(map(len, arrays))
+    padded = np.full((rows, longest, *arrays[0].shape[2:]), fill, dtype=dtype)
+    start = 0
+    for array in arrays:
+        padded[start : start + len(array), : array.shape[1]] = array
+        start += len(array)
+    return torch.from_numpy(padded)
+
+
 Indices = Sequence[int] | NDArray[np.integer]
-"""Which rows."""
+"""Indices of rows."""
 
 _CODES_AT_ONCE = 100_000
 _SHOWN = 10
@@ -33,12 +103,12 @@ class Labels(ABC):
     """The labels of one task on one split.
 
     Args:
-        names: names of the labels by id; those from ``known`` on occur in this split only, and no prediction equals
+        names: names of the labels by id; those from ``known`` on occur only in this split, and no prediction equals
             them.
-        known: how many of the names the task knows.
+        known: number of names that the task knows.
         labelled: whether each row has a label, ``[rows]``.
-        counts: items that a loss counts in each row, ``[rows]``: 0 where it is unlabelled, the first tokens of
-            words in a tagged one, 1 in others.
+        counts: number of items over which the loss of each row is summed, ``[rows]``: 0 for an unlabelled row, for
+            tags the number of first tokens of words, else 1 or what `Task.targets` returned.
     """
 
     names: tuple[str, ...]
@@ -54,11 +124,11 @@ class Labels(ABC):
         """Return the parsed label of each row: a name, a number, or a list of names."""
 
     def occurring(self) -> NDArray[np.integer]:
-        """The ids that occur, ascending; none for numbers."""
+        """Return the ids that occur, ascending; none for numbers."""
         return np.zeros(0, dtype=np.int64)
 
     def first_row(self, label: int) -> int:
-        """The first row that has a label, by its id."""
+        """Return the first row that has a label, given its id."""
         raise NotImplementedError
 
     def targets(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> dict[str, Tensor]:
@@ -86,7 +156,7 @@ class Labels(ABC):
 
 @dataclass(frozen=True)
 class ClassLabels(Labels):
-    """One label a row: ids, ``[rows]``."""
+    """One label per row: ids, ``[rows]``."""
 
     ids: NDArray[np.integer]
 
@@ -107,7 +177,7 @@ class ClassLabels(Labels):
 
 @dataclass(frozen=True)
 class NumberLabels(Labels):
-    """One number a row, ``[rows]``."""
+    """One number per row, ``[rows]``."""
 
     numbers: NDArray[np.float64]
 
@@ -122,7 +192,7 @@ class NumberLabels(Labels):
 
 @dataclass(frozen=True)
 class SetLabels(Labels):
-    """Any number of labels a row: ids."""
+    """Any number of labels per row: ids."""
 
     ids: Ragged
 
@@ -146,7 +216,7 @@ class SetLabels(Labels):
 
 @dataclass(frozen=True)
 class TagLabels(Labels):
-    """One tag a word: ids."""
+    """One tag per word: ids."""
 
     ids: Ragged
 
@@ -162,7 +232,7 @@ class TagLabels(Labels):
     def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
         import torch
 
-        assert first_tokens is not None, "tags stand on words"
+        assert first_tokens is not None, "tags are labels of words"
         ids, places = self.ids.take(rows), first_tokens.take(rows)
         labels = np.full((len(rows), time), IGNORED, dtype=np.int64)
         kept = places.values >= 0

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from nlpmtl.data.arrays import RaggedWriter, memmap_ragged, open_regular_file
 from nlpmtl.data.computed_targets import ComputedLabels, ParsedColumns, TargetsWriter, read_targets
 from nlpmtl.data.example import Example, TextInput, TokenSequence
-from nlpmtl.data.example_targets import Targets
 from nlpmtl.data.hashing import hash_strings
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.sequence_arrays import SequenceArrays, read_sequences
 from nlpmtl.data.split_tokenization import submit_in_order
+from nlpmtl.data.targets import Targets
 from nlpmtl.data.text_inputs import TokenizedInputs, tokenize_text_inputs
 from nlpmtl.data.tokenization import find_failing_text
 from nlpmtl.data.tokenized_split import TokenizedSplit

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlpmtl.data.arrays import memmap_array, memmap_ragged, open_regular_file
-from nlpmtl.data.arrow_buffer import ArrowBatches, memmap_batches
 from nlpmtl.data.column_types import read_stored
 from nlpmtl.data.example import Example, Input, TokenSequence
+from nlpmtl.data.examples import ArrowBatches, memmap_batches
 from nlpmtl.data.hashing import Hashes
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.labels import LabelType

@@ -13,10 +13,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nlpmtl.config.dataset import InputConfig
-from nlpmtl.data.arrow_buffer import ArrowBuffer
 from nlpmtl.data.column_types import BUILT_IN, column_type, read_stored
 from nlpmtl.data.example import Example, Input, to_text, to_words
-from nlpmtl.data.examples import Examples
+from nlpmtl.data.examples import ArrowBuffer, Examples
 from nlpmtl.data.labels import LabelType, to_label
 from nlpmtl.data.raw_rows import MalformedRow, MissingColumn, RawRow, RawRows
 from nlpmtl.data.word_alignment import join_words

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nlpmtl.data.arrow_buffer import ArrowBatches
+from nlpmtl.data.examples import ArrowBatches
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.tokenized_split import TokenizedSplit

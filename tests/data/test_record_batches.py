@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nlpmtl.data.arrow_buffer import ArrowBatches, ArrowBuffer
+from nlpmtl.data.examples import ArrowBatches, ArrowBuffer
 
 SCHEMA = pa.schema([("text", pa.string()), ("labels", pa.list_(pa.string())), ("number", pa.float64())])
 ROW = st.tuples(

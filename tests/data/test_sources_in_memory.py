@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nlpmtl.data.in_memory import is_dataframe, open_dataframe, open_list
 from nlpmtl.data.raw_rows import MalformedRow
+from nlpmtl.data.source import is_dataframe, open_dataframe, open_list
 from nlpmtl.errors import DataError
 
 
