@@ -24,15 +24,15 @@ from tests.cli.conftest import RunCli
 if TYPE_CHECKING:
     from tests.tiny import Trained
 
-EVIL = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202eltr\u2066\u200f\x7f\r\b\n\u2028\u061c"
-BAD = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))} | set(
-    "\u2028\u2029\u200e\u200f\u061c"
-)
-GOOD = "Zürich 東京\u3000 e\u0301 \xa0 👩\u200d🔬 می\u200cروم ✂\ufe0f"
+ESCAPES = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202eltr\u2066\u200f\x7f\r\b\n\u2028\u061c"
+CONTROL_CHARACTERS = {
+    chr(code) for code in (*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+} | set("\u2028\u2029\u200e\u200f\u061c")
+PLAIN_TEXT = "Zürich 東京\u3000 e\u0301 \xa0 👩\u200d🔬 می\u200cروم ✂\ufe0f"
 
 
 @pytest.fixture(scope="module")
-def hostile(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hostile_model(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model whose label names are escape sequences."""
     directory = tmp_path_factory.mktemp("hostile") / "model"
     shutil.copytree(trained.model_dir, directory)
@@ -40,65 +40,65 @@ def hostile(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = json.loads(path.read_text(encoding="utf-8"))
     for task in config["tasks"].values():
         if task["kind"] in ("classification", "multilabel"):
-            task["labels"] = [f"{label}{EVIL}" for label in task["labels"]]
+            task["labels"] = [f"{label}{ESCAPES}" for label in task["labels"]]
     config["sharing"]["kind"] = "hard"
     path.write_text(json.dumps(config), encoding="utf-8")
     return directory
 
 
-def controls(text: str) -> set[str]:
+def control_characters(text: str) -> set[str]:
     """Return the characters that control a terminal, except line feeds."""
-    return (BAD & set(text)) - {"\n"}
+    return (CONTROL_CHARACTERS & set(text)) - {"\n"}
 
 
-def test_plain_text_keeps_letters_of_all_scripts_and_escapes_what_terminals_obey() -> None:
+def test_plain_keeps_letters_and_escapes_control_characters() -> None:
     from nlpmtl.errors import plain, plain_line
 
-    assert plain(GOOD) == plain_line(GOOD) == GOOD
-    assert not controls(plain(EVIL))
-    assert "\n" not in plain_line(EVIL)
+    assert plain(PLAIN_TEXT) == plain_line(PLAIN_TEXT) == PLAIN_TEXT
+    assert not control_characters(plain(ESCAPES))
+    assert "\n" not in plain_line(ESCAPES)
     assert plain("a\udcffb") == "a\\udcffb"
     assert plain("a\nb") == "a\nb"
 
 
-def test_json_of_a_terminal_reads_as_the_same_value() -> None:
+def test_json_for_a_terminal_round_trips() -> None:
     from nlpmtl.cli.console import to_json
 
-    value = {EVIL: [EVIL, GOOD, "\U0001f600"]}
+    value = {ESCAPES: [ESCAPES, PLAIN_TEXT, "\U0001f600"]}
     assert json.loads(to_json(value)) == value
-    assert not controls(to_json(value))
-    assert GOOD in to_json(value)
+    assert not control_characters(to_json(value))
+    assert PLAIN_TEXT in to_json(value)
 
 
-@pytest.mark.parametrize("task", ["topic", EVIL])
+@pytest.mark.parametrize("task", ["topic", ESCAPES])
 @pytest.mark.parametrize(
     "prediction",
     [
-        {"label": EVIL, "score": 0.5},
-        {"labels": [{"label": EVIL, "score": 0.5}]},
-        [{"word": EVIL, "entity_group": EVIL, "score": 0.5}],
-        [{"word": "a", "entity": EVIL}],
-        {"other": EVIL},
-        EVIL,
+        {"label": ESCAPES, "score": 0.5},
+        {"labels": [{"label": ESCAPES, "score": 0.5}]},
+        [{"word": ESCAPES, "entity_group": ESCAPES, "score": 0.5}],
+        [{"word": "a", "entity": ESCAPES}],
+        {"other": ESCAPES},
+        ESCAPES,
     ],
 )
-def test_predictions_for_a_person(task: str, prediction: Any) -> None:
+def test_predictions_for_reading_have_no_control_characters(task: str, prediction: Any) -> None:
     lines = _to_lines("a text", {task: prediction})
-    assert not controls(lines)
+    assert not control_characters(lines)
     assert len(lines.splitlines()) == 2
-    assert not controls(_to_lines(EVIL, {task: prediction}))
+    assert not control_characters(_to_lines(ESCAPES, {task: prediction}))
 
 
-def test_tables_and_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_and_lines_have_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     from nlpmtl.cli.console import echo, echo_json
 
-    print_table("task", EVIL, rows=[(EVIL, "1")])
-    echo(EVIL)
-    echo(EVIL, err=True)
-    echo_json({"label": EVIL})
+    print_table("task", ESCAPES, rows=[(ESCAPES, "1")])
+    echo(ESCAPES)
+    echo(ESCAPES, err=True)
+    echo_json({"label": ESCAPES})
     printed = capsys.readouterr()
-    assert not controls(printed.out)
-    assert not controls(printed.err)
+    assert not control_characters(printed.out)
+    assert not control_characters(printed.err)
 
 
 def test_logs_and_warnings_of_libraries(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,31 +113,35 @@ def test_logs_and_warnings_of_libraries(capsys: pytest.CaptureFixture[str], monk
     logger.addHandler(handler)
     try:
         protect_logs()
-        logger.warning("Unknown quantization type, got %s", EVIL)
-        logger.warning(EVIL)
-        warning = warnings.formatwarning(UserWarning(EVIL), UserWarning, "x.py", 1)
+        logger.warning("Unknown quantization type, got %s", ESCAPES)
+        logger.warning(ESCAPES)
+        warning = warnings.formatwarning(UserWarning(ESCAPES), UserWarning, "x.py", 1)
         inside = warnings.formatwarning(FutureWarning("old key"), FutureWarning, nlpmtl.run_config.__file__, 1)
     finally:
         logging.setLogRecordFactory(before)
         logger.removeHandler(handler)
     printed = capsys.readouterr().err
     assert printed.count("ltr") == 2
-    assert not controls(printed)
+    assert not control_characters(printed)
     assert "ltr" in warning
-    assert not controls(warning)
+    assert not control_characters(warning)
     assert warning.startswith("x.py:1: UserWarning: ")
     assert inside == "warning: old key\n"
 
 
-def test_commands_on_a_hostile_model(hostile: Path, run_file: Path, run_cli: RunCli, tmp_path: Path) -> None:
-    for arguments in (["show", hostile], ["evaluate", hostile, "--data", run_file], ["predict", hostile, "a cat"]):
+def test_commands_on_a_hostile_model(hostile_model: Path, run_file: Path, run_cli: RunCli, tmp_path: Path) -> None:
+    for arguments in (
+        ["show", hostile_model],
+        ["evaluate", hostile_model, "--data", run_file],
+        ["predict", hostile_model, "a cat"],
+    ):
         result = run_cli(*arguments)
-        assert not controls(result.output), arguments
+        assert not control_characters(result.output), arguments
     odd = tmp_path / "odd\x1b[31m.toml"
     odd.write_text('x = "\u202e"\n[encoder]\n"\x9b" = 1', encoding="utf-8")
     result = run_cli("show", odd)
     assert result.exit_code == 2
-    assert not controls(result.output)
+    assert not control_characters(result.output)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "cp437", "utf-8"])
@@ -227,18 +231,24 @@ def test_completion(run_cli: RunCli, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
-def test_commands_in_processes(encoding: str, hostile: Path, run_file: Path) -> None:
+def test_commands_in_processes(encoding: str, hostile_model: Path, run_file: Path) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C"}
-    for arguments in (["show", "kinds"], ["show", hostile], ["check", run_file], ["predict", hostile, "東京"], ["-h"]):
+    for arguments in (
+        ["show", "kinds"],
+        ["show", hostile_model],
+        ["check", run_file],
+        ["predict", hostile_model, "東京"],
+        ["-h"],
+    ):
         command = [sys.executable, "-m", "nlpmtl", *map(str, arguments)]
         result = subprocess.run(command, env=environment, capture_output=True, check=False)
         assert result.returncode == 0, (arguments, result.stderr.decode(errors="replace"))
 
 
 @pytest.mark.slow
-def test_predictions_on_a_terminal(hostile: Path) -> None:
+def test_predictions_on_a_terminal(hostile_model: Path) -> None:
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "nlpmtl", "predict", str(hostile), "a cat"]
+    command = [sys.executable, "-m", "nlpmtl", "predict", str(hostile_model), "a cat"]
     result = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, check=False)
     os.close(theirs)
     printed = b""
@@ -253,4 +263,4 @@ def test_predictions_on_a_terminal(hostile: Path) -> None:
     os.close(ours)
     assert result.returncode == 0, result.stderr
     assert "topic" in printed.decode()
-    assert not controls(printed.decode().replace("\r\n", "\n"))
+    assert not control_characters(printed.decode().replace("\r\n", "\n"))

@@ -25,26 +25,26 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def whole(run: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def reference(run: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return train_tiny(run, tmp_path_factory.mktemp("whole") / "out")
 
 
 @pytest.fixture
-def copied(whole: Trained, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole.output, tmp_path / "out"))
+def copied(reference: Trained, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(reference.output, tmp_path / "out"))
 
 
 def steps(output: Path, name: str) -> list[int]:
     return [line["step"] for line in read_lines(output / name)]
 
 
-def test_logs_are_rebuilt_from_the_checkpoint(run: dict[str, Any], whole: Trained, copied: Path) -> None:
+def test_logs_are_rebuilt_from_the_checkpoint(run: dict[str, Any], reference: Trained, copied: Path) -> None:
     """Logs that are missing, truncated, incomplete, or have lines after the checkpoint."""
     (copied / "metrics.jsonl").unlink()
     (copied / "evaluations.jsonl").write_text('{"step": 2, "ta')
     train_tiny(run, copied, resume=True)
     for name in ("metrics.jsonl", "evaluations.jsonl"):
-        assert (copied / name).read_bytes() == (whole.output / name).read_bytes()
+        assert (copied / name).read_bytes() == (reference.output / name).read_bytes()
     with (copied / "evaluations.jsonl").open("a") as file:
         file.write(json.dumps({**read_lines(copied / "evaluations.jsonl")[-1]}) + "\n")
     train_tiny(run, copied, resume=True)
@@ -65,7 +65,7 @@ def test_an_evaluation_after_the_checkpoint_is_not_logged_twice(run: dict[str, A
     assert read_json(checkpoint(tmp_path / "out", 6) / "state.json")["evaluated"] == 6
 
 
-def test_a_checkpoint_without_logs_truncates_the_logs(run: dict[str, Any], whole: Trained, copied: Path) -> None:
+def test_a_checkpoint_without_logs_truncates_the_logs(run: dict[str, Any], reference: Trained, copied: Path) -> None:
     """nlpmtl 0.1 wrote such checkpoints."""
     for path in copied.glob("checkpoints/step-*"):
         for name in ("metrics.jsonl", "evaluations.jsonl"):
@@ -74,11 +74,11 @@ def test_a_checkpoint_without_logs_truncates_the_logs(run: dict[str, Any], whole
         manifest["sha256"] = {name: sha for name, sha in manifest["sha256"].items() if not name.endswith(".jsonl")}
         (path / "manifest.json").write_text(json.dumps(manifest))
     train_tiny(run, copied, resume=True)
-    assert (copied / "metrics.jsonl").read_bytes() == (whole.output / "metrics.jsonl").read_bytes()
+    assert (copied / "metrics.jsonl").read_bytes() == (reference.output / "metrics.jsonl").read_bytes()
     assert steps(copied, "evaluations.jsonl") == [2, 4, 6]
 
 
-def test_the_model_directory_is_replaced_atomically(run: dict[str, Any], whole: Trained, copied: Path) -> None:
+def test_the_model_directory_is_replaced_atomically(run: dict[str, Any], reference: Trained, copied: Path) -> None:
     """Leftovers of a killed process are removed, files of others are kept."""
     for name in (".tmp1234", ".tmpabcd", "images/answers-gone.png"):
         (copied / "model" / name).write_bytes(b"half")
@@ -89,11 +89,11 @@ def test_the_model_directory_is_replaced_atomically(run: dict[str, Any], whole: 
         (copied / name).mkdir()
     train_tiny(run, copied, resume=True)
     names = {path.name for path in (copied / "model").iterdir()}
-    assert names == {path.name for path in whole.model_dir.iterdir()} | {"notes.txt", "onnx"}
+    assert names == {path.name for path in reference.model_dir.iterdir()} | {"notes.txt", "onnx"}
     assert (copied / "model" / "onnx" / "model.onnx").read_bytes() == b"mine"
     assert not (copied / "model" / "images" / "answers-gone.png").exists()
-    assert {path.name for path in copied.iterdir()} == {path.name for path in whole.output.iterdir()}
-    assert digest(copied / "model") == digest(whole.model_dir)
+    assert {path.name for path in copied.iterdir()} == {path.name for path in reference.output.iterdir()}
+    assert digest(copied / "model") == digest(reference.model_dir)
 
 
 def test_a_model_that_was_moved_away_is_restored(run: dict[str, Any], copied: Path) -> None:

@@ -31,7 +31,7 @@ def weights_of(kind: str, matrix: Array) -> Array:
     return np.array([weights[task] for task in tasks])
 
 
-def solved(objective: Any, constraints: list[Any], variable: Any) -> Any:
+def solve(objective: Any, constraints: list[Any], variable: Any) -> Any:
     cvxpy.Problem(cvxpy.Minimize(objective), constraints).solve(**TIGHT)
     return variable.value
 
@@ -47,21 +47,21 @@ def reference(kind: str, matrix: Array) -> Any:
     mean = q.mean(axis=0)
     match kind:
         case "mgda":
-            w = solved(cvxpy.sum_squares(q.T @ w), [w >= 0, cvxpy.sum(w) == 1], w)
+            w = solve(cvxpy.sum_squares(q.T @ w), [w >= 0, cvxpy.sum(w) == 1], w)
         case "nashmtl":
-            w = solved(cvxpy.sum_squares(q.T @ w) / 2 - cvxpy.sum(cvxpy.log(w)), [], w)
+            w = solve(cvxpy.sum_squares(q.T @ w) / 2 - cvxpy.sum(cvxpy.log(w)), [], w)
         case "fairgrad":
-            w = solved(cvxpy.sum_squares(q.T @ w) / 2 - 2 * cvxpy.sum(cvxpy.sqrt(w)), [], w)
+            w = solve(cvxpy.sum_squares(q.T @ w) / 2 - 2 * cvxpy.sum(cvxpy.sqrt(w)), [], w)
         case "dualproj":
             d = cvxpy.Variable(q.shape[1])
-            return solved(cvxpy.sum_squares(d - mean), [q @ d >= 0], d) @ basis.T
+            return solve(cvxpy.sum_squares(d - mean), [q @ d >= 0], d) @ basis.T
         case "upgrad":
             d = cvxpy.Variable(q.shape)
-            return solved(cvxpy.sum_squares(d - q), [q @ d.T >= 0], d).sum(axis=0) @ basis.T
+            return solve(cvxpy.sum_squares(d - q), [q @ d.T >= 0], d).sum(axis=0) @ basis.T
         case "cagrad":
             d = cvxpy.Variable(q.shape[1])
             ball = cvxpy.norm(d - mean) <= 0.5 * np.linalg.norm(mean)
-            return solved(-cvxpy.min(q @ d), [ball], d) @ basis.T
+            return solve(-cvxpy.min(q @ d), [ball], d) @ basis.T
         case "aligned_mtl":
             u, sizes, v = np.linalg.svd(matrix, full_matrices=False)
             return np.asarray(sizes[-1] * (u @ v).mean(axis=0))
@@ -117,17 +117,17 @@ def test_kkt_residuals_are_small(count: int) -> None:
 A, B, C = np.random.default_rng(0).standard_normal((3, 40))
 DEGENERATE = {
     "parallel": [A, A],
-    "parallel, of unlike length": [A, 2 * A, 0.5 * A],
+    "parallel, of different norms": [A, 2 * A, 0.5 * A],
     "nearly parallel, 1e-3": [A, A + 1e-3 * B],
     "nearly parallel, 1e-4": [A, A + 1e-4 * B],
     "nearly parallel, 1e-8": [A, 3 * (A + 1e-8 * B), A - 1e-8 * C],
     "opposite": [A, -A],
-    "opposite, of unlike length": [A, -3 * A],
+    "opposite, of different norms": [A, -3 * A],
     "nearly opposite": [A, -A + 1e-8 * B],
     "one is 0": [A, B, 0 * A],
     "all but one are 0": [A, 0 * A, 0 * A],
     "dependent": [A, B, A + B],
-    "no direction suits all": [A, B, -A - B],
+    "no common descent direction": [A, B, -A - B],
     "of very unlike length": [A, 1e-6 * B, 1e6 * C],
     "more than dimensions": list(np.random.default_rng(1).standard_normal((8, 3))),
     "one": [A],

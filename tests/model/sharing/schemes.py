@@ -26,7 +26,7 @@ CASES: dict[str, dict[str, Any]] = {
 TASKS = ("a", "type", "c-d")
 LENGTHS = (5, 9, 3, 9, 1)
 ROWS: dict[str, tuple[int, ...]] = {"a": (0, 1, 3), "type": (1, 2, 4), "c-d": (3,)}
-"""Return the rows of each task; rows 1 and 3 belong to two tasks."""
+"""Rows of each task; rows 1 and 3 belong to two tasks."""
 
 
 def make_encoder(directory: Path, name: str = "bert", **config: Any) -> PreTrainedModel:

@@ -27,7 +27,7 @@ from tests.model.sharing.schemes import (
 )
 
 EXACT: dict[str, Any] = {"rtol": 0.0, "atol": 1e-9}
-STIRRED = [case for case in CASES if case != "hard"]
+WITH_TASK_PARAMETERS = [case for case in CASES if case != "hard"]
 
 
 def test_every_registered_scheme_is_tested() -> None:
@@ -37,10 +37,10 @@ def test_every_registered_scheme_is_tested() -> None:
 
 QUICK = ("bert", "modernbert", "deberta-v2")
 """Absolute positions, rotary positions with windows, and relative positions."""
-SWEPT = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES]
+ALL_ARCHITECTURES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES]
 
 
-@pytest.mark.parametrize("name", SWEPT)
+@pytest.mark.parametrize("name", ALL_ARCHITECTURES)
 @pytest.mark.parametrize("case", CASES)
 def test_a_mixed_batch_equals_single_rows_on_every_architecture(
     case: str, name: str, tmp_path_factory: pytest.TempPathFactory
@@ -53,11 +53,11 @@ def test_a_mixed_batch_equals_single_rows_on_every_architecture(
     sharing, inputs, rows = make_sharing(encoder, CASES[case]), make_inputs(encoder), parts()
     mixed = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
     for task, indices in rows.items():
-        for place, row in enumerate(indices.tolist()):
+        for index, row in enumerate(indices.tolist()):
             length = int(inputs["attention_mask"][row].sum())
             separate = {key: value[row : row + 1, :length] for key, value in inputs.items()}
             single = sharing(separate, {task: torch.tensor([0])})
-            torch.testing.assert_close(mixed[task][place, :length], single[task][0], **EXACT)
+            torch.testing.assert_close(mixed[task][index, :length], single[task][0], **EXACT)
     if case != "hard":
         assert not torch.allclose(mixed["a"][2], mixed["c-d"][0]), "row 3 differs between tasks"
     if supports_packing(encoder.config):
@@ -66,19 +66,20 @@ def test_a_mixed_batch_equals_single_rows_on_every_architecture(
         packed = sharing(inputs, rows)
         for task, packed_hidden in masked(packed, rows, inputs["attention_mask"]).items():
             torch.testing.assert_close(packed_hidden, mixed[task], **EXACT)
-        single = gradients(sharing, packed)
-        assert single.keys() == expected.keys()
+        packed_gradients = gradients(sharing, packed)
+        assert packed_gradients.keys() == expected.keys()
         for key, gradient in expected.items():
-            torch.testing.assert_close(single[key], gradient, rtol=1e-6, atol=1e-8 * float(gradient.abs().max()) + 1e-9)
+            tolerance = 1e-8 * float(gradient.abs().max()) + 1e-9
+            torch.testing.assert_close(packed_gradients[key], gradient, rtol=1e-6, atol=tolerance)
 
 
-KEPT: dict[str, PreTrainedModel] = {}
+ENCODERS: dict[str, PreTrainedModel] = {}
 
 
 def architecture(name: str, factory: pytest.TempPathFactory) -> PreTrainedModel:
-    if name not in KEPT:
-        KEPT[name] = make_encoder(factory.mktemp(name), name)
-    return copy.deepcopy(KEPT[name])
+    if name not in ENCODERS:
+        ENCODERS[name] = make_encoder(factory.mktemp(name), name)
+    return copy.deepcopy(ENCODERS[name])
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -99,7 +100,7 @@ def test_the_standalone_encoder_of_a_task_gives_its_hidden_states(case: str, enc
 
 
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("case", STIRRED)
+@pytest.mark.parametrize("case", WITH_TASK_PARAMETERS)
 def test_task_parameters_get_gradients_only_from_rows_of_the_task(
     case: str, packed: bool, encoder: PreTrainedModel
 ) -> None:
@@ -123,12 +124,12 @@ def test_task_parameters_get_gradients_only_from_rows_of_the_task(
 def test_the_order_of_tasks_changes_nothing(case: str, encoder: PreTrainedModel) -> None:
     inputs, rows = make_inputs(encoder), parts()
     hidden = make_sharing(copy.deepcopy(encoder), CASES[case])(inputs, rows)
-    turned = make_sharing(encoder, CASES[case], TASKS[::-1])
+    reordered = make_sharing(encoder, CASES[case], TASKS[::-1])
     if case == "cross_stitch":
-        for stitch in turned.added_shared_parameters():
+        for stitch in reordered.added_shared_parameters():
             table = stitch.data.view(3, 3)
             table.copy_(table.flip(0, 1).clone())
-    other = turned(inputs, {task: rows[task] for task in reversed(rows)})
+    other = reordered(inputs, {task: rows[task] for task in reversed(rows)})
     for task in TASKS:
         torch.testing.assert_close(hidden[task], other[task], **EXACT)
 
@@ -170,12 +171,9 @@ def test_bfloat16_is_close_to_double_precision(case: str, encoder: PreTrainedMod
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rough = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
         gradients(sharing, rough)
-    for task, rough_hidden in rough.items():
-        assert (
-            0
-            < float((rough_hidden - exact[task]).detach().abs().max())
-            < 0.15 * float(exact[task].detach().abs().max())
-        )
+    for task, hidden in rough.items():
+        largest = float(exact[task].detach().abs().max())
+        assert 0 < float((hidden - exact[task]).detach().abs().max()) < 0.15 * largest
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -187,8 +185,8 @@ def test_int8_is_close_to_double_precision(case: str, encoder: PreTrainedModel) 
         to_int8(sharing)
         rough = masked(sharing(inputs, rows), rows, inputs["attention_mask"])
     assert sum(isinstance(module, Int8Linear) for module in sharing.modules()) == linears >= 18
-    for task, rough_hidden in rough.items():
-        assert 0 < float((rough_hidden - exact[task]).abs().max()) < 0.2 * float(exact[task].abs().max())
+    for task, hidden in rough.items():
+        assert 0 < float((hidden - exact[task]).abs().max()) < 0.2 * float(exact[task].abs().max())
 
 
 @pytest.mark.parametrize("case", CASES)
