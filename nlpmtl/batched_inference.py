@@ -210,14 +210,13 @@ class _TaskReads:
         for name, tensor in outputs.items():
             values = tensor.float().cpu().numpy()
             lengths = self._lengths if values.ndim > 2 and values.shape[1] == time else None
-            if name not in self.outputs:  # the first pass has the longest sequences
-                shape = (len(self._lengths), *values.shape[1:])
-                self.outputs[name] = _Output(np.empty(shape, dtype=values.dtype), lengths)
-            stored = self.outputs[name].values
-            if lengths is None:
-                stored[part.indices] = values[part.order]
-            else:
-                stored[part.indices, :time] = values[part.order]
+            stored = self.outputs[name].values if name in self.outputs else values[:0]
+            shape = (len(self._lengths), *np.maximum(stored.shape[1:], values.shape[1:]).tolist())
+            if stored.shape != shape:
+                larger = np.zeros(shape, dtype=values.dtype)
+                larger[tuple(map(slice, stored.shape))] = stored
+                self.outputs[name] = _Output(larger, lengths)
+            self.outputs[name].values[(part.indices, *map(slice, values.shape[1:]))] = values[part.order]
 
 
 def _select(outputs: Mapping[str, _Output], start: int, end: int) -> Outputs:
