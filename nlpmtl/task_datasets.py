@@ -82,6 +82,8 @@ def load_task_datasets(
     earlier = earlier or {}
     columns = read_columns(datasets, rows)
     tasks = _build_tasks(datasets, rows, columns=columns, earlier=earlier)
+    for task in tasks.values():
+        task.tokenizer = load.tokenizer
     encoded = label_splits(datasets, rows, columns=columns, tasks=tasks)
     for name, task in tasks.items():
         labelled = {dataset: e for dataset, e in encoded.get("train", {}).items() if name in e.labels}

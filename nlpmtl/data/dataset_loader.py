@@ -48,7 +48,7 @@ class DatasetLoader:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> None:
         self.notes: list[str] = []
-        self._tokenizer = without_truncation(tokenizer)
+        self.tokenizer = without_truncation(tokenizer)
         self._max_length = max_length
         self._cache = Cache(cache_directory())
         self._common_key = {
@@ -100,7 +100,7 @@ class DatasetLoader:
             if entry is not None:
                 with suppress(*_UNREADABLE):
                     return read_targets_of_tasks(split, entry)
-            options: dict[str, Any] = {"tokenizer": self._tokenizer, "max_length": self._max_length}
+            options: dict[str, Any] = {"tokenizer": self.tokenizer, "max_length": self._max_length}
             if key is not None:
                 try:
                     with self._cache.add(key) as directory:
@@ -151,7 +151,7 @@ class DatasetLoader:
                     examples[split],
                     columns=reader.columns,
                     extra=reader.context.extra,
-                    tokenizer=self._tokenizer,
+                    tokenizer=self.tokenizer,
                     max_length=self._max_length,
                     directory=directory,
                 )

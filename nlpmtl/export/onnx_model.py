@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
-from nlpmtl.data import Batch
+from nlpmtl.data import Batch, without_truncation
 from nlpmtl.errors import ConfigError, ModelError, NlpmtlError
 from nlpmtl.hub.model_files import GRAPH
 from nlpmtl.model import (
@@ -137,6 +137,8 @@ def load_onnx(directory: str | Path, *, device: str) -> tuple[OnnxModel, PreTrai
     except Exception as error:  # the errors of transformers and tokenizers have no common base class
         raise ModelError(f"{failed}: {explain_load_error(error)}") from error
     model = OnnxModel(session, config)
+    for task in model.tasks.values():
+        task.tokenizer = without_truncation(tokenizer)
     check_length(config, positions=None, failed=failed)
     check_tokenizer(tokenizer, owner=f"{failed}: it", rows=None)
     check_logits(model.compute, tokenizer, length=min(config.input_length, 16), failed=failed)

@@ -134,11 +134,13 @@ def load_model(
             raise ModelError(
                 f"{failed}: its config.json is not that of an nlpmtl model: model_type is {config.model_type!r}"
             )
-        check_shapes(directory, config, failed=failed)
         options: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True, "output_loading_info": True}
-        loaded: Any = MultiTaskModel.from_pretrained(directory, **options)
+        assert config.encoder_config is not None, "`check_files` refuses a config without it"
+        tokenizer = load_tokenizer(str(directory), config=config.encoder_config)
+        untruncated = without_truncation(tokenizer)
+        check_shapes(directory, config, tokenizer=untruncated, failed=failed)
+        loaded: Any = MultiTaskModel.from_pretrained(directory, tokenizer=untruncated, **options)
         model: MultiTaskModel = loaded[0]
-        tokenizer = load_tokenizer(str(directory), config=model.config.encoder_config)
     except NlpmtlError:
         raise
     except Exception as error:  # the errors of transformers, tokenizers and torch have no common base class

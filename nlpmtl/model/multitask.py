@@ -33,6 +33,7 @@ class MultiTaskModel(PreTrainedModel):
     Args:
         config: config of the model.
         encoder: pretrained encoder; default: an encoder with initial weights.
+        tokenizer: tokenizer of the encoder, for task types that need it.
     """
 
     config_class = MultiTaskConfig
@@ -43,11 +44,20 @@ class MultiTaskModel(PreTrainedModel):
     _supports_flex_attn = True
     _supports_attention_backend = True
 
-    def __init__(self, config: MultiTaskConfig, *, encoder: PreTrainedModel | None = None) -> None:
+    def __init__(
+        self,
+        config: MultiTaskConfig,
+        *,
+        encoder: PreTrainedModel | None = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+    ) -> None:
         super().__init__(config)
         if config.encoder_config is None or not config.tasks:
             raise ModelError("this config.json has no encoder or no tasks: it was not written by nlpmtl")
         self.tasks: dict[str, Task] = {name: task_from_config(name, spec) for name, spec in config.tasks.items()}
+        if tokenizer is not None:
+            for task in self.tasks.values():
+                task.tokenizer = tokenizer
         scheme = config.sharing.get("kind", "hard")
         if scheme not in SHARINGS.names():
             near = did_you_mean(str(scheme), SHARINGS.names())
@@ -62,7 +72,9 @@ class MultiTaskModel(PreTrainedModel):
             encoder=encoder,
             tasks=tuple(self.tasks),
         )
-        self.heads = nn.ModuleDict({_key(name): _build_head(task, encoder) for name, task in self.tasks.items()})
+        self.heads = nn.ModuleDict(
+            {_key(name): _build_head(task, encoder, tokenizer=tokenizer) for name, task in self.tasks.items()}
+        )
         self.covariance: TaskCovariance | None = None
         if isinstance(options, SharingOptions) and options.relations is not None:
             self.covariance = TaskCovariance(self._task_parameters(), strength=options.relations_strength)
@@ -96,7 +108,7 @@ class MultiTaskModel(PreTrainedModel):
             sharing=sharing,
             input_length=input_length,
         )
-        model = cls(config, encoder=encoder.model)
+        model = cls(config, encoder=encoder.model, tokenizer=encoder.tokenizer)
         model.sharing.init_parameters(seed)
         model.tasks = all_tasks
         for name, task in all_tasks.items():

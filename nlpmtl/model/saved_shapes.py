@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.errors import ModelError
 from nlpmtl.model.multitask import MultiTaskModel
@@ -15,7 +16,7 @@ from nlpmtl.model.multitask_config import MultiTaskConfig
 from nlpmtl.saved_config import weight_files
 
 
-def check_shapes(directory: Path, config: MultiTaskConfig, *, failed: str) -> None:
+def check_shapes(directory: Path, config: MultiTaskConfig, *, tokenizer: PreTrainedTokenizerBase, failed: str) -> None:
     """Check that the weights in a directory have the shapes that its config describes, without allocating them.
 
     Names may differ, because transformers renames some weights when it loads them; the number of values may not.
@@ -23,13 +24,14 @@ def check_shapes(directory: Path, config: MultiTaskConfig, *, failed: str) -> No
     Args:
         directory: model directory.
         config: its config.json.
+        tokenizer: its tokenizer.
         failed: beginning of the error message.
 
     Raises:
         ModelError: a tensor has another shape, or the files have more or fewer values.
     """
     with torch.device("meta"):
-        model = MultiTaskModel(config)
+        model = MultiTaskModel(config, tokenizer=tokenizer)
     expected: dict[str, Tensor] = model.state_dict(keep_vars=True)
     shapes: dict[str, list[int]] = {}
     for path in weight_files(directory, failed=failed):

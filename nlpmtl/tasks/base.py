@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from pydantic import PrivateAttr
 
 from nlpmtl.data import (
     Example,
@@ -28,6 +29,7 @@ from nlpmtl.tasks.stock_model import StockModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from transformers import PreTrainedTokenizerBase
 
     from nlpmtl.heads import HeadContext, Outputs
 
@@ -84,6 +86,8 @@ class Task(TaskFields, ABC):
     type as targets. It is False for a subclass that defines `sequences` or `targets`, which are then called for each
     row."""
 
+    _tokenizer: Any = PrivateAttr(None)
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if {"sequences", "targets"} & vars(cls).keys() and "vectorised" not in vars(cls):
@@ -113,6 +117,18 @@ class Task(TaskFields, ABC):
                 check(metric, reads=self.prediction_type(metric), pos_label=self._positive)
             except ConfigError as error:
                 raise ConfigError(f"task {self.name!r}: {error}") from None
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The encoder's tokenizer, which neither truncates nor pads. It is set before `sequences` is called."""
+        if self._tokenizer is None:
+            raise RuntimeError(f"task {self.name!r} has no tokenizer yet: it is set where a model is built or loaded")
+        tokenizer: PreTrainedTokenizerBase = self._tokenizer
+        return tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._tokenizer = tokenizer
 
     @property
     def outputs(self) -> int | None:
