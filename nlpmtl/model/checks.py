@@ -169,7 +169,8 @@ def check_loaded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, 
 
     def compute(ids: Tensor) -> Mapping[str, Tensor | Outputs]:
         with recorder:
-            logits: Mapping[str, Tensor | Outputs] = copied(input_ids=ids)
+            words = torch.arange(ids.shape[1]).unsqueeze(0)  # each token is a word, for heads that read words
+            logits: Mapping[str, Tensor | Outputs] = copied(input_ids=ids, words=words)
         return logits
 
     lookups = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -296,7 +296,7 @@ class Task(TaskFields, ABC):
         """Return the id of each label, then of each gold label that the task does not know."""
         if not self.labels:
             return {}
-        unknown = (name for label in gold for name in ([label] if isinstance(label, str) else label))
+        unknown = (name for label in gold for name in _names_in(label))
         return {name: i for i, name in enumerate(dict.fromkeys([*self.labels, *unknown]))}
 
     def prediction_type(self, metric: str) -> PredictionType:
@@ -322,3 +322,12 @@ class Task(TaskFields, ABC):
     def describe_output(self) -> str:
         """Return what it predicts in a few words, for the model card. Default: its labels."""
         return ", ".join(f"`{label}`" for label in self.labels)
+
+
+def _names_in(value: Any) -> Iterator[str]:
+    """Yield the names in a gold label, which may be in lists."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _names_in(part)

@@ -279,4 +279,22 @@ def find_labels(
             return names_to_bio(list(dict.fromkeys(map(spell, names))), _scheme(own, None))
         if split == "train":
             found.update(column.names)
-    return sort_names(found)
+    return sort_names(found or _names_of_further_columns(task, datasets, rows))
+
+
+def _names_of_further_columns(task: str, datasets: Mapping[str, DatasetConfig], rows: Rows) -> set[str]:
+    """Return the label names in all columns of a task but the first, in the train splits."""
+    names: set[str] = set()
+    for dataset, config in datasets.items():
+        options, split = config.tasks.get(task), rows[dataset].get("train")
+        if options is None or split is None:
+            continue
+        types = task_type(options.kind).columns
+        for key, columns in list(options.label_columns.items())[1:]:
+            type_ = column_type(types[key])
+            for name in columns:
+                if types[key] in BUILT_IN:
+                    names.update(split.columns[name].names)
+                else:
+                    names.update(label for value in split.stored_values(name) for label in type_.names(value))
+    return names
