@@ -216,7 +216,8 @@ class _TaskReads:
                 larger = np.zeros(shape, dtype=values.dtype)
                 larger[tuple(map(slice, stored.shape))] = stored
                 self.outputs[name] = _Output(larger, lengths)
-            self.outputs[name].values[(part.indices, *map(slice, values.shape[1:]))] = values[part.order]
+            inside: tuple[slice, ...] = tuple(map(slice, values.shape[1:]))
+            self.outputs[name].values[(part.indices, *inside)] = values[part.order]
 
 
 def _select(outputs: Mapping[str, _Output], start: int, end: int) -> Outputs:
