@@ -216,8 +216,8 @@ class _TaskReads:
                 larger = np.zeros(shape, dtype=values.dtype)
                 larger[tuple(map(slice, stored.shape))] = stored
                 self.outputs[name] = _Output(larger, lengths)
-            inside: tuple[slice, ...] = tuple(map(slice, values.shape[1:]))
-            self.outputs[name].values[(part.indices, *inside)] = values[part.order]
+            index: Any = (part.indices, *map(slice, values.shape[1:]))
+            self.outputs[name].values[index] = values[part.order]
 
 
 def _select(outputs: Mapping[str, _Output], start: int, end: int) -> Outputs:
