@@ -11,6 +11,7 @@ from nlpmtl.comparison import CompareResult, ConditionScores, TaskResult
 from nlpmtl.deprecation import RenamedAttribute, RenamedMethod
 from nlpmtl.model import MultiTaskModel
 from nlpmtl.run import TrainResult
+from nlpmtl.tasks import LabelCounts
 
 
 class Example:
@@ -54,6 +55,9 @@ def test_an_alias_returns_the_renamed_attribute_with_a_warning() -> None:
         (Relations, "own", "self_affinity"),
         (Grouping, "worth", "value"),
         (Estimate, "clear", "significant"),
+        (LabelCounts, "found", "true_positives"),
+        (LabelCounts, "missed", "false_negatives"),
+        (LabelCounts, "wrong", "false_positives"),
     ],
 )
 def test_old_fields_of_results(owner: type, old: str, new: str) -> None:

@@ -60,8 +60,8 @@ def describe_confusion(task: str, confusion: Confusion) -> str:
 
 def describe_precision_recall(task: str, counts: LabelCounts) -> str:
     """Return the alt text of precision and recall per label."""
-    whole = 2 * counts.found + counts.missed + counts.wrong
-    f1 = np.divide(2 * counts.found, whole, out=np.full(len(whole), np.inf), where=whole > 0)
+    whole = 2 * counts.true_positives + counts.false_negatives + counts.false_positives
+    f1 = np.divide(2 * counts.true_positives, whole, out=np.full(len(whole), np.inf), where=whole > 0)
     lowest = [i for i in np.argsort(f1, kind="stable")[:_EXAMPLES] if np.isfinite(f1[i])]
     examples = ", ".join(f"{counts.labels[i]} ({f1[i]:.2f})" for i in lowest)
     return f"Precision and recall of the {len(counts.labels)} labels of {task}. Lowest F1: {examples or 'undefined'}."

@@ -20,10 +20,10 @@ def precision_and_recall(task: str, counts: LabelCounts) -> Figure:
         task: name of the task.
         counts: its counts.
     """
-    errors = counts.missed + counts.wrong
+    errors = counts.false_negatives + counts.false_positives
     selected = np.sort(np.argsort(-errors, kind="stable")[:_MAX_LABELS])
     labels = display_names(counts.labels)
-    gold_counts = counts.found + counts.missed
+    gold_counts = counts.true_positives + counts.false_negatives
     names = [f"{labels[i]} ({gold_counts[i]})" for i in selected]
     complete = len(selected) == len(labels)
     selection = "" if complete else f"; the {len(selected)} of {len(labels)} labels with most errors"
@@ -35,8 +35,8 @@ def precision_and_recall(task: str, counts: LabelCounts) -> Figure:
         subtitle=f"per label; number of rows with it in brackets{selection}",
     )
     axes = add_axes(figure, left, HEAD + 0.3, 4.0, height)
-    true_positives, y = counts.found[selected], np.arange(len(selected))
-    precision = _ratio(true_positives, true_positives + counts.wrong[selected])
+    true_positives, y = counts.true_positives[selected], np.arange(len(selected))
+    precision = _ratio(true_positives, true_positives + counts.false_positives[selected])
     recall = _ratio(true_positives, gold_counts[selected])
     axes.hlines(y, precision, recall, color=PALE, linewidth=2.5, zorder=1)
     axes.scatter(precision, y, s=30, color=BLUE, marker="o", label="precision", zorder=3)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @TASKS.register("classification")
 class Classification(LabelTask):
-    """One of several labels, by cross-entropy over a softmax (label smoothing: Szegedy et al. 2016)."""
+    """Single-label classification: one of several labels, by cross-entropy (label smoothing: Szegedy et al., 2016)."""
 
     kind = "classification"
     pipeline_tag = "text-classification"

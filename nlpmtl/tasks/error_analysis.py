@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nlpmtl.deprecation import RenamedAttribute
+
 NOTHING = "(no answer)"
 """Label of a word without a prediction."""
 
@@ -34,20 +36,24 @@ class LabelCounts:
 
     Args:
         labels: names of the labels.
-        found: true positives, ``[labels]``.
-        missed: false negatives, ``[labels]``.
-        wrong: false positives, ``[labels]``.
+        true_positives: number of rows, ``[labels]``.
+        false_negatives: number of rows, ``[labels]``.
+        false_positives: number of rows, ``[labels]``.
     """
 
     labels: tuple[str, ...]
-    found: NDArray[np.int64]
-    missed: NDArray[np.int64]
-    wrong: NDArray[np.int64]
+    true_positives: NDArray[np.int64]
+    false_negatives: NDArray[np.int64]
+    false_positives: NDArray[np.int64]
+
+    found = RenamedAttribute("true_positives")
+    missed = RenamedAttribute("false_negatives")
+    wrong = RenamedAttribute("false_positives")
 
 
 @dataclass(frozen=True)
 class RegressionPairs:
-    """Gold numbers and predicted numbers, ``[rows]`` both."""
+    """Gold and predicted numbers, both ``[rows]``."""
 
     gold: NDArray[np.float64]
     predicted: NDArray[np.float64]
@@ -87,13 +93,13 @@ def _confusion(pairs: Sequence[tuple[str, str]], names: Sequence[str], *, unit: 
 
 def _count_labels(values: Sequence[Any], gold: Sequence[Any], names: Sequence[str]) -> LabelCounts:
     ids = {name: i for i, name in enumerate(names)}
-    right, predicted = multi_hot(gold, ids), multi_hot(values, ids)
-    found = np.count_nonzero(right & predicted, axis=0)
+    is_gold, is_predicted = multi_hot(gold, ids), multi_hot(values, ids)
+    true_positives = np.count_nonzero(is_gold & is_predicted, axis=0)
     return LabelCounts(
         labels=tuple(names),
-        found=found,
-        missed=np.count_nonzero(right, axis=0) - found,
-        wrong=np.count_nonzero(predicted, axis=0) - found,
+        true_positives=true_positives,
+        false_negatives=np.count_nonzero(is_gold, axis=0) - true_positives,
+        false_positives=np.count_nonzero(is_predicted, axis=0) - true_positives,
     )
 
 

@@ -37,16 +37,16 @@ if TYPE_CHECKING:
     from nlpmtl.heads import HeadContext, Outputs
 
 _VALID_SEQUENCES = (
-    "Valid sequences: nlpmtl answers with the best one in which I-x follows only B-x or I-x. The pipeline takes the "
-    'best tag of each token, or of each word\'s first one with `aggregation_strategy="first"`.'
+    "Valid sequences: nlpmtl predicts the best sequence in which I-x follows only B-x or I-x. The pipeline takes the "
+    'best tag of each token, or of the first token of each word with `aggregation_strategy="first"`.'
 )
 _FIRST_TOKENS = "Words: nlpmtl tags each by its first token; the pipeline tags every token."
 _SPLITTING = (
     "Word splitting: nlpmtl splits raw text into words as the training data was split (`word_splitting` in its "
-    "config.json), and reads them with single spaces between. Give the pipeline such text."
+    "config.json), and reads them joined by single spaces. Give the pipeline such text."
 )
 _WINDOWS = (
-    "Long texts: nlpmtl labels them whole, in overlapping windows; the pipeline cuts them off, unless given a `stride`."
+    "Long texts: nlpmtl reads them to the end, in overlapping windows; the pipeline truncates them without a `stride`."
 )
 
 NO_TAG = -1
@@ -54,7 +54,13 @@ NO_TAG = -1
 
 
 class WordScores(NamedTuple):
-    """Of the words of a row: tag ids ``[words]``, probabilities ``[words, labels]``, and whether each has a token."""
+    """Scores of the words of a row.
+
+    Args:
+        tags: id of the tag of each word, ``[words]``.
+        probabilities: ``[words, labels]``.
+        has_token: whether the word has a token, ``[words]``.
+    """
 
     tags: NDArray[np.int64]
     probabilities: Logits
@@ -63,10 +69,11 @@ class WordScores(NamedTuple):
 
 @TASKS.register("labeling")
 class Labeling(LabelTask):
-    """A tag for each word, by cross-entropy at the word's first token.
+    """Token classification: a tag for each word, by cross-entropy at the word's first token.
 
-    Under `bio` the answer is the most probable *valid* sequence (Viterbi): I-x follows only B-x or I-x. A word without
-    a token, or past the encoder's limit, is O under `bio`, and wrong under `plain`.
+    With `scheme = "bio"` the most probable *valid* sequence is predicted (Viterbi), in which I-x follows only B-x or
+    I-x. A word without a token, or beyond the maximum input length, is predicted as O with `bio`, and is scored as an
+    error with `plain`.
     """
 
     kind = "labeling"
@@ -80,13 +87,13 @@ class Labeling(LabelTask):
     metrics: ClassVar[tuple[str, ...]] = ("span_f1",)
 
     scheme: Scheme = "bio"
-    """How the tags of the data mark spans of words.
+    """Tagging scheme of the data.
 
-    "bio" (IOB2): a span begins with B-x and goes on with I-x. "iob1" (the original CoNLL files): with I-x, and B-x only
-    where it follows directly on another span of type x. "bioes": B-x, I-x, E-x for the last word, S-x for a single
-    word; also BILOU and BMES. "plain": tags such as parts of speech, independent of each other.
+    "bio" (IOB2): a span begins with B-x and continues with I-x. "iob1" (the original CoNLL files): a span begins with
+    I-x, or with B-x directly after another span of type x. "bioes": B-x, I-x, E-x for the last word, S-x for a single
+    word; also BILOU and BMES. "plain": tags without spans, such as parts of speech.
 
-    All but "plain" are converted when the data are read: the model has and predicts the tags of "bio".
+    All schemes but "plain" are converted to "bio" when the data are read.
     """
 
     _before: Any = PrivateAttr(None)
@@ -116,7 +123,7 @@ class Labeling(LabelTask):
         return "O" if self.scheme == "bio" else None
 
     def sequences(self, example: Example, *, predict: bool) -> list[TextInput]:
-        """Its words; a long text is predicted in overlapping windows, and truncated in training and evaluation."""
+        """Return the words; a long text is read in overlapping windows in prediction, and truncated otherwise."""
         return [example.text_input(words=True, stride="half" if predict else None)]
 
     def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
@@ -177,10 +184,10 @@ class Labeling(LabelTask):
     def format(self, prediction: Prediction, example: Example, options: OutputOptions = DEFAULT_OUTPUT) -> Any:
         """Spans, ``[{"entity_group": "person", "score": 0.99, "word": "Ada", "start": 0, "end": 3}, …]``.
 
-        Without aggregation one entry for each word that is not O, and under `plain` one per word, with its tag as
-        ``"entity"`` in place of ``"entity_group"``. The score of a span is the mean of its words' probabilities;
-        ``text[start:end] == word``. The scores of all labels are, for a span, those of ``"O"`` and of each entity, B-
-        and I- together; for a word those of all tags.
+        Without aggregation, the list has one item per word that is not O; with `plain`, one per word. An item has its
+        tag as ``"entity"`` instead of ``"entity_group"``. The score of a span is the mean probability of its words, and
+        ``text[start:end] == word``. `all_scores` adds for a span the probability of ``"O"`` and of each entity type (B-
+        and I- together), and for a word that of each tag.
         """
         by_word = self.scheme == "plain" or options.aggregation == "none"
         key, text, words = "entity" if by_word else "entity_group", example.text, example.words

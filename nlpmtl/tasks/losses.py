@@ -27,7 +27,7 @@ class LabelTask(Task):
     """Label = its weight in the loss (default: 1), all multiplied by the number that makes their mean over the train
     rows 1; or "balanced": rows / (labels · rows of the label)."""
     label_smoothing: float = Field(0.0, ge=0, lt=1, exclude=True)
-    """The share of the target's mass that is spread over all labels."""
+    """Label smoothing ε: fraction of the target distribution that is spread evenly over all labels."""
 
     _counts: list[int] | None = PrivateAttr(None)
     _weights: Any = PrivateAttr(None)
@@ -66,17 +66,17 @@ def check_class_weights(given: ClassWeights | None, *, task: str, labels: Sequen
     """
     for name in given if isinstance(given, Mapping) else ():
         if name not in labels:
-            raise ConfigError(f"task {task!r}: class_weights: {name!r} is no label; {did_you_mean(name, labels)}")
+            raise ConfigError(f"task {task!r}: class_weights: {name!r} is not a label; {did_you_mean(name, labels)}")
 
 
 def class_weights(given: ClassWeights | None, *, labels: Sequence[str], counts: Sequence[int] | None) -> Tensor | None:
     """Return the weight of each label in the loss, ``[labels]``; None if all are 1.
 
     Args:
-        given: label = weight; default: 1. Or "balanced": rows / (labels · rows of the label).
+        given: label = weight (default: 1); or "balanced": rows / (labels · rows of the label).
         labels: the label names.
-        counts: how often each label occurs in the train splits, if that is known: given weights are then multiplied by
-            a number that makes their mean over these 1, so that the task keeps its share of the mixture.
+        counts: number of occurrences of each label in the train splits, if known: given weights are then multiplied by
+            the number that makes their mean over these 1, so that the weight of the task is unchanged.
     """
     import torch
 

@@ -38,19 +38,19 @@ if TYPE_CHECKING:
     from nlpmtl.heads import Outputs
 
 _THRESHOLDS = (
-    "Thresholds: a label is an answer where its score is above the threshold that config.json gives it under "
-    "`thresholds`. They are not folded in, because that would change the scores."
+    "Thresholds: a label is predicted if its score is above its threshold, in `thresholds` of config.json. Thresholds "
+    "are not folded into the weights, because that would change the scores."
 )
 
 _ROWS = 256
-"""Rows that are decoded at once."""
+"""Number of rows that are decoded at once."""
 
 
 @TASKS.register("multilabel")
 class Multilabel(LabelTask):
-    """A yes or no for each label, by binary cross-entropy, averaged over the labels of a row.
+    """Multi-label classification: any number of labels per row, by binary cross-entropy averaged over the labels.
 
-    With `label_smoothing` the targets 0 and 1 are drawn towards one half.
+    `label_smoothing` ε replaces the targets 0 and 1 by ε / 2 and 1 − ε / 2.
     """
 
     kind = "multilabel"
@@ -76,7 +76,7 @@ class Multilabel(LabelTask):
             raise ConfigError(f"task {self.name!r}: {len(self.labels)} labels have {len(self.thresholds)} `thresholds`")
 
     def fit(self, values: Mapping[str, Sequence[Any]]) -> None:
-        """Find the factor with which weighted targets count as much as unweighted ones: the task keeps its share."""
+        """Compute the factor that makes the mean weight of all targets 1: `class_weights` only balance the labels."""
         if self.class_weights is None:
             return
         counts = Counter(name for labels in values["label"] for name in labels)
@@ -136,7 +136,7 @@ class Multilabel(LabelTask):
         self.thresholds = tuple(best_threshold(probabilities[:, i], hot[:, i]) for i in range(len(self.labels)))
 
     def confidence(self, prediction: Prediction, gold: Any) -> Confidence:
-        """Each label of a row is a prediction: yes or no."""
+        """Return the confidence of each label of each row: of its presence or absence."""
         yes = prediction.extra
         return np.maximum(yes, 1 - yes), (yes > 0.5) == multi_hot([gold], self._ids)[0]
 

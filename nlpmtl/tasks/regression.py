@@ -28,10 +28,10 @@ _FARTHEST = 1e15
 
 @TASKS.register("regression")
 class Regression(Task):
-    """A number, by squared error on standardised targets.
+    """Regression: a number, by squared error on standardised targets.
 
-    The targets of train have mean 0 and standard deviation 1 inside, so that tasks of any scale learn alike; what it
-    predicts and reports is on the scale of the data.
+    Targets are standardised with the mean and the standard deviation of train, so that tasks of any scale learn at the
+    same rate. Predictions and scores are on the scale of the data.
     """
 
     kind = "regression"

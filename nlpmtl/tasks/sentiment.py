@@ -26,7 +26,7 @@ _POLARITY = (
 
 @TASKS.register("sentiment")
 class Sentiment(Classification):
-    """A classification whose labels have an order: it adds a polarity, and an error in steps of the scale."""
+    """Ordinal classification: labels with an order, a polarity from −1 to 1, and an error in steps of the scale."""
 
     kind = "sentiment"
     ordered = True
@@ -34,7 +34,7 @@ class Sentiment(Classification):
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "mae")
 
     labels: tuple[LabelName, ...] = Field(min_length=2)
-    """The names of the labels, lowest first."""
+    """Label names, lowest first."""
     pos_label: ClassVar[None] = None  # type: ignore[misc]
 
     def _to_metric_input(self, reads: PredictionType, value: Any, ids: Mapping[str, int]) -> Any:
@@ -46,9 +46,9 @@ class Sentiment(Classification):
     def format(self, prediction: Prediction, example: Example, options: OutputOptions = DEFAULT_OUTPUT) -> Any:
         """``{"label": "positive", "score": 0.99, "polarity": 0.98}``.
 
-        The polarity is the expected place on the scale, from −1 for the lowest label to 1 for the highest.
+        The polarity is the expected position on the scale, from −1 for the lowest label to 1 for the highest.
         """
-        polarity = min(max(float(prediction.extra @ self._places), -1.0), 1.0)
+        polarity = min(max(float(prediction.extra @ self._positions), -1.0), 1.0)
         return {**super().format(prediction, example, options), "polarity": polarity}
 
     def stock_model(self) -> StockModel | None:
@@ -56,8 +56,8 @@ class Sentiment(Classification):
         return stock and replace(stock, omitted=(_POLARITY,))
 
     @cached_property
-    def _places(self) -> Logits:
-        """The place of each label on the scale, ``[labels]``."""
+    def _positions(self) -> Logits:
+        """The position of each label on the scale, ``[labels]``."""
         return np.linspace(-1.0, 1.0, len(self.labels))
 
 

@@ -16,16 +16,16 @@ _HUGE = 1e300
 
 
 def bio_predecessors(labels: Sequence[str], *, task: str) -> NDArray[np.int64]:
-    """For each tag I-x the index of its B-x, for all others −1, ``[labels]``.
+    """Return the index of B-x for each tag I-x, and −1 for all other tags, ``[labels]``.
 
     Raises:
-        ConfigError: a tag is not O, B-… or I-…, an I-x has no B-x, or there is no O.
+        ConfigError: a tag is not O, B-… or I-…, an I-x has no B-x, or the tag O is missing.
     """
     before, places = np.full(len(labels), -1), {label: i for i, label in enumerate(labels)}
     for i, label in enumerate(labels):
         if label != "O" and not (label[:2] in ("B-", "I-") and label[2:]):
             raise ConfigError(
-                f"task {task!r}: {label!r} is no BIO tag (O, B-… or I-…); for tags such as E-… and S-…: "
+                f"task {task!r}: {label!r} is not a BIO tag (O, B-… or I-…); for tags such as E-… and S-…: "
                 'scheme = "bioes"; for others: scheme = "plain"'
             )
         if label.startswith("I-"):
@@ -40,14 +40,14 @@ def bio_predecessors(labels: Sequence[str], *, task: str) -> NDArray[np.int64]:
 
 
 def viterbi_decode_batch(scores: Scores, before: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The best valid sequence of tags of each row, `viterbi_decode_bio` of it.
+    """Return the best valid tags of several rows, ``[words]``: `viterbi_decode_bio` of each row.
 
-    Where the best tags of all words are a valid sequence there is none better, and nothing to search for.
+    It is only computed for rows whose best tag per word is not a valid sequence.
 
     Args:
-        scores: of the words of all rows, ``[words, labels]``, as `viterbi_decode_bio` takes them.
-        before: of each label, as `bio_predecessors` gives it.
-        ends: where each row ends, ``[rows]``.
+        scores: scores of the words of all rows, ``[words, labels]``.
+        before: the result of `bio_predecessors`, ``[labels]``.
+        ends: index after the last word of each row, ``[rows]``.
     """
     scores = _finite(scores)
     tags: NDArray[np.int64] = scores.argmax(axis=-1)
@@ -63,40 +63,44 @@ def viterbi_decode_batch(scores: Scores, before: NDArray[np.int64], ends: NDArra
 
 
 def viterbi_decode_bio(scores: Scores, before: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The sequence of tags with the highest sum of scores in which I-x follows only B-x or I-x (Viterbi).
+    """Return the tags with the highest sum of scores in which I-x follows only B-x or I-x, ``[words]``.
+
+    Viterbi (1967), Error bounds for convolutional codes and an asymptotically optimum decoding algorithm,
+    https://doi.org/10.1109/TIT.1967.1054010
 
     Args:
-        scores: ``[words, labels]``; −inf rules a tag out, unless nothing valid is left.
-        before: of each label, as `bio_predecessors` gives it.
+        scores: score of each tag for each word, ``[words, labels]``; −inf excludes a tag, unless no valid sequence is
+            left.
+        before: the result of `bio_predecessors`, ``[labels]``.
     """
     scores = _finite(scores)
     inside = np.flatnonzero(before >= 0)
     best = np.empty((len(scores), len(before)))
-    came = np.zeros((len(scores), len(before)), dtype=np.int64)
+    previous = np.zeros((len(scores), len(before)), dtype=np.int64)  # best tag of the word before
     for word, emitted in enumerate(scores):
         if word == 0:
             best[0] = emitted
             best[0, inside] = -np.inf
             continue
         last = best[word - 1]
-        came[word] = last.argmax()
+        previous[word] = last.argmax()
         begun = last[before[inside]] >= last[inside]
-        came[word, inside] = np.where(begun, before[inside], inside)
-        best[word] = emitted + last[came[word]]
+        previous[word, inside] = np.where(begun, before[inside], inside)
+        best[word] = emitted + last[previous[word]]
     tags = np.zeros(len(scores), dtype=np.int64)
     for word in range(len(scores) - 1, -1, -1):
-        tags[word] = best[word].argmax() if word == len(scores) - 1 else came[word + 1, tags[word + 1]]
+        tags[word] = best[word].argmax() if word == len(scores) - 1 else previous[word + 1, tags[word + 1]]
     return tags
 
 
 def _finite(scores: Scores) -> Scores:
-    """Infinities have no sums to compare: only what may never be, a span that begins with I-x, is kept at −inf."""
+    """Clip infinities, whose sums cannot be compared."""
     finite: Scores = np.clip(np.nan_to_num(scores.astype(np.float64), nan=-np.inf), -_HUGE, _HUGE)
     return finite
 
 
 def log_softmax(logits: Scores) -> Scores:
-    """Log-probabilities over the last axis."""
+    """Return log-probabilities over the last axis."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     values: Scores = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return values

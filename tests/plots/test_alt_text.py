@@ -22,7 +22,10 @@ def test_confusion_matrix() -> None:
 
 def test_precision_and_recall() -> None:
     counts = LabelCounts(
-        ("x", "y", "z"), found=np.array([3, 0, 0]), missed=np.array([1, 2, 0]), wrong=np.array([0, 0, 0])
+        ("x", "y", "z"),
+        true_positives=np.array([3, 0, 0]),
+        false_negatives=np.array([1, 2, 0]),
+        false_positives=np.array([0, 0, 0]),
     )
     assert describe_predictions("kinds", "precision_recall", counts) == (
         "Precision and recall of the 3 labels of kinds. Lowest F1: y (0.00), x (0.86)."

@@ -10,7 +10,12 @@ from nlpmtl.tasks import LabelCounts
 
 
 def test_positions_of_precision_and_recall() -> None:
-    counts = LabelCounts(("x", "y"), found=np.array([3, 0]), missed=np.array([1, 2]), wrong=np.array([0, 0]))
+    counts = LabelCounts(
+        ("x", "y"),
+        true_positives=np.array([3, 0]),
+        false_negatives=np.array([1, 2]),
+        false_positives=np.array([0, 0]),
+    )
     (axes,) = precision_and_recall("kinds", counts).axes
     assert [text.get_text() for text in axes.get_yticklabels()] == ["x (4)", "y (2)"]
     precision, recall = (np.asarray(points.get_offsets())[:, 0] for points in axes.collections[1:])

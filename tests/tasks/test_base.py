@@ -44,7 +44,7 @@ class TestClassWeights:
         assert class_weights("balanced", labels=LABELS, counts=None) is None
 
     def test_an_unknown_label_is_refused(self) -> None:
-        with pytest.raises(ConfigError, match="task 't': class_weights: 'd' is no label; known: a, b, c"):
+        with pytest.raises(ConfigError, match="task 't': class_weights: 'd' is not a label; known: a, b, c"):
             check_class_weights({"d": 1.0}, task="t", labels=LABELS)
 
 

@@ -96,8 +96,8 @@ def test_errors_are_counted_by_gold_label(kind: str) -> None:
         assert same.counts.sum() == np.diag(same.counts).sum() == sum(np.size(answer) for answer in answers)
         assert same.unit == ("words" if task.columns["label"] == "tags" else "rows")
     elif isinstance(same, LabelCounts):
-        assert same.found.sum() == sum(map(len, answers))
-        assert same.missed.sum() == same.wrong.sum() == 0
+        assert same.true_positives.sum() == sum(map(len, answers))
+        assert same.false_negatives.sum() == same.false_positives.sum() == 0
     else:
         assert same is not None
         assert same.gold.tolist() == same.predicted.tolist() == answers

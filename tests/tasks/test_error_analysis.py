@@ -32,7 +32,7 @@ def test_tags_are_counted_by_word_including_unpredicted_words() -> None:
 def test_sets_are_counted_by_label() -> None:
     counts = compare("precision_recall", gold=[[0, 1], [], [2]], predicted=[[0], [1], []], names=["x", "y", "z"])
     assert isinstance(counts, LabelCounts)
-    assert (counts.found.tolist(), counts.missed.tolist(), counts.wrong.tolist()) == (
+    assert (counts.true_positives.tolist(), counts.false_negatives.tolist(), counts.false_positives.tolist()) == (
         [1, 0, 0],
         [0, 1, 1],
         [0, 1, 0],

@@ -54,9 +54,9 @@ def test_multilabel_scores(share: float) -> None:
         counted = analyse(multilabel(), predicted=predicted, gold=gold, names=names)
         assert isinstance(counted, LabelCounts)
         pairs = [list(zip(*column, strict=True)) for column in zip(*columns, strict=True)]
-        assert counted.found.tolist() == [sum(p and g for p, g in column) for column in pairs]
-        assert counted.missed.tolist() == [sum(g and not p for p, g in column) for column in pairs]
-        assert counted.wrong.tolist() == [sum(p and not g for p, g in column) for column in pairs]
+        assert counted.true_positives.tolist() == [sum(p and g for p, g in column) for column in pairs]
+        assert counted.false_negatives.tolist() == [sum(g and not p for p, g in column) for column in pairs]
+        assert counted.false_positives.tolist() == [sum(p and not g for p, g in column) for column in pairs]
 
 
 def test_thousands_of_rows_and_labels_are_scored() -> None:

@@ -103,11 +103,11 @@ class TestBioPredecessors:
     @pytest.mark.parametrize(
         ("labels", "message"),
         [
-            (("O", "NN"), "task 't': 'NN' is no BIO tag.*plain"),
-            (("O", "B-"), "'B-' is no BIO tag"),
-            (("O", "b-x"), "'b-x' is no BIO tag"),
-            (("O", "E-x"), "'E-x' is no BIO tag"),
-            (("O", ""), "'' is no BIO tag"),
+            (("O", "NN"), "task 't': 'NN' is not a BIO tag.*plain"),
+            (("O", "B-"), "'B-' is not a BIO tag"),
+            (("O", "b-x"), "'b-x' is not a BIO tag"),
+            (("O", "E-x"), "'E-x' is not a BIO tag"),
+            (("O", ""), "'' is not a BIO tag"),
             (("O", "B-x", "I-y"), "'I-y' has no 'B-y'"),
             (("B-x", "I-x"), "needs the tag 'O'"),
         ],

@@ -57,7 +57,7 @@ def test_config_and_data_are_checked_without_torch() -> None:
         lines[2:],
         (
             "label_smoothing: must be less than 1",
-            "'animal' is no label; did you mean 'animals'",
+            "'animal' is not a label; did you mean 'animals'",
             "pos_label",
             "'topics'",
         ),
