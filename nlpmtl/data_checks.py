@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from nlpmtl.config import DatasetConfig, TaskOptions
-from nlpmtl.data import LabelType
+from nlpmtl.data import LabelType, column_type
 from nlpmtl.data.dataset_reader import DatasetReader, open_reader
 from nlpmtl.data.raw_rows import MalformedRow, RawRow, RawRows
 from nlpmtl.data.targets import describe_unknown
@@ -131,7 +131,8 @@ def _check_labels(stream: RawRows, dataset: DatasetConfig, *, rows: Rows, column
         column = next(iter(options.columns), None)
         if column is None or options.labels is None or options.has_column_per_label or column in stream.class_names:
             continue
-        if columns[column] in ("class", "set"):
+        type_ = column_type(columns[column])
+        if type_.coding in ("name", "names") and not type_.per_word:  # a scheme may change tags
             known = {unicodedata.normalize("NFC", label).strip() for label in options.labels}
             unknown: dict[str, str] = {}
             for number, row in rows:

@@ -17,7 +17,7 @@ from nlpmtl.data.raw_rows import RawRow, RawRows
 from nlpmtl.data.source import find_splits
 from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.inference.predictor import Predictor
-from nlpmtl.tasks import Task
+from nlpmtl.tasks import Task, task_type
 
 Fill = Literal["majority", "zeros"]
 _RATING_RANGE = (0.0, 5.0)
@@ -142,7 +142,10 @@ def _missing_tasks(tasks: Mapping[str, Task], configs: Mapping[str, DatasetConfi
         name, labels = _task_and_labels(data)
         if name not in tasks:
             missing.append(name)
-        elif sorted(tasks[name].labels) != sorted(labels) or (tasks[name].columns["label"] == "number") != (not labels):
+        elif (
+            sorted(tasks[name].labels) != sorted(labels)
+            or tasks[name].columns != task_type(data.tasks[name].kind).columns
+        ):
             raise ConfigError(
                 f"task {name!r} of the model has the labels {', '.join(tasks[name].labels) or 'of a number'}; "
                 f"GLUE's are {', '.join(labels) or 'numbers'}: train it with the built-in {name}.toml"
@@ -153,7 +156,7 @@ def _missing_tasks(tasks: Mapping[str, Task], configs: Mapping[str, DatasetConfi
 def _open(data: DatasetConfig, split: str, *, name: str) -> Callable[[], RawRows]:
     """Return a function that opens a split on the Hub."""
     ((_, options),) = data.tasks.items()
-    shape: LabelType = "class" if options.labels else "number"
+    shape: LabelType = task_type(options.kind).columns["label"]
     source = data.data.model_copy(update={"splits": {split: split}})
     return find_splits(source, inputs=data.input, columns={options.columns[0]: shape}, name=name)[split].open
 

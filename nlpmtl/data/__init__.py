@@ -12,7 +12,7 @@ from __future__ import annotations
 from nlpmtl.data.batch import Batch, TaskBatch, to_device
 from nlpmtl.data.batching import split_into_microbatches
 from nlpmtl.data.collate import BatchStats, Collator
-from nlpmtl.data.column_types import BUILT_IN, ColumnType, column_type
+from nlpmtl.data.column_types import ColumnType, column_type, is_coded
 from nlpmtl.data.computed_targets import ComputedLabels
 from nlpmtl.data.dataset_loader import DatasetLoader, digest_source
 from nlpmtl.data.example import Example, Input, TextInput, TokenSequence, to_input
@@ -45,7 +45,6 @@ from nlpmtl.data.word_alignment import NO_TOKEN, Span, find_first_tokens, join_w
 from nlpmtl.data.word_splitting import WHITESPACE, SplittingMethod, WordCounts, WordSplitting
 
 __all__ = [
-    "BUILT_IN",
     "IGNORED",
     "NO_TOKEN",
     "WHITESPACE",
@@ -91,6 +90,7 @@ __all__ = [
     "find_contradiction",
     "find_first_tokens",
     "fingerprint",
+    "is_coded",
     "is_multi_hot",
     "join_words",
     "merged_unicode_forms",

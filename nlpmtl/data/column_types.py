@@ -16,16 +16,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 
 from nlpmtl.data.example import Example
 from nlpmtl.registry import COLUMN_TYPES
 from nlpmtl.strict_json import dumps
-
-BUILT_IN = frozenset({"class", "number", "set", "tags", "flag"})
-"""The types that are stored as numbers or as codes of label names, on which the vectorised paths work."""
 
 
 class ColumnType:
@@ -36,12 +33,17 @@ class ColumnType:
 
     arrow: ClassVar[pa.DataType] = pa.string()
     """How Arrow stores values; strings are JSON, except in built-in types."""
+    coding: ClassVar[Literal["parsed", "number", "name", "names"]] = "parsed"
+    """How values are kept: "parsed", as Arrow stores them; or in arrays, on which vectorised code works: "number" and,
+    for a label name or a list of them, "name" and "names"."""
+    per_word: ClassVar[bool] = False
+    """Whether a list has a label name per word."""
     min_labels: ClassVar[int] = 0
     """Minimum number of labels of a task that reads such a column."""
     json_schema: ClassVar[Mapping[str, Any]] = {}
     """JSON Schema of a value, for the requests of the server; default: any value."""
-    one_column_per_label: ClassVar[bool] = False
-    """Whether a task may read a column with 0 and 1 for each label instead."""
+    flag_type: ClassVar[str | None] = None
+    """Column type of the columns, one per label, that a task may read instead; None: it reads one column only."""
 
     @staticmethod
     def parse(value: Any, example: Example) -> Any:
@@ -100,7 +102,12 @@ class ColumnType:
 
 def read_stored(value: Any, *, type: str) -> Any:
     """Return the parsed value of a stored one, for a column type by its name; None for null."""
-    return value if value is None or type in BUILT_IN else column_type(type).from_stored(value)
+    return value if value is None or is_coded(type) else column_type(type).from_stored(value)
+
+
+def is_coded(name: str) -> bool:
+    """Return whether the values of a column type are kept in arrays of numbers or codes of label names."""
+    return column_type(name).coding != "parsed"
 
 
 def column_type(name: str) -> type[ColumnType]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlpmtl.data.arrays import ArrayWriter, memmap_array
-from nlpmtl.data.column_types import BUILT_IN, read_stored
+from nlpmtl.data.column_types import is_coded, read_stored
 from nlpmtl.data.examples import ArrowBatches
 from nlpmtl.data.hashing import Hashes
 from nlpmtl.data.label_columns import LabelColumn
@@ -53,7 +53,7 @@ class ParsedColumns:
         for key, column in self.columns.items():
             if not column.labelled[row]:
                 continue
-            if column.type in BUILT_IN:
+            if is_coded(column.type):
                 labels[key] = column.value(row)
             else:
                 stored = self.stored.row(row) if stored is None else stored

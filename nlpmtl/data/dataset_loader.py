@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpmtl.config.dataset import FORMAT_KEYS, DataConfig, InputConfig
-from nlpmtl.data.column_types import BUILT_IN, column_type
+from nlpmtl.data.column_types import column_type, is_coded
 from nlpmtl.data.dataset_cache import Cache, cache_directory
 from nlpmtl.data.dataset_reader import DatasetReader, open_reader
 from nlpmtl.data.labels import LabelType
@@ -203,7 +203,7 @@ def _describe_context(context: ParseContext) -> list[Any]:
 
 def _digest_types(types: Collection[LabelType]) -> list[str] | None:
     """Return digests of the source code of the column types that are not built in; None if it is unknown."""
-    digests = [digest_source(column_type(name)) for name in sorted(types) if name not in BUILT_IN]
+    digests = [digest_source(column_type(name)) for name in sorted(types) if not is_coded(name)]
     return None if None in digests else [digest for digest in digests if digest is not None]
 
 

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nlpmtl.config.dataset import InputConfig
+from nlpmtl.data.column_types import column_type
 from nlpmtl.data.delimited import TextFormat, read_table
 from nlpmtl.data.example import has_surrogate
-from nlpmtl.data.labels import LIST_TYPES, LabelType
+from nlpmtl.data.labels import LabelType
 from nlpmtl.data.lines import Progress, read_file_lines, reading, skip_empty, undecodable
 from nlpmtl.data.raw_rows import FilePart, MalformedRow, NumberedRows, RawRow, RawRows, arrow_rows, check_distinct
 from nlpmtl.errors import ConfigError, DataError
@@ -81,7 +82,7 @@ def fingerprint_file(path: str) -> str | None:
 
 def check_lists(path: str, *, words: str | None, labels: Mapping[str, LabelType]) -> None:
     """Raise ConfigError if a column of lists is to be read from a CSV or TSV file."""
-    lists = [column for column, shape in labels.items() if shape in LIST_TYPES]
+    lists = [column for column, shape in labels.items() if column_type(shape).coding == "names"]
     for column in [words, *lists] if words else lists:
         if path.lower().endswith(_TABLES):
             raise ConfigError(

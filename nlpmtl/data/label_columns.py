@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nlpmtl.data.arrays import ArrayWriter, RaggedWriter, memmap_array, memmap_ragged
-from nlpmtl.data.column_types import BUILT_IN
-from nlpmtl.data.labels import LIST_TYPES, LabelType
+from nlpmtl.data.column_types import column_type
+from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
 
 NO_CODE = -1
@@ -45,13 +45,14 @@ class LabelColumn:
     def rename(self, names: Sequence[str]) -> LabelColumn:
         """Return the same labels with new names, one per old name. Labels with equal new names become one label."""
         codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
-        if len(codes) == len(names) or self.type == "number":
+        if len(codes) == len(names) or column_type(self.type).coding == "number":
             return self if tuple(names) == self.names else replace(self, names=tuple(names))
         table: NDArray[np.int32] = np.array([*(codes[name] for name in names), NO_CODE], dtype=np.int32)
         if not isinstance(self.values, Ragged):
             return replace(self, names=tuple(codes), values=table[self.values])
         values = Ragged(table[self.values.values], self.values.bounds)
-        return replace(self, names=tuple(codes), values=_deduplicate(values) if self.type == "set" else values)
+        values = values if column_type(self.type).per_word else _deduplicate(values)
+        return replace(self, names=tuple(codes), values=values)
 
     def value(self, row: int) -> Any:
         """Return the label of a row, of a built-in type: a name, a number, or a list of names; None without one."""
@@ -60,7 +61,7 @@ class LabelColumn:
         if isinstance(self.values, Ragged):
             return [self.names[code] for code in self.values[row].tolist()]
         value = self.values[row].item()
-        return value if self.type == "number" else self.names[value]
+        return value if column_type(self.type).coding == "number" else self.names[value]
 
     def first_row(self, name: str) -> int:
         """Return the first row that has a label."""
@@ -73,9 +74,10 @@ class LabelColumn:
     def read(cls, directory: Path, name: str, *, metadata: Mapping[str, Any]) -> LabelColumn:
         """Read the files of a `LabelColumnWriter`."""
         type_, labelled = metadata["type"], memmap_array(directory / f"{name}.labelled.npy")
-        if type_ not in BUILT_IN:
+        coding = column_type(type_).coding
+        if coding == "parsed":
             return cls(type_, (), labelled, labelled)
-        values = memmap_ragged(directory, name) if type_ in LIST_TYPES else memmap_array(directory / f"{name}.npy")
+        values = memmap_ragged(directory, name) if coding == "names" else memmap_array(directory / f"{name}.npy")
         return cls(type_, tuple(metadata["names"]), labelled, values)
 
 
@@ -85,20 +87,20 @@ class LabelColumnWriter:
     Args:
         directory: where to write the arrays; None keeps them in memory.
         name: the stem of their file names.
-        type: the type of a label. Of one that is not built in only `LabelColumn.labelled` is written.
+        type: the type of a label. Of one whose values are kept as parsed only `LabelColumn.labelled` is written.
     """
 
     def __init__(self, directory: Path | None, name: str, *, type: LabelType) -> None:
-        self._type = type
+        self._type, self._coding = type, column_type(type).coding
         self._codes: dict[str, int] = {}
         self._labelled = ArrayWriter(directory, f"{name}.labelled", dtype=np.bool_)
         self._values: ArrayWriter | RaggedWriter | None
-        if type not in BUILT_IN:
+        if self._coding == "parsed":
             self._values = None
-        elif type in LIST_TYPES:
+        elif self._coding == "names":
             self._values = RaggedWriter(directory, name)
         else:
-            self._values = ArrayWriter(directory, name, dtype=np.float64 if type == "number" else np.int32)
+            self._values = ArrayWriter(directory, name, dtype=np.float64 if self._coding == "number" else np.int32)
 
     def append(self, values: pa.Array) -> None:
         """Add the canonical labels of a batch."""
@@ -110,7 +112,7 @@ class LabelColumnWriter:
             bounds = np.zeros(len(values) + 1, dtype=np.int64)
             np.cumsum(lengths, out=bounds[1:])
             self._values.append(Ragged(self._encode(values.flatten()), bounds))
-        elif self._type == "number":
+        elif self._coding == "number":
             self._values.append(pc.fill_null(values, np.nan).to_numpy())
         else:
             self._values.append(self._encode(values))

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from nlpmtl.data.column_types import BUILT_IN
+from nlpmtl.data.column_types import column_type
 from nlpmtl.data.label_columns import NO_CODE, LabelColumn
 from nlpmtl.data.label_spelling import whole_number
-from nlpmtl.data.labels import YES, is_flag, is_on
+from nlpmtl.data.labels import YES, Flag, is_flag, is_on
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.tokenized_split import TokenizedSplit
 from nlpmtl.errors import DataError, quote
@@ -34,11 +34,12 @@ def resolve_labels(
         DataError: an integer or a list does not fit `declared`.
     """
     first = split.columns[columns[0]]
-    if first.type == "flag":
+    type_ = column_type(first.type)
+    if _is_flag_column(first):
         return _join_flags([split.columns[column] for column in columns], columns)
-    if first.type == "number" or first.type not in BUILT_IN:
+    if type_.coding in ("number", "parsed"):
         return first
-    if first.type == "set":
+    if type_.flag_type is not None:
         if multi_hot:
             return _read_multi_hot(split, columns[0], declared=declared)
         repeated = _rows_with_repeats(first) if any(map(is_flag, first.names)) else np.zeros(0, dtype=np.int64)
@@ -47,6 +48,10 @@ def resolve_labels(
     if declared is not None:
         return _read_indices(split, columns[0], declared=declared)
     return first
+
+
+def _is_flag_column(column: LabelColumn) -> bool:
+    return issubclass(column_type(column.type), Flag)
 
 
 def _join_flags(flags: Sequence[LabelColumn], names: Sequence[str]) -> LabelColumn:
@@ -96,7 +101,8 @@ def is_multi_hot(splits: Collection[TokenizedSplit], column: str, *, declared: S
     columns = [split.columns[column] for split in splits]
     names = {name for split_column in columns for name in split_column.names}
     has_classes = any(column in split.class_names for split in splits)
-    if has_classes or not names or not all(map(is_flag, names)) or any(c.type != "set" for c in columns):
+    are_sets = all(column_type(split_column.type).flag_type is not None for split_column in columns)
+    if has_classes or not are_sets or not names or not all(map(is_flag, names)):
         return False
     if any(len(_rows_with_repeats(split_column)) for split_column in columns):
         return True

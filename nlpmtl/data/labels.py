@@ -20,9 +20,6 @@ from nlpmtl.registry import COLUMN_TYPES
 LabelType = str
 """Name of a registered `ColumnType`."""
 
-LIST_TYPES: frozenset[LabelType] = frozenset({"set", "tags"})
-"""The types whose labels are lists."""
-
 YES, NO = "1", "0"
 """The label names in a column of flags."""
 _FLAGS = {
@@ -145,6 +142,7 @@ def _to_tags(value: Any, names: Sequence[str] | None, words: Sequence[str] | Non
 class ClassLabel(ColumnType):
     """A label name."""
 
+    coding = "name"
     min_labels = 2
 
     @staticmethod
@@ -165,6 +163,7 @@ class Number(ColumnType):
     """A finite number."""
 
     arrow = pa.float64()
+    coding = "number"
 
     @classmethod
     def to_stored(cls, value: Any, *, names: Sequence[str] | None = None, words: Sequence[str] | None = None) -> float:
@@ -176,8 +175,9 @@ class LabelSet(ColumnType):
     """Any number of label names."""
 
     arrow = pa.list_(pa.string())
+    coding = "names"
     min_labels = 1
-    one_column_per_label = True
+    flag_type = "flag"
 
     @staticmethod
     def names(value: Any) -> Iterable[str]:
@@ -199,6 +199,8 @@ class Tags(ColumnType):
     """A label name per word."""
 
     arrow = pa.list_(pa.string())
+    coding = "names"
+    per_word = True
     min_labels = 2
 
     @staticmethod
@@ -215,6 +217,8 @@ class Tags(ColumnType):
 @COLUMN_TYPES.register("flag")
 class Flag(ColumnType):
     """0 or 1, in a column that is one label of a task."""
+
+    coding = "name"
 
     @classmethod
     def to_stored(cls, value: Any, *, names: Sequence[str] | None = None, words: Sequence[str] | None = None) -> str:

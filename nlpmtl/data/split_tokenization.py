@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nlpmtl.data.arrays import ArrayWriter, RaggedWriter
 from nlpmtl.data.batching import greedy_length_batches
-from nlpmtl.data.column_types import BUILT_IN
+from nlpmtl.data.column_types import is_coded
 from nlpmtl.data.examples import ArrowBuffer, Examples
 from nlpmtl.data.hashing import digest_tokens, hash_inputs
 from nlpmtl.data.label_columns import LabelColumnWriter
@@ -83,7 +83,7 @@ class _SplitWriter:
         directory: Path | None,
     ) -> None:
         schema, self._examples = examples.stored.schema, examples
-        coded = {f"label:{name}" for name, type_ in columns.items() if type_ in BUILT_IN}
+        coded = {f"label:{name}" for name, type_ in columns.items() if is_coded(type_)}
         self._stored_names = [name for name in schema.names if name not in coded]
         stored_schema = pa.schema([schema.field(name) for name in self._stored_names])
         self.stored = ArrowBuffer(stored_schema, directory=directory, name=EXAMPLES)

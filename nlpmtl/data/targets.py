@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from nlpmtl.data.column_types import column_type
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
@@ -277,7 +278,8 @@ def map_labels(
     """
     labelled, values = column.labelled, column.values
     counts = labelled.view(np.int8)
-    if mapping.type == "number":
+    type_ = column_type(mapping.type)
+    if type_.coding == "number":
         assert not isinstance(values, Ragged)
         return NumberLabels(names=(), known=0, labelled=labelled, counts=counts, numbers=values)
     known_names = set(mapping.names)
@@ -289,7 +291,7 @@ def map_labels(
     if not isinstance(values, Ragged):
         return ClassLabels(names, known, labelled, counts, _translate(values, column.names, names))
     lists = Ragged(_translate(values.values, column.names, names), values.bounds)
-    if mapping.type == "set":
+    if not type_.per_word:
         return SetLabels(names, known, labelled, counts, lists)
     assert first_token_counts is not None, "tags are labels of words"
     return TagLabels(names, known, labelled, np.where(labelled, first_token_counts, 0), lists)

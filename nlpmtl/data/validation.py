@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nlpmtl.config.dataset import InputConfig
-from nlpmtl.data.column_types import BUILT_IN, column_type, read_stored
+from nlpmtl.data.column_types import column_type, is_coded, read_stored
 from nlpmtl.data.example import Example, Input, to_text, to_words
 from nlpmtl.data.examples import ArrowBuffer, Examples
 from nlpmtl.data.labels import LabelType, to_label
@@ -179,7 +179,7 @@ def _columns(
 
         def convert(value: Any, row: _Values) -> Any:
             value = _nan_to_none(value)
-            if type_ in BUILT_IN:
+            if is_coded(type_):
                 return to_label(value, type=type_, names=names, words=row.get("words"))
             if value is None or any(row.get(other) is None for other in needed):
                 return None

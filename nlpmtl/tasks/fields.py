@@ -159,7 +159,7 @@ class TaskFields(StrictModel):
         )
         model.renamed_keys, model.task_type = cls.renamed_keys, cls
         if issubclass(model, LabelledOptions):
-            model.takes_columns = column_type(cls.columns["label"]).one_column_per_label
+            model.takes_columns = column_type(cls.columns["label"]).flag_type is not None
         return model
 
     @classmethod

@@ -9,7 +9,6 @@ import numpy as np
 
 from nlpmtl.config import DatasetConfig, TaskOptions
 from nlpmtl.data import (
-    BUILT_IN,
     ColumnType,
     LabelColumn,
     LabelType,
@@ -19,6 +18,7 @@ from nlpmtl.data import (
     TokenizedSplit,
     column_type,
     find_contradiction,
+    is_coded,
     is_multi_hot,
     merged_unicode_forms,
     names_to_bio,
@@ -67,7 +67,8 @@ def label_shapes(name: str, dataset: DatasetConfig) -> dict[str, LabelType]:
         types = task_type(options.kind).columns
         pairs = [(types[key], column) for key, columns in options.label_columns.items() for column in columns]
         for own, column in pairs:
-            shape: LabelType = "flag" if options.has_column_per_label else own
+            flag = column_type(own).flag_type if options.has_column_per_label else None
+            shape: LabelType = own if flag is None else flag
             if shapes.setdefault(column, shape) != shape:
                 raise ConfigError(
                     f"datasets.{name}: the column {column!r} is read in two ways, as {shapes[column]} and "
@@ -99,7 +100,7 @@ def parse_context(name: str, dataset: DatasetConfig) -> ParseContext:
         names = {f"input:{key}" for key in type_.extra_inputs if key not in type_.optional}
         for key, columns in options.label_columns.items():
             (optional if key in type_.optional else needed).update(columns)
-            if type_.columns[key] not in BUILT_IN:
+            if not is_coded(type_.columns[key]):
                 earlier.setdefault(columns[0], dict(seen))
                 before[columns[0]] = before.get(columns[0], frozenset(names)) & names
             seen[key] = columns[0]
@@ -129,7 +130,7 @@ def read_columns(
             split: {
                 task: _read(
                     column.rename([spellings[task](name) for name in column.names])
-                    if column.type in BUILT_IN
+                    if is_coded(column.type)
                     else column,
                     scheme=_scheme(datasets[dataset].tasks[task], None if model is None else model[task]),
                     task=task,
@@ -169,7 +170,7 @@ def _declared(task: str, datasets: Mapping[str, DatasetConfig]) -> tuple[str, ..
 
 def _spelling(columns: LabelColumns, task: str, *, model: Mapping[str, Task] | None) -> Spelling:
     """The spelling of the names in the data (where a model is evaluated: of the model's or of the data's names)."""
-    found = [one for one in columns.of(task) if one[2].type in BUILT_IN]
+    found = [entry for entry in columns.of(task) if is_coded(entry[2].type)]
     train = {name for _, split, column in found if split == "train" for name in column.names}
     names = {name for _, _, column in found for name in column.names}
     spelling = Spelling.of(train or names, others=names)
@@ -188,7 +189,7 @@ def _scheme(options: TaskOptions, task: Task | None) -> Scheme:
 
 
 def _read(column: LabelColumn, *, scheme: Scheme, task: str, prepared: TokenizedSplit, train: bool) -> LabelColumn:
-    if column.type != "tags" or scheme == "plain":
+    if not column_type(column.type).per_word or scheme == "plain":
         return column
     found = find_contradiction(column, scheme, train=train)
     if found is None:
@@ -207,7 +208,7 @@ def _read(column: LabelColumn, *, scheme: Scheme, task: str, prepared: Tokenized
 
 def _notes(datasets: Mapping[str, DatasetConfig], rows: Rows, raw: LabelColumns) -> Iterator[str]:
     for task in dict.fromkeys(task for dataset in datasets.values() for task in dataset.tasks):
-        columns = [column for _, _, column in raw.of(task) if column.type in BUILT_IN]
+        columns = [column for _, _, column in raw.of(task) if is_coded(column.type)]
         for form in merged_unicode_forms({name for column in columns for name in column.names}):
             yield f"task {task!r}: the data have {plain(form)!r} in different Unicode forms, which are one label (NFC)"
     for name, splits in rows.items():
@@ -266,10 +267,10 @@ def find_labels(
     found: set[str] = set()
     for dataset, split, column in columns.of(task):
         own = datasets[dataset].tasks[task]
-        if column.type == "number":
+        kind = column_type(column.type)
+        if kind.coding == "number":
             return ()
-        if column.type not in BUILT_IN:
-            kind = column_type(column.type)
+        if kind.coding == "parsed":
             if split == "train" and kind.names is not ColumnType.names:
                 values = rows[dataset][split].stored_values(own.columns[0])
                 found |= {name for value in values for name in kind.names(value)}
@@ -293,7 +294,7 @@ def _names_of_further_columns(task: str, datasets: Mapping[str, DatasetConfig], 
         for key, columns in list(options.label_columns.items())[1:]:
             type_ = column_type(types[key])
             for name in columns:
-                if types[key] in BUILT_IN:
+                if is_coded(types[key]):
                     names.update(split.columns[name].names)
                 else:
                     names.update(label for value in split.stored_values(name) for label in type_.names(value))

@@ -10,7 +10,6 @@ import numpy as np
 
 from nlpmtl.config import DatasetConfig, TaskOptions
 from nlpmtl.data import (
-    BUILT_IN,
     ComputedLabels,
     DatasetLoader,
     LabelColumn,
@@ -19,6 +18,7 @@ from nlpmtl.data import (
     TokenizedSplit,
     attach_labels,
     digest_source,
+    is_coded,
     parse_columns,
     parsed_values,
 )
@@ -60,7 +60,7 @@ def label_splits(
         for split, tokenized in rows[name].items():
             named_columns = {
                 task: column.rename([known[task].get(label, label) for label in column.names])
-                if column.type in BUILT_IN
+                if is_coded(column.type)
                 else column
                 for task, column in columns.columns[name][split].items()
             }
@@ -78,7 +78,7 @@ def label_splits(
 def _is_vectorised(task: Task) -> bool:
     """Return whether the targets of a task are the labels of a column of a built-in type."""
     return (
-        task.vectorised and not task.extra_inputs and [*task.columns] == ["label"] and task.columns["label"] in BUILT_IN
+        task.vectorised and not task.extra_inputs and [*task.columns] == ["label"] and is_coded(task.columns["label"])
     )
 
 
