@@ -53,7 +53,7 @@ def model_dir(plugin: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory / str(plugin.OUTPUT) / "model"
 
 
-def test_it_is_scored_and_on_the_card_and_in_plots(model_dir: Path) -> None:
+def test_a_plugin_task_is_in_scores_card_and_plots(model_dir: Path) -> None:
     scores = nlpmtl.evaluate(model_dir, data(model_dir), split="validation")
     assert set(scores["years"]) == {"interval_overlap", "score", "rows"}
     assert scores["years"]["rows"] == 48

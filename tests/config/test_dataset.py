@@ -72,8 +72,8 @@ class TestFurtherInputs:
 
     @pytest.mark.parametrize("key", ["choicse", "hints"])
     def test_others_are_unknown(self, key: str) -> None:
-        found = problem(tasks=self.TASKS, input={"text": "a", "choices": "b", key: "c"})
-        assert found.startswith(
+        message = problem(tasks=self.TASKS, input={"text": "a", "choices": "b", key: "c"})
+        assert message.startswith(
             f"mood.toml: input.{key}: unknown key; did you mean '{'choices' if 'c' in key else 'hint'}'?"
         )
 

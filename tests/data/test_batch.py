@@ -1,3 +1,5 @@
+"""Copies of batches to a device."""
+
 from __future__ import annotations
 
 import torch

@@ -1,3 +1,5 @@
+"""Token sequences of the text inputs of task types: pairs, windows and strides."""
+
 from __future__ import annotations
 
 import itertools
@@ -111,7 +113,7 @@ def test_a_long_first_text_leaves_a_quarter_of_the_window_to_the_second() -> Non
 
 
 @pytest.mark.parametrize("words", [True, False])
-def test_windows_in_which_no_word_is_read_are_left_out(words: bool) -> None:
+def test_windows_without_words_are_dropped(words: bool) -> None:
     tokenizer = without_truncation(ALL_TOKENIZERS["token"])
     text = Input("a" * 30).text_input(words=words, stride="half")
     assert (len(sequences(tokenize_text_inputs(tokenizer, [text], max_length=8), 0)) == 1) is words

@@ -1,3 +1,5 @@
+"""Tokenised splits: sequences, inputs and labels in memory and in files."""
+
 from __future__ import annotations
 
 import json
@@ -47,7 +49,7 @@ def prepared(
 class TestRowLengths:
     IDS = Ragged.pack([[7] * length for length in (1, 2, 4, 8, 16)])
 
-    def test_a_row_is_its_sequence(self) -> None:
+    def test_a_row_has_one_sequence_by_default(self) -> None:
         assert TokenizedSplit(self.IDS).row_lengths.tolist() == [1, 2, 4, 8, 16]
 
     def test_a_sequence_of_several_tasks_counts_once(self) -> None:
@@ -64,7 +66,7 @@ class TestRowLengths:
 
 
 @EVERY_INPUT
-def test_rows_are_the_same_in_memory_in_files_and_read_again(tmp_path: Path, shape: str) -> None:
+def test_rows_are_the_same_in_memory_and_in_files(tmp_path: Path, shape: str) -> None:
     rows = load([*make_rows(30), 3, {"text": None}], shape=shape)
     kept, mapped = prepared(rows), prepared(rows, directory=tmp_path)
     mapped.write_metadata(tmp_path)
@@ -79,30 +81,30 @@ def test_rows_are_the_same_in_memory_in_files_and_read_again(tmp_path: Path, sha
     assert list(read.columns) == list(COLUMNS)
 
 
-def test_rows_come_in_batches_of_any_size() -> None:
-    many = make_rows(1003)
-    rows, columns = load(many), ("topic", "grade")
+def test_rows_are_tokenised_in_batches_of_any_size() -> None:
+    all_rows = make_rows(1003)
+    rows, columns = load(all_rows), ("topic", "grade")
     full = prepared(rows)
     parts = [prepared(rows.select(range(start, min(start + 170, 1003)))) for start in range(0, 1003, 170)]
     assert [row for part in parts for row in plain(part.ids.values)[1]] == plain(full.ids.values)[1]
     assert [row for part in parts for row in plain(part.ids.lengths)[1]] == plain(full.ids.lengths)[1]
     assert sum(part.truncated for part in parts) == full.truncated
-    assert full.columns["topic"].labelled.tolist() == [row["topic"] is not None for row in many]
+    assert full.columns["topic"].labelled.tolist() == [row["topic"] is not None for row in all_rows]
     for column in columns:
         assert len(full.columns[column].labelled) == 1003
 
 
-def test_arrays_in_files_cannot_be_written_to(tmp_path: Path) -> None:
+def test_arrays_in_files_are_read_only(tmp_path: Path) -> None:
     mapped = prepared(load(make_rows(5)), directory=tmp_path)
     mapped.write_metadata(tmp_path)
-    for found in (mapped, read_tokenized_split(tmp_path)):
-        assert len(arrays(found)) == 17
-        assert not any(array.flags.writeable for array in arrays(found))
+    for split in (mapped, read_tokenized_split(tmp_path)):
+        assert len(arrays(split)) == 17
+        assert not any(array.flags.writeable for array in arrays(split))
 
 
 class TestExamples:
     @EVERY_INPUT
-    def test_the_inputs_are_kept_in_memory_in_files_and_read_again(self, tmp_path: Path, shape: str) -> None:
+    def test_inputs_are_the_same_in_memory_and_in_files(self, tmp_path: Path, shape: str) -> None:
         raw = make_rows(2003)
         rows = load(raw, shape=shape)
         mapped = prepared(rows, directory=tmp_path)
@@ -128,11 +130,11 @@ class TestExamples:
     def test_rows_without_a_source_have_no_input(self) -> None:
         assert TokenizedSplit(Ragged.pack([[1, 2]])).example(0, "topic").input is None
 
-    def test_other_labels_can_be_put_in(self) -> None:
+    def test_labels_can_be_replaced(self) -> None:
         example = replace(prepared(load(make_rows(3))).example(1, "topic"), labels={"label": "x"})
         assert (example.labels, example.text) == ({"label": "x"}, " ".join(make_rows(3)[1]["tokens"]))
 
-    def test_they_are_read_from_the_file_when_they_are_used_also_after_it_was_moved(self, tmp_path: Path) -> None:
+    def test_inputs_are_read_lazily_also_after_the_file_was_moved(self, tmp_path: Path) -> None:
         rows = load([{"tokens": ["word"] * 200} for _ in range(2000)], columns={})
         (tmp_path / "new").mkdir()
         before = pa.total_allocated_bytes()
@@ -148,28 +150,28 @@ class TestExamples:
         assert split.examples.schema.names == ["words"]
 
 
-def test_places_are_those_of_the_source(tmp_path: Path) -> None:
+def test_locations_are_those_of_the_source(tmp_path: Path) -> None:
     rows = load([3, *make_rows(2), 3, *make_rows(1)])
-    found = prepared(rows, directory=tmp_path)
-    found.write_metadata(tmp_path)
-    for one in (found, read_tokenized_split(tmp_path)):
-        assert [one.place(i) for i in range(3)] == [f"d: test, row {i}" for i in (2, 3, 5)]
-        assert [one.place(i) for i in range(3)] == [rows.place(i) for i in range(3)]
+    split = prepared(rows, directory=tmp_path)
+    split.write_metadata(tmp_path)
+    for loaded in (split, read_tokenized_split(tmp_path)):
+        assert [loaded.place(i) for i in range(3)] == [f"d: test, row {i}" for i in (2, 3, 5)]
+        assert [loaded.place(i) for i in range(3)] == [rows.place(i) for i in range(3)]
 
 
-def test_any_name_is_a_column_and_a_label(tmp_path: Path) -> None:
+def test_columns_and_labels_may_have_any_name(tmp_path: Path) -> None:
     names = ["../up", "label0", "é\u2028", "ids", "", "a/b"]
     rows = [{"text": "a", **dict.fromkeys(names, "/../é\0")}]
     columns: dict[str, LabelType] = dict.fromkeys(names, "class")
-    found = prepared(load(rows, shape="texts", columns=columns), directory=tmp_path, columns=columns)
-    found.write_metadata(tmp_path)
+    split = prepared(load(rows, shape="texts", columns=columns), directory=tmp_path, columns=columns)
+    split.write_metadata(tmp_path)
     assert {name: column.names for name, column in read_tokenized_split(tmp_path).columns.items()} == dict.fromkeys(
         names, ("/../é\0",)
     )
     assert {path.parent for path in tmp_path.rglob("*")} == {tmp_path}
 
 
-def test_segments_are_left_out_where_the_encoder_has_none(tmp_path: Path) -> None:
+def test_encoders_without_token_type_ids_get_none(tmp_path: Path) -> None:
     tokenizer = byte_level(prefix=False, trim=True)
     rows = load(make_rows(3), shape="pairs")
     assert tokenize_split(rows, columns=COLUMNS, tokenizer=tokenizer, max_length=9, directory=tmp_path).types is None
@@ -189,19 +191,19 @@ def test_segments_are_left_out_where_the_encoder_has_none(tmp_path: Path) -> Non
         max_size=4,
     )
 )
-def test_placed_are_the_tokens_that_begin_a_word(name: str, words: list[list[str]]) -> None:
+def test_first_tokens_are_the_tokens_that_begin_a_word(name: str, words: list[list[str]]) -> None:
     rows = load([{"tokens": row} for row in words], columns={})
-    found = tokenize_split(rows, columns={}, tokenizer=TOKENIZERS[name](), max_length=9)
-    assert found.first_tokens is not None
-    assert found.first_token_counts is not None
-    assert found.first_tokens.lengths.tolist() == list(map(len, words))
-    assert found.first_token_counts.tolist() == [
-        len(set(found.first_tokens[i]) - {NO_TOKEN}) for i in range(len(words))
+    split = tokenize_split(rows, columns={}, tokenizer=TOKENIZERS[name](), max_length=9)
+    assert split.first_tokens is not None
+    assert split.first_token_counts is not None
+    assert split.first_tokens.lengths.tolist() == list(map(len, words))
+    assert split.first_token_counts.tolist() == [
+        len(set(split.first_tokens[i]) - {NO_TOKEN}) for i in range(len(words))
     ]
-    assert found.first_token_counts.dtype == np.int32
+    assert split.first_token_counts.dtype == np.int32
 
 
-def test_a_directory_that_is_not_there_is_an_oserror(tmp_path: Path) -> None:
+def test_a_missing_directory_is_an_oserror(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="none"):
         prepared(load(make_rows(3)), directory=tmp_path / "none")
 
@@ -230,13 +232,13 @@ class TestDamage:
         read_tokenized_split(tmp_path)
 
     @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"{}"])
-    def test_facts_that_are_none(self, tmp_path: Path, content: bytes) -> None:
+    def test_invalid_metadata(self, tmp_path: Path, content: bytes) -> None:
         prepared(load(make_rows(3)), directory=tmp_path).write_metadata(tmp_path)
         (tmp_path / "metadata.json").write_bytes(content)
         with pytest.raises((ValueError, KeyError)):
             read_tokenized_split(tmp_path)
 
-    def test_each_fact_is_needed(self, tmp_path: Path) -> None:
+    def test_every_metadata_key_is_required(self, tmp_path: Path) -> None:
         prepared(load(make_rows(3)), directory=tmp_path).write_metadata(tmp_path)
         facts = json.loads((tmp_path / "metadata.json").read_text())
         for name in facts:
@@ -244,7 +246,7 @@ class TestDamage:
             with pytest.raises(KeyError, match=name):
                 read_tokenized_split(tmp_path)
 
-    def test_facts_behind_a_link_are_refused(self, tmp_path: Path) -> None:
+    def test_metadata_behind_a_link_is_refused(self, tmp_path: Path) -> None:
         prepared(load(make_rows(3)), directory=tmp_path).write_metadata(tmp_path)
         (tmp_path / "metadata.json").rename(tmp_path / "other.json")
         (tmp_path / "metadata.json").symlink_to(tmp_path / "other.json")

@@ -1,3 +1,5 @@
+"""Hidden states at words."""
+
 from __future__ import annotations
 
 import pytest

@@ -222,7 +222,7 @@ def test_an_export_to_transformers_predicts_the_same_or_is_refused(kind: str, ru
             predictor.export(tmp_path / "stock", task=kind)
 
 
-def test_it_is_scored_and_on_the_card_and_in_plots(kind: str, runs: Runs) -> None:
+def test_a_plugin_task_is_in_scores_card_and_plots(kind: str, runs: Runs) -> None:
     task = Predictor.from_pretrained(runs.whole).tasks[kind]
     scores = read_json(runs.whole / "scores.json")
     assert {*task.metrics, "score", "rows"} <= scores["tasks"][kind].keys()

@@ -189,12 +189,14 @@ def make_splits(seed: int = 0) -> dict[str, TokenizedSplit]:
     ids = [sequence() for _ in range(ROWS)]
     choices, windows, pairs = [], [], []
     for row in range(ROWS):
-        own = [row, *range(len(ids), len(ids) + rng.integers(1, 4))]
-        ids.extend(sequence() for _ in own[1:])
-        choices.append(rng.permutation(own).tolist() + ([row] if row % 3 == 0 and len(own) < 4 else []))  # one twice
-        pairs.append([own[1], row])
-        windows.append(own[: rng.integers(1, len(own) + 1)])
-    first_tokens = Ragged.pack([np.flatnonzero(rng.random(len(one)) < 0.7) for one in ids])
+        sequence_ids = [row, *range(len(ids), len(ids) + rng.integers(1, 4))]
+        ids.extend(sequence() for _ in sequence_ids[1:])
+        choices.append(
+            rng.permutation(sequence_ids).tolist() + ([row] if row % 3 == 0 and len(sequence_ids) < 4 else [])
+        )  # one twice
+        pairs.append([sequence_ids[1], row])
+        windows.append(sequence_ids[: rng.integers(1, len(sequence_ids) + 1)])
+    first_tokens = Ragged.pack([np.flatnonzero(rng.random(len(tokens)) < 0.7) for tokens in ids])
     tags = [rng.integers(0, 2, len(first_tokens[row])).tolist() for row in range(ROWS)]
     labels: dict[str, Labels] = {
         "choice": Listed([Targets(example={"choice": int(rng.integers(len(c)))}) for c in choices]),
@@ -206,11 +208,11 @@ def make_splits(seed: int = 0) -> dict[str, TokenizedSplit]:
     places = {"choice": Ragged.pack(choices), "mean": Ragged.pack(windows), "masked": Ragged.pack(windows)}
     places["contrast"] = Ragged.pack(pairs)
     weights = {"mean": rng.random(ROWS) + 0.5, "contrast": rng.random(ROWS) + 0.5}
-    many = TokenizedSplit(Ragged.pack(ids), first_tokens=first_tokens, labels=labels, places=places, weights=weights)
+    several = TokenizedSplit(Ragged.pack(ids), first_tokens=first_tokens, labels=labels, places=places, weights=weights)
     plain_ids = [sequence() for _ in range(ROWS)]
     numbers = [Targets(example={"number": float(rng.random())}) for _ in range(ROWS)]
     plain = TokenizedSplit(Ragged.pack(plain_ids), labels={"mean": Listed(numbers)})
-    return {"many": many, "plain": plain}
+    return {"many": several, "plain": plain}
 
 
 def plan(step: int = 0, *, size: int = 16) -> StepPlan:

@@ -177,7 +177,7 @@ def test_outputs_of_a_coupled_loss_have_one_shape(tmp_path: Path, accelerator: A
 class TestCopies:
     """Changed copies of sequences."""
 
-    def test_they_depend_on_the_row_and_the_pass_only(self, with_dropout: Toys) -> None:
+    def test_corruptions_depend_only_on_the_row_and_the_pass(self, with_dropout: Toys) -> None:
         collate = with_dropout.collator()
         row = RowRef(0, 3, 1)
         by_itself = ids_of(collate([row]), "masked")
@@ -199,7 +199,7 @@ class TestCopies:
         shared = {i for task in batch.tasks if task != "masked" for i in batch.tasks[task].sequences.tolist()}
         assert shared.isdisjoint(batch.tasks["masked"].sequences.tolist())
 
-    def test_their_count_must_not_change(self, with_dropout: Toys) -> None:
+    def test_a_corruption_must_not_change_the_number_of_sequences(self, with_dropout: Toys) -> None:
         def corrupt(sequences: Any, targets: Targets, rng: Any) -> tuple[Any, Targets]:
             return sequences, replace(targets, count=targets.count + 1)
 
@@ -207,7 +207,7 @@ class TestCopies:
         with pytest.raises(RunError, match=r"row 3: task 'masked': corrupt\(\) changed the count of the targets from"):
             collate([RowRef(0, 3)])
 
-    def test_rows_are_as_long_as_all_that_is_read_of_them(self, with_dropout: Toys) -> None:
+    def test_the_length_of_a_row_counts_all_its_sequences(self, with_dropout: Toys) -> None:
         collate = with_dropout.collator()
         for row in range(14):
             (length,) = collate.tally([RowRef(0, row)]).lengths

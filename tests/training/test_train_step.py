@@ -1,3 +1,5 @@
+"""Micro-batches, gradients and updates of a training step."""
+
 from __future__ import annotations
 
 import itertools
@@ -183,7 +185,7 @@ def test_a_gradient_method_weights_only_the_shared_parameters(bench: Bench, micr
     assert observation.gramian == pytest.approx((jacobian @ jacobian.T).numpy(), rel=1e-9)
     assert report.weights == {task: 0.5 + i for i, task in enumerate(tasks)}
     for i, name in enumerate(names):
-        of_tasks = [(0.5 + at, g) for at, task in enumerate(tasks) if (g := gradients[task][i]) is not None]
+        of_tasks = [(0.5 + index, g) for index, task in enumerate(tasks) if (g := gradients[task][i]) is not None]
         expected = torch.zeros_like(before[name])
         for weight, gradient in of_tasks:
             expected += gradient * (weight if len(of_tasks) > 1 else 1.0)
