@@ -103,8 +103,9 @@ def gold_labels(task: Task, split: TokenizedSplit) -> dict[int, Any]:
     labels = split.labels[task.name]
     rows = np.flatnonzero(labels.labelled).tolist()
     if type(task).gold is Task.gold:
-        return dict(zip(rows, labels.values(rows), strict=True))
-    gold = {row: task.gold(split.example(row, task.name)) for row in rows}
+        gold = dict(zip(rows, labels.values(rows), strict=True))
+    else:
+        gold = {row: task.gold(split.example(row, task.name)) for row in rows}
     return {row: label for row, label in gold.items() if label is not None}
 
 

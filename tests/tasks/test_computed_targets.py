@@ -14,6 +14,7 @@ import pytest
 from nlpmtl.config import parse_dataset
 from nlpmtl.data import Collator, ComputedLabels, TokenizedSplit
 from nlpmtl.errors import ConfigError, DataError
+from nlpmtl.evaluation import gold_labels
 from nlpmtl.registry import COLUMN_TYPES, TASKS
 from nlpmtl.task_datasets import TaskDatasets, load_split, load_task_datasets
 from tests.data.plain_values import arrays, plain
@@ -318,6 +319,12 @@ class TestUnlabelled:
         with pytest.raises(DataError) as caught:
             load([*UNLABELLED_ROWS, {"text": text}], UNLABELLED)
         assert str(caught.value).endswith(f"train.jsonl:3: task 't': targets() failed: {reason}")
+
+    def test_rows_without_a_gold_label_are_not_scored(self, load: Load) -> None:
+        work = load(UNLABELLED_ROWS, UNLABELLED)
+        assert gold_labels(work.tasks["t"], work.splits["train"]["d"]) == {}
+        quiz = load(QUIZ, QUIZ_TABLES)
+        assert gold_labels(quiz.tasks["quiz"], quiz.splits["train"]["d"]) == {0: 2, 1: 0}
 
     def test_evaluation_computes_them_too(self, load: Load, tmp_path: Path) -> None:
         tasks = load(UNLABELLED_ROWS, UNLABELLED).tasks
