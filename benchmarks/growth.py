@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from nlpmtl.data.batching import optimal_length_batches
+from nlpmtl.data.batch import optimal_length_batches
 from nlpmtl.tasks import Multilabel
 from nlpmtl.tasks.calibration import best_threshold
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 _UNSAFE_IN_CODE = frozenset("`|\\")
 """Characters that could end a code span or a table cell."""
-_PLAIN = frozenset(" .,:;'\"()/%-+=?!")
-"""Characters without a meaning inside a line, in addition to letters and digits."""
+_SPECIAL = re.compile(r"""[^a-zA-Z0-9 .,:;'"()/%\-+=?!\u0080-\U0010ffff]""")
+"""Characters that may have a meaning inside a line."""
 
 
 def code(value: object) -> str:
@@ -21,7 +22,7 @@ def code(value: object) -> str:
 
 def escape(text: str) -> str:
     """Escape a text so that nothing in it is read as Markdown or HTML or ends a table cell."""
-    return "".join(c if c.isalnum() or c in _PLAIN or not c.isascii() else f"&#{ord(c)};" for c in _single_line(text))
+    return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", _single_line(text))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -34,4 +35,4 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _single_line(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)

@@ -9,8 +9,7 @@ batch = Collator([split], pad=0, types=True)([(0, 0), (0, 1)])
 
 from __future__ import annotations
 
-from nlpmtl.data.batch import Batch, TaskBatch, to_device
-from nlpmtl.data.batching import split_into_microbatches
+from nlpmtl.data.batch import Batch, TaskBatch, split_into_microbatches, to_device
 from nlpmtl.data.collate import BatchStats, Collator
 from nlpmtl.data.column_types import ColumnType, column_type, is_coded
 from nlpmtl.data.computed_targets import ComputedLabels

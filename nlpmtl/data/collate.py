@@ -22,7 +22,6 @@ from nlpmtl.data.row_sequences import (
     TaskExamples,
     read_sequences,
     row_lengths,
-    take_sequences,
 )
 from nlpmtl.data.targets import join_padded
 from nlpmtl.data.tokenized_split import TokenizedSplit
@@ -168,7 +167,9 @@ class Collator:
         if split.places or not self.corrupt.keys().isdisjoint(examples):
             return read_sequences(share, examples, corrupt=self.corrupt, seed=self.seed)
         own = {task: TaskExamples(carrying, carrying) for task, carrying in examples.items()}
-        return take_sequences(split, share.rows, place=share.places, tasks=own)
+        types = None if split.types is None else split.types.take(share.rows)
+        words = split.first_tokens.take(share.rows) if self.words and split.first_tokens is not None else None
+        return Sequences(split.ids.take(share.rows), types, words, share.places, own)
 
 
 def _by_dataset(rows: Rows) -> dict[int, tuple[list[int], list[int], list[int]]]:

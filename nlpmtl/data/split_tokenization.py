@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nlpmtl.data.arrays import ArrayWriter, RaggedWriter
-from nlpmtl.data.batching import greedy_length_batches
+from nlpmtl.data.batch import greedy_length_batches
 from nlpmtl.data.column_types import is_coded
 from nlpmtl.data.examples import ArrowBuffer, Examples
 from nlpmtl.data.hashing import digest_tokens, hash_inputs

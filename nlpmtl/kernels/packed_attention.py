@@ -17,7 +17,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from nlpmtl.data.batching import optimal_length_batches
+from nlpmtl.data.batch import optimal_length_batches
 from nlpmtl.kernels.fast_dropout import dropout_mask
 
 PACKED = "packed"

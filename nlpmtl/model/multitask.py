@@ -198,12 +198,15 @@ class MultiTaskModel(PreTrainedModel):
     def penalty(self) -> Tensor | None:
         """Return the term that is added to the loss once per step, a scalar; None if there is none."""
         covariance = None if self.covariance is None else self.covariance.penalty(self._task_parameters())
-        penalties = [penalty for penalty in (self.sharing.penalty(), covariance) if penalty is not None]
+        has_penalty = type(self.sharing).penalty is not Sharing.penalty
+        sharing = self.sharing.penalty() if has_penalty else None
+        penalties = [penalty for penalty in (sharing, covariance) if penalty is not None]
         return torch.stack(penalties).sum() if penalties else None
 
     def post_step(self) -> None:
         """Update the sharing scheme and the task covariance after an optimizer step."""
-        self.sharing.post_step()
+        if type(self.sharing).post_step is not Sharing.post_step:
+            self.sharing.post_step()
         if self.covariance is not None:
             self.covariance.update(self._task_parameters())
 

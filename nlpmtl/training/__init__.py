@@ -31,7 +31,7 @@ from nlpmtl.training.gradient_accumulation import GradientAccumulator, dropout_s
 from nlpmtl.training.launch import ignored_settings
 from nlpmtl.training.lock import hold_lock, hold_lock_on_all_ranks
 from nlpmtl.training.metrics_logger import MetricsLogger, read_lines
-from nlpmtl.training.optimizer import Schedule, build_optimizer, build_schedule
+from nlpmtl.training.optimizer import build_optimizer
 from nlpmtl.training.run_directory import (
     check_run_dir,
     config_diff,
@@ -46,7 +46,7 @@ from nlpmtl.training.run_directory import (
 from nlpmtl.training.signals import StopSignals
 from nlpmtl.training.task_gradients import Gradient, inner_products
 from nlpmtl.training.trackers import start_trackers
-from nlpmtl.training.train_step import TrainStep
+from nlpmtl.training.train_step import Schedule, TrainStep, build_schedule
 from nlpmtl.training.trainer import Trainer
 
 __all__ = [

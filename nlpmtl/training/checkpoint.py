@@ -37,7 +37,7 @@ from nlpmtl.fs import (
 )
 from nlpmtl.strict_json import dumps
 from nlpmtl.training.events import BestModel, RunState
-from nlpmtl.training.fsdp import full_tensor, shard_like
+from nlpmtl.training.fsdp import full_tensors, shard_like
 
 _MANIFEST, _STATE, _TENSORS = "manifest.json", "state.json", ".safetensors"
 _MODEL, _OPTIMIZER = "model.safetensors", "optimizer.safetensors"
@@ -216,13 +216,13 @@ def state_tensors(model: nn.Module, optimizer: Optimizer, *, keep: bool = True) 
     All ranks of a sharded model take part; those without `keep` get empty tensors. A head without any row so far has no
     optimizer state.
     """
-    parameters = {name: full_tensor(value, keep=keep) for name, value in model.state_dict().items()}
+    parameters = full_tensors(model.state_dict(), keep=keep)
     optimizer_state = {}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
             value = value if isinstance(value, Tensor) else torch.tensor(value)
-            optimizer_state[f"{name}/{key}"] = full_tensor(value, keep=keep)
-    return {_MODEL: parameters, _OPTIMIZER: optimizer_state}
+            optimizer_state[f"{name}/{key}"] = value
+    return {_MODEL: parameters, _OPTIMIZER: full_tensors(optimizer_state, keep=keep)}
 
 
 def restore(directory: Path, *, model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:

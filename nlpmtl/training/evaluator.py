@@ -59,19 +59,16 @@ class Evaluator:
     patience: int
     device: torch.device
     signals: StopSignals
+    has_labels: bool = field(init=False)
     _logits: tuple[int, LogitsCache] | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
         labelled = {
             task for rows in self.validation.values() for task, labels in rows.labels.items() if labels.labelled.any()
         }
-        self._has_labels = bool(labelled)
+        self.has_labels = bool(labelled)
         if self.select != "mean" and self.select not in labelled:
             raise ConfigError(f"eval.select: task {self.select!r} has no labelled validation rows to select a model by")
-
-    def is_due(self, step: int, *, total_steps: int) -> bool:
-        """Return whether the model is evaluated after a step."""
-        return self._has_labels and (step == total_steps or step % self.every == 0)
 
     @property
     def is_distributed(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Mapping
 
 import torch
 import torch.distributed as dist
@@ -86,16 +87,18 @@ def is_sharded(model: nn.Module) -> bool:
 def gather_full_model(model: nn.Module, *, into: nn.Module) -> None:
     """Copy the parameters of a sharded model into an unsharded one; all ranks take part."""
     target = into.state_dict()
-    for name, value in model.state_dict().items():
-        target[name].copy_(full_tensor(value))
+    for name, value in model.state_dict().items():  # one by one: all of them together may not fit into memory
+        target[name].copy_(full_tensors({name: value})[name])
 
 
-def full_tensor(value: Tensor, *, keep: bool = True) -> Tensor:
-    """Gather a tensor, if it is sharded, on the CPU; ranks that do not keep the result take part and get nothing."""
-    if not isinstance(value, DTensor):
-        return value
-    full = value.full_tensor()
-    return full.cpu() if keep else full.new_empty(0)
+def full_tensors(values: Mapping[str, Tensor], *, keep: bool = True) -> dict[str, Tensor]:
+    """Gather tensors that are sharded on the CPU; ranks that do not keep the result take part and get nothing."""
+    full = dict(values)
+    for name, value in values.items():
+        if isinstance(value, DTensor):
+            gathered = value.full_tensor()
+            full[name] = gathered.cpu() if keep else gathered.new_empty(0)
+    return full
 
 
 def to_local(value: Tensor) -> Tensor:

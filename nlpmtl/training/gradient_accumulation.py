@@ -25,7 +25,7 @@ from nlpmtl.tasks import Task
 from nlpmtl.training.accelerator import check_precision, is_out_of_memory
 from nlpmtl.training.distributed import all_reduce_gradients, all_reduce_max
 from nlpmtl.training.fsdp import is_sharded
-from nlpmtl.training.gradient_cache import CoupledLoss, OutputCache, Pass
+from nlpmtl.training.gradient_cache import CoupledLoss, OutputCache, Pass, coupled_terms
 from nlpmtl.training.signals import StopSignals
 
 _BATCH_OVERHEAD = {"cpu": 64, "cuda": 4096}
@@ -188,9 +188,8 @@ class GradientAccumulator:
         local = microbatches[self.accelerator.process_index]
         # A layer of a sharded model computes on all ranks at once, so all run the same number of passes.
         passes = max(map(len, microbatches)) if self.is_sharded else len(local)
-        run = Pass(
-            names, loss_scales, coupled, OutputCache(coupled, local), losses, only_coupled and not self.is_sharded
-        )
+        cache = OutputCache(coupled, local) if coupled and loss_scales is None else None
+        run = Pass(names, loss_scales, coupled, cache, losses, only_coupled and not self.is_sharded)
         sums = self._run_microbatches(rows, local, passes=passes, run=run)
         present = [int(p.grad is not None) for p in self.parameters]
         out_of_memory, stop_signal, *present = all_reduce_max(
@@ -201,8 +200,8 @@ class GradientAccumulator:
             return None
         if loss_scales is not None:
             all_reduce_gradients(self.parameters, present=[bool(value) for value in present])
-        elif coupled:
-            losses = self._coupled_losses(rows, run.cache)
+        elif cache is not None:
+            losses = self._coupled_losses(rows, cache)
         for name, coupled_loss in losses.items():  # the same on all ranks: their sum counts that of one
             index = list(self.tasks).index(name)
             sums[0, index] = coupled_loss.loss if self.accelerator.is_main_process else 0.0
@@ -260,7 +259,7 @@ class GradientAccumulator:
                     self._run_microbatch(rows.rows[:1], run, number=None)
                     continue
                 batch_rows = [rows.rows[i] for i in microbatches[number]]
-                if run.only_coupled and not any(self.collate.carrying(batch_rows, task=t).any() for t in run.coupled):
+                if run.only_coupled and run.cache is not None and not self._carries(batch_rows, run.coupled):
                     run.cache.add({})
                 else:
                     sums += self._run_microbatch(batch_rows, run, number=number)
@@ -275,6 +274,10 @@ class GradientAccumulator:
             return None
         return sums
 
+    def _carries(self, rows: Sequence[RowRef], tasks: Collection[str]) -> bool:
+        """Return whether a row has targets for one of the tasks."""
+        return any(self.collate.carrying(rows, task=task).any() for task in tasks)
+
     def _run_microbatch(self, rows: Sequence[RowRef], run: Pass, *, number: int | None) -> Tensor:
         """Forward pass, losses and backward pass; return summed losses and uncertainties, ``[2, tasks]``.
 
@@ -288,8 +291,12 @@ class GradientAccumulator:
             outputs = self._outputs(batch, names=run.names)
             computed = self._losses(batch, outputs, names=outputs.keys() - run.coupled.keys())
         if run.loss_scales is not None:
-            self.accelerator.backward(torch.stack(run.terms(outputs, computed, number=number)).sum())
-        elif number is not None:
+            scales = run.loss_scales if number is not None else dict.fromkeys(run.loss_scales, 0.0)
+            terms = [task.loss * scales[name] for name, task in computed.items()]
+            if run.coupled:
+                terms += coupled_terms(run, outputs, number=number)
+            self.accelerator.backward(torch.stack(terms).sum())
+        elif run.cache is not None and number is not None:
             run.cache.add(outputs)
         if not computed:
             return torch.zeros(2, len(self.tasks), dtype=torch.float64, device=self.device)

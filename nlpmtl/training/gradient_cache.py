@@ -42,7 +42,6 @@ from torch import Tensor
 from nlpmtl.data import TaskBatch
 from nlpmtl.errors import RunError
 from nlpmtl.heads import Outputs
-from nlpmtl.model import TaskLoss
 from nlpmtl.tasks import Task
 from nlpmtl.training.distributed import all_gather_lists, all_reduce_sum, is_distributed
 
@@ -115,7 +114,7 @@ class Pass:
         names: names of the tasks to compute; None: all.
         loss_scales: scale of each task's summed loss; None: no gradients.
         coupled: tasks whose losses are computed over the whole step.
-        cache: outputs of these tasks, which a pass without gradients fills.
+        cache: outputs of these tasks, which a pass without gradients fills; None with gradients.
         losses: their losses, which a pass with gradients reads.
         only_coupled: whether only the outputs of coupled tasks are needed.
     """
@@ -123,25 +122,29 @@ class Pass:
     names: Sequence[str] | None
     loss_scales: Mapping[str, float] | None
     coupled: Mapping[str, Task]
-    cache: OutputCache
+    cache: OutputCache | None
     losses: Mapping[str, CoupledLoss]
     only_coupled: bool = False
 
-    def terms(
-        self, outputs: Mapping[str, Outputs], computed: Mapping[str, TaskLoss], *, number: int | None
-    ) -> list[Tensor]:
-        """Return the terms whose sum has the gradient of a micro-batch; of zero if its number is None."""
-        assert self.loss_scales is not None, "the pass has no gradients"
-        scales = self.loss_scales if number is not None else dict.fromkeys(self.loss_scales, 0.0)
-        terms = [task.loss * scales[name] for name, task in computed.items()]
-        for name in (name for name in self.coupled if name in outputs):
-            gradients = {} if number is None else self.losses[name].gradients[number]
-            for key, values in outputs[name].items():
-                if key in gradients:
-                    terms.append((values * gradients[key]).sum() * scales[name])
-                elif values.requires_grad:
-                    terms.append(values.sum() * 0.0)
-        return terms
+
+def coupled_terms(run: Pass, outputs: Mapping[str, Outputs], *, number: int | None) -> list[Tensor]:
+    """Return the terms of a micro-batch whose gradient is that of the coupled losses.
+
+    Args:
+        run: a pass with gradients.
+        outputs: outputs of all tasks.
+        number: number of the micro-batch; None: the terms have a gradient of zero.
+    """
+    assert run.loss_scales is not None, "the pass has no gradients"
+    terms = []
+    for name in run.coupled:
+        gradients = {} if number is None else run.losses[name].gradients[number]
+        for key, values in outputs.get(name, {}).items():
+            if key in gradients:
+                terms.append((values * gradients[key]).sum() * run.loss_scales[name])
+            elif values.requires_grad:
+                terms.append(values.sum() * 0.0)
+    return terms
 
 
 def _positions(part: TaskBatch, carrying: NDArray[bool_], microbatches: Sequence[Sequence[int]]) -> list[Tensor]:

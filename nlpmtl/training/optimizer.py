@@ -1,16 +1,9 @@
-"""AdamW with weight decay on matrices only, and learning-rate schedules as pure functions of the step."""
+"""AdamW with weight decay on matrices only."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import Literal
-
 from torch import nn
 from torch.optim import AdamW
-
-Schedule = Callable[[int], float]
-"""Step, counted from 0 → factor of the learning rates."""
 
 
 def build_optimizer(model: nn.Module, *, lr: float, head_lr: float, weight_decay: float) -> AdamW:
@@ -38,27 +31,3 @@ def build_optimizer(model: nn.Module, *, lr: float, head_lr: float, weight_decay
         ],
         fused=True,
     )
-
-
-def build_schedule(kind: Literal["linear", "cosine", "constant"], *, total: int, warmup: float) -> Schedule:
-    """Build a learning-rate schedule.
-
-    The factor rises linearly over the first ``warmup · total`` steps (from above 0), then falls to 0 linearly or along
-    half a cosine, or stays at 1.
-
-    Args:
-        kind: shape of the schedule after the warm-up.
-        total: optimizer steps of the run.
-        warmup: share of the steps that are warm-up, from 0 to 1.
-    """
-    warmup_steps = math.ceil(warmup * total)
-
-    def factor(step: int) -> float:
-        if step < warmup_steps:
-            return (step + 1) / (warmup_steps + 1)
-        progress = (step - warmup_steps) / max(1, total - warmup_steps)
-        if kind == "linear":
-            return 1.0 - progress
-        return 0.5 * (1.0 + math.cos(math.pi * progress)) if kind == "cosine" else 1.0
-
-    return factor

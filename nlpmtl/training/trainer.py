@@ -62,6 +62,11 @@ class Trainer:
         return self.train_step.accumulator.tasks
 
     @property
+    def step(self) -> int:
+        """Number of steps done."""
+        return self.state.cursor.step
+
+    @property
     def stopped_early(self) -> bool:
         """Whether `eval.patience` has run out."""
         return 0 < self.evaluator.patience <= self.state.evals_without_improvement
@@ -69,7 +74,7 @@ class Trainer:
     @property
     def best_step(self) -> int:
         """Step of the best model, or of the current one if no model was evaluated."""
-        return self.state.step if self.state.best is None else self.state.best.step
+        return self.step if self.state.best is None else self.state.best.step
 
     def events(self) -> Iterator[Event]:
         """Train to the end, or until early stopping.
@@ -80,10 +85,10 @@ class Trainer:
         """
         self._apply_state()
         with self.signals.installed():
-            if self.state.step == 0:
+            if self.step == 0:
                 self.checkpoints.save(self.state)
             yield from self._evaluate_if_due()
-            if self.state.step == self.total_steps:
+            if self.step == self.total_steps:
                 self.checkpoints.save(self.state)
             elif not self.stopped_early:
                 try:
@@ -96,7 +101,7 @@ class Trainer:
 
     def steps(self) -> Iterator[StepReport]:
         """Compute the remaining steps; neither log, nor evaluate, nor save."""
-        while self.state.step < self.total_steps:
+        while self.step < self.total_steps:
             self.model.train()  # it may have been evaluated since the last step
             step_plan, cursor = self.plan.next(self.state.cursor)
             report = self.train_step(step_plan)
@@ -126,9 +131,9 @@ class Trainer:
 
     def _apply_state(self) -> None:
         """Restore the logs, the weighting and the micro-batch size that belong to the state."""
-        path, accumulator = self.checkpoints.path(self.state.step), self.train_step.accumulator
+        path, accumulator = self.checkpoints.path(self.step), self.train_step.accumulator
         self.logger.truncate_after(
-            self.state.step,
+            self.step,
             last_evaluation=self.state.last_evaluation,
             checkpoint=path if path.exists() else None,
         )
@@ -143,8 +148,8 @@ class Trainer:
             if line is not None:
                 yield StepLogged(line)
             yield from self._messages(report)
-            is_last = self.state.step == self.total_steps
-            is_save_due = is_last or self.state.step % self.save_every == 0
+            is_last = self.step == self.total_steps
+            is_save_due = is_last or self.step % self.save_every == 0
             if report.stop_signal and not is_last:
                 yield from self._flush_logs()
                 self._stop(report.stop_signal)
@@ -176,13 +181,13 @@ class Trainer:
     def _stop(self, signal: int) -> None:
         self.checkpoints.save(self.state)
         raise StoppedError(
-            f"stopped after step {self.state.step} of {self.total_steps}; continue with the same command plus --resume",
+            f"stopped after step {self.step} of {self.total_steps}; continue with the same command plus --resume",
             signal=signal,
         )
 
     def _is_evaluation_due(self) -> bool:
-        step = self.state.step
-        return self.state.last_evaluation < step and self.evaluator.is_due(step, total_steps=self.total_steps)
+        is_due = self.step == self.total_steps or self.step % self.evaluator.every == 0
+        return is_due and self.evaluator.has_labels and self.state.last_evaluation < self.step
 
     def _evaluate_if_due(self) -> Iterator[EvaluationDone | Message]:
         """Evaluate the current step, also when a run that was stopped during that evaluation is resumed."""
@@ -198,7 +203,7 @@ class Trainer:
             yield Message(failure)
 
     def _evaluate(self) -> EvaluationDone:
-        step = self.state.step
+        step = self.step
         done = self.evaluator.evaluate(step, best=self.state.best)
         self.logger.log_scores(done.scores, step=step)
         if done.best:
@@ -216,7 +221,7 @@ class Trainer:
         Raises:
             RunError: the run has further steps.
         """
-        step, cause = self.state.step, error.__cause__
+        step, cause = self.step, error.__cause__
         failure = f"the evaluation at step {step} failed: {type(cause).__name__}: {cause}"
         if step == self.total_steps:
             self.failures.append(failure)

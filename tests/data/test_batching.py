@@ -7,7 +7,7 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nlpmtl.data.batching import greedy_length_batches, optimal_length_batches
+from nlpmtl.data.batch import greedy_length_batches, optimal_length_batches
 
 LENGTHS = st.lists(st.integers(1, 30), max_size=7).map(lambda some: sorted(some, reverse=True))
 

@@ -36,7 +36,7 @@ from nlpmtl.registry import TASKS, WEIGHTINGS
 from nlpmtl.sampling import RowRef, StepPlan
 from nlpmtl.tasks import ExampleOutputs, OutputOptions, Prediction, Task
 from nlpmtl.training import GradientAccumulator, StepReport, TrainStep, accelerator_context
-from nlpmtl.training.fsdp import apply_fsdp, full_tensor
+from nlpmtl.training.fsdp import apply_fsdp, full_tensors
 from nlpmtl.weighting import Weighting
 from tests.tiny import write_encoder
 
@@ -291,7 +291,7 @@ def main(directory: Path) -> None:
         before = {name: value.clone() for name, value in toys.model.state_dict().items()}
         apply_fsdp(toys.model, device=accelerator.device)
         toys.train_step(micro_tokens=60)(plan())
-        after = {name: full_tensor(value) for name, value in toys.model.state_dict().items()}
+        after = full_tensors(toys.model.state_dict())
         changes["hard sharded"] = torch.cat([(before[name] - after[name]).flatten() for name in before])
         torch.save(changes, directory / f"changes-{accelerator.process_index}.pt")
 
