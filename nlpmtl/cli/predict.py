@@ -101,7 +101,7 @@ def predict(
     progress = PredictionProgress(view, size=file_size(input or STDIN))
     inputs: Iterable[Text | BadRow] = texts
     if input is not None:
-        reader = InputReader(predictor.tasks, wanted=task or None)
+        reader = InputReader(predictor.tasks, names=task or None)
         skip = on_bad_row == "skip"
         inputs = read_texts(input, reader=reader, on_bytes=progress.add_bytes, text_format=text_format, skip=skip)
     to_text = _to_lines if input is None and on_terminal else _to_json

@@ -200,7 +200,7 @@ class Predictor:
                 "token of each word is trained, so the scores of the others cannot be averaged"
             )
         options = OutputOptions(all_scores=all_scores, aggregation=aggregation_strategy)
-        reader = InputReader(self.tasks, wanted=tasks)
+        reader = InputReader(self.tasks, names=tasks)
         container = open_container(inputs)
         if container is None:
             return next(self._pipeline.stream(iter([inputs]), reader=reader, options=options))

@@ -37,14 +37,14 @@ class InputReader:
     """Reads raw inputs for the tasks to predict.
 
     Args:
-        tasks: the model's tasks by name.
-        wanted: the names of the tasks to predict; None for all that can read an input.
+        tasks: tasks of the model by name.
+        names: names of the tasks to predict; None: all tasks that accept an input.
     """
 
-    def __init__(self, tasks: Mapping[str, Task], *, wanted: Sequence[str] | None) -> None:
-        self._tasks, self._wanted = tasks, None if wanted is None else list(dict.fromkeys(wanted))
+    def __init__(self, tasks: Mapping[str, Task], *, names: Sequence[str] | None) -> None:
+        self._tasks, self._requested = tasks, None if names is None else list(dict.fromkeys(names))
         default = [name for name, task in tasks.items() if not task.only_by_name]
-        self._names = default if self._wanted is None else self._wanted
+        self._names = default if self._requested is None else self._requested
         self._chosen: dict[tuple[str, ...], dict[Columns, list[str]]] = {}
 
     @property
@@ -63,7 +63,7 @@ class InputReader:
         assert table.columns is not None
         chosen = self._choose(table.columns)
         without = chosen.get((), [])
-        if without and (self._wanted is not None or len(chosen) == 1):
+        if without and (self._requested is not None or len(chosen) == 1):
             raise DataError(f"the {table.name} lacks the input of task {without[0]!r}: {self._hint(table.columns)}")
         return list(dict.fromkeys(column for columns in chosen for _, column in columns))
 
@@ -87,7 +87,7 @@ class InputReader:
         if not isinstance(value, Mapping):
             return self._match({(): self._names}, {(): Example(to_input(value))})
         chosen = self._choose(tuple(key for key in value if isinstance(key, str)))
-        if () in chosen and (self._wanted is not None or len(chosen) == 1):
+        if () in chosen and (self._requested is not None or len(chosen) == 1):
             raise ValueError(f"text: missing or null; {self._hint([key for key in value if isinstance(key, str)])}")
         inputs = {columns: _read(value, columns) for columns in chosen if columns}
         return self._match(chosen, inputs)
@@ -109,12 +109,12 @@ class InputReader:
                     examples[types] = _parse_extra(example, types, columns=dict(columns))
                 if task.reads(examples[types]):
                     by_input.setdefault((self._splitting(task, example), types), []).append(name)
-                elif self._wanted is not None:
+                elif self._requested is not None:
                     raise ConfigError(_why_not(task, examples[types]))
             for (splitting, types), names in by_input.items():
                 read = replace(examples[types].input, splitting=splitting)  # type: ignore[type-var]
                 matched.append((replace(examples[types], input=read), tuple(names)))
-        if not matched and self._wanted is None:
+        if not matched and self._requested is None:
             raise ConfigError(self._why_none(list(inputs.values())))
         return matched
 
@@ -147,19 +147,22 @@ class InputReader:
         return self._chosen[keys]
 
     def _hint(self, keys: Iterable[str]) -> str:
-        """What a row needs, and what it has."""
+        """Return the end of an error: the columns that a row needs, and those that it has."""
         names = self._names
         trained = {
-            " and ".join(f"`{plain(column)}`" for column in one.values()): list(one.values())
+            " and ".join(f"`{plain(column)}`" for column in columns.values()): list(columns.values())
             for name in names
-            for one in self._tasks[name].input_columns
+            for columns in self._tasks[name].input_columns
         }
-        known = dict.fromkeys(["text", "pair", "words", *(column for one in trained.values() for column in one)])
+        known = dict.fromkeys(
+            ["text", "pair", "words", *(column for columns in trained.values() for column in columns)]
+        )
         known |= dict.fromkeys(key for name in names for key in self._tasks[name].extra_inputs)
-        near = (did_you_mean(key, known) for key in keys)
-        found = next((f"; {one}" for one in near if one.startswith("did you mean")), "")
+        hints = (did_you_mean(key, known) for key in keys)
+        hint = next((f"; {text}" for text in hints if text.startswith("did you mean")), "")
         others = f", or the columns of its training data, {' or '.join(trained)}" if trained else ""
-        return f"a row has `text`, and perhaps `pair`, or `words`{others}; found: {_list(keys) or 'none'}{found}"
+        expected = f"expected columns: `text` (optionally with `pair`), or `words`{others}"
+        return f"{expected}; found: {_list(keys) or 'none'}{hint}"
 
 
 def _read(row: Mapping[str, Any], columns: Columns) -> Example:

@@ -167,7 +167,7 @@ def _check_inputs(tasks: Mapping[str, Task], task_names: Sequence[str] | None, i
     for name in task_names or ():
         if name not in tasks:
             raise HTTPException(404, f"this model has no task {name!r}; {did_you_mean(name, tasks)}")
-    reader = InputReader(tasks, wanted=task_names)
+    reader = InputReader(tasks, names=task_names)
     for number, value in enumerate(inputs.values, 1):
         try:
             reader.read(value)

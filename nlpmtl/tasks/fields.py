@@ -210,9 +210,11 @@ class TaskFields(StrictModel):
             values["word_splitting"] = self.word_splitting
         if self.split_marks:
             values["split_marks"] = list(self.split_marks)
-        own = self.model_dump(mode="json", include=self._saved_fields())
-        unset = {name for name, value in own.items() if value is None and type(self).model_fields[name].default is None}
-        return values | {name: value for name, value in own.items() if name not in unset}
+        fields = self.model_dump(mode="json", include=self._saved_fields())
+        unset = {
+            name for name, value in fields.items() if value is None and type(self).model_fields[name].default is None
+        }
+        return values | {name: value for name, value in fields.items() if name not in unset}
 
     @classmethod
     def _saved_fields(cls) -> set[str]:
@@ -316,6 +318,6 @@ def _describe(error: ValidationError) -> str:
     lines = []
     for details in error.errors(include_url=False):
         place = ".".join(map(str, details["loc"]))
-        found = f" (found {quote(details['input'], limit=80)})" if place and details["type"] != "missing_key" else ""
-        lines.append(f"{f'`{place}`: ' if place else ''}{details['msg'].removeprefix('Value error, ')}{found}")
+        value = f" (found {quote(details['input'], limit=80)})" if place and details["type"] != "missing_key" else ""
+        lines.append(f"{f'`{place}`: ' if place else ''}{details['msg'].removeprefix('Value error, ')}{value}")
     return "; ".join(lines)

@@ -57,7 +57,7 @@ class LabelColumns:
 
 
 def label_shapes(name: str, dataset: DatasetConfig) -> dict[str, LabelType]:
-    """The columns of labels that the tasks of a dataset read, and the shape of each.
+    """Return the label columns of the tasks of a dataset, and the type of each.
 
     Raises:
         ConfigError: two tasks read one column in different shapes.
@@ -66,9 +66,9 @@ def label_shapes(name: str, dataset: DatasetConfig) -> dict[str, LabelType]:
     for task, options in dataset.tasks.items():
         types = task_type(options.kind).columns
         pairs = [(types[key], column) for key, columns in options.label_columns.items() for column in columns]
-        for own, column in pairs:
-            flag = column_type(own).flag_type if options.has_column_per_label else None
-            shape: LabelType = own if flag is None else flag
+        for type_name, column in pairs:
+            flag = column_type(type_name).flag_type if options.has_column_per_label else None
+            shape: LabelType = type_name if flag is None else flag
             if shapes.setdefault(column, shape) != shape:
                 raise ConfigError(
                     f"datasets.{name}: the column {column!r} is read in two ways, as {shapes[column]} and "
@@ -96,14 +96,14 @@ def parse_context(name: str, dataset: DatasetConfig) -> ParseContext:
                     f"datasets.{name}.input.{key}: task {task!r} reads it as {type_name}, another task as {extra[key]}"
                 )
             (optional if key in type_.optional else needed).update(filter(None, [dataset.input.extra.get(key)]))
-        seen: dict[str, str] = {}
+        columns_before: dict[str, str] = {}
         names = {f"input:{key}" for key in type_.extra_inputs if key not in type_.optional}
         for key, columns in options.label_columns.items():
             (optional if key in type_.optional else needed).update(columns)
             if not is_coded(type_.columns[key]):
-                earlier.setdefault(columns[0], dict(seen))
+                earlier.setdefault(columns[0], dict(columns_before))
                 before[columns[0]] = before.get(columns[0], frozenset(names)) & names
-            seen[key] = columns[0]
+            columns_before[key] = columns[0]
             names = names if key in type_.optional else names | {f"label:{columns[0]}"}
     return ParseContext(extra, earlier, before, frozenset(optional - needed))
 
@@ -137,9 +137,9 @@ def read_columns(
                     prepared=rows[dataset][split],
                     train=split == "train",
                 )
-                for task, column in own.items()
+                for task, column in by_task.items()
             }
-            for split, own in splits.items()
+            for split, by_task in splits.items()
         }
         for dataset, splits in raw.columns.items()
     }
@@ -149,8 +149,8 @@ def read_columns(
 def _name(
     datasets: Mapping[str, DatasetConfig], dataset: str, splits: Mapping[str, TokenizedSplit]
 ) -> dict[str, dict[str, LabelColumn]]:
-    """The label columns of a dataset with the names of labels: split → task → labels."""
-    found: dict[str, dict[str, LabelColumn]] = {split: {} for split in splits}
+    """Return the label columns of a dataset with the names of labels: split → task → labels."""
+    by_split: dict[str, dict[str, LabelColumn]] = {split: {} for split in splits}
     for task, options in datasets[dataset].tasks.items():
         columns = options.label_columns.get("label")
         if columns is None:  # the task type reads other columns, or none
@@ -158,21 +158,21 @@ def _name(
         declared = options.labels or _declared(task, datasets)
         multi_hot = is_multi_hot(list(splits.values()), columns[0], declared=declared)
         for split, prepared in splits.items():
-            found[split][task] = resolve_labels(prepared, columns, declared=declared, multi_hot=multi_hot)
-    return found
+            by_split[split][task] = resolve_labels(prepared, columns, declared=declared, multi_hot=multi_hot)
+    return by_split
 
 
 def _declared(task: str, datasets: Mapping[str, DatasetConfig]) -> tuple[str, ...] | None:
-    """The labels of the first dataset that lists a task's."""
+    """Return the labels of the first dataset that lists those of a task; None without one."""
     lists = (dataset.tasks[task].labels for dataset in datasets.values() if task in dataset.tasks)
     return next((labels for labels in lists if labels), None)
 
 
 def _spelling(columns: LabelColumns, task: str, *, model: Mapping[str, Task] | None) -> Spelling:
-    """The spelling of the names in the data (where a model is evaluated: of the model's or of the data's names)."""
-    found = [entry for entry in columns.of(task) if is_coded(entry[2].type)]
-    train = {name for _, split, column in found if split == "train" for name in column.names}
-    names = {name for _, _, column in found for name in column.names}
+    """Return the spelling of the label names in the data; in an evaluation, that of the model's or the data's names."""
+    coded = [(split, column) for _, split, column in columns.of(task) if is_coded(column.type)]
+    train = {name for split, column in coded if split == "train" for name in column.names}
+    names = {name for _, column in coded for name in column.names}
     spelling = Spelling.of(train or names, others=names)
     if model is None:
         return spelling
@@ -181,7 +181,7 @@ def _spelling(columns: LabelColumns, task: str, *, model: Mapping[str, Task] | N
 
 
 def _scheme(options: TaskOptions, task: Task | None) -> Scheme:
-    """The scheme of the tags in the data; "plain" for a kind without one, and for a model that has plain tags."""
+    """Return the scheme of the tags in the data; "plain" for a task type without one, and for a model of plain tags."""
     if getattr(task, "scheme", None) == "plain":
         return "plain"
     scheme: Scheme = getattr(options, "scheme", "plain")
@@ -191,18 +191,19 @@ def _scheme(options: TaskOptions, task: Task | None) -> Scheme:
 def _read(column: LabelColumn, *, scheme: Scheme, task: str, prepared: TokenizedSplit, train: bool) -> LabelColumn:
     if not column_type(column.type).per_word or scheme == "plain":
         return column
-    found = find_contradiction(column, scheme, train=train)
-    if found is None:
+    contradiction = find_contradiction(column, scheme, train=train)
+    if contradiction is None:
         return to_bio(column, scheme)
     if all(name.isdecimal() for name in column.names):
         advice = f'The tags are integers: write their names, in order, as labels = ["O", "B-…", …] in [tasks.{task}]'
-    elif found.fitting:
-        advice = f'The tags fit scheme = "{found.fitting}": write that in [tasks.{task}]'
+    elif contradiction.fitting:
+        advice = f'The tags fit scheme = "{contradiction.fitting}": write that in [tasks.{task}]'
     else:
         advice = f'No scheme fits the tags: correct them, or write scheme = "plain" in [tasks.{task}]'
     raise ConfigError(
-        f'task {task!r}: the tags of {found.wrong:,} of {found.spans:,} spans contradict scheme = "{scheme}" in '
-        f"{prepared.where}, for example {prepared.place(found.row)}, word {found.word}: {found.tag!r}. {advice}"
+        f"task {task!r}: the tags of {contradiction.wrong:,} of {contradiction.spans:,} spans contradict scheme = "
+        f'"{scheme}" in {prepared.where}, for example {prepared.place(contradiction.row)}, word {contradiction.word}: '
+        f"{contradiction.tag!r}. {advice}"
     )
 
 
@@ -234,11 +235,12 @@ def find_labels(
     earlier: Task | None,
     options: TaskOptions,
 ) -> tuple[str, ...]:
-    """The labels of a task that is trained, in order: the declared ones, those of the model that training continues
-    from, those of a ClassLabel feature, or the names in train, sorted.
+    """Return the labels of a task to train, in order.
 
-    The model's order holds where the config declares the same labels in another order, because the outputs of its head
-    have that order; for a kind whose order has a meaning, the declared order holds.
+    They are the declared ones, else those of the model that training continues from, else those of a ClassLabel
+    feature, else the names in train, sorted. If the config declares the labels of that model in another order, the
+    order of the model is kept, because the outputs of its head have it; except for a task type whose order has a
+    meaning.
 
     Args:
         task: its name.
@@ -264,23 +266,23 @@ def find_labels(
         return labels
     if known:
         return known
-    found: set[str] = set()
+    train_names: set[str] = set()
     for dataset, split, column in columns.of(task):
-        own = datasets[dataset].tasks[task]
+        dataset_options = datasets[dataset].tasks[task]
         kind = column_type(column.type)
         if kind.coding == "number":
             return ()
         if kind.coding == "parsed":
             if split == "train" and kind.names is not ColumnType.names:
-                values = rows[dataset][split].stored_values(own.columns[0])
-                found |= {name for value in values for name in kind.names(value)}
+                values = rows[dataset][split].stored_values(dataset_options.columns[0])
+                train_names |= {name for value in values for name in kind.names(value)}
             continue
-        names = rows[dataset][split].class_names.get(own.columns[0])
-        if names is not None and not own.has_column_per_label:
-            return names_to_bio(list(dict.fromkeys(map(spell, names))), _scheme(own, None))
+        names = rows[dataset][split].class_names.get(dataset_options.columns[0])
+        if names is not None and not dataset_options.has_column_per_label:
+            return names_to_bio(list(dict.fromkeys(map(spell, names))), _scheme(dataset_options, None))
         if split == "train":
-            found.update(column.names)
-    return sort_names(found or _names_of_further_columns(task, datasets, rows))
+            train_names.update(column.names)
+    return sort_names(train_names or _names_of_further_columns(task, datasets, rows))
 
 
 def _names_of_further_columns(task: str, datasets: Mapping[str, DatasetConfig], rows: Rows) -> set[str]:

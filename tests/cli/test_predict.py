@@ -78,7 +78,7 @@ def test_rows_as_in_training(trained: Trained, run_cli: RunCli, tmp_path: Path) 
     assert third["predictions"].keys() == SINGLE
     result = run_cli("predict", trained.model_dir, "--input", path, "--task", "grade")
     assert result.exit_code == 2
-    assert "t.jsonl:1: text: missing or null; a row has `text`" in result.stderr
+    assert "t.jsonl:1: text: missing or null; expected columns: `text`" in result.stderr
     result = run_cli("predict", trained.model_dir, "--input", path, "--task", "grade", "--on-bad-row", "skip")
     printed = parse(result.stdout)
     assert [row["predictions"] is None for row in printed] == [True, False, True]

@@ -141,7 +141,7 @@ def test_columns_of_the_training_data(predictor: Predictor) -> None:
         ({**ROW, "choices": "a"}, DataError, "input 1: choices: a list of at least two texts was expected"),
         ({"question": "a", "options": []}, DataError, "input 1: options: a list of at least two texts was expected"),
         (("a", "b"), ConfigError, "task 'choice' reads a single text, and was given a pair"),
-        ({"txt": "a", "choices": ["a", "b"]}, DataError, "a row has `text`"),
+        ({"txt": "a", "choices": ["a", "b"]}, DataError, "expected columns: `text`"),
     ],
 )
 def test_inputs_that_a_task_cannot_read(predictor: Predictor, value: Any, error: type[Exception], message: str) -> None:

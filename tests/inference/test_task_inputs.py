@@ -173,7 +173,10 @@ def test_a_table_without_rows_gives_no_prediction(predictor: Predictor) -> None:
         (torch.ones(2), r"input 1: a string was expected, found .* \(Tensor\)"),
         (pa.array([1]), r"input 1: a string was expected, found 1 \(int\)"),
         (pd.DataFrame(), "the DataFrame lacks the input of task 'topic': .* found: none"),
-        (pd.DataFrame({"sentence": ["a"]}), "`text`, and perhaps `pair`, or `words`, or .*`tokens`; found: sentence"),
+        (
+            pd.DataFrame({"sentence": ["a"]}),
+            r"`text` \(optionally with `pair`\), or `words`, or .*`tokens`; found: sentence",
+        ),
         (pd.DataFrame({"token": ["a"]}), "found: token; did you mean 'tokens'?"),
         (pd.DataFrame({1: ["a"]}), "the DataFrame lacks the input of task 'topic': .* found: none"),
         (pd.DataFrame([["a", "b"]], columns=["text", "text"]), "more than one column of the same name: text"),
