@@ -62,9 +62,9 @@ def attempt(does: str, call: str, kind: Kind | str, times: int) -> Row:
         with open_client(hub, home) as client:
             if kind == "killed":
                 client.start(does, **arguments)
-                met = fault.triggered.wait(60)
+                occurred = fault.triggered.wait(60)
                 client.kill()
-                result, message = "killed" if met else "WRONG: never met", ""
+                result, message = "killed" if occurred else "WRONG: never met", ""
             else:
                 result, message = try_call(client, does, arguments)
         seconds = time.perf_counter() - start
@@ -76,8 +76,8 @@ def attempt(does: str, call: str, kind: Kind | str, times: int) -> Row:
         wrong = check_leftovers(hub, repo, does, home, branch, failed=result in ("error", "killed"))
         wrong = wrong or check_without_faults(hub, repo, does, home, branch, arguments)
         reason = message.partition(": ")[2].partition(": ")[2] or message
-        how = "always" if times == ALWAYS else "once"
-        return Row(does, call, str(kind), how, wrong or result, tries, seconds, reason.replace(hub.url, "HUB"))
+        repetition = "always" if times == ALWAYS else "once"
+        return Row(does, call, str(kind), repetition, wrong or result, tries, seconds, reason.replace(hub.url, "HUB"))
 
 
 def try_call(client: Client, does: str, arguments: Mapping[str, object]) -> tuple[str, str]:

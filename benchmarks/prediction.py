@@ -73,9 +73,11 @@ def new_model(data: Path) -> tuple[MultiTaskModel, Any]:
                 labels = sorted(
                     {label for value in values for label in (value if isinstance(value, list) else [value])}
                 )
-            kept = {key: spec[key] for key in ("kind", "scheme") if key in spec}
+            task_config = {key: spec[key] for key in ("kind", "scheme") if key in spec}
             shape = "words" if "words" in config["input"] else "pair" if name in PAIRS else "text"
-            tasks.append(task_from_config(task, {**kept, "labels": labels or [], "metrics": None, "input": shape}))
+            tasks.append(
+                task_from_config(task, {**task_config, "labels": labels or [], "metrics": None, "input": shape})
+            )
     model = MultiTaskModel.from_encoder(encoder, tasks=tasks, sharing={"kind": "hard"}, input_length=128, seed=0)
     return model, encoder.tokenizer
 
@@ -180,12 +182,12 @@ def main() -> None:
         timers = contenders(scratch, texts, args.blocks, seed=1)
         predictor = Predictor.from_pretrained(scratch / "model")
         predictor.predict_all(texts[:256])
-        for turn in range(args.rounds):
+        for round_number in range(args.rounds):
             names = list(timers)
             products.append(matmul_flops(torch.float32))
-            for contender in names[turn % len(names) :] + names[: turn % len(names)]:
+            for contender in names[round_number % len(names) :] + names[: round_number % len(names)]:
                 seconds.setdefault(contender, []).append(timers[contender]())
-                print(f"round {turn + 1}: {contender}: {seconds[contender][-1]:.1f} s", flush=True)
+                print(f"round {round_number + 1}: {contender}: {seconds[contender][-1]:.1f} s", flush=True)
         tokens = sum(map(len, predictor.tokenizer(texts)["input_ids"]))
         model = predictor.model
         assert isinstance(model, MultiTaskModel)

@@ -34,8 +34,8 @@ def main() -> None:
             times[name].append(seconds(arguments))
     print(f"{'':16}{'median s':>10}{'min s':>8}{'max s':>8}   ({runs} runs each)")
     for name, measured in times.items():
-        kept = measured[1:]
-        print(f"{name:16}{statistics.median(kept):10.3f}{min(kept):8.3f}{max(kept):8.3f}")
+        counted = measured[1:]
+        print(f"{name:16}{statistics.median(counted):10.3f}{min(counted):8.3f}{max(counted):8.3f}")
 
 
 if __name__ == "__main__":

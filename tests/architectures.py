@@ -86,10 +86,10 @@ def write_architecture(name: str, directory: Path, *, seed: int = 0, **config: A
     ids = {"bos_token_id": first, "cls_token_id": first, "eos_token_id": last, "sep_token_id": last}
     ids["pad_token_id"] = tokenizer.pad_token_id
     values = {"vocab_size": len(tokenizer), "max_position_embeddings": LONGEST, "initializer_range": _STD, **ids}
-    made = AutoConfig.for_model(name, **{**values, **sizes, **_OWN[name], **config})
+    architecture_config = AutoConfig.for_model(name, **{**values, **sizes, **_OWN[name], **config})
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = AutoModel.from_config(made)
+        model = AutoModel.from_config(architecture_config)
         with torch.no_grad():
             for weight in model.parameters():
                 weight.add_(torch.randn_like(weight) * (_STD if weight.dim() == 1 else _STD / 10))

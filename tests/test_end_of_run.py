@@ -137,15 +137,15 @@ FAILURES: dict[str, tuple[Callable[[], None], str, set[str]]] = {
 }
 
 
-@pytest.mark.parametrize("what", FAILURES)
+@pytest.mark.parametrize("failure", FAILURES)
 def test_failures_after_the_last_step_are_reported_and_the_model_is_saved(
-    run: dict[str, Any], tmp_path: Path, what: str
+    run: dict[str, Any], tmp_path: Path, failure: str
 ) -> None:
-    break_it, message, missing = FAILURES[what]
+    break_it, message, missing = FAILURES[failure]
     break_it()
     result, notes = train(run, tmp_path / "out")
     assert notes[0] == message
-    assert len(notes) == 1 + (what == "the last evaluation"), "calibration needs the same metric"
+    assert len(notes) == 1 + (failure == "the last evaluation"), "calibration needs the same metric"
     assert read_json(tmp_path / "out" / "run.json")["failures"] == notes
     assert_loads(result.model_dir)
     assert max_weight_difference(checkpoint(tmp_path / "out", 4), result.model_dir) == 0.0

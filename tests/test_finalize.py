@@ -39,11 +39,11 @@ def test_figures_of_the_card_equal_scores_json(trained: Trained, card: ModelCard
     for task, values in scores["tasks"].items():
         for metric, value in values.items():
             if metric not in ("score", "rows"):
-                shown = "undefined" if value is None else f"{value:.4f}"
+                formatted = "undefined" if value is None else f"{value:.4f}"
                 line = next(
                     result for result in card.text.splitlines() if result.startswith(f"| `{task}` | `{metric}` |")
                 )
-                assert shown in line
+                assert formatted in line
                 assert f"| {values['rows']} |" in line
     assert f"the best of {60 // 20} evaluations" in card.text
 

@@ -99,8 +99,8 @@ def test_a_published_model_round_trips(trained: Trained, other: Path, tmp_path: 
     assert results["by revision"] == [every, ["grade", "kinds", "places", "topic"]]
     assert "'mood' (sentiment) is not in this model" in results["other"]
     assert results["encoder"] == 128
-    for what in ("loaded predictions", "scores", "predictions of objects", "model", "auto model", "encoder of a model"):
-        assert results[what] is True, what
+    for key in ("loaded predictions", "scores", "predictions of objects", "model", "auto model", "encoder of a model"):
+        assert results[key] is True, key
     # Config, tokenizer and weights of an encoder are of one commit, which is requested once.
     requests = [line for line in hub.requests if line.startswith("GET /api/models/me/encoder")]
     assert sum("/revision/" in line for line in requests) <= 1

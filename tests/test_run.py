@@ -223,14 +223,14 @@ def test_selecting_on_a_task_without_validation_rows_is_refused(run: dict[str, A
 
 def test_a_task_in_two_datasets_is_one_head(run: dict[str, Any], tmp_path: Path) -> None:
     task = {"topic": {"kind": "classification", "label": "topic"}}
-    two = {name: {**run["datasets"][name], "tasks": task} for name in ("words", "texts")}
-    two["words"]["input"] = {"text": "text"}
-    result = train_tiny({**run, "datasets": two, "train": {**SHORT, "batch_size": 30}}, tmp_path / "out")
+    datasets = {name: {**run["datasets"][name], "tasks": task} for name in ("words", "texts")}
+    datasets["words"]["input"] = {"text": "text"}
+    result = train_tiny({**run, "datasets": datasets, "train": {**SHORT, "batch_size": 30}}, tmp_path / "out")
     heads = {name.split(".")[1] for name in weights(result.model_dir) if name.startswith("heads.")}
     assert heads == {"topic_head"}
     labelled = [
         sum(row["topic"] is not None for row in rows_in(dataset["data"]["files"]["validation"]))
-        for dataset in two.values()
+        for dataset in datasets.values()
     ]
     assert result.result.scores is not None
     assert result.result.scores["topic"]["rows"] == sum(labelled)

@@ -144,8 +144,8 @@ def test_a_task_has_one_input_type(encoder: Path, tokenizer: PreTrainedTokenizer
 
 def test_notes_report_skipped_truncated_and_unknown_rows(encoder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     bad = [*ROWS, {"text": None, "label": "a"}, {"text": "a " * 40, "label": "a"}]
-    odd = [{"text": "x", "label": "a"}, {"text": "y", "label": "zebra"}]
-    made = dataset({"t": CLASSES}, data={"on_bad_row": "skip"}, train=bad, validation=odd)
+    unknown = [{"text": "x", "label": "a"}, {"text": "y", "label": "zebra"}]
+    made = dataset({"t": CLASSES}, data={"on_bad_row": "skip"}, train=bad, validation=unknown)
     notes = load(encoder, tokenizer, one=made).notes
     assert len(notes) == 3
     assert any("one, train" in note and "1 bad row" in note for note in notes)

@@ -110,10 +110,10 @@ def fit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
     run: dict[str, Any] = make_run(directory, rows=24, train=train)
     run["datasets"]["words"]["tasks"]["copy"] = {"kind": "classification", "label": "topic"}
     with accelerator_context(directory=directory, precision="fp64", trackers=()) as accelerator:
-        _, _, made = build_run(load_config(run), directory=directory, accelerator=accelerator)
-        assert isinstance(made.model, MultiTaskModel)
-        made.model.head("copy").load_state_dict(made.model.head("topic").state_dict())
-        yield made
+        _, _, trainer = build_run(load_config(run), directory=directory, accelerator=accelerator)
+        assert isinstance(trainer.model, MultiTaskModel)
+        trainer.model.head("copy").load_state_dict(trainer.model.head("topic").state_dict())
+        yield trainer
 
 
 def make_probe(fit: Trainer, *, tokens: int = 64) -> AffinityProbe:

@@ -22,8 +22,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(directory: Path) -> dict[str, Any]:
-    made = make_run(directory, rows=24, train={"epochs": 1, "batch_size": 6, "lr": 1e-3, "trackers": ["tensorboard"]})
-    return {**made, "output": str(directory / "out")}
+    config = make_run(directory, rows=24, train={"epochs": 1, "batch_size": 6, "lr": 1e-3, "trackers": ["tensorboard"]})
+    return {**config, "output": str(directory / "out")}
 
 
 @pytest.fixture(scope="module")

@@ -70,8 +70,8 @@ def test_a_bar() -> None:
     with view.open("loading"):
         for event in EVENTS[:4]:
             _show_event(view, event)
-    drawn = screen.getvalue()
-    assert all(part in drawn for part in ("training", "step 30/40", "loss 0.5000  1,234 tokens/s", EVALUATED[0]))
+    output = screen.getvalue()
+    assert all(part in output for part in ("training", "step 30/40", "loss 0.5000  1,234 tokens/s", EVALUATED[0]))
 
 
 def test_events_are_displayed_until_the_result(

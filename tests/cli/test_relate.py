@@ -45,14 +45,16 @@ def test_a_run_file_becomes_a_table_and_files(run_file: Path, run_cli: RunCli, t
 
 def test_one_task_ends_with_2(run_file: Path, run_cli: RunCli, tmp_path: Path) -> None:
     run = tmp_path / "one.toml"
-    kept = [line for line in run_file.read_text(encoding="utf-8").splitlines() if not line.startswith("datasets")]
+    other_lines = [
+        line for line in run_file.read_text(encoding="utf-8").splitlines() if not line.startswith("datasets")
+    ]
     rows = [{"text": "a cat", "topic": "x"}, {"text": "a dog", "topic": "y"}]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    kept.append(
+    other_lines.append(
         'datasets.d = {data = {files = {train = "rows.jsonl"}}, input = {text = "text"}, '
         'tasks = {topic = {kind = "classification", label = "topic"}}}'
     )
-    run.write_text("\n".join(kept), encoding="utf-8")
+    run.write_text("\n".join(other_lines), encoding="utf-8")
     result = run_cli("relate", run, "--output", tmp_path / "out")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "error: nothing to relate: the run has only one task, 'topic'" in result.stderr

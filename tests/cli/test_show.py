@@ -60,10 +60,10 @@ def test_a_run_file_and_a_shipped_name(trained: Trained, run_file: Path, run_cli
 
 def test_kinds(run_cli: RunCli) -> None:
     result = run_cli("show", "kinds")
-    shown = [line.split(maxsplit=1) for line in result.stdout.splitlines()]
+    printed = [line.split(maxsplit=1) for line in result.stdout.splitlines()]
     for registry in (TASKS, SAMPLERS, WEIGHTINGS, SHARINGS, METRICS):
         for name in registry.names():
-            assert any(line[0] == name and len(line) == 2 for line in shown if line), f"{name} has no first line"
+            assert any(line[0] == name and len(line) == 2 for line in printed if line), f"{name} has no first line"
 
 
 def test_an_unknown_name(run_cli: RunCli) -> None:

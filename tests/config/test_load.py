@@ -363,8 +363,8 @@ def test_a_plain_config_is_independent_of_the_working_directory(
     write()
     (tmp_path / "runs" / "some" / "encoder").mkdir(parents=True)
     configs = []
-    for here, name in ((tmp_path, "runs/run.toml"), (tmp_path / "runs", "../runs/run.toml")):
-        monkeypatch.chdir(here)
+    for directory, name in ((tmp_path, "runs/run.toml"), (tmp_path / "runs", "../runs/run.toml")):
+        monkeypatch.chdir(directory)
         config = parse_run(read_run(name), where="run.toml")
         configs.append(plain_config(config, output=tmp_path / "out"))
     assert configs[0] == configs[1]

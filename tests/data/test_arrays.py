@@ -50,11 +50,11 @@ class _Bomb:
 def test_written_parts_are_read_as_one_array(tmp_path: Path, dtype: Any, parts: list[list[int]]) -> None:
     (tmp_path / "a.npy").unlink(missing_ok=True)
     expected = np.array([value for part in parts for value in part]).astype(dtype)
-    kept, mapped = ArrayWriter(None, "a", dtype=dtype), ArrayWriter(tmp_path, "a", dtype=dtype)
+    in_memory, mapped = ArrayWriter(None, "a", dtype=dtype), ArrayWriter(tmp_path, "a", dtype=dtype)
     for part in parts:
-        kept.append(np.array(part).astype(dtype))
+        in_memory.append(np.array(part).astype(dtype))
         mapped.append(np.array(part).astype(dtype))
-    for loaded in (kept.close(), mapped.close(), memmap_array(tmp_path / "a.npy"), np.load(tmp_path / "a.npy")):
+    for loaded in (in_memory.close(), mapped.close(), memmap_array(tmp_path / "a.npy"), np.load(tmp_path / "a.npy")):
         assert loaded.dtype == dtype
         assert loaded.tolist() == expected.tolist()
 
@@ -64,12 +64,12 @@ def test_written_parts_are_read_as_one_array(tmp_path: Path, dtype: Any, parts: 
 def test_written_parts_are_read_as_the_same_rows(tmp_path: Path, parts: list[list[list[int]]]) -> None:
     for path in tmp_path.iterdir():
         path.unlink()
-    kept, mapped = RaggedWriter(None, "a"), RaggedWriter(tmp_path, "a")
+    in_memory, mapped = RaggedWriter(None, "a"), RaggedWriter(tmp_path, "a")
     for part in parts:
-        kept.append(Ragged.pack(part))
+        in_memory.append(Ragged.pack(part))
         mapped.append(Ragged.pack(part))
     rows = [row for part in parts for row in part]
-    for loaded in (kept.close(), mapped.close(), memmap_ragged(tmp_path, "a")):
+    for loaded in (in_memory.close(), mapped.close(), memmap_ragged(tmp_path, "a")):
         assert [loaded[i].tolist() for i in range(len(loaded))] == rows
         assert [loaded.values.dtype, loaded.bounds.dtype] == [np.dtype(np.int32), np.dtype(np.int64)]
 

@@ -210,8 +210,8 @@ def test_a_damaged_entry_is_removed_and_rebuilt(root: Path, damage: str) -> None
     assert cache.find(KEY) is None
     assert not entry.exists()
     assert not entry.is_symlink()
-    rest = {path.name for path in root.iterdir()} - {"elsewhere"}
-    assert rest == {OTHER}
+    remaining = {path.name for path in root.iterdir()} - {"elsewhere"}
+    assert remaining == {OTHER}
     assert write_entry(cache) == entry
     assert cache.find(OTHER) == before
 

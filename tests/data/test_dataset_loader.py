@@ -150,8 +150,8 @@ class TestFromTheCache:
 
     def test_the_cache_holds_only_entries_and_locks(self, files: dict[str, str], root: Path) -> None:
         ask(files)
-        rest = {path.name for path in root.iterdir()} - entries(root)
-        assert all(re.fullmatch(r"[0-9a-f]{64}\.lock", name) for name in rest)
+        other_files = {path.name for path in root.iterdir()} - entries(root)
+        assert all(re.fullmatch(r"[0-9a-f]{64}\.lock", name) for name in other_files)
 
     def test_a_damaged_entry_is_rebuilt(self, files: dict[str, str], root: Path) -> None:
         first = plain(ask(files)["train"])
@@ -445,9 +445,9 @@ class TestWithoutACache:
         prepare = preparer()
         loaded = ask(files, prepare)
         assert {split: plain(rows) for split, rows in loaded.items()} == expected
-        kept, memory = prepare.notes
-        assert kept.startswith("d: tokenized data is not cached: ")
-        assert memory.startswith("d: tokenized data is kept in memory: ")
+        cache_note, memory_note = prepare.notes
+        assert cache_note.startswith("d: tokenized data is not cached: ")
+        assert memory_note.startswith("d: tokenized data is kept in memory: ")
 
     def test_a_disk_that_fills_up_while_writing(self, files: dict[str, str], root: Path) -> None:
         resource = pytest.importorskip("resource")

@@ -56,30 +56,30 @@ def test_label_columns_round_trip_in_memory_and_in_files(tmp_path: Path, shape: 
     for path in tmp_path.iterdir():
         path.unlink()
     parts = data.draw(st.lists(st.lists(st.none() | LABELS[shape], max_size=4), max_size=4))
-    kept, mapped = written(None, shape, parts), written(tmp_path, shape, parts)
+    in_memory, mapped = written(None, shape, parts), written(tmp_path, shape, parts)
     rows = [label for part in parts for label in part]
-    assert decode(kept) == rows
-    assert plain(kept) == plain(mapped)
+    assert decode(in_memory) == rows
+    assert plain(in_memory) == plain(mapped)
     assert plain(LabelColumn.read(tmp_path, "label0", metadata=json.loads(json.dumps(mapped.metadata())))) == plain(
         mapped
     )
     labels = [label for label in rows if label is not None and shape != "number"]
     names = labels if shape == "class" else [name for label in labels for name in label]
-    assert kept.names == tuple(dict.fromkeys(names))  # the first row first
+    assert in_memory.names == tuple(dict.fromkeys(names))  # the first row first
 
 
 @pytest.mark.parametrize("directory", [True, False])
 def test_unlabelled_rows_have_no_value(tmp_path: Path, directory: bool) -> None:
-    where = tmp_path if directory else None
-    classes = written(where, "class", [[None, "a"], [None]])
+    output = tmp_path if directory else None
+    classes = written(output, "class", [[None, "a"], [None]])
     assert plain(classes.values) == ("int32", [NO_CODE, 0, NO_CODE])
     for path in tmp_path.iterdir():
         path.unlink()
-    numbers = written(where, "number", [[None, 0.5], [None]])
+    numbers = written(output, "number", [[None, 0.5], [None]])
     assert plain(numbers.values) == ("float64", ["nan", 0.5, "nan"])
     for path in tmp_path.iterdir():
         path.unlink()
-    sets = written(where, "set", [[None, ["a"]], [None, []]])
+    sets = written(output, "set", [[None, ["a"]], [None, []]])
     assert isinstance(sets.values, Ragged)
     assert sets.values.lengths.tolist() == [0, 1, 0, 0]
     assert plain(sets.labelled) == ("bool", [False, True, False, True])

@@ -9,12 +9,13 @@ from nlpmtl.data.splitting import hold_out, subsample
 
 
 @pytest.mark.parametrize(
-    ("rows", "share", "held"), [(100, 0.07, 7), (10, 0.1, 1), (11, 0.1, 2), (30, 0.1, 3), (1, 0.5, 1), (3, 0.99, 3)]
+    ("rows", "share", "held_count"),
+    [(100, 0.07, 7), (10, 0.1, 1), (11, 0.1, 2), (30, 0.1, 3), (1, 0.5, 1), (3, 0.99, 3)],
 )
-def test_hold_out_rounds_the_share_up(rows: int, share: float, held: int) -> None:
-    kept, out = hold_out(rows, share=share)
-    assert len(out) == held
-    assert sorted([*kept, *out]) == list(range(rows))
+def test_hold_out_rounds_the_share_up(rows: int, share: float, held_count: int) -> None:
+    kept, held_out = hold_out(rows, share=share)
+    assert len(held_out) == held_count
+    assert sorted([*kept, *held_out]) == list(range(rows))
     assert (np.diff(kept) > 0).all()
 
 

@@ -68,10 +68,10 @@ class TestRowLengths:
 @EVERY_INPUT
 def test_rows_are_the_same_in_memory_and_in_files(tmp_path: Path, shape: str) -> None:
     rows = load([*make_rows(30), 3, {"text": None}], shape=shape)
-    kept, mapped = prepared(rows), prepared(rows, directory=tmp_path)
+    in_memory, mapped = prepared(rows), prepared(rows, directory=tmp_path)
     mapped.write_metadata(tmp_path)
     read = read_tokenized_split(tmp_path)
-    assert plain(kept) == plain(mapped) == plain(read)
+    assert plain(in_memory) == plain(mapped) == plain(read)
     assert (len(read), read.skipped, read.truncated > 0) == (30, 2, True)
     assert (read.first_tokens is not None, read.first_token_counts is not None, read.types is not None) == {
         "words": (True, True, False),

@@ -41,8 +41,8 @@ NAMES = {  # names of inputs and axes, and names that the exporter uses for valu
 def assemble(directory: Path, tasks: dict[str, str]) -> tuple[MultiTaskModel, Any]:
     """Return a model with tasks of these types on an encoder, and its tokenizer."""
     encoder = load_encoder(str(directory))
-    made = [task_from_config(name, config_of_kind(kind)) for name, kind in tasks.items()]
-    model = MultiTaskModel.from_encoder(encoder, tasks=made, sharing={"kind": "hard"}, input_length=48, seed=0)
+    built_tasks = [task_from_config(name, config_of_kind(kind)) for name, kind in tasks.items()]
+    model = MultiTaskModel.from_encoder(encoder, tasks=built_tasks, sharing={"kind": "hard"}, input_length=48, seed=0)
     model.train(False)
     return model, encoder.tokenizer
 
@@ -72,7 +72,7 @@ def assert_nothing_left(directory: Path) -> None:
 def test_the_directory_is_complete_and_contains_no_local_paths(exported: Exported) -> None:
     names = {path.name for path in exported.directory.iterdir()}
     assert names == {"README.md", "config.json", "model.onnx", "tokenizer.json", "tokenizer_config.json"}
-    config, before = (read_json(where / "config.json") for where in (exported.directory, exported.source))
+    config, before = (read_json(directory / "config.json") for directory in (exported.directory, exported.source))
     assert (config["tasks"], config["input_length"]) == (before["tasks"], before["input_length"])
     assert config["tasks"]["grade"]["target"]["std"] != 1
     graph = (exported.directory / "model.onnx").read_bytes()

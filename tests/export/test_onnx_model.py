@@ -30,7 +30,7 @@ def copied(exported: Exported, tmp_path: Path) -> Path:
 
 def test_onnx_predictions_equal_torch_predictions(exported: Exported) -> None:
     """Every task type, pairs, windows of long texts, single texts and batches of several sizes."""
-    stock, graph = (Predictor.from_pretrained(where) for where in (exported.source, exported.directory))
+    stock, graph = (Predictor.from_pretrained(directory) for directory in (exported.source, exported.directory))
     rows = make_rows(30, seed=4)
     texts = [row["text"] for row in rows] + ["", "ada lives in rome . " * 40, "Ada's lamp — in Turin!", "a"]
     pairs = [(text, other) for text, other in zip(texts, reversed(texts), strict=True)]

@@ -100,11 +100,11 @@ def export_all(predictor: Predictor, root: Path) -> Exports:
 
 @pytest.fixture(scope="module")
 def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exports]:
-    made = {}
+    by_architecture = {}
     for name in ARCHITECTURES:
         root = tmp_path_factory.mktemp(name)
-        made[name] = export_all(assemble(write_architecture(name, root / "encoder"), SPECS), root)
-    return made
+        by_architecture[name] = export_all(assemble(write_architecture(name, root / "encoder"), SPECS), root)
+    return by_architecture
 
 
 def inputs_of(task: str) -> list[Any]:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def test_no_file_of_a_model_contains_a_local_path(trained: Trained) -> None:
-    places = {str(trained.model_dir.parents[1]), str(trained.run["encoder"]["name"])}
+    local_paths = {str(trained.model_dir.parents[1]), str(trained.run["encoder"]["name"])}
     files = [path for path in trained.model_dir.rglob("*") if path.is_file()]
     assert trained.model_dir / "config.json" in files
     for path in files:
-        assert not [place for place in places if place.encode() in path.read_bytes()], path
+        assert not [local_path for local_path in local_paths if local_path.encode() in path.read_bytes()], path
 
 
 @pytest.mark.parametrize("name", ["encoder", "./encoder", "models/encoder"])
@@ -35,7 +35,7 @@ def test_a_relative_directory_is_not_written_as_a_hub_id(
 
 
 @pytest.mark.parametrize(
-    ("name", "kept"),
+    ("name", "is_kept"),
     [
         ("/home/ada/encoder", False),
         ("../encoder", False),
@@ -47,7 +47,7 @@ def test_a_relative_directory_is_not_written_as_a_hub_id(
         ("google-bert/bert-base-cased", True),
     ],
 )
-def test_a_config_keeps_hub_ids_and_drops_paths(name: str, kept: bool) -> None:
+def test_a_config_keeps_hub_ids_and_drops_paths(name: str, is_kept: bool) -> None:
     config = MultiTaskConfig(encoder_config=BertConfig.from_dict({"_name_or_path": name}), name_or_path=name)
     text = config.to_json_string()
-    assert (json.dumps(name) in text) is kept
+    assert (json.dumps(name) in text) is is_kept

@@ -182,10 +182,10 @@ def test_a_downloaded_config_imports_nothing(trained: Trained, tmp_path: Path) -
     assert not (tmp_path / "sprung").exists()
 
 
-@pytest.mark.parametrize("there", [False, True])
-def test_a_new_directory_appears_when_complete(tmp_path: Path, there: bool) -> None:
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_new_directory_appears_when_complete(tmp_path: Path, exists: bool) -> None:
     path = tmp_path / "some" / "where"
-    if there:
+    if exists:
         path.mkdir(parents=True)
     with atomic_directory(path) as part:
         (part / "one.txt").write_text("1")

@@ -50,13 +50,13 @@ def preupload(hub: Hub, request: Request) -> Response:
     repo = _open(hub, request, write="create_pr" not in request.query)
     if isinstance(repo, Response):
         return repo
-    there = repo.find(request.path_values["rev"])
-    if there is None:
+    head = repo.find(request.path_values["rev"])
+    if head is None:
         return refuse(404, "RevisionNotFound")
     modes = []
     for file in json.loads(request.body)["files"]:
         mode = "lfs" if file["path"].endswith(_LARGE) else "regular"
-        content = there.files.get(file["path"])
+        content = head.files.get(file["path"])
         oid = None if content is None else _sha256(content) if mode == "lfs" else _git(content)
         modes.append({"path": file["path"], "uploadMode": mode, "shouldIgnore": False, "oid": oid})
     return as_json({"files": modes})
@@ -109,10 +109,12 @@ def commit(hub: Hub, request: Request) -> Response:
             files[value["path"]] = content
     number = sum(name.startswith("refs/pr/") for name in repo.branches) + 1
     branch = f"refs/pr/{number}" if proposed else request.path_values["rev"]
-    made = repo.commit(branch, files, message=about["summary"], onto=head.sha)
+    new_commit = repo.commit(branch, files, message=about["summary"], onto=head.sha)
     page = f"{hub.url}/{request.path_values['repo']}"
     pull = {"pullRequestUrl": f"{page}/discussions/{number}"} if proposed else {}
-    return as_json({"success": True, "commitUrl": f"{page}/commit/{made.sha}", "commitOid": made.sha, **pull})
+    return as_json(
+        {"success": True, "commitUrl": f"{page}/commit/{new_commit.sha}", "commitOid": new_commit.sha, **pull}
+    )
 
 
 def branch(hub: Hub, request: Request) -> Response:

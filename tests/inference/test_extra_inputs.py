@@ -157,9 +157,9 @@ def test_a_task_that_is_predicted_by_name_only(predictor: Predictor) -> None:
 def test_a_file_on_the_command_line(model_dir: Path, tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in (ROW, {"text": "a cat"})))
-    done = CliRunner().invoke(app, ["predict", str(model_dir), "--input", str(path)])
-    assert done.exit_code == 0, done.output
-    first, second = map(json.loads, done.stdout.splitlines())
+    result = CliRunner().invoke(app, ["predict", str(model_dir), "--input", str(path)])
+    assert result.exit_code == 0, result.output
+    first, second = map(json.loads, result.stdout.splitlines())
     assert (first["predictions"].keys(), second["predictions"].keys()) == ({"topic", "choice"}, {"topic"})
 
 

@@ -159,21 +159,21 @@ def test_invalid_models_are_refused(tmp_path: Any) -> None:
 
 
 def test_an_iterator_gives_an_iterator(predictor: Predictor) -> None:
-    taken = 0
+    read_count = 0
 
     def texts() -> Iterator[str]:
-        nonlocal taken
+        nonlocal read_count
         for i in range(3000):
-            taken += 1
+            read_count += 1
             yield f"a cat {'big ' * (i % 5)}"
 
     predictions = predictor.predict(texts(), task="topic")
     assert isinstance(predictions, Iterator)
-    assert taken == 0
+    assert read_count == 0
     first = next(predictions)
-    assert 0 < taken < 3000, "it reads ahead, but not all of it"
+    assert 0 < read_count < 3000, "it reads ahead, but not all of it"
     rest = list(predictions)
-    assert (len(rest), taken) == (2999, 3000)
+    assert (len(rest), read_count) == (2999, 3000)
     assert_alike([first, *rest], predictor.predict(list(texts()), task="topic"))
     assert_alike(next(predictor.predict_all(iter([("a", "b")]))), predictor.predict_all(("a", "b")))
 
@@ -224,8 +224,8 @@ def test_aggregation_strategy_none_gives_words(predictor: Predictor) -> None:
     spans = eager.predict(text, task="places", aggregation_strategy="first")
     assert spans == eager.predict(text, task="places")
     assert [span["word"] for span in single] == ["Ada", "lives", "in", "old", "rome", "."]
-    begun = [span for span in single if span["entity"].startswith("B-")]
-    assert [(span["entity"][2:], span["start"]) for span in begun] == [
+    first_words = [span for span in single if span["entity"].startswith("B-")]
+    assert [(span["entity"][2:], span["start"]) for span in first_words] == [
         (span["entity_group"], span["start"]) for span in spans
     ]
     with pytest.raises(ConfigError, match="found 'max'"):

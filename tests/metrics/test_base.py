@@ -86,9 +86,9 @@ class TestEveryMetric:
 
     def test_the_order_of_rows_does_not_matter(self, name: str, shape: PredictionType) -> None:
         metric = find(name)(reads_as=shape)
-        there = metric.compute(predictions=WRONG[shape], references=RIGHT[shape], pos_label=1)
+        score = metric.compute(predictions=WRONG[shape], references=RIGHT[shape], pos_label=1)
         back = metric.compute(predictions=WRONG[shape][::-1], references=RIGHT[shape][::-1], pos_label=1)
-        assert there[name] == pytest.approx(back[name])
+        assert score[name] == pytest.approx(back[name])
 
     def test_rows_can_be_added_in_batches(self, name: str, shape: PredictionType) -> None:
         metric = find(name)(reads_as=shape)

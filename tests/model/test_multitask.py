@@ -71,9 +71,9 @@ def assemble(
     sharing: dict[str, Any] = CASES["hard"],
 ) -> MultiTaskModel:
     encoder = load_encoder(str(directory))
-    made = MultiTaskModel.from_encoder(encoder, tasks=tasks(specs), sharing=sharing, input_length=48, seed=seed)
-    made.train(False)
-    return made
+    model = MultiTaskModel.from_encoder(encoder, tasks=tasks(specs), sharing=sharing, input_length=48, seed=seed)
+    model.train(False)
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +113,9 @@ def test_a_saved_model_gives_identical_logits(directories: dict[str, Path], tmp_
     model.save_pretrained(tmp_path)
     for loaded in (MultiTaskModel.from_pretrained(tmp_path), AutoModel.from_pretrained(tmp_path)):
         assert isinstance(loaded, MultiTaskModel)
-        kept = loaded.state_dict()
-        assert kept.keys() == model.state_dict().keys()
-        assert all(torch.equal(kept[key], value) for key, value in model.state_dict().items())
+        state = loaded.state_dict()
+        assert state.keys() == model.state_dict().keys()
+        assert all(torch.equal(state[key], value) for key, value in model.state_dict().items())
         actual = loaded.train(False)(**inputs())
         assert actual.keys() == expected.keys() == SPECS.keys()
         for task, logits in expected.items():  # the memory layout of weights can change the last bit of a sum
@@ -282,11 +282,11 @@ class AttentionPooling(Head):
 
 def replace_head(model: MultiTaskModel, task: str, kind: Any, **options: Any) -> Any:
     old: Any = model.head(task)
-    made = kind(width=32, outputs=old.out.out_features, config=old.config, level=old.level, **options)
-    made.out.load_state_dict(old.out.state_dict())
-    made.dense.load_state_dict(old.dense.state_dict())
-    model.heads[f"{task}_head"] = made.eval()
-    return made
+    head = kind(width=32, outputs=old.out.out_features, config=old.config, level=old.level, **options)
+    head.out.load_state_dict(old.out.state_dict())
+    head.dense.load_state_dict(old.dense.state_dict())
+    model.heads[f"{task}_head"] = head.eval()
+    return head
 
 
 def test_each_head_pools_shared_rows_with_its_own_weights(bert: Path) -> None:

@@ -13,9 +13,9 @@ from nlpmtl.sampling import AdaptiveSampler, Feedback, Sampler
 
 @pytest.fixture
 def sampler(build: Callable[..., Sampler]) -> AdaptiveSampler:
-    made = build("exp3", (9, 9), gamma=0.2, names=("x", "y"), tasks=(("a",), ("b",)))
-    assert isinstance(made, AdaptiveSampler)
-    return made
+    exp3 = build("exp3", (9, 9), gamma=0.2, names=("x", "y"), tasks=(("a",), ("b",)))
+    assert isinstance(exp3, AdaptiveSampler)
+    return exp3
 
 
 def test_one_update_of_figure_1(sampler: AdaptiveSampler) -> None:

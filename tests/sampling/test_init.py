@@ -9,8 +9,8 @@ from nlpmtl.registry import SAMPLERS
 
 
 def test_the_example_runs() -> None:
-    failed, tried = doctest.testmod(nlpmtl.sampling)
-    assert tried
+    failed, attempted = doctest.testmod(nlpmtl.sampling)
+    assert attempted
     assert not failed
 
 

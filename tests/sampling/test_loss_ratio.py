@@ -17,9 +17,11 @@ def feedback(losses: Mapping[str, float], rows: tuple[int, ...] = (16, 16)) -> F
 
 @pytest.fixture
 def sampler(build: Callable[..., Sampler]) -> AdaptiveSampler:
-    made = build("loss_ratio", (100, 10), ema_decay=0.0, epsilon=0.2, names=("x", "y"), tasks=(("a", "b"), ("c",)))
-    assert isinstance(made, AdaptiveSampler)
-    return made
+    loss_ratio = build(
+        "loss_ratio", (100, 10), ema_decay=0.0, epsilon=0.2, names=("x", "y"), tasks=(("a", "b"), ("c",))
+    )
+    assert isinstance(loss_ratio, AdaptiveSampler)
+    return loss_ratio
 
 
 def test_by_hand(sampler: AdaptiveSampler) -> None:

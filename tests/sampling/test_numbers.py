@@ -32,9 +32,9 @@ def play(
 
 @pytest.fixture(params=ADAPTIVE)
 def sampler(request: pytest.FixtureRequest, build: Callable[..., Sampler]) -> AdaptiveSampler:
-    made = build(request.param, (9, 9), names=("x", "y"), tasks=(("a",), ("b",)))
-    assert isinstance(made, AdaptiveSampler)
-    return made
+    adaptive = build(request.param, (9, 9), names=("x", "y"), tasks=(("a",), ("b",)))
+    assert isinstance(adaptive, AdaptiveSampler)
+    return adaptive
 
 
 @pytest.mark.parametrize("odd_step", [0, 12])

@@ -12,10 +12,10 @@ from nlpmtl.sampling import AdaptiveSampler, Feedback, Sampler
 @pytest.fixture
 def sampler(build: Callable[..., Sampler]) -> AdaptiveSampler:
     tasks = (("a", "b"), ("c",), ("number",))
-    made = build("uncertainty", (9, 9, 9), ema_decay=0.5, epsilon=0.1, names=("x", "y", "z"), tasks=tasks)
-    assert isinstance(made, AdaptiveSampler)
-    assert made.needs_uncertainties
-    return made
+    uncertainty = build("uncertainty", (9, 9, 9), ema_decay=0.5, epsilon=0.1, names=("x", "y", "z"), tasks=tasks)
+    assert isinstance(uncertainty, AdaptiveSampler)
+    assert uncertainty.needs_uncertainties
+    return uncertainty
 
 
 def shown(**uncertainties: float) -> Feedback:

@@ -62,16 +62,16 @@ def test_a_request_larger_than_a_batch_is_a_batch_by_itself() -> None:
 
 def test_an_error_affects_only_its_request() -> None:
     with batching() as (batcher, compute):
-        good, bad, late = (batcher.submit([item], key="a") for item in (1, "x", 3))
+        good, bad, last = (batcher.submit([item], key="a") for item in (1, "x", 3))
         compute.allowed.set()
-        assert (good.result(10), late.result(10)) == ([2], [6])
+        assert (good.result(10), last.result(10)) == ([2], [6])
         with pytest.raises(ValueError, match="no number among 1"):
             bad.result(10)
 
 
 def test_cancelled_requests_are_not_computed_and_free_the_queue() -> None:
     with batching(queue=2) as (batcher, compute):
-        cancelled, kept = batcher.submit([1], key="a"), batcher.submit([2], key="a")
+        cancelled, second = batcher.submit([1], key="a"), batcher.submit([2], key="a")
         with pytest.raises(QueueFullError):
             batcher.submit([3], key="a")
         assert cancelled.cancel()
@@ -79,7 +79,7 @@ def test_cancelled_requests_are_not_computed_and_free_the_queue() -> None:
         with pytest.raises(QueueFullError):
             batcher.submit([4], key="a")
         compute.allowed.set()
-        assert (kept.result(10), third.result(10)) == ([4], [6])
+        assert (second.result(10), third.result(10)) == ([4], [6])
         assert compute.batches[1:] == [("a", [2, 3])]
 
 

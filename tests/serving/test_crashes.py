@@ -72,7 +72,7 @@ ODD = [
 def test_any_exception_affects_only_its_request(error: BaseException) -> None:
     may = threading.Event()
 
-    def compute(ask: object, inputs: list[Any]) -> list[Any]:
+    def compute(key: object, inputs: list[Any]) -> list[Any]:
         assert may.wait(10)
         if "bad" in inputs:
             raise error
@@ -100,7 +100,7 @@ def test_any_exception_affects_only_its_request(error: BaseException) -> None:
 
 
 def test_a_wrong_number_of_predictions_is_an_error_of_the_request() -> None:
-    batcher = Batcher(lambda ask, inputs: [], batch=4, queue=10)
+    batcher = Batcher(lambda key, inputs: [], batch=4, queue=10)
     try:
         for _ in range(2):
             with pytest.raises(RuntimeError, match="0 results for 1 inputs"):

@@ -38,7 +38,7 @@ def test_no_local_path_is_published(port: int, trained: Trained) -> None:
 
 
 def test_slow_clients_do_not_block_requests(port: int) -> None:
-    with ExitStack() as held:
+    with ExitStack() as connections:
         for _ in range(FILES + 100):
-            held.enter_context(connect(port, HEADER))
+            connections.enter_context(connect(port, HEADER))
         assert health(port) == 200

@@ -79,11 +79,11 @@ def page(browser: Chrome, server: Running) -> Page:
 
 def with_labels(text: str, predictor: Predictor) -> str:
     """Return a text with the label of each span after it."""
-    shown, result = "", 0
+    marked, position = "", 0
     for span in predictor.predict(text, task="places"):
-        shown += text[result : span["end"]] + span["entity_group"]
-        result = span["end"]
-    return shown + text[result:]
+        marked += text[position : span["end"]] + span["entity_group"]
+        position = span["end"]
+    return marked + text[position:]
 
 
 def test_spans_are_highlighted_at_their_offsets(page: Page, predictor: Predictor) -> None:

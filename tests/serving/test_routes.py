@@ -210,17 +210,17 @@ def test_fifty_concurrent_clients_get_their_own_predictions(server: Running, pre
     before = counts(server)
     replies = {}
 
-    def ask(who: int) -> None:
+    def ask(client_number: int) -> None:
         with server.client() as client:
-            for number, (route, first, pair) in enumerate(plans[who]):
+            for number, (route, first, pair) in enumerate(plans[client_number]):
                 body = {"inputs": [first, pair] if route.endswith("grade") else [[first], [pair]]}
-                replies[who, number] = client.post(route, body)
+                replies[client_number, number] = client.post(route, body)
 
     with ThreadPoolExecutor(50) as threads:
         list(threads.map(ask, range(50)))
-    for who, plan in enumerate(plans):
+    for client_number, plan in enumerate(plans):
         for number, (route, first, pair) in enumerate(plan):
-            reply = replies[who, number]
+            reply = replies[client_number, number]
             task = route.removeprefix("/predict").strip("/")
             if task == "topic":
                 expected: Any = [
@@ -283,8 +283,8 @@ def test_requests_of_disconnected_clients_are_not_computed(predictor: Predictor)
         body = b'{"inputs": "a dog"}'
         lines = ("POST /predict HTTP/1.1", "Host: x", "Content-Type: application/json", f"Content-Length: {len(body)}")
         head = "\r\n".join((*lines, "", ""))
-        with socket.create_connection(("127.0.0.1", server.port)) as gone:
-            gone.sendall(head.encode() + body)
+        with socket.create_connection(("127.0.0.1", server.port)) as disconnected:
+            disconnected.sendall(head.encode() + body)
             wait_until(lambda: server.batcher.waiting == 1)
         wait_until(lambda: counts(server).get('nlpmtl_requests_total{route="/predict",status="499"}') == 1)
         slow.may.set()

@@ -108,39 +108,39 @@ def test_a_failed_write_leaves_the_old_checkpoint_intact(tmp_path: Path) -> None
     assert [value.name for value in tmp_path.iterdir()] == ["step-000004"], "the next write removes the remains"
 
 
-def damage(path: Path, how: str) -> None:
+def damage(path: Path, kind: str) -> None:
     file = path / "model.safetensors"
-    if how == "flipped bit":
+    if kind == "flipped bit":
         data = bytearray(file.read_bytes())
         data[-1] ^= 1
         file.write_bytes(data)
-    elif how == "truncated":
+    elif kind == "truncated":
         file.write_bytes(file.read_bytes()[:-1])
-    elif how == "missing":
+    elif kind == "missing":
         file.unlink()
-    elif how == "link":
+    elif kind == "link":
         shutil.copy(file, path.parent / "copy")
         file.unlink()
         file.symlink_to(path.parent / "copy")
-    elif how == "state":
+    elif kind == "state":
         (path / "state.json").write_text("{}")
-    elif how == "no manifest":
+    elif kind == "no manifest":
         (path / "manifest.json").unlink()
-    elif how == "torn manifest":
+    elif kind == "torn manifest":
         (path / "manifest.json").write_text('{"sha2')
-    elif how == "odd manifest":
+    elif kind == "odd manifest":
         (path / "manifest.json").write_text(json.dumps(["sha256"]))
-    elif how == "outside":
+    elif kind == "outside":
         (path / "manifest.json").write_text(json.dumps({"sha256": {"../copy": "0", "state.json": "0"}}))
-    elif how == "nothing listed":
+    elif kind == "nothing listed":
         (path / "manifest.json").write_text(json.dumps({"sha256": {}}))
-    elif how == "linked manifest":
+    elif kind == "linked manifest":
         (path / "manifest.json").rename(path.parent / "copy.json")
         (path / "manifest.json").symlink_to(path.parent / "copy.json")
 
 
 @pytest.mark.parametrize(
-    ("how", "message"),
+    ("kind", "message"),
     [
         ("flipped bit", "model.safetensors is damaged"),
         ("truncated", "model.safetensors is damaged"),
@@ -155,15 +155,15 @@ def damage(path: Path, how: str) -> None:
         ("linked manifest", "manifest.json is a link"),
     ],
 )
-def test_a_damaged_latest_checkpoint_is_skipped_and_reported(tmp_path: Path, how: str, message: str) -> None:
+def test_a_damaged_latest_checkpoint_is_skipped_and_reported(tmp_path: Path, kind: str, message: str) -> None:
     old, new = write(tmp_path, 4), write(tmp_path, 8)
-    damage(new, how)
+    damage(new, kind)
     checkpoint, damaged = latest_valid(tmp_path)
     assert checkpoint == old
     assert len(damaged) == 1
     assert str(new) in damaged[0]
     assert message in damaged[0]
-    damage(old, how)
+    damage(old, kind)
     with pytest.raises(RunError, match="no checkpoint is intact") as error:
         latest_valid(tmp_path)
     assert str(old) in str(error.value)

@@ -159,8 +159,8 @@ def test_out_of_memory_ends_a_sharded_run(tmp_path: Path) -> None:
     assert "out of memory, and with FSDP a step cannot be repeated: lower train.micro_tokens" in process.stderr
 
 
-def _jobs(scratch: Path, how: str) -> Path:
-    run = non_finite.faulty_run(scratch / "tiny", how)
+def _jobs(scratch: Path, fault: str) -> Path:
+    run = non_finite.faulty_run(scratch / "tiny", fault)
     run["sampling"] = {"kind": "uniform", "batches": "single"}
     path = scratch / "jobs.json"
     path.write_text(json.dumps([{"run": run, "output": str(scratch / "out"), "resume": False}]), encoding="utf-8")

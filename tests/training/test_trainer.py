@@ -60,11 +60,11 @@ def assert_same(expected: Path, actual: Path) -> None:
         assert digest(expected / "checkpoints" / last, name) == digest(actual / "checkpoints" / last, name), name
     assert digest(expected / "model") == digest(actual / "model")
     assert read_json(expected / "scores.json") == read_json(actual / "scores.json")
-    kept = [
+    checkpoints = [
         [(m["step"], m["loss"], m["losses"], m["lr"], m["tokens"]) for m in metrics(output)]
         for output in (expected, actual)
     ]
-    assert kept[0] == kept[1]
+    assert checkpoints[0] == checkpoints[1]
     assert read_lines(expected / "evaluations.jsonl") == read_lines(actual / "evaluations.jsonl")
     assert all(
         digest(expected / "model/images", path.name) == digest(path.parent, path.name) for path in plots_of(actual)

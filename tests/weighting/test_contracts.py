@@ -38,16 +38,16 @@ def steps(count: int, tasks: list[str]) -> list[tuple[StepObservation, dict[str,
     return history
 
 
-def play(weighting: Weighting, shown: list[tuple[StepObservation, dict[str, float]]]) -> list[dict[str, float]]:
+def play(weighting: Weighting, history: list[tuple[StepObservation, dict[str, float]]]) -> list[dict[str, float]]:
     weights = []
-    for observation, after in shown:
+    for observation, after in history:
         weights.append(weighting.compute_weights(observation))
         weighting.update(observation, losses=observation.losses, post_step_losses=after)
     return weights
 
 
 def test_each_task_with_rows_has_a_weight(kind: str) -> None:
-    for weights, (observation, _) in zip(play(build(kind, TASKS), shown := steps(5, TASKS)), shown, strict=True):
+    for weights, (observation, _) in zip(play(build(kind, TASKS), history := steps(5, TASKS)), history, strict=True):
         assert list(weights) == list(observation.shares)
         assert all(math.isfinite(weight) for weight in weights.values())
 

@@ -20,9 +20,9 @@ ODD = [*NOT_FINITE, 0.0, -0.0, -3.0, 1e30, 1e300, 1.7e308, 5e-324]
 def step(weighting: Weighting, losses: dict[str, float], after: dict[str, float], *, number: int) -> dict[str, float]:
     """Compute weights and update for one step, with gradients proportional to the losses."""
     jacobian = np.random.default_rng(number).standard_normal((len(losses), 5))
-    shown = seen(losses, step=number, jacobian=jacobian)
-    weights = weighting.compute_weights(shown)
-    weighting.update(shown, losses=losses, post_step_losses=after)
+    observation = seen(losses, step=number, jacobian=jacobian)
+    weights = weighting.compute_weights(observation)
+    weighting.update(observation, losses=losses, post_step_losses=after)
     return weights
 
 

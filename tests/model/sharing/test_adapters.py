@@ -61,7 +61,7 @@ def test_projected_attention_is_added_to_the_layer_output(tmp_path: Path) -> Non
     for task, indices in rows.items():
         projection = sharing.projections.of(task)
         assert isinstance(projection, Projection)
-        for place, row in enumerate(indices.tolist()):
+        for index, row in enumerate(indices.tolist()):
             length = int(inputs["attention_mask"][row].sum())
             reference = copy.deepcopy(plain)
             for layer, routed in zip(find_layers(reference), find_layers(encoder), strict=True):
@@ -70,7 +70,7 @@ def test_projected_attention_is_added_to_the_layer_output(tmp_path: Path) -> Non
                 assert isinstance(small, SmallAttention)
                 _beside(layer, projection, small)
             expected = reference(input_ids=inputs["input_ids"][row : row + 1, :length]).last_hidden_state[0]
-            torch.testing.assert_close(hidden[task][place, :length], expected)
+            torch.testing.assert_close(hidden[task][index, :length], expected)
 
 
 def _beside(layer: nn.Module, projection: Projection, small: SmallAttention) -> None:

@@ -193,9 +193,9 @@ def test_int8_is_close_to_double_precision(case: str, encoder: PreTrainedModel) 
 def test_freezing_keeps_added_parameters_trainable(case: str, encoder: PreTrainedModel) -> None:
     sharing = make_sharing(encoder, CASES[case])
     sharing.freeze()
-    kept = {id(parameter) for task in TASKS for parameter in sharing.task_parameters(task).values()}
-    kept |= {id(parameter) for parameter in sharing.added_shared_parameters()}
-    assert {id(weight) for weight in sharing.parameters() if weight.requires_grad} == kept
+    trainable = {id(parameter) for task in TASKS for parameter in sharing.task_parameters(task).values()}
+    trainable |= {id(parameter) for parameter in sharing.added_shared_parameters()}
+    assert {id(weight) for weight in sharing.parameters() if weight.requires_grad} == trainable
 
 
 @pytest.mark.parametrize("case", CASES)
