@@ -5,10 +5,8 @@ head = Head(width=384, outputs=3, config=sequence_head_config(encoder.config), l
 
 from __future__ import annotations
 
-from nlpmtl.heads.context import HeadContext
-from nlpmtl.heads.head import Head
+from nlpmtl.heads.head import Head, HeadContext, HeadInputs, Outputs, named_outputs
 from nlpmtl.heads.head_config import HeadConfig, sequence_head_config, token_head_config
-from nlpmtl.heads.inputs import HeadInputs, Outputs, named_outputs
 
 __all__ = [
     "Head",

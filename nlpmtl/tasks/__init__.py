@@ -8,12 +8,11 @@ task.format(task.decode([item])[0], item.example)              # {"label": "a", 
 from __future__ import annotations
 
 from nlpmtl.tasks.base import Task
-from nlpmtl.tasks.classification import Classification
+from nlpmtl.tasks.classification import Classification, LabelTask
 from nlpmtl.tasks.error_analysis import Confusion, ErrorAnalysis, LabelCounts, RegressionPairs
 from nlpmtl.tasks.fields import TaskFields, build_task, task_from_config, task_type
 from nlpmtl.tasks.label_columns import LabelColumns, find_labels, label_shapes, parse_context, read_columns
 from nlpmtl.tasks.labeling import Labeling
-from nlpmtl.tasks.losses import LabelTask
 from nlpmtl.tasks.multilabel import Multilabel
 from nlpmtl.tasks.outputs import Aggregation, ExampleOutputs, Logits, OutputOptions, Prediction
 from nlpmtl.tasks.regression import Regression

@@ -136,6 +136,11 @@ class Task(TaskFields, ABC):
         return len(self.labels) if type(self).build_head is Task.build_head else None
 
     @property
+    def takes_pairs(self) -> bool:
+        """Whether its input is a pair of texts, not a single one."""
+        return self.input == "pair"
+
+    @property
     def splitting(self) -> WordSplitting:
         """The rule that splits raw text into words."""
         return WordSplitting(self.word_splitting, self.split_marks)

@@ -133,11 +133,6 @@ class TaskFields(StrictModel):
             )
         return columns
 
-    @property
-    def takes_pairs(self) -> bool:
-        """Whether its input is a pair of texts, not a single one."""
-        return self.input == "pair"
-
     @classmethod
     def own_fields(cls) -> dict[str, FieldInfo]:
         """Return the fields of the type, without those of all tasks."""

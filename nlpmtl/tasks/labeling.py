@@ -16,8 +16,8 @@ from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import PredictionType, spans
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.calibration import fit_temperature
+from nlpmtl.tasks.classification import LabelTask, entropy, upcast
 from nlpmtl.tasks.error_analysis import ErrorAnalysis, count_errors
-from nlpmtl.tasks.losses import LabelTask, entropy, upcast
 from nlpmtl.tasks.outputs import (
     DEFAULT_OUTPUT,
     Confidence,

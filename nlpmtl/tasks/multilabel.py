@@ -18,8 +18,8 @@ from nlpmtl.errors import ConfigError
 from nlpmtl.metrics import PredictionType
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.calibration import best_threshold, fit_temperature_of_each
+from nlpmtl.tasks.classification import LabelTask, entropy, upcast
 from nlpmtl.tasks.error_analysis import multi_hot
-from nlpmtl.tasks.losses import LabelTask, entropy, upcast
 from nlpmtl.tasks.outputs import (
     DEFAULT_OUTPUT,
     Confidence,

@@ -13,7 +13,7 @@ from nlpmtl.data import Example, LabelType, TaskBatch
 from nlpmtl.deprecation import reject_options_of
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.base import Task, Untrainable
-from nlpmtl.tasks.losses import upcast
+from nlpmtl.tasks.classification import upcast
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, ExampleOutputs, OutputOptions, Prediction
 from nlpmtl.tasks.stock_model import StockModel
 

@@ -12,7 +12,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from nlpmtl.errors import ConfigError
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.losses import check_class_weights, class_weights, upcast
+from nlpmtl.tasks.classification import check_class_weights, class_weights, upcast
 from nlpmtl.tasks.outputs import softmax
 from tests.tasks.kinds import make, score
 
