@@ -36,7 +36,7 @@ pytestmark = pytest.mark.parametrize("kind", TASKS.names())
 
 
 def plain(value: Any) -> bool:
-    """Whether a value is Python's own through and through (NumPy's float64 would pass for a float)."""
+    """Return whether a value contains only built-in types (NumPy's float64 is a subclass of float)."""
     if isinstance(value, dict):
         return all(type(key) is str and plain(inner) for key, inner in value.items())
     if isinstance(value, list):
@@ -44,7 +44,7 @@ def plain(value: Any) -> bool:
     return type(value) in (str, int, float, bool, type(None))
 
 
-def test_is_registered_under_its_own_name(kind: str) -> None:
+def test_a_task_type_is_registered_under_its_kind(kind: str) -> None:
     member = TASKS.get(kind)
     assert issubclass(member, Task)
     assert member.kind == kind
@@ -52,7 +52,7 @@ def test_is_registered_under_its_own_name(kind: str) -> None:
     assert issubclass(TASKS.options(kind), LabelledOptions)
 
 
-def test_a_saved_task_is_made_again(kind: str) -> None:
+def test_a_task_is_rebuilt_from_its_saved_config(kind: str) -> None:
     task = make(kind)
     spec = task.to_config()
     assert plain(spec)
@@ -65,8 +65,8 @@ def test_a_saved_task_is_made_again(kind: str) -> None:
         assert formatted(again, logits, text=TEXT, words=WORDS) == formatted(task, logits, text=TEXT, words=WORDS)
 
 
-def test_what_training_learns_of_a_task_is_saved(kind: str) -> None:
-    """Of options and data nothing that an answer depends on is lost: the spec alone answers the same."""
+def test_values_learned_from_train_are_saved(kind: str) -> None:
+    """The saved config has everything that predictions depend on."""
     options = TASKS.parse({"kind": kind, "label": "l", **({"labels": ["a", "b"]} if kind == "sentiment" else {})})
     assert isinstance(options, LabelledOptions)
     labels = config_of_kind(kind)["labels"]
@@ -78,40 +78,40 @@ def test_what_training_learns_of_a_task_is_saved(kind: str) -> None:
     )
 
 
-def test_formatted_predictions_are_plain_values(kind: str) -> None:
+def test_formatted_predictions_are_plain_python_values(kind: str) -> None:
     task = make(kind)
     for seed in range(5):
         logits = logits_of(task, seed=seed)
-        for answer in (formatted(task, logits), decode(task, logits).value):
-            assert plain(answer)
-            json.dumps(answer, allow_nan=False)
+        for prediction in (formatted(task, logits), decode(task, logits).value):
+            assert plain(prediction)
+            json.dumps(prediction, allow_nan=False)
 
 
 def test_errors_are_counted_by_gold_label(kind: str) -> None:
-    """Every row, word or label is in the counts once, and only what is right is on the diagonal."""
+    """Every row, word or label is counted once, and only correct ones are on the diagonal."""
     task = make(kind)
-    answers = [ids_of(task, logits_of(task, seed=seed)) for seed in range(6)]
-    same = analyse(task, predicted=answers, gold=answers, names=task.labels)
+    predictions = [ids_of(task, logits_of(task, seed=seed)) for seed in range(6)]
+    same = analyse(task, predicted=predictions, gold=predictions, names=task.labels)
     if isinstance(same, Confusion):
-        assert same.counts.sum() == np.diag(same.counts).sum() == sum(np.size(answer) for answer in answers)
+        assert same.counts.sum() == np.diag(same.counts).sum() == sum(np.size(prediction) for prediction in predictions)
         assert same.unit == ("words" if task.columns["label"] == "tags" else "rows")
     elif isinstance(same, LabelCounts):
-        assert same.true_positives.sum() == sum(map(len, answers))
+        assert same.true_positives.sum() == sum(map(len, predictions))
         assert same.false_negatives.sum() == same.false_positives.sum() == 0
     else:
         assert same is not None
-        assert same.gold.tolist() == same.predicted.tolist() == answers
+        assert same.gold.tolist() == same.predicted.tolist() == predictions
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-30, 1e4, 1e30])
-def test_logits_of_any_size_have_a_finite_answer(kind: str, scale: float) -> None:
+def test_large_logits_have_finite_predictions(kind: str, scale: float) -> None:
     task = make(kind)
     logits = logits_of(task, scale=scale)
     json.dumps(formatted(task, logits, text=TEXT, words=WORDS), allow_nan=False)
     assert plain(ids_of(task, logits))
 
 
-def test_logits_are_left_as_they_are(kind: str) -> None:
+def test_decoding_does_not_modify_the_logits(kind: str) -> None:
     task = make(kind)
     logits = logits_of(task)
     before = logits.copy()
@@ -121,16 +121,16 @@ def test_logits_are_left_as_they_are(kind: str) -> None:
 
 
 def test_a_loss_is_a_sum_over_rows(kind: str) -> None:
-    """So that a step may be cut anywhere: the parts' losses and counts add up to the whole's."""
+    """Losses and counts of micro-batches add up to those of the batch."""
     task = make(kind)
     logits, labels, _ = batch_of(task)
-    whole = loss(task, logits, labels)
-    assert whole.shape == ()
+    total = loss(task, logits, labels)
+    assert total.shape == ()
     for cut in (1, 2, 5):
         parts = loss(task, logits[:cut], labels[:cut]) + loss(task, logits[cut:], labels[cut:])
-        assert float(parts) == pytest.approx(float(whole), rel=1e-5)
+        assert float(parts) == pytest.approx(float(total), rel=1e-5)
     order = torch.tensor([3, 0, 5, 1, 4, 2])
-    assert float(loss(task, logits[order], labels[order])) == pytest.approx(float(whole), rel=1e-5)
+    assert float(loss(task, logits[order], labels[order])) == pytest.approx(float(total), rel=1e-5)
     assert float(loss(task, logits[:0], labels[:0])) == 0.0
 
 
@@ -152,7 +152,7 @@ def test_a_loss_is_summed_in_single_precision_at_least(kind: str) -> None:
     assert torch.equal(loss(task, half, labels), loss(task, half.float(), labels))
 
 
-def test_a_head_has_the_tasks_outputs_and_starts_the_same_whatever_other_heads_there_are(kind: str) -> None:
+def test_heads_have_the_outputs_of_the_task_and_initial_weights_independent_of_other_heads(kind: str) -> None:
     task, config = make(kind), config_of("bert")
 
     def build(task: Task, seed: int) -> Any:
@@ -186,10 +186,10 @@ def test_the_gold_label_is_that_of_the_label_column(kind: str) -> None:
     assert make(kind).gold(Example()) is None
 
 
-def test_right_answers_score_best(kind: str) -> None:
+def test_gold_predictions_score_best(kind: str) -> None:
     task = make(kind, metrics=None)
-    answers = [ids_of(task, logits_of(task, seed=seed, scale=5)) for seed in range(8)]
-    scores = score(task, predicted=answers, gold=answers, names=task.labels)
+    predictions = [ids_of(task, logits_of(task, seed=seed, scale=5)) for seed in range(8)]
+    scores = score(task, predicted=predictions, gold=predictions, names=task.labels)
     assert set(scores) == {*task.metrics, "score"}
     for metric in task.metrics:
         assert scores[metric] == pytest.approx(1.0 if METRICS.get(metric).higher_is_better else 0.0)  # type: ignore[attr-defined]
@@ -199,11 +199,11 @@ def test_right_answers_score_best(kind: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value"), [("labl", "x"), ("label", 3), ("label", None), ("metrics", "accuracy"), ("metrics", [])]
 )
-def test_wrong_keys_are_refused_by_name(kind: str, key: str, value: object) -> None:
+def test_unknown_keys_are_named(kind: str, key: str, value: object) -> None:
     with pytest.raises(ValidationError, match=key):
         TASKS.parse({"kind": kind, "label": "l", "labels": ["a", "b"], key: value})
 
 
-def test_the_column_must_be_named(kind: str) -> None:
+def test_the_label_column_is_required(kind: str) -> None:
     with pytest.raises(ValidationError, match="label"):
         TASKS.parse({"kind": kind})

@@ -20,15 +20,15 @@ def options(**values: Any) -> TaskOptions:
 
 
 def test_a_task_has_the_options_of_its_config_and_the_labels_of_the_data() -> None:
-    made = build_task(
+    task = build_task(
         options(kind="classification", pos_label="b", label_smoothing=0.1, class_weights={"b": 2}, metrics=["f1"]),
         name="topic",
         labels=["a", "b"],
         input="pair",
     )
-    assert isinstance(made, Classification)
-    assert (made.name, made.labels, made.input, made.metrics) == ("topic", ("a", "b"), "pair", ("f1",))
-    assert (made.pos_label, made.label_smoothing, made.class_weights) == ("b", 0.1, {"b": 2.0})
+    assert isinstance(task, Classification)
+    assert (task.name, task.labels, task.input, task.metrics) == ("topic", ("a", "b"), "pair", ("f1",))
+    assert (task.pos_label, task.label_smoothing, task.class_weights) == ("b", 0.1, {"b": 2.0})
     plain = build_task(options(kind="labeling", scheme="plain"), name="pos", labels=["N", "V"], input="words")
     assert isinstance(plain, Labeling)
     assert plain.metrics == ("token_accuracy",)

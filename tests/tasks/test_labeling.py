@@ -151,8 +151,8 @@ class TestRoundTrip:
     @SLOW
     @given(data=st.data(), words=WORDS, max_length=st.sampled_from([4, 9, 400]))
     def test_spans_round_trip(self, name: str, data: st.DataObject, words: list[str], max_length: int) -> None:
-        text, places = join_words(words)
-        pieces = tokenize(TOKENIZERS[name](), [text], words=[places], max_length=max_length)
+        text, offsets = join_words(words)
+        pieces = tokenize(TOKENIZERS[name](), [text], words=[offsets], max_length=max_length)
         assert pieces.first_tokens is not None
         first_tokens = pieces.first_tokens[0].tolist()
         unplaced = {word for word, first in enumerate(first_tokens) if first < 0}
@@ -165,11 +165,11 @@ class TestRoundTrip:
         task = Labeling(**TASK)
         logits = one_hot(gold, first_tokens=first_tokens, time=len(pieces.ids[0]))
         assert [TAGS[i] for i in ids_of(task, logits)] == expected
-        shown = formatted(task, logits, text=text, words=places)
-        assert [(span["entity_group"], span["start"], span["end"]) for span in shown] == [
-            (kind, places[first][0], places[end - 1][1]) for kind, first, end in spans(expected)
+        predicted = formatted(task, logits, text=text, words=offsets)
+        assert [(span["entity_group"], span["start"], span["end"]) for span in predicted] == [
+            (kind, offsets[first][0], offsets[end - 1][1]) for kind, first, end in spans(expected)
         ]
-        for span, (_, first, end) in zip(shown, spans(expected), strict=True):
+        for span, (_, first, end) in zip(predicted, spans(expected), strict=True):
             assert text[span["start"] : span["end"]] == span["word"] == " ".join(words[first:end])
             assert span["score"] > 0.99
 
@@ -185,18 +185,18 @@ class TestRoundTrip:
 
 class TestFormat:
     def test_spans(self) -> None:
-        text, places = join_words(["Ada", "Lovelace", "saw", "Turin"])
+        text, offsets = join_words(["Ada", "Lovelace", "saw", "Turin"])
         scores = np.log(np.array([[0.1, 0.1, 0.1, 0.6, 0.1], [0.8, 0.05, 0.05, 0.05, 0.05], [0.1, 0.6, 0.1, 0.1, 0.1]]))
         logits = np.concatenate([scores, np.full((1, 5), np.nan)])
-        assert formatted(Labeling(**TASK), logits, text=text, words=places) == [
+        assert formatted(Labeling(**TASK), logits, text=text, words=offsets) == [
             {"entity_group": "p", "score": pytest.approx(0.7), "word": "Ada Lovelace", "start": 0, "end": 12}
         ]
 
     def test_predictions_per_word(self) -> None:
-        text, places = join_words(["Ada", "Lovelace", "saw", "Turin"])
+        text, offsets = join_words(["Ada", "Lovelace", "saw", "Turin"])
         scores = np.log(np.array([[0.1, 0.1, 0.1, 0.6, 0.1], [0.8, 0.05, 0.05, 0.05, 0.05], [0.1, 0.6, 0.1, 0.1, 0.1]]))
         logits = np.concatenate([scores, np.full((1, 5), np.nan)])
-        single = formatted(Labeling(**TASK), logits, text=text, words=places, options=OutputOptions(True, "none"))
+        single = formatted(Labeling(**TASK), logits, text=text, words=offsets, options=OutputOptions(True, "none"))
         assert [(span["entity"], span["word"], span["start"]) for span in single] == [
             ("B-p", "Ada", 0),
             ("I-p", "Lovelace", 4),

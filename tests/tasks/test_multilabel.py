@@ -112,10 +112,10 @@ def test_calibration_finds_the_temperature_and_the_thresholds_of_its_data() -> N
 @given(st.lists(st.floats(allow_nan=False, width=32), min_size=3, max_size=3))
 def test_decode_and_format_agree_on_random_logits(logits: list[float]) -> None:
     task = Multilabel(**TASK)
-    shown = formatted(task, np.array(logits), text="x", words=[])["labels"]
-    assert sorted(LABELS.index(label["label"]) for label in shown) == ids_of(task, np.array(logits))
-    assert [label["score"] for label in shown] == sorted((label["score"] for label in shown), reverse=True)
-    assert all(0.5 < label["score"] <= 1 for label in shown)
+    predicted = formatted(task, np.array(logits), text="x", words=[])["labels"]
+    assert sorted(LABELS.index(label["label"]) for label in predicted) == ids_of(task, np.array(logits))
+    assert [label["score"] for label in predicted] == sorted((label["score"] for label in predicted), reverse=True)
+    assert all(0.5 < label["score"] <= 1 for label in predicted)
 
 
 def test_one_label_is_enough() -> None:
