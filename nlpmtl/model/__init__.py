@@ -9,6 +9,7 @@ from __future__ import annotations
 from nlpmtl.model.checks import check_files, check_length, check_loaded, check_logits, explain_load_error
 from nlpmtl.model.cost import ModelCost, estimate_cost
 from nlpmtl.model.encoder import Encoder, load_encoder, resolve_encoder_path
+from nlpmtl.model.mean_losses import mean_losses
 from nlpmtl.model.multitask import MultiTaskModel, TaskLoss, batch_losses, task_outputs
 from nlpmtl.model.multitask_config import MultiTaskConfig
 from nlpmtl.model.saved_shapes import check_shapes
@@ -55,6 +56,7 @@ __all__ = [
     "explain_load_error",
     "load_encoder",
     "load_tokenizer",
+    "mean_losses",
     "resolve_encoder_path",
     "task_outputs",
     "with_finite_logits",
