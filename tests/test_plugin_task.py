@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
 import json
 import os
 import subprocess
@@ -156,6 +158,28 @@ def test_weights_of_rows_multiply_their_losses(plugin: Any, tmp_path: Path) -> N
 
     assert loss([0, 1], [2.0, 0.0]) == pytest.approx(loss([0, 0], None), rel=1e-5)
     assert loss([0, 1], None) == pytest.approx(loss([0], None) + loss([1], None), rel=1e-5)
+
+
+def test_the_guide_gives_the_number_of_lines(plugin: ModuleType) -> None:
+    guide = (EXAMPLES.parent / "docs" / "howto" / "plugins.md").read_text(encoding="utf-8")
+    counts = [
+        lines_of_code(getattr(plugin, name)) for name in ("Interval", "Range", "IntervalOverlap", "AttentionPooling")
+    ]
+    assert f"in {sum(counts)} lines of code" in guide
+    described = "the task type takes {}, its column type {}, its metric {} and its head, attention pooling in plain"
+    assert f"{described.format(*counts[:3])} PyTorch, {counts[3]}." in " ".join(guide.split())
+
+
+def lines_of_code(member: type) -> int:
+    """Return the number of lines of a class, without docstrings and blank lines."""
+    source = inspect.getsource(member)
+    docstrings = {
+        line
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None
+        for line in range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1)
+    }
+    return sum(bool(line.strip()) for number, line in enumerate(source.splitlines(), 1) if number not in docstrings)
 
 
 def test_names_of_the_first_version_are_refused(plugin: Any) -> None:
