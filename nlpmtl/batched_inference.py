@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nlpmtl.data import NO_TOKEN, Batch, Ragged, TokenizedSplit
 from nlpmtl.data.batch import pad_rows
+from nlpmtl.errors import ModelError
 from nlpmtl.heads import named_outputs
 from nlpmtl.tasks import ExampleOutputs
 
@@ -90,6 +91,7 @@ class Inference:
         pad: id of the padding token.
         types: whether the encoder takes token type ids.
         tokens: maximum number of padded tokens in one forward pass.
+        check_finite: whether outputs must be finite: finite weights may be so large that some inputs overflow.
         rank: rank of this process.
         world: number of processes.
     """
@@ -98,6 +100,7 @@ class Inference:
     pad: int
     types: bool
     tokens: int
+    check_finite: bool = False
     rank: int = 0
     world: int = 1
 
@@ -113,6 +116,9 @@ class Inference:
             split: the rows.
             rows_of: for each task, whether it reads each row, ``[rows]``.
             consume: makes results of a task's outputs, without the padding of sequences.
+
+        Raises:
+            ModelError: an output is not finite, and is checked.
         """
         reads = {task: split.sequences_of(task) for task in rows_of}
         rows = np.flatnonzero(np.logical_or.reduce(list(rows_of.values())))
@@ -168,7 +174,12 @@ class Inference:
             with torch.inference_mode():
                 logits = self.forward(batch, rows)
             for task in rows:
-                reads_by_task[task].store(named_outputs(logits[task]), parts[task], time=batch.input_ids.shape[1])
+                task_reads, outputs = reads_by_task[task], named_outputs(logits[task])
+                if not task_reads.store(outputs, parts[task], time=batch.input_ids.shape[1], check=self.check_finite):
+                    raise ModelError(
+                        f"task {task!r}: the logits are not finite for this input: the weights are damaged, or too "
+                        "large for the precision. Use another checkpoint"
+                    )
         return {task: read.outputs for task, read in reads_by_task.items()}
 
 
@@ -205,11 +216,15 @@ class _TaskReads:
         rows, order = np.unique(self._ranks[first:last] - start, return_inverse=True)
         return _Part(self._order[first:last], rows, order)
 
-    def store(self, outputs: Mapping[str, Tensor], part: _Part, *, time: int) -> None:
-        """Store the outputs of a forward pass with sequences of at most `time` tokens."""
+    def store(self, outputs: Mapping[str, Tensor], part: _Part, *, time: int, check: bool) -> bool:
+        """Store the outputs of a forward pass, `time` tokens long; return whether they are finite, if checked."""
+        finite = True
         for name, tensor in outputs.items():
-            values = tensor.float().cpu().numpy()
+            values = tensor.float().cpu().numpy()[part.order]
             lengths = self._lengths if values.ndim > 2 and values.shape[1] == time else None
+            if check:
+                inside = values if lengths is None else values[np.arange(time) < lengths[part.indices, None]]
+                finite = finite and bool(np.isfinite(inside).all())
             stored = self.outputs[name].values if name in self.outputs else values[:0]
             shape = (len(self._lengths), *np.maximum(stored.shape[1:], values.shape[1:]).tolist())
             if stored.shape != shape:
@@ -217,7 +232,8 @@ class _TaskReads:
                 larger[tuple(map(slice, stored.shape))] = stored
                 self.outputs[name] = _Output(larger, lengths)
             index: Any = (part.indices, *map(slice, values.shape[1:]))
-            self.outputs[name].values[index] = values[part.order]
+            self.outputs[name].values[index] = values
+        return finite
 
 
 def _select(outputs: Mapping[str, _Output], start: int, end: int) -> Outputs:

@@ -18,7 +18,6 @@ from nlpmtl.evaluation import evaluate as evaluate_tasks
 from nlpmtl.hub import fetch, validated_responses
 from nlpmtl.inference.backend import Precision, load_backend
 from nlpmtl.inference.device import check_device
-from nlpmtl.model import with_finite_logits
 from nlpmtl.plugins import import_plugins
 from nlpmtl.run_config import load_config
 from nlpmtl.task_datasets import load_split
@@ -79,10 +78,11 @@ def _evaluate(
         datasets, tasks=loaded.tasks, tokenizer=tokenizer, max_length=loaded.config.input_length, split=split
     )
     inference = Inference(
-        with_finite_logits(loaded.predict_logits),
+        loaded.predict_logits,
         pad=tokenizer.pad_token_id,
         types="token_type_ids" in tokenizer.model_input_names,
         tokens=max_batch_tokens(loaded.device),
+        check_finite=True,
     )
     scores = evaluate_tasks(inference, tasks=evaluated.tasks, datasets=evaluated.splits[split])
     if not scores.tasks:

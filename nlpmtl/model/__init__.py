@@ -26,7 +26,7 @@ from nlpmtl.model.sharing import (
 )
 from nlpmtl.model.suitability import check_tokenizer
 from nlpmtl.model.tokenizer import load_tokenizer
-from nlpmtl.model.weights import all_finite, check_finite, with_finite_logits
+from nlpmtl.model.weights import check_finite
 
 __all__ = [
     "Adapters",
@@ -43,7 +43,6 @@ __all__ = [
     "SoftL2",
     "TaskLoss",
     "TaskMatrix",
-    "all_finite",
     "batch_losses",
     "check_files",
     "check_finite",
@@ -59,5 +58,4 @@ __all__ = [
     "mean_losses",
     "resolve_encoder_path",
     "task_outputs",
-    "with_finite_logits",
 ]
