@@ -18,7 +18,7 @@ from nlpmtl.evaluation import gold_labels
 from nlpmtl.registry import COLUMN_TYPES, TASKS
 from nlpmtl.task_datasets import TaskDatasets, load_split, load_task_datasets
 from tests.data.plain_values import arrays, plain
-from tests.tiny import write_rows
+from tests.tiny import interrupt, max_weight_difference, train_tiny, write_encoder, write_rows
 from tests.tiny_tokenizers import token
 
 SOURCE = Path(__file__).with_name("row_types.py")
@@ -333,3 +333,42 @@ class TestUnlabelled:
         work = load_split({"d": dataset}, tasks=tasks, tokenizer=token(), max_length=16, split="test")
         targets = work.splits["test"]["d"].labels["t"].targets([0], first_tokens=None, time=8)
         assert targets["length"].tolist() == [6]
+
+
+class TestRun:
+    """One run with rows of one to four sequences, windows, and tasks of built-in types on the same rows."""
+
+    @staticmethod
+    def run(directory: Path, *, dropout: float, **train: Any) -> dict[str, Any]:
+        quiz = [{**row, "answer": i % 2} for i, row in enumerate(QUIZ * 6)]
+        splits = {
+            name: {
+                split: str(write_rows(directory / name / f"{split}.jsonl", rows)) for split in ("train", "validation")
+            }
+            for name, rows in (("quiz", quiz), ("windows", WINDOWS * 6))
+        }
+        return {
+            "encoder": {"name": str(write_encoder(directory / "encoder", dropout=dropout)), "max_length": 8},
+            "datasets": {
+                "quiz": {"data": {"files": splits["quiz"]}, **QUIZ_TABLES},
+                "windows": {"data": {"files": splits["windows"]}, **WINDOW_TABLES},
+            },
+            "train": {"steps": 4, "batch_size": 8, "lr": 1e-3, "save_every": 2, **train},
+            "eval": {"every": 2},
+        }
+
+    def test_it_resumes_bit_for_bit(self, tmp_path: Path, plugin: object) -> None:
+        run = self.run(tmp_path, dropout=0.1)
+        whole = train_tiny(run, tmp_path / "whole")
+        interrupt(run, tmp_path / "resumed", step=2)
+        resumed = train_tiny(run, tmp_path / "resumed", resume=True)
+        assert max_weight_difference(whole.model_dir, resumed.model_dir) == 0.0
+        assert whole.result.scores is not None
+        assert {name: task["rows"] for name, task in whole.result.scores.tasks.items()} == {"quiz": 18, "topic": 24}
+
+    def test_micro_batches_do_not_change_it(self, tmp_path: Path, plugin: object) -> None:
+        directories = [
+            train_tiny(self.run(tmp_path, dropout=0.0, precision="fp64", micro_tokens=tokens), tmp_path / str(tokens))
+            for tokens in (1, 4096)
+        ]
+        assert max_weight_difference(*(trained.model_dir for trained in directories)) < 1e-10
