@@ -197,8 +197,8 @@ class TargetsWriter:
                 key: _ArrayWriter(self._directory, f"{self._name}.{i}", rows=self._rows) for i, key in enumerate(names)
             }
         if names.keys() != self._arrays.keys():
-            known, found = (", ".join(sorted(name for name, _ in keys)) for keys in (self._arrays, names))
-            raise ValueError(f"earlier rows have targets named {known}, this one {found}")
+            known, new = (", ".join(sorted(name for name, _ in keys)) for keys in (self._arrays, names))
+            raise ValueError(f"earlier rows have targets named {known}, this one {new}")
         for key, items in names.items():
             self._arrays[key].check(key[0], items)
         return arrays

@@ -274,10 +274,10 @@ def find_labels(
             return ()
         if kind.coding == "parsed":
             if split == "train" and kind.names is not ColumnType.names:
-                values = rows[dataset][split].stored_values(dataset_options.columns[0])
+                values = rows[dataset][split].stored_values(dataset_options.label_columns["label"][0])
                 train_names |= {name for value in values for name in kind.names(value)}
             continue
-        names = rows[dataset][split].class_names.get(dataset_options.columns[0])
+        names = rows[dataset][split].class_names.get(dataset_options.label_columns["label"][0])
         if names is not None and not dataset_options.has_column_per_label:
             return names_to_bio(list(dict.fromkeys(map(spell, names))), _scheme(dataset_options, None))
         if split == "train":
