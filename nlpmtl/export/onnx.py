@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.data import Batch, without_truncation
@@ -75,7 +75,9 @@ def export_onnx(
                     f"the largest, and {_TOLERANCE:.0e} is allowed. Nothing was written"
                 )
         difference = max(differences.values())
-        (part / "README.md").write_text(onnx_readme(exported.tasks, difference=difference), encoding="utf-8")
+        outputs = _output_shapes(exported, batches[0])
+        readme = onnx_readme(exported.tasks, outputs=outputs, difference=difference)
+        (part / "README.md").write_text(readme, encoding="utf-8")
     return difference
 
 
@@ -137,6 +139,24 @@ def _output_names(model: MultiTaskModel, example: Batch) -> list[str]:
     with torch.no_grad():
         outputs = model(**example.inputs)
     return [output_name(task, name) for task in outputs for name in named_outputs(outputs[task])]
+
+
+def _output_shapes(model: MultiTaskModel, example: Batch) -> dict[str, dict[str, str]]:
+    """Return the shape of each output of each task, with the axes that have any size by name."""
+    time = example.input_ids.shape[1]
+    with torch.no_grad():
+        outputs = model(**example.inputs)
+
+    def shape(values: Tensor) -> str:
+        sizes = [str(size) for size in values.shape[1:]]
+        if values.dim() > 2 and values.shape[1] == time:
+            sizes[0] = "time"
+        return f"[{', '.join(['rows', *sizes])}]"
+
+    return {
+        task: {output_name(task, name): shape(values) for name, values in named_outputs(outputs[task]).items()}
+        for task in outputs
+    }
 
 
 def _rename_outputs(graph: Any, outputs: Sequence[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nlpmtl.export.onnx_model import output_name
 from nlpmtl.hub.model_files import GRAPH
 from nlpmtl.strict_json import dumps
 from nlpmtl.tasks import StockModel, Task
@@ -60,11 +59,12 @@ def _arguments(task: Task, stock: StockModel) -> str:
     return ", ".join([text, *options])
 
 
-def onnx_readme(tasks: Mapping[str, Task], *, difference: float) -> str:
+def onnx_readme(tasks: Mapping[str, Task], *, outputs: Mapping[str, Mapping[str, str]], difference: float) -> str:
     """Return the README of an ONNX export.
 
     Args:
         tasks: the exported tasks by name.
+        outputs: for each task, the shape of each output of the graph by its name, as text.
         difference: maximum difference of a logit from torch's, relative to the largest logit of its task.
     """
     lines = [
@@ -83,9 +83,9 @@ def onnx_readme(tasks: Mapping[str, Task], *, difference: float) -> str:
         "| task | type | output | shape |",
         "|---|---|---|---|",
         *(
-            f"| {name} | {task.kind} | `{output_name(name)}` | "
-            f"`[rows, {'time, ' if task.windowed else ''}{task.outputs or 'outputs'}]` |"
+            f"| {name} | {task.kind} | `{output}` | `{shape}` |"
             for name, task in tasks.items()
+            for output, shape in outputs[name].items()
         ),
         "",
         f"The largest difference from the logits of the PyTorch model was {difference:.0e} of the largest logit of the "
