@@ -118,7 +118,7 @@ def open_reader(
     sources = find_splits(data, inputs=input, columns=columns, name=name)
     holds_out = "validation" not in sources and data.validation is not None
     if holds_out and "train" not in sources:
-        raise ConfigError(f"{name}: `validation` is a fraction of the train split, and there is no train split")
+        raise ConfigError(f"{name}: `validation` is a fraction of the train split, which is missing")
     known = [*sources, "validation"] if holds_out else list(sources)
     for split in limit:
         if split not in known:

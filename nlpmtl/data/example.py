@@ -124,7 +124,7 @@ class Input:
 class _EncodedWords(Sequence[Span]):
     """The spans of the words of an input in the text for the encoder, found when they are first read.
 
-    So the spans of a long text are not in memory beside the tokenizer's encodings.
+    So the spans of a long text are not in memory together with the encodings of the tokenizer.
     """
 
     input: Input

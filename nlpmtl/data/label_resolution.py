@@ -89,7 +89,7 @@ def _drop_unused_names(column: LabelColumn) -> LabelColumn:
 def is_multi_hot(splits: Collection[TokenizedSplit], column: str, *, declared: Sequence[str] | None) -> bool:
     """Return whether the lists of a column have an entry of 0 or 1 for every label, instead of label names.
 
-    A list with a repeated entry can only be multi-hot, because it is not a set of names. If there is no such list, all
+    A list with a repeated entry can only be multi-hot, because it is not a set of names. Without such a list, all
     lists must have one entry per declared label (without declared labels: the same length, at least 2), and 0 and 1
     must not be declared labels themselves.
 

@@ -86,7 +86,7 @@ def _check(model: MultiTaskModel, tasks: Sequence[str] | None) -> list[str]:
     if not all(importlib.util.find_spec(package) for package in _PACKAGES):
         raise ConfigError("the export to ONNX needs more packages: pip install 'nlpmtl[onnx]'")
     if tasks is not None and not tasks:
-        raise ConfigError("there is no task to export: name at least one")
+        raise ConfigError("tasks: the list is empty; name at least one")
     for name in tasks or ():
         if name not in model.tasks:
             raise ConfigError(f"this model has no task {name!r}; {did_you_mean(name, model.tasks)}")

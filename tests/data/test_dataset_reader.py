@@ -149,7 +149,7 @@ def test_a_share_counts_skipped_rows_once() -> None:
 def test_a_share_that_leaves_a_split_empty_is_refused() -> None:
     with pytest.raises(DataError, match=r"d: train: holding out 0\.5 of 1 rows for validation leaves no rows"):
         load({"train": GOOD[:1]}, validation=0.5)
-    with pytest.raises(ConfigError, match="there is no train split"):
+    with pytest.raises(ConfigError, match="fraction of the train split, which is missing"):
         load({"test": GOOD}, validation=0.5)
 
 

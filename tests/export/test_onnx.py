@@ -139,7 +139,7 @@ def test_invalid_export_arguments(trained: Trained, tmp_path: Path) -> None:
     model, tokenizer = load_model(str(trained.model_dir))
     with pytest.raises(ConfigError, match="no task 'topics'; did you mean 'topic'"):
         export_onnx(model, tokenizer, directory=tmp_path / "onnx", tasks=["mood", "topics"])
-    with pytest.raises(ConfigError, match="there is no task to export"):
+    with pytest.raises(ConfigError, match="tasks: the list is empty"):
         export_onnx(model, tokenizer, directory=tmp_path / "onnx", tasks=[])
     assert_nothing_left(tmp_path)
     (tmp_path / "kept.txt").touch()
