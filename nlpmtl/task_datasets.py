@@ -23,7 +23,16 @@ from nlpmtl.metrics import load_foreign
 from nlpmtl.metrics.scores import FOREIGN
 from nlpmtl.plugins import HINT
 from nlpmtl.registry import METRICS
-from nlpmtl.tasks import LabelColumns, Task, build_task, find_labels, label_shapes, parse_context, read_columns
+from nlpmtl.tasks import (
+    LabelColumns,
+    Task,
+    build_task,
+    find_labels,
+    label_shapes,
+    parse_context,
+    read_columns,
+    task_type,
+)
 from nlpmtl.tasks.split_labels import Splits, compute_targets, label_splits, train_values
 
 _SHOWN = 10
@@ -152,9 +161,9 @@ def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[st
         tasks = datasets[name].tasks
         columns = {column for options in tasks.values() for column in options.columns}
         for task, options in tasks.items():
-            missing = [
-                prepared.missing_columns[column] for column in options.columns if column in prepared.missing_columns
-            ]
+            optional = task_type(options.kind).optional
+            needed = [name for key, names in options.label_columns.items() if key not in optional for name in names]
+            missing = [prepared.missing_columns[column] for column in needed if column in prepared.missing_columns]
             if all(column.nearest is None or column.nearest in columns for column in missing):
                 notes.extend(f"task {task!r} is not scored: {column.message}" for column in missing)
             else:

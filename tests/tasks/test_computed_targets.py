@@ -228,6 +228,17 @@ class TestWindows:
         with pytest.raises(ConfigError, match=r"task 'w': no train row in .* has a target"):
             load(rows, tables)
 
+    @pytest.mark.parametrize(("column", "noted"), [("r", False), ("n", True)])
+    def test_only_a_needed_column_is_missed_in_an_evaluation(
+        self, load: Load, tmp_path: Path, column: str, noted: bool
+    ) -> None:
+        tasks = load(WINDOWS, WINDOW_TABLES).tasks
+        rows = [{key: value for key, value in row.items() if key != column} for row in WINDOWS]
+        path = str(write_rows(tmp_path / "test.jsonl", rows))
+        dataset = parse_dataset({"data": {"files": {"test": path}}, **WINDOW_TABLES}, where="d.toml")
+        work = load_split({"d": dataset}, tasks=tasks, tokenizer=token(), max_length=16, split="test")
+        assert any("is not scored" in note for note in work.notes) == noted
+
 
 class TestCache:
     def test_the_targets_are_read_again(self, load: Load, tmp_path: Path) -> None:
