@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from nlpmtl.config import DatasetConfig
@@ -33,7 +32,7 @@ from nlpmtl.tasks import (
     read_columns,
     task_type,
 )
-from nlpmtl.tasks.split_labels import Splits, compute_targets, label_splits, train_values
+from nlpmtl.tasks.split_labels import Splits, check_targets, check_values, compute_targets, label_splits, train_values
 
 _SHOWN = 10
 """Maximum number of unknown labels in an error."""
@@ -104,10 +103,10 @@ def load_task_datasets(
         task.fit(values)
         if name in earlier:
             task.continue_from(earlier[name])
-        _check_values(task, values, datasets=datasets, train=encoded.get("train", {}))
+        check_values(task, values, datasets=datasets, train=encoded.get("train", {}))
         load_foreign(task.metrics)
     encoded = compute_targets(datasets, encoded, tasks=tasks, load=load)
-    _check_targets(tasks, encoded.get("train", {}))
+    check_targets(tasks, encoded.get("train", {}))
     _check_validation(tasks, encoded.get("validation", {}))
     notes = (*load.notes, *columns.notes, *_notes(rows, encoded), *_unscored(tasks, encoded.get("validation", {})))
     notes = (*notes, *_segmented(tasks, datasets, rows))
@@ -171,36 +170,6 @@ def _check_label_columns(datasets: Mapping[str, DatasetConfig], rows: Mapping[st
     if errors:
         raise ConfigError("\n".join([*errors, *notes]))
     return notes
-
-
-def _check_targets(tasks: Mapping[str, Task], train: Mapping[str, TokenizedSplit]) -> None:
-    """Raise ConfigError if a task type made no targets of the train rows."""
-    for name in tasks:
-        splits = [rows for rows in train.values() if name in rows.labels]
-        if not any(rows.labels[name].counts.any() for rows in splits):
-            places = ", ".join(rows.where for rows in splits)
-            raise ConfigError(f"task {name!r}: no train row in {places} has a target: targets() left out every row")
-
-
-def _check_values(
-    task: Task,
-    values: Mapping[str, Sequence[Any]],
-    *,
-    datasets: Mapping[str, DatasetConfig],
-    train: Mapping[str, TokenizedSplit],
-) -> None:
-    """Raise DataError if the task cannot be trained on a label, such as a number whose square would overflow."""
-    problem = task.find_untrainable(values)
-    if problem is None:
-        return
-    places = [
-        (name, int(row))
-        for name, rows in train.items()
-        if task.name in rows.labels
-        for row in np.flatnonzero(rows.labels[task.name].labelled)
-    ]
-    (name, row), columns = places[problem.index], datasets[places[problem.index][0]].tasks[task.name].columns
-    raise DataError(f"{train[name].place(row)}: column {', '.join(columns)!r}: task {task.name!r} {problem.reason}")
 
 
 def _check_known(task: Task) -> None:

@@ -22,6 +22,7 @@ from nlpmtl.data import (
     parse_columns,
     parsed_values,
 )
+from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.tasks.base import Task
 from nlpmtl.tasks.label_columns import LabelColumns
 
@@ -147,3 +148,33 @@ def train_values(task: str, train: Mapping[str, TokenizedSplit]) -> dict[str, li
         for key, part in parts.items():
             values.setdefault(key, []).extend(part)
     return values
+
+
+def check_targets(tasks: Mapping[str, Task], train: Mapping[str, TokenizedSplit]) -> None:
+    """Raise ConfigError if a task type made no targets of the train rows."""
+    for name in tasks:
+        splits = [rows for rows in train.values() if name in rows.labels]
+        if not any(rows.labels[name].counts.any() for rows in splits):
+            places = ", ".join(rows.where for rows in splits)
+            raise ConfigError(f"task {name!r}: no train row in {places} has a target: targets() left out every row")
+
+
+def check_values(
+    task: Task,
+    values: Mapping[str, Sequence[Any]],
+    *,
+    datasets: Mapping[str, DatasetConfig],
+    train: Mapping[str, TokenizedSplit],
+) -> None:
+    """Raise DataError if the task cannot be trained on a label, such as a number whose square would overflow."""
+    problem = task.find_untrainable(values)
+    if problem is None:
+        return
+    places = [
+        (name, int(row))
+        for name, rows in train.items()
+        if task.name in rows.labels
+        for row in np.flatnonzero(rows.labels[task.name].labelled)
+    ]
+    (name, row), columns = places[problem.index], datasets[places[problem.index][0]].tasks[task.name].columns
+    raise DataError(f"{train[name].place(row)}: column {', '.join(columns)!r}: task {task.name!r} {problem.reason}")
