@@ -87,7 +87,7 @@ class Collator:
 
         shares = self._shares(rows)
         parts = [self._sequences(share, tasks) for share in shares]
-        indices = _batch_indices(parts)
+        indices = _batch_indices(shares, parts)
         total = sum(map(len, indices))
         lengths = np.empty(total, dtype=np.int64)
         for index, part in zip(indices, parts, strict=True):
@@ -149,7 +149,7 @@ class Collator:
                 self.datasets[dataset],
                 places=np.array(places),
                 rows=np.array(indices),
-                passes=np.array(passes),
+                passes=passes,
                 name=self.names[dataset] if self.names else "",
             )
             for dataset, (places, indices, passes) in _by_dataset(rows).items()
@@ -183,8 +183,10 @@ def _by_dataset(rows: Rows) -> dict[int, tuple[list[int], list[int], list[int]]]
     return by_dataset
 
 
-def _batch_indices(parts: Sequence[Sequences]) -> list[NDArray[np.int64]]:
+def _batch_indices(shares: Sequence[Share], parts: Sequence[Sequences]) -> list[NDArray[np.int64]]:
     """Return the indices of the sequences of each share in the batch, which has them in the order of their rows."""
+    if all(part.place is share.places for share, part in zip(shares, parts, strict=True)):  # one sequence per row
+        return [part.place for part in parts]
     places = np.concatenate([part.place for part in parts])
     index = np.empty(len(places), dtype=np.int64)
     index[places.argsort(kind="stable")] = np.arange(len(places))
@@ -266,6 +268,26 @@ def _join(pieces: Sequence[_Piece]) -> TaskBatch:
     if len(pieces) == 1 and first.sizes is None:
         weight = None if first.weight is None else torch.from_numpy(first.weight)
         return TaskBatch(torch.from_numpy(first.sequences), first.targets, weight, time=first.time, words=first.words)
+    if all(piece.sizes is None for piece in pieces) and all(piece.weight is None for piece in pieces):
+        sequences = np.concatenate([piece.sequences for piece in pieces])
+        order = sequences.argsort()
+        by_row = torch.from_numpy(order)
+        targets = {name: join_padded([piece.targets[name] for piece in pieces])[by_row] for name in first.targets}
+        words = max(piece.words for piece in pieces)
+        return TaskBatch(torch.from_numpy(sequences[order]), targets, time=_longest_time(pieces), words=words)
+    return _join_grouped(pieces)
+
+
+def _longest_time(pieces: Sequence[_Piece]) -> int | None:
+    times = [piece.time for piece in pieces if piece.time is not None]
+    return max(times) if len(times) == len(pieces) else None
+
+
+def _join_grouped(pieces: Sequence[_Piece]) -> TaskBatch:
+    """Return the examples of a task, some of which have several sequences or weights."""
+    import torch
+
+    first = pieces[0]
     sizes = np.concatenate([np.ones(len(p.place), dtype=np.int64) if p.sizes is None else p.sizes for p in pieces])
     order = np.concatenate([piece.place for piece in pieces]).argsort(kind="stable")
     bounds = np.concatenate([[0], sizes.cumsum()])
@@ -282,13 +304,12 @@ def _join(pieces: Sequence[_Piece]) -> TaskBatch:
         weight = torch.from_numpy(np.concatenate(weights)[order])
     example, position = by_example.indices_2d()
     grouped = bool((sizes != 1).any())
-    times = [piece.time for piece in pieces]
     return TaskBatch(
         torch.from_numpy(by_example.values),
         targets,
         weight,
         example=torch.from_numpy(example) if grouped else None,
         position=torch.from_numpy(position) if grouped else None,
-        time=None if None in times else max(time for time in times if time is not None),
+        time=_longest_time(pieces),
         words=max(piece.words for piece in pieces),
     )

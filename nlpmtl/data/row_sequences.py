@@ -37,7 +37,7 @@ class Share(NamedTuple):
     split: TokenizedSplit
     places: NDArray[np.int64]
     rows: NDArray[np.int64]
-    passes: NDArray[np.int64]
+    passes: Sequence[int]
     name: str
 
 
@@ -149,7 +149,7 @@ def _add_copies(
         row = int(share.rows[place])
         originals = [split.sequence(index) for index in read[row].tolist()]
         targets = labels.example_targets(row, first_tokens=split.first_tokens, time=len(originals[0].ids))
-        rng = _generator(seed, task=task, dataset=share.name, row=row, pass_=int(share.passes[place]))
+        rng = _generator(seed, task=task, dataset=share.name, row=row, pass_=share.passes[place])
         changed, targets = corrupt(originals, targets, rng)
         if targets.count != labels.counts[row]:
             raise RunError(
