@@ -118,7 +118,7 @@ def iter_relate(
         result = summarize(
             list(trainer.tasks),
             affinities=np.stack([probe.affinity for probe in probes]),
-            self_affinities=np.stack([probe.own for probe in probes]),
+            self_affinities=np.stack([probe.self_affinity for probe in probes]),
             cosines={layer: np.stack([probe.cosines[layer] for probe in probes]) for layer in probes[0].cosines},
             encoders=encoders,
             steps=trainer.total_steps,

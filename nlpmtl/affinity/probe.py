@@ -92,13 +92,13 @@ class ProbeResult:
 
     Args:
         affinity: Z_ij, the relative decrease of the loss of task j by a step on task i, ``[stepped on, tasks]``.
-        own: the effect of a step on a task on held-out rows of the same task, ``[tasks]``: to first order,
+        self_affinity: the effect of a step on a task on held-out rows of the same task, ``[tasks]``: to first order,
             η ∇L_j(one half of the rows) · ∇L_j(other half) / L_j; NaN for a task with a single row.
         cosines: layer → cosines between the gradients of the tasks, ``[tasks, tasks]``.
     """
 
     affinity: Floats
-    own: Floats
+    self_affinity: Floats
     cosines: Mapping[str, Floats]
 
 
@@ -139,8 +139,10 @@ class AffinityProbe:
             before = self._losses(batches)
         rate = step_size(before, squares=np.diag(products[ALL]), share=SHARE)
         after = lookahead_losses(parameters, gradients=gradients, rate=rate, losses=lambda: self._losses(batches))
-        own = np.divide(rate * np.array(half_products), before, out=np.full(len(before), np.nan), where=before > 0)
-        return ProbeResult(affinity(before, after), own, {layer: cosines(values) for layer, values in products.items()})
+        undefined = np.full(len(before), np.nan)
+        self_affinity = np.divide(rate * np.array(half_products), before, out=undefined, where=before > 0)
+        layers = {layer: cosines(values) for layer, values in products.items()}
+        return ProbeResult(affinity(before, after), self_affinity, layers)
 
     def _microbatches(self, rows: Sequence[Row]) -> list[list[Row]]:
         lengths = self.collate.tally(rows).lengths.tolist()

@@ -47,30 +47,31 @@ Header = Annotated[
     str | None,
     typer.Option(metavar="NAME,…", help="Column names of a .csv or .tsv file that has no header.", show_default=False),
 ]
+Texts = Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to predict.", show_default=False)]
+TaskNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TASK",
+        help="Task to predict (repeatable; default: every task that accepts the input).",
+        show_default=False,
+    ),
+]
+InputFile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="F.jsonl|F.csv|F.tsv|F.txt|-",
+        help="Input file: rows with text, text and pair, or words; or one text per line (-: stdin).",
+        show_default=False,
+    ),
+]
 Write = Callable[[str], object]
 
 
 def predict(
     model: Model,
-    texts: Annotated[
-        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to predict.", show_default=False)
-    ] = None,
-    task: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TASK",
-            help="Task to predict (repeatable; default: every task that accepts the input).",
-            show_default=False,
-        ),
-    ] = None,
-    input: Annotated[
-        str | None,
-        typer.Option(
-            metavar="F.jsonl|F.csv|F.tsv|F.txt|-",
-            help="Input file: rows with text, text and pair, or words; or one text per line (-: stdin).",
-            show_default=False,
-        ),
-    ] = None,
+    texts: Texts = None,
+    task: TaskNames = None,
+    input: InputFile = None,
     on_bad_row: OnBadRow = "stop",
     delimiter: Delimiter = None,
     quoting: Quoting = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
+from typing import get_args
 
 from nlpmtl.card.markdown import code, escape, table
 from nlpmtl.comparison.results import CompareResult
@@ -29,11 +30,9 @@ BEST_COLUMNS = (
 )
 COST_COLUMNS = ("", "multi-task", "single-task, total", "ratio")
 _LENGTH_COLUMNS = ("task", "passes, multi-task", "passes, single-task", "steps, multi-task", "steps, single-task")
-RESULTS: dict[Verdict, str] = {
-    "gained": "improved",
-    "hurt": "worse",
-    "cannot be told apart": "no significant difference",
-}
+RESULTS: dict[Verdict, str] = dict(
+    zip(get_args(Verdict), ("improved", "worse", "no significant difference"), strict=True)
+)
 SELECTION_BIAS = (
     "checkpoints were selected on the same validation rows that are scored, so all scores are slightly optimistic."
 )

@@ -47,7 +47,7 @@ class TaskResult:
         interval: 95% confidence interval of the difference, over resampled rows.
         change: difference in percent of the single-task score; None if that is 0.
         ahead: number of seeds in which the multi-task model scored higher.
-        verdict: ``"gained"`` or ``"hurt"`` if the interval excludes 0, else ``"cannot be told apart"``.
+        verdict: ``"gained"`` or ``"hurt"`` if the interval excludes 0, else the third value of `Verdict`.
     """
 
     rows: int

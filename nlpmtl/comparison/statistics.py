@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +76,9 @@ def interval(values: NDArray[np.float64], *, confidence: float = CONFIDENCE) -> 
 def to_verdict(between: tuple[float, float]) -> Verdict:
     """Classify a difference by its confidence interval."""
     low, high = between
-    return "gained" if low > 0 else "hurt" if high < 0 else "cannot be told apart"
+    gained, hurt, undecided = get_args(Verdict)
+    verdict: Verdict = gained if low > 0 else hurt if high < 0 else undecided
+    return verdict
 
 
 def relative_change(multi_task: float, single_task: float) -> float | None:

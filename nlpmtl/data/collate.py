@@ -98,8 +98,8 @@ class Collator:
             types = pad_rows([part.types for part in parts], indices, shape=(total, time), fill=0)
         if self.words:
             first_tokens = [part.first_tokens for part in parts]
-            most = max((_longest(words) for words in first_tokens if words is not None), default=0)
-            words = pad_rows(first_tokens, indices, shape=(total, most), fill=NO_TOKEN)
+            word_count = max((_longest(words) for words in first_tokens if words is not None), default=0)
+            words = pad_rows(first_tokens, indices, shape=(total, word_count), fill=NO_TOKEN)
         return Batch(
             input_ids=pad_rows([part.ids for part in parts], indices, shape=(total, time), fill=self.pad),
             attention_mask=torch.from_numpy((np.arange(time) < lengths[:, None]).astype(np.int64)),
@@ -166,10 +166,10 @@ class Collator:
                     examples[task] = carrying
         if split.places or not self.corrupt.keys().isdisjoint(examples):
             return read_sequences(share, examples, corrupt=self.corrupt, seed=self.seed)
-        own = {task: TaskExamples(carrying, carrying) for task, carrying in examples.items()}
+        by_task = {task: TaskExamples(carrying, carrying) for task, carrying in examples.items()}
         types = None if split.types is None else split.types.take(share.rows)
         words = split.first_tokens.take(share.rows) if self.words and split.first_tokens is not None else None
-        return Sequences(split.ids.take(share.rows), types, words, share.places, own)
+        return Sequences(split.ids.take(share.rows), types, words, share.places, by_task)
 
 
 def _by_dataset(rows: Rows) -> dict[int, tuple[list[int], list[int], list[int]]]:
@@ -229,14 +229,14 @@ def _task_batches(
     """Return the part of each task, joined over the datasets that have targets for it, in the order of the rows."""
     pieces: dict[str, list[_Piece]] = {}
     for share, part, index in zip(shares, parts, indices, strict=True):
-        for task, own in part.tasks.items():
-            pieces.setdefault(task, []).append(_piece(task, own, share, part, index, time=time, words=words))
+        for task, examples in part.tasks.items():
+            pieces.setdefault(task, []).append(_piece(task, examples, share, part, index, time=time, words=words))
     return {task: _join(of_task) for task, of_task in pieces.items()}
 
 
 def _piece(
     task: str,
-    own: TaskExamples,
+    examples: TaskExamples,
     share: Share,
     part: Sequences,
     index: NDArray[np.int64],
@@ -244,19 +244,21 @@ def _piece(
     time: int,
     words: bool,
 ) -> _Piece:
-    labels, rows = share.split.labels[task], share.rows[own.examples]
+    labels, rows = share.split.labels[task], share.rows[examples.examples]
     weights = share.split.weights.get(task)
-    targets = own.targets
+    targets = examples.targets
     if targets is None:
         targets = labels.targets(rows, first_tokens=share.split.first_tokens, time=time)
+    first_tokens = part.first_tokens if words else None
+    in_batch_time = labels.padded_to_batch and examples.targets is None
     return _Piece(
-        place=share.places[own.examples],
-        sequences=index[own.sequences],
-        sizes=own.sizes,
+        place=share.places[examples.examples],
+        sequences=index[examples.sequences],
+        sizes=examples.sizes,
         targets=targets,
         weight=None if weights is None else weights[rows],
-        time=None if labels.padded_to_batch and own.targets is None else int(part.ids.lengths[own.sequences].max()),
-        words=int(part.first_tokens.lengths[own.sequences].max()) if words and part.first_tokens is not None else 0,
+        time=None if in_batch_time else int(part.ids.lengths[examples.sequences].max()),
+        words=0 if first_tokens is None else int(first_tokens.lengths[examples.sequences].max()),
     )
 
 

@@ -208,7 +208,7 @@ class AdaptiveSampler(Sampler):
 
 
 def mean(values: Iterable[float]) -> float | None:
-    """Return the arithmetic mean, or None if there are no values."""
+    """Return the arithmetic mean; None without values."""
     items = list(values)
     return math.fsum(items) / len(items) if items else None
 

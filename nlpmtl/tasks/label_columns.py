@@ -41,7 +41,7 @@ class LabelColumns:
     Args:
         columns: dataset → split → task → its labels.
         spellings: for each task how the names of its labels are written.
-        notes: what to tell a person about them.
+        notes: messages about them for the user.
     """
 
     columns: Mapping[str, Mapping[str, Mapping[str, LabelColumn]]]

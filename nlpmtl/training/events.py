@@ -52,7 +52,7 @@ class StepReport:
         skipped: why the optimizer step was skipped; None if it was not.
         stop_signal: number of a signal that any rank received; 0 for none.
         micro_tokens_halved: whether memory ran out and the step was repeated in smaller micro-batches.
-        feedback: measurements for an adaptive sampler; None if there is no such sampler or no update.
+        feedback: measurements for an adaptive sampler; None without such a sampler or update.
         note: why the weighting and the sampler were not updated; None if they were, or are not adaptive.
     """
 

@@ -189,10 +189,10 @@ def _shapes(task: Task, cached: Sequence[Outputs]) -> dict[str, tuple[tuple[int,
     shapes = list(dict.fromkeys(local))
     if is_distributed():
         shapes = list(dict.fromkeys(all_gather_lists(shapes)))
-    found = {name: (shape, dtype) for name, shape, dtype in shapes}
-    if len(found) < len(shapes):
+    by_name = {name: (shape, dtype) for name, shape, dtype in shapes}
+    if len(by_name) < len(shapes):
         raise RunError(
-            f"task {task.name!r}: its loss is coupled, so each output must have the same shape in every batch, found "
+            f"task {task.name!r}: its loss is coupled, so each output must have the same shape in every batch, by_name "
             f"{sorted({(name, shape) for name, shape, _ in shapes})}"
         )
-    return found
+    return by_name

@@ -168,7 +168,7 @@ class TrainStep:
         observation: StepObservation,
         result: ForwardResult,
     ) -> tuple[Feedback | None, str | None]:
-        """Update an adaptive weighting; return the feedback for an adaptive sampler, or why there is no update."""
+        """Update an adaptive weighting; return the feedback for an adaptive sampler, or why it is not updated."""
         if not (self.weighting.is_adaptive or self.adaptive_sampler):
             return None, None
         losses, post_step_losses = observation.losses or self._mean_losses(result.loss_sums, stats), {}

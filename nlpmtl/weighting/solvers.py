@@ -149,7 +149,7 @@ def equal_projections(gramian: Matrix) -> Vector:
         gramian: G, ``[tasks, tasks]``.
 
     Returns:
-        The weights, ``[tasks]``, which sum to 1; all 0 if there is no such combination, as for opposite gradients. The
+        The weights, ``[tasks]``, which sum to 1; all 0 if none exists, as for opposite gradients. The
         weight of a gradient of 0 is 0.
     """
     nonzero, norms, values, vectors = _cosines(gramian)

@@ -143,11 +143,11 @@ def test_the_effect_of_a_step_on_held_out_rows(fit: Trainer, monkeypatch: pytest
     affinity_probe = make_probe(fit)
     twice = [row for row in ROWS for _ in range(2)]
     result = affinity_probe(twice)
-    np.testing.assert_allclose(result.own, np.diag(result.affinity), rtol=1e-3)
+    np.testing.assert_allclose(result.self_affinity, np.diag(result.affinity), rtol=1e-3)
     distinct = affinity_probe([(d, r) for d in range(3) for r in range(8)])
     halves = np.array([task != "places" for task in fit.tasks])  # its halves have different numbers of words
-    assert (distinct.own < np.diag(distinct.affinity))[halves].all(), "a · b < ‖a + b‖² / 4"
-    assert np.isnan(affinity_probe([(d, 1) for d in range(3)]).own).all(), "a single row has no second half"
+    assert (distinct.self_affinity < np.diag(distinct.affinity))[halves].all(), "a · b < ‖a + b‖² / 4"
+    assert np.isnan(affinity_probe([(d, 1) for d in range(3)]).self_affinity).all(), "a single row has no second half"
 
 
 def test_a_task_and_its_copy(fit: Trainer) -> None:
