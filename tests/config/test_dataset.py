@@ -237,7 +237,7 @@ def test_sentiment_requires_labels() -> None:
     task = {"kind": "sentiment", "label": "label"}
     assert (
         problem(tasks={"mood": task}) == 'mood.toml: tasks.mood.labels: this key is missing; write labels = ["…"] '
-        "(the names of the labels, lowest first)"
+        "(label names, lowest first)"
     )
 
 

@@ -62,6 +62,7 @@ def test_a_gradient_method_gives_the_same_for_micro_batches_of_any_size(toys: To
         torch.testing.assert_close(change, full, rtol=0, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_gradient_of_one(tmp_path: Path, accelerator: Accelerator) -> None:
     make_toys(tmp_path, accelerator)  # writes the encoder, before both processes read it
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
