@@ -88,6 +88,7 @@ def test_predictions_from_python_and_from_the_command_line(model_dir: Path) -> N
     assert "low" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_process_that_has_not_imported_it_needs_the_option_plugins(model_dir: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(nlpmtl.__file__).parents[1]), str(EXAMPLES)])}
     command = [sys.executable, "-m", "nlpmtl", "predict", str(model_dir), "a cat"]

@@ -66,6 +66,7 @@ def test_a_model_with_task_specific_layers_can_be_copied_and_pickled(case: str, 
         assert Predictor(model, predictor.tokenizer).predict_all(SHORT) == expected
 
 
+@pytest.mark.slow
 def test_prediction_after_a_fork_is_refused(tmp_path: Path) -> None:
     """In a separate process with several torch threads."""
     code = (
