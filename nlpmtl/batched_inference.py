@@ -122,13 +122,12 @@ class Inference:
         """
         reads = {task: split.sequences_of(task) for task in rows_of}
         rows = np.flatnonzero(np.logical_or.reduce(list(rows_of.values())))
-        lengths, counts = _row_sizes(split, reads)
+        tokens = split.ids.lengths
+        lengths, counts = _row_sizes(split, reads, tokens=tokens)
         for batch in list(self._batches(rows, lengths=lengths, counts=counts))[self.rank :: self.world]:
             rows_of_task = {task: batch[mask[batch]] for task, mask in rows_of.items()}
-            sequences = {
-                task: reads[task].take(task_rows) for task, task_rows in rows_of_task.items() if len(task_rows)
-            }
-            outputs = self._forward(split, {task: read.values for task, read in sequences.items()})
+            sequences = {task: reads[task].take(here) for task, here in rows_of_task.items() if len(here)}
+            outputs = self._forward(split, {task: read.values for task, read in sequences.items()}, lengths=tokens)
             for task, read in sequences.items():
                 values = [_select(outputs[task], start, end) for start, end in pairwise(read.bounds.tolist())]
                 results = consume(task, values, rows_of_task[task])
@@ -155,10 +154,9 @@ class Inference:
             start = end
 
     def _forward(
-        self, split: TokenizedSplit, reads: Mapping[str, NDArray[np.integer]]
+        self, split: TokenizedSplit, reads: Mapping[str, NDArray[np.integer]], *, lengths: NDArray[np.int64]
     ) -> dict[str, dict[str, _Output]]:
         """Return the outputs of the sequences that each task reads, in the order in which it reads them."""
-        lengths = split.ids.lengths
         distinct = np.unique(np.concatenate(list(reads.values())))
         order = distinct[np.argsort(-lengths[distinct], kind="stable")]
         rank = np.empty(len(order), dtype=np.int64)
@@ -243,14 +241,16 @@ def _select(outputs: Mapping[str, _Output], start: int, end: int) -> Outputs:
     return {name: SequenceOutputs(output, start, end) for name, output in outputs.items()}
 
 
-def _row_sizes(split: TokenizedSplit, reads: Mapping[str, Ragged]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _row_sizes(
+    split: TokenizedSplit, reads: Mapping[str, Ragged], *, tokens: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return for each row the tokens of its longest sequence, and the number of its sequences, at least 1."""
     if not split.places.keys() & reads.keys():
-        return split.ids.lengths, np.ones(len(split), dtype=np.int64)
+        return tokens, np.ones(len(split), dtype=np.int64)
     lengths, counts = np.zeros(len(split), dtype=np.int64), np.zeros(len(split), dtype=np.int64)
     pairs = [np.stack([read.indices_2d()[0], read.values], axis=1) for read in reads.values()]
     rows, sequences = np.unique(np.concatenate(pairs), axis=0).T
-    np.maximum.at(lengths, rows, split.ids.lengths[sequences])
+    np.maximum.at(lengths, rows, tokens[sequences])
     np.add.at(counts, rows, 1)
     return lengths, np.maximum(counts, 1)
 
@@ -258,17 +258,16 @@ def _row_sizes(split: TokenizedSplit, reads: Mapping[str, Ragged]) -> tuple[NDAr
 def _pad_batch(split: TokenizedSplit, indices: NDArray[np.int64], *, pad: int, types: bool) -> Batch:
     """Return a batch of token sequences, padded to the longest."""
     ids, places = split.ids.take(indices), [np.arange(len(indices))]
-    time = int(ids.lengths.max())
+    shape = len(indices), int(ids.lengths.max())
     type_ids = None if split.types is None else split.types.take(indices)
     words = None if split.first_tokens is None else split.first_tokens.take(indices)
+    word_shape = len(indices), 0 if words is None else int(words.lengths.max())
     return Batch(
-        input_ids=pad_rows([ids], places, shape=(len(indices), time), fill=pad),
-        attention_mask=torch.from_numpy((np.arange(time) < ids.lengths[:, None]).astype(np.int64)),
-        token_type_ids=pad_rows([type_ids], places, shape=(len(indices), time), fill=0) if types else None,
+        input_ids=pad_rows([ids], places, shape=shape, fill=pad),
+        attention_mask=torch.from_numpy((np.arange(shape[1]) < ids.lengths[:, None]).astype(np.int64)),
+        token_type_ids=pad_rows([type_ids], places, shape=shape, fill=0) if types else None,
         tasks={},
-        words=None
-        if words is None
-        else pad_rows([words], places, shape=(len(indices), int(words.lengths.max())), fill=NO_TOKEN),
+        words=None if words is None else pad_rows([words], places, shape=word_shape, fill=NO_TOKEN),
     )
 
 

@@ -133,7 +133,7 @@ class TokenizedSplit:
         """Return for each row the indices of the sequences that a task reads."""
         if task in self.places:
             return self.places[task]
-        return Ragged(np.arange(len(self)), np.arange(len(self) + 1))
+        return self._one_per_row
 
     def example(self, row: int, task: str, *, stored: Mapping[str, Any] | None = None) -> Example:
         """Return a row as a task sees it. Its input and labels are read when they are first used.
@@ -150,6 +150,12 @@ class TokenizedSplit:
         if stored is not None:
             example.__dict__["stored"] = stored
         return example
+
+    @cached_property
+    def _one_per_row(self) -> Ragged:
+        """Sequence ``i`` for row ``i``; kept, as it is read for every batch."""
+        bounds = np.arange(len(self) + 1)
+        return Ragged(bounds[:-1], bounds)
 
     def sequence(self, index: int) -> TokenSequence:
         """Return a sequence, given its index."""
