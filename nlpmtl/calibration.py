@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nlpmtl.batched_inference import Outputs, OutputsSource, copy_outputs, to_items
 from nlpmtl.data import TokenizedSplit
 from nlpmtl.data.splitting import hold_out
-from nlpmtl.evaluation import gold_labels
+from nlpmtl.evaluation import scored_rows
 from nlpmtl.tasks import ExampleOutputs, Task
 from nlpmtl.tasks.calibration import expected_calibration_error
 
@@ -105,8 +105,7 @@ def _split_halves(
     """Return for each task the rows to fit on, and those to report on."""
     halves = {name: (_Half(), _Half()) for name in tasks}
     for split in datasets.values():
-        gold = {name: gold_labels(tasks[name], split) for name in split.labels}
-        rows_of = {name: np.isin(np.arange(len(split)), list(labels)) for name, labels in gold.items() if labels}
+        gold, rows_of = scored_rows(tasks, split)
         if not rows_of:
             continue
         outputs = {(row, task): values for row, task, values in inference.run(split, rows_of=rows_of, consume=_copy)}

@@ -98,6 +98,17 @@ def _are_labels(value: Any, names: Collection[str]) -> bool:
     return value is None or (isinstance(value, str) and value in names)
 
 
+def scored_rows(
+    tasks: Mapping[str, Task], split: TokenizedSplit
+) -> tuple[dict[str, dict[int, Any]], dict[str, NDArray[np.bool_]]]:
+    """Return for each task with gold labels row -> gold label, and whether each row of the split has one."""
+    gold = {name: labels for name in split.labels if (labels := gold_labels(tasks[name], split))}
+    masks = {name: np.zeros(len(split), dtype=np.bool_) for name in gold}
+    for name, labels in gold.items():
+        masks[name][list(labels)] = True
+    return gold, masks
+
+
 def gold_labels(task: Task, split: TokenizedSplit) -> dict[int, Any]:
     """Return row -> gold label, for the rows that a task is scored on."""
     labels = split.labels[task.name]
@@ -133,8 +144,7 @@ def predict_splits(
     """
     results: dict[str, Predictions] = {}
     for split in datasets.values():
-        gold = {name: gold_labels(tasks[name], split) for name in split.labels}
-        rows_of = {name: np.isin(np.arange(len(split)), list(labels)) for name, labels in gold.items() if labels}
+        gold, rows_of = scored_rows(tasks, split)
         if not rows_of:
             continue
 
