@@ -79,6 +79,11 @@ class TextInput:
     stride: int | Literal["half"] | None = None
     offsets: bool = False
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The text, or both texts of a pair."""
+        return (self.text,) if self.pair is None else (self.text, self.pair)
+
 
 @dataclass(frozen=True)
 class Input:

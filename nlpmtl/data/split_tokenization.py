@@ -23,11 +23,10 @@ from nlpmtl.data.hashing import digest_tokens, hash_inputs
 from nlpmtl.data.label_columns import LabelColumnWriter
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
-from nlpmtl.data.tokenization import TokenizedTexts, find_failing_text, tokenize
+from nlpmtl.data.tokenization import TokenizedTexts, name_failing_row, tokenize
 from nlpmtl.data.tokenized_split import EXAMPLES, ExtraInput, TokenizedSplit
 from nlpmtl.data.word_alignment import NO_TOKEN, Spans
 from nlpmtl.data.word_splitting import WordCounts
-from nlpmtl.errors import RunError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -232,13 +231,10 @@ def _result(
     except BaseException as error:  # a panic of the tokenizer's Rust code is not an Exception
         texts, pairs = _texts(batch)
         rows = [(text,) for text in texts] if pairs is None else list(zip(texts, pairs, strict=True))
-        failing = find_failing_text(tokenizer, rows)
-        if failing is None:
+        failure = name_failing_row(error, tokenizer, rows, place=lambda row: examples.place(start + row))
+        if failure is None:
             raise
-        raise RunError(
-            f"{examples.place(start + failing)}: the encoder's tokenizer fails for this row "
-            f"({type(error).__name__}: {error}); remove the row, or use an encoder with an intact tokenizer.json"
-        ) from error
+        raise failure from error
 
 
 def _word_spans(words: pa.Array) -> Spans:

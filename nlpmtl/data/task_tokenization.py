@@ -22,9 +22,9 @@ from nlpmtl.data.sequence_arrays import SequenceArrays, read_sequences
 from nlpmtl.data.split_tokenization import submit_in_order
 from nlpmtl.data.targets import Targets
 from nlpmtl.data.text_inputs import TokenizedInputs, tokenize_text_inputs
-from nlpmtl.data.tokenization import find_failing_text
+from nlpmtl.data.tokenization import name_failing_row
 from nlpmtl.data.tokenized_split import TokenizedSplit
-from nlpmtl.errors import DataError, RunError
+from nlpmtl.errors import DataError
 from nlpmtl.strict_json import dumps
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def compute_targets(
     def tokenize(chunk: _Chunk) -> TokenizedInputs | None:
         return tokenize_text_inputs(tokenizer, chunk.texts, max_length=max_length) if chunk.texts else None
 
-    chunks = (_ask_for_texts(split, methods, start, rows) for start, rows in _stored_rows(split))
+    chunks = (_collect_texts(split, methods, start, rows) for start, rows in _stored_rows(split))
     for chunk, future in submit_in_order(chunks, tokenize):
         writer.append(chunk, _result(split, tokenizer, chunk, future))
     return writer.close()
@@ -166,7 +166,7 @@ def _stored_rows(split: TokenizedSplit) -> Iterator[tuple[int, list[dict[str, An
         start += batch.num_rows
 
 
-def _ask_for_texts(
+def _collect_texts(
     split: TokenizedSplit, methods: Mapping[str, TaskMethods], start: int, rows: Sequence[Mapping[str, Any]]
 ) -> _Chunk:
     chunk = _Chunk(start, {task: [] for task in methods})
@@ -222,14 +222,15 @@ def _result(
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic of the tokenizer's Rust code is not an Exception
-        texts = [(text.text,) if text.pair is None else (text.text, text.pair) for text in chunk.texts]
-        failing = find_failing_text(tokenizer, texts)
-        if failing is None:
+        failure = name_failing_row(
+            error,
+            tokenizer,
+            [text.texts for text in chunk.texts],
+            place=lambda text: split.place(chunk.start + chunk.rows[text]),
+        )
+        if failure is None:
             raise
-        raise RunError(
-            f"{split.place(chunk.start + chunk.rows[failing])}: the encoder's tokenizer fails for this row "
-            f"({type(error).__name__}: {error}); remove the row, or use an encoder with an intact tokenizer.json"
-        ) from error
+        raise failure from error
 
 
 def _as_requested(sequence: TokenSequence, text: TextInput) -> TokenSequence:

@@ -9,7 +9,7 @@ or split the token ids.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.word_alignment import Span, Spans, find_first_tokens_batch
+from nlpmtl.errors import RunError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -68,6 +69,30 @@ def find_failing_text(tokenizer: PreTrainedTokenizerBase, rows: Sequence[tuple[s
         except BaseException:  # a panic of the tokenizer's Rust code is not an Exception
             return number
     return None
+
+
+def name_failing_row(
+    error: BaseException,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[tuple[str, ...]],
+    *,
+    place: Callable[[int], str],
+) -> RunError | None:
+    """Return an error that names the row that the tokenizer cannot encode; None if it can encode each of them.
+
+    Args:
+        error: what tokenizing the rows together raised.
+        tokenizer: a fast tokenizer from `without_truncation`.
+        rows: the text of each row, or its two texts.
+        place: returns the location of a row, given its index.
+    """
+    failing = find_failing_text(tokenizer, rows)
+    if failing is None:
+        return None
+    return RunError(
+        f"{place(failing)}: the encoder's tokenizer fails for this row ({type(error).__name__}: {error}); remove the "
+        "row, or use an encoder with an intact tokenizer.json"
+    )
 
 
 def placeholder_token(tokenizer: PreTrainedTokenizerBase) -> NDArray[np.int32]:

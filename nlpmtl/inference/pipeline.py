@@ -124,10 +124,7 @@ class InferencePipeline:
 
     def _name_input(self, error: BaseException, group: Sequence[tuple[int, Example]], *, done: int) -> None:
         """If the tokenizer failed, add a note to the error that names the input."""
-        texts = [example.text_input() for _, example in group]
-        failing = find_failing_text(
-            self.tokenizer, [(text.text,) if text.pair is None else (text.text, text.pair) for text in texts]
-        )
+        failing = find_failing_text(self.tokenizer, [example.text_input().texts for _, example in group])
         if failing is not None:
             error.add_note(f"input {done + group[failing][0] + 1}: the model's tokenizer fails for this text")
 
