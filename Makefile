@@ -112,8 +112,8 @@ extras: $(VENV)/ready       ## Check that every extra can be installed with cons
 faults: $(VENV)/ready       ## Fault-injection tests; writes docs/reliability.md (two hours)
 	$(BIN)/python -m tests.faults
 
-identity: $(VENV)/ready     ## Compare every weight and prediction with those of a commit (BASE=commit ONLY="job …" PATCH=file)
-	$(BIN)/python -m benchmarks.identity $(BASE) $(if $(ONLY),--only $(ONLY)) $(if $(PATCH),--patch $(PATCH))
+identity: $(VENV)/ready     ## Compare every weight and prediction with those of a commit (BASE=commit ONLY="job …")
+	$(BIN)/python -m benchmarks.identity $(BASE) $(if $(ONLY),--only $(ONLY))
 
 two-machines: $(VENV)/ready  ## Train on two machines: two network namespaces (as root)
 	bash benchmarks/two_machines.sh $(BIN)/python

