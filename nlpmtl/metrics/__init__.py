@@ -7,7 +7,7 @@
     >>> round(task_score(values), 4)
     0.7417
 
-Each metric is an `evaluate.Metric` that needs neither network nor cache, and can be used with `evaluate.combine`:
+Each metric can be used as an `evaluate.Metric`, such as in `evaluate.combine`, and needs neither network nor cache:
 
     >>> from nlpmtl.metrics import SpanF1
     >>> SpanF1().compute(predictions=[["B-PER", "I-PER", "O"]], references=[["B-PER", "I-PER", "B-LOC"]])

@@ -1,4 +1,7 @@
-"""Base class of metrics: an `evaluate.Metric` that works in memory and returns None where its value is undefined.
+"""Base class of metrics, which work in memory and return None where their value is undefined.
+
+A metric can be used like an `evaluate.Metric`; the package `evaluate`, whose import takes seconds, is imported when it
+is.
 
 Example:
     >>> from nlpmtl.metrics import Metric
@@ -17,25 +20,22 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, TypeAlias
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-import evaluate
 import numpy as np
-from datasets import Features, List, Value
+
+if TYPE_CHECKING:
+    import evaluate
 
 PredictionType: TypeAlias = str
 """Type of a prediction: "label" (a class id), "label_set" (a multi-hot list of 0 and 1), "number", "tags" (a list of
 strings), or the name of a column type from a plugin, whose parsed values are scored as they are."""
 
-FEATURES: dict[PredictionType, Value | List] = {
-    "label": Value("int64"),
-    "label_set": List(Value("int64")),
-    "number": Value("float64"),
-    "tags": List(Value("string")),
-}
+BUILT_IN_TYPES: tuple[PredictionType, ...] = ("label", "label_set", "number", "tags")
 
 
-class Metric(evaluate.Metric, ABC):  # type: ignore[misc]
+class Metric(ABC):
     """Base class of metrics: a subclass sets the class attributes, defines `score` and is registered under its name.
 
     Args:
@@ -60,9 +60,8 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]
     def __init__(self, *, reads_as: PredictionType | None = None) -> None:
         if reads_as is not None and reads_as not in self.reads:
             raise ValueError(f"{self.name} reads {', '.join(sorted(self.reads))}, found reads_as={reads_as!r}")
-        built_in = next((shape for shape in FEATURES if shape in self.reads), min(self.reads))
+        built_in = next((type_ for type_ in BUILT_IN_TYPES if type_ in self.reads), min(self.reads))
         self.reads_as: PredictionType = reads_as or built_in
-        super().__init__(keep_in_memory=True)
 
     @abstractmethod
     def score(self, predictions: Sequence[Any], references: Sequence[Any]) -> float | None:
@@ -96,17 +95,50 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]
             raise ValueError(f"{self.name}: {len(predictions)} predictions for {len(references)} references")
         return self._compute(predictions=predictions, references=references, pos_label=pos_label)[self.name]
 
-    def _info(self) -> evaluate.MetricInfo:
-        value = FEATURES.get(self.reads_as, Value("string"))
-        return evaluate.MetricInfo(
-            description=type(self).__doc__ or self.name,
-            citation="",
-            features=Features({"predictions": value, "references": value}),
-        )
+    @cached_property
+    def as_evaluate(self) -> evaluate.Metric:
+        """This metric as an `evaluate.Metric`, which the methods below call."""
+        from nlpmtl.metrics.evaluate_metric import EvaluateMetric
 
-    def _build_data_dir(self) -> str:
-        # The base class creates a directory in the user's cache here, which would stay empty.
-        return ""
+        return EvaluateMetric(self, compute=self._compute)
+
+    def compute(self, *, predictions: Any = None, references: Any = None, **options: Any) -> dict[str, Any]:
+        """Compute the value of these rows, or of the rows that were added; see `evaluate.Metric.compute`.
+
+        Args:
+            predictions: a prediction per row, of the type `reads_as`.
+            references: a reference per row, of the same type.
+            options: `pos_label`, the id of the positive class, if the metric `needs_positive`.
+
+        Returns:
+            The value by the name of the metric, None where it is undefined.
+
+        Raises:
+            ValueError: predictions and references differ in length, or are not of the type `reads_as`.
+        """
+        values: dict[str, Any] = self.as_evaluate.compute(predictions=predictions, references=references, **options)
+        return values
+
+    def add(self, *, prediction: Any, reference: Any) -> None:
+        """Add a row, as `evaluate.Metric.add`."""
+        self.as_evaluate.add(prediction=prediction, reference=reference)
+
+    def add_batch(self, *, predictions: Any, references: Any) -> None:
+        """Add rows, as `evaluate.Metric.add_batch`."""
+        self.as_evaluate.add_batch(predictions=predictions, references=references)
+
+    @property
+    def features(self) -> Any:
+        """Types of predictions and references, as `datasets.Features`."""
+        return self.as_evaluate.features
+
+    @property
+    def description(self) -> str:
+        """Description of the metric."""
+        return str(self.as_evaluate.description)
+
+    def _feature_names(self) -> list[str]:
+        return ["predictions", "references"]  # `evaluate.combine` calls this
 
     def _compute(
         self, *, predictions: Sequence[Any], references: Sequence[Any], pos_label: int | None = None

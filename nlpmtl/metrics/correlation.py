@@ -31,7 +31,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import pearsonr, rankdata
 
 from nlpmtl.metrics.base import Metric
 from nlpmtl.registry import METRICS
@@ -74,6 +73,8 @@ class Spearman(Metric):
     reads = frozenset({"number"})
 
     def score(self, predictions: Sequence[float], references: Sequence[float]) -> float | None:
+        from scipy.stats import rankdata
+
         return _linear(rankdata(predictions), rankdata(references))
 
 
@@ -81,6 +82,8 @@ def _linear(predictions: ArrayLike, references: ArrayLike) -> float | None:
     """Return Pearson's r; None if a side is constant."""
     if _is_constant(predictions) or _is_constant(references):
         return None
+    from scipy.stats import pearsonr
+
     return float(pearsonr(predictions, references).statistic)
 
 

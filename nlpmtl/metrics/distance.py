@@ -25,8 +25,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sklearn.metrics import mean_absolute_error, mean_squared_error
-
 from nlpmtl.metrics.base import Metric
 from nlpmtl.registry import METRICS
 
@@ -43,6 +41,8 @@ class MeanAbsoluteError(Metric):
     higher_is_better = False
 
     def score(self, predictions: Sequence[float], references: Sequence[float]) -> float:
+        from sklearn.metrics import mean_absolute_error
+
         return float(mean_absolute_error(references, predictions))
 
 
@@ -58,4 +58,6 @@ class MeanSquaredError(Metric):
     higher_is_better = False
 
     def score(self, predictions: Sequence[float], references: Sequence[float]) -> float:
+        from sklearn.metrics import mean_squared_error
+
         return float(mean_squared_error(references, predictions))

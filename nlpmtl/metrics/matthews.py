@@ -31,8 +31,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sklearn.metrics import matthews_corrcoef
-
 from nlpmtl.metrics.base import Metric
 from nlpmtl.registry import METRICS
 
@@ -55,4 +53,6 @@ class MatthewsCorrelation(Metric):
     def score(self, predictions: Sequence[int], references: Sequence[int]) -> float | None:
         if len(set(predictions)) < 2 or len(set(references)) < 2:
             return None
+        from sklearn.metrics import matthews_corrcoef
+
         return float(matthews_corrcoef(references, predictions))

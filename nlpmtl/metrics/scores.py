@@ -19,7 +19,6 @@ from numbers import Real
 from statistics import fmean
 from typing import Any
 
-import evaluate
 import numpy as np
 
 from nlpmtl.errors import ConfigError, did_you_mean
@@ -152,6 +151,8 @@ def _foreign(identifier: str, *, predictions: Sequence[Any], references: Sequenc
 
 @cache
 def _load(identifier: str) -> Any:
+    import evaluate
+
     return evaluate.load(identifier, keep_in_memory=True)
 
 

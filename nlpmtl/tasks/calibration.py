@@ -28,8 +28,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import log_expit, log_softmax
 
 _BINS = 15
 _MAX_LOG_TEMPERATURE = 3.0
@@ -43,6 +41,8 @@ def fit_temperature(logits: NDArray[np.floating], gold: NDArray[np.integer]) -> 
         logits: ``[items, labels]``.
         gold: id of the gold label of each item, ``[items]``.
     """
+    from scipy.special import log_softmax
+
     items = np.arange(len(gold))
     return _minimize(lambda t: -float(log_softmax(logits / t, axis=-1)[items, gold].mean()))
 
@@ -54,12 +54,16 @@ def fit_temperature_of_each(logits: NDArray[np.floating], hot: NDArray[np.bool_]
         logits: ``[items, labels]``.
         hot: whether each label is a gold label of the item, ``[items, labels]``.
     """
+    from scipy.special import log_expit
+
     signed = np.where(hot, logits, -logits)
     return _minimize(lambda t: -float(log_expit(signed / t).mean()))
 
 
 def _minimize(loss: Callable[[float], float]) -> float:
     """Return the temperature with the smallest loss."""
+    from scipy.optimize import minimize_scalar
+
     bounds = (-_MAX_LOG_TEMPERATURE, _MAX_LOG_TEMPERATURE)
     result = minimize_scalar(lambda x: loss(float(np.exp(x))), bounds=bounds, method="bounded")
     return float(np.exp(result.x))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,8 @@ from nlpmtl.metrics import (
     SpanF1,
     TokenAccuracy,
 )
-from nlpmtl.metrics.base import FEATURES, defined
+from nlpmtl.metrics.base import defined
+from nlpmtl.metrics.evaluate_metric import FEATURES
 from nlpmtl.registry import METRICS
 
 RIGHT: dict[PredictionType, list[Any]] = {
@@ -139,13 +142,23 @@ def test_metrics_combine() -> None:
     assert words.compute() == {"span_f1": pytest.approx(2 / 3), "token_accuracy": 0.5}
 
 
+def test_scoring_imports_no_slow_packages() -> None:
+    code = (
+        "import sys; from nlpmtl.metrics import scores; "
+        "print(scores(['accuracy'], predictions=[0, 1], references=[0, 0], reads='label'), "
+        "{'evaluate', 'datasets', 'scipy', 'sklearn', 'torch'} & sys.modules.keys())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "{'accuracy': 0.5} set()\n"
+
+
 def test_a_metric_without_a_score_is_none() -> None:
     class Nothing(Metric):
         name = "nothing"
         reads = frozenset({"label"})
 
     with pytest.raises(TypeError, match="abstract"):
-        Nothing()
+        Nothing()  # type: ignore[abstract]
 
 
 def test_a_custom_metric_is_one_class() -> None:
