@@ -3,7 +3,7 @@
     python -m benchmarks.export_table [--texts 300]        (in the root of a checkout)
 
 Each model has random weights, its own temperature or target scale, and the tokenizer type of its architecture. The
-exports are read by `pipeline()` in a process that cannot import nlpmtl. Both sides read one text at a time. Prints a
+exports are read by `pipeline()` in a process that cannot import nlpmtl. Both predict one text at a time. Prints a
 table, and writes it to benchmarks/results/export_table.md.
 """
 
@@ -26,7 +26,7 @@ from nlpmtl.model import load_encoder
 from nlpmtl.tasks import task_from_config
 from tests.architectures import ARCHITECTURES, write_architecture
 from tests.tiny import WORDS
-from tests.transformers_pipelines import Asked, ask_stock
+from tests.transformers_pipelines import PipelineRequest, run_pipelines
 
 RESULT = Path(__file__).parent / "results" / "export_table.md"
 LENGTH = 48
@@ -91,9 +91,9 @@ def compare(name: str, count: int, root: Path) -> dict[str, tuple[float, float]]
         predictor.export(root / task, task=task)
         labeling = task == "labeling"
         pipe, options = ("token", {}) if labeling else ("text", {"truncation": True, "top_k": None})
-        requests.append(Asked(str(root / task), f"{pipe}-classification", inputs_of(task, count), options))
+        requests.append(PipelineRequest(str(root / task), f"{pipe}-classification", inputs_of(task, count), options))
     differences = {}
-    for task, stock in zip(SPECS, ask_stock(requests, root), strict=True):
+    for task, stock in zip(SPECS, run_pipelines(requests, root), strict=True):
         ours = [logits_of(predictor, task, example) for example in inputs_of(task, count)]
         exported = [np.array(logits) for logits in stock.logits]
         largest = max(float(np.abs(first - second).max()) for first, second in zip(ours, exported, strict=True))

@@ -6,7 +6,7 @@
     model = nlpmtl.Predictor.from_pretrained(result.model_dir)
     model.predict_all("Ada lives in Turin.")
 
-Importing this loads no torch: what needs it is loaded when it is first asked for.
+Importing nlpmtl does not import torch: names that need it are imported on first access.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ GPU_BATCH_TOKENS = 4096
 _REPLAYED = 1024
 """Cached rows that are decoded at once."""
 _ARRAY = 200
-"""Bytes of a small array besides its numbers."""
+"""Bytes that a NumPy array takes in addition to its values."""
 Outputs = Mapping[str, Sequence[NDArray[Any]]]
 """Outputs of a head for one example: name -> an array per sequence, ``[...]`` or ``[tokens, ...]``."""
 ForwardFn = Callable[[Batch, Mapping[str, Tensor]], Mapping[str, Tensor | Mapping[str, Tensor]]]
@@ -57,12 +57,12 @@ class _Output:
 
 
 class SequenceOutputs(Sequence[NDArray[Any]]):
-    """One output of a head for the sequences of an example, an array for each; made when they are read.
+    """One output of a head for the sequences of an example: one array per sequence, created on access.
 
     Args:
         output: the output for the sequences of several examples.
-        start: first sequence of this example.
-        end: first sequence that is not of this example.
+        start: index of the first sequence of this example.
+        end: index after its last sequence.
     """
 
     def __init__(self, output: _Output, start: int, end: int) -> None:
@@ -115,10 +115,10 @@ class Inference:
         Args:
             split: the rows.
             rows_of: for each task, whether it reads each row, ``[rows]``.
-            consume: makes results of a task's outputs, without the padding of sequences.
+            consume: turns a task's outputs, without the padding of sequences, into results.
 
         Raises:
-            ModelError: an output is not finite, and is checked.
+            ModelError: an output is not finite, if `check_finite` is set.
         """
         reads = {task: split.sequences_of(task) for task in rows_of}
         rows = np.flatnonzero(np.logical_or.reduce(list(rows_of.values())))
@@ -182,10 +182,10 @@ class Inference:
 
 
 class _Part(NamedTuple):
-    """The sequences that a task reads of a forward pass.
+    """The sequences of a forward pass that a task reads.
 
     Args:
-        indices: the sequences, as indices of all that the task reads.
+        indices: their indices among all sequences that the task reads.
         rows: the rows of the pass that the task reads, ascending.
         order: for each sequence the index of its row in `rows`.
     """
@@ -199,7 +199,7 @@ class _TaskReads:
     """The sequences that a task reads, and their outputs.
 
     Args:
-        ranks: the place of each in the order of computation.
+        ranks: position of each in the order of computation.
         lengths: number of tokens of each.
     """
 
@@ -209,7 +209,7 @@ class _TaskReads:
         self._ranks = ranks[self._order]
 
     def part(self, start: int, end: int) -> _Part:
-        """Return the sequences whose places are from `start` to before `end`."""
+        """Return the sequences at the positions from `start` to `end`, exclusive."""
         first, last = np.searchsorted(self._ranks, [start, end])
         rows, order = np.unique(self._ranks[first:last] - start, return_inverse=True)
         return _Part(self._order[first:last], rows, order)

@@ -184,7 +184,7 @@ class _Builder:
     def accumulator(
         self, model: MultiTaskModel, signals: StopSignals, *, needs_uncertainties: bool
     ) -> GradientAccumulator:
-        """Return what runs train rows through the model."""
+        """Return the gradient accumulator of the train rows."""
         return GradientAccumulator(
             accelerator=self.accelerator,
             model=model,
@@ -210,7 +210,7 @@ class _Builder:
         )
 
     def evaluator(self, model: MultiTaskModel, full_model: MultiTaskModel, signals: StopSignals) -> Evaluator:
-        """Return what evaluates the model on validation."""
+        """Return the evaluator on the validation splits."""
         accelerator = self.accelerator
 
         def forward(batch: Batch, rows: Mapping[str, Tensor]) -> Mapping[str, Any]:
@@ -240,7 +240,7 @@ class _Builder:
     def checkpoints(
         self, model: MultiTaskModel, full_model: MultiTaskModel, optimizer: Optimizer, logger: MetricsLogger
     ) -> CheckpointManager:
-        """Return what writes and restores checkpoints."""
+        """Return the checkpoint manager."""
         return CheckpointManager(
             self.directory,
             accelerator=self.accelerator,

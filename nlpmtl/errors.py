@@ -77,11 +77,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     nearest = find_nearest(name, names)
     if nearest is not None:
         return f"did you mean {nearest!r}?"
-    return f"known: {', '.join(map(plain, names))}" if names else "none is known here"
+    return f"known: {', '.join(map(plain, names))}" if names else "no names are defined"
 
 
 def find_nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that resembles an unknown one most; None if none resembles it."""
+    """Return the known name that is most similar to an unknown one; None if none is similar."""
     names = list(known)
     matches = [candidate for candidate in names if candidate.strip().casefold() == name.strip().casefold()]
     if not matches and len(name) <= _MAX_COMPARED_LENGTH:
@@ -93,7 +93,7 @@ def quote(value: object, *, limit: int) -> str:
     """Return the repr of a value, truncated to at most `limit` characters."""
     try:
         text = repr(value)
-    except (RecursionError, ValueError):  # nested too deep, or a number of too many digits
+    except (RecursionError, ValueError):  # nested too deeply, or a number with too many digits
         text = f"<{type(value).__name__}, too large to be shown>"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 

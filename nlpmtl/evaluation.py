@@ -80,7 +80,7 @@ class Predictions:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Predictions:
-        """Return what `to_json` wrote."""
+        """Return the predictions that `to_json` wrote."""
         names: list[str] = value["names"]
 
         def decode(value: Any) -> Any:

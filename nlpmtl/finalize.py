@@ -109,7 +109,7 @@ class _Finalizer:
             failed=failed,
         )
         configs = {name: task.to_config() for name, task in self.trainer.tasks.items()}
-        dumps(configs)  # config.json holds them: what JSON cannot hold must not keep the weights from being saved
+        dumps(configs)  # raises before the config of the model has a value that JSON cannot represent
         self.model.config.tasks |= configs
         self.calibration = calibration
 

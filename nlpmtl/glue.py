@@ -147,8 +147,8 @@ def _missing_tasks(tasks: Mapping[str, Task], configs: Mapping[str, DatasetConfi
             or tasks[name].columns != task_type(data.tasks[name].kind).columns
         ):
             raise ConfigError(
-                f"task {name!r} of the model has the labels {', '.join(tasks[name].labels) or 'of a number'}; "
-                f"GLUE's are {', '.join(labels) or 'numbers'}: train it with the built-in {name}.toml"
+                f"task {name!r} of the model predicts {', '.join(tasks[name].labels) or 'numbers'}, GLUE expects "
+                f"{', '.join(labels) or 'numbers'}: train it with the built-in {name}.toml"
             )
     return list(dict.fromkeys(missing))
 

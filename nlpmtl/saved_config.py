@@ -137,8 +137,8 @@ def check_config(config: Mapping[str, Any], *, failed: str, is_read: Callable[[s
     Args:
         config: the content of the file.
         failed: beginning of error messages, such as ``"the model 'a/b' cannot be loaded"``.
-        is_read: whether a model may be built from the value at a dotted key. Other integers, such as a noted number of
-            parameters, can be of any size.
+        is_read: whether a model may be built from the value at a dotted key. Other integers, such as a recorded number
+            of parameters, can be of any size.
 
     Raises:
         ModelError: a size is too large, or a repository of kernels is named.

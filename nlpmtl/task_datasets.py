@@ -186,8 +186,8 @@ def _check_foreign(task: Task, named: Sequence[str]) -> None:
     for metric in task.metrics:
         if metric.startswith(FOREIGN) and metric not in named:
             raise ConfigError(
-                f"task {task.name!r} of this model is scored by {metric!r}, which runs code that is not nlpmtl's. "
-                f'If you trust it, say so where the data is described: [tasks.{task.name}] metrics = ["{metric}"]'
+                f"task {task.name!r} of this model is scored by {metric!r}, which runs third-party code. If you trust "
+                f'it, write metrics = ["{metric}"] in [tasks.{task.name}] of the data to evaluate on'
             )
 
 
@@ -199,12 +199,12 @@ def _notes(rows: Mapping[str, dict[str, TokenizedSplit]], encoded: Splits) -> It
                 yield f"{name}, {split}: {skipped} bad rows were left out"
             if dataset.truncated:
                 count = f"{dataset.truncated} of {len(dataset)}"
-                yield f"{name}, {split}: {count} rows are longer than max_length and were cut"
+                yield f"{name}, {split}: {count} rows are longer than max_length and were truncated"
             for task, labels in dataset.labels.items():
                 extra = labels.names[labels.known :]
                 if extra:
                     shown = ", ".join(map(plain, extra[:5])) + (", …" if len(extra) > 5 else "")
-                    yield f"{name}, {split}: task {task!r} does not know {shown}: those rows count as wrong"
+                    yield f"{name}, {split}: labels unknown to task {task!r}, scored as errors: {shown}"
 
 
 def _check_validation(tasks: Mapping[str, Task], validation: Mapping[str, TokenizedSplit]) -> None:

@@ -26,7 +26,7 @@ def test_the_documented_class_tree_is_complete() -> None:
         ("temprature", ["uniform", "temperature"], "did you mean 'temperature'?"),
         ("zzz", ["uniform", "capped"], "known: capped, uniform"),
         ("", ["b", "a"], "known: a, b"),
-        ("anything", [], "none is known here"),
+        ("anything", [], "no names are defined"),
         ("lr", {"lrs": 1, "head_lr": 2}, "did you mean 'lrs'?"),
     ],
 )

@@ -216,7 +216,7 @@ def test_a_task_of_that_name_with_other_labels(model: Path, tmp_path: Path) -> N
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "config.json").write_text(json.dumps(config))
     predictor = Predictor.from_pretrained(tmp_path)
-    with pytest.raises(ConfigError, match="task 'mnli' of the model has the labels 0, 1, 2; GLUE's are entailment"):
+    with pytest.raises(ConfigError, match="task 'mnli' of the model predicts 0, 1, 2, GLUE expects entailment"):
         next(submit(predictor, tmp_path / "glue.zip", fill="zeros"))
     with pytest.raises(ConfigError, match=r"the name must end in \.zip"):
         next(submit(predictor, tmp_path / "glue.tar"))

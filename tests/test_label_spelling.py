@@ -49,7 +49,7 @@ class TestSpellings:
         assert labels(load(CLASSES, train=rows([np.bool_(True), False]))) == ["true", "false"]
         assert labels(load(SETS, train=rows([[np.int64(3), 2], np.array([10])]))) == [["3", "2"], ["10"]]
 
-    def test_splits_of_one_task_are_spelled_alike(self, load: Loader, tmp_path: Path) -> None:
+    def test_labels_have_one_spelling_in_all_splits(self, load: Loader, tmp_path: Path) -> None:
         work = load(CLASSES, train=rows([1, 2]), validation=write(tmp_path / "v.csv", [2.0, None, 1.0]))
         assert (work.tasks["t"].labels, labels(work, "validation")) == (("1", "2"), ["2", None, "1"])
         work = load(CLASSES, train=write(tmp_path / "t.csv", [2.0, None, 1.0]), validation=rows([1, 2]))

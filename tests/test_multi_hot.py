@@ -88,7 +88,7 @@ class TestColumns:
         with pytest.raises(ConfigError, match="column 'threat' not found"):
             load(COLUMNS, train=rows([1], column="toxic"))
 
-    def test_a_split_is_evaluated_alike(self, load: Loader) -> None:
+    def test_a_split_to_evaluate(self, load: Loader) -> None:
         train = [{"text": "a", "toxic": 1, "threat": 0}]
         evaluated = load.evaluated(COLUMNS, model=load(COLUMNS, train=train).tasks, test=train)
         assert labels(evaluated, "test") == [["toxic"]]
@@ -104,6 +104,6 @@ class TestColumns:
             ({"kind": "multilabel", "label": ["a", 1]}, "at least one column"),
         ],
     )
-    def test_what_is_no_list_of_columns(self, load: Loader, task: dict[str, Any], message: str) -> None:
+    def test_invalid_lists_of_columns(self, load: Loader, task: dict[str, Any], message: str) -> None:
         with pytest.raises(ConfigError, match=message):
             load(task, train=rows(["x"]))

@@ -79,7 +79,7 @@ def test_the_tasks(report: CheckReport, run: dict[str, Any]) -> None:
 
 
 def test_the_notes(report: CheckReport) -> None:
-    assert report.notes == ("known, validation: task 'known' does not know d: those rows count as wrong",)
+    assert report.notes == ("known, validation: labels unknown to task 'known', scored as errors: d",)
 
 
 def test_nothing_is_written(report: CheckReport, directory: Path, before: set[Path]) -> None:

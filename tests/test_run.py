@@ -278,7 +278,7 @@ def test_a_tracker_that_is_not_installed_is_named(run: dict[str, Any], tmp_path:
     assert not (tmp_path / "out").exists()
 
 
-def test_tensorboard_writes_beside_the_run_and_gets_its_config(run: dict[str, Any], tmp_path: Path) -> None:
+def test_tensorboard_writes_into_the_run_directory_and_gets_the_config(run: dict[str, Any], tmp_path: Path) -> None:
     train_tiny(run, tmp_path / "out", **{"train.trackers": ["tensorboard"]})
     assert list((tmp_path / "out").rglob("events.out.tfevents*"))
     (stored,) = (tmp_path / "out").rglob("hparams.yml")
@@ -361,7 +361,7 @@ def test_evaluate_reports_labels_unknown_to_the_model(trained: Trained) -> None:
         {**trained.run, "datasets": {"words": {**words, "tasks": topic, "data": {"files": {"test": rows}}}}},
         split="test",
     )
-    assert scores.notes == ("words, test: task 'topic' does not know zebras: those rows count as wrong",)
+    assert scores.notes == ("words, test: labels unknown to task 'topic', scored as errors: zebras",)
 
 
 def test_evaluate_refuses_an_unknown_task_and_an_unknown_split(trained: Trained) -> None:

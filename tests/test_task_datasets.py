@@ -177,7 +177,7 @@ def test_one_split_for_an_existing_model(encoder: Path, tokenizer: PreTrainedTok
     assert loaded.splits["test"]["one"].labels["t"].tensor([0, 1], first_tokens=None, time=0).tolist() == [1, 2], (
         "ids of the model, and a new one"
     )
-    assert loaded.notes == ("one, test: task 't' does not know zebra: those rows count as wrong",)
+    assert loaded.notes == ("one, test: labels unknown to task 't', scored as errors: zebra",)
     with pytest.raises(ConfigError, match="no dataset has a split 'validation'"):
         load_split(config.datasets, tasks=work.tasks, split="validation", **options)
     with pytest.raises(ConfigError, match=r"task 't' \(classification\) is not in this model"):

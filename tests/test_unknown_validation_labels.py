@@ -35,7 +35,7 @@ class TestUnknownLabels:
 
     def test_known_rows_are_scored(self, load: Loader) -> None:
         work = load(CLASSES, train=rows(["a", "b"]), validation=rows(["a", "A"]))
-        assert any("does not know A" in note for note in work.notes)
+        assert any("scored as errors: A" in note for note in work.notes)
         load(CLASSES, train=rows(["a", "b"]), validation=rows([None]))
         load(SETS, train=rows([["a"], ["b"]]), validation=rows([[]]))
         load(TAGS, train=tagged(["O", "B-x"]), validation=tagged(["O"]))

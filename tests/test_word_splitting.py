@@ -140,7 +140,7 @@ def test_a_model_without_recorded_rules_splits_at_white_space(by_character: Pred
 
 
 @pytest.mark.slow
-def test_onnx_models_split_words_alike(by_character: Predictor, tmp_path: Path) -> None:
+def test_onnx_models_split_words_in_the_same_way(by_character: Predictor, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     by_character.export(tmp_path / "onnx", to="onnx", task="tags")

@@ -1,6 +1,6 @@
 """Predictions of `transformers.pipeline()` in a process without nlpmtl, which runs this file as a script:
 
-python -I tests/transformers_pipelines.py ASKED.json FOUND.json
+python -I tests/transformers_pipelines.py REQUESTS.json RESULTS.json
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Asked:
+class PipelineRequest:
     """A model directory, inputs that are predicted separately, and options of `pipeline()`."""
 
     directory: str
@@ -25,23 +25,23 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Found:
+class PipelineResult:
     """Predictions of the pipeline, and logits of its model for each input, ``[outputs]`` or ``[tokens, outputs]``."""
 
-    answers: list[Any]
+    predictions: list[Any]
     logits: list[Any]
     model: str
     """Name of the class of the model."""
 
 
-def ask_stock(requests: Sequence[Asked], scratch: Path) -> list[Found]:
+def run_pipelines(requests: Sequence[PipelineRequest], scratch: Path) -> list[PipelineResult]:
     """Return the results of all requests from one process without nlpmtl."""
-    given, written = scratch / "asked.json", scratch / "found.json"
-    given.write_text(json.dumps([asdict(item) for item in requests]), encoding="utf-8")
-    command = [sys.executable, "-I", __file__, str(given), str(written)]
+    request_file, result_file = scratch / "requests.json", scratch / "results.json"
+    request_file.write_text(json.dumps([asdict(item) for item in requests]), encoding="utf-8")
+    command = [sys.executable, "-I", __file__, str(request_file), str(result_file)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    return [Found(**item) for item in json.loads(written.read_text(encoding="utf-8"))]
+    return [PipelineResult(**item) for item in json.loads(result_file.read_text(encoding="utf-8"))]
 
 
 def _main() -> None:
@@ -55,8 +55,8 @@ def _main() -> None:
         logits: list[Any] = []
         pipe: Any = pipeline(request["pipeline"], model=request["directory"], device="cpu")
         pipe.model.register_forward_hook(lambda module, args, output, to=logits: to.append(output.logits[0].tolist()))
-        predictions = [pipe(given, **request["options"]) for given in request["inputs"]]
-        results.append(asdict(Found(predictions, logits, type(pipe.model).__name__)))
+        predictions = [pipe(text, **request["options"]) for text in request["inputs"]]
+        results.append(asdict(PipelineResult(predictions, logits, type(pipe.model).__name__)))
     Path(sys.argv[2]).write_text(json.dumps(results, default=float), encoding="utf-8")
 
 

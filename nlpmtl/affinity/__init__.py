@@ -1,6 +1,6 @@
 """Task affinity (Fifty et al., 2021): which tasks of a run help or hurt each other, measured before a long run.
 
-relate("quickstart", steps=60).pairs                      # (Pair(tasks=('topic', 'mood'), reading='unclear'), …)
+relate("quickstart", steps=60).pairs  # (Pair(tasks=('topic', 'sentiment'), reading='unclear'), …)
 """
 
 from __future__ import annotations

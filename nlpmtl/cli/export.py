@@ -21,7 +21,7 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            metavar="transformers|onnx", help="Format: a transformers model of one task, or an ONNX model of any tasks."
+            metavar="transformers|onnx", help="Format: a transformers model of one task, or an ONNX model of several."
         ),
     ] = "transformers",
     task: Annotated[

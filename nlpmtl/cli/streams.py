@@ -62,7 +62,7 @@ def steady_streams() -> Iterator[None]:
     for number in _NUMBERS.values():
         try:
             os.fstat(number)
-        except OSError:  # else the next file opened gets this number, and output is printed into it
+        except OSError:  # otherwise the next opened file gets this file descriptor, and output is written into it
             _open_null(number)
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (_steady(name, stream) for name, stream in zip(("stdout", "stderr"), before, strict=True))
@@ -70,7 +70,7 @@ def steady_streams() -> Iterator[None]:
         yield
     finally:
         for stream in (sys.stdout, sys.stderr):
-            with suppress(SystemExit, ValueError):  # the exit code is settled, and a stream may be closed
+            with suppress(SystemExit, ValueError):  # the exit code is already decided, and a stream may be closed
                 stream.flush()
         sys.stdout, sys.stderr = before
 

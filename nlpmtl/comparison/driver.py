@@ -154,7 +154,7 @@ def _directory(config: RunConfig, output: str | Path | None) -> Path:
     if output is not None:
         return parse_output(output)
     if config.output is None:
-        raise ConfigError("no output directory: pass --output DIR")
+        raise ConfigError('no output directory: set output = "runs/…" in the run file, or pass --output DIR')
     return Path(f"{config.output}-compared")
 
 

@@ -44,7 +44,7 @@ _READING = f"""\
   scored with the task's metrics (paired bootstrap: Koehn 2004; Berg-Kirkpatrick et al. 2012). If the interval contains
   0, the difference is not significant. The interval covers the sampling of validation rows, not of seeds; for the
   variance over seeds see ± and *ahead* (number of seeds in which the multi-task model scored higher).
-- With 95% intervals, about 1 in 20 is wrong by chance: do not over-read a single task among many.
+- With 95% intervals, about 1 in 20 is wrong by chance: do not over-interpret a single task among many.
 - *change* is the difference in percent of the single-task score, and Δm its mean over tasks (Maninis et al. 2019)."""
 _BEST = f"""\
 **Note: {SELECTION_BIAS}**

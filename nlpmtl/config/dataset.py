@@ -132,9 +132,9 @@ class DataConfig(StrictModel):
     subset: str | None = None
     """Configuration (subset) of the dataset on the Hub."""
     splits: dict[str, str] | None = None
-    """Split name = split of the dataset on the Hub; default: train, validation and test, as far as they exist."""
+    """Split name = split of the dataset on the Hub; default: train, validation and test, if they exist."""
     validation: float | None = Field(None, gt=0, lt=1)
-    """Fraction of train that is used as validation split, if the data have none; the same rows for every seed."""
+    """Fraction of train that is held out as validation split, if there is none; the same rows for every seed."""
     delimiter: str | None = None
     """Field delimiter of .csv and .tsv files; default: a comma in .csv files, a tab in .tsv files."""
     quoting: Literal["minimal", "none"] | None = None
@@ -188,18 +188,18 @@ class DataConfig(StrictModel):
         if (self.files is None) == (self.hub is None):
             raise ValueError("exactly one source is needed: `files` or `hub`")
         if self.hub is None and (self.subset or self.splits or self.revision):
-            raise ValueError("`subset`, `splits` and `revision` belong to `hub`")
+            raise ValueError("`subset`, `splits` and `revision` apply to `hub` only: remove them for `files`")
         if self.hub is not None:
             fields = type(self).model_fields
             given = [key for key in sorted(FORMAT_KEYS) if getattr(self, key) != fields[key].default]
             if given:
-                raise ValueError(f"`{given[0]}` belongs to `files`")
+                raise ValueError(f"`{given[0]}` applies to `files` only: remove it for `hub`")
         if not (self.files or self.hub):
-            raise ValueError("the source is empty")
+            raise ValueError("`files` must name at least one split, or `hub` a dataset")
         splits = self.files or self.splits or {}
         if self.validation is not None and "validation" in splits:
             raise ValueError(
-                "`validation` is a fraction of train, for data without a validation split; these data have one"
+                "`validation` holds out a fraction of train, but there is a validation split already: remove one"
             )
         return self
 
@@ -256,7 +256,7 @@ class InputConfig(StrictModel):
         if (self.words is None) == (self.text is None):
             raise ValueError("exactly one of `words` and `text` is needed")
         if self.pair is not None and self.text is None:
-            raise ValueError("`pair` needs `text`")
+            raise ValueError("`pair` needs `text`, the column of the first text")
         return self
 
     @property

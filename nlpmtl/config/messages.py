@@ -50,7 +50,8 @@ _OTHER_TOOLS = {
     "output": "run_name output_dir out_dir save_dir outdir logging_dir output_path save_path default_root_dir",
     "seed": "random_seed random_state data_seed manual_seed rng_seed",
     "sampling.kind": "sampler mixing sampling_strategy multi_task_sampling",
-    "weighting.kind": "loss_weighting loss_weights task_weights",
+    "weighting.kind": "loss_weighting",
+    "weighting.weights": "loss_weights task_weights",
     "sharing.kind": "parameter_sharing shared_encoder",
     'sharing.kind = "lora"': "peft lora lora_r lora_rank lora_alpha lora_config peft_config adapter adapters",
     f"{_DATASET}data.files": "data_files train_file validation_file test_file data_dir path",
@@ -66,13 +67,13 @@ _OTHER_TOOLS = {
     "num_classes",
     f"{_DATASET}tasks.TASK.metrics": "metric metric_name",
     f"{_DATASET}tasks.TASK.label_smoothing": "label_smoothing label_smoothing_factor",
-    f"{_DATASET}tasks.TASK.loss_weight": "task_weight",
+    "weighting.weights.TASK": "loss_weight task_weight",
     f"{_DATASET}limit": "max_train_samples max_eval_samples max_samples max_rows",
 }
 """Key of nlpmtl = keys of transformers' Trainer and example scripts, Lightning, sentence-transformers and others."""
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN; leave it out"
-_ADAMW = "the optimizer is AdamW with PyTorch's values for its moments; leave it out"
-_LENGTHS = "rows of similar length are put together, and padded only as far as the longest; leave it out"
+_ADAMW = "the optimizer is AdamW with PyTorch's default betas and eps; leave it out"
+_LENGTHS = "rows of similar length are batched together, and padded to the longest of them; leave it out"
 _NO_KEY = {
     "logging_steps": "every step is logged, in metrics.jsonl of the run's directory; leave it out",
     "log_every_n_steps": "every step is logged, in metrics.jsonl of the run's directory; leave it out",
@@ -89,17 +90,17 @@ _NO_KEY = {
     **dict.fromkeys(("adam_beta1", "adam_beta2", "adam_epsilon", "betas", "eps"), _ADAMW),
     **dict.fromkeys(("group_by_length", "length_column_name", "pad_to_max_length", "padding"), _LENGTHS),
     **dict.fromkeys(("torch_compile", "compile"), "nlpmtl does not compile models; leave it out"),
-    "disable_tqdm": "a line is printed for each evaluation, and no progress bar; leave it out",
+    "disable_tqdm": "a progress bar is shown on a terminal only; leave it out",
     "trust_remote_code": "code of a repository is never run: encoders are the architectures of transformers; leave it "
     "out",
-    "cache_dir": "set the environment variable NLPMTL_CACHE for prepared data, HF_HOME for downloads; leave it out",
-    "format": "the ending of the file's name says its format; leave it out",
+    "cache_dir": "set the environment variable NLPMTL_CACHE for tokenized data, HF_HOME for downloads; leave it out",
+    "format": "the format is inferred from the extension of the file name; leave it out",
     "fsdp": "start the run with `accelerate launch --use_fsdp --fsdp_version 2`; leave it out",
     "fsdp_config": "start the run with `accelerate launch --use_fsdp --fsdp_version 2`; leave it out",
     "deepspeed": "DeepSpeed is not supported, FSDP2 is: `accelerate launch --use_fsdp --fsdp_version 2`; leave it out",
-    "device": "training takes the GPU if there is one; leave it out",
-    "no_cuda": "training takes the GPU if there is one; leave it out",
-    "use_cpu": "training takes the GPU if there is one; leave it out",
+    "device": "training uses the GPU if there is one; leave it out",
+    "no_cuda": "training uses the GPU if there is one; leave it out",
+    "use_cpu": "training uses the GPU if there is one; leave it out",
     "push_to_hub": "`nlpmtl push MODEL REPO_ID` publishes a model after the run",
     "hub_model_id": "`nlpmtl push MODEL REPO_ID` publishes a model after the run",
     **dict.fromkeys(("hub_token", "hf_token", "push_to_hub_token", "use_auth_token"), _LOG_IN),
@@ -113,12 +114,12 @@ _IN_TABLE = {
         "val": f"{_DATASET}data.files.validation",
         "test": f"{_DATASET}data.files.test",
     },
-    "tasks": {"weight": f"{_DATASET}tasks.TASK.loss_weight"},
+    "tasks": {"weight": "weighting.weights.TASK"},
 }
 """Keys with another meaning in one table."""
 _ADVICE = {
     "train.precision": 'train.precision = "bf16" (or "fp32"; fp16 is not supported)',
-    "train.warmup": "train.warmup, the share of all steps (0.1 is a tenth)",
+    "train.warmup": "train.warmup, a fraction of all steps (0.1 is a tenth)",
     "train.micro_tokens": "train.batch_size, the rows of an optimizer step; it is split into forwards of "
     "train.micro_tokens tokens",
 }

@@ -66,7 +66,7 @@ def _parse(model: type[T], raw: Mapping[str, Any], where: str) -> T:
 def _without_secrets(value: Any, key: str, *, levels: int = 20) -> Any:
     """Return a value without access tokens and passwords, which are recognised by their keys or their form."""
     inner = levels - 1
-    if isinstance(value, Mapping | list | tuple) and not levels:  # nested too deep to be printed
+    if isinstance(value, Mapping | list | tuple) and not levels:  # nested too deeply to be printed
         return "…"
     if isinstance(value, Mapping):
         return {name: _without_secrets(item, str(name), levels=inner) for name, item in value.items()}

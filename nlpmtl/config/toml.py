@@ -35,7 +35,7 @@ def read_toml(path: Path) -> dict[str, Any]:
             raise ConfigError(f"{path}: not TOML: a NUL character{_UTF_16}") from None
         raise ConfigError(f"{path}: not TOML: {error}") from None
     except RecursionError:
-        raise ConfigError(f"{path}: cannot be read: its tables or lists are nested too deep") from None
+        raise ConfigError(f"{path}: cannot be read: its tables or lists are nested too deeply") from None
     except ValueError as error:  # a path with a null character, an integer of thousands of digits
         raise ConfigError(f"{str(path)!r}: cannot be read: {error}") from None
     if large is not None:

@@ -174,7 +174,7 @@ def _rename_outputs(graph: Any, outputs: Sequence[str]) -> None:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """Silence the exporter's notes on itself and on optional packages: the graph is verified anyway."""
+    """Silence the exporter's log messages: the exported graph is verified anyway."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

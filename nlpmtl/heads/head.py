@@ -4,7 +4,7 @@
 
 Symbols:
 - h: pooled hidden state of a text, or hidden state of a token
-- dense, activation, norm: optional layers, as `HeadConfig` says
+- dense, activation, norm: optional layers, which `HeadConfig` selects
 - out: linear layer with one output per logit
 """
 
@@ -23,24 +23,24 @@ from transformers.activations import ACT2FN
 from nlpmtl.heads.head_config import HeadConfig, sequence_head_config, token_head_config
 
 Outputs = Mapping[str, Tensor]
-"""Outputs of a head by name: ``[sequences, ...]``, or ``[sequences, time, size]`` of tokens."""
+"""Outputs of a head by name: ``[sequences, ...]``, or ``[sequences, time, size]`` if there is one per token."""
 
 
 class HeadInputs:
-    """The sequences of one task, as its head is called with them.
+    """Inputs of a head: the hidden states of one task's sequences, with their mask, token ids and words.
 
-    Tasks that read the same sequences share one object, so that what is computed here is computed once for all.
+    Tasks that read the same sequences share one object, so that each property is computed once for all of them.
 
     Args:
         hidden: last hidden states of the encoder, ``[sequences, time, width]``.
-        mask: 1 or True on tokens, 0 or False on padding, ``[sequences, time]``; with `rows` that of the whole batch.
-        input_ids: token ids, ``[sequences, time]``; with `rows` those of the whole batch.
-        targets: what the loss will read, by name; None in prediction and export.
-        words: position of the first token of each word, -1 for a word without one, ``[sequences, words]``; with `rows`
-            those of the whole batch; None if no task of the batch reads words.
-        rows: rows of the batch that the sequences are, ``[sequences]``; None: `mask`, `input_ids` and `words` are
-            theirs.
-        dtype: precision of the head's weights; None: that of the hidden states.
+        mask: attention mask: 1 or True on tokens, 0 or False on padding, ``[sequences, time]``.
+        input_ids: token ids, ``[sequences, time]``.
+        targets: targets of the loss by name; None in prediction and export.
+        words: position of the first token of each word, -1 for a word without one, ``[sequences, words]``; None if no
+            task of the batch reads words.
+        rows: indices of the sequences in the batch, ``[sequences]``; `mask`, `input_ids` and `words` are then those of
+            the whole batch. Default: they are those of the sequences.
+        dtype: precision of the head's weights; default: that of the hidden states.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class HeadInputs:
     def input_ids(self) -> Tensor:
         """Token ids, ``[sequences, time]``."""
         if self._input_ids is None:
-            raise ValueError("these inputs have no token ids")
+            raise ValueError("this batch has no token ids: HeadInputs was created without `input_ids`")
         return self._cut(self._input_ids)
 
     @cached_property
@@ -80,16 +80,16 @@ class HeadInputs:
         """Position of the first token of each word, -1 for a word without one, ``[sequences, words]``.
 
         Raises:
-            ValueError: the inputs are texts whose words are not known.
+            ValueError: the batch has no words, because the inputs are texts that were not split into words.
         """
         if self._words is None:
-            raise ValueError("these inputs have no words")
+            raise ValueError("this batch has no words: its inputs are texts that were not split into words")
         return self._words if self._rows is None else self._words[self._rows]
 
     def at_words(self) -> Tensor:
         """Return the hidden states of the first token of each word, ``[sequences, words, width]``.
 
-        Those of a word without a token, where `words` is -1, are those of the first token of the sequence.
+        A word without a token, where `words` is -1, gets the hidden states of the first token of the sequence.
         """
         index = self.words.clamp(min=0).unsqueeze(-1).expand(-1, -1, self._hidden.shape[-1])
         return self.hidden.gather(1, index)
@@ -107,7 +107,7 @@ class HeadInputs:
         return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
 
     def _cut(self, values: Tensor) -> Tensor:
-        """Return the part of a batch's values that belongs to the sequences: the hidden states may end earlier."""
+        """Select the sequences from the values of a batch, and truncate them to the length of the hidden states."""
         return (values if self._rows is None else values[self._rows])[:, : self._hidden.shape[1]]
 
 
@@ -150,7 +150,7 @@ class Head(nn.Module):
         self._initialize(std, seed)
 
     def pool(self, inputs: HeadInputs) -> Tensor:
-        """Return the pooled hidden states, ``[sequences, width]``; at the level of tokens all hidden states."""
+        """Return the pooled hidden states, ``[sequences, width]``; all hidden states if the level is "token"."""
         if self.level == "token":
             return inputs.hidden
         return inputs.first if self.config.pooling == "first" else inputs.mean
@@ -166,7 +166,7 @@ class Head(nn.Module):
         return logits
 
     def load_fitting(self, weights: Mapping[str, Tensor]) -> None:
-        """Load the weights of a checkpoint that the head has too, in the same size."""
+        """Load the weights of a checkpoint whose names and shapes match those of the head."""
         current = self.state_dict()
         fitting = {n: value for n, value in weights.items() if n in current and value.shape == current[n].shape}
         self.load_state_dict({**current, **fitting})
@@ -192,14 +192,15 @@ class Head(nn.Module):
 
 @dataclass(frozen=True)
 class HeadContext:
-    """Encoder, seed and pretrained weights for a head. Torch is seeded before `Task.build_head` is called.
+    """Encoder, seed and pretrained weights for a new head. Torch is seeded before `Task.build_head` is called.
 
     Args:
         config: config of the encoder.
         seed: seed of the initial weights; it depends on the seed of the run and the name of the task.
-        encoder: the encoder, for weights to be tied to; never a submodule of the head.
-        pretrained: weights of the checkpoint outside the encoder, by their names in `Head`; empty on loading.
-        tokenizer: the tokenizer, for the ids of special tokens; None for a model that is loaded without one.
+        encoder: the encoder, for weight tying; do not register it as a submodule of the head.
+        pretrained: weights of the checkpoint outside the encoder, by their names in `Head`; empty when a trained model
+            is loaded.
+        tokenizer: the tokenizer, for the ids of special tokens; None if the model is loaded without one.
     """
 
     config: PretrainedConfig
@@ -214,11 +215,11 @@ class HeadContext:
         return int(self.config.hidden_size)
 
     def sequence_head(self, outputs: int) -> nn.Module:
-        """Return the head of ``…ForSequenceClassification`` of the architecture: a vector per sequence."""
+        """Return the architecture's head of ``…ForSequenceClassification``: one output vector per sequence."""
         return self._head(outputs, "sequence")
 
     def token_head(self, outputs: int) -> nn.Module:
-        """Return the head of ``…ForTokenClassification`` of the architecture: a vector per token."""
+        """Return the architecture's head of ``…ForTokenClassification``: one output vector per token."""
         return self._head(outputs, "token")
 
     def _head(self, outputs: int, level: Literal["sequence", "token"]) -> Head:
@@ -226,8 +227,7 @@ class HeadContext:
         config = sequence if level == "sequence" else token_head_config(self.config)
         std = getattr(self.config, "initializer_range", None) or 0.02
         head = Head(width=self.width, outputs=outputs, config=config, level=level, std=std, seed=self.seed)
-        if (
-            level == "sequence" or config.hf_modules[:-1] == sequence.hf_modules[:-1]
-        ):  # its layers are those of the checkpoint
+        # A token head has pretrained weights only if its layers are those of the sequence head, as in ModernBERT.
+        if level == "sequence" or config.hf_modules[:-1] == sequence.hf_modules[:-1]:
             head.load_fitting(self.pretrained)
         return head

@@ -19,8 +19,8 @@ class HeadConfig:
     Order: pool → dropout → dense → activation → normalization → dropout → out. Without ``dense``: pool → dropout → out.
 
     Args:
-        pooling: pooled hidden state of a text: that of the first token, or the mean over tokens. Heads at the level of
-            tokens do not pool.
+        pooling: pooled hidden state of a text: that of the first token, or the mean over tokens. Token-level heads do
+            not pool.
         dense: whether there is a dense layer.
         bias: whether the dense layer has a bias.
         activation: activation after the dense layer, by its name in transformers.

@@ -1,8 +1,8 @@
-"""Which columns of a row each task reads, and the examples that result.
+"""Task inputs: selection of the columns of a row that each task reads, and the examples made from them.
 
 A row with the columns that a task was trained on is read as in training, any other row by the names `text`, `pair` and
-`words`, and the keys of the task's `extra_inputs`. The columns are chosen for each task, so a table laid out like the
-training data suits all tasks of a model.
+`words`, and the keys of the task's `extra_inputs`. Columns are selected per task, so all tasks of a model can read a
+table with the columns of the training data.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class InputReader:
 
         Raises:
             ValueError: the value is not an input.
-            ConfigError: a task that is asked for cannot read it.
+            ConfigError: a requested task cannot read it.
         """
         value = to_plain(value)
         if not isinstance(value, Mapping):
@@ -93,7 +93,7 @@ class InputReader:
         return self._match(chosen, inputs)
 
     def in_order(self, predictions: Mapping[str, T]) -> dict[str, T]:
-        """Predictions in the order in which the tasks were asked for, or in that of the model."""
+        """Return predictions in the order of the requested tasks, or in that of the model."""
         return {name: predictions[name] for name in self._names if name in predictions}
 
     def _match(self, chosen: Mapping[Columns, Sequence[str]], inputs: Mapping[Columns, Example]) -> TaskInputs:

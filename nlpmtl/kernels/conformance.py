@@ -7,7 +7,7 @@ listed in ``kernels.json`` in the cache directory. It leaves the random state un
 Example:
     >>> import torch
     >>> from nlpmtl.kernels.conformance import check_kernel
-    >>> check_kernel("fast_dropout", device=torch.device("cpu")) is None  # it conforms
+    >>> check_kernel("fast_dropout", device=torch.device("cpu")) is None  # None: its results match
     True
 """
 
@@ -37,7 +37,7 @@ _FILE = "kernels.json"
 _MAX_ENTRIES = 200
 """Number of passed checks to remember."""
 _LENGTHS = (17, 9, 9, 4)
-"""Number of tokens of each row; ModernBERT's local attention is narrower than the longest."""
+"""Number of tokens of each row; the window of ModernBERT's local attention is shorter than the longest row."""
 _ROWS = {"all": (0, 1, 2, 3), "some": (0, 3)}
 _TINY: dict[str, Any] = {
     "vocab_size": 64,
@@ -57,17 +57,17 @@ _TINY: dict[str, Any] = {
     "dropout": 0.0,
     "attention_dropout": 0.0,
 }
-"""Values of the tiny model's config; an architecture ignores those that it does not have."""
+"""Config of the tiny model; an architecture ignores the keys that it does not have."""
 _TOLERANCE = {torch.float64: 1e-9, torch.bfloat16: 0.1}
 """Maximum difference of hidden states and gradients, relative to the largest value."""
 
 
 class _MismatchError(Exception):
-    """A kernel computes something else than plain PyTorch."""
+    """The results of a kernel differ from those of plain PyTorch."""
 
 
 def check_kernel(kernel: Kernel, *, device: torch.device, encoder: PreTrainedModel | None = None) -> str | None:
-    """Check that a kernel computes what plain PyTorch computes, unless it passed before with these versions.
+    """Compare the results of a kernel with those of plain PyTorch, unless it passed before with these versions.
 
     Args:
         kernel: name of the kernel.
@@ -75,7 +75,7 @@ def check_kernel(kernel: Kernel, *, device: torch.device, encoder: PreTrainedMod
         encoder: encoder with which packed attention or CUDA graphs will be used; a tiny one of its class is checked.
 
     Returns:
-        None if it conforms, otherwise how it differs.
+        None if they match, otherwise how they differ.
     """
     key = _key(kernel, device=device, encoder=encoder)
     if key in _read_passed():
@@ -99,7 +99,7 @@ def _check_fast_dropout(device: torch.device, encoder: PreTrainedModel | None) -
     factors = x.grad
     assert factors is not None
     if factors.unique().tolist() != [0.0, 1 / (1 - p)] or not torch.equal(y, x * factors):
-        raise _MismatchError("fast dropout multiplies by other factors than 0 and 1 / (1 − p)")
+        raise _MismatchError("fast dropout multiplies by factors other than 0 and 1 / (1 − p)")
     for lane in range(4):
         dropped = float((factors[lane::4] == 0).double().mean())
         if abs(dropped - p) > 5 * (p * (1 - p) / (size // 4)) ** 0.5:
@@ -140,7 +140,7 @@ _CHECKS: dict[Kernel, Callable[[torch.device, PreTrainedModel | None], None]] = 
 
 
 def _tiny_encoder(encoder: PreTrainedModel, device: torch.device) -> PreTrainedModel:
-    """Return a tiny encoder of the same class without dropout: in double precision on a CPU, else for bf16."""
+    """Return a tiny encoder of the same class without dropout: fp64 on a CPU, fp32 for bf16 autocast elsewhere."""
     tiny = type(encoder)(type(encoder.config)(**_TINY))
     module: nn.Module = tiny.train()
     module.to(device=device, dtype=torch.float64 if device.type == "cpu" else torch.float32)
@@ -207,7 +207,7 @@ def _isolated(device: torch.device) -> Iterator[None]:
 
 
 def _key(kernel: Kernel, *, device: torch.device, encoder: PreTrainedModel | None) -> str:
-    """Return what the result of a check depends on."""
+    """Return the name of a check in the list of passed ones: the kernel, versions, device and class of the encoder."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}, kernels {_source_digest()}"
     model = "" if encoder is None else f", {type(encoder).__name__}"

@@ -24,10 +24,10 @@ def tune_malloc() -> bool:
 
 
 def release_freed_memory() -> None:
-    """Return freed memory to the operating system, with glibc; it takes some 50 ms for 500 MiB.
+    """Return freed memory to the operating system, with glibc; this takes about 50 ms for 500 MiB.
 
-    The tokenizer's encodings of a long text are freed piece by piece, between pieces that are kept, and Python's own
-    objects do not use what is free there.
+    The tokenizer's encodings of a long text are freed in small blocks, between blocks that are still in use. glibc
+    keeps these free blocks, and Python's allocator does not reuse them.
     """
     libc = _glibc()
     if libc is not None:

@@ -154,7 +154,7 @@ class Metric(ABC):
 
 
 def defined(value: float | None) -> float | None:
-    """Return the value as a float, or None in place of NaN and infinities."""
+    """Return the value as a float, or None for NaN and infinities."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 

@@ -11,7 +11,7 @@ The scores are from 0 to 1 and are undefined without rows.
 
 Departures from scikit-learn:
 - The F1 of one class is undefined if the class occurs neither in the references nor in the predictions; scikit-learn
-  returns 0 and warns. The averages count 0 there, as with `zero_division=0`.
+  returns 0 and warns. In the averages it counts as 0, as with `zero_division=0`.
 
 References:
     van Rijsbergen (1979), Information Retrieval, 2nd edition, Butterworths, chapter 7
@@ -76,7 +76,7 @@ class MacroF1(Metric):
     """Macro F1: unweighted mean of the F1 scores of the classes, from 0 to 1.
 
     The classes are those that occur in references or predictions, or every column of a set of labels. A column without
-    labels and predictions counts 0, as with scikit-learn's `zero_division=0`. Undefined: no rows.
+    labels and predictions counts as 0, as with scikit-learn's `zero_division=0`. Undefined: no rows.
 
     References:
         Opitz and Burst (2019), Macro F1 and Macro F1, https://arxiv.org/abs/1911.03347 ("averaged F1")

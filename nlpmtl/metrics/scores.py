@@ -2,7 +2,7 @@
 
     task score = mean of the metrics for which higher is better; if there are none, −mean of the errors
 
-An undefined metric counts 0.
+An undefined metric counts as 0.
 
 Example:
     >>> from nlpmtl.metrics import scores, task_score

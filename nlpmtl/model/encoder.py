@@ -97,7 +97,7 @@ def load_encoder(
         attention: transformers' ``attn_implementation``; None for its choice.
 
     Raises:
-        ModelError: it is not there, has other weights than expected, is a decoder or an encoder-decoder, has no fast
+        ModelError: it does not exist, has other weights than expected, is a decoder or an encoder-decoder, has no fast
             tokenizer that fits it, or its hidden states depend on the other rows of a batch; a directory has no
             revisions.
     """
@@ -299,7 +299,7 @@ def _pretrained_layers(classifier: PreTrainedModel, head_config: HeadConfig, *, 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence transformers' report on missing weights: those of the heads are new on purpose."""
+    """Silence transformers' report on missing weights: heads are randomly initialised on purpose."""
     before = logging.get_verbosity()
     logging.set_verbosity_error()
     try:

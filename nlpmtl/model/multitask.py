@@ -179,7 +179,7 @@ class MultiTaskModel(PreTrainedModel):
         return outputs
 
     def _run_head(self, task: str, inputs: HeadInputs, time: int, target_time: int) -> Tensor | dict[str, Tensor]:
-        """Return the outputs of a head; those of tokens, `time`, are cut or padded to `target_time`."""
+        """Return the outputs of a head; outputs per token, `time` long, are truncated or padded to `target_time`."""
         device = self.device.type
         # Heads are so small that casting their weights would take longer than it saves.
         with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
@@ -192,7 +192,7 @@ class MultiTaskModel(PreTrainedModel):
 
     @property
     def reads_words(self) -> bool:
-        """Whether a head may read words: any but the standard one."""
+        """Whether any head may read words: heads other than the standard one."""
         return any(not isinstance(self.head(task), Head) for task in self.tasks)
 
     def penalty(self) -> Tensor | None:
@@ -268,7 +268,7 @@ def _build_head(
 
 
 def _fit_time(values: Tensor, time: int, target_time: int) -> Tensor:
-    """Cut or pad values per token, ``[sequences, time, …]``, to another length; return others unchanged."""
+    """Truncate or pad values per token, ``[sequences, time, …]``, to another length; return others unchanged."""
     if time == target_time or values.dim() < 3 or values.shape[1] != time:
         return values
     return functional.pad(values, (0, 0) * (values.dim() - 2) + (0, target_time - time))

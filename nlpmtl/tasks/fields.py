@@ -56,7 +56,7 @@ class TaskFields(StrictModel):
     """Key of each further input, such as the choices of multiple choice, and its column type. The key is also that in
     the table `input` of a dataset, and in raw inputs to predict for."""
     metrics: ClassVar[tuple[str, ...]] = ()
-    """Default metrics, the first one selects; of an instance those that its config lists."""
+    """Default metrics of the type; on an instance, the metrics that its config lists."""
     fitted: ClassVar[frozenset[str]] = frozenset()
     """Fields that `fit` learns from the train splits, and that a continued run takes over."""
     calibrated: ClassVar[frozenset[str]] = frozenset({"temperature"})
@@ -80,7 +80,7 @@ class TaskFields(StrictModel):
     word_splitting: SplittingMethod = "whitespace"
     """How the words that it was trained on were split, so that raw text is split alike."""
     split_marks: tuple[str, ...] = ()
-    """What the method "punctuation" splits off."""
+    """Marks that the method "punctuation" splits off."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -120,7 +120,7 @@ class TaskFields(StrictModel):
     def _check_labels(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(labels)) < len(labels):
             repeated = next(label for label in labels if labels.count(label) > 1)
-            raise ValueError(f"each label must be listed once, found {repeated!r} several times")
+            raise ValueError(f"each label must be listed once, {repeated!r} is listed several times")
         return labels
 
     @field_validator("input_columns")

@@ -20,7 +20,7 @@ from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, Logits, OutputOptions, Predicti
 from nlpmtl.tasks.stock_model import StockModel
 
 _POLARITY = (
-    "The polarity: the sum of score times place over the labels, their places running evenly from -1 to 1 in order."
+    "The polarity: the sum of score times position over the labels, whose positions are evenly spaced from -1 to 1."
 )
 
 

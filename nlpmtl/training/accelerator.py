@@ -90,7 +90,7 @@ def _accelerator(*, directory: Path, precision: str, trackers: Sequence[str]) ->
     # `nlpmtl.training.fsdp` shards the model, and precision and accumulation come from the config.
     with patch_environment(**{USE_FSDP: "false"}, **NEUTRAL):
         accelerator = Accelerator(
-            cpu=not _has_accelerator(),  # otherwise each of several CPU processes takes itself for the only one
+            cpu=not _has_accelerator(),  # otherwise each CPU process assumes that it is the only one
             mixed_precision="bf16" if precision == "bf16" else "no",
             log_with=list(trackers) or None,
             project_dir=directory,

@@ -29,7 +29,7 @@ from nlpmtl.training.gradient_cache import CoupledLoss, OutputCache, Pass, coupl
 from nlpmtl.training.signals import StopSignals
 
 _BATCH_OVERHEAD = {"cpu": 64, "cuda": 4096}
-"""Cost of a forward and backward pass besides its tokens, in tokens: measured for small encoders."""
+"""Fixed cost of a forward and backward pass, in tokens; measured for small encoders."""
 
 
 class RankFailureError(RunError):

@@ -192,7 +192,7 @@ def _shapes(task: Task, cached: Sequence[Outputs]) -> dict[str, tuple[tuple[int,
     by_name = {name: (shape, dtype) for name, shape, dtype in shapes}
     if len(by_name) < len(shapes):
         raise RunError(
-            f"task {task.name!r}: its loss is coupled, so each output must have the same shape in every batch, by_name "
-            f"{sorted({(name, shape) for name, shape, _ in shapes})}"
+            f"task {task.name!r}: its loss is coupled, so each output of its head must have the same shape and dtype "
+            f"in every batch, except for the first axis; found {sorted(map(str, shapes))}"
         )
     return by_name

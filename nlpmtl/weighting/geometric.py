@@ -13,7 +13,7 @@ Symbols:
 The losses must be known before the backward pass, which takes one extra forward pass per step.
 
 Departures from the paper:
-- The exponents are s_t in place of 1 / K for K tasks; they are equal if all tasks have equally many labels.
+- The exponents are s_t instead of 1 / K for K tasks; they are equal if all tasks have equally many labels.
 - A loss below 1e-12 counts as 1e-12.
 - If a loss of the step is negative or not finite, all weights of the step are 1.
 

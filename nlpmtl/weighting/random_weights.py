@@ -10,7 +10,7 @@ Symbols:
 The weights are a function of the seed and the number of the step, so a resumed run draws the same ones.
 
 Departures from the paper:
-- The weights sum to K in place of 1, like those of equal weighting.
+- The weights sum to K instead of 1, like those of equal weighting.
 
 References:
     Lin, Ye, Zhang and Tsang (2022), Reasonable Effectiveness of Random Weighting: A Litmus Test for Multi-Task

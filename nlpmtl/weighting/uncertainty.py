@@ -15,7 +15,7 @@ Symbols:
 
 Departures from the paper:
 - L is twice the paper's loss, so that all weights start at 1.
-- u_t is updated by gradient descent with its own learning rate in place of the model's optimizer.
+- u_t is updated by gradient descent with its own learning rate instead of by the model's optimizer.
 - u_t changes by at most 1 per step, so that a single outlier does not decide the weights for long, and stays between
   −50 and 50.
 - A loss that is not finite does not change u_t.

@@ -13,7 +13,7 @@ Symbols:
 - dual cone: the vectors that have no negative inner product with any task gradient
 
 Departures from the paper:
-- The projections are added in place of averaged: the weights are multiplied by K, as for all methods that average.
+- The projections are added instead of averaged: the weights are multiplied by K, as for all methods that average.
 - The quadratic programs are solved by an active-set method. Eigenvalues of the gradients' cosine matrix below 1e-6 are
   raised to 1e-6.
 

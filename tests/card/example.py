@@ -81,7 +81,7 @@ def card_data(**changes: Any) -> CardData:
         evaluations=3,
         scores=SCORES,
         calibration=CALIBRATION,
-        notes=["messages, train: 3 of 430 rows are longer than max_length and were cut"],
+        notes=["messages, train: 3 of 430 rows are longer than max_length and were truncated"],
         plots={"images/learning-curve.png": "A curve.", "images/answers-topic.png": "A matrix [of] topic."},
     )
     return replace(example, **changes)

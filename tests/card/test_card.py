@@ -115,7 +115,7 @@ def test_limitations_depend_on_the_tasks() -> None:
     )
     assert "`places` reads longer texts in overlapping windows." in text_of_section
     assert "`topic`, `mood` can only predict the labels listed above, and always return one of them" in text_of_section
-    assert "- messages, train: 3 of 430 rows are longer than max&#95;length and were cut." in text_of_section
+    assert "- messages, train: 3 of 430 rows are longer than max&#95;length and were truncated." in text_of_section
     grade = section(write_card(card_data(tasks={"grade": TASKS["grade"]}, scores=None)), "Limitations")
     assert "windows" not in grade
     assert "always return" not in grade

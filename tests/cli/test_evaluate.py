@@ -51,7 +51,7 @@ def test_an_unknown_label_is_reported(
     path.write_text(to_toml({**texts, "tasks": kinds, "data": {"files": {"test": str(rows)}}}), encoding="utf-8")
     result = run_cli("evaluate", trained.model_dir, "--data", path, "--split", "test")
     assert result.exit_code == 0, result.stderr
-    assert result.stderr == "texts, test: task 'kinds' does not know zebra: those rows count as wrong\n"
+    assert result.stderr == "texts, test: labels unknown to task 'kinds', scored as errors: zebra\n"
 
 
 def test_a_missing_split(trained: Trained, run_file: Path, run_cli: RunCli) -> None:

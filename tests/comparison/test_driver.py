@@ -265,7 +265,7 @@ def test_configs_that_cannot_be_compared(run: dict[str, Any], tmp_path: Path) ->
         nlpmtl.compare({**run, "datasets": train}, output=tmp_path)
     with pytest.raises(ConfigError, match="seeds: must be at least 1, found 0"):
         nlpmtl.compare(run, seeds=0, output=tmp_path)
-    with pytest.raises(ConfigError, match="no output directory: pass --output DIR"):
+    with pytest.raises(ConfigError, match="no output directory: set output"):
         nlpmtl.compare({key: value for key, value in run.items() if key != "output"})
     assert not list(tmp_path.iterdir())
 

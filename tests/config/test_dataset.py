@@ -149,13 +149,16 @@ def test_a_wrong_type_names_the_key_and_the_value(sections: dict[str, Any], key:
     [
         ({"files": FILES, "hub": "a/b"}, "exactly one source is needed: `files` or `hub`"),
         ({}, "exactly one source is needed: `files` or `hub`"),
-        ({"files": {}}, "the source is empty"),
-        ({"hub": ""}, "the source is empty"),
-        ({"files": FILES, "subset": "x"}, "`subset`, `splits` and `revision` belong to `hub`"),
-        ({"files": FILES, "splits": {"train": "train"}}, "`subset`, `splits` and `revision` belong to `hub`"),
-        ({"files": FILES, "revision": "main"}, "`subset`, `splits` and `revision` belong to `hub`"),
-        ({"files": FILES | {"validation": "v.csv"}, "validation": 0.1}, "`validation` is a fraction of train"),
-        ({"hub": "a/b", "splits": {"validation": "dev"}, "validation": 0.1}, "`validation` is a fraction of train"),
+        ({"files": {}}, "`files` must name at least one split"),
+        ({"hub": ""}, "`files` must name at least one split"),
+        ({"files": FILES, "subset": "x"}, "`subset`, `splits` and `revision` apply to `hub` only"),
+        ({"files": FILES, "splits": {"train": "train"}}, "`subset`, `splits` and `revision` apply to `hub` only"),
+        ({"files": FILES, "revision": "main"}, "`subset`, `splits` and `revision` apply to `hub` only"),
+        ({"files": FILES | {"validation": "v.csv"}, "validation": 0.1}, "`validation` holds out a fraction"),
+        (
+            {"hub": "a/b", "splits": {"validation": "dev"}, "validation": 0.1},
+            "`validation` holds out a fraction of train",
+        ),
     ],
 )
 def test_a_dataset_has_exactly_one_source(data: dict[str, Any], message: str) -> None:

@@ -14,7 +14,7 @@ import nlpmtl.model
 import nlpmtl.sampling
 import nlpmtl.tasks
 import nlpmtl.weighting
-from nlpmtl.config import parse_run, read_run
+from nlpmtl.config import messages, parse_run, read_run
 from nlpmtl.errors import ConfigError
 from nlpmtl.registry import SAMPLERS, SHARINGS, TASKS, WEIGHTINGS
 
@@ -207,12 +207,23 @@ def test_keys_of_other_tools_are_recognised_in_every_table(key: str, ours: str) 
         ("news.data.dev", "datasets.news.data.files.validation"),
         ("news.data.name", "datasets.news.data.hub"),
         ("news.data.sep", "datasets.news.data.delimiter"),
-        ("news.tasks.topic.weight", "datasets.news.tasks.topic.loss_weight"),
+        ("news.tasks.topic.weight", "weighting.weights.topic"),
+        ("news.tasks.topic.loss_weight", "weighting.weights.topic"),
         ("news.label_smoothing_factor", "datasets.news.tasks.TASK.label_smoothing"),
     ],
 )
 def test_keys_inside_datasets(key: str, ours: str) -> None:
     assert f"datasets.{key}: unknown key; write {ours} (" in problem({f"datasets.{key}": 1})
+
+
+def test_every_hint_names_a_key_that_exists() -> None:
+    known = {prefix + field for prefix, table in messages._TABLES.items() for field in table.model_fields}
+    for table, registry in {**REGISTRIES, "datasets.NAME.tasks.TASK": TASKS}.items():
+        known |= {f"{table}.{field}" for kind in registry.names() for field in registry.options(kind).model_fields}
+    hints = [*messages._OTHER_TOOLS, *(hint for hints in messages._IN_TABLE.values() for hint in hints.values())]
+    for hint in hints:
+        key = hint.partition(" = ")[0]
+        assert key in known or key.rpartition(".")[0] in known, hint  # such as data.files.train
 
 
 @pytest.mark.parametrize("table", ["data", "input", "tasks"])

@@ -233,7 +233,7 @@ class TestOptions:
         "key", [{"delimiter": ";"}, {"quoting": "none"}, {"encoding": "cp1252"}, {"header": False}]
     )
     def test_delimiter_and_encoding_require_files(self, key: dict[str, Any]) -> None:
-        with pytest.raises(ValueError, match="belongs to `files`"):
+        with pytest.raises(ValueError, match="applies to `files` only"):
             DataConfig(hub="a/b", **key)
 
 

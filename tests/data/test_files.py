@@ -96,7 +96,7 @@ class TestJsonl:
         path = write(tmp_path / "a.jsonl", b'\xef\xbb\xbf{"text": "a"}\r\n{"text": "\xc3\xa9"}')
         assert read(path) == [(1, {"text": "a"}), (2, {"text": "é"})]
 
-    def test_gzip_files_are_read_alike(self, tmp_path: Path) -> None:
+    def test_gzip_files_give_the_same_rows(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.jsonl.gz", gzip.compress(b'{"text": "a"}\n{"text": "b"}\n'))
         assert read(path) == [(1, {"text": "a"}), (2, {"text": "b"})]
 

@@ -21,8 +21,10 @@ from nlpmtl.registry import SHARINGS, TASKS
 from nlpmtl.tasks import Classification, ExampleOutputs, Prediction, task_from_config
 from tests.architectures import ARCHITECTURES, write_architecture
 from tests.tiny import make_rows, read_json, write_encoder
-from tests.transformers_pipelines import Asked, Found, ask_stock
+from tests.transformers_pipelines import PipelineRequest, PipelineResult, run_pipelines
 
+Stock = dict[tuple[str, str], PipelineResult]
+"""Results of `pipeline()` by architecture and task."""
 LENGTH = 24
 LABELS = ["one", "two", "three"]
 TAGS = ["O", "B-place", "I-place"]
@@ -120,11 +122,11 @@ def options_of(task: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def stock(exports: dict[str, Exports], tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Found]:
+def stock(exports: dict[str, Exports], tmp_path_factory: pytest.TempPathFactory) -> Stock:
     """Predictions of `pipeline()` for all exports, in one process that cannot import nlpmtl."""
     keys = list(product(ARCHITECTURES, SPECS))
     requests = [
-        Asked(
+        PipelineRequest(
             str(exports[name].root / task),
             "token-classification" if SPECS[task]["kind"] == "labeling" else "text-classification",
             inputs_of(task),
@@ -132,7 +134,7 @@ def stock(exports: dict[str, Exports], tmp_path_factory: pytest.TempPathFactory)
         )
         for name, task in keys
     ]
-    return dict(zip(keys, ask_stock(requests, tmp_path_factory.mktemp("stock")), strict=True))
+    return dict(zip(keys, run_pipelines(requests, tmp_path_factory.mktemp("stock")), strict=True))
 
 
 def logits_of(predictor: Predictor, task: str, given: Any) -> np.ndarray:
@@ -148,9 +150,7 @@ def logits_of(predictor: Predictor, task: str, given: Any) -> np.ndarray:
 
 @pytest.mark.parametrize("task", list(SPECS))
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_the_stock_model_gives_the_same_logits(
-    name: str, task: str, exports: dict[str, Exports], stock: dict[tuple[str, str], Found]
-) -> None:
+def test_the_stock_model_gives_the_same_logits(name: str, task: str, exports: dict[str, Exports], stock: Stock) -> None:
     expected = [logits_of(exports[name].predictor, task, given) for given in inputs_of(task)]
     logits = [np.array(row) for row in stock[name, task].logits]
     assert [row.shape for row in logits] == [row.shape for row in expected]
@@ -162,21 +162,22 @@ def test_the_stock_model_gives_the_same_logits(
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_the_pipeline_gives_the_predictions_of_the_predictor(
-    name: str, exports: dict[str, Exports], stock: dict[tuple[str, str], Found]
+    name: str, exports: dict[str, Exports], stock: Stock
 ) -> None:
     predictor = exports[name].predictor
     for task in ("topic", "mood", "same"):
         pairs = [tuple(item.values()) if isinstance(item, dict) else item for item in inputs_of(task)]
         expected = predictor.predict(pairs, task=task, all_scores=True)
-        for result, prediction in zip(stock[name, task].answers, expected, strict=True):
+        for result, prediction in zip(stock[name, task].predictions, expected, strict=True):
             assert result[0]["label"] == prediction["label"]
             assert {part["label"]: part["score"] for part in result} == pytest.approx(prediction["scores"], abs=1e-5)
     for task in ("grade", "near"):
         pairs = [tuple(item.values()) if isinstance(item, dict) else item for item in inputs_of(task)]
-        for result, prediction in zip(stock[name, task].answers, predictor.predict(pairs, task=task), strict=True):
+        for result, prediction in zip(stock[name, task].predictions, predictor.predict(pairs, task=task), strict=True):
             assert result == [{"label": task, "score": pytest.approx(prediction["value"], abs=1e-5)}]
     thresholds = read_json(exports[name].root / "kinds" / "config.json")["thresholds"]
-    for result, prediction in zip(stock[name, "kinds"].answers, predictor.predict(TEXTS, task="kinds"), strict=True):
+    predictions = predictor.predict(TEXTS, task="kinds")
+    for result, prediction in zip(stock[name, "kinds"].predictions, predictions, strict=True):
         chosen = [part for part in result if part["score"] > thresholds[part["label"]]]
         assert [part["label"] for part in chosen] == [part["label"] for part in prediction["labels"]]
         assert [part["score"] for part in chosen] == pytest.approx(
@@ -185,11 +186,9 @@ def test_the_pipeline_gives_the_predictions_of_the_predictor(
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_words_are_tagged_by_their_first_token(
-    name: str, exports: dict[str, Exports], stock: dict[tuple[str, str], Found]
-) -> None:
+def test_words_are_tagged_by_their_first_token(name: str, exports: dict[str, Exports], stock: Stock) -> None:
     words = 0
-    for pieces, text in zip(stock[name, "parts"].answers, TEXTS[:-1], strict=False):  # the last one is truncated
+    for pieces, text in zip(stock[name, "parts"].predictions, TEXTS[:-1], strict=False):  # the last one is truncated
         for prediction in exports[name].predictor.predict(text, task="parts"):
             inside = (
                 piece for piece in pieces if piece["end"] > prediction["start"] and piece["start"] < prediction["end"]
@@ -211,7 +210,11 @@ def test_words_are_tagged_by_their_first_token(
     ],
 )
 def test_files_of_the_result(
-    task: str, model: str, problem: str | None, exports: dict[str, Exports], stock: dict[tuple[str, str], Found]
+    task: str,
+    model: str,
+    problem: str | None,
+    exports: dict[str, Exports],
+    stock: Stock,
 ) -> None:
     directory = exports["bert"].root / task
     names = {path.name for path in directory.iterdir()}

@@ -34,7 +34,11 @@ def model(trained: Trained, tmp_path: Path) -> Path:
         ("encoder_config.intermediate_size", 10**8, "the file of weights"),
         ("encoder_config.max_position_embeddings", 10**8, "the file of weights"),
         ("tasks.topic.labels", ["a", "b", "c", "d"], "the file of weights"),
-        ("tasks.topic.labels", ["a", "b", "b"], "`labels`: each label must be listed once, found 'b' several times"),
+        (
+            "tasks.topic.labels",
+            ["a", "b", "b"],
+            "`labels`: each label must be listed once, 'b' is listed several times",
+        ),
         ("tasks.topic.temperature", 0, "`temperature` must be a positive number, found 0"),
         ("tasks.topic.temperature", True, "`temperature` must be a positive number, found True"),
         ("tasks.topic.temperature", "1", "`temperature` must be a positive number, found '1'"),

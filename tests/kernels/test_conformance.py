@@ -134,7 +134,7 @@ def removed_operator(*args: Any, **kwargs: Any) -> Tensor:
     [
         ("packed_attention", packed_attention, "_mask_scores", attend_to_padding, "hidden states differ by "),
         ("packed_attention", packed_attention, "attend", removed_operator, "AttributeError: '_OpNamespace' 'aten'"),
-        ("fast_dropout", fast_dropout, "dropout_mask", keep_everything, "fast dropout multiplies by other factors"),
+        ("fast_dropout", fast_dropout, "dropout_mask", keep_everything, "fast dropout multiplies by factors other"),
         ("fast_dropout", fast_dropout, "dropout_mask", drop_every_second_lane, "fast dropout with p = 0.25 drops"),
         ("int8", int8, "_LARGEST", 2, "outputs differ by "),
     ],

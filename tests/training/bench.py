@@ -81,7 +81,7 @@ def make_bench(run: dict[str, Any], accelerator: Accelerator) -> Bench:
     return Bench(accelerator, model, torch.optim.SGD(groups), work)
 
 
-def assert_idle_heads_rest(output: Path) -> None:
+def assert_heads_without_rows_unchanged(output: Path) -> None:
     """In a run that saved every step, heads with rows changed and heads without rows are bit-identical."""
     idle = 0
     for line in metrics(output):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.tiny import checkpoint, make_run, max_weight_difference, metrics, read_json, train_tiny
-from tests.training.bench import assert_idle_heads_rest
+from tests.training.bench import assert_heads_without_rows_unchanged
 
 SCRIPT = """
 import atexit
@@ -124,4 +124,4 @@ def test_two_processes_evaluate_every_row_once(pair: tuple[str, Path, Path]) -> 
 
 
 def test_a_head_without_rows_is_unchanged_bit_for_bit_in_two_processes(quick: Outputs) -> None:
-    assert_idle_heads_rest(quick["single"][1])
+    assert_heads_without_rows_unchanged(quick["single"][1])

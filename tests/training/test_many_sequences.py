@@ -171,7 +171,7 @@ def test_a_run_that_continues_gives_the_same_weights_bit_for_bit(tmp_path: Path,
 def test_outputs_of_a_coupled_loss_have_one_shape(tmp_path: Path, accelerator: Accelerator) -> None:
     toys = make_toys(tmp_path, accelerator)
     toys.model.head("contrast").register_forward_hook(lambda module, inputs, output: {"embedding": inputs[0].hidden})
-    with pytest.raises(RunError, match=r"task 'contrast': its loss is coupled, so each output must"):
+    with pytest.raises(RunError, match=r"task 'contrast': its loss is coupled, so each output of its head must"):
         toys.change(plan(), micro_tokens=1)
 
 

@@ -15,7 +15,7 @@ Symbols:
 Every row passes through the layers of all tasks, so a step computes K times the upper layers.
 
 Departures from the paper:
-- One α per layer in place of one per channel, so that it can be read as how much a task takes from another.
+- One α per layer instead of one per channel, so that it can be read as how much a task takes from another.
 - The paper compares initialisations and learning rates of α; here they are α_0 and `speed` times that of the encoder.
 
 References:

@@ -35,12 +35,12 @@ def test_task_adapters_equal_layers_with_the_adapter_inserted(tmp_path: Path) ->
                 inside: Any = routed.layer.get_submodule(name)
                 norm = inside.LayerNorm.own.of(task)
                 block.LayerNorm.load_state_dict(norm.state_dict())
-                block.dense.register_forward_hook(_behind(inside.dense[1].own.of(task)))
+                block.dense.register_forward_hook(_add_bottleneck(inside.dense[1].own.of(task)))
         expected = reference(**inputs).last_hidden_state[indices] * inputs["attention_mask"][indices].unsqueeze(-1)
         torch.testing.assert_close(hidden[task], expected)
 
 
-def _behind(bottleneck: Bottleneck) -> Any:
+def _add_bottleneck(bottleneck: Bottleneck) -> Any:
     weights = {name: weight.detach() for name, weight in bottleneck.named_parameters()}
 
     def hook(module: nn.Module, given: Any, x: Tensor) -> Tensor:
@@ -68,12 +68,12 @@ def test_projected_attention_is_added_to_the_layer_output(tmp_path: Path) -> Non
                 assert isinstance(routed, PalLayer)
                 small = routed.own.of(task)
                 assert isinstance(small, SmallAttention)
-                _beside(layer, projection, small)
+                _add_parallel_attention(layer, projection, small)
             expected = reference(input_ids=inputs["input_ids"][row : row + 1, :length]).last_hidden_state[0]
             torch.testing.assert_close(hidden[task][index, :length], expected)
 
 
-def _beside(layer: nn.Module, projection: Projection, small: SmallAttention) -> None:
+def _add_parallel_attention(layer: nn.Module, projection: Projection, small: SmallAttention) -> None:
     added: list[Tensor] = []
 
     def before(module: nn.Module, given: Any) -> None:
