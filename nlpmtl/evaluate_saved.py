@@ -10,16 +10,16 @@ from typing import Any
 import torch
 
 from nlpmtl.batched_inference import Inference, max_batch_tokens
-from nlpmtl.config import DatasetConfig, RunConfig, dotted, find_run, parse_dataset, read_dataset, read_toml
+from nlpmtl.config import dotted
 from nlpmtl.data_checks import check_datasets
-from nlpmtl.errors import ConfigError, DataError
+from nlpmtl.errors import DataError
 from nlpmtl.evaluation import Scores
 from nlpmtl.evaluation import evaluate as evaluate_tasks
 from nlpmtl.hub import fetch, validated_responses
 from nlpmtl.inference.backend import Precision, load_backend
 from nlpmtl.inference.device import check_device
 from nlpmtl.plugins import import_plugins
-from nlpmtl.run_config import load_config
+from nlpmtl.run_config import load_datasets
 from nlpmtl.task_datasets import load_split
 from nlpmtl.training import global_state_restored
 
@@ -70,7 +70,7 @@ def _evaluate(
     dtype: torch.dtype | Precision | None,
     overrides: Mapping[str, Any],
 ) -> Scores:
-    datasets = _load_datasets(data, overrides=overrides)
+    datasets = load_datasets(data, overrides=overrides)
     check_datasets(datasets, splits=[split], tasks=False)
     directory = fetch(model, revision=revision)
     loaded, tokenizer = load_backend(str(directory), backend="torch", device=device, dtype=dtype)
@@ -89,24 +89,3 @@ def _evaluate(
         problem = f"no row of the split {split!r} has a label for a task of this model"
         raise DataError("\n".join([problem, *evaluated.notes]))
     return replace(scores, notes=evaluated.notes)
-
-
-def _load_datasets(
-    data: str | Path | Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None
-) -> Mapping[str, DatasetConfig]:
-    """Return the datasets of a run, or the dataset of a dataset file or of a dict, by name."""
-    if isinstance(data, Mapping) and "data" in data:
-        return {"data": parse_dataset(data, where="config")}
-    values = tuple(data.values()) if isinstance(data, Mapping) else ()
-    splits = values and not any(isinstance(value, Mapping | str | int) for value in values)
-    if splits or not isinstance(data, str | Path | Mapping | RunConfig):
-        raise ConfigError(
-            f"expected a run file, a dataset file, or a dict of either, found a {type(data).__name__}"
-            f"{' of splits' if splits else ''}. Pass rows in "
-            'memory as {"data": {"files": {"validation": rows}}, "input": {"text": "…"}, "tasks": {…}}'
-        )
-    if isinstance(data, str | Path):
-        path = find_run(data)
-        if "data" in read_toml(path):
-            return {path.stem: parse_dataset(read_dataset(path), where=str(path))}
-    return load_config(data, overrides=overrides).datasets

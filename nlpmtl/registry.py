@@ -9,12 +9,13 @@ A class is registered under one name, with a model of the options that a config 
     @SAMPLERS.register("temperature", TemperatureOptions)
     class Temperature(Sampler): ...
 
-The registry imports no members: their modules, and the user's plugins, must have been imported before names are looked
-up.
+The modules of members, and the user's plugins, must have been imported before names are looked up. Only the built-in
+sharing schemes, which need torch, are imported when they are used.
 """
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
@@ -60,7 +61,7 @@ class Registry:
         self, noun: str, *, other_names: Mapping[str, str] | None = None, renamed: Mapping[str, str] | None = None
     ) -> None:
         self.noun, self._other_names, self._renamed = noun, other_names or {}, renamed or {}
-        self._members: dict[str, tuple[type, type[KindOptions]]] = {}
+        self._members: dict[str, tuple[type | str, type[KindOptions]]] = {}
 
     def register(self, name: str, options: type[KindOptions] | None = None) -> Callable[[type[T]], type[T]]:
         """Register the decorated class under a name.
@@ -78,13 +79,25 @@ class Registry:
 
         def add(member: type[T]) -> type[T]:
             reject_old_names(member, self._renamed)
-            known = self._members.get(name)
-            if known and (known[0].__module__, known[0].__qualname__) != (member.__module__, member.__qualname__):
-                raise ValueError(f"the {self.noun} {name!r} is already registered, by {known[0].__module__}")
+            known = self._members[name][0] if name in self._members else member
+            module = known if isinstance(known, str) else known.__module__
+            is_other = isinstance(known, type) and known.__qualname__ != member.__qualname__
+            if module != member.__module__ or is_other:
+                raise ValueError(f"the {self.noun} {name!r} is already registered, by {module}")
             self._members[name] = (member, self._options_of(name, member, options))
             return member
 
         return add
+
+    def register_lazily(self, name: str, options: type[KindOptions], *, module: str) -> None:
+        """Register the options of a class whose module is imported when the class is first used.
+
+        Args:
+            name: the name.
+            options: the model of its options.
+            module: the module, which registers the class under the same name.
+        """
+        self._members[name] = (module, options)
 
     def _options_of(self, name: str, member: type, options: type[KindOptions] | None) -> type[KindOptions]:
         make = getattr(member, "options_model", None)
@@ -135,7 +148,12 @@ class Registry:
 
     def get(self, name: str) -> type:
         """Return the class of a name; ValueError with the nearest known name if it is unknown."""
-        return self._find(name)[0]
+        member = self._find(name)[0]
+        if isinstance(member, str):
+            importlib.import_module(member)
+            member = self._find(name)[0]
+        assert isinstance(member, type), f"{member} does not register {name!r}"
+        return member
 
     def options(self, name: str) -> type[KindOptions]:
         """Return the options model of a name; ValueError with the nearest known name if it is unknown."""
@@ -145,7 +163,7 @@ class Registry:
         """Return the registered names, sorted."""
         return sorted(self._members)
 
-    def _find(self, name: object) -> tuple[type, type[KindOptions]]:
+    def _find(self, name: object) -> tuple[type | str, type[KindOptions]]:
         if not isinstance(name, str) or name not in self._members:
             registered = self._translate(name)
             hint = f"write {registered!r}" if registered else did_you_mean(str(name), self._members)

@@ -1,4 +1,8 @@
-"""Loading the config of a run: plugins, file and overrides."""
+"""Loading the config of a run: plugins, file and overrides.
+
+It does not import torch, so a mistake in a config is reported at once. The built-in task types, samplers, weightings
+and metrics are imported here, so that a config can name them.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nlpmtl.config import RunConfig, describe, find_run, parse_run, plugins_of, read_run, replace_old_overrides
+import nlpmtl.metrics
+import nlpmtl.sampling
+import nlpmtl.tasks
+import nlpmtl.weighting  # noqa: F401
+from nlpmtl.config import (
+    DatasetConfig,
+    RunConfig,
+    describe,
+    find_run,
+    parse_dataset,
+    parse_run,
+    plugins_of,
+    read_dataset,
+    read_run,
+    read_toml,
+    replace_old_overrides,
+)
 from nlpmtl.errors import ConfigError
 from nlpmtl.plugins import import_plugins
-from nlpmtl.training import recorded_overrides
 
 Source = str | Path | Mapping[str, Any] | RunConfig
 """A run file, the name of a shipped run file, a dict, or a config."""
@@ -48,5 +67,36 @@ def load_run(
         run = find_run(source) if isinstance(source, str | Path) else source
         directory = output if output is not None else read_run(run, overrides=merged).get("output")
         if isinstance(directory, str | Path):
+            from nlpmtl.training import recorded_overrides
+
             merged = {**recorded_overrides(Path(directory), excluding=merged), **merged}
     return load_config(source, overrides=merged), merged
+
+
+def load_datasets(
+    data: str | Path | Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None
+) -> Mapping[str, DatasetConfig]:
+    """Return the datasets of a run, or the dataset of a dataset file or of a dict, by name.
+
+    Args:
+        data: a run file, the name of a shipped one, or a dataset file; or a dict of either.
+        overrides: dotted key = value, for a run.
+
+    Raises:
+        ConfigError: the config cannot be read or is invalid.
+    """
+    if isinstance(data, Mapping) and "data" in data:
+        return {"data": parse_dataset(data, where="config")}
+    values = tuple(data.values()) if isinstance(data, Mapping) else ()
+    splits = values and not any(isinstance(value, Mapping | str | int) for value in values)
+    if splits or not isinstance(data, str | Path | Mapping | RunConfig):
+        raise ConfigError(
+            f"expected a run file, a dataset file, or a dict of either, found a {type(data).__name__}"
+            f"{' of splits' if splits else ''}. Pass rows in "
+            'memory as {"data": {"files": {"validation": rows}}, "input": {"text": "…"}, "tasks": {…}}'
+        )
+    if isinstance(data, str | Path):
+        path = find_run(data)
+        if "data" in read_toml(path):
+            return {path.stem: parse_dataset(read_dataset(path), where=str(path))}
+    return load_config(data, overrides=overrides).datasets

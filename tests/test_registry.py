@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from pydantic import Field, ValidationError
@@ -45,6 +47,21 @@ def test_names_are_sorted_and_lead_to_classes_and_options(animals: Registry) -> 
     assert animals.get("dog").__name__ == "Dog"
     assert animals.options("dog") is AnimalOptions
     assert animals.options("stone") is KindOptions
+
+
+def test_a_class_is_imported_when_it_is_used(
+    animals: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nlpmtl.registry.ANIMALS", animals, raising=False)
+    code = "from nlpmtl.registry import ANIMALS\n\n@ANIMALS.register('cat')\nclass Cat: ..."
+    (tmp_path / "lazy_cat.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    animals.register_lazily("cat", AnimalOptions, module="lazy_cat")
+    assert animals.options("cat") is AnimalOptions
+    assert "lazy_cat" not in sys.modules
+    with pytest.raises(ValueError, match="the animal 'cat' is already registered, by lazy_cat"):
+        animals.register("cat")(Animal)
+    assert animals.get("cat").__module__ == "lazy_cat"
 
 
 def test_register_returns_the_class(animals: Registry) -> None:

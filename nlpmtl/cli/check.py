@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nlpmtl.cli.console import echo, print_table, quiet_libraries
-from nlpmtl.cli.options import Overrides, Run, parse_run_arguments
+from nlpmtl.cli.options import Overrides, Run, parse_overrides
 
 if TYPE_CHECKING:
     from nlpmtl.preflight import CheckReport
@@ -16,11 +16,13 @@ def check(run: Run, overrides: Overrides = None) -> None:
 
     Validates the config, loads all data, computes the loss of one batch per task, and writes nothing.
     """
-    changes = parse_run_arguments(run, overrides)
-    from nlpmtl.preflight import check as check_run
+    from nlpmtl.run_config import load_config
+
+    config = load_config(run, overrides=parse_overrides(overrides))
+    from nlpmtl.preflight import check as check_run  # after the config is validated: this imports torch
 
     quiet_libraries()
-    _print_report(check_run(run, overrides=changes))
+    _print_report(check_run(config))
 
 
 def _print_report(report: CheckReport) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nlpmtl.cli.console import echo, echo_json, is_main_process, print_table, quiet_libraries
-from nlpmtl.cli.options import Json, Overrides, Run, parse_run_arguments
+from nlpmtl.cli.options import Json, Overrides, Run, parse_overrides
 from nlpmtl.cli.progress import display_events
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ def compare(
     Trains a multi-task model and one model per task with several seeds, and reports which tasks improve, which get
     worse, and which differences are not significant. To continue an interrupted comparison, run the same command again.
     """
-    changes = parse_run_arguments(run, overrides)
-    from nlpmtl.comparison import CompareResult, iter_compare
-    from nlpmtl.run import load_config
+    from nlpmtl.run_config import load_config
+
+    config = load_config(run, overrides=parse_overrides(overrides))
+    from nlpmtl.comparison import CompareResult, iter_compare  # after the config is validated: this imports torch
 
     quiet_libraries()
-    config = load_config(run, overrides=changes)
     result = display_events(iter_compare(config, seeds=seeds, output=output), ends=CompareResult)
     if is_main_process():
         if as_json:

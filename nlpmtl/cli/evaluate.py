@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from nlpmtl.cli.console import echo, echo_json, print_scores, quiet_libraries
-from nlpmtl.cli.options import DeviceOption, DtypeOption, Json, Model, PluginsOption, Revision, parse_run_arguments
+from nlpmtl.cli.options import DeviceOption, DtypeOption, Json, Model, PluginsOption, Revision
+from nlpmtl.plugins import import_plugins
 
 
 def evaluate(
@@ -26,8 +27,11 @@ def evaluate(
 
     Prints every metric of every task, and the mean of the task scores.
     """
-    parse_run_arguments(data)
-    from nlpmtl.evaluate_saved import evaluate as score
+    from nlpmtl.run_config import load_datasets
+
+    import_plugins(plugins or ())
+    load_datasets(data)
+    from nlpmtl.evaluate_saved import evaluate as score  # after the config is validated: this imports torch
 
     quiet_libraries()
     scores = score(model, data, split=split, revision=revision, device=device, dtype=dtype, plugins=plugins or ())

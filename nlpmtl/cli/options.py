@@ -69,16 +69,11 @@ PluginsOption = Annotated[
 ]
 
 
-def parse_run_arguments(run: str, overrides: list[str] | None = None) -> dict[str, Any]:
-    """Check that the run file and its dataset files exist and are TOML, and parse the values of `--set`.
+def parse_overrides(overrides: list[str] | None) -> dict[str, Any]:
+    """Return the values of `--set` by dotted key."""
+    from nlpmtl.config import parse_override
 
-    Commands call it first: it does not import torch.
-    """
-    from nlpmtl.config import check_syntax, find_run, parse_override
-
-    parsed = dict(map(parse_override, overrides or ()))
-    check_syntax(find_run(run), overrides=parsed)
-    return parsed
+    return dict(map(parse_override, overrides or ()))
 
 
 def load_predictor(

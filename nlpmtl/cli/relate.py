@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nlpmtl.cli.console import echo, echo_json, print_table, quiet_libraries
-from nlpmtl.cli.options import Json, Overrides, Run, parse_run_arguments
+from nlpmtl.cli.options import Json, Overrides, Run, parse_overrides
 from nlpmtl.cli.progress import display_events
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ def relate(
     Trains a multi-task model for a few steps, and keeps no model. Writes relate.json, relate-affinity.png and
     relate-tree.png.
     """
-    changes = parse_run_arguments(run, overrides)
-    from nlpmtl.affinity import Relations, iter_relate
-    from nlpmtl.run import load_config
+    from nlpmtl.run_config import load_config
+
+    config = load_config(run, overrides=parse_overrides(overrides))
+    from nlpmtl.affinity import Relations, iter_relate  # after the config is validated: this imports torch
 
     quiet_libraries()
-    config = load_config(run, overrides=changes)
     result = display_events(iter_relate(config, output=output, steps=steps, encoders=encoders), ends=Relations)
     if as_json:
         echo_json(result.to_json(), indent=2)

@@ -22,7 +22,7 @@ def schema(
 
     if output is not None:
         check_writable(output, key="--output")
-    import nlpmtl.run  # noqa: F401 - imports every registered kind
+    import nlpmtl.run_config  # noqa: F401 - imports every registered kind
 
     by_name = schemas()
     if output is None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from nlpmtl.cli.console import echo, echo_json, print_table, quiet_libraries
-from nlpmtl.cli.options import Overrides, PluginsOption, Revision, parse_run_arguments
+from nlpmtl.cli.options import Overrides, PluginsOption, Revision, parse_overrides
 from nlpmtl.errors import ConfigError
 from nlpmtl.plugins import import_plugins
 
@@ -30,7 +30,6 @@ def show(
 
     Kinds are the registered task types, samplers, weightings, sharing schemes and metrics.
     """
-    quiet_libraries()
     is_model = Path(what).is_dir() or ("/" in what and not what.endswith(".toml"))
     if overrides and (is_model or what == "kinds"):
         raise ConfigError(f"--set applies to run files only, found {what!r}")
@@ -46,7 +45,7 @@ def show(
 
 
 def _show_kinds() -> None:
-    import nlpmtl.run  # noqa: F401 - imports every registered kind
+    import nlpmtl.run_config  # noqa: F401 - imports every registered kind
     from nlpmtl.registry import METRICS, SAMPLERS, SHARINGS, TASKS, WEIGHTINGS
 
     for registry in (TASKS, SAMPLERS, WEIGHTINGS, SHARINGS, METRICS):
@@ -56,10 +55,9 @@ def _show_kinds() -> None:
 
 
 def _show_config(run: str, overrides: list[str] | None) -> None:
-    changes = parse_run_arguments(run, overrides)
-    from nlpmtl.run import load_config
+    from nlpmtl.run_config import load_config
 
-    echo_json(load_config(run, overrides=changes).model_dump(mode="json"), indent=2)
+    echo_json(load_config(run, overrides=parse_overrides(overrides)).model_dump(mode="json"), indent=2)
 
 
 def _show_model(name: str, *, revision: str | None) -> None:
@@ -67,6 +65,8 @@ def _show_model(name: str, *, revision: str | None) -> None:
 
     from nlpmtl.hub import load_model
     from nlpmtl.model import estimate_cost
+
+    quiet_libraries()
 
     def size(module: nn.Module) -> str:
         return f"{sum(parameter.numel() for parameter in module.parameters()):,}"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nlpmtl.cli.console import echo, is_main_process, print_scores, quiet_libraries
-from nlpmtl.cli.options import Overrides, Run, parse_run_arguments
+from nlpmtl.cli.options import Overrides, Run, parse_overrides
 from nlpmtl.cli.progress import display_events
 
 
@@ -24,11 +24,12 @@ def train(
 
     Writes checkpoints, logs, scores and the model directory into the run directory, and prints the validation scores.
     """
-    changes = parse_run_arguments(run, overrides)
-    from nlpmtl.run import TrainResult, iter_train, load_run
+    from nlpmtl.run_config import load_run
+
+    config, recorded = load_run(run, output=output, resume=resume, overrides=parse_overrides(overrides))
+    from nlpmtl.run import TrainResult, iter_train  # after the config is validated: this imports torch
 
     quiet_libraries()
-    config, recorded = load_run(run, output=output, resume=resume, overrides=changes)
     result = display_events(iter_train(config, output=output, resume=resume, overrides=recorded), ends=TrainResult)
     if is_main_process():
         if result.scores is None:

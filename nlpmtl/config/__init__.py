@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from nlpmtl.config.dataset import NAME, DataConfig, DatasetConfig, InputConfig, LabelledOptions, Name, TaskOptions
 from nlpmtl.config.find import find_run, shipped_configs
-from nlpmtl.config.load import check_syntax, describe, plugins_of, read_dataset, read_run
+from nlpmtl.config.load import describe, plugins_of, read_dataset, read_run
 from nlpmtl.config.names import LabelName
 from nlpmtl.config.parse import parse_data, parse_dataset, parse_run
 from nlpmtl.config.paths import check_new_directory, check_output, check_writable, find_directory, parse_output
@@ -19,6 +19,7 @@ from nlpmtl.config.renamed_keys import replace_old_keys, replace_old_overrides
 from nlpmtl.config.resolve_paths import plain_config
 from nlpmtl.config.run import EncoderConfig, EvalConfig, RunConfig, TrainConfig
 from nlpmtl.config.schema import schemas
+from nlpmtl.config.sharing import SharingOptions
 from nlpmtl.config.toml import dotted, parse_override, read_toml
 
 __all__ = [
@@ -32,11 +33,11 @@ __all__ = [
     "LabelledOptions",
     "Name",
     "RunConfig",
+    "SharingOptions",
     "TaskOptions",
     "TrainConfig",
     "check_new_directory",
     "check_output",
-    "check_syntax",
     "check_writable",
     "describe",
     "dotted",

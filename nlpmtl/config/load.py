@@ -52,29 +52,6 @@ def read_run(source: str | Path | Mapping[str, Any] | RunConfig, *, overrides: M
     return raw
 
 
-def check_syntax(path: Path, *, overrides: Mapping[str, Any]) -> None:
-    """Check that a run file or a dataset file, and the dataset files that it names, are TOML; keys are not validated.
-
-    Args:
-        path: the file.
-        overrides: dotted key = value.
-
-    Raises:
-        ConfigError: a file is missing or is not TOML.
-    """
-    datasets = replace_old_keys(read_toml(path), where=str(path), warn=False).get("datasets")
-    overrides = replace_old_overrides(overrides, warn=False)
-    for name, table in datasets.items() if isinstance(datasets, dict) else ():
-        key = f"datasets.{name}.extends"
-        dataset_file = table.get("extends") if isinstance(table, dict) else None
-        base, dataset_file = (Path.cwd(), overrides[key]) if key in overrides else (path.parent, dataset_file)
-        if isinstance(dataset_file, str):
-            try:
-                read_toml(resolve_path(base, dataset_file))
-            except ConfigError as error:
-                raise ConfigError(f"{path}: {key}: {error}") from None
-
-
 def plugins_of(
     source: str | Path | Mapping[str, Any] | RunConfig, *, overrides: Mapping[str, Any] | None = None
 ) -> list[str]:

@@ -50,14 +50,15 @@ import importlib.util
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.weighting.base import Requirement, StepObservation, Weighting
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _REQUIRED_PACKAGES = ("torchjd", "cvxpy", "quadprog")
 
@@ -97,6 +98,8 @@ class GradientMethod(Weighting):
         Raises:
             RunError: the solver fails, or a weight is not finite.
         """
+        import torch  # here, so that a config is validated without it
+
         tasks = sorted(observation.shares)
         if len(tasks) < 2:
             return dict.fromkeys(tasks, 1.0)
@@ -137,6 +140,8 @@ class SolvedMethod(GradientMethod):
     """A gradient method whose weights a function of `nlpmtl.weighting.solvers` computes."""
 
     def solve(self, gramian: Tensor, *, tasks: list[str]) -> Tensor:
+        import torch
+
         return torch.from_numpy(self._method(gramian.numpy()))
 
 

@@ -37,14 +37,15 @@ Example:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from nlpmtl.registry import WEIGHTINGS, KindOptions
 from nlpmtl.weighting.gradients import GradientMethod
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class GradVacOptions(KindOptions):
@@ -73,6 +74,8 @@ class GradVac(GradientMethod):
         return GradVacWeighting(beta=self.beta)
 
     def solve(self, gramian: Tensor, *, tasks: list[str]) -> Tensor:
+        import torch
+
         pairs = [f"{task}/{other}" for task in tasks for other in tasks]
         averages = torch.tensor([self.state.get(pair, 0.0) for pair in pairs], dtype=gramian.dtype)
         # TorchJD resets its state when the number of gradients changes, so the state is kept here, by task names.

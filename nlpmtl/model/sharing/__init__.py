@@ -15,8 +15,9 @@
 
 from __future__ import annotations
 
+from nlpmtl.config.sharing import SharingOptions
 from nlpmtl.model.sharing.adapters import Adapters
-from nlpmtl.model.sharing.base import Sharing, SharingOptions, TaskMatrix
+from nlpmtl.model.sharing.base import Sharing, TaskMatrix
 from nlpmtl.model.sharing.cross_stitch import CrossStitch
 from nlpmtl.model.sharing.hard import Hard
 from nlpmtl.model.sharing.lora import Lora

@@ -38,13 +38,12 @@ from functools import partial
 from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from nlpmtl.config.sharing import AdaptersOptions
 from nlpmtl.model.architectures import clone_layer, find_layers, matmul_parameters
-from nlpmtl.model.sharing.base import SharingOptions
 from nlpmtl.model.sharing.pals import PalLayer, make_attentions, make_projections
 from nlpmtl.model.sharing.split_encoder import check_shared
 from nlpmtl.model.sharing.task_routing import RoutedSharing, SharedLayer, TaskModuleDict, TaskRouted, init_seed
@@ -52,16 +51,6 @@ from nlpmtl.registry import SHARINGS
 
 _STD = 0.02
 """Standard deviation of initial weights, as in pretrained encoders."""
-
-
-class AdaptersOptions(SharingOptions):
-    """Options of `Adapters`."""
-
-    form: Literal["bottleneck", "pal"] = "bottleneck"
-    """"bottleneck": two bottleneck adapters per layer, with a frozen encoder; "pal": projected attention layers in
-    parallel to each layer, with a trained encoder."""
-    size: int = Field(64, gt=0)
-    """Hidden size of the adapters; Houlsby et al. take 8 to 256, PALs 204."""
 
 
 class Bottleneck(nn.Module):

@@ -29,23 +29,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from pydantic import Field
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-
-from nlpmtl.registry import KindOptions
-
-
-class SharingOptions(KindOptions):
-    """Options that all built-in sharing schemes have."""
-
-    relations: Literal["covariance"] | None = None
-    """"covariance": learn the covariance of the task-specific parameters and regularise related tasks towards each
-    other; default: none."""
-    relations_strength: float = Field(0.001, gt=0)
-    """Strength of the covariance regularisation."""
 
 
 class TaskMatrix(NamedTuple):

@@ -39,13 +39,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from nlpmtl.config.sharing import CrossStitchOptions
 from nlpmtl.kernels.packing import is_range
 from nlpmtl.model.architectures import find_layers
-from nlpmtl.model.sharing.base import SharingOptions, TaskMatrix
+from nlpmtl.model.sharing.base import TaskMatrix
 from nlpmtl.model.sharing.split_encoder import layer_matmul_parameters, upper_copies
 from nlpmtl.model.sharing.task_routing import RoutedSharing, TaskModuleDict, TaskSpecificLayer
 from nlpmtl.model.task_segments import RoutingContext
@@ -53,15 +53,6 @@ from nlpmtl.registry import SHARINGS
 
 _SELF = 0.9
 """Initial coefficient of a task for itself; the other tasks share the rest equally."""
-
-
-class CrossStitchOptions(SharingOptions):
-    """Options of `CrossStitch`."""
-
-    shared: int = Field(0, ge=0)
-    """Number of layers, from the lowest up, that all tasks share; each task has its own copy of the others."""
-    speed: float = Field(100.0, gt=0)
-    """Factor on the learning rate of the cross-stitch coefficients; Misra et al. try 1 to 1000."""
 
 
 class Stitch(nn.Module):

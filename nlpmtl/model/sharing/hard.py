@@ -33,9 +33,10 @@ from collections.abc import Mapping
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from nlpmtl.config.sharing import SharingOptions
 from nlpmtl.kernels.cuda_graphs import GraphedEncoder
 from nlpmtl.kernels.packing import hidden_states
-from nlpmtl.model.sharing.base import Sharing, SharingOptions
+from nlpmtl.model.sharing.base import Sharing
 from nlpmtl.registry import SHARINGS
 
 

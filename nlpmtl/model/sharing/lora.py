@@ -42,28 +42,16 @@ import math
 from collections.abc import Iterator
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from nlpmtl.config.sharing import LoraOptions
 from nlpmtl.model.architectures import clone_layer, find_layers, matmul_parameters, replace_layers
-from nlpmtl.model.sharing.base import SharingOptions
 from nlpmtl.model.sharing.split_encoder import check_shared
 from nlpmtl.model.sharing.task_routing import RoutedSharing, SharedLayer, TaskModuleDict, TaskRouted, init_seed
 from nlpmtl.model.task_segments import RoutingContext
 from nlpmtl.registry import SHARINGS
-
-
-class LoraOptions(SharingOptions):
-    """Options of `Lora`."""
-
-    rank: int = Field(8, gt=0)
-    """Rank of the adapter that all tasks share."""
-    task_rank: int = Field(4, gt=0)
-    """Rank of the task-specific adapters."""
-    alpha: float = Field(16.0, gt=0)
-    """Scaling: the output of an adapter is multiplied by alpha / rank."""
 
 
 class LowRank(nn.Module):

@@ -32,22 +32,12 @@ Example:
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from nlpmtl.model.sharing.base import SharingOptions
+from nlpmtl.config.sharing import SoftL2Options
 from nlpmtl.model.sharing.split_encoder import Layers
 from nlpmtl.registry import SHARINGS
-
-
-class SoftL2Options(SharingOptions):
-    """Options of `SoftL2`."""
-
-    shared: int = Field(0, ge=0)
-    """Number of layers, from the lowest up, that all tasks share; each task has a copy of the others."""
-    strength: float = Field(0.01, ge=0)
-    """Weight of the L2 penalty; 0 leaves the copies independent."""
 
 
 @SHARINGS.register("soft_l2", SoftL2Options)

@@ -32,22 +32,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from pydantic import Field
 from transformers import PreTrainedModel
 
+from nlpmtl.config.sharing import LayersOptions
 from nlpmtl.errors import ModelError
 from nlpmtl.model.architectures import clone_layer, find_layers, matmul_parameters, replace_layers
-from nlpmtl.model.sharing.base import SharingOptions
 from nlpmtl.model.sharing.task_routing import RoutedSharing, TaskModuleDict, TaskSpecificLayer
 from nlpmtl.registry import SHARINGS
-
-
-class LayersOptions(SharingOptions):
-    """Options of `Layers`."""
-
-    shared: int | None = Field(None, ge=0)
-    """Number of layers, from the lowest up, that all tasks share; each task has a copy of the others. Default: half of
-    the encoder's layers."""
 
 
 @SHARINGS.register("layers", LayersOptions)

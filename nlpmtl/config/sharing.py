@@ -1,0 +1,77 @@
+"""Options of the sharing schemes.
+
+They are separate from the schemes, which are PyTorch modules, so that a config is validated without importing torch.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from nlpmtl.registry import SHARINGS, KindOptions
+
+
+class SharingOptions(KindOptions):
+    """Options that all built-in sharing schemes have."""
+
+    relations: Literal["covariance"] | None = None
+    """"covariance": learn the covariance of the task-specific parameters and regularise related tasks towards each
+    other; default: none."""
+    relations_strength: float = Field(0.001, gt=0)
+    """Strength of the covariance regularisation."""
+
+
+class LayersOptions(SharingOptions):
+    """Options of `Layers`."""
+
+    shared: int | None = Field(None, ge=0)
+    """Number of layers, from the lowest up, that all tasks share; each task has a copy of the others. Default: half of
+    the encoder's layers."""
+
+
+class SoftL2Options(SharingOptions):
+    """Options of `SoftL2`."""
+
+    shared: int = Field(0, ge=0)
+    """Number of layers, from the lowest up, that all tasks share; each task has a copy of the others."""
+    strength: float = Field(0.01, ge=0)
+    """Weight of the L2 penalty; 0 leaves the copies independent."""
+
+
+class AdaptersOptions(SharingOptions):
+    """Options of `Adapters`."""
+
+    form: Literal["bottleneck", "pal"] = "bottleneck"
+    """"bottleneck": two bottleneck adapters per layer, with a frozen encoder; "pal": projected attention layers in
+    parallel to each layer, with a trained encoder."""
+    size: int = Field(64, gt=0)
+    """Hidden size of the adapters; Houlsby et al. take 8 to 256, PALs 204."""
+
+
+class LoraOptions(SharingOptions):
+    """Options of `Lora`."""
+
+    rank: int = Field(8, gt=0)
+    """Rank of the adapter that all tasks share."""
+    task_rank: int = Field(4, gt=0)
+    """Rank of the task-specific adapters."""
+    alpha: float = Field(16.0, gt=0)
+    """Scaling: the output of an adapter is multiplied by alpha / rank."""
+
+
+class CrossStitchOptions(SharingOptions):
+    """Options of `CrossStitch`."""
+
+    shared: int = Field(0, ge=0)
+    """Number of layers, from the lowest up, that all tasks share; each task has its own copy of the others."""
+    speed: float = Field(100.0, gt=0)
+    """Factor on the learning rate of the cross-stitch coefficients; Misra et al. try 1 to 1000."""
+
+
+SHARINGS.register_lazily("hard", SharingOptions, module="nlpmtl.model.sharing.hard")
+SHARINGS.register_lazily("layers", LayersOptions, module="nlpmtl.model.sharing.split_encoder")
+SHARINGS.register_lazily("soft_l2", SoftL2Options, module="nlpmtl.model.sharing.soft_l2")
+SHARINGS.register_lazily("adapters", AdaptersOptions, module="nlpmtl.model.sharing.adapters")
+SHARINGS.register_lazily("lora", LoraOptions, module="nlpmtl.model.sharing.lora")
+SHARINGS.register_lazily("cross_stitch", CrossStitchOptions, module="nlpmtl.model.sharing.cross_stitch")
