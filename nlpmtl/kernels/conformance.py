@@ -122,7 +122,7 @@ def _check_packed_attention(device: torch.device, encoder: PreTrainedModel | Non
 
 
 def _check_cuda_graphs(device: torch.device, encoder: PreTrainedModel | None) -> None:
-    """Check hidden states and gradients of a captured graph, and of its second replay."""
+    """Check hidden states and gradients of a captured graph, and of its second replay. Never run, as it needs a GPU."""
     assert encoder is not None
     packed = _tiny_encoder(encoder, device)
     packing.enable_packing(packed)

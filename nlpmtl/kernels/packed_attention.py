@@ -192,6 +192,8 @@ def _flash(
     """Compute `attend` with FlashAttention-2 (Dao, 2023) for rows of different lengths.
 
     This is the operator below `torch.nn.attention.varlen`, which does not support dropout.
+
+    Not run since 2026-11-27 (commit 809f76f, torch 2.11 on an H100), as it needs a GPU; only names have changed.
     """
     reach = None if window is None else window - 1
     out: Tensor = torch.ops.aten._flash_attention_forward(

@@ -1,4 +1,7 @@
-"""Training on a GPU gives the results of the CPU."""
+"""Training on a GPU gives the results of the CPU.
+
+Not run since 2026-11-27 (commit 809f76f, torch 2.11 on an H100); only names have changed.
+"""
 
 from __future__ import annotations
 
