@@ -9,6 +9,7 @@ train the same runs on this machine, on the CPU with one thread, each version in
   sampler, weighting and sharing scheme in turn; `options/…`: the same for some options;
 - `two_processes`: such a run in two processes with torchrun;
 - `resumed`: such a run, stopped by SIGTERM after its first checkpoint, then continued with `--resume`;
+- `relate`: the measurements of `nlpmtl relate` on such a run;
 - `quickstart`: the shipped run file, if its encoder's package is installed.
 
 Compared are the dtype, shape and bytes of every tensor in the model directory and in the last checkpoint, the JSON of
@@ -37,7 +38,7 @@ from typing import Any, Final
 
 from benchmarks import identity_jobs
 from benchmarks.identity_compare import Comparison, compare_runs
-from benchmarks.identity_jobs import ERROR, PREDICTIONS
+from benchmarks.identity_jobs import ERROR, PREDICTIONS, SCORES
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 LOSSES_PATCH: Final = Path(__file__).with_name("identity_losses.patch")
@@ -168,6 +169,14 @@ def train_resumed(version: Version, inputs: Inputs, output: Path) -> None:
     _predict(version, output, inputs=inputs.directory / "inputs.jsonl")
 
 
+def estimate_affinities(version: Version, inputs: Inputs, output: Path) -> None:
+    """Estimate task affinities; what describes the run and not its result is left out of the values."""
+    version.run("-m", "nlpmtl", "relate", inputs.directory / "run.toml", "--output", output, "--steps", "20")
+    result = json.loads((output / "relate.json").read_text(encoding="utf-8"))
+    values = {key: value for key, value in result.items() if key not in ("config", "format_version", "versions")}
+    (output / SCORES).write_text(json.dumps(values), encoding="utf-8")
+
+
 def _predict(version: Version, output: Path, *, inputs: Path) -> None:
     files = ("--input", inputs, "--output", output / PREDICTIONS)
     version.run("-m", "nlpmtl", "predict", output / "model", *files, "--all-scores")
@@ -176,6 +185,7 @@ def _predict(version: Version, output: Path, *, inputs: Path) -> None:
 COMMAND_LINE_JOBS: Final[Mapping[str, Callable[[Version, Inputs, Path], None]]] = {
     "two_processes": train_two_processes,
     "resumed": train_resumed,
+    "relate": estimate_affinities,
     "quickstart": train_quickstart,
 }
 
@@ -293,7 +303,8 @@ def report(comparisons: Sequence[Comparison], *, show: int) -> Iterator[str]:
     """Yield the lines of the table and the differences, at most `show` per job (0: all)."""
     yield "| job | tensors | predictions | scores | result |\n|---|---|---|---|---|"
     for comparison in comparisons:
-        counts = " | ".join(f"{count.equal} of {count.total}" for count in comparison.counts) or "– | – | –"
+        cells = [f"{count.equal} of {count.total}" if count.total else "–" for count in comparison.counts]
+        counts = " | ".join(cells or "–––")
         yield f"| {comparison.job} | {counts} | {'equal' if not comparison.differences else 'different'} |"
     yield ""
     for comparison in comparisons:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import torch
 from safetensors.torch import load_file
 
-from benchmarks.identity_jobs import ERROR, PREDICTIONS
+from benchmarks.identity_jobs import ERROR, PREDICTIONS, SCORES, WITHOUT_MODEL
 
 RENAMED: Final[Mapping[str, str]] = {}
 """Prefix of a tensor's name in the earlier version → its prefix in the later one. Of several that match, the longest
@@ -57,7 +57,8 @@ def compare_runs(job: str, base: Path, current: Path, *, renamed: Mapping[str, s
         current: output directory of the later version.
         renamed: prefixes of names of tensors, see `RENAMED`.
     """
-    failures = tuple(_failure(output) for output in (base, current))
+    has_model = job not in WITHOUT_MODEL
+    failures = tuple(_failure(output, PREDICTIONS if has_model else SCORES) for output in (base, current))
     if any(failures):
         names = ("BASE", "working tree")
         return Comparison(job, (), tuple(f"{n}: {f}" for n, f in zip(names, failures, strict=True) if f))
@@ -69,15 +70,16 @@ def compare_runs(job: str, base: Path, current: Path, *, renamed: Mapping[str, s
         "scores": _compare_texts(_scores(base), _scores(current)),
     }.items():
         counts.append(count)
-        differences += lines or ([f"no {sort} were found"] if count.total == 0 else [])
+        expected = has_model or sort == "scores"
+        differences += lines or ([f"no {sort} were found"] if expected and count.total == 0 else [])
     return Comparison(job, tuple(counts), tuple(differences))
 
 
-def _failure(output: Path) -> str | None:
-    """Return the last line of the error of a job that failed, or None."""
+def _failure(output: Path, file: str) -> str | None:
+    """Return the last line of the error of a job that failed or wrote no such file, or None."""
     if (output / ERROR).is_file():
         return (output / ERROR).read_text(encoding="utf-8").strip().splitlines()[-1]
-    return None if (output / PREDICTIONS).is_file() else "no predictions were written"
+    return None if (output / file).is_file() else f"no {file} was written"
 
 
 def digest(tensor: torch.Tensor) -> str:
@@ -120,7 +122,8 @@ def _describe(tensor: torch.Tensor, other: torch.Tensor) -> str:
 def _predictions(output: Path) -> dict[str, str]:
     """Return the JSON of each prediction: input and task to its text as it was written."""
     predictions = {}
-    lines = (output / PREDICTIONS).read_text(encoding="utf-8").splitlines()
+    file = output / PREDICTIONS
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     for number, line in enumerate(lines, 1):
         for task, prediction in json.loads(line)["predictions"].items():
             predictions[f"prediction {number} {task}"] = json.dumps(prediction)
@@ -135,10 +138,13 @@ def _scores(output: Path) -> dict[str, str]:
         if isinstance(value, Mapping):
             for name, inner in value.items():
                 add(f"{key}.{name}" if key else name, inner)
+        elif isinstance(value, list):
+            for number, inner in enumerate(value):
+                add(f"{key}.{number}", inner)
         else:
             values[f"score {key}"] = json.dumps(value)
 
-    add("", json.loads((output / "scores.json").read_text(encoding="utf-8")))
+    add("", json.loads((output / SCORES).read_text(encoding="utf-8")))
     return values
 
 

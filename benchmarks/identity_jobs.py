@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 PREDICTIONS: Final = "predictions.jsonl"
+SCORES: Final = "scores.json"
 ERROR: Final = "error.txt"
 """The traceback of a job that failed."""
 
@@ -30,9 +31,13 @@ READ_LOSSES: Final = frozenset(
         *("sampling/exp3", "sampling/loss_ratio", "sampling/uncertainty"),
         *("weighting/dwa", "weighting/famo", "weighting/geometric"),
         *("weighting/gradnorm", "weighting/scale", "weighting/uncertainty"),
+        "relate",
     }
 )
-"""Jobs whose sampler or weighting reads losses, so that their last bit has an effect."""
+"""Jobs that read losses, so that their last bit has an effect."""
+
+WITHOUT_MODEL: Final = frozenset({"relate"})
+"""Jobs that write only values."""
 
 _PLACES, _PERSONS = ("turin", "rome", "paris"), ("ada", "grace")
 _TOPICS = {"animals": ("cat", "dog", "bird"), "things": ("lamp", "kettle", "book"), "films": ("film", "story", "scene")}

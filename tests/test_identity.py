@@ -112,7 +112,22 @@ def test_a_job_that_failed_in_one_version_or_both_is_a_difference(tmp_path: Path
     comparison = compare_runs("job", write_run(tmp_path / "base"), current)
     assert comparison == Comparison("job", (), ("working tree: ValueError: no",))
     nothing = compare_runs("job", tmp_path / "neither", tmp_path / "nor")
-    assert nothing.differences == ("BASE: no predictions were written", "working tree: no predictions were written")
+    assert nothing.differences == (
+        "BASE: no predictions.jsonl was written",
+        "working tree: no predictions.jsonl was written",
+    )
+
+
+def test_a_job_without_a_model_is_compared_by_its_values(tmp_path: Path) -> None:
+    base, current = tmp_path / "base", tmp_path / "current"
+    for output, affinity in ((base, 0.5), (current, 0.25)):
+        output.mkdir()
+        (output / "scores.json").write_text(json.dumps({"affinity": [[1.0, affinity]], "tasks": ["a", "b"]}))
+    assert compare_runs("relate", base, base) == Comparison("relate", (Count(0, 0), Count(0, 0), Count(4, 4)), ())
+    changed = compare_runs("relate", base, current)
+    assert changed.differences == ("score affinity.0.1: 0.5 in BASE, 0.25 in the working tree",)
+    assert list(report([changed], show=0))[1] == "| relate | – | – | 3 of 4 | different |"
+    assert compare_runs("resumed", base, base).differences[0] == "BASE: no predictions.jsonl was written"
 
 
 def test_files_that_are_not_found_are_a_difference(tmp_path: Path) -> None:
@@ -166,7 +181,7 @@ def test_versions_that_sum_losses_over_a_batch_are_patched(tmp_path: Path) -> No
 
 def test_jobs_that_read_losses_are_registered(tmp_path: Path) -> None:
     members = Version(ROOT, tmp_path).members()
-    assert {f"{table}/{name}" for table, names in members.items() for name in names} >= READ_LOSSES
+    assert {f"{table}/{name}" for table, names in members.items() for name in names} >= READ_LOSSES - {"relate"}
 
 
 @needs_git
