@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nlpmtl.batched_inference import Outputs, OutputsSource, to_items
 from nlpmtl.data import TokenizedSplit
-from nlpmtl.tasks import Task
+from nlpmtl.tasks import Task, decode_all
 
 Gather = Callable[[list[Any]], list[Any]]
 """Concatenates the lists of all processes."""
@@ -151,7 +151,7 @@ def predict_splits(
         def decode(
             task: str, outputs: Sequence[Outputs], rows: NDArray[np.int64], split: TokenizedSplit = split
         ) -> list[Any]:
-            return [prediction.value for prediction in tasks[task].decode(to_items(split, task, outputs, rows))]
+            return [prediction.value for prediction in decode_all(tasks[task], to_items(split, task, outputs, rows))]
 
         local_values = list(inference.run(split, rows_of=rows_of, consume=decode))
         values = {(row, task): value for row, task, value in gather(local_values)}

@@ -73,8 +73,8 @@ class Registry:
 
         Raises:
             ValueError: the name is taken by another class.
-            ConfigError: the class defines a method by the name that it had in nlpmtl 0.1, or declares its options
-                itself and is given a model of them as well.
+            ConfigError: the class defines a method by the name that it had in nlpmtl 0.1, declares its options itself
+                and is given a model of them as well, or breaks the rules of task types.
         """
 
         def add(member: type[T]) -> type[T]:
@@ -108,6 +108,10 @@ class Registry:
                 f"{member.__module__}.{member.__qualname__} is registered with {options.__name__}, as in nlpmtl 0.1: "
                 f"register it under its name only, ({name!r}), and declare its options as annotated fields of the class"
             )
+        kind = getattr(member, "kind", None)
+        if kind != name:
+            where = f"{member.__module__}.{member.__qualname__}"
+            raise ConfigError(f"{where} is registered as {name!r}, but its attribute `kind` is {kind!r}")
         model: type[KindOptions] = make()
         return model
 

@@ -98,7 +98,9 @@ def load_task_datasets(
         labels = [e.labels[name] for e in labelled.values()]
         if not any(dataset_labels.counts.any() for dataset_labels in labels):
             places = ", ".join(rows[dataset]["train"].where for dataset in labelled)
-            raise ConfigError(f"task {name!r}: no train row has a label for it{places and f' in {places}'}")
+            needed = [f"`{key}`" for key in task.extra_inputs if key not in task.optional]
+            both = f" and its further inputs {', '.join(needed)}" if needed else ""
+            raise ConfigError(f"task {name!r}: no train row has a label for it{both}{places and f' in {places}'}")
         values = train_values(name, encoded.get("train", {}))
         task.fit(values)
         if name in earlier:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from nlpmtl.data.batch import Batch, TaskBatch, split_into_microbatches, to_device
 from nlpmtl.data.collate import BatchStats, Collator
-from nlpmtl.data.column_types import ColumnType, column_type, is_coded
+from nlpmtl.data.column_types import ColumnType, column_type, is_coded, parse_value
 from nlpmtl.data.computed_targets import ComputedLabels
 from nlpmtl.data.dataset_loader import DatasetLoader, digest_source
 from nlpmtl.data.example import Example, Input, TextInput, TokenSequence, to_input
@@ -96,6 +96,7 @@ __all__ = [
     "names_to_bio",
     "open_container",
     "parse_columns",
+    "parse_value",
     "parsed_values",
     "resolve_labels",
     "row_labels",

@@ -100,6 +100,29 @@ class ColumnType:
         return json.loads(value) if cls.arrow == pa.string() else value
 
 
+def parse_value(value: Any, example: Example, *, type: str, store: bool = False) -> Any:
+    """Return the parsed value of a raw one, for a column type by its name.
+
+    Args:
+        value: the raw value.
+        example: what the column type sees of the row.
+        type: the name of the column type.
+        store: return it as Arrow stores it.
+
+    Raises:
+        ValueError: the rule that the value breaks, or any other exception that the type raised.
+    """
+    kind = column_type(type)
+    try:
+        parsed = kind.parse(value, example)
+        return kind.store(parsed) if store else parsed
+    except ValueError:
+        raise
+    except Exception as error:  # a mistake in a plugin; the caller names the row
+        reason = f"{error.__class__.__name__}: {error}"
+        raise ValueError(f"the column type {type!r} cannot read this value: {reason}") from error
+
+
 def read_stored(value: Any, *, type: str) -> Any:
     """Return the parsed value of a stored one, for a column type by its name; None for null."""
     return value if value is None or is_coded(type) else column_type(type).from_stored(value)

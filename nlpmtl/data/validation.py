@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nlpmtl.config.dataset import InputConfig
-from nlpmtl.data.column_types import column_type, is_coded, read_stored
+from nlpmtl.data.column_types import column_type, is_coded, parse_value, read_stored
 from nlpmtl.data.example import Example, Input, to_text, to_words
 from nlpmtl.data.examples import ArrowBuffer, Examples
 from nlpmtl.data.labels import LabelType, to_label
@@ -183,7 +183,8 @@ def _columns(
                 return to_label(value, type=type_, names=names, words=row.get("words"))
             if value is None or any(row.get(other) is None for other in needed):
                 return None
-            return kind.store(kind.parse(value, _example(row, context.extra, labels, earlier)))
+            example = _example(row, context.extra, labels, earlier)
+            return parse_value(value, example, type=type_, store=True)
 
         return _Column(name, raw, kind.arrow, convert)
 

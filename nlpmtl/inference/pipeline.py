@@ -30,7 +30,7 @@ from nlpmtl.errors import ConfigError, DataError, NlpmtlError, RunError
 from nlpmtl.inference.backend import Backend
 from nlpmtl.inference.task_inputs import InputReader, TaskInputs
 from nlpmtl.kernels import release_freed_memory
-from nlpmtl.tasks import ExampleOutputs, OutputOptions, Task
+from nlpmtl.tasks import ExampleOutputs, OutputOptions, Task, decode_all
 
 Text = str | tuple[str, str] | Mapping[str, Any]
 """A text, a pair of them, or a row: ``{"text": …}``, ``{"text": …, "pair": …}`` or ``{"words": […]}``."""
@@ -151,7 +151,7 @@ class InferencePipeline:
                 ExampleOutputs(example, tokenized.sequences(places[name][row]), task_outputs.pop(row))
                 for row, example in enumerate(examples)
             ]
-            predictions = task.decode(items)
+            predictions = decode_all(task, items)
             del items, task_outputs
             if is_long:
                 release_freed_memory()

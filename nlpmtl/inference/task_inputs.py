@@ -16,7 +16,7 @@ from nlpmtl.data import (
     Container,
     Example,
     WordSplitting,
-    column_type,
+    parse_value,
     row_labels,
     to_input,
     to_plain,
@@ -180,7 +180,7 @@ def _parse_extra(example: Example, types: Sequence[tuple[str, str]], *, columns:
         if value is None:
             continue
         try:
-            parsed = replace(parsed, extra={**parsed.extra, key: column_type(name).parse(value, parsed)})
+            parsed = replace(parsed, extra={**parsed.extra, key: parse_value(value, parsed, type=name)})
         except ValueError as error:
             raise ValueError(f"{columns.get(key, key)}: {error}") from None
     return parsed
@@ -194,7 +194,8 @@ def _why_not(task: Task, example: Example) -> str:
         return f"task {task.name!r} reads {needed}, and was given {given}"
     missing = [key for key in task.extra_inputs if key not in example.extra and key not in task.optional]
     if missing:
-        keys = ", ".join(f'"{key}": …' for key in ("text", *(["pair"] if paired else []), *missing))
+        required = [key for key in task.extra_inputs if key not in task.optional]
+        keys = ", ".join(f'"{key}": …' for key in ("text", *(["pair"] if paired else []), *required))
         return f"task {task.name!r} needs {', '.join(f'`{key}`' for key in missing)}: pass a row, {{{keys}}}"
     return f"task {task.name!r} cannot predict for this input"
 

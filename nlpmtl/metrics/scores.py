@@ -47,10 +47,8 @@ def check(name: str, *, reads: PredictionType, pos_label: str | int | None) -> N
     metric = _find(name)
     if reads not in metric.reads:
         suitable = [other for other in METRICS.names() if reads in _find(other).reads]
-        raise ConfigError(
-            f"the metric {name!r} scores {' or '.join(sorted(metric.reads))}, found {reads}; "
-            f"those that score {reads}: {', '.join(suitable)}"
-        )
+        others = f"those that score {reads}: {', '.join(suitable)}" if suitable else f"no metric scores {reads}"
+        raise ConfigError(f"the metric {name!r} scores {' or '.join(sorted(metric.reads))}, found {reads}; {others}")
     if metric.needs_positive and pos_label is None:
         raise ConfigError(f'the metric {name!r} needs the positive class; write `pos_label = "<label>"`')
 

@@ -10,7 +10,7 @@ from nlpmtl.model.checks import check_files, check_length, check_loaded, check_l
 from nlpmtl.model.cost import ModelCost, estimate_cost
 from nlpmtl.model.encoder import Encoder, load_encoder, resolve_encoder_path
 from nlpmtl.model.mean_losses import mean_losses
-from nlpmtl.model.multitask import MultiTaskModel, TaskLoss, batch_losses, task_outputs
+from nlpmtl.model.multitask import MultiTaskModel, TaskLoss, batch_losses, summed_loss, task_outputs
 from nlpmtl.model.multitask_config import MultiTaskConfig
 from nlpmtl.model.saved_shapes import check_shapes
 from nlpmtl.model.sharing import (
@@ -57,5 +57,6 @@ __all__ = [
     "load_tokenizer",
     "mean_losses",
     "resolve_encoder_path",
+    "summed_loss",
     "task_outputs",
 ]

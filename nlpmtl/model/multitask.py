@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel, PreTrainedToken
 
 from nlpmtl.data import Batch, TaskBatch
 from nlpmtl.deprecation import RenamedMethod
-from nlpmtl.errors import ModelError, did_you_mean
+from nlpmtl.errors import ModelError, RunError, did_you_mean
 from nlpmtl.heads import Head, HeadContext, HeadInputs, Outputs, named_outputs
 from nlpmtl.model.encoder import Encoder, init_encoder
 from nlpmtl.model.multitask_config import MultiTaskConfig
@@ -325,11 +325,24 @@ def batch_losses(
             uncertainty = None
             if needs_uncertainties:
                 uncertainty = task.uncertainty({key: value.detach() for key, value in results.items()}, part)
-            example_losses = task.loss(results, part)
-            if part.weight is not None:
-                example_losses = example_losses * part.weight
-            losses[name] = TaskLoss(example_losses.sum(), uncertainty)
+            losses[name] = TaskLoss(summed_loss(task, results, part), uncertainty)
     return losses
+
+
+def summed_loss(task: Task, outputs: Outputs, part: TaskBatch) -> Tensor:
+    """Return the loss of a task, summed over the examples, each multiplied by its weight; a scalar.
+
+    Raises:
+        RunError: `Task.loss` did not return a number per example.
+    """
+    losses = task.loss(outputs, part)
+    if not isinstance(losses, Tensor) or losses.dim() != 1:
+        found = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else type(losses).__name__
+        raise RunError(
+            f"task {task.name!r}: loss() must return the loss of each example, a tensor [examples], never a mean over "
+            f"examples; found {found}"
+        )
+    return losses.sum() if part.weight is None else (losses * part.weight).sum()
 
 
 AutoConfig.register(MultiTaskConfig.model_type, MultiTaskConfig, exist_ok=True)

@@ -14,7 +14,7 @@ from nlpmtl.tasks.fields import TaskFields, build_task, task_from_config, task_t
 from nlpmtl.tasks.label_columns import LabelColumns, find_labels, label_shapes, parse_context, read_columns
 from nlpmtl.tasks.labeling import Labeling
 from nlpmtl.tasks.multilabel import Multilabel
-from nlpmtl.tasks.outputs import Aggregation, ExampleOutputs, Logits, OutputOptions, Prediction
+from nlpmtl.tasks.outputs import Aggregation, ExampleOutputs, Logits, OutputOptions, Prediction, decode_all
 from nlpmtl.tasks.regression import Regression
 from nlpmtl.tasks.sentiment import Sentiment
 from nlpmtl.tasks.stock_model import StockModel, fold_temperature
@@ -40,6 +40,7 @@ __all__ = [
     "Task",
     "TaskFields",
     "build_task",
+    "decode_all",
     "find_labels",
     "fold_temperature",
     "label_shapes",

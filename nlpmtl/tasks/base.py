@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import PrivateAttr
 
+from nlpmtl.config import TaskOptions
 from nlpmtl.data import (
     Example,
+    LabelType,
     Targets,
     TaskBatch,
     TextInput,
@@ -19,12 +21,13 @@ from nlpmtl.data import (
     WordSplitting,
     column_type,
 )
-from nlpmtl.errors import ConfigError
+from nlpmtl.errors import ConfigError, RunError, quote
 from nlpmtl.metrics import PredictionType, check, scores, task_score
 from nlpmtl.registry import METRICS
-from nlpmtl.tasks.error_analysis import ErrorAnalysis, count_errors
+from nlpmtl.tasks.error_analysis import ErrorAnalysis, count_errors, multi_hot, names_in
 from nlpmtl.tasks.fields import TaskFields
 from nlpmtl.tasks.outputs import DEFAULT_OUTPUT, Confidence, ExampleOutputs, OutputOptions, Prediction
+from nlpmtl.tasks.registration import check_task_type
 from nlpmtl.tasks.stock_model import StockModel
 
 if TYPE_CHECKING:
@@ -32,6 +35,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from nlpmtl.heads import HeadContext, Outputs
+
+
+_SCORED_AS: Mapping[LabelType, PredictionType] = {"class": "label", "set": "label_set"}
+"""Column type -> the type in which metrics read its values, where the names differ."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +66,13 @@ class Task(TaskFields, ABC):
         ConfigError: a field is missing, unknown or invalid, or a metric is unknown or cannot score this type.
     """
 
-    inputs: ClassVar[frozenset[str]] = frozenset({"text", "pair", "words"})
-    """Input shapes on which it can be trained."""
     optional: ClassVar[frozenset[str]] = frozenset()
     """Keys of `columns` and `extra_inputs` that may be null; a row in which another one is null is unlabelled."""
     coupled: ClassVar[bool] = False
     """Whether the loss of an example depends on the other examples of a step, as a contrastive loss does."""
     prediction_types: ClassVar[tuple[PredictionType, ...]] = ()
-    """Types in which its predictions can be scored, the preferred one first; default: its column type."""
+    """Types in which its predictions can be scored, the preferred one first; default: that of its first column, which
+    is "label" for the column type "class", "label_set" for "set", and else has the name of the column type."""
     pipeline_tag: ClassVar[str | None] = None
     """The Hub's name of the task type, which is also that of the transformers pipeline; for the card and exports."""
     plots: ClassVar[tuple[str, ...]] = ()
@@ -93,14 +99,18 @@ class Task(TaskFields, ABC):
         if {"sequences", "targets"} & vars(cls).keys() and "vectorised" not in vars(cls):
             cls.vectorised = False
         if not cls.prediction_types:
-            cls.prediction_types = (next(iter(cls.columns.values()), "class"),)
+            first = next(iter(cls.columns.values()), "class")
+            cls.prediction_types = (_SCORED_AS.get(first, first),)
         if {"decode", "format"} & vars(cls).keys() and "stock_model" not in vars(cls):
             cls.stock_model = Task.stock_model  # type: ignore[method-assign]
 
+    @classmethod
+    def options_model(cls) -> type[TaskOptions]:
+        check_task_type(cls, base=Task, keys=TaskOptions.model_fields)
+        return super().options_model()
+
     def check_fields(self) -> None:
         super().check_fields()
-        if self.input not in self.inputs:
-            raise ConfigError(f'task {self.name!r}: {self.kind} labels words, so its input must be `words = "…"`')
         least = max((column_type(name).min_labels for name in self.columns.values()), default=0)
         if len(self.labels) < least:
             raise ConfigError(f"task {self.name!r}: at least {least} label(s) are needed, found {list(self.labels)}")
@@ -301,7 +311,7 @@ class Task(TaskFields, ABC):
         """Return the id of each label, then of each gold label that the task does not know."""
         if not self.labels:
             return {}
-        unknown = (name for label in gold for name in _names_in(label))
+        unknown = (name for label in gold for name in names_in(label))
         return {name: i for i, name in enumerate(dict.fromkeys([*self.labels, *unknown]))}
 
     def prediction_type(self, metric: str) -> PredictionType:
@@ -311,11 +321,20 @@ class Task(TaskFields, ABC):
 
     def _to_metric_inputs(self, reads: PredictionType, values: Sequence[Any], ids: Mapping[str, int]) -> Any:
         """Return predictions or gold labels of rows in the type that a metric reads."""
+        if reads == "label_set":
+            return multi_hot(values, ids)
         return [self._to_metric_input(reads, value, ids) for value in values]
 
     def _to_metric_input(self, reads: PredictionType, value: Any, ids: Mapping[str, int]) -> Any:
         """Return one prediction or gold label in that type: the id of a label, or the value itself."""
-        return ids[value] if reads == "label" else value
+        if reads != "label" or not ids:
+            return value
+        if not isinstance(value, str) or value not in ids:
+            raise RunError(
+                f"task {self.name!r}: its metrics compare label names, but decode() or gold() returned "
+                f"{quote(value, limit=60)}, which is not a label"
+            )
+        return ids[value]
 
     def stock_model(self) -> StockModel | None:
         """Return what the export to a stock transformers model needs; None if no stock model predicts alike.
@@ -327,12 +346,3 @@ class Task(TaskFields, ABC):
     def describe_output(self) -> str:
         """Return what it predicts in a few words, for the model card. Default: its labels."""
         return ", ".join(f"`{label}`" for label in self.labels)
-
-
-def _names_in(value: Any) -> Iterator[str]:
-    """Yield the names in a gold label, which may be in lists."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _names_in(part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,3 +109,12 @@ def multi_hot(sets: Sequence[Sequence[str]], ids: Mapping[str, int]) -> NDArray[
     for row, names in enumerate(sets):
         hot[row, [ids[name] for name in names if name in ids]] = True
     return hot
+
+
+def names_in(value: Any) -> Iterator[str]:
+    """Yield the names in a gold label, which may be in lists."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from names_in(part)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nlpmtl.tasks.base import Task
 
 HOW_TO = "docs/howto/plugins.md"
+_INPUT_KEYS = {"text": '`text = "…"`', "pair": '`text = "…"` and `pair = "…"`', "words": '`words = "…"`'}
 
 
 class TaskFields(StrictModel):
@@ -52,6 +53,8 @@ class TaskFields(StrictModel):
     """The registered name."""
     columns: ClassVar[Mapping[str, LabelType]] = {"label": "class"}
     """Config key of each label column, and its column type."""
+    inputs: ClassVar[frozenset[str]] = frozenset({"text", "pair", "words"})
+    """Input shapes on which it can be trained."""
     extra_inputs: ClassVar[Mapping[str, LabelType]] = {}
     """Key of each further input, such as the choices of multiple choice, and its column type. The key is also that in
     the table `input` of a dataset, and in raw inputs to predict for."""
@@ -103,11 +106,16 @@ class TaskFields(StrictModel):
         self.__dict__["metrics"] = tuple(names)  # pydantic sets no class variable on an instance
 
     def check_fields(self) -> None:
-        """Check the fields against each other, once all are set. Default: nothing.
+        """Check the fields against each other, once all are set. A type that overrides it calls ``super()``.
 
         Raises:
             ConfigError: the rule that they break; it names the task.
         """
+        if self.input not in self.inputs:
+            needed = " or ".join(_INPUT_KEYS[shape] for shape in sorted(self.inputs))
+            raise ConfigError(
+                f"task {self.name!r}: the input of {self.kind} must be {needed}, found {_INPUT_KEYS[self.input]}"
+            )
 
     def __eq__(self, other: object) -> bool:
         return self is other

@@ -15,7 +15,6 @@ from nlpmtl.config import LabelName
 from nlpmtl.data import Example, LabelType, TaskBatch
 from nlpmtl.deprecation import reject_options_of
 from nlpmtl.errors import ConfigError
-from nlpmtl.metrics import PredictionType
 from nlpmtl.registry import TASKS
 from nlpmtl.tasks.calibration import best_threshold, fit_temperature_of_each
 from nlpmtl.tasks.classification import LabelTask, entropy, upcast
@@ -115,9 +114,6 @@ class Multilabel(LabelTask):
     @cached_property
     def _ids(self) -> dict[str, int]:
         return {name: i for i, name in enumerate(self.labels)}
-
-    def _to_metric_inputs(self, reads: PredictionType, values: Sequence[Any], ids: Mapping[str, int]) -> Any:
-        return multi_hot(values, ids)
 
     def format(self, prediction: Prediction, example: Example, options: OutputOptions = DEFAULT_OUTPUT) -> Any:
         """``{"labels": [{"label": "joy", "score": 0.91}, …]}``, the labels above their thresholds, by probability."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nlpmtl.data import Example, TokenSequence
+from nlpmtl.errors import RunError
+
+if TYPE_CHECKING:
+    from nlpmtl.tasks.base import Task
 
 Logits = NDArray[np.floating]
 Aggregation = Literal["first", "none"]
@@ -62,6 +66,22 @@ class ExampleOutputs:
         for sequence, array in zip(self.sequences, arrays, strict=True):
             values[sequence.word_ids] = array[sequence.words]
         return values
+
+
+def decode_all(task: Task, items: Sequence[ExampleOutputs]) -> list[Prediction]:
+    """Return the predictions of a task for some examples, as `Task.decode` makes them.
+
+    Raises:
+        RunError: it did not return a `Prediction` for each example.
+    """
+    predictions = list(task.decode(items))
+    if len(predictions) != len(items) or not all(isinstance(prediction, Prediction) for prediction in predictions):
+        types = ", ".join(sorted({type(value).__name__ for value in predictions}))
+        raise RunError(
+            f"task {task.name!r}: decode() must return a Prediction for each of {len(items)} examples, found "
+            f"{len(predictions)} values{types and f' of type {types}'}"
+        )
+    return predictions
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ from torch import Tensor
 from nlpmtl.data import TaskBatch
 from nlpmtl.errors import RunError
 from nlpmtl.heads import Outputs
+from nlpmtl.model import summed_loss
 from nlpmtl.tasks import Task
 from nlpmtl.training.distributed import all_gather_lists, all_reduce_sum, is_distributed
 
@@ -173,8 +174,7 @@ def _coupled_loss(
         gathered = all_reduce_sum(gathered)
         outputs[name] = gathered.requires_grad_() if dtype.is_floating_point else gathered
     with torch.enable_grad():
-        losses = task.loss(outputs, part)
-        loss = (losses if part.weight is None else losses * part.weight).sum()
+        loss = summed_loss(task, outputs, part)
         differentiable = {name: values for name, values in outputs.items() if values.requires_grad}
         gradients = torch.autograd.grad(loss, list(differentiable.values()), allow_unused=True)
     known = {name: gradient for name, gradient in zip(differentiable, gradients, strict=True) if gradient is not None}

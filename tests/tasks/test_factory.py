@@ -40,7 +40,7 @@ def test_a_task_has_the_options_of_its_config_and_the_labels_of_the_data() -> No
         ({"kind": "classification"}, ["a"], "text", r"task 't': at least 2 label.*found \['a'\]"),
         ({"kind": "labeling"}, [], "words", r"task 't': at least 2 label.*found \[\]"),
         ({"kind": "multilabel"}, [], "text", r"task 't': at least 1 label.*found \[\]"),
-        ({"kind": "labeling"}, ["O", "B-x"], "text", 'its input must be `words = "…"`'),
+        ({"kind": "labeling"}, ["O", "B-x"], "text", 'the input of labeling must be `words = "…"`, found `text'),
         ({"kind": "classification", "pos_label": "c"}, ["a", "b"], "text", "'c' is not among the labels"),
         (
             {"kind": "classification", "class_weights": {"aa": 1}},

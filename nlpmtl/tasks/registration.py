@@ -1,0 +1,54 @@
+"""Checks of the class of a task type when it is registered, so that a mistake in a plugin is found at its import."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from nlpmtl.data import column_type
+from nlpmtl.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from nlpmtl.tasks.fields import TaskFields
+
+_TEXT_KEYS = frozenset({"text", "pair", "words"})
+_SETS_OF_FIELDS = ("fitted", "calibrated", "changeable")
+
+
+def check_task_type(cls: type[TaskFields], *, base: type[TaskFields], keys: Collection[str]) -> None:
+    """Check that a class follows the contract of task types.
+
+    Args:
+        cls: the class.
+        base: the class that defines the contract, from which it derives.
+        keys: the config keys that all task types have.
+
+    Raises:
+        ConfigError: a method is missing, a field has the name of a method, or a name that the class gives is unknown or
+            taken.
+    """
+    problems = [f"it must define `{name}`" for name in sorted(getattr(cls, "__abstractmethods__", ()))]
+    fields = cls.own_fields().keys()
+    for name in sorted(fields - base.model_fields.keys()):
+        if hasattr(base, name):
+            problems.append(f"`{name}` cannot be a field, because {base.__name__} has an attribute of this name")
+    for attribute in _SETS_OF_FIELDS:
+        unknown = sorted(vars(cls).get(attribute, frozenset()) - cls.model_fields.keys())
+        problems += [f"`{attribute}` names {name!r}; {did_you_mean(name, fields)}" for name in unknown]
+    for attribute, taken in (("columns", {*keys, *fields}), ("extra_inputs", _TEXT_KEYS)):
+        problems += [
+            f"`{attribute}` has the key {key!r}, which is taken" for key in getattr(cls, attribute) if key in taken
+        ]
+        problems += _unknown_types(attribute, getattr(cls, attribute).values())
+    if problems:
+        raise ConfigError(f"task type {cls.__module__}.{cls.__qualname__}: {'; '.join(problems)}")
+
+
+def _unknown_types(attribute: str, names: Collection[str]) -> list[str]:
+    problems = []
+    for name in names:
+        try:
+            column_type(name)
+        except ValueError as error:
+            problems.append(f"`{attribute}`: {error}; register a column type before the task type")
+    return problems

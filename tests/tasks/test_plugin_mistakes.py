@@ -1,0 +1,197 @@
+"""Mistakes in the class of a task type: each is refused with the class or the task, and what is expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nlpmtl import ConfigError, DataError
+from nlpmtl.config import parse_dataset
+from nlpmtl.data import ColumnType, Example, TaskBatch
+from nlpmtl.errors import RunError
+from nlpmtl.heads import Outputs
+from nlpmtl.inference.task_inputs import InputReader
+from nlpmtl.model import summed_loss
+from nlpmtl.registry import COLUMN_TYPES, METRICS, TASKS
+from nlpmtl.task_datasets import load_task_datasets
+from nlpmtl.tasks import ExampleOutputs, OutputOptions, Prediction, Task, decode_all
+from tests.tiny_tokenizers import token
+
+
+@pytest.fixture(autouse=True)
+def registries(monkeypatch: pytest.MonkeyPatch) -> None:
+    for registry in (TASKS, COLUMN_TYPES, METRICS):
+        monkeypatch.setattr(registry, "_members", dict(registry._members))
+
+
+class Complete(Task):
+    """A task type with the default column, a class label."""
+
+    kind = "complete"
+    metrics = ("accuracy", "macro_f1")
+
+    def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
+        return functional.cross_entropy(outputs["logits"], batch.targets["label"], reduction="none")
+
+    def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:
+        return [Prediction(self.labels[int(item.outputs["logits"][0].argmax())]) for item in items]
+
+    def format(self, prediction: Prediction, example: Example, options: OutputOptions | None = None) -> Any:
+        return prediction.value
+
+
+class Incomplete(Task):
+    """A task type without `loss` and `decode`."""
+
+    kind = "incomplete"
+
+    def format(self, prediction: Prediction, example: Example, options: OutputOptions | None = None) -> Any:
+        return prediction.value
+
+
+def make(task_type: type[Task] = Complete, **fields: Any) -> Task:
+    return task_type(**{"name": "t", "input": "text", "labels": ("a", "b"), **fields})
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"columns": {"label": "klass"}}, "`columns`: unknown column type 'klass'; did you mean 'class'"),
+        ({"extra_inputs": {"hint": "klass"}}, "`extra_inputs`: unknown column type 'klass'"),
+        ({"columns": {"label": "class", "kind": "class"}}, "`columns` has the key 'kind', which is taken"),
+        ({"columns": {"label": "class", "metrics": "class"}}, "`columns` has the key 'metrics', which is taken"),
+        ({"extra_inputs": {"words": "class"}}, "`extra_inputs` has the key 'words', which is taken"),
+        ({"mean": 0.0, "fitted": frozenset({"means"})}, "`fitted` names 'means'; did you mean 'mean'"),
+        ({"kind": "another"}, "is registered as 'broken', but its attribute `kind` is 'another'"),
+        pytest.param(
+            {"outputs": 0.0},
+            "`outputs` cannot be a field, because Task has an attribute of this name",
+            marks=pytest.mark.filterwarnings("ignore:Field name"),
+        ),
+    ],
+)
+def test_a_broken_class_is_refused_when_it_is_registered(members: dict[str, Any], message: str) -> None:
+    annotations = {name: float for name, value in members.items() if isinstance(value, float)}
+    values = {"kind": "broken", "__module__": __name__, "__annotations__": annotations, **members}
+    with pytest.raises(ConfigError, match=message):
+        TASKS.register("broken")(type("Broken", (Complete,), values))
+
+
+def test_missing_methods_are_named_when_it_is_registered() -> None:
+    with pytest.raises(ConfigError, match=r"Incomplete: it must define `decode`; it must define `loss`"):
+        TASKS.register("incomplete")(Incomplete)
+
+
+def test_label_columns_are_scored_by_the_metrics_of_labels() -> None:
+    class Sets(Complete):
+        """A set of labels per row."""
+
+        kind = "sets"
+        columns: ClassVar[Mapping[str, str]] = {"label": "set"}
+        prediction_types = ()
+        metrics = ("micro_f1", "macro_f1")
+
+    assert make().score(["a", "b"], ["a", "c"])["accuracy"] == 0.5
+    assert make(Sets).score([["a", "b"], []], [["a"], []])["micro_f1"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("value", [0, np.int64(1), ["a"], "c"])
+def test_predictions_that_are_not_labels_are_named(value: Any) -> None:
+    with pytest.raises(RunError, match=r"task 't': its metrics compare label names, but decode\(\) or gold\(\) ret"):
+        make().score([value], ["a"])
+
+
+@pytest.mark.parametrize("input", ["text", "words"])
+def test_an_input_of_another_shape_is_named(input: str) -> None:
+    class Pairs(Complete):
+        """A task type on pairs."""
+
+        kind = "pairs"
+        inputs = frozenset({"pair"})
+
+    with pytest.raises(ConfigError, match=f'the input of pairs must be `text = "…"` and `pair = "…"`, found `{input}'):
+        make(Pairs, input=input)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_decode_returns_a_prediction_per_example(count: int) -> None:
+    class Other(Complete):
+        """A type that decodes another number of examples."""
+
+        kind = "other"
+
+        def decode(self, items: Sequence[ExampleOutputs]) -> list[Prediction]:
+            return [Prediction("a")] * count
+
+    items = [ExampleOutputs(Example(), [], {})] * 2
+    with pytest.raises(
+        RunError, match=rf"task 't': decode\(\) must return .* each of 2 examples, found {count} values"
+    ):
+        decode_all(make(Other), items)
+
+
+@pytest.mark.parametrize("loss", [torch.tensor(0.5), torch.ones(2, 1), 0.5], ids=["mean", "column", "float"])
+def test_the_loss_is_a_number_per_example(loss: Any) -> None:
+    class Other(Complete):
+        """A type with another loss."""
+
+        kind = "other"
+
+        def loss(self, outputs: Outputs, batch: TaskBatch) -> Tensor:
+            return loss  # type: ignore[no-any-return]
+
+    part = TaskBatch(torch.arange(2), {"label": torch.tensor([0, 1])}, torch.tensor([1.0, 2.0]))
+    assert float(summed_loss(make(), {"logits": torch.zeros(2, 2)}, part)) == pytest.approx(3 * np.log(2))
+    with pytest.raises(RunError, match=r"task 't': loss\(\) must return the loss of each example.*found (shape|float)"):
+        summed_loss(make(Other), {}, part)
+
+
+class Pair(ColumnType):
+    """Two numbers in order; comparing other values raises a TypeError."""
+
+    @staticmethod
+    def parse(value: Any, example: Example) -> Any:
+        if value[0] > value[1]:
+            raise ValueError("two numbers in order were expected")
+        return np.array(value) if value == [0, 0] else value
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([2, 1], "two numbers in order were expected"),
+        ([1, "a"], "the column type 'pair_of_test' cannot read this value: TypeError"),
+        (5, "the column type 'pair_of_test' cannot read this value: TypeError"),
+        ([], "the column type 'pair_of_test' cannot read this value: IndexError"),
+        ([0, 0], "the column type 'pair_of_test' cannot read this value: TypeError.*ndarray"),
+    ],
+)
+def test_the_row_of_a_value_is_named_for_which_a_column_type_fails(value: Any, message: str) -> None:
+    COLUMN_TYPES.register("pair_of_test")(Pair)
+
+    class Spans(Complete):
+        """A class label of a span."""
+
+        kind = "spans_of_test"
+        extra_inputs: ClassVar[Mapping[str, str]] = {"span": "pair_of_test"}
+
+    TASKS.register("spans_of_test")(Spans)
+    rows = [{"text": "a cat", "span": span, "topic": topic} for span, topic in (([1, 2], "x"), (value, "y"))]
+    tables = {
+        "data": {"files": {"train": rows}},
+        "input": {"text": "text", "span": "span"},
+        "tasks": {"t": {"kind": "spans_of_test", "label": "topic"}},
+    }
+    with pytest.raises(DataError, match=f"d: train, row 2: span: {message}"):
+        load_task_datasets(
+            {"d": parse_dataset(tables, where="d.toml")}, tokenizer=token(), max_length=8, splits=("train",)
+        )
+    if value != [0, 0]:  # a prediction does not store the parsed value
+        with pytest.raises(ValueError, match=f"span: {message}"):
+            InputReader({"t": make(Spans)}, names=["t"]).read({"text": "a cat", "span": value})
