@@ -35,7 +35,7 @@ def test_a_model_does_not_record_whether_rows_were_packed(tmp_path: Path) -> Non
 def test_packing_works_with_every_encoder_option(tmp_path: Path, extra: dict[str, bool]) -> None:
     run = make_run(tmp_path, train={"steps": 3, "batch_size": 8})
     plain = train_tiny(run, tmp_path / "plain")
-    configured = train_tiny({**run, "encoder": {**run["encoder"], **extra}}, tmp_path / "told")
+    configured = train_tiny({**run, "encoder": {**run["encoder"], **extra}}, tmp_path / "configured")
     assert weights(plain.model_dir).keys() == weights(configured.model_dir).keys()
     if "freeze" not in extra:
         assert max_weight_difference(plain.model_dir, configured.model_dir) < 1e-5

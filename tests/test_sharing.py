@@ -63,7 +63,7 @@ def test_a_resumed_run_keeps_the_task_covariance(tmp_path: Path) -> None:
 def test_schemes_work_with_every_encoder_option(extra: dict[str, bool], tmp_path: Path) -> None:
     run = make_run(tmp_path, sharing={"kind": "layers", "shared": 1}, train=TRAIN, dropout=0.0)
     plain = train_tiny(run, tmp_path / "plain")
-    configured = train_tiny({**run, "encoder": {**run["encoder"], **extra}}, tmp_path / "told")
+    configured = train_tiny({**run, "encoder": {**run["encoder"], **extra}}, tmp_path / "configured")
     if "freeze" not in extra:
         assert max_weight_difference(plain.model_dir, configured.model_dir) < 1e-5
         return

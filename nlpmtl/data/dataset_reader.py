@@ -61,7 +61,7 @@ class DatasetReader:
             directory: where to store the examples in files; default: in memory.
 
         Raises:
-            ConfigError: a column not found.
+            ConfigError: a column is missing.
             DataError: rows are invalid (the first ones are listed), or a source cannot be read or has no rows.
             OSError: the files cannot be written.
         """

@@ -31,7 +31,7 @@ NumberedRows = Iterator[tuple[int, RawRow]]
 
 
 class MissingColumn(NamedTuple):
-    """A column that not found of a split: an error message, and the most similar existing column, if any."""
+    """A column that a split does not have: an error message, and the most similar existing column, if any."""
 
     message: str
     nearest: str | None

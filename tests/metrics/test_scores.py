@@ -83,8 +83,8 @@ class TestMetricsOfEvaluate:
         code = f"""
 from nlpmtl.metrics import scores
 
-for said in ([0, 0], [1, 0]):
-    print(scores(["evaluate:{script}", "accuracy"], predictions=said, references=[0, 0], reads="label"))
+for predictions in ([0, 0], [1, 0]):
+    print(scores(["evaluate:{script}", "accuracy"], predictions=predictions, references=[0, 0], reads="label"))
 """
         result = subprocess.run(
             [sys.executable, "-c", code],

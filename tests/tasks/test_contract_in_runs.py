@@ -1,4 +1,4 @@
-"""What a run promises for every registered task type, and for the plugin of `examples/`.
+"""Properties of runs with every registered task type, and with the plugin of `examples/`.
 
 All types are trained in one mixture, so that each run is paid for once.
 """

@@ -1,4 +1,4 @@
-"""What holds for every registered kind of task."""
+"""Contracts of every registered task type."""
 
 from __future__ import annotations
 

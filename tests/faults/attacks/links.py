@@ -1,4 +1,4 @@
-"""Symbolic links in place of files that are read or written."""
+"""Symbolic links instead of files that are read or written."""
 
 from __future__ import annotations
 

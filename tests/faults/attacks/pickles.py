@@ -1,4 +1,4 @@
-"""Pickles in place of every file that is loaded."""
+"""Pickles instead of every file that is loaded."""
 
 from __future__ import annotations
 
