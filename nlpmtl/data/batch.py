@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -180,53 +182,57 @@ def pad_rows(
     return torch.from_numpy(padded)
 
 
-def optimal_length_batches(lengths: Sequence[int], *, overhead: int, limit: int | None = None) -> list[tuple[int, int]]:
+def optimal_length_batches(
+    lengths: Sequence[int], *, overhead: int, limit: int | None = None, counts: Sequence[int] | None = None
+) -> list[tuple[int, int]]:
     """Return the consecutive batches that minimise padded tokens plus an overhead per batch.
 
-    Dynamic programming over the ends of batches, in linear time: for each start, the cost of a batch is linear in its
-    end, with a smaller slope for later starts, so a later start is better from some end on. Among starts with equal
-    cost, the first is chosen.
+    Dynamic programming over the ends of batches, in n log n time: for each start, the cost of a batch is linear in the
+    number of its sequences, with a smaller slope for later starts, so a later start is better from some end on. Among
+    starts with equal cost, the first is chosen.
 
     Args:
-        lengths: the lengths of the rows in tokens, ≥ 1, in descending order.
+        lengths: the tokens of the longest sequence of each row, ≥ 1, in descending order.
         overhead: the fixed cost of a batch, in tokens.
-        limit: the maximum padded tokens of a batch; default: none. A longer row is a batch by itself.
+        limit: the maximum padded tokens of a batch; default: none. A row that exceeds it is a batch by itself.
+        counts: the number of sequences of each row, ≥ 1; default: 1.
 
     Returns:
         Start and end (exclusive) of each batch.
     """
     count = len(lengths)
+    before = list(range(count + 1)) if counts is None else [0, *accumulate(counts)]  # sequences before each row
     cost, start, last = [0] * (count + 1), [0] * (count + 1), [0] * count
     best: deque[tuple[int, int]] = deque()  # (start, the first end for which it is the best one)
+
+    def end_from_which(new: int, old: int) -> int:
+        """Return the first end for which the new start is cheaper, or the old batch exceeds the limit."""
+        steeper = lengths[old] - lengths[new]
+        behind = (cost[new] - before[new] * lengths[new]) - (cost[old] - before[old] * lengths[old])
+        if steeper > 0:
+            return min(bisect_right(before, behind // steeper), last[old] + 1)
+        return 0 if behind < 0 else last[old] + 1
+
     for end in range(1, count + 1):
         new = end - 1
-        longest = lengths[new]
-        last[new] = count if limit is None else new + max(1, limit // longest)
-        while best and (ahead := _end_from_which(new, best[-1][0], cost, lengths, last)) <= max(best[-1][1], end):
+        fitting = count if limit is None else bisect_right(before, before[new] + limit // lengths[new]) - 1
+        last[new] = max(end, fitting)
+        while best and (ahead := end_from_which(new, best[-1][0])) <= max(best[-1][1], end):
             best.pop()
         if not best:
             best.append((new, end))
-        elif ahead <= min(count, last[new]):
+        elif ahead <= last[new]:
             best.append((new, ahead))
         while len(best) > 1 and best[1][1] <= end:
             best.popleft()
         start[end] = best[0][0]
-        cost[end] = cost[start[end]] + overhead + (end - start[end]) * lengths[start[end]]
+        cost[end] = cost[start[end]] + overhead + (before[end] - before[start[end]]) * lengths[start[end]]
     batches = []
-    end = len(lengths)
+    end = count
     while end > 0:
         batches.append((start[end], end))
         end = start[end]
     return batches[::-1]
-
-
-def _end_from_which(new: int, old: int, cost: Sequence[int], lengths: Sequence[int], last: Sequence[int]) -> int:
-    """Return the first end for which the new start is cheaper than the old one, or the old batch exceeds the limit."""
-    steeper = lengths[old] - lengths[new]
-    behind = (cost[new] - new * lengths[new]) - (cost[old] - old * lengths[old])
-    if steeper > 0:
-        return min(behind // steeper + 1, last[old] + 1)
-    return 0 if behind < 0 else last[old] + 1
 
 
 def greedy_length_batches(lengths: Sequence[int], *, limit: int) -> list[tuple[int, int]]:
@@ -249,7 +255,13 @@ def greedy_length_batches(lengths: Sequence[int], *, limit: int) -> list[tuple[i
 
 
 def split_into_microbatches(
-    rows: Sequence[_Row], *, lengths: Sequence[int], world_size: int, limit: int, overhead: int | None
+    rows: Sequence[_Row],
+    *,
+    lengths: Sequence[int],
+    world_size: int,
+    limit: int,
+    overhead: int | None,
+    counts: Sequence[int] | None = None,
 ) -> list[list[list[_Row]]]:
     """Split the rows of a step over all ranks, and those of each rank into micro-batches of similar length.
 
@@ -257,11 +269,12 @@ def split_into_microbatches(
 
     Args:
         rows: rows of the step.
-        lengths: number of tokens of each row.
+        lengths: number of tokens of each row; of its longest sequence if rows are padded.
         world_size: number of ranks.
         limit: maximum number of tokens in a micro-batch, padding included; a longer row is a micro-batch by itself.
         overhead: cost of a micro-batch besides its tokens, in tokens. None if rows are not padded: then micro-batches
             are filled greedily.
+        counts: number of sequences of each row, if rows are padded; default: 1.
 
     Returns:
         The micro-batches of each rank. Ranks may have different numbers of them, or none.
@@ -274,6 +287,7 @@ def split_into_microbatches(
         if overhead is None:
             batches = greedy_length_batches(sorted_lengths, limit=limit)
         else:
-            batches = optimal_length_batches(sorted_lengths, overhead=overhead, limit=limit)
+            sorted_counts = None if counts is None else [counts[index] for index in indices]
+            batches = optimal_length_batches(sorted_lengths, overhead=overhead, limit=limit, counts=sorted_counts)
         split.append([[rows[index] for index in indices[start:end]] for start, end in batches])
     return split

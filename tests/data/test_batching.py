@@ -17,15 +17,28 @@ def every_way(count: int) -> list[list[tuple[int, int]]]:
     return [list(zip((0, *ends), (*ends, count), strict=True)) for ends in inner]
 
 
-@given(LENGTHS, st.integers(0, 40), st.none() | st.integers(1, 90))
-def test_optimal_length_batches_are_optimal(lengths: list[int], overhead: int, limit: int | None) -> None:
+@settings(max_examples=300)
+@given(
+    LENGTHS,
+    st.integers(0, 40),
+    st.none() | st.integers(1, 90),
+    st.none() | st.lists(st.integers(1, 5), min_size=7, max_size=7),
+)
+def test_optimal_length_batches_are_optimal(
+    lengths: list[int], overhead: int, limit: int | None, some_counts: list[int] | None
+) -> None:
+    counts = None if some_counts is None else some_counts[: len(lengths)]
+
+    def padded(a: int, b: int) -> int:
+        return (b - a if counts is None else sum(counts[a:b])) * lengths[a]
+
     def cost(cuts: list[tuple[int, int]]) -> int:
-        return sum(overhead + (b - a) * lengths[a] for a, b in cuts)
+        return sum(overhead + padded(a, b) for a, b in cuts)
 
     def fits(cuts: list[tuple[int, int]]) -> bool:
-        return limit is None or all(b - a == 1 or (b - a) * lengths[a] <= limit for a, b in cuts)
+        return limit is None or all(b - a == 1 or padded(a, b) <= limit for a, b in cuts)
 
-    batches = optimal_length_batches(lengths, overhead=overhead, limit=limit)
+    batches = optimal_length_batches(lengths, overhead=overhead, limit=limit, counts=counts)
     if not lengths:
         assert batches == []
         return
