@@ -10,7 +10,6 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 import torch
 from accelerate import Accelerator
@@ -34,6 +33,10 @@ _BATCH_OVERHEAD = {"cpu": 64, "cuda": 4096}
 
 class RankFailureError(RunError):
     """A failure on one rank that cannot be communicated to the others."""
+
+
+class _OutOfMemoryError(Exception):
+    """Memory ran out on any rank; raised on all ranks."""
 
 
 @dataclass(frozen=True)
@@ -126,22 +129,39 @@ class GradientAccumulator:
             RunError: memory is too small for a single row; on all ranks.
             RankFailureError: memory ran out and the model is sharded.
         """
-        names = None if loss_scales is None else list(loss_scales)
         while True:
             microbatches = self._split(rows)
-            coupled = self._coupled(rows, microbatches, names=names)
-            losses: Mapping[str, CoupledLoss] = {}
-            if coupled and loss_scales is not None:
-                if first is None or first.micro_tokens != self.micro_tokens:
-                    first = self._attempt(rows, microbatches, names=names, coupled=coupled, only_coupled=True)
-                losses = {} if first is None else first.coupled
-            if not coupled or loss_scales is None or first is not None:
-                result = self._attempt(
-                    rows, microbatches, names=names, coupled=coupled, loss_scales=loss_scales, losses=losses
-                )
-                if result is not None:
-                    return result
-            self._halve_micro_tokens(rows, largest=max(len(batch) for batches in microbatches for batch in batches))
+            try:
+                return self._run(rows, microbatches, loss_scales=loss_scales, first=first)
+            except _OutOfMemoryError:
+                self._halve_micro_tokens(rows, largest=max(len(batch) for batches in microbatches for batch in batches))
+
+    def _run(
+        self,
+        rows: StepRows,
+        microbatches: Sequence[Sequence[Sequence[int]]],
+        *,
+        loss_scales: Mapping[str, float] | None,
+        first: ForwardResult | None,
+    ) -> ForwardResult:
+        """Compute the rows in these micro-batches; arguments as of `run`.
+
+        Raises:
+            _OutOfMemoryError: memory ran out on any rank; no gradients are left.
+        """
+        names = None if loss_scales is None else list(loss_scales)
+        coupled = self._coupled(rows, microbatches, names=names)
+        cache = OutputCache(coupled, microbatches[self.accelerator.process_index]) if coupled else None
+        if loss_scales is None:
+            return self._run_pass(rows, microbatches, Pass(names, coupled, cache=cache))
+        losses: Mapping[str, CoupledLoss] = {}
+        if coupled:  # their gradients need the outputs of all micro-batches
+            if first is None or first.micro_tokens != self.micro_tokens:
+                # The ranks of a sharded model run the same number of micro-batches, so none is left out.
+                only_coupled = Pass(names, coupled, cache=cache, only_coupled=not self.is_sharded)
+                first = self._run_pass(rows, microbatches, only_coupled)
+            losses = first.coupled
+        return self._run_pass(rows, microbatches, Pass(names, coupled, loss_scales=loss_scales, losses=losses))
 
     def _split(self, rows: StepRows) -> list[list[list[int]]]:
         """Return the micro-batches of each rank, as indices of rows."""
@@ -163,45 +183,33 @@ class GradientAccumulator:
             return {}
         return {name: task for name, task in coupled.items() if self.collate.carrying(rows.rows, task=name).any()}
 
-    def _attempt(
-        self,
-        rows: StepRows,
-        microbatches: Sequence[Sequence[Sequence[int]]],
-        *,
-        names: Sequence[str] | None,
-        coupled: Mapping[str, Task],
-        loss_scales: Mapping[str, float] | None = None,
-        losses: Mapping[str, CoupledLoss] = MappingProxyType({}),
-        only_coupled: bool = False,
-    ) -> ForwardResult | None:
-        """Compute the rows once; return None, without gradients, if memory runs out on any rank.
+    def _run_pass(self, rows: StepRows, microbatches: Sequence[Sequence[Sequence[int]]], pass_: Pass) -> ForwardResult:
+        """Run the micro-batches of this rank, then reduce gradients, or compute coupled losses, over all ranks.
 
         Args:
             rows: rows of the step.
             microbatches: micro-batches of each rank, as indices of rows.
-            names: names of the tasks; None: all.
-            coupled: tasks whose losses are computed over the whole step.
-            loss_scales: see `run`.
-            losses: losses of the coupled tasks, known from the first pass; only with `loss_scales`.
-            only_coupled: whether only these losses are needed: then the sums of others are not complete.
+            pass_: what is computed.
+
+        Raises:
+            _OutOfMemoryError: memory ran out on any rank; no gradients are left.
         """
         local = microbatches[self.accelerator.process_index]
-        # A layer of a sharded model computes on all ranks at once, so all run the same number of passes.
-        passes = max(map(len, microbatches)) if self.is_sharded else len(local)
-        cache = OutputCache(coupled, local) if coupled and loss_scales is None else None
-        run = Pass(names, loss_scales, coupled, cache, losses, only_coupled and not self.is_sharded)
-        sums = self._run_microbatches(rows, local, passes=passes, run=run)
+        # A layer of a sharded model computes on all ranks at once, so all run the same number of micro-batches.
+        count = max(map(len, microbatches)) if self.is_sharded else len(local)
+        sums = self._run_microbatches(rows, local, count=count, pass_=pass_)
         present = [int(p.grad is not None) for p in self.parameters]
         out_of_memory, stop_signal, *present = all_reduce_max(
             [int(sums is None), self.signals.received, *present], device=self.device
         )
         if sums is None or out_of_memory:
             self.zero_grad()
-            return None
-        if loss_scales is not None:
+            raise _OutOfMemoryError
+        losses = pass_.losses
+        if pass_.loss_scales is not None:
             all_reduce_gradients(self.parameters, present=[bool(value) for value in present])
-        elif cache is not None:
-            losses = self._coupled_losses(rows, cache)
+        elif pass_.cache is not None:
+            losses = self._coupled_losses(rows, pass_.cache)
         for name, coupled_loss in losses.items():  # the same on all ranks: their sum counts that of one
             index = list(self.tasks).index(name)
             sums[0, index] = coupled_loss.loss if self.accelerator.is_main_process else 0.0
@@ -245,24 +253,24 @@ class GradientAccumulator:
         )
 
     def _run_microbatches(
-        self, rows: StepRows, microbatches: Sequence[Sequence[int]], *, passes: int, run: Pass
+        self, rows: StepRows, microbatches: Sequence[Sequence[int]], *, count: int, pass_: Pass
     ) -> Tensor | None:
         """Return the summed losses and uncertainties of this rank, ``[2, tasks]``; None if memory runs out.
 
-        Passes without a micro-batch compute a row with scales of zero.
+        If there are fewer micro-batches than `count`, the others compute a row whose loss is scaled by zero.
         """
         sums = torch.zeros(2, len(self.tasks), dtype=torch.float64, device=self.device)
         try:
-            for number in range(passes):
+            for number in range(count):
                 self._seed_dropout(rows.step, number)
                 if number >= len(microbatches):
-                    self._run_microbatch(rows.rows[:1], run, number=None)
+                    self._run_microbatch(rows.rows[:1], pass_, number=None)
                     continue
                 batch_rows = [rows.rows[i] for i in microbatches[number]]
-                if run.only_coupled and run.cache is not None and not self._carries(batch_rows, run.coupled):
-                    run.cache.add({})
+                if pass_.only_coupled and pass_.cache is not None and not self._carries(batch_rows, pass_.coupled):
+                    pass_.cache.add({})
                 else:
-                    sums += self._run_microbatch(batch_rows, run, number=number)
+                    sums += self._run_microbatch(batch_rows, pass_, number=number)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -278,26 +286,26 @@ class GradientAccumulator:
         """Return whether a row has targets for one of the tasks."""
         return any(self.collate.carrying(rows, task=task).any() for task in tasks)
 
-    def _run_microbatch(self, rows: Sequence[RowRef], run: Pass, *, number: int | None) -> Tensor:
+    def _run_microbatch(self, rows: Sequence[RowRef], pass_: Pass, *, number: int | None) -> Tensor:
         """Forward pass, losses and backward pass; return summed losses and uncertainties, ``[2, tasks]``.
 
         Args:
             rows: rows of the micro-batch.
-            run: the pass.
+            pass_: what is computed.
             number: number of the micro-batch; None for rows that do not count.
         """
-        with nullcontext() if run.loss_scales is not None else torch.no_grad():
-            batch = self.collate(rows, tasks=run.names).to(self.device)
-            outputs = self._outputs(batch, names=run.names)
-            computed = self._losses(batch, outputs, names=outputs.keys() - run.coupled.keys())
-        if run.loss_scales is not None:
-            scales = run.loss_scales if number is not None else dict.fromkeys(run.loss_scales, 0.0)
+        with nullcontext() if pass_.loss_scales is not None else torch.no_grad():
+            batch = self.collate(rows, tasks=pass_.names).to(self.device)
+            outputs = self._outputs(batch, names=pass_.names)
+            computed = self._losses(batch, outputs, names=outputs.keys() - pass_.coupled.keys())
+        if pass_.loss_scales is not None:
+            scales = pass_.loss_scales if number is not None else dict.fromkeys(pass_.loss_scales, 0.0)
             terms = [task.loss * scales[name] for name, task in computed.items()]
-            if run.coupled:
-                terms += coupled_terms(run, outputs, number=number)
+            if pass_.coupled:
+                terms += coupled_terms(pass_, outputs, number=number)
             self.accelerator.backward(torch.stack(terms).sum())
-        elif run.cache is not None and number is not None:
-            run.cache.add(outputs)
+        elif pass_.cache is not None and number is not None:
+            pass_.cache.add(outputs)
         if not computed:
             return torch.zeros(2, len(self.tasks), dtype=torch.float64, device=self.device)
         zero, unknown = (next(iter(computed.values())).loss.new_full((), value) for value in (0.0, math.nan))

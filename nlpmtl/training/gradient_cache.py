@@ -113,36 +113,36 @@ class Pass:
 
     Args:
         names: names of the tasks to compute; None: all.
-        loss_scales: scale of each task's summed loss; None: no gradients.
         coupled: tasks whose losses are computed over the whole step.
-        cache: outputs of these tasks, which a pass without gradients fills; None with gradients.
-        losses: their losses, which a pass with gradients reads.
-        only_coupled: whether only the outputs of coupled tasks are needed.
+        loss_scales: scale of each task's summed loss; None: no gradients.
+        losses: losses of the coupled tasks, which a pass with gradients reads.
+        cache: outputs of these tasks, which a pass without gradients fills.
+        only_coupled: whether only the outputs of coupled tasks are needed: then the sums of others are not complete.
     """
 
     names: Sequence[str] | None
-    loss_scales: Mapping[str, float] | None
     coupled: Mapping[str, Task]
-    cache: OutputCache | None
-    losses: Mapping[str, CoupledLoss]
+    loss_scales: Mapping[str, float] | None = None
+    losses: Mapping[str, CoupledLoss] = field(default_factory=dict)
+    cache: OutputCache | None = None
     only_coupled: bool = False
 
 
-def coupled_terms(run: Pass, outputs: Mapping[str, Outputs], *, number: int | None) -> list[Tensor]:
+def coupled_terms(pass_: Pass, outputs: Mapping[str, Outputs], *, number: int | None) -> list[Tensor]:
     """Return the terms of a micro-batch whose gradient is that of the coupled losses.
 
     Args:
-        run: a pass with gradients.
+        pass_: a pass with gradients.
         outputs: outputs of all tasks.
         number: number of the micro-batch; None: the terms have a gradient of zero.
     """
-    assert run.loss_scales is not None, "the pass has no gradients"
+    assert pass_.loss_scales is not None, "the pass has no gradients"
     terms = []
-    for name in run.coupled:
-        gradients = {} if number is None else run.losses[name].gradients[number]
+    for name in pass_.coupled:
+        gradients = {} if number is None else pass_.losses[name].gradients[number]
         for key, values in outputs.get(name, {}).items():
             if key in gradients:
-                terms.append((values * gradients[key]).sum() * run.loss_scales[name])
+                terms.append((values * gradients[key]).sum() * pass_.loss_scales[name])
             elif values.requires_grad:
                 terms.append(values.sum() * 0.0)
     return terms

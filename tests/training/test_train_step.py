@@ -35,7 +35,7 @@ def price(lengths: list[int], *, overhead: int) -> int:
     return overhead + len(lengths) * max(lengths)
 
 
-def split_lengths(lengths: list[int], **options: int) -> list[list[list[int]]]:
+def split_lengths(lengths: list[int], **options: Any) -> list[list[list[int]]]:
     """Return the micro-batches of every rank, as the lengths of their rows."""
     rows: list[RowRef] = [RowRef(0, i) for i in range(len(lengths))]
     ranks = split_into_microbatches(rows, lengths=lengths, **options)
