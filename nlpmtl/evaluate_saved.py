@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from nlpmtl.batched_inference import Inference, max_batch_tokens
-from nlpmtl.config import dotted
+from nlpmtl.config import flatten
 from nlpmtl.data_checks import check_datasets
 from nlpmtl.errors import DataError
 from nlpmtl.evaluation import Scores
@@ -56,7 +56,7 @@ def evaluate(
     import_plugins(plugins)
     with global_state_restored():
         return _evaluate(
-            model, data, split=split, revision=revision, device=device, dtype=dtype, overrides=dotted(overrides)
+            model, data, split=split, revision=revision, device=device, dtype=dtype, overrides=flatten(overrides)
         )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nlpmtl.config import DatasetConfig, check_output, parse_dataset, read_dataset, shipped_configs
+from nlpmtl.config import DatasetConfig, builtin_configs, check_output, parse_dataset, read_dataset
 from nlpmtl.data import LabelType
 from nlpmtl.data.raw_rows import RawRow, RawRows
 from nlpmtl.data.source import find_splits
@@ -121,7 +121,7 @@ def submit(model: Predictor, output: Path, *, fill: Fill | None = None) -> Itera
 
 
 def _read_config(name: str) -> DatasetConfig:
-    path = shipped_configs() / f"{name}.toml"
+    path = builtin_configs() / f"{name}.toml"
     return parse_dataset(read_dataset(path), where=str(path))
 
 

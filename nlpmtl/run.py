@@ -13,7 +13,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from nlpmtl.build import build_trainer
-from nlpmtl.config import RunConfig, dotted, parse_output, plain_config
+from nlpmtl.config import RunConfig, flatten, parse_output, plain_config
 from nlpmtl.data_checks import check_datasets
 from nlpmtl.deprecation import RenamedAttribute
 from nlpmtl.errors import ConfigError, RunError
@@ -117,7 +117,7 @@ def train(source: Source, *, output: str | Path | None = None, resume: bool = Fa
         result.scores["topic"]["accuracy"]
         model = nlpmtl.Predictor.from_pretrained(result.model_dir)
     """
-    config, applied = load_run(source, output=output, resume=resume, overrides=dotted(overrides))
+    config, applied = load_run(source, output=output, resume=resume, overrides=flatten(overrides))
     (result,) = deque(iter_train(config, output=output, resume=resume, overrides=applied), maxlen=1)
     assert isinstance(result, TrainResult), "the last event of a run without an error"
     return result

@@ -17,7 +17,6 @@ import nlpmtl.weighting  # noqa: F401
 from nlpmtl.config import (
     DatasetConfig,
     RunConfig,
-    describe,
     find_run,
     parse_dataset,
     parse_run,
@@ -26,12 +25,13 @@ from nlpmtl.config import (
     read_run,
     read_toml,
     replace_old_overrides,
+    source_name,
 )
 from nlpmtl.errors import ConfigError
 from nlpmtl.plugins import import_plugins
 
 Source = str | Path | Mapping[str, Any] | RunConfig
-"""A run file, the name of a shipped run file, a dict, or a config."""
+"""A run file, the name of a built-in run file, a dict, or a config."""
 
 
 def load_config(source: Source, *, overrides: Mapping[str, Any] | None = None) -> RunConfig:
@@ -42,10 +42,10 @@ def load_config(source: Source, *, overrides: Mapping[str, Any] | None = None) -
     """
     if not isinstance(source, str | Path | Mapping | RunConfig):
         kind = type(source).__name__
-        raise ConfigError(f"a run file, the name of a shipped one, a dict or a RunConfig was expected, found a {kind}")
+        raise ConfigError(f"a run file, the name of a built-in one, a dict or a RunConfig was expected, found a {kind}")
     source = find_run(source) if isinstance(source, str | Path) else source
     import_plugins(plugins_of(source, overrides=overrides))
-    return parse_run(read_run(source, overrides=overrides), where=describe(source))
+    return parse_run(read_run(source, overrides=overrides), where=source_name(source))
 
 
 def load_run(
@@ -79,7 +79,7 @@ def load_datasets(
     """Return the datasets of a run, or the dataset of a dataset file or of a dict, by name.
 
     Args:
-        data: a run file, the name of a shipped one, or a dataset file; or a dict of either.
+        data: a run file, the name of a built-in one, or a dataset file; or a dict of either.
         overrides: dotted key = value, for a run.
 
     Raises:

@@ -18,7 +18,7 @@ import torch
 from datasets import ClassLabel, Dataset, Features, Value
 
 from nlpmtl import ConfigError, Predictor
-from nlpmtl.config import parse_dataset, read_dataset, shipped_configs
+from nlpmtl.config import builtin_configs, parse_dataset, read_dataset
 from nlpmtl.glue import submit
 from nlpmtl.model import MultiTaskModel, load_encoder
 from nlpmtl.tasks import build_task
@@ -60,7 +60,7 @@ print(json.dumps(written))
 
 
 def dataset_config(name: str) -> Any:
-    path = shipped_configs() / f"{name}.toml"
+    path = builtin_configs() / f"{name}.toml"
     return parse_dataset(read_dataset(path), where=name)
 
 

@@ -15,7 +15,7 @@ from nlpmtl.affinity.probe import AffinityProbe, ProbeResult, shared_parameters
 from nlpmtl.affinity.probe_batches import ProbeBatches
 from nlpmtl.affinity.relations import ALL, Relations, summarize
 from nlpmtl.build import build_trainer
-from nlpmtl.config import RunConfig, check_writable, dotted, parse_output, plain_config
+from nlpmtl.config import RunConfig, check_writable, flatten, parse_output, plain_config
 from nlpmtl.errors import ConfigError, RunError
 from nlpmtl.fs import write_atomic, write_json
 from nlpmtl.run import Source, TrainingStarted, load_config, load_inputs
@@ -78,7 +78,7 @@ def relate(
         for pair in relations.pairs:
             print(*pair.tasks, pair.reading)
     """
-    config = load_config(source, overrides=dotted(overrides))
+    config = load_config(source, overrides=flatten(overrides))
     (result,) = deque(iter_relate(config, output=output, steps=steps, encoders=encoders), maxlen=1)
     assert isinstance(result, Relations), "a measurement without an error ends with its result"
     return result

@@ -21,7 +21,7 @@ from nlpmtl.comparison.report import write_report
 from nlpmtl.comparison.results import CompareResult
 from nlpmtl.comparison.run_summary import cleanup, read_run_json, read_summary, write_summary
 from nlpmtl.comparison.statistics import RESAMPLES
-from nlpmtl.config import RunConfig, dotted, parse_output, plain_config
+from nlpmtl.config import RunConfig, flatten, parse_output, plain_config
 from nlpmtl.errors import ConfigError, RunError, StoppedError, plain
 from nlpmtl.model import Encoder
 from nlpmtl.run import Event, Source, TrainResult, iter_train, load_config, load_inputs
@@ -57,7 +57,7 @@ def compare(source: Source, *, seeds: int = 3, output: str | Path | None = None,
         topic = result["topic"]
         print(topic.single_task.selected.mean, topic.multi_task.selected.mean, topic.interval, topic.verdict)
     """
-    events = iter_compare(load_config(source, overrides=dotted(overrides)), seeds=seeds, output=output)
+    events = iter_compare(load_config(source, overrides=flatten(overrides)), seeds=seeds, output=output)
     (result,) = deque(events, maxlen=1)
     assert isinstance(result, CompareResult), "a comparison without an error ends with its result"
     return result

@@ -10,8 +10,8 @@ Kinds (task types, samplers, …) are looked up in the registries, so their modu
 from __future__ import annotations
 
 from nlpmtl.config.dataset import NAME, DataConfig, DatasetConfig, InputConfig, LabelledOptions, Name, TaskOptions
-from nlpmtl.config.find import find_run, shipped_configs
-from nlpmtl.config.load import describe, plugins_of, read_dataset, read_run
+from nlpmtl.config.find import builtin_configs, find_run
+from nlpmtl.config.load import plugins_of, read_dataset, read_run, source_name
 from nlpmtl.config.names import LabelName
 from nlpmtl.config.parse import parse_data, parse_dataset, parse_run
 from nlpmtl.config.paths import check_new_directory, check_output, check_writable, find_directory, parse_output
@@ -20,7 +20,7 @@ from nlpmtl.config.resolve_paths import plain_config
 from nlpmtl.config.run import EncoderConfig, EvalConfig, RunConfig, TrainConfig
 from nlpmtl.config.schema import schemas
 from nlpmtl.config.sharing import SharingOptions
-from nlpmtl.config.toml import dotted, parse_override, read_toml
+from nlpmtl.config.toml import flatten, parse_override, read_toml
 
 __all__ = [
     "NAME",
@@ -36,13 +36,13 @@ __all__ = [
     "SharingOptions",
     "TaskOptions",
     "TrainConfig",
+    "builtin_configs",
     "check_new_directory",
     "check_output",
     "check_writable",
-    "describe",
-    "dotted",
     "find_directory",
     "find_run",
+    "flatten",
     "parse_data",
     "parse_dataset",
     "parse_output",
@@ -56,5 +56,5 @@ __all__ = [
     "replace_old_keys",
     "replace_old_overrides",
     "schemas",
-    "shipped_configs",
+    "source_name",
 ]

@@ -1,4 +1,4 @@
-"""Finding run files: by path, or by the name of a shipped run file."""
+"""Finding run files: by path, or by the name of a built-in run file."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from nlpmtl.errors import ConfigError, did_you_mean
 
 
 def find_run(name: str | Path) -> Path:
-    """Return the path of a run file, given a path or the name of a shipped run file."""
+    """Return the path of a run file, given a path or the name of a built-in run file."""
     path = Path(name)
     if os.path.isfile(path) or path.suffix or len(path.parts) > 1:  # noqa: PTH113 (is_file raises on a long name)
         return path
-    runs = shipped_configs() / "runs"
+    runs = builtin_configs() / "runs"
     if not os.path.isfile(runs / f"{name}.toml"):  # noqa: PTH113
         known = [file.stem for file in runs.glob("*.toml")]
         raise ConfigError(
-            f"run file {str(name)!r} does not exist, and no shipped one has this name; {did_you_mean(str(name), known)}"
+            f"run file {str(name)!r} does not exist, and no built-in run has this name; "
+            f"{did_you_mean(str(name), known)}"
         )
     return runs / f"{name}.toml"
 
 
-def shipped_configs() -> Path:
-    """Return the directory of shipped configs: in the installed package, or next to it in a checkout."""
+def builtin_configs() -> Path:
+    """Return the directory of the built-in configs: in the installed package, or next to it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "task_configs"
     return inside if inside.is_dir() else package.parent / "task_configs"

@@ -33,7 +33,7 @@ def read_run(source: str | Path | Mapping[str, Any] | RunConfig, *, overrides: M
         base, raw = Path(source).parent, read_toml(Path(source))
     else:
         base, raw = Path(), _copy(source.model_dump() if isinstance(source, RunConfig) else source)
-    where = describe(source)
+    where = source_name(source)
     raw = replace_old_keys(raw, where=where)
     overrides = replace_old_overrides(overrides or {})
     dataset_files = {key: value for key, value in overrides.items() if key.endswith(".extends")}
@@ -67,7 +67,7 @@ def plugins_of(
     if not isinstance(names, list | tuple):
         example = names if isinstance(names, str) and names.isprintable() else "my_kinds"
         rule = f'a list of module names was expected, such as ["{example}"]'
-        raise ConfigError(f"{describe(source)}: plugins: {rule} (found {quote(names, limit=80)})")
+        raise ConfigError(f"{source_name(source)}: plugins: {rule} (found {quote(names, limit=80)})")
     return [name for name in names if isinstance(name, str)]
 
 
@@ -82,7 +82,7 @@ def read_dataset(path: Path) -> Raw:
     return raw
 
 
-def describe(source: object) -> str:
+def source_name(source: object) -> str:
     """Return the name of a config's source for errors."""
     return str(source) if isinstance(source, str | Path) else "config"
 

@@ -64,10 +64,10 @@ def parse_override(text: str) -> tuple[str, Any]:
         return key.strip(), value.strip()
 
 
-def dotted(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Flatten nested tables to dotted keys. An empty table inside another one is kept as a value."""
     flat: dict[str, Any] = {}
     for key, value in table.items():
         is_table = isinstance(value, Mapping) and (value or not prefix)
-        flat |= dotted(value, f"{prefix}{key}.") if is_table else {f"{prefix}{key}": value}
+        flat |= flatten(value, f"{prefix}{key}.") if is_table else {f"{prefix}{key}": value}
     return flat

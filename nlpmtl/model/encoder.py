@@ -106,7 +106,7 @@ def load_encoder(
         raise ModelError(
             f"the encoder {name!r} is a directory, which has no revision {revision!r}: remove encoder.revision"
         )
-    verified = None if sha256 is None else _verify(path, sha256)
+    verified = None if sha256 is None else _check_sha256(path, sha256)
     try:
         with _quiet():
             # Resolved once, so that config, tokenizer and weights are of the same commit even if the branch moves.
@@ -186,7 +186,7 @@ def _find_package(name: str) -> ModuleSpec | None:
         return None
 
 
-def _verify(path: str, expected: str) -> _FileState:
+def _check_sha256(path: str, expected: str) -> _FileState:
     """Check the SHA-256 of the weights, and return the state of their file."""
     weights = Path(path) / "model.safetensors"
     if not weights.is_file():

@@ -47,7 +47,7 @@ def fit_temperature(logits: NDArray[np.floating], gold: NDArray[np.integer]) -> 
     return _minimize(lambda t: -float(log_softmax(logits / t, axis=-1)[items, gold].mean()))
 
 
-def fit_temperature_of_each(logits: NDArray[np.floating], hot: NDArray[np.bool_]) -> float:
+def fit_sigmoid_temperature(logits: NDArray[np.floating], hot: NDArray[np.bool_]) -> float:
     """Return the temperature that maximises the likelihood of independent labels, each under a sigmoid.
 
     Args:

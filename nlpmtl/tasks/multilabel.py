@@ -16,7 +16,7 @@ from nlpmtl.data import Example, LabelType, TaskBatch
 from nlpmtl.deprecation import reject_options_of
 from nlpmtl.errors import ConfigError
 from nlpmtl.registry import TASKS
-from nlpmtl.tasks.calibration import best_threshold, fit_temperature_of_each
+from nlpmtl.tasks.calibration import best_threshold, fit_sigmoid_temperature
 from nlpmtl.tasks.classification import LabelTask, entropy, upcast
 from nlpmtl.tasks.error_analysis import multi_hot
 from nlpmtl.tasks.outputs import (
@@ -127,7 +127,7 @@ class Multilabel(LabelTask):
     def calibrate(self, items: Sequence[ExampleOutputs], gold: Sequence[Any]) -> None:
         """Fit the temperature of all labels, then the threshold of each label to the best F1."""
         hot, logits = multi_hot(gold, self._ids), stack_outputs(items)
-        self.temperature = fit_temperature_of_each(logits, hot)
+        self.temperature = fit_sigmoid_temperature(logits, hot)
         probabilities = self._probabilities(logits)
         self.thresholds = tuple(best_threshold(probabilities[:, i], hot[:, i]) for i in range(len(self.labels)))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from nlpmtl.config import check_output, dotted, parse_run, replace_old_keys, replace_old_overrides
+from nlpmtl.config import check_output, flatten, parse_run, replace_old_keys, replace_old_overrides
 from nlpmtl.errors import ConfigError, RunError, plain
 from nlpmtl.format_version import FORMAT_KEY, FORMAT_VERSION, check_format_version
 from nlpmtl.fs import write_json
@@ -164,7 +164,7 @@ def recordable_overrides(overrides: Mapping[str, Any], *, config: Mapping[str, A
         overrides: dotted key → value.
         config: config with these overrides, in plain values.
     """
-    known = dotted(config)
+    known = flatten(config)
     plain = {key: value for key, value in overrides.items() if key != "output" and _is_plain(value)}
     plain |= {
         key: known[key] for key, value in plain.items() if isinstance(value, str | Path | list | tuple) and key in known
@@ -262,7 +262,7 @@ def config_diff(
         data_known: whether the rows are compared elsewhere, so that their source may differ.
     """
     before = replace_old_keys(before, where="run.json", warn=False)
-    old, new = dotted(before), dotted(now)
+    old, new = flatten(before), flatten(now)
     keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key) and key not in free]
     if data_known:
         keys = [key for key in keys if not _SOURCE.fullmatch(key)]
@@ -296,4 +296,4 @@ def _is_default(key: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> 
         plain = parse_run(raw, where="config").model_dump(mode="json")
     except ConfigError:  # the key is required
         return False
-    return bool(dotted(plain).get(key, _MISSING) == dotted(now)[key])
+    return bool(flatten(plain).get(key, _MISSING) == flatten(now)[key])

@@ -7,7 +7,7 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from nlpmtl.config import dotted
+from nlpmtl.config import flatten
 from nlpmtl.strict_json import dumps
 
 PROJECT = "nlpmtl"
@@ -24,14 +24,14 @@ def start_trackers(accelerator: Accelerator, *, config: Mapping[str, Any], name:
         name: name of the run.
     """
     options = {tracker: {key: name} for tracker, key in _NAME_KEYS.items()}
-    accelerator.init_trackers(PROJECT, config=flatten(config), init_kwargs=options)
+    accelerator.init_trackers(PROJECT, config=tracker_config(config), init_kwargs=options)
 
 
-def flatten(config: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
+def tracker_config(config: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
     """Return a config as dotted keys with values that every tracker can store: lists as JSON, without nulls.
 
-    >>> flatten({"train": {"lr": 0.1, "steps": None}, "plugins": ["a"]})
+    >>> tracker_config({"train": {"lr": 0.1, "steps": None}, "plugins": ["a"]})
     {'train.lr': 0.1, 'plugins': '["a"]'}
     """
-    flat = {key: value for key, value in dotted(config).items() if value is not None}
+    flat = {key: value for key, value in flatten(config).items() if value is not None}
     return {key: value if isinstance(value, str | int | float) else dumps(value) for key, value in flat.items()}

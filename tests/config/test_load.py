@@ -13,8 +13,7 @@ import nlpmtl.sampling
 import nlpmtl.tasks
 import nlpmtl.weighting  # noqa: F401
 from nlpmtl.config import (
-    describe,
-    dotted,
+    flatten,
     parse_dataset,
     parse_override,
     parse_run,
@@ -22,6 +21,7 @@ from nlpmtl.config import (
     read_dataset,
     read_run,
     read_toml,
+    source_name,
 )
 from nlpmtl.errors import ConfigError
 
@@ -73,7 +73,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 def problem(path: Path, **overrides: Any) -> str:
     """Return the error message of a run file."""
     with pytest.raises(ConfigError) as caught:
-        parse_run(read_run(path, overrides=overrides), where=describe(path))
+        parse_run(read_run(path, overrides=overrides), where=source_name(path))
     return str(caught.value)
 
 
@@ -312,7 +312,7 @@ def test_rows_in_memory_pass_through() -> None:
 def test_values_that_are_not_tables_are_left_to_validation(source: dict[str, Any]) -> None:
     assert read_run(source) == source
     with pytest.raises(ConfigError):
-        parse_run(read_run(source), where=describe(source))
+        parse_run(read_run(source), where=source_name(source))
 
 
 def test_all_problems_are_in_one_error(write: Callable[..., Path]) -> None:
@@ -328,7 +328,7 @@ def test_a_long_value_is_shortened_in_the_error(write: Callable[..., Path]) -> N
 
 @pytest.mark.parametrize(("source", "name"), [("a.toml", "a.toml"), (Path("b/c.toml"), "b/c.toml"), ({}, "config")])
 def test_source_names_in_errors(source: object, name: str) -> None:
-    assert describe(source) == name
+    assert source_name(source) == name
 
 
 def test_an_override_replaces_mutually_exclusive_keys(write: Callable[..., Path]) -> None:
@@ -374,7 +374,7 @@ def test_a_plain_config_is_independent_of_the_working_directory(
 
 
 def test_flatten_gives_dotted_keys() -> None:
-    assert dotted({"a": {"b": {"c": 1}, "d": {}}, "e": 2, "f": {}}) == {"a.b.c": 1, "a.d": {}, "e": 2}
+    assert flatten({"a": {"b": {"c": 1}, "d": {}}, "e": 2, "f": {}}) == {"a.b.c": 1, "a.d": {}, "e": 2}
 
 
 @pytest.mark.parametrize("key", [".lr", "train.", "train..lr", "", " .lr", "datasets..limit"])

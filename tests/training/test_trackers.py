@@ -11,7 +11,7 @@ import yaml
 from accelerate import tracking
 
 from nlpmtl.training.accelerator import accelerator_context
-from nlpmtl.training.trackers import _NAME_KEYS, PROJECT, flatten, start_trackers
+from nlpmtl.training.trackers import _NAME_KEYS, PROJECT, start_trackers, tracker_config
 
 CONFIG: dict[str, Any] = {
     "seed": 3,
@@ -36,7 +36,7 @@ def test_tensorboard_gets_the_config(tmp_path: Path) -> None:
 
 
 def test_values_are_those_that_every_tracker_stores() -> None:
-    flat = flatten(CONFIG)
+    flat = tracker_config(CONFIG)
     assert all(isinstance(value, str | int | float) for value in flat.values())
     assert flat["plugins"] == "[]"
 

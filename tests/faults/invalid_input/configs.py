@@ -15,7 +15,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from nlpmtl.config import parse_dataset, parse_override, plain_config, read_dataset
-from nlpmtl.config.find import shipped_configs
+from nlpmtl.config.find import builtin_configs
 from nlpmtl.errors import NlpmtlError
 from nlpmtl.run import load_config
 from tests.faults.harness import FaultCount
@@ -201,7 +201,7 @@ _DOTTED = (
 
 def _source_configs(directory: Path) -> list[tuple[bool, str]]:
     """Copy the shipped configs, and return whether each is a run file, and its text."""
-    shutil.copytree(shipped_configs(), directory, ignore=shutil.ignore_patterns("*.jsonl", "schemas"))
+    shutil.copytree(builtin_configs(), directory, ignore=shutil.ignore_patterns("*.jsonl", "schemas"))
     run = make_run(directory / "own")
     tiny = to_toml(run)
     runs = [path.read_text(encoding="utf-8") for path in sorted((directory / "runs").glob("*.toml"))]
