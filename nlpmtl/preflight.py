@@ -110,13 +110,16 @@ def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> Chec
         encoder, datasets, trainer = build_run(config, directory=directory, accelerator=accelerator)
         tasks = tuple(_try_task(name, trainer=trainer, max_rows=config.train.batch_size) for name in datasets.tasks)
         steps = trainer.total_steps
-    # Training reads only the splits that it needs, truncated; the statistics need all splits, untruncated.
+    # Training reads only the splits that it needs; the statistics need all splits, with and without the limit.
     split_names = [split for dataset in config.datasets.values() for split in dataset.data.split_names]
     names = dict.fromkeys([*_SPLITS, *split_names])
-    full = load_task_datasets(config.datasets, tokenizer=encoder.tokenizer, max_length=_NO_LIMIT, splits=list(names))
+    cut, full = (
+        load_task_datasets(config.datasets, tokenizer=encoder.tokenizer, max_length=length, splits=list(names))
+        for length in (limit, _NO_LIMIT)
+    )
     train_labels = _train_labels(full.splits["train"])
     splits = [
-        _report(name, split, rows=full.splits[split][name], limit=limit, train_labels=train_labels)
+        _report(name, split, rows=full.splits[split][name], cut=cut.splits[split][name], train_labels=train_labels)
         for name in config.datasets
         for split in names
         if name in full.splits.get(split, {})
@@ -125,7 +128,7 @@ def check(source: Source, *, overrides: Mapping[str, Any] | None = None) -> Chec
 
 
 def _report(
-    dataset: str, split: str, *, rows: TokenizedSplit, limit: int, train_labels: Mapping[str, set[int]]
+    dataset: str, split: str, *, rows: TokenizedSplit, cut: TokenizedSplit, train_labels: Mapping[str, set[int]]
 ) -> SplitReport:
     lengths = rows.row_lengths
     unseen = {}
@@ -141,7 +144,7 @@ def _report(
         mean=float(lengths.mean()),
         percentile=int(np.percentile(lengths, 95, method="higher")),
         longest=int(lengths.max()),
-        cut=int((rows.ids.lengths > limit).sum()),
+        cut=cut.truncated,
         unseen=unseen,
     )
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from nlpmtl import ConfigError, Predictor
+from nlpmtl.preflight import check
 from nlpmtl.registry import COLUMN_TYPES, METRICS, TASKS
 from tests.tiny import Trained, interrupt, max_weight_difference, train_tiny, write_encoder
 
@@ -207,3 +208,9 @@ def test_rows_that_break_a_rule_are_named(tmp_path: Path) -> None:
     run["datasets"]["choice"]["data"]["files"]["train"][4]["label"] = 7
     with pytest.raises(Exception, match=r"row 5.*label.*the index of a choice was expected"):
         train_tiny(run)
+
+
+def test_check_counts_the_rows_of_which_a_task_reads_a_truncated_sequence(tmp_path: Path) -> None:
+    """The pairs of two of these datasets are longer than the limit, but each text by itself or each window is not."""
+    cut = {report.dataset: report.cut for report in check(make_run(tmp_path)).splits if report.split == "train"}
+    assert (cut["embedding"], cut["answers"]) == (0, 0)
