@@ -36,7 +36,7 @@ from nlpmtl.data.targets import (
     stack_targets,
 )
 from nlpmtl.data.task_tokenization import TaskMethods, parse_columns, parsed_values
-from nlpmtl.data.text_inputs import TokenizedInputs, tokenize_text_inputs
+from nlpmtl.data.text_inputs import TokenizedInputs, check_text_inputs, tokenize_text_inputs
 from nlpmtl.data.tokenization import TokenizedTexts, tokenize, without_truncation
 from nlpmtl.data.tokenized_split import TokenizedSplit, attach_labels
 from nlpmtl.data.validation import ParseContext
@@ -82,6 +82,7 @@ __all__ = [
     "WordCounts",
     "WordSplitting",
     "attach_labels",
+    "check_text_inputs",
     "column_type",
     "describe_changes",
     "describe_value",

@@ -150,12 +150,14 @@ def _add_copies(
         originals = [split.sequence(index) for index in read[row].tolist()]
         targets = labels.example_targets(row, first_tokens=split.first_tokens, time=len(originals[0].ids))
         rng = _generator(seed, task=task, dataset=share.name, row=row, pass_=share.passes[place])
-        changed, targets = corrupt(originals, targets, rng)
-        if targets.count != labels.counts[row]:
-            raise RunError(
-                f"{split.place(row)}: task {task!r}: corrupt() changed the count of the targets from "
-                f"{labels.counts[row]} to {targets.count}: return targets with the same count"
-            )
+        where = f"{split.place(row)}: task {task!r}: corrupt()"
+        try:
+            changed, targets = corrupt(originals, targets, rng)
+        except Exception as error:
+            raise RunError(f"{where} failed: {type(error).__name__}: {error}") from error
+        problem = _find_problem(changed, targets, count=int(labels.counts[row]))
+        if problem:
+            raise RunError(f"{where} {problem}")
         copies.extend(changed)
         all_targets.append(targets)
         sizes[i] = len(changed)
@@ -163,6 +165,21 @@ def _add_copies(
     tasks = {**sequences.tasks, task: TaskExamples(rows, indices, sizes, stack_targets(all_targets))}
     place = np.concatenate([sequences.place, share.places[rows].repeat(sizes)])
     return _append(sequences, copies)._replace(place=place, tasks=tasks)
+
+
+def _find_problem(copies: Sequence[TokenSequence], targets: Targets, *, count: int) -> str | None:
+    """Return what is wrong with the values that `Task.corrupt` returned; None if nothing is."""
+    if targets.count != count:
+        return f"changed the count of the targets from {count} to {targets.count}: return targets with the same count"
+    if not copies:
+        return "returned no sequences: return at least one changed copy"
+    for copy in copies:
+        ids = np.asarray(copy.ids)
+        if ids.ndim != 1 or not ids.size or ids.dtype.kind not in "iu":
+            return f"returned token ids of type {ids.dtype} and shape {list(ids.shape)}: return integers, [tokens]"
+        if copy.type_ids is not None and len(copy.type_ids) != len(ids):
+            return f"returned {len(copy.type_ids)} type ids for {len(ids)} token ids: return one for each"
+    return None
 
 
 def _append(sequences: Sequences, copies: Sequence[TokenSequence]) -> Sequences:

@@ -30,7 +30,7 @@ class Targets:
     Args:
         count: number of items over which the loss is summed, such as tokens. It depends on the data only, never on
             randomness: every process knows the counts of a whole step before the first forward pass.
-        example: name -> scalar or array; in a batch ``[examples]`` or ``[examples, most, ...]``, padded.
+        example: name -> scalar or array; in a batch ``[examples]`` or ``[examples, most, ...]``, each axis padded.
         sequence: name -> a scalar or array per sequence; in a batch ``[sequences]`` or ``[sequences, most, ...]``.
     """
 
@@ -42,7 +42,7 @@ class Targets:
 def stack_targets(targets: Sequence[Targets]) -> dict[str, Tensor]:
     """Return the targets of examples as tensors: ``[examples, ...]``, or ``[sequences, ...]`` if given by sequence.
 
-    Arrays that differ in their first axis are padded at its end: integers with -100, numbers with NaN, booleans with
+    Arrays of different sizes are padded at the end of each axis: integers with -100, numbers with NaN, booleans with
     False.
 
     >>> stack_targets([Targets(example={"tags": [1, 2]}), Targets(example={"tags": [3]})])["tags"].tolist()
@@ -67,7 +67,7 @@ def _stack(values: Sequence[Any]) -> Tensor:
 
 
 def join_padded(parts: Sequence[Tensor]) -> Tensor:
-    """Concatenate the targets of several batches; padded as by `stack_targets` if they differ in their second axis."""
+    """Concatenate the targets of several batches; padded as by `stack_targets` if their sizes differ."""
     import torch
 
     if len({part.shape[1:] for part in parts}) == 1:
@@ -77,15 +77,15 @@ def join_padded(parts: Sequence[Tensor]) -> Tensor:
 
 
 def _pad(arrays: Sequence[NDArray[Any]], dtype: np.dtype[Any]) -> Tensor:
-    """Concatenate arrays, ``[rows, items, ...]``, with as many items as the longest."""
+    """Concatenate arrays, ``[rows, items, ...]``, padded to the longest in each further axis."""
     import torch
 
     fill = {"i": IGNORED, "b": False}.get(dtype.kind, np.nan)
-    longest, rows = max(array.shape[1] for array in arrays), sum(map(len, arrays))
-    padded = np.full((rows, longest, *arrays[0].shape[2:]), fill, dtype=dtype)
+    rows, sizes = sum(map(len, arrays)), np.max([array.shape[1:] for array in arrays], axis=0)
+    padded = np.full((rows, *sizes), fill, dtype=dtype)
     start = 0
     for array in arrays:
-        padded[start : start + len(array), : array.shape[1]] = array
+        padded[(slice(start, start + len(array)), *map(slice, array.shape[1:]))] = array
         start += len(array)
     return torch.from_numpy(padded)
 

@@ -21,7 +21,7 @@ from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.sequence_arrays import SequenceArrays, read_sequences
 from nlpmtl.data.split_tokenization import submit_in_order
 from nlpmtl.data.targets import Targets
-from nlpmtl.data.text_inputs import TokenizedInputs, tokenize_text_inputs
+from nlpmtl.data.text_inputs import TokenizedInputs, check_text_inputs, tokenize_text_inputs
 from nlpmtl.data.tokenization import name_failing_row
 from nlpmtl.data.tokenized_split import TokenizedSplit
 from nlpmtl.errors import DataError
@@ -182,9 +182,7 @@ def _collect_texts(
             texts: Sequence[TextInput] = ()
             if example is not None:
                 with _naming(split, start + i, task, "sequences"):
-                    texts = list(method.sequences(example, predict=False))
-                    if not texts or not all(isinstance(text, TextInput) for text in texts):
-                        raise ValueError(f"a list of at least one TextInput was expected, found {texts!r}")
+                    texts = check_text_inputs(method.sequences(example, predict=False))
             for text in texts:
                 if text not in indices:
                     indices[text] = len(chunk.texts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
@@ -74,6 +74,23 @@ class _Sequences(Sequence[TokenSequence]):
         if isinstance(index, slice):
             return [self.tokenized.sequence(i) for i in self.indices[index].tolist()]
         return self.tokenized.sequence(int(self.indices[index]))
+
+
+def check_text_inputs(texts: Iterable[TextInput]) -> list[TextInput]:
+    """Return what `Task.sequences` returned, as a list.
+
+    Raises:
+        ValueError: it is empty, or a value is not a TextInput of strings with a stride of at least 0.
+    """
+    checked = list(texts)
+    if not checked or not all(isinstance(text, TextInput) for text in checked):
+        raise ValueError(f"a list of at least one TextInput was expected, found {checked!r}")
+    for text in checked:
+        if not all(isinstance(part, str) for part in text.texts):
+            raise ValueError(f"the texts of a TextInput must be strings, found {text.texts!r}")
+        if text.stride not in (None, "half") and not (isinstance(text.stride, int) and text.stride >= 0):
+            raise ValueError(f'the stride must be an integer of at least 0 or "half", found {text.stride!r}')
+    return checked
 
 
 def tokenize_text_inputs(

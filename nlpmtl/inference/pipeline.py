@@ -22,6 +22,7 @@ from nlpmtl.data import (
     TextInput,
     TokenizedInputs,
     TokenizedSplit,
+    check_text_inputs,
     tokenize_text_inputs,
     without_truncation,
 )
@@ -162,6 +163,15 @@ class InferencePipeline:
         return results
 
 
+def _text_inputs(task: Task, example: Example) -> list[TextInput]:
+    """Return the texts that a task reads of an example; RunError if `Task.sequences` returned something else."""
+    texts = task.sequences(example, predict=True)
+    try:
+        return check_text_inputs(texts)
+    except (TypeError, ValueError) as error:
+        raise RunError(f"task {task.name!r}: sequences() failed: {error}") from error
+
+
 class TextTable:
     """The different text inputs of examples, and which of them each task reads.
 
@@ -180,7 +190,7 @@ class TextTable:
         groups = [default, *([name] for name in tasks if name not in default)]
         self._reads: list[tuple[list[str], list[list[_Read]]]] = [(group, []) for group in groups if group]
         for example in examples:
-            texts = [tasks[names[0]].sequences(example, predict=True) for names, _ in self._reads]
+            texts = [_text_inputs(tasks[names[0]], example) for names, _ in self._reads]
             indices: dict[_Key, int] = {}
             for text in chain.from_iterable(texts):
                 if not _is_truncated_text(text):

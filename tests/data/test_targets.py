@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from nlpmtl.data import IGNORED, ClassLabels, NumberLabels, Ragged, SetLabels, TagLabels
+from nlpmtl.data import (
+    IGNORED,
+    ClassLabels,
+    NumberLabels,
+    Ragged,
+    SetLabels,
+    TagLabels,
+    Targets,
+    stack_targets,
+)
+from nlpmtl.data.targets import join_padded
 
 THREE: dict[str, Any] = {
     "names": ("a", "b", "c"),
@@ -59,3 +69,14 @@ def test_padding_targets_are_the_ignore_index_of_torch(first_tokens: list[int]) 
     row = labels.tensor([0], first_tokens=Ragged.pack([first_tokens, [], []]), time=5)
     assert torch.nn.CrossEntropyLoss().ignore_index == IGNORED
     assert int((row != IGNORED).sum()) == len(set(first_tokens) - {-1})
+
+
+@pytest.mark.parametrize(("dtype", "fill"), [(np.int64, IGNORED), (np.float64, np.nan), (np.bool_, False)])
+def test_arrays_are_padded_in_every_axis(dtype: Any, fill: Any) -> None:
+    small, wide = np.ones((1, 1), dtype=dtype), np.ones((2, 3), dtype=dtype)
+    padded = stack_targets([Targets(example={"table": small}), Targets(example={"table": wide})])["table"]
+    expected = np.full((2, 2, 3), fill, dtype=dtype)
+    expected[0, 0, 0], expected[1] = 1, 1
+    np.testing.assert_array_equal(padded.numpy(), expected)
+    parts = [stack_targets([Targets(example={"table": table})])["table"] for table in (small, wide)]
+    np.testing.assert_array_equal(join_padded(parts).numpy(), expected)

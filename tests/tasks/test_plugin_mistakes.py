@@ -13,9 +13,10 @@ from torch.nn import functional
 
 from nlpmtl import ConfigError, DataError
 from nlpmtl.config import parse_dataset
-from nlpmtl.data import ColumnType, Example, TaskBatch
+from nlpmtl.data import ColumnType, Example, Input, TaskBatch, TextInput
 from nlpmtl.errors import RunError
 from nlpmtl.heads import Outputs
+from nlpmtl.inference.pipeline import TextTable
 from nlpmtl.inference.task_inputs import InputReader
 from nlpmtl.model import summed_loss
 from nlpmtl.registry import COLUMN_TYPES, METRICS, TASKS
@@ -150,6 +151,42 @@ def test_the_loss_is_a_number_per_example(loss: Any) -> None:
     assert float(summed_loss(make(), {"logits": torch.zeros(2, 2)}, part)) == pytest.approx(3 * np.log(2))
     with pytest.raises(RunError, match=r"task 't': loss\(\) must return the loss of each example.*found (shape|float)"):
         summed_loss(make(Other), {}, part)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ([], "a list of at least one TextInput was expected, found"),
+        (["a cat"], "a list of at least one TextInput was expected, found"),
+        ([TextInput("a", None), TextInput(None)], "the texts of a TextInput must be strings"),  # type: ignore[arg-type]
+        ([TextInput("a", stride=-1)], 'the stride must be an integer of at least 0 or "half", found -1'),
+        ([TextInput("a", stride="all")], "the stride must be an integer .*, found 'all'"),  # type: ignore[arg-type]
+        (TextInput("a"), "not iterable"),
+    ],
+)
+def test_sequences_are_text_inputs(texts: Any, message: str) -> None:
+    class Other(Complete):
+        """A type that returns these texts."""
+
+        kind = "other"
+
+        def sequences(self, example: Example, *, predict: bool) -> list[TextInput]:
+            return texts  # type: ignore[no-any-return]
+
+    with pytest.raises(RunError, match=rf"task 't': sequences\(\) failed: .*{message}"):
+        TextTable([Example(Input("a cat"))], {"t": make(Other)})
+
+
+def test_sequences_may_be_generated() -> None:
+    class Other(Complete):
+        """A type that yields its texts."""
+
+        kind = "other"
+
+        def sequences(self, example: Example, *, predict: bool) -> Any:
+            return (TextInput(text) for text in ("a", "b"))
+
+    assert TextTable([Example(Input("a cat"))], {"t": make(Other)}).inputs == [TextInput("a"), TextInput("b")]
 
 
 class Pair(ColumnType):

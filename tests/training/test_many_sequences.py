@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
@@ -206,6 +207,24 @@ class TestCopies:
 
         collate = replace(with_dropout.collator(), corrupt={"masked": corrupt})
         with pytest.raises(RunError, match=r"row 3: task 'masked': corrupt\(\) changed the count of the targets from"):
+            collate([RowRef(0, 3)])
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda sequence: [], r"corrupt\(\) returned no sequences"),
+            (lambda sequence: [replace(sequence, ids=sequence.ids[:0])], r"returned token ids .* shape \[0\]"),
+            (lambda sequence: [replace(sequence, ids=sequence.ids * 0.5)], r"returned token ids of type float"),
+            (lambda sequence: [replace(sequence, type_ids=np.zeros(99))], r"returned 99 type ids for \d+ token ids"),
+            (lambda sequence: [sequence.nothing], r"corrupt\(\) failed: AttributeError"),
+        ],
+    )
+    def test_copies_that_are_no_sequences_are_refused(self, with_dropout: Toys, change: Any, message: str) -> None:
+        def corrupt(sequences: Any, targets: Targets, rng: Any) -> tuple[Any, Targets]:
+            return change(sequences[0]), targets
+
+        collate = replace(with_dropout.collator(), corrupt={"masked": corrupt})
+        with pytest.raises(RunError, match=rf"row 3: task 'masked': .*{message}"):
             collate([RowRef(0, 3)])
 
     def test_the_length_of_a_row_counts_all_its_sequences(self, with_dropout: Toys) -> None:
