@@ -337,10 +337,10 @@ def summed_loss(task: Task, outputs: Outputs, part: TaskBatch) -> Tensor:
     """
     losses = task.loss(outputs, part)
     if not isinstance(losses, Tensor) or losses.dim() != 1:
-        found = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else type(losses).__name__
+        returned = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else type(losses).__name__
         raise RunError(
             f"task {task.name!r}: loss() must return the loss of each example, a tensor [examples], never a mean over "
-            f"examples; found {found}"
+            f"examples; found {returned}"
         )
     return losses.sum() if part.weight is None else (losses * part.weight).sum()
 

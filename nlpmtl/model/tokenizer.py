@@ -70,7 +70,7 @@ def _check_vocabulary(name: str, kind: type[PreTrainedTokenizerBase], revision: 
     files = dict.fromkeys((*_VOCABULARIES, *kind.vocab_files_names.values()))
     if not any(_has(name, file, revision) for file in files):
         raise ValueError(  # callers add the name of the model or encoder
-            "it has no tokenizer: there is no vocabulary file such as tokenizer.json, and without it "
+            "it has no tokenizer, no vocabulary file such as tokenizer.json: without one "
             "transformers builds a tokenizer with little more than special tokens. Save the checkpoint's tokenizer "
             "next to its weights: AutoTokenizer.from_pretrained(…).save_pretrained(directory)"
         )

@@ -1,4 +1,4 @@
-"""The changelog names an existing test for each fixed fault."""
+"""The changelog names an existing test for each fixed bug."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ ROOT = Path(__file__).parents[2]
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::([\w:]+)`")
 
 
-def fault_rows() -> list[tuple[str, str]]:
-    """Return fault and tests of each row of the table."""
+def bug_rows() -> list[tuple[str, str]]:
+    """Return bug and tests of each row of the table."""
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    table = changelog.partition("| fault | test |\n|---|---|\n")[2].partition("\n\n")[0]
-    return [(fault.strip(), tests) for _, fault, tests, _ in (line.split("|") for line in table.splitlines())]
+    table = changelog.partition("| bug | test |\n|---|---|\n")[2].partition("\n\n")[0]
+    return [(bug.strip(), tests) for _, bug, tests, _ in (line.split("|") for line in table.splitlines())]
 
 
 def collect_tests(path: Path) -> set[str]:
@@ -30,14 +30,14 @@ def collect_tests(path: Path) -> set[str]:
     return {name for name in functions if name.rpartition("::")[2].startswith("test_")}
 
 
-def test_faults_are_listed_once() -> None:
-    faults = [fault for fault, _ in fault_rows()]
-    assert faults
-    assert len(set(faults)) == len(faults)
+def test_bugs_are_listed_once() -> None:
+    bugs = [bug for bug, _ in bug_rows()]
+    assert bugs
+    assert len(set(bugs)) == len(bugs)
 
 
-@pytest.mark.parametrize("tests", [pytest.param(tests, id=fault) for fault, tests in fault_rows()])
-def test_tests_of_each_fault_exist(tests: str) -> None:
+@pytest.mark.parametrize("tests", [pytest.param(tests, id=bug) for bug, tests in bug_rows()])
+def test_tests_of_each_bug_exist(tests: str) -> None:
     named = NAMED.findall(tests)
     assert named
     assert len(named) == tests.count("`") // 2, "each test is written as `tests/file.py::name`"
