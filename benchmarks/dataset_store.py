@@ -37,8 +37,8 @@ Rows = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 def write(directory: Path, rows: int, tasks: int) -> None:
     """Write the same rows for both stores."""
     import pyarrow as pa
-
     from nlpmtl.data.arrays import ArrayWriter, RaggedWriter
+
     from nlpmtl.data.ragged import Ragged
 
     directory.mkdir()

@@ -68,7 +68,7 @@ def _measure(run: str | dict[str, Any], *, steps: int, sets: dict[str, Any]) -> 
     return {
         **loaded,
         "rows": sum(map(len, work.splits["train"].values())),
-        "tokens": sum(len(split.ids.values) for split in work.splits["train"].values()),
+        "tokens": sum(int(split.tokens.lengths.sum()) for split in work.splits["train"].values()),
         "MiB with training": _peak() - before,
         "model MiB": before,
         "step ms": 1e3 * statistics.median(times[WARM:]),

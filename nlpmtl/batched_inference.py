@@ -122,7 +122,7 @@ class Inference:
         """
         reads = {task: split.sequences_of(task) for task in rows_of}
         rows = np.flatnonzero(np.logical_or.reduce(list(rows_of.values())))
-        tokens = split.ids.lengths
+        tokens = split.tokens.lengths
         lengths, counts = _row_sizes(split, reads, tokens=tokens)
         for batch in list(self._batches(rows, lengths=lengths, counts=counts))[self.rank :: self.world]:
             rows_of_task = {task: batch[mask[batch]] for task, mask in rows_of.items()}
@@ -257,15 +257,14 @@ def _row_sizes(
 
 def _pad_batch(split: TokenizedSplit, indices: NDArray[np.int64], *, pad: int, types: bool) -> Batch:
     """Return a batch of token sequences, padded to the longest."""
-    ids, places = split.ids.take(indices), [np.arange(len(indices))]
-    shape = len(indices), int(ids.lengths.max())
-    type_ids = None if split.types is None else split.types.take(indices)
-    words = None if split.first_tokens is None else split.first_tokens.take(indices)
+    tokens, places = split.tokens.take(indices), [np.arange(len(indices))]
+    lengths, words = tokens.lengths, tokens.first_tokens
+    shape = len(indices), int(lengths.max())
     word_shape = len(indices), 0 if words is None else int(words.lengths.max())
     return Batch(
-        input_ids=pad_rows([ids], places, shape=shape, fill=pad),
-        attention_mask=torch.from_numpy((np.arange(shape[1]) < ids.lengths[:, None]).astype(np.int64)),
-        token_type_ids=pad_rows([type_ids], places, shape=shape, fill=0) if types else None,
+        input_ids=pad_rows([tokens.ids], places, shape=shape, fill=pad),
+        attention_mask=torch.from_numpy((np.arange(shape[1]) < lengths[:, None]).astype(np.int64)),
+        token_type_ids=pad_rows([tokens.types], places, shape=shape, fill=0) if types else None,
         tasks={},
         words=None if words is None else pad_rows([words], places, shape=word_shape, fill=NO_TOKEN),
     )
@@ -342,8 +341,9 @@ def to_items(
     split: TokenizedSplit, task: str, outputs: Sequence[Outputs], rows: NDArray[np.int64]
 ) -> list[ExampleOutputs]:
     """Return a task's outputs of rows of a tokenized split, as `Task.decode` takes them."""
-    sequences = split.sequences_of(task)
+    read = split.sequences_of(task).take(rows)
+    sequences = split.tokens.sequences(read.values)
     return [
-        ExampleOutputs(split.example(row, task), [split.sequence(i) for i in sequences[row].tolist()], values)
-        for row, values in zip(rows.tolist(), outputs, strict=True)
+        ExampleOutputs(split.example(row, task), sequences[start:end], values)
+        for row, (start, end), values in zip(rows.tolist(), pairwise(read.bounds.tolist()), outputs, strict=True)
     ]

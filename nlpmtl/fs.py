@@ -19,9 +19,11 @@ import ctypes
 import hashlib
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -206,3 +208,15 @@ def _exchange(first: Path, second: Path) -> bool:
     if rename is None:
         return False
     return bool(rename(here, os.fsencode(first), here, os.fsencode(second), _EXCHANGE) == 0)
+
+
+def open_regular_file(path: Path) -> BufferedReader:
+    """Open a regular file for reading; refuse links, devices and pipes.
+
+    Raises:
+        OSError: the path does not exist or is not a regular file.
+    """
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise OSError(f"{path}: not a regular file")
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+    return os.fdopen(descriptor, "rb")

@@ -37,6 +37,7 @@ from nlpmtl.data.targets import (
 )
 from nlpmtl.data.task_tokenization import TaskMethods, parse_columns, parsed_values
 from nlpmtl.data.text_inputs import TokenizedInputs, check_text_inputs, tokenize_text_inputs
+from nlpmtl.data.token_store import Tokens
 from nlpmtl.data.tokenization import TokenizedTexts, tokenize, without_truncation
 from nlpmtl.data.tokenized_split import TokenizedSplit, attach_labels
 from nlpmtl.data.validation import ParseContext
@@ -78,6 +79,7 @@ __all__ = [
     "TokenizedInputs",
     "TokenizedSplit",
     "TokenizedTexts",
+    "Tokens",
     "Windows",
     "WordCounts",
     "WordSplitting",

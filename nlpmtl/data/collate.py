@@ -23,7 +23,7 @@ from nlpmtl.data.row_sequences import (
     read_sequences,
     row_lengths,
 )
-from nlpmtl.data.targets import join_padded
+from nlpmtl.data.targets import TagLabels, join_padded
 from nlpmtl.data.tokenized_split import TokenizedSplit
 from nlpmtl.data.word_alignment import NO_TOKEN
 
@@ -91,17 +91,17 @@ class Collator:
         total = sum(map(len, indices))
         lengths = np.empty(total, dtype=np.int64)
         for index, part in zip(indices, parts, strict=True):
-            lengths[index] = part.ids.lengths
+            lengths[index] = part.tokens.lengths
         time = int(lengths.max())
         types, words = None, None
         if self.types:
-            types = pad_rows([part.types for part in parts], indices, shape=(total, time), fill=0)
+            types = pad_rows([part.tokens.types for part in parts], indices, shape=(total, time), fill=0)
         if self.words:
-            first_tokens = [part.first_tokens for part in parts]
+            first_tokens = [part.tokens.first_tokens for part in parts]
             word_count = max((_longest(words) for words in first_tokens if words is not None), default=0)
             words = pad_rows(first_tokens, indices, shape=(total, word_count), fill=NO_TOKEN)
         return Batch(
-            input_ids=pad_rows([part.ids for part in parts], indices, shape=(total, time), fill=self.pad),
+            input_ids=pad_rows([part.tokens.ids for part in parts], indices, shape=(total, time), fill=self.pad),
             attention_mask=torch.from_numpy((np.arange(time) < lengths[:, None]).astype(np.int64)),
             token_type_ids=types,
             tasks=_task_batches(shares, parts, indices, time=time, words=self.words),
@@ -167,9 +167,7 @@ class Collator:
         if split.places or not self.corrupt.keys().isdisjoint(examples):
             return read_sequences(share, examples, corrupt=self.corrupt, seed=self.seed)
         by_task = {task: TaskExamples(carrying, carrying) for task, carrying in examples.items()}
-        types = None if split.types is None else split.types.take(share.rows)
-        words = split.first_tokens.take(share.rows) if self.words and split.first_tokens is not None else None
-        return Sequences(split.ids.take(share.rows), types, words, share.places, by_task)
+        return Sequences(split.tokens.take(share.rows), share.places, by_task)
 
 
 def _by_dataset(rows: Rows) -> dict[int, tuple[list[int], list[int], list[int]]]:
@@ -246,10 +244,10 @@ def _piece(
 ) -> _Piece:
     labels, rows = share.split.labels[task], share.rows[examples.examples]
     weights = share.split.weights.get(task)
-    targets = examples.targets
+    targets, first_tokens = examples.targets, part.tokens.first_tokens
     if targets is None:
-        targets = labels.targets(rows, first_tokens=share.split.first_tokens, time=time)
-    first_tokens = part.first_tokens if words else None
+        of_rows = first_tokens.take(examples.sequences) if isinstance(labels, TagLabels) and first_tokens else None
+        targets = labels.targets(rows, first_tokens=of_rows, time=time)
     in_batch_time = labels.padded_to_batch and examples.targets is None
     return _Piece(
         place=share.places[examples.examples],
@@ -257,8 +255,8 @@ def _piece(
         sizes=examples.sizes,
         targets=targets,
         weight=None if weights is None else weights[rows],
-        time=None if in_batch_time else int(part.ids.lengths[examples.sequences].max()),
-        words=0 if first_tokens is None else int(first_tokens.lengths[examples.sequences].max()),
+        time=None if in_batch_time else int(part.tokens.lengths[examples.sequences].max()),
+        words=0 if first_tokens is None or not words else int(first_tokens.lengths[examples.sequences].max()),
     )
 
 

@@ -1,25 +1,30 @@
-"""Targets that task types compute themselves: what `Task.targets` returned for the rows of a split, as flat arrays."""
+"""Targets that task types compute themselves: what `Task.targets` returned for the rows of a split, in Arrow tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from nlpmtl.data.arrays import ArrayWriter, memmap_array
+from nlpmtl.data.arrow_tables import TableWriter, read_row, to_dataset, to_numpy
 from nlpmtl.data.column_types import is_coded, read_stored
-from nlpmtl.data.examples import ArrowBatches
 from nlpmtl.data.hashing import Hashes
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.targets import Indices, Labels, Targets, stack_targets
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from torch import Tensor
+
+COUNT, HASH, SEQUENCES = "count", "hash", "sequences"
+"""Columns of a table of targets: the count of each row, a hash of its labels, the indices of the sequences it reads."""
 
 _DTYPES = {"b": np.bool_, "i": np.int64, "u": np.int64}
 
@@ -30,14 +35,14 @@ class ParsedColumns:
 
     Args:
         columns: key in `Task.columns` -> the column, as the task reads it.
-        names: key -> the name of the column in the Arrow file.
-        stored: the Arrow file, which has the values of types that are not built in.
+        names: key -> the name of the column in the rows.
+        rows: the rows, which have the values of types that are not built in.
         labelled: whether each row has a value in every column and further input that is not optional, ``[rows]``.
     """
 
     columns: Mapping[str, LabelColumn]
     names: Mapping[str, str]
-    stored: ArrowBatches
+    rows: Dataset
     labelled: NDArray[np.bool_]
 
     def read(self, row: int, stored: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -45,7 +50,7 @@ class ParsedColumns:
 
         Args:
             row: its index.
-            stored: the row of the Arrow file, if it has been read.
+            stored: the row of the Arrow table, if it has been read.
         """
         if not self.labelled[row]:
             return {}
@@ -56,37 +61,9 @@ class ParsedColumns:
             if is_coded(column.type):
                 labels[key] = column.value(row)
             else:
-                stored = self.stored.row(row) if stored is None else stored
+                stored = read_row(self.rows, row) if stored is None else stored
                 labels[key] = read_stored(stored[self.names[key]], type=column.type)
         return labels
-
-
-class TargetArray(NamedTuple):
-    """A named target of all rows: one item per row with targets, or one per sequence of such a row.
-
-    Args:
-        values: the numbers of all items.
-        bounds: where those of each item start, and the end of the last, ``[items + 1]``; None if an item is a number.
-        shapes: the shape of each item, ``[items, dimensions]``; None if an item has at most one dimension.
-        first: the first item of each row, and the number of all items, ``[rows + 1]``.
-        by_sequence: whether there is an item per sequence.
-    """
-
-    values: NDArray[Any]
-    bounds: NDArray[np.int64] | None
-    shapes: NDArray[np.int64] | None
-    first: NDArray[np.int64]
-    by_sequence: bool
-
-    def items(self, row: int) -> list[NDArray[Any]]:
-        """Return the items of a row."""
-        start, end = self.first[row : row + 2].tolist()
-        if self.bounds is None:
-            return [self.values[item] for item in range(start, end)]
-        items = [self.values[self.bounds[item] : self.bounds[item + 1]] for item in range(start, end)]
-        if self.shapes is None:
-            return items
-        return [values.reshape(self.shapes[start + i]) for i, values in enumerate(items)]
 
 
 @dataclass(frozen=True)
@@ -95,12 +72,12 @@ class ComputedLabels(Labels):
 
     Args:
         parsed: its label columns.
-        arrays: its targets by name; empty before they are computed.
+        stored: its targets, as `TargetsWriter` writes them; None before they are computed.
         hashes: a hash of the labels of each row, ``[rows]``; None before the targets are computed.
     """
 
     parsed: ParsedColumns
-    arrays: Mapping[str, TargetArray] = field(default_factory=dict)
+    stored: Dataset | None = None
     hashes: Hashes | None = None
 
     padded_to_batch: ClassVar[bool] = False
@@ -114,15 +91,34 @@ class ComputedLabels(Labels):
 
     def example_targets(self, row: int, *, first_tokens: Ragged | None = None, time: int = 0) -> Targets:
         """Return what `Task.targets` returned for a row, as arrays."""
-        items = {name: (array.by_sequence, array.items(row)) for name, array in self.arrays.items()}
-        return Targets(
-            count=int(self.counts[row]),
-            example={name: values[0] for name, (by_sequence, values) in items.items() if not by_sequence},
-            sequence={name: values for name, (by_sequence, values) in items.items() if by_sequence},
-        )
+        return self._read([row])[0]
 
     def targets(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> dict[str, Tensor]:
-        return stack_targets([self.example_targets(row) for row in np.asarray(rows).tolist()])
+        return stack_targets(self._read(rows))
+
+    def with_targets(self, table: pa.Table) -> ComputedLabels:
+        """Return the same labels with the targets that a `TargetsWriter` wrote."""
+        counts, hashes = to_numpy(table[COUNT]), to_numpy(table[HASH])
+        return replace(self, counts=counts, hashes=hashes, stored=to_dataset(table))
+
+    def _read(self, rows: Indices) -> list[Targets]:
+        assert self.stored is not None, "the targets are computed"
+        table: pa.Table = self.stored[rows]
+        columns = {name: table[name].combine_chunks() for name in table.column_names}
+        by_example: list[dict[str, Any]] = [{} for _ in rows]
+        by_sequence: list[dict[str, Any]] = [{} for _ in rows]
+        for key, column in columns.items():
+            by, _, name = key.partition(":")
+            shapes = columns.get(f"shape:{name}")
+            for i in range(len(column)):
+                shape = None if shapes is None else shapes[i]
+                if by == "example":
+                    by_example[i][name] = _to_item(column[i], shape)
+                elif by == "sequence":
+                    values = column[i].values
+                    of_items = [None] * len(values) if shape is None else shape.values
+                    by_sequence[i][name] = [_to_item(*item) for item in zip(values, of_items, strict=True)]
+        return [Targets(*values) for values in zip(columns[COUNT].to_pylist(), by_example, by_sequence, strict=True)]
 
     def tensor(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> Tensor:
         return self.targets(rows, first_tokens=first_tokens, time=time)["label"]
@@ -131,41 +127,55 @@ class ComputedLabels(Labels):
 class TargetsWriter:
     """A writer of the targets of a task, row by row.
 
+    The table has a column ``example:<name>`` or ``sequence:<name>`` for each target: a number or a list of numbers, of
+    each sequence for the latter; null without targets. If a target has more than one dimension, the numbers are flat,
+    and the column ``shape:<name>`` has its shape.
+
     Args:
-        directory: where to write the arrays; None keeps them in memory.
-        name: the stem of their file names.
+        path: the file; None keeps the table in memory.
+        stack: closes the file.
+        has_sequences: whether the task defines its sequences, whose indices are in the column ``sequences``.
     """
 
-    def __init__(self, directory: Path | None, name: str) -> None:
-        self._directory, self._name = directory, name
-        self._arrays: dict[tuple[str, bool], _ArrayWriter] = {}
-        self._rows = 0
-        self._counts = ArrayWriter(directory, f"{name}.counts", dtype=np.int32)
-        self._hashes = ArrayWriter(directory, f"{name}.hashes", dtype=np.uint64)
+    def __init__(self, path: Path | None, stack: ExitStack, *, has_sequences: bool) -> None:
+        self._path, self._stack = path, stack
+        self._columns = {COUNT: pa.int32(), HASH: pa.uint64()}
+        if has_sequences:
+            self._columns[SEQUENCES] = pa.list_(pa.int64())
+        self._forms: dict[tuple[str, bool], _Form] = {}
+        self._pending: list[tuple[Targets | None, int, Sequence[int]]] = []
+        self._writer: TableWriter | None = None
 
-    def append(self, rows: Sequence[Targets | None], hashes: Hashes) -> None:
-        """Add the targets of some rows, and the hashes of their labels; None for a row without targets.
+    def append(self, targets: Targets | None, *, hash: int, sequences: Sequence[int]) -> None:
+        """Add a row.
 
-        `check` has returned them.
+        Args:
+            targets: what `check` returned; None for a row without targets.
+            hash: the hash of its labels.
+            sequences: the indices of the sequences that it reads.
         """
-        self._counts.append(np.array([0 if row is None else row.count for row in rows], dtype=np.int32))
-        self._hashes.append(hashes)
-        for (name, by_sequence), writer in self._arrays.items():
-            items = [[] if row is None else row.sequence[name] if by_sequence else [row.example[name]] for row in rows]
-            writer.append(items)
-        self._rows += len(rows)
+        self._pending.append((targets, hash, sequences))
 
-    def metadata(self) -> list[dict[str, Any]]:
-        """Return what `read_targets` needs to know, as plain values. Call this after `close`."""
-        return [
-            {"name": name, "by_sequence": by_sequence, "dimensions": writer.dimensions or 0}
-            for (name, by_sequence), writer in self._arrays.items()
-        ]
+    def flush(self, *, last: bool = False) -> None:
+        """Write the rows that were added; before the `last` call only if the types of all targets are known."""
+        if self._writer is None:
+            if not last and not (self._forms and all(form.dtype is not None for form in self._forms.values())):
+                return
+            for (name, by_sequence), form in self._forms.items():
+                self._columns |= form.columns(name, by_sequence)
+            self._writer = self._stack.enter_context(TableWriter(pa.schema(self._columns), self._path))
+        targets, hashes, sequences = zip(*self._pending, strict=True) if self._pending else ((), (), ())
+        values: dict[str, list[Any]] = {COUNT: [0 if t is None else t.count for t in targets], HASH: list(hashes)}
+        values[SEQUENCES] = list(sequences)
+        for (name, by_sequence), form in self._forms.items():
+            values |= form.values(name, by_sequence, targets)
+        self._writer.write(pa.array(values[name], type_) for name, type_ in self._columns.items())
+        self._pending = []
 
-    def close(self) -> tuple[dict[str, TargetArray], NDArray[np.int32], Hashes]:
-        """Return the arrays by name, the counts of the rows, and the hashes of their labels."""
-        arrays = {name: writer.close(by_sequence) for (name, by_sequence), writer in self._arrays.items()}
-        return arrays, self._counts.close(), self._hashes.close()
+    def table(self) -> pa.Table:
+        """Return the rows, when the file is closed."""
+        assert self._writer is not None, "the last rows were written"
+        return self._writer.table()
 
     def check(self, targets: Targets, *, sequences: int) -> Targets:
         """Return targets as arrays, which fit those of the rows before.
@@ -192,39 +202,14 @@ class TargetsWriter:
             {name: [_to_array(name, value) for value in values] for name, values in targets.sequence.items()},
         )
         names = _names(arrays)
-        if not self._arrays:
-            self._arrays = {
-                key: _ArrayWriter(self._directory, f"{self._name}.{i}", rows=self._rows) for i, key in enumerate(names)
-            }
-        if names.keys() != self._arrays.keys():
-            known, new = (", ".join(sorted(name for name, _ in keys)) for keys in (self._arrays, names))
+        if not self._forms:
+            self._forms = {key: _Form() for key in names}
+        if names.keys() != self._forms.keys():
+            known, new = (", ".join(sorted(name for name, _ in keys)) for keys in (self._forms, names))
             raise ValueError(f"earlier rows have targets named {known}, this one {new}")
         for key, items in names.items():
-            self._arrays[key].check(key[0], items)
+            self._forms[key].check(key[0], items)
         return arrays
-
-
-def read_targets(
-    directory: Path, name: str, *, metadata: Sequence[Mapping[str, Any]]
-) -> tuple[dict[str, TargetArray], NDArray[np.int32], Hashes]:
-    """Read the files of a `TargetsWriter`, as its `close` returned them.
-
-    Raises:
-        OSError, ValueError, KeyError: a file is missing or damaged.
-    """
-    arrays = {}
-    for i, array in enumerate(metadata):
-        stem, dimensions = f"{name}.{i}", array["dimensions"]
-        shapes = memmap_array(directory / f"{stem}.shapes.npy") if dimensions > 1 else None
-        arrays[array["name"]] = TargetArray(
-            values=memmap_array(directory / f"{stem}.npy"),
-            bounds=memmap_array(directory / f"{stem}.bounds.npy") if dimensions else None,
-            shapes=None if shapes is None else shapes.reshape(-1, dimensions),
-            first=memmap_array(directory / f"{stem}.first.npy"),
-            by_sequence=array["by_sequence"],
-        )
-    counts, hashes = (memmap_array(directory / f"{name}.{stem}.npy") for stem in ("counts", "hashes"))
-    return arrays, counts, hashes
 
 
 def _names(targets: Targets) -> dict[tuple[str, bool], list[Any]]:
@@ -240,63 +225,58 @@ def _to_array(name: str, value: Any) -> NDArray[Any]:
     return array.astype(_DTYPES.get(array.dtype.kind, array.dtype), copy=False)
 
 
-class _ArrayWriter:
-    """A writer of one named target. The first item decides the number of dimensions, the first number the type."""
+@dataclass
+class _Form:
+    """The form of one named target. The first item decides the number of dimensions, the first number the type."""
 
-    def __init__(self, directory: Path | None, name: str, *, rows: int) -> None:
-        self._directory, self._name = directory, name
-        self.dimensions: int | None = None
-        self._dtype: np.dtype[Any] | None = None
-        self._items = self._end = 0
-        self._first = ArrayWriter(directory, f"{name}.first", dtype=np.int64)
-        self._first.append(np.zeros(rows + 1, dtype=np.int64))
-        self._values: ArrayWriter | None = None
-        self._bounds: ArrayWriter | None = None
-        self._shapes: ArrayWriter | None = None
+    dimensions: int | None = None
+    dtype: np.dtype[Any] | None = None
 
     def check(self, name: str, items: Sequence[NDArray[Any]]) -> None:
         """Raise ValueError if items do not fit those before them."""
         for item in items:
             if self.dimensions is None:
-                self._start(item.ndim)
+                self.dimensions = item.ndim
             if item.ndim != self.dimensions:
                 raise ValueError(f"{name!r} has {self.dimensions} dimensions in earlier rows, here {item.ndim}")
-            if item.size and self._dtype is None:
-                self._dtype = item.dtype
-                self._values = ArrayWriter(self._directory, self._name, dtype=item.dtype)
-            if item.size and self._dtype is not None and not np.can_cast(item.dtype, self._dtype, "same_kind"):
-                raise ValueError(f"{name!r} has numbers of type {self._dtype} in earlier rows, here {item.dtype}")
+            if item.size and self.dtype is None:
+                self.dtype = item.dtype
+            if item.size and self.dtype is not None and not np.can_cast(item.dtype, self.dtype, "same_kind"):
+                raise ValueError(f"{name!r} has numbers of type {self.dtype} in earlier rows, here {item.dtype}")
 
-    def append(self, rows: Sequence[Sequence[NDArray[Any]]]) -> None:
-        """Add the items of each row."""
-        items = [item for row in rows for item in row]
-        self._first.append(self._items + np.cumsum([len(row) for row in rows], dtype=np.int64))
-        self._items += len(items)
-        if not items:
-            return
-        if self._bounds is not None:
-            self._bounds.append(self._end + np.cumsum([item.size for item in items], dtype=np.int64))
-            self._end += sum(item.size for item in items)
-        if self._shapes is not None:
-            self._shapes.append(np.array([item.shape for item in items], dtype=np.int64).reshape(-1))
-        if self._values is not None:
-            self._values.append(np.concatenate([item.reshape(-1).astype(self._dtype) for item in items]))
+    def columns(self, name: str, by_sequence: bool) -> dict[str, pa.DataType]:
+        """Return the columns of the target."""
+        number, shape = pa.from_numpy_dtype(self.dtype or np.float64), pa.list_(pa.int64())
+        item = pa.list_(number) if self.dimensions else number
+        columns = {f"{_by(by_sequence)}:{name}": item}
+        if (self.dimensions or 0) > 1:
+            columns[f"shape:{name}"] = shape
+        return {key: pa.list_(type_) for key, type_ in columns.items()} if by_sequence else columns
 
-    def close(self, by_sequence: bool) -> TargetArray:
-        """Return the whole array."""
-        values = self._values or ArrayWriter(self._directory, self._name, dtype=np.float64)
-        return TargetArray(
-            values=values.close(),
-            bounds=None if self._bounds is None else self._bounds.close(),
-            shapes=None if self._shapes is None else self._shapes.close().reshape(-1, self.dimensions or 1),
-            first=self._first.close(),
-            by_sequence=by_sequence,
-        )
+    def values(self, name: str, by_sequence: bool, rows: Sequence[Targets | None]) -> dict[str, list[Any]]:
+        """Return the values of these columns."""
 
-    def _start(self, dimensions: int) -> None:
-        self.dimensions = dimensions
-        if dimensions:
-            self._bounds = ArrayWriter(self._directory, f"{self._name}.bounds", dtype=np.int64)
-            self._bounds.append(np.zeros(1, dtype=np.int64))
-        if dimensions > 1:
-            self._shapes = ArrayWriter(self._directory, f"{self._name}.shapes", dtype=np.int64)
+        def of(convert: Callable[[NDArray[Any]], Any]) -> list[Any]:
+            return [
+                None
+                if row is None
+                else [convert(item) for item in row.sequence[name]]
+                if by_sequence
+                else convert(row.example[name])
+                for row in rows
+            ]
+
+        flat = of(lambda item: item.reshape(-1).astype(self.dtype or np.float64) if self.dimensions else item.item())
+        return {f"{_by(by_sequence)}:{name}": flat, f"shape:{name}": of(lambda item: list(item.shape))}
+
+
+def _by(by_sequence: bool) -> str:
+    return "sequence" if by_sequence else "example"
+
+
+def _to_item(value: pa.Scalar, shape: pa.Scalar | None) -> NDArray[Any]:
+    """Return one target, given its numbers and its shape if it has more than one dimension."""
+    if not isinstance(value, pa.ListScalar):
+        return np.asarray(value.as_py(), dtype=value.type.to_pandas_dtype())
+    numbers = value.values.to_numpy(zero_copy_only=False)
+    return np.asarray(numbers if shape is None else numbers.reshape(shape.as_py()))

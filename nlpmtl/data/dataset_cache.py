@@ -16,8 +16,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from nlpmtl.data.arrays import open_regular_file
-from nlpmtl.fs import sha256_file
+from nlpmtl.fs import open_regular_file, sha256_file
 from nlpmtl.strict_json import dumps
 
 _MANIFEST = "manifest.json"

@@ -28,7 +28,7 @@ from nlpmtl.errors import DataError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_FORMAT = 8
+_FORMAT = 9
 """The version of the cache format; increase it when files or the processing of rows change."""
 _PACKAGES = ("nlpmtl", "tokenizers", "transformers")
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
@@ -155,11 +155,9 @@ class DatasetLoader:
                     max_length=self._max_length,
                     directory=directory,
                 )
-                if key is not None and directory is not None:
-                    tokenized[split].write_metadata(directory)
-                    if self._keys(reader, [split])[split] != key:
-                        where = examples[split].where
-                        raise DataError(f"{where}: changed while it was read; start again when it is complete")
+                if key is not None and self._keys(reader, [split])[split] != key:
+                    where = examples[split].where
+                    raise DataError(f"{where}: changed while it was read; start again when it is complete")
         return tokenized
 
     @contextmanager

@@ -21,12 +21,13 @@ def fingerprint(encoded: TokenizedSplit) -> dict[str, Any] | None:
         ``rows``: the number of rows; ``inputs`` and ``labels`` (per task): digests that depend on the order of rows;
         ``unordered``: a digest of the same that does not; ``tokens``: a digest of the token ids.
     """
-    if encoded.inputs is None:
+    input_hashes = encoded.input_hashes
+    if input_hashes is None:
         return None
     inputs, unordered = hashlib.sha256(), 0
     labels = {task: hashlib.sha256() for task in encoded.labels}
     for rows in parts(len(encoded)):
-        row_inputs = encoded.inputs[rows]
+        row_inputs = input_hashes[rows]
         inputs.update(row_inputs.astype("<u8").tobytes())
         row_hashes = row_inputs.astype(np.uint64)
         for task, values in encoded.labels.items():
@@ -39,7 +40,7 @@ def fingerprint(encoded: TokenizedSplit) -> dict[str, Any] | None:
         "inputs": inputs.hexdigest(),
         "labels": {task: digest.hexdigest() for task, digest in labels.items()},
         "unordered": f"{unordered % 2**64:016x}",
-        "tokens": encoded.tokens,
+        "tokens": encoded.token_digest,
     }
 
 

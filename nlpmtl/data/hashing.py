@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from nlpmtl.data.ragged import Ragged
 from nlpmtl.strict_json import dumps
 
 Hashes = NDArray[np.uint64]
@@ -45,11 +44,11 @@ def _hash_texts(batch: pa.RecordBatch) -> Hashes:
     return mix(mix(text + _PAIR) + hash_strings(batch["pair"].to_pylist()))
 
 
-def digest_tokens(ids: Ragged) -> str:
-    """Return a digest of the token ids of all rows."""
-    digest = hashlib.sha256(ids.lengths.astype("<i8").tobytes())
-    for rows in parts(len(ids)):
-        digest.update(ids.values[ids.bounds[rows.start] : ids.bounds[rows.stop]].astype("<i4").tobytes())
+def digest_tokens(ids: pa.ChunkedArray) -> str:
+    """Return a digest of the token ids of all rows, which are lists."""
+    digest = hashlib.sha256(pc.list_value_length(ids).to_numpy().astype("<i8").tobytes())
+    for chunk in ids.chunks:
+        digest.update(chunk.flatten().to_numpy().astype("<i4").tobytes())
     return digest.hexdigest()
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from nlpmtl.data.arrays import ArrayWriter, RaggedWriter, memmap_array, memmap_ragged
+from nlpmtl.data.arrow_tables import to_numpy
 from nlpmtl.data.column_types import column_type
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
@@ -30,17 +29,13 @@ class LabelColumn:
         names: the label names in the column, in order of appearance; empty for numbers.
         labelled: whether each row has a label, ``[rows]``.
         values: numbers (NaN for no label) or codes, which are indices into ``names``: one per row, ``[rows]``, or a
-            list per row. Of a type that is not built in they are `labelled`: its values are in the Arrow file.
+            list per row. Of a type that is not built in they are `labelled`: its values are in the Arrow table.
     """
 
     type: LabelType
     names: tuple[str, ...]
     labelled: NDArray[np.bool_]
     values: NDArray[Any] | Ragged
-
-    def metadata(self) -> dict[str, Any]:
-        """Return everything but the arrays, as plain values."""
-        return {"type": self.type, "names": list(self.names)}
 
     def rename(self, names: Sequence[str]) -> LabelColumn:
         """Return the same labels with new names, one per old name. Labels with equal new names become one label."""
@@ -71,65 +66,27 @@ class LabelColumn:
         return int(np.argmax(values == code))
 
     @classmethod
-    def read(cls, directory: Path, name: str, *, metadata: Mapping[str, Any]) -> LabelColumn:
-        """Read the files of a `LabelColumnWriter`."""
-        type_, labelled = metadata["type"], memmap_array(directory / f"{name}.labelled.npy")
-        coding = column_type(type_).coding
+    def from_arrow(cls, column: pa.ChunkedArray, type_: LabelType) -> LabelColumn:
+        """Return a column of canonical labels of an Arrow table."""
+        coding, labelled = column_type(type_).coding, to_numpy(column.is_valid())
         if coding == "parsed":
             return cls(type_, (), labelled, labelled)
-        values = memmap_ragged(directory, name) if coding == "names" else memmap_array(directory / f"{name}.npy")
-        return cls(type_, tuple(metadata["names"]), labelled, values)
+        if coding == "number":
+            return cls(type_, (), labelled, to_numpy(column.fill_null(np.nan)))
+        names, codes = _encode(column if coding == "name" else pc.list_flatten(column))
+        if coding == "name":
+            return cls(type_, names, labelled, codes)
+        bounds = np.zeros(len(column) + 1, dtype=np.int64)
+        np.cumsum(to_numpy(pc.list_value_length(column).fill_null(0)), out=bounds[1:])
+        return cls(type_, names, labelled, Ragged(codes, bounds))
 
 
-class LabelColumnWriter:
-    """A writer of a label column, batch by batch.
-
-    Args:
-        directory: where to write the arrays; None keeps them in memory.
-        name: the stem of their file names.
-        type: the type of a label. Of one whose values are kept as parsed only `LabelColumn.labelled` is written.
-    """
-
-    def __init__(self, directory: Path | None, name: str, *, type: LabelType) -> None:
-        self._type, self._coding = type, column_type(type).coding
-        self._codes: dict[str, int] = {}
-        self._labelled = ArrayWriter(directory, f"{name}.labelled", dtype=np.bool_)
-        self._values: ArrayWriter | RaggedWriter | None
-        if self._coding == "parsed":
-            self._values = None
-        elif self._coding == "names":
-            self._values = RaggedWriter(directory, name)
-        else:
-            self._values = ArrayWriter(directory, name, dtype=np.float64 if self._coding == "number" else np.int32)
-
-    def append(self, values: pa.Array) -> None:
-        """Add the canonical labels of a batch."""
-        self._labelled.append(values.is_valid().to_numpy(zero_copy_only=False))
-        if self._values is None:
-            return
-        if isinstance(self._values, RaggedWriter):
-            lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy()
-            bounds = np.zeros(len(values) + 1, dtype=np.int64)
-            np.cumsum(lengths, out=bounds[1:])
-            self._values.append(Ragged(self._encode(values.flatten()), bounds))
-        elif self._coding == "number":
-            self._values.append(pc.fill_null(values, np.nan).to_numpy())
-        else:
-            self._values.append(self._encode(values))
-
-    def close(self) -> LabelColumn:
-        """Return the whole column."""
-        labelled = self._labelled.close()
-        values = labelled if self._values is None else self._values.close()
-        return LabelColumn(self._type, tuple(self._codes), labelled, values)
-
-    def _encode(self, names: pa.Array) -> NDArray[np.int32]:
-        encoded = names.dictionary_encode()
-        codes = [self._codes.setdefault(name, len(self._codes)) for name in encoded.dictionary.to_pylist()]
-        indices = pc.fill_null(encoded.indices, len(codes)).to_numpy()
-        table: NDArray[np.int32] = np.array([*codes, NO_CODE], dtype=np.int32)
-        row_codes: NDArray[np.int32] = table[indices]
-        return row_codes
+def _encode(column: pa.ChunkedArray) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+    """Return the different names in a column in order of appearance, and the index of each row's name in them."""
+    encoded = column.dictionary_encode()
+    names = encoded.chunk(0).dictionary.to_pylist() if encoded.num_chunks else []
+    indices = [pc.fill_null(chunk.indices, NO_CODE).to_numpy() for chunk in encoded.chunks]
+    return tuple(names), np.concatenate([np.zeros(0, dtype=np.int32), *indices])
 
 
 def _deduplicate(sets: Ragged) -> Ragged:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import DTypeLike, NDArray
 
 
@@ -28,6 +29,18 @@ class Ragged:
         bounds = np.zeros(len(parts) + 1, dtype=np.int64)
         np.cumsum([len(part) for part in parts], out=bounds[1:])
         return cls(np.concatenate(parts) if parts else np.zeros(0, dtype=dtype), bounds)
+
+    @classmethod
+    def from_arrow(cls, lists: pa.ChunkedArray | pa.ListArray) -> Ragged:
+        """Return lists of numbers; a null is an empty row. The values of a single chunk are not copied."""
+        array = lists.combine_chunks() if isinstance(lists, pa.ChunkedArray) else lists
+        bounds = array.offsets.to_numpy().astype(np.int64)
+        start, end = bounds[[0, -1]].tolist()
+        return cls(array.values.slice(start, end - start).to_numpy(zero_copy_only=False), bounds - start)
+
+    def to_arrow(self) -> pa.ListArray:
+        """Return the rows as an Arrow array of lists."""
+        return pa.ListArray.from_arrays(pa.array(self.bounds, pa.int32()), pa.array(self.values))
 
     @classmethod
     def join(cls, parts: Sequence[Ragged]) -> Ragged:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nlpmtl.data.example import TokenSequence
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.targets import Targets, stack_targets
+from nlpmtl.data.token_store import Tokens
 from nlpmtl.data.tokenized_split import TokenizedSplit
 from nlpmtl.errors import RunError
 
@@ -61,31 +62,14 @@ class Sequences(NamedTuple):
     """The different sequences that the rows of a share read.
 
     Args:
-        ids: their token ids.
-        types: segments of these tokens; None: all are 0.
-        first_tokens: first token of each word; None without words.
+        tokens: the sequences.
         place: place in the batch of the row of each, ``[sequences]``.
         tasks: the examples of each task.
     """
 
-    ids: Ragged
-    types: Ragged | None
-    first_tokens: Ragged | None
+    tokens: Tokens
     place: NDArray[np.int64]
     tasks: dict[str, TaskExamples]
-
-
-def take_sequences(
-    split: TokenizedSplit, indices: NDArray[np.int64], *, place: NDArray[np.int64], tasks: dict[str, TaskExamples]
-) -> Sequences:
-    """Return some sequences of a split."""
-    return Sequences(
-        ids=split.ids.take(indices),
-        types=None if split.types is None else split.types.take(indices),
-        first_tokens=None if split.first_tokens is None else split.first_tokens.take(indices),
-        place=place,
-        tasks=tasks,
-    )
 
 
 def row_lengths(split: TokenizedSplit, *, copied: Collection[str]) -> NDArray[np.int64]:
@@ -97,7 +81,7 @@ def row_lengths(split: TokenizedSplit, *, copied: Collection[str]) -> NDArray[np
     """
     if not copied:
         return split.row_lengths
-    lengths, total = split.ids.lengths, np.zeros(len(split), dtype=np.int64)
+    lengths, total = split.tokens.lengths, np.zeros(len(split), dtype=np.int64)
     row_of = np.full(len(lengths), -1, dtype=np.int64)  # of each sequence that a task reads unchanged
     for task in split.labels:
         read = split.sequences_of(task)
@@ -122,7 +106,7 @@ def read_sequences(
         seed: seed of the run.
     """
     split = share.split
-    size = max(1, len(split.ids))  # sequence s of the row at place p has the key p · size + s
+    size = max(1, len(split.tokens.lengths))  # sequence s of the row at place p has the key p · size + s
     keys, sizes = {}, {}
     for task, rows in examples.items():
         if task not in corrupt:
@@ -130,7 +114,7 @@ def read_sequences(
             keys[task], sizes[task] = rows.repeat(read.lengths) * size + read.values, read.lengths
     distinct = np.unique(np.concatenate(list(keys.values()))) if keys else np.zeros(0, dtype=np.int64)
     tasks = {task: TaskExamples(examples[task], np.searchsorted(distinct, keys[task]), sizes[task]) for task in keys}
-    sequences = take_sequences(split, distinct % size, place=share.places[distinct // size], tasks=tasks)
+    sequences = Sequences(split.tokens.take(distinct % size), share.places[distinct // size], tasks)
     for task, rows in examples.items():
         if task in corrupt:
             sequences = _add_copies(sequences, task, rows, share=share, corrupt=corrupt[task], seed=seed)
@@ -142,13 +126,15 @@ def _add_copies(
 ) -> Sequences:
     """Add the changed copies that a task reads."""
     split, labels = share.split, share.split.labels[task]
-    read = split.sequences_of(task)
+    read = split.sequences_of(task).take(share.rows[rows])
+    sequences_read = split.tokens.sequences(read.values)
     copies: list[TokenSequence] = []
     sizes, all_targets = np.empty(len(rows), dtype=np.int64), []
     for i, place in enumerate(rows.tolist()):
         row = int(share.rows[place])
-        originals = [split.sequence(index) for index in read[row].tolist()]
-        targets = labels.example_targets(row, first_tokens=split.first_tokens, time=len(originals[0].ids))
+        originals = sequences_read[read.bounds[i] : read.bounds[i + 1]]
+        words = None if originals[0].words is None else Ragged.pack([originals[0].words])
+        targets = labels.example_targets(row, first_tokens=words, time=len(originals[0].ids))
         rng = _generator(seed, task=task, dataset=share.name, row=row, pass_=share.passes[place])
         where = f"{split.place(row)}: task {task!r}: corrupt()"
         try:
@@ -161,10 +147,10 @@ def _add_copies(
         copies.extend(changed)
         all_targets.append(targets)
         sizes[i] = len(changed)
-    indices = np.arange(len(copies)) + len(sequences.ids)
+    indices = np.arange(len(copies)) + len(sequences.place)
     tasks = {**sequences.tasks, task: TaskExamples(rows, indices, sizes, stack_targets(all_targets))}
     place = np.concatenate([sequences.place, share.places[rows].repeat(sizes)])
-    return _append(sequences, copies)._replace(place=place, tasks=tasks)
+    return Sequences(_append(sequences.tokens, copies), place, tasks)
 
 
 def _find_problem(copies: Sequence[TokenSequence], targets: Targets, *, count: int) -> str | None:
@@ -182,19 +168,15 @@ def _find_problem(copies: Sequence[TokenSequence], targets: Targets, *, count: i
     return None
 
 
-def _append(sequences: Sequences, copies: Sequence[TokenSequence]) -> Sequences:
-    types, first_tokens = sequences.types, sequences.first_tokens
+def _append(tokens: Tokens, copies: Sequence[TokenSequence]) -> Tokens:
+    types, first_tokens = tokens.types, tokens.first_tokens
     if types is not None:
         zeros = (np.zeros(len(copy.ids), dtype=np.int8) for copy in copies)
         packed = [zero if copy.type_ids is None else copy.type_ids for copy, zero in zip(copies, zeros, strict=True)]
         types = Ragged.join([types, Ragged.pack(packed, dtype=types.values.dtype)])
     if first_tokens is not None:
         first_tokens = Ragged.join([first_tokens, Ragged.pack([() if c.words is None else c.words for c in copies])])
-    return sequences._replace(
-        ids=Ragged.join([sequences.ids, Ragged.pack([copy.ids for copy in copies])]),
-        types=types,
-        first_tokens=first_tokens,
-    )
+    return Tokens(Ragged.join([tokens.ids, Ragged.pack([copy.ids for copy in copies])]), types, first_tokens)
 
 
 def _generator(seed: int, *, task: str, dataset: str, row: int, pass_: int) -> np.random.Generator:

@@ -1,4 +1,4 @@
-"""Tokenization of a split: examples to token ids and label columns, batch by batch, on all cores."""
+"""Tokenization of a split: examples to rows with token ids, batch by batch, on all cores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,18 +14,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from nlpmtl.data.arrays import ArrayWriter, RaggedWriter
+from nlpmtl.data.arrow_tables import TableWriter
 from nlpmtl.data.batch import greedy_length_batches
-from nlpmtl.data.column_types import is_coded
-from nlpmtl.data.examples import ArrowBuffer, Examples
+from nlpmtl.data.examples import Examples
 from nlpmtl.data.hashing import digest_tokens, hash_inputs
-from nlpmtl.data.label_columns import LabelColumnWriter
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
+from nlpmtl.data.token_store import TOKEN_COLUMNS
 from nlpmtl.data.tokenization import TokenizedTexts, name_failing_row, tokenize
-from nlpmtl.data.tokenized_split import EXAMPLES, ExtraInput, TokenizedSplit
+from nlpmtl.data.tokenized_split import INPUT_HASH, METADATA, NUMBER, ROWS, WORD_TOKENS, TokenizedSplit
 from nlpmtl.data.word_alignment import NO_TOKEN, Spans
 from nlpmtl.data.word_splitting import WordCounts
+from nlpmtl.strict_json import dumps
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -55,115 +54,66 @@ def tokenize_split(
         columns: label column = its type.
         tokenizer: a fast tokenizer.
         max_length: the maximum number of tokens of a row, special tokens included.
-        directory: where to write the arrays, which are then memory-mapped; default: in memory.
+        directory: where to write the rows, which are then memory-mapped; default: in memory.
         extra: key of each further input = its type.
 
     Raises:
         RunError: the tokenizer fails for a row, such as by a panic of its Rust code.
         OSError: the files cannot be written.
     """
-    writer = _SplitWriter(examples, columns=columns, extra=extra or {}, tokenizer=tokenizer, directory=directory)
-    with writer.stored:
+    schema = _schema(examples, tokenizer)
+    word_counts = WordCounts() if "words" in schema.names else None
+    start = truncated = 0
+    with TableWriter(schema, None if directory is None else directory / ROWS) as writer:
         for batch, texts in _tokenize_batches(examples, tokenizer=tokenizer, max_length=max_length):
-            writer.append(batch, texts)
-    return writer.close()
+            numbers = examples.numbers[start : start + batch.num_rows]
+            values = _token_columns(texts) | {NUMBER: pa.array(numbers), INPUT_HASH: pa.array(hash_inputs(batch))}
+            writer.write(values[name] if name in values else batch[name] for name in schema.names)
+            start += batch.num_rows
+            truncated += int(texts.cut.sum())
+            if word_counts is not None:
+                word_counts.add(row.as_py() for row in batch["words"])
+    table = writer.table()
+    metadata = {
+        "columns": dict(columns),
+        "extra": {key: type_ for key, type_ in (extra or {}).items() if f"input:{key}" in schema.names},
+        "where": examples.where,
+        "separator": examples.separator,
+        "files": examples.files,
+        "missing_columns": dict(examples.missing_columns),
+        "class_names": {column: list(names) for column, names in examples.class_names.items()},
+        "skipped": examples.skipped,
+        "truncated": truncated,
+        "token_digest": digest_tokens(table["input_ids"]),
+        "word_counts": None if word_counts is None else dict(word_counts.counts),
+    }
+    if directory is not None:
+        (directory / METADATA).write_text(dumps(metadata), encoding="utf-8")
+    return TokenizedSplit.from_arrow(table, metadata)
 
 
-class _SplitWriter:
-    """A writer of the arrays and the Arrow file of a split, batch by batch."""
-
-    def __init__(
-        self,
-        examples: Examples,
-        *,
-        columns: Mapping[str, LabelType],
-        extra: Mapping[str, LabelType],
-        tokenizer: PreTrainedTokenizerBase,
-        directory: Path | None,
-    ) -> None:
-        schema, self._examples = examples.stored.schema, examples
-        coded = {f"label:{name}" for name, type_ in columns.items() if is_coded(type_)}
-        self._stored_names = [name for name in schema.names if name not in coded]
-        stored_schema = pa.schema([schema.field(name) for name in self._stored_names])
-        self.stored = ArrowBuffer(stored_schema, directory=directory, name=EXAMPLES)
-        has_types = "pair" in schema.names and "token_type_ids" in tokenizer.model_input_names
-        self._ids = RaggedWriter(directory, "ids")
-        self._types = ArrayWriter(directory, "types", dtype=np.int8) if has_types else None
-        self._words = _WordWriter(directory) if "words" in schema.names else None
-        self._inputs = ArrayWriter(directory, "inputs", dtype=np.uint64)
-        self._numbers = ArrayWriter(directory, "numbers", dtype=np.int64)
-        self._numbers.append(examples.numbers)
-        self._labels = {
-            name: LabelColumnWriter(directory, f"label{i}", type=type_)
-            for i, (name, type_) in enumerate(columns.items())
-        }
-        self._extra = {
-            key: (type_, ArrayWriter(directory, f"extra{i}", dtype=np.bool_))
-            for i, (key, type_) in enumerate(extra.items())
-            if f"input:{key}" in schema.names
-        }
-        self._truncated = 0
-
-    def append(self, batch: pa.RecordBatch, texts: TokenizedTexts) -> None:
-        """Add a batch of examples and its tokens."""
-        self.stored.write([batch[name] for name in self._stored_names])
-        self._ids.append(texts.ids)
-        self._inputs.append(hash_inputs(batch))
-        self._truncated += int(texts.cut.sum())
-        if self._types is not None and texts.types is not None:
-            self._types.append(texts.types.values)
-        if self._words is not None and texts.first_tokens is not None:
-            self._words.append(batch["words"], texts.first_tokens)
-        for name, label in self._labels.items():
-            label.append(batch[f"label:{name}"])
-        for key, (_, present) in self._extra.items():
-            present.append(batch[f"input:{key}"].is_valid().to_numpy(zero_copy_only=False))
-
-    def close(self) -> TokenizedSplit:
-        """Return the whole split."""
-        examples, ids = self._examples, self._ids.close()
-        split = TokenizedSplit(
-            ids=ids,
-            types=Ragged(self._types.close(), ids.bounds) if self._types is not None else None,
-            columns={name: label.close() for name, label in self._labels.items()},
-            extra={key: ExtraInput(type_, present.close()) for key, (type_, present) in self._extra.items()},
-            examples=self.stored.batches().memory_map(),
-            numbers=self._numbers.close(),
-            where=examples.where,
-            separator=examples.separator,
-            files=examples.files,
-            missing_columns=examples.missing_columns,
-            class_names=examples.class_names,
-            skipped=examples.skipped,
-            truncated=self._truncated,
-            inputs=self._inputs.close(),
-            tokens=digest_tokens(ids),
-        )
-        return split if self._words is None else self._words.add_to(split)
+def _schema(examples: Examples, tokenizer: PreTrainedTokenizerBase) -> pa.Schema:
+    """Return the columns of a row: those of the examples, what is known of it, and its tokens."""
+    fields = {field.name: field.type for field in examples.stored.schema}
+    has_words = "words" in fields
+    has_types = "pair" in fields and "token_type_ids" in tokenizer.model_input_names
+    fields |= {NUMBER: pa.int64(), INPUT_HASH: pa.uint64(), "input_ids": TOKEN_COLUMNS["input_ids"]}
+    if has_types:
+        fields["token_type_ids"] = TOKEN_COLUMNS["token_type_ids"]
+    if has_words:
+        fields |= {"first_tokens": TOKEN_COLUMNS["first_tokens"], WORD_TOKENS: pa.int32()}
+    return pa.schema(fields)
 
 
-class _WordWriter:
-    """A writer of what is known of the words of a split."""
-
-    def __init__(self, directory: Path | None) -> None:
-        self._first_tokens = RaggedWriter(directory, "first_tokens")
-        self._first_token_counts = ArrayWriter(directory, "first_token_counts", dtype=np.int32)
-        self._counts = WordCounts()
-
-    def append(self, words: pa.Array, first_tokens: Ragged) -> None:
-        """Add the words of a batch and their first tokens."""
-        self._first_tokens.append(first_tokens)
-        self._first_token_counts.append(_count_first_tokens(first_tokens))
-        self._counts.add(row.as_py() for row in words)
-
-    def add_to(self, split: TokenizedSplit) -> TokenizedSplit:
-        """Return a split with its words."""
-        return replace(
-            split,
-            first_tokens=self._first_tokens.close(),
-            first_token_counts=self._first_token_counts.close(),
-            word_counts=self._counts.counts,
-        )
+def _token_columns(texts: TokenizedTexts) -> dict[str, pa.Array]:
+    """Return the columns of some rows that have their tokens."""
+    columns = {"input_ids": texts.ids.to_arrow()}
+    if texts.types is not None:
+        columns["token_type_ids"] = texts.types.to_arrow()
+    if texts.first_tokens is not None:
+        columns["first_tokens"] = texts.first_tokens.to_arrow()
+        columns[WORD_TOKENS] = pa.array(_count_first_tokens(texts.first_tokens))
+    return columns
 
 
 def _tokenize_batches(

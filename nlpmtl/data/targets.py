@@ -133,7 +133,13 @@ class Labels(ABC):
         raise NotImplementedError
 
     def targets(self, rows: Indices, *, first_tokens: Ragged | None, time: int) -> dict[str, Tensor]:
-        """Return what the loss reads, by name, for labelled rows of a batch that is ``time`` tokens long."""
+        """Return what the loss reads, by name, for labelled rows of a batch that is ``time`` tokens long.
+
+        Args:
+            rows: their indices in the split.
+            first_tokens: the first token of each word of these rows, which tags need; else None.
+            time: the number of tokens of the batch.
+        """
         return {"label": self.tensor(rows, first_tokens=first_tokens, time=time)}
 
     def example_targets(self, row: int, *, first_tokens: Ragged | None, time: int) -> Targets:
@@ -146,7 +152,7 @@ class Labels(ABC):
 
         Args:
             row: its index.
-            stored: the row of the Arrow file, if it has been read.
+            stored: the row of the Arrow table, if it has been read.
         """
         return {"label": self.values([row])[0]} if self.labelled[row] else {}
 
@@ -234,10 +240,10 @@ class TagLabels(Labels):
         import torch
 
         assert first_tokens is not None, "tags are labels of words"
-        ids, places = self.ids.take(rows), first_tokens.take(rows)
+        ids = self.ids.take(rows)
         labels = np.full((len(rows), time), IGNORED, dtype=np.int64)
-        kept = places.values >= 0
-        labels[ids.indices_2d()[0][kept], places.values[kept]] = ids.values[kept]
+        kept = first_tokens.values >= 0
+        labels[ids.indices_2d()[0][kept], first_tokens.values[kept]] = ids.values[kept]
         return torch.from_numpy(labels)
 
 

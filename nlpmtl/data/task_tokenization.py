@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from nlpmtl.data.arrays import RaggedWriter, memmap_ragged, open_regular_file
-from nlpmtl.data.computed_targets import ComputedLabels, ParsedColumns, TargetsWriter, read_targets
+from nlpmtl.data.arrow_tables import read_table, to_numpy
+from nlpmtl.data.computed_targets import SEQUENCES, ComputedLabels, ParsedColumns, TargetsWriter
 from nlpmtl.data.example import Example, TextInput, TokenSequence
 from nlpmtl.data.hashing import hash_strings
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.ragged import Ragged
-from nlpmtl.data.sequence_arrays import SequenceArrays, read_sequences
+from nlpmtl.data.sequence_writer import SequenceWriter, read_sequences
 from nlpmtl.data.split_tokenization import submit_in_order
 from nlpmtl.data.targets import Targets
 from nlpmtl.data.text_inputs import TokenizedInputs, check_text_inputs, tokenize_text_inputs
+from nlpmtl.data.token_store import TokenStore
 from nlpmtl.data.tokenization import name_failing_row
 from nlpmtl.data.tokenized_split import TokenizedSplit
 from nlpmtl.errors import DataError
+from nlpmtl.fs import open_regular_file
 from nlpmtl.strict_json import dumps
 
 if TYPE_CHECKING:
@@ -56,17 +60,17 @@ def parse_columns(
         names: key -> the name of the column in the split.
         needed: the keys of columns and further inputs without which a row is unlabelled.
     """
-    assert split.examples is not None, "the rows were read from a source"
+    assert split.rows is not None, "the rows were read from a source"
     labelled = np.ones(len(split), dtype=np.bool_)
     for key in needed:
         if key in split.extra:
-            labelled &= split.extra[key].present
+            labelled &= to_numpy(split.column(f"input:{key}").is_valid())
         elif key in columns:
             labelled &= columns[key].labelled
         else:
             labelled[:] = False
     stored = {key: f"label:{name}" for key, name in names.items()}
-    parsed = ParsedColumns(columns, stored, split.examples, labelled)
+    parsed = ParsedColumns(columns, stored, split.rows, labelled)
     return ComputedLabels((), 0, labelled, labelled.view(np.int8), parsed)
 
 
@@ -75,7 +79,7 @@ def parsed_values(split: TokenizedSplit, task: str) -> dict[str, list[Any]]:
     labels = split.labels[task]
     assert isinstance(labels, ComputedLabels)
     values: dict[str, list[Any]] = {key: [] for key in labels.parsed.columns}
-    for start, rows in _stored_rows(split):
+    for start, rows in split.stored_rows():
         for i, stored in enumerate(rows):
             for key, value in labels.parsed.read(start + i, stored).items():
                 values[key].append(value)
@@ -99,21 +103,23 @@ def compute_targets(
         methods: for each of these tasks what its type defines.
         tokenizer: a fast tokenizer from `without_truncation`.
         max_length: the maximum number of tokens of a sequence, special tokens included.
-        directory: where to write the arrays, which are then memory-mapped; default: in memory.
+        directory: where to write the tables, which are then memory-mapped; default: in memory.
 
     Raises:
         DataError: a method fails for a row; the message has its location and the task.
         RunError: the tokenizer fails for a row.
         OSError: the files cannot be written.
     """
-    writer = _TaskWriter(split, methods, directory=directory)
 
     def tokenize(chunk: _Chunk) -> TokenizedInputs | None:
         return tokenize_text_inputs(tokenizer, chunk.texts, max_length=max_length) if chunk.texts else None
 
-    chunks = (_collect_texts(split, methods, start, rows) for start, rows in _stored_rows(split))
-    for chunk, future in submit_in_order(chunks, tokenize):
-        writer.append(chunk, _result(split, tokenizer, chunk, future))
+    chunks = (_collect_texts(split, methods, start, rows) for start, rows in split.stored_rows())
+    with ExitStack() as stack:
+        writer = _TaskWriter(split, methods, directory=directory, stack=stack)
+        for chunk, future in submit_in_order(chunks, tokenize):
+            writer.append(chunk, _result(split, tokenizer, chunk, future))
+        writer.flush()
     return writer.close()
 
 
@@ -125,17 +131,23 @@ def read_targets_of_tasks(split: TokenizedSplit, directory: Path) -> TokenizedSp
     """
     with open_regular_file(directory / _METADATA) as file:
         metadata = json.loads(file.read().decode("utf-8"))
-    if metadata["sequences"] is not None:
-        split = replace(read_sequences(split, directory, metadata["sequences"]), truncated=metadata["truncated"])
+    tokens = read_sequences(directory) if metadata["sequences"] else split.tokens
+    tables = {task: read_table(directory / f"task{i}.arrow") for i, task in enumerate(metadata["tasks"])}
+    return _with_targets(split, tables, tokens=tokens, truncated=metadata["truncated"])
+
+
+def _with_targets(
+    split: TokenizedSplit, tables: Mapping[str, pa.Table], *, tokens: TokenStore, truncated: int
+) -> TokenizedSplit:
+    """Return a split with the targets of tasks, and the sequences that they read."""
     labels, places = dict(split.labels), dict(split.places)
-    for i, (task, described) in enumerate(metadata["tasks"].items()):
-        arrays, counts, hashes = read_targets(directory, f"task{i}", metadata=described["targets"])
+    for task, table in tables.items():
         parsed = labels[task]
         assert isinstance(parsed, ComputedLabels)
-        labels[task] = replace(parsed, counts=counts, arrays=arrays, hashes=hashes)
-        if described["places"]:
-            places[task] = memmap_ragged(directory, f"task{i}.places")
-    return replace(split, labels=labels, places=places)
+        labels[task] = parsed.with_targets(table)
+        if SEQUENCES in table.column_names:
+            places[task] = Ragged.from_arrow(table[SEQUENCES])
+    return replace(split, tokens=tokens, truncated=truncated, labels=labels, places=places)
 
 
 @dataclass
@@ -155,15 +167,6 @@ class _Chunk:
     texts: list[TextInput] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     read: dict[str, list[list[int]]] = field(default_factory=dict)
-
-
-def _stored_rows(split: TokenizedSplit) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """Yield the first row and the stored values of each batch of rows."""
-    assert split.examples is not None, "the rows were read from a source"
-    start = 0
-    for batch in split.examples:
-        yield start, batch.to_pylist()
-        start += batch.num_rows
 
 
 def _collect_texts(
@@ -241,15 +244,20 @@ def _as_requested(sequence: TokenSequence, text: TextInput) -> TokenSequence:
 class _TaskWriter:
     """A writer of the sequences and targets of task types, chunk by chunk."""
 
-    def __init__(self, split: TokenizedSplit, methods: Mapping[str, TaskMethods], *, directory: Path | None) -> None:
+    def __init__(
+        self, split: TokenizedSplit, methods: Mapping[str, TaskMethods], *, directory: Path | None, stack: ExitStack
+    ) -> None:
         self._split, self._methods, self._directory = split, methods, directory
-        self._targets = {task: TargetsWriter(directory, f"task{i}") for i, task in enumerate(methods)}
-        self._places = {
-            task: RaggedWriter(directory, f"task{i}.places")
+        self._targets = {
+            task: TargetsWriter(
+                None if directory is None else directory / f"task{i}.arrow",
+                stack,
+                has_sequences=method.sequences is not None,
+            )
             for i, (task, method) in enumerate(methods.items())
-            if method.sequences is not None
         }
-        self._sequences = SequenceArrays(split, directory) if self._places else None
+        has_sequences = any(method.sequences is not None for method in methods.values())
+        self._sequences = SequenceWriter(split, directory, stack) if has_sequences else None
         self._truncated = 0
 
     def append(self, chunk: _Chunk, tokenized: TokenizedInputs | None) -> None:
@@ -258,43 +266,33 @@ class _TaskWriter:
         self._truncated += int(cut.sum())
         for task, examples in chunk.examples.items():
             writer = self._targets[task]
-            rows: list[Targets | None] = []
-            hashes: list[np.uint64] = []
             for i, example in enumerate(examples):
-                if example is None:
-                    rows.append(None)
-                    hashes.append(np.uint64(0))
-                    continue
                 read = places[task][i] if task in places else [chunk.start + i]
-                rows.append(self._make_targets(writer, chunk.start + i, task, example, read))
-                hashes.append(hash_strings([dumps(example.labels)])[0])
-            writer.append(rows, np.array(hashes, dtype=np.uint64))
-            if task in places:
-                self._places[task].append(Ragged.pack(places[task]))
+                if example is None:
+                    writer.append(None, hash=0, sequences=read)
+                    continue
+                targets = self._make_targets(writer, chunk.start + i, task, example, read)
+                writer.append(targets, hash=int(hash_strings([dumps(example.labels)])[0]), sequences=read)
+            writer.flush()
         if self._sequences is not None:
             self._sequences.flush()
 
+    def flush(self) -> None:
+        """Write the last rows."""
+        for writer in self._targets.values():
+            writer.flush(last=True)
+
     def close(self) -> TokenizedSplit:
-        """Return the split with everything that was added."""
-        split, labels, places = self._split, dict(self._split.labels), dict(self._split.places)
-        tasks: dict[str, Any] = {}
-        for task, writer in self._targets.items():
-            arrays, counts, hashes = writer.close()
-            parsed = labels[task]
-            assert isinstance(parsed, ComputedLabels)
-            labels[task] = replace(parsed, counts=counts, arrays=arrays, hashes=hashes)
-            tasks[task] = {"targets": writer.metadata(), "places": task in self._places}
-            if task in self._places:
-                places[task] = self._places[task].close()
-        sequences = None
-        if self._sequences is not None:
-            truncated = self._truncated if labels.keys() <= places.keys() else split.truncated
-            split, sequences = self._sequences.close()
-            split = replace(split, truncated=truncated)
+        """Return the split with everything that was added, when the files are closed."""
+        split = self._split
+        defined = {task for task, method in self._methods.items() if method.sequences is not None}
+        truncated = self._truncated if split.labels.keys() <= defined | split.places.keys() else split.truncated
         if self._directory is not None:
-            metadata = {"tasks": tasks, "sequences": sequences, "truncated": split.truncated}
+            metadata = {"tasks": [*self._targets], "sequences": self._sequences is not None, "truncated": truncated}
             (self._directory / _METADATA).write_text(dumps(metadata), encoding="utf-8")
-        return replace(split, labels=labels, places=places)
+        tables = {task: writer.table() for task, writer in self._targets.items()}
+        tokens = split.tokens if self._sequences is None else self._sequences.tokens()
+        return _with_targets(split, tables, tokens=tokens, truncated=truncated)
 
     def _store_sequences(
         self, chunk: _Chunk, tokenized: TokenizedInputs | None
@@ -322,7 +320,7 @@ class _TaskWriter:
         self, writer: TargetsWriter, row: int, task: str, example: Example, read: Sequence[int]
     ) -> Targets | None:
         store = self._sequences
-        sequences = [self._split.sequence(i) if store is None else store.sequence(i) for i in read]
+        sequences = self._split.tokens.sequences(read) if store is None else [store.sequence(i) for i in read]
         with _naming(self._split, row, task, "targets"):
             targets = self._methods[task].targets(example, sequences)
             return None if targets is None else writer.check(targets, sequences=len(sequences))

@@ -1,4 +1,4 @@
-"""TokenizedSplit: the token sequences and labels of a split, as flat arrays."""
+"""TokenizedSplit: the rows of a split in an Arrow table, with their token sequences and the labels of tasks."""
 
 from __future__ import annotations
 
@@ -7,39 +7,35 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from nlpmtl.data.arrays import memmap_array, memmap_ragged, open_regular_file
+from nlpmtl.data.arrow_tables import read_row, read_table, to_dataset, to_numpy
 from nlpmtl.data.column_types import read_stored
-from nlpmtl.data.example import Example, Input, TokenSequence
-from nlpmtl.data.examples import ArrowBatches, memmap_batches
+from nlpmtl.data.example import Example, Input
 from nlpmtl.data.hashing import Hashes
 from nlpmtl.data.label_columns import LabelColumn
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.raw_rows import FilePart, MissingColumn, location
 from nlpmtl.data.targets import LabelMapping, Labels, map_labels
+from nlpmtl.data.token_store import TOKEN_COLUMNS, StoredTokens, TokenStore
 from nlpmtl.data.validation import stored_input
-from nlpmtl.strict_json import dumps
+from nlpmtl.fs import open_regular_file
 
-EXAMPLES = "examples.arrow"
-"""The file of the validated examples in a cache entry."""
-_METADATA = "metadata.json"
+if TYPE_CHECKING:
+    from datasets import Dataset
 
-
-class ExtraInput(NamedTuple):
-    """A further input of the rows of a split, whose values are in its Arrow file.
-
-    Args:
-        type: its column type.
-        present: whether each row has it, ``[rows]``.
-    """
-
-    type: LabelType
-    present: NDArray[np.bool_]
+ROWS = "rows.arrow"
+"""The file of the rows in a cache entry."""
+METADATA = "metadata.json"
+"""The file of what is known of all rows together."""
+NUMBER, INPUT_HASH, WORD_TOKENS = "number", "input_hash", "word_tokens"
+"""Further columns of `ROWS`, besides those of `nlpmtl.data.validation` and `TOKEN_COLUMNS`: the number of a row in its
+source, a hash of its input before tokenization, and how many tokens are the first of a word (only with words)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,73 +43,74 @@ class TokenizedSplit:
     """A tokenized split: its token sequences, and its labels as the source has them and as tasks read them.
 
     Args:
-        ids: the token ids of each sequence, special tokens included.
-        types: the token type ids, for text pairs and encoders that take them.
-        first_tokens: the first token of each word of each sequence, −1 for a word without tokens; None without words.
-        first_token_counts: the number of tokens that are the first of a word, ``[rows]``; None without words.
-        word_ids: the index of each of these words in its text, for windows of a long text; None without words.
-        windowed: whether each sequence is a window, ``[sequences]``; None: none is.
-        offsets: start and end of each token in the last text of its sequence, in characters, ``[tokens, 2]``; of some
-            sequences, or None.
+        tokens: the token sequences.
+        rows: the validated rows, with the columns of `ROWS` but without tokens; None for rows that were not read from
+            a source. They are in a memory map, unless no file could be written.
         labels: the labels of each task; see `attach_labels`.
         places: task -> for each row the indices of the sequences that it reads. A task without an entry reads
             sequence ``i`` for row ``i``.
         weights: task -> the weight of each row in the loss, ``[rows]``. A task without an entry weights all rows by 1.
         columns: the label columns.
-        extra: the further inputs of task types, by key.
-        examples: the validated inputs, and the label columns of types that are not built in; None for rows that were
-            not read from a source. They are in a memory map, unless no file could be written.
-        numbers: the number of each row in its source, ``[rows]``; None for rows that were not read from a source.
+        extra: the types of the further inputs of task types, by key.
         where: the name of the source in error messages.
         separator: what separates that name from a row's number.
         class_names: the label names of each ClassLabel column, in the source's order.
         skipped: the number of invalid rows that were dropped.
         truncated: the number of rows that were longer than the limit.
         key: the key of the split in the cache; None if it is not there.
-        inputs: a hash of each row's input before tokenization, ``[rows]``; None for rows that were not read from a
-            source.
-        tokens: a digest of the token ids of all rows, where `inputs` is given.
+        token_digest: a digest of the token ids of all rows, where `rows` is given.
         files: the files of the source, if there are several.
         missing_columns: the label columns that are in no row.
         word_counts: statistics of how the words are split; None without words.
     """
 
-    ids: Ragged
-    types: Ragged | None = None
-    first_tokens: Ragged | None = None
-    first_token_counts: NDArray[np.int32] | None = None
-    word_ids: Ragged | None = None
-    windowed: NDArray[np.bool_] | None = None
-    offsets: Ragged | None = None
+    tokens: TokenStore
+    rows: Dataset | None = None
     labels: Mapping[str, Labels] = field(default_factory=dict)
     places: Mapping[str, Ragged] = field(default_factory=dict)
     weights: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     columns: Mapping[str, LabelColumn] = field(default_factory=dict)
-    extra: Mapping[str, ExtraInput] = field(default_factory=dict)
-    examples: ArrowBatches | None = None
-    numbers: NDArray[np.int64] | None = None
+    extra: Mapping[str, LabelType] = field(default_factory=dict)
     where: str = ""
     separator: str = "row "
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     skipped: int = 0
     truncated: int = 0
     key: str | None = None
-    inputs: Hashes | None = None
-    tokens: str | None = None
+    token_digest: str | None = None
     files: tuple[FilePart, ...] = ()
     missing_columns: Mapping[str, MissingColumn] = field(default_factory=dict)
     word_counts: Mapping[str, int] | None = None
 
+    @classmethod
+    def from_arrow(cls, table: pa.Table, metadata: Mapping[str, Any]) -> TokenizedSplit:
+        """Return the split that `tokenize_split` wrote.
+
+        Args:
+            table: the rows.
+            metadata: what is known of all of them, by the names of attributes; of label columns only their types.
+        """
+        columns: Mapping[str, LabelType] = metadata["columns"]
+        attributes = {
+            **metadata,
+            "columns": {name: LabelColumn.from_arrow(table[f"label:{name}"], type_) for name, type_ in columns.items()},
+            "class_names": {column: tuple(names) for column, names in metadata["class_names"].items()},
+            "files": tuple(FilePart(*file) for file in metadata["files"]),
+            "missing_columns": {name: MissingColumn(*found) for name, found in metadata["missing_columns"].items()},
+        }
+        rows = table.drop_columns([name for name in TOKEN_COLUMNS if name in table.column_names])
+        return cls(StoredTokens(table), to_dataset(rows), **attributes)
+
     def __len__(self) -> int:
         """Return the number of rows."""
-        if self.numbers is not None:
-            return len(self.numbers)
-        return len(next(iter(self.places.values()), self.ids))
+        if self.rows is not None:
+            return len(self.rows)
+        return len(next(iter(self.places.values()), self.tokens.lengths))
 
     @cached_property
     def row_lengths(self) -> NDArray[np.int64]:
         """The number of tokens of each row, ``[rows]``: those of the different sequences that any task reads."""
-        lengths = self.ids.lengths
+        lengths = self.tokens.lengths
         if not self.places:
             return lengths
         row_of = np.full(len(lengths), -1, dtype=np.int64)  # a sequence belongs to one row
@@ -126,7 +123,7 @@ class TokenizedSplit:
 
     def place(self, row: int) -> str:
         """Return where a row is in its source, such as ``data/train.jsonl:17``."""
-        number = row if self.numbers is None else int(self.numbers[row])
+        number = row if self.rows is None else self.rows[row][NUMBER][0].as_py()
         return location(number, where=self.where, separator=self.separator, files=self.files)
 
     def sequences_of(self, task: str) -> Ragged:
@@ -144,7 +141,7 @@ class TokenizedSplit:
         Args:
             row: its index.
             task: the task.
-            stored: the row of the Arrow file, if it has been read.
+            stored: the row of the Arrow table, if it has been read.
         """
         example = _StoredExample(split=self, row=row, task=task)
         if stored is not None:
@@ -157,44 +154,29 @@ class TokenizedSplit:
         bounds = np.arange(len(self) + 1)
         return Ragged(bounds[:-1], bounds)
 
-    def sequence(self, index: int) -> TokenSequence:
-        """Return a sequence, given its index."""
-        windowed = self.windowed is not None and bool(self.windowed[index])
-        offsets = None if self.offsets is None else self.offsets[index]
-        return TokenSequence(
-            ids=self.ids[index],
-            words=None if self.first_tokens is None else self.first_tokens[index],
-            word_ids=self.word_ids[index] if windowed and self.word_ids is not None else None,
-            type_ids=None if self.types is None else self.types[index],
-            offsets=None if offsets is None or not len(offsets) else offsets,
-        )
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return a whole column of the rows that were read from a source."""
+        assert self.rows is not None, "the rows were read from a source"
+        return self.rows.data.column(name)
+
+    @property
+    def input_hashes(self) -> Hashes | None:
+        """A hash of each row's input before tokenization, ``[rows]``; None for rows not read from a source."""
+        return None if self.rows is None else to_numpy(self.column(INPUT_HASH))
 
     def stored_values(self, column: str) -> Iterator[Any]:
         """Yield the parsed values of a label column of a type that is not built in, in order, without nulls."""
         type_ = self.columns[column].type
-        for batch in self.examples or ():
-            for value in batch[f"label:{column}"].to_pylist():
-                if value is not None:
-                    yield read_stored(value, type=type_)
+        for chunk in self.column(f"label:{column}").chunks:
+            yield from (read_stored(value, type=type_) for value in chunk.drop_null().to_pylist())
 
-    def write_metadata(self, directory: Path) -> None:
-        """Write everything but the arrays, so that `read_tokenized_split` can read the directory."""
-        metadata = {
-            "types": self.types is not None,
-            "words": self.first_tokens is not None,
-            "columns": {name: column.metadata() for name, column in self.columns.items()},
-            "extra": {key: extra.type for key, extra in self.extra.items()},
-            "where": self.where,
-            "separator": self.separator,
-            "files": self.files,
-            "missing_columns": dict(self.missing_columns),
-            "class_names": {column: list(names) for column, names in self.class_names.items()},
-            "skipped": self.skipped,
-            "truncated": self.truncated,
-            "tokens": self.tokens,
-            "word_counts": None if self.word_counts is None else dict(self.word_counts),
-        }
-        (directory / _METADATA).write_text(dumps(metadata), encoding="utf-8")
+    def stored_rows(self) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+        """Yield the first row and the stored values of each batch of rows that were read from a source."""
+        assert self.rows is not None, "the rows were read from a source"
+        start = 0
+        for batch in self.rows.data.to_batches():
+            yield start, batch.to_pylist()
+            start += batch.num_rows
 
 
 class _StoredExample(Example):
@@ -219,15 +201,15 @@ class _StoredExample(Example):
     @cached_property
     def extra(self) -> Mapping[str, Any]:
         values = {
-            key: read_stored(self.stored[f"input:{key}"], type=extra.type) for key, extra in self._split.extra.items()
+            key: read_stored(self.stored.get(f"input:{key}"), type=type_) for key, type_ in self._split.extra.items()
         }
         return {key: value for key, value in values.items() if value is not None}
 
     @cached_property
     def stored(self) -> Mapping[str, Any]:
-        """The row of the Arrow file: column -> value."""
-        examples = self._split.examples
-        return {} if examples is None else examples.row(self._row)
+        """The row of the Arrow table: column -> value."""
+        rows = self._split.rows
+        return {} if rows is None else read_row(rows, self._row)
 
 
 def attach_labels(
@@ -253,12 +235,14 @@ def attach_labels(
     """
     if columns is None:
         columns = {task: split.columns[mapping.column] for task, mapping in mappings.items()}
+    has_words = split.rows is not None and WORD_TOKENS in split.rows.column_names
+    first_token_counts = to_numpy(split.column(WORD_TOKENS)) if has_words else None
     labels = {
         task: map_labels(
             columns[task],
             mapping,
             train=train,
-            first_token_counts=split.first_token_counts,
+            first_token_counts=first_token_counts,
             place=split.place,
         )
         for task, mapping in mappings.items()
@@ -267,38 +251,11 @@ def attach_labels(
 
 
 def read_tokenized_split(directory: Path) -> TokenizedSplit:
-    """Read what `tokenize_split` and `TokenizedSplit.write_metadata` wrote.
+    """Read what `tokenize_split` wrote.
 
     Raises:
-        OSError, ValueError, KeyError: a file is missing or damaged.
+        OSError, ValueError, KeyError, TypeError: a file is missing or damaged.
     """
-    with open_regular_file(directory / _METADATA) as file:
+    with open_regular_file(directory / METADATA) as file:
         metadata = json.loads(file.read().decode("utf-8"))
-    ids = memmap_ragged(directory, "ids")
-    columns: dict[str, dict[str, Any]] = metadata["columns"]
-    return TokenizedSplit(
-        ids=ids,
-        types=Ragged(memmap_array(directory / "types.npy"), ids.bounds) if metadata["types"] else None,
-        first_tokens=memmap_ragged(directory, "first_tokens") if metadata["words"] else None,
-        first_token_counts=memmap_array(directory / "first_token_counts.npy") if metadata["words"] else None,
-        columns={
-            name: LabelColumn.read(directory, f"label{i}", metadata=column)
-            for i, (name, column) in enumerate(columns.items())
-        },
-        extra={
-            key: ExtraInput(type_, memmap_array(directory / f"extra{i}.npy"))
-            for i, (key, type_) in enumerate(metadata["extra"].items())
-        },
-        examples=memmap_batches(directory / EXAMPLES),
-        numbers=memmap_array(directory / "numbers.npy"),
-        where=metadata["where"],
-        separator=metadata["separator"],
-        files=tuple(FilePart(*file) for file in metadata["files"]),
-        missing_columns={name: MissingColumn(*column) for name, column in metadata["missing_columns"].items()},
-        class_names={column: tuple(names) for column, names in metadata["class_names"].items()},
-        skipped=metadata["skipped"],
-        truncated=metadata["truncated"],
-        inputs=memmap_array(directory / "inputs.npy"),
-        tokens=metadata["tokens"],
-        word_counts=metadata["word_counts"],
-    )
+    return TokenizedSplit.from_arrow(read_table(directory / ROWS), metadata)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nlpmtl.config.dataset import InputConfig
+from nlpmtl.data.arrow_tables import TableWriter
 from nlpmtl.data.column_types import column_type, is_coded, parse_value, read_stored
 from nlpmtl.data.example import Example, Input, to_text, to_words
-from nlpmtl.data.examples import ArrowBuffer, Examples
+from nlpmtl.data.examples import Examples
 from nlpmtl.data.labels import LabelType, to_label
 from nlpmtl.data.raw_rows import MalformedRow, MissingColumn, RawRow, RawRows
 from nlpmtl.data.word_alignment import join_words
@@ -120,8 +122,9 @@ def validate_rows(
     check_columns(required, existing=existing, where=rows.where)
     columns = _columns(inputs, labels, rows.class_names, context or ParseContext())
     skipped = 0
-    with ArrowBuffer(pa.schema([(column.name, column.type) for column in columns]), directory=directory) as buffer:
-        writer = _ExampleWriter(columns, buffer)
+    path = None if directory is None else Path(tempfile.mkdtemp(dir=directory)) / "examples.arrow"
+    with TableWriter(pa.schema([(column.name, column.type) for column in columns]), path) as table_writer:
+        writer = _ExampleWriter(columns, table_writer)
         for number, raw in rows.rows:
             row_issues = writer.add(raw, number=number)
             if not isinstance(raw, MalformedRow) and not existing.issuperset(raw):
@@ -132,7 +135,7 @@ def validate_rows(
         writer.flush()
     check_columns(required, existing=existing, where=rows.where)
     return Examples(
-        stored=buffer.batches(),
+        stored=table_writer.table(),
         where=rows.where,
         separator=rows.separator,
         numbers=np.concatenate(writer.numbers),
@@ -236,10 +239,10 @@ def _nan_to_none(value: Any) -> Any:
 class _ExampleWriter:
     """Collect canonical rows and write them in batches."""
 
-    def __init__(self, columns: Sequence[_Column], buffer: ArrowBuffer) -> None:
+    def __init__(self, columns: Sequence[_Column], writer: TableWriter) -> None:
         self.numbers: list[NDArray[np.int64]] = []
         self._columns = columns
-        self._buffer = buffer
+        self._writer = writer
         self._pending: list[list[Any]] = []
         self._pending_numbers: list[int] = []
 
@@ -265,6 +268,6 @@ class _ExampleWriter:
     def flush(self) -> None:
         """Write the pending rows."""
         values = zip(*self._pending, strict=True) if self._pending else [[] for _ in self._columns]
-        self._buffer.write([pa.array(column, c.type) for column, c in zip(values, self._columns, strict=True)])
+        self._writer.write([pa.array(column, c.type) for column, c in zip(values, self._columns, strict=True)])
         self.numbers.append(np.array(self._pending_numbers, dtype=np.int64))
         self._pending, self._pending_numbers = [], []

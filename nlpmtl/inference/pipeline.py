@@ -22,6 +22,7 @@ from nlpmtl.data import (
     TextInput,
     TokenizedInputs,
     TokenizedSplit,
+    Tokens,
     check_text_inputs,
     tokenize_text_inputs,
     without_truncation,
@@ -140,7 +141,7 @@ class InferencePipeline:
         is_long = sum(len(text.text) for text in texts.inputs) > _LONG
         if is_long:
             release_freed_memory()
-        split = TokenizedSplit(pieces.ids, pieces.types, pieces.first_tokens, places=places)
+        split = TokenizedSplit(Tokens(pieces.ids, pieces.types, pieces.first_tokens), places=places)
         outputs: dict[str, dict[int, Outputs]] = {name: {} for name in tasks}
         rows_of = dict.fromkeys(tasks, np.ones(len(examples), dtype=np.bool_))
         for row, name, values in self._inference.run(split, rows_of=rows_of, consume=_identity):

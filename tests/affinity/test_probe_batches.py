@@ -9,6 +9,7 @@ from nlpmtl.affinity.probe_batches import ProbeBatches
 from nlpmtl.data import TokenizedSplit
 from nlpmtl.data.ragged import Ragged
 from nlpmtl.data.targets import ClassLabels
+from nlpmtl.data.token_store import Tokens
 
 
 def dataset(**labelled: list[int]) -> TokenizedSplit:
@@ -18,7 +19,7 @@ def dataset(**labelled: list[int]) -> TokenizedSplit:
     for task, counts in labelled.items():
         label_counts = np.array(counts)
         labels[task] = ClassLabels(("a",), 1, label_counts > 0, label_counts, np.zeros(count, dtype=np.int8))
-    return TokenizedSplit(Ragged(np.zeros(count, dtype=np.int32), np.arange(count + 1)), labels=labels)
+    return TokenizedSplit(Tokens(Ragged(np.zeros(count, dtype=np.int32), np.arange(count + 1))), labels=labels)
 
 
 BOTH = dataset(a=[1] * 40, b=[1] * 40)

@@ -22,6 +22,7 @@ from nlpmtl.data import (
     tokenize,
 )
 from nlpmtl.errors import DataError
+from tests.data.plain_values import all_tokens, plain
 from tests.data.uncached import encode, load_rows
 from tests.tiny import make_rows
 from tests.tiny_tokenizers import TOKENIZERS, byte_level, token
@@ -118,7 +119,7 @@ class TestLabels:
         rows = [{"tokens": words, "tags": ["O"] * len(words)}]
         split = encoded(rows, {"tags": TAGS}, max_length=max_length, tokenizer=TOKENIZERS[name]())
         tags = split.labels["tags"]
-        target = tags.tensor([0], first_tokens=split.first_tokens, time=len(split.ids[0]))
+        target = tags.tensor([0], first_tokens=all_tokens(split).first_tokens, time=split.tokens.lengths[0])
         assert int((target != IGNORED).sum()) == tags.counts[0]
 
 
@@ -126,14 +127,15 @@ class TestTokens:
     def test_a_text_is_tokenised_once_for_all_tasks(self) -> None:
         rows = make_rows(20)
         joint, single = encoded(rows, ALL), encoded(rows, {"topic": TOPIC})
-        assert len(joint) == len(joint.ids) == 20
-        assert joint.ids.values.tolist() == single.ids.values.tolist()
+        assert len(joint) == len(joint.tokens.lengths) == 20
+        assert plain(joint.tokens) == plain(single.tokens)
         assert list(joint.labels) == list(ALL)
         assert all(len(labels.labelled) == 20 for labels in joint.labels.values())
 
     def test_words_are_tokenised_like_their_text(self) -> None:
         rows = make_rows(10)
-        words, texts = encoded(rows, {"topic": TOPIC}), encoded(rows, {"topic": TOPIC}, input={"text": "text"})
+        splits = encoded(rows, {"topic": TOPIC}), encoded(rows, {"topic": TOPIC}, input={"text": "text"})
+        words, texts = map(all_tokens, splits)
         assert words.ids.values.tolist() == texts.ids.values.tolist()
         assert words.first_tokens is not None
         assert words.first_tokens.lengths.tolist() == [len(row["tokens"]) for row in rows]
@@ -142,9 +144,10 @@ class TestTokens:
     def test_rows_of_several_tokenizer_batches_keep_their_order(self) -> None:
         rows = [{"tokens": ["a"] * (1 + i % 3), "tags": ["O"] * (1 + i % 3)} for i in range(2003)]
         split = encoded(rows, {"tags": TAGS})
-        assert split.ids.lengths.tolist() == [3 + i % 3 for i in range(2003)]
-        assert split.first_tokens is not None
-        assert split.first_tokens[2002].tolist() == [1, 2]
+        assert split.tokens.lengths.tolist() == [3 + i % 3 for i in range(2003)]
+        (last,) = split.tokens.sequences([2002])
+        assert last.words is not None
+        assert last.words.tolist() == [1, 2]
         assert split.labels["tags"].counts.tolist() == [1 + i % 3 for i in range(2003)]
 
     @pytest.mark.parametrize(("max_length", "cut"), [(5, 2), (6, 1), (7, 1), (8, 0), (64, 0)])
@@ -152,10 +155,11 @@ class TestTokens:
         rows = [{"tokens": ["a"] * n, "tags": ["B-place"] * n} for n in (6, 4, 2)]  # and two special tokens
         split = encoded(rows, {"tags": TAGS}, max_length=max_length)
         assert split.truncated == cut
-        assert split.ids.lengths.tolist() == [min(n + 2, max_length) for n in (6, 4, 2)]
+        assert split.tokens.lengths.tolist() == [min(n + 2, max_length) for n in (6, 4, 2)]
         assert split.labels["tags"].counts.tolist() == [min(n, max_length - 2) for n in (6, 4, 2)]
-        assert split.first_tokens is not None
-        assert split.first_tokens[0].tolist() == [*range(1, 7)][: max_length - 2] + [-1] * max(0, 8 - max_length)
+        words = split.tokens.sequences([0])[0].words
+        assert words is not None
+        assert words.tolist() == [*range(1, 7)][: max_length - 2] + [-1] * max(0, 8 - max_length)
         assert len(split.labels["tags"].values([0])[0]) == 6  # gold labels are unchanged
 
 
@@ -165,25 +169,26 @@ class TestPairs:
 
     def test_token_type_ids_distinguish_the_texts_of_a_pair(self) -> None:
         split = encoded(self.ROWS, {"topic": TOPIC}, input=self.INPUT)
-        assert split.types is not None
-        pieces = [token().convert_ids_to_tokens(split.ids[i].tolist()) for i in range(2)]
+        tokens = all_tokens(split)
+        assert tokens.types is not None
+        pieces = [token().convert_ids_to_tokens(tokens.ids[i].tolist()) for i in range(2)]
         assert pieces[0][:5] == ["[CLS]", "a", "cat", "[SEP]", "two"]
         assert pieces[1] == ["[CLS]", "[SEP]", "a", "[SEP]"]
         for i, row in enumerate(pieces):
             first = row.index("[SEP]") + 1
-            assert split.types[i].tolist() == [0] * first + [1] * (len(row) - first)
+            assert tokens.types[i].tolist() == [0] * first + [1] * (len(row) - first)
 
     def test_single_texts_and_encoders_without_them_have_no_token_type_ids(self) -> None:
-        assert encoded(self.ROWS, {"topic": TOPIC}, input={"text": "one"}).types is None
+        assert all_tokens(encoded(self.ROWS, {"topic": TOPIC}, input={"text": "one"})).types is None
         roberta = byte_level(prefix=False, trim=True)
-        assert encoded(self.ROWS, {"topic": TOPIC}, input=self.INPUT, tokenizer=roberta).types is None
+        assert all_tokens(encoded(self.ROWS, {"topic": TOPIC}, input=self.INPUT, tokenizer=roberta)).types is None
 
     def test_the_longer_text_of_a_pair_is_truncated_first(self) -> None:
         long, short = " ".join(["cat"] * 20), "dog"
         for first, second in ((long, short), (short, long)):
             row = {"one": first, "two": second, "topic": "animals"}
             split = encoded([row], {"topic": TOPIC}, input=self.INPUT, max_length=10)
-            pieces = token().convert_ids_to_tokens(split.ids[0].tolist())
+            pieces = token().convert_ids_to_tokens(split.tokens.sequences([0])[0].ids.tolist())
             assert (len(pieces), pieces.count("dog"), pieces.count("cat"), split.truncated) == (10, 1, 6, 1)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from nlpmtl.config import DataConfig, InputConfig
 from nlpmtl.data import IGNORED, Batch, Collator, LabelMapping, TokenizedSplit
+from tests.data.plain_values import plain
 from tests.data.uncached import encode, load_rows
 from tests.tiny import make_rows
 from tests.tiny_tokenizers import token
@@ -48,6 +49,16 @@ def collator(*, types: bool = True) -> Collator:
     return Collator(datasets, pad=PAD, types=types)
 
 
+def ids_of(split: TokenizedSplit, row: int) -> list[int]:
+    (sequence,) = split.tokens.sequences([row])
+    return list(sequence.ids.tolist())
+
+
+def types_of(split: TokenizedSplit, row: int) -> list[int]:
+    (sequence,) = split.tokens.sequences([row])
+    return [0] * len(sequence.ids) if sequence.type_ids is None else list(sequence.type_ids.tolist())
+
+
 def labels_of(batch: Batch) -> dict[str, dict[int, Any]]:
     return {
         task: dict(zip(part.sequences.tolist(), part.targets["label"].tolist(), strict=True))
@@ -63,16 +74,15 @@ ANY = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 14)), min_size=1, max
 def test_tokens_are_padded_to_the_longest(rows: list[tuple[int, int]]) -> None:
     collate = collator()
     batch = collate(rows)
-    lengths = [len(collate.datasets[d].ids[r]) for d, r in rows]
+    lengths = [len(ids_of(collate.datasets[d], r)) for d, r in rows]
     assert batch.input_ids.shape == batch.attention_mask.shape == (len(rows), max(lengths))
     assert batch.input_ids.dtype == batch.attention_mask.dtype == torch.int64
     assert int(batch.attention_mask.sum()) == sum(lengths)
     assert batch.token_type_ids is not None
     for i, ((d, r), length) in enumerate(zip(rows, lengths, strict=True)):
-        assert batch.input_ids[i].tolist() == [*collate.datasets[d].ids[r], *[PAD] * (max(lengths) - length)]
+        assert batch.input_ids[i].tolist() == [*ids_of(collate.datasets[d], r), *[PAD] * (max(lengths) - length)]
         assert batch.attention_mask[i].tolist() == [1] * length + [0] * (max(lengths) - length)
-        types = collate.datasets[d].types
-        assert batch.token_type_ids[i, :length].tolist() == (types[r].tolist() if types is not None else [0] * length)
+        assert batch.token_type_ids[i, :length].tolist() == types_of(collate.datasets[d], r)
         assert batch.token_type_ids[i, length:].sum() == 0
 
 
@@ -175,19 +185,19 @@ class TestRowByRow:
     def test_a_batch(self, rows: list[tuple[int, int]], types: bool) -> None:
         collate = collator(types=types)
         batch = collate(rows)
-        time = max(len(collate.datasets[d].ids[r]) for d, r in rows)
+        time = max(len(ids_of(collate.datasets[d], r)) for d, r in rows)
         ids, mask, segments = [], [], []
         parts: dict[str, list[tuple[int, torch.Tensor]]] = {}
         for i, (d, r) in enumerate(rows):
             source = collate.datasets[d]
-            length = len(source.ids[r])
+            length = len(ids_of(source, r))
             rest = time - length
-            ids.append([*source.ids[r].tolist(), *[PAD] * rest])
+            ids.append([*ids_of(source, r), *[PAD] * rest])
             mask.append([1] * length + [0] * rest)
-            segments.append([*(source.types[r].tolist() if source.types is not None else [0] * length), *[0] * rest])
+            segments.append([*types_of(source, r), *[0] * rest])
             for task, labels in source.labels.items():
                 if labels.counts[r]:
-                    label = labels.tensor([r], first_tokens=source.first_tokens, time=time)
+                    label = labels.tensor([r], first_tokens=source.tokens.take([r]).first_tokens, time=time)
                     parts.setdefault(task, []).append((i, label))
         assert torch.equal(batch.input_ids, torch.tensor(ids))
         assert torch.equal(batch.attention_mask, torch.tensor(mask))
@@ -215,7 +225,7 @@ class TestRowByRow:
                 totals[task] = totals.get(task, 0) + 1
                 items[task] = items.get(task, 0) + count
         tally = collator().tally(rows)
-        assert tally.lengths.tolist() == [len(datasets[d].ids[r]) for d, r in rows]
+        assert tally.lengths.tolist() == [len(ids_of(datasets[d], r)) for d, r in rows]
         assert tally.labelled.tolist() == labelled
         assert (tally.rows, tally.items) == (totals, items)
 
@@ -246,8 +256,8 @@ def test_batch_stats_without_rows() -> None:
 
 
 def test_writing_to_a_batch_leaves_the_datasets_unchanged() -> None:
-    before = [source.ids.values.copy() for source in collator().datasets]
+    before = [plain(source.tokens) for source in collator().datasets]
     batch = collator()([(0, 1), (1, 2), (2, 3)])
     for tensor in (*batch.inputs.values(), *(part.targets["label"] for part in batch.tasks.values())):
         tensor.zero_()
-    assert all((source.ids.values == ids).all() for source, ids in zip(collator().datasets, before, strict=True))
+    assert [plain(source.tokens) for source in collator().datasets] == before

@@ -145,6 +145,6 @@ def test_rows_are_hashed_in_batches(fingerprint_of: Callable[..., Any], monkeypa
 
 
 def test_rows_without_a_source_have_no_fingerprint() -> None:
-    from nlpmtl.data import Ragged
+    from nlpmtl.data import Ragged, Tokens
 
-    assert fingerprint(TokenizedSplit(Ragged(np.zeros(1, dtype=np.int32), np.arange(2)))) is None
+    assert fingerprint(TokenizedSplit(Tokens(Ragged(np.zeros(1, dtype=np.int32), np.arange(2))))) is None

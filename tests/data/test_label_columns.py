@@ -1,22 +1,20 @@
-"""Columns of labels, in memory and in files."""
+"""Columns of labels."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nlpmtl.data.label_columns import NO_CODE, LabelColumn, LabelColumnWriter
+from nlpmtl.data.label_columns import NO_CODE, LabelColumn
 from nlpmtl.data.labels import LabelType
 from nlpmtl.data.ragged import Ragged
 from tests.data.plain_values import plain
 
-QUICK = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(deadline=None, max_examples=40)
 NAME = st.sampled_from(["", "a", "b", "O", "é", "-1"]) | st.text(st.characters(codec="utf-8"), max_size=3)
 LABELS: dict[LabelType, st.SearchStrategy[Any]] = {
     "class": NAME,
@@ -28,11 +26,8 @@ STRINGS = pa.list_(pa.string())
 TYPES = {"class": pa.string(), "number": pa.float64(), "set": STRINGS, "tags": STRINGS}
 
 
-def written(directory: Path | None, shape: LabelType, parts: list[list[Any]]) -> LabelColumn:
-    writer = LabelColumnWriter(directory, "label0", type=shape)
-    for part in parts:
-        writer.append(pa.array(part, TYPES[shape]))
-    return writer.close()
+def read(shape: LabelType, parts: list[list[Any]]) -> LabelColumn:
+    return LabelColumn.from_arrow(pa.chunked_array(parts, TYPES[shape]), shape)
 
 
 def decode(column: LabelColumn) -> list[Any]:
@@ -52,34 +47,22 @@ def decode(column: LabelColumn) -> list[Any]:
 @pytest.mark.parametrize("shape", sorted(LABELS))
 @QUICK
 @given(data=st.data())
-def test_label_columns_round_trip_in_memory_and_in_files(tmp_path: Path, shape: LabelType, data: st.DataObject) -> None:
-    for path in tmp_path.iterdir():
-        path.unlink()
+def test_label_columns_have_the_labels_of_the_table(shape: LabelType, data: st.DataObject) -> None:
     parts = data.draw(st.lists(st.lists(st.none() | LABELS[shape], max_size=4), max_size=4))
-    in_memory, mapped = written(None, shape, parts), written(tmp_path, shape, parts)
-    rows = [label for part in parts for label in part]
-    assert decode(in_memory) == rows
-    assert plain(in_memory) == plain(mapped)
-    assert plain(LabelColumn.read(tmp_path, "label0", metadata=json.loads(json.dumps(mapped.metadata())))) == plain(
-        mapped
-    )
+    column, rows = read(shape, parts), [label for part in parts for label in part]
+    assert decode(column) == rows
+    assert [column.value(i) for i in range(len(rows))] == rows
     labels = [label for label in rows if label is not None and shape != "number"]
     names = labels if shape == "class" else [name for label in labels for name in label]
-    assert in_memory.names == tuple(dict.fromkeys(names))  # the first row first
+    assert column.names == tuple(dict.fromkeys(names))  # the first row first
 
 
-@pytest.mark.parametrize("directory", [True, False])
-def test_unlabelled_rows_have_no_value(tmp_path: Path, directory: bool) -> None:
-    output = tmp_path if directory else None
-    classes = written(output, "class", [[None, "a"], [None]])
+def test_unlabelled_rows_have_no_value() -> None:
+    classes = read("class", [[None, "a"], [None]])
     assert plain(classes.values) == ("int32", [NO_CODE, 0, NO_CODE])
-    for path in tmp_path.iterdir():
-        path.unlink()
-    numbers = written(output, "number", [[None, 0.5], [None]])
+    numbers = read("number", [[None, 0.5], [None]])
     assert plain(numbers.values) == ("float64", ["nan", 0.5, "nan"])
-    for path in tmp_path.iterdir():
-        path.unlink()
-    sets = written(output, "set", [[None, ["a"]], [None, []]])
+    sets = read("set", [[None, ["a"]], [None, []]])
     assert isinstance(sets.values, Ragged)
     assert sets.values.lengths.tolist() == [0, 1, 0, 0]
     assert plain(sets.labelled) == ("bool", [False, True, False, True])
@@ -92,12 +75,11 @@ def test_slices_contain_only_their_rows() -> None:
         "number": [1.0, None, 2.0, 3.0],
     }
     for shape, rows in full.items():
-        writer = LabelColumnWriter(None, "label0", type=shape)
-        writer.append(pa.array(rows, TYPES[shape]).slice(1, 2))
-        assert decode(writer.close()) == rows[1:3]
+        column = pa.chunked_array([pa.array(rows, TYPES[shape])]).slice(1, 2)
+        assert decode(LabelColumn.from_arrow(column, shape)) == rows[1:3]
 
 
 def test_a_column_without_rows() -> None:
     for shape in LABELS:
-        column = written(None, shape, [])
+        column = read(shape, [])
         assert (len(column.labelled), column.names) == (0, ())

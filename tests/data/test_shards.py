@@ -191,7 +191,8 @@ def test_another_format_is_another_cache_entry(tmp_path: Path) -> None:
 
     def pieces(**keys: Any) -> Sequence[int]:
         data = DataConfig(files={"train": tmp_path / "a.tsv"}, **keys)
-        return list(prepare(data, input=TEXT, columns={"label": "class"}, limit={}, name="d")["train"].ids[0])
+        split = prepare(data, input=TEXT, columns={"label": "class"}, limit={}, name="d")["train"]
+        return list(split.tokens.sequences([0])[0].ids)
 
     assert len(pieces()) == len(pieces(quoting="minimal")) + 2
 

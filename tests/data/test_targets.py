@@ -52,7 +52,7 @@ def test_sets() -> None:
 
 def test_tags_are_on_first_tokens() -> None:
     labels = TagLabels(**THREE, ids=Ragged.pack([[1, 0, 1], [], [0]]))
-    first_tokens = Ragged.pack([[1, -1, 4], [1], [2]])
+    first_tokens = Ragged.pack([[1, -1, 4], [2]])
     assert labels.values([2, 0]) == [["a"], ["b", "a", "b"]]
     i = IGNORED
     assert labels.tensor([0, 2], first_tokens=first_tokens, time=6).tolist() == [[i, 1, i, i, 1, i], [i, i, 0, i, i, i]]
@@ -66,7 +66,7 @@ def test_tags_need_words() -> None:
 @pytest.mark.parametrize("first_tokens", [[1, 2, 3], [1, -1, -1], [-1, -1, -1], [1, 1, 2]])
 def test_padding_targets_are_the_ignore_index_of_torch(first_tokens: list[int]) -> None:
     labels = TagLabels(**THREE, ids=Ragged.pack([[1, 0, 1], [], [0]]))
-    row = labels.tensor([0], first_tokens=Ragged.pack([first_tokens, [], []]), time=5)
+    row = labels.tensor([0], first_tokens=Ragged.pack([first_tokens]), time=5)
     assert torch.nn.CrossEntropyLoss().ignore_index == IGNORED
     assert int((row != IGNORED).sum()) == len(set(first_tokens) - {-1})
 

@@ -17,7 +17,7 @@ from nlpmtl.errors import ConfigError, DataError
 from nlpmtl.evaluation import gold_labels
 from nlpmtl.registry import COLUMN_TYPES, TASKS
 from nlpmtl.task_datasets import TaskDatasets, load_split, load_task_datasets
-from tests.data.plain_values import arrays, plain
+from tests.data.plain_values import plain
 from tests.tiny import interrupt, max_weight_difference, train_tiny, write_encoder, write_rows
 from tests.tiny_tokenizers import token
 
@@ -100,7 +100,7 @@ def entries(tmp_path: Path) -> set[str]:
 
 
 def texts(split: TokenizedSplit, task: str, row: int) -> list[str]:
-    sequences = (split.ids[index].tolist() for index in split.sequences_of(task)[row])
+    sequences = (sequence.ids.tolist() for sequence in split.tokens.sequences(split.sequences_of(task)[row]))
     return [" ".join(token().convert_ids_to_tokens(ids)) for ids in sequences]
 
 
@@ -111,7 +111,7 @@ class TestMultipleChoice:
         assert texts(split, "quiz", 0) == [f"[CLS] ada sings [SEP] {end} [SEP]" for end in ("a cat", "a dog", "rome")]
         assert texts(split, "quiz", 2) == texts(split, "quiz", 3) == []
         assert texts(split, "topic", 2) == ["[CLS] turin [SEP]"]
-        sequence = split.sequence(split.sequences_of("quiz")[0].tolist()[0])
+        sequence = split.tokens.sequences([split.sequences_of("quiz")[0].tolist()[0]])[0]
         assert sequence.type_ids is not None
         assert sequence.type_ids.tolist() == [0] * 4 + [1] * 3
         assert split.row_lengths.tolist() == [4 + 7 + 7 + 6, 4 + 7, 3, 3]
@@ -125,7 +125,7 @@ class TestMultipleChoice:
         split = load(QUIZ, QUIZ_TABLES).splits["train"]["d"]
         first, second = split.sequences_of("quiz")[1].tolist()
         assert first == second
-        assert len(split.ids) == 4 + 3 + 1
+        assert len(split.tokens.lengths) == 4 + 3 + 1
 
     def test_a_row_without_a_needed_column_or_input_is_unlabelled(self, load: Load) -> None:
         split = load(QUIZ, QUIZ_TABLES).splits["train"]["d"]
@@ -184,7 +184,7 @@ class TestWindows:
         assert isinstance(labels, ComputedLabels)
         read = [len(split.sequences_of("w")[row].tolist()) for row in range(4)]
         assert read == [3, 2, 2, 0]
-        lengths = [len(split.ids[index]) for index in split.sequences_of("w")[0].tolist()]
+        lengths = split.tokens.lengths[split.sequences_of("w")[0]].tolist()
         assert lengths == [8, 8, 8]
         targets = labels.example_targets(0)
         assert targets.count == sum(lengths) == labels.counts[0]
@@ -192,7 +192,7 @@ class TestWindows:
         assert targets.example["pairs"].tolist() == [[n, n + 1] for n in lengths]
         assert [value.item() for value in targets.sequence["long"]] == [True] * 3
         for index, ids in zip(split.sequences_of("w")[0].tolist(), targets.sequence["ids"], strict=True):
-            assert ids.tolist() == split.ids[index].tolist()
+            assert ids.tolist() == split.tokens.sequences([index])[0].ids.tolist()
         assert labels.counts.tolist() == [sum(lengths), 0, 8, 0]
         assert labels.labelled.tolist() == [True, True, True, False]
 
@@ -201,8 +201,8 @@ class TestWindows:
         indices = split.sequences_of("w")[0].tolist()
         assert indices[-1] == indices[0] == 0
         assert len(set(indices)) == 2
-        assert split.sequence(0).offsets is not None
-        assert split.sequence(3).offsets is None
+        assert split.tokens.sequences([0])[0].offsets is not None
+        assert split.tokens.sequences([3])[0].offsets is None
         assert split.sequences_of("w")[1].tolist() == [1, 1]
 
     def test_targets_are_padded(self, load: Load) -> None:
@@ -251,7 +251,7 @@ class TestCache:
             memory = load(rows, tables, max_length=8, files=False)
             assert entries(tmp_path) == written
             splits = [work.splits["train"]["d"] for work in (first, second, memory)]
-            for name in ("ids", "types", "first_tokens", "offsets", "windowed", "places", "row_lengths", "truncated"):
+            for name in ("tokens", "places", "row_lengths", "truncated"):
                 assert (
                     plain(getattr(splits[0], name))
                     == plain(getattr(splits[1], name))
@@ -267,7 +267,6 @@ class TestCache:
                         {k: v.tolist() for k, v in made[0].items()}
                     ] * 3
             assert first.fingerprint() == second.fingerprint()
-            assert not any(array.flags.writeable for array in arrays(splits[1].places))
             for path in (tmp_path / "cache").iterdir():
                 (path.rename(tmp_path / path.name)) if path.is_dir() else path.unlink()
 
@@ -302,7 +301,7 @@ class TestCache:
 
     def test_a_damaged_entry_is_computed_again(self, load: Load, tmp_path: Path) -> None:
         load(WINDOWS, WINDOW_TABLES, max_length=8)
-        (damaged,) = (tmp_path / "cache").glob("*/task0.counts.npy")
+        (damaged,) = (tmp_path / "cache").glob("*/task0.arrow")
         damaged.write_bytes(b"")
         split = load(WINDOWS, WINDOW_TABLES, max_length=8).splits["train"]["d"]
         assert split.labels["w"].counts.tolist() == [24, 0, 8, 0]

@@ -27,6 +27,7 @@ from nlpmtl.data import (
     Targets,
     TaskBatch,
     TokenizedSplit,
+    Tokens,
     TokenSequence,
     stack_targets,
 )
@@ -208,10 +209,12 @@ def make_splits(seed: int = 0) -> dict[str, TokenizedSplit]:
     places = {"choice": Ragged.pack(choices), "mean": Ragged.pack(windows), "masked": Ragged.pack(windows)}
     places["contrast"] = Ragged.pack(pairs)
     weights = {"mean": rng.random(ROWS) + 0.5, "contrast": rng.random(ROWS) + 0.5}
-    several = TokenizedSplit(Ragged.pack(ids), first_tokens=first_tokens, labels=labels, places=places, weights=weights)
+    several = TokenizedSplit(
+        Tokens(Ragged.pack(ids), first_tokens=first_tokens), labels=labels, places=places, weights=weights
+    )
     plain_ids = [sequence() for _ in range(ROWS)]
     numbers = [Targets(example={"number": float(rng.random())}) for _ in range(ROWS)]
-    plain = TokenizedSplit(Ragged.pack(plain_ids), labels={"mean": Listed(numbers)})
+    plain = TokenizedSplit(Tokens(Ragged.pack(plain_ids)), labels={"mean": Listed(numbers)})
     return {"many": several, "plain": plain}
 
 

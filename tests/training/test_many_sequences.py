@@ -196,7 +196,9 @@ class TestCopies:
         split = with_dropout.splits["many"]
         for task in ("choice", "mean", "contrast"):
             if task in batch.tasks:
-                assert ids_of(batch, task) == [split.ids[i].tolist() for i in split.places[task][3]]
+                assert ids_of(batch, task) == [
+                    sequence.ids.tolist() for sequence in split.tokens.sequences(split.places[task][3])
+                ]
         assert all(MASK in sequence for sequence in ids_of(batch, "masked"))
         shared = {i for task in batch.tasks if task != "masked" for i in batch.tasks[task].sequences.tolist()}
         assert shared.isdisjoint(batch.tasks["masked"].sequences.tolist())

@@ -145,7 +145,7 @@ def test_a_step_follows_the_gradient_of_sums_over_counts(bench: Bench, micro_tok
         [float(parts["sums"][task].detach()) for task in tasks], rel=1e-12
     )
     labelled = [(d, r) for d, r in PLACES if any(item.counts[r] for item in bench.datasets[d].labels.values())]
-    assert report.tokens == sum(len(bench.datasets[d].ids[r]) for d, r in labelled)
+    assert report.tokens == sum(int(bench.datasets[d].tokens.lengths[r]) for d, r in labelled)
 
 
 def task_gradients(bench: Bench) -> tuple[dict[str, list[torch.Tensor | None]], dict[str, float]]:
@@ -295,7 +295,7 @@ def test_joint_tasks_encode_each_text_once(bench: Bench) -> None:
 def test_rows_without_labels_are_skipped(bench: Bench) -> None:
     unlabelled = [r for r, item in enumerate(bench.datasets[2].labels["kinds"].counts) if not item]
     report = bench.train_step()(StepPlan(step=0, rows=(RowRef(2, unlabelled[0]), RowRef(1, 1))))
-    assert report.tokens == len(bench.datasets[1].ids[1])
+    assert report.tokens == bench.datasets[1].tokens.lengths[1]
     assert sum(report.counts) == 1
 
 

@@ -1,0 +1,80 @@
+"""Arrow tables: written in record batches to a file, or in memory; read as a memory map through `datasets.Dataset`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from nlpmtl.fs import open_regular_file
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+class TableWriter(AbstractContextManager["TableWriter"]):
+    """A writer of record batches, in the format of `datasets`. After the ``with`` block, `table` returns them.
+
+    Args:
+        schema: the schema of the table.
+        path: the file; None keeps the table in memory.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+
+    def __init__(self, schema: pa.Schema, path: Path | None) -> None:
+        self._schema, self._path = schema, path
+        self._sink: Any = pa.BufferOutputStream() if path is None else pa.OSFile(str(path), "wb")
+        self._stream = pa.ipc.new_stream(self._sink, schema)
+
+    def write(self, columns: Iterable[pa.Array]) -> None:
+        """Add a batch of rows, given its columns in the order of the schema."""
+        self._stream.write_batch(pa.record_batch(list(columns), schema=self._schema))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._stream.close()
+            self._buffer = self._sink.getvalue() if self._path is None else None
+        self._sink.close()
+
+    def table(self) -> pa.Table:
+        """Return all rows. Call this after the ``with`` block."""
+        return pa.ipc.open_stream(self._buffer).read_all() if self._path is None else read_table(self._path)
+
+
+def read_table(path: Path) -> pa.Table:
+    """Memory-map the file of a `TableWriter`. The table stays valid when the file is moved or removed, and not open.
+
+    Raises:
+        OSError, ValueError: the path is not a file of this format, or the file is damaged.
+    """
+    with open_regular_file(path), pa.memory_map(str(path)) as mapped:
+        buffer = mapped.read_buffer()
+    return pa.ipc.open_stream(buffer).read_all()
+
+
+def to_dataset(table: pa.Table) -> Dataset:
+    """Return a table as a dataset, whose rows are read by their indices as smaller tables."""
+    from datasets import Dataset
+
+    return Dataset(table, fingerprint="rows").with_format("arrow")  # by default, `datasets` hashes the whole table
+
+
+def read_row(rows: Dataset, index: int) -> dict[str, Any]:
+    """Return a row of a dataset of `to_dataset`: column -> value."""
+    row: dict[str, Any] = rows[index].to_pylist()[0]
+    return row
+
+
+def to_numpy(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Return a whole column of numbers or booleans without nulls, ``[rows]``."""
+    return np.asarray(column.to_numpy())

@@ -1,0 +1,150 @@
+"""Arrow tables in memory and in files, and their columns as arrays."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from datasets import Dataset
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nlpmtl.data.arrow_tables import TableWriter, read_row, read_table, to_dataset
+from nlpmtl.data.ragged import Ragged
+from nlpmtl.fs import open_regular_file
+
+SCHEMA = pa.schema([("text", pa.string()), ("labels", pa.list_(pa.string())), ("number", pa.float64())])
+ROW = st.tuples(
+    st.none() | st.text(st.characters(codec="utf-8"), max_size=4),
+    st.none() | st.lists(st.text(st.characters(codec="utf-8"), max_size=2), max_size=2),
+    st.none() | st.floats(allow_nan=False),
+)
+QUICK = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def written(parts: list[list[Any]], path: Path | None) -> pa.Table:
+    with TableWriter(SCHEMA, path) as writer:
+        for part in parts:
+            columns = zip(*part, strict=True) if part else [[] for _ in SCHEMA]
+            writer.write(pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True))
+    return writer.table()
+
+
+def count_open() -> int:
+    """Return the number of open files of this process, if the system provides it."""
+    return len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
+
+
+@QUICK
+@given(parts=st.lists(st.lists(ROW, max_size=4), max_size=4))
+def test_rows_are_read_from_memory_and_from_a_file(tmp_path: Path, parts: list[list[Any]]) -> None:
+    rows = [dict(zip(SCHEMA.names, row, strict=True)) for part in parts for row in part]
+    for table in (written(parts, None), written(parts, tmp_path / "a"), read_table(tmp_path / "a")):
+        assert table.schema == SCHEMA
+        assert table.to_pylist() == rows
+        assert [batch.num_rows for batch in table.to_batches() if batch.num_rows] == [
+            len(part) for part in parts if part
+        ]
+
+
+def test_datasets_reads_the_files(tmp_path: Path) -> None:
+    written([[("a", [], 1.0)], [("b", None, None)]], tmp_path / "a.arrow")
+    dataset = Dataset.from_file(str(tmp_path / "a.arrow"))
+    assert dataset[1] == {"text": "b", "labels": None, "number": None}
+
+
+def test_rows_of_a_dataset_are_not_copied_before_they_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    written([[("word " * 100, ["x"] * 9, 1.0)] * 1000] * 5, path)
+    before = pa.total_allocated_bytes()
+    dataset = to_dataset(read_table(path))
+    assert pa.total_allocated_bytes() - before < 10_000
+    assert read_row(dataset, 4999) == {"text": "word " * 100, "labels": ["x"] * 9, "number": 1.0}
+    assert dataset[np.array([3, 0])]["number"].to_pylist() == [1.0, 1.0]
+
+
+def test_a_table_outlives_its_file_and_keeps_nothing_open(tmp_path: Path) -> None:
+    before = count_open()
+    table = written([[("a", ["x"], 1.0)]], tmp_path / "a")
+    dataset = to_dataset(read_table(tmp_path / "a"))
+    assert count_open() == before
+    shutil.rmtree(tmp_path)
+    assert table.to_pylist() == [read_row(dataset, 0)] == [{"text": "a", "labels": ["x"], "number": 1.0}]
+
+
+def test_a_missing_or_invalid_directory_is_an_oserror(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name in ("none", "file"):
+        with pytest.raises(OSError, match=name):
+            TableWriter(SCHEMA, tmp_path / name / "a")
+    with pytest.raises(FileNotFoundError):
+        read_table(tmp_path / "a")
+
+
+def test_a_full_disk_is_an_oserror(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            written([[("a" * 999, None, None)] * 9], tmp_path / "a")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_an_error_in_the_block_is_raised_unchanged(tmp_path: Path) -> None:
+    before = count_open()
+    for path in (None, tmp_path / "a"):
+        with pytest.raises(KeyError, match="mine"), TableWriter(SCHEMA, path):
+            raise KeyError("mine")
+    assert count_open() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"ARROW1", bytes(99)])
+def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises((OSError, ValueError)):
+        read_table(tmp_path / "a")
+
+
+@QUICK
+@given(parts=st.lists(st.lists(st.none() | st.lists(st.integers(-9, 9), max_size=3), max_size=4), max_size=4))
+def test_lists_of_numbers_become_ragged_arrays(parts: list[list[list[int] | None]]) -> None:
+    rows = [row or [] for part in parts for row in part]
+    column = pa.chunked_array(parts, pa.list_(pa.int32()))
+    ragged = Ragged.from_arrow(column)
+    assert [row.tolist() for row in map(ragged.__getitem__, range(len(ragged)))] == rows
+    assert Ragged.from_arrow(ragged.to_arrow()).bounds.tolist() == ragged.bounds.tolist()
+    assert ragged.to_arrow().to_pylist() == rows
+    assert Ragged.from_arrow(column.slice(1, 2)).lengths.tolist() == [len(row) for row in rows[1:3]]
+
+
+class TestRegularFiles:
+    def test_regular_files_are_opened(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_bytes(b"abc")
+        with open_regular_file(tmp_path / "a") as file:
+            assert file.read() == b"abc"
+
+    def test_links_directories_pipes_and_missing_files_are_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_bytes(b"abc")
+        (tmp_path / "link").symlink_to(tmp_path / "a")
+        (tmp_path / "dangling").symlink_to(tmp_path / "none")
+        (tmp_path / "directory").mkdir()
+        names = ["link", "dangling", "directory", "none"]
+        if hasattr(os, "mkfifo"):
+            os.mkfifo(tmp_path / "pipe")  # opening a pipe without a writer would block
+            names.append("pipe")
+        for name in names:
+            with pytest.raises(OSError, match=name):
+                open_regular_file(tmp_path / name)
+
+    def test_a_link_to_a_table_is_refused(self, tmp_path: Path) -> None:
+        written([], tmp_path / "a")
+        (tmp_path / "link").symlink_to(tmp_path / "a")
+        with pytest.raises(OSError, match="not a regular file"):
+            read_table(tmp_path / "link")
