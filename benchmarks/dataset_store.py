@@ -1,14 +1,12 @@
-"""Two stores of tokenized rows, memory-mapped arrays and `datasets.Dataset`: cost per batch, and memory.
+"""Cost of the dataset cache: loading cached rows, and fetching and padding batches of them.
 
     python -m benchmarks.dataset_store [--rows 1000000] [--labels 1] [--repeats 5] [--output FILE.md]
 
-The rows are random: 5 to 35 tokens (20 on average), and the labels of one task or several. Each measurement is a
-process of its own that opens the files and builds batches of 32 random rows, as training does: it fetches the rows,
-pads them and gathers their labels.
-Both stores end in the same NumPy code. The datasets are read in three ways: Python lists (the default), NumPy, and
-Arrow arrays without conversion. Memory is that of the process (Linux, ``/proc/self/status``) above what it was before
-the files were opened, after every row has been in a batch once: anonymous memory, and mapped file pages, which the
-operating system takes back when it needs them.
+The rows are random: texts of 3 to 33 words, one token each (20 tokens per row on average), with class labels of one
+task or several. Each measurement is a process of its own: it loads the cached rows, labels them, and then builds
+batches of 32 random rows, as training does. Memory is that of the process (Linux, ``/proc/self/status``) above what it
+was before the rows were loaded, after every row has been in a batch once: anonymous memory, and mapped file pages,
+which the operating system takes back when it needs them. The same script measures other commits.
 """
 
 from __future__ import annotations
@@ -20,94 +18,25 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-STORES = ("arrays", "python", "numpy", "arrow")
-BATCH, STEPS, FILES = 32, 300, (1, 10)
-Rows = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
-"""Token ids end to end, the length of each row, and its labels, ``[rows, tasks]``."""
+BATCH, STEPS, DATASETS = 32, 300, (1, 10)
+WORDS = [f"w{number}" for number in range(1000)]
 
 
-def write(directory: Path, rows: int, tasks: int) -> None:
-    """Write the same rows for both stores."""
-    import pyarrow as pa
-    from nlpmtl.data.arrays import ArrayWriter, RaggedWriter
-
-    from nlpmtl.data.ragged import Ragged
-
-    directory.mkdir()
+def write(path: Path, rows: int, tasks: int) -> None:
+    """Write random rows."""
     source = np.random.default_rng(0)
-    ids = RaggedWriter(directory, "ids")
-    labels = [ArrayWriter(directory, f"label{task}", dtype=np.int32) for task in range(tasks)]
-    schema = pa.schema({"input_ids": pa.list_(pa.int32()), **{f"label{task}": pa.int32() for task in range(tasks)}})
-    with pa.OSFile(str(directory / "data.arrow"), "wb") as file, pa.ipc.new_stream(file, schema) as stream:
-        for start in range(0, rows, 1000):  # the batch size of `datasets`
-            count = min(1000, rows - start)
-            bounds = np.concatenate([[0], np.cumsum(source.integers(5, 36, count))])
-            values = source.integers(0, 30_000, bounds[-1]).astype(np.int32)
-            classes = source.integers(0, 5, (tasks, count)).astype(np.int32)
-            ids.append(Ragged(values, bounds))
-            for writer, values_of_task in zip(labels, classes, strict=True):
-                writer.append(values_of_task)
-            lists = pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), pa.array(values))
-            stream.write_batch(pa.record_batch([lists, *map(pa.array, classes)], schema=schema))
-    ids.close()
-    for writer in labels:
-        writer.close()
-
-
-def open_store(store: str, directory: Path, tasks: int) -> Callable[[NDArray[np.int64]], Rows]:
-    """Open the files of a store; return a function that fetches rows by index."""
-    if store == "arrays":
-        from nlpmtl.data.arrays import memmap_array, memmap_ragged
-
-        all_ids = memmap_ragged(directory, "ids")
-        all_labels = [memmap_array(directory / f"label{task}.npy") for task in range(tasks)]
-
-        def fetch_arrays(rows: NDArray[np.int64]) -> Rows:
-            ids = all_ids.take(rows)
-            return ids.values, ids.lengths, np.stack([labels[rows] for labels in all_labels], axis=1)
-
-        return fetch_arrays
-    from datasets import Dataset
-
-    dataset = Dataset.from_file(str(directory / "data.arrow")).with_format(None if store == "python" else store)
-
-    def fetch_dataset(rows: NDArray[np.int64]) -> Rows:
-        batch = dataset[rows]
-        labels = np.stack([np.asarray(batch[f"label{task}"]) for task in range(tasks)], axis=1)
-        if store == "arrow":
-            lists = batch["input_ids"].combine_chunks()
-            lists = lists.chunk(0) if hasattr(lists, "chunk") else lists
-            return lists.flatten().to_numpy(), np.diff(lists.offsets.to_numpy()), labels
-        ids = [np.asarray(row) for row in batch["input_ids"]]
-        return np.concatenate(ids), np.array([len(row) for row in ids]), labels
-
-    return fetch_dataset
-
-
-def collate(parts: Sequence[tuple[NDArray[np.int64], Rows]]) -> tuple[Any, Any, Any]:
-    """Pad the rows of several datasets into one batch of tensors, as `nlpmtl.data.Collator` does."""
-    import torch
-
-    size = sum(len(places) for places, _ in parts)
-    lengths = np.zeros(size, dtype=np.int64)
-    classes = np.zeros((size, parts[0][1][2].shape[1]), dtype=np.int64)
-    for places, (_, part_lengths, labels) in parts:
-        lengths[places], classes[places] = part_lengths, labels
-    ids = np.zeros((size, int(lengths.max())), dtype=np.int64)
-    for places, (values, part_lengths, _) in parts:
-        starts = np.cumsum(part_lengths) - part_lengths
-        row = np.arange(len(part_lengths)).repeat(part_lengths)
-        ids[places[row], np.arange(len(values)) - starts.repeat(part_lengths)] = values
-    mask = (np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64)
-    return torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(classes)
+    with path.open("w", encoding="utf-8") as file:
+        for count in source.integers(3, 34, rows):
+            words = (WORDS[i] for i in source.integers(0, len(WORDS), count))
+            labels = {f"label{task}": f"l{source.integers(5)}" for task in range(tasks)}
+            file.write(json.dumps({"text": " ".join(words), **labels}) + "\n")
 
 
 def memory() -> dict[str, float]:
@@ -117,42 +46,53 @@ def memory() -> dict[str, float]:
     return {key: int(status[key].split()[0]) / 1024 for key in ("RssAnon", "RssFile")}
 
 
-def measure(store: str, directory: Path, rows: int, files: int, tasks: int) -> dict[str, float]:
-    """Measure one store: CPU milliseconds per batch, and memory after every row was in a batch."""
+def measure(files: Sequence[Path], tasks: int) -> dict[str, float]:
+    """Return the seconds that loading takes, CPU milliseconds per batch, and memory after every row was in a batch."""
+    import datasets  # noqa: F401 (imports are not part of the cost of a store)
     import torch
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+    from tokenizers.processors import TemplateProcessing
+    from transformers import PreTrainedTokenizerFast
+
+    from nlpmtl.config import DataConfig, InputConfig
+    from nlpmtl.data import Collator, DatasetLoader, LabelMapping, attach_labels
 
     torch.set_num_threads(1)
-    if store != "arrays":
-        import datasets  # noqa: F401
-    collate([(np.arange(1), (np.ones(3), np.array([3]), np.zeros((1, 1))))])
-    import nlpmtl.data.arrays  # noqa: F401 (imports are not part of the memory of a store)
-
-    before = memory()
-    stores = [open_store(store, directory / str(number), tasks) for number in range(files)]
+    backend = Tokenizer(WordLevel({"[S]": 0, "[U]": 1, **{word: i + 2 for i, word in enumerate(WORDS)}}, "[U]"))
+    backend.pre_tokenizer = Whitespace()
+    backend.post_processor = TemplateProcessing(single="[S] $A [S]", special_tokens=[("[S]", 0)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[U]", pad_token="[S]")
+    load = DatasetLoader(tokenizer, max_length=64)
+    names = tuple(f"l{number}" for number in range(5))
+    mappings = {f"task{task}": LabelMapping(f"label{task}", "class", names) for task in range(tasks)}
+    before, start = memory(), time.perf_counter()
+    splits = []
+    for file in files:
+        columns = {mapping.column: mapping.type for mapping in mappings.values()}
+        data = DataConfig(files={"train": file})
+        rows = load(data, input=InputConfig(text="text"), columns=columns, limit={}, name="d")["train"]
+        splits.append(attach_labels(rows, mappings=mappings, train=True))
+    seconds = time.perf_counter() - start
+    collate = Collator(splits, pad=0, types=False)
     source = np.random.default_rng(1)
-    size = rows // files
 
-    def step(rows_of_step: NDArray[np.int64]) -> None:
-        owners = rows_of_step // size
-        parts = []
-        for number in dict.fromkeys(owners.tolist()):
-            places = np.flatnonzero(owners == number)
-            parts.append((places, stores[number](rows_of_step[places] - number * size)))
-        collate(parts)
+    def step() -> None:
+        chosen = zip(source.integers(0, len(splits), BATCH), source.integers(0, len(splits[0]), BATCH), strict=True)
+        collate([(int(dataset), int(row)) for dataset, row in chosen])
 
     for _ in range(20):
-        step(source.integers(0, size * files, BATCH))
+        step()
     start = time.process_time()
     for _ in range(STEPS):
-        step(source.integers(0, size * files, BATCH))
+        step()
     milliseconds = (time.process_time() - start) / STEPS * 1000
-    for number in range(files):  # every row once, in larger batches, because only the memory matters here
-        for offset in range(0, size, 1000):
-            collate(
-                [(np.arange(min(1000, size - offset)), stores[number](np.arange(offset, min(offset + 1000, size))))]
-            )
+    for number, split in enumerate(splits):  # in larger batches, because only the memory matters here
+        for offset in range(0, len(split), 1000):
+            collate([(number, row) for row in range(offset, min(offset + 1000, len(split)))])
     after = memory()
-    return {"milliseconds": milliseconds, **{key: after[key] - before[key] for key in after}}
+    return {"seconds": seconds, "milliseconds": milliseconds, **{key: after[key] - before[key] for key in after}}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -161,44 +101,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--labels", type=int, default=1, help="tasks with a label on every row")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--measure", nargs=3, metavar=("STORE", "DIRECTORY", "FILES"))
+    parser.add_argument("--measure", nargs="+", type=Path, metavar="FILE")
     options = parser.parse_args(arguments)
     if options.measure:
-        store, directory, count = options.measure
-        print(json.dumps(measure(store, Path(directory), options.rows, int(count), options.labels)))
+        print(json.dumps(measure(options.measure, options.labels)))
         return
     lines = [
         f"{options.rows:,} rows of 20 tokens on average, labels of {options.labels} task(s), batches of {BATCH}, "
-        f"median (range) of {options.repeats} runs; "
-        f"load average {os.getloadavg()[0]:.1f}.",
+        f"median (range) of {options.repeats} runs; load average {os.getloadavg()[0]:.1f}.",
         "",
-        "| store | datasets | CPU ms per batch | anonymous memory, MiB | mapped file pages, MiB |",
+        "| datasets | loading the cached rows, s | CPU ms per batch | anonymous memory, MiB | mapped file pages, MiB |",
         "|---|---|---|---|---|",
     ]
     with tempfile.TemporaryDirectory() as scratch:
-        for files in FILES:
-            for number in range(files):
-                (Path(scratch) / str(files)).mkdir(exist_ok=True)
-                write(Path(scratch) / str(files) / str(number), options.rows // files, options.labels)
-            results: dict[str, list[dict[str, float]]] = {store: [] for store in STORES}
-            for _ in range(options.repeats):
-                for store in STORES:
-                    command = [sys.executable, "-m", "benchmarks.dataset_store", "--rows", str(options.rows)]
-                    command += ["--labels", str(options.labels)]
-                    command += ["--measure", store, str(Path(scratch) / str(files)), str(files)]
-                    completed = subprocess.run(command, check=True, capture_output=True, text=True)
-                    results[store].append(json.loads(completed.stdout))
-            for store in STORES:
-                times = [result["milliseconds"] for result in results[store]]
-                anonymous, mapped = (median(r[key] for r in results[store]) for key in ("RssAnon", "RssFile"))
-                name = "arrays of nlpmtl" if store == "arrays" else f"`datasets`, read as {store}"
-                lines.append(
-                    f"| {name} | {files} | {median(times):.2f} ({min(times):.2f} to {max(times):.2f}) "
-                    f"| {anonymous:.0f} | {mapped:.0f} |"
-                )
-                print(lines[-1], flush=True)
+        command = [sys.executable, "-m", "benchmarks.dataset_store", "--labels", str(options.labels), "--measure"]
+        environment = {**os.environ, "NLPMTL_CACHE": str(Path(scratch, "cache"))}
+        for count in DATASETS:
+            files = [Path(scratch, f"{count}-{number}.jsonl") for number in range(count)]
+            for file in files:
+                write(file, options.rows // count, options.labels)
+            results: list[dict[str, Any]] = []
+            for _ in range(options.repeats + 1):
+                run = [*command, *map(str, files)]
+                output = subprocess.run(run, check=True, stdout=subprocess.PIPE, env=environment).stdout
+                results.append(json.loads(output.splitlines()[-1]))
+            cells = [f"{_spread(results[1:], key)}" for key in ("seconds", "milliseconds", "RssAnon", "RssFile")]
+            lines.append(f"| {count} | {' | '.join(cells)} |")
+            print(lines[-1], flush=True)
     if options.output is not None:
         options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _spread(results: Sequence[dict[str, Any]], key: str) -> str:
+    values = [result[key] for result in results]
+    digits = 0 if key.startswith("Rss") else 2
+    return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 if __name__ == "__main__":

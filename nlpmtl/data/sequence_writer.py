@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from nlpmtl.data.arrow_tables import TableWriter, read_table
 from nlpmtl.data.example import TokenSequence
 from nlpmtl.data.token_store import TOKEN_COLUMNS, StoredTokens
-from nlpmtl.data.tokenized_split import TokenizedSplit
 
 _FILES = "sequences.arrow", "further_sequences.arrow"
 
@@ -24,26 +23,25 @@ class SequenceWriter:
     """A writer of token sequences, some rows at a time: first one for each row of the split, then the others.
 
     Args:
-        split: the rows, with one sequence for each.
+        rows: the number of rows of the split.
         directory: where to write the sequences; None keeps them in memory.
         stack: closes the files.
     """
 
-    def __init__(self, split: TokenizedSplit, directory: Path | None, stack: ExitStack) -> None:
-        self._split = split
+    def __init__(self, rows: int, directory: Path | None, stack: ExitStack) -> None:
+        self._rows = rows
         paths = [None if directory is None else directory / name for name in _FILES]
         self._writers = [stack.enter_context(TableWriter(pa.schema(TOKEN_COLUMNS), path)) for path in paths]
-        self._start, self._end = 0, len(split)
+        self._start, self._end = 0, rows
         self._of_rows: list[TokenSequence] = []
         self._others: list[TokenSequence] = []
         self._known: list[dict[tuple[bytes, bytes], list[int]]] = []
 
-    def start(self, rows: int) -> None:
-        """Start with the next rows."""
+    def start(self, of_rows: list[TokenSequence]) -> None:
+        """Start with the next rows, given the sequence of each in the split."""
         self._start += len(self._of_rows)
         self._end += len(self._others)
-        self._of_rows = self._split.tokens.sequences(range(self._start, self._start + rows))
-        self._others = []
+        self._of_rows, self._others = of_rows, []
         self._known = [{_key(sequence): [self._start + i]} for i, sequence in enumerate(self._of_rows)]
 
     def add(self, row: int, new: TokenSequence) -> int:
@@ -64,7 +62,7 @@ class SequenceWriter:
 
     def sequence(self, index: int) -> TokenSequence:
         """Return a sequence of the rows since `start`."""
-        return self._of_rows[index - self._start] if index < len(self._split) else self._others[index - self._end]
+        return self._of_rows[index - self._start] if index < self._rows else self._others[index - self._end]
 
     def flush(self) -> None:
         """Write the sequences since `start`."""
@@ -77,7 +75,7 @@ class SequenceWriter:
         return StoredTokens(pa.concat_tables([writer.table() for writer in self._writers]))
 
     def _set(self, index: int, sequence: TokenSequence) -> None:
-        if index < len(self._split):
+        if index < self._rows:
             self._of_rows[index - self._start] = sequence
         else:
             self._others[index - self._end] = sequence

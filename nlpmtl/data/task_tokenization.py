@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from nlpmtl.data.arrow_tables import read_table, to_numpy
 from nlpmtl.data.computed_targets import SEQUENCES, ComputedLabels, ParsedColumns, TargetsWriter
@@ -257,21 +256,25 @@ class _TaskWriter:
             for i, (task, method) in enumerate(methods.items())
         }
         has_sequences = any(method.sequences is not None for method in methods.values())
-        self._sequences = SequenceWriter(split, directory, stack) if has_sequences else None
+        self._sequences = SequenceWriter(len(split), directory, stack) if has_sequences else None
         self._truncated = 0
 
     def append(self, chunk: _Chunk, tokenized: TokenizedInputs | None) -> None:
         """Add the rows of a chunk."""
-        places, cut = self._store_sequences(chunk, tokenized)
-        self._truncated += int(cut.sum())
+        rows = range(chunk.start, chunk.start + len(next(iter(chunk.examples.values()))))
+        of_rows = self._split.tokens.sequences(rows)
+        places = {} if self._sequences is None else self._add_sequences(self._sequences, chunk, tokenized, of_rows)
         for task, examples in chunk.examples.items():
             writer = self._targets[task]
-            for i, example in enumerate(examples):
-                read = places[task][i] if task in places else [chunk.start + i]
+            for row, example, sequence in zip(rows, examples, of_rows, strict=True):
+                read = places[task][row - chunk.start] if task in places else [row]
                 if example is None:
                     writer.append(None, hash=0, sequences=read)
                     continue
-                targets = self._make_targets(writer, chunk.start + i, task, example, read)
+                sequences = [sequence] if self._sequences is None else list(map(self._sequences.sequence, read))
+                with _naming(self._split, row, task, "targets"):
+                    targets = self._methods[task].targets(example, sequences)
+                    targets = None if targets is None else writer.check(targets, sequences=len(sequences))
                 writer.append(targets, hash=int(hash_strings([dumps(example.labels)])[0]), sequences=read)
             writer.flush()
         if self._sequences is not None:
@@ -294,33 +297,25 @@ class _TaskWriter:
         tokens = split.tokens if self._sequences is None else self._sequences.tokens()
         return _with_targets(split, tables, tokens=tokens, truncated=truncated)
 
-    def _store_sequences(
-        self, chunk: _Chunk, tokenized: TokenizedInputs | None
-    ) -> tuple[dict[str, list[list[int]]], NDArray[np.bool_]]:
-        """Return for each task the sequences of each row, and whether each row was truncated."""
-        rows = len(next(iter(chunk.examples.values())))
-        cut = np.zeros(rows, dtype=np.bool_)
-        if self._sequences is None:
-            return {}, cut
+    def _add_sequences(
+        self,
+        writer: SequenceWriter,
+        chunk: _Chunk,
+        tokenized: TokenizedInputs | None,
+        of_rows: list[TokenSequence],
+    ) -> dict[str, list[list[int]]]:
+        """Add the sequences of a chunk; return for each task the indices of those of each row."""
+        cut = np.zeros(len(of_rows), dtype=np.bool_)
         indices: list[list[int]] = []  # of each text
-        self._sequences.start(rows)
+        writer.start(of_rows)
         for text, row in enumerate(chunk.rows):
             assert tokenized is not None, "there are texts"
             first, end = tokenized.first[text : text + 2].tolist()
-            sequences = (_as_requested(tokenized.sequence(i), chunk.texts[text]) for i in range(first, end))
-            indices.append([self._sequences.add(row, sequence) for sequence in sequences])
-            cut[row] |= bool(tokenized.pieces.cut[first] and not tokenized.windowed[first])
-        places = {
+            sequences = (_as_requested(tokenized.tokens.sequence(i), chunk.texts[text]) for i in range(first, end))
+            indices.append([writer.add(row, sequence) for sequence in sequences])
+            cut[row] |= bool(tokenized.cut[first] and chunk.texts[text].stride is None)
+        self._truncated += int(cut.sum())
+        return {
             task: [[index for text in texts for index in indices[text]] for texts in read]
             for task, read in chunk.read.items()
         }
-        return places, cut
-
-    def _make_targets(
-        self, writer: TargetsWriter, row: int, task: str, example: Example, read: Sequence[int]
-    ) -> Targets | None:
-        store = self._sequences
-        sequences = self._split.tokens.sequences(read) if store is None else [store.sequence(i) for i in read]
-        with _naming(self._split, row, task, "targets"):
-            targets = self._methods[task].targets(example, sequences)
-            return None if targets is None else writer.check(targets, sequences=len(sequences))

@@ -89,6 +89,19 @@ class Tokens(TokenStore):
             None if offsets is None else Ragged(offsets.values.reshape(-1, 2), offsets.bounds // 2),
         )
 
+    @classmethod
+    def join(cls, parts: Sequence[Tokens]) -> Tokens:
+        """Concatenate sequences; those of parts without token type ids, words or offsets get 0, none or −1."""
+        windowed = [np.zeros(len(part.ids), np.bool_) if part.windowed is None else part.windowed for part in parts]
+        return cls(
+            Ragged.join([part.ids for part in parts]),
+            _join([(part.types, _filled(part.ids, 0)) for part in parts]),
+            _join([(part.first_tokens, _empty(part.ids)) for part in parts]),
+            _join([(part.word_ids, _empty(part.ids)) for part in parts]),
+            np.concatenate(windowed),
+            _join([(part.offsets, _filled(part.ids, -1, 2)) for part in parts]),
+        )
+
     @property
     def lengths(self) -> NDArray[np.int64]:
         return self.ids.lengths
@@ -132,3 +145,19 @@ class StoredTokens(TokenStore):
 
     def take(self, indices: Indices) -> Tokens:
         return Tokens.from_arrow(self._dataset[indices])
+
+
+def _join(parts: Sequence[tuple[Ragged | None, Ragged]]) -> Ragged | None:
+    """Concatenate the rows of parts, each with the default of missing rows; None if no part has rows."""
+    if all(rows is None for rows, _ in parts):
+        return None
+    return Ragged.join([missing if rows is None else rows for rows, missing in parts])
+
+
+def _filled(ids: Ragged, value: int, *axes: int) -> Ragged:
+    """Return a value for each token."""
+    return Ragged(np.full((len(ids.values), *axes), value, dtype=np.int8), ids.bounds)
+
+
+def _empty(ids: Ragged) -> Ragged:
+    return Ragged(np.zeros(0, dtype=np.int32), np.zeros_like(ids.bounds))

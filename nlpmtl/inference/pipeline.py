@@ -22,7 +22,6 @@ from nlpmtl.data import (
     TextInput,
     TokenizedInputs,
     TokenizedSplit,
-    Tokens,
     check_text_inputs,
     tokenize_text_inputs,
     without_truncation,
@@ -137,11 +136,11 @@ class InferencePipeline:
         tasks = {name: self.model.tasks[name] for name in names}
         texts = TextTable(examples, tasks)
         tokenized = tokenize_text_inputs(self.tokenizer, texts.inputs, max_length=self.model.config.input_length)
-        pieces, places, truncated = tokenized.pieces, texts.places(tokenized), texts.truncated(tokenized)
+        places, truncated = texts.places(tokenized), texts.truncated(tokenized)
         is_long = sum(len(text.text) for text in texts.inputs) > _LONG
         if is_long:
             release_freed_memory()
-        split = TokenizedSplit(Tokens(pieces.ids, pieces.types, pieces.first_tokens), places=places)
+        split = TokenizedSplit(tokenized.tokens, places=places)
         outputs: dict[str, dict[int, Outputs]] = {name: {} for name in tasks}
         rows_of = dict.fromkeys(tasks, np.ones(len(examples), dtype=np.bool_))
         for row, name, values in self._inference.run(split, rows_of=rows_of, consume=_identity):
@@ -231,7 +230,7 @@ class TextTable:
 
     def truncated(self, tokenized: TokenizedInputs) -> dict[str, list[bool]]:
         """Return for each task and example whether only the beginning of one of its texts is read."""
-        cut = tokenized.pieces.cut[tokenized.first[:-1]].tolist()
+        cut = tokenized.cut[tokenized.first[:-1]].tolist()
         truncated: dict[str, list[bool]] = {}
         for names, reads in self._reads:
             flags = [any(beginning and cut[text] for text, beginning in row) for row in reads]

@@ -19,7 +19,7 @@ STRIDES: st.SearchStrategy[int | Literal["half"] | None] = st.sampled_from([None
 
 
 def sequences(tokenized: TokenizedInputs, number: int) -> list[TokenSequence]:
-    return [tokenized.sequence(i) for i in range(*tokenized.first[number : number + 2].tolist())]
+    return [tokenized.tokens.sequence(i) for i in range(*tokenized.first[number : number + 2].tolist())]
 
 
 @st.composite
