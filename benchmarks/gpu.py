@@ -124,7 +124,7 @@ def main() -> None:
     transformers.logging.set_verbosity_error()
     tokenizer, data, trainer_steps = resolve_encoder_path(args.tokenizer), args.data.resolve(), max(6, args.steps // 6)
     lines = [
-        "| encoder | rows per step | | tokens/s, each round | utilisation | nlpmtl / it |",
+        "| encoder | rows per step | | tokens/s, each round | utilisation | nlpmtl / this |",
         "|---|---|---|---|---|---|",
     ]
     with tempfile.TemporaryDirectory() as scratch:

@@ -102,7 +102,10 @@ def main() -> None:
         rows = map(json.loads, CORPUS.read_text(encoding="utf-8").splitlines())
         texts = [" ".join(row["tokens"]) for row in rows]
     generator = random.Random(0)
-    table = ["| texts at a time | computes | median ms | its time / onnxruntime's (middle half) |", "|---|---|---|---|"]
+    table = [
+        "| texts at a time | computes | median ms | time relative to onnxruntime (middle half) |",
+        "|---|---|---|---|",
+    ]
     with tempfile.TemporaryDirectory() as scratch:
         predictors = load(model_directory(args.model, Path(scratch)), Path(scratch))
         for count in (1, 32):

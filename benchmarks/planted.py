@@ -41,7 +41,7 @@ from nlpmtl.training import EvaluationDone
 ROWS, VALIDATION, PRETRAINING = 4000, 100, 2500
 _COVARIANCE = {"kind": "hard", "relations": "covariance", "relations_strength": 1e-4}
 SCHEMES: dict[str, dict[str, Any]] = {
-    "covariance, encoder as it is": {
+    "covariance, frozen encoder": {
         "sharing": _COVARIANCE,
         "train": {"steps": 1600, "lr": 5e-3},
         "encoder": {"freeze": True},

@@ -206,7 +206,7 @@ def make_report(
     flops: float,
     args: argparse.Namespace,
 ) -> list[str]:
-    lines = ["| what | seconds for all texts | texts / s | its time / ours |", "|---|---|---|---|"]
+    lines = ["| what | seconds for all texts | texts / s | time relative to nlpmtl |", "|---|---|---|---|"]
     for name, measured in seconds.items():
         precision = name.split(", ")[1]
         method = "predict, " if name.startswith(("one", "predict, ")) else "predict_all, "

@@ -116,7 +116,7 @@ def measure_rows(scratch: Path, *, max_rows: int) -> Iterator[str]:
             verdict(
                 f"{what}, a step",
                 [(1, results[0][2]["step ms"]), (1, results[-1][2]["step ms"])],
-                by="rows: not at all",
+                by="rows",
             ),
         ]
     yield ""
@@ -143,7 +143,7 @@ def measure_prediction(scratch: Path, *, max_rows: int) -> Iterator[str]:
         yield f"| {size:,} | {seconds:.1f} | {size / seconds:,.0f} | {results[-1][2]:.0f} |"
     yield ""
     yield verdict("prediction", [(size, seconds) for size, seconds, _ in results], by="texts")
-    yield verdict("its memory", [(1, results[0][2]), (1, results[-1][2])], by="texts: not at all")
+    yield verdict("its memory", [(1, results[0][2]), (1, results[-1][2])], by="texts")
 
 
 def measure_tasks(scratch: Path) -> Iterator[str]:

@@ -36,7 +36,7 @@ from nlpmtl.model import estimate_cost
 CONFIGS = Path(__file__).resolve().parents[1] / "task_configs"
 RTE, SNLI = 500, 30_000
 """Train rows."""
-SCORED = {"rte": "rte", "rte, left over": "rte-left-over", "snli": "snli"}
+SCORED = {"rte": "rte", "rte, held-out train rows": "rte-left-over", "snli": "snli"}
 """Columns of the table, and the files in the output directory with their rows."""
 BATCH = 32
 TEMPERATURE = 2.0
@@ -144,7 +144,7 @@ def times(rows: Path, *, schemes: Collection[str]) -> dict[str, list[float]]:
 
 
 def table(results: dict[str, list[dict[str, Any]]], step_times: dict[str, list[float]]) -> Iterator[str]:
-    yield f"| | {' | '.join(SCORED)} | million parameters, shared | of each task's own | a step / hard's |"
+    yield f"| | {' | '.join(SCORED)} | million parameters, shared | per task | step time / hard |"
     yield f"|---|{'---|' * len(SCORED)}---|---|---|"
     for name, seeds in results.items():
         first = seeds[0]

@@ -74,7 +74,7 @@ def main() -> None:
                 print(f"{name}: {rate:.0f} tokens/s", flush=True)
                 rates_of.setdefault(name, []).append(rate)
     medians = {name: statistics.median(rates) for name, rates in rates_of.items()}
-    lines = ["| | tokens/s, median (least to most) | nlpmtl / it |", "|---|---|---|"]
+    lines = ["| | tokens/s, median (minimum to maximum) | nlpmtl / this |", "|---|---|---|"]
     for name, rates in rates_of.items():
         ratio = statistics.median(a / b for a, b in zip(rates_of[NLPMTL], rates, strict=True))
         lines.append(f"| {name} | {medians[name]:,.0f} ({min(rates):,.0f} to {max(rates):,.0f}) | {ratio:.2f} |")
