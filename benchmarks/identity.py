@@ -66,10 +66,12 @@ class Version:
     Args:
         source: directory that contains the package.
         runs: directory for the outputs of its runs.
+        threads: threads of each of its processes.
     """
 
     source: Path
     runs: Path
+    threads: int = 1
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables of its processes."""
@@ -79,8 +81,8 @@ class Version:
             "NLPMTL_CACHE": str(self.runs / "cache"),
             "CUDA_VISIBLE_DEVICES": "",
             "HF_HUB_OFFLINE": "1",
-            "MKL_NUM_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": str(self.threads),
+            "OMP_NUM_THREADS": str(self.threads),
             "TOKENIZERS_PARALLELISM": "false",
         }
 
@@ -202,8 +204,8 @@ def run_jobs(version: Version, jobs: Sequence[str], *, configs: Mapping[str, Any
         if name in configs
     }
     if python:
+        version.runs.mkdir(parents=True, exist_ok=True)
         file = version.runs / "jobs.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(python), encoding="utf-8")
         # -P: the modules in the directory of this script are not importable there.
         version.start("-P", identity_jobs.__file__, file).wait()
