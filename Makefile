@@ -11,7 +11,7 @@ PIP_OPTIONS := --quiet --no-compile --constraint constraints.txt
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help quickstart test test-all test-minimum lint format schemas docs bench bench-eleven bench-training bench-gpu bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-planted bench-exports bench-serving faults identity extras two-machines package publish clean
+.PHONY: help quickstart test test-all test-minimum lint format schemas docs bench bench-eleven bench-training bench-gpu bench-prediction bench-scaling bench-scores bench-weightings bench-sharing bench-planted bench-speed bench-exports bench-serving faults identity extras two-machines package publish clean
 
 help:            ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -65,13 +65,13 @@ docs: $(VENV)/ready         ## Write the reference pages from the code
 	$(BIN)/python docs/generate.py
 
 bench: $(VENV)/ready        ## Figures of docs/results.md that take minutes
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/sampler_frequencies.py
-	$(BIN)/python benchmarks/same_weights.py
+	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.sampler_frequencies
+	$(BIN)/python -m benchmarks.same_weights
 	$(BIN)/python -m benchmarks.offsets
 
 bench-eleven: $(VENV)/ready  ## Eleven tasks in one model, compared with eleven fine-tunes (hours; DATA=folder)
-	$(BIN)/python benchmarks/eleven.py $(DATA)
+	$(BIN)/python -m benchmarks.eleven $(DATA)
 
 bench-training: $(VENV)/ready  ## Training throughput compared with the stock Trainer (minutes; DATA=folder)
 	$(BIN)/python -m benchmarks.throughput $(DATA)
@@ -82,10 +82,10 @@ bench-gpu: $(VENV)/ready    ## Training throughput and utilisation on a GPU, for
 bench-exports: $(VENV)/ready  ## Logits of exports compared with nlpmtl; faults of the Hub (half an hour)
 	$(BIN)/python -m benchmarks.export_table
 	$(BIN)/python -m benchmarks.onnx_table
-	$(BIN)/python benchmarks/hub_faults.py
+	$(BIN)/python -m benchmarks.hub_faults
 
 bench-serving: $(VENV)/ready  ## A server under 50 clients, and ONNX compared with torch, with the quickstart's model
-	$(BIN)/python benchmarks/serving.py $(OUTPUT)/model
+	$(BIN)/python -m benchmarks.serving $(OUTPUT)/model
 	$(BIN)/python -m benchmarks.onnx_speed $(OUTPUT)/model --rounds 60
 
 bench-prediction: $(VENV)/ready  ## Prediction of eleven tasks, compared with eleven pipelines (minutes; DATA=folder)
@@ -105,6 +105,9 @@ bench-sharing: $(VENV)/ready  ## Gain of a small task from a large related one, 
 
 bench-planted: $(VENV)/ready  ## Recovery of known task relations (half an hour)
 	$(BIN)/python -m benchmarks.planted
+
+bench-speed: $(VENV)/ready  ## Start-up, training and prediction compared with a commit (BASE=commit; half an hour)
+	$(BIN)/python -m benchmarks.speed $(BASE)
 
 extras: $(VENV)/ready       ## Check that every extra can be installed with constraints.txt (minutes; needs an index)
 	$(BIN)/python -m pytest -m slow tests/test_extras.py

@@ -1,6 +1,6 @@
 """One multi-task model compared with eleven single-task fine-tunes of the same encoder, as a Markdown table.
 
-    python benchmarks/eleven.py DATA_DIR --output DIR [--probe STEPS]
+    python -m benchmarks.eleven DATA_DIR --output DIR [--probe STEPS]
 
 Runs the stock `Trainer` for each task (`stock_trainer.py`), then `nlpmtl train eleven`; finished runs in DIR are not
 repeated. With --probe the fine-tunes take only STEPS steps each, to measure their speed, and have no scores.

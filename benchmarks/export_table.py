@@ -1,15 +1,13 @@
 """Logits of exported tasks compared with those of nlpmtl: nine architectures and six task types.
 
-    python -m benchmarks.export_table [--texts 300]        (in the root of a checkout)
+    python -m benchmarks.export_table [--texts 300] [--output FILE.md]        (in the root of a checkout)
 
 Each model has random weights, its own temperature or target scale, and the tokenizer type of its architecture. The
-exports are read by `pipeline()` in a process that cannot import nlpmtl. Both predict one text at a time. Prints a
-table, and writes it to benchmarks/results/export_table.md.
+exports are read by `pipeline()` in a process that cannot import nlpmtl. Both predict one text at a time.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
 import tempfile
 import time
@@ -21,14 +19,13 @@ import torch
 import transformers
 
 import nlpmtl
-from benchmarks.tables import facts
+from benchmarks.tables import facts, make_parser, write_report
 from nlpmtl.model import load_encoder
 from nlpmtl.tasks import task_from_config
 from tests.architectures import ARCHITECTURES, write_architecture
 from tests.tiny import WORDS
 from tests.transformers_pipelines import PipelineRequest, run_pipelines
 
-RESULT = Path(__file__).parent / "results" / "export_table.md"
 LENGTH = 48
 LABELS = ["one", "two", "three", "four"]
 SPECS: dict[str, dict[str, Any]] = {
@@ -102,14 +99,14 @@ def compare(name: str, count: int, root: Path) -> dict[str, tuple[float, float]]
     return differences
 
 
-def report(results: dict[str, dict[str, tuple[float, float]]], *, count: int, seconds: float) -> str:
-    """Return the table and its provenance."""
+def report(results: dict[str, dict[str, tuple[float, float]]], *, count: int, seconds: float) -> list[str]:
+    """Return the lines of the table and its provenance."""
     rows = (
         f"| {name} | {' | '.join(f'{difference:.1e}' for difference, _ in differences.values())} |"
         for name, differences in results.items()
     )
     values = [pair for differences in results.values() for pair in differences.values()]
-    lines = [
+    return [
         "# Logits of exported tasks compared with nlpmtl",
         "",
         "The largest absolute difference between a logit of nlpmtl (temperature and scale applied) and that of a",
@@ -125,21 +122,18 @@ def report(results: dict[str, dict[str, tuple[float, float]]], *, count: int, se
         *facts(f"benchmarks.export_table --texts {count}", "tokenizers"),
         f"- fp32; {seconds:.0f} s.",
     ]
-    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--texts", type=int, default=300)
-    count = parser.parse_args().texts
+    args = parser.parse_args()
     transformers.utils.logging.disable_progress_bar()
     start, results = time.perf_counter(), {}
     for name in ARCHITECTURES:
         with tempfile.TemporaryDirectory() as scratch:
-            results[name] = compare(name, count, Path(scratch))
-    text = report(results, count=count, seconds=time.perf_counter() - start)
-    RESULT.write_text(text, encoding="utf-8")
-    print(text, end="")
+            results[name] = compare(name, args.texts, Path(scratch))
+    write_report(report(results, count=args.texts, seconds=time.perf_counter() - start), args.output)
 
 
 if __name__ == "__main__":

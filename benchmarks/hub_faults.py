@@ -1,6 +1,6 @@
 """Fault injection for the Hub client: every call of a push and of a fetch with every fault.
 
-    python benchmarks/hub_faults.py [--calls commit put] [--kinds 503 reset] [--output FILE.md]
+    python -m benchmarks.hub_faults [--calls commit put] [--kinds 503 reset] [--output FILE.md]
 
 The real client, in a separate process, against the tests' stand-in for the Hub. Each fault is injected once, and then
 permanently. A push goes to a branch that has a model, a fetch into an empty cache. Checked each time: after a failed
@@ -10,7 +10,6 @@ faults gives the complete model.
 
 from __future__ import annotations
 
-import argparse
 import platform
 import sys
 import tempfile
@@ -22,8 +21,7 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+from benchmarks.tables import make_parser, write_report
 from tests.hub_server import Hub, Kind, Repo, model_files, serve_hub
 from tests.hub_server.client import Client, open_client
 
@@ -119,10 +117,10 @@ def check_without_faults(
     return "" if files == model_files.files(2 if does == "push" else 1) else "WRONG: not the model"
 
 
-def markdown(rows: Sequence[Row], *, command: str) -> str:
-    """Return the report as Markdown."""
+def markdown(rows: Sequence[Row], *, command: str) -> list[str]:
+    """Return the lines of the report."""
     names = ("huggingface_hub", "httpx2")
-    lines = [
+    return [
         "# What happens when the Hub fails",
         "",
         f"`{command}` on {platform.machine()}, Python {platform.python_version()}, "
@@ -133,15 +131,13 @@ def markdown(rows: Sequence[Row], *, command: str) -> str:
         "|---|---|---|---|---|---|---|",
         *(f"| {r.does} | {r.call} | {r.kind} | {r.met} | {r.result} | {r.tries} | {r.message} |" for r in rows),
     ]
-    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--calls", nargs="+", help="only these")
     parser.add_argument("--kinds", nargs="+", help="only these")
     parser.add_argument("--jobs", type=int, default=8, help="parallel jobs; most of the time is spent waiting")
-    parser.add_argument("--output", type=Path, metavar="FILE.md")
     args = parser.parse_args()
     calls = [("push", call) for call in PUSH] + [("fetch", call) for call in FETCH]
     cells = [
@@ -159,10 +155,9 @@ def main() -> None:
         for row in pool.map(lambda cell: attempt(*cell), cells):
             rows.append(row)
             print(*row[:5], f"{row.tries} tries, {row.seconds:.1f} s:", row.message, flush=True)
-    command = "python benchmarks/" + " ".join([Path(__file__).name, *sys.argv[1:]])
+    command = " ".join(["python -m benchmarks.hub_faults", *sys.argv[1:]])
     wrong = [row for row in rows if row.result.startswith("WRONG")]
-    if args.output:
-        args.output.write_text(markdown(rows, command=command), encoding="utf-8")
+    write_report(markdown(rows, command=command), args.output, echo=False)
     print(f"{len(rows)} faults in {time.perf_counter() - start:.0f} s; {len(wrong)} wrong")
     raise SystemExit(bool(wrong))
 

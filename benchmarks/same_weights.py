@@ -1,6 +1,6 @@
 """Weights after a few steps with different micro-batch sizes and numbers of processes, dropout off.
 
-    python benchmarks/same_weights.py [--steps 20]
+    python -m benchmarks.same_weights [--steps 20]
 
 Uses the quickstart's tasks and encoder. Each line changes one setting, and shows the largest difference of any weight
 from the run in one process with full batches. The last line is the unchanged quickstart, with dropout, trained twice.

@@ -1,6 +1,6 @@
 """Frequencies of every sampler compared with its formula, on GLUE's nine train sets.
 
-    python benchmarks/sampler_frequencies.py
+    python -m benchmarks.sampler_frequencies
 
 The first column of numbers is the largest difference between a dataset's count in 100,000 draws and N · p, over all
 datasets, three steps (the first, middle and last of a run) and five seeds. The last column follows the plan of a run of

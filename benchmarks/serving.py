@@ -1,11 +1,10 @@
 """Load test of `nlpmtl serve` with 50 clients, with and without batching, every response checked.
 
-    python benchmarks/serving.py MODEL [DATA_DIR] [--seconds 120] [--clients 50]
+    python -m benchmarks.serving MODEL [DATA_DIR] [--seconds 120] [--clients 50] [--output FILE.md]
 
 Texts are those of the shipped support corpus, or of all `*.jsonl` and `*.jsonl.gz` in DATA_DIR. Expected predictions
 are computed beforehand, one text at a time. Each client keeps its connection and requests all tasks of one random text
-after another. The server is a separate process, started twice: with default options, and with `--max-batch 1`. The
-table is written to benchmarks/results/, or to --output.
+after another. The server is a separate process, started twice: with default options, and with `--max-batch 1`.
 """
 
 from __future__ import annotations
@@ -24,17 +23,16 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.tables import make_parser, write_report
 from nlpmtl.inference.predictor import Predictor
 
 ROOT = Path(__file__).parents[1]
 SUPPORT = ROOT / "task_configs" / "support"
-RESULTS = ROOT / "benchmarks" / "results"
 CLOSE = 1e-5
 MAX_TEXTS = 5000
 MODES = {"batching": [], "one request at a time": ["--max-batch", "1"]}
@@ -187,7 +185,7 @@ def serving(model: str, options: Sequence[str]) -> Iterator[tuple[int, int]]:
             process.terminate()
 
 
-def report(all_measured: dict[str, Measured], *, texts: int, args: argparse.Namespace) -> str:
+def report(all_measured: dict[str, Measured], *, texts: int, args: argparse.Namespace) -> list[str]:
     columns = [
         {
             "requests": f"{len(measured.seconds):,}",
@@ -201,29 +199,27 @@ def report(all_measured: dict[str, Measured], *, texts: int, args: argparse.Name
         }
         for measured in all_measured.values()
     ]
-    lines = [
+    return [
         f"# `nlpmtl serve` under {args.clients} clients",
         "",
         f"{args.seconds:g} s each, {texts} texts, all tasks per text. {platform.machine()}, {os.cpu_count()} cores for "
         f"server and clients, Python {platform.python_version()}, torch {torch.__version__}, "
         f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}.",
         "",
-        f"    python benchmarks/serving.py {' '.join(sys.argv[1:])}",
+        f"    python -m benchmarks.serving {' '.join(sys.argv[1:])}",
         "",
         f"| | {' | '.join(all_measured)} |",
         f"|---|{'---|' * len(all_measured)}",
         *(f"| {name} | {' | '.join(column[name] for column in columns)} |" for name in columns[0]),
     ]
-    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("model")
     parser.add_argument("data", type=Path, nargs="?", default=SUPPORT)
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--clients", type=int, default=50)
-    parser.add_argument("--output", type=Path, default=RESULTS / f"serving_{os.cpu_count()}core_{date.today()}.md")
     args = parser.parse_args()
     predictor = Predictor.from_pretrained(args.model)
     texts = read_texts(args.data)
@@ -234,10 +230,7 @@ def main() -> None:
         with serving(args.model, options) as (port, process):
             measured[mode] = asyncio.run(measure(port, process, expected=expected, args=args))
         print(f"{mode}: {measured[mode].rate:.1f} requests/s, {len(measured[mode].wrong)} wrong", file=sys.stderr)
-    table = report(measured, texts=len(expected), args=args)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(table, encoding="utf-8")
-    print(table)
+    write_report(report(measured, texts=len(expected), args=args), args.output)
     if any(result.wrong for result in measured.values()):
         sys.exit(f"wrong: {measured['batching'].wrong[:3]}")
 

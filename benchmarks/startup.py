@@ -1,6 +1,6 @@
 """Start-up time of `nlpmtl --help` and `import nlpmtl`, each in a new process, compared with Python itself.
 
-python benchmarks/startup.py [--runs 10]
+python -m benchmarks.startup [--runs 10]
 """
 
 from __future__ import annotations
