@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -27,6 +28,8 @@ _ROWS_PER_BATCH = 4000
 _SHOWN = 5
 _SHOWN_CHARACTERS = 60
 _SHOWN_COLUMNS = 20
+_DELIMITERS = ";\t|,"
+"""Delimiters that are suggested for a table with a single column."""
 _STRINGS = pa.list_(pa.string())
 
 
@@ -161,10 +164,13 @@ def _missing_columns(columns: Iterable[str], *, existing: Collection[str], where
     names = sorted(map(plain, existing))
     more = f", … ({len(names)} columns)" if len(names) > _SHOWN_COLUMNS else ""
     listed = f"; available columns: {', '.join(names[:_SHOWN_COLUMNS])}{more}"
+    delimiters = [mark for mark in _DELIMITERS if all(mark in name for name in existing)] if len(names) == 1 else []
+    if delimiters:
+        listed += f"; if these are several columns, write `data.delimiter = {json.dumps(delimiters[0])}`"
     missing: dict[str, MissingColumn] = {}
     for column in columns if existing else ():
         if column not in existing:
-            nearest = find_nearest(column, names)
+            nearest = None if delimiters else find_nearest(column, names)
             hint = f"; did you mean {nearest!r}?" if nearest else ""
             missing[column] = MissingColumn(f"{where}: column {column!r} not found{listed}{hint}", nearest)
             listed = ""

@@ -120,7 +120,7 @@ def fetch(name: str | Path, *, revision: str | None = None, token: str | None = 
         validate_repo_id(str(name))
     except HFValidationError as error:
         raise ModelError(f'{failed}: the directory does not exist, and a Hub id looks like "name/model"') from error
-    if "/" not in str(name):  # probably meant as a directory, not as a Hub id
+    if "/" not in str(name) or is_offline_mode():  # perhaps meant as a directory, not as a Hub id
         failed = f"{failed} (no directory of that name exists)"
     if is_offline_mode():
         directory = cached(str(name), revision=revision, failed=failed)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import is_offline_mode
 from torch import Tensor
 from transformers import (
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
@@ -130,7 +131,8 @@ def load_encoder(
     except NlpmtlError:
         raise
     except Exception as error:  # errors of transformers, tokenizers and torch have no common base class
-        absent = "" if "/" in path or os.path.isdir(path) else " (no directory of that name exists)"  # noqa: PTH112
+        unlikely = os.path.isdir(path) or ("/" in path and not is_offline_mode())  # noqa: PTH112
+        absent = "" if unlikely else " (no directory of that name exists)"
         raise ModelError(f"the encoder {name!r} cannot be loaded{absent}: {explain_load_error(error)}") from error
     position_limit, notes = check_encoder(encoder.model, tokenizer, name=name)
     return replace(encoder, position_limit=position_limit, notes=(*encoder.notes, *notes))

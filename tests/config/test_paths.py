@@ -71,11 +71,12 @@ def test_a_directory_without_a_model(tmp_path: Path) -> None:
             find_directory(path, failed="failed")
 
 
-def test_a_name_without_a_slash_may_be_a_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["mymodel", "my/model"])
+def test_a_name_may_be_a_directory_where_the_hub_is_not_reached(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     for load in (nlpmtl.Predictor.from_pretrained, load_encoder):
-        with pytest.raises(ModelError, match=r"'mymodel' cannot be loaded \(no directory of that name exists\): "):
-            load("mymodel")
+        with pytest.raises(ModelError, match=rf"'{name}' cannot be loaded \(no directory of that name exists\): "):
+            load(name)
 
 
 @pytest.mark.parametrize("name", [None, 3, b"model", ["model"]], ids=repr)

@@ -133,6 +133,12 @@ def test_a_required_column_missing_in_every_row(columns: Any) -> None:
     )
 
 
+@pytest.mark.parametrize(("header", "delimiter"), [("sentence;label", '";"'), ("sentence\tlabel", r'"\\t"')])
+def test_another_delimiter_is_suggested_for_a_single_column(header: str, delimiter: str) -> None:
+    with pytest.raises(ConfigError, match=rf"if these are several columns, write `data.delimiter = {delimiter}`$"):
+        check([{header: "a;1"}], needed=["sentence"])
+
+
 def test_a_column_with_no_near_name() -> None:
     with pytest.raises(ConfigError, match=r"available columns: a, b$"):
         check([{"a": 1}, {"b": 1}], needed=["sentence"])
