@@ -21,7 +21,7 @@ from nlpmtl.data.row_sequences import (
     Share,
     TaskExamples,
     read_sequences,
-    row_lengths,
+    row_sizes,
 )
 from nlpmtl.data.targets import TagLabels, join_padded
 from nlpmtl.data.tokenized_split import TokenizedSplit
@@ -40,12 +40,16 @@ class BatchStats:
 
     Args:
         lengths: tokens of each row, over all its sequences, ``[rows]``.
+        sequences: number of sequences of each row, ``[rows]``.
+        longest: tokens of the longest sequence of each row, ``[rows]``.
         labelled: whether each row has targets for any task, ``[rows]``.
         rows: for each task that has any, the number of rows with targets.
         items: for each of these tasks the number of items of its loss, multiplied by the weights of the rows.
     """
 
     lengths: NDArray[np.int64]
+    sequences: NDArray[np.int64]
+    longest: NDArray[np.int64]
     labelled: NDArray[np.bool_]
     rows: Mapping[str, int]
     items: Mapping[str, float]
@@ -110,12 +114,12 @@ class Collator:
 
     def tally(self, rows: Rows) -> BatchStats:
         """Return the counts of rows."""
-        lengths, labelled = np.empty(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.bool_)
+        sizes, labelled = np.empty((3, len(rows)), dtype=np.int64), np.zeros(len(rows), dtype=np.bool_)
         row_counts: dict[str, int] = {}
         items: dict[str, float] = {}
         for dataset, (places, indices, _) in _by_dataset(rows).items():
             split, at = self.datasets[dataset], np.array(places)
-            lengths[at] = self._row_lengths[dataset][indices]
+            sizes[:, at] = self._row_sizes[dataset][:, indices]
             for task, labels in split.labels.items():
                 counts = labels.counts[indices]
                 carrying = counts > 0
@@ -126,7 +130,7 @@ class Collator:
                     weights = split.weights.get(task)
                     sum_ = int(counts.sum()) if weights is None else float((counts * weights[indices]).sum())
                     items[task] = items.get(task, 0) + sum_
-        return BatchStats(lengths, labelled, row_counts, items)
+        return BatchStats(*sizes, labelled, row_counts, items)
 
     def carrying(self, rows: Rows, *, task: str) -> NDArray[np.bool_]:
         """Return whether each row has targets for a task, ``[rows]``."""
@@ -138,9 +142,10 @@ class Collator:
         return carries
 
     @cached_property
-    def _row_lengths(self) -> list[NDArray[np.int64]]:
-        """Tokens of the rows of each dataset."""
-        return [row_lengths(split, copied=self.corrupt.keys() & split.labels.keys()) for split in self.datasets]
+    def _row_sizes(self) -> list[NDArray[np.int64]]:
+        """The fields of `RowSizes` of the rows of each dataset, ``[3, rows]``."""
+        copied = self.corrupt.keys()
+        return [np.stack(row_sizes(split, copied=copied & split.labels.keys())) for split in self.datasets]
 
     def _shares(self, rows: Rows) -> list[Share]:
         """Return the rows by dataset, in the order in which the datasets appear."""

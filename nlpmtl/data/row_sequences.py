@@ -72,26 +72,48 @@ class Sequences(NamedTuple):
     tasks: dict[str, TaskExamples]
 
 
-def row_lengths(split: TokenizedSplit, *, copied: Collection[str]) -> NDArray[np.int64]:
-    """Return the tokens of each row over all sequences that its tasks read, ``[rows]``.
+class RowSizes(NamedTuple):
+    """The sizes of rows, over all sequences that the tasks read; each ``[rows]``.
+
+    Args:
+        tokens: number of tokens.
+        sequences: number of sequences.
+        longest: number of tokens of the longest sequence.
+    """
+
+    tokens: NDArray[np.int64]
+    sequences: NDArray[np.int64]
+    longest: NDArray[np.int64]
+
+
+def row_sizes(split: TokenizedSplit, *, copied: Collection[str]) -> RowSizes:
+    """Return the sizes of the rows of a split: equal sequences of a row count once, changed copies by themselves.
 
     Args:
         split: the rows.
         copied: names of the tasks that read copies of their sequences.
     """
-    if not copied:
-        return split.row_lengths
-    lengths, total = split.tokens.lengths, np.zeros(len(split), dtype=np.int64)
+    lengths = split.tokens.lengths
+    if not copied and not split.places:
+        return RowSizes(lengths, np.ones(len(split), dtype=np.int64), lengths)
+    sizes = RowSizes(*np.zeros((3, len(split)), dtype=np.int64))
     row_of = np.full(len(lengths), -1, dtype=np.int64)  # of each sequence that a task reads unchanged
     for task in split.labels:
         read = split.sequences_of(task)
         row, _ = read.indices_2d()
         if task in copied:
-            np.add.at(total, row, lengths[read.values])
+            _add_sizes(sizes, row, lengths[read.values])
         else:
             row_of[read.values] = row
-    np.add.at(total, row_of[row_of >= 0], lengths[row_of >= 0])
-    return total
+    _add_sizes(sizes, row_of[row_of >= 0], lengths[row_of >= 0])
+    return sizes
+
+
+def _add_sizes(sizes: RowSizes, row: NDArray[np.int64], lengths: NDArray[np.int64]) -> None:
+    """Add sequences, given the row and the length of each."""
+    np.add.at(sizes.tokens, row, lengths)
+    np.add.at(sizes.sequences, row, 1)
+    np.maximum.at(sizes.longest, row, lengths)
 
 
 def read_sequences(

@@ -46,12 +46,16 @@ class StepRows:
     Args:
         step: number of the step, counted from 0.
         rows: the rows.
-        lengths: number of tokens of each row.
+        lengths: number of tokens of each row, over all its sequences.
+        sequences: number of sequences of each row.
+        longest: number of tokens of the longest sequence of each row.
     """
 
     step: int
     rows: Sequence[RowRef]
     lengths: Sequence[int]
+    sequences: Sequence[int]
+    longest: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,8 @@ class GradientAccumulator:
         overhead = None if self.packed else _BATCH_OVERHEAD.get(self.device.type, _BATCH_OVERHEAD["cuda"])
         return split_into_microbatches(
             range(len(rows.rows)),
-            lengths=rows.lengths,
+            lengths=rows.lengths if self.packed else rows.longest,
+            counts=rows.sequences,
             world_size=self.accelerator.num_processes,
             limit=self.micro_tokens,
             overhead=overhead,

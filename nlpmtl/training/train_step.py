@@ -202,7 +202,8 @@ class TrainStep:
 def _rows_where(mask: NDArray[bool_], plan: StepPlan, stats: BatchStats) -> StepRows:
     """Return the rows of a plan for which the mask, ``[rows]``, is set."""
     rows = [row for row, selected in zip(plan.rows, mask, strict=True) if selected]
-    return StepRows(plan.step, rows, stats.lengths[mask].tolist())
+    lengths, sequences, longest = (sizes[mask].tolist() for sizes in (stats.lengths, stats.sequences, stats.longest))
+    return StepRows(plan.step, rows, lengths, sequences, longest)
 
 
 def _loss_scales(observation: StepObservation, weights: Mapping[str, float], stats: BatchStats) -> dict[str, float]:

@@ -18,7 +18,7 @@ from nlpmtl.errors import RunError
 from nlpmtl.model import batch_losses
 from nlpmtl.registry import TASKS
 from nlpmtl.sampling import RowRef, StepPlan
-from nlpmtl.training.gradient_accumulation import StepRows
+from nlpmtl.training.train_step import _rows_where
 from tests.training.many_sequences import MASK, SCHEMES, Toys, make_toys, plan
 
 
@@ -121,9 +121,24 @@ def test_a_weighting_that_needs_losses_shares_the_first_pass(with_dropout: Toys,
     assert passes.count == factor * micro_batch_count(with_dropout)
 
 
+def micro_batches(toys: Toys, step: StepPlan, *, micro_tokens: int) -> list[list[int]]:
+    stats = toys.collator().tally(step.rows)
+    rows = _rows_where(stats.labelled, step, stats)
+    assert rows.rows == list(step.rows), "each row has targets"
+    return toys.train_step(micro_tokens=micro_tokens).accumulator._split(rows)[0]
+
+
 def micro_batch_count(toys: Toys) -> int:
-    rows = StepRows(0, plan().rows, toys.collator().tally(plan().rows).lengths.tolist())
-    return len(toys.train_step(micro_tokens=150).accumulator._split(rows)[0])
+    return len(micro_batches(toys, plan(), micro_tokens=150))
+
+
+@pytest.mark.parametrize("micro_tokens", [60, 100, 150, 400])
+def test_padding_counts_towards_the_limit_of_a_micro_batch(toys: Toys, micro_tokens: int) -> None:
+    for number in range(20):
+        step = plan(number)
+        for batch_rows in micro_batches(toys, step, micro_tokens=micro_tokens):
+            batch = toys.collator()([step.rows[i] for i in batch_rows])
+            assert len(batch_rows) == 1 or batch.input_ids.numel() <= micro_tokens
 
 
 def test_a_single_micro_batch_needs_no_first_pass(with_dropout: Toys) -> None:
