@@ -70,42 +70,42 @@ class TrainStep:
         Raises:
             RunError: a loss or gradient is not finite, or memory is too small for a single row; on all ranks.
         """
-        run = self.accumulator
-        stats = run.collate.tally(plan.rows)
+        accumulator = self.accumulator
+        stats = accumulator.collate.tally(plan.rows)
         rows = _rows_where(stats.labelled, plan, stats)
-        lr, micro_tokens = self._set_learning_rates(plan.step), run.micro_tokens
+        lr, micro_tokens = self._set_learning_rates(plan.step), accumulator.micro_tokens
         observation, weights, result = self._compute_gradient(plan, rows, stats)
-        norm = total_norm([p.grad for p in run.parameters if p.grad is not None])
+        norm = total_norm([p.grad for p in accumulator.parameters if p.grad is not None])
         finite = torch.isfinite(result.loss_sums).all() & torch.isfinite(norm)
         # A rank knows only its own losses; the norm is the same on all ranks.
-        (nonfinite,) = all_reduce_max([int(not bool(finite))], device=run.device)
+        (nonfinite,) = all_reduce_max([int(not bool(finite))], device=accumulator.device)
         skipped, feedback, note = None, None, None
         if nonfinite:
             scales = _loss_scales(observation, weights, stats)
-            skipped = describe_nonfinite(run, result.rows, step=plan.step, loss_scales=scales, norm=float(norm))
-            run.zero_grad()
+            skipped = describe_nonfinite(accumulator, result.rows, step=plan.step, loss_scales=scales, norm=float(norm))
+            accumulator.zero_grad()
             if not self.skip_nonfinite:
                 raise RunError(skipped)
         else:
             if self.max_grad_norm > 0:
-                clip_gradients(run.parameters, max_norm=self.max_grad_norm, norm=norm)
+                clip_gradients(accumulator.parameters, max_norm=self.max_grad_norm, norm=norm)
             self.optimizer.step()
-            run.model.post_step()
-            run.zero_grad()
+            accumulator.model.post_step()
+            accumulator.zero_grad()
             if observation.shares:
                 feedback, note = self._update(plan, rows, stats, observation=observation, result=result)
         return StepReport(
             step=plan.step + 1,
             loss_sums=result.loss_sums,
-            counts=[stats.items.get(task, 0) for task in run.tasks],
-            shares=[weights.get(task, 0.0) * observation.shares.get(task, 0.0) for task in run.tasks],
+            counts=[stats.items.get(task, 0) for task in accumulator.tasks],
+            shares=[weights.get(task, 0.0) * observation.shares.get(task, 0.0) for task in accumulator.tasks],
             weights=weights,
             probabilities=plan.probabilities,
             tokens=sum(rows.lengths),
             lr=lr,
             skipped=skipped,
             stop_signal=result.stop_signal,
-            micro_tokens_halved=run.micro_tokens != micro_tokens,
+            micro_tokens_halved=accumulator.micro_tokens != micro_tokens,
             feedback=feedback,
             note=note,
         )
@@ -121,31 +121,31 @@ class TrainStep:
         self, plan: StepPlan, rows: StepRows, stats: BatchStats
     ) -> tuple[StepObservation, dict[str, float], ForwardResult]:
         """Compute the task weights and leave the gradient of the step's loss in `Parameter.grad`."""
-        run, label_count = self.accumulator, sum(stats.rows.values())
-        shares = {task: stats.rows[task] / label_count for task in run.tasks if task in stats.rows}
+        accumulator, label_count = self.accumulator, sum(stats.rows.values())
+        shares = {task: stats.rows[task] / label_count for task in accumulator.tasks if task in stats.rows}
         observation = StepObservation(plan.step, shares)
         if self.weighting.requires == "gradients" and shares:
             observation, weights, result = self._compute_task_gradients(plan, observation, stats)
         else:
             first = None
             if self.weighting.requires == "losses":
-                first = run.run(rows)
+                first = accumulator.run(rows)
                 observation = replace(observation, losses=self._mean_losses(first.loss_sums, stats))
             weights = self.weighting.compute_weights(observation)
-            result = run.run(rows, loss_scales=_loss_scales(observation, weights, stats), first=first)
-        penalty = run.model.penalty() if shares else None
+            result = accumulator.run(rows, loss_scales=_loss_scales(observation, weights, stats), first=first)
+        penalty = accumulator.model.penalty() if shares else None
         if penalty is not None:  # the same on all ranks, so its gradient is added after they are reduced
-            run.accelerator.backward(penalty)
+            accumulator.accelerator.backward(penalty)
         return observation, weights, result
 
     def _compute_task_gradients(
         self, plan: StepPlan, observation: StepObservation, stats: BatchStats
     ) -> tuple[StepObservation, dict[str, float], ForwardResult]:
         """The same with one backward pass per task: a row with labels for several tasks is computed once for each."""
-        run, gradients, results = self.accumulator, TaskGradients(self.accumulator.parameters), []
+        accumulator, gradients, results = self.accumulator, TaskGradients(self.accumulator.parameters), []
         for task, scale in _loss_scales(observation, dict.fromkeys(observation.shares, 1.0), stats).items():
-            rows = _rows_where(run.collate.carrying(plan.rows, task=task), plan, stats)
-            results.append(run.run(rows, loss_scales={task: scale}))
+            rows = _rows_where(accumulator.collate.carrying(plan.rows, task=task), plan, stats)
+            results.append(accumulator.run(rows, loss_scales={task: scale}))
             gradients.take()
         result = ForwardResult(
             rows=list(dict.fromkeys(row for task_result in results for row in task_result.rows)),
