@@ -130,7 +130,8 @@ class Collator:
                     weights = split.weights.get(task)
                     sum_ = int(counts.sum()) if weights is None else float((counts * weights[indices]).sum())
                     items[task] = items.get(task, 0) + sum_
-        return BatchStats(*sizes, labelled, row_counts, items)
+        lengths, sequences, longest = sizes
+        return BatchStats(lengths, sequences, longest, labelled, row_counts, items)
 
     def carrying(self, rows: Rows, *, task: str) -> NDArray[np.bool_]:
         """Return whether each row has targets for a task, ``[rows]``."""
